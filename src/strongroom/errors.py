@@ -7,6 +7,8 @@ A ``message`` of None leaves the message member out of the answer, as AWS does f
 
 from typing import ClassVar
 
+from typing_extensions import override
+
 
 class KmsError(Exception):
     """Root of the family. Anything else that escapes is a defect and reaches the client as KMSInternalException."""
@@ -14,6 +16,7 @@ class KmsError(Exception):
     status: ClassVar[int] = 400
     code: ClassVar[str] = "KmsError"
 
+    @override
     def __init_subclass__(cls) -> None:
         cls.code = cls.__name__
 

@@ -1,1 +1,1 @@
-"""."""
+"""The HTTP front: SigV4 and AWS JSON."""

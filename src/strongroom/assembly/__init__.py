@@ -1,1 +1,1 @@
-"""."""
+"""The one place that chooses concrete back ends."""

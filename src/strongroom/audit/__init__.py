@@ -1,1 +1,1 @@
-"""."""
+"""CloudTrail-shaped records of every call: pure."""

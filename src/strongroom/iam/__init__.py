@@ -1,1 +1,1 @@
-"""."""
+"""A policy engine that knows nothing of KMS: pure functions and frozen types."""

@@ -1,1 +1,1 @@
-"""."""
+"""Durable state behind a Protocol."""
