@@ -1,0 +1,236 @@
+"""One client connection: bytes in, whole requests to the front, replies back in order."""
+
+import asyncio
+from collections import deque
+from typing import Protocol, cast
+
+import httptools
+import msgspec
+from typing_extensions import override
+
+from strongroom.api.message import HttpRequest
+
+_NEVER = float("inf")
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What a connection may cost. Sizes in bytes, times in seconds."""
+
+    head: int = 32 * 1024
+    body: int = 1024 * 1024
+    pipelined: int = 16
+    request_time: float = 20.0
+    idle_time: float = 75.0
+
+
+class Handler(Protocol):
+    """Takes whole requests, and answers each with ``Connection.send``."""
+
+    def time(self) -> float:
+        """Return the loop's time."""
+        ...
+
+    def opened(self, connection: "Connection") -> None:
+        """Note a new connection."""
+        ...
+
+    def closed(self, connection: "Connection") -> None:
+        """Forget a connection."""
+        ...
+
+    def handle(self, connection: "Connection", request: HttpRequest) -> None:
+        """Start work on a request."""
+        ...
+
+    def malformed(self, connection: "Connection", status: int) -> None:
+        """Answer bytes that are no request, or too large a one."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """Parses requests with httptools and hands them on one at a time.
+
+    Requests pipelined behind the one in work wait here; when too many do, the socket is not read. ``deadline`` is the
+    loop time at which the front drops a connection that has not got on.
+    """
+
+    def __init__(self, handler: Handler, limits: Limits, *, secure: bool) -> None:
+        self._handler = handler
+        self._limits = limits
+        self._secure = secure
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._peer = ""
+        # The request being read.
+        self._in_head = True
+        self._head_size = 0
+        self._url = b""
+        self._headers: dict[str, str] = {}
+        self._body: list[bytes] = []
+        self._body_size = 0
+        self._refusal = 0
+        # The requests read.
+        self._waiting: deque[HttpRequest] = deque()
+        self._last_request_read = False
+        self._writable = True
+        self.busy = False
+        self.deadline = _NEVER
+
+    # --- what the transport calls
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        peer = transport.get_extra_info("peername")
+        self._peer = str(peer[0]) if isinstance(peer, tuple) else ""
+        self.deadline = self._handler.time() + self._limits.request_time
+        self._handler.opened(self)
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._waiting.clear()
+        self._handler.closed(self)
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        if self._last_request_read:
+            return
+        if self._in_head:
+            self._head_size += len(data)
+        try:
+            self._parser.feed_data(data)
+            if self._in_head and self._head_size > self._limits.head:
+                self._refuse(431)
+        except httptools.HttpParserUpgrade:
+            self._refuse(400)
+        except httptools.HttpParserError:
+            self._refuse(self._refusal or 400)
+
+    @override
+    def pause_writing(self) -> None:
+        self._writable = False
+        self.deadline = self._handler.time() + self._limits.request_time
+
+    @override
+    def resume_writing(self) -> None:
+        self._writable = True
+        if not self.busy:
+            self._next()
+
+    # --- what the parser calls
+
+    def on_message_begin(self) -> None:
+        """Start a request; the client has a limited time to finish it."""
+        self._in_head = True
+        self._url = b""
+        self._headers = {}
+        self._body = []
+        self._body_size = 0
+        if not self.busy:
+            self.deadline = self._handler.time() + self._limits.request_time
+
+    def on_url(self, url: bytes) -> None:
+        """Take the request target, or a piece of it."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; one sent twice counts as one with both values (RFC 9110, 5.2)."""
+        # Latin-1 keeps every byte, so that the signature is checked over what was sent.
+        key = name.decode("latin-1").lower()
+        text = value.decode("latin-1").strip()
+        self._headers[key] = f"{self._headers[key]},{text}" if key in self._headers else text
+
+    def on_headers_complete(self) -> None:
+        """Refuse a body that is announced too large; invite one that waits to be asked for."""
+        self._in_head = False
+        self._head_size = 0
+        self._require_size(int(self._headers.get("content-length", "0")))
+        if self._headers.get("expect", "").lower() == "100-continue" and self._transport is not None:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, chunk: bytes) -> None:
+        """Take a piece of the body."""
+        self._body_size += len(chunk)
+        self._require_size(self._body_size)
+        self._body.append(chunk)
+
+    def on_message_complete(self) -> None:
+        """Hand the request on, or let it wait for its turn."""
+        path, _, query = self._url.decode("latin-1").partition("?")
+        self._waiting.append(
+            HttpRequest(
+                method=self._parser.get_method().decode("latin-1"),
+                path=path,
+                query=query,
+                headers=self._headers,
+                body=b"".join(self._body),
+                peer=self._peer,
+                secure=self._secure,
+            )
+        )
+        self._in_head = True
+        self._last_request_read = not self._parser.should_keep_alive()
+        if len(self._waiting) > self._limits.pipelined and self._transport is not None:
+            self._transport.pause_reading()
+        if not self.busy:
+            self._next()
+
+    # --- what the front calls
+
+    def send(self, reply: bytes, *, close: bool) -> None:
+        """Write the reply to the request in work, and go on with the next."""
+        self.busy = False
+        if self._transport is None:
+            return
+        self._transport.write(reply)
+        if close or (self._last_request_read and not self._waiting):
+            self._transport.close()
+        else:
+            self._next()
+
+    @property
+    def last(self) -> bool:
+        """Whether the reply being written is the connection's last."""
+        return self._last_request_read and not self._waiting
+
+    def finish(self) -> None:
+        """Close now if idle, or after the reply to the request in work."""
+        self._last_request_read = True
+        self._waiting.clear()
+        if not self.busy:
+            self.drop()
+
+    def drop(self) -> None:
+        """Close, whatever is going on."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # --- steps
+
+    def _next(self) -> None:
+        if not self._writable:
+            return
+        if not self._waiting:
+            self.deadline = self._handler.time() + self._limits.idle_time
+            return
+        request = self._waiting.popleft()
+        if not self._waiting and self._transport is not None:
+            self._transport.resume_reading()
+        self.busy = True
+        self.deadline = _NEVER
+        self._handler.handle(self, request)
+
+    def _require_size(self, size: int) -> None:
+        if size > self._limits.body:
+            self._refusal = 413
+            raise ValueError("body too large")  # httptools turns it into HttpParserCallbackError
+
+    def _refuse(self, status: int) -> None:
+        """Answer what cannot be parsed, unless earlier requests still wait for their answers; then just close."""
+        self._last_request_read = True
+        if self._transport is not None:
+            self._transport.pause_reading()
+        if not self.busy and not self._waiting:
+            self.busy = True
+            self._handler.malformed(self, status)

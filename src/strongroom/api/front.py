@@ -1,0 +1,153 @@
+"""The HTTP front: hands requests to the gateway and the service, and lets answers go once their records are out.
+
+Nothing is sent when a call finishes. Its reply waits for the end of the loop's turn; then one flush of the audit log
+covers every call of that turn, and only then are the replies written. There is no coroutine and no task per request.
+"""
+
+import asyncio
+import logging
+from concurrent.futures import Executor
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Protocol
+
+from strongroom.api.connection import Connection
+from strongroom.api.gateway import Gateway, error_reply, outcome_reply
+from strongroom.api.message import HttpRequest, Reply
+from strongroom.clock import Clock
+from strongroom.errors import KmsError, RequestEntityTooLargeException, ThrottlingException
+from strongroom.operations.operation import Placement
+from strongroom.service.call import Call
+from strongroom.service.service import Service
+
+logger = logging.getLogger(__name__)
+
+_MAX_ON_THREADS = 1024
+_SWEEP_INTERVAL = 1.0
+_DRAIN_STEP = 0.01
+
+
+class Log(Protocol):
+    """The audit log, as far as the front needs it."""
+
+    def flush(self) -> None:
+        """Write what has been added; raises KMSInternalException."""
+        ...
+
+
+class Front:
+    """Connects the parts. Lives on one event loop; only ``_perform`` runs elsewhere."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        gateway: Gateway,
+        service: Service,
+        log: Log,
+        executor: Executor,
+        clock: Clock,
+    ) -> None:
+        self._loop = loop
+        self._gateway = gateway
+        self._service = service
+        self._log = log
+        self._executor = executor
+        self._clock = clock
+        self._connections: set[Connection] = set()
+        self._replies: list[tuple[Connection, Reply]] = []
+        self._on_threads = 0
+        self._date = (0, "")
+        self._sweep()
+
+    # --- what connections call
+
+    def time(self) -> float:
+        """Return the loop's time."""
+        return self._loop.time()
+
+    def opened(self, connection: Connection) -> None:
+        """Note a new connection."""
+        self._connections.add(connection)
+
+    def closed(self, connection: Connection) -> None:
+        """Forget a connection."""
+        self._connections.discard(connection)
+
+    def handle(self, connection: Connection, request: HttpRequest) -> None:
+        """Do what only computes at once; give what waits for a disk to a thread."""
+        admitted = self._gateway.admit(request)
+        if isinstance(admitted, Reply):
+            self._queue(connection, admitted)
+        elif admitted.operation.placement is Placement.INLINE:
+            self._queue(connection, outcome_reply(admitted, self._service.perform(admitted)))
+        elif self._on_threads >= _MAX_ON_THREADS:
+            busy = ThrottlingException("The service is busy. Reduce the frequency of your calls.")
+            self._queue(connection, outcome_reply(admitted, self._service.refuse(admitted, busy)))
+        else:
+            self._on_threads += 1
+            self._executor.submit(self._perform, connection, admitted)
+
+    def malformed(self, connection: Connection, status: int) -> None:
+        """Answer bytes that are no request, or too large a one."""
+        if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            reply = error_reply(RequestEntityTooLargeException(None), self._gateway.request_id())
+        else:
+            reply = Reply(status, b"", "text/plain", self._gateway.request_id())
+        self._queue(connection, reply)
+
+    # --- the end of a call
+
+    def _perform(self, connection: Connection, call: Call) -> None:
+        reply = outcome_reply(call, self._service.perform(call))
+        self._loop.call_soon_threadsafe(self._performed, connection, reply)
+
+    def _performed(self, connection: Connection, reply: Reply) -> None:
+        self._on_threads -= 1
+        self._queue(connection, reply)
+
+    def _queue(self, connection: Connection, reply: Reply) -> None:
+        if not self._replies:
+            self._loop.call_soon(self._flush)
+        self._replies.append((connection, reply))
+
+    def _flush(self) -> None:
+        """Write the records of this turn, then its replies; without the records, the replies become refusals."""
+        replies, self._replies = self._replies, []
+        fault: KmsError | None = None
+        try:
+            self._log.flush()
+        except KmsError as error:
+            logger.exception("the audit log cannot be written; refusing %d calls", len(replies))
+            fault = error
+        date = self._http_date()
+        for connection, reply in replies:
+            safe = error_reply(fault, reply.request_id) if fault is not None and reply.recorded else reply
+            last = connection.last or self._gateway.draining
+            connection.send(safe.encode(date, keep_alive=not last), close=last)
+
+    def _http_date(self) -> str:
+        second = int(self._clock.now())
+        if second != self._date[0]:
+            self._date = (second, formatdate(second, usegmt=True))
+        return self._date[1]
+
+    # --- housekeeping
+
+    def _sweep(self) -> None:
+        """Drop connections that have run out of time."""
+        now = self._loop.time()
+        for connection in [each for each in self._connections if each.deadline < now]:
+            connection.drop()
+        self._sweeper = self._loop.call_later(_SWEEP_INTERVAL, self._sweep)
+
+    async def drain(self, grace: float) -> None:
+        """Answer the requests in work and close every connection; after ``grace`` seconds, drop what is left."""
+        self._gateway.draining = True
+        for connection in list(self._connections):
+            connection.finish()
+        end = self._loop.time() + grace
+        while self._connections and self._loop.time() < end:  # noqa: ASYNC110 - an event would cost every call
+            await asyncio.sleep(_DRAIN_STEP)
+        for connection in list(self._connections):
+            connection.drop()
+        self._sweeper.cancel()

@@ -1,0 +1,44 @@
+"""An HTTP request as the front gathers it, and the reply it sends."""
+
+from http import HTTPStatus
+
+import msgspec
+
+
+class HttpRequest(msgspec.Struct):
+    """One whole request. Header names are lower case; a header sent twice has its values joined with a comma."""
+
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    body: bytes
+    peer: str
+    secure: bool
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What is sent back. ``recorded`` replies have a line in the audit log, and must not leave before it."""
+
+    status: int
+    body: bytes
+    content_type: str
+    request_id: str
+    recorded: bool = False
+
+    def encode(self, date: str, *, keep_alive: bool) -> bytes:
+        """Return the bytes of the response; ``date`` is its Date header (RFC 9110, 5.6.7)."""
+        connection = "" if keep_alive else "Connection: close\r\n"
+        head = (
+            f"HTTP/1.1 {_STATUS_LINES[self.status]}\r\n"
+            f"x-amzn-RequestId: {self.request_id}\r\n"
+            "Cache-Control: no-cache, no-store, must-revalidate, private\r\n"
+            f"Date: {date}\r\n"
+            f"Content-Type: {self.content_type}\r\n"
+            f"{connection}"
+            f"Content-Length: {len(self.body)}\r\n\r\n"
+        )
+        return head.encode() + self.body
+
+
+_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}

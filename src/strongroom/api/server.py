@@ -1,0 +1,121 @@
+"""Listens, serves until told to stop, and drains."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import uvloop
+
+from strongroom.api.connection import Connection, Limits
+from strongroom.api.front import Front, Log
+from strongroom.api.gateway import Gateway
+from strongroom.api.sigv4 import Verifier
+from strongroom.clock import Clock
+from strongroom.entropy import Entropy
+from strongroom.service.keeper import Keeper
+from strongroom.service.service import Service
+from strongroom.settings import Settings
+
+_BACKLOG = 2048
+_TLS_HANDSHAKE_TIME = 10.0
+
+
+class Server:
+    """Serves one deployment on one address."""
+
+    def __init__(
+        self, settings: Settings, service: Service, keeper: Keeper, log: Log, clock: Clock, entropy: Entropy
+    ) -> None:
+        self._settings = settings
+        self._service = service
+        self._keeper = keeper
+        self._log = log
+        self._clock = clock
+        self._entropy = entropy
+
+    def run(self, ready: Callable[[str], None]) -> None:
+        """Serve until SIGTERM or SIGINT; call ``ready`` with the URL once connections are accepted.
+
+        Raises OSError when the address cannot be listened on, ssl.SSLError when the certificate cannot be used.
+        """
+        tls = _tls_context(self._settings)
+        listener = _listener(*self._settings.address)
+        with contextlib.closing(listener), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._serve(listener, tls, ready))
+
+    async def _serve(self, listener: socket.socket, tls: ssl.SSLContext | None, ready: Callable[[str], None]) -> None:
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signal_number, stop.set)
+        with ThreadPoolExecutor(self._settings.threads, "strongroom") as executor, self._keeping():
+            front = self._front(loop, executor)
+            server = await loop.create_server(
+                partial(Connection, front, Limits(), secure=tls is not None),
+                sock=listener,
+                ssl=tls,
+                ssl_handshake_timeout=_TLS_HANDSHAKE_TIME if tls else None,
+                backlog=_BACKLOG,
+            )
+            ready(_url(self._settings, listener))
+            await stop.wait()
+            server.close()
+            await front.drain(self._settings.drain)
+
+    def _front(self, loop: asyncio.AbstractEventLoop, executor: ThreadPoolExecutor) -> Front:
+        verifier = Verifier(
+            self._service.credential, frozenset(self._settings.regions), "kms", self._settings.clock_skew
+        )
+        gateway = Gateway(self._service, verifier, self._clock, self._entropy)
+        return Front(loop, gateway, self._service, self._log, executor, self._clock)
+
+    @contextlib.contextmanager
+    def _keeping(self) -> Iterator[None]:
+        """Run the keeper on a thread of its own, at once and then at every interval."""
+        stop = threading.Event()
+
+        def keep() -> None:
+            self._keeper.run()
+            while not stop.wait(self._settings.keeper_interval):
+                self._keeper.run()
+
+        thread = threading.Thread(target=keep, name="keeper")
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _tls_context(settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls_cert is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    return context
+
+
+def _url(settings: Settings, listener: socket.socket) -> str:
+    host, _ = settings.address
+    shown = f"[{host}]" if ":" in host else host
+    return f"{settings.scheme}://{shown}:{listener.getsockname()[1]}"

@@ -1,0 +1,126 @@
+"""The data folder: what a first start makes, and what every start checks.
+
+::
+
+    DATA/               0700
+      lock              held by the running server
+      strongroom.db     SQLite: keys (wrapped), policies, aliases, tags, access keys (wrapped)
+      root.key          0600, the root key that seals the domain keys
+      credentials       0600, the account root's access key, for AWS clients
+      audit.jsonl       0600, one line for each call
+"""
+
+import fcntl
+import os
+from pathlib import Path
+
+from strongroom.assembly.credentials import new_access_key, write_credentials
+from strongroom.clock import Clock
+from strongroom.crypto.binding import access_key_binding
+from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
+from strongroom.crypto.file_seal import create_root_key, load_file_seal
+from strongroom.crypto.protocol import Seal, SealedDomainKey
+from strongroom.crypto.software import IAM_SCOPE, SoftwareVault
+from strongroom.entropy import Entropy
+from strongroom.keys.arns import root_arn
+from strongroom.settings import Settings
+from strongroom.store.migrate import migrate
+from strongroom.store.protocol import AccessKeyRecord, AccountRecord, Store
+from strongroom.store.sql_store import SqlStore
+from strongroom.store.sqlite import open_sqlite
+
+_FIRST_VERSION = 1
+
+
+class DataFolderError(Exception):
+    """The data folder cannot be used; the message says why and what to do."""
+
+
+class DataFolder:
+    """The paths of one data folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.database = path / "strongroom.db"
+        self.root_key = path / "root.key"
+        self.credentials = path / "credentials"
+        self.audit_log = path / "audit.jsonl"
+        self._lock_file = path / "lock"
+
+    def lock(self) -> int:
+        """Make the folder if needed and take it for this process.
+
+        Returns the lock's file descriptor, to be kept open. Raises DataFolderError when another server has it.
+        """
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise DataFolderError(f"another server is using `{self.path}`") from None
+        return descriptor
+
+
+def open_store(folder: DataFolder) -> SqlStore:
+    """Open the database, made or upgraded as needed; raises UnknownSchemaError."""
+    engine = open_sqlite(folder.database)
+    migrate(engine)
+    return SqlStore(engine)
+
+
+def open_vault(folder: DataFolder, store: Store, settings: Settings, entropy: Entropy) -> SoftwareVault:
+    """Unseal the domain keys, and make those of scopes that have none yet.
+
+    Raises DataFolderError when the root key is gone, UnsealError when it is another one.
+    """
+    with store.read() as reader:
+        sealed = reader.domain_keys()
+    seal = _open_seal(folder, sealed, entropy)
+    known = {each.scope for each in sealed}
+    new = [
+        create_domain_key(scope, _FIRST_VERSION, seal, entropy)
+        for scope in (IAM_SCOPE, *settings.regions)
+        if scope not in known
+    ]
+    if new:
+        with store.transaction() as transaction:
+            for each in new:
+                transaction.add_domain_key(each)
+    return SoftwareVault(DomainKeys([*sealed, *new], seal, entropy), entropy)
+
+
+def ensure_account(
+    folder: DataFolder, store: Store, vault: SoftwareVault, settings: Settings, clock: Clock, entropy: Entropy
+) -> None:
+    """Make the account and its root access key at the first start; raises DataFolderError if there is another."""
+    with store.read() as reader:
+        accounts = [record.account for record in reader.accounts()]
+    if settings.account in accounts:
+        return
+    if accounts:
+        raise DataFolderError(f"`{folder.path}` belongs to account {accounts[0]}, not {settings.account}")
+    now = clock.now()
+    key = new_access_key(entropy)
+    # The file first: if this process dies in between, the next start makes another key and writes the file again.
+    write_credentials(folder.credentials, "default", key)
+    with store.transaction() as transaction:
+        transaction.add_account(AccountRecord(settings.account, now))
+        transaction.add_access_key(
+            AccessKeyRecord(
+                access_key_id=key.access_key_id,
+                account=settings.account,
+                principal=root_arn(settings.regions[0], settings.account),
+                wrapped_secret=vault.wrap_secret(key.secret.encode(), access_key_binding(key.access_key_id)),
+                active=True,
+                created_at=now,
+            )
+        )
+
+
+def _open_seal(folder: DataFolder, sealed: list[SealedDomainKey], entropy: Entropy) -> Seal:
+    if not folder.root_key.exists():
+        if sealed:
+            raise DataFolderError(f"`{folder.root_key}` is missing; without it no key can be used. Restore it.")
+        create_root_key(folder.root_key, entropy)
+    return load_file_seal(folder.root_key, entropy)

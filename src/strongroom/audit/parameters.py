@@ -1,0 +1,65 @@
+"""What of a request goes into its audit record: everything but secrets, in CloudTrail's lower-camel names."""
+
+from collections.abc import Callable, Mapping
+from typing import cast
+
+import msgspec
+
+_SECRET = frozenset({"GrantTokens", "GrantToken"})
+
+Parameters = Callable[[msgspec.Struct], Mapping[str, object]]
+
+
+def lower_camel(name: str) -> str:
+    """Return ``keyId`` for ``KeyId``."""
+    return name[:1].lower() + name[1:]
+
+
+def parameters_of(request: type[msgspec.Struct]) -> Parameters:
+    """Return a function that gives the loggable fields of one request type.
+
+    Left out: byte strings (plaintext, ciphertext, messages, key material), nested structures that hold them, grant
+    tokens, and fields that are None. Values are the request's own; encode them before the request changes.
+    """
+    fields = [
+        (field.name, lower_camel(field.encode_name), _converter(field.type))
+        for field in msgspec.structs.fields(request)
+        if field.encode_name not in _SECRET and not _is_opaque(field.type)
+    ]
+
+    def parameters(value: msgspec.Struct) -> Mapping[str, object]:
+        found: dict[str, object] = {}
+        for attribute, name, convert in fields:
+            member: object = getattr(value, attribute)
+            if member is not None:
+                found[name] = member if convert is None else convert(member)
+        return found
+
+    return parameters
+
+
+def _alternatives(annotation: object) -> list[msgspec.inspect.Type]:
+    info = msgspec.inspect.type_info(annotation)
+    members = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
+    return [member.type if isinstance(member, msgspec.inspect.Metadata) else member for member in members]
+
+
+def _is_opaque(annotation: object) -> bool:
+    return any(
+        isinstance(each, (msgspec.inspect.BytesType, msgspec.inspect.StructType)) for each in _alternatives(annotation)
+    )
+
+
+def _converter(annotation: object) -> Callable[[object], object] | None:
+    """Return what renames the members of a list of structures (tags), or None for plain values."""
+    for each in _alternatives(annotation):
+        if isinstance(each, msgspec.inspect.ListType) and isinstance(each.item_type, msgspec.inspect.StructType):
+            return _each(parameters_of(each.item_type.cls))
+    return None
+
+
+def _each(convert: Parameters) -> Callable[[object], object]:
+    def convert_all(items: object) -> object:
+        return [convert(item) for item in cast("list[msgspec.Struct]", items)]
+
+    return convert_all

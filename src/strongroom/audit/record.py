@@ -1,0 +1,99 @@
+"""Audit records in the shape of CloudTrail events, one JSON line each.
+
+Source: AWS CloudTrail User Guide, "CloudTrail record contents", and KMS Developer Guide, "Logging AWS KMS API calls".
+A record never holds plaintext, ciphertext, key bytes or grant tokens; ``parameters`` sees to that.
+"""
+
+import time
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+_EVENT_VERSION = "1.11"
+_EVENT_SOURCE = "kms.amazonaws.com"
+
+
+class UserIdentity(msgspec.Struct, rename="camel", frozen=True, omit_defaults=True):
+    """Who called. ``type`` is CloudTrail's: Root, IAMUser, AssumedRole, …, or Unknown when no signature verified."""
+
+    type: str
+    principal_id: str = ""
+    arn: str = ""
+    account_id: str = ""
+    access_key_id: str = ""
+    invoked_by: str = ""
+
+
+UNKNOWN_IDENTITY = UserIdentity("Unknown")
+
+
+class Resource(msgspec.Struct, frozen=True):
+    """A KMS key, or an alias, that the call touched."""
+
+    account_id: str = msgspec.field(name="accountId")
+    type: str
+    arn: str = msgspec.field(name="ARN")
+
+
+def key_resource(account: str, arn: str) -> Resource:
+    """Return the resource entry of a key or an alias; CloudTrail types both as a key."""
+    return Resource(account, "AWS::KMS::Key", arn)
+
+
+class AuditRecord(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
+    """One event. Order of fields is the order on the line."""
+
+    event_version: str = _EVENT_VERSION
+    user_identity: UserIdentity
+    event_time: str
+    event_source: str = _EVENT_SOURCE
+    event_name: str
+    aws_region: str
+    source_ip_address: str | UnsetType = msgspec.field(name="sourceIPAddress", default=UNSET)
+    user_agent: str | UnsetType = UNSET
+    error_code: str | UnsetType = UNSET
+    error_message: str | UnsetType = UNSET
+    request_parameters: Mapping[str, object] | None = None
+    response_elements: Mapping[str, object] | None = None
+    additional_event_data: Mapping[str, object] | UnsetType = UNSET
+    request_id: str | UnsetType = msgspec.field(name="requestID", default=UNSET)
+    event_id: str = msgspec.field(name="eventID")
+    read_only: bool
+    resources: tuple[Resource, ...] = ()
+    event_type: str = "AwsApiCall"
+    management_event: bool = True
+    recipient_account_id: str | UnsetType = UNSET
+    service_event_details: Mapping[str, object] | UnsetType = UNSET
+    event_category: str = "Management"
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(record: AuditRecord) -> bytes:
+    """Return the record as one line of JSON, without its newline."""
+    return _encoder.encode(record)
+
+
+def event_time(now: float) -> str:
+    """Return epoch seconds as CloudTrail writes them: ``2026-03-01T12:00:00Z``."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+
+
+def service_event(  # noqa: PLR0913 - the facts of a service event
+    *, name: str, account: str, region: str, arn: str, details: Mapping[str, object], event_id: str, now: float
+) -> AuditRecord:
+    """Return the record of something the service did by itself: RotateKey, DeleteKey."""
+    return AuditRecord(
+        user_identity=UserIdentity("AWSAccount", account_id=account, invoked_by="AWS Internal"),
+        event_time=event_time(now),
+        event_name=name,
+        aws_region=region,
+        event_id=event_id,
+        read_only=False,
+        resources=(key_resource(account, arn),),
+        event_type="AwsServiceEvent",
+        recipient_account_id=account,
+        service_event_details=details,
+    )

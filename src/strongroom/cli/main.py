@@ -1,0 +1,15 @@
+"""``strongroom``: the group of commands."""
+
+import click
+
+from strongroom import __version__
+from strongroom.cli.serve import serve
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="strongroom")
+def main() -> None:
+    """Run a key management service that speaks the AWS KMS wire protocol."""
+
+
+main.add_command(serve)

@@ -1,0 +1,63 @@
+"""Symmetric backing keys in this process: a key for every call, derived and never reused.
+
+Body, suite 1::
+
+    offset  length
+    0       1       suite, 0x01
+    1       16      KDF nonce, random
+    17      12      GCM nonce, random
+    29      n + 16  ciphertext and tag
+
+The call's key is KBKDF in counter mode with HMAC-SHA-256 (NIST SP 800-108r1, 4.1), one block: the PRF over
+``[1] || label || 00 || KDF nonce || [256]``. A fresh 128-bit nonce gives every call a key of its own, so the limit on
+random GCM nonces (SP 800-38D, 8.3) never comes near, however often a backing key is used.
+"""
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
+
+from strongroom.entropy import Entropy
+from strongroom.errors import InvalidCiphertextException
+
+_SUITE = 1
+_SUITE_BYTE = bytes((_SUITE,))
+_KDF_NONCE_LENGTH = 16
+_NONCES_LENGTH = _KDF_NONCE_LENGTH + 12
+_CIPHERTEXT_OFFSET = 1 + _NONCES_LENGTH
+_MIN_LENGTH = _CIPHERTEXT_OFFSET + 16
+_COUNTER_AND_LABEL = (1).to_bytes(4) + b"strongroom:encrypt:aes-256-gcm" + b"\x00"
+_OUTPUT_BITS = (256).to_bytes(4)
+
+
+class AesBackingKey:
+    """A 256-bit backing key of a SYMMETRIC_DEFAULT key."""
+
+    def __init__(self, key: bytes, entropy: Entropy) -> None:
+        # Keying HMAC costs two compressions; a copy of the keyed state costs none and gives the same output.
+        self._prf = HMAC(key, SHA256())
+        self._prf.update(_COUNTER_AND_LABEL)
+        self._entropy = entropy
+
+    def encrypt(self, plaintext: bytes, associated_data: bytes) -> bytes:
+        """Return the body for ``plaintext``, 45 bytes longer than it."""
+        nonces = self._entropy(_NONCES_LENGTH)
+        aead = self._call_key(nonces[:_KDF_NONCE_LENGTH])
+        return _SUITE_BYTE + nonces + aead.encrypt(nonces[_KDF_NONCE_LENGTH:], plaintext, associated_data)
+
+    def decrypt(self, body: bytes, associated_data: bytes) -> bytes:
+        """Return the plaintext; raises InvalidCiphertextException unless all of it is authentic."""
+        if len(body) < _MIN_LENGTH or body[0] != _SUITE:
+            raise InvalidCiphertextException
+        aead = self._call_key(body[1 : 1 + _KDF_NONCE_LENGTH])
+        nonce = body[1 + _KDF_NONCE_LENGTH : _CIPHERTEXT_OFFSET]
+        try:
+            return aead.decrypt(nonce, body[_CIPHERTEXT_OFFSET:], associated_data)
+        except InvalidTag:
+            raise InvalidCiphertextException from None
+
+    def _call_key(self, kdf_nonce: bytes) -> AESGCM:
+        prf = self._prf.copy()
+        prf.update(kdf_nonce + _OUTPUT_BITS)
+        return AESGCM(prf.finalize())

@@ -1,0 +1,12 @@
+"""What wrapped values are bound to: unambiguous byte strings, authenticated with them."""
+
+
+def binding(*fields: str) -> bytes:
+    """Return one byte string for each distinct sequence of fields, each preceded by its length in two bytes."""
+    encoded = [field.encode() for field in fields]
+    return b"".join(len(field).to_bytes(2) + field for field in encoded)
+
+
+def access_key_binding(access_key_id: str) -> bytes:
+    """Return what the wrapped secret of an access key is bound to."""
+    return binding("access-key", access_key_id)

@@ -1,0 +1,74 @@
+"""The default seal: a root key in a file that only the service's user can read."""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from strongroom.crypto.envelope import KEY_LENGTH, Wrapper
+from strongroom.crypto.protocol import UnsealError
+from strongroom.entropy import Entropy
+
+_FORMAT = "strongroom-root-key-v1"
+_OTHERS = 0o077
+
+
+class _RootKeyFile(msgspec.Struct):
+    """The file's content: JSON, the key in base64."""
+
+    format: str
+    key: bytes
+
+
+class FileSeal:
+    """Seals domain keys under the root key of one file."""
+
+    def __init__(self, key: bytes, entropy: Entropy) -> None:
+        self._wrapper = Wrapper(key, 1, entropy)
+
+    def seal(self, plaintext: bytes, binding: bytes) -> bytes:
+        """Return ``plaintext`` sealed, bound to ``binding``."""
+        return self._wrapper.wrap(plaintext, binding)
+
+    def unseal(self, sealed: bytes, binding: bytes) -> bytes:
+        """Return what was sealed; raises UnsealError if it was not sealed by this root key for ``binding``."""
+        return self._wrapper.unwrap(sealed, binding)
+
+
+def create_root_key(path: Path, entropy: Entropy) -> None:
+    """Write a new root key to ``path``, mode 0600, on disk before this returns; raises FileExistsError.
+
+    The file appears under its name only when it is whole, so that a crash never leaves half a key behind.
+    """
+    content = msgspec.json.encode(_RootKeyFile(format=_FORMAT, key=entropy(KEY_LENGTH))) + b"\n"
+    draft = path.with_name(path.name + ".new")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.link(draft, path)
+    draft.unlink()
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def load_file_seal(path: Path, entropy: Entropy) -> FileSeal:
+    """Return the seal of an existing root key file.
+
+    Raises UnsealError when the file is not one of ours, or when others than its owner may read it.
+    """
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_mode & _OTHERS:
+            raise UnsealError(f"`{path}` can be read by others; run: chmod 600 {path}")
+        content = file.read()
+    try:
+        root = msgspec.json.decode(content, type=_RootKeyFile)
+    except msgspec.DecodeError:
+        raise UnsealError(f"`{path}` is not a root key file") from None
+    if root.format != _FORMAT or len(root.key) != KEY_LENGTH:
+        raise UnsealError(f"`{path}` is not a root key file of this version")
+    return FileSeal(root.key, entropy)

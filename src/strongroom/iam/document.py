@@ -1,0 +1,130 @@
+"""Policy documents, parsed: what was written, checked once and put into frozen types.
+
+Source: IAM User Guide, "Grammar of the IAM JSON policy language".
+"""
+
+from enum import Enum, StrEnum
+
+import msgspec
+
+VARIABLES_VERSION = "2012-10-17"
+"""The version of the language that has policy variables."""
+
+DEFAULT_VERSION = "2008-10-17"
+"""The version of a document that states none."""
+
+
+class MalformedPolicy(ValueError):
+    """A policy document cannot be accepted; the message is AWS's wording."""
+
+
+class PolicyKind(Enum):
+    """Where a document is attached, which decides what it may and must contain."""
+
+    RESOURCE = "resource-based"
+    IDENTITY = "identity-based (also permissions boundaries and session policies)"
+    TRUST = "role trust"
+
+
+class Effect(StrEnum):
+    """What a matching statement does."""
+
+    ALLOW = "Allow"
+    DENY = "Deny"
+
+
+class PrincipalType(StrEnum):
+    """The maps of a Principal element."""
+
+    AWS = "AWS"
+    SERVICE = "Service"
+    FEDERATED = "Federated"
+
+
+class NamedPrincipal(msgspec.Struct, frozen=True):
+    """One principal as written: ``AWS``: ``*``, account id, ARN or unique id; a service's or a provider's name."""
+
+    type: PrincipalType
+    value: str
+
+    @property
+    def is_everyone(self) -> bool:
+        """Whether this is the wildcard."""
+        return self.value == "*"
+
+    @property
+    def account(self) -> str | None:
+        """The account id, when a whole account is named by its id or by its root's ARN."""
+        if self.type is not PrincipalType.AWS:
+            return None
+        if self.value.endswith(":root"):
+            return self.value.split(":")[4]
+        return self.value if self.value.isdecimal() else None
+
+
+class PrincipalElement(msgspec.Struct, frozen=True):
+    """``Principal``, or ``NotPrincipal`` when ``negated``."""
+
+    principals: tuple[NamedPrincipal, ...]
+    negated: bool = False
+
+
+class PatternElement(msgspec.Struct, frozen=True):
+    """``Action`` or ``Resource``, or their ``Not…`` form when ``negated``."""
+
+    patterns: tuple[str, ...]
+    negated: bool = False
+
+
+class Qualifier(StrEnum):
+    """How the values of a multivalued key are combined."""
+
+    NONE = ""
+    ALL = "ForAllValues:"
+    ANY = "ForAnyValue:"
+
+
+class Operator(msgspec.Struct, frozen=True):
+    """A condition operator, taken apart: ``ForAnyValue:StringLikeIfExists`` is ANY, ``StringLike``, True."""
+
+    base: str
+    qualifier: Qualifier = Qualifier.NONE
+    if_exists: bool = False
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """One operator applied to one key; numbers and booleans are kept as text."""
+
+    operator: Operator
+    key: str
+    values: tuple[str, ...]
+
+
+class Statement(msgspec.Struct, frozen=True, kw_only=True):
+    """One statement. An element that was not written is None."""
+
+    effect: Effect
+    sid: str | None = None
+    principal: PrincipalElement | None = None
+    action: PatternElement | None = None
+    resource: PatternElement | None = None
+    conditions: tuple[Condition, ...] = ()
+
+
+class PolicyDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole document, accepted."""
+
+    kind: PolicyKind
+    version: str = DEFAULT_VERSION
+    id: str | None = None
+    statements: tuple[Statement, ...]
+
+    @property
+    def principals(self) -> tuple[NamedPrincipal, ...]:
+        """Every principal named anywhere, each once, in the order written, without the wildcard.
+
+        Whether they exist is for the caller to find out.
+        """
+        elements = (statement.principal for statement in self.statements)
+        named = (principal for element in elements if element for principal in element.principals)
+        return tuple(dict.fromkeys(principal for principal in named if not principal.is_everyone))

@@ -1,0 +1,179 @@
+"""Who calls: principals, the names a policy can know them by, and the condition keys that follow from who they are.
+
+A principal is described once, when it authenticates, and then used for many decisions; what is derived from it is
+computed on first use and kept. Source: IAM User Guide, "AWS JSON policy elements: Principal" and "Information
+available in all requests" (the table of principal key values).
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from functools import cached_property
+from typing import Final
+
+import msgspec
+
+_SERVICE: Final = "Service:"
+_FEDERATED: Final = "Federated:"
+
+
+class PrincipalKind(StrEnum):
+    """What a principal is. The value is what ``aws:PrincipalType`` says, where AWS says anything."""
+
+    ACCOUNT_ROOT = "Account"
+    USER = "User"
+    ASSUMED_ROLE = "AssumedRole"
+    FEDERATED_USER = "FederatedUser"
+    WEB_IDENTITY = "WebIdentity"
+    SERVICE = "Service"
+
+
+class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """An authenticated caller.
+
+    ``arn``: what the caller is shown as (for a role session ``arn:aws:sts::A:assumed-role/ROLE/SESSION``; for a
+    service its DNS name). ``account``: twelve digits; empty for services and for web identities, which belong to none.
+    ``user_id``: ``aws:userid`` (``AIDA…``; ``AROA…:SESSION`` for a role session; the account id for the root).
+    ``issuer_arn``: CloudTrail's session issuer: the role (with its path) of a session, the user of a federated user.
+    ``provider``: the identity provider (its ARN, or its DNS name) that vouched for a web identity or for the session
+    made from one. ``tags``: the principal's own tags, overridden by session tags.
+    """
+
+    kind: PrincipalKind
+    arn: str
+    account: str = ""
+    user_id: str = ""
+    user_name: str | None = None
+    issuer_arn: str | None = None
+    provider: str | None = None
+    tags: Mapping[str, str] = {}
+
+    @cached_property
+    def own_names(self) -> tuple[str, ...]:
+        """The names by which a resource policy names this very caller, ``name_of`` form."""
+        match self.kind:
+            case PrincipalKind.ACCOUNT_ROOT:
+                return (self.account,)
+            case PrincipalKind.USER:
+                return (self.arn, self.user_id) if self.user_id else (self.arn,)
+            case PrincipalKind.ASSUMED_ROLE | PrincipalKind.FEDERATED_USER:
+                return (self.arn,)
+            case PrincipalKind.SERVICE:
+                return (_SERVICE + self.arn,)
+            case PrincipalKind.WEB_IDENTITY:
+                return (_FEDERATED + self.provider,) if self.provider else ()
+
+    @cached_property
+    def issuer_names(self) -> tuple[str, ...]:
+        """The names of what a session was made from: an allow for these is limited by boundary and session policy."""
+        names = [self.issuer_arn] if self.issuer_arn else []
+        if self.kind is PrincipalKind.ASSUMED_ROLE:
+            role_id = self.user_id.partition(":")[0]
+            names += [role_id] if role_id else []
+            names += [_FEDERATED + self.provider] if self.provider else []
+        return tuple(names)
+
+    @cached_property
+    def levels(self) -> tuple[frozenset[str], ...]:
+        """Itself, its issuer, its account: a ``NotPrincipal`` with Deny spares only who is listed at every level."""
+        account = (self.account,) if self.account else ()
+        return tuple(frozenset(level) for level in (self.own_names, self.issuer_names, account) if level)
+
+    @cached_property
+    def condition_keys(self) -> Mapping[str, tuple[str, ...]]:
+        """The condition keys that follow from the principal alone, keyed in lower case."""
+        is_service = self.kind is PrincipalKind.SERVICE
+        keys = {"aws:principalisawsservice": ("true" if is_service else "false",)}
+        if is_service:
+            return keys | {"aws:principalservicename": (self.arn,)}
+        if self.kind is PrincipalKind.WEB_IDENTITY:
+            return keys
+        keys["aws:principaltype"] = (self.kind.value,)
+        keys["aws:principalaccount"] = (self.account,)
+        is_role = self.kind is PrincipalKind.ASSUMED_ROLE
+        keys["aws:principalarn"] = (self.issuer_arn if is_role and self.issuer_arn else self.arn,)
+        if self.user_id:
+            keys["aws:userid"] = (self.user_id,)
+        if self.kind is PrincipalKind.USER and self.user_name is not None:
+            keys["aws:username"] = (self.user_name,)
+        return keys | {f"aws:principaltag/{name.lower()}": (value,) for name, value in self.tags.items()}
+
+
+def is_principal_key(key: str) -> bool:
+    """Tell whether a lower-cased condition key describes the principal, so that no request context may supply it."""
+    return key.startswith("aws:principal") or key in {"aws:userid", "aws:username"}
+
+
+def service_name(value: str) -> str:
+    """Return the ``name_of`` form of a service principal."""
+    return _SERVICE + value
+
+
+def federated_name(value: str) -> str:
+    """Return the ``name_of`` form of an identity provider."""
+    return _FEDERATED + value
+
+
+def account_root(account: str, *, partition: str = "aws", tags: Mapping[str, str] | None = None) -> Principal:
+    """Return the root of an account."""
+    arn = f"arn:{partition}:iam::{account}:root"
+    return Principal(kind=PrincipalKind.ACCOUNT_ROOT, arn=arn, account=account, user_id=account, tags=tags or {})
+
+
+def iam_user(arn: str, *, user_id: str = "", tags: Mapping[str, str] | None = None) -> Principal:
+    """Return a user by its ARN, ``arn:PARTITION:iam::ACCOUNT:user/[PATH/]NAME``."""
+    name = arn.rpartition("/")[2]
+    account = _account_of(arn)
+    return Principal(
+        kind=PrincipalKind.USER, arn=arn, account=account, user_id=user_id, user_name=name, tags=tags or {}
+    )
+
+
+def assumed_role(
+    role_arn: str,
+    session_name: str,
+    *,
+    role_id: str = "",
+    provider: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> Principal:
+    """Return a session of a role, ``arn:PARTITION:iam::ACCOUNT:role/[PATH/]NAME``.
+
+    The session's ARN drops the role's path. ``provider`` is given when the session came from AssumeRoleWithWebIdentity.
+    """
+    partition, account, name = role_arn.split(":")[1], _account_of(role_arn), role_arn.rpartition("/")[2]
+    return Principal(
+        kind=PrincipalKind.ASSUMED_ROLE,
+        arn=f"arn:{partition}:sts::{account}:assumed-role/{name}/{session_name}",
+        account=account,
+        user_id=f"{role_id}:{session_name}" if role_id else "",
+        issuer_arn=role_arn,
+        provider=provider,
+        tags=tags or {},
+    )
+
+
+def federated_user(user_arn: str, name: str, *, tags: Mapping[str, str] | None = None) -> Principal:
+    """Return the federated user ``name`` made by a user's GetFederationToken."""
+    partition, account = user_arn.split(":")[1], _account_of(user_arn)
+    return Principal(
+        kind=PrincipalKind.FEDERATED_USER,
+        arn=f"arn:{partition}:sts::{account}:federated-user/{name}",
+        account=account,
+        user_id=f"{account}:{name}",
+        issuer_arn=user_arn,
+        tags=tags or {},
+    )
+
+
+def web_identity(provider: str, subject: str) -> Principal:
+    """Return the bearer of a token, as a trust policy sees it before there is a session; ``arn`` is the subject."""
+    return Principal(kind=PrincipalKind.WEB_IDENTITY, arn=subject, provider=provider)
+
+
+def service(name: str) -> Principal:
+    """Return a service principal by its DNS name."""
+    return Principal(kind=PrincipalKind.SERVICE, arn=name)
+
+
+def _account_of(arn: str) -> str:
+    return arn.split(":")[4]

@@ -1,0 +1,57 @@
+"""What is asked: one caller, one action, one resource, and circumstances that are computed only when asked for."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import msgspec
+
+from strongroom.iam.principals import Principal, is_principal_key
+
+ConditionValues: TypeAlias = tuple[str, ...] | list[str] | None
+"""The values of one condition key. None and empty both mean that the request does not carry the key.
+
+Never a bare string, which would be taken for a sequence of one-letter values.
+"""
+
+ConditionContext: TypeAlias = Callable[[str], ConditionValues]
+"""Looks up a condition key by its lower-cased name, such as ``aws:sourceip``."""
+
+KeyReader: TypeAlias = "Callable[[AuthorizationRequest], ConditionValues]"
+"""Reads one condition key of a request."""
+
+
+def empty_context(_key: str) -> ConditionValues:
+    """Know no condition key."""
+    return None
+
+
+class AuthorizationRequest(msgspec.Struct, frozen=True):
+    """One question to the policies.
+
+    ``action``: ``service:Action``, compared without regard to case. ``resource``: an ARN, or ``*`` where an action has
+    none. ``context`` answers for every key but those that describe the principal (``aws:Principal…``, ``aws:userid``,
+    ``aws:username``), which come from ``principal`` and from nowhere else.
+    """
+
+    principal: Principal
+    action: str
+    resource: str
+    context: ConditionContext = empty_context
+
+
+def key_reader(key: str) -> KeyReader:
+    """Return the function that reads the condition key ``key`` (any case) from a request."""
+    name = key.lower()
+
+    def of_principal(request: AuthorizationRequest) -> ConditionValues:
+        return request.principal.condition_keys.get(name)
+
+    def of_context(request: AuthorizationRequest) -> ConditionValues:
+        return request.context(name)
+
+    return of_principal if is_principal_key(name) else of_context
+
+
+def absent(_request: AuthorizationRequest) -> ConditionValues:
+    """Read a key that is withheld: it is never there."""
+    return None

@@ -1,0 +1,20 @@
+"""The encryption context: key-value pairs bound to a ciphertext as additional authenticated data."""
+
+from collections.abc import Mapping
+
+
+def canonical(context: Mapping[str, str] | None) -> bytes:
+    """Return one byte string for each distinct context, whatever order its pairs came in.
+
+    Pairs are sorted by the UTF-8 bytes of their keys; every key and value is preceded by its length as four bytes,
+    big-endian, so that no two contexts share an encoding. An empty context equals an absent one.
+    """
+    if not context:
+        return b""
+    parts = bytearray()
+    for key, value in sorted((k.encode(), v.encode()) for k, v in context.items()):
+        parts += len(key).to_bytes(4)
+        parts += key
+        parts += len(value).to_bytes(4)
+        parts += value
+    return bytes(parts)

@@ -1,0 +1,128 @@
+"""The KMS key: a logical key around one or more backing keys, and the metadata that decides how they are used."""
+
+from enum import StrEnum
+
+import msgspec
+from typing_extensions import override
+
+from strongroom.keys.arns import KeyLocator, key_arn
+from strongroom.keys.specs import KeyManager, KeySpec, KeyUsage, Origin
+from strongroom.keys.states import KeyState
+
+DEFAULT_ROTATION_PERIOD_DAYS = 365
+
+
+class RotationType(StrEnum):
+    """What made a backing key current."""
+
+    AUTOMATIC = "AUTOMATIC"
+    ON_DEMAND = "ON_DEMAND"
+
+
+class KeyMaterialState(StrEnum):
+    """Which part a backing key plays: one encrypts, all decrypt."""
+
+    CURRENT = "CURRENT"
+    NON_CURRENT = "NON_CURRENT"
+
+
+class KeyMaterial(msgspec.Struct, frozen=True):
+    """One backing key as it is kept: named, dated, and wrapped.
+
+    ``token`` is what the crypto back end gave for it: wrapped bytes, or the name of an object in a hardware token.
+    The first material of a key has neither ``rotated_at`` nor ``rotation_type``. Times are epoch seconds.
+    """
+
+    material_id: str
+    token: bytes
+    state: KeyMaterialState
+    created_at: float
+    rotated_at: float | None = None
+    rotation_type: RotationType | None = None
+
+    @override
+    def __repr__(self) -> str:
+        return f"KeyMaterial({self.material_id}, {self.state})"
+
+
+class Rotation(msgspec.Struct, frozen=True):
+    """Automatic rotation: off, or due every ``period_days`` and next at ``next_at`` (epoch seconds)."""
+
+    enabled: bool = False
+    period_days: int = DEFAULT_ROTATION_PERIOD_DAYS
+    next_at: float | None = None
+
+
+class KmsKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A KMS key. ``policy`` is the document as GetKeyPolicy returns it; ``materials`` stand oldest first."""
+
+    account: str
+    region: str
+    key_id: str
+    arn: str
+    spec: KeySpec
+    usage: KeyUsage
+    origin: Origin
+    manager: KeyManager
+    state: KeyState
+    description: str
+    policy: str
+    multi_region: bool
+    created_at: float
+    deletion_at: float | None = None
+    deletion_window_days: int | None = None
+    rotation: Rotation = Rotation()
+    materials: tuple[KeyMaterial, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def locator(self) -> KeyLocator:
+        """Where the key lives."""
+        return KeyLocator(self.account, self.region, self.key_id)
+
+    @property
+    def current_material(self) -> KeyMaterial | None:
+        """The backing key that encrypts now; None before any is imported."""
+        for material in reversed(self.materials):
+            if material.state is KeyMaterialState.CURRENT:
+                return material
+        return None
+
+    @property
+    def on_demand_rotations(self) -> int:
+        """How many on-demand rotations the key has used up; the count never goes down."""
+        return sum(material.rotation_type is RotationType.ON_DEMAND for material in self.materials)
+
+
+def new_key(  # noqa: PLR0913 - the facts a key is born with
+    locator: KeyLocator,
+    *,
+    spec: KeySpec,
+    usage: KeyUsage,
+    origin: Origin,
+    description: str,
+    policy: str,
+    multi_region: bool,
+    tags: tuple[tuple[str, str], ...],
+    material: KeyMaterial | None,
+    now: float,
+) -> KmsKey:
+    """Return a customer managed key as CreateKey leaves it: enabled, or pending import when it has no material."""
+    return KmsKey(
+        account=locator.account,
+        region=locator.region,
+        key_id=locator.key_id,
+        arn=key_arn(locator.region, locator.account, locator.key_id),
+        spec=spec,
+        usage=usage,
+        origin=origin,
+        manager=KeyManager.CUSTOMER,
+        state=KeyState.PENDING_IMPORT if material is None else KeyState.ENABLED,
+        description=description,
+        policy=policy,
+        multi_region=multi_region,
+        created_at=now,
+        materials=() if material is None else (material,),
+        tags=tags,
+    )

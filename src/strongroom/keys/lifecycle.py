@@ -1,0 +1,134 @@
+"""The life of a KMS key as pure transitions: each takes a key and returns the key after it.
+
+The rules, all from the KMS Developer Guide:
+
+- Enabling and disabling change only the state. A disabled key does not rotate; one that is overdue rotates as soon as
+  it is enabled again ("Rotating AWS KMS keys").
+- Deletion is never at once: a key waits 7-30 days as PendingDeletion. Cancelling leaves it Disabled, so that nobody
+  uses it by surprise ("Deleting AWS KMS keys").
+- Rotation makes a new backing key current and keeps every old one for decryption. Automatic rotation runs from the day
+  it was enabled; setting it again starts a new period. On-demand rotation leaves that schedule alone and is limited to
+  25 in a key's life.
+
+Whether a state allows an operation at all is for ``states``; nothing here repeats it.
+"""
+
+from msgspec.structs import replace
+
+from strongroom.clock import DAY
+from strongroom.errors import (
+    ConflictException,
+    LimitExceededException,
+    UnsupportedOperationException,
+    ValidationException,
+)
+from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, KmsKey, Rotation, RotationType
+from strongroom.keys.specs import KeySpec, Origin
+from strongroom.keys.states import KeyState
+
+MIN_DELETION_WINDOW_DAYS = 7
+MAX_DELETION_WINDOW_DAYS = 30
+DEFAULT_DELETION_WINDOW_DAYS = 30
+MAX_ON_DEMAND_ROTATIONS = 25
+_CONFLICT_WINDOW = 20 * 60.0
+
+
+def enable(key: KmsKey) -> KmsKey:
+    """Allow use again."""
+    return replace(key, state=KeyState.ENABLED)
+
+
+def disable(key: KmsKey) -> KmsKey:
+    """Forbid use until enabled again."""
+    return replace(key, state=KeyState.DISABLED)
+
+
+def schedule_deletion(key: KmsKey, window_days: int, now: float) -> KmsKey:
+    """Start the waiting period; raises ValidationException for a window outside 7-30 days."""
+    if not MIN_DELETION_WINDOW_DAYS <= window_days <= MAX_DELETION_WINDOW_DAYS:
+        raise ValidationException(
+            f"PendingWindowInDays must be between {MIN_DELETION_WINDOW_DAYS} and {MAX_DELETION_WINDOW_DAYS}, inclusive."
+        )
+    return replace(
+        key,
+        state=KeyState.PENDING_DELETION,
+        deletion_at=now + window_days * DAY,
+        deletion_window_days=window_days,
+    )
+
+
+def cancel_deletion(key: KmsKey) -> KmsKey:
+    """End the waiting period; the key comes back disabled, or pending import when it has no material."""
+    state = KeyState.DISABLED if key.materials else KeyState.PENDING_IMPORT
+    return replace(key, state=state, deletion_at=None, deletion_window_days=None)
+
+
+def deletion_due(key: KmsKey, now: float) -> bool:
+    """Tell whether the waiting period is over."""
+    return key.state is KeyState.PENDING_DELETION and key.deletion_at is not None and key.deletion_at <= now
+
+
+def require_rotatable(key: KmsKey) -> None:
+    """Refuse keys whose material the service cannot make anew.
+
+    Raises UnsupportedOperationException for anything but symmetric encryption keys of origin AWS_KMS.
+    """
+    if key.origin is not Origin.AWS_KMS:
+        raise UnsupportedOperationException(f"{key.arn} origin is {key.origin} which is not valid for this operation.")
+    if key.spec is not KeySpec.SYMMETRIC_DEFAULT:
+        raise UnsupportedOperationException(None)
+
+
+def enable_rotation(key: KmsKey, period_days: int, now: float) -> KmsKey:
+    """Rotate every ``period_days`` from now on."""
+    require_rotatable(key)
+    return replace(key, rotation=Rotation(enabled=True, period_days=period_days, next_at=now + period_days * DAY))
+
+
+def disable_rotation(key: KmsKey) -> KmsKey:
+    """Stop automatic rotation; existing backing keys stay."""
+    require_rotatable(key)
+    return replace(key, rotation=Rotation())
+
+
+def rotation_due(key: KmsKey, now: float) -> bool:
+    """Tell whether automatic rotation should happen now. Only enabled keys rotate."""
+    due_at = key.rotation.next_at
+    return key.state is KeyState.ENABLED and key.rotation.enabled and due_at is not None and due_at <= now
+
+
+def require_on_demand_rotation(key: KmsKey, now: float) -> None:
+    """Refuse an on-demand rotation that cannot be.
+
+    Raises UnsupportedOperationException, LimitExceededException after 25 in the key's life, or ConflictException when
+    automatic rotation is due within 20 minutes (KMS API Reference, RotateKeyOnDemand).
+    """
+    require_rotatable(key)
+    if key.on_demand_rotations >= MAX_ON_DEMAND_ROTATIONS:
+        raise LimitExceededException(
+            "The on-demand rotations limit has been reached for the given keyId. "
+            f"No more on-demand rotations can be performed for this key: {key.arn}"
+        )
+    if key.rotation.next_at is not None and key.rotation.next_at - now <= _CONFLICT_WINDOW:
+        raise ConflictException(f"An automatic rotation is in progress or scheduled to begin soon: {key.arn}")
+
+
+def rotate(key: KmsKey, material_id: str, token: bytes, kind: RotationType, now: float) -> KmsKey:
+    """Make a new backing key current.
+
+    An automatic rotation sets the next one a whole period from now, so that a service that was down for years rotates
+    once, not once for each year missed.
+    """
+    new = KeyMaterial(
+        material_id=material_id,
+        token=token,
+        state=KeyMaterialState.CURRENT,
+        created_at=now,
+        rotated_at=now,
+        rotation_type=kind,
+    )
+    old = tuple(replace(material, state=KeyMaterialState.NON_CURRENT) for material in key.materials)
+    schedule = key.rotation
+    if kind is RotationType.AUTOMATIC:
+        schedule = replace(schedule, next_at=now + schedule.period_days * DAY)
+    return replace(key, materials=(*old, new), rotation=schedule)

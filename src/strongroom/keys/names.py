@@ -1,0 +1,60 @@
+"""Rules for the names people give: aliases and tags (KMS API Reference, CreateAlias and TagResource)."""
+
+import re
+from collections.abc import Iterable
+
+from strongroom.errors import NotAuthorizedException, TagException, ValidationException
+from strongroom.keys.arns import ALIAS_PREFIX
+
+MAX_TAGS = 50
+_RESERVED_ALIAS_PREFIX = "alias/aws/"
+_ALIAS_CHARACTERS = re.compile(r"[a-zA-Z0-9:/_-]+")
+
+
+def require_alias_prefix(name: str) -> None:
+    """Refuse an alias name that lacks ``alias/`` or anything after it; raises ValidationException."""
+    if not name.startswith(ALIAS_PREFIX):
+        raise ValidationException(
+            'Alias must start with the prefix "alias/". Please see '
+            "https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html"
+        )
+    if name == ALIAS_PREFIX or not _ALIAS_CHARACTERS.fullmatch(name):
+        raise ValidationException(f"{name} contains invalid characters for an alias")
+
+
+def require_customer_alias(name: str) -> None:
+    """Refuse names that a customer may not give.
+
+    Raises ValidationException as above and NotAuthorizedException for ``alias/aws/``, reserved for AWS managed keys.
+    """
+    require_alias_prefix(name)
+    if name.startswith(_RESERVED_ALIAS_PREFIX):
+        raise NotAuthorizedException("")
+
+
+def require_tag_keys(keys: Iterable[str]) -> None:
+    """Refuse tag keys AWS reserves; raises TagException."""
+    if any(key.lower().startswith("aws:") for key in keys):
+        raise TagException("Tags beginning with aws: are reserved")
+
+
+def merge_tags(existing: tuple[tuple[str, str], ...], added: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Return the tags after TagResource or CreateKey, ordered by key.
+
+    Raises TagException for duplicate, reserved or too many tags.
+    """
+    keys = [key for key, _ in added]
+    if len(set(keys)) != len(keys):
+        raise TagException("Duplicate tag keys")
+    require_tag_keys(keys)
+    merged = dict(existing) | dict(added)
+    if len(merged) > MAX_TAGS:
+        raise TagException("Too many tags")
+    return tuple(sorted(merged.items()))
+
+
+def remove_tags(existing: tuple[tuple[str, str], ...], removed: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Return the tags after UntagResource; keys that are not there are no error. Raises TagException if reserved."""
+    gone = set(removed)
+    require_tag_keys(gone)
+    return tuple((key, value) for key, value in existing if key not in gone)

@@ -1,0 +1,91 @@
+"""What an operation is given: the caller, the time, the Region, and the back ends."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from strongroom.crypto.protocol import Vault
+from strongroom.entropy import Entropy
+from strongroom.errors import AccessDeniedException
+from strongroom.iam import Principal
+from strongroom.keys.arns import AliasLocator, KeyIdForms, KeyLocator, not_found, parse_key_id
+from strongroom.keys.kms_key import KmsKey
+from strongroom.keys.states import StateRule, require_state
+from strongroom.snapshot.active_key import ActiveKey
+from strongroom.snapshot.snapshot import Snapshot
+from strongroom.store.protocol import Store, Transaction
+
+_HIDDEN = (
+    "because the resource does not exist in this Region, no resource-based policies allow access, "
+    "or a resource-based policy explicitly denies access"
+)
+
+
+class Backends(msgspec.Struct, frozen=True):
+    """What outlives a call."""
+
+    store: Store
+    vault: Vault
+    snapshot: Snapshot
+    entropy: Entropy
+
+
+class Context(msgspec.Struct):
+    """One call. ``now`` in epoch seconds; ``rule`` is the row of the state matrix that the operation obeys."""
+
+    backends: Backends
+    caller: Principal
+    region: str
+    now: float
+    action: str
+    rule: StateRule | None
+    source_ip: str
+    secure: bool
+
+    def find(self, key_id: str, forms: KeyIdForms = KeyIdForms.ANY) -> ActiveKey:
+        """Return the key that a ``KeyId`` parameter names.
+
+        Raises NotFoundException, InvalidArnException, or AccessDeniedException where another account's key is not
+        there: whether it exists is not the caller's to know.
+        """
+        locator = parse_key_id(key_id, self.caller.account, self.region, forms)
+        active = self._look_up(locator)
+        if active is None:
+            raise self.missing(locator)
+        return active
+
+    def missing(self, locator: KeyLocator | AliasLocator) -> Exception:
+        """Return the refusal for a key or alias that is not there."""
+        if locator.account == self.caller.account:
+            return not_found(locator)
+        return AccessDeniedException(
+            f"User: {self.caller.arn} is not authorized to perform: {self.action} on this resource {_HIDDEN}"
+        )
+
+    def modify(self, active: ActiveKey, transition: Callable[[KmsKey], KmsKey]) -> KmsKey:
+        """Change a key durably and return it as it is now.
+
+        ``transition`` gets the key as the store has it, its state checked again: what the snapshot showed may be gone.
+        """
+        with self.backends.store.transaction() as transaction:
+            before = self.latest(transaction, active)
+            after = transition(before)
+            if after != before:
+                transaction.save_key(before, after)
+        return after
+
+    def latest(self, transaction: Transaction, active: ActiveKey) -> KmsKey:
+        """Return a key as the transaction sees it; raises NotFoundException, or what its state forbids."""
+        key = transaction.key(active.key.locator)
+        if key is None:
+            raise not_found(active.key.locator)
+        if self.rule is not None:
+            require_state(self.rule, key.state, key.arn)
+        return key
+
+    def _look_up(self, locator: KeyLocator | AliasLocator) -> ActiveKey | None:
+        snapshot = self.backends.snapshot
+        if isinstance(locator, KeyLocator):
+            return snapshot.key(locator)
+        key_id = snapshot.alias(locator)
+        return None if key_id is None else snapshot.key(KeyLocator(locator.account, locator.region, key_id))

@@ -1,0 +1,156 @@
+"""CreateKey."""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import cast
+
+import msgspec
+
+from strongroom.audit.parameters import lower_camel
+from strongroom.entropy import uuid
+from strongroom.errors import (
+    CustomKeyStoreNotFoundException,
+    UnsupportedOperationException,
+    ValidationException,
+)
+from strongroom.keys.arns import KeyLocator, root_arn
+from strongroom.keys.key_policy import default_policy
+from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, new_key
+from strongroom.keys.names import merge_tags
+from strongroom.keys.specs import USAGES, KeySpec, KeyUsage, Origin
+from strongroom.operations.context import Context
+from strongroom.operations.key_material import generate_material
+from strongroom.operations.key_metadata import KeyMetadata, key_metadata
+from strongroom.operations.key_policy import accepted_policy
+from strongroom.operations.shapes import (
+    CustomKeyStoreId,
+    Description,
+    PolicyDocument,
+    Request,
+    Response,
+    TagList,
+    XksKeyId,
+)
+from strongroom.operations.targets import Target
+
+
+class CustomerMasterKeySpec(StrEnum):
+    """The deprecated enumeration: it stopped growing before Ed25519 and the post-quantum specs."""
+
+    SYMMETRIC_DEFAULT = "SYMMETRIC_DEFAULT"
+    RSA_2048 = "RSA_2048"
+    RSA_3072 = "RSA_3072"
+    RSA_4096 = "RSA_4096"
+    ECC_NIST_P256 = "ECC_NIST_P256"
+    ECC_NIST_P384 = "ECC_NIST_P384"
+    ECC_NIST_P521 = "ECC_NIST_P521"
+    ECC_SECG_P256K1 = "ECC_SECG_P256K1"
+    HMAC_224 = "HMAC_224"
+    HMAC_256 = "HMAC_256"
+    HMAC_384 = "HMAC_384"
+    HMAC_512 = "HMAC_512"
+    SM2 = "SM2"
+
+
+class CreateKeyRequest(Request):
+    """What CreateKey takes. ``customer_master_key_spec`` is the deprecated name of ``key_spec``."""
+
+    policy: PolicyDocument | None = None
+    description: Description | None = None
+    key_usage: KeyUsage | None = None
+    customer_master_key_spec: CustomerMasterKeySpec | None = None
+    key_spec: KeySpec | None = None
+    origin: Origin = Origin.AWS_KMS
+    custom_key_store_id: CustomKeyStoreId | None = None
+    bypass_policy_lockout_safety_check: bool | None = None
+    tags: TagList | None = None
+    multi_region: bool | None = None
+    xks_key_id: XksKeyId | None = None
+
+
+class CreateKeyResponse(Response):
+    """What CreateKey returns."""
+
+    key_metadata: KeyMetadata
+
+
+def locate_create_key(_context: Context, request: CreateKeyRequest) -> Sequence[Target]:
+    """Ask for kms:CreateKey, and for kms:TagResource if the key is born with tags."""
+    create = Target("kms:CreateKey")
+    return (create, Target("kms:TagResource")) if request.tags else (create,)
+
+
+def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse:
+    """Make a key with its first backing key; durable before it is announced."""
+    spec, usage = _kind(request)
+    _require_origin(request)
+    locator = KeyLocator(context.caller.account, context.region, _new_key_id(context, request))
+    key = new_key(
+        locator,
+        spec=spec,
+        usage=usage,
+        origin=request.origin,
+        description=request.description or "",
+        policy=_policy(context, request, locator),
+        multi_region=bool(request.multi_region),
+        tags=merge_tags((), [(tag.tag_key, tag.tag_value) for tag in request.tags or ()]),
+        material=_first_material(context, locator, spec, request.origin),
+        now=context.now,
+    )
+    with context.backends.store.transaction() as transaction:
+        transaction.add_key(key)
+    return CreateKeyResponse(key_metadata=key_metadata(key))
+
+
+def create_key_elements(response: CreateKeyResponse, _targets: Sequence[Target]) -> Mapping[str, object]:
+    """Return the new key's metadata, as CloudTrail shows it."""
+    metadata = cast("dict[str, object]", msgspec.to_builtins(response.key_metadata))
+    return {"keyMetadata": {lower_camel(name): value for name, value in metadata.items()}}
+
+
+def _kind(request: CreateKeyRequest) -> tuple[KeySpec, KeyUsage]:
+    if request.key_spec is not None and request.customer_master_key_spec is not None:
+        raise ValidationException("You cannot specify KeySpec and CustomerMasterKeySpec in the same request.")
+    deprecated = request.customer_master_key_spec
+    spec = request.key_spec or (KeySpec(deprecated.value) if deprecated else KeySpec.SYMMETRIC_DEFAULT)
+    usage = request.key_usage
+    if usage is None:
+        if spec is not KeySpec.SYMMETRIC_DEFAULT:
+            raise ValidationException(
+                "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys."
+            )
+        usage = KeyUsage.ENCRYPT_DECRYPT
+    if usage not in USAGES[spec]:
+        raise ValidationException(f"KeyUsage {usage} is not compatible with KeySpec {spec}")
+    if spec is not KeySpec.SYMMETRIC_DEFAULT:
+        raise UnsupportedOperationException(f"KeySpec {spec} is not supported.")
+    return spec, usage
+
+
+def _require_origin(request: CreateKeyRequest) -> None:
+    if request.origin in {Origin.AWS_CLOUDHSM, Origin.EXTERNAL_KEY_STORE}:
+        if request.custom_key_store_id is None:
+            raise ValidationException(f"CustomKeyStoreId is required for keys of origin {request.origin}.")
+        raise CustomKeyStoreNotFoundException(None)
+    if request.custom_key_store_id is not None or request.xks_key_id is not None:
+        raise ValidationException(f"Keys of origin {request.origin} do not live in a custom key store.")
+
+
+def _new_key_id(context: Context, request: CreateKeyRequest) -> str:
+    random_id = uuid(context.backends.entropy)
+    return "mrk-" + random_id.replace("-", "") if request.multi_region else random_id
+
+
+def _policy(context: Context, request: CreateKeyRequest, locator: KeyLocator) -> str:
+    if request.policy is None:
+        return default_policy(root_arn(context.region, context.caller.account))
+    return accepted_policy(
+        context, request.policy, locator.arn, bypass=bool(request.bypass_policy_lockout_safety_check)
+    )
+
+
+def _first_material(context: Context, locator: KeyLocator, spec: KeySpec, origin: Origin) -> KeyMaterial | None:
+    if origin is not Origin.AWS_KMS:
+        return None
+    material_id, token = generate_material(context.backends.vault, context.backends.entropy, locator, spec)
+    return KeyMaterial(material_id=material_id, token=token, state=KeyMaterialState.CURRENT, created_at=context.now)

@@ -1,0 +1,128 @@
+"""Data keys: made here, used and dropped by the caller, kept beside the data in encrypted form. And random bytes."""
+
+from enum import StrEnum
+
+from strongroom.errors import (
+    CustomKeyStoreNotFoundException,
+    DryRunOperationException,
+    ValidationException,
+)
+from strongroom.keys.encryption_context import canonical
+from strongroom.operations.context import Context
+from strongroom.operations.encrypt import Recipient, require_encryption_key, require_no_recipient, require_symmetric
+from strongroom.operations.shapes import (
+    CustomKeyStoreId,
+    EncryptionContext,
+    GrantTokens,
+    KeyId,
+    NumberOfBytes,
+    Request,
+    Response,
+)
+from strongroom.snapshot.active_key import ActiveKey
+
+
+class DataKeySpec(StrEnum):
+    """The length of a data key, by the cipher it is for."""
+
+    AES_256 = "AES_256"
+    AES_128 = "AES_128"
+
+
+_LENGTHS = {DataKeySpec.AES_256: 32, DataKeySpec.AES_128: 16}
+
+
+class GenerateDataKeyWithoutPlaintextRequest(Request):
+    """What GenerateDataKeyWithoutPlaintext takes: exactly one of ``key_spec`` and ``number_of_bytes``."""
+
+    key_id: KeyId
+    encryption_context: EncryptionContext | None = None
+    key_spec: DataKeySpec | None = None
+    number_of_bytes: NumberOfBytes | None = None
+    grant_tokens: GrantTokens | None = None
+    dry_run: bool | None = None
+
+
+class GenerateDataKeyRequest(GenerateDataKeyWithoutPlaintextRequest):
+    """What GenerateDataKey takes."""
+
+    recipient: Recipient | None = None
+
+
+class GenerateDataKeyWithoutPlaintextResponse(Response):
+    """What GenerateDataKeyWithoutPlaintext returns."""
+
+    ciphertext_blob: bytes
+    key_id: str
+    key_material_id: str
+
+
+class GenerateDataKeyResponse(Response):
+    """What GenerateDataKey returns."""
+
+    ciphertext_blob: bytes
+    plaintext: bytes
+    key_id: str
+    key_material_id: str
+
+
+class GenerateRandomRequest(Request):
+    """What GenerateRandom takes."""
+
+    number_of_bytes: NumberOfBytes | None = None
+    custom_key_store_id: CustomKeyStoreId | None = None
+    recipient: Recipient | None = None
+
+
+class GenerateRandomResponse(Response):
+    """What GenerateRandom returns."""
+
+    plaintext: bytes
+
+
+def generate_data_key(context: Context, request: GenerateDataKeyRequest, active: ActiveKey) -> GenerateDataKeyResponse:
+    """Make a data key; return it in the clear and encrypted."""
+    require_no_recipient(request.recipient)
+    plaintext, blob, material_id = _make(context, request, active, "GenerateDataKey")
+    return GenerateDataKeyResponse(
+        ciphertext_blob=blob, plaintext=plaintext, key_id=active.key.arn, key_material_id=material_id
+    )
+
+
+def generate_data_key_without_plaintext(
+    context: Context, request: GenerateDataKeyWithoutPlaintextRequest, active: ActiveKey
+) -> GenerateDataKeyWithoutPlaintextResponse:
+    """Make a data key; return it only encrypted, for whoever may decrypt it later."""
+    _, blob, material_id = _make(context, request, active, "GenerateDataKeyWithoutPlaintext")
+    return GenerateDataKeyWithoutPlaintextResponse(
+        ciphertext_blob=blob, key_id=active.key.arn, key_material_id=material_id
+    )
+
+
+def generate_random(context: Context, request: GenerateRandomRequest) -> GenerateRandomResponse:
+    """Return random bytes from the vault."""
+    require_no_recipient(request.recipient)
+    if request.custom_key_store_id is not None:
+        raise CustomKeyStoreNotFoundException(None)
+    if request.number_of_bytes is None:
+        raise ValidationException("NumberOfBytes is required.")
+    return GenerateRandomResponse(plaintext=context.backends.vault.random(request.number_of_bytes))
+
+
+def _make(
+    context: Context, request: GenerateDataKeyWithoutPlaintextRequest, active: ActiveKey, operation: str
+) -> tuple[bytes, bytes, str]:
+    length = _length(request)
+    require_encryption_key(active.key, operation)
+    require_symmetric(active.key, operation)
+    if request.dry_run:
+        raise DryRunOperationException
+    plaintext = context.backends.vault.random(length)
+    material = active.current()
+    return plaintext, material.encrypt(plaintext, canonical(request.encryption_context)), material.material_id
+
+
+def _length(request: GenerateDataKeyWithoutPlaintextRequest) -> int:
+    if (request.key_spec is None) == (request.number_of_bytes is None):
+        raise ValidationException("Please specify either number of bytes or key spec.")
+    return _LENGTHS[request.key_spec] if request.key_spec is not None else request.number_of_bytes or 0

@@ -1,0 +1,63 @@
+"""ScheduleKeyDeletion and CancelKeyDeletion. The deletion itself is the keeper's."""
+
+from collections.abc import Mapping, Sequence
+
+from strongroom.keys import lifecycle
+from strongroom.keys.states import KeyState
+from strongroom.operations.context import Context
+from strongroom.operations.keys import KeyRequest
+from strongroom.operations.shapes import PendingWindowInDays, Response
+from strongroom.operations.targets import Target
+from strongroom.snapshot.active_key import ActiveKey
+
+
+class ScheduleKeyDeletionRequest(KeyRequest):
+    """What ScheduleKeyDeletion takes: a window of 7 to 30 days."""
+
+    pending_window_in_days: PendingWindowInDays = lifecycle.DEFAULT_DELETION_WINDOW_DAYS
+
+
+class ScheduleKeyDeletionResponse(Response):
+    """What ScheduleKeyDeletion returns."""
+
+    key_id: str
+    deletion_date: float
+    key_state: KeyState
+    pending_window_in_days: int
+
+
+class KeyIdResponse(Response):
+    """What CancelKeyDeletion and RotateKeyOnDemand return: the key's ARN."""
+
+    key_id: str
+
+
+def schedule_key_deletion(
+    context: Context, request: ScheduleKeyDeletionRequest, active: ActiveKey
+) -> ScheduleKeyDeletionResponse:
+    """Start the waiting period; until its end nobody can use the key, and anybody who may can cancel."""
+    window = request.pending_window_in_days
+    key = context.modify(active, lambda key: lifecycle.schedule_deletion(key, window, context.now))
+    return ScheduleKeyDeletionResponse(
+        key_id=key.arn,
+        deletion_date=key.deletion_at or context.now,
+        key_state=key.state,
+        pending_window_in_days=window,
+    )
+
+
+def cancel_key_deletion(context: Context, _request: KeyRequest, active: ActiveKey) -> KeyIdResponse:
+    """End the waiting period; the key comes back disabled."""
+    return KeyIdResponse(key_id=context.modify(active, lifecycle.cancel_deletion).arn)
+
+
+def schedule_key_deletion_elements(
+    response: ScheduleKeyDeletionResponse, _targets: Sequence[Target]
+) -> Mapping[str, object]:
+    """Return what CloudTrail shows of a scheduled deletion."""
+    return {
+        "keyId": response.key_id,
+        "keyState": response.key_state,
+        "deletionDate": response.deletion_date,
+        "pendingWindowInDays": response.pending_window_in_days,
+    }

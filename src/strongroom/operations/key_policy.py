@@ -1,0 +1,105 @@
+"""GetKeyPolicy, PutKeyPolicy and ListKeyPolicies."""
+
+from msgspec.structs import replace
+
+from strongroom.errors import LimitExceededException, MalformedPolicyDocumentException, NotFoundException
+from strongroom.iam import MalformedPolicy, PolicyDocument as ParsedPolicy, PolicyKind, parse_policy
+from strongroom.keys.key_policy import MAX_POLICY_BYTES, POLICY_NAME, reformat
+from strongroom.operations.context import Context
+from strongroom.operations.paging import PageSize, page
+from strongroom.operations.shapes import Empty, KeyId, Limit, Marker, PolicyDocument, PolicyName, Request, Response
+from strongroom.snapshot.active_key import ActiveKey
+
+_PAGE = PageSize(default=100, maximum=1000)
+
+
+class GetKeyPolicyRequest(Request):
+    """What GetKeyPolicy takes."""
+
+    key_id: KeyId
+    policy_name: PolicyName = POLICY_NAME
+
+
+class GetKeyPolicyResponse(Response):
+    """What GetKeyPolicy returns."""
+
+    policy: str
+    policy_name: str
+
+
+class PutKeyPolicyRequest(Request):
+    """What PutKeyPolicy takes."""
+
+    key_id: KeyId
+    policy: PolicyDocument
+    policy_name: PolicyName = POLICY_NAME
+    bypass_policy_lockout_safety_check: bool | None = None
+
+
+class ListKeyPoliciesRequest(Request):
+    """What ListKeyPolicies takes."""
+
+    key_id: KeyId
+    limit: Limit | None = None
+    marker: Marker | None = None
+
+
+class ListKeyPoliciesResponse(Response):
+    """What ListKeyPolicies returns."""
+
+    policy_names: list[str]
+    truncated: bool
+    next_marker: str | None = None
+
+
+def get_key_policy(_context: Context, request: GetKeyPolicyRequest, active: ActiveKey) -> GetKeyPolicyResponse:
+    """Return the key policy as it is in force."""
+    _require_name(request.policy_name)
+    return GetKeyPolicyResponse(policy=active.key.policy, policy_name=POLICY_NAME)
+
+
+def put_key_policy(context: Context, request: PutKeyPolicyRequest, active: ActiveKey) -> Empty:
+    """Replace the key policy, unless it would lock the caller out of replacing it again."""
+    _require_name(request.policy_name)
+    bypass = bool(request.bypass_policy_lockout_safety_check)
+    policy = accepted_policy(context, request.policy, active.key.arn, bypass=bypass)
+    context.modify(active, lambda key: replace(key, policy=policy))
+    return Empty()
+
+
+def list_key_policies(
+    _context: Context, request: ListKeyPoliciesRequest, _active: ActiveKey
+) -> ListKeyPoliciesResponse:
+    """Return the one name there is."""
+    asked = page("ListKeyPolicies", request.limit, request.marker, _PAGE)
+    names, marker = asked.cut([name for name in (POLICY_NAME,) if name > asked.after], str)
+    return ListKeyPoliciesResponse(policy_names=names, truncated=marker is not None, next_marker=marker)
+
+
+def accepted_policy(context: Context, text: str, key_arn: str, *, bypass: bool) -> str:
+    """Return a policy document as it will be kept.
+
+    Raises LimitExceededException over 32 KB, MalformedPolicyDocumentException for a document that cannot be read,
+    names principals that do not exist, or, unless ``bypass`` is set, would not let the caller put another.
+    """
+    if len(text.encode()) > MAX_POLICY_BYTES:
+        raise LimitExceededException("The key policy exceeds the size limit of 32768 bytes.")
+    try:
+        document = parse_policy(text, PolicyKind.RESOURCE)
+    except MalformedPolicy as error:
+        raise MalformedPolicyDocumentException(str(error)) from None
+    _require_principals(context, document)
+    if not bypass and not context.allows_put_key_policy(document, key_arn):
+        raise MalformedPolicyDocumentException(
+            "The new key policy will not allow you to update the key policy in the future."
+        )
+    return reformat(text)
+
+
+def _require_principals(context: Context, document: ParsedPolicy) -> None:
+    raise NotImplementedError(context, document)
+
+
+def _require_name(name: str) -> None:
+    if name != POLICY_NAME:
+        raise NotFoundException(f"No such policy exists: {name}")

@@ -1,0 +1,63 @@
+"""One row of the table: everything the service needs to know about an action."""
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from strongroom.audit.parameters import Parameters, parameters_of
+from strongroom.keys.states import StateRule
+from strongroom.operations.shapes import Request, Response
+from strongroom.operations.targets import Locate, Target
+
+Elements = Callable[[Any, Sequence[Target]], Mapping[str, object] | None]
+"""Makes the ``responseElements`` of the audit record from the response and the targets."""
+
+
+class Placement(Enum):
+    """Where an operation runs: on the event loop when it only computes, on a thread when it waits for a disk."""
+
+    INLINE = "inline"
+    THREAD = "thread"
+
+
+def no_elements(_response: object, _targets: Sequence[Target]) -> None:
+    """Return none: right for reads and for all cryptography."""
+
+
+def key_id_element(_response: object, targets: Sequence[Target]) -> Mapping[str, object] | None:
+    """Return the ARN of the one key that was changed."""
+    key = targets[0].key
+    return None if key is None else {"keyId": key.key.arn}
+
+
+class Operation:
+    """An action: its name in ``X-Amz-Target``, its types, how its targets are found, and what runs it.
+
+    ``run`` is called with the context, the request, and the key of every target that has one, in the targets' order.
+    """
+
+    def __init__(  # noqa: PLR0913 - one row, all columns
+        self,
+        name: str,
+        request: type[Request],
+        run: Callable[..., Response],
+        *,
+        locate: Locate,
+        rule: StateRule | None = None,
+        placement: Placement = Placement.INLINE,
+        read_only: bool = True,
+        elements: Elements = no_elements,
+    ) -> None:
+        self.name = name
+        self.request = request
+        self.run = run
+        self.locate = locate
+        self.rule = rule
+        self.placement = placement
+        self.read_only = read_only
+        self.elements = elements
+        self.action = f"kms:{name}"
+        self.decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(request)
+        self.parameters: Parameters = parameters_of(request)

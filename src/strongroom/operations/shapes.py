@@ -1,0 +1,60 @@
+"""Types shared by requests and responses: AWS's shapes, their limits declared where they are used.
+
+A contract test holds every request and response against botocore's KMS model: names, types, required members, limits,
+enum values. Bytes are base64 on the wire; times are epoch seconds.
+"""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+
+class Request(msgspec.Struct, rename="pascal"):
+    """Base of every request. Unknown members are ignored, as AWS does."""
+
+
+class Response(msgspec.Struct, rename="pascal", omit_defaults=True):
+    """Base of every response. Members at their default are left out."""
+
+
+class Empty(Response):
+    """The answer of operations that declare none: ``{}``."""
+
+
+def _matching(pattern: str) -> Meta:
+    # AWS matches the whole value; msgspec searches, and a bare ``$`` would let a final newline through.
+    return Meta(pattern=rf"\A(?:{pattern})\Z", extra={"pattern": pattern})
+
+
+SENSITIVE = Meta(extra={"sensitive": True})
+"""The value must not be repeated in an error."""
+
+KeyId = Annotated[str, Meta(min_length=1, max_length=2048)]
+AliasName = Annotated[str, Meta(min_length=1, max_length=256), _matching(r"^[a-zA-Z0-9:/_-]+$")]
+Description = Annotated[str, Meta(min_length=0, max_length=8192)]
+Plaintext = Annotated[bytes, Meta(min_length=1, max_length=4096), SENSITIVE]
+Ciphertext = Annotated[bytes, Meta(min_length=1, max_length=6144)]
+EncryptionContext = dict[str, str]
+GrantTokens = Annotated[list[Annotated[str, Meta(min_length=1, max_length=8192)]], Meta(min_length=0, max_length=10)]
+NumberOfBytes = Annotated[int, Meta(ge=1, le=1024)]
+PolicyName = Annotated[str, Meta(min_length=1, max_length=128), _matching(r"[\w]+")]
+PolicyDocument = Annotated[str, Meta(min_length=1, max_length=131072), _matching(r"[\u0009\u000A\u000D\u0020-\u00FF]+")]
+Limit = Annotated[int, Meta(ge=1, le=1000)]
+Marker = Annotated[str, Meta(min_length=1, max_length=1024), _matching(r"[\u0020-\u00FF]*")]
+RotationPeriodInDays = Annotated[int, Meta(ge=90, le=2560)]
+PendingWindowInDays = Annotated[int, Meta(ge=1, le=365)]
+CustomKeyStoreId = Annotated[str, Meta(min_length=1, max_length=64)]
+XksKeyId = Annotated[str, Meta(min_length=1, max_length=128), _matching(r"^[a-zA-Z0-9-_.]+$")]
+TagKey = Annotated[str, Meta(min_length=1, max_length=128)]
+TagValue = Annotated[str, Meta(min_length=0, max_length=256)]
+
+
+class Tag(msgspec.Struct, rename="pascal", frozen=True):
+    """A key-value pair on a KMS key."""
+
+    tag_key: TagKey
+    tag_value: TagValue
+
+
+TagList = list[Tag]

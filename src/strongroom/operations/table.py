@@ -1,0 +1,125 @@
+"""The table: one row per action of the service.
+
+``uses`` are cryptographic operations, ``reads`` look at one key, ``changes`` alter one key; the rest have no key, or
+more than one, and are spelled out.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from strongroom.keys.arns import KeyIdForms
+from strongroom.keys.states import StateRule
+from strongroom.operations import aliases, create_key, data_keys, deletion, encrypt, key_policy, keys, rotation, tags
+from strongroom.operations.operation import Elements, Operation, Placement, key_id_element, no_elements
+from strongroom.operations.shapes import Request, Response
+from strongroom.operations.targets import Locate, by_key_id, no_resource
+
+Run = Callable[..., Response]
+
+
+def _uses(name: str, request: type[Request], run: Run, locate: Locate | None = None) -> Operation:
+    where = locate or by_key_id(f"kms:{name}", KeyIdForms.ANY)
+    return Operation(name, request, run, locate=where, rule=StateRule.USE)
+
+
+def _reads(name: str, request: type[Request], run: Run, forms: KeyIdForms = KeyIdForms.KEY_ONLY) -> Operation:
+    return Operation(name, request, run, locate=by_key_id(f"kms:{name}", forms), rule=StateRule.READ)
+
+
+def _changes(
+    name: str, request: type[Request], run: Run, rule: StateRule, elements: Elements = key_id_element
+) -> Operation:
+    where = by_key_id(f"kms:{name}", KeyIdForms.KEY_ONLY)
+    return _writes(name, request, run, locate=where, rule=rule, elements=elements)
+
+
+_writes = partial(Operation, placement=Placement.THREAD, read_only=False)
+
+_ROWS = (
+    # --- cryptography
+    _uses("Encrypt", encrypt.EncryptRequest, encrypt.encrypt),
+    _uses("Decrypt", encrypt.DecryptRequest, encrypt.decrypt, encrypt.locate_decrypt),
+    _uses("ReEncrypt", encrypt.ReEncryptRequest, encrypt.re_encrypt, encrypt.locate_re_encrypt),
+    _uses("GenerateDataKey", data_keys.GenerateDataKeyRequest, data_keys.generate_data_key),
+    _uses(
+        "GenerateDataKeyWithoutPlaintext",
+        data_keys.GenerateDataKeyWithoutPlaintextRequest,
+        data_keys.generate_data_key_without_plaintext,
+    ),
+    Operation(
+        "GenerateRandom",
+        data_keys.GenerateRandomRequest,
+        data_keys.generate_random,
+        locate=no_resource("kms:GenerateRandom"),
+    ),
+    # --- keys
+    _writes(
+        "CreateKey",
+        create_key.CreateKeyRequest,
+        create_key.create_key,
+        locate=create_key.locate_create_key,
+        elements=create_key.create_key_elements,
+    ),
+    _reads("DescribeKey", keys.DescribeKeyRequest, keys.describe_key, KeyIdForms.ANY),
+    Operation(
+        "ListKeys",
+        keys.ListKeysRequest,
+        keys.list_keys,
+        locate=no_resource("kms:ListKeys"),
+        placement=Placement.THREAD,
+    ),
+    _changes("EnableKey", keys.KeyRequest, keys.enable_key, StateRule.SWITCH),
+    _changes("DisableKey", keys.KeyRequest, keys.disable_key, StateRule.SWITCH),
+    _changes("UpdateKeyDescription", keys.UpdateKeyDescriptionRequest, keys.update_key_description, StateRule.ANNOTATE),
+    _changes(
+        "ScheduleKeyDeletion",
+        deletion.ScheduleKeyDeletionRequest,
+        deletion.schedule_key_deletion,
+        StateRule.SCHEDULE_DELETION,
+        deletion.schedule_key_deletion_elements,
+    ),
+    _changes("CancelKeyDeletion", keys.KeyRequest, deletion.cancel_key_deletion, StateRule.CANCEL_DELETION),
+    # --- aliases
+    _writes(
+        "CreateAlias",
+        aliases.AliasRequest,
+        aliases.create_alias,
+        locate=aliases.locate_create_alias,
+        rule=StateRule.ANNOTATE,
+        elements=no_elements,
+    ),
+    _writes("UpdateAlias", aliases.AliasRequest, aliases.update_alias, locate=aliases.locate_update_alias),
+    _writes(
+        "DeleteAlias",
+        aliases.DeleteAliasRequest,
+        aliases.delete_alias,
+        locate=aliases.locate_delete_alias,
+        rule=StateRule.READ,
+    ),
+    Operation(
+        "ListAliases",
+        aliases.ListAliasesRequest,
+        aliases.list_aliases,
+        locate=no_resource("kms:ListAliases"),
+        placement=Placement.THREAD,
+    ),
+    # --- tags
+    _changes("TagResource", tags.TagResourceRequest, tags.tag_resource, StateRule.ANNOTATE),
+    _changes("UntagResource", tags.UntagResourceRequest, tags.untag_resource, StateRule.ANNOTATE),
+    _reads("ListResourceTags", tags.ListResourceTagsRequest, tags.list_resource_tags),
+    # --- policies
+    _reads("GetKeyPolicy", key_policy.GetKeyPolicyRequest, key_policy.get_key_policy),
+    _changes("PutKeyPolicy", key_policy.PutKeyPolicyRequest, key_policy.put_key_policy, StateRule.READ),
+    _reads("ListKeyPolicies", key_policy.ListKeyPoliciesRequest, key_policy.list_key_policies),
+    # --- rotation
+    _changes(
+        "EnableKeyRotation", rotation.EnableKeyRotationRequest, rotation.enable_key_rotation, StateRule.SET_ROTATION
+    ),
+    _changes("DisableKeyRotation", keys.KeyRequest, rotation.disable_key_rotation, StateRule.SET_ROTATION),
+    _reads("GetKeyRotationStatus", keys.KeyRequest, rotation.get_key_rotation_status),
+    _changes("RotateKeyOnDemand", keys.KeyRequest, rotation.rotate_key_on_demand, StateRule.ROTATE),
+    _reads("ListKeyRotations", rotation.ListKeyRotationsRequest, rotation.list_key_rotations),
+)
+
+TABLE: dict[str, Operation] = {row.name: row for row in _ROWS}
+"""Action name → row."""

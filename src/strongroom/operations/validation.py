@@ -1,0 +1,171 @@
+"""Decodes a request body, and words the refusal as AWS does when a member breaks its limits.
+
+msgspec checks types and limits at C speed but stops at the first breach, in its own words. Only then is the body
+walked again, against the same declarations, to say everything AWS would say about it.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import inspect
+
+from strongroom.errors import SerializationException, ValidationException
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
+
+
+def decode(decoder: msgspec.json.Decoder[R], body: bytes) -> R:
+    """Return the request in ``body``.
+
+    Raises SerializationException when it is not JSON of the right types, ValidationException when limits are broken.
+    """
+    try:
+        return decoder.decode(body or b"{}")
+    except msgspec.ValidationError as error:
+        raise _explain(decoder, body, error) from None
+    except _MALFORMED:
+        raise SerializationException(None) from None
+
+
+def _explain(decoder: msgspec.json.Decoder[R], body: bytes, error: msgspec.ValidationError) -> Exception:
+    try:
+        raw: object = msgspec.json.decode(body)
+        found = list(_breaches(inspect.type_info(decoder.type), raw, ""))
+    except (*_MALFORMED, _WrongTypeError):
+        return SerializationException(str(error) if "Expected" in str(error) else None)
+    if not found:
+        return SerializationException(None)
+    plural = "error" if len(found) == 1 else "errors"
+    return ValidationException(f"{len(found)} validation {plural} detected: {'; '.join(found)}")
+
+
+Extra = dict[str, object]
+"""What a declaration says beyond msgspec's own limits: whether it is sensitive, and its pattern in AWS's words."""
+
+
+class _WrongTypeError(Exception):
+    """A value has another JSON type than declared: not a matter of limits."""
+
+
+def _breaches(declared: inspect.Type, value: object, path: str) -> Iterator[str]:
+    """Yield one clause for each limit that ``value``, found at ``path``, breaks."""
+    extra: Extra = {}
+    while isinstance(declared, inspect.Metadata):
+        extra |= declared.extra or {}
+        declared = declared.type
+    check = _CHECKS.get(type(declared))
+    if check is not None:
+        yield from check(declared, value, path, extra)
+
+
+def _union_breaches(declared: inspect.UnionType, value: object, path: str, _extra: Extra) -> Iterator[str]:
+    if value is not None:
+        yield from _breaches(_not_none(declared), value, path)
+
+
+def _not_none(union: inspect.UnionType) -> inspect.Type:
+    return next(each for each in union.types if not isinstance(each, inspect.NoneType))
+
+
+def _struct_breaches(declared: inspect.StructType, value: object, path: str, _extra: Extra) -> Iterator[str]:
+    if not isinstance(value, dict):
+        raise _WrongTypeError
+    for field in declared.fields:
+        member = value.get(field.encode_name)
+        name = field.encode_name[:1].lower() + field.encode_name[1:]
+        where = f"{path}.{name}" if path else name
+        if member is None and field.required:
+            yield f"Value null at '{where}' failed to satisfy constraint: Member must not be null"
+        elif member is not None:
+            yield from _breaches(field.type, member, where)
+
+
+def _list_breaches(declared: inspect.ListType, value: object, path: str, _extra: Extra) -> Iterator[str]:
+    if not isinstance(value, list):
+        raise _WrongTypeError
+    item = declared.item_type
+    if isinstance(item, inspect.EnumType):
+        if any(each not in _members(item) for each in value):
+            inner = f"Member must satisfy enum value set: [{', '.join(_members(item))}]"
+            yield _clause(value, path, f"Member must satisfy constraint: [{inner}]")
+    else:
+        for index, each in enumerate(value, 1):
+            yield from _breaches(item, each, f"{path}.{index}.member")
+    yield from _length_breaches(len(value), declared, _shown(value), path)
+
+
+def _enum_breaches(declared: inspect.EnumType, value: object, path: str, _extra: Extra) -> Iterator[str]:
+    if not isinstance(value, str):
+        raise _WrongTypeError
+    if value not in _members(declared):
+        yield _clause(value, path, f"Member must satisfy enum value set: [{', '.join(_members(declared))}]")
+
+
+def _members(declared: inspect.EnumType) -> list[str]:
+    return [str(member.value) for member in declared.cls]
+
+
+def _bytes_breaches(declared: inspect.BytesType, value: object, path: str, extra: Extra) -> Iterator[str]:
+    try:
+        content = msgspec.convert(value, bytes)
+    except msgspec.ValidationError:
+        raise _WrongTypeError from None
+    size = len(content)
+    # AWS shows a blob as the Java buffer it is held in.
+    shown = "" if extra.get("sensitive") else f" 'java.nio.HeapByteBuffer[pos=0 lim={size} cap={size}]'"
+    yield from _length_breaches(size, declared, shown, path)
+
+
+def _string_breaches(declared: inspect.StrType, value: object, path: str, extra: Extra) -> Iterator[str]:
+    if not isinstance(value, str):
+        raise _WrongTypeError
+    yield from _length_breaches(len(value), declared, _shown(value), path)
+    if declared.pattern and not re.search(declared.pattern, value):
+        yield _clause(value, path, f"Member must satisfy regular expression pattern: {extra['pattern']}")
+
+
+def _number_breaches(declared: inspect.IntType, value: object, path: str, _extra: Extra) -> Iterator[str]:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _WrongTypeError
+    if declared.ge is not None and value < declared.ge:
+        yield _clause(value, path, f"Member must have value greater than or equal to {declared.ge}")
+    if declared.le is not None and value > declared.le:
+        yield _clause(value, path, f"Member must have value less than or equal to {declared.le}")
+
+
+def _length_breaches(
+    length: int, declared: inspect.StrType | inspect.BytesType | inspect.ListType, shown: str, path: str
+) -> Iterator[str]:
+    if declared.min_length is not None and length < declared.min_length:
+        rule = f"Member must have length greater than or equal to {declared.min_length}"
+        yield f"Value{shown} at '{path}' failed to satisfy constraint: {rule}"
+    if declared.max_length is not None and length > declared.max_length:
+        rule = f"Member must have length less than or equal to {declared.max_length}"
+        yield f"Value{shown} at '{path}' failed to satisfy constraint: {rule}"
+
+
+def _shown(value: object) -> str:
+    return f" '{_text(value)}'"
+
+
+def _text(value: object) -> str:
+    return f"[{', '.join(_text(each) for each in value)}]" if isinstance(value, list) else str(value)
+
+
+def _clause(value: object, path: str, rule: str) -> str:
+    return f"Value{_shown(value)} at '{path}' failed to satisfy constraint: {rule}"
+
+
+_CHECKS: dict[type[inspect.Type], Callable[[Any, object, str, Extra], Iterator[str]]] = {
+    inspect.UnionType: _union_breaches,
+    inspect.StructType: _struct_breaches,
+    inspect.ListType: _list_breaches,
+    inspect.EnumType: _enum_breaches,
+    inspect.BytesType: _bytes_breaches,
+    inspect.StrType: _string_breaches,
+    inspect.IntType: _number_breaches,
+}

@@ -1,0 +1,111 @@
+"""The keeper: does what is due. It rotates keys whose period is over and destroys keys whose waiting period is over.
+
+Everything it needs to know is in the store, so it catches up after any downtime: a deletion that came due while the
+service was down happens on the next round, and a key that missed several rotations rotates once.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import ParamSpec, Protocol
+
+from strongroom.clock import Clock
+from strongroom.keys import lifecycle
+from strongroom.keys.arns import KeyLocator
+from strongroom.keys.kms_key import KmsKey, RotationType
+from strongroom.operations.context import Backends
+from strongroom.operations.key_material import generate_material
+from strongroom.service.trail import Trail
+from strongroom.snapshot.active_key import binding_of
+from strongroom.store.protocol import Reader
+
+P = ParamSpec("P")
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 100
+_CHANGES_KEPT = 10_000
+
+
+class FlushableLog(Protocol):
+    """The audit log, as far as the keeper needs it."""
+
+    def flush(self) -> None:
+        """Write what has been added; raises KMSInternalException."""
+        ...
+
+
+class Keeper:
+    """Runs the service's own duties, one round at a time."""
+
+    def __init__(self, backends: Backends, trail: Trail, log: FlushableLog, clock: Clock) -> None:
+        self._backends = backends
+        self._trail = trail
+        self._log = log
+        self._clock = clock
+        # Nobody knows whether the last process came to scrub after its last deletion.
+        self._scrubbed = False
+
+    def run(self) -> None:
+        """Do everything that is due now. What fails is logged, and tried again next round."""
+        now = self._clock.now()
+        for locator in self._due(lambda reader: reader.keys_to_rotate(now, _BATCH)):
+            self._guarded(self._rotate, locator, now)
+        for locator in self._due(lambda reader: reader.keys_to_delete(now, _BATCH)):
+            self._guarded(self._delete, locator, now)
+        self._guarded(self._clean_up)
+
+    def _due(self, find: Callable[[Reader], list[KeyLocator]]) -> Iterator[KeyLocator]:
+        """Yield what is due, batch after batch; stops at a batch that was seen before, because it failed."""
+        seen: set[KeyLocator] = set()
+        while True:
+            batch: list[KeyLocator] = []
+            self._guarded(self._find, find, batch)
+            fresh = [locator for locator in batch if locator not in seen]
+            if not fresh:
+                return
+            seen.update(fresh)
+            yield from fresh
+
+    def _find(self, find: Callable[[Reader], list[KeyLocator]], batch: list[KeyLocator]) -> None:
+        with self._backends.store.read() as reader:
+            batch.extend(find(reader))
+
+    def _rotate(self, locator: KeyLocator, now: float) -> None:
+        with self._backends.store.transaction() as transaction:
+            key = transaction.key(locator)
+            if key is None or not lifecycle.rotation_due(key, now):
+                return
+            backends = self._backends
+            material_id, token = generate_material(backends.vault, backends.entropy, locator, key.spec)
+            transaction.save_key(key, lifecycle.rotate(key, material_id, token, RotationType.AUTOMATIC, now))
+            self._record("RotateKey", key, {"rotationType": "AUTOMATIC", "keyMaterialId": material_id}, now)
+        logger.info("rotated %s", locator.arn)
+
+    def _delete(self, locator: KeyLocator, now: float) -> None:
+        with self._backends.store.transaction() as transaction:
+            key = transaction.key(locator)
+            if key is None or not lifecycle.deletion_due(key, now):
+                return
+            for material in key.materials:
+                self._backends.vault.destroy(material.token, binding_of(key, material.material_id))
+            transaction.erase_key(key)
+            self._record("DeleteKey", key, {}, now)
+        self._scrubbed = False
+        logger.info("deleted %s", locator.arn)
+
+    def _record(self, event: str, key: KmsKey, details: dict[str, object], now: float) -> None:
+        # Before the commit: a record of something that then failed beats something done without a record.
+        self._trail.event(event, key, details, now)
+        self._log.flush()
+
+    def _clean_up(self) -> None:
+        self._backends.store.trim_changes(_CHANGES_KEPT)
+        if not self._scrubbed:
+            self._scrubbed = self._backends.store.scrub()
+
+    def _guarded(self, act: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Run one piece of work, so that its failure does not keep the others from being done."""
+        try:
+            act(*args, **kwargs)
+        except Exception:
+            logger.exception("the keeper could not finish %s %s", act.__name__, args)

@@ -1,0 +1,118 @@
+"""Settings: defaults, then ``strongroom.toml``, then ``STRONGROOM_*`` variables, then the command line."""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, cast
+
+import msgspec
+from msgspec import Meta
+
+_PREFIX = "STRONGROOM_"
+_LISTS = frozenset({"regions"})
+
+Region = Annotated[str, Meta(pattern=r"\A[a-z]{2}(-[a-z]+)+-[0-9]{1,2}\Z")]
+Account = Annotated[str, Meta(pattern=r"\A[0-9]{12}\Z")]
+
+
+class SettingsError(Exception):
+    """A setting cannot be used; the message says which and why."""
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """Everything that can be set. Times in seconds, sizes in bytes."""
+
+    data: str = "strongroom-data"
+    """The folder that holds everything; made with mode 0700 if missing."""
+    listen: str = "127.0.0.1:4599"
+    """HOST:PORT; port 0 takes a free one."""
+    regions: Annotated[tuple[Region, ...], Meta(min_length=1)] = ("us-east-1",)
+    account: Account = "000000000000"
+    """The account made at the first start."""
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    allow_plaintext: bool = False
+    """Listen without TLS on an address that others can reach."""
+    durability: Literal["write", "fsync"] = "write"
+    """What an audit record has survived before its answer leaves: this process (write), or this machine (fsync)."""
+    clock_skew: Annotated[float, Meta(gt=0)] = 300.0
+    """How far a request's time may be from ours."""
+    keeper_interval: Annotated[float, Meta(gt=0)] = 5.0
+    """How often due rotations and deletions are looked for."""
+    threads: Annotated[int, Meta(ge=1, le=256)] = 4
+    """Threads for work that waits for a disk."""
+    cached_keys: Annotated[int, Meta(ge=1)] = 100_000
+    """How many keys are kept ready in memory."""
+    drain: Annotated[float, Meta(ge=0)] = 30.0
+    """How long a stopping server waits for requests in work."""
+
+    @property
+    def folder(self) -> Path:
+        """The data folder as an absolute path."""
+        return Path(self.data).absolute()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where to listen, host and port."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @property
+    def scheme(self) -> str:
+        """``https`` with TLS, else ``http``."""
+        return "https" if self.tls_cert else "http"
+
+
+def load(document: str, environment: Mapping[str, str], flags: Mapping[str, object]) -> Settings:
+    """Return the settings; raises SettingsError.
+
+    ``document`` is the TOML text, ``environment`` the process's variables, ``flags`` what the command line gave (None
+    where it gave nothing).
+    """
+    try:
+        merged = _from_toml(document) | _from_environment(environment)
+        merged |= {name.replace("_", "-"): value for name, value in flags.items() if value is not None}
+        settings = msgspec.convert(merged, Settings, strict=False)
+    except msgspec.DecodeError as error:
+        raise SettingsError(str(error)) from None
+    _require_address(settings)
+    _require_tls(settings)
+    return settings
+
+
+def _from_toml(document: str) -> dict[str, object]:
+    return cast("dict[str, object]", msgspec.toml.decode(document))
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for field in msgspec.structs.fields(Settings):
+        text = environment.get(_PREFIX + field.name.upper())
+        if text is not None:
+            found[field.encode_name] = text.split(",") if field.name in _LISTS else text
+    return found
+
+
+def _require_address(settings: Settings) -> None:
+    if not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\s]+):[0-9]{1,5}", settings.listen):
+        raise SettingsError(f"`{settings.listen}` is not HOST:PORT")
+
+
+def _require_tls(settings: Settings) -> None:
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        raise SettingsError("TLS needs both a certificate and a key: --tls-cert and --tls-key")
+    if settings.tls_cert is None and not settings.allow_plaintext and not _is_loopback(settings.address[0]):
+        raise SettingsError(
+            f"`{settings.listen}` can be reached by others, and without TLS they can read what is decrypted; "
+            "give --tls-cert and --tls-key, or --allow-plaintext if something in front of this server does TLS"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,70 @@
+"""A KMS key ready for use: its metadata, its compiled policy, and its backing keys, loaded when first asked for."""
+
+import msgspec
+
+from strongroom.crypto.protocol import BackingKey, MaterialBinding, Vault
+from strongroom.iam import CompiledPolicy, PolicyKind, compile_policy, parse_policy
+from strongroom.keys import ciphertext
+from strongroom.keys.kms_key import KeyMaterial, KmsKey
+
+
+class LoadedMaterial(msgspec.Struct, frozen=True):
+    """A backing key with what never changes about the blobs it makes: their header, and the start of their AAD."""
+
+    material_id: str
+    header: bytes
+    associated_data: bytes
+    backing_key: BackingKey
+
+    def encrypt(self, plaintext: bytes, context: bytes) -> bytes:
+        """Return a ciphertext blob bound to the canonical encryption context."""
+        return self.header + self.backing_key.encrypt(plaintext, self.associated_data + context)
+
+    def decrypt(self, blob: ciphertext.CiphertextBlob, context: bytes) -> bytes:
+        """Return the plaintext of a blob; raises InvalidCiphertextException."""
+        return self.backing_key.decrypt(blob.body, self.associated_data + context)
+
+
+class ActiveKey:
+    """One version of a key. A change of the key makes a new one; this one is dropped."""
+
+    def __init__(self, key: KmsKey, vault: Vault) -> None:
+        self.key = key
+        self.policy: CompiledPolicy = compile_policy(parse_policy(key.policy, PolicyKind.RESOURCE))
+        self._vault = vault
+        self._current = key.current_material
+        self._loaded: dict[str, LoadedMaterial] = {}
+
+    def current(self) -> LoadedMaterial:
+        """Return the backing key that encrypts. The caller has checked that the key's state allows use."""
+        if self._current is None:  # pragma: no cover - a usable key has material
+            raise LookupError(self.key.arn)
+        return self._loaded.get(self._current.material_id) or self._load(self._current)
+
+    def material(self, material_id: str) -> LoadedMaterial | None:
+        """Return the backing key of that id, or None if it is not this key's."""
+        loaded = self._loaded.get(material_id)
+        if loaded is not None:
+            return loaded
+        for material in self.key.materials:
+            if material.material_id == material_id:
+                return self._load(material)
+        return None
+
+    def _load(self, material: KeyMaterial) -> LoadedMaterial:
+        header = ciphertext.header(material.material_id)
+        loaded = LoadedMaterial(
+            material_id=material.material_id,
+            header=header,
+            associated_data=ciphertext.associated_data(header, self.key.key_id, b""),
+            backing_key=self._vault.load(material.token, binding_of(self.key, material.material_id)),
+        )
+        self._loaded[material.material_id] = loaded
+        return loaded
+
+
+def binding_of(key: KmsKey, material_id: str) -> MaterialBinding:
+    """Return what a key's material is bound to."""
+    return MaterialBinding(
+        account=key.account, region=key.region, key_id=key.key_id, material_id=material_id, spec=key.spec
+    )

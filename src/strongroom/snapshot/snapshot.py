@@ -1,0 +1,165 @@
+"""The worker's view of the store: what it has read, kept until the change log says that it changed.
+
+Strictly consistent: ``refresh`` at the start of every call compares one number with the store, and forgets exactly what
+has changed since. Reads go through to the store on a miss, so a worker starts at once however many keys there are.
+"""
+
+import threading
+from collections.abc import Callable
+
+import msgspec
+from typing_extensions import override
+
+from strongroom.crypto.binding import access_key_binding
+from strongroom.crypto.protocol import Vault
+from strongroom.iam import Principal
+from strongroom.keys.arns import AliasLocator, KeyLocator
+from strongroom.snapshot.active_key import ActiveKey
+from strongroom.store.protocol import AccessKeyRecord, Change, ChangeKind, Store
+
+Forget = Callable[[Change], None]
+
+
+class Credential(msgspec.Struct, frozen=True):
+    """An active access key: its secret, and the principal it speaks for."""
+
+    access_key_id: str
+    secret: str
+    principal: Principal
+
+    @override
+    def __repr__(self) -> str:
+        return f"Credential({self.access_key_id})"
+
+
+class Snapshot:
+    """Keys, aliases, credentials and accounts as this process knows them. Safe to use from several threads.
+
+    At most ``max_keys`` keys are held; the ones read longest ago make room.
+    """
+
+    def __init__(
+        self, store: Store, vault: Vault, principal_of: Callable[[AccessKeyRecord], Principal], max_keys: int = 100_000
+    ) -> None:
+        self._store = store
+        self._vault = vault
+        self._principal_of = principal_of
+        self._max_keys = max_keys
+        self._lock = threading.Lock()
+        self._version = -1
+        self._last_change = 0
+        self._keys: dict[KeyLocator, ActiveKey] = {}
+        self._aliases: dict[AliasLocator, str] = {}
+        self._materials: dict[tuple[str, str], KeyLocator] = {}
+        self._credentials: dict[str, Credential] = {}
+        self._accounts: frozenset[str] | None = None
+        self._forget: dict[ChangeKind, Forget] = {
+            ChangeKind.KEY: self._forget_key,
+            ChangeKind.ALIAS: self._forget_alias,
+            ChangeKind.ACCESS_KEY: self._forget_credential,
+            ChangeKind.ACCOUNT: self._forget_accounts,
+        }
+
+    def refresh(self) -> None:
+        """Make the view current: what any process committed before this call is seen after it."""
+        if self._store.version() != self._version:
+            self._catch_up()
+
+    def key(self, locator: KeyLocator) -> ActiveKey | None:
+        """Return a key, or None if there is none."""
+        return self._keys.get(locator) or self._read_key(locator)
+
+    def key_of_material(self, region: str, material_id: str) -> ActiveKey | None:
+        """Return the key that a key material of this Region belongs to."""
+        locator = self._materials.get((region, material_id))
+        if locator is None:
+            with self._lock, self._store.read() as reader:
+                locator = reader.key_of_material(region, material_id)
+        return None if locator is None else self.key(locator)
+
+    def alias(self, locator: AliasLocator) -> str | None:
+        """Return the id of the key an alias points to."""
+        return self._aliases.get(locator) or self._read_alias(locator)
+
+    def credential(self, access_key_id: str) -> Credential | None:
+        """Return an active access key."""
+        return self._credentials.get(access_key_id) or self._read_credential(access_key_id)
+
+    def accounts(self) -> frozenset[str]:
+        """Return every account served here."""
+        if self._accounts is None:
+            with self._lock, self._store.read() as reader:
+                self._accounts = frozenset(record.account for record in reader.accounts())
+        return self._accounts
+
+    def _read_key(self, locator: KeyLocator) -> ActiveKey | None:
+        # Reading and remembering under one lock: a change can then never be forgotten before it is remembered.
+        with self._lock:
+            with self._store.read() as reader:
+                key = reader.key(locator)
+            if key is None:
+                return None
+            while len(self._keys) >= self._max_keys:
+                self._forget_locator(next(iter(self._keys)))
+            active = self._keys[locator] = ActiveKey(key, self._vault)
+            for material in key.materials:
+                self._materials[locator.region, material.material_id] = locator
+        return active
+
+    def _read_alias(self, locator: AliasLocator) -> str | None:
+        with self._lock:
+            with self._store.read() as reader:
+                record = reader.alias(locator)
+            if record is None:
+                return None
+            self._aliases[locator] = record.key_id
+        return record.key_id
+
+    def _read_credential(self, access_key_id: str) -> Credential | None:
+        with self._lock:
+            with self._store.read() as reader:
+                record = reader.access_key(access_key_id)
+            if record is None or not record.active:
+                return None
+            secret = self._vault.unwrap_secret(record.wrapped_secret, access_key_binding(access_key_id))
+            credential = Credential(access_key_id, secret.decode(), self._principal_of(record))
+            self._credentials[access_key_id] = credential
+        return credential
+
+    def _catch_up(self) -> None:
+        with self._lock:
+            # In this order: a commit between the two lines shows as another version next time.
+            version = self._store.version()
+            changes = self._store.changes(self._last_change)
+            if changes.complete:
+                for change in changes.entries:
+                    self._forget[change.kind](change)
+            else:
+                self._forget_everything()
+            self._last_change = changes.last
+            self._version = version
+
+    def _forget_key(self, change: Change) -> None:
+        self._forget_locator(KeyLocator(change.account, change.region, change.name))
+
+    def _forget_locator(self, locator: KeyLocator) -> None:
+        active = self._keys.pop(locator, None)
+        if active is not None:
+            for material in active.key.materials:
+                self._materials.pop((locator.region, material.material_id), None)
+
+    def _forget_alias(self, change: Change) -> None:
+        self._aliases.pop(AliasLocator(change.account, change.region, change.name), None)
+
+    def _forget_credential(self, change: Change) -> None:
+        self._credentials.pop(change.name, None)
+
+    def _forget_accounts(self, _change: Change) -> None:
+        self._accounts = None
+
+    def _forget_everything(self) -> None:
+        self._keys.clear()
+        self._aliases.clear()
+        self._materials.clear()
+        self._credentials.clear()
+        self._accounts = None

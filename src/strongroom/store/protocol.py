@@ -1,0 +1,189 @@
+"""What the service asks of durable state.
+
+A ``Store`` gives transactions and consistent reads; one SQL implementation serves SQLite and, later, PostgreSQL with
+many nodes. Two rules make the in-memory view strictly consistent: a transaction that has committed is durable, and it
+has left a row in the change log that every other reader can find with ``changes``.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from strongroom.crypto.protocol import SealedDomainKey
+from strongroom.keys.arns import AliasLocator, KeyLocator
+from strongroom.keys.kms_key import KmsKey
+
+
+class AccountRecord(msgspec.Struct, frozen=True):
+    """An account served here. ``created_at`` in epoch seconds."""
+
+    account: str
+    created_at: float
+
+
+class AccessKeyRecord(msgspec.Struct, frozen=True):
+    """An access key: ``principal`` is the ARN it speaks for, the secret is wrapped by the vault."""
+
+    access_key_id: str
+    account: str
+    principal: str
+    wrapped_secret: bytes
+    active: bool
+    created_at: float
+
+
+class AliasRecord(msgspec.Struct, frozen=True):
+    """An alias and the key it points to. Times in epoch seconds."""
+
+    locator: AliasLocator
+    key_id: str
+    created_at: float
+    updated_at: float
+
+
+class ChangeKind(StrEnum):
+    """What a row of the change log is about."""
+
+    KEY = "key"
+    ALIAS = "alias"
+    ACCESS_KEY = "access-key"
+    ACCOUNT = "account"
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One entry of the change log: the thing ``name`` is no longer what it was. ``region`` is empty for IAM's."""
+
+    sequence: int
+    kind: ChangeKind
+    account: str
+    region: str
+    name: str
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """What happened after a sequence number.
+
+    ``complete`` is false when the log no longer reaches back that far; then everything may have changed.
+    """
+
+    entries: Sequence[Change]
+    last: int
+    complete: bool
+
+
+class Reader(Protocol):
+    """Reads of one consistent state. Lists are ordered, start after ``after`` and hold at most ``limit`` entries."""
+
+    def key(self, locator: KeyLocator) -> KmsKey | None:
+        """Return a key with its materials, tags and aliases."""
+        ...
+
+    def key_of_material(self, region: str, material_id: str) -> KeyLocator | None:
+        """Return the key that a key material of this Region belongs to."""
+        ...
+
+    def alias(self, locator: AliasLocator) -> AliasRecord | None:
+        """Return an alias."""
+        ...
+
+    def access_key(self, access_key_id: str) -> AccessKeyRecord | None:
+        """Return an access key, active or not."""
+        ...
+
+    def accounts(self) -> list[AccountRecord]:
+        """Return every account."""
+        ...
+
+    def domain_keys(self) -> list[SealedDomainKey]:
+        """Return every domain key, sealed."""
+        ...
+
+    def keys(self, account: str, region: str, after: str, limit: int) -> list[KeyLocator]:
+        """List keys by key id."""
+        ...
+
+    def aliases(self, account: str, region: str, key_id: str | None, after: str, limit: int) -> list[AliasRecord]:
+        """List aliases by name; of one key when ``key_id`` is given."""
+        ...
+
+    def keys_to_rotate(self, now: float, limit: int) -> list[KeyLocator]:
+        """List keys whose automatic rotation was due at ``now``, most overdue first."""
+        ...
+
+    def keys_to_delete(self, now: float, limit: int) -> list[KeyLocator]:
+        """List keys whose waiting period was over at ``now``, most overdue first."""
+        ...
+
+
+class Transaction(Reader, Protocol):
+    """Writes that become durable together, or not at all."""
+
+    def add_account(self, record: AccountRecord) -> None:
+        """Insert an account."""
+        ...
+
+    def add_access_key(self, record: AccessKeyRecord) -> None:
+        """Insert an access key."""
+        ...
+
+    def add_domain_key(self, record: SealedDomainKey) -> None:
+        """Insert a domain key."""
+        ...
+
+    def add_key(self, key: KmsKey) -> None:
+        """Insert a key with its materials and tags."""
+        ...
+
+    def save_key(self, before: KmsKey, after: KmsKey) -> None:
+        """Write what differs between two versions of a key: its row, materials and tags; never its aliases."""
+        ...
+
+    def erase_key(self, key: KmsKey) -> None:
+        """Remove a key with its materials, tags and aliases."""
+        ...
+
+    def put_alias(self, record: AliasRecord, previous_key_id: str | None) -> None:
+        """Insert an alias, or move it from ``previous_key_id``."""
+        ...
+
+    def remove_alias(self, record: AliasRecord) -> None:
+        """Remove an alias."""
+        ...
+
+
+class Store(Protocol):
+    """Durable state. Safe to use from several threads."""
+
+    def read(self) -> AbstractContextManager[Reader]:
+        """Open a consistent read."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Open the only write transaction; durable when the block ends, undone when it raises.
+
+        Raises DependencyTimeoutException when the database does not answer or cannot write.
+        """
+        ...
+
+    def version(self) -> int:
+        """Return a number that differs from the last call's after any commit, by whichever process; cheap."""
+        ...
+
+    def changes(self, after: int) -> Changes:
+        """Return the change log after a sequence number."""
+        ...
+
+    def scrub(self) -> bool:
+        """Leave no erased row behind in free pages or logs; false when readers are in the way, to be tried again."""
+        ...
+
+    def trim_changes(self, keep: int) -> None:
+        """Forget all but the newest ``keep`` entries of the change log."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the database."""
+        ...

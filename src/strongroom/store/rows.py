@@ -1,0 +1,113 @@
+"""Between rows and the types of ``keys``: the only place that knows both."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row
+
+from strongroom.keys.arns import AliasLocator, KeyLocator, key_arn
+from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, KmsKey, Rotation, RotationType
+from strongroom.keys.specs import KeyManager, KeySpec, KeyUsage, Origin
+from strongroom.keys.states import KeyState
+from strongroom.store.protocol import AliasRecord
+
+AnyRow = Row[*tuple[Any, ...]]
+
+
+def key_values(key: KmsKey) -> dict[str, object]:
+    """Return the row of a key, without what stands in other tables."""
+    return {
+        "account": key.account,
+        "region": key.region,
+        "key_id": key.key_id,
+        "spec": key.spec.value,
+        "usage": key.usage.value,
+        "origin": key.origin.value,
+        "manager": key.manager.value,
+        "state": key.state.value,
+        "description": key.description,
+        "policy": key.policy,
+        "multi_region": key.multi_region,
+        "created_at": key.created_at,
+        "deletion_at": key.deletion_at,
+        "deletion_window_days": key.deletion_window_days,
+        "rotation_enabled": key.rotation.enabled,
+        "rotation_period_days": key.rotation.period_days,
+        "next_rotation_at": key.rotation.next_at,
+    }
+
+
+def material_values(key: KmsKey, ordinal: int) -> dict[str, object]:
+    """Return the row of a key's material; ``ordinal`` counts from the oldest, 0."""
+    material = key.materials[ordinal]
+    return {
+        "account": key.account,
+        "region": key.region,
+        "key_id": key.key_id,
+        "ordinal": ordinal,
+        "material_id": material.material_id,
+        "token": material.token,
+        "state": material.state.value,
+        "created_at": material.created_at,
+        "rotated_at": material.rotated_at,
+        "rotation_type": material.rotation_type and material.rotation_type.value,
+    }
+
+
+def tag_values(key: KmsKey) -> list[dict[str, str]]:
+    """Return the rows of a key's tags."""
+    owner = {"account": key.account, "region": key.region, "key_id": key.key_id}
+    return [{**owner, "tag_key": name, "tag_value": value} for name, value in key.tags]
+
+
+def read_key(row: AnyRow, materials: Sequence[AnyRow], tags: Sequence[AnyRow], aliases: Sequence[AnyRow]) -> KmsKey:
+    """Put a key together from its rows."""
+    return KmsKey(
+        account=row.account,
+        region=row.region,
+        key_id=row.key_id,
+        arn=key_arn(row.region, row.account, row.key_id),
+        spec=KeySpec(row.spec),
+        usage=KeyUsage(row.usage),
+        origin=Origin(row.origin),
+        manager=KeyManager(row.manager),
+        state=KeyState(row.state),
+        description=row.description,
+        policy=row.policy,
+        multi_region=row.multi_region,
+        created_at=row.created_at,
+        deletion_at=row.deletion_at,
+        deletion_window_days=row.deletion_window_days,
+        rotation=Rotation(
+            enabled=row.rotation_enabled, period_days=row.rotation_period_days, next_at=row.next_rotation_at
+        ),
+        materials=tuple(_read_material(each) for each in materials),
+        tags=tuple((each.tag_key, each.tag_value) for each in tags),
+        aliases=tuple(each.name for each in aliases),
+    )
+
+
+def read_locator(row: AnyRow) -> KeyLocator:
+    """Read where a key lives."""
+    return KeyLocator(row.account, row.region, row.key_id)
+
+
+def read_alias(row: AnyRow) -> AliasRecord:
+    """Read an alias."""
+    return AliasRecord(
+        locator=AliasLocator(row.account, row.region, row.name),
+        key_id=row.key_id,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def _read_material(row: AnyRow) -> KeyMaterial:
+    return KeyMaterial(
+        material_id=row.material_id,
+        token=row.token,
+        state=KeyMaterialState(row.state),
+        created_at=row.created_at,
+        rotated_at=row.rotated_at,
+        rotation_type=None if row.rotation_type is None else RotationType(row.rotation_type),
+    )

@@ -1,0 +1,110 @@
+"""Reads, in SQL."""
+
+from sqlalchemy import ColumnElement, Connection, Table, and_, select
+
+from strongroom.crypto.protocol import SealedDomainKey
+from strongroom.keys.arns import AliasLocator, KeyLocator
+from strongroom.keys.kms_key import KmsKey
+from strongroom.keys.states import KeyState
+from strongroom.store import rows
+from strongroom.store.protocol import AccessKeyRecord, AccountRecord, AliasRecord
+from strongroom.store.schema import access_key, account, alias, domain_key, key_material, key_tag, kms_key
+
+
+def of_key(table: Table, locator: KeyLocator) -> ColumnElement[bool]:
+    """Return the condition that a row belongs to a key."""
+    return and_(
+        table.c.account == locator.account,
+        table.c.region == locator.region,
+        table.c.key_id == locator.key_id,
+    )
+
+
+class SqlReader:
+    """One consistent state, seen through one connection. See ``protocol.Reader``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def key(self, locator: KeyLocator) -> KmsKey | None:
+        """Return a key with its materials, tags and aliases."""
+        row = self._connection.execute(select(kms_key).where(of_key(kms_key, locator))).one_or_none()
+        if row is None:
+            return None
+        parts = [
+            self._connection.execute(select(table).where(of_key(table, locator)).order_by(order)).all()
+            for table, order in (
+                (key_material, key_material.c.ordinal),
+                (key_tag, key_tag.c.tag_key),
+                (alias, alias.c.name),
+            )
+        ]
+        return rows.read_key(row, *parts)
+
+    def key_of_material(self, region: str, material_id: str) -> KeyLocator | None:
+        """Return the key that a key material of this Region belongs to."""
+        row = self._connection.execute(
+            select(key_material.c.account, key_material.c.region, key_material.c.key_id).where(
+                key_material.c.region == region, key_material.c.material_id == material_id
+            )
+        ).one_or_none()
+        return None if row is None else rows.read_locator(row)
+
+    def alias(self, locator: AliasLocator) -> AliasRecord | None:
+        """Return an alias."""
+        row = self._connection.execute(
+            select(alias).where(
+                alias.c.account == locator.account, alias.c.region == locator.region, alias.c.name == locator.name
+            )
+        ).one_or_none()
+        return None if row is None else rows.read_alias(row)
+
+    def access_key(self, access_key_id: str) -> AccessKeyRecord | None:
+        """Return an access key, active or not."""
+        row = self._connection.execute(
+            select(access_key).where(access_key.c.access_key_id == access_key_id)
+        ).one_or_none()
+        return None if row is None else AccessKeyRecord(**row._asdict())
+
+    def accounts(self) -> list[AccountRecord]:
+        """Return every account."""
+        found = self._connection.execute(select(account).order_by(account.c.account))
+        return [AccountRecord(**row._asdict()) for row in found]
+
+    def domain_keys(self) -> list[SealedDomainKey]:
+        """Return every domain key, sealed."""
+        found = self._connection.execute(select(domain_key).order_by(domain_key.c.scope, domain_key.c.version))
+        return [SealedDomainKey(**row._asdict()) for row in found]
+
+    def keys(self, account: str, region: str, after: str, limit: int) -> list[KeyLocator]:
+        """List keys by key id."""
+        found = self._connection.execute(
+            select(kms_key.c.account, kms_key.c.region, kms_key.c.key_id)
+            .where(kms_key.c.account == account, kms_key.c.region == region, kms_key.c.key_id > after)
+            .order_by(kms_key.c.key_id)
+            .limit(limit)
+        )
+        return [rows.read_locator(row) for row in found]
+
+    def aliases(self, account: str, region: str, key_id: str | None, after: str, limit: int) -> list[AliasRecord]:
+        """List aliases by name; of one key when ``key_id`` is given."""
+        query = select(alias).where(alias.c.account == account, alias.c.region == region, alias.c.name > after)
+        if key_id is not None:
+            query = query.where(alias.c.key_id == key_id)
+        found = self._connection.execute(query.order_by(alias.c.name).limit(limit))
+        return [rows.read_alias(row) for row in found]
+
+    def keys_to_rotate(self, now: float, limit: int) -> list[KeyLocator]:
+        """List keys whose automatic rotation was due at ``now``, most overdue first."""
+        due = and_(kms_key.c.next_rotation_at <= now, kms_key.c.state == KeyState.ENABLED.value)
+        return self._due(due, kms_key.c.next_rotation_at, limit)
+
+    def keys_to_delete(self, now: float, limit: int) -> list[KeyLocator]:
+        """List keys whose waiting period was over at ``now``, most overdue first."""
+        return self._due(kms_key.c.deletion_at <= now, kms_key.c.deletion_at, limit)
+
+    def _due(self, condition: ColumnElement[bool], order: ColumnElement[float], limit: int) -> list[KeyLocator]:
+        found = self._connection.execute(
+            select(kms_key.c.account, kms_key.c.region, kms_key.c.key_id).where(condition).order_by(order).limit(limit)
+        )
+        return [rows.read_locator(row) for row in found]

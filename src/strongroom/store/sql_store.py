@@ -1,0 +1,80 @@
+"""The store over an SQL database."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, delete, func, select
+from sqlalchemy.exc import OperationalError
+
+from strongroom.errors import DependencyTimeoutException
+from strongroom.store.protocol import Change, ChangeKind, Changes
+from strongroom.store.schema import change
+from strongroom.store.sql_reader import SqlReader
+from strongroom.store.sql_transaction import SqlTransaction
+from strongroom.store.sqlite import WRITE, VersionCounter, truncate_log
+
+
+class SqlStore:
+    """Durable state in SQLite. See ``protocol.Store``."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._counter = VersionCounter(engine)
+        # SQLite has one writer at a time; waiting here is fair and cheap, waiting in its busy handler is neither.
+        self._writing = threading.Lock()
+
+    @contextmanager
+    def read(self) -> Iterator[SqlReader]:
+        """Open a consistent read."""
+        with _typed_faults(), self._engine.connect() as connection:
+            yield SqlReader(connection)
+
+    @contextmanager
+    def transaction(self) -> Iterator[SqlTransaction]:
+        """Open the only write transaction; durable when the block ends, undone when it raises."""
+        with _typed_faults(), self._write() as connection:
+            yield SqlTransaction(connection)
+
+    def version(self) -> int:
+        """Return a number that differs from the last call's after any commit, by whichever process."""
+        with _typed_faults():
+            return self._counter.read()
+
+    def changes(self, after: int) -> Changes:
+        """Return the change log after a sequence number."""
+        with _typed_faults(), self._engine.connect() as connection:
+            first, last = connection.execute(select(func.min(change.c.sequence), func.max(change.c.sequence))).one()
+            found = connection.execute(select(change).where(change.c.sequence > after).order_by(change.c.sequence))
+            entries = [Change(row.sequence, ChangeKind(row.kind), row.account, row.region, row.name) for row in found]
+        return Changes(entries=entries, last=last or after, complete=first is None or first <= after + 1)
+
+    def scrub(self) -> bool:
+        """Leave no erased row behind in free pages or logs; false when readers are in the way."""
+        with _typed_faults(), self._writing:
+            return truncate_log(self._engine)
+
+    def trim_changes(self, keep: int) -> None:
+        """Forget all but the newest ``keep`` entries of the change log."""
+        with _typed_faults(), self._write() as connection:
+            last = connection.execute(select(func.max(change.c.sequence))).scalar_one()
+            connection.execute(delete(change).where(change.c.sequence <= (last or 0) - keep))
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._counter.close()
+        self._engine.dispose()
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        with self._writing, self._engine.connect().execution_options(**WRITE) as connection, connection.begin():
+            yield connection
+
+
+@contextmanager
+def _typed_faults() -> Iterator[None]:
+    """Turn the database's own trouble (locked, full, gone) into the fault that AWS clients know how to retry."""
+    try:
+        yield
+    except OperationalError as error:
+        raise DependencyTimeoutException("The key store did not answer in time, or could not write.") from error

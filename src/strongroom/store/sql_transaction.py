@@ -1,0 +1,114 @@
+"""Writes, in SQL. Every write leaves its entry in the change log, in the same transaction."""
+
+import msgspec
+from sqlalchemy import delete, insert, update
+
+from strongroom.crypto.protocol import SealedDomainKey
+from strongroom.keys.arns import KeyLocator
+from strongroom.keys.kms_key import KmsKey
+from strongroom.store import rows
+from strongroom.store.protocol import AccessKeyRecord, AccountRecord, AliasRecord, ChangeKind
+from strongroom.store.schema import access_key, account, alias, change, domain_key, key_material, key_tag, kms_key
+from strongroom.store.sql_reader import SqlReader, of_key
+
+
+class SqlTransaction(SqlReader):
+    """One write transaction. See ``protocol.Transaction``."""
+
+    def add_account(self, record: AccountRecord) -> None:
+        """Insert an account."""
+        self._connection.execute(insert(account).values(msgspec.structs.asdict(record)))
+        self._log(ChangeKind.ACCOUNT, record.account, "", record.account)
+
+    def add_access_key(self, record: AccessKeyRecord) -> None:
+        """Insert an access key."""
+        self._connection.execute(insert(access_key).values(msgspec.structs.asdict(record)))
+        self._log(ChangeKind.ACCESS_KEY, record.account, "", record.access_key_id)
+
+    def add_domain_key(self, record: SealedDomainKey) -> None:
+        """Insert a domain key."""
+        self._connection.execute(insert(domain_key).values(msgspec.structs.asdict(record)))
+
+    def add_key(self, key: KmsKey) -> None:
+        """Insert a key with its materials and tags."""
+        self._connection.execute(insert(kms_key).values(rows.key_values(key)))
+        for ordinal in range(len(key.materials)):
+            self._connection.execute(insert(key_material).values(rows.material_values(key, ordinal)))
+        if key.tags:
+            self._connection.execute(insert(key_tag), rows.tag_values(key))
+        self._log_key(key.locator)
+
+    def save_key(self, before: KmsKey, after: KmsKey) -> None:
+        """Write what differs between two versions of a key: its row, materials and tags; never its aliases."""
+        owner = after.locator
+        self._connection.execute(update(kms_key).where(of_key(kms_key, owner)).values(rows.key_values(after)))
+        self._save_materials(before, after)
+        if before.tags != after.tags:
+            self._connection.execute(delete(key_tag).where(of_key(key_tag, owner)))
+            if after.tags:
+                self._connection.execute(insert(key_tag), rows.tag_values(after))
+        self._log_key(owner)
+
+    def erase_key(self, key: KmsKey) -> None:
+        """Remove a key with its materials, tags and aliases."""
+        for table in (alias, key_tag, key_material, kms_key):
+            self._connection.execute(delete(table).where(of_key(table, key.locator)))
+        for name in key.aliases:
+            self._log(ChangeKind.ALIAS, key.account, key.region, name)
+        self._log_key(key.locator)
+
+    def put_alias(self, record: AliasRecord, previous_key_id: str | None) -> None:
+        """Insert an alias, or move it from ``previous_key_id``."""
+        where = record.locator
+        values = {
+            "account": where.account,
+            "region": where.region,
+            "name": where.name,
+            "key_id": record.key_id,
+            "created_at": record.created_at,
+            "updated_at": record.updated_at,
+        }
+        if previous_key_id is None:
+            self._connection.execute(insert(alias).values(values))
+        else:
+            self._connection.execute(
+                update(alias)
+                .where(alias.c.account == where.account, alias.c.region == where.region, alias.c.name == where.name)
+                .values(values)
+            )
+            self._log_key(KeyLocator(where.account, where.region, previous_key_id))
+        self._log_alias(record)
+
+    def remove_alias(self, record: AliasRecord) -> None:
+        """Remove an alias."""
+        where = record.locator
+        self._connection.execute(
+            delete(alias).where(
+                alias.c.account == where.account, alias.c.region == where.region, alias.c.name == where.name
+            )
+        )
+        self._log_alias(record)
+
+    def _save_materials(self, before: KmsKey, after: KmsKey) -> None:
+        known = {material.material_id: material for material in before.materials}
+        for ordinal, material in enumerate(after.materials):
+            values = rows.material_values(after, ordinal)
+            if material.material_id not in known:
+                self._connection.execute(insert(key_material).values(values))
+            elif known[material.material_id] != material:
+                self._connection.execute(
+                    update(key_material)
+                    .where(key_material.c.region == after.region, key_material.c.material_id == material.material_id)
+                    .values(values)
+                )
+
+    def _log_alias(self, record: AliasRecord) -> None:
+        where = record.locator
+        self._log(ChangeKind.ALIAS, where.account, where.region, where.name)
+        self._log_key(KeyLocator(where.account, where.region, record.key_id))
+
+    def _log_key(self, locator: KeyLocator) -> None:
+        self._log(ChangeKind.KEY, locator.account, locator.region, locator.key_id)
+
+    def _log(self, kind: ChangeKind, owner: str, region: str, name: str) -> None:
+        self._connection.execute(insert(change).values(kind=kind.value, account=owner, region=region, name=name))

@@ -1,0 +1,72 @@
+"""What is particular to SQLite: how a connection is set up, begins, tells of others' commits, and forgets.
+
+- WAL with ``synchronous=FULL``: a commit that has returned survives power loss
+  (sqlite.org/pragma.html#pragma_synchronous).
+- ``secure_delete``: freed content is overwritten with zeros, so that destroyed key material leaves no trace in free
+  pages (sqlite.org/pragma.html#pragma_secure_delete).
+- ``data_version`` changes when another connection, in any process, has committed.
+"""
+
+import sqlite3
+import threading
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.pool import ConnectionPoolEntry
+
+WRITE = {"strongroom_write": True}
+"""Execution options of a connection that is going to write."""
+
+_BUSY_TIMEOUT = 10.0
+
+
+def open_sqlite(path: Path) -> Engine:
+    """Return an engine over the database file ``path``, created with mode 0600 if missing."""
+    path.touch(mode=0o600, exist_ok=True)
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_TIMEOUT})
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+    # The driver's own transaction handling would begin too late for us; ``_begin`` does it.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    # A writer takes the lock first: upgrading from a read could fail half-way.
+    writing = connection.get_execution_options().get("strongroom_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def truncate_log(engine: Engine) -> bool:
+    """Move the write-ahead log into the database and empty it; false when a reader still needs it."""
+    raw = engine.raw_connection()
+    try:
+        busy, _, _ = raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        raw.close()
+    return not busy
+
+
+class VersionCounter:
+    """A connection of its own that only asks whether others have committed."""
+
+    def __init__(self, engine: Engine) -> None:
+        database = engine.url.database
+        self._connection = sqlite3.connect(str(database), isolation_level=None, check_same_thread=False)
+        self._lock = threading.Lock()
+
+    def read(self) -> int:
+        """Return SQLite's ``data_version``."""
+        with self._lock:
+            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        return int(version)
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._connection.close()
