@@ -198,11 +198,11 @@ class Connection(asyncio.Protocol):
         """Close now if idle, or after the reply to the request in work."""
         self._last_request_read = True
         self._waiting.clear()
-        if not self.busy:
-            self.drop()
+        if not self.busy and self._transport is not None:
+            self._transport.close()
 
     def drop(self) -> None:
-        """Close, whatever is going on."""
+        """Close at once, whatever is going on."""
         if self._transport is not None:
             self._transport.abort()
 

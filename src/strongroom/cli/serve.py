@@ -46,6 +46,7 @@ def serve(config: Path | None, regions: tuple[str, ...], **flags: object) -> Non
     Every option is also a key of strongroom.toml and a variable STRONGROOM_*: listen, STRONGROOM_LISTEN.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         settings = load(_read(config), os.environ, {**flags, "regions": regions or None})
         harden_process()

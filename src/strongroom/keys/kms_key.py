@@ -20,10 +20,12 @@ class RotationType(StrEnum):
 
 
 class KeyMaterialState(StrEnum):
-    """Which part a backing key plays: one encrypts, all decrypt."""
+    """Which part a backing key plays: the current one encrypts, all that have been current decrypt."""
 
     CURRENT = "CURRENT"
     NON_CURRENT = "NON_CURRENT"
+    PENDING_ROTATION = "PENDING_ROTATION"
+    PENDING_MULTI_REGION_IMPORT_AND_ROTATION = "PENDING_MULTI_REGION_IMPORT_AND_ROTATION"
 
 
 class KeyMaterial(msgspec.Struct, frozen=True):

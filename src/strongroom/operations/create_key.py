@@ -144,9 +144,8 @@ def _new_key_id(context: Context, request: CreateKeyRequest) -> str:
 def _policy(context: Context, request: CreateKeyRequest, locator: KeyLocator) -> str:
     if request.policy is None:
         return default_policy(root_arn(context.region, context.caller.account))
-    return accepted_policy(
-        context, request.policy, locator.arn, bypass=bool(request.bypass_policy_lockout_safety_check)
-    )
+    bypass = bool(request.bypass_policy_lockout_safety_check)
+    return accepted_policy(context, request, request.policy, locator.arn, bypass=bypass)
 
 
 def _first_material(context: Context, locator: KeyLocator, spec: KeySpec, origin: Origin) -> KeyMaterial | None:

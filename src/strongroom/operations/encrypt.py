@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from strongroom.errors import (
     DryRunOperationException,
@@ -39,7 +41,7 @@ class Recipient(msgspec.Struct, rename="pascal", frozen=True):
     """An attested enclave that alone shall read the answer."""
 
     key_encryption_algorithm: KeyEncryptionMechanism | None = None
-    attestation_document: bytes | None = None
+    attestation_document: Annotated[bytes, Meta(min_length=1, max_length=262144)] | None = None
 
 
 class EncryptRequest(Request):

@@ -3,11 +3,13 @@
 from msgspec.structs import replace
 
 from strongroom.errors import LimitExceededException, MalformedPolicyDocumentException, NotFoundException
-from strongroom.iam import MalformedPolicy, PolicyDocument as ParsedPolicy, PolicyKind, parse_policy
+from strongroom.iam import MalformedPolicy, PolicyKind, compile_policy, parse_policy
 from strongroom.keys.key_policy import MAX_POLICY_BYTES, POLICY_NAME, reformat
+from strongroom.operations.authorization import would_allow
 from strongroom.operations.context import Context
 from strongroom.operations.paging import PageSize, page
 from strongroom.operations.shapes import Empty, KeyId, Limit, Marker, PolicyDocument, PolicyName, Request, Response
+from strongroom.operations.targets import Target
 from strongroom.snapshot.active_key import ActiveKey
 
 _PAGE = PageSize(default=100, maximum=1000)
@@ -62,7 +64,7 @@ def put_key_policy(context: Context, request: PutKeyPolicyRequest, active: Activ
     """Replace the key policy, unless it would lock the caller out of replacing it again."""
     _require_name(request.policy_name)
     bypass = bool(request.bypass_policy_lockout_safety_check)
-    policy = accepted_policy(context, request.policy, active.key.arn, bypass=bypass)
+    policy = accepted_policy(context, request, request.policy, active.key.arn, bypass=bypass)
     context.modify(active, lambda key: replace(key, policy=policy))
     return Empty()
 
@@ -76,7 +78,7 @@ def list_key_policies(
     return ListKeyPoliciesResponse(policy_names=names, truncated=marker is not None, next_marker=marker)
 
 
-def accepted_policy(context: Context, text: str, key_arn: str, *, bypass: bool) -> str:
+def accepted_policy(context: Context, request: Request, text: str, key_arn: str, *, bypass: bool) -> str:
     """Return a policy document as it will be kept.
 
     Raises LimitExceededException over 32 KB, MalformedPolicyDocumentException for a document that cannot be read,
@@ -88,16 +90,15 @@ def accepted_policy(context: Context, text: str, key_arn: str, *, bypass: bool) 
         document = parse_policy(text, PolicyKind.RESOURCE)
     except MalformedPolicy as error:
         raise MalformedPolicyDocumentException(str(error)) from None
-    _require_principals(context, document)
-    if not bypass and not context.allows_put_key_policy(document, key_arn):
+    accounts = context.backends.snapshot.accounts()
+    if any(principal.account not in accounts for principal in document.principals):
+        raise MalformedPolicyDocumentException("Policy contains a statement with one or more invalid principals.")
+    next_time = Target("kms:PutKeyPolicy", key_arn)
+    if not bypass and not would_allow(context, next_time, request, compile_policy(document)):
         raise MalformedPolicyDocumentException(
             "The new key policy will not allow you to update the key policy in the future."
         )
     return reformat(text)
-
-
-def _require_principals(context: Context, document: ParsedPolicy) -> None:
-    raise NotImplementedError(context, document)
 
 
 def _require_name(name: str) -> None:

@@ -36,6 +36,7 @@ class Operation:
     """An action: its name in ``X-Amz-Target``, its types, how its targets are found, and what runs it.
 
     ``run`` is called with the context, the request, and the key of every target that has one, in the targets' order.
+    ``makes`` returns the ARN of the key an answer announces, for the audit record.
     """
 
     def __init__(  # noqa: PLR0913 - one row, all columns
@@ -49,6 +50,7 @@ class Operation:
         placement: Placement = Placement.INLINE,
         read_only: bool = True,
         elements: Elements = no_elements,
+        makes: Callable[[Any], str] | None = None,
     ) -> None:
         self.name = name
         self.request = request
@@ -58,6 +60,7 @@ class Operation:
         self.placement = placement
         self.read_only = read_only
         self.elements = elements
+        self.makes = makes
         self.action = f"kms:{name}"
         self.decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(request)
         self.parameters: Parameters = parameters_of(request)

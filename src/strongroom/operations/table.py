@@ -59,6 +59,7 @@ _ROWS = (
         create_key.create_key,
         locate=create_key.locate_create_key,
         elements=create_key.create_key_elements,
+        makes=lambda response: response.key_metadata.arn,
     ),
     _reads("DescribeKey", keys.DescribeKeyRequest, keys.describe_key, KeyIdForms.ANY),
     Operation(

@@ -84,8 +84,7 @@ class Service:
             secure=call.origin.secure,
         )
         targets = progress.targets = operation.locate(context, request)
-        for target in targets:
-            authorize(context, target, request)
+        authorize(context, targets, request)
         keys = [target.key for target in targets if target.key is not None]
         if operation.rule is not None:
             for active in keys:

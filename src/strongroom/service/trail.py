@@ -76,7 +76,7 @@ class Trail:
                     request_id=call.origin.request_id,
                     event_id=uuid(self._entropy),
                     read_only=operation.read_only,
-                    resources=_resources(targets),
+                    resources=_resources(operation, result, targets),
                     recipient_account_id=call.credential.principal.account,
                 )
             )
@@ -147,6 +147,10 @@ def _elements(
     return None if isinstance(result, KmsError) else operation.elements(result, targets)
 
 
-def _resources(targets: Sequence[Target]) -> tuple[Resource, ...]:
-    """Return the keys and aliases a call touched; their account is the fifth field of the ARN."""
-    return tuple(key_resource(target.resource.split(":", 5)[4], target.resource) for target in targets if target.named)
+def _resources(operation: Operation, result: Response | KmsError, targets: Sequence[Target]) -> tuple[Resource, ...]:
+    """Return the keys and aliases a call touched or made."""
+    arns = [target.resource for target in targets if target.named]
+    if operation.makes is not None and isinstance(result, Response):
+        arns.append(operation.makes(result))
+    # The account is the fifth field of an ARN.
+    return tuple(key_resource(arn.split(":", 5)[4], arn) for arn in arns)

@@ -1,0 +1,189 @@
+"""The main job of a KMS, with real AWS clients, on a real file: envelope encryption, rotation, and who did what.
+
+Everything happens in a temporary folder and on a free loopback port; nothing is left behind.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from local_server import RunningServer, running_server
+
+CONTEXT = {"department": "payroll", "year": "2026"}
+AWS = Path(sys.executable).with_name("aws")
+BOLD, DIM, GREEN, RED, RESET = (
+    ("\033[1m", "\033[2m", "\033[32m", "\033[31m", "\033[0m") if sys.stdout.isatty() else ("",) * 5
+)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="strongroom-demo-") as scratch:
+        folder = Path(scratch)
+        with running_server(folder / "data", folder / "server.log") as server:
+            Demo(server, folder).run()
+            code = server.stop()
+    step("Stop")
+    say(f"SIGTERM: the server finished what was in work and exited with {code}.")
+    sys.exit(code)
+
+
+class Demo:
+    """The story, step by step."""
+
+    def __init__(self, server: RunningServer, folder: Path) -> None:
+        self.server = server
+        self.folder = folder
+        os.environ.update(server.environment)
+        self.kms = boto3.client("kms", config=Config(retries={"total_max_attempts": 1}))
+
+    def run(self) -> None:
+        step("A server, started for this demonstration")
+        say(f"It listens at {self.server.endpoint}; the AWS CLI and boto3 are pointed there by three variables.")
+        key_id = self.create_key()
+        sealed = self.envelope_encrypt()
+        self.rotate(key_id)
+        self.open_again(sealed)
+        self.hand_over()
+        self.refusals(key_id)
+        self.audit_trail()
+
+    def create_key(self) -> str:
+        step("Create a key, and give it a name")
+        created = self.aws("create-key", "--description", "payroll files")
+        key_id: str = created["KeyMetadata"]["KeyId"]
+        self.aws("create-alias", "--alias-name", "alias/payroll", "--target-key-id", key_id)
+        say(f"The key itself never leaves the server. Its name here is {created['KeyMetadata']['Arn']}")
+        return key_id
+
+    def envelope_encrypt(self) -> bytes:
+        step("Envelope-encrypt a file with a data key")
+        plain = self.folder / "payroll.csv"
+        plain.write_text("employee,salary\n" + "".join(f"person {n},{50_000 + n * 7}\n" for n in range(20_000)))
+        say(f"payroll.csv: {plain.stat().st_size:,} bytes, SHA-256 {digest(plain.read_bytes())}")
+        code("kms.generate_data_key(KeyId='alias/payroll', KeySpec='AES_256', EncryptionContext=CONTEXT)")
+        data_key = self.kms.generate_data_key(KeyId="alias/payroll", KeySpec="AES_256", EncryptionContext=CONTEXT)
+        nonce = os.urandom(12)  # noqa: TID251 - a client, not the service
+        sealed = nonce + AESGCM(data_key["Plaintext"]).encrypt(nonce, plain.read_bytes(), None)
+        (self.folder / "payroll.csv.sealed").write_bytes(sealed)
+        (self.folder / "payroll.csv.key").write_bytes(data_key["CiphertextBlob"])
+        plain.unlink()
+        say(f"payroll.csv.sealed: {len(sealed):,} bytes, encrypted here; the plaintext data key is dropped.")
+        say(f"payroll.csv.key: {len(data_key['CiphertextBlob'])} bytes, the data key as only the server can open it.")
+        return sealed
+
+    def rotate(self, key_id: str) -> None:
+        step("Rotate the key")
+        self.aws("rotate-key-on-demand", "--key-id", key_id)
+        rotations = self.aws("list-key-rotations", "--key-id", key_id, "--include-key-material", "ALL_KEY_MATERIAL")
+        for entry in rotations["Rotations"]:
+            say(f"key material {entry['KeyMaterialId'][:12]}...  {entry['KeyMaterialState']}")
+        say("New work uses the new backing key; the old one stays, for decryption only.")
+
+    def open_again(self, sealed: bytes) -> None:
+        step("Decrypt: the blob says which key, and which backing key, made it")
+        context = ",".join(f"{key}={value}" for key, value in CONTEXT.items())
+        blob = self.folder / "payroll.csv.key"
+        opened = self.aws("decrypt", "--ciphertext-blob", f"fileb://{blob}", "--encryption-context", context)
+        data_key = base64.b64decode(opened["Plaintext"])
+        plain = AESGCM(data_key).decrypt(sealed[:12], sealed[12:], None)
+        say(f"payroll.csv: {len(plain):,} bytes, SHA-256 {digest(plain)}: the file we started with.")
+
+    def hand_over(self) -> None:
+        step("Re-encrypt the data key under another KMS key, without ever showing it")
+        self.aws(
+            "create-alias",
+            "--alias-name",
+            "alias/archive",
+            "--target-key-id",
+            self.aws("create-key", "--description", "the archive")["KeyMetadata"]["KeyId"],
+        )
+        blob = (self.folder / "payroll.csv.key").read_bytes()
+        code("kms.re_encrypt(CiphertextBlob=..., DestinationKeyId='alias/archive', ...)")
+        moved = self.kms.re_encrypt(
+            CiphertextBlob=blob,
+            SourceEncryptionContext=CONTEXT,
+            DestinationKeyId="alias/archive",
+            DestinationEncryptionContext=CONTEXT,
+        )
+        say(f"from {moved['SourceKeyId']}")
+        say(f"to   {moved['KeyId']}")
+        say("The file did not have to be touched.")
+
+    def refusals(self, key_id: str) -> None:
+        step("Calls that are refused, and why")
+        blob = (self.folder / "payroll.csv.key").read_bytes()
+        self.refused(
+            "another encryption context",
+            lambda: self.kms.decrypt(CiphertextBlob=blob, EncryptionContext={"year": "1999"}),
+        )
+        altered = blob[:-1] + bytes((blob[-1] ^ 1,))
+        self.refused("one bit changed", lambda: self.kms.decrypt(CiphertextBlob=altered, EncryptionContext=CONTEXT))
+        self.refused("4,097 bytes", lambda: self.kms.encrypt(KeyId=key_id, Plaintext=bytes(4097)))
+        self.kms.disable_key(KeyId=key_id)
+        self.refused("a disabled key", lambda: self.kms.decrypt(CiphertextBlob=blob, EncryptionContext=CONTEXT))
+        forger = boto3.client("kms", aws_access_key_id="AKIAFORGED", aws_secret_access_key="forged")  # noqa: S106 - not a secret
+        self.refused("an access key nobody issued", forger.list_keys)
+        self.kms.schedule_key_deletion(KeyId=key_id, PendingWindowInDays=7)
+        self.refused("a key pending deletion", lambda: self.kms.enable_key(KeyId=key_id))
+        say("Scheduled is not deleted: for seven days, cancel-key-deletion brings the key back.")
+
+    def refused(self, what: str, call: Callable[[], object]) -> None:
+        """Make a call that must be refused; the demonstration fails if it is not."""
+        try:
+            call()
+        except ClientError as error:
+            detail = error.response["Error"]
+            print(f"  {RED}refused{RESET}  {what}: {detail['Code']} {DIM}{detail.get('Message', '')}{RESET}")
+        else:
+            raise SystemExit(f"{what}: this call should have been refused")
+
+    def audit_trail(self) -> None:
+        step("The audit trail: one record a call, allowed or refused, written before the answer left")
+        lines = (self.folder / "data" / "audit.jsonl").read_text().splitlines()
+        for record in map(json.loads, lines):
+            outcome = record.get("errorCode", "allowed")
+            keys = ", ".join(resource["ARN"].rpartition(":")[2][:20] for resource in record["resources"])
+            print(f"  {record['eventTime']}  {record['eventName']:<22} {outcome:<28} {keys}")
+        last = json.loads(lines[-1])
+        say(f"Each is a CloudTrail event in JSON, {len(lines)} lines in audit.jsonl; the last begins:")
+        print("  " + json.dumps({name: last[name] for name in ("userIdentity", "eventName", "requestID")}))
+
+    def aws(self, *arguments: str) -> Any:  # noqa: ANN401 - whatever JSON the command prints
+        """Run the AWS CLI, showing the command; return its answer."""
+        shown = shlex.join(argument.replace(f"{self.folder}/", "") for argument in arguments)
+        code(f"aws kms {shown}")
+        done = subprocess.run([AWS, "kms", *arguments, "--output", "json"], check=True, stdout=subprocess.PIPE)
+        return json.loads(done.stdout) if done.stdout.strip() else {}
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16] + "..."
+
+
+def step(title: str) -> None:
+    print(f"\n{BOLD}{title}{RESET}", flush=True)
+
+
+def code(text: str) -> None:
+    print(f"  {GREEN}${RESET} {text}" if text.startswith("aws") else f"  {GREEN}>>>{RESET} {text}", flush=True)
+
+
+def say(text: str) -> None:
+    print(f"  {text}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""Fixtures that several folders share: a clock that stands still, and the parts of a deployment."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from strongroom.clock import ManualClock
+from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
+from strongroom.crypto.file_seal import FileSeal
+from strongroom.crypto.software import IAM_SCOPE, SoftwareVault
+from strongroom.store.migrate import migrate
+from strongroom.store.sql_store import SqlStore
+from strongroom.store.sqlite import open_sqlite
+
+NOW = 1_790_000_000.0
+REGIONS = ("us-east-1", "eu-west-1")
+
+entropy = os.urandom  # noqa: TID251 - tests want the real thing
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOW)
+
+
+@pytest.fixture
+def vault() -> SoftwareVault:
+    seal = FileSeal(bytes(32), entropy)
+    keys = [create_domain_key(scope, 1, seal, entropy) for scope in (IAM_SCOPE, *REGIONS)]
+    return SoftwareVault(DomainKeys(keys, seal, entropy), entropy)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqlStore]:
+    engine = open_sqlite(tmp_path / "strongroom.db")
+    migrate(engine)
+    store = SqlStore(engine)
+    yield store
+    store.close()

@@ -1,0 +1,246 @@
+"""What every store must do. One suite, run over each back end."""
+
+import threading
+
+import pytest
+from msgspec.structs import replace
+from sqlalchemy.exc import IntegrityError
+
+from keys_builder import locator, make_key, material
+from strongroom.clock import DAY
+from strongroom.crypto.protocol import SealedDomainKey
+from strongroom.errors import DependencyTimeoutException
+from strongroom.keys import lifecycle
+from strongroom.keys.arns import AliasLocator, KeyLocator
+from strongroom.keys.kms_key import KmsKey, RotationType
+from strongroom.store.protocol import (
+    AccessKeyRecord,
+    AccountRecord,
+    AliasRecord,
+    Change,
+    ChangeKind,
+    Store,
+    Transaction,
+)
+
+NOW = 1_790_000_000.0
+ACCOUNT = "111122223333"
+REGION = "us-east-1"
+
+
+def add(store: Store, key: KmsKey) -> KmsKey:
+    with store.transaction() as transaction:
+        transaction.add_key(key)
+    return key
+
+
+def save(store: Store, before: KmsKey, after: KmsKey) -> KmsKey:
+    with store.transaction() as transaction:
+        transaction.save_key(before, after)
+    return after
+
+
+def load(store: Store, where: KeyLocator) -> KmsKey | None:
+    with store.read() as reader:
+        return reader.key(where)
+
+
+def name(store: Store, alias: str, key: KmsKey, previous: KmsKey | None = None) -> AliasRecord:
+    record = AliasRecord(AliasLocator(ACCOUNT, REGION, alias), key.key_id, NOW, NOW)
+    with store.transaction() as transaction:
+        transaction.put_alias(record, None if previous is None else previous.key_id)
+    return record
+
+
+def add_twice(transaction: Transaction, key: KmsKey) -> None:
+    transaction.add_key(key)
+    transaction.add_key(key)
+
+
+def save_read_only(store: Store, key: KmsKey) -> None:
+    with store.transaction() as transaction:
+        transaction._connection.exec_driver_sql("PRAGMA query_only=ON")  # type: ignore[attr-defined]
+        transaction.save_key(key, replace(key, description="lost"))
+
+
+def test_a_key_comes_back_as_it_was_saved_through_its_whole_life(store: Store) -> None:
+    key = add(store, make_key(1, tags=(("a", "1"), ("b", ""))))
+    assert load(store, key.locator) == key
+    for number, change in enumerate(
+        (
+            lambda key: lifecycle.enable_rotation(key, 90, NOW),
+            lambda key: lifecycle.rotate(key, material(2).material_id, b"second", RotationType.ON_DEMAND, NOW + 1),
+            lambda key: lifecycle.rotate(key, material(3).material_id, b"third", RotationType.AUTOMATIC, NOW + 2),
+            lambda key: replace(key, tags=(("b", "2"),), description="\u00e9 and more", policy="{}"),
+            lambda key: replace(key, tags=()),
+            lifecycle.disable,
+            lambda key: lifecycle.schedule_deletion(key, 7, NOW),
+            lifecycle.cancel_deletion,
+        )
+    ):
+        key = save(store, key, change(key))
+        assert load(store, key.locator) == key, number
+
+
+def test_keys_of_one_region_and_account_are_not_those_of_another(store: Store) -> None:
+    key = add(store, make_key(1))
+    for other in (replace(key.locator, region="eu-west-1"), replace(key.locator, account="444455556666")):
+        assert load(store, other) is None
+    with store.read() as reader:
+        assert reader.key_of_material(REGION, key.materials[0].material_id) == key.locator
+        assert reader.key_of_material("eu-west-1", key.materials[0].material_id) is None
+        assert reader.keys(ACCOUNT, "eu-west-1", "", 10) == []
+
+
+def test_lists_are_ordered_and_go_on_after_a_name(store: Store) -> None:
+    keys = sorted((add(store, make_key(number)) for number in range(5)), key=lambda key: key.key_id)
+    names = ["alias/a", "alias/b", "alias/c"]
+    for alias in reversed(names):
+        name(store, alias, keys[0])
+    name(store, "alias/d", keys[1])
+    with store.read() as reader:
+        assert reader.keys(ACCOUNT, REGION, "", 3) == [key.locator for key in keys[:3]]
+        assert reader.keys(ACCOUNT, REGION, keys[2].key_id, 3) == [key.locator for key in keys[3:]]
+        assert [each.locator.name for each in reader.aliases(ACCOUNT, REGION, keys[0].key_id, "", 9)] == names
+        assert [each.locator.name for each in reader.aliases(ACCOUNT, REGION, None, "alias/b", 9)] == [
+            "alias/c",
+            "alias/d",
+        ]
+
+
+def test_an_alias_moves_and_is_seen_on_its_key(store: Store) -> None:
+    one, two = add(store, make_key(1)), add(store, make_key(2))
+    name(store, "alias/x", one)
+    moved = name(store, "alias/x", two, one)
+    with store.read() as reader:
+        assert reader.alias(moved.locator) == moved
+        assert [(key.aliases) for key in (reader.key(one.locator), reader.key(two.locator)) if key] == [
+            (),
+            ("alias/x",),
+        ]
+    with store.transaction() as transaction:
+        transaction.remove_alias(moved)
+    with store.read() as reader:
+        assert reader.alias(moved.locator) is None
+
+
+def test_what_is_due(store: Store) -> None:
+    rotating = lifecycle.enable_rotation(make_key(1), 90, NOW)
+    sleeping = lifecycle.disable(lifecycle.enable_rotation(make_key(2), 90, NOW))
+    leaving = lifecycle.schedule_deletion(make_key(3), 7, NOW)
+    for key in (rotating, sleeping, leaving, make_key(4)):
+        add(store, key)
+    with store.read() as reader:
+        assert reader.keys_to_rotate(NOW + 90 * DAY - 1, 10) == []
+        assert reader.keys_to_rotate(NOW + 90 * DAY, 10) == [rotating.locator]
+        assert reader.keys_to_delete(NOW + 7 * DAY - 1, 10) == []
+        assert reader.keys_to_delete(NOW + 7 * DAY, 10) == [leaving.locator]
+
+
+def test_an_erased_key_leaves_nothing(store: Store) -> None:
+    key = add(store, make_key(1, tags=(("a", "1"),)))
+    record = name(store, "alias/x", key)
+    found = load(store, key.locator)
+    assert found is not None
+    with store.transaction() as transaction:
+        transaction.erase_key(found)
+    assert load(store, key.locator) is None
+    with store.read() as reader:
+        assert reader.alias(record.locator) is None
+        assert reader.key_of_material(REGION, key.materials[0].material_id) is None
+        assert reader.keys(ACCOUNT, REGION, "", 10) == []
+
+
+def test_accounts_access_keys_and_domain_keys(store: Store) -> None:
+    account = AccountRecord(ACCOUNT, NOW)
+    access_key = AccessKeyRecord("AKIA1", ACCOUNT, "arn", b"wrapped", active=True, created_at=NOW)
+    domain_key = SealedDomainKey(REGION, 1, b"sealed")
+    with store.transaction() as transaction:
+        transaction.add_account(account)
+        transaction.add_access_key(access_key)
+        transaction.add_domain_key(domain_key)
+    with store.read() as reader:
+        assert reader.accounts() == [account]
+        assert reader.access_key("AKIA1") == access_key
+        assert reader.access_key("AKIA2") is None
+        assert reader.domain_keys() == [domain_key]
+
+
+def test_a_transaction_that_raises_leaves_no_trace(store: Store) -> None:
+    before = store.changes(0)
+    with pytest.raises(IntegrityError), store.transaction() as transaction:
+        add_twice(transaction, make_key(1))
+    assert load(store, locator(1)) is None
+    assert store.changes(0) == before
+
+
+def test_every_commit_changes_the_version_and_says_what_changed(store: Store) -> None:
+    seen = store.version()
+    assert store.version() == seen
+    start = store.changes(0).last
+    key = add(store, make_key(1))
+    assert store.version() != seen
+    seen = store.version()
+    name(store, "alias/x", key)
+    assert store.version() != seen
+    changes = store.changes(start)
+    assert changes.complete
+    assert [(each.kind, each.name) for each in changes.entries] == [
+        (ChangeKind.KEY, key.key_id),
+        (ChangeKind.ALIAS, "alias/x"),
+        (ChangeKind.KEY, key.key_id),
+    ]
+    assert store.changes(changes.last).entries == []
+    assert isinstance(changes.entries[0], Change)
+
+
+def test_a_reader_that_fell_behind_a_trimmed_log_is_told(store: Store) -> None:
+    for number in range(10):
+        add(store, make_key(number))
+    last = store.changes(0).last
+    store.trim_changes(3)
+    assert not store.changes(0).complete
+    assert store.changes(last - 3).complete
+    assert len(store.changes(last - 3).entries) == 3
+    assert store.changes(last).complete
+
+
+def test_writers_on_many_threads_do_not_lose_each_others_changes(store: Store) -> None:
+    key = add(store, make_key(1))
+
+    def tag(number: int) -> None:
+        with store.transaction() as transaction:
+            before = transaction.key(key.locator)
+            assert before is not None
+            transaction.save_key(before, replace(before, tags=tuple(sorted((*before.tags, (f"{number:02}", ""))))))
+
+    threads = [threading.Thread(target=tag, args=(number,)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = load(store, key.locator)
+    assert found is not None
+    assert [tag for tag, _ in found.tags] == [f"{number:02}" for number in range(20)]
+
+
+def test_a_reader_sees_one_state_while_others_write(store: Store) -> None:
+    key = add(store, make_key(1))
+    with store.read() as reader:
+        first = reader.key(key.locator)
+        save(store, key, replace(key, description="changed"))
+        assert reader.key(key.locator) == first
+    changed = load(store, key.locator)
+    assert changed is not None
+    assert changed.description == "changed"
+
+
+def test_a_database_that_cannot_be_written_is_a_typed_fault(store: Store) -> None:
+    key = add(store, make_key(1))
+    with pytest.raises(DependencyTimeoutException):
+        save_read_only(store, key)
+
+
+def test_scrubbing_succeeds_when_nobody_reads(store: Store) -> None:
+    add(store, make_key(1))
+    assert store.scrub()

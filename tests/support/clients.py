@@ -1,0 +1,107 @@
+"""Clients of a running server: boto3, and requests that are signed properly and then sent as they are."""
+
+import http.client
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import boto3
+import msgspec
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+from botocore.credentials import Credentials
+from mypy_boto3_kms.client import KMSClient
+
+from local_server import RunningServer
+
+# One attempt, so that a refusal is seen once; no checks on the client's side, so that the server's are seen.
+ONCE = Config(retries={"total_max_attempts": 1}, parameter_validation=False)
+
+
+class Answer(msgspec.Struct):
+    """What came back over the wire."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def error(self) -> str:
+        """The error's type."""
+        return str(json.loads(self.body)["__type"])
+
+    @property
+    def message(self) -> str:
+        """The error's message."""
+        return str(json.loads(self.body)["message"])
+
+
+class Raw(msgspec.Struct):
+    """A request about to be sent; change it after signing to see the signature fail."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+def credentials_of(server: RunningServer) -> Credentials:
+    """Return the root access key."""
+    lines = Path(server.environment["AWS_SHARED_CREDENTIALS_FILE"]).read_text().splitlines()
+    _, key_id, secret = (line.rpartition(" = ")[2] for line in lines)
+    return Credentials(key_id, secret)
+
+
+def client_of(server: RunningServer, region: str = "us-east-1") -> KMSClient:
+    """Return a boto3 client with the root access key."""
+    keys = credentials_of(server)
+    return boto3.client(
+        "kms",
+        region_name=region,
+        endpoint_url=server.endpoint,
+        aws_access_key_id=keys.access_key,
+        aws_secret_access_key=keys.secret_key,
+        config=ONCE,
+    )
+
+
+def signed(  # noqa: PLR0913 - everything a signature depends on
+    server: RunningServer,
+    operation: str = "ListKeys",
+    body: bytes = b"{}",
+    *,
+    region: str = "us-east-1",
+    service: str = "kms",
+    credentials: Credentials | None = None,
+    at: datetime | None = None,
+) -> Raw:
+    """Return a request signed by botocore."""
+    headers = {"X-Amz-Target": f"TrentService.{operation}", "Content-Type": "application/x-amz-json-1.1"}
+    request = AWSRequest("POST", server.endpoint + "/", headers, body)
+    auth = SigV4Auth(credentials or credentials_of(server), service, region)
+    moment = at or datetime.now(UTC)  # noqa: TID251 - a client
+    request.context["timestamp"] = moment.strftime("%Y%m%dT%H%M%SZ")
+    request.headers["X-Amz-Date"] = request.context["timestamp"]
+    if auth.credentials.token:
+        request.headers["X-Amz-Security-Token"] = auth.credentials.token
+    canonical = auth.canonical_request(request)
+    signature = auth.signature(auth.string_to_sign(request, canonical), request)
+    auth._inject_signature_to_request(request, signature)
+    return Raw("POST", "/", dict(request.headers.items()), body)
+
+
+def send(server: RunningServer, request: Raw, change: Callable[[Raw], object] | None = None) -> Answer:
+    """Send a request on a connection of its own, changed first if ``change`` is given."""
+    if change is not None:
+        change(request)
+    connection = http.client.HTTPConnection(urlsplit(server.endpoint).netloc, timeout=30)
+    try:
+        connection.request(request.method, request.path, request.body, request.headers)
+        response = connection.getresponse()
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, headers, response.read())
+    finally:
+        connection.close()

@@ -1,0 +1,66 @@
+"""A deployment without a network: calls go to the service as the front would hand them over."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from strongroom.assembly.assemble import Deployment
+from strongroom.clock import ManualClock
+from strongroom.operations.table import TABLE
+from strongroom.service.call import Call, Origin, Outcome
+from strongroom.settings import Settings
+from strongroom.snapshot.snapshot import Credential
+
+entropy = os.urandom  # noqa: TID251 - tests want the real thing
+
+
+class Refused(Exception):
+    """A call was refused; ``code`` and ``message`` as on the wire."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+class Bench:
+    """Opens a data folder under a manual clock and makes calls to it."""
+
+    def __init__(self, folder: Path, clock: ManualClock) -> None:
+        self.folder = folder
+        self.clock = clock
+        self.deployment = Deployment(Settings(data=str(folder), regions=("us-east-1", "eu-west-1")), clock, entropy)
+
+    def call(self, operation: str, *, region: str = "us-east-1", **request: Any) -> dict[str, Any]:
+        """Make a call as the account root; raises Refused."""
+        outcome = self.perform(operation, json.dumps(request).encode(), region)
+        answer: dict[str, Any] = json.loads(outcome.body or b"{}")
+        if outcome.status != 200:
+            raise Refused(outcome.status, answer["__type"], answer.get("message", ""))
+        return answer
+
+    def perform(self, operation: str, body: bytes, region: str = "us-east-1") -> Outcome:
+        """Hand a body to the service and flush the audit log, as the front does."""
+        origin = Origin(request_id="request", source_ip="127.0.0.1", user_agent="test", secure=False)
+        call = Call(TABLE[operation], self.root(), region, body, origin, self.clock.now())
+        outcome = self.deployment.service.perform(call)
+        self.deployment.log.flush()
+        return outcome
+
+    def root(self) -> Credential:
+        """Return the root access key as the service knows it."""
+        key_id = (self.folder / "credentials").read_text().splitlines()[1].rpartition(" = ")[2]
+        credential = self.deployment.service.credential(key_id)
+        assert credential is not None
+        return credential
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the audit log."""
+        return [json.loads(line) for line in (self.folder / "audit.jsonl").read_text().splitlines()]
+
+    def reopen(self) -> None:
+        """Stop and start again."""
+        self.deployment.close()
+        self.__init__(self.folder, self.clock)  # type: ignore[misc]  # the same bench, opened anew

@@ -1,0 +1,52 @@
+"""The matrix, held against the developer guide's table, written down a second time and independently."""
+
+import pytest
+
+from strongroom.errors import DisabledException, KmsError, KMSInvalidStateException, UnsupportedOperationException
+from strongroom.keys.states import KeyState, StateRule, require_state
+
+D = (DisabledException, "KEY is disabled.")
+P = (KMSInvalidStateException, "KEY is pending deletion.")
+I = (KMSInvalidStateException, "KEY is pending import.")  # noqa: E741 - lines up with the table below
+U = (KMSInvalidStateException, "KEY is unavailable.")
+C = (KMSInvalidStateException, "KEY is creating.")
+G = (KMSInvalidStateException, "KEY is updating.")
+N = (KMSInvalidStateException, "KEY is not pending deletion.")
+O = (UnsupportedOperationException, "KEY origin is EXTERNAL which is not valid for this operation.")  # noqa: E741
+Y = None
+
+STATES = [
+    KeyState.ENABLED,
+    KeyState.DISABLED,
+    KeyState.PENDING_DELETION,
+    KeyState.PENDING_REPLICA_DELETION,
+    KeyState.PENDING_IMPORT,
+    KeyState.UNAVAILABLE,
+    KeyState.CREATING,
+    KeyState.UPDATING,
+]
+
+# fmt: off
+TABLE = {
+    StateRule.USE:               [Y, D, P, P, I, U, C, Y],
+    StateRule.READ:              [Y, Y, Y, Y, Y, Y, Y, Y],
+    StateRule.ANNOTATE:          [Y, Y, P, P, Y, Y, Y, Y],
+    StateRule.SWITCH:            [Y, Y, P, P, I, Y, C, G],
+    StateRule.SCHEDULE_DELETION: [Y, Y, P, P, Y, Y, Y, G],
+    StateRule.CANCEL_DELETION:   [N, N, Y, Y, N, N, N, N],
+    StateRule.SET_ROTATION:      [Y, D, P, P, O, U, C, Y],
+    StateRule.ROTATE:            [Y, D, P, P, I, U, C, G],
+}
+# fmt: on
+
+CELLS = [(rule, state, TABLE[rule][column]) for rule in StateRule for column, state in enumerate(STATES)]
+
+
+@pytest.mark.parametrize(("rule", "state", "refusal"), CELLS)
+def test_cell(rule: StateRule, state: KeyState, refusal: tuple[type[KmsError], str] | None) -> None:
+    if refusal is None:
+        require_state(rule, state, "KEY")
+        return
+    with pytest.raises(refusal[0]) as caught:
+        require_state(rule, state, "KEY")
+    assert caught.value.message == refusal[1]

@@ -1,0 +1,54 @@
+"""Starts a Strongroom server on a free loopback port and reads from its output how to reach it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+STARTING = 30
+STOPPING = 30
+
+
+class RunningServer:
+    """A server process; ``environment`` points AWS clients at it."""
+
+    def __init__(self, process: subprocess.Popen[str], environment: dict[str, str]) -> None:
+        self.process = process
+        self.environment = environment
+
+    @property
+    def endpoint(self) -> str:
+        return self.environment["AWS_ENDPOINT_URL_KMS"]
+
+    def stop(self) -> int:
+        """Ask the server to stop (SIGTERM) and return its exit code."""
+        self.process.terminate()
+        return self.process.wait(STOPPING)
+
+
+@contextmanager
+def running_server(data: Path, log: Path, *options: str) -> Iterator[RunningServer]:
+    """Run ``strongroom serve`` over a data folder; its log goes to a file."""
+    command = [sys.executable, "-m", "strongroom", "serve", "--data", str(data), "--listen", "127.0.0.1:0", *options]
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
+        try:
+            yield RunningServer(process, _environment(process))
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def _environment(process: subprocess.Popen[str]) -> dict[str, str]:
+    """Return this process's environment with the three lines that a user would paste."""
+    environment = dict(os.environ)
+    for line in process.stdout or ():
+        if line.startswith("export "):
+            environment |= dict(pair.split("=", 1) for pair in line.removeprefix("export ").split())
+            if "AWS_REGION" in line:
+                return environment
+    raise SystemExit("the server did not start; see its log")
