@@ -35,7 +35,7 @@ format: ## Format the code
 
 bench: ## Measure signed, authorized, audited Encrypts against a hello-world on the same HTTP front
 	@tools/venv bench
-	@.venv/bin/python bench/encrypt.py
+	@PYTHONPATH=tools .venv/bin/python bench/encrypt.py
 
 bench-fronts: ## Measure the HTTP fronts that ADR 2 chose between
 	@tools/venv bench

@@ -44,6 +44,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """Threads for work that waits for a disk."""
     cached_keys: Annotated[int, Meta(ge=1)] = 100_000
     """How many keys are kept ready in memory."""
+    request_time: Annotated[float, Meta(gt=0)] = 20.0
+    """How long a client may take to send one request, or to read its answer."""
+    idle_time: Annotated[float, Meta(gt=0)] = 75.0
+    """How long a connection may wait for its next request."""
     drain: Annotated[float, Meta(ge=0)] = 30.0
     """How long a stopping server waits for requests in work."""
 

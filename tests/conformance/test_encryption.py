@@ -83,12 +83,12 @@ def test_data_keys(kms: KMSClient, key_id: str) -> None:
         (16, {"KeySpec": "AES_128"}),
         (1024, {"NumberOfBytes": 1024}),
     ):
-        made = kms.generate_data_key(KeyId=key_id, EncryptionContext=CONTEXT, **arguments)  # type: ignore[arg-type]
+        made = kms.generate_data_key(KeyId=key_id, EncryptionContext=CONTEXT, **arguments)
         assert len(made["Plaintext"]) == size
         opened = kms.decrypt(CiphertextBlob=made["CiphertextBlob"], EncryptionContext=CONTEXT)
         assert opened["Plaintext"] == made["Plaintext"]
         assert opened["KeyMaterialId"] == made["KeyMaterialId"]
-        sealed = kms.generate_data_key_without_plaintext(KeyId=key_id, **arguments)  # type: ignore[arg-type]
+        sealed = kms.generate_data_key_without_plaintext(KeyId=key_id, **arguments)
         assert "Plaintext" not in sealed
         assert len(kms.decrypt(CiphertextBlob=sealed["CiphertextBlob"])["Plaintext"]) == size
     assert code_of(kms.generate_data_key, KeyId=key_id) == "ValidationException"

@@ -9,8 +9,10 @@ from refusals import refusal_of
 
 
 def test_a_new_key_is_described_as_aws_describes_it(kms: KMSClient) -> None:
-    made = kms.create_key(Description="mine", Tags=[{"TagKey": "team", "TagValue": "x"}])["KeyMetadata"]
-    described = kms.describe_key(KeyId=made["KeyId"])["KeyMetadata"]
+    made: dict[str, Any] = dict(
+        kms.create_key(Description="mine", Tags=[{"TagKey": "team", "TagValue": "x"}])["KeyMetadata"]
+    )
+    described: dict[str, Any] = dict(kms.describe_key(KeyId=made["KeyId"])["KeyMetadata"])
     assert described == made
     assert abs(described.pop("CreationDate") - datetime.now(UTC)) < timedelta(minutes=1)  # noqa: TID251
     key_id, material_id = described.pop("KeyId"), described.pop("CurrentKeyMaterialId")

@@ -7,7 +7,7 @@ fills in; the rest must be the model's. An operation that is not in the table ye
 import enum
 import re
 from collections.abc import Iterator
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 import botocore.session
 import msgspec
@@ -20,7 +20,7 @@ from strongroom.operations.operation import Operation
 from strongroom.operations.shapes import Empty
 from strongroom.operations.table import TABLE
 
-MODEL = botocore.session.get_session().get_service_model("kms")
+MODEL: Any = botocore.session.get_session().get_service_model("kms")
 
 COMING = {
     "CreateGrant",
@@ -94,7 +94,7 @@ def differences(declared: inspect.Type, shape: Shape, path: str, *, whole: bool)
         yield from differences(declared.value_type, shape.value, f"{path}{{}}", whole=whole)
     elif isinstance(declared, inspect.EnumType) and path not in WIDER:
         members = {str(member.value) for member in declared.cls}
-        yield from (f"{path}: enum value {value}" for value in sorted(members ^ set(shape.enum)))
+        yield from (f"{path}: enum value {value}" for value in sorted(members ^ set(cast("StringShape", shape).enum)))
     if whole:
         yield from limit_differences(declared, shape, extra, path)
 

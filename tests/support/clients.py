@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
@@ -81,7 +82,7 @@ def signed(  # noqa: PLR0913 - everything a signature depends on
     """Return a request signed by botocore."""
     headers = {"X-Amz-Target": f"TrentService.{operation}", "Content-Type": "application/x-amz-json-1.1"}
     request = AWSRequest("POST", server.endpoint + "/", headers, body)
-    auth = SigV4Auth(credentials or credentials_of(server), service, region)
+    auth: Any = SigV4Auth(credentials or credentials_of(server), service, region)
     moment = at or datetime.now(UTC)  # noqa: TID251 - a client
     request.context["timestamp"] = moment.strftime("%Y%m%dT%H%M%SZ")
     request.headers["X-Amz-Date"] = request.context["timestamp"]

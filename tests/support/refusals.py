@@ -11,7 +11,7 @@ def refusal_of(call: Any, /, **arguments: Any) -> dict[str, str]:
     with pytest.raises(ClientError) as caught:
         call(**arguments)
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
-    error = dict(caught.value.response["Error"])
+    error = caught.value.response["Error"]
     return {"Code": error["Code"], "Message": error.get("Message", "")}
 
 

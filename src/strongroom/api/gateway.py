@@ -5,7 +5,7 @@ import logging
 from strongroom.api.message import HttpRequest, Reply
 from strongroom.api.sigv4 import Verifier
 from strongroom.clock import Clock
-from strongroom.entropy import Entropy, uuid
+from strongroom.entropy import Entropy, UuidBatch
 from strongroom.errors import KmsError, KMSInternalException, UnknownOperationException
 from strongroom.operations.operation import Operation
 from strongroom.operations.table import TABLE
@@ -27,12 +27,8 @@ class Gateway:
         self._service = service
         self._verifier = verifier
         self._clock = clock
-        self._entropy = entropy
+        self.request_id = UuidBatch(entropy)
         self.draining = False
-
-    def request_id(self) -> str:
-        """Return a new request id."""
-        return uuid(self._entropy)
 
     def admit(self, request: HttpRequest) -> Call | Reply:
         """Return the call a request makes, its signature verified, or the reply that ends it here.

@@ -24,6 +24,7 @@ from strongroom.settings import Settings
 
 _BACKLOG = 2048
 _TLS_HANDSHAKE_TIME = 10.0
+_TLS_SHUTDOWN_TIME = 1.0
 
 
 class Server:
@@ -56,11 +57,13 @@ class Server:
             loop.add_signal_handler(signal_number, stop.set)
         with ThreadPoolExecutor(self._settings.threads, "strongroom") as executor, self._keeping():
             front = self._front(loop, executor)
+            limits = Limits(request_time=self._settings.request_time, idle_time=self._settings.idle_time)
             server = await loop.create_server(
-                partial(Connection, front, Limits(), secure=tls is not None),
+                partial(Connection, front, limits, secure=tls is not None),
                 sock=listener,
                 ssl=tls,
                 ssl_handshake_timeout=_TLS_HANDSHAKE_TIME if tls else None,
+                ssl_shutdown_timeout=_TLS_SHUTDOWN_TIME if tls else None,
                 backlog=_BACKLOG,
             )
             ready(_url(self._settings, listener))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from strongroom.errors import AccessDeniedException, InvalidGrantTokenException
-from strongroom.iam import AuthorizationRequest, CompiledPolicy, Decision, decide, denial_message
+from strongroom.iam import AuthorizationRequest, CompiledPolicy, Decision, Policies, decide, denial_message
 from strongroom.operations.conditions import Circumstances
 from strongroom.operations.context import Context
 from strongroom.operations.shapes import Request
@@ -35,4 +35,4 @@ def _decide(here: Circumstances, policy: CompiledPolicy | None) -> Decision:
     question = AuthorizationRequest(
         principal=here.context.caller, action=here.target.action, resource=here.target.resource, context=here.read
     )
-    return decide(question, resource_policy=policy)
+    return decide(question, Policies(resource=policy))

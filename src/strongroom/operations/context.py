@@ -7,18 +7,13 @@ import msgspec
 from strongroom.crypto.protocol import Vault
 from strongroom.entropy import Entropy
 from strongroom.errors import AccessDeniedException
-from strongroom.iam import Principal
+from strongroom.iam import HIDDEN, Principal
 from strongroom.keys.arns import AliasLocator, KeyIdForms, KeyLocator, not_found, parse_key_id
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.states import StateRule, require_state
 from strongroom.snapshot.active_key import ActiveKey
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.protocol import Store, Transaction
-
-_HIDDEN = (
-    "because the resource does not exist in this Region, no resource-based policies allow access, "
-    "or a resource-based policy explicitly denies access"
-)
 
 
 class Backends(msgspec.Struct, frozen=True):
@@ -59,7 +54,7 @@ class Context(msgspec.Struct):
         if locator.account == self.caller.account:
             return not_found(locator)
         return AccessDeniedException(
-            f"User: {self.caller.arn} is not authorized to perform: {self.action} on this resource {_HIDDEN}"
+            f"User: {self.caller.arn} is not authorized to perform: {self.action} on this resource {HIDDEN}"
         )
 
     def modify(self, active: ActiveKey, transition: Callable[[KmsKey], KmsKey]) -> KmsKey:

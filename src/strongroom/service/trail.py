@@ -15,7 +15,7 @@ from strongroom.audit.record import (
     key_resource,
     service_event,
 )
-from strongroom.entropy import Entropy, uuid
+from strongroom.entropy import Entropy, UuidBatch
 from strongroom.errors import AccessDeniedException, KmsError
 from strongroom.iam import PrincipalKind
 from strongroom.keys.kms_key import KmsKey
@@ -48,7 +48,7 @@ class Trail:
 
     def __init__(self, log: Log, entropy: Entropy) -> None:
         self._log = log
-        self._entropy = entropy
+        self._event_id = UuidBatch(entropy)
 
     def call(
         self,
@@ -74,7 +74,7 @@ class Trail:
                     request_parameters=None if request is None else operation.parameters(request),
                     response_elements=_elements(operation, result, targets),
                     request_id=call.origin.request_id,
-                    event_id=uuid(self._entropy),
+                    event_id=self._event_id(),
                     read_only=operation.read_only,
                     resources=_resources(operation, result, targets),
                     recipient_account_id=call.credential.principal.account,
@@ -96,7 +96,7 @@ class Trail:
                     error_code=_code(error),
                     error_message=_message(error),
                     request_id=origin.request_id,
-                    event_id=uuid(self._entropy),
+                    event_id=self._event_id(),
                     read_only=operation.read_only,
                 )
             )
@@ -112,7 +112,7 @@ class Trail:
                     region=key.region,
                     arn=key.arn,
                     details={"keyId": key.key_id, **details},
-                    event_id=uuid(self._entropy),
+                    event_id=self._event_id(),
                     now=now,
                 )
             )

@@ -27,7 +27,7 @@ STATES = [
 ]
 
 # fmt: off
-TABLE = {
+TABLE: dict[StateRule, list[tuple[type[KmsError], str] | None]] = {
     StateRule.USE:               [Y, D, P, P, I, U, C, Y],
     StateRule.READ:              [Y, Y, Y, Y, Y, Y, Y, Y],
     StateRule.ANNOTATE:          [Y, Y, P, P, Y, Y, Y, Y],

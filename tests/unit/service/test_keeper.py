@@ -134,7 +134,8 @@ def test_one_key_that_fails_does_not_keep_the_others_from_their_turn(
     for key_id in keys:
         bench.call("EnableKeyRotation", KeyId=key_id, RotationPeriodInDays=90)
     vault = bench.deployment.service._backends.vault
-    generate, failed = vault.generate, []
+    generate = vault.generate
+    failed: list[object] = []
 
     def fails_once(owner: object) -> bytes:
         if not failed:

@@ -1,0 +1,178 @@
+"""The decision: given who asks for what, and every policy that has a say, yes or no, and why.
+
+Source: IAM User Guide, "Policy evaluation logic"; KMS Developer Guide, "Troubleshooting key access". In this order:
+
+1. An explicit deny anywhere denies.
+2. An action that no resource policy governs needs an identity policy that allows it; an account's root needs none.
+3. A governed resource of the caller's own account needs a resource policy that allows the caller itself, or a grant, or
+   a resource policy that allows the account together with an identity policy that allows the caller. An identity policy
+   alone is worth nothing. The root has no built-in access to governed resources.
+4. A resource of another account needs its resource policy, or a grant, and an identity policy on the caller's side.
+5. Permissions boundary and session policies must allow too, unless the resource policy names the caller directly in its
+   own account.
+"""
+
+from collections.abc import Sequence
+from enum import Enum
+
+import msgspec
+
+from strongroom.iam.compiler import CompiledPolicy, Level, Match
+from strongroom.iam.principals import Principal, PrincipalKind
+from strongroom.iam.request import AuthorizationRequest
+
+_ACCOUNT_FIELD = 4
+
+
+class Source(Enum):
+    """Which policy decided."""
+
+    RESOURCE_POLICY = "a resource-based policy"
+    IDENTITY_POLICY = "an identity-based policy"
+    BOUNDARY = "a permissions boundary"
+    SESSION_POLICY = "a session policy"
+    GRANT = "a grant"
+    ROOT = "the account root"
+
+
+class Reason(Enum):
+    """Why a request is allowed, or not."""
+
+    ALLOWED = "allowed"
+    EXPLICIT_DENY = "explicit deny"
+    NOT_ALLOWED = "no policy of that kind allows it"
+    HIDDEN = "the resource is another account's"
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """Yes or no; which policy made it so, and which of its statements, or which grant."""
+
+    allowed: bool
+    reason: Reason
+    source: Source
+    statement: Match | None = None
+    grant: str | None = None
+
+
+class Policies(msgspec.Struct, frozen=True):
+    """Every policy that has a say. ``resource`` is None where no resource policy governs.
+
+    ``grant`` names a grant that matched the request. ``boundary`` and ``session`` may be empty: then they do not limit.
+    """
+
+    resource: CompiledPolicy | None = None
+    identity: Sequence[CompiledPolicy] = ()
+    boundary: Sequence[CompiledPolicy] = ()
+    session: Sequence[CompiledPolicy] = ()
+    grant: str | None = None
+
+
+def decide(request: AuthorizationRequest, policies: Policies) -> Decision:
+    """Decide. Pure: the same question gets the same answer."""
+    denial = _explicit_denial(request, policies)
+    if denial is not None:
+        return denial
+    if policies.resource is None:
+        return _limited(request, policies, _by_identity(request, policies))
+    if request.resource.split(":", _ACCOUNT_FIELD + 1)[_ACCOUNT_FIELD] == request.principal.account:
+        return _same_account(request, policies, policies.resource)
+    return _cross_account(request, policies, policies.resource)
+
+
+def _explicit_denial(request: AuthorizationRequest, policies: Policies) -> Decision | None:
+    resource = () if policies.resource is None else (policies.resource,)
+    for source, group in (
+        (Source.RESOURCE_POLICY, resource),
+        (Source.IDENTITY_POLICY, policies.identity),
+        (Source.BOUNDARY, policies.boundary),
+        (Source.SESSION_POLICY, policies.session),
+    ):
+        for policy in group:
+            denial = policy.denial(request)
+            if denial is not None:
+                hidden = source is Source.RESOURCE_POLICY and _is_foreign(request)
+                return Decision(
+                    allowed=False,
+                    reason=Reason.HIDDEN if hidden else Reason.EXPLICIT_DENY,
+                    source=source,
+                    statement=denial,
+                )
+    return None
+
+
+def _same_account(request: AuthorizationRequest, policies: Policies, resource: CompiledPolicy) -> Decision:
+    allowance = resource.allowance(request)
+    level = Level.NONE if allowance is None else allowance.level
+    by_resource = Decision(allowed=True, reason=Reason.ALLOWED, source=Source.RESOURCE_POLICY, statement=allowance)
+    if level is Level.DIRECT:
+        return by_resource
+    if level is Level.INDIRECT:
+        return _limited(request, policies, by_resource)
+    if policies.grant is not None:
+        return _limited(request, policies, _by_grant(policies.grant))
+    if level is Level.ACCOUNT:
+        return _limited(request, policies, _by_identity(request, policies))
+    return _not_allowed(Source.RESOURCE_POLICY)
+
+
+def _cross_account(request: AuthorizationRequest, policies: Policies, resource: CompiledPolicy) -> Decision:
+    allowance = resource.allowance(request)
+    if allowance is None and policies.grant is None:
+        return Decision(allowed=False, reason=Reason.HIDDEN, source=Source.RESOURCE_POLICY)
+    return _limited(request, policies, _by_identity(request, policies))
+
+
+def _by_identity(request: AuthorizationRequest, policies: Policies) -> Decision:
+    if request.principal.kind is PrincipalKind.ACCOUNT_ROOT:
+        return Decision(allowed=True, reason=Reason.ALLOWED, source=Source.ROOT)
+    for policy in policies.identity:
+        allowance = policy.allowance(request)
+        if allowance is not None:
+            return Decision(allowed=True, reason=Reason.ALLOWED, source=Source.IDENTITY_POLICY, statement=allowance)
+    return _not_allowed(Source.IDENTITY_POLICY)
+
+
+def _by_grant(grant: str) -> Decision:
+    return Decision(allowed=True, reason=Reason.ALLOWED, source=Source.GRANT, grant=grant)
+
+
+def _limited(request: AuthorizationRequest, policies: Policies, decision: Decision) -> Decision:
+    """Turn a yes into a no where a boundary or a session policy does not also allow."""
+    if decision.allowed:
+        for source, group in ((Source.BOUNDARY, policies.boundary), (Source.SESSION_POLICY, policies.session)):
+            if group and not any(policy.allowance(request) for policy in group):
+                return _not_allowed(source)
+    return decision
+
+
+def _not_allowed(source: Source) -> Decision:
+    return Decision(allowed=False, reason=Reason.NOT_ALLOWED, source=source)
+
+
+def _is_foreign(request: AuthorizationRequest) -> bool:
+    return request.resource.split(":", _ACCOUNT_FIELD + 1)[_ACCOUNT_FIELD] != request.principal.account
+
+
+def denial_message(
+    decision: Decision, principal: Principal, action: str, resource: str, *, implied: bool = False
+) -> str:
+    """Return AWS's wording for a refusal. ``implied``: the caller named no resource, only a ciphertext did.
+
+    Source: IAM User Guide, "Troubleshoot access denied error messages".
+    """
+    subject = f"User: {principal.arn} is not authorized to perform: {action}"
+    if decision.reason is Reason.HIDDEN:
+        where = "on the resource associated with this ciphertext" if implied else "on this resource"
+        return f"{subject} {where} {HIDDEN}"
+    where = "on the resource associated with this ciphertext" if implied else f"on resource: {resource}"
+    if decision.reason is Reason.EXPLICIT_DENY:
+        return f"{subject} {where} with an explicit deny in {decision.source.value}"
+    kind = decision.source.value.partition(" ")[2]
+    return f"{subject} {where} because no {kind} allows the {action} action"
+
+
+HIDDEN = (
+    "because the resource does not exist in this Region, no resource-based policies allow access, "
+    "or a resource-based policy explicitly denies access"
+)
+"""Why a caller of another account is refused: whether the resource exists is not theirs to know."""

@@ -1,0 +1,52 @@
+"""Matching with ``*`` and ``?``, in time bounded by the product of the lengths whatever the pattern is.
+
+A pattern may hold characters that only look like wildcards (``${*}``, or a wildcard in a variable's value). ``literal``
+writes those in private-use code points, which match the real characters.
+"""
+
+_STAR, _QUESTION = "\ue000", "\ue001"
+_TO_LITERAL = str.maketrans({"*": _STAR, "?": _QUESTION})
+
+
+def literal(text: str) -> str:
+    """Return text that matches only itself when it becomes part of a pattern."""
+    return text.translate(_TO_LITERAL)
+
+
+def plain(pattern: str) -> str:
+    """Return a pattern's text, for operators that know no wildcards."""
+    return pattern.replace(_STAR, "*").replace(_QUESTION, "?")
+
+
+def glob(pattern: str, text: str) -> bool:
+    """Tell whether the whole text matches: ``*`` any characters, ``?`` any one character."""
+    if _STAR in pattern or _QUESTION in pattern:
+        text = literal(text)
+    parts = pattern.split("*")
+    if len(parts) == 1:
+        return len(pattern) == len(text) and _at(pattern, text, 0)
+    first, last = parts[0], parts[-1]
+    end = len(text) - len(last)
+    if end < len(first) or not _at(first, text, 0) or not _at(last, text, end):
+        return False
+    # What stands between stars may as well be found as early as possible: that leaves most room for the rest.
+    position = len(first)
+    for part in parts[1:-1]:
+        found = _find(part, text, position, end)
+        if found < 0:
+            return False
+        position = found + len(part)
+    return True
+
+
+def _at(part: str, text: str, position: int) -> bool:
+    if "?" not in part:
+        return text.startswith(part, position)
+    piece = text[position : position + len(part)]
+    return len(piece) == len(part) and all(want in ("?", have) for want, have in zip(part, piece, strict=True))
+
+
+def _find(part: str, text: str, start: int, end: int) -> int:
+    if "?" not in part:
+        return text.find(part, start, end)
+    return next((at for at in range(start, end - len(part) + 1) if _at(part, text, at)), -1)

@@ -1,0 +1,109 @@
+"""One CloudTrail-shaped line for each call, allowed or refused, and nothing secret in any of them."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+from mypy_boto3_kms.client import KMSClient
+
+from clients import send, signed
+from local_server import RunningServer
+from refusals import code_of
+
+
+def last_record(server: RunningServer) -> dict[str, Any]:
+    lines = audit_log(server).read_bytes().splitlines()
+    record: dict[str, Any] = json.loads(lines[-1])
+    return record
+
+
+def audit_log(server: RunningServer) -> Path:
+    return Path(server.environment["AWS_SHARED_CREDENTIALS_FILE"]).with_name("audit.jsonl")
+
+
+def test_an_allowed_call(server: RunningServer, kms: KMSClient, key_id: str) -> None:
+    answer = kms.encrypt(KeyId=key_id, Plaintext=b"very secret plaintext", EncryptionContext={"a": "b"})
+    record = last_record(server)
+    arn = f"arn:aws:kms:us-east-1:000000000000:key/{key_id}"
+    assert record.pop("requestID") == answer["ResponseMetadata"]["RequestId"]
+    assert len(record.pop("eventID")) == 36
+    assert record.pop("eventTime").endswith("Z")
+    assert record.pop("userAgent").startswith("Boto3/")
+    identity = record.pop("userIdentity")
+    assert identity.pop("accessKeyId").startswith("AKIA")
+    assert identity == {
+        "type": "Root",
+        "principalId": "000000000000",
+        "arn": "arn:aws:iam::000000000000:root",
+        "accountId": "000000000000",
+    }
+    assert record == {
+        "eventVersion": "1.11",
+        "eventSource": "kms.amazonaws.com",
+        "eventName": "Encrypt",
+        "awsRegion": "us-east-1",
+        "sourceIPAddress": "127.0.0.1",
+        "requestParameters": {
+            "keyId": key_id,
+            "encryptionContext": {"a": "b"},
+            "encryptionAlgorithm": "SYMMETRIC_DEFAULT",
+        },
+        "responseElements": None,
+        "readOnly": True,
+        "resources": [{"accountId": "000000000000", "type": "AWS::KMS::Key", "ARN": arn}],
+        "eventType": "AwsApiCall",
+        "managementEvent": True,
+        "recipientAccountId": "000000000000",
+        "eventCategory": "Management",
+    }
+
+
+def test_refused_calls(server: RunningServer, kms: KMSClient, key_id: str) -> None:
+    kms.disable_key(KeyId=key_id)
+    assert last_record(server)["responseElements"] == {"keyId": f"arn:aws:kms:us-east-1:000000000000:key/{key_id}"}
+    assert last_record(server)["readOnly"] is False
+    assert code_of(kms.encrypt, KeyId=key_id, Plaintext=b"x") == "DisabledException"
+    assert last_record(server)["errorCode"] == "DisabledException"
+    assert last_record(server)["errorMessage"].endswith("is disabled.")
+    assert code_of(kms.encrypt, KeyId=key_id, Plaintext=bytes(4097)) == "ValidationException"
+    assert last_record(server)["requestParameters"] is None
+    request = signed(server, "DescribeKey", json.dumps({"KeyId": key_id}).encode())
+    request.body += b" "
+    assert send(server, request).error == "InvalidSignatureException"
+    record = last_record(server)
+    assert (record["eventName"], record["errorCode"]) == ("DescribeKey", "InvalidSignatureException")
+    assert record["userIdentity"] == {"type": "Unknown"}
+
+
+def test_a_new_key_and_both_keys_of_a_re_encryption_are_resources(
+    server: RunningServer, kms: KMSClient, key_id: str
+) -> None:
+    made = kms.create_key(Tags=[{"TagKey": "team", "TagValue": "x"}])["KeyMetadata"]["Arn"]
+    record = last_record(server)
+    assert [resource["ARN"] for resource in record["resources"]] == [made]
+    assert record["requestParameters"]["tags"] == [{"tagKey": "team", "tagValue": "x"}]
+    assert record["responseElements"]["keyMetadata"]["arn"] == made
+    blob = kms.encrypt(KeyId=key_id, Plaintext=b"x")["CiphertextBlob"]
+    kms.re_encrypt(CiphertextBlob=blob, DestinationKeyId=made)
+    assert [resource["ARN"].rpartition("/")[2] for resource in last_record(server)["resources"]] == [
+        key_id,
+        made.rpartition("/")[2],
+    ]
+
+
+def test_no_secret_is_written_anywhere(server: RunningServer, kms: KMSClient, key_id: str) -> None:
+    plaintext = b"the most secret of all plaintexts"
+    data_key = kms.generate_data_key(KeyId=key_id, KeySpec="AES_256")
+    blob = kms.encrypt(KeyId=key_id, Plaintext=plaintext)["CiphertextBlob"]
+    kms.decrypt(CiphertextBlob=blob)
+    assert code_of(kms.encrypt, KeyId=key_id, Plaintext=plaintext * 200) == "ValidationException"
+    token = "a-secret-grant-token"
+    assert code_of(kms.encrypt, KeyId=key_id, Plaintext=plaintext, GrantTokens=[token]) == "InvalidGrantTokenException"
+    data = audit_log(server).parent
+    secret = (data / "credentials").read_text().split()[-1]
+    forbidden = [plaintext, data_key["Plaintext"], blob, token.encode(), secret.encode()]
+    forbidden += [base64.b64encode(each)[:-4] for each in forbidden]
+    for path in (*data.glob("strongroom.db*"), data / "audit.jsonl", data.parent / "log"):
+        content = path.read_bytes()
+        assert not any(each in content for each in forbidden), path

@@ -1,0 +1,76 @@
+"""The AWS CLI, version 1, run as people run it."""
+
+import base64
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_server import RunningServer
+
+AWS = Path(sys.executable).with_name("aws")
+
+
+class Cli:
+    """Runs ``aws kms`` in a folder, pointed at the server by its three lines."""
+
+    def __init__(self, server: RunningServer, folder: Path) -> None:
+        self.environment = server.environment
+        self.folder = folder
+
+    def __call__(self, *arguments: str) -> Any:
+        done = self.run(*arguments)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout) if done.stdout.strip() else {}
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [AWS, "kms", *arguments], env=self.environment, cwd=self.folder, capture_output=True, text=True, check=False
+        )
+
+
+@pytest.fixture
+def aws(server: RunningServer, tmp_path: Path) -> Cli:
+    return Cli(server, tmp_path)
+
+
+@pytest.mark.timeout(180)
+def test_the_main_job(aws: Cli) -> None:
+    secret = bytes(range(256))
+    (aws.folder / "secret").write_bytes(secret)
+    created = aws("create-key", "--description", "from the command line", "--tags", "TagKey=team,TagValue=x")
+    key_id = created["KeyMetadata"]["KeyId"]
+    aws("create-alias", "--alias-name", f"alias/cli-{key_id}", "--target-key-id", key_id)
+    context = ("--encryption-context", "purpose=test,owner=me")
+
+    encrypted = aws("encrypt", "--key-id", f"alias/cli-{key_id}", "--plaintext", "fileb://secret", *context)
+    (aws.folder / "blob").write_bytes(base64.b64decode(encrypted["CiphertextBlob"]))
+    aws("rotate-key-on-demand", "--key-id", key_id)
+    opened = aws(
+        "decrypt", "--ciphertext-blob", "fileb://blob", "--encryption-context", '{"owner":"me","purpose":"test"}'
+    )
+    assert base64.b64decode(opened["Plaintext"]) == secret
+    refused = aws.run("decrypt", "--ciphertext-blob", "fileb://blob")
+    assert refused.returncode != 0
+    assert "InvalidCiphertextException" in refused.stderr
+
+    data_key = aws("generate-data-key", "--key-id", key_id, "--key-spec", "AES_256")
+    assert len(base64.b64decode(data_key["Plaintext"])) == 32
+    other = aws("create-key")["KeyMetadata"]["Arn"]
+    moved = aws(
+        *("re-encrypt", "--ciphertext-blob", "fileb://blob", "--source-encryption-context", "purpose=test,owner=me"),
+        *("--destination-key-id", other),
+    )
+    assert moved["KeyId"] == other
+
+    scheduled = aws("schedule-key-deletion", "--key-id", key_id, "--pending-window-in-days", "7")
+    assert scheduled["KeyState"] == "PendingDeletion"
+    aws("cancel-key-deletion", "--key-id", key_id)
+    assert aws("describe-key", "--key-id", key_id)["KeyMetadata"]["KeyState"] == "Disabled"
+    listed = aws("list-keys", "--page-size", "2")["Keys"]
+    assert key_id in {entry["KeyId"] for entry in listed}
+    assert len(aws("list-aliases", "--key-id", key_id)["Aliases"]) == 1
+    assert len(aws("list-key-rotations", "--key-id", key_id)["Rotations"]) == 1

@@ -1,0 +1,102 @@
+"""Makes the golden files of version 1: ciphertext blobs, and keys at rest. Run once for each
+released format, and never again for it.
+
+    python tests/vectors/make_golden.py
+
+Everything that a later release needs to open them stands in the file: the backing keys in the clear, key ids, contexts.
+"""
+
+import base64
+import hashlib
+import json
+import tempfile
+from pathlib import Path
+
+from strongroom.crypto.aes import AesBackingKey
+from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
+from strongroom.crypto.file_seal import create_root_key, load_file_seal
+from strongroom.crypto.protocol import MaterialBinding
+from strongroom.crypto.software import SoftwareVault
+from strongroom.keys import ciphertext
+from strongroom.keys.encryption_context import canonical
+from strongroom.keys.specs import KeySpec
+
+CASES: list[tuple[str, str, bytes, dict[str, str]]] = [
+    ("empty context", "1234abcd-12ab-34cd-56ef-1234567890ab", b"hello", {}),
+    ("one byte", "1234abcd-12ab-34cd-56ef-1234567890ab", b"\x00", {}),
+    ("4,096 bytes", "1234abcd-12ab-34cd-56ef-1234567890ab", bytes(range(256)) * 16, {"purpose": "golden"}),
+    (
+        "several pairs",
+        "mrk-1234abcd12ab34cd56ef1234567890ab",
+        b"secret",
+        {"b": "2", "a": "1", "": "", "\u00e9": "\U0001f511"},
+    ),
+]
+
+
+class Stream:
+    """Bytes that are always the same, so that the files can be made again and compared."""
+
+    def __init__(self, seed: str) -> None:
+        self.seed = seed
+        self.drawn = 0
+
+    def __call__(self, length: int, /) -> bytes:
+        self.drawn += 1
+        return hashlib.shake_256(f"{self.seed} {self.drawn}".encode()).digest(length)
+
+
+def main() -> None:
+    write("ciphertext_blob_v1.json", ciphertext_blobs())
+    write("keys_at_rest_v1.json", [keys_at_rest()])
+
+
+def write(name: str, vectors: list[dict[str, object]]) -> None:
+    path = Path(__file__).parent / "golden" / name
+    path.write_text(json.dumps(vectors, indent=2, ensure_ascii=True) + "\n")
+
+
+def ciphertext_blobs() -> list[dict[str, object]]:
+    vectors: list[dict[str, object]] = []
+    for name, key_id, plaintext, context in CASES:
+        entropy = Stream(name)
+        key, material_id = entropy(32), entropy(32).hex()
+        header = ciphertext.header(material_id)
+        bound_to = ciphertext.associated_data(header, key_id, canonical(context))
+        blob = header + AesBackingKey(key, entropy).encrypt(plaintext, bound_to)
+        vectors.append(
+            {
+                "name": name,
+                "backing_key": key.hex(),
+                "key_id": key_id,
+                "encryption_context": context,
+                "plaintext": base64.b64encode(plaintext).decode(),
+                "ciphertext_blob": base64.b64encode(blob).decode(),
+            }
+        )
+    return vectors
+
+
+def keys_at_rest() -> dict[str, object]:
+    entropy = Stream("keys at rest")
+    with tempfile.TemporaryDirectory() as folder:
+        root_key = Path(folder) / "root.key"
+        create_root_key(root_key, entropy)
+        seal = load_file_seal(root_key, entropy)
+        text = root_key.read_text()
+    domain_key = create_domain_key("us-east-1", 1, seal, entropy)
+    vault = SoftwareVault(DomainKeys([domain_key], seal, entropy), entropy)
+    key_id = "1234abcd-12ab-34cd-56ef-1234567890ab"
+    owner = MaterialBinding("111122223333", "us-east-1", key_id, "ab" * 32, KeySpec.SYMMETRIC_DEFAULT)
+    token = vault.generate(owner)
+    return {
+        "root_key_file": text,
+        "sealed_domain_key": domain_key.sealed.hex(),
+        "key_id": key_id,
+        "token": token.hex(),
+        "body": vault.load(token, owner).encrypt(b"golden", b"bound").hex(),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Blobs and files that an earlier release wrote must open for ever."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from strongroom.crypto.aes import AesBackingKey
+from strongroom.crypto.domain_keys import DomainKeys
+from strongroom.crypto.file_seal import load_file_seal
+from strongroom.crypto.protocol import MaterialBinding, SealedDomainKey
+from strongroom.crypto.software import SoftwareVault
+from strongroom.entropy import system_entropy
+from strongroom.errors import InvalidCiphertextException
+from strongroom.keys import ciphertext
+from strongroom.keys.encryption_context import canonical
+from strongroom.keys.specs import KeySpec
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def load(name: str) -> list[dict[str, Any]]:
+    vectors: list[dict[str, Any]] = json.loads((GOLDEN / name).read_text())
+    assert vectors, "golden files that hold nothing prove nothing"
+    return vectors
+
+
+@pytest.mark.parametrize("vector", load("ciphertext_blob_v1.json"), ids=lambda vector: vector["name"])
+def test_ciphertext_blob_version_1(vector: dict[str, Any]) -> None:
+    blob = ciphertext.parse(base64.b64decode(vector["ciphertext_blob"]))
+    key = AesBackingKey(bytes.fromhex(vector["backing_key"]), system_entropy)
+    context = canonical(vector["encryption_context"])
+    opened = key.decrypt(blob.body, ciphertext.associated_data(blob.header, vector["key_id"], context))
+    assert opened == base64.b64decode(vector["plaintext"])
+    with pytest.raises(InvalidCiphertextException):
+        key.decrypt(blob.body, ciphertext.associated_data(blob.header, vector["key_id"] + "x", context))
+
+
+def test_keys_at_rest_version_1(tmp_path: Path) -> None:
+    (vector,) = load("keys_at_rest_v1.json")
+    root_key = tmp_path / "root.key"
+    root_key.write_text(vector["root_key_file"])
+    root_key.chmod(0o600)
+    seal = load_file_seal(root_key, system_entropy)
+    sealed = SealedDomainKey("us-east-1", 1, bytes.fromhex(vector["sealed_domain_key"]))
+    vault = SoftwareVault(DomainKeys([sealed], seal, system_entropy), system_entropy)
+    owner = MaterialBinding("111122223333", "us-east-1", vector["key_id"], "ab" * 32, KeySpec.SYMMETRIC_DEFAULT)
+    key = vault.load(bytes.fromhex(vector["token"]), owner)
+    assert key.decrypt(bytes.fromhex(vector["body"]), b"bound") == b"golden"
