@@ -18,8 +18,10 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 
 import http_fronts
+from load import Request, drive
 from local_server import RunningServer, running_server
-from measure import Load, load, machine, post
+from measure import Load, machine
+from servers import Server
 
 ROUNDS = 3
 SECONDS = 4
@@ -27,17 +29,16 @@ PREPARED = 2000
 CONTEXT = {"department": "payroll", "year": "2026"}
 
 
-def prepare(server: RunningServer, operation: str, bodies: list[str]) -> list[str]:
+def prepare(server: RunningServer, operation: str, bodies: list[str]) -> list[Request]:
     """Return requests as botocore signs them."""
     credentials = boto3.Session().get_credentials()
     assert credentials is not None
-    host = urlsplit(server.endpoint).netloc
     prepared = []
     for body in bodies:
         headers = {"X-Amz-Target": f"TrentService.{operation}", "Content-Type": "application/x-amz-json-1.1"}
         request = AWSRequest("POST", server.endpoint + "/", {**headers, "User-Agent": "bench"}, body)
         SigV4Auth(credentials, "kms", "us-east-1").add_auth(request)
-        prepared.append(post(host, dict(request.headers.items()), body))
+        prepared.append(Request("POST", "/", dict(request.headers.items()), body.encode()))
     return prepared
 
 
@@ -63,11 +64,12 @@ def bodies(server: RunningServer) -> dict[str, list[str]]:
 def measure(durability: str, folder: Path, results: dict[str, list[Load]]) -> None:
     data = folder / f"data-{durability}-{len(results.get(f'Encrypt, {durability}', []))}"
     with running_server(data, folder / "log", "--durability", durability) as server:
+        address = Server(server.process.pid, urlsplit(server.endpoint).port or 0)
         calls = 0
         for operation, each in bodies(server).items():
             requests = prepare(server, operation, each)
-            load(server.endpoint, requests, server.process.pid, folder, seconds=1)
-            result = load(server.endpoint, requests, server.process.pid, folder, seconds=SECONDS)
+            drive(address, requests, folder, seconds=1)
+            result = drive(address, requests, folder, seconds=SECONDS)
             results.setdefault(f"{operation}, {durability}", []).append(result)
             calls += result.requests
         assert server.stop() == 0

@@ -16,8 +16,8 @@ STOPPING = 10
 class Server:
     """A server that accepts connections on 127.0.0.1."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
-        self.pid = process.pid
+    def __init__(self, pid: int, port: int) -> None:
+        self.pid = pid
         self.port = port
 
 
@@ -33,7 +33,7 @@ def serving(command: list[str], log: Path) -> Iterator[Server]:
     ):
         try:
             _wait_until_listening(process, port, log)
-            yield Server(process, port)
+            yield Server(process.pid, port)
         finally:
             _end(process)
 

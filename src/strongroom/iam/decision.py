@@ -8,6 +8,7 @@ Source: IAM User Guide, "Policy evaluation logic"; KMS Developer Guide, "Trouble
    a resource policy that allows the account together with an identity policy that allows the caller. An identity policy
    alone is worth nothing. The root has no built-in access to governed resources.
 4. A resource of another account needs its resource policy, or a grant, and an identity policy on the caller's side.
+   Callers who belong to no account (services, bearers of web identity tokens) have no such side.
 5. Permissions boundary and session policies must allow too, unless the resource policy names the caller directly in its
    own account.
 """
@@ -103,11 +104,10 @@ def _explicit_denial(request: AuthorizationRequest, policies: Policies) -> Decis
 def _same_account(request: AuthorizationRequest, policies: Policies, resource: CompiledPolicy) -> Decision:
     allowance = resource.allowance(request)
     level = Level.NONE if allowance is None else allowance.level
-    by_resource = Decision(allowed=True, reason=Reason.ALLOWED, source=Source.RESOURCE_POLICY, statement=allowance)
     if level is Level.DIRECT:
-        return by_resource
+        return _by_resource(allowance)
     if level is Level.INDIRECT:
-        return _limited(request, policies, by_resource)
+        return _limited(request, policies, _by_resource(allowance))
     if policies.grant is not None:
         return _limited(request, policies, _by_grant(policies.grant))
     if level is Level.ACCOUNT:
@@ -119,6 +119,8 @@ def _cross_account(request: AuthorizationRequest, policies: Policies, resource: 
     allowance = resource.allowance(request)
     if allowance is None and policies.grant is None:
         return Decision(allowed=False, reason=Reason.HIDDEN, source=Source.RESOURCE_POLICY)
+    if not request.principal.account:
+        return _by_resource(allowance) if allowance is not None else _by_grant(policies.grant)
     return _limited(request, policies, _by_identity(request, policies))
 
 
@@ -132,7 +134,11 @@ def _by_identity(request: AuthorizationRequest, policies: Policies) -> Decision:
     return _not_allowed(Source.IDENTITY_POLICY)
 
 
-def _by_grant(grant: str) -> Decision:
+def _by_resource(allowance: Match | None) -> Decision:
+    return Decision(allowed=True, reason=Reason.ALLOWED, source=Source.RESOURCE_POLICY, statement=allowance)
+
+
+def _by_grant(grant: str | None) -> Decision:
     return Decision(allowed=True, reason=Reason.ALLOWED, source=Source.GRANT, grant=grant)
 
 

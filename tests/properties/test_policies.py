@@ -1,0 +1,174 @@
+"""What must hold for any policies: laws of the decision, and agreement with a second, naive evaluator."""
+
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import naive_iam
+from naive_iam import Caller, Held, Question
+from policies import (
+    ALICE,
+    AWAY,
+    AWAY_ROOT,
+    BOB,
+    CAROL,
+    HOME,
+    KEY,
+    ROLE,
+    ROOT,
+    SESSION,
+    Json,
+    alice,
+    bob,
+    carol,
+    root,
+    worker,
+)  # fmt: skip
+from strongroom.iam import (
+    AuthorizationRequest,
+    CompiledPolicy,
+    Policies,
+    PolicyKind,
+    Principal,
+    compile_policy,
+    decide,
+    parse_policy,
+)  # fmt: skip
+
+PRINCIPALS = [ROOT, HOME, ALICE, BOB, ROLE, SESSION, CAROL, AWAY_ROOT, AWAY, "*"]
+ACTIONS = ["kms:Encrypt", "kms:Decrypt", "kms:enc*", "kms:*", "*", "kms:??crypt", "kms:Sign", "s3:*"]
+RESOURCES = ["*", KEY, KEY[:-1] + "?", "arn:aws:kms:*:*:key/*", "arn:aws:kms:us-east-1:*:alias/*", KEY[:-1] + "c"]
+VALUES = ["x", "y", "x*", "", "?"]
+KEYS = ["a:one", "A:Two", "aws:PrincipalAccount"]
+OPERATORS = [
+    f"{qualifier}{name}{suffix}"
+    for qualifier in ("", "ForAllValues:", "ForAnyValue:")
+    for name in ("StringEquals", "StringNotEquals", "StringLike", "StringNotLike")
+    for suffix in ("", "IfExists")
+]
+CALLERS: list[tuple[Principal, str | None]] = [(alice, None), (bob, None), (root, None), (worker, ROLE), (carol, None)]
+
+
+def several(choices: list[str]) -> st.SearchStrategy[list[str]]:
+    return st.lists(st.sampled_from(choices), min_size=1, max_size=2, unique=True)
+
+
+conditions = st.dictionaries(
+    st.sampled_from(OPERATORS),
+    st.dictionaries(st.sampled_from(KEYS), several(VALUES), min_size=1, max_size=2),
+    max_size=2,
+) | st.fixed_dictionaries(
+    {"Null": st.dictionaries(st.sampled_from(KEYS), several(["true", "false"]).map(lambda x: x[:1]))}
+)
+
+
+@st.composite
+def statements(draw: st.DrawFn, *, identity: bool) -> Json:
+    statement: Json = {"Effect": draw(st.sampled_from(["Allow", "Allow", "Deny"]))}
+    if not identity:
+        negated = draw(st.sampled_from([False, False, False, True]))
+        named = draw(several(PRINCIPALS[:-1] if negated else PRINCIPALS))
+        # The naive evaluator knows accounts in a NotPrincipal by their root's ARN only.
+        statement["NotPrincipal" if negated else "Principal"] = {
+            "AWS": [name for name in named if not (negated and name.isdecimal())] or [ROOT]
+        }
+    statement[draw(st.sampled_from(["Action", "Action", "NotAction"]))] = draw(several(ACTIONS))
+    statement[draw(st.sampled_from(["Resource", "Resource", "NotResource"]))] = draw(several(RESOURCES))
+    condition = draw(conditions)
+    if condition:
+        statement["Condition"] = condition
+    return statement
+
+
+def lists(*, identity: bool) -> st.SearchStrategy[list[Json]]:
+    return st.lists(statements(identity=identity), max_size=3)
+
+
+held = st.builds(
+    Held,
+    key=lists(identity=False),
+    identity=lists(identity=True),
+    boundary=st.none() | lists(identity=True),
+    session=st.none() | lists(identity=True),
+    grant=st.booleans(),
+)
+
+
+@st.composite
+def questions(draw: st.DrawFn) -> tuple[AuthorizationRequest, Question]:
+    principal, role = draw(st.sampled_from(CALLERS))
+    action = draw(st.sampled_from(["kms:Encrypt", "kms:Decrypt", "kms:Sign"]))
+    context = draw(st.dictionaries(st.sampled_from(["a:one", "a:two"]), st.lists(st.sampled_from(VALUES), max_size=3)))
+    caller = Caller(principal.arn, role, principal.account, {"aws:principalaccount": principal.account})
+    return AuthorizationRequest(principal, action, KEY, context.get), Question(caller, action, KEY, context)
+
+
+def compiled(kind: PolicyKind, listed: list[Json]) -> CompiledPolicy:
+    return compile_policy(
+        parse_policy(json.dumps({"Version": "2012-10-17", "Statement": listed or [NOTHING[kind]]}), kind)
+    )
+
+
+NOTHING: dict[PolicyKind, Any] = {
+    PolicyKind.RESOURCE: {"Effect": "Allow", "Principal": {"AWS": "*"}},
+    PolicyKind.IDENTITY: {"Effect": "Allow", "Action": "none:None", "Resource": "*"},
+}
+
+
+def policies(of: Held) -> Policies:
+    def own(listed: list[Json] | None) -> list[CompiledPolicy]:
+        return [compiled(PolicyKind.IDENTITY, listed)] if listed else []
+
+    return Policies(
+        resource=compiled(PolicyKind.RESOURCE, of.key),
+        identity=own(of.identity),
+        boundary=own(of.boundary),
+        session=own(of.session),
+        grant="g" if of.grant else None,
+    )
+
+
+@settings(max_examples=600, deadline=None)
+@given(questions(), held)
+def test_the_compiled_form_decides_as_the_naive_evaluator(
+    asked: tuple[AuthorizationRequest, Question], have: Held
+) -> None:
+    request, question = asked
+    assert decide(request, policies(have)).allowed is naive_iam.permits(question, have)
+
+
+@settings(deadline=None)
+@given(questions(), held, statements(identity=False), statements(identity=True))
+def test_adding_a_deny_never_allows(
+    asked: tuple[AuthorizationRequest, Question], have: Held, more_key: Json, more_iam: Json
+) -> None:
+    if not decide(asked[0], policies(have)).allowed:
+        stricter = have._replace(
+            key=[*have.key, more_key | {"Effect": "Deny"}], identity=[*have.identity, more_iam | {"Effect": "Deny"}]
+        )
+        assert not decide(asked[0], policies(stricter)).allowed
+
+
+@settings(deadline=None)
+@given(questions(), held, statements(identity=False), statements(identity=True))
+def test_adding_an_allow_never_denies(
+    asked: tuple[AuthorizationRequest, Question], have: Held, more_key: Json, more_iam: Json
+) -> None:
+    if decide(asked[0], policies(have)).allowed:
+        looser = have._replace(
+            key=[*have.key, more_key | {"Effect": "Allow"}], identity=[*have.identity, more_iam | {"Effect": "Allow"}]
+        )
+        assert decide(asked[0], policies(looser)).allowed
+
+
+@settings(deadline=None)
+@given(questions(), held, st.randoms())
+def test_order_is_irrelevant(asked: tuple[AuthorizationRequest, Question], have: Held, random: Any) -> None:
+    before = decide(asked[0], policies(have))
+    shuffled = have._replace(
+        key=random.sample(have.key, len(have.key)), identity=random.sample(have.identity, len(have.identity))
+    )
+    after = decide(asked[0], policies(shuffled))
+    assert (before.allowed, before.reason, before.source) == (after.allowed, after.reason, after.source)

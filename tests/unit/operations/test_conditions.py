@@ -1,0 +1,132 @@
+"""Every condition key, seen through a key policy that denies on it: one case a line."""
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from deployments import Bench, Refused
+from policies import Json, allow, deny, document
+from strongroom.clock import ManualClock
+
+ROOT = "arn:aws:iam::000000000000:root"
+DATA = base64.b64encode(b"data").decode()
+CONTEXT = {"Team": "red", "year": "2026"}
+
+
+class Case(msgspec.Struct):
+    """A condition, a call it must stop, and one that it must let through."""
+
+    condition: Json
+    stopped: tuple[str, dict[str, Any]]
+    passed: tuple[str, dict[str, Any]]
+
+
+def encrypt(**more: Any) -> tuple[str, dict[str, Any]]:
+    return "Encrypt", {"Plaintext": DATA, **more}
+
+
+def tagged(key: str, value: str = "x") -> tuple[str, dict[str, Any]]:
+    return "TagResource", {"Tags": [{"TagKey": key, "TagValue": value}]}
+
+
+ALWAYS = ("DescribeKey", {})
+# fmt: off
+CASES = {
+    "aws:CurrentTime": Case({"DateGreaterThan": {"aws:CurrentTime": "2026-09-21T00:00:00Z"}}, encrypt(), ("ListKeyPolicies", {})),
+    "aws:EpochTime": Case({"NumericGreaterThan": {"aws:EpochTime": "1789999999"}}, encrypt(), ("ListKeyPolicies", {})),
+    "aws:RequestedRegion": Case({"StringEquals": {"aws:RequestedRegion": "us-east-1"}}, encrypt(), ("ListKeyPolicies", {})),
+    "aws:ResourceAccount": Case({"StringEquals": {"aws:ResourceAccount": "000000000000"}}, encrypt(), ("ListKeyPolicies", {})),
+    "aws:SecureTransport": Case({"Bool": {"aws:SecureTransport": "false"}}, encrypt(), ("ListKeyPolicies", {})),
+    "aws:SourceIp": Case({"IpAddress": {"aws:SourceIp": "127.0.0.0/8"}}, encrypt(), ("ListKeyPolicies", {})),
+    "aws:ViaAWSService": Case({"Bool": {"aws:ViaAWSService": "false"}}, encrypt(), ("ListKeyPolicies", {})),
+    "aws:TagKeys on tagging": Case({"ForAnyValue:StringEquals": {"aws:TagKeys": "owner"}}, tagged("owner"), tagged("team")),
+    "aws:TagKeys on untagging": Case({"ForAnyValue:StringEquals": {"aws:TagKeys": "owner"}}, ("UntagResource", {"TagKeys": ["owner"]}), ("UntagResource", {"TagKeys": ["team"]})),
+    "aws:RequestTag": Case({"StringEquals": {"aws:RequestTag/Owner": "me"}}, tagged("owner", "me"), tagged("owner", "you")),
+    "kms:CallerAccount": Case({"StringEquals": {"kms:CallerAccount": "000000000000"}}, encrypt(), ("ListKeyPolicies", {})),
+    "kms:KeySpec": Case({"StringEquals": {"kms:KeySpec": "SYMMETRIC_DEFAULT"}}, encrypt(), ("ListKeyPolicies", {})),
+    "kms:KeyUsage": Case({"StringEquals": {"kms:KeyUsage": "ENCRYPT_DECRYPT"}}, encrypt(), ("ListKeyPolicies", {})),
+    "kms:KeyOrigin": Case({"StringEquals": {"kms:KeyOrigin": "AWS_KMS"}}, encrypt(), ("ListKeyPolicies", {})),
+    "kms:MultiRegion": Case({"Bool": {"kms:MultiRegion": "false"}}, encrypt(), ("ListKeyPolicies", {})),
+    "kms:MultiRegionKeyType": Case({"Null": {"kms:MultiRegionKeyType": "true"}}, encrypt(), ("ListKeyPolicies", {})),
+    "kms:EncryptionAlgorithm": Case({"StringEquals": {"kms:EncryptionAlgorithm": "SYMMETRIC_DEFAULT"}}, encrypt(), ALWAYS),
+    "kms:EncryptionAlgorithm of a data key": Case({"StringEquals": {"kms:EncryptionAlgorithm": "SYMMETRIC_DEFAULT"}}, ("GenerateDataKey", {"KeySpec": "AES_256"}), ALWAYS),
+    "kms:EncryptionContext:team": Case({"StringEquals": {"kms:EncryptionContext:team": "red"}}, encrypt(EncryptionContext=CONTEXT), encrypt(EncryptionContext={"team": "Red"})),
+    "kms:EncryptionContextKeys": Case({"ForAnyValue:StringEquals": {"kms:EncryptionContextKeys": "Team"}}, encrypt(EncryptionContext=CONTEXT), encrypt(EncryptionContext={"year": "2026"})),
+    "no encryption context": Case({"Null": {"kms:EncryptionContextKeys": "true"}}, encrypt(), encrypt(EncryptionContext=CONTEXT)),
+    "kms:RequestAlias": Case({"StringEquals": {"kms:RequestAlias": "alias/one"}}, encrypt(KeyId="alias/one"), encrypt(KeyId="alias/two")),
+    "kms:PolicyName": Case({"StringEquals": {"kms:PolicyName": "default"}}, ("GetKeyPolicy", {}), ALWAYS),
+    "kms:RotationPeriodInDays": Case({"NumericGreaterThan": {"kms:RotationPeriodInDays": "180"}}, ("EnableKeyRotation", {"RotationPeriodInDays": 365}), ("EnableKeyRotation", {"RotationPeriodInDays": 90})),
+    "kms:ScheduleKeyDeletionPendingWindowInDays": Case({"NumericLessThan": {"kms:ScheduleKeyDeletionPendingWindowInDays": "14"}}, ("ScheduleKeyDeletion", {"PendingWindowInDays": 7}), ("ScheduleKeyDeletion", {"PendingWindowInDays": 14})),
+    "kms:BypassPolicyLockoutSafetyCheck": Case({"Bool": {"kms:BypassPolicyLockoutSafetyCheck": "true"}}, ("PutKeyPolicy", {"Policy": document(allow(ROOT)), "BypassPolicyLockoutSafetyCheck": True}), ("PutKeyPolicy", {"Policy": document(allow(ROOT))})),
+    "a key nobody knows": Case({"Null": {"kms:NoSuchKey": "true"}}, encrypt(), ("ListKeyPolicies", {})),
+}
+# fmt: on
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    bench = Bench(Path(tmp_path_factory.mktemp("data")), ManualClock(1_790_000_000.0))
+    yield bench
+    bench.deployment.close()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_condition(bench: Bench, name: str) -> None:
+    case = CASES[name]
+    denied = deny(ROOT, do=f"kms:{case.stopped[0]}", when=case.condition)
+    key_id = bench.call("CreateKey", Policy=document(allow(ROOT), denied))["KeyMetadata"]["KeyId"]
+    for alias in ("alias/one", "alias/two"):
+        if name == "kms:RequestAlias":
+            bench.call("CreateAlias", AliasName=alias, TargetKeyId=key_id)
+    operation, request = case.stopped
+    with pytest.raises(Refused, match="with an explicit deny in a resource-based policy"):
+        bench.call(operation, **{"KeyId": key_id, **request})
+    operation, request = case.passed
+    bench.call(operation, **{"KeyId": key_id, **request})
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["same key", "another key"])
+def test_re_encryption(bench: Bench, same: bool) -> None:  # noqa: FBT001 - a case
+    policies = document(
+        allow(ROOT),
+        deny(ROOT, do="kms:ReEncryptTo", when={"Bool": {"kms:ReEncryptOnSameKey": "true"}}),
+        deny(ROOT, do="kms:ReEncryptFrom", when={"StringEquals": {"kms:EncryptionContext:a": "no"}}),
+        deny(ROOT, do="kms:ReEncryptTo", when={"StringEquals": {"kms:EncryptionContext:a": "never"}}),
+    )
+    source = bench.call("CreateKey", Policy=policies)["KeyMetadata"]["KeyId"]
+    other = source if same else bench.call("CreateKey", Policy=policies)["KeyMetadata"]["KeyId"]
+    blob = bench.call("Encrypt", KeyId=source, Plaintext=DATA)["CiphertextBlob"]
+    if same:
+        with pytest.raises(Refused, match="kms:ReEncryptTo"):
+            bench.call("ReEncrypt", CiphertextBlob=blob, DestinationKeyId=other)
+        return
+    bench.call("ReEncrypt", CiphertextBlob=blob, DestinationKeyId=other, DestinationEncryptionContext={"a": "no"})
+    with pytest.raises(Refused, match="kms:ReEncryptTo"):
+        bench.call(
+            "ReEncrypt", CiphertextBlob=blob, DestinationKeyId=other, DestinationEncryptionContext={"a": "never"}
+        )
+    with pytest.raises(Refused, match="kms:ReEncryptFrom"):
+        bench.call("ReEncrypt", CiphertextBlob=blob, DestinationKeyId=other, SourceEncryptionContext={"a": "no"})
+
+
+def test_a_key_about_to_be_made_has_condition_keys_too(bench: Bench) -> None:
+    """The lockout check asks whether PutKeyPolicy would be allowed; CreateKey itself has no resource policy."""
+    locked = document(allow(ROOT, do="kms:PutKeyPolicy", when={"StringEquals": {"kms:KeySpec": "RSA_2048"}}))
+    with pytest.raises(Refused, match="will not allow you to update the key policy"):
+        bench.call("CreateKey", Policy=locked)
+    made = bench.call("CreateKey", Policy=locked, BypassPolicyLockoutSafetyCheck=True)
+    with pytest.raises(Refused, match="no resource-based policy allows the kms:DescribeKey action"):
+        bench.call("DescribeKey", KeyId=made["KeyMetadata"]["KeyId"])
+
+
+def test_the_records_of_refusals_say_why(bench: Bench) -> None:
+    key_id = bench.call("CreateKey", Policy=document(allow(ROOT), deny(ROOT, do="kms:Encrypt")))["KeyMetadata"]["KeyId"]
+    bench.perform("Encrypt", json.dumps({"KeyId": key_id, "Plaintext": DATA}).encode())
+    record = bench.records()[-1]
+    assert record["errorCode"] == "AccessDenied"
+    assert record["errorMessage"].endswith("with an explicit deny in a resource-based policy")

@@ -1,0 +1,132 @@
+"""How a body that breaks its declarations is refused: AWS's wording, every breach at once."""
+
+from contextlib import suppress
+from enum import StrEnum
+from typing import Annotated, Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Meta
+
+from strongroom.errors import SerializationException, ValidationException
+from strongroom.operations.shapes import KeyId, Limit, Plaintext, PolicyName, Request, Tag
+from strongroom.operations.table import TABLE
+from strongroom.operations.validation import decode
+
+
+class Colour(StrEnum):
+    RED = "RED"
+    BLUE = "BLUE"
+
+
+class Sample(Request):
+    key_id: KeyId
+    policy_name: PolicyName | None = None
+    limit: Limit | None = None
+    secret: Plaintext | None = None
+    blob: Annotated[bytes, Meta(min_length=2, max_length=4)] | None = None
+    colour: Colour | None = None
+    colours: list[Colour] | None = None
+    tags: Annotated[list[Tag], Meta(max_length=2)] | None = None
+    names: list[Annotated[str, Meta(min_length=2)]] | None = None
+
+
+decoder = msgspec.json.Decoder(Sample)
+LONG = "x" * 2049
+OPENING = "1 validation error detected: "
+VALIDATION = {
+    "{}": "Value null at 'keyId' failed to satisfy constraint: Member must not be null",
+    '{"KeyId":null}': "Value null at 'keyId' failed to satisfy constraint: Member must not be null",
+    '{"KeyId":""}': "Value '' at 'keyId' failed to satisfy constraint: Member must have length greater than or equal to 1",
+    f'{{"KeyId":"{LONG}"}}': (
+        f"Value '{LONG}' at 'keyId' failed to satisfy constraint: Member must have length less than or equal to 2048"
+    ),
+    '{"KeyId":"k","PolicyName":"a b"}': (
+        "Value 'a b' at 'policyName' failed to satisfy constraint: "
+        "Member must satisfy regular expression pattern: [\\w]+"
+    ),
+    '{"KeyId":"k","Limit":0}': (
+        "Value '0' at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1"
+    ),
+    '{"KeyId":"k","Limit":1001}': (
+        "Value '1001' at 'limit' failed to satisfy constraint: Member must have value less than or equal to 1000"
+    ),
+    '{"KeyId":"k","Secret":""}': (
+        "Value at 'secret' failed to satisfy constraint: Member must have length greater than or equal to 1"
+    ),
+    '{"KeyId":"k","Blob":"AAAAAAAA"}': (
+        "Value 'java.nio.HeapByteBuffer[pos=0 lim=6 cap=6]' at 'blob' failed to satisfy constraint: "
+        "Member must have length less than or equal to 4"
+    ),
+    '{"KeyId":"k","Colour":"GREEN"}': (
+        "Value 'GREEN' at 'colour' failed to satisfy constraint: Member must satisfy enum value set: [RED, BLUE]"
+    ),
+    '{"KeyId":"k","Colours":["RED","GREEN"]}': (
+        "Value '[RED, GREEN]' at 'colours' failed to satisfy constraint: "
+        "Member must satisfy constraint: [Member must satisfy enum value set: [RED, BLUE]]"
+    ),
+    '{"KeyId":"k","Names":["ok","x"]}': (
+        "Value 'x' at 'names.2.member' failed to satisfy constraint: Member must have length greater than or equal to 2"
+    ),
+    '{"KeyId":"k","Tags":[{"TagKey":"","TagValue":"v"}]}': (
+        "Value '' at 'tags.1.member.tagKey' failed to satisfy constraint: "
+        "Member must have length greater than or equal to 1"
+    ),
+}
+
+
+@pytest.mark.parametrize("body", VALIDATION, ids=lambda body: body[:50])
+def test_one_breach(body: str) -> None:
+    with pytest.raises(ValidationException) as caught:
+        decode(decoder, body.encode())
+    assert caught.value.message == OPENING + VALIDATION[body]
+
+
+def test_every_breach_at_once() -> None:
+    with pytest.raises(ValidationException) as caught:
+        decode(decoder, b'{"KeyId":"","Limit":0,"Colour":"GREEN"}')
+    assert str(caught.value.message).startswith("3 validation errors detected: Value '' at 'keyId' failed")
+    assert str(caught.value.message).count("; Value") == 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{", b"[]", b'"x"', b"\xff", b'{"KeyId":5}', b'{"KeyId":{}}', b'{"KeyId":"k","Limit":"5"}',
+        b'{"KeyId":"k","Limit":true}',
+        b'{"KeyId":"k","Secret":"not base64"}', b'{"KeyId":"k","Colour":7}', b'{"KeyId":"k","Colours":"RED"}',
+        b'{"KeyId":"k","Tags":["x"]}', b"[" * 100_000, b'{"KeyId":"\xff"}', b"{} x",
+    ],
+    ids=lambda body: repr(body[:30]),
+)  # fmt: skip
+def test_wrong_types(body: bytes) -> None:
+    with pytest.raises(SerializationException):
+        decode(decoder, body)
+
+
+def test_unknown_members_are_ignored_and_an_empty_body_is_an_empty_object() -> None:
+    assert decode(decoder, b'{"KeyId":"k","Unheard":[1]}').key_id == "k"
+    assert decode(TABLE["ListKeys"].decoder, b"") == TABLE["ListKeys"].request()
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.sampled_from(sorted(TABLE)), st.data())
+def test_no_body_breaks_the_decoder(name: str, data: Any) -> None:
+    fields = [field.encode_name for field in msgspec.structs.fields(TABLE[name].request)] or ["X"]
+    body = data.draw(st.dictionaries(st.sampled_from(fields), json_values, max_size=4))
+    with suppress(ValidationException, SerializationException):
+        decode(TABLE[name].decoder, msgspec.json.encode(body))
+
+
+@given(st.binary(max_size=64))
+def test_no_bytes_break_the_decoder(body: bytes) -> None:
+    with suppress(ValidationException, SerializationException):
+        decode(decoder, body)
