@@ -8,7 +8,7 @@ from typing import Any
 from mypy_boto3_kms.client import KMSClient
 
 from clients import send, signed
-from local_server import RunningServer
+from local_server import RunningServer, running_server
 from refusals import code_of
 
 
@@ -107,3 +107,15 @@ def test_no_secret_is_written_anywhere(server: RunningServer, kms: KMSClient, ke
     for path in (*data.glob("strongroom.db*"), data / "audit.jsonl", data.parent / "log"):
         content = path.read_bytes()
         assert not any(each in content for each in forbidden), path
+
+
+def test_without_its_record_no_answer_leaves(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    (data / "audit.jsonl").symlink_to("/dev/full")
+    with running_server(data, tmp_path / "log") as server:
+        for operation in ("ListKeys", "CreateKey"):
+            answer = send(server, signed(server, operation))
+            assert (answer.status, answer.error) == (500, "KMSInternalException")
+            assert answer.message == "The audit record of this request could not be written."
+        assert server.stop() == 0

@@ -15,7 +15,7 @@ from strongroom.api.connection import Connection
 from strongroom.api.gateway import Gateway, error_reply, outcome_reply
 from strongroom.api.message import HttpRequest, Reply
 from strongroom.clock import Clock
-from strongroom.errors import KmsError, RequestEntityTooLargeException, ThrottlingException
+from strongroom.errors import KmsError, KMSInternalException, RequestEntityTooLargeException, ThrottlingException
 from strongroom.operations.operation import Placement
 from strongroom.service.call import Call
 from strongroom.service.service import Service
@@ -116,9 +116,9 @@ class Front:
         fault: KmsError | None = None
         try:
             self._log.flush()
-        except KmsError as error:
+        except Exception as error:
             logger.exception("the audit log cannot be written; refusing %d calls", len(replies))
-            fault = error
+            fault = error if isinstance(error, KmsError) else KMSInternalException()
         date = self._http_date()
         for connection, reply in replies:
             safe = error_reply(fault, reply.request_id) if fault is not None and reply.recorded else reply

@@ -23,6 +23,7 @@ class AuditLog:
         self._fsync = durability == "fsync"
         self._pending: list[bytes] = []
         self._lock = threading.Lock()
+        self._start = b""
         self._end_torn_line()
 
     def append(self, line: bytes) -> None:
@@ -40,10 +41,11 @@ class AuditLog:
                 return
             end = os.fstat(self._file).st_size
             try:
-                self._write(b"\n".join(lines) + b"\n")
+                self._write(self._start + b"\n".join(lines) + b"\n")
             except OSError as error:
-                os.ftruncate(self._file, end)
+                self._cut(end)
                 raise KMSInternalException("The audit record of this request could not be written.") from error
+            self._start = b""
 
     def close(self) -> None:
         """Flush, and close the file."""
@@ -58,6 +60,13 @@ class AuditLog:
             view = view[os.write(self._file, view) :]
         if self._fsync:
             os.fdatasync(self._file)
+
+    def _cut(self, end: int) -> None:
+        """Take back what was written of a flush that failed; where that fails too, the next one starts a new line."""
+        try:
+            os.ftruncate(self._file, end)
+        except OSError:
+            self._start = b"\n"
 
     def _end_torn_line(self) -> None:
         """Close a line that a crash cut short, so that the next one stands alone."""

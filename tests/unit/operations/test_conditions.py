@@ -34,7 +34,7 @@ def tagged(key: str, value: str = "x") -> tuple[str, dict[str, Any]]:
     return "TagResource", {"Tags": [{"TagKey": key, "TagValue": value}]}
 
 
-ALWAYS = ("DescribeKey", {})
+ALWAYS: tuple[str, dict[str, Any]] = ("DescribeKey", {})
 # fmt: off
 CASES = {
     "aws:CurrentTime": Case({"DateGreaterThan": {"aws:CurrentTime": "2026-09-21T00:00:00Z"}}, encrypt(), ("ListKeyPolicies", {})),

@@ -39,7 +39,9 @@ OPENING = "1 validation error detected: "
 VALIDATION = {
     "{}": "Value null at 'keyId' failed to satisfy constraint: Member must not be null",
     '{"KeyId":null}': "Value null at 'keyId' failed to satisfy constraint: Member must not be null",
-    '{"KeyId":""}': "Value '' at 'keyId' failed to satisfy constraint: Member must have length greater than or equal to 1",
+    '{"KeyId":""}': (
+        "Value '' at 'keyId' failed to satisfy constraint: Member must have length greater than or equal to 1"
+    ),
     f'{{"KeyId":"{LONG}"}}': (
         f"Value '{LONG}' at 'keyId' failed to satisfy constraint: Member must have length less than or equal to 2048"
     ),
