@@ -70,10 +70,7 @@ def statements(draw: st.DrawFn, *, identity: bool) -> Json:
     if not identity:
         negated = draw(st.sampled_from([False, False, False, True]))
         named = draw(several(PRINCIPALS[:-1] if negated else PRINCIPALS))
-        # The naive evaluator knows accounts in a NotPrincipal by their root's ARN only.
-        statement["NotPrincipal" if negated else "Principal"] = {
-            "AWS": [name for name in named if not (negated and name.isdecimal())] or [ROOT]
-        }
+        statement["NotPrincipal" if negated else "Principal"] = {"AWS": named}
     statement[draw(st.sampled_from(["Action", "Action", "NotAction"]))] = draw(several(ACTIONS))
     statement[draw(st.sampled_from(["Resource", "Resource", "NotResource"]))] = draw(several(RESOURCES))
     condition = draw(conditions)

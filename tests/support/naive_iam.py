@@ -72,18 +72,23 @@ def _some_allow(statements: list[Json], question: Question) -> bool:
 
 def _named(statement: Json, caller: Caller) -> str:
     """Say how a statement of a key policy names the caller; empty if it does not."""
-    if "NotPrincipal" in statement:
-        listed = statement["NotPrincipal"]["AWS"]
-        names = [[caller.arn], [caller.role] if caller.role else [], [f"arn:aws:iam::{caller.account}:root"]]
+    root = f"arn:aws:iam::{caller.account}:root"
+    negated = "NotPrincipal" in statement
+    # An account's id and its root's ARN are two ways to write the same principal.
+    listed = [
+        root if name == caller.account else name
+        for name in statement["NotPrincipal" if negated else "Principal"]["AWS"]
+    ]
+    if negated:
+        names = [[caller.arn], [caller.role] if caller.role else [], [root]]
         hits = [any(name in listed for name in level) for level in names if level]
         spared = all(hits) if statement["Effect"] == "Deny" else any(hits)
         return "" if spared else "indirectly"
-    listed = statement["Principal"]["AWS"]
     if caller.arn in listed:
         return "itself"
     if caller.role in listed or "*" in listed:
         return "indirectly"
-    return "account" if f"arn:aws:iam::{caller.account}:root" in listed or caller.account in listed else ""
+    return "account" if root in listed else ""
 
 
 def _applies(statement: Json, question: Question) -> bool:
