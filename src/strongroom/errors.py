@@ -5,6 +5,7 @@ error, not-found and access-denied included, and 500 for the three faults (KMS A
 A ``message`` of None leaves the message member out of the answer, as AWS does for a few of them.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from typing_extensions import override
@@ -18,11 +19,14 @@ class KmsError(Exception):
 
     @override
     def __init_subclass__(cls) -> None:
-        cls.code = cls.__name__
+        if "code" not in cls.__dict__:
+            cls.code = cls.__name__
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or "")
         self.message = message
+        self.details: Mapping[str, object] | None = None
+        """What the audit record says beyond the message; never sent to the caller."""
 
 
 # --- the front end: before an operation is known or its caller trusted -----------------------------
@@ -126,6 +130,71 @@ class DryRunOperationException(KmsError):
 
 class InvalidGrantTokenException(KmsError):
     """A grant token was not issued here."""
+
+
+class InvalidGrantIdException(KmsError):
+    """The key has no grant of that id."""
+
+
+# --- IAM and STS: their codes differ from the names of their types --------------------------------
+
+
+class InvalidInputException(KmsError):
+    """A member's value cannot be accepted."""
+
+    code = "InvalidInput"
+
+
+class NoSuchEntityException(KmsError):
+    """The user, group, role, policy or access key does not exist."""
+
+    status = 404
+    code = "NoSuchEntity"
+
+
+class EntityAlreadyExistsException(KmsError):
+    """The name is taken."""
+
+    status = 409
+    code = "EntityAlreadyExists"
+
+
+class DeleteConflictException(KmsError):
+    """Something still belongs to, or refers to, what is to be deleted."""
+
+    status = 409
+    code = "DeleteConflict"
+
+
+class UnmodifiableEntityException(KmsError):
+    """The entity belongs to the service."""
+
+    code = "UnmodifiableEntity"
+
+
+class PackedPolicyTooLargeException(KmsError):
+    """Session policies and tags are too large together."""
+
+    code = "PackedPolicyTooLarge"
+
+
+class InvalidIdentityTokenException(KmsError):
+    """A web identity token cannot be verified."""
+
+    code = "InvalidIdentityToken"
+
+
+class IDPRejectedClaimException(KmsError):
+    """A web identity token is not for us, or speaks for nobody."""
+
+    status = 403
+    code = "IDPRejectedClaim"
+
+
+class IDPCommunicationErrorException(KmsError):
+    """The keys of an identity provider cannot be had."""
+
+    code = "IDPCommunicationError"
 
 
 # --- keys ----------------------------------------------------------------------------------------

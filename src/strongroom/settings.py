@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 _PREFIX = "STRONGROOM_"
-_LISTS = frozenset({"regions"})
+_LISTS = frozenset({"regions", "trusted_proxies"})
 
 Region = Annotated[str, Meta(pattern=r"\A[a-z]{2}(-[a-z]+)+-[0-9]{1,2}\Z")]
 Account = Annotated[str, Meta(pattern=r"\A[0-9]{12}\Z")]
@@ -18,6 +18,19 @@ Account = Annotated[str, Meta(pattern=r"\A[0-9]{12}\Z")]
 
 class SettingsError(Exception):
     """A setting cannot be used; the message says which and why."""
+
+
+class IdentityProvider(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """An OpenID Connect issuer: its URL, a file with its public keys (JWKS), and the audiences its tokens may name."""
+
+    issuer: Annotated[str, Meta(pattern=r"\Ahttps?://[^\s?#]+\Z")]
+    jwks: str
+    audiences: Annotated[tuple[str, ...], Meta(min_length=1)] = ("sts.amazonaws.com",)
+
+    @property
+    def name(self) -> str:
+        """The issuer without its scheme, as condition keys and provider ARNs have it."""
+        return self.issuer.partition("://")[2]
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
@@ -34,6 +47,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     tls_key: str | None = None
     allow_plaintext: bool = False
     """Listen without TLS on an address that others can reach."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks (CIDR) of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."""
+    identity_providers: tuple[IdentityProvider, ...] = ()
+    """OpenID Connect issuers whose tokens AssumeRoleWithWebIdentity accepts."""
+    managed_rotation_days: Annotated[int, Meta(ge=1)] = 1035
+    """How often the keys behind ``alias/aws/…`` are rotated."""
     durability: Literal["write", "fsync"] = "write"
     """What an audit record has survived before its answer leaves: this process (write), or this machine (fsync)."""
     clock_skew: Annotated[float, Meta(gt=0)] = 300.0
@@ -82,6 +101,7 @@ def load(document: str, environment: Mapping[str, str], flags: Mapping[str, obje
         raise SettingsError(str(error)) from None
     _require_address(settings)
     _require_tls(settings)
+    _require_networks(settings)
     return settings
 
 
@@ -111,6 +131,14 @@ def _require_tls(settings: Settings) -> None:
             f"`{settings.listen}` can be reached by others, and without TLS they can read what is decrypted; "
             "give --tls-cert and --tls-key, or --allow-plaintext if something in front of this server does TLS"
         )
+
+
+def _require_networks(settings: Settings) -> None:
+    for network in settings.trusted_proxies:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError:
+            raise SettingsError(f"`{network}` in trusted-proxies is not a network in CIDR notation") from None
 
 
 def _is_loopback(host: str) -> bool:

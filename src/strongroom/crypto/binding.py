@@ -10,3 +10,10 @@ def binding(*fields: str) -> bytes:
 def access_key_binding(access_key_id: str) -> bytes:
     """Return what the wrapped secret of an access key is bound to."""
     return binding("access-key", access_key_id)
+
+
+SESSION_BINDING = binding("session")
+"""What session tokens are bound to."""
+
+GRANT_TOKEN_BINDING = binding("grant-token")
+"""What grant tokens are bound to."""

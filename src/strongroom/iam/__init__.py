@@ -1,7 +1,16 @@
 """A policy engine that knows nothing of KMS: pure functions and frozen types."""
 
 from strongroom.iam.compiler import CompiledPolicy, compile_policy
-from strongroom.iam.decision import HIDDEN, Decision, Policies, Reason, Source, decide, denial_message
+from strongroom.iam.decision import (
+    HIDDEN,
+    Decision,
+    Policies,
+    Reason,
+    Source,
+    decide,
+    denial_message,
+    explicit_denial,
+)
 from strongroom.iam.document import MalformedPolicy, PolicyDocument, PolicyKind
 from strongroom.iam.parser import parse_policy
 from strongroom.iam.principals import Principal, PrincipalKind, account_root
@@ -24,5 +33,6 @@ __all__ = [
     "compile_policy",
     "decide",
     "denial_message",
+    "explicit_denial",
     "parse_policy",
 ]

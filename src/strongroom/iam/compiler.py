@@ -4,8 +4,9 @@ For each action a policy is asked about, the statements that concern it are foun
 what is left to check is checked: principal, resource, conditions, in this order; conditions read only what they need.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
+from types import MappingProxyType
 
 import msgspec
 
@@ -42,12 +43,13 @@ class Level(IntEnum):
 
 
 class Match(msgspec.Struct, frozen=True):
-    """A statement that applies to a request."""
+    """A statement that applies to a request. ``policy`` is the name its policy was compiled under."""
 
     effect: Effect
     level: Level
     index: int
     sid: str | None
+    policy: str = ""
 
 
 Applies = Callable[[AuthorizationRequest], bool]
@@ -55,6 +57,7 @@ LevelOf = Callable[[Principal], Level]
 
 
 class _CompiledStatement(msgspec.Struct, frozen=True):
+    policy: str
     effect: Effect
     index: int
     sid: str | None
@@ -70,17 +73,17 @@ class _CompiledStatement(msgspec.Struct, frozen=True):
         for holds in self.conditions:
             if not holds(request):
                 return None
-        return Match(self.effect, level, self.index, self.sid)
+        return Match(self.effect, level, self.index, self.sid, self.policy)
 
 
 class CompiledPolicy:
     """A policy that can be asked. Immutable but for what it remembers; safe to use from several threads."""
 
-    def __init__(self, document: PolicyDocument) -> None:
+    def __init__(self, document: PolicyDocument, options: "_Options") -> None:
         self._statements = tuple(
             compiled
             for index, statement in enumerate(document.statements)
-            if (compiled := _compile_statement(statement, index, document)) is not None
+            if (compiled := _compile_statement(statement, index, document, options)) is not None
         )
         self._of_action: dict[str, tuple[_CompiledStatement, ...]] = {}
 
@@ -116,25 +119,46 @@ class CompiledPolicy:
         return found
 
 
-def compile_policy(document: PolicyDocument) -> CompiledPolicy:
-    """Return a document in the form that decisions use."""
-    return CompiledPolicy(document)
+class _Options(msgspec.Struct, frozen=True):
+    name: str
+    pinned: Mapping[str, str]
+    withheld: tuple[str, ...]
 
 
-def _compile_statement(statement: Statement, index: int, document: PolicyDocument) -> _CompiledStatement | None:
+def compile_policy(
+    document: PolicyDocument,
+    name: str = "",
+    pinned: Mapping[str, str] = MappingProxyType({}),
+    withheld: tuple[str, ...] = (),
+) -> CompiledPolicy:
+    """Return a document in the form that decisions use.
+
+    ``name`` is what its matches are shown under. ``pinned`` maps ARNs to the unique ids of the users and roles they
+    named when the document was written: another principal that later bears the same ARN is not meant. ``withheld`` are
+    the beginnings, in lower case, of condition keys that this kind of policy cannot see.
+    """
+    return CompiledPolicy(document, _Options(name, pinned, withheld))
+
+
+def _compile_statement(
+    statement: Statement, index: int, document: PolicyDocument, options: _Options
+) -> _CompiledStatement | None:
     """Return a statement compiled; None for one that can never apply, because it lacks actions or resources."""
     trust = document.kind is PolicyKind.TRUST
     if statement.action is None or (statement.resource is None and not trust):
         return None
     variables = document.version == VARIABLES_VERSION
     return _CompiledStatement(
+        policy=options.name,
         effect=statement.effect,
         index=index,
         sid=statement.sid,
         action=_action(statement.action),
-        level_of=_level_of(statement),
+        level_of=_level_of(statement, options.pinned),
         resource=_everywhere if statement.resource is None else _resource(statement.resource, variables=variables),
-        conditions=tuple(compile_condition(each, variables=variables) for each in statement.conditions),
+        conditions=tuple(
+            compile_condition(each, variables=variables, withheld=options.withheld) for each in statement.conditions
+        ),
     )
 
 
@@ -176,23 +200,24 @@ def _matches_any(patterns: Sequence[str | None], resource: str) -> bool:
 # --- principals
 
 
-def _level_of(statement: Statement) -> LevelOf:
+def _level_of(statement: Statement, pinned: Mapping[str, str]) -> LevelOf:
     element = statement.principal
     if element is None:
         return lambda _principal: Level.DIRECT
+    names = _names(element, pinned)
     if element.negated:
-        return _others_than(_names(element), statement.effect)
+        return _others_than(names, statement.effect)
     if any(principal.is_everyone for principal in element.principals):
-        return _everyone(_names(element))
-    names = _names(element)
+        return _everyone(names)
     return lambda principal: _closest(principal, names)
 
 
-def _names(element: PrincipalElement) -> frozenset[str]:
+def _names(element: PrincipalElement, pinned: Mapping[str, str]) -> frozenset[str]:
     """Return principals as ``Principal.own_names`` has them: accounts by their id, services and providers tagged."""
     forms = {PrincipalType.SERVICE: service_name, PrincipalType.FEDERATED: federated_name}
     return frozenset(
-        principal.account or forms.get(principal.type, str)(principal.value) for principal in element.principals
+        principal.account or forms.get(principal.type, str)(pinned.get(principal.value, principal.value))
+        for principal in element.principals
     )
 
 

@@ -9,15 +9,19 @@ from collections.abc import Callable, Sequence
 
 from strongroom.iam.document import Condition, Qualifier
 from strongroom.iam.operators import NULL, Compare, comparison
-from strongroom.iam.request import AuthorizationRequest, KeyReader, key_reader
+from strongroom.iam.request import AuthorizationRequest, KeyReader, absent, key_reader
 from strongroom.iam.variables import Resolve, template
 
 Holds = Callable[[AuthorizationRequest], bool]
 
 
-def compile_condition(condition: Condition, *, variables: bool) -> Holds:
-    """Return the function of one condition; ``variables`` says whether the document's version has them."""
-    read = key_reader(condition.key)
+def compile_condition(condition: Condition, *, variables: bool, withheld: tuple[str, ...] = ()) -> Holds:
+    """Return the function of one condition.
+
+    ``variables`` says whether the document's version has them. Keys that start with one of ``withheld`` (lower case)
+    are never there for this policy.
+    """
+    read = absent if condition.key.lower().startswith(withheld) else key_reader(condition.key)
     if condition.operator.base == NULL:
         return _null(read, condition.values)
     compare, negated = comparison(condition.operator.base)

@@ -58,7 +58,9 @@ class Decision(msgspec.Struct, frozen=True):
 class Policies(msgspec.Struct, frozen=True):
     """Every policy that has a say. ``resource`` is None where no resource policy governs.
 
-    ``grant`` names a grant that matched the request. ``boundary`` and ``session`` may be empty: then they do not limit.
+    ``grant`` names a grant that matched the request; ``grant_to_account`` says that its grantee is the caller's account
+    as a whole, which leaves the last word to the account's own policies. ``boundary`` and ``session`` may be empty:
+    then they do not limit.
     """
 
     resource: CompiledPolicy | None = None
@@ -66,11 +68,12 @@ class Policies(msgspec.Struct, frozen=True):
     boundary: Sequence[CompiledPolicy] = ()
     session: Sequence[CompiledPolicy] = ()
     grant: str | None = None
+    grant_to_account: bool = False
 
 
 def decide(request: AuthorizationRequest, policies: Policies) -> Decision:
     """Decide. Pure: the same question gets the same answer."""
-    denial = _explicit_denial(request, policies)
+    denial = explicit_denial(request, policies)
     if denial is not None:
         return denial
     if policies.resource is None:
@@ -80,7 +83,8 @@ def decide(request: AuthorizationRequest, policies: Policies) -> Decision:
     return _cross_account(request, policies, policies.resource)
 
 
-def _explicit_denial(request: AuthorizationRequest, policies: Policies) -> Decision | None:
+def explicit_denial(request: AuthorizationRequest, policies: Policies) -> Decision | None:
+    """Return the refusal by a statement that denies, None if no policy has one."""
     resource = () if policies.resource is None else (policies.resource,)
     for source, group in (
         (Source.RESOURCE_POLICY, resource),
@@ -108,9 +112,9 @@ def _same_account(request: AuthorizationRequest, policies: Policies, resource: C
         return _by_resource(allowance)
     if level is Level.INDIRECT:
         return _limited(request, policies, _by_resource(allowance))
-    if policies.grant is not None:
+    if policies.grant is not None and not policies.grant_to_account:
         return _limited(request, policies, _by_grant(policies.grant))
-    if level is Level.ACCOUNT:
+    if level is Level.ACCOUNT or policies.grant is not None:
         return _limited(request, policies, _by_identity(request, policies))
     return _not_allowed(Source.RESOURCE_POLICY)
 

@@ -35,6 +35,45 @@ def default_policy(root: str) -> str:
     )
 
 
+def managed_policy(service: str, region: str, account: str, root: str) -> str:
+    """Return the policy of the AWS managed key of a service: anyone in the account, but only through the service.
+
+    Source: KMS Developer Guide, "View the policy document of an AWS managed key".
+    """
+    through = {"kms:CallerAccount": account, "kms:ViaService": f"{service}.{region}.amazonaws.com"}
+    return pretty(
+        {
+            "Version": "2012-10-17",
+            "Id": f"auto-{service}-1",
+            "Statement": [
+                {
+                    "Sid": f"Allow access through {service} for all principals in the account that are authorized to "
+                    f"use {service}",
+                    "Effect": "Allow",
+                    "Principal": {"AWS": "*"},
+                    "Action": [
+                        "kms:Encrypt",
+                        "kms:Decrypt",
+                        "kms:ReEncrypt*",
+                        "kms:GenerateDataKey*",
+                        "kms:CreateGrant",
+                        "kms:DescribeKey",
+                    ],
+                    "Resource": "*",
+                    "Condition": {"StringEquals": cast("_Json", through)},
+                },
+                {
+                    "Sid": "Allow direct access to key metadata to the account",
+                    "Effect": "Allow",
+                    "Principal": {"AWS": root},
+                    "Action": ["kms:Describe*", "kms:Get*", "kms:List*", "kms:RevokeGrant"],
+                    "Resource": "*",
+                },
+            ],
+        }
+    )
+
+
 def reformat(text: str) -> str:
     """Return a JSON document in AWS's layout. The document has been parsed and accepted before."""
     return pretty(cast("_Json", msgspec.json.decode(text)))

@@ -56,7 +56,10 @@ class Rotation(msgspec.Struct, frozen=True):
 
 
 class KmsKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A KMS key. ``policy`` is the document as GetKeyPolicy returns it; ``materials`` stand oldest first."""
+    """A KMS key. ``policy`` is the document as it was written; ``materials`` stand oldest first.
+
+    ``pinned`` maps the ARNs of users and roles in the policy to their unique ids, as they were when it was written.
+    """
 
     account: str
     region: str
@@ -69,6 +72,7 @@ class KmsKey(msgspec.Struct, frozen=True, kw_only=True):
     state: KeyState
     description: str
     policy: str
+    pinned: tuple[tuple[str, str], ...] = ()
     multi_region: bool
     created_at: float
     deletion_at: float | None = None

@@ -7,7 +7,7 @@ from strongroom.errors import NotAuthorizedException, TagException, ValidationEx
 from strongroom.keys.arns import ALIAS_PREFIX
 
 MAX_TAGS = 50
-_RESERVED_ALIAS_PREFIX = "alias/aws/"
+RESERVED_ALIAS_PREFIX = "alias/aws/"
 _ALIAS_CHARACTERS = re.compile(r"[a-zA-Z0-9:/_-]+")
 
 
@@ -28,7 +28,7 @@ def require_customer_alias(name: str) -> None:
     Raises ValidationException as above and NotAuthorizedException for ``alias/aws/``, reserved for AWS managed keys.
     """
     require_alias_prefix(name)
-    if name.startswith(_RESERVED_ALIAS_PREFIX):
+    if name.startswith(RESERVED_ALIAS_PREFIX):
         raise NotAuthorizedException("")
 
 

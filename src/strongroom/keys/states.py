@@ -39,6 +39,8 @@ class StateRule(StrEnum):
     """EnableKeyRotation, DisableKeyRotation."""
     ROTATE = "rotate"
     """RotateKeyOnDemand."""
+    GRANT = "grant"
+    """CreateGrant."""
 
 
 _REFUSALS: dict[str, tuple[type[KmsError], str]] = {
@@ -73,6 +75,7 @@ _ROWS: dict[StateRule, str] = {
     StateRule.SCHEDULE_DELETION: "ok       ok        deleting   ok         ok           ok        updating",
     StateRule.CANCEL_DELETION:   "kept     kept      ok         kept       kept         kept      kept",
     StateRule.SET_ROTATION:      "ok       disabled  deleting   origin     unavailable  creating  ok",
+    StateRule.GRANT:             "ok       disabled  deleting   importing  ok           creating  ok",
     StateRule.ROTATE:            "ok       disabled  deleting   importing  unavailable  creating  updating",
 }
 # fmt: on

@@ -1,0 +1,27 @@
+"""Access keys as AWS clients know them: an id that may be seen, and a secret."""
+
+import base64
+
+import msgspec
+from typing_extensions import override
+
+from strongroom.entropy import Entropy
+
+
+class NewAccessKey(msgspec.Struct, frozen=True):
+    """An access key as it is shown once."""
+
+    access_key_id: str
+    secret: str
+
+    @override
+    def __repr__(self) -> str:
+        return f"NewAccessKey({self.access_key_id})"
+
+
+def new_access_key(prefix: str, entropy: Entropy) -> NewAccessKey:
+    """Return an access key: ``AKIA`` (long-term) or ``ASIA`` (temporary) and 16 characters; a secret of 240 bits."""
+    return NewAccessKey(
+        access_key_id=prefix + base64.b32encode(entropy(10)).decode(),
+        secret=base64.b64encode(entropy(30)).decode(),
+    )

@@ -1,0 +1,149 @@
+"""What IAM keeps: users, groups, roles and managed policies, each with everything that belongs to it.
+
+Source: IAM API Reference, data types User, Group, Role, Policy. Frozen: a change makes a new one. Names are unique
+within an account and kind whatever their case; unique ids are never given twice, so that a policy which means a deleted
+user does not come to mean the next one of that name.
+"""
+
+from enum import StrEnum
+from typing import ClassVar
+
+import msgspec
+from typing_extensions import override
+
+DEFAULT_SESSION_SECONDS = 3600
+
+
+class EntityKind(StrEnum):
+    """The kinds; the value is the word in their ARNs."""
+
+    USER = "user"
+    GROUP = "group"
+    ROLE = "role"
+    POLICY = "policy"
+
+
+class Relation(StrEnum):
+    """How an entity refers to another."""
+
+    ATTACHED = "attached"
+    BOUNDARY = "boundary"
+    MEMBER = "member"
+
+
+class Link(msgspec.Struct, frozen=True):
+    """One entity's reference to another: to a policy by its ARN, to a group by its name."""
+
+    relation: Relation
+    target: str
+
+
+class InlinePolicy(msgspec.Struct, frozen=True):
+    """A policy that belongs to one user, group or role; ``document`` as it was written."""
+
+    name: str
+    document: str
+
+
+class Entity(msgspec.Struct, frozen=True, kw_only=True):
+    """What all kinds have. ``created_at`` in epoch seconds; ``tags`` are ordered by key."""
+
+    kind: ClassVar[EntityKind]
+
+    account: str
+    name: str
+    unique_id: str
+    created_at: float
+    path: str = "/"
+    partition: str = "aws"
+    tags: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def arn(self) -> str:
+        """``arn:PARTITION:iam::ACCOUNT:KIND/[PATH/]NAME``."""
+        return f"arn:{self.partition}:iam::{self.account}:{self.kind}{self.path}{self.name}"
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """Every reference to another entity."""
+        return ()
+
+
+class Holder(Entity, frozen=True, kw_only=True):
+    """What holds policies: ``inline`` ordered by name, ``attached`` the ARNs of managed ones in order of attachment."""
+
+    inline: tuple[InlinePolicy, ...] = ()
+    attached: tuple[str, ...] = ()
+    boundary: str | None = None
+
+    @property
+    @override
+    def links(self) -> tuple[Link, ...]:
+        """The managed policies attached, and the one that is the permissions boundary."""
+        attached = tuple(Link(Relation.ATTACHED, arn) for arn in self.attached)
+        return attached if self.boundary is None else (*attached, Link(Relation.BOUNDARY, self.boundary))
+
+
+class User(Holder, frozen=True, kw_only=True):
+    """A user; ``groups`` by name."""
+
+    kind: ClassVar[EntityKind] = EntityKind.USER
+
+    groups: tuple[str, ...] = ()
+
+    @property
+    @override
+    def links(self) -> tuple[Link, ...]:
+        """Policies, boundary and groups."""
+        return (*super().links, *(Link(Relation.MEMBER, name) for name in self.groups))
+
+
+class Group(Holder, frozen=True, kw_only=True):
+    """A group: its members are the users that name it."""
+
+    kind: ClassVar[EntityKind] = EntityKind.GROUP
+
+
+class Role(Holder, frozen=True, kw_only=True):
+    """A role, with the policy that says who may assume it, and for how long at most (seconds)."""
+
+    kind: ClassVar[EntityKind] = EntityKind.ROLE
+
+    trust_policy: str
+    trusted: tuple[tuple[str, str], ...] = ()
+    """ARN → unique id of the principals the trust policy names, as they were when it was written."""
+    description: str = ""
+    max_session_seconds: int = DEFAULT_SESSION_SECONDS
+
+
+class PolicyVersion(msgspec.Struct, frozen=True):
+    """One version of a managed policy; ``number`` 3 is shown as ``v3``."""
+
+    number: int
+    document: str
+    created_at: float
+
+    @property
+    def version_id(self) -> str:
+        """``v3``."""
+        return f"v{self.number}"
+
+
+class ManagedPolicy(Entity, frozen=True, kw_only=True):
+    """A managed policy; ``versions`` oldest first, ``last_version`` the highest number ever given."""
+
+    kind: ClassVar[EntityKind] = EntityKind.POLICY
+
+    versions: tuple[PolicyVersion, ...]
+    default_version: int = 1
+    last_version: int = 1
+    description: str = ""
+    updated_at: float = 0.0
+
+    @property
+    def document(self) -> str:
+        """The document in force."""
+        return next(each.document for each in self.versions if each.number == self.default_version)
+
+
+ENTITY_TYPES: dict[EntityKind, type[Entity]] = {each.kind: each for each in (User, Group, Role, ManagedPolicy)}
