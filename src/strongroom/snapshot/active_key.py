@@ -7,6 +7,9 @@ from strongroom.iam import CompiledPolicy, PolicyKind, compile_policy, parse_pol
 from strongroom.keys import ciphertext
 from strongroom.keys.kms_key import KeyMaterial, KmsKey
 
+WITHHELD = ("aws:resourcetag/", "kms:resourcealiases")
+"""What only identity policies can ask about: tags and aliases are there to find keys by, not to be their guard."""
+
 
 class LoadedMaterial(msgspec.Struct, frozen=True):
     """A backing key with what never changes about the blobs it makes: their header, and the start of their AAD."""
@@ -30,7 +33,9 @@ class ActiveKey:
 
     def __init__(self, key: KmsKey, vault: Vault) -> None:
         self.key = key
-        self.policy: CompiledPolicy = compile_policy(parse_policy(key.policy, PolicyKind.RESOURCE))
+        self.policy: CompiledPolicy = compile_policy(
+            parse_policy(key.policy, PolicyKind.RESOURCE), "the key policy", dict(key.pinned), WITHHELD
+        )
         self._vault = vault
         self._current = key.current_material
         self._loaded: dict[str, LoadedMaterial] = {}

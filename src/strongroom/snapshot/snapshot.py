@@ -7,29 +7,14 @@ has changed since. Reads go through to the store on a miss, so a worker starts a
 import threading
 from collections.abc import Callable
 
-import msgspec
-from typing_extensions import override
-
-from strongroom.crypto.binding import access_key_binding
 from strongroom.crypto.protocol import Vault
-from strongroom.iam import Principal
 from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.snapshot.active_key import ActiveKey
-from strongroom.store.protocol import AccessKeyRecord, Change, ChangeKind, Store
+from strongroom.snapshot.grant_book import GrantBook
+from strongroom.snapshot.principals import Principals
+from strongroom.store.protocol import Change, ChangeKind, Store
 
 Forget = Callable[[Change], None]
-
-
-class Credential(msgspec.Struct, frozen=True):
-    """An active access key: its secret, and the principal it speaks for."""
-
-    access_key_id: str
-    secret: str
-    principal: Principal
-
-    @override
-    def __repr__(self) -> str:
-        return f"Credential({self.access_key_id})"
 
 
 class Snapshot:
@@ -38,12 +23,9 @@ class Snapshot:
     At most ``max_keys`` keys are held; the ones read longest ago make room.
     """
 
-    def __init__(
-        self, store: Store, vault: Vault, principal_of: Callable[[AccessKeyRecord], Principal], max_keys: int = 100_000
-    ) -> None:
+    def __init__(self, store: Store, vault: Vault, max_keys: int = 100_000) -> None:
         self._store = store
         self._vault = vault
-        self._principal_of = principal_of
         self._max_keys = max_keys
         self._lock = threading.Lock()
         self._version = -1
@@ -51,12 +33,15 @@ class Snapshot:
         self._keys: dict[KeyLocator, ActiveKey] = {}
         self._aliases: dict[AliasLocator, str] = {}
         self._materials: dict[tuple[str, str], KeyLocator] = {}
-        self._credentials: dict[str, Credential] = {}
         self._accounts: frozenset[str] | None = None
+        self.principals = Principals(store, vault, self._lock)
+        self.grants = GrantBook(store, self._lock, max_keys)
         self._forget: dict[ChangeKind, Forget] = {
             ChangeKind.KEY: self._forget_key,
             ChangeKind.ALIAS: self._forget_alias,
-            ChangeKind.ACCESS_KEY: self._forget_credential,
+            ChangeKind.ACCESS_KEY: self.principals.forget_access_key,
+            ChangeKind.IDENTITY: self.principals.forget_account,
+            ChangeKind.GRANT: self.grants.update,
             ChangeKind.ACCOUNT: self._forget_accounts,
         }
 
@@ -80,10 +65,6 @@ class Snapshot:
     def alias(self, locator: AliasLocator) -> str | None:
         """Return the id of the key an alias points to."""
         return self._aliases.get(locator) or self._read_alias(locator)
-
-    def credential(self, access_key_id: str) -> Credential | None:
-        """Return an active access key."""
-        return self._credentials.get(access_key_id) or self._read_credential(access_key_id)
 
     def accounts(self) -> frozenset[str]:
         """Return every account served here."""
@@ -115,17 +96,6 @@ class Snapshot:
             self._aliases[locator] = record.key_id
         return record.key_id
 
-    def _read_credential(self, access_key_id: str) -> Credential | None:
-        with self._lock:
-            with self._store.read() as reader:
-                record = reader.access_key(access_key_id)
-            if record is None or not record.active:
-                return None
-            secret = self._vault.unwrap_secret(record.wrapped_secret, access_key_binding(access_key_id))
-            credential = Credential(access_key_id, secret.decode(), self._principal_of(record))
-            self._credentials[access_key_id] = credential
-        return credential
-
     def _catch_up(self) -> None:
         with self._lock:
             # In this order: a commit between the two lines shows as another version next time.
@@ -151,9 +121,6 @@ class Snapshot:
     def _forget_alias(self, change: Change) -> None:
         self._aliases.pop(AliasLocator(change.account, change.region, change.name), None)
 
-    def _forget_credential(self, change: Change) -> None:
-        self._credentials.pop(change.name, None)
-
     def _forget_accounts(self, _change: Change) -> None:
         self._accounts = None
 
@@ -161,5 +128,6 @@ class Snapshot:
         self._keys.clear()
         self._aliases.clear()
         self._materials.clear()
-        self._credentials.clear()
+        self.principals.forget_everything()
+        self.grants.forget_everything()
         self._accounts = None

@@ -8,13 +8,17 @@ has left a row in the change log that every other reader can find with ``changes
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from strongroom.crypto.protocol import SealedDomainKey
+from strongroom.iam.entities import Entity, EntityKind, Relation
 from strongroom.keys.arns import AliasLocator, KeyLocator
+from strongroom.keys.grants import Grant
 from strongroom.keys.kms_key import KmsKey
+
+E = TypeVar("E", bound=Entity)
 
 
 class AccountRecord(msgspec.Struct, frozen=True):
@@ -25,7 +29,11 @@ class AccountRecord(msgspec.Struct, frozen=True):
 
 
 class AccessKeyRecord(msgspec.Struct, frozen=True):
-    """An access key: ``principal`` is the ARN it speaks for, the secret is wrapped by the vault."""
+    """An access key; the secret is wrapped by the vault.
+
+    ``principal`` is whom it speaks for: the unique id of a user, the ARN of an account's root, or a service's name, in
+    which case ``account`` is empty. Times in epoch seconds.
+    """
 
     access_key_id: str
     account: str
@@ -33,6 +41,18 @@ class AccessKeyRecord(msgspec.Struct, frozen=True):
     wrapped_secret: bytes
     active: bool
     created_at: float
+    last_used_at: float | None = None
+    last_used_region: str | None = None
+    last_used_service: str | None = None
+
+
+class AccessKeyUse(msgspec.Struct, frozen=True):
+    """One use of an access key. ``used_at`` in epoch seconds."""
+
+    access_key_id: str
+    used_at: float
+    region: str
+    service: str
 
 
 class AliasRecord(msgspec.Struct, frozen=True):
@@ -44,6 +64,13 @@ class AliasRecord(msgspec.Struct, frozen=True):
     updated_at: float
 
 
+class GrantFilter(msgspec.Struct, frozen=True):
+    """Which grants of a key; None does not limit. ``grantee`` is the name policies know it by."""
+
+    grant_id: str | None = None
+    grantee: str | None = None
+
+
 class ChangeKind(StrEnum):
     """What a row of the change log is about."""
 
@@ -51,6 +78,10 @@ class ChangeKind(StrEnum):
     ALIAS = "alias"
     ACCESS_KEY = "access-key"
     ACCOUNT = "account"
+    IDENTITY = "identity"
+    """A user, group, role or policy; anything that follows from the account's identities may be different now."""
+    GRANT = "grant"
+    """``KEY_ID/GRANT_ID``; without a grant id, all of a key's grants are gone."""
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -93,6 +124,58 @@ class Reader(Protocol):
         """Return an access key, active or not."""
         ...
 
+    def access_keys(self, account: str, principal: str) -> list[AccessKeyRecord]:
+        """List the access keys of one principal, oldest first."""
+        ...
+
+    def services(self) -> list[str]:
+        """List the services that have an access key, by name."""
+        ...
+
+    def entity(self, kind: type[E], account: str, name: str) -> E | None:
+        """Return a user, group, role or policy by its name, whatever its case."""
+        ...
+
+    def entity_by_id(self, unique_id: str) -> Entity | None:
+        """Return an entity by its unique id."""
+        ...
+
+    def entities(self, kind: type[E], account: str, path: str, after: str, limit: int) -> list[E]:
+        """List entities of a kind whose path starts with ``path``, by name in lower case."""
+        ...
+
+    def linked(self, account: str, target: str) -> list[tuple[Relation, EntityKind, str]]:
+        """List who refers to a policy (by ARN) or to a group (by name): relation, kind, name in lower case."""
+        ...
+
+    def grant(self, locator: KeyLocator, grant_id: str) -> Grant | None:
+        """Return a grant."""
+        ...
+
+    def grants_to(self, locator: KeyLocator, grantee: str) -> list[Grant]:
+        """List every grant on a key to one grantee, by the name policies know it by."""
+        ...
+
+    def grants_named(self, locator: KeyLocator, name: str) -> list[Grant]:
+        """List the grants on a key that bear a name."""
+        ...
+
+    def count_grants(self, locator: KeyLocator) -> int:
+        """Return how many grants a key has."""
+        ...
+
+    def grants(self, locator: KeyLocator, which: GrantFilter, after: str, limit: int) -> list[Grant]:
+        """List a key's grants by grant id."""
+        ...
+
+    def retirable_grants(self, region: str, retiring: str, after: str, limit: int) -> list[Grant]:
+        """List the grants in a Region that a principal may retire, ``after`` one named ``GRANT_ID/KEY_ID``."""
+        ...
+
+    def grantees(self, locator: KeyLocator) -> list[str]:
+        """List the names of everyone who has a grant on a key."""
+        ...
+
     def accounts(self) -> list[AccountRecord]:
         """Return every account."""
         ...
@@ -127,6 +210,34 @@ class Transaction(Reader, Protocol):
 
     def add_access_key(self, record: AccessKeyRecord) -> None:
         """Insert an access key."""
+        ...
+
+    def set_access_key_active(self, record: AccessKeyRecord, *, active: bool) -> None:
+        """Switch an access key on or off."""
+        ...
+
+    def remove_access_key(self, record: AccessKeyRecord) -> None:
+        """Remove an access key."""
+        ...
+
+    def note_access_key_use(self, use: AccessKeyUse) -> None:
+        """Write down when and for what an access key was last used."""
+        ...
+
+    def put_entity(self, entity: Entity, before: Entity | None = None) -> None:
+        """Insert an entity, or put it in the place of what it was before, which may have had another name."""
+        ...
+
+    def remove_entity(self, entity: Entity) -> None:
+        """Remove an entity."""
+        ...
+
+    def add_grant(self, grant: Grant) -> None:
+        """Insert a grant."""
+        ...
+
+    def remove_grant(self, grant: Grant) -> None:
+        """Remove a grant."""
         ...
 
     def add_domain_key(self, record: SealedDomainKey) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import Row
 
 from strongroom.keys.arns import AliasLocator, KeyLocator, key_arn
@@ -10,6 +11,8 @@ from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, KmsKey, Rotat
 from strongroom.keys.specs import KeyManager, KeySpec, KeyUsage, Origin
 from strongroom.keys.states import KeyState
 from strongroom.store.protocol import AliasRecord
+
+_pinned = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 
 AnyRow = Row[*tuple[Any, ...]]
 
@@ -34,6 +37,7 @@ def key_values(key: KmsKey) -> dict[str, object]:
         "rotation_enabled": key.rotation.enabled,
         "rotation_period_days": key.rotation.period_days,
         "next_rotation_at": key.rotation.next_at,
+        "pinned": msgspec.json.encode(key.pinned),
     }
 
 
@@ -74,6 +78,7 @@ def read_key(row: AnyRow, materials: Sequence[AnyRow], tags: Sequence[AnyRow], a
         state=KeyState(row.state),
         description=row.description,
         policy=row.policy,
+        pinned=_pinned.decode(row.pinned),
         multi_region=row.multi_region,
         created_at=row.created_at,
         deletion_at=row.deletion_at,

@@ -7,6 +7,7 @@ ciphertext names only its material.
 from sqlalchemy import (
     Boolean,
     Column,
+    ColumnElement,
     Float,
     ForeignKeyConstraint,
     Index,
@@ -16,7 +17,11 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    and_,
+    literal,
 )
+
+from strongroom.keys.arns import KeyLocator
 
 metadata = MetaData()
 
@@ -36,6 +41,34 @@ access_key = Table(
     Column("wrapped_secret", LargeBinary, nullable=False),
     Column("active", Boolean, nullable=False),
     Column("created_at", Float, nullable=False),
+    Column("last_used_at", Float),
+    Column("last_used_region", String(64)),
+    Column("last_used_service", String(16)),
+    Index("access_key_principal", "account", "principal"),
+)
+
+identity = Table(
+    "identity",
+    metadata,
+    Column("account", String(12), primary_key=True),
+    Column("kind", String(8), primary_key=True),
+    # In lower case: names differ in more than their case.
+    Column("name_key", String(128), primary_key=True),
+    Column("path", String(512), nullable=False),
+    Column("unique_id", String(32), nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Index("identity_unique_id", "unique_id", unique=True),
+)
+
+identity_link = Table(
+    "identity_link",
+    metadata,
+    Column("account", String(12), primary_key=True),
+    Column("kind", String(8), primary_key=True),
+    Column("name_key", String(128), primary_key=True),
+    Column("relation", String(16), primary_key=True),
+    Column("target", String(2048), primary_key=True),
+    Index("identity_link_target", "account", "target"),
 )
 
 domain_key = Table(
@@ -79,6 +112,7 @@ kms_key = Table(
     Column("rotation_enabled", Boolean, nullable=False),
     Column("rotation_period_days", Integer, nullable=False),
     Column("next_rotation_at", Float),
+    Column("pinned", LargeBinary, nullable=False, server_default=literal(b"[]")),
     Index("kms_key_deletion", "deletion_at"),
     Index("kms_key_rotation", "next_rotation_at"),
 )
@@ -122,6 +156,21 @@ alias = Table(
     Index("alias_of_key", *_KEY, "name"),
 )
 
+key_grant = Table(
+    "key_grant",
+    metadata,
+    *_key_columns(primary=True),
+    Column("grant_id", String(64), primary_key=True),
+    Column("grantee", String(2048), nullable=False),
+    Column("retiring", String(2048)),
+    Column("name", String(256), nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    _belongs_to_key("key_grant_key"),
+    Index("key_grant_grantee", *_KEY, "grantee"),
+    Index("key_grant_name", *_KEY, "name"),
+    Index("key_grant_retiring", "retiring", "region", "grant_id"),
+)
+
 change = Table(
     "change",
     metadata,
@@ -133,3 +182,12 @@ change = Table(
     # A trimmed log must never give a sequence number twice.
     sqlite_autoincrement=True,
 )
+
+
+def of_key(table: Table, locator: KeyLocator) -> ColumnElement[bool]:
+    """Return the condition that a row belongs to a key."""
+    return and_(
+        table.c.account == locator.account,
+        table.c.region == locator.region,
+        table.c.key_id == locator.key_id,
+    )

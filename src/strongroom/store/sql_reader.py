@@ -1,26 +1,19 @@
 """Reads, in SQL."""
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, select
+from sqlalchemy import ColumnElement, Connection, and_, select
 
 from strongroom.crypto.protocol import SealedDomainKey
 from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.states import KeyState
 from strongroom.store import rows
-from strongroom.store.protocol import AccessKeyRecord, AccountRecord, AliasRecord
-from strongroom.store.schema import access_key, account, alias, domain_key, key_material, key_tag, kms_key
+from strongroom.store.protocol import AccountRecord, AliasRecord
+from strongroom.store.schema import account, alias, domain_key, key_material, key_tag, kms_key, of_key
+from strongroom.store.sql_grants import GrantReads
+from strongroom.store.sql_identities import IdentityReads
 
 
-def of_key(table: Table, locator: KeyLocator) -> ColumnElement[bool]:
-    """Return the condition that a row belongs to a key."""
-    return and_(
-        table.c.account == locator.account,
-        table.c.region == locator.region,
-        table.c.key_id == locator.key_id,
-    )
-
-
-class SqlReader:
+class SqlReader(IdentityReads, GrantReads):
     """One consistent state, seen through one connection. See ``protocol.Reader``."""
 
     def __init__(self, connection: Connection) -> None:
@@ -58,13 +51,6 @@ class SqlReader:
             )
         ).one_or_none()
         return None if row is None else rows.read_alias(row)
-
-    def access_key(self, access_key_id: str) -> AccessKeyRecord | None:
-        """Return an access key, active or not."""
-        row = self._connection.execute(
-            select(access_key).where(access_key.c.access_key_id == access_key_id)
-        ).one_or_none()
-        return None if row is None else AccessKeyRecord(**row._asdict())
 
     def accounts(self) -> list[AccountRecord]:
         """Return every account."""

@@ -7,23 +7,21 @@ from strongroom.crypto.protocol import SealedDomainKey
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.store import rows
-from strongroom.store.protocol import AccessKeyRecord, AccountRecord, AliasRecord, ChangeKind
-from strongroom.store.schema import access_key, account, alias, change, domain_key, key_material, key_tag, kms_key
-from strongroom.store.sql_reader import SqlReader, of_key
+from strongroom.store.change_log import log_change
+from strongroom.store.protocol import AccountRecord, AliasRecord, ChangeKind
+from strongroom.store.schema import account, alias, domain_key, key_grant, key_material, key_tag, kms_key, of_key
+from strongroom.store.sql_grants import GrantWrites
+from strongroom.store.sql_identities import IdentityWrites
+from strongroom.store.sql_reader import SqlReader
 
 
-class SqlTransaction(SqlReader):
+class SqlTransaction(SqlReader, IdentityWrites, GrantWrites):
     """One write transaction. See ``protocol.Transaction``."""
 
     def add_account(self, record: AccountRecord) -> None:
         """Insert an account."""
         self._connection.execute(insert(account).values(msgspec.structs.asdict(record)))
         self._log(ChangeKind.ACCOUNT, record.account, "", record.account)
-
-    def add_access_key(self, record: AccessKeyRecord) -> None:
-        """Insert an access key."""
-        self._connection.execute(insert(access_key).values(msgspec.structs.asdict(record)))
-        self._log(ChangeKind.ACCESS_KEY, record.account, "", record.access_key_id)
 
     def add_domain_key(self, record: SealedDomainKey) -> None:
         """Insert a domain key."""
@@ -51,10 +49,11 @@ class SqlTransaction(SqlReader):
 
     def erase_key(self, key: KmsKey) -> None:
         """Remove a key with its materials, tags and aliases."""
-        for table in (alias, key_tag, key_material, kms_key):
+        for table in (key_grant, alias, key_tag, key_material, kms_key):
             self._connection.execute(delete(table).where(of_key(table, key.locator)))
         for name in key.aliases:
             self._log(ChangeKind.ALIAS, key.account, key.region, name)
+        self._log(ChangeKind.GRANT, key.account, key.region, f"{key.key_id}/")
         self._log_key(key.locator)
 
     def put_alias(self, record: AliasRecord, previous_key_id: str | None) -> None:
@@ -111,4 +110,4 @@ class SqlTransaction(SqlReader):
         self._log(ChangeKind.KEY, locator.account, locator.region, locator.key_id)
 
     def _log(self, kind: ChangeKind, owner: str, region: str, name: str) -> None:
-        self._connection.execute(insert(change).values(kind=kind.value, account=owner, region=region, name=name))
+        log_change(self._connection, kind, owner, region, name)

@@ -1,0 +1,298 @@
+"""Who may call: credentials, and the policies of the users and roles behind them, as this process knows them.
+
+Whatever changes among an account's identities makes this process forget all of that account: changes are rare, and a
+user's rights follow from groups and policies in too many ways to track one by one.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from threading import Lock
+from typing import TypeVar
+
+import msgspec
+from typing_extensions import override
+
+from strongroom.crypto.binding import SESSION_BINDING, access_key_binding
+from strongroom.crypto.protocol import UnsealError, Vault
+from strongroom.iam import (
+    CompiledPolicy,
+    Policies,
+    PolicyKind,
+    Principal,
+    account_root,
+    compile_policy,
+    parse_policy,
+)
+from strongroom.iam.aws_policies import AWS_POLICIES
+from strongroom.iam.entities import Entity, Group, Holder, ManagedPolicy, Role, User
+from strongroom.iam.principals import assumed_role, iam_user, service
+from strongroom.iam.session import Session
+from strongroom.store.protocol import AccessKeyRecord, Change, Reader, Store
+
+E = TypeVar("E", bound=Entity)
+
+_MAX_CREDENTIALS = 10_000
+_session_decoder = msgspec.msgpack.Decoder(Session)
+
+
+class Credential(msgspec.Struct, frozen=True, kw_only=True):
+    """An active access key: its secret, whom it speaks for, and the policies on that side of a decision.
+
+    ``issued_at`` and ``expires_at`` (epoch seconds) are those of a session; None for long-term keys.
+    """
+
+    access_key_id: str
+    secret: str
+    principal: Principal
+    policies: Policies = Policies()
+    issued_at: float | None = None
+    expires_at: float | None = None
+    source_identity: str | None = None
+    session: Session | None = None
+
+    @override
+    def __repr__(self) -> str:
+        return f"Credential({self.access_key_id})"
+
+
+class ActiveRole(msgspec.Struct, frozen=True):
+    """A role, and its trust policy compiled."""
+
+    role: Role
+    trust: CompiledPolicy
+
+
+class Principals:
+    """The cache. ``lock`` is the snapshot's: what is read is remembered before any change can be forgotten."""
+
+    def __init__(self, store: Store, vault: Vault, lock: Lock) -> None:
+        self._store = store
+        self._vault = vault
+        self._lock = lock
+        self._credentials: dict[str, Credential] = {}
+        self._roles: dict[tuple[str, str], ActiveRole] = {}
+        self._policies: dict[str, CompiledPolicy | None] = {}
+
+    def credential(self, access_key_id: str) -> Credential | None:
+        """Return an active long-term access key."""
+        return self._credentials.get(access_key_id) or self._read_credential(access_key_id)
+
+    def session(self, access_key_id: str, token: str) -> Credential | None:
+        """Return the temporary access key that came with a session token; None if they are not one of ours."""
+        credential = self._credentials.get(token)
+        if credential is None:
+            credential = self._open_session(token)
+        return credential if credential is not None and credential.access_key_id == access_key_id else None
+
+    def named(self, arn: str) -> Credential | None:
+        """Return an account root, a user or a role's session by its ARN, with its policies; None if there is none."""
+        found = self._credentials.get(arn)
+        if found is None:
+            with self._lock, self._store.read() as reader:
+                principal = principal_named(reader, arn)
+                if principal is None:
+                    return None
+                entity = _entity_behind(reader, principal)
+                policies = Policies() if entity is None else self._policies_of(reader, entity)
+                found = Credential(access_key_id="", secret="", principal=principal, policies=policies)
+                self._remember(arn, found)
+        return found
+
+    def policies_of_group(self, account: str, name: str) -> Policies | None:
+        """Return the policies of a group; None if there is no such group."""
+        with self._lock, self._store.read() as reader:
+            group = reader.entity(Group, account, name)
+            return None if group is None else self._policies_of(reader, group)
+
+    def role(self, account: str, name: str) -> ActiveRole | None:
+        """Return a role by its name."""
+        found = self._roles.get((account, name.lower()))
+        if found is None:
+            with self._lock:
+                with self._store.read() as reader:
+                    role = reader.entity(Role, account, name)
+                if role is None:
+                    return None
+                document = parse_policy(role.trust_policy, PolicyKind.TRUST)
+                found = ActiveRole(role, compile_policy(document, role.arn, dict(role.trusted)))
+                self._roles[account, name.lower()] = found
+        return found
+
+    def forget_access_key(self, change: Change) -> None:
+        """Forget one access key."""
+        self._credentials.pop(change.name, None)
+
+    def forget_account(self, change: Change) -> None:
+        """Forget everything that follows from the identities of one account."""
+        account = change.account
+        self._credentials = {
+            name: each for name, each in self._credentials.items() if each.principal.account != account
+        }
+        self._roles = {place: each for place, each in self._roles.items() if place[0] != account}
+        self._policies = {arn: each for arn, each in self._policies.items() if arn.split(":")[4] != account}
+
+    def forget_everything(self) -> None:
+        """Start anew."""
+        self._credentials.clear()
+        self._roles.clear()
+        self._policies.clear()
+
+    # --- reading
+
+    def _read_credential(self, access_key_id: str) -> Credential | None:
+        with self._lock, self._store.read() as reader:
+            record = reader.access_key(access_key_id)
+            if record is None or not record.active:
+                return None
+            entity = None if record.principal.startswith("arn:") else reader.entity_by_id(record.principal)
+            principal = _principal_of(record, entity)
+            if principal is None:
+                return None
+            secret = self._vault.unwrap_secret(record.wrapped_secret, access_key_binding(access_key_id))
+            credential = Credential(
+                access_key_id=access_key_id,
+                secret=secret.decode(),
+                principal=principal,
+                policies=self._policies_of(reader, entity) if isinstance(entity, User) else Policies(),
+            )
+            self._remember(access_key_id, credential)
+        return credential
+
+    def _open_session(self, token: str) -> Credential | None:
+        try:
+            sealed = base64.b64decode(token, validate=True)
+            session = _session_decoder.decode(self._vault.unwrap_secret(sealed, SESSION_BINDING))
+        except (binascii.Error, ValueError, UnsealError, msgspec.DecodeError):
+            return None
+        with self._lock, self._store.read() as reader:
+            entity = reader.entity_by_id(session.unique_id) if session.unique_id else None
+            principal = _bearer_of(session, entity)
+            if principal is None:
+                return None
+            own = self._policies_of(reader, entity) if isinstance(entity, Holder) else Policies()
+            credential = Credential(
+                access_key_id=session.access_key_id,
+                secret=session.secret,
+                principal=principal,
+                policies=msgspec.structs.replace(own, session=self._session_policies(reader, session)),
+                issued_at=session.issued_at,
+                expires_at=session.expires_at,
+                source_identity=session.source_identity,
+                session=session,
+            )
+            self._remember(token, credential)
+        return credential
+
+    def _remember(self, name: str, credential: Credential) -> None:
+        while len(self._credentials) >= _MAX_CREDENTIALS:
+            del self._credentials[next(iter(self._credentials))]
+        self._credentials[name] = credential
+
+    def _policies_of(self, reader: Reader, entity: Holder) -> Policies:
+        holders: list[Holder] = [entity]
+        if isinstance(entity, User):
+            groups = (reader.entity(Group, entity.account, name) for name in entity.groups)
+            holders += [group for group in groups if group is not None]
+        boundary = () if entity.boundary is None else self._managed(reader, (entity.boundary,))
+        return Policies(
+            identity=tuple(policy for holder in holders for policy in self._held(reader, holder)), boundary=boundary
+        )
+
+    def _held(self, reader: Reader, holder: Holder) -> tuple[CompiledPolicy, ...]:
+        inline = tuple(
+            _compile(policy.document, f"{holder.arn} inline policy {policy.name}") for policy in holder.inline
+        )
+        return inline + self._managed(reader, holder.attached)
+
+    def _managed(self, reader: Reader, arns: tuple[str, ...]) -> tuple[CompiledPolicy, ...]:
+        return tuple(self._managed_policy(reader, arn) or _NOTHING for arn in arns)
+
+    def _managed_policy(self, reader: Reader, arn: str) -> CompiledPolicy | None:
+        if arn not in self._policies:
+            document = document_of(reader, arn)
+            self._policies[arn] = None if document is None else _compile(document, arn)
+        return self._policies[arn]
+
+    def _session_policies(self, reader: Reader, session: Session) -> tuple[CompiledPolicy, ...]:
+        inline = tuple(_compile(document, "session policy") for document in session.policies)
+        return inline + self._managed(reader, session.policy_arns)
+
+
+def document_of(reader: Reader, arn: str) -> str | None:
+    """Return the document in force of a managed policy, AWS's or an account's own."""
+    if arn in AWS_POLICIES:
+        return AWS_POLICIES[arn].document
+    policy = reader.entity(ManagedPolicy, arn.split(":")[4], arn.rpartition("/")[2])
+    return policy.document if policy is not None and policy.arn == arn else None
+
+
+def principal_named(reader: Reader, arn: str) -> Principal | None:
+    """Return an account root, a user, a role's session or a service by its ARN or name; None if there is none.
+
+    A role's own ARN stands for a session of it.
+    """
+    fields = arn.split(":", 5)
+    if len(fields) == 1 and arn.endswith(".amazonaws.com"):
+        return service(arn)
+    if len(fields) != len(("arn", "partition", "service", "region", "account", "resource")):
+        return None
+    partition, account, (kind, _, rest) = fields[1], fields[4], fields[5].partition("/")
+    if kind == "root":
+        known = any(record.account == account for record in reader.accounts())
+        return account_root(account, partition=partition) if known else None
+    name, _, session = rest.partition("/") if kind == "assumed-role" else (rest.rpartition("/")[2], "", "session")
+    if kind == "user":
+        user = reader.entity(User, account, name)
+        return None if user is None else principal_of_user(user)
+    role = reader.entity(Role, account, name) if kind in {"role", "assumed-role"} else None
+    if role is None:
+        return None
+    return assumed_role(role.arn, session, role_id=role.unique_id, tags=tags_of(role.tags))
+
+
+def tags_of(tags: tuple[tuple[str, str], ...], session_tags: tuple[tuple[str, str], ...] = ()) -> Mapping[str, str]:
+    """Return a principal's tags; session tags override the role's, whatever the case of their keys."""
+    overridden = {name.lower() for name, _ in session_tags}
+    return {name: value for name, value in tags if name.lower() not in overridden} | dict(session_tags)
+
+
+def principal_of_user(user: User) -> Principal:
+    """Return a user as a principal."""
+    return iam_user(user.arn, user_id=user.unique_id, tags=tags_of(user.tags))
+
+
+def _principal_of(record: AccessKeyRecord, entity: Entity | None) -> Principal | None:
+    if isinstance(entity, User):
+        return principal_of_user(entity)
+    if record.principal.startswith("arn:"):
+        return account_root(record.account, partition=record.principal.split(":")[1])
+    return None if record.account else service(record.principal)
+
+
+def _bearer_of(session: Session, entity: Entity | None) -> Principal | None:
+    if isinstance(entity, Role):
+        return assumed_role(
+            entity.arn,
+            session.session_name,
+            role_id=entity.unique_id,
+            provider=session.provider,
+            tags=tags_of(entity.tags, session.tags),
+        )
+    if isinstance(entity, User):
+        return principal_of_user(entity)
+    return None if session.unique_id else account_root(session.account, partition=session.partition)
+
+
+def _entity_behind(reader: Reader, principal: Principal) -> Holder | None:
+    unique_id = principal.user_id.partition(":")[0]
+    entity = reader.entity_by_id(unique_id) if unique_id else None
+    return entity if isinstance(entity, Holder) else None
+
+
+def _compile(document: str, name: str) -> CompiledPolicy:
+    return compile_policy(parse_policy(document, PolicyKind.IDENTITY), name)
+
+
+# A policy that is attached but gone allows nothing; as a boundary it must not stop limiting.
+_NOTHING = _compile('{"Statement":{"Effect":"Allow","Action":"none:None","Resource":"*"}}', "a policy that is gone")
