@@ -1,38 +1,165 @@
 """The one authorization step: whether this caller may do this, to this key, in these circumstances."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 
-from strongroom.errors import AccessDeniedException, InvalidGrantTokenException
-from strongroom.iam import AuthorizationRequest, CompiledPolicy, Decision, Policies, decide, denial_message
+import msgspec
+
+from strongroom.errors import AccessDeniedException
+from strongroom.iam import (
+    AuthorizationRequest,
+    CompiledPolicy,
+    Decision,
+    Policies,
+    Principal,
+    Reason,
+    Source,
+    decide,
+    denial_message,
+    explicit_denial,
+)
+from strongroom.keys.grants import Constraints, Grant, GrantIndex, GrantOperation, pairs
+from strongroom.operations import grant_tokens
 from strongroom.operations.conditions import Circumstances
 from strongroom.operations.context import Context
 from strongroom.operations.shapes import Request
 from strongroom.operations.targets import Target
 
+_GRANTABLE = {f"kms:{operation}": operation for operation in GrantOperation}
+_TRUST = "sts:AssumeRole"
+
 
 def authorize(context: Context, targets: Sequence[Target], request: Request) -> None:
-    """Refuse the call unless policies allow it on every one of its targets.
+    """Refuse the call unless policies or grants allow it on every one of its targets.
 
-    Raises AccessDeniedException with AWS's reason, and InvalidGrantTokenException for grant tokens: none is issued yet.
+    Raises AccessDeniedException with AWS's reason, and InvalidGrantTokenException for tokens that were not issued here.
     """
-    if getattr(request, "grant_tokens", None):
-        raise InvalidGrantTokenException(None)
+    for token in getattr(request, "grant_tokens", None) or ():
+        grant_tokens.read(context.backends.vault, token)
     for target in targets:
-        policy = None if target.key is None else target.key.policy
-        decision = _decide(Circumstances(context, request, target, targets), policy)
+        decision = decide_on(Circumstances(context, request, target, targets))
         if not decision.allowed:
-            raise AccessDeniedException(
-                denial_message(decision, context.caller, target.action, target.resource, implied=target.implied)
-            )
+            raise _denial(context, target, decision)
 
 
-def would_allow(context: Context, target: Target, request: Request, policy: CompiledPolicy) -> bool:
-    """Tell whether the caller could do the target's action if its key had this policy."""
-    return _decide(Circumstances(context, request, target, (target,)), policy).allowed
+def would_allow(context: Context, target: Target, request: Request) -> bool:
+    """Tell whether the caller could do the target's action."""
+    return decide_on(Circumstances(context, request, target, (target,))).allowed
 
 
-def _decide(here: Circumstances, policy: CompiledPolicy | None) -> Decision:
-    question = AuthorizationRequest(
-        principal=here.context.caller, action=here.target.action, resource=here.target.resource, context=here.read
+def decide_on(here: Circumstances) -> Decision:
+    """Decide on one target."""
+    target, caller = here.target, here.context.caller
+    question = AuthorizationRequest(principal=caller, action=target.action, resource=target.resource, context=here.read)
+    policies = here.context.credential.policies
+    if target.retired is not None:
+        return _on_retirement(question, policies, target.policy, target.retired)
+    if target.policy is None:
+        return decide(question, policies)
+    held = Policies(
+        resource=target.policy, identity=policies.identity, boundary=policies.boundary, session=policies.session
     )
-    return decide(question, Policies(resource=policy))
+    decision = decide(question, held)
+    if decision.allowed or decision.reason is Reason.EXPLICIT_DENY or target.key is None:
+        return decision
+    grant = _usable_grant(here)
+    if grant is None:
+        return decision
+    by_account = caller.account == grant.grantee.name and caller.account not in caller.own_names
+    return decide(question, msgspec.structs.replace(held, grant=grant.grant_id, grant_to_account=by_account))
+
+
+def names_of(principal: Principal) -> Iterator[str]:
+    """Yield the names by which a grant can mean a principal, closest first."""
+    yield from principal.own_names
+    yield from principal.issuer_names
+    if principal.account and principal.account not in principal.own_names:
+        yield principal.account
+
+
+def _usable_grant(here: Circumstances) -> Grant | None:
+    """Return a grant on the target's key that permits this call; None if there is none."""
+    operation = _GRANTABLE.get(here.target.action)
+    if operation is None or here.target.key is None:
+        return None
+    if operation is GrantOperation.CREATE_GRANT:
+        search = partial(_delegating, here.field("operations") or (), here.grant_constraints())
+    else:
+        search = partial(_permitting, operation, here)
+    return here.context.backends.snapshot.grants.find(
+        here.target.key.key.locator, names_of(here.context.caller), search
+    )
+
+
+def _permitting(operation: GrantOperation, here: Circumstances, index: GrantIndex) -> Grant | None:
+    return index.find(operation, pairs(here.encryption_context()), here.context.origin.source_arn)
+
+
+def _delegating(wanted: Sequence[GrantOperation], constraints: Constraints, index: GrantIndex) -> Grant | None:
+    """Return a grant whose holder may pass on these operations under these constraints."""
+    for grant in index.candidates(GrantOperation.CREATE_GRANT, constraints.context, constraints.source_arn):
+        if set(wanted) <= set(grant.operations) and constraints.at_least_as_strict_as(grant.constraints):
+            return grant
+    return None
+
+
+def _on_retirement(
+    question: AuthorizationRequest, policies: Policies, key_policy: CompiledPolicy | None, grant: Grant
+) -> Decision:
+    """Decide who may retire a grant: whoever it names for that, and the account that made it; a key policy only denies.
+
+    Source: KMS Developer Guide, "Retiring and revoking grants".
+    """
+    denial = explicit_denial(question, msgspec.structs.replace(policies, resource=key_policy))
+    if denial is not None:
+        return denial
+    caller = question.principal
+    names = {*caller.own_names, *caller.issuer_names}
+    named = grant.retiring is not None and grant.retiring.name in names
+    if named or (GrantOperation.RETIRE_GRANT in grant.operations and grant.grantee.name in names):
+        return Decision(allowed=True, reason=Reason.ALLOWED, source=Source.GRANT, grant=grant.grant_id)
+    # Whoever is not named needs an identity policy, in an account that is.
+    accounts = {grant.issuing_account}
+    if grant.retiring is not None:
+        accounts.add(_account_of(grant.retiring.shown))
+    if caller.account in accounts:
+        return decide(question, policies)
+    return Decision(allowed=False, reason=Reason.NOT_ALLOWED, source=Source.RESOURCE_POLICY)
+
+
+def _account_of(principal: str) -> str:
+    return principal.split(":")[4] if principal.startswith("arn:") else principal
+
+
+def _denial(context: Context, target: Target, decision: Decision) -> AccessDeniedException:
+    message = denial_message(decision, context.caller, target.action, target.resource, implied=target.implied)
+    if target.action.startswith(_TRUST) and decision.reason is not Reason.EXPLICIT_DENY:
+        # AWS does not say why a role cannot be assumed, nor whether it exists.
+        message = assume_role_denial(context.caller, target.action, target.resource)
+    refusal = AccessDeniedException(message)
+    refusal.details = {"decision": explanation(target, decision)}
+    return refusal
+
+
+def assume_role_denial(caller: Principal, action: str, resource: str) -> str:
+    """Return AWS's wording when a role cannot be assumed."""
+    return f"User: {caller.arn} is not authorized to perform: {action} on resource: {resource}"
+
+
+def explanation(target: Target, decision: Decision) -> dict[str, object]:
+    """Return what made a decision, in words that a record or a person can use."""
+    found: dict[str, object] = {
+        "action": target.action,
+        "resource": target.resource,
+        "allowed": decision.allowed,
+        "reason": decision.reason.value,
+        "decidedBy": decision.source.value,
+    }
+    if decision.statement is not None:
+        found["policy"] = decision.statement.policy
+        found["statement"] = decision.statement.sid or f"statement {decision.statement.index + 1}"
+    if decision.grant is not None:
+        found["grantId"] = decision.grant
+    if not decision.allowed and decision.reason is Reason.NOT_ALLOWED and decision.source is Source.RESOURCE_POLICY:
+        found["missing"] = "the key policy neither allows the caller nor delegates to its account, and no grant matches"
+    return found

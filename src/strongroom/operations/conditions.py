@@ -4,12 +4,13 @@ Source: Service Authorization Reference, "Condition keys for AWS Key Management 
 condition context keys". Nothing is computed until a policy asks. Keys of the principal are the policy engine's own.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from strongroom.audit.record import event_time
+from strongroom.keys.grants import Constraints
 from strongroom.keys.specs import KeySpec, KeyUsage
 from strongroom.operations.context import Context
 from strongroom.operations.key_metadata import MultiRegionKeyType
@@ -34,11 +35,30 @@ class Circumstances(msgspec.Struct, frozen=True):
             return reader(self)
         prefix, separator, rest = _split(name)
         family = _FAMILIES.get(prefix + separator)
-        return None if family is None else family(self, rest)
+        return self.target.claims.get(name) if family is None else family(self, rest)
 
     def field(self, name: str) -> Any:  # noqa: ANN401 - requests differ
         """Return a field of the request, None if it has none of that name."""
         return getattr(self.request, name, None)
+
+    def encryption_context(self) -> Mapping[str, str]:
+        """Return the encryption context of the target's half of the call: for CreateGrant, the one it constrains."""
+        if self.target.retired is not None:
+            constraints = self.target.retired.constraints
+            return constraints.context_equals or constraints.context_subset or {}
+        if self.target.action == "kms:CreateGrant":
+            constraints = self.grant_constraints()
+            return constraints.context_equals or constraints.context_subset or {}
+        found: Mapping[str, str] | None = self.field(_CONTEXTS.get(self.target.action, "encryption_context"))
+        return found or {}
+
+    def grant_constraints(self) -> Constraints:
+        """Return the constraints of the grant that is asked for."""
+        asked = self.field("constraints")
+        return Constraints() if asked is None else asked.terms()
+
+
+_CONTEXTS = {"kms:ReEncryptFrom": "source_encryption_context", "kms:ReEncryptTo": "destination_encryption_context"}
 
 
 def _split(name: str) -> tuple[str, str, str]:
@@ -92,22 +112,15 @@ def _resource_aliases(here: Circumstances) -> Values:
 
 
 def _resource_tag(here: Circumstances, name: str) -> Values:
-    tags = () if here.target.key is None else here.target.key.key.tags
-    return _first(tags, name)
+    return _first(here.target.tags, name)
 
 
 # --- the request
 
 
-def _encryption_context(here: Circumstances) -> dict[str, str]:
-    names = {"kms:ReEncryptFrom": "source_encryption_context", "kms:ReEncryptTo": "destination_encryption_context"}
-    found: dict[str, str] | None = here.field(names.get(here.target.action, "encryption_context"))
-    return found or {}
-
-
 def _encryption_context_pair(here: Circumstances, name: str) -> Values:
     # Keys differ by case in a context, but not in the name of a condition key: every match counts.
-    return tuple(value for key, value in _encryption_context(here).items() if key.lower() == name) or None
+    return tuple(value for key, value in here.encryption_context().items() if key.lower() == name) or None
 
 
 def _encryption_algorithm(here: Circumstances) -> Values:
@@ -130,7 +143,51 @@ def _request_tag_keys(here: Circumstances) -> Values:
 
 
 def _request_tags(here: Circumstances) -> list[tuple[str, str]]:
-    return [(tag.tag_key, tag.tag_value) for tag in here.field("tags") or ()]
+    return [tag.pair for tag in here.field("tags") or ()]
+
+
+def _grant_constraint_type(here: Circumstances) -> Values:
+    if here.target.action not in {"kms:CreateGrant", "kms:RetireGrant"}:
+        return None
+    constraints = here.grant_constraints() if here.target.retired is None else here.target.retired.constraints
+    if constraints.context_equals is not None:
+        return ("EncryptionContextEquals",)
+    return None if constraints.context_subset is None else ("EncryptionContextSubset",)
+
+
+def _of_grant(field: str) -> Callable[[Circumstances], Values]:
+    """Return the reader of a parameter that only CreateGrant's policies can ask about."""
+    return lambda here: _text(here.field(field)) if here.target.action == "kms:CreateGrant" else None
+
+
+def _grant_operations(here: Circumstances) -> Values:
+    return tuple(map(str, here.field("operations") or ())) if here.target.action == "kms:CreateGrant" else None
+
+
+def _message_type(here: Circumstances) -> Values:
+    if here.target.action not in {"kms:Sign", "kms:Verify"}:
+        return None
+    return (str(here.field("message_type") or "RAW"),)
+
+
+# --- the caller and its way here
+
+
+def _token_issue_time(here: Circumstances) -> Values:
+    issued_at = here.context.credential.issued_at
+    return None if issued_at is None else (event_time(issued_at),)
+
+
+def _multi_factor(here: Circumstances) -> Values:
+    # Only temporary credentials carry the key, and there are no second factors here.
+    return None if here.context.credential.issued_at is None else ("false",)
+
+
+def _via_service(here: Circumstances) -> Values:
+    name = here.context.origin.via_service
+    if name is None:
+        return None
+    return (f"{name.partition('.')[0]}.{here.context.region}.amazonaws.com",)
 
 
 def _first(pairs: Sequence[tuple[str, str]], name: str) -> Values:
@@ -138,35 +195,67 @@ def _first(pairs: Sequence[tuple[str, str]], name: str) -> Values:
 
 
 _KEYS: dict[str, Callable[[Circumstances], Values]] = {
+    "aws:calledvia": lambda here: _text(here.context.origin.via_service),
     "aws:currenttime": lambda here: (event_time(here.context.now),),
     "aws:epochtime": lambda here: (str(int(here.context.now)),),
     "aws:requestedregion": lambda here: (here.context.region,),
+    "aws:multifactorauthpresent": _multi_factor,
     "aws:resourceaccount": lambda here: None if here.target.key is None else (here.target.key.key.account,),
-    "aws:securetransport": lambda here: _flag(here.context.secure),
-    "aws:sourceip": lambda here: (here.context.source_ip,),
+    "aws:securetransport": lambda here: _flag(here.context.origin.secure),
+    "aws:sourceaccount": lambda here: _text(here.context.origin.source_account),
+    "aws:sourcearn": lambda here: _text(here.context.origin.source_arn),
+    "aws:sourceidentity": lambda here: _text(here.context.credential.source_identity),
+    "aws:sourceip": lambda here: (here.context.origin.source_ip,),
     "aws:tagkeys": _request_tag_keys,
-    "aws:viaawsservice": lambda _here: ("false",),
+    "aws:tokenissuetime": _token_issue_time,
+    "aws:viaawsservice": lambda here: _flag(here.context.origin.via_service is not None),
+    "iam:permissionsboundary": lambda here: _text(here.field("permissions_boundary")),
+    "iam:policyarn": lambda here: _text(here.field("policy_arn")),
     "kms:bypasspolicylockoutsafetycheck": lambda here: _flag(here.field("bypass_policy_lockout_safety_check")),
-    "kms:calleraccount": lambda here: (here.context.caller.account,),
+    "kms:calleraccount": lambda here: _text(here.context.caller.account or None),
     "kms:customermasterkeyspec": _key_spec,
     "kms:customermasterkeyusage": _key_usage,
     "kms:encryptionalgorithm": _encryption_algorithm,
-    "kms:encryptioncontextkeys": lambda here: tuple(_encryption_context(here)) or None,
+    "kms:encryptioncontextkeys": lambda here: tuple(here.encryption_context()) or None,
+    "kms:datakeypairspec": lambda here: _text(here.field("key_pair_spec")),
+    "kms:expirationmodel": lambda here: _text(here.field("expiration_model")),
+    "kms:grantconstraintsourcearn": lambda here: _text(here.grant_constraints().source_arn),
+    "kms:grantconstrainttype": _grant_constraint_type,
+    "kms:granteeprincipal": _of_grant("grantee_principal"),
+    "kms:granteeserviceprincipal": _of_grant("grantee_service_principal"),
+    "kms:grantisforawsresource": lambda here: _flag(here.context.origin.via_service is not None),
+    "kms:grantoperations": _grant_operations,
+    "kms:keyagreementalgorithm": lambda here: _text(here.field("key_agreement_algorithm")),
     "kms:keyorigin": _key_origin,
     "kms:keyspec": _key_spec,
     "kms:keyusage": _key_usage,
+    "kms:macalgorithm": lambda here: _text(here.field("mac_algorithm")),
+    "kms:messagetype": _message_type,
     "kms:multiregion": _multi_region,
     "kms:multiregionkeytype": _multi_region_key_type,
     "kms:policyname": lambda here: _text(here.field("policy_name")),
+    "kms:primaryregion": lambda here: _text(here.field("primary_region")),
     "kms:reencryptonsamekey": _re_encrypt_on_same_key,
+    "kms:replicaregion": lambda here: _text(here.field("replica_region")),
     "kms:requestalias": lambda here: _text(here.target.alias),
     "kms:resourcealiases": _resource_aliases,
+    "kms:retiringprincipal": _of_grant("retiring_principal"),
+    "kms:retiringserviceprincipal": _of_grant("retiring_service_principal"),
     "kms:rotationperiodindays": lambda here: _text(here.field("rotation_period_in_days")),
     "kms:schedulekeydeletionpendingwindowindays": lambda here: _text(here.field("pending_window_in_days")),
+    "kms:signingalgorithm": lambda here: _text(here.field("signing_algorithm")),
+    "kms:validto": lambda here: _text(here.field("valid_to")),
+    "kms:viaservice": _via_service,
+    "kms:wrappingalgorithm": lambda here: _text(here.field("wrapping_algorithm")),
+    "kms:wrappingkeyspec": lambda here: _text(here.field("wrapping_key_spec")),
+    "sts:externalid": lambda here: _text(here.field("external_id")),
+    "sts:rolesessionname": lambda here: _text(here.field("role_session_name")),
+    "sts:sourceidentity": lambda here: _text(here.field("source_identity")),
 }
 
 _FAMILIES: dict[str, Callable[[Circumstances, str], Values]] = {
     "aws:requesttag/": lambda here, name: _first(_request_tags(here), name),
     "aws:resourcetag/": _resource_tag,
+    "iam:resourcetag/": _resource_tag,
     "kms:encryptioncontext:": _encryption_context_pair,
 }

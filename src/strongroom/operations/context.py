@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from strongroom.crypto.protocol import Vault
+from strongroom.crypto.web_identity import WebIdentities
 from strongroom.entropy import Entropy
 from strongroom.errors import AccessDeniedException
 from strongroom.iam import HIDDEN, Principal
@@ -12,6 +13,7 @@ from strongroom.keys.arns import AliasLocator, KeyIdForms, KeyLocator, not_found
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.states import StateRule, require_state
 from strongroom.snapshot.active_key import ActiveKey
+from strongroom.snapshot.principals import Credential
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.protocol import Store, Transaction
 
@@ -23,19 +25,41 @@ class Backends(msgspec.Struct, frozen=True):
     vault: Vault
     snapshot: Snapshot
     entropy: Entropy
+    web_identities: WebIdentities
+    managed_rotation_days: int
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a request came from, for audit and for policy conditions.
+
+    ``via_service``: the trusted service that calls on the caller's behalf, by its name. ``source_arn`` and
+    ``source_account``: for which resource a service calls on its own behalf, as it says.
+    """
+
+    request_id: str
+    source_ip: str
+    user_agent: str
+    secure: bool
+    via_service: str | None = None
+    source_arn: str | None = None
+    source_account: str | None = None
 
 
 class Context(msgspec.Struct):
     """One call. ``now`` in epoch seconds; ``rule`` is the row of the state matrix that the operation obeys."""
 
     backends: Backends
-    caller: Principal
+    credential: Credential
     region: str
     now: float
     action: str
     rule: StateRule | None
-    source_ip: str
-    secure: bool
+    origin: Origin
+
+    @property
+    def caller(self) -> Principal:
+        """Who calls."""
+        return self.credential.principal
 
     def find(self, key_id: str, forms: KeyIdForms = KeyIdForms.ANY) -> ActiveKey:
         """Return the key that a ``KeyId`` parameter names.

@@ -91,12 +91,16 @@ def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse
         usage=usage,
         origin=request.origin,
         description=request.description or "",
-        policy=_policy(context, request, locator),
+        policy=default_policy(root_arn(context.region, context.caller.account)),
         multi_region=bool(request.multi_region),
-        tags=merge_tags((), [(tag.tag_key, tag.tag_value) for tag in request.tags or ()]),
+        tags=merge_tags((), [tag.pair for tag in request.tags or ()]),
         material=_first_material(context, locator, spec, request.origin),
         now=context.now,
     )
+    if request.policy is not None:
+        bypass = bool(request.bypass_policy_lockout_safety_check)
+        policy, pinned = accepted_policy(context, request, request.policy, key, bypass=bypass)
+        key = msgspec.structs.replace(key, policy=policy, pinned=pinned)
     with context.backends.store.transaction() as transaction:
         transaction.add_key(key)
     return CreateKeyResponse(key_metadata=key_metadata(key))
@@ -139,13 +143,6 @@ def _require_origin(request: CreateKeyRequest) -> None:
 def _new_key_id(context: Context, request: CreateKeyRequest) -> str:
     random_id = uuid(context.backends.entropy)
     return "mrk-" + random_id.replace("-", "") if request.multi_region else random_id
-
-
-def _policy(context: Context, request: CreateKeyRequest, locator: KeyLocator) -> str:
-    if request.policy is None:
-        return default_policy(root_arn(context.region, context.caller.account))
-    bypass = bool(request.bypass_policy_lockout_safety_check)
-    return accepted_policy(context, request, request.policy, locator.arn, bypass=bypass)
 
 
 def _first_material(context: Context, locator: KeyLocator, spec: KeySpec, origin: Origin) -> KeyMaterial | None:

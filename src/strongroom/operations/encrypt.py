@@ -215,7 +215,7 @@ def _source(context: Context, action: str, key_id: str | None, blob: bytes | Non
     found = context.backends.snapshot.key_of_material(context.region, ciphertext.parse(blob).material_id)
     if found is None:
         raise InvalidCiphertextException
-    return Target(action, found.key.arn, found, implied=True)
+    return Target(action, found.key.arn, found, implied=True, policy=found.policy, tags=found.key.tags)
 
 
 def _open(

@@ -3,11 +3,13 @@
 from msgspec.structs import replace
 
 from strongroom.errors import LimitExceededException, MalformedPolicyDocumentException, NotFoundException
-from strongroom.iam import MalformedPolicy, PolicyKind, compile_policy, parse_policy
+from strongroom.iam import MalformedPolicy, PolicyKind, parse_policy
 from strongroom.keys.key_policy import MAX_POLICY_BYTES, POLICY_NAME, reformat
+from strongroom.keys.kms_key import KmsKey
 from strongroom.operations.authorization import would_allow
 from strongroom.operations.context import Context
 from strongroom.operations.paging import PageSize, page
+from strongroom.operations.principals import UnknownPrincipal, current_names, pin
 from strongroom.operations.shapes import Empty, KeyId, Limit, Marker, PolicyDocument, PolicyName, Request, Response
 from strongroom.operations.targets import Target
 from strongroom.snapshot.active_key import ActiveKey
@@ -54,18 +56,23 @@ class ListKeyPoliciesResponse(Response):
     next_marker: str | None = None
 
 
-def get_key_policy(_context: Context, request: GetKeyPolicyRequest, active: ActiveKey) -> GetKeyPolicyResponse:
-    """Return the key policy as it is in force."""
+def get_key_policy(context: Context, request: GetKeyPolicyRequest, active: ActiveKey) -> GetKeyPolicyResponse:
+    """Return the key policy as it is in force, users and roles under the names they have now."""
     _require_name(request.policy_name)
-    return GetKeyPolicyResponse(policy=active.key.policy, policy_name=POLICY_NAME)
+    policy = active.key.policy
+    if active.key.pinned:
+        with context.backends.store.read() as reader:
+            for arn, name in current_names(reader, active.key.pinned).items():
+                policy = policy.replace(f'"{arn}"', f'"{name}"')
+    return GetKeyPolicyResponse(policy=policy, policy_name=POLICY_NAME)
 
 
 def put_key_policy(context: Context, request: PutKeyPolicyRequest, active: ActiveKey) -> Empty:
     """Replace the key policy, unless it would lock the caller out of replacing it again."""
     _require_name(request.policy_name)
     bypass = bool(request.bypass_policy_lockout_safety_check)
-    policy = accepted_policy(context, request, request.policy, active.key.arn, bypass=bypass)
-    context.modify(active, lambda key: replace(key, policy=policy))
+    policy, pinned = accepted_policy(context, request, request.policy, active.key, bypass=bypass)
+    context.modify(active, lambda key: replace(key, policy=policy, pinned=pinned))
     return Empty()
 
 
@@ -78,27 +85,35 @@ def list_key_policies(
     return ListKeyPoliciesResponse(policy_names=names, truncated=marker is not None, next_marker=marker)
 
 
-def accepted_policy(context: Context, request: Request, text: str, key_arn: str, *, bypass: bool) -> str:
-    """Return a policy document as it will be kept.
+def accepted_policy(
+    context: Context, request: Request, text: str, key: KmsKey, *, bypass: bool
+) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Return a policy document as it will be kept, and the unique ids of the users and roles it names.
 
     Raises LimitExceededException over 32 KB, MalformedPolicyDocumentException for a document that cannot be read,
     names principals that do not exist, or, unless ``bypass`` is set, would not let the caller put another.
     """
     if len(text.encode()) > MAX_POLICY_BYTES:
         raise LimitExceededException("The key policy exceeds the size limit of 32768 bytes.")
+    backends = context.backends
     try:
         document = parse_policy(text, PolicyKind.RESOURCE)
+        with backends.store.read() as reader:
+            pinned = pin(reader, document.principals)
     except MalformedPolicy as error:
         raise MalformedPolicyDocumentException(str(error)) from None
-    accounts = context.backends.snapshot.accounts()
-    if any(principal.account not in accounts for principal in document.principals):
-        raise MalformedPolicyDocumentException("Policy contains a statement with one or more invalid principals.")
-    next_time = Target("kms:PutKeyPolicy", key_arn)
-    if not bypass and not would_allow(context, next_time, request, compile_policy(document)):
+    except UnknownPrincipal:
+        raise MalformedPolicyDocumentException(
+            "Policy contains a statement with one or more invalid principals."
+        ) from None
+    accepted = replace(key, policy=reformat(text), pinned=pinned)
+    active = ActiveKey(accepted, backends.vault)
+    next_time = Target("kms:PutKeyPolicy", key.arn, active, policy=active.policy, tags=key.tags)
+    if not bypass and not would_allow(context, next_time, request):
         raise MalformedPolicyDocumentException(
             "The new key policy will not allow you to update the key policy in the future."
         )
-    return reformat(text)
+    return accepted.policy, pinned
 
 
 def _require_name(name: str) -> None:

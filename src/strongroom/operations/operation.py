@@ -33,7 +33,7 @@ def key_id_element(_response: object, targets: Sequence[Target]) -> Mapping[str,
 
 
 class Operation:
-    """An action: its name in ``X-Amz-Target``, its types, how its targets are found, and what runs it.
+    """An action of a service: its name on the wire, its types, how its targets are found, and what runs it.
 
     ``run`` is called with the context, the request, and the key of every target that has one, in the targets' order.
     ``makes`` returns the ARN of the key an answer announces, for the audit record.
@@ -51,6 +51,7 @@ class Operation:
         read_only: bool = True,
         elements: Elements = no_elements,
         makes: Callable[[Any], str] | None = None,
+        service: str = "kms",
     ) -> None:
         self.name = name
         self.request = request
@@ -61,6 +62,7 @@ class Operation:
         self.read_only = read_only
         self.elements = elements
         self.makes = makes
-        self.action = f"kms:{name}"
+        self.service = service
+        self.action = f"{service}:{name}"
         self.decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(request)
         self.parameters: Parameters = parameters_of(request)

@@ -22,30 +22,33 @@ class Empty(Response):
     """The answer of operations that declare none: ``{}``."""
 
 
-def _matching(pattern: str) -> Meta:
+def matching(pattern: str, here: str | None = None) -> Meta:
+    """Return the limit of a regular expression; ``here`` is its form for Python where AWS's means nothing to it."""
     # AWS matches the whole value; msgspec searches, and a bare ``$`` would let a final newline through.
-    return Meta(pattern=rf"\A(?:{pattern})\Z", extra={"pattern": pattern})
+    # \w is ASCII in AWS's patterns.
+    whole = rf"\A(?:{here})\Z" if here else rf"(?a)\A(?:{pattern})\Z"
+    return Meta(pattern=whole, extra={"pattern": pattern})
 
 
 SENSITIVE = Meta(extra={"sensitive": True})
 """The value must not be repeated in an error."""
 
 KeyId = Annotated[str, Meta(min_length=1, max_length=2048)]
-AliasName = Annotated[str, Meta(min_length=1, max_length=256), _matching(r"^[a-zA-Z0-9:/_-]+$")]
+AliasName = Annotated[str, Meta(min_length=1, max_length=256), matching(r"^[a-zA-Z0-9:/_-]+$")]
 Description = Annotated[str, Meta(min_length=0, max_length=8192)]
 Plaintext = Annotated[bytes, Meta(min_length=1, max_length=4096), SENSITIVE]
 Ciphertext = Annotated[bytes, Meta(min_length=1, max_length=6144)]
 EncryptionContext = dict[str, str]
 GrantTokens = Annotated[list[Annotated[str, Meta(min_length=1, max_length=8192)]], Meta(min_length=0, max_length=10)]
 NumberOfBytes = Annotated[int, Meta(ge=1, le=1024)]
-PolicyName = Annotated[str, Meta(min_length=1, max_length=128), _matching(r"[\w]+")]
-PolicyDocument = Annotated[str, Meta(min_length=1, max_length=131072), _matching(r"[\u0009\u000A\u000D\u0020-\u00FF]+")]
+PolicyName = Annotated[str, Meta(min_length=1, max_length=128), matching(r"[\w]+")]
+PolicyDocument = Annotated[str, Meta(min_length=1, max_length=131072), matching(r"[\u0009\u000A\u000D\u0020-\u00FF]+")]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
-Marker = Annotated[str, Meta(min_length=1, max_length=1024), _matching(r"[\u0020-\u00FF]*")]
+Marker = Annotated[str, Meta(min_length=1, max_length=1024), matching(r"[\u0020-\u00FF]*")]
 RotationPeriodInDays = Annotated[int, Meta(ge=90, le=2560)]
 PendingWindowInDays = Annotated[int, Meta(ge=1, le=365)]
 CustomKeyStoreId = Annotated[str, Meta(min_length=1, max_length=64)]
-XksKeyId = Annotated[str, Meta(min_length=1, max_length=128), _matching(r"^[a-zA-Z0-9-_.]+$")]
+XksKeyId = Annotated[str, Meta(min_length=1, max_length=128), matching(r"^[a-zA-Z0-9-_.]+$")]
 TagKey = Annotated[str, Meta(min_length=1, max_length=128)]
 TagValue = Annotated[str, Meta(min_length=0, max_length=256)]
 
@@ -55,6 +58,11 @@ class Tag(msgspec.Struct, rename="pascal", frozen=True):
 
     tag_key: TagKey
     tag_value: TagValue
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """Key and value."""
+        return self.tag_key, self.tag_value
 
 
 TagList = list[Tag]

@@ -9,7 +9,18 @@ from functools import partial
 
 from strongroom.keys.arns import KeyIdForms
 from strongroom.keys.states import StateRule
-from strongroom.operations import aliases, create_key, data_keys, deletion, encrypt, key_policy, keys, rotation, tags
+from strongroom.operations import (
+    aliases,
+    create_key,
+    data_keys,
+    deletion,
+    encrypt,
+    grants,
+    key_policy,
+    keys,
+    rotation,
+    tags,
+)
 from strongroom.operations.operation import Elements, Operation, Placement, key_id_element, no_elements
 from strongroom.operations.shapes import Request, Response
 from strongroom.operations.targets import Locate, by_key_id, no_resource
@@ -112,6 +123,45 @@ _ROWS = (
     _reads("GetKeyPolicy", key_policy.GetKeyPolicyRequest, key_policy.get_key_policy),
     _changes("PutKeyPolicy", key_policy.PutKeyPolicyRequest, key_policy.put_key_policy, StateRule.READ),
     _reads("ListKeyPolicies", key_policy.ListKeyPoliciesRequest, key_policy.list_key_policies),
+    # --- grants
+    _writes(
+        "CreateGrant",
+        grants.CreateGrantRequest,
+        grants.create_grant,
+        locate=by_key_id("kms:CreateGrant", KeyIdForms.KEY_ONLY),
+        rule=StateRule.GRANT,
+        elements=grants.create_grant_elements,
+    ),
+    Operation(
+        "ListGrants",
+        grants.ListGrantsRequest,
+        grants.list_grants,
+        locate=by_key_id("kms:ListGrants", KeyIdForms.KEY_ONLY),
+        rule=StateRule.READ,
+        placement=Placement.THREAD,
+    ),
+    Operation(
+        "ListRetirableGrants",
+        grants.ListRetirableGrantsRequest,
+        grants.list_retirable_grants,
+        locate=no_resource("kms:ListRetirableGrants"),
+        placement=Placement.THREAD,
+    ),
+    _writes(
+        "RetireGrant",
+        grants.RetireGrantRequest,
+        grants.retire_grant,
+        locate=grants.locate_retire_grant,
+        rule=StateRule.READ,
+    ),
+    _writes(
+        "RevokeGrant",
+        grants.RevokeGrantRequest,
+        grants.revoke_grant,
+        locate=by_key_id("kms:RevokeGrant", KeyIdForms.KEY_ONLY),
+        rule=StateRule.READ,
+        elements=key_id_element,
+    ),
     # --- rotation
     _changes(
         "EnableKeyRotation", rotation.EnableKeyRotationRequest, rotation.enable_key_rotation, StateRule.SET_ROTATION

@@ -41,7 +41,7 @@ class ListResourceTagsResponse(Response):
 
 def tag_resource(context: Context, request: TagResourceRequest, active: ActiveKey) -> Empty:
     """Add tags to a key, or change their values."""
-    added = [(tag.tag_key, tag.tag_value) for tag in request.tags]
+    added = [tag.pair for tag in request.tags]
     context.modify(active, lambda key: replace(key, tags=merge_tags(key.tags, added)))
     return Empty()
 

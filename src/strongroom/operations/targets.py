@@ -4,13 +4,16 @@ Every operation has one locator here or beside itself. The service authorizes ea
 of each key, and only then runs the operation.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from strongroom.iam import CompiledPolicy
 from strongroom.keys.arns import ALIAS_PREFIX, AliasLocator, KeyIdForms
+from strongroom.keys.grants import Grant
 from strongroom.operations.context import Context
+from strongroom.operations.managed_keys import ensure_managed_key
 from strongroom.snapshot.active_key import ActiveKey
 
 
@@ -18,6 +21,8 @@ class Target(msgspec.Struct, frozen=True):
     """One permission a call needs: ``action`` on a key, on an alias, or on ``*``.
 
     ``alias`` is set where the caller named the key by one. ``implied`` is set where only a ciphertext names the key.
+    ``policy`` is the resource policy that governs; a key's own unless another is given. ``retired`` is the grant that
+    the call would retire. ``tags`` are those of the resource, ``claims`` condition keys that only this target has.
     """
 
     action: str
@@ -25,6 +30,10 @@ class Target(msgspec.Struct, frozen=True):
     key: ActiveKey | None = None
     alias: str | None = None
     implied: bool = False
+    policy: CompiledPolicy | None = None
+    retired: Grant | None = None
+    tags: Sequence[tuple[str, str]] = ()
+    claims: Mapping[str, tuple[str, ...]] = {}
 
     @property
     def named(self) -> bool:
@@ -37,9 +46,10 @@ Locate = Callable[[Context, Any], Sequence[Target]]
 
 def on_key(context: Context, action: str, key_id: str, forms: KeyIdForms = KeyIdForms.ANY) -> Target:
     """Return the target of ``action`` on the key a parameter names; raises what ``Context.find`` raises."""
+    ensure_managed_key(context, key_id)
     active = context.find(key_id, forms)
     alias = _alias_in(key_id)
-    return Target(action, active.key.arn, active, alias)
+    return Target(action, active.key.arn, active, alias, policy=active.policy, tags=active.key.tags)
 
 
 def on_alias(context: Context, action: str, name: str) -> Target:

@@ -31,11 +31,33 @@ def decode(decoder: msgspec.json.Decoder[R], body: bytes) -> R:
         raise SerializationException(None) from None
 
 
+def convert(declared: type[R], raw: object) -> R:
+    """Return the request that JSON-like values make; raises as ``decode`` does."""
+    try:
+        return msgspec.convert(raw, declared)
+    except msgspec.ValidationError as error:
+        raise _worded(declared, raw, error) from None
+
+
+def without_none(declared: inspect.Type) -> inspect.Type:
+    """Return a type without its annotations and its ``| None``."""
+    while isinstance(declared, inspect.Metadata | inspect.UnionType):
+        declared = declared.type if isinstance(declared, inspect.Metadata) else _not_none(declared)
+    return declared
+
+
 def _explain(decoder: msgspec.json.Decoder[R], body: bytes, error: msgspec.ValidationError) -> Exception:
     try:
         raw: object = msgspec.json.decode(body)
-        found = list(_breaches(inspect.type_info(decoder.type), raw, ""))
-    except (*_MALFORMED, _WrongTypeError):
+    except _MALFORMED:
+        return SerializationException(None)
+    return _worded(decoder.type, raw, error)
+
+
+def _worded(declared: type[R], raw: object, error: msgspec.ValidationError) -> Exception:
+    try:
+        found = list(_breaches(inspect.type_info(declared), raw, ""))
+    except _WrongTypeError:
         return SerializationException(str(error) if "Expected" in str(error) else None)
     if not found:
         return SerializationException(None)

@@ -1,0 +1,1 @@
+"""The operations of IAM: one small module per kind of thing."""

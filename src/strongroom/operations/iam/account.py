@@ -1,0 +1,255 @@
+"""The account as a whole: everything about everyone in it, and how much of it there is."""
+
+import msgspec
+
+from strongroom.iam.entities import Entity, Group, Holder, ManagedPolicy, Role, User
+from strongroom.operations.context import Context
+from strongroom.operations.iam.attachments import AttachedPolicy, EntityType, attached_policies
+from strongroom.operations.iam.managed_policies import usage
+from strongroom.operations.iam.shapes import (
+    AttachedPermissionsBoundary,
+    PagedRequest,
+    PagedResponse,
+    RoleLastUsed,
+    Tag,
+    cut,
+    encoded,
+    show_boundary,
+    show_tags,
+)
+from strongroom.operations.shapes import Request, Response
+from strongroom.store.protocol import Reader
+
+_ALL = 1_000_000
+
+
+class GetAccountAuthorizationDetailsRequest(PagedRequest):
+    """What GetAccountAuthorizationDetails takes."""
+
+    filter: list[EntityType] | None = None
+
+
+class PolicyDetail(msgspec.Struct, rename="pascal", frozen=True):
+    """An inline policy with its document."""
+
+    policy_name: str
+    policy_document: str
+
+
+class UserDetail(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
+    """A user with everything that belongs to it."""
+
+    path: str
+    user_name: str
+    user_id: str
+    arn: str
+    create_date: float
+    user_policy_list: list[PolicyDetail]
+    group_list: list[str]
+    attached_managed_policies: list[AttachedPolicy]
+    permissions_boundary: AttachedPermissionsBoundary | None
+    tags: list[Tag] | None
+
+
+class GroupDetail(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
+    """A group with everything that belongs to it."""
+
+    path: str
+    group_name: str
+    group_id: str
+    arn: str
+    create_date: float
+    group_policy_list: list[PolicyDetail]
+    attached_managed_policies: list[AttachedPolicy]
+
+
+class RoleDetail(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
+    """A role with everything that belongs to it."""
+
+    path: str
+    role_name: str
+    role_id: str
+    arn: str
+    create_date: float
+    assume_role_policy_document: str
+    role_policy_list: list[PolicyDetail]
+    attached_managed_policies: list[AttachedPolicy]
+    permissions_boundary: AttachedPermissionsBoundary | None
+    tags: list[Tag] | None
+    role_last_used: RoleLastUsed = RoleLastUsed()
+
+
+class PolicyVersionDetail(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
+    """A version of a managed policy with its document."""
+
+    document: str
+    version_id: str
+    is_default_version: bool
+    create_date: float
+
+
+class ManagedPolicyDetail(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
+    """A managed policy with its versions."""
+
+    policy_name: str
+    policy_id: str
+    arn: str
+    path: str
+    default_version_id: str
+    attachment_count: int
+    permissions_boundary_usage_count: int
+    is_attachable: bool = True
+    description: str | None
+    create_date: float
+    update_date: float
+    policy_version_list: list[PolicyVersionDetail]
+
+
+class GetAccountAuthorizationDetailsResponse(PagedResponse, kw_only=True):
+    """What GetAccountAuthorizationDetails returns; a page counts entities of all kinds together."""
+
+    user_detail_list: list[UserDetail]
+    group_detail_list: list[GroupDetail]
+    role_detail_list: list[RoleDetail]
+    policies: list[ManagedPolicyDetail]
+
+
+class GetAccountSummaryRequest(Request):
+    """What GetAccountSummary takes: nothing."""
+
+
+class GetAccountSummaryResponse(Response):
+    """What GetAccountSummary returns."""
+
+    summary_map: dict[str, int]
+
+
+class ListAccountAliasesRequest(PagedRequest):
+    """What ListAccountAliases takes."""
+
+
+class ListAccountAliasesResponse(PagedResponse, kw_only=True):
+    """What ListAccountAliases returns: accounts have no aliases here."""
+
+    account_aliases: list[str]
+
+
+def get_account_authorization_details(
+    context: Context, request: GetAccountAuthorizationDetailsRequest
+) -> GetAccountAuthorizationDetailsResponse:
+    """Return users, groups, roles and the account's own managed policies, with all that belongs to them."""
+    wanted = request.filter or list(EntityType)
+    account = context.caller.account
+    kinds: list[tuple[EntityType, type[Entity]]] = [
+        (EntityType.USER, User),
+        (EntityType.GROUP, Group),
+        (EntityType.ROLE, Role),
+        (EntityType.LOCAL_POLICY, ManagedPolicy),
+    ]
+    with context.backends.store.read() as reader:
+        found = [
+            entity for each, kind in kinds if each in wanted for entity in reader.entities(kind, account, "/", "", _ALL)
+        ]
+        kept, more, marker = cut(
+            f"Details {wanted}"[:128], request, sorted(found, key=lambda entity: entity.arn), lambda entity: entity.arn
+        )
+        policies = [_policy_detail(reader, each) for each in kept if isinstance(each, ManagedPolicy)]
+    return GetAccountAuthorizationDetailsResponse(
+        user_detail_list=[_user_detail(each) for each in kept if isinstance(each, User)],
+        group_detail_list=[_group_detail(each) for each in kept if isinstance(each, Group)],
+        role_detail_list=[_role_detail(each) for each in kept if isinstance(each, Role)],
+        policies=policies,
+        is_truncated=more,
+        marker=marker,
+    )
+
+
+def get_account_summary(context: Context, _request: GetAccountSummaryRequest) -> GetAccountSummaryResponse:
+    """Count the account's entities."""
+    account = context.caller.account
+    with context.backends.store.read() as reader:
+        counts = {
+            f"{kind.kind.value.capitalize()}s" if kind is not ManagedPolicy else "Policies": len(
+                reader.entities(kind, account, "/", "", _ALL)
+            )
+            for kind in (User, Group, Role, ManagedPolicy)
+        }
+    quotas = {"AccessKeysPerUserQuota": 2, "AttachedPoliciesPerUserQuota": 10, "VersionsPerPolicyQuota": 5}
+    return GetAccountSummaryResponse(summary_map={**counts, "AccountMFAEnabled": 0, **quotas})
+
+
+def list_account_aliases(_context: Context, _request: ListAccountAliasesRequest) -> ListAccountAliasesResponse:
+    """Return none."""
+    return ListAccountAliasesResponse(account_aliases=[])
+
+
+def _inline(holder: Holder) -> list[PolicyDetail]:
+    return [PolicyDetail(policy.name, encoded(policy.document)) for policy in holder.inline]
+
+
+def _user_detail(user: User) -> UserDetail:
+    return UserDetail(
+        path=user.path,
+        user_name=user.name,
+        user_id=user.unique_id,
+        arn=user.arn,
+        create_date=user.created_at,
+        user_policy_list=_inline(user),
+        group_list=list(user.groups),
+        attached_managed_policies=attached_policies(user),
+        permissions_boundary=show_boundary(user),
+        tags=show_tags(user),
+    )
+
+
+def _group_detail(group: Group) -> GroupDetail:
+    return GroupDetail(
+        path=group.path,
+        group_name=group.name,
+        group_id=group.unique_id,
+        arn=group.arn,
+        create_date=group.created_at,
+        group_policy_list=_inline(group),
+        attached_managed_policies=attached_policies(group),
+    )
+
+
+def _role_detail(role: Role) -> RoleDetail:
+    return RoleDetail(
+        path=role.path,
+        role_name=role.name,
+        role_id=role.unique_id,
+        arn=role.arn,
+        create_date=role.created_at,
+        assume_role_policy_document=encoded(role.trust_policy),
+        role_policy_list=_inline(role),
+        attached_managed_policies=attached_policies(role),
+        permissions_boundary=show_boundary(role),
+        tags=show_tags(role),
+    )
+
+
+def _policy_detail(reader: Reader, policy: ManagedPolicy) -> ManagedPolicyDetail:
+    attached, limits = usage(reader, policy.account, policy.arn)
+    versions = [
+        PolicyVersionDetail(
+            document=encoded(each.document),
+            version_id=each.version_id,
+            is_default_version=each.number == policy.default_version,
+            create_date=each.created_at,
+        )
+        for each in policy.versions
+    ]
+    return ManagedPolicyDetail(
+        policy_name=policy.name,
+        policy_id=policy.unique_id,
+        arn=policy.arn,
+        path=policy.path,
+        default_version_id=f"v{policy.default_version}",
+        attachment_count=attached,
+        permissions_boundary_usage_count=limits,
+        description=policy.description or None,
+        create_date=policy.created_at,
+        update_date=policy.updated_at,
+        policy_version_list=versions,
+    )

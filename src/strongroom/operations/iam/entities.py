@@ -1,0 +1,159 @@
+"""What the operations on users, groups, roles and policies share: finding them, naming them, refusing."""
+
+import base64
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from strongroom.entropy import Entropy
+from strongroom.errors import (
+    EntityAlreadyExistsException,
+    LimitExceededException,
+    MalformedPolicyDocumentException,
+    NoSuchEntityException,
+    ValidationException,
+)
+from strongroom.iam import MalformedPolicy, PolicyDocument, PolicyKind, parse_policy
+from strongroom.iam.entities import Entity, EntityKind, Holder
+from strongroom.keys.arns import partition
+from strongroom.keys.names import MAX_TAGS
+from strongroom.operations.context import Context
+from strongroom.operations.iam.shapes import Tag
+from strongroom.operations.targets import Target
+from strongroom.store.protocol import Reader, Transaction
+
+E = TypeVar("E", bound=Entity)
+_PREFIXES = {EntityKind.USER: "AIDA", EntityKind.GROUP: "AGPA", EntityKind.ROLE: "AROA", EntityKind.POLICY: "ANPA"}
+_ID_BYTES = 10
+_MAX_INLINE = {EntityKind.USER: 2048, EntityKind.GROUP: 5120, EntityKind.ROLE: 10240}
+MAX_MANAGED_POLICY = 6144
+MAX_TRUST_POLICY = 2048
+
+
+def new_id(kind: EntityKind, entropy: Entropy) -> str:
+    """Return a unique id: four letters for the kind, 16 letters or digits (80 random bits)."""
+    return _PREFIXES[kind] + base64.b32encode(entropy(_ID_BYTES)).decode()
+
+
+def required(reader: Reader, kind: type[E], account: str, name: str) -> E:
+    """Return an entity by its name; raises NoSuchEntityException."""
+    entity = reader.entity(kind, account, name)
+    if entity is None:
+        raise NoSuchEntityException(f"The {kind.kind} with name {name} cannot be found.")
+    return entity
+
+
+def require_free(reader: Reader, kind: type[E], account: str, name: str) -> None:
+    """Refuse a name that is taken, in whatever case; raises EntityAlreadyExistsException."""
+    if reader.entity(kind, account, name) is not None:
+        raise EntityAlreadyExistsException(f"{kind.kind.value.capitalize()} with name {name} already exists.")
+
+
+def change(context: Context, kind: type[E], name: str, transition: Callable[[Transaction, E], E]) -> E:
+    """Change an entity durably and return it as it is now; raises NoSuchEntityException."""
+    with context.backends.store.transaction() as transaction:
+        before = required(transaction, kind, context.caller.account, name)
+        after = transition(transaction, before)
+        if after != before:
+            transaction.put_entity(after, before)
+    return after
+
+
+def named(request: Any, kind: type[Entity]) -> str:  # noqa: ANN401 - any request with that field
+    """Return the name in ``user_name``, ``group_name`` or ``role_name``, whichever the kind calls for."""
+    name: str = getattr(request, f"{kind.kind}_name")
+    return name
+
+
+def arn_of(context: Context, kind: EntityKind, name: str, path: str = "/") -> str:
+    """Return the ARN an entity of the caller's account would have."""
+    return f"arn:{partition(context.region)}:iam::{context.caller.account}:{kind}{path}{name}"
+
+
+def target_of(context: Context, action: str, kind: type[Entity], name: str) -> Target:
+    """Return the target of an action on an entity, existing or not: refusals must not tell which."""
+    with context.backends.store.read() as reader:
+        entity = reader.entity(kind, context.caller.account, name)
+    if entity is None:
+        return Target(action, arn_of(context, kind.kind, name))
+    return Target(action, entity.arn, tags=entity.tags)
+
+
+def on_entity(kind: type[Entity]) -> Callable[[str], Callable[[Context, Any], Sequence[Target]]]:
+    """Return, for an action, the locator of requests that name an entity in ``user_name``, ``role_name``, ….
+
+    A request without a name means the caller.
+    """
+    field = f"{kind.kind}_name"
+
+    def locator(action: str) -> Callable[[Context, Any], Sequence[Target]]:
+        def locate(context: Context, request: Any) -> Sequence[Target]:  # noqa: ANN401 - any request with that field
+            name: str | None = getattr(request, field)
+            if name is None:
+                return (Target(action, context.caller.arn),)
+            return (target_of(context, action, kind, name),)
+
+        return locate
+
+    return locator
+
+
+def on_new(kind: EntityKind) -> Callable[[str], Callable[[Context, Any], Sequence[Target]]]:
+    """Return, for an action, the locator of requests that make an entity; to give it tags is an action of its own."""
+    field = f"{kind}_name"
+
+    def locator(action: str) -> Callable[[Context, Any], Sequence[Target]]:
+        def locate(context: Context, request: Any) -> Sequence[Target]:  # noqa: ANN401 - any request with that field
+            arn = arn_of(context, kind, getattr(request, field), request.path or "/")
+            create = Target(action, arn)
+            return (create, Target(f"iam:Tag{kind.value.capitalize()}", arn)) if request_tags(request) else (create,)
+
+        return locate
+
+    return locator
+
+
+def request_tags(request: Any) -> Sequence[Tag]:  # noqa: ANN401 - some have tags, some have none
+    """Return the tags of a request."""
+    return getattr(request, "tags", None) or ()
+
+
+def accepted_document(text: str, kind: PolicyKind) -> PolicyDocument:
+    """Return a policy document; raises MalformedPolicyDocumentException."""
+    try:
+        return parse_policy(text, kind)
+    except MalformedPolicy as error:
+        raise MalformedPolicyDocumentException(str(error)) from None
+
+
+def size_of(document: str) -> int:
+    """Return a document's size as quotas count it: without white space."""
+    return len("".join(document.split()))
+
+
+def require_size(document: str, limit: int) -> None:
+    """Refuse a document over its quota; raises LimitExceededException."""
+    if size_of(document) > limit:
+        raise LimitExceededException(f"Cannot exceed quota for PolicySize: {limit}")
+
+
+def require_inline_size(holder: Holder) -> None:
+    """Refuse inline policies that together exceed their quota; raises LimitExceededException."""
+    limit = _MAX_INLINE[holder.kind]
+    if sum(size_of(policy.document) for policy in holder.inline) > limit:
+        raise LimitExceededException(f"Maximum policy size of {limit} bytes exceeded for {holder.kind} {holder.name}")
+
+
+def merged_tags(existing: tuple[tuple[str, str], ...], added: Sequence[Tag]) -> tuple[tuple[str, str], ...]:
+    """Return the tags after more were put on: keys differ in more than their case, and keep the case they came with.
+
+    Raises ValidationException for reserved or duplicate keys, LimitExceededException for too many.
+    """
+    keys = [tag.key.lower() for tag in added]
+    if len(set(keys)) != len(keys):
+        raise ValidationException("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
+    if any(key.startswith("aws:") for key in keys):
+        raise ValidationException("Tag keys starting with aws: are reserved for internal use.")
+    kept = {key.lower(): (key, value) for key, value in existing} | {tag.key.lower(): tag.pair for tag in added}
+    if len(kept) > MAX_TAGS:
+        raise LimitExceededException(f"The number of tags has reached the maximum limit of {MAX_TAGS}.")
+    return tuple(sorted(kept.values()))

@@ -1,0 +1,208 @@
+"""Groups and who is in them."""
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from strongroom.errors import DeleteConflictException
+from strongroom.iam.entities import EntityKind, Group, Relation, User
+from strongroom.keys.arns import partition
+from strongroom.operations.context import Context
+from strongroom.operations.iam.entities import arn_of, change, new_id, require_free, required, target_of
+from strongroom.operations.iam.shapes import (
+    ExistingUserName,
+    GroupName,
+    GroupShape,
+    PagedRequest,
+    PagedResponse,
+    Path,
+    PathPrefix,
+    UserShape,
+    cut,
+    read_page,
+    show_group,
+    show_user,
+)
+from strongroom.operations.shapes import Empty, Request, Response
+from strongroom.operations.targets import Target
+from strongroom.store.protocol import Reader, Transaction
+
+
+class CreateGroupRequest(Request):
+    """What CreateGroup takes."""
+
+    group_name: GroupName
+    path: Path | None = None
+
+
+class CreateGroupResponse(Response):
+    """What CreateGroup returns."""
+
+    group: GroupShape
+
+
+class GetGroupRequest(PagedRequest, kw_only=True):
+    """What GetGroup takes."""
+
+    group_name: GroupName
+
+
+class GetGroupResponse(PagedResponse, kw_only=True):
+    """What GetGroup returns: the group, and a page of its members."""
+
+    group: GroupShape
+    users: list[UserShape]
+
+
+class ListGroupsRequest(PagedRequest):
+    """What ListGroups takes."""
+
+    path_prefix: PathPrefix | None = None
+
+
+class ListGroupsForUserRequest(PagedRequest, kw_only=True):
+    """What ListGroupsForUser takes."""
+
+    user_name: ExistingUserName
+
+
+class ListGroupsResponse(PagedResponse, kw_only=True):
+    """What ListGroups and ListGroupsForUser return."""
+
+    groups: list[GroupShape]
+
+
+class UpdateGroupRequest(Request):
+    """What UpdateGroup takes."""
+
+    group_name: GroupName
+    new_path: Path | None = None
+    new_group_name: GroupName | None = None
+
+
+class GroupRequest(Request):
+    """What DeleteGroup takes."""
+
+    group_name: GroupName
+
+
+class MembershipRequest(Request):
+    """What AddUserToGroup and RemoveUserFromGroup take."""
+
+    group_name: GroupName
+    user_name: ExistingUserName
+
+
+def create_group(context: Context, request: CreateGroupRequest) -> CreateGroupResponse:
+    """Make a group."""
+    with context.backends.store.transaction() as transaction:
+        require_free(transaction, Group, context.caller.account, request.group_name)
+        group = Group(
+            account=context.caller.account,
+            name=request.group_name,
+            unique_id=new_id(EntityKind.GROUP, context.backends.entropy),
+            created_at=context.now,
+            path=request.path or "/",
+            partition=partition(context.region),
+        )
+        transaction.put_entity(group)
+    return CreateGroupResponse(group=show_group(group))
+
+
+def get_group(context: Context, request: GetGroupRequest) -> GetGroupResponse:
+    """Return a group and a page of its members."""
+    with context.backends.store.read() as reader:
+        group = required(reader, Group, context.caller.account, request.group_name)
+        users, more, marker = cut(
+            f"GetGroup {group.name}", request, _members(reader, group), lambda user: user.name.lower()
+        )
+    return GetGroupResponse(
+        group=show_group(group), users=[show_user(user) for user in users], is_truncated=more, marker=marker
+    )
+
+
+def list_groups(context: Context, request: ListGroupsRequest) -> ListGroupsResponse:
+    """List the account's groups by name."""
+    prefix = request.path_prefix or "/"
+    with context.backends.store.read() as reader:
+        groups, more, marker = read_page(
+            f"ListGroups {prefix}",
+            request,
+            lambda after, limit: reader.entities(Group, context.caller.account, prefix, after, limit),
+            lambda group: group.name.lower(),
+        )
+    return ListGroupsResponse(groups=[show_group(group) for group in groups], is_truncated=more, marker=marker)
+
+
+def list_groups_for_user(context: Context, request: ListGroupsForUserRequest) -> ListGroupsResponse:
+    """List the groups a user is in."""
+    account = context.caller.account
+    with context.backends.store.read() as reader:
+        user = required(reader, User, account, request.user_name)
+        groups = [required(reader, Group, account, name) for name in sorted(user.groups, key=str.lower)]
+    kept, more, marker = cut(f"ListGroupsForUser {user.name}", request, groups, lambda group: group.name.lower())
+    return ListGroupsResponse(groups=[show_group(group) for group in kept], is_truncated=more, marker=marker)
+
+
+def locate_update_group(context: Context, request: UpdateGroupRequest) -> Sequence[Target]:
+    """Ask for permission on the group as it is, and as it will be."""
+    now = target_of(context, "iam:UpdateGroup", Group, request.group_name)
+    name = request.new_group_name or request.group_name
+    return now, Target("iam:UpdateGroup", arn_of(context, EntityKind.GROUP, name, request.new_path or "/"))
+
+
+def update_group(context: Context, request: UpdateGroupRequest) -> Empty:
+    """Give a group another name or path; its members stay."""
+    with context.backends.store.transaction() as transaction:
+        group = required(transaction, Group, context.caller.account, request.group_name)
+        name = request.new_group_name or group.name
+        if name.lower() != group.name.lower():
+            require_free(transaction, Group, group.account, name)
+        for user in _members(transaction, group):
+            groups = tuple(name if each == group.name else each for each in user.groups)
+            transaction.put_entity(replace(user, groups=groups), user)
+        transaction.put_entity(replace(group, name=name, path=request.new_path or group.path), group)
+    return Empty()
+
+
+def delete_group(context: Context, request: GroupRequest) -> Empty:
+    """Delete a group that has neither members nor policies left."""
+    with context.backends.store.transaction() as transaction:
+        group = required(transaction, Group, context.caller.account, request.group_name)
+        held = [
+            ("must remove users from group first", _members(transaction, group)),
+            ("must delete policies first", group.inline),
+            ("must detach all policies first", group.attached),
+        ]
+        for what, still in held:
+            if still:
+                raise DeleteConflictException(f"Cannot delete entity, {what}.")
+        transaction.remove_entity(group)
+    return Empty()
+
+
+def add_user_to_group(context: Context, request: MembershipRequest) -> Empty:
+    """Put a user into a group; again is no error."""
+
+    def joined(transaction: Transaction, user: User) -> User:
+        group = required(transaction, Group, user.account, request.group_name)
+        return user if group.name in user.groups else replace(user, groups=(*user.groups, group.name))
+
+    change(context, User, request.user_name, joined)
+    return Empty()
+
+
+def remove_user_from_group(context: Context, request: MembershipRequest) -> Empty:
+    """Take a user out of a group; one who is not in it is no error."""
+
+    def left(transaction: Transaction, user: User) -> User:
+        group = required(transaction, Group, user.account, request.group_name)
+        return replace(user, groups=tuple(name for name in user.groups if name != group.name))
+
+    change(context, User, request.user_name, left)
+    return Empty()
+
+
+def _members(reader: Reader, group: Group) -> list[User]:
+    linked = reader.linked(group.account, group.name)
+    return [required(reader, User, group.account, name) for relation, _, name in linked if relation is Relation.MEMBER]

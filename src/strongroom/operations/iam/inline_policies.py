@@ -1,0 +1,189 @@
+"""Inline policies of users, groups and roles."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
+
+from strongroom.errors import NoSuchEntityException
+from strongroom.iam import PolicyKind
+from strongroom.iam.entities import Group, InlinePolicy, Role, User
+from strongroom.operations.context import Context
+from strongroom.operations.iam.entities import accepted_document, change, named, require_inline_size, required
+from strongroom.operations.iam.shapes import (
+    ExistingUserName,
+    GroupName,
+    PagedRequest,
+    PagedResponse,
+    PolicyName,
+    PolicyText,
+    RoleName,
+    cut,
+    encoded,
+)
+from strongroom.operations.shapes import Empty, Request, Response
+from strongroom.store.protocol import Transaction
+
+H = TypeVar("H", User, Group, Role)
+R = TypeVar("R", bound=Response)
+
+
+class PutUserPolicyRequest(Request):
+    """What PutUserPolicy takes."""
+
+    user_name: ExistingUserName
+    policy_name: PolicyName
+    policy_document: PolicyText
+
+
+class PutGroupPolicyRequest(Request):
+    """What PutGroupPolicy takes."""
+
+    group_name: GroupName
+    policy_name: PolicyName
+    policy_document: PolicyText
+
+
+class PutRolePolicyRequest(Request):
+    """What PutRolePolicy takes."""
+
+    role_name: RoleName
+    policy_name: PolicyName
+    policy_document: PolicyText
+
+
+class UserPolicyRequest(Request):
+    """What GetUserPolicy and DeleteUserPolicy take."""
+
+    user_name: ExistingUserName
+    policy_name: PolicyName
+
+
+class GroupPolicyRequest(Request):
+    """What GetGroupPolicy and DeleteGroupPolicy take."""
+
+    group_name: GroupName
+    policy_name: PolicyName
+
+
+class RolePolicyRequest(Request):
+    """What GetRolePolicy and DeleteRolePolicy take."""
+
+    role_name: RoleName
+    policy_name: PolicyName
+
+
+class GetUserPolicyResponse(Response):
+    """What GetUserPolicy returns."""
+
+    user_name: str
+    policy_name: str
+    policy_document: str
+
+
+class GetGroupPolicyResponse(Response):
+    """What GetGroupPolicy returns."""
+
+    group_name: str
+    policy_name: str
+    policy_document: str
+
+
+class GetRolePolicyResponse(Response):
+    """What GetRolePolicy returns."""
+
+    role_name: str
+    policy_name: str
+    policy_document: str
+
+
+class ListUserPoliciesRequest(PagedRequest, kw_only=True):
+    """What ListUserPolicies takes."""
+
+    user_name: ExistingUserName
+
+
+class ListGroupPoliciesRequest(PagedRequest, kw_only=True):
+    """What ListGroupPolicies takes."""
+
+    group_name: GroupName
+
+
+class ListRolePoliciesRequest(PagedRequest, kw_only=True):
+    """What ListRolePolicies takes."""
+
+    role_name: RoleName
+
+
+class ListInlinePoliciesResponse(PagedResponse, kw_only=True):
+    """What ListUserPolicies, ListGroupPolicies and ListRolePolicies return."""
+
+    policy_names: list[str]
+
+
+def put_policy(kind: type[H]) -> Callable[[Context, Any], Empty]:
+    """Return the operation that gives a user, group or role an inline policy, in place of one of the same name."""
+
+    def put(context: Context, request: Any) -> Empty:  # noqa: ANN401 - one of three requests
+        accepted_document(request.policy_document, PolicyKind.IDENTITY)
+
+        def given(_: Transaction, holder: H) -> H:
+            after = replace(holder, inline=_with(holder.inline, request.policy_name, request.policy_document))
+            require_inline_size(after)
+            return after
+
+        change(context, kind, named(request, kind), given)
+        return Empty()
+
+    return put
+
+
+def get_policy(kind: type[H], response: Callable[[str, str, str], R]) -> Callable[[Context, Any], R]:
+    """Return the operation that shows one inline policy."""
+
+    def get(context: Context, request: Any) -> R:  # noqa: ANN401 - one of three requests
+        with context.backends.store.read() as reader:
+            holder = required(reader, kind, context.caller.account, named(request, kind))
+        policy = _policy(holder, request.policy_name)
+        return response(holder.name, policy.name, encoded(policy.document))
+
+    return get
+
+
+def delete_policy(kind: type[H]) -> Callable[[Context, Any], Empty]:
+    """Return the operation that takes an inline policy away."""
+
+    def delete(context: Context, request: Any) -> Empty:  # noqa: ANN401 - one of three requests
+        def without(_: Transaction, holder: H) -> H:
+            gone = _policy(holder, request.policy_name)
+            return replace(holder, inline=tuple(policy for policy in holder.inline if policy is not gone))
+
+        change(context, kind, named(request, kind), without)
+        return Empty()
+
+    return delete
+
+
+def list_policies(kind: type[H]) -> Callable[[Context, Any], ListInlinePoliciesResponse]:
+    """Return the operation that lists the names of inline policies."""
+
+    def read(context: Context, request: Any) -> ListInlinePoliciesResponse:  # noqa: ANN401 - one of three requests
+        with context.backends.store.read() as reader:
+            holder = required(reader, kind, context.caller.account, named(request, kind))
+        names = [policy.name for policy in holder.inline]
+        kept, more, marker = cut(f"ListInline {holder.unique_id}", request, names, str)
+        return ListInlinePoliciesResponse(policy_names=kept, is_truncated=more, marker=marker)
+
+    return read
+
+
+def _with(policies: tuple[InlinePolicy, ...], name: str, document: str) -> tuple[InlinePolicy, ...]:
+    others = [policy for policy in policies if policy.name != name]
+    return tuple(sorted([*others, InlinePolicy(name, document)], key=lambda policy: policy.name))
+
+
+def _policy(holder: User | Group | Role, name: str) -> InlinePolicy:
+    for policy in holder.inline:
+        if policy.name == name:
+            return policy
+    raise NoSuchEntityException(f"The {holder.kind} policy with name {name} cannot be found.")

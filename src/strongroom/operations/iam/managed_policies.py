@@ -1,0 +1,285 @@
+"""Managed policies."""
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from strongroom.errors import (
+    AccessDeniedException,
+    DeleteConflictException,
+    EntityAlreadyExistsException,
+    NoSuchEntityException,
+)
+from strongroom.iam import PolicyKind
+from strongroom.iam.aws_policies import AWS_POLICIES, AwsPolicy
+from strongroom.iam.entities import EntityKind, ManagedPolicy, PolicyVersion, Relation
+from strongroom.keys.arns import partition
+from strongroom.operations.context import Context
+from strongroom.operations.iam.entities import (
+    MAX_MANAGED_POLICY,
+    accepted_document,
+    arn_of,
+    merged_tags,
+    new_id,
+    require_size,
+)
+from strongroom.operations.iam.shapes import (
+    Arn,
+    PagedRequest,
+    PagedResponse,
+    PolicyDescription,
+    PolicyName,
+    PolicyPath,
+    PolicyText,
+    Tag,
+    TagList,
+    cut,
+    show_tags,
+)
+from strongroom.operations.shapes import Empty, Request, Response
+from strongroom.operations.targets import Locate, Target
+from strongroom.store.protocol import Reader
+
+_ALL = 1_000_000
+_AWS = "arn:aws:iam::aws:policy/"
+
+
+class PolicyScope(StrEnum):
+    """Whose policies ListPolicies lists."""
+
+    ALL = "All"
+    AWS = "AWS"
+    LOCAL = "Local"
+
+
+class PolicyUsage(StrEnum):
+    """What a policy is used for."""
+
+    PERMISSIONS = "PermissionsPolicy"
+    BOUNDARY = "PermissionsBoundary"
+
+
+class CreatePolicyRequest(Request):
+    """What CreatePolicy takes."""
+
+    policy_name: PolicyName
+    policy_document: PolicyText
+    path: PolicyPath | None = None
+    description: PolicyDescription | None = None
+    tags: TagList | None = None
+
+
+class PolicyShape(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
+    """A managed policy, as it is shown."""
+
+    policy_name: str
+    policy_id: str
+    arn: str
+    path: str
+    default_version_id: str
+    attachment_count: int = 0
+    permissions_boundary_usage_count: int = 0
+    is_attachable: bool = True
+    description: str | None = None
+    create_date: float
+    update_date: float
+    tags: list[Tag] | None = None
+
+
+class PolicyResponse(Response):
+    """What CreatePolicy and GetPolicy return."""
+
+    policy: PolicyShape
+
+
+class PolicyRequest(Request):
+    """What operations on one policy take that need no more."""
+
+    policy_arn: Arn
+
+
+class ListPoliciesRequest(PagedRequest):
+    """What ListPolicies takes."""
+
+    scope: PolicyScope = PolicyScope.ALL
+    only_attached: bool = False
+    path_prefix: PolicyPath | None = None
+    policy_usage_filter: PolicyUsage | None = None
+
+
+class ListPoliciesResponse(PagedResponse, kw_only=True):
+    """What ListPolicies returns."""
+
+    policies: list[PolicyShape]
+
+
+def on_policy(action: str) -> Locate:
+    """Return the locator of requests that name a managed policy by its ARN."""
+
+    def locate(context: Context, request: Any) -> Sequence[Target]:  # noqa: ANN401 - any request with a policy_arn
+        with context.backends.store.read() as reader:
+            policy = reader.entity(ManagedPolicy, context.caller.account, request.policy_arn.rpartition("/")[2])
+        return (Target(action, request.policy_arn, tags=() if policy is None else policy.tags),)
+
+    return locate
+
+
+def require_policy(reader: Reader, arn: str, account: str) -> ManagedPolicy | None:
+    """See that a policy exists for an account; None for one of AWS's. Raises NoSuchEntityException."""
+    if arn in AWS_POLICIES:
+        return None
+    policy = reader.entity(ManagedPolicy, account, arn.rpartition("/")[2])
+    if policy is None or policy.arn != arn:
+        raise NoSuchEntityException(f"Policy {arn} does not exist or is not attachable.")
+    return policy
+
+
+def change_policy(context: Context, arn: str, transition: Callable[[ManagedPolicy], ManagedPolicy]) -> ManagedPolicy:
+    """Change a policy of the account durably and return it as it is now.
+
+    Raises NoSuchEntityException, and AccessDeniedException for one of AWS's.
+    """
+    if arn.startswith(_AWS):
+        raise AccessDeniedException(f"The policy {arn} belongs to AWS and cannot be changed.")
+    with context.backends.store.transaction() as transaction:
+        policy = found_policy(transaction, arn, context.caller.account)
+        after = transition(policy)
+        transaction.put_entity(after, policy)
+    return after
+
+
+def create_policy(context: Context, request: CreatePolicyRequest) -> PolicyResponse:
+    """Make a managed policy; its first version is the default."""
+    accept(request.policy_document)
+    with context.backends.store.transaction() as transaction:
+        if transaction.entity(ManagedPolicy, context.caller.account, request.policy_name) is not None:
+            raise EntityAlreadyExistsException(
+                f"A policy called {request.policy_name} already exists. Duplicate names are not allowed."
+            )
+        policy = ManagedPolicy(
+            account=context.caller.account,
+            name=request.policy_name,
+            unique_id=new_id(EntityKind.POLICY, context.backends.entropy),
+            created_at=context.now,
+            updated_at=context.now,
+            path=request.path or "/",
+            partition=partition(context.region),
+            tags=merged_tags((), request.tags or ()),
+            versions=(PolicyVersion(1, request.policy_document, context.now),),
+            description=request.description or "",
+        )
+        transaction.put_entity(policy)
+    return PolicyResponse(policy=_shown(policy))
+
+
+def get_policy(context: Context, request: PolicyRequest) -> PolicyResponse:
+    """Return a managed policy and how often it is used."""
+    if request.policy_arn in AWS_POLICIES:
+        with context.backends.store.read() as reader:
+            return PolicyResponse(policy=_aws_shown(AWS_POLICIES[request.policy_arn], reader, context.caller.account))
+    with context.backends.store.read() as reader:
+        return PolicyResponse(policy=_shown(found_policy(reader, request.policy_arn, context.caller.account), reader))
+
+
+def list_policies(context: Context, request: ListPoliciesRequest) -> ListPoliciesResponse:
+    """List AWS's managed policies and the account's, by ARN."""
+    account, prefix = context.caller.account, request.path_prefix or "/"
+    found: list[PolicyShape] = []
+    with context.backends.store.read() as reader:
+        if request.scope is not PolicyScope.LOCAL:
+            found += [_aws_shown(each, reader, account) for each in AWS_POLICIES.values()]
+        if request.scope is not PolicyScope.AWS:
+            found += [_shown(each, reader) for each in reader.entities(ManagedPolicy, account, "/", "", _ALL)]
+    kept = [each for each in found if each.path.startswith(prefix) and _is_used(each, request)]
+    scope = f"ListPolicies {request.scope} {request.only_attached} {prefix}"[:128]
+    policies, more, marker = cut(scope, request, sorted(kept, key=lambda each: each.arn), lambda each: each.arn)
+    return ListPoliciesResponse(policies=policies, is_truncated=more, marker=marker)
+
+
+def delete_policy(context: Context, request: PolicyRequest) -> Empty:
+    """Delete a policy that nothing uses and that has no version but its default."""
+    if request.policy_arn.startswith(_AWS):
+        raise AccessDeniedException(f"The policy {request.policy_arn} belongs to AWS and cannot be changed.")
+    with context.backends.store.transaction() as transaction:
+        policy = found_policy(transaction, request.policy_arn, context.caller.account)
+        if transaction.linked(policy.account, policy.arn):
+            raise DeleteConflictException("Cannot delete a policy attached to entities.")
+        if len(policy.versions) > 1:
+            raise DeleteConflictException(
+                "This policy has more than one version. Before you delete a policy, you must delete the policy's "
+                "versions. The default version is deleted with the policy."
+            )
+        transaction.remove_entity(policy)
+    return Empty()
+
+
+def locate_create_policy(context: Context, request: CreatePolicyRequest) -> Sequence[Target]:
+    """Ask for permission on the policy to be, and to tag it if it comes with tags."""
+    arn = arn_of(context, EntityKind.POLICY, request.policy_name, request.path or "/")
+    create = Target("iam:CreatePolicy", arn)
+    return (create, Target("iam:TagPolicy", arn)) if request.tags else (create,)
+
+
+def accept(document: str) -> None:
+    """Refuse what cannot be a managed policy; raises MalformedPolicyDocumentException, LimitExceededException."""
+    accepted_document(document, PolicyKind.IDENTITY)
+    require_size(document, MAX_MANAGED_POLICY)
+
+
+def found_policy(reader: Reader, arn: str, account: str) -> ManagedPolicy:
+    """Return a policy of an account by its ARN; raises NoSuchEntityException."""
+    policy = reader.entity(ManagedPolicy, account, arn.rpartition("/")[2])
+    if policy is None or policy.arn != arn:
+        raise NoSuchEntityException(f"Policy {arn} was not found.")
+    return policy
+
+
+def _is_used(shape: PolicyShape, request: ListPoliciesRequest) -> bool:
+    counts = {
+        PolicyUsage.PERMISSIONS: shape.attachment_count,
+        PolicyUsage.BOUNDARY: shape.permissions_boundary_usage_count,
+    }
+    if request.policy_usage_filter is not None:
+        return counts[request.policy_usage_filter] > 0
+    return not request.only_attached or any(counts.values())
+
+
+def _shown(policy: ManagedPolicy, reader: Reader | None = None) -> PolicyShape:
+    attached, limits = (0, 0) if reader is None else usage(reader, policy.account, policy.arn)
+    return PolicyShape(
+        policy_name=policy.name,
+        policy_id=policy.unique_id,
+        arn=policy.arn,
+        path=policy.path,
+        default_version_id=f"v{policy.default_version}",
+        attachment_count=attached,
+        permissions_boundary_usage_count=limits,
+        description=policy.description or None,
+        create_date=policy.created_at,
+        update_date=policy.updated_at,
+        tags=show_tags(policy),
+    )
+
+
+def _aws_shown(policy: AwsPolicy, reader: Reader, account: str) -> PolicyShape:
+    attached, limits = usage(reader, account, policy.arn)
+    return PolicyShape(
+        policy_name=policy.name,
+        policy_id=policy.policy_id,
+        arn=policy.arn,
+        path=policy.path,
+        default_version_id="v1",
+        attachment_count=attached,
+        permissions_boundary_usage_count=limits,
+        description=policy.description,
+        create_date=policy.created_at,
+        update_date=policy.created_at,
+    )
+
+
+def usage(reader: Reader, account: str, arn: str) -> tuple[int, int]:
+    """Return how many users, groups and roles have a policy attached, and how many have it as their boundary."""
+    relations = [relation for relation, _, _ in reader.linked(account, arn)]
+    return relations.count(Relation.ATTACHED), relations.count(Relation.BOUNDARY)

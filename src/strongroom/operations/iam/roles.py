@@ -1,0 +1,238 @@
+"""Roles and the policies that say who may assume them."""
+
+from msgspec.structs import replace
+
+from strongroom.errors import DeleteConflictException, MalformedPolicyDocumentException
+from strongroom.iam import PolicyKind
+from strongroom.iam.document import PrincipalType
+from strongroom.iam.entities import DEFAULT_SESSION_SECONDS, EntityKind, Role
+from strongroom.keys.arns import partition
+from strongroom.operations.context import Context
+from strongroom.operations.iam.entities import (
+    MAX_TRUST_POLICY,
+    accepted_document,
+    change,
+    merged_tags,
+    new_id,
+    require_free,
+    require_size,
+    required,
+)
+from strongroom.operations.iam.managed_policies import require_policy
+from strongroom.operations.iam.shapes import (
+    Arn,
+    MaxSessionDuration,
+    PagedRequest,
+    PagedResponse,
+    Path,
+    PathPrefix,
+    PolicyText,
+    RoleDescription,
+    RoleName,
+    RoleShape,
+    TagList,
+    read_page,
+    show_role,
+)
+from strongroom.operations.principals import UnknownPrincipal, current_names, pin
+from strongroom.operations.shapes import Empty, Request, Response
+from strongroom.store.protocol import Reader
+
+
+class CreateRoleRequest(Request):
+    """What CreateRole takes."""
+
+    role_name: RoleName
+    assume_role_policy_document: PolicyText
+    path: Path | None = None
+    description: RoleDescription | None = None
+    max_session_duration: MaxSessionDuration = DEFAULT_SESSION_SECONDS
+    permissions_boundary: Arn | None = None
+    tags: TagList | None = None
+
+
+class RoleResponse(Response):
+    """What CreateRole, GetRole and UpdateRoleDescription return."""
+
+    role: RoleShape
+
+
+class RoleRequest(Request):
+    """What operations on one role take that need no more."""
+
+    role_name: RoleName
+
+
+class ListRolesRequest(PagedRequest):
+    """What ListRoles takes."""
+
+    path_prefix: PathPrefix | None = None
+
+
+class ListRolesResponse(PagedResponse, kw_only=True):
+    """What ListRoles returns."""
+
+    roles: list[RoleShape]
+
+
+class UpdateRoleRequest(Request):
+    """What UpdateRole takes."""
+
+    role_name: RoleName
+    description: RoleDescription | None = None
+    max_session_duration: MaxSessionDuration | None = None
+
+
+class UpdateRoleResponse(Response):
+    """What UpdateRole returns: an empty result."""
+
+
+class UpdateRoleDescriptionRequest(Request):
+    """What UpdateRoleDescription takes."""
+
+    role_name: RoleName
+    description: RoleDescription
+
+
+class UpdateAssumeRolePolicyRequest(Request):
+    """What UpdateAssumeRolePolicy takes."""
+
+    role_name: RoleName
+    policy_document: PolicyText
+
+
+class ListInstanceProfilesForRoleRequest(PagedRequest, kw_only=True):
+    """What ListInstanceProfilesForRole takes."""
+
+    role_name: RoleName
+
+
+class ListInstanceProfilesForRoleResponse(PagedResponse, kw_only=True):
+    """What ListInstanceProfilesForRole returns: never any; scripts ask before they delete a role."""
+
+    instance_profiles: list[str]
+
+
+def create_role(context: Context, request: CreateRoleRequest) -> RoleResponse:
+    """Make a role that the principals of its trust policy may assume."""
+    with context.backends.store.transaction() as transaction:
+        require_free(transaction, Role, context.caller.account, request.role_name)
+        if request.permissions_boundary is not None:
+            require_policy(transaction, request.permissions_boundary, context.caller.account)
+        role = Role(
+            account=context.caller.account,
+            name=request.role_name,
+            unique_id=new_id(EntityKind.ROLE, context.backends.entropy),
+            created_at=context.now,
+            path=request.path or "/",
+            partition=partition(context.region),
+            tags=merged_tags((), request.tags or ()),
+            boundary=request.permissions_boundary,
+            trust_policy=request.assume_role_policy_document,
+            trusted=_trusted(transaction, request.assume_role_policy_document),
+            description=request.description or "",
+            max_session_seconds=request.max_session_duration,
+        )
+        transaction.put_entity(role)
+    return RoleResponse(role=show_role(role))
+
+
+def get_role(context: Context, request: RoleRequest) -> RoleResponse:
+    """Return a role; its trust policy shows principals under the names they have now."""
+    with context.backends.store.read() as reader:
+        role = required(reader, Role, context.caller.account, request.role_name)
+        return RoleResponse(role=show_role(role, trust_policy=_trust_policy(reader, role)))
+
+
+def list_roles(context: Context, request: ListRolesRequest) -> ListRolesResponse:
+    """List the account's roles by name."""
+    prefix = request.path_prefix or "/"
+    with context.backends.store.read() as reader:
+        roles, more, marker = read_page(
+            f"ListRoles {prefix}",
+            request,
+            lambda after, limit: reader.entities(Role, context.caller.account, prefix, after, limit),
+            lambda role: role.name.lower(),
+        )
+        shown = [show_role(role, trust_policy=_trust_policy(reader, role)) for role in roles]
+    return ListRolesResponse(roles=shown, is_truncated=more, marker=marker)
+
+
+def update_role(context: Context, request: UpdateRoleRequest) -> UpdateRoleResponse:
+    """Change what of a role's description and longest session is given."""
+    change(
+        context,
+        Role,
+        request.role_name,
+        lambda _, role: replace(
+            role,
+            description=role.description if request.description is None else request.description,
+            max_session_seconds=request.max_session_duration or role.max_session_seconds,
+        ),
+    )
+    return UpdateRoleResponse()
+
+
+def update_role_description(context: Context, request: UpdateRoleDescriptionRequest) -> RoleResponse:
+    """Change a role's description, the older way."""
+    role = change(context, Role, request.role_name, lambda _, role: replace(role, description=request.description))
+    return RoleResponse(role=show_role(role))
+
+
+def update_assume_role_policy(context: Context, request: UpdateAssumeRolePolicyRequest) -> Empty:
+    """Replace a role's trust policy; sessions that exist go on."""
+    change(
+        context,
+        Role,
+        request.role_name,
+        lambda transaction, role: replace(
+            role,
+            trust_policy=request.policy_document,
+            trusted=_trusted(transaction, request.policy_document),
+        ),
+    )
+    return Empty()
+
+
+def delete_role(context: Context, request: RoleRequest) -> Empty:
+    """Delete a role without policies; its sessions end at once."""
+    with context.backends.store.transaction() as transaction:
+        role = required(transaction, Role, context.caller.account, request.role_name)
+        if role.inline:
+            raise DeleteConflictException("Cannot delete entity, must delete policies first.")
+        if role.attached:
+            raise DeleteConflictException("Cannot delete entity, must detach all policies first.")
+        transaction.remove_entity(role)
+    return Empty()
+
+
+def list_instance_profiles_for_role(
+    context: Context, request: ListInstanceProfilesForRoleRequest
+) -> ListInstanceProfilesForRoleResponse:
+    """Return none: there are no instances here."""
+    with context.backends.store.read() as reader:
+        required(reader, Role, context.caller.account, request.role_name)
+    return ListInstanceProfilesForRoleResponse(instance_profiles=[])
+
+
+def _trusted(reader: Reader, text: str) -> tuple[tuple[str, str], ...]:
+    """Return the unique ids of those a trust policy names; raises MalformedPolicyDocumentException."""
+    document = accepted_document(text, PolicyKind.TRUST)
+    require_size(text, MAX_TRUST_POLICY)
+    pinned: list[tuple[str, str]] = []
+    for principal in document.principals:
+        try:
+            pinned += pin(reader, (principal,))
+        except UnknownPrincipal:
+            kind = PrincipalType.AWS.value
+            raise MalformedPolicyDocumentException(
+                f'Invalid principal in policy: "{kind}":"{principal.value}"'
+            ) from None
+    return tuple(pinned)
+
+
+def _trust_policy(reader: Reader, role: Role) -> str:
+    text = role.trust_policy
+    for arn, name in current_names(reader, role.trusted).items():
+        text = text.replace(f'"{arn}"', f'"{name}"')
+    return text

@@ -1,0 +1,200 @@
+"""Types shared by IAM's requests and responses: AWS's shapes, their limits declared where they are used.
+
+Times are epoch seconds; what is a policy document in an answer is percent-encoded, as AWS does (RFC 3986).
+"""
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Annotated, TypeVar
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Meta
+
+from strongroom.iam.entities import Entity, Group, Holder, Role, User
+from strongroom.operations.paging import PageSize, page
+from strongroom.operations.shapes import Request, Response, matching
+
+T = TypeVar("T")
+
+_NAME = r"[\w+=,.@-]+"
+_PATH = r"(\u002F)|(\u002F[\u0021-\u007E]+\u002F)"
+# Python's regular expressions have no \p classes; \w and the space stand for letters, digits and separators.
+_TAG = r"[\p{L}\p{Z}\p{N}_.:/=+\-@]"
+_TAG_HERE = r"[\w\s.:/=+\-@]"
+_PAGE = PageSize(default=100, maximum=1000)
+
+UserName = Annotated[str, Meta(min_length=1, max_length=64), matching(_NAME)]
+ExistingUserName = Annotated[str, Meta(min_length=1, max_length=128), matching(_NAME)]
+GroupName = Annotated[str, Meta(min_length=1, max_length=128), matching(_NAME)]
+RoleName = Annotated[str, Meta(min_length=1, max_length=64), matching(_NAME)]
+PolicyName = Annotated[str, Meta(min_length=1, max_length=128), matching(_NAME)]
+Path = Annotated[str, Meta(min_length=1, max_length=512), matching(_PATH)]
+PathPrefix = Annotated[str, Meta(min_length=1, max_length=512), matching(r"\u002F[\u0021-\u007F]*")]
+PolicyPath = Annotated[str, Meta(min_length=1, max_length=512), matching(r"((/[A-Za-z0-9\.,\+@=_-]+)*)/")]
+PolicyText = Annotated[str, Meta(min_length=1, max_length=131072), matching(r"[\u0009\u000A\u000D\u0020-\u00FF]+")]
+Arn = Annotated[str, Meta(min_length=20, max_length=2048)]
+RoleDescription = Annotated[str, Meta(max_length=1000), matching(r"[\u0009\u000A\u000D\u0020-\u007E\u00A1-\u00FF]*")]
+PolicyDescription = Annotated[str, Meta(max_length=1000)]
+MaxSessionDuration = Annotated[int, Meta(ge=3600, le=43200)]
+AccessKeyId = Annotated[str, Meta(min_length=16, max_length=128), matching(r"[\w]+")]
+VersionId = Annotated[str, matching(r"v[1-9][0-9]*(\.[A-Za-z0-9-]*)?")]
+Marker = Annotated[str, Meta(min_length=1, max_length=320), matching(r"[\u0020-\u00FF]+")]
+MaxItems = Annotated[int, Meta(ge=1, le=1000)]
+TagKey = Annotated[str, Meta(min_length=1, max_length=128), matching(f"{_TAG}+", f"{_TAG_HERE}+")]
+TagValue = Annotated[str, Meta(min_length=0, max_length=256), matching(f"{_TAG}*", f"{_TAG_HERE}*")]
+
+
+class Tag(msgspec.Struct, rename="pascal", frozen=True):
+    """A key-value pair on a user, role or policy."""
+
+    key: TagKey
+    value: TagValue
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """Key and value."""
+        return self.key, self.value
+
+
+TagList = Annotated[list[Tag], Meta(max_length=50)]
+TagKeyList = Annotated[list[TagKey], Meta(max_length=50)]
+
+
+class PagedRequest(Request):
+    """What every list takes."""
+
+    marker: Marker | None = None
+    max_items: MaxItems | None = None
+
+
+class PagedResponse(Response, kw_only=True):
+    """What every list returns beside its entries."""
+
+    is_truncated: bool = False
+    marker: str | None = None
+
+
+class BoundaryType(StrEnum):
+    """The one kind of permissions boundary there is."""
+
+    POLICY = "PermissionsBoundaryPolicy"
+
+
+class AttachedPermissionsBoundary(msgspec.Struct, rename="pascal", frozen=True):
+    """A permissions boundary, as it is shown."""
+
+    permissions_boundary_arn: str
+    permissions_boundary_type: BoundaryType = BoundaryType.POLICY
+
+
+class UserShape(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
+    """A user, as it is shown. The account's root, which GetUser can show too, has no name."""
+
+    path: str
+    user_name: str | None
+    user_id: str
+    arn: str
+    create_date: float
+    permissions_boundary: AttachedPermissionsBoundary | None = None
+    tags: list[Tag] | None = None
+
+
+class GroupShape(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
+    """A group, as it is shown."""
+
+    path: str
+    group_name: str
+    group_id: str
+    arn: str
+    create_date: float
+
+
+class RoleLastUsed(msgspec.Struct, rename="pascal", frozen=True):
+    """When a role was last used: not tracked, so always empty."""
+
+
+class RoleShape(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
+    """A role, as it is shown."""
+
+    path: str
+    role_name: str
+    role_id: str
+    arn: str
+    create_date: float
+    assume_role_policy_document: str
+    description: str | None = None
+    max_session_duration: int
+    permissions_boundary: AttachedPermissionsBoundary | None = None
+    tags: list[Tag] | None = None
+    role_last_used: RoleLastUsed = RoleLastUsed()
+
+
+def show_user(user: User) -> UserShape:
+    """Return a user as it is shown."""
+    return UserShape(
+        path=user.path,
+        user_name=user.name,
+        user_id=user.unique_id,
+        arn=user.arn,
+        create_date=user.created_at,
+        permissions_boundary=show_boundary(user),
+        tags=show_tags(user),
+    )
+
+
+def show_group(group: Group) -> GroupShape:
+    """Return a group as it is shown."""
+    return GroupShape(
+        path=group.path, group_name=group.name, group_id=group.unique_id, arn=group.arn, create_date=group.created_at
+    )
+
+
+def show_role(role: Role, *, trust_policy: str | None = None) -> RoleShape:
+    """Return a role as it is shown; ``trust_policy`` stands in for its own where principals have new names."""
+    return RoleShape(
+        path=role.path,
+        role_name=role.name,
+        role_id=role.unique_id,
+        arn=role.arn,
+        create_date=role.created_at,
+        assume_role_policy_document=encoded(trust_policy or role.trust_policy),
+        description=role.description or None,
+        max_session_duration=role.max_session_seconds,
+        permissions_boundary=show_boundary(role),
+        tags=show_tags(role),
+    )
+
+
+def show_boundary(holder: Holder) -> AttachedPermissionsBoundary | None:
+    """Return a permissions boundary as it is shown."""
+    return None if holder.boundary is None else AttachedPermissionsBoundary(holder.boundary)
+
+
+def show_tags(entity: Entity) -> list[Tag] | None:
+    """Return tags as they are shown: not at all if there are none."""
+    return [Tag(*pair) for pair in entity.tags] or None
+
+
+def encoded(document: str) -> str:
+    """Return a policy document as IAM's answers carry it."""
+    return quote(document, safe="")
+
+
+def cut(
+    scope: str, request: PagedRequest, found: Sequence[T], name: Callable[[T], str]
+) -> tuple[list[T], bool, str | None]:
+    """Return one page of a whole list, ordered by ``name``; whether there is more; and the marker of the next page."""
+    asked = page(scope, request.max_items, request.marker, _PAGE)
+    rest = [each for each in found if name(each) > asked.after]
+    kept, marker = asked.cut(rest[: asked.size + 1], name)
+    return kept, marker is not None, marker
+
+
+def read_page(
+    scope: str, request: PagedRequest, read: Callable[[str, int], Sequence[T]], name: Callable[[T], str]
+) -> tuple[list[T], bool, str | None]:
+    """Return one page of a list that is read with ``read(after, limit)``."""
+    asked = page(scope, request.max_items, request.marker, _PAGE)
+    kept, marker = asked.cut(read(asked.after, asked.size + 1), name)
+    return kept, marker is not None, marker

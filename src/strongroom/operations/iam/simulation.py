@@ -1,0 +1,296 @@
+"""SimulateCustomPolicy and SimulatePrincipalPolicy: what the policy engine would decide, if it were asked."""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+from msgspec.structs import replace
+
+from strongroom.errors import InvalidInputException, NoSuchEntityException
+from strongroom.iam import (
+    AuthorizationRequest,
+    CompiledPolicy,
+    Decision,
+    Policies,
+    PolicyKind,
+    Principal,
+    Reason,
+    Source,
+    account_root,
+    compile_policy,
+    decide,
+)
+from strongroom.iam.principals import assumed_role, iam_user
+from strongroom.operations.context import Context
+from strongroom.operations.iam.entities import accepted_document
+from strongroom.operations.iam.shapes import Arn, PagedRequest, PagedResponse, PolicyName, PolicyText, cut
+from strongroom.operations.targets import Target
+
+ActionName = Annotated[str, Meta(min_length=3, max_length=128)]
+ResourceName = Annotated[str, Meta(min_length=1, max_length=2048)]
+
+
+class ContextKeyType(StrEnum):
+    """How the values of a context entry are meant."""
+
+    STRING = "string"
+    STRING_LIST = "stringList"
+    NUMERIC = "numeric"
+    NUMERIC_LIST = "numericList"
+    BOOLEAN = "boolean"
+    BOOLEAN_LIST = "booleanList"
+    IP = "ip"
+    IP_LIST = "ipList"
+    BINARY = "binary"
+    BINARY_LIST = "binaryList"
+    DATE = "date"
+    DATE_LIST = "dateList"
+
+
+class ContextEntry(msgspec.Struct, rename="pascal", frozen=True):
+    """A condition key and its values."""
+
+    context_key_name: Annotated[str, Meta(min_length=5, max_length=256)] | None = None
+    context_key_values: list[str] | None = None
+    context_key_type: ContextKeyType | None = None
+
+
+class OrganizationPolicies(msgspec.Struct, rename="pascal", frozen=True):
+    """Service control policies: there are no organizations here, so they are read and have no effect."""
+
+    service_control_policy_input_list: list[PolicyText] | None = None
+
+
+class PolicyType(StrEnum):
+    """Kinds of policies that a simulation can leave out."""
+
+    INLINE = "inline"
+    AWS_MANAGED = "aws-managed"
+    USER_MANAGED = "user-managed"
+    BOUNDARY = "permission-boundary"
+    SCP = "scp"
+    RCP = "rcp"
+
+
+class AttachmentType(StrEnum):
+    """What an inline policy is part of."""
+
+    USER = "user"
+    GROUP = "group"
+    ROLE = "role"
+
+
+class InlinePolicyIdentifier(msgspec.Struct, rename="pascal", frozen=True):
+    """One inline policy."""
+
+    policy_name: PolicyName
+    attachment_type: AttachmentType
+    attachment_name: PolicyName
+
+
+class PolicyExclusion(msgspec.Struct, rename="pascal", frozen=True):
+    """A policy, or a kind of policies, that a simulation leaves out."""
+
+    policy_type: PolicyType | None = None
+    policy_arn: Arn | None = None
+    inline_policy_identifier: InlinePolicyIdentifier | None = None
+
+
+class SimulationRequest(PagedRequest, kw_only=True):
+    """What both simulations take."""
+
+    action_names: list[ActionName]
+    permissions_boundary_policy_input_list: list[PolicyText] | None = None
+    resource_arns: list[ResourceName] | None = None
+    resource_policy: PolicyText | None = None
+    resource_owner: ResourceName | None = None
+    caller_arn: ResourceName | None = None
+    context_entries: list[ContextEntry] | None = None
+    resource_handling_option: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+
+
+class SimulateCustomPolicyRequest(SimulationRequest, kw_only=True):
+    """What SimulateCustomPolicy takes."""
+
+    policy_input_list: list[PolicyText]
+    ordered_organization_policy_input_list: list[OrganizationPolicies] | None = None
+
+
+class SimulatePrincipalPolicyRequest(SimulationRequest, kw_only=True):
+    """What SimulatePrincipalPolicy takes."""
+
+    policy_source_arn: Arn
+    policy_input_list: list[PolicyText] | None = None
+    policy_exclusion_list: list[PolicyExclusion] | None = None
+
+
+class EvaluationDecision(StrEnum):
+    """What came out."""
+
+    ALLOWED = "allowed"
+    EXPLICIT_DENY = "explicitDeny"
+    IMPLICIT_DENY = "implicitDeny"
+
+
+class MatchedStatement(msgspec.Struct, rename="pascal", frozen=True):
+    """A statement that decided."""
+
+    source_policy_id: str
+
+
+class BoundaryDecision(msgspec.Struct, rename="pascal", frozen=True):
+    """Whether the permissions boundary allows."""
+
+    allowed_by_permissions_boundary: bool
+
+
+class EvaluationResult(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
+    """The decision on one action and one resource."""
+
+    eval_action_name: str
+    eval_resource_name: str
+    eval_decision: EvaluationDecision
+    matched_statements: list[MatchedStatement]
+    missing_context_values: list[str]
+    permissions_boundary_decision_detail: BoundaryDecision | None = None
+
+
+class SimulatePolicyResponse(PagedResponse, kw_only=True):
+    """What both simulations return."""
+
+    evaluation_results: list[EvaluationResult]
+
+
+def simulate_custom_policy(context: Context, request: SimulateCustomPolicyRequest) -> SimulatePolicyResponse:
+    """Decide by the policies given alone."""
+    caller = _caller(context, request.caller_arn, account_user(context))
+    policies = Policies(
+        identity=_compiled(request.policy_input_list, "PolicyInputList"),
+        boundary=_compiled(request.permissions_boundary_policy_input_list, "PermissionsBoundaryPolicyInputList"),
+    )
+    return _simulate(request, caller, policies)
+
+
+def simulate_principal_policy(context: Context, request: SimulatePrincipalPolicyRequest) -> SimulatePolicyResponse:
+    """Decide by the policies of a user, group or role, and those given besides."""
+    if request.policy_exclusion_list:
+        raise InvalidInputException("PolicyExclusionList is not supported.")
+    source = request.policy_source_arn
+    if _fields(source)[4] != context.caller.account:
+        raise NoSuchEntityException(f"{source} cannot be found.")
+    held, principal = _source(context, source)
+    policies = replace(
+        held,
+        identity=(*held.identity, *_compiled(request.policy_input_list, "PolicyInputList")),
+        boundary=_compiled(request.permissions_boundary_policy_input_list, "PermissionsBoundaryPolicyInputList")
+        or held.boundary,
+    )
+    return _simulate(request, _caller(context, request.caller_arn, principal), policies)
+
+
+def locate_simulate_principal_policy(_context: Context, request: SimulatePrincipalPolicyRequest) -> Sequence[Target]:
+    """Ask for permission on whoever is simulated."""
+    return (Target("iam:SimulatePrincipalPolicy", request.policy_source_arn),)
+
+
+def account_user(context: Context) -> Principal:
+    """Return a user that has nothing but the policies of a simulation."""
+    return iam_user(f"arn:{context.caller.arn.split(':')[1]}:iam::{context.caller.account}:user/simulated")
+
+
+def _simulate(request: SimulationRequest, caller: Principal, policies: Policies) -> SimulatePolicyResponse:
+    if request.resource_policy is not None:
+        document = accepted_document(request.resource_policy, PolicyKind.RESOURCE)
+        policies = replace(policies, resource=compile_policy(document, "ResourcePolicy"))
+    entries = _entries(request.context_entries)
+    results = [
+        _result(caller, action, resource, policies, entries)
+        for action in request.action_names
+        for resource in request.resource_arns or ["*"]
+    ]
+    named = {f"{index:08}": result for index, result in enumerate(results)}
+    kept, more, marker = cut("Simulate", request, sorted(named), str)
+    return SimulatePolicyResponse(evaluation_results=[named[each] for each in kept], is_truncated=more, marker=marker)
+
+
+def _result(
+    caller: Principal, action: str, resource: str, policies: Policies, entries: Mapping[str, tuple[str, ...]]
+) -> EvaluationResult:
+    missing: set[str] = set()
+
+    def read(name: str) -> tuple[str, ...] | None:
+        if name not in entries:
+            missing.add(name)
+        return entries.get(name)
+
+    governed = policies if resource.startswith("arn:") else replace(policies, resource=None)
+    decision = decide(AuthorizationRequest(caller, action, resource, read), governed)
+    return EvaluationResult(
+        eval_action_name=action,
+        eval_resource_name=resource,
+        eval_decision=_outcome(decision),
+        matched_statements=[] if decision.statement is None else [MatchedStatement(decision.statement.policy)],
+        missing_context_values=sorted(missing),
+        permissions_boundary_decision_detail=(
+            BoundaryDecision(decision.source is not Source.BOUNDARY) if policies.boundary else None
+        ),
+    )
+
+
+def _outcome(decision: Decision) -> EvaluationDecision:
+    if decision.allowed:
+        return EvaluationDecision.ALLOWED
+    denied = decision.reason is Reason.EXPLICIT_DENY or decision.statement is not None
+    return EvaluationDecision.EXPLICIT_DENY if denied else EvaluationDecision.IMPLICIT_DENY
+
+
+def _entries(entries: Sequence[ContextEntry] | None) -> dict[str, tuple[str, ...]]:
+    return {
+        each.context_key_name.lower(): tuple(each.context_key_values or ())
+        for each in entries or ()
+        if each.context_key_name
+    }
+
+
+def _compiled(documents: Sequence[str] | None, name: str) -> tuple[CompiledPolicy, ...]:
+    return tuple(
+        compile_policy(accepted_document(text, PolicyKind.IDENTITY), f"{name}.{index}")
+        for index, text in enumerate(documents or (), 1)
+    )
+
+
+def _source(context: Context, arn: str) -> tuple[Policies, Principal]:
+    """Return the policies of a user, group or role, and the principal they would speak for."""
+    fields = _fields(arn)
+    kind, _, rest = fields[5].partition("/")
+    principals = context.backends.snapshot.principals
+    if kind == "group":
+        policies = principals.policies_of_group(fields[4], rest.rpartition("/")[2])
+        if policies is not None:
+            return policies, account_user(context)
+    found = principals.named(arn) if kind in {"user", "role"} else None
+    if found is None:
+        raise NoSuchEntityException(f"{arn} cannot be found.")
+    return found.policies, found.principal
+
+
+def _caller(context: Context, arn: str | None, default: Principal) -> Principal:
+    if arn is None:
+        return default
+    found = context.backends.snapshot.principals.named(arn)
+    if found is not None:
+        return found.principal
+    fields = _fields(arn)
+    kind = fields[5].partition("/")[0]
+    if kind == "root":
+        return account_root(fields[4], partition=fields[1])
+    return iam_user(arn) if kind == "user" else assumed_role(arn, "simulated")
+
+
+def _fields(arn: str) -> list[str]:
+    fields = arn.split(":", 5)
+    if len(fields) != len(("arn", "partition", "service", "region", "account", "resource")) or fields[0] != "arn":
+        raise InvalidInputException(f"{arn[:64]} is not an ARN.")
+    return fields

@@ -1,0 +1,166 @@
+"""Tags on users, roles and managed policies."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
+
+from strongroom.iam.entities import Role, User
+from strongroom.operations.context import Context
+from strongroom.operations.iam.entities import change, merged_tags, named, required
+from strongroom.operations.iam.managed_policies import change_policy, require_policy
+from strongroom.operations.iam.shapes import (
+    Arn,
+    ExistingUserName,
+    PagedRequest,
+    PagedResponse,
+    RoleName,
+    Tag,
+    TagKeyList,
+    TagList,
+    cut,
+)
+from strongroom.operations.shapes import Empty, Request
+
+B = TypeVar("B", User, Role)
+Pairs = tuple[tuple[str, str], ...]
+
+
+class TagUserRequest(Request):
+    """What TagUser takes."""
+
+    user_name: ExistingUserName
+    tags: TagList
+
+
+class UntagUserRequest(Request):
+    """What UntagUser takes."""
+
+    user_name: ExistingUserName
+    tag_keys: TagKeyList
+
+
+class ListUserTagsRequest(PagedRequest, kw_only=True):
+    """What ListUserTags takes."""
+
+    user_name: ExistingUserName
+
+
+class TagRoleRequest(Request):
+    """What TagRole takes."""
+
+    role_name: RoleName
+    tags: TagList
+
+
+class UntagRoleRequest(Request):
+    """What UntagRole takes."""
+
+    role_name: RoleName
+    tag_keys: TagKeyList
+
+
+class ListRoleTagsRequest(PagedRequest, kw_only=True):
+    """What ListRoleTags takes."""
+
+    role_name: RoleName
+
+
+class TagPolicyRequest(Request):
+    """What TagPolicy takes."""
+
+    policy_arn: Arn
+    tags: TagList
+
+
+class UntagPolicyRequest(Request):
+    """What UntagPolicy takes."""
+
+    policy_arn: Arn
+    tag_keys: TagKeyList
+
+
+class ListPolicyTagsRequest(PagedRequest, kw_only=True):
+    """What ListPolicyTags takes."""
+
+    policy_arn: Arn
+
+
+class ListTagsResponse(PagedResponse, kw_only=True):
+    """What the lists of tags return."""
+
+    tags: list[Tag]
+
+
+def put_tags(kind: type[B]) -> Callable[[Context, Any], Empty]:
+    """Return the operation that tags a user or role."""
+
+    def put(context: Context, request: Any) -> Empty:  # noqa: ANN401 - one of two requests
+        change(
+            context,
+            kind,
+            named(request, kind),
+            lambda _, entity: replace(entity, tags=merged_tags(entity.tags, request.tags)),
+        )
+        return Empty()
+
+    return put
+
+
+def remove_tags(kind: type[B]) -> Callable[[Context, Any], Empty]:
+    """Return the operation that takes tags from a user or role."""
+
+    def remove(context: Context, request: Any) -> Empty:  # noqa: ANN401 - one of two requests
+        change(
+            context,
+            kind,
+            named(request, kind),
+            lambda _, entity: replace(entity, tags=_without(entity.tags, request.tag_keys)),
+        )
+        return Empty()
+
+    return remove
+
+
+def list_tags(kind: type[B]) -> Callable[[Context, Any], ListTagsResponse]:
+    """Return the operation that lists the tags of a user or role."""
+
+    def read(context: Context, request: Any) -> ListTagsResponse:  # noqa: ANN401 - one of two requests
+        with context.backends.store.read() as reader:
+            entity = required(reader, kind, context.caller.account, named(request, kind))
+        return _page(entity.arn, request, entity.tags)
+
+    return read
+
+
+def tag_policy(context: Context, request: TagPolicyRequest) -> Empty:
+    """Tag a managed policy."""
+    change_policy(
+        context, request.policy_arn, lambda policy: replace(policy, tags=merged_tags(policy.tags, request.tags))
+    )
+    return Empty()
+
+
+def untag_policy(context: Context, request: UntagPolicyRequest) -> Empty:
+    """Take tags from a managed policy."""
+    change_policy(
+        context, request.policy_arn, lambda policy: replace(policy, tags=_without(policy.tags, request.tag_keys))
+    )
+    return Empty()
+
+
+def list_policy_tags(context: Context, request: ListPolicyTagsRequest) -> ListTagsResponse:
+    """List the tags of a managed policy."""
+    with context.backends.store.read() as reader:
+        policy = require_policy(reader, request.policy_arn, context.caller.account)
+    return _page(request.policy_arn, request, () if policy is None else policy.tags)
+
+
+def _page(name: str, request: PagedRequest, tags: Pairs) -> ListTagsResponse:
+    kept, more, marker = cut(f"ListTags {name}"[:128], request, tags, lambda pair: pair[0])
+    return ListTagsResponse(tags=[Tag(*pair) for pair in kept], is_truncated=more, marker=marker)
+
+
+def _without(tags: Pairs, keys: Sequence[str]) -> Pairs:
+    gone = {key.lower() for key in keys}
+    return tuple(pair for pair in tags if pair[0].lower() not in gone)

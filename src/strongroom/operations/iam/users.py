@@ -1,0 +1,175 @@
+"""Users."""
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from strongroom.errors import DeleteConflictException
+from strongroom.iam import PrincipalKind
+from strongroom.iam.entities import EntityKind, User
+from strongroom.keys.arns import partition
+from strongroom.operations.context import Context
+from strongroom.operations.iam.entities import (
+    arn_of,
+    merged_tags,
+    new_id,
+    require_free,
+    required,
+    target_of,
+)
+from strongroom.operations.iam.managed_policies import require_policy
+from strongroom.operations.iam.shapes import (
+    Arn,
+    ExistingUserName,
+    PagedRequest,
+    PagedResponse,
+    Path,
+    PathPrefix,
+    TagList,
+    UserName,
+    UserShape,
+    read_page,
+    show_user,
+)
+from strongroom.operations.shapes import Empty, Request, Response
+from strongroom.operations.targets import Target
+
+
+class CreateUserRequest(Request):
+    """What CreateUser takes."""
+
+    user_name: UserName
+    path: Path | None = None
+    permissions_boundary: Arn | None = None
+    tags: TagList | None = None
+
+
+class CreateUserResponse(Response):
+    """What CreateUser returns."""
+
+    user: UserShape
+
+
+class GetUserRequest(Request):
+    """What GetUser takes; without a name it means the caller."""
+
+    user_name: ExistingUserName | None = None
+
+
+class GetUserResponse(Response):
+    """What GetUser returns."""
+
+    user: UserShape
+
+
+class ListUsersRequest(PagedRequest):
+    """What ListUsers takes."""
+
+    path_prefix: PathPrefix | None = None
+
+
+class ListUsersResponse(PagedResponse, kw_only=True):
+    """What ListUsers returns."""
+
+    users: list[UserShape]
+
+
+class UpdateUserRequest(Request):
+    """What UpdateUser takes."""
+
+    user_name: ExistingUserName
+    new_path: Path | None = None
+    new_user_name: UserName | None = None
+
+
+class UserRequest(Request):
+    """What operations on one user take that need no more."""
+
+    user_name: ExistingUserName
+
+
+def create_user(context: Context, request: CreateUserRequest) -> CreateUserResponse:
+    """Make a user, who has no access key yet and may do nothing."""
+    with context.backends.store.transaction() as transaction:
+        require_free(transaction, User, context.caller.account, request.user_name)
+        if request.permissions_boundary is not None:
+            require_policy(transaction, request.permissions_boundary, context.caller.account)
+        user = User(
+            account=context.caller.account,
+            name=request.user_name,
+            unique_id=new_id(EntityKind.USER, context.backends.entropy),
+            created_at=context.now,
+            path=request.path or "/",
+            partition=partition(context.region),
+            tags=merged_tags((), request.tags or ()),
+            boundary=request.permissions_boundary,
+        )
+        transaction.put_entity(user)
+    return CreateUserResponse(user=show_user(user))
+
+
+def get_user(context: Context, request: GetUserRequest) -> GetUserResponse:
+    """Return a user, or the caller."""
+    caller = context.caller
+    name = request.user_name or caller.user_name
+    with context.backends.store.read() as reader:
+        if name is None and caller.kind is PrincipalKind.ACCOUNT_ROOT:
+            account = next(each for each in reader.accounts() if each.account == caller.account)
+            return GetUserResponse(
+                user=UserShape(
+                    path="/",
+                    user_name=None,
+                    user_id=caller.account,
+                    arn=caller.arn,
+                    create_date=account.created_at,
+                )
+            )
+        return GetUserResponse(user=show_user(required(reader, User, caller.account, name or caller.arn)))
+
+
+def list_users(context: Context, request: ListUsersRequest) -> ListUsersResponse:
+    """List the account's users by name."""
+    prefix = request.path_prefix or "/"
+    with context.backends.store.read() as reader:
+        users, more, marker = read_page(
+            f"ListUsers {prefix}",
+            request,
+            lambda after, limit: reader.entities(User, context.caller.account, prefix, after, limit),
+            lambda user: user.name.lower(),
+        )
+    return ListUsersResponse(users=[show_user(user) for user in users], is_truncated=more, marker=marker)
+
+
+def locate_update_user(context: Context, request: UpdateUserRequest) -> Sequence[Target]:
+    """Ask for permission on the user as it is, and as it will be."""
+    now = target_of(context, "iam:UpdateUser", User, request.user_name)
+    name = request.new_user_name or request.user_name
+    return now, Target("iam:UpdateUser", arn_of(context, EntityKind.USER, name, request.new_path or "/"))
+
+
+def update_user(context: Context, request: UpdateUserRequest) -> Empty:
+    """Give a user another name or path; whatever means the user goes on meaning it."""
+    with context.backends.store.transaction() as transaction:
+        user = required(transaction, User, context.caller.account, request.user_name)
+        name = request.new_user_name or user.name
+        if name.lower() != user.name.lower():
+            require_free(transaction, User, user.account, name)
+        transaction.put_entity(replace(user, name=name, path=request.new_path or user.path), user)
+    return Empty()
+
+
+def delete_user(context: Context, request: UserRequest) -> Empty:
+    """Delete a user who has neither access keys nor policies nor groups left."""
+    with context.backends.store.transaction() as transaction:
+        user = required(transaction, User, context.caller.account, request.user_name)
+        held = [
+            ("must delete access keys first", transaction.access_keys(user.account, user.unique_id)),
+            ("must delete policies first", user.inline),
+            ("must detach all policies first", user.attached),
+            ("must remove users from group first", user.groups),
+        ]
+        for what, still in held:
+            if still:
+                raise DeleteConflictException(f"Cannot delete entity, {what}.")
+        transaction.remove_entity(user)
+    return Empty()

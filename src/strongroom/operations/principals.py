@@ -1,0 +1,101 @@
+"""Principals as policies and grants name them: whether they exist, and which unique ids they have now."""
+
+from collections.abc import Iterable
+
+from strongroom.iam.document import NamedPrincipal, PrincipalType
+from strongroom.iam.entities import Entity, Role, User
+from strongroom.iam.principals import service_name
+from strongroom.keys.grants import Party
+from strongroom.store.protocol import Reader
+
+_ARN_FIELDS = 6
+
+
+class UnknownPrincipal(Exception):
+    """A principal is named that does not exist here."""
+
+
+def pin(reader: Reader, principals: Iterable[NamedPrincipal]) -> tuple[tuple[str, str], ...]:
+    """Return the ARNs of users and roles among ``principals`` with their unique ids.
+
+    Raises UnknownPrincipal for one of AWS's that does not exist. Services and identity providers are taken at their
+    word.
+    """
+    pinned = []
+    for principal in principals:
+        if principal.type is PrincipalType.AWS:
+            entity = _existing(reader, principal.account or principal.value)
+            if entity is not None and principal.value == entity.arn:
+                pinned.append((entity.arn, entity.unique_id))
+    return tuple(pinned)
+
+
+def current_names(reader: Reader, pinned: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return, for ARNs that no longer are what they were, what the same users and roles are called now.
+
+    A deleted one is shown by its unique id, as AWS does.
+    """
+    names = {}
+    for arn, unique_id in pinned:
+        entity = reader.entity_by_id(unique_id)
+        name = unique_id if entity is None else entity.arn
+        if name != arn:
+            names[arn] = name
+    return names
+
+
+def party(reader: Reader, principal: str) -> Party:
+    """Return whom a grant names: an account, a user, a role or one of its sessions, a federated user.
+
+    Raises UnknownPrincipal if there is none.
+    """
+    account = _whole_account(principal)
+    entity = _existing(reader, account or principal)
+    if account is not None:
+        return Party(principal, account)
+    return Party(principal, entity.unique_id if entity is not None and entity.arn == principal else principal)
+
+
+def service_party(name: str) -> Party:
+    """Return a service as a grant names it."""
+    return Party(name, service_name(name), service=True)
+
+
+def _whole_account(principal: str) -> str | None:
+    if principal.isdecimal():
+        return principal
+    fields = principal.split(":")
+    return fields[4] if len(fields) == _ARN_FIELDS and fields[5] == "root" else None
+
+
+def _existing(reader: Reader, name: str) -> Entity | None:
+    """Return the user or role that a name means, None for what is no entity of its own; raises UnknownPrincipal."""
+    if name.startswith(("AIDA", "AROA")):
+        return _required(reader.entity_by_id(name))
+    if name.isdecimal():
+        _require_account(reader, name)
+        return None
+    fields = name.split(":", _ARN_FIELDS - 1)
+    if len(fields) != _ARN_FIELDS or fields[2] not in {"iam", "sts"}:
+        raise UnknownPrincipal(name)
+    account, (kind, _, rest) = fields[4], fields[5].partition("/")
+    _require_account(reader, account)
+    if kind == "assumed-role":
+        return _required(reader.entity(Role, account, rest.partition("/")[0]))
+    if kind in {"federated-user", "root"}:
+        return None
+    entity: Entity | None = None
+    if kind in {"user", "role"}:
+        entity = reader.entity(User if kind == "user" else Role, account, rest.rpartition("/")[2])
+    return _required(entity if entity is not None and entity.arn == name else None)
+
+
+def _required(entity: Entity | None) -> Entity:
+    if entity is None:
+        raise UnknownPrincipal
+    return entity
+
+
+def _require_account(reader: Reader, account: str) -> None:
+    if all(record.account != account for record in reader.accounts()):
+        raise UnknownPrincipal(account)

@@ -1,0 +1,89 @@
+"""GetCallerIdentity, GetSessionToken and GetAccessKeyInfo."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from msgspec import Meta
+
+from strongroom.errors import AccessDeniedException, ValidationException
+from strongroom.iam import PrincipalKind
+from strongroom.operations.context import Context
+from strongroom.operations.shapes import Request, Response, matching
+from strongroom.operations.sts.sessions import blank, issue
+from strongroom.operations.sts.shapes import Credentials, MinimumTokenSize
+from strongroom.operations.targets import Target
+
+_USER_SECONDS = 43_200
+_ROOT_SECONDS = 3_600
+
+
+class GetCallerIdentityRequest(Request):
+    """What GetCallerIdentity takes: nothing."""
+
+
+class GetCallerIdentityResponse(Response):
+    """What GetCallerIdentity returns."""
+
+    user_id: str
+    account: str
+    arn: str
+
+
+class GetSessionTokenRequest(Request):
+    """What GetSessionToken takes."""
+
+    duration_seconds: Annotated[int, Meta(ge=900, le=129600)] | None = None
+    serial_number: Annotated[str, Meta(min_length=9, max_length=256), matching(r"[\w+=/:,.@-]*")] | None = None
+    token_code: Annotated[str, Meta(min_length=6, max_length=6), matching(r"[\d]*")] | None = None
+    minimum_session_token_size: MinimumTokenSize | None = None
+
+
+class GetSessionTokenResponse(Response):
+    """What GetSessionToken returns."""
+
+    credentials: Credentials
+
+
+class GetAccessKeyInfoRequest(Request):
+    """What GetAccessKeyInfo takes."""
+
+    access_key_id: Annotated[str, Meta(min_length=16, max_length=128), matching(r"[\w]*")]
+
+
+class GetAccessKeyInfoResponse(Response):
+    """What GetAccessKeyInfo returns."""
+
+    account: str
+
+
+def no_permission(_context: Context, _request: Request) -> Sequence[Target]:
+    """Ask for nothing: AWS lets everyone do this who has credentials, whatever policies say."""
+    return ()
+
+
+def get_caller_identity(context: Context, _request: GetCallerIdentityRequest) -> GetCallerIdentityResponse:
+    """Tell who calls."""
+    caller = context.caller
+    return GetCallerIdentityResponse(user_id=caller.user_id or caller.arn, account=caller.account, arn=caller.arn)
+
+
+def get_session_token(context: Context, request: GetSessionTokenRequest) -> GetSessionTokenResponse:
+    """Return temporary credentials for the user, or the root, that calls."""
+    caller = context.caller
+    if context.credential.session is not None or caller.kind not in {PrincipalKind.USER, PrincipalKind.ACCOUNT_ROOT}:
+        raise AccessDeniedException("Cannot call GetSessionToken with session credentials")
+    if request.serial_number is not None:
+        raise AccessDeniedException("MultiFactorAuthentication failed, there are no MFA devices here.")
+    is_root = caller.kind is PrincipalKind.ACCOUNT_ROOT
+    seconds = min(request.duration_seconds or _USER_SECONDS, _ROOT_SECONDS if is_root else 129_600)
+    session = blank(caller.account, caller.arn.split(":")[1], unique_id="" if is_root else caller.user_id)
+    return GetSessionTokenResponse(credentials=issue(context, session, seconds))
+
+
+def get_access_key_info(context: Context, request: GetAccessKeyInfoRequest) -> GetAccessKeyInfoResponse:
+    """Tell which account an access key belongs to; raises ValidationException for one that is not known here."""
+    with context.backends.store.read() as reader:
+        record = reader.access_key(request.access_key_id)
+    if record is None or not record.account:
+        raise ValidationException("Access key is not valid.")
+    return GetAccessKeyInfoResponse(account=record.account)

@@ -1,0 +1,101 @@
+"""Making sessions: credentials that end by themselves, carried whole in their token."""
+
+import base64
+from collections.abc import Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from strongroom.crypto.access_keys import new_access_key
+from strongroom.crypto.binding import SESSION_BINDING
+from strongroom.errors import (
+    MalformedPolicyDocumentException,
+    PackedPolicyTooLargeException,
+    ValidationException,
+)
+from strongroom.iam import MalformedPolicy, PolicyKind, parse_policy
+from strongroom.iam.entities import Role
+from strongroom.iam.session import Session
+from strongroom.operations.context import Context
+from strongroom.operations.sts.shapes import AssumedRoleUser, Credentials, PolicyDescriptor
+from strongroom.snapshot.principals import document_of
+
+_MAX_POLICY = 2048
+_MAX_POLICY_ARNS = 10
+_MAX_PACKED = 4096
+
+
+def issue(context: Context, session: Session, seconds: int) -> Credentials:
+    """Return the credentials of a session that lasts ``seconds`` from now; its key, secret and times are filled in."""
+    backends = context.backends
+    key = new_access_key("ASIA", backends.entropy)
+    full = replace(
+        session,
+        access_key_id=key.access_key_id,
+        secret=key.secret,
+        issued_at=context.now,
+        expires_at=float(int(context.now) + seconds),
+    )
+    sealed = backends.vault.wrap_secret(msgspec.msgpack.encode(full), SESSION_BINDING)
+    return Credentials(key.access_key_id, key.secret, base64.b64encode(sealed).decode(), full.expires_at)
+
+
+def blank(account: str, partition: str, *, unique_id: str = "") -> Session:
+    """Return a session of a principal, to be filled in."""
+    return Session(
+        access_key_id="",
+        secret="",
+        account=account,
+        partition=partition,
+        unique_id=unique_id,
+        issued_at=0.0,
+        expires_at=0.0,
+    )
+
+
+def role_session(
+    context: Context,
+    role: Role,
+    name: str,
+    policy: str | None,
+    policy_arns: Sequence[PolicyDescriptor] | None,
+) -> Session:
+    """Return a session of a role, limited by session policies.
+
+    Raises MalformedPolicyDocumentException, PackedPolicyTooLargeException, ValidationException.
+    """
+    arns = tuple(each.arn for each in policy_arns or () if each.arn is not None)
+    if len(arns) > _MAX_POLICY_ARNS:
+        raise ValidationException(f"You can specify up to {_MAX_POLICY_ARNS} managed policy ARNs.")
+    with context.backends.store.read() as reader:
+        for arn in arns:
+            own = arn.startswith("arn:aws:iam::aws:") or arn.split(":")[4:5] == [role.account]
+            if not own or document_of(reader, arn) is None:
+                raise MalformedPolicyDocumentException(f"Invalid policy ARN: {arn}")
+    if policy is not None:
+        if len(policy) > _MAX_POLICY:
+            raise PackedPolicyTooLargeException(
+                f"Packed policy consumes {packed_size(policy)}% of allotted space, please use smaller policy."
+            )
+        try:
+            parse_policy(policy, PolicyKind.IDENTITY)
+        except MalformedPolicy as error:
+            raise MalformedPolicyDocumentException(str(error)) from None
+    return replace(
+        blank(role.account, role.partition, unique_id=role.unique_id),
+        session_name=name,
+        policies=() if policy is None else (policy,),
+        policy_arns=arns,
+    )
+
+
+def packed_size(policy: str | None, tags: Sequence[tuple[str, str]] = ()) -> int | None:
+    """Return how much of the room for session policies and tags is used, in percent; None for nothing."""
+    size = len(policy or "") + sum(len(key) + len(value) for key, value in tags)
+    return None if size == 0 else max(1, round(100 * size / _MAX_PACKED))
+
+
+def assumed_role_user(role: Role, name: str) -> AssumedRoleUser:
+    """Return a session of a role as the answer names it."""
+    arn = f"arn:{role.partition}:sts::{role.account}:assumed-role/{role.name}/{name}"
+    return AssumedRoleUser(f"{role.unique_id}:{name}", arn)
