@@ -103,7 +103,10 @@ def test_starts_that_are_refused_say_why(tmp_path: Path) -> None:
         assert "in use" in serve("--listen", taken, data=tmp_path / "other").stderr
     for options, message in (
         (["--listen", "0.0.0.0:0"], "can be reached by others"),
-        (["--account", "111122223333"], "belongs to account 000000000000, not 111122223333"),
+        (
+            ["--account", "111122223333"],
+            "belongs to account 000000000000; to add 111122223333, run: strongroom account",
+        ),
         (["--region", "nowhere"], "regions"),
         (["--tls-cert", "missing", "--tls-key", "missing"], "No such file"),
     ):

@@ -5,13 +5,17 @@ import os
 from pathlib import Path
 from typing import Any
 
+from strongroom.api.aws_json import AwsJson
+from strongroom.api.message import Reply
 from strongroom.assembly.assemble import Deployment
 from strongroom.clock import ManualClock
+from strongroom.operations.context import Origin
 from strongroom.operations.table import TABLE
-from strongroom.service.call import Call, Origin, Outcome
+from strongroom.service.call import Call
 from strongroom.settings import Settings
-from strongroom.snapshot.snapshot import Credential
+from strongroom.snapshot.principals import Credential
 
+ORIGIN = Origin(request_id="request", source_ip="127.0.0.1", user_agent="test", secure=False)
 entropy = os.urandom  # noqa: TID251 - tests want the real thing
 
 
@@ -35,19 +39,19 @@ class Bench:
 
     def call(self, operation: str, *, region: str = "us-east-1", **request: Any) -> dict[str, Any]:
         """Make a call as the account root; raises Refused."""
-        outcome = self.perform(operation, json.dumps(request).encode(), region)
-        answer: dict[str, Any] = json.loads(outcome.body or b"{}")
-        if outcome.status != 200:
-            raise Refused(outcome.status, answer["__type"], answer.get("message", ""))
+        reply = self.perform(operation, json.dumps(request).encode(), region)
+        answer: dict[str, Any] = json.loads(reply.body or b"{}")
+        if reply.status != 200:
+            raise Refused(reply.status, answer["__type"], answer.get("message", ""))
         return answer
 
-    def perform(self, operation: str, body: bytes, region: str = "us-east-1") -> Outcome:
+    def perform(self, operation: str, body: bytes, region: str = "us-east-1") -> Reply:
         """Hand a body to the service and flush the audit log, as the front does."""
-        origin = Origin(request_id="request", source_ip="127.0.0.1", user_agent="test", secure=False)
-        call = Call(TABLE[operation], self.root(), region, body, origin, self.clock.now())
-        outcome = self.deployment.service.perform(call)
+        wire = AwsJson()
+        call = Call(TABLE[operation], self.root(), region, wire, body, ORIGIN, self.clock.now())
+        result = self.deployment.service.perform(call)
         self.deployment.log.flush()
-        return outcome
+        return wire.reply(result, ORIGIN.request_id, recorded=True)
 
     def root(self) -> Credential:
         """Return the root access key as the service knows it."""

@@ -11,17 +11,18 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Protocol
 
+from strongroom.api.aws_json import AwsJson
 from strongroom.api.connection import Connection
-from strongroom.api.gateway import Gateway, error_reply, outcome_reply
+from strongroom.api.gateway import Admitted, Gateway
 from strongroom.api.message import HttpRequest, Reply
 from strongroom.clock import Clock
 from strongroom.errors import KmsError, KMSInternalException, RequestEntityTooLargeException, ThrottlingException
 from strongroom.operations.operation import Placement
-from strongroom.service.call import Call
 from strongroom.service.service import Service
 
 logger = logging.getLogger(__name__)
 
+_json = AwsJson()
 _MAX_ON_THREADS = 1024
 _SWEEP_INTERVAL = 1.0
 _DRAIN_STEP = 0.01
@@ -78,11 +79,11 @@ class Front:
         admitted = self._gateway.admit(request)
         if isinstance(admitted, Reply):
             self._queue(connection, admitted)
-        elif admitted.operation.placement is Placement.INLINE:
-            self._queue(connection, outcome_reply(admitted, self._service.perform(admitted)))
+        elif admitted.call.operation.placement is Placement.INLINE:
+            self._queue(connection, admitted.reply(self._service.perform(admitted.call)))
         elif self._on_threads >= _MAX_ON_THREADS:
             busy = ThrottlingException("The service is busy. Reduce the frequency of your calls.")
-            self._queue(connection, outcome_reply(admitted, self._service.refuse(admitted, busy)))
+            self._queue(connection, admitted.reply(self._service.refuse(admitted.call, busy)))
         else:
             self._on_threads += 1
             self._executor.submit(self._perform, connection, admitted)
@@ -90,15 +91,16 @@ class Front:
     def malformed(self, connection: Connection, status: int) -> None:
         """Answer bytes that are no request, or too large a one."""
         if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            reply = error_reply(RequestEntityTooLargeException(None), self._gateway.request_id())
+            too_large = RequestEntityTooLargeException(None)
+            reply = _json.reply(too_large, self._gateway.request_id(), recorded=False)
         else:
             reply = Reply(status, b"", "text/plain", self._gateway.request_id())
         self._queue(connection, reply)
 
     # --- the end of a call
 
-    def _perform(self, connection: Connection, call: Call) -> None:
-        reply = outcome_reply(call, self._service.perform(call))
+    def _perform(self, connection: Connection, admitted: Admitted) -> None:
+        reply = admitted.reply(self._service.perform(admitted.call))
         self._loop.call_soon_threadsafe(self._performed, connection, reply)
 
     def _performed(self, connection: Connection, reply: Reply) -> None:
@@ -121,7 +123,7 @@ class Front:
             fault = error if isinstance(error, KmsError) else KMSInternalException()
         date = self._http_date()
         for connection, reply in replies:
-            safe = error_reply(fault, reply.request_id) if fault is not None and reply.recorded else reply
+            safe = reply.refused(fault) if fault is not None and reply.recorded else reply
             last = connection.last or self._gateway.draining
             connection.send(safe.encode(date, keep_alive=not last), close=last)
 

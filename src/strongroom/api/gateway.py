@@ -1,36 +1,79 @@
-"""From an HTTP request to a verified call, or to the answer that says why not. Knows HTTP and AWS JSON, not sockets."""
+"""From an HTTP request to a verified call, or to the answer that says why not. Knows HTTP, not sockets.
+
+The content type tells the protocol: AWS JSON is KMS, a form is IAM or STS, whichever the request was signed for.
+"""
 
 import logging
 
+import msgspec
+
+from strongroom.api.aws_json import AWS_JSON, AwsJson
+from strongroom.api.aws_query import FORM, VERSIONS, AwsQuery, form_fields
 from strongroom.api.message import HttpRequest, Reply
-from strongroom.api.sigv4 import Verifier
+from strongroom.api.proxies import TrustedProxies
+from strongroom.api.sigv4 import Verified, Verifier, signed_service
 from strongroom.clock import Clock
 from strongroom.entropy import Entropy, UuidBatch
-from strongroom.errors import KmsError, KMSInternalException, UnknownOperationException
+from strongroom.errors import (
+    KmsError,
+    KMSInternalException,
+    MissingAuthenticationTokenException,
+    UnknownOperationException,
+)
+from strongroom.iam import PrincipalKind
+from strongroom.iam.principals import web_identity
+from strongroom.operations.context import Origin
+from strongroom.operations.iam.table import IAM_TABLE
 from strongroom.operations.operation import Operation
+from strongroom.operations.shapes import Response
+from strongroom.operations.sts.table import STS_TABLE, UNSIGNED
 from strongroom.operations.table import TABLE
-from strongroom.service.call import Call, Origin, Outcome
-from strongroom.service.service import Service, error_body
+from strongroom.service.call import Call
+from strongroom.service.service import Service
+from strongroom.snapshot.principals import Credential
 
 logger = logging.getLogger(__name__)
 
-AWS_JSON = "application/x-amz-json-1.1"
+ON_BEHALF_OF = "x-strongroom-on-behalf-of"
 _TARGET_PREFIX = "TrentService"
 _NOT_FOUND = b"<UnknownOperationException/>\n"
 _MAX_USER_AGENT = 1024
+_TABLES = {"iam": IAM_TABLE, "sts": STS_TABLE}
+_ANYBODY = Credential(access_key_id="", secret="", principal=web_identity("", ""), issued_at=0.0)
+"""Who sends a request without a signature, before what it carries is looked at."""
+
+
+Wire = AwsJson | AwsQuery
+"""How a request is read and its answer written."""
+
+
+class Admitted(msgspec.Struct, frozen=True):
+    """A call to perform, and how to write its answer."""
+
+    call: Call
+    wire: Wire
+
+    def reply(self, result: Response | KmsError) -> Reply:
+        """Return the reply to the call."""
+        return self.wire.reply(result, self.call.origin.request_id, recorded=True)
 
 
 class Gateway:
-    """Admits requests to the service."""
+    """Admits requests to the service. ``home`` is the Region of requests that are scoped to none."""
 
-    def __init__(self, service: Service, verifier: Verifier, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self, service: Service, verifier: Verifier, clock: Clock, entropy: Entropy, proxies: TrustedProxies, home: str
+    ) -> None:
         self._service = service
         self._verifier = verifier
         self._clock = clock
+        self._proxies = proxies
+        self._home = home
+        self._json = AwsJson()
         self.request_id = UuidBatch(entropy)
         self.draining = False
 
-    def admit(self, request: HttpRequest) -> Call | Reply:
+    def admit(self, request: HttpRequest) -> Admitted | Reply:
         """Return the call a request makes, its signature verified, or the reply that ends it here.
 
         The order is that of AWS's front end: method and content type, then the action, then the signature.
@@ -38,33 +81,85 @@ class Gateway:
         request_id = self.request_id()
         if request.method == "GET" and request.path in _HEALTH_PATHS:
             return self._health(request.path, request_id)
-        if request.method != "POST" or request.path != "/" or request.headers.get("content-type") != AWS_JSON:
+        if request.method != "POST" or request.path != "/":
             return Reply(404, _NOT_FOUND, "application/xml", request_id)
+        content_type = request.headers.get("content-type", "")
+        if content_type == AWS_JSON:
+            return self._admit_json(request, request_id)
+        if content_type.partition(";")[0].strip().lower() == FORM:
+            return self._admit_query(request, request_id)
+        return Reply(404, _NOT_FOUND, "application/xml", request_id)
+
+    def _admit_json(self, request: HttpRequest, request_id: str) -> Admitted | Reply:
         prefix, _, name = request.headers.get("x-amz-target", "").partition(".")
         operation = TABLE.get(name) if prefix == _TARGET_PREFIX else None
         if operation is None:
-            return error_reply(UnknownOperationException(None), request_id)
-        return self._verify(request, operation, request_id)
+            return self._json.reply(UnknownOperationException(None), request_id, recorded=False)
+        return self._verify(request, operation, self._json, request_id)
 
-    def _verify(self, request: HttpRequest, operation: Operation, request_id: str) -> Call | Reply:
-        now = self._clock.now()
-        origin = Origin(
-            request_id=request_id,
-            source_ip=request.peer,
-            user_agent=request.headers.get("user-agent", "")[:_MAX_USER_AGENT],
-            secure=request.secure,
-        )
+    def _admit_query(self, request: HttpRequest, request_id: str) -> Admitted | Reply:
+        service = signed_service(request.headers)
+        wire = AwsQuery(service if service in VERSIONS else "sts")
         try:
-            verified = self._verifier.verify(request, now)
+            fields = dict(form_fields(request.body))
+        except KmsError as error:
+            return wire.reply(error, request_id, recorded=False)
+        name = fields.get("Action", "")
+        if service is None and name in UNSIGNED:
+            return self._admit_unsigned(request, STS_TABLE[name], request_id)
+        if service not in VERSIONS:
+            missing = MissingAuthenticationTokenException("Request is missing Authentication Token")
+            return wire.reply(missing, request_id, recorded=False)
+        operation = _TABLES[service].get(name)
+        if operation is None or fields.get("Version", VERSIONS[service]) != VERSIONS[service]:
+            unknown = f"Could not find operation {name[:64]} for version {fields.get('Version', '')[:64]}"
+            return wire.reply(UnknownOperationException(unknown), request_id, recorded=False)
+        return self._verify(request, operation, AwsQuery(service, name), request_id)
+
+    def _admit_unsigned(self, request: HttpRequest, operation: Operation, request_id: str) -> Admitted:
+        wire = AwsQuery(operation.service, operation.name)
+        origin = self._origin(request, request_id, signed=False)
+        call = Call(operation, _ANYBODY, self._home, wire, request.body, origin, self._clock.now())
+        return Admitted(call, wire)
+
+    def _verify(self, request: HttpRequest, operation: Operation, wire: Wire, request_id: str) -> Admitted | Reply:
+        now = self._clock.now()
+        try:
+            verified = self._verifier.verify(request, operation.service, now)
+            credential, origin = self._caller(request, verified, request_id)
         except KmsError as error:
             refusal = error
         except Exception:
             logger.exception("request %s failed before its signature was verified", request_id)
             refusal = KMSInternalException()
         else:
-            return Call(operation, verified.credential, verified.region, request.body, origin, now)
-        self._service.unverified(operation, origin, refusal, now)
-        return error_reply(refusal, request_id, recorded=True)
+            return Admitted(Call(operation, credential, verified.region, wire, request.body, origin, now), wire)
+        self._service.unverified(operation, self._origin(request, request_id, signed=False), refusal, now)
+        return wire.reply(refusal, request_id, recorded=True)
+
+    def _caller(self, request: HttpRequest, verified: Verified, request_id: str) -> tuple[Credential, Origin]:
+        """Return who calls, which is not who signed when a service calls on someone's behalf."""
+        signer = verified.credential
+        if signer.principal.kind is not PrincipalKind.SERVICE:
+            return signer, self._origin(request, request_id, signed=False)
+        origin = self._origin(request, request_id, signed=True)
+        principal = request.headers.get(ON_BEHALF_OF)
+        if principal is None:
+            return signer, origin
+        credential = self._service.on_behalf_of(signer, principal)
+        return credential, msgspec.structs.replace(origin, via_service=signer.principal.arn)
+
+    def _origin(self, request: HttpRequest, request_id: str, *, signed: bool) -> Origin:
+        """Return where a request comes from; ``signed`` if what it says of a service's purpose can be believed."""
+        source_ip, secure = self._proxies.origin(request)
+        return Origin(
+            request_id=request_id,
+            source_ip=source_ip,
+            user_agent=request.headers.get("user-agent", "")[:_MAX_USER_AGENT],
+            secure=secure,
+            source_arn=request.headers.get("x-amz-source-arn") if signed else None,
+            source_account=request.headers.get("x-amz-source-account") if signed else None,
+        )
 
     def _health(self, path: str, request_id: str) -> Reply:
         """Answer a health check: alive as long as this runs; ready while it takes calls and the store answers."""
@@ -74,13 +169,3 @@ class Gateway:
 
 
 _HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
-
-
-def outcome_reply(call: Call, outcome: Outcome) -> Reply:
-    """Return the reply that carries an outcome."""
-    return Reply(outcome.status, outcome.body, AWS_JSON, call.origin.request_id, recorded=True)
-
-
-def error_reply(error: KmsError, request_id: str, *, recorded: bool = False) -> Reply:
-    """Return the reply that carries a refusal."""
-    return Reply(error.status, error_body(error), AWS_JSON, request_id, recorded)

@@ -1,8 +1,12 @@
 """An HTTP request as the front gathers it, and the reply it sends."""
 
 from http import HTTPStatus
+from typing import Protocol
 
 import msgspec
+
+from strongroom.errors import KmsError
+from strongroom.operations.shapes import Response
 
 
 class HttpRequest(msgspec.Struct):
@@ -17,14 +21,30 @@ class HttpRequest(msgspec.Struct):
     secure: bool
 
 
+class ReplyWriter(Protocol):
+    """Writes answers in the protocol of the request."""
+
+    def reply(self, result: Response | KmsError, request_id: str, *, recorded: bool) -> "Reply":
+        """Return the reply that carries an answer or a refusal."""
+        ...
+
+
 class Reply(msgspec.Struct, frozen=True):
-    """What is sent back. ``recorded`` replies have a line in the audit log, and must not leave before it."""
+    """What is sent back. ``recorded`` replies have a line in the audit log, and must not leave before it.
+
+    ``writer`` wrote the body, and can write another.
+    """
 
     status: int
     body: bytes
     content_type: str
     request_id: str
     recorded: bool = False
+    writer: ReplyWriter | None = None
+
+    def refused(self, error: KmsError) -> "Reply":
+        """Return the reply that says instead why this one cannot be sent."""
+        return self if self.writer is None else self.writer.reply(error, self.request_id, recorded=self.recorded)
 
     def encode(self, date: str, *, keep_alive: bool) -> bytes:
         """Return the bytes of the response; ``date`` is its Date header (RFC 9110, 5.6.7)."""

@@ -15,6 +15,7 @@ import uvloop
 from strongroom.api.connection import Connection, Limits
 from strongroom.api.front import Front, Log
 from strongroom.api.gateway import Gateway
+from strongroom.api.proxies import TrustedProxies
 from strongroom.api.sigv4 import Verifier
 from strongroom.clock import Clock
 from strongroom.entropy import Entropy
@@ -72,10 +73,10 @@ class Server:
             await front.drain(self._settings.drain)
 
     def _front(self, loop: asyncio.AbstractEventLoop, executor: ThreadPoolExecutor) -> Front:
-        verifier = Verifier(
-            self._service.credential, frozenset(self._settings.regions), "kms", self._settings.clock_skew
-        )
-        gateway = Gateway(self._service, verifier, self._clock, self._entropy)
+        settings = self._settings
+        verifier = Verifier(self._service.credential, frozenset(settings.regions), settings.clock_skew)
+        proxies = TrustedProxies(settings.trusted_proxies)
+        gateway = Gateway(self._service, verifier, self._clock, self._entropy, proxies, settings.regions[0])
         return Front(loop, gateway, self._service, self._log, executor, self._clock)
 
     @contextlib.contextmanager

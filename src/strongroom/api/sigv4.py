@@ -18,23 +18,29 @@ from typing_extensions import override
 
 from strongroom.api.message import HttpRequest
 from strongroom.errors import (
+    ExpiredTokenException,
     IncompleteSignatureException,
     InvalidSignatureException,
     KmsError,
     MissingAuthenticationTokenException,
     UnrecognizedClientException,
 )
-from strongroom.snapshot.snapshot import Credential
+from strongroom.snapshot.principals import Credential
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _TERMINATOR = "aws4_request"
+_GLOBAL_REGIONS = frozenset({"us-east-1", "us-gov-west-1", "cn-north-1"})
 _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 +Credential=([^/,\s]+)/([^/,\s]*)/([^/,\s]*)/([^/,\s]*)/([^/,\s]*) *, *"
     r"SignedHeaders=([a-z0-9;_.-]+) *, *Signature=([0-9a-f]{64})"
 )
 _TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _SPACES = re.compile(r" {2,}")
-_MUST_BE_SIGNED = ("host", "x-amz-date", "x-amz-target", "x-amz-security-token", "x-amz-content-sha256")
+_MUST_BE_SIGNED = (
+    *("host", "x-amz-date", "x-amz-target", "x-amz-security-token", "x-amz-content-sha256"),
+    *("x-amz-source-arn", "x-amz-source-account", "x-strongroom-on-behalf-of"),
+)
+_SERVICE = re.compile(r"AWS4-HMAC-SHA256 +Credential=[^/,\s]+/[^/,\s]*/[^/,\s]*/([^/,\s]*)/")
 _MAX_CACHED_KEYS = 10_000
 
 _MISMATCH = (
@@ -66,6 +72,9 @@ class Authorization(msgspec.Struct, frozen=True):
     signature: str
 
 
+FindCredential = Callable[[str, str | None], Credential | None]
+
+
 class Verified(msgspec.Struct, frozen=True):
     """Who signed, and the Region they signed for."""
 
@@ -74,33 +83,29 @@ class Verified(msgspec.Struct, frozen=True):
 
 
 class Verifier:
-    """Verifies signatures for one service in some Regions. ``skew`` is how far clocks may differ, in seconds."""
+    """Verifies signatures in some Regions. ``skew`` is how far clocks may differ, in seconds.
 
-    def __init__(
-        self,
-        credential: Callable[[str], Credential | None],
-        regions: frozenset[str],
-        service: str,
-        skew: float,
-    ) -> None:
+    ``credential`` finds an access key by its id, and by its session token if it came with one.
+    """
+
+    def __init__(self, credential: FindCredential, regions: frozenset[str], skew: float) -> None:
         self._credential = credential
         self._regions = regions
-        self._service = service
         self._skew = skew
         self._signing_keys: dict[tuple[str, Scope], bytes] = {}
 
-    def verify(self, request: HttpRequest, now: float) -> Verified:
-        """Return who signed the request.
+    def verify(self, request: HttpRequest, service: str, now: float) -> Verified:
+        """Return who signed the request for a service.
 
-        Raises MissingAuthenticationTokenException, IncompleteSignatureException, UnrecognizedClientException or
-        InvalidSignatureException, with AWS's wording. ``now`` in epoch seconds.
+        Raises MissingAuthenticationTokenException, IncompleteSignatureException, UnrecognizedClientException,
+        InvalidSignatureException or ExpiredTokenException, with AWS's wording. ``now`` in epoch seconds.
         """
         authorization = parse_authorization(request.headers)
         timestamp = request.headers["x-amz-date"]
-        credential = self._credential(authorization.access_key_id)
-        if credential is None or "x-amz-security-token" in request.headers:
+        credential = self._credential(authorization.access_key_id, request.headers.get("x-amz-security-token"))
+        if credential is None:
             raise UnrecognizedClientException(_UNRECOGNIZED)
-        self._require_scope(authorization.scope, timestamp)
+        self._require_scope(authorization.scope, service, timestamp)
         self._require_fresh(timestamp, now)
         expected = hmac.digest(
             self._signing_key(credential, authorization.scope),
@@ -109,14 +114,17 @@ class Verifier:
         )
         if not hmac.compare_digest(expected.hex(), authorization.signature):
             raise InvalidSignatureException(_MISMATCH)
+        if credential.expires_at is not None and credential.expires_at <= now:
+            raise ExpiredTokenException("The security token included in the request is expired")
         return Verified(credential, authorization.scope.region)
 
-    def _require_scope(self, scope: Scope, timestamp: str) -> None:
+    def _require_scope(self, scope: Scope, service: str, timestamp: str) -> None:
         refusals = []
-        if scope.region not in self._regions:
+        # IAM and STS are global: clients sign for their own Region, or for the one where AWS keeps them.
+        if scope.region not in self._regions and (service == "kms" or scope.region not in _GLOBAL_REGIONS):
             refusals.append(f"Credential should be scoped to a valid region, not '{scope.region}'. ")
-        if scope.service != self._service:
-            refusals.append(f"Credential should be scoped to correct service: '{self._service}'. ")
+        if scope.service != service:
+            refusals.append(f"Credential should be scoped to correct service: '{service}'. ")
         if scope.terminator != _TERMINATOR:
             refusals.append(
                 f"Credential should be scoped with a valid terminator: '{_TERMINATOR}', not '{scope.terminator}'. "
@@ -144,13 +152,19 @@ class Verifier:
             )
 
     def _signing_key(self, credential: Credential, scope: Scope) -> bytes:
-        name = (credential.access_key_id, scope)
+        name = (credential.secret, scope)
         key = self._signing_keys.get(name)
         if key is None:
             if len(self._signing_keys) >= _MAX_CACHED_KEYS:
                 self._signing_keys.clear()
             key = self._signing_keys[name] = signing_key(credential.secret, scope)
         return key
+
+
+def signed_service(headers: dict[str, str]) -> str | None:
+    """Return the service a request says it was signed for; None if it has no signature of this kind."""
+    match = _SERVICE.match(headers.get("authorization", ""))
+    return None if match is None else match[1]
 
 
 def parse_authorization(headers: dict[str, str]) -> Authorization:

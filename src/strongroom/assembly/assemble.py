@@ -1,40 +1,83 @@
 """Puts the parts together: from settings to a deployment that can perform calls."""
 
 import os
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from strongroom.assembly.data_folder import DataFolder, ensure_account, open_store, open_vault
+from strongroom.assembly.accounts import Registrar
+from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_store, open_vault
 from strongroom.clock import Clock
+from strongroom.crypto.web_identity import WebIdentities
 from strongroom.entropy import Entropy
-from strongroom.iam import Principal, account_root
 from strongroom.operations.context import Backends
 from strongroom.service.keeper import Keeper
 from strongroom.service.service import Service
 from strongroom.service.trail import Trail
+from strongroom.service.usage import AccessKeyUsage
 from strongroom.settings import Settings
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.audit_log import AuditLog
-from strongroom.store.protocol import AccessKeyRecord
+
+
+class OpenFolder:
+    """A data folder, opened beside whoever else has it open: its back ends, and what registers accounts."""
+
+    def __init__(self, settings: Settings, clock: Clock, entropy: Entropy) -> None:
+        """Open the store and unseal the vault; raises DataFolderError, UnsealError, UnknownSchemaError."""
+        self.folder = DataFolder(settings.folder)
+        store = open_store(self.folder)
+        self.store = store
+        vault = open_vault(self.folder, store, settings, entropy)
+        self.backends = Backends(
+            store=store,
+            vault=vault,
+            snapshot=Snapshot(store, vault, settings.cached_keys),
+            entropy=entropy,
+            web_identities=WebIdentities(settings.identity_providers),
+            managed_rotation_days=settings.managed_rotation_days,
+        )
+        self.registrar = Registrar(self.folder, store, vault, clock, entropy)
+
+    def accounts(self) -> list[str]:
+        """Return every account."""
+        with self.store.read() as reader:
+            return [record.account for record in reader.accounts()]
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.store.close()
+
+
+def open_existing(settings: Settings, clock: Clock, entropy: Entropy) -> OpenFolder:
+    """Open a data folder that a server has made; raises DataFolderError if there is none."""
+    if not DataFolder(settings.folder).database.exists():
+        raise DataFolderError(f"`{settings.folder}` is not a data folder; start a server once to make it")
+    return OpenFolder(settings, clock, entropy)
 
 
 class Deployment:
-    """One data folder, opened: the service, its keeper and its audit log. Close it to let go of the folder."""
+    """One data folder, taken for this process: the service, its keeper and its audit log. Close it to let go."""
 
     def __init__(self, settings: Settings, clock: Clock, entropy: Entropy) -> None:
         """Open the data folder, made at the first start; raises DataFolderError, UnsealError, UnknownSchemaError."""
         self.settings = settings
-        self.folder = DataFolder(settings.folder)
-        self._lock = self.folder.lock()
-        self._store = open_store(self.folder)
-        vault = open_vault(self.folder, self._store, settings, entropy)
-        ensure_account(self.folder, self._store, vault, settings, clock, entropy)
-        snapshot = Snapshot(self._store, vault, _principal_of, settings.cached_keys)
-        backends = Backends(store=self._store, vault=vault, snapshot=snapshot, entropy=entropy)
-        self.log = AuditLog(self.folder.audit_log, settings.durability)
+        with ExitStack() as undo:
+            lock = DataFolder(settings.folder).lock()
+            undo.callback(os.close, lock)
+            opened = OpenFolder(settings, clock, entropy)
+            undo.callback(opened.close)
+            _ensure_account(opened, settings)
+            self.log = AuditLog(opened.folder.audit_log, settings.durability)
+            undo.callback(self.log.close)
+            self._undo = undo.pop_all()
+        self.folder = opened.folder
+        self.backends = opened.backends
+        self.registrar = opened.registrar
         trail = Trail(self.log, entropy)
-        self.service = Service(backends, trail)
-        self.keeper = Keeper(backends, trail, self.log, clock)
+        usage = AccessKeyUsage(opened.store)
+        self.service = Service(opened.backends, trail, usage)
+        self.keeper = Keeper(opened.backends, trail, self.log, clock, usage)
 
     def __enter__(self) -> Self:
         return self
@@ -46,13 +89,17 @@ class Deployment:
 
     def close(self) -> None:
         """Write what is left of the audit log, and let go of the folder."""
-        try:
-            self.log.close()
-        finally:
-            self._store.close()
-            os.close(self._lock)
+        self._undo.close()
 
 
-def _principal_of(record: AccessKeyRecord) -> Principal:
-    # Every access key is a root key until there are other principals to hold one.
-    return account_root(record.account)
+def _ensure_account(opened: OpenFolder, settings: Settings) -> None:
+    """Make the account and its root access key at the first start; raises DataFolderError if there are others."""
+    accounts = opened.accounts()
+    if settings.account in accounts:
+        return
+    if accounts:
+        raise DataFolderError(
+            f"`{opened.folder.path}` belongs to account {accounts[0]}; to add {settings.account}, run: "
+            f"strongroom account create {settings.account}"
+        )
+    opened.registrar.create_account(settings.account, settings.regions[0], "default")

@@ -6,7 +6,7 @@
       lock              held by the running server
       strongroom.db     SQLite: keys (wrapped), policies, aliases, tags, access keys (wrapped)
       root.key          0600, the root key that seals the domain keys
-      credentials       0600, the account root's access key, for AWS clients
+      credentials       0600, access keys of account roots and services, for AWS clients
       audit.jsonl       0600, one line for each call
 """
 
@@ -14,18 +14,14 @@ import fcntl
 import os
 from pathlib import Path
 
-from strongroom.assembly.credentials import new_access_key, write_credentials
-from strongroom.clock import Clock
-from strongroom.crypto.binding import access_key_binding
 from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
 from strongroom.crypto.file_seal import create_root_key, load_file_seal
 from strongroom.crypto.protocol import Seal, SealedDomainKey
 from strongroom.crypto.software import IAM_SCOPE, SoftwareVault
 from strongroom.entropy import Entropy
-from strongroom.keys.arns import root_arn
 from strongroom.settings import Settings
 from strongroom.store.migrate import migrate
-from strongroom.store.protocol import AccessKeyRecord, AccountRecord, Store
+from strongroom.store.protocol import Store
 from strongroom.store.sql_store import SqlStore
 from strongroom.store.sqlite import open_sqlite
 
@@ -88,34 +84,6 @@ def open_vault(folder: DataFolder, store: Store, settings: Settings, entropy: En
             for each in new:
                 transaction.add_domain_key(each)
     return SoftwareVault(DomainKeys([*sealed, *new], seal, entropy), entropy)
-
-
-def ensure_account(
-    folder: DataFolder, store: Store, vault: SoftwareVault, settings: Settings, clock: Clock, entropy: Entropy
-) -> None:
-    """Make the account and its root access key at the first start; raises DataFolderError if there is another."""
-    with store.read() as reader:
-        accounts = [record.account for record in reader.accounts()]
-    if settings.account in accounts:
-        return
-    if accounts:
-        raise DataFolderError(f"`{folder.path}` belongs to account {accounts[0]}, not {settings.account}")
-    now = clock.now()
-    key = new_access_key(entropy)
-    # The file first: if this process dies in between, the next start makes another key and writes the file again.
-    write_credentials(folder.credentials, "default", key)
-    with store.transaction() as transaction:
-        transaction.add_account(AccountRecord(settings.account, now))
-        transaction.add_access_key(
-            AccessKeyRecord(
-                access_key_id=key.access_key_id,
-                account=settings.account,
-                principal=root_arn(settings.regions[0], settings.account),
-                wrapped_secret=vault.wrap_secret(key.secret.encode(), access_key_binding(key.access_key_id)),
-                active=True,
-                created_at=now,
-            )
-        )
 
 
 def _open_seal(folder: DataFolder, sealed: list[SealedDomainKey], entropy: Entropy) -> Seal:

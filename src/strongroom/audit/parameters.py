@@ -5,7 +5,7 @@ from typing import cast
 
 import msgspec
 
-_SECRET = frozenset({"GrantTokens", "GrantToken"})
+_SECRET = frozenset({"GrantTokens", "GrantToken", "WebIdentityToken", "TokenCode"})
 
 Parameters = Callable[[msgspec.Struct], Mapping[str, object]]
 

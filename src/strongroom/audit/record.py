@@ -22,6 +22,8 @@ class UserIdentity(msgspec.Struct, rename="camel", frozen=True, omit_defaults=Tr
     arn: str = ""
     account_id: str = ""
     access_key_id: str = ""
+    user_name: str = ""
+    session_context: Mapping[str, object] | None = None
     invoked_by: str = ""
 
 

@@ -3,6 +3,8 @@
 import click
 
 from strongroom import __version__
+from strongroom.cli.explain import explain_command, who_can_command
+from strongroom.cli.register import account, service
 from strongroom.cli.serve import serve
 
 
@@ -12,4 +14,5 @@ def main() -> None:
     """Run a key management service that speaks the AWS KMS wire protocol."""
 
 
-main.add_command(serve)
+for command in (serve, account, service, explain_command, who_can_command):
+    main.add_command(command)

@@ -1,7 +1,6 @@
 """``strongroom serve``."""
 
 import logging
-import os
 import shlex
 import ssl
 from pathlib import Path
@@ -11,24 +10,16 @@ import click
 from strongroom import __version__
 from strongroom.api.server import Server
 from strongroom.assembly.assemble import Deployment
-from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.hardening import harden_process
+from strongroom.cli.folder import config_option, data_option, read_settings, readable_errors
 from strongroom.clock import SystemClock
-from strongroom.crypto.protocol import UnsealError
 from strongroom.entropy import system_entropy
-from strongroom.settings import Settings, SettingsError, load
-from strongroom.store.migrate import UnknownSchemaError
-
-_DEFAULT_CONFIG = Path("strongroom.toml")
+from strongroom.settings import Settings
 
 
 @click.command()
-@click.option(
-    "--config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Settings file (TOML). Default: strongroom.toml here, if it exists.",
-)
-@click.option("--data", help="Folder that holds everything. Default: ./strongroom-data.")
+@config_option
+@data_option
 @click.option("--listen", help="HOST:PORT; port 0 takes a free one. Default: 127.0.0.1:4599.")
 @click.option("--region", "regions", multiple=True, help="Region to serve; repeat for more. Default: us-east-1.")
 @click.option("--account", help="Account made at the first start, 12 digits. Default: 000000000000.")
@@ -47,16 +38,13 @@ def serve(config: Path | None, regions: tuple[str, ...], **flags: object) -> Non
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    try:
-        settings = load(_read(config), os.environ, {**flags, "regions": regions or None})
+    with readable_errors():
+        settings = read_settings(config, **flags, regions=regions or None)
         harden_process()
-        _serve(settings)
-    except (SettingsError, DataFolderError, UnsealError, UnknownSchemaError) as error:
-        raise click.ClickException(str(error)) from None
-    except ssl.SSLError as error:
-        raise click.ClickException(f"the TLS certificate or key cannot be used: {error}") from None
-    except OSError as error:
-        raise click.ClickException(str(error)) from None
+        try:
+            _serve(settings)
+        except ssl.SSLError as error:
+            raise click.ClickException(f"the TLS certificate or key cannot be used: {error}") from None
 
 
 def _serve(settings: Settings) -> None:
@@ -72,11 +60,6 @@ def _announce(settings: Settings, url: str, credentials: Path) -> None:
     region = settings.regions[0]
     click.echo(f"Strongroom {__version__} serves account {settings.account} in {', '.join(settings.regions)} at {url}")
     click.echo("Point AWS clients at it:\n")
-    click.echo(f"export AWS_ENDPOINT_URL_KMS={url}")
+    click.echo("export " + " ".join(f"AWS_ENDPOINT_URL_{service}={url}" for service in ("KMS", "IAM", "STS")))
     click.echo(f"export AWS_SHARED_CREDENTIALS_FILE={shlex.quote(str(credentials))}")
     click.echo(f"export AWS_REGION={region} AWS_DEFAULT_REGION={region}\n")
-
-
-def _read(config: Path | None) -> str:
-    path = config or _DEFAULT_CONFIG
-    return path.read_text() if config is not None or path.exists() else ""

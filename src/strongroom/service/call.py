@@ -1,18 +1,21 @@
-"""A call as the front door hands it over, and what comes back."""
+"""A call as the front door hands it over."""
+
+from typing import Protocol
 
 import msgspec
 
+from strongroom.operations.context import Origin
 from strongroom.operations.operation import Operation
-from strongroom.snapshot.snapshot import Credential
+from strongroom.operations.shapes import Request
+from strongroom.snapshot.principals import Credential
 
 
-class Origin(msgspec.Struct, frozen=True):
-    """Where a request came from, for audit and for policy conditions."""
+class Wire(Protocol):
+    """How a request is written."""
 
-    request_id: str
-    source_ip: str
-    user_agent: str
-    secure: bool
+    def decode(self, operation: Operation, body: bytes) -> Request:
+        """Return the request in ``body``; raises SerializationException or ValidationException."""
+        ...
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -21,13 +24,7 @@ class Call(msgspec.Struct, frozen=True):
     operation: Operation
     credential: Credential
     region: str
+    wire: Wire
     body: bytes
     origin: Origin
     now: float
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """What to answer: HTTP status and JSON body, empty for operations without output."""
-
-    status: int
-    body: bytes

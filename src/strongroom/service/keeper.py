@@ -15,6 +15,7 @@ from strongroom.keys.kms_key import KmsKey, RotationType
 from strongroom.operations.context import Backends
 from strongroom.operations.key_material import generate_material
 from strongroom.service.trail import Trail
+from strongroom.service.usage import AccessKeyUsage
 from strongroom.snapshot.active_key import binding_of
 from strongroom.store.protocol import Reader
 
@@ -37,11 +38,14 @@ class FlushableLog(Protocol):
 class Keeper:
     """Runs the service's own duties, one round at a time."""
 
-    def __init__(self, backends: Backends, trail: Trail, log: FlushableLog, clock: Clock) -> None:
+    def __init__(
+        self, backends: Backends, trail: Trail, log: FlushableLog, clock: Clock, usage: AccessKeyUsage
+    ) -> None:
         self._backends = backends
         self._trail = trail
         self._log = log
         self._clock = clock
+        self._usage = usage
         # Nobody knows whether the last process came to scrub after its last deletion.
         self._scrubbed = False
 
@@ -52,6 +56,7 @@ class Keeper:
             self._guarded(self._rotate, locator, now)
         for locator in self._due(lambda reader: reader.keys_to_delete(now, _BATCH)):
             self._guarded(self._delete, locator, now)
+        self._guarded(self._usage.write)
         self._guarded(self._clean_up)
 
     def _due(self, find: Callable[[Reader], list[KeyLocator]]) -> Iterator[KeyLocator]:

@@ -1,38 +1,53 @@
 """The one door: every call goes through ``perform``, allowed or refused, and leaves its audit record."""
 
 import logging
-from collections.abc import Sequence
 
 import msgspec
 
-from strongroom.errors import KmsError, KMSInternalException
+from strongroom.errors import AccessDeniedException, KmsError, KMSInternalException
+from strongroom.iam import PrincipalKind
 from strongroom.keys.states import require_state
 from strongroom.operations.authorization import authorize
-from strongroom.operations.context import Backends, Context
+from strongroom.operations.context import Backends, Context, Origin
 from strongroom.operations.operation import Operation, Placement
-from strongroom.operations.shapes import Empty, Request, Response
-from strongroom.operations.targets import Target
-from strongroom.operations.validation import decode
-from strongroom.service.call import Call, Origin, Outcome
-from strongroom.service.trail import Trail
-from strongroom.snapshot.snapshot import Credential
+from strongroom.operations.shapes import Response
+from strongroom.service.call import Call
+from strongroom.service.trail import Progress, Trail
+from strongroom.service.usage import AccessKeyUsage
+from strongroom.snapshot.principals import Credential
 
 logger = logging.getLogger(__name__)
-
-_encoder = msgspec.json.Encoder()
 
 
 class Service:
     """Performs calls. Safe to use from several threads."""
 
-    def __init__(self, backends: Backends, trail: Trail) -> None:
+    def __init__(self, backends: Backends, trail: Trail, usage: AccessKeyUsage) -> None:
         self._backends = backends
         self._trail = trail
+        self._usage = usage
 
-    def credential(self, access_key_id: str) -> Credential | None:
-        """Return an active access key, as of now: the view of the store is made current first."""
+    def credential(self, access_key_id: str, token: str | None = None) -> Credential | None:
+        """Return an active access key, as of now: the view of the store is made current first.
+
+        A temporary key comes with its session token; it may have expired.
+        """
         self._backends.snapshot.refresh()
-        return self._backends.snapshot.credential(access_key_id)
+        principals = self._backends.snapshot.principals
+        return principals.credential(access_key_id) if token is None else principals.session(access_key_id, token)
+
+    def on_behalf_of(self, credential: Credential, principal: str) -> Credential:
+        """Return the credential for a call that a trusted service makes on behalf of a principal, named by its ARN.
+
+        Raises AccessDeniedException unless the caller is a service, and the principal exists.
+        """
+        service = credential.principal
+        found = None
+        if service.kind is PrincipalKind.SERVICE:
+            found = self._backends.snapshot.principals.named(principal)
+        if found is None:
+            raise AccessDeniedException(f"{service.arn} may not call on behalf of {principal}")
+        return msgspec.structs.replace(found, access_key_id=credential.access_key_id)
 
     def ready(self) -> bool:
         """Tell whether the store answers."""
@@ -46,66 +61,51 @@ class Service:
         """Record a request whose signature did not verify."""
         self._trail.unverified(operation, origin, error, now)
 
-    def perform(self, call: Call) -> Outcome:
-        """Decode, locate, authorize, check states, run; then record. Never raises.
+    def perform(self, call: Call) -> Response | KmsError:
+        """Decode, locate, authorize, check states, run; then record. Never raises: a refusal is returned.
 
-        The outcome may leave only after the trail has been flushed.
+        The result may leave only after the trail has been flushed.
         """
-        progress = _Progress()
+        progress = Progress(call.credential)
+        result: Response | KmsError
         try:
-            response = self._run(call, progress)
+            result = self._run(call, progress)
         except KmsError as error:
-            return self._refuse(call, progress, error)
+            result = error
         except Exception:
             logger.exception("request %s failed: %s", call.origin.request_id, call.operation.name)
-            return self._refuse(call, progress, KMSInternalException())
-        self._trail.call(call, progress.request, progress.targets, response)
-        return Outcome(200, b"" if isinstance(response, Empty) else _encoder.encode(response))
+            result = KMSInternalException()
+        self._trail.call(call, progress, result)
+        return result
 
-    def refuse(self, call: Call, error: KmsError) -> Outcome:
+    def refuse(self, call: Call, error: KmsError) -> KmsError:
         """Refuse a call without looking at it, and record that."""
-        return self._refuse(call, _Progress(), error)
+        self._trail.call(call, Progress(call.credential), error)
+        return error
 
-    def _run(self, call: Call, progress: "_Progress") -> Response:
+    def _run(self, call: Call, progress: Progress) -> Response:
         operation = call.operation
-        request: Request = decode(operation.decoder, call.body)
-        progress.request = request
+        if call.credential.issued_at is None:
+            self._usage.note(call.credential.access_key_id, call.now, call.region, operation.service)
+        request = progress.request = call.wire.decode(operation, call.body)
         if operation.placement is Placement.THREAD:
             # Time has passed since the credential was looked up.
             self._backends.snapshot.refresh()
         context = Context(
             backends=self._backends,
-            caller=call.credential.principal,
+            credential=call.credential,
             region=call.region,
             now=call.now,
             action=operation.action,
             rule=operation.rule,
-            source_ip=call.origin.source_ip,
-            secure=call.origin.secure,
+            origin=call.origin,
         )
         targets = progress.targets = operation.locate(context, request)
+        # What a request without a signature proves about its sender is found there.
+        progress.credential = context.credential
         authorize(context, targets, request)
         keys = [target.key for target in targets if target.key is not None]
         if operation.rule is not None:
             for active in keys:
                 require_state(operation.rule, active.key.state, active.key.arn)
         return operation.run(context, request, *keys)
-
-    def _refuse(self, call: Call, progress: "_Progress", error: KmsError) -> Outcome:
-        self._trail.call(call, progress.request, progress.targets, error)
-        return Outcome(error.status, error_body(error))
-
-
-class _Progress:
-    """How far a call came before it was refused: what its audit record can tell."""
-
-    def __init__(self) -> None:
-        self.request: Request | None = None
-        self.targets: Sequence[Target] = ()
-
-
-def error_body(error: KmsError) -> bytes:
-    """Return AWS's JSON for a refusal; without a message member where AWS gives none."""
-    if error.message is None:
-        return _encoder.encode({"__type": error.code})
-    return _encoder.encode({"__type": error.code, "message": error.message})

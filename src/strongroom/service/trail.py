@@ -19,11 +19,12 @@ from strongroom.entropy import Entropy, UuidBatch
 from strongroom.errors import AccessDeniedException, KmsError
 from strongroom.iam import PrincipalKind
 from strongroom.keys.kms_key import KmsKey
+from strongroom.operations.context import Origin
 from strongroom.operations.operation import Operation
 from strongroom.operations.shapes import Request, Response
 from strongroom.operations.targets import Target
-from strongroom.service.call import Call, Origin
-from strongroom.snapshot.snapshot import Credential
+from strongroom.service.call import Call
+from strongroom.snapshot.principals import Credential
 
 _MAX_MESSAGE = 1024
 _IDENTITY_TYPES = {
@@ -32,6 +33,7 @@ _IDENTITY_TYPES = {
     PrincipalKind.ASSUMED_ROLE: "AssumedRole",
     PrincipalKind.FEDERATED_USER: "FederatedUser",
     PrincipalKind.SERVICE: "AWSService",
+    PrincipalKind.WEB_IDENTITY: "WebIdentityUser",
 }
 
 
@@ -43,6 +45,15 @@ class Log(Protocol):
         ...
 
 
+class Progress:
+    """How far a call came: what its audit record can tell. ``request`` is None if it could not be decoded."""
+
+    def __init__(self, credential: Credential) -> None:
+        self.credential = credential
+        self.request: Request | None = None
+        self.targets: Sequence[Target] = ()
+
+
 class Trail:
     """Records each call, each refused request, and each thing the service does by itself."""
 
@@ -50,21 +61,16 @@ class Trail:
         self._log = log
         self._event_id = UuidBatch(entropy)
 
-    def call(
-        self,
-        call: Call,
-        request: Request | None,
-        targets: Sequence[Target],
-        result: Response | KmsError,
-    ) -> None:
-        """Record a verified call with its answer or its refusal. ``request`` is None if it could not be decoded."""
-        operation = call.operation
+    def call(self, call: Call, progress: Progress, result: Response | KmsError) -> None:
+        """Record a verified call with its answer or its refusal."""
+        operation, request, targets = call.operation, progress.request, progress.targets
         refusal = result if isinstance(result, KmsError) else None
         self._log.append(
             encode(
                 AuditRecord(
-                    user_identity=_identity(call.credential),
+                    user_identity=_identity(progress.credential, call.origin),
                     event_time=event_time(call.now),
+                    event_source=f"{operation.service}.amazonaws.com",
                     event_name=operation.name,
                     aws_region=call.region,
                     source_ip_address=call.origin.source_ip,
@@ -73,11 +79,12 @@ class Trail:
                     error_message=_message(refusal),
                     request_parameters=None if request is None else operation.parameters(request),
                     response_elements=_elements(operation, result, targets),
+                    additional_event_data=_additional(refusal, targets),
                     request_id=call.origin.request_id,
                     event_id=self._event_id(),
                     read_only=operation.read_only,
                     resources=_resources(operation, result, targets),
-                    recipient_account_id=call.credential.principal.account,
+                    recipient_account_id=progress.credential.principal.account or UNSET,
                 )
             )
         )
@@ -89,6 +96,7 @@ class Trail:
                 AuditRecord(
                     user_identity=UNKNOWN_IDENTITY,
                     event_time=event_time(now),
+                    event_source=f"{operation.service}.amazonaws.com",
                     event_name=operation.name,
                     aws_region="",
                     source_ip_address=origin.source_ip,
@@ -119,7 +127,7 @@ class Trail:
         )
 
 
-def _identity(credential: Credential) -> UserIdentity:
+def _identity(credential: Credential, origin: Origin) -> UserIdentity:
     principal = credential.principal
     return UserIdentity(
         _IDENTITY_TYPES[principal.kind],
@@ -127,7 +135,37 @@ def _identity(credential: Credential) -> UserIdentity:
         arn=principal.arn,
         account_id=principal.account,
         access_key_id=credential.access_key_id,
+        user_name=principal.user_name or "",
+        session_context=_session_context(credential),
+        invoked_by=origin.via_service or "",
     )
+
+
+def _session_context(credential: Credential) -> Mapping[str, object] | None:
+    """Return what CloudTrail says of a session: when it began, and the role it is of."""
+    principal = credential.principal
+    if credential.issued_at is None:
+        return None
+    found: dict[str, object] = {
+        "attributes": {"creationDate": event_time(credential.issued_at), "mfaAuthenticated": "false"}
+    }
+    if principal.kind is PrincipalKind.ASSUMED_ROLE and principal.issuer_arn is not None:
+        found["sessionIssuer"] = {
+            "type": "Role",
+            "principalId": principal.user_id.partition(":")[0],
+            "arn": principal.issuer_arn,
+            "accountId": principal.account,
+            "userName": principal.issuer_arn.rpartition("/")[2],
+        }
+    return found
+
+
+def _additional(refusal: KmsError | None, targets: Sequence[Target]) -> Mapping[str, object] | UnsetType:
+    """Return why a call was refused, and which grant was retired."""
+    if refusal is not None:
+        return refusal.details or UNSET
+    retired = next((target.retired for target in targets if target.retired is not None), None)
+    return UNSET if retired is None else {"grantId": retired.grant_id}
 
 
 def _code(error: KmsError | None) -> str | UnsetType:
@@ -149,6 +187,8 @@ def _elements(
 
 def _resources(operation: Operation, result: Response | KmsError, targets: Sequence[Target]) -> tuple[Resource, ...]:
     """Return the keys and aliases a call touched or made."""
+    if operation.service != "kms":
+        return ()
     arns = [target.resource for target in targets if target.named]
     if operation.makes is not None and isinstance(result, Response):
         arns.append(operation.makes(result))

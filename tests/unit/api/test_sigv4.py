@@ -14,11 +14,11 @@ from strongroom.api.message import HttpRequest
 from strongroom.api.sigv4 import Scope, Verifier, canonical_request, parse_authorization, signing_key, string_to_sign
 from strongroom.errors import InvalidSignatureException
 from strongroom.iam import account_root
-from strongroom.snapshot.snapshot import Credential
+from strongroom.snapshot.principals import Credential
 
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 ACCESS_KEY = "AKIDEXAMPLE"
-CREDENTIAL = Credential(ACCESS_KEY, SECRET, account_root("111122223333"))
+CREDENTIAL = Credential(access_key_id=ACCESS_KEY, secret=SECRET, principal=account_root("111122223333"))
 AT = 1440938160.0  # 2015-08-30T12:36:00Z, the date of AWS's test suite
 
 
@@ -50,11 +50,11 @@ def test_the_example_request_of_the_aws_general_reference() -> None:
         b"AWS4-HMAC-SHA256\n20150830T123600Z\n20150830/us-east-1/iam/aws4_request\n"
         b"f536975d06c0309214f805bb90ccff089219ecd68b2577efef23edd43b7e1a59"
     )
-    verifier = Verifier(lambda _: CREDENTIAL, frozenset({"us-east-1"}), "iam", 300)
-    assert verifier.verify(request, AT).credential is CREDENTIAL
+    verifier = Verifier(lambda _id, _token: CREDENTIAL, frozenset({"us-east-1"}), 300)
+    assert verifier.verify(request, "iam", AT).credential is CREDENTIAL
     request.headers["authorization"] = request.headers["authorization"][:-1] + "6"
     with pytest.raises(InvalidSignatureException):
-        verifier.verify(request, AT)
+        verifier.verify(request, "iam", AT)
 
 
 header_values = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=20).map(
@@ -77,8 +77,8 @@ def test_what_botocore_signs_verifies(body: bytes, query: dict[str, str], path: 
     headers = {name.lower(): text.strip() for name, text in request.headers.items()}
     received = HttpRequest("POST", target, raw_query, {**headers, "host": "kms.example.com"}, body, "", secure=True)
     moment = headers["x-amz-date"]
-    verifier = Verifier(lambda _: CREDENTIAL, frozenset({"us-east-1"}), "kms", 1e12)
-    assert verifier.verify(received, AT).region == "us-east-1"
+    verifier = Verifier(lambda _id, _token: CREDENTIAL, frozenset({"us-east-1"}), 1e12)
+    assert verifier.verify(received, "kms", AT).region == "us-east-1"
     assert moment
 
 

@@ -35,6 +35,7 @@ TABLE: dict[StateRule, list[tuple[type[KmsError], str] | None]] = {
     StateRule.SCHEDULE_DELETION: [Y, Y, P, P, Y, Y, Y, G],
     StateRule.CANCEL_DELETION:   [N, N, Y, Y, N, N, N, N],
     StateRule.SET_ROTATION:      [Y, D, P, P, O, U, C, Y],
+    StateRule.GRANT:             [Y, D, P, P, I, Y, C, Y],
     StateRule.ROTATE:            [Y, D, P, P, I, U, C, G],
 }
 # fmt: on

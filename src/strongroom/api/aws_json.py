@@ -1,0 +1,36 @@
+"""The AWS JSON 1.1 protocol, spoken by KMS."""
+
+import msgspec
+
+from strongroom.api.message import Reply
+from strongroom.errors import KmsError
+from strongroom.operations.operation import Operation
+from strongroom.operations.shapes import Empty, Request, Response
+from strongroom.operations.validation import decode
+
+AWS_JSON = "application/x-amz-json-1.1"
+
+_encoder = msgspec.json.Encoder()
+
+
+class AwsJson:
+    """Reads and writes AWS JSON."""
+
+    def decode(self, operation: Operation, body: bytes) -> Request:
+        """Return the request in ``body``; raises SerializationException or ValidationException."""
+        request: Request = decode(operation.decoder, body)
+        return request
+
+    def reply(self, result: Response | KmsError, request_id: str, *, recorded: bool) -> Reply:
+        """Return the reply that carries an answer or a refusal."""
+        if isinstance(result, KmsError):
+            return Reply(result.status, _error(result), AWS_JSON, request_id, recorded, self)
+        body = b"" if isinstance(result, Empty) else _encoder.encode(result)
+        return Reply(200, body, AWS_JSON, request_id, recorded, self)
+
+
+def _error(error: KmsError) -> bytes:
+    """Return AWS's JSON for a refusal; without a message member where AWS gives none."""
+    if error.message is None:
+        return _encoder.encode({"__type": error.code})
+    return _encoder.encode({"__type": error.code, "message": error.message})

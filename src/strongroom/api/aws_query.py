@@ -1,0 +1,207 @@
+"""The AWS Query protocol, spoken by IAM and STS: form fields in, XML out.
+
+Source: Smithy 1.0 specification, "AWS query protocol". Lists are ``Name.member.1``, structures ``Name.Member``.
+"""
+
+import re
+from collections.abc import Iterator
+from urllib.parse import parse_qsl
+from xml.sax.saxutils import escape
+
+import msgspec
+from msgspec import inspect
+
+from strongroom.api.message import Reply
+from strongroom.audit.record import event_time
+from strongroom.errors import (
+    AccessDeniedException,
+    DependencyTimeoutException,
+    ExpiredTokenException,
+    IncompleteSignatureException,
+    InvalidSignatureException,
+    KmsError,
+    KMSInternalException,
+    LimitExceededException,
+    MalformedPolicyDocumentException,
+    MissingAuthenticationTokenException,
+    RequestEntityTooLargeException,
+    SerializationException,
+    ThrottlingException,
+    UnknownOperationException,
+    UnrecognizedClientException,
+    ValidationException,
+)
+from strongroom.operations.operation import Operation
+from strongroom.operations.shapes import Empty, Request, Response
+from strongroom.operations.validation import convert, without_none
+
+FORM = "application/x-www-form-urlencoded"
+VERSIONS = {"iam": "2010-05-08", "sts": "2011-06-15"}
+_XML = "text/xml"
+_MAX_FIELDS = 5_000
+_MAX_DEPTH = 8
+_MAX_MEMBERS = 1_000
+_INDEX = re.compile(r"[1-9][0-9]{0,3}")
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+
+_CODES: dict[type[KmsError], tuple[str, int]] = {
+    AccessDeniedException: ("AccessDenied", 403),
+    DependencyTimeoutException: ("ServiceFailure", 500),
+    ExpiredTokenException: ("ExpiredToken", 403),
+    IncompleteSignatureException: ("IncompleteSignature", 403),
+    InvalidSignatureException: ("SignatureDoesNotMatch", 403),
+    KMSInternalException: ("ServiceFailure", 500),
+    LimitExceededException: ("LimitExceeded", 409),
+    MalformedPolicyDocumentException: ("MalformedPolicyDocument", 400),
+    MissingAuthenticationTokenException: ("MissingAuthenticationToken", 403),
+    RequestEntityTooLargeException: ("RequestEntityTooLarge", 413),
+    SerializationException: ("MalformedInput", 400),
+    ThrottlingException: ("Throttling", 400),
+    UnknownOperationException: ("InvalidAction", 400),
+    UnrecognizedClientException: ("InvalidClientTokenId", 403),
+    ValidationException: ("ValidationError", 400),
+}
+
+Fields = dict[str, object]
+"""A tree of form fields: text at the leaves."""
+
+
+class AwsQuery:
+    """Reads and writes the Query protocol of one service; ``action`` is what the answer is wrapped in."""
+
+    def __init__(self, service: str, action: str = "") -> None:
+        self._namespace = f"https://{service}.amazonaws.com/doc/{VERSIONS[service]}/"
+        self._action = action
+
+    def decode(self, operation: Operation, body: bytes) -> Request:
+        """Return the request in ``body``; raises SerializationException or ValidationException."""
+        tree = _tree(form_fields(body))
+        raw = _shaped(tree, inspect.type_info(operation.request))
+        return convert(operation.request, raw)
+
+    def reply(self, result: Response | KmsError, request_id: str, *, recorded: bool) -> Reply:
+        """Return the reply that carries an answer or a refusal."""
+        if isinstance(result, KmsError):
+            status, body = self._error(result, request_id)
+        else:
+            status, body = 200, self._answer(result, request_id)
+        return Reply(status, body.encode(), _XML, request_id, recorded, self)
+
+    def _answer(self, response: Response, request_id: str) -> str:
+        name = self._action
+        result = "" if isinstance(response, Empty) else f"<{name}Result>{''.join(_members(response))}</{name}Result>"
+        return (
+            f'<{name}Response xmlns="{self._namespace}">{result}'
+            f"<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{name}Response>\n"
+        )
+
+    def _error(self, error: KmsError, request_id: str) -> tuple[int, str]:
+        code, status = _CODES.get(type(error), (error.code, error.status))
+        kind = "Sender" if status < KMSInternalException.status else "Receiver"
+        message = _text(error.message or code)
+        return status, (
+            f'<ErrorResponse xmlns="{self._namespace}">'
+            f"<Error><Type>{kind}</Type><Code>{code}</Code><Message>{message}</Message></Error>"
+            f"<RequestId>{request_id}</RequestId></ErrorResponse>\n"
+        )
+
+
+def form_fields(body: bytes) -> list[tuple[str, str]]:
+    """Return the fields of a form; raises SerializationException when it is none, or has too many."""
+    try:
+        return parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
+    except ValueError:
+        raise SerializationException("The request could not be read as a form.") from None
+
+
+def _tree(fields: list[tuple[str, str]]) -> Fields:
+    """Return the fields as a tree: ``Tags.member.1.Key`` → ``{"Tags": {"member": {"1": {"Key": …}}}}``."""
+    root: Fields = {}
+    for name, value in fields:
+        *parents, leaf = name.split(".")
+        if len(parents) > _MAX_DEPTH:
+            raise SerializationException(f"The field {name[:64]} is nested too deeply.")
+        node = root
+        for parent in parents:
+            child = node.setdefault(parent, {})
+            if not isinstance(child, dict):
+                raise SerializationException(f"The field {name[:64]} contradicts another.")
+            node = child
+        if leaf in node:
+            raise SerializationException(f"The field {name[:64]} is given twice.")
+        node[leaf] = value
+    return root
+
+
+def _shaped(value: object, declared: inspect.Type) -> object:
+    """Turn a tree of fields into what the declared type would be as JSON."""
+    plain = without_none(declared)
+    match plain:
+        case inspect.StructType():
+            known = {field.encode_name: field.type for field in plain.fields}
+            if not isinstance(value, dict):
+                return value
+            return {name: _shaped(member, known[name]) for name, member in value.items() if name in known}
+        case inspect.ListType():
+            return _listed(value, plain.item_type)
+        case inspect.IntType() | inspect.BoolType():
+            return _scalar(value, plain)
+        case _:
+            return value
+
+
+def _listed(value: object, item: inspect.Type) -> object:
+    # An empty list is sent as the bare name of the list.
+    if value == "":
+        return []
+    members = value.get("member") if isinstance(value, dict) else None
+    if not isinstance(members, dict) or not all(_INDEX.fullmatch(index) for index in members):
+        raise SerializationException("A list is not given as Name.member.N.")
+    if len(members) > _MAX_MEMBERS:
+        raise SerializationException("A list has too many members.")
+    return [_shaped(members[index], item) for index in sorted(members, key=int)]
+
+
+def _scalar(value: object, declared: inspect.Type) -> object:
+    if not isinstance(value, str):
+        return value
+    if isinstance(declared, inspect.BoolType):
+        return {"true": True, "false": False}.get(value.lower(), value)
+    return int(value) if re.fullmatch(r"-?[0-9]{1,18}", value) else value
+
+
+# --- writing
+
+
+def _members(value: msgspec.Struct) -> Iterator[str]:
+    for field in msgspec.structs.fields(value):
+        member: object = getattr(value, field.name)
+        if member is not None:
+            yield _element(field.encode_name, member)
+
+
+def _element(name: str, value: object) -> str:
+    return f"<{name}>{_content(value)}</{name}>"
+
+
+def _content(value: object) -> str:
+    match value:
+        case msgspec.Struct():
+            return "".join(_members(value))
+        case list() | tuple():
+            return "".join(_element("member", each) for each in value)
+        case dict():
+            entries = (_element("key", key) + _element("value", member) for key, member in value.items())
+            return "".join(f"<entry>{entry}</entry>" for entry in entries)
+        case bool():
+            return "true" if value else "false"
+        case float():
+            # Every number with a fraction is a time.
+            return event_time(value)
+        case _:
+            return _text(str(value))
+
+
+def _text(value: str) -> str:
+    # XML 1.0 has no way to write most control characters.
+    return escape(_CONTROLS.sub("\ufffd", value), {'"': "&quot;", "\r": "&#xD;"})

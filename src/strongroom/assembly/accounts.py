@@ -1,0 +1,57 @@
+"""Accounts, and services that are trusted to call on behalf of others: made beside the server, also while it runs."""
+
+from strongroom.assembly.credentials import add_profile
+from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.clock import Clock
+from strongroom.crypto.access_keys import NewAccessKey, new_access_key
+from strongroom.crypto.binding import access_key_binding
+from strongroom.crypto.protocol import Vault
+from strongroom.entropy import Entropy
+from strongroom.keys.arns import root_arn
+from strongroom.store.protocol import AccessKeyRecord, AccountRecord, Store
+
+
+class Registrar:
+    """Makes accounts and services in an opened data folder."""
+
+    def __init__(self, folder: DataFolder, store: Store, vault: Vault, clock: Clock, entropy: Entropy) -> None:
+        self._folder = folder
+        self._store = store
+        self._vault = vault
+        self._clock = clock
+        self._entropy = entropy
+
+    def create_account(self, account: str, region: str, profile: str) -> None:
+        """Make an account with a root access key, in a Region's partition; raises DataFolderError if it exists."""
+        with self._store.read() as reader:
+            if any(record.account == account for record in reader.accounts()):
+                raise DataFolderError(f"account {account} exists")
+        key = self._announced(profile)
+        with self._store.transaction() as transaction:
+            transaction.add_account(AccountRecord(account, self._clock.now()))
+            transaction.add_access_key(self._record(key, account, root_arn(region, account)))
+
+    def create_service(self, name: str) -> None:
+        """Make an access key for a service; raises DataFolderError if it has one."""
+        with self._store.read() as reader:
+            if name in reader.services():
+                raise DataFolderError(f"service {name} has an access key")
+        key = self._announced(name)
+        with self._store.transaction() as transaction:
+            transaction.add_access_key(self._record(key, "", name))
+
+    def _announced(self, profile: str) -> NewAccessKey:
+        # The file first: if this process dies in between, the next attempt makes another key.
+        key = new_access_key("AKIA", self._entropy)
+        add_profile(self._folder.credentials, profile, key)
+        return key
+
+    def _record(self, key: NewAccessKey, account: str, principal: str) -> AccessKeyRecord:
+        return AccessKeyRecord(
+            access_key_id=key.access_key_id,
+            account=account,
+            principal=principal,
+            wrapped_secret=self._vault.wrap_secret(key.secret.encode(), access_key_binding(key.access_key_id)),
+            active=True,
+            created_at=self._clock.now(),
+        )

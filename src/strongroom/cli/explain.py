@@ -1,0 +1,130 @@
+"""``strongroom explain`` and ``strongroom who-can``."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from strongroom.cli.folder import config_option, data_option, existing_folder
+from strongroom.clock import SystemClock
+from strongroom.errors import KmsError
+from strongroom.operations.context import Backends
+from strongroom.operations.explanations import Asked, Explanation, NoSuchPrincipal, explain, who_can
+
+_key_option = click.option("--key", "key", required=True, help="Key id, key ARN, alias name or alias ARN.")
+_context_option = click.option(
+    "--context", "pairs", multiple=True, metavar="K=V", help="Encryption context; repeatable."
+)
+_region_option = click.option("--region", help="Region of the key. Default: the ARN's, or the first one served.")
+
+
+@click.command("explain")
+@click.option("--principal", required=True, help="ARN of a root, user, role or session; or a service's name.")
+@click.option("--action", required=True, help="Such as kms:Decrypt.")
+@_key_option
+@_context_option
+@_region_option
+@data_option
+@config_option
+def explain_command(  # noqa: PLR0913 - the options of one question
+    *,
+    principal: str,
+    action: str,
+    key: str,
+    pairs: tuple[str, ...],
+    region: str | None,
+    data: str | None,
+    config: Path | None,
+) -> None:
+    """Say whether PRINCIPAL may do ACTION with KEY, and which statement, grant or missing delegation makes it so.
+
+    Exits with 1 for a no.
+    """
+    with _asking(key, action, pairs, region, (data, config)) as (backends, asked):
+        try:
+            found = explain(backends, principal, asked)
+        except NoSuchPrincipal:
+            raise click.ClickException(f"there is no principal {principal}") from None
+    _show(found)
+    if not found.allowed:
+        raise SystemExit(1)
+
+
+@click.command("who-can")
+@click.argument("action")
+@_key_option
+@_context_option
+@_region_option
+@data_option
+@config_option
+def who_can_command(
+    action: str, key: str, pairs: tuple[str, ...], region: str | None, data: str | None, config: Path | None
+) -> None:
+    """List every root, user, role and service that may do ACTION with KEY, and why."""
+    with _asking(key, action, pairs, region, (data, config)) as (backends, asked):
+        for found in who_can(backends, asked):
+            click.echo(f"{found.principal}\t{_why(found)}")
+
+
+@contextmanager
+def _asking(
+    key: str, action: str, pairs: tuple[str, ...], region: str | None, folder: tuple[str | None, Path | None]
+) -> Iterator[tuple[Backends, Asked]]:
+    data, config = folder
+    with existing_folder(config, data) as (opened, settings):
+        where = region or (key.split(":")[3] if key.startswith("arn:") else settings.regions[0])
+        asked = Asked(
+            action=action if ":" in action else f"kms:{action}",
+            key_id=_key_arn(key, where, settings.account),
+            region=where,
+            now=SystemClock().now(),
+            encryption_context=_context(pairs),
+        )
+        try:
+            yield opened.backends, asked
+        except KmsError as error:
+            raise click.ClickException(error.message or error.code) from None
+
+
+def _key_arn(key: str, region: str, account: str) -> str:
+    """Return a key of the deployment's own account by its ARN, so that it means the same whoever asks."""
+    if key.startswith("arn:"):
+        return key
+    name = key if key.startswith("alias/") else f"key/{key}"
+    partition = "aws-cn" if region.startswith("cn-") else "aws"
+    return f"arn:{partition}:kms:{region}:{account}:{name}"
+
+
+def _context(pairs: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise click.BadParameter(f"`{pair}` is not K=V", param_hint="--context")
+        found[name] = value
+    return found
+
+
+def _show(found: Explanation) -> None:
+    click.echo("ALLOWED" if found.allowed else "DENIED")
+    click.echo(f"  principal   {found.principal}")
+    for label, fact in (("action", "action"), ("key", "resource")):
+        click.echo(f"  {label:<11} {found.facts[fact]}")
+    click.echo(f"  because     {_why(found)}")
+    if found.message is not None:
+        click.echo(f"  AWS's words {found.message}")
+
+
+def _why(found: Explanation) -> str:
+    facts = found.facts
+    if "grantId" in facts:
+        return f"grant {facts['grantId']}"
+    if "statement" in facts:
+        verb = "allows" if found.allowed else "denies"
+        return f"{facts['policy']}, {facts['statement']}, {verb} it"
+    if "missing" in facts:
+        return str(facts["missing"])
+    if found.allowed:
+        return f"{facts['decidedBy']} needs no policy of its own where the key policy names its account"
+    return f"{facts['decidedBy']} would have to allow it, and none does"

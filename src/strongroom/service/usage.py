@@ -1,0 +1,31 @@
+"""When access keys were last used: noted in memory on every call, written down now and then."""
+
+from strongroom.store.protocol import AccessKeyUse, Store
+
+_GRANULARITY = 60.0
+
+
+class AccessKeyUsage:
+    """Notes uses. Safe to use from several threads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._latest: dict[str, tuple[float, str, str]] = {}
+        self._written: dict[str, float] = {}
+
+    def note(self, access_key_id: str, now: float, region: str, service: str) -> None:
+        """Note that an access key was used just now."""
+        self._latest[access_key_id] = (now, region, service)
+
+    def write(self) -> None:
+        """Write down what is new; a key in constant use, once a minute."""
+        latest, self._latest = self._latest, {}
+        due = {
+            key: use for key, use in latest.items() if use[0] - self._written.get(key, float("-inf")) >= _GRANULARITY
+        }
+        if not due:
+            return
+        with self._store.transaction() as transaction:
+            for access_key_id, (now, region, service) in due.items():
+                transaction.note_access_key_use(AccessKeyUse(access_key_id, now, region, service))
+                self._written[access_key_id] = now
