@@ -1,6 +1,6 @@
 # Every command makes what it needs: a fresh clone, Python >= 3.11, git and make are enough.
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check format bench bench-fronts lock
+.PHONY: help demo demo-identities serve test check format bench bench-decisions bench-fronts lock
 
 help: ## Show these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -8,6 +8,10 @@ help: ## Show these commands
 demo: ## Watch real AWS clients envelope-encrypt a real file against a server started for it
 	@tools/venv demo
 	@PYTHONPATH=tools .venv/bin/python demo/demo.py
+
+demo-identities: ## Watch users, roles and grants get what they may do, and be refused the rest
+	@tools/venv demo
+	@.venv/bin/python tools/local_server.py demo/who-may-do-what.sh
 
 serve: ## Start a server on 127.0.0.1:4599 with its data in ./strongroom-data
 	@tools/venv demo
@@ -36,6 +40,10 @@ format: ## Format the code
 bench: ## Measure signed, authorized, audited Encrypts against a hello-world on the same HTTP front
 	@tools/venv bench
 	@PYTHONPATH=tools .venv/bin/python bench/encrypt.py
+
+bench-decisions: ## Measure the cost of one authorization decision as keys, grants and users grow
+	@tools/venv bench
+	@.venv/bin/python bench/decisions.py
 
 bench-fronts: ## Measure the HTTP fronts that ADR 2 chose between
 	@tools/venv bench

@@ -1,8 +1,12 @@
-"""Starts a Strongroom server on a free loopback port and reads from its output how to reach it."""
+"""Starts a Strongroom server on a free loopback port and reads from its output how to reach it.
+
+``local_server.py COMMAND...`` runs a command against one that is started for it, in a folder that is then removed.
+"""
 
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,3 +56,18 @@ def _environment(process: subprocess.Popen[str]) -> dict[str, str]:
             if "AWS_REGION" in line:
                 return environment
     raise SystemExit("the server did not start; see its log")
+
+
+def main() -> None:
+    """Run the command with ``aws`` and ``strongroom`` on its PATH; exit with its code."""
+    with tempfile.TemporaryDirectory(prefix="strongroom-demo-") as scratch:
+        folder = Path(scratch)
+        with running_server(folder / "data", folder / "server.log") as server:
+            path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+            done = subprocess.run(sys.argv[1:], env=server.environment | {"PATH": path}, check=False)
+            stopped = server.stop()
+    sys.exit(done.returncode or stopped)
+
+
+if __name__ == "__main__":
+    main()

@@ -62,8 +62,10 @@ class UnrecognizedClientException(KmsError):
     """The access key or session token is unknown."""
 
 
-class ExpiredTokenException(KmsError):
+class ExpiredSessionException(KmsError):
     """The session token's time is over."""
+
+    code = "ExpiredTokenException"
 
 
 class ThrottlingException(KmsError):
@@ -172,10 +174,20 @@ class UnmodifiableEntityException(KmsError):
     code = "UnmodifiableEntity"
 
 
+class InvalidParameterValueException(KmsError):
+    """Session tags contradict each other, or those that the session inherits."""
+
+    code = "InvalidParameterValue"
+
+
 class PackedPolicyTooLargeException(KmsError):
     """Session policies and tags are too large together."""
 
     code = "PackedPolicyTooLarge"
+
+
+class ExpiredTokenException(KmsError):
+    """A web identity token's time is over. Not to be confused with a session's, though the code can be the same."""
 
 
 class InvalidIdentityTokenException(KmsError):

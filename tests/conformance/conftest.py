@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
+from mypy_boto3_iam.client import IAMClient
 from mypy_boto3_kms.client import KMSClient
 
-from clients import client_of
+from accounts import Account
+from clients import client_of, client_with, credentials_of
+from identities import Identities
 from local_server import RunningServer, running_server
 
 
@@ -23,6 +26,22 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 @pytest.fixture(scope="session")
 def kms(server: RunningServer) -> KMSClient:
     return client_of(server)
+
+
+@pytest.fixture(scope="session")
+def iam(server: RunningServer) -> IAMClient:
+    return client_with(server, "iam", credentials_of(server))
+
+
+@pytest.fixture(scope="session")
+def identities(server: RunningServer, iam: IAMClient) -> Identities:
+    return Identities(server, iam)
+
+
+@pytest.fixture(scope="session")
+def away(server: RunningServer) -> Account:
+    """Return another account of the same server."""
+    return Account(server, "444455556666")
 
 
 @pytest.fixture

@@ -3,23 +3,13 @@
 import base64
 import json
 from pathlib import Path
-from typing import Any
 
 from mypy_boto3_kms.client import KMSClient
 
+from accounts import data_of, last_record
 from clients import send, signed
 from local_server import RunningServer, running_server
 from refusals import code_of
-
-
-def last_record(server: RunningServer) -> dict[str, Any]:
-    lines = audit_log(server).read_bytes().splitlines()
-    record: dict[str, Any] = json.loads(lines[-1])
-    return record
-
-
-def audit_log(server: RunningServer) -> Path:
-    return Path(server.environment["AWS_SHARED_CREDENTIALS_FILE"]).with_name("audit.jsonl")
 
 
 def test_an_allowed_call(server: RunningServer, kms: KMSClient, key_id: str) -> None:
@@ -100,9 +90,12 @@ def test_no_secret_is_written_anywhere(server: RunningServer, kms: KMSClient, ke
     assert code_of(kms.encrypt, KeyId=key_id, Plaintext=plaintext * 200) == "ValidationException"
     token = "a-secret-grant-token"
     assert code_of(kms.encrypt, KeyId=key_id, Plaintext=plaintext, GrantTokens=[token]) == "InvalidGrantTokenException"
-    data = audit_log(server).parent
+    data = data_of(server)
+    granted = kms.create_grant(KeyId=key_id, GranteePrincipal="000000000000", Operations=["Encrypt"])["GrantToken"]
+    kms.encrypt(KeyId=key_id, Plaintext=plaintext, GrantTokens=[granted])
+    kms.retire_grant(GrantToken=granted)
     secret = (data / "credentials").read_text().split()[-1]
-    forbidden = [plaintext, data_key["Plaintext"], blob, token.encode(), secret.encode()]
+    forbidden = [plaintext, data_key["Plaintext"], blob, token.encode(), granted.encode(), secret.encode()]
     forbidden += [base64.b64encode(each)[:-4] for each in forbidden]
     for path in (*data.glob("strongroom.db*"), data / "audit.jsonl", data.parent / "log"):
         content = path.read_bytes()

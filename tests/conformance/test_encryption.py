@@ -5,7 +5,7 @@ import pytest
 from botocore.exceptions import ClientError
 from mypy_boto3_kms.client import KMSClient
 
-from refusals import code_of
+from refusals import code_of, refusal_of
 
 CONTEXT = {"department": "payroll", "year": "2026", "": "empty key"}
 
@@ -55,6 +55,17 @@ def test_the_encryption_context_must_be_the_same_but_not_in_the_same_order(kms: 
     others += [{**CONTEXT, "year": "2026 "}, {"Department" if k == "department" else k: v for k, v in CONTEXT.items()}]
     for other in others:
         assert code_of(kms.decrypt, CiphertextBlob=blob, EncryptionContext=other) == "InvalidCiphertextException"
+
+
+def test_an_encryption_context_has_a_largest_size(kms: KMSClient, key_id: str) -> None:
+    largest = {"name": "v" * (8192 - 4)}
+    blob = kms.encrypt(KeyId=key_id, Plaintext=b"x", EncryptionContext=largest)["CiphertextBlob"]
+    assert kms.decrypt(CiphertextBlob=blob, EncryptionContext=largest)["Plaintext"] == b"x"
+    for larger in ({"name": "v" * (8193 - 4)}, {str(number): "" for number in range(3000)}):
+        assert refusal_of(kms.encrypt, KeyId=key_id, Plaintext=b"x", EncryptionContext=larger) == {
+            "Code": "ValidationException",
+            "Message": "The encryption context is larger than 8192 characters.",
+        }
 
 
 def test_ten_rotations_and_every_old_ciphertext_decrypts(kms: KMSClient, key_id: str) -> None:

@@ -167,5 +167,14 @@ def test_a_chunked_body_that_never_ends_is_cut_off(server: RunningServer) -> Non
     assert exchange(server, head + (b"10000\r\n" + b"x" * 0x10000 + b"\r\n") * 20).startswith(b"HTTP/1.1 413 ")
 
 
+def test_nothing_after_the_body_passes_for_a_header(server: RunningServer) -> None:
+    request = local(server, "ListKeys", b'{"Limit":5}')
+    head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    chunked = f"POST / HTTP/1.1\r\n{head}Transfer-Encoding: chunked\r\n\r\n".encode()
+    chunked += b"%x\r\n%b\r\n0\r\n" % (len(request.body), request.body)
+    assert exchange(server, chunked + b"X-Forwarded-For: 10.0.0.1\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+    assert exchange(server, chunked + b"X: y\r\n" * 100_000).startswith(b"HTTP/1.1 400 ")
+
+
 def test_http_1_0_closes_after_its_answer(server: RunningServer) -> None:
     assert exchange(server, b"GET /healthz HTTP/1.0\r\n\r\n").endswith(b"ok\n")

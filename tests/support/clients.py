@@ -1,11 +1,11 @@
 """Clients of a running server: boto3, and requests that are signed properly and then sent as they are."""
 
+import configparser
 import http.client
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 from urllib.parse import urlsplit
 
 import boto3
@@ -14,7 +14,9 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
+from mypy_boto3_iam.client import IAMClient
 from mypy_boto3_kms.client import KMSClient
+from mypy_boto3_sts.client import STSClient
 
 from local_server import RunningServer
 
@@ -49,22 +51,44 @@ class Raw(msgspec.Struct):
     body: bytes
 
 
-def credentials_of(server: RunningServer) -> Credentials:
-    """Return the root access key."""
-    lines = Path(server.environment["AWS_SHARED_CREDENTIALS_FILE"]).read_text().splitlines()
-    _, key_id, secret = (line.rpartition(" = ")[2] for line in lines)
-    return Credentials(key_id, secret)
+def credentials_of(server: RunningServer, profile: str = "default") -> Credentials:
+    """Return the access key of a profile in the credentials file; the root's if none is named."""
+    profiles = configparser.RawConfigParser()
+    profiles.read(server.environment["AWS_SHARED_CREDENTIALS_FILE"])
+    return Credentials(profiles[profile]["aws_access_key_id"], profiles[profile]["aws_secret_access_key"])
 
 
 def client_of(server: RunningServer, region: str = "us-east-1") -> KMSClient:
     """Return a boto3 client with the root access key."""
-    keys = credentials_of(server)
+    return client_with(server, "kms", credentials_of(server), region)
+
+
+@overload
+def client_with(
+    server: RunningServer, service: Literal["kms"], credentials: Credentials, region: str = ...
+) -> KMSClient: ...
+@overload
+def client_with(
+    server: RunningServer, service: Literal["iam"], credentials: Credentials, region: str = ...
+) -> IAMClient: ...
+@overload
+def client_with(
+    server: RunningServer, service: Literal["sts"], credentials: Credentials, region: str = ...
+) -> STSClient: ...
+def client_with(
+    server: RunningServer,
+    service: Literal["kms", "iam", "sts"],
+    credentials: Credentials,
+    region: str = "us-east-1",
+) -> KMSClient | IAMClient | STSClient:
+    """Return a boto3 client with an access key, or with a session if the credentials have a token."""
     return boto3.client(
-        "kms",
+        service,
         region_name=region,
         endpoint_url=server.endpoint,
-        aws_access_key_id=keys.access_key,
-        aws_secret_access_key=keys.secret_key,
+        aws_access_key_id=credentials.access_key,
+        aws_secret_access_key=credentials.secret_key,
+        aws_session_token=credentials.token,
         config=ONCE,
     )
 
@@ -78,20 +102,26 @@ def signed(  # noqa: PLR0913 - everything a signature depends on
     service: str = "kms",
     credentials: Credentials | None = None,
     at: datetime | None = None,
+    more: Mapping[str, str] | None = None,
 ) -> Raw:
-    """Return a request signed by botocore."""
+    """Return a request signed by botocore, with ``more`` headers under the signature."""
     headers = {"X-Amz-Target": f"TrentService.{operation}", "Content-Type": "application/x-amz-json-1.1"}
-    request = AWSRequest("POST", server.endpoint + "/", headers, body)
-    auth: Any = SigV4Auth(credentials or credentials_of(server), service, region)
+    request = AWSRequest("POST", server.endpoint + "/", headers | dict(more or {}), body)
     moment = at or datetime.now(UTC)  # noqa: TID251 - a client
-    request.context["timestamp"] = moment.strftime("%Y%m%dT%H%M%SZ")
+    sign(request, credentials or credentials_of(server), service, region, moment)
+    return Raw("POST", "/", dict(request.headers.items()), body)
+
+
+def sign(request: AWSRequest, credentials: Credentials, service: str, region: str, at: datetime) -> None:
+    """Put botocore's signature of a moment on a request."""
+    auth: Any = SigV4Auth(credentials, service, region)
+    request.context["timestamp"] = at.strftime("%Y%m%dT%H%M%SZ")
     request.headers["X-Amz-Date"] = request.context["timestamp"]
     if auth.credentials.token:
         request.headers["X-Amz-Security-Token"] = auth.credentials.token
     canonical = auth.canonical_request(request)
     signature = auth.signature(auth.string_to_sign(request, canonical), request)
     auth._inject_signature_to_request(request, signature)
-    return Raw("POST", "/", dict(request.headers.items()), body)
 
 
 def send(server: RunningServer, request: Raw, change: Callable[[Raw], object] | None = None) -> Answer:

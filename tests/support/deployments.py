@@ -32,10 +32,12 @@ class Refused(Exception):
 class Bench:
     """Opens a data folder under a manual clock and makes calls to it."""
 
-    def __init__(self, folder: Path, clock: ManualClock) -> None:
+    def __init__(self, folder: Path, clock: ManualClock, **more: Any) -> None:
+        """Open the folder with ``more`` settings than the usual ones."""
         self.folder = folder
         self.clock = clock
-        self.deployment = Deployment(Settings(data=str(folder), regions=("us-east-1", "eu-west-1")), clock, entropy)
+        self.settings = Settings(data=str(folder), regions=("us-east-1", "eu-west-1"), **more)
+        self.deployment = Deployment(self.settings, clock, entropy)
 
     def call(self, operation: str, *, region: str = "us-east-1", **request: Any) -> dict[str, Any]:
         """Make a call as the account root; raises Refused."""
@@ -67,4 +69,4 @@ class Bench:
     def reopen(self) -> None:
         """Stop and start again."""
         self.deployment.close()
-        self.__init__(self.folder, self.clock)  # type: ignore[misc]  # the same bench, opened anew
+        self.deployment = Deployment(self.settings, self.clock, entropy)

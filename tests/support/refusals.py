@@ -8,9 +8,14 @@ from botocore.exceptions import ClientError
 
 def refusal_of(call: Any, /, **arguments: Any) -> dict[str, str]:
     """Make a call that must be refused with a 400; return its code and message."""
+    return refused_with(400, call, **arguments)
+
+
+def refused_with(status: int, call: Any, /, **arguments: Any) -> dict[str, str]:
+    """Make a call that must be refused with this HTTP status; return its code and message."""
     with pytest.raises(ClientError) as caught:
         call(**arguments)
-    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
     error = caught.value.response["Error"]
     return {"Code": error["Code"], "Message": error.get("Message", "")}
 

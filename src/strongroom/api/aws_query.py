@@ -16,8 +16,9 @@ from strongroom.audit.record import event_time
 from strongroom.errors import (
     AccessDeniedException,
     DependencyTimeoutException,
-    ExpiredTokenException,
+    ExpiredSessionException,
     IncompleteSignatureException,
+    InvalidMarkerException,
     InvalidSignatureException,
     KmsError,
     KMSInternalException,
@@ -42,13 +43,14 @@ _MAX_FIELDS = 5_000
 _MAX_DEPTH = 8
 _MAX_MEMBERS = 1_000
 _INDEX = re.compile(r"[1-9][0-9]{0,3}")
-_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 _CODES: dict[type[KmsError], tuple[str, int]] = {
     AccessDeniedException: ("AccessDenied", 403),
     DependencyTimeoutException: ("ServiceFailure", 500),
-    ExpiredTokenException: ("ExpiredToken", 403),
+    ExpiredSessionException: ("ExpiredToken", 403),
     IncompleteSignatureException: ("IncompleteSignature", 403),
+    InvalidMarkerException: ("ValidationError", 400),
     InvalidSignatureException: ("SignatureDoesNotMatch", 403),
     KMSInternalException: ("ServiceFailure", 500),
     LimitExceededException: ("LimitExceeded", 409),
@@ -75,9 +77,12 @@ class AwsQuery:
 
     def decode(self, operation: Operation, body: bytes) -> Request:
         """Return the request in ``body``; raises SerializationException or ValidationException."""
-        tree = _tree(form_fields(body))
-        raw = _shaped(tree, inspect.type_info(operation.request))
-        return convert(operation.request, raw)
+        fields = form_fields(body)
+        request = convert(operation.request, _shaped(_tree(fields), inspect.type_info(operation.request)))
+        for name, value in fields:
+            if _CONTROLS.search(value):
+                raise ValidationException(f"The value of {name[:64]} has characters that no answer could repeat.")
+        return request
 
     def reply(self, result: Response | KmsError, request_id: str, *, recorded: bool) -> Reply:
         """Return the reply that carries an answer or a refusal."""

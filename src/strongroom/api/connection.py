@@ -42,8 +42,8 @@ class Handler(Protocol):
         """Start work on a request."""
         ...
 
-    def malformed(self, connection: "Connection", status: int) -> None:
-        """Answer bytes that are no request, or too large a one."""
+    def malformed(self, connection: "Connection", status: int, headers: dict[str, str]) -> None:
+        """Answer bytes that are no request, or too large a one; ``headers`` as far as they were read."""
         ...
 
 
@@ -82,7 +82,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
-        self._peer = str(peer[0]) if isinstance(peer, tuple) else ""
+        # A listener for IPv6 sees IPv4 peers as ::ffff:a.b.c.d; policies and proxies know them by their own address.
+        self._peer = str(peer[0]).removeprefix("::ffff:") if isinstance(peer, tuple) else ""
         self.deadline = self._handler.time() + self._limits.request_time
         self._handler.opened(self)
 
@@ -135,7 +136,12 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; one sent twice counts as one with both values (RFC 9110, 5.2)."""
+        """Take a header; one sent twice counts as one with both values (RFC 9110, 5.2).
+
+        Trailers are refused: nothing here has a use for them, and what comes after the body must not pass for a header.
+        """
+        if not self._in_head:
+            raise ValueError("trailer")  # httptools turns it into HttpParserCallbackError
         # Latin-1 keeps every byte, so that the signature is checked over what was sent.
         key = name.decode("latin-1").lower()
         text = value.decode("latin-1").strip()
@@ -146,7 +152,9 @@ class Connection(asyncio.Protocol):
         self._in_head = False
         self._head_size = 0
         self._require_size(int(self._headers.get("content-length", "0")))
-        if self._headers.get("expect", "").lower() == "100-continue" and self._transport is not None:
+        # Not before the answers to the requests ahead of it; a client that waits in vain sends its body anyway.
+        idle = not self.busy and not self._waiting
+        if idle and self._headers.get("expect", "").lower() == "100-continue" and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, chunk: bytes) -> None:
@@ -233,4 +241,4 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
         if not self.busy and not self._waiting:
             self.busy = True
-            self._handler.malformed(self, status)
+            self._handler.malformed(self, status, self._headers)

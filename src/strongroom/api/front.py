@@ -11,19 +11,18 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Protocol
 
-from strongroom.api.aws_json import AwsJson
 from strongroom.api.connection import Connection
 from strongroom.api.gateway import Admitted, Gateway
 from strongroom.api.message import HttpRequest, Reply
 from strongroom.clock import Clock
-from strongroom.errors import KmsError, KMSInternalException, RequestEntityTooLargeException, ThrottlingException
+from strongroom.errors import KmsError, KMSInternalException, ThrottlingException
 from strongroom.operations.operation import Placement
 from strongroom.service.service import Service
 
 logger = logging.getLogger(__name__)
 
-_json = AwsJson()
-_MAX_ON_THREADS = 1024
+# Whoever has not even an access key must not take the places of those who have.
+_MAX_ON_THREADS = {True: 1024, False: 32}
 _SWEEP_INTERVAL = 1.0
 _DRAIN_STEP = 0.01
 
@@ -56,7 +55,7 @@ class Front:
         self._clock = clock
         self._connections: set[Connection] = set()
         self._replies: list[tuple[Connection, Reply]] = []
-        self._on_threads = 0
+        self._on_threads = {True: 0, False: 0}
         self._date = (0, "")
         self._sweep()
 
@@ -80,31 +79,38 @@ class Front:
         if isinstance(admitted, Reply):
             self._queue(connection, admitted)
         elif admitted.call.operation.placement is Placement.INLINE:
-            self._queue(connection, admitted.reply(self._service.perform(admitted.call)))
-        elif self._on_threads >= _MAX_ON_THREADS:
+            self._queue(connection, self._performed(admitted))
+        elif self._on_threads[admitted.signed] >= _MAX_ON_THREADS[admitted.signed]:
             busy = ThrottlingException("The service is busy. Reduce the frequency of your calls.")
             self._queue(connection, admitted.reply(self._service.refuse(admitted.call, busy)))
         else:
-            self._on_threads += 1
+            self._on_threads[admitted.signed] += 1
             self._executor.submit(self._perform, connection, admitted)
 
-    def malformed(self, connection: Connection, status: int) -> None:
-        """Answer bytes that are no request, or too large a one."""
+    def malformed(self, connection: Connection, status: int, headers: dict[str, str]) -> None:
+        """Answer bytes that are no request, or too large a one; ``headers`` as far as they were read."""
         if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            too_large = RequestEntityTooLargeException(None)
-            reply = _json.reply(too_large, self._gateway.request_id(), recorded=False)
+            reply = self._gateway.too_large(headers)
         else:
             reply = Reply(status, b"", "text/plain", self._gateway.request_id())
         self._queue(connection, reply)
 
     # --- the end of a call
 
-    def _perform(self, connection: Connection, admitted: Admitted) -> None:
-        reply = admitted.reply(self._service.perform(admitted.call))
-        self._loop.call_soon_threadsafe(self._performed, connection, reply)
+    def _performed(self, admitted: Admitted) -> Reply:
+        """Perform a call and return the reply to it: always one, so that no connection waits for ever."""
+        try:
+            return admitted.reply(self._service.perform(admitted.call))
+        except Exception:
+            logger.exception("request %s could not be answered", admitted.call.origin.request_id)
+            return admitted.reply(KMSInternalException())
 
-    def _performed(self, connection: Connection, reply: Reply) -> None:
-        self._on_threads -= 1
+    def _perform(self, connection: Connection, admitted: Admitted) -> None:
+        reply = self._performed(admitted)
+        self._loop.call_soon_threadsafe(self._back_from_thread, connection, reply, admitted.signed)
+
+    def _back_from_thread(self, connection: Connection, reply: Reply, signed: bool) -> None:  # noqa: FBT001 - a callback
+        self._on_threads[signed] -= 1
         self._queue(connection, reply)
 
     def _queue(self, connection: Connection, reply: Reply) -> None:

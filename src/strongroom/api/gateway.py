@@ -1,23 +1,25 @@
 """From an HTTP request to a verified call, or to the answer that says why not. Knows HTTP, not sockets.
 
-The content type tells the protocol: AWS JSON is KMS, a form is IAM or STS, whichever the request was signed for.
+The content type tells the protocol: AWS JSON is KMS, a form is IAM or STS, whichever the request was signed for; if it
+was signed for neither, its action tells which it should have been.
 """
 
 import logging
 
 import msgspec
+from msgspec.structs import replace
 
 from strongroom.api.aws_json import AWS_JSON, AwsJson
 from strongroom.api.aws_query import FORM, VERSIONS, AwsQuery, form_fields
 from strongroom.api.message import HttpRequest, Reply
 from strongroom.api.proxies import TrustedProxies
-from strongroom.api.sigv4 import Verified, Verifier, signed_service
+from strongroom.api.sigv4 import Verifier, signed_service
 from strongroom.clock import Clock
 from strongroom.entropy import Entropy, UuidBatch
 from strongroom.errors import (
     KmsError,
     KMSInternalException,
-    MissingAuthenticationTokenException,
+    RequestEntityTooLargeException,
     UnknownOperationException,
 )
 from strongroom.iam import PrincipalKind
@@ -39,7 +41,7 @@ _TARGET_PREFIX = "TrentService"
 _NOT_FOUND = b"<UnknownOperationException/>\n"
 _MAX_USER_AGENT = 1024
 _TABLES = {"iam": IAM_TABLE, "sts": STS_TABLE}
-_ANYBODY = Credential(access_key_id="", secret="", principal=web_identity("", ""), issued_at=0.0)
+_ANYBODY = Credential(access_key_id="", secret="", principal=web_identity("", ""))
 """Who sends a request without a signature, before what it carries is looked at."""
 
 
@@ -52,6 +54,11 @@ class Admitted(msgspec.Struct, frozen=True):
 
     call: Call
     wire: Wire
+
+    @property
+    def signed(self) -> bool:
+        """Whether an access key vouches for the call."""
+        return self.call.credential is not _ANYBODY
 
     def reply(self, result: Response | KmsError) -> Reply:
         """Return the reply to the call."""
@@ -83,12 +90,16 @@ class Gateway:
             return self._health(request.path, request_id)
         if request.method != "POST" or request.path != "/":
             return Reply(404, _NOT_FOUND, "application/xml", request_id)
-        content_type = request.headers.get("content-type", "")
-        if content_type == AWS_JSON:
+        if request.headers.get("content-type") == AWS_JSON:
             return self._admit_json(request, request_id)
-        if content_type.partition(";")[0].strip().lower() == FORM:
+        if _is_form(request.headers):
             return self._admit_query(request, request_id)
         return Reply(404, _NOT_FOUND, "application/xml", request_id)
+
+    def too_large(self, headers: dict[str, str]) -> Reply:
+        """Return the reply to a request whose body is larger than any can be."""
+        wire = AwsQuery("sts") if _is_form(headers) else self._json
+        return wire.reply(RequestEntityTooLargeException(None), self.request_id(), recorded=False)
 
     def _admit_json(self, request: HttpRequest, request_id: str) -> Admitted | Reply:
         prefix, _, name = request.headers.get("x-amz-target", "").partition(".")
@@ -98,27 +109,25 @@ class Gateway:
         return self._verify(request, operation, self._json, request_id)
 
     def _admit_query(self, request: HttpRequest, request_id: str) -> Admitted | Reply:
-        service = signed_service(request.headers)
-        wire = AwsQuery(service if service in VERSIONS else "sts")
+        signed_for = signed_service(request.headers)
+        wire = AwsQuery(signed_for if signed_for in VERSIONS else "sts")
         try:
             fields = dict(form_fields(request.body))
         except KmsError as error:
             return wire.reply(error, request_id, recorded=False)
-        name = fields.get("Action", "")
-        if service is None and name in UNSIGNED:
-            return self._admit_unsigned(request, STS_TABLE[name], request_id)
-        if service not in VERSIONS:
-            missing = MissingAuthenticationTokenException("Request is missing Authentication Token")
-            return wire.reply(missing, request_id, recorded=False)
+        name, version = fields.get("Action", ""), fields.get("Version", "NO_VERSION_SPECIFIED")
+        service = signed_for if signed_for in VERSIONS else _service_of(name)
         operation = _TABLES[service].get(name)
-        if operation is None or fields.get("Version", VERSIONS[service]) != VERSIONS[service]:
-            unknown = f"Could not find operation {name[:64]} for version {fields.get('Version', '')[:64]}"
+        if operation is None or version != VERSIONS[service]:
+            unknown = f"Could not find operation {name[:64]} for version {version[:64]}"
             return wire.reply(UnknownOperationException(unknown), request_id, recorded=False)
+        if signed_for is None and name in UNSIGNED:
+            return self._admit_unsigned(request, operation, request_id)
         return self._verify(request, operation, AwsQuery(service, name), request_id)
 
     def _admit_unsigned(self, request: HttpRequest, operation: Operation, request_id: str) -> Admitted:
         wire = AwsQuery(operation.service, operation.name)
-        origin = self._origin(request, request_id, signed=False)
+        origin = self._origin(request, request_id)
         call = Call(operation, _ANYBODY, self._home, wire, request.body, origin, self._clock.now())
         return Admitted(call, wire)
 
@@ -126,39 +135,35 @@ class Gateway:
         now = self._clock.now()
         try:
             verified = self._verifier.verify(request, operation.service, now)
-            credential, origin = self._caller(request, verified, request_id)
         except KmsError as error:
             refusal = error
         except Exception:
             logger.exception("request %s failed before its signature was verified", request_id)
             refusal = KMSInternalException()
         else:
-            return Admitted(Call(operation, credential, verified.region, wire, request.body, origin, now), wire)
-        self._service.unverified(operation, self._origin(request, request_id, signed=False), refusal, now)
+            origin = self._origin(request, request_id, verified.credential)
+            call = Call(operation, verified.credential, verified.region, wire, request.body, origin, now)
+            token, principal = request.headers.get("x-amz-security-token"), request.headers.get(ON_BEHALF_OF)
+            return Admitted(replace(call, token=token, on_behalf_of=principal), wire)
+        self._service.unverified(operation, self._origin(request, request_id), refusal, now)
         return wire.reply(refusal, request_id, recorded=True)
 
-    def _caller(self, request: HttpRequest, verified: Verified, request_id: str) -> tuple[Credential, Origin]:
-        """Return who calls, which is not who signed when a service calls on someone's behalf."""
-        signer = verified.credential
-        if signer.principal.kind is not PrincipalKind.SERVICE:
-            return signer, self._origin(request, request_id, signed=False)
-        origin = self._origin(request, request_id, signed=True)
-        principal = request.headers.get(ON_BEHALF_OF)
-        if principal is None:
-            return signer, origin
-        credential = self._service.on_behalf_of(signer, principal)
-        return credential, msgspec.structs.replace(origin, via_service=signer.principal.arn)
-
-    def _origin(self, request: HttpRequest, request_id: str, *, signed: bool) -> Origin:
-        """Return where a request comes from; ``signed`` if what it says of a service's purpose can be believed."""
+    def _origin(self, request: HttpRequest, request_id: str, signer: Credential = _ANYBODY) -> Origin:
+        """Return where a request comes from. What it says of a service's purpose is believed of services only."""
         source_ip, secure = self._proxies.origin(request)
-        return Origin(
+        origin = Origin(
             request_id=request_id,
             source_ip=source_ip,
             user_agent=request.headers.get("user-agent", "")[:_MAX_USER_AGENT],
             secure=secure,
-            source_arn=request.headers.get("x-amz-source-arn") if signed else None,
-            source_account=request.headers.get("x-amz-source-account") if signed else None,
+        )
+        if signer.principal.kind is not PrincipalKind.SERVICE:
+            return origin
+        return replace(
+            origin,
+            via_service=signer.principal.arn if ON_BEHALF_OF in request.headers else None,
+            source_arn=request.headers.get("x-amz-source-arn"),
+            source_account=request.headers.get("x-amz-source-account"),
         )
 
     def _health(self, path: str, request_id: str) -> Reply:
@@ -166,6 +171,15 @@ class Gateway:
         ready = path == "/healthz" or (not self.draining and self._service.ready())
         status, text = (200, b"ok\n") if ready else (503, b"not ready\n")
         return Reply(status, text, "text/plain", request_id)
+
+
+def _is_form(headers: dict[str, str]) -> bool:
+    return headers.get("content-type", "").partition(";")[0].strip().lower() == FORM
+
+
+def _service_of(action: str) -> str:
+    """Return the service an action belongs to, when the signature does not say."""
+    return "iam" if action in IAM_TABLE else "sts"
 
 
 _HEALTH_PATHS = frozenset({"/healthz", "/readyz"})

@@ -10,6 +10,9 @@ from functools import lru_cache
 
 from strongroom.api.message import HttpRequest
 
+_MAPPED = "::ffff:"
+"""How a proxy that listens for both families may write an IPv4 address (RFC 4291, 2.5.5.2)."""
+
 
 class TrustedProxies:
     """The proxies in front of this server, as networks in CIDR notation; raises ValueError for anything else."""
@@ -24,7 +27,7 @@ class TrustedProxies:
             return request.peer, request.secure
         source = request.peer
         for hop in reversed(request.headers.get("x-forwarded-for", "").split(",")):
-            address = hop.strip()
+            address = hop.strip().removeprefix(_MAPPED)
             if not _is_address(address):
                 break
             source = address

@@ -18,18 +18,20 @@ from typing_extensions import override
 
 from strongroom.api.message import HttpRequest
 from strongroom.errors import (
-    ExpiredTokenException,
+    ExpiredSessionException,
     IncompleteSignatureException,
     InvalidSignatureException,
     KmsError,
     MissingAuthenticationTokenException,
     UnrecognizedClientException,
 )
+from strongroom.keys.arns import partition
+from strongroom.service.service import UNRECOGNIZED
 from strongroom.snapshot.principals import Credential
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _TERMINATOR = "aws4_request"
-_GLOBAL_REGIONS = frozenset({"us-east-1", "us-gov-west-1", "cn-north-1"})
+_GLOBAL_REGIONS = {"aws": "us-east-1", "aws-us-gov": "us-gov-west-1", "aws-cn": "cn-north-1"}
 _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 +Credential=([^/,\s]+)/([^/,\s]*)/([^/,\s]*)/([^/,\s]*)/([^/,\s]*) *, *"
     r"SignedHeaders=([a-z0-9;_.-]+) *, *Signature=([0-9a-f]{64})"
@@ -47,7 +49,6 @@ _MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
     "and signing method. Consult the service documentation for details."
 )
-_UNRECOGNIZED = "The security token included in the request is invalid."
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -91,6 +92,7 @@ class Verifier:
     def __init__(self, credential: FindCredential, regions: frozenset[str], skew: float) -> None:
         self._credential = credential
         self._regions = regions
+        self._global_regions = {_GLOBAL_REGIONS[partition(region)] for region in regions}
         self._skew = skew
         self._signing_keys: dict[tuple[str, Scope], bytes] = {}
 
@@ -98,13 +100,13 @@ class Verifier:
         """Return who signed the request for a service.
 
         Raises MissingAuthenticationTokenException, IncompleteSignatureException, UnrecognizedClientException,
-        InvalidSignatureException or ExpiredTokenException, with AWS's wording. ``now`` in epoch seconds.
+        InvalidSignatureException or ExpiredSessionException, with AWS's wording. ``now`` in epoch seconds.
         """
         authorization = parse_authorization(request.headers)
         timestamp = request.headers["x-amz-date"]
         credential = self._credential(authorization.access_key_id, request.headers.get("x-amz-security-token"))
         if credential is None:
-            raise UnrecognizedClientException(_UNRECOGNIZED)
+            raise UnrecognizedClientException(UNRECOGNIZED)
         self._require_scope(authorization.scope, service, timestamp)
         self._require_fresh(timestamp, now)
         expected = hmac.digest(
@@ -115,13 +117,13 @@ class Verifier:
         if not hmac.compare_digest(expected.hex(), authorization.signature):
             raise InvalidSignatureException(_MISMATCH)
         if credential.expires_at is not None and credential.expires_at <= now:
-            raise ExpiredTokenException("The security token included in the request is expired")
+            raise ExpiredSessionException("The security token included in the request is expired")
         return Verified(credential, authorization.scope.region)
 
     def _require_scope(self, scope: Scope, service: str, timestamp: str) -> None:
         refusals = []
         # IAM and STS are global: clients sign for their own Region, or for the one where AWS keeps them.
-        if scope.region not in self._regions and (service == "kms" or scope.region not in _GLOBAL_REGIONS):
+        if scope.region not in self._regions and (service == "kms" or scope.region not in self._global_regions):
             refusals.append(f"Credential should be scoped to a valid region, not '{scope.region}'. ")
         if scope.service != service:
             refusals.append(f"Credential should be scoped to correct service: '{service}'. ")

@@ -23,22 +23,24 @@ class Registrar:
 
     def create_account(self, account: str, region: str, profile: str) -> None:
         """Make an account with a root access key, in a Region's partition; raises DataFolderError if it exists."""
-        with self._store.read() as reader:
-            if any(record.account == account for record in reader.accounts()):
-                raise DataFolderError(f"account {account} exists")
-        key = self._announced(profile)
-        with self._store.transaction() as transaction:
-            transaction.add_account(AccountRecord(account, self._clock.now()))
-            transaction.add_access_key(self._record(key, account, root_arn(region, account)))
+        with self._folder.registering():
+            with self._store.read() as reader:
+                if any(record.account == account for record in reader.accounts()):
+                    raise DataFolderError(f"account {account} exists")
+            key = self._announced(profile)
+            with self._store.transaction() as transaction:
+                transaction.add_account(AccountRecord(account, self._clock.now()))
+                transaction.add_access_key(self._record(key, account, root_arn(region, account)))
 
     def create_service(self, name: str) -> None:
         """Make an access key for a service; raises DataFolderError if it has one."""
-        with self._store.read() as reader:
-            if name in reader.services():
-                raise DataFolderError(f"service {name} has an access key")
-        key = self._announced(name)
-        with self._store.transaction() as transaction:
-            transaction.add_access_key(self._record(key, "", name))
+        with self._folder.registering():
+            with self._store.read() as reader:
+                if name in reader.services():
+                    raise DataFolderError(f"service {name} has an access key")
+            key = self._announced(name)
+            with self._store.transaction() as transaction:
+                transaction.add_access_key(self._record(key, "", name))
 
     def _announced(self, profile: str) -> NewAccessKey:
         # The file first: if this process dies in between, the next attempt makes another key.

@@ -1,6 +1,7 @@
 """Puts the parts together: from settings to a deployment that can perform calls."""
 
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -23,12 +24,15 @@ from strongroom.store.audit_log import AuditLog
 class OpenFolder:
     """A data folder, opened beside whoever else has it open: its back ends, and what registers accounts."""
 
-    def __init__(self, settings: Settings, clock: Clock, entropy: Entropy) -> None:
-        """Open the store and unseal the vault; raises DataFolderError, UnsealError, UnknownSchemaError."""
+    def __init__(self, settings: Settings, clock: Clock, entropy: Entropy, new_regions: Sequence[str] = ()) -> None:
+        """Open the store and unseal the vault, which is made ready for ``new_regions``.
+
+        Raises DataFolderError, UnsealError, UnknownSchemaError.
+        """
         self.folder = DataFolder(settings.folder)
         store = open_store(self.folder)
         self.store = store
-        vault = open_vault(self.folder, store, settings, entropy)
+        vault = open_vault(self.folder, store, new_regions, entropy)
         self.backends = Backends(
             store=store,
             vault=vault,
@@ -65,7 +69,7 @@ class Deployment:
         with ExitStack() as undo:
             lock = DataFolder(settings.folder).lock()
             undo.callback(os.close, lock)
-            opened = OpenFolder(settings, clock, entropy)
+            opened = OpenFolder(settings, clock, entropy, settings.regions)
             undo.callback(opened.close)
             _ensure_account(opened, settings)
             self.log = AuditLog(opened.folder.audit_log, settings.durability)

@@ -12,6 +12,8 @@
 
 import fcntl
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
@@ -19,7 +21,6 @@ from strongroom.crypto.file_seal import create_root_key, load_file_seal
 from strongroom.crypto.protocol import Seal, SealedDomainKey
 from strongroom.crypto.software import IAM_SCOPE, SoftwareVault
 from strongroom.entropy import Entropy
-from strongroom.settings import Settings
 from strongroom.store.migrate import migrate
 from strongroom.store.protocol import Store
 from strongroom.store.sql_store import SqlStore
@@ -57,6 +58,16 @@ class DataFolder:
             raise DataFolderError(f"another server is using `{self.path}`") from None
         return descriptor
 
+    @contextmanager
+    def registering(self) -> Iterator[None]:
+        """Keep other commands from registering at the same time; waits for the one that does."""
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
 
 def open_store(folder: DataFolder) -> SqlStore:
     """Open the database, made or upgraded as needed; raises UnknownSchemaError."""
@@ -65,8 +76,8 @@ def open_store(folder: DataFolder) -> SqlStore:
     return SqlStore(engine)
 
 
-def open_vault(folder: DataFolder, store: Store, settings: Settings, entropy: Entropy) -> SoftwareVault:
-    """Unseal the domain keys, and make those of scopes that have none yet.
+def open_vault(folder: DataFolder, store: Store, regions: Sequence[str], entropy: Entropy) -> SoftwareVault:
+    """Unseal the domain keys, and make those of ``regions`` that have none yet.
 
     Raises DataFolderError when the root key is gone, UnsealError when it is another one.
     """
@@ -75,9 +86,7 @@ def open_vault(folder: DataFolder, store: Store, settings: Settings, entropy: En
     seal = _open_seal(folder, sealed, entropy)
     known = {each.scope for each in sealed}
     new = [
-        create_domain_key(scope, _FIRST_VERSION, seal, entropy)
-        for scope in (IAM_SCOPE, *settings.regions)
-        if scope not in known
+        create_domain_key(scope, _FIRST_VERSION, seal, entropy) for scope in (IAM_SCOPE, *regions) if scope not in known
     ]
     if new:
         with store.transaction() as transaction:

@@ -46,13 +46,21 @@ def _alternatives(annotation: object) -> list[msgspec.inspect.Type]:
 
 def _is_opaque(annotation: object) -> bool:
     return any(
-        isinstance(each, (msgspec.inspect.BytesType, msgspec.inspect.StructType)) for each in _alternatives(annotation)
+        isinstance(each, msgspec.inspect.BytesType)
+        or (isinstance(each, msgspec.inspect.StructType) and any(_is_opaque(field.type) for field in _fields(each)))
+        for each in _alternatives(annotation)
     )
 
 
+def _fields(structure: msgspec.inspect.StructType) -> tuple[msgspec.structs.FieldInfo, ...]:
+    return msgspec.structs.fields(structure.cls)
+
+
 def _converter(annotation: object) -> Callable[[object], object] | None:
-    """Return what renames the members of a list of structures (tags), or None for plain values."""
+    """Return what renames the members of a structure or of a list of them (tags), or None for plain values."""
     for each in _alternatives(annotation):
+        if isinstance(each, msgspec.inspect.StructType):
+            return cast("Callable[[object], object]", parameters_of(each.cls))
         if isinstance(each, msgspec.inspect.ListType) and isinstance(each.item_type, msgspec.inspect.StructType):
             return _each(parameters_of(each.item_type.cls))
     return None

@@ -23,6 +23,7 @@ class UserIdentity(msgspec.Struct, rename="camel", frozen=True, omit_defaults=Tr
     account_id: str = ""
     access_key_id: str = ""
     user_name: str = ""
+    identity_provider: str = ""
     session_context: Mapping[str, object] | None = None
     invoked_by: str = ""
 
@@ -31,7 +32,7 @@ UNKNOWN_IDENTITY = UserIdentity("Unknown")
 
 
 class Resource(msgspec.Struct, frozen=True):
-    """A KMS key, or an alias, that the call touched."""
+    """A KMS key, an alias or a role that the call touched."""
 
     account_id: str = msgspec.field(name="accountId")
     type: str
@@ -41,6 +42,11 @@ class Resource(msgspec.Struct, frozen=True):
 def key_resource(account: str, arn: str) -> Resource:
     """Return the resource entry of a key or an alias; CloudTrail types both as a key."""
     return Resource(account, "AWS::KMS::Key", arn)
+
+
+def role_resource(account: str, arn: str) -> Resource:
+    """Return the resource entry of a role."""
+    return Resource(account, "AWS::IAM::Role", arn)
 
 
 class AuditRecord(msgspec.Struct, rename="camel", kw_only=True, frozen=True):

@@ -9,10 +9,15 @@ import click
 from strongroom.cli.folder import config_option, data_option, existing_folder
 from strongroom.clock import SystemClock
 from strongroom.errors import KmsError
+from strongroom.keys.arns import ALIAS_PREFIX, AliasLocator, KeyLocator
 from strongroom.operations.context import Backends
-from strongroom.operations.explanations import Asked, Explanation, NoSuchPrincipal, explain, who_can
+from strongroom.operations.explanations import Asked, Explanation, NoAnswer, explain, who_can
 
-_key_option = click.option("--key", "key", required=True, help="Key id, key ARN, alias name or alias ARN.")
+_REGION_FIELD = 3
+
+_key_option = click.option(
+    "--key", help="Key id, key ARN, alias name or alias ARN; left out for actions on no key, such as kms:ListKeys."
+)
 _context_option = click.option(
     "--context", "pairs", multiple=True, metavar="K=V", help="Encryption context; repeatable."
 )
@@ -31,7 +36,7 @@ def explain_command(  # noqa: PLR0913 - the options of one question
     *,
     principal: str,
     action: str,
-    key: str,
+    key: str | None,
     pairs: tuple[str, ...],
     region: str | None,
     data: str | None,
@@ -42,10 +47,7 @@ def explain_command(  # noqa: PLR0913 - the options of one question
     Exits with 1 for a no.
     """
     with _asking(key, action, pairs, region, (data, config)) as (backends, asked):
-        try:
-            found = explain(backends, principal, asked)
-        except NoSuchPrincipal:
-            raise click.ClickException(f"there is no principal {principal}") from None
+        found = explain(backends, principal, asked)
     _show(found)
     if not found.allowed:
         raise SystemExit(1)
@@ -59,7 +61,7 @@ def explain_command(  # noqa: PLR0913 - the options of one question
 @data_option
 @config_option
 def who_can_command(
-    action: str, key: str, pairs: tuple[str, ...], region: str | None, data: str | None, config: Path | None
+    action: str, key: str | None, pairs: tuple[str, ...], region: str | None, data: str | None, config: Path | None
 ) -> None:
     """List every root, user, role and service that may do ACTION with KEY, and why."""
     with _asking(key, action, pairs, region, (data, config)) as (backends, asked):
@@ -69,20 +71,22 @@ def who_can_command(
 
 @contextmanager
 def _asking(
-    key: str, action: str, pairs: tuple[str, ...], region: str | None, folder: tuple[str | None, Path | None]
+    key: str | None, action: str, pairs: tuple[str, ...], region: str | None, folder: tuple[str | None, Path | None]
 ) -> Iterator[tuple[Backends, Asked]]:
     data, config = folder
     with existing_folder(config, data) as (opened, settings):
-        where = region or (key.split(":")[3] if key.startswith("arn:") else settings.regions[0])
+        where = region or _region_in(key or "") or settings.regions[0]
         asked = Asked(
             action=action if ":" in action else f"kms:{action}",
-            key_id=_key_arn(key, where, settings.account),
+            key_id=None if key is None else _key_arn(key, where, settings.account),
             region=where,
             now=SystemClock().now(),
             encryption_context=_context(pairs),
         )
         try:
             yield opened.backends, asked
+        except NoAnswer as error:
+            raise click.ClickException(str(error)) from None
         except KmsError as error:
             raise click.ClickException(error.message or error.code) from None
 
@@ -91,9 +95,12 @@ def _key_arn(key: str, region: str, account: str) -> str:
     """Return a key of the deployment's own account by its ARN, so that it means the same whoever asks."""
     if key.startswith("arn:"):
         return key
-    name = key if key.startswith("alias/") else f"key/{key}"
-    partition = "aws-cn" if region.startswith("cn-") else "aws"
-    return f"arn:{partition}:kms:{region}:{account}:{name}"
+    return (AliasLocator if key.startswith(ALIAS_PREFIX) else KeyLocator)(account, region, key).arn
+
+
+def _region_in(key: str) -> str:
+    fields = key.split(":")
+    return fields[_REGION_FIELD] if len(fields) > _REGION_FIELD else ""
 
 
 def _context(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -126,5 +133,6 @@ def _why(found: Explanation) -> str:
     if "missing" in facts:
         return str(facts["missing"])
     if found.allowed:
-        return f"{facts['decidedBy']} needs no policy of its own where the key policy names its account"
+        where = "" if facts["resource"] == "*" else " where the key policy names its account"
+        return f"{facts['decidedBy']} needs no policy of its own{where}"
     return f"{facts['decidedBy']} would have to allow it, and none does"

@@ -4,9 +4,10 @@ Source: OpenID Connect Core 1.0, 3.1.3.7 "ID Token Validation"; RFC 7519; RFC 87
 algorithm comes from a fixed list, never from the token alone, and symmetric algorithms are not in it.
 """
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import TypeGuard, cast
 
 import jwt
 import msgspec
@@ -21,9 +22,14 @@ from strongroom.settings import IdentityProvider
 
 _ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 _SKEW = 60.0
+_END_OF_TIME = 1e11
 # Times are checked against our own clock, below.
 _OPTIONS: jwt.types.Options = {"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False}
 _UNVERIFIED: jwt.types.Options = {**_OPTIONS, "verify_signature": False}
+# What parsing raises for JSON of another shape.
+_NOT_KEYS = (ValueError, TypeError, AttributeError, RecursionError, jwt.PyJWTError)
+
+logger = logging.getLogger(__name__)
 
 
 class WebIdentity(msgspec.Struct, frozen=True):
@@ -53,10 +59,13 @@ class WebIdentities:
             unverified = jwt.decode(token, options=_UNVERIFIED)
             provider = self._providers.get(str(unverified.get("iss")))
             if provider is None:
-                raise InvalidIdentityTokenException("No OpenIDConnect provider found in your account for the issuer.")
+                raise InvalidIdentityTokenException(
+                    f"No OpenIDConnect provider found in your account for {unverified.get('iss')}"
+                )
             key = self._key(provider, jwt.get_unverified_header(token).get("kid"))
             claims = jwt.decode(token, key.key, algorithms=_accepted(key), issuer=provider.issuer, options=_OPTIONS)
-        except jwt.PyJWTError:
+        # Deeply nested JSON, before any signature is looked at, is nobody's fault but the sender's.
+        except (jwt.PyJWTError, RecursionError):
             raise InvalidIdentityTokenException("Couldn't verify the web identity token.") from None
         _require_time(claims, now)
         subject = claims.get("sub")
@@ -81,7 +90,8 @@ class WebIdentities:
             known = self._keys.get(provider.issuer)
             if known is None or known[0] != changed_at:
                 known = self._keys[provider.issuer] = (changed_at, jwt.PyJWKSet.from_json(path.read_text()))
-        except (OSError, ValueError, jwt.PyJWTError):
+        except (OSError, *_NOT_KEYS) as error:
+            logger.warning("the keys of %s cannot be read from %s: %s", provider.issuer, path, error)
             raise IDPCommunicationErrorException(f"The keys of {provider.issuer} cannot be read.") from None
         return known[1]
 
@@ -94,12 +104,19 @@ def _accepted(key: jwt.PyJWK) -> list[str]:
 
 def _require_time(claims: Mapping[str, object], now: float) -> None:
     expires_at, begins_at = claims.get("exp"), claims.get("nbf", 0)
-    if not isinstance(expires_at, int | float) or not isinstance(begins_at, int | float):
+    if not _is_time(expires_at) or not _is_time(begins_at):
         raise InvalidIdentityTokenException("The web identity token does not say when it expires.")
     if now > expires_at + _SKEW:
-        raise ExpiredTokenException("Token expired: current date/time is after the expiration date/time")
+        raise ExpiredTokenException(
+            f"Token expired: current date/time {int(now)} must be before the expiration date/time {int(expires_at)}"
+        )
     if now < begins_at - _SKEW:
         raise InvalidIdentityTokenException("The web identity token is not valid yet.")
+
+
+def _is_time(value: object) -> TypeGuard[float]:
+    # Neither infinity nor NaN, which JSON as Python reads it can say.
+    return isinstance(value, int | float) and 0 <= value < _END_OF_TIME
 
 
 def _texts(value: object) -> tuple[str, ...]:

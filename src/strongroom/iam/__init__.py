@@ -10,6 +10,7 @@ from strongroom.iam.decision import (
     decide,
     denial_message,
     explicit_denial,
+    limited,
 )
 from strongroom.iam.document import MalformedPolicy, PolicyDocument, PolicyKind
 from strongroom.iam.parser import parse_policy
@@ -34,5 +35,6 @@ __all__ = [
     "decide",
     "denial_message",
     "explicit_denial",
+    "limited",
     "parse_policy",
 ]

@@ -155,7 +155,9 @@ def _compile_statement(
         sid=statement.sid,
         action=_action(statement.action),
         level_of=_level_of(statement, options.pinned),
-        resource=_everywhere if statement.resource is None else _resource(statement.resource, variables=variables),
+        resource=_everywhere
+        if statement.resource is None
+        else _resource(statement.resource, options.withheld, variables=variables),
         conditions=tuple(
             compile_condition(each, variables=variables, withheld=options.withheld) for each in statement.conditions
         ),
@@ -174,10 +176,10 @@ def _everywhere(_request: AuthorizationRequest) -> bool:
     return True
 
 
-def _resource(element: PatternElement, *, variables: bool) -> Applies:
+def _resource(element: PatternElement, withheld: tuple[str, ...], *, variables: bool) -> Applies:
     if _ANY in element.patterns:
         return _nowhere if element.negated else _everywhere
-    patterns = [template(pattern) if variables else pattern for pattern in element.patterns]
+    patterns = [template(pattern, withheld) if variables else pattern for pattern in element.patterns]
     negated = element.negated
 
     def applies(request: AuthorizationRequest) -> bool:

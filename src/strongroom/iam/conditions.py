@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from strongroom.iam.document import Condition, Qualifier
 from strongroom.iam.operators import NULL, Compare, comparison
-from strongroom.iam.request import AuthorizationRequest, KeyReader, absent, key_reader
+from strongroom.iam.request import AuthorizationRequest, KeyReader, key_reader
 from strongroom.iam.variables import Resolve, template
 
 Holds = Callable[[AuthorizationRequest], bool]
@@ -18,16 +18,15 @@ Holds = Callable[[AuthorizationRequest], bool]
 def compile_condition(condition: Condition, *, variables: bool, withheld: tuple[str, ...] = ()) -> Holds:
     """Return the function of one condition.
 
-    ``variables`` says whether the document's version has them. Keys that start with one of ``withheld`` (lower case)
-    are never there for this policy.
+    ``variables`` says whether the document's version has them. For ``withheld`` see ``key_reader``.
     """
-    read = absent if condition.key.lower().startswith(withheld) else key_reader(condition.key)
+    read = key_reader(condition.key, withheld)
     if condition.operator.base == NULL:
         return _null(read, condition.values)
     compare, negated = comparison(condition.operator.base)
     when_missing = _when_missing(condition, negated=negated)
     qualifier = condition.operator.qualifier
-    wanted = [template(value) if variables else value for value in condition.values]
+    wanted = [template(value, withheld) if variables else value for value in condition.values]
 
     def holds(request: AuthorizationRequest) -> bool:
         values = read(request)

@@ -73,13 +73,10 @@ class Policies(msgspec.Struct, frozen=True):
 
 def decide(request: AuthorizationRequest, policies: Policies) -> Decision:
     """Decide. Pure: the same question gets the same answer."""
-    denial = explicit_denial(request, policies)
-    if denial is not None:
-        return denial
     if policies.resource is None:
-        return _limited(request, policies, _by_identity(request, policies))
-    if request.resource.split(":", _ACCOUNT_FIELD + 1)[_ACCOUNT_FIELD] == request.principal.account:
-        return _same_account(request, policies, policies.resource)
+        return explicit_denial(request, policies) or limited(request, policies, _by_identity(request, policies))
+    if not _is_foreign(request):
+        return explicit_denial(request, policies) or _same_account(request, policies, policies.resource)
     return _cross_account(request, policies, policies.resource)
 
 
@@ -111,21 +108,26 @@ def _same_account(request: AuthorizationRequest, policies: Policies, resource: C
     if level is Level.DIRECT:
         return _by_resource(allowance)
     if level is Level.INDIRECT:
-        return _limited(request, policies, _by_resource(allowance))
+        return limited(request, policies, _by_resource(allowance))
     if policies.grant is not None and not policies.grant_to_account:
-        return _limited(request, policies, _by_grant(policies.grant))
+        return limited(request, policies, _by_grant(policies.grant))
     if level is Level.ACCOUNT or policies.grant is not None:
-        return _limited(request, policies, _by_identity(request, policies))
+        return limited(request, policies, _by_identity(request, policies))
     return _not_allowed(Source.RESOURCE_POLICY)
 
 
 def _cross_account(request: AuthorizationRequest, policies: Policies, resource: CompiledPolicy) -> Decision:
     allowance = resource.allowance(request)
     if allowance is None and policies.grant is None:
-        return Decision(allowed=False, reason=Reason.HIDDEN, source=Source.RESOURCE_POLICY)
+        # Whatever the caller's own policies deny: a denial by them would tell that the resource exists.
+        denial = resource.denial(request)
+        return Decision(allowed=False, reason=Reason.HIDDEN, source=Source.RESOURCE_POLICY, statement=denial)
+    denied = explicit_denial(request, policies)
+    if denied is not None:
+        return denied
     if not request.principal.account:
         return _by_resource(allowance) if allowance is not None else _by_grant(policies.grant)
-    return _limited(request, policies, _by_identity(request, policies))
+    return limited(request, policies, _by_identity(request, policies))
 
 
 def _by_identity(request: AuthorizationRequest, policies: Policies) -> Decision:
@@ -146,7 +148,7 @@ def _by_grant(grant: str | None) -> Decision:
     return Decision(allowed=True, reason=Reason.ALLOWED, source=Source.GRANT, grant=grant)
 
 
-def _limited(request: AuthorizationRequest, policies: Policies, decision: Decision) -> Decision:
+def limited(request: AuthorizationRequest, policies: Policies, decision: Decision) -> Decision:
     """Turn a yes into a no where a boundary or a session policy does not also allow."""
     if decision.allowed:
         for source, group in ((Source.BOUNDARY, policies.boundary), (Source.SESSION_POLICY, policies.session)):

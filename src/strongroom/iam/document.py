@@ -13,6 +13,8 @@ VARIABLES_VERSION = "2012-10-17"
 DEFAULT_VERSION = "2008-10-17"
 """The version of a document that states none."""
 
+_ARN_FIELDS = 6
+
 
 class MalformedPolicy(ValueError):
     """A policy document cannot be accepted; the message is AWS's wording."""
@@ -57,8 +59,9 @@ class NamedPrincipal(msgspec.Struct, frozen=True):
         """The account id, when a whole account is named by its id or by its root's ARN."""
         if self.type is not PrincipalType.AWS:
             return None
-        if self.value.endswith(":root"):
-            return self.value.split(":")[4]
+        fields = self.value.split(":")
+        if len(fields) == _ARN_FIELDS and fields[-1] == "root":
+            return fields[4]
         return self.value if self.value.isdecimal() else None
 
 

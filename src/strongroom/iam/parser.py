@@ -46,7 +46,7 @@ def parse_policy(text: str, kind: PolicyKind) -> PolicyDocument:
     """Return the document in ``text``; raises MalformedPolicy with AWS's wording."""
     document = _object(_load(text), _DOCUMENT)
     version = document.get("Version", DEFAULT_VERSION)
-    if version not in {DEFAULT_VERSION, VARIABLES_VERSION}:
+    if version not in (DEFAULT_VERSION, VARIABLES_VERSION):
         raise MalformedPolicy("The policy must contain a valid version string.")
     statements = document.get("Statement")
     listed = statements if isinstance(statements, list) else [statements]
@@ -62,9 +62,12 @@ def parse_policy(text: str, kind: PolicyKind) -> PolicyDocument:
 
 def _load(text: str) -> object:
     try:
-        return _require_depth(json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants), 0)
+        loaded = _require_depth(json.loads(text, object_pairs_hook=_no_duplicates), 0)
+        # JSON knows neither NaN nor infinity (1e999), and half of a surrogate pair is no text.
+        json.dumps(loaded, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         raise MalformedPolicy(_SYNTAX) from None
+    return loaded
 
 
 def _no_duplicates(pairs: list[tuple[str, object]]) -> Json:
@@ -72,10 +75,6 @@ def _no_duplicates(pairs: list[tuple[str, object]]) -> Json:
     if len(members) != len(pairs):
         raise ValueError(_SYNTAX)
     return members
-
-
-def _no_constants(name: str) -> None:
-    raise ValueError(name)
 
 
 def _require_depth(value: object, depth: int) -> object:
@@ -95,7 +94,7 @@ def _object(value: object, allowed: frozenset[str] | None = None) -> Json:
 
 def _statement(statement: Json, kind: PolicyKind) -> Statement:
     effect = statement.get("Effect")
-    if effect not in {Effect.ALLOW, Effect.DENY}:
+    if effect not in (Effect.ALLOW, Effect.DENY):
         raise MalformedPolicy(_SYNTAX)
     return Statement(
         effect=Effect(str(effect)),

@@ -49,4 +49,14 @@ def _at(part: str, text: str, position: int) -> bool:
 def _find(part: str, text: str, start: int, end: int) -> int:
     if "?" not in part:
         return text.find(part, start, end)
-    return next((at for at in range(start, end - len(part) + 1) if _at(part, text, at)), -1)
+    # Shift-and (Baeza-Yates and Gonnet): bit i of ``state`` says that the part's first i + 1 characters end here.
+    places: dict[str, int] = {}
+    for i, character in enumerate(part):
+        places[character] = places.get(character, 0) | 1 << i
+    anything = places.pop("?")
+    state, whole = 0, 1 << len(part) - 1
+    for at in range(start, end):
+        state = (state << 1 | 1) & (places.get(text[at], 0) | anything)
+        if state & whole:
+            return at + 1 - len(part)
+    return -1

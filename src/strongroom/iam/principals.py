@@ -47,6 +47,11 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     provider: str | None = None
     tags: Mapping[str, str] = {}
 
+    @property
+    def partition(self) -> str:
+        """The AWS partition of the caller's account, whatever Region a request was signed for."""
+        return self.arn.split(":")[1] if self.account else "aws"
+
     @cached_property
     def own_names(self) -> tuple[str, ...]:
         """The names by which a resource policy names this very caller, ``name_of`` form."""
@@ -165,9 +170,10 @@ def federated_user(user_arn: str, name: str, *, tags: Mapping[str, str] | None =
     )
 
 
-def web_identity(provider: str, subject: str) -> Principal:
+def web_identity(provider: str, subject: str, *, audience: str = "") -> Principal:
     """Return the bearer of a token, as a trust policy sees it before there is a session; ``arn`` is the subject."""
-    return Principal(kind=PrincipalKind.WEB_IDENTITY, arn=subject, provider=provider)
+    user_id = f"{provider}:{audience}:{subject}" if audience else ""
+    return Principal(kind=PrincipalKind.WEB_IDENTITY, arn=subject, user_id=user_id, provider=provider)
 
 
 def service(name: str) -> Principal:

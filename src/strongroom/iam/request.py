@@ -39,9 +39,14 @@ class AuthorizationRequest(msgspec.Struct, frozen=True):
     context: ConditionContext = empty_context
 
 
-def key_reader(key: str) -> KeyReader:
-    """Return the function that reads the condition key ``key`` (any case) from a request."""
+def key_reader(key: str, withheld: tuple[str, ...] = ()) -> KeyReader:
+    """Return the function that reads the condition key ``key`` (any case) from a request.
+
+    Keys that start with one of ``withheld`` (lower case) are never there.
+    """
     name = key.lower()
+    if name.startswith(withheld):
+        return _absent
 
     def of_principal(request: AuthorizationRequest) -> ConditionValues:
         return request.principal.condition_keys.get(name)
@@ -52,6 +57,5 @@ def key_reader(key: str) -> KeyReader:
     return of_principal if is_principal_key(name) else of_context
 
 
-def absent(_request: AuthorizationRequest) -> ConditionValues:
-    """Read a key that is withheld: it is never there."""
+def _absent(_request: AuthorizationRequest) -> ConditionValues:
     return None

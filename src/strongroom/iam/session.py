@@ -5,6 +5,7 @@ worker and survives restarts; who it speaks for is looked up anew, so that it en
 """
 
 import msgspec
+from typing_extensions import override
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -12,7 +13,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
     ``unique_id``: the role's or user's, empty for the root. ``policies`` are session policies as documents,
     ``policy_arns`` managed ones; together they limit the session. ``tags`` are session tags, ``transitive`` the keys of
-    those that the next role's session inherits. ``provider`` vouched for a web identity. Times in epoch seconds.
+    those that the next role's session inherits. ``provider`` vouched for a web identity. ``padding`` makes the token as
+    long as was asked for. Times in epoch seconds.
     """
 
     access_key_id: str
@@ -29,3 +31,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     transitive: tuple[str, ...] = ()
     provider: str | None = None
     source_identity: str | None = None
+    padding: str = ""
+
+    @override
+    def __repr__(self) -> str:
+        return f"Session({self.access_key_id})"

@@ -17,12 +17,12 @@ Resolve = Callable[[AuthorizationRequest], str | None]
 """Returns the text for one request, None when a variable has no single value."""
 
 
-def template(text: str) -> str | Resolve:
-    """Return the text as it is, or what fills its variables in for a request."""
+def template(text: str, withheld: tuple[str, ...] = ()) -> str | Resolve:
+    """Return the text as it is, or what fills its variables in for a request. For ``withheld`` see ``key_reader``."""
     pieces = _VARIABLE.split(text)
     if len(pieces) == 1:
         return text
-    parts: list[str | Resolve] = [_variable(piece) if at % 2 else piece for at, piece in enumerate(pieces)]
+    parts: list[str | Resolve] = [_variable(piece, withheld) if at % 2 else piece for at, piece in enumerate(pieces)]
     if all(isinstance(part, str) for part in parts):
         return "".join(str(part) for part in parts)
 
@@ -34,12 +34,12 @@ def template(text: str) -> str | Resolve:
     return resolve
 
 
-def _variable(name: str) -> str | Resolve:
+def _variable(name: str, withheld: tuple[str, ...]) -> str | Resolve:
     if name in _ESCAPES:
         return literal(name)
     defaulted = _DEFAULTED.fullmatch(name)
     key, default = defaulted.groups() if defaulted else (name.strip(), None)
-    read = key_reader(key)
+    read = key_reader(key, withheld)
 
     def resolve(request: AuthorizationRequest) -> str | None:
         values = read(request)

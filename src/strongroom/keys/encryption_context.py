@@ -2,6 +2,18 @@
 
 from collections.abc import Mapping
 
+from strongroom.errors import ValidationException
+
+MAX_SIZE = 8192
+"""How many characters the keys and values of a context may have together: the most that AWS KMS hands to an external
+key store as additional authenticated data (XKS proxy API specification, Encrypt)."""
+
+
+def require_size(context: Mapping[str, str] | None) -> None:
+    """Refuse a context that would take long to decide on; raises ValidationException."""
+    if context and sum(len(key) + len(value) for key, value in context.items()) > MAX_SIZE:
+        raise ValidationException(f"The encryption context is larger than {MAX_SIZE} characters.")
+
 
 def canonical(context: Mapping[str, str] | None) -> bytes:
     """Return one byte string for each distinct context, whatever order its pairs came in.

@@ -5,17 +5,20 @@ ever allows. An encryption context constraint matches the names of pairs whateve
 does not apply to DescribeKey and RetireGrant. A source ARN applies to everything but RetireGrant.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
 
 from strongroom.keys.arns import KeyLocator
+from strongroom.keys.kms_key import KmsKey
+from strongroom.keys.specs import KeySpec, KeyUsage
 
 MAX_GRANTS = 50_000
 """Resource quota: grants on one key (KMS Developer Guide, "Quotas")."""
 
-Pairs = frozenset[tuple[str, str]]
+Pair = tuple[str, str]
+Pairs = frozenset[Pair]
 """An encryption context with its names in lower case."""
 
 
@@ -43,6 +46,29 @@ class GrantOperation(StrEnum):
     DECAPSULATE = "Decapsulate"
 
 
+_BY_USAGE: dict[KeyUsage, frozenset[GrantOperation]] = {
+    KeyUsage.ENCRYPT_DECRYPT: frozenset(
+        {
+            GrantOperation.ENCRYPT,
+            GrantOperation.DECRYPT,
+            GrantOperation.RE_ENCRYPT_FROM,
+            GrantOperation.RE_ENCRYPT_TO,
+        }
+    ),
+    KeyUsage.SIGN_VERIFY: frozenset({GrantOperation.SIGN, GrantOperation.VERIFY}),
+    KeyUsage.GENERATE_VERIFY_MAC: frozenset({GrantOperation.GENERATE_MAC, GrantOperation.VERIFY_MAC}),
+    KeyUsage.KEY_AGREEMENT: frozenset({GrantOperation.DERIVE_SHARED_SECRET}),
+    KeyUsage.ENCAPSULATE_DECAPSULATE: frozenset({GrantOperation.ENCAPSULATE, GrantOperation.DECAPSULATE}),
+}
+_BY_ALL = frozenset({GrantOperation.CREATE_GRANT, GrantOperation.RETIRE_GRANT, GrantOperation.DESCRIBE_KEY})
+_BY_SYMMETRIC = frozenset(
+    {
+        GrantOperation.GENERATE_DATA_KEY,
+        GrantOperation.GENERATE_DATA_KEY_WITHOUT_PLAINTEXT,
+        GrantOperation.GENERATE_DATA_KEY_PAIR,
+        GrantOperation.GENERATE_DATA_KEY_PAIR_WITHOUT_PLAINTEXT,
+    }
+)
 _WITHOUT_CONTEXT = frozenset({GrantOperation.DESCRIBE_KEY, GrantOperation.RETIRE_GRANT})
 
 
@@ -113,38 +139,49 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
         return same == other and set(self.operations) == set(other.operations)
 
 
+Context = Pairs | Pair | None
+"""What of an encryption context a grant is filed under: all of it, one pair, or nothing."""
+
+Heading = tuple[GrantOperation, str | None, Context]
+"""What a grant is filed under: an operation, a source ARN, and of the encryption context."""
+
+
 class GrantIndex:
     """The grants of one grantee on one key, found in constant time however many there are.
 
     A grant is filed, for each of its operations, under what a request must have to use it: its source ARN, and its
-    whole context (equals) or one pair of it (subset). A request looks under each of its own pairs.
+    whole context (equals) or one pair of it (subset). A request looks under each of its own pairs. Which pair is free
+    to choose; the one that fewest grants are under so far tells grants apart best: a tenant's id, not the ``app`` that
+    all of them share.
     """
 
     def __init__(self, grants: Iterator[Grant]) -> None:
-        self._files: dict[object, dict[str, Grant]] = {}
-        self._grants: dict[str, Grant] = {}
+        self._files: dict[Heading, dict[str, Grant]] = {}
+        self._headings: dict[str, list[Heading]] = {}
         for grant in grants:
             self.add(grant)
 
     def __len__(self) -> int:
-        return len(self._grants)
+        return len(self._headings)
 
     def add(self, grant: Grant) -> None:
-        """File a grant."""
-        self._grants[grant.grant_id] = grant
-        for operation in grant.operations:
-            self._files.setdefault(_heading(operation, grant.constraints), {})[grant.grant_id] = grant
+        """File a grant, once however often it is added."""
+        self.remove(grant.grant_id)
+        contexts, source = _contexts(grant.constraints), grant.constraints.source_arn
+        headings = [self._heading(operation, source, contexts) for operation in grant.operations]
+        for heading in headings:
+            self._files.setdefault(heading, {})[grant.grant_id] = grant
+        self._headings[grant.grant_id] = headings
 
-    def remove(self, grant_id: str) -> None:
-        """Take a grant out, if it is here."""
-        grant = self._grants.pop(grant_id, None)
-        if grant is not None:
-            for operation in grant.operations:
-                heading = _heading(operation, grant.constraints)
-                file = self._files[heading]
-                del file[grant_id]
-                if not file:
-                    del self._files[heading]
+    def remove(self, grant_id: str) -> bool:
+        """Take a grant out; false if it is not here."""
+        headings = self._headings.pop(grant_id, ())
+        for heading in headings:
+            file = self._files[heading]
+            del file[grant_id]
+            if not file:
+                del self._files[heading]
+        return bool(headings)
 
     def find(self, operation: GrantOperation, have: Pairs, source_arn: str | None) -> Grant | None:
         """Return a grant that permits an operation with this encryption context and source; None if there is none."""
@@ -157,10 +194,30 @@ class GrantIndex:
         """Yield the grants that could apply."""
         if not self._files:
             return
-        contexts: tuple[object, ...] = (None,) if operation in _WITHOUT_CONTEXT else (None, have, *have)
+        contexts: tuple[Context, ...] = (None,) if operation in _WITHOUT_CONTEXT else (None, have, *have)
         for source in {None, None if operation is GrantOperation.RETIRE_GRANT else source_arn}:
             for context in contexts:
                 yield from self._files.get((operation, source, context), {}).values()
+
+    def _heading(self, operation: GrantOperation, source: str | None, contexts: Sequence[Context]) -> Heading:
+        """Return the heading with fewest grants of those that every request a grant admits looks under."""
+        if operation is GrantOperation.RETIRE_GRANT:
+            source = None
+        if operation in _WITHOUT_CONTEXT:
+            contexts = (None,)
+        headings = ((operation, source, context) for context in contexts)
+        return min(headings, key=lambda heading: len(self._files.get(heading, ())))
+
+
+def operations_of(key: KmsKey) -> frozenset[GrantOperation]:
+    """Return the operations a grant on a key can permit (KMS Developer Guide, "Grant operations")."""
+    fit = _BY_USAGE[key.usage] | _BY_ALL
+    return fit | _BY_SYMMETRIC if key.spec is KeySpec.SYMMETRIC_DEFAULT else fit | _asymmetric(key)
+
+
+def _asymmetric(key: KmsKey) -> frozenset[GrantOperation]:
+    hmac = key.usage is KeyUsage.GENERATE_VERIFY_MAC
+    return frozenset() if hmac else frozenset({GrantOperation.GET_PUBLIC_KEY})
 
 
 def pairs(context: Mapping[str, str] | None) -> Pairs:
@@ -168,10 +225,8 @@ def pairs(context: Mapping[str, str] | None) -> Pairs:
     return frozenset((name.lower(), value) for name, value in (context or {}).items())
 
 
-def _heading(operation: GrantOperation, constraints: Constraints) -> object:
-    source = None if operation is GrantOperation.RETIRE_GRANT else constraints.source_arn
-    if operation in _WITHOUT_CONTEXT:
-        return operation, source, None
+def _contexts(constraints: Constraints) -> Sequence[Context]:
+    """Return what a grant may be filed under, any one of these: the whole context, one of its pairs, or none."""
     if constraints.context_equals is not None:
-        return operation, source, pairs(constraints.context_equals)
-    return operation, source, min(pairs(constraints.context_subset), default=None)
+        return (constraints.context,)
+    return sorted(constraints.context) or (None,)

@@ -128,7 +128,10 @@ def list_aliases(context: Context, request: ListAliasesRequest) -> ListAliasesRe
     """List the account's aliases in this Region by name; of one key when it is given."""
     key_id = None
     if request.key_id is not None:
-        key_id = context.find(request.key_id, KeyIdForms.KEY_ONLY).key.key_id
+        key = context.find(request.key_id, KeyIdForms.KEY_ONLY).key
+        if key.account != context.caller.account:
+            raise context.missing(key.locator)
+        key_id = key.key_id
     asked = page(f"ListAliases {key_id or ''}", request.limit, request.marker, _PAGE)
     with context.backends.store.read() as reader:
         found = reader.aliases(context.caller.account, context.region, key_id, asked.after, asked.size + 1)

@@ -12,28 +12,34 @@ from strongroom.iam import (
     Decision,
     Policies,
     Principal,
+    PrincipalKind,
     Reason,
     Source,
     decide,
     denial_message,
     explicit_denial,
+    limited,
 )
-from strongroom.keys.grants import Constraints, Grant, GrantIndex, GrantOperation, pairs
+from strongroom.keys.encryption_context import require_size
+from strongroom.keys.grants import Grant, GrantIndex, GrantOperation, pairs
 from strongroom.operations import grant_tokens
 from strongroom.operations.conditions import Circumstances
 from strongroom.operations.context import Context
 from strongroom.operations.shapes import Request
 from strongroom.operations.targets import Target
 
+_CONTEXTS = ("encryption_context", "source_encryption_context", "destination_encryption_context")
 _GRANTABLE = {f"kms:{operation}": operation for operation in GrantOperation}
-_TRUST = "sts:AssumeRole"
 
 
 def authorize(context: Context, targets: Sequence[Target], request: Request) -> None:
     """Refuse the call unless policies or grants allow it on every one of its targets.
 
-    Raises AccessDeniedException with AWS's reason, and InvalidGrantTokenException for tokens that were not issued here.
+    Raises AccessDeniedException with AWS's reason, InvalidGrantTokenException for tokens that were not issued here, and
+    ValidationException for an encryption context that would take long to decide on.
     """
+    for name in _CONTEXTS:
+        require_size(getattr(request, name, None))
     for token in getattr(request, "grant_tokens", None) or ():
         grant_tokens.read(context.backends.vault, token)
     for target in targets:
@@ -54,6 +60,8 @@ def decide_on(here: Circumstances) -> Decision:
     policies = here.context.credential.policies
     if target.retired is not None:
         return _on_retirement(question, policies, target.policy, target.retired)
+    if target.key is not None and target.key.key.account != caller.account and not here.context.cross_account:
+        return Decision(allowed=False, reason=Reason.HIDDEN, source=Source.RESOURCE_POLICY)
     if target.policy is None:
         return decide(question, policies)
     held = Policies(
@@ -83,7 +91,7 @@ def _usable_grant(here: Circumstances) -> Grant | None:
     if operation is None or here.target.key is None:
         return None
     if operation is GrantOperation.CREATE_GRANT:
-        search = partial(_delegating, here.field("operations") or (), here.grant_constraints())
+        search = partial(_delegating, here)
     else:
         search = partial(_permitting, operation, here)
     return here.context.backends.snapshot.grants.find(
@@ -95,10 +103,11 @@ def _permitting(operation: GrantOperation, here: Circumstances, index: GrantInde
     return index.find(operation, pairs(here.encryption_context()), here.context.origin.source_arn)
 
 
-def _delegating(wanted: Sequence[GrantOperation], constraints: Constraints, index: GrantIndex) -> Grant | None:
-    """Return a grant whose holder may pass on these operations under these constraints."""
-    for grant in index.candidates(GrantOperation.CREATE_GRANT, constraints.context, constraints.source_arn):
-        if set(wanted) <= set(grant.operations) and constraints.at_least_as_strict_as(grant.constraints):
+def _delegating(here: Circumstances, index: GrantIndex) -> Grant | None:
+    """Return a grant whose holder may pass on what is asked for: no more operations, no looser constraints."""
+    wanted, constraints = set(here.field("operations") or ()), here.grant_constraints()
+    for grant in index.candidates(GrantOperation.CREATE_GRANT, constraints.context, here.context.origin.source_arn):
+        if wanted <= set(grant.operations) and constraints.at_least_as_strict_as(grant.constraints):
             return grant
     return None
 
@@ -117,14 +126,16 @@ def _on_retirement(
     names = {*caller.own_names, *caller.issuer_names}
     named = grant.retiring is not None and grant.retiring.name in names
     if named or (GrantOperation.RETIRE_GRANT in grant.operations and grant.grantee.name in names):
-        return Decision(allowed=True, reason=Reason.ALLOWED, source=Source.GRANT, grant=grant.grant_id)
+        allowed = Decision(allowed=True, reason=Reason.ALLOWED, source=Source.GRANT, grant=grant.grant_id)
+        return limited(question, policies, allowed)
     # Whoever is not named needs an identity policy, in an account that is.
     accounts = {grant.issuing_account}
     if grant.retiring is not None:
         accounts.add(_account_of(grant.retiring.shown))
     if caller.account in accounts:
         return decide(question, policies)
-    return Decision(allowed=False, reason=Reason.NOT_ALLOWED, source=Source.RESOURCE_POLICY)
+    reason = Reason.NOT_ALLOWED if caller.account == grant.account else Reason.HIDDEN
+    return Decision(allowed=False, reason=reason, source=Source.RESOURCE_POLICY)
 
 
 def _account_of(principal: str) -> str:
@@ -133,7 +144,7 @@ def _account_of(principal: str) -> str:
 
 def _denial(context: Context, target: Target, decision: Decision) -> AccessDeniedException:
     message = denial_message(decision, context.caller, target.action, target.resource, implied=target.implied)
-    if target.action.startswith(_TRUST) and decision.reason is not Reason.EXPLICIT_DENY:
+    if target.action.startswith("sts:") and target.named and decision.reason is not Reason.EXPLICIT_DENY:
         # AWS does not say why a role cannot be assumed, nor whether it exists.
         message = assume_role_denial(context.caller, target.action, target.resource)
     refusal = AccessDeniedException(message)
@@ -143,6 +154,8 @@ def _denial(context: Context, target: Target, decision: Decision) -> AccessDenie
 
 def assume_role_denial(caller: Principal, action: str, resource: str) -> str:
     """Return AWS's wording when a role cannot be assumed."""
+    if caller.kind is PrincipalKind.WEB_IDENTITY:
+        return f"Not authorized to perform {action}"
     return f"User: {caller.arn} is not authorized to perform: {action} on resource: {resource}"
 
 

@@ -19,6 +19,8 @@ from strongroom.operations.targets import Target
 
 Values = tuple[str, ...] | None
 
+BOUNDARY_KEY = "iam:permissionsboundary"
+
 
 class Circumstances(msgspec.Struct, frozen=True):
     """What a policy can ask about: the call, its request, and the target being decided on among all of them."""
@@ -111,6 +113,13 @@ def _resource_aliases(here: Circumstances) -> Values:
     return None if here.target.key is None else here.target.key.key.aliases
 
 
+def _resource_account(here: Circumstances) -> Values:
+    """Return the account in the resource's ARN; where no resource is named, the caller's own."""
+    fields = here.target.resource.split(":", 5)
+    named = len(fields) == len(("arn", "partition", "service", "region", "account", "resource"))
+    return _text((fields[4] if named else here.context.caller.account) or None)
+
+
 def _resource_tag(here: Circumstances, name: str) -> Values:
     return _first(here.target.tags, name)
 
@@ -131,7 +140,7 @@ def _encryption_algorithm(here: Circumstances) -> Values:
 
 
 def _re_encrypt_on_same_key(here: Circumstances) -> Values:
-    if not here.target.action.startswith("kms:ReEncrypt"):
+    if not here.target.action.startswith("kms:ReEncrypt") or len(here.targets) == 1:
         return None
     source, destination = here.targets
     return _flag(source.resource == destination.resource)
@@ -183,6 +192,11 @@ def _multi_factor(here: Circumstances) -> Values:
     return None if here.context.credential.issued_at is None else ("false",)
 
 
+def _permissions_boundary(here: Circumstances) -> Values:
+    """Return the boundary that a call sets, or else the one that the user or role it is about has."""
+    return _text(here.field("permissions_boundary")) or here.target.claims.get(BOUNDARY_KEY)
+
+
 def _via_service(here: Circumstances) -> Values:
     name = here.context.origin.via_service
     if name is None:
@@ -200,7 +214,7 @@ _KEYS: dict[str, Callable[[Circumstances], Values]] = {
     "aws:epochtime": lambda here: (str(int(here.context.now)),),
     "aws:requestedregion": lambda here: (here.context.region,),
     "aws:multifactorauthpresent": _multi_factor,
-    "aws:resourceaccount": lambda here: None if here.target.key is None else (here.target.key.key.account,),
+    "aws:resourceaccount": _resource_account,
     "aws:securetransport": lambda here: _flag(here.context.origin.secure),
     "aws:sourceaccount": lambda here: _text(here.context.origin.source_account),
     "aws:sourcearn": lambda here: _text(here.context.origin.source_arn),
@@ -209,7 +223,7 @@ _KEYS: dict[str, Callable[[Circumstances], Values]] = {
     "aws:tagkeys": _request_tag_keys,
     "aws:tokenissuetime": _token_issue_time,
     "aws:viaawsservice": lambda here: _flag(here.context.origin.via_service is not None),
-    "iam:permissionsboundary": lambda here: _text(here.field("permissions_boundary")),
+    BOUNDARY_KEY: _permissions_boundary,
     "iam:policyarn": lambda here: _text(here.field("policy_arn")),
     "kms:bypasspolicylockoutsafetycheck": lambda here: _flag(here.field("bypass_policy_lockout_safety_check")),
     "kms:calleraccount": lambda here: _text(here.context.caller.account or None),

@@ -46,7 +46,10 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class Context(msgspec.Struct):
-    """One call. ``now`` in epoch seconds; ``rule`` is the row of the state matrix that the operation obeys."""
+    """One call. ``now`` in epoch seconds; ``rule`` is the row of the state matrix that the operation obeys.
+
+    ``cross_account`` says whether the operation works on other accounts' keys.
+    """
 
     backends: Backends
     credential: Credential
@@ -54,6 +57,7 @@ class Context(msgspec.Struct):
     now: float
     action: str
     rule: StateRule | None
+    cross_account: bool
     origin: Origin
 
     @property
@@ -68,7 +72,7 @@ class Context(msgspec.Struct):
         there: whether it exists is not the caller's to know.
         """
         locator = parse_key_id(key_id, self.caller.account, self.region, forms)
-        active = self._look_up(locator)
+        active = self.backends.snapshot.find(locator)
         if active is None:
             raise self.missing(locator)
         return active
@@ -101,10 +105,3 @@ class Context(msgspec.Struct):
         if self.rule is not None:
             require_state(self.rule, key.state, key.arn)
         return key
-
-    def _look_up(self, locator: KeyLocator | AliasLocator) -> ActiveKey | None:
-        snapshot = self.backends.snapshot
-        if isinstance(locator, KeyLocator):
-            return snapshot.key(locator)
-        key_id = snapshot.alias(locator)
-        return None if key_id is None else snapshot.key(KeyLocator(locator.account, locator.region, key_id))

@@ -14,14 +14,23 @@ from strongroom.errors import (
     NotFoundException,
     ValidationException,
 )
+from strongroom.iam import PrincipalKind
 from strongroom.keys.arns import KeyIdForms, KeyLocator, root_arn
-from strongroom.keys.grants import MAX_GRANTS, Constraints, Grant, GrantOperation, Party, pairs
+from strongroom.keys.encryption_context import require_size
+from strongroom.keys.grants import MAX_GRANTS, Constraints, Grant, GrantOperation, Party, operations_of, pairs
 from strongroom.keys.kms_key import KmsKey
-from strongroom.keys.specs import KeySpec, KeyUsage
+from strongroom.keys.specs import KeySpec
 from strongroom.operations import grant_tokens
 from strongroom.operations.context import Context
 from strongroom.operations.paging import PageSize, page
-from strongroom.operations.principals import UnknownPrincipal, current_names, party, service_party
+from strongroom.operations.principals import (
+    UnknownPrincipal,
+    account_of,
+    current_names,
+    is_unique_id,
+    party,
+    service_party,
+)
 from strongroom.operations.shapes import (
     Empty,
     EncryptionContext,
@@ -56,30 +65,6 @@ SourceArn = Annotated[
     matching(r"^arn:aws[a-z0-9-]*:[a-z0-9-]+:[a-z0-9-]*:[0-9]{12}:.+$"),
 ]
 
-_BY_USAGE: dict[KeyUsage, frozenset[GrantOperation]] = {
-    KeyUsage.ENCRYPT_DECRYPT: frozenset(
-        {
-            GrantOperation.ENCRYPT,
-            GrantOperation.DECRYPT,
-            GrantOperation.RE_ENCRYPT_FROM,
-            GrantOperation.RE_ENCRYPT_TO,
-        }
-    ),
-    KeyUsage.SIGN_VERIFY: frozenset({GrantOperation.SIGN, GrantOperation.VERIFY}),
-    KeyUsage.GENERATE_VERIFY_MAC: frozenset({GrantOperation.GENERATE_MAC, GrantOperation.VERIFY_MAC}),
-    KeyUsage.KEY_AGREEMENT: frozenset({GrantOperation.DERIVE_SHARED_SECRET}),
-    KeyUsage.ENCAPSULATE_DECAPSULATE: frozenset({GrantOperation.ENCAPSULATE, GrantOperation.DECAPSULATE}),
-}
-_BY_ALL = frozenset({GrantOperation.CREATE_GRANT, GrantOperation.RETIRE_GRANT, GrantOperation.DESCRIBE_KEY})
-_BY_SYMMETRIC = frozenset(
-    {
-        GrantOperation.GENERATE_DATA_KEY,
-        GrantOperation.GENERATE_DATA_KEY_WITHOUT_PLAINTEXT,
-        GrantOperation.GENERATE_DATA_KEY_PAIR,
-        GrantOperation.GENERATE_DATA_KEY_PAIR_WITHOUT_PLAINTEXT,
-    }
-)
-
 
 class GrantConstraints(msgspec.Struct, rename="pascal", frozen=True, omit_defaults=True):
     """When a grant applies."""
@@ -89,7 +74,9 @@ class GrantConstraints(msgspec.Struct, rename="pascal", frozen=True, omit_defaul
     source_arn: SourceArn | None = None
 
     def terms(self) -> Constraints:
-        """Return the constraints as they are kept."""
+        """Return the constraints as they are kept; raises ValidationException for contexts that are too large."""
+        require_size(self.encryption_context_equals)
+        require_size(self.encryption_context_subset)
         return Constraints(self.encryption_context_equals, self.encryption_context_subset, self.source_arn)
 
 
@@ -194,9 +181,10 @@ def create_grant(context: Context, request: CreateGrantRequest, active: ActiveKe
             issuing_account=context.caller.account or key.account,
             created_at=context.now,
         )
-        same = [each for each in transaction.grants_named(key.locator, grant.name) if each.same_terms(grant)]
-        if grant.name and same:
-            grant = same[0]
+        named = transaction.grants_named(key.locator, grant.name) if grant.name else []
+        same = next((each for each in named if each.same_terms(grant)), None)
+        if same is not None:
+            grant = same
         elif transaction.count_grants(key.locator) >= MAX_GRANTS:
             raise LimitExceededException(f"A key can have at most {MAX_GRANTS} grants.")
         elif not request.dry_run:
@@ -230,10 +218,14 @@ def list_retirable_grants(context: Context, request: ListRetirableGrantsRequest)
     principal, service = request.retiring_principal, request.retiring_service_principal
     if (principal is None) == (service is None):
         raise ValidationException("You must specify exactly one of RetiringPrincipal and RetiringServicePrincipal.")
+    if service is not None and context.caller.kind is not PrincipalKind.SERVICE:
+        raise ValidationException("Only services can list the grants that a service may retire.")
     asked = page(f"ListRetirableGrants {principal or service}"[:512], request.limit, request.marker, _PAGE)
     with context.backends.store.read() as reader:
-        name = _party(reader, principal, service).name
-        found = reader.retirable_grants(context.region, name, asked.after, asked.size + 1)
+        retiring = _party(reader, principal, service)
+        if principal is not None and account_of(reader, retiring) != context.caller.account:
+            raise _invalid(principal)
+        found = reader.retirable_grants(context.region, retiring.name, asked.after, asked.size + 1)
         kept, marker = asked.cut(found, lambda grant: f"{grant.grant_id}/{grant.key_id}")
         entries = [_entry(reader, grant) for grant in kept]
     return ListGrantsResponse(grants=entries, truncated=marker is not None, next_marker=marker)
@@ -252,9 +244,11 @@ def locate_retire_grant(context: Context, request: RetireGrantRequest) -> Sequen
         raise ValidationException("You must specify a grant token, or a key ARN and a grant ID.")
     else:
         active, grant_id = context.find(request.key_id, KeyIdForms.KEY_ONLY), request.grant_id
-    with context.backends.store.read() as reader:
-        grant = _required(reader, active.key.locator, grant_id)
     key = active.key
+    with context.backends.store.read() as reader:
+        grant = reader.grant(key.locator, grant_id)
+    if grant is None:
+        raise _no_grant(grant_id) if key.account == context.caller.account else context.missing(key.locator)
     return (Target("kms:RetireGrant", key.arn, active, policy=active.policy, tags=key.tags, retired=grant),)
 
 
@@ -283,8 +277,12 @@ def _end(context: Context, locator: KeyLocator, grant_id: str, *, dry_run: bool)
 def _required(reader: Reader, locator: KeyLocator, grant_id: str) -> Grant:
     grant = reader.grant(locator, grant_id)
     if grant is None:
-        raise NotFoundException(f"Grant ID {grant_id} not found")
+        raise _no_grant(grant_id)
     return grant
+
+
+def _no_grant(grant_id: str) -> NotFoundException:
+    return NotFoundException(f"Grant ID {grant_id} not found")
 
 
 def _require_terms(request: CreateGrantRequest, key: KmsKey) -> None:
@@ -310,6 +308,9 @@ def _require_constraints(request: CreateGrantRequest, key: KmsKey) -> None:
     asked = request.constraints or GrantConstraints()
     if request.grantee_service_principal is not None and asked.source_arn is None:
         raise ValidationException("Grants to service principals require the SourceArn constraint.")
+    retiring = request.retiring_principal or request.retiring_service_principal
+    if request.grantee_service_principal is not None and retiring is None:
+        raise ValidationException("Grants to service principals require a retiring principal.")
     if asked.encryption_context_equals is not None and asked.encryption_context_subset is not None:
         raise ValidationException("More than one constraint supplied")
     context = asked.encryption_context_equals or asked.encryption_context_subset or {}
@@ -323,24 +324,24 @@ def _require_constraints(request: CreateGrantRequest, key: KmsKey) -> None:
         raise ValidationException("An encryption context constraint names the same key twice.")
 
 
-def operations_of(key: KmsKey) -> frozenset[GrantOperation]:
-    """Return the operations a grant on a key can permit (KMS Developer Guide, "Grant operations")."""
-    fit = _BY_USAGE[key.usage] | _BY_ALL
-    return fit | _BY_SYMMETRIC if key.spec is KeySpec.SYMMETRIC_DEFAULT else fit | _asymmetric(key)
-
-
-def _asymmetric(key: KmsKey) -> frozenset[GrantOperation]:
-    hmac = key.usage is KeyUsage.GENERATE_VERIFY_MAC
-    return frozenset() if hmac else frozenset({GrantOperation.GET_PUBLIC_KEY})
-
-
 def _party(reader: Reader, principal: str | None, service: str | None) -> Party:
     if service is not None:
         return service_party(service)
     try:
         return party(reader, principal or "")
     except UnknownPrincipal:
-        raise InvalidArnException(f"ARN does not refer to a valid principal: {principal}") from None
+        raise _invalid(principal) from None
+
+
+def _invalid(principal: str | None) -> InvalidArnException:
+    return InvalidArnException(f"ARN does not refer to a valid principal: {principal}")
+
+
+def _sought(reader: Reader, principal: str | None, service: str | None) -> str:
+    """Return the name to look for; a unique id may be that of a user or role that is gone."""
+    if principal is not None and is_unique_id(principal):
+        return principal
+    return _party(reader, principal, service).name
 
 
 def _retiring(reader: Reader, request: CreateGrantRequest) -> Party | None:
@@ -354,14 +355,14 @@ def _filter_name(reader: Reader, request: ListGrantsRequest) -> str | None:
         raise ValidationException("You cannot specify both GranteePrincipal and GranteeServicePrincipal.")
     if request.grantee_principal is None and request.grantee_service_principal is None:
         return None
-    return _party(reader, request.grantee_principal, request.grantee_service_principal).name
+    return _sought(reader, request.grantee_principal, request.grantee_service_principal)
 
 
 def _entry(reader: Reader, grant: Grant) -> GrantListEntry:
     grantee, retiring = grant.grantee, grant.retiring
     constraints = GrantConstraints(
-        dict(grant.constraints.context_subset) if grant.constraints.context_subset else None,
-        dict(grant.constraints.context_equals) if grant.constraints.context_equals else None,
+        None if grant.constraints.context_subset is None else dict(grant.constraints.context_subset),
+        None if grant.constraints.context_equals is None else dict(grant.constraints.context_equals),
         grant.constraints.source_arn,
     )
     return GrantListEntry(
@@ -381,6 +382,6 @@ def _entry(reader: Reader, grant: Grant) -> GrantListEntry:
 
 def _shown(reader: Reader, named: Party) -> str:
     """Return a principal under the name it has now; by its unique id if it is gone."""
-    if not named.name.startswith(("AIDA", "AROA")):
+    if not is_unique_id(named.name):
         return named.shown
     return current_names(reader, [(named.shown, named.name)]).get(named.shown, named.shown)

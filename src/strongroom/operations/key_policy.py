@@ -9,7 +9,7 @@ from strongroom.keys.kms_key import KmsKey
 from strongroom.operations.authorization import would_allow
 from strongroom.operations.context import Context
 from strongroom.operations.paging import PageSize, page
-from strongroom.operations.principals import UnknownPrincipal, current_names, pin
+from strongroom.operations.principals import UnknownPrincipal, pin, with_current_names
 from strongroom.operations.shapes import Empty, KeyId, Limit, Marker, PolicyDocument, PolicyName, Request, Response
 from strongroom.operations.targets import Target
 from strongroom.snapshot.active_key import ActiveKey
@@ -62,8 +62,7 @@ def get_key_policy(context: Context, request: GetKeyPolicyRequest, active: Activ
     policy = active.key.policy
     if active.key.pinned:
         with context.backends.store.read() as reader:
-            for arn, name in current_names(reader, active.key.pinned).items():
-                policy = policy.replace(f'"{arn}"', f'"{name}"')
+            policy = with_current_names(reader, policy, active.key.pinned)
     return GetKeyPolicyResponse(policy=policy, policy_name=POLICY_NAME)
 
 

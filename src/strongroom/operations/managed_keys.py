@@ -1,4 +1,4 @@
-"""AWS managed keys: ``alias/aws/SERVICE``, made when first asked for, fixed in everything else.
+"""AWS managed keys: ``alias/aws/SERVICE``, made when first needed, fixed in everything else.
 
 Source: KMS Developer Guide, "AWS managed keys". Their policy lets everyone in the account use them, but only through
 the service; nobody can change, disable or delete them, because no policy allows it. The service rotates them.
@@ -18,25 +18,36 @@ from strongroom.operations.key_material import generate_material
 from strongroom.store.protocol import AliasRecord
 
 
-def ensure_managed_key(context: Context, key_id: str) -> None:
-    """Make the key behind an ``alias/aws/…`` of the caller's account if its service is known here and it is not there.
+def ensure_managed_key(context: Context, action: str, key_id: str) -> None:
+    """Make the key behind an ``alias/aws/…`` of the caller's account if it is needed now and not there.
 
+    As on AWS, it is needed when its service first calls for somebody in the account, or when somebody describes it.
     Raises what ``parse_key_id`` raises.
     """
-    if RESERVED_ALIAS_PREFIX not in key_id:
+    account = context.caller.account
+    if RESERVED_ALIAS_PREFIX not in key_id or not account:
         return
-    locator = parse_key_id(key_id, context.caller.account, context.region, KeyIdForms.ANY)
-    if not isinstance(locator, AliasLocator) or locator.account != context.caller.account:
+    locator = parse_key_id(key_id, account, context.region, KeyIdForms.ANY)
+    if not isinstance(locator, AliasLocator) or locator.account != account:
         return
     service = locator.name.removeprefix(RESERVED_ALIAS_PREFIX)
-    if context.backends.snapshot.alias(locator) is None and _is_known(context, service):
+    if context.backends.snapshot.alias(locator) is None and _is_needed(context, action, service):
         _make(context, locator, service)
         context.backends.snapshot.refresh()
 
 
-def _is_known(context: Context, service: str) -> bool:
+def _is_needed(context: Context, action: str, service: str) -> bool:
+    via = context.origin.via_service
+    if via is not None:
+        return _label(via) == service
+    if action != "kms:DescribeKey":
+        return False
     with context.backends.store.read() as reader:
-        return any(name.partition(".")[0] == service for name in reader.services())
+        return any(_label(name) == service for name in reader.services())
+
+
+def _label(service: str) -> str:
+    return service.partition(".")[0]
 
 
 def _make(context: Context, alias: AliasLocator, service: str) -> None:

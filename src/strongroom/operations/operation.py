@@ -36,7 +36,9 @@ class Operation:
     """An action of a service: its name on the wire, its types, how its targets are found, and what runs it.
 
     ``run`` is called with the context, the request, and the key of every target that has one, in the targets' order.
-    ``makes`` returns the ARN of the key an answer announces, for the audit record.
+    ``makes`` returns the ARN of the key an answer announces, for the audit record. ``cross_account`` operations work on
+    another account's keys where policies or grants allow it; to the others such keys are never there, whatever policies
+    say (KMS API Reference, "Cross-account use").
     """
 
     def __init__(  # noqa: PLR0913 - one row, all columns
@@ -51,6 +53,7 @@ class Operation:
         read_only: bool = True,
         elements: Elements = no_elements,
         makes: Callable[[Any], str] | None = None,
+        cross_account: bool = False,
         service: str = "kms",
     ) -> None:
         self.name = name
@@ -62,6 +65,7 @@ class Operation:
         self.read_only = read_only
         self.elements = elements
         self.makes = makes
+        self.cross_account = cross_account
         self.service = service
         self.action = f"{service}:{name}"
         self.decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(request)

@@ -1,14 +1,19 @@
 """Principals as policies and grants name them: whether they exist, and which unique ids they have now."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
 
 from strongroom.iam.document import NamedPrincipal, PrincipalType
 from strongroom.iam.entities import Entity, Role, User
 from strongroom.iam.principals import service_name
 from strongroom.keys.grants import Party
+from strongroom.keys.key_policy import pretty
 from strongroom.store.protocol import Reader
 
 _ARN_FIELDS = 6
+_ACCOUNT_FIELD = 4
 
 
 class UnknownPrincipal(Exception):
@@ -44,6 +49,28 @@ def current_names(reader: Reader, pinned: Iterable[tuple[str, str]]) -> dict[str
     return names
 
 
+def with_current_names(reader: Reader, text: str, pinned: Iterable[tuple[str, str]]) -> str:
+    """Return a policy document that names users and roles as they are called now.
+
+    Only where it names principals: an ARN in a condition means whoever is called that.
+    """
+    names = current_names(reader, pinned)
+    if not names:
+        return text
+    document: Any = msgspec.json.decode(text)
+    statements = document["Statement"]
+    for statement in statements if isinstance(statements, list) else [statements]:
+        for element in ("Principal", "NotPrincipal"):
+            principal = statement.get(element)
+            if isinstance(principal, dict) and PrincipalType.AWS in principal:
+                principal[PrincipalType.AWS] = _renamed(principal[PrincipalType.AWS], names)
+    return pretty(document)
+
+
+def _renamed(named: str | list[str], names: Mapping[str, str]) -> str | list[str]:
+    return names.get(named, named) if isinstance(named, str) else [names.get(each, each) for each in named]
+
+
 def party(reader: Reader, principal: str) -> Party:
     """Return whom a grant names: an account, a user, a role or one of its sessions, a federated user.
 
@@ -61,16 +88,28 @@ def service_party(name: str) -> Party:
     return Party(name, service_name(name), service=True)
 
 
+def is_unique_id(name: str) -> bool:
+    """Tell whether a name is the unique id of a user or a role, existing or gone."""
+    return name.startswith(("AIDA", "AROA"))
+
+
+def account_of(reader: Reader, named: Party) -> str:
+    """Return the account that a principal, which is no service, belongs to."""
+    if is_unique_id(named.shown):
+        return _required(reader.entity_by_id(named.shown)).account
+    return named.shown.split(":")[_ACCOUNT_FIELD] if named.shown.startswith("arn:") else named.shown
+
+
 def _whole_account(principal: str) -> str | None:
     if principal.isdecimal():
         return principal
     fields = principal.split(":")
-    return fields[4] if len(fields) == _ARN_FIELDS and fields[5] == "root" else None
+    return fields[_ACCOUNT_FIELD] if len(fields) == _ARN_FIELDS and fields[5] == "root" else None
 
 
 def _existing(reader: Reader, name: str) -> Entity | None:
     """Return the user or role that a name means, None for what is no entity of its own; raises UnknownPrincipal."""
-    if name.startswith(("AIDA", "AROA")):
+    if is_unique_id(name):
         return _required(reader.entity_by_id(name))
     if name.isdecimal():
         _require_account(reader, name)

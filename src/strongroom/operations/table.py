@@ -30,11 +30,19 @@ Run = Callable[..., Response]
 
 def _uses(name: str, request: type[Request], run: Run, locate: Locate | None = None) -> Operation:
     where = locate or by_key_id(f"kms:{name}", KeyIdForms.ANY)
-    return Operation(name, request, run, locate=where, rule=StateRule.USE)
+    return Operation(name, request, run, locate=where, rule=StateRule.USE, cross_account=True)
 
 
-def _reads(name: str, request: type[Request], run: Run, forms: KeyIdForms = KeyIdForms.KEY_ONLY) -> Operation:
-    return Operation(name, request, run, locate=by_key_id(f"kms:{name}", forms), rule=StateRule.READ)
+def _reads(
+    name: str,
+    request: type[Request],
+    run: Run,
+    forms: KeyIdForms = KeyIdForms.KEY_ONLY,
+    *,
+    cross_account: bool = False,
+) -> Operation:
+    where = by_key_id(f"kms:{name}", forms)
+    return Operation(name, request, run, locate=where, rule=StateRule.READ, cross_account=cross_account)
 
 
 def _changes(
@@ -72,7 +80,7 @@ _ROWS = (
         elements=create_key.create_key_elements,
         makes=lambda response: response.key_metadata.arn,
     ),
-    _reads("DescribeKey", keys.DescribeKeyRequest, keys.describe_key, KeyIdForms.ANY),
+    _reads("DescribeKey", keys.DescribeKeyRequest, keys.describe_key, KeyIdForms.ANY, cross_account=True),
     Operation(
         "ListKeys",
         keys.ListKeysRequest,
@@ -131,6 +139,7 @@ _ROWS = (
         locate=by_key_id("kms:CreateGrant", KeyIdForms.KEY_ONLY),
         rule=StateRule.GRANT,
         elements=grants.create_grant_elements,
+        cross_account=True,
     ),
     Operation(
         "ListGrants",
@@ -138,6 +147,7 @@ _ROWS = (
         grants.list_grants,
         locate=by_key_id("kms:ListGrants", KeyIdForms.KEY_ONLY),
         rule=StateRule.READ,
+        cross_account=True,
         placement=Placement.THREAD,
     ),
     Operation(
@@ -153,6 +163,7 @@ _ROWS = (
         grants.retire_grant,
         locate=grants.locate_retire_grant,
         rule=StateRule.READ,
+        cross_account=True,
     ),
     _writes(
         "RevokeGrant",
@@ -160,6 +171,7 @@ _ROWS = (
         grants.revoke_grant,
         locate=by_key_id("kms:RevokeGrant", KeyIdForms.KEY_ONLY),
         rule=StateRule.READ,
+        cross_account=True,
         elements=key_id_element,
     ),
     # --- rotation
@@ -167,7 +179,7 @@ _ROWS = (
         "EnableKeyRotation", rotation.EnableKeyRotationRequest, rotation.enable_key_rotation, StateRule.SET_ROTATION
     ),
     _changes("DisableKeyRotation", keys.KeyRequest, rotation.disable_key_rotation, StateRule.SET_ROTATION),
-    _reads("GetKeyRotationStatus", keys.KeyRequest, rotation.get_key_rotation_status),
+    _reads("GetKeyRotationStatus", keys.KeyRequest, rotation.get_key_rotation_status, cross_account=True),
     _changes("RotateKeyOnDemand", keys.KeyRequest, rotation.rotate_key_on_demand, StateRule.ROTATE),
     _reads("ListKeyRotations", rotation.ListKeyRotationsRequest, rotation.list_key_rotations),
 )

@@ -46,8 +46,12 @@ Locate = Callable[[Context, Any], Sequence[Target]]
 
 def on_key(context: Context, action: str, key_id: str, forms: KeyIdForms = KeyIdForms.ANY) -> Target:
     """Return the target of ``action`` on the key a parameter names; raises what ``Context.find`` raises."""
-    ensure_managed_key(context, key_id)
-    active = context.find(key_id, forms)
+    ensure_managed_key(context, action, key_id)
+    return on_active(context.find(key_id, forms), action, key_id)
+
+
+def on_active(active: ActiveKey, action: str, key_id: str) -> Target:
+    """Return the target of ``action`` on a key that was found by ``key_id``."""
     alias = _alias_in(key_id)
     return Target(action, active.key.arn, active, alias, policy=active.policy, tags=active.key.tags)
 

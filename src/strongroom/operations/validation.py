@@ -145,9 +145,11 @@ def _bytes_breaches(declared: inspect.BytesType, value: object, path: str, extra
 def _string_breaches(declared: inspect.StrType, value: object, path: str, extra: Extra) -> Iterator[str]:
     if not isinstance(value, str):
         raise _WrongTypeError
-    yield from _length_breaches(len(value), declared, _shown(value), path)
+    shown = "" if extra.get("sensitive") else _shown(value)
+    yield from _length_breaches(len(value), declared, shown, path)
     if declared.pattern and not re.search(declared.pattern, value):
-        yield _clause(value, path, f"Member must satisfy regular expression pattern: {extra['pattern']}")
+        rule = f"Member must satisfy regular expression pattern: {extra['pattern']}"
+        yield f"Value{shown} at '{path}' failed to satisfy constraint: {rule}"
 
 
 def _number_breaches(declared: inspect.IntType, value: object, path: str, _extra: Extra) -> Iterator[str]:

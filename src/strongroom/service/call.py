@@ -19,7 +19,11 @@ class Wire(Protocol):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A call whose signature has been verified. ``now`` is when it arrived, epoch seconds."""
+    """A call whose signature has been verified. ``now`` is when it arrived, epoch seconds.
+
+    ``credential`` signed it, with ``token`` if it is a temporary one. ``on_behalf_of`` is the ARN of the principal in
+    whose name the signer, a trusted service, calls.
+    """
 
     operation: Operation
     credential: Credential
@@ -28,3 +32,5 @@ class Call(msgspec.Struct, frozen=True):
     body: bytes
     origin: Origin
     now: float
+    token: str | None = None
+    on_behalf_of: str | None = None

@@ -4,7 +4,7 @@ import logging
 
 import msgspec
 
-from strongroom.errors import AccessDeniedException, KmsError, KMSInternalException
+from strongroom.errors import AccessDeniedException, KmsError, KMSInternalException, UnrecognizedClientException
 from strongroom.iam import PrincipalKind
 from strongroom.keys.states import require_state
 from strongroom.operations.authorization import authorize
@@ -15,6 +15,9 @@ from strongroom.service.call import Call
 from strongroom.service.trail import Progress, Trail
 from strongroom.service.usage import AccessKeyUsage
 from strongroom.snapshot.principals import Credential
+
+UNRECOGNIZED = "The security token included in the request is invalid."
+"""AWS's wording for access keys and session tokens that mean nobody."""
 
 logger = logging.getLogger(__name__)
 
@@ -35,19 +38,6 @@ class Service:
         self._backends.snapshot.refresh()
         principals = self._backends.snapshot.principals
         return principals.credential(access_key_id) if token is None else principals.session(access_key_id, token)
-
-    def on_behalf_of(self, credential: Credential, principal: str) -> Credential:
-        """Return the credential for a call that a trusted service makes on behalf of a principal, named by its ARN.
-
-        Raises AccessDeniedException unless the caller is a service, and the principal exists.
-        """
-        service = credential.principal
-        found = None
-        if service.kind is PrincipalKind.SERVICE:
-            found = self._backends.snapshot.principals.named(principal)
-        if found is None:
-            raise AccessDeniedException(f"{service.arn} may not call on behalf of {principal}")
-        return msgspec.structs.replace(found, access_key_id=credential.access_key_id)
 
     def ready(self) -> bool:
         """Tell whether the store answers."""
@@ -83,21 +73,54 @@ class Service:
         self._trail.call(call, Progress(call.credential), error)
         return error
 
+    def _caller(self, call: Call) -> Credential:
+        """Return who calls, as of now: not who signed, where a service calls on somebody's behalf.
+
+        Raises UnrecognizedClientException for an access key that is gone by now, or not good for this, and
+        AccessDeniedException as ``_on_behalf_of`` does.
+        """
+        credential, operation = call.credential, call.operation
+        if operation.placement is Placement.THREAD and credential.access_key_id:
+            # Time has passed since the signature was verified.
+            renewed = self.credential(credential.access_key_id, call.token)
+            if renewed is None:
+                raise UnrecognizedClientException(UNRECOGNIZED)
+            credential = renewed
+        if operation.service == "iam" and _is_plain_session(credential):
+            # Or a stolen access key could make itself others, for as long as its session lasts (STS API Reference,
+            # GetSessionToken).
+            raise UnrecognizedClientException(UNRECOGNIZED)
+        return credential if call.on_behalf_of is None else self._on_behalf_of(credential, operation, call.on_behalf_of)
+
+    def _on_behalf_of(self, credential: Credential, operation: Operation, principal: str) -> Credential:
+        """Return the credential for a call that a trusted service makes on behalf of a principal, named by its ARN.
+
+        Raises AccessDeniedException unless the signer is a service, the call is one to KMS (a service uses keys for
+        others; it does not manage them), and the principal exists in some account: a service does not speak for another
+        service.
+        """
+        signer = credential.principal
+        found = None
+        if signer.kind is PrincipalKind.SERVICE and operation.service == "kms":
+            found = self._backends.snapshot.principals.named(principal)
+        if found is None or not found.principal.account:
+            raise AccessDeniedException(f"{signer.arn} may not call on behalf of {principal}")
+        return msgspec.structs.replace(found, access_key_id=credential.access_key_id)
+
     def _run(self, call: Call, progress: Progress) -> Response:
         operation = call.operation
-        if call.credential.issued_at is None:
+        if call.credential.access_key_id and call.credential.session is None:
             self._usage.note(call.credential.access_key_id, call.now, call.region, operation.service)
+        credential = progress.credential = self._caller(call)
         request = progress.request = call.wire.decode(operation, call.body)
-        if operation.placement is Placement.THREAD:
-            # Time has passed since the credential was looked up.
-            self._backends.snapshot.refresh()
         context = Context(
             backends=self._backends,
-            credential=call.credential,
+            credential=credential,
             region=call.region,
             now=call.now,
             action=operation.action,
             rule=operation.rule,
+            cross_account=operation.cross_account,
             origin=call.origin,
         )
         targets = progress.targets = operation.locate(context, request)
@@ -109,3 +132,8 @@ class Service:
             for active in keys:
                 require_state(operation.rule, active.key.state, active.key.arn)
         return operation.run(context, request, *keys)
+
+
+def _is_plain_session(credential: Credential) -> bool:
+    """Tell whether these are temporary credentials of a user or root, rather than of a role."""
+    return credential.session is not None and credential.principal.kind is not PrincipalKind.ASSUMED_ROLE

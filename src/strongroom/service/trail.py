@@ -13,6 +13,7 @@ from strongroom.audit.record import (
     encode,
     event_time,
     key_resource,
+    role_resource,
     service_event,
 )
 from strongroom.entropy import Entropy, UuidBatch
@@ -77,14 +78,14 @@ class Trail:
                     user_agent=call.origin.user_agent,
                     error_code=_code(refusal),
                     error_message=_message(refusal),
-                    request_parameters=None if request is None else operation.parameters(request),
+                    request_parameters=None if request is None else operation.parameters(request) or None,
                     response_elements=_elements(operation, result, targets),
                     additional_event_data=_additional(refusal, targets),
                     request_id=call.origin.request_id,
                     event_id=self._event_id(),
                     read_only=operation.read_only,
                     resources=_resources(operation, result, targets),
-                    recipient_account_id=progress.credential.principal.account or UNSET,
+                    recipient_account_id=_recipient(progress.credential, targets),
                 )
             )
         )
@@ -128,9 +129,16 @@ class Trail:
 
 
 def _identity(credential: Credential, origin: Origin) -> UserIdentity:
+    """Return who called, each kind in its own shape (CloudTrail User Guide, "userIdentity element")."""
     principal = credential.principal
+    kind = _IDENTITY_TYPES[principal.kind]
+    if principal.kind is PrincipalKind.SERVICE:
+        return UserIdentity(kind, access_key_id=credential.access_key_id, invoked_by=principal.arn)
+    if principal.kind is PrincipalKind.WEB_IDENTITY:
+        provider = principal.provider or ""
+        return UserIdentity(kind, principal_id=principal.user_id, user_name=principal.arn, identity_provider=provider)
     return UserIdentity(
-        _IDENTITY_TYPES[principal.kind],
+        kind,
         principal_id=principal.user_id,
         arn=principal.arn,
         account_id=principal.account,
@@ -142,7 +150,7 @@ def _identity(credential: Credential, origin: Origin) -> UserIdentity:
 
 
 def _session_context(credential: Credential) -> Mapping[str, object] | None:
-    """Return what CloudTrail says of a session: when it began, and the role it is of."""
+    """Return what CloudTrail says of a session: when it began, the role it is of, and where it came from."""
     principal = credential.principal
     if credential.issued_at is None:
         return None
@@ -157,7 +165,17 @@ def _session_context(credential: Credential) -> Mapping[str, object] | None:
             "accountId": principal.account,
             "userName": principal.issuer_arn.rpartition("/")[2],
         }
+    if principal.provider is not None:
+        found["webIdFederationData"] = {"federatedProvider": principal.provider, "attributes": {}}
+    if credential.source_identity is not None:
+        found["sourceIdentity"] = credential.source_identity
     return found
+
+
+def _recipient(credential: Credential, targets: Sequence[Target]) -> str | UnsetType:
+    """Return the caller's account; for callers who have none, that of what they called for."""
+    named = (_account_of(target.resource) for target in targets if target.named)
+    return credential.principal.account or next(named, "") or UNSET
 
 
 def _additional(refusal: KmsError | None, targets: Sequence[Target]) -> Mapping[str, object] | UnsetType:
@@ -186,11 +204,18 @@ def _elements(
 
 
 def _resources(operation: Operation, result: Response | KmsError, targets: Sequence[Target]) -> tuple[Resource, ...]:
-    """Return the keys and aliases a call touched or made."""
+    """Return the keys and aliases a call touched or made, or the role it assumed."""
+    arns = [target.resource for target in targets if target.named]
+    if operation.service == "sts":
+        return tuple(role_resource(_account_of(arn), arn) for arn in dict.fromkeys(arns))
     if operation.service != "kms":
         return ()
-    arns = [target.resource for target in targets if target.named]
     if operation.makes is not None and isinstance(result, Response):
         arns.append(operation.makes(result))
-    # The account is the fifth field of an ARN.
-    return tuple(key_resource(arn.split(":", 5)[4], arn) for arn in arns)
+    return tuple(key_resource(_account_of(arn), arn) for arn in arns)
+
+
+def _account_of(arn: str) -> str:
+    """Return the account in an ARN; empty where what was named is none."""
+    fields = arn.split(":", 5)
+    return fields[4] if len(fields) == len(("arn", "partition", "service", "region", "account", "resource")) else ""

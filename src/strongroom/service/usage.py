@@ -19,13 +19,18 @@ class AccessKeyUsage:
 
     def write(self) -> None:
         """Write down what is new; a key in constant use, once a minute."""
-        latest, self._latest = self._latest, {}
-        due = {
-            key: use for key, use in latest.items() if use[0] - self._written.get(key, float("-inf")) >= _GRANULARITY
-        }
+        due = {key: use for key, use in list(self._latest.items()) if self._is_due(key, use[0])}
         if not due:
             return
         with self._store.transaction() as transaction:
             for access_key_id, (now, region, service) in due.items():
                 transaction.note_access_key_use(AccessKeyUse(access_key_id, now, region, service))
-                self._written[access_key_id] = now
+        newest = max(now for now, _, _ in due.values())
+        self._written |= {key: now for key, (now, _, _) in due.items()}
+        self._written = {key: at for key, at in self._written.items() if newest - at < _GRANULARITY}
+        for key, use in due.items():
+            if self._latest.get(key) is use:
+                del self._latest[key]
+
+    def _is_due(self, access_key_id: str, now: float) -> bool:
+        return now - self._written.get(access_key_id, float("-inf")) >= _GRANULARITY

@@ -48,9 +48,10 @@ class GrantBook:
             grant = reader.grant(locator, grant_id)
         with self._searching:
             for index in indexes.values():
-                index.remove(grant_id)
+                self._held -= index.remove(grant_id)
             if grant is not None and grant.grantee.name in indexes:
                 indexes[grant.grantee.name].add(grant)
+                self._held += 1
 
     def forget_everything(self) -> None:
         """Start anew."""
@@ -67,8 +68,7 @@ class GrantBook:
                 index = GrantIndex(iter(reader.grants_to(locator, grantee)))
             # An empty index takes room too.
             self._held += len(index) + 1
-            if self._held > self._max_grants:
-                self.forget_everything()
-                self._held = len(index) + 1
+            while self._held > self._max_grants and self._indexes:
+                self._forget(next(iter(self._indexes)))
             self._indexes.setdefault(locator, {})[grantee] = index
         return index

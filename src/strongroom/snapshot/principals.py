@@ -70,7 +70,10 @@ class Principals:
         self._store = store
         self._vault = vault
         self._lock = lock
+        # Apart from each other: what proves nothing (an ARN) must never be found as what does (a key, a token).
         self._credentials: dict[str, Credential] = {}
+        self._sessions: dict[str, Credential] = {}
+        self._named: dict[str, Credential] = {}
         self._roles: dict[tuple[str, str], ActiveRole] = {}
         self._policies: dict[str, CompiledPolicy | None] = {}
 
@@ -80,14 +83,17 @@ class Principals:
 
     def session(self, access_key_id: str, token: str) -> Credential | None:
         """Return the temporary access key that came with a session token; None if they are not one of ours."""
-        credential = self._credentials.get(token)
+        credential = self._sessions.get(token)
         if credential is None:
             credential = self._open_session(token)
         return credential if credential is not None and credential.access_key_id == access_key_id else None
 
     def named(self, arn: str) -> Credential | None:
-        """Return an account root, a user or a role's session by its ARN, with its policies; None if there is none."""
-        found = self._credentials.get(arn)
+        """Return an account root, a user or a role's session by its ARN, or a service by its name, with its policies.
+
+        None if there is none. The result has no secret: it must not be used to verify anything.
+        """
+        found = self._named.get(arn)
         if found is None:
             with self._lock, self._store.read() as reader:
                 principal = principal_named(reader, arn)
@@ -96,7 +102,7 @@ class Principals:
                 entity = _entity_behind(reader, principal)
                 policies = Policies() if entity is None else self._policies_of(reader, entity)
                 found = Credential(access_key_id="", secret="", principal=principal, policies=policies)
-                self._remember(arn, found)
+                _remember(self._named, arn, found)
         return found
 
     def policies_of_group(self, account: str, name: str) -> Policies | None:
@@ -126,15 +132,17 @@ class Principals:
     def forget_account(self, change: Change) -> None:
         """Forget everything that follows from the identities of one account."""
         account = change.account
-        self._credentials = {
-            name: each for name, each in self._credentials.items() if each.principal.account != account
-        }
+        self._credentials = _without(account, self._credentials)
+        self._sessions = _without(account, self._sessions)
+        self._named = _without(account, self._named)
         self._roles = {place: each for place, each in self._roles.items() if place[0] != account}
         self._policies = {arn: each for arn, each in self._policies.items() if arn.split(":")[4] != account}
 
     def forget_everything(self) -> None:
         """Start anew."""
         self._credentials.clear()
+        self._sessions.clear()
+        self._named.clear()
         self._roles.clear()
         self._policies.clear()
 
@@ -156,7 +164,7 @@ class Principals:
                 principal=principal,
                 policies=self._policies_of(reader, entity) if isinstance(entity, User) else Policies(),
             )
-            self._remember(access_key_id, credential)
+            _remember(self._credentials, access_key_id, credential)
         return credential
 
     def _open_session(self, token: str) -> Credential | None:
@@ -181,13 +189,8 @@ class Principals:
                 source_identity=session.source_identity,
                 session=session,
             )
-            self._remember(token, credential)
+            _remember(self._sessions, token, credential)
         return credential
-
-    def _remember(self, name: str, credential: Credential) -> None:
-        while len(self._credentials) >= _MAX_CREDENTIALS:
-            del self._credentials[next(iter(self._credentials))]
-        self._credentials[name] = credential
 
     def _policies_of(self, reader: Reader, entity: Holder) -> Policies:
         holders: list[Holder] = [entity]
@@ -238,17 +241,25 @@ def principal_named(reader: Reader, arn: str) -> Principal | None:
     if len(fields) != len(("arn", "partition", "service", "region", "account", "resource")):
         return None
     partition, account, (kind, _, rest) = fields[1], fields[4], fields[5].partition("/")
-    if kind == "root":
-        known = any(record.account == account for record in reader.accounts())
-        return account_root(account, partition=partition) if known else None
-    name, _, session = rest.partition("/") if kind == "assumed-role" else (rest.rpartition("/")[2], "", "session")
-    if kind == "user":
-        user = reader.entity(User, account, name)
-        return None if user is None else principal_of_user(user)
-    role = reader.entity(Role, account, name) if kind in {"role", "assumed-role"} else None
+    found: Principal | None = None
+    if kind == "root" and any(record.account == account for record in reader.accounts()):
+        found = account_root(account, partition=partition)
+    elif kind == "user":
+        user = reader.entity(User, account, rest.rpartition("/")[2])
+        found = None if user is None else principal_of_user(user)
+    elif kind == "role":
+        found = _session_of(reader.entity(Role, account, rest.rpartition("/")[2]), "session")
+    elif kind == "assumed-role":
+        name, _, session = rest.partition("/")
+        found = _session_of(reader.entity(Role, account, name), session) if session else None
+    # Names are found whatever their case, and their paths are not looked at: an ARN means exactly one.
+    return found if found is not None and arn in {found.arn, found.issuer_arn} else None
+
+
+def _session_of(role: Role | None, name: str) -> Principal | None:
     if role is None:
         return None
-    return assumed_role(role.arn, session, role_id=role.unique_id, tags=tags_of(role.tags))
+    return assumed_role(role.arn, name, role_id=role.unique_id, tags=tags_of(role.tags))
 
 
 def tags_of(tags: tuple[tuple[str, str], ...], session_tags: tuple[tuple[str, str], ...] = ()) -> Mapping[str, str]:
@@ -282,6 +293,16 @@ def _bearer_of(session: Session, entity: Entity | None) -> Principal | None:
     if isinstance(entity, User):
         return principal_of_user(entity)
     return None if session.unique_id else account_root(session.account, partition=session.partition)
+
+
+def _without(account: str, credentials: dict[str, Credential]) -> dict[str, Credential]:
+    return {name: each for name, each in credentials.items() if each.principal.account != account}
+
+
+def _remember(credentials: dict[str, Credential], name: str, credential: Credential) -> None:
+    while len(credentials) >= _MAX_CREDENTIALS:
+        del credentials[next(iter(credentials))]
+    credentials[name] = credential
 
 
 def _entity_behind(reader: Reader, principal: Principal) -> Holder | None:

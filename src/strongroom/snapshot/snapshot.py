@@ -33,7 +33,6 @@ class Snapshot:
         self._keys: dict[KeyLocator, ActiveKey] = {}
         self._aliases: dict[AliasLocator, str] = {}
         self._materials: dict[tuple[str, str], KeyLocator] = {}
-        self._accounts: frozenset[str] | None = None
         self.principals = Principals(store, vault, self._lock)
         self.grants = GrantBook(store, self._lock, max_keys)
         self._forget: dict[ChangeKind, Forget] = {
@@ -42,7 +41,7 @@ class Snapshot:
             ChangeKind.ACCESS_KEY: self.principals.forget_access_key,
             ChangeKind.IDENTITY: self.principals.forget_account,
             ChangeKind.GRANT: self.grants.update,
-            ChangeKind.ACCOUNT: self._forget_accounts,
+            ChangeKind.ACCOUNT: self.principals.forget_account,
         }
 
     def refresh(self) -> None:
@@ -66,12 +65,12 @@ class Snapshot:
         """Return the id of the key an alias points to."""
         return self._aliases.get(locator) or self._read_alias(locator)
 
-    def accounts(self) -> frozenset[str]:
-        """Return every account served here."""
-        if self._accounts is None:
-            with self._lock, self._store.read() as reader:
-                self._accounts = frozenset(record.account for record in reader.accounts())
-        return self._accounts
+    def find(self, locator: KeyLocator | AliasLocator) -> ActiveKey | None:
+        """Return the key of that id, or the one that an alias points to."""
+        if isinstance(locator, KeyLocator):
+            return self.key(locator)
+        key_id = self.alias(locator)
+        return None if key_id is None else self.key(KeyLocator(locator.account, locator.region, key_id))
 
     def _read_key(self, locator: KeyLocator) -> ActiveKey | None:
         # Reading and remembering under one lock: a change can then never be forgotten before it is remembered.
@@ -121,13 +120,9 @@ class Snapshot:
     def _forget_alias(self, change: Change) -> None:
         self._aliases.pop(AliasLocator(change.account, change.region, change.name), None)
 
-    def _forget_accounts(self, _change: Change) -> None:
-        self._accounts = None
-
     def _forget_everything(self) -> None:
         self._keys.clear()
         self._aliases.clear()
         self._materials.clear()
         self.principals.forget_everything()
         self.grants.forget_everything()
-        self._accounts = None

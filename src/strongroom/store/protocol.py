@@ -172,10 +172,6 @@ class Reader(Protocol):
         """List the grants in a Region that a principal may retire, ``after`` one named ``GRANT_ID/KEY_ID``."""
         ...
 
-    def grantees(self, locator: KeyLocator) -> list[str]:
-        """List the names of everyone who has a grant on a key."""
-        ...
-
     def accounts(self) -> list[AccountRecord]:
         """Return every account."""
         ...

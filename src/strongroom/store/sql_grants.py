@@ -65,11 +65,6 @@ class GrantReads:
         )
         return [_decoder.decode(row.document) for row in found]
 
-    def grantees(self, locator: KeyLocator) -> list[str]:
-        """List the names of everyone who has a grant on a key."""
-        found = self._connection.execute(select(key_grant.c.grantee).where(of_key(key_grant, locator)).distinct())
-        return sorted(found.scalars())
-
 
 class GrantWrites(GrantReads):
     """Writes of grants. See ``protocol.Transaction``."""

@@ -7,7 +7,7 @@ from the other side (who has this policy, who is in this group) stands in ``iden
 from typing import TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
 
 from strongroom.iam.entities import ENTITY_TYPES, Entity, EntityKind, Relation
 from strongroom.store.change_log import log_change
@@ -74,7 +74,8 @@ class IdentityReads:
             .where(
                 identity.c.account == account,
                 identity.c.kind == kind.kind.value,
-                identity.c.path.startswith(path, autoescape=True),
+                # Not LIKE: paths differ by case, and SQLite's LIKE does not.
+                func.substr(identity.c.path, 1, len(path)) == path,
                 identity.c.name_key > after,
             )
             .order_by(identity.c.name_key)

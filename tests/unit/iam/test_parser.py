@@ -49,6 +49,14 @@ REFUSED: dict[str, tuple[PolicyKind, str, str]] = {
         json.dumps({"Version": "2020-01-01", "Statement": [allow(ROOT)]}),
         "The policy must contain a valid version string.",
     ),
+    "a version in a list": (
+        RESOURCE,
+        json.dumps({"Version": ["2012-10-17"], "Statement": [allow(ROOT)]}),
+        "The policy must contain a valid version string.",
+    ),
+    "an effect in a list": (RESOURCE, document(allow(ROOT, Effect=["Allow"])), SYNTAX),
+    "half of a surrogate pair": (IDENTITY, document(allow(Sid="\ud800")), SYNTAX),
+    "a number beyond all numbers": (IDENTITY, '{"Statement": 1e999}', SYNTAX),
     "an unknown effect": (RESOURCE, document(allow(ROOT, Effect="Maybe")), SYNTAX),
     "an id that is a number": (RESOURCE, '{"Id": 5, "Statement": []}', SYNTAX),
     "a principal in an identity policy": (

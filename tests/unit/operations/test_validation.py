@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec import Meta
 
 from strongroom.errors import SerializationException, ValidationException
-from strongroom.operations.shapes import KeyId, Limit, Plaintext, PolicyName, Request, Tag
+from strongroom.operations.shapes import SENSITIVE, KeyId, Limit, Plaintext, PolicyName, Request, Tag, matching
 from strongroom.operations.table import TABLE
 from strongroom.operations.validation import decode
 
@@ -26,6 +26,7 @@ class Sample(Request):
     policy_name: PolicyName | None = None
     limit: Limit | None = None
     secret: Plaintext | None = None
+    password: Annotated[str, Meta(min_length=2, max_length=4), matching(r"[a-z]*"), SENSITIVE] | None = None
     blob: Annotated[bytes, Meta(min_length=2, max_length=4)] | None = None
     colour: Colour | None = None
     colours: list[Colour] | None = None
@@ -57,6 +58,12 @@ VALIDATION = {
     ),
     '{"KeyId":"k","Secret":""}': (
         "Value at 'secret' failed to satisfy constraint: Member must have length greater than or equal to 1"
+    ),
+    '{"KeyId":"k","Password":"hunter"}': (
+        "Value at 'password' failed to satisfy constraint: Member must have length less than or equal to 4"
+    ),
+    '{"KeyId":"k","Password":"1234"}': (
+        "Value at 'password' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-z]*"
     ),
     '{"KeyId":"k","Blob":"AAAAAAAA"}': (
         "Value 'java.nio.HeapByteBuffer[pos=0 lim=6 cap=6]' at 'blob' failed to satisfy constraint: "

@@ -13,7 +13,7 @@ from strongroom.errors import LimitExceededException, NoSuchEntityException
 from strongroom.iam import PrincipalKind
 from strongroom.iam.entities import User
 from strongroom.operations.context import Context
-from strongroom.operations.iam.entities import required, target_of
+from strongroom.operations.iam.entities import require_name, required, target_of
 from strongroom.operations.iam.shapes import AccessKeyId, ExistingUserName, PagedRequest, PagedResponse, cut
 from strongroom.operations.shapes import Empty, Request, Response
 from strongroom.operations.targets import Target
@@ -119,6 +119,17 @@ def locate_access_keys(context: Context, request: Any, action: str) -> Sequence[
     return (Target(action, context.caller.arn),) if name is None else (target_of(context, action, User, name),)
 
 
+def locate_last_used(context: Context, request: GetAccessKeyLastUsedRequest) -> Sequence[Target]:
+    """Ask for permission on the user whose access key it is."""
+    action = "iam:GetAccessKeyLastUsed"
+    with context.backends.store.read() as reader:
+        record = reader.access_key(request.access_key_id)
+        owner = None if record is None else reader.entity_by_id(record.principal)
+    if owner is None or owner.account != context.caller.account:
+        return (Target(action),)
+    return (Target(action, owner.arn, tags=owner.tags),)
+
+
 def create_access_key(context: Context, request: UserAccessKeysRequest) -> CreateAccessKeyResponse:
     """Make an access key; at most two for each principal."""
     key = new_access_key("AKIA", context.backends.entropy)
@@ -193,7 +204,7 @@ def _owner(context: Context, reader: Reader, user_name: str | None) -> tuple[str
     name = user_name or context.caller.user_name
     if name is None and context.caller.kind is PrincipalKind.ACCOUNT_ROOT:
         return context.caller.arn, None
-    user = required(reader, User, context.caller.account, name or context.caller.arn)
+    user = required(reader, User, context.caller.account, require_name(name))
     return user.unique_id, user.name
 
 

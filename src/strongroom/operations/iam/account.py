@@ -2,10 +2,12 @@
 
 import msgspec
 
+from strongroom.iam.aws_policies import AWS_POLICIES, AwsPolicy
 from strongroom.iam.entities import Entity, Group, Holder, ManagedPolicy, Role, User
 from strongroom.operations.context import Context
 from strongroom.operations.iam.attachments import AttachedPolicy, EntityType, attached_policies
 from strongroom.operations.iam.managed_policies import usage
+from strongroom.operations.iam.roles import InstanceProfile, trust_policy
 from strongroom.operations.iam.shapes import (
     AttachedPermissionsBoundary,
     PagedRequest,
@@ -72,6 +74,7 @@ class RoleDetail(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
     arn: str
     create_date: float
     assume_role_policy_document: str
+    instance_profile_list: list[InstanceProfile] = []
     role_policy_list: list[PolicyDetail]
     attached_managed_policies: list[AttachedPolicy]
     permissions_boundary: AttachedPermissionsBoundary | None
@@ -137,7 +140,7 @@ class ListAccountAliasesResponse(PagedResponse, kw_only=True):
 def get_account_authorization_details(
     context: Context, request: GetAccountAuthorizationDetailsRequest
 ) -> GetAccountAuthorizationDetailsResponse:
-    """Return users, groups, roles and the account's own managed policies, with all that belongs to them."""
+    """Return users, groups, roles, the account's own policies and AWS's that it uses, with all that belongs to them."""
     wanted = request.filter or list(EntityType)
     account = context.caller.account
     kinds: list[tuple[EntityType, type[Entity]]] = [
@@ -147,21 +150,33 @@ def get_account_authorization_details(
         (EntityType.LOCAL_POLICY, ManagedPolicy),
     ]
     with context.backends.store.read() as reader:
-        found = [
+        found: list[Entity | AwsPolicy] = [
             entity for each, kind in kinds if each in wanted for entity in reader.entities(kind, account, "/", "", _ALL)
         ]
-        kept, more, marker = cut(
-            f"Details {wanted}"[:128], request, sorted(found, key=lambda entity: entity.arn), lambda entity: entity.arn
-        )
-        policies = [_policy_detail(reader, each) for each in kept if isinstance(each, ManagedPolicy)]
+        if EntityType.AWS_POLICY in wanted:
+            found += [each for each in AWS_POLICIES.values() if any(usage(reader, account, each.arn))]
+        kept, more, marker = cut(f"Details {wanted}", request, sorted(found, key=_place), _place)
+        policies = [
+            _policy_detail(reader, each)
+            if isinstance(each, ManagedPolicy)
+            else _aws_policy_detail(reader, account, each)
+            for each in kept
+            if isinstance(each, ManagedPolicy | AwsPolicy)
+        ]
+        roles = [_role_detail(reader, each) for each in kept if isinstance(each, Role)]
     return GetAccountAuthorizationDetailsResponse(
         user_detail_list=[_user_detail(each) for each in kept if isinstance(each, User)],
         group_detail_list=[_group_detail(each) for each in kept if isinstance(each, Group)],
-        role_detail_list=[_role_detail(each) for each in kept if isinstance(each, Role)],
+        role_detail_list=roles,
         policies=policies,
         is_truncated=more,
         marker=marker,
     )
+
+
+def _place(entity: Entity | AwsPolicy) -> str:
+    kind = "aws-policy" if isinstance(entity, AwsPolicy) else entity.kind
+    return f"{kind} {entity.name.lower()}"
 
 
 def get_account_summary(context: Context, _request: GetAccountSummaryRequest) -> GetAccountSummaryResponse:
@@ -214,14 +229,14 @@ def _group_detail(group: Group) -> GroupDetail:
     )
 
 
-def _role_detail(role: Role) -> RoleDetail:
+def _role_detail(reader: Reader, role: Role) -> RoleDetail:
     return RoleDetail(
         path=role.path,
         role_name=role.name,
         role_id=role.unique_id,
         arn=role.arn,
         create_date=role.created_at,
-        assume_role_policy_document=encoded(role.trust_policy),
+        assume_role_policy_document=encoded(trust_policy(reader, role)),
         role_policy_list=_inline(role),
         attached_managed_policies=attached_policies(role),
         permissions_boundary=show_boundary(role),
@@ -252,4 +267,24 @@ def _policy_detail(reader: Reader, policy: ManagedPolicy) -> ManagedPolicyDetail
         create_date=policy.created_at,
         update_date=policy.updated_at,
         policy_version_list=versions,
+    )
+
+
+def _aws_policy_detail(reader: Reader, account: str, policy: AwsPolicy) -> ManagedPolicyDetail:
+    attached, limits = usage(reader, account, policy.arn)
+    version = PolicyVersionDetail(
+        document=encoded(policy.document), version_id="v1", is_default_version=True, create_date=policy.created_at
+    )
+    return ManagedPolicyDetail(
+        policy_name=policy.name,
+        policy_id=policy.policy_id,
+        arn=policy.arn,
+        path=policy.path,
+        default_version_id="v1",
+        attachment_count=attached,
+        permissions_boundary_usage_count=limits,
+        description=policy.description,
+        create_date=policy.created_at,
+        update_date=policy.created_at,
+        policy_version_list=[version],
     )

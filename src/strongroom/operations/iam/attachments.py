@@ -183,8 +183,8 @@ def list_attached(kind: type[H]) -> Callable[[Context, Any], ListAttachedPolicie
         kept, more, marker = cut(
             f"ListAttached {holder.unique_id}",
             request,
-            sorted(shown, key=lambda policy: policy.policy_arn),
-            lambda policy: policy.policy_arn,
+            sorted(shown, key=_owned_name),
+            _owned_name,
         )
         return ListAttachedPoliciesResponse(attached_policies=kept, is_truncated=more, marker=marker)
 
@@ -201,7 +201,7 @@ def list_entities_for_policy(context: Context, request: ListEntitiesForPolicyReq
     with context.backends.store.read() as reader:
         require_policy(reader, request.policy_arn, context.caller.account)
         found = [entity for entity in _using(reader, context.caller.account, request) if _asked_for(entity, request)]
-    kept, more, marker = cut(f"ListEntities {request.policy_arn}"[:128], request, found, lambda entity: entity.arn)
+    kept, more, marker = cut(f"ListEntities {request.policy_arn}", request, found, _place)
     return ListEntitiesForPolicyResponse(
         policy_groups=[PolicyGroup(each.name, each.unique_id) for each in kept if isinstance(each, Group)],
         policy_users=[PolicyUser(each.name, each.unique_id) for each in kept if isinstance(each, User)],
@@ -219,7 +219,7 @@ _TYPES: dict[EntityKind, type[User | Group | Role]] = {
 
 
 def _using(reader: Reader, account: str, request: ListEntitiesForPolicyRequest) -> list[Holder]:
-    """Return who uses a policy in the way asked for, by ARN, each once."""
+    """Return who uses a policy in the way asked for, each once."""
     usage = {PolicyUsage.PERMISSIONS: Relation.ATTACHED, PolicyUsage.BOUNDARY: Relation.BOUNDARY}
     wanted = None if request.policy_usage_filter is None else usage[request.policy_usage_filter]
     found = {
@@ -227,7 +227,7 @@ def _using(reader: Reader, account: str, request: ListEntitiesForPolicyRequest) 
         for relation, kind, name in reader.linked(account, request.policy_arn)
         if wanted is None or relation is wanted
     }
-    return sorted(found.values(), key=lambda entity: entity.arn)
+    return sorted(found.values(), key=_place)
 
 
 def _asked_for(entity: Holder, request: ListEntitiesForPolicyRequest) -> bool:
@@ -235,6 +235,15 @@ def _asked_for(entity: Holder, request: ListEntitiesForPolicyRequest) -> bool:
     if request.entity_filter is not None and not isinstance(entity, kinds.get(request.entity_filter, ())):
         return False
     return entity.path.startswith(request.path_prefix or "/")
+
+
+def _place(entity: Holder) -> str:
+    return f"{entity.kind} {entity.name.lower()}"
+
+
+def _owned_name(policy: AttachedPolicy) -> str:
+    """Return a policy's name and whose it is: names are unique within that, and paths too long for a marker."""
+    return f"{policy.policy_name} {policy.policy_arn.split(':')[4]}"
 
 
 def _path_of(arn: str) -> str:

@@ -14,8 +14,8 @@ from strongroom.errors import (
 )
 from strongroom.iam import MalformedPolicy, PolicyDocument, PolicyKind, parse_policy
 from strongroom.iam.entities import Entity, EntityKind, Holder
-from strongroom.keys.arns import partition
 from strongroom.keys.names import MAX_TAGS
+from strongroom.operations.conditions import BOUNDARY_KEY
 from strongroom.operations.context import Context
 from strongroom.operations.iam.shapes import Tag
 from strongroom.operations.targets import Target
@@ -48,6 +48,13 @@ def require_free(reader: Reader, kind: type[E], account: str, name: str) -> None
         raise EntityAlreadyExistsException(f"{kind.kind.value.capitalize()} with name {name} already exists.")
 
 
+def require_name(name: str | None) -> str:
+    """Return a user's name; raises ValidationException where a caller that is no user left it out."""
+    if name is None:
+        raise ValidationException("Must specify userName when calling with non-User credentials")
+    return name
+
+
 def change(context: Context, kind: type[E], name: str, transition: Callable[[Transaction, E], E]) -> E:
     """Change an entity durably and return it as it is now; raises NoSuchEntityException."""
     with context.backends.store.transaction() as transaction:
@@ -66,7 +73,14 @@ def named(request: Any, kind: type[Entity]) -> str:  # noqa: ANN401 - any reques
 
 def arn_of(context: Context, kind: EntityKind, name: str, path: str = "/") -> str:
     """Return the ARN an entity of the caller's account would have."""
-    return f"arn:{partition(context.region)}:iam::{context.caller.account}:{kind}{path}{name}"
+    return f"arn:{context.caller.partition}:iam::{context.caller.account}:{kind}{path}{name}"
+
+
+def renamed_arn(arn: str, name: str | None, path: str | None) -> str:
+    """Return the ARN an entity would have under another name or path; None keeps what it has."""
+    head, _, rest = arn.partition("/")
+    old_path, _, old_name = f"/{rest}".rpartition("/")
+    return f"{head}{path or f'{old_path}/'}{name or old_name}"
 
 
 def target_of(context: Context, action: str, kind: type[Entity], name: str) -> Target:
@@ -75,7 +89,9 @@ def target_of(context: Context, action: str, kind: type[Entity], name: str) -> T
         entity = reader.entity(kind, context.caller.account, name)
     if entity is None:
         return Target(action, arn_of(context, kind.kind, name))
-    return Target(action, entity.arn, tags=entity.tags)
+    boundary = entity.boundary if isinstance(entity, Holder) else None
+    claims = {} if boundary is None else {BOUNDARY_KEY: (boundary,)}
+    return Target(action, entity.arn, tags=entity.tags, claims=claims)
 
 
 def on_entity(kind: type[Entity]) -> Callable[[str], Callable[[Context, Any], Sequence[Target]]]:
@@ -130,10 +146,10 @@ def size_of(document: str) -> int:
     return len("".join(document.split()))
 
 
-def require_size(document: str, limit: int) -> None:
+def require_size(document: str, limit: int, quota: str = "PolicySize") -> None:
     """Refuse a document over its quota; raises LimitExceededException."""
     if size_of(document) > limit:
-        raise LimitExceededException(f"Cannot exceed quota for PolicySize: {limit}")
+        raise LimitExceededException(f"Cannot exceed quota for {quota}: {limit}")
 
 
 def require_inline_size(holder: Holder) -> None:

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from strongroom.errors import DeleteConflictException
+from strongroom.errors import DeleteConflictException, LimitExceededException
 from strongroom.iam.entities import EntityKind, Group, Relation, User
-from strongroom.keys.arns import partition
 from strongroom.operations.context import Context
-from strongroom.operations.iam.entities import arn_of, change, new_id, require_free, required, target_of
+from strongroom.operations.iam.entities import change, new_id, renamed_arn, require_free, required, target_of
 from strongroom.operations.iam.shapes import (
     ExistingUserName,
     GroupName,
@@ -26,6 +25,8 @@ from strongroom.operations.iam.shapes import (
 from strongroom.operations.shapes import Empty, Request, Response
 from strongroom.operations.targets import Target
 from strongroom.store.protocol import Reader, Transaction
+
+_MAX_GROUPS = 10
 
 
 class CreateGroupRequest(Request):
@@ -103,7 +104,7 @@ def create_group(context: Context, request: CreateGroupRequest) -> CreateGroupRe
             unique_id=new_id(EntityKind.GROUP, context.backends.entropy),
             created_at=context.now,
             path=request.path or "/",
-            partition=partition(context.region),
+            partition=context.caller.partition,
         )
         transaction.put_entity(group)
     return CreateGroupResponse(group=show_group(group))
@@ -147,8 +148,7 @@ def list_groups_for_user(context: Context, request: ListGroupsForUserRequest) ->
 def locate_update_group(context: Context, request: UpdateGroupRequest) -> Sequence[Target]:
     """Ask for permission on the group as it is, and as it will be."""
     now = target_of(context, "iam:UpdateGroup", Group, request.group_name)
-    name = request.new_group_name or request.group_name
-    return now, Target("iam:UpdateGroup", arn_of(context, EntityKind.GROUP, name, request.new_path or "/"))
+    return now, Target("iam:UpdateGroup", renamed_arn(now.resource, request.new_group_name, request.new_path))
 
 
 def update_group(context: Context, request: UpdateGroupRequest) -> Empty:
@@ -186,7 +186,11 @@ def add_user_to_group(context: Context, request: MembershipRequest) -> Empty:
 
     def joined(transaction: Transaction, user: User) -> User:
         group = required(transaction, Group, user.account, request.group_name)
-        return user if group.name in user.groups else replace(user, groups=(*user.groups, group.name))
+        if group.name in user.groups:
+            return user
+        if len(user.groups) >= _MAX_GROUPS:
+            raise LimitExceededException(f"Cannot exceed quota for GroupsPerUser: {_MAX_GROUPS}")
+        return replace(user, groups=(*user.groups, group.name))
 
     change(context, User, request.user_name, joined)
     return Empty()

@@ -25,7 +25,6 @@ from strongroom.operations.shapes import Empty, Request, Response
 from strongroom.store.protocol import Transaction
 
 H = TypeVar("H", User, Group, Role)
-R = TypeVar("R", bound=Response)
 
 
 class PutUserPolicyRequest(Request):
@@ -138,16 +137,19 @@ def put_policy(kind: type[H]) -> Callable[[Context, Any], Empty]:
     return put
 
 
-def get_policy(kind: type[H], response: Callable[[str, str, str], R]) -> Callable[[Context, Any], R]:
-    """Return the operation that shows one inline policy."""
+def get_user_policy(context: Context, request: UserPolicyRequest) -> GetUserPolicyResponse:
+    """Show one inline policy of a user."""
+    return GetUserPolicyResponse(*_shown(context, request, User))
 
-    def get(context: Context, request: Any) -> R:  # noqa: ANN401 - one of three requests
-        with context.backends.store.read() as reader:
-            holder = required(reader, kind, context.caller.account, named(request, kind))
-        policy = _policy(holder, request.policy_name)
-        return response(holder.name, policy.name, encoded(policy.document))
 
-    return get
+def get_group_policy(context: Context, request: GroupPolicyRequest) -> GetGroupPolicyResponse:
+    """Show one inline policy of a group."""
+    return GetGroupPolicyResponse(*_shown(context, request, Group))
+
+
+def get_role_policy(context: Context, request: RolePolicyRequest) -> GetRolePolicyResponse:
+    """Show one inline policy of a role."""
+    return GetRolePolicyResponse(*_shown(context, request, Role))
 
 
 def delete_policy(kind: type[H]) -> Callable[[Context, Any], Empty]:
@@ -175,6 +177,16 @@ def list_policies(kind: type[H]) -> Callable[[Context, Any], ListInlinePoliciesR
         return ListInlinePoliciesResponse(policy_names=kept, is_truncated=more, marker=marker)
 
     return read
+
+
+def _shown(
+    context: Context, request: UserPolicyRequest | GroupPolicyRequest | RolePolicyRequest, kind: type[H]
+) -> tuple[str, str, str]:
+    """Return the holder's name, the policy's name and its document, as they are shown."""
+    with context.backends.store.read() as reader:
+        holder = required(reader, kind, context.caller.account, named(request, kind))
+    policy = _policy(holder, request.policy_name)
+    return holder.name, policy.name, encoded(policy.document)
 
 
 def _with(policies: tuple[InlinePolicy, ...], name: str, document: str) -> tuple[InlinePolicy, ...]:

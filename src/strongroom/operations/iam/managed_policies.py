@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from strongroom.errors import (
     AccessDeniedException,
@@ -15,7 +16,6 @@ from strongroom.errors import (
 from strongroom.iam import PolicyKind
 from strongroom.iam.aws_policies import AWS_POLICIES, AwsPolicy
 from strongroom.iam.entities import EntityKind, ManagedPolicy, PolicyVersion, Relation
-from strongroom.keys.arns import partition
 from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import (
     MAX_MANAGED_POLICY,
@@ -165,7 +165,7 @@ def create_policy(context: Context, request: CreatePolicyRequest) -> PolicyRespo
             created_at=context.now,
             updated_at=context.now,
             path=request.path or "/",
-            partition=partition(context.region),
+            partition=context.caller.partition,
             tags=merged_tags((), request.tags or ()),
             versions=(PolicyVersion(1, request.policy_document, context.now),),
             description=request.description or "",
@@ -184,7 +184,7 @@ def get_policy(context: Context, request: PolicyRequest) -> PolicyResponse:
 
 
 def list_policies(context: Context, request: ListPoliciesRequest) -> ListPoliciesResponse:
-    """List AWS's managed policies and the account's, by ARN."""
+    """List AWS's managed policies and the account's, by name."""
     account, prefix = context.caller.account, request.path_prefix or "/"
     found: list[PolicyShape] = []
     with context.backends.store.read() as reader:
@@ -193,9 +193,10 @@ def list_policies(context: Context, request: ListPoliciesRequest) -> ListPolicie
         if request.scope is not PolicyScope.AWS:
             found += [_shown(each, reader) for each in reader.entities(ManagedPolicy, account, "/", "", _ALL)]
     kept = [each for each in found if each.path.startswith(prefix) and _is_used(each, request)]
-    scope = f"ListPolicies {request.scope} {request.only_attached} {prefix}"[:128]
-    policies, more, marker = cut(scope, request, sorted(kept, key=lambda each: each.arn), lambda each: each.arn)
-    return ListPoliciesResponse(policies=policies, is_truncated=more, marker=marker)
+    scope = f"ListPolicies {request.scope} {request.only_attached} {prefix}"
+    policies, more, marker = cut(scope, request, sorted(kept, key=_place), _place)
+    listed = [replace(each, description=None, tags=None) for each in policies]
+    return ListPoliciesResponse(policies=listed, is_truncated=more, marker=marker)
 
 
 def delete_policy(context: Context, request: PolicyRequest) -> Empty:
@@ -234,6 +235,10 @@ def found_policy(reader: Reader, arn: str, account: str) -> ManagedPolicy:
     if policy is None or policy.arn != arn:
         raise NoSuchEntityException(f"Policy {arn} was not found.")
     return policy
+
+
+def _place(shape: PolicyShape) -> str:
+    return f"{shape.policy_name.lower()} {shape.policy_id}"
 
 
 def _is_used(shape: PolicyShape, request: ListPoliciesRequest) -> bool:

@@ -1,12 +1,12 @@
 """Roles and the policies that say who may assume them."""
 
+import msgspec
 from msgspec.structs import replace
 
 from strongroom.errors import DeleteConflictException, MalformedPolicyDocumentException
 from strongroom.iam import PolicyKind
 from strongroom.iam.document import PrincipalType
 from strongroom.iam.entities import DEFAULT_SESSION_SECONDS, EntityKind, Role
-from strongroom.keys.arns import partition
 from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import (
     MAX_TRUST_POLICY,
@@ -31,10 +31,11 @@ from strongroom.operations.iam.shapes import (
     RoleName,
     RoleShape,
     TagList,
+    list_role,
     read_page,
     show_role,
 )
-from strongroom.operations.principals import UnknownPrincipal, current_names, pin
+from strongroom.operations.principals import UnknownPrincipal, pin, with_current_names
 from strongroom.operations.shapes import Empty, Request, Response
 from strongroom.store.protocol import Reader
 
@@ -107,10 +108,21 @@ class ListInstanceProfilesForRoleRequest(PagedRequest, kw_only=True):
     role_name: RoleName
 
 
+class InstanceProfile(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
+    """What AWS lists there."""
+
+    path: str
+    instance_profile_name: str
+    instance_profile_id: str
+    arn: str
+    create_date: float
+    roles: list[RoleShape]
+
+
 class ListInstanceProfilesForRoleResponse(PagedResponse, kw_only=True):
     """What ListInstanceProfilesForRole returns: never any; scripts ask before they delete a role."""
 
-    instance_profiles: list[str]
+    instance_profiles: list[InstanceProfile]
 
 
 def create_role(context: Context, request: CreateRoleRequest) -> RoleResponse:
@@ -125,7 +137,7 @@ def create_role(context: Context, request: CreateRoleRequest) -> RoleResponse:
             unique_id=new_id(EntityKind.ROLE, context.backends.entropy),
             created_at=context.now,
             path=request.path or "/",
-            partition=partition(context.region),
+            partition=context.caller.partition,
             tags=merged_tags((), request.tags or ()),
             boundary=request.permissions_boundary,
             trust_policy=request.assume_role_policy_document,
@@ -141,7 +153,7 @@ def get_role(context: Context, request: RoleRequest) -> RoleResponse:
     """Return a role; its trust policy shows principals under the names they have now."""
     with context.backends.store.read() as reader:
         role = required(reader, Role, context.caller.account, request.role_name)
-        return RoleResponse(role=show_role(role, trust_policy=_trust_policy(reader, role)))
+        return RoleResponse(role=show_role(role, trust_policy=trust_policy(reader, role)))
 
 
 def list_roles(context: Context, request: ListRolesRequest) -> ListRolesResponse:
@@ -154,7 +166,7 @@ def list_roles(context: Context, request: ListRolesRequest) -> ListRolesResponse
             lambda after, limit: reader.entities(Role, context.caller.account, prefix, after, limit),
             lambda role: role.name.lower(),
         )
-        shown = [show_role(role, trust_policy=_trust_policy(reader, role)) for role in roles]
+        shown = [list_role(role, trust_policy(reader, role)) for role in roles]
     return ListRolesResponse(roles=shown, is_truncated=more, marker=marker)
 
 
@@ -176,7 +188,8 @@ def update_role(context: Context, request: UpdateRoleRequest) -> UpdateRoleRespo
 def update_role_description(context: Context, request: UpdateRoleDescriptionRequest) -> RoleResponse:
     """Change a role's description, the older way."""
     role = change(context, Role, request.role_name, lambda _, role: replace(role, description=request.description))
-    return RoleResponse(role=show_role(role))
+    with context.backends.store.read() as reader:
+        return RoleResponse(role=show_role(role, trust_policy=trust_policy(reader, role)))
 
 
 def update_assume_role_policy(context: Context, request: UpdateAssumeRolePolicyRequest) -> Empty:
@@ -215,10 +228,15 @@ def list_instance_profiles_for_role(
     return ListInstanceProfilesForRoleResponse(instance_profiles=[])
 
 
+def trust_policy(reader: Reader, role: Role) -> str:
+    """Return a role's trust policy, users and roles under the names they have now."""
+    return with_current_names(reader, role.trust_policy, role.trusted)
+
+
 def _trusted(reader: Reader, text: str) -> tuple[tuple[str, str], ...]:
     """Return the unique ids of those a trust policy names; raises MalformedPolicyDocumentException."""
     document = accepted_document(text, PolicyKind.TRUST)
-    require_size(text, MAX_TRUST_POLICY)
+    require_size(text, MAX_TRUST_POLICY, "ACLSizePerRole")
     pinned: list[tuple[str, str]] = []
     for principal in document.principals:
         try:
@@ -229,10 +247,3 @@ def _trusted(reader: Reader, text: str) -> tuple[tuple[str, str], ...]:
                 f'Invalid principal in policy: "{kind}":"{principal.value}"'
             ) from None
     return tuple(pinned)
-
-
-def _trust_policy(reader: Reader, role: Role) -> str:
-    text = role.trust_policy
-    for arn, name in current_names(reader, role.trusted).items():
-        text = text.replace(f'"{arn}"', f'"{name}"')
-    return text

@@ -3,6 +3,7 @@
 Times are epoch seconds; what is a policy document in an answer is percent-encoded, as AWS does (RFC 3986).
 """
 
+import zlib
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Annotated, TypeVar
@@ -10,9 +11,10 @@ from urllib.parse import quote
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
 from strongroom.iam.entities import Entity, Group, Holder, Role, User
-from strongroom.operations.paging import PageSize, page
+from strongroom.operations.paging import Page, PageSize, page
 from strongroom.operations.shapes import Request, Response, matching
 
 T = TypeVar("T")
@@ -127,7 +129,7 @@ class RoleShape(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
     max_session_duration: int
     permissions_boundary: AttachedPermissionsBoundary | None = None
     tags: list[Tag] | None = None
-    role_last_used: RoleLastUsed = RoleLastUsed()
+    role_last_used: RoleLastUsed | None = RoleLastUsed()
 
 
 def show_user(user: User) -> UserShape:
@@ -141,6 +143,11 @@ def show_user(user: User) -> UserShape:
         permissions_boundary=show_boundary(user),
         tags=show_tags(user),
     )
+
+
+def list_user(user: User) -> UserShape:
+    """Return a user as lists show it: with less."""
+    return replace(show_user(user), permissions_boundary=None, tags=None)
 
 
 def show_group(group: Group) -> GroupShape:
@@ -166,6 +173,13 @@ def show_role(role: Role, *, trust_policy: str | None = None) -> RoleShape:
     )
 
 
+def list_role(role: Role, trust_policy: str) -> RoleShape:
+    """Return a role as lists show it: with less."""
+    return replace(
+        show_role(role, trust_policy=trust_policy), permissions_boundary=None, tags=None, role_last_used=None
+    )
+
+
 def show_boundary(holder: Holder) -> AttachedPermissionsBoundary | None:
     """Return a permissions boundary as it is shown."""
     return None if holder.boundary is None else AttachedPermissionsBoundary(holder.boundary)
@@ -185,7 +199,7 @@ def cut(
     scope: str, request: PagedRequest, found: Sequence[T], name: Callable[[T], str]
 ) -> tuple[list[T], bool, str | None]:
     """Return one page of a whole list, ordered by ``name``; whether there is more; and the marker of the next page."""
-    asked = page(scope, request.max_items, request.marker, _PAGE)
+    asked = _asked(scope, request)
     rest = [each for each in found if name(each) > asked.after]
     kept, marker = asked.cut(rest[: asked.size + 1], name)
     return kept, marker is not None, marker
@@ -195,6 +209,11 @@ def read_page(
     scope: str, request: PagedRequest, read: Callable[[str, int], Sequence[T]], name: Callable[[T], str]
 ) -> tuple[list[T], bool, str | None]:
     """Return one page of a list that is read with ``read(after, limit)``."""
-    asked = page(scope, request.max_items, request.marker, _PAGE)
+    asked = _asked(scope, request)
     kept, marker = asked.cut(read(asked.after, asked.size + 1), name)
     return kept, marker is not None, marker
+
+
+def _asked(scope: str, request: PagedRequest) -> Page:
+    # IAM's markers have at most 320 characters: room for the longest name, but not for a path beside it.
+    return page(f"{zlib.crc32(scope.encode()):08x}", request.max_items, request.marker, _PAGE)

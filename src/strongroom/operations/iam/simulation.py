@@ -1,5 +1,6 @@
 """SimulateCustomPolicy and SimulatePrincipalPolicy: what the policy engine would decide, if it were asked."""
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated
@@ -25,7 +26,7 @@ from strongroom.iam import (
 from strongroom.iam.principals import assumed_role, iam_user
 from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import accepted_document
-from strongroom.operations.iam.shapes import Arn, PagedRequest, PagedResponse, PolicyName, PolicyText, cut
+from strongroom.operations.iam.shapes import Arn, PagedRequest, PagedResponse, PolicyName, PolicyText, read_page
 from strongroom.operations.targets import Target
 
 ActionName = Annotated[str, Meta(min_length=3, max_length=128)]
@@ -115,7 +116,7 @@ class SimulateCustomPolicyRequest(SimulationRequest, kw_only=True):
     """What SimulateCustomPolicy takes."""
 
     policy_input_list: list[PolicyText]
-    ordered_organization_policy_input_list: list[OrganizationPolicies] | None = None
+    ordered_organization_policy_input_list: Annotated[list[OrganizationPolicies], Meta(max_length=7)] | None = None
 
 
 class SimulatePrincipalPolicyRequest(SimulationRequest, kw_only=True):
@@ -123,7 +124,7 @@ class SimulatePrincipalPolicyRequest(SimulationRequest, kw_only=True):
 
     policy_source_arn: Arn
     policy_input_list: list[PolicyText] | None = None
-    policy_exclusion_list: list[PolicyExclusion] | None = None
+    policy_exclusion_list: Annotated[list[PolicyExclusion], Meta(max_length=256)] | None = None
 
 
 class EvaluationDecision(StrEnum):
@@ -197,7 +198,7 @@ def locate_simulate_principal_policy(_context: Context, request: SimulatePrincip
 
 def account_user(context: Context) -> Principal:
     """Return a user that has nothing but the policies of a simulation."""
-    return iam_user(f"arn:{context.caller.arn.split(':')[1]}:iam::{context.caller.account}:user/simulated")
+    return iam_user(f"arn:{context.caller.partition}:iam::{context.caller.account}:user/simulated")
 
 
 def _simulate(request: SimulationRequest, caller: Principal, policies: Policies) -> SimulatePolicyResponse:
@@ -205,14 +206,29 @@ def _simulate(request: SimulationRequest, caller: Principal, policies: Policies)
         document = accepted_document(request.resource_policy, PolicyKind.RESOURCE)
         policies = replace(policies, resource=compile_policy(document, "ResourcePolicy"))
     entries = _entries(request.context_entries)
+    resources = request.resource_arns or ["*"]
+    for resource in resources:
+        if resource.startswith("arn:"):
+            _fields(resource)
+    pairs = range(len(request.action_names) * len(resources))
+
+    def read(after: str, limit: int) -> Sequence[int]:
+        start = bisect_right(pairs, after, key=_place)
+        return pairs[start : start + limit]
+
+    # Only what is asked for is decided: a thousand actions on as many resources are a million pairs.
+    kept, more, marker = read_page("Simulate", request, read, _place)
     results = [
-        _result(caller, action, resource, policies, entries)
-        for action in request.action_names
-        for resource in request.resource_arns or ["*"]
+        _result(
+            caller, request.action_names[pair // len(resources)], resources[pair % len(resources)], policies, entries
+        )
+        for pair in kept
     ]
-    named = {f"{index:08}": result for index, result in enumerate(results)}
-    kept, more, marker = cut("Simulate", request, sorted(named), str)
-    return SimulatePolicyResponse(evaluation_results=[named[each] for each in kept], is_truncated=more, marker=marker)
+    return SimulatePolicyResponse(evaluation_results=results, is_truncated=more, marker=marker)
+
+
+def _place(pair: int) -> str:
+    return f"{pair:08}"
 
 
 def _result(
@@ -279,10 +295,12 @@ def _source(context: Context, arn: str) -> tuple[Policies, Principal]:
 def _caller(context: Context, arn: str | None, default: Principal) -> Principal:
     if arn is None:
         return default
-    found = context.backends.snapshot.principals.named(arn)
+    fields = _fields(arn)
+    # Tags and ids of another account's principals are not the caller's to know.
+    own = fields[4] == context.caller.account
+    found = context.backends.snapshot.principals.named(arn) if own else None
     if found is not None:
         return found.principal
-    fields = _fields(arn)
     kind = fields[5].partition("/")[0]
     if kind == "root":
         return account_root(fields[4], partition=fields[1])

@@ -91,7 +91,12 @@ _ROWS = (
     _on_keys("ListAccessKeys", access_keys.ListAccessKeysRequest, access_keys.list_access_keys),
     _on_keys("UpdateAccessKey", access_keys.UpdateAccessKeyRequest, access_keys.update_access_key),
     _on_keys("DeleteAccessKey", access_keys.DeleteAccessKeyRequest, access_keys.delete_access_key),
-    _on_all("GetAccessKeyLastUsed", access_keys.GetAccessKeyLastUsedRequest, access_keys.get_access_key_last_used),
+    _row(
+        "GetAccessKeyLastUsed",
+        access_keys.GetAccessKeyLastUsedRequest,
+        access_keys.get_access_key_last_used,
+        access_keys.locate_last_used,
+    ),
     # --- groups
     _new(EntityKind.GROUP)("CreateGroup", groups.CreateGroupRequest, groups.create_group),
     _group("GetGroup", groups.GetGroupRequest, groups.get_group),
@@ -127,21 +132,9 @@ _ROWS = (
     _user("PutUserPolicy", inline_policies.PutUserPolicyRequest, inline_policies.put_policy(User)),
     _group("PutGroupPolicy", inline_policies.PutGroupPolicyRequest, inline_policies.put_policy(Group)),
     _role("PutRolePolicy", inline_policies.PutRolePolicyRequest, inline_policies.put_policy(Role)),
-    _user(
-        "GetUserPolicy",
-        inline_policies.UserPolicyRequest,
-        inline_policies.get_policy(User, inline_policies.GetUserPolicyResponse),
-    ),
-    _group(
-        "GetGroupPolicy",
-        inline_policies.GroupPolicyRequest,
-        inline_policies.get_policy(Group, inline_policies.GetGroupPolicyResponse),
-    ),
-    _role(
-        "GetRolePolicy",
-        inline_policies.RolePolicyRequest,
-        inline_policies.get_policy(Role, inline_policies.GetRolePolicyResponse),
-    ),
+    _user("GetUserPolicy", inline_policies.UserPolicyRequest, inline_policies.get_user_policy),
+    _group("GetGroupPolicy", inline_policies.GroupPolicyRequest, inline_policies.get_group_policy),
+    _role("GetRolePolicy", inline_policies.RolePolicyRequest, inline_policies.get_role_policy),
     _user("DeleteUserPolicy", inline_policies.UserPolicyRequest, inline_policies.delete_policy(User)),
     _group("DeleteGroupPolicy", inline_policies.GroupPolicyRequest, inline_policies.delete_policy(Group)),
     _role("DeleteRolePolicy", inline_policies.RolePolicyRequest, inline_policies.delete_policy(Role)),

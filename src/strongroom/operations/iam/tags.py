@@ -157,7 +157,7 @@ def list_policy_tags(context: Context, request: ListPolicyTagsRequest) -> ListTa
 
 
 def _page(name: str, request: PagedRequest, tags: Pairs) -> ListTagsResponse:
-    kept, more, marker = cut(f"ListTags {name}"[:128], request, tags, lambda pair: pair[0])
+    kept, more, marker = cut(f"ListTags {name}", request, tags, lambda pair: pair[0])
     return ListTagsResponse(tags=[Tag(*pair) for pair in kept], is_truncated=more, marker=marker)
 
 

@@ -7,13 +7,13 @@ from msgspec.structs import replace
 from strongroom.errors import DeleteConflictException
 from strongroom.iam import PrincipalKind
 from strongroom.iam.entities import EntityKind, User
-from strongroom.keys.arns import partition
 from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import (
-    arn_of,
     merged_tags,
     new_id,
+    renamed_arn,
     require_free,
+    require_name,
     required,
     target_of,
 )
@@ -28,6 +28,7 @@ from strongroom.operations.iam.shapes import (
     TagList,
     UserName,
     UserShape,
+    list_user,
     read_page,
     show_user,
 )
@@ -100,7 +101,7 @@ def create_user(context: Context, request: CreateUserRequest) -> CreateUserRespo
             unique_id=new_id(EntityKind.USER, context.backends.entropy),
             created_at=context.now,
             path=request.path or "/",
-            partition=partition(context.region),
+            partition=context.caller.partition,
             tags=merged_tags((), request.tags or ()),
             boundary=request.permissions_boundary,
         )
@@ -124,7 +125,7 @@ def get_user(context: Context, request: GetUserRequest) -> GetUserResponse:
                     create_date=account.created_at,
                 )
             )
-        return GetUserResponse(user=show_user(required(reader, User, caller.account, name or caller.arn)))
+        return GetUserResponse(user=show_user(required(reader, User, caller.account, require_name(name))))
 
 
 def list_users(context: Context, request: ListUsersRequest) -> ListUsersResponse:
@@ -137,14 +138,13 @@ def list_users(context: Context, request: ListUsersRequest) -> ListUsersResponse
             lambda after, limit: reader.entities(User, context.caller.account, prefix, after, limit),
             lambda user: user.name.lower(),
         )
-    return ListUsersResponse(users=[show_user(user) for user in users], is_truncated=more, marker=marker)
+    return ListUsersResponse(users=[list_user(user) for user in users], is_truncated=more, marker=marker)
 
 
 def locate_update_user(context: Context, request: UpdateUserRequest) -> Sequence[Target]:
     """Ask for permission on the user as it is, and as it will be."""
     now = target_of(context, "iam:UpdateUser", User, request.user_name)
-    name = request.new_user_name or request.user_name
-    return now, Target("iam:UpdateUser", arn_of(context, EntityKind.USER, name, request.new_path or "/"))
+    return now, Target("iam:UpdateUser", renamed_arn(now.resource, request.new_user_name, request.new_path))
 
 
 def update_user(context: Context, request: UpdateUserRequest) -> Empty:

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
-from strongroom.errors import AccessDeniedException, ValidationException
+from strongroom.errors import AccessDeniedException, InvalidParameterValueException, ValidationException
 from strongroom.iam import PrincipalKind
 from strongroom.iam.entities import DEFAULT_SESSION_SECONDS, Role
 from strongroom.iam.principals import web_identity
@@ -15,8 +15,14 @@ from strongroom.operations.authorization import assume_role_denial
 from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import merged_tags
 from strongroom.operations.iam.shapes import Tag, TagKey
-from strongroom.operations.shapes import Request, Response, matching
-from strongroom.operations.sts.sessions import assumed_role_user, issue, packed_size, role_session
+from strongroom.operations.shapes import SENSITIVE, Request, Response, matching
+from strongroom.operations.sts.sessions import (
+    assumed_role_user,
+    credentials_elements,
+    issue,
+    packed_size,
+    role_session,
+)
 from strongroom.operations.sts.shapes import (
     AssumedRoleUser,
     Credentials,
@@ -55,7 +61,7 @@ class AssumeRoleRequest(Request):
     serial_number: Annotated[str, Meta(min_length=9, max_length=256), matching(r"[\w+=/:,.@-]*")] | None = None
     token_code: Annotated[str, Meta(min_length=6, max_length=6), matching(r"[\d]*")] | None = None
     source_identity: SourceIdentity | None = None
-    provided_contexts: Annotated[list[ProvidedContext], Meta(max_length=5)] | None = None
+    provided_contexts: Annotated[list[ProvidedContext], Meta(min_length=1, max_length=5)] | None = None
     minimum_session_token_size: MinimumTokenSize | None = None
 
 
@@ -73,7 +79,7 @@ class AssumeRoleWithWebIdentityRequest(Request):
 
     role_arn: RoleArn
     role_session_name: RoleSessionName
-    web_identity_token: Annotated[str, Meta(min_length=4, max_length=20000)]
+    web_identity_token: Annotated[str, Meta(min_length=4, max_length=20000), SENSITIVE]
     provider_id: Annotated[str, Meta(min_length=4, max_length=2048)] | None = None
     policy_arns: list[PolicyDescriptor] | None = None
     policy: (
@@ -100,9 +106,10 @@ def locate_assume_role(context: Context, request: AssumeRoleRequest) -> Sequence
         raise AccessDeniedException("Roles may not be assumed by root accounts.")
     active = _role(context, request.role_arn, "sts:AssumeRole")
     actions = ["sts:AssumeRole"]
+    # What the session inherits needs the same permission as what is new.
     if request.tags or _inherited(context):
         actions.append("sts:TagSession")
-    if request.source_identity is not None:
+    if request.source_identity is not None or context.credential.source_identity is not None:
         actions.append("sts:SetSourceIdentity")
     claims = {"sts:transitivetagkeys": tuple(request.transitive_tag_keys or ())}
     return tuple(
@@ -116,24 +123,22 @@ def assume_role(context: Context, request: AssumeRoleRequest) -> AssumeRoleRespo
         raise AccessDeniedException("MultiFactorAuthentication failed, there are no MFA devices here.")
     role = _role(context, request.role_arn, "sts:AssumeRole").role
     seconds = _seconds(role, request.duration_seconds)
-    if context.credential.session is not None and seconds > _CHAINED_SECONDS:
+    if context.caller.kind is PrincipalKind.ASSUMED_ROLE and seconds > _CHAINED_SECONDS:
         raise ValidationException(
             "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining"
         )
-    inherited = _inherited(context)
-    tags = merged_tags(inherited, [tag for tag in request.tags or () if tag.key.lower() not in _keys(inherited)])
-    if any(tag.key.lower() in _keys(inherited) and tag.pair not in inherited for tag in request.tags or ()):
-        raise ValidationException("One of the specified transitive tag keys can't be set because it conflicts")
+    tags, transitive = _session_tags(context, request)
+    packed = packed_size(request.policy, tags)
     session = replace(
         role_session(context, role, request.role_session_name, request.policy, request.policy_arns),
         tags=tags,
-        transitive=tuple(key for key, _ in inherited) + tuple(request.transitive_tag_keys or ()),
-        source_identity=request.source_identity or context.credential.source_identity,
+        transitive=transitive,
+        source_identity=_source_identity(context, request),
     )
     return AssumeRoleResponse(
-        credentials=issue(context, session, seconds),
+        credentials=issue(context, session, seconds, request.minimum_session_token_size),
         assumed_role_user=assumed_role_user(role, request.role_session_name),
-        packed_policy_size=packed_size(request.policy, tags),
+        packed_policy_size=packed,
         source_identity=session.source_identity,
     )
 
@@ -148,8 +153,8 @@ def locate_assume_role_with_web_identity(
     identity = context.backends.web_identities.verify(request.web_identity_token, context.now)
     fields = _fields(request.role_arn)
     provider = f"arn:{fields[1]}:iam::{fields[4]}:oidc-provider/{identity.provider}"
-    principal = web_identity(provider, identity.subject)
-    context.credential = Credential(access_key_id="", secret="", principal=principal, issued_at=context.now)
+    principal = web_identity(provider, identity.subject, audience=identity.audience)
+    context.credential = Credential(access_key_id="", secret="", principal=principal)
     action = "sts:AssumeRoleWithWebIdentity"
     active = _role(context, request.role_arn, action)
     claims = {f"{identity.provider}:{name}".lower(): values for name, values in identity.claims.items()}
@@ -163,18 +168,34 @@ def assume_role_with_web_identity(
     identity = context.backends.web_identities.verify(request.web_identity_token, context.now)
     role = _role(context, request.role_arn, "sts:AssumeRoleWithWebIdentity").role
     seconds = _seconds(role, request.duration_seconds)
+    packed = packed_size(request.policy)
     session = replace(
         role_session(context, role, request.role_session_name, request.policy, request.policy_arns),
         provider=f"arn:{role.partition}:iam::{role.account}:oidc-provider/{identity.provider}",
     )
     return AssumeRoleWithWebIdentityResponse(
-        credentials=issue(context, session, seconds),
+        credentials=issue(context, session, seconds, request.minimum_session_token_size),
         subject_from_web_identity_token=identity.subject,
         assumed_role_user=assumed_role_user(role, request.role_session_name),
-        packed_policy_size=packed_size(request.policy),
+        packed_policy_size=packed,
         provider=identity.issuer,
         audience=identity.audience,
     )
+
+
+def assume_role_elements(
+    response: AssumeRoleResponse | AssumeRoleWithWebIdentityResponse, targets: Sequence[Target]
+) -> dict[str, object]:
+    """Return what CloudTrail shows of a new role session, but for its token."""
+    user = response.assumed_role_user
+    shown = credentials_elements(response, targets)
+    shown["assumedRoleUser"] = {"assumedRoleId": user.assumed_role_id, "arn": user.arn}
+    if isinstance(response, AssumeRoleWithWebIdentityResponse):
+        shown["subjectFromWebIdentityToken"] = response.subject_from_web_identity_token
+        shown["provider"], shown["audience"] = response.provider, response.audience
+    elif response.source_identity is not None:
+        shown["sourceIdentity"] = response.source_identity
+    return shown
 
 
 def _role(context: Context, arn: str, action: str) -> ActiveRole:
@@ -199,6 +220,29 @@ def _seconds(role: Role, asked: int | None) -> int:
     return asked or DEFAULT_SESSION_SECONDS
 
 
+def _session_tags(context: Context, request: AssumeRoleRequest) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """Return the tags of the new session, and the keys of those that go on to the next."""
+    inherited, new = _inherited(context), request.tags or []
+    asked = {tag.key.lower() for tag in new}
+    if asked & {key.lower() for key, _ in inherited}:
+        raise InvalidParameterValueException(
+            "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from "
+            "the calling session."
+        )
+    transitive = request.transitive_tag_keys or []
+    if not asked.issuperset(key.lower() for key in transitive):
+        raise InvalidParameterValueException("The specified transitive tag key must be included in the requested tags.")
+    return merged_tags(inherited, new), tuple(key for key, _ in inherited) + tuple(transitive)
+
+
+def _source_identity(context: Context, request: AssumeRoleRequest) -> str | None:
+    """Return the source identity of the new session: once set, it stays for the whole chain."""
+    inherited = context.credential.source_identity
+    if None not in {inherited, request.source_identity} and inherited != request.source_identity:
+        raise ValidationException("The source identity is already set for this assume role session")
+    return inherited or request.source_identity
+
+
 def _inherited(context: Context) -> tuple[tuple[str, str], ...]:
     """Return the session tags that a chained session keeps."""
     session = context.credential.session
@@ -206,7 +250,3 @@ def _inherited(context: Context) -> tuple[tuple[str, str], ...]:
         return ()
     transitive = {key.lower() for key in session.transitive}
     return tuple(pair for pair in session.tags if pair[0].lower() in transitive)
-
-
-def _keys(tags: Sequence[tuple[str, str]]) -> set[str]:
-    return {key.lower() for key, _ in tags}

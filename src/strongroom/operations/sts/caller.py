@@ -76,8 +76,8 @@ def get_session_token(context: Context, request: GetSessionTokenRequest) -> GetS
         raise AccessDeniedException("MultiFactorAuthentication failed, there are no MFA devices here.")
     is_root = caller.kind is PrincipalKind.ACCOUNT_ROOT
     seconds = min(request.duration_seconds or _USER_SECONDS, _ROOT_SECONDS if is_root else 129_600)
-    session = blank(caller.account, caller.arn.split(":")[1], unique_id="" if is_root else caller.user_id)
-    return GetSessionTokenResponse(credentials=issue(context, session, seconds))
+    session = blank(caller.account, caller.partition, unique_id="" if is_root else caller.user_id)
+    return GetSessionTokenResponse(credentials=issue(context, session, seconds, request.minimum_session_token_size))
 
 
 def get_access_key_info(context: Context, request: GetAccessKeyInfoRequest) -> GetAccessKeyInfoResponse:

@@ -1,11 +1,14 @@
 """Making sessions: credentials that end by themselves, carried whole in their token."""
 
 import base64
+import math
 from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
 from msgspec.structs import replace
 
+from strongroom.audit.record import event_time
 from strongroom.crypto.access_keys import new_access_key
 from strongroom.crypto.binding import SESSION_BINDING
 from strongroom.errors import (
@@ -20,13 +23,27 @@ from strongroom.operations.context import Context
 from strongroom.operations.sts.shapes import AssumedRoleUser, Credentials, PolicyDescriptor
 from strongroom.snapshot.principals import document_of
 
+# Characters: of a policy, and of policy and tags together. How AWS packs them is not published.
 _MAX_POLICY = 2048
 _MAX_POLICY_ARNS = 10
 _MAX_PACKED = 4096
+_ALL = 100
 
 
-def issue(context: Context, session: Session, seconds: int) -> Credentials:
-    """Return the credentials of a session that lasts ``seconds`` from now; its key, secret and times are filled in."""
+class GivesCredentials(Protocol):
+    """An answer with temporary credentials."""
+
+    @property
+    def credentials(self) -> Credentials:
+        """The credentials."""
+        ...
+
+
+def issue(context: Context, session: Session, seconds: int, min_token_size: int | None = None) -> Credentials:
+    """Return the credentials of a session that lasts ``seconds`` from now; its key, secret and times are filled in.
+
+    The token has at least ``min_token_size`` characters, so that clients can try what they have room for.
+    """
     backends = context.backends
     key = new_access_key("ASIA", backends.entropy)
     full = replace(
@@ -36,8 +53,15 @@ def issue(context: Context, session: Session, seconds: int) -> Credentials:
         issued_at=context.now,
         expires_at=float(int(context.now) + seconds),
     )
-    sealed = backends.vault.wrap_secret(msgspec.msgpack.encode(full), SESSION_BINDING)
-    return Credentials(key.access_key_id, key.secret, base64.b64encode(sealed).decode(), full.expires_at)
+    token = _sealed(context, full)
+    if len(token) < (min_token_size or 0):
+        token = _sealed(context, replace(full, padding="0" * (min_token_size or 0)))
+    return Credentials(key.access_key_id, key.secret, token, full.expires_at)
+
+
+def _sealed(context: Context, session: Session) -> str:
+    sealed = context.backends.vault.wrap_secret(msgspec.msgpack.encode(session), SESSION_BINDING)
+    return base64.b64encode(sealed).decode()
 
 
 def blank(account: str, partition: str, *, unique_id: str = "") -> Session:
@@ -62,7 +86,7 @@ def role_session(
 ) -> Session:
     """Return a session of a role, limited by session policies.
 
-    Raises MalformedPolicyDocumentException, PackedPolicyTooLargeException, ValidationException.
+    Raises MalformedPolicyDocumentException, ValidationException.
     """
     arns = tuple(each.arn for each in policy_arns or () if each.arn is not None)
     if len(arns) > _MAX_POLICY_ARNS:
@@ -73,10 +97,6 @@ def role_session(
             if not own or document_of(reader, arn) is None:
                 raise MalformedPolicyDocumentException(f"Invalid policy ARN: {arn}")
     if policy is not None:
-        if len(policy) > _MAX_POLICY:
-            raise PackedPolicyTooLargeException(
-                f"Packed policy consumes {packed_size(policy)}% of allotted space, please use smaller policy."
-            )
         try:
             parse_policy(policy, PolicyKind.IDENTITY)
         except MalformedPolicy as error:
@@ -90,9 +110,25 @@ def role_session(
 
 
 def packed_size(policy: str | None, tags: Sequence[tuple[str, str]] = ()) -> int | None:
-    """Return how much of the room for session policies and tags is used, in percent; None for nothing."""
-    size = len(policy or "") + sum(len(key) + len(value) for key, value in tags)
-    return None if size == 0 else max(1, round(100 * size / _MAX_PACKED))
+    """Return how much of the room for session policies and tags is used, in percent; None for nothing.
+
+    Raises PackedPolicyTooLargeException for more than all of it.
+    """
+    length = len(policy or "")
+    size = length + sum(len(key) + len(value) for key, value in tags)
+    percent = math.ceil(100 * max(length / _MAX_POLICY, size / _MAX_PACKED))
+    if percent > _ALL:
+        raise PackedPolicyTooLargeException(
+            f"Packed policy consumes {percent}% of allotted space, please use smaller policy."
+        )
+    return percent or None
+
+
+def credentials_elements(response: GivesCredentials, _targets: object) -> dict[str, object]:
+    """Return what the audit record shows of new credentials: never the secret, nor the token."""
+    credentials = response.credentials
+    shown = {"accessKeyId": credentials.access_key_id, "expiration": event_time(credentials.expiration)}
+    return {"credentials": shown}
 
 
 def assumed_role_user(role: Role, name: str) -> AssumedRoleUser:

@@ -2,6 +2,7 @@
 
 from strongroom.operations.operation import Operation, Placement
 from strongroom.operations.sts import assume_role, caller
+from strongroom.operations.sts.sessions import credentials_elements
 from strongroom.operations.targets import no_resource
 
 _ROWS = (
@@ -11,6 +12,7 @@ _ROWS = (
         assume_role.assume_role,
         locate=assume_role.locate_assume_role,
         placement=Placement.THREAD,
+        elements=assume_role.assume_role_elements,
         service="sts",
     ),
     Operation(
@@ -19,6 +21,7 @@ _ROWS = (
         assume_role.assume_role_with_web_identity,
         locate=assume_role.locate_assume_role_with_web_identity,
         placement=Placement.THREAD,
+        elements=assume_role.assume_role_elements,
         service="sts",
     ),
     Operation(
@@ -34,6 +37,7 @@ _ROWS = (
         caller.get_session_token,
         locate=caller.no_permission,
         placement=Placement.THREAD,
+        elements=credentials_elements,
         service="sts",
     ),
     Operation(

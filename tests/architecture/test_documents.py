@@ -1,0 +1,38 @@
+"""What the documents promise, held against the code."""
+
+import re
+from pathlib import Path
+
+from strongroom.iam.aws_policies import AWS_POLICIES
+from strongroom.iam.principals import account_root, assumed_role, iam_user, service
+from strongroom.operations import conditions
+from strongroom.settings import load
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_every_condition_key_is_documented_and_no_other() -> None:
+    table = (DOCS / "identities.md").read_text().partition("## Condition keys")[2].partition("As on AWS")[0]
+    documented = {key.lower() for key in re.findall(r"`((?:aws|iam|kms|sts):[\w/:]+)`", table)}
+    callers = (
+        account_root("111122223333"),
+        iam_user("arn:aws:iam::111122223333:user/ann", user_id="AIDAANN", tags={"KEY": "x"}),
+        assumed_role("arn:aws:iam::111122223333:role/app", "session"),
+        service("backup.amazonaws.com"),
+    )
+    of_callers = {key for caller in callers for key in caller.condition_keys}
+    families = {f"{family}key" for family in conditions._FAMILIES}
+    assert documented == of_callers | families | set(conditions._KEYS) | {"sts:transitivetagkeys"}
+
+
+def test_every_policy_of_aws_is_documented() -> None:
+    row = re.search(r"a few of AWS's own \((.*)\)", (DOCS / "identities.md").read_text())
+    assert row is not None
+    assert set(re.findall(r"`(\w+)`", row[1])) == {policy.name for policy in AWS_POLICIES.values()}
+
+
+def test_the_settings_shown_can_be_used() -> None:
+    blocks = re.findall(r"```toml\n(.*?)```", (DOCS / "identities.md").read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        assert load(block, {}, {}) != load("", {}, {})

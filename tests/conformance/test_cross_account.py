@@ -1,0 +1,128 @@
+"""What another account can and cannot do with a key, however generous its policy is; and what it can find out."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.credentials import Credentials
+from mypy_boto3_kms.client import KMSClient
+
+from accounts import Account
+from clients import client_with
+from identities import ACCOUNT, ACCOUNT_ROOT
+from local_server import RunningServer
+from policies import allow, deny, document
+from refusals import refusal_of, refused_with
+
+HIDDEN = (
+    "on this resource because the resource does not exist in this Region, no resource-based policies allow access, "
+    "or a resource-based policy explicitly denies access"
+)
+Use = Callable[[Any, str], Any]
+
+
+@pytest.fixture(scope="module")
+def shared(kms: KMSClient, away: Account) -> str:
+    """Return the ARN of a key whose policy lets another account do everything."""
+    policy = document(allow(ACCOUNT_ROOT), allow(away.root))
+    arn = kms.create_key(Policy=policy)["KeyMetadata"]["Arn"]
+    kms.create_alias(AliasName="alias/shared-with-everyone", TargetKeyId=arn)
+    return arn
+
+
+# Source: KMS API Reference, "Cross-account use" of each operation.
+NOT_ACROSS: dict[str, Use] = {
+    "EnableKey": lambda by, key: by.enable_key(KeyId=key),
+    "DisableKey": lambda by, key: by.disable_key(KeyId=key),
+    "UpdateKeyDescription": lambda by, key: by.update_key_description(KeyId=key, Description="mine"),
+    "ScheduleKeyDeletion": lambda by, key: by.schedule_key_deletion(KeyId=key),
+    "CancelKeyDeletion": lambda by, key: by.cancel_key_deletion(KeyId=key),
+    "CreateAlias": lambda by, key: by.create_alias(AliasName="alias/mine", TargetKeyId=key),
+    "GetKeyPolicy": lambda by, key: by.get_key_policy(KeyId=key),
+    "PutKeyPolicy": lambda by, key: by.put_key_policy(
+        KeyId=key, Policy=document(allow(ACCOUNT_ROOT)), BypassPolicyLockoutSafetyCheck=True
+    ),
+    "ListKeyPolicies": lambda by, key: by.list_key_policies(KeyId=key),
+    "TagResource": lambda by, key: by.tag_resource(KeyId=key, Tags=[{"TagKey": "a", "TagValue": "b"}]),
+    "UntagResource": lambda by, key: by.untag_resource(KeyId=key, TagKeys=["a"]),
+    "ListResourceTags": lambda by, key: by.list_resource_tags(KeyId=key),
+    "EnableKeyRotation": lambda by, key: by.enable_key_rotation(KeyId=key),
+    "DisableKeyRotation": lambda by, key: by.disable_key_rotation(KeyId=key),
+    "RotateKeyOnDemand": lambda by, key: by.rotate_key_on_demand(KeyId=key),
+    "ListKeyRotations": lambda by, key: by.list_key_rotations(KeyId=key),
+    "ListAliases": lambda by, key: by.list_aliases(KeyId=key),
+}
+ACROSS: dict[str, Use] = {
+    "DescribeKey": lambda by, key: by.describe_key(KeyId=key),
+    "Encrypt": lambda by, key: by.encrypt(KeyId=key, Plaintext=b"x"),
+    "Decrypt": lambda by, key: by.decrypt(CiphertextBlob=by.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]),
+    "ReEncrypt": lambda by, key: by.re_encrypt(
+        CiphertextBlob=by.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"], DestinationKeyId=key
+    ),
+    "GenerateDataKey": lambda by, key: by.generate_data_key(KeyId=key, NumberOfBytes=8),
+    "GenerateDataKeyWithoutPlaintext": lambda by, key: by.generate_data_key_without_plaintext(
+        KeyId=key, NumberOfBytes=8
+    ),
+    "GetKeyRotationStatus": lambda by, key: by.get_key_rotation_status(KeyId=key),
+    "CreateGrant": lambda by, key: by.create_grant(
+        KeyId=key, GranteePrincipal=ACCOUNT_ROOT, Operations=["Encrypt", "Decrypt"]
+    ),
+    "ListGrants": lambda by, key: by.list_grants(KeyId=key),
+}
+
+
+@pytest.mark.parametrize("operation", NOT_ACROSS)
+def test_administration_stays_in_the_account_of_the_key(
+    kms: KMSClient, away: Account, shared: str, operation: str
+) -> None:
+    before = kms.describe_key(KeyId=shared)["KeyMetadata"]
+    missing = shared[:-12] + "0" * 12
+    refusal = refusal_of(NOT_ACROSS[operation], by=away.kms, key=shared)
+    assert refusal["Code"] == "AccessDeniedException"
+    assert refusal["Message"].endswith(HIDDEN)
+    # Whether the key is there cannot be told.
+    assert refusal_of(NOT_ACROSS[operation], by=away.kms, key=missing) == refusal
+    assert kms.describe_key(KeyId=shared)["KeyMetadata"] == before
+
+
+@pytest.mark.parametrize("operation", ACROSS)
+def test_use_crosses_accounts_where_policies_allow_it(away: Account, shared: str, operation: str) -> None:
+    assert ACROSS[operation](away.kms, shared)["ResponseMetadata"]["HTTPStatusCode"] == 200
+
+
+def test_a_grant_can_be_retired_and_revoked_across_accounts(away: Account, shared: str) -> None:
+    for end in (away.kms.retire_grant, away.kms.revoke_grant):
+        grant = away.kms.create_grant(KeyId=shared, GranteePrincipal=away.root, Operations=["Encrypt"])
+        end(KeyId=shared, GrantId=grant["GrantId"])
+
+
+def test_what_is_denied_to_oneself_does_not_show_what_others_have(away: Account, kms: KMSClient) -> None:
+    hidden = kms.create_key()["KeyMetadata"]
+    kms.create_alias(AliasName="alias/payroll", TargetKeyId=hidden["KeyId"])
+    spy = away.identities.user(allow(), deny(do="kms:DescribeKey"))
+    for name in ("payroll", "nothing-there"):
+        refusal = refusal_of(spy.kms.describe_key, KeyId=f"arn:aws:kms:us-east-1:{ACCOUNT}:alias/{name}")
+        assert refusal["Message"] == f"User: {spy.arn} is not authorized to perform: kms:DescribeKey {HIDDEN}"
+
+
+def test_a_simulation_knows_nothing_of_other_accounts_principals(away: Account, identities: Any) -> None:
+    victim = identities.user(tags={"clearance": "top"})
+    condition = {"StringLike": {"aws:PrincipalTag/clearance": "*"}}
+    (result,) = away.iam.simulate_custom_policy(
+        PolicyInputList=[document(allow(do="kms:Encrypt", when=condition))],
+        ActionNames=["kms:Encrypt"],
+        CallerArn=victim.arn,
+    )["EvaluationResults"]
+    assert result["EvalDecision"] == "implicitDeny"
+
+
+def test_a_name_is_no_access_key(server: RunningServer, away: Account) -> None:
+    """To be looked up by its ARN must not make a principal somebody who can sign."""
+    policy = document(allow(do="kms:Encrypt"))
+    for name in (ACCOUNT_ROOT, away.root, "backup.amazonaws.com"):
+        if name.startswith("arn:"):
+            asked: dict[str, Any] = {"PolicyInputList": [policy], "ActionNames": ["kms:Encrypt"], "CallerArn": name}
+            away.iam.simulate_custom_policy(**asked)
+        for secret in ("", "x"):
+            forged = client_with(server, "iam", Credentials(name, secret))
+            assert refused_with(403, forged.list_users)["Code"] in {"InvalidClientTokenId", "IncompleteSignature"}

@@ -1,0 +1,276 @@
+"""Policy documents that were written to do harm: refused as AWS refuses them, soon, wherever documents are taken."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+from mypy_boto3_iam.client import IAMClient
+from mypy_boto3_kms.client import KMSClient
+
+from forms import PATIENCE
+from identities import ACCOUNT_ROOT, Identities, new_name
+from policies import Json, allow
+from refusals import refused_with
+
+SYNTAX = "Syntax errors in policy."
+NO_VERSION = "The policy must contain a valid version string."
+
+IDENTITY, RESOURCE = allow(), allow(ACCOUNT_ROOT)
+TRUST = allow(ACCOUNT_ROOT, do="sts:AssumeRole", on=None)
+DOORS: dict[str, Json] = {
+    "PutKeyPolicy": RESOURCE,
+    "CreateKey": RESOURCE,
+    "PutUserPolicy": IDENTITY,
+    "CreatePolicy": IDENTITY,
+    "CreateRole": TRUST,
+    "UpdateAssumeRolePolicy": TRUST,
+    "AssumeRole": IDENTITY,
+    "SimulateCustomPolicy": IDENTITY,
+}
+"""Where a document comes in, and a statement that may stand in it."""
+
+Door = Callable[[str], Any]
+
+
+@pytest.fixture(scope="module")
+def doors(iam: IAMClient, kms: KMSClient, identities: Identities) -> dict[str, Door]:
+    key_id = kms.create_key()["KeyMetadata"]["KeyId"]
+    user, other = identities.user(allow(do="sts:AssumeRole")), identities.user().name
+    role = identities.role()
+    name = role["RoleName"]
+    return {
+        "PutKeyPolicy": lambda text: kms.put_key_policy(KeyId=key_id, Policy=text),
+        "CreateKey": lambda text: kms.create_key(Policy=text),
+        "PutUserPolicy": lambda text: iam.put_user_policy(UserName=other, PolicyName="p", PolicyDocument=text),
+        "CreatePolicy": lambda text: iam.create_policy(PolicyName=new_name("policy"), PolicyDocument=text),
+        "CreateRole": lambda text: iam.create_role(RoleName=new_name("role"), AssumeRolePolicyDocument=text),
+        "UpdateAssumeRolePolicy": lambda text: iam.update_assume_role_policy(RoleName=name, PolicyDocument=text),
+        "AssumeRole": lambda text: user.sts.assume_role(RoleArn=role["Arn"], RoleSessionName="me", Policy=text),
+        "SimulateCustomPolicy": lambda text: iam.simulate_custom_policy(
+            PolicyInputList=[text], ActionNames=["kms:Encrypt"]
+        ),
+    }
+
+
+@contextmanager
+def soon() -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    assert time.monotonic() - started < PATIENCE
+
+
+def refused(door: str, doors: dict[str, Door], text: str) -> tuple[str, str]:
+    """Send a document that must be refused with a 400; return the code as IAM and STS have it, and the message."""
+    with soon():
+        refusal = refused_with(400, partial(doors[door], text))
+    in_json = door in {"PutKeyPolicy", "CreateKey"}
+    code = refusal["Code"].removesuffix("Exception") if in_json else refusal["Code"]
+    return "ValidationError" if in_json and code == "Validation" else code, refusal["Message"]
+
+
+def around(statement: Json, raw: str) -> str:
+    """Return a document whose one condition has a value in raw JSON."""
+    whole = statement | {"Condition": {"NumericEquals": {"aws:MultiFactorAuthAge": "RAW"}}}
+    return json.dumps({"Statement": whole}).replace('"RAW"', raw)
+
+
+def within(statement: Json, **changes: Any) -> str:
+    return json.dumps({"Statement": statement | changes})
+
+
+MALFORMED: dict[str, tuple[Callable[[Json], str], str]] = {
+    "no JSON": (lambda _: "{", SYNTAX),
+    "white space": (lambda _: " \n", SYNTAX),
+    "null": (lambda _: "null", SYNTAX),
+    "a number": (lambda _: "1", SYNTAX),
+    "a string": (lambda _: '"{}"', SYNTAX),
+    "a list of documents": (lambda plain: json.dumps([{"Statement": plain}]), SYNTAX),
+    "two documents": (lambda plain: within(plain) * 2, SYNTAX),
+    "quotes of another language": (lambda plain: within(plain).replace('"', "'"), SYNTAX),
+    "a comment": (lambda plain: within(plain) + "// really", SYNTAX),
+    "a comma too many": (lambda plain: within(plain).replace("}}", ",}}"), SYNTAX),
+    "no statement": (lambda _: '{"Version": "2012-10-17"}', SYNTAX),
+    "a statement of null": (lambda _: '{"Statement": null}', SYNTAX),
+    "no statements": (lambda _: '{"Statement": []}', SYNTAX),
+    "a version in a list": (lambda plain: json.dumps({"Version": ["2012-10-17"], "Statement": plain}), NO_VERSION),
+    "a version in an object": (lambda plain: json.dumps({"Version": {}, "Statement": plain}), NO_VERSION),
+    "a version as a number": (lambda plain: json.dumps({"Version": 20121017, "Statement": plain}), NO_VERSION),
+    "an effect in a list": (lambda plain: within(plain, Effect=["Allow"]), SYNTAX),
+    "an effect in an object": (lambda plain: within(plain, Effect={"Allow": 1}), SYNTAX),
+    "an effect that is true": (lambda plain: within(plain, Effect=True), SYNTAX),
+    "an action in an object": (lambda plain: within(plain, Action={"kms:*": 1}), SYNTAX),
+    "a number among the actions": (lambda plain: within(plain, Action=["kms:*", 1]), SYNTAX),
+    "conditions in a list": (lambda plain: within(plain, Condition=[{"Bool": {"a:b": "true"}}]), SYNTAX),
+    "a condition value of null": (lambda plain: around(plain, "null"), SYNTAX),
+    "a condition value that is an object": (lambda plain: around(plain, '{"a": 1}'), SYNTAX),
+    "NaN": (lambda plain: around(plain, "NaN"), SYNTAX),
+    "infinity": (lambda plain: around(plain, "Infinity"), SYNTAX),
+    "minus infinity": (lambda plain: around(plain, "-Infinity"), SYNTAX),
+    "a number beyond all numbers": (lambda plain: around(plain, "1e999"), SYNTAX),
+    "a number with a zero before it": (lambda plain: around(plain, "007"), SYNTAX),
+    "half of a surrogate pair": (lambda plain: around(plain, r'"\ud800"'), SYNTAX),
+    "half of a surrogate pair as a key": (lambda plain: around(plain, r'"x"').replace("aws:", r"\udfff"), SYNTAX),
+    "half of a surrogate pair as an operator": (
+        lambda plain: within(plain, Condition={"\ud800": {"a:b": "c"}}),
+        SYNTAX,
+    ),
+    "half of a surrogate pair as a sid": (lambda plain: within(plain, Sid="\udfff"), SYNTAX),
+    "a line break in a string": (lambda plain: around(plain, '"a\nb"'), SYNTAX),
+    "a member twice": (lambda plain: f'{{"Statement": {json.dumps(plain)}, "Statement": []}}', SYNTAX),
+    "an effect twice": (lambda plain: within(plain).replace('"Action"', '"Effect": "Deny", "Action"'), SYNTAX),
+    "an operator twice": (
+        lambda plain: around(plain, '"1"}, "NumericEquals": {"aws:MultiFactorAuthAge": "2"'),
+        SYNTAX,
+    ),
+    "lists nested deep": (lambda _: "[" * 1000 + "]" * 1000, SYNTAX),
+    "a statement nested deep": (lambda _: '{"Statement": ' + "[" * 900 + "]" * 900 + "}", SYNTAX),
+    "objects nested deep": (lambda _: '{"a":' * 300 + "1" + "}" * 300, SYNTAX),
+    "a condition value nested deep": (lambda plain: around(plain, "[" * 700 + '"x"' + "]" * 700), SYNTAX),
+    "nested without end": (lambda _: "[" * 2000, SYNTAX),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("case", MALFORMED)
+def test_malformed_documents(doors: dict[str, Door], door: str, case: str) -> None:
+    write, message = MALFORMED[case]
+    assert refused(door, doors, write(DOORS[door])) == ("MalformedPolicyDocument", message)
+
+
+LONG: dict[str, Callable[[Json], str]] = {
+    "lists": lambda _: "[" * 15_000 + "]" * 15_000,
+    "objects": lambda _: '{"a":' * 5_000 + "1" + "}" * 5_000,
+    "nested without end": lambda _: '[{"a":' * 5_000,
+    "a number of 30,000 digits": lambda plain: around(plain, "9" * 30_000),
+    "a string without end": lambda _: '{"Statement": "' + "x" * 30_000,
+    "ten thousand statements": lambda _: '{"Statement": [' + "{}," * 10_000 + "{}]}",
+    "three thousand members": lambda _: "{" + ",".join(f'"{i}":1' for i in range(3_000)) + "}",
+}
+
+
+@pytest.mark.parametrize("door", [door for door in DOORS if door != "AssumeRole"])
+@pytest.mark.parametrize("case", LONG)
+def test_long_malformed_documents(doors: dict[str, Door], door: str, case: str) -> None:
+    assert refused(door, doors, LONG[case](DOORS[door])) == ("MalformedPolicyDocument", SYNTAX)
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("character", ["\0", "\x0b", "\x1f", "\x7f\u0100", "\ufeff", "\u2028", "😀"])
+def test_characters_no_document_may_have(doors: dict[str, Door], door: str, character: str) -> None:
+    code, message = refused(door, doors, within(DOORS[door], Sid="HERE").replace("HERE", character))
+    assert code == "ValidationError"
+    assert message.endswith(r"Member must satisfy regular expression pattern: [\u0009\u000A\u000D\u0020-\u00FF]+")
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_what_is_only_unusual_is_accepted_and_goes_on_working(doors: dict[str, Door], door: str) -> None:
+    odd = {
+        "StringNotEquals": {
+            "aws:UserAgent": ["", "\0", "é😀", '"<&>', "${", "${}", "${aws:username", "${*}", "x" * 90]
+        },
+        "NumericLessThan": {"aws:MultiFactorAuthAge": [-1, 0.5, True, 10**60, "1e999999999999", "sNaN", "1_0"]},
+        "DateGreaterThanIfExists": {"aws:CurrentTime": ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59", "x"]},
+        "NotIpAddress": {"aws:SourceIp": ["::/0", "1.2.3.4/99", "fe80::1%eth0/64", "9" * 300, "%"]},
+        "ArnNotLike": {"aws:PrincipalArn": ["arn", ":::::", ":" * 99, "*:*:*:*:*:nobody"]},
+        "BinaryEqualsIfExists": {"aws:nothing": ["é", "=", "AA=="]},
+        "ForAllValues:StringEquals": {"kms:EncryptionContext:": "", "aws:TagKeys": "", ":": ""},
+    }
+    effect = {"Effect": "Deny"} if DOORS[door] is not TRUST else {}
+    odd_statement = DOORS[door] | effect | {"Condition": odd}
+    text = json.dumps({"Version": "2012-10-17", "Statement": [DOORS[door], odd_statement]})
+    with soon():
+        doors[door](text)
+        doors[door](text)
+
+
+# --- sizes
+
+
+def padded(statement: Json, size: int) -> str:
+    """Return a document of so many characters, none of them white space that a quota could leave out."""
+    plain = json.dumps({"Statement": statement | {"Sid": "HERE"}}, separators=(",", ":"))
+    return plain.replace("HERE", "x" * (size - len(plain) + len("HERE")))
+
+
+SIZES: dict[str, tuple[int, int, str, str]] = {
+    "PutKeyPolicy": (32_768, 400, "LimitExceededException", "exceeds the size limit of 32768 bytes"),
+    "CreateKey": (32_768, 400, "LimitExceededException", "exceeds the size limit of 32768 bytes"),
+    "PutUserPolicy": (2048, 409, "LimitExceeded", "Maximum policy size of 2048 bytes exceeded for user"),
+    "CreatePolicy": (6144, 409, "LimitExceeded", "Cannot exceed quota for PolicySize: 6144"),
+    "CreateRole": (2048, 409, "LimitExceeded", "Cannot exceed quota for ACLSizePerRole: 2048"),
+    "UpdateAssumeRolePolicy": (2048, 409, "LimitExceeded", "Cannot exceed quota for ACLSizePerRole: 2048"),
+    "AssumeRole": (2048, 400, "PackedPolicyTooLarge", "of allotted space, please use smaller policy."),
+    "SimulateCustomPolicy": (131_072, 400, "ValidationError", "less than or equal to 131072"),
+}
+
+
+@pytest.mark.parametrize("door", SIZES)
+def test_documents_at_their_limit_and_over_it(doors: dict[str, Door], door: str) -> None:
+    size, status, code, message = SIZES[door]
+    with soon():
+        doors[door](padded(DOORS[door], size))
+        refusal = refused_with(status, partial(doors[door], padded(DOORS[door], size + 1)))
+    assert refusal["Code"] == code
+    assert message in refusal["Message"]
+
+
+@pytest.mark.parametrize("door", [door for door in DOORS if door != "AssumeRole"])
+def test_documents_no_request_may_have(doors: dict[str, Door], door: str) -> None:
+    for size in (131_073, 1_000_000):
+        code, message = refused(door, doors, padded(DOORS[door], size))
+        assert code == "ValidationError"
+        assert message.endswith("Member must have length less than or equal to 131072")
+
+
+# --- patterns
+
+
+SLOW_PATTERNS = {
+    "stars": "*a" * 8_000 + "*b",
+    "stars and question marks": "*?" * 8_000 + "b",
+    "question marks between stars": "*" + "a?" * 8_000 + "b*",
+    "nothing but question marks": "*" + "?" * 16_000 + "b*",
+    "almost the text, again and again": "*" + "aaaaaaa?b*" * 1_500,
+}
+
+
+@pytest.mark.parametrize("case", SLOW_PATTERNS)
+def test_no_pattern_is_slow(iam: IAMClient, case: str) -> None:
+    policy = json.dumps({"Statement": [allow(on=f"arn:aws:{SLOW_PATTERNS[case]}")] * 4})
+    with soon():
+        answer = iam.simulate_custom_policy(
+            PolicyInputList=[policy],
+            ActionNames=["kms:Encrypt"],
+            ResourceArns=["arn:aws:kms:us-east-1:111122223333:" + "a" * 2000],
+        )
+    assert answer["EvaluationResults"][0]["EvalDecision"] == "implicitDeny"
+
+
+@pytest.mark.parametrize("case", SLOW_PATTERNS)
+def test_no_pattern_in_a_key_policy_is_slow(kms: KMSClient, case: str) -> None:
+    slow = {"StringLike": {"kms:EncryptionContext:name": SLOW_PATTERNS[case]}}
+    statements = [RESOURCE, RESOURCE | {"Effect": "Deny", "Condition": slow}]
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    key_id = kms.create_key(Policy=policy)["KeyMetadata"]["KeyId"]
+    with soon():
+        kms.encrypt(KeyId=key_id, Plaintext=b"x", EncryptionContext={"name": "a" * 8_000})
+
+
+def test_a_million_simulations_are_made_a_page_at_a_time(iam: IAMClient) -> None:
+    actions = [f"kms:Action{number}" for number in range(1000)]
+    resources = [f"arn:aws:x:::{number}" for number in range(1000)]
+    asked: Any = {
+        "PolicyInputList": [json.dumps({"Statement": allow(do="kms:Action1", on="*:7")})],
+        "ActionNames": actions,
+        "ResourceArns": resources,
+    }
+    with soon():
+        first = iam.simulate_custom_policy(**asked, MaxItems=1000)
+    with soon():
+        second = iam.simulate_custom_policy(**asked, MaxItems=8, Marker=first["Marker"])
+    assert [each["EvalActionName"] for each in first["EvaluationResults"]] == ["kms:Action0"] * 1000
+    assert [each["EvalDecision"] for each in second["EvaluationResults"]] == ["implicitDeny"] * 7 + ["allowed"]

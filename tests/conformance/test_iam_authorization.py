@@ -1,0 +1,224 @@
+"""IAM protects itself: whoever is not the root needs a policy, on this very resource, and cannot give itself more."""
+
+import inspect
+import json
+from typing import Any
+
+import pytest
+from mypy_boto3_iam.client import IAMClient
+
+from identities import ACCOUNT, Identities, Person, iam_tags, new_name, trusts
+from policies import allow, deny, document
+from refusals import refused_with
+from strongroom.operations.iam.table import IAM_TABLE
+
+POLICY = document(allow(do="*"))
+ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
+
+# Every operation of IAM, what it takes, and the resource that a refusal names.
+USER, GROUP, ROLE = ({f"{kind}Name": "x"} for kind in ("User", "Group", "Role"))
+ARN = {"PolicyArn": f"arn:aws:iam::{ACCOUNT}:policy/x"}
+INLINE, KEY = {"PolicyName": "p"}, {"AccessKeyId": "AKIAAAAAAAAAAAAAAAAA"}
+TAGS, TAG_KEYS = {"Tags": iam_tags({"a": "b"})}, {"TagKeys": ["a"]}
+BOUNDARY, TEXT = {"PermissionsBoundary": ADMINISTRATOR}, {"PolicyDocument": POLICY}
+VERSION = {"VersionId": "v1"}
+OPERATIONS: dict[str, tuple[dict[str, Any], str]] = {
+    "CreateUser": (USER, "user/x"),
+    "GetUser": (USER, "user/x"),
+    "ListUsers": ({}, "*"),
+    "UpdateUser": (USER | {"NewUserName": "y"}, "user/x"),
+    "DeleteUser": (USER, "user/x"),
+    "TagUser": (USER | TAGS, "user/x"),
+    "UntagUser": (USER | TAG_KEYS, "user/x"),
+    "ListUserTags": (USER, "user/x"),
+    "PutUserPermissionsBoundary": (USER | BOUNDARY, "user/x"),
+    "DeleteUserPermissionsBoundary": (USER, "user/x"),
+    "CreateAccessKey": (USER, "user/x"),
+    "ListAccessKeys": (USER, "user/x"),
+    "UpdateAccessKey": (USER | KEY | {"Status": "Active"}, "user/x"),
+    "DeleteAccessKey": (USER | KEY, "user/x"),
+    "GetAccessKeyLastUsed": (KEY, "*"),
+    "CreateGroup": (GROUP, "group/x"),
+    "GetGroup": (GROUP, "group/x"),
+    "ListGroups": ({}, "*"),
+    "ListGroupsForUser": (USER, "user/x"),
+    "UpdateGroup": (GROUP | {"NewGroupName": "y"}, "group/x"),
+    "DeleteGroup": (GROUP, "group/x"),
+    "AddUserToGroup": (USER | GROUP, "group/x"),
+    "RemoveUserFromGroup": (USER | GROUP, "group/x"),
+    "CreateRole": (ROLE | {"AssumeRolePolicyDocument": document(trusts("*"))}, "role/x"),
+    "GetRole": (ROLE, "role/x"),
+    "ListRoles": ({}, "*"),
+    "UpdateRole": (ROLE, "role/x"),
+    "UpdateRoleDescription": (ROLE | {"Description": "d"}, "role/x"),
+    "UpdateAssumeRolePolicy": (ROLE | {"PolicyDocument": document(trusts("*"))}, "role/x"),
+    "DeleteRole": (ROLE, "role/x"),
+    "TagRole": (ROLE | TAGS, "role/x"),
+    "UntagRole": (ROLE | TAG_KEYS, "role/x"),
+    "ListRoleTags": (ROLE, "role/x"),
+    "PutRolePermissionsBoundary": (ROLE | BOUNDARY, "role/x"),
+    "DeleteRolePermissionsBoundary": (ROLE, "role/x"),
+    "ListInstanceProfilesForRole": (ROLE, "role/x"),
+    "PutUserPolicy": (USER | INLINE | TEXT, "user/x"),
+    "PutGroupPolicy": (GROUP | INLINE | TEXT, "group/x"),
+    "PutRolePolicy": (ROLE | INLINE | TEXT, "role/x"),
+    "GetUserPolicy": (USER | INLINE, "user/x"),
+    "GetGroupPolicy": (GROUP | INLINE, "group/x"),
+    "GetRolePolicy": (ROLE | INLINE, "role/x"),
+    "DeleteUserPolicy": (USER | INLINE, "user/x"),
+    "DeleteGroupPolicy": (GROUP | INLINE, "group/x"),
+    "DeleteRolePolicy": (ROLE | INLINE, "role/x"),
+    "ListUserPolicies": (USER, "user/x"),
+    "ListGroupPolicies": (GROUP, "group/x"),
+    "ListRolePolicies": (ROLE, "role/x"),
+    "CreatePolicy": (INLINE | TEXT, "policy/p"),
+    "GetPolicy": (ARN, "policy/x"),
+    "ListPolicies": ({}, "*"),
+    "DeletePolicy": (ARN, "policy/x"),
+    "CreatePolicyVersion": (ARN | TEXT, "policy/x"),
+    "GetPolicyVersion": (ARN | VERSION, "policy/x"),
+    "ListPolicyVersions": (ARN, "policy/x"),
+    "SetDefaultPolicyVersion": (ARN | VERSION, "policy/x"),
+    "DeletePolicyVersion": (ARN | VERSION, "policy/x"),
+    "TagPolicy": (ARN | TAGS, "policy/x"),
+    "UntagPolicy": (ARN | TAG_KEYS, "policy/x"),
+    "ListPolicyTags": (ARN, "policy/x"),
+    "ListEntitiesForPolicy": (ARN, "policy/x"),
+    "AttachUserPolicy": (USER | ARN, "user/x"),
+    "AttachGroupPolicy": (GROUP | ARN, "group/x"),
+    "AttachRolePolicy": (ROLE | ARN, "role/x"),
+    "DetachUserPolicy": (USER | ARN, "user/x"),
+    "DetachGroupPolicy": (GROUP | ARN, "group/x"),
+    "DetachRolePolicy": (ROLE | ARN, "role/x"),
+    "ListAttachedUserPolicies": (USER, "user/x"),
+    "ListAttachedGroupPolicies": (GROUP, "group/x"),
+    "ListAttachedRolePolicies": (ROLE, "role/x"),
+    "GetAccountAuthorizationDetails": ({}, "*"),
+    "GetAccountSummary": ({}, "*"),
+    "ListAccountAliases": ({}, "*"),
+    "SimulateCustomPolicy": ({"PolicyInputList": [POLICY], "ActionNames": ["kms:Encrypt"]}, "*"),
+    "SimulatePrincipalPolicy": (
+        {"PolicySourceArn": f"arn:aws:iam::{ACCOUNT}:user/x", "ActionNames": ["kms:Encrypt"]},
+        "user/x",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def nobody(identities: Identities) -> Person:
+    """Return a user who has every permission but on IAM."""
+    return identities.user(allow(do=["kms:*", "sts:*"]))
+
+
+def test_no_operation_is_left_out() -> None:
+    assert set(OPERATIONS) == set(IAM_TABLE)
+
+
+def method(iam: Any, operation: str) -> Any:
+    names = {name.replace("_", ""): name for name, _ in inspect.getmembers(iam, callable)}
+    return getattr(iam, names[operation.lower()])
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_every_operation_needs_a_policy(nobody: Person, operation: str) -> None:
+    """Refused the same way whether or not the resource exists."""
+    arguments, resource = OPERATIONS[operation]
+    where = resource if resource == "*" else f"arn:aws:iam::{ACCOUNT}:{resource}"
+    assert refused_with(403, method(nobody.iam, operation), **arguments) == {
+        "Code": "AccessDenied",
+        "Message": f"User: {nobody.arn} is not authorized to perform: iam:{operation} on resource: {where} "
+        f"because no identity-based policy allows the iam:{operation} action",
+    }
+
+
+def test_resources_are_honoured_down_to_their_paths(identities: Identities) -> None:
+    staff = f"arn:aws:iam::{ACCOUNT}:user/staff/*"
+    helpdesk = identities.user(allow(do=["iam:CreateUser", "iam:UpdateUser", "iam:GetUser"], on=staff))
+    name = new_name("user")
+    helpdesk.iam.create_user(UserName=name, Path="/staff/")
+    assert refused_with(403, helpdesk.iam.create_user, UserName=new_name("user"))["Code"] == "AccessDenied"
+    # A new name alone stays under the old path, and a new path must be allowed too.
+    helpdesk.iam.update_user(UserName=name, NewUserName=f"{name}-new")
+    assert helpdesk.iam.get_user(UserName=f"{name}-new")["User"]["Path"] == "/staff/"
+    refusal = refused_with(403, helpdesk.iam.update_user, UserName=f"{name}-new", NewPath="/admins/")
+    assert f"iam:UpdateUser on resource: arn:aws:iam::{ACCOUNT}:user/admins/{name}-new" in refusal["Message"]
+    tags = iam_tags({"a": "b"})
+    refusal = refused_with(403, helpdesk.iam.create_user, UserName=new_name("user"), Path="/staff/", Tags=tags)
+    assert "iam:TagUser" in refusal["Message"]
+
+
+def test_groups_are_moved_by_who_may(identities: Identities, iam: IAMClient) -> None:
+    teams = f"arn:aws:iam::{ACCOUNT}:group/teams/*"
+    lead, name = identities.user(allow(do="iam:UpdateGroup", on=teams)), new_name("group")
+    iam.create_group(GroupName=name, Path="/teams/")
+    lead.iam.update_group(GroupName=name, NewGroupName=f"{name}-new")
+    refusal = refused_with(403, lead.iam.update_group, GroupName=f"{name}-new", NewPath="/admins/")
+    assert refusal["Code"] == "AccessDenied"
+
+
+def test_tags_decide_who_may_touch_a_user(identities: Identities) -> None:
+    mine = {"StringEquals": {"aws:ResourceTag/team": "red"}}
+    lead = identities.user(allow(do="iam:CreateAccessKey", when=mine))
+    red, blue = (identities.user(tags={"team": team}) for team in ("red", "blue"))
+    lead.iam.create_access_key(UserName=red.name)
+    assert refused_with(403, lead.iam.create_access_key, UserName=blue.name)["Code"] == "AccessDenied"
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments"),
+    [
+        ("put_user_policy", {"PolicyName": "own", "PolicyDocument": POLICY}),
+        ("attach_user_policy", {"PolicyArn": ADMINISTRATOR}),
+        ("add_user_to_group", {"GroupName": "admins"}),
+        ("delete_user_permissions_boundary", {}),
+        ("put_user_permissions_boundary", {"PermissionsBoundary": ADMINISTRATOR}),
+    ],
+)
+def test_a_user_does_not_escalate(
+    identities: Identities, iam: IAMClient, operation: str, arguments: dict[str, Any]
+) -> None:
+    """To read IAM, and to make others, is not to become an administrator."""
+    if operation == "add_user_to_group" and "admins" not in json.dumps(iam.list_groups()["Groups"], default=str):
+        iam.create_group(GroupName="admins")
+    user = identities.user(allow(do=["iam:Get*", "iam:List*", "iam:CreateUser", "kms:ListKeys"]))
+    refusal = refused_with(403, getattr(user.iam, operation), UserName=user.name, **arguments)
+    assert refusal["Code"] == "AccessDenied"
+    assert refused_with(403, user.iam.create_access_key, UserName=user.name)["Code"] == "AccessDenied"
+
+
+def test_delegation_within_a_boundary(identities: Identities, iam: IAMClient) -> None:
+    """IAM User Guide, "Delegating responsibility to others using permissions boundaries"."""
+    boundary = identities.policy(allow(do="kms:*"))
+    bound = {"StringEquals": {"iam:PermissionsBoundary": boundary}}
+    actions = ["CreateUser", "PutUserPermissionsBoundary", "AttachUserPolicy", "PutUserPolicy", "DetachUserPolicy"]
+    admin = identities.user(
+        allow(do=[f"iam:{action}" for action in actions], when=bound),
+        deny(do="iam:DeleteUserPermissionsBoundary"),
+    )
+    name = new_name("user")
+    assert refused_with(403, admin.iam.create_user, UserName=name)["Code"] == "AccessDenied"
+    admin.iam.create_user(UserName=name, PermissionsBoundary=boundary)
+    admin.iam.attach_user_policy(UserName=name, PolicyArn=ADMINISTRATOR)
+    admin.iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=POLICY)
+    admin.iam.put_user_permissions_boundary(UserName=name, PermissionsBoundary=boundary)
+    free = identities.user()
+    for user in (name, free.name):
+        other = {"UserName": user, "PermissionsBoundary": ADMINISTRATOR}
+        assert refused_with(403, admin.iam.put_user_permissions_boundary, **other)["Code"] == "AccessDenied"
+    for call, more in (
+        (admin.iam.attach_user_policy, {"PolicyArn": ADMINISTRATOR}),
+        (admin.iam.put_user_policy, {"PolicyName": "p", "PolicyDocument": POLICY}),
+    ):
+        assert refused_with(403, call, UserName=free.name, **more)["Code"] == "AccessDenied"
+    refusal = refused_with(403, admin.iam.delete_user_permissions_boundary, UserName=name)
+    assert refusal["Message"].endswith("with an explicit deny in an identity-based policy")
+    assert iam.get_user(UserName=name)["User"]["PermissionsBoundary"]["PermissionsBoundaryArn"] == boundary
+
+
+def test_which_policies_may_be_attached(identities: Identities) -> None:
+    harmless = identities.policy(allow(do="kms:ListKeys"))
+    admin = identities.user(allow(do="iam:AttachUserPolicy", when={"ArnEquals": {"iam:PolicyARN": harmless}}))
+    user = identities.user()
+    admin.iam.attach_user_policy(UserName=user.name, PolicyArn=harmless)
+    refusal = refused_with(403, admin.iam.attach_user_policy, UserName=user.name, PolicyArn=ADMINISTRATOR)
+    assert refusal["Code"] == "AccessDenied"

@@ -1,0 +1,184 @@
+"""The simulator says what would happen, and it happens."""
+
+from typing import Any
+
+import pytest
+from mypy_boto3_iam.client import IAMClient
+from mypy_boto3_kms.client import KMSClient
+
+from identities import ACCOUNT, Identities, Person
+from policies import Json, allow, deny, document
+from refusals import refusal_of, refused_with
+
+KEY = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+ENCRYPT, DECRYPT = "kms:Encrypt", "kms:Decrypt"
+
+
+def custom(iam: IAMClient, *statements: Json, **more: Any) -> list[Any]:
+    asked = {"PolicyInputList": [document(*statements)], "ActionNames": [ENCRYPT]} | more
+    answer: Any = iam.simulate_custom_policy(**asked)
+    return list(answer["EvaluationResults"])
+
+
+def entry(key: str, *values: str, kind: str = "string") -> Json:
+    return {"ContextKeyName": key, "ContextKeyValues": list(values), "ContextKeyType": kind}
+
+
+@pytest.mark.parametrize(
+    ("statements", "decision", "matched"),
+    [
+        ([allow(do=ENCRYPT)], "allowed", ["PolicyInputList.1"]),
+        ([allow(do=DECRYPT)], "implicitDeny", []),
+        ([allow(do="*"), deny(do=ENCRYPT)], "explicitDeny", ["PolicyInputList.1"]),
+        ([allow(do=ENCRYPT, on="arn:aws:kms:*:*:key/other")], "implicitDeny", []),
+    ],
+)
+def test_policies_given_alone(iam: IAMClient, statements: list[Json], decision: str, matched: list[str]) -> None:
+    (result,) = custom(iam, *statements, ResourceArns=[KEY])
+    assert [each["SourcePolicyId"] for each in result.pop("MatchedStatements")] == matched
+    assert result == {
+        "EvalActionName": ENCRYPT,
+        "EvalResourceName": KEY,
+        "EvalDecision": decision,
+        "MissingContextValues": [],
+    }
+
+
+def test_every_action_on_every_resource_in_pages(iam: IAMClient) -> None:
+    other = KEY.replace("1234abcd", "5678abcd")
+    asked: Any = {
+        "PolicyInputList": [document(allow(do=ENCRYPT, on=KEY)), document(allow(do=DECRYPT, on=other))],
+        "ActionNames": [ENCRYPT, DECRYPT],
+        "ResourceArns": [KEY, other],
+    }
+    paginator = iam.get_paginator("simulate_custom_policy")
+    pages = list(paginator.paginate(**asked, PaginationConfig={"PageSize": 3}))
+    assert [len(page["EvaluationResults"]) for page in pages] == [3, 1]
+    results = {
+        (each["EvalActionName"], each["EvalResourceName"]): each for page in pages for each in page["EvaluationResults"]
+    }
+    yes = {
+        pair: each["MatchedStatements"][0]["SourcePolicyId"]
+        for pair, each in results.items()
+        if each["MatchedStatements"]
+    }
+    assert yes == {(ENCRYPT, KEY): "PolicyInputList.1", (DECRYPT, other): "PolicyInputList.2"}
+    assert {pair for pair, each in results.items() if each["EvalDecision"] == "allowed"} == set(yes)
+
+
+def test_values_that_are_missing_are_named(iam: IAMClient) -> None:
+    condition = {
+        "StringEquals": {"kms:EncryptionContext:tenant": "red"},
+        "IpAddress": {"aws:SourceIp": "10.0.0.0/8"},
+    }
+    tenant, address = entry("kms:EncryptionContext:tenant", "red"), entry("aws:sourceip", "10.1.2.3", kind="ip")
+    for given, decision, missing in (
+        ([], "implicitDeny", {"kms:encryptioncontext:tenant"}),
+        ([tenant], "implicitDeny", {"aws:sourceip"}),
+        ([tenant, address], "allowed", set()),
+        ([tenant, entry("aws:SourceIp", "192.0.2.1", kind="ip")], "implicitDeny", set()),
+    ):
+        (result,) = custom(iam, allow(do=ENCRYPT, when=condition), ContextEntries=given)
+        assert result["EvalDecision"] == decision
+        found = {name.lower() for name in result["MissingContextValues"]}
+        assert missing <= found <= {"kms:encryptioncontext:tenant", "aws:sourceip"}
+
+
+def test_a_boundary_and_a_resource_policy_have_their_say(iam: IAMClient) -> None:
+    limits = [document(allow(do=DECRYPT))]
+    encrypt, decrypt = custom(
+        iam,
+        allow(do="kms:*"),
+        ActionNames=[ENCRYPT, DECRYPT],
+        PermissionsBoundaryPolicyInputList=limits,
+    )
+    assert [encrypt["EvalDecision"], decrypt["EvalDecision"]] == ["implicitDeny", "allowed"]
+    detail = "PermissionsBoundaryDecisionDetail"
+    assert encrypt[detail] == {"AllowedByPermissionsBoundary": False}
+    assert decrypt[detail] == {"AllowedByPermissionsBoundary": True}
+    alice = f"arn:aws:iam::{ACCOUNT}:user/alice"
+    for policy, decision in (
+        (allow(f"arn:aws:iam::{ACCOUNT}:root"), "allowed"),
+        (allow(alice, do=DECRYPT), "implicitDeny"),
+        (deny(alice), "explicitDeny"),
+    ):
+        more = {"ResourceArns": [KEY], "CallerArn": alice, "ResourcePolicy": document(policy)}
+        (result,) = custom(iam, allow(do=ENCRYPT), **more)
+        assert result["EvalDecision"] == decision
+
+
+def test_what_cannot_be_simulated(iam: IAMClient) -> None:
+    malformed = {"PolicyInputList": ["{"], "ActionNames": [ENCRYPT]}
+    assert refusal_of(iam.simulate_custom_policy, **malformed)["Code"] == "MalformedPolicyDocument"
+    assert refusal_of(iam.simulate_custom_policy, PolicyInputList=[], ActionNames=["x"])["Code"] == "ValidationError"
+    for source in (f"arn:aws:iam::{ACCOUNT}:user/nobody", "arn:aws:iam::999999999999:user/alice"):
+        refusal = refused_with(404, iam.simulate_principal_policy, PolicySourceArn=source, ActionNames=[ENCRYPT])
+        assert refusal["Code"] == "NoSuchEntity"
+    nonsense = {"PolicySourceArn": "x" * 20, "ActionNames": [ENCRYPT]}
+    assert refusal_of(iam.simulate_principal_policy, **nonsense)["Code"] in {"InvalidInput", "ValidationError"}
+
+
+def happens(user: Person, key: str, context: dict[str, str]) -> str:
+    """Make the call, and say it in the simulator's words."""
+    try:
+        user.kms.encrypt(KeyId=key, Plaintext=b"x", EncryptionContext=context)
+    except user.kms.exceptions.ClientError as error:
+        refusal: str = error.response["Error"]["Message"]
+        return "explicitDeny" if "with an explicit deny" in refusal else "implicitDeny"
+    return "allowed"
+
+
+def test_it_agrees_with_what_happens(iam: IAMClient, kms: KMSClient, identities: Identities) -> None:
+    """Each user under each key policy, with and without an encryption context."""
+    in_group = identities.user()
+    iam.add_user_to_group(UserName=in_group.name, GroupName=identities.group(allow(do=ENCRYPT)))
+    bound = identities.user(allow(do="kms:*"))
+    limit = identities.policy(allow(do=DECRYPT))
+    iam.put_user_permissions_boundary(UserName=bound.name, PermissionsBoundary=limit)
+    red = {"StringEquals": {"kms:EncryptionContext:team": "red"}}
+    users = [
+        identities.user(),
+        identities.user(allow(do=ENCRYPT)),
+        identities.user(allow(do=ENCRYPT, when=red)),
+        identities.user(allow(do="*"), deny(do=ENCRYPT, when=red)),
+        in_group,
+        bound,
+    ]
+    root = f"arn:aws:iam::{ACCOUNT}:root"
+    policies = [
+        document(allow(root)),
+        document(allow(root), *(allow(user.arn, do=ENCRYPT) for user in users)),
+        document(allow(root, do="kms:PutKeyPolicy")),
+        document(allow(root), deny("*", do=ENCRYPT, when=red)),
+    ]
+    seen = set()
+    for policy in policies:
+        key = kms.create_key(Policy=policy)["KeyMetadata"]["Arn"]
+        for context in ({}, {"team": "red"}):
+            entries = [entry(f"kms:EncryptionContext:{name}", value) for name, value in context.items()]
+            for user in users:
+                asked: Any = {
+                    "PolicySourceArn": user.arn,
+                    "ActionNames": [ENCRYPT],
+                    "ResourceArns": [key],
+                    "ResourcePolicy": policy,
+                    "ContextEntries": entries,
+                }
+                (result,) = iam.simulate_principal_policy(**asked)["EvaluationResults"]
+                assert result["EvalDecision"] == happens(user, key, context)
+                seen.add(result["EvalDecision"])
+    assert seen == {"allowed", "implicitDeny", "explicitDeny"}
+
+
+def test_what_a_group_or_role_would_be_allowed(iam: IAMClient, identities: Identities) -> None:
+    group, role = identities.group(allow(do=ENCRYPT)), identities.role()
+    iam.put_role_policy(RoleName=role["RoleName"], PolicyName="own", PolicyDocument=document(allow(do=DECRYPT)))
+    for source, allowed in ((f"arn:aws:iam::{ACCOUNT}:group/{group}", ENCRYPT), (role["Arn"], DECRYPT)):
+        answer = iam.simulate_principal_policy(PolicySourceArn=source, ActionNames=[ENCRYPT, DECRYPT])
+        yes = [each["EvalActionName"] for each in answer["EvaluationResults"] if each["EvalDecision"] == "allowed"]
+        assert yes == [allowed]
+        more = document(allow(do="kms:*"))
+        answer = iam.simulate_principal_policy(
+            PolicySourceArn=source, ActionNames=[ENCRYPT, DECRYPT], PolicyInputList=[more]
+        )
+        assert {each["EvalDecision"] for each in answer["EvaluationResults"]} == {"allowed"}

@@ -1,0 +1,322 @@
+"""Services that are trusted to call for others, and the keys that they keep in every account."""
+
+import json
+from typing import Any
+
+import pytest
+from botocore.awsrequest import AWSRequest
+from mypy_boto3_kms.client import KMSClient
+
+from accounts import Account, data_of, last_record, strongroom, succeed
+from clients import client_with, credentials_of, send, signed
+from identities import ACCOUNT, ACCOUNT_ROOT, Identities, new_name
+from local_server import RunningServer
+from policies import Json, allow, deny, document
+from refusals import code_of, refusal_of, refused_with
+from sessions import Bearer, assume
+
+SERVICE = "backup.amazonaws.com"
+ALIAS = "alias/aws/backup"
+VAULT = f"arn:aws:backup:us-east-1:{ACCOUNT}:backup-vault:gold"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def service(server: RunningServer) -> str:
+    """Register the service while the server runs."""
+    printed = succeed(data_of(server), "service", "create", SERVICE)
+    assert f"Service {SERVICE} has an access key now" in printed
+    return SERVICE
+
+
+def calling(server: RunningServer, principal: str | None = None, **headers: str) -> KMSClient:
+    """Return a client of the service, which calls for a principal, or for itself."""
+    client = client_with(server, "kms", credentials_of(server, SERVICE))
+    found = {f"X-Amz-{name.title().replace('_', '-')}": value for name, value in headers.items()}
+    if principal is not None:
+        found["X-Strongroom-On-Behalf-Of"] = principal
+
+    def add(request: AWSRequest, **_: object) -> None:
+        for name, value in found.items():
+            request.headers[name] = value
+
+    client.meta.events.register("before-sign.kms", add)
+    return client
+
+
+def key_with(kms: KMSClient, *statements: Json) -> str:
+    """Return the id of a new key whose policy also delegates to the account."""
+    policy = document(allow(ACCOUNT_ROOT), *statements)
+    return kms.create_key(Policy=policy)["KeyMetadata"]["KeyId"]
+
+
+def arn_of(key_id: str) -> str:
+    return f"arn:aws:kms:us-east-1:{ACCOUNT}:key/{key_id}"
+
+
+# --- services
+
+
+def test_a_service_has_one_access_key(server: RunningServer) -> None:
+    again = strongroom(data_of(server), "service", "create", SERVICE)
+    assert (again.returncode, again.stderr) == (1, f"Error: service {SERVICE} has an access key\n")
+    for name in ("backup", "Backup.amazonaws.com", "backup.example.com", ".amazonaws.com", "a\n.amazonaws.com"):
+        refused = strongroom(data_of(server), "service", "create", name)
+        assert refused.returncode == 2
+        assert "a service is named like backup.amazonaws.com" in refused.stderr
+
+
+def test_a_service_may_do_what_a_key_policy_lets_it(server: RunningServer, kms: KMSClient) -> None:
+    for_vault = {"StringEquals": {"aws:SourceAccount": ACCOUNT}, "ArnLike": {"aws:SourceArn": VAULT}}
+    key = arn_of(key_with(kms, allow(f"S:{SERVICE}", do="kms:Encrypt", when=for_vault)))
+    calling(server, source_arn=VAULT, source_account=ACCOUNT).encrypt(KeyId=key, Plaintext=b"x")
+    assert last_record(server)["userIdentity"] == {
+        "type": "AWSService",
+        "accessKeyId": credentials_of(server, SERVICE).access_key,
+        "invokedBy": SERVICE,
+    }
+    assert last_record(server)["recipientAccountId"] == ACCOUNT
+    for headers in ({}, {"source_arn": VAULT}, {"source_arn": VAULT + "2", "source_account": ACCOUNT}):
+        refusal = refusal_of(calling(server, **headers).encrypt, KeyId=key, Plaintext=b"x")
+        assert refusal["Message"].startswith(
+            f"User: {SERVICE} is not authorized to perform: kms:Encrypt on this resource"
+        )
+
+
+def test_others_cannot_say_that_they_call_for_a_resource(
+    server: RunningServer, kms: KMSClient, identities: Identities
+) -> None:
+    user = identities.user()
+    key = arn_of(key_with(kms, allow(user.arn, do="kms:Encrypt", when={"ArnLike": {"aws:SourceArn": VAULT}})))
+    body = json.dumps({"KeyId": key, "Plaintext": "eA=="}).encode()
+    more = {"X-Amz-Source-Arn": VAULT}
+    assert send(server, signed(server, "Encrypt", body, credentials=user.credentials, more=more)).error == (
+        "AccessDeniedException"
+    )
+
+
+def test_a_call_on_behalf_of_a_user_has_the_users_rights(
+    server: RunningServer, kms: KMSClient, identities: Identities
+) -> None:
+    user = identities.user(allow(do="kms:DescribeKey"))
+    key_id = key_with(kms)
+    client = calling(server, user.arn)
+    client.describe_key(KeyId=key_id)
+    assert refusal_of(client.encrypt, KeyId=key_id, Plaintext=b"x")["Message"].startswith(
+        f"User: {user.arn} is not authorized to perform: kms:Encrypt on resource: {arn_of(key_id)}"
+    )
+    identity = last_record(server)["userIdentity"]
+    assert (identity["type"], identity["arn"], identity["invokedBy"]) == ("IAMUser", user.arn, SERVICE)
+    identities.iam.delete_user_policy(UserName=user.name, PolicyName="own")
+    assert code_of(client.describe_key, KeyId=key_id) == "AccessDeniedException"
+    identities.iam.delete_access_key(UserName=user.name, AccessKeyId=user.access_key_id)
+    identities.iam.delete_user(UserName=user.name)
+    assert refusal_of(client.describe_key, KeyId=key_id)["Message"].startswith(f"{SERVICE} may not call on behalf of")
+
+
+def test_a_service_assumes_a_role_that_trusts_it(server: RunningServer, identities: Identities) -> None:
+    trust = document({"Effect": "Allow", "Principal": {"Service": SERVICE}, "Action": "sts:AssumeRole"})
+    role = identities.iam.create_role(RoleName=new_name("role"), AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    sts = client_with(server, "sts", credentials_of(server, SERVICE))
+    session = Bearer(server, assume(sts, role))
+    assert session.sts.get_caller_identity()["Account"] == ACCOUNT
+    closed = identities.role()["Arn"]
+    assert refused_with(403, sts.assume_role, RoleArn=closed, RoleSessionName="job")["Code"] == "AccessDenied"
+
+
+@pytest.mark.parametrize(
+    ("condition", "via", "direct"),
+    [
+        ({"StringEquals": {"kms:ViaService": "backup.us-east-1.amazonaws.com"}}, True, False),
+        ({"StringEquals": {"kms:ViaService": "backup.eu-west-1.amazonaws.com"}}, False, False),
+        ({"StringEquals": {"kms:ViaService": SERVICE}}, False, False),
+        ({"ForAnyValue:StringEquals": {"aws:CalledVia": SERVICE}}, True, False),
+        ({"Bool": {"aws:ViaAWSService": "true"}}, True, False),
+        ({"Bool": {"aws:ViaAWSService": "false"}}, False, True),
+        ({"StringEquals": {"kms:CallerAccount": ACCOUNT}}, True, True),
+        ({"StringEquals": {"kms:CallerAccount": "444455556666"}}, False, False),
+        ({"Bool": {"aws:PrincipalIsAWSService": "true"}}, False, False),
+        ({"Null": {"aws:PrincipalServiceName": "true"}}, True, True),
+    ],
+)
+def test_the_way_a_call_takes(
+    server: RunningServer, kms: KMSClient, identities: Identities, condition: Json, *, via: bool, direct: bool
+) -> None:
+    user = identities.user()
+    key_id = key_with(kms, allow(user.arn, do="kms:Encrypt", when=condition))
+    for client, opens in ((calling(server, user.arn), via), (user.kms, direct)):
+        if opens:
+            client.encrypt(KeyId=key_id, Plaintext=b"x")
+        else:
+            assert code_of(client.encrypt, KeyId=key_id, Plaintext=b"x") == "AccessDeniedException"
+
+
+def test_who_cannot_call_on_behalf_of_others(server: RunningServer, identities: Identities, away: Account) -> None:
+    user = identities.user(allow(do="*"))
+    more = {"X-Strongroom-On-Behalf-Of": ACCOUNT_ROOT}
+    assert send(server, signed(server, credentials=user.credentials, more=more)).error == "AccessDeniedException"
+    for nobody in (f"arn:aws:iam::{ACCOUNT}:user/nobody", f"arn:aws:iam::{away.account}:role/nobody", SERVICE):
+        assert refusal_of(calling(server, nobody).list_keys) == {
+            "Code": "AccessDeniedException",
+            "Message": f"{SERVICE} may not call on behalf of {nobody}",
+        }
+    unsigned = signed(server, credentials=credentials_of(server, SERVICE))
+    unsigned.headers["X-Strongroom-On-Behalf-Of"] = ACCOUNT_ROOT
+    assert send(server, unsigned).error == "InvalidSignatureException"
+
+
+def test_a_grant_to_a_service_names_the_resource_it_is_for(server: RunningServer, kms: KMSClient) -> None:
+    key_id = key_with(kms)
+    grant: Any = {
+        "KeyId": key_id,
+        "GranteeServicePrincipal": SERVICE,
+        "RetiringServicePrincipal": SERVICE,
+        "Operations": ["Encrypt", "Decrypt", "DescribeKey"],
+    }
+    assert code_of(kms.create_grant, **grant) == "ValidationException"
+    made = kms.create_grant(**grant, Constraints={"SourceArn": VAULT})
+    key = arn_of(key_id)
+    for_vault = calling(server, source_arn=VAULT)
+    blob = for_vault.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]
+    assert for_vault.decrypt(CiphertextBlob=blob, KeyId=key)["Plaintext"] == b"x"
+    for_vault.describe_key(KeyId=key)
+    for other in (calling(server), calling(server, source_arn=VAULT + "2")):
+        assert code_of(other.encrypt, KeyId=key, Plaintext=b"x") == "AccessDeniedException"
+    assert code_of(for_vault.generate_data_key, KeyId=key, KeySpec="AES_256") == "AccessDeniedException"
+    (shown,) = kms.list_grants(KeyId=key_id)["Grants"]
+    assert shown["GranteeServicePrincipal"] == SERVICE
+    kms.revoke_grant(KeyId=key_id, GrantId=made["GrantId"])
+    assert code_of(for_vault.encrypt, KeyId=key, Plaintext=b"x") == "AccessDeniedException"
+
+
+# --- AWS managed keys
+
+
+def aliases_of(kms: KMSClient) -> set[str]:
+    pages = kms.get_paginator("list_aliases").paginate()
+    return {alias["AliasName"] for page in pages for alias in page["Aliases"]}
+
+
+def test_the_key_of_a_service_is_made_when_it_is_first_needed(server: RunningServer, away: Account) -> None:
+    user = away.identities.user(allow(do="kms:*"))
+    assert code_of(user.kms.encrypt, KeyId=ALIAS, Plaintext=b"x") == "NotFoundException"
+    assert code_of(calling(server).encrypt, KeyId=ALIAS, Plaintext=b"x") == "NotFoundException"
+    assert code_of(user.kms.describe_key, KeyId="alias/aws/unknown") == "NotFoundException"
+    assert ALIAS not in aliases_of(away.kms)
+    client = calling(server, user.arn)
+    blob = client.encrypt(KeyId=ALIAS, Plaintext=b"x")["CiphertextBlob"]
+    assert client.decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
+    assert ALIAS in aliases_of(away.kms)
+    made = user.kms.describe_key(KeyId=ALIAS)["KeyMetadata"]
+    assert user.kms.describe_key(KeyId=ALIAS)["KeyMetadata"]["Arn"] == made["Arn"]
+    assert (made["AWSAccountId"], made["KeyManager"], made["KeySpec"]) == (away.account, "AWS", "SYMMETRIC_DEFAULT")
+    assert (made["MultiRegion"], made["Origin"], made["Enabled"]) == (False, "AWS_KMS", True)
+
+
+def test_describing_it_makes_it_too_once_for_each_account_and_region(server: RunningServer, kms: KMSClient) -> None:
+    made = kms.describe_key(KeyId=ALIAS)["KeyMetadata"]["Arn"]
+    assert made.startswith(f"arn:aws:kms:us-east-1:{ACCOUNT}:key/")
+    elsewhere = client_with(server, "kms", credentials_of(server), "eu-west-1").describe_key(KeyId=ALIAS)
+    assert elsewhere["KeyMetadata"]["Arn"].startswith(f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/")
+    assert kms.describe_key(KeyId=f"arn:aws:kms:us-east-1:{ACCOUNT}:{ALIAS}")["KeyMetadata"]["Arn"] == made
+
+
+@pytest.fixture
+def managed(kms: KMSClient) -> str:
+    """Return the id of the service's key in the account."""
+    return kms.describe_key(KeyId=ALIAS)["KeyMetadata"]["KeyId"]
+
+
+def test_its_policy_is_fixed(kms: KMSClient, managed: str) -> None:
+    policy = json.loads(kms.get_key_policy(KeyId=managed)["Policy"])
+    assert policy["Id"] == "auto-backup-1"
+    through, direct = policy["Statement"]
+    assert through["Principal"] == {"AWS": "*"}
+    assert through["Action"] == [
+        *("kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:CreateGrant", "kms:DescribeKey")
+    ]
+    assert through["Condition"] == {
+        "StringEquals": {"kms:CallerAccount": ACCOUNT, "kms:ViaService": "backup.us-east-1.amazonaws.com"}
+    }
+    assert direct["Principal"] == {"AWS": ACCOUNT_ROOT}
+    assert direct["Action"] == ["kms:Describe*", "kms:Get*", "kms:List*", "kms:RevokeGrant"]
+
+
+def test_everyone_in_the_account_uses_it_through_the_service(
+    server: RunningServer, managed: str, identities: Identities, away: Account
+) -> None:
+    user, denied = identities.user(), identities.user(deny(do="kms:Encrypt"))
+    calling(server, user.arn).encrypt(KeyId=managed, Plaintext=b"x")
+    assert code_of(calling(server, denied.arn).encrypt, KeyId=managed, Plaintext=b"x") == "AccessDeniedException"
+    stranger = away.identities.user(allow(do="kms:*"))
+    refusal = refusal_of(calling(server, stranger.arn).encrypt, KeyId=arn_of(managed), Plaintext=b"x")
+    assert "because the resource does not exist in this Region" in refusal["Message"]
+
+
+def test_it_cannot_be_used_directly(kms: KMSClient, managed: str, identities: Identities) -> None:
+    user = identities.user(allow(do="kms:*"))
+    for client, caller in ((kms, ACCOUNT_ROOT), (user.kms, user.arn)):
+        for key_id in (managed, ALIAS):
+            assert refusal_of(client.encrypt, KeyId=key_id, Plaintext=b"x") == {
+                "Code": "AccessDeniedException",
+                "Message": f"User: {caller} is not authorized to perform: kms:Encrypt on resource: {arn_of(managed)} "
+                "because no resource-based policy allows the kms:Encrypt action",
+            }
+        grant = {"KeyId": managed, "GranteePrincipal": caller, "Operations": ["Decrypt"]}
+        assert code_of(client.create_grant, **grant) == "AccessDeniedException"
+        client.describe_key(KeyId=managed)
+        client.list_grants(KeyId=managed)
+
+
+FORBIDDEN: dict[str, Json] = {
+    "disable_key": {},
+    "enable_key": {},
+    "schedule_key_deletion": {},
+    "cancel_key_deletion": {},
+    "update_key_description": {"Description": "mine"},
+    "tag_resource": {"Tags": [{"TagKey": "a", "TagValue": "b"}]},
+    "untag_resource": {"TagKeys": ["a"]},
+    "put_key_policy": {"Policy": document(allow(ACCOUNT_ROOT)), "BypassPolicyLockoutSafetyCheck": True},
+    "enable_key_rotation": {},
+    "disable_key_rotation": {},
+    "rotate_key_on_demand": {},
+}
+
+
+@pytest.mark.parametrize("operation", FORBIDDEN)
+def test_nobody_changes_it(
+    server: RunningServer, kms: KMSClient, managed: str, identities: Identities, operation: str
+) -> None:
+    action = "kms:" + operation.title().replace("_", "")
+    user = identities.user(allow(do="*"))
+    before = (kms.describe_key(KeyId=managed)["KeyMetadata"], kms.get_key_policy(KeyId=managed)["Policy"])
+    for client, caller in ((kms, ACCOUNT_ROOT), (user.kms, user.arn), (calling(server, user.arn), user.arn)):
+        refusal = refusal_of(getattr(client, operation), KeyId=managed, **FORBIDDEN[operation])
+        assert refusal["Code"] == "AccessDeniedException"
+        assert refusal["Message"] == (
+            f"User: {caller} is not authorized to perform: {action} on resource: {arn_of(managed)} "
+            f"because no resource-based policy allows the {action} action"
+        )
+    after = (kms.describe_key(KeyId=managed)["KeyMetadata"], kms.get_key_policy(KeyId=managed)["Policy"])
+    assert after == before
+    assert kms.get_key_rotation_status(KeyId=managed)["KeyRotationEnabled"] is True
+
+
+def test_its_alias_stays_where_it_is(kms: KMSClient, managed: str, key_id: str) -> None:
+    assert code_of(kms.create_alias, AliasName="alias/aws/mine", TargetKeyId=key_id) == "NotAuthorizedException"
+    assert code_of(kms.update_alias, AliasName=ALIAS, TargetKeyId=key_id) == "NotAuthorizedException"
+    assert code_of(kms.delete_alias, AliasName=ALIAS) == "NotAuthorizedException"
+    refusal = refusal_of(kms.create_alias, AliasName="alias/mine", TargetKeyId=managed)
+    assert refusal["Message"].endswith("because no resource-based policy allows the kms:CreateAlias action")
+    kms.create_alias(AliasName=f"alias/{key_id}", TargetKeyId=key_id)
+    refusal = refusal_of(kms.update_alias, AliasName=f"alias/{key_id}", TargetKeyId=managed)
+    assert refusal["Message"].endswith("because no resource-based policy allows the kms:UpdateAlias action")
+
+
+def test_a_service_makes_grants_on_it_for_its_users(
+    server: RunningServer, kms: KMSClient, managed: str, identities: Identities
+) -> None:
+    user = identities.user()
+    made = calling(server, user.arn).create_grant(KeyId=managed, GranteePrincipal=user.arn, Operations=["Encrypt"])
+    user.kms.encrypt(KeyId=managed, Plaintext=b"x")
+    kms.revoke_grant(KeyId=managed, GrantId=made["GrantId"])
+    assert code_of(user.kms.encrypt, KeyId=managed, Plaintext=b"x") == "AccessDeniedException"

@@ -1,0 +1,219 @@
+"""What every store must do with identities and access keys."""
+
+import pytest
+from msgspec.structs import replace
+from sqlalchemy.exc import IntegrityError
+
+from strongroom.iam.entities import (
+    Entity,
+    EntityKind,
+    Group,
+    InlinePolicy,
+    ManagedPolicy,
+    PolicyVersion,
+    Relation,
+    Role,
+    User,
+)
+from strongroom.store.protocol import AccessKeyRecord, AccessKeyUse, Change, ChangeKind, Store
+
+NOW = 1_790_000_000.0
+ACCOUNT, OTHER = "111122223333", "444455556666"
+POLICY = f"arn:aws:iam::{ACCOUNT}:policy/Keys"
+
+alice = User(
+    account=ACCOUNT,
+    name="Alice",
+    unique_id="AIDAALICE",
+    created_at=NOW,
+    path="/staff/",
+    tags=(("team", "\u00e9"), ("x", "")),
+    inline=(InlinePolicy("own", '{"a": "\u00e9"}'),),
+    attached=(POLICY, "arn:aws:iam::aws:policy/ReadOnlyAccess"),
+    boundary=POLICY,
+    groups=("Crew",),
+)
+crew = Group(account=ACCOUNT, name="Crew", unique_id="AGPACREW", created_at=NOW, attached=(POLICY,))
+worker = Role(
+    account=ACCOUNT,
+    name="Worker",
+    unique_id="AROAWORKER",
+    created_at=NOW,
+    trust_policy="{}",
+    trusted=((alice.arn, alice.unique_id),),
+    description="works",
+    max_session_seconds=7200,
+    boundary=POLICY,
+)
+keys = ManagedPolicy(
+    account=ACCOUNT,
+    name="Keys",
+    unique_id="ANPAKEYS",
+    created_at=NOW,
+    versions=(PolicyVersion(1, "{}", NOW), PolicyVersion(3, "{ }", NOW + 1)),
+    default_version=3,
+    last_version=4,
+    updated_at=NOW + 2,
+)
+
+
+def put(store: Store, *entities: Entity) -> None:
+    with store.transaction() as transaction:
+        for entity in entities:
+            transaction.put_entity(entity)
+
+
+def user(name: str, *, account: str = ACCOUNT, path: str = "/") -> User:
+    return User(account=account, name=name, unique_id=f"AIDA{name}{account}", created_at=NOW, path=path)
+
+
+def access_key(number: int, principal: str = "AIDAALICE", account: str = ACCOUNT) -> AccessKeyRecord:
+    return AccessKeyRecord(f"AKIA{number}", account, principal, b"wrapped", active=True, created_at=NOW - number)
+
+
+def test_entities_come_back_as_they_were_put(store: Store) -> None:
+    put(store, alice, crew, worker, keys)
+    with store.read() as reader:
+        assert reader.entity(User, ACCOUNT, "Alice") == alice
+        assert reader.entity(Group, ACCOUNT, "Crew") == crew
+        assert reader.entity(Role, ACCOUNT, "Worker") == worker
+        assert reader.entity(ManagedPolicy, ACCOUNT, "Keys") == keys
+        for entity in (alice, crew, worker, keys):
+            assert reader.entity_by_id(entity.unique_id) == entity
+        assert reader.entity_by_id("AIDANOBODY") is None
+
+
+def test_names_are_found_in_any_case_within_a_kind_and_an_account(store: Store) -> None:
+    put(store, alice, replace(worker, name="alice"))
+    with store.read() as reader:
+        assert reader.entity(User, ACCOUNT, "aLICE") == alice
+        assert reader.entity(User, OTHER, "Alice") is None
+        assert reader.entity(Group, ACCOUNT, "Alice") is None
+    put(store, user("Alice", account=OTHER))
+    with pytest.raises(IntegrityError):
+        put(store, user("ALICE"))
+    with pytest.raises(IntegrityError):
+        put(store, replace(user("bob"), unique_id=alice.unique_id))
+
+
+def test_a_change_takes_the_place_of_what_was_there(store: Store) -> None:
+    put(store, alice)
+    after = replace(alice, name="Alicia", path="/", groups=(), boundary=None)
+    with store.transaction() as transaction:
+        transaction.put_entity(after, alice)
+    with store.read() as reader:
+        assert reader.entity(User, ACCOUNT, "alice") is None
+        assert reader.entity(User, ACCOUNT, "alicia") == reader.entity_by_id(alice.unique_id) == after
+        assert reader.linked(ACCOUNT, "Crew") == []
+        assert reader.linked(ACCOUNT, POLICY) == [(Relation.ATTACHED, EntityKind.USER, "alicia")]
+
+
+def test_who_refers_to_a_policy_or_a_group(store: Store) -> None:
+    put(store, alice, crew, worker, replace(user("carol", account=OTHER), attached=(POLICY,)))
+    with store.read() as reader:
+        assert sorted(reader.linked(ACCOUNT, POLICY)) == [
+            (Relation.ATTACHED, EntityKind.GROUP, "crew"),
+            (Relation.ATTACHED, EntityKind.USER, "alice"),
+            (Relation.BOUNDARY, EntityKind.ROLE, "worker"),
+            (Relation.BOUNDARY, EntityKind.USER, "alice"),
+        ]
+        assert reader.linked(ACCOUNT, "Crew") == [(Relation.MEMBER, EntityKind.USER, "alice")]
+    with store.transaction() as transaction:
+        transaction.remove_entity(alice)
+    with store.read() as reader:
+        assert reader.entity(User, ACCOUNT, "Alice") is None
+        assert reader.entity_by_id(alice.unique_id) is None
+        assert len(reader.linked(ACCOUNT, POLICY)) == 2
+        assert reader.linked(ACCOUNT, "Crew") == []
+
+
+def test_lists_are_ordered_by_name_and_cut_by_path(store: Store) -> None:
+    paths = {"b": "/", "A": "/a/", "d": "/a/b/", "C": "/A/", "e": "/a_/", "f": "/ax/"}
+    put(store, crew, user("z", account=OTHER), *(user(name, path=path) for name, path in paths.items()))
+
+    def names(path: str, after: str = "", limit: int = 9) -> list[str]:
+        with store.read() as reader:
+            return [each.name for each in reader.entities(User, ACCOUNT, path, after, limit)]
+
+    assert names("/") == ["A", "b", "C", "d", "e", "f"]
+    assert names("/", "b", 2) == ["C", "d"]
+    # A prefix differs by case, and has no wild cards.
+    assert names("/a") == ["A", "d", "e", "f"]
+    assert names("/a/") == ["A", "d"]
+    assert names("/a_/") == ["e"]
+    assert names("/%") == []
+
+
+def test_access_keys_are_listed_by_principal_and_switched_and_removed(store: Store) -> None:
+    older, newer, other = access_key(2), access_key(1), access_key(3, "AIDABOB")
+    with store.transaction() as transaction:
+        for record in (newer, older, other, access_key(4, account=OTHER)):
+            transaction.add_access_key(record)
+        transaction.set_access_key_active(newer, active=False)
+    with store.read() as reader:
+        assert reader.access_keys(ACCOUNT, "AIDAALICE") == [older, replace(newer, active=False)]
+        assert reader.access_key("AKIA1") == replace(newer, active=False)
+    with store.transaction() as transaction:
+        transaction.set_access_key_active(newer, active=True)
+        transaction.remove_access_key(older)
+    with store.read() as reader:
+        assert reader.access_keys(ACCOUNT, "AIDAALICE") == [newer]
+        assert reader.access_key("AKIA2") is None
+        assert reader.access_key("AKIA3") == other
+    with pytest.raises(IntegrityError), store.transaction() as transaction:
+        transaction.add_access_key(newer)
+
+
+def test_services_are_principals_of_no_account(store: Store) -> None:
+    with store.transaction() as transaction:
+        for number, name in enumerate(("s3.amazonaws.com", "backup.amazonaws.com", "s3.amazonaws.com")):
+            transaction.add_access_key(access_key(number, name, account=""))
+        transaction.add_access_key(access_key(9))
+    with store.read() as reader:
+        assert reader.services() == ["backup.amazonaws.com", "s3.amazonaws.com"]
+
+
+def test_the_last_use_of_an_access_key_is_no_change_to_it(store: Store) -> None:
+    with store.transaction() as transaction:
+        transaction.add_access_key(access_key(1))
+    start = store.changes(0).last
+    with store.transaction() as transaction:
+        transaction.note_access_key_use(AccessKeyUse("AKIA1", NOW, "eu-west-1", "kms"))
+        transaction.note_access_key_use(AccessKeyUse("AKIA9", NOW, "eu-west-1", "kms"))
+    assert store.changes(start).entries == []
+    with store.read() as reader:
+        assert reader.access_key("AKIA1") == replace(
+            access_key(1), last_used_at=NOW, last_used_region="eu-west-1", last_used_service="kms"
+        )
+
+
+def test_every_other_write_is_in_the_change_log(store: Store) -> None:
+    def noted(since: int) -> list[tuple[ChangeKind, str, str, str]]:
+        changes = store.changes(since)
+        assert all(isinstance(each, Change) for each in changes.entries)
+        return [(each.kind, each.account, each.region, each.name) for each in changes.entries]
+
+    start = store.changes(0).last
+    record, after = access_key(1), replace(alice, name="Alicia")
+    with store.transaction() as transaction:
+        transaction.put_entity(alice)
+        transaction.put_entity(after, alice)
+        transaction.remove_entity(after)
+        transaction.add_access_key(record)
+        transaction.set_access_key_active(record, active=False)
+        transaction.remove_access_key(record)
+    assert noted(start) == [
+        *[(ChangeKind.IDENTITY, ACCOUNT, "", "AIDAALICE")] * 3,
+        *[(ChangeKind.ACCESS_KEY, ACCOUNT, "", "AKIA1")] * 3,
+    ]
+
+
+def test_an_identity_change_that_fails_leaves_what_was_there(store: Store) -> None:
+    put(store, alice, user("bob"))
+    start = store.changes(0).last
+    with pytest.raises(IntegrityError), store.transaction() as transaction:
+        transaction.put_entity(replace(alice, name="BOB", groups=()), alice)
+    with store.read() as reader:
+        assert reader.entity(User, ACCOUNT, "Alice") == alice
+        assert reader.linked(ACCOUNT, "Crew") == [(Relation.MEMBER, EntityKind.USER, "alice")]
+    assert store.changes(start).entries == []

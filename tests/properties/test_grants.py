@@ -1,0 +1,133 @@
+"""What must hold for any grants: none widens beyond its operations, constraints, key or grantee."""
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+import naive_grants
+from grants_builder import make_grant
+from naive_grants import NAMES, SOURCES, Use
+from strongroom.keys.grants import Constraints, Grant, GrantIndex, GrantOperation, pairs
+
+OPERATIONS = [
+    GrantOperation.ENCRYPT,
+    GrantOperation.DECRYPT,
+    GrantOperation.DESCRIBE_KEY,
+    GrantOperation.RETIRE_GRANT,
+    GrantOperation.CREATE_GRANT,
+]
+# No name of a constraint is "other", which stands for what no grant speaks of.
+contexts = st.dictionaries(st.sampled_from(NAMES[:3]), st.sampled_from(["1", "2"]), max_size=3)
+constraints = st.builds(
+    lambda kind, context, source: Constraints(
+        context_equals=context if kind == "equals" else None,
+        context_subset=context if kind == "subset" else None,
+        source_arn=source,
+    ),
+    st.sampled_from(["none", "equals", "subset"]),
+    contexts,
+    st.sampled_from(SOURCES),
+)
+several = st.lists(st.sampled_from(OPERATIONS), min_size=1, max_size=3, unique=True)
+
+
+@st.composite
+def lists(draw: st.DrawFn) -> list[Grant]:
+    drawn = draw(st.lists(st.tuples(several, constraints), max_size=12))
+    return [make_grant(n, *operations, constraints=when) for n, (operations, when) in enumerate(drawn)]
+
+
+calls = st.builds(
+    Use,
+    st.sampled_from(["Encrypt", "Decrypt", "DescribeKey", "RetireGrant"]),
+    st.dictionaries(st.sampled_from(NAMES), st.sampled_from(["1", "2"])),
+    st.sampled_from(SOURCES),
+)
+
+
+def written(grant: Grant) -> dict[str, Any]:
+    """Return a grant as CreateGrant has it."""
+    when = grant.constraints
+    given_ = {
+        "EncryptionContextEquals": when.context_equals,
+        "EncryptionContextSubset": when.context_subset,
+        "SourceArn": when.source_arn,
+    }
+    return {
+        "Operations": [str(operation) for operation in grant.operations],
+        "Constraints": {name: value for name, value in given_.items() if value is not None},
+    }
+
+
+def found_by(index: GrantIndex, use: Use) -> Grant | None:
+    return index.find(GrantOperation(use.operation), pairs(use.context), use.source)
+
+
+@settings(max_examples=500, deadline=None)
+@given(lists(), calls, st.sets(st.integers(0, 11)))
+def test_the_index_finds_a_grant_exactly_if_the_naive_evaluator_has_one(
+    grants: list[Grant], use: Use, removed: set[int]
+) -> None:
+    index = GrantIndex(iter(grants))
+    for number in removed:
+        index.remove(f"{number:064x}")
+    left = [grant for number, grant in enumerate(grants) if number not in removed]
+    found = found_by(index, use)
+    assert (found is not None) is any(naive_grants.permits(written(grant), use) for grant in left)
+    if found is not None:
+        assert found in left
+        assert naive_grants.permits(written(found), use)
+
+
+@settings(max_examples=200, deadline=None)
+@given(constraints, constraints)
+def test_what_stricter_constraints_admit_the_others_admit_too(asked: Constraints, held: Constraints) -> None:
+    one, other = make_grant(1, constraints=asked), make_grant(2, constraints=held)
+    assert asked.at_least_as_strict_as(held) is naive_grants.covers([written(other)], written(one))
+
+
+@given(constraints, constraints, constraints)
+def test_strictness_is_an_order(one: Constraints, two: Constraints, three: Constraints) -> None:
+    assert one.at_least_as_strict_as(one)
+    if one.at_least_as_strict_as(two) and two.at_least_as_strict_as(three):
+        assert one.at_least_as_strict_as(three)
+
+
+@given(lists(), several, constraints)
+def test_to_add_and_then_remove_leaves_the_index_as_it_was(
+    grants: list[Grant], operations: list[GrantOperation], when: Constraints
+) -> None:
+    index = GrantIndex(iter(grants))
+    files = {heading: dict(file) for heading, file in index._files.items()}
+    grant = make_grant(99, *operations, constraints=when)
+    index.add(grant)
+    assert index.remove(grant.grant_id)
+    assert index._files == files
+    assert len(index) == len(grants)
+
+
+@given(lists(), st.randoms())
+def test_an_index_from_which_all_is_removed_is_empty(grants: list[Grant], random: Any) -> None:
+    index = GrantIndex(iter(grants))
+    for grant in random.sample(grants, len(grants)):
+        index.remove(grant.grant_id)
+    assert (index._files, len(index)) == ({}, 0)
+
+
+@given(lists(), calls, st.sampled_from(OPERATIONS), constraints)
+def test_another_grant_never_takes_a_permission_away(
+    grants: list[Grant], use: Use, operation: GrantOperation, when: Constraints
+) -> None:
+    before = found_by(GrantIndex(iter(grants)), use)
+    after = found_by(GrantIndex(iter([*grants, make_grant(99, operation, constraints=when)])), use)
+    assert before is None or after is not None
+
+
+@given(constraints, st.lists(st.sampled_from(OPERATIONS), min_size=1, unique=True))
+def test_the_same_terms_permit_the_same(when: Constraints, operations: list[GrantOperation]) -> None:
+    grant = make_grant(1, *operations, constraints=when)
+    again = replace(grant, grant_id="f" * 64, operations=tuple(reversed(operations)))
+    assert grant.same_terms(again)
+    assert naive_grants.covers([written(grant)], written(again))

@@ -1,0 +1,48 @@
+"""What stands beside the server: its data folder, the commands over it, and the accounts they make."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from clients import client_with, credentials_of
+from identities import Identities
+from local_server import RunningServer
+
+
+def data_of(server: RunningServer) -> Path:
+    """Return the server's data folder."""
+    return Path(server.environment["AWS_SHARED_CREDENTIALS_FILE"]).parent
+
+
+def last_record(server: RunningServer) -> dict[str, Any]:
+    """Return the last line of the audit log."""
+    record: dict[str, Any] = json.loads((data_of(server) / "audit.jsonl").read_bytes().splitlines()[-1])
+    return record
+
+
+def strongroom(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command over a data folder, as an administrator does."""
+    command = [sys.executable, "-m", "strongroom", *arguments, "--data", str(data)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def succeed(data: Path, *arguments: str) -> str:
+    """Run a command that must succeed; return what it printed."""
+    done = strongroom(data, *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+class Account:
+    """An account made beside a running server, and its root's clients."""
+
+    def __init__(self, server: RunningServer, account: str) -> None:
+        succeed(data_of(server), "account", "create", account)
+        keys = credentials_of(server, account)
+        self.account = account
+        self.root = f"arn:aws:iam::{account}:root"
+        self.kms = client_with(server, "kms", keys)
+        self.iam = client_with(server, "iam", keys)
+        self.identities = Identities(server, self.iam)

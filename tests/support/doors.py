@@ -1,0 +1,135 @@
+"""The front door without a socket, under a manual clock: signed requests in, replies out."""
+
+import configparser
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from clients import sign
+from deployments import Bench, entropy
+from strongroom.api.gateway import Admitted, Gateway
+from strongroom.api.message import HttpRequest, Reply
+from strongroom.api.proxies import TrustedProxies
+from strongroom.api.sigv4 import Verifier
+
+REGIONS = frozenset({"us-east-1", "eu-west-1"})
+SKEW = 300.0
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What came back; ``error`` is the type of the refusal, if it is one."""
+
+    status: int
+    text: str
+
+    @property
+    def error(self) -> str:
+        """The type of the refusal."""
+        found = re.search(r'"__type":"(\w+)"|<Code>(\w+)</Code>', self.text)
+        assert found is not None, self.text
+        return found[1] or found[2]
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The answer of an AWS JSON call that was allowed."""
+        assert self.status == 200, self.text
+        answer: dict[str, Any] = json.loads(self.text or "{}")
+        return answer
+
+    def field(self, name: str) -> str:
+        """Return the text of an XML element, of a Query call that was allowed."""
+        assert self.status == 200, self.text
+        found = re.search(f"<{name}>([^<]*)</{name}>", self.text)
+        assert found is not None, self.text
+        return found[1]
+
+
+class Door:
+    """Sends requests to a bench as the front would hand them over."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        service = bench.deployment.service
+        verifier = Verifier(service.credential, REGIONS, SKEW)
+        self.gateway = Gateway(service, verifier, bench.clock, entropy, TrustedProxies(()), "us-east-1")
+
+    def profile(self, name: str = "default") -> Credentials:
+        """Return the access key of a profile in the data folder."""
+        profiles = configparser.RawConfigParser()
+        profiles.read(self.bench.folder / "credentials")
+        return Credentials(profiles[name]["aws_access_key_id"], profiles[name]["aws_secret_access_key"])
+
+    def kms(
+        self, credentials: Credentials, operation: str, *, more: Mapping[str, str] | None = None, **request: Any
+    ) -> Answer:
+        """Call KMS, with ``more`` headers under the signature."""
+        return self.receive(self.kms_request(credentials, operation, more or {}, request))
+
+    def kms_request(
+        self, credentials: Credentials, operation: str, more: Mapping[str, str], request: Mapping[str, Any]
+    ) -> HttpRequest:
+        """Return a signed request to KMS."""
+        headers = {"X-Amz-Target": f"TrentService.{operation}", "Content-Type": "application/x-amz-json-1.1"}
+        return self._signed(credentials, "kms", headers | dict(more), json.dumps(request).encode())
+
+    def query(
+        self,
+        credentials: Credentials,
+        service: str,
+        action: str,
+        *,
+        more: Mapping[str, str] | None = None,
+        **fields: str,
+    ) -> Answer:
+        """Call IAM or STS, with ``more`` headers under the signature."""
+        return self.receive(self.query_request(credentials, service, action, more or {}, fields))
+
+    def query_request(
+        self,
+        credentials: Credentials,
+        service: str,
+        action: str,
+        more: Mapping[str, str],
+        fields: Mapping[str, str],
+        region: str = "us-east-1",
+    ) -> HttpRequest:
+        """Return a signed request to IAM or STS."""
+        version = {"iam": "2010-05-08", "sts": "2011-06-15"}[service]
+        body = urlencode({"Action": action, "Version": version, **fields}).encode()
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        return self._signed(credentials, service, headers | dict(more), body, region)
+
+    def _signed(
+        self,
+        credentials: Credentials,
+        service: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        region: str = "us-east-1",
+    ) -> HttpRequest:
+        request = AWSRequest("POST", "http://strongroom/", dict(headers), body)
+        sign(request, credentials, service, region, datetime.fromtimestamp(self.bench.clock.now(), UTC))
+        lower = {name.lower(): value for name, value in request.headers.items()} | {"host": "strongroom"}
+        return HttpRequest("POST", "/", "", lower, body, "127.0.0.1", secure=False)
+
+    def receive(self, request: HttpRequest) -> Answer:
+        """Hand a request over as it is."""
+        return self.answer(self.gateway.admit(request))
+
+    def answer(self, admitted: Admitted | Reply) -> Answer:
+        """Perform what was admitted."""
+        if isinstance(admitted, Admitted):
+            admitted = admitted.reply(self.bench.deployment.service.perform(admitted.call))
+        self.bench.deployment.log.flush()
+        return _answer(admitted)
+
+
+def _answer(reply: Reply) -> Answer:
+    return Answer(reply.status, reply.body.decode())

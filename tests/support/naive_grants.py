@@ -1,0 +1,59 @@
+"""A second evaluator of grants, written from the documentation alone: one grant after the other, as CreateGrant has it.
+
+Source: KMS API Reference, CreateGrant and GrantConstraints; KMS Developer Guide, "Grants in AWS KMS". It shares no code
+with ``strongroom.keys.grants``.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+Json = dict[str, Any]
+
+NAMES, VALUES = ("a", "A", "b", "other"), ("1", "2")
+SOURCES = (None, "arn:aws:s3:::111122223333:bucket/one", "arn:aws:s3:::111122223333:bucket/two")
+
+
+class Use(NamedTuple):
+    """One call that a grant may permit: by whom, on which key, in which circumstances."""
+
+    operation: str
+    context: dict[str, str]
+    source: str | None
+
+
+def permits(grant: Json, use: Use) -> bool:
+    """Tell whether a grant, in the hands of its grantee and on its key, permits a call."""
+    constraints = grant.get("Constraints", {})
+    if use.operation not in grant["Operations"]:
+        return False
+    if "SourceArn" in constraints and use.operation != "RetireGrant" and constraints["SourceArn"] != use.source:
+        return False
+    if use.operation in {"DescribeKey", "RetireGrant"}:
+        return True
+    have = {(name.lower(), value) for name, value in use.context.items()}
+    for kind in ("EncryptionContextEquals", "EncryptionContextSubset"):
+        if kind in constraints:
+            want = {(name.lower(), value) for name, value in constraints[kind].items()}
+            if want - have or (kind == "EncryptionContextEquals" and have - want):
+                return False
+    return True
+
+
+def uses(operations: Iterable[str]) -> Iterator[Use]:
+    """Yield every call that small constraints can tell apart: each name absent or with any value."""
+    values = itertools.product((None, *VALUES), repeat=len(NAMES))
+    contexts = [{name: value for name, value in zip(NAMES, each, strict=True) if value} for each in values]
+    for operation, context, source in itertools.product(operations, contexts, SOURCES):
+        yield Use(operation, context, source)
+
+
+def covers(grants: Iterable[Json], other: Json) -> bool:
+    """Tell whether one of the grants permits, by itself, whatever the other permits."""
+    asked = [use for use in uses(other["Operations"]) if permits(other, use)]
+    return any(all(permits(grant, use) for use in asked) for grant in grants)
+
+
+def tighter(asked: Json, held: Json) -> bool:
+    """Tell whether constraints are equal to others or stricter, seen on an operation that they apply to in full."""
+    return covers([{**held, "Operations": ["Encrypt"]}], {**asked, "Operations": ["Encrypt"]})

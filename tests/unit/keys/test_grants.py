@@ -1,0 +1,190 @@
+"""Grants: what their constraints admit, which of two is stricter, and the index that finds the one that applies."""
+
+import pytest
+from msgspec.structs import replace
+
+from grants_builder import S1, S2, equals, make_grant, subset
+from keys_builder import make_key
+from strongroom.keys.grants import Constraints, GrantIndex, GrantOperation, Party, operations_of, pairs
+from strongroom.keys.specs import KeySpec, KeyUsage, Origin
+
+ENCRYPT, DECRYPT = GrantOperation.ENCRYPT, GrantOperation.DECRYPT
+DESCRIBE, RETIRE, CREATE = GrantOperation.DESCRIBE_KEY, GrantOperation.RETIRE_GRANT, GrantOperation.CREATE_GRANT
+NONE = Constraints()
+FROM_S1 = Constraints(source_arn=S1)
+
+
+@pytest.mark.parametrize(
+    ("constraints", "context", "admitted"),
+    [
+        (NONE, {}, True),
+        (NONE, {"any": "thing"}, True),
+        (equals(dept="IT"), {"dept": "IT"}, True),
+        (equals(dept="IT"), {"Dept": "IT"}, True),
+        (equals(DEPT="IT"), {"dept": "IT"}, True),
+        (equals(dept="IT"), {"dept": "it"}, False),
+        (equals(dept="IT"), {"dept": "IT", "more": ""}, False),
+        (equals(dept="IT", year="26"), {"dept": "IT"}, False),
+        (equals(dept="IT", year="26"), {"year": "26", "dept": "IT"}, True),
+        (equals(dept="IT"), {}, False),
+        (equals(), {}, True),
+        (equals(), {"dept": "IT"}, False),
+        (subset(dept="IT"), {"dept": "IT"}, True),
+        (subset(dept="IT"), {"DEPT": "IT", "more": "x"}, True),
+        (subset(dept="IT"), {"dept": "it"}, False),
+        (subset(dept="IT"), {"more": "IT"}, False),
+        (subset(dept="IT", year="26"), {"dept": "IT", "more": "x"}, False),
+        (subset(dept="IT"), {"dept": "HR", "Dept": "IT"}, True),
+        (subset(), {"any": "thing"}, True),
+    ],
+)
+def test_what_a_context_constraint_admits(
+    constraints: Constraints,
+    context: dict[str, str],
+    admitted: bool,  # noqa: FBT001 - a case
+) -> None:
+    assert constraints.admit(pairs(context)) is admitted
+    index = GrantIndex(iter([make_grant(1, ENCRYPT, constraints=constraints)]))
+    assert (index.find(ENCRYPT, pairs(context), None) is not None) is admitted
+    assert index.find(DECRYPT, pairs(context), None) is None
+
+
+@pytest.mark.parametrize("constraints", [equals(dept="IT"), subset(dept="IT", year="26")])
+def test_describe_key_and_retire_grant_have_no_encryption_context(constraints: Constraints) -> None:
+    index = GrantIndex(iter([make_grant(1, ENCRYPT, DESCRIBE, RETIRE, constraints=constraints)]))
+    for operation in (DESCRIBE, RETIRE):
+        assert index.find(operation, pairs({}), None) is not None
+    assert index.find(ENCRYPT, pairs({}), None) is None
+
+
+def test_a_source_arn_applies_to_everything_but_retire_grant() -> None:
+    index = GrantIndex(iter([make_grant(1, ENCRYPT, DESCRIBE, RETIRE, constraints=FROM_S1)]))
+    for source, found in ((S1, True), (S2, False), (None, False)):
+        assert (index.find(ENCRYPT, pairs({}), source) is not None) is found
+        assert (index.find(DESCRIBE, pairs({}), source) is not None) is found
+        assert index.find(RETIRE, pairs({}), source) is not None
+    both = GrantIndex(iter([make_grant(1, constraints=replace(subset(a="1"), source_arn=S1))]))
+    assert both.find(ENCRYPT, pairs({"a": "1"}), S1) is not None
+    assert both.find(ENCRYPT, pairs({"a": "2"}), S1) is None
+    assert both.find(ENCRYPT, pairs({"a": "1"}), S2) is None
+
+
+# The constraints of a grant that is asked for, those of the grant its maker holds, and whether that is enough.
+@pytest.mark.parametrize(
+    ("asked", "held", "enough"),
+    [
+        (NONE, NONE, True),
+        (equals(a="1"), NONE, True),
+        (subset(a="1"), NONE, True),
+        (FROM_S1, NONE, True),
+        (NONE, equals(a="1"), False),
+        (NONE, subset(a="1"), False),
+        (NONE, FROM_S1, False),
+        (equals(a="1"), equals(a="1"), True),
+        (equals(A="1"), equals(a="1"), True),
+        (equals(a="1"), equals(a="2"), False),
+        (equals(a="1", b="2"), equals(a="1"), False),
+        (subset(a="1"), equals(a="1"), False),
+        (equals(), equals(), True),
+        (NONE, equals(), False),
+        (subset(), equals(), False),
+        (subset(a="1"), subset(a="1"), True),
+        (subset(A="1"), subset(a="1"), True),
+        (subset(a="1", b="2"), subset(a="1"), True),
+        (subset(a="1"), subset(a="1", b="2"), False),
+        (subset(a="2"), subset(a="1"), False),
+        (equals(a="1", b="2"), subset(a="1"), True),
+        (equals(b="2"), subset(a="1"), False),
+        (equals(), subset(a="1"), False),
+        (NONE, subset(), True),
+        (FROM_S1, FROM_S1, True),
+        (Constraints(source_arn=S2), FROM_S1, False),
+        (replace(subset(a="1"), source_arn=S1), FROM_S1, True),
+        (replace(subset(a="1"), source_arn=S1), subset(a="1"), True),
+        (subset(a="1"), replace(subset(a="1"), source_arn=S1), False),
+        (FROM_S1, replace(subset(a="1"), source_arn=S1), False),
+    ],
+)
+def test_which_constraints_are_at_least_as_strict(
+    asked: Constraints,
+    held: Constraints,
+    enough: bool,  # noqa: FBT001 - a case
+) -> None:
+    assert asked.at_least_as_strict_as(held) is enough
+
+
+def test_the_same_terms_whatever_the_id_the_time_and_the_order_of_operations() -> None:
+    grant = make_grant(1, ENCRYPT, DECRYPT, constraints=subset(a="1"), retiring="AIDABOB", name="n")
+    assert grant.same_terms(replace(grant, grant_id="f" * 64, created_at=0.0, operations=(DECRYPT, ENCRYPT)))
+    for other in (
+        replace(grant, operations=(ENCRYPT,)),
+        replace(grant, operations=(ENCRYPT, DECRYPT, DESCRIBE)),
+        replace(grant, constraints=equals(a="1")),
+        replace(grant, constraints=subset(a="2")),
+        replace(grant, grantee=Party("AIDACAROL", "AIDACAROL")),
+        replace(grant, retiring=None),
+        replace(grant, name="m"),
+        replace(grant, issuing_account="444455556666"),
+        replace(grant, key_id="another"),
+        replace(grant, region="eu-west-1"),
+    ):
+        assert not grant.same_terms(other)
+
+
+def test_the_index_forgets_what_is_removed_and_nothing_else() -> None:
+    grants = [make_grant(number, ENCRYPT, DECRYPT, constraints=subset(a="1", b=str(number))) for number in range(5)]
+    index = GrantIndex(iter(grants))
+    assert len(index) == 5
+    assert index.remove(grants[2].grant_id)
+    assert not index.remove(grants[2].grant_id)
+    assert len(index) == 4
+    for number, grant in enumerate(grants):
+        for operation in (ENCRYPT, DECRYPT):
+            found = index.find(operation, pairs({"a": "1", "b": str(number)}), None)
+            assert found == (None if number == 2 else grant)
+
+
+def test_a_grant_added_twice_is_gone_when_removed_once() -> None:
+    shared = [make_grant(number, constraints=subset(a="1")) for number in (2, 3)]
+    grant = make_grant(1, constraints=subset(a="1", b="1"))
+    index = GrantIndex(iter([grant, *shared, grant]))
+    index.remove(grant.grant_id)
+    for each in shared:
+        index.remove(each.grant_id)
+    assert len(index) == 0
+    assert index.find(ENCRYPT, pairs({"a": "1", "b": "1"}), None) is None
+
+
+@pytest.mark.parametrize("shared", ["app", "zone"])
+def test_grants_that_share_a_pair_are_told_apart_by_another(shared: str) -> None:
+    """Whichever of the two pairs comes first in the alphabet."""
+    index = GrantIndex(iter(make_grant(n, constraints=subset(**{shared: "x", "tenant": f"{n}"})) for n in range(2_000)))
+    candidates = list(index.candidates(ENCRYPT, pairs({shared: "x", "tenant": "1999"}), None))
+    assert len(candidates) <= 2
+    assert index.find(ENCRYPT, pairs({shared: "x", "tenant": "1999"}), None) in candidates
+    assert index.find(ENCRYPT, pairs({shared: "x", "tenant": "2000"}), None) is None
+
+
+ALWAYS = {"CreateGrant", "RetireGrant", "DescribeKey"}
+DATA_KEYS = {
+    "GenerateDataKey",
+    "GenerateDataKeyWithoutPlaintext",
+    "GenerateDataKeyPair",
+    "GenerateDataKeyPairWithoutPlaintext",
+}
+
+
+@pytest.mark.parametrize(
+    ("spec", "usage", "fit"),
+    [
+        ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT", {"Encrypt", "Decrypt", "ReEncryptFrom", "ReEncryptTo"} | DATA_KEYS),
+        ("RSA_2048", "ENCRYPT_DECRYPT", {"Encrypt", "Decrypt", "ReEncryptFrom", "ReEncryptTo", "GetPublicKey"}),
+        ("ECC_NIST_P256", "SIGN_VERIFY", {"Sign", "Verify", "GetPublicKey"}),
+        ("ECC_NIST_P256", "KEY_AGREEMENT", {"DeriveSharedSecret", "GetPublicKey"}),
+        ("HMAC_256", "GENERATE_VERIFY_MAC", {"GenerateMac", "VerifyMac"}),
+        ("ML_KEM_768", "ENCAPSULATE_DECAPSULATE", {"Encapsulate", "Decapsulate", "GetPublicKey"}),
+    ],
+)
+def test_the_operations_that_fit_a_key(spec: str, usage: str, fit: set[str]) -> None:
+    key = replace(make_key(1, origin=Origin.EXTERNAL), spec=KeySpec(spec), usage=KeyUsage(usage))
+    assert set(map(str, operations_of(key))) == fit | ALWAYS
