@@ -235,6 +235,26 @@ class IncorrectKeyException(KmsError):
         super().__init__("The key ID in the request does not identify a CMK that can perform this operation.")
 
 
+class KMSInvalidSignatureException(KmsError):
+    """The signature is not the message's. Says nothing more."""
+
+
+class KMSInvalidMacException(KmsError):
+    """The tag is not the message's. Says nothing more."""
+
+
+class ExpiredImportTokenException(KmsError):
+    """An import token's day is over."""
+
+
+class InvalidImportTokenException(KmsError):
+    """An import token was not issued for this key."""
+
+
+class IncorrectKeyMaterialException(KmsError):
+    """The key material is not the one the key had before."""
+
+
 class ConflictException(KmsError):
     """A rotation of this key is already in progress."""
 

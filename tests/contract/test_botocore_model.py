@@ -19,16 +19,6 @@ from strongroom.operations.table import TABLE
 MODEL = model_of("kms")
 
 COMING = {
-    "GetPublicKey",
-    "Sign",
-    "Verify",
-    "GenerateMac",
-    "VerifyMac",
-    "DeriveSharedSecret",
-    "Encapsulate",
-    "Decapsulate",
-    "GenerateDataKeyPair",
-    "GenerateDataKeyPairWithoutPlaintext",
     "GetKeyLastUsage",
     "GetParametersForImport",
     "ImportKeyMaterial",
@@ -54,6 +44,7 @@ WIDER = frozenset(
         # The deprecated member mirrors KeySpec in AWS's answers, newer specs included.
         "CreateKey.KeyMetadata.CustomerMasterKeySpec",
         "DescribeKey.KeyMetadata.CustomerMasterKeySpec",
+        "GetPublicKey.CustomerMasterKeySpec",
     }
 )
 

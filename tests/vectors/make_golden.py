@@ -11,11 +11,12 @@ import hashlib
 import json
 import tempfile
 from pathlib import Path
+from typing import cast
 
 from strongroom.crypto.aes import AesBackingKey
 from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
 from strongroom.crypto.file_seal import create_root_key, load_file_seal
-from strongroom.crypto.protocol import MaterialBinding
+from strongroom.crypto.protocol import MaterialBinding, SymmetricKey
 from strongroom.crypto.software import SoftwareVault
 from strongroom.keys import ciphertext
 from strongroom.keys.encryption_context import canonical
@@ -94,7 +95,7 @@ def keys_at_rest() -> dict[str, object]:
         "sealed_domain_key": domain_key.sealed.hex(),
         "key_id": key_id,
         "token": token.hex(),
-        "body": vault.load(token, owner).encrypt(b"golden", b"bound").hex(),
+        "body": cast("SymmetricKey", vault.load(token, owner)).encrypt(b"golden", b"bound").hex(),
     }
 
 

@@ -3,14 +3,14 @@
 import base64
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from strongroom.crypto.aes import AesBackingKey
 from strongroom.crypto.domain_keys import DomainKeys
 from strongroom.crypto.file_seal import load_file_seal
-from strongroom.crypto.protocol import MaterialBinding, SealedDomainKey
+from strongroom.crypto.protocol import MaterialBinding, SealedDomainKey, SymmetricKey
 from strongroom.crypto.software import SoftwareVault
 from strongroom.entropy import system_entropy
 from strongroom.errors import InvalidCiphertextException
@@ -47,5 +47,5 @@ def test_keys_at_rest_version_1(tmp_path: Path) -> None:
     sealed = SealedDomainKey("us-east-1", 1, bytes.fromhex(vector["sealed_domain_key"]))
     vault = SoftwareVault(DomainKeys([sealed], seal, system_entropy), system_entropy)
     owner = MaterialBinding("111122223333", "us-east-1", vector["key_id"], "ab" * 32, KeySpec.SYMMETRIC_DEFAULT)
-    key = vault.load(bytes.fromhex(vector["token"]), owner)
+    key = cast("SymmetricKey", vault.load(bytes.fromhex(vector["token"]), owner))
     assert key.decrypt(bytes.fromhex(vector["body"]), b"bound") == b"golden"

@@ -16,7 +16,6 @@ from strongroom.api.gateway import Admitted, Gateway
 from strongroom.api.message import HttpRequest, Reply
 from strongroom.clock import Clock
 from strongroom.errors import KmsError, KMSInternalException, ThrottlingException
-from strongroom.operations.operation import Placement
 from strongroom.service.service import Service
 
 logger = logging.getLogger(__name__)
@@ -78,7 +77,7 @@ class Front:
         admitted = self._gateway.admit(request)
         if isinstance(admitted, Reply):
             self._queue(connection, admitted)
-        elif admitted.call.operation.placement is Placement.INLINE:
+        elif not admitted.call.operation.on_thread(admitted.call.body):
             self._queue(connection, self._performed(admitted))
         elif self._on_threads[admitted.signed] >= _MAX_ON_THREADS[admitted.signed]:
             busy = ThrottlingException("The service is busy. Reduce the frequency of your calls.")

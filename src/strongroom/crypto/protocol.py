@@ -6,10 +6,12 @@ object inside the hardware. Only the vault that made a token can turn it into a 
 under the same binding.
 """
 
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
+from typing_extensions import override
 
+from strongroom.keys.algorithms import EncryptionAlgorithm, MessageType, SigningAlgorithm
 from strongroom.keys.specs import KeySpec
 
 
@@ -43,8 +45,8 @@ class Seal(Protocol):
         ...
 
 
-class BackingKey(Protocol):
-    """One piece of symmetric key material, ready to use."""
+class SymmetricKey(Protocol):
+    """A SYMMETRIC_DEFAULT backing key, ready to use."""
 
     def encrypt(self, plaintext: bytes, associated_data: bytes) -> bytes:
         """Return the body of a ciphertext blob, at most 64 bytes longer than ``plaintext``."""
@@ -53,6 +55,95 @@ class BackingKey(Protocol):
     def decrypt(self, body: bytes, associated_data: bytes) -> bytes:
         """Return the plaintext; raises InvalidCiphertextException unless all of it is authentic."""
         ...
+
+
+class MacKey(Protocol):
+    """An HMAC key; its spec says which hash."""
+
+    def mac(self, message: bytes) -> bytes:
+        """Return the tag of a message."""
+        ...
+
+    def verify_mac(self, message: bytes, mac: bytes) -> None:
+        """Raise KMSInvalidMacException unless the tag is the message's."""
+        ...
+
+
+class AsymmetricKey(Protocol):
+    """A private key, with its public key for everyone."""
+
+    def public_key(self) -> bytes:
+        """Return the public key as SubjectPublicKeyInfo, DER (RFC 5280, 4.1.2.7)."""
+        ...
+
+
+class SigningKey(AsymmetricKey, Protocol):
+    """A private key that signs. Messages have been checked against their type and algorithm."""
+
+    def sign(self, message: bytes, kind: MessageType, algorithm: SigningAlgorithm) -> bytes:
+        """Return the signature; ECDSA's is DER (RFC 3279, 2.2.3)."""
+        ...
+
+    def verify(self, message: bytes, kind: MessageType, algorithm: SigningAlgorithm, signature: bytes) -> None:
+        """Raise KMSInvalidSignatureException unless the signature is the message's."""
+        ...
+
+
+class DecryptionKey(AsymmetricKey, Protocol):
+    """A private key that decrypts what its public key encrypted."""
+
+    def encrypt(self, plaintext: bytes, algorithm: EncryptionAlgorithm) -> bytes:
+        """Return the ciphertext of a plaintext that is short enough."""
+        ...
+
+    def decrypt(self, ciphertext: bytes, algorithm: EncryptionAlgorithm) -> bytes:
+        """Return the plaintext; raises InvalidCiphertextException."""
+        ...
+
+
+class AgreementKey(AsymmetricKey, Protocol):
+    """A private key that agrees on a secret with the holder of another."""
+
+    def agree(self, public_key: bytes) -> bytes:
+        """Return the raw shared secret with a peer, by its SubjectPublicKeyInfo.
+
+        Raises ValidationException unless that is a valid public key on the same curve.
+        """
+        ...
+
+
+class EncapsulationKey(AsymmetricKey, Protocol):
+    """A private key that opens secrets encapsulated for it."""
+
+    def encapsulate(self) -> tuple[bytes, bytes]:
+        """Return a fresh 32-byte secret and its ciphertext."""
+        ...
+
+    def decapsulate(self, ciphertext: bytes) -> bytes:
+        """Return the secret; raises InvalidCiphertextException for a wrong length.
+
+        A ciphertext of the right length that was not made for this key gives a secret nobody else has: implicit
+        rejection (FIPS 203, 6.3).
+        """
+        ...
+
+
+PrivateKey: TypeAlias = SigningKey | DecryptionKey | AgreementKey | EncapsulationKey
+"""A private key, for whatever its spec is good for."""
+
+BackingKey: TypeAlias = SymmetricKey | MacKey | PrivateKey
+"""One piece of key material, ready to use. Which of these it is follows from its spec."""
+
+
+class KeyPair(msgspec.Struct, frozen=True):
+    """A data key pair for a caller: PKCS #8 (RFC 5958) and SubjectPublicKeyInfo, both DER."""
+
+    private_key: bytes
+    public_key: bytes
+
+    @override
+    def __repr__(self) -> str:
+        return "KeyPair(...)"
 
 
 class Vault(Protocol):
@@ -80,6 +171,10 @@ class Vault(Protocol):
 
     def random(self, length: int) -> bytes:
         """Return ``length`` random bytes for data keys and GenerateRandom."""
+        ...
+
+    def key_pair(self, spec: KeySpec) -> KeyPair:
+        """Make a data key pair: nothing of it stays here."""
         ...
 
 

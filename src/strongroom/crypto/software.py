@@ -1,14 +1,48 @@
 """The default vault: key material generated and used in this process, kept in the store wrapped by domain keys."""
 
+from collections.abc import Callable
+from functools import partial
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey, MLDSA65PrivateKey, MLDSA87PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM1024PrivateKey
+
 from strongroom.crypto.aes import AesBackingKey
 from strongroom.crypto.binding import binding
 from strongroom.crypto.domain_keys import DomainKeys
+from strongroom.crypto.edwards import EdwardsBackingKey, generate_edwards
+from strongroom.crypto.elliptic import EllipticBackingKey, generate_elliptic
 from strongroom.crypto.envelope import KEY_LENGTH
-from strongroom.crypto.protocol import BackingKey, MaterialBinding
+from strongroom.crypto.hmac_key import HmacBackingKey, hmac_key_length
+from strongroom.crypto.ml_dsa import MlDsaBackingKey, generate_ml_dsa
+from strongroom.crypto.ml_kem import MlKem512BackingKey, MlKemBackingKey, generate_ml_kem, generate_ml_kem_512
+from strongroom.crypto.protocol import BackingKey, KeyPair, MaterialBinding, PrivateKey
+from strongroom.crypto.rsa import RsaBackingKey, generate_rsa
 from strongroom.entropy import Entropy
+from strongroom.keys.specs import KeySpec
 
 IAM_SCOPE = "iam"
 """The domain key scope of access key secrets."""
+
+_ASYMMETRIC: dict[KeySpec, tuple[Callable[[], bytes], Callable[[bytes], PrivateKey]]] = {
+    KeySpec.RSA_2048: (partial(generate_rsa, 2048), RsaBackingKey),
+    KeySpec.RSA_3072: (partial(generate_rsa, 3072), RsaBackingKey),
+    KeySpec.RSA_4096: (partial(generate_rsa, 4096), RsaBackingKey),
+    KeySpec.ECC_NIST_P256: (partial(generate_elliptic, ec.SECP256R1()), EllipticBackingKey),
+    KeySpec.ECC_NIST_P384: (partial(generate_elliptic, ec.SECP384R1()), EllipticBackingKey),
+    KeySpec.ECC_NIST_P521: (partial(generate_elliptic, ec.SECP521R1()), EllipticBackingKey),
+    KeySpec.ECC_SECG_P256K1: (partial(generate_elliptic, ec.SECP256K1()), EllipticBackingKey),
+    KeySpec.ECC_NIST_EDWARDS25519: (generate_edwards, EdwardsBackingKey),
+    KeySpec.ML_DSA_44: (partial(generate_ml_dsa, MLDSA44PrivateKey), MlDsaBackingKey),
+    KeySpec.ML_DSA_65: (partial(generate_ml_dsa, MLDSA65PrivateKey), MlDsaBackingKey),
+    KeySpec.ML_DSA_87: (partial(generate_ml_dsa, MLDSA87PrivateKey), MlDsaBackingKey),
+    KeySpec.ML_KEM_512: (generate_ml_kem_512, MlKem512BackingKey),
+    KeySpec.ML_KEM_768: (partial(generate_ml_kem, MLKEM768PrivateKey), MlKemBackingKey),
+    KeySpec.ML_KEM_1024: (partial(generate_ml_kem, MLKEM1024PrivateKey), MlKemBackingKey),
+}
+"""How a private key is made (the cryptographic libraries draw from the kernel themselves), and what uses it."""
+
+_HMAC = frozenset({KeySpec.HMAC_224, KeySpec.HMAC_256, KeySpec.HMAC_384, KeySpec.HMAC_512})
 
 
 class SoftwareVault:
@@ -20,11 +54,11 @@ class SoftwareVault:
 
     def generate(self, owner: MaterialBinding) -> bytes:
         """Make new key material and return it wrapped."""
-        return self._domain_keys.wrap(owner.region, self._entropy(KEY_LENGTH), _fields(owner))
+        return self._wrap(self._new(owner.spec), owner)
 
     def load(self, token: bytes, owner: MaterialBinding) -> BackingKey:
         """Unwrap key material; raises UnsealError if the token was not made for ``owner``."""
-        return AesBackingKey(self._domain_keys.unwrap(owner.region, token, _fields(owner)), self._entropy)
+        return self._use(self._unwrap(token, owner), owner.spec)
 
     def destroy(self, token: bytes, owner: MaterialBinding) -> None:
         """Do nothing: a wrapped key exists only in its token, which the store erases."""
@@ -40,6 +74,28 @@ class SoftwareVault:
     def random(self, length: int) -> bytes:
         """Return ``length`` bytes from the operating system's generator."""
         return self._entropy(length)
+
+    def key_pair(self, spec: KeySpec) -> KeyPair:
+        """Make a data key pair."""
+        generate, use = _ASYMMETRIC[spec]
+        private_key = generate()
+        return KeyPair(private_key, use(private_key).public_key())
+
+    def _new(self, spec: KeySpec) -> bytes:
+        if spec in _ASYMMETRIC:
+            return _ASYMMETRIC[spec][0]()
+        return self._entropy(hmac_key_length(spec) if spec in _HMAC else KEY_LENGTH)
+
+    def _use(self, material: bytes, spec: KeySpec) -> BackingKey:
+        if spec in _ASYMMETRIC:
+            return _ASYMMETRIC[spec][1](material)
+        return HmacBackingKey(material, spec) if spec in _HMAC else AesBackingKey(material, self._entropy)
+
+    def _wrap(self, material: bytes, owner: MaterialBinding) -> bytes:
+        return self._domain_keys.wrap(owner.region, material, _fields(owner))
+
+    def _unwrap(self, token: bytes, owner: MaterialBinding) -> bytes:
+        return self._domain_keys.unwrap(owner.region, token, _fields(owner))
 
 
 def _fields(bound_to: MaterialBinding) -> bytes:

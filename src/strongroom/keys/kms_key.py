@@ -31,16 +31,20 @@ class KeyMaterialState(StrEnum):
 class KeyMaterial(msgspec.Struct, frozen=True):
     """One backing key as it is kept: named, dated, and wrapped.
 
-    ``token`` is what the crypto back end gave for it: wrapped bytes, or the name of an object in a hardware token.
-    The first material of a key has neither ``rotated_at`` nor ``rotation_type``. Times are epoch seconds.
+    ``token`` is what the crypto back end gave for it: wrapped bytes, or the name of an object in a hardware token. It
+    is None for imported material that was deleted or has expired, and can be imported again. ``expires_at`` is set for
+    imported material that expires. The first material of a key has neither ``rotated_at`` nor ``rotation_type``. Times
+    are epoch seconds.
     """
 
     material_id: str
-    token: bytes
+    token: bytes | None
     state: KeyMaterialState
     created_at: float
     rotated_at: float | None = None
     rotation_type: RotationType | None = None
+    expires_at: float | None = None
+    description: str | None = None
 
     @override
     def __repr__(self) -> str:
@@ -59,6 +63,7 @@ class KmsKey(msgspec.Struct, frozen=True, kw_only=True):
     """A KMS key. ``policy`` is the document as it was written; ``materials`` stand oldest first.
 
     ``pinned`` maps the ARNs of users and roles in the policy to their unique ids, as they were when it was written.
+    ``primary_region`` and ``replica_regions`` are the same on all related multi-Region keys; empty on others.
     """
 
     account: str
@@ -74,6 +79,9 @@ class KmsKey(msgspec.Struct, frozen=True, kw_only=True):
     policy: str
     pinned: tuple[tuple[str, str], ...] = ()
     multi_region: bool
+    primary_region: str = ""
+    replica_regions: tuple[str, ...] = ()
+    custom_key_store_id: str | None = None
     created_at: float
     deletion_at: float | None = None
     deletion_window_days: int | None = None
@@ -94,6 +102,17 @@ class KmsKey(msgspec.Struct, frozen=True, kw_only=True):
             if material.state is KeyMaterialState.CURRENT:
                 return material
         return None
+
+    @property
+    def is_replica(self) -> bool:
+        """Whether this is a replica of a multi-Region key in another Region."""
+        return self.multi_region and self.primary_region != self.region
+
+    @property
+    def relatives(self) -> tuple[KeyLocator, ...]:
+        """Where the other related multi-Region keys live."""
+        regions = (self.primary_region, *self.replica_regions) if self.multi_region else ()
+        return tuple(KeyLocator(self.account, region, self.key_id) for region in regions if region != self.region)
 
     @property
     def on_demand_rotations(self) -> int:
@@ -128,6 +147,7 @@ def new_key(  # noqa: PLR0913 - the facts a key is born with
         description=description,
         policy=policy,
         multi_region=multi_region,
+        primary_region=locator.region if multi_region else "",
         created_at=now,
         materials=() if material is None else (material,),
         tags=tags,

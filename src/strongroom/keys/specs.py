@@ -54,15 +54,6 @@ class KeyManager(StrEnum):
     AWS = "AWS"
 
 
-class EncryptionAlgorithm(StrEnum):
-    """How Encrypt and Decrypt work; SYMMETRIC_DEFAULT is AES-256-GCM under a derived key."""
-
-    SYMMETRIC_DEFAULT = "SYMMETRIC_DEFAULT"
-    RSAES_OAEP_SHA_1 = "RSAES_OAEP_SHA_1"
-    RSAES_OAEP_SHA_256 = "RSAES_OAEP_SHA_256"
-    SM2PKE = "SM2PKE"
-
-
 _RSA = (KeyUsage.ENCRYPT_DECRYPT, KeyUsage.SIGN_VERIFY)
 _CURVE = (KeyUsage.SIGN_VERIFY, KeyUsage.KEY_AGREEMENT)
 _MAC = (KeyUsage.GENERATE_VERIFY_MAC,)

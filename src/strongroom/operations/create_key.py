@@ -126,8 +126,8 @@ def _kind(request: CreateKeyRequest) -> tuple[KeySpec, KeyUsage]:
         usage = KeyUsage.ENCRYPT_DECRYPT
     if usage not in USAGES[spec]:
         raise ValidationException(f"KeyUsage {usage} is not compatible with KeySpec {spec}")
-    if spec is not KeySpec.SYMMETRIC_DEFAULT:
-        raise UnsupportedOperationException(f"KeySpec {spec} is not supported.")
+    if spec is KeySpec.SM2:
+        raise UnsupportedOperationException(f"KeySpec {spec} is not supported in this Region.")
     return spec, usage
 
 

@@ -2,14 +2,11 @@
 
 from enum import StrEnum
 
-from strongroom.errors import (
-    CustomKeyStoreNotFoundException,
-    DryRunOperationException,
-    ValidationException,
-)
+from strongroom.errors import CustomKeyStoreNotFoundException, ValidationException
 from strongroom.keys.encryption_context import canonical
 from strongroom.operations.context import Context
-from strongroom.operations.encrypt import Recipient, require_encryption_key, require_no_recipient, require_symmetric
+from strongroom.operations.key_usage import require_symmetric, require_wet_run
+from strongroom.operations.recipient import Recipient, require_no_recipient
 from strongroom.operations.shapes import (
     CustomKeyStoreId,
     EncryptionContext,
@@ -113,10 +110,8 @@ def _make(
     context: Context, request: GenerateDataKeyWithoutPlaintextRequest, active: ActiveKey, operation: str
 ) -> tuple[bytes, bytes, str]:
     length = _length(request)
-    require_encryption_key(active.key, operation)
     require_symmetric(active.key, operation)
-    if request.dry_run:
-        raise DryRunOperationException
+    require_wet_run(request.dry_run)
     plaintext = context.backends.vault.random(length)
     material = active.current()
     return plaintext, material.encrypt(plaintext, canonical(request.encryption_context)), material.material_id

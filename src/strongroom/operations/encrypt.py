@@ -1,47 +1,33 @@
-"""Encrypt, Decrypt and ReEncrypt under symmetric KMS keys."""
+"""Encrypt, Decrypt and ReEncrypt, under symmetric KMS keys and under asymmetric ones that encrypt."""
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated
-
-import msgspec
-from msgspec import Meta
 
 from strongroom.errors import (
     DryRunOperationException,
     IncorrectKeyException,
     InvalidCiphertextException,
-    InvalidKeyUsageException,
-    UnsupportedOperationException,
     ValidationException,
 )
 from strongroom.keys import ciphertext
+from strongroom.keys.algorithms import ENCRYPTION, EncryptionAlgorithm, require_algorithm, require_plaintext_size
 from strongroom.keys.encryption_context import canonical
 from strongroom.keys.kms_key import KmsKey
-from strongroom.keys.specs import EncryptionAlgorithm, KeySpec, KeyUsage
+from strongroom.keys.specs import KeyUsage
 from strongroom.operations.context import Context
+from strongroom.operations.key_usage import require_usage, require_wet_run
+from strongroom.operations.recipient import Recipient, require_no_recipient
 from strongroom.operations.shapes import Ciphertext, EncryptionContext, GrantTokens, KeyId, Plaintext, Request, Response
 from strongroom.operations.targets import Target, on_key
 from strongroom.snapshot.active_key import ActiveKey, LoadedMaterial
+
+_SYMMETRIC = EncryptionAlgorithm.SYMMETRIC_DEFAULT
 
 
 class DryRunModifier(StrEnum):
     """What a dry run of Decrypt or ReEncrypt may leave out."""
 
     IGNORE_CIPHERTEXT = "IGNORE_CIPHERTEXT"
-
-
-class KeyEncryptionMechanism(StrEnum):
-    """How an answer is wrapped for an attested recipient."""
-
-    RSAES_OAEP_SHA_256 = "RSAES_OAEP_SHA_256"
-
-
-class Recipient(msgspec.Struct, rename="pascal", frozen=True):
-    """An attested enclave that alone shall read the answer."""
-
-    key_encryption_algorithm: KeyEncryptionMechanism | None = None
-    attestation_document: Annotated[bytes, Meta(min_length=1, max_length=262144)] | None = None
 
 
 class EncryptRequest(Request):
@@ -77,12 +63,12 @@ class DecryptRequest(Request):
 
 
 class DecryptResponse(Response):
-    """What Decrypt returns."""
+    """What Decrypt returns; asymmetric keys have no material to name."""
 
     key_id: str
     plaintext: bytes
     encryption_algorithm: EncryptionAlgorithm
-    key_material_id: str
+    key_material_id: str | None = None
 
 
 class ReEncryptRequest(Request):
@@ -108,20 +94,19 @@ class ReEncryptResponse(Response):
     key_id: str
     source_encryption_algorithm: EncryptionAlgorithm
     destination_encryption_algorithm: EncryptionAlgorithm
-    source_key_material_id: str
-    destination_key_material_id: str
+    source_key_material_id: str | None = None
+    destination_key_material_id: str | None = None
 
 
 def encrypt(_context: Context, request: EncryptRequest, active: ActiveKey) -> EncryptResponse:
-    """Encrypt up to 4,096 bytes under the key's current backing key."""
-    require_encryption_key(active.key, "Encrypt")
-    require_algorithm(active.key, request.encryption_algorithm)
-    if request.dry_run:
-        raise DryRunOperationException
+    """Encrypt under the key's current backing key: up to 4,096 bytes, or what fits into one RSA block."""
+    require_usage(active.key, KeyUsage.ENCRYPT_DECRYPT, "Encrypt")
+    _require_algorithm(active.key, request.encryption_algorithm, request.encryption_context)
+    require_plaintext_size(len(request.plaintext), request.encryption_algorithm, active.key.spec)
+    require_wet_run(request.dry_run)
+    blob, _ = _encrypt(active, request.plaintext, request.encryption_algorithm, request.encryption_context)
     return EncryptResponse(
-        ciphertext_blob=active.current().encrypt(request.plaintext, canonical(request.encryption_context)),
-        key_id=active.key.arn,
-        encryption_algorithm=request.encryption_algorithm,
+        ciphertext_blob=blob, key_id=active.key.arn, encryption_algorithm=request.encryption_algorithm
     )
 
 
@@ -133,19 +118,20 @@ def locate_decrypt(context: Context, request: DecryptRequest) -> Sequence[Target
 def decrypt(context: Context, request: DecryptRequest, active: ActiveKey) -> DecryptResponse:
     """Decrypt with whichever backing key of the KMS key made the blob."""
     require_no_recipient(request.recipient)
-    require_encryption_key(active.key, "Decrypt")
-    require_algorithm(active.key, request.encryption_algorithm)
+    _require_decrypts(active.key)
+    _require_algorithm(active.key, request.encryption_algorithm, request.encryption_context)
     if request.ciphertext_blob is None:
         _require_ignored_ciphertext(request.dry_run, request.dry_run_modifiers)
         raise DryRunOperationException
-    material, plaintext = _open(context, active, request.ciphertext_blob, request.encryption_context)
-    if request.dry_run:
-        raise DryRunOperationException
+    plaintext, material_id = _decrypt(
+        context, active, request.ciphertext_blob, request.encryption_algorithm, request.encryption_context
+    )
+    require_wet_run(request.dry_run)
     return DecryptResponse(
         key_id=active.key.arn,
         plaintext=plaintext,
         encryption_algorithm=request.encryption_algorithm,
-        key_material_id=material.material_id,
+        key_material_id=material_id,
     )
 
 
@@ -161,50 +147,62 @@ def re_encrypt(
     context: Context, request: ReEncryptRequest, source: ActiveKey, destination: ActiveKey
 ) -> ReEncryptResponse:
     """Decrypt and encrypt again, without showing the plaintext."""
-    require_encryption_key(source.key, "ReEncrypt")
-    require_encryption_key(destination.key, "ReEncrypt")
-    require_algorithm(source.key, request.source_encryption_algorithm)
-    require_algorithm(destination.key, request.destination_encryption_algorithm)
+    _require_decrypts(source.key)
+    require_usage(destination.key, KeyUsage.ENCRYPT_DECRYPT, "ReEncrypt")
+    old, new = request.source_encryption_algorithm, request.destination_encryption_algorithm
+    _require_algorithm(source.key, old, request.source_encryption_context)
+    _require_algorithm(destination.key, new, request.destination_encryption_context)
     if request.ciphertext_blob is None:
         _require_ignored_ciphertext(request.dry_run, request.dry_run_modifiers)
         raise DryRunOperationException
-    old, plaintext = _open(context, source, request.ciphertext_blob, request.source_encryption_context)
-    if request.dry_run:
-        raise DryRunOperationException
-    new = destination.current()
+    plaintext, old_material = _decrypt(context, source, request.ciphertext_blob, old, request.source_encryption_context)
+    require_plaintext_size(len(plaintext), new, destination.key.spec)
+    require_wet_run(request.dry_run)
+    blob, new_material = _encrypt(destination, plaintext, new, request.destination_encryption_context)
     return ReEncryptResponse(
-        ciphertext_blob=new.encrypt(plaintext, canonical(request.destination_encryption_context)),
+        ciphertext_blob=blob,
         source_key_id=source.key.arn,
         key_id=destination.key.arn,
-        source_encryption_algorithm=request.source_encryption_algorithm,
-        destination_encryption_algorithm=request.destination_encryption_algorithm,
-        source_key_material_id=old.material_id,
-        destination_key_material_id=new.material_id,
+        source_encryption_algorithm=old,
+        destination_encryption_algorithm=new,
+        source_key_material_id=old_material,
+        destination_key_material_id=new_material,
     )
 
 
-def require_encryption_key(key: KmsKey, operation: str) -> None:
-    """Refuse keys of another usage; raises InvalidKeyUsageException."""
+def _require_decrypts(key: KmsKey) -> None:
     if key.usage is not KeyUsage.ENCRYPT_DECRYPT:
-        raise InvalidKeyUsageException(f"{key.arn} key usage is {key.usage} which is not valid for {operation}.")
+        raise IncorrectKeyException
 
 
-def require_algorithm(key: KmsKey, algorithm: EncryptionAlgorithm) -> None:
-    """Refuse an algorithm that the key's spec does not have; raises InvalidKeyUsageException."""
-    if algorithm is not EncryptionAlgorithm.SYMMETRIC_DEFAULT or key.spec is not KeySpec.SYMMETRIC_DEFAULT:
-        raise InvalidKeyUsageException(f"Algorithm {algorithm} is incompatible with key spec {key.spec}.")
+def _require_algorithm(key: KmsKey, algorithm: EncryptionAlgorithm, context: EncryptionContext | None) -> None:
+    require_algorithm(algorithm, key.spec, ENCRYPTION)
+    if context and algorithm is not _SYMMETRIC:
+        raise ValidationException("EncryptionContext is not supported for asymmetric keys.")
 
 
-def require_symmetric(key: KmsKey, operation: str) -> None:
-    """Refuse asymmetric keys, which cannot wrap data keys; raises InvalidKeyUsageException."""
-    if key.spec is not KeySpec.SYMMETRIC_DEFAULT:
-        raise InvalidKeyUsageException(f"{key.arn} key spec is {key.spec} which is not valid for {operation}.")
+def _encrypt(
+    active: ActiveKey, plaintext: bytes, algorithm: EncryptionAlgorithm, context: EncryptionContext | None
+) -> tuple[bytes, str | None]:
+    """Return the ciphertext, and the id of the key material if it names it."""
+    if algorithm is not _SYMMETRIC:
+        return active.decryption_key().encrypt(plaintext, algorithm), None
+    material = active.current()
+    return material.encrypt(plaintext, canonical(context)), material.material_id
 
 
-def require_no_recipient(recipient: Recipient | None) -> None:
-    """Refuse attested recipients, which this release does not serve; raises UnsupportedOperationException."""
-    if recipient is not None:
-        raise UnsupportedOperationException("Recipient is not supported.")
+def _decrypt(
+    context: Context,
+    active: ActiveKey,
+    blob: bytes,
+    algorithm: EncryptionAlgorithm,
+    encryption_context: EncryptionContext | None,
+) -> tuple[bytes, str | None]:
+    """Return the plaintext, and the id of the key material if the blob names it."""
+    if algorithm is not _SYMMETRIC:
+        return active.decryption_key().decrypt(blob, algorithm), None
+    material, plaintext = _open(context, active, blob, encryption_context)
+    return plaintext, material.material_id
 
 
 def _source(context: Context, action: str, key_id: str | None, blob: bytes | None) -> Target:

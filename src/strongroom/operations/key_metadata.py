@@ -4,8 +4,21 @@ from enum import StrEnum
 
 import msgspec
 
+from strongroom.keys.algorithms import (
+    ENCAPSULATION,
+    ENCRYPTION,
+    KEY_AGREEMENT,
+    MAC,
+    SIGNING,
+    EncapsulationAlgorithm,
+    EncryptionAlgorithm,
+    KeyAgreementAlgorithm,
+    MacAlgorithm,
+    SigningAlgorithm,
+)
+from strongroom.keys.arns import key_arn
 from strongroom.keys.kms_key import KmsKey
-from strongroom.keys.specs import EncryptionAlgorithm, KeyManager, KeySpec, KeyUsage, Origin
+from strongroom.keys.specs import KeyManager, KeySpec, KeyUsage, Origin
 from strongroom.keys.states import KeyState
 from strongroom.operations.shapes import Response
 
@@ -32,6 +45,23 @@ class MultiRegionConfiguration(msgspec.Struct, rename="pascal", frozen=True):
     replica_keys: list[MultiRegionKey]
 
 
+class ExpirationModel(StrEnum):
+    """Whether imported key material expires."""
+
+    EXPIRES = "KEY_MATERIAL_EXPIRES"
+    DOES_NOT_EXPIRE = "KEY_MATERIAL_DOES_NOT_EXPIRE"
+
+
+class Algorithms(msgspec.Struct, frozen=True):
+    """The algorithms of a key's usage; None for every other usage."""
+
+    encryption: list[EncryptionAlgorithm] | None = None
+    signing: list[SigningAlgorithm] | None = None
+    mac: list[MacAlgorithm] | None = None
+    key_agreement: list[KeyAgreementAlgorithm] | None = None
+    encapsulation: list[EncapsulationAlgorithm] | None = None
+
+
 class KeyMetadata(Response):
     """AWS's KeyMetadata. Which members are present follows the rules of DescribeKey."""
 
@@ -49,15 +79,42 @@ class KeyMetadata(Response):
     customer_master_key_spec: KeySpec
     multi_region: bool
     deletion_date: float | None = None
+    valid_to: float | None = None
+    custom_key_store_id: str | None = None
+    expiration_model: ExpirationModel | None = None
     encryption_algorithms: list[EncryptionAlgorithm] | None = None
+    signing_algorithms: list[SigningAlgorithm] | None = None
+    mac_algorithms: list[MacAlgorithm] | None = None
+    key_agreement_algorithms: list[KeyAgreementAlgorithm] | None = None
+    encapsulation_algorithms: list[EncapsulationAlgorithm] | None = None
     multi_region_configuration: MultiRegionConfiguration | None = None
     pending_deletion_window_in_days: int | None = None
     current_key_material_id: str | None = None
 
 
+def algorithms_of(key: KmsKey) -> Algorithms:
+    """Return what a key can do."""
+    match key.usage:
+        case KeyUsage.ENCRYPT_DECRYPT:
+            return Algorithms(encryption=list(ENCRYPTION[key.spec]))
+        case KeyUsage.SIGN_VERIFY:
+            return Algorithms(signing=list(SIGNING[key.spec]))
+        case KeyUsage.GENERATE_VERIFY_MAC:
+            return Algorithms(mac=list(MAC[key.spec]))
+        case KeyUsage.KEY_AGREEMENT:
+            return Algorithms(key_agreement=list(KEY_AGREEMENT[key.spec]))
+        case KeyUsage.ENCAPSULATE_DECAPSULATE:
+            return Algorithms(encapsulation=list(ENCAPSULATION[key.spec]))
+
+
 def key_metadata(key: KmsKey) -> KeyMetadata:
     """Return what AWS tells about a key in this state."""
     current = key.current_material
+    present = current is not None and current.token is not None
+    shows_expiry = key.origin is Origin.EXTERNAL and present
+    expires_at = None if current is None else current.expires_at
+    able = algorithms_of(key)
+    waits_for_replicas = key.state is KeyState.PENDING_REPLICA_DELETION
     return KeyMetadata(
         account=key.account,
         key_id=key.key_id,
@@ -73,15 +130,37 @@ def key_metadata(key: KmsKey) -> KeyMetadata:
         customer_master_key_spec=key.spec,
         multi_region=key.multi_region,
         deletion_date=key.deletion_at if key.state is KeyState.PENDING_DELETION else None,
-        encryption_algorithms=[EncryptionAlgorithm.SYMMETRIC_DEFAULT],
+        valid_to=expires_at if shows_expiry else None,
+        custom_key_store_id=key.custom_key_store_id,
+        expiration_model=_expiration_model(expires_at) if shows_expiry else None,
+        encryption_algorithms=able.encryption,
+        signing_algorithms=able.signing,
+        mac_algorithms=able.mac,
+        key_agreement_algorithms=able.key_agreement,
+        encapsulation_algorithms=able.encapsulation,
         multi_region_configuration=_relatives(key) if key.multi_region else None,
-        current_key_material_id=None if current is None else current.material_id,
+        pending_deletion_window_in_days=key.deletion_window_days if waits_for_replicas else None,
+        current_key_material_id=_material_id(key),
     )
 
 
+def _expiration_model(expires_at: float | None) -> ExpirationModel:
+    return ExpirationModel.DOES_NOT_EXPIRE if expires_at is None else ExpirationModel.EXPIRES
+
+
+def _material_id(key: KmsKey) -> str | None:
+    """Return the id of the current key material: only symmetric keys, whose blobs name it, show it."""
+    current = key.current_material
+    shown = key.spec is KeySpec.SYMMETRIC_DEFAULT and current is not None and current.token is not None
+    return current.material_id if shown and current is not None else None
+
+
 def _relatives(key: KmsKey) -> MultiRegionConfiguration:
+    def relative(region: str) -> MultiRegionKey:
+        return MultiRegionKey(arn=key_arn(region, key.account, key.key_id), region=region)
+
     return MultiRegionConfiguration(
-        multi_region_key_type=MultiRegionKeyType.PRIMARY,
-        primary_key=MultiRegionKey(arn=key.arn, region=key.region),
-        replica_keys=[],
+        multi_region_key_type=MultiRegionKeyType.REPLICA if key.is_replica else MultiRegionKeyType.PRIMARY,
+        primary_key=relative(key.primary_region),
+        replica_keys=[relative(region) for region in key.replica_regions],
     )

@@ -1,5 +1,6 @@
 """One row of the table: everything the service needs to know about an action."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any
@@ -16,10 +17,15 @@ Elements = Callable[[Any, Sequence[Target]], Mapping[str, object] | None]
 
 
 class Placement(Enum):
-    """Where an operation runs: on the event loop when it only computes, on a thread when it waits for a disk."""
+    """Where an operation runs: on the event loop when it is quick, on a thread when it computes long or waits."""
 
     INLINE = "inline"
     THREAD = "thread"
+    BY_ALGORITHM = "a thread for the slow algorithms"
+
+
+_SLOW = re.compile(rb"RSA|ECDSA_SHA_(?:384|512)|ML_DSA")
+"""Algorithms that take more than some hundred microseconds. Found anywhere in a body, they cost it a thread switch."""
 
 
 def no_elements(_response: object, _targets: Sequence[Target]) -> None:
@@ -70,3 +76,9 @@ class Operation:
         self.action = f"{service}:{name}"
         self.decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(request)
         self.parameters: Parameters = parameters_of(request)
+
+    def on_thread(self, body: bytes) -> bool:
+        """Tell whether a request runs on a thread."""
+        if self.placement is Placement.BY_ALGORITHM:
+            return _SLOW.search(body) is not None
+        return self.placement is Placement.THREAD

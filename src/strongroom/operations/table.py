@@ -12,13 +12,19 @@ from strongroom.keys.states import StateRule
 from strongroom.operations import (
     aliases,
     create_key,
+    data_key_pairs,
     data_keys,
     deletion,
+    encapsulation,
     encrypt,
     grants,
+    key_agreement,
     key_policy,
     keys,
+    mac,
+    public_key,
     rotation,
+    sign,
     tags,
 )
 from strongroom.operations.operation import Elements, Operation, Placement, key_id_element, no_elements
@@ -28,9 +34,16 @@ from strongroom.operations.targets import Locate, by_key_id, no_resource
 Run = Callable[..., Response]
 
 
-def _uses(name: str, request: type[Request], run: Run, locate: Locate | None = None) -> Operation:
+def _uses(
+    name: str,
+    request: type[Request],
+    run: Run,
+    placement: Placement = Placement.INLINE,
+    *,
+    locate: Locate | None = None,
+) -> Operation:
     where = locate or by_key_id(f"kms:{name}", KeyIdForms.ANY)
-    return Operation(name, request, run, locate=where, rule=StateRule.USE, cross_account=True)
+    return Operation(name, request, run, locate=where, rule=StateRule.USE, placement=placement, cross_account=True)
 
 
 def _reads(
@@ -56,15 +69,46 @@ _writes = partial(Operation, placement=Placement.THREAD, read_only=False)
 
 _ROWS = (
     # --- cryptography
-    _uses("Encrypt", encrypt.EncryptRequest, encrypt.encrypt),
-    _uses("Decrypt", encrypt.DecryptRequest, encrypt.decrypt, encrypt.locate_decrypt),
-    _uses("ReEncrypt", encrypt.ReEncryptRequest, encrypt.re_encrypt, encrypt.locate_re_encrypt),
+    _uses("Encrypt", encrypt.EncryptRequest, encrypt.encrypt, Placement.BY_ALGORITHM),
+    _uses("Decrypt", encrypt.DecryptRequest, encrypt.decrypt, Placement.BY_ALGORITHM, locate=encrypt.locate_decrypt),
+    _uses(
+        "ReEncrypt",
+        encrypt.ReEncryptRequest,
+        encrypt.re_encrypt,
+        Placement.BY_ALGORITHM,
+        locate=encrypt.locate_re_encrypt,
+    ),
     _uses("GenerateDataKey", data_keys.GenerateDataKeyRequest, data_keys.generate_data_key),
     _uses(
         "GenerateDataKeyWithoutPlaintext",
         data_keys.GenerateDataKeyWithoutPlaintextRequest,
         data_keys.generate_data_key_without_plaintext,
     ),
+    _uses(
+        "GenerateDataKeyPair",
+        data_key_pairs.GenerateDataKeyPairRequest,
+        data_key_pairs.generate_data_key_pair,
+        Placement.THREAD,
+    ),
+    _uses(
+        "GenerateDataKeyPairWithoutPlaintext",
+        data_key_pairs.GenerateDataKeyPairWithoutPlaintextRequest,
+        data_key_pairs.generate_data_key_pair_without_plaintext,
+        Placement.THREAD,
+    ),
+    _uses("Sign", sign.SignRequest, sign.sign, Placement.BY_ALGORITHM),
+    _uses("Verify", sign.VerifyRequest, sign.verify, Placement.BY_ALGORITHM),
+    _uses("GenerateMac", mac.GenerateMacRequest, mac.generate_mac),
+    _uses("VerifyMac", mac.VerifyMacRequest, mac.verify_mac),
+    _uses(
+        "DeriveSharedSecret",
+        key_agreement.DeriveSharedSecretRequest,
+        key_agreement.derive_shared_secret,
+        Placement.THREAD,
+    ),
+    _uses("Encapsulate", encapsulation.EncapsulateRequest, encapsulation.encapsulate),
+    _uses("Decapsulate", encapsulation.DecapsulateRequest, encapsulation.decapsulate),
+    _uses("GetPublicKey", public_key.GetPublicKeyRequest, public_key.get_public_key),
     Operation(
         "GenerateRandom",
         data_keys.GenerateRandomRequest,

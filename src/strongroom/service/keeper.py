@@ -92,7 +92,8 @@ class Keeper:
             if key is None or not lifecycle.deletion_due(key, now):
                 return
             for material in key.materials:
-                self._backends.vault.destroy(material.token, binding_of(key, material.material_id))
+                if material.token is not None:
+                    self._backends.vault.destroy(material.token, binding_of(key, material.material_id))
             transaction.erase_key(key)
             self._record("DeleteKey", key, {}, now)
         self._scrubbed = False

@@ -9,7 +9,7 @@ from strongroom.iam import PrincipalKind
 from strongroom.keys.states import require_state
 from strongroom.operations.authorization import authorize
 from strongroom.operations.context import Backends, Context, Origin
-from strongroom.operations.operation import Operation, Placement
+from strongroom.operations.operation import Operation
 from strongroom.operations.shapes import Response
 from strongroom.service.call import Call
 from strongroom.service.trail import Progress, Trail
@@ -80,7 +80,7 @@ class Service:
         AccessDeniedException as ``_on_behalf_of`` does.
         """
         credential, operation = call.credential, call.operation
-        if operation.placement is Placement.THREAD and credential.access_key_id:
+        if operation.on_thread(call.body) and credential.access_key_id:
             # Time has passed since the signature was verified.
             renewed = self.credential(credential.access_key_id, call.token)
             if renewed is None:

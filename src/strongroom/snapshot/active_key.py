@@ -1,8 +1,21 @@
 """A KMS key ready for use: its metadata, its compiled policy, and its backing keys, loaded when first asked for."""
 
+from typing import cast
+
 import msgspec
 
-from strongroom.crypto.protocol import BackingKey, MaterialBinding, Vault
+from strongroom.crypto.protocol import (
+    AgreementKey,
+    AsymmetricKey,
+    BackingKey,
+    DecryptionKey,
+    EncapsulationKey,
+    MacKey,
+    MaterialBinding,
+    SigningKey,
+    SymmetricKey,
+    Vault,
+)
 from strongroom.iam import CompiledPolicy, PolicyKind, compile_policy, parse_policy
 from strongroom.keys import ciphertext
 from strongroom.keys.kms_key import KeyMaterial, KmsKey
@@ -12,12 +25,12 @@ WITHHELD = ("aws:resourcetag/", "kms:resourcealiases")
 
 
 class LoadedMaterial(msgspec.Struct, frozen=True):
-    """A backing key with what never changes about the blobs it makes: their header, and the start of their AAD."""
+    """A symmetric backing key with what never changes about its blobs: their header, and the start of their AAD."""
 
     material_id: str
     header: bytes
     associated_data: bytes
-    backing_key: BackingKey
+    backing_key: SymmetricKey
 
     def encrypt(self, plaintext: bytes, context: bytes) -> bytes:
         """Return a ciphertext blob bound to the canonical encryption context."""
@@ -39,12 +52,14 @@ class ActiveKey:
         self._vault = vault
         self._current = key.current_material
         self._loaded: dict[str, LoadedMaterial] = {}
+        self._only: BackingKey | None = None
+
+    # --- symmetric encryption keys: one backing key encrypts, all that have been current decrypt
 
     def current(self) -> LoadedMaterial:
         """Return the backing key that encrypts. The caller has checked that the key's state allows use."""
-        if self._current is None:  # pragma: no cover - a usable key has material
-            raise LookupError(self.key.arn)
-        return self._loaded.get(self._current.material_id) or self._load(self._current)
+        current = self._usable()
+        return self._loaded.get(current.material_id) or self._load(current)
 
     def material(self, material_id: str) -> LoadedMaterial | None:
         """Return the backing key of that id, or None if it is not this key's."""
@@ -52,9 +67,42 @@ class ActiveKey:
         if loaded is not None:
             return loaded
         for material in self.key.materials:
-            if material.material_id == material_id:
+            if material.material_id == material_id and material.token is not None:
                 return self._load(material)
         return None
+
+    # --- all others: they have one backing key for life. Which of these it is follows from the key's spec.
+
+    def signing_key(self) -> SigningKey:
+        """Return the backing key of a key that signs."""
+        return cast("SigningKey", self._backing_key())
+
+    def decryption_key(self) -> DecryptionKey:
+        """Return the backing key of an asymmetric key that decrypts."""
+        return cast("DecryptionKey", self._backing_key())
+
+    def mac_key(self) -> MacKey:
+        """Return the backing key of an HMAC key."""
+        return cast("MacKey", self._backing_key())
+
+    def agreement_key(self) -> AgreementKey:
+        """Return the backing key of a key that derives shared secrets."""
+        return cast("AgreementKey", self._backing_key())
+
+    def encapsulation_key(self) -> EncapsulationKey:
+        """Return the backing key of a key that encapsulates."""
+        return cast("EncapsulationKey", self._backing_key())
+
+    def public_key(self) -> bytes:
+        """Return the public key of an asymmetric key, DER."""
+        return cast("AsymmetricKey", self._backing_key()).public_key()
+
+    # --- loading
+
+    def _backing_key(self) -> BackingKey:
+        if self._only is None:
+            self._only = self._from_vault(self._usable())
+        return self._only
 
     def _load(self, material: KeyMaterial) -> LoadedMaterial:
         header = ciphertext.header(material.material_id)
@@ -62,10 +110,20 @@ class ActiveKey:
             material_id=material.material_id,
             header=header,
             associated_data=ciphertext.associated_data(header, self.key.key_id, b""),
-            backing_key=self._vault.load(material.token, binding_of(self.key, material.material_id)),
+            backing_key=cast("SymmetricKey", self._from_vault(material)),
         )
         self._loaded[material.material_id] = loaded
         return loaded
+
+    def _from_vault(self, material: KeyMaterial) -> BackingKey:
+        if material.token is None:  # pragma: no cover - a key without its material is pending import
+            raise LookupError(material.material_id)
+        return self._vault.load(material.token, binding_of(self.key, material.material_id))
+
+    def _usable(self) -> KeyMaterial:
+        if self._current is None:  # pragma: no cover - a usable key has material
+            raise LookupError(self.key.arn)
+        return self._current
 
 
 def binding_of(key: KmsKey, material_id: str) -> MaterialBinding:

@@ -31,6 +31,9 @@ def key_values(key: KmsKey) -> dict[str, object]:
         "description": key.description,
         "policy": key.policy,
         "multi_region": key.multi_region,
+        "primary_region": key.primary_region,
+        "replica_regions": ",".join(key.replica_regions),
+        "custom_key_store_id": key.custom_key_store_id,
         "created_at": key.created_at,
         "deletion_at": key.deletion_at,
         "deletion_window_days": key.deletion_window_days,
@@ -55,6 +58,8 @@ def material_values(key: KmsKey, ordinal: int) -> dict[str, object]:
         "created_at": material.created_at,
         "rotated_at": material.rotated_at,
         "rotation_type": material.rotation_type and material.rotation_type.value,
+        "expires_at": material.expires_at,
+        "description": material.description,
     }
 
 
@@ -80,6 +85,9 @@ def read_key(row: AnyRow, materials: Sequence[AnyRow], tags: Sequence[AnyRow], a
         policy=row.policy,
         pinned=_pinned.decode(row.pinned),
         multi_region=row.multi_region,
+        primary_region=row.primary_region,
+        replica_regions=tuple(row.replica_regions.split(",")) if row.replica_regions else (),
+        custom_key_store_id=row.custom_key_store_id,
         created_at=row.created_at,
         deletion_at=row.deletion_at,
         deletion_window_days=row.deletion_window_days,
@@ -115,4 +123,6 @@ def _read_material(row: AnyRow) -> KeyMaterial:
         created_at=row.created_at,
         rotated_at=row.rotated_at,
         rotation_type=None if row.rotation_type is None else RotationType(row.rotation_type),
+        expires_at=row.expires_at,
+        description=row.description,
     )

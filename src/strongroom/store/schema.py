@@ -106,6 +106,10 @@ kms_key = Table(
     Column("description", Text, nullable=False),
     Column("policy", Text, nullable=False),
     Column("multi_region", Boolean, nullable=False),
+    Column("primary_region", String(64), nullable=False, server_default=literal("")),
+    # Comma-separated.
+    Column("replica_regions", Text, nullable=False, server_default=literal("")),
+    Column("custom_key_store_id", String(64)),
     Column("created_at", Float, nullable=False),
     Column("deletion_at", Float),
     Column("deletion_window_days", Integer),
@@ -125,13 +129,16 @@ key_material = Table(
     Column("account", String(12), nullable=False),
     Column("key_id", String(64), nullable=False),
     Column("ordinal", Integer, nullable=False),
-    Column("token", LargeBinary, nullable=False),
+    Column("token", LargeBinary),
     Column("state", String(48), nullable=False),
     Column("created_at", Float, nullable=False),
     Column("rotated_at", Float),
     Column("rotation_type", String(16)),
+    Column("expires_at", Float),
+    Column("description", String(256)),
     _belongs_to_key("key_material_key"),
     Index("key_material_of_key", *_KEY, "ordinal", unique=True),
+    Index("key_material_expiry", "expires_at"),
 )
 
 key_tag = Table(
@@ -169,6 +176,27 @@ key_grant = Table(
     Index("key_grant_grantee", *_KEY, "grantee"),
     Index("key_grant_name", *_KEY, "name"),
     Index("key_grant_retiring", "retiring", "region", "grant_id"),
+)
+
+key_usage = Table(
+    "key_usage",
+    metadata,
+    *_key_columns(primary=True),
+    Column("operation", String(64), nullable=False),
+    Column("used_at", Float, nullable=False),
+    Column("event_id", String(64), nullable=False),
+    Column("request_id", String(64), nullable=False),
+)
+
+custom_key_store = Table(
+    "custom_key_store",
+    metadata,
+    Column("account", String(12), primary_key=True),
+    Column("region", String(64), primary_key=True),
+    Column("store_id", String(64), primary_key=True),
+    Column("name", String(256), nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Index("custom_key_store_name", "account", "region", "name", unique=True),
 )
 
 change = Table(

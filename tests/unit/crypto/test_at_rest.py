@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import cast
 
 import pytest
 from msgspec.structs import replace
@@ -10,7 +11,7 @@ from strongroom.crypto.binding import binding
 from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
 from strongroom.crypto.envelope import Wrapper, wrapping_version
 from strongroom.crypto.file_seal import FileSeal, create_root_key, load_file_seal
-from strongroom.crypto.protocol import MaterialBinding, UnsealError
+from strongroom.crypto.protocol import MaterialBinding, SymmetricKey, UnsealError
 from strongroom.crypto.software import SoftwareVault
 from strongroom.keys.specs import KeySpec
 
@@ -104,8 +105,8 @@ def test_a_root_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
 
 def test_key_material_loads_only_for_the_key_it_was_made_for(vault: SoftwareVault) -> None:
     token = vault.generate(OWNER)
-    body = vault.load(token, OWNER).encrypt(b"secret", b"")
-    assert vault.load(token, OWNER).decrypt(body, b"") == b"secret"
+    body = cast("SymmetricKey", vault.load(token, OWNER)).encrypt(b"secret", b"")
+    assert cast("SymmetricKey", vault.load(token, OWNER)).decrypt(body, b"") == b"secret"
     for field, value in (
         ("account", "444455556666"),
         ("region", "eu-west-1"),

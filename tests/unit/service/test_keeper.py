@@ -173,7 +173,7 @@ def tokens_of(bench: Bench, key_id: str) -> list[bytes]:
     _, _, _, region, account, _ = arn.split(":")
     active = bench.deployment.service._backends.snapshot.key(KeyLocator(account, region, key_id))
     assert active is not None
-    return [material.token[17:49] for material in active.key.materials]
+    return [material.token[17:49] for material in active.key.materials if material.token is not None]
 
 
 def found_on_disk(bench: Bench, secret: bytes) -> bool:

@@ -1,0 +1,39 @@
+"""HMAC backing keys (RFC 2104, FIPS 198-1)."""
+
+from cryptography.hazmat.primitives.constant_time import bytes_eq
+from cryptography.hazmat.primitives.hashes import SHA224, SHA256, SHA384, SHA512, HashAlgorithm
+from cryptography.hazmat.primitives.hmac import HMAC
+
+from strongroom.errors import KMSInvalidMacException
+from strongroom.keys.specs import KeySpec
+
+_HASHES: dict[KeySpec, HashAlgorithm] = {
+    KeySpec.HMAC_224: SHA224(),
+    KeySpec.HMAC_256: SHA256(),
+    KeySpec.HMAC_384: SHA384(),
+    KeySpec.HMAC_512: SHA512(),
+}
+
+
+class HmacBackingKey:
+    """A key for HMAC with the hash of its spec."""
+
+    def __init__(self, key: bytes, spec: KeySpec) -> None:
+        # Keying costs two compressions; a copy of the keyed state costs none.
+        self._keyed = HMAC(key, _HASHES[spec])
+
+    def mac(self, message: bytes) -> bytes:
+        """Return the tag of a message, as long as the hash."""
+        state = self._keyed.copy()
+        state.update(message)
+        return state.finalize()
+
+    def verify_mac(self, message: bytes, mac: bytes) -> None:
+        """Raise KMSInvalidMacException unless the tag is the message's, compared in constant time."""
+        if not bytes_eq(self.mac(message), mac):
+            raise KMSInvalidMacException(None)
+
+
+def hmac_key_length(spec: KeySpec) -> int:
+    """Return how long a new key is in bytes: as long as the tag (KMS Developer Guide, "HMAC keys")."""
+    return _HASHES[spec].digest_size
