@@ -19,7 +19,6 @@ from strongroom.operations.table import TABLE
 MODEL = model_of("kms")
 
 COMING = {
-    "GetKeyLastUsage",
     "GetParametersForImport",
     "ImportKeyMaterial",
     "DeleteImportedKeyMaterial",

@@ -17,6 +17,7 @@ from strongroom.service.service import Service
 from strongroom.service.trail import Trail
 from strongroom.service.usage import AccessKeyUsage
 from strongroom.settings import Settings
+from strongroom.snapshot.key_uses import KeyUses
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.audit_log import AuditLog
 
@@ -39,6 +40,7 @@ class OpenFolder:
             snapshot=Snapshot(store, vault, settings.cached_keys),
             entropy=entropy,
             web_identities=WebIdentities(settings.identity_providers),
+            key_uses=KeyUses(store),
             managed_rotation_days=settings.managed_rotation_days,
         )
         self.registrar = Registrar(self.folder, store, vault, clock, entropy)

@@ -27,6 +27,8 @@ class StateRule(StrEnum):
 
     USE = "use"
     """Every cryptographic operation."""
+    PUBLISH = "publish"
+    """GetPublicKey."""
     READ = "read"
     """DescribeKey, Get*, List*, PutKeyPolicy, RetireGrant, RevokeGrant, DeleteAlias."""
     ANNOTATE = "annotate"
@@ -69,6 +71,7 @@ _COLUMNS = (
 _ROWS: dict[StateRule, str] = {
     #                             Enabled  Disabled  Deleting   Importing  Unavailable  Creating  Updating
     StateRule.USE:               "ok       disabled  deleting   importing  unavailable  creating  ok",
+    StateRule.PUBLISH:           "ok       disabled  deleting   importing  unavailable  creating  ok",
     StateRule.READ:              "ok       ok        ok         ok         ok           ok        ok",
     StateRule.ANNOTATE:          "ok       ok        deleting   ok         ok           ok        ok",
     StateRule.SWITCH:            "ok       ok        deleting   importing  ok           creating  updating",

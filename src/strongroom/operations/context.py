@@ -13,6 +13,7 @@ from strongroom.keys.arns import AliasLocator, KeyIdForms, KeyLocator, not_found
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.states import StateRule, require_state
 from strongroom.snapshot.active_key import ActiveKey
+from strongroom.snapshot.key_uses import KeyUses
 from strongroom.snapshot.principals import Credential
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.protocol import Store, Transaction
@@ -26,6 +27,7 @@ class Backends(msgspec.Struct, frozen=True):
     snapshot: Snapshot
     entropy: Entropy
     web_identities: WebIdentities
+    key_uses: KeyUses
     managed_rotation_days: int
 
 

@@ -74,6 +74,8 @@ class Operation:
         self.cross_account = cross_account
         self.service = service
         self.action = f"{service}:{name}"
+        self.uses = rule is StateRule.USE
+        """Whether it counts as a use of its keys."""
         self.decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(request)
         self.parameters: Parameters = parameters_of(request)
 

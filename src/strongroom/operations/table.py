@@ -19,6 +19,7 @@ from strongroom.operations import (
     encrypt,
     grants,
     key_agreement,
+    key_last_usage,
     key_policy,
     keys,
     mac,
@@ -108,7 +109,13 @@ _ROWS = (
     ),
     _uses("Encapsulate", encapsulation.EncapsulateRequest, encapsulation.encapsulate),
     _uses("Decapsulate", encapsulation.DecapsulateRequest, encapsulation.decapsulate),
-    _uses("GetPublicKey", public_key.GetPublicKeyRequest, public_key.get_public_key),
+    Operation(
+        "GetPublicKey",
+        public_key.GetPublicKeyRequest,
+        public_key.get_public_key,
+        locate=by_key_id("kms:GetPublicKey", KeyIdForms.ANY),
+        rule=StateRule.PUBLISH,
+    ),
     Operation(
         "GenerateRandom",
         data_keys.GenerateRandomRequest,
@@ -125,6 +132,14 @@ _ROWS = (
         makes=lambda response: response.key_metadata.arn,
     ),
     _reads("DescribeKey", keys.DescribeKeyRequest, keys.describe_key, KeyIdForms.ANY, cross_account=True),
+    Operation(
+        "GetKeyLastUsage",
+        keys.KeyRequest,
+        key_last_usage.get_key_last_usage,
+        locate=by_key_id("kms:GetKeyLastUsage", KeyIdForms.KEY_ONLY),
+        rule=StateRule.READ,
+        placement=Placement.THREAD,
+    ),
     Operation(
         "ListKeys",
         keys.ListKeysRequest,

@@ -57,6 +57,7 @@ class Keeper:
         for locator in self._due(lambda reader: reader.keys_to_delete(now, _BATCH)):
             self._guarded(self._delete, locator, now)
         self._guarded(self._usage.write)
+        self._guarded(self._backends.key_uses.write)
         self._guarded(self._clean_up)
 
     def _due(self, find: Callable[[Reader], list[KeyLocator]]) -> Iterator[KeyLocator]:

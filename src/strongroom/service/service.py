@@ -15,6 +15,7 @@ from strongroom.service.call import Call
 from strongroom.service.trail import Progress, Trail
 from strongroom.service.usage import AccessKeyUsage
 from strongroom.snapshot.principals import Credential
+from strongroom.store.protocol import KeyUse
 
 UNRECOGNIZED = "The security token included in the request is invalid."
 """AWS's wording for access keys and session tokens that mean nobody."""
@@ -65,8 +66,16 @@ class Service:
         except Exception:
             logger.exception("request %s failed: %s", call.origin.request_id, call.operation.name)
             result = KMSInternalException()
-        self._trail.call(call, progress, result)
+        event_id = self._trail.call(call, progress, result)
+        if call.operation.uses and isinstance(result, Response):
+            self._note_uses(call, progress, event_id)
         return result
+
+    def _note_uses(self, call: Call, progress: Progress, event_id: str) -> None:
+        for target in progress.targets:
+            if target.key is not None:
+                use = KeyUse(target.key.key.locator, call.operation.name, call.now, event_id, call.origin.request_id)
+                self._backends.key_uses.note(use)
 
     def refuse(self, call: Call, error: KmsError) -> KmsError:
         """Refuse a call without looking at it, and record that."""

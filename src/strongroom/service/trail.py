@@ -62,8 +62,9 @@ class Trail:
         self._log = log
         self._event_id = UuidBatch(entropy)
 
-    def call(self, call: Call, progress: Progress, result: Response | KmsError) -> None:
-        """Record a verified call with its answer or its refusal."""
+    def call(self, call: Call, progress: Progress, result: Response | KmsError) -> str:
+        """Record a verified call with its answer or its refusal; return the id of the record."""
+        event_id = self._event_id()
         operation, request, targets = call.operation, progress.request, progress.targets
         refusal = result if isinstance(result, KmsError) else None
         self._log.append(
@@ -82,13 +83,14 @@ class Trail:
                     response_elements=_elements(operation, result, targets),
                     additional_event_data=_additional(refusal, targets),
                     request_id=call.origin.request_id,
-                    event_id=self._event_id(),
+                    event_id=event_id,
                     read_only=operation.read_only,
                     resources=_resources(operation, result, targets),
                     recipient_account_id=_recipient(progress.credential, targets),
                 )
             )
         )
+        return event_id
 
     def unverified(self, operation: Operation, origin: Origin, error: KmsError, now: float) -> None:
         """Record a request for a known action whose signature did not verify."""

@@ -64,6 +64,16 @@ class AliasRecord(msgspec.Struct, frozen=True):
     updated_at: float
 
 
+class KeyUse(msgspec.Struct, frozen=True):
+    """The last successful use of a key: its record in the audit log, and its request. ``used_at`` in epoch seconds."""
+
+    locator: KeyLocator
+    operation: str
+    used_at: float
+    event_id: str
+    request_id: str
+
+
 class GrantFilter(msgspec.Struct, frozen=True):
     """Which grants of a key; None does not limit. ``grantee`` is the name policies know it by."""
 
@@ -172,6 +182,10 @@ class Reader(Protocol):
         """List the grants in a Region that a principal may retire, ``after`` one named ``GRANT_ID/KEY_ID``."""
         ...
 
+    def key_use(self, locator: KeyLocator) -> KeyUse | None:
+        """Return the last use of a key that was written down."""
+        ...
+
     def accounts(self) -> list[AccountRecord]:
         """Return every account."""
         ...
@@ -250,6 +264,10 @@ class Transaction(Reader, Protocol):
 
     def erase_key(self, key: KmsKey) -> None:
         """Remove a key with its materials, tags and aliases."""
+        ...
+
+    def note_key_use(self, use: KeyUse) -> None:
+        """Write down the last use of a key, unless a later one is there or the key is gone."""
         ...
 
     def put_alias(self, record: AliasRecord, previous_key_id: str | None) -> None:

@@ -7,8 +7,8 @@ from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.states import KeyState
 from strongroom.store import rows
-from strongroom.store.protocol import AccountRecord, AliasRecord
-from strongroom.store.schema import account, alias, domain_key, key_material, key_tag, kms_key, of_key
+from strongroom.store.protocol import AccountRecord, AliasRecord, KeyUse
+from strongroom.store.schema import account, alias, domain_key, key_material, key_tag, key_usage, kms_key, of_key
 from strongroom.store.sql_grants import GrantReads
 from strongroom.store.sql_identities import IdentityReads
 
@@ -51,6 +51,11 @@ class SqlReader(IdentityReads, GrantReads):
             )
         ).one_or_none()
         return None if row is None else rows.read_alias(row)
+
+    def key_use(self, locator: KeyLocator) -> KeyUse | None:
+        """Return the last use of a key that was written down."""
+        row = self._connection.execute(select(key_usage).where(of_key(key_usage, locator))).one_or_none()
+        return None if row is None else KeyUse(locator, row.operation, row.used_at, row.event_id, row.request_id)
 
     def accounts(self) -> list[AccountRecord]:
         """Return every account."""

@@ -8,8 +8,18 @@ from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.store import rows
 from strongroom.store.change_log import log_change
-from strongroom.store.protocol import AccountRecord, AliasRecord, ChangeKind
-from strongroom.store.schema import account, alias, domain_key, key_grant, key_material, key_tag, kms_key, of_key
+from strongroom.store.protocol import AccountRecord, AliasRecord, ChangeKind, KeyUse
+from strongroom.store.schema import (
+    account,
+    alias,
+    domain_key,
+    key_grant,
+    key_material,
+    key_tag,
+    key_usage,
+    kms_key,
+    of_key,
+)
 from strongroom.store.sql_grants import GrantWrites
 from strongroom.store.sql_identities import IdentityWrites
 from strongroom.store.sql_reader import SqlReader
@@ -49,12 +59,31 @@ class SqlTransaction(SqlReader, IdentityWrites, GrantWrites):
 
     def erase_key(self, key: KmsKey) -> None:
         """Remove a key with its materials, tags and aliases."""
-        for table in (key_grant, alias, key_tag, key_material, kms_key):
+        for table in (key_usage, key_grant, alias, key_tag, key_material, kms_key):
             self._connection.execute(delete(table).where(of_key(table, key.locator)))
         for name in key.aliases:
             self._log(ChangeKind.ALIAS, key.account, key.region, name)
         self._log(ChangeKind.GRANT, key.account, key.region, f"{key.key_id}/")
         self._log_key(key.locator)
+
+    def note_key_use(self, use: KeyUse) -> None:
+        """Write down the last use of a key, unless a later one is there or the key is gone."""
+        where = use.locator
+        known = self.key_use(where)
+        if (known is not None and known.used_at > use.used_at) or self.key(where) is None:
+            return
+        self._connection.execute(delete(key_usage).where(of_key(key_usage, where)))
+        self._connection.execute(
+            insert(key_usage).values(
+                account=where.account,
+                region=where.region,
+                key_id=where.key_id,
+                operation=use.operation,
+                used_at=use.used_at,
+                event_id=use.event_id,
+                request_id=use.request_id,
+            )
+        )
 
     def put_alias(self, record: AliasRecord, previous_key_id: str | None) -> None:
         """Insert an alias, or move it from ``previous_key_id``."""

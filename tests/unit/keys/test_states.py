@@ -29,6 +29,7 @@ STATES = [
 # fmt: off
 TABLE: dict[StateRule, list[tuple[type[KmsError], str] | None]] = {
     StateRule.USE:               [Y, D, P, P, I, U, C, Y],
+    StateRule.PUBLISH:           [Y, D, P, P, I, U, C, Y],
     StateRule.READ:              [Y, Y, Y, Y, Y, Y, Y, Y],
     StateRule.ANNOTATE:          [Y, Y, P, P, Y, Y, Y, Y],
     StateRule.SWITCH:            [Y, Y, P, P, I, Y, C, G],

@@ -1,0 +1,41 @@
+"""When keys were last used: noted in memory on every use, written down now and then, so that no use costs a write."""
+
+from threading import Lock
+
+from strongroom.keys.arns import KeyLocator
+from strongroom.store.protocol import KeyUse, Store
+
+
+class KeyUses:
+    """Notes uses, and remembers the last of each key. Safe to use from several threads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = Lock()
+        self._noted: dict[KeyLocator, KeyUse] = {}
+        self._being_written: dict[KeyLocator, KeyUse] = {}
+
+    def note(self, use: KeyUse) -> None:
+        """Note a successful use, the newest so far."""
+        with self._lock:
+            self._noted[use.locator] = use
+
+    def last(self, locator: KeyLocator) -> KeyUse | None:
+        """Return the last use of a key, None if there was none."""
+        with self._lock:
+            noted = self._noted.get(locator) or self._being_written.get(locator)
+        if noted is not None:
+            return noted
+        with self._store.read() as reader:
+            return reader.key_use(locator)
+
+    def write(self) -> None:
+        """Write down what was noted since the last time."""
+        with self._lock:
+            self._being_written, self._noted = self._being_written | self._noted, {}
+        if self._being_written:
+            with self._store.transaction() as transaction:
+                for use in self._being_written.values():
+                    transaction.note_key_use(use)
+        with self._lock:
+            self._being_written = {}
