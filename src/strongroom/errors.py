@@ -263,6 +263,26 @@ class CustomKeyStoreNotFoundException(KmsError):
     """No such custom key store."""
 
 
+class CustomKeyStoreInvalidStateException(KmsError):
+    """The custom key store's connection state does not allow the operation."""
+
+
+class CustomKeyStoreNameInUseException(KmsError):
+    """Another custom key store has that name."""
+
+
+class CustomKeyStoreHasCMKsException(KmsError):
+    """The custom key store holds KMS keys."""
+
+
+class CloudHsmClusterInUseException(KmsError):
+    """Another custom key store is in that cluster."""
+
+
+class XksProxyUriInUseException(KmsError):
+    """Another external key store has that proxy."""
+
+
 # --- faults: ours, not the caller's --------------------------------------------------------------
 
 

@@ -5,7 +5,7 @@ from typing import cast
 
 import msgspec
 
-_SECRET = frozenset({"GrantTokens", "GrantToken", "WebIdentityToken", "TokenCode"})
+_SECRET = frozenset({"GrantTokens", "GrantToken", "WebIdentityToken", "TokenCode", "KeyStorePassword"})
 
 Parameters = Callable[[msgspec.Struct], Mapping[str, object]]
 

@@ -12,6 +12,11 @@ def access_key_binding(access_key_id: str) -> bytes:
     return binding("access-key", access_key_id)
 
 
+def custom_key_store_binding(store_id: str) -> bytes:
+    """Return what the wrapped secret of a custom key store is bound to."""
+    return binding("custom-key-store", store_id)
+
+
 SESSION_BINDING = binding("session")
 """What session tokens are bound to."""
 

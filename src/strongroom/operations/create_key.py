@@ -8,17 +8,15 @@ import msgspec
 
 from strongroom.audit.parameters import lower_camel
 from strongroom.entropy import uuid
-from strongroom.errors import (
-    CustomKeyStoreNotFoundException,
-    UnsupportedOperationException,
-    ValidationException,
-)
+from strongroom.errors import UnsupportedOperationException, ValidationException
 from strongroom.keys.arns import KeyLocator, root_arn
+from strongroom.keys.custom_key_stores import require_connected
 from strongroom.keys.key_policy import default_policy
 from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, new_key
 from strongroom.keys.names import merge_tags
 from strongroom.keys.specs import USAGES, KeySpec, KeyUsage, Origin
 from strongroom.operations.context import Context
+from strongroom.operations.custom_key_stores import find_custom_key_store
 from strongroom.operations.key_material import generate_material
 from strongroom.operations.key_metadata import KeyMetadata, key_metadata
 from strongroom.operations.key_policy import accepted_policy
@@ -83,7 +81,7 @@ def locate_create_key(_context: Context, request: CreateKeyRequest) -> Sequence[
 def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse:
     """Make a key with its first backing key; durable before it is announced."""
     spec, usage = _kind(request)
-    _require_origin(request)
+    _require_origin(context, request)
     locator = KeyLocator(context.caller.account, context.region, _new_key_id(context, request))
     key = new_key(
         locator,
@@ -131,11 +129,12 @@ def _kind(request: CreateKeyRequest) -> tuple[KeySpec, KeyUsage]:
     return spec, usage
 
 
-def _require_origin(request: CreateKeyRequest) -> None:
+def _require_origin(context: Context, request: CreateKeyRequest) -> None:
     if request.origin in {Origin.AWS_CLOUDHSM, Origin.EXTERNAL_KEY_STORE}:
         if request.custom_key_store_id is None:
             raise ValidationException(f"CustomKeyStoreId is required for keys of origin {request.origin}.")
-        raise CustomKeyStoreNotFoundException(None)
+        with context.backends.store.read() as reader:
+            require_connected(find_custom_key_store(context, reader, request.custom_key_store_id))
     if request.custom_key_store_id is not None or request.xks_key_id is not None:
         raise ValidationException(f"Keys of origin {request.origin} do not live in a custom key store.")
 

@@ -2,9 +2,11 @@
 
 from enum import StrEnum
 
-from strongroom.errors import CustomKeyStoreNotFoundException, ValidationException
+from strongroom.errors import UnsupportedOperationException, ValidationException
+from strongroom.keys.custom_key_stores import CustomKeyStoreType, require_connected
 from strongroom.keys.encryption_context import canonical
 from strongroom.operations.context import Context
+from strongroom.operations.custom_key_stores import find_custom_key_store
 from strongroom.operations.key_usage import require_symmetric, require_wet_run
 from strongroom.operations.recipient import Recipient, require_no_recipient
 from strongroom.operations.shapes import (
@@ -100,10 +102,19 @@ def generate_random(context: Context, request: GenerateRandomRequest) -> Generat
     """Return random bytes from the vault."""
     require_no_recipient(request.recipient)
     if request.custom_key_store_id is not None:
-        raise CustomKeyStoreNotFoundException(None)
+        _require_random_source(context, request.custom_key_store_id)
     if request.number_of_bytes is None:
         raise ValidationException("NumberOfBytes is required.")
     return GenerateRandomResponse(plaintext=context.backends.vault.random(request.number_of_bytes))
+
+
+def _require_random_source(context: Context, store_id: str) -> None:
+    """Refuse custom key stores that have no random bytes to give."""
+    with context.backends.store.read() as reader:
+        store = find_custom_key_store(context, reader, store_id)
+    if store.type is CustomKeyStoreType.EXTERNAL_KEY_STORE:
+        raise UnsupportedOperationException("GenerateRandom is not supported in external key stores.")
+    require_connected(store)
 
 
 def _make(

@@ -48,6 +48,7 @@ Marker = Annotated[str, Meta(min_length=1, max_length=1024), matching(r"[\u0020-
 RotationPeriodInDays = Annotated[int, Meta(ge=90, le=2560)]
 PendingWindowInDays = Annotated[int, Meta(ge=1, le=365)]
 CustomKeyStoreId = Annotated[str, Meta(min_length=1, max_length=64)]
+CustomKeyStoreName = Annotated[str, Meta(min_length=1, max_length=256)]
 XksKeyId = Annotated[str, Meta(min_length=1, max_length=128), matching(r"^[a-zA-Z0-9-_.]+$")]
 TagKey = Annotated[str, Meta(min_length=1, max_length=128)]
 TagValue = Annotated[str, Meta(min_length=0, max_length=256)]

@@ -12,6 +12,8 @@ from strongroom.keys.states import StateRule
 from strongroom.operations import (
     aliases,
     create_key,
+    custom_key_store_settings,
+    custom_key_stores,
     data_key_pairs,
     data_keys,
     deletion,
@@ -67,6 +69,11 @@ def _changes(
 
 
 _writes = partial(Operation, placement=Placement.THREAD, read_only=False)
+
+
+def _writes_to_stores(name: str, request: type[Request], run: Run) -> Operation:
+    return _writes(name, request, run, locate=no_resource(f"kms:{name}"))
+
 
 _ROWS = (
     # --- cryptography
@@ -232,6 +239,39 @@ _ROWS = (
         rule=StateRule.READ,
         cross_account=True,
         elements=key_id_element,
+    ),
+    # --- custom key stores
+    _writes_to_stores(
+        "CreateCustomKeyStore",
+        custom_key_store_settings.CreateCustomKeyStoreRequest,
+        custom_key_store_settings.create_custom_key_store,
+    ),
+    Operation(
+        "DescribeCustomKeyStores",
+        custom_key_stores.DescribeCustomKeyStoresRequest,
+        custom_key_stores.describe_custom_key_stores,
+        locate=no_resource("kms:DescribeCustomKeyStores"),
+        placement=Placement.THREAD,
+    ),
+    _writes_to_stores(
+        "UpdateCustomKeyStore",
+        custom_key_store_settings.UpdateCustomKeyStoreRequest,
+        custom_key_store_settings.update_custom_key_store,
+    ),
+    _writes_to_stores(
+        "ConnectCustomKeyStore",
+        custom_key_stores.CustomKeyStoreRequest,
+        custom_key_stores.connect_custom_key_store,
+    ),
+    _writes_to_stores(
+        "DisconnectCustomKeyStore",
+        custom_key_stores.CustomKeyStoreRequest,
+        custom_key_stores.disconnect_custom_key_store,
+    ),
+    _writes_to_stores(
+        "DeleteCustomKeyStore",
+        custom_key_stores.CustomKeyStoreRequest,
+        custom_key_stores.delete_custom_key_store,
     ),
     # --- rotation
     _changes(

@@ -15,6 +15,7 @@ import msgspec
 from strongroom.crypto.protocol import SealedDomainKey
 from strongroom.iam.entities import Entity, EntityKind, Relation
 from strongroom.keys.arns import AliasLocator, KeyLocator
+from strongroom.keys.custom_key_stores import CustomKeyStore
 from strongroom.keys.grants import Grant
 from strongroom.keys.kms_key import KmsKey
 
@@ -186,6 +187,18 @@ class Reader(Protocol):
         """Return the last use of a key that was written down."""
         ...
 
+    def custom_key_store(self, account: str, region: str, store_id: str) -> CustomKeyStore | None:
+        """Return a custom key store."""
+        ...
+
+    def custom_key_stores(self, account: str, region: str) -> list[CustomKeyStore]:
+        """List an account's custom key stores in a Region, by id; there are few."""
+        ...
+
+    def has_keys_in(self, store_id: str) -> bool:
+        """Tell whether a custom key store holds keys."""
+        ...
+
     def accounts(self) -> list[AccountRecord]:
         """Return every account."""
         ...
@@ -268,6 +281,14 @@ class Transaction(Reader, Protocol):
 
     def note_key_use(self, use: KeyUse) -> None:
         """Write down the last use of a key, unless a later one is there or the key is gone."""
+        ...
+
+    def put_custom_key_store(self, store: CustomKeyStore) -> None:
+        """Insert a custom key store, or replace the one of its id."""
+        ...
+
+    def remove_custom_key_store(self, store: CustomKeyStore) -> None:
+        """Remove a custom key store."""
         ...
 
     def put_alias(self, record: AliasRecord, previous_key_id: str | None) -> None:

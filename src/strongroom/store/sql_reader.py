@@ -9,11 +9,12 @@ from strongroom.keys.states import KeyState
 from strongroom.store import rows
 from strongroom.store.protocol import AccountRecord, AliasRecord, KeyUse
 from strongroom.store.schema import account, alias, domain_key, key_material, key_tag, key_usage, kms_key, of_key
+from strongroom.store.sql_custom_key_stores import CustomKeyStoreReads
 from strongroom.store.sql_grants import GrantReads
 from strongroom.store.sql_identities import IdentityReads
 
 
-class SqlReader(IdentityReads, GrantReads):
+class SqlReader(IdentityReads, GrantReads, CustomKeyStoreReads):
     """One consistent state, seen through one connection. See ``protocol.Reader``."""
 
     def __init__(self, connection: Connection) -> None:

@@ -20,12 +20,13 @@ from strongroom.store.schema import (
     kms_key,
     of_key,
 )
+from strongroom.store.sql_custom_key_stores import CustomKeyStoreWrites
 from strongroom.store.sql_grants import GrantWrites
 from strongroom.store.sql_identities import IdentityWrites
 from strongroom.store.sql_reader import SqlReader
 
 
-class SqlTransaction(SqlReader, IdentityWrites, GrantWrites):
+class SqlTransaction(SqlReader, IdentityWrites, GrantWrites, CustomKeyStoreWrites):
     """One write transaction. See ``protocol.Transaction``."""
 
     def add_account(self, record: AccountRecord) -> None:

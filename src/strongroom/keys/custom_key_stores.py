@@ -1,0 +1,141 @@
+"""Custom key stores: what holds the material of some KMS keys outside the service, and whether it is connected.
+
+Source: KMS API Reference, CustomKeyStoresListEntry, CustomKeyStoreInvalidStateException. The rules:
+
+- Connecting is possible unless the store is FAILED or DISCONNECTING; a failed one must be disconnected first.
+- Disconnecting is possible unless it is DISCONNECTED or DISCONNECTING already.
+- Most properties change only while DISCONNECTED; the name, and of an external store also its credential and URI path,
+  also while CONNECTED.
+- A store is deleted only while DISCONNECTED and without keys.
+"""
+
+from enum import StrEnum
+
+import msgspec
+from msgspec.structs import replace
+from typing_extensions import override
+
+from strongroom.errors import CustomKeyStoreInvalidStateException
+
+MAX_CUSTOM_KEY_STORES = 10
+"""Resource quota: stores in an account and Region (KMS Developer Guide, "Quotas")."""
+
+
+class CustomKeyStoreType(StrEnum):
+    """What stands behind a store."""
+
+    AWS_CLOUDHSM = "AWS_CLOUDHSM"
+    EXTERNAL_KEY_STORE = "EXTERNAL_KEY_STORE"
+
+
+class ConnectionState(StrEnum):
+    """Whether a store can be used."""
+
+    CONNECTED = "CONNECTED"
+    CONNECTING = "CONNECTING"
+    FAILED = "FAILED"
+    DISCONNECTED = "DISCONNECTED"
+    DISCONNECTING = "DISCONNECTING"
+
+
+class ConnectionErrorCode(StrEnum):
+    """Why a store could not be connected."""
+
+    INVALID_CREDENTIALS = "INVALID_CREDENTIALS"
+    CLUSTER_NOT_FOUND = "CLUSTER_NOT_FOUND"
+    NETWORK_ERRORS = "NETWORK_ERRORS"
+    INTERNAL_ERROR = "INTERNAL_ERROR"
+    INSUFFICIENT_CLOUDHSM_HSMS = "INSUFFICIENT_CLOUDHSM_HSMS"
+    USER_LOCKED_OUT = "USER_LOCKED_OUT"
+    USER_NOT_FOUND = "USER_NOT_FOUND"
+    USER_LOGGED_IN = "USER_LOGGED_IN"
+    SUBNET_NOT_FOUND = "SUBNET_NOT_FOUND"
+    INSUFFICIENT_FREE_ADDRESSES_IN_SUBNET = "INSUFFICIENT_FREE_ADDRESSES_IN_SUBNET"
+    XKS_PROXY_ACCESS_DENIED = "XKS_PROXY_ACCESS_DENIED"
+    XKS_PROXY_NOT_REACHABLE = "XKS_PROXY_NOT_REACHABLE"
+    XKS_VPC_ENDPOINT_SERVICE_NOT_FOUND = "XKS_VPC_ENDPOINT_SERVICE_NOT_FOUND"
+    XKS_PROXY_INVALID_RESPONSE = "XKS_PROXY_INVALID_RESPONSE"
+    XKS_PROXY_INVALID_CONFIGURATION = "XKS_PROXY_INVALID_CONFIGURATION"
+    XKS_VPC_ENDPOINT_SERVICE_INVALID_CONFIGURATION = "XKS_VPC_ENDPOINT_SERVICE_INVALID_CONFIGURATION"
+    XKS_PROXY_TIMED_OUT = "XKS_PROXY_TIMED_OUT"
+    XKS_PROXY_INVALID_TLS_CONFIGURATION = "XKS_PROXY_INVALID_TLS_CONFIGURATION"
+
+
+class XksProxyConnectivity(StrEnum):
+    """How an external key store's proxy is reached."""
+
+    PUBLIC_ENDPOINT = "PUBLIC_ENDPOINT"
+    VPC_ENDPOINT_SERVICE = "VPC_ENDPOINT_SERVICE"
+
+
+class XksProxy(msgspec.Struct, frozen=True, kw_only=True):
+    """The proxy of an external key store. Its secret is kept by the store itself."""
+
+    connectivity: XksProxyConnectivity
+    access_key_id: str
+    uri_endpoint: str
+    uri_path: str
+    vpc_endpoint_service_name: str | None = None
+    vpc_endpoint_service_owner: str | None = None
+
+
+class CustomKeyStore(msgspec.Struct, frozen=True, kw_only=True):
+    """A custom key store. ``wrapped_secret``: the cluster's password or the proxy's secret, wrapped by the vault."""
+
+    account: str
+    region: str
+    store_id: str
+    name: str
+    type: CustomKeyStoreType
+    created_at: float
+    wrapped_secret: bytes
+    state: ConnectionState = ConnectionState.DISCONNECTED
+    error: ConnectionErrorCode | None = None
+    cluster_id: str | None = None
+    trust_anchor: str | None = None
+    xks: XksProxy | None = None
+
+    @override
+    def __repr__(self) -> str:
+        return f"CustomKeyStore({self.store_id}, {self.state})"
+
+
+_MAY_CONNECT = frozenset({ConnectionState.DISCONNECTED, ConnectionState.CONNECTING, ConnectionState.CONNECTED})
+_MAY_DISCONNECT = frozenset({ConnectionState.CONNECTED, ConnectionState.CONNECTING, ConnectionState.FAILED})
+_MAY_RENAME = frozenset({ConnectionState.CONNECTED, ConnectionState.DISCONNECTED})
+_UNREACHED = {
+    CustomKeyStoreType.AWS_CLOUDHSM: ConnectionErrorCode.CLUSTER_NOT_FOUND,
+    CustomKeyStoreType.EXTERNAL_KEY_STORE: ConnectionErrorCode.INTERNAL_ERROR,
+}
+
+
+def connect(store: CustomKeyStore) -> CustomKeyStore:
+    """Try to connect a store, which fails: this release has nothing that could stand behind one."""
+    _require(store, _MAY_CONNECT)
+    return replace(store, state=ConnectionState.FAILED, error=_UNREACHED[store.type])
+
+
+def disconnect(store: CustomKeyStore) -> CustomKeyStore:
+    """Let go of a store."""
+    _require(store, _MAY_DISCONNECT)
+    return replace(store, state=ConnectionState.DISCONNECTED, error=None)
+
+
+def require_connected(store: CustomKeyStore) -> None:
+    """Refuse to use a store that is not connected; raises CustomKeyStoreInvalidStateException."""
+    _require(store, frozenset({ConnectionState.CONNECTED}))
+
+
+def require_changeable(store: CustomKeyStore, *, while_connected: bool) -> None:
+    """Refuse a change that the store's state does not allow; raises CustomKeyStoreInvalidStateException.
+
+    ``while_connected``: only what may change in a connected store is changed.
+    """
+    _require(store, _MAY_RENAME if while_connected else frozenset({ConnectionState.DISCONNECTED}))
+
+
+def _require(store: CustomKeyStore, allowed: frozenset[ConnectionState]) -> None:
+    if store.state not in allowed:
+        raise CustomKeyStoreInvalidStateException(
+            f"The custom key store {store.store_id} is in state {store.state}, which does not allow this operation."
+        )

@@ -1,0 +1,164 @@
+"""Custom key stores: described, connected, disconnected and deleted.
+
+What could be connected behind them comes with a later release; until then every connection fails.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from strongroom.errors import CustomKeyStoreHasCMKsException, CustomKeyStoreNotFoundException, ValidationException
+from strongroom.keys.custom_key_stores import (
+    ConnectionErrorCode,
+    ConnectionState,
+    CustomKeyStore,
+    CustomKeyStoreType,
+    XksProxyConnectivity,
+    connect,
+    disconnect,
+    require_changeable,
+)
+from strongroom.operations.context import Context
+from strongroom.operations.paging import PageSize, page
+from strongroom.operations.shapes import (
+    CustomKeyStoreId,
+    CustomKeyStoreName,
+    Empty,
+    Limit,
+    Marker,
+    Request,
+    Response,
+)
+from strongroom.store.protocol import Reader, Transaction
+
+_PAGE = PageSize(default=50, maximum=1000)
+
+
+class DescribeCustomKeyStoresRequest(Request):
+    """What DescribeCustomKeyStores takes."""
+
+    custom_key_store_id: CustomKeyStoreId | None = None
+    custom_key_store_name: CustomKeyStoreName | None = None
+    limit: Limit | None = None
+    marker: Marker | None = None
+
+
+class XksProxyConfiguration(msgspec.Struct, rename="pascal", frozen=True, omit_defaults=True):
+    """The proxy of an external key store, without its secret."""
+
+    connectivity: XksProxyConnectivity
+    access_key_id: str
+    uri_endpoint: str
+    uri_path: str
+    vpc_endpoint_service_name: str | None = None
+    vpc_endpoint_service_owner: str | None = None
+
+
+class CustomKeyStoresListEntry(msgspec.Struct, rename="pascal", frozen=True, omit_defaults=True, kw_only=True):
+    """A custom key store, as it is shown."""
+
+    custom_key_store_id: str
+    custom_key_store_name: str
+    cloud_hsm_cluster_id: str | None = None
+    trust_anchor_certificate: str | None = None
+    connection_state: ConnectionState
+    connection_error_code: ConnectionErrorCode | None = None
+    creation_date: float
+    custom_key_store_type: CustomKeyStoreType
+    xks_proxy_configuration: XksProxyConfiguration | None = None
+
+
+class DescribeCustomKeyStoresResponse(Response):
+    """What DescribeCustomKeyStores returns."""
+
+    custom_key_stores: list[CustomKeyStoresListEntry]
+    truncated: bool
+    next_marker: str | None = None
+
+
+class CustomKeyStoreRequest(Request):
+    """What ConnectCustomKeyStore, DisconnectCustomKeyStore and DeleteCustomKeyStore take."""
+
+    custom_key_store_id: CustomKeyStoreId
+
+
+def describe_custom_key_stores(
+    context: Context, request: DescribeCustomKeyStoresRequest
+) -> DescribeCustomKeyStoresResponse:
+    """Describe one store, or all of the account in this Region."""
+    if request.custom_key_store_id is not None and request.custom_key_store_name is not None:
+        raise ValidationException("You cannot specify both CustomKeyStoreId and CustomKeyStoreName.")
+    asked = page("DescribeCustomKeyStores", request.limit, request.marker, _PAGE)
+    with context.backends.store.read() as reader:
+        found = [store for store in all_stores(context, reader) if _is_asked_for(store, request)]
+    if not found and (request.custom_key_store_id or request.custom_key_store_name):
+        raise CustomKeyStoreNotFoundException(None)
+    rest = [store for store in found if store.store_id > asked.after]
+    kept, marker = asked.cut(rest[: asked.size + 1], lambda store: store.store_id)
+    return DescribeCustomKeyStoresResponse(
+        custom_key_stores=[_entry(store) for store in kept], truncated=marker is not None, next_marker=marker
+    )
+
+
+def connect_custom_key_store(context: Context, request: CustomKeyStoreRequest) -> Empty:
+    """Start to connect a store; DescribeCustomKeyStores tells what came of it."""
+    return change_store(context, request.custom_key_store_id, lambda _, store: connect(store))
+
+
+def disconnect_custom_key_store(context: Context, request: CustomKeyStoreRequest) -> Empty:
+    """Let go of a store."""
+    return change_store(context, request.custom_key_store_id, lambda _, store: disconnect(store))
+
+
+def delete_custom_key_store(context: Context, request: CustomKeyStoreRequest) -> Empty:
+    """Forget a store that is disconnected and holds no key."""
+    with context.backends.store.transaction() as transaction:
+        store = find_custom_key_store(context, transaction, request.custom_key_store_id)
+        require_changeable(store, while_connected=False)
+        if transaction.has_keys_in(store.store_id):
+            raise CustomKeyStoreHasCMKsException(None)
+        transaction.remove_custom_key_store(store)
+    return Empty()
+
+
+def find_custom_key_store(context: Context, reader: Reader, store_id: str) -> CustomKeyStore:
+    """Return a store of the caller's account in this Region; raises CustomKeyStoreNotFoundException."""
+    store = reader.custom_key_store(context.caller.account, context.region, store_id)
+    if store is None:
+        raise CustomKeyStoreNotFoundException(None)
+    return store
+
+
+def all_stores(context: Context, reader: Reader) -> list[CustomKeyStore]:
+    """Return the stores of the caller's account in this Region, by id."""
+    return reader.custom_key_stores(context.caller.account, context.region)
+
+
+def change_store(
+    context: Context, store_id: str, transition: Callable[[Transaction, CustomKeyStore], CustomKeyStore]
+) -> Empty:
+    """Change a store durably; raises CustomKeyStoreNotFoundException, and what the transition raises."""
+    with context.backends.store.transaction() as transaction:
+        before = find_custom_key_store(context, transaction, store_id)
+        transaction.put_custom_key_store(transition(transaction, before))
+    return Empty()
+
+
+def _is_asked_for(store: CustomKeyStore, request: DescribeCustomKeyStoresRequest) -> bool:
+    by_id = request.custom_key_store_id is None or request.custom_key_store_id == store.store_id
+    return by_id and (request.custom_key_store_name is None or request.custom_key_store_name == store.name)
+
+
+def _entry(store: CustomKeyStore) -> CustomKeyStoresListEntry:
+    proxy = store.xks
+    return CustomKeyStoresListEntry(
+        custom_key_store_id=store.store_id,
+        custom_key_store_name=store.name,
+        cloud_hsm_cluster_id=store.cluster_id,
+        trust_anchor_certificate=store.trust_anchor,
+        connection_state=store.state,
+        connection_error_code=store.error,
+        creation_date=store.created_at,
+        custom_key_store_type=store.type,
+        xks_proxy_configuration=None if proxy is None else XksProxyConfiguration(**msgspec.structs.asdict(proxy)),
+    )
