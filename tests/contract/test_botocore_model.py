@@ -19,9 +19,6 @@ from strongroom.operations.table import TABLE
 MODEL = model_of("kms")
 
 COMING = {
-    "GetParametersForImport",
-    "ImportKeyMaterial",
-    "DeleteImportedKeyMaterial",
     "ReplicateKey",
     "UpdatePrimaryRegion",
 }

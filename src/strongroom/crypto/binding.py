@@ -22,3 +22,6 @@ SESSION_BINDING = binding("session")
 
 GRANT_TOKEN_BINDING = binding("grant-token")
 """What grant tokens are bound to."""
+
+IMPORT_TOKEN_BINDING = binding("import-token")
+"""What import tokens are bound to."""

@@ -13,6 +13,7 @@ _HASHES: dict[KeySpec, HashAlgorithm] = {
     KeySpec.HMAC_384: SHA384(),
     KeySpec.HMAC_512: SHA512(),
 }
+HMAC_SPECS = frozenset(_HASHES)
 
 
 class HmacBackingKey:

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from strongroom.keys.algorithms import EncryptionAlgorithm, MessageType, SigningAlgorithm
 from strongroom.keys.specs import KeySpec
+from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec
 
 
 class MaterialBinding(msgspec.Struct, frozen=True):
@@ -23,6 +24,45 @@ class MaterialBinding(msgspec.Struct, frozen=True):
     key_id: str
     material_id: str
     spec: KeySpec
+
+
+class MaterialOwner(msgspec.Struct, frozen=True):
+    """The key that a piece of key material is going to belong to."""
+
+    account: str
+    region: str
+    key_id: str
+    spec: KeySpec
+
+    def binding(self, material_id: str) -> MaterialBinding:
+        """Return what material of that id is bound to."""
+        return MaterialBinding(self.account, self.region, self.key_id, material_id, self.spec)
+
+
+class WrappingKey(msgspec.Struct, frozen=True):
+    """A key pair to import key material with: the vault's token for it, and its SubjectPublicKeyInfo, DER."""
+
+    token: bytes
+    public_key: bytes
+
+
+class WrappedMaterial(msgspec.Struct, frozen=True):
+    """Key material as its owner sends it: under which wrapping key, how, and the encrypted bytes."""
+
+    wrapping_token: bytes
+    algorithm: WrappingAlgorithm
+    encrypted: bytes
+
+
+class ImportedMaterial(msgspec.Struct, frozen=True):
+    """Key material that was imported: its id and the vault's token for it.
+
+    The id (64 hex digits) is a digest of the key id and the material, so that the same material is known again, in
+    every Region of related multi-Region keys.
+    """
+
+    material_id: str
+    token: bytes
 
 
 class SealedDomainKey(msgspec.Struct, frozen=True):
@@ -151,6 +191,18 @@ class Vault(Protocol):
 
     def generate(self, owner: MaterialBinding) -> bytes:
         """Make new key material and return its token."""
+        ...
+
+    def wrapping_key(self, spec: WrappingKeySpec, owner: MaterialOwner) -> WrappingKey:
+        """Make a key pair for one key's material to be imported with."""
+        ...
+
+    def import_material(self, wrapped: WrappedMaterial, owner: MaterialOwner) -> ImportedMaterial:
+        """Unwrap key material, check it and keep it.
+
+        Raises InvalidCiphertextException when it does not unwrap, IncorrectKeyMaterialException when it is not of the
+        owner's spec, and UnsealError if the wrapping token was not made for ``owner``.
+        """
         ...
 
     def load(self, token: bytes, owner: MaterialBinding) -> BackingKey:

@@ -13,13 +13,25 @@ from strongroom.crypto.domain_keys import DomainKeys
 from strongroom.crypto.edwards import EdwardsBackingKey, generate_edwards
 from strongroom.crypto.elliptic import EllipticBackingKey, generate_elliptic
 from strongroom.crypto.envelope import KEY_LENGTH
-from strongroom.crypto.hmac_key import HmacBackingKey, hmac_key_length
+from strongroom.crypto.hmac_key import HMAC_SPECS, HmacBackingKey, hmac_key_length
+from strongroom.crypto.imported_material import accepted_material, material_id_of
 from strongroom.crypto.ml_dsa import MlDsaBackingKey, generate_ml_dsa
 from strongroom.crypto.ml_kem import MlKem512BackingKey, MlKemBackingKey, generate_ml_kem, generate_ml_kem_512
-from strongroom.crypto.protocol import BackingKey, KeyPair, MaterialBinding, PrivateKey
+from strongroom.crypto.protocol import (
+    BackingKey,
+    ImportedMaterial,
+    KeyPair,
+    MaterialBinding,
+    MaterialOwner,
+    PrivateKey,
+    WrappedMaterial,
+    WrappingKey,
+)
 from strongroom.crypto.rsa import RsaBackingKey, generate_rsa
+from strongroom.crypto.unwrapping import WRAPPING_KEY_BITS, unwrap_material
 from strongroom.entropy import Entropy
 from strongroom.keys.specs import KeySpec
+from strongroom.keys.wrapping import WrappingKeySpec
 
 IAM_SCOPE = "iam"
 """The domain key scope of access key secrets."""
@@ -42,8 +54,6 @@ _ASYMMETRIC: dict[KeySpec, tuple[Callable[[], bytes], Callable[[bytes], PrivateK
 }
 """How a private key is made (the cryptographic libraries draw from the kernel themselves), and what uses it."""
 
-_HMAC = frozenset({KeySpec.HMAC_224, KeySpec.HMAC_256, KeySpec.HMAC_384, KeySpec.HMAC_512})
-
 
 class SoftwareVault:
     """Makes and loads backing keys with the domain keys of this process."""
@@ -55,6 +65,19 @@ class SoftwareVault:
     def generate(self, owner: MaterialBinding) -> bytes:
         """Make new key material and return it wrapped."""
         return self._wrap(self._new(owner.spec), owner)
+
+    def wrapping_key(self, spec: WrappingKeySpec, owner: MaterialOwner) -> WrappingKey:
+        """Make a wrapping key pair, its private key wrapped under the Region's domain key."""
+        private_key = generate_rsa(WRAPPING_KEY_BITS[spec])
+        token = self._domain_keys.wrap(owner.region, private_key, _wrapping_key_fields(owner))
+        return WrappingKey(token, RsaBackingKey(private_key).public_key())
+
+    def import_material(self, wrapped: WrappedMaterial, owner: MaterialOwner) -> ImportedMaterial:
+        """Unwrap key material, check it and return it wrapped; raises as ``protocol.Vault`` says."""
+        wrapping_key = self._domain_keys.unwrap(owner.region, wrapped.wrapping_token, _wrapping_key_fields(owner))
+        material = accepted_material(unwrap_material(wrapping_key, wrapped.algorithm, wrapped.encrypted), owner.spec)
+        material_id = material_id_of(material, owner.key_id)
+        return ImportedMaterial(material_id, self._wrap(material, owner.binding(material_id)))
 
     def load(self, token: bytes, owner: MaterialBinding) -> BackingKey:
         """Unwrap key material; raises UnsealError if the token was not made for ``owner``."""
@@ -84,12 +107,12 @@ class SoftwareVault:
     def _new(self, spec: KeySpec) -> bytes:
         if spec in _ASYMMETRIC:
             return _ASYMMETRIC[spec][0]()
-        return self._entropy(hmac_key_length(spec) if spec in _HMAC else KEY_LENGTH)
+        return self._entropy(hmac_key_length(spec) if spec in HMAC_SPECS else KEY_LENGTH)
 
     def _use(self, material: bytes, spec: KeySpec) -> BackingKey:
         if spec in _ASYMMETRIC:
             return _ASYMMETRIC[spec][1](material)
-        return HmacBackingKey(material, spec) if spec in _HMAC else AesBackingKey(material, self._entropy)
+        return HmacBackingKey(material, spec) if spec in HMAC_SPECS else AesBackingKey(material, self._entropy)
 
     def _wrap(self, material: bytes, owner: MaterialBinding) -> bytes:
         return self._domain_keys.wrap(owner.region, material, _fields(owner))
@@ -102,3 +125,7 @@ def _fields(bound_to: MaterialBinding) -> bytes:
     return binding(
         "key-material", bound_to.account, bound_to.region, bound_to.key_id, bound_to.material_id, bound_to.spec
     )
+
+
+def _wrapping_key_fields(owner: MaterialOwner) -> bytes:
+    return binding("wrapping-key", owner.account, owner.region, owner.key_id, owner.spec)

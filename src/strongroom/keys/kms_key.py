@@ -46,6 +46,11 @@ class KeyMaterial(msgspec.Struct, frozen=True):
     expires_at: float | None = None
     description: str | None = None
 
+    @property
+    def permanent(self) -> bool:
+        """Whether the material is part of its key for ever: it is current, or has been."""
+        return self.state in {KeyMaterialState.CURRENT, KeyMaterialState.NON_CURRENT}
+
     @override
     def __repr__(self) -> str:
         return f"KeyMaterial({self.material_id}, {self.state})"
@@ -102,6 +107,12 @@ class KmsKey(msgspec.Struct, frozen=True, kw_only=True):
             if material.state is KeyMaterialState.CURRENT:
                 return material
         return None
+
+    @property
+    def has_all_material(self) -> bool:
+        """Whether the key has material, and all that is part of it is there."""
+        parts = [material for material in self.materials if material.permanent]
+        return bool(parts) and all(material.token is not None for material in parts)
 
     @property
     def is_replica(self) -> bool:

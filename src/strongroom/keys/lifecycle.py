@@ -58,8 +58,8 @@ def schedule_deletion(key: KmsKey, window_days: int, now: float) -> KmsKey:
 
 
 def cancel_deletion(key: KmsKey) -> KmsKey:
-    """End the waiting period; the key comes back disabled, or pending import when it has no material."""
-    state = KeyState.DISABLED if key.materials else KeyState.PENDING_IMPORT
+    """End the waiting period; the key comes back disabled, or pending import when it lacks material."""
+    state = KeyState.DISABLED if key.has_all_material else KeyState.PENDING_IMPORT
     return replace(key, state=state, deletion_at=None, deletion_window_days=None)
 
 
@@ -104,13 +104,18 @@ def require_on_demand_rotation(key: KmsKey, now: float) -> None:
     automatic rotation is due within 20 minutes (KMS API Reference, RotateKeyOnDemand).
     """
     require_rotatable(key)
+    require_on_demand_rotations_left(key)
+    if key.rotation.next_at is not None and key.rotation.next_at - now <= _CONFLICT_WINDOW:
+        raise ConflictException(f"An automatic rotation is in progress or scheduled to begin soon: {key.arn}")
+
+
+def require_on_demand_rotations_left(key: KmsKey) -> None:
+    """Refuse a 26th on-demand rotation; raises LimitExceededException."""
     if key.on_demand_rotations >= MAX_ON_DEMAND_ROTATIONS:
         raise LimitExceededException(
             "The on-demand rotations limit has been reached for the given keyId. "
             f"No more on-demand rotations can be performed for this key: {key.arn}"
         )
-    if key.rotation.next_at is not None and key.rotation.next_at - now <= _CONFLICT_WINDOW:
-        raise ConflictException(f"An automatic rotation is in progress or scheduled to begin soon: {key.arn}")
 
 
 def rotate(key: KmsKey, material_id: str, token: bytes, kind: RotationType, now: float) -> KmsKey:
@@ -119,16 +124,16 @@ def rotate(key: KmsKey, material_id: str, token: bytes, kind: RotationType, now:
     An automatic rotation sets the next one a whole period from now, so that a service that was down for years rotates
     once, not once for each year missed.
     """
-    new = KeyMaterial(
-        material_id=material_id,
-        token=token,
-        state=KeyMaterialState.CURRENT,
-        created_at=now,
-        rotated_at=now,
-        rotation_type=kind,
-    )
-    old = tuple(replace(material, state=KeyMaterialState.NON_CURRENT) for material in key.materials)
-    schedule = key.rotation
+    new = KeyMaterial(material_id=material_id, token=token, state=KeyMaterialState.CURRENT, created_at=now)
+    rotated = make_current(key, new, kind, now)
     if kind is RotationType.AUTOMATIC:
-        schedule = replace(schedule, next_at=now + schedule.period_days * DAY)
-    return replace(key, materials=(*old, new), rotation=schedule)
+        period = key.rotation.period_days
+        rotated = replace(rotated, rotation=replace(key.rotation, next_at=now + period * DAY))
+    return rotated
+
+
+def make_current(key: KmsKey, material: KeyMaterial, kind: RotationType, now: float) -> KmsKey:
+    """Put material after all others and let it encrypt from now on."""
+    new = replace(material, state=KeyMaterialState.CURRENT, rotated_at=now, rotation_type=kind)
+    old = tuple(replace(each, state=KeyMaterialState.NON_CURRENT) for each in key.materials)
+    return replace(key, materials=(*old, new))

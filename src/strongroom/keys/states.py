@@ -43,6 +43,12 @@ class StateRule(StrEnum):
     """RotateKeyOnDemand."""
     GRANT = "grant"
     """CreateGrant."""
+    PREPARE_IMPORT = "prepare import"
+    """GetParametersForImport."""
+    IMPORT = "import"
+    """ImportKeyMaterial."""
+    DELETE_MATERIAL = "delete material"
+    """DeleteImportedKeyMaterial."""
 
 
 _REFUSALS: dict[str, tuple[type[KmsError], str]] = {
@@ -80,6 +86,10 @@ _ROWS: dict[StateRule, str] = {
     StateRule.SET_ROTATION:      "ok       disabled  deleting   origin     unavailable  creating  ok",
     StateRule.GRANT:             "ok       disabled  deleting   importing  ok           creating  ok",
     StateRule.ROTATE:            "ok       disabled  deleting   importing  unavailable  creating  updating",
+    # Keys that can be unavailable are of another origin than EXTERNAL, and refused for that.
+    StateRule.PREPARE_IMPORT:    "ok       ok        deleting   ok         ok           creating  updating",
+    StateRule.IMPORT:            "ok       ok        deleting   ok         ok           creating  ok",
+    StateRule.DELETE_MATERIAL:   "ok       ok        ok         ok         ok           creating  updating",
 }
 # fmt: on
 

@@ -9,6 +9,7 @@ from strongroom.crypto.web_identity import WebIdentities
 from strongroom.entropy import Entropy
 from strongroom.errors import AccessDeniedException
 from strongroom.iam import HIDDEN, Principal
+from strongroom.keys import imported
 from strongroom.keys.arns import AliasLocator, KeyIdForms, KeyLocator, not_found, parse_key_id
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.states import StateRule, require_state
@@ -105,5 +106,5 @@ class Context(msgspec.Struct):
         if key is None:
             raise not_found(active.key.locator)
         if self.rule is not None:
-            require_state(self.rule, key.state, key.arn)
+            require_state(self.rule, imported.as_of(key, self.now).state, key.arn)
         return key

@@ -15,6 +15,7 @@ from strongroom.keys.key_policy import default_policy
 from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, new_key
 from strongroom.keys.names import merge_tags
 from strongroom.keys.specs import USAGES, KeySpec, KeyUsage, Origin
+from strongroom.keys.wrapping import require_importable_spec
 from strongroom.operations.context import Context
 from strongroom.operations.custom_key_stores import find_custom_key_store
 from strongroom.operations.key_material import generate_material
@@ -82,6 +83,8 @@ def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse
     """Make a key with its first backing key; durable before it is announced."""
     spec, usage = _kind(request)
     _require_origin(context, request)
+    if request.origin is Origin.EXTERNAL:
+        require_importable_spec(spec)
     locator = KeyLocator(context.caller.account, context.region, _new_key_id(context, request))
     key = new_key(
         locator,

@@ -1,9 +1,11 @@
-"""New key material for new and rotated keys."""
+"""Key material of the vault: made for new and rotated keys, forgotten when a key has lost it."""
 
 from strongroom.crypto.protocol import MaterialBinding, Vault
 from strongroom.entropy import Entropy
 from strongroom.keys.arns import KeyLocator
+from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeySpec
+from strongroom.snapshot.active_key import binding_of
 
 _ID_LENGTH = 32
 
@@ -18,3 +20,11 @@ def generate_material(vault: Vault, entropy: Entropy, owner: KeyLocator, spec: K
         account=owner.account, region=owner.region, key_id=owner.key_id, material_id=material_id, spec=spec
     )
     return material_id, vault.generate(binding)
+
+
+def destroy_removed(vault: Vault, before: KmsKey, after: KmsKey) -> None:
+    """Let the vault forget the tokens that a change took from a key."""
+    kept = {material.token for material in after.materials}
+    for material in before.materials:
+        if material.token is not None and material.token not in kept:
+            vault.destroy(material.token, binding_of(before, material.material_id))

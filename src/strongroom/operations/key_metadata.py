@@ -17,6 +17,7 @@ from strongroom.keys.algorithms import (
     SigningAlgorithm,
 )
 from strongroom.keys.arns import key_arn
+from strongroom.keys.imported import ExpirationModel, expiration_model
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyManager, KeySpec, KeyUsage, Origin
 from strongroom.keys.states import KeyState
@@ -43,13 +44,6 @@ class MultiRegionConfiguration(msgspec.Struct, rename="pascal", frozen=True):
     multi_region_key_type: MultiRegionKeyType
     primary_key: MultiRegionKey
     replica_keys: list[MultiRegionKey]
-
-
-class ExpirationModel(StrEnum):
-    """Whether imported key material expires."""
-
-    EXPIRES = "KEY_MATERIAL_EXPIRES"
-    DOES_NOT_EXPIRE = "KEY_MATERIAL_DOES_NOT_EXPIRE"
 
 
 class Algorithms(msgspec.Struct, frozen=True):
@@ -110,9 +104,8 @@ def algorithms_of(key: KmsKey) -> Algorithms:
 def key_metadata(key: KmsKey) -> KeyMetadata:
     """Return what AWS tells about a key in this state."""
     current = key.current_material
-    present = current is not None and current.token is not None
-    shows_expiry = key.origin is Origin.EXTERNAL and present
-    expires_at = None if current is None else current.expires_at
+    present = current if current is not None and current.token is not None else None
+    expiring = present if key.origin is Origin.EXTERNAL else None
     able = algorithms_of(key)
     waits_for_replicas = key.state is KeyState.PENDING_REPLICA_DELETION
     return KeyMetadata(
@@ -130,9 +123,9 @@ def key_metadata(key: KmsKey) -> KeyMetadata:
         customer_master_key_spec=key.spec,
         multi_region=key.multi_region,
         deletion_date=key.deletion_at if key.state is KeyState.PENDING_DELETION else None,
-        valid_to=expires_at if shows_expiry else None,
+        valid_to=None if expiring is None else expiring.expires_at,
         custom_key_store_id=key.custom_key_store_id,
-        expiration_model=_expiration_model(expires_at) if shows_expiry else None,
+        expiration_model=None if expiring is None else expiration_model(expiring),
         encryption_algorithms=able.encryption,
         signing_algorithms=able.signing,
         mac_algorithms=able.mac,
@@ -140,19 +133,9 @@ def key_metadata(key: KmsKey) -> KeyMetadata:
         encapsulation_algorithms=able.encapsulation,
         multi_region_configuration=_relatives(key) if key.multi_region else None,
         pending_deletion_window_in_days=key.deletion_window_days if waits_for_replicas else None,
-        current_key_material_id=_material_id(key),
+        # Only symmetric keys, whose blobs name it, show it.
+        current_key_material_id=present.material_id if present and key.spec is KeySpec.SYMMETRIC_DEFAULT else None,
     )
-
-
-def _expiration_model(expires_at: float | None) -> ExpirationModel:
-    return ExpirationModel.DOES_NOT_EXPIRE if expires_at is None else ExpirationModel.EXPIRES
-
-
-def _material_id(key: KmsKey) -> str | None:
-    """Return the id of the current key material: only symmetric keys, whose blobs name it, show it."""
-    current = key.current_material
-    shown = key.spec is KeySpec.SYMMETRIC_DEFAULT and current is not None and current.token is not None
-    return current.material_id if shown and current is not None else None
 
 
 def _relatives(key: KmsKey) -> MultiRegionConfiguration:

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
-from strongroom.keys import lifecycle
+from strongroom.keys import imported, lifecycle
 from strongroom.keys.arns import key_arn
 from strongroom.operations.context import Context
 from strongroom.operations.key_metadata import KeyMetadata, key_metadata
@@ -81,9 +81,9 @@ class ListKeysResponse(Response):
     next_marker: str | None = None
 
 
-def describe_key(_context: Context, _request: DescribeKeyRequest, active: ActiveKey) -> DescribeKeyResponse:
+def describe_key(context: Context, _request: DescribeKeyRequest, active: ActiveKey) -> DescribeKeyResponse:
     """Return the key's metadata."""
-    return DescribeKeyResponse(key_metadata=key_metadata(active.key))
+    return DescribeKeyResponse(key_metadata=key_metadata(imported.as_of(active.key, context.now)))
 
 
 def enable_key(context: Context, _request: KeyRequest, active: ActiveKey) -> Empty:

@@ -3,10 +3,14 @@
 from enum import StrEnum
 
 import msgspec
+from msgspec.structs import replace
 
-from strongroom.keys import lifecycle
+from strongroom.errors import UnsupportedOperationException
+from strongroom.keys import imported, lifecycle
+from strongroom.keys.imported import ExpirationModel
 from strongroom.keys.kms_key import DEFAULT_ROTATION_PERIOD_DAYS, KeyMaterial, KmsKey, RotationType
 from strongroom.keys.kms_key import KeyMaterialState as MaterialState
+from strongroom.keys.specs import KeySpec, Origin
 from strongroom.keys.states import KeyState
 from strongroom.operations.context import Context
 from strongroom.operations.deletion import KeyIdResponse
@@ -49,12 +53,26 @@ class ListKeyRotationsRequest(KeyRequest):
     marker: Marker | None = None
 
 
+class ImportState(StrEnum):
+    """Whether imported material is there, or waits to be imported again."""
+
+    IMPORTED = "IMPORTED"
+    PENDING_IMPORT = "PENDING_IMPORT"
+
+
 class RotationsListEntry(msgspec.Struct, rename="pascal", frozen=True, omit_defaults=True):
-    """One key material, and the rotation that made it current; the first one has no rotation."""
+    """One key material, and the rotation that made it current; the first one has no rotation.
+
+    Only imported material has a description, an import state, and an expiration model.
+    """
 
     key_id: str
     key_material_id: str
     key_material_state: MaterialState
+    key_material_description: str | None = None
+    import_state: ImportState | None = None
+    expiration_model: ExpirationModel | None = None
+    valid_to: float | None = None
     rotation_date: float | None = None
     rotation_type: RotationType | None = None
 
@@ -93,10 +111,15 @@ def get_key_rotation_status(_context: Context, _request: KeyRequest, active: Act
 
 
 def rotate_key_on_demand(context: Context, _request: KeyRequest, active: ActiveKey) -> KeyIdResponse:
-    """Make a new backing key current, now. Every old one still decrypts."""
+    """Make a new backing key current, now: for keys with imported material, the one that waits for that.
+
+    Every old one still decrypts.
+    """
     backends = context.backends
 
     def rotated(key: KmsKey) -> KmsKey:
+        if key.origin is Origin.EXTERNAL:
+            return imported.rotate(key, context.now)
         lifecycle.require_on_demand_rotation(key, context.now)
         material_id, token = generate_material(backends.vault, backends.entropy, key.locator, key.spec)
         return lifecycle.rotate(key, material_id, token, RotationType.ON_DEMAND, context.now)
@@ -105,11 +128,13 @@ def rotate_key_on_demand(context: Context, _request: KeyRequest, active: ActiveK
 
 
 def list_key_rotations(
-    _context: Context, request: ListKeyRotationsRequest, active: ActiveKey
+    context: Context, request: ListKeyRotationsRequest, active: ActiveKey
 ) -> ListKeyRotationsResponse:
     """List the key's rotations, or all its material, oldest first."""
-    key = active.key
+    key = imported.as_of(active.key, context.now)
     everything = request.include_key_material is IncludeKeyMaterial.ALL_KEY_MATERIAL
+    if everything and key.spec is not KeySpec.SYMMETRIC_DEFAULT:
+        raise UnsupportedOperationException(None)
     asked = page(f"ListKeyRotations {key.key_id} {everything}", request.limit, request.marker, _PAGE)
     chosen = [
         (_ordinal(index), material)
@@ -127,10 +152,21 @@ def _ordinal(index: int) -> str:
 
 
 def _entry(key: KmsKey, material: KeyMaterial) -> RotationsListEntry:
-    return RotationsListEntry(
+    entry = RotationsListEntry(
         key_id=key.arn,
         key_material_id=material.material_id,
         key_material_state=material.state,
+        key_material_description=material.description,
         rotation_date=material.rotated_at,
         rotation_type=material.rotation_type,
+    )
+    if key.origin is not Origin.EXTERNAL:
+        return entry
+    if material.token is None:
+        return replace(entry, import_state=ImportState.PENDING_IMPORT)
+    return replace(
+        entry,
+        import_state=ImportState.IMPORTED,
+        expiration_model=imported.expiration_model(material),
+        valid_to=material.expires_at,
     )

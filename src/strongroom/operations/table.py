@@ -20,6 +20,7 @@ from strongroom.operations import (
     encapsulation,
     encrypt,
     grants,
+    import_key_material,
     key_agreement,
     key_last_usage,
     key_policy,
@@ -281,6 +282,29 @@ _ROWS = (
     _reads("GetKeyRotationStatus", keys.KeyRequest, rotation.get_key_rotation_status, cross_account=True),
     _changes("RotateKeyOnDemand", keys.KeyRequest, rotation.rotate_key_on_demand, StateRule.ROTATE),
     _reads("ListKeyRotations", rotation.ListKeyRotationsRequest, rotation.list_key_rotations),
+    # --- imported key material
+    Operation(
+        "GetParametersForImport",
+        import_key_material.GetParametersForImportRequest,
+        import_key_material.get_parameters_for_import,
+        locate=by_key_id("kms:GetParametersForImport", KeyIdForms.KEY_ONLY),
+        rule=StateRule.PREPARE_IMPORT,
+        placement=Placement.THREAD,
+    ),
+    _changes(
+        "ImportKeyMaterial",
+        import_key_material.ImportKeyMaterialRequest,
+        import_key_material.import_key_material,
+        StateRule.IMPORT,
+        import_key_material.key_material_elements,
+    ),
+    _changes(
+        "DeleteImportedKeyMaterial",
+        import_key_material.DeleteImportedKeyMaterialRequest,
+        import_key_material.delete_imported_key_material,
+        StateRule.DELETE_MATERIAL,
+        import_key_material.key_material_elements,
+    ),
 )
 
 TABLE: dict[str, Operation] = {row.name: row for row in _ROWS}

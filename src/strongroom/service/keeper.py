@@ -1,4 +1,7 @@
-"""The keeper: does what is due. It rotates keys whose period is over and destroys keys whose waiting period is over.
+"""The keeper: does what is due.
+
+It rotates keys whose period is over, erases imported key material that has expired, and destroys keys whose waiting
+period is over.
 
 Everything it needs to know is in the store, so it catches up after any downtime: a deletion that came due while the
 service was down happens on the next round, and a key that missed several rotations rotates once.
@@ -9,11 +12,11 @@ from collections.abc import Callable, Iterator
 from typing import ParamSpec, Protocol
 
 from strongroom.clock import Clock
-from strongroom.keys import lifecycle
+from strongroom.keys import imported, lifecycle
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey, RotationType
 from strongroom.operations.context import Backends
-from strongroom.operations.key_material import generate_material
+from strongroom.operations.key_material import destroy_removed, generate_material
 from strongroom.service.trail import Trail
 from strongroom.service.usage import AccessKeyUsage
 from strongroom.snapshot.active_key import binding_of
@@ -46,14 +49,14 @@ class Keeper:
         self._log = log
         self._clock = clock
         self._usage = usage
-        # Nobody knows whether the last process came to scrub after its last deletion.
-        self._scrubbed = False
 
     def run(self) -> None:
         """Do everything that is due now. What fails is logged, and tried again next round."""
         now = self._clock.now()
         for locator in self._due(lambda reader: reader.keys_to_rotate(now, _BATCH)):
             self._guarded(self._rotate, locator, now)
+        for locator in self._due(lambda reader: reader.keys_with_expired_material(now, _BATCH)):
+            self._guarded(self._expire, locator, now)
         for locator in self._due(lambda reader: reader.keys_to_delete(now, _BATCH)):
             self._guarded(self._delete, locator, now)
         self._guarded(self._usage.write)
@@ -87,6 +90,17 @@ class Keeper:
             self._record("RotateKey", key, {"rotationType": "AUTOMATIC", "keyMaterialId": material_id}, now)
         logger.info("rotated %s", locator.arn)
 
+    def _expire(self, locator: KeyLocator, now: float) -> None:
+        with self._backends.store.transaction() as transaction:
+            key = transaction.key(locator)
+            if key is None or (after := imported.as_of(key, now)) == key:
+                return
+            destroy_removed(self._backends.vault, key, after)
+            transaction.save_key(key, after)
+            for material_id in imported.lost(key, after):
+                self._record("DeleteExpiredKeyMaterial", key, {"keyMaterialId": material_id}, now)
+        logger.info("erased expired key material of %s", locator.arn)
+
     def _delete(self, locator: KeyLocator, now: float) -> None:
         with self._backends.store.transaction() as transaction:
             key = transaction.key(locator)
@@ -97,7 +111,6 @@ class Keeper:
                     self._backends.vault.destroy(material.token, binding_of(key, material.material_id))
             transaction.erase_key(key)
             self._record("DeleteKey", key, {}, now)
-        self._scrubbed = False
         logger.info("deleted %s", locator.arn)
 
     def _record(self, event: str, key: KmsKey, details: dict[str, object], now: float) -> None:
@@ -107,8 +120,7 @@ class Keeper:
 
     def _clean_up(self) -> None:
         self._backends.store.trim_changes(_CHANGES_KEPT)
-        if not self._scrubbed:
-            self._scrubbed = self._backends.store.scrub()
+        self._backends.store.scrub()
 
     def _guarded(self, act: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         """Run one piece of work, so that its failure does not keep the others from being done."""

@@ -6,6 +6,7 @@ import msgspec
 
 from strongroom.errors import AccessDeniedException, KmsError, KMSInternalException, UnrecognizedClientException
 from strongroom.iam import PrincipalKind
+from strongroom.keys.imported import as_of
 from strongroom.keys.states import require_state
 from strongroom.operations.authorization import authorize
 from strongroom.operations.context import Backends, Context, Origin
@@ -139,7 +140,7 @@ class Service:
         keys = [target.key for target in targets if target.key is not None]
         if operation.rule is not None:
             for active in keys:
-                require_state(operation.rule, active.key.state, active.key.arn)
+                require_state(operation.rule, as_of(active.key, call.now).state, active.key.arn)
         return operation.run(context, request, *keys)
 
 

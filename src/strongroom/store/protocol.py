@@ -219,6 +219,10 @@ class Reader(Protocol):
         """List keys whose automatic rotation was due at ``now``, most overdue first."""
         ...
 
+    def keys_with_expired_material(self, now: float, limit: int) -> list[KeyLocator]:
+        """List keys with imported material that had expired at ``now``, first expired first."""
+        ...
+
     def keys_to_delete(self, now: float, limit: int) -> list[KeyLocator]:
         """List keys whose waiting period was over at ``now``, most overdue first."""
         ...
@@ -323,7 +327,10 @@ class Store(Protocol):
         ...
 
     def scrub(self) -> bool:
-        """Leave no erased row behind in free pages or logs; false when readers are in the way, to be tried again."""
+        """Leave nothing of erased key material in free pages or logs; false when readers are in the way.
+
+        Does nothing when nothing was erased since it last succeeded; tried again and again, it succeeds one day.
+        """
         ...
 
     def trim_changes(self, keep: int) -> None:

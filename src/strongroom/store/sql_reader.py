@@ -1,6 +1,6 @@
 """Reads, in SQL."""
 
-from sqlalchemy import ColumnElement, Connection, and_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from strongroom.crypto.protocol import SealedDomainKey
 from strongroom.keys.arns import AliasLocator, KeyLocator
@@ -90,6 +90,18 @@ class SqlReader(IdentityReads, GrantReads, CustomKeyStoreReads):
         """List keys whose automatic rotation was due at ``now``, most overdue first."""
         due = and_(kms_key.c.next_rotation_at <= now, kms_key.c.state == KeyState.ENABLED.value)
         return self._due(due, kms_key.c.next_rotation_at, limit)
+
+    def keys_with_expired_material(self, now: float, limit: int) -> list[KeyLocator]:
+        """List keys with imported material that had expired at ``now``, first expired first."""
+        owner = (key_material.c.account, key_material.c.region, key_material.c.key_id)
+        found = self._connection.execute(
+            select(*owner)
+            .where(key_material.c.expires_at <= now)
+            .group_by(*owner)
+            .order_by(func.min(key_material.c.expires_at))
+            .limit(limit)
+        )
+        return [rows.read_locator(row) for row in found]
 
     def keys_to_delete(self, now: float, limit: int) -> list[KeyLocator]:
         """List keys whose waiting period was over at ``now``, most overdue first."""

@@ -23,6 +23,8 @@ class SqlStore:
         self._counter = VersionCounter(engine)
         # SQLite has one writer at a time; waiting here is fair and cheap, waiting in its busy handler is neither.
         self._writing = threading.Lock()
+        # Nobody knows whether the last process came to scrub after the last erasure.
+        self._scrubbed = False
 
     @contextmanager
     def read(self) -> Iterator[SqlReader]:
@@ -34,7 +36,12 @@ class SqlStore:
     def transaction(self) -> Iterator[SqlTransaction]:
         """Open the only write transaction; durable when the block ends, undone when it raises."""
         with _typed_faults(), self._write() as connection:
-            yield SqlTransaction(connection)
+            transaction = SqlTransaction(connection)
+            try:
+                yield transaction
+            finally:
+                if transaction.erased:
+                    self._scrubbed = False
 
     def version(self) -> int:
         """Return a number that differs from the last call's after any commit, by whichever process."""
@@ -50,9 +57,10 @@ class SqlStore:
         return Changes(entries=entries, last=last or after, complete=first is None or first <= after + 1)
 
     def scrub(self) -> bool:
-        """Leave no erased row behind in free pages or logs; false when readers are in the way."""
+        """Leave nothing of erased key material in free pages or logs; false when readers are in the way."""
         with _typed_faults(), self._writing:
-            return truncate_log(self._engine)
+            self._scrubbed = self._scrubbed or truncate_log(self._engine)
+            return self._scrubbed
 
     def trim_changes(self, keep: int) -> None:
         """Forget all but the newest ``keep`` entries of the change log."""

@@ -27,7 +27,9 @@ from strongroom.store.sql_reader import SqlReader
 
 
 class SqlTransaction(SqlReader, IdentityWrites, GrantWrites, CustomKeyStoreWrites):
-    """One write transaction. See ``protocol.Transaction``."""
+    """One write transaction. See ``protocol.Transaction``. ``erased`` tells whether key material was erased in it."""
+
+    erased = False
 
     def add_account(self, record: AccountRecord) -> None:
         """Insert an account."""
@@ -60,6 +62,7 @@ class SqlTransaction(SqlReader, IdentityWrites, GrantWrites, CustomKeyStoreWrite
 
     def erase_key(self, key: KmsKey) -> None:
         """Remove a key with its materials, tags and aliases."""
+        self.erased = True
         for table in (key_usage, key_grant, alias, key_tag, key_material, kms_key):
             self._connection.execute(delete(table).where(of_key(table, key.locator)))
         for name in key.aliases:
@@ -120,6 +123,14 @@ class SqlTransaction(SqlReader, IdentityWrites, GrantWrites, CustomKeyStoreWrite
 
     def _save_materials(self, before: KmsKey, after: KmsKey) -> None:
         known = {material.material_id: material for material in before.materials}
+        tokens = {material.token for material in after.materials}
+        self.erased = self.erased or any(each.token not in tokens for each in before.materials)
+        for material_id in known.keys() - {material.material_id for material in after.materials}:
+            self._connection.execute(
+                delete(key_material).where(
+                    key_material.c.region == after.region, key_material.c.material_id == material_id
+                )
+            )
         for ordinal, material in enumerate(after.materials):
             values = rows.material_values(after, ordinal)
             if material.material_id not in known:

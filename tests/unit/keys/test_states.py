@@ -38,6 +38,9 @@ TABLE: dict[StateRule, list[tuple[type[KmsError], str] | None]] = {
     StateRule.SET_ROTATION:      [Y, D, P, P, O, U, C, Y],
     StateRule.GRANT:             [Y, D, P, P, I, Y, C, Y],
     StateRule.ROTATE:            [Y, D, P, P, I, U, C, G],
+    StateRule.PREPARE_IMPORT:    [Y, Y, P, P, Y, Y, C, G],
+    StateRule.IMPORT:            [Y, Y, P, P, Y, Y, C, Y],
+    StateRule.DELETE_MATERIAL:   [Y, Y, Y, Y, Y, Y, C, G],
 }
 # fmt: on
 

@@ -1,0 +1,185 @@
+"""The life of imported key material as pure transitions: each takes a key and returns the key after it.
+
+The rules, from the KMS API Reference (ImportKeyMaterial, DeleteImportedKeyMaterial, RotationsListEntry) and the KMS
+Developer Guide ("Importing key material"):
+
+- The first import makes its material current. It is then part of the key for ever: deleted or expired, it leaves a
+  place that only the same bytes can fill again, known by their id.
+- Only symmetric encryption keys take more. New material waits as PENDING_ROTATION, one at a time, until
+  RotateKeyOnDemand makes it current and part of the key for ever. Until then it can be deleted, and other material
+  imported in its place.
+- Related multi-Region keys take new material through their primary.
+- Asymmetric and HMAC keys keep their first material for life; importing it again may change when it expires.
+- The key is PendingImport while any material that is part of it is missing, and Enabled again once none is. A disabled
+  key stays disabled, and one that is pending deletion stays that, whatever happens to its material.
+- Material that expires is gone at that moment. ``as_of`` gives the key as it is at a time, whether or not the keeper
+  has come to erase what has expired.
+"""
+
+from enum import StrEnum
+
+from msgspec.structs import replace
+
+from strongroom.clock import DAY
+from strongroom.errors import (
+    IncorrectKeyMaterialException,
+    KMSInvalidStateException,
+    NotFoundException,
+    UnsupportedOperationException,
+    ValidationException,
+)
+from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, KmsKey, RotationType
+from strongroom.keys.lifecycle import make_current, require_on_demand_rotations_left
+from strongroom.keys.specs import KeySpec, Origin
+from strongroom.keys.states import KeyState
+
+MAX_VALIDITY_DAYS = 365
+
+
+class ExpirationModel(StrEnum):
+    """Whether imported key material expires."""
+
+    EXPIRES = "KEY_MATERIAL_EXPIRES"
+    DOES_NOT_EXPIRE = "KEY_MATERIAL_DOES_NOT_EXPIRE"
+
+
+class ImportType(StrEnum):
+    """Whether imported key material is new to the key, or fills a place it had before."""
+
+    NEW = "NEW_KEY_MATERIAL"
+    EXISTING = "EXISTING_KEY_MATERIAL"
+
+
+def expiration_model(material: KeyMaterial) -> ExpirationModel:
+    """Tell whether material expires."""
+    return ExpirationModel.DOES_NOT_EXPIRE if material.expires_at is None else ExpirationModel.EXPIRES
+
+
+def require_expiry(model: ExpirationModel, valid_to: float | None, now: float) -> None:
+    """Refuse an expiry that contradicts its model, or is not within the next 365 days; raises ValidationException."""
+    if model is ExpirationModel.DOES_NOT_EXPIRE:
+        if valid_to is not None:
+            raise ValidationException(f"A validTo date must not be set if the ExpirationModel is {model}")
+        return
+    if valid_to is None:
+        raise ValidationException(f"A validTo date must be set if the ExpirationModel is {model}")
+    if not now < valid_to <= now + MAX_VALIDITY_DAYS * DAY:
+        raise ValidationException(f"The validTo date must be in the future, at most {MAX_VALIDITY_DAYS} days from now.")
+
+
+def import_type(key: KmsKey, asked: ImportType | None) -> ImportType:
+    """Return the type of an import: without one, the first is new and every other is not."""
+    return asked or (ImportType.EXISTING if key.materials else ImportType.NEW)
+
+
+def import_material(key: KmsKey, material: KeyMaterial, kind: ImportType) -> KmsKey:
+    """Take material in.
+
+    ``material`` says what was imported, and when it expires; without a description it keeps the one it had. Raises
+    IncorrectKeyMaterialException for new material that the key has, or other material that it has not,
+    KMSInvalidStateException for new material while other is pending rotation, and UnsupportedOperationException for new
+    material of a replica, whose primary takes it first.
+    """
+    known = next((each for each in key.materials if each.material_id == material.material_id), None)
+    if kind is ImportType.EXISTING:
+        if known is None:
+            raise IncorrectKeyMaterialException(f"The key material was not imported into {key.arn} before.")
+        return _settled(_with(key, _imported_again(known, material)))
+    if key.is_replica:
+        raise UnsupportedOperationException(f"{key.arn} is not a multi-region primary key.")
+    if known is not None:
+        raise IncorrectKeyMaterialException(f"The key material is already associated with {key.arn}.")
+    return _settled(replace(key, materials=(*key.materials, replace(material, state=_state_of_new(key, material)))))
+
+
+def rotate(key: KmsKey, now: float) -> KmsKey:
+    """Make the material that is pending rotation current.
+
+    Raises UnsupportedOperationException for anything but symmetric encryption keys, LimitExceededException after 25
+    rotations in the key's life, and KMSInvalidStateException when no material is pending, or it has expired.
+    """
+    if key.spec is not KeySpec.SYMMETRIC_DEFAULT:
+        raise UnsupportedOperationException(None)
+    require_on_demand_rotations_left(key)
+    pending = pending_material(as_of(key, now))
+    if pending is None or pending.state is not KeyMaterialState.PENDING_ROTATION:
+        raise KMSInvalidStateException(f"No available key material pending rotation for the key: {key.arn}.")
+    others = tuple(each for each in key.materials if each.material_id != pending.material_id)
+    return make_current(replace(key, materials=others), pending, RotationType.ON_DEMAND, now)
+
+
+def delete_material(key: KmsKey, material_id: str | None) -> KmsKey:
+    """Remove one material, or the current one; nothing changes if it is not there.
+
+    Raises NotFoundException for the id of no material of this key.
+    """
+    if material_id is None:
+        current = key.current_material
+        return key if current is None else _without(key, {current.material_id})
+    if material_id not in {material.material_id for material in key.materials}:
+        raise NotFoundException(f"Key material {material_id} is not associated with {key.arn}.")
+    return _without(key, {material_id})
+
+
+def as_of(key: KmsKey, now: float) -> KmsKey:
+    """Return the key as it is at ``now``: without the material that has expired."""
+    if key.origin is not Origin.EXTERNAL:
+        return key
+    gone = {each.material_id for each in key.materials if each.expires_at is not None and each.expires_at <= now}
+    return _without(key, gone) if gone else key
+
+
+def lost(before: KmsKey, after: KmsKey) -> list[str]:
+    """Return the ids of the material that was there before, and is not after."""
+    kept = {material.material_id for material in after.materials if material.token is not None}
+    return [each.material_id for each in before.materials if each.token is not None and each.material_id not in kept]
+
+
+def pending_material(key: KmsKey) -> KeyMaterial | None:
+    """Return the material that is not yet part of the key."""
+    return next((material for material in key.materials if not material.permanent), None)
+
+
+def _state_of_new(key: KmsKey, material: KeyMaterial) -> KeyMaterialState:
+    if not key.materials:
+        return KeyMaterialState.CURRENT
+    if key.spec is not KeySpec.SYMMETRIC_DEFAULT:
+        raise IncorrectKeyMaterialException(f"The key material is not the one that was imported into {key.arn} before.")
+    pending = pending_material(key)
+    if pending is not None:
+        raise KMSInvalidStateException(
+            f"New key material (id: {material.material_id}) cannot be imported into KMS key {key.arn}, "
+            f"because another key material (id: {pending.material_id}) is pending rotation."
+        )
+    if key.replica_regions:
+        return KeyMaterialState.PENDING_MULTI_REGION_IMPORT_AND_ROTATION
+    return KeyMaterialState.PENDING_ROTATION
+
+
+def _imported_again(known: KeyMaterial, material: KeyMaterial) -> KeyMaterial:
+    description = known.description if material.description is None else material.description
+    return replace(known, token=material.token, expires_at=material.expires_at, description=description)
+
+
+def _with(key: KmsKey, changed: KeyMaterial) -> KmsKey:
+    materials = (changed if each.material_id == changed.material_id else each for each in key.materials)
+    return replace(key, materials=tuple(materials))
+
+
+def _without(key: KmsKey, material_ids: set[str]) -> KmsKey:
+    """Return the key with the places of these materials empty; one that is not permanent has no place to keep."""
+    materials = tuple(
+        replace(each, token=None, expires_at=None) if each.material_id in material_ids else each
+        for each in key.materials
+        if each.permanent or each.material_id not in material_ids
+    )
+    return _settled(replace(key, materials=materials))
+
+
+def _settled(key: KmsKey) -> KmsKey:
+    """Return the key in the state that its material calls for."""
+    if key.state is KeyState.PENDING_IMPORT and key.has_all_material:
+        return replace(key, state=KeyState.ENABLED)
+    if key.state in {KeyState.ENABLED, KeyState.DISABLED} and not key.has_all_material:
+        return replace(key, state=KeyState.PENDING_IMPORT)
+    return key

@@ -1,0 +1,88 @@
+"""How imported key material is wrapped on its way here, and what may be imported at all.
+
+Source: KMS API Reference, GetParametersForImport, ``WrappingAlgorithm``; KMS Developer Guide, "Requirements for
+imported key material".
+"""
+
+from enum import StrEnum
+
+from strongroom.errors import UnsupportedOperationException
+from strongroom.keys.kms_key import KmsKey
+from strongroom.keys.specs import KeySpec, Origin
+
+
+class WrappingKeySpec(StrEnum):
+    """The kind of wrapping key."""
+
+    RSA_2048 = "RSA_2048"
+    RSA_3072 = "RSA_3072"
+    RSA_4096 = "RSA_4096"
+    SM2 = "SM2"
+
+
+class WrappingAlgorithm(StrEnum):
+    """How key material is encrypted: by RSA-OAEP alone, or under an AES key that RSA-OAEP encrypts."""
+
+    RSAES_PKCS1_V1_5 = "RSAES_PKCS1_V1_5"
+    RSAES_OAEP_SHA_1 = "RSAES_OAEP_SHA_1"
+    RSAES_OAEP_SHA_256 = "RSAES_OAEP_SHA_256"
+    RSA_AES_KEY_WRAP_SHA_1 = "RSA_AES_KEY_WRAP_SHA_1"
+    RSA_AES_KEY_WRAP_SHA_256 = "RSA_AES_KEY_WRAP_SHA_256"
+    SM2PKE = "SM2PKE"
+
+
+_RSA = frozenset({KeySpec.RSA_2048, KeySpec.RSA_3072, KeySpec.RSA_4096})
+_CURVES = frozenset(
+    {
+        KeySpec.ECC_NIST_P256,
+        KeySpec.ECC_NIST_P384,
+        KeySpec.ECC_NIST_P521,
+        KeySpec.ECC_SECG_P256K1,
+        KeySpec.ECC_NIST_EDWARDS25519,
+    }
+)
+_SECRETS = frozenset(
+    {KeySpec.SYMMETRIC_DEFAULT, KeySpec.HMAC_224, KeySpec.HMAC_256, KeySpec.HMAC_384, KeySpec.HMAC_512}
+)
+_IMPORTABLE = _RSA | _CURVES | _SECRETS
+
+_TAKES: dict[WrappingAlgorithm, frozenset[KeySpec]] = {
+    WrappingAlgorithm.RSAES_OAEP_SHA_1: _CURVES | _SECRETS,
+    WrappingAlgorithm.RSAES_OAEP_SHA_256: _CURVES | _SECRETS,
+    WrappingAlgorithm.RSA_AES_KEY_WRAP_SHA_1: _RSA | _CURVES,
+    WrappingAlgorithm.RSA_AES_KEY_WRAP_SHA_256: _RSA | _CURVES,
+}
+"""What each algorithm may wrap; the others are of the past (PKCS #1 v1.5), or of China Regions (SM2)."""
+
+KEY_WRAPPING = frozenset({WrappingAlgorithm.RSA_AES_KEY_WRAP_SHA_1, WrappingAlgorithm.RSA_AES_KEY_WRAP_SHA_256})
+"""The algorithms that put an AES key in between."""
+
+
+def require_importable_spec(spec: KeySpec) -> None:
+    """Refuse specs whose material is only ever generated here; raises UnsupportedOperationException."""
+    if spec not in _IMPORTABLE:
+        raise UnsupportedOperationException(f"KeySpec {spec} does not support imported key material.")
+
+
+def require_external(key: KmsKey) -> None:
+    """Refuse keys whose material is not imported; raises UnsupportedOperationException."""
+    if key.origin is not Origin.EXTERNAL:
+        raise UnsupportedOperationException(f"{key.arn} origin is {key.origin} which is not valid for this operation.")
+
+
+def require_wrapping(spec: KeySpec, algorithm: WrappingAlgorithm, wrapping_key: WrappingKeySpec) -> None:
+    """Refuse a way of wrapping that is not offered for a key's spec; raises UnsupportedOperationException.
+
+    The PKCS #8 form of a P-521 key is larger than what one block of RSA-2048 holds.
+    """
+    if algorithm not in _TAKES:
+        raise UnsupportedOperationException(f"WrappingAlgorithm {algorithm} is not supported.")
+    if wrapping_key is WrappingKeySpec.SM2:
+        raise UnsupportedOperationException(f"WrappingKeySpec {wrapping_key} is not supported in this Region.")
+    too_large = (
+        spec is KeySpec.ECC_NIST_P521 and wrapping_key is WrappingKeySpec.RSA_2048 and algorithm not in KEY_WRAPPING
+    )
+    if spec not in _TAKES[algorithm] or too_large:
+        raise UnsupportedOperationException(
+            f"WrappingAlgorithm {algorithm} with WrappingKeySpec {wrapping_key} cannot wrap {spec} key material."
+        )
