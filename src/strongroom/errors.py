@@ -252,7 +252,7 @@ class InvalidImportTokenException(KmsError):
 
 
 class IncorrectKeyMaterialException(KmsError):
-    """The key material is not the one the key had before."""
+    """The key material is not valid for the key, or not the one it had before."""
 
 
 class ConflictException(KmsError):

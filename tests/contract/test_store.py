@@ -1,6 +1,7 @@
 """What every store must do. One suite, run over each back end."""
 
 import threading
+from collections.abc import Callable
 
 import pytest
 from msgspec.structs import replace
@@ -11,10 +12,12 @@ from keys_builder import locator, make_key, material
 from strongroom.clock import DAY
 from strongroom.crypto.protocol import SealedDomainKey
 from strongroom.errors import DependencyTimeoutException
-from strongroom.keys import lifecycle
+from strongroom.keys import imported, lifecycle
 from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.keys.grants import Grant, GrantOperation
+from strongroom.keys.imported import ImportType
 from strongroom.keys.kms_key import KmsKey, RotationType
+from strongroom.keys.specs import Origin
 from strongroom.store.protocol import (
     AccessKeyRecord,
     AccountRecord,
@@ -140,6 +143,40 @@ def test_what_is_due(store: Store) -> None:
         assert reader.keys_to_delete(NOW + 7 * DAY, 10) == [leaving.locator]
 
 
+def test_imported_material_comes_and_goes(store: Store) -> None:
+    key = add(store, make_key(1, origin=Origin.EXTERNAL))
+    described = replace(material(4), description="new", expires_at=NOW + 5)
+    life: list[Callable[[KmsKey], KmsKey]] = [
+        lambda key: imported.import_material(key, material(2), ImportType.NEW),
+        lambda key: imported.import_material(key, material(3), ImportType.NEW),
+        lambda key: imported.delete_material(key, material(3).material_id),
+        lambda key: imported.import_material(key, described, ImportType.NEW),
+        lambda key: imported.rotate(key, NOW),
+        lambda key: imported.delete_material(key, material(2).material_id),
+        lambda key: imported.as_of(key, NOW + 5),
+        lambda key: imported.import_material(key, material(4), ImportType.EXISTING),
+    ]
+    for number, change in enumerate(life):
+        key = save(store, key, change(key))
+        assert load(store, key.locator) == key, number
+    with store.read() as reader:
+        assert reader.key_of_material(REGION, material(3).material_id) is None
+
+
+def test_imported_material_that_has_expired(store: Store) -> None:
+    for number, until in ((1, NOW + 20), (2, NOW + 10), (3, None)):
+        key = add(store, make_key(number, origin=Origin.EXTERNAL))
+        first = replace(material(number), expires_at=until)
+        key = save(store, key, imported.import_material(key, first, ImportType.NEW))
+        second = replace(material(10 + number), expires_at=until)
+        save(store, key, imported.import_material(key, second, ImportType.NEW))
+    with store.read() as reader:
+        assert reader.keys_with_expired_material(NOW + 9, 10) == []
+        assert reader.keys_with_expired_material(NOW + 10, 10) == [locator(2)]
+        assert reader.keys_with_expired_material(NOW + 20, 10) == [locator(2), locator(1)]
+        assert reader.keys_with_expired_material(NOW + 20, 1) == [locator(2)]
+
+
 def test_an_erased_key_leaves_nothing(store: Store) -> None:
     key = add(store, make_key(1, tags=(("a", "1"),)))
     record = name(store, "alias/x", key)
@@ -245,8 +282,20 @@ def test_a_database_that_cannot_be_written_is_a_typed_fault(store: Store) -> Non
 
 
 def test_scrubbing_succeeds_when_nobody_reads(store: Store) -> None:
-    add(store, make_key(1))
+    key = add(store, make_key(1, origin=Origin.EXTERNAL))
+    key = save(store, key, imported.import_material(key, material(2), ImportType.NEW))
     assert store.scrub()
+    save(store, key, imported.delete_material(key, None))
+    assert store.scrub()
+
+
+def test_scrubbing_needs_nobody_out_of_the_way_when_nothing_was_erased(store: Store) -> None:
+    key = add(store, make_key(1))
+    assert store.scrub()
+    with store.read() as reader:
+        assert reader.key(key.locator) == key
+        save(store, key, replace(key, description="changed"))
+        assert store.scrub()
 
 
 def give(store: Store, *grants: Grant) -> None:

@@ -42,11 +42,10 @@ def accepted_material(material: bytes, spec: KeySpec) -> bytes:
     try:
         if not _is_pkcs8(material):
             raise _incorrect(spec)
-        key = serialization.load_der_private_key(material, None)
+        return _canonical(serialization.load_der_private_key(material, None), spec)
     except (ValueError, TypeError, IndexError, UnsupportedAlgorithm):
         # TypeError: the private key is encrypted.
         raise _incorrect(spec) from None
-    return _canonical(key, spec)
 
 
 def material_id_of(material: bytes, key_id: str) -> str:

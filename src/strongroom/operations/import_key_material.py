@@ -101,7 +101,7 @@ def import_key_material(context: Context, request: ImportKeyMaterialRequest, act
     made = vault.import_material(wrapped, _owner(key))
     try:
         _require_named(request, made)
-        key = _modify(context, active, lambda key: _imported(key, request, made, context.now))
+        _, key = _modify(context, active, lambda key: _imported(key, request, made, context.now))
     except KmsError:
         vault.destroy(made.token, _owner(key).binding(made.material_id))
         raise
@@ -113,10 +113,11 @@ def delete_imported_key_material(
 ) -> KeyMaterialResponse:
     """Erase key material. Its key is unusable until the same material is imported again."""
     require_external(active.key)
-    current = active.key.current_material
-    deleted = request.key_material_id or (current.material_id if current is not None else None)
-    key = _modify(context, active, lambda key: imported.delete_material(key, request.key_material_id))
-    return _response(key, deleted)
+    before, key = _modify(context, active, lambda key: imported.delete_material(key, request.key_material_id))
+    current = before.current_material
+    if request.key_material_id is not None or current is None:
+        return _response(key, request.key_material_id)
+    return _response(key, current.material_id)
 
 
 def key_material_elements(response: KeyMaterialResponse, _targets: Sequence[Target]) -> Mapping[str, object]:
@@ -158,8 +159,8 @@ def _imported(key: KmsKey, request: ImportKeyMaterialRequest, made: ImportedMate
     return imported.import_material(key, material, imported.import_type(key, request.import_type))
 
 
-def _modify(context: Context, active: ActiveKey, transition: Callable[[KmsKey], KmsKey]) -> KmsKey:
-    """Change a key durably, then let the vault forget what the change took from it."""
+def _modify(context: Context, active: ActiveKey, transition: Callable[[KmsKey], KmsKey]) -> tuple[KmsKey, KmsKey]:
+    """Change a key durably, then let the vault forget what the change took from it; return it before and after."""
     seen: list[KmsKey] = []
 
     def noted(key: KmsKey) -> KmsKey:
@@ -168,7 +169,7 @@ def _modify(context: Context, active: ActiveKey, transition: Callable[[KmsKey], 
 
     after = context.modify(active, noted)
     destroy_removed(context.backends.vault, seen[-1], after)
-    return after
+    return seen[-1], after
 
 
 def _response(key: KmsKey, material_id: str | None) -> KeyMaterialResponse:

@@ -1,0 +1,46 @@
+"""Key material on its way into the service, wrapped as its owner would, with a library of the owner's own."""
+
+import base64
+import os
+from typing import Any, cast
+
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256
+from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from deployments import Bench
+
+entropy = os.urandom  # noqa: TID251 - the owner's own
+
+
+def wrap(public_key: bytes, algorithm: str, material: bytes, aes_key_length: int = 32) -> bytes:
+    """Return key material wrapped for a public key, by one of AWS's wrapping algorithms."""
+    wrapping_key = cast("rsa.RSAPublicKey", load_der_public_key(public_key))
+    digest = SHA1() if algorithm.endswith("SHA_1") else SHA256()  # noqa: S303 - AWS's algorithm
+    oaep = padding.OAEP(padding.MGF1(digest), digest, None)
+    if algorithm.startswith("RSAES_OAEP"):
+        return wrapping_key.encrypt(material, oaep)
+    aes_key = entropy(aes_key_length)
+    return wrapping_key.encrypt(aes_key, oaep) + aes_key_wrap_with_padding(aes_key, material)
+
+
+def parameters(bench: Bench, key_id: str, algorithm: str = "RSAES_OAEP_SHA_256") -> dict[str, Any]:
+    """Ask for a wrapping key and its token."""
+    return bench.call("GetParametersForImport", KeyId=key_id, WrappingAlgorithm=algorithm, WrappingKeySpec="RSA_2048")
+
+
+def wrapped(given: dict[str, Any], material: bytes, algorithm: str = "RSAES_OAEP_SHA_256") -> dict[str, Any]:
+    """Return the two members of ImportKeyMaterial that carry material and token."""
+    encrypted = wrap(base64.b64decode(given["PublicKey"]), algorithm, material)
+    return {
+        "ImportToken": given["ImportToken"],
+        "EncryptedKeyMaterial": base64.b64encode(encrypted).decode(),
+    }
+
+
+def import_material(bench: Bench, key_id: str, material: bytes, **more: Any) -> dict[str, Any]:
+    """Import material that does not expire, unless ``more`` says that it does."""
+    if "ValidTo" not in more:
+        more = {"ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE", **more}
+    return bench.call("ImportKeyMaterial", KeyId=key_id, **wrapped(parameters(bench, key_id), material), **more)
