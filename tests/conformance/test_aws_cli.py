@@ -4,11 +4,13 @@ import base64
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from importing import wrap
 from local_server import RunningServer
 
 AWS = Path(sys.executable).with_name("aws")
@@ -74,3 +76,20 @@ def test_the_main_job(aws: Cli) -> None:
     assert key_id in {entry["KeyId"] for entry in listed}
     assert len(aws("list-aliases", "--key-id", key_id)["Aliases"]) == 1
     assert len(aws("list-key-rotations", "--key-id", key_id)["Rotations"]) == 1
+
+
+def test_key_material_is_imported(aws: Cli) -> None:
+    key_id = aws("create-key", "--origin", "EXTERNAL")["KeyMetadata"]["KeyId"]
+    how = ("--wrapping-algorithm", "RSAES_OAEP_SHA_256", "--wrapping-key-spec", "RSA_3072")
+    given = aws("get-parameters-for-import", "--key-id", key_id, *how)
+    material = wrap(base64.b64decode(given["PublicKey"]), "RSAES_OAEP_SHA_256", bytes(range(32)))
+    (aws.folder / "material").write_bytes(material)
+    (aws.folder / "token").write_bytes(base64.b64decode(given["ImportToken"]))
+    until = datetime.now(UTC) + timedelta(days=1)  # noqa: TID251 - a client
+    files = ("--encrypted-key-material", "fileb://material", "--import-token", "fileb://token")
+    expiry = ("--expiration-model", "KEY_MATERIAL_EXPIRES", "--valid-to", until.isoformat())
+    aws("import-key-material", "--key-id", key_id, *files, *expiry)
+    described = aws("describe-key", "--key-id", key_id)["KeyMetadata"]
+    assert (described["KeyState"], described["ExpirationModel"]) == ("Enabled", "KEY_MATERIAL_EXPIRES")
+    aws("delete-imported-key-material", "--key-id", key_id)
+    assert aws("describe-key", "--key-id", key_id)["KeyMetadata"]["KeyState"] == "PendingImport"

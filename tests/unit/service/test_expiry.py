@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 
-from deployments import Bench, Refused
+from deployments import ORIGIN, Bench, Refused
 from importing import import_material
 from strongroom.clock import DAY, ManualClock
+from strongroom.errors import KMSInvalidStateException
+from strongroom.keys import lifecycle
 from strongroom.keys.arns import KeyLocator
+from strongroom.keys.states import StateRule
+from strongroom.operations.context import Context
 
 entropy = os.urandom  # noqa: TID251 - the owner's own
 FIRST, SECOND = entropy(32), entropy(32)
@@ -99,6 +103,25 @@ def test_a_disabled_key_that_lost_its_material_cannot_be_enabled(bench: Bench, k
     bench.clock.advance(DAY)
     with pytest.raises(Refused, match="is pending import"):
         bench.call("EnableKey", KeyId=key_id)
+
+
+def test_a_change_asks_the_store_whether_the_material_has_expired(bench: Bench, key_id: str) -> None:
+    """What the snapshot showed when the call began may be another life of the key."""
+    backends = bench.deployment.service._backends
+    active = backends.snapshot.key(KeyLocator("000000000000", "us-east-1", key_id))
+    assert active is not None
+    import_material(bench, key_id, SECOND, ValidTo=bench.clock.now() + 10)
+    context = Context(
+        backends=backends,
+        credential=bench.root(),
+        region="us-east-1",
+        now=bench.clock.now() + 10,
+        action="kms:DisableKey",
+        rule=StateRule.SWITCH,
+        origin=ORIGIN,
+    )
+    with pytest.raises(KMSInvalidStateException, match="is pending import"):
+        context.modify(active, lifecycle.disable)
 
 
 def test_the_keeper_erases_what_has_expired_and_records_it(bench: Bench, key_id: str) -> None:
