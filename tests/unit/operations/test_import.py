@@ -132,6 +132,14 @@ def test_keys_whose_material_is_made_here(bench: Bench, key_id: str, operation: 
         assert refused.value.message == f"{made['Arn']} origin is AWS_KMS which is not valid for this operation."
 
 
+def test_only_keys_that_rotate_list_all_their_material(bench: Bench) -> None:
+    key_id = new_key(bench, KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")
+    import_material(bench, key_id, MATERIAL)
+    everything = {"KeyId": key_id, "IncludeKeyMaterial": "ALL_KEY_MATERIAL"}
+    assert code(bench, "ListKeyRotations", **everything) == "UnsupportedOperationException"
+    assert bench.call("ListKeyRotations", KeyId=key_id)["Rotations"] == []
+
+
 def test_deleting_twice_has_no_effect_the_second_time(bench: Bench, key_id: str) -> None:
     arn = bench.call("DescribeKey", KeyId=key_id)["KeyMetadata"]["Arn"]
     assert bench.call("DeleteImportedKeyMaterial", KeyId=key_id) == {"KeyId": arn}
