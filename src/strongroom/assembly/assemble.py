@@ -42,6 +42,7 @@ class OpenFolder:
             web_identities=WebIdentities(settings.identity_providers),
             key_uses=KeyUses(store),
             managed_rotation_days=settings.managed_rotation_days,
+            regions=settings.regions,
         )
         self.registrar = Registrar(self.folder, store, vault, clock, entropy)
 

@@ -38,6 +38,14 @@ def parameters_of(request: type[msgspec.Struct]) -> Parameters:
     return parameters
 
 
+def elements_of(response: object) -> object:
+    """Return a response, or a part of one, with CloudTrail's names all the way down. It must hold no secrets."""
+    value: object = msgspec.to_builtins(response)
+    if isinstance(value, dict):
+        return {lower_camel(name): elements_of(member) for name, member in value.items()}
+    return [elements_of(each) for each in value] if isinstance(value, list) else value
+
+
 def _alternatives(annotation: object) -> list[msgspec.inspect.Type]:
     info = msgspec.inspect.type_info(annotation)
     members = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)

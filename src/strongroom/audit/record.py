@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 
 _EVENT_VERSION = "1.11"
 _EVENT_SOURCE = "kms.amazonaws.com"
+_INTERNAL = "AWS Internal"
 
 
 class UserIdentity(msgspec.Struct, rename="camel", frozen=True, omit_defaults=True):
@@ -89,12 +90,31 @@ def event_time(now: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
 
 
+def internal_call(  # noqa: PLR0913 - the facts of a call
+    *, name: str, account: str, region: str, arn: str, event_id: str, request_id: str, now: float
+) -> AuditRecord:
+    """Return the record of a call that the service made to itself: SynchronizeMultiRegionKey."""
+    return AuditRecord(
+        user_identity=UserIdentity("AWSAccount", account_id=account, invoked_by=_INTERNAL),
+        event_time=event_time(now),
+        event_name=name,
+        aws_region=region,
+        source_ip_address=_INTERNAL,
+        user_agent=_INTERNAL,
+        request_id=request_id,
+        event_id=event_id,
+        read_only=False,
+        resources=(key_resource(account, arn),),
+        recipient_account_id=account,
+    )
+
+
 def service_event(  # noqa: PLR0913 - the facts of a service event
     *, name: str, account: str, region: str, arn: str, details: Mapping[str, object], event_id: str, now: float
 ) -> AuditRecord:
     """Return the record of something the service did by itself: RotateKey, DeleteKey."""
     return AuditRecord(
-        user_identity=UserIdentity("AWSAccount", account_id=account, invoked_by="AWS Internal"),
+        user_identity=UserIdentity("AWSAccount", account_id=account, invoked_by=_INTERNAL),
         event_time=event_time(now),
         event_name=name,
         aws_region=region,

@@ -209,6 +209,14 @@ class Vault(Protocol):
         """Return the key behind a token; raises UnsealError if the token was not made for ``owner``."""
         ...
 
+    def replicate(self, token: bytes, owner: MaterialBinding, region: str) -> bytes:
+        """Return a token for the same material of a multi-Region key in another Region; nothing else of it differs.
+
+        Raises UnsealError if the token was not made for ``owner``, or the key is not a multi-Region key: the material
+        of all others never leaves its Region.
+        """
+        ...
+
     def destroy(self, token: bytes, owner: MaterialBinding) -> None:
         """Forget the material behind a token, where the vault keeps any; the store erases the token itself."""
         ...

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey, MLDSA65PrivateKey, MLDSA87PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM1024PrivateKey
@@ -24,12 +25,14 @@ from strongroom.crypto.protocol import (
     MaterialBinding,
     MaterialOwner,
     PrivateKey,
+    UnsealError,
     WrappedMaterial,
     WrappingKey,
 )
 from strongroom.crypto.rsa import RsaBackingKey, generate_rsa
 from strongroom.crypto.unwrapping import WRAPPING_KEY_BITS, unwrap_material
 from strongroom.entropy import Entropy
+from strongroom.keys.arns import MULTI_REGION_PREFIX
 from strongroom.keys.specs import KeySpec
 from strongroom.keys.wrapping import WrappingKeySpec
 
@@ -82,6 +85,12 @@ class SoftwareVault:
     def load(self, token: bytes, owner: MaterialBinding) -> BackingKey:
         """Unwrap key material; raises UnsealError if the token was not made for ``owner``."""
         return self._use(self._unwrap(token, owner), owner.spec)
+
+    def replicate(self, token: bytes, owner: MaterialBinding, region: str) -> bytes:
+        """Wrap key material again, under the domain key of another Region."""
+        if not owner.key_id.startswith(MULTI_REGION_PREFIX):
+            raise UnsealError("the material of a single-Region key stays in its Region")
+        return self._wrap(self._unwrap(token, owner), msgspec.structs.replace(owner, region=region))
 
     def destroy(self, token: bytes, owner: MaterialBinding) -> None:
         """Do nothing: a wrapped key exists only in its token, which the store erases."""

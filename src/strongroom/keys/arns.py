@@ -11,6 +11,7 @@ import msgspec
 from strongroom.errors import InvalidArnException, KmsError, NotFoundException
 
 ALIAS_PREFIX = "alias/"
+MULTI_REGION_PREFIX = "mrk-"
 
 _KEY_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|mrk-[0-9a-f]{32}")
 _ARN = re.compile(r"arn:([a-z-]{1,32}):kms:([a-z0-9-]{1,64}):([0-9]{12}):(key|alias)/(.{1,256})", re.DOTALL)

@@ -71,8 +71,11 @@ def deletion_due(key: KmsKey, now: float) -> bool:
 def require_rotatable(key: KmsKey) -> None:
     """Refuse keys whose material the service cannot make anew.
 
-    Raises UnsupportedOperationException for anything but symmetric encryption keys of origin AWS_KMS.
+    Raises UnsupportedOperationException for anything but symmetric encryption keys of origin AWS_KMS, and for replicas,
+    which rotate with their primary.
     """
+    if key.is_replica:
+        raise UnsupportedOperationException(f"{key.arn} is not a multi-region primary key.")
     if key.origin is not Origin.AWS_KMS:
         raise UnsupportedOperationException(f"{key.arn} origin is {key.origin} which is not valid for this operation.")
     if key.spec is not KeySpec.SYMMETRIC_DEFAULT:
@@ -92,9 +95,10 @@ def disable_rotation(key: KmsKey) -> KmsKey:
 
 
 def rotation_due(key: KmsKey, now: float) -> bool:
-    """Tell whether automatic rotation should happen now. Only enabled keys rotate."""
+    """Tell whether automatic rotation should happen now. Only enabled keys rotate; replicas, with their primary."""
     due_at = key.rotation.next_at
-    return key.state is KeyState.ENABLED and key.rotation.enabled and due_at is not None and due_at <= now
+    ready = key.state is KeyState.ENABLED and not key.is_replica
+    return ready and key.rotation.enabled and due_at is not None and due_at <= now
 
 
 def require_on_demand_rotation(key: KmsKey, now: float) -> None:

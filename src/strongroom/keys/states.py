@@ -49,6 +49,10 @@ class StateRule(StrEnum):
     """ImportKeyMaterial."""
     DELETE_MATERIAL = "delete material"
     """DeleteImportedKeyMaterial."""
+    REPLICATE = "replicate"
+    """ReplicateKey."""
+    MOVE_PRIMARY = "move primary"
+    """UpdatePrimaryRegion, for the old primary and the new one."""
 
 
 _REFUSALS: dict[str, tuple[type[KmsError], str]] = {
@@ -90,6 +94,8 @@ _ROWS: dict[StateRule, str] = {
     StateRule.PREPARE_IMPORT:    "ok       ok        deleting   ok         ok           creating  updating",
     StateRule.IMPORT:            "ok       ok        deleting   ok         ok           creating  ok",
     StateRule.DELETE_MATERIAL:   "ok       ok        ok         ok         ok           creating  updating",
+    StateRule.REPLICATE:         "ok       disabled  deleting   importing  unavailable  creating  updating",
+    StateRule.MOVE_PRIMARY:      "ok       disabled  deleting   importing  unavailable  creating  ok",
 }
 # fmt: on
 

@@ -82,31 +82,39 @@ def _flag(value: bool | None) -> Values:  # noqa: FBT001 - that is what it conve
 
 
 def _key_spec(here: Circumstances) -> Values:
-    if here.target.key is not None:
-        return (here.target.key.key.spec,)
+    if here.target.subject is not None:
+        return (here.target.subject.spec,)
     if here.target.action != "kms:CreateKey":
         return None
     return (here.field("key_spec") or here.field("customer_master_key_spec") or KeySpec.SYMMETRIC_DEFAULT,)
 
 
 def _key_usage(here: Circumstances) -> Values:
-    if here.target.key is not None:
-        return (here.target.key.key.usage,)
+    if here.target.subject is not None:
+        return (here.target.subject.usage,)
     return (here.field("key_usage") or KeyUsage.ENCRYPT_DECRYPT,) if here.target.action == "kms:CreateKey" else None
 
 
 def _key_origin(here: Circumstances) -> Values:
-    return (here.target.key.key.origin,) if here.target.key is not None else _text(here.field("origin"))
+    return (here.target.subject.origin,) if here.target.subject is not None else _text(here.field("origin"))
 
 
 def _multi_region(here: Circumstances) -> Values:
-    if here.target.key is not None:
-        return _flag(here.target.key.key.multi_region)
+    if here.target.subject is not None:
+        return _flag(here.target.subject.multi_region)
     return _flag(bool(here.field("multi_region"))) if here.target.action == "kms:CreateKey" else None
 
 
 def _multi_region_key_type(here: Circumstances) -> Values:
-    return (MultiRegionKeyType.PRIMARY,) if _multi_region(here) == ("true",) else None
+    if _multi_region(here) != ("true",):
+        return None
+    replica = here.target.subject is not None and here.target.subject.is_replica
+    return (MultiRegionKeyType.REPLICA if replica else MultiRegionKeyType.PRIMARY,)
+
+
+def _replica_region(here: Circumstances) -> Values:
+    # Not for the CreateKey and TagResource that come with it.
+    return _text(here.field("replica_region")) if here.target.action == "kms:ReplicateKey" else None
 
 
 def _resource_aliases(here: Circumstances) -> Values:
@@ -182,6 +190,11 @@ def _message_type(here: Circumstances) -> Values:
 # --- the caller and its way here
 
 
+def _requested_region(here: Circumstances) -> Values:
+    # Some calls reach into a second Region: what they do there counts as asked for there.
+    return (here.context.region if here.target.subject is None else here.target.subject.region,)
+
+
 def _token_issue_time(here: Circumstances) -> Values:
     issued_at = here.context.credential.issued_at
     return None if issued_at is None else (event_time(issued_at),)
@@ -212,7 +225,7 @@ _KEYS: dict[str, Callable[[Circumstances], Values]] = {
     "aws:calledvia": lambda here: _text(here.context.origin.via_service),
     "aws:currenttime": lambda here: (event_time(here.context.now),),
     "aws:epochtime": lambda here: (str(int(here.context.now)),),
-    "aws:requestedregion": lambda here: (here.context.region,),
+    "aws:requestedregion": _requested_region,
     "aws:multifactorauthpresent": _multi_factor,
     "aws:resourceaccount": _resource_account,
     "aws:securetransport": lambda here: _flag(here.context.origin.secure),
@@ -250,7 +263,7 @@ _KEYS: dict[str, Callable[[Circumstances], Values]] = {
     "kms:policyname": lambda here: _text(here.field("policy_name")),
     "kms:primaryregion": lambda here: _text(here.field("primary_region")),
     "kms:reencryptonsamekey": _re_encrypt_on_same_key,
-    "kms:replicaregion": lambda here: _text(here.field("replica_region")),
+    "kms:replicaregion": _replica_region,
     "kms:requestalias": lambda here: _text(here.target.alias),
     "kms:resourcealiases": _resource_aliases,
     "kms:retiringprincipal": _of_grant("retiring_principal"),

@@ -13,6 +13,7 @@ from strongroom.keys import imported
 from strongroom.keys.arns import AliasLocator, KeyIdForms, KeyLocator, not_found, parse_key_id
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.states import StateRule, require_state
+from strongroom.operations.relatives import save_with_relatives
 from strongroom.snapshot.active_key import ActiveKey
 from strongroom.snapshot.key_uses import KeyUses
 from strongroom.snapshot.principals import Credential
@@ -30,6 +31,7 @@ class Backends(msgspec.Struct, frozen=True):
     web_identities: WebIdentities
     key_uses: KeyUses
     managed_rotation_days: int
+    regions: tuple[str, ...]
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -97,7 +99,7 @@ class Context(msgspec.Struct):
             before = self.latest(transaction, active)
             after = transition(before)
             if after != before:
-                transaction.save_key(before, after)
+                save_with_relatives(transaction, self.backends.vault, before, after)
         return after
 
     def latest(self, transaction: Transaction, active: ActiveKey) -> KmsKey:

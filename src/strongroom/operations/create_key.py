@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import cast
 
 import msgspec
 
-from strongroom.audit.parameters import lower_camel
+from strongroom.audit.parameters import elements_of
 from strongroom.entropy import uuid
 from strongroom.errors import UnsupportedOperationException, ValidationException
-from strongroom.keys.arns import KeyLocator, root_arn
+from strongroom.keys.arns import MULTI_REGION_PREFIX, KeyLocator, root_arn
 from strongroom.keys.custom_key_stores import require_connected
 from strongroom.keys.key_policy import default_policy
 from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, new_key
@@ -109,8 +108,7 @@ def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse
 
 def create_key_elements(response: CreateKeyResponse, _targets: Sequence[Target]) -> Mapping[str, object]:
     """Return the new key's metadata, as CloudTrail shows it."""
-    metadata = cast("dict[str, object]", msgspec.to_builtins(response.key_metadata))
-    return {"keyMetadata": {lower_camel(name): value for name, value in metadata.items()}}
+    return {"keyMetadata": elements_of(response.key_metadata)}
 
 
 def _kind(request: CreateKeyRequest) -> tuple[KeySpec, KeyUsage]:
@@ -144,7 +142,7 @@ def _require_origin(context: Context, request: CreateKeyRequest) -> None:
 
 def _new_key_id(context: Context, request: CreateKeyRequest) -> str:
     random_id = uuid(context.backends.entropy)
-    return "mrk-" + random_id.replace("-", "") if request.multi_region else random_id
+    return MULTI_REGION_PREFIX + random_id.replace("-", "") if request.multi_region else random_id
 
 
 def _first_material(context: Context, locator: KeyLocator, spec: KeySpec, origin: Origin) -> KeyMaterial | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from strongroom.keys import lifecycle
+from strongroom.keys import lifecycle, multi_region
 from strongroom.keys.states import KeyState
 from strongroom.operations.context import Context
 from strongroom.operations.keys import KeyRequest
@@ -18,12 +18,12 @@ class ScheduleKeyDeletionRequest(KeyRequest):
 
 
 class ScheduleKeyDeletionResponse(Response):
-    """What ScheduleKeyDeletion returns."""
+    """What ScheduleKeyDeletion returns. A primary that waits for its replicas has no deletion date yet."""
 
     key_id: str
-    deletion_date: float
     key_state: KeyState
     pending_window_in_days: int
+    deletion_date: float | None = None
 
 
 class KeyIdResponse(Response):
@@ -35,12 +35,15 @@ class KeyIdResponse(Response):
 def schedule_key_deletion(
     context: Context, request: ScheduleKeyDeletionRequest, active: ActiveKey
 ) -> ScheduleKeyDeletionResponse:
-    """Start the waiting period; until its end nobody can use the key, and anybody who may can cancel."""
+    """Start the waiting period; until its end nobody can use the key, and anybody who may can cancel.
+
+    That of a multi-Region primary starts when the last of its replicas is gone.
+    """
     window = request.pending_window_in_days
-    key = context.modify(active, lambda key: lifecycle.schedule_deletion(key, window, context.now))
+    key = context.modify(active, lambda key: multi_region.schedule_deletion(key, window, context.now))
     return ScheduleKeyDeletionResponse(
         key_id=key.arn,
-        deletion_date=key.deletion_at or context.now,
+        deletion_date=key.deletion_at,
         key_state=key.state,
         pending_window_in_days=window,
     )
@@ -55,9 +58,10 @@ def schedule_key_deletion_elements(
     response: ScheduleKeyDeletionResponse, _targets: Sequence[Target]
 ) -> Mapping[str, object]:
     """Return what CloudTrail shows of a scheduled deletion."""
+    dated = {} if response.deletion_date is None else {"deletionDate": response.deletion_date}
     return {
         "keyId": response.key_id,
         "keyState": response.key_state,
-        "deletionDate": response.deletion_date,
+        **dated,
         "pendingWindowInDays": response.pending_window_in_days,
     }

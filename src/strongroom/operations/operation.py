@@ -24,6 +24,23 @@ class Placement(Enum):
     BY_ALGORITHM = "a thread for the slow algorithms"
 
 
+class Echo(msgspec.Struct, frozen=True):
+    """A second audit record that a call leaves: what it did to a key in another Region, or what followed from it.
+
+    ``internal``: the service did it by itself, so no caller is named.
+    """
+
+    name: str
+    region: str
+    arn: str
+    parameters: Mapping[str, object] | None = None
+    elements: Mapping[str, object] | None = None
+    internal: bool = False
+
+
+Echoes = Callable[[Any, Any, Sequence[Target]], Sequence[Echo]]
+"""Makes the further audit records of a call that succeeded, from the request, the response and the targets."""
+
 _SLOW = re.compile(rb"RSA|ECDSA_SHA_(?:384|512)|ML_DSA")
 """Algorithms that take more than some hundred microseconds. Found anywhere in a body, they cost it a thread switch."""
 
@@ -60,6 +77,7 @@ class Operation:
         elements: Elements = no_elements,
         makes: Callable[[Any], str] | None = None,
         cross_account: bool = False,
+        echoes: Echoes | None = None,
         service: str = "kms",
     ) -> None:
         self.name = name
@@ -72,6 +90,7 @@ class Operation:
         self.elements = elements
         self.makes = makes
         self.cross_account = cross_account
+        self.echoes = echoes
         self.service = service
         self.action = f"{service}:{name}"
         self.uses = rule is StateRule.USE

@@ -101,7 +101,7 @@ def disable_key_rotation(context: Context, _request: KeyRequest, active: ActiveK
 def get_key_rotation_status(_context: Context, _request: KeyRequest, active: ActiveKey) -> GetKeyRotationStatusResponse:
     """Tell whether the key rotates, and when next. A key pending deletion does not; cancelling restores it."""
     key = active.key
-    on = key.rotation.enabled and key.state is not KeyState.PENDING_DELETION
+    on = key.rotation.enabled and key.state not in {KeyState.PENDING_DELETION, KeyState.PENDING_REPLICA_DELETION}
     return GetKeyRotationStatusResponse(
         key_rotation_enabled=on,
         key_id=key.arn,

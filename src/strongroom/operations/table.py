@@ -1,7 +1,7 @@
 """The table: one row per action of the service.
 
-``uses`` are cryptographic operations, ``reads`` look at one key, ``changes`` alter one key; the rest have no key, or
-more than one, and are spelled out.
+``uses`` are cryptographic operations, ``reads`` look at one key, ``changes`` alter one key, ``shares`` alter what
+related multi-Region keys share; the rest have no key, or more than one, and are spelled out.
 """
 
 from collections.abc import Callable
@@ -26,6 +26,7 @@ from strongroom.operations import (
     key_policy,
     keys,
     mac,
+    multi_region,
     public_key,
     rotation,
     sign,
@@ -67,6 +68,12 @@ def _changes(
 ) -> Operation:
     where = by_key_id(f"kms:{name}", KeyIdForms.KEY_ONLY)
     return _writes(name, request, run, locate=where, rule=rule, elements=elements)
+
+
+def _shares(name: str, request: type[Request], run: Run, rule: StateRule) -> Operation:
+    where = by_key_id(f"kms:{name}", KeyIdForms.KEY_ONLY)
+    echoes = multi_region.relatives_synchronized
+    return _writes(name, request, run, locate=where, rule=rule, elements=key_id_element, echoes=echoes)
 
 
 _writes = partial(Operation, placement=Placement.THREAD, read_only=False)
@@ -275,12 +282,12 @@ _ROWS = (
         custom_key_stores.delete_custom_key_store,
     ),
     # --- rotation
-    _changes(
+    _shares(
         "EnableKeyRotation", rotation.EnableKeyRotationRequest, rotation.enable_key_rotation, StateRule.SET_ROTATION
     ),
-    _changes("DisableKeyRotation", keys.KeyRequest, rotation.disable_key_rotation, StateRule.SET_ROTATION),
+    _shares("DisableKeyRotation", keys.KeyRequest, rotation.disable_key_rotation, StateRule.SET_ROTATION),
     _reads("GetKeyRotationStatus", keys.KeyRequest, rotation.get_key_rotation_status, cross_account=True),
-    _changes("RotateKeyOnDemand", keys.KeyRequest, rotation.rotate_key_on_demand, StateRule.ROTATE),
+    _shares("RotateKeyOnDemand", keys.KeyRequest, rotation.rotate_key_on_demand, StateRule.ROTATE),
     _reads("ListKeyRotations", rotation.ListKeyRotationsRequest, rotation.list_key_rotations),
     # --- imported key material
     Operation(
@@ -304,6 +311,24 @@ _ROWS = (
         import_key_material.delete_imported_key_material,
         StateRule.DELETE_MATERIAL,
         import_key_material.key_material_elements,
+    ),
+    # --- multi-Region keys
+    _writes(
+        "ReplicateKey",
+        multi_region.ReplicateKeyRequest,
+        multi_region.replicate_key,
+        locate=multi_region.locate_replicate_key,
+        rule=StateRule.REPLICATE,
+        elements=multi_region.replicate_key_elements,
+        echoes=multi_region.replica_created,
+    ),
+    _writes(
+        "UpdatePrimaryRegion",
+        multi_region.UpdatePrimaryRegionRequest,
+        multi_region.update_primary_region,
+        locate=multi_region.locate_update_primary_region,
+        rule=StateRule.MOVE_PRIMARY,
+        echoes=multi_region.primary_updated,
     ),
 )
 

@@ -12,6 +12,7 @@ import msgspec
 from strongroom.iam import CompiledPolicy
 from strongroom.keys.arns import ALIAS_PREFIX, AliasLocator, KeyIdForms
 from strongroom.keys.grants import Grant
+from strongroom.keys.kms_key import KmsKey
 from strongroom.operations.context import Context
 from strongroom.operations.managed_keys import ensure_managed_key
 from strongroom.snapshot.active_key import ActiveKey
@@ -23,6 +24,7 @@ class Target(msgspec.Struct, frozen=True):
     ``alias`` is set where the caller named the key by one. ``implied`` is set where only a ciphertext names the key.
     ``policy`` is the resource policy that governs; a key's own unless another is given. ``retired`` is the grant that
     the call would retire. ``tags`` are those of the resource, ``claims`` condition keys that only this target has.
+    ``new_key`` is the replica that the call would make, in its Region.
     """
 
     action: str
@@ -34,6 +36,16 @@ class Target(msgspec.Struct, frozen=True):
     retired: Grant | None = None
     tags: Sequence[tuple[str, str]] = ()
     claims: Mapping[str, tuple[str, ...]] = {}
+    new_key: KmsKey | None = None
+
+    @property
+    def subject(self) -> KmsKey | None:
+        """The key that the permission is about, there already or as it would be made."""
+        return self.new_key if self.key is None else self.key.key
+
+    def is_in(self, region: str) -> bool:
+        """Tell whether the target is not in another Region."""
+        return self.subject is None or self.subject.region == region
 
     @property
     def named(self) -> bool:

@@ -12,15 +12,16 @@ from collections.abc import Callable, Iterator
 from typing import ParamSpec, Protocol
 
 from strongroom.clock import Clock
-from strongroom.keys import imported, lifecycle
+from strongroom.keys import imported, lifecycle, multi_region
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey, RotationType
 from strongroom.operations.context import Backends
 from strongroom.operations.key_material import destroy_removed, generate_material
+from strongroom.operations.relatives import save_with_relatives
 from strongroom.service.trail import Trail
 from strongroom.service.usage import AccessKeyUsage
 from strongroom.snapshot.active_key import binding_of
-from strongroom.store.protocol import Reader
+from strongroom.store.protocol import Reader, Transaction
 
 P = ParamSpec("P")
 
@@ -86,7 +87,10 @@ class Keeper:
                 return
             backends = self._backends
             material_id, token = generate_material(backends.vault, backends.entropy, locator, key.spec)
-            transaction.save_key(key, lifecycle.rotate(key, material_id, token, RotationType.AUTOMATIC, now))
+            rotated = lifecycle.rotate(key, material_id, token, RotationType.AUTOMATIC, now)
+            save_with_relatives(transaction, backends.vault, key, rotated)
+            if key.relatives:
+                self._trail.synchronized(key, now)
             self._record("RotateKey", key, {"rotationType": "AUTOMATIC", "keyMaterialId": material_id}, now)
         logger.info("rotated %s", locator.arn)
 
@@ -110,8 +114,16 @@ class Keeper:
                 if material.token is not None:
                     self._backends.vault.destroy(material.token, binding_of(key, material.material_id))
             transaction.erase_key(key)
+            self._forget_replica(transaction, key, now)
             self._record("DeleteKey", key, {}, now)
         logger.info("deleted %s", locator.arn)
+
+    def _forget_replica(self, transaction: Transaction, gone: KmsKey, now: float) -> None:
+        """Tell the relatives of a deleted replica; the waiting period of a primary that waited for it may start."""
+        primary = transaction.key(multi_region.primary_of(gone)) if gone.is_replica else None
+        if primary is not None:
+            left = multi_region.without_replica(primary, gone.region, now)
+            save_with_relatives(transaction, self._backends.vault, primary, left)
 
     def _record(self, event: str, key: KmsKey, details: dict[str, object], now: float) -> None:
         # Before the commit: a record of something that then failed beats something done without a record.

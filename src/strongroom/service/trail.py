@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from strongroom.audit.record import (
@@ -12,6 +13,7 @@ from strongroom.audit.record import (
     UserIdentity,
     encode,
     event_time,
+    internal_call,
     key_resource,
     role_resource,
     service_event,
@@ -21,13 +23,14 @@ from strongroom.errors import AccessDeniedException, KmsError
 from strongroom.iam import PrincipalKind
 from strongroom.keys.kms_key import KmsKey
 from strongroom.operations.context import Origin
-from strongroom.operations.operation import Operation
+from strongroom.operations.operation import Echo, Operation
 from strongroom.operations.shapes import Request, Response
 from strongroom.operations.targets import Target
 from strongroom.service.call import Call
 from strongroom.snapshot.principals import Credential
 
 _MAX_MESSAGE = 1024
+_OURSELVES = "kms.amazonaws.com"
 _IDENTITY_TYPES = {
     PrincipalKind.ACCOUNT_ROOT: "Root",
     PrincipalKind.USER: "IAMUser",
@@ -67,29 +70,29 @@ class Trail:
         event_id = self._event_id()
         operation, request, targets = call.operation, progress.request, progress.targets
         refusal = result if isinstance(result, KmsError) else None
-        self._log.append(
-            encode(
-                AuditRecord(
-                    user_identity=_identity(progress.credential, call.origin),
-                    event_time=event_time(call.now),
-                    event_source=f"{operation.service}.amazonaws.com",
-                    event_name=operation.name,
-                    aws_region=call.region,
-                    source_ip_address=call.origin.source_ip,
-                    user_agent=call.origin.user_agent,
-                    error_code=_code(refusal),
-                    error_message=_message(refusal),
-                    request_parameters=None if request is None else operation.parameters(request) or None,
-                    response_elements=_elements(operation, result, targets),
-                    additional_event_data=_additional(refusal, targets),
-                    request_id=call.origin.request_id,
-                    event_id=event_id,
-                    read_only=operation.read_only,
-                    resources=_resources(operation, result, targets),
-                    recipient_account_id=_recipient(progress.credential, targets),
-                )
-            )
+        record = AuditRecord(
+            user_identity=_identity(progress.credential, call.origin),
+            event_time=event_time(call.now),
+            event_source=f"{operation.service}.amazonaws.com",
+            event_name=operation.name,
+            aws_region=call.region,
+            source_ip_address=call.origin.source_ip,
+            user_agent=call.origin.user_agent,
+            error_code=_code(refusal),
+            error_message=_message(refusal),
+            request_parameters=None if request is None else operation.parameters(request) or None,
+            response_elements=_elements(operation, result, targets),
+            additional_event_data=_additional(refusal, targets),
+            request_id=call.origin.request_id,
+            event_id=event_id,
+            read_only=operation.read_only,
+            resources=_resources(operation, result, targets, call.region),
+            recipient_account_id=_recipient(progress.credential, targets),
         )
+        self._log.append(encode(record))
+        if operation.echoes is not None and refusal is None:
+            for echo in operation.echoes(request, result, targets):
+                self._log.append(encode(self._echoed(echo, record, call)))
         return event_id
 
     def unverified(self, operation: Operation, origin: Origin, error: KmsError, now: float) -> None:
@@ -113,6 +116,22 @@ class Trail:
             )
         )
 
+    def synchronized(self, primary: KmsKey, now: float) -> None:
+        """Record that the service copied what a multi-Region primary shares to its replicas."""
+        self._log.append(
+            encode(
+                internal_call(
+                    name="SynchronizeMultiRegionKey",
+                    account=primary.account,
+                    region=primary.region,
+                    arn=primary.arn,
+                    event_id=self._event_id(),
+                    request_id=self._event_id(),
+                    now=now,
+                )
+            )
+        )
+
     def event(self, name: str, key: KmsKey, details: Mapping[str, object], now: float) -> None:
         """Record what the service did to a key by itself."""
         self._log.append(
@@ -127,6 +146,29 @@ class Trail:
                     now=now,
                 )
             )
+        )
+
+    def _echoed(self, echo: Echo, record: AuditRecord, call: Call) -> AuditRecord:
+        account = _account_of(echo.arn)
+        if echo.internal:
+            return internal_call(
+                name=echo.name,
+                account=account,
+                region=echo.region,
+                arn=echo.arn,
+                event_id=self._event_id(),
+                request_id=call.origin.request_id,
+                now=call.now,
+            )
+        return msgspec.structs.replace(
+            record,
+            user_identity=msgspec.structs.replace(record.user_identity, invoked_by=_OURSELVES),
+            event_name=echo.name,
+            aws_region=echo.region,
+            request_parameters=echo.parameters,
+            response_elements=echo.elements,
+            event_id=self._event_id(),
+            resources=(key_resource(account, echo.arn),),
         )
 
 
@@ -205,13 +247,16 @@ def _elements(
     return None if isinstance(result, KmsError) else operation.elements(result, targets)
 
 
-def _resources(operation: Operation, result: Response | KmsError, targets: Sequence[Target]) -> tuple[Resource, ...]:
-    """Return the keys and aliases a call touched or made, or the role it assumed."""
-    arns = [target.resource for target in targets if target.named]
+def _resources(
+    operation: Operation, result: Response | KmsError, targets: Sequence[Target], region: str
+) -> tuple[Resource, ...]:
+    """Return the keys and aliases a call touched or made in its Region, or the role it assumed."""
     if operation.service == "sts":
-        return tuple(role_resource(_account_of(arn), arn) for arn in dict.fromkeys(arns))
+        roles = dict.fromkeys(target.resource for target in targets if target.named)
+        return tuple(role_resource(_account_of(arn), arn) for arn in roles)
     if operation.service != "kms":
         return ()
+    arns = [target.resource for target in targets if target.named and target.is_in(region)]
     if operation.makes is not None and isinstance(result, Response):
         arns.append(operation.makes(result))
     return tuple(key_resource(_account_of(arn), arn) for arn in arns)

@@ -88,7 +88,12 @@ class SqlReader(IdentityReads, GrantReads, CustomKeyStoreReads):
 
     def keys_to_rotate(self, now: float, limit: int) -> list[KeyLocator]:
         """List keys whose automatic rotation was due at ``now``, most overdue first."""
-        due = and_(kms_key.c.next_rotation_at <= now, kms_key.c.state == KeyState.ENABLED.value)
+        due = and_(
+            kms_key.c.next_rotation_at <= now,
+            kms_key.c.state == KeyState.ENABLED.value,
+            # Replicas rotate with their primary.
+            kms_key.c.primary_region.in_(("", kms_key.c.region)),
+        )
         return self._due(due, kms_key.c.next_rotation_at, limit)
 
     def keys_with_expired_material(self, now: float, limit: int) -> list[KeyLocator]:

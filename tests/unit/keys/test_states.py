@@ -41,6 +41,8 @@ TABLE: dict[StateRule, list[tuple[type[KmsError], str] | None]] = {
     StateRule.PREPARE_IMPORT:    [Y, Y, P, P, Y, Y, C, G],
     StateRule.IMPORT:            [Y, Y, P, P, Y, Y, C, Y],
     StateRule.DELETE_MATERIAL:   [Y, Y, Y, Y, Y, Y, C, G],
+    StateRule.REPLICATE:         [Y, D, P, P, I, U, C, G],
+    StateRule.MOVE_PRIMARY:      [Y, D, P, P, I, U, C, Y],
 }
 # fmt: on
 

@@ -118,6 +118,7 @@ def test_a_change_asks_the_store_whether_the_material_has_expired(bench: Bench, 
         now=bench.clock.now() + 10,
         action="kms:DisableKey",
         rule=StateRule.SWITCH,
+        cross_account=False,
         origin=ORIGIN,
     )
     with pytest.raises(KMSInvalidStateException, match="is pending import"):

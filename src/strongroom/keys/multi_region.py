@@ -1,0 +1,116 @@
+"""Related multi-Region keys as pure transitions: one primary and its replicas, at most one key in each Region.
+
+The rules, all from the KMS Developer Guide, "Multi-Region keys in AWS KMS":
+
+- Related keys share their key id, key material, spec, usage, origin, rotation, and the knowledge of who is related.
+  Everything else is each key's own: policy, grants, aliases, tags, description, state.
+- Only the primary can be replicated. It is the source of what is shared: a change of it is followed by
+  ``synchronized`` for every replica, in the same transaction. Rotation is set and done on the primary alone.
+- Imported key material is imported anew in each Region: a replica knows which it must be, but starts without it.
+- Any replica can become the primary; the primary is its replica then. Both must be enabled.
+- A primary is never deleted before its replicas. Scheduled for deletion, it is PendingReplicaDeletion for as long as
+  there are any; its waiting period starts when the last one is gone, not merely scheduled.
+"""
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from strongroom.clock import DAY
+from strongroom.errors import UnsupportedOperationException
+from strongroom.keys import lifecycle
+from strongroom.keys.arns import KeyLocator, key_arn
+from strongroom.keys.kms_key import KeyMaterial, KmsKey
+from strongroom.keys.specs import Origin
+from strongroom.keys.states import KeyState
+
+
+def require_primary(key: KmsKey) -> None:
+    """Refuse single-Region keys and replicas; raises UnsupportedOperationException."""
+    if not key.multi_region or key.is_replica:
+        raise UnsupportedOperationException(f"{key.arn} is not a multi-region primary key.")
+
+
+def primary_of(key: KmsKey) -> KeyLocator:
+    """Return where the primary of a multi-Region key lives."""
+    return KeyLocator(key.account, key.primary_region, key.key_id)
+
+
+def new_replica(primary: KmsKey, region: str, *, now: float) -> KmsKey:
+    """Return a replica as it begins: Creating, without material, and with nothing of its own yet."""
+    return replace(
+        primary,
+        region=region,
+        arn=key_arn(region, primary.account, primary.key_id),
+        state=KeyState.CREATING,
+        description="",
+        policy="",
+        pinned=(),
+        tags=(),
+        aliases=(),
+        materials=(),
+        created_at=now,
+        deletion_at=None,
+        deletion_window_days=None,
+    )
+
+
+def with_replica(primary: KmsKey, region: str) -> KmsKey:
+    """Add a replica."""
+    return replace(primary, replica_regions=tuple(sorted({*primary.replica_regions, region})))
+
+
+def without_replica(primary: KmsKey, region: str, now: float) -> KmsKey:
+    """Take a replica that is gone off the list; the waiting period of a primary that waited for it may start."""
+    left = replace(primary, replica_regions=tuple(each for each in primary.replica_regions if each != region))
+    if left.state is not KeyState.PENDING_REPLICA_DELETION or left.replica_regions:
+        return left
+    window = left.deletion_window_days or lifecycle.DEFAULT_DELETION_WINDOW_DAYS
+    return replace(left, state=KeyState.PENDING_DELETION, deletion_at=now + window * DAY)
+
+
+def succeeded_by(primary: KmsKey, region: str) -> KmsKey:
+    """Return the primary as a replica of the one that takes its place."""
+    replicas = {*primary.replica_regions, primary.region} - {region}
+    return replace(primary, primary_region=region, replica_regions=tuple(sorted(replicas)))
+
+
+def not_yet_in(relative: KmsKey, source: KmsKey) -> tuple[KeyMaterial, ...]:
+    """Return the key material whose tokens ``relative`` has yet to get: never any that must be imported."""
+    if source.origin is not Origin.AWS_KMS:
+        return ()
+    known = {material.material_id for material in relative.materials}
+    return tuple(material for material in source.materials if material.material_id not in known)
+
+
+def synchronized(relative: KmsKey, source: KmsKey, tokens: Mapping[str, bytes]) -> KmsKey:
+    """Give a key the shared properties of a relative; ``tokens`` are those of ``not_yet_in``, by material id.
+
+    A key that was Creating is ready then: enabled, or pending import.
+    """
+    own = {material.material_id: material for material in relative.materials}
+    after = replace(
+        relative,
+        primary_region=source.primary_region,
+        replica_regions=source.replica_regions,
+        rotation=source.rotation,
+        materials=tuple(_shared(material, own, tokens) for material in source.materials),
+    )
+    if after.state is not KeyState.CREATING:
+        return after
+    return replace(after, state=KeyState.ENABLED if after.has_all_material else KeyState.PENDING_IMPORT)
+
+
+def schedule_deletion(key: KmsKey, window_days: int, now: float) -> KmsKey:
+    """Start the waiting period, or the wait for the replicas of a primary; raises ValidationException."""
+    scheduled = lifecycle.schedule_deletion(key, window_days, now)
+    if key.is_replica or not key.replica_regions:
+        return scheduled
+    return replace(scheduled, state=KeyState.PENDING_REPLICA_DELETION, deletion_at=None)
+
+
+def _shared(material: KeyMaterial, own: Mapping[str, KeyMaterial], tokens: Mapping[str, bytes]) -> KeyMaterial:
+    held = own.get(material.material_id)
+    if held is None:
+        return replace(material, token=tokens.get(material.material_id), expires_at=None)
+    return replace(held, state=material.state, rotated_at=material.rotated_at, rotation_type=material.rotation_type)
