@@ -11,6 +11,8 @@ from clients import client_of, client_with, credentials_of
 from identities import Identities
 from local_server import RunningServer, running_server
 
+REGIONS = ("us-east-1", "eu-west-1", "ap-southeast-2")
+
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
@@ -47,3 +49,29 @@ def away(server: RunningServer) -> Account:
 @pytest.fixture
 def key_id(kms: KMSClient) -> str:
     return kms.create_key()["KeyMetadata"]["KeyId"]
+
+
+@pytest.fixture(scope="session")
+def three_regions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server of its own for what reaches across Regions."""
+    folder = tmp_path_factory.mktemp("regions")
+    options = [option for region in REGIONS for option in ("--region", region)]
+    with running_server(folder / "data", folder / "log", *options) as server:
+        yield server
+        assert server.stop() == 0
+    assert "Traceback" not in (folder / "log").read_text()
+
+
+@pytest.fixture(scope="session")
+def east(three_regions: RunningServer) -> KMSClient:
+    return client_of(three_regions, "us-east-1")
+
+
+@pytest.fixture(scope="session")
+def west(three_regions: RunningServer) -> KMSClient:
+    return client_of(three_regions, "eu-west-1")
+
+
+@pytest.fixture(scope="session")
+def south(three_regions: RunningServer) -> KMSClient:
+    return client_of(three_regions, "ap-southeast-2")

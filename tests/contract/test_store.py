@@ -7,14 +7,12 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy.exc import IntegrityError
 
-from grants_builder import equals, make_grant, subset
 from keys_builder import locator, make_key, material
 from strongroom.clock import DAY
 from strongroom.crypto.protocol import SealedDomainKey
 from strongroom.errors import DependencyTimeoutException
 from strongroom.keys import imported, lifecycle
 from strongroom.keys.arns import AliasLocator, KeyLocator
-from strongroom.keys.grants import Grant, GrantOperation
 from strongroom.keys.imported import ImportType
 from strongroom.keys.kms_key import KmsKey, RotationType
 from strongroom.keys.specs import Origin
@@ -24,7 +22,6 @@ from strongroom.store.protocol import (
     AliasRecord,
     Change,
     ChangeKind,
-    GrantFilter,
     Store,
     Transaction,
 )
@@ -177,6 +174,22 @@ def test_imported_material_that_has_expired(store: Store) -> None:
         assert reader.keys_with_expired_material(NOW + 20, 1) == [locator(2)]
 
 
+def test_replicas_are_not_due_for_rotation_their_primary_is(store: Store) -> None:
+    primary = replace(
+        lifecycle.enable_rotation(make_key(1), 90, NOW),
+        multi_region=True,
+        primary_region=REGION,
+        replica_regions=("eu-west-1",),
+    )
+    replica = replace(primary, region="eu-west-1", arn=primary.arn.replace(REGION, "eu-west-1"))
+    for key in (replica, primary):
+        assert load(store, add(store, key).locator) == key
+    with store.read() as reader:
+        assert reader.keys_to_rotate(NOW + 90 * DAY, 10) == [primary.locator]
+        for key in (primary, replica):
+            assert reader.key_of_material(key.region, key.materials[0].material_id) == key.locator
+
+
 def test_an_erased_key_leaves_nothing(store: Store) -> None:
     key = add(store, make_key(1, tags=(("a", "1"),)))
     record = name(store, "alias/x", key)
@@ -296,125 +309,3 @@ def test_scrubbing_needs_nobody_out_of_the_way_when_nothing_was_erased(store: St
         assert reader.key(key.locator) == key
         save(store, key, replace(key, description="changed"))
         assert store.scrub()
-
-
-def give(store: Store, *grants: Grant) -> None:
-    with store.transaction() as transaction:
-        for grant in grants:
-            transaction.add_grant(grant)
-
-
-def test_a_grant_comes_back_as_it_was_made(store: Store) -> None:
-    add(store, make_key(1))
-    grants = [
-        make_grant(1),
-        make_grant(2, GrantOperation.DECRYPT, GrantOperation.RETIRE_GRANT, constraints=subset(a="1"), name="n"),
-        make_grant(3, constraints=replace(equals(a="\u00e9", b=""), source_arn="arn"), retiring="AIDABOB"),
-        replace(make_grant(4, constraints=equals()), issuing_account="444455556666"),
-    ]
-    give(store, *grants)
-    with store.read() as reader:
-        assert [reader.grant(grant.locator, grant.grant_id) for grant in grants] == grants
-        assert reader.grant(locator(1), "0" * 64) is None
-        assert reader.grant(locator(2), grants[0].grant_id) is None
-        assert reader.grant(replace(locator(1), region="eu-west-1"), grants[0].grant_id) is None
-
-
-def test_grants_are_found_by_grantee_name_and_id_on_their_key_only(store: Store) -> None:
-    for number in (1, 2):
-        add(store, make_key(number))
-    to_alice = [make_grant(number, to="AIDAALICE", name=name) for number, name in ((1, "n"), (2, "m"), (3, "n"))]
-    to_bob = make_grant(4, to="AIDABOB")
-    elsewhere = make_grant(5, to="AIDAALICE", name="n", key=2)
-    give(store, *to_alice, to_bob, elsewhere)
-    with store.read() as reader:
-        assert sorted(reader.grants_to(locator(1), "AIDAALICE"), key=lambda grant: grant.grant_id) == to_alice
-        assert reader.grants_to(locator(1), "AIDACAROL") == []
-        assert reader.grants_to(locator(2), "AIDAALICE") == [elsewhere]
-        assert {grant.grant_id for grant in reader.grants_named(locator(1), "n")} == {f"{1:064x}", f"{3:064x}"}
-        assert reader.grants_named(locator(2), "m") == []
-        assert (reader.count_grants(locator(1)), reader.count_grants(locator(2))) == (4, 1)
-        assert reader.grants(locator(1), GrantFilter(), "", 9) == [*to_alice, to_bob]
-        assert reader.grants(locator(1), GrantFilter(grantee="AIDABOB"), "", 9) == [to_bob]
-        assert reader.grants(locator(1), GrantFilter(grant_id=to_bob.grant_id), "", 9) == [to_bob]
-        assert reader.grants(locator(1), GrantFilter(to_bob.grant_id, "AIDAALICE"), "", 9) == []
-
-
-def test_grants_are_listed_by_id_and_go_on_after_one(store: Store) -> None:
-    add(store, make_key(1))
-    grants = [make_grant(number) for number in range(1, 8)]
-    give(store, *reversed(grants))
-    with store.read() as reader:
-        assert reader.grants(locator(1), GrantFilter(), "", 3) == grants[:3]
-        assert reader.grants(locator(1), GrantFilter(), grants[2].grant_id, 3) == grants[3:6]
-        assert reader.grants(locator(1), GrantFilter(), grants[6].grant_id, 3) == []
-
-
-def test_the_grants_a_principal_may_retire_are_on_any_key_of_the_region(store: Store) -> None:
-    for key in (make_key(1), make_key(2), replace(make_key(3), account="444455556666")):
-        add(store, key)
-    abroad = replace(make_key(4), region="eu-west-1")
-    add(store, abroad)
-    # Two may have the same id: they are told apart by their keys.
-    mine = [
-        make_grant(1, key=2, retiring="AIDABOB"),
-        make_grant(2, key=1, retiring="AIDABOB"),
-        make_grant(2, key=2, retiring="AIDABOB"),
-        replace(make_grant(3, key=3, retiring="AIDABOB"), account="444455556666"),
-    ]
-    others = [
-        make_grant(4, key=1, retiring="AIDACAROL"),
-        make_grant(5, key=1),
-        replace(make_grant(6, key=4, retiring="AIDABOB"), region="eu-west-1"),
-    ]
-    give(store, *others, *reversed(mine))
-    with store.read() as reader:
-        assert reader.retirable_grants(REGION, "AIDABOB", "", 9) == mine
-        assert reader.retirable_grants(REGION, "AIDABOB", "", 2) == mine[:2]
-        assert reader.retirable_grants(REGION, "AIDABOB", f"{mine[1].grant_id}/{mine[1].key_id}", 9) == mine[2:]
-        assert reader.retirable_grants("eu-west-1", "AIDABOB", "", 9) == [others[2]]
-
-
-def test_a_removed_grant_is_gone_and_the_others_are_not(store: Store) -> None:
-    add(store, make_key(1))
-    gone, kept = make_grant(1, retiring="AIDABOB"), make_grant(2, retiring="AIDABOB")
-    give(store, gone, kept)
-    with store.transaction() as transaction:
-        transaction.remove_grant(gone)
-    with store.read() as reader:
-        assert reader.grant(gone.locator, gone.grant_id) is None
-        assert reader.grants(locator(1), GrantFilter(), "", 9) == [kept]
-        assert reader.retirable_grants(REGION, "AIDABOB", "", 9) == [kept]
-
-
-def test_an_erased_key_takes_its_grants_along(store: Store) -> None:
-    one, two = add(store, make_key(1)), add(store, make_key(2))
-    kept = make_grant(1, key=2, retiring="AIDABOB")
-    give(store, make_grant(1, retiring="AIDABOB"), make_grant(2), kept)
-    with store.transaction() as transaction:
-        transaction.erase_key(one)
-    with store.read() as reader:
-        assert reader.count_grants(one.locator) == 0
-        assert reader.retirable_grants(REGION, "AIDABOB", "", 9) == [kept]
-        assert reader.count_grants(two.locator) == 1
-
-
-def test_grants_leave_their_own_entries_in_the_change_log(store: Store) -> None:
-    key = add(store, make_key(1))
-    start, grant = store.changes(0).last, make_grant(1)
-    give(store, grant)
-    with store.transaction() as transaction:
-        transaction.remove_grant(grant)
-    name = f"{key.key_id}/{grant.grant_id}"
-    assert [(each.kind, each.account, each.region, each.name) for each in store.changes(start).entries] == [
-        (ChangeKind.GRANT, ACCOUNT, REGION, name)
-    ] * 2
-    start = store.changes(0).last
-    with store.transaction() as transaction:
-        transaction.erase_key(key)
-    assert (ChangeKind.GRANT, f"{key.key_id}/") in [(each.kind, each.name) for each in store.changes(start).entries]
-
-
-def test_a_key_that_is_not_there_can_have_no_grant(store: Store) -> None:
-    with pytest.raises(IntegrityError):
-        give(store, make_grant(1))

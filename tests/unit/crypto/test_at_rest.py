@@ -118,6 +118,30 @@ def test_key_material_loads_only_for_the_key_it_was_made_for(vault: SoftwareVaul
             vault.load(token, replace(OWNER, **{field: value}))
 
 
+def test_material_of_a_multi_region_key_is_wrapped_anew_for_each_region(vault: SoftwareVault) -> None:
+    here = replace(OWNER, key_id="mrk-" + "a" * 32)
+    there = replace(here, region="eu-west-1")
+    token = vault.generate(here)
+    copy = vault.replicate(token, here, "eu-west-1")
+    body = cast("SymmetricKey", vault.load(token, here)).encrypt(b"secret", b"")
+    assert cast("SymmetricKey", vault.load(copy, there)).decrypt(body, b"") == b"secret"
+    for wrapped, owner in ((token, there), (copy, here), (copy, replace(there, material_id="cd" * 32))):
+        with pytest.raises(UnsealError):
+            vault.load(wrapped, owner)
+    with pytest.raises(UnsealError):
+        vault.replicate(copy, here, "eu-west-1")
+
+
+def test_material_of_a_single_region_key_never_gets_to_another_region(vault: SoftwareVault) -> None:
+    token = vault.generate(OWNER)
+    with pytest.raises(UnsealError, match="stays in its Region"):
+        vault.replicate(token, OWNER, "eu-west-1")
+    with pytest.raises(UnsealError):
+        vault.load(token, replace(OWNER, region="eu-west-1"))
+    with pytest.raises(UnsealError):
+        vault.replicate(token, replace(OWNER, key_id="mrk-" + "a" * 32), "eu-west-1")
+
+
 def test_secrets_are_bound_to_their_owner(vault: SoftwareVault) -> None:
     wrapped = vault.wrap_secret(b"secret", b"AKIA1")
     assert b"secret" not in wrapped
