@@ -10,8 +10,7 @@ from accounts import Account
 from clients import client_of, client_with, credentials_of
 from identities import Identities
 from local_server import RunningServer, running_server
-
-REGIONS = ("us-east-1", "eu-west-1", "ap-southeast-2")
+from relatives import EAST, SOUTH, WEST, new_primary
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +54,7 @@ def key_id(kms: KMSClient) -> str:
 def three_regions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server of its own for what reaches across Regions."""
     folder = tmp_path_factory.mktemp("regions")
-    options = [option for region in REGIONS for option in ("--region", region)]
+    options = [option for region in (EAST, WEST, SOUTH) for option in ("--region", region)]
     with running_server(folder / "data", folder / "log", *options) as server:
         yield server
         assert server.stop() == 0
@@ -64,14 +63,22 @@ def three_regions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningS
 
 @pytest.fixture(scope="session")
 def east(three_regions: RunningServer) -> KMSClient:
-    return client_of(three_regions, "us-east-1")
+    return client_of(three_regions, EAST)
 
 
 @pytest.fixture(scope="session")
 def west(three_regions: RunningServer) -> KMSClient:
-    return client_of(three_regions, "eu-west-1")
+    return client_of(three_regions, WEST)
 
 
 @pytest.fixture(scope="session")
 def south(three_regions: RunningServer) -> KMSClient:
-    return client_of(three_regions, "ap-southeast-2")
+    return client_of(three_regions, SOUTH)
+
+
+@pytest.fixture
+def pair(east: KMSClient) -> str:
+    """Return the id of a symmetric primary in us-east-1 that has a replica in eu-west-1."""
+    key_id = new_primary(east)
+    east.replicate_key(KeyId=key_id, ReplicaRegion=WEST)
+    return key_id
