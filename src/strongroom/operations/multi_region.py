@@ -6,7 +6,6 @@ Each is one transaction, so the transient states in which AWS shows the keys, Cr
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
@@ -186,7 +185,6 @@ def _own_properties(context: Context, request: ReplicateKeyRequest, replica: Kms
     )
     if request.policy is None:
         return replica
-    there = msgspec.structs.replace(context, region=replica.region)
     bypass = bool(request.bypass_policy_lockout_safety_check)
-    policy, pinned = accepted_policy(there, request, request.policy, replica, bypass=bypass)
+    policy, pinned = accepted_policy(context, request, request.policy, replica, bypass=bypass)
     return replace(replica, policy=policy, pinned=pinned)

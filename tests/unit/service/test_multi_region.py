@@ -6,14 +6,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from deployments import ORIGIN, Bench, Refused
+from keys_builder import make_key, material
 from policies import allow, document
 from strongroom.api.aws_json import AwsJson
 from strongroom.clock import DAY, ManualClock
-from strongroom.errors import AccessDeniedException
+from strongroom.crypto.software import SoftwareVault
+from strongroom.errors import AccessDeniedException, DisabledException
+from strongroom.keys import multi_region
+from strongroom.keys.arns import KeyLocator
+from strongroom.keys.states import StateRule
+from strongroom.operations.context import Context
+from strongroom.operations.multi_region import UpdatePrimaryRegionRequest, update_primary_region
+from strongroom.operations.relatives import save_with_relatives
 from strongroom.operations.table import TABLE
 from strongroom.service.call import Call
+from strongroom.store.sql_store import SqlStore
 
 WEST = "eu-west-1"
 
@@ -189,6 +199,43 @@ def test_what_fails_for_one_related_key_is_done_for_none(bench: Bench, pair: str
     bench.deployment.keeper.run()
     assert materials(bench, pair) == materials(bench, pair, WEST)
     assert len(materials(bench, pair)) == 2
+
+
+def test_a_successor_disabled_at_the_last_moment_does_not_become_the_primary(bench: Bench, pair: str) -> None:
+    account = "000000000000"
+    snapshot = bench.deployment.backends.snapshot
+    primary, successor = (snapshot.key(KeyLocator(account, region, pair)) for region in ("us-east-1", WEST))
+    assert primary is not None
+    bench.call("DisableKey", KeyId=pair, region=WEST)
+    context = Context(
+        backends=bench.deployment.backends,
+        credential=bench.root(),
+        region="us-east-1",
+        now=bench.clock.now(),
+        action="kms:UpdatePrimaryRegion",
+        rule=StateRule.MOVE_PRIMARY,
+        origin=ORIGIN,
+    )
+    request = UpdatePrimaryRegionRequest(key_id=pair, primary_region=WEST)
+    with pytest.raises(DisabledException):
+        update_primary_region(context, request, primary, successor)
+    assert describe(bench, pair)["MultiRegionConfiguration"]["MultiRegionKeyType"] == "PRIMARY"
+
+
+def test_a_replica_passes_nothing_on(store: SqlStore, vault: SoftwareVault) -> None:
+    key_id = "mrk-" + "a" * 32
+    alone = replace(make_key(), key_id=key_id, multi_region=True, primary_region="us-east-1")
+    primary = multi_region.with_replica(alone, WEST)
+    begun = multi_region.new_replica(primary, WEST, now=1.0)
+    replica = multi_region.synchronized(begun, primary, {primary.materials[0].material_id: b"copy"})
+    stray = replace(replica, materials=(*replica.materials, material(2)), description="changed")
+    with store.transaction() as transaction:
+        for key in (primary, replica):
+            transaction.add_key(key)
+        save_with_relatives(transaction, vault, replica, stray)
+    with store.read() as reader:
+        assert reader.key(replica.locator) == stray
+        assert reader.key(primary.locator) == replace(primary, arn=primary.locator.arn)
 
 
 @pytest.mark.parametrize(
