@@ -167,11 +167,14 @@ def _with(key: KmsKey, changed: KeyMaterial) -> KmsKey:
 
 
 def _without(key: KmsKey, material_ids: set[str]) -> KmsKey:
-    """Return the key with the places of these materials empty; one that is not permanent has no place to keep."""
+    """Return the key with the places of these materials empty.
+
+    One that is not permanent has no place to keep; but what a replica's places are is for its primary to say.
+    """
     materials = tuple(
         replace(each, token=None, expires_at=None) if each.material_id in material_ids else each
         for each in key.materials
-        if each.permanent or each.material_id not in material_ids
+        if each.permanent or key.is_replica or each.material_id not in material_ids
     )
     return _settled(replace(key, materials=materials))
 

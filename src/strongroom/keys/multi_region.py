@@ -6,13 +6,14 @@ The rules, all from the KMS Developer Guide, "Multi-Region keys in AWS KMS":
   Everything else is each key's own: policy, grants, aliases, tags, description, state.
 - Only the primary can be replicated. It is the source of what is shared: a change of it is followed by
   ``synchronized`` for every replica, in the same transaction. Rotation is set and done on the primary alone.
-- Imported key material is imported anew in each Region: a replica knows which it must be, but starts without it.
+- Imported key material is imported anew in each Region: a replica knows which it must be, but starts without it. New
+  material is imported into the primary first, and can be rotated to once every replica has it too.
 - Any replica can become the primary; the primary is its replica then. Both must be enabled.
 - A primary is never deleted before its replicas. Scheduled for deletion, it is PendingReplicaDeletion for as long as
   there are any; its waiting period starts when the last one is gone, not merely scheduled.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -20,7 +21,7 @@ from strongroom.clock import DAY
 from strongroom.errors import UnsupportedOperationException
 from strongroom.keys import lifecycle
 from strongroom.keys.arns import KeyLocator, key_arn
-from strongroom.keys.kms_key import KeyMaterial, KmsKey
+from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, KmsKey
 from strongroom.keys.specs import Origin
 from strongroom.keys.states import KeyState
 
@@ -99,6 +100,20 @@ def synchronized(relative: KmsKey, source: KmsKey, tokens: Mapping[str, bytes]) 
     if after.state is not KeyState.CREATING:
         return after
     return replace(after, state=KeyState.ENABLED if after.has_all_material else KeyState.PENDING_IMPORT)
+
+
+def settled(primary: KmsKey, replicas: Sequence[KmsKey]) -> KmsKey:
+    """Return the primary with its new material, if there is any, ready for rotation or waiting for its replicas."""
+    everywhere = all(_has_new_material(key) for key in (primary, *replicas))
+    state = (
+        KeyMaterialState.PENDING_ROTATION if everywhere else KeyMaterialState.PENDING_MULTI_REGION_IMPORT_AND_ROTATION
+    )
+    materials = (each if each.permanent else replace(each, state=state) for each in primary.materials)
+    return replace(primary, materials=tuple(materials))
+
+
+def _has_new_material(key: KmsKey) -> bool:
+    return any(not material.permanent and material.token is not None for material in key.materials)
 
 
 def schedule_deletion(key: KmsKey, window_days: int, now: float) -> KmsKey:

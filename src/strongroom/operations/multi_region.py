@@ -23,7 +23,7 @@ from strongroom.operations.keys import KeyRequest
 from strongroom.operations.operation import Echo
 from strongroom.operations.relatives import in_step, save_with_relatives
 from strongroom.operations.shapes import Description, Empty, PolicyDocument, Response, Tag, TagList, matching
-from strongroom.operations.targets import Target
+from strongroom.operations.targets import Target, on_active
 from strongroom.snapshot.active_key import ActiveKey
 from strongroom.store.protocol import Transaction
 
@@ -56,10 +56,11 @@ class UpdatePrimaryRegionRequest(KeyRequest):
 
 def locate_replicate_key(context: Context, request: ReplicateKeyRequest) -> Sequence[Target]:
     """Ask for kms:ReplicateKey on the primary, and in the replica's Region for what CreateKey would need there."""
-    active = _own_key(context, request.key_id)
+    active = context.find(request.key_id, KeyIdForms.KEY_ONLY)
     replica = multi_region.new_replica(active.key, request.replica_region, now=context.now)
     actions = ("kms:CreateKey", "kms:TagResource") if request.tags else ("kms:CreateKey",)
-    return (_on(active, "kms:ReplicateKey"), *(Target(action, new_key=replica) for action in actions))
+    primary = on_active(active, "kms:ReplicateKey", request.key_id)
+    return (primary, *(Target(action, new_key=replica) for action in actions))
 
 
 def replicate_key(context: Context, request: ReplicateKeyRequest, active: ActiveKey) -> ReplicateKeyResponse:
@@ -85,11 +86,11 @@ def replicate_key(context: Context, request: ReplicateKeyRequest, active: Active
 
 def locate_update_primary_region(context: Context, request: UpdatePrimaryRegionRequest) -> Sequence[Target]:
     """Ask for kms:UpdatePrimaryRegion on the primary, and on the replica that takes its place if there is one."""
-    keys = [_own_key(context, request.key_id)]
+    keys = [context.find(request.key_id, KeyIdForms.KEY_ONLY)]
     if request.primary_region != context.region:
         successor = context.backends.snapshot.key(replace(keys[0].key.locator, region=request.primary_region))
         keys += [] if successor is None else [successor]
-    return [_on(active, "kms:UpdatePrimaryRegion") for active in keys]
+    return [on_active(active, "kms:UpdatePrimaryRegion", request.key_id) for active in keys]
 
 
 def update_primary_region(
@@ -147,18 +148,6 @@ def relatives_synchronized(_request: KeyRequest, _response: Response, targets: S
     if active is None or not active.key.relatives:
         return ()
     return (Echo("SynchronizeMultiRegionKey", active.key.region, active.key.arn, internal=True),)
-
-
-def _own_key(context: Context, key_id: str) -> ActiveKey:
-    """Return a key of the caller's own account: what a call makes or changes elsewhere is for no other account."""
-    active = context.find(key_id, KeyIdForms.KEY_ONLY)
-    if active.key.account != context.caller.account:
-        raise context.missing(active.key.locator)
-    return active
-
-
-def _on(active: ActiveKey, action: str) -> Target:
-    return Target(action, active.key.arn, active, policy=active.policy, tags=active.key.tags)
 
 
 def _latest_primary(transaction: Transaction, context: Context, active: ActiveKey) -> KmsKey:

@@ -3,21 +3,30 @@
 from strongroom.crypto.protocol import Vault
 from strongroom.keys import multi_region
 from strongroom.keys.kms_key import KmsKey
+from strongroom.operations.key_material import destroy_removed
 from strongroom.snapshot.active_key import binding_of
 from strongroom.store.protocol import Transaction
 
 
 def save_with_relatives(transaction: Transaction, vault: Vault, before: KmsKey, after: KmsKey) -> None:
-    """Write a changed key, and what it shares to its relatives; a replica shares nothing."""
+    """Write a changed key, and what that means for its relatives."""
     transaction.save_key(before, after)
-    if before.is_replica:
+    if not after.multi_region:
         return
-    for where in after.relatives:
-        relative = transaction.key(where)
-        if relative is not None:
-            synchronized = in_step(vault, relative, after)
-            if synchronized != relative:
-                transaction.save_key(relative, synchronized)
+    # Until this change is known to all, the primary is whoever was it before.
+    source = transaction.key(multi_region.primary_of(after)) if before.is_replica else after
+    if source is None:
+        return
+    relatives = [key for key in map(transaction.key, source.relatives) if key is not None]
+    # What a replica imports, or loses, decides whether new material can be rotated to.
+    settled = multi_region.settled(source, relatives)
+    if settled != source:
+        transaction.save_key(source, settled)
+    for relative in relatives:
+        synchronized = in_step(vault, relative, settled)
+        if synchronized != relative:
+            transaction.save_key(relative, synchronized)
+            destroy_removed(vault, relative, synchronized)
 
 
 def in_step(vault: Vault, relative: KmsKey, source: KmsKey) -> KmsKey:

@@ -214,6 +214,7 @@ def test_a_successor_disabled_at_the_last_moment_does_not_become_the_primary(ben
         now=bench.clock.now(),
         action="kms:UpdatePrimaryRegion",
         rule=StateRule.MOVE_PRIMARY,
+        cross_account=False,
         origin=ORIGIN,
     )
     request = UpdatePrimaryRegionRequest(key_id=pair, primary_region=WEST)
