@@ -25,7 +25,7 @@ def clock() -> ManualClock:
     return ManualClock(NOW)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def vault() -> SoftwareVault:
     seal = FileSeal(bytes(32), entropy)
     keys = [create_domain_key(scope, 1, seal, entropy) for scope in (IAM_SCOPE, *REGIONS)]

@@ -1,11 +1,13 @@
 """Blobs and files that an earlier release wrote must open for ever."""
 
 import base64
+import hmac
 import json
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from Crypto.Cipher import AES
 
 from strongroom.crypto.aes import AesBackingKey
 from strongroom.crypto.domain_keys import DomainKeys
@@ -36,6 +38,23 @@ def test_ciphertext_blob_version_1(vector: dict[str, Any]) -> None:
     assert opened == base64.b64decode(vector["plaintext"])
     with pytest.raises(InvalidCiphertextException):
         key.decrypt(blob.body, ciphertext.associated_data(blob.header, vector["key_id"] + "x", context))
+
+
+@pytest.mark.parametrize("vector", load("ciphertext_blob_v1.json"), ids=lambda vector: vector["name"])
+def test_ciphertext_blob_version_1_opens_without_any_code_of_ours(vector: dict[str, Any]) -> None:
+    """All from the documented format: SP 800-108 with HMAC-SHA-256, AES-256-GCM, and what they bind."""
+    blob = base64.b64decode(vector["ciphertext_blob"])
+    header, suite, kdf_nonce, nonce, ciphertext_and_tag = blob[:33], blob[33], blob[34:50], blob[50:62], blob[62:]
+    assert (header[0], suite) == (1, 1)
+    fixed = b"strongroom:encrypt:aes-256-gcm" + b"\x00" + kdf_nonce + (256).to_bytes(4)
+    key = hmac.digest(bytes.fromhex(vector["backing_key"]), (1).to_bytes(4) + fixed, "sha256")
+    cipher = AES.new(key, AES.MODE_GCM, nonce=nonce)
+    cipher.update(header + bytes((len(vector["key_id"]),)) + vector["key_id"].encode())
+    for pair in sorted((name.encode(), value.encode()) for name, value in vector["encryption_context"].items()):
+        for text in pair:
+            cipher.update(len(text).to_bytes(4) + text)
+    opened = cipher.decrypt_and_verify(ciphertext_and_tag[:-16], ciphertext_and_tag[-16:])
+    assert opened == base64.b64decode(vector["plaintext"])
 
 
 def test_keys_at_rest_version_1(tmp_path: Path) -> None:

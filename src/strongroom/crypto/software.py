@@ -116,7 +116,7 @@ class SoftwareVault:
     def _new(self, spec: KeySpec) -> bytes:
         if spec in _ASYMMETRIC:
             return _ASYMMETRIC[spec][0]()
-        return self._entropy(hmac_key_length(spec) if spec in HMAC_SPECS else KEY_LENGTH)
+        return self._entropy(KEY_LENGTH if spec is KeySpec.SYMMETRIC_DEFAULT else hmac_key_length(spec))
 
     def _use(self, material: bytes, spec: KeySpec) -> BackingKey:
         if spec in _ASYMMETRIC:

@@ -1,0 +1,51 @@
+"""Published shared secrets: ECDH with valid peers and with every kind of bad one, and ML-KEM with bad ciphertexts."""
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM1024PrivateKey
+from kyber_py.ml_kem import ML_KEM_512
+
+from published import Vector, vectors
+from strongroom.crypto.elliptic import EllipticBackingKey
+from strongroom.crypto.key_pairs import pkcs8
+from strongroom.crypto.ml_kem import MlKem512BackingKey, MlKemBackingKey, PrivateKey
+from strongroom.crypto.protocol import EncapsulationKey
+from strongroom.errors import InvalidCiphertextException, ValidationException
+
+CURVES = {"secp256r1": ec.SECP256R1(), "secp384r1": ec.SECP384R1(), "secp521r1": ec.SECP521R1()}
+ML_KEM: dict[str, type[PrivateKey]] = {"ML-KEM-768": MLKEM768PrivateKey, "ML-KEM-1024": MLKEM1024PrivateKey}
+
+PKCS8_512 = bytes.fromhex("30820678020100300b06096086480165030404010482066404820660")
+"""What precedes an expanded ML-KEM-512 key in its PKCS #8 (RFC 9935, 6), the only form that we have of it."""
+
+
+@vectors("ecdh_secp256r1", "ecdh_secp384r1", "ecdh_secp521r1")
+def test_ecdh(vector: Vector) -> None:
+    """Encodings that are acceptable rather than valid may be refused, but never give another secret."""
+    key = ec.derive_private_key(int.from_bytes(vector.values["private"]), CURVES[vector.key["curve"]])
+    try:
+        secret = EllipticBackingKey(pkcs8(key)).agree(vector.values["public"])
+    except ValidationException:
+        assert not vector.valid
+    else:
+        assert vector.result != "invalid"
+        assert secret == vector.values["shared"]
+
+
+@vectors("mlkem_512", "mlkem_768", "mlkem_1024")
+def test_ml_kem(vector: Vector) -> None:
+    """Random ciphertexts are among them: their secret is that of implicit rejection."""
+    key = ml_kem_key(vector.key["parameterSet"], vector.values["seed"])
+    assert key.public_key().endswith(vector.values["ek"])
+    if vector.valid:
+        assert key.decapsulate(vector.values["c"]) == vector.values["K"]
+    else:
+        with pytest.raises(InvalidCiphertextException):
+            key.decapsulate(vector.values["c"])
+
+
+def ml_kem_key(parameter_set: str, seed: bytes) -> EncapsulationKey:
+    if parameter_set == "ML-KEM-512":
+        _, expanded = ML_KEM_512.key_derive(seed)
+        return MlKem512BackingKey(PKCS8_512 + expanded)
+    return MlKemBackingKey(pkcs8(ML_KEM[parameter_set].from_seed_bytes(seed)))
