@@ -1,9 +1,11 @@
 """Published shared secrets: ECDH with valid peers and with every kind of bad one, and ML-KEM with bad ciphertexts."""
 
+from typing import Any
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM1024PrivateKey
-from kyber_py.ml_kem import ML_KEM_512
+from kyber_py.ml_kem import ML_KEM_512, ML_KEM_768, ML_KEM_1024
 
 from published import Vector, vectors
 from strongroom.crypto.elliptic import EllipticBackingKey
@@ -42,6 +44,16 @@ def test_ml_kem(vector: Vector) -> None:
     else:
         with pytest.raises(InvalidCiphertextException):
             key.decapsulate(vector.values["c"])
+
+
+@pytest.mark.parametrize("other", [ML_KEM_512, ML_KEM_768, ML_KEM_1024], ids=lambda each: f"k={each.k}")
+def test_what_is_encapsulated_here_another_implementation_decapsulates(other: Any) -> None:
+    seed = bytes(range(64))
+    encapsulation_key, decapsulation_key = other.key_derive(seed)
+    key = ml_kem_key(f"ML-KEM-{256 * other.k}", seed)
+    assert key.public_key().endswith(encapsulation_key)
+    secret, ciphertext = key.encapsulate()
+    assert other.decaps(decapsulation_key, ciphertext) == secret
 
 
 def ml_kem_key(parameter_set: str, seed: bytes) -> EncapsulationKey:

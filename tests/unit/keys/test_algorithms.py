@@ -1,5 +1,7 @@
 """Algorithms and sizes, held against the developer guide's "Key spec reference", written down a second time."""
 
+from collections.abc import Mapping, Sequence
+
 import pytest
 
 from strongroom.errors import InvalidKeyUsageException, ValidationException
@@ -9,6 +11,7 @@ from strongroom.keys.algorithms import (
     KEY_AGREEMENT,
     MAC,
     SIGNING,
+    Algorithm,
     EncryptionAlgorithm,
     MessageType,
     SigningAlgorithm,
@@ -23,7 +26,7 @@ RSA = (
     "RSASSA_PKCS1_V1_5_SHA_256 RSASSA_PKCS1_V1_5_SHA_384 RSASSA_PKCS1_V1_5_SHA_512 "
     "RSASSA_PSS_SHA_256 RSASSA_PSS_SHA_384 RSASSA_PSS_SHA_512"
 )
-TABLES = {
+TABLES: dict[KeyUsage, Mapping[KeySpec, Sequence[Algorithm]]] = {
     KeyUsage.ENCRYPT_DECRYPT: ENCRYPTION,
     KeyUsage.SIGN_VERIFY: SIGNING,
     KeyUsage.GENERATE_VERIFY_MAC: MAC,

@@ -1,0 +1,19 @@
+"""Programs that tests run beside the product."""
+
+import functools
+import shutil
+import subprocess
+from pathlib import Path
+
+_APT = Path(__file__).parents[2] / "tools" / "apt"
+
+
+@functools.cache
+def program(name: str, package: str) -> str:
+    """Return the path of a program; its Debian package is installed if it is missing."""
+    found = shutil.which(name)
+    if found is None:
+        subprocess.run([_APT, package], check=True)
+        found = shutil.which(name)
+    assert found is not None, f"{name} is not there after installing {package}"
+    return found
