@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 _PREFIX = "STRONGROOM_"
-_LISTS = frozenset({"regions", "trusted_proxies"})
+_LISTS = frozenset({"regions", "trusted_proxies", "attestation_roots"})
 
 Region = Annotated[str, Meta(pattern=r"\A[a-z]{2}(-[a-z]+)+-[0-9]{1,2}\Z")]
 Account = Annotated[str, Meta(pattern=r"\A[0-9]{12}\Z")]
@@ -51,6 +51,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """Networks (CIDR) of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."""
     identity_providers: tuple[IdentityProvider, ...] = ()
     """OpenID Connect issuers whose tokens AssumeRoleWithWebIdentity accepts."""
+    attestation_roots: tuple[str, ...] = ()
+    """Files (PEM) of the root certificates that attestation documents must lead to; without any, none is accepted."""
+    attestation_age: Annotated[float, Meta(gt=0)] = 300.0
+    """How old an attestation document may be."""
     managed_rotation_days: Annotated[int, Meta(ge=1)] = 1035
     """How often the keys behind ``alias/aws/…`` are rotated."""
     durability: Literal["write", "fsync"] = "write"

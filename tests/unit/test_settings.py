@@ -6,10 +6,12 @@ from strongroom.settings import Settings, SettingsError, load
 def test_the_command_line_goes_before_the_environment_before_the_file() -> None:
     document = 'listen = "127.0.0.1:1"\naccount = "111122223333"\nregions = ["eu-west-1"]\nclock-skew = 60\n'
     environment = {"STRONGROOM_LISTEN": "127.0.0.1:2", "STRONGROOM_REGIONS": "us-east-1,us-west-2", "HOME": "/"}
+    environment["STRONGROOM_ATTESTATION_ROOTS"] = "one.pem,two.pem"
     settings = load(document, environment, {"listen": "127.0.0.1:3", "regions": None})
     assert settings.listen == "127.0.0.1:3"
     assert settings.regions == ("us-east-1", "us-west-2")
     assert settings.account == "111122223333"
+    assert settings.attestation_roots == ("one.pem", "two.pem")
     assert settings.clock_skew == 60.0
     assert load("", {}, {}) == Settings()
 
