@@ -166,7 +166,6 @@ def test_a_dry_run_may_leave_the_ciphertext_out(kms: KMSClient, key_id: str) -> 
 def test_grant_tokens_and_recipients_are_not_silently_ignored(kms: KMSClient, key_id: str) -> None:
     assert code_of(kms.encrypt, KeyId=key_id, Plaintext=b"x", GrantTokens=["t"]) == "InvalidGrantTokenException"
     recipient = {"KeyEncryptionAlgorithm": "RSAES_OAEP_SHA_256", "AttestationDocument": b"x"}
-    assert (
-        code_of(kms.generate_data_key, KeyId=key_id, KeySpec="AES_256", Recipient=recipient)
-        == "UnsupportedOperationException"
-    )
+    refusal = refusal_of(kms.generate_data_key, KeyId=key_id, KeySpec="AES_256", Recipient=recipient)
+    assert refusal["Code"] == "ValidationException"
+    assert "trusts no attestation root" in refusal["Message"]

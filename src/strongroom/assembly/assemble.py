@@ -9,6 +9,7 @@ from typing import Self
 from strongroom.assembly.accounts import Registrar
 from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_store, open_vault
 from strongroom.clock import Clock
+from strongroom.crypto.attestation import Attestations
 from strongroom.crypto.web_identity import WebIdentities
 from strongroom.entropy import Entropy
 from strongroom.operations.context import Backends
@@ -28,8 +29,9 @@ class OpenFolder:
     def __init__(self, settings: Settings, clock: Clock, entropy: Entropy, new_regions: Sequence[str] = ()) -> None:
         """Open the store and unseal the vault, which is made ready for ``new_regions``.
 
-        Raises DataFolderError, UnsealError, UnknownSchemaError.
+        Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
         """
+        attestations = Attestations(settings.attestation_roots, settings.attestation_age, settings.clock_skew)
         self.folder = DataFolder(settings.folder)
         store = open_store(self.folder)
         self.store = store
@@ -40,6 +42,7 @@ class OpenFolder:
             snapshot=Snapshot(store, vault, settings.cached_keys),
             entropy=entropy,
             web_identities=WebIdentities(settings.identity_providers),
+            attestations=attestations,
             key_uses=KeyUses(store),
             managed_rotation_days=settings.managed_rotation_days,
             regions=settings.regions,

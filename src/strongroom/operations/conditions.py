@@ -14,6 +14,7 @@ from strongroom.keys.grants import Constraints
 from strongroom.keys.specs import KeySpec, KeyUsage
 from strongroom.operations.context import Context
 from strongroom.operations.key_metadata import MultiRegionKeyType
+from strongroom.operations.recipient import attested_value
 from strongroom.operations.shapes import Request
 from strongroom.operations.targets import Target
 
@@ -65,8 +66,9 @@ _CONTEXTS = {"kms:ReEncryptFrom": "source_encryption_context", "kms:ReEncryptTo"
 
 def _split(name: str) -> tuple[str, str, str]:
     """Take ``aws:requesttag/team`` or ``kms:encryptioncontext:team`` apart."""
-    if name.startswith("kms:encryptioncontext:"):
-        return "kms:encryptioncontext", ":", name.removeprefix("kms:encryptioncontext:")
+    for prefix in ("kms:encryptioncontext", "kms:recipientattestation"):
+        if name.startswith(f"{prefix}:"):
+            return prefix, ":", name.removeprefix(f"{prefix}:")
     return name.partition("/")
 
 
@@ -145,6 +147,11 @@ def _encryption_algorithm(here: Circumstances) -> Values:
     if here.target.action.startswith("kms:GenerateDataKey"):
         return ("SYMMETRIC_DEFAULT",)
     return _text(here.field(names.get(here.target.action, "encryption_algorithm")))
+
+
+def _recipient_attestation(here: Circumstances, name: str) -> Values:
+    attested = here.context.attested
+    return None if attested is None else _text(attested_value(attested, name))
 
 
 def _re_encrypt_on_same_key(here: Circumstances) -> Values:
@@ -285,4 +292,5 @@ _FAMILIES: dict[str, Callable[[Circumstances, str], Values]] = {
     "aws:resourcetag/": _resource_tag,
     "iam:resourcetag/": _resource_tag,
     "kms:encryptioncontext:": _encryption_context_pair,
+    "kms:recipientattestation:": _recipient_attestation,
 }

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from strongroom.crypto.attestation import Attestations, Attested
 from strongroom.crypto.protocol import Vault
 from strongroom.crypto.web_identity import WebIdentities
 from strongroom.entropy import Entropy
@@ -29,6 +30,7 @@ class Backends(msgspec.Struct, frozen=True):
     snapshot: Snapshot
     entropy: Entropy
     web_identities: WebIdentities
+    attestations: Attestations
     key_uses: KeyUses
     managed_rotation_days: int
     regions: tuple[str, ...]
@@ -53,7 +55,8 @@ class Origin(msgspec.Struct, frozen=True):
 class Context(msgspec.Struct):
     """One call. ``now`` in epoch seconds; ``rule`` is the row of the state matrix that the operation obeys.
 
-    ``cross_account`` says whether the operation works on other accounts' keys.
+    ``cross_account`` says whether the operation works on other accounts' keys; ``attested`` is what the recipient of
+    the answer has proved about itself.
     """
 
     backends: Backends
@@ -64,6 +67,7 @@ class Context(msgspec.Struct):
     rule: StateRule | None
     cross_account: bool
     origin: Origin
+    attested: Attested | None = None
 
     @property
     def caller(self) -> Principal:

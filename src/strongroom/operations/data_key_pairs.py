@@ -8,7 +8,7 @@ from strongroom.keys.encryption_context import canonical
 from strongroom.keys.specs import KeySpec
 from strongroom.operations.context import Context
 from strongroom.operations.key_usage import require_symmetric, require_wet_run
-from strongroom.operations.recipient import Recipient, require_no_recipient
+from strongroom.operations.recipient import Recipient, hand_over
 from strongroom.operations.shapes import EncryptionContext, GrantTokens, KeyId, Request, Response
 from strongroom.snapshot.active_key import ActiveKey
 
@@ -57,20 +57,22 @@ class GenerateDataKeyPairWithoutPlaintextResponse(Response, kw_only=True):
 
 
 class GenerateDataKeyPairResponse(GenerateDataKeyPairWithoutPlaintextResponse, kw_only=True):
-    """What GenerateDataKeyPair returns: the private key also in the clear."""
+    """What GenerateDataKeyPair returns: the private key also in the clear, or for a recipient alone."""
 
-    private_key_plaintext: bytes
+    private_key_plaintext: bytes | None = None
+    ciphertext_for_recipient: bytes | None = None
 
 
 def generate_data_key_pair(
     context: Context, request: GenerateDataKeyPairRequest, active: ActiveKey
 ) -> GenerateDataKeyPairResponse:
     """Make a key pair; return its private key in the clear and encrypted."""
-    require_no_recipient(request.recipient)
     pair, blob, material_id = _make(context, request, active, "GenerateDataKeyPair")
+    plaintext, for_recipient = hand_over(context, pair.private_key)
     return GenerateDataKeyPairResponse(
         private_key_ciphertext_blob=blob,
-        private_key_plaintext=pair.private_key,
+        private_key_plaintext=plaintext,
+        ciphertext_for_recipient=for_recipient,
         public_key=pair.public_key,
         key_id=active.key.arn,
         key_pair_spec=request.key_pair_spec,

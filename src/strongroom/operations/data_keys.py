@@ -8,7 +8,7 @@ from strongroom.keys.encryption_context import canonical
 from strongroom.operations.context import Context
 from strongroom.operations.custom_key_stores import find_custom_key_store
 from strongroom.operations.key_usage import require_symmetric, require_wet_run
-from strongroom.operations.recipient import Recipient, require_no_recipient
+from strongroom.operations.recipient import Recipient, hand_over
 from strongroom.operations.shapes import (
     CustomKeyStoreId,
     EncryptionContext,
@@ -57,12 +57,13 @@ class GenerateDataKeyWithoutPlaintextResponse(Response):
 
 
 class GenerateDataKeyResponse(Response):
-    """What GenerateDataKey returns."""
+    """What GenerateDataKey returns, to the caller or for a recipient alone."""
 
     ciphertext_blob: bytes
-    plaintext: bytes
     key_id: str
-    key_material_id: str
+    plaintext: bytes | None = None
+    ciphertext_for_recipient: bytes | None = None
+    key_material_id: str | None = None
 
 
 class GenerateRandomRequest(Request):
@@ -74,17 +75,22 @@ class GenerateRandomRequest(Request):
 
 
 class GenerateRandomResponse(Response):
-    """What GenerateRandom returns."""
+    """What GenerateRandom returns, to the caller or for a recipient alone."""
 
-    plaintext: bytes
+    plaintext: bytes | None = None
+    ciphertext_for_recipient: bytes | None = None
 
 
 def generate_data_key(context: Context, request: GenerateDataKeyRequest, active: ActiveKey) -> GenerateDataKeyResponse:
     """Make a data key; return it in the clear and encrypted."""
-    require_no_recipient(request.recipient)
-    plaintext, blob, material_id = _make(context, request, active, "GenerateDataKey")
+    secret, blob, material_id = _make(context, request, active, "GenerateDataKey")
+    plaintext, for_recipient = hand_over(context, secret)
     return GenerateDataKeyResponse(
-        ciphertext_blob=blob, plaintext=plaintext, key_id=active.key.arn, key_material_id=material_id
+        ciphertext_blob=blob,
+        key_id=active.key.arn,
+        plaintext=plaintext,
+        ciphertext_for_recipient=for_recipient,
+        key_material_id=material_id if for_recipient is None else None,
     )
 
 
@@ -100,12 +106,12 @@ def generate_data_key_without_plaintext(
 
 def generate_random(context: Context, request: GenerateRandomRequest) -> GenerateRandomResponse:
     """Return random bytes from the vault."""
-    require_no_recipient(request.recipient)
     if request.custom_key_store_id is not None:
         _require_random_source(context, request.custom_key_store_id)
     if request.number_of_bytes is None:
         raise ValidationException("NumberOfBytes is required.")
-    return GenerateRandomResponse(plaintext=context.backends.vault.random(request.number_of_bytes))
+    plaintext, for_recipient = hand_over(context, context.backends.vault.random(request.number_of_bytes))
+    return GenerateRandomResponse(plaintext=plaintext, ciphertext_for_recipient=for_recipient)
 
 
 def _require_random_source(context: Context, store_id: str) -> None:

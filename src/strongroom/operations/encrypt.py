@@ -16,7 +16,7 @@ from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyUsage
 from strongroom.operations.context import Context
 from strongroom.operations.key_usage import require_usage, require_wet_run
-from strongroom.operations.recipient import Recipient, require_no_recipient
+from strongroom.operations.recipient import Recipient, hand_over
 from strongroom.operations.shapes import Ciphertext, EncryptionContext, GrantTokens, KeyId, Plaintext, Request, Response
 from strongroom.operations.targets import Target, on_key
 from strongroom.snapshot.active_key import ActiveKey, LoadedMaterial
@@ -63,11 +63,12 @@ class DecryptRequest(Request):
 
 
 class DecryptResponse(Response):
-    """What Decrypt returns; asymmetric keys have no material to name."""
+    """What Decrypt returns, to the caller or for a recipient alone; asymmetric keys have no material to name."""
 
     key_id: str
-    plaintext: bytes
     encryption_algorithm: EncryptionAlgorithm
+    plaintext: bytes | None = None
+    ciphertext_for_recipient: bytes | None = None
     key_material_id: str | None = None
 
 
@@ -117,21 +118,22 @@ def locate_decrypt(context: Context, request: DecryptRequest) -> Sequence[Target
 
 def decrypt(context: Context, request: DecryptRequest, active: ActiveKey) -> DecryptResponse:
     """Decrypt with whichever backing key of the KMS key made the blob."""
-    require_no_recipient(request.recipient)
     _require_decrypts(active.key)
     _require_algorithm(active.key, request.encryption_algorithm, request.encryption_context)
     if request.ciphertext_blob is None:
         _require_ignored_ciphertext(request.dry_run, request.dry_run_modifiers)
         raise DryRunOperationException
-    plaintext, material_id = _decrypt(
+    secret, material_id = _decrypt(
         context, active, request.ciphertext_blob, request.encryption_algorithm, request.encryption_context
     )
     require_wet_run(request.dry_run)
+    plaintext, for_recipient = hand_over(context, secret)
     return DecryptResponse(
         key_id=active.key.arn,
-        plaintext=plaintext,
         encryption_algorithm=request.encryption_algorithm,
-        key_material_id=material_id,
+        plaintext=plaintext,
+        ciphertext_for_recipient=for_recipient,
+        key_material_id=material_id if for_recipient is None else None,
     )
 
 

@@ -8,7 +8,7 @@ from strongroom.keys.algorithms import KEY_AGREEMENT, KeyAgreementAlgorithm, req
 from strongroom.keys.specs import KeyUsage, Origin
 from strongroom.operations.context import Context
 from strongroom.operations.key_usage import require_usage, require_wet_run
-from strongroom.operations.recipient import Recipient, require_no_recipient
+from strongroom.operations.recipient import Recipient, hand_over
 from strongroom.operations.shapes import GrantTokens, KeyId, Request, Response
 from strongroom.snapshot.active_key import ActiveKey
 
@@ -25,25 +25,27 @@ class DeriveSharedSecretRequest(Request):
 
 
 class DeriveSharedSecretResponse(Response):
-    """What DeriveSharedSecret returns: the x-coordinate of the shared point, unhashed."""
+    """What DeriveSharedSecret returns: the x-coordinate of the shared point, unhashed, or for a recipient alone."""
 
     key_id: str
-    shared_secret: bytes
     key_agreement_algorithm: KeyAgreementAlgorithm
     key_origin: Origin
+    shared_secret: bytes | None = None
+    ciphertext_for_recipient: bytes | None = None
 
 
 def derive_shared_secret(
-    _context: Context, request: DeriveSharedSecretRequest, active: ActiveKey
+    context: Context, request: DeriveSharedSecretRequest, active: ActiveKey
 ) -> DeriveSharedSecretResponse:
     """Derive a secret that the peer can derive too; raises ValidationException for what is no peer's public key."""
-    require_no_recipient(request.recipient)
     require_usage(active.key, KeyUsage.KEY_AGREEMENT, "DeriveSharedSecret")
     require_algorithm(request.key_agreement_algorithm, active.key.spec, KEY_AGREEMENT)
     require_wet_run(request.dry_run)
+    shared_secret, for_recipient = hand_over(context, active.agreement_key().agree(request.public_key))
     return DeriveSharedSecretResponse(
         key_id=active.key.arn,
-        shared_secret=active.agreement_key().agree(request.public_key),
         key_agreement_algorithm=request.key_agreement_algorithm,
         key_origin=active.key.origin,
+        shared_secret=shared_secret,
+        ciphertext_for_recipient=for_recipient,
     )

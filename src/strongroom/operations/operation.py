@@ -42,7 +42,10 @@ Echoes = Callable[[Any, Any, Sequence[Target]], Sequence[Echo]]
 """Makes the further audit records of a call that succeeded, from the request, the response and the targets."""
 
 _SLOW = re.compile(rb"RSA|ECDSA_SHA_(?:384|512)|ML_DSA")
-"""Algorithms that take more than some hundred microseconds. Found anywhere in a body, they cost it a thread switch."""
+"""Algorithms that take more than some hundred microseconds. Found anywhere in a body, they cost it a thread switch.
+
+An attested recipient always names one: RSAES_OAEP_SHA_256.
+"""
 
 
 def no_elements(_response: object, _targets: Sequence[Target]) -> None:

@@ -1,12 +1,19 @@
-"""Attested recipients: enclaves that alone shall read an answer."""
+"""Attested recipients: enclaves and instances that alone shall read an answer."""
 
+import re
+from base64 import b64encode
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from strongroom.errors import UnsupportedOperationException
+from strongroom.crypto.attestation import Attested, Platform
+from strongroom.crypto.cms import envelop
+from strongroom.errors import ValidationException
+from strongroom.operations.context import Context
+from strongroom.operations.shapes import Request
 
 
 class KeyEncryptionMechanism(StrEnum):
@@ -16,13 +23,64 @@ class KeyEncryptionMechanism(StrEnum):
 
 
 class Recipient(msgspec.Struct, rename="pascal", frozen=True):
-    """An attested enclave that alone shall read the answer."""
+    """An attested enclave or instance that alone shall read the answer."""
 
     key_encryption_algorithm: KeyEncryptionMechanism | None = None
     attestation_document: Annotated[bytes, Meta(min_length=1, max_length=262144)] | None = None
 
 
-def require_no_recipient(recipient: Recipient | None) -> None:
-    """Refuse attested recipients, which this release does not serve; raises UnsupportedOperationException."""
-    if recipient is not None:
-        raise UnsupportedOperationException("Recipient is not supported.")
+_IMAGE = 0
+"""The register that is the digest of an enclave's image."""
+_RECORDED = {Platform.ENCLAVE: (0, 1, 2, 3, 4, 8), Platform.TPM: (4, 7, 8, 9, 16, 23)}
+"""Registers that CloudTrail records."""
+_RECORD_NAMES = {Platform.ENCLAVE: "attestationDocumentEnclavePCR", Platform.TPM: "attestationDocumentNitroTPMPCR"}
+_CONDITION = re.compile(r"(pcr|nitrotpmpcr)(0|[1-9][0-9]?)")
+_CONDITION_PLATFORMS = {"pcr": Platform.ENCLAVE, "nitrotpmpcr": Platform.TPM}
+
+
+def attest(context: Context, request: Request) -> Attested | None:
+    """Return what the recipient that a request names has proved about itself; None if it names none.
+
+    Raises ValidationException unless all of it is proved.
+    """
+    recipient: Recipient | None = getattr(request, "recipient", None)
+    if recipient is None:
+        return None
+    if recipient.key_encryption_algorithm is None or recipient.attestation_document is None:
+        raise ValidationException("Recipient needs both an AttestationDocument and a KeyEncryptionAlgorithm.")
+    return context.backends.attestations.verify(recipient.attestation_document, context.now)
+
+
+def hand_over(context: Context, secret: bytes) -> tuple[bytes | None, bytes | None]:
+    """Return a secret for the caller to read, or else for the attested recipient alone; never both."""
+    if context.attested is None:
+        return secret, None
+    return None, envelop(secret, context.attested.public_key, context.backends.entropy)
+
+
+def attested_value(attested: Attested, name: str) -> str | None:
+    """Return what ``kms:RecipientAttestation:NAME`` asks for, ``name`` in lower case; registers in lower-case hex."""
+    found = _CONDITION.fullmatch("pcr0" if name == "imagesha384" else name)
+    if found is None or _CONDITION_PLATFORMS[found[1]] is not attested.platform:
+        return None
+    register = attested.registers.get(int(found[2]))
+    return None if register is None else register.hex()
+
+
+def attested_facts(attested: Attested) -> Mapping[str, str]:
+    """Return what the audit record tells of a recipient, as CloudTrail does; registers in base64.
+
+    Source: KMS Developer Guide, "Monitoring attested requests".
+    """
+    facts = {"attestationDocumentModuleId": attested.module_id}
+    for index in _RECORDED[attested.platform]:
+        register = attested.registers.get(index)
+        if register is not None:
+            facts[_record_name(attested.platform, index)] = b64encode(register).decode()
+    return facts
+
+
+def _record_name(platform: Platform, index: int) -> str:
+    if platform is Platform.ENCLAVE and index == _IMAGE:
+        return "attestationDocumentEnclaveImageDigest"
+    return f"{_RECORD_NAMES[platform]}{index}"

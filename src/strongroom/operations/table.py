@@ -94,7 +94,7 @@ _ROWS = (
         Placement.BY_ALGORITHM,
         locate=encrypt.locate_re_encrypt,
     ),
-    _uses("GenerateDataKey", data_keys.GenerateDataKeyRequest, data_keys.generate_data_key),
+    _uses("GenerateDataKey", data_keys.GenerateDataKeyRequest, data_keys.generate_data_key, Placement.BY_ALGORITHM),
     _uses(
         "GenerateDataKeyWithoutPlaintext",
         data_keys.GenerateDataKeyWithoutPlaintextRequest,
@@ -136,6 +136,7 @@ _ROWS = (
         data_keys.GenerateRandomRequest,
         data_keys.generate_random,
         locate=no_resource("kms:GenerateRandom"),
+        placement=Placement.BY_ALGORITHM,
     ),
     # --- keys
     _writes(

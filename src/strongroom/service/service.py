@@ -11,6 +11,7 @@ from strongroom.keys.states import require_state
 from strongroom.operations.authorization import authorize
 from strongroom.operations.context import Backends, Context, Origin
 from strongroom.operations.operation import Operation
+from strongroom.operations.recipient import attest
 from strongroom.operations.shapes import Response
 from strongroom.service.call import Call
 from strongroom.service.trail import Progress, Trail
@@ -136,6 +137,8 @@ class Service:
         targets = progress.targets = operation.locate(context, request)
         # What a request without a signature proves about its sender is found there.
         progress.credential = context.credential
+        # Policies ask what a recipient has proved, so that comes first.
+        progress.attested = context.attested = attest(context, request)
         authorize(context, targets, request)
         keys = [target.key for target in targets if target.key is not None]
         if operation.rule is not None:

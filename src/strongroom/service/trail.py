@@ -18,12 +18,14 @@ from strongroom.audit.record import (
     role_resource,
     service_event,
 )
+from strongroom.crypto.attestation import Attested
 from strongroom.entropy import Entropy, UuidBatch
 from strongroom.errors import AccessDeniedException, KmsError
 from strongroom.iam import PrincipalKind
 from strongroom.keys.kms_key import KmsKey
 from strongroom.operations.context import Origin
 from strongroom.operations.operation import Echo, Operation
+from strongroom.operations.recipient import attested_facts
 from strongroom.operations.shapes import Request, Response
 from strongroom.operations.targets import Target
 from strongroom.service.call import Call
@@ -56,6 +58,7 @@ class Progress:
         self.credential = credential
         self.request: Request | None = None
         self.targets: Sequence[Target] = ()
+        self.attested: Attested | None = None
 
 
 class Trail:
@@ -82,7 +85,7 @@ class Trail:
             error_message=_message(refusal),
             request_parameters=None if request is None else operation.parameters(request) or None,
             response_elements=_elements(operation, result, targets),
-            additional_event_data=_additional(refusal, targets),
+            additional_event_data=_additional(refusal, progress),
             request_id=call.origin.request_id,
             event_id=event_id,
             read_only=operation.read_only,
@@ -222,12 +225,17 @@ def _recipient(credential: Credential, targets: Sequence[Target]) -> str | Unset
     return credential.principal.account or next(named, "") or UNSET
 
 
-def _additional(refusal: KmsError | None, targets: Sequence[Target]) -> Mapping[str, object] | UnsetType:
-    """Return why a call was refused, and which grant was retired."""
+def _additional(refusal: KmsError | None, progress: Progress) -> Mapping[str, object] | UnsetType:
+    """Return why a call was refused, or which grant was retired, and who proved to be the recipient of the answer."""
+    found: dict[str, object] = {}
     if refusal is not None:
-        return refusal.details or UNSET
-    retired = next((target.retired for target in targets if target.retired is not None), None)
-    return UNSET if retired is None else {"grantId": retired.grant_id}
+        found |= refusal.details or {}
+    else:
+        retired = next((target.retired for target in progress.targets if target.retired is not None), None)
+        found |= {} if retired is None else {"grantId": retired.grant_id}
+    if progress.attested is not None:
+        found["recipient"] = attested_facts(progress.attested)
+    return found or UNSET
 
 
 def _code(error: KmsError | None) -> str | UnsetType:
