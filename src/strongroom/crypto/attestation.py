@@ -111,7 +111,7 @@ class Attestations:
         # A boolean is an int too.
         if type(made_at) is not int or made_at <= 0:
             raise _BadDocumentError("it does not say when it was made")
-        age = now - made_at / 1000 if made_at < 2**63 else -float("inf")
+        age = now - made_at / 1000
         if age > self._max_age:
             raise _BadDocumentError("it is too old")
         if age < -self._max_skew:
