@@ -223,7 +223,7 @@ def test_a_successor_disabled_at_the_last_moment_does_not_become_the_primary(ben
     assert describe(bench, pair)["MultiRegionConfiguration"]["MultiRegionKeyType"] == "PRIMARY"
 
 
-def test_a_replica_passes_nothing_on(store: SqlStore, vault: SoftwareVault) -> None:
+def test_a_replica_passes_nothing_on_and_is_kept_in_step(store: SqlStore, vault: SoftwareVault) -> None:
     key_id = "mrk-" + "a" * 32
     alone = replace(make_key(), key_id=key_id, multi_region=True, primary_region="us-east-1")
     primary = multi_region.with_replica(alone, WEST)
@@ -235,7 +235,7 @@ def test_a_replica_passes_nothing_on(store: SqlStore, vault: SoftwareVault) -> N
             transaction.add_key(key)
         save_with_relatives(transaction, vault, replica, stray)
     with store.read() as reader:
-        assert reader.key(replica.locator) == stray
+        assert reader.key(replica.locator) == replace(replica, description="changed")
         assert reader.key(primary.locator) == replace(primary, arn=primary.locator.arn)
 
 
