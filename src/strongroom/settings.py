@@ -33,6 +33,14 @@ class IdentityProvider(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         return self.issuer.partition("://")[2]
 
 
+class RequestQuota(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """How many requests of a kind an account may make per second, in each Region; each account, unless one is named."""
+
+    requests: str
+    per_second: Annotated[float, Meta(gt=0)]
+    account: Account | None = None
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     """Everything that can be set. Times in seconds, sizes in bytes."""
 
@@ -57,6 +65,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """How old an attestation document may be."""
     managed_rotation_days: Annotated[int, Meta(ge=1)] = 1035
     """How often the keys behind ``alias/aws/…`` are rotated."""
+    customer_keys: Annotated[int, Meta(ge=0)] = 100_000
+    """How many customer managed keys an account may have in a Region."""
+    request_quotas: tuple[RequestQuota, ...] = ()
+    """Requests beyond them are answered with ThrottlingException; without any, none are."""
     durability: Literal["write", "fsync"] = "write"
     """What an audit record has survived before its answer leaves: this process (write), or this machine (fsync)."""
     clock_skew: Annotated[float, Meta(gt=0)] = 300.0

@@ -3,10 +3,12 @@
 import re
 from pathlib import Path
 
+import msgspec
+
 from strongroom.iam.aws_policies import AWS_POLICIES
 from strongroom.iam.principals import account_root, assumed_role, iam_user, service
 from strongroom.operations import conditions
-from strongroom.settings import load
+from strongroom.settings import Settings, load
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -32,7 +34,29 @@ def test_every_policy_of_aws_is_documented() -> None:
 
 
 def test_the_settings_shown_can_be_used() -> None:
-    blocks = re.findall(r"```toml\n(.*?)```", (DOCS / "identities.md").read_text(), re.DOTALL)
-    assert len(blocks) == 2
+    text = (DOCS / "identities.md").read_text() + (DOCS / "settings.md").read_text()
+    blocks = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 3
     for block in blocks:
         assert load(block, {}, {}) != load("", {}, {})
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    rows = re.findall(r"^\| (`.*?`) \| (.*?) \|", (DOCS / "settings.md").read_text(), re.MULTILINE)
+    documented = {name: default for names, default in rows for name in re.findall(r"`([\w-]+)`", names)}
+    fields = {field.encode_name: field.default for field in msgspec.structs.fields(Settings)}
+    assert documented.keys() == fields.keys()
+    for name, shown in documented.items():
+        default = fields[name]
+        if default is None:
+            assert not shown.strip("\N{EN DASH}")
+        else:
+            assert shown.strip("`") == _as_toml(default)
+
+
+def _as_toml(default: object) -> str:
+    if isinstance(default, tuple):
+        return str(list(default)).replace("'", '"')
+    if isinstance(default, bool):
+        return str(default).lower()
+    return f"{default:g}" if isinstance(default, float) else str(default)

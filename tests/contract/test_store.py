@@ -15,7 +15,7 @@ from strongroom.keys import imported, lifecycle
 from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.keys.imported import ImportType
 from strongroom.keys.kms_key import KmsKey, RotationType
-from strongroom.keys.specs import Origin
+from strongroom.keys.specs import KeyManager, Origin
 from strongroom.store.protocol import (
     AccessKeyRecord,
     AccountRecord,
@@ -188,6 +188,25 @@ def test_replicas_are_not_due_for_rotation_their_primary_is(store: Store) -> Non
         assert reader.keys_to_rotate(NOW + 90 * DAY, 10) == [primary.locator]
         for key in (primary, replica):
             assert reader.key_of_material(key.region, key.materials[0].material_id) == key.locator
+
+
+def test_keys_are_counted_by_account_and_region_without_aws_managed_ones(store: Store) -> None:
+    def counts() -> list[int]:
+        with store.read() as reader:
+            return [
+                reader.customer_keys(*owner)
+                for owner in ((ACCOUNT, REGION), (ACCOUNT, "eu-west-1"), ("444455556666", REGION))
+            ]
+
+    assert counts() == [0, 0, 0]
+    key = add(store, make_key(1))
+    add(store, make_key(2))
+    add(store, replace(make_key(3), manager=KeyManager.AWS))
+    add(store, replace(make_key(4), region="eu-west-1"))
+    assert counts() == [2, 1, 0]
+    with store.transaction() as transaction:
+        transaction.erase_key(key)
+    assert counts() == [1, 1, 0]
 
 
 def test_an_erased_key_leaves_nothing(store: Store) -> None:

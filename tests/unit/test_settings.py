@@ -29,6 +29,8 @@ def test_the_command_line_goes_before_the_environment_before_the_file() -> None:
         ('regions = ["nowhere"]', "regions"),
         ("regions = []", "regions"),
         ('durability = "hope"', "durability"),
+        ("[[request-quotas]]\nrequests = 'rsa'\nper-second = 0", "per-second"),
+        ("[[request-quotas]]\nrequests = 'rsa'", "per-second"),
         ("lisen = 1", "lisen"),
         ("= 1", "Invalid"),
     ],

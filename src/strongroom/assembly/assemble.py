@@ -14,6 +14,7 @@ from strongroom.crypto.web_identity import WebIdentities
 from strongroom.entropy import Entropy
 from strongroom.operations.context import Backends
 from strongroom.service.keeper import Keeper
+from strongroom.service.request_quotas import RequestQuotas
 from strongroom.service.service import Service
 from strongroom.service.trail import Trail
 from strongroom.service.usage import AccessKeyUsage
@@ -45,6 +46,7 @@ class OpenFolder:
             attestations=attestations,
             key_uses=KeyUses(store),
             managed_rotation_days=settings.managed_rotation_days,
+            customer_keys=settings.customer_keys,
             regions=settings.regions,
         )
         self.registrar = Registrar(self.folder, store, vault, clock, entropy)
@@ -70,8 +72,12 @@ class Deployment:
     """One data folder, taken for this process: the service, its keeper and its audit log. Close it to let go."""
 
     def __init__(self, settings: Settings, clock: Clock, entropy: Entropy) -> None:
-        """Open the data folder, made at the first start; raises DataFolderError, UnsealError, UnknownSchemaError."""
+        """Open the data folder, made at the first start.
+
+        Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
+        """
         self.settings = settings
+        quotas = RequestQuotas(settings.request_quotas, settings.regions)
         with ExitStack() as undo:
             lock = DataFolder(settings.folder).lock()
             undo.callback(os.close, lock)
@@ -86,7 +92,7 @@ class Deployment:
         self.registrar = opened.registrar
         trail = Trail(self.log, entropy)
         usage = AccessKeyUsage(opened.store)
-        self.service = Service(opened.backends, trail, usage)
+        self.service = Service(opened.backends, quotas, trail, usage)
         self.keeper = Keeper(opened.backends, trail, self.log, clock, usage)
 
     def __enter__(self) -> Self:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from strongroom.audit.record import event_time
+from strongroom.clock import DAY
 from strongroom.keys.grants import Constraints
 from strongroom.keys.specs import KeySpec, KeyUsage
 from strongroom.operations.context import Context
@@ -99,6 +100,15 @@ def _key_usage(here: Circumstances) -> Values:
 
 def _key_origin(here: Circumstances) -> Values:
     return (here.target.subject.origin,) if here.target.subject is not None else _text(here.field("origin"))
+
+
+def _trailing_days_without_use(here: Circumstances) -> Values:
+    """Return for how many whole days a key has not been used; one that never was, since it was made."""
+    if here.target.key is None or here.target.action not in {"kms:DisableKey", "kms:ScheduleKeyDeletion"}:
+        return None
+    key = here.target.key.key
+    use = here.context.backends.key_uses.last(key.locator)
+    return (str(int((here.context.now - (key.created_at if use is None else use.used_at)) // DAY)),)
 
 
 def _multi_region(here: Circumstances) -> Values:
@@ -278,6 +288,7 @@ _KEYS: dict[str, Callable[[Circumstances], Values]] = {
     "kms:rotationperiodindays": lambda here: _text(here.field("rotation_period_in_days")),
     "kms:schedulekeydeletionpendingwindowindays": lambda here: _text(here.field("pending_window_in_days")),
     "kms:signingalgorithm": lambda here: _text(here.field("signing_algorithm")),
+    "kms:trailingdayswithoutkeyusage": _trailing_days_without_use,
     "kms:validto": lambda here: _text(here.field("valid_to")),
     "kms:viaservice": _via_service,
     "kms:wrappingalgorithm": lambda here: _text(here.field("wrapping_algorithm")),

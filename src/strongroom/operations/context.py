@@ -33,6 +33,7 @@ class Backends(msgspec.Struct, frozen=True):
     attestations: Attestations
     key_uses: KeyUses
     managed_rotation_days: int
+    customer_keys: int
     regions: tuple[str, ...]
 
 

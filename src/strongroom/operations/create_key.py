@@ -7,11 +7,11 @@ import msgspec
 
 from strongroom.audit.parameters import elements_of
 from strongroom.entropy import uuid
-from strongroom.errors import UnsupportedOperationException, ValidationException
+from strongroom.errors import LimitExceededException, UnsupportedOperationException, ValidationException
 from strongroom.keys.arns import MULTI_REGION_PREFIX, KeyLocator, root_arn
 from strongroom.keys.custom_key_stores import require_connected
 from strongroom.keys.key_policy import default_policy
-from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, new_key
+from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, KmsKey, new_key
 from strongroom.keys.names import merge_tags
 from strongroom.keys.specs import USAGES, KeySpec, KeyUsage, Origin
 from strongroom.keys.wrapping import require_importable_spec
@@ -30,6 +30,7 @@ from strongroom.operations.shapes import (
     XksKeyId,
 )
 from strongroom.operations.targets import Target
+from strongroom.store.protocol import Transaction
 
 
 class CustomerMasterKeySpec(StrEnum):
@@ -102,8 +103,16 @@ def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse
         policy, pinned = accepted_policy(context, request, request.policy, key, bypass=bypass)
         key = msgspec.structs.replace(key, policy=policy, pinned=pinned)
     with context.backends.store.transaction() as transaction:
-        transaction.add_key(key)
+        add_customer_key(context, transaction, key)
     return CreateKeyResponse(key_metadata=key_metadata(key))
+
+
+def add_customer_key(context: Context, transaction: Transaction, key: KmsKey) -> None:
+    """Add a key that counts for its account; raises LimitExceededException if the account has as many as it may."""
+    limit = context.backends.customer_keys
+    if transaction.customer_keys(key.account, key.region) >= limit:
+        raise LimitExceededException(f"An account can have at most {limit} KMS keys in a Region.")
+    transaction.add_key(key)
 
 
 def create_key_elements(response: CreateKeyResponse, _targets: Sequence[Target]) -> Mapping[str, object]:

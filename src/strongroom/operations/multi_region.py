@@ -17,6 +17,7 @@ from strongroom.keys.key_policy import default_policy
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.names import merge_tags
 from strongroom.operations.context import Context
+from strongroom.operations.create_key import add_customer_key
 from strongroom.operations.key_metadata import KeyMetadata, key_metadata
 from strongroom.operations.key_policy import accepted_policy
 from strongroom.operations.keys import KeyRequest
@@ -75,7 +76,7 @@ def replicate_key(context: Context, request: ReplicateKeyRequest, active: Active
         if transaction.key(own.locator) is not None:
             raise AlreadyExistsException(f"Key {own.arn} already exists.")
         replica = in_step(backends.vault, own, after)
-        transaction.add_key(replica)
+        add_customer_key(context, transaction, replica)
         save_with_relatives(transaction, backends.vault, primary, after)
     return ReplicateKeyResponse(
         replica_key_metadata=key_metadata(replica),

@@ -14,6 +14,7 @@ from strongroom.operations.operation import Operation
 from strongroom.operations.recipient import attest
 from strongroom.operations.shapes import Response
 from strongroom.service.call import Call
+from strongroom.service.request_quotas import RequestQuotas
 from strongroom.service.trail import Progress, Trail
 from strongroom.service.usage import AccessKeyUsage
 from strongroom.snapshot.principals import Credential
@@ -28,8 +29,9 @@ logger = logging.getLogger(__name__)
 class Service:
     """Performs calls. Safe to use from several threads."""
 
-    def __init__(self, backends: Backends, trail: Trail, usage: AccessKeyUsage) -> None:
+    def __init__(self, backends: Backends, quotas: RequestQuotas, trail: Trail, usage: AccessKeyUsage) -> None:
         self._backends = backends
+        self._quotas = quotas
         self._trail = trail
         self._usage = usage
 
@@ -137,6 +139,8 @@ class Service:
         targets = progress.targets = operation.locate(context, request)
         # What a request without a signature proves about its sender is found there.
         progress.credential = context.credential
+        # As on AWS, requests that will be refused count too.
+        self._quotas.spend(operation, request, targets, context.caller.account, call.region, call.now)
         # Policies ask what a recipient has proved, so that comes first.
         progress.attested = context.attested = attest(context, request)
         authorize(context, targets, request)

@@ -123,6 +123,10 @@ class Reader(Protocol):
         """Return a key with its materials, tags and aliases."""
         ...
 
+    def customer_keys(self, account: str, region: str) -> int:
+        """Count an account's customer managed keys in a Region."""
+        ...
+
     def key_of_material(self, region: str, material_id: str) -> KeyLocator | None:
         """Return the key that a key material of this Region belongs to."""
         ...

@@ -121,6 +121,15 @@ kms_key = Table(
     Index("kms_key_rotation", "next_rotation_at"),
 )
 
+key_count = Table(
+    "key_count",
+    metadata,
+    Column("account", String(12), primary_key=True),
+    Column("region", String(64), primary_key=True),
+    # Those of the account's own, not AWS managed keys.
+    Column("customer_keys", Integer, nullable=False),
+)
+
 key_material = Table(
     "key_material",
     metadata,

@@ -8,7 +8,17 @@ from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.states import KeyState
 from strongroom.store import rows
 from strongroom.store.protocol import AccountRecord, AliasRecord, KeyUse
-from strongroom.store.schema import account, alias, domain_key, key_material, key_tag, key_usage, kms_key, of_key
+from strongroom.store.schema import (
+    account,
+    alias,
+    domain_key,
+    key_count,
+    key_material,
+    key_tag,
+    key_usage,
+    kms_key,
+    of_key,
+)
 from strongroom.store.sql_custom_key_stores import CustomKeyStoreReads
 from strongroom.store.sql_grants import GrantReads
 from strongroom.store.sql_identities import IdentityReads
@@ -34,6 +44,12 @@ class SqlReader(IdentityReads, GrantReads, CustomKeyStoreReads):
             )
         ]
         return rows.read_key(row, *parts)
+
+    def customer_keys(self, account: str, region: str) -> int:
+        """Count an account's customer managed keys in a Region."""
+        where = and_(key_count.c.account == account, key_count.c.region == region)
+        found = self._connection.execute(select(key_count.c.customer_keys).where(where)).scalar_one_or_none()
+        return found or 0
 
     def key_of_material(self, region: str, material_id: str) -> KeyLocator | None:
         """Return the key that a key material of this Region belongs to."""

@@ -1,11 +1,12 @@
 """Writes, in SQL. Every write leaves its entry in the change log, in the same transaction."""
 
 import msgspec
-from sqlalchemy import delete, insert, update
+from sqlalchemy import and_, delete, insert, update
 
 from strongroom.crypto.protocol import SealedDomainKey
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
+from strongroom.keys.specs import KeyManager
 from strongroom.store import rows
 from strongroom.store.change_log import log_change
 from strongroom.store.protocol import AccountRecord, AliasRecord, ChangeKind, KeyUse
@@ -13,6 +14,7 @@ from strongroom.store.schema import (
     account,
     alias,
     domain_key,
+    key_count,
     key_grant,
     key_material,
     key_tag,
@@ -47,6 +49,7 @@ class SqlTransaction(SqlReader, IdentityWrites, GrantWrites, CustomKeyStoreWrite
             self._connection.execute(insert(key_material).values(rows.material_values(key, ordinal)))
         if key.tags:
             self._connection.execute(insert(key_tag), rows.tag_values(key))
+        self._count(key, 1)
         self._log_key(key.locator)
 
     def save_key(self, before: KmsKey, after: KmsKey) -> None:
@@ -65,6 +68,7 @@ class SqlTransaction(SqlReader, IdentityWrites, GrantWrites, CustomKeyStoreWrite
         self.erased = True
         for table in (key_usage, key_grant, alias, key_tag, key_material, kms_key):
             self._connection.execute(delete(table).where(of_key(table, key.locator)))
+        self._count(key, -1)
         for name in key.aliases:
             self._log(ChangeKind.ALIAS, key.account, key.region, name)
         self._log(ChangeKind.GRANT, key.account, key.region, f"{key.key_id}/")
@@ -141,6 +145,15 @@ class SqlTransaction(SqlReader, IdentityWrites, GrantWrites, CustomKeyStoreWrite
                     .where(key_material.c.region == after.region, key_material.c.material_id == material.material_id)
                     .values(values)
                 )
+
+    def _count(self, key: KmsKey, change: int) -> None:
+        if key.manager is not KeyManager.CUSTOMER:
+            return
+        where = and_(key_count.c.account == key.account, key_count.c.region == key.region)
+        counted = update(key_count).where(where).values(customer_keys=key_count.c.customer_keys + change)
+        if not self._connection.execute(counted).rowcount:
+            first = {"account": key.account, "region": key.region, "customer_keys": change}
+            self._connection.execute(insert(key_count).values(first))
 
     def _log_alias(self, record: AliasRecord) -> None:
         where = record.locator

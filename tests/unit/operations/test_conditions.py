@@ -63,6 +63,7 @@ CASES = {
     "kms:RotationPeriodInDays": Case({"NumericGreaterThan": {"kms:RotationPeriodInDays": "180"}}, ("EnableKeyRotation", {"RotationPeriodInDays": 365}), ("EnableKeyRotation", {"RotationPeriodInDays": 90})),
     "kms:ScheduleKeyDeletionPendingWindowInDays": Case({"NumericLessThan": {"kms:ScheduleKeyDeletionPendingWindowInDays": "14"}}, ("ScheduleKeyDeletion", {"PendingWindowInDays": 7}), ("ScheduleKeyDeletion", {"PendingWindowInDays": 14})),
     "kms:BypassPolicyLockoutSafetyCheck": Case({"Bool": {"kms:BypassPolicyLockoutSafetyCheck": "true"}}, ("PutKeyPolicy", {"Policy": document(allow(ROOT)), "BypassPolicyLockoutSafetyCheck": True}), ("PutKeyPolicy", {"Policy": document(allow(ROOT))})),
+    "kms:TrailingDaysWithoutKeyUsage": Case({"NumericLessThan": {"kms:TrailingDaysWithoutKeyUsage": "30"}}, ("DisableKey", {}), ("EnableKey", {})),
     "a key nobody knows": Case({"Null": {"kms:NoSuchKey": "true"}}, encrypt(), ("ListKeyPolicies", {})),
 }
 # fmt: on

@@ -30,6 +30,16 @@ def upgrade() -> None:
         sa.Column("request_id", sa.String(64), nullable=False),
     )
     op.create_table(
+        "key_count",
+        sa.Column("account", sa.String(12), primary_key=True),
+        sa.Column("region", sa.String(64), primary_key=True),
+        sa.Column("customer_keys", sa.Integer, nullable=False),
+    )
+    op.execute(
+        "INSERT INTO key_count SELECT account, region, count(*) FROM kms_key WHERE manager = 'CUSTOMER'"
+        " GROUP BY account, region"
+    )
+    op.create_table(
         "custom_key_store",
         sa.Column("account", sa.String(12), primary_key=True),
         sa.Column("region", sa.String(64), primary_key=True),

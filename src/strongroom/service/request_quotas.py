@@ -1,0 +1,118 @@
+"""Request quotas: how many requests of a kind an account may make in a second, in each Region. None unless set.
+
+The kinds are AWS's: cryptography with keys of one family, data key pairs of one spec, and every other operation by
+itself. Whoever calls is charged, also for using another account's key.
+
+Source: KMS Developer Guide, "Request quotas".
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from threading import Lock
+
+from strongroom.errors import ThrottlingException
+from strongroom.keys.specs import KeySpec
+from strongroom.operations.data_key_pairs import DataKeyPairSpec
+from strongroom.operations.operation import Operation
+from strongroom.operations.shapes import Request
+from strongroom.operations.table import TABLE
+from strongroom.operations.targets import Target
+from strongroom.settings import RequestQuota, SettingsError
+
+_EXCEEDED = "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls."
+
+_FAMILIES = (
+    ("symmetric", ("SYMMETRIC_DEFAULT", "HMAC_")),
+    ("rsa", ("RSA_",)),
+    ("ecc", ("ECC_", "SM2")),
+    ("ml-dsa", ("ML_DSA_",)),
+    ("ml-kem", ("ML_KEM_",)),
+)
+FAMILY = {spec: name for spec in KeySpec for name, prefixes in _FAMILIES if spec.startswith(prefixes)}
+"""Key spec → the kind of cryptography with such a key."""
+
+_CRYPTOGRAPHY = frozenset(row.name for row in TABLE.values() if row.uses) | {"GenerateRandom"}
+KINDS = frozenset(
+    {
+        *FAMILY.values(),
+        *(f"data-key-pair-{spec}" for spec in DataKeyPairSpec),
+        *(row.name for row in TABLE.values() if row.service == "kms" and row.name not in _CRYPTOGRAPHY),
+    }
+)
+"""Every kind of request that can have a quota."""
+
+
+def kinds_of(operation: Operation, request: Request, targets: Iterable[Target]) -> frozenset[str]:
+    """Return what a request counts as. One that uses keys of two families counts for both."""
+    if operation.name not in _CRYPTOGRAPHY:
+        return frozenset({operation.name}) & KINDS
+    pair_spec = getattr(request, "key_pair_spec", None)
+    if pair_spec is not None:
+        return frozenset({f"data-key-pair-{pair_spec}"})
+    keys = (target.key.key for target in targets if target.key is not None)
+    return frozenset(FAMILY[key.spec] for key in keys) or frozenset({"symmetric"})
+
+
+class _Allowance:
+    """Fills by ``rate`` a second, up to what one second gives. What costs more than is left is owed."""
+
+    def __init__(self, rate: float, now: float) -> None:
+        self._rate = rate
+        self._full = max(rate, 1.0)
+        self._left = self._full
+        self._at = now
+
+    def spend(self, amount: int, now: float) -> bool:
+        if now > self._at:
+            self._left = min(self._full, self._left + (now - self._at) * self._rate)
+            self._at = now
+        if self._left < 1:
+            return False
+        self._left -= amount
+        return True
+
+
+class RequestQuotas:
+    """Counts requests, and refuses those beyond a quota. Safe to use from several threads."""
+
+    def __init__(self, quotas: Sequence[RequestQuota], regions: Sequence[str]) -> None:
+        """Take the quotas; raises SettingsError for unknown kinds, and for two quotas of the same."""
+        self._rates: dict[tuple[str, str | None], float] = {}
+        for quota in quotas:
+            if quota.requests not in KINDS:
+                known = ", ".join(sorted(KINDS))
+                raise SettingsError(f"`{quota.requests}` in request-quotas is no kind of request; those are {known}")
+            if (quota.requests, quota.account) in self._rates:
+                whose = quota.account or "all accounts"
+                raise SettingsError(f"request-quotas has `{quota.requests}` for {whose} twice")
+            self._rates[quota.requests, quota.account] = quota.per_second
+        self._regions = frozenset(regions)
+        self._lock = Lock()
+        self._allowances: dict[tuple[str, str, str], _Allowance] = {}
+
+    def spend(
+        self, operation: Operation, request: Request, targets: Sequence[Target], account: str, region: str, now: float
+    ) -> None:
+        """Count a request; raises ThrottlingException if its account has none left."""
+        if not self._rates:
+            return
+        with self._lock:
+            for kind, where, amount in self._costs(operation, request, targets, region):
+                rate = self._rates.get((kind, account), self._rates.get((kind, None)))
+                if rate is not None and not self._allowance(account, where, kind, rate, now).spend(amount, now):
+                    raise ThrottlingException(_EXCEEDED)
+
+    def _allowance(self, account: str, region: str, kind: str, rate: float, now: float) -> _Allowance:
+        where = (account, region, kind)
+        if where not in self._allowances:
+            self._allowances[where] = _Allowance(rate, now)
+        return self._allowances[where]
+
+    def _costs(
+        self, operation: Operation, request: Request, targets: Sequence[Target], region: str
+    ) -> Iterator[tuple[str, str, int]]:
+        for kind in kinds_of(operation, request, targets):
+            yield kind, region, 1
+        replica_region = getattr(request, "replica_region", None)
+        if replica_region in self._regions:
+            # What AWS charges for the key that ReplicateKey makes there.
+            yield "CreateKey", replica_region, 2

@@ -1,0 +1,48 @@
+"""Databases of earlier releases."""
+
+from pathlib import Path
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from keys_builder import make_key
+from strongroom.keys.arns import KeyLocator
+from strongroom.store.migrate import migrate
+from strongroom.store.schema import metadata
+from strongroom.store.sql_store import SqlStore
+from strongroom.store.sqlite import open_sqlite
+
+OLD_KEYS = (("k1", "us-east-1", False), ("mrk-k2", "us-east-1", True), ("k3", "eu-west-1", False))
+
+
+def test_the_migrations_make_the_schema(tmp_path: Path) -> None:
+    engine = open_sqlite(tmp_path / "strongroom.db")
+    migrate(engine)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    engine.dispose()
+
+
+def test_keys_made_before_multi_region_keys_and_quotas_are_still_good(tmp_path: Path) -> None:
+    engine = open_sqlite(tmp_path / "strongroom.db")
+    migrate(engine, "0002")
+    with engine.begin() as connection:
+        for key_id, region, multi_region in OLD_KEYS:
+            connection.exec_driver_sql(
+                "INSERT INTO kms_key (account, region, key_id, spec, usage, origin, manager, state, description,"
+                " policy, multi_region, created_at, rotation_enabled, rotation_period_days)"
+                " VALUES ('111122223333', ?, ?, 'SYMMETRIC_DEFAULT', 'ENCRYPT_DECRYPT', 'AWS_KMS', 'CUSTOMER', 'Enabled', '', '{}', ?, 1, 0, 365)",
+                (region, key_id, multi_region),
+            )
+    migrate(engine)
+    store = SqlStore(engine)
+    with store.read() as reader:
+        assert reader.customer_keys("111122223333", "us-east-1") == 2
+        assert reader.customer_keys("111122223333", "eu-west-1") == 1
+        primary = reader.key(KeyLocator("111122223333", "us-east-1", "mrk-k2"))
+        alone = reader.key(KeyLocator("111122223333", "us-east-1", "k1"))
+    assert primary is not None
+    assert not primary.is_replica
+    assert alone is not None
+    assert alone.primary_region == make_key().primary_region
+    store.close()
