@@ -12,6 +12,12 @@ from strongroom.store.schema import metadata
 from strongroom.store.sql_store import SqlStore
 from strongroom.store.sqlite import open_sqlite
 
+OLD_KEY = """
+INSERT INTO kms_key (account, region, key_id, spec, usage, origin, manager, state, description, policy, multi_region,
+    created_at, rotation_enabled, rotation_period_days)
+VALUES ('111122223333', ?, ?, 'SYMMETRIC_DEFAULT', 'ENCRYPT_DECRYPT', 'AWS_KMS', 'CUSTOMER', 'Enabled', '', '{}', ?,
+    1, 0, 365)
+"""
 OLD_KEYS = (("k1", "us-east-1", False), ("mrk-k2", "us-east-1", True), ("k3", "eu-west-1", False))
 
 
@@ -28,12 +34,7 @@ def test_keys_made_before_multi_region_keys_and_quotas_are_still_good(tmp_path: 
     migrate(engine, "0002")
     with engine.begin() as connection:
         for key_id, region, multi_region in OLD_KEYS:
-            connection.exec_driver_sql(
-                "INSERT INTO kms_key (account, region, key_id, spec, usage, origin, manager, state, description,"
-                " policy, multi_region, created_at, rotation_enabled, rotation_period_days)"
-                " VALUES ('111122223333', ?, ?, 'SYMMETRIC_DEFAULT', 'ENCRYPT_DECRYPT', 'AWS_KMS', 'CUSTOMER', 'Enabled', '', '{}', ?, 1, 0, 365)",
-                (region, key_id, multi_region),
-            )
+            connection.exec_driver_sql(OLD_KEY, (region, key_id, multi_region))
     migrate(engine)
     store = SqlStore(engine)
     with store.read() as reader:
