@@ -26,24 +26,46 @@ def uuid(entropy: Entropy) -> str:
     return _format(entropy(_UUID_LENGTH))
 
 
-class UuidBatch:
-    """UUIDs for requests and events, several of which every call needs: one system call serves many.
+class Batch:
+    """Random bytes of one length, which every call needs: one system call serves many. Safe to use on several threads.
 
-    For names only, never for keys: bytes wait in memory before they are used.
+    For nonces only, never for keys: bytes wait in memory before they are used. A process that forks must not go on with
+    it in both halves.
+    """
+
+    def __init__(self, entropy: Entropy, length: int) -> None:
+        self._entropy = entropy
+        self._length = length
+        self._ready: list[bytes] = []
+
+    def __call__(self) -> bytes:
+        """Return the next ones; never the same twice."""
+        try:
+            return self._ready.pop()
+        except IndexError:
+            pool, length = self._entropy(self._length * _BATCH), self._length
+            first, *self._ready = (pool[start : start + length] for start in range(0, len(pool), length))
+            return first
+
+
+class UuidBatch:
+    """UUIDs for requests and events, several of which every call needs. Safe to use from several threads.
+
+    For names only: 256 share their first 112 random bits, and what is left counts.
     """
 
     def __init__(self, entropy: Entropy) -> None:
         self._entropy = entropy
-        self._ready: list[bytes] = []
+        self._ready: list[str] = []
 
     def __call__(self) -> str:
-        """Return the next one."""
+        """Return the next one; never the same twice."""
         try:
-            return _format(self._ready.pop())
+            return self._ready.pop()
         except IndexError:
-            pool = self._entropy(_UUID_LENGTH * _BATCH)
-            self._ready = [pool[start : start + _UUID_LENGTH] for start in range(_UUID_LENGTH, len(pool), _UUID_LENGTH)]
-            return _format(pool[:_UUID_LENGTH])
+            shared = uuid(self._entropy)[:-2]
+            last, *self._ready = [f"{shared}{number:02x}" for number in range(_BATCH)]
+            return last
 
 
 def _format(raw: bytes) -> str:

@@ -25,6 +25,8 @@ from strongroom.store.protocol import (
     Store,
     Transaction,
 )
+from strongroom.store.sql_transaction import SqlTransaction
+from strongroom.store.sqlite import WRITE
 
 NOW = 1_790_000_000.0
 ACCOUNT = "111122223333"
@@ -58,6 +60,12 @@ def name(store: Store, alias: str, key: KmsKey, previous: KmsKey | None = None) 
 def add_twice(transaction: Transaction, key: KmsKey) -> None:
     transaction.add_key(key)
     transaction.add_key(key)
+
+
+def commit_behind_its_back(store: Store, key: KmsKey) -> None:
+    """Commit a key as a process does that dies right afterwards."""
+    with store._engine.connect().execution_options(**WRITE) as connection, connection.begin():  # type: ignore[attr-defined]
+        SqlTransaction(connection).add_key(key)
 
 
 def save_read_only(store: Store, key: KmsKey) -> None:
@@ -264,6 +272,19 @@ def test_every_commit_changes_the_version_and_says_what_changed(store: Store) ->
     ]
     assert store.changes(changes.last).entries == []
     assert isinstance(changes.entries[0], Change)
+
+
+def test_a_commit_of_a_process_that_died_before_it_told_anybody_is_noticed(store: Store) -> None:
+    store.notice()
+    seen = store.version()
+    store.notice()
+    assert store.version() == seen
+    key = make_key(1)
+    commit_behind_its_back(store, key)
+    assert store.version() == seen
+    store.notice()
+    assert store.version() != seen
+    assert load(store, key.locator) == key
 
 
 def test_a_reader_that_fell_behind_a_trimmed_log_is_told(store: Store) -> None:

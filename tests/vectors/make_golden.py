@@ -13,11 +13,12 @@ import tempfile
 from pathlib import Path
 from typing import cast
 
-from strongroom.crypto.aes import AesBackingKey
+from strongroom.crypto.aes import NONCES_LENGTH, AesBackingKey
 from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
 from strongroom.crypto.file_seal import create_root_key, load_file_seal
 from strongroom.crypto.protocol import MaterialBinding, SymmetricKey
 from strongroom.crypto.software import SoftwareVault
+from strongroom.entropy import Batch
 from strongroom.keys import ciphertext
 from strongroom.keys.encryption_context import canonical
 from strongroom.keys.specs import KeySpec
@@ -64,7 +65,7 @@ def ciphertext_blobs() -> list[dict[str, object]]:
         key, material_id = entropy(32), entropy(32).hex()
         header = ciphertext.header(material_id)
         bound_to = ciphertext.associated_data(header, key_id, canonical(context))
-        blob = header + AesBackingKey(key, entropy).encrypt(plaintext, bound_to)
+        blob = header + AesBackingKey(key, Batch(entropy, NONCES_LENGTH)).encrypt(plaintext, bound_to)
         vectors.append(
             {
                 "name": name,

@@ -9,12 +9,12 @@ from typing import Any, cast
 import pytest
 from Crypto.Cipher import AES
 
-from strongroom.crypto.aes import AesBackingKey
+from strongroom.crypto.aes import NONCES_LENGTH, AesBackingKey
 from strongroom.crypto.domain_keys import DomainKeys
 from strongroom.crypto.file_seal import load_file_seal
 from strongroom.crypto.protocol import MaterialBinding, SealedDomainKey, SymmetricKey
 from strongroom.crypto.software import SoftwareVault
-from strongroom.entropy import system_entropy
+from strongroom.entropy import Batch, system_entropy
 from strongroom.errors import InvalidCiphertextException
 from strongroom.keys import ciphertext
 from strongroom.keys.encryption_context import canonical
@@ -32,7 +32,7 @@ def load(name: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("vector", load("ciphertext_blob_v1.json"), ids=lambda vector: vector["name"])
 def test_ciphertext_blob_version_1(vector: dict[str, Any]) -> None:
     blob = ciphertext.parse(base64.b64decode(vector["ciphertext_blob"]))
-    key = AesBackingKey(bytes.fromhex(vector["backing_key"]), system_entropy)
+    key = AesBackingKey(bytes.fromhex(vector["backing_key"]), Batch(system_entropy, NONCES_LENGTH))
     context = canonical(vector["encryption_context"])
     opened = key.decrypt(blob.body, ciphertext.associated_data(blob.header, vector["key_id"], context))
     assert opened == base64.b64decode(vector["plaintext"])

@@ -11,6 +11,16 @@ from typing_extensions import override
 from strongroom.api.message import HttpRequest
 
 _NEVER = float("inf")
+_USUAL_NAMES = {
+    spelling.encode(): name.lower()
+    for name in (
+        *("Host", "Accept-Encoding", "User-Agent", "Content-Type", "Content-Length", "Connection", "Authorization"),
+        *("X-Amz-Date", "X-Amz-Target", "X-Amz-Security-Token", "X-Amz-Content-Sha256", "Amz-Sdk-Invocation-Id"),
+        "Amz-Sdk-Request",
+    )
+    for spelling in (name, name.lower())
+}
+"""Names as clients spell them → as we look them up: what there is no need to compute."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -143,9 +153,11 @@ class Connection(asyncio.Protocol):
         if not self._in_head:
             raise ValueError("trailer")  # httptools turns it into HttpParserCallbackError
         # Latin-1 keeps every byte, so that the signature is checked over what was sent.
-        key = name.decode("latin-1").lower()
+        key = _USUAL_NAMES.get(name) or name.decode("latin-1").lower()
         text = value.decode("latin-1").strip()
-        self._headers[key] = f"{self._headers[key]},{text}" if key in self._headers else text
+        if key in self._headers:
+            text = f"{self._headers[key]},{text}"
+        self._headers[key] = text
 
     def on_headers_complete(self) -> None:
         """Refuse a body that is announced too large; invite one that waits to be asked for."""
@@ -166,17 +178,8 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """Hand the request on, or let it wait for its turn."""
         path, _, query = self._url.decode("latin-1").partition("?")
-        self._waiting.append(
-            HttpRequest(
-                method=self._parser.get_method().decode("latin-1"),
-                path=path,
-                query=query,
-                headers=self._headers,
-                body=b"".join(self._body),
-                peer=self._peer,
-                secure=self._secure,
-            )
-        )
+        method, body = self._parser.get_method().decode("latin-1"), b"".join(self._body)
+        self._waiting.append(HttpRequest(method, path, query, self._headers, body, self._peer, self._secure))
         self._in_head = True
         self._last_request_read = not self._parser.should_keep_alive()
         if len(self._waiting) > self._limits.pipelined and self._transport is not None:

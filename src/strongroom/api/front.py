@@ -77,7 +77,7 @@ class Front:
         admitted = self._gateway.admit(request)
         if isinstance(admitted, Reply):
             self._queue(connection, admitted)
-        elif not admitted.call.operation.on_thread(admitted.call.body):
+        elif not admitted.call.on_thread:
             self._queue(connection, self._performed(admitted))
         elif self._on_threads[admitted.signed] >= _MAX_ON_THREADS[admitted.signed]:
             busy = ThrottlingException("The service is busy. Reduce the frequency of your calls.")

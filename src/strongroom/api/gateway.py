@@ -128,7 +128,8 @@ class Gateway:
     def _admit_unsigned(self, request: HttpRequest, operation: Operation, request_id: str) -> Admitted:
         wire = AwsQuery(operation.service, operation.name)
         origin = self._origin(request, request_id)
-        call = Call(operation, _ANYBODY, self._home, wire, request.body, origin, self._clock.now())
+        slow = operation.on_thread(request.body)
+        call = Call(operation, _ANYBODY, self._home, wire, request.body, origin, self._clock.now(), on_thread=slow)
         return Admitted(call, wire)
 
     def _verify(self, request: HttpRequest, operation: Operation, wire: Wire, request_id: str) -> Admitted | Reply:
@@ -141,10 +142,19 @@ class Gateway:
             logger.exception("request %s failed before its signature was verified", request_id)
             refusal = KMSInternalException()
         else:
-            origin = self._origin(request, request_id, verified.credential)
-            call = Call(operation, verified.credential, verified.region, wire, request.body, origin, now)
-            token, principal = request.headers.get("x-amz-security-token"), request.headers.get(ON_BEHALF_OF)
-            return Admitted(replace(call, token=token, on_behalf_of=principal), wire)
+            call = Call(
+                operation,
+                verified.credential,
+                verified.region,
+                wire,
+                request.body,
+                self._origin(request, request_id, verified.credential),
+                now,
+                token=request.headers.get("x-amz-security-token"),
+                on_behalf_of=request.headers.get(ON_BEHALF_OF),
+                on_thread=operation.on_thread(request.body),
+            )
+            return Admitted(call, wire)
         self._service.unverified(operation, self._origin(request, request_id), refusal, now)
         return wire.reply(refusal, request_id, recorded=True)
 

@@ -32,10 +32,12 @@ from strongroom.snapshot.principals import Credential
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _TERMINATOR = "aws4_request"
 _GLOBAL_REGIONS = {"aws": "us-east-1", "aws-us-gov": "us-gov-west-1", "aws-cn": "cn-north-1"}
-_AUTHORIZATION = re.compile(
+_UNSIGNED_PART = re.compile(
     r"AWS4-HMAC-SHA256 +Credential=([^/,\s]+)/([^/,\s]*)/([^/,\s]*)/([^/,\s]*)/([^/,\s]*) *, *"
-    r"SignedHeaders=([a-z0-9;_.-]+) *, *Signature=([0-9a-f]{64})"
+    r"SignedHeaders=([a-z0-9;_.-]+) *, *Signature="
 )
+_SIGNATURE = re.compile(r"[0-9a-f]{64}")
+_SIGNATURE_LENGTH = 64
 _TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _SPACES = re.compile(r" {2,}")
 _MUST_BE_SIGNED = (
@@ -44,6 +46,8 @@ _MUST_BE_SIGNED = (
 )
 _SERVICE = re.compile(r"AWS4-HMAC-SHA256 +Credential=[^/,\s]+/[^/,\s]*/[^/,\s]*/([^/,\s]*)/")
 _MAX_CACHED_KEYS = 10_000
+_MAX_REMEMBERED = 1024
+_MAX_REMEMBERED_LENGTH = 1024
 
 _MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
@@ -65,12 +69,12 @@ class Scope(msgspec.Struct, frozen=True):
 
 
 class Authorization(msgspec.Struct, frozen=True):
-    """The Authorization header, taken apart."""
+    """The Authorization header but for the signature, taken apart. ``unsigned``: what it does not sign but has to."""
 
     access_key_id: str
     scope: Scope
     signed_headers: str
-    signature: str
+    unsigned: tuple[str, ...]
 
 
 FindCredential = Callable[[str, str | None], Credential | None]
@@ -102,7 +106,7 @@ class Verifier:
         Raises MissingAuthenticationTokenException, IncompleteSignatureException, UnrecognizedClientException,
         InvalidSignatureException or ExpiredSessionException, with AWS's wording. ``now`` in epoch seconds.
         """
-        authorization = parse_authorization(request.headers)
+        authorization, signature = parse_authorization(request.headers)
         timestamp = request.headers["x-amz-date"]
         credential = self._credential(authorization.access_key_id, request.headers.get("x-amz-security-token"))
         if credential is None:
@@ -114,13 +118,16 @@ class Verifier:
             string_to_sign(request, authorization, timestamp),
             "sha256",
         )
-        if not hmac.compare_digest(expected.hex(), authorization.signature):
+        if not hmac.compare_digest(expected.hex(), signature):
             raise InvalidSignatureException(_MISMATCH)
         if credential.expires_at is not None and credential.expires_at <= now:
             raise ExpiredSessionException("The security token included in the request is expired")
         return Verified(credential, authorization.scope.region)
 
     def _require_scope(self, scope: Scope, service: str, timestamp: str) -> None:
+        right = scope.service == service and scope.terminator == _TERMINATOR and scope.date == timestamp[:8]
+        if right and scope.region in self._regions:
+            return
         refusals = []
         # IAM and STS are global: clients sign for their own Region, or for the one where AWS keeps them.
         if scope.region not in self._regions and (service == "kms" or scope.region not in self._global_regions):
@@ -141,17 +148,18 @@ class Verifier:
 
     def _require_fresh(self, timestamp: str, now: float) -> None:
         signed_at = _epoch(timestamp)
+        if abs(now - signed_at) <= self._skew:
+            return
         minutes = f"{self._skew / 60:g} min."
         if signed_at < now - self._skew:
             raise InvalidSignatureException(
                 f"Signature expired: {timestamp} is now earlier than {_basic(now - self._skew)} "
                 f"({_basic(now)} - {minutes})"
             )
-        if signed_at > now + self._skew:
-            raise InvalidSignatureException(
-                f"Signature not yet current: {timestamp} is still later than {_basic(now + self._skew)} "
-                f"({_basic(now)} + {minutes})"
-            )
+        raise InvalidSignatureException(
+            f"Signature not yet current: {timestamp} is still later than {_basic(now + self._skew)} "
+            f"({_basic(now)} + {minutes})"
+        )
 
     def _signing_key(self, credential: Credential, scope: Scope) -> bytes:
         name = (credential.secret, scope)
@@ -169,22 +177,35 @@ def signed_service(headers: dict[str, str]) -> str | None:
     return None if match is None else match[1]
 
 
-def parse_authorization(headers: dict[str, str]) -> Authorization:
-    """Take the Authorization header apart, and see that everything is signed that has to be.
+def parse_authorization(headers: dict[str, str]) -> tuple[Authorization, str]:
+    """Take the Authorization header apart, into all but the signature and the signature, 64 hex digits.
 
-    Raises MissingAuthenticationTokenException, IncompleteSignatureException or InvalidSignatureException.
+    Sees that everything is signed that has to be. Raises MissingAuthenticationTokenException,
+    IncompleteSignatureException or InvalidSignatureException.
     """
     header = headers.get("authorization", "")
-    match = _AUTHORIZATION.fullmatch(header)
-    if match is None or not _TIMESTAMP.fullmatch(headers.get("x-amz-date", "")):
+    parse = _parse if len(header) <= _MAX_REMEMBERED_LENGTH else _parse.__wrapped__
+    authorization, signature = parse(header[:-_SIGNATURE_LENGTH]), header[-_SIGNATURE_LENGTH:]
+    well_formed = _SIGNATURE.fullmatch(signature) and _TIMESTAMP.fullmatch(headers.get("x-amz-date", ""))
+    if authorization is None or not well_formed:
         raise _incomplete(header, headers)
-    access_key_id, date, region, service, terminator, signed_headers, signature = match.groups()
-    signed = signed_headers.split(";")
-    for name in _MUST_BE_SIGNED:
-        if name not in signed and (name in headers or name == "host"):
+    for name in authorization.unsigned:
+        if name in headers or name == "host":
             shown = "'Host' or ':authority'" if name == "host" else f"'{name}'"
             raise InvalidSignatureException(f"{shown} must be a 'SignedHeader' in the AWS Authorization.")
-    return Authorization(access_key_id, Scope(date, region, service, terminator), signed_headers, signature)
+    return authorization, signature
+
+
+@lru_cache(maxsize=_MAX_REMEMBERED)
+def _parse(unsigned_part: str) -> Authorization | None:
+    """Take apart what comes before the signature: for a day, the same from one client. None if it is malformed."""
+    match = _UNSIGNED_PART.fullmatch(unsigned_part)
+    if match is None:
+        return None
+    access_key_id, date, region, service, terminator, signed_headers = match.groups()
+    signed = signed_headers.split(";")
+    unsigned = tuple(name for name in _MUST_BE_SIGNED if name not in signed)
+    return Authorization(access_key_id, Scope(date, region, service, terminator), signed_headers, unsigned)
 
 
 def string_to_sign(request: HttpRequest, authorization: Authorization, timestamp: str) -> bytes:
@@ -244,7 +265,7 @@ def _incomplete(header: str, headers: dict[str, str]) -> KmsError:
     return IncompleteSignatureException("".join(missing) + f"Authorization={header}")
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=_MAX_REMEMBERED)
 def _epoch(timestamp: str) -> float:
     try:
         return float(timegm(time.strptime(timestamp, "%Y%m%dT%H%M%SZ")))

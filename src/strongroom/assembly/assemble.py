@@ -22,19 +22,22 @@ from strongroom.settings import Settings
 from strongroom.snapshot.key_uses import KeyUses
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.audit_log import AuditLog
+from strongroom.store.generation import COMMANDS
 
 
 class OpenFolder:
     """A data folder, opened beside whoever else has it open: its back ends, and what registers accounts."""
 
-    def __init__(self, settings: Settings, clock: Clock, entropy: Entropy, new_regions: Sequence[str] = ()) -> None:
-        """Open the store and unseal the vault, which is made ready for ``new_regions``.
+    def __init__(
+        self, settings: Settings, clock: Clock, entropy: Entropy, new_regions: Sequence[str] = (), slot: int = COMMANDS
+    ) -> None:
+        """Open the store as the writer of a generation slot, and unseal the vault, made ready for ``new_regions``.
 
         Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
         """
         attestations = Attestations(settings.attestation_roots, settings.attestation_age, settings.clock_skew)
         self.folder = DataFolder(settings.folder)
-        store = open_store(self.folder)
+        store = open_store(self.folder, slot)
         self.store = store
         vault = open_vault(self.folder, store, new_regions, entropy)
         self.backends = Backends(
@@ -81,7 +84,7 @@ class Deployment:
         with ExitStack() as undo:
             lock = DataFolder(settings.folder).lock()
             undo.callback(os.close, lock)
-            opened = OpenFolder(settings, clock, entropy, settings.regions)
+            opened = OpenFolder(settings, clock, entropy, settings.regions, slot=0)
             undo.callback(opened.close)
             _ensure_account(opened, settings)
             self.log = AuditLog(opened.folder.audit_log, settings.durability)

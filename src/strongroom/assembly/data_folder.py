@@ -69,11 +69,11 @@ class DataFolder:
             os.close(descriptor)
 
 
-def open_store(folder: DataFolder) -> SqlStore:
-    """Open the database, made or upgraded as needed; raises UnknownSchemaError."""
+def open_store(folder: DataFolder, slot: int) -> SqlStore:
+    """Open the database, made or upgraded as needed, as one of its writers; raises UnknownSchemaError."""
     engine = open_sqlite(folder.database)
     migrate(engine)
-    return SqlStore(engine)
+    return SqlStore(engine, slot)
 
 
 def open_vault(folder: DataFolder, store: Store, regions: Sequence[str], entropy: Entropy) -> SoftwareVault:

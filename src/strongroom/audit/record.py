@@ -6,6 +6,7 @@ A record never holds plaintext, ciphertext, key bytes or grant tokens; ``paramet
 
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -87,7 +88,12 @@ def encode(record: AuditRecord) -> bytes:
 
 def event_time(now: float) -> str:
     """Return epoch seconds as CloudTrail writes them: ``2026-03-01T12:00:00Z``."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+    return _shown(int(now))
+
+
+@lru_cache(maxsize=16)
+def _shown(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
 
 
 def internal_call(  # noqa: PLR0913 - the facts of a call

@@ -13,36 +13,37 @@ The call's key is KBKDF in counter mode with HMAC-SHA-256 (NIST SP 800-108r1, 4.
 random GCM nonces (SP 800-38D, 8.3) never comes near, however often a backing key is used.
 """
 
+from collections.abc import Callable
+
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
-from strongroom.entropy import Entropy
 from strongroom.errors import InvalidCiphertextException
 
 _SUITE = 1
 _SUITE_BYTE = bytes((_SUITE,))
 _KDF_NONCE_LENGTH = 16
-_NONCES_LENGTH = _KDF_NONCE_LENGTH + 12
-_CIPHERTEXT_OFFSET = 1 + _NONCES_LENGTH
+NONCES_LENGTH = _KDF_NONCE_LENGTH + 12
+_CIPHERTEXT_OFFSET = 1 + NONCES_LENGTH
 _MIN_LENGTH = _CIPHERTEXT_OFFSET + 16
 _COUNTER_AND_LABEL = (1).to_bytes(4) + b"strongroom:encrypt:aes-256-gcm" + b"\x00"
 _OUTPUT_BITS = (256).to_bytes(4)
 
 
 class AesBackingKey:
-    """A 256-bit backing key of a SYMMETRIC_DEFAULT key."""
+    """A 256-bit backing key of a SYMMETRIC_DEFAULT key. ``nonces`` gives 28 fresh bytes each time."""
 
-    def __init__(self, key: bytes, entropy: Entropy) -> None:
+    def __init__(self, key: bytes, nonces: Callable[[], bytes]) -> None:
         # Keying HMAC costs two compressions; a copy of the keyed state costs none and gives the same output.
         self._prf = HMAC(key, SHA256())
         self._prf.update(_COUNTER_AND_LABEL)
-        self._entropy = entropy
+        self._nonces = nonces
 
     def encrypt(self, plaintext: bytes, associated_data: bytes) -> bytes:
         """Return the body for ``plaintext``, 45 bytes longer than it."""
-        nonces = self._entropy(_NONCES_LENGTH)
+        nonces = self._nonces()
         aead = self._call_key(nonces[:_KDF_NONCE_LENGTH])
         return _SUITE_BYTE + nonces + aead.encrypt(nonces[_KDF_NONCE_LENGTH:], plaintext, associated_data)
 

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey, MLDSA65PrivateKey, MLDSA87PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM1024PrivateKey
 
-from strongroom.crypto.aes import AesBackingKey
+from strongroom.crypto.aes import NONCES_LENGTH, AesBackingKey
 from strongroom.crypto.binding import binding
 from strongroom.crypto.domain_keys import DomainKeys
 from strongroom.crypto.edwards import EdwardsBackingKey, generate_edwards
@@ -31,7 +31,7 @@ from strongroom.crypto.protocol import (
 )
 from strongroom.crypto.rsa import RsaBackingKey, generate_rsa
 from strongroom.crypto.unwrapping import WRAPPING_KEY_BITS, unwrap_material
-from strongroom.entropy import Entropy
+from strongroom.entropy import Batch, Entropy
 from strongroom.keys.arns import MULTI_REGION_PREFIX
 from strongroom.keys.specs import KeySpec
 from strongroom.keys.wrapping import WrappingKeySpec
@@ -64,6 +64,7 @@ class SoftwareVault:
     def __init__(self, domain_keys: DomainKeys, entropy: Entropy) -> None:
         self._domain_keys = domain_keys
         self._entropy = entropy
+        self._nonces = Batch(entropy, NONCES_LENGTH)
 
     def generate(self, owner: MaterialBinding) -> bytes:
         """Make new key material and return it wrapped."""
@@ -121,7 +122,7 @@ class SoftwareVault:
     def _use(self, material: bytes, spec: KeySpec) -> BackingKey:
         if spec in _ASYMMETRIC:
             return _ASYMMETRIC[spec][1](material)
-        return HmacBackingKey(material, spec) if spec in HMAC_SPECS else AesBackingKey(material, self._entropy)
+        return HmacBackingKey(material, spec) if spec in HMAC_SPECS else AesBackingKey(material, self._nonces)
 
     def _wrap(self, material: bytes, owner: MaterialBinding) -> bytes:
         return self._domain_keys.wrap(owner.region, material, _fields(owner))

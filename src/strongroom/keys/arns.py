@@ -5,6 +5,7 @@ Source: KMS Developer Guide, "Key identifiers (KeyId)".
 
 import re
 from enum import Enum
+from functools import lru_cache
 
 import msgspec
 
@@ -12,6 +13,8 @@ from strongroom.errors import InvalidArnException, KmsError, NotFoundException
 
 ALIAS_PREFIX = "alias/"
 MULTI_REGION_PREFIX = "mrk-"
+
+_REMEMBERED = 4096
 
 _KEY_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|mrk-[0-9a-f]{32}")
 _ARN = re.compile(r"arn:([a-z-]{1,32}):kms:([a-z0-9-]{1,64}):([0-9]{12}):(key|alias)/(.{1,256})", re.DOTALL)
@@ -67,6 +70,7 @@ def root_arn(region: str, account: str) -> str:
     return f"arn:{partition(region)}:iam::{account}:root"
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def parse_key_id(text: str, account: str, region: str, forms: KeyIdForms) -> KeyLocator | AliasLocator:
     """Read a ``KeyId`` parameter sent by a caller of ``account`` to ``region``.
 

@@ -11,7 +11,7 @@ key store as additional authenticated data (XKS proxy API specification, Encrypt
 
 def require_size(context: Mapping[str, str] | None) -> None:
     """Refuse a context that would take long to decide on; raises ValidationException."""
-    if context and sum(len(key) + len(value) for key, value in context.items()) > MAX_SIZE:
+    if context and sum(map(len, context)) + sum(map(len, context.values())) > MAX_SIZE:
         raise ValidationException(f"The encryption context is larger than {MAX_SIZE} characters.")
 
 
@@ -23,10 +23,7 @@ def canonical(context: Mapping[str, str] | None) -> bytes:
     """
     if not context:
         return b""
-    parts = bytearray()
-    for key, value in sorted((k.encode(), v.encode()) for k, v in context.items()):
-        parts += len(key).to_bytes(4)
-        parts += key
-        parts += len(value).to_bytes(4)
-        parts += value
-    return bytes(parts)
+    parts: list[bytes] = []
+    for key, value in sorted([(key.encode(), value.encode()) for key, value in context.items()]):
+        parts += (len(key).to_bytes(4), key, len(value).to_bytes(4), value)
+    return b"".join(parts)

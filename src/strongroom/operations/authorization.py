@@ -1,7 +1,7 @@
 """The one authorization step: whether this caller may do this, to this key, in these circumstances."""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 
 import msgspec
 
@@ -28,7 +28,6 @@ from strongroom.operations.context import Context
 from strongroom.operations.shapes import Request
 from strongroom.operations.targets import Target
 
-_CONTEXTS = ("encryption_context", "source_encryption_context", "destination_encryption_context")
 _GRANTABLE = {f"kms:{operation}": operation for operation in GrantOperation}
 
 
@@ -38,14 +37,19 @@ def authorize(context: Context, targets: Sequence[Target], request: Request) -> 
     Raises AccessDeniedException with AWS's reason, InvalidGrantTokenException for tokens that were not issued here, and
     ValidationException for an encryption context that would take long to decide on.
     """
-    for name in _CONTEXTS:
-        require_size(getattr(request, name, None))
+    for name in _contexts_of(type(request)):
+        require_size(getattr(request, name))
     for token in getattr(request, "grant_tokens", None) or ():
         grant_tokens.read(context.backends.vault, token)
     for target in targets:
         decision = decide_on(Circumstances(context, request, target, targets))
         if not decision.allowed:
             raise _denial(context, target, decision)
+
+
+@cache
+def _contexts_of(kind: type[Request]) -> tuple[str, ...]:
+    return tuple(name for name in kind.__struct_fields__ if name.endswith("encryption_context"))
 
 
 def would_allow(context: Context, target: Target, request: Request) -> bool:

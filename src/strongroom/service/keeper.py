@@ -54,6 +54,7 @@ class Keeper:
     def run(self) -> None:
         """Do everything that is due now. What fails is logged, and tried again next round."""
         now = self._clock.now()
+        self._guarded(self._backends.store.notice)
         for locator in self._due(lambda reader: reader.keys_to_rotate(now, _BATCH)):
             self._guarded(self._rotate, locator, now)
         for locator in self._due(lambda reader: reader.keys_with_expired_material(now, _BATCH)):

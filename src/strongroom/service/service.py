@@ -47,7 +47,8 @@ class Service:
     def ready(self) -> bool:
         """Tell whether the store answers."""
         try:
-            self._backends.snapshot.refresh()
+            with self._backends.store.read() as reader:
+                reader.domain_keys()
         except KmsError:
             return False
         return True
@@ -93,7 +94,7 @@ class Service:
         AccessDeniedException as ``_on_behalf_of`` does.
         """
         credential, operation = call.credential, call.operation
-        if operation.on_thread(call.body) and credential.access_key_id:
+        if call.on_thread and credential.access_key_id:
             # Time has passed since the signature was verified.
             renewed = self.credential(credential.access_key_id, call.token)
             if renewed is None:

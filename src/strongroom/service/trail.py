@@ -1,6 +1,7 @@
 """Turns what happened into audit records. They are out when the front door has flushed the log."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 import msgspec
@@ -32,6 +33,7 @@ from strongroom.service.call import Call
 from strongroom.snapshot.principals import Credential
 
 _MAX_MESSAGE = 1024
+_REMEMBERED = 4096
 _OURSELVES = "kms.amazonaws.com"
 _IDENTITY_TYPES = {
     PrincipalKind.ACCOUNT_ROOT: "Root",
@@ -67,6 +69,7 @@ class Trail:
     def __init__(self, log: Log, entropy: Entropy) -> None:
         self._log = log
         self._event_id = UuidBatch(entropy)
+        self._identities: dict[str, tuple[Credential, UserIdentity]] = {}
 
     def call(self, call: Call, progress: Progress, result: Response | KmsError) -> str:
         """Record a verified call with its answer or its refusal; return the id of the record."""
@@ -74,7 +77,7 @@ class Trail:
         operation, request, targets = call.operation, progress.request, progress.targets
         refusal = result if isinstance(result, KmsError) else None
         record = AuditRecord(
-            user_identity=_identity(progress.credential, call.origin),
+            user_identity=self._identity(progress.credential, call.origin),
             event_time=event_time(call.now),
             event_source=f"{operation.service}.amazonaws.com",
             event_name=operation.name,
@@ -97,6 +100,19 @@ class Trail:
             for echo in operation.echoes(request, result, targets):
                 self._log.append(encode(self._echoed(echo, record, call)))
         return event_id
+
+    def _identity(self, credential: Credential, origin: Origin) -> UserIdentity:
+        """Return who called; what is made for a credential once serves as long as it is the same."""
+        if origin.via_service is not None or not credential.access_key_id:
+            return _identity(credential, origin)
+        known = self._identities.get(credential.access_key_id)
+        if known is not None and known[0] is credential:
+            return known[1]
+        identity = _identity(credential, origin)
+        if len(self._identities) >= _REMEMBERED:
+            self._identities.clear()
+        self._identities[credential.access_key_id] = credential, identity
+        return identity
 
     def unverified(self, operation: Operation, origin: Origin, error: KmsError, now: float) -> None:
         """Record a request for a known action whose signature did not verify."""
@@ -221,8 +237,9 @@ def _session_context(credential: Credential) -> Mapping[str, object] | None:
 
 def _recipient(credential: Credential, targets: Sequence[Target]) -> str | UnsetType:
     """Return the caller's account; for callers who have none, that of what they called for."""
-    named = (_account_of(target.resource) for target in targets if target.named)
-    return credential.principal.account or next(named, "") or UNSET
+    if credential.principal.account:
+        return credential.principal.account
+    return next((_account_of(target.resource) for target in targets if target.named), "") or UNSET
 
 
 def _additional(refusal: KmsError | None, progress: Progress) -> Mapping[str, object] | UnsetType:
@@ -231,8 +248,9 @@ def _additional(refusal: KmsError | None, progress: Progress) -> Mapping[str, ob
     if refusal is not None:
         found |= refusal.details or {}
     else:
-        retired = next((target.retired for target in progress.targets if target.retired is not None), None)
-        found |= {} if retired is None else {"grantId": retired.grant_id}
+        for target in progress.targets:
+            if target.retired is not None:
+                found["grantId"] = target.retired.grant_id
     if progress.attested is not None:
         found["recipient"] = attested_facts(progress.attested)
     return found or UNSET
@@ -267,7 +285,12 @@ def _resources(
     arns = [target.resource for target in targets if target.named and target.is_in(region)]
     if operation.makes is not None and isinstance(result, Response):
         arns.append(operation.makes(result))
-    return tuple(key_resource(_account_of(arn), arn) for arn in arns)
+    return tuple([_key_resource_of(arn) for arn in arns])
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _key_resource_of(arn: str) -> Resource:
+    return key_resource(_account_of(arn), arn)
 
 
 def _account_of(arn: str) -> str:

@@ -28,7 +28,7 @@ class Snapshot:
         self._vault = vault
         self._max_keys = max_keys
         self._lock = threading.Lock()
-        self._version = -1
+        self._version = b""
         self._last_change = 0
         self._keys: dict[KeyLocator, ActiveKey] = {}
         self._aliases: dict[AliasLocator, str] = {}

@@ -322,8 +322,12 @@ class Store(Protocol):
         """
         ...
 
-    def version(self) -> int:
-        """Return a number that differs from the last call's after any commit, by whichever process; cheap."""
+    def version(self) -> bytes:
+        """Return what differs from the last call's after any commit that was answered, by whichever process; cheap."""
+        ...
+
+    def notice(self) -> None:
+        """Make ``version`` differ after commits that were never answered, because their process died."""
         ...
 
     def changes(self, after: int) -> Changes:

@@ -3,11 +3,13 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from sqlalchemy import Connection, Engine, delete, func, select
 from sqlalchemy.exc import OperationalError
 
 from strongroom.errors import DependencyTimeoutException
+from strongroom.store.generation import Generation
 from strongroom.store.protocol import Change, ChangeKind, Changes
 from strongroom.store.schema import change
 from strongroom.store.sql_reader import SqlReader
@@ -16,11 +18,14 @@ from strongroom.store.sqlite import WRITE, VersionCounter, truncate_log
 
 
 class SqlStore:
-    """Durable state in SQLite. See ``protocol.Store``."""
+    """Durable state in SQLite, for one of the processes that share it. See ``protocol.Store``."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, slot: int = 0) -> None:
+        """Use the database of ``engine``, which has this release's schema, as the writer of one generation slot."""
         self._engine = engine
+        self._generation = Generation(Path(f"{engine.url.database}-generation"), slot)
         self._counter = VersionCounter(engine)
+        self._noticed = -1
         # SQLite has one writer at a time; waiting here is fair and cheap, waiting in its busy handler is neither.
         self._writing = threading.Lock()
         # Nobody knows whether the last process came to scrub after the last erasure.
@@ -43,10 +48,17 @@ class SqlStore:
                 if transaction.erased:
                     self._scrubbed = False
 
-    def version(self) -> int:
-        """Return a number that differs from the last call's after any commit, by whichever process."""
-        with _typed_faults():
-            return self._counter.read()
+    def version(self) -> bytes:
+        """Return what differs from the last call's after any commit that was answered, by whichever process."""
+        return self._generation.read()
+
+    def notice(self) -> None:
+        """Tell everybody of commits whose process did not come to tell of them."""
+        with _typed_faults(), self._writing:
+            found = self._counter.read()
+            if found != self._noticed:
+                self._noticed = found
+                self._generation.raise_slot()
 
     def changes(self, after: int) -> Changes:
         """Return the change log after a sequence number."""
@@ -71,12 +83,16 @@ class SqlStore:
     def close(self) -> None:
         """Let go of the database."""
         self._counter.close()
+        self._generation.close()
         self._engine.dispose()
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        with self._writing, self._engine.connect().execution_options(**WRITE) as connection, connection.begin():
-            yield connection
+        with self._writing:
+            with self._engine.connect().execution_options(**WRITE) as connection, connection.begin():
+                yield connection
+            # Committed, and not yet answered: whoever asks from now on must see it.
+            self._generation.raise_slot()
 
 
 @contextmanager

@@ -45,7 +45,7 @@ def test_the_example_request_of_the_aws_general_reference() -> None:
         peer="",
         secure=False,
     )
-    authorization = parse_authorization(request.headers)
+    authorization, _ = parse_authorization(request.headers)
     assert string_to_sign(request, authorization, "20150830T123600Z") == (
         b"AWS4-HMAC-SHA256\n20150830T123600Z\n20150830/us-east-1/iam/aws4_request\n"
         b"f536975d06c0309214f805bb90ccff089219ecd68b2577efef23edd43b7e1a59"

@@ -5,7 +5,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFHMAC, CounterLocation, Mode
 
-from strongroom.crypto.aes import AesBackingKey
+from strongroom.crypto.aes import NONCES_LENGTH, AesBackingKey
+from strongroom.entropy import Batch
 from strongroom.errors import InvalidCiphertextException
 
 KEY = bytes(range(32))
@@ -13,11 +14,11 @@ NONCES = bytes(range(100, 128))
 
 
 def backing_key(key: bytes = KEY) -> AesBackingKey:
-    return AesBackingKey(key, os.urandom)  # noqa: TID251 - the real thing
+    return AesBackingKey(key, Batch(os.urandom, NONCES_LENGTH))  # noqa: TID251 - the real thing
 
 
 def test_the_body_is_what_the_format_says_by_another_implementation_of_the_kdf() -> None:
-    body = AesBackingKey(KEY, lambda length: NONCES[:length]).encrypt(b"plaintext", b"aad")
+    body = AesBackingKey(KEY, lambda: NONCES).encrypt(b"plaintext", b"aad")
     kdf = KBKDFHMAC(
         algorithm=SHA256(),
         mode=Mode.CounterMode,

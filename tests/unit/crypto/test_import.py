@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from msgspec.structs import replace
 
 from importing import wrap
-from strongroom.crypto.aes import AesBackingKey
+from strongroom.crypto.aes import NONCES_LENGTH, AesBackingKey
 from strongroom.crypto.imported_material import accepted_material, material_id_of
 from strongroom.crypto.protocol import (
     AsymmetricKey,
@@ -34,6 +34,7 @@ from strongroom.crypto.protocol import (
 from strongroom.crypto.rsa import generate_rsa
 from strongroom.crypto.software import SoftwareVault
 from strongroom.crypto.unwrapping import WRAPPING_KEY_BITS, unwrap_material
+from strongroom.entropy import Batch
 from strongroom.errors import IncorrectKeyMaterialException, InvalidCiphertextException
 from strongroom.keys.specs import KeySpec
 from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec
@@ -132,7 +133,10 @@ def test_an_imported_symmetric_key_is_the_one_that_was_sent(vault: SoftwareVault
     material = entropy(32)
     owner, made = bring(vault, KeySpec.SYMMETRIC_DEFAULT, material, algorithm)
     loaded = cast("SymmetricKey", vault.load(made.token, owner.binding(made.material_id)))
-    assert AesBackingKey(material, entropy).decrypt(loaded.encrypt(b"text", b"aad"), b"aad") == b"text"
+    assert (
+        AesBackingKey(material, Batch(entropy, NONCES_LENGTH)).decrypt(loaded.encrypt(b"text", b"aad"), b"aad")
+        == b"text"
+    )
     assert material not in made.token
 
 
