@@ -9,6 +9,7 @@ from mypy_boto3_kms.client import KMSClient
 from accounts import Account
 from clients import client_of, client_with, credentials_of
 from identities import Identities
+from keyring import Keyring
 from local_server import RunningServer, running_server
 from relatives import EAST, SOUTH, WEST, new_primary
 
@@ -48,6 +49,11 @@ def away(server: RunningServer) -> Account:
 @pytest.fixture
 def key_id(kms: KMSClient) -> str:
     return kms.create_key()["KeyMetadata"]["KeyId"]
+
+
+@pytest.fixture(scope="session")
+def keys(kms: KMSClient) -> Keyring:
+    return Keyring(kms)
 
 
 @pytest.fixture(scope="session")
