@@ -5,7 +5,7 @@ from typing import cast
 
 import msgspec
 
-_SECRET = frozenset({"GrantTokens", "GrantToken", "WebIdentityToken", "TokenCode", "KeyStorePassword"})
+_SECRET = frozenset({"GrantTokens", "GrantToken", "WebIdentityToken", "TokenCode"})
 
 Parameters = Callable[[msgspec.Struct], Mapping[str, object]]
 
@@ -18,8 +18,9 @@ def lower_camel(name: str) -> str:
 def parameters_of(request: type[msgspec.Struct]) -> Parameters:
     """Return a function that gives the loggable fields of one request type.
 
-    Left out: byte strings (plaintext, ciphertext, messages, key material), nested structures that hold them, grant
-    tokens, and fields that are None. Values are the request's own; encode them before the request changes.
+    Left out: byte strings (plaintext, ciphertext, messages, key material), what is declared sensitive (passwords),
+    nested structures that hold such, grant tokens, and fields that are None. Values are the request's own; encode them
+    before the request changes.
     """
     fields = [
         (field.name, lower_camel(field.encode_name), _converter(field.type))
@@ -46,18 +47,26 @@ def elements_of(response: object) -> object:
     return [elements_of(each) for each in value] if isinstance(value, list) else value
 
 
-def _alternatives(annotation: object) -> list[msgspec.inspect.Type]:
+def _members(annotation: object) -> tuple[msgspec.inspect.Type, ...]:
     info = msgspec.inspect.type_info(annotation)
-    members = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
-    return [member.type if isinstance(member, msgspec.inspect.Metadata) else member for member in members]
+    return info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
+
+
+def _alternatives(annotation: object) -> list[msgspec.inspect.Type]:
+    return [each.type if isinstance(each, msgspec.inspect.Metadata) else each for each in _members(annotation)]
 
 
 def _is_opaque(annotation: object) -> bool:
-    return any(
+    return _is_sensitive(annotation) or any(
         isinstance(each, msgspec.inspect.BytesType)
         or (isinstance(each, msgspec.inspect.StructType) and any(_is_opaque(field.type) for field in _fields(each)))
         for each in _alternatives(annotation)
     )
+
+
+def _is_sensitive(annotation: object) -> bool:
+    extras = (each.extra or {} for each in _members(annotation) if isinstance(each, msgspec.inspect.Metadata))
+    return any(extra.get("sensitive") for extra in extras)
 
 
 def _fields(structure: msgspec.inspect.StructType) -> tuple[msgspec.structs.FieldInfo, ...]:
