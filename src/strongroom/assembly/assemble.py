@@ -107,7 +107,8 @@ class Deployment:
         self.close()
 
     def close(self) -> None:
-        """Write what is left of the audit log, and let go of the folder."""
+        """Write down the last uses and what is left of the audit log, and let go of the folder."""
+        self.keeper.write_uses()
         self._undo.close()
 
 

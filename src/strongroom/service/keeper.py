@@ -61,9 +61,13 @@ class Keeper:
             self._guarded(self._expire, locator, now)
         for locator in self._due(lambda reader: reader.keys_to_delete(now, _BATCH)):
             self._guarded(self._delete, locator, now)
+        self.write_uses()
+        self._guarded(self._clean_up)
+
+    def write_uses(self) -> None:
+        """Write down which keys and access keys were used: every round, and once more before the service stops."""
         self._guarded(self._usage.write)
         self._guarded(self._backends.key_uses.write)
-        self._guarded(self._clean_up)
 
     def _due(self, find: Callable[[Reader], list[KeyLocator]]) -> Iterator[KeyLocator]:
         """Yield what is due, batch after batch; stops at a batch that was seen before, because it failed."""
