@@ -283,6 +283,14 @@ class XksProxyUriInUseException(KmsError):
     """Another external key store has that proxy."""
 
 
+class XksProxyUriEndpointInUseException(KmsError):
+    """Another external key store has that endpoint, and they cannot share it."""
+
+
+class XksProxyVpcEndpointServiceInUseException(KmsError):
+    """Another external key store has that VPC endpoint service."""
+
+
 # --- faults: ours, not the caller's --------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from mypy_boto3_kms.client import KMSClient
 
 from accounts import Account
 from clients import client_of, client_with, credentials_of
+from custom_stores import OWNER, Stores
 from identities import Identities
 from keyring import Keyring
 from local_server import RunningServer, running_server
@@ -54,6 +55,20 @@ def key_id(kms: KMSClient) -> str:
 @pytest.fixture(scope="session")
 def keys(kms: KMSClient) -> Keyring:
     return Keyring(kms)
+
+
+@pytest.fixture(scope="session")
+def owner(server: RunningServer) -> Account:
+    """Return an account that has no custom key stores but those of the test that runs."""
+    return Account(server, OWNER)
+
+
+@pytest.fixture
+def stores(owner: Account) -> Iterator[Stores]:
+    stores = Stores(owner.kms)
+    yield stores
+    stores.clear()
+    assert owner.kms.describe_custom_key_stores()["CustomKeyStores"] == []
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,9 @@ from strongroom.errors import (
     CustomKeyStoreNameInUseException,
     LimitExceededException,
     ValidationException,
+    XksProxyUriEndpointInUseException,
     XksProxyUriInUseException,
+    XksProxyVpcEndpointServiceInUseException,
 )
 from strongroom.keys.custom_key_stores import (
     MAX_CUSTOM_KEY_STORES,
@@ -39,6 +41,7 @@ from strongroom.store.protocol import Transaction
 
 _ID_BYTES = 9
 _ID_DIGITS = 17
+_CLOUD_HSM_PARAMETERS = ("cloud_hsm_cluster_id", "trust_anchor_certificate", "key_store_password")
 
 ClusterId = Annotated[str, Meta(min_length=19, max_length=24), matching(r"cluster-[2-7a-zA-Z]{11,16}")]
 Certificate = Annotated[str, Meta(min_length=1, max_length=5000)]
@@ -110,8 +113,9 @@ class UpdateCustomKeyStoreRequest(Request):
 def create_custom_key_store(context: Context, request: CreateCustomKeyStoreRequest) -> CreateCustomKeyStoreResponse:
     """Register a store, disconnected."""
     store_id = "cks-" + context.backends.entropy(_ID_BYTES).hex()[:_ID_DIGITS]
+    _require_own_parameters(request, request.custom_key_store_type)
     external = request.custom_key_store_type is CustomKeyStoreType.EXTERNAL_KEY_STORE
-    secret, proxy = _external(request) if external else (_cloud_hsm(request), None)
+    secret, proxy = _external(context, request) if external else (_cloud_hsm(request), None)
     store = CustomKeyStore(
         account=context.caller.account,
         region=context.region,
@@ -144,21 +148,26 @@ def update_custom_key_store(context: Context, request: UpdateCustomKeyStoreReque
     return change_store(context, request.custom_key_store_id, updated)
 
 
-def _cloud_hsm(request: CreateCustomKeyStoreRequest) -> str:
-    """Return the password of a store in AWS CloudHSM.
+def _require_own_parameters(
+    request: CreateCustomKeyStoreRequest | UpdateCustomKeyStoreRequest, store_type: CustomKeyStoreType
+) -> None:
+    """Refuse parameters that only stores of the other type have; raises ValidationException."""
+    if store_type is CustomKeyStoreType.AWS_CLOUDHSM:
+        if any(getattr(request, name) is not None for name in request.__struct_fields__ if name.startswith("xks_")):
+            raise ValidationException("XksProxy parameters are only valid for external key stores.")
+    elif any(getattr(request, name, None) is not None for name in _CLOUD_HSM_PARAMETERS):
+        raise ValidationException("CloudHSM parameters are not valid for external key stores.")
 
-    Raises ValidationException if a parameter is missing, or belongs to the other type.
-    """
+
+def _cloud_hsm(request: CreateCustomKeyStoreRequest) -> str:
+    """Return the password of a store in AWS CloudHSM; raises ValidationException if a parameter is missing."""
     required = (request.cloud_hsm_cluster_id, request.trust_anchor_certificate)
     if None in required or request.key_store_password is None:
         raise ValidationException("CloudHsmClusterId, KeyStorePassword and TrustAnchorCertificate are required.")
-    foreign = (request.xks_proxy_uri_endpoint, request.xks_proxy_uri_path, request.xks_proxy_connectivity)
-    if any(each is not None for each in (*foreign, request.xks_proxy_authentication_credential)):
-        raise ValidationException("XksProxy parameters are only valid for external key stores.")
     return request.key_store_password
 
 
-def _external(request: CreateCustomKeyStoreRequest) -> tuple[str, XksProxy]:
+def _external(context: Context, request: CreateCustomKeyStoreRequest) -> tuple[str, XksProxy]:
     """Return the proxy of an external store and its secret; raises ValidationException as above."""
     credential, connectivity = request.xks_proxy_authentication_credential, request.xks_proxy_connectivity
     endpoint, path = request.xks_proxy_uri_endpoint, request.xks_proxy_uri_path
@@ -167,8 +176,6 @@ def _external(request: CreateCustomKeyStoreRequest) -> tuple[str, XksProxy]:
             "XksProxyUriEndpoint, XksProxyUriPath, XksProxyAuthenticationCredential and XksProxyConnectivity "
             "are required."
         )
-    if request.cloud_hsm_cluster_id or request.trust_anchor_certificate or request.key_store_password:
-        raise ValidationException("CloudHSM parameters are not valid for external key stores.")
     proxy = XksProxy(
         connectivity=connectivity,
         access_key_id=credential.access_key_id,
@@ -177,19 +184,26 @@ def _external(request: CreateCustomKeyStoreRequest) -> tuple[str, XksProxy]:
         vpc_endpoint_service_name=request.xks_proxy_vpc_endpoint_service_name,
         vpc_endpoint_service_owner=request.xks_proxy_vpc_endpoint_service_owner,
     )
-    _require_vpc(proxy)
-    return credential.raw_secret_access_key, proxy
+    return credential.raw_secret_access_key, _reached(proxy, context.caller.account)
 
 
-def _require_vpc(proxy: XksProxy) -> None:
-    through_vpc = proxy.connectivity is XksProxyConnectivity.VPC_ENDPOINT_SERVICE
-    if through_vpc != (proxy.vpc_endpoint_service_name is not None):
-        raise ValidationException(
-            "XksProxyVpcEndpointServiceName is required for, and only valid with, VPC_ENDPOINT_SERVICE connectivity."
-        )
+def _reached(proxy: XksProxy, account: str) -> XksProxy:
+    """Return a proxy whose VPC endpoint service is complete: it is the account's own unless another is named.
+
+    Raises ValidationException if there is one without, or none with, that connectivity.
+    """
+    service, owner = proxy.vpc_endpoint_service_name, proxy.vpc_endpoint_service_owner
+    if proxy.connectivity is XksProxyConnectivity.VPC_ENDPOINT_SERVICE:
+        if service is None:
+            raise ValidationException("VPC_ENDPOINT_SERVICE connectivity requires XksProxyVpcEndpointServiceName.")
+        return replace(proxy, vpc_endpoint_service_owner=owner or account)
+    if service is not None or owner is not None:
+        raise ValidationException("A VPC endpoint service is only valid with VPC_ENDPOINT_SERVICE connectivity.")
+    return proxy
 
 
 def _updated(context: Context, request: UpdateCustomKeyStoreRequest, store: CustomKeyStore) -> CustomKeyStore:
+    _require_own_parameters(request, store.type)
     credential = request.xks_proxy_authentication_credential
     fixed = (
         *(request.key_store_password, request.cloud_hsm_cluster_id, request.xks_proxy_uri_endpoint),
@@ -206,14 +220,16 @@ def _updated(context: Context, request: UpdateCustomKeyStoreRequest, store: Cust
         name=request.new_custom_key_store_name or store.name,
         wrapped_secret=wrapped,
         cluster_id=request.cloud_hsm_cluster_id or store.cluster_id,
-        xks=None if store.xks is None else _updated_proxy(request, store.xks),
+        xks=None if store.xks is None else _updated_proxy(request, store.xks, store.account),
     )
 
 
-def _updated_proxy(request: UpdateCustomKeyStoreRequest, proxy: XksProxy) -> XksProxy:
+def _updated_proxy(request: UpdateCustomKeyStoreRequest, proxy: XksProxy, account: str) -> XksProxy:
     credential = request.xks_proxy_authentication_credential
     connectivity = request.xks_proxy_connectivity or proxy.connectivity
     in_vpc = connectivity is XksProxyConnectivity.VPC_ENDPOINT_SERVICE
+    if connectivity is not proxy.connectivity and request.xks_proxy_uri_endpoint is None:
+        raise ValidationException("A change of XksProxyConnectivity requires a new XksProxyUriEndpoint.")
     after = XksProxy(
         connectivity=connectivity,
         access_key_id=proxy.access_key_id if credential is None else credential.access_key_id,
@@ -224,8 +240,7 @@ def _updated_proxy(request: UpdateCustomKeyStoreRequest, proxy: XksProxy) -> Xks
         vpc_endpoint_service_owner=request.xks_proxy_vpc_endpoint_service_owner
         or (proxy.vpc_endpoint_service_owner if in_vpc else None),
     )
-    _require_vpc(after)
-    return after
+    return _reached(after, account)
 
 
 def _require_unique(store: CustomKeyStore, others: Sequence[CustomKeyStore]) -> None:
@@ -235,9 +250,20 @@ def _require_unique(store: CustomKeyStore, others: Sequence[CustomKeyStore]) -> 
             raise CustomKeyStoreNameInUseException(None)
         if store.cluster_id is not None and other.cluster_id == store.cluster_id:
             raise CloudHsmClusterInUseException(None)
-        if store.xks is not None and other.xks is not None and _address(other.xks) == _address(store.xks):
-            raise XksProxyUriInUseException(None)
+        if store.xks is not None and other.xks is not None:
+            _require_unique_proxy(store.xks, other.xks)
 
 
-def _address(proxy: XksProxy) -> tuple[str, str]:
-    return proxy.uri_endpoint, proxy.uri_path
+def _require_unique_proxy(proxy: XksProxy, other: XksProxy) -> None:
+    """Refuse another store's address or VPC endpoint service (KMS API Reference, CreateCustomKeyStore).
+
+    Only proxies at public endpoints can share one, under different paths.
+    """
+    same_endpoint = proxy.uri_endpoint == other.uri_endpoint
+    if same_endpoint and proxy.uri_path == other.uri_path:
+        raise XksProxyUriInUseException(None)
+    if same_endpoint and XksProxyConnectivity.VPC_ENDPOINT_SERVICE in {proxy.connectivity, other.connectivity}:
+        raise XksProxyUriEndpointInUseException(None)
+    service = proxy.vpc_endpoint_service_name
+    if service is not None and service == other.vpc_endpoint_service_name:
+        raise XksProxyVpcEndpointServiceInUseException(None)
