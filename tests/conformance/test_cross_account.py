@@ -10,6 +10,7 @@ from mypy_boto3_kms.client import KMSClient
 from accounts import Account
 from clients import client_with
 from identities import ACCOUNT, ACCOUNT_ROOT
+from keyring import Keyring
 from local_server import RunningServer
 from policies import allow, deny, document
 from refusals import refusal_of, refused_with
@@ -51,6 +52,14 @@ NOT_ACROSS: dict[str, Use] = {
     "RotateKeyOnDemand": lambda by, key: by.rotate_key_on_demand(KeyId=key),
     "ListKeyRotations": lambda by, key: by.list_key_rotations(KeyId=key),
     "ListAliases": lambda by, key: by.list_aliases(KeyId=key),
+    "GetKeyLastUsage": lambda by, key: by.get_key_last_usage(KeyId=key),
+    "GetParametersForImport": lambda by, key: by.get_parameters_for_import(
+        KeyId=key, WrappingAlgorithm="RSAES_OAEP_SHA_256", WrappingKeySpec="RSA_2048"
+    ),
+    "ImportKeyMaterial": lambda by, key: by.import_key_material(
+        KeyId=key, ImportToken=b"x", EncryptedKeyMaterial=b"x", ExpirationModel="KEY_MATERIAL_DOES_NOT_EXPIRE"
+    ),
+    "DeleteImportedKeyMaterial": lambda by, key: by.delete_imported_key_material(KeyId=key),
 }
 ACROSS: dict[str, Use] = {
     "DescribeKey": lambda by, key: by.describe_key(KeyId=key),
@@ -63,11 +72,34 @@ ACROSS: dict[str, Use] = {
     "GenerateDataKeyWithoutPlaintext": lambda by, key: by.generate_data_key_without_plaintext(
         KeyId=key, NumberOfBytes=8
     ),
+    "GenerateDataKeyPair": lambda by, key: by.generate_data_key_pair(KeyId=key, KeyPairSpec="ECC_NIST_P256"),
+    "GenerateDataKeyPairWithoutPlaintext": lambda by, key: by.generate_data_key_pair_without_plaintext(
+        KeyId=key, KeyPairSpec="ECC_NIST_P256"
+    ),
     "GetKeyRotationStatus": lambda by, key: by.get_key_rotation_status(KeyId=key),
     "CreateGrant": lambda by, key: by.create_grant(
         KeyId=key, GranteePrincipal=ACCOUNT_ROOT, Operations=["Encrypt", "Decrypt"]
     ),
     "ListGrants": lambda by, key: by.list_grants(KeyId=key),
+}
+ECDSA: dict[str, Any] = {"Message": b"x", "SigningAlgorithm": "ECDSA_SHA_256"}
+HMAC: dict[str, Any] = {"Message": b"x", "MacAlgorithm": "HMAC_SHA_256"}
+KEM: dict[str, Any] = {"EncapsulationAlgorithm": "ML_KEM"}
+ACROSS_BY_KIND: dict[tuple[str, str], Use] = {
+    ("ECC_NIST_P256", "SIGN_VERIFY"): lambda by, key: by.verify(
+        KeyId=key, Signature=by.sign(KeyId=key, **ECDSA)["Signature"], **ECDSA
+    ),
+    ("HMAC_256", "GENERATE_VERIFY_MAC"): lambda by, key: by.verify_mac(
+        KeyId=key, Mac=by.generate_mac(KeyId=key, **HMAC)["Mac"], **HMAC
+    ),
+    ("ECC_NIST_P256", "KEY_AGREEMENT"): lambda by, key: by.derive_shared_secret(
+        KeyId=key, KeyAgreementAlgorithm="ECDH", PublicKey=by.get_public_key(KeyId=key)["PublicKey"]
+    ),
+    ("ML_KEM_768", "ENCAPSULATE_DECAPSULATE"): lambda by, key: by.decapsulate(
+        KeyId=key,
+        SharedSecretCiphertextBlob=by.encapsulate(KeyId=key, **KEM)["SharedSecretCiphertextBlob"],
+        **KEM,
+    ),
 }
 
 
@@ -88,6 +120,21 @@ def test_administration_stays_in_the_account_of_the_key(
 @pytest.mark.parametrize("operation", ACROSS)
 def test_use_crosses_accounts_where_policies_allow_it(away: Account, shared: str, operation: str) -> None:
     assert ACROSS[operation](away.kms, shared)["ResponseMetadata"]["HTTPStatusCode"] == 200
+
+
+@pytest.mark.parametrize(("spec", "usage"), ACROSS_BY_KIND)
+def test_keys_of_every_kind_are_used_across_accounts_by_arn_and_alias_arn(
+    away: Account, keys: Keyring, spec: str, usage: str
+) -> None:
+    arn = keys.new(spec, usage, Policy=document(allow(ACCOUNT_ROOT), allow(away.root)))
+    bare_id, _, alias, alias_arn = keys.names(arn)
+    use = ACROSS_BY_KIND[spec, usage]
+    for name in (arn, alias_arn):
+        assert use(away.kms, name)["KeyId"] == arn
+    for name in (bare_id, alias):
+        assert refusal_of(use, by=away.kms, key=name)["Code"] == "NotFoundException"
+    kept_to_itself = keys.new(spec, usage)
+    assert refusal_of(use, by=away.kms, key=kept_to_itself)["Code"] == "AccessDeniedException"
 
 
 def test_a_grant_can_be_retired_and_revoked_across_accounts(away: Account, shared: str) -> None:

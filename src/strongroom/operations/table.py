@@ -130,6 +130,7 @@ _ROWS = (
         public_key.get_public_key,
         locate=by_key_id("kms:GetPublicKey", KeyIdForms.ANY),
         rule=StateRule.PUBLISH,
+        cross_account=True,
     ),
     Operation(
         "GenerateRandom",
