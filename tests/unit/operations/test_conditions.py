@@ -16,14 +16,16 @@ from strongroom.clock import ManualClock
 ROOT = "arn:aws:iam::000000000000:root"
 DATA = base64.b64encode(b"data").decode()
 CONTEXT = {"Team": "red", "year": "2026"}
+DAY = 86_400
 
 
 class Case(msgspec.Struct):
-    """A condition, a call it must stop, and one that it must let through."""
+    """A condition, a call it must stop, and one that it must let through; on a symmetric key unless another is asked."""
 
     condition: Json
     stopped: tuple[str, dict[str, Any]]
     passed: tuple[str, dict[str, Any]]
+    key: tuple[str, str] = ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT")
 
 
 def encrypt(**more: Any) -> tuple[str, dict[str, Any]]:
@@ -34,7 +36,19 @@ def tagged(key: str, value: str = "x") -> tuple[str, dict[str, Any]]:
     return "TagResource", {"Tags": [{"TagKey": key, "TagValue": value}]}
 
 
+def sign(kind: str | None = None, algorithm: str = "RSASSA_PSS_SHA_256") -> tuple[str, dict[str, Any]]:
+    call = {"Message": base64.b64encode(bytes(32)).decode(), "SigningAlgorithm": algorithm}
+    return "Sign", call if kind is None else {**call, "MessageType": kind}
+
+
+def pair(spec: str) -> tuple[str, dict[str, Any]]:
+    return "GenerateDataKeyPairWithoutPlaintext", {"KeyPairSpec": spec}
+
+
 ALWAYS: tuple[str, dict[str, Any]] = ("DescribeKey", {})
+RSA, HMAC, ECDH = ("RSA_2048", "SIGN_VERIFY"), ("HMAC_256", "GENERATE_VERIFY_MAC"), ("ECC_NIST_P256", "KEY_AGREEMENT")
+MAC: tuple[str, dict[str, Any]] = ("GenerateMac", {"Message": DATA, "MacAlgorithm": "HMAC_SHA_256"})
+DERIVE: tuple[str, dict[str, Any]] = ("DeriveSharedSecret", {"KeyAgreementAlgorithm": "ECDH", "PublicKey": DATA})
 # fmt: off
 CASES = {
     "aws:CurrentTime": Case({"DateGreaterThan": {"aws:CurrentTime": "2026-09-21T00:00:00Z"}}, encrypt(), ("ListKeyPolicies", {})),
@@ -62,6 +76,19 @@ CASES = {
     "kms:PolicyName": Case({"StringEquals": {"kms:PolicyName": "default"}}, ("GetKeyPolicy", {}), ALWAYS),
     "kms:RotationPeriodInDays": Case({"NumericGreaterThan": {"kms:RotationPeriodInDays": "180"}}, ("EnableKeyRotation", {"RotationPeriodInDays": 365}), ("EnableKeyRotation", {"RotationPeriodInDays": 90})),
     "kms:ScheduleKeyDeletionPendingWindowInDays": Case({"NumericLessThan": {"kms:ScheduleKeyDeletionPendingWindowInDays": "14"}}, ("ScheduleKeyDeletion", {"PendingWindowInDays": 7}), ("ScheduleKeyDeletion", {"PendingWindowInDays": 14})),
+    "kms:SigningAlgorithm": Case({"StringLike": {"kms:SigningAlgorithm": "RSASSA_PKCS1_*"}}, sign(algorithm="RSASSA_PKCS1_V1_5_SHA_256"), sign(), RSA),
+    "kms:SigningAlgorithm of others": Case({"Null": {"kms:SigningAlgorithm": "true"}}, ("GetPublicKey", {}), sign(), RSA),
+    "kms:MessageType": Case({"StringEquals": {"kms:MessageType": "RAW"}}, sign("RAW"), sign("DIGEST"), RSA),
+    "kms:MessageType by default": Case({"StringEquals": {"kms:MessageType": "RAW"}}, sign(), sign("DIGEST"), RSA),
+    "kms:MessageType of others": Case({"Null": {"kms:MessageType": "true"}}, ("GetPublicKey", {}), sign(), RSA),
+    "kms:KeySpec of another key": Case({"StringEquals": {"kms:KeySpec": "RSA_2048"}}, sign(), ALWAYS, RSA),
+    "kms:KeyUsage of another key": Case({"StringEquals": {"kms:KeyUsage": "SIGN_VERIFY"}}, sign(), ALWAYS, RSA),
+    "no encryption algorithm": Case({"Null": {"kms:EncryptionAlgorithm": "true"}}, sign(), ALWAYS, RSA),
+    "kms:MacAlgorithm": Case({"StringEquals": {"kms:MacAlgorithm": "HMAC_SHA_256"}}, MAC, ALWAYS, HMAC),
+    "kms:KeyAgreementAlgorithm": Case({"StringEquals": {"kms:KeyAgreementAlgorithm": "ECDH"}}, DERIVE, ALWAYS, ECDH),
+    "kms:DataKeyPairSpec": Case({"StringLike": {"kms:DataKeyPairSpec": "RSA_*"}}, pair("RSA_2048"), pair("ECC_NIST_P256")),
+    "kms:EncryptionAlgorithm of a data key pair": Case({"StringEquals": {"kms:EncryptionAlgorithm": "SYMMETRIC_DEFAULT"}}, pair("ECC_NIST_P256"), ALWAYS),
+    "kms:TrailingDaysWithoutKeyUsage of others": Case({"Null": {"kms:TrailingDaysWithoutKeyUsage": "true"}}, encrypt(), ALWAYS),
     "kms:BypassPolicyLockoutSafetyCheck": Case({"Bool": {"kms:BypassPolicyLockoutSafetyCheck": "true"}}, ("PutKeyPolicy", {"Policy": document(allow(ROOT)), "BypassPolicyLockoutSafetyCheck": True}), ("PutKeyPolicy", {"Policy": document(allow(ROOT))})),
     "kms:TrailingDaysWithoutKeyUsage": Case({"NumericLessThan": {"kms:TrailingDaysWithoutKeyUsage": "30"}}, ("DisableKey", {}), ("EnableKey", {})),
     "a key nobody knows": Case({"Null": {"kms:NoSuchKey": "true"}}, encrypt(), ("ListKeyPolicies", {})),
@@ -80,7 +107,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 def test_condition(bench: Bench, name: str) -> None:
     case = CASES[name]
     denied = deny(ROOT, do=f"kms:{case.stopped[0]}", when=case.condition)
-    key_id = bench.call("CreateKey", Policy=document(allow(ROOT), denied))["KeyMetadata"]["KeyId"]
+    spec, usage = case.key
+    made = bench.call("CreateKey", Policy=document(allow(ROOT), denied), KeySpec=spec, KeyUsage=usage)
+    key_id = made["KeyMetadata"]["KeyId"]
     for alias in ("alias/one", "alias/two"):
         if name == "kms:RequestAlias":
             bench.call("CreateAlias", AliasName=alias, TargetKeyId=key_id)
@@ -89,6 +118,27 @@ def test_condition(bench: Bench, name: str) -> None:
         bench.call(operation, **{"KeyId": key_id, **request})
     operation, request = case.passed
     bench.call(operation, **{"KeyId": key_id, **request})
+
+
+@pytest.mark.parametrize("operation", ["DisableKey", "ScheduleKeyDeletion"])
+def test_a_key_in_use_can_be_kept_from_those_who_would_end_it(bench: Bench, operation: str) -> None:
+    """The numbers are whole days since the last use; where there was none, since the key was made."""
+    recent = {"NumericLessThan": {"kms:TrailingDaysWithoutKeyUsage": "90"}}
+    policy = document(allow(ROOT), deny(ROOT, do=f"kms:{operation}", when=recent))
+    used, unused = (bench.call("CreateKey", Policy=policy)["KeyMetadata"]["KeyId"] for _ in range(2))
+    bench.clock.advance(89 * DAY)
+    bench.call("Encrypt", KeyId=used, Plaintext=DATA)
+    bench.clock.advance(DAY - 1)
+    for key_id in (used, unused):
+        with pytest.raises(Refused, match="with an explicit deny in a resource-based policy"):
+            bench.call(operation, KeyId=key_id)
+    bench.clock.advance(1)
+    bench.call(operation, KeyId=unused)
+    bench.clock.advance(88 * DAY)
+    with pytest.raises(Refused, match="with an explicit deny in a resource-based policy"):
+        bench.call(operation, KeyId=used)
+    bench.clock.advance(DAY)
+    bench.call(operation, KeyId=used)
 
 
 @pytest.mark.parametrize("same", [True, False], ids=["same key", "another key"])
