@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from importing import wrap
+from keyring import Keyring
 from local_server import RunningServer
 
 AWS = Path(sys.executable).with_name("aws")
@@ -93,3 +94,20 @@ def test_key_material_is_imported(aws: Cli) -> None:
     assert (described["KeyState"], described["ExpirationModel"]) == ("Enabled", "KEY_MATERIAL_EXPIRES")
     aws("delete-imported-key-material", "--key-id", key_id)
     assert aws("describe-key", "--key-id", key_id)["KeyMetadata"]["KeyState"] == "PendingImport"
+
+
+def test_messages_are_signed_and_tagged(aws: Cli, keys: Keyring) -> None:
+    (aws.folder / "message").write_bytes(b"signed on the command line")
+    arn = keys("ECC_NIST_P256", "SIGN_VERIFY")
+    call = ("--key-id", arn, "--message", "fileb://message", "--signing-algorithm", "ECDSA_SHA_256")
+    (aws.folder / "signature").write_bytes(base64.b64decode(aws("sign", *call)["Signature"]))
+    verified = aws("verify", *call, "--signature", "fileb://signature")
+    assert verified == {"KeyId": arn, "SignatureValid": True, "SigningAlgorithm": "ECDSA_SHA_256"}
+
+    arn = keys("HMAC_512", "GENERATE_VERIFY_MAC")
+    call = ("--key-id", arn, "--message", "fileb://message", "--mac-algorithm", "HMAC_SHA_512")
+    (aws.folder / "mac").write_bytes(base64.b64decode(aws("generate-mac", *call)["Mac"]))
+    (aws.folder / "message").write_bytes(b"another message")
+    refused = aws.run("verify-mac", *call, "--mac", "fileb://mac")
+    assert refused.returncode != 0
+    assert "KMSInvalidMacException" in refused.stderr
