@@ -141,7 +141,7 @@ def test_a_store_keeps_its_type(stores: Stores) -> None:
         assert stores.refusal(external, **{name: CLUSTER[name]}) == "ValidationException"
 
 
-def test_no_secret_gets_into_records_and_answers(server: RunningServer, stores: Stores) -> None:
+def test_no_secret_is_shown_or_kept_in_the_clear(server: RunningServer, stores: Stores) -> None:
     store_id = stores.new("cluster", **CLUSTER)
     record = last_record(server)
     assert (record["eventName"], record["readOnly"]) == ("CreateCustomKeyStore", False)
@@ -149,7 +149,9 @@ def test_no_secret_gets_into_records_and_answers(server: RunningServer, stores: 
     external = stores.new("external", **PROXY)
     stores.update(store_id, KeyStorePassword=PASSWORD)
     stores.update(external, XksProxyAuthenticationCredential=CREDENTIAL)
-    shown = json.dumps(stores.kms.describe_custom_key_stores(), default=str)
-    for text in (shown, (data_of(server) / "audit.jsonl").read_text()):
-        assert PASSWORD not in text
-        assert SECRET not in text
+    files = {path.name: path.read_bytes() for path in data_of(server).iterdir() if path.is_file()}
+    assert {"audit.jsonl", "strongroom.db"} <= files.keys()
+    shown = json.dumps(stores.kms.describe_custom_key_stores(), default=str).encode()
+    for content in (shown, *files.values()):
+        assert PASSWORD.encode() not in content
+        assert SECRET.encode() not in content
