@@ -6,6 +6,7 @@ covers every call of that turn, and only then are the replies written. There is 
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from email.utils import formatdate
 from http import HTTPStatus
@@ -16,12 +17,13 @@ from strongroom.api.gateway import Admitted, Gateway
 from strongroom.api.message import HttpRequest, Reply
 from strongroom.clock import Clock
 from strongroom.errors import KmsError, KMSInternalException, ThrottlingException
+from strongroom.operations.operation import Lane
 from strongroom.service.service import Service
 
 logger = logging.getLogger(__name__)
 
-# Whoever has not even an access key must not take the places of those who have.
-_MAX_ON_THREADS = {True: 1024, False: 32}
+_MAX_IN_LANE = {Lane.WAITING: 1024, Lane.COMPUTING: 1024, Lane.GENERATING: 32}
+_MAX_UNSIGNED = 32
 _SWEEP_INTERVAL = 1.0
 _DRAIN_STEP = 0.01
 
@@ -43,18 +45,18 @@ class Front:
         gateway: Gateway,
         service: Service,
         log: Log,
-        executor: Executor,
+        executors: Mapping[Lane, Executor],
         clock: Clock,
     ) -> None:
         self._loop = loop
         self._gateway = gateway
         self._service = service
         self._log = log
-        self._executor = executor
+        self._executors = executors
         self._clock = clock
         self._connections: set[Connection] = set()
         self._replies: list[tuple[Connection, Reply]] = []
-        self._on_threads = {True: 0, False: 0}
+        self._on_threads = {(lane, signed): 0 for lane in Lane for signed in (True, False)}
         self._date = (0, "")
         self._sweep()
 
@@ -77,14 +79,14 @@ class Front:
         admitted = self._gateway.admit(request)
         if isinstance(admitted, Reply):
             self._queue(connection, admitted)
-        elif not admitted.call.on_thread:
+        elif admitted.call.lane is Lane.INLINE:
             self._queue(connection, self._performed(admitted))
-        elif self._on_threads[admitted.signed] >= _MAX_ON_THREADS[admitted.signed]:
+        elif self._is_full(admitted):
             busy = ThrottlingException("The service is busy. Reduce the frequency of your calls.")
             self._queue(connection, admitted.reply(self._service.refuse(admitted.call, busy)))
         else:
-            self._on_threads[admitted.signed] += 1
-            self._executor.submit(self._perform, connection, admitted)
+            self._on_threads[admitted.call.lane, admitted.signed] += 1
+            self._executors[admitted.call.lane].submit(self._perform, connection, admitted)
 
     def malformed(self, connection: Connection, status: int, headers: dict[str, str]) -> None:
         """Answer bytes that are no request, or too large a one; ``headers`` as far as they were read."""
@@ -93,6 +95,11 @@ class Front:
         else:
             reply = Reply(status, b"", "text/plain", self._gateway.request_id())
         self._queue(connection, reply)
+
+    def _is_full(self, admitted: Admitted) -> bool:
+        """Tell whether a lane has all it can take. Who has not even an access key takes no place of those who have."""
+        lane, signed = admitted.call.lane, admitted.signed
+        return self._on_threads[lane, signed] >= (_MAX_IN_LANE[lane] if signed else _MAX_UNSIGNED)
 
     # --- the end of a call
 
@@ -106,10 +113,10 @@ class Front:
 
     def _perform(self, connection: Connection, admitted: Admitted) -> None:
         reply = self._performed(admitted)
-        self._loop.call_soon_threadsafe(self._back_from_thread, connection, reply, admitted.signed)
+        self._loop.call_soon_threadsafe(self._back_from_thread, connection, reply, admitted)
 
-    def _back_from_thread(self, connection: Connection, reply: Reply, signed: bool) -> None:  # noqa: FBT001 - a callback
-        self._on_threads[signed] -= 1
+    def _back_from_thread(self, connection: Connection, reply: Reply, admitted: Admitted) -> None:
+        self._on_threads[admitted.call.lane, admitted.signed] -= 1
         self._queue(connection, reply)
 
     def _queue(self, connection: Connection, reply: Reply) -> None:

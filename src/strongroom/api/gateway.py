@@ -128,8 +128,8 @@ class Gateway:
     def _admit_unsigned(self, request: HttpRequest, operation: Operation, request_id: str) -> Admitted:
         wire = AwsQuery(operation.service, operation.name)
         origin = self._origin(request, request_id)
-        slow = operation.on_thread(request.body)
-        call = Call(operation, _ANYBODY, self._home, wire, request.body, origin, self._clock.now(), on_thread=slow)
+        lane = operation.lane(request.body)
+        call = Call(operation, _ANYBODY, self._home, wire, request.body, origin, self._clock.now(), lane=lane)
         return Admitted(call, wire)
 
     def _verify(self, request: HttpRequest, operation: Operation, wire: Wire, request_id: str) -> Admitted | Reply:
@@ -152,7 +152,7 @@ class Gateway:
                 now,
                 token=request.headers.get("x-amz-security-token"),
                 on_behalf_of=request.headers.get(ON_BEHALF_OF),
-                on_thread=operation.on_thread(request.body),
+                lane=operation.lane(request.body),
             )
             return Admitted(call, wire)
         self._service.unverified(operation, self._origin(request, request_id), refusal, now)

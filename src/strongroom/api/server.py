@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 
 import uvloop
@@ -19,6 +20,7 @@ from strongroom.api.proxies import TrustedProxies
 from strongroom.api.sigv4 import Verifier
 from strongroom.clock import Clock
 from strongroom.entropy import Entropy
+from strongroom.operations.operation import Lane
 from strongroom.service.keeper import Keeper
 from strongroom.service.service import Service
 from strongroom.settings import Settings
@@ -56,8 +58,8 @@ class Server:
         stop = asyncio.Event()
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signal_number, stop.set)
-        with ThreadPoolExecutor(self._settings.threads, "strongroom") as executor, self._keeping():
-            front = self._front(loop, executor)
+        with self._executors() as executors, self._keeping():
+            front = self._front(loop, executors)
             limits = Limits(request_time=self._settings.request_time, idle_time=self._settings.idle_time)
             server = await loop.create_server(
                 partial(Connection, front, limits, secure=tls is not None),
@@ -72,12 +74,20 @@ class Server:
             server.close()
             await front.drain(self._settings.drain)
 
-    def _front(self, loop: asyncio.AbstractEventLoop, executor: ThreadPoolExecutor) -> Front:
+    @contextlib.contextmanager
+    def _executors(self) -> Iterator[Mapping[Lane, Executor]]:
+        """Make the threads of each lane."""
+        cores = os.cpu_count() or 1
+        sizes = {Lane.WAITING: self._settings.threads, Lane.COMPUTING: cores, Lane.GENERATING: max(1, cores // 2)}
+        with contextlib.ExitStack() as stack:
+            yield {lane: stack.enter_context(ThreadPoolExecutor(size, lane.name)) for lane, size in sizes.items()}
+
+    def _front(self, loop: asyncio.AbstractEventLoop, executors: Mapping[Lane, Executor]) -> Front:
         settings = self._settings
         verifier = Verifier(self._service.credential, frozenset(settings.regions), settings.clock_skew)
         proxies = TrustedProxies(settings.trusted_proxies)
         gateway = Gateway(self._service, verifier, self._clock, self._entropy, proxies, settings.regions[0])
-        return Front(loop, gateway, self._service, self._log, executor, self._clock)
+        return Front(loop, gateway, self._service, self._log, executors, self._clock)
 
     @contextlib.contextmanager
     def _keeping(self) -> Iterator[None]:

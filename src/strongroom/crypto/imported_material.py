@@ -6,8 +6,9 @@ library writes them, so that the same key is the same material however it was en
 """
 
 import hashlib
+from typing import cast
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from strongroom.crypto.binding import binding
 from strongroom.crypto.envelope import KEY_LENGTH
 from strongroom.crypto.hmac_key import HMAC_SPECS, hmac_key_length
-from strongroom.crypto.key_pairs import pkcs8
+from strongroom.crypto.key_pairs import load_private_key, pkcs8
 from strongroom.errors import IncorrectKeyMaterialException
 from strongroom.keys.specs import KeySpec
 
@@ -42,9 +43,9 @@ def accepted_material(material: bytes, spec: KeySpec) -> bytes:
     try:
         if not _is_pkcs8(material):
             raise _incorrect(spec)
-        return _canonical(serialization.load_der_private_key(material, None), spec)
-    except (ValueError, TypeError, IndexError, UnsupportedAlgorithm):
-        # TypeError: the private key is encrypted.
+        return _canonical(material, load_private_key(material), spec)
+    except (ValueError, TypeError, IndexError, UnsupportedAlgorithm, InternalError):
+        # TypeError: the private key is encrypted. InternalError: OpenSSL refuses it in a way the library did not expect.
         raise _incorrect(spec) from None
 
 
@@ -59,11 +60,13 @@ def _secret(material: bytes, spec: KeySpec, lengths: range) -> bytes:
     return material
 
 
-def _canonical(key: object, spec: KeySpec) -> bytes:
+def _canonical(material: bytes, key: object, spec: KeySpec) -> bytes:
+    """Return material as the library writes it; ``key`` is what it holds, unchecked if it is RSA."""
     if isinstance(key, rsa.RSAPrivateKey):
         exponent = key.public_key().public_numbers().e
+        # Size first: to check the primes of a key four times as large would keep everybody waiting for seconds.
         if key.key_size == _RSA_BITS.get(spec) and exponent in _PUBLIC_EXPONENTS:
-            return pkcs8(key)
+            return pkcs8(cast("rsa.RSAPrivateKey", serialization.load_der_private_key(material, None)))
     elif isinstance(key, ec.EllipticCurvePrivateKey):
         curve = _CURVES.get(spec)
         if curve is not None and isinstance(key.curve, curve):

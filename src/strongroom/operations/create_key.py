@@ -14,6 +14,7 @@ from strongroom.keys.key_policy import default_policy
 from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, KmsKey, new_key
 from strongroom.keys.names import merge_tags
 from strongroom.keys.specs import USAGES, KeySpec, KeyUsage, Origin
+from strongroom.keys.states import KeyState
 from strongroom.keys.wrapping import require_importable_spec
 from strongroom.operations.context import Context
 from strongroom.operations.custom_key_stores import find_custom_key_store
@@ -86,6 +87,7 @@ def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse
     if request.origin is Origin.EXTERNAL:
         require_importable_spec(spec)
     locator = KeyLocator(context.caller.account, context.region, _new_key_id(context, request))
+    # Without material until everything else about it has been accepted.
     key = new_key(
         locator,
         spec=spec,
@@ -95,13 +97,15 @@ def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse
         policy=default_policy(root_arn(context.region, context.caller.account)),
         multi_region=bool(request.multi_region),
         tags=merge_tags((), [tag.pair for tag in request.tags or ()]),
-        material=_first_material(context, locator, spec, request.origin),
+        material=None,
         now=context.now,
     )
     if request.policy is not None:
         bypass = bool(request.bypass_policy_lockout_safety_check)
         policy, pinned = accepted_policy(context, request, request.policy, key, bypass=bypass)
         key = msgspec.structs.replace(key, policy=policy, pinned=pinned)
+    if request.origin is Origin.AWS_KMS:
+        key = msgspec.structs.replace(key, state=KeyState.ENABLED, materials=(_first_material(context, key),))
     with context.backends.store.transaction() as transaction:
         add_customer_key(context, transaction, key)
     return CreateKeyResponse(key_metadata=key_metadata(key))
@@ -154,8 +158,6 @@ def _new_key_id(context: Context, request: CreateKeyRequest) -> str:
     return MULTI_REGION_PREFIX + random_id.replace("-", "") if request.multi_region else random_id
 
 
-def _first_material(context: Context, locator: KeyLocator, spec: KeySpec, origin: Origin) -> KeyMaterial | None:
-    if origin is not Origin.AWS_KMS:
-        return None
-    material_id, token = generate_material(context.backends.vault, context.backends.entropy, locator, spec)
+def _first_material(context: Context, key: KmsKey) -> KeyMaterial:
+    material_id, token = generate_material(context.backends.vault, context.backends.entropy, key.locator, key.spec)
     return KeyMaterial(material_id=material_id, token=token, state=KeyMaterialState.CURRENT, created_at=context.now)

@@ -15,12 +15,31 @@ Elements = Callable[[Any, Sequence[Target]], Mapping[str, object] | None]
 """Makes the ``responseElements`` of the audit record from the response and the targets."""
 
 
-class Placement(Enum):
-    """Where an operation runs: on the event loop when it is quick, on a thread when it computes long or waits."""
+class Lane(Enum):
+    """Where a call runs. Each lane but the first has threads of its own, so that none waits behind another's work."""
 
-    INLINE = "inline"
-    THREAD = "thread"
-    BY_ALGORITHM = "a thread for the slow algorithms"
+    INLINE = "on the event loop: it takes some hundred microseconds at most"
+    WAITING = "waits for a disk"
+    COMPUTING = "computes for milliseconds"
+    GENERATING = "looks for primes, for up to seconds"
+
+
+_SLOW_ALGORITHMS = (b"RSA", b"ECDSA_SHA_384", b"ECDSA_SHA_512", b"ML_DSA", b"\\")
+_SLOW_SPECS = (b"RSA", b"\\")
+"""Names of what is slow. Found anywhere in a body, they cost it a thread switch; and so does a backslash, behind which
+JSON could hide one. An attested recipient always names one: RSAES_OAEP_SHA_256."""
+
+
+class Placement(Enum):
+    """How an operation finds its lane: the usual one, the one for what is slow, and the names of that."""
+
+    INLINE = (Lane.INLINE, Lane.INLINE, ())
+    WAITING = (Lane.WAITING, Lane.WAITING, ())
+    COMPUTING = (Lane.COMPUTING, Lane.COMPUTING, ())
+    GENERATING = (Lane.GENERATING, Lane.GENERATING, ())
+    BY_ALGORITHM = (Lane.INLINE, Lane.COMPUTING, _SLOW_ALGORITHMS)
+    KEY_PAIR = (Lane.COMPUTING, Lane.GENERATING, _SLOW_SPECS)
+    NEW_KEY = (Lane.WAITING, Lane.GENERATING, _SLOW_SPECS)
 
 
 class Echo(msgspec.Struct, frozen=True):
@@ -39,12 +58,6 @@ class Echo(msgspec.Struct, frozen=True):
 
 Echoes = Callable[[Any, Any, Sequence[Target]], Sequence[Echo]]
 """Makes the further audit records of a call that succeeded, from the request, the response and the targets."""
-
-_SLOW = (b"RSA", b"ECDSA_SHA_384", b"ECDSA_SHA_512", b"ML_DSA")
-"""Algorithms that take more than some hundred microseconds. Found anywhere in a body, they cost it a thread switch.
-
-An attested recipient always names one: RSAES_OAEP_SHA_256.
-"""
 
 
 def no_elements(_response: object, _targets: Sequence[Target]) -> None:
@@ -87,7 +100,8 @@ class Operation:
         self.run = run
         self.locate = locate
         self.rule = rule
-        self.placement = placement
+        lanes: tuple[Lane, Lane, tuple[bytes, ...]] = placement.value
+        self._lane, self._slow_lane, self._slow_names = lanes
         self.read_only = read_only
         self.elements = elements
         self.makes = makes
@@ -100,8 +114,9 @@ class Operation:
         self.decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(request)
         self.parameters: Parameters = parameters_of(request)
 
-    def on_thread(self, body: bytes) -> bool:
-        """Tell whether a request runs on a thread."""
-        if self.placement is Placement.BY_ALGORITHM:
-            return any([name in body for name in _SLOW])  # noqa: C419 - a list is faster than a generator
-        return self.placement is Placement.THREAD
+    def lane(self, body: bytes) -> Lane:
+        """Return the lane of a request, by its body."""
+        for name in self._slow_names:
+            if name in body:
+                return self._slow_lane
+        return self._lane

@@ -76,7 +76,7 @@ def _shares(name: str, request: type[Request], run: Run, rule: StateRule) -> Ope
     return _writes(name, request, run, locate=where, rule=rule, elements=key_id_element, echoes=echoes)
 
 
-_writes = partial(Operation, placement=Placement.THREAD, read_only=False)
+_writes = partial(Operation, placement=Placement.WAITING, read_only=False)
 
 
 def _writes_to_stores(name: str, request: type[Request], run: Run) -> Operation:
@@ -104,13 +104,13 @@ _ROWS = (
         "GenerateDataKeyPair",
         data_key_pairs.GenerateDataKeyPairRequest,
         data_key_pairs.generate_data_key_pair,
-        Placement.THREAD,
+        Placement.KEY_PAIR,
     ),
     _uses(
         "GenerateDataKeyPairWithoutPlaintext",
         data_key_pairs.GenerateDataKeyPairWithoutPlaintextRequest,
         data_key_pairs.generate_data_key_pair_without_plaintext,
-        Placement.THREAD,
+        Placement.KEY_PAIR,
     ),
     _uses("Sign", sign.SignRequest, sign.sign, Placement.BY_ALGORITHM),
     _uses("Verify", sign.VerifyRequest, sign.verify, Placement.BY_ALGORITHM),
@@ -120,7 +120,7 @@ _ROWS = (
         "DeriveSharedSecret",
         key_agreement.DeriveSharedSecretRequest,
         key_agreement.derive_shared_secret,
-        Placement.THREAD,
+        Placement.COMPUTING,
     ),
     _uses("Encapsulate", encapsulation.EncapsulateRequest, encapsulation.encapsulate),
     _uses("Decapsulate", encapsulation.DecapsulateRequest, encapsulation.decapsulate),
@@ -140,10 +140,12 @@ _ROWS = (
         placement=Placement.BY_ALGORITHM,
     ),
     # --- keys
-    _writes(
+    Operation(
         "CreateKey",
         create_key.CreateKeyRequest,
         create_key.create_key,
+        placement=Placement.NEW_KEY,
+        read_only=False,
         locate=create_key.locate_create_key,
         elements=create_key.create_key_elements,
         makes=lambda response: response.key_metadata.arn,
@@ -155,14 +157,14 @@ _ROWS = (
         key_last_usage.get_key_last_usage,
         locate=by_key_id("kms:GetKeyLastUsage", KeyIdForms.KEY_ONLY),
         rule=StateRule.READ,
-        placement=Placement.THREAD,
+        placement=Placement.WAITING,
     ),
     Operation(
         "ListKeys",
         keys.ListKeysRequest,
         keys.list_keys,
         locate=no_resource("kms:ListKeys"),
-        placement=Placement.THREAD,
+        placement=Placement.WAITING,
     ),
     _changes("EnableKey", keys.KeyRequest, keys.enable_key, StateRule.SWITCH),
     _changes("DisableKey", keys.KeyRequest, keys.disable_key, StateRule.SWITCH),
@@ -197,7 +199,7 @@ _ROWS = (
         aliases.ListAliasesRequest,
         aliases.list_aliases,
         locate=no_resource("kms:ListAliases"),
-        placement=Placement.THREAD,
+        placement=Placement.WAITING,
     ),
     # --- tags
     _changes("TagResource", tags.TagResourceRequest, tags.tag_resource, StateRule.ANNOTATE),
@@ -224,14 +226,14 @@ _ROWS = (
         locate=by_key_id("kms:ListGrants", KeyIdForms.KEY_ONLY),
         rule=StateRule.READ,
         cross_account=True,
-        placement=Placement.THREAD,
+        placement=Placement.WAITING,
     ),
     Operation(
         "ListRetirableGrants",
         grants.ListRetirableGrantsRequest,
         grants.list_retirable_grants,
         locate=no_resource("kms:ListRetirableGrants"),
-        placement=Placement.THREAD,
+        placement=Placement.WAITING,
     ),
     _writes(
         "RetireGrant",
@@ -261,7 +263,7 @@ _ROWS = (
         custom_key_stores.DescribeCustomKeyStoresRequest,
         custom_key_stores.describe_custom_key_stores,
         locate=no_resource("kms:DescribeCustomKeyStores"),
-        placement=Placement.THREAD,
+        placement=Placement.WAITING,
     ),
     _writes_to_stores(
         "UpdateCustomKeyStore",
@@ -298,7 +300,7 @@ _ROWS = (
         import_key_material.get_parameters_for_import,
         locate=by_key_id("kms:GetParametersForImport", KeyIdForms.KEY_ONLY),
         rule=StateRule.PREPARE_IMPORT,
-        placement=Placement.THREAD,
+        placement=Placement.GENERATING,
     ),
     _changes(
         "ImportKeyMaterial",

@@ -5,7 +5,7 @@ from typing import Protocol
 import msgspec
 
 from strongroom.operations.context import Origin
-from strongroom.operations.operation import Operation
+from strongroom.operations.operation import Lane, Operation
 from strongroom.operations.shapes import Request
 from strongroom.snapshot.principals import Credential
 
@@ -22,7 +22,7 @@ class Call(msgspec.Struct, frozen=True):
     """A call whose signature has been verified. ``now`` is when it arrived, epoch seconds.
 
     ``credential`` signed it, with ``token`` if it is a temporary one. ``on_behalf_of`` is the ARN of the principal in
-    whose name the signer, a trusted service, calls. ``on_thread``: not at once, nor on the event loop.
+    whose name the signer, a trusted service, calls. ``lane`` is where it runs.
     """
 
     operation: Operation
@@ -34,4 +34,4 @@ class Call(msgspec.Struct, frozen=True):
     now: float
     token: str | None = None
     on_behalf_of: str | None = None
-    on_thread: bool = False
+    lane: Lane = Lane.INLINE

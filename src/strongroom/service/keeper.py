@@ -24,6 +24,8 @@ from strongroom.snapshot.active_key import binding_of
 from strongroom.store.protocol import Reader, Transaction
 
 P = ParamSpec("P")
+Find = Callable[[Reader, int], list[KeyLocator]]
+"""Lists at most so many keys that are due."""
 
 logger = logging.getLogger(__name__)
 
@@ -55,11 +57,11 @@ class Keeper:
         """Do everything that is due now. What fails is logged, and tried again next round."""
         now = self._clock.now()
         self._guarded(self._backends.store.notice)
-        for locator in self._due(lambda reader: reader.keys_to_rotate(now, _BATCH)):
+        for locator in self._due(lambda reader, limit: reader.keys_to_rotate(now, limit)):
             self._guarded(self._rotate, locator, now)
-        for locator in self._due(lambda reader: reader.keys_with_expired_material(now, _BATCH)):
+        for locator in self._due(lambda reader, limit: reader.keys_with_expired_material(now, limit)):
             self._guarded(self._expire, locator, now)
-        for locator in self._due(lambda reader: reader.keys_to_delete(now, _BATCH)):
+        for locator in self._due(lambda reader, limit: reader.keys_to_delete(now, limit)):
             self._guarded(self._delete, locator, now)
         self.write_uses()
         self._guarded(self._clean_up)
@@ -69,21 +71,23 @@ class Keeper:
         self._guarded(self._usage.write)
         self._guarded(self._backends.key_uses.write)
 
-    def _due(self, find: Callable[[Reader], list[KeyLocator]]) -> Iterator[KeyLocator]:
-        """Yield what is due, batch after batch; stops at a batch that was seen before, because it failed."""
+    def _due(self, find: Find) -> Iterator[KeyLocator]:
+        """Yield what is due, batch after batch, each key once; reads on behind those that failed."""
         seen: set[KeyLocator] = set()
+        limit = _BATCH
         while True:
             batch: list[KeyLocator] = []
-            self._guarded(self._find, find, batch)
+            self._guarded(self._find, find, batch, limit)
             fresh = [locator for locator in batch if locator not in seen]
-            if not fresh:
-                return
             seen.update(fresh)
             yield from fresh
+            if len(batch) < limit:
+                return
+            limit = _BATCH + len(batch) - len(fresh)
 
-    def _find(self, find: Callable[[Reader], list[KeyLocator]], batch: list[KeyLocator]) -> None:
+    def _find(self, find: Find, batch: list[KeyLocator], limit: int) -> None:
         with self._backends.store.read() as reader:
-            batch.extend(find(reader))
+            batch.extend(find(reader, limit))
 
     def _rotate(self, locator: KeyLocator, now: float) -> None:
         with self._backends.store.transaction() as transaction:

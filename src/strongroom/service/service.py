@@ -10,7 +10,7 @@ from strongroom.keys.imported import as_of
 from strongroom.keys.states import require_state
 from strongroom.operations.authorization import authorize
 from strongroom.operations.context import Backends, Context, Origin
-from strongroom.operations.operation import Operation
+from strongroom.operations.operation import Lane, Operation
 from strongroom.operations.recipient import attest
 from strongroom.operations.shapes import Response
 from strongroom.service.call import Call
@@ -94,7 +94,7 @@ class Service:
         AccessDeniedException as ``_on_behalf_of`` does.
         """
         credential, operation = call.credential, call.operation
-        if call.on_thread and credential.access_key_id:
+        if call.lane is not Lane.INLINE and credential.access_key_id:
             # Time has passed since the signature was verified.
             renewed = self.credential(credential.access_key_id, call.token)
             if renewed is None:

@@ -67,7 +67,7 @@ class ActiveKey:
         if loaded is not None:
             return loaded
         for material in self.key.materials:
-            if material.material_id == material_id and material.token is not None:
+            if material.material_id == material_id and material.permanent and material.token is not None:
                 return self._load(material)
         return None
 

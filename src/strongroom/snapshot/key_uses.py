@@ -5,6 +5,8 @@ from threading import Lock
 from strongroom.keys.arns import KeyLocator
 from strongroom.store.protocol import KeyUse, Store
 
+_AT_ONCE = 500
+
 
 class KeyUses:
     """Notes uses, and remembers the last of each key. Safe to use from several threads."""
@@ -16,9 +18,11 @@ class KeyUses:
         self._being_written: dict[KeyLocator, KeyUse] = {}
 
     def note(self, use: KeyUse) -> None:
-        """Note a successful use, the newest so far."""
+        """Note a successful use. One that began later may have ended before it."""
         with self._lock:
-            self._noted[use.locator] = use
+            known = self._noted.get(use.locator)
+            if known is None or known.used_at <= use.used_at:
+                self._noted[use.locator] = use
 
     def last(self, locator: KeyLocator) -> KeyUse | None:
         """Return the last use of a key, None if there was none."""
@@ -33,9 +37,10 @@ class KeyUses:
         """Write down what was noted since the last time."""
         with self._lock:
             self._being_written, self._noted = self._being_written | self._noted, {}
-        if self._being_written:
+        uses = list(self._being_written.values())
+        for start in range(0, len(uses), _AT_ONCE):
+            # Others that want to write do not wait for all of it.
             with self._store.transaction() as transaction:
-                for use in self._being_written.values():
-                    transaction.note_key_use(use)
+                transaction.note_key_uses(uses[start : start + _AT_ONCE])
         with self._lock:
             self._being_written = {}

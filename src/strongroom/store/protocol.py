@@ -287,8 +287,8 @@ class Transaction(Reader, Protocol):
         """Remove a key with its materials, tags and aliases."""
         ...
 
-    def note_key_use(self, use: KeyUse) -> None:
-        """Write down the last use of a key, unless a later one is there or the key is gone."""
+    def note_key_uses(self, uses: Sequence[KeyUse]) -> None:
+        """Write down the last use of each of some keys, unless a later one is there or the key is gone."""
         ...
 
     def put_custom_key_store(self, store: CustomKeyStore) -> None:

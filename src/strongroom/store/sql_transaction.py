@@ -1,7 +1,9 @@
 """Writes, in SQL. Every write leaves its entry in the change log, in the same transaction."""
 
+from collections.abc import Sequence
+
 import msgspec
-from sqlalchemy import and_, delete, insert, update
+from sqlalchemy import BindParameter, and_, bindparam, delete, exists, insert, select, update
 
 from strongroom.crypto.protocol import SealedDomainKey
 from strongroom.keys.arns import KeyLocator
@@ -26,6 +28,8 @@ from strongroom.store.sql_custom_key_stores import CustomKeyStoreWrites
 from strongroom.store.sql_grants import GrantWrites
 from strongroom.store.sql_identities import IdentityWrites
 from strongroom.store.sql_reader import SqlReader
+
+_USE = ("operation", "used_at", "event_id", "request_id")
 
 
 class SqlTransaction(SqlReader, IdentityWrites, GrantWrites, CustomKeyStoreWrites):
@@ -74,24 +78,28 @@ class SqlTransaction(SqlReader, IdentityWrites, GrantWrites, CustomKeyStoreWrite
         self._log(ChangeKind.GRANT, key.account, key.region, f"{key.key_id}/")
         self._log_key(key.locator)
 
-    def note_key_use(self, use: KeyUse) -> None:
-        """Write down the last use of a key, unless a later one is there or the key is gone."""
-        where = use.locator
-        known = self.key_use(where)
-        if (known is not None and known.used_at > use.used_at) or self.key(where) is None:
-            return
-        self._connection.execute(delete(key_usage).where(of_key(key_usage, where)))
-        self._connection.execute(
-            insert(key_usage).values(
-                account=where.account,
-                region=where.region,
-                key_id=where.key_id,
-                operation=use.operation,
-                used_at=use.used_at,
-                event_id=use.event_id,
-                request_id=use.request_id,
-            )
+    def note_key_uses(self, uses: Sequence[KeyUse]) -> None:
+        """Write down the last use of each of some keys, unless a later one is there or the key is gone."""
+        values = [
+            {
+                **{f"of_{name}": value for name, value in msgspec.structs.asdict(use.locator).items()},
+                **{f"use_{name}": getattr(use, name) for name in _USE},
+            }
+            for use in uses
+        ]
+        owner: dict[str, BindParameter[str]] = {
+            name: bindparam(f"of_{name}") for name in ("account", "region", "key_id")
+        }
+        use = {name: bindparam(f"use_{name}", type_=key_usage.c[name].type) for name in _USE}
+        noted = and_(*(key_usage.c[name] == value for name, value in owner.items()))
+        is_key = and_(*(kms_key.c[name] == value for name, value in owner.items()))
+        later = update(key_usage).where(noted, key_usage.c.used_at < use["used_at"]).values(use)
+        row = select(kms_key.c.account, kms_key.c.region, kms_key.c.key_id, *use.values())
+        first = insert(key_usage).from_select(
+            [*owner, *_USE], row.where(is_key, ~exists(select(key_usage.c.key_id).where(noted)))
         )
+        self._connection.execute(later, values)
+        self._connection.execute(first, values)
 
     def put_alias(self, record: AliasRecord, previous_key_id: str | None) -> None:
         """Insert an alias, or move it from ``previous_key_id``."""

@@ -36,7 +36,7 @@ def _row(name: str, request: type[Request], run: Run, locate: Locate) -> Operati
         request,
         run,
         locate=locate,
-        placement=Placement.THREAD,
+        placement=Placement.WAITING,
         read_only=name.startswith(_READS),
         service="iam",
     )
