@@ -1,0 +1,52 @@
+"""Custom key stores that hold keys. None can be made in them yet, so these are put there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from deployments import Bench, Refused
+from keys_builder import make_key
+from policies import allow, document
+from strongroom.clock import ManualClock
+
+CLUSTER: dict[str, Any] = {"KeyStorePassword": "password", "TrustAnchorCertificate": "certificate"}
+
+
+@pytest.fixture
+def bench(tmp_path: Path, clock: ManualClock) -> Iterator[Bench]:
+    bench = Bench(tmp_path / "data", clock)
+    yield bench
+    bench.deployment.close()
+
+
+def test_a_store_is_not_deleted_over_its_keys(bench: Bench) -> None:
+    full, empty = (
+        bench.call("CreateCustomKeyStore", CustomKeyStoreName=name, CloudHsmClusterId=f"cluster-{name * 11}", **CLUSTER)
+        for name in ("f", "e")
+    )
+    policy = document(allow("arn:aws:iam::000000000000:root"))
+    key = replace(make_key(1), account="000000000000", policy=policy, custom_key_store_id=full["CustomKeyStoreId"])
+    with bench.deployment.backends.store.transaction() as transaction:
+        transaction.add_key(key)
+    described = bench.call("DescribeKey", KeyId=key.key_id)["KeyMetadata"]
+    assert described["CustomKeyStoreId"] == full["CustomKeyStoreId"]
+    with pytest.raises(Refused, match="CustomKeyStoreHasCMKsException"):
+        bench.call("DeleteCustomKeyStore", **full)
+    bench.call("DeleteCustomKeyStore", **empty)
+    with bench.deployment.backends.store.transaction() as transaction:
+        transaction.erase_key(key)
+    bench.call("DeleteCustomKeyStore", **full)
+    assert bench.call("DescribeCustomKeyStores") == {"CustomKeyStores": [], "Truncated": False}
+
+
+def test_each_region_has_its_own(bench: Bench) -> None:
+    asked = {"CustomKeyStoreName": "store", "CloudHsmClusterId": "cluster-abcdefghijk", **CLUSTER}
+    here, there = (bench.call("CreateCustomKeyStore", **asked, region=region) for region in ("us-east-1", "eu-west-1"))
+    (entry,) = bench.call("DescribeCustomKeyStores")["CustomKeyStores"]
+    assert entry["CustomKeyStoreId"] == here["CustomKeyStoreId"]
+    with pytest.raises(Refused, match="CustomKeyStoreNotFoundException"):
+        bench.call("DeleteCustomKeyStore", **there)
+    bench.call("DeleteCustomKeyStore", **there, region="eu-west-1")
