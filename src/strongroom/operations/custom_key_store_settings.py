@@ -245,25 +245,26 @@ def _updated_proxy(request: UpdateCustomKeyStoreRequest, proxy: XksProxy, accoun
 
 def _require_unique(store: CustomKeyStore, others: Sequence[CustomKeyStore]) -> None:
     """Refuse a name, a cluster or a proxy that another store has."""
-    for other in others:
-        if other.name == store.name:
-            raise CustomKeyStoreNameInUseException(None)
-        if store.cluster_id is not None and other.cluster_id == store.cluster_id:
-            raise CloudHsmClusterInUseException(None)
-        if store.xks is not None and other.xks is not None:
-            _require_unique_proxy(store.xks, other.xks)
+    if any(other.name == store.name for other in others):
+        raise CustomKeyStoreNameInUseException(None)
+    if store.cluster_id is not None and any(other.cluster_id == store.cluster_id for other in others):
+        raise CloudHsmClusterInUseException(None)
+    if store.xks is not None:
+        _require_unique_proxy(store.xks, [other.xks for other in others if other.xks is not None])
 
 
-def _require_unique_proxy(proxy: XksProxy, other: XksProxy) -> None:
+def _require_unique_proxy(proxy: XksProxy, others: Sequence[XksProxy]) -> None:
     """Refuse another store's address or VPC endpoint service (KMS API Reference, CreateCustomKeyStore).
 
     Only proxies at public endpoints can share one, under different paths.
     """
-    same_endpoint = proxy.uri_endpoint == other.uri_endpoint
-    if same_endpoint and proxy.uri_path == other.uri_path:
+    neighbours = [other for other in others if other.uri_endpoint == proxy.uri_endpoint]
+    if any(other.uri_path == proxy.uri_path for other in neighbours):
         raise XksProxyUriInUseException(None)
-    if same_endpoint and XksProxyConnectivity.VPC_ENDPOINT_SERVICE in {proxy.connectivity, other.connectivity}:
+    if any(
+        XksProxyConnectivity.VPC_ENDPOINT_SERVICE in {proxy.connectivity, other.connectivity} for other in neighbours
+    ):
         raise XksProxyUriEndpointInUseException(None)
     service = proxy.vpc_endpoint_service_name
-    if service is not None and service == other.vpc_endpoint_service_name:
+    if service is not None and any(other.vpc_endpoint_service_name == service for other in others):
         raise XksProxyVpcEndpointServiceInUseException(None)
