@@ -2,18 +2,27 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, partial
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x448 import X448PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
 from strongroom.crypto.file_seal import FileSeal
+from strongroom.crypto.imported_material import accepted_material
 from strongroom.crypto.protocol import MaterialBinding
 from strongroom.crypto.software import SoftwareVault
 from strongroom.errors import (
+    IncorrectKeyMaterialException,
     InvalidCiphertextException,
     KmsError,
     KMSInvalidMacException,
@@ -25,6 +34,7 @@ from strongroom.keys.specs import KeySpec
 
 entropy = os.urandom  # noqa: TID251 - tests want the real thing
 SMALL = [spec for spec in KeySpec if spec not in {KeySpec.RSA_3072, KeySpec.RSA_4096, KeySpec.SM2}]
+IMPORTED = [KeySpec.RSA_2048, KeySpec.ECC_NIST_P256, KeySpec.ECC_SECG_P256K1, KeySpec.ECC_NIST_EDWARDS25519]
 MESSAGE = bytes(64)
 
 
@@ -97,6 +107,35 @@ def test_encapsulated_secrets(spec: KeySpec, edit: Edit) -> None:
         refuses(key.decapsulate, good, edit, InvalidCiphertextException)
     else:
         assert (key.decapsulate(bad) == secret) == (bad == good)
+
+
+@cache
+def private_keys() -> list[bytes]:
+    """Return private keys of every kind that PKCS #8 has a name for here, those that nobody takes included."""
+    keys = (
+        *(kind.generate() for kind in (Ed25519PrivateKey, Ed448PrivateKey, X25519PrivateKey, X448PrivateKey)),
+        *(ec.generate_private_key(curve) for curve in (ec.SECP256R1(), ec.SECP384R1(), ec.SECP256K1())),
+        rsa.generate_private_key(65537, 2048),
+        dsa.generate_private_key(2048),
+    )
+    return [key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()) for key in keys]
+
+
+@settings(max_examples=500, deadline=None)  # the first example makes the keys
+@given(data=st.data(), edit=edits, spec=st.sampled_from(IMPORTED))
+def test_private_keys(data: st.DataObject, edit: Edit, spec: KeySpec) -> None:
+    """An edited private key is taken if it still is one of the spec; everything else is refused."""
+    with suppress(IncorrectKeyMaterialException):
+        accepted_material(edit(data.draw(st.sampled_from(private_keys()))), spec)
+
+
+@pytest.mark.parametrize("name", ["2b6571", "2b656f"])
+@pytest.mark.parametrize("spec", IMPORTED)
+def test_a_private_key_under_the_name_of_a_longer_one(spec: KeySpec, name: str) -> None:
+    """Named Ed448 or X448 (RFC 8410), it makes the library give up in a way of its own."""
+    ed25519 = private_keys()[0]
+    with pytest.raises(IncorrectKeyMaterialException):
+        accepted_material(ed25519.replace(bytes.fromhex("2b6570"), bytes.fromhex(name)), spec)
 
 
 @pytest.mark.parametrize("spec", [spec for spec in KEY_AGREEMENT if spec in SMALL])

@@ -45,7 +45,7 @@ def accepted_material(material: bytes, spec: KeySpec) -> bytes:
             raise _incorrect(spec)
         return _canonical(material, load_private_key(material), spec)
     except (ValueError, TypeError, IndexError, UnsupportedAlgorithm, InternalError):
-        # TypeError: the private key is encrypted. InternalError: OpenSSL refuses it in a way the library did not expect.
+        # TypeError: the private key is encrypted. InternalError: OpenSSL refuses it, unforeseen.
         raise _incorrect(spec) from None
 
 

@@ -93,7 +93,7 @@ class SqlTransaction(SqlReader, IdentityWrites, GrantWrites, CustomKeyStoreWrite
         use = {name: bindparam(f"use_{name}", type_=key_usage.c[name].type) for name in _USE}
         noted = and_(*(key_usage.c[name] == value for name, value in owner.items()))
         is_key = and_(*(kms_key.c[name] == value for name, value in owner.items()))
-        later = update(key_usage).where(noted, key_usage.c.used_at < use["used_at"]).values(use)
+        later = update(key_usage).where(noted, key_usage.c.used_at <= use["used_at"]).values(use)
         row = select(kms_key.c.account, kms_key.c.region, kms_key.c.key_id, *use.values())
         first = insert(key_usage).from_select(
             [*owner, *_USE], row.where(is_key, ~exists(select(key_usage.c.key_id).where(noted)))

@@ -8,6 +8,7 @@ import pytest
 
 from deployments import Bench, Refused
 from strongroom.clock import DAY, ManualClock
+from strongroom.crypto.protocol import MaterialBinding
 from strongroom.keys.arns import KeyLocator
 
 
@@ -150,6 +151,25 @@ def test_one_key_that_fails_does_not_keep_the_others_from_their_turn(
     assert "the keeper could not finish" in caplog.text
     bench.deployment.keeper.run()
     assert [len(rotations(bench, key_id)) for key_id in keys] == [1, 1, 1]
+
+
+def test_a_hundred_keys_that_fail_do_not_hide_what_is_due_behind_them(bench: Bench) -> None:
+    keys = [new_key(bench) for _ in range(103)]
+    for key_id in keys:
+        bench.call("EnableKeyRotation", KeyId=key_id, RotationPeriodInDays=90)
+        bench.clock.advance(1)
+    vault = bench.deployment.service._backends.vault
+    generate, broken = vault.generate, set(keys[:101])
+
+    def fails(owner: MaterialBinding) -> bytes:
+        if owner.key_id in broken:
+            raise RuntimeError("the token is not there")
+        return generate(owner)
+
+    vault.generate = fails  # type: ignore[method-assign]
+    bench.clock.advance(90 * DAY)
+    bench.deployment.keeper.run()
+    assert [len(rotations(bench, key_id)) for key_id in keys] == [0] * 101 + [1] * 2
 
 
 def test_nothing_is_destroyed_without_a_record(bench: Bench) -> None:

@@ -47,6 +47,28 @@ def written(store: Store, number: int) -> KeyUse | None:
     return KeyUses(store).last(locator(number))
 
 
+def test_a_use_that_began_earlier_and_ended_later_is_not_the_last(two_keys: Store) -> None:
+    uses = KeyUses(two_keys)
+    uses.note(use(1, "Encrypt", NOW + 1))
+    uses.note(use(1, "Sign", NOW))
+    assert uses.last(locator(1)) == use(1, "Encrypt", NOW + 1)
+    uses.write()
+    uses.note(use(1, "Sign", NOW + 0.5))
+    uses.write()
+    assert written(two_keys, 1) == use(1, "Encrypt", NOW + 1)
+
+
+def test_uses_of_many_keys_are_written_in_parts(store: Store) -> None:
+    uses, many = KeyUses(store), 1203
+    with store.transaction() as transaction:
+        for number in range(many - 1):
+            transaction.add_key(make_key(number))
+    for number in range(many):
+        uses.note(use(number))
+    uses.write()
+    assert [written(store, number) for number in range(many)] == [use(number) for number in range(many - 1)] + [None]
+
+
 def test_a_use_is_known_at_once_and_written_later(two_keys: Store) -> None:
     uses = KeyUses(two_keys)
     assert uses.last(locator(1)) is None

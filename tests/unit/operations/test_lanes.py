@@ -1,0 +1,41 @@
+"""Where calls run: no slow work on the event loop, whatever a body looks like."""
+
+import json
+from typing import Any
+
+import pytest
+
+from strongroom.operations.operation import Lane
+from strongroom.operations.table import TABLE
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_", "lane"),
+    [
+        ("Encrypt", {"Plaintext": "eA=="}, Lane.INLINE),
+        ("Encrypt", {"EncryptionAlgorithm": "RSAES_OAEP_SHA_256"}, Lane.COMPUTING),
+        ("Sign", {"SigningAlgorithm": "ECDSA_SHA_256"}, Lane.INLINE),
+        ("Sign", {"SigningAlgorithm": "ED25519_SHA_512"}, Lane.INLINE),
+        ("Sign", {"SigningAlgorithm": "ECDSA_SHA_384"}, Lane.COMPUTING),
+        ("Sign", {"SigningAlgorithm": "RSASSA_PSS_SHA_512"}, Lane.COMPUTING),
+        ("Sign", {"SigningAlgorithm": "ML_DSA_SHAKE_256"}, Lane.COMPUTING),
+        ("GenerateMac", {"MacAlgorithm": "HMAC_SHA_512"}, Lane.INLINE),
+        ("DescribeKey", {}, Lane.INLINE),
+        ("DisableKey", {}, Lane.WAITING),
+        ("CreateKey", {}, Lane.WAITING),
+        ("CreateKey", {"KeySpec": "ECC_NIST_P256"}, Lane.WAITING),
+        ("CreateKey", {"KeySpec": "RSA_4096"}, Lane.GENERATING),
+        ("CreateKey", {"CustomerMasterKeySpec": "RSA_2048"}, Lane.GENERATING),
+        ("GenerateDataKeyPair", {"KeyPairSpec": "ECC_NIST_P256"}, Lane.COMPUTING),
+        ("GenerateDataKeyPairWithoutPlaintext", {"KeyPairSpec": "RSA_2048"}, Lane.GENERATING),
+        ("GetParametersForImport", {"WrappingKeySpec": "RSA_4096"}, Lane.GENERATING),
+    ],
+)
+def test_lanes(operation: str, request_: dict[str, Any], lane: Lane) -> None:
+    assert TABLE[operation].lane(json.dumps(request_).encode()) is lane
+
+
+def test_escapes_in_json_hide_nothing() -> None:
+    hidden = rb'{"SigningAlgorithm":"\u0052SASSA_PSS_SHA_512"}'
+    assert TABLE["Sign"].lane(hidden) is Lane.COMPUTING
+    assert TABLE["CreateKey"].lane(rb'{"KeySpec":"\u0052SA_4096"}') is Lane.GENERATING
