@@ -4,14 +4,32 @@ import base64
 import os
 from typing import Any, cast
 
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
-from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_der_public_key
 
 from deployments import Bench
 
 entropy = os.urandom  # noqa: TID251 - the owner's own
+
+CURVES: dict[str, ec.EllipticCurve] = {
+    "ECC_NIST_P256": ec.SECP256R1(),
+    "ECC_NIST_P384": ec.SECP384R1(),
+    "ECC_NIST_P521": ec.SECP521R1(),
+    "ECC_SECG_P256K1": ec.SECP256K1(),
+}
+
+
+def private_key(spec: str) -> bytes:
+    """Return a new private key of a spec, PKCS #8, DER."""
+    made: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | Ed25519PrivateKey
+    if spec.startswith("RSA"):
+        made = rsa.generate_private_key(65537, int(spec.removeprefix("RSA_")))
+    else:
+        made = ec.generate_private_key(CURVES[spec]) if spec in CURVES else Ed25519PrivateKey.generate()
+    return made.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
 def wrap(public_key: bytes, algorithm: str, material: bytes, aes_key_length: int = 32) -> bytes:

@@ -29,7 +29,7 @@ from strongroom.errors import (
     ValidationException,
 )
 from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, KmsKey, RotationType
-from strongroom.keys.lifecycle import make_current, require_on_demand_rotations_left
+from strongroom.keys.lifecycle import make_current, require_on_demand_rotations_left, require_own_rotation
 from strongroom.keys.specs import KeySpec, Origin
 from strongroom.keys.states import KeyState
 
@@ -95,9 +95,11 @@ def import_material(key: KmsKey, material: KeyMaterial, kind: ImportType) -> Kms
 def rotate(key: KmsKey, now: float) -> KmsKey:
     """Make the material that is pending rotation current.
 
-    Raises UnsupportedOperationException for anything but symmetric encryption keys, LimitExceededException after 25
-    rotations in the key's life, and KMSInvalidStateException when no material is pending, or it has expired.
+    Raises UnsupportedOperationException for replicas and for anything but symmetric encryption keys,
+    LimitExceededException after 25 rotations in the key's life, and KMSInvalidStateException when no material is
+    pending, or it has expired.
     """
+    require_own_rotation(key)
     if key.spec is not KeySpec.SYMMETRIC_DEFAULT:
         raise UnsupportedOperationException(None)
     require_on_demand_rotations_left(key)

@@ -68,14 +68,18 @@ def deletion_due(key: KmsKey, now: float) -> bool:
     return key.state is KeyState.PENDING_DELETION and key.deletion_at is not None and key.deletion_at <= now
 
 
+def require_own_rotation(key: KmsKey) -> None:
+    """Refuse replicas, which rotate with their primary; raises UnsupportedOperationException."""
+    if key.is_replica:
+        raise UnsupportedOperationException(f"{key.arn} is not a multi-region primary key.")
+
+
 def require_rotatable(key: KmsKey) -> None:
     """Refuse keys whose material the service cannot make anew.
 
-    Raises UnsupportedOperationException for anything but symmetric encryption keys of origin AWS_KMS, and for replicas,
-    which rotate with their primary.
+    Raises UnsupportedOperationException for anything but symmetric encryption keys of origin AWS_KMS, and for replicas.
     """
-    if key.is_replica:
-        raise UnsupportedOperationException(f"{key.arn} is not a multi-region primary key.")
+    require_own_rotation(key)
     if key.origin is not Origin.AWS_KMS:
         raise UnsupportedOperationException(f"{key.arn} origin is {key.origin} which is not valid for this operation.")
     if key.spec is not KeySpec.SYMMETRIC_DEFAULT:

@@ -87,10 +87,10 @@ _ROWS: dict[StateRule, str] = {
     StateRule.SWITCH:            "ok       ok        deleting   importing  ok           creating  updating",
     StateRule.SCHEDULE_DELETION: "ok       ok        deleting   ok         ok           ok        updating",
     StateRule.CANCEL_DELETION:   "kept     kept      ok         kept       kept         kept      kept",
-    StateRule.SET_ROTATION:      "ok       disabled  deleting   origin     unavailable  creating  ok",
+    # Keys that can be unavailable are those of custom key stores, refused by what rotates and imports for their origin.
+    StateRule.SET_ROTATION:      "ok       disabled  deleting   origin     ok           creating  ok",
     StateRule.GRANT:             "ok       disabled  deleting   importing  ok           creating  ok",
-    StateRule.ROTATE:            "ok       disabled  deleting   importing  unavailable  creating  updating",
-    # Keys that can be unavailable are of another origin than EXTERNAL, and refused for that.
+    StateRule.ROTATE:            "ok       disabled  deleting   importing  ok           creating  updating",
     StateRule.PREPARE_IMPORT:    "ok       ok        deleting   ok         ok           creating  updating",
     StateRule.IMPORT:            "ok       ok        deleting   ok         ok           creating  ok",
     StateRule.DELETE_MATERIAL:   "ok       ok        ok         ok         ok           creating  updating",

@@ -6,7 +6,9 @@ import msgspec
 
 from strongroom.errors import AlreadyExistsException, LimitExceededException, ValidationException
 from strongroom.keys.arns import ALIAS_PREFIX, AliasLocator, KeyIdForms, KeyLocator, not_found
+from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.names import require_customer_alias
+from strongroom.keys.specs import KeySpec, KeyUsage
 from strongroom.keys.states import StateRule, require_state
 from strongroom.operations.context import Context
 from strongroom.operations.paging import PageSize, page
@@ -74,8 +76,7 @@ def create_alias(context: Context, request: AliasRequest, active: ActiveKey) -> 
         key = context.latest(transaction, active)
         if transaction.alias(locator) is not None:
             raise AlreadyExistsException(f"An alias with the name {locator.arn} already exists")
-        if len(key.aliases) >= _MAX_ALIASES:
-            raise LimitExceededException(f"A key can have at most {_MAX_ALIASES} aliases.")
+        _require_room(key)
         record = AliasRecord(locator, key.key_id, created_at=context.now, updated_at=context.now)
         transaction.put_alias(record, None)
     return Empty()
@@ -92,17 +93,19 @@ def locate_update_alias(context: Context, request: AliasRequest) -> Sequence[Tar
 
 
 def update_alias(context: Context, request: AliasRequest, _old: ActiveKey, new: ActiveKey) -> Empty:
-    """Point an alias at another key of the same kind. The state of the old key does not matter."""
+    """Point an alias at another key of the same type and usage. The state of the old key does not matter."""
     locator = _alias(context, request.alias_name)
     with context.backends.store.transaction() as transaction:
         record = _existing(transaction, locator)
         key = context.latest(transaction, new)
         require_state(StateRule.ANNOTATE, key.state, key.arn)
         old = transaction.key(KeyLocator(locator.account, locator.region, record.key_id))
-        if old is not None and (key.spec, key.usage) != (old.spec, old.usage):
+        if old is not None and _type(old) != _type(key):
             raise ValidationException(
-                f"Alias {locator.arn} cannot be changed from a {old.usage} key to a {key.usage} key."
+                f"Alias {locator.arn} cannot be changed from a {old.spec} {old.usage} key to a {key.spec} {key.usage} key."
             )
+        if key.key_id != record.key_id:
+            _require_room(key)
         moved = msgspec.structs.replace(record, key_id=key.key_id, updated_at=context.now)
         transaction.put_alias(moved, record.key_id)
     return Empty()
@@ -149,6 +152,17 @@ def _on_target(context: Context, action: str, key_id: str) -> Target:
 
 def _alias(context: Context, name: str) -> AliasLocator:
     return AliasLocator(context.caller.account, context.region, name)
+
+
+def _type(key: KmsKey) -> tuple[KeyUsage, bool]:
+    """Return what an alias's old and new key have in common: usage, and whether symmetric, asymmetric or HMAC."""
+    # Only for encryption are there both symmetric and asymmetric keys; no other usage has more than one type.
+    return key.usage, key.spec is KeySpec.SYMMETRIC_DEFAULT
+
+
+def _require_room(key: KmsKey) -> None:
+    if len(key.aliases) >= _MAX_ALIASES:
+        raise LimitExceededException(f"A key can have at most {_MAX_ALIASES} aliases.")
 
 
 def _existing(transaction: Transaction, locator: AliasLocator) -> AliasRecord:

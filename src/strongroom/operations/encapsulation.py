@@ -57,10 +57,11 @@ def encapsulate(_context: Context, request: EncapsulateRequest, active: ActiveKe
 def decapsulate(_context: Context, request: DecapsulateRequest, active: ActiveKey) -> DecapsulateResponse:
     """Take a secret out of its ciphertext; a foreign one of the right length gives a secret that nobody else has."""
     _require(active.key, request, "Decapsulate")
+    secret = active.encapsulation_key().decapsulate(request.shared_secret_ciphertext_blob)
     require_wet_run(request.dry_run)
     return DecapsulateResponse(
         key_id=active.key.arn,
-        shared_secret=active.encapsulation_key().decapsulate(request.shared_secret_ciphertext_blob),
+        shared_secret=secret,
         encapsulation_algorithm=request.encapsulation_algorithm,
     )
 

@@ -40,8 +40,9 @@ def derive_shared_secret(
     """Derive a secret that the peer can derive too; raises ValidationException for what is no peer's public key."""
     require_usage(active.key, KeyUsage.KEY_AGREEMENT, "DeriveSharedSecret")
     require_algorithm(request.key_agreement_algorithm, active.key.spec, KEY_AGREEMENT)
+    secret = active.agreement_key().agree(request.public_key)
     require_wet_run(request.dry_run)
-    shared_secret, for_recipient = hand_over(context, active.agreement_key().agree(request.public_key))
+    shared_secret, for_recipient = hand_over(context, secret)
     return DeriveSharedSecretResponse(
         key_id=active.key.arn,
         key_agreement_algorithm=request.key_agreement_algorithm,

@@ -53,8 +53,8 @@ def generate_mac(_context: Context, request: GenerateMacRequest, active: ActiveK
 def verify_mac(_context: Context, request: VerifyMacRequest, active: ActiveKey) -> VerifyMacResponse:
     """Verify a tag; raises KMSInvalidMacException unless it is the message's."""
     _require(active.key, request, "VerifyMac")
-    require_wet_run(request.dry_run)
     active.mac_key().verify_mac(request.message, request.mac)
+    require_wet_run(request.dry_run)
     return VerifyMacResponse(key_id=active.key.arn, mac_valid=True, mac_algorithm=request.mac_algorithm)
 
 

@@ -99,8 +99,13 @@ def disable_key_rotation(context: Context, _request: KeyRequest, active: ActiveK
 
 
 def get_key_rotation_status(_context: Context, _request: KeyRequest, active: ActiveKey) -> GetKeyRotationStatusResponse:
-    """Tell whether the key rotates, and when next. A key pending deletion does not; cancelling restores it."""
+    """Tell whether the key rotates, and when next. A key pending deletion does not; cancelling restores it.
+
+    Raises UnsupportedOperationException for keys in custom key stores.
+    """
     key = active.key
+    if key.custom_key_store_id is not None:
+        raise UnsupportedOperationException(f"{key.arn} origin is {key.origin} which is not valid for this operation.")
     on = key.rotation.enabled and key.state not in {KeyState.PENDING_DELETION, KeyState.PENDING_REPLICA_DELETION}
     return GetKeyRotationStatusResponse(
         key_rotation_enabled=on,

@@ -53,9 +53,9 @@ def sign(_context: Context, request: SignRequest, active: ActiveKey) -> SignResp
 def verify(_context: Context, request: VerifyRequest, active: ActiveKey) -> VerifyResponse:
     """Verify a signature; raises KMSInvalidSignatureException unless it is the message's."""
     _require(active.key, request, "Verify")
-    require_wet_run(request.dry_run)
     key = active.signing_key()
     key.verify(request.message, request.message_type, request.signing_algorithm, request.signature)
+    require_wet_run(request.dry_run)
     return VerifyResponse(key_id=active.key.arn, signature_valid=True, signing_algorithm=request.signing_algorithm)
 
 

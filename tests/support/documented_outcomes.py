@@ -1,0 +1,165 @@
+"""What AWS's documentation says comes of a fitting request, for every operation, kind of key and state of the key.
+
+It shares nothing with ``strongroom.keys.states``. The state matrix is that of the KMS Developer Guide, "Key states of
+AWS KMS keys", with the guide's numbers; the rest is the KMS API Reference's. Where recorded calls show that AWS checks
+the state first, or where the guide gives two outcomes, the state is expected to come first. ``ours`` marks what AWS
+documents nowhere: there, the service must do the same thing every time.
+"""
+
+from fitting import Asked
+from kinds import Kind
+
+_NOTES = {
+    "1": "DisabledException: <arn> is disabled.",
+    "3": "KMSInvalidStateException: <arn> is pending deletion.",
+    "4": "KMSInvalidStateException: <arn> is not pending deletion.",
+    "5": "KMSInvalidStateException: <arn> is pending import.",
+    "6": "UnsupportedOperationException: <arn> origin is EXTERNAL which is not valid for this operation.",
+    # 7: imported keys and those of custom key stores; 9: all but imported ones. Only the former are ever unavailable.
+    "7": "UnsupportedOperationException: <arn> origin is AWS_CLOUDHSM which is not valid for this operation.",
+    "9": "UnsupportedOperationException: <arn> origin is AWS_CLOUDHSM which is not valid for this operation.",
+    "11": "KMSInvalidStateException: <arn> is unavailable.",
+    "14": "KMSInvalidStateException: <arn> is creating.",
+    "15": "KMSInvalidStateException: <arn> is updating.",
+}
+_COLUMNS = ("Enabled", "Disabled", "PendingDeletion", "PendingImport", "Unavailable", "Creating", "Updating")
+# Some cells of the guide say that there is no such key, or nothing; these are ours: GetPublicKey, ReplicateKey and
+# UpdatePrimaryRegion of unavailable keys, RotateKeyOnDemand of keys that are creating or updating.
+# GetPublicKey of disabled keys: the guide refuses it, though AWS is reported to allow it.
+# GetKeyRotationStatus of imported keys: 6 in the guide of 2023; imported symmetric keys can be rotated since 2025.
+# fmt: off
+_MATRIX = {
+    #                             Enabled Disabled Deletion Import Unavailable Creating Updating
+    "GetPublicKey":              "ok      1        3        5      11          14       ok",
+    "TagResource":               "ok      ok       3        ok     ok          ok       ok",
+    "UntagResource":             "ok      ok       3        ok     ok          ok       ok",
+    "UpdateKeyDescription":      "ok      ok       3        ok     ok          ok       ok",
+    "CreateAlias":               "ok      ok       3        ok     ok          ok       ok",
+    "UpdateAlias to":            "ok      ok       3        ok     ok          ok       ok",
+    "UpdateAlias from":          "ok      ok       ok       ok     ok          ok       ok",
+    "EnableKey":                 "ok      ok       3        5      ok          14       15",
+    "DisableKey":                "ok      ok       3        5      ok          14       15",
+    "ScheduleKeyDeletion":       "ok      ok       3        ok     ok          ok       15",
+    "CancelKeyDeletion":         "4       4        ok       4      4           4        4",
+    "CreateGrant":               "ok      1        3        5      ok          14       ok",
+    "EnableKeyRotation":         "ok      1        3        6      7           14       ok",
+    "DisableKeyRotation":        "ok      1        3        6      7           14       ok",
+    "GetKeyRotationStatus":      "ok      ok       ok       ok     7           ok       ok",
+    "RotateKeyOnDemand":         "ok      1        3        5      7           14       15",
+    "GetParametersForImport":    "ok      ok       3        ok     9           14       15",
+    "ImportKeyMaterial":         "ok      ok       3        ok     9           14       ok",
+    "DeleteImportedKeyMaterial": "ok      ok       ok       ok     9           14       15",
+    "ReplicateKey":              "ok      1        3        5      11          14       15",
+    "UpdatePrimaryRegion":       "ok      1        3        5      11          14       ok",
+}
+_CRYPTOGRAPHY =                  "ok      1        3        5      11          14       ok"
+# fmt: on
+_READS = frozenset(
+    {
+        *("DescribeKey", "GetKeyLastUsage", "GetKeyPolicy", "PutKeyPolicy", "RetireGrant", "RevokeGrant"),
+        *("ListKeyPolicies", "ListResourceTags", "ListKeyRotations", "ListAliases", "ListGrants", "DeleteAlias"),
+    }
+)
+"""Possible in every state, as the guide has it: whatever looks at a key, and these changes."""
+
+_USAGE = {
+    **dict.fromkeys(("Encrypt", "Decrypt", "ReEncrypt"), "ENCRYPT_DECRYPT"),
+    **dict.fromkeys(("GenerateDataKey", "GenerateDataKeyWithoutPlaintext"), "ENCRYPT_DECRYPT"),
+    **dict.fromkeys(("GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext"), "ENCRYPT_DECRYPT"),
+    **dict.fromkeys(("Sign", "Verify"), "SIGN_VERIFY"),
+    **dict.fromkeys(("GenerateMac", "VerifyMac"), "GENERATE_VERIFY_MAC"),
+    "DeriveSharedSecret": "KEY_AGREEMENT",
+    **dict.fromkeys(("Encapsulate", "Decapsulate"), "ENCAPSULATE_DECAPSULATE"),
+}
+"""InvalidKeyUsageException, in the KMS API Reference: which usage each cryptographic operation needs."""
+
+_NO_MESSAGE = "UnsupportedOperationException"
+_INCORRECT_KEY = (
+    "IncorrectKeyException: The key ID in the request does not identify a CMK that can perform this operation."
+)
+_NOT_PRIMARY = "UnsupportedOperationException: <arn> is not a multi-region primary key."
+
+
+def documented(asked: Asked, kind: Kind, state: str) -> str:
+    """Return ``ok``, or the code and message of the refusal, with ``<arn>`` for the key's ARN."""
+    column = _COLUMNS.index("PendingDeletion" if state == "PendingReplicaDeletion" else state)
+    name = asked.operation
+    if name in _READS:
+        return "ok"
+    row = _CRYPTOGRAPHY if name in _USAGE else _MATRIX.get(name) or _MATRIX[str(asked)]
+    cell = row.split()[column]
+    if cell != "ok":
+        return _NOTES[cell]
+    if name in _USAGE:
+        return _by_usage(asked, kind)
+    rule = _RULES.get(name)
+    return "ok" if rule is None else rule(kind)
+
+
+def _by_usage(asked: Asked, kind: Kind) -> str:
+    name = asked.operation
+    if kind.usage != _USAGE[name]:
+        if name == "Decrypt" or str(asked) == "ReEncrypt from":
+            return _INCORRECT_KEY
+        return f"InvalidKeyUsageException: <arn> key usage is {kind.usage} which is not valid for {name}."
+    if name.startswith("GenerateDataKey") and not kind.symmetric:
+        # The wording is ours.
+        return f"InvalidKeyUsageException: <arn> key spec is {kind.spec} which is not valid for {name}."
+    return "ok"
+
+
+def _publishes(kind: Kind) -> str:
+    # Either of two declared exceptions; which, and how worded, is ours.
+    if kind.symmetric or kind.hmac:
+        return f"UnsupportedOperationException: <arn> key spec is {kind.spec} which is not valid for GetPublicKey."
+    return "ok"
+
+
+def _sets_rotation(kind: Kind) -> str:
+    # That of related keys is set on the primary; the order of the three is ours.
+    if kind.family == "replica":
+        return _NOT_PRIMARY
+    if kind.origin == "EXTERNAL":
+        return _NOTES["6"]
+    return "ok" if kind.symmetric else _NO_MESSAGE
+
+
+def _rotates(kind: Kind) -> str:
+    # Where a replica is not symmetric either, which of the two is ours.
+    if kind.family == "replica":
+        return _NOT_PRIMARY
+    if not kind.symmetric:
+        return _NO_MESSAGE
+    if kind.origin == "EXTERNAL":
+        return "KMSInvalidStateException: No available key material pending rotation for the key: <arn>."
+    return "ok"
+
+
+def _imports(kind: Kind) -> str:
+    return "ok" if kind.origin == "EXTERNAL" else _NOTES["6"].replace("EXTERNAL", kind.origin)
+
+
+def _replicates(kind: Kind) -> str:
+    if kind.family in {"single", "replica"}:
+        return _NOT_PRIMARY
+    # The wording is ours.
+    return "ok" if kind.family == "primary" else "AlreadyExistsException: Key <arn in eu-west-1> already exists."
+
+
+def _moves(kind: Kind) -> str:
+    if kind.family in {"single", "replica"}:
+        return _NOT_PRIMARY
+    return "ok" if kind.family == "replicated" else "NotFoundException: Key '<arn in eu-west-1>' does not exist"
+
+
+_RULES = {
+    "GetPublicKey": _publishes,
+    "EnableKeyRotation": _sets_rotation,
+    "DisableKeyRotation": _sets_rotation,
+    "RotateKeyOnDemand": _rotates,
+    "GetParametersForImport": _imports,
+    "ImportKeyMaterial": _imports,
+    "DeleteImportedKeyMaterial": _imports,
+    "ReplicateKey": _replicates,
+    "UpdatePrimaryRegion": _moves,
+}

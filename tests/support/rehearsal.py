@@ -1,0 +1,72 @@
+"""Calls that are performed in full and leave nothing: the store takes every write back when its transaction ends."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+
+from msgspec.structs import replace
+
+from deployments import Bench, Refused, entropy
+from fitting import Asked
+from strongroom.service.service import Service
+from strongroom.service.trail import Trail
+from strongroom.service.usage import AccessKeyUsage
+from strongroom.store.protocol import Changes, Reader, Store, Transaction
+
+
+class _TakenBack(Exception):  # noqa: N818 - no error: it ends a transaction that went well
+    pass
+
+
+class RehearsalStore:
+    """A store in which every transaction sees its own writes, and nobody else ever does."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        with suppress(_TakenBack), self._store.transaction() as transaction:
+            yield transaction
+            raise _TakenBack
+
+    def read(self) -> AbstractContextManager[Reader]:
+        return self._store.read()
+
+    def version(self) -> int:
+        return self._store.version()
+
+    def changes(self, after: int) -> Changes:
+        return self._store.changes(after)
+
+    def scrub(self) -> bool:
+        return self._store.scrub()
+
+    def trim_changes(self, keep: int) -> None:
+        self._store.trim_changes(keep)
+
+    def close(self) -> None:
+        self._store.close()
+
+
+@contextmanager
+def rehearsing(bench: Bench) -> Iterator[None]:
+    """Let the bench's calls change nothing for a while."""
+    deployment = bench.deployment
+    performing = deployment.service
+    store = RehearsalStore(deployment.backends.store)
+    backends = replace(deployment.backends, store=store)
+    deployment.service = Service(backends, Trail(deployment.log, entropy), AccessKeyUsage(store))
+    try:
+        yield
+    finally:
+        deployment.service = performing
+
+
+def outcome(bench: Bench, asked: Asked) -> str:
+    """Make a call; return ``ok``, or the refusal: its code, and its message if it has one."""
+    try:
+        bench.call(asked.operation, **asked.request)
+    except Refused as refusal:
+        assert refusal.status == 400, (asked, refusal)
+        return f"{refusal.code}: {refusal.message}".removesuffix(": ")
+    return "ok"
