@@ -1,5 +1,7 @@
 import uuid
+from typing import Any
 
+import pytest
 from mypy_boto3_kms.client import KMSClient
 
 from clients import client_of
@@ -51,6 +53,32 @@ def test_aliases_that_are_refused(kms: KMSClient, key_id: str) -> None:
     for _ in range(49):
         kms.create_alias(AliasName=name(), TargetKeyId=key_id)
     assert code_of(kms.create_alias, AliasName=name(), TargetKeyId=key_id) == "LimitExceededException"
+    kms.update_alias(AliasName=alias, TargetKeyId=key_id)
+    another = name()
+    kms.create_alias(AliasName=another, TargetKeyId=kms.create_key()["KeyMetadata"]["KeyId"])
+    assert code_of(kms.update_alias, AliasName=another, TargetKeyId=key_id) == "LimitExceededException"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "alike"),
+    [
+        (("ECC_NIST_P256", "SIGN_VERIFY"), ("ML_DSA_44", "SIGN_VERIFY"), True),
+        (("HMAC_224", "GENERATE_VERIFY_MAC"), ("HMAC_512", "GENERATE_VERIFY_MAC"), True),
+        (("ECC_NIST_P256", "SIGN_VERIFY"), ("ECC_NIST_P256", "KEY_AGREEMENT"), False),
+        (("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT"), ("RSA_2048", "ENCRYPT_DECRYPT"), False),
+        (("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT"), ("HMAC_256", "GENERATE_VERIFY_MAC"), False),
+    ],
+)
+def test_an_alias_moves_between_keys_of_one_type_and_usage(kms: KMSClient, old: Any, new: Any, *, alike: bool) -> None:
+    """KMS API Reference, UpdateAlias: both symmetric or both asymmetric or both HMAC, and of the same usage."""
+    keys = [kms.create_key(KeySpec=spec, KeyUsage=usage)["KeyMetadata"]["KeyId"] for spec, usage in (old, new)]
+    alias = name()
+    kms.create_alias(AliasName=alias, TargetKeyId=keys[0])
+    if alike:
+        kms.update_alias(AliasName=alias, TargetKeyId=keys[1])
+    else:
+        assert code_of(kms.update_alias, AliasName=alias, TargetKeyId=keys[1]) == "ValidationException"
+    assert kms.describe_key(KeyId=alias)["KeyMetadata"]["KeyId"] == keys[alike]
 
 
 def test_an_alias_outlives_the_scheduling_of_its_key_and_can_be_moved_away(kms: KMSClient, key_id: str) -> None:

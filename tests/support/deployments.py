@@ -2,6 +2,7 @@
 
 import json
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,13 @@ class Bench:
         self.deployment.log.flush()
         return wire.reply(result, ORIGIN.request_id, recorded=True)
 
+    @cached_property
+    def _root_key_id(self) -> str:
+        return (self.folder / "credentials").read_text().splitlines()[1].rpartition(" = ")[2]
+
     def root(self) -> Credential:
         """Return the root access key as the service knows it."""
-        key_id = (self.folder / "credentials").read_text().splitlines()[1].rpartition(" = ")[2]
-        credential = self.deployment.service.credential(key_id)
+        credential = self.deployment.service.credential(self._root_key_id)
         assert credential is not None
         return credential
 

@@ -6,7 +6,7 @@ the state first, or where the guide gives two outcomes, the state is expected to
 documents nowhere: there, the service must do the same thing every time.
 """
 
-from fitting import Asked
+from fitting import SIGNING, Asked
 from kinds import Kind
 
 _NOTES = {
@@ -62,7 +62,7 @@ _READS = frozenset(
 )
 """Possible in every state, as the guide has it: whatever looks at a key, and these changes."""
 
-_USAGE = {
+USAGE_OF = {
     **dict.fromkeys(("Encrypt", "Decrypt", "ReEncrypt"), "ENCRYPT_DECRYPT"),
     **dict.fromkeys(("GenerateDataKey", "GenerateDataKeyWithoutPlaintext"), "ENCRYPT_DECRYPT"),
     **dict.fromkeys(("GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext"), "ENCRYPT_DECRYPT"),
@@ -72,6 +72,13 @@ _USAGE = {
     **dict.fromkeys(("Encapsulate", "Decapsulate"), "ENCAPSULATE_DECAPSULATE"),
 }
 """InvalidKeyUsageException, in the KMS API Reference: which usage each cryptographic operation needs."""
+
+ALGORITHM_OF = {
+    **dict.fromkeys(("Encrypt", "Decrypt"), "EncryptionAlgorithm"),
+    **dict.fromkeys(("Sign", "Verify"), "SigningAlgorithm"),
+    **dict.fromkeys(("GenerateMac", "VerifyMac"), "MacAlgorithm"),
+}
+"""The member that names an operation's algorithm, where a usage has several."""
 
 _NO_MESSAGE = "UnsupportedOperationException"
 _INCORRECT_KEY = (
@@ -86,19 +93,30 @@ def documented(asked: Asked, kind: Kind, state: str) -> str:
     name = asked.operation
     if name in _READS:
         return "ok"
-    row = _CRYPTOGRAPHY if name in _USAGE else _MATRIX.get(name) or _MATRIX[str(asked)]
+    row = _CRYPTOGRAPHY if name in USAGE_OF else _MATRIX.get(name) or _MATRIX[str(asked)]
     cell = row.split()[column]
     if cell != "ok":
         return _NOTES[cell]
-    if name in _USAGE:
+    if name in USAGE_OF:
         return _by_usage(asked, kind)
     rule = _RULES.get(name)
     return "ok" if rule is None else rule(kind)
 
 
+def algorithms_of(kind: Kind) -> set[str]:
+    """Return the algorithms of a key; KMS Developer Guide, "Key spec reference"."""
+    if kind.spec.startswith("RSA") and kind.usage == "SIGN_VERIFY":
+        return {f"RSASSA_{how}_SHA_{size}" for how in ("PSS", "PKCS1_V1_5") for size in (256, 384, 512)}
+    if kind.spec.startswith("RSA"):
+        return {"RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256"}
+    if kind.spec == "ECC_NIST_EDWARDS25519":
+        return {"ED25519_SHA_512", "ED25519_PH_SHA_512"}
+    return {"SYMMETRIC_DEFAULT"} if kind.symmetric else {SIGNING.get(kind.spec) or f"HMAC_SHA_{kind.spec[-3:]}"}
+
+
 def _by_usage(asked: Asked, kind: Kind) -> str:
     name = asked.operation
-    if kind.usage != _USAGE[name]:
+    if kind.usage != USAGE_OF[name]:
         if name == "Decrypt" or str(asked) == "ReEncrypt from":
             return _INCORRECT_KEY
         return f"InvalidKeyUsageException: <arn> key usage is {kind.usage} which is not valid for {name}."

@@ -6,11 +6,15 @@ An operation that involves two keys appears once for each part that the key unde
 from typing import Any
 
 import msgspec
+from typing_extensions import override
 
 from deployments import Bench
-from kinds import WEST, Kind, KeyMaker, MadeKey
+from kinds import WEST, KeyMaker, Kind, MadeKey
 
-ENCRYPTION = {"SYMMETRIC_DEFAULT": "SYMMETRIC_DEFAULT", **dict.fromkeys(("RSA_2048", "RSA_3072", "RSA_4096"), "RSAES_OAEP_SHA_256")}
+ENCRYPTION = {
+    "SYMMETRIC_DEFAULT": "SYMMETRIC_DEFAULT",
+    **dict.fromkeys(("RSA_2048", "RSA_3072", "RSA_4096"), "RSAES_OAEP_SHA_256"),
+}
 SIGNING = {
     **dict.fromkeys(("RSA_2048", "RSA_3072", "RSA_4096"), "RSASSA_PSS_SHA_256"),
     "ECC_NIST_P256": "ECDSA_SHA_256",
@@ -39,6 +43,7 @@ class Asked(msgspec.Struct, frozen=True):
     request: dict[str, Any]
     part: str = ""
 
+    @override
     def __str__(self) -> str:
         return f"{self.operation} {self.part}".rstrip()
 
@@ -109,7 +114,11 @@ class Fitting:
         ]
 
     def _signatures(self, made: MadeKey) -> list[Asked]:
-        sign = {"KeyId": made.key_id, "Message": MESSAGE, "SigningAlgorithm": SIGNING.get(made.kind.spec, "ECDSA_SHA_256")}
+        sign = {
+            "KeyId": made.key_id,
+            "Message": MESSAGE,
+            "SigningAlgorithm": SIGNING.get(made.kind.spec, "ECDSA_SHA_256"),
+        }
         mac = {"KeyId": made.key_id, "Message": MESSAGE, "MacAlgorithm": "HMAC_SHA_256"}
         signature = tag = self._blob
         if made.kind.usage == "SIGN_VERIFY":
@@ -154,7 +163,11 @@ class Fitting:
 
     def _grants(self, made: MadeKey) -> list[Asked]:
         on = {"KeyId": made.key_id}
-        create = {**on, "GranteePrincipal": ROOT, "Operations": [GRANTED[made.kind.usage], "DescribeKey"]}
+        create: dict[str, Any] = {
+            **on,
+            "GranteePrincipal": ROOT,
+            "Operations": [GRANTED[made.kind.usage], "DescribeKey"],
+        }
         granted = self._bench.call("CreateGrant", **create)
         return [
             Asked("CreateGrant", create),

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from msgspec.structs import replace
+from typing_extensions import override
 
 from deployments import Bench
 from importing import entropy, private_key, wrapped
@@ -49,6 +50,7 @@ class Kind(msgspec.Struct, frozen=True):
     origin: str = "AWS_KMS"
     family: str = "single"
 
+    @override
     def __str__(self) -> str:
         return f"{self.family} {self.spec} {self.usage} {self.origin}"
 
@@ -71,8 +73,12 @@ class Kind(msgspec.Struct, frozen=True):
         """Yield the states that such a key can be in.
 
         A primary with replicas waits for them before it is pending deletion. Only imported material can be missing.
-        Only keys in custom key stores are ever unavailable.
+        Only keys in custom key stores are ever unavailable. Of most specs, keys with relatives are seen in that one
+        state alone.
         """
+        if self.family == "replicated" and self.spec not in _RELATED:
+            yield "PendingReplicaDeletion"
+            return
         unknown = {"PendingReplicaDeletion" if self.family != "replicated" else "PendingDeletion"}
         if self.origin != "EXTERNAL":
             unknown.add("PendingImport")
@@ -97,7 +103,7 @@ def kinds() -> list[Kind]:
     ]
 
 
-_RELATED = frozenset({"SYMMETRIC_DEFAULT", "HMAC_256", "ECC_NIST_P256", "ML_KEM_768"})
+_RELATED = frozenset({"SYMMETRIC_DEFAULT", "HMAC_256", "ECC_NIST_EDWARDS25519", "ML_KEM_768"})
 
 
 class MadeKey(msgspec.Struct):

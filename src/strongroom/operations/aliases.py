@@ -102,7 +102,8 @@ def update_alias(context: Context, request: AliasRequest, _old: ActiveKey, new: 
         old = transaction.key(KeyLocator(locator.account, locator.region, record.key_id))
         if old is not None and _type(old) != _type(key):
             raise ValidationException(
-                f"Alias {locator.arn} cannot be changed from a {old.spec} {old.usage} key to a {key.spec} {key.usage} key."
+                f"Alias {locator.arn} cannot be changed from a {old.usage} key of KeySpec {old.spec} "
+                f"to a {key.usage} key of KeySpec {key.spec}."
             )
         if key.key_id != record.key_id:
             _require_room(key)

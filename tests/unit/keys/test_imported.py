@@ -217,6 +217,8 @@ def test_multi_region_keys_wait_for_their_replicas_and_replicas_for_their_primar
     assert again(replica, 1).state is KeyState.ENABLED
     with pytest.raises(UnsupportedOperationException, match="is not a multi-region primary key"):
         new(replica, 2)
+    with pytest.raises(UnsupportedOperationException, match="is not a multi-region primary key"):
+        imported.rotate(again(replica, 1), NOW)
 
 
 def test_the_expiry_must_fit_its_model_and_lie_within_a_year() -> None:
