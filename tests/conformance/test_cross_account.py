@@ -10,10 +10,9 @@ from mypy_boto3_kms.client import KMSClient
 from accounts import Account
 from clients import client_with
 from identities import ACCOUNT, ACCOUNT_ROOT
-from keyring import Keyring
 from local_server import RunningServer
 from policies import allow, deny, document
-from refusals import refusal_of, refused_with
+from refusals import code_of, refusal_of, refused_with
 
 HIDDEN = (
     "on this resource because the resource does not exist in this Region, no resource-based policies allow access, "
@@ -22,12 +21,32 @@ HIDDEN = (
 Use = Callable[[Any, str], Any]
 
 
+SPECS: dict[str, Any] = {
+    "ENCRYPT_DECRYPT": "SYMMETRIC_DEFAULT",
+    "SIGN_VERIFY": "ECC_NIST_P256",
+    "GENERATE_VERIFY_MAC": "HMAC_256",
+    "KEY_AGREEMENT": "ECC_NIST_P256",
+    "ENCAPSULATE_DECAPSULATE": "ML_KEM_768",
+}
+
+
 @pytest.fixture(scope="module")
-def shared(kms: KMSClient, away: Account) -> str:
-    """Return the ARN of a key whose policy lets another account do everything."""
+def all_shared(kms: KMSClient, away: Account) -> dict[str, str]:
+    """Return the ARNs, by usage, of keys whose policy lets another account do everything."""
     policy = document(allow(ACCOUNT_ROOT), allow(away.root))
-    arn = kms.create_key(Policy=policy)["KeyMetadata"]["Arn"]
+    shared: dict[str, str] = {}
+    for usage, spec in SPECS.items():
+        wanted: dict[str, Any] = {"KeySpec": spec, "KeyUsage": usage}
+        shared[usage] = kms.create_key(Policy=policy, **wanted)["KeyMetadata"]["Arn"]
+    return shared
+
+
+@pytest.fixture(scope="module")
+def shared(kms: KMSClient, away: Account, all_shared: dict[str, str]) -> str:
+    """Return the ARN of the symmetric one; the other account has an alias, ``alias/theirs``, for a key of its own."""
+    arn = all_shared["ENCRYPT_DECRYPT"]
     kms.create_alias(AliasName="alias/shared-with-everyone", TargetKeyId=arn)
+    away.kms.create_alias(AliasName="alias/theirs", TargetKeyId=away.kms.create_key()["KeyMetadata"]["KeyId"])
     return arn
 
 
@@ -52,14 +71,15 @@ NOT_ACROSS: dict[str, Use] = {
     "RotateKeyOnDemand": lambda by, key: by.rotate_key_on_demand(KeyId=key),
     "ListKeyRotations": lambda by, key: by.list_key_rotations(KeyId=key),
     "ListAliases": lambda by, key: by.list_aliases(KeyId=key),
+    "UpdateAlias": lambda by, key: by.update_alias(AliasName="alias/theirs", TargetKeyId=key),
     "GetKeyLastUsage": lambda by, key: by.get_key_last_usage(KeyId=key),
     "GetParametersForImport": lambda by, key: by.get_parameters_for_import(
         KeyId=key, WrappingAlgorithm="RSAES_OAEP_SHA_256", WrappingKeySpec="RSA_2048"
     ),
-    "ImportKeyMaterial": lambda by, key: by.import_key_material(
-        KeyId=key, ImportToken=b"x", EncryptedKeyMaterial=b"x", ExpirationModel="KEY_MATERIAL_DOES_NOT_EXPIRE"
-    ),
+    "ImportKeyMaterial": lambda by, key: by.import_key_material(KeyId=key, ImportToken=b"x", EncryptedKeyMaterial=b"x"),
     "DeleteImportedKeyMaterial": lambda by, key: by.delete_imported_key_material(KeyId=key),
+    "ReplicateKey": lambda by, key: by.replicate_key(KeyId=key, ReplicaRegion="eu-west-1"),
+    "UpdatePrimaryRegion": lambda by, key: by.update_primary_region(KeyId=key, PrimaryRegion="eu-west-1"),
 }
 ACROSS: dict[str, Use] = {
     "DescribeKey": lambda by, key: by.describe_key(KeyId=key),
@@ -81,26 +101,55 @@ ACROSS: dict[str, Use] = {
         KeyId=key, GranteePrincipal=ACCOUNT_ROOT, Operations=["Encrypt", "Decrypt"]
     ),
     "ListGrants": lambda by, key: by.list_grants(KeyId=key),
+    "RetireGrant": lambda by, key: by.retire_grant(KeyId=key, GrantId=_grant(by, key)),
+    "RevokeGrant": lambda by, key: by.revoke_grant(KeyId=key, GrantId=_grant(by, key)),
 }
-ECDSA: dict[str, Any] = {"Message": b"x", "SigningAlgorithm": "ECDSA_SHA_256"}
-HMAC: dict[str, Any] = {"Message": b"x", "MacAlgorithm": "HMAC_SHA_256"}
-KEM: dict[str, Any] = {"EncapsulationAlgorithm": "ML_KEM"}
-ACROSS_BY_KIND: dict[tuple[str, str], Use] = {
-    ("ECC_NIST_P256", "SIGN_VERIFY"): lambda by, key: by.verify(
-        KeyId=key, Signature=by.sign(KeyId=key, **ECDSA)["Signature"], **ECDSA
+SIGNING: dict[str, Any] = {"Message": b"x", "SigningAlgorithm": "ECDSA_SHA_256"}
+MAC: dict[str, Any] = {"Message": b"x", "MacAlgorithm": "HMAC_SHA_256"}
+ML_KEM: dict[str, Any] = {"EncapsulationAlgorithm": "ML_KEM"}
+ACROSS_BY_USAGE: dict[str, tuple[str, Use]] = {
+    "GetPublicKey": ("SIGN_VERIFY", lambda by, key: by.get_public_key(KeyId=key)),
+    "Sign": ("SIGN_VERIFY", lambda by, key: by.sign(KeyId=key, **SIGNING)),
+    "Verify": (
+        "SIGN_VERIFY",
+        lambda by, key: by.verify(KeyId=key, **SIGNING, Signature=by.sign(KeyId=key, **SIGNING)["Signature"]),
     ),
-    ("HMAC_256", "GENERATE_VERIFY_MAC"): lambda by, key: by.verify_mac(
-        KeyId=key, Mac=by.generate_mac(KeyId=key, **HMAC)["Mac"], **HMAC
+    "GenerateMac": ("GENERATE_VERIFY_MAC", lambda by, key: by.generate_mac(KeyId=key, **MAC)),
+    "VerifyMac": (
+        "GENERATE_VERIFY_MAC",
+        lambda by, key: by.verify_mac(KeyId=key, **MAC, Mac=by.generate_mac(KeyId=key, **MAC)["Mac"]),
     ),
-    ("ECC_NIST_P256", "KEY_AGREEMENT"): lambda by, key: by.derive_shared_secret(
-        KeyId=key, KeyAgreementAlgorithm="ECDH", PublicKey=by.get_public_key(KeyId=key)["PublicKey"]
+    "DeriveSharedSecret": (
+        "KEY_AGREEMENT",
+        lambda by, key: by.derive_shared_secret(
+            KeyId=key, KeyAgreementAlgorithm="ECDH", PublicKey=by.get_public_key(KeyId=key)["PublicKey"]
+        ),
     ),
-    ("ML_KEM_768", "ENCAPSULATE_DECAPSULATE"): lambda by, key: by.decapsulate(
-        KeyId=key,
-        SharedSecretCiphertextBlob=by.encapsulate(KeyId=key, **KEM)["SharedSecretCiphertextBlob"],
-        **KEM,
+    "Encapsulate": ("ENCAPSULATE_DECAPSULATE", lambda by, key: by.encapsulate(KeyId=key, **ML_KEM)),
+    "Decapsulate": (
+        "ENCAPSULATE_DECAPSULATE",
+        lambda by, key: by.decapsulate(
+            KeyId=key,
+            **ML_KEM,
+            SharedSecretCiphertextBlob=by.encapsulate(KeyId=key, **ML_KEM)["SharedSecretCiphertextBlob"],
+        ),
     ),
 }
+OF_ONES_OWN_ACCOUNT = {
+    *("CreateKey", "ListKeys", "ListRetirableGrants", "DeleteAlias", "GenerateRandom"),
+    *("CreateCustomKeyStore", "DescribeCustomKeyStores", "UpdateCustomKeyStore"),
+    *("ConnectCustomKeyStore", "DisconnectCustomKeyStore", "DeleteCustomKeyStore"),
+}
+"""What a request of these names is of the caller's own account, or it is not there."""
+
+
+def _grant(by: Any, key: str) -> str:
+    return str(by.create_grant(KeyId=key, GranteePrincipal=ACCOUNT_ROOT, Operations=["Encrypt"])["GrantId"])
+
+
+def test_every_operation_is_listed_once(kms: KMSClient) -> None:
+    listed = [*NOT_ACROSS, *ACROSS, *ACROSS_BY_USAGE, *OF_ONES_OWN_ACCOUNT]
+    assert sorted(listed) == sorted(kms.meta.service_model.operation_names)
 
 
 @pytest.mark.parametrize("operation", NOT_ACROSS)
@@ -122,25 +171,31 @@ def test_use_crosses_accounts_where_policies_allow_it(away: Account, shared: str
     assert ACROSS[operation](away.kms, shared)["ResponseMetadata"]["HTTPStatusCode"] == 200
 
 
-@pytest.mark.parametrize(("spec", "usage"), ACROSS_BY_KIND)
-def test_keys_of_every_kind_are_used_across_accounts_by_arn_and_alias_arn(
-    away: Account, keys: Keyring, spec: str, usage: str
+@pytest.mark.parametrize("operation", ACROSS_BY_USAGE)
+def test_keys_of_every_usage_are_used_across_accounts(
+    away: Account, all_shared: dict[str, str], operation: str
 ) -> None:
-    arn = keys.new(spec, usage, Policy=document(allow(ACCOUNT_ROOT), allow(away.root)))
-    bare_id, _, alias, alias_arn = keys.names(arn)
-    use = ACROSS_BY_KIND[spec, usage]
-    for name in (arn, alias_arn):
-        assert use(away.kms, name)["KeyId"] == arn
-    for name in (bare_id, alias):
-        assert refusal_of(use, by=away.kms, key=name)["Code"] == "NotFoundException"
-    kept_to_itself = keys.new(spec, usage)
-    assert refusal_of(use, by=away.kms, key=kept_to_itself)["Code"] == "AccessDeniedException"
+    usage, use = ACROSS_BY_USAGE[operation]
+    assert use(away.kms, all_shared[usage])["ResponseMetadata"]["HTTPStatusCode"] == 200
 
 
-def test_a_grant_can_be_retired_and_revoked_across_accounts(away: Account, shared: str) -> None:
-    for end in (away.kms.retire_grant, away.kms.revoke_grant):
-        grant = away.kms.create_grant(KeyId=shared, GranteePrincipal=away.root, Operations=["Encrypt"])
-        end(KeyId=shared, GrantId=grant["GrantId"])
+def test_lists_aliases_and_stores_are_those_of_ones_own_account(kms: KMSClient, away: Account, shared: str) -> None:
+    assert shared not in {each["KeyArn"] for each in away.kms.list_keys(Limit=1000)["Keys"]}
+    refusal = refusal_of(away.kms.delete_alias, AliasName="alias/shared-with-everyone")
+    assert refusal["Message"] == f"Alias arn:aws:kms:us-east-1:{away.account}:alias/shared-with-everyone is not found."
+    store = kms.create_custom_key_store(
+        CustomKeyStoreName="not for others",
+        CloudHsmClusterId="cluster-abcdefghijk",
+        TrustAnchorCertificate="certificate",
+        KeyStorePassword="correct horse",
+    )["CustomKeyStoreId"]
+    for call in (
+        *(away.kms.describe_custom_key_stores, away.kms.update_custom_key_store, away.kms.connect_custom_key_store),
+        *(away.kms.disconnect_custom_key_store, away.kms.delete_custom_key_store),
+    ):
+        assert code_of(call, CustomKeyStoreId=store) == "CustomKeyStoreNotFoundException"
+    assert away.kms.describe_custom_key_stores()["CustomKeyStores"] == []
+    kms.delete_custom_key_store(CustomKeyStoreId=store)
 
 
 def test_what_is_denied_to_oneself_does_not_show_what_others_have(away: Account, kms: KMSClient) -> None:

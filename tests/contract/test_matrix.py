@@ -69,7 +69,8 @@ class Walk:
     def _visit(self, made: MadeKey, state: str, requests: list[Asked]) -> None:
         before = self._last_change = self._changes_until()
         dried = {str(asked): self._outcome(made, dry(asked)) for asked in requests if has_dry_run(asked.operation)}
-        if self._changes_until() != before:
+        after = self._changes_until()
+        if after != before:
             self.dry_changes.append(f"{made.kind}, {state}")
         with rehearsing(self._bench):
             for asked in requests:
@@ -78,6 +79,7 @@ class Walk:
             for asked in self._some_misfits(made.kind, state, requests):
                 dried_misfit = self._outcome(made, dry(asked)) if has_dry_run(asked.operation) else ""
                 self.misfits.append(Cell(made.kind, state, asked, self._outcome(made, asked), dried_misfit))
+        assert self._changes_until() == after
 
     def _some_misfits(self, kind: Kind, state: str, requests: Iterable[Asked]) -> Iterator[Asked]:
         """Yield every misfit to enabled keys that are alone; to others one of each request, by turns."""
@@ -108,6 +110,10 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
     return Walk(Bench(tmp_path_factory.mktemp("matrix") / "data", ManualClock(1_790_000_000.0)))
 
 
+SLOW = {("RSA_3072", "ENCRYPT_DECRYPT"), ("RSA_4096", "ENCRYPT_DECRYPT")}
+"""Neither imported nor related here, for the time that takes."""
+
+
 def test_the_walk_visits_every_state_of_every_kind(walk: Walk) -> None:
     visited = {(cell.kind.spec, cell.kind.usage, cell.state) for cell in walk.fitting}
     assert visited == {
@@ -119,10 +125,6 @@ def test_the_walk_visits_every_state_of_every_kind(walk: Walk) -> None:
         if state != "PendingImport" or not spec.startswith("ML_")
         if (spec, usage) not in SLOW or state not in {"PendingImport", "PendingReplicaDeletion"}
     }
-
-
-SLOW = {("RSA_3072", "ENCRYPT_DECRYPT"), ("RSA_4096", "ENCRYPT_DECRYPT")}
-"""Neither imported nor related here, for the time that takes."""
 
 
 @pytest.mark.parametrize("operation", ON_KEYS)
