@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from deployments import Bench, Refused, entropy
 from fitting import Asked
+from strongroom.service.request_quotas import RequestQuotas
 from strongroom.service.service import Service
 from strongroom.service.trail import Trail
 from strongroom.service.usage import AccessKeyUsage
@@ -32,8 +33,11 @@ class RehearsalStore:
     def read(self) -> AbstractContextManager[Reader]:
         return self._store.read()
 
-    def version(self) -> int:
+    def version(self) -> bytes:
         return self._store.version()
+
+    def notice(self) -> None:
+        self._store.notice()
 
     def changes(self, after: int) -> Changes:
         return self._store.changes(after)
@@ -55,7 +59,8 @@ def rehearsing(bench: Bench) -> Iterator[None]:
     performing = deployment.service
     store = RehearsalStore(deployment.backends.store)
     backends = replace(deployment.backends, store=store)
-    deployment.service = Service(backends, Trail(deployment.log, entropy), AccessKeyUsage(store))
+    quotas = RequestQuotas((), ())
+    deployment.service = Service(backends, quotas, Trail(deployment.log, entropy), AccessKeyUsage(store))
     try:
         yield
     finally:
