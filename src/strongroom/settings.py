@@ -75,6 +75,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """How far a request's time may be from ours."""
     keeper_interval: Annotated[float, Meta(gt=0)] = 5.0
     """How often due rotations and deletions are looked for."""
+    workers: Annotated[int, Meta(ge=0, le=60)] = 0
+    """Processes that share the port; 0 is one for each core."""
     threads: Annotated[int, Meta(ge=1, le=256)] = 4
     """Threads for work that waits for a disk."""
     cached_keys: Annotated[int, Meta(ge=1)] = 100_000

@@ -21,24 +21,36 @@ from strongroom.api.sigv4 import Verifier
 from strongroom.clock import Clock
 from strongroom.entropy import Entropy
 from strongroom.operations.operation import Lane
-from strongroom.service.keeper import Keeper
 from strongroom.service.service import Service
 from strongroom.settings import Settings
 
 _BACKLOG = 2048
+_STOP = (signal.SIGTERM, signal.SIGINT)
 _TLS_HANDSHAKE_TIME = 10.0
 _TLS_SHUTDOWN_TIME = 1.0
 
 
 class Server:
-    """Serves one deployment on one address."""
+    """Serves one deployment on one address. ``chores`` are done at once and then at every interval, on a thread.
 
-    def __init__(
-        self, settings: Settings, service: Service, keeper: Keeper, log: Log, clock: Clock, entropy: Entropy
+    ``shared``: other processes listen on the same address, and the kernel spreads connections over them.
+    """
+
+    def __init__(  # noqa: PLR0913 - the parts of a server
+        self,
+        settings: Settings,
+        service: Service,
+        chores: Callable[[], None],
+        log: Log,
+        clock: Clock,
+        entropy: Entropy,
+        *,
+        shared: bool = False,
     ) -> None:
         self._settings = settings
         self._service = service
-        self._keeper = keeper
+        self._chores = chores
+        self._shared = shared
         self._log = log
         self._clock = clock
         self._entropy = entropy
@@ -49,14 +61,14 @@ class Server:
         Raises OSError when the address cannot be listened on, ssl.SSLError when the certificate cannot be used.
         """
         tls = _tls_context(self._settings)
-        listener = _listener(*self._settings.address)
+        listener = listener_on(*self._settings.address, shared=self._shared)
         with contextlib.closing(listener), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._serve(listener, tls, ready))
 
     async def _serve(self, listener: socket.socket, tls: ssl.SSLContext | None, ready: Callable[[str], None]) -> None:
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
-        for signal_number in (signal.SIGTERM, signal.SIGINT):
+        for signal_number in _STOP:
             loop.add_signal_handler(signal_number, stop.set)
         with self._executors() as executors, self._keeping():
             front = self._front(loop, executors)
@@ -69,10 +81,12 @@ class Server:
                 ssl_shutdown_timeout=_TLS_SHUTDOWN_TIME if tls else None,
                 backlog=_BACKLOG,
             )
-            ready(_url(self._settings, listener))
+            ready(url_of(self._settings, listener))
             await stop.wait()
             server.close()
             await front.drain(self._settings.drain)
+            # All is done. Whoever asks once more, as supervisors and terminals do, must not make it look like a crash.
+            signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
 
     @contextlib.contextmanager
     def _executors(self) -> Iterator[Mapping[Lane, Executor]]:
@@ -91,13 +105,13 @@ class Server:
 
     @contextlib.contextmanager
     def _keeping(self) -> Iterator[None]:
-        """Run the keeper on a thread of its own, at once and then at every interval."""
+        """Do the chores on a thread of their own."""
         stop = threading.Event()
 
         def keep() -> None:
-            self._keeper.run()
+            self._chores()
             while not stop.wait(self._settings.keeper_interval):
-                self._keeper.run()
+                self._chores()
 
         thread = threading.Thread(target=keep, name="keeper")
         thread.start()
@@ -108,11 +122,13 @@ class Server:
             thread.join()
 
 
-def _listener(host: str, port: int) -> socket.socket:
+def listener_on(host: str, port: int, *, shared: bool) -> socket.socket:
+    """Return a socket that is bound and does not listen yet; raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
         listener.bind((host, port))
     except OSError:
         listener.close()
@@ -129,7 +145,8 @@ def _tls_context(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-def _url(settings: Settings, listener: socket.socket) -> str:
+def url_of(settings: Settings, listener: socket.socket) -> str:
+    """Return the URL under which clients reach a listener."""
     host, _ = settings.address
     shown = f"[{host}]" if ":" in host else host
     return f"{settings.scheme}://{shown}:{listener.getsockname()[1]}"

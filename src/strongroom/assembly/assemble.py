@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from types import TracebackType
 from typing import Self
 
@@ -72,21 +72,20 @@ def open_existing(settings: Settings, clock: Clock, entropy: Entropy) -> OpenFol
 
 
 class Deployment:
-    """One data folder, taken for this process: the service, its keeper and its audit log. Close it to let go."""
+    """One data folder, opened to serve it: the service, its keeper and its audit log. Close it to let go."""
 
-    def __init__(self, settings: Settings, clock: Clock, entropy: Entropy) -> None:
-        """Open the data folder, made at the first start.
+    def __init__(self, settings: Settings, clock: Clock, entropy: Entropy, worker: int | None = None) -> None:
+        """Open the data folder: as one of the workers of whoever has taken it, or alone, and then take it.
 
         Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
         """
         self.settings = settings
         quotas = RequestQuotas(settings.request_quotas, settings.regions)
         with ExitStack() as undo:
-            lock = DataFolder(settings.folder).lock()
-            undo.callback(os.close, lock)
-            opened = OpenFolder(settings, clock, entropy, settings.regions, slot=0)
+            if worker is None:
+                undo.callback(os.close, take_folder(settings, clock, entropy))
+            opened = OpenFolder(settings, clock, entropy, slot=worker or 0)
             undo.callback(opened.close)
-            _ensure_account(opened, settings)
             self.log = AuditLog(opened.folder.audit_log, settings.durability)
             undo.callback(self.log.close)
             self._undo = undo.pop_all()
@@ -97,6 +96,8 @@ class Deployment:
         usage = AccessKeyUsage(opened.store)
         self.service = Service(opened.backends, quotas, trail, usage)
         self.keeper = Keeper(opened.backends, trail, self.log, clock, usage)
+        self.chores = self.keeper.upkeep if worker else self.keeper.run
+        """What is to be done now and then: by each worker its own, and what concerns all by the first."""
 
     def __enter__(self) -> Self:
         return self
@@ -108,8 +109,23 @@ class Deployment:
 
     def close(self) -> None:
         """Write down the last uses and what is left of the audit log, and let go of the folder."""
-        self.keeper.write_uses()
+        self.keeper.upkeep()
         self._undo.close()
+
+
+def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:
+    """Make a data folder ready, at the first start from nothing, and take it.
+
+    Returns a file descriptor; the folder is taken as long as any process has it open. Raises what ``Deployment`` does.
+    """
+    lock = DataFolder(settings.folder).lock()
+    try:
+        with closing(OpenFolder(settings, clock, entropy, settings.regions, slot=0)) as opened:
+            _ensure_account(opened, settings)
+    except BaseException:
+        os.close(lock)
+        raise
+    return lock
 
 
 def _ensure_account(opened: OpenFolder, settings: Settings) -> None:

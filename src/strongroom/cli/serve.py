@@ -1,17 +1,22 @@
 """``strongroom serve``."""
 
-import logging
+import os
 import shlex
 import ssl
+from contextlib import closing
 from pathlib import Path
 
 import click
+import msgspec
 
 from strongroom import __version__
-from strongroom.api.server import Server
-from strongroom.assembly.assemble import Deployment
+from strongroom.api.server import listener_on, url_of
+from strongroom.assembly.assemble import take_folder
+from strongroom.assembly.data_folder import DataFolder
 from strongroom.assembly.hardening import harden_process
 from strongroom.cli.folder import config_option, data_option, read_settings, readable_errors
+from strongroom.cli.serving import serve_as, start_logging
+from strongroom.cli.supervisor import Supervisor, WorkerError
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
 from strongroom.settings import Settings
@@ -26,6 +31,7 @@ from strongroom.settings import Settings
 @click.option("--tls-cert", help="Certificate chain (PEM).")
 @click.option("--tls-key", help="Private key of the certificate (PEM).")
 @click.option("--allow-plaintext", is_flag=True, default=None, help="Listen without TLS where others can connect.")
+@click.option("--workers", type=int, help="Processes that share the port. Default: one for each core.")
 @click.option(
     "--durability",
     type=click.Choice(["write", "fsync"]),
@@ -36,8 +42,7 @@ def serve(config: Path | None, regions: tuple[str, ...], **flags: object) -> Non
 
     Every option is also a key of strongroom.toml and a variable STRONGROOM_*: listen, STRONGROOM_LISTEN.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    start_logging()
     with readable_errors():
         settings = read_settings(config, **flags, regions=regions or None)
         harden_process()
@@ -45,18 +50,38 @@ def serve(config: Path | None, regions: tuple[str, ...], **flags: object) -> Non
             _serve(settings)
         except ssl.SSLError as error:
             raise click.ClickException(f"the TLS certificate or key cannot be used: {error}") from None
+        except WorkerError as error:
+            raise click.ClickException(str(error)) from None
 
 
 def _serve(settings: Settings) -> None:
-    clock = SystemClock()
-    with Deployment(settings, clock, system_entropy) as deployment:
-        server = Server(settings, deployment.service, deployment.keeper, deployment.log, clock, system_entropy)
-        server.run(lambda url: _announce(settings, url, deployment.folder.credentials))
+    workers = settings.workers or os.cpu_count() or 1
+    if workers == 1:
+        serve_as(settings, None, lambda url: _announce(settings, url))
+    else:
+        _supervise(settings, workers)
     click.echo("Strongroom has stopped.")
 
 
-def _announce(settings: Settings, url: str, credentials: Path) -> None:
+def _supervise(settings: Settings, workers: int) -> None:
+    """Run workers on a port that is ours alone: found to be free first, and then held."""
+    host, port = settings.address
+    listener_on(host, port, shared=False).close()
+    with closing(listener_on(host, port, shared=True)) as held:
+        url = url_of(settings, held)
+        shared = msgspec.structs.replace(settings, listen=url.partition("://")[2])
+        lock = take_folder(settings, SystemClock(), system_entropy)
+        try:
+            stopped = Supervisor(shared, lock).run(workers, lambda: _announce(settings, url))
+        finally:
+            os.close(lock)
+    if not stopped:
+        raise click.ClickException("a worker did not stop as it should")
+
+
+def _announce(settings: Settings, url: str) -> None:
     """Print the three lines that point AWS clients here."""
+    credentials = DataFolder(settings.folder).credentials
     region = settings.regions[0]
     click.echo(f"Strongroom {__version__} serves account {settings.account} in {', '.join(settings.regions)} at {url}")
     click.echo("Point AWS clients at it:\n")

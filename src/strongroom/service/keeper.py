@@ -63,11 +63,11 @@ class Keeper:
             self._guarded(self._expire, locator, now)
         for locator in self._due(lambda reader, limit: reader.keys_to_delete(now, limit)):
             self._guarded(self._delete, locator, now)
-        self.write_uses()
+        self.upkeep()
         self._guarded(self._clean_up)
 
-    def write_uses(self) -> None:
-        """Write down which keys and access keys were used: every round, and once more before the service stops."""
+    def upkeep(self) -> None:
+        """Write down which keys and access keys were used: every worker its own, and once more before it stops."""
         self._guarded(self._usage.write)
         self._guarded(self._backends.key_uses.write)
 

@@ -1,0 +1,163 @@
+"""Several workers on one port: no call that begins after a change has answered sees what was before, on any of them."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from botocore.exceptions import ClientError
+
+from clients import client_of, client_with, credentials_of
+from identities import ACCOUNT_ROOT, Identities, Person
+from local_server import RunningServer, running_server
+from policies import allow, document
+
+WORKERS = 3
+USERS = 9
+ROUNDS = 12
+PATIENCE = 30
+USE = ["kms:Encrypt", "kms:DescribeKey"]
+
+
+@pytest.fixture
+def workers(tmp_path: Path) -> Iterator[RunningServer]:
+    with running_server(tmp_path / "data", tmp_path / "log", "--workers", str(WORKERS)) as server:
+        yield server
+        assert server.stop() == 0
+    log = (tmp_path / "log").read_text()
+    assert "Traceback" not in log
+
+
+class Storm:
+    """Clients that use one key all the time, each over a connection of its own, and remember when they began to."""
+
+    def __init__(self, clients: list[Any], key_id: str) -> None:
+        self._key_id = key_id
+        self._ended = threading.Event()
+        self._uses: list[tuple[float, bool]] = []
+        self._threads = [threading.Thread(target=self._use, args=(client,)) for client in clients]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _use(self, client: Any) -> None:
+        while not self._ended.is_set():
+            began = time.monotonic()
+            try:
+                client.encrypt(KeyId=self._key_id, Plaintext=b"x")
+            except ClientError:
+                self._uses.append((began, False))
+            else:
+                self._uses.append((began, True))
+
+    def settle(self, since: float) -> list[bool]:
+        """Wait until every client has made some calls since a moment; return how all of them went."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            found = [succeeded for began, succeeded in list(self._uses) if began > since]
+            if len(found) >= 3 * len(self._threads):
+                return found
+            time.sleep(0.005)
+        raise AssertionError("the clients do not get on")
+
+    def race(self, forbid: Callable[[], object], permit: Callable[[], object]) -> None:
+        """Forbid and permit the use of the key by turns: each holds for every call that begins after the answer."""
+        for _ in range(ROUNDS):
+            forbid()
+            assert not any(self.settle(time.monotonic()))
+            permit()
+            assert all(self.settle(time.monotonic()))
+
+
+def clients_of(server: RunningServer, person: Person) -> list[Any]:
+    return [client_with(server, "kms", person.credentials) for _ in range(USERS)]
+
+
+@pytest.mark.timeout(300)
+def test_no_worker_is_ever_stale(workers: RunningServer) -> None:
+    kms: Any = client_of(workers)
+    iam: Any = client_with(workers, "iam", credentials_of(workers))
+    identities = Identities(workers, iam)
+    key_id = kms.create_key()["KeyMetadata"]["KeyId"]
+    person = identities.user(allow(do=USE))
+    key, user = {"KeyId": key_id}, {"UserName": person.name}
+    closed = document(allow(ACCOUNT_ROOT, do=["kms:PutKeyPolicy", "kms:*Grant", "kms:*ableKey"]))
+    open_ = document(allow(ACCOUNT_ROOT))
+    granted: list[str] = []
+
+    def grant() -> None:
+        made = kms.create_grant(**key, GranteePrincipal=person.arn, Operations=["Encrypt"])
+        granted.append(made["GrantId"])
+
+    def switch(status: str) -> None:
+        iam.update_access_key(**user, AccessKeyId=person.access_key_id, Status=status)
+
+    with Storm(clients_of(workers, person), key_id) as storm:
+        storm.settle(time.monotonic())
+        storm.race(lambda: kms.disable_key(**key), lambda: kms.enable_key(**key))
+        storm.race(lambda: switch("Inactive"), lambda: switch("Active"))
+        storm.race(lambda: kms.put_key_policy(**key, Policy=closed), lambda: kms.put_key_policy(**key, Policy=open_))
+        iam.delete_user_policy(**user, PolicyName="own")
+        grant()
+        storm.race(lambda: kms.revoke_grant(**key, GrantId=granted[-1]), grant)
+
+
+def test_a_worker_that_dies_is_replaced_and_the_others_go_on(workers: RunningServer, tmp_path: Path) -> None:
+    kms = client_of(workers)
+    key_id = kms.create_key()["KeyMetadata"]["KeyId"]
+    before = children_of(workers.process.pid)
+    assert len(before) == WORKERS
+    os.kill(before[1], signal.SIGKILL)
+    wait_until(lambda: len(set(children_of(workers.process.pid)) - {before[1]}) == WORKERS)
+    assert "worker 1 ended with -9; starting another" in (tmp_path / "log").read_text()
+    for _ in range(2 * USERS):
+        assert client_of(workers).encrypt(KeyId=key_id, Plaintext=b"x")["CiphertextBlob"]
+
+
+def test_workers_never_outlive_their_supervisor(tmp_path: Path) -> None:
+    for number in range(3):
+        with running_server(tmp_path / "data", tmp_path / f"log{number}", "--workers", str(WORKERS)) as server:
+            workers = children_of(server.process.pid)
+            client_of(server).create_key()
+            server.process.kill()
+            server.process.wait()
+        wait_until(lambda gone=workers: not any(map(is_alive, gone)))  # type: ignore[misc]
+
+
+def test_a_port_in_use_is_not_shared(workers: RunningServer, tmp_path: Path) -> None:
+    port = workers.endpoint.rpartition(":")[2]
+    with (
+        pytest.raises(SystemExit),
+        running_server(tmp_path / "other", tmp_path / "other-log", "--listen", f"127.0.0.1:{port}", "--workers", "2"),
+    ):
+        pass
+    assert "Address already in use" in (tmp_path / "other-log").read_text()
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
