@@ -33,11 +33,13 @@ class Refused(Exception):
 class Bench:
     """Opens a data folder under a manual clock and makes calls to it."""
 
-    def __init__(self, folder: Path, clock: ManualClock, **more: Any) -> None:
+    def __init__(
+        self, folder: Path, clock: ManualClock, regions: tuple[str, ...] = ("us-east-1", "eu-west-1"), **more: Any
+    ) -> None:
         """Open the folder with ``more`` settings than the usual ones."""
         self.folder = folder
         self.clock = clock
-        self.settings = Settings(data=str(folder), regions=("us-east-1", "eu-west-1"), **more)
+        self.settings = Settings(data=str(folder), regions=regions, **more)
         self.deployment = Deployment(self.settings, clock, entropy)
 
     def call(self, operation: str, *, region: str = "us-east-1", **request: Any) -> dict[str, Any]:

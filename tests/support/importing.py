@@ -43,9 +43,12 @@ def wrap(public_key: bytes, algorithm: str, material: bytes, aes_key_length: int
     return wrapping_key.encrypt(aes_key, oaep) + aes_key_wrap_with_padding(aes_key, material)
 
 
-def parameters(bench: Bench, key_id: str, algorithm: str = "RSAES_OAEP_SHA_256") -> dict[str, Any]:
+def parameters(
+    bench: Bench, key_id: str, algorithm: str = "RSAES_OAEP_SHA_256", region: str = "us-east-1"
+) -> dict[str, Any]:
     """Ask for a wrapping key and its token."""
-    return bench.call("GetParametersForImport", KeyId=key_id, WrappingAlgorithm=algorithm, WrappingKeySpec="RSA_2048")
+    request = {"KeyId": key_id, "WrappingAlgorithm": algorithm, "WrappingKeySpec": "RSA_2048"}
+    return bench.call("GetParametersForImport", region=region, **request)
 
 
 def wrapped(given: dict[str, Any], material: bytes, algorithm: str = "RSAES_OAEP_SHA_256") -> dict[str, Any]:
@@ -57,8 +60,11 @@ def wrapped(given: dict[str, Any], material: bytes, algorithm: str = "RSAES_OAEP
     }
 
 
-def import_material(bench: Bench, key_id: str, material: bytes, **more: Any) -> dict[str, Any]:
+def import_material(
+    bench: Bench, key_id: str, material: bytes, region: str = "us-east-1", **more: Any
+) -> dict[str, Any]:
     """Import material that does not expire, unless ``more`` says that it does."""
     if "ValidTo" not in more:
         more = {"ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE", **more}
-    return bench.call("ImportKeyMaterial", KeyId=key_id, **wrapped(parameters(bench, key_id), material), **more)
+    request = wrapped(parameters(bench, key_id, region=region), material)
+    return bench.call("ImportKeyMaterial", KeyId=key_id, region=region, **request, **more)

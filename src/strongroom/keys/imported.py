@@ -17,6 +17,7 @@ Developer Guide ("Importing key material"):
 """
 
 from enum import StrEnum
+from math import inf
 
 from msgspec.structs import replace
 
@@ -85,8 +86,7 @@ def import_material(key: KmsKey, material: KeyMaterial, kind: ImportType) -> Kms
         if known is None:
             raise IncorrectKeyMaterialException(f"The key material was not imported into {key.arn} before.")
         return _settled(_with(key, _imported_again(known, material)))
-    if key.is_replica:
-        raise UnsupportedOperationException(f"{key.arn} is not a multi-region primary key.")
+    _require_no_replica(key)
     if known is not None:
         raise IncorrectKeyMaterialException(f"The key material is already associated with {key.arn}.")
     return _settled(replace(key, materials=(*key.materials, replace(material, state=_state_of_new(key, material)))))
@@ -140,6 +140,17 @@ def lost(before: KmsKey, after: KmsKey) -> list[str]:
 def pending_material(key: KmsKey) -> KeyMaterial | None:
     """Return the material that is not yet part of the key."""
     return next((material for material in key.materials if not material.permanent), None)
+
+
+def first_to_expire(key: KmsKey) -> KeyMaterial | None:
+    """Return the material that is part of the key and there, and goes before the others of which that is true."""
+    there = [each for each in key.materials if each.permanent and each.token is not None]
+    return min(there, key=lambda each: inf if each.expires_at is None else each.expires_at, default=None)
+
+
+def _require_no_replica(key: KmsKey) -> None:
+    if key.is_replica:
+        raise UnsupportedOperationException(f"{key.arn} is not a multi-region primary key.")
 
 
 def _state_of_new(key: KmsKey, material: KeyMaterial) -> KeyMaterialState:

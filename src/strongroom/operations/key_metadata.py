@@ -17,7 +17,7 @@ from strongroom.keys.algorithms import (
     SigningAlgorithm,
 )
 from strongroom.keys.arns import key_arn
-from strongroom.keys.imported import ExpirationModel, expiration_model
+from strongroom.keys.imported import ExpirationModel, expiration_model, first_to_expire
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyManager, KeySpec, KeyUsage, Origin
 from strongroom.keys.states import KeyState
@@ -105,7 +105,7 @@ def key_metadata(key: KmsKey) -> KeyMetadata:
     """Return what AWS tells about a key in this state."""
     current = key.current_material
     present = current if current is not None and current.token is not None else None
-    expiring = present if key.origin is Origin.EXTERNAL else None
+    expiring = first_to_expire(key) if key.origin is Origin.EXTERNAL else None
     able = algorithms_of(key)
     waits_for_replicas = key.state is KeyState.PENDING_REPLICA_DELETION
     return KeyMetadata(

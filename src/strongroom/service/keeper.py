@@ -109,7 +109,7 @@ class Keeper:
             if key is None or (after := imported.as_of(key, now)) == key:
                 return
             destroy_removed(self._backends.vault, key, after)
-            transaction.save_key(key, after)
+            save_with_relatives(transaction, self._backends.vault, key, after)
             for material_id in imported.lost(key, after):
                 self._record("DeleteExpiredKeyMaterial", key, {"keyMaterialId": material_id}, now)
         logger.info("erased expired key material of %s", locator.arn)

@@ -148,6 +148,20 @@ def test_the_keeper_erases_what_has_expired_and_records_it(bench: Bench, key_id:
     assert bench.call("Decrypt", CiphertextBlob=blob)["Plaintext"] == "eA=="
 
 
+def test_a_key_says_when_the_first_of_its_parts_expires(bench: Bench, key_id: str) -> None:
+    """KMS API Reference, KeyMetadata: the earliest time at which any material that is part of the key expires."""
+    begin = bench.clock.now()
+    third = import_material(bench, key_id, entropy(32), ValidTo=begin + 10, ImportType="NEW_KEY_MATERIAL")
+    found = bench.call("DescribeKey", KeyId=key_id)["KeyMetadata"]
+    assert (found["ValidTo"], found["ExpirationModel"]) == (begin + DAY, "KEY_MATERIAL_EXPIRES")
+    bench.call("DeleteImportedKeyMaterial", KeyId=key_id, KeyMaterialId=third["KeyMaterialId"])
+    import_material(bench, key_id, FIRST)
+    assert bench.call("DescribeKey", KeyId=key_id)["KeyMetadata"]["ValidTo"] == begin + 3 * DAY
+    import_material(bench, key_id, SECOND)
+    found = bench.call("DescribeKey", KeyId=key_id)["KeyMetadata"]
+    assert ("ValidTo" in found, found["ExpirationModel"]) == (False, "KEY_MATERIAL_DOES_NOT_EXPIRE")
+
+
 def test_expiry_catches_up_after_downtime(bench: Bench, key_id: str) -> None:
     wrapped = tokens(bench, key_id)
     bench.clock.advance(30 * DAY)

@@ -1,0 +1,388 @@
+"""The life of keys in three Regions, whatever is done to them and whenever, against a plain model.
+
+A real deployment under a manual clock and ``naive_keys`` get the same calls: both do them, or both refuse them alike.
+After each, every key looks as the model says, every blob ever made opens exactly where the model says, and the audit
+log has recorded what the service did by itself, once.
+"""
+
+import json
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
+from typing_extensions import override
+
+from deployments import Bench, Refused
+from importing import wrapped
+from naive_keys import DAY, NaiveKey, Refusal
+from strongroom.clock import ManualClock
+
+NOW = 1_790_000_000.0
+REGIONS = ("us-east-1", "eu-west-1", "ap-southeast-2")
+HOME = REGIONS[0]
+SYMMETRIC, HMAC, RSA = "SYMMETRIC_DEFAULT", "HMAC_256", "RSA_2048"
+USAGES = {SYMMETRIC: "ENCRYPT_DECRYPT", HMAC: "GENERATE_VERIFY_MAC", RSA: "ENCRYPT_DECRYPT"}
+ALGORITHMS = {SYMMETRIC: "SYMMETRIC_DEFAULT", RSA: "RSAES_OAEP_SHA_256"}
+DESCRIBED = (
+    *("KeyState", "Enabled", "DeletionDate", "PendingDeletionWindowInDays", "ExpirationModel", "ValidTo"),
+    *("CurrentKeyMaterialId", "MultiRegionConfiguration"),
+)
+LISTED = (
+    *("KeyMaterialId", "KeyMaterialState", "RotationDate", "RotationType"),
+    *("ImportState", "ExpirationModel", "ValidTo"),
+)
+TEXT = "dGV4dA=="
+UNKNOWN = "0" * 64
+
+numbers = st.integers(1, 4)
+places = st.integers(0, 6)
+regions = st.sampled_from(REGIONS)
+lifetimes = st.none() | st.sampled_from([1, 10, 100, 364])
+import_types = st.sampled_from([None, "NEW_KEY_MATERIAL", "EXISTING_KEY_MATERIAL"])
+waits = st.sampled_from([DAY / 24, DAY, 7 * DAY, 31 * DAY, 100 * DAY, 400 * DAY])
+
+
+class Lifecycle(RuleBasedStateMachine):
+    """Keys, and the calls made to them. A place is a number that stands for a Region of a key, or rarely another."""
+
+    keys: Bundle[NaiveKey] = Bundle("keys")
+    related = keys.filter(lambda key: key.multi_region)
+    external = keys.filter(lambda key: key.origin == "EXTERNAL")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.clock = ManualClock(NOW)
+        self.bench = Bench(Path(self.folder.name) / "data", self.clock, REGIONS)
+        self.ids: dict[NaiveKey, str] = {}
+        self.material_ids: dict[tuple[NaiveKey, str], str] = {}
+        self.prepared: dict[tuple[NaiveKey, str], dict[str, Any]] = {}
+        self.blobs: dict[NaiveKey, dict[str, str]] = defaultdict(dict)
+        self.tags: dict[NaiveKey, set[str]] = defaultdict(set)
+        self.lines_seen = 0
+        self.imports = 0
+
+    @override
+    def teardown(self) -> None:
+        self.bench.deployment.close()
+        self.folder.cleanup()
+
+    def agree(
+        self, operation: str, region: str, foreseen: Callable[[str], object], **request: Any
+    ) -> dict[str, Any] | None:
+        """Make a call to the service and to the model; return the answer, or None where both refuse it alike."""
+        expected = refused = answer = None
+        try:
+            foreseen(region)
+        except Refusal as refusal:
+            expected = refusal.code
+        try:
+            answer = self.bench.call(operation, region=region, **request)
+        except Refused as refusal:
+            refused = refusal.code
+        assert refused == expected, f"{operation} in {region}: {refused}, not {expected}"
+        return answer
+
+    def call(
+        self, operation: str, key: NaiveKey, region: str, foreseen: Callable[[str], object], **request: Any
+    ) -> dict[str, Any] | None:
+        return self.agree(operation, region, foreseen, KeyId=self.ids[key], **request)
+
+    # --- keys
+
+    def new_key(self, spec: str, origin: str, region: str, *, multi_region: bool) -> NaiveKey:
+        key = NaiveKey(spec, origin, region, multi_region=multi_region, now=self.clock.now())
+        kind = {"KeySpec": spec, "KeyUsage": USAGES[spec], "Origin": origin, "MultiRegion": multi_region}
+        self.ids[key] = self.bench.call("CreateKey", region=region, **kind)["KeyMetadata"]["KeyId"]
+        self.learn(key)
+        return key
+
+    def learn(self, key: NaiveKey) -> None:
+        """Note the id of the newest material, if it was generated; it is one never seen before."""
+        name = key.parts[-1].name if key.parts else ""
+        if key.spec == SYMMETRIC and name.startswith("generated") and (key, name) not in self.material_ids:
+            found = self.bench.call("DescribeKey", KeyId=self.ids[key], region=key.primary)["KeyMetadata"]
+            assert found["CurrentKeyMaterialId"] not in self.material_ids.values()
+            self.material_ids[key, name] = found["CurrentKeyMaterialId"]
+
+    @initialize(target=keys, spec=st.sampled_from([SYMMETRIC, SYMMETRIC, HMAC]), replicas=st.integers(0, 2))
+    def begin_with_imported_material(self, spec: str, replicas: int) -> NaiveKey:
+        key = self.new_key(spec, "EXTERNAL", HOME, multi_region=True)
+        self.import_at(key, HOME, 1)
+        for region in REGIONS[1 : replicas + 1]:
+            self.call("ReplicateKey", key, HOME, partial(key.replicate, other=region), ReplicaRegion=region)
+            self.import_at(key, region, 1)
+        return key
+
+    @initialize(target=keys, spec=st.sampled_from([SYMMETRIC, SYMMETRIC, HMAC, RSA]), multi_region=st.booleans())
+    def begin_with_generated_material(self, spec: str, multi_region: bool) -> NaiveKey:  # noqa: FBT001 - drawn
+        return self.new_key(spec, "AWS_KMS", HOME, multi_region=multi_region)
+
+    @precondition(lambda self: len(self.ids) < 4)
+    @rule(
+        target=keys,
+        spec=st.sampled_from([SYMMETRIC, HMAC]),
+        origin=st.sampled_from(["AWS_KMS", "EXTERNAL"]),
+        region=regions,
+        multi_region=st.booleans(),
+    )
+    def create(self, spec: str, origin: str, region: str, multi_region: bool) -> NaiveKey:  # noqa: FBT001 - drawn
+        return self.new_key(spec, origin, region, multi_region=multi_region)
+
+    @rule(key=keys, place=places)
+    def enable(self, key: NaiveKey, place: int) -> None:
+        self.call("EnableKey", key, where(key, place), key.enable)
+
+    @rule(key=keys, place=places)
+    def disable(self, key: NaiveKey, place: int) -> None:
+        self.call("DisableKey", key, where(key, place), key.disable)
+
+    @rule(key=keys, place=places, days=st.sampled_from([7, 8, 30]))
+    def schedule_deletion(self, key: NaiveKey, place: int, days: int) -> None:
+        foreseen, region = partial(key.schedule_deletion, window=days), where(key, place)
+        answer = self.call("ScheduleKeyDeletion", key, region, foreseen, PendingWindowInDays=days)
+        if answer is not None:
+            seen = key.description(region)
+            assert (answer["KeyState"], answer["PendingWindowInDays"]) == (seen["KeyState"], days)
+            assert answer.get("DeletionDate") == seen.get("DeletionDate")
+
+    @rule(key=keys, place=places)
+    def cancel_deletion(self, key: NaiveKey, place: int) -> None:
+        self.call("CancelKeyDeletion", key, where(key, place), key.cancel_deletion)
+
+    # --- rotation
+
+    @rule(key=keys, place=places, days=st.sampled_from([90, 91, 365]))
+    def enable_rotation(self, key: NaiveKey, place: int, days: int) -> None:
+        foreseen = partial(key.enable_rotation, days=days)
+        self.call("EnableKeyRotation", key, where(key, place), foreseen, RotationPeriodInDays=days)
+
+    @rule(key=keys, place=places)
+    def disable_rotation(self, key: NaiveKey, place: int) -> None:
+        self.call("DisableKeyRotation", key, where(key, place), key.disable_rotation)
+
+    @rule(key=keys, place=places, times=st.sampled_from([1, 1, 1, 1, 1, 26]))
+    def rotate_on_demand(self, key: NaiveKey, place: int, times: int) -> None:
+        region = where(key, place)
+        for _ in range(times):
+            if self.call("RotateKeyOnDemand", key, region, key.rotate_on_demand) is None:
+                return
+            self.learn(key)
+
+    # --- Regions
+
+    @rule(key=related, place=places, other=regions)
+    def replicate(self, key: NaiveKey, place: int, other: str) -> None:
+        foreseen = partial(key.replicate, other=other)
+        self.call("ReplicateKey", key, where(key, place), foreseen, ReplicaRegion=other)
+
+    @rule(key=related, place=places, other=regions)
+    def update_primary(self, key: NaiveKey, place: int, other: str) -> None:
+        foreseen = partial(key.update_primary, other=other)
+        self.call("UpdatePrimaryRegion", key, where(key, place), foreseen, PrimaryRegion=other)
+
+    # --- imported material
+
+    def import_at(
+        self, key: NaiveKey, region: str, number: int, days: int | None = None, import_type: str | None = None
+    ) -> None:
+        now = self.clock.now()
+        given = self.prepared.get((key, region))
+        if given is None or given["ParametersValidTo"] <= now:
+            how = {"WrappingAlgorithm": "RSAES_OAEP_SHA_256", "WrappingKeySpec": "RSA_2048"}
+            given = self.call("GetParametersForImport", key, region, key.prepare_import, **how)
+            if given is None:
+                return
+            self.prepared[key, region] = given
+        # No two expire at the same moment: in which order they would go is nobody's promise.
+        self.imports += 1
+        valid_to = None if days is None else now + days * DAY + self.imports
+        answer = self.call(
+            "ImportKeyMaterial",
+            key,
+            region,
+            partial(key.import_material, name=str(number), import_type=import_type, valid_to=valid_to),
+            **wrapped(given, bytes([number]) * 32),
+            ExpirationModel=f"KEY_MATERIAL_{'DOES_NOT_EXPIRE' if days is None else 'EXPIRES'}",
+            **({} if valid_to is None else {"ValidTo": valid_to}),
+            **({} if import_type is None else {"ImportType": import_type}),
+        )
+        if answer is not None and key.spec == SYMMETRIC:
+            assert self.material_ids.setdefault((key, str(number)), answer["KeyMaterialId"]) == answer["KeyMaterialId"]
+
+    @rule(key=external, place=places, number=numbers, days=lifetimes, import_type=import_types)
+    def import_material(
+        self, key: NaiveKey, place: int, number: int, days: int | None, import_type: str | None
+    ) -> None:
+        self.import_at(key, where(key, place), number, days, import_type)
+
+    @rule(key=external, number=numbers, days=lifetimes, rotates=st.booleans())
+    def import_everywhere(self, key: NaiveKey, number: int, days: int | None, rotates: bool) -> None:  # noqa: FBT001 - drawn
+        """Import what the key has, or new material: into the primary, then into its replicas; and rotate to it."""
+        for region in sorted(key.places, key=lambda each: each != key.primary):
+            new = key.spec == SYMMETRIC and region == key.primary and not key.associates(str(number))
+            self.import_at(key, region, number, days, "NEW_KEY_MATERIAL" if new else None)
+        if rotates:
+            self.rotate_on_demand(key, 1, 1)
+
+    @rule(key=external, place=places, number=st.none() | numbers)
+    def delete_material(self, key: NaiveKey, place: int, number: int | None) -> None:
+        name = None if number is None or key.spec != SYMMETRIC else str(number)
+        chosen = {} if name is None else {"KeyMaterialId": self.material_ids.get((key, name), UNKNOWN)}
+        foreseen = partial(key.delete_material, name=name)
+        self.call("DeleteImportedKeyMaterial", key, where(key, place), foreseen, **chosen)
+
+    # --- use
+
+    @rule(key=keys, place=places)
+    def encrypt(self, key: NaiveKey, place: int) -> None:
+        algorithm = ALGORITHMS.get(key.spec, "SYMMETRIC_DEFAULT")
+        answer = self.call(
+            "Encrypt", key, where(key, place), key.encrypt, Plaintext=TEXT, EncryptionAlgorithm=algorithm
+        )
+        if answer is not None:
+            self.blobs[key][key.parts[-1].name] = answer["CiphertextBlob"]
+
+    @rule(key=keys, place=places)
+    def generate_mac(self, key: NaiveKey, place: int) -> None:
+        region = where(key, place)
+        answer = self.call("GenerateMac", key, region, key.make_tag, Message=TEXT, MacAlgorithm="HMAC_SHA_256")
+        if answer is not None:
+            self.tags[key].add(answer["Mac"])
+
+    @rule(key=keys, owner=keys, place=places)
+    def decrypt_with(self, key: NaiveKey, owner: NaiveKey, place: int) -> None:
+        """A key that is named opens its own blobs and no other's."""
+        if key.spec != RSA and owner.spec == SYMMETRIC:
+            for blob in self.blobs[owner].values():
+                self.call("Decrypt", key, where(key, place), partial(key.decrypt, owner=owner), CiphertextBlob=blob)
+
+    # --- time
+
+    @rule(seconds=waits, keeper_comes=st.booleans())
+    def wait(self, seconds: float, keeper_comes: bool) -> None:  # noqa: FBT001 - drawn
+        self.clock.advance(seconds)
+        for key in self.ids:
+            key.pass_time(seconds)
+        if keeper_comes:
+            self.keeper_comes()
+
+    @rule(offset=st.sampled_from([-1201, -1200, -1, 0, 0]), keeper_comes=st.booleans())
+    def wait_until_something_is_due(self, offset: int, keeper_comes: bool) -> None:  # noqa: FBT001 - drawn
+        due = [when + offset for key in self.ids for when in key.due() if when + offset > self.clock.now()]
+        if due:
+            self.wait(min(due) - self.clock.now(), keeper_comes)
+
+    @rule()
+    def keeper_comes(self) -> None:
+        self.bench.deployment.keeper.run()
+        for key in self.ids:
+            key.keeper_comes()
+            if key.places:
+                self.learn(key)
+            for region in set(REGIONS) - key.places.keys():
+                self.call("DescribeKey", key, region, key.state)
+                self.use(key, region)
+
+    @rule()
+    def restart(self) -> None:
+        self.bench.reopen()
+
+    # --- what must hold
+
+    def named(self, key: NaiveKey, seen: dict[str, Any], members: tuple[str, ...]) -> dict[str, Any]:
+        """Return some members of an answer, with the model's names of material and of relatives."""
+        found = {member: seen[member] for member in members if member in seen}
+        names = {material_id: name for (owner, name), material_id in self.material_ids.items() if owner is key}
+        for member in found.keys() & {"KeyMaterialId", "CurrentKeyMaterialId"}:
+            found[member] = names[found[member]]
+        if "MultiRegionConfiguration" in found:
+            relatives = found["MultiRegionConfiguration"]
+            replicas = sorted(each["Region"] for each in relatives["ReplicaKeys"])
+            found["MultiRegionConfiguration"] = (
+                relatives["MultiRegionKeyType"],
+                relatives["PrimaryKey"]["Region"],
+                replicas,
+            )
+        return found
+
+    @invariant()
+    def keys_are_described_as_the_model_says(self) -> None:
+        for key in self.ids:
+            for region in key.places:
+                seen = self.bench.call("DescribeKey", KeyId=self.ids[key], region=region)["KeyMetadata"]
+                assert self.named(key, seen, DESCRIBED) == key.description(region)
+
+    @invariant()
+    def they_rotate_and_have_rotated_as_the_model_says(self) -> None:
+        for key in self.ids:
+            for region in key.places:
+                status = self.bench.call("GetKeyRotationStatus", KeyId=self.ids[key], region=region)
+                status.pop("KeyId")
+                assert status == key.rotation_status(region)
+                if key.spec == SYMMETRIC:
+                    listed = key.materials(region)
+                    assert self.listed(key, region, "ALL_KEY_MATERIAL") == listed
+                    rotations = [each for each in listed if "RotationType" in each]
+                    assert self.listed(key, region, "ROTATIONS_ONLY") == rotations
+
+    def listed(self, key: NaiveKey, region: str, which: str) -> list[dict[str, Any]]:
+        answer = self.bench.call("ListKeyRotations", KeyId=self.ids[key], region=region, IncludeKeyMaterial=which)
+        return [self.named(key, each, LISTED) for each in answer["Rotations"]]
+
+    @invariant()
+    def blobs_and_tags_are_good_exactly_where_the_model_says(self) -> None:
+        for key in self.ids:
+            for region in key.places:
+                self.use(key, region)
+
+    def use(self, key: NaiveKey, region: str) -> None:
+        """Try everything that was made with a key."""
+        algorithm = {"EncryptionAlgorithm": ALGORITHMS.get(key.spec)}
+        for name, blob in self.blobs[key].items():
+            if key.spec == SYMMETRIC:
+                answer = self.agree("Decrypt", region, key.decrypt_unnamed, CiphertextBlob=blob)
+                assert answer is None or answer["KeyMaterialId"] == self.material_ids[key, name]
+            else:
+                foreseen = partial(key.decrypt, owner=key)
+                answer = self.call("Decrypt", key, region, foreseen, CiphertextBlob=blob, **algorithm)
+            assert answer is None or answer["Plaintext"] == TEXT
+        for tag in self.tags[key]:
+            self.call("VerifyMac", key, region, key.make_tag, Message=TEXT, Mac=tag, MacAlgorithm="HMAC_SHA_256")
+
+    @invariant()
+    def what_the_service_did_by_itself_is_recorded_once(self) -> None:
+        lines = (self.bench.folder / "audit.jsonl").read_bytes().splitlines()
+        new, self.lines_seen = lines[self.lines_seen :], len(lines)
+        seen = Counter(self.recorded(json.loads(line)) for line in new if b"AWS Internal" in line)
+        happened = Counter(
+            (event, region, self.ids[key], self.material_ids.get((key, name or "")))
+            for key in self.ids
+            for event, region, name in key.events
+        )
+        assert seen == happened
+        for key in self.ids:
+            key.events.clear()
+
+    def recorded(self, record: dict[str, Any]) -> tuple[str, str, str, str | None]:
+        """Return what was done, where, to which key, and to which material; only symmetric keys tell its id."""
+        key_id = record["resources"][0]["ARN"].rpartition("/")[2]
+        material_id = record.get("serviceEventDetails", {}).get("keyMaterialId")
+        known = material_id if material_id in self.material_ids.values() else None
+        return record["eventName"], record["awsRegion"], key_id, known
+
+
+def where(key: NaiveKey, place: int) -> str:
+    """Return one of a key's Regions, or rarely any of the three."""
+    held = list(key.places)
+    return held[place % len(held)] if held and place else REGIONS[place % len(REGIONS)]
+
+
+TestLifecycle = Lifecycle.TestCase
+TestLifecycle.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
