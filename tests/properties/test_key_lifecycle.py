@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 from typing_extensions import override
@@ -39,9 +39,10 @@ LISTED = (
 )
 TEXT = "dGV4dA=="
 UNKNOWN = "0" * 64
+PLACES = 6
 
 numbers = st.integers(1, 4)
-places = st.integers(0, 6)
+places = st.integers(0, PLACES + 2)
 regions = st.sampled_from(REGIONS)
 lifetimes = st.none() | st.sampled_from([1, 10, 100, 364])
 import_types = st.sampled_from([None, "NEW_KEY_MATERIAL", "EXISTING_KEY_MATERIAL"])
@@ -49,7 +50,7 @@ waits = st.sampled_from([DAY / 24, DAY, 7 * DAY, 31 * DAY, 100 * DAY, 400 * DAY]
 
 
 class Lifecycle(RuleBasedStateMachine):
-    """Keys, and the calls made to them. A place is a number that stands for a Region of a key, or rarely another."""
+    """Keys, and the calls made to them. A place is a number that stands for a Region, usually one where the key is."""
 
     keys: Bundle[NaiveKey] = Bundle("keys")
     related = keys.filter(lambda key: key.multi_region)
@@ -105,19 +106,21 @@ class Lifecycle(RuleBasedStateMachine):
 
     def learn(self, key: NaiveKey) -> None:
         """Note the id of the newest material, if it was generated; it is one never seen before."""
-        name = key.parts[-1].name if key.parts else ""
+        name = key.parts[-1].name if key.parts and key.places else ""
         if key.spec == SYMMETRIC and name.startswith("generated") and (key, name) not in self.material_ids:
             found = self.bench.call("DescribeKey", KeyId=self.ids[key], region=key.primary)["KeyMetadata"]
             assert found["CurrentKeyMaterialId"] not in self.material_ids.values()
             self.material_ids[key, name] = found["CurrentKeyMaterialId"]
 
-    @initialize(target=keys, spec=st.sampled_from([SYMMETRIC, SYMMETRIC, HMAC]), replicas=st.integers(0, 2))
-    def begin_with_imported_material(self, spec: str, replicas: int) -> NaiveKey:
+    @initialize(
+        target=keys, spec=st.sampled_from([SYMMETRIC, SYMMETRIC, HMAC]), replicas=st.integers(0, 2), days=lifetimes
+    )
+    def begin_with_imported_material(self, spec: str, replicas: int, days: int | None) -> NaiveKey:
         key = self.new_key(spec, "EXTERNAL", HOME, multi_region=True)
-        self.import_at(key, HOME, 1)
+        self.import_at(key, HOME, 1, days)
         for region in REGIONS[1 : replicas + 1]:
             self.call("ReplicateKey", key, HOME, partial(key.replicate, other=region), ReplicaRegion=region)
-            self.import_at(key, region, 1)
+            self.import_at(key, region, 1, days)
         return key
 
     @initialize(target=keys, spec=st.sampled_from([SYMMETRIC, SYMMETRIC, HMAC, RSA]), multi_region=st.booleans())
@@ -169,11 +172,12 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(key=keys, place=places, times=st.sampled_from([1, 1, 1, 1, 1, 26]))
     def rotate_on_demand(self, key: NaiveKey, place: int, times: int) -> None:
-        region = where(key, place)
         for _ in range(times):
-            if self.call("RotateKeyOnDemand", key, region, key.rotate_on_demand) is None:
-                return
-            self.learn(key)
+            self.rotate_at(key, where(key, place))
+
+    def rotate_at(self, key: NaiveKey, region: str) -> None:
+        self.call("RotateKeyOnDemand", key, region, key.rotate_on_demand)
+        self.learn(key)
 
     # --- Regions
 
@@ -229,7 +233,7 @@ class Lifecycle(RuleBasedStateMachine):
             new = key.spec == SYMMETRIC and region == key.primary and not key.associates(str(number))
             self.import_at(key, region, number, days, "NEW_KEY_MATERIAL" if new else None)
         if rotates:
-            self.rotate_on_demand(key, 1, 1)
+            self.rotate_at(key, key.primary)
 
     @rule(key=external, place=places, number=st.none() | numbers)
     def delete_material(self, key: NaiveKey, place: int, number: int | None) -> None:
@@ -242,10 +246,11 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(key=keys, place=places)
     def encrypt(self, key: NaiveKey, place: int) -> None:
+        self.encrypt_at(key, where(key, place))
+
+    def encrypt_at(self, key: NaiveKey, region: str) -> None:
         algorithm = ALGORITHMS.get(key.spec, "SYMMETRIC_DEFAULT")
-        answer = self.call(
-            "Encrypt", key, where(key, place), key.encrypt, Plaintext=TEXT, EncryptionAlgorithm=algorithm
-        )
+        answer = self.call("Encrypt", key, region, key.encrypt, Plaintext=TEXT, EncryptionAlgorithm=algorithm)
         if answer is not None:
             self.blobs[key][key.parts[-1].name] = answer["CiphertextBlob"]
 
@@ -284,8 +289,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.bench.deployment.keeper.run()
         for key in self.ids:
             key.keeper_comes()
-            if key.places:
-                self.learn(key)
+            self.learn(key)
             for region in set(REGIONS) - key.places.keys():
                 self.call("DescribeKey", key, region, key.state)
                 self.use(key, region)
@@ -340,6 +344,8 @@ class Lifecycle(RuleBasedStateMachine):
     def blobs_and_tags_are_good_exactly_where_the_model_says(self) -> None:
         for key in self.ids:
             for region in key.places:
+                if key.parts and key.parts[-1].name not in self.blobs[key]:
+                    self.encrypt_at(key, region)
                 self.use(key, region)
 
     def use(self, key: NaiveKey, region: str) -> None:
@@ -379,10 +385,12 @@ class Lifecycle(RuleBasedStateMachine):
 
 
 def where(key: NaiveKey, place: int) -> str:
-    """Return one of a key's Regions, or rarely any of the three."""
-    held = list(key.places)
-    return held[place % len(held)] if held and place else REGIONS[place % len(REGIONS)]
+    """Return one of a key's Regions, or sometimes any of the three."""
+    regions = list(key.places) if place < PLACES else ()
+    return regions[place % len(regions)] if regions else REGIONS[place % len(REGIONS)]
 
 
 TestLifecycle = Lifecycle.TestCase
-TestLifecycle.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+# Shrinking would take minutes, and what it shrinks is short enough to read.
+phases = set(Phase) - {Phase.shrink, Phase.explain}
+TestLifecycle.settings = settings(max_examples=50, stateful_step_count=40, phases=phases, deadline=None)

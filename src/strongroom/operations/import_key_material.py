@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
 from msgspec import Meta
+from msgspec.structs import replace
 
 from strongroom.crypto.protocol import ImportedMaterial, MaterialOwner, WrappedMaterial
 from strongroom.errors import (
@@ -156,6 +157,8 @@ def _imported(key: KmsKey, request: ImportKeyMaterialRequest, made: ImportedMate
         expires_at=request.valid_to,
         description=request.key_material_description,
     )
+    # Once its material has expired the key is PendingImport, whether or not the keeper has come to say so.
+    key = replace(key, state=imported.as_of(key, now).state)
     return imported.import_material(key, material, imported.import_type(key, request.import_type))
 
 

@@ -105,6 +105,22 @@ def test_a_disabled_key_that_lost_its_material_cannot_be_enabled(bench: Bench, k
         bench.call("EnableKey", KeyId=key_id)
 
 
+@pytest.mark.parametrize("keeper_comes", [True, False])
+def test_a_disabled_key_that_lost_its_material_is_enabled_when_it_is_back(
+    bench: Bench,
+    key_id: str,
+    keeper_comes: bool,  # noqa: FBT001 - a case
+) -> None:
+    """KMS API Reference, ImportKeyMaterial: the state of the KMS key changes to Enabled."""
+    bench.call("DisableKey", KeyId=key_id)
+    bench.clock.advance(DAY)
+    if keeper_comes:
+        bench.deployment.keeper.run()
+    assert state(bench, key_id) == "PendingImport"
+    import_material(bench, key_id, FIRST)
+    assert state(bench, key_id) == "Enabled"
+
+
 def test_a_change_asks_the_store_whether_the_material_has_expired(bench: Bench, key_id: str) -> None:
     """What the snapshot showed when the call began may be another life of the key."""
     backends = bench.deployment.service._backends
