@@ -10,8 +10,8 @@ Developer Guide ("Importing key material"):
   imported in its place.
 - Related multi-Region keys take new material through their primary.
 - Asymmetric and HMAC keys keep their first material for life; importing it again may change when it expires.
-- The key is PendingImport while any material that is part of it is missing, and Enabled again once none is. A disabled
-  key stays disabled, and one that is pending deletion stays that, whatever happens to its material.
+- The key is PendingImport while any material that is part of it is missing, and Enabled again once none is, even if it
+  was disabled before. One that is pending deletion stays that, whatever happens to its material.
 - Material that expires is gone at that moment. ``as_of`` gives the key as it is at a time, whether or not the keeper
   has come to erase what has expired.
 """
@@ -85,11 +85,13 @@ def import_material(key: KmsKey, material: KeyMaterial, kind: ImportType) -> Kms
     if kind is ImportType.EXISTING:
         if known is None:
             raise IncorrectKeyMaterialException(f"The key material was not imported into {key.arn} before.")
-        return _settled(_with(key, _imported_again(known, material)))
+        return in_state_of_material(_with(key, _imported_again(known, material)))
     _require_no_replica(key)
     if known is not None:
         raise IncorrectKeyMaterialException(f"The key material is already associated with {key.arn}.")
-    return _settled(replace(key, materials=(*key.materials, replace(material, state=_state_of_new(key, material)))))
+    return in_state_of_material(
+        replace(key, materials=(*key.materials, replace(material, state=_state_of_new(key, material))))
+    )
 
 
 def rotate(key: KmsKey, now: float) -> KmsKey:
@@ -148,6 +150,15 @@ def first_to_expire(key: KmsKey) -> KeyMaterial | None:
     return min(there, key=lambda each: inf if each.expires_at is None else each.expires_at, default=None)
 
 
+def in_state_of_material(key: KmsKey) -> KmsKey:
+    """Return the key in the state that its material calls for."""
+    if key.state is KeyState.PENDING_IMPORT and key.has_all_material:
+        return replace(key, state=KeyState.ENABLED)
+    if key.state in {KeyState.ENABLED, KeyState.DISABLED} and not key.has_all_material:
+        return replace(key, state=KeyState.PENDING_IMPORT)
+    return key
+
+
 def _require_no_replica(key: KmsKey) -> None:
     if key.is_replica:
         raise UnsupportedOperationException(f"{key.arn} is not a multi-region primary key.")
@@ -189,13 +200,4 @@ def _without(key: KmsKey, material_ids: set[str]) -> KmsKey:
         for each in key.materials
         if each.permanent or key.is_replica or each.material_id not in material_ids
     )
-    return _settled(replace(key, materials=materials))
-
-
-def _settled(key: KmsKey) -> KmsKey:
-    """Return the key in the state that its material calls for."""
-    if key.state is KeyState.PENDING_IMPORT and key.has_all_material:
-        return replace(key, state=KeyState.ENABLED)
-    if key.state in {KeyState.ENABLED, KeyState.DISABLED} and not key.has_all_material:
-        return replace(key, state=KeyState.PENDING_IMPORT)
-    return key
+    return in_state_of_material(replace(key, materials=materials))

@@ -21,6 +21,7 @@ from strongroom.clock import DAY
 from strongroom.errors import UnsupportedOperationException
 from strongroom.keys import lifecycle
 from strongroom.keys.arns import KeyLocator, key_arn
+from strongroom.keys.imported import in_state_of_material, pending_material
 from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, KmsKey
 from strongroom.keys.specs import Origin
 from strongroom.keys.states import KeyState
@@ -97,14 +98,17 @@ def synchronized(relative: KmsKey, source: KmsKey, tokens: Mapping[str, bytes]) 
         rotation=source.rotation,
         materials=tuple(_shared(material, own, tokens) for material in source.materials),
     )
-    if after.state is not KeyState.CREATING:
-        return after
-    return replace(after, state=KeyState.ENABLED if after.has_all_material else KeyState.PENDING_IMPORT)
+    if after.state is KeyState.CREATING:
+        return replace(after, state=KeyState.ENABLED if after.has_all_material else KeyState.PENDING_IMPORT)
+    return in_state_of_material(after) if after.origin is Origin.EXTERNAL else after
 
 
 def settled(primary: KmsKey, replicas: Sequence[KmsKey]) -> KmsKey:
     """Return the primary with its new material, if there is any, ready for rotation or waiting for its replicas."""
-    everywhere = all(_has_new_material(key) for key in (primary, *replicas))
+    pending = pending_material(primary)
+    if pending is None:
+        return primary
+    everywhere = all(_holds(key, pending.material_id) for key in (primary, *replicas))
     state = (
         KeyMaterialState.PENDING_ROTATION if everywhere else KeyMaterialState.PENDING_MULTI_REGION_IMPORT_AND_ROTATION
     )
@@ -112,8 +116,8 @@ def settled(primary: KmsKey, replicas: Sequence[KmsKey]) -> KmsKey:
     return replace(primary, materials=tuple(materials))
 
 
-def _has_new_material(key: KmsKey) -> bool:
-    return any(not material.permanent and material.token is not None for material in key.materials)
+def _holds(key: KmsKey, material_id: str) -> bool:
+    return any(material.material_id == material_id and material.token is not None for material in key.materials)
 
 
 def schedule_deletion(key: KmsKey, window_days: int, now: float) -> KmsKey:

@@ -233,3 +233,32 @@ def test_an_hmac_replica_takes_the_bytes_of_its_primary_and_no_others(bench: Ben
     import_material(bench, key_id, FIRST, WEST)
     tag = bench.call("GenerateMac", **message)["Mac"]
     assert bench.call("VerifyMac", region=WEST, **message, Mac=tag)["MacValid"] is True
+
+
+def test_a_rotation_to_what_has_just_expired_in_a_replica_leaves_that_pending_import(bench: Bench, key_id: str) -> None:
+    put_new(bench, key_id, SECOND)
+    put(bench, key_id, SECOND, SOUTH)
+    put(bench, key_id, SECOND, WEST, ValidTo=bench.clock.now() + DAY)
+    bench.clock.advance(DAY)
+    bench.call("RotateKeyOnDemand", KeyId=key_id)
+    bench.deployment.keeper.run()
+    assert describe(bench, key_id, WEST)["KeyState"] == "PendingImport"
+    with pytest.raises(Refused, match="KMSInvalidStateException"):
+        bench.call("Encrypt", KeyId=key_id, Plaintext="eA==", region=WEST)
+    put(bench, key_id, SECOND, WEST)
+    blob = bench.call("Encrypt", KeyId=key_id, Plaintext="eA==", region=WEST)["CiphertextBlob"]
+    assert bench.call("Decrypt", CiphertextBlob=blob, region=SOUTH)["Plaintext"] == "eA=="
+
+
+def test_a_replica_that_still_holds_what_the_primary_lost_does_not_pass_for_having_what_is_new(
+    bench: Bench, key_id: str
+) -> None:
+    put_new(bench, key_id, SECOND, ValidTo=bench.clock.now() + DAY)
+    for region in (WEST, SOUTH):
+        put(bench, key_id, SECOND, region)
+    bench.clock.advance(DAY)
+    bench.deployment.keeper.run()
+    put_new(bench, key_id, THIRD)
+    assert (WAITS_FOR_ALL, "IMPORTED") in states(bench, key_id)
+    with pytest.raises(Refused, match="KMSInvalidStateException"):
+        bench.call("RotateKeyOnDemand", KeyId=key_id)
