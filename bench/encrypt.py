@@ -73,9 +73,12 @@ def measure(durability: str, folder: Path, results: dict[str, list[Load]]) -> No
             results.setdefault(f"{operation}, {durability}", []).append(result)
             calls += result.requests
         assert server.stop() == 0
-    with (data / "audit.jsonl").open("rb") as log:
-        assert sum(1 for _ in log) >= calls, "every call leaves a record"
-    (data / "audit.jsonl").unlink()
+    lines = 0
+    for path in (data / "audit").iterdir():
+        with path.open("rb") as log:
+            lines += sum(1 for _ in log)
+        path.unlink()
+    assert lines >= calls, "every call leaves a record"
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ from local_server import RunningServer, running_server
 
 CONTEXT = {"department": "payroll", "year": "2026"}
 AWS = Path(sys.executable).with_name("aws")
+STRONGROOM = AWS.with_name("strongroom")
 BOLD, DIM, GREEN, RED, RESET = (
     ("\033[1m", "\033[2m", "\033[32m", "\033[31m", "\033[0m") if sys.stdout.isatty() else ("",) * 5
 )
@@ -152,14 +153,18 @@ class Demo:
 
     def audit_trail(self) -> None:
         step("The audit trail: one record a call, allowed or refused, written before the answer left")
-        lines = (self.folder / "data" / "audit.jsonl").read_text().splitlines()
-        for record in map(json.loads, lines):
+        files = sorted((self.folder / "data" / "audit").iterdir())
+        lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+        records = [line for line in lines if "eventName" in line]
+        for record in records:
             outcome = record.get("errorCode", "allowed")
             keys = ", ".join(resource["ARN"].rpartition(":")[2][:20] for resource in record["resources"])
             print(f"  {record['eventTime']}  {record['eventName']:<22} {outcome:<28} {keys}")
-        last = json.loads(lines[-1])
-        say(f"Each is a CloudTrail event in JSON, {len(lines)} lines in audit.jsonl; the last begins:")
-        print("  " + json.dumps({name: last[name] for name in ("userIdentity", "eventName", "requestID")}))
+        say(f"Each is a CloudTrail event in JSON, {len(records)} lines in {files[-1].name}; the last has:")
+        print("  " + json.dumps({name: records[-1][name] for name in ("userIdentity", "eventName", "chain")}))
+        say("Every line continues a chain of hashes; the audit key has signed where it stands:")
+        code(f"strongroom audit verify --data {self.folder.name}/data")
+        subprocess.run([STRONGROOM, "audit", "verify", "--data", str(self.folder / "data")], check=True)
 
     def aws(self, *arguments: str) -> Any:  # noqa: ANN401 - whatever JSON the command prints
         """Run the AWS CLI, showing the command; return its answer."""

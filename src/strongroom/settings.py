@@ -71,6 +71,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """Requests beyond them are answered with ThrottlingException; without any, none are."""
     durability: Literal["write", "fsync"] = "write"
     """What an audit record has survived before its answer leaves: this process (write), or this machine (fsync)."""
+    audit_segment_size: Annotated[int, Meta(ge=4096)] = 67_108_864
+    """How large a file of the audit log grows before the next one is begun; one is begun each day (UTC), too."""
     clock_skew: Annotated[float, Meta(gt=0)] = 300.0
     """How far a request's time may be from ours."""
     keeper_interval: Annotated[float, Meta(gt=0)] = 5.0

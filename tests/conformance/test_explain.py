@@ -6,6 +6,7 @@ import pytest
 from mypy_boto3_kms.client import KMSClient
 
 from accounts import Account, data_of, last_record, strongroom, succeed
+from audits import audit_records
 from identities import ACCOUNT, ACCOUNT_ROOT, Identities, Person
 from local_server import RunningServer
 from policies import Json, allow, deny, document
@@ -261,12 +262,12 @@ def test_asking_changes_nothing(asking: Asking, identities: Identities) -> None:
     succeed(asking.data, "service", "create", "explained.amazonaws.com")
     user = identities.user(allow())
     before = {alias["AliasName"] for alias in user.kms.list_aliases(Limit=100)["Aliases"]}
-    records = (asking.data / "audit.jsonl").read_bytes()
+    records = audit_records(asking.data)
     for action in ("kms:DescribeKey", "kms:Encrypt"):
         asked = ("--principal", user.arn, "--action", action, "--key", "alias/aws/explained")
         done = strongroom(asking.data, "explain", *asked)
         assert "alias/aws/explained is not found" in done.stderr
     done = strongroom(asking.data, "who-can", "kms:Encrypt", "--key", "alias/x", "--region", "ap-south-1")
     assert "Alias arn:aws:kms:ap-south-1" in done.stderr
-    assert (asking.data / "audit.jsonl").read_bytes() == records
+    assert audit_records(asking.data) == records
     assert {alias["AliasName"] for alias in user.kms.list_aliases(Limit=100)["Aliases"]} == before

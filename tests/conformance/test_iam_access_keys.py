@@ -9,6 +9,7 @@ import pytest
 from botocore.credentials import Credentials
 from mypy_boto3_iam.client import IAMClient
 
+from audits import audit_files
 from clients import client_with
 from identities import ACCOUNT, Identities
 from local_server import RunningServer
@@ -33,7 +34,7 @@ def test_a_secret_is_shown_once_and_kept_nowhere_in_clear(
     credentials = Credentials(made["AccessKeyId"], secret)
     assert client_with(server, "sts", credentials).get_caller_identity()["Arn"] == user.arn
     data = Path(server.environment["AWS_SHARED_CREDENTIALS_FILE"]).parent
-    for path in (*data.glob("strongroom.db*"), data / "audit.jsonl", data.parent / "log"):
+    for path in (*data.glob("strongroom.db*"), *audit_files(data), data.parent / "log"):
         content = path.read_bytes()
         assert secret.encode() not in content, path
 

@@ -2,13 +2,14 @@
 
 import itertools
 import json
-from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from mypy_boto3_kms.client import KMSClient
 
+from accounts import data_of
+from audits import audit_records
 from clients import ONCE, credentials_of
 from local_server import RunningServer
 from policies import Json, allow, deny, document
@@ -45,9 +46,8 @@ def user(server: RunningServer, *statements: Json) -> tuple[str, Any, Any]:
 
 
 def records(server: RunningServer, name: str, key_id: str) -> list[Json]:
-    log = Path(server.environment["AWS_SHARED_CREDENTIALS_FILE"]).with_name("audit.jsonl")
-    found: list[Json] = [json.loads(line) for line in log.read_text().splitlines() if key_id in line]
-    return [each for each in found if each["eventName"] == name]
+    found = audit_records(data_of(server))
+    return [each for each in found if each["eventName"] == name and key_id in json.dumps(each)]
 
 
 def test_replicating_needs_a_permission_in_each_region(three_regions: RunningServer, east: KMSClient) -> None:

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
 from mypy_boto3_kms.client import KMSClient
 
+from accounts import last_record
 from attestations import Hypervisor, issue, register, spki
 from clients import ONCE, client_of, credentials_of
 from local_server import RunningServer, running_server
@@ -46,9 +47,7 @@ class Attesting(NamedTuple):
 
     def last_record(self) -> dict[str, Any]:
         """Return the last line of the audit log."""
-        log = Path(self.server.environment["AWS_SHARED_CREDENTIALS_FILE"]).with_name("audit.jsonl")
-        record: dict[str, Any] = json.loads(log.read_bytes().splitlines()[-1])
-        return record
+        return last_record(self.server)
 
     def key_allowing(self, condition: dict[str, Any]) -> str:
         """Return a key that everyone may manage and encrypt with, but only some recipients may get data from."""

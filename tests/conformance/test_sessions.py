@@ -10,6 +10,7 @@ from mypy_boto3_iam.client import IAMClient
 from mypy_boto3_kms.client import KMSClient
 
 from accounts import data_of, last_record
+from audits import audit_files
 from clients import client_with, credentials_of
 from identities import ACCOUNT, Identities, Person, new_name, trusts
 from local_server import RunningServer, running_server
@@ -330,7 +331,7 @@ def test_nothing_of_a_session_is_written_anywhere(job: Job, key_id: str) -> None
     token = session.credentials.token
     assert token is not None
     data = data_of(job.server)
-    for path in (*data.glob("strongroom.db*"), data / "audit.jsonl", data.parent / "log"):
+    for path in (*data.glob("strongroom.db*"), *audit_files(data), data.parent / "log"):
         content = path.read_bytes()
         for secret in (token.encode(), base64.b64decode(token)[17:65], session.credentials.secret_key.encode()):
             assert secret not in content, path

@@ -13,6 +13,7 @@ from mypy_boto3_iam.client import IAMClient
 from mypy_boto3_sts.client import STSClient
 
 from accounts import data_of, last_record
+from audits import audit_files
 from clients import client_of, client_with, credentials_of
 from identities import ACCOUNT, new_name
 from issuers import AUDIENCE, ISSUER, POD, PROVIDER, Issuer
@@ -228,7 +229,7 @@ def test_the_records_tell_who_vouched_and_hide_the_token(
     refused(pod, role, token[:-8] + "AAAAAAAA")
     assert last_record(server)["userIdentity"] == {"type": "WebIdentityUser"}
     data = data_of(server)
-    for path in (*data.glob("strongroom.db*"), data / "audit.jsonl", data.parent / "log"):
+    for path in (*data.glob("strongroom.db*"), *audit_files(data), data.parent / "log"):
         content = path.read_bytes()
         for secret in (
             token.split(".")[1],

@@ -1,11 +1,11 @@
 """What stands beside the server: its data folder, the commands over it, and the accounts they make."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from audits import audit_records
 from clients import client_with, credentials_of
 from identities import Identities
 from local_server import RunningServer
@@ -17,9 +17,8 @@ def data_of(server: RunningServer) -> Path:
 
 
 def last_record(server: RunningServer) -> dict[str, Any]:
-    """Return the last line of the audit log."""
-    record: dict[str, Any] = json.loads((data_of(server) / "audit.jsonl").read_bytes().splitlines()[-1])
-    return record
+    """Return the last record of the audit log."""
+    return audit_records(data_of(server))[-1]
 
 
 def strongroom(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

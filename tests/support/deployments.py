@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from audits import audit_records
 from strongroom.api.aws_json import AwsJson
 from strongroom.api.message import Reply
 from strongroom.assembly.assemble import Deployment
@@ -70,7 +71,7 @@ class Bench:
 
     def records(self) -> list[dict[str, Any]]:
         """Return the audit log."""
-        return [json.loads(line) for line in (self.folder / "audit.jsonl").read_text().splitlines()]
+        return audit_records(self.folder)
 
     def reopen(self) -> None:
         """Stop and start again."""

@@ -177,10 +177,14 @@ class Gateway:
         )
 
     def _health(self, path: str, request_id: str) -> Reply:
-        """Answer a health check: alive as long as this runs; ready while it takes calls and the store answers."""
-        ready = path == "/healthz" or (not self.draining and self._service.ready())
-        status, text = (200, b"ok\n") if ready else (503, b"not ready\n")
-        return Reply(status, text, "text/plain", request_id)
+        """Answer a health check: alive as long as this runs; ready while it takes calls and can answer them."""
+        obstacles = [] if path == "/healthz" else self._obstacles()
+        if not obstacles:
+            return Reply(200, b"ok\n", "text/plain", request_id)
+        return Reply(503, f"not ready: {'; '.join(obstacles)}\n".encode(), "text/plain", request_id)
+
+    def _obstacles(self) -> list[str]:
+        return ["stopping"] if self.draining else self._service.obstacles()
 
 
 def _is_form(headers: dict[str, str]) -> bool:

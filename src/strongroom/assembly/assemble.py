@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from strongroom.assembly.accounts import Registrar
+from strongroom.assembly.audit import open_audit_key, open_audit_log
 from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_store, open_vault
 from strongroom.clock import Clock
 from strongroom.crypto.attestation import Attestations
@@ -21,7 +22,6 @@ from strongroom.service.usage import AccessKeyUsage
 from strongroom.settings import Settings
 from strongroom.snapshot.key_uses import KeyUses
 from strongroom.snapshot.snapshot import Snapshot
-from strongroom.store.audit_log import AuditLog
 from strongroom.store.generation import COMMANDS
 
 
@@ -86,7 +86,9 @@ class Deployment:
                 undo.callback(os.close, take_folder(settings, clock, entropy))
             opened = OpenFolder(settings, clock, entropy, slot=worker or 0)
             undo.callback(opened.close)
-            self.log = AuditLog(opened.folder.audit_log, settings.durability)
+            audit_key = open_audit_key(opened.store, opened.backends.vault, entropy)
+            writer = f"w{worker or 0}"
+            self.log = open_audit_log(opened.folder.audit, writer, settings, opened.store, audit_key, clock)
             undo.callback(self.log.close)
             self._undo = undo.pop_all()
         self.folder = opened.folder

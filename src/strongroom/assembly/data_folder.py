@@ -7,7 +7,7 @@
       strongroom.db     SQLite: keys (wrapped), policies, aliases, tags, access keys (wrapped)
       root.key          0600, the root key that seals the domain keys
       credentials       0600, access keys of account roots and services, for AWS clients
-      audit.jsonl       0600, one line for each call
+      audit/            0700, a line for each call, in segments
 """
 
 import fcntl
@@ -41,7 +41,7 @@ class DataFolder:
         self.database = path / "strongroom.db"
         self.root_key = path / "root.key"
         self.credentials = path / "credentials"
-        self.audit_log = path / "audit.jsonl"
+        self.audit = path / "audit"
         self._lock_file = path / "lock"
 
     def lock(self) -> int:

@@ -3,6 +3,7 @@
 import click
 
 from strongroom import __version__
+from strongroom.cli.audit import audit
 from strongroom.cli.explain import explain_command, who_can_command
 from strongroom.cli.register import account, service
 from strongroom.cli.serve import serve
@@ -14,5 +15,5 @@ def main() -> None:
     """Run a key management service that speaks the AWS KMS wire protocol."""
 
 
-for command in (serve, account, service, explain_command, who_can_command):
+for command in (serve, account, service, explain_command, who_can_command, audit):
     main.add_command(command)

@@ -25,3 +25,6 @@ GRANT_TOKEN_BINDING = binding("grant-token")
 
 IMPORT_TOKEN_BINDING = binding("import-token")
 """What import tokens are bound to."""
+
+AUDIT_KEY_BINDING = binding("audit-key")
+"""What the wrapped secret of the audit key is bound to."""

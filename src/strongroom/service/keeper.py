@@ -1,7 +1,7 @@
 """The keeper: does what is due.
 
-It rotates keys whose period is over, erases imported key material that has expired, and destroys keys whose waiting
-period is over.
+It rotates keys whose period is over, erases imported key material that has expired, destroys keys whose waiting period
+is over, and signs where the audit log stands.
 
 Everything it needs to know is in the store, so it catches up after any downtime: a deletion that came due while the
 service was down happens on the next round, and a key that missed several rotations rotates once.
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import ParamSpec, Protocol
 
 from strongroom.clock import Clock
+from strongroom.errors import KMSInternalException
 from strongroom.keys import imported, lifecycle, multi_region
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey, RotationType
@@ -38,6 +39,14 @@ class FlushableLog(Protocol):
 
     def flush(self) -> None:
         """Write what has been added; raises KMSInternalException."""
+        ...
+
+    def writable(self) -> bool:
+        """Tell whether anything can be written now."""
+        ...
+
+    def checkpoint(self) -> None:
+        """Sign where the log stands, if it went on since the last time."""
         ...
 
 
@@ -67,9 +76,13 @@ class Keeper:
         self._guarded(self._clean_up)
 
     def upkeep(self) -> None:
-        """Write down which keys and access keys were used: every worker its own, and once more before it stops."""
+        """Write down which keys and access keys were used, and sign the audit log as far as it has come.
+
+        Every worker its own, every round, and once more before it stops.
+        """
         self._guarded(self._usage.write)
         self._guarded(self._backends.key_uses.write)
+        self._guarded(self._log.checkpoint)
 
     def _due(self, find: Find) -> Iterator[KeyLocator]:
         """Yield what is due, batch after batch, each key once; reads on behind those that failed."""
@@ -135,6 +148,8 @@ class Keeper:
             save_with_relatives(transaction, self._backends.vault, primary, left)
 
     def _record(self, event: str, key: KmsKey, details: dict[str, object], now: float) -> None:
+        if not self._log.writable():
+            raise KMSInternalException
         # Before the commit: a record of something that then failed beats something done without a record.
         self._trail.event(event, key, details, now)
         self._log.flush()

@@ -44,14 +44,17 @@ class Service:
         principals = self._backends.snapshot.principals
         return principals.credential(access_key_id) if token is None else principals.session(access_key_id, token)
 
-    def ready(self) -> bool:
-        """Tell whether the store answers."""
+    def obstacles(self) -> list[str]:
+        """Return what keeps calls from being answered now: the store, the audit log, or nothing."""
+        found = []
         try:
             with self._backends.store.read() as reader:
                 reader.domain_keys()
         except KmsError:
-            return False
-        return True
+            found.append("the key store does not answer")
+        if not self._trail.writable():
+            found.append("the audit log cannot be written")
+        return found
 
     def unverified(self, operation: Operation, origin: Origin, error: KmsError, now: float) -> None:
         """Record a request whose signature did not verify."""
@@ -60,8 +63,10 @@ class Service:
     def perform(self, call: Call) -> Response | KmsError:
         """Decode, locate, authorize, check states, run; then record. Never raises: a refusal is returned.
 
-        The result may leave only after the trail has been flushed.
+        The result may leave only after the trail has been flushed. While that fails, every call is refused.
         """
+        if not self._trail.writable():
+            return self.refuse(call, KMSInternalException("The audit log cannot be written, so nothing was done."))
         progress = Progress(call.credential)
         result: Response | KmsError
         try:

@@ -52,6 +52,10 @@ class Log(Protocol):
         """Add one line, without its newline."""
         ...
 
+    def writable(self) -> bool:
+        """Tell whether lines can be written now."""
+        ...
+
 
 class Progress:
     """How far a call came: what its audit record can tell. ``request`` is None if it could not be decoded."""
@@ -70,6 +74,10 @@ class Trail:
         self._log = log
         self._event_id = UuidBatch(entropy)
         self._identities: dict[str, tuple[Credential, UserIdentity]] = {}
+
+    def writable(self) -> bool:
+        """Tell whether what happens now can be recorded."""
+        return self._log.writable()
 
     def call(self, call: Call, progress: Progress, result: Response | KmsError) -> str:
         """Record a verified call with its answer or its refusal; return the id of the record."""

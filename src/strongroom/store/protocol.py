@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from strongroom.audit.chain import Checkpoint
 from strongroom.crypto.protocol import SealedDomainKey
 from strongroom.iam.entities import Entity, EntityKind, Relation
 from strongroom.keys.arns import AliasLocator, KeyLocator
@@ -211,6 +212,14 @@ class Reader(Protocol):
         """Return every domain key, sealed."""
         ...
 
+    def audit_key(self) -> bytes | None:
+        """Return the secret of the audit key, wrapped."""
+        ...
+
+    def audit_checkpoints(self) -> dict[str, Checkpoint]:
+        """Return the newest checkpoint of each writer of the audit log."""
+        ...
+
     def keys(self, account: str, region: str, after: str, limit: int) -> list[KeyLocator]:
         """List keys by key id."""
         ...
@@ -273,6 +282,14 @@ class Transaction(Reader, Protocol):
 
     def add_domain_key(self, record: SealedDomainKey) -> None:
         """Insert a domain key."""
+        ...
+
+    def add_audit_key(self, wrapped_secret: bytes) -> None:
+        """Insert the audit key."""
+        ...
+
+    def put_audit_checkpoint(self, writer: str, checkpoint: Checkpoint) -> None:
+        """Keep the newest checkpoint of a writer in the place of its last one."""
         ...
 
     def add_key(self, key: KmsKey) -> None:

@@ -208,6 +208,21 @@ custom_key_store = Table(
     Index("custom_key_store_name", "account", "region", "name", unique=True),
 )
 
+audit_key = Table(
+    "audit_key",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("wrapped_secret", LargeBinary, nullable=False),
+)
+
+audit_checkpoint = Table(
+    "audit_checkpoint",
+    metadata,
+    Column("writer", String(16), primary_key=True),
+    Column("statement", LargeBinary, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+)
+
 change = Table(
     "change",
     metadata,

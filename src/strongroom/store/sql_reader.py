@@ -19,12 +19,13 @@ from strongroom.store.schema import (
     kms_key,
     of_key,
 )
+from strongroom.store.sql_audit import AuditReads
 from strongroom.store.sql_custom_key_stores import CustomKeyStoreReads
 from strongroom.store.sql_grants import GrantReads
 from strongroom.store.sql_identities import IdentityReads
 
 
-class SqlReader(IdentityReads, GrantReads, CustomKeyStoreReads):
+class SqlReader(IdentityReads, GrantReads, CustomKeyStoreReads, AuditReads):
     """One consistent state, seen through one connection. See ``protocol.Reader``."""
 
     def __init__(self, connection: Connection) -> None:

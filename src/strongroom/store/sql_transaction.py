@@ -24,6 +24,7 @@ from strongroom.store.schema import (
     kms_key,
     of_key,
 )
+from strongroom.store.sql_audit import AuditWrites
 from strongroom.store.sql_custom_key_stores import CustomKeyStoreWrites
 from strongroom.store.sql_grants import GrantWrites
 from strongroom.store.sql_identities import IdentityWrites
@@ -32,7 +33,7 @@ from strongroom.store.sql_reader import SqlReader
 _USE = ("operation", "used_at", "event_id", "request_id")
 
 
-class SqlTransaction(SqlReader, IdentityWrites, GrantWrites, CustomKeyStoreWrites):
+class SqlTransaction(SqlReader, IdentityWrites, GrantWrites, CustomKeyStoreWrites, AuditWrites):
     """One write transaction. See ``protocol.Transaction``. ``erased`` tells whether key material was erased in it."""
 
     erased = False

@@ -34,6 +34,9 @@ class Lines:
     def append(self, line: bytes) -> None:
         self.records.append(json.loads(line))
 
+    def writable(self) -> bool:
+        return True
+
 
 def record_of(principal: Principal, targets: tuple[Target, ...] = (), **more: Any) -> dict[str, Any]:
     """Return the record of a refused call by a principal."""

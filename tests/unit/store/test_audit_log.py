@@ -1,61 +1,319 @@
-"""The audit log: whole lines, in order, or a refusal that leaves no trace."""
+"""The audit log on disk: whole lines, in order, in segments; or a refusal that leaves no trace."""
 
+import errno
+import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
+from strongroom.audit.chain import Checkpoint, signed_bytes
+from strongroom.audit.verification import Report, Verifier
+from strongroom.clock import DAY, ManualClock
+from strongroom.crypto.audit_key import AuditKey
 from strongroom.errors import KMSInternalException
-from strongroom.store.audit_log import AuditLog
+from strongroom.store.audit_files import segments_of, walk
+from strongroom.store.audit_log import AuditLog, Durability
+
+NOON = 1_790_000_000.0 // DAY * DAY + DAY / 2
+KEY = AuditKey(bytes(32))
+ROOM = 1 << 20
+
+
+class Shelf:
+    """Signs checkpoints, and keeps the newest in memory."""
+
+    def __init__(self) -> None:
+        self.checkpoints: dict[str, Checkpoint] = {}
+
+    def sign(self, message: bytes) -> bytes:
+        return KEY.sign(message)
+
+    def keep(self, writer: str, checkpoint: Checkpoint) -> None:
+        self.checkpoints[writer] = checkpoint
+
+    def kept(self, writer: str) -> Checkpoint | None:
+        return self.checkpoints.get(writer)
+
+
+class Disk:
+    """A folder with a log, and what a full or failing disk does to it."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.shelf = Shelf()
+        self.clock = ManualClock(NOON)
+        self._patch = monkeypatch
+        self._pwrite, self._fdatasync, self._ftruncate = os.pwrite, os.fdatasync, os.ftruncate
+
+    def open(self, durability: Durability = "write", size: int = ROOM) -> AuditLog:
+        return AuditLog(self.folder, "w0", durability, size, self.shelf, self.clock)
+
+    def write(self, log: AuditLog, *names: str) -> None:
+        for name in names:
+            log.append(msgspec.json.encode({"eventName": name}))
+        log.flush()
+
+    def files(self) -> list[list[dict[str, Any]]]:
+        """Return the lines of each segment."""
+        paths = [segment.path for segment in segments_of(self.folder)]
+        return [[json.loads(line) for line in path.read_text().splitlines()] for path in paths]
+
+    def events(self) -> list[str]:
+        return [line["eventName"] for lines in self.files() for line in lines if "eventName" in line]
+
+    def verified(self) -> Report:
+        verifier = Verifier(KEY.public().verifies, self.shelf.checkpoints)
+        walk(self.folder, verifier, lambda _: None)
+        report = verifier.finish(self.shelf.checkpoints)
+        assert report.findings == []
+        return report
+
+    def fill(self, *, left: int = 10) -> None:
+        """Let every write take ``left`` bytes, and then none."""
+        room = [left]
+
+        def until_full(descriptor: int, data: bytes, offset: int) -> int:
+            taken = min(len(data), room[0])
+            room[0] -= taken
+            if not taken:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return self._pwrite(descriptor, data[:taken], offset)
+
+        self._patch.setattr(os, "pwrite", until_full)
+
+    def break_cutting(self) -> None:
+        def broken(_descriptor: int, _size: int) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        self._patch.setattr(os, "ftruncate", broken)
+
+    def break_syncing(self) -> None:
+        def broken(_descriptor: int) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        self._patch.setattr(os, "fdatasync", broken)
+
+    def repair(self) -> None:
+        self._patch.setattr(os, "pwrite", self._pwrite)
+        self._patch.setattr(os, "fdatasync", self._fdatasync)
+        self._patch.setattr(os, "ftruncate", self._ftruncate)
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "audit.jsonl"
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
+    return Disk(tmp_path / "audit", monkeypatch)
 
 
 @pytest.mark.parametrize("durability", ["write", "fsync"])
-def test_one_flush_writes_every_line_in_order(path: Path, durability: str) -> None:
-    log = AuditLog(path, "fsync" if durability == "fsync" else "write")
-    log.append(b"one")
-    log.append(b"two")
-    assert path.read_bytes() == b""
+def test_one_flush_writes_every_line_in_order(disk: Disk, durability: Durability) -> None:
+    log = disk.open(durability)
+    log.append(b'{"eventName":"one"}')
+    log.append(b'{"eventName":"two"}')
+    assert disk.files() == []
     log.flush()
-    assert path.read_bytes() == b"one\ntwo\n"
+    assert disk.events() == ["one", "two"]
     log.flush()
-    log.append(b"three")
+    disk.write(log, "three")
     log.close()
-    assert path.read_bytes() == b"one\ntwo\nthree\n"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert disk.events() == ["one", "two", "three"]
+    (segment,) = segments_of(disk.folder)
+    assert segment.path.name == "2026-09-21T120000Z-w0-000000000001.jsonl"
+    assert stat.S_IMODE(segment.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(disk.folder.stat().st_mode) == 0o700
+    report = disk.verified()
+    assert (report.segments, report.records, report.checkpoints, report.unsigned) == (1, 3, 1, 0)
 
 
-def test_a_torn_line_is_ended_at_the_next_start(path: Path) -> None:
-    path.write_bytes(b"whole\nto")
-    log = AuditLog(path, "write")
-    log.append(b"next")
+def test_a_segment_ends_when_it_is_large_and_at_the_end_of_the_day(disk: Disk) -> None:
+    log = disk.open(size=4096)
+    for number in range(40):
+        disk.write(log, f"{number:0100}")
+    before = len(disk.files())
+    assert before > 2
+    assert all(segment.path.stat().st_size < 5000 for segment in segments_of(disk.folder))
+    disk.clock.advance(DAY / 2 - 1)
+    disk.write(log, "late")
+    assert len(disk.files()) == before
+    disk.clock.advance(1)
+    disk.write(log, "early")
+    assert len(disk.files()) == before + 1
+    assert [next(iter(line)) for line in disk.files()[-1]] == ["segment", "eventName"]
+    assert "checkpoint" in disk.files()[-2][-1]
     log.close()
-    assert path.read_bytes() == b"whole\nto\nnext\n"
+    assert disk.verified().records == 42
 
 
-def test_a_full_disk_refuses_and_recovers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = AuditLog(path, "write")
-    log.append(b"before")
-    log.flush()
-    real = os.write
+def test_the_chain_goes_on_at_the_next_start(disk: Disk) -> None:
+    for name in ("one", "two"):
+        log = disk.open()
+        disk.write(log, name)
+        log.close()
+        disk.clock.advance(1)
+    assert [line["chain"]["sequence"] for lines in disk.files() for line in lines] == [1, 2, 3, 4, 5, 6]
+    assert disk.files()[1][0]["segment"]["previous"] == disk.files()[0][-1]["chain"]["hash"]
+    assert disk.verified().records == 2
 
-    def half_then_full(descriptor: int, data: bytes) -> int:
-        if path.stat().st_size > 7:
-            raise OSError(28, "No space left on device")
-        return real(descriptor, data[:3])
 
-    monkeypatch.setattr(os, "write", half_then_full)
-    log.append(b"during")
+def test_a_start_without_calls_writes_nothing(disk: Disk) -> None:
+    disk.open().close()
+    assert disk.files() == []
+
+
+def test_checkpoints_are_signed_by_the_audit_key_and_only_when_there_is_something_new(disk: Disk) -> None:
+    log = disk.open()
+    disk.write(log, "one")
+    for _ in range(3):
+        log.checkpoint()
+    *_, record, line = disk.files()[0]
+    statement = msgspec.json.encode(line["checkpoint"])
+    assert line["checkpoint"]["sequence"] == record["chain"]["sequence"]
+    assert line["checkpoint"]["hash"] == record["chain"]["hash"]
+    kept = disk.shelf.checkpoints["w0"]
+    assert bytes(kept.statement) == statement
+    assert KEY.public().verifies(signed_bytes(statement), kept.signature)
+    assert disk.verified().checkpoints == 1
+
+
+def test_a_torn_line_is_cut_off_at_the_next_start_and_that_is_told(disk: Disk) -> None:
+    log = disk.open()
+    disk.write(log, "one", "two")
+    path = segments_of(disk.folder)[0].path
+    with path.open("ab") as file:
+        file.write(b'{"eventName":"thr')
+    assert disk.verified().torn == 17
+    disk.clock.advance(1)
+    again = disk.open()
+    disk.write(again, "three")
+    again.close()
+    assert disk.events() == ["one", "two", "three"]
+    assert disk.files()[1][0]["segment"]["torn"] == 17
+    assert disk.verified().torn == 17
+
+
+def test_a_segment_without_one_whole_line_is_taken_away(disk: Disk) -> None:
+    log = disk.open()
+    disk.write(log, "one")
+    log.close()
+    (disk.folder / "2026-09-21T120001Z-w0-000000000004.jsonl").write_bytes(b'{"segm')
+    (disk.folder / "2026-09-21T120002Z-w0-000000000004.jsonl").touch()
+    disk.clock.advance(3)
+    again = disk.open()
+    disk.write(again, "two")
+    again.close()
+    assert len(disk.files()) == 2
+    assert disk.verified().torn == 6
+
+
+@pytest.mark.parametrize("cutting", [True, False])
+def test_a_full_disk_refuses_leaves_no_trace_and_recovers(disk: Disk, *, cutting: bool) -> None:
+    log = disk.open()
+    disk.write(log, "before")
+    size = segments_of(disk.folder)[0].path.stat().st_size
+    disk.fill()
+    if not cutting:
+        disk.break_cutting()
+    for name in ("during", "still"):
+        log.append(msgspec.json.encode({"eventName": name}))
+        with pytest.raises(KMSInternalException):
+            log.flush()
+        assert not log.writable()
+    if cutting:
+        assert segments_of(disk.folder)[0].path.stat().st_size == size
+    disk.repair()
+    assert log.writable()
+    # What was done is told, though nobody got an answer.
+    assert disk.events() == ["before", "during", "still"]
+    disk.write(log, "after")
+    log.close()
+    assert disk.verified().records == 4
+
+
+@pytest.mark.parametrize("room", [0, 10, 200, 230])
+def test_a_disk_that_is_full_when_a_segment_ends(disk: Disk, room: int) -> None:
+    log = disk.open()
+    disk.write(log, "before")
+    disk.clock.advance(DAY)
+    disk.fill(left=room)
+    log.append(b'{"eventName":"during"}')
     with pytest.raises(KMSInternalException):
         log.flush()
-    assert path.read_bytes() == b"before\n"
-    monkeypatch.setattr(os, "write", real)
-    log.append(b"after")
-    log.flush()
+    disk.repair()
+    disk.write(log, "after")
     log.close()
-    assert path.read_bytes() == b"before\nafter\n"
+    assert disk.events() == ["before", "during", "after"]
+    assert disk.verified().records == 3
+
+
+def test_a_disk_that_fails_to_sync_refuses_and_recovers(disk: Disk) -> None:
+    log = disk.open("fsync")
+    disk.write(log, "before")
+    before = disk.files()
+    disk.break_syncing()
+    log.append(b'{"eventName":"during"}')
+    with pytest.raises(KMSInternalException):
+        log.flush()
+    assert disk.files() == before
+    disk.repair()
+    disk.write(log, "after")
+    log.close()
+    assert disk.verified().records == 3
+
+
+def test_a_checkpoint_that_did_not_get_on_disk_is_not_kept_but_made_again(disk: Disk) -> None:
+    log = disk.open()
+    disk.write(log, "one")
+    disk.break_syncing()
+    with pytest.raises(OSError, match="Input/output error"):
+        log.checkpoint()
+    assert disk.shelf.checkpoints == {}
+    disk.repair()
+    log.checkpoint()
+    assert disk.verified().checkpoints == 2
+
+
+def test_a_log_that_cannot_be_written_at_the_end_says_so(disk: Disk, caplog: pytest.LogCaptureFixture) -> None:
+    log = disk.open()
+    disk.write(log, "one")
+    disk.fill(left=0)
+    log.append(b'{"eventName":"two"}')
+    log.close()
+    assert "the end of the audit log could not be written: 1 records" in caplog.text
+    disk.repair()
+    assert disk.verified().unsigned == 1
+
+
+def test_what_is_too_much_to_keep_is_counted(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("strongroom.store.audit_log._MOST_KEPT", 3)
+    log = disk.open()
+    disk.write(log, "before")
+    disk.fill(left=0)
+    for number in range(5):
+        log.append(b'{"eventName":"%d"}' % number)
+        with pytest.raises(KMSInternalException):
+            log.flush()
+    disk.repair()
+    disk.clock.advance(1)
+    log.close()
+    assert disk.events() == ["before", "0", "1", "2"]
+    assert disk.verified().lost == 2
+
+
+def test_a_log_that_ends_before_its_checkpoint_never_hides_the_gap(
+    disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = disk.open()
+    disk.write(log, "one", "two")
+    log.close()
+    path = segments_of(disk.folder)[0].path
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
+    disk.clock.advance(1)
+    again = disk.open()
+    assert "the audit log ends at 2, before its checkpoint at 3" in caplog.text
+    disk.write(again, "three")
+    again.close()
+    with pytest.raises(AssertionError, match="3 to 3 are not there"):
+        disk.verified()

@@ -1,0 +1,133 @@
+"""The audit log of a data folder: opened for writing, verified, searched."""
+
+import heapq
+from collections.abc import Callable, Iterator, Mapping
+from itertools import groupby, pairwise, product
+from operator import attrgetter, itemgetter
+from pathlib import Path
+
+from strongroom.audit.chain import Checkpoint
+from strongroom.audit.search import Query, SearchedRecord, read_record
+from strongroom.audit.verification import Report, Verifier
+from strongroom.clock import Clock
+from strongroom.crypto.audit_key import SECRET_LENGTH, AuditKey, AuditPublicKey
+from strongroom.crypto.binding import AUDIT_KEY_BINDING
+from strongroom.crypto.protocol import Vault
+from strongroom.entropy import Entropy
+from strongroom.keys.arns import ALIAS_PREFIX, AliasLocator, KeyLocator
+from strongroom.settings import Settings
+from strongroom.store.audit_files import Segment, segments_of, walk
+from strongroom.store.audit_log import AuditLog
+from strongroom.store.protocol import Store
+
+FIRST_WRITER = "w0"
+
+
+class StoreNotary:
+    """Signs with the audit key, and keeps checkpoints in the store."""
+
+    def __init__(self, store: Store, key: AuditKey) -> None:
+        self._store = store
+        self._key = key
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the audit key's signature."""
+        return self._key.sign(message)
+
+    def keep(self, writer: str, checkpoint: Checkpoint) -> None:
+        """Keep the newest checkpoint of a writer."""
+        with self._store.transaction() as transaction:
+            transaction.put_audit_checkpoint(writer, checkpoint)
+
+    def kept(self, writer: str) -> Checkpoint | None:
+        """Return what was kept last."""
+        return kept_checkpoints(self._store).get(writer)
+
+
+def open_audit_key(store: Store, vault: Vault, entropy: Entropy) -> AuditKey:
+    """Return the audit key, made at the first start; raises UnsealError if the vault did not wrap it."""
+    with store.read() as reader:
+        wrapped = reader.audit_key()
+    if wrapped is None:
+        wrapped = _make_audit_key(store, vault.wrap_secret(entropy(SECRET_LENGTH), AUDIT_KEY_BINDING))
+    return AuditKey(vault.unwrap_secret(wrapped, AUDIT_KEY_BINDING))
+
+
+def _make_audit_key(store: Store, new: bytes) -> bytes:
+    """Keep a new audit key, unless another process was first; return the one that counts, wrapped."""
+    with store.transaction() as transaction:
+        wrapped = transaction.audit_key()
+        if wrapped is None:
+            transaction.add_audit_key(new)
+        return wrapped or new
+
+
+def open_audit_log(  # noqa: PLR0913 - what a log consists of
+    folder: Path, writer: str, settings: Settings, store: Store, key: AuditKey, clock: Clock
+) -> AuditLog:
+    """Open one writer's chain, which no other process may have open."""
+    notary = StoreNotary(store, key)
+    return AuditLog(folder, writer, settings.durability, settings.audit_segment_size, notary, clock)
+
+
+def kept_checkpoints(store: Store) -> Mapping[str, Checkpoint]:
+    """Return the newest checkpoint of each writer, as the store has them."""
+    with store.read() as reader:
+        return reader.audit_checkpoints()
+
+
+def size_of_log(folder: Path) -> int:
+    """Return how many bytes all segments have together."""
+    return sum(segment.path.stat().st_size for segment in segments_of(folder))
+
+
+def verify_log(folder: Path, key: AuditPublicKey, store: Store | None, progress: Callable[[int], object]) -> Report:
+    """Verify every segment in a folder, also while servers write; call ``progress`` with the bytes read each time.
+
+    Without a store, the ends of the chains are not judged.
+    """
+    # Before the files are looked at: what is kept by then must be in them.
+    verifier = Verifier(key.verifies, None if store is None else kept_checkpoints(store))
+    walk(folder, verifier, progress)
+    return verifier.finish(() if store is None else kept_checkpoints(store).keys())
+
+
+def search_log(folder: Path, query: Query) -> Iterator[tuple[SearchedRecord, bytes]]:
+    """Yield the records a query is for, with their lines, by the time of their calls."""
+    chains = groupby(segments_of(folder), attrgetter("writer"))
+    found = [_search_chain(_possible(list(chain), query.since), query) for _, chain in chains]
+    yield from ((record, line) for _, record, line in heapq.merge(*found, key=itemgetter(0)))
+
+
+def _search_chain(segments: list[Segment], query: Query) -> Iterator[tuple[str, SearchedRecord, bytes]]:
+    for segment in segments:
+        with segment.path.open("rb") as file:
+            for line in file:
+                record = read_record(line)
+                if record is not None and query.matches(record):
+                    yield record.event_time, record, line.rstrip()
+
+
+def _possible(segments: list[Segment], since: str) -> list[Segment]:
+    """Leave out segments whose successor was begun before a time: all of their records are older.
+
+    Calls that took a while are recorded after they began, never before.
+    """
+    if not since or not segments:
+        return segments
+    compact = since.replace(":", "")
+    return [each for each, after in pairwise(segments) if after.begun >= compact] + [segments[-1]]
+
+
+def key_names(store: Store, settings: Settings, key: str) -> frozenset[str]:
+    """Return every name under which a key may stand in records: an alias means its key as well."""
+    names = {key}
+    name = key.rpartition(":")[2]
+    if not name.startswith(ALIAS_PREFIX):
+        return frozenset(names)
+    with store.read() as reader:
+        for account, region in product([each.account for each in reader.accounts()], settings.regions):
+            record = reader.alias(locator := AliasLocator(account, region, name))
+            if record is not None and key in (name, locator.arn):
+                names |= {locator.arn, KeyLocator(account, region, record.key_id).arn}
+    return frozenset(names)

@@ -1,0 +1,141 @@
+"""The chain that lets no line of the audit log be changed unseen: pure.
+
+Every line is a link, whatever it holds: a record, the header of a segment, a checkpoint. It ends like this::
+
+    …,"chain":{"writer":"w0","sequence":124,"hash":"<64 hexadecimal digits>"}}
+
+``hash`` is SHA-256 over the hash of the line before, as it is written there, and over this line up to ``,"hash":``.
+Each writer has a chain of its own, which goes on from segment to segment and from start to start; sequences have no
+holes. A checkpoint is a signed statement of where a chain stood. It vouches for every line before it.
+"""
+
+import re
+import time
+from collections.abc import Iterable
+from hashlib import sha256
+
+import msgspec
+
+GENESIS = b"0" * 64
+"""What stands for the hash before the first line."""
+
+TAIL = len(b',"hash":""}}') + len(GENESIS)
+"""How many bytes of a line its hash does not cover: the hash itself, and what is around it."""
+
+HEADER = b'{"segment":'
+CHECKPOINT = b'{"checkpoint":'
+
+_DOMAIN = b"strongroom audit checkpoint 1\n"
+_CLAIM = re.compile(rb',"chain":\{"writer":"([a-z0-9]+)","sequence":([1-9][0-9]{0,18}),"hash":"([0-9a-f]{64})"\}\}\Z')
+_LONGEST_CLAIM = 192
+_NAME = re.compile(r"(\d{4}-\d\d-\d\dT\d{6}Z)-([a-z0-9]+)-(\d{12,19})\.jsonl")
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Where a writer's chain stands: its last sequence number, and that line's hash in hexadecimal."""
+
+    writer: str
+    sequence: int = 0
+    digest: bytes = GENESIS
+
+
+class Statement(msgspec.Struct, frozen=True):
+    """What a checkpoint says."""
+
+    writer: str
+    sequence: int
+    digest: str = msgspec.field(name="hash")
+    time: str
+
+    def is_of(self, position: Position) -> bool:
+        """Tell whether this is where the chain stands."""
+        return (self.writer, self.sequence, self.digest.encode()) == (
+            position.writer,
+            position.sequence,
+            position.digest,
+        )
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """A statement as it was signed, byte by byte, and the signature: one line of the log, kept in the database too."""
+
+    statement: msgspec.Raw = msgspec.field(name="checkpoint")
+    signature: bytes
+
+    def read(self) -> Statement:
+        """Return what it says; raises msgspec.DecodeError if that is nothing."""
+        return msgspec.json.decode(self.statement, type=Statement)
+
+
+class Header(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The first line of a segment: its own name, and the hash that it goes on from.
+
+    ``torn`` is how many bytes of an unfinished line a crash had left, ``lost`` how many records could not be kept while
+    the log could not be written.
+    """
+
+    name: str
+    previous: str
+    torn: int = 0
+    lost: int = 0
+
+
+class HeaderLine(msgspec.Struct, frozen=True):
+    """A header as a line holds it."""
+
+    segment: Header
+
+
+class SegmentName(msgspec.Struct, frozen=True):
+    """What the name of a segment tells: when it was begun, by whom, and its first sequence number."""
+
+    begun: str
+    writer: str
+    first: int
+
+
+def link(bodies: Iterable[bytes], after: Position) -> tuple[bytes, Position]:
+    """Return the lines for some JSON objects, each without its newline, and where the chain stands then."""
+    mark = b',"chain":{"writer":"%b","sequence":' % after.writer.encode()
+    sequence, digest = after.sequence, after.digest
+    lines = []
+    for body in bodies:
+        sequence += 1
+        covered = b"%b%b%d" % (body[:-1], mark, sequence)
+        digest = sha256(digest + covered).hexdigest().encode()
+        lines.append(b'%b,"hash":"%b"}}\n' % (covered, digest))
+    return b"".join(lines), Position(after.writer, sequence, digest)
+
+
+def claim_of(line: bytes) -> Position | None:
+    """Return where in a chain a line says it stands, without its newline; None if it does not say."""
+    found = _CLAIM.search(line[-_LONGEST_CLAIM:])
+    return None if found is None else Position(found[1].decode(), int(found[2]), found[3])
+
+
+def header_body(name: str, after: Position, torn: int, lost: int) -> bytes:
+    """Return the header of a segment that goes on from a position."""
+    return msgspec.json.encode(HeaderLine(Header(name, after.digest.decode(), torn, lost)))
+
+
+def statement_of(position: Position, now: float) -> bytes:
+    """Return what a checkpoint says of a position."""
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+    return msgspec.json.encode(Statement(position.writer, position.sequence, position.digest.decode(), at))
+
+
+def signed_bytes(statement: bytes) -> bytes:
+    """Return what is signed for a statement. The prefix keeps the signature from meaning anything elsewhere."""
+    return _DOMAIN + statement
+
+
+def segment_name(now: float, after: Position) -> str:
+    """Return the name of a segment that goes on from a position. Names sort by time."""
+    begun = time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime(now))
+    return f"{begun}-{after.writer}-{after.sequence + 1:012}.jsonl"
+
+
+def parse_name(name: str) -> SegmentName | None:
+    """Return what the name of a segment tells, None for any other name."""
+    found = _NAME.fullmatch(name)
+    return None if found is None else SegmentName(found[1], found[2], int(found[3]))

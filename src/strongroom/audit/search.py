@@ -1,0 +1,100 @@
+"""Which records a search is for: pure."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+_DENIALS = frozenset(
+    {
+        "AccessDenied",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "IncompleteSignatureException",
+        "InvalidSignatureException",
+        "MissingAuthenticationTokenException",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+_KEY_PARAMETERS = ("keyId", "aliasName", "targetKeyId", "sourceKeyId", "destinationKeyId", "replicaKeyId")
+
+
+class SearchedResource(msgspec.Struct):
+    """What a search reads of a resource."""
+
+    arn: str = msgspec.field(name="ARN", default="")
+
+
+class SearchedRecord(msgspec.Struct, rename="camel"):
+    """What a search reads of a record. Headers and checkpoints have no event."""
+
+    event_time: str = ""
+    event_name: str = ""
+    user_identity: Mapping[str, object] = {}
+    error_code: str = ""
+    request_parameters: Mapping[str, object] | None = None
+    resources: Sequence[SearchedResource] = ()
+
+    @property
+    def principal(self) -> str:
+        """Who called, in one word."""
+        identity = self.user_identity
+        names = ("arn", "invokedBy", "userName", "accountId", "type")
+        return next((str(identity[name]) for name in names if identity.get(name)), "")
+
+    @property
+    def key(self) -> str:
+        """The first key, alias or role that the call touched, or the key that it named."""
+        if self.resources:
+            return self.resources[0].arn
+        return str((self.request_parameters or {}).get("keyId", ""))
+
+
+_decoder = msgspec.json.Decoder(SearchedRecord)
+
+
+def read_record(line: bytes) -> SearchedRecord | None:
+    """Return what a search reads of a line; None if it cannot be read."""
+    try:
+        return _decoder.decode(line)
+    except msgspec.DecodeError:
+        return None
+
+
+class Query(msgspec.Struct, frozen=True):
+    """What a search is for; what is empty does not limit. Times as in records, the last one excluded.
+
+    ``keys`` are ids, ARNs or alias names, any of which will do.
+    """
+
+    keys: frozenset[str] = frozenset()
+    principal: str = ""
+    event: str = ""
+    since: str = ""
+    until: str = ""
+    denied: bool = False
+
+    def matches(self, record: SearchedRecord) -> bool:
+        """Tell whether a record is one of those."""
+        if not record.event_name or record.event_time < self.since or (self.until and record.event_time >= self.until):
+            return False
+        if self.event and record.event_name.lower() != self.event.lower():
+            return False
+        if self.denied and record.error_code not in _DENIALS:
+            return False
+        return (not self.principal or self._is_by(record)) and (not self.keys or self._is_about(record))
+
+    def _is_by(self, record: SearchedRecord) -> bool:
+        identity = record.user_identity
+        names = [identity.get(name) for name in ("arn", "userName", "invokedBy", "principalId", "accessKeyId")]
+        context = identity.get("sessionContext")
+        issuer = context.get("sessionIssuer") if isinstance(context, dict) else None
+        if isinstance(issuer, dict):
+            names += [issuer.get("arn"), issuer.get("userName")]
+        return self.principal in names
+
+    def _is_about(self, record: SearchedRecord) -> bool:
+        parameters = record.request_parameters or {}
+        names = [each.arn for each in record.resources]
+        names += [name for each in _KEY_PARAMETERS if isinstance(name := parameters.get(each), str)]
+        return any(name in self.keys or name.partition(":key/")[2] in self.keys for name in names)

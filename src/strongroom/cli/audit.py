@@ -1,0 +1,168 @@
+"""``strongroom audit``: verify the audit log, search it, show the public key of its checkpoints."""
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from strongroom.assembly.audit import key_names, open_audit_key, search_log, size_of_log, verify_log
+from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_store
+from strongroom.audit.record import event_time
+from strongroom.audit.search import Query, SearchedRecord
+from strongroom.audit.verification import Report
+from strongroom.cli.folder import config_option, data_option, existing_folder, read_settings, readable_errors
+from strongroom.clock import SystemClock
+from strongroom.crypto.audit_key import AuditPublicKey, load_audit_public_key
+from strongroom.entropy import system_entropy
+from strongroom.store.protocol import Store
+
+_MOST_SHOWN = 100
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+@click.group()
+def audit() -> None:
+    """Verify and search the audit log, also while the server runs."""
+
+
+@audit.command("public-key")
+@data_option
+@config_option
+def public_key(data: str | None, config: Path | None) -> None:
+    """Print the public key that checkpoints are signed for. Keep it elsewhere, for ``audit verify``."""
+    with existing_folder(config, data) as (opened, _):
+        click.echo(open_audit_key(opened.store, opened.backends.vault, system_entropy).public().pem(), nl=False)
+
+
+@audit.command("verify")
+@click.option(
+    "--public-key",
+    "pem",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Public key (PEM) to verify with, as ``audit public-key`` printed it. Default: that of the data folder.",
+)
+@data_option
+@config_option
+def verify(pem: Path | None, data: str | None, config: Path | None) -> None:
+    """Find every line that was removed, altered, reordered or cut off. Exits with 1 if there is any.
+
+    With --public-key, neither the root key nor the database need be there: without the database, nobody can tell
+    whether the end of the log is missing.
+    """
+    with _to_verify(pem, data, config) as (folder, key, store):
+        total = size_of_log(folder)
+        with click.progressbar(
+            length=total, label="Verifying", file=sys.stderr, hidden=not sys.stderr.isatty(), update_min_steps=1 << 22
+        ) as bar:
+            report = verify_log(folder, key, store, bar.update)
+    _show(report, judged=store is not None)
+    if report.findings:
+        raise SystemExit(1)
+
+
+@audit.command("search")
+@click.option("--key", help="Key id, key ARN, alias name or alias ARN. An alias means the key it points to now, too.")
+@click.option("--principal", default="", help="ARN of who called; or name of a user, a role or a service.")
+@click.option("--event", default="", help="Name of the event, such as Decrypt.")
+@click.option("--since", help="From when on: a time (ISO 8601; UTC unless it says otherwise), or 15m, 2h, 7d ago.")
+@click.option("--until", help="Until when.")
+@click.option("--denied", is_flag=True, help="Only what was refused for want of permission or of a valid signature.")
+@click.option("--json", "as_json", is_flag=True, help="Whole records, one JSON object a line, rather than a table.")
+@data_option
+@config_option
+def search(  # noqa: PLR0913 - the options of one question
+    *,
+    key: str | None,
+    principal: str,
+    event: str,
+    since: str | None,
+    until: str | None,
+    denied: bool,
+    as_json: bool,
+    data: str | None,
+    config: Path | None,
+) -> None:
+    """Show records of the audit log, oldest first. Times are UTC."""
+    begin, end = _time(since, "--since"), _time(until, "--until")
+    with existing_folder(config, data) as (opened, settings):
+        keys = frozenset[str]() if key is None else key_names(opened.store, settings, key)
+        query = Query(keys=keys, principal=principal, event=event, since=begin, until=end, denied=denied)
+        if not as_json:
+            click.echo(_row("TIME", "EVENT", "RESULT", "PRINCIPAL", "KEY"))
+        for record, line in search_log(opened.folder.audit, query):
+            click.echo(line if as_json else _record_row(record))
+
+
+@contextmanager
+def _to_verify(
+    pem: Path | None, data: str | None, config: Path | None
+) -> Iterator[tuple[Path, AuditPublicKey, Store | None]]:
+    """Open what is needed: with a public key at hand, no more than the log, and the database if it is there."""
+    if pem is None:
+        with existing_folder(config, data) as (opened, _):
+            key = open_audit_key(opened.store, opened.backends.vault, system_entropy)
+            yield opened.folder.audit, key.public(), opened.store
+        return
+    with readable_errors():
+        folder = DataFolder(read_settings(config, data=data).folder)
+        if not folder.audit.is_dir():
+            raise DataFolderError(f"`{folder.audit}` is not there")
+        try:
+            key_given = load_audit_public_key(pem.read_bytes())
+        except ValueError:
+            raise click.BadParameter(f"`{pem}` holds no Ed25519 public key", param_hint="--public-key") from None
+        if not folder.database.exists():
+            yield folder.audit, key_given, None
+            return
+        with closing(open_store(folder)) as store:
+            yield folder.audit, key_given, store
+
+
+def _show(report: Report, *, judged: bool) -> None:
+    for finding in report.findings[:_MOST_SHOWN]:
+        where = f"{finding.file}:{finding.line}: sequence {finding.sequence}: " if finding.file else ""
+        click.echo(f"{where}{finding.kind.upper()}: {finding.text}")
+    if len(report.findings) > _MOST_SHOWN:
+        click.echo(f"... and {len(report.findings) - _MOST_SHOWN} more")
+    span = f", from {report.first_time} to {report.last_time}" if report.first_time else ""
+    click.echo(f"{report.segments} segments, {report.records} records, {report.checkpoints} checkpoints{span}")
+    notes = (
+        (report.unsigned, "records come after the last checkpoint; nothing vouches for them yet"),
+        (report.torn, "bytes of unfinished lines, of calls that were never answered"),
+        (report.lost, "records of refused calls could not be kept while the log could not be written"),
+    )
+    for count, text in notes:
+        if count:
+            click.echo(f"note: {count} {text}")
+    if not judged:
+        click.echo("note: without the database, nobody can tell whether the end of the log is missing")
+    click.echo(
+        f"{len(report.findings)} findings: the log was tampered with" if report.findings else "The log is whole."
+    )
+
+
+def _time(text: str | None, option: str) -> str:
+    """Return a time as records have it, from ISO 8601 or a duration before now; empty for none."""
+    if text is None:
+        return ""
+    duration = re.fullmatch(r"([0-9]+)([smhd])", text)
+    if duration is not None:
+        return event_time(SystemClock().now() - int(duration[1]) * _UNITS[duration[2]])
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"`{text}` is neither a time nor a duration such as 15m", param_hint=option) from None
+    return event_time((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+def _record_row(record: SearchedRecord) -> str:
+    result = record.error_code or "ok"
+    return _row(record.event_time, record.event_name, result, record.principal, record.key)
+
+
+def _row(time: str, event: str, result: str, principal: str, key: str) -> str:
+    return f"{time:<20}  {event:<24} {result:<28} {principal:<44} {key}".rstrip()

@@ -1,0 +1,92 @@
+"""The segments of the audit log on disk: which there are, how a chain ends, and a walk over all of them."""
+
+import mmap
+import os
+from collections.abc import Callable
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path
+
+import msgspec
+
+from strongroom.audit.chain import Position, claim_of, parse_name
+from strongroom.audit.verification import Verifier
+
+_CHUNK = 4 << 20
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """One file of a writer's chain; ``first`` is the sequence number that its name tells."""
+
+    path: Path
+    begun: str
+    writer: str
+    first: int
+
+
+class End(msgspec.Struct, frozen=True):
+    """How a writer's chain ends on disk, and how many bytes of an unfinished line came after it."""
+
+    position: Position
+    torn: int
+
+
+def segments_of(folder: Path) -> list[Segment]:
+    """Return the segments in a folder, writer by writer, in the order of their chains."""
+    found = []
+    for path in folder.iterdir():
+        name = parse_name(path.name)
+        if name is not None:
+            found.append(Segment(path, name.begun, name.writer, name.first))
+    return sorted(found, key=lambda each: (len(each.writer), each.writer, each.first, each.begun))
+
+
+def cut_to_last_line(folder: Path, writer: str) -> End:
+    """Take away the unfinished line that a crash left at the end of a writer's chain; return how the chain ends.
+
+    Whole lines stay, whatever they hold. Where the last ones cannot be read, the chain goes on from the last that can.
+    """
+    torn = 0
+    for segment in reversed([each for each in segments_of(folder) if each.writer == writer]):
+        with segment.path.open("r+b") as file:
+            size = file.seek(0, os.SEEK_END)
+            whole, position = _last_claim(file.fileno(), size, writer)
+            torn += size - whole
+            file.truncate(whole)
+        if position is not None:
+            return End(position, torn)
+        if not whole:
+            # It was begun, and not one line of it written.
+            segment.path.unlink()
+    return End(Position(writer), torn)
+
+
+def _last_claim(file: int, size: int, writer: str) -> tuple[int, Position | None]:
+    """Return how many bytes the whole lines of a file take, and the position that the last readable one has."""
+    if not size:
+        return 0, None
+    with mmap.mmap(file, size, access=mmap.ACCESS_READ) as content:
+        whole = end = content.rfind(b"\n") + 1
+        while end:
+            start = content.rfind(b"\n", 0, end - 1) + 1
+            claim = claim_of(content[start : end - 1])
+            if claim is not None and claim.writer == writer:
+                return whole, claim
+            end = start
+    return whole, None
+
+
+def walk(folder: Path, verifier: Verifier, progress: Callable[[int], object]) -> None:
+    """Show a verifier every segment in a folder; call ``progress`` with the bytes read each time."""
+    for _, chain in groupby(segments_of(folder), attrgetter("writer")):
+        segments = list(chain)
+        for segment in segments:
+            verifier.begin(segment.path.name)
+            rest = b""
+            with segment.path.open("rb", buffering=0) as file:
+                while chunk := file.read(_CHUNK):
+                    lines = (rest + chunk).split(b"\n")
+                    rest = lines.pop()
+                    verifier.lines(lines)
+                    progress(len(chunk))
+            verifier.end(rest, newest=segment is segments[-1])

@@ -1,0 +1,43 @@
+"""The audit key and the newest checkpoint of each writer, in SQL."""
+
+import msgspec
+from sqlalchemy import Connection, delete, insert, select
+
+from strongroom.audit.chain import Checkpoint
+from strongroom.store.schema import audit_checkpoint, audit_key
+
+_VERSION = 1
+
+
+class AuditReads:
+    """Reads of what vouches for the audit log. See ``protocol.Reader``."""
+
+    _connection: Connection
+
+    def audit_key(self) -> bytes | None:
+        """Return the wrapped secret of the audit key."""
+        return self._connection.execute(
+            select(audit_key.c.wrapped_secret).where(audit_key.c.version == _VERSION)
+        ).scalar_one_or_none()
+
+    def audit_checkpoints(self) -> dict[str, Checkpoint]:
+        """Return the newest checkpoint of each writer."""
+        found = self._connection.execute(select(audit_checkpoint))
+        return {row.writer: Checkpoint(msgspec.Raw(row.statement), row.signature) for row in found}
+
+
+class AuditWrites(AuditReads):
+    """Writes of what vouches for the audit log. See ``protocol.Transaction``."""
+
+    def add_audit_key(self, wrapped_secret: bytes) -> None:
+        """Insert the audit key."""
+        self._connection.execute(insert(audit_key).values(version=_VERSION, wrapped_secret=wrapped_secret))
+
+    def put_audit_checkpoint(self, writer: str, checkpoint: Checkpoint) -> None:
+        """Keep the newest checkpoint of a writer in the place of its last one."""
+        self._connection.execute(delete(audit_checkpoint).where(audit_checkpoint.c.writer == writer))
+        self._connection.execute(
+            insert(audit_checkpoint).values(
+                writer=writer, statement=bytes(checkpoint.statement), signature=checkpoint.signature
+            )
+        )

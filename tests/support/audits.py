@@ -1,0 +1,30 @@
+"""Reads the audit log as a program of the operator's would: every line of every segment, in order."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def audit_files(data: Path) -> list[Path]:
+    """Return the segments in a data folder, oldest first; there is one writer, so names sort by time."""
+    return sorted((data / "audit").glob("*.jsonl"))
+
+
+def audit_lines(data: Path) -> list[bytes]:
+    """Return every whole line of the log: records, headers, checkpoints."""
+    return [
+        line for path in audit_files(data) for line in path.read_bytes().splitlines(keepends=True) if line[-1:] == b"\n"
+    ]
+
+
+def audit_records(data: Path) -> list[dict[str, Any]]:
+    """Return the records, without what chains them."""
+    records: list[dict[str, Any]] = [json.loads(line) for line in audit_lines(data)]
+    for record in records:
+        record.pop("chain")
+    return [record for record in records if "eventName" in record]
+
+
+def audit_bytes(data: Path) -> bytes:
+    """Return all that the log holds, to look for what must not be in it."""
+    return b"".join(path.read_bytes() for path in audit_files(data))
