@@ -1,0 +1,244 @@
+"""Whatever is done to a log that was whole, verification finds it: the log of a real run, changed in every way."""
+
+import re
+import tempfile
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deployments import Bench, Refused, entropy
+from strongroom.assembly.audit import kept_checkpoints, open_audit_key
+from strongroom.audit.chain import Checkpoint, Position, link, signed_bytes, statement_of
+from strongroom.audit.verification import Kind, Report, Verifier
+from strongroom.clock import DAY, ManualClock
+from strongroom.crypto.audit_key import AuditKey, AuditPublicKey
+from strongroom.store.audit_files import segments_of, walk
+
+NOW = 1_790_000_000.0
+CHAIN = re.compile(rb',"chain":.*\n')
+Files = dict[str, bytes]
+
+
+class Whole(msgspec.Struct, frozen=True):
+    """A log that nobody touched, and what is needed to verify it."""
+
+    files: Files
+    key: AuditPublicKey
+    kept: dict[str, Checkpoint]
+
+    def verify(self, files: Files) -> Report:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch)
+            for name, content in files.items():
+                (folder / name).write_bytes(content)
+            verifier = Verifier(self.key.verifies, self.kept)
+            walk(folder, verifier, lambda _: None)
+            return verifier.finish(self.kept)
+
+    def kinds(self, files: Files) -> set[Kind]:
+        """Return what is found in a log that is not this one."""
+        assert files != self.files
+        found = {finding.kind for finding in self.verify(files).findings}
+        assert found
+        return found
+
+    def lines(self) -> list[tuple[str, int, bytes]]:
+        """Return every line: its file, its place there, its bytes."""
+        return [
+            (name, number, line)
+            for name, content in self.files.items()
+            for number, line in enumerate(content.splitlines(keepends=True))
+        ]
+
+    def with_lines(self, name: str, lines: list[bytes]) -> Files:
+        return self.files | {name: b"".join(lines)}
+
+
+def work(bench: Bench) -> None:
+    key_id = bench.call("CreateKey")["KeyMetadata"]["KeyId"]
+    for number in range(8):
+        bench.call("Encrypt", KeyId=key_id, Plaintext="eA==", EncryptionContext={"number": str(number)})
+    with pytest.raises(Refused):
+        bench.call("Decrypt", CiphertextBlob="eA==")
+
+
+def run(folder: Path) -> Whole:
+    """Serve for two days, with a stop between them."""
+    bench = Bench(folder, ManualClock(NOW), audit_segment_size=4096)
+    for _ in range(2):
+        work(bench)
+        bench.deployment.keeper.run()
+        work(bench)
+        bench.clock.advance(DAY)
+        bench.reopen()
+    backends = bench.deployment.backends
+    key = open_audit_key(backends.store, backends.vault, entropy).public()
+    kept = dict(kept_checkpoints(backends.store))
+    bench.deployment.close()
+    files = {segment.path.name: segment.path.read_bytes() for segment in segments_of(folder / "audit")}
+    return Whole(files, key, kept)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    whole = run(tmp_path_factory.mktemp("run") / "data")
+    report = whole.verify(whole.files)
+    assert report.findings == []
+    assert (report.records, report.unsigned, report.torn) == (40, 0, 0)
+    assert len(whole.files) > 6
+    return whole
+
+
+data = st.data()
+
+
+def a_place(draw: st.DataObject, whole: Whole) -> tuple[str, int]:
+    name = draw.draw(st.sampled_from(sorted(whole.files)))
+    return name, draw.draw(st.integers(0, len(whole.files[name]) - 1))
+
+
+def a_line(draw: st.DataObject, whole: Whole) -> tuple[str, int, bytes]:
+    return draw.draw(st.sampled_from(whole.lines()))
+
+
+@given(draw=data, value=st.integers(1, 255))
+@settings(max_examples=500)
+def test_no_byte_is_altered_unseen(whole: Whole, draw: st.DataObject, value: int) -> None:
+    name, at = a_place(draw, whole)
+    content = bytearray(whole.files[name])
+    content[at] ^= value
+    whole.kinds(whole.files | {name: bytes(content)})
+
+
+@given(draw=data, length=st.integers(1, 40))
+def test_no_bytes_are_taken_away_unseen(whole: Whole, draw: st.DataObject, length: int) -> None:
+    name, at = a_place(draw, whole)
+    content = whole.files[name]
+    whole.kinds(whole.files | {name: content[:at] + content[at + length :]})
+
+
+@given(draw=data, more=st.binary(min_size=1, max_size=20))
+def test_no_bytes_are_put_in_unseen(whole: Whole, draw: st.DataObject, more: bytes) -> None:
+    name, at = a_place(draw, whole)
+    content = whole.files[name]
+    whole.kinds(whole.files | {name: content[:at] + more + content[at:]})
+
+
+def test_every_removed_line_is_found(whole: Whole) -> None:
+    for name, number, _ in whole.lines():
+        lines = whole.files[name].splitlines(keepends=True)
+        del lines[number]
+        assert whole.kinds(whole.with_lines(name, lines)) & {Kind.REMOVED, Kind.FILE_MISSING, Kind.TRUNCATED}
+
+
+def test_every_line_that_stands_twice_is_found(whole: Whole) -> None:
+    for name, number, line in whole.lines():
+        lines = whole.files[name].splitlines(keepends=True)
+        lines.insert(number, line)
+        assert whole.kinds(whole.with_lines(name, lines)) == {Kind.REORDERED}
+
+
+@given(draw=data)
+def test_lines_that_change_places_are_found(whole: Whole, draw: st.DataObject) -> None:
+    places = draw.draw(st.lists(st.sampled_from(range(len(whole.lines()))), min_size=2, max_size=2, unique=True))
+    (one, first, line), (other, second, another) = (whole.lines()[place] for place in places)
+    files = {name: content.splitlines(keepends=True) for name, content in whole.files.items()}
+    files[one][first], files[other][second] = another, line
+    assert Kind.REORDERED in whole.kinds({name: b"".join(lines) for name, lines in files.items()})
+
+
+def test_every_line_that_is_cut_short_is_found(whole: Whole) -> None:
+    for name, number, line in whole.lines():
+        lines = whole.files[name].splitlines(keepends=True)
+        lines[number] = line[: len(line) // 2] + b"\n"
+        assert Kind.ALTERED in whole.kinds(whole.with_lines(name, lines))
+
+
+@given(draw=data)
+def test_every_earlier_end_is_found(whole: Whole, draw: st.DataObject) -> None:
+    name, at = a_place(draw, whole)
+    earlier = {each: content for each, content in whole.files.items() if each < name}
+    assert whole.kinds(earlier | {name: whole.files[name][:at]}) == {Kind.TRUNCATED}
+    if earlier:
+        assert whole.kinds(earlier) == {Kind.TRUNCATED}
+
+
+def test_every_missing_file_is_found(whole: Whole) -> None:
+    *others, _ = whole.files
+    for name in others:
+        left = {each: content for each, content in whole.files.items() if each != name}
+        assert whole.kinds(left) == {Kind.FILE_MISSING}
+    assert whole.kinds({name: whole.files[name] for name in others}) == {Kind.TRUNCATED}
+    assert whole.kinds({}) == {Kind.FILE_MISSING}
+
+
+def test_a_file_under_another_name_is_found(whole: Whole) -> None:
+    for name, content in whole.files.items():
+        others = {each: kept for each, kept in whole.files.items() if each != name}
+        whole.kinds(others | {"2020" + name[4:]: content})
+        whole.kinds(others | {name.replace("-w0-", "-w1-"): content})
+        whole.kinds(others | {name.replace("-0000", "-1000"): content})
+        whole.kinds(others | {name: b""})
+
+
+def rechained(whole: Whole, change: dict[int, bytes | None], key: AuditKey | None = None) -> Files:
+    """Return the log as a forger leaves it who can compute hashes: some lines changed or left out, all chained anew.
+
+    With a ``key`` of their own, they sign all checkpoints anew.
+    """
+    files: dict[str, bytes] = {}
+    position = Position("w0")
+    for index, (name, _, line) in enumerate(whole.lines()):
+        body: bytes | None = CHAIN.sub(b"}", line)
+        body = change.get(index, body)
+        if body is not None and body.startswith(b'{"segment":'):
+            body = re.sub(rb'"previous":"\w+"', b'"previous":"%b"' % position.digest, body)
+        if body is not None and body.startswith(b'{"checkpoint":') and key is not None:
+            statement = statement_of(position, NOW)
+            signature = key.sign(signed_bytes(statement))
+            body = msgspec.json.encode(Checkpoint(msgspec.Raw(statement), signature))
+        if body is not None:
+            linked, position = link([body], position)
+            files[name] = files.get(name, b"") + linked
+    return files
+
+
+def test_who_can_compute_hashes_can_rebuild_the_log_as_it_was(whole: Whole) -> None:
+    assert rechained(whole, {}) == whole.files
+
+
+def test_a_forger_who_chains_anew_is_found_by_signatures(whole: Whole) -> None:
+    lines = whole.lines()
+    records = [index for index, (_, _, line) in enumerate(lines) if line.startswith(b'{"eventVersion"')]
+    for index in records:
+        altered = CHAIN.sub(b"}", lines[index][2]).replace(b"arn:aws:iam::000000000000:root", b"somebody else")
+        assert Kind.BAD_SIGNATURE in whole.kinds(rechained(whole, {index: altered}))
+        # Without the line, sequences no longer fit the names of later files.
+        whole.kinds(rechained(whole, {index: None}))
+
+
+def test_a_forger_with_a_key_of_their_own_is_found(whole: Whole) -> None:
+    found = whole.kinds(rechained(whole, {}, AuditKey(b"forger's secret key: 32 bytes..!")))
+    assert found == {Kind.BAD_SIGNATURE, Kind.ALTERED}
+
+
+def test_a_forger_who_leaves_checkpoints_out_is_found(whole: Whole) -> None:
+    lines = whole.lines()
+    checkpoints = {index: None for index, (_, _, line) in enumerate(lines) if line.startswith(b'{"checkpoint":')}
+    whole.kinds(rechained(whole, dict(checkpoints)))
+    # As notes that are no checkpoints, so that all sequences stay.
+    notes = dict.fromkeys(checkpoints, b'{"note":"nothing to see"}')
+    assert whole.kinds(rechained(whole, dict(notes))) == {Kind.ALTERED}
+
+
+def test_the_database_is_not_believed_without_a_signature(whole: Whole) -> None:
+    kept = whole.kept["w0"]
+    forged = Checkpoint(msgspec.Raw(bytes(kept.statement).replace(b'"w0"', b'"w1"')), kept.signature)
+    for known in (forged, Checkpoint(kept.statement, bytes(64))):
+        report = Whole(whole.files, whole.key, {"w0": known}).verify(whole.files)
+        assert [finding.kind for finding in report.findings] == [Kind.BAD_SIGNATURE]
+    without = Whole(whole.files, whole.key, {}).verify(whole.files)
+    assert [finding.kind for finding in without.findings] == [Kind.REMOVED]
