@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
+from accounts import succeed
 from audits import audit_files, audit_records
 from clients import client_of
 from local_server import RunningServer, running_server
@@ -67,6 +68,7 @@ def test_every_acknowledged_key_alias_and_ciphertext_survives_kill_9(tmp_path: P
             server.process.send_signal(signal.SIGKILL)
             for writer in writers:
                 writer.join()
+        assert "The log is whole." in succeed(tmp_path / "data", "audit", "verify")
     assert failures == []
     assert done.done()
     with running_server(tmp_path / "data", tmp_path / "log") as server:
@@ -79,6 +81,7 @@ def test_every_acknowledged_key_alias_and_ciphertext_survives_kill_9(tmp_path: P
             assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == plaintext
         assert server.stop() == 0
     records = audit_records(tmp_path / "data")
+    assert "The log is whole." in succeed(tmp_path / "data", "audit", "verify")
     allowed = [record["eventName"] for record in records if "errorCode" not in record]
     assert allowed.count("CreateKey") >= len(done.keys)
     assert allowed.count("Encrypt") >= len(done.blobs)

@@ -1,0 +1,151 @@
+"""``strongroom audit`` beside a running server, as an operator uses it."""
+
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from accounts import data_of, strongroom, succeed
+from audits import audit_files, audit_records
+from clients import client_of, client_with, credentials_of
+from identities import Identities
+from local_server import RunningServer, running_server
+from policies import allow
+from refusals import code_of
+
+ROOT = "arn:aws:iam::000000000000:root"
+
+
+class Scene:
+    """A server with a few calls behind it: two keys, an alias, a user who may not decrypt."""
+
+    def __init__(self, server: RunningServer) -> None:
+        self.data = data_of(server)
+        kms = client_of(server)
+        self.key_id, self.other = (kms.create_key()["KeyMetadata"]["KeyId"] for _ in range(2))
+        kms.create_alias(AliasName="alias/payroll", TargetKeyId=self.key_id)
+        self.user = Identities(server, client_with(server, "iam", credentials_of(server))).user(allow(do="kms:Encrypt"))
+        self.blob = self.user.kms.encrypt(KeyId=self.key_id, Plaintext=b"x")["CiphertextBlob"]
+        self.user.kms.encrypt(KeyId="alias/payroll", Plaintext=b"x")
+        self.user.kms.encrypt(KeyId=self.other, Plaintext=b"x")
+        assert code_of(self.user.kms.decrypt, CiphertextBlob=self.blob) == "AccessDeniedException"
+        # No denial: it was allowed, and could not be done.
+        kms.disable_key(KeyId=self.other)
+        assert code_of(kms.encrypt, KeyId=self.other, Plaintext=b"x") == "DisabledException"
+
+    def search(self, *options: str) -> list[str]:
+        """Return the names of the events found."""
+        found = succeed(self.data, "audit", "search", "--json", *options)
+        return [json.loads(line)["eventName"] for line in found.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    folder = tmp_path_factory.mktemp("audited")
+    (folder / "strongroom.toml").write_text("audit-segment-size = 4096\n")
+    options = ("--config", str(folder / "strongroom.toml"))
+    with running_server(folder / "data", folder / "log", *options) as server:
+        yield Scene(server)
+        assert server.stop() == 0
+
+
+def test_search_by_key_under_each_of_its_names(scene: Scene) -> None:
+    arn = f"arn:aws:kms:us-east-1:000000000000:key/{scene.key_id}"
+    alias = "arn:aws:kms:us-east-1:000000000000:alias/payroll"
+    expected = ["CreateKey", "CreateAlias", "Encrypt", "Encrypt", "Decrypt"]
+    for name in (arn, "alias/payroll", alias):
+        assert scene.search("--key", name) == expected
+    assert scene.search("--key", scene.key_id) == expected
+    assert scene.search("--key", scene.other) == ["CreateKey", "Encrypt", "DisableKey", "Encrypt"]
+    assert scene.search("--key", "alias/none") == []
+
+
+def test_search_by_principal_and_event(scene: Scene) -> None:
+    for name in (scene.user.arn, scene.user.name):
+        assert scene.search("--principal", name) == ["Encrypt", "Encrypt", "Encrypt", "Decrypt"]
+    assert scene.search("--principal", ROOT, "--event", "createalias") == ["CreateAlias"]
+    assert scene.search("--principal", scene.user.arn, "--event", "CreateAlias") == []
+
+
+def test_denied_is_what_was_refused_for_want_of_permission(scene: Scene) -> None:
+    assert scene.search("--denied") == ["Decrypt"]
+
+
+def test_search_by_time(scene: Scene) -> None:
+    everything = scene.search()
+    assert everything == [record["eventName"] for record in audit_records(scene.data)]
+    assert scene.search("--since", "1h") == scene.search("--since", "2026-01-01") == everything
+    assert scene.search("--since", "2999-01-01T00:00:00+02:00") == []
+    assert scene.search("--until", "1d") == scene.search("--until", "2026-01-01T00:00:00Z") == []
+    wrong = strongroom(scene.data, "audit", "search", "--since", "yesterday")
+    assert wrong.returncode == 2
+    assert "`yesterday` is neither a time nor a duration such as 15m" in wrong.stderr
+
+
+def test_a_table_for_people(scene: Scene) -> None:
+    head, row = succeed(scene.data, "audit", "search", "--denied").splitlines()
+    assert head.split() == ["TIME", "EVENT", "RESULT", "PRINCIPAL", "KEY"]
+    time, *rest = row.split()
+    assert time.endswith("Z")
+    arn = f"arn:aws:kms:us-east-1:000000000000:key/{scene.key_id}"
+    assert rest == ["Decrypt", "AccessDenied", scene.user.arn, arn]
+
+
+def test_a_log_is_verified_far_from_its_server(scene: Scene, tmp_path: Path) -> None:
+    pem = tmp_path / "audit.pem"
+    pem.write_text(succeed(scene.data, "audit", "public-key"))
+    assert pem.read_text().startswith("-----BEGIN PUBLIC KEY-----\n")
+    assert "The log is whole." in succeed(scene.data, "audit", "verify", "--public-key", str(pem))
+    away = tmp_path / "away"
+    shutil.copytree(scene.data / "audit", away / "audit")
+    told = succeed(away, "audit", "verify", "--public-key", str(pem))
+    assert "without the database, nobody can tell whether the end of the log is missing" in told
+    assert {path.name for path in away.iterdir()} == {"audit"}
+    (pem.with_name("rsa.pem")).write_text("nothing")
+    wrong = strongroom(away, "audit", "verify", "--public-key", str(pem.with_name("rsa.pem")))
+    assert "holds no Ed25519 public key" in wrong.stderr
+    assert "is not there" in strongroom(tmp_path, "audit", "verify", "--public-key", str(pem)).stderr
+
+
+def test_what_was_done_is_told_with_file_line_and_sequence(scene: Scene, tmp_path: Path) -> None:
+    pem = tmp_path / "audit.pem"
+    pem.write_text(succeed(scene.data, "audit", "public-key"))
+    shutil.copytree(scene.data / "audit", tmp_path / "audit")
+    second = audit_files(tmp_path)[1]
+    lines = second.read_bytes().splitlines(keepends=True)
+    sequence = json.loads(lines[1])["chain"]["sequence"]
+    lines[1] = lines[1].replace(b'"readOnly":', b'"readonly":')
+    second.write_bytes(b"".join(lines))
+    done = strongroom(tmp_path, "audit", "verify", "--public-key", str(pem))
+    assert done.returncode == 1
+    assert f"{second.name}:2: sequence {sequence}: ALTERED:" in done.stdout
+    assert "1 findings: the log was tampered with" in done.stdout
+    assert done.stderr == ""
+
+
+def test_verification_beside_a_busy_server(tmp_path: Path) -> None:
+    (tmp_path / "strongroom.toml").write_text("audit-segment-size = 65536\nkeeper-interval = 0.1\n")
+    data = tmp_path / "data"
+    with running_server(data, tmp_path / "log", "--config", str(tmp_path / "strongroom.toml")) as server:
+        kms = client_of(server)
+        kms.list_keys()
+        stop = threading.Event()
+
+        def work() -> None:
+            while not stop.is_set():
+                kms.list_keys()
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        try:
+            for _ in range(5):
+                assert "The log is whole." in succeed(data, "audit", "verify")
+        finally:
+            stop.set()
+            worker.join()
+        assert server.stop() == 0
+    assert len(audit_files(data)) > 2
+    assert "note:" not in succeed(data, "audit", "verify")

@@ -1,0 +1,93 @@
+"""A disk that is full: no answer leaves, everybody is told, and the service goes on by itself when there is room.
+
+The running server gets a limit on the size of files (RLIMIT_FSIZE, prlimit(2)): to it, that is a full disk.
+"""
+
+import base64
+import json
+import resource
+from pathlib import Path
+
+import pytest
+
+from accounts import succeed
+from audits import audit_files, audit_records
+from clients import Answer, Raw, client_of, send, signed
+from local_server import RunningServer, running_server
+from refusals import refused_with
+
+PLAINTEXT = b"not to be released"
+
+
+def leave_room(server: RunningServer, size: int) -> None:
+    """Let no file of the server's grow beyond a size."""
+    _, most = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size, most))
+
+
+def get(server: RunningServer, path: str) -> tuple[int, str]:
+    answer = send(server, Raw("GET", path, {}, b""))
+    return answer.status, answer.body.decode()
+
+
+def assert_refused(answer: Answer) -> None:
+    assert (answer.status, answer.error) == (500, "KMSInternalException")
+    assert "audit" in answer.message
+    assert base64.b64encode(PLAINTEXT) not in answer.body
+
+
+@pytest.mark.parametrize("durability", ["write", "fsync"])
+def test_a_full_disk(tmp_path: Path, durability: str) -> None:
+    data = tmp_path / "data"
+    with running_server(data, tmp_path / "log", "--durability", durability) as server:
+        kms = client_of(server)
+        key_id = kms.create_key()["KeyMetadata"]["KeyId"]
+        blob = kms.encrypt(KeyId=key_id, Plaintext=PLAINTEXT)["CiphertextBlob"]
+        body = json.dumps({"CiphertextBlob": base64.b64encode(blob).decode()}).encode()
+        (segment,) = audit_files(data)
+        whole = segment.read_bytes()
+        assert get(server, "/readyz") == (200, "ok\n")
+
+        # Half a record fits.
+        leave_room(server, len(whole) + 300)
+        for _ in range(3):
+            assert_refused(send(server, signed(server, "Decrypt", body)))
+        assert refused_with(500, kms.create_key)["Code"] == "KMSInternalException"
+        assert get(server, "/readyz") == (503, "not ready: the audit log cannot be written\n")
+        assert get(server, "/healthz") == (200, "ok\n")
+        # Nothing is left of what did not fit.
+        assert segment.read_bytes().startswith(whole)
+        assert segment.read_bytes().endswith(b"\n")
+
+        leave_room(server, resource.RLIM_INFINITY)
+        # Without any call in between.
+        assert get(server, "/readyz") == (200, "ok\n")
+        assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == PLAINTEXT
+        assert len(kms.list_keys()["Keys"]) == 1
+        assert server.stop() == 0
+    # What was tried is told, though nobody got an answer; after the first, nothing was done.
+    tried = [(record["eventName"], record.get("errorCode")) for record in audit_records(data)]
+    refused = "KMSInternalException"
+    assert tried == [
+        ("CreateKey", None),
+        ("Encrypt", None),
+        ("Decrypt", None),
+        ("Decrypt", refused),
+        ("Decrypt", refused),
+        ("CreateKey", refused),
+        ("Decrypt", None),
+        ("ListKeys", None),
+    ]
+    assert "The log is whole." in succeed(data, "audit", "verify")
+
+
+def test_a_disk_that_is_full_from_the_start(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running_server(data, tmp_path / "log") as server:
+        leave_room(server, 0)
+        assert_refused(send(server, signed(server)))
+        assert audit_files(data) == []
+        leave_room(server, resource.RLIM_INFINITY)
+        assert client_of(server).list_keys()["Keys"] == []
+        assert server.stop() == 0
+    assert "The log is whole." in succeed(data, "audit", "verify")
