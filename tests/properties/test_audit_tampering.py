@@ -29,12 +29,12 @@ class Whole(msgspec.Struct, frozen=True):
     key: AuditPublicKey
     kept: dict[str, Checkpoint]
 
-    def verify(self, files: Files) -> Report:
+    def verify(self, files: Files, *, from_oldest: bool = False) -> Report:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
             for name, content in files.items():
                 (folder / name).write_bytes(content)
-            verifier = Verifier(self.key.verifies, self.kept)
+            verifier = Verifier(self.key.verifies, self.kept, from_oldest=from_oldest)
             walk(folder, verifier, lambda _: None)
             return verifier.finish(self.kept)
 
@@ -173,6 +173,19 @@ def test_every_missing_file_is_found(whole: Whole) -> None:
         assert whole.kinds(left) == {Kind.FILE_MISSING}
     assert whole.kinds({name: whole.files[name] for name in others}) == {Kind.TRUNCATED}
     assert whole.kinds({}) == {Kind.FILE_MISSING}
+
+
+def test_older_files_may_be_moved_away_if_the_operator_says_so(whole: Whole) -> None:
+    names = list(whole.files)
+    for first in range(len(names)):
+        left = {name: whole.files[name] for name in names[first:]}
+        assert whole.verify(left, from_oldest=True).findings == []
+        if first + 2 < len(names):
+            del left[names[first + 1]]
+            found = whole.verify(left, from_oldest=True).findings
+            assert [finding.kind for finding in found] == [Kind.FILE_MISSING]
+        headless = whole.files[names[first]].partition(b"\n")[2]
+        assert whole.verify(left | {names[first]: headless}, from_oldest=True).findings
 
 
 def test_a_file_under_another_name_is_found(whole: Whole) -> None:

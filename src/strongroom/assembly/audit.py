@@ -81,13 +81,22 @@ def size_of_log(folder: Path) -> int:
     return sum(segment.path.stat().st_size for segment in segments_of(folder))
 
 
-def verify_log(folder: Path, key: AuditPublicKey, store: Store | None, progress: Callable[[int], object]) -> Report:
+def verify_log(
+    folder: Path,
+    key: AuditPublicKey,
+    store: Store | None,
+    progress: Callable[[int], object],
+    *,
+    from_oldest: bool = False,
+) -> Report:
     """Verify every segment in a folder, also while servers write; call ``progress`` with the bytes read each time.
 
-    Without a store, the ends of the chains are not judged.
+    Without a store, the ends of the chains are not judged. ``from_oldest`` is for a log whose older segments were moved
+    away.
     """
     # Before the files are looked at: what is kept by then must be in them.
-    verifier = Verifier(key.verifies, None if store is None else kept_checkpoints(store))
+    kept = None if store is None else kept_checkpoints(store)
+    verifier = Verifier(key.verifies, kept, from_oldest=from_oldest)
     walk(folder, verifier, progress)
     return verifier.finish(() if store is None else kept_checkpoints(store).keys())
 

@@ -73,11 +73,19 @@ class Report(msgspec.Struct):
 class Verifier:
     """Takes segments, and lines of each; ``finish`` gives the report."""
 
-    def __init__(self, verifies: Callable[[bytes, bytes], bool], kept: Mapping[str, Checkpoint] | None) -> None:
+    def __init__(
+        self,
+        verifies: Callable[[bytes, bytes], bool],
+        kept: Mapping[str, Checkpoint] | None,
+        *,
+        from_oldest: bool = False,
+    ) -> None:
         """Verify with the audit key's ``verifies(message, signature)``, against the checkpoints that were ``kept``.
 
-        Without any to look for (None), the end of the log cannot be judged.
+        Without any to look for (None), the end of the log cannot be judged. ``from_oldest`` takes for granted what the
+        oldest header says of the segments before it, which were moved away.
         """
+        self._from_oldest = from_oldest
         self.report = Report()
         self._verifies = verifies
         self._kept = kept
@@ -146,6 +154,9 @@ class Verifier:
         """Look closely at a line that does not continue the chain, or that is no record."""
         expected = self._sequence + 1
         claim = claim_of(line)
+        if self._from_oldest and not self._sequence and claim is not None and claim.sequence > 1:
+            self._start_late(line, claim.sequence - 1)
+            return
         if claim is None or claim.writer != self._writer:
             self._find(Kind.ALTERED, "this is not a line of this log")
             self._sequence = expected
@@ -161,6 +172,15 @@ class Verifier:
         if fits:
             self._judge_place(line, covered)
         self._sequence, self._previous = claim.sequence, claim.digest
+
+    def _start_late(self, header: bytes, before: int) -> None:
+        """Begin a chain with the header of the oldest segment there is, as if what it goes on from were there."""
+        try:
+            self._previous = msgspec.json.decode(header, type=HeaderLine).segment.previous.encode()
+        except msgspec.DecodeError:
+            self._find(Kind.REMOVED, f"1 to {before} are not there")
+        self._sequence, self._line = before, self._line - 1
+        self.lines([header])
 
     def _judge_place(self, line: bytes, covered: bytes) -> None:
         """Look at a link of the chain for what it holds: its header at its head, signed checkpoints, records."""

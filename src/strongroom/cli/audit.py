@@ -45,9 +45,10 @@ def public_key(data: str | None, config: Path | None) -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Public key (PEM) to verify with, as ``audit public-key`` printed it. Default: that of the data folder.",
 )
+@click.option("--from-oldest", is_flag=True, help="Older files were moved elsewhere: begin with the oldest here.")
 @data_option
 @config_option
-def verify(pem: Path | None, data: str | None, config: Path | None) -> None:
+def verify(*, pem: Path | None, from_oldest: bool, data: str | None, config: Path | None) -> None:
     """Find every line that was removed, altered, reordered or cut off. Exits with 1 if there is any.
 
     With --public-key, neither the root key nor the database need be there: without the database, nobody can tell
@@ -58,7 +59,7 @@ def verify(pem: Path | None, data: str | None, config: Path | None) -> None:
         with click.progressbar(
             length=total, label="Verifying", file=sys.stderr, hidden=not sys.stderr.isatty(), update_min_steps=1 << 22
         ) as bar:
-            report = verify_log(folder, key, store, bar.update)
+            report = verify_log(folder, key, store, bar.update, from_oldest=from_oldest)
     _show(report, judged=store is not None)
     if report.findings:
         raise SystemExit(1)
