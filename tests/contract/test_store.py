@@ -3,11 +3,13 @@
 import threading
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 from sqlalchemy.exc import IntegrityError
 
 from keys_builder import locator, make_key, material
+from strongroom.audit.chain import Checkpoint
 from strongroom.clock import DAY
 from strongroom.crypto.protocol import SealedDomainKey
 from strongroom.errors import DependencyTimeoutException
@@ -349,3 +351,22 @@ def test_scrubbing_needs_nobody_out_of_the_way_when_nothing_was_erased(store: St
         assert reader.key(key.locator) == key
         save(store, key, replace(key, description="changed"))
         assert store.scrub()
+
+
+def test_the_audit_key_is_kept_once_and_the_newest_checkpoint_of_each_writer(store: Store) -> None:
+    first, second, other = (
+        Checkpoint(msgspec.Raw(b'{"sequence":%d}' % number), bytes((number,))) for number in (1, 2, 3)
+    )
+    with store.read() as reader:
+        assert reader.audit_key() is None
+        assert reader.audit_checkpoints() == {}
+    with store.transaction() as transaction:
+        transaction.add_audit_key(b"wrapped")
+        transaction.put_audit_checkpoint("w0", first)
+        transaction.put_audit_checkpoint("w1", other)
+        transaction.put_audit_checkpoint("w0", second)
+    with store.read() as reader:
+        assert reader.audit_key() == b"wrapped"
+        assert reader.audit_checkpoints() == {"w0": second, "w1": other}
+    with pytest.raises(IntegrityError), store.transaction() as transaction:
+        transaction.add_audit_key(b"another")

@@ -1,0 +1,108 @@
+"""A folder with an audit log, what a full or failing disk does to it, and its verification."""
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from strongroom.audit.chain import Checkpoint
+from strongroom.audit.verification import Finding, Report, Verifier
+from strongroom.clock import DAY, ManualClock
+from strongroom.crypto.audit_key import AuditKey
+from strongroom.store.audit_files import segments_of, walk
+from strongroom.store.audit_log import AuditLog, Durability
+
+NOON = 1_790_000_000.0 // DAY * DAY + DAY / 2
+KEY = AuditKey(bytes(32))
+ROOM = 1 << 20
+
+
+class Shelf:
+    """Signs checkpoints, and keeps the newest in memory."""
+
+    def __init__(self) -> None:
+        self.checkpoints: dict[str, Checkpoint] = {}
+
+    def sign(self, message: bytes) -> bytes:
+        return KEY.sign(message)
+
+    def keep(self, writer: str, checkpoint: Checkpoint) -> None:
+        self.checkpoints[writer] = checkpoint
+
+    def kept(self, writer: str) -> Checkpoint | None:
+        return self.checkpoints.get(writer)
+
+
+class Disk:
+    """A folder with a log, and what a full or failing disk does to it."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.shelf = Shelf()
+        self.clock = ManualClock(NOON)
+        self._patch = monkeypatch
+        self._pwrite, self._fdatasync, self._ftruncate = os.pwrite, os.fdatasync, os.ftruncate
+
+    def open(self, durability: Durability = "write", size: int = ROOM, writer: str = "w0") -> AuditLog:
+        return AuditLog(self.folder, writer, durability, size, self.shelf, self.clock)
+
+    def write(self, log: AuditLog, *names: str) -> None:
+        for name in names:
+            log.append(msgspec.json.encode({"eventName": name}))
+        log.flush()
+
+    def files(self) -> list[list[dict[str, Any]]]:
+        """Return the lines of each segment."""
+        paths = [segment.path for segment in segments_of(self.folder)]
+        return [[json.loads(line) for line in path.read_text().splitlines()] for path in paths]
+
+    def events(self) -> list[str]:
+        return [line["eventName"] for lines in self.files() for line in lines if "eventName" in line]
+
+    def verify(self) -> Report:
+        verifier = Verifier(KEY.public().verifies, self.shelf.checkpoints)
+        walk(self.folder, verifier, lambda _: None)
+        return verifier.finish(self.shelf.checkpoints)
+
+    def findings(self) -> list[Finding]:
+        return self.verify().findings
+
+    def verified(self) -> Report:
+        """Return the report on a log that must be whole."""
+        report = self.verify()
+        assert report.findings == []
+        return report
+
+    def fill(self, *, left: int = 10) -> None:
+        """Let every write take ``left`` bytes, and then none."""
+        room = [left]
+
+        def until_full(descriptor: int, data: bytes, offset: int) -> int:
+            taken = min(len(data), room[0])
+            room[0] -= taken
+            if not taken:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return self._pwrite(descriptor, data[:taken], offset)
+
+        self._patch.setattr(os, "pwrite", until_full)
+
+    def break_cutting(self) -> None:
+        def broken(_descriptor: int, _size: int) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        self._patch.setattr(os, "ftruncate", broken)
+
+    def break_syncing(self) -> None:
+        def broken(_descriptor: int) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        self._patch.setattr(os, "fdatasync", broken)
+
+    def repair(self) -> None:
+        self._patch.setattr(os, "pwrite", self._pwrite)
+        self._patch.setattr(os, "fdatasync", self._fdatasync)
+        self._patch.setattr(os, "ftruncate", self._ftruncate)
