@@ -122,7 +122,7 @@ def test_what_was_done_is_told_with_file_line_and_sequence(scene: Scene, tmp_pat
     done = strongroom(tmp_path, "audit", "verify", "--public-key", str(pem))
     assert done.returncode == 1
     assert f"{second.name}:2: sequence {sequence}: ALTERED:" in done.stdout
-    assert "1 findings: the log was tampered with" in done.stdout
+    assert "The log is not what was written: 1 finding." in done.stdout
     assert done.stderr == ""
 
 

@@ -130,7 +130,12 @@ def _show(report: Report, *, judged: bool) -> None:
     if len(report.findings) > _MOST_SHOWN:
         click.echo(f"... and {len(report.findings) - _MOST_SHOWN} more")
     span = f", from {report.first_time} to {report.last_time}" if report.first_time else ""
-    click.echo(f"{report.segments} segments, {report.records} records, {report.checkpoints} checkpoints{span}")
+    counts = (
+        _count(report.segments, "file"),
+        _count(report.records, "record"),
+        _count(report.checkpoints, "checkpoint"),
+    )
+    click.echo(f"{', '.join(counts)}{span}")
     notes = (
         (report.unsigned, "records come after the last checkpoint; nothing vouches for them yet"),
         (report.torn, "bytes of unfinished lines, of calls that were never answered"),
@@ -141,9 +146,12 @@ def _show(report: Report, *, judged: bool) -> None:
             click.echo(f"note: {count} {text}")
     if not judged:
         click.echo("note: without the database, nobody can tell whether the end of the log is missing")
-    click.echo(
-        f"{len(report.findings)} findings: the log was tampered with" if report.findings else "The log is whole."
-    )
+    findings = _count(len(report.findings), "finding")
+    click.echo(f"The log is not what was written: {findings}." if report.findings else "The log is whole.")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _time(text: str | None, option: str) -> str:
