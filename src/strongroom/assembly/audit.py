@@ -20,8 +20,6 @@ from strongroom.store.audit_files import Segment, segments_of, walk
 from strongroom.store.audit_log import AuditLog
 from strongroom.store.protocol import Store
 
-FIRST_WRITER = "w0"
-
 
 class StoreNotary:
     """Signs with the audit key, and keeps checkpoints in the store."""
@@ -62,7 +60,7 @@ def _make_audit_key(store: Store, new: bytes) -> bytes:
         return wrapped or new
 
 
-def open_audit_log(  # noqa: PLR0913 - what a log consists of
+def open_audit_log(
     folder: Path, writer: str, settings: Settings, store: Store, key: AuditKey, clock: Clock
 ) -> AuditLog:
     """Open one writer's chain, which no other process may have open."""

@@ -21,6 +21,7 @@ from strongroom.crypto.file_seal import create_root_key, load_file_seal
 from strongroom.crypto.protocol import Seal, SealedDomainKey
 from strongroom.crypto.software import IAM_SCOPE, SoftwareVault
 from strongroom.entropy import Entropy
+from strongroom.store.generation import COMMANDS
 from strongroom.store.migrate import migrate
 from strongroom.store.protocol import Store
 from strongroom.store.sql_store import SqlStore
@@ -69,7 +70,7 @@ class DataFolder:
             os.close(descriptor)
 
 
-def open_store(folder: DataFolder, slot: int) -> SqlStore:
+def open_store(folder: DataFolder, slot: int = COMMANDS) -> SqlStore:
     """Open the database, made or upgraded as needed, as one of its writers; raises UnknownSchemaError."""
     engine = open_sqlite(folder.database)
     migrate(engine)
