@@ -103,6 +103,8 @@ def test_a_log_is_verified_far_from_its_server(scene: Scene, tmp_path: Path) -> 
     shutil.copytree(scene.data / "audit", away / "audit")
     told = succeed(away, "audit", "verify", "--public-key", str(pem))
     assert "without the database, nobody can tell whether the end of the log is missing" in told
+    found = succeed(away, "audit", "search", "--json", "--key", "alias/payroll")
+    assert [json.loads(line)["eventName"] for line in found.splitlines()] == ["CreateAlias", "Encrypt"]
     assert {path.name for path in away.iterdir()} == {"audit"}
     (pem.with_name("rsa.pem")).write_text("nothing")
     wrong = strongroom(away, "audit", "verify", "--public-key", str(pem.with_name("rsa.pem")))

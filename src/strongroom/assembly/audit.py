@@ -126,11 +126,11 @@ def _possible(segments: list[Segment], since: str) -> list[Segment]:
     return [each for each, after in pairwise(segments) if after.begun >= compact] + [segments[-1]]
 
 
-def key_names(store: Store, settings: Settings, key: str) -> frozenset[str]:
-    """Return every name under which a key may stand in records: an alias means its key as well."""
+def key_names(store: Store | None, settings: Settings, key: str) -> frozenset[str]:
+    """Return every name under which a key may stand in records: an alias means its key as well, if the store has it."""
     names = {key}
     name = key.rpartition(":")[2]
-    if not name.startswith(ALIAS_PREFIX):
+    if store is None or not name.startswith(ALIAS_PREFIX):
         return frozenset(names)
     with store.read() as reader:
         for account, region in product([each.account for each in reader.accounts()], settings.regions):

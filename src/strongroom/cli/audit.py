@@ -87,14 +87,19 @@ def search(  # noqa: PLR0913 - the options of one question
     data: str | None,
     config: Path | None,
 ) -> None:
-    """Show records of the audit log, oldest first. Times are UTC."""
+    """Show records of the audit log, oldest first. Times are UTC. The database is only asked what an alias means."""
     begin, end = _time(since, "--since"), _time(until, "--until")
-    with existing_folder(config, data) as (opened, settings):
-        keys = frozenset[str]() if key is None else key_names(opened.store, settings, key)
+    with readable_errors():
+        settings = read_settings(config, data=data)
+        folder = _with_log(DataFolder(settings.folder))
+        keys = frozenset[str]()
+        if key is not None:
+            with _store_of(folder) as store:
+                keys = key_names(store, settings, key)
         query = Query(keys=keys, principal=principal, event=event, since=begin, until=end, denied=denied)
         if not as_json:
             click.echo(_row("TIME", "EVENT", "RESULT", "PRINCIPAL", "KEY"))
-        for record, line in search_log(opened.folder.audit, query):
+        for record, line in search_log(folder.audit, query):
             click.echo(line if as_json else _record_row(record))
 
 
@@ -109,18 +114,30 @@ def _to_verify(
             yield opened.folder.audit, key.public(), opened.store
         return
     with readable_errors():
-        folder = DataFolder(read_settings(config, data=data).folder)
-        if not folder.audit.is_dir():
-            raise DataFolderError(f"`{folder.audit}` is not there")
+        folder = _with_log(DataFolder(read_settings(config, data=data).folder))
         try:
             key_given = load_audit_public_key(pem.read_bytes())
         except ValueError:
             raise click.BadParameter(f"`{pem}` holds no Ed25519 public key", param_hint="--public-key") from None
-        if not folder.database.exists():
-            yield folder.audit, key_given, None
-            return
-        with closing(open_store(folder)) as store:
+        with _store_of(folder) as store:
             yield folder.audit, key_given, store
+
+
+def _with_log(folder: DataFolder) -> DataFolder:
+    """Return a folder that has an audit log; raises DataFolderError if it has none."""
+    if not folder.audit.is_dir():
+        raise DataFolderError(f"`{folder.audit}` is not there")
+    return folder
+
+
+@contextmanager
+def _store_of(folder: DataFolder) -> Iterator[Store | None]:
+    """Open the database of a folder, if it is there."""
+    if not folder.database.exists():
+        yield None
+        return
+    with closing(open_store(folder)) as store:
+        yield store
 
 
 def _show(report: Report, *, judged: bool) -> None:

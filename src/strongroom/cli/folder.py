@@ -38,6 +38,8 @@ def readable_errors() -> Iterator[None]:
     """Turn what can go wrong with settings and data folder into one line."""
     try:
         yield
+    except BrokenPipeError:
+        raise  # whoever reads our output has seen enough
     except (SettingsError, DataFolderError, UnsealError, UnknownSchemaError, OSError) as error:
         raise click.ClickException(str(error)) from None
 
