@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from audits import audit_records
+from audits import last_audit_record
 from clients import client_with, credentials_of
 from identities import Identities
 from local_server import RunningServer
@@ -18,7 +18,7 @@ def data_of(server: RunningServer) -> Path:
 
 def last_record(server: RunningServer) -> dict[str, Any]:
     """Return the last record of the audit log."""
-    return audit_records(data_of(server))[-1]
+    return last_audit_record(data_of(server))
 
 
 def strongroom(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
