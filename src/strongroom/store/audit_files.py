@@ -61,6 +61,13 @@ def cut_to_last_line(folder: Path, writer: str) -> End:
     return End(Position(writer), torn)
 
 
+def holds(folder: Path, position: Position, body: bytes) -> bool:
+    """Tell whether a line with a JSON object is where a writer's chain should have it: right after a position."""
+    place = position.sequence + 1
+    segments = [each for each in segments_of(folder) if each.writer == position.writer and each.first <= place]
+    return bool(segments) and b"\n" + body[:-1] + b"," in segments[-1].path.read_bytes()
+
+
 def _last_claim(file: int, size: int, writer: str) -> tuple[int, Position | None]:
     """Return how many bytes the whole lines of a file take, and the position that the last readable one has."""
     if not size:

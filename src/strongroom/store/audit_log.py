@@ -29,7 +29,7 @@ from strongroom.audit.chain import (
 )
 from strongroom.clock import DAY, Clock
 from strongroom.errors import KmsError, KMSInternalException
-from strongroom.store.audit_files import cut_to_last_line
+from strongroom.store.audit_files import cut_to_last_line, holds
 
 Durability = Literal["write", "fsync"]
 
@@ -80,7 +80,7 @@ class AuditLog:
         folder.mkdir(mode=0o700, exist_ok=True)
         end = cut_to_last_line(folder, writer)
         self._torn = end.torn
-        self._position = self._vouched = _not_before(notary.kept(writer), end.position)
+        self._position = self._vouched = _start(folder, notary.kept(writer), end.position)
 
     def append(self, line: bytes) -> None:
         """Add one line, a JSON object without its newline, to the next flush."""
@@ -220,12 +220,17 @@ class AuditLog:
             os.close(folder)
 
 
-def _not_before(kept: Checkpoint | None, end: Position) -> Position:
-    """Return where to go on: never before the last checkpoint, or lines that are gone would leave no gap."""
+def _start(folder: Path, kept: Checkpoint | None, end: Position) -> Position:
+    """Return where to go on: at the end of the log, but only if it holds the last checkpoint.
+
+    Otherwise this goes on from the checkpoint, so that what is missing leaves a gap, and a forged history does not fit:
+    the next checkpoint must not vouch for either.
+    """
     if kept is None:
         return end
     stated = kept.read()
-    if end.sequence >= stated.sequence:
+    position = Position(stated.writer, stated.sequence, stated.digest.encode())
+    if holds(folder, position, msgspec.json.encode(kept)):
         return end
-    logger.error("the audit log ends at %d, before its checkpoint at %d", end.sequence, stated.sequence)
-    return Position(stated.writer, stated.sequence, stated.digest.encode())
+    logger.error("the audit log lacks its checkpoint at %d; run: strongroom audit verify", stated.sequence)
+    return position

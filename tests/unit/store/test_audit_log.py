@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from audit_disk import KEY, Disk
-from strongroom.audit.chain import signed_bytes
+from strongroom.audit.chain import Position, link, signed_bytes
 from strongroom.clock import DAY
 from strongroom.errors import KMSInternalException
 from strongroom.store.audit_files import segments_of
@@ -223,7 +223,7 @@ def test_a_log_that_ends_before_its_checkpoint_never_hides_the_gap(
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
     disk.clock.advance(1)
     again = disk.open()
-    assert "the audit log ends at 2, before its checkpoint at 3" in caplog.text
+    assert "the audit log lacks its checkpoint at 3" in caplog.text
     disk.write(again, "three")
     again.close()
     assert [finding.text for finding in disk.findings()] == ["3 to 3 are not there"]
@@ -261,3 +261,34 @@ def test_unreadable_lines_stay_and_are_found(disk: Disk) -> None:
     disk.write(again, "three")
     again.close()
     assert [finding.kind for finding in disk.findings()] == ["altered"]
+
+
+@pytest.mark.parametrize("more", [0, 5])
+def test_a_restart_does_not_vouch_for_a_forged_history(disk: Disk, more: int) -> None:
+    log = disk.open()
+    disk.write(log, "one", "two")
+    log.close()
+    path = segments_of(disk.folder)[0].path
+    header = path.read_bytes().partition(b',"chain"')[0] + b"}"
+    # All hashes are right; only the checkpoint, which cannot be forged, is left out.
+    forged = [header, *(b'{"eventName":"forged"}' for _ in range(2 + more))]
+    path.write_bytes(link(forged, Position("w0"))[0])
+    disk.clock.advance(1)
+    again = disk.open()
+    disk.write(again, "three")
+    again.close()
+    assert disk.findings() != []
+
+
+def test_a_checkpoint_that_was_cut_off_alone_costs_no_record(disk: Disk) -> None:
+    log = disk.open()
+    disk.write(log, "one", "two")
+    log.close()
+    path = segments_of(disk.folder)[0].path
+    path.write_bytes(path.read_bytes()[:-10])
+    assert [finding.kind for finding in disk.findings()] == ["truncated"]
+    disk.clock.advance(1)
+    again = disk.open()
+    disk.write(again, "three")
+    again.close()
+    assert disk.verified().records == 3
