@@ -20,6 +20,10 @@ REGIONS = ("us-east-1", "eu-west-1")
 entropy = os.urandom  # noqa: TID251 - tests want the real thing
 
 
+# The log of one worker tells the order of calls; tests/crash/test_workers.py asks for several.
+os.environ["STRONGROOM_WORKERS"] = "1"
+
+
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock(NOW)

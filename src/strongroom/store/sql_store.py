@@ -16,6 +16,11 @@ from strongroom.store.sql_reader import SqlReader
 from strongroom.store.sql_transaction import SqlTransaction
 from strongroom.store.sqlite import WRITE, VersionCounter, truncate_log
 
+# Two subqueries, because SQLite answers each from the index, and both together from all rows.
+_ENDS = select(
+    select(func.min(change.c.sequence)).scalar_subquery(), select(func.max(change.c.sequence)).scalar_subquery()
+)
+
 
 class SqlStore:
     """Durable state in SQLite, for one of the processes that share it. See ``protocol.Store``."""
@@ -63,7 +68,7 @@ class SqlStore:
     def changes(self, after: int) -> Changes:
         """Return the change log after a sequence number."""
         with _typed_faults(), self._engine.connect() as connection:
-            first, last = connection.execute(select(func.min(change.c.sequence), func.max(change.c.sequence))).one()
+            first, last = connection.execute(_ENDS).one()
             found = connection.execute(select(change).where(change.c.sequence > after).order_by(change.c.sequence))
             entries = [Change(row.sequence, ChangeKind(row.kind), row.account, row.region, row.name) for row in found]
         return Changes(entries=entries, last=last or after, complete=first is None or first <= after + 1)
