@@ -1,6 +1,9 @@
 # Every command makes what it needs: a fresh clone, Python >= 3.11, git and make are enough.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-identities serve test check format bench bench-decisions bench-fronts lock
+ROUNDS := 5
+SECONDS := 2
+KEYS := 100000
+.PHONY: help demo demo-identities serve test check format bench bench-scale bench-decisions bench-fronts lock
 
 help: ## Show these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -37,9 +40,13 @@ format: ## Format the code
 	.venv/bin/ruff format
 	.venv/bin/ruff check --fix
 
-bench: ## Measure signed, authorized, audited Encrypts against a hello-world on the same HTTP front
+bench: ## Measure every kind of call beside hello-world, OpenBao, moto and OpenSSL (ROUNDS=5 SECONDS=2)
 	@tools/venv bench
-	@PYTHONPATH=tools .venv/bin/python bench/encrypt.py
+	@PYTHONPATH=tools:tests/support .venv/bin/python bench/compare.py --rounds $(ROUNDS) --seconds $(SECONDS)
+
+bench-scale: ## Measure what many keys, grants and idle connections cost (KEYS=100000 ROUNDS=5 SECONDS=2)
+	@tools/venv bench
+	@PYTHONPATH=tools:tests/support .venv/bin/python bench/scale.py --keys $(KEYS) --rounds $(ROUNDS) --seconds $(SECONDS)
 
 bench-decisions: ## Measure the cost of one authorization decision as keys, grants and users grow
 	@tools/venv bench

@@ -56,8 +56,8 @@ def run(command: list[str], folder: Path, certificate: Path | None = None) -> Lo
         assert reply.status == 200
         assert 280 <= len(reply.body) <= 320
         assert "x-amzn-requestid" in reply.headers
-        drive(server, [HELLO], folder, 1, tls=certificate is not None)
-        return drive(server, [HELLO], folder, SECONDS, tls=certificate is not None)
+        drive(server, [HELLO], 1, tls=certificate is not None)
+        return drive(server, [HELLO], SECONDS, tls=certificate is not None)
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:

@@ -5,15 +5,21 @@ import shutil
 import socket
 import ssl
 import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import NamedTuple
 
-from cpu import tree_seconds
 from measure import Load
+from processes import tree_memory, tree_seconds
 from servers import Server
 
 PATIENCE = 15
+# Between two things done while wrk runs: seldom enough not to disturb.
+PAUSE = 0.1
 
 # Requests are stored with their lengths, so that a body may hold any byte.
 SCRIPT = """
@@ -71,27 +77,28 @@ def ask(server: Server, request: Request, certificate: Path | None = None) -> Re
 
 
 def drive(
-    server: Server, requests: list[Request], folder: Path, seconds: int, *, tls: bool = False, connections: int = 32
+    server: Server,
+    requests: list[Request],
+    seconds: int,
+    *,
+    tls: bool = False,
+    connections: int = 32,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Load:
-    """Send prepared requests in turn for some seconds, from one thread of wrk.
+    """Send prepared requests in turn for some seconds, from one thread of wrk; do something else meanwhile, repeatedly.
 
     Errors are broken connections, time-outs and statuses of 400 and above: wrk tells no more. ``ask`` tells the rest.
     """
-    wrk = shutil.which("wrk")
-    if wrk is None:
-        raise SystemExit("wrk is missing; run: apt-get install wrk")
-    raw = [each.raw(f"127.0.0.1:{server.port}") for each in requests]
-    prepared, script = folder / "requests", folder / "load.lua"
-    prepared.write_bytes(b"".join(b"%d\n%s" % (len(each), each) for each in raw))
-    script.write_text(SCRIPT % prepared)
-    url = f"http{'s' * tls}://127.0.0.1:{server.port}/"
-    command = [wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), url]
     before = tree_seconds(server.pid)
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + PATIENCE)
+    with _wrk(server, requests, seconds, tls=tls, connections=connections) as running:
+        while meanwhile is not None and running.poll() is None:
+            meanwhile()
+            time.sleep(PAUSE)
+        output, _ = running.communicate(timeout=seconds + PATIENCE)
     cpu = tree_seconds(server.pid) - before
-    found = json.loads(next(line for line in done.stdout.splitlines() if line.startswith('{"requests"')))
+    found = json.loads(next(line for line in output.splitlines() if line.startswith('{"requests"')))
     if found["refused"] or found["socket"]:
-        print(f"{found['refused']} answers of 400 and above, {found['socket']} socket errors at {url}")
+        print(f"{found['refused']} answers of 400 and above, {found['socket']} socket errors at port {server.port}")
     return Load(
         requests=found["requests"],
         seconds=found["microseconds"] / 1e6,
@@ -100,4 +107,34 @@ def drive(
         p99=found["p99"],
         p999=found["p999"],
         cpu=cpu,
+        memory=tree_memory(server.pid),
     )
+
+
+@contextmanager
+def storm(server: Server, requests: list[Request], seconds: int, connections: int) -> Iterator[None]:
+    """Send prepared requests for as long as the block lasts, at most for some seconds."""
+    with _wrk(server, requests, seconds, connections=connections) as running:
+        yield
+        assert running.poll() is None, "the storm was over too soon"
+
+
+@contextmanager
+def _wrk(
+    server: Server, requests: list[Request], seconds: int, *, tls: bool = False, connections: int
+) -> Iterator[subprocess.Popen[str]]:
+    wrk = shutil.which("wrk")
+    if wrk is None:
+        raise SystemExit("wrk is missing; run: apt-get install wrk")
+    raw = [each.raw(f"127.0.0.1:{server.port}") for each in requests]
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        prepared, script = Path(folder) / "requests", Path(folder) / "load.lua"
+        prepared.write_bytes(b"".join(b"%d\n%s" % (len(each), each) for each in raw))
+        script.write_text(SCRIPT % prepared)
+        url = f"http{'s' * tls}://127.0.0.1:{server.port}/"
+        command = [wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+            try:
+                yield running
+            finally:
+                running.kill()

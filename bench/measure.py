@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Load(NamedTuple):
-    """What one run gave. Latencies in microseconds; ``cpu`` in seconds of the server's process tree."""
+    """What one run gave. Latencies in microseconds; ``cpu`` (seconds) and ``memory`` (bytes) of the server's tree."""
 
     requests: int
     seconds: float
@@ -17,6 +17,7 @@ class Load(NamedTuple):
     p99: float
     p999: float
     cpu: float
+    memory: int
 
     @property
     def per_second(self) -> float:

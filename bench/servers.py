@@ -23,9 +23,9 @@ class Server:
 
 @contextmanager
 def serving(command: list[str], log: Path) -> Iterator[Server]:
-    """Run a command, its word ``PORT`` replaced by a free port, for as long as the block lasts."""
+    """Run a command, ``PORT`` in it replaced by a free port, for as long as the block lasts."""
     port = _free_port()
-    words = [str(port) if word == "PORT" else word for word in command]
+    words = [word.replace("PORT", str(port)) for word in command]
     with (
         log.open("wb") as output,
         # A session of its own, so that the workers it starts can be ended with it, and nothing else.
