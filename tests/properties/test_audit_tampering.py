@@ -9,13 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from audit_disk import Shelf
 from deployments import Bench, Refused, entropy
 from strongroom.assembly.audit import kept_checkpoints, open_audit_key
 from strongroom.audit.chain import Checkpoint, Position, link, signed_bytes, statement_of
 from strongroom.audit.verification import Kind, Report, Verifier
 from strongroom.clock import DAY, ManualClock
-from strongroom.crypto.audit_key import AuditKey, AuditPublicKey
+from strongroom.crypto.audit_key import AuditKey
 from strongroom.store.audit_files import segments_of, walk
+from strongroom.store.audit_log import AuditLog
 
 NOW = 1_790_000_000.0
 CHAIN = re.compile(rb',"chain":.*\n')
@@ -26,7 +28,7 @@ class Whole(msgspec.Struct, frozen=True):
     """A log that nobody touched, and what is needed to verify it."""
 
     files: Files
-    key: AuditPublicKey
+    key: AuditKey
     kept: dict[str, Checkpoint]
 
     def verify(self, files: Files, *, from_oldest: bool = False) -> Report:
@@ -34,9 +36,26 @@ class Whole(msgspec.Struct, frozen=True):
             folder = Path(scratch)
             for name, content in files.items():
                 (folder / name).write_bytes(content)
-            verifier = Verifier(self.key.verifies, self.kept, from_oldest=from_oldest)
-            walk(folder, verifier, lambda _: None)
-            return verifier.finish(self.kept)
+            return self._verify(folder, self.kept, from_oldest=from_oldest)
+
+    def verify_after_restart(self, files: Files) -> Report:
+        """Let a server go on with the log, and sign it, before it is verified."""
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch)
+            for name, content in files.items():
+                (folder / name).write_bytes(content)
+            shelf = Shelf(self.key)
+            shelf.checkpoints.update(self.kept)
+            log = AuditLog(folder, "w0", "write", 1 << 20, shelf, ManualClock(NOW + 9 * DAY))
+            log.append(b'{"eventName":"ListKeys"}')
+            log.close()
+            assert shelf.checkpoints != self.kept
+            return self._verify(folder, shelf.checkpoints)
+
+    def _verify(self, folder: Path, kept: dict[str, Checkpoint], *, from_oldest: bool = False) -> Report:
+        verifier = Verifier(self.key.public().verifies, kept, from_oldest=from_oldest)
+        walk(folder, verifier, lambda _: None)
+        return verifier.finish(kept)
 
     def kinds(self, files: Files) -> set[Kind]:
         """Return what is found in a log that is not this one."""
@@ -75,7 +94,7 @@ def run(folder: Path) -> Whole:
         bench.clock.advance(DAY)
         bench.reopen()
     backends = bench.deployment.backends
-    key = open_audit_key(backends.store, backends.vault, entropy).public()
+    key = open_audit_key(backends.store, backends.vault, entropy)
     kept = dict(kept_checkpoints(backends.store))
     bench.deployment.close()
     files = {segment.path.name: segment.path.read_bytes() for segment in segments_of(folder / "audit")}
@@ -217,6 +236,31 @@ def rechained(whole: Whole, change: dict[int, bytes | None], key: AuditKey | Non
             linked, position = link([body], position)
             files[name] = files.get(name, b"") + linked
     return files
+
+
+@given(draw=data, value=st.integers(1, 255))
+@settings(max_examples=200)
+def test_a_server_that_goes_on_covers_nothing_up(whole: Whole, draw: st.DataObject, value: int) -> None:
+    name, at = a_place(draw, whole)
+    content = bytearray(whole.files[name])
+    content[at] ^= value
+    altered = whole.files | {name: bytes(content)}
+    # Without its newline, the last line is cut off as a torn one: a checkpoint, and no record.
+    only_the_end = name == max(whole.files) and at == len(content) - 1
+    assert bool(whole.verify_after_restart(altered).findings) is not only_the_end
+
+
+def test_a_server_that_goes_on_with_a_forged_log_does_not_vouch_for_it(whole: Whole) -> None:
+    assert whole.verify_after_restart(whole.files).findings == []
+    lines = whole.lines()
+    for index, (_, _, line) in enumerate(lines):
+        if line.startswith(b'{"eventVersion"'):
+            altered = CHAIN.sub(b"}", line).replace(b"arn:aws:iam::000000000000:root", b"somebody else")
+            assert whole.verify_after_restart(rechained(whole, {index: altered})).findings
+    checkpoints = [index for index, (_, _, line) in enumerate(lines) if line.startswith(b'{"checkpoint":')]
+    assert whole.verify_after_restart(rechained(whole, dict.fromkeys(checkpoints, b'{"eventName":"x"}'))).findings
+    for name in whole.files:
+        assert whole.verify_after_restart({each: whole.files[each] for each in whole.files if each < name}).findings
 
 
 def test_who_can_compute_hashes_can_rebuild_the_log_as_it_was(whole: Whole) -> None:

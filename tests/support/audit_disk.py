@@ -24,11 +24,12 @@ ROOM = 1 << 20
 class Shelf:
     """Signs checkpoints, and keeps the newest in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, key: AuditKey = KEY) -> None:
+        self.key = key
         self.checkpoints: dict[str, Checkpoint] = {}
 
     def sign(self, message: bytes) -> bytes:
-        return KEY.sign(message)
+        return self.key.sign(message)
 
     def keep(self, writer: str, checkpoint: Checkpoint) -> None:
         self.checkpoints[writer] = checkpoint
