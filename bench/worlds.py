@@ -1,0 +1,91 @@
+"""Data folders with many keys or grants, filled through the store in large transactions."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from strongroom.assembly.assemble import Deployment
+from strongroom.clock import SystemClock
+from strongroom.entropy import system_entropy
+from strongroom.keys.arns import KeyLocator, root_arn
+from strongroom.keys.grants import Constraints, Grant, GrantOperation, Party
+from strongroom.keys.key_policy import default_policy
+from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, KmsKey, new_key
+from strongroom.keys.specs import KeySpec, KeyUsage, Origin
+from strongroom.operations.context import Backends
+from strongroom.operations.key_material import generate_material
+from strongroom.settings import Settings
+
+ACCOUNT, REGION = "000000000000", "us-east-1"
+TRUSTS_THE_ACCOUNT = default_policy(root_arn(REGION, ACCOUNT))
+TRUSTS_ANOTHER = default_policy(root_arn(REGION, "444455556666"))
+BATCH = 10_000
+CLOCK = SystemClock()
+
+
+def key_id(number: int) -> str:
+    return f"00000000-0000-4000-8000-{number:012}"
+
+
+def tenant(number: int) -> dict[str, str]:
+    return {"app": "shop", "tenant": f"tenant-{number}"}
+
+
+def opened(data: Path) -> Deployment:
+    return Deployment(Settings(data=str(data), regions=(REGION,)), CLOCK, system_entropy)
+
+
+def add_keys(data: Path, count: int) -> None:
+    """Add keys that trust their account."""
+    with opened(data) as deployment:
+        backends = deployment.backends
+        for batch in _batches(count):
+            with backends.store.transaction() as transaction:
+                for number in batch:
+                    transaction.add_key(_key(backends, number, TRUSTS_THE_ACCOUNT))
+
+
+def add_granted_key(data: Path, grantee: str, count: int) -> None:
+    """Add a key that trusts somebody else, with grants to a user (by unique id), each for another tenant."""
+    with opened(data) as deployment:
+        backends = deployment.backends
+        with backends.store.transaction() as transaction:
+            transaction.add_key(_key(backends, 0, TRUSTS_ANOTHER))
+            for number in range(count):
+                transaction.add_grant(_grant(number, Party(grantee, grantee)))
+
+
+def _batches(count: int) -> Iterable[range]:
+    return (range(start, min(start + BATCH, count)) for start in range(0, count, BATCH))
+
+
+def _key(backends: Backends, number: int, policy: str) -> KmsKey:
+    place, spec, now = KeyLocator(ACCOUNT, REGION, key_id(number)), KeySpec.SYMMETRIC_DEFAULT, CLOCK.now()
+    material_id, token = generate_material(backends.vault, system_entropy, place, spec)
+    return new_key(
+        place,
+        spec=spec,
+        usage=KeyUsage.ENCRYPT_DECRYPT,
+        origin=Origin.AWS_KMS,
+        description="",
+        policy=policy,
+        multi_region=False,
+        tags=(),
+        material=KeyMaterial(material_id, token, KeyMaterialState.CURRENT, now),
+        now=now,
+    )
+
+
+def _grant(number: int, grantee: Party) -> Grant:
+    return Grant(
+        grant_id=f"{number:064x}",
+        account=ACCOUNT,
+        region=REGION,
+        key_id=key_id(0),
+        grantee=grantee,
+        retiring=None,
+        operations=(GrantOperation.ENCRYPT, GrantOperation.DECRYPT),
+        constraints=Constraints(context_subset=tenant(number)),
+        name="",
+        issuing_account=ACCOUNT,
+        created_at=0.0,
+    )
