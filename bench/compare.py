@@ -102,7 +102,8 @@ def run(rounds: int, seconds: int, workers: list[int]) -> Comparison:
             for durability in DURABILITIES
         ]
         others = [running.enter_context(each(folder)) for each in (hello, openbao, moto)]
-        for _ in range(rounds):
+        for turn in range(rounds):
+            print(f"Round {turn + 1} of {rounds} ...", file=sys.stderr, flush=True)
             for contender in (*others, *ours):
                 for call in contender.calls:
                     comparison.measure(contender, call)
