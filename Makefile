@@ -41,10 +41,12 @@ format: ## Format the code
 	.venv/bin/ruff check --fix
 
 bench: ## Measure every kind of call beside hello-world, OpenBao, moto and OpenSSL (ROUNDS=5 SECONDS=2)
+	@command -v wrk >/dev/null || tools/apt wrk
 	@tools/venv bench
 	@PYTHONPATH=tools:tests/support .venv/bin/python bench/compare.py --rounds $(ROUNDS) --seconds $(SECONDS)
 
 bench-scale: ## Measure what many keys, grants and idle connections cost (KEYS=100000 ROUNDS=5 SECONDS=2)
+	@command -v wrk >/dev/null || tools/apt wrk
 	@tools/venv bench
 	@PYTHONPATH=tools:tests/support .venv/bin/python bench/scale.py --keys $(KEYS) --rounds $(ROUNDS) --seconds $(SECONDS)
 
@@ -53,6 +55,7 @@ bench-decisions: ## Measure the cost of one authorization decision as keys, gran
 	@.venv/bin/python bench/decisions.py
 
 bench-fronts: ## Measure the HTTP fronts that ADR 2 chose between
+	@command -v wrk >/dev/null || tools/apt wrk
 	@tools/venv bench
 	@.venv/bin/python bench/http_fronts.py
 

@@ -146,7 +146,9 @@ def measure_grants(scale: Scale) -> None:
             prepared[count] = (running, requests)
         for _ in range(scale.rounds):
             for count, (running, requests) in prepared.items():
-                results.setdefault(f"{count:,} grant{'s' * (count > 1)} on the key", []).append(scale.load(running, requests))
+                results.setdefault(f"{count:,} grant{'s' * (count > 1)} on the key", []).append(
+                    scale.load(running, requests)
+                )
     print_loads(results)
     print("First call of the grantee: " + ", ".join(f"{firsts[n] * 1000:.0f} ms with {n:,}" for n in firsts) + "\n")
 
