@@ -133,7 +133,7 @@ def print_workers(results: Results, workers: int) -> None:
             (
                 [call, *(f"{ratio(figure, loads, results[one, call]):.2f}" for figure in RATIOS)]
                 for (name, call), loads in results.items()
-                if name == more
+                if name == more and call not in {ALONE, STORM}
             ),
         )
 

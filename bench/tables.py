@@ -12,7 +12,7 @@ def print_table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     """Print a table, and an empty line below it."""
     titles = list(head)
     print(_line(titles))
-    print(_line("---" for _ in titles))
+    print("|---" * len(titles) + "|")
     for row in rows:
         print(_line(row))
     print(flush=True)
