@@ -12,6 +12,30 @@ from local_server import RunningServer
 from refusals import code_of
 
 
+def current_material(kms: KMSClient, key_id: str) -> str:
+    return kms.describe_key(KeyId=key_id)["KeyMetadata"]["CurrentKeyMaterialId"]
+
+
+def test_the_key_material_that_was_used(server: RunningServer, kms: KMSClient, key_id: str) -> None:
+    other = kms.create_key()["KeyMetadata"]["KeyId"]
+    before = current_material(kms, key_id)
+    blob = kms.encrypt(KeyId=key_id, Plaintext=b"x")["CiphertextBlob"]
+    kms.rotate_key_on_demand(KeyId=key_id)
+    after = current_material(kms, key_id)
+    assert before != after
+    kms.decrypt(CiphertextBlob=blob)
+    assert last_record(server)["additionalEventData"] == {"keyMaterialId": before}
+    kms.generate_data_key_without_plaintext(KeyId=key_id, KeySpec="AES_256")
+    assert last_record(server)["additionalEventData"] == {"keyMaterialId": after}
+    kms.re_encrypt(CiphertextBlob=blob, DestinationKeyId=other)
+    assert last_record(server)["additionalEventData"] == {
+        "sourceKeyMaterialId": before,
+        "destinationKeyMaterialId": current_material(kms, other),
+    }
+    kms.generate_random(NumberOfBytes=1)
+    assert "additionalEventData" not in last_record(server)
+
+
 def test_an_allowed_call(server: RunningServer, kms: KMSClient, key_id: str) -> None:
     answer = kms.encrypt(KeyId=key_id, Plaintext=b"very secret plaintext", EncryptionContext={"a": "b"})
     record = last_record(server)
@@ -40,6 +64,7 @@ def test_an_allowed_call(server: RunningServer, kms: KMSClient, key_id: str) -> 
             "encryptionAlgorithm": "SYMMETRIC_DEFAULT",
         },
         "responseElements": None,
+        "additionalEventData": {"keyMaterialId": current_material(kms, key_id)},
         "readOnly": True,
         "resources": [{"accountId": "000000000000", "type": "AWS::KMS::Key", "ARN": arn}],
         "eventType": "AwsApiCall",

@@ -272,6 +272,7 @@ def test_the_record_tells_what_the_recipient_is(attesting: Attesting, key: str) 
     attesting.kms.generate_data_key(KeyId=key, KeySpec="AES_256", Recipient=recipient)
     record = attesting.last_record()
     assert record["additionalEventData"] == {
+        "keyMaterialId": attesting.kms.describe_key(KeyId=key)["KeyMetadata"]["CurrentKeyMaterialId"],
         "recipient": {
             "attestationDocumentModuleId": "i-1234567890abcdef0-enc0123456789abcdef",
             "attestationDocumentEnclaveImageDigest": b64encode(register(0)).decode(),
@@ -279,7 +280,7 @@ def test_the_record_tells_what_the_recipient_is(attesting: Attesting, key: str) 
                 f"attestationDocumentEnclavePCR{index}": b64encode(register(index)).decode()
                 for index in (1, 2, 3, 4, 8)
             },
-        }
+        },
     }
     assert record["requestParameters"] == {"keyId": key, "keySpec": "AES_256"}
     assert b64encode(recipient["AttestationDocument"]).decode() not in json.dumps(record)

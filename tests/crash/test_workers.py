@@ -113,6 +113,31 @@ def test_no_worker_is_ever_stale(workers: RunningServer) -> None:
         storm.race(lambda: kms.revoke_grant(**key, GrantId=granted[-1]), grant)
 
 
+def last_use(client: Any, key_id: str) -> Any:
+    return client.get_key_last_usage(KeyId=key_id)["KeyLastUsage"]
+
+
+def test_every_worker_knows_the_last_use_by_any_of_them_also_after_a_crash(tmp_path: Path) -> None:
+    used: dict[str, str] = {}
+    for start in range(2):
+        # The keeper does not come to write anything down.
+        options = ("--workers", str(WORKERS), "--config", str(rare_rounds(tmp_path)))
+        with running_server(tmp_path / "data", tmp_path / f"log{start}", *options) as server:
+            clients: list[Any] = [client_of(server) for _ in range(USERS)]
+            for client in clients:
+                for key_id, request_id in used.items():
+                    assert last_use(client, key_id)["KmsRequestId"] == request_id
+                key_id = client.create_key()["KeyMetadata"]["KeyId"]
+                used[key_id] = client.encrypt(KeyId=key_id, Plaintext=b"x")["ResponseMetadata"]["RequestId"]
+            server.process.kill()
+
+
+def rare_rounds(folder: Path) -> Path:
+    path = folder / "strongroom.toml"
+    path.write_text("keeper-interval = 3600\n")
+    return path
+
+
 def test_a_worker_that_dies_is_replaced_and_the_others_go_on(workers: RunningServer, tmp_path: Path) -> None:
     kms = client_of(workers)
     key_id = kms.create_key()["KeyMetadata"]["KeyId"]

@@ -14,6 +14,7 @@ from strongroom.crypto.attestation import Attestations
 from strongroom.crypto.web_identity import WebIdentities
 from strongroom.entropy import Entropy
 from strongroom.operations.context import Backends
+from strongroom.operations.table import TABLE
 from strongroom.service.keeper import Keeper
 from strongroom.service.request_quotas import RequestQuotas
 from strongroom.service.service import Service
@@ -22,7 +23,10 @@ from strongroom.service.usage import AccessKeyUsage
 from strongroom.settings import Settings
 from strongroom.snapshot.key_uses import KeyUses
 from strongroom.snapshot.snapshot import Snapshot
+from strongroom.store.audit_tail import AuditTail
 from strongroom.store.generation import COMMANDS
+
+_USES = frozenset(operation.name for operation in TABLE.values() if operation.uses)
 
 
 class OpenFolder:
@@ -47,7 +51,7 @@ class OpenFolder:
             entropy=entropy,
             web_identities=WebIdentities(settings.identity_providers),
             attestations=attestations,
-            key_uses=KeyUses(store),
+            key_uses=KeyUses(store, AuditTail(self.folder.audit), _USES),
             managed_rotation_days=settings.managed_rotation_days,
             customer_keys=settings.customer_keys,
             regions=settings.regions,
@@ -80,7 +84,8 @@ class Deployment:
         Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
         """
         self.settings = settings
-        quotas = RequestQuotas(settings.request_quotas, settings.regions)
+        workers = 1 if worker is None else settings.workers
+        quotas = RequestQuotas(settings.request_quotas, settings.regions, workers)
         with ExitStack() as undo:
             if worker is None:
                 undo.callback(os.close, take_folder(settings, clock, entropy))
@@ -90,6 +95,9 @@ class Deployment:
             writer = f"w{worker or 0}"
             self.log = open_audit_log(opened.folder.audit, writer, settings, opened.store, audit_key, clock)
             undo.callback(self.log.close)
+            # Before calls come: what a crash kept from being written down, and then a mark to go on from.
+            opened.backends.key_uses.recover(writer)
+            opened.backends.key_uses.write(self.log.mark())
             self._undo = undo.pop_all()
         self.folder = opened.folder
         self.backends = opened.backends

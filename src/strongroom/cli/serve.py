@@ -69,7 +69,7 @@ def _supervise(settings: Settings, workers: int) -> None:
     listener_on(host, port, shared=False).close()
     with closing(listener_on(host, port, shared=True)) as held:
         url = url_of(settings, held)
-        shared = msgspec.structs.replace(settings, listen=url.partition("://")[2])
+        shared = msgspec.structs.replace(settings, listen=url.partition("://")[2], workers=workers)
         lock = take_folder(settings, SystemClock(), system_entropy)
         try:
             stopped = Supervisor(shared, lock).run(workers, lambda: _announce(settings, url))

@@ -65,6 +65,12 @@ def key_arn(region: str, account: str, key_id: str) -> str:
     return f"arn:{partition(region)}:kms:{region}:{account}:key/{key_id}"
 
 
+def locator_of(arn: str) -> KeyLocator:
+    """Return where the key of a key ARN lives, an ARN that was made here."""
+    _, _, _, region, account, resource = arn.split(":", 5)
+    return KeyLocator(account, region, resource.removeprefix("key/"))
+
+
 def root_arn(region: str, account: str) -> str:
     """Return the ARN of the account's root, in the partition of ``region``."""
     return f"arn:{partition(region)}:iam::{account}:root"

@@ -22,7 +22,7 @@ from strongroom.operations.relatives import save_with_relatives
 from strongroom.service.trail import Trail
 from strongroom.service.usage import AccessKeyUsage
 from strongroom.snapshot.active_key import binding_of
-from strongroom.store.protocol import Reader, Transaction
+from strongroom.store.protocol import AuditMark, Reader, Transaction
 
 P = ParamSpec("P")
 Find = Callable[[Reader, int], list[KeyLocator]]
@@ -43,6 +43,10 @@ class FlushableLog(Protocol):
 
     def writable(self) -> bool:
         """Tell whether anything can be written now."""
+        ...
+
+    def mark(self) -> AuditMark:
+        """Return how far the log has come."""
         ...
 
     def checkpoint(self) -> None:
@@ -81,7 +85,7 @@ class Keeper:
         Every worker its own, every round, and once more before it stops.
         """
         self._guarded(self._usage.write)
-        self._guarded(self._backends.key_uses.write)
+        self._guarded(self._backends.key_uses.write, self._log.mark())
         self._guarded(self._log.checkpoint)
 
     def _due(self, find: Find) -> Iterator[KeyLocator]:

@@ -72,9 +72,12 @@ class _Allowance:
 
 
 class RequestQuotas:
-    """Counts requests, and refuses those beyond a quota. Safe to use from several threads."""
+    """Counts requests, and refuses those beyond a quota. Safe to use from several threads.
 
-    def __init__(self, quotas: Sequence[RequestQuota], regions: Sequence[str]) -> None:
+    Each of several workers counts for itself, up to its share of every quota.
+    """
+
+    def __init__(self, quotas: Sequence[RequestQuota], regions: Sequence[str], workers: int = 1) -> None:
         """Take the quotas; raises SettingsError for unknown kinds, and for two quotas of the same."""
         self._rates: dict[tuple[str, str | None], float] = {}
         for quota in quotas:
@@ -84,7 +87,7 @@ class RequestQuotas:
             if (quota.requests, quota.account) in self._rates:
                 whose = quota.account or "all accounts"
                 raise SettingsError(f"request-quotas has `{quota.requests}` for {whose} twice")
-            self._rates[quota.requests, quota.account] = quota.per_second
+            self._rates[quota.requests, quota.account] = quota.per_second / workers
         self._regions = frozenset(regions)
         self._lock = Lock()
         self._allowances: dict[tuple[str, str, str], _Allowance] = {}

@@ -84,7 +84,9 @@ class Service:
     def _note_uses(self, call: Call, progress: Progress, event_id: str) -> None:
         for target in progress.targets:
             if target.key is not None:
-                use = KeyUse(target.key.key.locator, call.operation.name, call.now, event_id, call.origin.request_id)
+                # In whole seconds, as the record has it.
+                used_at = float(int(call.now))
+                use = KeyUse(target.key.key.locator, call.operation.name, used_at, event_id, call.origin.request_id)
                 self._backends.key_uses.note(use)
 
     def refuse(self, call: Call, error: KmsError) -> KmsError:

@@ -24,6 +24,7 @@ from strongroom.entropy import Entropy, UuidBatch
 from strongroom.errors import AccessDeniedException, KmsError
 from strongroom.iam import PrincipalKind
 from strongroom.keys.kms_key import KmsKey
+from strongroom.keys.specs import KeySpec
 from strongroom.operations.context import Origin
 from strongroom.operations.operation import Echo, Operation
 from strongroom.operations.recipient import attested_facts
@@ -96,7 +97,7 @@ class Trail:
             error_message=_message(refusal),
             request_parameters=None if request is None else operation.parameters(request) or None,
             response_elements=_elements(operation, result, targets),
-            additional_event_data=_additional(refusal, progress),
+            additional_event_data=_additional(refusal, progress, operation, result),
             request_id=call.origin.request_id,
             event_id=event_id,
             read_only=operation.read_only,
@@ -250,18 +251,41 @@ def _recipient(credential: Credential, targets: Sequence[Target]) -> str | Unset
     return next((_account_of(target.resource) for target in targets if target.named), "") or UNSET
 
 
-def _additional(refusal: KmsError | None, progress: Progress) -> Mapping[str, object] | UnsetType:
-    """Return why a call was refused, or which grant was retired, and who proved to be the recipient of the answer."""
+def _additional(
+    refusal: KmsError | None, progress: Progress, operation: Operation, result: Response | KmsError
+) -> Mapping[str, object] | UnsetType:
+    """Return what CloudTrail has no field for.
+
+    That is why a call was refused, or which key material was used, or which grant was retired; and who proved to be the
+    recipient of the answer.
+    """
     found: dict[str, object] = {}
     if refusal is not None:
         found |= refusal.details or {}
     else:
+        if operation.uses:
+            _add_materials(found, progress.targets, result)
         for target in progress.targets:
             if target.retired is not None:
                 found["grantId"] = target.retired.grant_id
     if progress.attested is not None:
         found["recipient"] = attested_facts(progress.attested)
     return found or UNSET
+
+
+def _add_materials(found: dict[str, object], targets: Sequence[Target], result: object) -> None:
+    """Add which key material of symmetric encryption keys was used: what the answer names, else the current one."""
+    if len(targets) > 1:
+        source, destination = (getattr(result, f"{side}_key_material_id", None) for side in ("source", "destination"))
+        found |= {} if source is None else {"sourceKeyMaterialId": source}
+        found |= {} if destination is None else {"destinationKeyMaterialId": destination}
+        return
+    for target in targets:
+        if target.key is not None and target.key.key.spec is KeySpec.SYMMETRIC_DEFAULT:
+            current = target.key.key.current_material
+            material_id = getattr(result, "key_material_id", None) or (current and current.material_id)
+            if material_id:
+                found["keyMaterialId"] = material_id
 
 
 def _code(error: KmsError | None) -> str | UnsetType:

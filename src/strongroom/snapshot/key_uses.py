@@ -1,21 +1,39 @@
-"""When keys were last used: noted in memory on every use, written down now and then, so that no use costs a write."""
+"""When keys were last used: noted in memory on every use, written down now and then, so that no use costs a write.
 
+What other workers have noted and not written yet, or this one had before a crash, is in the audit log: every use is
+recorded there before its answer leaves. The store keeps a mark for each worker: up to there, its uses are written down.
+"""
+
+from collections.abc import Iterator
 from threading import Lock
+from typing import Protocol
 
-from strongroom.keys.arns import KeyLocator
-from strongroom.store.protocol import KeyUse, Store
+from strongroom.audit.uses import RecordedUse, uses_in
+from strongroom.keys.arns import KeyLocator, locator_of
+from strongroom.store.protocol import AuditMark, KeyUse, Store
 
 _AT_ONCE = 500
 
 
-class KeyUses:
-    """Notes uses, and remembers the last of each key. Safe to use from several threads."""
+class Tail(Protocol):
+    """The newest part of the audit log."""
 
-    def __init__(self, store: Store) -> None:
+    def since(self, mark: AuditMark, text: bytes) -> Iterator[bytes]:
+        """Yield the whole lines that hold a text and come after a mark, the newest first."""
+        ...
+
+
+class KeyUses:
+    """Notes uses by some operations, and knows the last of each key. Safe to use from several threads."""
+
+    def __init__(self, store: Store, tail: Tail, operations: frozenset[str]) -> None:
         self._store = store
+        self._tail = tail
+        self._operations = operations
         self._lock = Lock()
         self._noted: dict[KeyLocator, KeyUse] = {}
         self._being_written: dict[KeyLocator, KeyUse] = {}
+        self._mark: AuditMark | None = None
 
     def note(self, use: KeyUse) -> None:
         """Note a successful use. One that began later may have ended before it."""
@@ -25,16 +43,28 @@ class KeyUses:
                 self._noted[use.locator] = use
 
     def last(self, locator: KeyLocator) -> KeyUse | None:
-        """Return the last use of a key, None if there was none."""
+        """Return the last use of a key by whichever worker, None if there was none."""
         with self._lock:
-            noted = self._noted.get(locator) or self._being_written.get(locator)
-        if noted is not None:
-            return noted
+            found = [self._noted.get(locator) or self._being_written.get(locator)]
         with self._store.read() as reader:
-            return reader.key_use(locator)
+            written = reader.key_use(locator)
+            marks = reader.audit_marks()
+        found += [self._last_recorded(mark, locator) for mark in marks]
+        return max((use for use in (*found, written) if use is not None), key=lambda use: use.used_at, default=None)
 
-    def write(self) -> None:
-        """Write down what was noted since the last time."""
+    def recover(self, writer: str) -> None:
+        """Note what a writer had recorded, and not come to write down."""
+        with self._store.read() as reader:
+            marks = [mark for mark in reader.audit_marks() if mark.writer == writer]
+        last: dict[str, RecordedUse] = {}
+        for mark in marks:
+            for use in self._recorded(mark, b'"eventType":"AwsApiCall"'):
+                last.setdefault(use.arn, use)
+        for use in last.values():
+            self.note(_noted(locator_of(use.arn), use))
+
+    def write(self, mark: AuditMark) -> None:
+        """Write down what was noted since the last time. ``mark`` is how far this worker's log had come before."""
         with self._lock:
             self._being_written, self._noted = self._being_written | self._noted, {}
         uses = list(self._being_written.values())
@@ -42,5 +72,20 @@ class KeyUses:
             # Others that want to write do not wait for all of it.
             with self._store.transaction() as transaction:
                 transaction.note_key_uses(uses[start : start + _AT_ONCE])
+        if mark != self._mark:
+            with self._store.transaction() as transaction:
+                transaction.put_audit_mark(mark)
+            self._mark = mark
         with self._lock:
             self._being_written = {}
+
+    def _last_recorded(self, mark: AuditMark, locator: KeyLocator) -> KeyUse | None:
+        uses = self._recorded(mark, locator.arn.encode())
+        return next((_noted(locator, use) for use in uses if use.arn == locator.arn), None)
+
+    def _recorded(self, mark: AuditMark, text: bytes) -> Iterator[RecordedUse]:
+        return uses_in(self._tail.since(mark, text), self._operations)
+
+
+def _noted(locator: KeyLocator, use: RecordedUse) -> KeyUse:
+    return KeyUse(locator, use.operation, use.used_at, use.event_id, use.request_id)

@@ -29,7 +29,8 @@ from strongroom.audit.chain import (
 )
 from strongroom.clock import DAY, Clock
 from strongroom.errors import KmsError, KMSInternalException
-from strongroom.store.audit_files import cut_to_last_line, holds
+from strongroom.store.audit_files import cut_to_last_line, holds, segments_of
+from strongroom.store.protocol import AuditMark
 
 Durability = Literal["write", "fsync"]
 
@@ -72,6 +73,7 @@ class AuditLog:
         self._failing = False
         self._lock = threading.Lock()
         self._file: int | None = None
+        self._name = ""
         self._size = 0
         self._ragged = False
         self._day = 0
@@ -113,6 +115,15 @@ class AuditLog:
             with contextlib.suppress(KMSInternalException):
                 self.flush()
         return not self._failing
+
+    def mark(self) -> AuditMark:
+        """Return how far the log has come."""
+        with self._lock:
+            if self._file is not None:
+                return AuditMark(self._position.writer, self._name, self._size)
+            chain = [each for each in segments_of(self._folder) if each.writer == self._position.writer]
+            name, size = (chain[-1].path.name, chain[-1].path.stat().st_size) if chain else ("", 0)
+            return AuditMark(self._position.writer, name, size)
 
     def checkpoint(self) -> None:
         """Sign where the chain stands, if it went on since the last time; put all of it on disk; keep the signature.
@@ -164,7 +175,7 @@ class AuditLog:
         before = self._position
         path = self._folder / segment_name(now, before)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        self._size, self._ragged, self._day = 0, False, int(now // DAY)
+        self._name, self._size, self._ragged, self._day = path.name, 0, False, int(now // DAY)
         try:
             self._add([header_body(path.name, before, self._torn, self._lost)])
             if self._fsync:

@@ -76,6 +76,14 @@ class KeyUse(msgspec.Struct, frozen=True):
     request_id: str
 
 
+class AuditMark(msgspec.Struct, frozen=True):
+    """How far a writer's part of the audit log goes: the name of a segment, and how many bytes of it."""
+
+    writer: str
+    segment: str
+    offset: int
+
+
 class GrantFilter(msgspec.Struct, frozen=True):
     """Which grants of a key; None does not limit. ``grantee`` is the name policies know it by."""
 
@@ -216,6 +224,10 @@ class Reader(Protocol):
         """Return the secret of the audit key, wrapped."""
         ...
 
+    def audit_marks(self) -> Sequence[AuditMark]:
+        """Return up to where each writer has written down what its part of the audit log tells of uses."""
+        ...
+
     def audit_checkpoints(self) -> dict[str, Checkpoint]:
         """Return the newest checkpoint of each writer of the audit log."""
         ...
@@ -286,6 +298,10 @@ class Transaction(Reader, Protocol):
 
     def add_audit_key(self, wrapped_secret: bytes) -> None:
         """Insert the audit key."""
+        ...
+
+    def put_audit_mark(self, mark: AuditMark) -> None:
+        """Put a writer's mark in the place of its last one."""
         ...
 
     def put_audit_checkpoint(self, writer: str, checkpoint: Checkpoint) -> None:

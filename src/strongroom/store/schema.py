@@ -5,6 +5,7 @@ ciphertext names only its material.
 """
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     ColumnElement,
@@ -213,6 +214,14 @@ audit_key = Table(
     metadata,
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("wrapped_secret", LargeBinary, nullable=False),
+)
+
+audit_mark = Table(
+    "audit_mark",
+    metadata,
+    Column("writer", String(16), primary_key=True),
+    Column("segment", String(64), nullable=False),
+    Column("offset", BigInteger, nullable=False),
 )
 
 audit_checkpoint = Table(

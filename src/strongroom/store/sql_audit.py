@@ -4,7 +4,8 @@ import msgspec
 from sqlalchemy import Connection, delete, insert, select
 
 from strongroom.audit.chain import Checkpoint
-from strongroom.store.schema import audit_checkpoint, audit_key
+from strongroom.store.protocol import AuditMark
+from strongroom.store.schema import audit_checkpoint, audit_key, audit_mark
 
 _VERSION = 1
 
@@ -25,6 +26,10 @@ class AuditReads:
         found = self._connection.execute(select(audit_checkpoint))
         return {row.writer: Checkpoint(msgspec.Raw(row.statement), row.signature) for row in found}
 
+    def audit_marks(self) -> list[AuditMark]:
+        """Return up to where each writer has written down what its part of the audit log tells of uses."""
+        return [AuditMark(*row) for row in self._connection.execute(select(audit_mark).order_by(audit_mark.c.writer))]
+
 
 class AuditWrites(AuditReads):
     """Writes of what vouches for the audit log. See ``protocol.Transaction``."""
@@ -32,6 +37,11 @@ class AuditWrites(AuditReads):
     def add_audit_key(self, wrapped_secret: bytes) -> None:
         """Insert the audit key."""
         self._connection.execute(insert(audit_key).values(version=_VERSION, wrapped_secret=wrapped_secret))
+
+    def put_audit_mark(self, mark: AuditMark) -> None:
+        """Put a writer's mark in the place of its last one."""
+        self._connection.execute(delete(audit_mark).where(audit_mark.c.writer == mark.writer))
+        self._connection.execute(insert(audit_mark).values(msgspec.structs.asdict(mark)))
 
     def put_audit_checkpoint(self, writer: str, checkpoint: Checkpoint) -> None:
         """Keep the newest checkpoint of a writer in the place of its last one."""

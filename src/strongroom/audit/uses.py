@@ -1,0 +1,46 @@
+"""The uses of keys that records tell of: pure."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+import msgspec
+
+
+class _Resource(msgspec.Struct):
+    arn: str = msgspec.field(name="ARN", default="")
+
+
+class _Record(msgspec.Struct, rename="camel"):
+    event_name: str = ""
+    event_time: str = ""
+    event_type: str = ""
+    error_code: str = ""
+    request_id: str = msgspec.field(name="requestID", default="")
+    event_id: str = msgspec.field(name="eventID", default="")
+    resources: tuple[_Resource, ...] = ()
+
+
+class RecordedUse(msgspec.Struct, frozen=True):
+    """A successful cryptographic operation with a key. ``used_at`` in epoch seconds, whole ones as in all records."""
+
+    arn: str
+    operation: str
+    used_at: float
+    event_id: str
+    request_id: str
+
+
+_decoder = msgspec.json.Decoder(_Record)
+
+
+def uses_in(lines: Iterable[bytes], operations: frozenset[str]) -> Iterator[RecordedUse]:
+    """Yield what lines of the audit log tell of the use of keys by some operations, in their order."""
+    for line in lines:
+        try:
+            record = _decoder.decode(line)
+        except msgspec.DecodeError:
+            continue
+        if record.event_name in operations and record.event_type == "AwsApiCall" and not record.error_code:
+            used_at = datetime.fromisoformat(record.event_time).timestamp()
+            for resource in record.resources:
+                yield RecordedUse(resource.arn, record.event_name, used_at, record.event_id, record.request_id)
