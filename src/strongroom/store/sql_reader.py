@@ -1,6 +1,9 @@
 """Reads, in SQL."""
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, bindparam, func, select
 
 from strongroom.crypto.protocol import SealedDomainKey
 from strongroom.keys.arns import AliasLocator, KeyLocator
@@ -25,6 +28,20 @@ from strongroom.store.sql_grants import GrantReads
 from strongroom.store.sql_identities import IdentityReads
 
 
+def _rows_of_key(table: Table) -> Select[Any]:
+    names = ("account", "region", "key_id")
+    return select(table).where(*(table.c[name] == bindparam(name) for name in names))
+
+
+# Made once: what is read most often.
+_KEY = _rows_of_key(kms_key)
+_PARTS_OF_KEY = (
+    _rows_of_key(key_material).order_by(key_material.c.ordinal),
+    _rows_of_key(key_tag).order_by(key_tag.c.tag_key),
+    _rows_of_key(alias).order_by(alias.c.name),
+)
+
+
 class SqlReader(IdentityReads, GrantReads, CustomKeyStoreReads, AuditReads):
     """One consistent state, seen through one connection. See ``protocol.Reader``."""
 
@@ -33,18 +50,11 @@ class SqlReader(IdentityReads, GrantReads, CustomKeyStoreReads, AuditReads):
 
     def key(self, locator: KeyLocator) -> KmsKey | None:
         """Return a key with its materials, tags and aliases."""
-        row = self._connection.execute(select(kms_key).where(of_key(kms_key, locator))).one_or_none()
+        owner = msgspec.structs.asdict(locator)
+        row = self._connection.execute(_KEY, owner).one_or_none()
         if row is None:
             return None
-        parts = [
-            self._connection.execute(select(table).where(of_key(table, locator)).order_by(order)).all()
-            for table, order in (
-                (key_material, key_material.c.ordinal),
-                (key_tag, key_tag.c.tag_key),
-                (alias, alias.c.name),
-            )
-        ]
-        return rows.read_key(row, *parts)
+        return rows.read_key(row, *[self._connection.execute(part, owner).all() for part in _PARTS_OF_KEY])
 
     def customer_keys(self, account: str, region: str) -> int:
         """Count an account's customer managed keys in a Region."""
