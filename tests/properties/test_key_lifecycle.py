@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 from typing_extensions import override
 
+from audits import audit_lines
 from deployments import Bench, Refused
 from importing import wrapped
 from naive_keys import DAY, NaiveKey, Refusal
@@ -353,7 +354,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @invariant()
     def what_the_service_did_by_itself_is_recorded_once(self) -> None:
-        lines = (self.bench.folder / "audit.jsonl").read_bytes().splitlines()
+        lines = audit_lines(self.bench.folder)
         new, self.lines_seen = lines[self.lines_seen :], len(lines)
         seen = Counter(self.recorded(json.loads(line)) for line in new if b"AWS Internal" in line)
         happened = Counter(
