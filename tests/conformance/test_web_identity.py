@@ -30,11 +30,16 @@ def issuer(tmp_path_factory: pytest.TempPathFactory) -> Issuer:
     return Issuer(tmp_path_factory.mktemp("issuer") / "jwks.json", time.time())  # noqa: TID251 - an issuer's clock
 
 
+def settings_for(issuer: Issuer, folder: Path) -> Path:
+    settings = folder / "strongroom.toml"
+    settings.write_text(f'[[identity-providers]]\nissuer = "{ISSUER}"\njwks = "{issuer.jwks}"\n')
+    return settings
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, issuer: Issuer) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("server")
-    settings = folder / "strongroom.toml"
-    settings.write_text(f'[[identity-providers]]\nissuer = "{ISSUER}"\njwks = "{issuer.jwks}"\n')
+    settings = settings_for(issuer, folder)
     with running_server(folder / "data", folder / "log", "--config", str(settings)) as server:
         yield server
         assert server.stop() == 0
@@ -50,6 +55,10 @@ def iam(server: RunningServer) -> IAMClient:
 
 @pytest.fixture(scope="module")
 def pod(server: RunningServer) -> STSClient:
+    return pod_of(server)
+
+
+def pod_of(server: RunningServer) -> STSClient:
     """Return a client without any credentials."""
     config = Config(signature_version=UNSIGNED, retries={"total_max_attempts": 1})
     return boto3.client("sts", region_name="us-east-1", endpoint_url=server.endpoint, config=config)
@@ -237,3 +246,19 @@ def test_the_records_tell_who_vouched_and_hide_the_token(
             answer["Credentials"]["SecretAccessKey"],
         ):
             assert secret.encode() not in content, path
+
+
+def test_trust_that_was_taken_away_is_gone_on_every_worker(issuer: Issuer, tmp_path: Path) -> None:
+    """Workers that get no signed calls learn of it too."""
+    options = ("--config", str(settings_for(issuer, tmp_path)), "--workers", "3")
+    with running_server(tmp_path / "data", tmp_path / "log", *options) as server:
+        iam = client_with(server, "iam", credentials_of(server))
+        pods = [pod_of(server) for _ in range(12)]
+        role = role_for(iam, trusts_tokens())
+        for pod in pods:
+            assumed(pod, role, issuer.token())
+        closed = document(trusts_tokens(StringEquals={f"{PROVIDER}:sub": "nobody"}))
+        iam.update_assume_role_policy(RoleName=role.rpartition("/")[2], PolicyDocument=closed)
+        for pod in pods:
+            assert refused(pod, role, issuer.token(), 403)["Code"] == "AccessDenied"
+        assert server.stop() == 0

@@ -256,6 +256,14 @@ def test_a_transaction_that_raises_leaves_no_trace(store: Store) -> None:
     assert store.changes(0) == before
 
 
+def test_a_transaction_that_finds_it_all_done_already_tells_everybody_to_look(store: Store) -> None:
+    """Whoever did it may have died before it could tell."""
+    seen = store.version()
+    with pytest.raises(LookupError), store.transaction():
+        raise LookupError
+    assert store.version() != seen
+
+
 def test_every_commit_changes_the_version_and_says_what_changed(store: Store) -> None:
     seen = store.version()
     assert store.version() == seen

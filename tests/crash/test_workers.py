@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -158,6 +160,32 @@ def test_workers_never_outlive_their_supervisor(tmp_path: Path) -> None:
             server.process.kill()
             server.process.wait()
         wait_until(lambda gone=workers: not any(map(is_alive, gone)))  # type: ignore[misc]
+
+
+def test_what_lies_in_the_folder_of_the_start_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "click.py").write_text("raise SystemExit('this is not click')\n")
+    monkeypatch.chdir(tmp_path)
+    # As the installed command starts it, which has no use for that folder either.
+    monkeypatch.setenv("PYTHONSAFEPATH", "")
+    with Supervised(tmp_path) as address:
+        assert address.startswith("http://127.0.0.1:")
+
+
+class Supervised:
+    """Runs the installed command with two workers; gives its URL."""
+
+    def __init__(self, folder: Path) -> None:
+        command = [str(Path(sys.executable).with_name("strongroom")), "serve", "--data", str(folder / "data")]
+        self._command = [*command, "--listen", "127.0.0.1:0", "--workers", "2"]
+
+    def __enter__(self) -> str:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
+        first = self._process.stdout.readline() if self._process.stdout else ""
+        return first.rpartition(" ")[2]
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.communicate()
 
 
 def test_a_port_in_use_is_not_shared(workers: RunningServer, tmp_path: Path) -> None:

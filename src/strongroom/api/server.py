@@ -93,8 +93,13 @@ class Server:
         """Make the threads of each lane."""
         cores = os.cpu_count() or 1
         sizes = {Lane.WAITING: self._settings.threads, Lane.COMPUTING: cores, Lane.GENERATING: max(1, cores // 2)}
-        with contextlib.ExitStack() as stack:
-            yield {lane: stack.enter_context(ThreadPoolExecutor(size, lane.name)) for lane, size in sizes.items()}
+        executors = {lane: ThreadPoolExecutor(size, lane.name) for lane, size in sizes.items()}
+        try:
+            yield executors
+        finally:
+            # What has not begun has nobody left to answer.
+            for executor in executors.values():
+                executor.shutdown(cancel_futures=True)
 
     def _front(self, loop: asyncio.AbstractEventLoop, executors: Mapping[Lane, Executor]) -> Front:
         settings = self._settings

@@ -20,9 +20,10 @@ logger = logging.getLogger(__name__)
 
 READY = b"ready\n"
 """What a worker writes to its standard output once it accepts connections."""
-SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
+SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGALRM})
 """What the supervisor waits for; workers inherit them blocked."""
 _BETWEEN_STARTS = 1.0
+_BETWEEN_TRIES = 5
 _GRACE = 10.0
 
 
@@ -58,14 +59,15 @@ class Supervisor:
             for number, worker in enumerate(self._workers):
                 _await(number, worker)
             ready()
-            while signal.sigwait(SIGNALS) is signal.SIGCHLD:
+            while signal.sigwait(SIGNALS) in {signal.SIGCHLD, signal.SIGALRM}:
                 self._replace_dead()
         finally:
             stopped = self._stop()
         return stopped
 
     def _start(self, number: int) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "strongroom.cli.worker"]
+        # -P: what lies in the folder the server is started in is no module of ours.
+        command = [sys.executable, "-P", "-m", "strongroom.cli.worker"]
         worker = subprocess.Popen(  # noqa: S603 - the command is ours
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(self._lock,)
         )
@@ -80,7 +82,12 @@ class Supervisor:
                 continue
             logger.error("worker %d ended with %d; starting another", number, worker.returncode)
             time.sleep(_BETWEEN_STARTS)
-            self._workers[number] = self._start(number)
+            try:
+                self._workers[number] = self._start(number)
+            except OSError:
+                # The others go on meanwhile, and SIGALRM asks for another try.
+                logger.exception("worker %d could not be started; trying again", number)
+                signal.alarm(_BETWEEN_TRIES)
 
     def _stop(self) -> bool:
         for worker in self._workers:

@@ -94,10 +94,13 @@ class SqlStore:
     @contextmanager
     def _write(self) -> Iterator[Connection]:
         with self._writing:
-            with self._engine.connect().execution_options(**WRITE) as connection, connection.begin():
-                yield connection
-            # Committed, and not yet answered: whoever asks from now on must see it.
-            self._generation.raise_slot()
+            try:
+                with self._engine.connect().execution_options(**WRITE) as connection, connection.begin():
+                    yield connection
+            finally:
+                # Committed, and not yet answered: whoever asks from now on must see it. Undone, too: what was found to
+                # be done already may be the work of a process that died before it could tell.
+                self._generation.raise_slot()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from strongroom.api.message import HttpRequest
 from strongroom.api.sigv4 import Scope, Verifier, canonical_request, parse_authorization, signing_key, string_to_sign
-from strongroom.errors import InvalidSignatureException
+from strongroom.errors import IncompleteSignatureException, InvalidSignatureException
 from strongroom.iam import account_root
 from strongroom.snapshot.principals import Credential
 
@@ -55,6 +55,19 @@ def test_the_example_request_of_the_aws_general_reference() -> None:
     request.headers["authorization"] = request.headers["authorization"][:-1] + "6"
     with pytest.raises(InvalidSignatureException):
         verifier.verify(request, "iam", AT)
+
+
+def test_a_header_is_signed_once() -> None:
+    names = ";".join(["host", *["x-long"] * 1000, "x-amz-date"])
+    credential = "Credential=AKIDEXAMPLE/20150830/us-east-1/iam/aws4_request"
+    headers = {
+        "host": "iam.amazonaws.com",
+        "x-amz-date": "20150830T123600Z",
+        "x-long": "x" * 1000,
+        "authorization": f"AWS4-HMAC-SHA256 {credential}, SignedHeaders={names}, Signature={'0' * 64}",
+    }
+    with pytest.raises(IncompleteSignatureException):
+        parse_authorization(headers)
 
 
 header_values = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=20).map(
