@@ -191,4 +191,6 @@ def _record_row(record: SearchedRecord) -> str:
 
 
 def _row(time: str, event: str, result: str, principal: str, key: str) -> str:
-    return f"{time:<20}  {event:<24} {result:<28} {principal:<44} {key}".rstrip()
+    row = f"{time:<20}  {event:<24} {result:<28} {principal:<44} {key}".rstrip()
+    # Callers choose some of it: nothing of theirs may look like a row of its own, or speak to the terminal.
+    return row if row.isprintable() else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in row)

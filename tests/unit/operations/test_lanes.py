@@ -39,3 +39,10 @@ def test_escapes_in_json_hide_nothing() -> None:
     hidden = rb'{"SigningAlgorithm":"\u0052SASSA_PSS_SHA_512"}'
     assert TABLE["Sign"].lane(hidden) is Lane.COMPUTING
     assert TABLE["CreateKey"].lane(rb'{"KeySpec":"\u0052SA_4096"}') is Lane.GENERATING
+
+
+def test_a_policy_makes_no_key_slow_to_make() -> None:
+    policy = json.dumps({"Statement": [{"Sid": "RSA keys", "Effect": "Allow"}]})
+    assert TABLE["CreateKey"].lane(json.dumps({"Policy": policy}).encode()) is Lane.WAITING
+    assert TABLE["CreateKey"].lane(json.dumps({"Policy": policy, "KeySpec": "RSA_2048"}).encode()) is Lane.GENERATING
+    assert TABLE["CreateKey"].lane(b'{"Description":"\\') is Lane.WAITING
