@@ -1,7 +1,10 @@
 """Randomness as an argument: drawn from the operating system here and nowhere else."""
 
 import os
-from typing import Protocol
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+T = TypeVar("T")
 
 _UUID_LENGTH = 16
 _BATCH = 256
@@ -26,46 +29,45 @@ def uuid(entropy: Entropy) -> str:
     return _format(entropy(_UUID_LENGTH))
 
 
-class Batch:
-    """Random bytes of one length, which every call needs: one system call serves many. Safe to use on several threads.
+class _Prepared(Generic[T]):
+    """What every call needs, made for many calls at once: one system call serves them all.
 
-    For nonces only, never for keys: bytes wait in memory before they are used. A process that forks must not go on with
-    it in both halves.
+    Safe to use from several threads. A process that forks must not go on with it in both halves.
     """
 
-    def __init__(self, entropy: Entropy, length: int) -> None:
-        self._entropy = entropy
-        self._length = length
-        self._ready: list[bytes] = []
+    def __init__(self, make: Callable[[], list[T]]) -> None:
+        self._make = make
+        self._ready: list[T] = []
 
-    def __call__(self) -> bytes:
-        """Return the next ones; never the same twice."""
-        try:
-            return self._ready.pop()
-        except IndexError:
-            pool, length = self._entropy(self._length * _BATCH), self._length
-            first, *self._ready = (pool[start : start + length] for start in range(0, len(pool), length))
-            return first
-
-
-class UuidBatch:
-    """UUIDs for requests and events, several of which every call needs. Safe to use from several threads.
-
-    For names only: 256 share their first 112 random bits, and what is left counts.
-    """
-
-    def __init__(self, entropy: Entropy) -> None:
-        self._entropy = entropy
-        self._ready: list[str] = []
-
-    def __call__(self) -> str:
+    def __call__(self) -> T:
         """Return the next one; never the same twice."""
         try:
             return self._ready.pop()
         except IndexError:
-            shared = uuid(self._entropy)[:-2]
-            last, *self._ready = [f"{shared}{number:02x}" for number in range(_BATCH)]
-            return last
+            first, *self._ready = self._make()
+            return first
+
+
+class Batch(_Prepared[bytes]):
+    """Random bytes of one length. For nonces only, never for keys: bytes wait in memory before they are used."""
+
+    def __init__(self, entropy: Entropy, length: int) -> None:
+        def make() -> list[bytes]:
+            pool = entropy(length * _BATCH)
+            return [pool[start : start + length] for start in range(0, len(pool), length)]
+
+        super().__init__(make)
+
+
+class UuidBatch(_Prepared[str]):
+    """UUIDs for requests and events. For names only: 256 share their first 112 random bits, and what is left counts."""
+
+    def __init__(self, entropy: Entropy) -> None:
+        def make() -> list[str]:
+            shared = uuid(entropy)[:-2]
+            return [f"{shared}{number:02x}" for number in range(_BATCH)]
+
+        super().__init__(make)
 
 
 def _format(raw: bytes) -> str:

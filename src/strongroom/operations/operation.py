@@ -25,7 +25,6 @@ class Lane(Enum):
 
 
 _SLOW_ALGORITHMS = (b"RSA", b"ECDSA_SHA_384", b"ECDSA_SHA_512", b"ML_DSA", b"\\")
-_SLOW_SPECS = (b"RSA", b"\\")
 """Names of what is slow. Found anywhere in a body, they cost it a thread switch; and so does a backslash, behind which
 JSON could hide one. An attested recipient always names one: RSAES_OAEP_SHA_256."""
 
@@ -41,16 +40,42 @@ class _Specs(msgspec.Struct, rename="pascal"):
 _specs_decoder = msgspec.json.Decoder(_Specs)
 
 
-class Placement(Enum):
-    """How an operation finds its lane: the usual one, the one for what is slow, and the names of that."""
+def _never(_body: bytes) -> bool:
+    return False
 
-    INLINE = (Lane.INLINE, Lane.INLINE, ())
-    WAITING = (Lane.WAITING, Lane.WAITING, ())
-    COMPUTING = (Lane.COMPUTING, Lane.COMPUTING, ())
-    GENERATING = (Lane.GENERATING, Lane.GENERATING, ())
-    BY_ALGORITHM = (Lane.INLINE, Lane.COMPUTING, _SLOW_ALGORITHMS)
-    KEY_PAIR = (Lane.COMPUTING, Lane.GENERATING, _SLOW_SPECS)
-    NEW_KEY = (Lane.WAITING, Lane.GENERATING, _SLOW_SPECS)
+
+def _may_name_slow_algorithm(body: bytes) -> bool:
+    for name in _SLOW_ALGORITHMS:  # noqa: SIM110 - faster than any() of a generator
+        if name in body:
+            return True
+    return False
+
+
+def _names_slow_spec(body: bytes) -> bool:
+    """Tell whether a body names a spec that is slow to make; one that cannot be read will be refused, in any lane.
+
+    It is read for that: policies and descriptions are full of backslashes and may speak of anything.
+    """
+    if b"RSA" not in body and b"\\" not in body:
+        return False
+    try:
+        specs = _specs_decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+        return False
+    named = (specs.key_spec, specs.customer_master_key_spec, specs.key_pair_spec)
+    return any(isinstance(spec, str) and spec.startswith("RSA") for spec in named)
+
+
+class Placement(Enum):
+    """How an operation finds its lane: the usual one, the one for what is slow, and what tells whether a body is."""
+
+    INLINE = (Lane.INLINE, Lane.INLINE, _never)
+    WAITING = (Lane.WAITING, Lane.WAITING, _never)
+    COMPUTING = (Lane.COMPUTING, Lane.COMPUTING, _never)
+    GENERATING = (Lane.GENERATING, Lane.GENERATING, _never)
+    BY_ALGORITHM = (Lane.INLINE, Lane.COMPUTING, _may_name_slow_algorithm)
+    KEY_PAIR = (Lane.COMPUTING, Lane.GENERATING, _names_slow_spec)
+    NEW_KEY = (Lane.WAITING, Lane.GENERATING, _names_slow_spec)
 
 
 class Echo(msgspec.Struct, frozen=True):
@@ -111,8 +136,8 @@ class Operation:
         self.run = run
         self.locate = locate
         self.rule = rule
-        lanes: tuple[Lane, Lane, tuple[bytes, ...]] = placement.value
-        self._lane, self._slow_lane, self._slow_names = lanes
+        lanes: tuple[Lane, Lane, Callable[[bytes], bool]] = placement.value
+        self._lane, self._slow_lane, self._is_slow = lanes
         self.read_only = read_only
         self.elements = elements
         self.makes = makes
@@ -127,19 +152,4 @@ class Operation:
 
     def lane(self, body: bytes) -> Lane:
         """Return the lane of a request, by its body."""
-        for name in self._slow_names:
-            if name in body:
-                # Policies and descriptions are full of backslashes; they make no key slow to make.
-                usual = self._slow_names is _SLOW_SPECS and not _names_slow_spec(body)
-                return self._lane if usual else self._slow_lane
-        return self._lane
-
-
-def _names_slow_spec(body: bytes) -> bool:
-    """Tell whether a body that may name a slow spec does; one that cannot be read will be refused, in any lane."""
-    try:
-        specs = _specs_decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
-        return False
-    named = (specs.key_spec, specs.customer_master_key_spec, specs.key_pair_spec)
-    return any(isinstance(spec, str) and spec.startswith("RSA") for spec in named)
+        return self._slow_lane if self._is_slow(body) else self._lane

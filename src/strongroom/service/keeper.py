@@ -85,8 +85,11 @@ class Keeper:
         Every worker its own, every round, and once more before it stops.
         """
         self._guarded(self._usage.write)
-        self._guarded(self._backends.key_uses.write, self._log.mark())
+        self._guarded(self._write_key_uses)
         self._guarded(self._log.checkpoint)
+
+    def _write_key_uses(self) -> None:
+        self._backends.key_uses.write(self._log.mark())
 
     def _due(self, find: Find) -> Iterator[KeyLocator]:
         """Yield what is due, batch after batch, each key once; reads on behind those that failed."""

@@ -97,7 +97,7 @@ class Trail:
             error_message=_message(refusal),
             request_parameters=None if request is None else operation.parameters(request) or None,
             response_elements=_elements(operation, result, targets),
-            additional_event_data=_additional(refusal, progress, operation, result),
+            additional_event_data=_additional(progress, operation, result),
             request_id=call.origin.request_id,
             event_id=event_id,
             read_only=operation.read_only,
@@ -252,7 +252,7 @@ def _recipient(credential: Credential, targets: Sequence[Target]) -> str | Unset
 
 
 def _additional(
-    refusal: KmsError | None, progress: Progress, operation: Operation, result: Response | KmsError
+    progress: Progress, operation: Operation, result: Response | KmsError
 ) -> Mapping[str, object] | UnsetType:
     """Return what CloudTrail has no field for.
 
@@ -260,8 +260,8 @@ def _additional(
     recipient of the answer.
     """
     found: dict[str, object] = {}
-    if refusal is not None:
-        found |= refusal.details or {}
+    if isinstance(result, KmsError):
+        found |= result.details or {}
     else:
         if operation.uses:
             _add_materials(found, progress.targets, result)
