@@ -168,6 +168,12 @@ class DeleteConflictException(KmsError):
     code = "DeleteConflict"
 
 
+class UnmodifiableEntityException(KmsError):
+    """The entity belongs to the service."""
+
+    code = "UnmodifiableEntity"
+
+
 class InvalidParameterValueException(KmsError):
     """Session tags contradict each other, or those that the session inherits."""
 
