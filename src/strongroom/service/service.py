@@ -1,6 +1,7 @@
 """The one door: every call goes through ``perform``, allowed or refused, and leaves its audit record."""
 
 import logging
+from collections.abc import Sequence
 
 import msgspec
 
@@ -65,18 +66,36 @@ class Service:
 
         The result may leave only after the trail has been flushed. While that fails, every call is refused.
         """
+        return self.perform_together((call,))[0]
+
+    def perform_together(self, calls: Sequence[Call]) -> list[Response | KmsError]:
+        """Perform calls that are there at the same time, each as ``perform`` does, and return their results in order.
+
+        All of them run before any is recorded: what the processor has cached of one stage then serves every call.
+        """
         if not self._trail.writable():
-            return self.refuse(call, KMSInternalException("The audit log cannot be written, so nothing was done."))
-        progress = Progress(call.credential)
-        result: Response | KmsError
+            refusal = KMSInternalException("The audit log cannot be written, so nothing was done.")
+            return [self.refuse(call, refusal) for call in calls]
+        progresses = [Progress(call.credential) for call in calls]
+        results = [self._result(call, progress) for call, progress in zip(calls, progresses, strict=True)]
+        return [self._recorded(*each) for each in zip(calls, progresses, results, strict=True)]
+
+    def _result(self, call: Call, progress: Progress) -> Response | KmsError:
         try:
-            result = self._run(call, progress)
+            return self._run(call, progress)
         except KmsError as error:
-            result = error
+            return error
         except Exception:
             logger.exception("request %s failed: %s", call.origin.request_id, call.operation.name)
-            result = KMSInternalException()
-        event_id = self._trail.call(call, progress, result)
+            return KMSInternalException()
+
+    def _recorded(self, call: Call, progress: Progress, result: Response | KmsError) -> Response | KmsError:
+        """Record a call; return its result, or a refusal instead if it cannot be recorded."""
+        try:
+            event_id = self._trail.call(call, progress, result)
+        except Exception:
+            logger.exception("request %s could not be recorded: %s", call.origin.request_id, call.operation.name)
+            return KMSInternalException()
         if call.operation.uses and isinstance(result, Response):
             self._note_uses(call, progress, event_id)
         return result
