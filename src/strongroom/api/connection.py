@@ -9,6 +9,7 @@ import msgspec
 from typing_extensions import override
 
 from strongroom.api.message import HttpRequest
+from strongroom.api.plain_request import PlainRequests
 
 _NEVER = float("inf")
 _USUAL_NAMES = {
@@ -58,20 +59,22 @@ class Handler(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """Parses requests with httptools and hands them on one at a time.
+    """Parses requests, the usual ones by itself and all others with httptools, and hands them on one at a time.
 
     Requests pipelined behind the one in work wait here; when too many do, the socket is not read. ``deadline`` is the
     loop time at which the front drops a connection that has not got on.
     """
 
-    def __init__(self, handler: Handler, limits: Limits, *, secure: bool) -> None:
+    def __init__(self, handler: Handler, limits: Limits, plain_requests: PlainRequests, *, secure: bool) -> None:
         self._handler = handler
         self._limits = limits
+        self._plain_requests = plain_requests
         self._secure = secure
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpRequestParser(self)
         self._peer = ""
         # The request being read.
+        self._between = True
         self._in_head = True
         self._head_size = 0
         self._url = b""
@@ -81,6 +84,7 @@ class Connection(asyncio.Protocol):
         self._refusal = 0
         # The requests read.
         self._waiting: deque[HttpRequest] = deque()
+        self._paused = False
         self._last_request_read = False
         self._writable = True
         self.busy = False
@@ -106,6 +110,10 @@ class Connection(asyncio.Protocol):
     @override
     def data_received(self, data: bytes) -> None:
         if self._last_request_read:
+            return
+        if self._between and (plain := self._plain_requests.read(data)) is not None:
+            headers, body = plain
+            self._take(HttpRequest("POST", "/", "", headers, body, self._peer, self._secure))
             return
         if self._in_head:
             self._head_size += len(data)
@@ -133,6 +141,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """Start a request; the client has a limited time to finish it."""
+        self._between = False
         self._in_head = True
         self._url = b""
         self._headers = {}
@@ -176,16 +185,12 @@ class Connection(asyncio.Protocol):
         self._body.append(chunk)
 
     def on_message_complete(self) -> None:
-        """Hand the request on, or let it wait for its turn."""
+        """Take the request that was read."""
         path, _, query = self._url.decode("latin-1").partition("?")
         method, body = self._parser.get_method().decode("latin-1"), b"".join(self._body)
-        self._waiting.append(HttpRequest(method, path, query, self._headers, body, self._peer, self._secure))
-        self._in_head = True
+        self._between = self._in_head = True
         self._last_request_read = not self._parser.should_keep_alive()
-        if len(self._waiting) > self._limits.pipelined and self._transport is not None:
-            self._transport.pause_reading()
-        if not self.busy:
-            self._next()
+        self._take(HttpRequest(method, path, query, self._headers, body, self._peer, self._secure))
 
     # --- what the front calls
 
@@ -219,6 +224,15 @@ class Connection(asyncio.Protocol):
 
     # --- steps
 
+    def _take(self, request: HttpRequest) -> None:
+        """Hand a request on, or let it wait for its turn."""
+        self._waiting.append(request)
+        if len(self._waiting) > self._limits.pipelined and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+        if not self.busy:
+            self._next()
+
     def _next(self) -> None:
         if not self._writable:
             return
@@ -226,7 +240,8 @@ class Connection(asyncio.Protocol):
             self.deadline = self._handler.time() + self._limits.idle_time
             return
         request = self._waiting.popleft()
-        if not self._waiting and self._transport is not None:
+        if self._paused and not self._waiting and self._transport is not None:
+            self._paused = False
             self._transport.resume_reading()
         self.busy = True
         self.deadline = _NEVER

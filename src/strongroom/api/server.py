@@ -16,6 +16,7 @@ import uvloop
 from strongroom.api.connection import Connection, Limits
 from strongroom.api.front import Front, Log
 from strongroom.api.gateway import Gateway
+from strongroom.api.plain_request import PlainRequests
 from strongroom.api.proxies import TrustedProxies
 from strongroom.api.sigv4 import Verifier
 from strongroom.clock import Clock
@@ -73,8 +74,9 @@ class Server:
         with self._executors() as executors, self._keeping():
             front = self._front(loop, executors)
             limits = Limits(request_time=self._settings.request_time, idle_time=self._settings.idle_time)
+            plain_requests = PlainRequests(limits.head, limits.body)
             server = await loop.create_server(
-                partial(Connection, front, limits, secure=tls is not None),
+                partial(Connection, front, limits, plain_requests, secure=tls is not None),
                 sock=listener,
                 ssl=tls,
                 ssl_handshake_timeout=_TLS_HANDSHAKE_TIME if tls else None,

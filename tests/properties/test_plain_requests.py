@@ -1,0 +1,151 @@
+"""Whatever arrives: what the reader of plain requests takes, the general parser takes, and as the same request."""
+
+import asyncio
+
+from hypothesis import given
+from hypothesis import strategies as st
+from typing_extensions import override
+
+from strongroom.api.connection import Connection, Limits
+from strongroom.api.message import HttpRequest
+from strongroom.api.plain_request import PlainRequests
+
+LIMITS = Limits(head=2048, body=2048)
+SIGNATURE = "0123456789abcdef" * 4
+
+
+class Recorder:
+    """Takes what a connection hands on, and says so at once."""
+
+    def __init__(self) -> None:
+        self.requests: list[HttpRequest] = []
+        self.refusals: list[int] = []
+
+    def time(self) -> float:
+        return 0.0
+
+    def opened(self, connection: Connection) -> None:
+        pass
+
+    def closed(self, connection: Connection) -> None:
+        pass
+
+    def handle(self, connection: Connection, request: HttpRequest) -> None:
+        self.requests.append(request)
+        connection.busy = False
+
+    def malformed(self, _connection: Connection, status: int, _headers: dict[str, str]) -> None:
+        self.refusals.append(status)
+
+
+class Wire(asyncio.Transport):
+    """As much of a transport as is needed."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("127.0.0.1", 1)})
+
+    @override
+    def write(self, _data: object) -> None:
+        pass
+
+    @override
+    def pause_reading(self) -> None:
+        pass
+
+    @override
+    def resume_reading(self) -> None:
+        pass
+
+
+class NothingIsPlain(PlainRequests):
+    """Leaves everything to the general parser."""
+
+    @override
+    def read(self, _data: bytes) -> None:
+        return None
+
+
+def received(pieces: list[bytes], plain_requests: PlainRequests) -> tuple[Recorder, Connection]:
+    recorder = Recorder()
+    connection = Connection(recorder, LIMITS, plain_requests, secure=False)
+    connection.connection_made(Wire())
+    for piece in pieces:
+        connection.data_received(piece)
+    return recorder, connection
+
+
+NAMES = st.sampled_from(
+    [
+        *("Host", "host", "User-Agent", "X-Amz-Date", "X-Amz-Target", "X-Odd", "Connection", "Expect", "Authorization"),
+        *("Transfer-Encoding", "Content-Type", "Content-Length", "Te", "Upgrade", "Bad Name", ""),
+    ]
+)
+VALUES = st.one_of(
+    st.sampled_from(
+        ["", "1", "kms", "  padded\t", "keep-alive", "close", "chunked", "100-continue", "Süß", f"A {SIGNATURE}"]
+    ),
+    st.text(st.characters(max_codepoint=255), max_size=8),
+)
+SEPARATORS = st.sampled_from([": ", ":", " : ", ":\t"])
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> bytes:
+    """Return a request, right or nearly so."""
+    body = draw(st.binary(max_size=12))
+    length = draw(st.sampled_from([str(len(body))] * 6 + [f"0{len(body)}", f"+{len(body)}", str(len(body) + 1), ""]))
+    lines = draw(st.lists(st.builds("{}{}{}".format, NAMES, SEPARATORS, VALUES), max_size=5))
+    lines.insert(draw(st.integers(0, len(lines))), f"Content-Length: {length}")
+    start = draw(st.sampled_from(["POST / HTTP/1.1"] * 8 + ["POST / HTTP/1.0", "GET / HTTP/1.1", "POST /? HTTP/1.1"]))
+    end = draw(st.sampled_from(["\r\n"] * 8 + ["\n"]))
+    whole = (end.join([start, *lines]) + end + end).encode("latin-1") + body
+    if draw(st.booleans()):
+        place = draw(st.integers(0, len(whole) - 1))
+        whole = whole[:place] + draw(st.binary(max_size=2)) + whole[place + draw(st.integers(0, 2)) :]
+    return whole
+
+
+@given(st.lists(requests(), min_size=1, max_size=4))
+def test_the_two_readers_agree(bodies: list[bytes]) -> None:
+    plain_requests = PlainRequests(LIMITS.head, LIMITS.body)
+    for data in bodies:
+        found = plain_requests.read(data)
+        recorder, connection = received([data], NothingIsPlain(LIMITS.head, LIMITS.body))
+        if found is not None:
+            headers, body = found
+            assert recorder.refusals == []
+            assert recorder.requests == [HttpRequest("POST", "/", "", headers, body, "127.0.0.1", secure=False)]
+            assert not connection.last
+
+
+@given(st.lists(requests(), min_size=1, max_size=3), st.data())
+def test_a_connection_hands_on_the_same_requests_either_way(bodies: list[bytes], data: st.DataObject) -> None:
+    whole = b"".join(bodies)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=3)))
+    pieces = [whole[start:end] for start, end in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+    by_both, _ = received(pieces, PlainRequests(LIMITS.head, LIMITS.body))
+    by_one, _ = received(pieces, NothingIsPlain(LIMITS.head, LIMITS.body))
+    assert by_both.requests == by_one.requests
+    assert by_both.refusals == by_one.refusals
+
+
+def test_what_clients_send_is_plain() -> None:
+    lines = [
+        "Host: h",
+        "X-Amz-Date: 20261126T000000Z",
+        f"Authorization: AWS4 Signature={SIGNATURE}",
+        "Content-Length: 2",
+    ]
+    data = "\r\n".join(["POST / HTTP/1.1", *lines, "Connection: Keep-Alive", "", "{}"]).encode()
+    plain_requests = PlainRequests(LIMITS.head, LIMITS.body)
+    for _ in range(2):
+        assert plain_requests.read(data) == (
+            {
+                "host": "h",
+                "x-amz-date": "20261126T000000Z",
+                "authorization": f"AWS4 Signature={SIGNATURE}",
+                "content-length": "2",
+                "connection": "Keep-Alive",
+            },
+            b"{}",
+        )
