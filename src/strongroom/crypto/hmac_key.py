@@ -1,4 +1,4 @@
-"""HMAC backing keys (RFC 2104, FIPS 198-1)."""
+"""HMAC (RFC 2104, FIPS 198-1): backing keys for it, and keys that sign requests."""
 
 from cryptography.hazmat.primitives.constant_time import bytes_eq
 from cryptography.hazmat.primitives.hashes import SHA224, SHA256, SHA384, SHA512, HashAlgorithm
@@ -16,18 +16,25 @@ _HASHES: dict[KeySpec, HashAlgorithm] = {
 HMAC_SPECS = frozenset(_HASHES)
 
 
-class HmacBackingKey:
-    """A key for HMAC with the hash of its spec."""
+class HmacKey:
+    """A key for HMAC, with SHA-256 unless another hash is given."""
 
-    def __init__(self, key: bytes, spec: KeySpec) -> None:
+    def __init__(self, key: bytes, algorithm: HashAlgorithm = _HASHES[KeySpec.HMAC_256]) -> None:
         # Keying costs two compressions; a copy of the keyed state costs none.
-        self._keyed = HMAC(key, _HASHES[spec])
+        self._keyed = HMAC(key, algorithm)
 
     def mac(self, message: bytes) -> bytes:
         """Return the tag of a message, as long as the hash."""
         state = self._keyed.copy()
         state.update(message)
         return state.finalize()
+
+
+class HmacBackingKey(HmacKey):
+    """A key for HMAC with the hash of its spec."""
+
+    def __init__(self, key: bytes, spec: KeySpec) -> None:
+        super().__init__(key, _HASHES[spec])
 
     def verify_mac(self, message: bytes, mac: bytes) -> None:
         """Raise KMSInvalidMacException unless the tag is the message's, compared in constant time."""

@@ -1,6 +1,7 @@
 """Signatures against AWS's published examples, and against botocore for everything Hypothesis can think of."""
 
 import re
+from datetime import UTC, datetime
 from urllib.parse import quote
 
 import pytest
@@ -10,9 +11,10 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clients import sign
 from strongroom.api.message import HttpRequest
 from strongroom.api.sigv4 import Scope, Verifier, canonical_request, parse_authorization, signing_key, string_to_sign
-from strongroom.errors import IncompleteSignatureException, InvalidSignatureException
+from strongroom.errors import IncompleteSignatureException, InvalidSignatureException, KmsError
 from strongroom.iam import account_root
 from strongroom.snapshot.principals import Credential
 
@@ -98,3 +100,63 @@ def test_what_botocore_signs_verifies(body: bytes, query: dict[str, str], path: 
 def test_a_signed_header_that_is_not_there_counts_as_empty() -> None:
     request = HttpRequest("POST", "/", "", {"host": "h"}, b"", "", secure=False)
     assert b"\nabsent:\nhost:h\n\nabsent;host\n" in canonical_request(request, "absent;host")
+
+
+SESSION = Credential(
+    access_key_id=ACCESS_KEY, secret=SECRET, principal=account_root("111122223333"), expires_at=AT + 60
+)
+
+
+def signed(body: bytes, **extra: str) -> HttpRequest:
+    request = AWSRequest("POST", "https://kms.example.com/", {"X-Amz-Target": "TrentService.X", **extra}, body)
+    sign(request, Credentials(ACCESS_KEY, SECRET), "kms", "us-east-1", datetime.fromtimestamp(AT, UTC))
+    headers = {name.lower(): text for name, text in request.headers.items()}
+    return HttpRequest("POST", "/", "", {**headers, "host": "kms.example.com"}, body, "", secure=True)
+
+
+def outcome(verifier: Verifier, request: HttpRequest, service: str, now: float) -> object:
+    try:
+        return verifier.verify(request, service, now)
+    except KmsError as error:
+        return type(error), error.message
+
+
+HEADERS = st.sampled_from(
+    [
+        *("authorization", "host", "x-amz-date", "x-amz-target"),
+        *("x-amz-security-token", "x-strongroom-on-behalf-of", "x-odd"),
+    ]
+)
+
+
+@st.composite
+def nearly_signed(draw: st.DrawFn) -> HttpRequest:
+    """Return a request that was signed, and then perhaps changed."""
+    request = signed(draw(st.sampled_from([b"", b"{}"])))
+    texts = st.sampled_from(["", "a", "0", "\xff", "20150830T123601Z", ";host"])
+    for name, place, text in draw(st.lists(st.tuples(HEADERS, st.integers(0, 200), texts), max_size=2)):
+        value = request.headers.get(name, "")
+        request.headers[name] = value[:place] + text + value[place + 1 :]
+    request.headers.pop(draw(st.one_of(st.just(""), HEADERS)), None)
+    request.body = draw(st.sampled_from([request.body, request.body, b"other"]))
+    lines = [("POST", "/", "")] * 4 + [("GET", "/", ""), ("POST", "/x", ""), ("POST", "/", "a=b")]
+    request.method, request.path, request.query = draw(st.sampled_from(lines))
+    return request
+
+
+@given(
+    request=nearly_signed(),
+    service=st.sampled_from(["kms", "kms", "kms", "sts"]),
+    now=st.sampled_from([AT, AT, AT + 61, AT + 301, AT - 301]),
+    credential=st.sampled_from([CREDENTIAL, CREDENTIAL, SESSION, None]),
+)
+def test_a_verifier_judges_by_what_is_there_not_by_what_it_has_seen(
+    request: HttpRequest, service: str, now: float, credential: Credential | None
+) -> None:
+    known: list[Credential | None] = [CREDENTIAL]
+    seasoned = Verifier(lambda _id, _token: known[0], frozenset({"us-east-1"}), 300)
+    for body in (b"", b"{}", b"more"):
+        assert seasoned.verify(signed(body), "kms", AT).credential is CREDENTIAL
+    known[0] = credential
+    fresh = Verifier(lambda _id, _token: credential, frozenset({"us-east-1"}), 300)
+    assert outcome(seasoned, request, service, now) == outcome(fresh, request, service, now)
