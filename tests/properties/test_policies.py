@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -169,3 +170,16 @@ def test_order_is_irrelevant(asked: tuple[AuthorizationRequest, Question], have:
     )
     after = decide(asked[0], policies(shuffled))
     assert (before.allowed, before.reason, before.source) == (after.allowed, after.reason, after.source)
+
+
+@settings(max_examples=300, deadline=None)
+@given(questions(), held, st.dictionaries(st.sampled_from(["a:one", "a:two"]), st.lists(st.sampled_from(VALUES))))
+def test_what_does_not_vary_is_decided_alike_in_any_circumstances(
+    asked: tuple[AuthorizationRequest, Question], have: Held, other: dict[str, list[str]]
+) -> None:
+    request, _ = asked
+    say = policies(have)
+    everything = [each for each in (say.resource, *say.identity, *say.boundary, *say.session) if each is not None]
+    if not any(policy.varies(request.action) for policy in everything):
+        elsewhere = msgspec.structs.replace(request, context=other.get)
+        assert decide(request, say) == decide(elsewhere, say)

@@ -65,6 +65,8 @@ class _CompiledStatement(msgspec.Struct, frozen=True):
     level_of: LevelOf
     resource: Applies
     conditions: tuple[Holds, ...]
+    varies: bool
+    """Whether it depends on more than who asks for which action on which resource."""
 
     def match(self, request: AuthorizationRequest) -> Match | None:
         level = self.level_of(request.principal)
@@ -100,6 +102,10 @@ class CompiledPolicy:
                 if match is not None and (best is None or match.level > best.level):
                     best = match
         return best
+
+    def varies(self, action: str) -> bool:
+        """Tell whether what this says of an action depends on more than the caller and the resource."""
+        return any(statement.varies for statement in self._concerning(action))
 
     def _first(self, request: AuthorizationRequest, effect: Effect) -> Match | None:
         for statement in self._concerning(request.action):
@@ -161,6 +167,7 @@ def _compile_statement(
         conditions=tuple(
             compile_condition(each, variables=variables, withheld=options.withheld) for each in statement.conditions
         ),
+        varies=bool(statement.conditions) or _has_variables(statement.resource),
     )
 
 
@@ -189,6 +196,10 @@ def _resource(element: PatternElement, withheld: tuple[str, ...], *, variables: 
         return _matches_any(filled, request.resource) is not negated
 
     return applies
+
+
+def _has_variables(element: PatternElement | None) -> bool:
+    return element is not None and any("$" in pattern for pattern in element.patterns)
 
 
 def _nowhere(_request: AuthorizationRequest) -> bool:

@@ -28,6 +28,7 @@ from strongroom.operations.context import Context
 from strongroom.operations.shapes import Request
 from strongroom.operations.targets import Target
 
+_MAX_SETTLED = 256
 _GRANTABLE = {f"kms:{operation}": operation for operation in GrantOperation}
 
 
@@ -42,9 +43,40 @@ def authorize(context: Context, targets: Sequence[Target], request: Request) -> 
     for token in getattr(request, "grant_tokens", None) or ():
         grant_tokens.read(context.backends.vault, token)
     for target in targets:
-        decision = decide_on(Circumstances(context, request, target, targets))
-        if not decision.allowed:
-            raise _denial(context, target, decision)
+        if not _is_settled(context, target):
+            decision = decide_on(Circumstances(context, request, target, targets))
+            if not decision.allowed:
+                raise _denial(context, target, decision)
+            _settle(context, target, decision)
+
+
+def _is_settled(context: Context, target: Target) -> bool:
+    """Tell whether the caller may do this to the key in any circumstances, and that was found out before."""
+    if target.key is None:
+        return False
+    credential = context.credential
+    found = target.key.settled.get((credential.access_key_id, target.action))
+    return (
+        found is not None
+        and found[0] is credential.principal
+        and found[1] is credential.policies
+        and target.policy is target.key.policy
+    )
+
+
+def _settle(context: Context, target: Target, decision: Decision) -> None:
+    """Keep a decision that depends on nothing but who calls, and on policies that are dropped when they change."""
+    credential, action, policies = context.credential, target.action, context.credential.policies
+    if target.key is None or target.key.key.account != credential.principal.account:
+        return
+    if target.retired is not None or decision.grant is not None:
+        return
+    say = (target.policy, *policies.identity, *policies.boundary, *policies.session)
+    if target.policy is not target.key.policy or any(policy is None or policy.varies(action) for policy in say):
+        return
+    if len(target.key.settled) >= _MAX_SETTLED:
+        target.key.settled.clear()
+    target.key.settled[credential.access_key_id, action] = credential.principal, policies
 
 
 @cache

@@ -16,7 +16,7 @@ from strongroom.crypto.protocol import (
     SymmetricKey,
     Vault,
 )
-from strongroom.iam import CompiledPolicy, PolicyKind, compile_policy, parse_policy
+from strongroom.iam import CompiledPolicy, Policies, PolicyKind, Principal, compile_policy, parse_policy
 from strongroom.keys import ciphertext
 from strongroom.keys.kms_key import KeyMaterial, KmsKey
 
@@ -49,6 +49,9 @@ class ActiveKey:
         self.policy: CompiledPolicy = compile_policy(
             parse_policy(key.policy, PolicyKind.RESOURCE), "the key policy", dict(key.pinned), WITHHELD
         )
+        self.settled: dict[tuple[str, str], tuple[Principal, Policies]] = {}
+        """Access key id and action → the caller for whom its policies and the key's have allowed that, whatever the
+        circumstances. As long as both are the same, so is the decision."""
         self._vault = vault
         self._current = key.current_material
         self._loaded: dict[str, LoadedMaterial] = {}
