@@ -51,8 +51,8 @@ def role_resource(account: str, arn: str) -> Resource:
     return Resource(account, "AWS::IAM::Role", arn)
 
 
-class AuditRecord(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
-    """One event. Order of fields is the order on the line."""
+class Occasion(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
+    """How a record begins: who did what, when and from where. Order of fields is the order on the line."""
 
     event_version: str = _EVENT_VERSION
     user_identity: UserIdentity
@@ -62,6 +62,11 @@ class AuditRecord(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
     aws_region: str
     source_ip_address: str | UnsetType = msgspec.field(name="sourceIPAddress", default=UNSET)
     user_agent: str | UnsetType = UNSET
+
+
+class Outcome(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
+    """How it goes on: what was asked for and what came of it."""
+
     error_code: str | UnsetType = UNSET
     error_message: str | UnsetType = UNSET
     request_parameters: Mapping[str, object] | None = None
@@ -69,6 +74,11 @@ class AuditRecord(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
     additional_event_data: Mapping[str, object] | UnsetType = UNSET
     request_id: str | UnsetType = msgspec.field(name="requestID", default=UNSET)
     event_id: str = msgspec.field(name="eventID")
+
+
+class Bearing(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
+    """How it ends: what and whom it concerns."""
+
     read_only: bool
     resources: tuple[Resource, ...] = ()
     event_type: str = "AwsApiCall"
@@ -81,9 +91,19 @@ class AuditRecord(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
 _encoder = msgspec.json.Encoder()
 
 
-def encode(record: AuditRecord) -> bytes:
-    """Return the record as one line of JSON, without its newline."""
-    return _encoder.encode(record)
+def beginning(occasion: Occasion) -> bytes:
+    """Return the beginning of a line. One may serve many records: what a client does within a second is much alike."""
+    return _encoder.encode(occasion)[:-1] + b","
+
+
+def ending(bearing: Bearing) -> bytes:
+    """Return the end of a line, which may serve many records too."""
+    return b"," + _encoder.encode(bearing)[1:]
+
+
+def line(begins: bytes, outcome: Outcome, ends: bytes) -> bytes:
+    """Return a record as one line of JSON, without its newline."""
+    return begins + _encoder.encode(outcome)[1:-1] + ends
 
 
 def event_time(now: float) -> str:
@@ -98,36 +118,36 @@ def _shown(second: int) -> str:
 
 def internal_call(  # noqa: PLR0913 - the facts of a call
     *, name: str, account: str, region: str, arn: str, event_id: str, request_id: str, now: float
-) -> AuditRecord:
-    """Return the record of a call that the service made to itself: SynchronizeMultiRegionKey."""
-    return AuditRecord(
-        user_identity=UserIdentity("AWSAccount", account_id=account, invoked_by=_INTERNAL),
+) -> bytes:
+    """Return the line of a call that the service made to itself: SynchronizeMultiRegionKey."""
+    occasion = Occasion(
+        user_identity=_ourselves(account),
         event_time=event_time(now),
         event_name=name,
         aws_region=region,
         source_ip_address=_INTERNAL,
         user_agent=_INTERNAL,
-        request_id=request_id,
-        event_id=event_id,
-        read_only=False,
-        resources=(key_resource(account, arn),),
-        recipient_account_id=account,
     )
+    bearing = Bearing(read_only=False, resources=(key_resource(account, arn),), recipient_account_id=account)
+    return line(beginning(occasion), Outcome(request_id=request_id, event_id=event_id), ending(bearing))
 
 
 def service_event(  # noqa: PLR0913 - the facts of a service event
     *, name: str, account: str, region: str, arn: str, details: Mapping[str, object], event_id: str, now: float
-) -> AuditRecord:
-    """Return the record of something the service did by itself: RotateKey, DeleteKey."""
-    return AuditRecord(
-        user_identity=UserIdentity("AWSAccount", account_id=account, invoked_by=_INTERNAL),
-        event_time=event_time(now),
-        event_name=name,
-        aws_region=region,
-        event_id=event_id,
+) -> bytes:
+    """Return the line of something the service did by itself: RotateKey, DeleteKey."""
+    occasion = Occasion(
+        user_identity=_ourselves(account), event_time=event_time(now), event_name=name, aws_region=region
+    )
+    bearing = Bearing(
         read_only=False,
         resources=(key_resource(account, arn),),
         event_type="AwsServiceEvent",
         recipient_account_id=account,
         service_event_details=details,
     )
+    return line(beginning(occasion), Outcome(event_id=event_id), ending(bearing))
+
+
+def _ourselves(account: str) -> UserIdentity:
+    return UserIdentity("AWSAccount", account_id=account, invoked_by=_INTERNAL)

@@ -9,13 +9,16 @@ from msgspec import UNSET, UnsetType
 
 from strongroom.audit.record import (
     UNKNOWN_IDENTITY,
-    AuditRecord,
-    Resource,
+    Bearing,
+    Occasion,
+    Outcome,
     UserIdentity,
-    encode,
+    beginning,
+    ending,
     event_time,
     internal_call,
     key_resource,
+    line,
     role_resource,
     service_event,
 )
@@ -74,7 +77,7 @@ class Trail:
     def __init__(self, log: Log, entropy: Entropy) -> None:
         self._log = log
         self._event_id = UuidBatch(entropy)
-        self._identities: dict[str, tuple[Credential, UserIdentity]] = {}
+        self._beginnings: dict[tuple[str, ...], tuple[Credential, bytes]] = {}
 
     def writable(self) -> bool:
         """Tell whether what happens now can be recorded."""
@@ -85,98 +88,88 @@ class Trail:
         event_id = self._event_id()
         operation, request, targets = call.operation, progress.request, progress.targets
         refusal = result if isinstance(result, KmsError) else None
-        record = AuditRecord(
-            user_identity=self._identity(progress.credential, call.origin),
-            event_time=event_time(call.now),
-            event_source=f"{operation.service}.amazonaws.com",
-            event_name=operation.name,
-            aws_region=call.region,
-            source_ip_address=call.origin.source_ip,
-            user_agent=call.origin.user_agent,
+        outcome = Outcome(
             error_code=_code(refusal),
             error_message=_message(refusal),
             request_parameters=None if request is None else operation.parameters(request) or None,
-            response_elements=_elements(operation, result, targets),
+            response_elements=None if refusal is not None else operation.elements(result, targets),
             additional_event_data=_additional(progress, operation, result),
             request_id=call.origin.request_id,
             event_id=event_id,
-            read_only=operation.read_only,
-            resources=_resources(operation, result, targets, call.region),
-            recipient_account_id=_recipient(progress.credential, targets),
         )
-        self._log.append(encode(record))
+        begins = self._beginning(call, progress.credential)
+        recipient = _recipient(progress.credential, targets)
+        arns = _resources(operation, result, targets, call.region)
+        ends = _ending(operation, arns, recipient)
+        self._log.append(line(begins, outcome, ends))
         if operation.echoes is not None and refusal is None:
             for echo in operation.echoes(request, result, targets):
-                self._log.append(encode(self._echoed(echo, record, call)))
+                self._log.append(self._echoed(echo, call, progress.credential, recipient))
         return event_id
 
-    def _identity(self, credential: Credential, origin: Origin) -> UserIdentity:
-        """Return who called; what is made for a credential once serves as long as it is the same."""
+    def _beginning(self, call: Call, credential: Credential) -> bytes:
+        """Return how the record of a call begins: made anew each second, for each caller and kind of call."""
+        origin, at = call.origin, event_time(call.now)
         if origin.via_service is not None or not credential.access_key_id:
-            return _identity(credential, origin)
-        known = self._identities.get(credential.access_key_id)
+            return beginning(_occasion(call, credential, at))
+        name = (credential.access_key_id, call.operation.action, call.region, at, origin.source_ip, origin.user_agent)
+        known = self._beginnings.get(name)
         if known is not None and known[0] is credential:
             return known[1]
-        identity = _identity(credential, origin)
-        if len(self._identities) >= _REMEMBERED:
-            self._identities.clear()
-        self._identities[credential.access_key_id] = credential, identity
-        return identity
+        begins = beginning(_occasion(call, credential, at))
+        if len(self._beginnings) >= _REMEMBERED:
+            self._beginnings.clear()
+        self._beginnings[name] = credential, begins
+        return begins
 
     def unverified(self, operation: Operation, origin: Origin, error: KmsError, now: float) -> None:
         """Record a request for a known action whose signature did not verify."""
-        self._log.append(
-            encode(
-                AuditRecord(
-                    user_identity=UNKNOWN_IDENTITY,
-                    event_time=event_time(now),
-                    event_source=f"{operation.service}.amazonaws.com",
-                    event_name=operation.name,
-                    aws_region="",
-                    source_ip_address=origin.source_ip,
-                    user_agent=origin.user_agent,
-                    error_code=_code(error),
-                    error_message=_message(error),
-                    request_id=origin.request_id,
-                    event_id=self._event_id(),
-                    read_only=operation.read_only,
-                )
-            )
+        occasion = Occasion(
+            user_identity=UNKNOWN_IDENTITY,
+            event_time=event_time(now),
+            event_source=f"{operation.service}.amazonaws.com",
+            event_name=operation.name,
+            aws_region="",
+            source_ip_address=origin.source_ip,
+            user_agent=origin.user_agent,
         )
+        outcome = Outcome(
+            error_code=_code(error),
+            error_message=_message(error),
+            request_id=origin.request_id,
+            event_id=self._event_id(),
+        )
+        self._log.append(line(beginning(occasion), outcome, ending(Bearing(read_only=operation.read_only))))
 
     def synchronized(self, primary: KmsKey, now: float) -> None:
         """Record that the service copied what a multi-Region primary shares to its replicas."""
         self._log.append(
-            encode(
-                internal_call(
-                    name="SynchronizeMultiRegionKey",
-                    account=primary.account,
-                    region=primary.region,
-                    arn=primary.arn,
-                    event_id=self._event_id(),
-                    request_id=self._event_id(),
-                    now=now,
-                )
+            internal_call(
+                name="SynchronizeMultiRegionKey",
+                account=primary.account,
+                region=primary.region,
+                arn=primary.arn,
+                event_id=self._event_id(),
+                request_id=self._event_id(),
+                now=now,
             )
         )
 
     def event(self, name: str, key: KmsKey, details: Mapping[str, object], now: float) -> None:
         """Record what the service did to a key by itself."""
         self._log.append(
-            encode(
-                service_event(
-                    name=name,
-                    account=key.account,
-                    region=key.region,
-                    arn=key.arn,
-                    details={"keyId": key.key_id, **details},
-                    event_id=self._event_id(),
-                    now=now,
-                )
+            service_event(
+                name=name,
+                account=key.account,
+                region=key.region,
+                arn=key.arn,
+                details={"keyId": key.key_id, **details},
+                event_id=self._event_id(),
+                now=now,
             )
         )
 
-    def _echoed(self, echo: Echo, record: AuditRecord, call: Call) -> AuditRecord:
+    def _echoed(self, echo: Echo, call: Call, credential: Credential, recipient: str | UnsetType) -> bytes:
         account = _account_of(echo.arn)
         if echo.internal:
             return internal_call(
@@ -188,16 +181,36 @@ class Trail:
                 request_id=call.origin.request_id,
                 now=call.now,
             )
-        return msgspec.structs.replace(
-            record,
-            user_identity=msgspec.structs.replace(record.user_identity, invoked_by=_OURSELVES),
-            event_name=echo.name,
-            aws_region=echo.region,
-            request_parameters=echo.parameters,
-            response_elements=echo.elements,
-            event_id=self._event_id(),
-            resources=(key_resource(account, echo.arn),),
+        occasion = _occasion(call, credential, event_time(call.now))
+        return line(
+            beginning(
+                msgspec.structs.replace(
+                    occasion,
+                    user_identity=msgspec.structs.replace(occasion.user_identity, invoked_by=_OURSELVES),
+                    event_name=echo.name,
+                    aws_region=echo.region,
+                )
+            ),
+            Outcome(
+                request_parameters=echo.parameters,
+                response_elements=echo.elements,
+                request_id=call.origin.request_id,
+                event_id=self._event_id(),
+            ),
+            _ending(call.operation, (echo.arn,), recipient),
         )
+
+
+def _occasion(call: Call, credential: Credential, at: str) -> Occasion:
+    return Occasion(
+        user_identity=_identity(credential, call.origin),
+        event_time=at,
+        event_source=f"{call.operation.service}.amazonaws.com",
+        event_name=call.operation.name,
+        aws_region=call.region,
+        source_ip_address=call.origin.source_ip,
+        user_agent=call.origin.user_agent,
+    )
 
 
 def _identity(credential: Credential, origin: Origin) -> UserIdentity:
@@ -299,30 +312,25 @@ def _message(error: KmsError | None) -> str | UnsetType:
     return UNSET if error is None or not error.message else error.message[:_MAX_MESSAGE]
 
 
-def _elements(
-    operation: Operation, result: Response | KmsError, targets: Sequence[Target]
-) -> Mapping[str, object] | None:
-    return None if isinstance(result, KmsError) else operation.elements(result, targets)
-
-
 def _resources(
     operation: Operation, result: Response | KmsError, targets: Sequence[Target], region: str
-) -> tuple[Resource, ...]:
-    """Return the keys and aliases a call touched or made in its Region, or the role it assumed."""
+) -> tuple[str, ...]:
+    """Return the ARNs of the keys and aliases a call touched or made in its Region, or of the role it assumed."""
     if operation.service == "sts":
-        roles = dict.fromkeys(target.resource for target in targets if target.named)
-        return tuple(role_resource(_account_of(arn), arn) for arn in roles)
+        return tuple(dict.fromkeys(target.resource for target in targets if target.named))
     if operation.service != "kms":
         return ()
     arns = [target.resource for target in targets if target.named and target.is_in(region)]
     if operation.makes is not None and isinstance(result, Response):
         arns.append(operation.makes(result))
-    return tuple([_key_resource_of(arn) for arn in arns])
+    return tuple(arns)
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _key_resource_of(arn: str) -> Resource:
-    return key_resource(_account_of(arn), arn)
+def _ending(operation: Operation, arns: tuple[str, ...], recipient: str | UnsetType) -> bytes:
+    resource = role_resource if operation.service == "sts" else key_resource
+    resources = tuple(resource(_account_of(arn), arn) for arn in arns)
+    return ending(Bearing(read_only=operation.read_only, resources=resources, recipient_account_id=recipient))
 
 
 def _account_of(arn: str) -> str:
