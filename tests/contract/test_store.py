@@ -256,14 +256,6 @@ def test_a_transaction_that_raises_leaves_no_trace(store: Store) -> None:
     assert store.changes(0) == before
 
 
-def test_a_transaction_that_finds_it_all_done_already_tells_everybody_to_look(store: Store) -> None:
-    """Whoever did it may have died before it could tell."""
-    seen = store.version()
-    with pytest.raises(LookupError), store.transaction():
-        raise LookupError
-    assert store.version() != seen
-
-
 def test_every_commit_changes_the_version_and_says_what_changed(store: Store) -> None:
     seen = store.version()
     assert store.version() == seen
@@ -284,15 +276,11 @@ def test_every_commit_changes_the_version_and_says_what_changed(store: Store) ->
     assert isinstance(changes.entries[0], Change)
 
 
-def test_a_commit_of_a_process_that_died_before_it_told_anybody_is_noticed(store: Store) -> None:
-    store.notice()
+def test_a_commit_that_nobody_told_of_changes_the_version_too(store: Store) -> None:
+    """Its process died before it could tell, or never meant to."""
     seen = store.version()
-    store.notice()
-    assert store.version() == seen
     key = make_key(1)
     commit_behind_its_back(store, key)
-    assert store.version() == seen
-    store.notice()
     assert store.version() != seen
     assert load(store, key.locator) == key
 

@@ -36,8 +36,8 @@ class RehearsalStore:
     def version(self) -> bytes:
         return self._store.version()
 
-    def notice(self) -> None:
-        self._store.notice()
+    def confirm(self) -> None:
+        self._store.confirm()
 
     def changes(self, after: int) -> Changes:
         return self._store.changes(after)

@@ -24,7 +24,6 @@ from strongroom.settings import Settings
 from strongroom.snapshot.key_uses import KeyUses
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.audit_tail import AuditTail
-from strongroom.store.generation import COMMANDS
 
 _USES = frozenset(operation.name for operation in TABLE.values() if operation.uses)
 
@@ -32,16 +31,14 @@ _USES = frozenset(operation.name for operation in TABLE.values() if operation.us
 class OpenFolder:
     """A data folder, opened beside whoever else has it open: its back ends, and what registers accounts."""
 
-    def __init__(
-        self, settings: Settings, clock: Clock, entropy: Entropy, new_regions: Sequence[str] = (), slot: int = COMMANDS
-    ) -> None:
-        """Open the store as the writer of a generation slot, and unseal the vault, made ready for ``new_regions``.
+    def __init__(self, settings: Settings, clock: Clock, entropy: Entropy, new_regions: Sequence[str] = ()) -> None:
+        """Open the store, and unseal the vault, made ready for ``new_regions``.
 
         Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
         """
         attestations = Attestations(settings.attestation_roots, settings.attestation_age, settings.clock_skew)
         self.folder = DataFolder(settings.folder)
-        store = open_store(self.folder, slot)
+        store = open_store(self.folder)
         self.store = store
         vault = open_vault(self.folder, store, new_regions, entropy)
         self.backends = Backends(
@@ -89,7 +86,7 @@ class Deployment:
         with ExitStack() as undo:
             if worker is None:
                 undo.callback(os.close, take_folder(settings, clock, entropy))
-            opened = OpenFolder(settings, clock, entropy, slot=worker or 0)
+            opened = OpenFolder(settings, clock, entropy)
             undo.callback(opened.close)
             audit_key = open_audit_key(opened.store, opened.backends.vault, entropy)
             writer = f"w{worker or 0}"
@@ -130,7 +127,7 @@ def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:
     """
     lock = DataFolder(settings.folder).lock()
     try:
-        with closing(OpenFolder(settings, clock, entropy, settings.regions, slot=0)) as opened:
+        with closing(OpenFolder(settings, clock, entropy, settings.regions)) as opened:
             _ensure_account(opened, settings)
     except BaseException:
         os.close(lock)

@@ -5,7 +5,6 @@
     DATA/               0700
       lock              held by the running server
       strongroom.db     SQLite: keys (wrapped), policies, aliases, tags, access keys (wrapped)
-      strongroom.db-generation   tells processes of each other's commits; made anew if missing at a start
       root.key          0600, the root key that seals the domain keys
       credentials       0600, access keys of account roots and services, for AWS clients
       audit/            0700, a line for each call, in segments
@@ -22,7 +21,6 @@ from strongroom.crypto.file_seal import create_root_key, load_file_seal
 from strongroom.crypto.protocol import Seal, SealedDomainKey
 from strongroom.crypto.software import IAM_SCOPE, SoftwareVault
 from strongroom.entropy import Entropy
-from strongroom.store.generation import COMMANDS
 from strongroom.store.migrate import migrate
 from strongroom.store.protocol import Store
 from strongroom.store.sql_store import SqlStore
@@ -71,11 +69,11 @@ class DataFolder:
             os.close(descriptor)
 
 
-def open_store(folder: DataFolder, slot: int = COMMANDS) -> SqlStore:
-    """Open the database, made or upgraded as needed, as one of its writers; raises UnknownSchemaError."""
+def open_store(folder: DataFolder) -> SqlStore:
+    """Open the database, made or upgraded as needed; raises UnknownSchemaError."""
     engine = open_sqlite(folder.database)
     migrate(engine)
-    return SqlStore(engine, slot)
+    return SqlStore(engine)
 
 
 def open_vault(folder: DataFolder, store: Store, regions: Sequence[str], entropy: Entropy) -> SoftwareVault:

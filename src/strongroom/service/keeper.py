@@ -69,7 +69,6 @@ class Keeper:
     def run(self) -> None:
         """Do everything that is due now. What fails is logged, and tried again next round."""
         now = self._clock.now()
-        self._guarded(self._backends.store.notice)
         for locator in self._due(lambda reader, limit: reader.keys_to_rotate(now, limit)):
             self._guarded(self._rotate, locator, now)
         for locator in self._due(lambda reader, limit: reader.keys_with_expired_material(now, limit)):
@@ -80,10 +79,11 @@ class Keeper:
         self._guarded(self._clean_up)
 
     def upkeep(self) -> None:
-        """Write down which keys and access keys were used, and sign the audit log as far as it has come.
+        """Look at the store's files, write down which keys and access keys were used, and sign the audit log so far.
 
         Every worker its own, every round, and once more before it stops.
         """
+        self._guarded(self._backends.store.confirm)
         self._guarded(self._usage.write)
         self._guarded(self._write_key_uses)
         self._guarded(self._log.checkpoint)

@@ -359,8 +359,8 @@ class Store(Protocol):
         """Return what differs from the last call's after any commit that was answered, by whichever process; cheap."""
         ...
 
-    def notice(self) -> None:
-        """Make ``version`` differ after commits that were never answered, because their process died."""
+    def confirm(self) -> None:
+        """Find out whether this is still the state that everybody shares; if not, ``version`` fails from now on."""
         ...
 
     def changes(self, after: int) -> Changes:

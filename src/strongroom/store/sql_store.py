@@ -1,5 +1,6 @@
 """The store over an SQL database."""
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,9 @@ from strongroom.store.protocol import Change, ChangeKind, Changes
 from strongroom.store.schema import change
 from strongroom.store.sql_reader import SqlReader
 from strongroom.store.sql_transaction import SqlTransaction
-from strongroom.store.sqlite import WRITE, VersionCounter, truncate_log
+from strongroom.store.sqlite import WRITE, truncate_log
+
+logger = logging.getLogger(__name__)
 
 # Two subqueries, because SQLite answers each from the index, and both together from all rows.
 _ENDS = select(
@@ -25,12 +28,11 @@ _ENDS = select(
 class SqlStore:
     """Durable state in SQLite, for one of the processes that share it. See ``protocol.Store``."""
 
-    def __init__(self, engine: Engine, slot: int = 0) -> None:
-        """Use the database of ``engine``, which has this release's schema, as the writer of one generation slot."""
+    def __init__(self, engine: Engine) -> None:
+        """Use the database of ``engine``, which has this release's schema."""
         self._engine = engine
-        self._generation = Generation(Path(f"{engine.url.database}-generation"), slot)
-        self._counter = VersionCounter(engine)
-        self._noticed = -1
+        self._generation = Generation(Path(str(engine.url.database)))
+        self._lost = False
         # SQLite has one writer at a time; waiting here is fair and cheap, waiting in its busy handler is neither.
         self._writing = threading.Lock()
         # Nobody knows whether the last process came to scrub after the last erasure.
@@ -55,15 +57,14 @@ class SqlStore:
 
     def version(self) -> bytes:
         """Return what differs from the last call's after any commit that was answered, by whichever process."""
+        self._require_common_state()
         return self._generation.read()
 
-    def notice(self) -> None:
-        """Tell everybody of commits whose process did not come to tell of them."""
-        with _typed_faults(), self._writing:
-            found = self._counter.read()
-            if found != self._noticed:
-                self._noticed = found
-                self._generation.raise_slot()
+    def confirm(self) -> None:
+        """Find out whether the database was moved, replaced or removed; then nothing is answered from it again."""
+        if not self._generation.in_place():
+            self._lost = True
+            logger.critical("`%s` is not the database that was opened; stop the server", self._engine.url.database)
 
     def changes(self, after: int) -> Changes:
         """Return the change log after a sequence number."""
@@ -87,20 +88,18 @@ class SqlStore:
 
     def close(self) -> None:
         """Let go of the database."""
-        self._counter.close()
-        self._generation.close()
         self._engine.dispose()
+        self._generation.close()
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        with self._writing:
-            try:
-                with self._engine.connect().execution_options(**WRITE) as connection, connection.begin():
-                    yield connection
-            finally:
-                # Committed, and not yet answered: whoever asks from now on must see it. Undone, too: what was found to
-                # be done already may be the work of a process that died before it could tell.
-                self._generation.raise_slot()
+        self._require_common_state()
+        with self._writing, self._engine.connect().execution_options(**WRITE) as connection, connection.begin():
+            yield connection
+
+    def _require_common_state(self) -> None:
+        if self._lost:
+            raise DependencyTimeoutException("The files of the key store are not those that this server has opened.")
 
 
 @contextmanager

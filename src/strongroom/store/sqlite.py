@@ -1,14 +1,12 @@
-"""What is particular to SQLite: how a connection is set up, begins, tells of others' commits, and forgets.
+"""What is particular to SQLite: how a connection is set up, begins, and forgets.
 
 - WAL with ``synchronous=FULL``: a commit that has returned survives power loss
   (sqlite.org/pragma.html#pragma_synchronous).
 - ``secure_delete``: freed content is overwritten with zeros, so that destroyed key material leaves no trace in free
   pages (sqlite.org/pragma.html#pragma_secure_delete).
-- ``data_version`` changes when another connection, in any process, has committed.
 """
 
 import sqlite3
-import threading
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -50,23 +48,3 @@ def truncate_log(engine: Engine) -> bool:
     finally:
         raw.close()
     return not busy
-
-
-class VersionCounter:
-    """A connection of its own that only asks whether others have committed."""
-
-    def __init__(self, engine: Engine) -> None:
-        database = engine.url.database
-        self._connection = sqlite3.connect(str(database), isolation_level=None, check_same_thread=False)
-        self._lock = threading.Lock()
-
-    def read(self) -> int:
-        """Return SQLite's ``data_version``."""
-        with self._lock:
-            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
-        return int(version)
-
-    def close(self) -> None:
-        """Close the connection."""
-        with self._lock:
-            self._connection.close()
