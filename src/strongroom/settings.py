@@ -79,6 +79,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """How often due rotations and deletions are looked for."""
     workers: Annotated[int, Meta(ge=0, le=60)] = 0
     """Processes that share the port; 0 is one for each core."""
+    worker_timeout: Annotated[float, Meta(ge=3)] = 30.0
+    """How long one of several workers may stand still before it is killed and replaced."""
     threads: Annotated[int, Meta(ge=1, le=256)] = 4
     """Threads for work that waits for a disk."""
     cached_keys: Annotated[int, Meta(ge=1)] = 100_000

@@ -17,11 +17,11 @@ from clients import client_of, client_with, credentials_of
 from identities import ACCOUNT_ROOT, Identities, Person
 from local_server import RunningServer, running_server
 from policies import allow, document
+from workers import PATIENCE, children_of, is_alive, wait_until
 
 WORKERS = 3
 USERS = 9
 ROUNDS = 12
-PATIENCE = 30
 USE = ["kms:Encrypt", "kms:DescribeKey"]
 
 
@@ -189,28 +189,11 @@ class Supervised:
 
 
 def test_a_port_in_use_is_not_shared(workers: RunningServer, tmp_path: Path) -> None:
-    port = workers.endpoint.rpartition(":")[2]
-    with (
-        pytest.raises(SystemExit),
-        running_server(tmp_path / "other", tmp_path / "other-log", "--listen", f"127.0.0.1:{port}", "--workers", "2"),
-    ):
-        pass
-    assert "Address already in use" in (tmp_path / "other-log").read_text()
-
-
-def children_of(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    address = workers.endpoint.rpartition("/")[2]
+    for number in ("1", "2"):
+        with (
+            pytest.raises(SystemExit),
+            running_server(tmp_path / "other", tmp_path / "log2", "--listen", address, "--workers", number),
+        ):
+            pass
+        assert f"cannot listen on {address}: Address already in use" in (tmp_path / "log2").read_text()

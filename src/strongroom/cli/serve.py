@@ -2,8 +2,9 @@
 
 import os
 import shlex
+import signal
 import ssl
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import click
@@ -56,10 +57,13 @@ def serve(config: Path | None, regions: tuple[str, ...], **flags: object) -> Non
 
 def _serve(settings: Settings) -> None:
     workers = settings.workers or os.cpu_count() or 1
-    if workers == 1:
-        serve_as(settings, None, lambda url: _announce(settings, url))
-    else:
-        _supervise(settings, workers)
+    # Until somebody listens for it, SIGTERM does what Ctrl-C does: what has been opened is closed, and that is all.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):
+        if workers == 1:
+            serve_as(settings, None, lambda url: _announce(settings, url))
+        else:
+            _supervise(settings, workers)
     click.echo("Strongroom has stopped.")
 
 
@@ -72,7 +76,7 @@ def _supervise(settings: Settings, workers: int) -> None:
         shared = msgspec.structs.replace(settings, listen=url.partition("://")[2], workers=workers)
         lock = take_folder(settings, SystemClock(), system_entropy)
         try:
-            stopped = Supervisor(shared, lock).run(workers, lambda: _announce(settings, url))
+            stopped = Supervisor(shared, lock).run(lambda: _announce(settings, url))
         finally:
             os.close(lock)
     if not stopped:

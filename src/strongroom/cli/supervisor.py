@@ -1,38 +1,26 @@
 """Several worker processes that share one port, and the process that looks after them.
 
 The supervisor takes the data folder and keeps it for as long as any worker lives: they inherit its lock. It serves
-nobody itself. A worker that dies is replaced; what the others are doing goes on.
+nobody itself. A worker that dies, or stands still, is replaced; what the others are doing goes on.
 """
 
 import logging
 import os
+import select
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
 
-import msgspec
-
+from strongroom.cli.place import BEAT_INTERVAL, Place
 from strongroom.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-READY = b"ready\n"
-"""What a worker writes to its standard output once it accepts connections."""
-SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGALRM})
-"""What the supervisor waits for; workers inherit them blocked."""
-_BETWEEN_STARTS = 1.0
-_BETWEEN_TRIES = 5
+STOP = frozenset({signal.SIGTERM, signal.SIGINT})
 _GRACE = 10.0
-
-
-class Brief(msgspec.Struct, frozen=True):
-    """What a worker is told: its settings, with the address that all share, its number, and the supervisor's pid."""
-
-    settings: Settings
-    worker: int
-    supervisor: int
+_MANY = 4096
 
 
 class WorkerError(Exception):
@@ -43,66 +31,123 @@ class Supervisor:
     """Runs workers for settings with a port that is known. ``lock`` is a file descriptor that each keeps open."""
 
     def __init__(self, settings: Settings, lock: int) -> None:
-        self._settings = settings
-        self._lock = lock
-        self._workers: list[subprocess.Popen[bytes]] = []
+        self._drain = settings.drain
+        self._places = [Place(settings, number, lock) for number in range(settings.workers)]
+        self._asked_to_stop = False
 
-    def run(self, workers: int, ready: Callable[[], None]) -> bool:
+    def run(self, ready: Callable[[], None]) -> bool:
         """Serve until SIGTERM or SIGINT; tell whether every worker then stopped as it should.
 
         Calls ``ready`` once all accept connections; raises WorkerError if one of them cannot start.
         """
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        try:
-            for number in range(workers):
-                self._workers.append(self._start(number))
-            for number, worker in enumerate(self._workers):
-                _await(number, worker)
-            ready()
-            while signal.sigwait(SIGNALS) in {signal.SIGCHLD, signal.SIGALRM}:
-                self._replace_dead()
-        finally:
-            stopped = self._stop()
+        with self._signals() as wakeup:
+            try:
+                self._start(wakeup)
+                if not self._asked_to_stop:
+                    ready()
+                self._look_after(wakeup)
+            finally:
+                stopped = self._stop(wakeup)
+                # All is done. Whoever asks once more, as terminals do, must not make it look like a crash.
+                signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
         return stopped
 
-    def _start(self, number: int) -> subprocess.Popen[bytes]:
-        # -P: what lies in the folder the server is started in is no module of ours.
-        command = [sys.executable, "-P", "-m", "strongroom.cli.worker"]
-        worker = subprocess.Popen(  # noqa: S603 - the command is ours
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(self._lock,)
-        )
-        if worker.stdin is not None:
-            worker.stdin.write(msgspec.json.encode(Brief(self._settings, number, os.getpid())))
-            worker.stdin.close()
-        return worker
+    def _start(self, wakeup: int) -> None:
+        for place in self._places:
+            _fill(place)
+        while not (self._asked_to_stop or all(place.ready for place in self._places)):
+            self._wait(wakeup, None)
+            for place, _code in self._ended():
+                raise WorkerError(f"worker {place.number} did not start")
 
-    def _replace_dead(self) -> None:
-        for number, worker in enumerate(self._workers):
-            if worker.poll() is None:
-                continue
-            logger.error("worker %d ended with %d; starting another", number, worker.returncode)
-            time.sleep(_BETWEEN_STARTS)
-            try:
-                self._workers[number] = self._start(number)
-            except OSError:
-                # The others go on meanwhile, and SIGALRM asks for another try.
-                logger.exception("worker %d could not be started; trying again", number)
-                signal.alarm(_BETWEEN_TRIES)
+    def _look_after(self, wakeup: int) -> None:
+        tick = time.monotonic()
+        while not self._asked_to_stop:
+            empty = [place.start_at for place in self._places if place.pid is None]
+            self._wait(wakeup, min([tick + BEAT_INTERVAL, *empty]))
+            for place, code in self._ended():
+                wait = place.start_at - time.monotonic()
+                logger.error("worker %d ended with %d; starting another in %.0f s", place.number, code, max(0.0, wait))
+            now = time.monotonic()
+            for place in self._places:
+                if place.pid is None and place.start_at <= now and not self._asked_to_stop:
+                    _refill(place)
+            if now >= tick + BEAT_INTERVAL:
+                tick = now
+                for place in self._places:
+                    place.count_silence()
 
-    def _stop(self) -> bool:
-        for worker in self._workers:
-            worker.terminate()
-        end = time.monotonic() + self._settings.drain + _GRACE
-        for worker in self._workers:
-            try:
-                worker.wait(max(0.0, end - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                worker.kill()
-                worker.wait()
+    def _stop(self, wakeup: int) -> bool:
+        for place in self._places:
+            place.terminate()
+        end = time.monotonic() + self._drain + _GRACE
+        codes: list[int] = []
+        while any(place.pid for place in self._places):
+            if time.monotonic() >= end:
+                for place in self._places:
+                    place.kill()
+            self._wait(wakeup, end if time.monotonic() < end else None)
+            codes.extend(code for _place, code in self._ended())
         # One that had not come to listen for signals yet had nothing to finish.
-        return all(worker.returncode in {0, -signal.SIGTERM} for worker in self._workers)
+        return all(code in {0, -signal.SIGTERM} for code in codes)
+
+    def _wait(self, wakeup: int, until: float | None) -> None:
+        """Wait for a signal, a worker's word, or a moment; take note of the words."""
+        timeout = None if until is None else max(0.0, until - time.monotonic())
+        found, _, _ = select.select(
+            [wakeup, *(each.beats.fileno() for each in self._places if each.beats)], [], [], timeout
+        )
+        if wakeup in found:
+            os.read(wakeup, _MANY)
+        for place in self._places:
+            place.hear()
+
+    def _ended(self) -> Iterator[tuple[Place, int]]:
+        """Yield the places whose worker has ended, emptied, with its exit code."""
+        with suppress(ChildProcessError):
+            while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                place = next((each for each in self._places if each.pid == ended.si_pid), None)
+                if place is None:
+                    # The first process of a container inherits those whose parents have gone.
+                    os.waitpid(ended.si_pid, 0)
+                else:
+                    yield place, place.empty(time.monotonic())
+
+    @contextmanager
+    def _signals(self) -> Iterator[int]:
+        """Have signals noted, and make what is yielded readable at each."""
+        heard, told = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+            for number in STOP:
+                signal.signal(number, self._ask_to_stop)
+            signal.signal(signal.SIGCHLD, _note)
+            yield heard
+        finally:
+            signal.set_wakeup_fd(-1)
+            os.close(heard)
+            os.close(told)
+
+    def _ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._asked_to_stop = True
 
 
-def _await(number: int, worker: subprocess.Popen[bytes]) -> None:
-    if worker.stdout is None or worker.stdout.readline() != READY:
-        raise WorkerError(f"worker {number} did not start")
+def _note(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing: that the signal came is enough."""
+
+
+def _refill(place: Place) -> None:
+    try:
+        _fill(place)
+    except OSError:
+        # The others go on meanwhile.
+        logger.exception("worker %d could not be started; trying again", place.number)
+
+
+def _fill(place: Place) -> None:
+    # Ctrl-C goes to all processes of a terminal. Workers inherit it blocked: they stop when the supervisor says so.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        place.fill(time.monotonic())
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

@@ -3,33 +3,46 @@
 It ends with the supervisor, however that ends: two generations of workers must never write side by side.
 """
 
-import signal
+import asyncio
+import os
 import sys
+from contextlib import suppress
+from functools import partial
 
 import click
 import msgspec
 
 from strongroom.assembly.hardening import end_with_parent, harden_process
 from strongroom.cli.folder import readable_errors
+from strongroom.cli.place import BEAT, BEAT_INTERVAL, Brief
 from strongroom.cli.serving import serve_as, start_logging
-from strongroom.cli.supervisor import READY, SIGNALS, Brief
 
 
 @click.command()
 def worker() -> None:
     """Serve until SIGTERM."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    beats = _take_output()
     start_logging()
     brief = msgspec.json.decode(sys.stdin.buffer.read(), type=Brief)
     with readable_errors():
         harden_process()
         end_with_parent(brief.supervisor)
-        serve_as(brief.settings, brief.worker, _ready)
+        serve_as(brief.settings, brief.worker, lambda _url: _beat(asyncio.get_running_loop(), beats))
 
 
-def _ready(_url: str) -> None:
-    sys.stdout.buffer.write(READY)
-    sys.stdout.buffer.flush()
+def _take_output() -> int:
+    """Keep standard output for beats alone: whatever else is printed goes where the log goes."""
+    beats = os.dup(1)
+    os.set_blocking(beats, False)
+    os.dup2(2, 1)
+    return beats
+
+
+def _beat(loop: asyncio.AbstractEventLoop, beats: int) -> None:
+    # A supervisor that does not read them is itself standing still.
+    with suppress(BlockingIOError):
+        os.write(beats, BEAT)
+    loop.call_later(BEAT_INTERVAL, partial(_beat, loop, beats))
 
 
 if __name__ == "__main__":

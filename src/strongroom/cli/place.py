@@ -1,0 +1,129 @@
+"""The place of one worker: the process that fills it, how that is doing, and when the next one is to be started."""
+
+import logging
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from typing import IO
+
+import msgspec
+
+from strongroom.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+BEAT = b"."
+"""What a worker writes to its standard output from its event loop, first when it accepts connections."""
+BEAT_INTERVAL = 1.0
+"""Seconds between beats, and between looking for them."""
+_LONGEST_WAIT = 30.0
+_STEADY = 60.0
+_MANY = 65536
+
+
+class Brief(msgspec.Struct, frozen=True):
+    """What a worker is told: its settings, with the address that all share, its number, and the supervisor's pid."""
+
+    settings: Settings
+    worker: int
+    supervisor: int
+
+
+class Place:
+    """A worker's place. ``lock`` is a file descriptor that the worker keeps open. Times are monotonic, in seconds."""
+
+    def __init__(self, settings: Settings, number: int, lock: int) -> None:
+        self.number = number
+        self.start_at = 0.0
+        """When an empty place is to be filled."""
+        self.beats: IO[bytes] | None = None
+        """Where to hear the worker from, unless it has hung up."""
+        self.ready = False
+        """Whether the worker has come to accept connections."""
+        self._settings = settings
+        self._lock = lock
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_at = 0.0
+        self._silent = 0
+        self._failures = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The worker's process; None while the place is empty."""
+        return self._process.pid if self._process else None
+
+    def fill(self, now: float) -> None:
+        """Start a worker; raises OSError, and is then to be tried again later."""
+        # -P: what lies in the folder the server is started in is no module of ours.
+        command = [sys.executable, "-P", "-m", "strongroom.cli.worker"]
+        try:
+            process = subprocess.Popen(  # noqa: S603 - the command is ours
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(self._lock,)
+            )
+        except OSError:
+            self._plan(now)
+            raise
+        self._process, self._started_at, self._silent, self.ready = process, now, 0, False
+        self.beats = process.stdout
+        if process.stdout:
+            os.set_blocking(process.stdout.fileno(), False)
+        if process.stdin:
+            # One that is gone before it has read this is noticed like every other.
+            with suppress(BrokenPipeError), process.stdin as told:
+                told.write(msgspec.json.encode(Brief(self._settings, self.number, os.getpid())))
+
+    def hear(self) -> None:
+        """Take note of beats; does not wait for any."""
+        if self.beats is None:
+            return
+        heard = self.beats.read(_MANY)
+        if heard:
+            self._silent = 0
+            self.ready = True
+        elif heard is not None:
+            self._hang_up()
+
+    def count_silence(self) -> None:
+        """Once in every interval: kill a worker that accepted connections and has not beaten for too long.
+
+        Intervals are counted here and not read from a clock. So time in which nobody ran, because the machine was
+        suspended or all of the server stopped (SIGSTOP), is held against nobody.
+        """
+        self._silent += 1
+        if self.ready and self._process and self._silent * BEAT_INTERVAL > self._settings.worker_timeout:
+            logger.error("worker %d has stood still for %d s; killing it", self.number, self._settings.worker_timeout)
+            self._process.kill()
+
+    def empty(self, now: float) -> int:
+        """Let go of the worker, which has ended, and plan for the next one; return its exit code."""
+        if self._process is None:
+            return 0
+        code = self._process.wait()
+        self._hang_up()
+        self._process = None
+        if self.ready and now - self._started_at >= _STEADY:
+            self._failures = 0
+        self._plan(now)
+        return code
+
+    def terminate(self) -> None:
+        """Ask the worker to stop."""
+        if self._process:
+            self._process.terminate()
+
+    def kill(self) -> None:
+        """End the worker at once."""
+        if self._process:
+            self._process.kill()
+
+    def _plan(self, now: float) -> None:
+        """Fill the place at once, or, when workers end again and again, after 1, 2, 4 and at most 30 seconds."""
+        wait = min(2.0 ** (self._failures - 1), _LONGEST_WAIT) if self._failures else 0.0
+        self._failures += 1
+        self.start_at = now + wait
+
+    def _hang_up(self) -> None:
+        if self.beats:
+            self.beats.close()
+            self.beats = None

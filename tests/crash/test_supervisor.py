@@ -1,0 +1,163 @@
+"""The process that looks after several workers: what it does about their ends, their standstill, and signals."""
+
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from clients import client_of
+from local_server import RunningServer, running_server
+from workers import children_of, is_alive, wait_until
+
+WORKERS = 3
+TIMEOUT = 3
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "log"
+
+
+@pytest.fixture
+def server(tmp_path: Path, log: Path) -> Iterator[RunningServer]:
+    config = tmp_path / "strongroom.toml"
+    config.write_text(f"worker-timeout = {TIMEOUT}\n")
+    with running_server(tmp_path / "data", log, "--workers", str(WORKERS), "--config", str(config)) as server:
+        yield server
+        assert server.stop() == 0
+    assert "Traceback" not in log.read_text()
+
+
+def answers(server: RunningServer, patience: float) -> bool:
+    """Tell whether a new connection is answered."""
+    connection = http.client.HTTPConnection(server.endpoint.rpartition("/")[2], timeout=patience)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def test_a_worker_that_stands_still_is_replaced_and_the_others_go_on(server: RunningServer, log: Path) -> None:
+    before = children_of(server.process.pid)
+    os.kill(before[1], signal.SIGSTOP)
+    served = 0
+    while is_alive(before[1]):
+        served += answers(server, 0.2)
+    assert served > 0
+    assert f"worker 1 has stood still for {TIMEOUT} s; killing it" in log.read_text()
+    wait_until(lambda: len(set(children_of(server.process.pid)) - {before[1]}) == WORKERS)
+    assert {before[0], before[2]} < set(children_of(server.process.pid))
+    client_of(server).create_key()
+
+
+def test_time_in_which_all_stood_still_is_held_against_nobody(server: RunningServer) -> None:
+    workers = children_of(server.process.pid)
+    for pid in (server.process.pid, *workers):
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(2 * TIMEOUT)
+    # The supervisor first, so that it comes to look before anybody has had time to beat.
+    for pid in (server.process.pid, *workers):
+        os.kill(pid, signal.SIGCONT)
+        time.sleep(0.2)
+    time.sleep(2)
+    assert children_of(server.process.pid) == workers
+
+
+def test_workers_that_end_together_come_back_together(server: RunningServer, log: Path) -> None:
+    before = children_of(server.process.pid)
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: len(set(children_of(server.process.pid)) - set(before)) == WORKERS)
+    wait_until(lambda: answers(server, 5))
+    for number in range(WORKERS):
+        assert f"worker {number} ended with -9; starting another" in log.read_text()
+
+
+def test_a_stop_does_not_wait_for_a_worker_that_waits_to_be_started(server: RunningServer, log: Path) -> None:
+    killed: set[int] = set()
+    while log.read_text().count("ended with -9") < 4:
+        for pid in set(children_of(server.process.pid)) - killed:
+            os.kill(pid, signal.SIGKILL)
+            killed.add(pid)
+    began = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - began < 3
+
+
+def test_a_truncated_shared_memory_of_the_database_heals(server: RunningServer, tmp_path: Path) -> None:
+    """The workers that look at it are killed (SIGBUS), and the next ones build it anew."""
+    key_id = client_of(server).create_key()["KeyMetadata"]["KeyId"]
+    os.truncate(tmp_path / "data" / "strongroom.db-shm", 0)
+    wait_until(lambda: answers(server, 5))
+    client_of(server).disable_key(KeyId=key_id)
+    for _ in range(2 * WORKERS):
+        assert client_of(server).describe_key(KeyId=key_id)["KeyMetadata"]["KeyState"] == "Disabled"
+
+
+def test_a_start_works_at_once_after_the_supervisor_was_killed(tmp_path: Path, log: Path) -> None:
+    for _ in range(3):
+        with running_server(tmp_path / "data", log, "--workers", str(WORKERS)) as server:
+            client_of(server).create_key()
+            server.process.kill()
+
+
+@contextmanager
+def starting(folder: Path, log: Path, workers: int, *wrapper: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a server as a terminal does, in a process group of its own."""
+    command = [sys.executable, "-m", "strongroom", "serve", "--data", str(folder), "--listen", "127.0.0.1:0"]
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(
+            [*wrapper, *command, "--workers", str(workers)],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+        ) as process,
+    ):
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("workers", [1, WORKERS])
+def test_a_stop_during_the_start_is_clean(tmp_path: Path, log: Path, number: signal.Signals, workers: int) -> None:
+    for later in (0.0, 0.3, 0.6, 0.9):
+        with starting(tmp_path / "data", log, workers) as process:
+            wait_until((tmp_path / "data" / "lock").exists)
+            time.sleep(later)
+            os.killpg(process.pid, number)
+            assert process.wait(10) == 0
+            assert process.stdout
+            assert process.stdout.read().endswith(b"Strongroom has stopped.\n")
+        assert not log.read_text()
+        (tmp_path / "data" / "lock").unlink()
+
+
+def test_a_worker_that_cannot_start_ends_the_start(tmp_path: Path, log: Path) -> None:
+    with starting(tmp_path / "data", log, WORKERS) as process:
+        wait_until(lambda: len(children_of(process.pid)) == WORKERS)
+        workers = children_of(process.pid)
+        os.kill(workers[1], signal.SIGKILL)
+        assert process.wait(10) == 1
+        assert not any(map(is_alive, workers))
+    assert log.read_text() == "Error: worker 1 did not start\n"
+
+
+def test_processes_that_are_left_to_it_are_buried(tmp_path: Path, log: Path) -> None:
+    """As those are whose parents have gone, when the server is the first process of a container."""
+    with starting(tmp_path / "data", log, WORKERS, "sh", "-c", 'sleep 2 & exec "$@"', "sh") as process:
+        wait_until(lambda: len(children_of(process.pid)) == WORKERS + 1)
+        wait_until(lambda: len(children_of(process.pid)) == WORKERS)
+        assert all(map(is_alive, children_of(process.pid)))
+        process.terminate()
+        assert process.wait(10) == 0

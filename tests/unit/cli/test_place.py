@@ -1,0 +1,53 @@
+"""A worker's place: when the next process comes."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from strongroom.cli.place import Place
+from strongroom.settings import Settings
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    lock = os.open(tmp_path, os.O_RDONLY)
+    place = Place(Settings(data=str(tmp_path / "data")), 1, lock)
+    yield place
+    place.kill()
+    place.empty(0)
+    os.close(lock)
+
+
+def end(place: Place, now: float) -> float:
+    """Fill the place, kill the worker at a moment, and return how long the next one has to wait."""
+    place.fill(now)
+    place.kill()
+    assert place.empty(now) == -9
+    assert place.pid is None
+    return place.start_at - now
+
+
+def test_the_first_to_end_is_replaced_at_once_and_those_after_it_ever_later(place: Place) -> None:
+    assert [end(place, now) for now in range(8)] == [0, 1, 2, 4, 8, 16, 30, 30]
+
+
+def test_a_worker_that_cannot_be_started_is_tried_again_later(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.executable", str(tmp_path / "missing"))
+    for expected in (0, 1, 2):
+        with pytest.raises(FileNotFoundError):
+            place.fill(100)
+        assert place.pid is None
+        assert place.start_at == 100 + expected
+
+
+def test_a_worker_that_served_for_a_minute_makes_up_for_those_before(place: Place) -> None:
+    assert [end(place, 0), end(place, 1)] == [0, 1]
+    place.fill(10)
+    place.ready = True
+    place.kill()
+    place.empty(70)
+    assert place.start_at == 70
