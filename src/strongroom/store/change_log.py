@@ -5,7 +5,9 @@ from sqlalchemy import Connection, insert
 from strongroom.store.protocol import ChangeKind
 from strongroom.store.schema import change
 
+_LOG = insert(change)
+
 
 def log_change(connection: Connection, kind: ChangeKind, account: str, region: str, name: str) -> None:
     """Note that something is no longer what it was; part of the transaction that changed it."""
-    connection.execute(insert(change).values(kind=kind.value, account=account, region=region, name=name))
+    connection.execute(_LOG, {"kind": kind.value, "account": account, "region": region, "name": name})

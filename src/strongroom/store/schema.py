@@ -8,7 +8,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    ColumnElement,
     Float,
     ForeignKeyConstraint,
     Index,
@@ -18,11 +17,8 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    and_,
     literal,
 )
-
-from strongroom.keys.arns import KeyLocator
 
 metadata = MetaData()
 
@@ -243,12 +239,3 @@ change = Table(
     # A trimmed log must never give a sequence number twice.
     sqlite_autoincrement=True,
 )
-
-
-def of_key(table: Table, locator: KeyLocator) -> ColumnElement[bool]:
-    """Return the condition that a row belongs to a key."""
-    return and_(
-        table.c.account == locator.account,
-        table.c.region == locator.region,
-        table.c.key_id == locator.key_id,
-    )

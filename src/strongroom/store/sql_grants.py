@@ -1,15 +1,24 @@
 """Grants, in SQL. Each is one row that holds all of it as JSON, beside the columns it is found by."""
 
 import msgspec
-from sqlalchemy import Connection, and_, delete, func, insert, select, tuple_
+from sqlalchemy import Connection, delete, func, insert, select, tuple_
 
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.grants import Grant
 from strongroom.store.change_log import log_change
 from strongroom.store.protocol import ChangeKind, GrantFilter
-from strongroom.store.schema import key_grant, of_key
+from strongroom.store.schema import key_grant
+from strongroom.store.statements import KEY, of, of_key, where
 
 _decoder = msgspec.json.Decoder(Grant)
+
+_DOCUMENT = select(key_grant.c.document)
+_GRANT = _DOCUMENT.where(where(key_grant, *KEY, "grant_id"))
+_TO_GRANTEE = _DOCUMENT.where(where(key_grant, *KEY, "grantee"))
+_NAMED = _DOCUMENT.where(where(key_grant, *KEY, "name"))
+_COUNT = select(func.count()).select_from(key_grant).where(where(key_grant, *KEY))
+_ADD = insert(key_grant)
+_REMOVE = delete(key_grant).where(where(key_grant, *KEY, "grant_id"))
 
 
 class GrantReads:
@@ -19,38 +28,32 @@ class GrantReads:
 
     def grant(self, locator: KeyLocator, grant_id: str) -> Grant | None:
         """Return a grant."""
-        document = self._connection.execute(
-            select(key_grant.c.document).where(and_(of_key(key_grant, locator), key_grant.c.grant_id == grant_id))
-        ).scalar_one_or_none()
+        which = of_key(locator) | of(grant_id=grant_id)
+        document = self._connection.execute(_GRANT, which).scalar_one_or_none()
         return None if document is None else _decoder.decode(document)
 
     def grants_to(self, locator: KeyLocator, grantee: str) -> list[Grant]:
         """List every grant on a key to one grantee, by the name policies know it by."""
-        found = self._connection.execute(
-            select(key_grant.c.document).where(and_(of_key(key_grant, locator), key_grant.c.grantee == grantee))
-        )
+        found = self._connection.execute(_TO_GRANTEE, of_key(locator) | of(grantee=grantee))
         return [_decoder.decode(row.document) for row in found]
 
     def grants_named(self, locator: KeyLocator, name: str) -> list[Grant]:
         """List the grants on a key that bear a name."""
-        found = self._connection.execute(
-            select(key_grant.c.document).where(and_(of_key(key_grant, locator), key_grant.c.name == name))
-        )
+        found = self._connection.execute(_NAMED, of_key(locator) | of(name=name))
         return [_decoder.decode(row.document) for row in found]
 
     def count_grants(self, locator: KeyLocator) -> int:
         """Return how many grants a key has."""
-        count = select(func.count()).select_from(key_grant).where(of_key(key_grant, locator))
-        return self._connection.execute(count).scalar_one()
+        return self._connection.execute(_COUNT, of_key(locator)).scalar_one()
 
     def grants(self, locator: KeyLocator, which: GrantFilter, after: str, limit: int) -> list[Grant]:
         """List a key's grants by grant id."""
-        query = select(key_grant.c.document).where(of_key(key_grant, locator), key_grant.c.grant_id > after)
+        query = _DOCUMENT.where(where(key_grant, *KEY), key_grant.c.grant_id > after)
         if which.grant_id is not None:
             query = query.where(key_grant.c.grant_id == which.grant_id)
         if which.grantee is not None:
             query = query.where(key_grant.c.grantee == which.grantee)
-        found = self._connection.execute(query.order_by(key_grant.c.grant_id).limit(limit))
+        found = self._connection.execute(query.order_by(key_grant.c.grant_id).limit(limit), of_key(locator))
         return [_decoder.decode(row.document) for row in found]
 
     def retirable_grants(self, region: str, retiring: str, after: str, limit: int) -> list[Grant]:
@@ -71,25 +74,22 @@ class GrantWrites(GrantReads):
 
     def add_grant(self, grant: Grant) -> None:
         """Insert a grant."""
-        self._connection.execute(
-            insert(key_grant).values(
-                account=grant.account,
-                region=grant.region,
-                key_id=grant.key_id,
-                grant_id=grant.grant_id,
-                grantee=grant.grantee.name,
-                retiring=None if grant.retiring is None else grant.retiring.name,
-                name=grant.name,
-                document=msgspec.json.encode(grant),
-            )
-        )
+        values = {
+            "account": grant.account,
+            "region": grant.region,
+            "key_id": grant.key_id,
+            "grant_id": grant.grant_id,
+            "grantee": grant.grantee.name,
+            "retiring": None if grant.retiring is None else grant.retiring.name,
+            "name": grant.name,
+            "document": msgspec.json.encode(grant),
+        }
+        self._connection.execute(_ADD, values)
         self._log_grant(grant)
 
     def remove_grant(self, grant: Grant) -> None:
         """Remove a grant."""
-        self._connection.execute(
-            delete(key_grant).where(of_key(key_grant, grant.locator), key_grant.c.grant_id == grant.grant_id)
-        )
+        self._connection.execute(_REMOVE, of_key(grant.locator) | of(grant_id=grant.grant_id))
         self._log_grant(grant)
 
     def _log_grant(self, grant: Grant) -> None:

@@ -7,22 +7,42 @@ from the other side (who has this policy, who is in this group) stands in ``iden
 from typing import TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from strongroom.iam.entities import ENTITY_TYPES, Entity, EntityKind, Relation
 from strongroom.store.change_log import log_change
 from strongroom.store.protocol import AccessKeyRecord, AccessKeyUse, ChangeKind
 from strongroom.store.schema import access_key, identity, identity_link
+from strongroom.store.statements import of, where
 
 E = TypeVar("E", bound=Entity)
 
 
-def _is(entity: Entity) -> ColumnElement[bool]:
-    return _named(entity.account, entity.kind, entity.name)
+_IDENTITY = ("account", "kind", "name_key")
+_ENTITY = select(identity.c.document).where(where(identity, *_IDENTITY))
+_ENTITY_BY_ID = select(identity.c.kind, identity.c.document).where(where(identity, "unique_id"))
+_ADD_ENTITY = insert(identity)
+_ERASE_ENTITY = delete(identity).where(where(identity, *_IDENTITY))
+_ADD_LINK = insert(identity_link)
+_ERASE_LINKS = delete(identity_link).where(where(identity_link, *_IDENTITY))
+_LINKED = (
+    select(identity_link.c.relation, identity_link.c.kind, identity_link.c.name_key)
+    .where(where(identity_link, "account", "target"))
+    .order_by(identity_link.c.kind, identity_link.c.name_key)
+)
+_ACCESS_KEY = select(access_key).where(where(access_key, "access_key_id"))
+_ACCESS_KEYS = (
+    select(access_key)
+    .where(where(access_key, "account", "principal"))
+    .order_by(access_key.c.created_at, access_key.c.access_key_id)
+)
+_ADD_ACCESS_KEY = insert(access_key)
+_SAVE_ACCESS_KEY = update(access_key).where(where(access_key, "access_key_id"))
+_REMOVE_ACCESS_KEY = delete(access_key).where(where(access_key, "access_key_id"))
 
 
-def _named(account: str, kind: EntityKind, name: str) -> ColumnElement[bool]:
-    return and_(identity.c.account == account, identity.c.kind == kind.value, identity.c.name_key == name.lower())
+def _place(account: str, kind: EntityKind, name: str) -> dict[str, str]:
+    return {"account": account, "kind": kind.value, "name_key": name.lower()}
 
 
 class IdentityReads:
@@ -32,18 +52,12 @@ class IdentityReads:
 
     def access_key(self, access_key_id: str) -> AccessKeyRecord | None:
         """Return an access key, active or not."""
-        row = self._connection.execute(
-            select(access_key).where(access_key.c.access_key_id == access_key_id)
-        ).one_or_none()
+        row = self._connection.execute(_ACCESS_KEY, of(access_key_id=access_key_id)).one_or_none()
         return None if row is None else AccessKeyRecord(**row._asdict())
 
     def access_keys(self, account: str, principal: str) -> list[AccessKeyRecord]:
         """List the access keys of one principal, oldest first."""
-        found = self._connection.execute(
-            select(access_key)
-            .where(access_key.c.account == account, access_key.c.principal == principal)
-            .order_by(access_key.c.created_at, access_key.c.access_key_id)
-        )
+        found = self._connection.execute(_ACCESS_KEYS, of(account=account, principal=principal))
         return [AccessKeyRecord(**row._asdict()) for row in found]
 
     def services(self) -> list[str]:
@@ -55,16 +69,13 @@ class IdentityReads:
 
     def entity(self, kind: type[E], account: str, name: str) -> E | None:
         """Return a user, group, role or policy by its name, whatever its case."""
-        document = self._connection.execute(
-            select(identity.c.document).where(_named(account, kind.kind, name))
-        ).scalar_one_or_none()
+        place = of(**_place(account, kind.kind, name))
+        document = self._connection.execute(_ENTITY, place).scalar_one_or_none()
         return None if document is None else msgspec.json.decode(document, type=kind)
 
     def entity_by_id(self, unique_id: str) -> Entity | None:
         """Return an entity by its unique id."""
-        row = self._connection.execute(
-            select(identity.c.kind, identity.c.document).where(identity.c.unique_id == unique_id)
-        ).one_or_none()
+        row = self._connection.execute(_ENTITY_BY_ID, of(unique_id=unique_id)).one_or_none()
         return None if row is None else msgspec.json.decode(row.document, type=ENTITY_TYPES[EntityKind(row.kind)])
 
     def entities(self, kind: type[E], account: str, path: str, after: str, limit: int) -> list[E]:
@@ -85,11 +96,7 @@ class IdentityReads:
 
     def linked(self, account: str, target: str) -> list[tuple[Relation, EntityKind, str]]:
         """List who refers to a policy (by ARN) or to a group (by name): relation, kind, name in lower case."""
-        found = self._connection.execute(
-            select(identity_link.c.relation, identity_link.c.kind, identity_link.c.name_key)
-            .where(identity_link.c.account == account, identity_link.c.target == target)
-            .order_by(identity_link.c.kind, identity_link.c.name_key)
-        )
+        found = self._connection.execute(_LINKED, of(account=account, target=target))
         return [(Relation(row.relation), EntityKind(row.kind), row.name_key) for row in found]
 
 
@@ -98,53 +105,33 @@ class IdentityWrites(IdentityReads):
 
     def add_access_key(self, record: AccessKeyRecord) -> None:
         """Insert an access key."""
-        self._connection.execute(insert(access_key).values(msgspec.structs.asdict(record)))
+        self._connection.execute(_ADD_ACCESS_KEY, msgspec.structs.asdict(record))
         self._log_access_key(record)
 
     def set_access_key_active(self, record: AccessKeyRecord, *, active: bool) -> None:
         """Switch an access key on or off."""
-        self._connection.execute(
-            update(access_key).where(access_key.c.access_key_id == record.access_key_id).values(active=active)
-        )
+        self._connection.execute(_SAVE_ACCESS_KEY, {"active": active} | of(access_key_id=record.access_key_id))
         self._log_access_key(record)
 
     def remove_access_key(self, record: AccessKeyRecord) -> None:
         """Remove an access key."""
-        self._connection.execute(delete(access_key).where(access_key.c.access_key_id == record.access_key_id))
+        self._connection.execute(_REMOVE_ACCESS_KEY, of(access_key_id=record.access_key_id))
         self._log_access_key(record)
 
     def note_access_key_use(self, use: AccessKeyUse) -> None:
         """Write down when and for what an access key was last used. Not a change: nothing depends on it."""
-        self._connection.execute(
-            update(access_key)
-            .where(access_key.c.access_key_id == use.access_key_id)
-            .values(last_used_at=use.used_at, last_used_region=use.region, last_used_service=use.service)
-        )
+        used = {"last_used_at": use.used_at, "last_used_region": use.region, "last_used_service": use.service}
+        self._connection.execute(_SAVE_ACCESS_KEY, used | of(access_key_id=use.access_key_id))
 
     def put_entity(self, entity: Entity, before: Entity | None = None) -> None:
         """Insert an entity, or put it in the place of what it was before, which may have had another name."""
         if before is not None:
             self._erase(before)
-        self._connection.execute(
-            insert(identity).values(
-                account=entity.account,
-                kind=entity.kind.value,
-                name_key=entity.name.lower(),
-                path=entity.path,
-                unique_id=entity.unique_id,
-                document=msgspec.json.encode(entity),
-            )
-        )
+        place = _place(entity.account, entity.kind, entity.name)
+        values = {"path": entity.path, "unique_id": entity.unique_id, "document": msgspec.json.encode(entity)}
+        self._connection.execute(_ADD_ENTITY, place | values)
         for link in entity.links:
-            self._connection.execute(
-                insert(identity_link).values(
-                    account=entity.account,
-                    kind=entity.kind.value,
-                    name_key=entity.name.lower(),
-                    relation=link.relation.value,
-                    target=link.target,
-                )
-            )
+            self._connection.execute(_ADD_LINK, place | {"relation": link.relation.value, "target": link.target})
         log_change(self._connection, ChangeKind.IDENTITY, entity.account, "", entity.unique_id)
 
     def remove_entity(self, entity: Entity) -> None:
@@ -153,14 +140,9 @@ class IdentityWrites(IdentityReads):
         log_change(self._connection, ChangeKind.IDENTITY, entity.account, "", entity.unique_id)
 
     def _erase(self, entity: Entity) -> None:
-        self._connection.execute(delete(identity).where(_is(entity)))
-        self._connection.execute(
-            delete(identity_link).where(
-                identity_link.c.account == entity.account,
-                identity_link.c.kind == entity.kind.value,
-                identity_link.c.name_key == entity.name.lower(),
-            )
-        )
+        place = of(**_place(entity.account, entity.kind, entity.name))
+        self._connection.execute(_ERASE_ENTITY, place)
+        self._connection.execute(_ERASE_LINKS, place)
 
     def _log_access_key(self, record: AccessKeyRecord) -> None:
         log_change(self._connection, ChangeKind.ACCESS_KEY, record.account, "", record.access_key_id)

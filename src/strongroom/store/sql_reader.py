@@ -1,9 +1,7 @@
 """Reads, in SQL."""
 
-from typing import Any
-
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from strongroom.crypto.protocol import SealedDomainKey
 from strongroom.keys.arns import AliasLocator, KeyLocator
@@ -20,26 +18,27 @@ from strongroom.store.schema import (
     key_tag,
     key_usage,
     kms_key,
-    of_key,
 )
 from strongroom.store.sql_audit import AuditReads
 from strongroom.store.sql_custom_key_stores import CustomKeyStoreReads
 from strongroom.store.sql_grants import GrantReads
 from strongroom.store.sql_identities import IdentityReads
+from strongroom.store.statements import KEY, of, of_key, where
 
-
-def _rows_of_key(table: Table) -> Select[Any]:
-    names = ("account", "region", "key_id")
-    return select(table).where(*(table.c[name] == bindparam(name) for name in names))
-
-
-# Made once: what is read most often.
-_KEY = _rows_of_key(kms_key)
+_KEY = select(kms_key).where(where(kms_key, *KEY))
 _PARTS_OF_KEY = (
-    _rows_of_key(key_material).order_by(key_material.c.ordinal),
-    _rows_of_key(key_tag).order_by(key_tag.c.tag_key),
-    _rows_of_key(alias).order_by(alias.c.name),
+    select(key_material).where(where(key_material, *KEY)).order_by(key_material.c.ordinal),
+    select(key_tag).where(where(key_tag, *KEY)).order_by(key_tag.c.tag_key),
+    select(alias).where(where(alias, *KEY)).order_by(alias.c.name),
 )
+_CUSTOMER_KEYS = select(key_count.c.customer_keys).where(where(key_count, "account", "region"))
+_KEY_OF_MATERIAL = select(key_material.c.account, key_material.c.region, key_material.c.key_id).where(
+    where(key_material, "region", "material_id")
+)
+_ALIAS = select(alias).where(where(alias, "account", "region", "name"))
+_KEY_USE = select(key_usage).where(where(key_usage, *KEY))
+_ACCOUNTS = select(account).order_by(account.c.account)
+_DOMAIN_KEYS = select(domain_key).order_by(domain_key.c.scope, domain_key.c.version)
 
 
 class SqlReader(IdentityReads, GrantReads, CustomKeyStoreReads, AuditReads):
@@ -50,7 +49,7 @@ class SqlReader(IdentityReads, GrantReads, CustomKeyStoreReads, AuditReads):
 
     def key(self, locator: KeyLocator) -> KmsKey | None:
         """Return a key with its materials, tags and aliases."""
-        owner = msgspec.structs.asdict(locator)
+        owner = of_key(locator)
         row = self._connection.execute(_KEY, owner).one_or_none()
         if row is None:
             return None
@@ -58,42 +57,32 @@ class SqlReader(IdentityReads, GrantReads, CustomKeyStoreReads, AuditReads):
 
     def customer_keys(self, account: str, region: str) -> int:
         """Count an account's customer managed keys in a Region."""
-        where = and_(key_count.c.account == account, key_count.c.region == region)
-        found = self._connection.execute(select(key_count.c.customer_keys).where(where)).scalar_one_or_none()
+        found = self._connection.execute(_CUSTOMER_KEYS, of(account=account, region=region)).scalar_one_or_none()
         return found or 0
 
     def key_of_material(self, region: str, material_id: str) -> KeyLocator | None:
         """Return the key that a key material of this Region belongs to."""
-        row = self._connection.execute(
-            select(key_material.c.account, key_material.c.region, key_material.c.key_id).where(
-                key_material.c.region == region, key_material.c.material_id == material_id
-            )
-        ).one_or_none()
+        place = of(region=region, material_id=material_id)
+        row = self._connection.execute(_KEY_OF_MATERIAL, place).one_or_none()
         return None if row is None else rows.read_locator(row)
 
     def alias(self, locator: AliasLocator) -> AliasRecord | None:
         """Return an alias."""
-        row = self._connection.execute(
-            select(alias).where(
-                alias.c.account == locator.account, alias.c.region == locator.region, alias.c.name == locator.name
-            )
-        ).one_or_none()
+        row = self._connection.execute(_ALIAS, of(**msgspec.structs.asdict(locator))).one_or_none()
         return None if row is None else rows.read_alias(row)
 
     def key_use(self, locator: KeyLocator) -> KeyUse | None:
         """Return the last use of a key that was written down."""
-        row = self._connection.execute(select(key_usage).where(of_key(key_usage, locator))).one_or_none()
+        row = self._connection.execute(_KEY_USE, of_key(locator)).one_or_none()
         return None if row is None else KeyUse(locator, row.operation, row.used_at, row.event_id, row.request_id)
 
     def accounts(self) -> list[AccountRecord]:
         """Return every account."""
-        found = self._connection.execute(select(account).order_by(account.c.account))
-        return [AccountRecord(**row._asdict()) for row in found]
+        return [AccountRecord(**row._asdict()) for row in self._connection.execute(_ACCOUNTS)]
 
     def domain_keys(self) -> list[SealedDomainKey]:
         """Return every domain key, sealed."""
-        found = self._connection.execute(select(domain_key).order_by(domain_key.c.scope, domain_key.c.version))
-        return [SealedDomainKey(**row._asdict()) for row in found]
+        return [SealedDomainKey(**row._asdict()) for row in self._connection.execute(_DOMAIN_KEYS)]
 
     def keys(self, account: str, region: str, after: str, limit: int) -> list[KeyLocator]:
         """List keys by key id."""

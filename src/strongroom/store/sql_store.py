@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, delete, func, select
+from sqlalchemy import Connection, Engine, bindparam, delete, func, select
 from sqlalchemy.exc import OperationalError
 
 from strongroom.errors import DependencyTimeoutException
@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 _ENDS = select(
     select(func.min(change.c.sequence)).scalar_subquery(), select(func.max(change.c.sequence)).scalar_subquery()
 )
+_CHANGES = select(change).where(change.c.sequence > bindparam("after")).order_by(change.c.sequence)
 
 
 class SqlStore:
@@ -70,7 +71,7 @@ class SqlStore:
         """Return the change log after a sequence number."""
         with _typed_faults(), self._engine.connect() as connection:
             first, last = connection.execute(_ENDS).one()
-            found = connection.execute(select(change).where(change.c.sequence > after).order_by(change.c.sequence))
+            found = connection.execute(_CHANGES, {"after": after})
             entries = [Change(row.sequence, ChangeKind(row.kind), row.account, row.region, row.name) for row in found]
         return Changes(entries=entries, last=last or after, complete=first is None or first <= after + 1)
 
