@@ -5,6 +5,7 @@
     DATA/               0700
       lock              held by the running server
       strongroom.db     SQLite: keys (wrapped), policies, aliases, tags, access keys (wrapped)
+      strongroom.db-writer       empty; locked by the process that writes
       root.key          0600, the root key that seals the domain keys
       credentials       0600, access keys of account roots and services, for AWS clients
       audit/            0700, a line for each call, in segments

@@ -1,7 +1,6 @@
 """The store over an SQL database."""
 
 import logging
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,8 @@ from strongroom.store.protocol import Change, ChangeKind, Changes
 from strongroom.store.schema import change
 from strongroom.store.sql_reader import SqlReader
 from strongroom.store.sql_transaction import SqlTransaction
-from strongroom.store.sqlite import WRITE, truncate_log
+from strongroom.store.sqlite import BUSY_TIMEOUT, WRITE, truncate_log
+from strongroom.store.write_lock import WriteLock
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +34,7 @@ class SqlStore:
         self._engine = engine
         self._generation = Generation(Path(str(engine.url.database)))
         self._lost = False
-        # SQLite has one writer at a time; waiting here is fair and cheap, waiting in its busy handler is neither.
-        self._writing = threading.Lock()
+        self._lock = WriteLock(Path(f"{engine.url.database}-writer"), BUSY_TIMEOUT)
         # Nobody knows whether the last process came to scrub after the last erasure.
         self._scrubbed = False
 
@@ -77,7 +76,7 @@ class SqlStore:
 
     def scrub(self) -> bool:
         """Leave nothing of erased key material in free pages or logs; false when readers are in the way."""
-        with _typed_faults(), self._writing:
+        with _typed_faults(), self._lock.held():
             self._scrubbed = self._scrubbed or truncate_log(self._engine)
             return self._scrubbed
 
@@ -95,7 +94,11 @@ class SqlStore:
     @contextmanager
     def _write(self) -> Iterator[Connection]:
         self._require_common_state()
-        with self._writing, self._engine.connect().execution_options(**WRITE) as connection, connection.begin():
+        with (
+            self._lock.held(),
+            self._engine.connect().execution_options(**WRITE) as connection,
+            connection.begin(),
+        ):
             yield connection
 
     def _require_common_state(self) -> None:

@@ -15,13 +15,14 @@ from sqlalchemy.pool import ConnectionPoolEntry
 WRITE = {"strongroom_write": True}
 """Execution options of a connection that is going to write."""
 
-_BUSY_TIMEOUT = 10.0
+BUSY_TIMEOUT = 10.0
+"""How long to wait for who else has the database locked, seconds."""
 
 
 def open_sqlite(path: Path) -> Engine:
     """Return an engine over the database file ``path``, created with mode 0600 if missing."""
     path.touch(mode=0o600, exist_ok=True)
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_TIMEOUT})
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT})
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine

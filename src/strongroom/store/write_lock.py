@@ -1,0 +1,97 @@
+"""One writer at a time, among the threads of this process and among processes.
+
+SQLite has one writer, too. Those that wait for it poll, with sleeps of up to a tenth of a second: whoever polls at the
+right moment is next, and some wait a hundred times as long as others. Here they stand in line: threads at a lock of
+their own, and one of each process at a lock on a file (flock(2)), which the kernel hands on, and takes from the dead.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Condition, Thread
+
+from strongroom.errors import DependencyTimeoutException
+
+_TURN = 0.003
+"""How long a process may go on while others wait, seconds. A lock handed on for each write costs twice the CPU."""
+
+
+class WriteLock:
+    """The lock on the file ``path``, made if missing. ``patience``: how long to wait in each of the lines, seconds."""
+
+    def __init__(self, path: Path, patience: float) -> None:
+        self._path = path
+        self._patience = patience
+        self._threads = Condition()
+        self._waiting = 0
+        self._is_held = False
+        self._descriptor: int | None = None
+        self._turn_ends = 0.0
+        os.close(self._open())
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the lock for as long as the block lasts; raises DependencyTimeoutException."""
+        self._enter()
+        try:
+            if self._descriptor is None:
+                self._descriptor = self._taken()
+                self._turn_ends = time.monotonic() + _TURN
+            yield
+        finally:
+            self._leave()
+
+    def _enter(self) -> None:
+        with self._threads:
+            self._waiting += 1
+            try:
+                if not self._threads.wait_for(lambda: not self._is_held, self._patience):
+                    raise _timeout()
+            finally:
+                self._waiting -= 1
+            self._is_held = True
+
+    def _leave(self) -> None:
+        with self._threads:
+            if self._descriptor is not None and (not self._waiting or time.monotonic() > self._turn_ends):
+                os.close(self._descriptor)
+                self._descriptor = None
+            self._is_held = False
+            self._threads.notify()
+
+    def _taken(self) -> int:
+        """Return a descriptor that holds the lock until it is closed."""
+        descriptor = self._open()
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return self._waited_for(descriptor)
+        return descriptor
+
+    def _waited_for(self, descriptor: int) -> int:
+        """Wait on a thread of its own, because flock knows no time limit; the thread ends when it gets the lock."""
+        taken: Future[None] = Future()
+
+        def take() -> None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            taken.set_result(None)
+
+        Thread(target=take, name="write-lock", daemon=True).start()
+        try:
+            taken.result(self._patience)
+        except TimeoutError:
+            # Whenever it comes, nobody is there to use it.
+            taken.add_done_callback(lambda _: os.close(descriptor))
+            raise _timeout() from None
+        return descriptor
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _timeout() -> DependencyTimeoutException:
+    return DependencyTimeoutException("The key store did not answer in time.")

@@ -1,0 +1,122 @@
+"""The line of those who want to write: threads, processes, the impatient and the dead."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+from keys_builder import make_key
+from strongroom.errors import DependencyTimeoutException
+from strongroom.store.protocol import Store
+from strongroom.store.write_lock import WriteLock
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from strongroom.store.write_lock import WriteLock
+with WriteLock(Path(sys.argv[1]), 5).held():
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "writer"
+
+
+def hold(lock: WriteLock, entered: Event, until: Event) -> None:
+    with lock.held():
+        entered.set()
+        until.wait(10)
+
+
+def test_a_process_that_is_killed_lets_go(path: Path) -> None:
+    lock = WriteLock(path, 0.2)
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(DependencyTimeoutException), lock.held():
+            pytest.fail("two held it")
+        patient = WriteLock(path, 5)
+        entered, until = Event(), Event()
+        waiting = Thread(target=hold, args=(patient, entered, until))
+        waiting.start()
+        assert not entered.wait(0.1)
+        holder.kill()
+        assert entered.wait(5)
+        until.set()
+        waiting.join()
+
+
+def test_whoever_gave_up_waiting_does_not_get_it_later(path: Path) -> None:
+    one, other = WriteLock(path, 0.05), WriteLock(path, 5)
+    with other.held():
+        for _ in range(3):
+            with pytest.raises(DependencyTimeoutException), one.held():
+                pytest.fail("two held it")
+    for _ in range(3):
+        with other.held():
+            pass
+    with one.held():
+        pass
+
+
+def test_threads_give_up_too(path: Path) -> None:
+    lock = WriteLock(path, 0.05)
+    entered, until = Event(), Event()
+    holder = Thread(target=hold, args=(lock, entered, until))
+    holder.start()
+    entered.wait(5)
+    with pytest.raises(DependencyTimeoutException), lock.held():
+        pytest.fail("two held it")
+    until.set()
+    holder.join()
+    with WriteLock(path, 0.05).held():
+        pass
+
+
+def test_a_process_whose_threads_always_want_more_lets_others_have_turns(path: Path) -> None:
+    end = time.monotonic() + 1
+    turns = [0, 0]
+
+    def write(number: int, lock: WriteLock) -> None:
+        while time.monotonic() < end:
+            with lock.held():
+                turns[number] += 1
+                time.sleep(0.0005)
+
+    locks = [WriteLock(path, 5), WriteLock(path, 5)]
+    threads = [Thread(target=write, args=(number, locks[number])) for number in (0, 0, 0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert turns[1] > 20, turns
+
+
+def test_what_fails_lets_go(path: Path) -> None:
+    lock = WriteLock(path, 0.2)
+    with pytest.raises(LookupError), lock.held():
+        raise LookupError
+    with lock.held():
+        pass
+
+
+def test_a_transaction_waits_for_the_one_of_another_process(store: Store, tmp_path: Path) -> None:
+    done = Event()
+
+    def add() -> None:
+        with store.transaction() as transaction:
+            transaction.add_key(make_key())
+        done.set()
+
+    with WriteLock(tmp_path / "strongroom.db-writer", 5).held():
+        adding = Thread(target=add)
+        adding.start()
+        assert not done.wait(0.2)
+    assert done.wait(5)
+    adding.join()
