@@ -14,7 +14,7 @@ from strongroom.errors import InvalidArnException, KmsError, NotFoundException
 ALIAS_PREFIX = "alias/"
 MULTI_REGION_PREFIX = "mrk-"
 
-_REMEMBERED = 4096
+_REMEMBERED = 16_384
 
 _KEY_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|mrk-[0-9a-f]{32}")
 _ARN = re.compile(r"arn:([a-z-]{1,32}):kms:([a-z0-9-]{1,64}):([0-9]{12}):(key|alias)/(.{1,256})", re.DOTALL)
@@ -27,7 +27,7 @@ class KeyIdForms(Enum):
     KEY_ONLY = "key id or key ARN"
 
 
-class KeyLocator(msgspec.Struct, frozen=True):
+class KeyLocator(msgspec.Struct, frozen=True, gc=False):
     """Where a key lives; key ids are unique within one account and Region."""
 
     account: str
@@ -40,7 +40,7 @@ class KeyLocator(msgspec.Struct, frozen=True):
         return key_arn(self.region, self.account, self.key_id)
 
 
-class AliasLocator(msgspec.Struct, frozen=True):
+class AliasLocator(msgspec.Struct, frozen=True, gc=False):
     """Where an alias lives; ``name`` includes the ``alias/`` prefix."""
 
     account: str

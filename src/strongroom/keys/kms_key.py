@@ -28,7 +28,7 @@ class KeyMaterialState(StrEnum):
     PENDING_MULTI_REGION_IMPORT_AND_ROTATION = "PENDING_MULTI_REGION_IMPORT_AND_ROTATION"
 
 
-class KeyMaterial(msgspec.Struct, frozen=True):
+class KeyMaterial(msgspec.Struct, frozen=True, gc=False):
     """One backing key as it is kept: named, dated, and wrapped.
 
     ``token`` is what the crypto back end gave for it: wrapped bytes, or the name of an object in a hardware token. It
@@ -56,7 +56,7 @@ class KeyMaterial(msgspec.Struct, frozen=True):
         return f"KeyMaterial({self.material_id}, {self.state})"
 
 
-class Rotation(msgspec.Struct, frozen=True):
+class Rotation(msgspec.Struct, frozen=True, gc=False):
     """Automatic rotation: off, or due every ``period_days`` and next at ``next_at`` (epoch seconds)."""
 
     enabled: bool = False
@@ -64,7 +64,7 @@ class Rotation(msgspec.Struct, frozen=True):
     next_at: float | None = None
 
 
-class KmsKey(msgspec.Struct, frozen=True, kw_only=True):
+class KmsKey(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A KMS key. ``policy`` is the document as it was written; ``materials`` stand oldest first.
 
     ``pinned`` maps the ARNs of users and roles in the policy to their unique ids, as they were when it was written.

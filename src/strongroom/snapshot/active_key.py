@@ -1,5 +1,6 @@
 """A KMS key ready for use: its metadata, its compiled policy, and its backing keys, loaded when first asked for."""
 
+from functools import lru_cache
 from typing import cast
 
 import msgspec
@@ -23,8 +24,10 @@ from strongroom.keys.kms_key import KeyMaterial, KmsKey
 WITHHELD = ("aws:resourcetag/", "kms:resourcealiases")
 """What only identity policies can ask about: tags and aliases are there to find keys by, not to be their guard."""
 
+_MAX_POLICIES = 1024
 
-class LoadedMaterial(msgspec.Struct, frozen=True):
+
+class LoadedMaterial(msgspec.Struct, frozen=True, gc=False):
     """A symmetric backing key with what never changes about its blobs: their header, and the start of their AAD."""
 
     material_id: str
@@ -44,11 +47,11 @@ class LoadedMaterial(msgspec.Struct, frozen=True):
 class ActiveKey:
     """One version of a key. A change of the key makes a new one; this one is dropped."""
 
+    __slots__ = ("_current", "_loaded", "_only", "_vault", "key", "policy")
+
     def __init__(self, key: KmsKey, vault: Vault) -> None:
         self.key = key
-        self.policy: CompiledPolicy = compile_policy(
-            parse_policy(key.policy, PolicyKind.RESOURCE), "the key policy", dict(key.pinned), WITHHELD
-        )
+        self.policy = _compiled(key.policy, key.pinned)
         self.settled: dict[tuple[str, str], tuple[Principal, Policies]] = {}
         """Access key id and action → the caller for whom its policies and the key's have allowed that, whatever the
         circumstances. As long as both are the same, so is the decision."""
@@ -127,6 +130,12 @@ class ActiveKey:
         if self._current is None:  # pragma: no cover - a usable key has material
             raise LookupError(self.key.arn)
         return self._current
+
+
+@lru_cache(maxsize=_MAX_POLICIES)
+def _compiled(policy: str, pinned: tuple[tuple[str, str], ...]) -> CompiledPolicy:
+    # Most keys of an account have the same one: shared, it costs them neither time nor memory.
+    return compile_policy(parse_policy(policy, PolicyKind.RESOURCE), "the key policy", dict(pinned), WITHHELD)
 
 
 def binding_of(key: KmsKey, material_id: str) -> MaterialBinding:

@@ -28,6 +28,7 @@ from strongroom.iam.aws_policies import AWS_POLICIES
 from strongroom.iam.entities import Entity, Group, Holder, ManagedPolicy, Role, User
 from strongroom.iam.principals import assumed_role, iam_user, service
 from strongroom.iam.session import Session
+from strongroom.snapshot.recent import Recent
 from strongroom.store.protocol import AccessKeyRecord, Change, Reader, Store
 
 E = TypeVar("E", bound=Entity)
@@ -71,11 +72,11 @@ class Principals:
         self._vault = vault
         self._lock = lock
         # Apart from each other: what proves nothing (an ARN) must never be found as what does (a key, a token).
-        self._credentials: dict[str, Credential] = {}
-        self._sessions: dict[str, Credential] = {}
-        self._named: dict[str, Credential] = {}
-        self._roles: dict[tuple[str, str], ActiveRole] = {}
-        self._policies: dict[str, CompiledPolicy | None] = {}
+        self._credentials: Recent[str, Credential] = Recent(_MAX_CREDENTIALS)
+        self._sessions: Recent[str, Credential] = Recent(_MAX_CREDENTIALS)
+        self._named: Recent[str, Credential] = Recent(_MAX_CREDENTIALS)
+        self._roles: Recent[tuple[str, str], ActiveRole] = Recent(_MAX_CREDENTIALS)
+        self._policies: Recent[str, CompiledPolicy] = Recent(_MAX_CREDENTIALS)
 
     def credential(self, access_key_id: str) -> Credential | None:
         """Return an active long-term access key."""
@@ -95,14 +96,8 @@ class Principals:
         """
         found = self._named.get(arn)
         if found is None:
-            with self._lock, self._store.read() as reader:
-                principal = principal_named(reader, arn)
-                if principal is None:
-                    return None
-                entity = _entity_behind(reader, principal)
-                policies = Policies() if entity is None else self._policies_of(reader, entity)
-                found = Credential(access_key_id="", secret="", principal=principal, policies=policies)
-                _remember(self._named, arn, found)
+            with self._lock:
+                found = self._named.recall(arn) or self._read_named(arn)
         return found
 
     def policies_of_group(self, account: str, name: str) -> Policies | None:
@@ -116,40 +111,33 @@ class Principals:
         found = self._roles.get((account, name.lower()))
         if found is None:
             with self._lock:
-                with self._store.read() as reader:
-                    role = reader.entity(Role, account, name)
-                if role is None:
-                    return None
-                document = parse_policy(role.trust_policy, PolicyKind.TRUST)
-                found = ActiveRole(role, compile_policy(document, role.arn, dict(role.trusted)))
-                self._roles[account, name.lower()] = found
+                found = self._roles.recall((account, name.lower())) or self._read_role(account, name)
         return found
 
     def forget_access_key(self, change: Change) -> None:
         """Forget one access key."""
-        self._credentials.pop(change.name, None)
+        self._credentials.forget(change.name)
 
     def forget_account(self, change: Change) -> None:
         """Forget everything that follows from the identities of one account."""
         account = change.account
-        self._credentials = _without(account, self._credentials)
-        self._sessions = _without(account, self._sessions)
-        self._named = _without(account, self._named)
-        self._roles = {place: each for place, each in self._roles.items() if place[0] != account}
-        self._policies = {arn: each for arn, each in self._policies.items() if arn.split(":")[4] != account}
+        for credentials in (self._credentials, self._sessions, self._named):
+            credentials.forget_those(lambda _, each: each.principal.account == account)
+        self._roles.forget_those(lambda place, _: place[0] == account)
+        self._policies.forget_those(lambda arn, _: arn.split(":")[4] == account)
 
     def forget_everything(self) -> None:
         """Start anew."""
-        self._credentials.clear()
-        self._sessions.clear()
-        self._named.clear()
-        self._roles.clear()
-        self._policies.clear()
+        for held in (self._credentials, self._sessions, self._named, self._roles, self._policies):
+            held.forget_all()
 
     # --- reading
 
     def _read_credential(self, access_key_id: str) -> Credential | None:
         with self._lock, self._store.read() as reader:
+            known = self._credentials.recall(access_key_id)
+            if known is not None:
+                return known
             record = reader.access_key(access_key_id)
             if record is None or not record.active:
                 return None
@@ -164,10 +152,35 @@ class Principals:
                 principal=principal,
                 policies=self._policies_of(reader, entity) if isinstance(entity, User) else Policies(),
             )
-            _remember(self._credentials, access_key_id, credential)
+            self._credentials.remember(access_key_id, credential)
         return credential
 
+    def _read_named(self, arn: str) -> Credential | None:
+        with self._store.read() as reader:
+            principal = principal_named(reader, arn)
+            if principal is None:
+                return None
+            entity = _entity_behind(reader, principal)
+            policies = Policies() if entity is None else self._policies_of(reader, entity)
+        found = Credential(access_key_id="", secret="", principal=principal, policies=policies)
+        self._named.remember(arn, found)
+        return found
+
+    def _read_role(self, account: str, name: str) -> ActiveRole | None:
+        with self._store.read() as reader:
+            role = reader.entity(Role, account, name)
+        if role is None:
+            return None
+        document = parse_policy(role.trust_policy, PolicyKind.TRUST)
+        found = ActiveRole(role, compile_policy(document, role.arn, dict(role.trusted)))
+        self._roles.remember((account, name.lower()), found)
+        return found
+
     def _open_session(self, token: str) -> Credential | None:
+        with self._lock:
+            known = self._sessions.recall(token)
+        if known is not None:
+            return known
         try:
             sealed = base64.b64decode(token, validate=True)
             session = _session_decoder.decode(self._vault.unwrap_secret(sealed, SESSION_BINDING))
@@ -189,7 +202,7 @@ class Principals:
                 source_identity=session.source_identity,
                 session=session,
             )
-            _remember(self._sessions, token, credential)
+            self._sessions.remember(token, credential)
         return credential
 
     def _policies_of(self, reader: Reader, entity: Holder) -> Policies:
@@ -212,10 +225,14 @@ class Principals:
         return tuple(self._managed_policy(reader, arn) or _NOTHING for arn in arns)
 
     def _managed_policy(self, reader: Reader, arn: str) -> CompiledPolicy | None:
-        if arn not in self._policies:
+        found = self._policies.recall(arn)
+        if found is None:
             document = document_of(reader, arn)
-            self._policies[arn] = None if document is None else _compile(document, arn)
-        return self._policies[arn]
+            if document is None:
+                return None
+            found = _compile(document, arn)
+            self._policies.remember(arn, found)
+        return found
 
     def _session_policies(self, reader: Reader, session: Session) -> tuple[CompiledPolicy, ...]:
         inline = tuple(_compile(document, "session policy") for document in session.policies)
@@ -293,16 +310,6 @@ def _bearer_of(session: Session, entity: Entity | None) -> Principal | None:
     if isinstance(entity, User):
         return principal_of_user(entity)
     return None if session.unique_id else account_root(session.account, partition=session.partition)
-
-
-def _without(account: str, credentials: dict[str, Credential]) -> dict[str, Credential]:
-    return {name: each for name, each in credentials.items() if each.principal.account != account}
-
-
-def _remember(credentials: dict[str, Credential], name: str, credential: Credential) -> None:
-    while len(credentials) >= _MAX_CREDENTIALS:
-        del credentials[next(iter(credentials))]
-    credentials[name] = credential
 
 
 def _entity_behind(reader: Reader, principal: Principal) -> Holder | None:

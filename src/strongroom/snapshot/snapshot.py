@@ -12,6 +12,7 @@ from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.snapshot.active_key import ActiveKey
 from strongroom.snapshot.grant_book import GrantBook
 from strongroom.snapshot.principals import Principals
+from strongroom.snapshot.recent import Recent
 from strongroom.store.protocol import Change, ChangeKind, Store
 
 Forget = Callable[[Change], None]
@@ -20,7 +21,7 @@ Forget = Callable[[Change], None]
 class Snapshot:
     """Keys, aliases, credentials and accounts as this process knows them. Safe to use from several threads.
 
-    At most ``max_keys`` keys are held; the ones read longest ago make room.
+    At most ``max_keys`` keys are held, and as many aliases and grants; those asked for longest ago make room.
     """
 
     def __init__(self, store: Store, vault: Vault, max_keys: int = 100_000) -> None:
@@ -30,8 +31,9 @@ class Snapshot:
         self._lock = threading.Lock()
         self._version = b""
         self._last_change = 0
-        self._keys: dict[KeyLocator, ActiveKey] = {}
-        self._aliases: dict[AliasLocator, str] = {}
+        self._keys: Recent[KeyLocator, ActiveKey] = Recent(max_keys, self._forget_materials)
+        self._aliases: Recent[AliasLocator, str] = Recent(max_keys)
+        # Those of the keys that are held.
         self._materials: dict[tuple[str, str], KeyLocator] = {}
         self.principals = Principals(store, vault, self._lock)
         self.grants = GrantBook(store, self._lock, max_keys)
@@ -75,24 +77,29 @@ class Snapshot:
     def _read_key(self, locator: KeyLocator) -> ActiveKey | None:
         # Reading and remembering under one lock: a change can then never be forgotten before it is remembered.
         with self._lock:
+            active = self._keys.recall(locator)
+            if active is not None:
+                return active
             with self._store.read() as reader:
                 key = reader.key(locator)
             if key is None:
                 return None
-            while len(self._keys) >= self._max_keys:
-                self._forget_locator(next(iter(self._keys)))
-            active = self._keys[locator] = ActiveKey(key, self._vault)
+            active = ActiveKey(key, self._vault)
+            self._keys.remember(locator, active)
             for material in key.materials:
                 self._materials[locator.region, material.material_id] = locator
         return active
 
     def _read_alias(self, locator: AliasLocator) -> str | None:
         with self._lock:
+            key_id = self._aliases.recall(locator)
+            if key_id is not None:
+                return key_id
             with self._store.read() as reader:
                 record = reader.alias(locator)
             if record is None:
                 return None
-            self._aliases[locator] = record.key_id
+            self._aliases.remember(locator, record.key_id)
         return record.key_id
 
     def _catch_up(self) -> None:
@@ -109,20 +116,20 @@ class Snapshot:
             self._version = version
 
     def _forget_key(self, change: Change) -> None:
-        self._forget_locator(KeyLocator(change.account, change.region, change.name))
-
-    def _forget_locator(self, locator: KeyLocator) -> None:
-        active = self._keys.pop(locator, None)
+        active = self._keys.forget(KeyLocator(change.account, change.region, change.name))
         if active is not None:
-            for material in active.key.materials:
-                self._materials.pop((locator.region, material.material_id), None)
+            self._forget_materials(active)
+
+    def _forget_materials(self, active: ActiveKey) -> None:
+        for material in active.key.materials:
+            self._materials.pop((active.key.region, material.material_id), None)
 
     def _forget_alias(self, change: Change) -> None:
-        self._aliases.pop(AliasLocator(change.account, change.region, change.name), None)
+        self._aliases.forget(AliasLocator(change.account, change.region, change.name))
 
     def _forget_everything(self) -> None:
-        self._keys.clear()
-        self._aliases.clear()
+        self._keys.forget_all()
+        self._aliases.forget_all()
         self._materials.clear()
         self.principals.forget_everything()
         self.grants.forget_everything()

@@ -66,7 +66,7 @@ class AliasRecord(msgspec.Struct, frozen=True):
     updated_at: float
 
 
-class KeyUse(msgspec.Struct, frozen=True):
+class KeyUse(msgspec.Struct, frozen=True, gc=False):
     """The last successful use of a key: its record in the audit log, and its request. ``used_at`` in epoch seconds."""
 
     locator: KeyLocator

@@ -1,6 +1,8 @@
 """Between rows and the types of ``keys``: the only place that knows both."""
 
 from collections.abc import Sequence
+from functools import lru_cache
+from sys import intern
 from typing import Any
 
 import msgspec
@@ -13,6 +15,8 @@ from strongroom.keys.states import KeyState
 from strongroom.store.protocol import AliasRecord
 
 _pinned = msgspec.json.Decoder(tuple[tuple[str, str], ...])
+
+_MAX_POLICIES = 1024
 
 AnyRow = Row[*tuple[Any, ...]]
 
@@ -72,8 +76,8 @@ def tag_values(key: KmsKey) -> list[dict[str, str]]:
 def read_key(row: AnyRow, materials: Sequence[AnyRow], tags: Sequence[AnyRow], aliases: Sequence[AnyRow]) -> KmsKey:
     """Put a key together from its rows."""
     return KmsKey(
-        account=row.account,
-        region=row.region,
+        account=intern(row.account),
+        region=intern(row.region),
         key_id=row.key_id,
         arn=key_arn(row.region, row.account, row.key_id),
         spec=KeySpec(row.spec),
@@ -82,7 +86,7 @@ def read_key(row: AnyRow, materials: Sequence[AnyRow], tags: Sequence[AnyRow], a
         manager=KeyManager(row.manager),
         state=KeyState(row.state),
         description=row.description,
-        policy=row.policy,
+        policy=_shared(row.policy),
         pinned=_pinned.decode(row.pinned),
         multi_region=row.multi_region,
         primary_region=row.primary_region,
@@ -98,6 +102,12 @@ def read_key(row: AnyRow, materials: Sequence[AnyRow], tags: Sequence[AnyRow], a
         tags=tuple((each.tag_key, each.tag_value) for each in tags),
         aliases=tuple(each.name for each in aliases),
     )
+
+
+@lru_cache(maxsize=_MAX_POLICIES)
+def _shared(policy: str) -> str:
+    """Return one string for all policies that are the same: most keys of an account have the same one."""
+    return policy
 
 
 def read_locator(row: AnyRow) -> KeyLocator:

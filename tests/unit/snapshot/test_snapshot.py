@@ -1,0 +1,71 @@
+"""The worker's view: no more of anything than it was told to hold, and what is in use stays."""
+
+import pytest
+from msgspec.structs import replace
+
+from keys_builder import locator, make_key
+from strongroom.crypto.software import SoftwareVault
+from strongroom.keys.arns import AliasLocator
+from strongroom.snapshot.snapshot import Snapshot
+from strongroom.store.protocol import AliasRecord, Store
+
+KEYS = 12
+POLICY = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}}'
+
+
+def alias(number: int) -> AliasLocator:
+    return AliasLocator(locator(number).account, "us-east-1", f"alias/{number}")
+
+
+@pytest.fixture
+def snapshot(store: Store, vault: SoftwareVault) -> Snapshot:
+    with store.transaction() as transaction:
+        for number in range(KEYS):
+            transaction.add_key(replace(make_key(number), policy=POLICY))
+            transaction.put_alias(AliasRecord(alias(number), locator(number).key_id, 0.0, 0.0), None)
+    snapshot = Snapshot(store, vault, max_keys=5)
+    snapshot.refresh()
+    return snapshot
+
+
+def test_keys_aliases_and_materials_stay_within_their_bound(snapshot: Snapshot) -> None:
+    for _ in range(2):
+        for number in range(KEYS):
+            assert snapshot.alias(alias(number)) == locator(number).key_id
+            active = snapshot.key_of_material("us-east-1", f"{number:064x}")
+            assert active is not None
+            assert active.key.locator == locator(number)
+            assert len(snapshot._keys.everything()) <= 5
+            assert len(snapshot._aliases.everything()) <= 5
+            assert len(snapshot._materials) == len(snapshot._keys.everything())
+
+
+def test_a_key_in_use_is_not_read_again_because_of_others(snapshot: Snapshot) -> None:
+    hot = snapshot.key(locator(0))
+    for number in range(1, KEYS):
+        snapshot.key(locator(number))
+        assert snapshot.key(locator(0)) is hot
+
+
+def test_what_changed_is_forgotten_in_either_generation(store: Store, snapshot: Snapshot) -> None:
+    for number in range(6):
+        snapshot.find(alias(number))
+    for number in range(6):
+        with store.transaction() as transaction:
+            key = transaction.key(locator(number))
+            assert key is not None
+            transaction.save_key(key, replace(key, description="other"))
+            transaction.remove_alias(AliasRecord(alias(number), key.key_id, 0.0, 0.0))
+        snapshot.refresh()
+        active = snapshot.key(locator(number))
+        assert active is not None
+        assert active.key.description == "other"
+        assert snapshot.find(alias(number)) is None
+
+
+def test_keys_of_the_same_policy_share_it(snapshot: Snapshot) -> None:
+    one, other = snapshot.key(locator(1)), snapshot.key(locator(2))
+    assert one is not None
+    assert other is not None
+    assert one.policy is other.policy
+    assert one.key.policy is other.key.policy
