@@ -47,7 +47,7 @@ class LoadedMaterial(msgspec.Struct, frozen=True, gc=False):
 class ActiveKey:
     """One version of a key. A change of the key makes a new one; this one is dropped."""
 
-    __slots__ = ("_current", "_loaded", "_only", "_vault", "key", "policy")
+    __slots__ = ("_current", "_loaded", "_only", "_vault", "key", "policy", "settled")
 
     def __init__(self, key: KmsKey, vault: Vault) -> None:
         self.key = key
