@@ -4,9 +4,17 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy.exc import IntegrityError
 
-from grants_builder import equals, make_grant, subset
+from grants_builder import HOLDER, equals, make_grant, subset
 from keys_builder import locator, make_key
-from strongroom.keys.grants import Grant, GrantOperation
+from strongroom.keys.grants import (
+    NO_CONTEXT,
+    WHATEVER_CONTEXT,
+    Grant,
+    GrantOperation,
+    labels_wanted,
+    pairs,
+    possible_labels,
+)
 from strongroom.keys.kms_key import KmsKey
 from strongroom.store.protocol import (
     ChangeKind,
@@ -47,6 +55,34 @@ def test_a_grant_comes_back_as_it_was_made(store: Store) -> None:
         assert reader.grant(replace(locator(1), region="eu-west-1"), grants[0].grant_id) is None
 
 
+def test_grants_are_found_by_what_a_call_must_have_to_use_them(store: Store) -> None:
+    add(store, make_key(1))
+    shared = [make_grant(n, constraints=subset(app="shop", tenant=f"{n}")) for n in range(20)]
+    exact = make_grant(20, constraints=equals(App="shop", tenant="1"))
+    free = make_grant(21, GrantOperation.ENCRYPT, GrantOperation.DESCRIBE_KEY)
+    only_shown = make_grant(22, GrantOperation.DESCRIBE_KEY, constraints=subset(tenant="1"))
+    give(store, *shared, exact, free, only_shown)
+
+    def could_permit(operation: GrantOperation, **context: str) -> list[Grant]:
+        with store.read() as reader:
+            labels = dict.fromkeys(labels_wanted(operation, pairs(context)))
+            found = [reader.grants_to(locator(1), HOLDER, label, "", 99) for label in labels]
+            assert {*labels} - {WHATEVER_CONTEXT} - reader.labels_of_grants_to(locator(1), HOLDER) == {
+                label for label, grants in zip(labels, found, strict=True) if not grants
+            }
+        return sorted((grant for grants in found for grant in grants), key=lambda grant: grant.grant_id)
+
+    assert could_permit(GrantOperation.ENCRYPT) == [free]
+    # One of them is under what all have in common.
+    common = could_permit(GrantOperation.ENCRYPT, app="shop")
+    assert common == [shared[0], free]
+    assert could_permit(GrantOperation.ENCRYPT, app="shop", tenant="19", more="x") == [shared[0], shared[19], free]
+    assert could_permit(GrantOperation.ENCRYPT, app="shop", tenant="1") == [shared[0], shared[1], exact, free]
+    assert could_permit(GrantOperation.DESCRIBE_KEY, app="shop", tenant="1") == [free, only_shown]
+    assert could_permit(GrantOperation.RETIRE_GRANT) == [free, only_shown]
+    assert possible_labels(only_shown) == ()
+
+
 def test_grants_are_found_by_grantee_name_and_id_on_their_key_only(store: Store) -> None:
     for number in (1, 2):
         add(store, make_key(number))
@@ -55,9 +91,13 @@ def test_grants_are_found_by_grantee_name_and_id_on_their_key_only(store: Store)
     elsewhere = make_grant(5, to="AIDAALICE", name="n", key=2)
     give(store, *to_alice, to_bob, elsewhere)
     with store.read() as reader:
-        assert sorted(reader.grants_to(locator(1), "AIDAALICE"), key=lambda grant: grant.grant_id) == to_alice
-        assert reader.grants_to(locator(1), "AIDACAROL") == []
-        assert reader.grants_to(locator(2), "AIDAALICE") == [elsewhere]
+        assert reader.labels_of_grants_to(locator(1), "AIDAALICE") == {NO_CONTEXT}
+        assert reader.labels_of_grants_to(locator(1), "AIDACAROL") == set()
+        assert reader.grants_to(locator(1), "AIDAALICE", NO_CONTEXT, "", 9) == to_alice
+        assert reader.grants_to(locator(1), "AIDAALICE", NO_CONTEXT, "", 2) == to_alice[:2]
+        assert reader.grants_to(locator(1), "AIDAALICE", NO_CONTEXT, to_alice[0].grant_id, 9) == to_alice[1:]
+        assert reader.grants_to(locator(1), "AIDACAROL", NO_CONTEXT, "", 9) == []
+        assert reader.grants_to(locator(2), "AIDAALICE", NO_CONTEXT, "", 9) == [elsewhere]
         assert {grant.grant_id for grant in reader.grants_named(locator(1), "n")} == {f"{1:064x}", f"{3:064x}"}
         assert reader.grants_named(locator(2), "m") == []
         assert (reader.count_grants(locator(1)), reader.count_grants(locator(2))) == (4, 1)

@@ -1,15 +1,27 @@
 """What must hold for any grants: none widens beyond its operations, constraints, key or grantee."""
 
+import shutil
+import tempfile
+from contextlib import closing
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 import naive_grants
-from grants_builder import make_grant
+from grants_builder import HOLDER, make_grant
+from keys_builder import locator, make_key
 from naive_grants import NAMES, SOURCES, Use
-from strongroom.keys.grants import Constraints, Grant, GrantIndex, GrantOperation, pairs
+from strongroom.crypto.software import SoftwareVault
+from strongroom.keys.grants import Constraints, Grant, GrantIndex, GrantOperation, labels_wanted, pairs
+from strongroom.snapshot.snapshot import Snapshot
+from strongroom.store.migrate import migrate
+from strongroom.store.sql_store import SqlStore
+from strongroom.store.sqlite import open_sqlite
 
 OPERATIONS = [
     GrantOperation.ENCRYPT,
@@ -59,6 +71,58 @@ def written(grant: Grant) -> dict[str, Any]:
         "Operations": [str(operation) for operation in grant.operations],
         "Constraints": {name: value for name, value in given_.items() if value is not None},
     }
+
+
+acts = st.one_of(
+    st.tuples(st.just("give"), several, constraints),
+    st.tuples(st.just("end"), st.integers(0, 20), st.none()),
+    st.tuples(st.just("ask"), calls, st.none()),
+)
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a database with one key."""
+    path = tmp_path_factory.mktemp("grants") / "strongroom.db"
+    engine = open_sqlite(path)
+    migrate(engine)
+    store = SqlStore(engine)
+    with store.transaction() as transaction:
+        transaction.add_key(make_key(1))
+    store.close()
+    return path
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(acts, max_size=40), st.sampled_from([1, 3]), st.sampled_from([5, 1000]))
+def test_a_worker_finds_a_grant_exactly_if_there_is_one_however_few_it_has_read(
+    empty: Path, vault: SoftwareVault, happened: list[tuple[Any, ...]], at_once: int, room: int
+) -> None:
+    given_: dict[int, Grant] = {}
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        tempfile.TemporaryDirectory() as folder,
+        closing(SqlStore(open_sqlite(Path(shutil.copy(empty, folder))))) as store,
+    ):
+        patch.setattr("strongroom.snapshot.grant_book._PAGE", at_once)
+        snapshot = Snapshot(store, vault, room)
+        for number, (act, what, when) in enumerate(happened):
+            if act == "give":
+                given_[number] = make_grant(number, *what, constraints=when)
+                with store.transaction() as transaction:
+                    transaction.add_grant(given_[number])
+            elif act == "end" and what in given_:
+                with store.transaction() as transaction:
+                    transaction.remove_grant(given_.pop(what))
+            elif act == "ask":
+                snapshot.refresh()
+                operation, have = GrantOperation(what.operation), pairs(what.context)
+                search = partial(GrantIndex.find, operation=operation, have=have, source_arn=what.source)
+                found = snapshot.grants.find(locator(1), [HOLDER], labels_wanted(operation, have), search)
+                assert (found is not None) is any(
+                    naive_grants.permits(written(grant), what) for grant in given_.values()
+                )
+                assert found is None or (found in given_.values() and naive_grants.permits(written(found), what))
 
 
 def found_by(index: GrantIndex, use: Use) -> Grant | None:

@@ -7,6 +7,8 @@ does not apply to DescribeKey and RetireGrant. A source ARN applies to everythin
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
+from hashlib import blake2b
 
 import msgspec
 
@@ -20,6 +22,18 @@ MAX_GRANTS = 50_000
 Pair = tuple[str, str]
 Pairs = frozenset[Pair]
 """An encryption context with its names in lower case."""
+
+Label = int
+"""What of an encryption context a grant is stored under, as a number of 48 bits: all of it, one pair, or nothing.
+
+Two contexts can have the same one. It only tells which grants are worth a look.
+"""
+
+_LABEL_LENGTH = 6
+_MAX_LABELS = 16_384
+NO_CONTEXT: Label = 0
+WHATEVER_CONTEXT: Label = 1
+"""Of grants for operations that no context constrains; a grant may be stored under this one and another."""
 
 
 class GrantOperation(StrEnum):
@@ -223,6 +237,35 @@ def _asymmetric(key: KmsKey) -> frozenset[GrantOperation]:
 def pairs(context: Mapping[str, str] | None) -> Pairs:
     """Return an encryption context as constraints compare it."""
     return frozenset((name.lower(), value) for name, value in (context or {}).items())
+
+
+def labels_wanted(operation: GrantOperation, have: Pairs) -> Sequence[Label]:
+    """Return the labels of all grants that could permit an operation with this encryption context."""
+    if operation in _WITHOUT_CONTEXT:
+        return (WHATEVER_CONTEXT,)
+    return (NO_CONTEXT, _label(have), *[_label(pair) for pair in have])
+
+
+def possible_labels(grant: Grant) -> Sequence[Label]:
+    """Return the labels that a grant may be stored under, any one of these, if a context can matter to it."""
+    if _WITHOUT_CONTEXT.issuperset(grant.operations):
+        return ()
+    return [_label(context) for context in _contexts(grant.constraints)]
+
+
+def is_wanted_whatever_context(grant: Grant) -> bool:
+    """Tell whether a grant permits an operation that no context constrains."""
+    return not _WITHOUT_CONTEXT.isdisjoint(grant.operations)
+
+
+@lru_cache(maxsize=_MAX_LABELS)
+def _label(context: Context) -> Label:
+    if context is None:
+        return NO_CONTEXT
+    fields = context if isinstance(context, tuple) else ("", *[field for pair in sorted(context) for field in pair])
+    digest = blake2b("\0".join(fields).encode(), digest_size=_LABEL_LENGTH).digest()
+    # None of the two above.
+    return int.from_bytes(digest) + 2
 
 
 def _contexts(constraints: Constraints) -> Sequence[Context]:

@@ -21,7 +21,7 @@ from strongroom.iam import (
     limited,
 )
 from strongroom.keys.encryption_context import require_size
-from strongroom.keys.grants import Grant, GrantIndex, GrantOperation, pairs
+from strongroom.keys.grants import Constraints, Grant, GrantIndex, GrantOperation, labels_wanted, pairs
 from strongroom.operations import grant_tokens
 from strongroom.operations.conditions import Circumstances
 from strongroom.operations.context import Context
@@ -127,21 +127,19 @@ def _usable_grant(here: Circumstances) -> Grant | None:
     if operation is None or here.target.key is None:
         return None
     if operation is GrantOperation.CREATE_GRANT:
-        search = partial(_delegating, here)
+        constraints = here.grant_constraints()
+        have, search = constraints.context, partial(_delegating, here, constraints)
     else:
-        search = partial(_permitting, operation, here)
+        have = pairs(here.encryption_context())
+        search = partial(GrantIndex.find, operation=operation, have=have, source_arn=here.context.origin.source_arn)
     return here.context.backends.snapshot.grants.find(
-        here.target.key.key.locator, names_of(here.context.caller), search
+        here.target.key.key.locator, names_of(here.context.caller), labels_wanted(operation, have), search
     )
 
 
-def _permitting(operation: GrantOperation, here: Circumstances, index: GrantIndex) -> Grant | None:
-    return index.find(operation, pairs(here.encryption_context()), here.context.origin.source_arn)
-
-
-def _delegating(here: Circumstances, index: GrantIndex) -> Grant | None:
+def _delegating(here: Circumstances, constraints: Constraints, index: GrantIndex) -> Grant | None:
     """Return a grant whose holder may pass on what is asked for: no more operations, no looser constraints."""
-    wanted, constraints = set(here.field("operations") or ()), here.grant_constraints()
+    wanted = set(here.field("operations") or ())
     for grant in index.candidates(GrantOperation.CREATE_GRANT, constraints.context, here.context.origin.source_arn):
         if wanted <= set(grant.operations) and constraints.at_least_as_strict_as(grant.constraints):
             return grant

@@ -17,7 +17,7 @@ from strongroom.crypto.protocol import SealedDomainKey
 from strongroom.iam.entities import Entity, EntityKind, Relation
 from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.keys.custom_key_stores import CustomKeyStore
-from strongroom.keys.grants import Grant
+from strongroom.keys.grants import Grant, Label
 from strongroom.keys.kms_key import KmsKey
 
 E = TypeVar("E", bound=Entity)
@@ -176,8 +176,15 @@ class Reader(Protocol):
         """Return a grant."""
         ...
 
-    def grants_to(self, locator: KeyLocator, grantee: str) -> list[Grant]:
-        """List every grant on a key to one grantee, by the name policies know it by."""
+    def labels_of_grants_to(self, locator: KeyLocator, grantee: str) -> set[Label]:
+        """Return the labels of the grants on a key to one grantee, by the name policies know it by.
+
+        Without WHATEVER_CONTEXT, under which there may be grants too.
+        """
+        ...
+
+    def grants_to(self, locator: KeyLocator, grantee: str, label: Label, after: str, limit: int) -> list[Grant]:
+        """List the grants on a key to one grantee that have a label, by grant id."""
         ...
 
     def grants_named(self, locator: KeyLocator, name: str) -> list[Grant]:

@@ -17,7 +17,9 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     literal,
+    text,
 )
 
 metadata = MetaData()
@@ -114,8 +116,10 @@ kms_key = Table(
     Column("rotation_period_days", Integer, nullable=False),
     Column("next_rotation_at", Float),
     Column("pinned", LargeBinary, nullable=False, server_default=literal(b"[]")),
-    Index("kms_key_deletion", "deletion_at"),
-    Index("kms_key_rotation", "next_rotation_at"),
+    # Of the few keys that have one: the others cost nothing, neither to make nor to look through.
+    Index("kms_key_deletion", "deletion_at", sqlite_where=text("deletion_at IS NOT NULL")),
+    Index("kms_key_rotation", "next_rotation_at", sqlite_where=text("next_rotation_at IS NOT NULL")),
+    Index("kms_key_in_store", "custom_key_store_id", sqlite_where=text("custom_key_store_id IS NOT NULL")),
 )
 
 key_count = Table(
@@ -144,7 +148,7 @@ key_material = Table(
     Column("description", String(256)),
     _belongs_to_key("key_material_key"),
     Index("key_material_of_key", *_KEY, "ordinal", unique=True),
-    Index("key_material_expiry", "expires_at"),
+    Index("key_material_expiry", "expires_at", sqlite_where=text("expires_at IS NOT NULL")),
 )
 
 key_tag = Table(
@@ -178,8 +182,12 @@ key_grant = Table(
     Column("retiring", String(2048)),
     Column("name", String(256), nullable=False),
     Column("document", LargeBinary, nullable=False),
+    # Under what of an encryption context it is looked for; null if no context can matter to it.
+    Column("label", BigInteger),
+    Column("whatever_context", Boolean, nullable=False, server_default=false()),
     _belongs_to_key("key_grant_key"),
-    Index("key_grant_grantee", *_KEY, "grantee"),
+    Index("key_grant_grantee", *_KEY, "grantee", "label", "grant_id"),
+    Index("key_grant_whatever", *_KEY, "grantee", "grant_id", sqlite_where=text("whatever_context")),
     Index("key_grant_name", *_KEY, "name"),
     Index("key_grant_retiring", "retiring", "region", "grant_id"),
 )

@@ -1,20 +1,32 @@
 """Grants, in SQL. Each is one row that holds all of it as JSON, beside the columns it is found by."""
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, select, tuple_
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, tuple_
 
 from strongroom.keys.arns import KeyLocator
-from strongroom.keys.grants import Grant
+from strongroom.keys.grants import WHATEVER_CONTEXT, Grant, Label, is_wanted_whatever_context, possible_labels
 from strongroom.store.change_log import log_change
 from strongroom.store.protocol import ChangeKind, GrantFilter
 from strongroom.store.schema import key_grant
 from strongroom.store.statements import KEY, of, of_key, where
 
 _decoder = msgspec.json.Decoder(Grant)
+_labels = msgspec.json.Decoder(set[Label])
 
 _DOCUMENT = select(key_grant.c.document)
 _GRANT = _DOCUMENT.where(where(key_grant, *KEY, "grant_id"))
-_TO_GRANTEE = _DOCUMENT.where(where(key_grant, *KEY, "grantee"))
+_TO_GRANTEE = (
+    _DOCUMENT.where(where(key_grant, *KEY, "grantee"), key_grant.c.grant_id > bindparam("after"))
+    .order_by(key_grant.c.grant_id)
+    .limit(bindparam("limit"))
+)
+_LABELLED = _TO_GRANTEE.where(where(key_grant, "label"))
+_WHATEVER_CONTEXT = _TO_GRANTEE.where(key_grant.c.whatever_context)
+# As one value: fifty thousand rows take three times as long.
+_LABELS = select(func.json_group_array(key_grant.c.label)).where(
+    where(key_grant, *KEY, "grantee"), key_grant.c.label.is_not(None)
+)
+_COUNT_LABELLED = select(func.count()).select_from(key_grant).where(where(key_grant, *KEY, "grantee", "label"))
 _NAMED = _DOCUMENT.where(where(key_grant, *KEY, "name"))
 _COUNT = select(func.count()).select_from(key_grant).where(where(key_grant, *KEY))
 _ADD = insert(key_grant)
@@ -32,9 +44,14 @@ class GrantReads:
         document = self._connection.execute(_GRANT, which).scalar_one_or_none()
         return None if document is None else _decoder.decode(document)
 
-    def grants_to(self, locator: KeyLocator, grantee: str) -> list[Grant]:
-        """List every grant on a key to one grantee, by the name policies know it by."""
-        found = self._connection.execute(_TO_GRANTEE, of_key(locator) | of(grantee=grantee))
+    def labels_of_grants_to(self, locator: KeyLocator, grantee: str) -> set[Label]:
+        """Return the labels of the grants on a key to one grantee, by the name policies know it by."""
+        return _labels.decode(self._connection.execute(_LABELS, of_key(locator) | of(grantee=grantee)).scalar_one())
+
+    def grants_to(self, locator: KeyLocator, grantee: str, label: Label, after: str, limit: int) -> list[Grant]:
+        """List the grants on a key to one grantee that have a label, by grant id."""
+        which = of_key(locator) | of(grantee=grantee, label=label) | {"after": after, "limit": limit}
+        found = self._connection.execute(_WHATEVER_CONTEXT if label == WHATEVER_CONTEXT else _LABELLED, which)
         return [_decoder.decode(row.document) for row in found]
 
     def grants_named(self, locator: KeyLocator, name: str) -> list[Grant]:
@@ -83,9 +100,22 @@ class GrantWrites(GrantReads):
             "retiring": None if grant.retiring is None else grant.retiring.name,
             "name": grant.name,
             "document": msgspec.json.encode(grant),
+            "label": self._rarest_label(grant),
+            "whatever_context": is_wanted_whatever_context(grant),
         }
         self._connection.execute(_ADD, values)
         self._log_grant(grant)
+
+    def _rarest_label(self, grant: Grant) -> Label | None:
+        """Return the label that tells a grant apart best: a tenant's id, not the ``app`` that all of them share."""
+        possible = possible_labels(grant)
+        if len(possible) <= 1:
+            return next(iter(possible), None)
+        owner = of_key(grant.locator) | of(grantee=grant.grantee.name)
+        return min(
+            possible,
+            key=lambda label: self._connection.execute(_COUNT_LABELLED, owner | of(label=label)).scalar_one(),
+        )
 
     def remove_grant(self, grant: Grant) -> None:
         """Remove a grant."""

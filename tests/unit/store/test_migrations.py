@@ -1,12 +1,16 @@
 """Databases of earlier releases."""
 
+from contextlib import closing
 from pathlib import Path
 
+import msgspec
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from keys_builder import make_key
+from grants_builder import HOLDER, make_grant, subset
+from keys_builder import locator, make_key
 from strongroom.keys.arns import KeyLocator
+from strongroom.keys.grants import Grant, GrantOperation, labels_wanted, pairs
 from strongroom.store.migrate import migrate
 from strongroom.store.schema import metadata
 from strongroom.store.sql_store import SqlStore
@@ -18,6 +22,7 @@ INSERT INTO kms_key (account, region, key_id, spec, usage, origin, manager, stat
 VALUES ('111122223333', ?, ?, 'SYMMETRIC_DEFAULT', 'ENCRYPT_DECRYPT', 'AWS_KMS', 'CUSTOMER', 'Enabled', '', '{}', ?,
     1, 0, 365)
 """
+OLD_GRANT = "INSERT INTO key_grant VALUES (?, ?, ?, ?, ?, NULL, '', ?)"
 OLD_KEYS = (("k1", "us-east-1", False), ("mrk-k2", "us-east-1", True), ("k3", "eu-west-1", False))
 
 
@@ -47,3 +52,26 @@ def test_keys_made_before_multi_region_keys_and_quotas_are_still_good(tmp_path: 
     assert alone is not None
     assert alone.primary_region == make_key().primary_region
     store.close()
+
+
+def test_grants_made_before_they_had_labels_are_found(tmp_path: Path) -> None:
+    engine = open_sqlite(tmp_path / "strongroom.db")
+    migrate(engine, "0004")
+    tenants = [make_grant(number, constraints=subset(app="shop", tenant=f"{number}")) for number in range(5)]
+    shown = make_grant(5, GrantOperation.DESCRIBE_KEY)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(OLD_KEY, ("us-east-1", locator(1).key_id, False))
+        for grant in (*tenants, shown):
+            owner = (grant.account, grant.region, grant.key_id)
+            row = (*owner, grant.grant_id, grant.grantee.name, msgspec.json.encode(grant))
+            connection.exec_driver_sql(OLD_GRANT, row)
+    migrate(engine)
+    with closing(SqlStore(engine)) as store, store.read() as reader:
+
+        def found(operation: GrantOperation, **context: str) -> list[Grant]:
+            labels = labels_wanted(operation, pairs(context))
+            return [each for label in labels for each in reader.grants_to(locator(1), HOLDER, label, "", 9)]
+
+        assert tenants[3] in found(GrantOperation.ENCRYPT, app="shop", tenant="3")
+        assert len(found(GrantOperation.ENCRYPT, app="shop")) == 1
+        assert found(GrantOperation.DESCRIBE_KEY) == [shown]
