@@ -14,6 +14,7 @@ from strongroom.keys import imported
 from strongroom.keys.arns import AliasLocator, KeyIdForms, KeyLocator, not_found, parse_key_id
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.states import StateRule, require_state
+from strongroom.operations.key_material import destroy
 from strongroom.operations.relatives import save_with_relatives
 from strongroom.snapshot.active_key import ActiveKey
 from strongroom.snapshot.key_uses import KeyUses
@@ -103,8 +104,8 @@ class Context(msgspec.Struct):
         with self.backends.store.transaction() as transaction:
             before = self.latest(transaction, active)
             after = transition(before)
-            if after != before:
-                save_with_relatives(transaction, self.backends.vault, before, after)
+            gone = [] if after == before else save_with_relatives(transaction, self.backends.vault, before, after)
+        destroy(self.backends.vault, gone)
         return after
 
     def latest(self, transaction: Transaction, active: ActiveKey) -> KmsKey:

@@ -7,7 +7,7 @@ import msgspec
 
 from strongroom.audit.parameters import elements_of
 from strongroom.entropy import uuid
-from strongroom.errors import LimitExceededException, UnsupportedOperationException, ValidationException
+from strongroom.errors import KmsError, LimitExceededException, UnsupportedOperationException, ValidationException
 from strongroom.keys.arns import MULTI_REGION_PREFIX, KeyLocator, root_arn
 from strongroom.keys.custom_key_stores import require_connected
 from strongroom.keys.key_policy import default_policy
@@ -18,7 +18,7 @@ from strongroom.keys.states import KeyState
 from strongroom.keys.wrapping import require_importable_spec
 from strongroom.operations.context import Context
 from strongroom.operations.custom_key_stores import find_custom_key_store
-from strongroom.operations.key_material import generate_material
+from strongroom.operations.key_material import destroy, generate_material, removed
 from strongroom.operations.key_metadata import KeyMetadata, key_metadata
 from strongroom.operations.key_policy import accepted_policy
 from strongroom.operations.shapes import (
@@ -31,7 +31,7 @@ from strongroom.operations.shapes import (
     XksKeyId,
 )
 from strongroom.operations.targets import Target
-from strongroom.store.protocol import Transaction
+from strongroom.store.protocol import Reader, Transaction
 
 
 class CustomerMasterKeySpec(StrEnum):
@@ -105,18 +105,30 @@ def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse
         policy, pinned = accepted_policy(context, request, request.policy, key, bypass=bypass)
         key = msgspec.structs.replace(key, policy=policy, pinned=pinned)
     if request.origin is Origin.AWS_KMS:
+        if spec is not KeySpec.SYMMETRIC_DEFAULT:
+            # Material of no use would take longer to make than this. What counts is what the transaction finds.
+            with context.backends.store.read() as reader:
+                _require_room(context, reader, key)
         key = msgspec.structs.replace(key, state=KeyState.ENABLED, materials=(_first_material(context, key),))
-    with context.backends.store.transaction() as transaction:
-        add_customer_key(context, transaction, key)
+    try:
+        with context.backends.store.transaction() as transaction:
+            add_customer_key(context, transaction, key)
+    except KmsError:
+        destroy(context.backends.vault, removed(key, None))
+        raise
     return CreateKeyResponse(key_metadata=key_metadata(key))
 
 
 def add_customer_key(context: Context, transaction: Transaction, key: KmsKey) -> None:
     """Add a key that counts for its account; raises LimitExceededException if the account has as many as it may."""
-    limit = context.backends.customer_keys
-    if transaction.customer_keys(key.account, key.region) >= limit:
-        raise LimitExceededException(f"An account can have at most {limit} KMS keys in a Region.")
+    _require_room(context, transaction, key)
     transaction.add_key(key)
+
+
+def _require_room(context: Context, reader: Reader, key: KmsKey) -> None:
+    limit = context.backends.customer_keys
+    if reader.customer_keys(key.account, key.region) >= limit:
+        raise LimitExceededException(f"An account can have at most {limit} KMS keys in a Region.")
 
 
 def create_key_elements(response: CreateKeyResponse, _targets: Sequence[Target]) -> Mapping[str, object]:

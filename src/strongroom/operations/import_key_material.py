@@ -21,7 +21,6 @@ from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec, require
 from strongroom.operations import import_token
 from strongroom.operations.context import Context
 from strongroom.operations.import_token import ImportToken
-from strongroom.operations.key_material import destroy_removed
 from strongroom.operations.keys import KeyRequest
 from strongroom.operations.shapes import Ciphertext, Response, matching
 from strongroom.operations.targets import Target
@@ -163,7 +162,7 @@ def _imported(key: KmsKey, request: ImportKeyMaterialRequest, made: ImportedMate
 
 
 def _modify(context: Context, active: ActiveKey, transition: Callable[[KmsKey], KmsKey]) -> tuple[KmsKey, KmsKey]:
-    """Change a key durably, then let the vault forget what the change took from it; return it before and after."""
+    """Change a key durably; return it before and after."""
     seen: list[KmsKey] = []
 
     def noted(key: KmsKey) -> KmsKey:
@@ -171,7 +170,6 @@ def _modify(context: Context, active: ActiveKey, transition: Callable[[KmsKey], 
         return transition(key)
 
     after = context.modify(active, noted)
-    destroy_removed(context.backends.vault, seen[-1], after)
     return seen[-1], after
 
 

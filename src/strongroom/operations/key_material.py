@@ -1,5 +1,8 @@
 """Key material of the vault: made for new and rotated keys, forgotten when a key has lost it."""
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 from strongroom.crypto.protocol import MaterialBinding, Vault
 from strongroom.entropy import Entropy
 from strongroom.keys.arns import KeyLocator
@@ -8,6 +11,13 @@ from strongroom.keys.specs import KeySpec
 from strongroom.snapshot.active_key import binding_of
 
 _ID_LENGTH = 32
+
+
+class Removed(NamedTuple):
+    """A token that no key has any longer, and what its material is bound to."""
+
+    token: bytes
+    owner: MaterialBinding
 
 
 def generate_material(vault: Vault, entropy: Entropy, owner: KeyLocator, spec: KeySpec) -> tuple[str, bytes]:
@@ -22,9 +32,17 @@ def generate_material(vault: Vault, entropy: Entropy, owner: KeyLocator, spec: K
     return material_id, vault.generate(binding)
 
 
-def destroy_removed(vault: Vault, before: KmsKey, after: KmsKey) -> None:
-    """Let the vault forget the tokens that a change took from a key."""
-    kept = {material.token for material in after.materials}
-    for material in before.materials:
-        if material.token is not None and material.token not in kept:
-            vault.destroy(material.token, binding_of(before, material.material_id))
+def removed(before: KmsKey, after: KmsKey | None) -> list[Removed]:
+    """Return the tokens that a change took from a key; all of them if it is gone."""
+    kept = {None} if after is None else {None, *(material.token for material in after.materials)}
+    return [
+        Removed(material.token, binding_of(before, material.material_id))
+        for material in before.materials
+        if material.token is not None and material.token not in kept
+    ]
+
+
+def destroy(vault: Vault, gone: Iterable[Removed]) -> None:
+    """Let the vault forget tokens. Only after the commit that took them from their keys: it might fail."""
+    for each in gone:
+        vault.destroy(each.token, each.owner)

@@ -18,6 +18,7 @@ from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.names import merge_tags
 from strongroom.operations.context import Context
 from strongroom.operations.create_key import add_customer_key
+from strongroom.operations.key_material import destroy
 from strongroom.operations.key_metadata import KeyMetadata, key_metadata
 from strongroom.operations.key_policy import accepted_policy
 from strongroom.operations.keys import KeyRequest
@@ -77,7 +78,8 @@ def replicate_key(context: Context, request: ReplicateKeyRequest, active: Active
             raise AlreadyExistsException(f"Key {own.arn} already exists.")
         replica = in_step(backends.vault, own, after)
         add_customer_key(context, transaction, replica)
-        save_with_relatives(transaction, backends.vault, primary, after)
+        gone = save_with_relatives(transaction, backends.vault, primary, after)
+    destroy(backends.vault, gone)
     return ReplicateKeyResponse(
         replica_key_metadata=key_metadata(replica),
         replica_policy=replica.policy,
@@ -108,7 +110,8 @@ def update_primary_region(
         primary = _latest_primary(transaction, context, active)
         context.latest(transaction, successor)
         after = multi_region.succeeded_by(primary, region)
-        save_with_relatives(transaction, backends.vault, primary, after)
+        gone = save_with_relatives(transaction, backends.vault, primary, after)
+    destroy(backends.vault, gone)
     return Empty()
 
 

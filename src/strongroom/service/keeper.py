@@ -17,11 +17,10 @@ from strongroom.keys import imported, lifecycle, multi_region
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey, RotationType
 from strongroom.operations.context import Backends
-from strongroom.operations.key_material import destroy_removed, generate_material
+from strongroom.operations.key_material import Removed, destroy, generate_material, removed
 from strongroom.operations.relatives import save_with_relatives
 from strongroom.service.trail import Trail
 from strongroom.service.usage import AccessKeyUsage
-from strongroom.snapshot.active_key import binding_of
 from strongroom.store.protocol import AuditMark, Reader, Transaction
 
 P = ParamSpec("P")
@@ -117,10 +116,11 @@ class Keeper:
             backends = self._backends
             material_id, token = generate_material(backends.vault, backends.entropy, locator, key.spec)
             rotated = lifecycle.rotate(key, material_id, token, RotationType.AUTOMATIC, now)
-            save_with_relatives(transaction, backends.vault, key, rotated)
+            gone = save_with_relatives(transaction, backends.vault, key, rotated)
             if key.relatives:
                 self._trail.synchronized(key, now)
             self._record("RotateKey", key, {"rotationType": "AUTOMATIC", "keyMaterialId": material_id}, now)
+        destroy(backends.vault, gone)
         logger.info("rotated %s", locator.arn)
 
     def _expire(self, locator: KeyLocator, now: float) -> None:
@@ -128,10 +128,10 @@ class Keeper:
             key = transaction.key(locator)
             if key is None or (after := imported.as_of(key, now)) == key:
                 return
-            destroy_removed(self._backends.vault, key, after)
-            save_with_relatives(transaction, self._backends.vault, key, after)
+            gone = save_with_relatives(transaction, self._backends.vault, key, after)
             for material_id in imported.lost(key, after):
                 self._record("DeleteExpiredKeyMaterial", key, {"keyMaterialId": material_id}, now)
+        destroy(self._backends.vault, gone)
         logger.info("erased expired key material of %s", locator.arn)
 
     def _delete(self, locator: KeyLocator, now: float) -> None:
@@ -139,20 +139,19 @@ class Keeper:
             key = transaction.key(locator)
             if key is None or not lifecycle.deletion_due(key, now):
                 return
-            for material in key.materials:
-                if material.token is not None:
-                    self._backends.vault.destroy(material.token, binding_of(key, material.material_id))
             transaction.erase_key(key)
-            self._forget_replica(transaction, key, now)
+            gone = removed(key, None) + self._forget_replica(transaction, key, now)
             self._record("DeleteKey", key, {}, now)
+        destroy(self._backends.vault, gone)
         logger.info("deleted %s", locator.arn)
 
-    def _forget_replica(self, transaction: Transaction, gone: KmsKey, now: float) -> None:
+    def _forget_replica(self, transaction: Transaction, gone: KmsKey, now: float) -> list[Removed]:
         """Tell the relatives of a deleted replica; the waiting period of a primary that waited for it may start."""
         primary = transaction.key(multi_region.primary_of(gone)) if gone.is_replica else None
-        if primary is not None:
-            left = multi_region.without_replica(primary, gone.region, now)
-            save_with_relatives(transaction, self._backends.vault, primary, left)
+        if primary is None:
+            return []
+        left = multi_region.without_replica(primary, gone.region, now)
+        return save_with_relatives(transaction, self._backends.vault, primary, left)
 
     def _record(self, event: str, key: KmsKey, details: dict[str, object], now: float) -> None:
         if not self._log.writable():

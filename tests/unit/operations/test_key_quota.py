@@ -8,6 +8,7 @@ import pytest
 
 from deployments import Bench, Refused
 from strongroom.clock import DAY, ManualClock
+from strongroom.crypto.protocol import MaterialBinding
 
 SAYS = "LimitExceededException: An account can have at most 2 KMS keys in a Region."
 
@@ -36,6 +37,28 @@ def test_an_account_has_so_many_keys_in_a_region_until_one_is_deleted(bench: Ben
     bench.clock.advance(7 * DAY)
     bench.deployment.keeper.run()
     make(bench)
+
+
+def test_no_key_material_is_left_of_a_key_there_was_no_room_for(bench: Bench) -> None:
+    vault: Any = bench.deployment.backends.vault
+    generate = vault.generate
+    made: list[bytes] = []
+    destroyed: list[bytes] = []
+
+    def generated(owner: MaterialBinding) -> bytes:
+        made.append(generate(owner))
+        return made[-1]
+
+    vault.generate = generated
+    vault.destroy = lambda token, _owner: destroyed.append(token)
+    for _ in range(2):
+        make(bench)
+    with pytest.raises(Refused, match=SAYS):
+        make(bench)
+    assert (len(made), destroyed) == (3, made[2:])
+    with pytest.raises(Refused, match=SAYS):
+        make(bench, KeySpec="RSA_4096", KeyUsage="SIGN_VERIFY")
+    assert len(made) == 3
 
 
 def test_replicas_count_where_they_are(bench: Bench) -> None:

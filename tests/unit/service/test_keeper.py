@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from deployments import Bench, Refused
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.protocol import MaterialBinding
 from strongroom.keys.arns import KeyLocator
+from strongroom.keys.kms_key import KmsKey
 
 
 @pytest.fixture
@@ -177,11 +179,22 @@ def test_nothing_is_destroyed_without_a_record(bench: Bench) -> None:
     bench.call("ScheduleKeyDeletion", KeyId=key_id, PendingWindowInDays=7)
     bench.clock.advance(8 * DAY)
     log = bench.deployment.log
+    vault: Any = bench.deployment.backends.vault
+    keys_at_destruction: list[KmsKey | None] = []
+
+    def destroyed(_token: bytes, owner: MaterialBinding) -> None:
+        with bench.deployment.backends.store.read() as reader:
+            keys_at_destruction.append(reader.key(KeyLocator(owner.account, owner.region, owner.key_id)))
+
+    vault.destroy = destroyed
     good, log._file = log._file, -1
     bench.deployment.keeper.run()
     log._file = good
     assert bench.call("DescribeKey", KeyId=key_id)["KeyMetadata"]["KeyState"] == "PendingDeletion"
+    assert keys_at_destruction == []
     bench.deployment.keeper.run()
+    # After the commit: what cannot be undone comes last.
+    assert keys_at_destruction == [None]
     with pytest.raises(Refused):
         bench.call("DescribeKey", KeyId=key_id)
     assert [json.dumps(each["serviceEventDetails"]) for each in bench.records() if each["eventName"] == "DeleteKey"]
