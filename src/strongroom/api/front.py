@@ -10,13 +10,13 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import Executor
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Protocol
 
 from strongroom.api.connection import Connection
 from strongroom.api.gateway import Admitted, Gateway
+from strongroom.api.lanes import Lanes
 from strongroom.api.message import HttpRequest, Reply
 from strongroom.clock import Clock
 from strongroom.errors import KmsError, KMSInternalException, ThrottlingException
@@ -33,6 +33,9 @@ _SWEEP_INTERVAL = 1.0
 _DRAIN_STEP = 0.01
 
 
+_Job = tuple[Connection, Admitted]
+
+
 class Log(Protocol):
     """The audit log, as far as the front needs it."""
 
@@ -42,7 +45,10 @@ class Log(Protocol):
 
 
 class Front:
-    """Connects the parts. Lives on one event loop; only ``_perform`` runs elsewhere."""
+    """Connects the parts. Lives on one event loop; only ``_perform`` runs elsewhere.
+
+    ``threads`` says how many each lane has.
+    """
 
     def __init__(
         self,
@@ -50,19 +56,19 @@ class Front:
         gateway: Gateway,
         service: Service,
         log: Log,
-        executors: Mapping[Lane, Executor],
+        threads: Mapping[Lane, int],
         clock: Clock,
     ) -> None:
         self._loop = loop
         self._gateway = gateway
         self._service = service
         self._log = log
-        self._executors = executors
         self._clock = clock
         self._connections: set[Connection] = set()
         self._arrived: deque[tuple[Connection, HttpRequest]] = deque()
         self._replies: list[tuple[Connection, Reply]] = []
         self._on_threads = {(lane, signed): 0 for lane in Lane for signed in (True, False)}
+        self._lanes: Lanes[_Job, Reply] = Lanes(loop, threads, self._perform, self._back_from_thread)
         self._date = (0, "")
         self._sweep()
 
@@ -124,7 +130,7 @@ class Front:
             self._queue(connection, admitted.reply(self._service.refuse(admitted.call, busy)))
         else:
             self._on_threads[admitted.call.lane, admitted.signed] += 1
-            self._executors[admitted.call.lane].submit(self._perform, connection, admitted)
+            self._lanes.submit(admitted.call.lane, (connection, admitted))
         return None
 
     def malformed(self, connection: Connection, status: int, headers: dict[str, str]) -> None:
@@ -142,11 +148,12 @@ class Front:
 
     # --- the end of a call
 
-    def _perform(self, connection: Connection, admitted: Admitted) -> None:
-        reply = _reply(admitted, self._service.perform(admitted.call))
-        self._loop.call_soon_threadsafe(self._back_from_thread, connection, reply, admitted)
+    def _perform(self, job: _Job) -> Reply:
+        _, admitted = job
+        return _reply(admitted, self._service.perform(admitted.call))
 
-    def _back_from_thread(self, connection: Connection, reply: Reply, admitted: Admitted) -> None:
+    def _back_from_thread(self, job: _Job, reply: Reply) -> None:
+        connection, admitted = job
         self._on_threads[admitted.call.lane, admitted.signed] -= 1
         self._queue(connection, reply)
 
@@ -202,6 +209,10 @@ class Front:
         for connection in list(self._connections):
             connection.drop()
         self._sweeper.cancel()
+
+    def close(self) -> None:
+        """End the threads. What has not begun has nobody left to answer."""
+        self._lanes.close()
 
 
 def _reply(admitted: Admitted, result: Response | KmsError) -> Reply:

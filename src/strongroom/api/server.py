@@ -7,8 +7,7 @@ import signal
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import uvloop
@@ -71,8 +70,7 @@ class Server:
         stop = asyncio.Event()
         for signal_number in _STOP:
             loop.add_signal_handler(signal_number, stop.set)
-        with self._executors() as executors, self._keeping():
-            front = self._front(loop, executors)
+        with contextlib.closing(self._front(loop)) as front, self._keeping():
             limits = Limits(request_time=self._settings.request_time, idle_time=self._settings.idle_time)
             plain_requests = PlainRequests(limits.head, limits.body)
             server = await loop.create_server(
@@ -90,25 +88,14 @@ class Server:
             # All is done. Whoever asks once more, as supervisors and terminals do, must not make it look like a crash.
             signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
 
-    @contextlib.contextmanager
-    def _executors(self) -> Iterator[Mapping[Lane, Executor]]:
-        """Make the threads of each lane."""
-        cores = os.cpu_count() or 1
-        sizes = {Lane.WAITING: self._settings.threads, Lane.COMPUTING: cores, Lane.GENERATING: max(1, cores // 2)}
-        executors = {lane: ThreadPoolExecutor(size, lane.name) for lane, size in sizes.items()}
-        try:
-            yield executors
-        finally:
-            # What has not begun has nobody left to answer.
-            for executor in executors.values():
-                executor.shutdown(cancel_futures=True)
-
-    def _front(self, loop: asyncio.AbstractEventLoop, executors: Mapping[Lane, Executor]) -> Front:
+    def _front(self, loop: asyncio.AbstractEventLoop) -> Front:
         settings = self._settings
         verifier = Verifier(self._service.credential, frozenset(settings.regions), settings.clock_skew)
         proxies = TrustedProxies(settings.trusted_proxies)
         gateway = Gateway(self._service, verifier, self._clock, self._entropy, proxies, settings.regions[0])
-        return Front(loop, gateway, self._service, self._log, executors, self._clock)
+        cores = os.cpu_count() or 1
+        threads = {Lane.WAITING: settings.threads, Lane.COMPUTING: cores, Lane.GENERATING: max(1, cores // 2)}
+        return Front(loop, gateway, self._service, self._log, threads, self._clock)
 
     @contextlib.contextmanager
     def _keeping(self) -> Iterator[None]:

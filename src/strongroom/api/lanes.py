@@ -1,0 +1,76 @@
+"""The threads behind the event loop: a bounded number for each lane, and one way back for all of them.
+
+Jobs go out through a ``SimpleQueue`` and results come back through a ``deque``, both of which are C and need no lock of
+ours. The loop is woken once for all results that are there when it comes to them, not once for each.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
+
+from strongroom.operations.operation import Lane
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+class Lanes(Generic[Job, Result]):
+    """Threads that call ``work`` on jobs, which must not raise; then ``done`` is called on the loop, in no order.
+
+    ``threads`` says how many each lane has. Nothing here bounds how many jobs wait for them.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        threads: Mapping[Lane, int],
+        work: Callable[[Job], Result],
+        done: Callable[[Job, Result], None],
+    ) -> None:
+        self._loop = loop
+        self._work = work
+        self._done = done
+        self._jobs: dict[Lane, SimpleQueue[Job | None]] = {lane: SimpleQueue() for lane in threads}
+        self._results: deque[tuple[Job, Result]] = deque()
+        self._waking = False
+        self._threads = [
+            threading.Thread(target=self._run, args=(self._jobs[lane],), name=f"{lane.name}_{number}")
+            for lane, count in threads.items()
+            for number in range(count)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, lane: Lane, job: Job) -> None:
+        """Have a job done by a thread of a lane."""
+        self._jobs[lane].put(job)
+
+    def close(self) -> None:
+        """Forget the jobs that have not begun, and wait for the others; their results are not called back."""
+        for jobs in self._jobs.values():
+            with suppress(Empty):
+                while True:
+                    jobs.get_nowait()
+            for _ in self._threads:
+                jobs.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, jobs: SimpleQueue[Job | None]) -> None:
+        while (job := jobs.get()) is not None:
+            result = self._work(job)
+            self._results.append((job, result))
+            if not self._waking:
+                self._waking = True
+                self._loop.call_soon_threadsafe(self._collect)
+
+    def _collect(self) -> None:
+        # First, so that a thread which adds a result from here on wakes the loop again: perhaps in vain, not too late.
+        self._waking = False
+        results = self._results
+        while results:
+            self._done(*results.popleft())
