@@ -85,10 +85,11 @@ def test_workers_that_end_together_come_back_together(server: RunningServer, log
 
 def test_a_stop_does_not_wait_for_a_worker_that_waits_to_be_started(server: RunningServer, log: Path) -> None:
     killed: set[int] = set()
-    while log.read_text().count("ended with -9") < 4:
+    while len(killed) < 2 * WORKERS:
         for pid in set(children_of(server.process.pid)) - killed:
             os.kill(pid, signal.SIGKILL)
             killed.add(pid)
+    wait_until(lambda: log.read_text().count("ended with -9") == len(killed))
     began = time.monotonic()
     assert server.stop() == 0
     assert time.monotonic() - began < 3
@@ -124,8 +125,10 @@ def starting(folder: Path, log: Path, workers: int, *wrapper: str) -> Iterator[s
             start_new_session=True,
         ) as process,
     ):
-        yield process
-        process.kill()
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -151,6 +154,16 @@ def test_a_worker_that_cannot_start_ends_the_start(tmp_path: Path, log: Path) ->
         assert process.wait(10) == 1
         assert not any(map(is_alive, workers))
     assert log.read_text() == "Error: worker 1 did not start\n"
+
+
+def test_a_stop_during_the_start_may_come_to_a_worker_first(tmp_path: Path, log: Path) -> None:
+    with starting(tmp_path / "data", log, WORKERS) as process:
+        wait_until(lambda: len(children_of(process.pid)) == WORKERS)
+        os.kill(children_of(process.pid)[1], signal.SIGTERM)
+        time.sleep(0.2)
+        process.terminate()
+        assert process.wait(10) == 0
+    assert not log.read_text()
 
 
 def test_processes_that_are_left_to_it_are_buried(tmp_path: Path, log: Path) -> None:

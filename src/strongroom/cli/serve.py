@@ -4,8 +4,9 @@ import os
 import shlex
 import signal
 import ssl
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
+from types import FrameType
 
 import click
 import msgspec
@@ -17,10 +18,12 @@ from strongroom.assembly.data_folder import DataFolder
 from strongroom.assembly.hardening import harden_process
 from strongroom.cli.folder import config_option, data_option, read_settings, readable_errors
 from strongroom.cli.serving import serve_as, start_logging
-from strongroom.cli.supervisor import Supervisor, WorkerError
+from strongroom.cli.supervisor import STOP, Supervisor, WorkerError
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
 from strongroom.settings import Settings
+
+_STOPPED = "Strongroom has stopped."
 
 
 @click.command()
@@ -57,14 +60,22 @@ def serve(config: Path | None, regions: tuple[str, ...], **flags: object) -> Non
 
 def _serve(settings: Settings) -> None:
     workers = settings.workers or os.cpu_count() or 1
-    # Until somebody listens for it, SIGTERM does what Ctrl-C does: what has been opened is closed, and that is all.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with suppress(KeyboardInterrupt):
-        if workers == 1:
-            serve_as(settings, None, lambda url: _announce(settings, url))
-        else:
-            _supervise(settings, workers)
-    click.echo("Strongroom has stopped.")
+    for number in STOP:
+        signal.signal(number, _end_start)
+    if workers == 1:
+        serve_as(settings, None, lambda url: _announce(settings, url))
+    else:
+        _supervise(settings, workers)
+    click.echo(_STOPPED)
+
+
+def _end_start(_number: int, _frame: FrameType | None) -> None:
+    """End at once: nothing has been answered yet, and what is half made survives a kill as well.
+
+    An exception would not do: Python drops those of signals that come while it collects garbage.
+    """
+    os.write(1, f"{_STOPPED}\n".encode())
+    os._exit(0)
 
 
 def _supervise(settings: Settings, workers: int) -> None:

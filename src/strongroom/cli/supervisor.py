@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 STOP = frozenset({signal.SIGTERM, signal.SIGINT})
 _GRACE = 10.0
+_MOMENT = 1.0
 _MANY = 4096
 
 
@@ -57,8 +58,17 @@ class Supervisor:
             _fill(place)
         while not (self._asked_to_stop or all(place.ready for place in self._places)):
             self._wait(wakeup, None)
-            for place, _code in self._ended():
-                raise WorkerError(f"worker {place.number} did not start")
+            for place, code in self._ended():
+                if code == -signal.SIGTERM:
+                    self._await_stop(wakeup)
+                if not self._asked_to_stop:
+                    raise WorkerError(f"worker {place.number} did not start")
+
+    def _await_stop(self, wakeup: int) -> None:
+        """Wait a moment: who stops all processes of the server may have come to a worker first."""
+        end = time.monotonic() + _MOMENT
+        while not self._asked_to_stop and time.monotonic() < end:
+            self._wait(wakeup, end)
 
     def _look_after(self, wakeup: int) -> None:
         tick = time.monotonic()
