@@ -1,7 +1,7 @@
 """Reads, in SQL."""
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, func, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, select, tuple_
 
 from strongroom.crypto.protocol import SealedDomainKey
 from strongroom.keys.arns import AliasLocator, KeyLocator
@@ -37,6 +37,21 @@ _KEY_OF_MATERIAL = select(key_material.c.account, key_material.c.region, key_mat
 )
 _ALIAS = select(alias).where(where(alias, "account", "region", "name"))
 _KEY_USE = select(key_usage).where(where(key_usage, *KEY))
+_earlier = key_material.alias("earlier")
+# Of each key, the material that expired first. Grouped by key, SQLite would rather read all material there is.
+_EXPIRED = (
+    select(key_material.c.account, key_material.c.region, key_material.c.key_id)
+    .where(
+        key_material.c.expires_at <= bindparam("now"),
+        ~exists().where(
+            *(_earlier.c[name] == key_material.c[name] for name in KEY),
+            tuple_(_earlier.c.expires_at, _earlier.c.ordinal)
+            < tuple_(key_material.c.expires_at, key_material.c.ordinal),
+        ),
+    )
+    .order_by(key_material.c.expires_at)
+    .limit(bindparam("limit"))
+)
 _ACCOUNTS = select(account).order_by(account.c.account)
 _DOMAIN_KEYS = select(domain_key).order_by(domain_key.c.scope, domain_key.c.version)
 
@@ -114,14 +129,7 @@ class SqlReader(IdentityReads, GrantReads, CustomKeyStoreReads, AuditReads):
 
     def keys_with_expired_material(self, now: float, limit: int) -> list[KeyLocator]:
         """List keys with imported material that had expired at ``now``, first expired first."""
-        owner = (key_material.c.account, key_material.c.region, key_material.c.key_id)
-        found = self._connection.execute(
-            select(*owner)
-            .where(key_material.c.expires_at <= now)
-            .group_by(*owner)
-            .order_by(func.min(key_material.c.expires_at))
-            .limit(limit)
-        )
+        found = self._connection.execute(_EXPIRED, {"now": now, "limit": limit})
         return [rows.read_locator(row) for row in found]
 
     def keys_to_delete(self, now: float, limit: int) -> list[KeyLocator]:
