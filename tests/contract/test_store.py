@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from sqlalchemy.exc import IntegrityError
 
 from keys_builder import locator, make_key, material
-from strongroom.audit.chain import Checkpoint
+from strongroom.audit.chain import Checkpoint, KnownWriter
 from strongroom.clock import DAY
 from strongroom.crypto.protocol import SealedDomainKey
 from strongroom.errors import DependencyTimeoutException
@@ -355,14 +355,19 @@ def test_the_audit_key_is_kept_once_and_the_newest_checkpoint_of_each_writer(sto
     )
     with store.read() as reader:
         assert reader.audit_key() is None
-        assert reader.audit_checkpoints() == {}
+        assert reader.audit_writers() == {}
     with store.transaction() as transaction:
         transaction.add_audit_key(b"wrapped")
-        transaction.put_audit_checkpoint("w0", first)
-        transaction.put_audit_checkpoint("w1", other)
-        transaction.put_audit_checkpoint("w0", second)
+        transaction.put_audit_writer("w0", KnownWriter(first))
+        transaction.put_audit_writer("w1", KnownWriter(other))
+        transaction.put_audit_writer("w2", KnownWriter())
+        transaction.put_audit_writer("w0", KnownWriter(second, stopped=True))
     with store.read() as reader:
         assert reader.audit_key() == b"wrapped"
-        assert reader.audit_checkpoints() == {"w0": second, "w1": other}
+        assert reader.audit_writers() == {
+            "w0": KnownWriter(second, stopped=True),
+            "w1": KnownWriter(other),
+            "w2": KnownWriter(),
+        }
     with pytest.raises(IntegrityError), store.transaction() as transaction:
         transaction.add_audit_key(b"another")

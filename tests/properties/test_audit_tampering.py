@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from audit_disk import Shelf
 from deployments import Bench, Refused, entropy
-from strongroom.assembly.audit import kept_checkpoints, open_audit_key
-from strongroom.audit.chain import Checkpoint, Position, link, signed_bytes, statement_of
+from strongroom.assembly.audit import known_writers, open_audit_key
+from strongroom.assembly.data_folder import DataFolder, open_store
+from strongroom.audit.chain import Checkpoint, KnownWriter, Position, link, signed_bytes, statement_of
 from strongroom.audit.verification import Kind, Report, Verifier
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.audit_key import AuditKey
@@ -29,14 +30,14 @@ class Whole(msgspec.Struct, frozen=True):
 
     files: Files
     key: AuditKey
-    kept: dict[str, Checkpoint]
+    writers: dict[str, KnownWriter]
 
     def verify(self, files: Files, *, from_oldest: bool = False) -> Report:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
             for name, content in files.items():
                 (folder / name).write_bytes(content)
-            return self._verify(folder, self.kept, from_oldest=from_oldest)
+            return self._verify(folder, self.writers, from_oldest=from_oldest)
 
     def verify_after_restart(self, files: Files) -> Report:
         """Let a server go on with the log, and sign it, before it is verified."""
@@ -45,17 +46,17 @@ class Whole(msgspec.Struct, frozen=True):
             for name, content in files.items():
                 (folder / name).write_bytes(content)
             shelf = Shelf(self.key)
-            shelf.checkpoints.update(self.kept)
+            shelf.writers.update(self.writers)
             log = AuditLog(folder, "w0", "write", 1 << 20, shelf, ManualClock(NOW + 9 * DAY))
             log.append(b'{"eventName":"ListKeys"}')
             log.close()
-            assert shelf.checkpoints != self.kept
-            return self._verify(folder, shelf.checkpoints)
+            assert shelf.writers != self.writers
+            return self._verify(folder, shelf.writers)
 
-    def _verify(self, folder: Path, kept: dict[str, Checkpoint], *, from_oldest: bool = False) -> Report:
-        verifier = Verifier(self.key.public().verifies, kept, from_oldest=from_oldest)
+    def _verify(self, folder: Path, writers: dict[str, KnownWriter], *, from_oldest: bool = False) -> Report:
+        verifier = Verifier(self.key.public().verifies, writers, from_oldest=from_oldest)
         walk(folder, verifier, lambda _: None)
-        return verifier.finish(kept)
+        return verifier.finish(writers)
 
     def kinds(self, files: Files) -> set[Kind]:
         """Return what is found in a log that is not this one."""
@@ -95,10 +96,12 @@ def run(folder: Path) -> Whole:
         bench.reopen()
     backends = bench.deployment.backends
     key = open_audit_key(backends.store, backends.vault, entropy)
-    kept = dict(kept_checkpoints(backends.store))
     bench.deployment.close()
+    reader = open_store(DataFolder(folder))
+    writers = dict(known_writers(reader))
+    reader.close()
     files = {segment.path.name: segment.path.read_bytes() for segment in segments_of(folder / "audit")}
-    return Whole(files, key, kept)
+    return Whole(files, key, writers)
 
 
 @pytest.fixture(scope="module")
@@ -292,10 +295,11 @@ def test_a_forger_who_leaves_checkpoints_out_is_found(whole: Whole) -> None:
 
 
 def test_the_database_is_not_believed_without_a_signature(whole: Whole) -> None:
-    kept = whole.kept["w0"]
+    kept = whole.writers["w0"].checkpoint
+    assert kept is not None
     forged = Checkpoint(msgspec.Raw(bytes(kept.statement).replace(b'"w0"', b'"w1"')), kept.signature)
     for known in (forged, Checkpoint(kept.statement, bytes(64))):
-        report = Whole(whole.files, whole.key, {"w0": known}).verify(whole.files)
+        report = Whole(whole.files, whole.key, {"w0": KnownWriter(known)}).verify(whole.files)
         assert [finding.kind for finding in report.findings] == [Kind.BAD_SIGNATURE]
     without = Whole(whole.files, whole.key, {}).verify(whole.files)
     assert [finding.kind for finding in without.findings] == [Kind.REMOVED]

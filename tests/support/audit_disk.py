@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from strongroom.audit.chain import Checkpoint
+from strongroom.audit.chain import KnownWriter
 from strongroom.audit.verification import Finding, Report, Verifier
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.audit_key import AuditKey
@@ -22,20 +22,23 @@ ROOM = 1 << 20
 
 
 class Shelf:
-    """Signs checkpoints, and keeps the newest in memory."""
+    """Signs checkpoints, and keeps what is known of writers in memory."""
 
     def __init__(self, key: AuditKey = KEY) -> None:
         self.key = key
-        self.checkpoints: dict[str, Checkpoint] = {}
+        self.writers: dict[str, KnownWriter] = {}
 
     def sign(self, message: bytes) -> bytes:
         return self.key.sign(message)
 
-    def keep(self, writer: str, checkpoint: Checkpoint) -> None:
-        self.checkpoints[writer] = checkpoint
+    def verifies(self, message: bytes, signature: bytes) -> bool:
+        return self.key.public().verifies(message, signature)
 
-    def kept(self, writer: str) -> Checkpoint | None:
-        return self.checkpoints.get(writer)
+    def keep(self, writer: str, known: KnownWriter) -> None:
+        self.writers[writer] = known
+
+    def known(self, writer: str) -> KnownWriter | None:
+        return self.writers.get(writer)
 
 
 class Disk:
@@ -65,9 +68,13 @@ class Disk:
         return [line["eventName"] for lines in self.files() for line in lines if "eventName" in line]
 
     def verify(self) -> Report:
-        verifier = Verifier(KEY.public().verifies, self.shelf.checkpoints)
+        return self.verify_from(self.shelf.writers)
+
+    def verify_from(self, writers: dict[str, KnownWriter]) -> Report:
+        """Verify with what was known of writers a while ago."""
+        verifier = Verifier(KEY.public().verifies, writers)
         walk(self.folder, verifier, lambda _: None)
-        return verifier.finish(self.shelf.checkpoints)
+        return verifier.finish(self.shelf.writers)
 
     def findings(self) -> list[Finding]:
         return self.verify().findings

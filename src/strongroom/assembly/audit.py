@@ -6,7 +6,7 @@ from itertools import groupby, pairwise, product
 from operator import attrgetter, itemgetter
 from pathlib import Path
 
-from strongroom.audit.chain import Checkpoint
+from strongroom.audit.chain import KnownWriter
 from strongroom.audit.search import Query, SearchedRecord, read_record
 from strongroom.audit.verification import Report, Verifier
 from strongroom.clock import Clock
@@ -18,28 +18,33 @@ from strongroom.keys.arns import ALIAS_PREFIX, AliasLocator, KeyLocator
 from strongroom.settings import Settings
 from strongroom.store.audit_files import Segment, segments_of, walk
 from strongroom.store.audit_log import AuditLog
-from strongroom.store.protocol import Store
+from strongroom.store.protocol import Readable, Store
 
 
 class StoreNotary:
-    """Signs with the audit key, and keeps checkpoints in the store."""
+    """Signs with the audit key, and keeps what is known of writers in the store."""
 
     def __init__(self, store: Store, key: AuditKey) -> None:
         self._store = store
         self._key = key
+        self._public = key.public()
 
     def sign(self, message: bytes) -> bytes:
         """Return the audit key's signature."""
         return self._key.sign(message)
 
-    def keep(self, writer: str, checkpoint: Checkpoint) -> None:
-        """Keep the newest checkpoint of a writer."""
-        with self._store.transaction() as transaction:
-            transaction.put_audit_checkpoint(writer, checkpoint)
+    def verifies(self, message: bytes, signature: bytes) -> bool:
+        """Tell whether the audit key has signed a message."""
+        return self._public.verifies(message, signature)
 
-    def kept(self, writer: str) -> Checkpoint | None:
+    def keep(self, writer: str, known: KnownWriter) -> None:
+        """Keep what is known of a writer."""
+        with self._store.transaction() as transaction:
+            transaction.put_audit_writer(writer, known)
+
+    def known(self, writer: str) -> KnownWriter | None:
         """Return what was kept last."""
-        return kept_checkpoints(self._store).get(writer)
+        return known_writers(self._store).get(writer)
 
 
 def open_audit_key(store: Store, vault: Vault, entropy: Entropy) -> AuditKey:
@@ -68,10 +73,10 @@ def open_audit_log(
     return AuditLog(folder, writer, settings.durability, settings.audit_segment_size, notary, clock)
 
 
-def kept_checkpoints(store: Store) -> Mapping[str, Checkpoint]:
-    """Return the newest checkpoint of each writer, as the store has them."""
+def known_writers(store: Readable) -> Mapping[str, KnownWriter]:
+    """Return what the store has of each writer."""
     with store.read() as reader:
-        return reader.audit_checkpoints()
+        return reader.audit_writers()
 
 
 def size_of_log(folder: Path) -> int:
@@ -82,7 +87,7 @@ def size_of_log(folder: Path) -> int:
 def verify_log(
     folder: Path,
     key: AuditPublicKey,
-    store: Store | None,
+    store: Readable | None,
     progress: Callable[[int], object],
     *,
     from_oldest: bool = False,
@@ -93,10 +98,10 @@ def verify_log(
     away.
     """
     # Before the files are looked at: what is kept by then must be in them.
-    kept = None if store is None else kept_checkpoints(store)
-    verifier = Verifier(key.verifies, kept, from_oldest=from_oldest)
+    writers = None if store is None else known_writers(store)
+    verifier = Verifier(key.verifies, writers, from_oldest=from_oldest)
     walk(folder, verifier, progress)
-    return verifier.finish(() if store is None else kept_checkpoints(store).keys())
+    return verifier.finish({} if store is None else known_writers(store))
 
 
 def search_log(folder: Path, query: Query) -> Iterator[tuple[SearchedRecord, bytes]]:
@@ -126,7 +131,7 @@ def _possible(segments: list[Segment], since: str) -> list[Segment]:
     return [each for each, after in pairwise(segments) if after.begun >= compact] + [segments[-1]]
 
 
-def key_names(store: Store | None, settings: Settings, key: str) -> frozenset[str]:
+def key_names(store: Readable | None, settings: Settings, key: str) -> frozenset[str]:
     """Return every name under which a key may stand in records: an alias means its key as well, if the store has it."""
     names = {key}
     name = key.rpartition(":")[2]

@@ -11,7 +11,8 @@ holes. A checkpoint is a signed statement of where a chain stood. It vouches for
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from enum import StrEnum
 from hashlib import sha256
 
 import msgspec
@@ -66,18 +67,51 @@ class Checkpoint(msgspec.Struct, frozen=True):
         """Return what it says; raises msgspec.DecodeError if that is nothing."""
         return msgspec.json.decode(self.statement, type=Statement)
 
+    def read_signed(self, writer: str, verifies: Callable[[bytes, bytes], bool]) -> Statement | None:
+        """Return what it says of a writer; None unless ``verifies(message, signature)`` holds for it."""
+        if not verifies(signed_bytes(bytes(self.statement)), self.signature):
+            return None
+        statement = self.read()
+        return statement if statement.writer == writer else None
+
+
+class KnownWriter(msgspec.Struct, frozen=True):
+    """What is kept of a writer outside of the log, from before its first line on.
+
+    ``checkpoint`` is its newest one, None before the first. ``stopped`` tells whether the writer has stopped since, and
+    left nothing after it.
+    """
+
+    checkpoint: Checkpoint | None = None
+    stopped: bool = False
+
+
+class Doubt(StrEnum):
+    """Why a start did not believe what it found at the end of its chain."""
+
+    NONE = ""
+    ADDED = "added"
+    """There were lines after the last checkpoint, though the writer had stopped with it."""
+    UNKNOWN = "unknown"
+    """There was a chain, and nothing was kept of its writer."""
+    UNSIGNED = "unsigned"
+    """What was kept as the last checkpoint was none of this writer's, or not signed."""
+
 
 class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     """The first line of a segment: its own name, and the hash that it goes on from.
 
     ``torn`` is how many bytes of an unfinished line a crash had left, ``lost`` how many records could not be kept while
-    the log could not be written.
+    the log could not be written. ``unvouched`` is how many lines came after the last checkpoint when a start took the
+    chain over: a crash leaves some. ``doubt`` tells why they cannot come from a crash.
     """
 
     name: str
     previous: str
     torn: int = 0
     lost: int = 0
+    unvouched: int = 0
+    doubt: Doubt = Doubt.NONE
 
 
 class HeaderLine(msgspec.Struct, frozen=True):
@@ -114,9 +148,9 @@ def claim_of(line: bytes) -> Position | None:
     return None if found is None else Position(found[1].decode(), int(found[2]), found[3])
 
 
-def header_body(name: str, after: Position, torn: int, lost: int) -> bytes:
-    """Return the header of a segment that goes on from a position."""
-    return msgspec.json.encode(HeaderLine(Header(name, after.digest.decode(), torn, lost)))
+def header_body(header: Header) -> bytes:
+    """Return a header as a line without its place in the chain."""
+    return msgspec.json.encode(HeaderLine(header))
 
 
 def statement_of(position: Position, now: float) -> bytes:

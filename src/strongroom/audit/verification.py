@@ -5,11 +5,12 @@ after the last one, and a hash over the last hash and itself. What the hash does
 Beyond that, a header must stand at the head of its own file, and a checkpoint must be signed and state where the chain
 stands.
 
-A chain cannot tell that its end is gone. The newest checkpoint of each writer, kept elsewhere, does.
+A chain cannot tell that its end is gone, nor that lines were added to it, or a whole chain beside it, while nobody
+wrote. What is kept elsewhere of each writer does: its newest checkpoint, and whether it has stopped since.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from hashlib import sha256
 
@@ -21,7 +22,10 @@ from strongroom.audit.chain import (
     HEADER,
     TAIL,
     Checkpoint,
+    Doubt,
+    Header,
     HeaderLine,
+    KnownWriter,
     Position,
     claim_of,
     parse_name,
@@ -29,6 +33,11 @@ from strongroom.audit.chain import (
 )
 
 _SPECIAL = (HEADER, CHECKPOINT)
+_DOUBTS = {
+    Doubt.ADDED: "the writer had stopped before the last {} lines; they were added",
+    Doubt.UNKNOWN: "the database did not know the writer of the {} lines before this",
+    Doubt.UNSIGNED: "the database had no good checkpoint that vouches for the {} lines before this",
+}
 _EVENT_TIME = re.compile(rb'"eventTime":"([0-9TZ:-]{20})"')
 
 
@@ -41,6 +50,7 @@ class Kind(StrEnum):
     TRUNCATED = "truncated"
     FILE_MISSING = "file missing"
     BAD_SIGNATURE = "bad signature"
+    ADDED = "added"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -61,6 +71,8 @@ class Report(msgspec.Struct):
     checkpoints: int = 0
     unsigned: int = 0
     """Records after the last checkpoint of their writer: nothing vouches for them yet."""
+    unvouched: int = 0
+    """Lines that a start found after the last checkpoint, and went on from: a crash leaves some."""
     torn: int = 0
     """Bytes of unfinished lines, of records whose answers never left: cut off after a crash, or still there."""
     lost: int = 0
@@ -76,26 +88,31 @@ class Verifier:
     def __init__(
         self,
         verifies: Callable[[bytes, bytes], bool],
-        kept: Mapping[str, Checkpoint] | None,
+        writers: Mapping[str, KnownWriter] | None,
         *,
         from_oldest: bool = False,
     ) -> None:
-        """Verify with the audit key's ``verifies(message, signature)``, against the checkpoints that were ``kept``.
+        """Verify with the audit key's ``verifies(message, signature)``, against what was kept of the ``writers``.
 
-        Without any to look for (None), the end of the log cannot be judged. ``from_oldest`` takes for granted what the
-        oldest header says of the segments before it, which were moved away.
+        Without that (None), neither the ends of the chains can be judged, nor whether they belong here.
+        ``from_oldest`` takes for granted what the oldest header says of the segments before it, which were moved away.
         """
         self._from_oldest = from_oldest
         self.report = Report()
         self._verifies = verifies
-        self._kept = kept
-        self._met: set[str] = set()
+        self._writers = writers
+        self._found: set[str] = set()
         self._signed: set[str] = set()
+        self._added: dict[str, Finding] = {}
         self._writer = ""
         self._file = ""
         self._line = 0
         self._sequence, self._previous = 0, GENESIS
         self._since_checkpoint = 0
+        self._told = 0
+        """The last sequence that a checkpoint vouches for, or a header tells of."""
+        self._met: int | None = None
+        """The sequence of the checkpoint that was kept of this writer; 0 if there is none yet."""
         self._mark = b""
 
     def begin(self, file: str) -> None:
@@ -104,9 +121,7 @@ class Verifier:
         writer = "" if name is None else name.writer
         if writer != self._writer:
             self._end_writer()
-            self._writer = writer
-            self._mark = b',"chain":{"writer":"%b","sequence":' % writer.encode()
-            self._sequence, self._previous = 0, GENESIS
+            self._begin_writer(writer)
         self._file, self._line = file, 0
         self.report.segments += 1
 
@@ -138,17 +153,30 @@ class Verifier:
         elif rest or not self._line:
             self._find(Kind.TRUNCATED, "the file ends within a line" if rest else "the file is empty")
 
-    def finish(self, known: Collection[str]) -> Report:
-        """Return what was found. ``known`` are the writers that there is a checkpoint of by now."""
+    def finish(self, writers: Mapping[str, KnownWriter]) -> Report:
+        """Return what was found. ``writers`` is what is kept of them by now, because servers may have gone on."""
         self._end_writer()
-        kept = self._kept or {}
-        for writer in sorted(kept.keys() - self._met):
-            text = f"the database has a checkpoint of writer {writer}, and there is no file of it"
-            self.report.findings.append(Finding(Kind.FILE_MISSING, "", 0, 0, text))
-        for writer in sorted(self._signed.difference(known) if self._kept is not None else ()):
-            text = f"the database has no checkpoint of writer {writer}, and the log has"
-            self.report.findings.append(Finding(Kind.REMOVED, "", 0, 0, text))
+        before = self._writers
+        if before is None:
+            return self.report
+        for writer in sorted(before.keys() - self._found):
+            self._judge_missing(writer, before[writer].checkpoint)
+        for writer in sorted(self._found - writers.keys()):
+            kind, has = (Kind.REMOVED, "the log has its checkpoints") if writer in self._signed else (Kind.ADDED, "")
+            text = f"the database does not know writer {writer}" + (f", and {has}" if has else "")
+            self.report.findings.append(Finding(kind, "", 0, 0, text))
+        self.report.findings += [
+            finding for writer, finding in sorted(self._added.items()) if writers.get(writer) == before[writer]
+        ]
         return self.report
+
+    def _judge_missing(self, writer: str, kept: Checkpoint | None) -> None:
+        if kept is None:
+            return
+        kind, text = Kind.FILE_MISSING, f"the database has a checkpoint of writer {writer}, and there is no file of it"
+        if kept.read_signed(writer, self._verifies) is None:
+            kind, text = Kind.BAD_SIGNATURE, f"the database's checkpoint of writer {writer} is none that it has signed"
+        self.report.findings.append(Finding(kind, "", 0, 0, text))
 
     def _judge(self, line: bytes, covered: bytes, *, fits: bool) -> None:
         """Look closely at a line that does not continue the chain, or that is no record."""
@@ -200,6 +228,16 @@ class Verifier:
             self._find(Kind.ALTERED, f"this is the header of {header.name}")
         self.report.torn += header.torn
         self.report.lost += header.lost
+        self._take_over(header)
+
+    def _take_over(self, header: Header) -> None:
+        """Count what a start has found, and no line twice: starts that follow each other may tell of the same ones."""
+        fresh = min(header.unvouched, self._sequence - self._told)
+        self._told = self._sequence
+        if header.doubt:
+            self._find(Kind.ADDED, _DOUBTS[header.doubt].format(header.unvouched))
+        else:
+            self.report.unvouched += fresh
 
     def _judge_checkpoint(self, body: bytes) -> None:
         here = Position(self._writer, self._sequence, self._previous)
@@ -209,17 +247,26 @@ class Verifier:
         except msgspec.DecodeError:
             self._find(Kind.BAD_SIGNATURE, "this is not a checkpoint")
             return
-        if not fits or not self._is_signed(checkpoint):
+        if not fits or not self._verifies(signed_bytes(bytes(checkpoint.statement)), checkpoint.signature):
             self._find(Kind.BAD_SIGNATURE, "the audit key has not signed this")
             return
         self.report.checkpoints += 1
         self._since_checkpoint = 0
         self._signed.add(self._writer)
-        if self._kept is not None and self._kept.get(self._writer) == checkpoint:
-            self._met.add(self._writer)
+        self._told = self._sequence + 1
+        if checkpoint == self._kept():
+            self._met = self._sequence + 1
 
-    def _is_signed(self, checkpoint: Checkpoint) -> bool:
-        return self._verifies(signed_bytes(bytes(checkpoint.statement)), checkpoint.signature)
+    def _kept(self) -> Checkpoint | None:
+        known = (self._writers or {}).get(self._writer)
+        return None if known is None else known.checkpoint
+
+    def _begin_writer(self, writer: str) -> None:
+        self._writer = writer
+        self._mark = b',"chain":{"writer":"%b","sequence":' % writer.encode()
+        self._sequence, self._previous = 0, GENESIS
+        self._told = 0
+        self._met = 0 if self._kept() is None else None
 
     def _end_writer(self) -> None:
         """Hold the end of a chain against what was kept of it."""
@@ -227,18 +274,29 @@ class Verifier:
             return
         self.report.unsigned += self._since_checkpoint
         self._since_checkpoint = 0
-        if self._kept is None or self._writer in self._met:
+        self._found.add(self._writer)
+        known = (self._writers or {}).get(self._writer)
+        if known is None:
             return
-        self._met.add(self._writer)
-        kept = self._kept.get(self._writer)
-        if kept is None:
-            return
-        if not self._is_signed(kept):
-            self._find(Kind.BAD_SIGNATURE, "the audit key has not signed the checkpoint in the database")
-        elif self._sequence <= (stated := kept.read().sequence):
-            self._find(Kind.TRUNCATED, f"the log ends here; the database has a checkpoint at {stated}")
+        if self._met is None:
+            self._judge_end()
+        elif known.stopped and self._sequence > self._met:
+            text = f"the writer had stopped with {self._met}; what comes after it was added"
+            self._added[self._writer] = Finding(Kind.ADDED, self._file, self._line, self._sequence, text)
+
+    def _judge_end(self) -> None:
+        """Tell why the kept checkpoint of a writer was not met."""
+        kept = self._kept()
+        stated = None if kept is None else kept.read_signed(self._writer, self._verifies)
+        if stated is None:
+            self._find(
+                Kind.BAD_SIGNATURE, "the checkpoint in the database is none that the audit key has signed for it"
+            )
+        elif self._sequence <= stated.sequence:
+            self._find(Kind.TRUNCATED, f"the log ends here; the database has a checkpoint at {stated.sequence}")
         else:
-            self._find(Kind.ALTERED, f"the checkpoint that the database has at {stated} is not in the log")
+            text = f"the checkpoint that the database has at {stated.sequence} is not in the log"
+            self._find(Kind.ALTERED, text)
 
     def _find(self, kind: Kind, text: str) -> None:
         self.report.findings.append(Finding(kind, self._file, self._line, self._sequence + 1, text))

@@ -92,12 +92,14 @@ class Service:
     def _recorded(self, call: Call, progress: Progress, result: Response | KmsError) -> Response | KmsError:
         """Record a call; return its result, or a refusal instead if it cannot be recorded."""
         try:
-            event_id = self._trail.call(call, progress, result)
+            event_id = self._trail.event_id()
+            if call.operation.uses and isinstance(result, Response):
+                # Before the record: once that is in the log, its use counts as noted.
+                self._note_uses(call, progress, event_id)
+            self._trail.call(call, progress, result, event_id)
         except Exception:
             logger.exception("request %s could not be recorded: %s", call.origin.request_id, call.operation.name)
             return KMSInternalException()
-        if call.operation.uses and isinstance(result, Response):
-            self._note_uses(call, progress, event_id)
         return result
 
     def _note_uses(self, call: Call, progress: Progress, event_id: str) -> None:
@@ -110,7 +112,7 @@ class Service:
 
     def refuse(self, call: Call, error: KmsError) -> KmsError:
         """Refuse a call without looking at it, and record that."""
-        self._trail.call(call, Progress(call.credential), error)
+        self._trail.call(call, Progress(call.credential), error, self._trail.event_id())
         return error
 
     def _caller(self, call: Call) -> Credential:

@@ -56,6 +56,10 @@ class Log(Protocol):
         """Add one line, without its newline."""
         ...
 
+    def append_refusal(self, line: bytes) -> None:
+        """Add the line of a call that was refused: it may get lost, and be counted, while none can be written."""
+        ...
+
     def writable(self) -> bool:
         """Tell whether lines can be written now."""
         ...
@@ -76,16 +80,16 @@ class Trail:
 
     def __init__(self, log: Log, entropy: Entropy) -> None:
         self._log = log
-        self._event_id = UuidBatch(entropy)
+        self.event_id = UuidBatch(entropy)
+        """Makes the id of a record."""
         self._beginnings: dict[tuple[str, ...], tuple[Credential, bytes]] = {}
 
     def writable(self) -> bool:
         """Tell whether what happens now can be recorded."""
         return self._log.writable()
 
-    def call(self, call: Call, progress: Progress, result: Response | KmsError) -> str:
-        """Record a verified call with its answer or its refusal; return the id of the record."""
-        event_id = self._event_id()
+    def call(self, call: Call, progress: Progress, result: Response | KmsError, event_id: str) -> None:
+        """Record a verified call with its answer or its refusal."""
         operation, request, targets = call.operation, progress.request, progress.targets
         refusal = result if isinstance(result, KmsError) else None
         outcome = Outcome(
@@ -101,11 +105,13 @@ class Trail:
         recipient = _recipient(progress.credential, targets)
         arns = _resources(operation, result, targets, call.region)
         ends = _ending(operation, arns, recipient)
+        if refusal is not None:
+            self._log.append_refusal(line(begins, outcome, ends))
+            return
         self._log.append(line(begins, outcome, ends))
-        if operation.echoes is not None and refusal is None:
+        if operation.echoes is not None:
             for echo in operation.echoes(request, result, targets):
                 self._log.append(self._echoed(echo, call, progress.credential, recipient))
-        return event_id
 
     def _beginning(self, call: Call, credential: Credential) -> bytes:
         """Return how the record of a call begins: made anew each second, for each caller and kind of call."""
@@ -137,9 +143,9 @@ class Trail:
             error_code=_code(error),
             error_message=_message(error),
             request_id=origin.request_id,
-            event_id=self._event_id(),
+            event_id=self.event_id(),
         )
-        self._log.append(line(beginning(occasion), outcome, ending(Bearing(read_only=operation.read_only))))
+        self._log.append_refusal(line(beginning(occasion), outcome, ending(Bearing(read_only=operation.read_only))))
 
     def synchronized(self, primary: KmsKey, now: float) -> None:
         """Record that the service copied what a multi-Region primary shares to its replicas."""
@@ -149,8 +155,8 @@ class Trail:
                 account=primary.account,
                 region=primary.region,
                 arn=primary.arn,
-                event_id=self._event_id(),
-                request_id=self._event_id(),
+                event_id=self.event_id(),
+                request_id=self.event_id(),
                 now=now,
             )
         )
@@ -164,7 +170,7 @@ class Trail:
                 region=key.region,
                 arn=key.arn,
                 details={"keyId": key.key_id, **details},
-                event_id=self._event_id(),
+                event_id=self.event_id(),
                 now=now,
             )
         )
@@ -177,7 +183,7 @@ class Trail:
                 account=account,
                 region=echo.region,
                 arn=echo.arn,
-                event_id=self._event_id(),
+                event_id=self.event_id(),
                 request_id=call.origin.request_id,
                 now=call.now,
             )
@@ -195,7 +201,7 @@ class Trail:
                 request_parameters=echo.parameters,
                 response_elements=echo.elements,
                 request_id=call.origin.request_id,
-                event_id=self._event_id(),
+                event_id=self.event_id(),
             ),
             _ending(call.operation, (echo.arn,), recipient),
         )

@@ -11,6 +11,7 @@ import msgspec
 
 from strongroom.audit.chain import Position, claim_of, parse_name
 from strongroom.audit.verification import Verifier
+from strongroom.store.protocol import AuditMark
 
 _CHUNK = 4 << 20
 
@@ -39,6 +40,13 @@ def segments_of(folder: Path) -> list[Segment]:
         if name is not None:
             found.append(Segment(path, name.begun, name.writer, name.first))
     return sorted(found, key=lambda each: (len(each.writer), each.writer, each.first, each.begun))
+
+
+def mark_at_end(folder: Path, writer: str) -> AuditMark:
+    """Return how far a writer's chain goes on disk."""
+    chain = [each for each in segments_of(folder) if each.writer == writer]
+    name, size = (chain[-1].path.name, chain[-1].path.stat().st_size) if chain else ("", 0)
+    return AuditMark(writer, name, size)
 
 
 def cut_to_last_line(folder: Path, writer: str) -> End:

@@ -9,6 +9,7 @@ happened, only its answer did not leave. Meanwhile the log is not ``writable``.
 """
 
 import contextlib
+import errno
 import logging
 import os
 import threading
@@ -20,7 +21,8 @@ import msgspec
 
 from strongroom.audit.chain import (
     Checkpoint,
-    Position,
+    Header,
+    KnownWriter,
     header_body,
     link,
     segment_name,
@@ -29,13 +31,14 @@ from strongroom.audit.chain import (
 )
 from strongroom.clock import DAY, Clock
 from strongroom.errors import KmsError, KMSInternalException
-from strongroom.store.audit_files import cut_to_last_line, holds, segments_of
+from strongroom.store.audit_files import mark_at_end
+from strongroom.store.audit_takeover import Takeover, take_over
 from strongroom.store.protocol import AuditMark
 
 Durability = Literal["write", "fsync"]
 
 _MOST_KEPT = 10_000
-"""How many lines wait while the log cannot be written; what comes after them is only counted."""
+"""How many lines wait while the log cannot be written; of refusals that come after them, only the number is kept."""
 
 logger = logging.getLogger(__name__)
 
@@ -47,11 +50,15 @@ class Notary(Protocol):
         """Return the audit key's signature."""
         ...
 
-    def keep(self, writer: str, checkpoint: Checkpoint) -> None:
-        """Keep the newest checkpoint of a writer."""
+    def verifies(self, message: bytes, signature: bytes) -> bool:
+        """Tell whether the audit key has signed a message."""
         ...
 
-    def kept(self, writer: str) -> Checkpoint | None:
+    def keep(self, writer: str, known: KnownWriter) -> None:
+        """Keep what is known of a writer."""
+        ...
+
+    def known(self, writer: str) -> KnownWriter | None:
         """Return what was kept last."""
         ...
 
@@ -69,9 +76,12 @@ class AuditLog:
         self._notary = notary
         self._clock = clock
         self._pending: list[bytes] = []
-        self._lost = 0
+        self._lost = self._lost_in_all = 0
         self._failing = False
+        self._closed = False
         self._lock = threading.Lock()
+        self._counting = threading.Lock()
+        self._vouching = threading.Lock()
         self._file: int | None = None
         self._name = ""
         self._size = 0
@@ -80,14 +90,40 @@ class AuditLog:
         # Segments that are complete, and perhaps not on disk yet.
         self._complete: list[int] = []
         folder.mkdir(mode=0o700, exist_ok=True)
-        end = cut_to_last_line(folder, writer)
-        self._torn = end.torn
-        self._position = self._vouched = _start(folder, notary.kept(writer), end.position)
+        known = notary.known(writer)
+        self._found = take_over(folder, writer, known, notary.verifies)
+        self._position = self._vouched = self._found.position
+        self._kept = None if known is None else known.checkpoint
+        self._register(known)
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last flush failed."""
+        return self._failing
+
+    @property
+    def pending(self) -> int:
+        """How many lines wait to be written."""
+        return len(self._pending)
+
+    @property
+    def lost(self) -> int:
+        """How many records of refused calls could not be kept since the start."""
+        return self._lost_in_all
 
     def append(self, line: bytes) -> None:
-        """Add one line, a JSON object without its newline, to the next flush."""
+        """Add one line, a JSON object without its newline, to the next flush. It is kept until it is written."""
+        self._pending.append(line)
+
+    def append_refusal(self, line: bytes) -> None:
+        """Add the line of a call that was refused: while the log cannot be written, only so many are kept.
+
+        What was done is kept in any number, because nothing is begun while the log is not ``writable``.
+        """
         if self._failing and len(self._pending) >= _MOST_KEPT:
-            self._lost += 1
+            with self._counting:
+                self._lost += 1
+                self._lost_in_all += 1
         else:
             self._pending.append(line)
 
@@ -121,44 +157,91 @@ class AuditLog:
         with self._lock:
             if self._file is not None:
                 return AuditMark(self._position.writer, self._name, self._size)
-            chain = [each for each in segments_of(self._folder) if each.writer == self._position.writer]
-            name, size = (chain[-1].path.name, chain[-1].path.stat().st_size) if chain else ("", 0)
-            return AuditMark(self._position.writer, name, size)
+            return mark_at_end(self._folder, self._position.writer)
 
     def checkpoint(self) -> None:
         """Sign where the chain stands, if it went on since the last time; put all of it on disk; keep the signature.
 
-        Raises KmsError or OSError when it cannot be written, or not be kept.
+        What a crash has left is taken over first. Raises KmsError or OSError when it cannot be written, or not be kept.
         """
         self.flush()
-        with self._lock:
-            if self._file is None or self._position == self._vouched:
-                return
-            checkpoint = self._add_checkpoint(self._clock.now())
-            position = self._position
-            complete, self._complete = self._complete, []
-            complete.append(os.dup(self._file))
-        # Not under the lock: calls go on meanwhile.
-        with contextlib.ExitStack() as done:
-            for file in complete:
-                done.callback(os.close, file)
-            for file in complete:
-                os.fdatasync(file)
-        if not self._fsync:
-            self._sync_folder()
-        self._notary.keep(position.writer, checkpoint)
-        self._vouched = position
+        self._vouch(last=False)
 
     def close(self) -> None:
-        """Write what is left, with a checkpoint, and close the file."""
+        """Write what is left, with a checkpoint, and close the file. Nothing is written after that."""
         try:
-            self.checkpoint()
+            self.flush()
+            self._vouch(last=True)
         except (KmsError, OSError):
             logger.exception("the end of the audit log could not be written: %d records", len(self._pending))
         finally:
-            for file in (*self._complete, self._file):
-                if file is not None:
-                    os.close(file)
+            with self._lock:
+                self._end()
+                files, self._complete = self._complete, []
+            for file in files:
+                os.close(file)
+
+    def _register(self, known: KnownWriter | None) -> None:
+        """Have it known that this writer is at work, before its first line; raises KmsError when it cannot be."""
+        writer = self._position.writer
+        if self._found.doubt:
+            try:
+                # At once: once the writer is kept as one at work, what was added looks like what a crash leaves.
+                self._begin_segment(self._clock.now())
+            except OSError:
+                logger.exception("what was found of audit writer %s could not be written yet", writer)
+                return
+        if known is None or known.stopped:
+            self._notary.keep(writer, KnownWriter(self._kept))
+
+    def _vouch(self, *, last: bool) -> None:
+        """Sign, bring to disk and keep how far the log has come; the ``last`` time, end it and keep that, too."""
+        with self._vouching:
+            with self._lock:
+                now = self._clock.now()
+                if self._file is None and (self._found.leftovers or self._position != self._vouched):
+                    self._begin_segment(now)
+                fresh = self._position != self._vouched
+                checkpoint = self._add_checkpoint(now) if fresh else self._kept
+                position = self._position
+                # A line that came in since the flush is of a call that is not answered any more.
+                stopped = last and not self._pending
+                if last:
+                    self._end()
+            if fresh:
+                self._sync()
+            if fresh or stopped:
+                self._notary.keep(position.writer, KnownWriter(checkpoint, stopped))
+            self._kept, self._vouched = checkpoint, position
+
+    def _end(self) -> None:
+        """Let nothing more be written."""
+        self._closed = True
+        if self._file is not None:
+            self._complete.append(self._file)
+            self._file = None
+
+    def _sync(self) -> None:
+        """Put everything written so far on disk, segments that are complete and their names included."""
+        with self._lock:
+            newest = [] if self._file is None else [os.dup(self._file)]
+            complete, self._complete = self._complete, []
+        try:
+            # Not under the lock: calls go on meanwhile.
+            for file in complete + newest:
+                os.fdatasync(file)
+            if not self._fsync:
+                self._sync_folder()
+        except OSError:
+            with self._lock:
+                # A later checkpoint vouches for these too.
+                self._complete[:0] = complete
+            raise
+        finally:
+            for file in newest:
+                os.close(file)
+        for file in complete:
+            os.close(file)
 
     def _write(self, bodies: Sequence[bytes]) -> None:
         now = self._clock.now()
@@ -168,16 +251,19 @@ class AuditLog:
         self._add(bodies)
 
     def _begin_segment(self, now: float) -> None:
+        if self._closed:
+            raise OSError(errno.EBADF, "the audit log is closed")
         if self._file is not None:
             self._add_checkpoint(now)
             self._complete.append(self._file)
             self._file = None
-        before = self._position
+        before, found, lost = self._position, self._found, self._lost
         path = self._folder / segment_name(now, before)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._name, self._size, self._ragged, self._day = path.name, 0, False, int(now // DAY)
         try:
-            self._add([header_body(path.name, before, self._torn, self._lost)])
+            told = Header(path.name, before.digest.decode(), found.torn, lost, found.unvouched, found.doubt)
+            self._add([header_body(told)])
             if self._fsync:
                 self._sync_folder()
         except OSError:
@@ -185,7 +271,9 @@ class AuditLog:
             self._file, self._position = None, before
             path.unlink()
             raise
-        self._torn = self._lost = 0
+        self._found = Takeover(self._position)
+        with self._counting:
+            self._lost -= lost
 
     def _add_checkpoint(self, now: float) -> Checkpoint:
         statement = statement_of(self._position, now)
@@ -229,19 +317,3 @@ class AuditLog:
             os.fsync(folder)
         finally:
             os.close(folder)
-
-
-def _start(folder: Path, kept: Checkpoint | None, end: Position) -> Position:
-    """Return where to go on: at the end of the log, but only if it holds the last checkpoint.
-
-    Otherwise this goes on from the checkpoint, so that what is missing leaves a gap, and a forged history does not fit:
-    the next checkpoint must not vouch for either.
-    """
-    if kept is None:
-        return end
-    stated = kept.read()
-    position = Position(stated.writer, stated.sequence, stated.digest.encode())
-    if holds(folder, position, msgspec.json.encode(kept)):
-        return end
-    logger.error("the audit log lacks its checkpoint at %d; run: strongroom audit verify", stated.sequence)
-    return position

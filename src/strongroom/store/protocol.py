@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from strongroom.audit.chain import Checkpoint
+from strongroom.audit.chain import KnownWriter
 from strongroom.crypto.protocol import SealedDomainKey
 from strongroom.iam.entities import Entity, EntityKind, Relation
 from strongroom.keys.arns import AliasLocator, KeyLocator
@@ -235,8 +235,8 @@ class Reader(Protocol):
         """Return up to where each writer has written down what its part of the audit log tells of uses."""
         ...
 
-    def audit_checkpoints(self) -> dict[str, Checkpoint]:
-        """Return the newest checkpoint of each writer of the audit log."""
+    def audit_writers(self) -> dict[str, KnownWriter]:
+        """Return each writer of the audit log, with its newest checkpoint."""
         ...
 
     def keys(self, account: str, region: str, after: str, limit: int) -> list[KeyLocator]:
@@ -311,8 +311,8 @@ class Transaction(Reader, Protocol):
         """Put a writer's mark in the place of its last one."""
         ...
 
-    def put_audit_checkpoint(self, writer: str, checkpoint: Checkpoint) -> None:
-        """Keep the newest checkpoint of a writer in the place of its last one."""
+    def put_audit_writer(self, writer: str, known: KnownWriter) -> None:
+        """Keep what is known of a writer in the place of what was known."""
         ...
 
     def add_key(self, key: KmsKey) -> None:
@@ -348,12 +348,16 @@ class Transaction(Reader, Protocol):
         ...
 
 
-class Store(Protocol):
-    """Durable state. Safe to use from several threads."""
+class Readable(Protocol):
+    """Durable state, as far as it can be read."""
 
     def read(self) -> AbstractContextManager[Reader]:
         """Open a consistent read."""
         ...
+
+
+class Store(Readable, Protocol):
+    """Durable state. Safe to use from several threads."""
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Open the only write transaction; durable when the block ends, undone when it raises.

@@ -231,9 +231,13 @@ audit_mark = Table(
 audit_checkpoint = Table(
     "audit_checkpoint",
     metadata,
+    # One row for each writer, from before its first line on; statement and signature are empty before its first
+    # checkpoint.
     Column("writer", String(16), primary_key=True),
     Column("statement", LargeBinary, nullable=False),
     Column("signature", LargeBinary, nullable=False),
+    # Whether the writer has stopped since, and left nothing behind the checkpoint.
+    Column("stopped", Boolean, nullable=False, server_default=false()),
 )
 
 change = Table(

@@ -5,6 +5,8 @@ import json
 
 from strongroom.audit.chain import (
     GENESIS,
+    Doubt,
+    Header,
     Position,
     SegmentName,
     claim_of,
@@ -50,12 +52,14 @@ def test_headers_and_statements() -> None:
     after = Position("w0", 122, b"ab" * 32)
     name = segment_name(NOON, after)
     assert name == "2026-09-22T120000Z-w0-000000000123.jsonl"
-    assert json.loads(header_body(name, after, 0, 0)) == {"segment": {"name": name, "previous": "ab" * 32}}
-    assert json.loads(header_body(name, after, 7, 2))["segment"] == {
+    assert json.loads(header_body(Header(name, "ab" * 32))) == {"segment": {"name": name, "previous": "ab" * 32}}
+    assert json.loads(header_body(Header(name, "ab" * 32, 7, 2, 3, Doubt.ADDED)))["segment"] == {
         "name": name,
         "previous": "ab" * 32,
         "torn": 7,
         "lost": 2,
+        "unvouched": 3,
+        "doubt": "added",
     }
     statement = statement_of(after, NOON)
     assert json.loads(statement) == {

@@ -34,6 +34,9 @@ class Lines:
     def append(self, line: bytes) -> None:
         self.records.append(json.loads(line))
 
+    def append_refusal(self, line: bytes) -> None:
+        self.records.append(json.loads(line))
+
     def writable(self) -> bool:
         return True
 
@@ -46,7 +49,7 @@ def record_of(principal: Principal, targets: tuple[Target, ...] = (), **more: An
     call = Call(TABLE["Encrypt"], credential, "us-east-1", AwsJson(), b"{}", origin, NOW)
     progress = Progress(credential)
     progress.targets = targets
-    Trail(log, entropy).call(call, progress, AccessDeniedException("no"))
+    Trail(log, entropy).call(call, progress, AccessDeniedException("no"), "event")
     (record,) = log.records
     return record
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from audit_disk import KEY, Disk
-from strongroom.audit.chain import Position, link, signed_bytes
+from strongroom.audit.chain import KnownWriter, Position, link, signed_bytes
 from strongroom.clock import DAY
 from strongroom.errors import KMSInternalException
 from strongroom.store.audit_files import segments_of
@@ -83,7 +83,8 @@ def test_checkpoints_are_signed_by_the_audit_key_and_only_when_there_is_somethin
     statement = msgspec.json.encode(line["checkpoint"])
     assert line["checkpoint"]["sequence"] == record["chain"]["sequence"]
     assert line["checkpoint"]["hash"] == record["chain"]["hash"]
-    kept = disk.shelf.checkpoints["w0"]
+    kept = disk.shelf.writers["w0"].checkpoint
+    assert kept is not None
     assert bytes(kept.statement) == statement
     assert KEY.public().verifies(signed_bytes(statement), kept.signature)
     assert disk.verified().checkpoints == 1
@@ -180,7 +181,7 @@ def test_a_checkpoint_that_did_not_get_on_disk_is_not_kept_but_made_again(disk: 
     disk.break_syncing()
     with pytest.raises(OSError, match="Input/output error"):
         log.checkpoint()
-    assert disk.shelf.checkpoints == {}
+    assert disk.shelf.writers == {"w0": KnownWriter()}
     disk.repair()
     log.checkpoint()
     assert disk.verified().checkpoints == 2
@@ -203,7 +204,7 @@ def test_what_is_too_much_to_keep_is_counted(disk: Disk, monkeypatch: pytest.Mon
     disk.write(log, "before")
     disk.fill(left=0)
     for number in range(5):
-        log.append(b'{"eventName":"%d"}' % number)
+        log.append_refusal(b'{"eventName":"%d"}' % number)
         with pytest.raises(KMSInternalException):
             log.flush()
     disk.repair()

@@ -75,3 +75,18 @@ def test_grants_made_before_they_had_labels_are_found(tmp_path: Path) -> None:
         assert tenants[3] in found(GrantOperation.ENCRYPT, app="shop", tenant="3")
         assert len(found(GrantOperation.ENCRYPT, app="shop")) == 1
         assert found(GrantOperation.DESCRIBE_KEY) == [shown]
+
+
+def test_writers_of_the_audit_log_are_known_by_their_marks(tmp_path: Path) -> None:
+    engine = open_sqlite(tmp_path / "strongroom.db")
+    migrate(engine, "0004")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO audit_mark VALUES ('w0', 'segment', 1), ('w1', '', 0)")
+        connection.exec_driver_sql("INSERT INTO audit_checkpoint VALUES ('w0', '{}', 'signature')")
+    migrate(engine)
+    store = SqlStore(engine)
+    with store.read() as reader:
+        writers = reader.audit_writers()
+    assert {writer: known.checkpoint is not None for writer, known in writers.items()} == {"w0": True, "w1": False}
+    assert not any(known.stopped for known in writers.values())
+    store.close()
