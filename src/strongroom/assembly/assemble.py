@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from strongroom.assembly.accounts import Registrar
-from strongroom.assembly.audit import open_audit_key, open_audit_log
+from strongroom.assembly.audit import open_audit_key, open_audit_log, settle_others
 from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_store, open_vault
 from strongroom.clock import Clock
 from strongroom.crypto.attestation import Attestations
@@ -92,9 +92,14 @@ class Deployment:
             writer = f"w{worker or 0}"
             self.log = open_audit_log(opened.folder.audit, writer, settings, opened.store, audit_key, clock)
             undo.callback(self.log.close)
-            # Before calls come: what a crash kept from being written down, and then a mark to go on from.
-            opened.backends.key_uses.recover(writer)
-            opened.backends.key_uses.write(self.log.mark())
+            # Before calls come: what a crash kept from being written down, and then marks to go on from.
+            marks = [self.log.mark()]
+            if not worker:
+                owned = {f"w{number}" for number in range(workers)}
+                marks += settle_others(opened.folder.audit, owned, settings, opened.store, audit_key, clock)
+            for mark in marks:
+                opened.backends.key_uses.recover(mark.writer)
+            opened.backends.key_uses.write(*marks)
             self._undo = undo.pop_all()
         self.folder = opened.folder
         self.backends = opened.backends

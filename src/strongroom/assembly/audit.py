@@ -1,7 +1,8 @@
 """The audit log of a data folder: opened for writing, verified, searched."""
 
 import heapq
-from collections.abc import Callable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import groupby, pairwise, product
 from operator import attrgetter, itemgetter
 from pathlib import Path
@@ -14,11 +15,14 @@ from strongroom.crypto.audit_key import SECRET_LENGTH, AuditKey, AuditPublicKey
 from strongroom.crypto.binding import AUDIT_KEY_BINDING
 from strongroom.crypto.protocol import Vault
 from strongroom.entropy import Entropy
+from strongroom.errors import KmsError
 from strongroom.keys.arns import ALIAS_PREFIX, AliasLocator, KeyLocator
 from strongroom.settings import Settings
-from strongroom.store.audit_files import Segment, segments_of, walk
+from strongroom.store.audit_files import Segment, mark_at_end, segments_of, walk
 from strongroom.store.audit_log import AuditLog
-from strongroom.store.protocol import Readable, Store
+from strongroom.store.protocol import AuditMark, Readable, Store
+
+logger = logging.getLogger(__name__)
 
 
 class StoreNotary:
@@ -71,6 +75,27 @@ def open_audit_log(
     """Open one writer's chain, which no other process may have open."""
     notary = StoreNotary(store, key)
     return AuditLog(folder, writer, settings.durability, settings.audit_segment_size, notary, clock)
+
+
+def settle_others(
+    folder: Path, owned: Collection[str], settings: Settings, store: Store, key: AuditKey, clock: Clock
+) -> list[AuditMark]:
+    """End the chains of writers that are no more, because fewer workers start now; return how far each has come.
+
+    For one of the processes that have taken the data folder: the ``owned`` writers are theirs, and nobody writes the
+    others' chains. One that cannot be ended is left to a later start.
+    """
+    marks = []
+    for writer, known in known_writers(store).items():
+        if writer in owned:
+            continue
+        if not known.stopped:
+            try:
+                open_audit_log(folder, writer, settings, store, key, clock).close()
+            except (KmsError, OSError):
+                logger.exception("the chain of audit writer %s could not be ended", writer)
+        marks.append(mark_at_end(folder, writer))
+    return marks
 
 
 def known_writers(store: Readable) -> Mapping[str, KnownWriter]:

@@ -2,6 +2,7 @@
 
 What other workers have noted and not written yet, or this one had before a crash, is in the audit log: every use is
 recorded there before its answer leaves. The store keeps a mark for each worker: up to there, its uses are written down.
+What is recorded behind the mark is looked for where it is not in memory here.
 """
 
 from collections.abc import Iterator
@@ -33,7 +34,9 @@ class KeyUses:
         self._lock = Lock()
         self._noted: dict[KeyLocator, KeyUse] = {}
         self._being_written: dict[KeyLocator, KeyUse] = {}
-        self._mark: AuditMark | None = None
+        self._recovered: set[str] = set()
+        """Writers whose uses are all noted here, or written: this worker itself, and those that are no more."""
+        self._marks: dict[str, AuditMark] = {}
 
     def note(self, use: KeyUse) -> None:
         """Note a successful use. One that began later may have ended before it."""
@@ -45,15 +48,15 @@ class KeyUses:
     def last(self, locator: KeyLocator) -> KeyUse | None:
         """Return the last use of a key by whichever worker, None if there was none."""
         with self._lock:
-            found = [self._noted.get(locator) or self._being_written.get(locator)]
+            found = [self._noted.get(locator), self._being_written.get(locator)]
         with self._store.read() as reader:
-            written = reader.key_use(locator)
-            marks = reader.audit_marks()
+            found.append(reader.key_use(locator))
+            marks = [mark for mark in reader.audit_marks() if mark.writer not in self._recovered]
         found += [self._last_recorded(mark, locator) for mark in marks]
-        return max((use for use in (*found, written) if use is not None), key=lambda use: use.used_at, default=None)
+        return max((use for use in found if use is not None), key=lambda use: use.used_at, default=None)
 
     def recover(self, writer: str) -> None:
-        """Note what a writer had recorded, and not come to write down."""
+        """Note what a writer had recorded and not written down: this one, before it serves, or one that is gone."""
         with self._store.read() as reader:
             marks = [mark for mark in reader.audit_marks() if mark.writer == writer]
         last: dict[str, RecordedUse] = {}
@@ -62,20 +65,31 @@ class KeyUses:
                 last.setdefault(use.arn, use)
         for use in last.values():
             self.note(_noted(locator_of(use.arn), use))
+        self._recovered.add(writer)
 
-    def write(self, mark: AuditMark) -> None:
-        """Write down what was noted since the last time. ``mark`` is how far this worker's log had come before."""
+    def write(self, *marks: AuditMark) -> None:
+        """Write down what was noted since the last time.
+
+        ``marks`` are how far the log had come before, of this worker and of others that it has recovered.
+        """
         with self._lock:
-            self._being_written, self._noted = self._being_written | self._noted, {}
+            # What could not be written the last time may be later than what was noted since.
+            for locator, use in self._being_written.items():
+                noted = self._noted.get(locator)
+                if noted is None or noted.used_at < use.used_at:
+                    self._noted[locator] = use
+            self._being_written, self._noted = self._noted, {}
         uses = list(self._being_written.values())
         for start in range(0, len(uses), _AT_ONCE):
             # Others that want to write do not wait for all of it.
             with self._store.transaction() as transaction:
                 transaction.note_key_uses(uses[start : start + _AT_ONCE])
-        if mark != self._mark:
+        moved = [mark for mark in marks if mark != self._marks.get(mark.writer)]
+        if moved:
             with self._store.transaction() as transaction:
-                transaction.put_audit_mark(mark)
-            self._mark = mark
+                for mark in moved:
+                    transaction.put_audit_mark(mark)
+            self._marks |= {mark.writer: mark for mark in moved}
         with self._lock:
             self._being_written = {}
 

@@ -189,3 +189,34 @@ def test_what_a_crash_kept_from_being_written_is_noted_again(two_keys: Store) ->
     uses.write(MARK)
     assert written(two_keys, 1) == use(1, "Decrypt", at)
     assert written(two_keys, 2) is None
+    # From here on its uses are in memory, and its log is not looked through.
+    log.lines["w0"].append(recorded(1, "ReEncrypt", "2026-09-21T14:13:50Z"))
+    assert uses.last(locator(1)) == use(1, "Decrypt", at)
+
+
+def test_marks_are_put_when_they_have_moved(two_keys: Store) -> None:
+    uses = uses_of(two_keys)
+    ends = [AuditMark("w0", "segment", 7), AuditMark("w1", "segment", 8)]
+    uses.write(*ends)
+    with two_keys.read() as reader:
+        assert reader.audit_marks() == ends
+    with two_keys.transaction() as transaction:
+        transaction.put_audit_mark(AuditMark("w1", "segment", 9))
+    uses.write(ends[1])
+    with two_keys.read() as reader:
+        assert reader.audit_marks() == [ends[0], AuditMark("w1", "segment", 9)]
+
+
+def test_what_could_not_be_written_may_be_later_than_what_was_noted_since(two_keys: Store, tmp_path: Path) -> None:
+    store = Faltering(open_sqlite(tmp_path / "strongroom.db"))
+    uses = uses_of(store)
+    uses.note(use(1, "Encrypt", NOW + 1))
+    store.falters = True
+    with pytest.raises(DependencyTimeoutException):
+        uses.write(MARK)
+    uses.note(use(1, "Decrypt", NOW))
+    assert uses.last(locator(1)) == use(1, "Encrypt", NOW + 1)
+    store.falters = False
+    uses.write(MARK)
+    assert written(two_keys, 1) == use(1, "Encrypt", NOW + 1)
+    store.close()

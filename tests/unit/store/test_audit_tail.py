@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from strongroom.store.audit_tail import AuditTail
 from strongroom.store.protocol import AuditMark
 
@@ -32,3 +34,26 @@ def test_where_nothing_is_recorded(tmp_path: Path) -> None:
     assert list(AuditTail(tmp_path / "missing").since(AuditMark("w0", "", 0), b"key")) == []
     (tmp_path / FIRST).write_bytes(b"")
     assert list(AuditTail(tmp_path).since(AuditMark("w0", "", 0), b"key")) == []
+
+
+def test_a_clock_that_was_set_back_hides_nothing(tmp_path: Path) -> None:
+    earlier, later = "2026-11-25T101500Z-w0-000000000001.jsonl", "2026-11-25T091500Z-w0-000000000003.jsonl"
+    (tmp_path / earlier).write_bytes(b"one key\ntwo key\n")
+    (tmp_path / later).write_bytes(b"three key\n")
+    tail = AuditTail(tmp_path)
+    assert list(tail.since(AuditMark("w0", earlier, 8), b"key")) == [b"three key", b"two key"]
+    assert list(tail.since(AuditMark("w0", later, 0), b"key")) == [b"three key"]
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 7, 16, 50])
+def test_lines_that_lie_in_several_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    monkeypatch.setattr("strongroom.store.audit_tail._BLOCK", block)
+    tail = write(tmp_path)
+    assert list(tail.since(AuditMark("w0", FIRST, 8), b"key")) == [b"four key", b"two key key"]
+    assert list(tail.since(AuditMark("w0", FIRST, 0), b"e")) == [
+        b"five",
+        b"four key",
+        b"three",
+        b"two key key",
+        b"one key",
+    ]

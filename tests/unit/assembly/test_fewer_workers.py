@@ -1,0 +1,107 @@
+"""Fewer workers than before a crash: what those that are gone had recorded is not lost, and their chains end well."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from audit_disk import Disk
+from deployments import ORIGIN, Bench, entropy
+from strongroom.api.aws_json import AwsJson
+from strongroom.assembly.assemble import Deployment, take_folder
+from strongroom.assembly.audit import known_writers, open_audit_key, verify_log
+from strongroom.audit.verification import Report
+from strongroom.clock import ManualClock
+from strongroom.errors import KmsError
+from strongroom.operations.table import TABLE
+from strongroom.service.call import Call
+from strongroom.settings import Settings
+
+NOW = 1_790_000_000.0
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOW)
+
+
+@pytest.fixture
+def key_id(tmp_path: Path, clock: ManualClock) -> str:
+    """Return a key that the second of two workers used before a crash, both of whose chains have no checkpoint yet."""
+    bench = Bench(tmp_path / "data", clock)
+    key_id: str = bench.call("CreateKey")["KeyMetadata"]["KeyId"]
+    root = bench.root()
+    bench.deployment.close()
+    settings = Settings(data=str(tmp_path / "data"), regions=("us-east-1", "eu-west-1"), workers=2)
+    clock.advance(1)
+    lock = take_folder(settings, clock, entropy)
+    first, second = (Deployment(settings, clock, entropy, worker) for worker in range(2))
+    for number, deployment in enumerate((first, second)):
+        clock.advance(1)
+        body = json.dumps({"KeyId": key_id, "Plaintext": "eA=="}).encode()
+        call = Call(TABLE["Encrypt"], root, "us-east-1", AwsJson(), body, ORIGIN, NOW + 10 + number)
+        assert not isinstance(deployment.service.perform(call), KmsError)
+        deployment.log.flush()
+    os.close(lock)
+    clock.advance(10)
+    return key_id
+
+
+def verify(bench: Bench) -> Report:
+    backends = bench.deployment.backends
+    key = open_audit_key(backends.store, backends.vault, entropy).public()
+    return verify_log(bench.folder / "audit", key, backends.store, lambda _: None)
+
+
+def test_the_uses_by_a_worker_that_is_no_more_are_written_down(tmp_path: Path, clock: ManualClock, key_id: str) -> None:
+    bench = Bench(tmp_path / "data", clock)
+    assert bench.call("GetKeyLastUsage", KeyId=key_id)["KeyLastUsage"]["Timestamp"] == NOW + 11
+    with bench.deployment.backends.store.read() as reader:
+        offsets = {mark.writer: (mark.segment, mark.offset) for mark in reader.audit_marks()}
+    (path,) = (path for path in (bench.folder / "audit").iterdir() if path.name == offsets["w1"][0])
+    assert path.stat().st_size == offsets["w1"][1]
+    bench.deployment.close()
+
+
+def test_the_chain_of_a_worker_that_is_no_more_is_vouched_for_and_ended(
+    tmp_path: Path, clock: ManualClock, key_id: str
+) -> None:
+    bench = Bench(tmp_path / "data", clock)
+    known = known_writers(bench.deployment.backends.store)["w1"]
+    assert known.stopped
+    assert known.checkpoint is not None
+    report = verify(bench)
+    assert (report.findings, report.unvouched, report.unsigned) == ([], 2, 1)
+    files = sorted((bench.folder / "audit").iterdir())
+    bench.reopen()
+    # Once is enough.
+    assert [path for path in sorted((bench.folder / "audit").iterdir()) if "-w1-" in path.name] == [
+        path for path in files if "-w1-" in path.name
+    ]
+    bench.deployment.close()
+    assert key_id
+
+
+def test_a_chain_that_cannot_be_ended_keeps_nobody_from_starting(
+    tmp_path: Path, clock: ManualClock, key_id: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk = Disk(tmp_path / "audit", monkeypatch)
+    disk.fill(left=0)
+    bench = Bench(tmp_path / "data", clock)
+    assert "the end of the audit log could not be written" in caplog.text
+    assert not known_writers(bench.deployment.backends.store)["w1"].stopped
+    disk.repair()
+    assert bench.call("GetKeyLastUsage", KeyId=key_id)["KeyLastUsage"]["Timestamp"] == NOW + 11
+    bench.reopen()
+    assert known_writers(bench.deployment.backends.store)["w1"].stopped
+    assert verify(bench).findings == []
+    bench.deployment.close()
+
+
+def test_workers_of_this_start_are_left_alone(tmp_path: Path, clock: ManualClock, key_id: str) -> None:
+    settings = Settings(data=str(tmp_path / "data"), regions=("us-east-1", "eu-west-1"), workers=2)
+    first = Deployment(settings, clock, entropy, 0)
+    assert not known_writers(first.backends.store)["w1"].stopped
+    first.close()
+    assert key_id
