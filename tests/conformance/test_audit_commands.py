@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -110,6 +112,33 @@ def test_a_log_is_verified_far_from_its_server(scene: Scene, tmp_path: Path) -> 
     wrong = strongroom(away, "audit", "verify", "--public-key", str(pem.with_name("rsa.pem")))
     assert "holds no Ed25519 public key" in wrong.stderr
     assert "is not there" in strongroom(tmp_path, "audit", "verify", "--public-key", str(pem)).stderr
+
+
+def test_with_the_public_key_the_database_is_only_read(scene: Scene, tmp_path: Path) -> None:
+    pem = tmp_path / "audit.pem"
+    pem.write_text(succeed(scene.data, "audit", "public-key"))
+    away = tmp_path / "away"
+    shutil.copytree(scene.data, away)
+    # As of the copy, whose last lines may be in the write-ahead log, and without what only servers need.
+    for name in ("strongroom.db-generation", "root.key", "credentials", "lock"):
+        (away / name).unlink()
+    names = {path.name for path in away.iterdir()} | {"strongroom.db-shm", "strongroom.db-wal"}
+    told = succeed(away, "audit", "verify", "--public-key", str(pem))
+    assert "The log is whole." in told
+    assert "without the database" not in told
+    assert succeed(away, "audit", "search", "--key", "alias/payroll").count("Encrypt") == 2
+    assert {path.name for path in away.iterdir()} <= names
+    with closing(sqlite3.connect(away / "strongroom.db")) as database:
+        database.execute("UPDATE alembic_version SET version_num = '0001'")
+        database.commit()
+    for command in (("verify", "--public-key", str(pem)), ("search", "--key", "alias/payroll")):
+        refused = strongroom(away, "audit", *command)
+        assert refused.returncode == 1
+        assert "the database has schema 0001, and this release of Strongroom reads schema" in refused.stderr
+    (away / "strongroom.db").write_bytes(b"no database")
+    refused = strongroom(away, "audit", "verify", "--public-key", str(pem))
+    assert "cannot be read" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 def test_what_was_done_is_told_with_file_line_and_sequence(scene: Scene, tmp_path: Path) -> None:

@@ -1,14 +1,11 @@
-"""The audit log of a data folder: opened for writing, verified, searched."""
+"""The audit log of a data folder: opened for writing, verified; and under which names a key may stand there."""
 
-import heapq
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping
-from itertools import groupby, pairwise, product
-from operator import attrgetter, itemgetter
+from collections.abc import Callable, Collection, Mapping
+from itertools import product
 from pathlib import Path
 
 from strongroom.audit.chain import KnownWriter
-from strongroom.audit.search import Query, SearchedRecord, read_record
 from strongroom.audit.verification import Report, Verifier
 from strongroom.clock import Clock
 from strongroom.crypto.audit_key import SECRET_LENGTH, AuditKey, AuditPublicKey
@@ -18,7 +15,7 @@ from strongroom.entropy import Entropy
 from strongroom.errors import KmsError
 from strongroom.keys.arns import ALIAS_PREFIX, AliasLocator, KeyLocator
 from strongroom.settings import Settings
-from strongroom.store.audit_files import Segment, mark_at_end, segments_of, walk
+from strongroom.store.audit_files import mark_at_end, segments_of, walk
 from strongroom.store.audit_log import AuditLog
 from strongroom.store.protocol import AuditMark, Readable, Store
 
@@ -127,33 +124,6 @@ def verify_log(
     verifier = Verifier(key.verifies, writers, from_oldest=from_oldest)
     walk(folder, verifier, progress)
     return verifier.finish({} if store is None else known_writers(store))
-
-
-def search_log(folder: Path, query: Query) -> Iterator[tuple[SearchedRecord, bytes]]:
-    """Yield the records a query is for, with their lines, by the time of their calls."""
-    chains = groupby(segments_of(folder), attrgetter("writer"))
-    found = [_search_chain(_possible(list(chain), query.since), query) for _, chain in chains]
-    yield from ((record, line) for _, record, line in heapq.merge(*found, key=itemgetter(0)))
-
-
-def _search_chain(segments: list[Segment], query: Query) -> Iterator[tuple[str, SearchedRecord, bytes]]:
-    for segment in segments:
-        with segment.path.open("rb") as file:
-            for line in file:
-                record = read_record(line)
-                if record is not None and query.matches(record):
-                    yield record.event_time, record, line.rstrip()
-
-
-def _possible(segments: list[Segment], since: str) -> list[Segment]:
-    """Leave out segments whose successor was begun before a time: all of their records are older.
-
-    Calls that took a while are recorded after they began, never before.
-    """
-    if not since or not segments:
-        return segments
-    compact = since.replace(":", "")
-    return [each for each, after in pairwise(segments) if after.begun >= compact] + [segments[-1]]
 
 
 def key_names(store: Readable | None, settings: Settings, key: str) -> frozenset[str]:

@@ -24,6 +24,7 @@ from strongroom.crypto.software import IAM_SCOPE, SoftwareVault
 from strongroom.entropy import Entropy
 from strongroom.store.migrate import migrate
 from strongroom.store.protocol import Store
+from strongroom.store.read_only import ReadOnlyStore, UnreadableStoreError, open_read_only
 from strongroom.store.sql_store import SqlStore
 from strongroom.store.sqlite import open_sqlite
 
@@ -75,6 +76,14 @@ def open_store(folder: DataFolder) -> SqlStore:
     engine = open_sqlite(folder.database)
     migrate(engine)
     return SqlStore(engine)
+
+
+def open_store_to_read(folder: DataFolder) -> ReadOnlyStore:
+    """Open the database and change nothing; raises UnknownSchemaError, and DataFolderError if it cannot be read."""
+    try:
+        return open_read_only(folder.database)
+    except UnreadableStoreError as error:
+        raise DataFolderError(f"`{folder.database}`, or a file beside it, cannot be read: {error}") from None
 
 
 def open_vault(folder: DataFolder, store: Store, regions: Sequence[str], entropy: Entropy) -> SoftwareVault:

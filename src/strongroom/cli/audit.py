@@ -9,8 +9,9 @@ from pathlib import Path
 
 import click
 
-from strongroom.assembly.audit import key_names, open_audit_key, search_log, size_of_log, verify_log
-from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_store
+from strongroom.assembly.audit import key_names, open_audit_key, size_of_log, verify_log
+from strongroom.assembly.audit_search import search_log
+from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_store_to_read
 from strongroom.audit.record import event_time
 from strongroom.audit.search import Query, SearchedRecord
 from strongroom.audit.verification import Report
@@ -18,7 +19,7 @@ from strongroom.cli.folder import config_option, data_option, existing_folder, r
 from strongroom.clock import SystemClock
 from strongroom.crypto.audit_key import AuditPublicKey, load_audit_public_key
 from strongroom.entropy import system_entropy
-from strongroom.store.protocol import Store
+from strongroom.store.protocol import Readable
 
 _MOST_SHOWN = 100
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -51,8 +52,8 @@ def public_key(data: str | None, config: Path | None) -> None:
 def verify(*, pem: Path | None, from_oldest: bool, data: str | None, config: Path | None) -> None:
     """Find every line that was removed, altered, reordered or cut off. Exits with 1 if there is any.
 
-    With --public-key, neither the root key nor the database need be there: without the database, nobody can tell
-    whether the end of the log is missing.
+    With --public-key, the root key need not be there, and the database is only read. Without the database, nobody can
+    tell whether the end of the log is missing, or something was added to it.
     """
     with _to_verify(pem, data, config) as (folder, key, store):
         total = size_of_log(folder)
@@ -87,7 +88,11 @@ def search(  # noqa: PLR0913 - the options of one question
     data: str | None,
     config: Path | None,
 ) -> None:
-    """Show records of the audit log, oldest first. Times are UTC. The database is only asked what an alias means."""
+    """Show records of the audit log, by the time of their calls, oldest first. Times are UTC.
+
+    The database is only read, and only to know what an alias means. With --since, a file is left out if the next one of
+    its writer was begun more than an hour before.
+    """
     begin, end = _time(since, "--since"), _time(until, "--until")
     with readable_errors():
         settings = read_settings(config, data=data)
@@ -106,7 +111,7 @@ def search(  # noqa: PLR0913 - the options of one question
 @contextmanager
 def _to_verify(
     pem: Path | None, data: str | None, config: Path | None
-) -> Iterator[tuple[Path, AuditPublicKey, Store | None]]:
+) -> Iterator[tuple[Path, AuditPublicKey, Readable | None]]:
     """Open what is needed: with a public key at hand, no more than the log, and the database if it is there."""
     if pem is None:
         with existing_folder(config, data) as (opened, _):
@@ -131,12 +136,12 @@ def _with_log(folder: DataFolder) -> DataFolder:
 
 
 @contextmanager
-def _store_of(folder: DataFolder) -> Iterator[Store | None]:
-    """Open the database of a folder, if it is there."""
+def _store_of(folder: DataFolder) -> Iterator[Readable | None]:
+    """Open the database of a folder for reading, if it is there."""
     if not folder.database.exists():
         yield None
         return
-    with closing(open_store(folder)) as store:
+    with closing(open_store_to_read(folder)) as store:
         yield store
 
 
@@ -155,6 +160,7 @@ def _show(report: Report, *, judged: bool) -> None:
     click.echo(f"{', '.join(counts)}{span}")
     notes = (
         (report.unsigned, "records come after the last checkpoint; nothing vouches for them yet"),
+        (report.unvouched, "lines came after the last checkpoint when a server started: a crash leaves some"),
         (report.torn, "bytes of unfinished lines, of calls that were never answered"),
         (report.lost, "records of refused calls could not be kept while the log could not be written"),
     )
@@ -162,7 +168,7 @@ def _show(report: Report, *, judged: bool) -> None:
         if count:
             click.echo(f"note: {count} {text}")
     if not judged:
-        click.echo("note: without the database, nobody can tell whether the end of the log is missing")
+        click.echo("note: without the database, nobody can tell whether the end of the log is missing, or was added to")
     findings = _count(len(report.findings), "finding")
     click.echo(f"The log is not what was written: {findings}." if report.findings else "The log is whole.")
 

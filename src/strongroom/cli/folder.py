@@ -15,6 +15,7 @@ from strongroom.crypto.protocol import UnsealError
 from strongroom.entropy import system_entropy
 from strongroom.settings import Settings, SettingsError, load
 from strongroom.store.migrate import UnknownSchemaError
+from strongroom.store.read_only import UnreadableStoreError
 
 _DEFAULT_CONFIG = Path("strongroom.toml")
 
@@ -40,7 +41,7 @@ def readable_errors() -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise  # whoever reads our output has seen enough
-    except (SettingsError, DataFolderError, UnsealError, UnknownSchemaError, OSError) as error:
+    except (SettingsError, DataFolderError, UnsealError, UnknownSchemaError, UnreadableStoreError, OSError) as error:
         raise click.ClickException(str(error)) from None
 
 

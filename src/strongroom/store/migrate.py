@@ -2,15 +2,16 @@
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from strongroom.store.sqlite import WRITE
 
 
 class UnknownSchemaError(Exception):
-    """The database was written by a newer release."""
+    """The database was written by another release; the message says which way."""
 
 
 def migrate(engine: Engine, revision: str = "head") -> None:
@@ -18,9 +19,7 @@ def migrate(engine: Engine, revision: str = "head") -> None:
 
     ``revision`` is the schema to stop at, for tests of what comes after it.
     """
-    config = Config()
-    config.set_main_option("script_location", "strongroom.store:migrations")
-    config.set_main_option("path_separator", "os")
+    config = _config()
     with engine.connect().execution_options(**WRITE) as connection, connection.begin():
         config.attributes["connection"] = connection
         try:
@@ -30,3 +29,21 @@ def migrate(engine: Engine, revision: str = "head") -> None:
             raise UnknownSchemaError(
                 f"the database was written by a newer release of Strongroom (this one knows schema {head})"
             ) from error
+
+
+def require_this_schema(connection: Connection) -> None:
+    """Make sure that a database has the schema of this release; raises UnknownSchemaError."""
+    found = MigrationContext.configure(connection).get_current_revision()
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    if found != head:
+        raise UnknownSchemaError(
+            f"the database has schema {found}, and this release of Strongroom reads schema {head}; "
+            "use the release that wrote it, or start a server of this one to upgrade it"
+        )
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "strongroom.store:migrations")
+    config.set_main_option("path_separator", "os")
+    return config
