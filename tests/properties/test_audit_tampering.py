@@ -13,7 +13,19 @@ from audit_disk import Shelf
 from deployments import Bench, Refused, entropy
 from strongroom.assembly.audit import known_writers, open_audit_key
 from strongroom.assembly.data_folder import DataFolder, open_store
-from strongroom.audit.chain import Checkpoint, KnownWriter, Position, link, signed_bytes, statement_of
+from strongroom.audit.chain import (
+    GENESIS,
+    Checkpoint,
+    Header,
+    KnownWriter,
+    Position,
+    claim_of,
+    header_body,
+    link,
+    segment_name,
+    signed_bytes,
+    statement_of,
+)
 from strongroom.audit.verification import Kind, Report, Verifier
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.audit_key import AuditKey
@@ -264,6 +276,35 @@ def test_a_server_that_goes_on_with_a_forged_log_does_not_vouch_for_it(whole: Wh
     assert whole.verify_after_restart(rechained(whole, dict.fromkeys(checkpoints, b'{"eventName":"x"}'))).findings
     for name in whole.files:
         assert whole.verify_after_restart({each: whole.files[each] for each in whole.files if each < name}).findings
+
+
+@given(lines=st.lists(st.integers(1, 3), min_size=1, max_size=3))
+def test_whatever_is_added_while_nobody_writes_is_found_before_and_after_a_start(
+    whole: Whole, lines: list[int]
+) -> None:
+    assert whole.writers["w0"].stopped
+    files = dict(whole.files)
+    name = max(files)
+    end = claim_of(files[name].splitlines()[-1])
+    assert end is not None
+    for number, more in enumerate(lines):
+        bodies = [b'{"eventName":"forged"}'] * more
+        if number:
+            name = segment_name(NOW + 3 * DAY + number, end)
+            bodies.insert(0, header_body(Header(name, end.digest.decode())))
+        forged, end = link(bodies, end)
+        files[name] = files.get(name, b"") + forged
+    assert whole.kinds(files) == {Kind.ADDED}
+    assert {finding.kind for finding in whole.verify_after_restart(files).findings} == {Kind.ADDED}
+
+
+def test_a_writer_that_never_was_is_found(whole: Whole) -> None:
+    name = segment_name(NOW, Position("w9"))
+    forged, _ = link([header_body(Header(name, GENESIS.decode())), b'{"eventName":"forged"}'], Position("w9"))
+    assert whole.kinds(whole.files | {name: forged}) == {Kind.ADDED}
+    assert {finding.kind for finding in whole.verify_after_restart(whole.files | {name: forged}).findings} == {
+        Kind.ADDED
+    }
 
 
 def test_who_can_compute_hashes_can_rebuild_the_log_as_it_was(whole: Whole) -> None:
