@@ -13,6 +13,7 @@ from typing import Any, Self
 import pytest
 from botocore.exceptions import ClientError
 
+from accounts import succeed
 from clients import client_of, client_with, credentials_of
 from identities import ACCOUNT_ROOT, Identities, Person
 from local_server import RunningServer, running_server
@@ -132,6 +133,16 @@ def test_every_worker_knows_the_last_use_by_any_of_them_also_after_a_crash(tmp_p
                 key_id = client.create_key()["KeyMetadata"]["KeyId"]
                 used[key_id] = client.encrypt(KeyId=key_id, Plaintext=b"x")["ResponseMetadata"]["RequestId"]
             server.process.kill()
+    # Nobody goes on for the others: what they had recorded is written down, and their chains end with a checkpoint.
+    with running_server(tmp_path / "data", tmp_path / "alone", "--workers", "1") as server:
+        kms: Any = client_of(server)
+        for key_id, request_id in used.items():
+            assert last_use(kms, key_id)["KmsRequestId"] == request_id
+        assert server.stop() == 0
+    told = succeed(tmp_path / "data", "audit", "verify")
+    assert "The log is whole." in told
+    assert "nothing vouches for them yet" not in told
+    assert "a crash leaves some" in told
 
 
 def rare_rounds(folder: Path) -> Path:

@@ -133,7 +133,11 @@ def _possible(segments: list[Segment], since: str) -> list[Segment]:
     """
     if not since or not segments:
         return segments
-    earliest = (datetime.fromisoformat(since) - _SET_BACK).strftime("%Y-%m-%dT%H%M%SZ")
+    try:
+        earliest = (datetime.fromisoformat(since) - _SET_BACK).strftime("%Y-%m-%dT%H%M%SZ")
+    except (ValueError, OverflowError):
+        # Before the first year that there is: nothing is older.
+        return segments
     return [each for each, after in pairwise(segments) if after.begun >= earliest or after.begun < each.begun] + [
         segments[-1]
     ]

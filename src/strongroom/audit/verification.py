@@ -32,6 +32,7 @@ from strongroom.audit.chain import (
     signed_bytes,
 )
 
+_MOST_FINDINGS = 10_000
 _SPECIAL = (HEADER, CHECKPOINT)
 _DOUBTS = {
     Doubt.ADDED: "the writer had stopped before the last {} lines; they were added",
@@ -80,6 +81,8 @@ class Report(msgspec.Struct):
     first_time: str = ""
     last_time: str = ""
     findings: list[Finding] = msgspec.field(default_factory=list)
+    further: int = 0
+    """How many findings there are beyond those, which are the first ones."""
 
 
 class Verifier:
@@ -192,6 +195,9 @@ class Verifier:
             return
         if claim.sequence < expected:
             self._find(Kind.REORDERED, f"{claim.sequence} stands here again, or too late")
+            if self._line == 1 and line.startswith(HEADER):
+                # A start that did not find its checkpoint went on from there: that is one finding, and not each line.
+                self._sequence, self._previous = claim.sequence, claim.digest
             return
         if claim.sequence > expected:
             kind = Kind.FILE_MISSING if line.startswith(HEADER) else Kind.REMOVED
@@ -299,7 +305,10 @@ class Verifier:
             self._find(Kind.ALTERED, text)
 
     def _find(self, kind: Kind, text: str) -> None:
-        self.report.findings.append(Finding(kind, self._file, self._line, self._sequence + 1, text))
+        if len(self.report.findings) < _MOST_FINDINGS:
+            self.report.findings.append(Finding(kind, self._file, self._line, self._sequence + 1, text))
+        else:
+            self.report.further += 1
 
     def _count(self, records: int) -> None:
         self.report.records += records

@@ -146,11 +146,13 @@ def _store_of(folder: DataFolder) -> Iterator[Readable | None]:
 
 
 def _show(report: Report, *, judged: bool) -> None:
-    for finding in report.findings[:_MOST_SHOWN]:
+    shown = report.findings[:_MOST_SHOWN]
+    for finding in shown:
         where = f"{finding.file}:{finding.line}: sequence {finding.sequence}: " if finding.file else ""
-        click.echo(f"{where}{finding.kind.upper()}: {finding.text}")
-    if len(report.findings) > _MOST_SHOWN:
-        click.echo(f"... and {len(report.findings) - _MOST_SHOWN} more")
+        click.echo(_printable(f"{where}{finding.kind.upper()}: {finding.text}"))
+    found = len(report.findings) + report.further
+    if found > len(shown):
+        click.echo(f"... and {found - len(shown)} more")
     span = f", from {report.first_time} to {report.last_time}" if report.first_time else ""
     counts = (
         _count(report.segments, "file"),
@@ -169,8 +171,8 @@ def _show(report: Report, *, judged: bool) -> None:
             click.echo(f"note: {count} {text}")
     if not judged:
         click.echo("note: without the database, nobody can tell whether the end of the log is missing, or was added to")
-    findings = _count(len(report.findings), "finding")
-    click.echo(f"The log is not what was written: {findings}." if report.findings else "The log is whole.")
+    findings = _count(found, "finding")
+    click.echo(f"The log is not what was written: {findings}." if found else "The log is whole.")
 
 
 def _count(number: int, noun: str) -> str:
@@ -197,6 +199,10 @@ def _record_row(record: SearchedRecord) -> str:
 
 
 def _row(time: str, event: str, result: str, principal: str, key: str) -> str:
-    row = f"{time:<20}  {event:<24} {result:<28} {principal:<44} {key}".rstrip()
-    # Callers choose some of it: nothing of theirs may look like a row of its own, or speak to the terminal.
+    return _printable(f"{time:<20}  {event:<24} {result:<28} {principal:<44} {key}".rstrip())
+
+
+def _printable(row: str) -> str:
+    # Callers choose some of it, and whoever tampered with the log: nothing of theirs may look like a row of its own, or
+    # speak to the terminal.
     return row if row.isprintable() else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in row)

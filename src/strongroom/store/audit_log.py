@@ -199,7 +199,7 @@ class AuditLog:
         with self._vouching:
             with self._lock:
                 now = self._clock.now()
-                if self._file is None and (self._found.leftovers or self._position != self._vouched):
+                if self._is_astray():
                     self._begin_segment(now)
                 fresh = self._position != self._vouched
                 checkpoint = self._add_checkpoint(now) if fresh else self._kept
@@ -213,6 +213,15 @@ class AuditLog:
             if fresh or stopped:
                 self._notary.keep(position.writer, KnownWriter(checkpoint, stopped))
             self._kept, self._vouched = checkpoint, position
+
+    def _is_astray(self) -> bool:
+        """Tell whether there is something to write, and no file to write it to: none yet, or one that was removed."""
+        if self._file is None:
+            return self._found.leftovers or self._position != self._vouched
+        if os.fstat(self._file).st_nlink:
+            return False
+        logger.error("the file %s of the audit log was removed while it was written", self._name)
+        return True
 
     def _end(self) -> None:
         """Let nothing more be written."""

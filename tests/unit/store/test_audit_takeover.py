@@ -268,3 +268,41 @@ def test_what_was_done_is_kept_in_any_number(disk: Disk, monkeypatch: pytest.Mon
     assert disk.events() == ["done 0", "refused 0", "done 1", "done 2", "done 3", "done 4"]
     assert disk.verified().lost == 4
     assert (log.failing, log.pending, log.lost) == (False, 0, 4)
+
+
+def test_a_file_that_is_removed_while_it_is_written_is_told_and_takes_no_more_lines(
+    disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = disk.open()
+    disk.write(log, "one")
+    log.checkpoint()
+    segments_of(disk.folder)[0].path.unlink()
+    disk.write(log, "two")
+    log.checkpoint()
+    assert "2026-09-21T120000Z-w0-000000000001.jsonl of the audit log was removed while it was written" in caplog.text
+    disk.write(log, "three")
+    log.close()
+    assert disk.events() == ["three"]
+    assert kinds(disk) == [Kind.FILE_MISSING]
+
+
+def test_a_start_that_goes_on_from_an_earlier_place_is_one_finding(disk: Disk) -> None:
+    serve(disk, "one", "two", "three")
+    path = segments_of(disk.folder)[0].path
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    end = claim_of(path.read_bytes().splitlines()[-1])
+    assert end is not None
+    with path.open("ab") as file:
+        file.write(link([b'{"eventName":"forged"}'] * 50, end)[0])
+    serve(disk, *(f"{number}" for number in range(30)))
+    assert Kind.REORDERED in kinds(disk)
+    assert len(disk.findings()) < 5
+
+
+def test_of_very_many_findings_only_the_first_are_kept(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("strongroom.audit.verification._MOST_FINDINGS", 3)
+    serve(disk, "one")
+    with segments_of(disk.folder)[0].path.open("ab") as file:
+        file.write(b"nothing\n" * 10)
+    report = disk.verify()
+    assert (len(report.findings), report.further) == (4, 7)
