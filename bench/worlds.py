@@ -1,7 +1,9 @@
-"""Data folders with many keys or grants, filled through the store in large transactions."""
+"""Data folders with many keys or grants, filled in large transactions, key material wrapped as ever."""
 
 from collections.abc import Iterable
 from pathlib import Path
+
+from sqlalchemy import insert
 
 from strongroom.assembly.assemble import Deployment
 from strongroom.clock import SystemClock
@@ -14,6 +16,9 @@ from strongroom.keys.specs import KeySpec, KeyUsage, Origin
 from strongroom.operations.context import Backends
 from strongroom.operations.key_material import generate_material
 from strongroom.settings import Settings
+from strongroom.store import rows
+from strongroom.store.schema import key_count, key_material, kms_key
+from strongroom.store.sqlite import WRITE, open_sqlite
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 TRUSTS_THE_ACCOUNT = default_policy(root_arn(REGION, ACCOUNT))
@@ -35,13 +40,16 @@ def opened(data: Path) -> Deployment:
 
 
 def add_keys(data: Path, count: int) -> None:
-    """Add keys that trust their account."""
+    """Add keys that trust their account, to a folder without keys, in one transaction and many rows at a time."""
     with opened(data) as deployment:
-        backends = deployment.backends
-        for batch in _batches(count):
-            with backends.store.transaction() as transaction:
-                for number in batch:
-                    transaction.add_key(_key(backends, number, TRUSTS_THE_ACCOUNT))
+        engine = open_sqlite(data / "strongroom.db")
+        with engine.connect().execution_options(**WRITE) as connection, connection.begin():
+            for batch in _batches(count):
+                keys = [_key(deployment.backends, number, TRUSTS_THE_ACCOUNT) for number in batch]
+                connection.execute(insert(kms_key), [rows.key_values(key) for key in keys])
+                connection.execute(insert(key_material), [rows.material_values(key, 0) for key in keys])
+            connection.execute(insert(key_count).values(account=ACCOUNT, region=REGION, customer_keys=count))
+        engine.dispose()
 
 
 def add_granted_key(data: Path, grantee: str, count: int) -> None:

@@ -35,6 +35,8 @@ _OUTPUT_BITS = (256).to_bytes(4)
 class AesBackingKey:
     """A 256-bit backing key of a SYMMETRIC_DEFAULT key. ``nonces`` gives 28 fresh bytes each time."""
 
+    __slots__ = ("_nonces", "_prf")
+
     def __init__(self, key: bytes, nonces: Callable[[], bytes]) -> None:
         # Keying HMAC costs two compressions; a copy of the keyed state costs none and gives the same output.
         self._prf = HMAC(key, SHA256())

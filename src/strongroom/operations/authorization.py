@@ -52,7 +52,7 @@ def authorize(context: Context, targets: Sequence[Target], request: Request) -> 
 
 def _is_settled(context: Context, target: Target) -> bool:
     """Tell whether the caller may do this to the key in any circumstances, and that was found out before."""
-    if target.key is None:
+    if target.key is None or target.key.settled is None:
         return False
     credential = context.credential
     found = target.key.settled.get((credential.access_key_id, target.action))
@@ -74,8 +74,8 @@ def _settle(context: Context, target: Target, decision: Decision) -> None:
     say = (target.policy, *policies.identity, *policies.boundary, *policies.session)
     if target.policy is not target.key.policy or any(policy is None or policy.varies(action) for policy in say):
         return
-    if len(target.key.settled) >= _MAX_SETTLED:
-        target.key.settled.clear()
+    if target.key.settled is None or len(target.key.settled) >= _MAX_SETTLED:
+        target.key.settled = {}
     target.key.settled[credential.access_key_id, action] = credential.principal, policies
 
 

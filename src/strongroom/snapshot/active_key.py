@@ -47,35 +47,42 @@ class LoadedMaterial(msgspec.Struct, frozen=True, gc=False):
 class ActiveKey:
     """One version of a key. A change of the key makes a new one; this one is dropped."""
 
-    __slots__ = ("_current", "_loaded", "_only", "_vault", "key", "policy", "settled")
+    __slots__ = ("_current", "_loaded", "_loaded_current", "_only", "_vault", "key", "policy", "settled")
 
     def __init__(self, key: KmsKey, vault: Vault) -> None:
         self.key = key
         self.policy = _compiled(key.policy, key.pinned)
-        self.settled: dict[tuple[str, str], tuple[Principal, Policies]] = {}
+        self.settled: dict[tuple[str, str], tuple[Principal, Policies]] | None = None
         """Access key id and action → the caller for whom its policies and the key's have allowed that, whatever the
         circumstances. As long as both are the same, so is the decision."""
         self._vault = vault
         self._current = key.current_material
-        self._loaded: dict[str, LoadedMaterial] = {}
+        self._loaded_current: LoadedMaterial | None = None
+        self._loaded: dict[str, LoadedMaterial] | None = None
         self._only: BackingKey | None = None
 
     # --- symmetric encryption keys: one backing key encrypts, all that have been current decrypt
 
     def current(self) -> LoadedMaterial:
         """Return the backing key that encrypts. The caller has checked that the key's state allows use."""
-        current = self._usable()
-        return self._loaded.get(current.material_id) or self._load(current)
+        if self._loaded_current is None:
+            self._loaded_current = self._load(self._usable())
+        return self._loaded_current
 
     def material(self, material_id: str) -> LoadedMaterial | None:
         """Return the backing key of that id, or None if it is not this key's."""
+        if self._current is not None and self._current.material_id == material_id and self._current.token is not None:
+            return self.current()
+        if self._loaded is None:
+            # Few keys ever need it, and a dict takes as much room as all else here.
+            self._loaded = {}
         loaded = self._loaded.get(material_id)
         if loaded is not None:
             return loaded
         for material in self.key.materials:
             if material.material_id == material_id and material.permanent and material.token is not None:
-                return self._load(material)
-        return None
+                loaded = self._loaded[material_id] = self._load(material)
+        return loaded
 
     # --- all others: they have one backing key for life. Which of these it is follows from the key's spec.
 
@@ -112,14 +119,12 @@ class ActiveKey:
 
     def _load(self, material: KeyMaterial) -> LoadedMaterial:
         header = ciphertext.header(material.material_id)
-        loaded = LoadedMaterial(
+        return LoadedMaterial(
             material_id=material.material_id,
             header=header,
             associated_data=ciphertext.associated_data(header, self.key.key_id, b""),
             backing_key=cast("SymmetricKey", self._from_vault(material)),
         )
-        self._loaded[material.material_id] = loaded
-        return loaded
 
     def _from_vault(self, material: KeyMaterial) -> BackingKey:
         if material.token is None:  # pragma: no cover - a key without its material is pending import
