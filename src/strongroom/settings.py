@@ -85,6 +85,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """Threads for work that waits for a disk."""
     cached_keys: Annotated[int, Meta(ge=1)] = 100_000
     """How many keys are kept ready in memory."""
+    max_connections: Annotated[int, Meta(ge=1)] = 20_000
+    """Connections of a worker; the limit of open files bounds them, too."""
+    held_bytes: Annotated[int, Meta(ge=0)] = 67_108_864
+    """What a worker holds of requests without an answer and of answers nobody reads, beyond 8 KB a connection."""
     request_time: Annotated[float, Meta(gt=0)] = 20.0
     """How long a client may take to send one request, or to read its answer."""
     idle_time: Annotated[float, Meta(gt=0)] = 75.0

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typing_extensions import override
 
+from strongroom.api.backlog import Backlog
 from strongroom.api.connection import Connection, Limits
 from strongroom.api.message import HttpRequest
 from strongroom.api.plain_request import PlainRequests
@@ -18,14 +19,15 @@ class Recorder:
     """Takes what a connection hands on, and says so at once."""
 
     def __init__(self) -> None:
+        self.backlog = Backlog(1 << 30)
         self.requests: list[HttpRequest] = []
         self.refusals: list[int] = []
 
     def time(self) -> float:
         return 0.0
 
-    def opened(self, connection: Connection) -> None:
-        pass
+    def opened(self, _connection: Connection) -> "Recorder":
+        return self
 
     def closed(self, connection: Connection) -> None:
         pass
@@ -46,6 +48,10 @@ class Wire(asyncio.Transport):
 
     @override
     def write(self, _data: object) -> None:
+        pass
+
+    @override
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         pass
 
     @override

@@ -4,6 +4,9 @@ Requests that arrive in one turn of the loop are worked on together in the next,
 verified, then all calls performed, then all of them recorded; one flush of the audit log covers them, and only then are
 the replies written. A stage's code and data stay in the processor's caches that way, and a call costs a quarter less
 than if each request went through all stages by itself. There is no coroutine and no task per request.
+
+Whatever waits is bounded: connections, what they hold (``backlog``), requests that have arrived, calls in each lane.
+What comes beyond is answered with ThrottlingException.
 """
 
 import asyncio
@@ -14,12 +17,16 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Protocol
 
-from strongroom.api.connection import Connection
+import msgspec
+
+from strongroom.api.backlog import Backlog
+from strongroom.api.connection import Connection, Handler
 from strongroom.api.gateway import Admitted, Gateway
 from strongroom.api.lanes import Lanes
 from strongroom.api.message import HttpRequest, Reply
+from strongroom.api.overflow import Overflow
 from strongroom.clock import Clock
-from strongroom.errors import KmsError, KMSInternalException, ThrottlingException
+from strongroom.errors import KmsError, KMSInternalException, RequestEntityTooLargeException, ThrottlingException
 from strongroom.operations.operation import Lane
 from strongroom.operations.shapes import Response
 from strongroom.service.service import Service
@@ -29,11 +36,23 @@ logger = logging.getLogger(__name__)
 _MAX_IN_LANE = {Lane.WAITING: 1024, Lane.COMPUTING: 1024, Lane.GENERATING: 32}
 _MAX_UNSIGNED = 32
 _AT_ONCE = 128
+_MOST_ARRIVED = 4096
+"""Requests that wait for their turn: what is done in about a tenth of a second."""
+_HEALTH = "/healthz"
+_BUSY = "The service is busy. Reduce the frequency of your calls."
 _SWEEP_INTERVAL = 1.0
 _DRAIN_STEP = 0.01
 
 
 _Job = tuple[Connection, Admitted]
+
+
+class Capacity(msgspec.Struct, frozen=True):
+    """What a worker takes on: threads of each lane, connections, and bytes held for them beyond a little for each."""
+
+    threads: Mapping[Lane, int]
+    connections: int
+    held: int
 
 
 class Log(Protocol):
@@ -45,10 +64,7 @@ class Log(Protocol):
 
 
 class Front:
-    """Connects the parts. Lives on one event loop; only ``_perform`` runs elsewhere.
-
-    ``threads`` says how many each lane has.
-    """
+    """Connects the parts. Lives on one event loop; only ``_perform`` runs elsewhere."""
 
     def __init__(
         self,
@@ -56,7 +72,7 @@ class Front:
         gateway: Gateway,
         service: Service,
         log: Log,
-        threads: Mapping[Lane, int],
+        capacity: Capacity,
         clock: Clock,
     ) -> None:
         self._loop = loop
@@ -64,11 +80,14 @@ class Front:
         self._service = service
         self._log = log
         self._clock = clock
+        self._most_connections = capacity.connections
         self._connections: set[Connection] = set()
         self._arrived: deque[tuple[Connection, HttpRequest]] = deque()
+        self.backlog = Backlog(capacity.held)
+        self._overflow = Overflow(self, self._turn_away)
         self._replies: list[tuple[Connection, Reply]] = []
         self._on_threads = {(lane, signed): 0 for lane in Lane for signed in (True, False)}
-        self._lanes: Lanes[_Job, Reply] = Lanes(loop, threads, self._perform, self._back_from_thread)
+        self._lanes: Lanes[_Job, Reply] = Lanes(loop, capacity.threads, self._perform, self._back_from_thread)
         self._date = (0, "")
         self._sweep()
 
@@ -78,9 +97,12 @@ class Front:
         """Return the loop's time."""
         return self._loop.time()
 
-    def opened(self, connection: Connection) -> None:
-        """Note a new connection."""
+    def opened(self, connection: Connection) -> Handler:
+        """Note a new connection, or have it turned away."""
+        if len(self._connections) >= self._most_connections:
+            return self._overflow.opened(connection)
         self._connections.add(connection)
+        return self
 
     def closed(self, connection: Connection) -> None:
         """Forget a connection."""
@@ -88,6 +110,9 @@ class Front:
 
     def handle(self, connection: Connection, request: HttpRequest) -> None:
         """Take a request; it is worked on in the next turn of the loop, with all that arrived in this one."""
+        if len(self._arrived) >= _MOST_ARRIVED:
+            self._turn_away(connection, request.path, request.headers)
+            return
         if not self._arrived:
             self._loop.call_soon(self._work)
         self._arrived.append((connection, request))
@@ -126,8 +151,8 @@ class Front:
         elif admitted.call.lane is Lane.INLINE:
             return admitted
         elif self._is_full(admitted):
-            busy = ThrottlingException("The service is busy. Reduce the frequency of your calls.")
-            self._queue(connection, admitted.reply(self._service.refuse(admitted.call, busy)))
+            refusal = self._service.refuse(admitted.call, ThrottlingException(_BUSY))
+            self._queue(connection, admitted.reply(refusal))
         else:
             self._on_threads[admitted.call.lane, admitted.signed] += 1
             self._lanes.submit(admitted.call.lane, (connection, admitted))
@@ -136,10 +161,20 @@ class Front:
     def malformed(self, connection: Connection, status: int, headers: dict[str, str]) -> None:
         """Answer bytes that are no request, or too large a one; ``headers`` as far as they were read."""
         if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            reply = self._gateway.too_large(headers)
+            reply = self._gateway.refused(headers, RequestEntityTooLargeException(None))
+        elif status == HTTPStatus.TOO_MANY_REQUESTS:
+            reply = self._gateway.refused(headers, ThrottlingException(_BUSY))
         else:
             reply = Reply(status, b"", "text/plain", self._gateway.request_id())
         self._queue(connection, reply)
+
+    def _turn_away(self, connection: Connection, path: str, headers: dict[str, str]) -> None:
+        """Refuse a request that there is no time for, not even to see who signed it; it leaves no record.
+
+        Being busy is no reason to be taken for dead.
+        """
+        reply = self._gateway.refused(headers, ThrottlingException(_BUSY))
+        self._queue(connection, Reply(200, b"ok\n", "text/plain", reply.request_id) if path == _HEALTH else reply)
 
     def _is_full(self, admitted: Admitted) -> bool:
         """Tell whether a lane has all it can take. Who has not even an access key takes no place of those who have."""
@@ -194,21 +229,24 @@ class Front:
     def _sweep(self) -> None:
         """Drop connections that have run out of time."""
         now = self._loop.time()
-        for connection in [each for each in self._connections if each.deadline < now]:
+        for connection in [each for each in self._all() if each.deadline < now]:
             connection.drop()
         self._sweeper = self._loop.call_later(_SWEEP_INTERVAL, self._sweep)
 
     async def drain(self, grace: float) -> None:
         """Answer the requests in work and close every connection; after ``grace`` seconds, drop what is left."""
         self._gateway.draining = True
-        for connection in list(self._connections):
+        for connection in self._all():
             connection.finish()
         end = self._loop.time() + grace
         while self._connections and self._loop.time() < end:  # noqa: ASYNC110 - an event would cost every call
             await asyncio.sleep(_DRAIN_STEP)
-        for connection in list(self._connections):
+        for connection in self._all():
             connection.drop()
         self._sweeper.cancel()
+
+    def _all(self) -> list[Connection]:
+        return [*self._connections, *self._overflow.connections]
 
     def close(self) -> None:
         """End the threads. What has not begun has nobody left to answer."""

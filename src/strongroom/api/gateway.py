@@ -19,7 +19,6 @@ from strongroom.entropy import Entropy, UuidBatch
 from strongroom.errors import (
     KmsError,
     KMSInternalException,
-    RequestEntityTooLargeException,
     UnknownOperationException,
 )
 from strongroom.iam import PrincipalKind
@@ -96,10 +95,10 @@ class Gateway:
             return self._admit_query(request, request_id)
         return Reply(404, _NOT_FOUND, "application/xml", request_id)
 
-    def too_large(self, headers: dict[str, str]) -> Reply:
-        """Return the reply to a request whose body is larger than any can be."""
+    def refused(self, headers: dict[str, str], error: KmsError) -> Reply:
+        """Return the reply to a request of which nothing has been looked at but its headers; it leaves no record."""
         wire = AwsQuery("sts") if _is_form(headers) else self._json
-        return wire.reply(RequestEntityTooLargeException(None), self.request_id(), recorded=False)
+        return wire.reply(error, self.request_id(), recorded=False)
 
     def _admit_json(self, request: HttpRequest, request_id: str) -> Admitted | Reply:
         prefix, _, name = request.headers.get("x-amz-target", "").partition(".")

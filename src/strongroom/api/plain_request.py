@@ -1,7 +1,7 @@
 """Reads the requests that AWS clients usually send, at a third of what a parser of everything costs.
 
 Read here is only what cannot be understood in two ways: a whole ``POST /`` of HTTP/1.1 that arrived in one piece and is
-followed by nothing, with well-formed header lines (RFC 9110, 5.5 and 5.6.2), each name once, a Content-Length that is
+followed by nothing, with a body, well-formed header lines (RFC 9110, 5.5 and 5.6.2), each name once, a Content-Length that is
 exactly the body's, and none of the headers that change how a message is read. All else is the general parser's; on what
 is read here the two agree, which a property test holds.
 """
@@ -23,6 +23,7 @@ _REMEMBERED = frozenset(
 _NOT_PLAIN = frozenset({"transfer-encoding", "upgrade", "expect", "te", "trailer", "proxy-connection"})
 _SIGNATURE = 64
 """How long a signature is, with which an Authorization header ends; what comes before it clients repeat, too."""
+_MAX_HEADERS = 50
 _MAX_LINES = 1024
 _MAX_LINE = 512
 
@@ -40,10 +41,13 @@ class PlainRequests:
         """Return the headers, by their lower-case names, and the body; None if this is not one whole plain request."""
         if not data.startswith(_REQUEST_LINE):
             return None
-        head, end, body = data.partition(b"\r\n\r\n")
-        if not end or len(head) > self._max_head or len(body) > self._max_body:
+        head, _, body = data.partition(b"\r\n\r\n")
+        # Many clients send the body by itself, after the head.
+        if not body or len(head) > self._max_head or len(body) > self._max_body:
             return None
         lines = head.split(b"\r\n")
+        if len(lines) > _MAX_HEADERS:
+            return None
         del lines[0]
         headers: dict[str, str] = {}
         known = self._known

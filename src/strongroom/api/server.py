@@ -2,18 +2,20 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 
 import uvloop
 
 from strongroom.api.connection import Connection, Limits
-from strongroom.api.front import Front, Log
+from strongroom.api.descriptors import connections_within_limits
+from strongroom.api.front import Capacity, Front, Log
 from strongroom.api.gateway import Gateway
 from strongroom.api.plain_request import PlainRequests
 from strongroom.api.proxies import TrustedProxies
@@ -24,8 +26,11 @@ from strongroom.operations.operation import Lane
 from strongroom.service.service import Service
 from strongroom.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 _BACKLOG = 2048
 _STOP = (signal.SIGTERM, signal.SIGINT)
+_LISTENER_CHECK = 1.0
 _TLS_HANDSHAKE_TIME = 10.0
 _TLS_SHUTDOWN_TIME = 1.0
 
@@ -73,17 +78,15 @@ class Server:
         with contextlib.closing(self._front(loop)) as front, self._keeping():
             limits = Limits(request_time=self._settings.request_time, idle_time=self._settings.idle_time)
             plain_requests = PlainRequests(limits.head, limits.body)
-            server = await loop.create_server(
+            listen = partial(
+                loop.create_server,
                 partial(Connection, front, limits, plain_requests, secure=tls is not None),
-                sock=listener,
                 ssl=tls,
                 ssl_handshake_timeout=_TLS_HANDSHAKE_TIME if tls else None,
                 ssl_shutdown_timeout=_TLS_SHUTDOWN_TIME if tls else None,
                 backlog=_BACKLOG,
             )
-            ready(url_of(self._settings, listener))
-            await stop.wait()
-            server.close()
+            await _accept(listen, listener, stop, lambda: ready(url_of(self._settings, listener)))
             await front.drain(self._settings.drain)
             # All is done. Whoever asks once more, as supervisors and terminals do, must not make it look like a crash.
             signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
@@ -95,7 +98,8 @@ class Server:
         gateway = Gateway(self._service, verifier, self._clock, self._entropy, proxies, settings.regions[0])
         cores = os.cpu_count() or 1
         threads = {Lane.WAITING: settings.threads, Lane.COMPUTING: cores, Lane.GENERATING: max(1, cores // 2)}
-        return Front(loop, gateway, self._service, self._log, threads, self._clock)
+        capacity = Capacity(threads, connections_within_limits(settings.max_connections), settings.held_bytes)
+        return Front(loop, gateway, self._service, self._log, capacity, self._clock)
 
     @contextlib.contextmanager
     def _keeping(self) -> Iterator[None]:
@@ -114,6 +118,50 @@ class Server:
         finally:
             stop.set()
             thread.join()
+
+
+async def _accept(
+    listen: Callable[..., Awaitable[asyncio.Server]],
+    listener: socket.socket,
+    stop: asyncio.Event,
+    ready: Callable[[], None],
+) -> None:
+    """Accept connections until told to stop; then close the listener.
+
+    libuv listens on a copy, so that this can be ended and begun anew without losing who waits: without file descriptors
+    accept(2) fails again and again, and nothing tells us that libuv does nothing else any more.
+    """
+    copy: socket.socket | None = listener.dup()
+    server = await listen(sock=copy)
+    ready()
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _LISTENER_CHECK)
+        spare = _copy_of(listener)
+        if spare is None and copy is not None:
+            logger.warning("no file descriptor is left for a connection; accepting none")
+            server.close()
+            copy = None
+        elif spare is not None and copy is None:
+            server, copy = await listen(sock=spare), spare
+        elif spare is not None:
+            spare.close()
+    server.close()
+    listener.close()
+
+
+def _copy_of(listener: socket.socket) -> socket.socket | None:
+    """Return a copy of a listener if then there is a file descriptor left to accept a connection."""
+    try:
+        copy = listener.dup()
+    except OSError:
+        return None
+    try:
+        listener.dup().close()
+    except OSError:
+        copy.close()
+        return None
+    return copy
 
 
 def listener_on(host: str, port: int, *, shared: bool) -> socket.socket:

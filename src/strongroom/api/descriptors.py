@@ -1,0 +1,20 @@
+"""The limit of open files (RLIMIT_NOFILE, setrlimit(2)), which bounds connections too."""
+
+import logging
+import resource
+
+logger = logging.getLogger(__name__)
+
+_RESERVED = 256
+"""Left for the database, the audit log, and connections that are turned away."""
+
+
+def connections_within_limits(wanted: int) -> int:
+    """Raise the process's own limit as far as it may be; return how many connections there is room for."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard == resource.RLIM_INFINITY or hard - _RESERVED >= wanted:
+        return wanted
+    room = max(hard - _RESERVED, 1)
+    logger.warning("max-connections is %d, but the limit of open files (ulimit -Hn) leaves room for %d", wanted, room)
+    return room
