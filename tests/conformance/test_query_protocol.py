@@ -315,3 +315,10 @@ def test_session_tokens_that_are_no_use(server: RunningServer) -> None:
         403,
         "SignatureDoesNotMatch",
     )
+
+
+def test_a_long_form_without_a_signature_is_not_read(server: RunningServer) -> None:
+    fields = [("RoleArn", "arn:aws:iam::000000000000:role/none"), ("RoleSessionName", "one")]
+    long = unsigned(encoded("sts", "AssumeRoleWithWebIdentity", [*fields, ("WebIdentityToken", "%" * 30_000)]))
+    status, code, _ = refusal(server, long)
+    assert (status, code) == (413, "RequestEntityTooLarge")

@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from strongroom.api.aws_json import AWS_JSON, AwsJson
-from strongroom.api.aws_query import FORM, VERSIONS, AwsQuery, form_fields
+from strongroom.api.aws_query import FORM, VERSIONS, AwsQuery, form_field
 from strongroom.api.message import HttpRequest, Reply
 from strongroom.api.proxies import TrustedProxies
 from strongroom.api.sigv4 import Verifier, signed_service
@@ -19,6 +19,7 @@ from strongroom.entropy import Entropy, UuidBatch
 from strongroom.errors import (
     KmsError,
     KMSInternalException,
+    RequestEntityTooLargeException,
     UnknownOperationException,
 )
 from strongroom.iam import PrincipalKind
@@ -39,6 +40,8 @@ ON_BEHALF_OF = "x-strongroom-on-behalf-of"
 _TARGET_PREFIX = "TrentService"
 _NOT_FOUND = b"<UnknownOperationException/>\n"
 _MAX_USER_AGENT = 1024
+_MAX_UNSIGNED_BODY = 64 * 1024
+"""Room for any AssumeRoleWithWebIdentity: a token of 20,000 characters, a policy, ten ARNs (STS API Reference)."""
 _TABLES = {"iam": IAM_TABLE, "sts": STS_TABLE}
 _ANYBODY = Credential(access_key_id="", secret="", principal=web_identity("", ""))
 """Who sends a request without a signature, before what it carries is looked at."""
@@ -110,17 +113,17 @@ class Gateway:
     def _admit_query(self, request: HttpRequest, request_id: str) -> Admitted | Reply:
         signed_for = signed_service(request.headers)
         wire = AwsQuery(signed_for if signed_for in VERSIONS else "sts")
-        try:
-            fields = dict(form_fields(request.body))
-        except KmsError as error:
-            return wire.reply(error, request_id, recorded=False)
-        name, version = fields.get("Action", ""), fields.get("Version", "NO_VERSION_SPECIFIED")
+        name, version = form_field(request.body, b"Action") or "", form_field(request.body, b"Version")
+        if version is None:
+            version = "NO_VERSION_SPECIFIED"
         service = signed_for if signed_for in VERSIONS else _service_of(name)
         operation = _TABLES[service].get(name)
         if operation is None or version != VERSIONS[service]:
             unknown = f"Could not find operation {name[:64]} for version {version[:64]}"
             return wire.reply(UnknownOperationException(unknown), request_id, recorded=False)
         if signed_for is None and name in UNSIGNED:
+            if len(request.body) > _MAX_UNSIGNED_BODY:
+                return wire.reply(RequestEntityTooLargeException(None), request_id, recorded=False)
             return self._admit_unsigned(request, operation, request_id)
         return self._verify(request, operation, AwsQuery(service, name), request_id)
 

@@ -29,6 +29,10 @@ _SLOW_ALGORITHMS = (b"RSA", b"ECDSA_SHA_384", b"ECDSA_SHA_512", b"ML_DSA", b"\\"
 JSON could hide one. An attested recipient always names one: RSAES_OAEP_SHA_256."""
 
 
+_LARGE = 32 * 1024
+"""What no call that only uses keys comes near. To read such a body can take longer than the event loop has."""
+
+
 class _Specs(msgspec.Struct, rename="pascal"):
     """The members of a body that name a key spec, whatever they hold."""
 
@@ -155,4 +159,5 @@ class Operation:
 
     def lane(self, body: bytes) -> Lane:
         """Return the lane of a request, by its body."""
-        return self._slow_lane if self._is_slow(body) else self._lane
+        lane = self._slow_lane if self._is_slow(body) else self._lane
+        return Lane.COMPUTING if lane is Lane.INLINE and len(body) > _LARGE else lane

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from strongroom.operations.operation import Lane
+from strongroom.operations.sts.table import STS_TABLE
 from strongroom.operations.table import TABLE
 
 
@@ -46,3 +47,10 @@ def test_a_policy_makes_no_key_slow_to_make() -> None:
     assert TABLE["CreateKey"].lane(json.dumps({"Policy": policy}).encode()) is Lane.WAITING
     assert TABLE["CreateKey"].lane(json.dumps({"Policy": policy, "KeySpec": "RSA_2048"}).encode()) is Lane.GENERATING
     assert TABLE["CreateKey"].lane(b'{"Description":"\\') is Lane.WAITING
+
+
+def test_what_is_long_to_read_is_not_read_on_the_event_loop() -> None:
+    for operation in (TABLE["Encrypt"], TABLE["DescribeKey"], STS_TABLE["GetCallerIdentity"]):
+        assert operation.lane(bytes(32 * 1024)) is Lane.INLINE
+        assert operation.lane(bytes(32 * 1024 + 1)) is Lane.COMPUTING
+    assert TABLE["CreateKey"].lane(bytes(100_000)) is Lane.WAITING
