@@ -1,9 +1,9 @@
 """Reads the requests that AWS clients usually send, at a third of what a parser of everything costs.
 
 Read here is only what cannot be understood in two ways: a whole ``POST /`` of HTTP/1.1 that arrived in one piece and is
-followed by nothing, with a body, well-formed header lines (RFC 9110, 5.5 and 5.6.2), each name once, a Content-Length that is
-exactly the body's, and none of the headers that change how a message is read. All else is the general parser's; on what
-is read here the two agree, which a property test holds.
+followed by nothing, with a body, with well-formed header lines (RFC 9110, 5.5 and 5.6.2), each name once, a
+Content-Length that is exactly the body's, and none of the headers that change how a message is read. All else is the
+general parser's; on what is read here the two agree, which a property test holds.
 """
 
 import re
