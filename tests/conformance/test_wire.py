@@ -153,6 +153,9 @@ def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(server: RunningSe
         (b"POST / HTTP/1.1\r\nContent-Length: 1048577\r\n\r\n", 413),
         (b"POST / HTTP/1.1\r\nX: " + b"x" * 40_000, 431),
         (b"POST /" + b"x" * 40_000, 431),
+        (b"GET /healthz HTTP/1.1\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", 431),
+        (b"GET /healthz HTTP/1.1\r\n" + b"".join(b"X-%d: x\r\n" % each for each in range(102)), 431),
+        (b"GET /healthz HTTP/1.1\r\n" + b"".join(b"X-%d: x\r\n" % each for each in range(101)) + b"\r\n", 431),
     ],
 )
 def test_what_is_no_request_or_too_large_a_one(server: RunningServer, data: bytes, status: int) -> None:

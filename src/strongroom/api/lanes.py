@@ -31,7 +31,7 @@ class Lanes(Generic[Job, Result]):
         work: Callable[[Job], Result],
         done: Callable[[Job, Result], None],
     ) -> None:
-        self._loop = loop
+        self._wake: Callable[[Callable[[], None]], object] = loop.call_soon_threadsafe
         self._work = work
         self._done = done
         self._jobs: dict[Lane, SimpleQueue[Job | None]] = {lane: SimpleQueue() for lane in threads}
@@ -66,7 +66,7 @@ class Lanes(Generic[Job, Result]):
             self._results.append((job, result))
             if not self._waking:
                 self._waking = True
-                self._loop.call_soon_threadsafe(self._collect)
+                self._wake(self._collect)
 
     def _collect(self) -> None:
         # First, so that a thread which adds a result from here on wakes the loop again: perhaps in vain, not too late.

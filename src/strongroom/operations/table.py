@@ -130,6 +130,8 @@ _ROWS = (
         public_key.get_public_key,
         locate=by_key_id("kms:GetPublicKey", KeyIdForms.ANY),
         rule=StateRule.PUBLISH,
+        # The request does not tell which key; the largest take milliseconds to load.
+        placement=Placement.COMPUTING,
         cross_account=True,
     ),
     Operation(

@@ -22,6 +22,7 @@ from strongroom.operations.table import TABLE
         ("Sign", {"SigningAlgorithm": "ML_DSA_SHAKE_256"}, Lane.COMPUTING),
         ("GenerateMac", {"MacAlgorithm": "HMAC_SHA_512"}, Lane.INLINE),
         ("DescribeKey", {}, Lane.INLINE),
+        ("GetPublicKey", {}, Lane.COMPUTING),
         ("DisableKey", {}, Lane.WAITING),
         ("CreateKey", {}, Lane.WAITING),
         ("CreateKey", {"KeySpec": "ECC_NIST_P256"}, Lane.WAITING),

@@ -1,0 +1,36 @@
+"""A server of its own for every test: what one does to it must not show in another."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from local_server import RunningServer, running_server
+
+Start = Callable[..., RunningServer]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def start(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """Return what starts a server of one process with some settings; at the end it must stop in good order."""
+    with ExitStack() as running:
+        started: list[RunningServer] = []
+
+        def start(**settings: int) -> RunningServer:
+            for name, value in settings.items():
+                monkeypatch.setenv(f"STRONGROOM_{name.upper()}", str(value))
+            started.append(running.enter_context(running_server(data, tmp_path / "log")))
+            return started[0]
+
+        yield start
+        for server in started:
+            assert server.stop() == 0
+    log = (tmp_path / "log").read_text()
+    assert "Traceback" not in log
+    assert "ERROR" not in log

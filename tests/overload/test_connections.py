@@ -1,0 +1,129 @@
+"""More connections than anybody expects: idle ones cost little, too many are told so, and nothing kills the server."""
+
+import json
+import resource
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from audits import audit_records
+from clients import client_of
+from crowds import crowd, is_closed, on_the_wire, processor_seconds, replies, resident, send_all
+from local_server import RunningServer
+
+Start = Callable[..., RunningServer]
+MIB = 1024 * 1024
+TURNED_AWAY = 64
+
+
+def test_ten_thousand_idle_connections(start: Start) -> None:
+    server = start()
+    kms = client_of(server)
+    key_id = kms.create_key()["KeyMetadata"]["KeyId"]
+    request = on_the_wire(server, "DescribeKey", json.dumps({"KeyId": key_id}).encode())
+    with crowd(server, 10_000) as connections:
+        for batch in range(0, len(connections), 1000):
+            some = connections[batch : batch + 1000]
+            send_all(some, request)
+            assert {reply.status for reply in replies(some)} == {200}
+        for _ in range(300):
+            blob = kms.encrypt(KeyId=key_id, Plaintext=b"active")["CiphertextBlob"]
+            assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"active"
+        assert resident(server) < 300 * MIB
+        sample = connections[::100]
+        send_all(sample, request)
+        assert {reply.status for reply in replies(sample)} == {200}
+
+
+def test_connections_beyond_the_most_are_told_so(start: Start, data: Path) -> None:
+    most = 40
+    server = start(max_connections=most, request_time=3)
+    request = on_the_wire(server, "ListKeys")
+    with crowd(server, most) as served, crowd(server, TURNED_AWAY) as refused, crowd(server, 20) as dropped:
+        send_all(served, request)
+        assert {reply.status for reply in replies(served)} == {200}
+        before = len(audit_records(data))
+        assert all(reply.closed for reply in replies(dropped))
+        probe, *others = refused
+        probe.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        broken, *others = others
+        broken.send(b"nonsense\r\n\r\n")
+        # What would not have been served anyway is no different.
+        send_all(others, request.replace(b"Signature=", b"Signature=0"))
+        assert replies([probe])[0].body == b"ok\n"
+        assert all(reply.throttled and reply.closed for reply in replies([broken, *others]))
+        assert all(is_closed(each) for each in refused)
+        assert len(audit_records(data)) == before
+        # A connection that is turned away and says nothing does not stay.
+        with crowd(server, 1) as silent:
+            assert replies(silent, within=10)[0].closed
+        send_all(served, request)
+        assert {reply.status for reply in replies(served)} == {200}
+    with crowd(server, most) as again:
+        send_all(again, request)
+        assert {reply.status for reply in replies(again)} == {200}
+
+
+@pytest.mark.parametrize("missing", [0, 5])
+def test_a_server_without_file_descriptors_waits_for_some(start: Start, missing: int) -> None:
+    """libuv gives way by closing what it accepts; with even fewer descriptors it would try for ever."""
+    server = start()
+    kms = client_of(server)
+    kms.list_keys()
+    pid = server.process.pid
+    allowed = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    in_use = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (in_use - missing, allowed[1]))
+    with crowd(server, 20):
+        time.sleep(2.2)
+        before = processor_seconds(server)
+        time.sleep(1)
+        assert processor_seconds(server) - before < 0.3
+        # Who is connected already is served as ever.
+        kms.list_keys()
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, allowed)
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        with suppress(Exception):
+            client_of(server).list_keys()
+            return
+        time.sleep(0.1)
+    pytest.fail("nobody is let in any more")
+
+
+@pytest.mark.parametrize(
+    "begun", [b"", b"POST / HTTP/1.1\r\nX: y", b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc"]
+)
+def test_many_who_do_not_get_on_disturb_nobody(start: Start, begun: bytes) -> None:
+    server = start(request_time=2)
+    kms = client_of(server)
+    with crowd(server, 1000) as slow:
+        send_all(slow, begun)
+        for _ in range(50):
+            assert kms.generate_random(NumberOfBytes=8)["ResponseMetadata"]["HTTPStatusCode"] == 200
+        assert all(reply.closed for reply in replies(slow, within=15))
+
+
+def test_the_limit_of_open_files_is_raised_as_far_as_it_may_be(start: Start) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, hard), hard))
+        server = start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE) == (hard, hard)
+
+
+def test_a_client_may_close_at_any_time(start: Start) -> None:
+    server = start()
+    request = on_the_wire(server, "CreateKey")
+    for length in (0, 20, len(request) - 1, len(request)):
+        with crowd(server, 50) as connections:
+            send_all(connections, request[:length])
+            for each in connections[::2]:
+                each.shutdown(socket.SHUT_RDWR)
+    assert client_of(server).list_keys()["ResponseMetadata"]["HTTPStatusCode"] == 200

@@ -1,0 +1,97 @@
+"""More calls at the same time than a worker can do: each gets a right answer, or is told to try again."""
+
+import json
+import os
+import signal
+from base64 import b64decode
+from collections.abc import Callable
+from pathlib import Path
+
+from audits import audit_records
+from clients import client_of
+from crowds import crowd, on_the_wire, replies, resident, send_all, throttled_records
+from local_server import RunningServer
+
+Start = Callable[..., RunningServer]
+MIB = 1024 * 1024
+LANE = 1024
+TURN = 2048
+MESSAGE = "bWVzc2FnZQ=="
+
+
+def test_two_thousand_connections_that_all_call(start: Start, data: Path) -> None:
+    server = start()
+    kms = client_of(server)
+    mac_key = kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["KeyId"]
+    rsa_key = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    mac = kms.generate_mac(KeyId=mac_key, Message=b64decode(MESSAGE), MacAlgorithm="HMAC_SHA_256")["Mac"]
+    signature = kms.sign(KeyId=rsa_key, Message=b64decode(MESSAGE), SigningAlgorithm="RSASSA_PKCS1_V1_5_SHA_256")[
+        "Signature"
+    ]
+    mac_body = {"KeyId": mac_key, "Message": MESSAGE, "MacAlgorithm": "HMAC_SHA_256"}
+    rsa_body = {"KeyId": rsa_key, "Message": MESSAGE, "SigningAlgorithm": "RSASSA_PKCS1_V1_5_SHA_256"}
+    fast = on_the_wire(server, "GenerateMac", json.dumps(mac_body).encode())
+    slow = on_the_wire(server, "Sign", json.dumps(rsa_body).encode())
+    refused = 0
+    with crowd(server, 400) as fast_ones, crowd(server, 1600) as slow_ones:
+        for _ in range(2):
+            send_all(slow_ones, slow)
+            send_all(fast_ones, fast)
+            for reply in replies(fast_ones):
+                assert reply.throttled or b64decode(json.loads(reply.body)["Mac"]) == mac
+            for reply in replies(slow_ones):
+                assert reply.throttled or b64decode(json.loads(reply.body)["Signature"]) == signature
+                refused += reply.throttled
+                # Who is refused may go on.
+                assert not reply.closed
+        assert resident(server) < 200 * MIB
+    # A lane that is full looks at the signature first, so it leaves a record; what a turn has no time for does not.
+    assert throttled_records(data) <= refused
+    assert kms.generate_random(NumberOfBytes=8)["Plaintext"]
+
+
+def test_a_full_lane_refuses_and_records_it(start: Start, data: Path) -> None:
+    server = start()
+    # More than a lane takes, all there before the first is looked at.
+    request = on_the_wire(server, "GenerateDataKeyPairWithoutPlaintext", json.dumps(_pair(server)).encode())
+    fast = on_the_wire(server, "GenerateRandom", b'{"NumberOfBytes":8}')
+    with crowd(server, 60) as slow_ones, crowd(server, 10) as fast_ones:
+        os.kill(server.process.pid, signal.SIGSTOP)
+        send_all(slow_ones, request)
+        os.kill(server.process.pid, signal.SIGCONT)
+        send_all(fast_ones, fast)
+        assert {reply.status for reply in replies(fast_ones)} == {200}
+        answers = replies(slow_ones, within=60)
+    refused = sum(answer.throttled for answer in answers)
+    assert refused == 60 - 32
+    assert all(answer.throttled or answer.status == 200 for answer in answers)
+    assert throttled_records(data) == refused
+
+
+def _pair(server: RunningServer) -> dict[str, str]:
+    key_id = client_of(server).create_key()["KeyMetadata"]["KeyId"]
+    return {"KeyId": key_id, "KeyPairSpec": "RSA_2048"}
+
+
+def test_a_turn_of_the_loop_takes_so_many_calls(start: Start, data: Path) -> None:
+    server = start()
+    before = len(audit_records(data))
+    request = on_the_wire(server, "GenerateRandom", b'{"NumberOfBytes":8}')
+    health = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    with crowd(server, 2 * TURN) as connections, crowd(server, 20) as probes:
+        # Know that all are accepted.
+        send_all(connections, health)
+        assert {reply.body for reply in replies(connections)} == {b"ok\n"}
+        os.kill(server.process.pid, signal.SIGSTOP)
+        send_all(connections, request)
+        send_all(probes, health)
+        os.kill(server.process.pid, signal.SIGCONT)
+        answers = replies(connections)
+        assert {reply.body for reply in replies(probes)} == {b"ok\n"}
+        done = sum(answer.status == 200 for answer in answers)
+        assert TURN - len(probes) <= done < len(connections)
+        assert all(answer.throttled and not answer.closed for answer in answers if answer.status != 200)
+        # Nobody looked at who signed the others.
+        assert len(audit_records(data)) - before == done
+        send_all(connections[:100], request)
+        assert {reply.status for reply in replies(connections[:100])} == {200}

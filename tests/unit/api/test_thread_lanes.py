@@ -1,0 +1,109 @@
+"""The threads behind the event loop: every job comes back once, on the loop; in the end, what has not begun is forgotten."""
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+import uvloop
+
+from strongroom.api.lanes import Lanes
+from strongroom.operations.operation import Lane
+
+THREADS = {Lane.WAITING: 4, Lane.COMPUTING: 2}
+JOBS = 2000
+
+
+def run(scenario: Callable[[], asyncio.Future[None] | object]) -> None:
+    async def main() -> None:
+        result = scenario()
+        if isinstance(result, asyncio.Future):
+            await asyncio.wait_for(result, 30)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+
+
+def test_every_job_comes_back_once_and_on_the_loop() -> None:
+    done: Counter[int] = Counter()
+    workers: set[str] = set()
+    lanes: list[Lanes[int, int]] = []
+
+    def scenario() -> asyncio.Future[None]:
+        loop, here = asyncio.get_running_loop(), threading.get_ident()
+        all_done: asyncio.Future[None] = loop.create_future()
+
+        def work(job: int) -> int:
+            workers.add(threading.current_thread().name)
+            return job * job
+
+        def back(job: int, result: int) -> None:
+            assert threading.get_ident() == here
+            assert result == job * job
+            done[job] += 1
+            if len(done) == JOBS:
+                all_done.set_result(None)
+
+        lanes.append(Lanes(loop, THREADS, work, back))
+        for job in range(JOBS):
+            lanes[0].submit(Lane.WAITING if job % 2 else Lane.COMPUTING, job)
+        return all_done
+
+    run(scenario)
+    lanes[0].close()
+    assert done == Counter(range(JOBS))
+    assert workers <= {f"WAITING_{each}" for each in range(4)} | {f"COMPUTING_{each}" for each in range(2)}
+
+
+def test_one_wakeup_serves_all_results_that_are_there() -> None:
+    """The loop is busy while all are done; then it is told once."""
+    wakeups: list[object] = []
+    done: list[int] = []
+
+    def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        finished = threading.Semaphore(0)
+
+        def work(job: int) -> int:
+            finished.release()
+            return job
+
+        def wake(callback: Callable[[], None]) -> None:
+            wakeups.append(callback)
+
+        lanes: Lanes[int, int] = Lanes(loop, {Lane.COMPUTING: 1}, work, lambda job, _: done.append(job))
+        lanes._wake = wake
+        for job in range(100):
+            lanes.submit(Lane.COMPUTING, job)
+        for _ in range(100):
+            assert finished.acquire(timeout=10)
+        lanes.close()
+        lanes._collect()
+
+    run(scenario)
+    assert done == list(range(100))
+    assert len(wakeups) == 1
+
+
+@pytest.mark.parametrize("waiting", [0, 10])
+def test_the_end_waits_for_what_has_begun_and_forgets_the_rest(waiting: int) -> None:
+    begun, release = threading.Event(), threading.Event()
+    worked: list[int] = []
+
+    def scenario() -> None:
+        def work(job: int) -> None:
+            begun.set()
+            assert release.wait(10)
+            worked.append(job)
+
+        lanes: Lanes[int, None] = Lanes(asyncio.get_running_loop(), {Lane.GENERATING: 1}, work, lambda *_: None)
+        for job in range(1 + waiting):
+            lanes.submit(Lane.GENERATING, job)
+        assert begun.wait(10)
+        threading.Timer(0.1, release.set).start()
+        lanes.close()
+
+    run(scenario)
+    assert worked == [0]
+    assert not [each for each in threading.enumerate() if each.name.startswith("GENERATING")]
