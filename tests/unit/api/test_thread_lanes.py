@@ -1,4 +1,4 @@
-"""The threads behind the event loop: every job comes back once, on the loop; in the end, what has not begun is forgotten."""
+"""The threads behind the event loop: every job comes back once, on the loop; what has not begun can be forgotten."""
 
 import asyncio
 import threading
