@@ -3,7 +3,8 @@
 ROUNDS := 5
 SECONDS := 2
 KEYS := 100000
-.PHONY: help demo demo-identities serve test check format bench bench-scale bench-decisions bench-fronts lock
+MINUTES := 10
+.PHONY: help demo demo-identities serve test check format bench bench-scale bench-decisions bench-fronts soak lock
 
 help: ## Show these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -58,6 +59,11 @@ bench-fronts: ## Measure the HTTP fronts that ADR 2 chose between
 	@command -v wrk >/dev/null || tools/apt wrk
 	@tools/venv bench
 	@.venv/bin/python bench/http_fronts.py
+
+soak: ## Do everything with a server for a while, and see that its memory does not grow (MINUTES=10)
+	@command -v wrk >/dev/null || tools/apt wrk
+	@tools/venv bench
+	@PYTHONPATH=tools:tests/support .venv/bin/python bench/soak.py --minutes $(MINUTES)
 
 lock: ## Lock the requirements anew
 	@requirements/compile --upgrade
