@@ -188,6 +188,7 @@ class AuditLog:
             try:
                 # At once: once the writer is kept as one at work, what was added looks like what a crash leaves.
                 self._begin_segment(self._clock.now())
+                self._sync()
             except OSError:
                 logger.exception("what was found of audit writer %s could not be written yet", writer)
                 return

@@ -12,6 +12,7 @@ from strongroom.api.aws_json import AwsJson
 from strongroom.errors import AccessDeniedException, InvalidSignatureException, KMSInternalException
 from strongroom.iam import Principal
 from strongroom.iam.principals import assumed_role, web_identity
+from strongroom.operations.keys import ListKeysResponse
 from strongroom.operations.table import TABLE
 from strongroom.operations.targets import Target
 from strongroom.service.call import Call
@@ -30,12 +31,14 @@ class Lines:
 
     def __init__(self) -> None:
         self.records: list[dict[str, Any]] = []
+        self.refusals = 0
 
     def append(self, line: bytes) -> None:
         self.records.append(json.loads(line))
 
     def append_refusal(self, line: bytes) -> None:
-        self.records.append(json.loads(line))
+        self.refusals += 1
+        self.append(line)
 
     def writable(self) -> bool:
         return True
@@ -152,6 +155,18 @@ def test_nobody_is_named_for_a_signature_that_does_not_verify() -> None:
         trail.unverified(TABLE["Encrypt"], ORIGIN, error, NOW)
         assert log.records[-1]["userIdentity"] == {"type": "Unknown"}
         assert log.records[-1]["errorCode"] == code
+
+
+def test_only_records_of_refusals_may_be_lost_while_the_log_cannot_be_written() -> None:
+    log = Lines()
+    trail = Trail(log, entropy)
+    credential = Credential(access_key_id="AKIAEXAMPLE", secret="s3cret", principal=root)
+    call = Call(TABLE["ListKeys"], credential, "us-east-1", AwsJson(), b"{}", ORIGIN, NOW)
+    trail.call(call, Progress(credential), ListKeysResponse(keys=[], truncated=False), "event")
+    assert (len(log.records), log.refusals) == (1, 0)
+    trail.call(call, Progress(credential), AccessDeniedException("no"), "event")
+    trail.unverified(TABLE["Encrypt"], ORIGIN, InvalidSignatureException("no"), NOW)
+    assert (len(log.records), log.refusals) == (3, 2)
 
 
 def test_a_long_message_is_cut() -> None:
