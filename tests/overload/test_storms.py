@@ -9,7 +9,8 @@ from pathlib import Path
 
 from audits import audit_records
 from clients import client_of
-from crowds import crowd, on_the_wire, replies, resident, send_all, throttled_records
+from crowds import as_bytes, crowd, on_the_wire, replies, resident, send_all, throttled_records
+from forms import encoded, unsigned
 from local_server import RunningServer
 
 Start = Callable[..., RunningServer]
@@ -66,6 +67,26 @@ def test_a_full_lane_refuses_and_records_it(start: Start, data: Path) -> None:
     assert refused == 60 - 32
     assert all(answer.throttled or answer.status == 200 for answer in answers)
     assert throttled_records(data) == refused
+
+
+def test_calls_without_a_signature_take_few_places_and_fill_no_disk(start: Start, data: Path) -> None:
+    server = start()
+    fields = [
+        ("RoleArn", "arn:aws:iam::000000000000:role/none"),
+        ("RoleSessionName", "one"),
+        ("WebIdentityToken", "none"),
+    ]
+    request = as_bytes(unsigned(encoded("sts", "AssumeRoleWithWebIdentity", fields)), "Host: x")
+    with crowd(server, 200) as connections:
+        os.kill(server.process.pid, signal.SIGSTOP)
+        send_all(connections, request)
+        os.kill(server.process.pid, signal.SIGCONT)
+        answers = replies(connections)
+    assert all(answer.status == 400 for answer in answers)
+    refused = sum(b"<Code>Throttling</Code>" in answer.body for answer in answers)
+    assert refused > 0
+    names = [each["eventName"] for each in audit_records(data)]
+    assert names.count("AssumeRoleWithWebIdentity") == len(answers) - refused
 
 
 def _pair(server: RunningServer) -> dict[str, str]:

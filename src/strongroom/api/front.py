@@ -128,7 +128,7 @@ class Front:
         here = [
             (connection, admitted)
             for connection, request in arrived
-            if (admitted := self._placed(connection, self._admitted(request))) is not None
+            if (admitted := self._placed(connection, request, self._admitted(request))) is not None
         ]
         results = self._service.perform_together([admitted.call for _, admitted in here])
         self._replies += [
@@ -144,18 +144,20 @@ class Front:
             logger.exception("a request could not be admitted")
             return Reply(HTTPStatus.INTERNAL_SERVER_ERROR, b"", "text/plain", self._gateway.request_id())
 
-    def _placed(self, connection: Connection, admitted: Admitted | Reply) -> Admitted | None:
+    def _placed(self, connection: Connection, request: HttpRequest, admitted: Admitted | Reply) -> Admitted | None:
         """Return what is to be done on the loop; queue what is answered already, and hand the rest to its lane."""
         if isinstance(admitted, Reply):
             self._queue(connection, admitted)
         elif admitted.call.lane is Lane.INLINE:
             return admitted
-        elif self._is_full(admitted):
+        elif not self._is_full(admitted):
+            self._on_threads[admitted.call.lane, admitted.signed] += 1
+            self._lanes.submit(admitted.call.lane, (connection, admitted))
+        elif admitted.signed:
             refusal = self._service.refuse(admitted.call, ThrottlingException(_BUSY))
             self._queue(connection, admitted.reply(refusal))
         else:
-            self._on_threads[admitted.call.lane, admitted.signed] += 1
-            self._lanes.submit(admitted.call.lane, (connection, admitted))
+            self._turn_away(connection, request.path, request.headers)
         return None
 
     def malformed(self, connection: Connection, status: int, headers: dict[str, str]) -> None:

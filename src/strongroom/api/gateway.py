@@ -13,6 +13,7 @@ from strongroom.api.aws_json import AWS_JSON, AwsJson
 from strongroom.api.aws_query import FORM, VERSIONS, AwsQuery, form_field
 from strongroom.api.message import HttpRequest, Reply
 from strongroom.api.proxies import TrustedProxies
+from strongroom.api.ration import Ration
 from strongroom.api.sigv4 import Verifier, signed_service
 from strongroom.clock import Clock
 from strongroom.entropy import Entropy, UuidBatch
@@ -79,6 +80,7 @@ class Gateway:
         self._proxies = proxies
         self._home = home
         self._json = AwsJson()
+        self._ration = Ration()
         self.request_id = UuidBatch(entropy)
         self.draining = False
 
@@ -157,8 +159,10 @@ class Gateway:
                 lane=operation.lane(request.body),
             )
             return Admitted(call, wire)
-        self._service.unverified(operation, self._origin(request, request_id), refusal, now)
-        return wire.reply(refusal, request_id, recorded=True)
+        recorded = self._ration.take(now)
+        if recorded:
+            self._service.unverified(operation, self._origin(request, request_id), refusal, now)
+        return wire.reply(refusal, request_id, recorded=recorded)
 
     def _origin(self, request: HttpRequest, request_id: str, signer: Credential = _ANYBODY) -> Origin:
         """Return where a request comes from. What it says of a service's purpose is believed of services only."""

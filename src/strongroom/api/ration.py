@@ -1,0 +1,32 @@
+"""How many records requests may leave that nobody vouches for: enough to see an attack, too few to fill a disk."""
+
+import logging
+
+logger = logging.getLogger(__name__)
+
+_AT_ONCE = 1000.0
+_PER_SECOND = 20.0
+
+
+class Ration:
+    """Hands out a thousand at once, and twenty more each second. Lives on the event loop."""
+
+    def __init__(self) -> None:
+        self._left = _AT_ONCE
+        self._counted_at = 0.0
+        self._refused = 0
+
+    def take(self, now: float) -> bool:
+        """Tell whether there is one left at a time (epoch seconds)."""
+        self._left = min(_AT_ONCE, self._left + max(0.0, now - self._counted_at) * _PER_SECOND)
+        self._counted_at = now
+        if self._left < 1:
+            if not self._refused:
+                logger.warning("requests whose signatures do not verify come too fast for each to be recorded")
+            self._refused += 1
+            return False
+        if self._refused and self._left > _AT_ONCE / 2:
+            logger.warning("%d requests whose signatures did not verify have no audit record", self._refused)
+            self._refused = 0
+        self._left -= 1
+        return True
