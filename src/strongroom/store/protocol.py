@@ -360,7 +360,9 @@ class Store(Readable, Protocol):
     """Durable state. Safe to use from several threads."""
 
     def transaction(self) -> AbstractContextManager[Transaction]:
-        """Open the only write transaction; durable when the block ends, undone when it raises.
+        """Open the only write transaction; durable when the ``with`` statement ends, undone when its block raises.
+
+        It may see what others have written that becomes durable together with it, or not at all.
 
         Raises DependencyTimeoutException when the database does not answer or cannot write.
         """

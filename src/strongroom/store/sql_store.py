@@ -10,11 +10,12 @@ from sqlalchemy.exc import OperationalError
 
 from strongroom.errors import DependencyTimeoutException
 from strongroom.store.generation import Generation
+from strongroom.store.group import Group
 from strongroom.store.protocol import Change, ChangeKind, Changes
 from strongroom.store.schema import change
 from strongroom.store.sql_reader import SqlReader
 from strongroom.store.sql_transaction import SqlTransaction
-from strongroom.store.sqlite import BUSY_TIMEOUT, WRITE, truncate_log
+from strongroom.store.sqlite import BUSY_TIMEOUT, truncate_log
 from strongroom.store.write_lock import WriteLock
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class SqlStore:
         self._generation = Generation(Path(str(engine.url.database)))
         self._lost = False
         self._lock = WriteLock(Path(f"{engine.url.database}-writer"), BUSY_TIMEOUT)
+        self._group: Group | None = None
         # Nobody knows whether the last process came to scrub after the last erasure.
         self._scrubbed = False
 
@@ -73,7 +75,7 @@ class SqlStore:
 
     def scrub(self) -> bool:
         """Leave nothing of erased key material in free pages or logs; false when readers are in the way."""
-        with _typed_faults(), self._lock.held():
+        with _typed_faults(), self._alone():
             self._scrubbed = self._scrubbed or truncate_log(self._engine)
             return self._scrubbed
 
@@ -91,12 +93,32 @@ class SqlStore:
     @contextmanager
     def _write(self) -> Iterator[Connection]:
         self._require_common_state()
-        with (
-            self._lock.held(),
-            self._engine.connect().execution_options(**WRITE) as connection,
-            connection.begin(),
-        ):
-            yield connection
+        self._lock.enter()
+        try:
+            group = self._group = self._group or Group(self._engine)
+        except BaseException:
+            self._lock.leave()
+            raise
+        try:
+            with group.part() as connection:
+                yield connection
+        finally:
+            if group.is_broken or not self._lock.pass_on():
+                self._end_group()
+                self._lock.leave()
+            group.wait()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep everybody from writing, with nothing left to commit."""
+        with self._lock.held():
+            self._end_group()
+            yield
+
+    def _end_group(self) -> None:
+        group, self._group = self._group, None
+        if group is not None:
+            group.end()
 
     def _require_common_state(self) -> None:
         if self._lost:

@@ -8,8 +8,9 @@
 
 import sqlite3
 from pathlib import Path
+from typing import cast
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, Transaction, create_engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
 
 WRITE = {"strongroom_write": True}
@@ -39,6 +40,19 @@ def _begin(connection: Connection) -> None:
     # A writer takes the lock first: upgrading from a read could fail half-way.
     writing = connection.get_execution_options().get("strongroom_write", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def is_writing(connection: Connection) -> bool:
+    """Tell whether a transaction is open: SQLite undoes it by itself in some troubles, and then commits nothing."""
+    return cast("sqlite3.Connection", connection.connection.driver_connection).in_transaction
+
+
+def commit(connection: Connection, transaction: Transaction) -> None:
+    """Commit what is open; raises sqlite3.OperationalError if SQLite has undone it."""
+    if not is_writing(connection):
+        # The driver would find nothing to commit, and say nothing.
+        raise sqlite3.OperationalError("the transaction was undone")
+    transaction.commit()
 
 
 def truncate_log(engine: Engine) -> bool:

@@ -36,14 +36,40 @@ class WriteLock:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold the lock for as long as the block lasts; raises DependencyTimeoutException."""
+        self.enter()
+        try:
+            yield
+        finally:
+            self.leave()
+
+    def enter(self) -> None:
+        """Take the lock; raises DependencyTimeoutException."""
         self._enter()
         try:
             if self._descriptor is None:
                 self._descriptor = self._taken()
                 self._turn_ends = time.monotonic() + _TURN
-            yield
-        finally:
-            self._leave()
+        except BaseException:
+            self.leave()
+            raise
+
+    def pass_on(self) -> bool:
+        """Let go for a thread of this process that will take the lock next; false if none waits or its turn is over."""
+        with self._threads:
+            if not self._waiting or time.monotonic() > self._turn_ends:
+                return False
+            self._is_held = False
+            self._threads.notify()
+            return True
+
+    def leave(self) -> None:
+        """Let go."""
+        with self._threads:
+            if self._descriptor is not None and (not self._waiting or time.monotonic() > self._turn_ends):
+                os.close(self._descriptor)
+                self._descriptor = None
+            self._is_held = False
+            self._threads.notify()
 
     def _enter(self) -> None:
         with self._threads:
@@ -54,14 +80,6 @@ class WriteLock:
             finally:
                 self._waiting -= 1
             self._is_held = True
-
-    def _leave(self) -> None:
-        with self._threads:
-            if self._descriptor is not None and (not self._waiting or time.monotonic() > self._turn_ends):
-                os.close(self._descriptor)
-                self._descriptor = None
-            self._is_held = False
-            self._threads.notify()
 
     def _taken(self) -> int:
         """Return a descriptor that holds the lock until it is closed."""
