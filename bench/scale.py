@@ -33,6 +33,8 @@ FEW = 10
 GRANTS = 50_000
 # Fewer than the keys that a server keeps ready (cached-keys), so that all can be warm.
 SPREAD = 10_000
+# Of several workers, one of them gets a request: after so many times, one in two hundred has not been to each of two.
+WARMING = 8
 # More first uses per second than there can be.
 FASTEST = 9000
 # Requests are signed once for all rounds, so that signatures have to be good for longer than usual.
@@ -121,10 +123,11 @@ def measure_keys(scale: Scale, few: Path, many: Path, count: int) -> None:
 
 
 def warm(running: Running, requests: list[Request]) -> None:
-    """Send each request at least once."""
-    sent = 0
-    while sent <= len(requests):
-        sent += drive(running.server, requests[sent:] or requests, 5).requests
+    """Send each request so often that every worker has had it, or nearly."""
+    for _ in range(WARMING):
+        sent = 0
+        while sent <= len(requests):
+            sent += drive(running.server, requests[sent:] or requests, 2).requests
 
 
 def measure_grants(scale: Scale) -> None:
@@ -143,6 +146,7 @@ def measure_grants(scale: Scale) -> None:
             tenants = range(0, count, max(count // SPREAD, 1))
             requests = running.encrypts([0] * len(tenants), [tenant(number) for number in tenants])
             firsts[count] = first_answer(running.server, requests[0])
+            warm(running, requests)
             prepared[count] = (running, requests)
         for _ in range(scale.rounds):
             for count, (running, requests) in prepared.items():
