@@ -16,7 +16,7 @@ STOPPING = 30
 
 
 class RunningServer:
-    """A server process; ``environment`` points AWS clients at it."""
+    """A server process; ``environment`` points AWS clients at it, and ``STRONGROOM_METRICS`` at its metrics."""
 
     def __init__(self, process: subprocess.Popen[str], environment: dict[str, str]) -> None:
         self.process = process
@@ -51,6 +51,8 @@ def _environment(process: subprocess.Popen[str]) -> dict[str, str]:
     """Return this process's environment with the three lines that a user would paste."""
     environment = dict(os.environ)
     for line in process.stdout or ():
+        if line.startswith("Metrics are at "):
+            environment["STRONGROOM_METRICS"] = line.split()[-1]
         if line.startswith("export "):
             environment |= dict(pair.split("=", 1) for pair in line.removeprefix("export ").split())
             if "AWS_REGION" in line:

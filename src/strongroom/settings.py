@@ -85,7 +85,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """Threads for work that waits for a disk."""
     cached_keys: Annotated[int, Meta(ge=1)] = 100_000
     """How many keys are kept ready in memory."""
-    max_connections: Annotated[int, Meta(ge=1)] = 20_000
+    max_connections: Annotated[int, Meta(ge=1)] = 16_384
     """Connections of a worker; the limit of open files bounds them, too."""
     held_bytes: Annotated[int, Meta(ge=0)] = 67_108_864
     """What a worker holds of requests without an answer and of answers nobody reads, beyond 8 KB a connection."""
@@ -96,6 +96,17 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     drain: Annotated[float, Meta(ge=0)] = 30.0
     """How long a stopping server waits for requests in work."""
 
+    metrics_listen: str | None = None
+    """HOST:PORT of a listener of its own that shows metrics to whoever asks; without it, there is none."""
+    log_format: Literal["text", "json"] = "text"
+    """How lines on standard error are written."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """How weighty what is logged must be."""
+    access_log: bool = False
+    """Log a line for each call."""
+    traces: Annotated[str, Meta(pattern=r"\Ahttps?://[^\s]+\Z")] | None = None
+    """Where traces are sent: the URL of an OTLP/HTTP receiver; without it, there are none."""
+
     @property
     def folder(self) -> Path:
         """The data folder as an absolute path."""
@@ -104,8 +115,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     @property
     def address(self) -> tuple[str, int]:
         """Where to listen, host and port."""
-        host, _, port = self.listen.rpartition(":")
-        return host.strip("[]"), int(port)
+        return address_of(self.listen)
 
     @property
     def scheme(self) -> str:
@@ -125,7 +135,9 @@ def load(document: str, environment: Mapping[str, str], flags: Mapping[str, obje
         settings = msgspec.convert(merged, Settings, strict=False)
     except msgspec.DecodeError as error:
         raise SettingsError(str(error)) from None
-    _require_address(settings)
+    _require_address(settings.listen)
+    if settings.metrics_listen is not None:
+        _require_address(settings.metrics_listen)
     _require_tls(settings)
     _require_networks(settings)
     return settings
@@ -144,9 +156,15 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
     return found
 
 
-def _require_address(settings: Settings) -> None:
-    if not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\s]+):[0-9]{1,5}", settings.listen):
-        raise SettingsError(f"`{settings.listen}` is not HOST:PORT")
+def address_of(listen: str) -> tuple[str, int]:
+    """Return host and port of HOST:PORT."""
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _require_address(listen: str) -> None:
+    if not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\s]+):[0-9]{1,5}", listen):
+        raise SettingsError(f"`{listen}` is not HOST:PORT")
 
 
 def _require_tls(settings: Settings) -> None:

@@ -16,6 +16,7 @@ from audits import audit_files, audit_records
 from clients import Answer, Raw, client_of, send, signed
 from local_server import RunningServer, running_server
 from refusals import refused_with
+from scrapes import scrape, scrape_until
 
 PLAINTEXT = b"not to be released"
 
@@ -42,7 +43,8 @@ def assert_refused(answer: Answer) -> None:
 @pytest.mark.parametrize("durability", ["write", "fsync"])
 def test_a_full_disk(tmp_path: Path, durability: str) -> None:
     data = tmp_path / "data"
-    with running_server(data, tmp_path / "log", "--durability", durability) as server:
+    options = ("--durability", durability, "--metrics-listen", "127.0.0.1:0")
+    with running_server(data, tmp_path / "log", *options) as server:
         kms = client_of(server)
         key_id = kms.create_key()["KeyMetadata"]["KeyId"]
         blob = kms.encrypt(KeyId=key_id, Plaintext=PLAINTEXT)["CiphertextBlob"]
@@ -50,6 +52,9 @@ def test_a_full_disk(tmp_path: Path, durability: str) -> None:
         (segment,) = audit_files(data)
         whole = segment.read_bytes()
         assert get(server, "/readyz") == (200, "ok\n")
+        shown = scrape(server)
+        assert shown.sum("strongroom_audit_writable") == 1
+        assert shown.sum("strongroom_audit_flush_failures_total") == 0
 
         # Half a record fits.
         leave_room(server, len(whole) + 300)
@@ -58,6 +63,11 @@ def test_a_full_disk(tmp_path: Path, durability: str) -> None:
         assert refused_with(500, kms.create_key)["Code"] == "KMSInternalException"
         assert get(server, "/readyz") == (503, "not ready: the audit log cannot be written\n")
         assert get(server, "/healthz") == (200, "ok\n")
+        shown = scrape_until(server, lambda shown: shown.sum("strongroom_audit_writable") == 0)
+        assert shown.sum("strongroom_audit_flush_failures_total") >= 4
+        assert shown.sum("strongroom_audit_lines_waiting") >= 4
+        assert shown.sum("strongroom_requests_total", operation="Decrypt", outcome="KMSInternalException") == 3
+        assert shown.sum("strongroom_http_requests_refused_total", status="503") == 1
         # Nothing is left of what did not fit.
         assert segment.read_bytes().startswith(whole)
         assert segment.read_bytes().endswith(b"\n")
@@ -65,6 +75,9 @@ def test_a_full_disk(tmp_path: Path, durability: str) -> None:
         leave_room(server, resource.RLIM_INFINITY)
         # Without any call in between.
         assert get(server, "/readyz") == (200, "ok\n")
+        shown = scrape_until(server, lambda shown: shown.sum("strongroom_audit_writable") == 1)
+        assert shown.sum("strongroom_audit_lines_waiting") == 0
+        assert shown.sum("strongroom_audit_lines_lost_total") == 0
         assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == PLAINTEXT
         assert len(kms.list_keys()["Keys"]) == 1
         assert server.stop() == 0

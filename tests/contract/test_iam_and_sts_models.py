@@ -44,7 +44,7 @@ def model_operation(row: Operation) -> Any:
 
 def parsed(row: Operation, result: Any) -> Any:
     """Write an answer or a refusal, and return what botocore reads in it."""
-    reply = AwsQuery(row.service, row.name).reply(result, REQUEST_ID, recorded=True)
+    reply = AwsQuery(row.service, row.name).reply(result, REQUEST_ID)
     response = {"status_code": reply.status, "headers": {}, "body": reply.body}
     return QueryParser().parse(response, model_operation(row).output_shape)
 
@@ -59,7 +59,7 @@ def test_the_protocol_is_the_models(service: str) -> None:
     assert metadata["apiVersion"] == VERSIONS[service]
     table = IAM_TABLE if service == "iam" else STS_TABLE
     assert table.keys() <= set(MODELS[service].operation_names)
-    reply = AwsQuery(service, "GetUser").reply(Empty(), REQUEST_ID, recorded=True)
+    reply = AwsQuery(service, "GetUser").reply(Empty(), REQUEST_ID)
     assert reply.body.startswith(f'<GetUserResponse xmlns="{metadata["xmlNamespace"]}">'.encode())
 
 

@@ -26,6 +26,9 @@ class Recorder:
     def time(self) -> float:
         return 0.0
 
+    def timer(self) -> float:
+        return 0.0
+
     def opened(self, _connection: Connection) -> "Recorder":
         return self
 

@@ -17,6 +17,7 @@ from clients import Raw, signed
 from local_server import RunningServer
 
 PATIENCE = 25.0
+_SOON = 2.0
 PAGE = resource.getpagesize()
 THROTTLED = b'{"__type":"ThrottlingException"'
 
@@ -108,15 +109,16 @@ def replies(connections: Sequence[socket.socket], within: float = PATIENCE) -> l
 
 
 def is_closed(connection: socket.socket) -> bool:
-    """Tell whether the other end has closed, reading what it sent before."""
-    try:
-        while connection.recv(65536):
-            pass
-    except BlockingIOError:
-        return False
-    except ConnectionError:
-        return True
-    return True
+    """Tell whether the other end has closed or does so soon, reading what it sent before."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(connection, selectors.EVENT_READ)
+        try:
+            while selector.select(_SOON):
+                if not connection.recv(65536):
+                    return True
+        except ConnectionError:
+            return True
+    return False
 
 
 def _received(connection: socket.socket) -> bytes:

@@ -57,7 +57,7 @@ class Bench:
         call = Call(TABLE[operation], self.root(), region, wire, body, ORIGIN, self.clock.now())
         result = self.deployment.service.perform(call)
         self.deployment.log.flush()
-        return wire.reply(result, ORIGIN.request_id, recorded=True)
+        return wire.reply(result, ORIGIN.request_id, call.operation)
 
     @cached_property
     def _root_key_id(self) -> str:

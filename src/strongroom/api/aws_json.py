@@ -21,12 +21,12 @@ class AwsJson:
         request: Request = decode(operation.decoder, body)
         return request
 
-    def reply(self, result: Response | KmsError, request_id: str, *, recorded: bool) -> Reply:
-        """Return the reply that carries an answer or a refusal."""
+    def reply(self, result: Response | KmsError, request_id: str, operation: Operation | None = None) -> Reply:
+        """Return the reply that carries an answer or a refusal: of a call, or of what names no operation."""
         if isinstance(result, KmsError):
-            return Reply(result.status, _error(result), AWS_JSON, request_id, recorded, self)
+            return Reply(result.status, _error(result), AWS_JSON, request_id, operation, self, result.code)
         body = b"" if isinstance(result, Empty) else _encoder.encode(result)
-        return Reply(200, body, AWS_JSON, request_id, recorded, self)
+        return Reply(200, body, AWS_JSON, request_id, operation, self)
 
 
 def _error(error: KmsError) -> bytes:

@@ -85,13 +85,12 @@ class AwsQuery:
                 raise ValidationException(f"The value of {name[:64]} has characters that no answer could repeat.")
         return request
 
-    def reply(self, result: Response | KmsError, request_id: str, *, recorded: bool) -> Reply:
-        """Return the reply that carries an answer or a refusal."""
+    def reply(self, result: Response | KmsError, request_id: str, operation: Operation | None = None) -> Reply:
+        """Return the reply that carries an answer or a refusal: of a call, or of what names no operation."""
         if isinstance(result, KmsError):
-            status, body = self._error(result, request_id)
-        else:
-            status, body = 200, self._answer(result, request_id)
-        return Reply(status, body.encode(), _XML, request_id, recorded, self)
+            status, refusal = self._error(result, request_id)
+            return Reply(status, refusal.encode(), _XML, request_id, operation, self, result.code)
+        return Reply(200, self._answer(result, request_id).encode(), _XML, request_id, operation, self)
 
     def _answer(self, response: Response, request_id: str) -> str:
         name = self._action

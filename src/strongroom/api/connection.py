@@ -51,6 +51,10 @@ class Handler(Protocol):
         """Return the loop's time."""
         ...
 
+    def timer(self) -> float:
+        """Return seconds for durations, finer than the loop's time."""
+        ...
+
     def opened(self, connection: "Connection") -> "Handler":
         """Note a new connection, and return who handles its requests."""
         ...
@@ -141,7 +145,8 @@ class Connection(asyncio.Protocol):
             return
         if self._between and (plain := self._plain_requests.read(data)) is not None:
             headers, body = plain
-            self._take(HttpRequest("POST", "/", "", headers, body, self._peer, self._secure))
+            begun = self._handler.timer()
+            self._take(HttpRequest("POST", "/", "", headers, body, self._peer, self._secure, begun))
         else:
             self._parse(data)
         held = self._waiting or len(self._body) > _SMALL or self._head_size > _SMALL
@@ -239,7 +244,8 @@ class Connection(asyncio.Protocol):
         self._body = b""
         self._between = self._in_head = True
         self._last_request_read = not self._parser.should_keep_alive()
-        self._take(HttpRequest(method, path, query, self._headers, body, self._peer, self._secure))
+        begun = self._handler.timer()
+        self._take(HttpRequest(method, path, query, self._headers, body, self._peer, self._secure, begun))
 
     # --- what the front calls
 

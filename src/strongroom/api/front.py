@@ -12,7 +12,7 @@ What comes beyond is answered with ThrottlingException.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Protocol
@@ -29,6 +29,7 @@ from strongroom.clock import Clock
 from strongroom.errors import KmsError, KMSInternalException, RequestEntityTooLargeException, ThrottlingException
 from strongroom.operations.operation import Lane
 from strongroom.operations.shapes import Response
+from strongroom.service.measurements import Measurements
 from strongroom.service.service import Service
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ _SWEEP_INTERVAL = 1.0
 _DRAIN_STEP = 0.01
 
 
-_Job = tuple[Connection, Admitted]
+_Job = tuple[Connection, HttpRequest, Admitted]
 
 
 class Capacity(msgspec.Struct, frozen=True):
@@ -63,10 +64,18 @@ class Log(Protocol):
         ...
 
 
+class Witness(Protocol):
+    """Sees every call that has been answered: the access log, traces. It must not wait for anything."""
+
+    def answered(self, request: HttpRequest, reply: Reply, flushing: float, flushed: float) -> None:
+        """Take note of a call; the log was flushed for it between two times of the clock's timer."""
+        ...
+
+
 class Front:
     """Connects the parts. Lives on one event loop; only ``_perform`` runs elsewhere."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a front
         self,
         loop: asyncio.AbstractEventLoop,
         gateway: Gateway,
@@ -74,6 +83,9 @@ class Front:
         log: Log,
         capacity: Capacity,
         clock: Clock,
+        *,
+        measurements: Measurements,
+        witnesses: Sequence[Witness] = (),
     ) -> None:
         self._loop = loop
         self._gateway = gateway
@@ -85,10 +97,14 @@ class Front:
         self._arrived: deque[tuple[Connection, HttpRequest]] = deque()
         self.backlog = Backlog(capacity.held)
         self._overflow = Overflow(self, self._turn_away)
-        self._replies: list[tuple[Connection, Reply]] = []
+        self._replies: list[tuple[Connection, HttpRequest | None, Reply]] = []
         self._on_threads = {(lane, signed): 0 for lane in Lane for signed in (True, False)}
         self._lanes: Lanes[_Job, Reply] = Lanes(loop, capacity.threads, self._perform, self._back_from_thread)
         self._date = (0, "")
+        self._witnesses = tuple(witnesses)
+        self._measurements = measurements
+        measurements.connections, measurements.in_work = self._connections, self._on_threads
+        self.timer = clock.timer
         self._sweep()
 
     # --- what connections call
@@ -102,6 +118,7 @@ class Front:
         if len(self._connections) >= self._most_connections:
             return self._overflow.opened(connection)
         self._connections.add(connection)
+        self._measurements.accepted_connections += 1
         return self
 
     def closed(self, connection: Connection) -> None:
@@ -126,14 +143,20 @@ class Front:
         if self._arrived:
             self._loop.call_soon(self._work)
         here = [
-            (connection, admitted)
+            (connection, request, admitted)
             for connection, request in arrived
             if (admitted := self._placed(connection, request, self._admitted(request))) is not None
         ]
-        results = self._service.perform_together([admitted.call for _, admitted in here])
+        performing = self.timer()
+        results = self._service.perform_together([admitted.call for _, _, admitted in here])
         self._replies += [
-            (connection, _reply(admitted, result)) for (connection, admitted), result in zip(here, results, strict=True)
+            (connection, request, _reply(admitted, result))
+            for (connection, request, admitted), result in zip(here, results, strict=True)
         ]
+        if self._witnesses:
+            performed = self.timer()
+            for _, request, _ in here:
+                request.performing, request.performed = performing, performed
         self._flush()
 
     def _admitted(self, request: HttpRequest) -> Admitted | Reply:
@@ -147,15 +170,15 @@ class Front:
     def _placed(self, connection: Connection, request: HttpRequest, admitted: Admitted | Reply) -> Admitted | None:
         """Return what is to be done on the loop; queue what is answered already, and hand the rest to its lane."""
         if isinstance(admitted, Reply):
-            self._queue(connection, admitted)
+            self._queue(connection, request, admitted)
         elif admitted.call.lane is Lane.INLINE:
             return admitted
         elif not self._is_full(admitted):
             self._on_threads[admitted.call.lane, admitted.signed] += 1
-            self._lanes.submit(admitted.call.lane, (connection, admitted))
+            self._lanes.submit(admitted.call.lane, (connection, request, admitted))
         elif admitted.signed:
             refusal = self._service.refuse(admitted.call, ThrottlingException(_BUSY))
-            self._queue(connection, admitted.reply(refusal))
+            self._queue(connection, request, admitted.reply(refusal))
         else:
             self._turn_away(connection, request.path, request.headers)
         return None
@@ -168,7 +191,7 @@ class Front:
             reply = self._gateway.refused(headers, ThrottlingException(_BUSY))
         else:
             reply = Reply(status, b"", "text/plain", self._gateway.request_id())
-        self._queue(connection, reply)
+        self._queue(connection, None, reply)
 
     def _turn_away(self, connection: Connection, path: str, headers: dict[str, str]) -> None:
         """Refuse a request that there is no time for, not even to see who signed it; it leaves no record.
@@ -176,7 +199,8 @@ class Front:
         Being busy is no reason to be taken for dead.
         """
         reply = self._gateway.refused(headers, ThrottlingException(_BUSY))
-        self._queue(connection, Reply(200, b"ok\n", "text/plain", reply.request_id) if path == _HEALTH else reply)
+        alive = Reply(200, b"ok\n", "text/plain", reply.request_id)
+        self._queue(connection, None, alive if path == _HEALTH else reply)
 
     def _is_full(self, admitted: Admitted) -> bool:
         """Tell whether a lane has all it can take. Who has not even an access key takes no place of those who have."""
@@ -186,18 +210,21 @@ class Front:
     # --- the end of a call
 
     def _perform(self, job: _Job) -> Reply:
-        _, admitted = job
-        return _reply(admitted, self._service.perform(admitted.call))
+        _, request, admitted = job
+        request.performing = self.timer()
+        reply = _reply(admitted, self._service.perform(admitted.call))
+        request.performed = self.timer()
+        return reply
 
     def _back_from_thread(self, job: _Job, reply: Reply) -> None:
-        connection, admitted = job
+        connection, request, admitted = job
         self._on_threads[admitted.call.lane, admitted.signed] -= 1
-        self._queue(connection, reply)
+        self._queue(connection, request, reply)
 
-    def _queue(self, connection: Connection, reply: Reply) -> None:
+    def _queue(self, connection: Connection, request: HttpRequest | None, reply: Reply) -> None:
         if not self._replies:
             self._loop.call_soon(self._flush)
-        self._replies.append((connection, reply))
+        self._replies.append((connection, request, reply))
 
     def _flush(self) -> None:
         """Write the records of this turn, then its replies; without the records, the replies become refusals."""
@@ -205,20 +232,56 @@ class Front:
             return
         replies, self._replies = self._replies, []
         fault: KmsError | None = None
+        flushing = self.timer()
         try:
             self._log.flush()
         except Exception as error:
             logger.exception("the audit log cannot be written; refusing %d calls", len(replies))
             fault = error if isinstance(error, KmsError) else KMSInternalException()
+        flushed = self.timer()
         if fault is not None:
-            replies = [(connection, reply.refused(fault) if reply.recorded else reply) for connection, reply in replies]
+            replies = [
+                (connection, request, reply if reply.operation is None else reply.refused(fault))
+                for connection, request, reply in replies
+            ]
+        # Before anything is sent: behind that, connections go on with their next requests.
+        self._note(replies, flushing, flushed, failed=fault is not None)
         date, draining = self._http_date(), self._gateway.draining
         encoded = [
             (connection, reply.encode(date, keep_alive=not (last := connection.last or draining)), last)
-            for connection, reply in replies
+            for connection, _, reply in replies
         ]
         for connection, response, last in encoded:
             connection.send(response, close=last)
+
+    def _note(
+        self,
+        replies: Sequence[tuple[Connection, HttpRequest | None, Reply]],
+        flushing: float,
+        flushed: float,
+        *,
+        failed: bool,
+    ) -> None:
+        """Note what was answered, and how long that took, for whoever measures or watches."""
+        note = self._measurements.note
+        if not failed:
+            note((None, "", flushed - flushing))
+        for _, request, reply in replies:
+            if request is None or reply.operation is None:
+                self._measurements.answered_no_call(reply.status)
+            else:
+                note((reply.operation, reply.outcome, flushed - request.begun))
+                if self._witnesses:
+                    self._tell(request, reply, flushing, flushed)
+        self._measurements.turned()
+
+    def _tell(self, request: HttpRequest, reply: Reply, flushing: float, flushed: float) -> None:
+        """Tell the witnesses of an answer. It leaves all the same if they cannot take note."""
+        try:
+            for witness in self._witnesses:
+                witness.answered(request, reply, flushing, flushed)
+        except Exception:
+            logger.exception("a call could not be witnessed", extra={"request_id": reply.request_id})
 
     def _http_date(self) -> str:
         second = int(self._clock.now())
@@ -260,5 +323,6 @@ def _reply(admitted: Admitted, result: Response | KmsError) -> Reply:
     try:
         return admitted.reply(result)
     except Exception:
-        logger.exception("request %s could not be answered", admitted.call.origin.request_id)
+        call = admitted.call
+        logger.exception("%s could not be answered", call.operation.name, extra={"request_id": call.origin.request_id})
         return admitted.reply(KMSInternalException())

@@ -65,7 +65,7 @@ class Admitted(msgspec.Struct, frozen=True):
 
     def reply(self, result: Response | KmsError) -> Reply:
         """Return the reply to the call."""
-        return self.wire.reply(result, self.call.origin.request_id, recorded=True)
+        return self.wire.reply(result, self.call.origin.request_id, self.call.operation)
 
 
 class Gateway:
@@ -103,13 +103,13 @@ class Gateway:
     def refused(self, headers: dict[str, str], error: KmsError) -> Reply:
         """Return the reply to a request of which nothing has been looked at but its headers; it leaves no record."""
         wire = AwsQuery("sts") if _is_form(headers) else self._json
-        return wire.reply(error, self.request_id(), recorded=False)
+        return wire.reply(error, self.request_id())
 
     def _admit_json(self, request: HttpRequest, request_id: str) -> Admitted | Reply:
         prefix, _, name = request.headers.get("x-amz-target", "").partition(".")
         operation = TABLE.get(name) if prefix == _TARGET_PREFIX else None
         if operation is None:
-            return self._json.reply(UnknownOperationException(None), request_id, recorded=False)
+            return self._json.reply(UnknownOperationException(None), request_id)
         return self._verify(request, operation, self._json, request_id)
 
     def _admit_query(self, request: HttpRequest, request_id: str) -> Admitted | Reply:
@@ -122,10 +122,10 @@ class Gateway:
         operation = _TABLES[service].get(name)
         if operation is None or version != VERSIONS[service]:
             unknown = f"Could not find operation {name[:64]} for version {version[:64]}"
-            return wire.reply(UnknownOperationException(unknown), request_id, recorded=False)
+            return wire.reply(UnknownOperationException(unknown), request_id)
         if signed_for is None and name in UNSIGNED:
             if len(request.body) > _MAX_UNSIGNED_BODY:
-                return wire.reply(RequestEntityTooLargeException(None), request_id, recorded=False)
+                return wire.reply(RequestEntityTooLargeException(None), request_id)
             return self._admit_unsigned(request, operation, request_id)
         return self._verify(request, operation, AwsQuery(service, name), request_id)
 
@@ -143,7 +143,9 @@ class Gateway:
         except KmsError as error:
             refusal = error
         except Exception:
-            logger.exception("request %s failed before its signature was verified", request_id)
+            logger.exception(
+                "%s failed before its signature was verified", operation.name, extra={"request_id": request_id}
+            )
             refusal = KMSInternalException()
         else:
             call = Call(
@@ -159,10 +161,9 @@ class Gateway:
                 lane=operation.lane(request.body),
             )
             return Admitted(call, wire)
-        recorded = self._ration.take(now)
-        if recorded:
+        if self._ration.take(now):
             self._service.unverified(operation, self._origin(request, request_id), refusal, now)
-        return wire.reply(refusal, request_id, recorded=recorded)
+        return wire.reply(refusal, request_id, operation)
 
     def _origin(self, request: HttpRequest, request_id: str, signer: Credential = _ANYBODY) -> Origin:
         """Return where a request comes from. What it says of a service's purpose is believed of services only."""

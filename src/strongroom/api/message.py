@@ -6,7 +6,9 @@ from typing import Protocol
 import msgspec
 
 from strongroom.errors import KmsError
+from strongroom.operations.operation import Operation
 from strongroom.operations.shapes import Response
+from strongroom.service.measurements import SUCCESS
 
 
 class HttpRequest(msgspec.Struct):
@@ -19,32 +21,38 @@ class HttpRequest(msgspec.Struct):
     body: bytes
     peer: str
     secure: bool
+    begun: float = 0.0
+    """When the whole of it was there, by the clock's timer."""
+    performing: float = 0.0
+    performed: float = 0.0
+    """From when to when the service was at it; noted only for witnesses."""
 
 
 class ReplyWriter(Protocol):
     """Writes answers in the protocol of the request."""
 
-    def reply(self, result: Response | KmsError, request_id: str, *, recorded: bool) -> "Reply":
-        """Return the reply that carries an answer or a refusal."""
+    def reply(self, result: Response | KmsError, request_id: str, operation: Operation | None = None) -> "Reply":
+        """Return the reply that carries an answer or a refusal: of a call, or of what names no operation."""
         ...
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What is sent back. ``recorded`` replies have a line in the audit log, and must not leave before it.
+    """What is sent back. Replies to calls have a line in the audit log, and must not leave before it.
 
-    ``writer`` wrote the body, and can write another.
+    ``writer`` wrote the body, and can write another. ``outcome`` is "success" or the code of the refusal.
     """
 
     status: int
     body: bytes
     content_type: str
     request_id: str
-    recorded: bool = False
+    operation: Operation | None = None
     writer: ReplyWriter | None = None
+    outcome: str = SUCCESS
 
     def refused(self, error: KmsError) -> "Reply":
         """Return the reply that says instead why this one cannot be sent."""
-        return self if self.writer is None else self.writer.reply(error, self.request_id, recorded=self.recorded)
+        return self if self.writer is None else self.writer.reply(error, self.request_id, self.operation)
 
     def encode(self, date: str, *, keep_alive: bool) -> bytes:
         """Return the bytes of the response; ``date`` is its Date header (RFC 9110, 5.6.7)."""

@@ -25,6 +25,10 @@ class Overflow:
         """Return the loop's time."""
         return self._front.time()
 
+    def timer(self) -> float:
+        """Return seconds for durations."""
+        return self._front.timer()
+
     def opened(self, connection: Connection) -> Handler:
         """Let a connection wait to be told, or drop it."""
         if len(self.connections) < _MOST:

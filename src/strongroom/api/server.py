@@ -8,14 +8,14 @@ import signal
 import socket
 import ssl
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 
 import uvloop
 
 from strongroom.api.connection import Connection, Limits
 from strongroom.api.descriptors import connections_within_limits
-from strongroom.api.front import Capacity, Front, Log
+from strongroom.api.front import Capacity, Front, Log, Witness
 from strongroom.api.gateway import Gateway
 from strongroom.api.plain_request import PlainRequests
 from strongroom.api.proxies import TrustedProxies
@@ -23,6 +23,7 @@ from strongroom.api.sigv4 import Verifier
 from strongroom.clock import Clock
 from strongroom.entropy import Entropy
 from strongroom.operations.operation import Lane
+from strongroom.service.measurements import Measurements
 from strongroom.service.service import Service
 from strongroom.settings import Settings
 
@@ -50,11 +51,15 @@ class Server:
         clock: Clock,
         entropy: Entropy,
         *,
+        measurements: Measurements,
+        witnesses: Sequence[Witness] = (),
         shared: bool = False,
     ) -> None:
         self._settings = settings
         self._service = service
         self._chores = chores
+        self._measurements = measurements
+        self._witnesses = witnesses
         self._shared = shared
         self._log = log
         self._clock = clock
@@ -98,8 +103,16 @@ class Server:
         gateway = Gateway(self._service, verifier, self._clock, self._entropy, proxies, settings.regions[0])
         cores = os.cpu_count() or 1
         threads = {Lane.WAITING: settings.threads, Lane.COMPUTING: cores, Lane.GENERATING: max(1, cores // 2)}
-        capacity = Capacity(threads, connections_within_limits(settings.max_connections), settings.held_bytes)
-        return Front(loop, gateway, self._service, self._log, capacity, self._clock)
+        return Front(
+            loop,
+            gateway,
+            self._service,
+            self._log,
+            Capacity(threads, connections_within_limits(settings.max_connections), settings.held_bytes),
+            self._clock,
+            measurements=self._measurements,
+            witnesses=self._witnesses,
+        )
 
     @contextlib.contextmanager
     def _keeping(self) -> Iterator[None]:

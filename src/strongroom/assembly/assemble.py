@@ -104,6 +104,7 @@ class Deployment:
         self.folder = opened.folder
         self.backends = opened.backends
         self.registrar = opened.registrar
+        self.store_measurements = opened.store.measurements
         trail = Trail(self.log, entropy)
         usage = AccessKeyUsage(opened.store)
         self.service = Service(opened.backends, quotas, trail, usage)

@@ -9,6 +9,7 @@
       root.key          0600, the root key that seals the domain keys
       credentials       0600, access keys of account roots and services, for AWS clients
       audit/            0700, a line for each call, in segments
+      metrics/          0700, where workers hand each other their metrics: a socket of each, 0600
 """
 
 import fcntl

@@ -4,7 +4,7 @@ import os
 import shlex
 import signal
 import ssl
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import FrameType
 
@@ -17,11 +17,12 @@ from strongroom.assembly.assemble import take_folder
 from strongroom.assembly.data_folder import DataFolder
 from strongroom.assembly.hardening import harden_process
 from strongroom.cli.folder import config_option, data_option, read_settings, readable_errors
-from strongroom.cli.serving import serve_as, start_logging
+from strongroom.cli.logs import start_logging
+from strongroom.cli.serving import serve_as, worker_name
 from strongroom.cli.supervisor import STOP, Supervisor, WorkerError
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
-from strongroom.settings import Settings
+from strongroom.settings import Settings, address_of
 
 _STOPPED = "Strongroom has stopped."
 
@@ -41,14 +42,15 @@ _STOPPED = "Strongroom has stopped."
     type=click.Choice(["write", "fsync"]),
     help="What audit records survive before their answer: the process, or the machine. Default: write.",
 )
+@click.option("--metrics-listen", help="HOST:PORT to show metrics on, to whoever asks. Default: nowhere.")
 def serve(config: Path | None, regions: tuple[str, ...], **flags: object) -> None:
     """Serve until SIGTERM. The first start makes the data folder and the root access key.
 
     Every option is also a key of strongroom.toml and a variable STRONGROOM_*: listen, STRONGROOM_LISTEN.
     """
-    start_logging()
     with readable_errors():
         settings = read_settings(config, **flags, regions=regions or None)
+        start_logging(settings, worker_name(None) if _workers(settings) == 1 else None)
         harden_process()
         try:
             _serve(settings)
@@ -59,13 +61,15 @@ def serve(config: Path | None, regions: tuple[str, ...], **flags: object) -> Non
 
 
 def _serve(settings: Settings) -> None:
-    workers = settings.workers or os.cpu_count() or 1
     for number in STOP:
         signal.signal(number, _end_start)
-    if workers == 1:
-        serve_as(settings, None, lambda url: _announce(settings, url))
-    else:
-        _supervise(settings, workers)
+    workers = _workers(settings)
+    with ExitStack() as held:
+        settings = _with_metrics_port(settings, held)
+        if workers == 1:
+            serve_as(settings, None, lambda url: _announce(settings, url))
+        else:
+            _supervise(settings, workers)
     click.echo(_STOPPED)
 
 
@@ -76,6 +80,21 @@ def _end_start(_number: int, _frame: FrameType | None) -> None:
     """
     os.write(1, f"{_STOPPED}\n".encode())
     os._exit(0)
+
+
+def _workers(settings: Settings) -> int:
+    return settings.workers or os.cpu_count() or 1
+
+
+def _with_metrics_port(settings: Settings, held: ExitStack) -> Settings:
+    """Return the settings with a port for metrics that is ours, held as that of the service is."""
+    if settings.metrics_listen is None:
+        return settings
+    host, port = address_of(settings.metrics_listen)
+    listener_on(host, port, shared=False).close()
+    port = held.enter_context(closing(listener_on(host, port, shared=True))).getsockname()[1]
+    shown = f"[{host}]" if ":" in host else host
+    return msgspec.structs.replace(settings, metrics_listen=f"{shown}:{port}")
 
 
 def _supervise(settings: Settings, workers: int) -> None:
@@ -99,6 +118,8 @@ def _announce(settings: Settings, url: str) -> None:
     credentials = DataFolder(settings.folder).credentials
     region = settings.regions[0]
     click.echo(f"Strongroom {__version__} serves account {settings.account} in {', '.join(settings.regions)} at {url}")
+    if settings.metrics_listen is not None:
+        click.echo(f"Metrics are at http://{settings.metrics_listen}/metrics")
     click.echo("Point AWS clients at it:\n")
     click.echo("export " + " ".join(f"AWS_ENDPOINT_URL_{service}={url}" for service in ("KMS", "IAM", "STS")))
     click.echo(f"export AWS_SHARED_CREDENTIALS_FILE={shlex.quote(str(credentials))}")

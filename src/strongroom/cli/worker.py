@@ -14,16 +14,17 @@ import msgspec
 
 from strongroom.assembly.hardening import end_with_parent, harden_process
 from strongroom.cli.folder import readable_errors
+from strongroom.cli.logs import start_logging
 from strongroom.cli.place import BEAT, BEAT_INTERVAL, Brief
-from strongroom.cli.serving import serve_as, start_logging
+from strongroom.cli.serving import serve_as, worker_name
 
 
 @click.command()
 def worker() -> None:
     """Serve until SIGTERM."""
     beats = _take_output()
-    start_logging()
     brief = msgspec.json.decode(sys.stdin.buffer.read(), type=Brief)
+    start_logging(brief.settings, worker_name(brief.worker))
     with readable_errors():
         harden_process()
         end_with_parent(brief.supervisor)

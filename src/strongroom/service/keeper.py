@@ -9,6 +9,7 @@ service was down happens on the next round, and a key that missed several rotati
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import ParamSpec, Protocol
 
 from strongroom.clock import Clock
@@ -19,6 +20,7 @@ from strongroom.keys.kms_key import KmsKey, RotationType
 from strongroom.operations.context import Backends
 from strongroom.operations.key_material import Removed, destroy, generate_material, removed
 from strongroom.operations.relatives import save_with_relatives
+from strongroom.service.measurements import KeeperMeasurements
 from strongroom.service.trail import Trail
 from strongroom.service.usage import AccessKeyUsage
 from strongroom.store.protocol import AuditMark, Reader, Transaction
@@ -64,9 +66,32 @@ class Keeper:
         self._log = log
         self._clock = clock
         self._usage = usage
+        self.measurements = KeeperMeasurements()
 
     def run(self) -> None:
         """Do everything that is due now. What fails is logged, and tried again next round."""
+        with self._round():
+            self._do_what_is_due()
+            self._write_down()
+            self._guarded(self._clean_up)
+
+    def upkeep(self) -> None:
+        """Look at the store's files, write down which keys and access keys were used, and sign the audit log so far.
+
+        Every worker its own, every round, and once more before it stops.
+        """
+        with self._round():
+            self._write_down()
+
+    @contextmanager
+    def _round(self) -> Iterator[None]:
+        begun = self._clock.timer()
+        yield
+        self.measurements.rounds += 1
+        self.measurements.last_duration = self._clock.timer() - begun
+        self.measurements.last_end = self._clock.now()
+
+    def _do_what_is_due(self) -> None:
         now = self._clock.now()
         for locator in self._due(lambda reader, limit: reader.keys_to_rotate(now, limit)):
             self._guarded(self._rotate, locator, now)
@@ -74,14 +99,8 @@ class Keeper:
             self._guarded(self._expire, locator, now)
         for locator in self._due(lambda reader, limit: reader.keys_to_delete(now, limit)):
             self._guarded(self._delete, locator, now)
-        self.upkeep()
-        self._guarded(self._clean_up)
 
-    def upkeep(self) -> None:
-        """Look at the store's files, write down which keys and access keys were used, and sign the audit log so far.
-
-        Every worker its own, every round, and once more before it stops.
-        """
+    def _write_down(self) -> None:
         self._guarded(self._backends.store.confirm)
         self._guarded(self._usage.write)
         self._guarded(self._write_key_uses)
@@ -121,6 +140,7 @@ class Keeper:
                 self._trail.synchronized(key, now)
             self._record("RotateKey", key, {"rotationType": "AUTOMATIC", "keyMaterialId": material_id}, now)
         destroy(backends.vault, gone)
+        self.measurements.keys["rotated"] += 1
         logger.info("rotated %s", locator.arn)
 
     def _expire(self, locator: KeyLocator, now: float) -> None:
@@ -132,6 +152,7 @@ class Keeper:
             for material_id in imported.lost(key, after):
                 self._record("DeleteExpiredKeyMaterial", key, {"keyMaterialId": material_id}, now)
         destroy(self._backends.vault, gone)
+        self.measurements.keys["expired"] += 1
         logger.info("erased expired key material of %s", locator.arn)
 
     def _delete(self, locator: KeyLocator, now: float) -> None:
@@ -143,6 +164,7 @@ class Keeper:
             gone = removed(key, None) + self._forget_replica(transaction, key, now)
             self._record("DeleteKey", key, {}, now)
         destroy(self._backends.vault, gone)
+        self.measurements.keys["deleted"] += 1
         logger.info("deleted %s", locator.arn)
 
     def _forget_replica(self, transaction: Transaction, gone: KmsKey, now: float) -> list[Removed]:
@@ -169,4 +191,5 @@ class Keeper:
         try:
             act(*args, **kwargs)
         except Exception:
+            self.measurements.failures += 1
             logger.exception("the keeper could not finish %s %s", act.__name__, args)

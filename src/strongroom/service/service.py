@@ -86,7 +86,7 @@ class Service:
         except KmsError as error:
             return error
         except Exception:
-            logger.exception("request %s failed: %s", call.origin.request_id, call.operation.name)
+            logger.exception("%s failed", call.operation.name, extra={"request_id": call.origin.request_id})
             return KMSInternalException()
 
     def _recorded(self, call: Call, progress: Progress, result: Response | KmsError) -> Response | KmsError:
@@ -98,7 +98,8 @@ class Service:
                 self._note_uses(call, progress, event_id)
             self._trail.call(call, progress, result, event_id)
         except Exception:
-            logger.exception("request %s could not be recorded: %s", call.origin.request_id, call.operation.name)
+            about = {"request_id": call.origin.request_id}
+            logger.exception("%s could not be recorded", call.operation.name, extra=about)
             return KMSInternalException()
         return result
 

@@ -76,9 +76,15 @@ class GrantBook:
         self._lock = lock
         self._max_grants = max_grants
         self._held = 0
+        self.misses = 0
         self._holders: dict[KeyLocator, dict[str, _Holder]] = {}
         # An index must not change while it is searched.
         self._searching = Lock()
+
+    @property
+    def held(self) -> int:
+        """How many grants and labels of grants are held."""
+        return self._held
 
     def find(
         self, locator: KeyLocator, grantees: Iterable[str], labels: Sequence[Label], search: Search
@@ -141,6 +147,7 @@ class GrantBook:
             if after is None:
                 # Somebody else was here.
                 return
+            self.misses += 1
             with self._store.read() as reader:
                 grants = reader.grants_to(holder.locator, holder.grantee, label, after, _PAGE)
             with self._searching:
@@ -158,6 +165,7 @@ class GrantBook:
             known = self._holders.get(locator, {}).get(grantee)
             if known is not None:
                 return known
+            self.misses += 1
             with self._store.read() as reader:
                 holder = _Holder(locator, grantee, reader.labels_of_grants_to(locator, grantee))
             self._held += len(holder)

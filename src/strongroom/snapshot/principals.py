@@ -77,6 +77,12 @@ class Principals:
         self._named: Recent[str, Credential] = Recent(_MAX_CREDENTIALS)
         self._roles: Recent[tuple[str, str], ActiveRole] = Recent(_MAX_CREDENTIALS)
         self._policies: Recent[str, CompiledPolicy] = Recent(_MAX_CREDENTIALS)
+        self.misses = 0
+
+    @property
+    def held(self) -> int:
+        """How many credentials are held."""
+        return self._credentials.held + self._sessions.held + self._named.held
 
     def credential(self, access_key_id: str) -> Credential | None:
         """Return an active long-term access key."""
@@ -138,6 +144,7 @@ class Principals:
             known = self._credentials.recall(access_key_id)
             if known is not None:
                 return known
+            self.misses += 1
             record = reader.access_key(access_key_id)
             if record is None or not record.active:
                 return None
@@ -187,6 +194,7 @@ class Principals:
         except (binascii.Error, ValueError, UnsealError, msgspec.DecodeError):
             return None
         with self._lock, self._store.read() as reader:
+            self.misses += 1
             entity = reader.entity_by_id(session.unique_id) if session.unique_id else None
             principal = _bearer_of(session, entity)
             if principal is None:

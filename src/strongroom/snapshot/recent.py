@@ -68,5 +68,10 @@ class Recent(dict[K, V], Generic[K, V]):
         """Return a copy of all that is held."""
         return self._going | self._last | self
 
+    @property
+    def held(self) -> int:
+        """How many things are held."""
+        return sum(map(len, self._generations()))
+
     def _generations(self) -> tuple[dict[K, V], ...]:
         return self, self._last, self._going

@@ -31,6 +31,10 @@ class Snapshot:
         self._lock = threading.Lock()
         self._version = b""
         self._last_change = 0
+        self.catch_ups = 0
+        """How often the view was behind the store."""
+        self.misses = {"key": 0, "alias": 0}
+        """How often what was asked for had to be read."""
         self._keys: Recent[KeyLocator, ActiveKey] = Recent(max_keys, self._forget_materials)
         self._aliases: Recent[AliasLocator, str] = Recent(max_keys)
         # Those of the keys that are held.
@@ -45,6 +49,19 @@ class Snapshot:
             ChangeKind.GRANT: self.grants.update,
             ChangeKind.ACCOUNT: self.principals.forget_account,
         }
+
+    def held(self) -> dict[str, int]:
+        """Return how much of each kind is held now."""
+        return {
+            "key": self._keys.held,
+            "alias": self._aliases.held,
+            "grant": self.grants.held,
+            "credential": self.principals.held,
+        }
+
+    def read(self) -> dict[str, int]:
+        """Return how often each kind had to be read from the store, because it was not held."""
+        return {**self.misses, "grant": self.grants.misses, "credential": self.principals.misses}
 
     def refresh(self) -> None:
         """Make the view current: what any process committed before this call is seen after it."""
@@ -80,6 +97,7 @@ class Snapshot:
             active = self._keys.recall(locator)
             if active is not None:
                 return active
+            self.misses["key"] += 1
             with self._store.read() as reader:
                 key = reader.key(locator)
             if key is None:
@@ -95,6 +113,7 @@ class Snapshot:
             key_id = self._aliases.recall(locator)
             if key_id is not None:
                 return key_id
+            self.misses["alias"] += 1
             with self._store.read() as reader:
                 record = reader.alias(locator)
             if record is None:
@@ -104,6 +123,7 @@ class Snapshot:
 
     def _catch_up(self) -> None:
         with self._lock:
+            self.catch_ups += 1
             # In this order: a commit between the two lines shows as another version next time.
             version = self._store.version()
             changes = self._store.changes(self._last_change)

@@ -33,6 +33,7 @@ from strongroom.clock import DAY, Clock
 from strongroom.errors import KmsError, KMSInternalException
 from strongroom.store.audit_files import mark_at_end
 from strongroom.store.audit_takeover import Takeover, take_over
+from strongroom.store.measurements import LogMeasurements
 from strongroom.store.protocol import AuditMark
 
 Durability = Literal["write", "fsync"]
@@ -75,8 +76,9 @@ class AuditLog:
         self._segment_size = segment_size
         self._notary = notary
         self._clock = clock
+        self.measurements = LogMeasurements()
         self._pending: list[bytes] = []
-        self._lost = self._lost_in_all = 0
+        self._lost = 0
         self._failing = False
         self._closed = False
         self._lock = threading.Lock()
@@ -89,27 +91,14 @@ class AuditLog:
         self._day = 0
         # Segments that are complete, and perhaps not on disk yet.
         self._complete: list[int] = []
+        self._complete_size = 0
         folder.mkdir(mode=0o700, exist_ok=True)
         known = notary.known(writer)
         self._found = take_over(folder, writer, known, notary.verifies)
         self._position = self._vouched = self._found.position
+        self._began_at = self._position.sequence
         self._kept = None if known is None else known.checkpoint
         self._register(known)
-
-    @property
-    def failing(self) -> bool:
-        """Whether the last flush failed."""
-        return self._failing
-
-    @property
-    def pending(self) -> int:
-        """How many lines wait to be written."""
-        return len(self._pending)
-
-    @property
-    def lost(self) -> int:
-        """How many records of refused calls could not be kept since the start."""
-        return self._lost_in_all
 
     def append(self, line: bytes) -> None:
         """Add one line, a JSON object without its newline, to the next flush. It is kept until it is written."""
@@ -123,7 +112,7 @@ class AuditLog:
         if self._failing and len(self._pending) >= _MOST_KEPT:
             with self._counting:
                 self._lost += 1
-                self._lost_in_all += 1
+                self.measurements.lost += 1
         else:
             self._pending.append(line)
 
@@ -140,6 +129,7 @@ class AuditLog:
                     self._write(self._pending[:count])
                 except OSError as error:
                     self._failing = True
+                    self.measurements.failures += 1
                     raise KMSInternalException("The audit record of this request could not be written.") from error
                 # Other threads may have added to the list, never taken from it.
                 del self._pending[:count]
@@ -151,6 +141,26 @@ class AuditLog:
             with contextlib.suppress(KMSInternalException):
                 self.flush()
         return not self._failing
+
+    @property
+    def written_lines(self) -> int:
+        """How many lines were written since the start: records, headers, checkpoints."""
+        return self._position.sequence - self._began_at
+
+    @property
+    def written_bytes(self) -> int:
+        """How many bytes those lines take."""
+        return self._complete_size + self._size
+
+    @property
+    def waiting(self) -> int:
+        """How many lines wait to be written."""
+        return len(self._pending)
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last flush failed."""
+        return self._failing
 
     def mark(self) -> AuditMark:
         """Return how far the log has come."""
@@ -266,6 +276,7 @@ class AuditLog:
         if self._file is not None:
             self._add_checkpoint(now)
             self._complete.append(self._file)
+            self._complete_size += self._size
             self._file = None
         before, found, lost = self._position, self._found, self._lost
         path = self._folder / segment_name(now, before)
@@ -284,11 +295,13 @@ class AuditLog:
         self._found = Takeover(self._position)
         with self._counting:
             self._lost -= lost
+        self.measurements.segment_begun = now
 
     def _add_checkpoint(self, now: float) -> Checkpoint:
         statement = statement_of(self._position, now)
         checkpoint = Checkpoint(msgspec.Raw(statement), self._notary.sign(signed_bytes(statement)))
         self._add([msgspec.json.encode(checkpoint)])
+        self.measurements.last_checkpoint = now
         return checkpoint
 
     def _add(self, bodies: Sequence[bytes]) -> None:

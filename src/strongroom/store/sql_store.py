@@ -1,7 +1,9 @@
 """The store over an SQL database."""
 
 import logging
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from strongroom.errors import DependencyTimeoutException
 from strongroom.store.generation import Generation
 from strongroom.store.group import Group
+from strongroom.store.measurements import StoreMeasurements
 from strongroom.store.protocol import Change, ChangeKind, Changes
 from strongroom.store.schema import change
 from strongroom.store.sql_reader import SqlReader
@@ -26,26 +29,31 @@ _CHANGES = select(change).where(change.c.sequence > bindparam("after")).order_by
 class SqlStore:
     """Durable state in SQLite, for one of the processes that share it. See ``protocol.Store``."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, timer: Callable[[], float] = time.perf_counter) -> None:
         """Use the database of ``engine``, which has this release's schema."""
         self._engine = engine
         self._generation = Generation(Path(str(engine.url.database)))
         self._lost = False
         self._lock = WriteLock(Path(f"{engine.url.database}-writer"), BUSY_TIMEOUT)
         self._group: Group | None = None
+        self._timer = timer
+        self.measurements = StoreMeasurements()
+        self._counting = threading.Lock()
         # Nobody knows whether the last process came to scrub after the last erasure.
         self._scrubbed = False
 
     @contextmanager
     def read(self) -> Iterator[SqlReader]:
         """Open a consistent read."""
-        with _typed_faults(), self._engine.connect() as connection:
+        with self._counting:
+            self.measurements.reads += 1
+        with self._typed_faults(), self._engine.connect() as connection:
             yield SqlReader(connection)
 
     @contextmanager
     def transaction(self) -> Iterator[SqlTransaction]:
         """Open the only write transaction; durable when the block ends, undone when it raises."""
-        with _typed_faults(), self._write() as connection:
+        with self._typed_faults(), self._write() as connection:
             transaction = SqlTransaction(connection)
             try:
                 yield transaction
@@ -66,7 +74,7 @@ class SqlStore:
 
     def changes(self, after: int) -> Changes:
         """Return the change log after a sequence number."""
-        with _typed_faults(), self._engine.connect() as connection:
+        with self._typed_faults(), self._engine.connect() as connection:
             found = connection.execute(_CHANGES, {"after": after})
             entries = [Change(row.sequence, ChangeKind(row.kind), row.account, row.region, row.name) for row in found]
         # Numbers have no gaps, and the newest entry is never trimmed: what is missing is missing at the start.
@@ -75,13 +83,13 @@ class SqlStore:
 
     def scrub(self) -> bool:
         """Leave nothing of erased key material in free pages or logs; false when readers are in the way."""
-        with _typed_faults(), self._alone():
+        with self._typed_faults(), self._alone():
             self._scrubbed = self._scrubbed or truncate_log(self._engine)
             return self._scrubbed
 
     def trim_changes(self, keep: int) -> None:
         """Forget all but the newest ``keep`` entries of the change log."""
-        with _typed_faults(), self._write() as connection:
+        with self._typed_faults(), self._write() as connection:
             last = connection.execute(select(func.max(change.c.sequence))).scalar_one()
             connection.execute(delete(change).where(change.c.sequence <= (last or 0) - keep))
 
@@ -93,6 +101,7 @@ class SqlStore:
     @contextmanager
     def _write(self) -> Iterator[Connection]:
         self._require_common_state()
+        begun = self._timer()
         self._lock.enter()
         try:
             group = self._group = self._group or Group(self._engine)
@@ -107,6 +116,8 @@ class SqlStore:
                 self._end_group()
                 self._lock.leave()
             group.wait()
+            with self._counting:
+                self.measurements.transactions.note(self._timer() - begun)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -124,11 +135,12 @@ class SqlStore:
         if self._lost:
             raise DependencyTimeoutException("The files of the key store are not those that this server has opened.")
 
-
-@contextmanager
-def _typed_faults() -> Iterator[None]:
-    """Turn the database's own trouble (locked, full, gone) into the fault that AWS clients know how to retry."""
-    try:
-        yield
-    except OperationalError as error:
-        raise DependencyTimeoutException("The key store did not answer in time, or could not write.") from error
+    @contextmanager
+    def _typed_faults(self) -> Iterator[None]:
+        """Turn the database's own trouble (locked, full, gone) into the fault that AWS clients know how to retry."""
+        try:
+            yield
+        except OperationalError as error:
+            with self._counting:
+                self.measurements.failures += 1
+            raise DependencyTimeoutException("The key store did not answer in time, or could not write.") from error

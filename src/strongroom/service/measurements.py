@@ -1,0 +1,99 @@
+"""What happened, in numbers: counted as it happens, read by whoever shows it.
+
+Labels are operations and error codes, of which there are only so many, never what a caller sent.
+"""
+
+from collections.abc import Collection, Mapping
+from http import HTTPStatus
+from threading import Lock
+
+from strongroom.histogram import Histogram
+from strongroom.operations.operation import Lane, Operation
+
+SUCCESS = "success"
+"""The outcome of a call that was not refused; the others are the codes of ``errors``."""
+
+
+Noted = tuple[Operation | None, str, float]
+_MANY = 512
+
+
+class Calls:
+    """The calls of one operation: how many ended in which way, and how long they took in seconds."""
+
+    __slots__ = ("durations", "outcomes")
+
+    def __init__(self) -> None:
+        self.outcomes: dict[str, int] = {}
+        self.durations = Histogram()
+
+
+class Measurements:
+    """What the front saw. Noted on the event loop only; safe to read from other threads.
+
+    A call is noted by one append, ``note((operation, outcome, seconds))``, the seconds since the whole of its request
+    was there; ``note((None, "", seconds))`` is a flush of the audit log that succeeded. What was noted is counted
+    later, much at once: in the midst of a call, counting would find all that it needs out of the processor's cache.
+
+    ``connections`` and ``in_work`` (by lane, and whether an access key vouches for the calls) are what the front holds
+    now.
+    """
+
+    def __init__(self) -> None:
+        self._noted: list[Noted] = []
+        self.note = self._noted.append
+        self._counting = Lock()
+        self._calls: dict[Operation, Calls] = {}
+        self._flushes = Histogram()
+        self.refused_requests: dict[int, int] = {}
+        """HTTP status → requests that were refused before it was known what they ask for."""
+        self.accepted_connections = 0
+        self.connections: Collection[object] = ()
+        self.in_work: Mapping[tuple[Lane, bool], int] = {}
+
+    def answered_no_call(self, status: int) -> None:
+        """Count an answer to what was no call: a health check, or a request that names no operation."""
+        if status >= HTTPStatus.BAD_REQUEST:
+            self.refused_requests[status] = self.refused_requests.get(status, 0) + 1
+
+    def turned(self) -> None:
+        """Count what has been noted, if it is much; for the end of a turn of the event loop."""
+        # Not if a reader is at it just now: calls wait for nobody.
+        if len(self._noted) >= _MANY and self._counting.acquire(blocking=False):
+            try:
+                self._count()
+            finally:
+                self._counting.release()
+
+    def read(self) -> tuple[dict[Operation, Calls], Histogram]:
+        """Return the calls by operation, and the flushes of the audit log that calls waited for."""
+        with self._counting:
+            self._count()
+            return self._calls.copy(), self._flushes
+
+    def _count(self) -> None:
+        noted = self._noted[:]
+        known, note_flush = self._calls, self._flushes.note
+        for operation, outcome, seconds in noted:
+            if operation is None:
+                note_flush(seconds)
+                continue
+            calls = known.get(operation)
+            if calls is None:
+                calls = known[operation] = Calls()
+            outcomes = calls.outcomes
+            outcomes[outcome] = outcomes[outcome] + 1 if outcome in outcomes else 1
+            calls.durations.note(seconds)
+        # The loop may have added to the list, never taken from it.
+        del self._noted[: len(noted)]
+
+
+class KeeperMeasurements:
+    """What the keeper did. Written on its thread only. Times in epoch seconds, durations in seconds."""
+
+    def __init__(self) -> None:
+        self.rounds = 0
+        self.failures = 0
+        self.last_end = 0.0
+        self.last_duration = 0.0
+        self.keys = {"rotated": 0, "expired": 0, "deleted": 0}
