@@ -16,7 +16,7 @@ from local_server import RunningServer
 Start = Callable[..., RunningServer]
 MIB = 1024 * 1024
 LANE = 1024
-TURN = 2048
+ARRIVED = 4096
 MESSAGE = "bWVzc2FnZQ=="
 
 
@@ -46,7 +46,7 @@ def test_two_thousand_connections_that_all_call(start: Start, data: Path) -> Non
                 # Who is refused may go on.
                 assert not reply.closed
         assert resident(server) < 200 * MIB
-    # A lane that is full looks at the signature first, so it leaves a record; what a turn has no time for does not.
+    # A lane that is full looks at the signature first, so it leaves a record; what finds too many waiting does not.
     assert throttled_records(data) <= refused
     assert kms.generate_random(NumberOfBytes=8)["Plaintext"]
 
@@ -94,12 +94,12 @@ def _pair(server: RunningServer) -> dict[str, str]:
     return {"KeyId": key_id, "KeyPairSpec": "RSA_2048"}
 
 
-def test_a_turn_of_the_loop_takes_so_many_calls(start: Start, data: Path) -> None:
+def test_so_many_requests_wait_for_their_turn(start: Start, data: Path) -> None:
     server = start()
     before = len(audit_records(data))
     request = on_the_wire(server, "GenerateRandom", b'{"NumberOfBytes":8}')
     health = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-    with crowd(server, 2 * TURN) as connections, crowd(server, 20) as probes:
+    with crowd(server, 2 * ARRIVED) as connections, crowd(server, 20) as probes:
         # Know that all are accepted.
         send_all(connections, health)
         assert {reply.body for reply in replies(connections)} == {b"ok\n"}
@@ -110,7 +110,7 @@ def test_a_turn_of_the_loop_takes_so_many_calls(start: Start, data: Path) -> Non
         answers = replies(connections)
         assert {reply.body for reply in replies(probes)} == {b"ok\n"}
         done = sum(answer.status == 200 for answer in answers)
-        assert TURN - len(probes) <= done < len(connections)
+        assert ARRIVED - len(probes) <= done < len(connections)
         assert all(answer.throttled and not answer.closed for answer in answers if answer.status != 200)
         # Nobody looked at who signed the others.
         assert len(audit_records(data)) - before == done

@@ -91,7 +91,20 @@ NAMES = st.sampled_from(
 )
 VALUES = st.one_of(
     st.sampled_from(
-        ["", "1", "kms", "  padded\t", "keep-alive", "close", "chunked", "100-continue", "Süß", f"A {SIGNATURE}"]
+        [
+            "",
+            "1",
+            "kms",
+            "  padded\t",
+            "keep-alive",
+            "close",
+            "chunked",
+            "100-continue",
+            "0\xa0",
+            "\x850",
+            "Süß",
+            f"A {SIGNATURE}",
+        ]
     ),
     st.text(st.characters(max_codepoint=255), max_size=8),
 )

@@ -207,7 +207,7 @@ class Connection(asyncio.Protocol):
             raise ValueError("trailer")  # httptools turns it into HttpParserCallbackError
         # Latin-1 keeps every byte, so that the signature is checked over what was sent.
         key = _USUAL_NAMES.get(name) or name.decode("latin-1").lower()
-        text = value.decode("latin-1").strip()
+        text = value.decode("latin-1").strip(" \t")
         if key in self._headers:
             text = f"{self._headers[key]},{text}"
         self._headers[key] = text

@@ -69,7 +69,7 @@ class PlainRequests:
         if found is None:
             return None
         # Latin-1 keeps every byte, so that the signature is checked over what was sent.
-        name, value = found[1].decode("latin-1").lower(), found[2].decode("latin-1").strip()
+        name, value = found[1].decode("latin-1").lower(), found[2].decode("latin-1").strip(" \t")
         if name in _NOT_PLAIN or (name == "connection" and value.lower() != "keep-alive"):
             return None
         if len(line) <= _MAX_LINE:

@@ -54,7 +54,10 @@ _SERVICE = re.compile(r"AWS4-HMAC-SHA256 +Credential=[^/,\s]+/[^/,\s]*/[^/,\s]*/
 _MAX_CACHED_KEYS = 10_000
 _MAX_REMEMBERED = 1024
 _MAX_REMEMBERED_LENGTH = 1024
-_MAX_PREPARED = 16
+_MAX_CANONICAL_LENGTH = 4096
+_MAX_PREPARED = 4
+_NEVER_THE_SAME = frozenset({"amz-sdk-invocation-id", "x-amz-content-sha256"})
+"""Headers that differ from request to request: signed by some clients, whose signatures are then like no other."""
 
 _MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
@@ -161,12 +164,14 @@ class Verifier:
         right = hmac.compare_digest(expected, header[-_SIGNATURE_LENGTH:].encode())
         return Verified(credential, scope.region) if right else None
 
-    def _remember(self, request: HttpRequest, authorization: Authorization, timestamp: str) -> None:
-        """Keep what came of a request whose signature was right."""
+    def _remember(self, request: HttpRequest, authorization: Authorization, timestamp: str, canonical: bytes) -> None:
+        """Keep what came of a request whose signature was right, if one like it is to be expected."""
         unsigned_part = request.headers["authorization"][:-_SIGNATURE_LENGTH]
         names = authorization.signed_headers.split(";")
         known = all(name in request.headers for name in names)
-        if not (known and _is_plain(request)) or len(unsigned_part) > _MAX_REMEMBERED_LENGTH:
+        if not (known and _is_plain(request)) or not _NEVER_THE_SAME.isdisjoint(names):
+            return
+        if len(unsigned_part) > _MAX_REMEMBERED_LENGTH or len(canonical) > _MAX_CANONICAL_LENGTH:
             return
         habit = self._habits.get(unsigned_part)
         if habit is None:
@@ -175,8 +180,7 @@ class Verifier:
             habit = self._habits[unsigned_part] = _Habit(authorization, itemgetter(*names))
         if len(habit.prepared) >= _MAX_PREPARED:
             habit.prepared.clear()
-        canonical = canonical_request(request, authorization.signed_headers)
-        to_sign = string_to_sign(request, authorization, timestamp)
+        to_sign = string_to_sign(authorization, timestamp, canonical)
         habit.prepared[habit.values(request.headers)] = _Prepared(
             canonical[:-_DIGEST_LENGTH], to_sign[:-_DIGEST_LENGTH], _epoch(timestamp)
         )
@@ -190,12 +194,13 @@ class Verifier:
         self._require_scope(authorization.scope, service, timestamp)
         self._require_fresh(timestamp, now)
         key = self._signing_key(credential, authorization.scope)
-        expected = key.mac(string_to_sign(request, authorization, timestamp))
+        canonical = canonical_request(request, authorization.signed_headers)
+        expected = key.mac(string_to_sign(authorization, timestamp, canonical))
         if not hmac.compare_digest(expected.hex(), signature):
             raise InvalidSignatureException(_MISMATCH)
         if credential.expires_at is not None and credential.expires_at <= now:
             raise ExpiredSessionException("The security token included in the request is expired")
-        self._remember(request, authorization, timestamp)
+        self._remember(request, authorization, timestamp, canonical)
         return Verified(credential, authorization.scope.region)
 
     def _require_scope(self, scope: Scope, service: str, timestamp: str) -> None:
@@ -285,9 +290,9 @@ def _parse(unsigned_part: str) -> Authorization | None:
     return Authorization(access_key_id, Scope(date, region, service, terminator), signed_headers, unsigned)
 
 
-def string_to_sign(request: HttpRequest, authorization: Authorization, timestamp: str) -> bytes:
+def string_to_sign(authorization: Authorization, timestamp: str, canonical: bytes) -> bytes:
     """Return the string that a request's signature covers, through the hash of its canonical form."""
-    digest = sha256(canonical_request(request, authorization.signed_headers)).hexdigest()
+    digest = sha256(canonical).hexdigest()
     return f"{_ALGORITHM}\n{timestamp}\n{authorization.scope}\n{digest}".encode()
 
 

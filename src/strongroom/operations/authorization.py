@@ -28,7 +28,7 @@ from strongroom.operations.context import Context
 from strongroom.operations.shapes import Request
 from strongroom.operations.targets import Target
 
-_MAX_SETTLED = 256
+_MAX_SETTLED = 32
 _GRANTABLE = {f"kms:{operation}": operation for operation in GrantOperation}
 
 
@@ -55,13 +55,8 @@ def _is_settled(context: Context, target: Target) -> bool:
     if target.key is None or target.key.settled is None:
         return False
     credential = context.credential
-    found = target.key.settled.get((credential.access_key_id, target.action))
-    return (
-        found is not None
-        and found[0] is credential.principal
-        and found[1] is credential.policies
-        and target.policy is target.key.policy
-    )
+    known = target.key.settled.get((credential.access_key_id, target.action))
+    return known == credential.serial and target.policy is target.key.policy
 
 
 def _settle(context: Context, target: Target, decision: Decision) -> None:
@@ -74,9 +69,10 @@ def _settle(context: Context, target: Target, decision: Decision) -> None:
     say = (target.policy, *policies.identity, *policies.boundary, *policies.session)
     if target.policy is not target.key.policy or any(policy is None or policy.varies(action) for policy in say):
         return
-    if target.key.settled is None or len(target.key.settled) >= _MAX_SETTLED:
-        target.key.settled = {}
-    target.key.settled[credential.access_key_id, action] = credential.principal, policies
+    settled = target.key.settled
+    if settled is None or len(settled) >= _MAX_SETTLED:
+        settled = target.key.settled = {}
+    settled[credential.access_key_id, action] = credential.serial
 
 
 @cache

@@ -17,7 +17,7 @@ from strongroom.crypto.protocol import (
     SymmetricKey,
     Vault,
 )
-from strongroom.iam import CompiledPolicy, Policies, PolicyKind, Principal, compile_policy, parse_policy
+from strongroom.iam import CompiledPolicy, PolicyKind, compile_policy, parse_policy
 from strongroom.keys import ciphertext
 from strongroom.keys.kms_key import KeyMaterial, KmsKey
 
@@ -52,9 +52,9 @@ class ActiveKey:
     def __init__(self, key: KmsKey, vault: Vault) -> None:
         self.key = key
         self.policy = _compiled(key.policy, key.pinned)
-        self.settled: dict[tuple[str, str], tuple[Principal, Policies]] | None = None
-        """Access key id and action → the caller for whom its policies and the key's have allowed that, whatever the
-        circumstances. As long as both are the same, so is the decision."""
+        self.settled: dict[tuple[str, str], int] | None = None
+        """Access key id and action → the serial of the credential for which its policies and the key's have allowed
+        that, whatever the circumstances. As long as both are the same, so is the decision."""
         self._vault = vault
         self._current = key.current_material
         self._loaded_current: LoadedMaterial | None = None

@@ -7,6 +7,7 @@ user's rights follow from groups and policies in too many ways to track one by o
 import base64
 import binascii
 from collections.abc import Mapping
+from itertools import count
 from threading import Lock
 from typing import TypeVar
 
@@ -40,7 +41,8 @@ _session_decoder = msgspec.msgpack.Decoder(Session)
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
     """An active access key: its secret, whom it speaks for, and the policies on that side of a decision.
 
-    ``issued_at`` and ``expires_at`` (epoch seconds) are those of a session; None for long-term keys.
+    ``issued_at`` and ``expires_at`` (epoch seconds) are those of a session; None for long-term keys. ``serial`` tells
+    it from every other, also from itself as it was before its caller or the policies changed.
     """
 
     access_key_id: str
@@ -51,6 +53,7 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: float | None = None
     source_identity: str | None = None
     session: Session | None = None
+    serial: int = msgspec.field(default_factory=count(1).__next__)
 
     @override
     def __repr__(self) -> str:

@@ -48,7 +48,9 @@ def test_the_example_request_of_the_aws_general_reference() -> None:
         secure=False,
     )
     authorization, _ = parse_authorization(request.headers)
-    assert string_to_sign(request, authorization, "20150830T123600Z") == (
+    assert string_to_sign(
+        authorization, "20150830T123600Z", canonical_request(request, authorization.signed_headers)
+    ) == (
         b"AWS4-HMAC-SHA256\n20150830T123600Z\n20150830/us-east-1/iam/aws4_request\n"
         b"f536975d06c0309214f805bb90ccff089219ecd68b2577efef23edd43b7e1a59"
     )
@@ -160,3 +162,20 @@ def test_a_verifier_judges_by_what_is_there_not_by_what_it_has_seen(
     known[0] = credential
     fresh = Verifier(lambda _id, _token: credential, frozenset({"us-east-1"}), 300)
     assert outcome(seasoned, request, service, now) == outcome(fresh, request, service, now)
+
+
+@pytest.mark.parametrize(("more", "anew"), [({}, 0), ({"Amz-Sdk-Invocation-Id": "1"}, 1), ({"X-Long": "x" * 4096}, 1)])
+def test_only_what_is_small_and_comes_again_is_kept(
+    monkeypatch: pytest.MonkeyPatch, more: dict[str, str], anew: int
+) -> None:
+    verifier = Verifier(lambda _id, _token: CREDENTIAL, frozenset({"us-east-1"}), 300)
+    verifier.verify(signed(b"one", **more), "kms", AT)
+    written: list[bytes] = []
+
+    def write(request: HttpRequest, names: str) -> bytes:
+        written.append(canonical_request(request, names))
+        return written[-1]
+
+    monkeypatch.setattr("strongroom.api.sigv4.canonical_request", write)
+    verifier.verify(signed(b"two", **more), "kms", AT)
+    assert len(written) == anew
