@@ -31,10 +31,11 @@ from strongroom.operations.operation import Lane
 from strongroom.operations.shapes import Response
 from strongroom.service.measurements import Measurements
 from strongroom.service.service import Service
+from strongroom.service.trail import Progress
 
 logger = logging.getLogger(__name__)
 
-_MAX_IN_LANE = {Lane.WAITING: 1024, Lane.COMPUTING: 1024, Lane.GENERATING: 32}
+_MAX_IN_LANE = {Lane.WAITING: 1024, Lane.SIGNING: 1024, Lane.COMPUTING: 1024, Lane.GENERATING: 32}
 _MAX_UNSIGNED = 32
 _AT_ONCE = 128
 _MOST_ARRIVED = 4096
@@ -45,7 +46,13 @@ _SWEEP_INTERVAL = 1.0
 _DRAIN_STEP = 0.01
 
 
-_Job = tuple[Connection, HttpRequest, Admitted]
+class _Job(msgspec.Struct):
+    """A call to perform. ``progress`` is how far it came on the loop, if it was prepared there."""
+
+    connection: Connection
+    request: HttpRequest
+    admitted: Admitted
+    progress: Progress | None = None
 
 
 class Capacity(msgspec.Struct, frozen=True):
@@ -99,7 +106,7 @@ class Front:
         self._overflow = Overflow(self, self._turn_away)
         self._replies: list[tuple[Connection, HttpRequest | None, Reply]] = []
         self._on_threads = {(lane, signed): 0 for lane in Lane for signed in (True, False)}
-        self._lanes: Lanes[_Job, Reply] = Lanes(loop, capacity.threads, self._perform, self._back_from_thread)
+        self._lanes: Lanes[_Job, Reply | None] = Lanes(loop, capacity.threads, self._perform, self._back_from_thread)
         self._date = (0, "")
         self._witnesses = tuple(witnesses)
         self._measurements = measurements
@@ -142,22 +149,31 @@ class Front:
         arrived = [self._arrived.popleft() for _ in range(min(len(self._arrived), _AT_ONCE))]
         if self._arrived:
             self._loop.call_soon(self._work)
-        here = [
-            (connection, request, admitted)
-            for connection, request in arrived
-            if (admitted := self._placed(connection, request, self._admitted(request))) is not None
-        ]
+        admitted = [(connection, request, self._admitted(request)) for connection, request in arrived]
+        jobs = [job for each in admitted if (job := self._placed(*each)) is not None]
+        self._perform_here(jobs)
+        self._flush()
+
+    def _perform_here(self, jobs: Sequence[_Job]) -> None:
+        """Take calls through each step together; but what a signature takes a thread does."""
+        service = self._service
         performing = self.timer()
-        results = self._service.perform_together([admitted.call for _, _, admitted in here])
-        self._replies += [
-            (connection, request, _reply(admitted, result))
-            for (connection, request, admitted), result in zip(here, results, strict=True)
-        ]
+        calls = [(job, job.admitted.call, service.prepare(job.admitted.call)) for job in jobs]
+        here = []
+        for job, call, progress in calls:
+            if call.lane is Lane.SIGNING and progress.result is None:
+                job.progress = progress
+                self._hand_over(job)
+            else:
+                here.append((job, call, progress))
+        for _, call, progress in here:
+            service.run(call, progress)
+        results = [(job, service.record(call, progress)) for job, call, progress in here]
+        self._replies += [(job.connection, job.request, _reply(job.admitted, result)) for job, result in results]
         if self._witnesses:
             performed = self.timer()
-            for _, request, _ in here:
-                request.performing, request.performed = performing, performed
-        self._flush()
+            for job in jobs:
+                job.request.performing, job.request.performed = performing, performed
 
     def _admitted(self, request: HttpRequest) -> Admitted | Reply:
         """Admit a request; always with some outcome, so that no connection waits for ever."""
@@ -167,15 +183,17 @@ class Front:
             logger.exception("a request could not be admitted")
             return Reply(HTTPStatus.INTERNAL_SERVER_ERROR, b"", "text/plain", self._gateway.request_id())
 
-    def _placed(self, connection: Connection, request: HttpRequest, admitted: Admitted | Reply) -> Admitted | None:
+    def _placed(self, connection: Connection, request: HttpRequest, admitted: Admitted | Reply) -> _Job | None:
         """Return what is to be done on the loop; queue what is answered already, and hand the rest to its lane."""
         if isinstance(admitted, Reply):
             self._queue(connection, request, admitted)
         elif admitted.call.lane is Lane.INLINE:
-            return admitted
+            return _Job(connection, request, admitted)
         elif not self._is_full(admitted):
-            self._on_threads[admitted.call.lane, admitted.signed] += 1
-            self._lanes.submit(admitted.call.lane, (connection, request, admitted))
+            job = _Job(connection, request, admitted)
+            if admitted.call.lane is Lane.SIGNING:
+                return job
+            self._hand_over(job)
         elif admitted.signed:
             refusal = self._service.refuse(admitted.call, ThrottlingException(_BUSY))
             self._queue(connection, request, admitted.reply(refusal))
@@ -207,19 +225,33 @@ class Front:
         lane, signed = admitted.call.lane, admitted.signed
         return self._on_threads[lane, signed] >= (_MAX_IN_LANE[lane] if signed else _MAX_UNSIGNED)
 
-    # --- the end of a call
+    # --- on threads
 
-    def _perform(self, job: _Job) -> Reply:
-        _, request, admitted = job
-        request.performing = self.timer()
-        reply = _reply(admitted, self._service.perform(admitted.call))
+    def _hand_over(self, job: _Job) -> None:
+        self._on_threads[job.admitted.call.lane, job.admitted.signed] += 1
+        self._lanes.submit(job.admitted.call.lane, job)
+
+    def _perform(self, job: _Job) -> Reply | None:
+        """Do what is left of a call, and return its reply; but what was prepared on the loop is recorded there."""
+        call, request = job.admitted.call, job.request
+        request.performing = request.performing or self.timer()
+        if job.progress is None:
+            reply = _reply(job.admitted, self._service.perform(call))
+        else:
+            self._service.run(call, job.progress)
+            reply = None
         request.performed = self.timer()
         return reply
 
-    def _back_from_thread(self, job: _Job, reply: Reply) -> None:
-        connection, request, admitted = job
+    def _back_from_thread(self, job: _Job, reply: Reply | None) -> None:
+        admitted = job.admitted
         self._on_threads[admitted.call.lane, admitted.signed] -= 1
-        self._queue(connection, request, reply)
+        if job.progress is not None:
+            reply = _reply(admitted, self._service.record(admitted.call, job.progress))
+        if reply is not None:
+            self._queue(job.connection, job.request, reply)
+
+    # --- the end of a call
 
     def _queue(self, connection: Connection, request: HttpRequest | None, reply: Reply) -> None:
         if not self._replies:

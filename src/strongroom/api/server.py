@@ -102,7 +102,12 @@ class Server:
         proxies = TrustedProxies(settings.trusted_proxies)
         gateway = Gateway(self._service, verifier, self._clock, self._entropy, proxies, settings.regions[0])
         cores = os.cpu_count() or 1
-        threads = {Lane.WAITING: settings.threads, Lane.COMPUTING: cores, Lane.GENERATING: max(1, cores // 2)}
+        threads = {
+            Lane.WAITING: settings.threads,
+            Lane.SIGNING: cores,
+            Lane.COMPUTING: cores,
+            Lane.GENERATING: max(1, cores // 2),
+        }
         return Front(
             loop,
             gateway,

@@ -20,6 +20,7 @@ class Lane(Enum):
 
     INLINE = "on the event loop: it takes some hundred microseconds at most"
     WAITING = "waits for a disk"
+    SIGNING = "computes for up to a millisecond with a key; the rest of the call stays on the event loop"
     COMPUTING = "computes for milliseconds"
     GENERATING = "looks for primes, for up to seconds"
 
@@ -29,6 +30,7 @@ _SLOW_ALGORITHMS = (b"RSA", b"ECDSA_SHA_384", b"ECDSA_SHA_512", b"ML_DSA", b"\\"
 JSON could hide one. An attested recipient always names one: RSAES_OAEP_SHA_256."""
 
 
+_NEAR_THE_LOOP = (Lane.INLINE, Lane.SIGNING)
 _LARGE = 32 * 1024
 """What no call that only uses keys comes near. To read such a body can take longer than the event loop has."""
 
@@ -81,6 +83,7 @@ class Placement(Enum):
     COMPUTING = (Lane.COMPUTING, Lane.COMPUTING, _never)
     GENERATING = (Lane.GENERATING, Lane.GENERATING, _never)
     BY_ALGORITHM = (Lane.INLINE, Lane.COMPUTING, _may_name_slow_algorithm)
+    SIGNATURE = (Lane.INLINE, Lane.SIGNING, _may_name_slow_algorithm)
     KEY_PAIR = (Lane.COMPUTING, Lane.GENERATING, _names_slow_spec)
     NEW_KEY = (Lane.WAITING, Lane.GENERATING, _names_slow_spec)
 
@@ -160,4 +163,4 @@ class Operation:
     def lane(self, body: bytes) -> Lane:
         """Return the lane of a request, by its body."""
         lane = self._slow_lane if self._is_slow(body) else self._lane
-        return Lane.COMPUTING if lane is Lane.INLINE and len(body) > _LARGE else lane
+        return Lane.COMPUTING if lane in _NEAR_THE_LOOP and len(body) > _LARGE else lane

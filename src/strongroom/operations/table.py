@@ -112,8 +112,8 @@ _ROWS = (
         data_key_pairs.generate_data_key_pair_without_plaintext,
         Placement.KEY_PAIR,
     ),
-    _uses("Sign", sign.SignRequest, sign.sign, Placement.BY_ALGORITHM),
-    _uses("Verify", sign.VerifyRequest, sign.verify, Placement.BY_ALGORITHM),
+    _uses("Sign", sign.SignRequest, sign.sign, Placement.SIGNATURE),
+    _uses("Verify", sign.VerifyRequest, sign.verify, Placement.SIGNATURE),
     _uses("GenerateMac", mac.GenerateMacRequest, mac.generate_mac),
     _uses("VerifyMac", mac.VerifyMacRequest, mac.verify_mac),
     _uses(

@@ -1,7 +1,6 @@
 """The one door: every call goes through ``perform``, allowed or refused, and leaves its audit record."""
 
 import logging
-from collections.abc import Sequence
 
 import msgspec
 
@@ -23,6 +22,9 @@ from strongroom.store.protocol import KeyUse
 
 UNRECOGNIZED = "The security token included in the request is invalid."
 """AWS's wording for access keys and session tokens that mean nobody."""
+
+_AT_ONCE = (Lane.INLINE, Lane.SIGNING)
+"""Lanes in which a call is prepared as soon as its signature is verified."""
 
 logger = logging.getLogger(__name__)
 
@@ -66,31 +68,40 @@ class Service:
 
         The result may leave only after the trail has been flushed. While that fails, every call is refused.
         """
-        return self.perform_together((call,))[0]
+        progress = self.prepare(call)
+        self.run(call, progress)
+        return self.record(call, progress)
 
-    def perform_together(self, calls: Sequence[Call]) -> list[Response | KmsError]:
-        """Perform calls that are there at the same time, each as ``perform`` does, and return their results in order.
-
-        All of them run before any is recorded: what the processor has cached of one stage then serves every call.
-        """
+    def prepare(self, call: Call) -> Progress:
+        """Do the first part of ``perform``, all that comes before the operation runs. Never raises."""
+        progress = Progress(call.credential)
         if not self._trail.writable():
-            refusal = KMSInternalException("The audit log cannot be written, so nothing was done.")
-            return [self.refuse(call, refusal) for call in calls]
-        progresses = [Progress(call.credential) for call in calls]
-        results = [self._result(call, progress) for call, progress in zip(calls, progresses, strict=True)]
-        return [self._recorded(*each) for each in zip(calls, progresses, results, strict=True)]
-
-    def _result(self, call: Call, progress: Progress) -> Response | KmsError:
+            progress.result = KMSInternalException("The audit log cannot be written, so nothing was done.")
+            return progress
         try:
-            return self._run(call, progress)
+            self._prepare(call, progress)
         except KmsError as error:
-            return error
+            progress.result = error
         except Exception:
             logger.exception("%s failed", call.operation.name, extra={"request_id": call.origin.request_id})
-            return KMSInternalException()
+            progress.result = KMSInternalException()
+        return progress
 
-    def _recorded(self, call: Call, progress: Progress, result: Response | KmsError) -> Response | KmsError:
-        """Record a call; return its result, or a refusal instead if it cannot be recorded."""
+    def run(self, call: Call, progress: Progress) -> None:
+        """Do the second part, unless the call was refused: run the operation. Never raises."""
+        if progress.result is not None:
+            return
+        try:
+            progress.result = call.operation.run(progress.context, progress.request, *progress.keys)
+        except KmsError as error:
+            progress.result = error
+        except Exception:
+            logger.exception("%s failed", call.operation.name, extra={"request_id": call.origin.request_id})
+            progress.result = KMSInternalException()
+
+    def record(self, call: Call, progress: Progress) -> Response | KmsError:
+        """Do the last part: record what came of a call, and return it, or a refusal if it cannot be recorded."""
+        result = KMSInternalException() if progress.result is None else progress.result
         try:
             event_id = self._trail.event_id()
             if call.operation.uses and isinstance(result, Response):
@@ -126,7 +137,7 @@ class Service:
         if not credential.access_key_id:
             # Looking up who signed makes the snapshot current; nobody signed this.
             self._backends.snapshot.refresh()
-        elif call.lane is not Lane.INLINE:
+        elif call.lane not in _AT_ONCE:
             # Time has passed since the signature was verified.
             renewed = self.credential(credential.access_key_id, call.token)
             if renewed is None:
@@ -153,13 +164,13 @@ class Service:
             raise AccessDeniedException(f"{signer.arn} may not call on behalf of {principal}")
         return msgspec.structs.replace(found, access_key_id=credential.access_key_id)
 
-    def _run(self, call: Call, progress: Progress) -> Response:
+    def _prepare(self, call: Call, progress: Progress) -> None:
         operation = call.operation
         if call.credential.access_key_id and call.credential.session is None:
             self._usage.note(call.credential.access_key_id, call.now, call.region, operation.service)
         credential = progress.credential = self._caller(call)
         request = progress.request = call.wire.decode(operation, call.body)
-        context = Context(
+        context = progress.context = Context(
             backends=self._backends,
             credential=credential,
             region=call.region,
@@ -177,11 +188,10 @@ class Service:
         # Policies ask what a recipient has proved, so that comes first.
         progress.attested = context.attested = attest(context, request)
         authorize(context, targets, request)
-        keys = [target.key for target in targets if target.key is not None]
+        keys = progress.keys = [target.key for target in targets if target.key is not None]
         if operation.rule is not None:
             for active in keys:
                 require_state(operation.rule, as_of(active.key, call.now).state, active.key.arn)
-        return operation.run(context, request, *keys)
 
 
 def _is_plain_session(credential: Credential) -> bool:

@@ -28,12 +28,13 @@ from strongroom.errors import AccessDeniedException, KmsError
 from strongroom.iam import PrincipalKind
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeySpec
-from strongroom.operations.context import Origin
+from strongroom.operations.context import Context, Origin
 from strongroom.operations.operation import Echo, Operation
 from strongroom.operations.recipient import attested_facts
 from strongroom.operations.shapes import Request, Response
 from strongroom.operations.targets import Target
 from strongroom.service.call import Call
+from strongroom.snapshot.active_key import ActiveKey
 from strongroom.snapshot.principals import Credential
 
 _MAX_MESSAGE = 1024
@@ -66,10 +67,16 @@ class Log(Protocol):
 
 
 class Progress:
-    """How far a call came: what its audit record can tell. ``request`` is None if it could not be decoded."""
+    """How far a call came: what its audit record can tell. ``request`` is None if it could not be decoded.
+
+    ``context`` and ``keys`` are what the operation is run with. ``result`` is there when it was refused, or has run.
+    """
 
     def __init__(self, credential: Credential) -> None:
         self.credential = credential
+        self.context: Context | None = None
+        self.keys: Sequence[ActiveKey] = ()
+        self.result: Response | KmsError | None = None
         self.request: Request | None = None
         self.targets: Sequence[Target] = ()
         self.attested: Attested | None = None

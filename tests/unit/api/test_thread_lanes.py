@@ -1,6 +1,7 @@
 """The threads behind the event loop: every job comes back once, on the loop; what has not begun can be forgotten."""
 
 import asyncio
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -107,3 +108,26 @@ def test_the_end_waits_for_what_has_begun_and_forgets_the_rest(waiting: int) -> 
     run(scenario)
     assert worked == [0]
     assert not [each for each in threading.enumerate() if each.name.startswith("GENERATING")]
+
+
+def test_who_signs_gives_way() -> None:
+    def niceness(_job: int) -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    async def main() -> list[int]:
+        found: list[int] = []
+        lanes: Lanes[int, int] = Lanes(
+            asyncio.get_running_loop(),
+            {Lane.SIGNING: 1, Lane.WAITING: 1},
+            niceness,
+            lambda _, result: found.append(result),
+        )
+        for lane in (Lane.WAITING, Lane.SIGNING):
+            lanes.submit(lane, 0)
+        while len(found) < 2:  # noqa: ASYNC110 - a test
+            await asyncio.sleep(0.01)
+        lanes.close()
+        return sorted(found)
+
+    fast, signing = asyncio.run(main())
+    assert (fast, signing) == (os.nice(0), os.nice(0) + 10)

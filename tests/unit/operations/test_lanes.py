@@ -17,9 +17,9 @@ from strongroom.operations.table import TABLE
         ("Encrypt", {"EncryptionAlgorithm": "RSAES_OAEP_SHA_256"}, Lane.COMPUTING),
         ("Sign", {"SigningAlgorithm": "ECDSA_SHA_256"}, Lane.INLINE),
         ("Sign", {"SigningAlgorithm": "ED25519_SHA_512"}, Lane.INLINE),
-        ("Sign", {"SigningAlgorithm": "ECDSA_SHA_384"}, Lane.COMPUTING),
-        ("Sign", {"SigningAlgorithm": "RSASSA_PSS_SHA_512"}, Lane.COMPUTING),
-        ("Sign", {"SigningAlgorithm": "ML_DSA_SHAKE_256"}, Lane.COMPUTING),
+        ("Sign", {"SigningAlgorithm": "ECDSA_SHA_384"}, Lane.SIGNING),
+        ("Sign", {"SigningAlgorithm": "RSASSA_PSS_SHA_512"}, Lane.SIGNING),
+        ("Sign", {"SigningAlgorithm": "ML_DSA_SHAKE_256"}, Lane.SIGNING),
         ("GenerateMac", {"MacAlgorithm": "HMAC_SHA_512"}, Lane.INLINE),
         ("DescribeKey", {}, Lane.INLINE),
         ("GetPublicKey", {}, Lane.COMPUTING),
@@ -39,7 +39,7 @@ def test_lanes(operation: str, request_: dict[str, Any], lane: Lane) -> None:
 
 def test_escapes_in_json_hide_nothing() -> None:
     hidden = rb'{"SigningAlgorithm":"\u0052SASSA_PSS_SHA_512"}'
-    assert TABLE["Sign"].lane(hidden) is Lane.COMPUTING
+    assert TABLE["Sign"].lane(hidden) is Lane.SIGNING
     assert TABLE["CreateKey"].lane(rb'{"KeySpec":"\u0052SA_4096"}') is Lane.GENERATING
 
 
