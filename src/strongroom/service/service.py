@@ -51,6 +51,7 @@ class Service:
         """Return what keeps calls from being answered now: the store, the audit log, or nothing."""
         found = []
         try:
+            self._backends.store.version()
             with self._backends.store.read() as reader:
                 reader.domain_keys()
         except KmsError:
