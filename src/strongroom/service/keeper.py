@@ -73,15 +73,18 @@ class Keeper:
         with self._round():
             self._do_what_is_due()
             self._write_down()
-            self._guarded(self._clean_up)
+            self._guarded(self._trim)
+            self._guarded(self._scrub)
 
     def upkeep(self) -> None:
-        """Look at the store's files, write down which keys and access keys were used, and sign the audit log so far.
+        """Do what is each worker's own, every round, and once more before it stops.
 
-        Every worker its own, every round, and once more before it stops.
+        That is to look at the store's files, write down which keys and access keys were used, sign the audit log so
+        far, and scrub what this worker erased: DeleteImportedKeyMaterial comes to any of them, and only it knows.
         """
         with self._round():
             self._write_down()
+            self._guarded(self._scrub)
 
     @contextmanager
     def _round(self) -> Iterator[None]:
@@ -182,8 +185,10 @@ class Keeper:
         self._trail.event(event, key, details, now)
         self._log.flush()
 
-    def _clean_up(self) -> None:
+    def _trim(self) -> None:
         self._backends.store.trim_changes(_CHANGES_KEPT)
+
+    def _scrub(self) -> None:
         self._backends.store.scrub()
 
     def _guarded(self, act: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from deployments import Bench, Refused
+from deployments import Bench, Refused, entropy
+from strongroom.assembly.assemble import Deployment
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.protocol import MaterialBinding
 from strongroom.keys.arns import KeyLocator
@@ -118,6 +120,25 @@ def test_deletion_happens_after_downtime_and_the_traces_of_a_crash_before_scrubb
     bench.deployment.keeper.run()
     with pytest.raises(Refused):
         bench.call("DescribeKey", KeyId=key_id)
+    assert not any(found_on_disk(bench, token) for token in tokens)
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_what_another_worker_erased_leaves_no_trace_either(bench: Bench, *, ends: bool) -> None:
+    key_id = new_key(bench)
+    tokens = tokens_of(bench, key_id)
+    other = Deployment(replace(bench.settings, workers=2), bench.clock, entropy, worker=1)
+    other.chores()
+    bench.deployment.chores()
+    with other.backends.store.transaction() as transaction:
+        key = transaction.key(KeyLocator("000000000000", "us-east-1", key_id))
+        assert key is not None
+        transaction.erase_key(key)
+    assert all(found_on_disk(bench, token) for token in tokens)
+    if not ends:
+        other.chores()
+        assert not any(found_on_disk(bench, token) for token in tokens)
+    other.close()
     assert not any(found_on_disk(bench, token) for token in tokens)
 
 
