@@ -1,14 +1,13 @@
 """Puts the parts together: from settings to a deployment that can perform calls."""
 
 import os
-from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from types import TracebackType
 from typing import Self
 
 from strongroom.assembly.accounts import Registrar
 from strongroom.assembly.audit import open_audit_key, open_audit_log, settle_others
-from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_store, open_vault
+from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_store, open_vault, upgrade_unused
 from strongroom.clock import Clock
 from strongroom.crypto.attestation import Attestations
 from strongroom.crypto.web_identity import WebIdentities
@@ -24,6 +23,7 @@ from strongroom.settings import Settings
 from strongroom.snapshot.key_uses import KeyUses
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.audit_tail import AuditTail
+from strongroom.store.migrate import upgrade
 
 _USES = frozenset(operation.name for operation in TABLE.values() if operation.uses)
 
@@ -31,16 +31,19 @@ _USES = frozenset(operation.name for operation in TABLE.values() if operation.us
 class OpenFolder:
     """A data folder, opened beside whoever else has it open: its back ends, and what registers accounts."""
 
-    def __init__(self, settings: Settings, clock: Clock, entropy: Entropy, new_regions: Sequence[str] = ()) -> None:
-        """Open the store, and unseal the vault, made ready for ``new_regions``.
+    def __init__(self, settings: Settings, clock: Clock, entropy: Entropy, *, taken: bool = False) -> None:
+        """Open the store and unseal the vault; made first, or upgraded, and ready for all Regions, if ``taken``.
 
+        That is for who has taken the folder. For anybody else the database has this release's schema already.
         Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
         """
         attestations = Attestations(settings.attestation_roots, settings.attestation_age, settings.clock_skew)
         self.folder = DataFolder(settings.folder)
+        if taken:
+            upgrade(self.folder.database)
         store = open_store(self.folder)
         self.store = store
-        vault = open_vault(self.folder, store, new_regions, entropy)
+        vault = open_vault(self.folder, store, settings.regions if taken else (), entropy)
         self.backends = Backends(
             store=store,
             vault=vault,
@@ -66,9 +69,14 @@ class OpenFolder:
 
 
 def open_existing(settings: Settings, clock: Clock, entropy: Entropy) -> OpenFolder:
-    """Open a data folder that a server has made; raises DataFolderError if there is none."""
-    if not DataFolder(settings.folder).database.exists():
+    """Open a data folder that a server has made, while it runs or not.
+
+    Raises DataFolderError if there is none, or if a server of another release is using it.
+    """
+    folder = DataFolder(settings.folder)
+    if not folder.database.exists():
         raise DataFolderError(f"`{settings.folder}` is not a data folder; start a server once to make it")
+    upgrade_unused(folder)
     return OpenFolder(settings, clock, entropy)
 
 
@@ -133,7 +141,7 @@ def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:
     """
     lock = DataFolder(settings.folder).lock()
     try:
-        with closing(OpenFolder(settings, clock, entropy, settings.regions)) as opened:
+        with closing(OpenFolder(settings, clock, entropy, taken=True)) as opened:
             _ensure_account(opened, settings)
     except BaseException:
         os.close(lock)

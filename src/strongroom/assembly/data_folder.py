@@ -23,7 +23,7 @@ from strongroom.crypto.file_seal import create_root_key, load_file_seal
 from strongroom.crypto.protocol import Seal, SealedDomainKey
 from strongroom.crypto.software import IAM_SCOPE, SoftwareVault
 from strongroom.entropy import Entropy
-from strongroom.store.migrate import migrate
+from strongroom.store.migrate import has_this_schema, upgrade
 from strongroom.store.protocol import Store
 from strongroom.store.read_only import ReadOnlyStore, UnreadableStoreError, open_read_only
 from strongroom.store.sql_store import SqlStore
@@ -73,10 +73,28 @@ class DataFolder:
 
 
 def open_store(folder: DataFolder) -> SqlStore:
-    """Open the database, made or upgraded as needed; raises UnknownSchemaError."""
-    engine = open_sqlite(folder.database)
-    migrate(engine)
-    return SqlStore(engine)
+    """Open the database, which has this release's schema."""
+    return SqlStore(open_sqlite(folder.database))
+
+
+def upgrade_unused(folder: DataFolder) -> None:
+    """Bring the database to this release's schema, if it has another one and no server has the folder.
+
+    Under a server of another release it is left as it is: what that one goes on writing would lack what this release
+    relies on. Raises DataFolderError then, and UnknownSchemaError for a database from the future.
+    """
+    if has_this_schema(folder.database):
+        return
+    try:
+        lock = folder.lock()
+    except DataFolderError:
+        raise DataFolderError(
+            f"a server of another release is using `{folder.path}`; stop it first, or use the commands of its release"
+        ) from None
+    try:
+        upgrade(folder.database)
+    finally:
+        os.close(lock)
 
 
 def open_store_to_read(folder: DataFolder) -> ReadOnlyStore:

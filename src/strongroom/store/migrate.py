@@ -1,5 +1,9 @@
 """Brings a database to the schema of this release, with Alembic."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -7,7 +11,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine
 
-from strongroom.store.sqlite import WRITE
+from strongroom.store.sqlite import WRITE, open_sqlite
 
 
 class UnknownSchemaError(Exception):
@@ -31,15 +35,42 @@ def migrate(engine: Engine, revision: str = "head") -> None:
             ) from error
 
 
+def upgrade(path: Path) -> None:
+    """Make the database file ``path``, or upgrade it; raises UnknownSchemaError."""
+    with _engine(path) as engine:
+        migrate(engine)
+
+
+def has_this_schema(path: Path) -> bool:
+    """Tell whether the database file ``path`` has the schema of this release."""
+    with _engine(path) as engine, engine.connect() as connection:
+        found, head = _schemas(connection)
+        return found == head
+
+
 def require_this_schema(connection: Connection) -> None:
     """Make sure that a database has the schema of this release; raises UnknownSchemaError."""
-    found = MigrationContext.configure(connection).get_current_revision()
-    head = ScriptDirectory.from_config(_config()).get_current_head()
+    found, head = _schemas(connection)
     if found != head:
         raise UnknownSchemaError(
             f"the database has schema {found}, and this release of Strongroom reads schema {head}; "
             "use the release that wrote it, or start a server of this one to upgrade it"
         )
+
+
+def _schemas(connection: Connection) -> tuple[str | None, str | None]:
+    """Return the schema of a database, and that of this release."""
+    found = MigrationContext.configure(connection).get_current_revision()
+    return found, ScriptDirectory.from_config(_config()).get_current_head()
+
+
+@contextmanager
+def _engine(path: Path) -> Iterator[Engine]:
+    engine = open_sqlite(path)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def _config() -> Config:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     false,
     literal,
     text,
+    true,
 )
 
 metadata = MetaData()
@@ -182,9 +183,10 @@ key_grant = Table(
     Column("retiring", String(2048)),
     Column("name", String(256), nullable=False),
     Column("document", LargeBinary, nullable=False),
-    # Under what of an encryption context it is looked for; null if no context can matter to it.
-    Column("label", BigInteger),
-    Column("whatever_context", Boolean, nullable=False, server_default=false()),
+    # Under what of an encryption context it is looked for; null if no context can matter to it. Who knows neither of
+    # these columns leaves a grant that every call looks at, rather than one that none finds.
+    Column("label", BigInteger, server_default=text("0")),
+    Column("whatever_context", Boolean, nullable=False, server_default=true()),
     _belongs_to_key("key_grant_key"),
     Index("key_grant_grantee", *_KEY, "grantee", "label", "grant_id"),
     Index("key_grant_whatever", *_KEY, "grantee", "grant_id", sqlite_where=text("whatever_context")),

@@ -77,6 +77,26 @@ def test_grants_made_before_they_had_labels_are_found(tmp_path: Path) -> None:
         assert found(GrantOperation.DESCRIBE_KEY) == [shown]
 
 
+def test_grants_made_by_who_knows_no_labels_are_found(tmp_path: Path) -> None:
+    engine = open_sqlite(tmp_path / "strongroom.db")
+    migrate(engine)
+    tenant = make_grant(1, GrantOperation.ENCRYPT, GrantOperation.DESCRIBE_KEY, constraints=subset(app="shop"))
+    owner = (tenant.account, tenant.region, tenant.key_id)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(OLD_KEY, ("us-east-1", locator(1).key_id, False))
+        connection.exec_driver_sql(
+            "INSERT INTO key_grant (account, region, key_id, grant_id, grantee, retiring, name, document) "
+            "VALUES (?, ?, ?, ?, ?, NULL, '', ?)",
+            (*owner, tenant.grant_id, tenant.grantee.name, msgspec.json.encode(tenant)),
+        )
+    with closing(SqlStore(engine)) as store, store.read() as reader:
+        labels = reader.labels_of_grants_to(locator(1), HOLDER)
+        for operation in (GrantOperation.ENCRYPT, GrantOperation.DESCRIBE_KEY):
+            wanted = labels_wanted(operation, pairs({"app": "shop"}))
+            assert any(reader.grants_to(locator(1), HOLDER, each, "", 9) == [tenant] for each in wanted)
+        assert labels.intersection(labels_wanted(GrantOperation.ENCRYPT, frozenset()))
+
+
 def test_writers_of_the_audit_log_are_known_by_their_marks(tmp_path: Path) -> None:
     engine = open_sqlite(tmp_path / "strongroom.db")
     migrate(engine, "0004")

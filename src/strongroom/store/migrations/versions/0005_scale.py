@@ -30,8 +30,8 @@ def upgrade() -> None:
         ["custom_key_store_id"],
         sqlite_where=sa.text("custom_key_store_id IS NOT NULL"),
     )
-    op.add_column("key_grant", sa.Column("label", sa.BigInteger))
-    op.add_column("key_grant", sa.Column("whatever_context", sa.Boolean, nullable=False, server_default=sa.false()))
+    op.add_column("key_grant", sa.Column("label", sa.BigInteger, server_default=sa.text("0")))
+    op.add_column("key_grant", sa.Column("whatever_context", sa.Boolean, nullable=False, server_default=sa.true()))
     _label_grants()
     op.drop_index("key_grant_grantee", "key_grant")
     op.create_index("key_grant_grantee", "key_grant", [*_OWNER, "label", "grant_id"])
