@@ -1,6 +1,7 @@
 """What every store must do. One suite, run over each back end."""
 
 import threading
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -337,6 +338,19 @@ def test_scrubbing_succeeds_when_nobody_reads(store: Store) -> None:
     key = save(store, key, imported.import_material(key, material(2), ImportType.NEW))
     assert store.scrub()
     save(store, key, imported.delete_material(key, None))
+    assert store.scrub()
+
+
+def test_scrubbing_does_not_wait_for_those_who_read_long(store: Store) -> None:
+    key = add(store, make_key(1, origin=Origin.EXTERNAL))
+    key = save(store, key, imported.import_material(key, material(2), ImportType.NEW))
+    with store.read() as reader:
+        assert reader.key(key.locator) == key
+        save(store, key, imported.delete_material(key, None))
+        begun = time.monotonic()
+        assert not store.scrub()
+        # Nobody can write meanwhile.
+        assert time.monotonic() - begun < 2
     assert store.scrub()
 
 

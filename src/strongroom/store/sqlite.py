@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import cast
 
 from sqlalchemy import Connection, Engine, Transaction, create_engine, event
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 WRITE = {"strongroom_write": True}
 """Execution options of a connection that is going to write."""
 
 BUSY_TIMEOUT = 10.0
 """How long to wait for who else has the database locked, seconds."""
+
+_SCRUB_TIMEOUT = 0.05
+"""How long to wait for readers to let the log be emptied, seconds. All writers wait as long; most reads are shorter."""
 
 
 def open_sqlite(path: Path) -> Engine:
@@ -59,7 +62,15 @@ def truncate_log(engine: Engine) -> bool:
     """Move the write-ahead log into the database and empty it; false when a reader still needs it."""
     raw = engine.raw_connection()
     try:
-        busy, _, _ = raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        _set_busy_timeout(raw, _SCRUB_TIMEOUT)
+        try:
+            busy, _, _ = raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            _set_busy_timeout(raw, BUSY_TIMEOUT)
     finally:
         raw.close()
     return not busy
+
+
+def _set_busy_timeout(raw: PoolProxiedConnection, seconds: float) -> None:
+    raw.cursor().execute(f"PRAGMA busy_timeout={seconds * 1000:.0f}")

@@ -131,3 +131,14 @@ def test_to_scrub_ends_what_is_open(store: SqlStore, tmp_path: Path) -> None:
     assert scrubbed == [True]
     assert set(together.outcomes.values()) == {None}
     assert (tmp_path / "strongroom.db").exists()
+
+
+def test_to_scrub_changes_no_patience_but_its_own(store: SqlStore) -> None:
+    def patience() -> list[int]:
+        with store._engine.connect() as one, store._engine.connect() as other:
+            return [each.exec_driver_sql("PRAGMA busy_timeout").scalar_one() for each in (one, other)]
+
+    before = patience()
+    store._scrubbed = False
+    assert store.scrub()
+    assert patience() == before
