@@ -25,7 +25,7 @@ class Group:
             self._closing = stack.pop_all()
         self._is_first = True
         self._ended = Event()
-        self._fault: Exception | None = None
+        self._fault: BaseException | None = None
         self.is_broken = False
         """Whether nobody may go on with it."""
 
@@ -54,12 +54,15 @@ class Group:
             raise
 
     def end(self) -> None:
-        """Commit, and let everybody who waits go on. Never raises."""
+        """Commit, and let everybody who waits go on. Raises only what ends the thread or the process."""
         try:
             with self._closing:
                 self._commit()
-        except Exception as error:  # noqa: BLE001 - each of the parts raises it
+        except BaseException as error:
+            # Each of the parts raises it.
             self._fault = error
+            if not isinstance(error, Exception):
+                raise
         finally:
             self._ended.set()
 

@@ -113,8 +113,10 @@ class SqlStore:
                 yield connection
         finally:
             if group.is_broken or not self._lock.pass_on():
-                self._end_group()
-                self._lock.leave()
+                try:
+                    self._end_group()
+                finally:
+                    self._lock.leave()
             group.wait()
             with self._counting:
                 self.measurements.transactions.note(self._timer() - begun)

@@ -1,6 +1,7 @@
 """Transactions that are committed together: each fails alone, and none is told before all is on disk."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Thread
@@ -19,7 +20,7 @@ class Together:
     """Several transactions that meet: the first one writes until all others wait."""
 
     def __init__(self, store: SqlStore, act: Callable[[int], None]) -> None:
-        self.outcomes: dict[int, Exception | None] = {}
+        self.outcomes: dict[int, BaseException | None] = {}
         self._store = store
         self._act = act
         entered = Event()
@@ -43,7 +44,7 @@ class Together:
                     # A turn begins when the lock was taken.
                     self._store._lock._turn_ends += 10
                 self._act(number)
-        except (KmsError, sqlite3.Error) as error:
+        except (KmsError, sqlite3.Error, SystemExit) as error:
             self.outcomes[number] = error
         else:
             self.outcomes[number] = None
@@ -94,6 +95,21 @@ def test_a_commit_that_fails_fails_for_all_that_share_it(store: SqlStore) -> Non
     together = Together(store, lambda _: None)
     event.remove(store._engine, "commit", fail)
     assert {type(outcome) for outcome in together.outcomes.values()} == {DependencyTimeoutException}
+    assert keys(store) == set()
+    with store.transaction() as transaction:
+        transaction.add_key(make_key(1))
+    assert keys(store) == {1}
+
+
+def test_a_commit_during_which_the_thread_ends_fails_for_all_and_lets_go(store: SqlStore) -> None:
+    def end(_: object) -> None:
+        raise SystemExit
+
+    event.listen(store._engine, "commit", end)
+    together = Together(store, lambda _: None)
+    event.remove(store._engine, "commit", end)
+    found = Counter(type(outcome) for outcome in together.outcomes.values())
+    assert found == {SystemExit: 1, DependencyTimeoutException: THREADS - 1}
     assert keys(store) == set()
     with store.transaction() as transaction:
         transaction.add_key(make_key(1))
