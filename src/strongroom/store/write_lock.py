@@ -5,6 +5,7 @@ right moment is next, and some wait a hundred times as long as others. Here they
 their own, and one of each process at a lock on a file (flock(2)), which the kernel hands on, and takes from the dead.
 """
 
+import errno
 import fcntl
 import os
 import time
@@ -49,6 +50,10 @@ class WriteLock:
             if self._descriptor is None:
                 self._descriptor = self._taken()
                 self._turn_ends = time.monotonic() + _TURN
+        except OSError as error:
+            # No file descriptors, threads or locks are left.
+            self.leave()
+            raise _timeout() from error
         except BaseException:
             self.leave()
             raise
@@ -82,12 +87,15 @@ class WriteLock:
             self._is_held = True
 
     def _taken(self) -> int:
-        """Return a descriptor that holds the lock until it is closed."""
+        """Return a descriptor that holds the lock until it is closed; raises OSError, such as TimeoutError."""
         descriptor = self._open()
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return self._waited_for(descriptor)
+        except OSError:
+            os.close(descriptor)
+            raise
         return descriptor
 
     def _waited_for(self, descriptor: int) -> int:
@@ -95,16 +103,24 @@ class WriteLock:
         taken: Future[None] = Future()
 
         def take() -> None:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            taken.set_result(None)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            except BaseException as error:  # noqa: BLE001 - who waits raises it
+                taken.set_exception(error)
+            else:
+                taken.set_result(None)
 
-        Thread(target=take, name="write-lock", daemon=True).start()
+        try:
+            Thread(target=take, name="write-lock", daemon=True).start()
+        except RuntimeError as error:
+            os.close(descriptor)
+            raise OSError(errno.EAGAIN, "no thread could be started") from error
         try:
             taken.result(self._patience)
-        except TimeoutError:
+        except BaseException:
             # Whenever it comes, nobody is there to use it.
             taken.add_done_callback(lambda _: os.close(descriptor))
-            raise _timeout() from None
+            raise
         return descriptor
 
     def _open(self) -> int:

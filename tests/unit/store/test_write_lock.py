@@ -1,8 +1,14 @@
 """The line of those who want to write: threads, processes, the impatient and the dead."""
 
+import errno
+import fcntl
+import os
+import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 
@@ -102,6 +108,61 @@ def test_what_fails_lets_go(path: Path) -> None:
     lock = WriteLock(path, 0.2)
     with pytest.raises(LookupError), lock.held():
         raise LookupError
+    with lock.held():
+        pass
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """Leave this process none of its file descriptors to open anything with."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_without_descriptors_a_write_is_a_typed_fault(store: Store) -> None:
+    for _ in range(2):
+        with no_descriptors(), pytest.raises(DependencyTimeoutException), store.transaction():
+            pytest.fail("it was written without the lock")
+    with store.transaction() as transaction:
+        transaction.add_key(make_key())
+
+
+def no_threads(_: Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+@pytest.mark.parametrize("when", ["at once", "waiting", "no thread"])
+def test_without_locks_or_threads_nobody_waits_in_vain_and_nothing_is_left_open(
+    path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    flock = fcntl.flock
+
+    def exhausted(descriptor: int, how: int) -> None:
+        if when == "at once" or (when == "waiting" and not how & fcntl.LOCK_NB):
+            raise OSError(errno.ENOLCK, "No locks available")
+        flock(descriptor, how)
+
+    lock, other = WriteLock(path, 5), WriteLock(path, 5)
+    with other.held():
+        before, begun = descriptors(), time.monotonic()
+        with monkeypatch.context() as patched:
+            patched.setattr(fcntl, "flock", exhausted)
+            if when == "no thread":
+                patched.setattr(Thread, "start", no_threads)
+            with pytest.raises(DependencyTimeoutException), lock.held():
+                pytest.fail("two held it")
+        assert time.monotonic() - begun < 4
+        assert descriptors() == before
     with lock.held():
         pass
 
