@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from hashlib import sha256
+from typing import Annotated
 
 import msgspec
 
@@ -55,6 +56,9 @@ class Statement(msgspec.Struct, frozen=True):
             position.sequence,
             position.digest,
         )
+
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -108,9 +112,9 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
 
     name: str
     previous: str
-    torn: int = 0
-    lost: int = 0
-    unvouched: int = 0
+    torn: Count = 0
+    lost: Count = 0
+    unvouched: Count = 0
     doubt: Doubt = Doubt.NONE
 
 

@@ -198,6 +198,8 @@ class Verifier:
             if self._line == 1 and line.startswith(HEADER):
                 # A start that did not find its checkpoint went on from there: that is one finding, and not each line.
                 self._sequence, self._previous = claim.sequence, claim.digest
+                # The lines after it are others than those of that number that were told of.
+                self._told = min(self._told, claim.sequence - 1)
             return
         if claim.sequence > expected:
             kind = Kind.FILE_MISSING if line.startswith(HEADER) else Kind.REMOVED

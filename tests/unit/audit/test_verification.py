@@ -1,0 +1,62 @@
+"""What a walk over the audit log counts, where the log does not go on as it should."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from strongroom.audit.chain import Checkpoint, Header, Position, header_body, link, segment_name, statement_of
+from strongroom.audit.verification import Kind, Report, Verifier
+
+NOW = 1_790_000_000.0
+RECORD = b'{"eventName":"Encrypt"}'
+
+
+class Segment:
+    """A segment as a writer would leave it, beginning ``after`` a position; its header tells of ``unvouched`` lines."""
+
+    def __init__(self, after: Position, begun: float, unvouched: int = 0) -> None:
+        self.name = segment_name(begun, after)
+        self.lines: list[bytes] = []
+        self.position = after
+        self.add([header_body(Header(self.name, after.digest.decode(), unvouched=unvouched))])
+
+    def add(self, bodies: Iterable[bytes]) -> Position:
+        """Add lines; return where the chain stands."""
+        for body in bodies:
+            line, self.position = link([body], self.position)
+            self.lines.append(line.rstrip(b"\n"))
+        return self.position
+
+    def sign(self) -> None:
+        """Add a checkpoint."""
+        statement = msgspec.Raw(statement_of(self.position, NOW))
+        self.add([msgspec.json.encode(Checkpoint(statement, b"signature"))])
+
+
+def walked(*segments: Segment) -> Report:
+    verifier = Verifier(lambda _message, _signature: True, None)
+    for segment in segments:
+        verifier.begin(segment.name)
+        verifier.lines(segment.lines)
+        verifier.end(b"", newest=segment is segments[-1])
+    return verifier.finish({})
+
+
+def test_lines_told_of_are_counted_in_a_chain_that_goes_on_from_before_its_checkpoint() -> None:
+    first = Segment(Position("w0"), NOW)
+    early = first.add([RECORD] * 3)
+    first.add([RECORD] * 20)
+    first.sign()
+    second = Segment(early, NOW + 1)
+    second.add([RECORD] * 2)
+    third = Segment(second.position, NOW + 2, unvouched=3)
+    report = walked(first, second, third)
+    assert [finding.kind for finding in report.findings] == [Kind.REORDERED]
+    # The header of the second segment is one of them.
+    assert report.unvouched == 3
+
+
+def test_a_header_that_tells_of_fewer_than_no_lines_is_none() -> None:
+    report = walked(Segment(Position("w0"), NOW, unvouched=-5))
+    assert [finding.kind for finding in report.findings] == [Kind.ALTERED]
+    assert report.unvouched == 0
