@@ -10,7 +10,7 @@ import sqlite3
 from pathlib import Path
 from typing import cast
 
-from sqlalchemy import Connection, Engine, Transaction, create_engine, event
+from sqlalchemy import URL, Connection, Engine, Transaction, create_engine, event
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 WRITE = {"strongroom_write": True}
@@ -26,7 +26,7 @@ _SCRUB_TIMEOUT = 0.05
 def open_sqlite(path: Path) -> Engine:
     """Return an engine over the database file ``path``, created with mode 0600 if missing."""
     path.touch(mode=0o600, exist_ok=True)
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT})
+    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_TIMEOUT})
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine
