@@ -1,8 +1,10 @@
 """One writer at a time, among the threads of this process and among processes.
 
 SQLite has one writer, too. Those that wait for it poll, with sleeps of up to a tenth of a second: whoever polls at the
-right moment is next, and some wait a hundred times as long as others. Here they stand in line: threads at a lock of
-their own, and one of each process at a lock on a file (flock(2)), which the kernel hands on, and takes from the dead.
+right moment is next, and some wait a hundred times as long as others. Here they are woken: threads at a lock of their
+own, and one of each process at a lock on a file (flock(2)), which the kernel hands on, and takes from the dead. These
+are no strict lines: who comes just when a lock is let go may be faster than who is being woken. Handing it to the one
+who has waited longest would keep everybody waiting until that thread runs.
 """
 
 import errno
@@ -22,7 +24,7 @@ _TURN = 0.003
 
 
 class WriteLock:
-    """The lock on the file ``path``, made if missing. ``patience``: how long to wait in each of the lines, seconds."""
+    """The lock on the file ``path``, made if missing. ``patience``: how long to wait at each of the two, seconds."""
 
     def __init__(self, path: Path, patience: float) -> None:
         self._path = path
