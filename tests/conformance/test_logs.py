@@ -118,6 +118,7 @@ def test_a_defect_is_logged_with_its_request_id(tmp_path: Path, monkeypatch: pyt
     with running_server(tmp_path / "data", tmp_path / "log", *options) as server:
         answer = send(server, signed(server, "ListKeys"))
         assert (answer.status, answer.error) == (500, "KMSInternalException")
+        assert server.stop() == 0
     request_id = answer.headers["x-amzn-requestid"]
     if form == "text":
         assert (

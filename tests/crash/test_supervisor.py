@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,11 @@ def answers(server: RunningServer, patience: float) -> bool:
         connection.close()
 
 
+def is_told(log: Path, text: str) -> bool:
+    """Tell whether the log has a text."""
+    return text in log.read_text()
+
+
 def test_a_worker_that_stands_still_is_replaced_and_the_others_go_on(server: RunningServer, log: Path) -> None:
     before = children_of(server.process.pid)
     os.kill(before[1], signal.SIGSTOP)
@@ -54,7 +60,7 @@ def test_a_worker_that_stands_still_is_replaced_and_the_others_go_on(server: Run
     while is_alive(before[1]):
         served += answers(server, 0.2)
     assert served > 0
-    assert f"worker 1 has stood still for {TIMEOUT} s; killing it" in log.read_text()
+    wait_until(partial(is_told, log, f"worker 1 has stood still for {TIMEOUT} s; killed it"))
     wait_until(lambda: len(set(children_of(server.process.pid)) - {before[1]}) == WORKERS)
     assert {before[0], before[2]} < set(children_of(server.process.pid))
     client_of(server).create_key()
@@ -80,7 +86,7 @@ def test_workers_that_end_together_come_back_together(server: RunningServer, log
     wait_until(lambda: len(set(children_of(server.process.pid)) - set(before)) == WORKERS)
     wait_until(lambda: answers(server, 5))
     for number in range(WORKERS):
-        assert f"worker {number} ended with -9; starting another" in log.read_text()
+        wait_until(partial(is_told, log, f"worker {number} ended with -9; starting another"))
 
 
 def test_a_stop_does_not_wait_for_a_worker_that_waits_to_be_started(server: RunningServer, log: Path) -> None:

@@ -158,7 +158,7 @@ def test_a_worker_that_dies_is_replaced_and_the_others_go_on(workers: RunningSer
     assert len(before) == WORKERS
     os.kill(before[1], signal.SIGKILL)
     wait_until(lambda: len(set(children_of(workers.process.pid)) - {before[1]}) == WORKERS)
-    assert "worker 1 ended with -9; starting another" in (tmp_path / "log").read_text()
+    wait_until(lambda: "worker 1 ended with -9; starting another" in (tmp_path / "log").read_text())
     for _ in range(2 * USERS):
         assert client_of(workers).encrypt(KeyId=key_id, Plaintext=b"x")["CiphertextBlob"]
 

@@ -1,22 +1,26 @@
-"""The access log: a line for each call, written on a thread of its own, so that no call waits for whoever reads it.
+"""The access log: a line for each call, made on the thread that writes the log, so that no call waits for it.
 
 A line tells who asked from where, for what, and how it ended; nothing of what was sent or answered.
 """
 
 import logging
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from queue import SimpleQueue
+from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
 from strongroom.api.message import HttpRequest, Reply
 from strongroom.api.proxies import TrustedProxies
 
-_MOST_WAITING = 10_000
+_TEXT = "%s:%s %s in %.6f s from %s"
 
-logger = logging.getLogger("strongroom.access")
+
+class Lines(Protocol):
+    """The log, as far as the access log needs it."""
+
+    def defer(self, make: Callable[[], logging.LogRecord]) -> bool:
+        """Log what ``make`` returns when it is called on another thread; tell whether there was room. Never waits."""
+        ...
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -29,41 +33,28 @@ class _Line(msgspec.Struct, frozen=True):
     duration: float
     source: str
 
+    def record(self) -> logging.LogRecord:
+        """Return the line as logging has it. It is wanted whatever the level: it has a setting of its own."""
+        shown = (self.service, self.operation, self.outcome, self.duration, self.source)
+        record = logging.LogRecord("strongroom.access", logging.INFO, __file__, 0, _TEXT, shown, None)
+        record.__dict__.update(msgspec.structs.asdict(self))
+        return record
+
 
 class AccessLog:
-    """Notes calls on the event loop; ``writing`` logs them. Lines that come while too many wait are only counted."""
+    """Notes calls on the event loop. Lines that come while too many wait are only counted."""
 
-    def __init__(self, proxies: TrustedProxies) -> None:
+    def __init__(self, proxies: TrustedProxies, lines: Lines) -> None:
         self._proxies = proxies
-        self._lines: SimpleQueue[_Line | None] = SimpleQueue()
+        self._lines = lines
         self.lost = 0
 
     def answered(self, request: HttpRequest, reply: Reply, _flushing: float, flushed: float) -> None:
         """Take note of a call."""
         if reply.operation is None:
             return
-        if self._lines.qsize() >= _MOST_WAITING:
-            self.lost += 1
-            return
         source, _ = self._proxies.origin(request)
         service, name = reply.operation.service, reply.operation.name
-        self._lines.put(_Line(reply.request_id, service, name, reply.outcome, flushed - request.begun, source))
-
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Write lines on a thread; at the end, those that wait."""
-        thread = threading.Thread(target=self._write, name="access-log")
-        thread.start()
-        try:
-            yield
-        finally:
-            self._lines.put(None)
-            thread.join()
-
-    def _write(self) -> None:
-        while (line := self._lines.get()) is not None:
-            logger.info(
-                "%s:%s %s in %.6f s from %s",
-                *(line.service, line.operation, line.outcome, line.duration, line.source),
-                extra=msgspec.structs.asdict(line),
-            )
+        line = _Line(reply.request_id, service, name, reply.outcome, flushed - request.begun, source)
+        if not self._lines.defer(line.record):
+            self.lost += 1

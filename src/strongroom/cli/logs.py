@@ -4,6 +4,7 @@ JSON is made here rather than by a logging library: it is a dozen lines, and onl
 one, whatever somebody passes along. It is ASCII, so that no character of a message breaks a line or its encoding.
 """
 
+import atexit
 import json
 import logging
 import sys
@@ -13,6 +14,7 @@ from types import TracebackType
 
 from typing_extensions import override
 
+from strongroom.cli.log_queue import LogQueue
 from strongroom.settings import Settings
 
 _FIELDS = ("request_id", "service", "operation", "outcome", "duration", "source")
@@ -20,6 +22,7 @@ _FIELDS = ("request_id", "service", "operation", "outcome", "duration", "source"
 _REPEATED = ("opentelemetry", "urllib3", "requests")
 """Libraries that complain of every batch they cannot send; one line in a minute says as much."""
 _QUIET = 60.0
+_STANDARD_ERROR = 2
 
 
 class TextFormatter(logging.Formatter):
@@ -75,17 +78,24 @@ class Sparing(logging.Filter):
         return True
 
 
-def start_logging(settings: Settings, worker: str | None) -> None:
-    """Log to standard error, as the worker of that name, or the supervisor of several."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter(worker) if settings.log_format == "json" else TextFormatter())
-    handler.addFilter(Sparing())
-    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
+def start_logging(settings: Settings, worker: str | None) -> LogQueue:
+    """Log to standard error, as the worker of that name, or the supervisor of several.
+
+    Returns what all lines go through. Nobody who logs waits for whoever reads it. The end of the
+    process does, for some seconds.
+    """
+    lines = LogQueue(_STANDARD_ERROR)
+    lines.setFormatter(JsonFormatter(worker) if settings.log_format == "json" else TextFormatter())
+    lines.addFilter(Sparing())
+    lines.start()
+    atexit.register(lines.close_soon)
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[lines])
+    logging.captureWarnings(capture=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    # It has a setting of its own.
-    logging.getLogger("strongroom.access").setLevel(logging.INFO)
     sys.excepthook = _log_uncaught
     threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+    sys.unraisablehook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+    return lines
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:

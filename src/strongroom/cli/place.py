@@ -92,8 +92,9 @@ class Place:
         """
         self._silent += 1
         if self.ready and self._process and self._silent * BEAT_INTERVAL > self._settings.worker_timeout:
-            logger.error("worker %d has stood still for %d s; killing it", self.number, self._settings.worker_timeout)
+            # Before anything is said of it: nothing may keep the worker from being replaced.
             self._process.kill()
+            logger.error("worker %d has stood still for %d s; killed it", self.number, self._settings.worker_timeout)
 
     def empty(self, now: float) -> int:
         """Let go of the worker, which has ended, and plan for the next one; return its exit code."""

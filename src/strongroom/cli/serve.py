@@ -1,5 +1,6 @@
 """``strongroom serve``."""
 
+import logging
 import os
 import shlex
 import signal
@@ -17,12 +18,15 @@ from strongroom.assembly.assemble import take_folder
 from strongroom.assembly.data_folder import DataFolder
 from strongroom.assembly.hardening import harden_process
 from strongroom.cli.folder import config_option, data_option, read_settings, readable_errors
+from strongroom.cli.log_queue import LogQueue
 from strongroom.cli.logs import start_logging
 from strongroom.cli.serving import serve_as, worker_name
 from strongroom.cli.supervisor import STOP, Supervisor, WorkerError
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
 from strongroom.settings import Settings, address_of
+
+logger = logging.getLogger(__name__)
 
 _STOPPED = "Strongroom has stopped."
 
@@ -50,24 +54,24 @@ def serve(config: Path | None, regions: tuple[str, ...], **flags: object) -> Non
     """
     with readable_errors():
         settings = read_settings(config, **flags, regions=regions or None)
-        start_logging(settings, worker_name(None) if _workers(settings) == 1 else None)
+        log = start_logging(settings, worker_name(None) if _workers(settings) == 1 else None)
         harden_process()
         try:
-            _serve(settings)
+            _serve(settings, log)
         except ssl.SSLError as error:
             raise click.ClickException(f"the TLS certificate or key cannot be used: {error}") from None
         except WorkerError as error:
             raise click.ClickException(str(error)) from None
 
 
-def _serve(settings: Settings) -> None:
+def _serve(settings: Settings, log: LogQueue) -> None:
     for number in STOP:
         signal.signal(number, _end_start)
     workers = _workers(settings)
     with ExitStack() as held:
         settings = _with_metrics_port(settings, held)
         if workers == 1:
-            serve_as(settings, None, lambda url: _announce(settings, url))
+            serve_as(settings, None, log, lambda url: _announce(settings, url))
         else:
             _supervise(settings, workers)
     click.echo(_STOPPED)
@@ -110,7 +114,9 @@ def _supervise(settings: Settings, workers: int) -> None:
         finally:
             os.close(lock)
     if not stopped:
-        raise click.ClickException("a worker did not stop as it should")
+        # Not printed as a failed start is: whoever should read that may stand still, too.
+        logger.error("a worker did not stop as it should")
+        raise SystemExit(1)
 
 
 def _announce(settings: Settings, url: str) -> None:

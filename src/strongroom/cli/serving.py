@@ -12,6 +12,7 @@ from strongroom.api.metrics_listener import Meeting, MetricsListener
 from strongroom.api.proxies import TrustedProxies
 from strongroom.api.server import Server, listener_on
 from strongroom.assembly.assemble import Deployment
+from strongroom.cli.log_queue import LogQueue
 from strongroom.clock import Clock, SystemClock
 from strongroom.entropy import system_entropy
 from strongroom.service.measurements import Measurements
@@ -24,15 +25,17 @@ _SWITCH_INTERVAL = 0.0005
 _YOUNG_OBJECTS = 20_000
 
 
-def serve_as(settings: Settings, worker: int | None, ready: Callable[[str], None]) -> None:
-    """Serve until SIGTERM, as one of several workers or alone. Raises what ``Deployment`` and ``Server.run`` do."""
+def serve_as(settings: Settings, worker: int | None, log: LogQueue, ready: Callable[[str], None]) -> None:
+    """Serve until SIGTERM, as one of several workers or alone; ``log`` is what all lines of the log go through.
+
+    Raises what ``Deployment`` and ``Server.run`` do.
+    """
     clock = SystemClock()
     measurements = Measurements()
     with ExitStack() as parts:
         access_log = tracing = None
         if settings.access_log:
-            access_log = AccessLog(TrustedProxies(settings.trusted_proxies))
-            parts.enter_context(access_log.writing())
+            access_log = AccessLog(TrustedProxies(settings.trusted_proxies), log)
         if settings.traces is not None:
             tracing = parts.enter_context(closing(_open_tracing(settings.traces, worker_name(worker), clock)))
         # Let go of before the others, which may wait for somebody.

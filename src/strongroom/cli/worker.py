@@ -24,11 +24,11 @@ def worker() -> None:
     """Serve until SIGTERM."""
     beats = _take_output()
     brief = msgspec.json.decode(sys.stdin.buffer.read(), type=Brief)
-    start_logging(brief.settings, worker_name(brief.worker))
+    log = start_logging(brief.settings, worker_name(brief.worker))
     with readable_errors():
         harden_process()
         end_with_parent(brief.supervisor)
-        serve_as(brief.settings, brief.worker, lambda _url: _beat(asyncio.get_running_loop(), beats))
+        serve_as(brief.settings, brief.worker, log, lambda _url: _beat(asyncio.get_running_loop(), beats))
 
 
 def _take_output() -> int:

@@ -13,6 +13,7 @@ from strongroom import __version__, errors
 from strongroom.api.access_log import AccessLog
 from strongroom.api.metrics import Sources, WorkerMetrics
 from strongroom.api.proxies import TrustedProxies
+from strongroom.cli.log_queue import LogQueue
 from strongroom.clock import ManualClock
 from strongroom.errors import KmsError
 from strongroom.operations.operation import Lane
@@ -31,7 +32,7 @@ def bench(tmp_path: Path, clock: ManualClock) -> Iterator[Bench]:
 
 def sources_of(bench: Bench, measurements: Measurements, worker: str = "w0") -> Sources:
     deployment = bench.deployment
-    access_log = AccessLog(TrustedProxies(()))
+    access_log = AccessLog(TrustedProxies(()), LogQueue(2))
     return Sources(
         worker,
         measurements,

@@ -1,13 +1,29 @@
 """A worker's place: when the next process comes."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from strongroom.cli.place import Place
 from strongroom.settings import Settings
+
+
+class Coroner(logging.Handler):
+    """Sees how a worker has ended by the time that something is logged of it."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self.code: int | None = None
+        self._place = place
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        assert self._place._process is not None
+        self.code = self._place._process.wait(5)
 
 
 @pytest.fixture
@@ -51,3 +67,15 @@ def test_a_worker_that_served_for_a_minute_makes_up_for_those_before(place: Plac
     place.kill()
     place.empty(70)
     assert place.start_at == 70
+
+
+def test_a_worker_that_stands_still_is_killed_before_anything_is_said_of_it(place: Place) -> None:
+    place.fill(0)
+    place.ready = True
+    coroner = Coroner(place)
+    logger = logging.getLogger("strongroom.cli.place")
+    logger.addHandler(coroner)
+    for _ in range(31):
+        place.count_silence()
+    logger.removeHandler(coroner)
+    assert coroner.code == -9
