@@ -86,7 +86,9 @@ class Connection(asyncio.Protocol):
         self._plain_requests = plain_requests
         self._secure = secure
         self._transport: asyncio.Transport | None = None
-        self._parser = httptools.HttpRequestParser(self)
+        # Made when the TLS handshake is over: they refer to each other, and what fails before must not wait for the
+        # garbage collector to be gone (``handshakes``).
+        self._parser: httptools.HttpRequestParser
         self._peer = ""
         # The request being read.
         self._between = True
@@ -114,6 +116,7 @@ class Connection(asyncio.Protocol):
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._parser = httptools.HttpRequestParser(self)
         peer = transport.get_extra_info("peername")
         # A listener for IPv6 sees IPv4 peers as ::ffff:a.b.c.d; policies and proxies know them by their own address.
         self._peer = str(peer[0]).removeprefix("::ffff:") if isinstance(peer, tuple) else ""

@@ -22,9 +22,10 @@ import msgspec
 from strongroom.api.backlog import Backlog
 from strongroom.api.connection import Connection, Handler
 from strongroom.api.gateway import Admitted, Gateway
+from strongroom.api.handshakes import Handshakes
 from strongroom.api.lanes import Lanes
 from strongroom.api.message import HttpRequest, Reply
-from strongroom.api.overflow import Overflow
+from strongroom.api.overflow import MOST_TURNED_AWAY, Overflow
 from strongroom.clock import Clock
 from strongroom.errors import KmsError, KMSInternalException, RequestEntityTooLargeException, ThrottlingException
 from strongroom.operations.operation import Lane
@@ -104,6 +105,7 @@ class Front:
         self._arrived: deque[tuple[Connection, HttpRequest]] = deque()
         self.backlog = Backlog(capacity.held)
         self._overflow = Overflow(self, self._turn_away)
+        self.handshakes = Handshakes(capacity.connections + MOST_TURNED_AWAY, self._count)
         self._replies: list[tuple[Connection, HttpRequest | None, Reply]] = []
         self._on_threads = {(lane, signed): 0 for lane in Lane for signed in (True, False)}
         self._lanes: Lanes[_Job, Reply | None] = Lanes(loop, capacity.threads, self._perform, self._back_from_thread)
@@ -122,6 +124,7 @@ class Front:
 
     def opened(self, connection: Connection) -> Handler:
         """Note a new connection, or have it turned away."""
+        self.handshakes.over(connection)
         if len(self._connections) >= self._most_connections:
             return self._overflow.opened(connection)
         self._connections.add(connection)
@@ -341,6 +344,9 @@ class Front:
         for connection in self._all():
             connection.drop()
         self._sweeper.cancel()
+
+    def _count(self) -> int:
+        return len(self._connections) + len(self._overflow.connections)
 
     def _all(self) -> list[Connection]:
         return [*self._connections, *self._overflow.connections]

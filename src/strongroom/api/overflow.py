@@ -5,7 +5,7 @@ from collections.abc import Callable
 from strongroom.api.connection import Connection, Handler
 from strongroom.api.message import HttpRequest
 
-_MOST = 64
+MOST_TURNED_AWAY = 64
 """How many may wait to be told."""
 
 Refuse = Callable[[Connection, str, dict[str, str]], None]
@@ -31,7 +31,7 @@ class Overflow:
 
     def opened(self, connection: Connection) -> Handler:
         """Let a connection wait to be told, or drop it."""
-        if len(self.connections) < _MOST:
+        if len(self.connections) < MOST_TURNED_AWAY:
             self.connections.add(connection)
         else:
             connection.drop()

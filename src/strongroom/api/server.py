@@ -8,11 +8,12 @@ import signal
 import socket
 import ssl
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import uvloop
 
+from strongroom.api.acceptor import Acceptor
 from strongroom.api.connection import Connection, Limits
 from strongroom.api.descriptors import connections_within_limits
 from strongroom.api.front import Capacity, Front, Log, Witness
@@ -31,7 +32,6 @@ logger = logging.getLogger(__name__)
 
 _BACKLOG = 2048
 _STOP = (signal.SIGTERM, signal.SIGINT)
-_LISTENER_CHECK = 1.0
 _TLS_HANDSHAKE_TIME = 10.0
 _TLS_SHUTDOWN_TIME = 1.0
 
@@ -77,21 +77,22 @@ class Server:
 
     async def _serve(self, listener: socket.socket, tls: ssl.SSLContext | None, ready: Callable[[str], None]) -> None:
         loop = asyncio.get_running_loop()
-        stop = asyncio.Event()
+        acceptor = Acceptor(listener)
         for signal_number in _STOP:
-            loop.add_signal_handler(signal_number, stop.set)
+            loop.add_signal_handler(signal_number, acceptor.stop)
         with contextlib.closing(self._front(loop)) as front, self._keeping():
             limits = Limits(request_time=self._settings.request_time, idle_time=self._settings.idle_time)
             plain_requests = PlainRequests(limits.head, limits.body)
+            handshakes = front.handshakes
             listen = partial(
                 loop.create_server,
-                partial(Connection, front, limits, plain_requests, secure=tls is not None),
+                lambda: handshakes.begun(Connection(front, limits, plain_requests, secure=tls is not None)),
                 ssl=tls,
                 ssl_handshake_timeout=_TLS_HANDSHAKE_TIME if tls else None,
                 ssl_shutdown_timeout=_TLS_SHUTDOWN_TIME if tls else None,
                 backlog=_BACKLOG,
             )
-            await _accept(listen, listener, stop, lambda: ready(url_of(self._settings, listener)))
+            await acceptor.run(listen, handshakes, lambda: ready(url_of(self._settings, listener)))
             await front.drain(self._settings.drain)
             # All is done. Whoever asks once more, as supervisors and terminals do, must not make it look like a crash.
             signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
@@ -136,50 +137,6 @@ class Server:
         finally:
             stop.set()
             thread.join()
-
-
-async def _accept(
-    listen: Callable[..., Awaitable[asyncio.Server]],
-    listener: socket.socket,
-    stop: asyncio.Event,
-    ready: Callable[[], None],
-) -> None:
-    """Accept connections until told to stop; then close the listener.
-
-    libuv listens on a copy, so that this can be ended and begun anew without losing who waits: without file descriptors
-    accept(2) fails again and again, and nothing tells us that libuv does nothing else any more.
-    """
-    copy: socket.socket | None = listener.dup()
-    server = await listen(sock=copy)
-    ready()
-    while not stop.is_set():
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), _LISTENER_CHECK)
-        spare = _copy_of(listener)
-        if spare is None and copy is not None:
-            logger.warning("no file descriptor is left for a connection; accepting none")
-            server.close()
-            copy = None
-        elif spare is not None and copy is None:
-            server, copy = await listen(sock=spare), spare
-        elif spare is not None:
-            spare.close()
-    server.close()
-    listener.close()
-
-
-def _copy_of(listener: socket.socket) -> socket.socket | None:
-    """Return a copy of a listener if then there is a file descriptor left to accept a connection."""
-    try:
-        copy = listener.dup()
-    except OSError:
-        return None
-    try:
-        listener.dup().close()
-    except OSError:
-        copy.close()
-        return None
-    return copy
 
 
 def listener_on(host: str, port: int, *, shared: bool) -> socket.socket:
