@@ -108,7 +108,9 @@ class Front:
         self.handshakes = Handshakes(capacity.connections + MOST_TURNED_AWAY, self._count)
         self._replies: list[tuple[Connection, HttpRequest | None, Reply]] = []
         self._on_threads = {(lane, signed): 0 for lane in Lane for signed in (True, False)}
-        self._lanes: Lanes[_Job, Reply | None] = Lanes(loop, capacity.threads, self._perform, self._back_from_thread)
+        self._lanes: Lanes[_Job, Reply | None] = Lanes(
+            loop, capacity.threads, self._perform, self._back_from_thread, self._failed_on_thread
+        )
         self._date = (0, "")
         self._witnesses = tuple(witnesses)
         self._measurements = measurements
@@ -141,20 +143,27 @@ class Front:
             self._turn_away(connection, request.path, request.headers)
             return
         if not self._arrived:
-            self._loop.call_soon(self._work)
+            self._loop.call_soon(self._turn)
         self._arrived.append((connection, request))
 
-    def _work(self) -> None:
-        """Work on what has arrived; do what only computes at once, give what waits for a disk to a thread.
-
-        Only so much in one turn, so that connections are read and answered in between.
-        """
+    def _turn(self) -> None:
+        """Work on what has arrived: only so much in one turn, so that connections are read and answered in between."""
         arrived = [self._arrived.popleft() for _ in range(min(len(self._arrived), _AT_ONCE))]
         if self._arrived:
-            self._loop.call_soon(self._work)
+            self._loop.call_soon(self._turn)
+        try:
+            self._work(arrived)
+        except Exception:
+            logger.exception("requests could not be worked on; dropping their connections: %d", len(arrived))
+            # Or they would wait for ever. What was done is recorded all the same, and answers go to those still there.
+            for connection, _ in arrived:
+                connection.drop()
+            self._flush()
+
+    def _work(self, arrived: Sequence[tuple[Connection, HttpRequest]]) -> None:
+        """Do what only computes at once, give what waits for a disk to a thread."""
         admitted = [(connection, request, self._admitted(request)) for connection, request in arrived]
-        jobs = [job for each in admitted if (job := self._placed(*each)) is not None]
-        self._perform_here(jobs)
+        self._perform_here([job for each in admitted if (job := self._placed(*each)) is not None])
         self._flush()
 
     def _perform_here(self, jobs: Sequence[_Job]) -> None:
@@ -199,7 +208,7 @@ class Front:
             self._hand_over(job)
         elif admitted.signed:
             refusal = self._service.refuse(admitted.call, ThrottlingException(_BUSY))
-            self._queue(connection, request, admitted.reply(refusal))
+            self._queue(connection, request, _reply(admitted, refusal))
         else:
             self._turn_away(connection, request.path, request.headers)
         return None
@@ -256,6 +265,10 @@ class Front:
 
     # --- the end of a call
 
+    def _failed_on_thread(self, job: _Job) -> None:
+        job.progress = None
+        self._back_from_thread(job, job.admitted.reply(KMSInternalException()))
+
     def _queue(self, connection: Connection, request: HttpRequest | None, reply: Reply) -> None:
         if not self._replies:
             self._loop.call_soon(self._flush)
@@ -287,7 +300,11 @@ class Front:
             for connection, _, reply in replies
         ]
         for connection, response, last in encoded:
-            connection.send(response, close=last)
+            try:
+                connection.send(response, close=last)
+            except Exception:
+                logger.exception("a reply could not be written; dropping its connection")
+                connection.drop()
 
     def _note(
         self,
@@ -327,7 +344,8 @@ class Front:
     # --- housekeeping
 
     def _sweep(self) -> None:
-        """Drop connections that have run out of time."""
+        """Drop connections that have run out of time; tell of records that were not made."""
+        self._gateway.ration.settle(self._clock.now())
         now = self._loop.time()
         for connection in [each for each in self._all() if each.deadline < now]:
             connection.drop()
@@ -353,6 +371,7 @@ class Front:
 
     def close(self) -> None:
         """End the threads. What has not begun has nobody left to answer."""
+        self._gateway.ration.tell()
         self._lanes.close()
 
 

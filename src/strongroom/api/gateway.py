@@ -80,7 +80,8 @@ class Gateway:
         self._proxies = proxies
         self._home = home
         self._json = AwsJson()
-        self._ration = Ration()
+        self.ration = Ration()
+        """Of records of requests whose signatures do not verify."""
         self.request_id = UuidBatch(entropy)
         self.draining = False
 
@@ -161,7 +162,7 @@ class Gateway:
                 lane=operation.lane(request.body),
             )
             return Admitted(call, wire)
-        if self._ration.take(now):
+        if self.ration.take(now):
             self._service.unverified(operation, self._origin(request, request_id), refusal, now)
         return wire.reply(refusal, request_id, operation)
 

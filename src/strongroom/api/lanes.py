@@ -5,6 +5,7 @@ ours. The loop is woken once for all results that are there when it comes to the
 """
 
 import asyncio
+import logging
 import os
 import threading
 from collections import deque
@@ -15,6 +16,8 @@ from typing import Generic, TypeVar
 
 from strongroom.operations.operation import Lane
 
+logger = logging.getLogger(__name__)
+
 _NICENESS = {Lane.SIGNING: 10}
 """By how much threads give way to the event loop (nice(1)): without that, fast calls wait almost three times as long
 while others sign, with it less than twice. It is right only for threads that hold the interpreter for an instant."""
@@ -24,8 +27,9 @@ Result = TypeVar("Result")
 
 
 class Lanes(Generic[Job, Result]):
-    """Threads that call ``work`` on jobs, which must not raise; then ``done`` is called on the loop, in no order.
+    """Threads that call ``work`` on jobs; then ``done`` is called on the loop, in no order.
 
+    Should ``work`` raise, which is a defect, ``failed`` is called on the loop instead.
     ``threads`` says how many each lane has. Nothing here bounds how many jobs wait for them.
     """
 
@@ -35,12 +39,15 @@ class Lanes(Generic[Job, Result]):
         threads: Mapping[Lane, int],
         work: Callable[[Job], Result],
         done: Callable[[Job, Result], None],
+        failed: Callable[[Job], None],
     ) -> None:
         self._wake: Callable[[Callable[[], None]], object] = loop.call_soon_threadsafe
         self._work = work
         self._done = done
+        self._failed = failed
         self._jobs: dict[Lane, SimpleQueue[Job | None]] = {lane: SimpleQueue() for lane in threads}
         self._results: deque[tuple[Job, Result]] = deque()
+        self._failures: deque[Job] = deque()
         self._waking = False
         self._threads = [
             threading.Thread(target=self._run, args=(lane,), name=f"{lane.name}_{number}")
@@ -71,8 +78,12 @@ class Lanes(Generic[Job, Result]):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.nice(0) + _NICENESS.get(lane, 0))
         jobs = self._jobs[lane]
         while (job := jobs.get()) is not None:
-            result = self._work(job)
-            self._results.append((job, result))
+            # Whatever happens, the thread goes on: there are only so many.
+            try:
+                self._results.append((job, self._work(job)))
+            except Exception:
+                logger.exception("a job failed on a thread")
+                self._failures.append(job)
             if not self._waking:
                 self._waking = True
                 self._wake(self._collect)
@@ -80,6 +91,8 @@ class Lanes(Generic[Job, Result]):
     def _collect(self) -> None:
         # First, so that a thread which adds a result from here on wakes the loop again: perhaps in vain, not too late.
         self._waking = False
-        results = self._results
+        results, failures = self._results, self._failures
         while results:
             self._done(*results.popleft())
+        while failures:
+            self._failed(failures.popleft())

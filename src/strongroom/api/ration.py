@@ -18,15 +18,24 @@ class Ration:
 
     def take(self, now: float) -> bool:
         """Tell whether there is one left at a time (epoch seconds)."""
-        self._left = min(_AT_ONCE, self._left + max(0.0, now - self._counted_at) * _PER_SECOND)
-        self._counted_at = now
+        self.settle(now)
         if self._left < 1:
             if not self._refused:
                 logger.warning("requests whose signatures do not verify come too fast for each to be recorded")
             self._refused += 1
             return False
-        if self._refused and self._left > _AT_ONCE / 2:
-            logger.warning("%d requests whose signatures did not verify have no audit record", self._refused)
-            self._refused = 0
         self._left -= 1
         return True
+
+    def settle(self, now: float) -> None:
+        """Have the log tell how many were refused, once their rush is over."""
+        self._left = min(_AT_ONCE, self._left + max(0.0, now - self._counted_at) * _PER_SECOND)
+        self._counted_at = now
+        if self._left > _AT_ONCE / 2:
+            self.tell()
+
+    def tell(self) -> None:
+        """Have the log tell how many were refused since it last told, if there are any."""
+        if self._refused:
+            logger.warning("%d requests whose signatures did not verify have no audit record", self._refused)
+            self._refused = 0

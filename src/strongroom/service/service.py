@@ -124,9 +124,11 @@ class Service:
                 self._backends.key_uses.note(use)
 
     def refuse(self, call: Call, error: KmsError) -> KmsError:
-        """Refuse a call without looking at it, and record that."""
-        self._trail.call(call, Progress(call.credential), error, self._trail.event_id())
-        return error
+        """Refuse a call without looking at it, and record that. Never raises, whether it can be recorded or not."""
+        progress = Progress(call.credential)
+        progress.result = error
+        result = self.record(call, progress)
+        return result if isinstance(result, KmsError) else error
 
     def _caller(self, call: Call) -> Credential:
         """Return who calls, as of now: not who signed, where a service calls on somebody's behalf.

@@ -34,6 +34,23 @@ def test_the_log_tells_how_many_had_none(caplog: pytest.LogCaptureFixture) -> No
     assert caplog.messages[1:] == ["500 requests whose signatures did not verify have no audit record"]
 
 
+def test_the_log_tells_without_another_one(caplog: pytest.LogCaptureFixture) -> None:
+    ration = Ration()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(1500):
+            ration.take(NOW)
+        ration.settle(NOW + 1)
+        assert len(caplog.messages) == 1
+        ration.settle(NOW + 30)
+        ration.settle(NOW + 31)
+        ration.tell()
+        assert caplog.messages[1:] == ["500 requests whose signatures did not verify have no audit record"]
+        for _ in range(1500):
+            ration.take(NOW + 31)
+        ration.tell()
+    assert caplog.messages[3:] == ["880 requests whose signatures did not verify have no audit record"]
+
+
 @pytest.fixture
 def door(tmp_path: Path, clock: ManualClock) -> Iterator[Door]:
     bench = Bench(tmp_path / "data", clock)

@@ -26,6 +26,10 @@ def run(scenario: Callable[[], asyncio.Future[None] | object]) -> None:
         runner.run(main())
 
 
+def never(job: int) -> None:
+    pytest.fail(f"job {job} has not failed")
+
+
 def test_every_job_comes_back_once_and_on_the_loop() -> None:
     done: Counter[int] = Counter()
     workers: set[str] = set()
@@ -46,7 +50,7 @@ def test_every_job_comes_back_once_and_on_the_loop() -> None:
             if len(done) == JOBS:
                 all_done.set_result(None)
 
-        lanes.append(Lanes(loop, THREADS, work, back))
+        lanes.append(Lanes(loop, THREADS, work, back, never))
         for job in range(JOBS):
             lanes[0].submit(Lane.WAITING if job % 2 else Lane.COMPUTING, job)
         return all_done
@@ -73,7 +77,7 @@ def test_one_wakeup_serves_all_results_that_are_there() -> None:
         def wake(callback: Callable[[], None]) -> None:
             wakeups.append(callback)
 
-        lanes: Lanes[int, int] = Lanes(loop, {Lane.COMPUTING: 1}, work, lambda job, _: done.append(job))
+        lanes: Lanes[int, int] = Lanes(loop, {Lane.COMPUTING: 1}, work, lambda job, _: done.append(job), never)
         lanes._wake = wake
         for job in range(100):
             lanes.submit(Lane.COMPUTING, job)
@@ -98,7 +102,7 @@ def test_the_end_waits_for_what_has_begun_and_forgets_the_rest(waiting: int) -> 
             assert release.wait(10)
             worked.append(job)
 
-        lanes: Lanes[int, None] = Lanes(asyncio.get_running_loop(), {Lane.GENERATING: 1}, work, lambda *_: None)
+        lanes: Lanes[int, None] = Lanes(asyncio.get_running_loop(), {Lane.GENERATING: 1}, work, lambda *_: None, never)
         for job in range(1 + waiting):
             lanes.submit(Lane.GENERATING, job)
         assert begun.wait(10)
@@ -121,6 +125,7 @@ def test_who_signs_gives_way() -> None:
             {Lane.SIGNING: 1, Lane.WAITING: 1},
             niceness,
             lambda _, result: found.append(result),
+            never,
         )
         for lane in (Lane.WAITING, Lane.SIGNING):
             lanes.submit(lane, 0)
@@ -131,3 +136,32 @@ def test_who_signs_gives_way() -> None:
 
     fast, signing = asyncio.run(main())
     assert (fast, signing) == (os.nice(0), os.nice(0) + 10)
+
+
+def test_a_job_that_fails_is_told_and_the_thread_goes_on() -> None:
+    done: list[int] = []
+    failed: list[int] = []
+    lanes: list[Lanes[int, int]] = []
+
+    def scenario() -> asyncio.Future[None]:
+        loop, here = asyncio.get_running_loop(), threading.get_ident()
+        all_done: asyncio.Future[None] = loop.create_future()
+
+        def fail(job: int) -> None:
+            assert threading.get_ident() == here
+            failed.append(job)
+
+        def back(job: int, _: int) -> None:
+            done.append(job)
+            if len(done) == 5:
+                loop.call_soon(all_done.set_result, None)
+
+        lanes.append(Lanes(loop, {Lane.COMPUTING: 1}, lambda job: 1 // (job % 2), back, fail))
+        for job in range(10):
+            lanes[0].submit(Lane.COMPUTING, job)
+        return all_done
+
+    run(scenario)
+    lanes[0].close()
+    assert done == [1, 3, 5, 7, 9]
+    assert failed == [0, 2, 4, 6, 8]
