@@ -117,7 +117,7 @@ def test_a_turn_that_fails_drops_its_connections_and_no_others(
     door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def scenario(house: House) -> None:
-        once(monkeypatch, door.bench.deployment.service, "perform_together")
+        once(monkeypatch, door.bench.deployment.service, "prepare")
         assert await house.call("GenerateRandom", NumberOfBytes=8) == 0
         assert await house.call("GenerateRandom", NumberOfBytes=8) == 200
 
