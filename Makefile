@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 ROUNDS := 5
 SECONDS := 2
-KEYS := 100000
+KEYS := 300000
 MINUTES := 10
 .PHONY: help demo demo-identities serve test check format bench bench-scale bench-decisions bench-fronts soak lock
 
@@ -46,7 +46,7 @@ bench: ## Measure every kind of call beside hello-world, OpenBao, moto and OpenS
 	@tools/venv bench
 	@PYTHONPATH=tools:tests/support .venv/bin/python bench/compare.py --rounds $(ROUNDS) --seconds $(SECONDS)
 
-bench-scale: ## Measure what many keys, grants and idle connections cost (KEYS=100000 ROUNDS=5 SECONDS=2)
+bench-scale: ## Measure what many keys, grants and idle connections cost (KEYS=300000 ROUNDS=5 SECONDS=2)
 	@command -v wrk >/dev/null || tools/apt wrk
 	@tools/venv bench
 	@PYTHONPATH=tools:tests/support .venv/bin/python bench/scale.py --keys $(KEYS) --rounds $(ROUNDS) --seconds $(SECONDS)
