@@ -263,11 +263,11 @@ class Front:
         if reply is not None:
             self._queue(job.connection, job.request, reply)
 
-    # --- the end of a call
-
     def _failed_on_thread(self, job: _Job) -> None:
         job.progress = None
         self._back_from_thread(job, job.admitted.reply(KMSInternalException()))
+
+    # --- the end of a call
 
     def _queue(self, connection: Connection, request: HttpRequest | None, reply: Reply) -> None:
         if not self._replies:

@@ -184,14 +184,14 @@ def _access_log(lines: AccessLines | None) -> Iterator[Metric]:
 
 def _counter(name: str, about: str, values: Mapping[K, float], labels: Iterable[str] = ()) -> Metric:
     """``name`` without ``_total``."""
-    family = CounterMetricFamily(name, about, labels=list(labels))
-    for key, value in values.items():
-        family.add_metric(key, float(value))
-    return family
+    return _filled(CounterMetricFamily(name, about, labels=list(labels)), values)
 
 
 def _gauge(name: str, about: str, values: Mapping[K, float], labels: Iterable[str] = ()) -> Metric:
-    family = GaugeMetricFamily(name, about, labels=list(labels))
+    return _filled(GaugeMetricFamily(name, about, labels=list(labels)), values)
+
+
+def _filled(family: CounterMetricFamily | GaugeMetricFamily, values: Mapping[K, float]) -> Metric:
     for key, value in values.items():
         family.add_metric(key, float(value))
     return family

@@ -30,7 +30,9 @@ _SLOW_ALGORITHMS = (b"RSA", b"ECDSA_SHA_384", b"ECDSA_SHA_512", b"ML_DSA", b"\\"
 JSON could hide one. An attested recipient always names one: RSAES_OAEP_SHA_256."""
 
 
-_NEAR_THE_LOOP = (Lane.INLINE, Lane.SIGNING)
+PREPARED_AT_ONCE = (Lane.INLINE, Lane.SIGNING)
+"""Lanes whose calls are decoded and authorized on the event loop, as soon as their signature is verified."""
+
 _LARGE = 32 * 1024
 """What no call that only uses keys comes near. To read such a body can take longer than the event loop has."""
 
@@ -163,4 +165,4 @@ class Operation:
     def lane(self, body: bytes) -> Lane:
         """Return the lane of a request, by its body."""
         lane = self._slow_lane if self._is_slow(body) else self._lane
-        return Lane.COMPUTING if lane in _NEAR_THE_LOOP and len(body) > _LARGE else lane
+        return Lane.COMPUTING if lane in PREPARED_AT_ONCE and len(body) > _LARGE else lane

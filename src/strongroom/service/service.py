@@ -10,7 +10,7 @@ from strongroom.keys.imported import as_of
 from strongroom.keys.states import require_state
 from strongroom.operations.authorization import authorize
 from strongroom.operations.context import Backends, Context, Origin
-from strongroom.operations.operation import Lane, Operation
+from strongroom.operations.operation import PREPARED_AT_ONCE, Operation
 from strongroom.operations.recipient import attest
 from strongroom.operations.shapes import Response
 from strongroom.service.call import Call
@@ -22,9 +22,6 @@ from strongroom.store.protocol import KeyUse
 
 UNRECOGNIZED = "The security token included in the request is invalid."
 """AWS's wording for access keys and session tokens that mean nobody."""
-
-_AT_ONCE = (Lane.INLINE, Lane.SIGNING)
-"""Lanes in which a call is prepared as soon as its signature is verified."""
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +137,7 @@ class Service:
         if not credential.access_key_id:
             # Looking up who signed makes the snapshot current; nobody signed this.
             self._backends.snapshot.refresh()
-        elif call.lane not in _AT_ONCE:
+        elif call.lane not in PREPARED_AT_ONCE:
             # Time has passed since the signature was verified.
             renewed = self.credential(credential.access_key_id, call.token)
             if renewed is None:
