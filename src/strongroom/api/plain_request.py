@@ -7,9 +7,8 @@ general parser's; on what is read here the two agree, which a property test hold
 """
 
 import re
-from typing import TypeVar
 
-T = TypeVar("T")
+from strongroom.memo import keep
 
 _REQUEST_LINE = b"POST / HTTP/1.1\r\n"
 _LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)")
@@ -74,13 +73,7 @@ class PlainRequests:
             return None
         if len(line) <= _MAX_LINE:
             if name in _REMEMBERED:
-                _remember(self._known, line, (name, value))
+                keep(self._known, line, (name, value), _MAX_LINES)
             elif name == "authorization" and signature.isalnum() and len(value) > _SIGNATURE:
-                _remember(self._signers, start, value[:-_SIGNATURE])
+                keep(self._signers, start, value[:-_SIGNATURE], _MAX_LINES)
         return name, value
-
-
-def _remember(known: dict[bytes, T], line: bytes, value: T) -> None:
-    if len(known) >= _MAX_LINES:
-        known.clear()
-    known[line] = value

@@ -32,6 +32,7 @@ from strongroom.errors import (
     UnrecognizedClientException,
 )
 from strongroom.keys.arns import partition
+from strongroom.memo import keep
 from strongroom.service.service import UNRECOGNIZED
 from strongroom.snapshot.principals import Credential
 
@@ -175,15 +176,10 @@ class Verifier:
             return
         habit = self._habits.get(unsigned_part)
         if habit is None:
-            if len(self._habits) >= _MAX_REMEMBERED:
-                self._habits.clear()
-            habit = self._habits[unsigned_part] = _Habit(authorization, itemgetter(*names))
-        if len(habit.prepared) >= _MAX_PREPARED:
-            habit.prepared.clear()
+            habit = keep(self._habits, unsigned_part, _Habit(authorization, itemgetter(*names)), _MAX_REMEMBERED)
         to_sign = string_to_sign(authorization, timestamp, canonical)
-        habit.prepared[habit.values(request.headers)] = _Prepared(
-            canonical[:-_DIGEST_LENGTH], to_sign[:-_DIGEST_LENGTH], _epoch(timestamp)
-        )
+        prepared = _Prepared(canonical[:-_DIGEST_LENGTH], to_sign[:-_DIGEST_LENGTH], _epoch(timestamp))
+        keep(habit.prepared, habit.values(request.headers), prepared, _MAX_PREPARED)
 
     def _verified(self, request: HttpRequest, service: str, now: float) -> Verified:
         authorization, signature = parse_authorization(request.headers)
@@ -244,9 +240,7 @@ class Verifier:
         name = (credential.secret, scope)
         key = self._signing_keys.get(name)
         if key is None:
-            if len(self._signing_keys) >= _MAX_CACHED_KEYS:
-                self._signing_keys.clear()
-            key = self._signing_keys[name] = HmacKey(signing_key(credential.secret, scope))
+            key = keep(self._signing_keys, name, HmacKey(signing_key(credential.secret, scope)), _MAX_CACHED_KEYS)
         return key
 
 

@@ -28,6 +28,7 @@ from strongroom.errors import AccessDeniedException, KmsError
 from strongroom.iam import PrincipalKind
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeySpec
+from strongroom.memo import keep
 from strongroom.operations.context import Context, Origin
 from strongroom.operations.operation import Echo, Operation
 from strongroom.operations.recipient import attested_facts
@@ -130,9 +131,7 @@ class Trail:
         if known is not None and known[0] is credential:
             return known[1]
         begins = beginning(_occasion(call, credential, at))
-        if len(self._beginnings) >= _REMEMBERED:
-            self._beginnings.clear()
-        self._beginnings[name] = credential, begins
+        keep(self._beginnings, name, (credential, begins), _REMEMBERED)
         return begins
 
     def unverified(self, operation: Operation, origin: Origin, error: KmsError, now: float) -> None:
