@@ -120,7 +120,7 @@ def test_with_the_public_key_the_database_is_only_read(scene: Scene, tmp_path: P
     away = tmp_path / "away"
     shutil.copytree(scene.data, away)
     # As of the copy, whose last lines may be in the write-ahead log, and without what only servers need.
-    for name in ("strongroom.db-writer", "root.key", "credentials", "lock"):
+    for name in ("strongroom.db-writer", "root.key", "credentials", "registering"):
         (away / name).unlink()
     names = {path.name for path in away.iterdir()} | {"strongroom.db-shm", "strongroom.db-wal"}
     told = succeed(away, "audit", "verify", "--public-key", str(pem))

@@ -141,15 +141,15 @@ def starting(folder: Path, log: Path, workers: int, *wrapper: str) -> Iterator[s
 @pytest.mark.parametrize("workers", [1, WORKERS])
 def test_a_stop_during_the_start_is_clean(tmp_path: Path, log: Path, number: signal.Signals, workers: int) -> None:
     for later in (0.0, 0.3, 0.6, 0.9):
-        with starting(tmp_path / "data", log, workers) as process:
-            wait_until((tmp_path / "data" / "lock").exists)
+        data = tmp_path / f"data-{later}"
+        with starting(data, log, workers) as process:
+            wait_until(data.exists)
             time.sleep(later)
             os.killpg(process.pid, number)
             assert process.wait(10) == 0
             assert process.stdout
             assert process.stdout.read().endswith(b"Strongroom has stopped.\n")
         assert not log.read_text()
-        (tmp_path / "data" / "lock").unlink()
 
 
 def test_a_worker_that_cannot_start_ends_the_start(tmp_path: Path, log: Path) -> None:

@@ -2,12 +2,12 @@
 
 ::
 
-    DATA/               0700
-      lock              held by the running server
+    DATA/               0700, locked by the running server
       strongroom.db     SQLite: keys (wrapped), policies, aliases, tags, access keys (wrapped)
       strongroom.db-writer       empty; locked by the process that writes
       root.key          0600, the root key that seals the domain keys
       credentials       0600, access keys of account roots and services, for AWS clients
+      registering       empty; locked by the command that makes an account or a service
       audit/            0700, a line for each call, in segments
       metrics/          0700, where workers hand each other their metrics: a socket of each, 0600
 """
@@ -45,7 +45,7 @@ class DataFolder:
         self.root_key = path / "root.key"
         self.credentials = path / "credentials"
         self.audit = path / "audit"
-        self._lock_file = path / "lock"
+        self._registering = path / "registering"
 
     def lock(self) -> int:
         """Make the folder if needed and take it for this process.
@@ -53,7 +53,8 @@ class DataFolder:
         Returns the lock's file descriptor, to be kept open. Raises DataFolderError when another server has it.
         """
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # The folder itself: a file for it would look like a leftover, and without it a second server could start.
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -64,7 +65,7 @@ class DataFolder:
     @contextmanager
     def registering(self) -> Iterator[None]:
         """Keep other commands from registering at the same time; waits for the one that does."""
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(self._registering, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
