@@ -18,6 +18,7 @@ BEAT = b"."
 BEAT_INTERVAL = 1.0
 """Seconds between beats, and between looking for them."""
 _LONGEST_WAIT = 30.0
+_LONGEST_START = 120
 _STEADY = 60.0
 _MANY = 65536
 
@@ -85,16 +86,18 @@ class Place:
             self._hang_up()
 
     def count_silence(self) -> None:
-        """Once in every interval: kill a worker that accepted connections and has not beaten for too long.
+        """Once in every interval: kill a worker that has not beaten for too long, or not come to it in two minutes.
 
         Intervals are counted here and not read from a clock. So time in which nobody ran, because the machine was
         suspended or all of the server stopped (SIGSTOP), is held against nobody.
         """
         self._silent += 1
-        if self.ready and self._process and self._silent * BEAT_INTERVAL > self._settings.worker_timeout:
+        patience = self._settings.worker_timeout if self.ready else _LONGEST_START
+        if self._process and self._silent * BEAT_INTERVAL > patience:
             # Before anything is said of it: nothing may keep the worker from being replaced.
             self._process.kill()
-            logger.error("worker %d has stood still for %d s; killed it", self.number, self._settings.worker_timeout)
+            what = "stood still for" if self.ready else "not come to accept connections in"
+            logger.error("worker %d has %s %d s; killed it", self.number, what, patience)
 
     def empty(self, now: float) -> int:
         """Let go of the worker, which has ended, and plan for the next one; return its exit code."""

@@ -35,6 +35,7 @@ class Supervisor:
         self._drain = settings.drain
         self._places = [Place(settings, number, lock) for number in range(settings.workers)]
         self._asked_to_stop = False
+        self._tick = time.monotonic()
 
     def run(self, ready: Callable[[], None]) -> bool:
         """Serve until SIGTERM or SIGINT; tell whether every worker then stopped as it should.
@@ -57,7 +58,8 @@ class Supervisor:
         for place in self._places:
             _fill(place)
         while not (self._asked_to_stop or all(place.ready for place in self._places)):
-            self._wait(wakeup, None)
+            self._wait(wakeup, self._tick + BEAT_INTERVAL)
+            self._count_silence()
             for place, code in self._ended():
                 if code == -signal.SIGTERM:
                     self._await_stop(wakeup)
@@ -71,10 +73,9 @@ class Supervisor:
             self._wait(wakeup, end)
 
     def _look_after(self, wakeup: int) -> None:
-        tick = time.monotonic()
         while not self._asked_to_stop:
             empty = [place.start_at for place in self._places if place.pid is None]
-            self._wait(wakeup, min([tick + BEAT_INTERVAL, *empty]))
+            self._wait(wakeup, min([self._tick + BEAT_INTERVAL, *empty]))
             for place, code in self._ended():
                 wait = place.start_at - time.monotonic()
                 logger.error("worker %d ended with %d; starting another in %.0f s", place.number, code, max(0.0, wait))
@@ -82,10 +83,14 @@ class Supervisor:
             for place in self._places:
                 if place.pid is None and place.start_at <= now and not self._asked_to_stop:
                     _refill(place)
-            if now >= tick + BEAT_INTERVAL:
-                tick = now
-                for place in self._places:
-                    place.count_silence()
+            self._count_silence()
+
+    def _count_silence(self) -> None:
+        now = time.monotonic()
+        if now >= self._tick + BEAT_INTERVAL:
+            self._tick = now
+            for place in self._places:
+                place.count_silence()
 
     def _stop(self, wakeup: int) -> bool:
         for place in self._places:

@@ -69,13 +69,18 @@ def test_a_worker_that_served_for_a_minute_makes_up_for_those_before(place: Plac
     assert place.start_at == 70
 
 
-def test_a_worker_that_stands_still_is_killed_before_anything_is_said_of_it(place: Place) -> None:
+@pytest.mark.parametrize(("ready", "patience"), [(True, 30), (False, 120)])
+def test_a_worker_that_stands_still_is_killed_before_anything_is_said_of_it(
+    place: Place, *, ready: bool, patience: int
+) -> None:
     place.fill(0)
-    place.ready = True
+    place.ready = ready
     coroner = Coroner(place)
     logger = logging.getLogger("strongroom.cli.place")
     logger.addHandler(coroner)
-    for _ in range(31):
+    for _ in range(patience):
         place.count_silence()
+    assert coroner.code is None
+    place.count_silence()
     logger.removeHandler(coroner)
     assert coroner.code == -9
