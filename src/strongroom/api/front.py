@@ -18,13 +18,14 @@ from http import HTTPStatus
 from typing import Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from strongroom.api.backlog import Backlog
 from strongroom.api.connection import Connection, Handler
 from strongroom.api.gateway import Admitted, Gateway
 from strongroom.api.handshakes import Handshakes
 from strongroom.api.lanes import Lanes
-from strongroom.api.message import HttpRequest, Reply
+from strongroom.api.message import HttpRequest, Reply, Witness
 from strongroom.api.overflow import MOST_TURNED_AWAY, Overflow
 from strongroom.clock import Clock
 from strongroom.errors import KmsError, KMSInternalException, RequestEntityTooLargeException, ThrottlingException
@@ -48,7 +49,7 @@ _DRAIN_STEP = 0.01
 
 
 class _Job(msgspec.Struct):
-    """A call to perform. ``progress`` is how far it came on the loop, if it was prepared there."""
+    """A call to perform. ``progress`` is how far it came, if it is recorded on the loop."""
 
     connection: Connection
     request: HttpRequest
@@ -69,14 +70,6 @@ class Log(Protocol):
 
     def flush(self) -> None:
         """Write what has been added; raises KMSInternalException."""
-        ...
-
-
-class Witness(Protocol):
-    """Sees every call that has been answered: the access log, traces. It must not wait for anything."""
-
-    def answered(self, request: HttpRequest, reply: Reply, flushing: float, flushed: float) -> None:
-        """Take note of a call; the log was flushed for it between two times of the clock's timer."""
         ...
 
 
@@ -107,7 +100,7 @@ class Front:
         self._overflow = Overflow(self, self._turn_away)
         self.handshakes = Handshakes(capacity.connections + MOST_TURNED_AWAY, self._count)
         self._replies: list[tuple[Connection, HttpRequest | None, Reply]] = []
-        self._on_threads = {(lane, signed): 0 for lane in Lane for signed in (True, False)}
+        self._on_threads = {(lane, signed): 0 for lane in _MAX_IN_LANE for signed in (True, False)}
         self._lanes: Lanes[_Job, Reply | None] = Lanes(
             loop, capacity.threads, self._perform, self._back_from_thread, self._failed_on_thread
         )
@@ -167,16 +160,14 @@ class Front:
         self._flush()
 
     def _perform_here(self, jobs: Sequence[_Job]) -> None:
-        """Take calls through each step together; but what a signature takes a thread does."""
+        """Take calls through each step together; but what takes too long for the loop a thread does."""
         service = self._service
         performing = self.timer()
         calls = [(job, job.admitted.call, service.prepare(job.admitted.call)) for job in jobs]
         here = []
         for job, call, progress in calls:
-            if call.lane is Lane.SIGNING and progress.result is None:
-                job.progress = progress
-                self._hand_over(job)
-            else:
+            elsewhere = call.lane is Lane.SIGNING or progress.lane is not None
+            if not (elsewhere and progress.result is None and self._goes_on(job, progress)):
                 here.append((job, call, progress))
         for _, call, progress in here:
             service.run(call, progress)
@@ -237,6 +228,17 @@ class Front:
         lane, signed = admitted.call.lane, admitted.signed
         return self._on_threads[lane, signed] >= (_MAX_IN_LANE[lane] if signed else _MAX_UNSIGNED)
 
+    def _goes_on(self, job: _Job, progress: Progress) -> bool:
+        """Have a thread go on with a prepared call; but if the lane it turned out to need is full, refuse it."""
+        if progress.lane is not None:
+            job.admitted = replace(job.admitted, call=replace(job.admitted.call, lane=progress.lane))
+            if self._is_full(job.admitted):
+                progress.result = ThrottlingException(_BUSY)
+                return False
+        job.progress = progress if job.admitted.call.lane is Lane.SIGNING else None
+        self._hand_over(job)
+        return True
+
     # --- on threads
 
     def _hand_over(self, job: _Job) -> None:
@@ -244,12 +246,16 @@ class Front:
         self._lanes.submit(job.admitted.call.lane, job)
 
     def _perform(self, job: _Job) -> Reply | None:
-        """Do what is left of a call, and return its reply; but what was prepared on the loop is recorded there."""
+        """Do what is left of a call, and return its reply, unless it is recorded on the loop.
+
+        What was prepared there is, and what nobody signed: whether that is recorded the loop decides.
+        """
         call, request = job.admitted.call, job.request
         request.performing = request.performing or self.timer()
-        if job.progress is None:
+        if job.progress is None and job.admitted.signed:
             reply = _reply(job.admitted, self._service.perform(call))
         else:
+            job.progress = job.progress or self._service.prepare(call)
             self._service.run(call, job.progress)
             reply = None
         request.performed = self.timer()
@@ -259,9 +265,15 @@ class Front:
         admitted = job.admitted
         self._on_threads[admitted.call.lane, admitted.signed] -= 1
         if job.progress is not None:
-            reply = _reply(admitted, self._service.record(admitted.call, job.progress))
+            reply = _reply(admitted, self._recorded(admitted, job.progress))
         if reply is not None:
             self._queue(job.connection, job.request, reply)
+
+    def _recorded(self, admitted: Admitted, progress: Progress) -> Response | KmsError:
+        refusal = progress.result
+        if isinstance(refusal, KmsError) and not admitted.signed and not self._gateway.ration.take(admitted.call.now):
+            return refusal
+        return self._service.record(admitted.call, progress)
 
     def _failed_on_thread(self, job: _Job) -> None:
         job.progress = None

@@ -81,7 +81,7 @@ class Gateway:
         self._home = home
         self._json = AwsJson()
         self.ration = Ration()
-        """Of records of requests whose signatures do not verify."""
+        """Of records of refused requests whose signatures do not verify, or that have none."""
         self.request_id = UuidBatch(entropy)
         self.draining = False
 

@@ -70,3 +70,11 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+
+
+class Witness(Protocol):
+    """Sees every call that has been answered: the access log, traces. It must not wait for anything."""
+
+    def answered(self, request: HttpRequest, reply: Reply, flushing: float, flushed: float) -> None:
+        """Take note of a call; the log was flushed for it between two times of the clock's timer."""
+        ...

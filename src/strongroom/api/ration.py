@@ -21,7 +21,7 @@ class Ration:
         self.settle(now)
         if self._left < 1:
             if not self._refused:
-                logger.warning("requests whose signatures do not verify come too fast for each to be recorded")
+                logger.warning("requests that nobody vouches for come too fast for each to be recorded")
             self._refused += 1
             return False
         self._left -= 1
@@ -37,5 +37,5 @@ class Ration:
     def tell(self) -> None:
         """Have the log tell how many were refused since it last told, if there are any."""
         if self._refused:
-            logger.warning("%d requests whose signatures did not verify have no audit record", self._refused)
+            logger.warning("%d refused requests that nobody vouched for have no audit record", self._refused)
             self._refused = 0

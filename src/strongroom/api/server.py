@@ -16,8 +16,9 @@ import uvloop
 from strongroom.api.acceptor import Acceptor
 from strongroom.api.connection import Connection, Limits
 from strongroom.api.descriptors import connections_within_limits
-from strongroom.api.front import Capacity, Front, Log, Witness
+from strongroom.api.front import Capacity, Front, Log
 from strongroom.api.gateway import Gateway
+from strongroom.api.message import Witness
 from strongroom.api.plain_request import PlainRequests
 from strongroom.api.proxies import TrustedProxies
 from strongroom.api.sigv4 import Verifier

@@ -23,6 +23,10 @@ from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.protocol import Store, Transaction
 
 
+class MustWait(Exception):
+    """Something has to be written before a call can go on, and it may not wait where it is."""
+
+
 class Backends(msgspec.Struct, frozen=True):
     """What outlives a call."""
 
@@ -58,7 +62,7 @@ class Context(msgspec.Struct):
     """One call. ``now`` in epoch seconds; ``rule`` is the row of the state matrix that the operation obeys.
 
     ``cross_account`` says whether the operation works on other accounts' keys; ``attested`` is what the recipient of
-    the answer has proved about itself.
+    the answer has proved about itself. ``may_wait`` says whether it may wait for a disk where it is.
     """
 
     backends: Backends
@@ -69,6 +73,7 @@ class Context(msgspec.Struct):
     rule: StateRule | None
     cross_account: bool
     origin: Origin
+    may_wait: bool = True
     attested: Attested | None = None
 
     @property

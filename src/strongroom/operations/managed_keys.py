@@ -13,7 +13,7 @@ from strongroom.keys.key_policy import managed_policy
 from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, Rotation, new_key
 from strongroom.keys.names import RESERVED_ALIAS_PREFIX
 from strongroom.keys.specs import KeyManager, KeySpec, KeyUsage, Origin
-from strongroom.operations.context import Context
+from strongroom.operations.context import Context, MustWait
 from strongroom.operations.key_material import generate_material
 from strongroom.store.protocol import AliasRecord
 
@@ -22,7 +22,7 @@ def ensure_managed_key(context: Context, action: str, key_id: str) -> None:
     """Make the key behind an ``alias/aws/…`` of the caller's account if it is needed now and not there.
 
     As on AWS, it is needed when its service first calls for somebody in the account, or when somebody describes it.
-    Raises what ``parse_key_id`` raises.
+    Raises MustWait where the call may not, and what ``parse_key_id`` raises.
     """
     account = context.caller.account
     if RESERVED_ALIAS_PREFIX not in key_id or not account:
@@ -32,6 +32,8 @@ def ensure_managed_key(context: Context, action: str, key_id: str) -> None:
         return
     service = locator.name.removeprefix(RESERVED_ALIAS_PREFIX)
     if context.backends.snapshot.alias(locator) is None and _is_needed(context, action, service):
+        if not context.may_wait:
+            raise MustWait
         _make(context, locator, service)
         context.backends.snapshot.refresh()
 

@@ -9,8 +9,8 @@ from strongroom.iam import PrincipalKind
 from strongroom.keys.imported import as_of
 from strongroom.keys.states import require_state
 from strongroom.operations.authorization import authorize
-from strongroom.operations.context import Backends, Context, Origin
-from strongroom.operations.operation import PREPARED_AT_ONCE, Operation
+from strongroom.operations.context import Backends, Context, MustWait, Origin
+from strongroom.operations.operation import PREPARED_AT_ONCE, Lane, Operation
 from strongroom.operations.recipient import attest
 from strongroom.operations.shapes import Response
 from strongroom.service.call import Call
@@ -65,13 +65,19 @@ class Service:
         """Decode, locate, authorize, check states, run; then record. Never raises: a refusal is returned.
 
         The result may leave only after the trail has been flushed. While that fails, every call is refused.
+        It may wait for a disk, whatever the call's lane.
         """
         progress = self.prepare(call)
+        if progress.lane is Lane.WAITING:
+            return self.perform(msgspec.structs.replace(call, lane=progress.lane))
         self.run(call, progress)
         return self.record(call, progress)
 
     def prepare(self, call: Call) -> Progress:
-        """Do the first part of ``perform``, all that comes before the operation runs. Never raises."""
+        """Do the first part of ``perform``, all that comes before the operation runs. Never raises.
+
+        A call in a lane that is prepared at once may have to go on in another: see ``Progress.lane``.
+        """
         progress = Progress(call.credential)
         if not self._trail.writable():
             progress.result = KMSInternalException("The audit log cannot be written, so nothing was done.")
@@ -80,6 +86,8 @@ class Service:
             self._prepare(call, progress)
         except KmsError as error:
             progress.result = error
+        except MustWait:
+            progress.lane = Lane.WAITING
         except Exception:
             logger.exception("%s failed", call.operation.name, extra={"request_id": call.origin.request_id})
             progress.result = KMSInternalException()
@@ -179,6 +187,7 @@ class Service:
             rule=operation.rule,
             cross_account=operation.cross_account,
             origin=call.origin,
+            may_wait=call.lane not in PREPARED_AT_ONCE,
         )
         targets = progress.targets = operation.locate(context, request)
         # What a request without a signature proves about its sender is found there.
@@ -192,6 +201,8 @@ class Service:
         if operation.rule is not None:
             for active in keys:
                 require_state(operation.rule, as_of(active.key, call.now).state, active.key.arn)
+        if keys and keys[0].is_slow and operation.uses:
+            progress.lane = Lane.SIGNING
 
 
 def _is_plain_session(credential: Credential) -> bool:

@@ -30,7 +30,7 @@ from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeySpec
 from strongroom.memo import keep
 from strongroom.operations.context import Context, Origin
-from strongroom.operations.operation import Echo, Operation
+from strongroom.operations.operation import Echo, Lane, Operation
 from strongroom.operations.recipient import attested_facts
 from strongroom.operations.shapes import Request, Response
 from strongroom.operations.targets import Target
@@ -71,7 +71,10 @@ class Progress:
     """How far a call came: what its audit record can tell. ``request`` is None if it could not be decoded.
 
     ``context`` and ``keys`` are what the operation is run with. ``result`` is there when it was refused, or has run.
+    ``lane`` is where the call has to go on, if that is not where it is; to one that may wait, it goes from its start.
     """
+
+    lane: Lane | None = None
 
     def __init__(self, credential: Credential) -> None:
         self.credential = credential

@@ -20,6 +20,7 @@ from strongroom.crypto.protocol import (
 from strongroom.iam import CompiledPolicy, PolicyKind, compile_policy, parse_policy
 from strongroom.keys import ciphertext
 from strongroom.keys.kms_key import KeyMaterial, KmsKey
+from strongroom.keys.specs import KeySpec
 
 WITHHELD = ("aws:resourcetag/", "kms:resourcealiases")
 """What only identity policies can ask about: tags and aliases are there to find keys by, not to be their guard."""
@@ -47,11 +48,13 @@ class LoadedMaterial(msgspec.Struct, frozen=True, gc=False):
 class ActiveKey:
     """One version of a key. A change of the key makes a new one; this one is dropped."""
 
-    __slots__ = ("_current", "_loaded", "_loaded_current", "_only", "_vault", "key", "policy", "settled")
+    __slots__ = ("_current", "_loaded", "_loaded_current", "_only", "_vault", "is_slow", "key", "policy", "settled")
 
     def __init__(self, key: KmsKey, vault: Vault) -> None:
         self.key = key
         self.policy = _compiled(key.policy, key.pinned)
+        self.is_slow = key.spec is KeySpec.ECC_SECG_P256K1
+        """Whether the algorithm does not tell how slow using the key is: OpenSSL has a fast way for P-256 alone."""
         self.settled: dict[tuple[str, str], int] | None = None
         """Access key id and action → the serial of the credential for which its policies and the key's have allowed
         that, whatever the circumstances. As long as both are the same, so is the decision."""

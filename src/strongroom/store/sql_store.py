@@ -143,6 +143,12 @@ class SqlStore:
         try:
             yield
         except OperationalError as error:
-            with self._counting:
-                self.measurements.failures += 1
+            self._count_failure()
             raise DependencyTimeoutException("The key store did not answer in time, or could not write.") from error
+        except DependencyTimeoutException:
+            self._count_failure()
+            raise
+
+    def _count_failure(self) -> None:
+        with self._counting:
+            self.measurements.failures += 1

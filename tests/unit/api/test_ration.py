@@ -31,7 +31,7 @@ def test_the_log_tells_how_many_had_none(caplog: pytest.LogCaptureFixture) -> No
             ration.take(NOW)
         assert len(caplog.messages) == 1
         ration.take(NOW + 60)
-    assert caplog.messages[1:] == ["500 requests whose signatures did not verify have no audit record"]
+    assert caplog.messages[1:] == ["500 refused requests that nobody vouched for have no audit record"]
 
 
 def test_the_log_tells_without_another_one(caplog: pytest.LogCaptureFixture) -> None:
@@ -44,11 +44,11 @@ def test_the_log_tells_without_another_one(caplog: pytest.LogCaptureFixture) -> 
         ration.settle(NOW + 30)
         ration.settle(NOW + 31)
         ration.tell()
-        assert caplog.messages[1:] == ["500 requests whose signatures did not verify have no audit record"]
+        assert caplog.messages[1:] == ["500 refused requests that nobody vouched for have no audit record"]
         for _ in range(1500):
             ration.take(NOW + 31)
         ration.tell()
-    assert caplog.messages[3:] == ["880 requests whose signatures did not verify have no audit record"]
+    assert caplog.messages[3:] == ["880 refused requests that nobody vouched for have no audit record"]
 
 
 @pytest.fixture

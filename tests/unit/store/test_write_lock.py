@@ -17,6 +17,7 @@ import pytest
 from keys_builder import make_key
 from strongroom.errors import DependencyTimeoutException
 from strongroom.store.protocol import Store
+from strongroom.store.sql_store import SqlStore
 from strongroom.store.write_lock import WriteLock
 
 HOLDER = """
@@ -181,3 +182,17 @@ def test_a_transaction_waits_for_the_one_of_another_process(store: Store, tmp_pa
         assert not done.wait(0.2)
     assert done.wait(5)
     adding.join()
+
+
+def test_who_waits_in_vain_is_counted(store: SqlStore, tmp_path: Path) -> None:
+    store._lock._patience = 0.05
+    with (
+        WriteLock(tmp_path / "strongroom.db-writer", 5).held(),
+        pytest.raises(DependencyTimeoutException),
+        store.transaction(),
+    ):
+        pytest.fail("two held it")
+    assert store.measurements.failures == 1
+    with store.transaction() as transaction:
+        transaction.add_key(make_key())
+    assert store.measurements.failures == 1
