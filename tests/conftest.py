@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from strongroom.clock import ManualClock
 from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
@@ -19,6 +20,10 @@ REGIONS = ("us-east-1", "eu-west-1")
 
 entropy = os.urandom  # noqa: TID251 - tests want the real thing
 
+
+# How long examples take tells how busy the machine is. Where CI is set, they are the same each time.
+settings.register_profile("patient", settings(deadline=None, suppress_health_check=[HealthCheck.too_slow]))
+settings.load_profile("patient")
 
 # The log of one worker tells the order of calls; tests/crash/test_workers.py asks for several.
 os.environ["STRONGROOM_WORKERS"] = "1"

@@ -254,7 +254,7 @@ def rechained(whole: Whole, change: dict[int, bytes | None], key: AuditKey | Non
 
 
 @given(draw=data, value=st.integers(1, 255))
-@settings(max_examples=200, deadline=None)  # a start writes, and disks have slow moments
+@settings(max_examples=200)
 def test_a_server_that_goes_on_covers_nothing_up(whole: Whole, draw: st.DataObject, value: int) -> None:
     name, at = a_place(draw, whole)
     content = bytearray(whole.files[name])
@@ -279,7 +279,7 @@ def test_a_server_that_goes_on_with_a_forged_log_does_not_vouch_for_it(whole: Wh
 
 
 @given(lines=st.lists(st.integers(1, 3), min_size=1, max_size=3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_whatever_is_added_while_nobody_writes_is_found_before_and_after_a_start(
     whole: Whole, lines: list[int]
 ) -> None:

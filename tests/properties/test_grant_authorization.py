@@ -86,7 +86,7 @@ calls = st.builds(
     st.dictionaries(st.sampled_from(NAMES), st.sampled_from(["1", "2"]), max_size=3),
     st.sampled_from(SOURCES),
 )
-few = settings(max_examples=150, deadline=None)
+few = settings(max_examples=150)
 
 
 def make(bench: Bench, grants: GivenOut) -> list[KmsKey]:

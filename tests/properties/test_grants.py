@@ -93,7 +93,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(acts, max_size=40), st.sampled_from([1, 3]), st.sampled_from([5, 1000]))
 def test_a_worker_finds_a_grant_exactly_if_there_is_one_however_few_it_has_read(
     empty: Path, vault: SoftwareVault, happened: list[tuple[Any, ...]], at_once: int, room: int
@@ -129,7 +129,7 @@ def found_by(index: GrantIndex, use: Use) -> Grant | None:
     return index.find(GrantOperation(use.operation), pairs(use.context), use.source)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(lists(), calls, st.sets(st.integers(0, 11)))
 def test_the_index_finds_a_grant_exactly_if_the_naive_evaluator_has_one(
     grants: list[Grant], use: Use, removed: set[int]
@@ -145,7 +145,7 @@ def test_the_index_finds_a_grant_exactly_if_the_naive_evaluator_has_one(
         assert naive_grants.permits(written(found), use)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(constraints, constraints)
 def test_what_stricter_constraints_admit_the_others_admit_too(asked: Constraints, held: Constraints) -> None:
     one, other = make_grant(1, constraints=asked), make_grant(2, constraints=held)

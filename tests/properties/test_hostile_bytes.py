@@ -121,7 +121,7 @@ def private_keys() -> list[bytes]:
     return [key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()) for key in keys]
 
 
-@settings(max_examples=500, deadline=None)  # the first example makes the keys
+@settings(max_examples=500)
 @given(data=st.data(), edit=edits, spec=st.sampled_from(IMPORTED))
 def test_private_keys(data: st.DataObject, edit: Edit, spec: KeySpec) -> None:
     """An edited private key is taken if it still is one of the spec; everything else is refused."""

@@ -383,4 +383,4 @@ def where(key: NaiveKey, place: int) -> str:
 TestLifecycle = Lifecycle.TestCase
 # Shrinking would take minutes, and what it shrinks is short enough to read.
 phases = set(Phase) - {Phase.shrink, Phase.explain}
-TestLifecycle.settings = settings(max_examples=50, stateful_step_count=40, phases=phases, deadline=None)
+TestLifecycle.settings = settings(max_examples=50, stateful_step_count=40, phases=phases)

@@ -128,7 +128,7 @@ def policies(of: Held) -> Policies:
     )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(questions(), held)
 def test_the_compiled_form_decides_as_the_naive_evaluator(
     asked: tuple[AuthorizationRequest, Question], have: Held
@@ -137,7 +137,6 @@ def test_the_compiled_form_decides_as_the_naive_evaluator(
     assert decide(request, policies(have)).allowed is naive_iam.permits(question, have)
 
 
-@settings(deadline=None)
 @given(questions(), held, statements(identity=False), statements(identity=True))
 def test_adding_a_deny_never_allows(
     asked: tuple[AuthorizationRequest, Question], have: Held, more_key: Json, more_iam: Json
@@ -149,7 +148,6 @@ def test_adding_a_deny_never_allows(
         assert not decide(asked[0], policies(stricter)).allowed
 
 
-@settings(deadline=None)
 @given(questions(), held, statements(identity=False), statements(identity=True))
 def test_adding_an_allow_never_denies(
     asked: tuple[AuthorizationRequest, Question], have: Held, more_key: Json, more_iam: Json
@@ -161,7 +159,6 @@ def test_adding_an_allow_never_denies(
         assert decide(asked[0], policies(looser)).allowed
 
 
-@settings(deadline=None)
 @given(questions(), held, st.randoms())
 def test_order_is_irrelevant(asked: tuple[AuthorizationRequest, Question], have: Held, random: Any) -> None:
     before = decide(asked[0], policies(have))
@@ -172,7 +169,7 @@ def test_order_is_irrelevant(asked: tuple[AuthorizationRequest, Question], have:
     assert (before.allowed, before.reason, before.source) == (after.allowed, after.reason, after.source)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(questions(), held, st.dictionaries(st.sampled_from(["a:one", "a:two"]), st.lists(st.sampled_from(VALUES))))
 def test_what_does_not_vary_is_decided_alike_in_any_circumstances(
     asked: tuple[AuthorizationRequest, Question], have: Held, other: dict[str, list[str]]

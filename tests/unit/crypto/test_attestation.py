@@ -218,7 +218,7 @@ ODD_SERIAL_NUMBERS = pytest.mark.filterwarnings("ignore:Parsed a serial number w
 
 
 @ODD_SERIAL_NUMBERS
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, len(DOCUMENT) - 1), change=st.integers(1, 255))
 def test_every_changed_byte_is_refused(attestations: Attestations, at: int, change: int) -> None:
     refusal(attestations, bytes((*DOCUMENT[:at], DOCUMENT[at] ^ change, *DOCUMENT[at + 1 :])))
@@ -226,7 +226,7 @@ def test_every_changed_byte_is_refused(attestations: Attestations, at: int, chan
 
 # Anybody can sign a document, with whatever certificates; these are read before a signature can be verified.
 @ODD_SERIAL_NUMBERS
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(which=st.integers(0, 2), at=st.integers(0, 1023), change=st.integers(1, 255))
 def test_no_changed_byte_of_a_certificate_changes_what_is_believed(
     attestations: Attestations, which: int, at: int, change: int
@@ -246,7 +246,7 @@ def test_no_changed_byte_of_a_certificate_changes_what_is_believed(
     assert loaded.signature == originals[which].certificate.signature
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(length=st.integers(0, len(DOCUMENT) - 1), tail=st.binary(min_size=1, max_size=8))
 def test_every_cut_and_every_tail_is_refused(attestations: Attestations, length: int, tail: bytes) -> None:
     refusal(attestations, DOCUMENT[:length])
@@ -260,7 +260,7 @@ items = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_a_hypervisor_signs(attestations: Attestations, data: Any) -> None:
     name = data.draw(st.sampled_from(sorted(nitro.payload(PUBLIC_KEY))))
