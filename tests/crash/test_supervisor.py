@@ -98,7 +98,7 @@ def test_a_stop_does_not_wait_for_a_worker_that_waits_to_be_started(server: Runn
     wait_until(lambda: log.read_text().count("ended with -9") == len(killed))
     began = time.monotonic()
     assert server.stop() == 0
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
 
 
 def test_a_truncated_shared_memory_of_the_database_heals(server: RunningServer, tmp_path: Path) -> None:

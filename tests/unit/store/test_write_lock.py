@@ -87,11 +87,11 @@ def test_threads_give_up_too(path: Path) -> None:
 
 
 def test_a_process_whose_threads_always_want_more_lets_others_have_turns(path: Path) -> None:
-    end = time.monotonic() + 1
+    end = time.monotonic() + 20
     turns = [0, 0]
 
     def write(number: int, lock: WriteLock) -> None:
-        while time.monotonic() < end:
+        while turns[1] < 20 and time.monotonic() < end:
             with lock.held():
                 turns[number] += 1
                 time.sleep(0.0005)
@@ -102,7 +102,7 @@ def test_a_process_whose_threads_always_want_more_lets_others_have_turns(path: P
         thread.start()
     for thread in threads:
         thread.join()
-    assert turns[1] > 20, turns
+    assert turns[1] >= 20, turns
 
 
 def test_what_fails_lets_go(path: Path) -> None:
