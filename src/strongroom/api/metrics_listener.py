@@ -12,8 +12,10 @@ import contextlib
 import logging
 import os
 import socket
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 
@@ -45,6 +47,12 @@ class _Family(msgspec.Struct, frozen=True, array_like=True):
     type: str
     samples: list[tuple[str, dict[str, str], float]]
 
+
+if sys.version_info >= (3, 13):
+    # Or it looks for the socket's file, to remove it in the end, by a name that was good only once: see ``Meeting``.
+    _start_unix_server = partial(asyncio.start_unix_server, cleanup_socket=False)
+else:
+    _start_unix_server = asyncio.start_unix_server
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[_Family])
@@ -137,7 +145,7 @@ class MetricsListener:
     async def _serve(self, stop: asyncio.Event, own: socket.socket) -> None:
         async with (
             await asyncio.start_server(self._bounded(self._answer), sock=self._listener, limit=_MAX_HEAD),
-            await asyncio.start_unix_server(self._bounded(self._tell), sock=own),
+            await _start_unix_server(self._bounded(self._tell), sock=own),
         ):
             await stop.wait()
 
