@@ -1,6 +1,7 @@
 """`make bench-scale`: what Encrypt, a start and a connection cost with many keys, grants and idle connections.
 
-Each question has a small world and a large one, which take turns. Keys and grants get into the store in large
+Each question has a small world and a large one, which take turns. Both get as many requests, all different: what those
+cost in caches, the client's too, is no matter of keys or grants. Keys and grants get into the store in large
 transactions, and then all goes over the wire, signed and checked.
 """
 
@@ -48,10 +49,11 @@ class Running(NamedTuple):
     kms: Kms
 
     def encrypts(self, numbers: Sequence[int], contexts: Sequence[dict[str, str]] | None = None) -> list[Request]:
-        """Return signed Encrypts with keys by their numbers."""
+        """Return signed Encrypts with keys by their numbers, each of another plaintext."""
+        contexts = contexts or [tenant(number) for number in numbers]
         bodies = [
-            {"KeyId": key_id(number), "Plaintext": encoded(b"%064d" % number), "EncryptionContext": context}
-            for number, context in zip(numbers, contexts or [tenant(number) for number in numbers], strict=True)
+            {"KeyId": key_id(number), "Plaintext": encoded(b"%064d" % turn), "EncryptionContext": context}
+            for turn, (number, context) in enumerate(zip(numbers, contexts, strict=True))
         ]
         return self.kms.signed("Encrypt", bodies)
 
@@ -101,7 +103,7 @@ def print_loads(loads: dict[str, list[Load]]) -> None:
 
 def measure_keys(scale: Scale, few: Path, many: Path, count: int) -> None:
     """Encrypt with a few keys again and again, with many in turn, and with each for the first time."""
-    hot, spread = range(FEW), range(FEW, FEW + SPREAD)
+    hot, spread = [number % FEW for number in range(SPREAD)], range(FEW, FEW + SPREAD)
     fresh = (count - spread.stop) // scale.rounds
     results: dict[str, list[Load]] = {}
     with scale.running(few) as small, scale.running(many) as large:
@@ -142,9 +144,9 @@ def measure_grants(scale: Scale) -> None:
             add_granted_key(data, user.unique_id, count)
             started = stack.enter_context(scale.running(data))
             running = Running(started.server, Kms(started.kms.endpoint, user.credentials))
-            # Spread over the grants: each names another tenant.
-            tenants = range(0, count, max(count // SPREAD, 1))
-            requests = running.encrypts([0] * len(tenants), [tenant(number) for number in tenants])
+            # Spread over the grants, each of which names another tenant.
+            tenants = [tenant(turn * count // SPREAD) for turn in range(SPREAD)]
+            requests = running.encrypts([0] * SPREAD, tenants)
             firsts[count] = first_answer(running.server, requests[0])
             warm(running, requests)
             prepared[count] = (running, requests)
@@ -215,7 +217,7 @@ def measure_idle(scale: Scale, few: Path, count: int) -> None:
     """Encrypt while so many other connections wait."""
     results: dict[str, list[Load]] = {}
     with scale.running(few) as running:
-        requests = running.encrypts(range(FEW))
+        requests = running.encrypts([number % FEW for number in range(SPREAD)])
         results["no idle connections"] = [scale.load(running, requests) for _ in range(scale.rounds)]
         before = tree_memory(running.server.pid)
         with idle_connections(running.server, requests[0], count) as idle:
