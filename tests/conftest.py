@@ -25,6 +25,14 @@ entropy = os.urandom  # noqa: TID251 - tests want the real thing
 settings.register_profile("patient", settings(deadline=None, suppress_health_check=[HealthCheck.too_slow]))
 settings.load_profile("patient")
 
+# What is set for the AWS clients and servers of whoever runs the tests is not for these, nor is a proxy.
+for name in [*os.environ]:
+    if name.startswith(("AWS_", "STRONGROOM_", "OTEL_")):
+        del os.environ[name]
+os.environ["AWS_CONFIG_FILE"] = os.devnull
+for name in ("no_proxy", "NO_PROXY"):
+    os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
+
 # The log of one worker tells the order of calls; tests/crash/test_workers.py asks for several.
 os.environ["STRONGROOM_WORKERS"] = "1"
 

@@ -14,7 +14,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def test_every_condition_key_is_documented_and_no_other() -> None:
-    table = (DOCS / "identities.md").read_text().partition("## Condition keys")[2].partition("As on AWS")[0]
+    table = (
+        (DOCS / "identities.md").read_text(encoding="utf-8").partition("## Condition keys")[2].partition("As on AWS")[0]
+    )
     documented = {key.lower() for key in re.findall(r"`((?:aws|iam|kms|sts):[\w/:]+)`", table)}
     callers = (
         account_root("111122223333"),
@@ -28,13 +30,13 @@ def test_every_condition_key_is_documented_and_no_other() -> None:
 
 
 def test_every_policy_of_aws_is_documented() -> None:
-    row = re.search(r"a few of AWS's own \((.*)\)", (DOCS / "identities.md").read_text())
+    row = re.search(r"a few of AWS's own \((.*)\)", (DOCS / "identities.md").read_text(encoding="utf-8"))
     assert row is not None
     assert set(re.findall(r"`(\w+)`", row[1])) == {policy.name for policy in AWS_POLICIES.values()}
 
 
 def test_the_settings_shown_can_be_used() -> None:
-    text = (DOCS / "identities.md").read_text() + (DOCS / "settings.md").read_text()
+    text = (DOCS / "identities.md").read_text(encoding="utf-8") + (DOCS / "settings.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     assert len(blocks) == 3
     for block in blocks:
@@ -42,7 +44,7 @@ def test_the_settings_shown_can_be_used() -> None:
 
 
 def test_every_setting_is_documented_with_its_default() -> None:
-    rows = re.findall(r"^\| (`.*?`) \| (.*?) \|", (DOCS / "settings.md").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| (`.*?`) \| (.*?) \|", (DOCS / "settings.md").read_text(encoding="utf-8"), re.MULTILINE)
     documented = {name: default for names, default in rows for name in re.findall(r"`([\w-]+)`", names)}
     fields = {field.encode_name: field.default for field in msgspec.structs.fields(Settings)}
     assert documented.keys() == fields.keys()

@@ -19,7 +19,7 @@ def test_imports_point_down() -> None:
 
 
 def test_no_file_is_long_and_most_are_short() -> None:
-    sizes = {path: len(path.read_text().splitlines()) for path in SOURCES}
+    sizes = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
     assert len(sizes) > 50
     assert {path: size for path, size in sizes.items() if size > MAX_LINES} == {}
     assert statistics.median(sizes.values()) < MAX_MEDIAN
@@ -27,7 +27,7 @@ def test_no_file_is_long_and_most_are_short() -> None:
 
 def test_requirements_are_locked_by_hash_and_name_no_index() -> None:
     for path in (ROOT / "requirements").glob("*.txt"):
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         assert "://" not in text, path
         assert text.count("==") <= text.count("--hash=sha256:"), path
 
@@ -36,7 +36,7 @@ def test_the_readme_shows_the_options_that_serve_has() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "strongroom", "serve", "--help"], capture_output=True, text=True, check=True
     )
-    synopsis = (ROOT / "README.md").read_text().split("strongroom serve [", 1)[1].split("```")[0]
+    synopsis = (ROOT / "README.md").read_text(encoding="utf-8").split("strongroom serve [", 1)[1].split("```")[0]
     options = set(re.findall(r"--[a-z-]+", synopsis))
     assert options
     assert options <= set(re.findall(r"--[a-z-]+", done.stdout))

@@ -18,7 +18,7 @@ from local_server import RunningServer, running_server
 from workers import children_of, is_alive, wait_until
 
 WORKERS = 3
-TIMEOUT = 3
+TIMEOUT = 5
 
 
 @pytest.fixture
@@ -165,8 +165,9 @@ def test_a_worker_that_cannot_start_ends_the_start(tmp_path: Path, log: Path) ->
 def test_a_stop_during_the_start_may_come_to_a_worker_first(tmp_path: Path, log: Path) -> None:
     with starting(tmp_path / "data", log, WORKERS) as process:
         wait_until(lambda: len(children_of(process.pid)) == WORKERS)
-        os.kill(children_of(process.pid)[1], signal.SIGTERM)
-        time.sleep(0.2)
+        worker = children_of(process.pid)[1]
+        os.kill(worker, signal.SIGTERM)
+        wait_until(lambda: not is_alive(worker))
         process.terminate()
         assert process.wait(10) == 0
     assert not log.read_text()
@@ -174,8 +175,9 @@ def test_a_stop_during_the_start_may_come_to_a_worker_first(tmp_path: Path, log:
 
 def test_processes_that_are_left_to_it_are_buried(tmp_path: Path, log: Path) -> None:
     """As those are whose parents have gone, when the server is the first process of a container."""
-    with starting(tmp_path / "data", log, WORKERS, "sh", "-c", 'sleep 2 & exec "$@"', "sh") as process:
+    with starting(tmp_path / "data", log, WORKERS, "sh", "-c", 'sleep 60 & exec "$@"', "sh") as process:
         wait_until(lambda: len(children_of(process.pid)) == WORKERS + 1)
+        os.kill(min(children_of(process.pid)), signal.SIGKILL)
         wait_until(lambda: len(children_of(process.pid)) == WORKERS)
         assert all(map(is_alive, children_of(process.pid)))
         process.terminate()

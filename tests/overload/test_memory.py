@@ -94,13 +94,14 @@ def test_clients_that_never_read(start: Start, times: int) -> None:
     before, sockets = resident(server), open_sockets(server)
     peak = 0
     with crowd(server, 100) as connections:
-        end = time.monotonic() + 2
-        while time.monotonic() < end:
+        end, rounds = time.monotonic() + 2, 0
+        while time.monotonic() < end or rounds < 20:
+            rounds += 1
             send_all(connections, request)
             peak = max(peak, resident(server))
             kms.describe_key(KeyId=key_id)
         assert peak - before < 60 * MIB
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while open_sockets(server) > sockets and time.monotonic() < end:
             time.sleep(0.2)
         assert open_sockets(server) <= sockets

@@ -15,7 +15,7 @@ from local_server import RunningServer
 
 FORM = "application/x-www-form-urlencoded; charset=utf-8"
 VERSION = {"iam": "2010-05-08", "sts": "2011-06-15"}
-PATIENCE = 2.0
+PATIENCE = 10.0
 """Seconds; everything here should take milliseconds."""
 
 

@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 
 
 def test_every_file_of_vectors_is_read_by_a_test() -> None:
-    tests = "".join(path.read_text() for path in HERE.glob("test_*.py"))
+    tests = "".join(path.read_text(encoding="utf-8") for path in HERE.glob("test_*.py"))
     files = {path.stem for path in PUBLISHED.glob("*.json")}
     assert files
     assert {name for name in files if f'"{name}"' not in tests} == set()

@@ -140,7 +140,7 @@ def test_names_are_as_prometheus_wants_them_and_documented(bench: Bench) -> None
     measurements.answered_no_call(404)
     shown = show(bench, measurements)
     ours = [family for name, family in shown.families.items() if name.startswith("strongroom_")]
-    documented = set(re.findall(r"^\| `(strongroom_\w+)`", DOCUMENT.read_text(), re.MULTILINE))
+    documented = set(re.findall(r"^\| `(strongroom_\w+)`", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE))
     assert documented == {f"{each.name}_total" if each.type == "counter" else each.name for each in ours} | {
         "strongroom_worker_up"
     }

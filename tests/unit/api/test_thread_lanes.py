@@ -135,7 +135,7 @@ def test_who_signs_gives_way() -> None:
         return sorted(found)
 
     fast, signing = asyncio.run(main())
-    assert (fast, signing) == (os.nice(0), os.nice(0) + 10)
+    assert (fast, signing) == (os.nice(0), min(os.nice(0) + 10, 19))
 
 
 def test_a_job_that_fails_is_told_and_the_thread_goes_on() -> None:

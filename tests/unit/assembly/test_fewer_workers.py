@@ -43,6 +43,7 @@ def key_id(tmp_path: Path, clock: ManualClock) -> str:
         call = Call(TABLE["Encrypt"], root, "us-east-1", AwsJson(), body, ORIGIN, NOW + 10 + number)
         assert not isinstance(deployment.service.perform(call), KmsError)
         deployment.log.flush()
+        deployment.backends.store.close()
     os.close(lock)
     clock.advance(10)
     return key_id
