@@ -12,7 +12,7 @@ import pytest
 
 from audits import audit_records
 from clients import client_of
-from crowds import crowd, is_closed, on_the_wire, processor_seconds, replies, resident, send_all
+from crowds import crowd, is_closed, on_the_wire, open_files, processor_seconds, replies, resident, send_all
 from local_server import RunningServer
 
 Start = Callable[..., RunningServer]
@@ -76,7 +76,7 @@ def test_a_server_without_file_descriptors_waits_for_some(start: Start, missing:
     kms.list_keys()
     pid = server.process.pid
     allowed = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    in_use = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    in_use = len(open_files(server))
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (in_use - missing, allowed[1]))
     with crowd(server, 20):
         time.sleep(2.2)

@@ -1,5 +1,6 @@
 """Many connections at once, from one thread, without waiting for any of them."""
 
+import os
 import resource
 import selectors
 import socket
@@ -146,10 +147,18 @@ def resident(server: RunningServer) -> int:
     return int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1]) * PAGE
 
 
+def open_files(server: RunningServer) -> list[Path]:
+    """List the file descriptors of a server that is one process. Skips the test where only root may see them."""
+    folder = Path(f"/proc/{server.process.pid}/fd")
+    if not os.access(folder, os.R_OK):
+        pytest.skip("the server hides its open files from all but root; as root, this test runs")
+    return [*folder.iterdir()]
+
+
 def open_sockets(server: RunningServer) -> int:
     """Count the sockets of a server that is one process."""
     found = 0
-    for each in Path(f"/proc/{server.process.pid}/fd").iterdir():
+    for each in open_files(server):
         with suppress(FileNotFoundError):
             found += str(each.readlink()).startswith("socket:")
     return found
