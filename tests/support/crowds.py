@@ -16,6 +16,7 @@ import pytest
 from audits import audit_records
 from clients import Raw, signed
 from local_server import RunningServer
+from strongroom.api.message import HttpRequest
 
 PATIENCE = 25.0
 _SOON = 2.0
@@ -43,7 +44,7 @@ def on_the_wire(server: RunningServer, operation: str, body: bytes = b"{}", *mor
     return as_bytes(request, *more)
 
 
-def as_bytes(request: Raw, *more: str) -> bytes:
+def as_bytes(request: Raw | HttpRequest, *more: str) -> bytes:
     """Return a request as bytes, with further lines in its head."""
     lines = [f"{name}: {value}" for name, value in request.headers.items()]
     head = [f"{request.method} {request.path} HTTP/1.1", *lines, *more, f"Content-Length: {len(request.body)}"]

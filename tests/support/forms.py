@@ -29,6 +29,16 @@ def unsigned(body: bytes) -> Raw:
     return Raw("POST", "/", {"Content-Type": FORM}, body)
 
 
+def nobodys_login() -> Raw:
+    """Return an AssumeRoleWithWebIdentity for a role that is not there, with a token that is none."""
+    fields = [
+        ("RoleArn", "arn:aws:iam::000000000000:role/none"),
+        ("RoleSessionName", "one"),
+        ("WebIdentityToken", "none"),
+    ]
+    return unsigned(encoded("sts", "AssumeRoleWithWebIdentity", fields))
+
+
 def signed_form(
     server: RunningServer,
     service: str,

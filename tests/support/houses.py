@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager, closing
 
 import uvloop
 
+from crowds import as_bytes
 from doors import Door
 from strongroom.api.connection import Connection, Limits
 from strongroom.api.front import Capacity, Front
-from strongroom.api.message import HttpRequest
 from strongroom.api.plain_request import PlainRequests
 from strongroom.operations.operation import Lane
 from strongroom.service.measurements import Measurements
@@ -42,12 +42,6 @@ class House:
         status = await status_of(reader)
         writer.close()
         return status
-
-
-def as_bytes(request: HttpRequest) -> bytes:
-    lines = [f"{name}: {value}" for name, value in request.headers.items()]
-    head = ["POST / HTTP/1.1", *lines, f"content-length: {len(request.body)}", "", ""]
-    return "\r\n".join(head).encode() + request.body
 
 
 async def status_of(reader: asyncio.StreamReader) -> int:

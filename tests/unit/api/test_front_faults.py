@@ -2,25 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deployments import Bench
 from doors import Door
 from houses import House, run, status_of
 from strongroom.api.connection import Connection
-from strongroom.clock import ManualClock
 from strongroom.errors import KMSInternalException, ThrottlingException
-
-
-@pytest.fixture
-def door(tmp_path: Path, clock: ManualClock) -> Iterator[Door]:
-    bench = Bench(tmp_path / "data", clock)
-    yield Door(bench)
-    bench.deployment.close()
 
 
 def once(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:

@@ -1,30 +1,19 @@
 """What takes long does not run on the event loop, also where that shows only when the key is known."""
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deployments import Bench
+from crowds import as_bytes
 from doors import Door
-from forms import encoded
-from houses import House, as_bytes, run
+from forms import nobodys_login
+from houses import House, run
 from strongroom.api import front
-from strongroom.api.message import HttpRequest
-from strongroom.clock import ManualClock
 from strongroom.crypto.elliptic import EllipticBackingKey
 from strongroom.operations import managed_keys
 
 MESSAGE = "bWVzc2FnZQ=="
-
-
-@pytest.fixture
-def door(tmp_path: Path, clock: ManualClock) -> Iterator[Door]:
-    bench = Bench(tmp_path / "data", clock)
-    yield Door(bench)
-    bench.deployment.close()
 
 
 @pytest.fixture
@@ -100,14 +89,7 @@ def test_an_aws_managed_key_is_made_on_a_thread_and_used_on_the_loop(door: Door,
 
 
 def test_refused_calls_that_nobody_signed_leave_only_so_many_records(door: Door) -> None:
-    fields = [
-        ("RoleArn", "arn:aws:iam::000000000000:role/none"),
-        ("RoleSessionName", "one"),
-        ("WebIdentityToken", "none"),
-    ]
-    headers = {"host": "strongroom", "content-type": "application/x-www-form-urlencoded"}
-    body = encoded("sts", "AssumeRoleWithWebIdentity", fields)
-    request = as_bytes(HttpRequest("POST", "/", "", headers, body, "127.0.0.1", secure=False))
+    request = as_bytes(nobodys_login(), "Host: strongroom")
     before = len(door.bench.records())
 
     async def scenario(house: House) -> None:

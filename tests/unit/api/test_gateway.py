@@ -1,17 +1,12 @@
 """The gateway under a manual clock: sessions that run out, names that are no keys, and calls on behalf of others."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from botocore.credentials import Credentials
 
-from deployments import Bench
 from doors import Door
 from policies import allow, document
 from strongroom.api.message import HttpRequest
 from strongroom.api.sigv4 import Verifier
-from strongroom.clock import ManualClock
 
 SERVICE = "backup.amazonaws.com"
 ROOT = "arn:aws:iam::000000000000:root"
@@ -20,11 +15,9 @@ FOR_ROOT = {ON_BEHALF_OF: ROOT}
 
 
 @pytest.fixture
-def door(tmp_path: Path, clock: ManualClock) -> Iterator[Door]:
-    bench = Bench(tmp_path / "data", clock)
-    bench.deployment.registrar.create_service(SERVICE)
-    yield Door(bench)
-    bench.deployment.close()
+def door(door: Door) -> Door:
+    door.bench.deployment.registrar.create_service(SERVICE)
+    return door
 
 
 def a_user(door: Door, name: str = "alice") -> Credentials:

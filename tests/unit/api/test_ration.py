@@ -1,16 +1,12 @@
 """Requests that nobody vouches for leave records, as many as a disk can take."""
 
 import logging
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from botocore.credentials import Credentials
 
-from deployments import Bench
 from doors import Door
 from strongroom.api.ration import Ration
-from strongroom.clock import ManualClock
 
 NOW = 1_790_000_000.0
 
@@ -49,13 +45,6 @@ def test_the_log_tells_without_another_one(caplog: pytest.LogCaptureFixture) -> 
             ration.take(NOW + 31)
         ration.tell()
     assert caplog.messages[3:] == ["880 refused requests that nobody vouched for have no audit record"]
-
-
-@pytest.fixture
-def door(tmp_path: Path, clock: ManualClock) -> Iterator[Door]:
-    bench = Bench(tmp_path / "data", clock)
-    yield Door(bench)
-    bench.deployment.close()
 
 
 def test_a_flood_of_forged_signatures_does_not_fill_the_disk(door: Door) -> None:

@@ -1,7 +1,6 @@
 """AWS managed keys under a manual clock: rotated by the service, and nothing else ever happens to them."""
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,11 +16,9 @@ DATA = base64.b64encode(b"data").decode()
 
 
 @pytest.fixture
-def door(tmp_path: Path, clock: ManualClock) -> Iterator[Door]:
-    bench = Bench(tmp_path / "data", clock)
-    bench.deployment.registrar.create_service(SERVICE)
-    yield Door(bench)
-    bench.deployment.close()
+def door(door: Door) -> Door:
+    door.bench.deployment.registrar.create_service(SERVICE)
+    return door
 
 
 def arn_of(key_id: str) -> str:

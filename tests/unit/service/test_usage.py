@@ -1,22 +1,9 @@
 """When access keys were last used: once a minute at most, and only what somebody signed with."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 from botocore.credentials import Credentials
 
-from deployments import Bench
 from doors import Door
-from strongroom.clock import ManualClock
 from strongroom.store.protocol import AccessKeyRecord
-
-
-@pytest.fixture
-def door(tmp_path: Path, clock: ManualClock) -> Iterator[Door]:
-    bench = Bench(tmp_path / "data", clock)
-    yield Door(bench)
-    bench.deployment.close()
 
 
 def record(door: Door) -> AccessKeyRecord:
