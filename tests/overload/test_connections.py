@@ -76,7 +76,7 @@ def test_a_server_without_file_descriptors_waits_for_some(start: Start, missing:
     kms.list_keys()
     pid = server.process.pid
     allowed = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    in_use = len(open_files(server))
+    in_use = open_files(server)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (in_use - missing, allowed[1]))
     with crowd(server, 20):
         time.sleep(2.2)

@@ -1,0 +1,28 @@
+"""A key ready for use; without its material it is not, whoever forgot to look at its state."""
+
+from collections.abc import Callable
+
+import pytest
+from msgspec.structs import replace
+
+from keys_builder import make_key, material
+from strongroom.crypto.software import SoftwareVault
+from strongroom.keys.key_policy import default_policy
+from strongroom.keys.kms_key import KeyMaterial, KmsKey
+from strongroom.keys.specs import Origin
+from strongroom.snapshot.active_key import ActiveKey
+
+
+def key_of(*materials: KeyMaterial) -> KmsKey:
+    return replace(
+        make_key(origin=Origin.EXTERNAL), policy=default_policy("arn:aws:iam::111122223333:root"), materials=materials
+    )
+
+
+@pytest.mark.parametrize("key", [key_of(), key_of(replace(material(1), token=None))], ids=["never", "not any more"])
+@pytest.mark.parametrize("use", [ActiveKey.current, ActiveKey.mac_key, ActiveKey.public_key])
+def test_a_key_whose_material_is_not_there_has_no_backing_key(
+    vault: SoftwareVault, key: KmsKey, use: Callable[[ActiveKey], object]
+) -> None:
+    with pytest.raises(LookupError):
+        use(ActiveKey(key, vault))
