@@ -147,7 +147,7 @@ def test_a_stop_during_the_start_is_clean(tmp_path: Path, log: Path, number: sig
             wait_until(data.exists)
             time.sleep(later)
             os.killpg(process.pid, number)
-            assert process.wait(30) == 0
+            assert process.wait(10) == 0
             assert process.stdout
             assert process.stdout.read().endswith(b"Strongroom has stopped.\n")
         assert not log.read_text()
