@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from measure import machine
-from strongroom.assembly.assemble import Deployment
+from strongroom.assembly.deployment import Deployment
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
 from strongroom.iam import Principal
@@ -26,8 +26,9 @@ from strongroom.keys.specs import KeySpec, KeyUsage, Origin
 from strongroom.operations.authorization import authorize
 from strongroom.operations.context import Context
 from strongroom.operations.context import Origin as Sender
-from strongroom.operations.encrypt import EncryptRequest
-from strongroom.operations.targets import Target, by_key_id
+from strongroom.operations.kms.encryption import EncryptRequest
+from strongroom.operations.kms.targets import by_key_id
+from strongroom.operations.targets import Target
 from strongroom.settings import Settings
 from strongroom.snapshot.principals import Credential
 

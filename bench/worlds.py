@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sqlalchemy import insert
 
-from strongroom.assembly.assemble import Deployment
+from strongroom.assembly.deployment import Deployment
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
 from strongroom.keys.arns import KeyLocator, root_arn
@@ -14,11 +14,11 @@ from strongroom.keys.key_policy import default_policy
 from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, KmsKey, new_key
 from strongroom.keys.specs import KeySpec, KeyUsage, Origin
 from strongroom.operations.context import Backends
-from strongroom.operations.key_material import generate_material
+from strongroom.operations.kms.key_material import generate_material
 from strongroom.settings import Settings
-from strongroom.store import rows
-from strongroom.store.schema import key_count, key_material, kms_key
-from strongroom.store.sqlite import WRITE, open_sqlite
+from strongroom.store.sql import rows
+from strongroom.store.sql.schema import key_count, key_material, kms_key
+from strongroom.store.sqlite.engine import WRITE, open_sqlite
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 TRUSTS_THE_ACCOUNT = default_policy(root_arn(REGION, ACCOUNT))

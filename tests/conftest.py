@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, settings
 
 from strongroom.clock import ManualClock
 from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
-from strongroom.crypto.file_seal import FileSeal
-from strongroom.crypto.software import IAM_SCOPE, SoftwareVault
-from strongroom.store.migrate import migrate
-from strongroom.store.sql_store import SqlStore
-from strongroom.store.sqlite import open_sqlite
+from strongroom.crypto.seals.file import FileSeal
+from strongroom.crypto.software.vault import IAM_SCOPE, SoftwareVault
+from strongroom.store.sqlite.engine import open_sqlite
+from strongroom.store.sqlite.migrate import migrate
+from strongroom.store.sqlite.store import SqlStore
 
 NOW = 1_790_000_000.0
 REGIONS = ("us-east-1", "eu-west-1")

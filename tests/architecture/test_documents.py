@@ -5,9 +5,9 @@ from pathlib import Path
 
 import msgspec
 
-from strongroom.iam.aws_policies import AWS_POLICIES
+from strongroom.iam.aws_managed_policies import AWS_POLICIES
 from strongroom.iam.principals import account_root, assumed_role, iam_user, service
-from strongroom.operations import conditions
+from strongroom.operations import condition_keys
 from strongroom.settings import Settings, load
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -25,8 +25,8 @@ def test_every_condition_key_is_documented_and_no_other() -> None:
         service("backup.amazonaws.com"),
     )
     of_callers = {key for caller in callers for key in caller.condition_keys}
-    families = {f"{family}key" for family in conditions._FAMILIES}
-    assert documented == of_callers | families | set(conditions._KEYS) | {"sts:transitivetagkeys"}
+    families = {f"{family}key" for family in condition_keys._FAMILIES}
+    assert documented == of_callers | families | set(condition_keys._KEYS) | {"sts:transitivetagkeys"}
 
 
 def test_every_policy_of_aws_is_documented() -> None:

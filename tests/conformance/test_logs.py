@@ -122,7 +122,7 @@ def test_a_defect_is_logged_with_its_request_id(tmp_path: Path, monkeypatch: pyt
     request_id = answer.headers["x-amzn-requestid"]
     if form == "text":
         assert (
-            f"ERROR strongroom.service.service: ListKeys failed request_id={request_id}\nTraceback"
+            f"ERROR strongroom.service.pipeline: ListKeys failed request_id={request_id}\nTraceback"
             in (tmp_path / "log").read_text()
         )
         return
@@ -132,7 +132,7 @@ def test_a_defect_is_logged_with_its_request_id(tmp_path: Path, monkeypatch: pyt
 
 
 _BREAK_LIST_KEYS = """
-import strongroom.operations.table as table
+import strongroom.operations.kms.table as table
 
 def broken(*_):
     raise ZeroDivisionError("planted")
@@ -143,7 +143,8 @@ table.TABLE["ListKeys"].run = broken
 
 def test_what_ends_a_thread_is_logged_too(tmp_path: Path) -> None:
     program = (
-        "import threading; from strongroom.cli.logs import start_logging; from strongroom.settings import Settings; "
+        "import threading; from strongroom.telemetry.logs import start_logging; "
+        "from strongroom.settings import Settings; "
         "start_logging(Settings(log_format='json'), 'w0'); t = threading.Thread(target=lambda: 1 / 0); t.start(); "
         "t.join(); {}['missing']"
     )

@@ -7,7 +7,7 @@ import pytest
 
 from model_differences import model_of
 from strongroom.audit.parameters import lower_camel
-from strongroom.operations.table import TABLE
+from strongroom.operations.kms.table import TABLE
 
 MODEL = model_of("kms")
 

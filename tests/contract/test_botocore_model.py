@@ -13,8 +13,8 @@ from msgspec import inspect
 
 from model_differences import differences, model_of, response_type
 from strongroom import errors
+from strongroom.operations.kms.table import TABLE
 from strongroom.operations.shapes import Empty
-from strongroom.operations.table import TABLE
 
 MODEL = model_of("kms")
 

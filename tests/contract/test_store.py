@@ -28,8 +28,8 @@ from strongroom.store.protocol import (
     Store,
     Transaction,
 )
-from strongroom.store.sql_transaction import SqlTransaction
-from strongroom.store.sqlite import WRITE
+from strongroom.store.sql.transaction import SqlTransaction
+from strongroom.store.sqlite.engine import WRITE
 
 NOW = 1_790_000_000.0
 ACCOUNT = "111122223333"

@@ -10,7 +10,7 @@ from Crypto.PublicKey import MLKEM
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from msgspec.structs import replace
 
-from strongroom.crypto.key_pairs import spki
+from strongroom.crypto.key_encodings import spki
 from strongroom.crypto.protocol import (
     AgreementKey,
     AsymmetricKey,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from audit_disk import Shelf
 from deployments import Bench, Refused, entropy
-from strongroom.assembly.audit import known_writers, open_audit_key
+from strongroom.assembly.audit_log import known_writers, open_audit_key
 from strongroom.assembly.data_folder import DataFolder, open_store
 from strongroom.audit.chain import (
     GENESIS,
@@ -29,8 +29,8 @@ from strongroom.audit.chain import (
 from strongroom.audit.verification import Kind, Report, Verifier
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.audit_key import AuditKey
-from strongroom.store.audit_files import segments_of, walk
-from strongroom.store.audit_log import AuditLog
+from strongroom.store.audit.log import AuditLog
+from strongroom.store.audit.segments import segments_of, walk
 
 NOW = 1_790_000_000.0
 CHAIN = re.compile(rb',"chain":.*\n')

@@ -20,12 +20,12 @@ from strongroom.iam import Policies, PolicyKind, Principal
 from strongroom.keys.grants import Constraints, Grant, GrantOperation
 from strongroom.keys.kms_key import KmsKey
 from strongroom.operations.authorization import decide_on
-from strongroom.operations.conditions import Circumstances
+from strongroom.operations.condition_keys import Circumstances
 from strongroom.operations.context import Context
-from strongroom.operations.explanations import Question
-from strongroom.operations.grants import CreateGrantRequest, GrantConstraints
+from strongroom.operations.kms.grants import CreateGrantRequest, GrantConstraints
+from strongroom.operations.kms.targets import on_key
 from strongroom.operations.shapes import Request
-from strongroom.operations.targets import on_key
+from strongroom.service.explanations import Question
 from strongroom.snapshot.principals import Credential
 
 # A key policy that has nothing to say to any caller here: what is allowed is allowed by a grant.

@@ -16,12 +16,12 @@ import naive_grants
 from grants_builder import HOLDER, make_grant
 from keys_builder import locator, make_key
 from naive_grants import NAMES, SOURCES, Use
-from strongroom.crypto.software import SoftwareVault
+from strongroom.crypto.software.vault import SoftwareVault
 from strongroom.keys.grants import Constraints, Grant, GrantIndex, GrantOperation, labels_wanted, pairs
 from strongroom.snapshot.snapshot import Snapshot
-from strongroom.store.migrate import migrate
-from strongroom.store.sql_store import SqlStore
-from strongroom.store.sqlite import open_sqlite
+from strongroom.store.sqlite.engine import open_sqlite
+from strongroom.store.sqlite.migrate import migrate
+from strongroom.store.sqlite.store import SqlStore
 
 OPERATIONS = [
     GrantOperation.ENCRYPT,
@@ -104,7 +104,7 @@ def test_a_worker_finds_a_grant_exactly_if_there_is_one_however_few_it_has_read(
         tempfile.TemporaryDirectory() as folder,
         closing(SqlStore(open_sqlite(Path(shutil.copy(empty, folder))))) as store,
     ):
-        patch.setattr("strongroom.snapshot.grant_book._PAGE", at_once)
+        patch.setattr("strongroom.snapshot.grants._PAGE", at_once)
         snapshot = Snapshot(store, vault, room)
         for number, (act, what, when) in enumerate(happened):
             if act == "give":

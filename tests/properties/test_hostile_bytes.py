@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
-from strongroom.crypto.file_seal import FileSeal
-from strongroom.crypto.imported_material import accepted_material
 from strongroom.crypto.protocol import MaterialBinding
-from strongroom.crypto.software import SoftwareVault
+from strongroom.crypto.seals.file import FileSeal
+from strongroom.crypto.software.imported_material import accepted_material
+from strongroom.crypto.software.vault import SoftwareVault
 from strongroom.errors import (
     IncorrectKeyMaterialException,
     InvalidCiphertextException,

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typing_extensions import override
 
-from strongroom.api.backlog import Backlog
-from strongroom.api.connection import Connection, Limits
-from strongroom.api.message import HttpRequest
-from strongroom.api.plain_request import PlainRequests
+from strongroom.http.connection import Connection, Limits
+from strongroom.http.fast_parser import PlainRequests
+from strongroom.http.held_bytes import Backlog
+from strongroom.http.message import HttpRequest
 
 LIMITS = Limits(head=2048, body=2048)
 SIGNATURE = "0123456789abcdef" * 4

@@ -13,8 +13,8 @@ from strongroom.audit.chain import KnownWriter
 from strongroom.audit.verification import Finding, Report, Verifier
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.audit_key import AuditKey
-from strongroom.store.audit_files import segments_of, walk
-from strongroom.store.audit_log import AuditLog, Durability
+from strongroom.store.audit.log import AuditLog, Durability
+from strongroom.store.audit.segments import segments_of, walk
 
 NOON = 1_790_000_000.0 // DAY * DAY + DAY / 2
 KEY = AuditKey(bytes(32))

@@ -16,7 +16,7 @@ import pytest
 from audits import audit_records
 from clients import Raw, signed
 from local_server import RunningServer
-from strongroom.api.message import HttpRequest
+from strongroom.http.message import HttpRequest
 
 PATIENCE = 25.0
 _SOON = 2.0

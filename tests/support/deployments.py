@@ -8,11 +8,11 @@ from typing import Any
 
 from audits import audit_records
 from strongroom.api.aws_json import AwsJson
-from strongroom.api.message import Reply
-from strongroom.assembly.assemble import Deployment
+from strongroom.assembly.deployment import Deployment
 from strongroom.clock import ManualClock
+from strongroom.http.message import Reply
 from strongroom.operations.context import Origin
-from strongroom.operations.table import TABLE
+from strongroom.operations.kms.table import TABLE
 from strongroom.service.call import Call
 from strongroom.settings import Settings
 from strongroom.snapshot.principals import Credential

@@ -15,9 +15,9 @@ from botocore.credentials import Credentials
 from clients import sign
 from deployments import Bench, entropy
 from strongroom.api.gateway import Admitted, Gateway
-from strongroom.api.message import HttpRequest, Reply
-from strongroom.api.proxies import TrustedProxies
 from strongroom.api.sigv4 import Verifier
+from strongroom.http.message import HttpRequest, Reply
+from strongroom.http.trusted_proxies import TrustedProxies
 
 REGIONS = frozenset({"us-east-1", "eu-west-1"})
 SKEW = 300.0

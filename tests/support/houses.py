@@ -8,11 +8,11 @@ import uvloop
 
 from crowds import as_bytes
 from doors import Door
-from strongroom.api.connection import Connection, Limits
-from strongroom.api.front import Capacity, Front
-from strongroom.api.plain_request import PlainRequests
+from strongroom.http.connection import Connection, Limits
+from strongroom.http.fast_parser import PlainRequests
 from strongroom.operations.operation import Lane
-from strongroom.service.measurements import Measurements
+from strongroom.server.front import Capacity, Front
+from strongroom.service.counters import Measurements
 
 PATIENCE = 5.0
 

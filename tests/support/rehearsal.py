@@ -7,11 +7,11 @@ from msgspec.structs import replace
 
 from deployments import Bench, Refused, entropy
 from fitting import Asked
+from strongroom.service.audit_trail import Trail
+from strongroom.service.pipeline import Service
 from strongroom.service.request_quotas import RequestQuotas
-from strongroom.service.service import Service
-from strongroom.service.trail import Trail
-from strongroom.service.usage import AccessKeyUsage
 from strongroom.store.protocol import Changes, Reader, Store, Transaction
+from strongroom.usage.access_key_usage import AccessKeyUsage
 
 
 class _TakenBack(Exception):

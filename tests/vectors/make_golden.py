@@ -13,11 +13,11 @@ import tempfile
 from pathlib import Path
 from typing import cast
 
-from strongroom.crypto.aes import NONCES_LENGTH, AesBackingKey
 from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
-from strongroom.crypto.file_seal import create_root_key, load_file_seal
 from strongroom.crypto.protocol import MaterialBinding, SymmetricKey
-from strongroom.crypto.software import SoftwareVault
+from strongroom.crypto.seals.file import create_root_key, load_file_seal
+from strongroom.crypto.software.aes import NONCES_LENGTH, AesBackingKey
+from strongroom.crypto.software.vault import SoftwareVault
 from strongroom.entropy import Batch
 from strongroom.keys import ciphertext
 from strongroom.keys.encryption_context import canonical

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.keywrap import (
 )
 
 from published import Vector, vectors
-from strongroom.crypto.hmac_key import HmacBackingKey
-from strongroom.crypto.rsa import RsaBackingKey
+from strongroom.crypto.software.hmac_key import HmacBackingKey
+from strongroom.crypto.software.rsa import RsaBackingKey
 from strongroom.errors import InvalidCiphertextException, KMSInvalidMacException
 from strongroom.keys.algorithms import EncryptionAlgorithm
 from strongroom.keys.specs import KeySpec

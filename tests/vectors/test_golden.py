@@ -9,11 +9,11 @@ from typing import Any, cast
 import pytest
 from Crypto.Cipher import AES
 
-from strongroom.crypto.aes import NONCES_LENGTH, AesBackingKey
 from strongroom.crypto.domain_keys import DomainKeys
-from strongroom.crypto.file_seal import load_file_seal
 from strongroom.crypto.protocol import MaterialBinding, SealedDomainKey, SymmetricKey
-from strongroom.crypto.software import SoftwareVault
+from strongroom.crypto.seals.file import load_file_seal
+from strongroom.crypto.software.aes import NONCES_LENGTH, AesBackingKey
+from strongroom.crypto.software.vault import SoftwareVault
 from strongroom.entropy import Batch, system_entropy
 from strongroom.errors import InvalidCiphertextException
 from strongroom.keys import ciphertext

@@ -8,10 +8,10 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, 
 from kyber_py.ml_kem import ML_KEM_512, ML_KEM_768, ML_KEM_1024
 
 from published import Vector, vectors
-from strongroom.crypto.elliptic import EllipticBackingKey
-from strongroom.crypto.key_pairs import pkcs8
-from strongroom.crypto.ml_kem import MlKem512BackingKey, MlKemBackingKey, PrivateKey
+from strongroom.crypto.key_encodings import pkcs8
 from strongroom.crypto.protocol import EncapsulationKey
+from strongroom.crypto.software.elliptic import EllipticBackingKey
+from strongroom.crypto.software.ml_kem import MlKem512BackingKey, MlKemBackingKey, PrivateKey
 from strongroom.errors import InvalidCiphertextException, ValidationException
 
 CURVES = {"secp256r1": ec.SECP256R1(), "secp384r1": ec.SECP384R1(), "secp521r1": ec.SECP521R1()}

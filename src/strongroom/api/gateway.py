@@ -11,9 +11,7 @@ from msgspec.structs import replace
 
 from strongroom.api.aws_json import AWS_JSON, AwsJson
 from strongroom.api.aws_query import FORM, VERSIONS, AwsQuery, form_field
-from strongroom.api.message import HttpRequest, Reply
-from strongroom.api.proxies import TrustedProxies
-from strongroom.api.ration import Ration
+from strongroom.api.record_limit import Ration
 from strongroom.api.sigv4 import Verifier, signed_service
 from strongroom.clock import Clock
 from strongroom.entropy import Entropy, UuidBatch
@@ -23,16 +21,18 @@ from strongroom.errors import (
     RequestEntityTooLargeException,
     UnknownOperationException,
 )
+from strongroom.http.message import HttpRequest, Reply
+from strongroom.http.trusted_proxies import TrustedProxies
 from strongroom.iam import PrincipalKind
 from strongroom.iam.principals import web_identity
 from strongroom.operations.context import Origin
 from strongroom.operations.iam.table import IAM_TABLE
+from strongroom.operations.kms.table import TABLE
 from strongroom.operations.operation import Operation
 from strongroom.operations.shapes import Response
 from strongroom.operations.sts.table import STS_TABLE, UNSIGNED
-from strongroom.operations.table import TABLE
 from strongroom.service.call import Call
-from strongroom.service.service import Service
+from strongroom.service.pipeline import Service
 from strongroom.snapshot.principals import Credential
 
 logger = logging.getLogger(__name__)

@@ -21,8 +21,7 @@ from urllib.parse import quote, unquote
 import msgspec
 from typing_extensions import override
 
-from strongroom.api.message import HttpRequest
-from strongroom.crypto.hmac_key import HmacKey
+from strongroom.crypto.keyed_hash import HmacKey
 from strongroom.errors import (
     ExpiredSessionException,
     IncompleteSignatureException,
@@ -31,9 +30,10 @@ from strongroom.errors import (
     MissingAuthenticationTokenException,
     UnrecognizedClientException,
 )
+from strongroom.http.message import HttpRequest
 from strongroom.keys.arns import partition
 from strongroom.memo import keep
-from strongroom.service.service import UNRECOGNIZED
+from strongroom.service.pipeline import UNRECOGNIZED
 from strongroom.snapshot.principals import Credential
 
 _ALGORITHM = "AWS4-HMAC-SHA256"

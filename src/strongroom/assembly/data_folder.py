@@ -19,15 +19,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
-from strongroom.crypto.file_seal import create_root_key, load_file_seal
 from strongroom.crypto.protocol import Seal, SealedDomainKey
-from strongroom.crypto.software import IAM_SCOPE, SoftwareVault
+from strongroom.crypto.seals.file import create_root_key, load_file_seal
+from strongroom.crypto.software.vault import IAM_SCOPE, SoftwareVault
 from strongroom.entropy import Entropy
-from strongroom.store.migrate import has_this_schema, upgrade
 from strongroom.store.protocol import Store
-from strongroom.store.read_only import ReadOnlyStore, UnreadableStoreError, open_read_only
-from strongroom.store.sql_store import SqlStore
-from strongroom.store.sqlite import open_sqlite
+from strongroom.store.sqlite.engine import open_sqlite
+from strongroom.store.sqlite.migrate import has_this_schema, upgrade
+from strongroom.store.sqlite.read_only import ReadOnlyStore, UnreadableStoreError, open_read_only
+from strongroom.store.sqlite.store import SqlStore
 
 _FIRST_VERSION = 1
 

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import click
 
-from strongroom.assembly.audit import key_names, open_audit_key, size_of_log, verify_log
-from strongroom.assembly.audit_search import search_log
+from strongroom.assembly.audit_log import key_names, open_audit_key, size_of_log, verify_log
 from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_store_to_read
-from strongroom.audit.record import event_time
+from strongroom.audit.cloudtrail import event_time
 from strongroom.audit.search import Query, SearchedRecord
 from strongroom.audit.verification import Report
-from strongroom.cli.folder import config_option, data_option, existing_folder, read_settings, readable_errors
+from strongroom.cli.common import config_option, data_option, existing_folder, read_settings, readable_errors
 from strongroom.clock import SystemClock
 from strongroom.crypto.audit_key import AuditPublicKey, load_audit_public_key
 from strongroom.entropy import system_entropy
+from strongroom.store.audit.search import search_log
 from strongroom.store.protocol import Readable
 
 _MOST_SHOWN = 100

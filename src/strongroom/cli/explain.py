@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from strongroom.cli.folder import config_option, data_option, existing_folder
+from strongroom.cli.common import config_option, data_option, existing_folder
 from strongroom.clock import SystemClock
 from strongroom.errors import KmsError
 from strongroom.keys.arns import ALIAS_PREFIX, AliasLocator, KeyLocator
 from strongroom.operations.context import Backends
-from strongroom.operations.explanations import Asked, Explanation, NoAnswer, explain, who_can
+from strongroom.service.explanations import Asked, Explanation, NoAnswer, explain, who_can
 
 _REGION_FIELD = 3
 

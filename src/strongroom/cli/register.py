@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from strongroom.cli.folder import config_option, data_option, existing_folder
+from strongroom.cli.common import config_option, data_option, existing_folder
 
 _SERVICE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.amazonaws\.com")
 

@@ -13,18 +13,18 @@ import click
 import msgspec
 
 from strongroom import __version__
-from strongroom.api.server import listener_on, url_of
-from strongroom.assembly.assemble import take_folder
 from strongroom.assembly.data_folder import DataFolder
-from strongroom.assembly.hardening import harden_process
-from strongroom.cli.folder import config_option, data_option, read_settings, readable_errors
-from strongroom.cli.log_queue import LogQueue
-from strongroom.cli.logs import start_logging
-from strongroom.cli.serving import serve_as, worker_name
-from strongroom.cli.supervisor import STOP, Supervisor, WorkerError
+from strongroom.assembly.deployment import take_folder
+from strongroom.assembly.serving import serve_as, worker_name
+from strongroom.cli.common import config_option, data_option, read_settings, readable_errors
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
+from strongroom.server.server import listener_on, url_of
 from strongroom.settings import Settings, address_of
+from strongroom.supervisor.hardening import harden_process
+from strongroom.supervisor.supervisor import STOP, Supervisor, WorkerError
+from strongroom.telemetry.log_queue import LogQueue
+from strongroom.telemetry.logs import start_logging
 
 logger = logging.getLogger(__name__)
 

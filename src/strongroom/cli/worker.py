@@ -12,11 +12,11 @@ from functools import partial
 import click
 import msgspec
 
-from strongroom.assembly.hardening import end_with_parent, harden_process
-from strongroom.cli.folder import readable_errors
-from strongroom.cli.logs import start_logging
-from strongroom.cli.place import BEAT, BEAT_INTERVAL, Brief
-from strongroom.cli.serving import serve_as, worker_name
+from strongroom.assembly.serving import serve_as, worker_name
+from strongroom.cli.common import readable_errors
+from strongroom.supervisor.hardening import end_with_parent, harden_process
+from strongroom.supervisor.worker_slot import BEAT, BEAT_INTERVAL, Brief
+from strongroom.telemetry.logs import start_logging
 
 
 @click.command()

@@ -21,10 +21,10 @@ from strongroom.iam.document import (
     PrincipalType,
     Statement,
 )
-from strongroom.iam.patterns import glob
+from strongroom.iam.policy_variables import template
 from strongroom.iam.principals import Principal, federated_name, service_name
 from strongroom.iam.request import AuthorizationRequest
-from strongroom.iam.variables import template
+from strongroom.iam.wildcards import glob
 
 _MAX_REMEMBERED = 512
 _ANY = "*"

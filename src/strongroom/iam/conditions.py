@@ -7,10 +7,10 @@ keys". A key that is missing fails a positive operator, satisfies a negated one 
 
 from collections.abc import Callable, Sequence
 
+from strongroom.iam.condition_operators import NULL, Compare, comparison
 from strongroom.iam.document import Condition, Qualifier
-from strongroom.iam.operators import NULL, Compare, comparison
+from strongroom.iam.policy_variables import Resolve, template
 from strongroom.iam.request import AuthorizationRequest, KeyReader, key_reader
-from strongroom.iam.variables import Resolve, template
 
 Holds = Callable[[AuthorizationRequest], bool]
 

@@ -8,6 +8,7 @@ import json
 import re
 from typing import cast
 
+from strongroom.iam.condition_operators import NAMES
 from strongroom.iam.document import (
     DEFAULT_VERSION,
     VARIABLES_VERSION,
@@ -24,7 +25,6 @@ from strongroom.iam.document import (
     Qualifier,
     Statement,
 )
-from strongroom.iam.operators import NAMES
 
 Json = dict[str, object]
 

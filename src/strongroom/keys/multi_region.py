@@ -14,6 +14,7 @@ The rules, all from the KMS Developer Guide, "Multi-Region keys in AWS KMS":
 """
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 
 from msgspec.structs import replace
 
@@ -25,6 +26,13 @@ from strongroom.keys.imported import in_state_of_material, pending_material
 from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, KmsKey
 from strongroom.keys.specs import Origin
 from strongroom.keys.states import KeyState
+
+
+class MultiRegionKeyType(StrEnum):
+    """The part a key plays among related multi-Region keys."""
+
+    PRIMARY = "PRIMARY"
+    REPLICA = "REPLICA"
 
 
 def require_primary(key: KmsKey) -> None:

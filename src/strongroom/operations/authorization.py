@@ -23,7 +23,7 @@ from strongroom.iam import (
 from strongroom.keys.encryption_context import require_size
 from strongroom.keys.grants import Constraints, Grant, GrantIndex, GrantOperation, labels_wanted, pairs
 from strongroom.operations import grant_tokens
-from strongroom.operations.conditions import Circumstances
+from strongroom.operations.condition_keys import Circumstances
 from strongroom.operations.context import Context
 from strongroom.operations.shapes import Request
 from strongroom.operations.targets import Target

@@ -1,26 +1,20 @@
 """What an operation is given: the caller, the time, the Region, and the back ends."""
 
-from collections.abc import Callable
-
 import msgspec
 
-from strongroom.crypto.attestation import Attestations, Attested
+from strongroom.crypto.documents.attestation import Attestations, Attested
+from strongroom.crypto.documents.web_identity import WebIdentities
 from strongroom.crypto.protocol import Vault
-from strongroom.crypto.web_identity import WebIdentities
 from strongroom.entropy import Entropy
 from strongroom.errors import AccessDeniedException
 from strongroom.iam import HIDDEN, Principal
-from strongroom.keys import imported
 from strongroom.keys.arns import AliasLocator, KeyIdForms, KeyLocator, not_found, parse_key_id
-from strongroom.keys.kms_key import KmsKey
-from strongroom.keys.states import StateRule, require_state
-from strongroom.operations.key_material import destroy
-from strongroom.operations.relatives import save_with_relatives
+from strongroom.keys.states import StateRule
 from strongroom.snapshot.active_key import ActiveKey
-from strongroom.snapshot.key_uses import KeyUses
 from strongroom.snapshot.principals import Credential
 from strongroom.snapshot.snapshot import Snapshot
-from strongroom.store.protocol import Store, Transaction
+from strongroom.store.protocol import Store
+from strongroom.usage.key_usage import KeyUses
 
 
 class MustWait(Exception):
@@ -100,24 +94,3 @@ class Context(msgspec.Struct):
         return AccessDeniedException(
             f"User: {self.caller.arn} is not authorized to perform: {self.action} on this resource {HIDDEN}"
         )
-
-    def modify(self, active: ActiveKey, transition: Callable[[KmsKey], KmsKey]) -> KmsKey:
-        """Change a key durably and return it as it is now.
-
-        ``transition`` gets the key as the store has it, its state checked again: what the snapshot showed may be gone.
-        """
-        with self.backends.store.transaction() as transaction:
-            before = self.latest(transaction, active)
-            after = transition(before)
-            gone = [] if after == before else save_with_relatives(transaction, self.backends.vault, before, after)
-        destroy(self.backends.vault, gone)
-        return after
-
-    def latest(self, transaction: Transaction, active: ActiveKey) -> KmsKey:
-        """Return a key as the transaction sees it; raises NotFoundException, or what its state forbids."""
-        key = transaction.key(active.key.locator)
-        if key is None:
-            raise not_found(active.key.locator)
-        if self.rule is not None:
-            require_state(self.rule, imported.as_of(key, self.now).state, key.arn)
-        return key

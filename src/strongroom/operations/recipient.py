@@ -9,8 +9,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from strongroom.crypto.attestation import Attested, Platform
-from strongroom.crypto.cms import envelop
+from strongroom.crypto.documents.attestation import Attested, Platform
+from strongroom.crypto.documents.cms import envelop
 from strongroom.errors import ValidationException
 from strongroom.operations.context import Context
 from strongroom.operations.shapes import Request

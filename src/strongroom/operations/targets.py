@@ -10,11 +10,9 @@ from typing import Any
 import msgspec
 
 from strongroom.iam import CompiledPolicy
-from strongroom.keys.arns import ALIAS_PREFIX, AliasLocator, KeyIdForms
 from strongroom.keys.grants import Grant
 from strongroom.keys.kms_key import KmsKey
 from strongroom.operations.context import Context
-from strongroom.operations.managed_keys import ensure_managed_key
 from strongroom.snapshot.active_key import ActiveKey
 
 
@@ -56,32 +54,6 @@ class Target(msgspec.Struct, frozen=True):
 Locate = Callable[[Context, Any], Sequence[Target]]
 
 
-def on_key(context: Context, action: str, key_id: str, forms: KeyIdForms = KeyIdForms.ANY) -> Target:
-    """Return the target of ``action`` on the key a parameter names; raises what ``Context.find`` raises."""
-    ensure_managed_key(context, action, key_id)
-    return on_active(context.find(key_id, forms), action, key_id)
-
-
-def on_active(active: ActiveKey, action: str, key_id: str) -> Target:
-    """Return the target of ``action`` on a key that was found by ``key_id``."""
-    alias = _alias_in(key_id)
-    return Target(action, active.key.arn, active, alias, policy=active.policy, tags=active.key.tags)
-
-
-def on_alias(context: Context, action: str, name: str) -> Target:
-    """Return the target of ``action`` on an alias of the caller's account, existing or not."""
-    return Target(action, AliasLocator(context.caller.account, context.region, name).arn)
-
-
-def by_key_id(action: str, forms: KeyIdForms) -> Locate:
-    """Return the locator of operations that have one key, in ``KeyId``."""
-
-    def locate(context: Context, request: Any) -> Sequence[Target]:  # noqa: ANN401 - any request with a key_id
-        return (on_key(context, action, request.key_id, forms),)
-
-    return locate
-
-
 def no_resource(action: str) -> Locate:
     """Return the locator of operations on the account as a whole."""
     target = Target(action)
@@ -90,10 +62,3 @@ def no_resource(action: str) -> Locate:
         return (target,)
 
     return locate
-
-
-def _alias_in(key_id: str) -> str | None:
-    if key_id.startswith(ALIAS_PREFIX):
-        return key_id
-    _, separator, name = key_id.partition(f":{ALIAS_PREFIX}")
-    return ALIAS_PREFIX + name if separator else None

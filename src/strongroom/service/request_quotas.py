@@ -11,10 +11,10 @@ from threading import Lock
 
 from strongroom.errors import ThrottlingException
 from strongroom.keys.specs import KeySpec
-from strongroom.operations.data_key_pairs import DataKeyPairSpec
+from strongroom.operations.kms.data_key_pairs import DataKeyPairSpec
+from strongroom.operations.kms.table import TABLE
 from strongroom.operations.operation import Operation
 from strongroom.operations.shapes import Request
-from strongroom.operations.table import TABLE
 from strongroom.operations.targets import Target
 from strongroom.settings import RequestQuota, SettingsError
 

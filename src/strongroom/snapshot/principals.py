@@ -25,11 +25,11 @@ from strongroom.iam import (
     compile_policy,
     parse_policy,
 )
-from strongroom.iam.aws_policies import AWS_POLICIES
+from strongroom.iam.aws_managed_policies import AWS_POLICIES
 from strongroom.iam.entities import Entity, Group, Holder, ManagedPolicy, Role, User
 from strongroom.iam.principals import assumed_role, iam_user, service
 from strongroom.iam.session import Session
-from strongroom.snapshot.recent import Recent
+from strongroom.snapshot.generational_cache import Recent
 from strongroom.store.protocol import AccessKeyRecord, Change, Reader, Store
 
 E = TypeVar("E", bound=Entity)

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from strongroom.crypto.protocol import Vault
 from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.snapshot.active_key import ActiveKey
-from strongroom.snapshot.grant_book import GrantBook
+from strongroom.snapshot.generational_cache import Recent
+from strongroom.snapshot.grants import GrantBook
 from strongroom.snapshot.principals import Principals
-from strongroom.snapshot.recent import Recent
 from strongroom.store.protocol import Change, ChangeKind, Store
 
 Forget = Callable[[Change], None]

@@ -5,8 +5,8 @@ from botocore.credentials import Credentials
 
 from doors import Door
 from policies import allow, document
-from strongroom.api.message import HttpRequest
 from strongroom.api.sigv4 import Verifier
+from strongroom.http.message import HttpRequest
 
 SERVICE = "backup.amazonaws.com"
 ROOT = "arn:aws:iam::000000000000:root"

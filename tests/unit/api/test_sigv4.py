@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clients import sign
-from strongroom.api.message import HttpRequest
 from strongroom.api.sigv4 import Scope, Verifier, canonical_request, parse_authorization, signing_key, string_to_sign
 from strongroom.errors import IncompleteSignatureException, InvalidSignatureException, KmsError
+from strongroom.http.message import HttpRequest
 from strongroom.iam import account_root
 from strongroom.snapshot.principals import Credential
 

@@ -9,12 +9,12 @@ import pytest
 from audit_disk import Disk
 from deployments import ORIGIN, Bench, entropy
 from strongroom.api.aws_json import AwsJson
-from strongroom.assembly.assemble import Deployment, take_folder
-from strongroom.assembly.audit import known_writers, open_audit_key, verify_log
+from strongroom.assembly.audit_log import known_writers, open_audit_key, verify_log
+from strongroom.assembly.deployment import Deployment, take_folder
 from strongroom.audit.verification import Report
 from strongroom.clock import ManualClock
 from strongroom.errors import KmsError
-from strongroom.operations.table import TABLE
+from strongroom.operations.kms.table import TABLE
 from strongroom.service.call import Call
 from strongroom.settings import Settings
 

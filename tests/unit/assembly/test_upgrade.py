@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from deployments import entropy
-from strongroom.assembly.assemble import Deployment, open_existing, take_folder
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.assembly.deployment import Deployment, open_existing, take_folder
 from strongroom.clock import ManualClock
 from strongroom.settings import Settings
-from strongroom.store.migrate import UnknownSchemaError, has_this_schema, migrate
-from strongroom.store.sqlite import open_sqlite
+from strongroom.store.sqlite.engine import open_sqlite
+from strongroom.store.sqlite.migrate import UnknownSchemaError, has_this_schema, migrate
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from strongroom.crypto.binding import binding
 from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
 from strongroom.crypto.envelope import Wrapper, wrapping_version
-from strongroom.crypto.file_seal import FileSeal, create_root_key, load_file_seal
 from strongroom.crypto.protocol import MaterialBinding, SymmetricKey, UnsealError
-from strongroom.crypto.software import SoftwareVault
+from strongroom.crypto.seals.file import FileSeal, create_root_key, load_file_seal
+from strongroom.crypto.software.vault import SoftwareVault
 from strongroom.keys.specs import KeySpec
 
 OWNER = MaterialBinding("111122223333", "us-east-1", "key", "ab" * 32, KeySpec.SYMMETRIC_DEFAULT)

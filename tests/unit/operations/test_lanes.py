@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from strongroom.operations.kms.table import TABLE
 from strongroom.operations.operation import Lane
 from strongroom.operations.sts.table import STS_TABLE
-from strongroom.operations.table import TABLE
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from attestations import register
-from strongroom.crypto.attestation import Attested, Platform
+from strongroom.crypto.documents.attestation import Attested, Platform
 from strongroom.operations.recipient import attested_value
 
 KEY = rsa.generate_private_key(65537, 2048).public_key()

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from msgspec import Meta
 
 from strongroom.errors import SerializationException, ValidationException
+from strongroom.operations.kms.table import TABLE
 from strongroom.operations.shapes import SENSITIVE, KeyId, Limit, Plaintext, PolicyName, Request, Tag, matching
-from strongroom.operations.table import TABLE
 from strongroom.operations.validation import decode
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from deployments import Bench, Refused
 from strongroom.clock import ManualClock
-from strongroom.operations.table import TABLE
+from strongroom.operations.kms.table import TABLE
 from strongroom.service.request_quotas import FAMILY, KINDS, RequestQuotas
 from strongroom.settings import RequestQuota, SettingsError, load
 

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from keys_builder import make_key, material
-from strongroom.crypto.software import SoftwareVault
+from strongroom.crypto.software.vault import SoftwareVault
 from strongroom.keys.key_policy import default_policy
 from strongroom.keys.kms_key import KeyMaterial, KmsKey
 from strongroom.keys.specs import Origin

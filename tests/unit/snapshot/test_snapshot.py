@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from keys_builder import locator, make_key
-from strongroom.crypto.software import SoftwareVault
+from strongroom.crypto.software.vault import SoftwareVault
 from strongroom.keys.arns import AliasLocator
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.protocol import AliasRecord, Store

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from strongroom.iam.aws_policies import AWS_POLICIES, AwsPolicy
+from strongroom.iam.aws_managed_policies import AWS_POLICIES, AwsPolicy
 from strongroom.iam.entities import Entity, Group, Holder, ManagedPolicy, Role, User
 from strongroom.operations.context import Context
 from strongroom.operations.iam.attachments import AttachedPolicy, EntityType, attached_policies

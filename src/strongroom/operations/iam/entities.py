@@ -15,7 +15,7 @@ from strongroom.errors import (
 from strongroom.iam import MalformedPolicy, PolicyDocument, PolicyKind, parse_policy
 from strongroom.iam.entities import Entity, EntityKind, Holder
 from strongroom.keys.names import MAX_TAGS
-from strongroom.operations.conditions import BOUNDARY_KEY
+from strongroom.operations.condition_keys import BOUNDARY_KEY
 from strongroom.operations.context import Context
 from strongroom.operations.iam.shapes import Tag
 from strongroom.operations.targets import Target

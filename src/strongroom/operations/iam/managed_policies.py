@@ -14,7 +14,7 @@ from strongroom.errors import (
     NoSuchEntityException,
 )
 from strongroom.iam import PolicyKind
-from strongroom.iam.aws_policies import AWS_POLICIES, AwsPolicy
+from strongroom.iam.aws_managed_policies import AWS_POLICIES, AwsPolicy
 from strongroom.iam.entities import EntityKind, ManagedPolicy, PolicyVersion, Relation
 from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import (

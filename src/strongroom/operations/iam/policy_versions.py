@@ -4,7 +4,7 @@ import msgspec
 from msgspec.structs import replace
 
 from strongroom.errors import DeleteConflictException, LimitExceededException, NoSuchEntityException
-from strongroom.iam.aws_policies import AWS_POLICIES, AwsPolicy
+from strongroom.iam.aws_managed_policies import AWS_POLICIES, AwsPolicy
 from strongroom.iam.entities import ManagedPolicy, PolicyVersion
 from strongroom.operations.context import Context
 from strongroom.operations.iam.managed_policies import PolicyRequest, accept, change_policy, found_policy

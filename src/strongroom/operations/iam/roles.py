@@ -35,7 +35,7 @@ from strongroom.operations.iam.shapes import (
     read_page,
     show_role,
 )
-from strongroom.operations.principals import UnknownPrincipal, pin, with_current_names
+from strongroom.operations.named_principals import UnknownPrincipal, pin, with_current_names
 from strongroom.operations.shapes import Empty, Request, Response
 from strongroom.store.protocol import Reader
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 from msgspec.structs import replace
 
-from strongroom.audit.record import event_time
+from strongroom.audit.cloudtrail import event_time
 from strongroom.crypto.access_keys import new_access_key
 from strongroom.crypto.binding import SESSION_BINDING
 from strongroom.errors import (

@@ -1,0 +1,162 @@
+"""Puts the parts together: from settings to a deployment that can perform calls."""
+
+import os
+from contextlib import ExitStack, closing
+from types import TracebackType
+from typing import Self
+
+from strongroom.assembly.audit_log import open_audit_key, open_audit_log, settle_others
+from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_store, open_vault, upgrade_unused
+from strongroom.assembly.registrar import Registrar
+from strongroom.clock import Clock
+from strongroom.crypto.documents.attestation import Attestations
+from strongroom.crypto.documents.web_identity import WebIdentities
+from strongroom.entropy import Entropy
+from strongroom.maintenance.keeper import Keeper
+from strongroom.operations.context import Backends
+from strongroom.operations.kms.table import TABLE
+from strongroom.service.audit_trail import Trail
+from strongroom.service.pipeline import Service
+from strongroom.service.request_quotas import RequestQuotas
+from strongroom.settings import Settings
+from strongroom.snapshot.snapshot import Snapshot
+from strongroom.store.audit.tail import AuditTail
+from strongroom.store.sqlite.migrate import upgrade
+from strongroom.usage.access_key_usage import AccessKeyUsage
+from strongroom.usage.key_usage import KeyUses
+
+_USES = frozenset(operation.name for operation in TABLE.values() if operation.uses)
+
+
+class OpenFolder:
+    """A data folder, opened beside whoever else has it open: its back ends, and what registers accounts."""
+
+    def __init__(self, settings: Settings, clock: Clock, entropy: Entropy, *, taken: bool = False) -> None:
+        """Open the store and unseal the vault; made first, or upgraded, and ready for all Regions, if ``taken``.
+
+        That is for who has taken the folder. For anybody else the database has this release's schema already.
+        Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
+        """
+        attestations = Attestations(settings.attestation_roots, settings.attestation_age, settings.clock_skew)
+        self.folder = DataFolder(settings.folder)
+        if taken:
+            upgrade(self.folder.database)
+        store = open_store(self.folder)
+        self.store = store
+        vault = open_vault(self.folder, store, settings.regions if taken else (), entropy)
+        self.backends = Backends(
+            store=store,
+            vault=vault,
+            snapshot=Snapshot(store, vault, settings.cached_keys),
+            entropy=entropy,
+            web_identities=WebIdentities(settings.identity_providers),
+            attestations=attestations,
+            key_uses=KeyUses(store, AuditTail(self.folder.audit), _USES),
+            managed_rotation_days=settings.managed_rotation_days,
+            customer_keys=settings.customer_keys,
+            regions=settings.regions,
+        )
+        self.registrar = Registrar(self.folder, store, vault, clock, entropy)
+
+    def accounts(self) -> list[str]:
+        """Return every account."""
+        with self.store.read() as reader:
+            return [record.account for record in reader.accounts()]
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.store.close()
+
+
+def open_existing(settings: Settings, clock: Clock, entropy: Entropy) -> OpenFolder:
+    """Open a data folder that a server has made, while it runs or not.
+
+    Raises DataFolderError if there is none, or if a server of another release is using it.
+    """
+    folder = DataFolder(settings.folder)
+    if not folder.database.exists():
+        raise DataFolderError(f"`{settings.folder}` is not a data folder; start a server once to make it")
+    upgrade_unused(folder)
+    return OpenFolder(settings, clock, entropy)
+
+
+class Deployment:
+    """One data folder, opened to serve it: the service, its keeper and its audit log. Close it to let go."""
+
+    def __init__(self, settings: Settings, clock: Clock, entropy: Entropy, worker: int | None = None) -> None:
+        """Open the data folder: as one of the workers of whoever has taken it, or alone, and then take it.
+
+        Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
+        """
+        self.settings = settings
+        workers = 1 if worker is None else settings.workers
+        quotas = RequestQuotas(settings.request_quotas, settings.regions, workers)
+        with ExitStack() as undo:
+            if worker is None:
+                undo.callback(os.close, take_folder(settings, clock, entropy))
+            opened = OpenFolder(settings, clock, entropy)
+            undo.callback(opened.close)
+            audit_key = open_audit_key(opened.store, opened.backends.vault, entropy)
+            writer = f"w{worker or 0}"
+            self.log = open_audit_log(opened.folder.audit, writer, settings, opened.store, audit_key, clock)
+            undo.callback(self.log.close)
+            # Before calls come: what a crash kept from being written down, and then marks to go on from.
+            marks = [self.log.mark()]
+            if not worker:
+                owned = {f"w{number}" for number in range(workers)}
+                marks += settle_others(opened.folder.audit, owned, settings, opened.store, audit_key, clock)
+            for mark in marks:
+                opened.backends.key_uses.recover(mark.writer)
+            opened.backends.key_uses.write(*marks)
+            self._undo = undo.pop_all()
+        self.folder = opened.folder
+        self.backends = opened.backends
+        self.registrar = opened.registrar
+        self.store_measurements = opened.store.measurements
+        trail = Trail(self.log, entropy)
+        usage = AccessKeyUsage(opened.store)
+        self.service = Service(opened.backends, quotas, trail, usage)
+        self.keeper = Keeper(opened.backends, trail, self.log, clock, usage)
+        self.chores = self.keeper.upkeep if worker else self.keeper.run
+        """What is to be done now and then: by each worker its own, and what concerns all by the first."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write down the last uses and what is left of the audit log, and let go of the folder."""
+        self.keeper.upkeep()
+        self._undo.close()
+
+
+def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:
+    """Make a data folder ready, at the first start from nothing, and take it.
+
+    Returns a file descriptor; the folder is taken as long as any process has it open. Raises what ``Deployment`` does.
+    """
+    lock = DataFolder(settings.folder).lock()
+    try:
+        with closing(OpenFolder(settings, clock, entropy, taken=True)) as opened:
+            _ensure_account(opened, settings)
+    except BaseException:
+        os.close(lock)
+        raise
+    return lock
+
+
+def _ensure_account(opened: OpenFolder, settings: Settings) -> None:
+    """Make the account and its root access key at the first start; raises DataFolderError if there are others."""
+    accounts = opened.accounts()
+    if settings.account in accounts:
+        return
+    if accounts:
+        raise DataFolderError(
+            f"`{opened.folder.path}` belongs to account {accounts[0]}; to add {settings.account}, run: "
+            f"strongroom account create {settings.account}"
+        )
+    opened.registrar.create_account(settings.account, settings.regions[0], "default")

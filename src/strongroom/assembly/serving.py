@@ -1,0 +1,101 @@
+"""What ``serve`` and its workers share."""
+
+import gc
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from typing import TYPE_CHECKING
+
+from strongroom.assembly.deployment import Deployment
+from strongroom.clock import Clock, SystemClock
+from strongroom.entropy import system_entropy
+from strongroom.http.trusted_proxies import TrustedProxies
+from strongroom.server.server import Server, listener_on
+from strongroom.service.counters import Measurements
+from strongroom.settings import Settings, SettingsError, address_of
+from strongroom.telemetry.access_log import AccessLog
+from strongroom.telemetry.log_queue import LogQueue
+from strongroom.telemetry.metrics import Sources, WorkerMetrics
+from strongroom.telemetry.metrics_listener import Meeting, MetricsListener
+
+if TYPE_CHECKING:
+    from strongroom.telemetry.tracing import Tracing
+
+_SWITCH_INTERVAL = 0.0005
+_YOUNG_OBJECTS = 20_000
+
+
+def serve_as(settings: Settings, worker: int | None, log: LogQueue, ready: Callable[[str], None]) -> None:
+    """Serve until SIGTERM, as one of several workers or alone; ``log`` is what all lines of the log go through.
+
+    Raises what ``Deployment`` and ``Server.run`` do.
+    """
+    clock = SystemClock()
+    measurements = Measurements()
+    with ExitStack() as parts:
+        access_log = tracing = None
+        if settings.access_log:
+            access_log = AccessLog(TrustedProxies(settings.trusted_proxies), log)
+        if settings.traces is not None:
+            tracing = parts.enter_context(closing(_open_tracing(settings.traces, worker_name(worker), clock)))
+        # Let go of before the others, which may wait for somebody.
+        deployment = parts.enter_context(Deployment(settings, clock, system_entropy, worker))
+        sources = Sources(
+            worker_name(worker),
+            measurements,
+            deployment.keeper.measurements,
+            deployment.store_measurements,
+            deployment.log,
+            deployment.backends.snapshot,
+            access_log,
+        )
+        parts.enter_context(_showing_metrics(settings, sources, 1 if worker is None else settings.workers))
+        _tune_interpreter()
+        Server(
+            settings,
+            deployment.service,
+            deployment.chores,
+            deployment.log,
+            clock,
+            system_entropy,
+            measurements=measurements,
+            witnesses=[each for each in (access_log, tracing) if each is not None],
+            shared=worker is not None,
+        ).run(ready)
+
+
+def worker_name(worker: int | None) -> str:
+    """Return how logs and metrics name a worker, as the audit log does; ``w0`` serves alone."""
+    return f"w{worker or 0}"
+
+
+@contextmanager
+def _showing_metrics(settings: Settings, sources: Sources, workers: int) -> Iterator[None]:
+    """Show metrics, if they are asked for, on an address that workers share; raises OSError if it is not to be had."""
+    if settings.metrics_listen is None:
+        yield
+        return
+    meeting = Meeting(settings.folder / "metrics", tuple(map(worker_name, range(workers))))
+    with (
+        closing(listener_on(*address_of(settings.metrics_listen), shared=True)) as listener,
+        MetricsListener(listener, WorkerMetrics(sources), meeting).serving(),
+    ):
+        yield
+
+
+def _open_tracing(url: str, worker: str, clock: Clock) -> "Tracing":
+    """Return what sends traces; raises SettingsError if the extra ``otel`` is not installed."""
+    try:
+        from strongroom.telemetry.tracing import Tracing  # noqa: PLC0415 - an extra that need not be there
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"`traces` needs more to be installed: pip install 'strongroom[otel]' ({error})") from None
+    return Tracing(url, worker, clock)
+
+
+def _tune_interpreter() -> None:
+    # A thread that has finished a signature waits for the event loop this long at most, not for 5 ms.
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    # Calls leave no cycles behind, so looking for some after every few calls is in vain.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, 50, 100)

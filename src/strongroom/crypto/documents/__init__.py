@@ -1,0 +1,1 @@
+"""Signed and encrypted documents of others: attestation, CMS, web identity tokens."""

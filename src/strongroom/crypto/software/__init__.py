@@ -1,0 +1,1 @@
+"""Key material that is made and used in this process."""

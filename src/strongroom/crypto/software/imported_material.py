@@ -1,0 +1,91 @@
+"""Key material from outside: what it must be like, and the id it gets.
+
+Source: KMS Developer Guide, "Requirements for imported key material". Secret keys are their bytes. Private keys are
+PKCS #8 (RFC 5958), DER, of exactly the key's spec; they are checked in full and kept in the one form in which this
+library writes them, so that the same key is the same material however it was encoded.
+"""
+
+import hashlib
+from typing import cast
+
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from strongroom.crypto.binding import binding
+from strongroom.crypto.envelope import KEY_LENGTH
+from strongroom.crypto.key_encodings import load_private_key, pkcs8
+from strongroom.crypto.software.hmac_key import HMAC_SPECS, hmac_key_length
+from strongroom.errors import IncorrectKeyMaterialException
+from strongroom.keys.specs import KeySpec
+
+_MAX_HMAC_KEY_LENGTH = 128
+_RSA_BITS = {KeySpec.RSA_2048: 2048, KeySpec.RSA_3072: 3072, KeySpec.RSA_4096: 4096}
+_CURVES: dict[KeySpec, type[ec.EllipticCurve]] = {
+    KeySpec.ECC_NIST_P256: ec.SECP256R1,
+    KeySpec.ECC_NIST_P384: ec.SECP384R1,
+    KeySpec.ECC_NIST_P521: ec.SECP521R1,
+    KeySpec.ECC_SECG_P256K1: ec.SECP256K1,
+}
+# FIPS 186-5, A.1.1: an odd public exponent between 2^16 and 2^256. Odd it is in any key that has an inverse of it.
+_PUBLIC_EXPONENTS = range(2**16 + 1, 2**256)
+_SEQUENCE = 0x30
+_LONG_FORM = 0x80
+
+
+def accepted_material(material: bytes, spec: KeySpec) -> bytes:
+    """Return material in the form it is kept in; raises IncorrectKeyMaterialException unless it is of ``spec``."""
+    if spec is KeySpec.SYMMETRIC_DEFAULT:
+        return _secret(material, spec, range(KEY_LENGTH, KEY_LENGTH + 1))
+    if spec in HMAC_SPECS:
+        return _secret(material, spec, range(hmac_key_length(spec), _MAX_HMAC_KEY_LENGTH + 1))
+    try:
+        if not _is_pkcs8(material):
+            raise _incorrect(spec)
+        return _canonical(material, load_private_key(material), spec)
+    except (ValueError, TypeError, IndexError, UnsupportedAlgorithm, InternalError):
+        # TypeError: the private key is encrypted. InternalError: OpenSSL refuses it, unforeseen.
+        raise _incorrect(spec) from None
+
+
+def material_id_of(material: bytes, key_id: str) -> str:
+    """Return the id of imported material: 64 hex digits, SHA-256 over key id and material."""
+    return hashlib.sha256(binding("imported-key-material", key_id) + material).hexdigest()
+
+
+def _secret(material: bytes, spec: KeySpec, lengths: range) -> bytes:
+    if len(material) not in lengths:
+        raise _incorrect(spec)
+    return material
+
+
+def _canonical(material: bytes, key: object, spec: KeySpec) -> bytes:
+    """Return material as the library writes it; ``key`` is what it holds, unchecked if it is RSA."""
+    if isinstance(key, rsa.RSAPrivateKey):
+        exponent = key.public_key().public_numbers().e
+        # Size first: to check the primes of a key four times as large would keep everybody waiting for seconds.
+        if key.key_size == _RSA_BITS.get(spec) and exponent in _PUBLIC_EXPONENTS:
+            return pkcs8(cast("rsa.RSAPrivateKey", serialization.load_der_private_key(material, None)))
+    elif isinstance(key, ec.EllipticCurvePrivateKey):
+        curve = _CURVES.get(spec)
+        if curve is not None and isinstance(key.curve, curve):
+            # The public key is computed, whatever the file said it is.
+            return pkcs8(ec.derive_private_key(key.private_numbers().private_value, curve()))
+    elif isinstance(key, Ed25519PrivateKey) and spec is KeySpec.ECC_NIST_EDWARDS25519:
+        return pkcs8(key)
+    raise _incorrect(spec)
+
+
+def _is_pkcs8(der: bytes) -> bool:
+    """Tell PKCS #8 from the older forms of private keys, which have no algorithm identifier after the version.
+
+    SEQUENCE { INTEGER version, SEQUENCE algorithm, …: the library reads either form.
+    """
+    length_octets = der[1] - _LONG_FORM if der[1] > _LONG_FORM else 0
+    version = 2 + length_octets
+    return der[version + 3] == _SEQUENCE
+
+
+def _incorrect(spec: KeySpec) -> IncorrectKeyMaterialException:
+    return IncorrectKeyMaterialException(f"The key material is not valid for KeySpec {spec}.")

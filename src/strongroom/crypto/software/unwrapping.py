@@ -1,0 +1,49 @@
+"""Wrapping keys, and what opens key material wrapped by them.
+
+RSAES_OAEP is RFC 8017, 7.1, with the same hash for the mask, and no label. RSA_AES_KEY_WRAP is an AES-256 key under
+RSAES_OAEP, followed by the material under that key: AES Key Wrap with Padding, RFC 5649. It is CKM_RSA_AES_KEY_WRAP of
+PKCS #11 (3.0, 2.1.24), so that an HSM can be either side.
+
+Whatever fails while unwrapping fails alike: which step it was is of use only to someone who is guessing.
+"""
+
+from typing import cast
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap_with_padding
+
+from strongroom.crypto.key_encodings import load_private_key
+from strongroom.crypto.software.rsa import OAEP
+from strongroom.errors import InvalidCiphertextException
+from strongroom.keys.algorithms import EncryptionAlgorithm
+from strongroom.keys.wrapping import KEY_WRAPPING, WrappingAlgorithm, WrappingKeySpec
+
+_AES_KEY_LENGTH = 32
+
+WRAPPING_KEY_BITS = {
+    WrappingKeySpec.RSA_2048: 2048,
+    WrappingKeySpec.RSA_3072: 3072,
+    WrappingKeySpec.RSA_4096: 4096,
+}
+
+_PADDING = {
+    WrappingAlgorithm.RSAES_OAEP_SHA_1: OAEP[EncryptionAlgorithm.RSAES_OAEP_SHA_1],
+    WrappingAlgorithm.RSAES_OAEP_SHA_256: OAEP[EncryptionAlgorithm.RSAES_OAEP_SHA_256],
+    WrappingAlgorithm.RSA_AES_KEY_WRAP_SHA_1: OAEP[EncryptionAlgorithm.RSAES_OAEP_SHA_1],
+    WrappingAlgorithm.RSA_AES_KEY_WRAP_SHA_256: OAEP[EncryptionAlgorithm.RSAES_OAEP_SHA_256],
+}
+
+
+def unwrap_material(wrapping_key: bytes, algorithm: WrappingAlgorithm, encrypted: bytes) -> bytes:
+    """Return key material that was wrapped for a wrapping key (PKCS #8); raises InvalidCiphertextException."""
+    private = cast("rsa.RSAPrivateKey", load_private_key(wrapping_key))
+    block = private.key_size // 8 if algorithm in KEY_WRAPPING else len(encrypted)
+    try:
+        opened = private.decrypt(encrypted[:block], _PADDING[algorithm])
+        if algorithm not in KEY_WRAPPING:
+            return opened
+        if len(opened) != _AES_KEY_LENGTH:
+            raise InvalidCiphertextException
+        return aes_key_unwrap_with_padding(opened, encrypted[block:])
+    except (ValueError, InvalidUnwrap):
+        raise InvalidCiphertextException from None

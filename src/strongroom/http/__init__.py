@@ -1,0 +1,1 @@
+"""HTTP connections: they are accepted, read, timed, bounded and shed here. Nothing here knows a KMS key."""

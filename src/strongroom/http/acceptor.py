@@ -1,0 +1,96 @@
+"""Accepts connections while there is room for them."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+
+from strongroom.http.tls_handshakes import Handshakes
+
+logger = logging.getLogger(__name__)
+
+_CHECK = 1.0
+_SOON = 0.05
+"""How long a listener without room stays closed at least, in seconds."""
+_QUIET = 60.0
+"""One warning in so many seconds says as much as those that would follow."""
+
+
+class Acceptor:
+    """Accepts on a listener until told to stop. Lives on one event loop.
+
+    libuv listens on a copy, so that this can be ended and begun anew without losing who waits: without file descriptors
+    accept(2) fails again and again, and nothing tells us that libuv does nothing else any more; and nothing but its end
+    keeps libuv from accepting.
+    """
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self._server: asyncio.Server | None = None
+        self._warned: dict[str, float] = {}
+        self._stopped = False
+        self._news = asyncio.Event()
+
+    def stop(self) -> None:
+        """Accept no more."""
+        self._stopped = True
+        self._news.set()
+
+    async def run(
+        self, listen: Callable[..., Awaitable[asyncio.Server]], handshakes: Handshakes, ready: Callable[[], None]
+    ) -> None:
+        """Accept, call ``ready``, and go on until told to stop; then close the listener.
+
+        ``listen`` makes a server of a socket; ``handshakes`` knows whether there is room for one connection more.
+        """
+        handshakes.crowded = self._news.set
+        self._server = await listen(sock=self._listener.dup())
+        ready()
+        while not self._stopped:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), _CHECK if handshakes.has_room() else _SOON)
+            self._news.clear()
+            if handshakes.has_room():
+                await self._go_on(listen)
+            else:
+                self._pause("connections whose TLS handshakes are not over leave no room; accepting none")
+        self._close()
+        self._listener.close()
+
+    async def _go_on(self, listen: Callable[..., Awaitable[asyncio.Server]]) -> None:
+        spare = _copy_of(self._listener)
+        if spare is None:
+            self._pause("no file descriptor is left for a connection; accepting none")
+        elif self._server is None:
+            self._server = await listen(sock=spare)
+        else:
+            spare.close()
+
+    def _pause(self, why: str) -> None:
+        if self._server is None:
+            return
+        self._close()
+        now = asyncio.get_running_loop().time()
+        if now - self._warned.get(why, -_QUIET) >= _QUIET:
+            self._warned[why] = now
+            logger.warning(why)
+
+    def _close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+
+def _copy_of(listener: socket.socket) -> socket.socket | None:
+    """Return a copy of a listener if then there is a file descriptor left to accept a connection."""
+    try:
+        copy = listener.dup()
+    except OSError:
+        return None
+    try:
+        listener.dup().close()
+    except OSError:
+        copy.close()
+        return None
+    return copy

@@ -1,0 +1,47 @@
+"""Source addresses behind proxies: ``X-Forwarded-For`` is believed from configured proxies only.
+
+Each proxy appends the address it saw, so the list is read from its end, up to the first address that is no proxy of
+ours.
+"""
+
+import ipaddress
+from collections.abc import Sequence
+from functools import lru_cache
+
+from strongroom.http.message import HttpRequest
+
+_MAPPED = "::ffff:"
+"""How a proxy that listens for both families may write an IPv4 address (RFC 4291, 2.5.5.2)."""
+
+
+class TrustedProxies:
+    """The proxies in front of this server, as networks in CIDR notation; raises ValueError for anything else."""
+
+    def __init__(self, networks: Sequence[str]) -> None:
+        self._networks = [ipaddress.ip_network(network) for network in networks]
+        self._is_ours = lru_cache(maxsize=1024)(self._contains)
+
+    def origin(self, request: HttpRequest) -> tuple[str, bool]:
+        """Return the address a request comes from, and whether its way began with TLS."""
+        if not self._networks or not self._is_ours(request.peer):
+            return request.peer, request.secure
+        source = request.peer
+        for hop in reversed(request.headers.get("x-forwarded-for", "").split(",")):
+            address = hop.strip().removeprefix(_MAPPED)
+            if not _is_address(address):
+                break
+            source = address
+            if not self._is_ours(address):
+                break
+        return source, request.headers.get("x-forwarded-proto", "").strip().lower() == "https"
+
+    def _contains(self, address: str) -> bool:
+        return _is_address(address) and any(ipaddress.ip_address(address) in network for network in self._networks)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,117 @@
+"""Condition operators: how one value of the request is compared with one value of the policy.
+
+Source: IAM User Guide, "IAM JSON policy elements: Condition operators". A negated operator is its positive form turned
+round for all the policy's values at once (NOR); here stand the positive forms.
+"""
+
+import base64
+import binascii
+import ipaddress
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+
+from strongroom.iam.wildcards import glob, plain
+
+Compare = Callable[[str, str], bool]
+"""``(value of the request, value of the policy)``; what cannot be read does not match."""
+
+_ARN_PARTS = 6
+
+
+def string_like(have: str, want: str) -> bool:
+    """Match with wildcards, minding case."""
+    return glob(want, have)
+
+
+def _arn_like(have: str, want: str) -> bool:
+    """Match ARNs field by field; a wildcard does not reach over a colon, but in the last field."""
+    mine, theirs = have.split(":", _ARN_PARTS - 1), want.split(":", _ARN_PARTS - 1)
+    return len(mine) == len(theirs) == _ARN_PARTS and all(map(glob, theirs, mine))
+
+
+def _number(text: str) -> Decimal | None:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
+
+
+def _moment(text: str) -> Decimal | None:
+    """Read a date: ISO 8601, or epoch seconds. Without an offset it is UTC."""
+    number = _number(text)
+    if number is not None:
+        return number
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return Decimal((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+def _ordered(read: Callable[[str], Decimal | None], compare: Callable[[Decimal, Decimal], bool]) -> Compare:
+    def matches(have: str, want: str) -> bool:
+        mine, theirs = read(have), read(plain(want))
+        return mine is not None and theirs is not None and compare(mine, theirs)
+
+    return matches
+
+
+def _ip_address(have: str, want: str) -> bool:
+    try:
+        return ipaddress.ip_address(have) in ipaddress.ip_network(plain(want), strict=False)
+    except ValueError:
+        return False
+
+
+def _binary(have: str, want: str) -> bool:
+    try:
+        return base64.b64decode(have, validate=True) == base64.b64decode(plain(want), validate=True)
+    except (binascii.Error, ValueError):
+        return False
+
+
+_POSITIVE: dict[str, Compare] = {
+    "StringEquals": lambda have, want: have == plain(want),
+    "StringEqualsIgnoreCase": lambda have, want: have.casefold() == plain(want).casefold(),
+    "StringLike": string_like,
+    "Bool": lambda have, want: have.lower() == plain(want).lower(),
+    "BinaryEquals": _binary,
+    "IpAddress": _ip_address,
+    "ArnEquals": _arn_like,
+    "ArnLike": _arn_like,
+} | {
+    f"{kind}{name}": _ordered(read, compare)
+    for kind, read in (("Numeric", _number), ("Date", _moment))
+    for name, compare in (
+        ("Equals", Decimal.__eq__),
+        ("LessThan", Decimal.__lt__),
+        ("LessThanEquals", Decimal.__le__),
+        ("GreaterThan", Decimal.__gt__),
+        ("GreaterThanEquals", Decimal.__ge__),
+    )
+}
+
+_NEGATED = {
+    "StringNotEquals": "StringEquals",
+    "StringNotEqualsIgnoreCase": "StringEqualsIgnoreCase",
+    "StringNotLike": "StringLike",
+    "NumericNotEquals": "NumericEquals",
+    "DateNotEquals": "DateEquals",
+    "NotIpAddress": "IpAddress",
+    "ArnNotEquals": "ArnEquals",
+    "ArnNotLike": "ArnLike",
+}
+
+NULL = "Null"
+"""The operator that asks whether a key is there at all."""
+
+NAMES = {name.lower(): name for name in (*_POSITIVE, *_NEGATED, NULL)}
+"""Lower case → the operator's name; AWS does not mind their case."""
+
+
+def comparison(name: str) -> tuple[Compare, bool]:
+    """Return the positive comparison of an operator other than ``Null``, and whether the operator negates it."""
+    positive = _NEGATED.get(name)
+    return (_POSITIVE[name], False) if positive is None else (_POSITIVE[positive], True)

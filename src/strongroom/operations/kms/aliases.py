@@ -1,0 +1,185 @@
+"""CreateAlias, UpdateAlias, DeleteAlias and ListAliases."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from strongroom.errors import AlreadyExistsException, LimitExceededException, ValidationException
+from strongroom.keys.arns import ALIAS_PREFIX, AliasLocator, KeyIdForms, KeyLocator, not_found
+from strongroom.keys.kms_key import KmsKey
+from strongroom.keys.names import require_customer_alias
+from strongroom.keys.specs import KeySpec, KeyUsage
+from strongroom.keys.states import StateRule, require_state
+from strongroom.operations.context import Context
+from strongroom.operations.kms.key_changes import latest
+from strongroom.operations.kms.targets import on_alias, on_key
+from strongroom.operations.paging import PageSize, page
+from strongroom.operations.shapes import AliasName, Empty, KeyId, Limit, Marker, Request, Response
+from strongroom.operations.targets import Target
+from strongroom.snapshot.active_key import ActiveKey
+from strongroom.store.protocol import AliasRecord, Transaction
+
+_PAGE = PageSize(default=50, maximum=100)
+_MAX_ALIASES = 50
+
+
+class AliasRequest(Request):
+    """What CreateAlias and UpdateAlias take."""
+
+    alias_name: AliasName
+    target_key_id: KeyId
+
+
+class DeleteAliasRequest(Request):
+    """What DeleteAlias takes."""
+
+    alias_name: AliasName
+
+
+class ListAliasesRequest(Request):
+    """What ListAliases takes."""
+
+    key_id: KeyId | None = None
+    limit: Limit | None = None
+    marker: Marker | None = None
+
+
+class AliasListEntry(msgspec.Struct, rename="pascal", frozen=True):
+    """One alias in a list; its target as a bare key id."""
+
+    alias_name: str
+    alias_arn: str
+    target_key_id: str
+    creation_date: float
+    last_updated_date: float
+
+
+class ListAliasesResponse(Response):
+    """What ListAliases returns."""
+
+    aliases: list[AliasListEntry]
+    truncated: bool
+    next_marker: str | None = None
+
+
+def locate_create_alias(context: Context, request: AliasRequest) -> Sequence[Target]:
+    """Ask for permission on the alias and on the key."""
+    require_customer_alias(request.alias_name)
+    return (
+        on_alias(context, "kms:CreateAlias", request.alias_name),
+        _on_target(context, "kms:CreateAlias", request.target_key_id),
+    )
+
+
+def create_alias(context: Context, request: AliasRequest, active: ActiveKey) -> Empty:
+    """Give a key a name."""
+    locator = _alias(context, request.alias_name)
+    with context.backends.store.transaction() as transaction:
+        key = latest(context, transaction, active)
+        if transaction.alias(locator) is not None:
+            raise AlreadyExistsException(f"An alias with the name {locator.arn} already exists")
+        _require_room(key)
+        record = AliasRecord(locator, key.key_id, created_at=context.now, updated_at=context.now)
+        transaction.put_alias(record, None)
+    return Empty()
+
+
+def locate_update_alias(context: Context, request: AliasRequest) -> Sequence[Target]:
+    """Ask for permission on the alias, its old key and its new key."""
+    require_customer_alias(request.alias_name)
+    return (
+        on_alias(context, "kms:UpdateAlias", request.alias_name),
+        on_key(context, "kms:UpdateAlias", request.alias_name),
+        _on_target(context, "kms:UpdateAlias", request.target_key_id),
+    )
+
+
+def update_alias(context: Context, request: AliasRequest, _old: ActiveKey, new: ActiveKey) -> Empty:
+    """Point an alias at another key of the same type and usage. The state of the old key does not matter."""
+    locator = _alias(context, request.alias_name)
+    with context.backends.store.transaction() as transaction:
+        record = _existing(transaction, locator)
+        key = latest(context, transaction, new)
+        require_state(StateRule.ANNOTATE, key.state, key.arn)
+        old = transaction.key(KeyLocator(locator.account, locator.region, record.key_id))
+        if old is not None and _type(old) != _type(key):
+            raise ValidationException(
+                f"Alias {locator.arn} cannot be changed from a {old.usage} key of KeySpec {old.spec} "
+                f"to a {key.usage} key of KeySpec {key.spec}."
+            )
+        if key.key_id != record.key_id:
+            _require_room(key)
+        moved = msgspec.structs.replace(record, key_id=key.key_id, updated_at=context.now)
+        transaction.put_alias(moved, record.key_id)
+    return Empty()
+
+
+def locate_delete_alias(context: Context, request: DeleteAliasRequest) -> Sequence[Target]:
+    """Ask for permission on the alias and on the key."""
+    require_customer_alias(request.alias_name)
+    return (
+        on_alias(context, "kms:DeleteAlias", request.alias_name),
+        on_key(context, "kms:DeleteAlias", request.alias_name),
+    )
+
+
+def delete_alias(context: Context, request: DeleteAliasRequest, _active: ActiveKey) -> Empty:
+    """Take a name away; the key stays."""
+    with context.backends.store.transaction() as transaction:
+        transaction.remove_alias(_existing(transaction, _alias(context, request.alias_name)))
+    return Empty()
+
+
+def list_aliases(context: Context, request: ListAliasesRequest) -> ListAliasesResponse:
+    """List the account's aliases in this Region by name; of one key when it is given."""
+    key_id = None
+    if request.key_id is not None:
+        key = context.find(request.key_id, KeyIdForms.KEY_ONLY).key
+        if key.account != context.caller.account:
+            raise context.missing(key.locator)
+        key_id = key.key_id
+    asked = page(f"ListAliases {key_id or ''}", request.limit, request.marker, _PAGE)
+    with context.backends.store.read() as reader:
+        found = reader.aliases(context.caller.account, context.region, key_id, asked.after, asked.size + 1)
+    kept, marker = asked.cut(found, lambda record: record.locator.name)
+    return ListAliasesResponse(
+        aliases=[_entry(record) for record in kept], truncated=marker is not None, next_marker=marker
+    )
+
+
+def _on_target(context: Context, action: str, key_id: str) -> Target:
+    if key_id.startswith(ALIAS_PREFIX) or f":{ALIAS_PREFIX}" in key_id:
+        raise ValidationException("Aliases must refer to keys. Not aliases")
+    return on_key(context, action, key_id, KeyIdForms.KEY_ONLY)
+
+
+def _alias(context: Context, name: str) -> AliasLocator:
+    return AliasLocator(context.caller.account, context.region, name)
+
+
+def _type(key: KmsKey) -> tuple[KeyUsage, bool]:
+    """Return what an alias's old and new key have in common: usage, and whether symmetric, asymmetric or HMAC."""
+    # Only for encryption are there both symmetric and asymmetric keys; no other usage has more than one type.
+    return key.usage, key.spec is KeySpec.SYMMETRIC_DEFAULT
+
+
+def _require_room(key: KmsKey) -> None:
+    if len(key.aliases) >= _MAX_ALIASES:
+        raise LimitExceededException(f"A key can have at most {_MAX_ALIASES} aliases.")
+
+
+def _existing(transaction: Transaction, locator: AliasLocator) -> AliasRecord:
+    record = transaction.alias(locator)
+    if record is None:
+        raise not_found(locator)
+    return record
+
+
+def _entry(record: AliasRecord) -> AliasListEntry:
+    return AliasListEntry(
+        alias_name=record.locator.name,
+        alias_arn=record.locator.arn,
+        target_key_id=record.key_id,
+        creation_date=record.created_at,
+        last_updated_date=record.updated_at,
+    )

@@ -1,0 +1,175 @@
+"""CreateKey."""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+
+import msgspec
+
+from strongroom.audit.parameters import elements_of
+from strongroom.entropy import uuid
+from strongroom.errors import KmsError, LimitExceededException, UnsupportedOperationException, ValidationException
+from strongroom.keys.arns import MULTI_REGION_PREFIX, KeyLocator, root_arn
+from strongroom.keys.custom_key_stores import require_connected
+from strongroom.keys.key_policy import default_policy
+from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, KmsKey, new_key
+from strongroom.keys.names import merge_tags
+from strongroom.keys.specs import USAGES, KeySpec, KeyUsage, Origin
+from strongroom.keys.states import KeyState
+from strongroom.keys.wrapping import require_importable_spec
+from strongroom.operations.context import Context
+from strongroom.operations.kms.custom_key_stores import find_custom_key_store
+from strongroom.operations.kms.key_material import destroy, generate_material, removed
+from strongroom.operations.kms.key_metadata import KeyMetadata, key_metadata
+from strongroom.operations.kms.key_policy import accepted_policy
+from strongroom.operations.shapes import (
+    CustomKeyStoreId,
+    Description,
+    PolicyDocument,
+    Request,
+    Response,
+    TagList,
+    XksKeyId,
+)
+from strongroom.operations.targets import Target
+from strongroom.store.protocol import Reader, Transaction
+
+
+class CustomerMasterKeySpec(StrEnum):
+    """The deprecated enumeration: it stopped growing before Ed25519 and the post-quantum specs."""
+
+    SYMMETRIC_DEFAULT = "SYMMETRIC_DEFAULT"
+    RSA_2048 = "RSA_2048"
+    RSA_3072 = "RSA_3072"
+    RSA_4096 = "RSA_4096"
+    ECC_NIST_P256 = "ECC_NIST_P256"
+    ECC_NIST_P384 = "ECC_NIST_P384"
+    ECC_NIST_P521 = "ECC_NIST_P521"
+    ECC_SECG_P256K1 = "ECC_SECG_P256K1"
+    HMAC_224 = "HMAC_224"
+    HMAC_256 = "HMAC_256"
+    HMAC_384 = "HMAC_384"
+    HMAC_512 = "HMAC_512"
+    SM2 = "SM2"
+
+
+class CreateKeyRequest(Request):
+    """What CreateKey takes. ``customer_master_key_spec`` is the deprecated name of ``key_spec``."""
+
+    policy: PolicyDocument | None = None
+    description: Description | None = None
+    key_usage: KeyUsage | None = None
+    customer_master_key_spec: CustomerMasterKeySpec | None = None
+    key_spec: KeySpec | None = None
+    origin: Origin = Origin.AWS_KMS
+    custom_key_store_id: CustomKeyStoreId | None = None
+    bypass_policy_lockout_safety_check: bool | None = None
+    tags: TagList | None = None
+    multi_region: bool | None = None
+    xks_key_id: XksKeyId | None = None
+
+
+class CreateKeyResponse(Response):
+    """What CreateKey returns."""
+
+    key_metadata: KeyMetadata
+
+
+def locate_create_key(_context: Context, request: CreateKeyRequest) -> Sequence[Target]:
+    """Ask for kms:CreateKey, and for kms:TagResource if the key is born with tags."""
+    create = Target("kms:CreateKey")
+    return (create, Target("kms:TagResource")) if request.tags else (create,)
+
+
+def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse:
+    """Make a key with its first backing key; durable before it is announced."""
+    spec, usage = _kind(request)
+    _require_origin(context, request)
+    if request.origin is Origin.EXTERNAL:
+        require_importable_spec(spec)
+    locator = KeyLocator(context.caller.account, context.region, _new_key_id(context, request))
+    # Without material until everything else about it has been accepted.
+    key = new_key(
+        locator,
+        spec=spec,
+        usage=usage,
+        origin=request.origin,
+        description=request.description or "",
+        policy=default_policy(root_arn(context.region, context.caller.account)),
+        multi_region=bool(request.multi_region),
+        tags=merge_tags((), [tag.pair for tag in request.tags or ()]),
+        material=None,
+        now=context.now,
+    )
+    if request.policy is not None:
+        bypass = bool(request.bypass_policy_lockout_safety_check)
+        policy, pinned = accepted_policy(context, request, request.policy, key, bypass=bypass)
+        key = msgspec.structs.replace(key, policy=policy, pinned=pinned)
+    if request.origin is Origin.AWS_KMS:
+        if spec is not KeySpec.SYMMETRIC_DEFAULT:
+            # Material of no use would take longer to make than this. What counts is what the transaction finds.
+            with context.backends.store.read() as reader:
+                _require_room(context, reader, key)
+        key = msgspec.structs.replace(key, state=KeyState.ENABLED, materials=(_first_material(context, key),))
+    try:
+        with context.backends.store.transaction() as transaction:
+            add_customer_key(context, transaction, key)
+    except KmsError:
+        destroy(context.backends.vault, removed(key, None))
+        raise
+    return CreateKeyResponse(key_metadata=key_metadata(key))
+
+
+def add_customer_key(context: Context, transaction: Transaction, key: KmsKey) -> None:
+    """Add a key that counts for its account; raises LimitExceededException if the account has as many as it may."""
+    _require_room(context, transaction, key)
+    transaction.add_key(key)
+
+
+def _require_room(context: Context, reader: Reader, key: KmsKey) -> None:
+    limit = context.backends.customer_keys
+    if reader.customer_keys(key.account, key.region) >= limit:
+        raise LimitExceededException(f"An account can have at most {limit} KMS keys in a Region.")
+
+
+def create_key_elements(response: CreateKeyResponse, _targets: Sequence[Target]) -> Mapping[str, object]:
+    """Return the new key's metadata, as CloudTrail shows it."""
+    return {"keyMetadata": elements_of(response.key_metadata)}
+
+
+def _kind(request: CreateKeyRequest) -> tuple[KeySpec, KeyUsage]:
+    if request.key_spec is not None and request.customer_master_key_spec is not None:
+        raise ValidationException("You cannot specify KeySpec and CustomerMasterKeySpec in the same request.")
+    deprecated = request.customer_master_key_spec
+    spec = request.key_spec or (KeySpec(deprecated.value) if deprecated else KeySpec.SYMMETRIC_DEFAULT)
+    usage = request.key_usage
+    if usage is None:
+        if spec is not KeySpec.SYMMETRIC_DEFAULT:
+            raise ValidationException(
+                "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys."
+            )
+        usage = KeyUsage.ENCRYPT_DECRYPT
+    if usage not in USAGES[spec]:
+        raise ValidationException(f"KeyUsage {usage} is not compatible with KeySpec {spec}")
+    if spec is KeySpec.SM2:
+        raise UnsupportedOperationException(f"KeySpec {spec} is not supported in this Region.")
+    return spec, usage
+
+
+def _require_origin(context: Context, request: CreateKeyRequest) -> None:
+    if request.origin in {Origin.AWS_CLOUDHSM, Origin.EXTERNAL_KEY_STORE}:
+        if request.custom_key_store_id is None:
+            raise ValidationException(f"CustomKeyStoreId is required for keys of origin {request.origin}.")
+        with context.backends.store.read() as reader:
+            require_connected(find_custom_key_store(context, reader, request.custom_key_store_id))
+    if request.custom_key_store_id is not None or request.xks_key_id is not None:
+        raise ValidationException(f"Keys of origin {request.origin} do not live in a custom key store.")
+
+
+def _new_key_id(context: Context, request: CreateKeyRequest) -> str:
+    random_id = uuid(context.backends.entropy)
+    return MULTI_REGION_PREFIX + random_id.replace("-", "") if request.multi_region else random_id
+
+
+def _first_material(context: Context, key: KmsKey) -> KeyMaterial:
+    material_id, token = generate_material(context.backends.vault, context.backends.entropy, key.locator, key.spec)
+    return KeyMaterial(material_id=material_id, token=token, state=KeyMaterialState.CURRENT, created_at=context.now)

@@ -1,0 +1,107 @@
+"""Data key pairs: made here, the public key for everyone, the private key encrypted for whoever may decrypt it."""
+
+from enum import StrEnum
+
+from strongroom.crypto.protocol import KeyPair
+from strongroom.errors import UnsupportedOperationException
+from strongroom.keys.encryption_context import canonical
+from strongroom.keys.specs import KeySpec
+from strongroom.operations.context import Context
+from strongroom.operations.kms.key_usage import require_symmetric, require_wet_run
+from strongroom.operations.recipient import Recipient, hand_over
+from strongroom.operations.shapes import EncryptionContext, GrantTokens, KeyId, Request, Response
+from strongroom.snapshot.active_key import ActiveKey
+
+
+class DataKeyPairSpec(StrEnum):
+    """The kinds of key pairs that can be made."""
+
+    RSA_2048 = "RSA_2048"
+    RSA_3072 = "RSA_3072"
+    RSA_4096 = "RSA_4096"
+    ECC_NIST_P256 = "ECC_NIST_P256"
+    ECC_NIST_P384 = "ECC_NIST_P384"
+    ECC_NIST_P521 = "ECC_NIST_P521"
+    ECC_SECG_P256K1 = "ECC_SECG_P256K1"
+    SM2 = "SM2"
+    ECC_NIST_EDWARDS25519 = "ECC_NIST_EDWARDS25519"
+    ML_KEM_512 = "ML_KEM_512"
+    ML_KEM_768 = "ML_KEM_768"
+    ML_KEM_1024 = "ML_KEM_1024"
+
+
+class GenerateDataKeyPairWithoutPlaintextRequest(Request, kw_only=True):
+    """What GenerateDataKeyPairWithoutPlaintext takes."""
+
+    encryption_context: EncryptionContext | None = None
+    key_id: KeyId
+    key_pair_spec: DataKeyPairSpec
+    grant_tokens: GrantTokens | None = None
+    dry_run: bool | None = None
+
+
+class GenerateDataKeyPairRequest(GenerateDataKeyPairWithoutPlaintextRequest, kw_only=True):
+    """What GenerateDataKeyPair takes."""
+
+    recipient: Recipient | None = None
+
+
+class GenerateDataKeyPairWithoutPlaintextResponse(Response, kw_only=True):
+    """What GenerateDataKeyPairWithoutPlaintext returns: PKCS #8 encrypted, and SubjectPublicKeyInfo."""
+
+    private_key_ciphertext_blob: bytes
+    public_key: bytes
+    key_id: str
+    key_pair_spec: DataKeyPairSpec
+    key_material_id: str
+
+
+class GenerateDataKeyPairResponse(GenerateDataKeyPairWithoutPlaintextResponse, kw_only=True):
+    """What GenerateDataKeyPair returns: the private key also in the clear, or for a recipient alone."""
+
+    private_key_plaintext: bytes | None = None
+    ciphertext_for_recipient: bytes | None = None
+
+
+def generate_data_key_pair(
+    context: Context, request: GenerateDataKeyPairRequest, active: ActiveKey
+) -> GenerateDataKeyPairResponse:
+    """Make a key pair; return its private key in the clear and encrypted."""
+    pair, blob, material_id = _make(context, request, active, "GenerateDataKeyPair")
+    plaintext, for_recipient = hand_over(context, pair.private_key)
+    return GenerateDataKeyPairResponse(
+        private_key_ciphertext_blob=blob,
+        private_key_plaintext=plaintext,
+        ciphertext_for_recipient=for_recipient,
+        public_key=pair.public_key,
+        key_id=active.key.arn,
+        key_pair_spec=request.key_pair_spec,
+        key_material_id=material_id,
+    )
+
+
+def generate_data_key_pair_without_plaintext(
+    context: Context, request: GenerateDataKeyPairWithoutPlaintextRequest, active: ActiveKey
+) -> GenerateDataKeyPairWithoutPlaintextResponse:
+    """Make a key pair; return its private key only encrypted."""
+    pair, blob, material_id = _make(context, request, active, "GenerateDataKeyPairWithoutPlaintext")
+    return GenerateDataKeyPairWithoutPlaintextResponse(
+        private_key_ciphertext_blob=blob,
+        public_key=pair.public_key,
+        key_id=active.key.arn,
+        key_pair_spec=request.key_pair_spec,
+        key_material_id=material_id,
+    )
+
+
+def _make(
+    context: Context, request: GenerateDataKeyPairWithoutPlaintextRequest, active: ActiveKey, operation: str
+) -> tuple[KeyPair, bytes, str]:
+    require_symmetric(active.key, operation)
+    if request.key_pair_spec is DataKeyPairSpec.SM2:
+        raise UnsupportedOperationException(f"KeyPairSpec {request.key_pair_spec} is not supported in this Region.")
+    require_wet_run(request.dry_run)
+    pair = context.backends.vault.key_pair(KeySpec(request.key_pair_spec.value))
+    material = active.current()
+    blob = material.encrypt(pair.private_key, canonical(request.encryption_context))
+    return pair, blob, material.material_id

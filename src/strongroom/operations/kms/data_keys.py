@@ -1,0 +1,140 @@
+"""Data keys: made here, used and dropped by the caller, kept beside the data in encrypted form. And random bytes."""
+
+from enum import StrEnum
+
+from strongroom.errors import UnsupportedOperationException, ValidationException
+from strongroom.keys.custom_key_stores import CustomKeyStoreType, require_connected
+from strongroom.keys.encryption_context import canonical
+from strongroom.operations.context import Context
+from strongroom.operations.kms.custom_key_stores import find_custom_key_store
+from strongroom.operations.kms.key_usage import require_symmetric, require_wet_run
+from strongroom.operations.recipient import Recipient, hand_over
+from strongroom.operations.shapes import (
+    CustomKeyStoreId,
+    EncryptionContext,
+    GrantTokens,
+    KeyId,
+    NumberOfBytes,
+    Request,
+    Response,
+)
+from strongroom.snapshot.active_key import ActiveKey
+
+
+class DataKeySpec(StrEnum):
+    """The length of a data key, by the cipher it is for."""
+
+    AES_256 = "AES_256"
+    AES_128 = "AES_128"
+
+
+_LENGTHS = {DataKeySpec.AES_256: 32, DataKeySpec.AES_128: 16}
+
+
+class GenerateDataKeyWithoutPlaintextRequest(Request):
+    """What GenerateDataKeyWithoutPlaintext takes: exactly one of ``key_spec`` and ``number_of_bytes``."""
+
+    key_id: KeyId
+    encryption_context: EncryptionContext | None = None
+    key_spec: DataKeySpec | None = None
+    number_of_bytes: NumberOfBytes | None = None
+    grant_tokens: GrantTokens | None = None
+    dry_run: bool | None = None
+
+
+class GenerateDataKeyRequest(GenerateDataKeyWithoutPlaintextRequest):
+    """What GenerateDataKey takes."""
+
+    recipient: Recipient | None = None
+
+
+class GenerateDataKeyWithoutPlaintextResponse(Response):
+    """What GenerateDataKeyWithoutPlaintext returns."""
+
+    ciphertext_blob: bytes
+    key_id: str
+    key_material_id: str
+
+
+class GenerateDataKeyResponse(Response):
+    """What GenerateDataKey returns, to the caller or for a recipient alone."""
+
+    ciphertext_blob: bytes
+    key_id: str
+    plaintext: bytes | None = None
+    ciphertext_for_recipient: bytes | None = None
+    key_material_id: str | None = None
+
+
+class GenerateRandomRequest(Request):
+    """What GenerateRandom takes."""
+
+    number_of_bytes: NumberOfBytes | None = None
+    custom_key_store_id: CustomKeyStoreId | None = None
+    recipient: Recipient | None = None
+
+
+class GenerateRandomResponse(Response):
+    """What GenerateRandom returns, to the caller or for a recipient alone."""
+
+    plaintext: bytes | None = None
+    ciphertext_for_recipient: bytes | None = None
+
+
+def generate_data_key(context: Context, request: GenerateDataKeyRequest, active: ActiveKey) -> GenerateDataKeyResponse:
+    """Make a data key; return it in the clear and encrypted."""
+    secret, blob, material_id = _make(context, request, active, "GenerateDataKey")
+    plaintext, for_recipient = hand_over(context, secret)
+    return GenerateDataKeyResponse(
+        ciphertext_blob=blob,
+        key_id=active.key.arn,
+        plaintext=plaintext,
+        ciphertext_for_recipient=for_recipient,
+        key_material_id=material_id if for_recipient is None else None,
+    )
+
+
+def generate_data_key_without_plaintext(
+    context: Context, request: GenerateDataKeyWithoutPlaintextRequest, active: ActiveKey
+) -> GenerateDataKeyWithoutPlaintextResponse:
+    """Make a data key; return it only encrypted, for whoever may decrypt it later."""
+    _, blob, material_id = _make(context, request, active, "GenerateDataKeyWithoutPlaintext")
+    return GenerateDataKeyWithoutPlaintextResponse(
+        ciphertext_blob=blob, key_id=active.key.arn, key_material_id=material_id
+    )
+
+
+def generate_random(context: Context, request: GenerateRandomRequest) -> GenerateRandomResponse:
+    """Return random bytes from the vault."""
+    if request.custom_key_store_id is not None:
+        _require_random_source(context, request.custom_key_store_id)
+    if request.number_of_bytes is None:
+        raise ValidationException("NumberOfBytes is required.")
+    plaintext, for_recipient = hand_over(context, context.backends.vault.random(request.number_of_bytes))
+    return GenerateRandomResponse(plaintext=plaintext, ciphertext_for_recipient=for_recipient)
+
+
+def _require_random_source(context: Context, store_id: str) -> None:
+    """Refuse custom key stores that have no random bytes to give."""
+    with context.backends.store.read() as reader:
+        store = find_custom_key_store(context, reader, store_id)
+    if store.type is CustomKeyStoreType.EXTERNAL_KEY_STORE:
+        raise UnsupportedOperationException("GenerateRandom is not supported in external key stores.")
+    require_connected(store)
+
+
+def _make(
+    context: Context, request: GenerateDataKeyWithoutPlaintextRequest, active: ActiveKey, operation: str
+) -> tuple[bytes, bytes, str]:
+    length = _length(request)
+    require_symmetric(active.key, operation)
+    require_wet_run(request.dry_run)
+    plaintext = context.backends.vault.random(length)
+    material = active.current()
+    return plaintext, material.encrypt(plaintext, canonical(request.encryption_context)), material.material_id
+
+
+def _length(request: GenerateDataKeyWithoutPlaintextRequest) -> int:
+    if (request.key_spec is None) == (request.number_of_bytes is None):
+        raise ValidationException("Please specify either number of bytes or key spec.")
+    return _LENGTHS[request.key_spec] if request.key_spec is not None else request.number_of_bytes or 0

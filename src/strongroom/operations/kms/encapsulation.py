@@ -1,0 +1,71 @@
+"""Encapsulate and Decapsulate, under ML-KEM KMS keys."""
+
+from strongroom.keys.algorithms import ENCAPSULATION, EncapsulationAlgorithm, require_algorithm
+from strongroom.keys.kms_key import KmsKey
+from strongroom.keys.specs import KeyUsage
+from strongroom.operations.context import Context
+from strongroom.operations.kms.key_usage import require_usage, require_wet_run
+from strongroom.operations.shapes import Ciphertext, GrantTokens, KeyId, Request, Response
+from strongroom.snapshot.active_key import ActiveKey
+
+
+class EncapsulateRequest(Request):
+    """What Encapsulate takes."""
+
+    key_id: KeyId
+    encapsulation_algorithm: EncapsulationAlgorithm
+    grant_tokens: GrantTokens | None = None
+    dry_run: bool | None = None
+
+
+class EncapsulateResponse(Response):
+    """What Encapsulate returns: a fresh secret, and the ciphertext that carries it."""
+
+    key_id: str
+    shared_secret: bytes
+    shared_secret_ciphertext_blob: bytes
+    encapsulation_algorithm: EncapsulationAlgorithm
+
+
+class DecapsulateRequest(EncapsulateRequest, kw_only=True):
+    """What Decapsulate takes."""
+
+    shared_secret_ciphertext_blob: Ciphertext
+
+
+class DecapsulateResponse(Response):
+    """What Decapsulate returns."""
+
+    key_id: str
+    shared_secret: bytes
+    encapsulation_algorithm: EncapsulationAlgorithm
+
+
+def encapsulate(_context: Context, request: EncapsulateRequest, active: ActiveKey) -> EncapsulateResponse:
+    """Make a secret that only this key can take out of its ciphertext."""
+    _require(active.key, request, "Encapsulate")
+    require_wet_run(request.dry_run)
+    secret, blob = active.encapsulation_key().encapsulate()
+    return EncapsulateResponse(
+        key_id=active.key.arn,
+        shared_secret=secret,
+        shared_secret_ciphertext_blob=blob,
+        encapsulation_algorithm=request.encapsulation_algorithm,
+    )
+
+
+def decapsulate(_context: Context, request: DecapsulateRequest, active: ActiveKey) -> DecapsulateResponse:
+    """Take a secret out of its ciphertext; a foreign one of the right length gives a secret that nobody else has."""
+    _require(active.key, request, "Decapsulate")
+    secret = active.encapsulation_key().decapsulate(request.shared_secret_ciphertext_blob)
+    require_wet_run(request.dry_run)
+    return DecapsulateResponse(
+        key_id=active.key.arn,
+        shared_secret=secret,
+        encapsulation_algorithm=request.encapsulation_algorithm,
+    )
+
+
+def _require(key: KmsKey, request: EncapsulateRequest, operation: str) -> None:
+    require_usage(key, KeyUsage.ENCAPSULATE_DECAPSULATE, operation)
+    require_algorithm(request.encapsulation_algorithm, key.spec, ENCAPSULATION)

@@ -1,0 +1,235 @@
+"""Encrypt, Decrypt and ReEncrypt, under symmetric KMS keys and under asymmetric ones that encrypt."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from strongroom.errors import (
+    DryRunOperationException,
+    IncorrectKeyException,
+    InvalidCiphertextException,
+    ValidationException,
+)
+from strongroom.keys import ciphertext
+from strongroom.keys.algorithms import ENCRYPTION, EncryptionAlgorithm, require_algorithm, require_plaintext_size
+from strongroom.keys.encryption_context import canonical
+from strongroom.keys.kms_key import KmsKey
+from strongroom.keys.specs import KeyUsage
+from strongroom.operations.context import Context
+from strongroom.operations.kms.key_usage import require_usage, require_wet_run
+from strongroom.operations.kms.targets import on_key
+from strongroom.operations.recipient import Recipient, hand_over
+from strongroom.operations.shapes import Ciphertext, EncryptionContext, GrantTokens, KeyId, Plaintext, Request, Response
+from strongroom.operations.targets import Target
+from strongroom.snapshot.active_key import ActiveKey, LoadedMaterial
+
+_SYMMETRIC = EncryptionAlgorithm.SYMMETRIC_DEFAULT
+
+
+class DryRunModifier(StrEnum):
+    """What a dry run of Decrypt or ReEncrypt may leave out."""
+
+    IGNORE_CIPHERTEXT = "IGNORE_CIPHERTEXT"
+
+
+class EncryptRequest(Request):
+    """What Encrypt takes."""
+
+    key_id: KeyId
+    plaintext: Plaintext
+    encryption_context: EncryptionContext | None = None
+    grant_tokens: GrantTokens | None = None
+    encryption_algorithm: EncryptionAlgorithm = EncryptionAlgorithm.SYMMETRIC_DEFAULT
+    dry_run: bool | None = None
+
+
+class EncryptResponse(Response):
+    """What Encrypt returns."""
+
+    ciphertext_blob: bytes
+    key_id: str
+    encryption_algorithm: EncryptionAlgorithm
+
+
+class DecryptRequest(Request):
+    """What Decrypt takes; the blob names its key, so ``key_id`` is only a check."""
+
+    ciphertext_blob: Ciphertext | None = None
+    encryption_context: EncryptionContext | None = None
+    grant_tokens: GrantTokens | None = None
+    key_id: KeyId | None = None
+    encryption_algorithm: EncryptionAlgorithm = EncryptionAlgorithm.SYMMETRIC_DEFAULT
+    recipient: Recipient | None = None
+    dry_run: bool | None = None
+    dry_run_modifiers: list[DryRunModifier] | None = None
+
+
+class DecryptResponse(Response):
+    """What Decrypt returns, to the caller or for a recipient alone; asymmetric keys have no material to name."""
+
+    key_id: str
+    encryption_algorithm: EncryptionAlgorithm
+    plaintext: bytes | None = None
+    ciphertext_for_recipient: bytes | None = None
+    key_material_id: str | None = None
+
+
+class ReEncryptRequest(Request):
+    """What ReEncrypt takes."""
+
+    destination_key_id: KeyId
+    ciphertext_blob: Ciphertext | None = None
+    source_encryption_context: EncryptionContext | None = None
+    source_key_id: KeyId | None = None
+    destination_encryption_context: EncryptionContext | None = None
+    source_encryption_algorithm: EncryptionAlgorithm = EncryptionAlgorithm.SYMMETRIC_DEFAULT
+    destination_encryption_algorithm: EncryptionAlgorithm = EncryptionAlgorithm.SYMMETRIC_DEFAULT
+    grant_tokens: GrantTokens | None = None
+    dry_run: bool | None = None
+    dry_run_modifiers: list[DryRunModifier] | None = None
+
+
+class ReEncryptResponse(Response):
+    """What ReEncrypt returns: never the plaintext."""
+
+    ciphertext_blob: bytes
+    source_key_id: str
+    key_id: str
+    source_encryption_algorithm: EncryptionAlgorithm
+    destination_encryption_algorithm: EncryptionAlgorithm
+    source_key_material_id: str | None = None
+    destination_key_material_id: str | None = None
+
+
+def encrypt(_context: Context, request: EncryptRequest, active: ActiveKey) -> EncryptResponse:
+    """Encrypt under the key's current backing key: up to 4,096 bytes, or what fits into one RSA block."""
+    require_usage(active.key, KeyUsage.ENCRYPT_DECRYPT, "Encrypt")
+    _require_algorithm(active.key, request.encryption_algorithm, request.encryption_context)
+    require_plaintext_size(len(request.plaintext), request.encryption_algorithm, active.key.spec)
+    require_wet_run(request.dry_run)
+    blob, _ = _encrypt(active, request.plaintext, request.encryption_algorithm, request.encryption_context)
+    return EncryptResponse(
+        ciphertext_blob=blob, key_id=active.key.arn, encryption_algorithm=request.encryption_algorithm
+    )
+
+
+def locate_decrypt(context: Context, request: DecryptRequest) -> Sequence[Target]:
+    """Find the key that is named, or else the one the blob names."""
+    return (_source(context, "kms:Decrypt", request.key_id, request.ciphertext_blob),)
+
+
+def decrypt(context: Context, request: DecryptRequest, active: ActiveKey) -> DecryptResponse:
+    """Decrypt with whichever backing key of the KMS key made the blob."""
+    _require_decrypts(active.key)
+    _require_algorithm(active.key, request.encryption_algorithm, request.encryption_context)
+    if request.ciphertext_blob is None:
+        _require_ignored_ciphertext(request.dry_run, request.dry_run_modifiers)
+        raise DryRunOperationException
+    secret, material_id = _decrypt(
+        context, active, request.ciphertext_blob, request.encryption_algorithm, request.encryption_context
+    )
+    require_wet_run(request.dry_run)
+    plaintext, for_recipient = hand_over(context, secret)
+    return DecryptResponse(
+        key_id=active.key.arn,
+        encryption_algorithm=request.encryption_algorithm,
+        plaintext=plaintext,
+        ciphertext_for_recipient=for_recipient,
+        key_material_id=material_id if for_recipient is None else None,
+    )
+
+
+def locate_re_encrypt(context: Context, request: ReEncryptRequest) -> Sequence[Target]:
+    """Find the source as Decrypt does, and the destination by name; each needs a permission of its own."""
+    return (
+        _source(context, "kms:ReEncryptFrom", request.source_key_id, request.ciphertext_blob),
+        on_key(context, "kms:ReEncryptTo", request.destination_key_id),
+    )
+
+
+def re_encrypt(
+    context: Context, request: ReEncryptRequest, source: ActiveKey, destination: ActiveKey
+) -> ReEncryptResponse:
+    """Decrypt and encrypt again, without showing the plaintext."""
+    _require_decrypts(source.key)
+    require_usage(destination.key, KeyUsage.ENCRYPT_DECRYPT, "ReEncrypt")
+    old, new = request.source_encryption_algorithm, request.destination_encryption_algorithm
+    _require_algorithm(source.key, old, request.source_encryption_context)
+    _require_algorithm(destination.key, new, request.destination_encryption_context)
+    if request.ciphertext_blob is None:
+        _require_ignored_ciphertext(request.dry_run, request.dry_run_modifiers)
+        raise DryRunOperationException
+    plaintext, old_material = _decrypt(context, source, request.ciphertext_blob, old, request.source_encryption_context)
+    require_plaintext_size(len(plaintext), new, destination.key.spec)
+    require_wet_run(request.dry_run)
+    blob, new_material = _encrypt(destination, plaintext, new, request.destination_encryption_context)
+    return ReEncryptResponse(
+        ciphertext_blob=blob,
+        source_key_id=source.key.arn,
+        key_id=destination.key.arn,
+        source_encryption_algorithm=old,
+        destination_encryption_algorithm=new,
+        source_key_material_id=old_material,
+        destination_key_material_id=new_material,
+    )
+
+
+def _require_decrypts(key: KmsKey) -> None:
+    if key.usage is not KeyUsage.ENCRYPT_DECRYPT:
+        raise IncorrectKeyException
+
+
+def _require_algorithm(key: KmsKey, algorithm: EncryptionAlgorithm, context: EncryptionContext | None) -> None:
+    require_algorithm(algorithm, key.spec, ENCRYPTION)
+    if context and algorithm is not _SYMMETRIC:
+        raise ValidationException("EncryptionContext is not supported for asymmetric keys.")
+
+
+def _encrypt(
+    active: ActiveKey, plaintext: bytes, algorithm: EncryptionAlgorithm, context: EncryptionContext | None
+) -> tuple[bytes, str | None]:
+    """Return the ciphertext, and the id of the key material if it names it."""
+    if algorithm is not _SYMMETRIC:
+        return active.decryption_key().encrypt(plaintext, algorithm), None
+    material = active.current()
+    return material.encrypt(plaintext, canonical(context)), material.material_id
+
+
+def _decrypt(
+    context: Context,
+    active: ActiveKey,
+    blob: bytes,
+    algorithm: EncryptionAlgorithm,
+    encryption_context: EncryptionContext | None,
+) -> tuple[bytes, str | None]:
+    """Return the plaintext, and the id of the key material if the blob names it."""
+    if algorithm is not _SYMMETRIC:
+        return active.decryption_key().decrypt(blob, algorithm), None
+    material, plaintext = _open(context, active, blob, encryption_context)
+    return plaintext, material.material_id
+
+
+def _source(context: Context, action: str, key_id: str | None, blob: bytes | None) -> Target:
+    if key_id is not None:
+        return on_key(context, action, key_id)
+    if blob is None:
+        raise ValidationException("CiphertextBlob is required unless a dry run ignores it and names a key.")
+    found = context.backends.snapshot.key_of_material(context.region, ciphertext.parse(blob).material_id)
+    if found is None:
+        raise InvalidCiphertextException
+    return Target(action, found.key.arn, found, implied=True, policy=found.policy, tags=found.key.tags)
+
+
+def _open(
+    context: Context, active: ActiveKey, blob: bytes, encryption_context: EncryptionContext | None
+) -> tuple[LoadedMaterial, bytes]:
+    parsed = ciphertext.parse(blob)
+    material = active.material(parsed.material_id)
+    if material is None:
+        known = context.backends.snapshot.key_of_material(context.region, parsed.material_id)
+        raise InvalidCiphertextException if known is None else IncorrectKeyException
+    return material, material.decrypt(parsed, canonical(encryption_context))
+
+
+def _require_ignored_ciphertext(dry_run: bool | None, modifiers: list[DryRunModifier] | None) -> None:  # noqa: FBT001
+    if not dry_run or DryRunModifier.IGNORE_CIPHERTEXT not in (modifiers or ()):
+        raise ValidationException("CiphertextBlob is required unless a dry run ignores it and names a key.")

@@ -1,0 +1,179 @@
+"""GetParametersForImport, ImportKeyMaterial and DeleteImportedKeyMaterial."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
+
+from msgspec import Meta
+from msgspec.structs import replace
+
+from strongroom.crypto.protocol import ImportedMaterial, MaterialOwner, WrappedMaterial
+from strongroom.errors import (
+    IncorrectKeyMaterialException,
+    KmsError,
+    UnsupportedOperationException,
+    ValidationException,
+)
+from strongroom.keys import imported
+from strongroom.keys.imported import ExpirationModel, ImportType
+from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, KmsKey
+from strongroom.keys.specs import KeySpec
+from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec, require_external, require_wrapping
+from strongroom.operations.context import Context
+from strongroom.operations.kms import import_token
+from strongroom.operations.kms.import_token import ImportToken
+from strongroom.operations.kms.key_changes import modify
+from strongroom.operations.kms.keys import KeyRequest
+from strongroom.operations.shapes import Ciphertext, Response, matching
+from strongroom.operations.targets import Target
+from strongroom.snapshot.active_key import ActiveKey
+
+KeyMaterialId = Annotated[str, Meta(min_length=64, max_length=64), matching(r"^[a-f0-9]+$")]
+KeyMaterialDescription = Annotated[str, Meta(min_length=0, max_length=256), matching(r"^[a-zA-Z0-9:/_\s.-]+$")]
+
+
+class GetParametersForImportRequest(KeyRequest):
+    """What GetParametersForImport takes."""
+
+    wrapping_algorithm: WrappingAlgorithm
+    wrapping_key_spec: WrappingKeySpec
+
+
+class GetParametersForImportResponse(Response):
+    """What GetParametersForImport returns: a public key and its token, good together for 24 hours."""
+
+    key_id: str
+    import_token: bytes
+    public_key: bytes
+    parameters_valid_to: float
+
+
+class ImportKeyMaterialRequest(KeyRequest, kw_only=True):
+    """What ImportKeyMaterial takes."""
+
+    import_token: Ciphertext
+    encrypted_key_material: Ciphertext
+    valid_to: float | None = None
+    expiration_model: ExpirationModel = ExpirationModel.EXPIRES
+    import_type: ImportType | None = None
+    key_material_description: KeyMaterialDescription | None = None
+    key_material_id: KeyMaterialId | None = None
+
+
+class DeleteImportedKeyMaterialRequest(KeyRequest):
+    """What DeleteImportedKeyMaterial takes; without an id it is the current material."""
+
+    key_material_id: KeyMaterialId | None = None
+
+
+class KeyMaterialResponse(Response):
+    """What the other two return; only symmetric keys tell the id of their material."""
+
+    key_id: str
+    key_material_id: str | None = None
+
+
+def get_parameters_for_import(
+    context: Context, request: GetParametersForImportRequest, active: ActiveKey
+) -> GetParametersForImportResponse:
+    """Make a wrapping key for the material of one key. Nothing is stored: its private half is in the token."""
+    key, vault = active.key, context.backends.vault
+    require_external(key)
+    require_wrapping(key.spec, request.wrapping_algorithm, request.wrapping_key_spec)
+    wrapping_key = vault.wrapping_key(request.wrapping_key_spec, _owner(key))
+    expires_at = context.now + import_token.VALIDITY
+    token = ImportToken(key.locator, wrapping_key.token, request.wrapping_algorithm, expires_at)
+    return GetParametersForImportResponse(
+        key_id=key.arn,
+        import_token=import_token.issue(vault, token),
+        public_key=wrapping_key.public_key,
+        parameters_valid_to=expires_at,
+    )
+
+
+def import_key_material(context: Context, request: ImportKeyMaterialRequest, active: ActiveKey) -> KeyMaterialResponse:
+    """Take key material in: the key's first, the same again, or new material for the next rotation."""
+    key, vault = active.key, context.backends.vault
+    require_external(key)
+    _require_consistent(key, request)
+    imported.require_expiry(request.expiration_model, request.valid_to, context.now)
+    token = import_token.read(vault, request.import_token, key.locator, context.now)
+    wrapped = WrappedMaterial(token.wrapping_token, token.algorithm, request.encrypted_key_material)
+    # Unwrapping is slow; it is done before the store is asked to let nobody else write.
+    made = vault.import_material(wrapped, _owner(key))
+    try:
+        _require_named(request, made)
+        _, key = _modify(context, active, lambda key: _imported(key, request, made, context.now))
+    except KmsError:
+        vault.destroy(made.token, _owner(key).binding(made.material_id))
+        raise
+    return _response(key, made.material_id)
+
+
+def delete_imported_key_material(
+    context: Context, request: DeleteImportedKeyMaterialRequest, active: ActiveKey
+) -> KeyMaterialResponse:
+    """Erase key material. Its key is unusable until the same material is imported again."""
+    require_external(active.key)
+    before, key = _modify(context, active, lambda key: imported.delete_material(key, request.key_material_id))
+    current = before.current_material
+    if request.key_material_id is not None or current is None:
+        return _response(key, request.key_material_id)
+    return _response(key, current.material_id)
+
+
+def key_material_elements(response: KeyMaterialResponse, _targets: Sequence[Target]) -> Mapping[str, object]:
+    """Return what CloudTrail shows of an import or a deletion."""
+    shown: dict[str, object] = {"keyId": response.key_id}
+    if response.key_material_id is not None:
+        shown["keyMaterialId"] = response.key_material_id
+    return shown
+
+
+def _owner(key: KmsKey) -> MaterialOwner:
+    return MaterialOwner(account=key.account, region=key.region, key_id=key.key_id, spec=key.spec)
+
+
+def _require_consistent(key: KmsKey, request: ImportKeyMaterialRequest) -> None:
+    only_symmetric = (request.import_type, request.key_material_description, request.key_material_id)
+    if key.spec is not KeySpec.SYMMETRIC_DEFAULT and any(each is not None for each in only_symmetric):
+        raise UnsupportedOperationException(
+            "ImportType, KeyMaterialDescription and KeyMaterialId are only supported for symmetric encryption keys."
+        )
+    if request.key_material_id is not None and request.import_type is ImportType.NEW:
+        raise ValidationException(f"KeyMaterialId must not be set if the ImportType is {ImportType.NEW}")
+
+
+def _require_named(request: ImportKeyMaterialRequest, made: ImportedMaterial) -> None:
+    if request.key_material_id not in {None, made.material_id}:
+        raise IncorrectKeyMaterialException(f"The key material's id is not {request.key_material_id}.")
+
+
+def _imported(key: KmsKey, request: ImportKeyMaterialRequest, made: ImportedMaterial, now: float) -> KmsKey:
+    material = KeyMaterial(
+        material_id=made.material_id,
+        token=made.token,
+        state=KeyMaterialState.CURRENT,
+        created_at=now,
+        expires_at=request.valid_to,
+        description=request.key_material_description,
+    )
+    # Once its material has expired the key is PendingImport, whether or not the keeper has come to say so.
+    key = replace(key, state=imported.as_of(key, now).state)
+    return imported.import_material(key, material, imported.import_type(key, request.import_type))
+
+
+def _modify(context: Context, active: ActiveKey, transition: Callable[[KmsKey], KmsKey]) -> tuple[KmsKey, KmsKey]:
+    """Change a key durably; return it before and after."""
+    seen: list[KmsKey] = []
+
+    def noted(key: KmsKey) -> KmsKey:
+        seen.append(key)
+        return transition(key)
+
+    after = modify(context, active, noted)
+    return seen[-1], after
+
+
+def _response(key: KmsKey, material_id: str | None) -> KeyMaterialResponse:
+    shown = material_id if key.spec is KeySpec.SYMMETRIC_DEFAULT else None
+    return KeyMaterialResponse(key_id=key.arn, key_material_id=shown)

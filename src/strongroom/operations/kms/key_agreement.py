@@ -1,0 +1,52 @@
+"""DeriveSharedSecret, under KMS keys that agree with the holder of another key."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from strongroom.keys.algorithms import KEY_AGREEMENT, KeyAgreementAlgorithm, require_algorithm
+from strongroom.keys.specs import KeyUsage, Origin
+from strongroom.operations.context import Context
+from strongroom.operations.kms.key_usage import require_usage, require_wet_run
+from strongroom.operations.recipient import Recipient, hand_over
+from strongroom.operations.shapes import GrantTokens, KeyId, Request, Response
+from strongroom.snapshot.active_key import ActiveKey
+
+
+class DeriveSharedSecretRequest(Request):
+    """What DeriveSharedSecret takes; ``public_key`` is the peer's SubjectPublicKeyInfo, DER."""
+
+    key_id: KeyId
+    key_agreement_algorithm: KeyAgreementAlgorithm
+    public_key: Annotated[bytes, Meta(min_length=1, max_length=8192)]
+    grant_tokens: GrantTokens | None = None
+    dry_run: bool | None = None
+    recipient: Recipient | None = None
+
+
+class DeriveSharedSecretResponse(Response):
+    """What DeriveSharedSecret returns: the x-coordinate of the shared point, unhashed, or for a recipient alone."""
+
+    key_id: str
+    key_agreement_algorithm: KeyAgreementAlgorithm
+    key_origin: Origin
+    shared_secret: bytes | None = None
+    ciphertext_for_recipient: bytes | None = None
+
+
+def derive_shared_secret(
+    context: Context, request: DeriveSharedSecretRequest, active: ActiveKey
+) -> DeriveSharedSecretResponse:
+    """Derive a secret that the peer can derive too; raises ValidationException for what is no peer's public key."""
+    require_usage(active.key, KeyUsage.KEY_AGREEMENT, "DeriveSharedSecret")
+    require_algorithm(request.key_agreement_algorithm, active.key.spec, KEY_AGREEMENT)
+    secret = active.agreement_key().agree(request.public_key)
+    require_wet_run(request.dry_run)
+    shared_secret, for_recipient = hand_over(context, secret)
+    return DeriveSharedSecretResponse(
+        key_id=active.key.arn,
+        key_agreement_algorithm=request.key_agreement_algorithm,
+        key_origin=active.key.origin,
+        shared_secret=shared_secret,
+        ciphertext_for_recipient=for_recipient,
+    )

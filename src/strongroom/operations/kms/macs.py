@@ -1,0 +1,63 @@
+"""GenerateMac and VerifyMac, under HMAC KMS keys."""
+
+from strongroom.keys.algorithms import MAC, MacAlgorithm, require_algorithm
+from strongroom.keys.kms_key import KmsKey
+from strongroom.keys.specs import KeyUsage
+from strongroom.operations.context import Context
+from strongroom.operations.kms.key_usage import require_usage, require_wet_run
+from strongroom.operations.shapes import Ciphertext, GrantTokens, KeyId, Plaintext, Request, Response
+from strongroom.snapshot.active_key import ActiveKey
+
+
+class GenerateMacRequest(Request):
+    """What GenerateMac takes."""
+
+    message: Plaintext
+    key_id: KeyId
+    mac_algorithm: MacAlgorithm
+    grant_tokens: GrantTokens | None = None
+    dry_run: bool | None = None
+
+
+class GenerateMacResponse(Response):
+    """What GenerateMac returns."""
+
+    mac: bytes
+    mac_algorithm: MacAlgorithm
+    key_id: str
+
+
+class VerifyMacRequest(GenerateMacRequest, kw_only=True):
+    """What VerifyMac takes."""
+
+    mac: Ciphertext
+
+
+class VerifyMacResponse(Response):
+    """What VerifyMac returns: never that a tag is wrong, which is an error."""
+
+    key_id: str
+    mac_valid: bool
+    mac_algorithm: MacAlgorithm
+
+
+def generate_mac(_context: Context, request: GenerateMacRequest, active: ActiveKey) -> GenerateMacResponse:
+    """Make the tag of a message."""
+    _require(active.key, request, "GenerateMac")
+    require_wet_run(request.dry_run)
+    return GenerateMacResponse(
+        mac=active.mac_key().mac(request.message), mac_algorithm=request.mac_algorithm, key_id=active.key.arn
+    )
+
+
+def verify_mac(_context: Context, request: VerifyMacRequest, active: ActiveKey) -> VerifyMacResponse:
+    """Verify a tag; raises KMSInvalidMacException unless it is the message's."""
+    _require(active.key, request, "VerifyMac")
+    active.mac_key().verify_mac(request.message, request.mac)
+    require_wet_run(request.dry_run)
+    return VerifyMacResponse(key_id=active.key.arn, mac_valid=True, mac_algorithm=request.mac_algorithm)
+
+
+def _require(key: KmsKey, request: GenerateMacRequest, operation: str) -> None:
+    require_usage(key, KeyUsage.GENERATE_VERIFY_MAC, operation)
+    require_algorithm(request.mac_algorithm, key.spec, MAC)

@@ -1,0 +1,185 @@
+"""ReplicateKey and UpdatePrimaryRegion: the operations that reach into another Region.
+
+Each is one transaction, so the transient states in which AWS shows the keys, Creating and Updating, are never seen.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+from msgspec import Meta
+from msgspec.structs import replace
+
+from strongroom.audit.parameters import elements_of
+from strongroom.errors import AlreadyExistsException, UnsupportedOperationException, ValidationException
+from strongroom.keys import multi_region
+from strongroom.keys.arns import KeyIdForms, not_found, partition, root_arn
+from strongroom.keys.key_policy import default_policy
+from strongroom.keys.kms_key import KmsKey
+from strongroom.keys.names import merge_tags
+from strongroom.operations.context import Context
+from strongroom.operations.kms.create_key import add_customer_key
+from strongroom.operations.kms.key_changes import latest
+from strongroom.operations.kms.key_material import destroy
+from strongroom.operations.kms.key_metadata import KeyMetadata, key_metadata
+from strongroom.operations.kms.key_policy import accepted_policy
+from strongroom.operations.kms.keys import KeyRequest
+from strongroom.operations.kms.related_keys import in_step, save_with_relatives
+from strongroom.operations.kms.targets import on_active
+from strongroom.operations.operation import Echo
+from strongroom.operations.shapes import Description, Empty, PolicyDocument, Response, Tag, TagList, matching
+from strongroom.operations.targets import Target
+from strongroom.snapshot.active_key import ActiveKey
+from strongroom.store.protocol import Transaction
+
+Region = Annotated[str, Meta(min_length=1, max_length=32), matching(r"^([a-z]+-){2,3}\d+$")]
+
+
+class ReplicateKeyRequest(KeyRequest):
+    """What ReplicateKey takes. Policy, description and tags are the replica's own: none is copied."""
+
+    replica_region: Region
+    policy: PolicyDocument | None = None
+    bypass_policy_lockout_safety_check: bool | None = None
+    description: Description | None = None
+    tags: TagList | None = None
+
+
+class ReplicateKeyResponse(Response):
+    """What ReplicateKey returns."""
+
+    replica_key_metadata: KeyMetadata
+    replica_policy: str
+    replica_tags: list[Tag]
+
+
+class UpdatePrimaryRegionRequest(KeyRequest):
+    """What UpdatePrimaryRegion takes."""
+
+    primary_region: Region
+
+
+def locate_replicate_key(context: Context, request: ReplicateKeyRequest) -> Sequence[Target]:
+    """Ask for kms:ReplicateKey on the primary, and in the replica's Region for what CreateKey would need there."""
+    active = context.find(request.key_id, KeyIdForms.KEY_ONLY)
+    replica = multi_region.new_replica(active.key, request.replica_region, now=context.now)
+    actions = ("kms:CreateKey", "kms:TagResource") if request.tags else ("kms:CreateKey",)
+    primary = on_active(active, "kms:ReplicateKey", request.key_id)
+    return (primary, *(Target(action, new_key=replica) for action in actions))
+
+
+def replicate_key(context: Context, request: ReplicateKeyRequest, active: ActiveKey) -> ReplicateKeyResponse:
+    """Make a replica with all key material of its primary; imported material must be imported there too."""
+    backends, region = context.backends, request.replica_region
+    multi_region.require_primary(active.key)
+    _require_region(context, region)
+    own = _own_properties(context, request, multi_region.new_replica(active.key, region, now=context.now))
+    with backends.store.transaction() as transaction:
+        primary = _latest_primary(transaction, context, active)
+        after = multi_region.with_replica(primary, region)
+        if transaction.key(own.locator) is not None:
+            raise AlreadyExistsException(f"Key {own.arn} already exists.")
+        replica = in_step(backends.vault, own, after)
+        add_customer_key(context, transaction, replica)
+        gone = save_with_relatives(transaction, backends.vault, primary, after)
+    destroy(backends.vault, gone)
+    return ReplicateKeyResponse(
+        replica_key_metadata=key_metadata(replica),
+        replica_policy=replica.policy,
+        replica_tags=[Tag(tag_key=key, tag_value=value) for key, value in replica.tags],
+    )
+
+
+def locate_update_primary_region(context: Context, request: UpdatePrimaryRegionRequest) -> Sequence[Target]:
+    """Ask for kms:UpdatePrimaryRegion on the primary, and on the replica that takes its place if there is one."""
+    keys = [context.find(request.key_id, KeyIdForms.KEY_ONLY)]
+    if request.primary_region != context.region:
+        successor = context.backends.snapshot.key(replace(keys[0].key.locator, region=request.primary_region))
+        keys += [] if successor is None else [successor]
+    return [on_active(active, "kms:UpdatePrimaryRegion", request.key_id) for active in keys]
+
+
+def update_primary_region(
+    context: Context, request: UpdatePrimaryRegionRequest, active: ActiveKey, successor: ActiveKey | None = None
+) -> Empty:
+    """Make a replica the primary, and the primary its replica."""
+    backends, region = context.backends, request.primary_region
+    multi_region.require_primary(active.key)
+    if region == active.key.region:
+        raise UnsupportedOperationException(f"{active.key.arn} is the multi-region primary key already.")
+    if successor is None:
+        raise not_found(replace(active.key.locator, region=region))
+    with backends.store.transaction() as transaction:
+        primary = _latest_primary(transaction, context, active)
+        latest(context, transaction, successor)
+        after = multi_region.succeeded_by(primary, region)
+        gone = save_with_relatives(transaction, backends.vault, primary, after)
+    destroy(backends.vault, gone)
+    return Empty()
+
+
+def replicate_key_elements(response: ReplicateKeyResponse, _targets: Sequence[Target]) -> Mapping[str, object]:
+    """Return what CloudTrail shows of the new replica."""
+    return {
+        "replicaKeyMetadata": elements_of(response.replica_key_metadata),
+        "replicaPolicy": response.replica_policy,
+        "replicaTags": elements_of(response.replica_tags),
+    }
+
+
+def replica_created(
+    request: ReplicateKeyRequest, response: ReplicateKeyResponse, _targets: Sequence[Target]
+) -> Sequence[Echo]:
+    """Return the record of the replica's Region: a key was created there."""
+    metadata = response.replica_key_metadata
+    parameters = {
+        "description": metadata.description,
+        "keySpec": metadata.key_spec,
+        "keyUsage": metadata.key_usage,
+        "multiRegion": True,
+        "origin": metadata.origin,
+    }
+    elements = {"keyMetadata": elements_of(metadata)}
+    return (Echo("CreateKey", request.replica_region, metadata.arn, parameters=parameters, elements=elements),)
+
+
+def primary_updated(request: UpdatePrimaryRegionRequest, _response: Empty, targets: Sequence[Target]) -> Sequence[Echo]:
+    """Return the record of the new primary's Region."""
+    arn, region = targets[-1].resource, request.primary_region
+    return (Echo("UpdatePrimaryRegion", region, arn, parameters={"keyId": arn, "primaryRegion": region}),)
+
+
+def relatives_synchronized(_request: KeyRequest, _response: Response, targets: Sequence[Target]) -> Sequence[Echo]:
+    """Return the record of what was changed on a primary and copied to its replicas, if it has any."""
+    active = targets[0].key
+    if active is None or not active.key.relatives:
+        return ()
+    return (Echo("SynchronizeMultiRegionKey", active.key.region, active.key.arn, internal=True),)
+
+
+def _latest_primary(transaction: Transaction, context: Context, active: ActiveKey) -> KmsKey:
+    primary = latest(context, transaction, active)
+    multi_region.require_primary(primary)
+    return primary
+
+
+def _require_region(context: Context, region: str) -> None:
+    served = context.backends.regions
+    if region not in served:
+        raise ValidationException(f"Region {region} is not served here; this deployment serves {', '.join(served)}.")
+    if partition(region) != partition(context.region):
+        raise UnsupportedOperationException(f"Region {region} is in another partition than {context.region}.")
+
+
+def _own_properties(context: Context, request: ReplicateKeyRequest, replica: KmsKey) -> KmsKey:
+    """Return the replica with the properties it does not share: those of the request, or the defaults of a new key."""
+    replica = replace(
+        replica,
+        description=request.description or "",
+        policy=default_policy(root_arn(replica.region, replica.account)),
+        tags=merge_tags((), [tag.pair for tag in request.tags or ()]),
+    )
+    if request.policy is None:
+        return replica
+    bypass = bool(request.bypass_policy_lockout_safety_check)
+    policy, pinned = accepted_policy(context, request, request.policy, replica, bypass=bypass)
+    return replace(replica, policy=policy, pinned=pinned)

@@ -1,0 +1,65 @@
+"""Sign and Verify, under asymmetric KMS keys that sign."""
+
+from strongroom.keys.algorithms import SIGNING, MessageType, SigningAlgorithm, require_algorithm, require_message
+from strongroom.keys.kms_key import KmsKey
+from strongroom.keys.specs import KeyUsage
+from strongroom.operations.context import Context
+from strongroom.operations.kms.key_usage import require_usage, require_wet_run
+from strongroom.operations.shapes import Ciphertext, GrantTokens, KeyId, Plaintext, Request, Response
+from strongroom.snapshot.active_key import ActiveKey
+
+
+class SignRequest(Request, kw_only=True):
+    """What Sign takes."""
+
+    key_id: KeyId
+    message: Plaintext
+    message_type: MessageType = MessageType.RAW
+    grant_tokens: GrantTokens | None = None
+    signing_algorithm: SigningAlgorithm
+    dry_run: bool | None = None
+
+
+class SignResponse(Response):
+    """What Sign returns."""
+
+    key_id: str
+    signature: bytes
+    signing_algorithm: SigningAlgorithm
+
+
+class VerifyRequest(SignRequest, kw_only=True):
+    """What Verify takes."""
+
+    signature: Ciphertext
+
+
+class VerifyResponse(Response):
+    """What Verify returns: never that a signature is wrong, which is an error."""
+
+    key_id: str
+    signature_valid: bool
+    signing_algorithm: SigningAlgorithm
+
+
+def sign(_context: Context, request: SignRequest, active: ActiveKey) -> SignResponse:
+    """Sign a message or its digest."""
+    _require(active.key, request, "Sign")
+    require_wet_run(request.dry_run)
+    signature = active.signing_key().sign(request.message, request.message_type, request.signing_algorithm)
+    return SignResponse(key_id=active.key.arn, signature=signature, signing_algorithm=request.signing_algorithm)
+
+
+def verify(_context: Context, request: VerifyRequest, active: ActiveKey) -> VerifyResponse:
+    """Verify a signature; raises KMSInvalidSignatureException unless it is the message's."""
+    _require(active.key, request, "Verify")
+    key = active.signing_key()
+    key.verify(request.message, request.message_type, request.signing_algorithm, request.signature)
+    require_wet_run(request.dry_run)
+    return VerifyResponse(key_id=active.key.arn, signature_valid=True, signing_algorithm=request.signing_algorithm)
+
+
+def _require(key: KmsKey, request: SignRequest, operation: str) -> None:
+    require_usage(key, KeyUsage.SIGN_VERIFY, operation)
+    require_algorithm(request.signing_algorithm, key.spec, SIGNING)
+    require_message(len(request.message), request.message_type, request.signing_algorithm)

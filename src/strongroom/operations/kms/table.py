@@ -1,0 +1,349 @@
+"""The table: one row per action of the service.
+
+``uses`` are cryptographic operations, ``reads`` look at one key, ``changes`` alter one key, ``shares`` alter what
+related multi-Region keys share; the rest have no key, or more than one, and are spelled out.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from strongroom.keys.arns import KeyIdForms
+from strongroom.keys.states import StateRule
+from strongroom.operations.kms import (
+    aliases,
+    create_key,
+    custom_key_store_settings,
+    custom_key_stores,
+    data_key_pairs,
+    data_keys,
+    deletion,
+    encapsulation,
+    encryption,
+    grants,
+    import_key_material,
+    key_agreement,
+    key_last_usage,
+    key_policy,
+    keys,
+    macs,
+    multi_region,
+    public_keys,
+    rotation,
+    signatures,
+    tags,
+)
+from strongroom.operations.kms.targets import by_key_id
+from strongroom.operations.operation import Elements, Operation, Placement, key_id_element, no_elements
+from strongroom.operations.shapes import Request, Response
+from strongroom.operations.targets import Locate, no_resource
+
+Run = Callable[..., Response]
+
+
+def _uses(
+    name: str,
+    request: type[Request],
+    run: Run,
+    placement: Placement = Placement.INLINE,
+    *,
+    locate: Locate | None = None,
+) -> Operation:
+    where = locate or by_key_id(f"kms:{name}", KeyIdForms.ANY)
+    return Operation(name, request, run, locate=where, rule=StateRule.USE, placement=placement, cross_account=True)
+
+
+def _reads(
+    name: str,
+    request: type[Request],
+    run: Run,
+    forms: KeyIdForms = KeyIdForms.KEY_ONLY,
+    *,
+    cross_account: bool = False,
+) -> Operation:
+    where = by_key_id(f"kms:{name}", forms)
+    return Operation(name, request, run, locate=where, rule=StateRule.READ, cross_account=cross_account)
+
+
+def _changes(
+    name: str, request: type[Request], run: Run, rule: StateRule, elements: Elements = key_id_element
+) -> Operation:
+    where = by_key_id(f"kms:{name}", KeyIdForms.KEY_ONLY)
+    return _writes(name, request, run, locate=where, rule=rule, elements=elements)
+
+
+def _shares(name: str, request: type[Request], run: Run, rule: StateRule) -> Operation:
+    where = by_key_id(f"kms:{name}", KeyIdForms.KEY_ONLY)
+    echoes = multi_region.relatives_synchronized
+    return _writes(name, request, run, locate=where, rule=rule, elements=key_id_element, echoes=echoes)
+
+
+_writes = partial(Operation, placement=Placement.WAITING, read_only=False)
+
+
+def _writes_to_stores(name: str, request: type[Request], run: Run) -> Operation:
+    return _writes(name, request, run, locate=no_resource(f"kms:{name}"))
+
+
+_ROWS = (
+    # --- cryptography
+    _uses("Encrypt", encryption.EncryptRequest, encryption.encrypt, Placement.BY_ALGORITHM),
+    _uses(
+        "Decrypt",
+        encryption.DecryptRequest,
+        encryption.decrypt,
+        Placement.BY_ALGORITHM,
+        locate=encryption.locate_decrypt,
+    ),
+    _uses(
+        "ReEncrypt",
+        encryption.ReEncryptRequest,
+        encryption.re_encrypt,
+        Placement.BY_ALGORITHM,
+        locate=encryption.locate_re_encrypt,
+    ),
+    _uses("GenerateDataKey", data_keys.GenerateDataKeyRequest, data_keys.generate_data_key, Placement.BY_ALGORITHM),
+    _uses(
+        "GenerateDataKeyWithoutPlaintext",
+        data_keys.GenerateDataKeyWithoutPlaintextRequest,
+        data_keys.generate_data_key_without_plaintext,
+    ),
+    _uses(
+        "GenerateDataKeyPair",
+        data_key_pairs.GenerateDataKeyPairRequest,
+        data_key_pairs.generate_data_key_pair,
+        Placement.KEY_PAIR,
+    ),
+    _uses(
+        "GenerateDataKeyPairWithoutPlaintext",
+        data_key_pairs.GenerateDataKeyPairWithoutPlaintextRequest,
+        data_key_pairs.generate_data_key_pair_without_plaintext,
+        Placement.KEY_PAIR,
+    ),
+    _uses("Sign", signatures.SignRequest, signatures.sign, Placement.SIGNATURE),
+    _uses("Verify", signatures.VerifyRequest, signatures.verify, Placement.SIGNATURE),
+    _uses("GenerateMac", macs.GenerateMacRequest, macs.generate_mac),
+    _uses("VerifyMac", macs.VerifyMacRequest, macs.verify_mac),
+    _uses(
+        "DeriveSharedSecret",
+        key_agreement.DeriveSharedSecretRequest,
+        key_agreement.derive_shared_secret,
+        Placement.COMPUTING,
+    ),
+    _uses("Encapsulate", encapsulation.EncapsulateRequest, encapsulation.encapsulate),
+    _uses("Decapsulate", encapsulation.DecapsulateRequest, encapsulation.decapsulate),
+    Operation(
+        "GetPublicKey",
+        public_keys.GetPublicKeyRequest,
+        public_keys.get_public_key,
+        locate=by_key_id("kms:GetPublicKey", KeyIdForms.ANY),
+        rule=StateRule.PUBLISH,
+        # The request does not tell which key; the largest take milliseconds to load.
+        placement=Placement.COMPUTING,
+        cross_account=True,
+    ),
+    Operation(
+        "GenerateRandom",
+        data_keys.GenerateRandomRequest,
+        data_keys.generate_random,
+        locate=no_resource("kms:GenerateRandom"),
+        placement=Placement.BY_ALGORITHM,
+    ),
+    # --- keys
+    Operation(
+        "CreateKey",
+        create_key.CreateKeyRequest,
+        create_key.create_key,
+        placement=Placement.NEW_KEY,
+        read_only=False,
+        locate=create_key.locate_create_key,
+        elements=create_key.create_key_elements,
+        makes=lambda response: response.key_metadata.arn,
+    ),
+    _reads("DescribeKey", keys.DescribeKeyRequest, keys.describe_key, KeyIdForms.ANY, cross_account=True),
+    Operation(
+        "GetKeyLastUsage",
+        keys.KeyRequest,
+        key_last_usage.get_key_last_usage,
+        locate=by_key_id("kms:GetKeyLastUsage", KeyIdForms.KEY_ONLY),
+        rule=StateRule.READ,
+        placement=Placement.WAITING,
+    ),
+    Operation(
+        "ListKeys",
+        keys.ListKeysRequest,
+        keys.list_keys,
+        locate=no_resource("kms:ListKeys"),
+        placement=Placement.WAITING,
+    ),
+    _changes("EnableKey", keys.KeyRequest, keys.enable_key, StateRule.SWITCH),
+    _changes("DisableKey", keys.KeyRequest, keys.disable_key, StateRule.SWITCH),
+    _changes("UpdateKeyDescription", keys.UpdateKeyDescriptionRequest, keys.update_key_description, StateRule.ANNOTATE),
+    _changes(
+        "ScheduleKeyDeletion",
+        deletion.ScheduleKeyDeletionRequest,
+        deletion.schedule_key_deletion,
+        StateRule.SCHEDULE_DELETION,
+        deletion.schedule_key_deletion_elements,
+    ),
+    _changes("CancelKeyDeletion", keys.KeyRequest, deletion.cancel_key_deletion, StateRule.CANCEL_DELETION),
+    # --- aliases
+    _writes(
+        "CreateAlias",
+        aliases.AliasRequest,
+        aliases.create_alias,
+        locate=aliases.locate_create_alias,
+        rule=StateRule.ANNOTATE,
+        elements=no_elements,
+    ),
+    _writes("UpdateAlias", aliases.AliasRequest, aliases.update_alias, locate=aliases.locate_update_alias),
+    _writes(
+        "DeleteAlias",
+        aliases.DeleteAliasRequest,
+        aliases.delete_alias,
+        locate=aliases.locate_delete_alias,
+        rule=StateRule.READ,
+    ),
+    Operation(
+        "ListAliases",
+        aliases.ListAliasesRequest,
+        aliases.list_aliases,
+        locate=no_resource("kms:ListAliases"),
+        placement=Placement.WAITING,
+    ),
+    # --- tags
+    _changes("TagResource", tags.TagResourceRequest, tags.tag_resource, StateRule.ANNOTATE),
+    _changes("UntagResource", tags.UntagResourceRequest, tags.untag_resource, StateRule.ANNOTATE),
+    _reads("ListResourceTags", tags.ListResourceTagsRequest, tags.list_resource_tags),
+    # --- policies
+    _reads("GetKeyPolicy", key_policy.GetKeyPolicyRequest, key_policy.get_key_policy),
+    _changes("PutKeyPolicy", key_policy.PutKeyPolicyRequest, key_policy.put_key_policy, StateRule.READ),
+    _reads("ListKeyPolicies", key_policy.ListKeyPoliciesRequest, key_policy.list_key_policies),
+    # --- grants
+    _writes(
+        "CreateGrant",
+        grants.CreateGrantRequest,
+        grants.create_grant,
+        locate=by_key_id("kms:CreateGrant", KeyIdForms.KEY_ONLY),
+        rule=StateRule.GRANT,
+        elements=grants.create_grant_elements,
+        cross_account=True,
+    ),
+    Operation(
+        "ListGrants",
+        grants.ListGrantsRequest,
+        grants.list_grants,
+        locate=by_key_id("kms:ListGrants", KeyIdForms.KEY_ONLY),
+        rule=StateRule.READ,
+        cross_account=True,
+        placement=Placement.WAITING,
+    ),
+    Operation(
+        "ListRetirableGrants",
+        grants.ListRetirableGrantsRequest,
+        grants.list_retirable_grants,
+        locate=no_resource("kms:ListRetirableGrants"),
+        placement=Placement.WAITING,
+    ),
+    _writes(
+        "RetireGrant",
+        grants.RetireGrantRequest,
+        grants.retire_grant,
+        locate=grants.locate_retire_grant,
+        rule=StateRule.READ,
+        cross_account=True,
+    ),
+    _writes(
+        "RevokeGrant",
+        grants.RevokeGrantRequest,
+        grants.revoke_grant,
+        locate=by_key_id("kms:RevokeGrant", KeyIdForms.KEY_ONLY),
+        rule=StateRule.READ,
+        cross_account=True,
+        elements=key_id_element,
+    ),
+    # --- custom key stores
+    _writes_to_stores(
+        "CreateCustomKeyStore",
+        custom_key_store_settings.CreateCustomKeyStoreRequest,
+        custom_key_store_settings.create_custom_key_store,
+    ),
+    Operation(
+        "DescribeCustomKeyStores",
+        custom_key_stores.DescribeCustomKeyStoresRequest,
+        custom_key_stores.describe_custom_key_stores,
+        locate=no_resource("kms:DescribeCustomKeyStores"),
+        placement=Placement.WAITING,
+    ),
+    _writes_to_stores(
+        "UpdateCustomKeyStore",
+        custom_key_store_settings.UpdateCustomKeyStoreRequest,
+        custom_key_store_settings.update_custom_key_store,
+    ),
+    _writes_to_stores(
+        "ConnectCustomKeyStore",
+        custom_key_stores.CustomKeyStoreRequest,
+        custom_key_stores.connect_custom_key_store,
+    ),
+    _writes_to_stores(
+        "DisconnectCustomKeyStore",
+        custom_key_stores.CustomKeyStoreRequest,
+        custom_key_stores.disconnect_custom_key_store,
+    ),
+    _writes_to_stores(
+        "DeleteCustomKeyStore",
+        custom_key_stores.CustomKeyStoreRequest,
+        custom_key_stores.delete_custom_key_store,
+    ),
+    # --- rotation
+    _shares(
+        "EnableKeyRotation", rotation.EnableKeyRotationRequest, rotation.enable_key_rotation, StateRule.SET_ROTATION
+    ),
+    _shares("DisableKeyRotation", keys.KeyRequest, rotation.disable_key_rotation, StateRule.SET_ROTATION),
+    _reads("GetKeyRotationStatus", keys.KeyRequest, rotation.get_key_rotation_status, cross_account=True),
+    _shares("RotateKeyOnDemand", keys.KeyRequest, rotation.rotate_key_on_demand, StateRule.ROTATE),
+    _reads("ListKeyRotations", rotation.ListKeyRotationsRequest, rotation.list_key_rotations),
+    # --- imported key material
+    Operation(
+        "GetParametersForImport",
+        import_key_material.GetParametersForImportRequest,
+        import_key_material.get_parameters_for_import,
+        locate=by_key_id("kms:GetParametersForImport", KeyIdForms.KEY_ONLY),
+        rule=StateRule.PREPARE_IMPORT,
+        placement=Placement.GENERATING,
+    ),
+    _changes(
+        "ImportKeyMaterial",
+        import_key_material.ImportKeyMaterialRequest,
+        import_key_material.import_key_material,
+        StateRule.IMPORT,
+        import_key_material.key_material_elements,
+    ),
+    _changes(
+        "DeleteImportedKeyMaterial",
+        import_key_material.DeleteImportedKeyMaterialRequest,
+        import_key_material.delete_imported_key_material,
+        StateRule.DELETE_MATERIAL,
+        import_key_material.key_material_elements,
+    ),
+    # --- multi-Region keys
+    _writes(
+        "ReplicateKey",
+        multi_region.ReplicateKeyRequest,
+        multi_region.replicate_key,
+        locate=multi_region.locate_replicate_key,
+        rule=StateRule.REPLICATE,
+        elements=multi_region.replicate_key_elements,
+        echoes=multi_region.replica_created,
+    ),
+    _writes(
+        "UpdatePrimaryRegion",
+        multi_region.UpdatePrimaryRegionRequest,
+        multi_region.update_primary_region,
+        locate=multi_region.locate_update_primary_region,
+        rule=StateRule.MOVE_PRIMARY,
+        echoes=multi_region.primary_updated,
+    ),
+)
+
+TABLE: dict[str, Operation] = {row.name: row for row in _ROWS}
+"""Action name → row."""

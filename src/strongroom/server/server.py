@@ -1,0 +1,170 @@
+"""Listens, serves until told to stop, and drains."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import uvloop
+
+from strongroom.api.gateway import Gateway
+from strongroom.api.sigv4 import Verifier
+from strongroom.clock import Clock
+from strongroom.entropy import Entropy
+from strongroom.http.acceptor import Acceptor
+from strongroom.http.connection import Connection, Limits
+from strongroom.http.fast_parser import PlainRequests
+from strongroom.http.message import Witness
+from strongroom.http.open_files import connections_within_limits
+from strongroom.http.trusted_proxies import TrustedProxies
+from strongroom.operations.operation import Lane
+from strongroom.server.front import Capacity, Front, Log
+from strongroom.service.counters import Measurements
+from strongroom.service.pipeline import Service
+from strongroom.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_BACKLOG = 2048
+_STOP = (signal.SIGTERM, signal.SIGINT)
+_TLS_HANDSHAKE_TIME = 10.0
+_TLS_SHUTDOWN_TIME = 1.0
+
+
+class Server:
+    """Serves one deployment on one address. ``chores`` are done at once and then at every interval, on a thread.
+
+    ``shared``: other processes listen on the same address, and the kernel spreads connections over them.
+    """
+
+    def __init__(  # noqa: PLR0913 - the parts of a server
+        self,
+        settings: Settings,
+        service: Service,
+        chores: Callable[[], None],
+        log: Log,
+        clock: Clock,
+        entropy: Entropy,
+        *,
+        measurements: Measurements,
+        witnesses: Sequence[Witness] = (),
+        shared: bool = False,
+    ) -> None:
+        self._settings = settings
+        self._service = service
+        self._chores = chores
+        self._measurements = measurements
+        self._witnesses = witnesses
+        self._shared = shared
+        self._log = log
+        self._clock = clock
+        self._entropy = entropy
+
+    def run(self, ready: Callable[[str], None]) -> None:
+        """Serve until SIGTERM or SIGINT; call ``ready`` with the URL once connections are accepted.
+
+        Raises OSError when the address cannot be listened on, ssl.SSLError when the certificate cannot be used.
+        """
+        tls = _tls_context(self._settings)
+        listener = listener_on(*self._settings.address, shared=self._shared)
+        with contextlib.closing(listener), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._serve(listener, tls, ready))
+
+    async def _serve(self, listener: socket.socket, tls: ssl.SSLContext | None, ready: Callable[[str], None]) -> None:
+        loop = asyncio.get_running_loop()
+        acceptor = Acceptor(listener)
+        for signal_number in _STOP:
+            loop.add_signal_handler(signal_number, acceptor.stop)
+        with contextlib.closing(self._front(loop)) as front, self._keeping():
+            limits = Limits(request_time=self._settings.request_time, idle_time=self._settings.idle_time)
+            plain_requests = PlainRequests(limits.head, limits.body)
+            handshakes = front.handshakes
+            listen = partial(
+                loop.create_server,
+                lambda: handshakes.begun(Connection(front, limits, plain_requests, secure=tls is not None)),
+                ssl=tls,
+                ssl_handshake_timeout=_TLS_HANDSHAKE_TIME if tls else None,
+                ssl_shutdown_timeout=_TLS_SHUTDOWN_TIME if tls else None,
+                backlog=_BACKLOG,
+            )
+            await acceptor.run(listen, handshakes, lambda: ready(url_of(self._settings, listener)))
+            await front.drain(self._settings.drain)
+            # All is done. Whoever asks once more, as supervisors and terminals do, must not make it look like a crash.
+            signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
+
+    def _front(self, loop: asyncio.AbstractEventLoop) -> Front:
+        settings = self._settings
+        verifier = Verifier(self._service.credential, frozenset(settings.regions), settings.clock_skew)
+        proxies = TrustedProxies(settings.trusted_proxies)
+        gateway = Gateway(self._service, verifier, self._clock, self._entropy, proxies, settings.regions[0])
+        cores = os.cpu_count() or 1
+        threads = {
+            Lane.WAITING: settings.threads,
+            Lane.SIGNING: cores,
+            Lane.COMPUTING: cores,
+            Lane.GENERATING: max(1, cores // 2),
+        }
+        return Front(
+            loop,
+            gateway,
+            self._service,
+            self._log,
+            Capacity(threads, connections_within_limits(settings.max_connections), settings.held_bytes),
+            self._clock,
+            measurements=self._measurements,
+            witnesses=self._witnesses,
+        )
+
+    @contextlib.contextmanager
+    def _keeping(self) -> Iterator[None]:
+        """Do the chores on a thread of their own."""
+        stop = threading.Event()
+
+        def keep() -> None:
+            self._chores()
+            while not stop.wait(self._settings.keeper_interval):
+                self._chores()
+
+        thread = threading.Thread(target=keep, name="keeper")
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+def listener_on(host: str, port: int, *, shared: bool) -> socket.socket:
+    """Return a socket that is bound and does not listen yet; raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from None
+    return listener
+
+
+def _tls_context(settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls_cert is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    return context
+
+
+def url_of(settings: Settings, listener: socket.socket) -> str:
+    """Return the URL under which clients reach a listener."""
+    host, _ = settings.address
+    shown = f"[{host}]" if ":" in host else host
+    return f"{settings.scheme}://{shown}:{listener.getsockname()[1]}"

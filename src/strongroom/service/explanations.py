@@ -1,0 +1,141 @@
+"""Why: the decision on a question nobody has asked yet, and everyone who would get a yes. Changes nothing."""
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from strongroom.iam import Decision, Reason, Source, denial_message
+from strongroom.iam.entities import Role, User
+from strongroom.keys.arns import KeyIdForms, not_found, parse_key_id
+from strongroom.operations.authorization import decide_on, explanation
+from strongroom.operations.condition_keys import Circumstances
+from strongroom.operations.context import Backends, Context, Origin
+from strongroom.operations.kms.table import TABLE
+from strongroom.operations.kms.targets import on_active
+from strongroom.operations.shapes import Request
+from strongroom.operations.targets import Target
+from strongroom.snapshot.principals import Credential
+from strongroom.store.protocol import Reader
+
+_ALL = 1_000_000
+_ORIGIN = Origin(request_id="", source_ip="127.0.0.1", user_agent="strongroom explain", secure=True)
+
+# ReEncrypt needs two permissions, none of its own name.
+_OPERATIONS = {row.action: row for row in TABLE.values()}
+_OPERATIONS["kms:ReEncryptFrom"] = _OPERATIONS["kms:ReEncryptTo"] = _OPERATIONS.pop("kms:ReEncrypt")
+_SPELLINGS = {action.lower(): action for action in _OPERATIONS}
+
+_ON_NO_KEY = frozenset(
+    {
+        *("kms:CreateKey", "kms:ListKeys", "kms:ListAliases", "kms:ListRetirableGrants", "kms:GenerateRandom"),
+        *("kms:CreateCustomKeyStore", "kms:ConnectCustomKeyStore", "kms:DescribeCustomKeyStores"),
+        *("kms:UpdateCustomKeyStore", "kms:DisconnectCustomKeyStore", "kms:DeleteCustomKeyStore"),
+    }
+)
+"""Actions on the account as a whole (Service Authorization Reference, "Actions defined by AWS KMS")."""
+
+
+class Question(Request):
+    """What a call would carry."""
+
+    encryption_context: dict[str, str] | None = None
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """An action on a key in a Region, at a time (epoch seconds), with an encryption context.
+
+    ``key_id`` is an ARN, so that it means the same whoever asks; None for actions on no key.
+    """
+
+    action: str
+    key_id: str | None
+    region: str
+    now: float
+    encryption_context: Mapping[str, str]
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """The answer: yes or no, what decided, and AWS's words for a no."""
+
+    principal: str
+    allowed: bool
+    facts: Mapping[str, object]
+    message: str | None
+
+
+class NoAnswer(Exception):
+    """The question cannot be answered; the message says why."""
+
+
+def explain(backends: Backends, principal: str, asked: Asked) -> Explanation:
+    """Decide as the service would, and say why; raises NoAnswer, and what finding the key raises."""
+    backends.snapshot.refresh()
+    target = _target(backends, asked)
+    credential = backends.snapshot.principals.named(principal)
+    if credential is None:
+        raise NoAnswer(f"there is no principal {principal}")
+    return _explained(backends, credential, asked, target)
+
+
+def who_can(backends: Backends, asked: Asked) -> Iterator[Explanation]:
+    """Yield every root, user, role and service that would be allowed; raises as ``explain`` does."""
+    backends.snapshot.refresh()
+    target = _target(backends, asked)
+    with backends.store.read() as reader:
+        names = list(_everyone(reader))
+    for name in names:
+        credential = backends.snapshot.principals.named(name)
+        if credential is not None:
+            found = _explained(backends, credential, asked, target)
+            if found.allowed:
+                yield msgspec.structs.replace(found, principal=name)
+
+
+def _target(backends: Backends, asked: Asked) -> Target:
+    action = _SPELLINGS.get(asked.action.lower())
+    if action is None:
+        raise NoAnswer(f"there is no action {asked.action}")
+    if action == "kms:RetireGrant":
+        raise NoAnswer("who may retire a grant depends on the grant, not on its key; ListGrants shows it")
+    if action in _ON_NO_KEY:
+        if asked.key_id is not None:
+            raise NoAnswer(f"{action} is an action on no key; leave the key out")
+        return Target(action)
+    if asked.key_id is None:
+        raise NoAnswer(f"{action} is an action on a key; say which")
+    locator = parse_key_id(asked.key_id, "", asked.region, KeyIdForms.ANY)
+    active = backends.snapshot.find(locator)
+    if active is None:
+        raise not_found(locator)
+    return on_active(active, action, asked.key_id)
+
+
+def _explained(backends: Backends, credential: Credential, asked: Asked, target: Target) -> Explanation:
+    caller, crosses = credential.principal, _OPERATIONS[target.action].cross_account
+    context = Context(
+        backends=backends,
+        credential=credential,
+        region=asked.region,
+        now=asked.now,
+        action=target.action,
+        rule=None,
+        cross_account=crosses,
+        origin=_ORIGIN,
+    )
+    if target.key is not None and target.key.key.account != caller.account and not crosses:
+        decision = Decision(allowed=False, reason=Reason.HIDDEN, source=Source.RESOURCE_POLICY)
+        facts = explanation(target, decision) | {"missing": "this action works on keys of one's own account only"}
+    else:
+        question = Question(encryption_context=dict(asked.encryption_context))
+        decision = decide_on(Circumstances(context, question, target, (target,)))
+        facts = explanation(target, decision)
+    message = None if decision.allowed else denial_message(decision, caller, target.action, target.resource)
+    return Explanation(caller.arn, decision.allowed, facts, message)
+
+
+def _everyone(reader: Reader) -> Iterator[str]:
+    for record in reader.accounts():
+        yield f"arn:aws:iam::{record.account}:root"
+        for kind in (User, Role):
+            yield from (entity.arn for entity in reader.entities(kind, record.account, "/", "", _ALL))
+    yield from reader.services()

@@ -1,0 +1,143 @@
+"""Searches in the audit log of a data folder, the oldest record first."""
+
+import heapq
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime, timedelta
+from itertools import groupby, pairwise
+from operator import attrgetter
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from strongroom.audit.search import Query, SearchedRecord, read_record
+from strongroom.store.audit.segments import Segment, segments_of
+
+_SET_BACK = timedelta(hours=1)
+
+
+class _Place(msgspec.Struct, frozen=True, order=True):
+    """Where a record stands: ordered by its time, and by its place in the log where times are equal."""
+
+    time: str
+    segment: int
+    begin: int
+    end: int
+
+
+class _Found(msgspec.Struct, frozen=True):
+    """A segment with records that a query is for. Of its ``size`` bytes, all lines were whole when it was looked at."""
+
+    oldest: str
+    number: int
+    path: Path
+    size: int
+
+
+def search_log(folder: Path, query: Query) -> Iterator[tuple[SearchedRecord, bytes]]:
+    """Yield the records a query is for, with their lines, the oldest first.
+
+    That is by their own times, in whole seconds: when a call began, by the clock of then. Calls that took long, or came
+    after a clock was set back, stand where their times belong, whichever process recorded them. In one second, records
+    come writer by writer, in the order of the log.
+
+    Everything is read through once before the first record comes, to know which file has the oldest one. In memory are
+    only the places of what was found in those files whose times overlap just then.
+    """
+    segments = [
+        segment
+        for _, chain in groupby(segments_of(folder), attrgetter("writer"))
+        for segment in _possible(list(chain), query.since)
+    ]
+    surveyed = [_survey(number, segment.path, query) for number, segment in enumerate(segments)]
+    ahead = sorted((found for found in surveyed if found is not None), key=attrgetter("oldest", "number"), reverse=True)
+    merging = _Merging(query)
+    with closing(merging):
+        while ahead or merging.next_time is not None:
+            while ahead and (merging.next_time is None or ahead[-1].oldest <= merging.next_time):
+                merging.open(ahead.pop())
+            line = merging.take()
+            record = read_record(line)
+            if record is not None:
+                yield record, line.rstrip()
+
+
+class _Merging:
+    """Files that are open because their times overlap, and the places of what was found in them."""
+
+    def __init__(self, query: Query) -> None:
+        self._query = query
+        self._opened: dict[int, tuple[BinaryIO, Iterator[_Place]]] = {}
+        self._heads: list[_Place] = []
+
+    @property
+    def next_time(self) -> str | None:
+        """The time of the next record; None if all that is open has been taken."""
+        return self._heads[0].time if self._heads else None
+
+    def open(self, found: _Found) -> None:
+        file = found.path.open("rb")
+        places = iter(sorted(_places(found.number, file, self._query, found.size)))
+        self._opened[found.number] = file, places
+        self._advance(found.number)
+
+    def take(self) -> bytes:
+        """Return the next record's line."""
+        place = heapq.heappop(self._heads)
+        line = os.pread(self._opened[place.segment][0].fileno(), place.end - place.begin, place.begin)
+        self._advance(place.segment)
+        return line
+
+    def close(self) -> None:
+        for file, _ in self._opened.values():
+            file.close()
+
+    def _advance(self, number: int) -> None:
+        file, places = self._opened[number]
+        place = next(places, None)
+        if place is None:
+            file.close()
+            del self._opened[number]
+        else:
+            heapq.heappush(self._heads, place)
+
+
+def _survey(number: int, path: Path, query: Query) -> _Found | None:
+    """Look a segment through; return None if it has nothing that the query is for."""
+    with path.open("rb") as file:
+        size = path.stat().st_size
+        oldest = min((place.time for place in _places(number, file, query, size)), default=None)
+    return None if oldest is None else _Found(oldest, number, path, size)
+
+
+def _places(number: int, file: BinaryIO, query: Query, size: int) -> Iterator[_Place]:
+    """Yield where the records stand that a query is for, in the order of the file, up to a size."""
+    begin = 0
+    for line in file:
+        end = begin + len(line)
+        if end > size:
+            return
+        record = read_record(line)
+        if record is not None and query.matches(record):
+            yield _Place(record.event_time, number, begin, end)
+        begin = end
+
+
+def _possible(segments: list[Segment], since: str) -> list[Segment]:
+    """Leave out segments whose successor was begun long before a time: all of their records are older.
+
+    Calls that took a while are recorded after they began, never before. A clock that was set back may have begun the
+    successor too early: by up to an hour, or by so much that it seems older than its predecessor, that hides nothing.
+    """
+    if not since or not segments:
+        return segments
+    try:
+        earliest = (datetime.fromisoformat(since) - _SET_BACK).strftime("%Y-%m-%dT%H%M%SZ")
+    except (ValueError, OverflowError):
+        # Before the first year that there is: nothing is older.
+        return segments
+    return [each for each, after in pairwise(segments) if after.begun >= earliest or after.begun < each.begun] + [
+        segments[-1]
+    ]

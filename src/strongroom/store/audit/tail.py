@@ -1,0 +1,56 @@
+"""The newest part of a writer's audit log, read from its end: what has been recorded since a mark."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from strongroom.audit.chain import parse_name
+from strongroom.store.audit.segments import segments_of
+from strongroom.store.protocol import AuditMark
+
+_BLOCK = 1 << 18
+"""How much is read and looked through in one go. Whoever else wants to run gets a turn before each."""
+
+
+class AuditTail:
+    """Reads the chains in ``folder``, also while they are written."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def since(self, mark: AuditMark, text: bytes) -> Iterator[bytes]:
+        """Yield the whole lines that hold a text and come after a mark, the newest first."""
+        segments = segments_of(self._folder) if self._folder.is_dir() else []
+        marked = parse_name(mark.segment)
+        for segment in reversed([each for each in segments if each.writer == mark.writer]):
+            # Not by their names, which would have it that clocks never go back.
+            if marked is not None and segment.first < marked.first:
+                return
+            yield from _lines_with(segment.path, text, mark.offset if segment.path.name == mark.segment else 0)
+
+
+def _lines_with(path: Path, text: bytes, start: int) -> Iterator[bytes]:
+    """Yield the whole lines of a file that hold a text, from the offset of a line on, the last first."""
+    rest: bytes | None = None
+    with path.open("rb", buffering=0) as file:
+        end = file.seek(0, os.SEEK_END)
+        while end > start:
+            begin = max(start, end - _BLOCK)
+            block = os.pread(file.fileno(), end - begin, begin)
+            end = begin
+            # Behind the last newline of all is a line that is being written.
+            block = block[: block.rfind(b"\n") + 1] if rest is None else block + rest
+            if not block:
+                continue
+            # What comes before the first newline is the end of a line that began in an earlier block.
+            head = block.find(b"\n") + 1 if begin > start else 0
+            rest = block[:head]
+            yield from _matches(block, text, head)
+
+
+def _matches(block: bytes, text: bytes, head: int) -> Iterator[bytes]:
+    end = len(block)
+    while (found := block.rfind(text, head, end)) >= 0:
+        begin = max(head, block.rfind(b"\n", head, found) + 1)
+        yield block[begin : block.find(b"\n", found)]
+        end = begin

@@ -1,0 +1,1 @@
+"""Durable state in SQL that every database shares."""

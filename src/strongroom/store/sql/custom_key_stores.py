@@ -1,0 +1,66 @@
+"""Custom key stores, in SQL. Each is one row that holds all of it as JSON."""
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, select
+
+from strongroom.keys.custom_key_stores import CustomKeyStore
+from strongroom.store.sql.schema import custom_key_store, kms_key
+
+_decoder = msgspec.json.Decoder(CustomKeyStore)
+
+
+def _is(account: str, region: str, store_id: str) -> ColumnElement[bool]:
+    return and_(
+        custom_key_store.c.account == account,
+        custom_key_store.c.region == region,
+        custom_key_store.c.store_id == store_id,
+    )
+
+
+class CustomKeyStoreReads:
+    """Reads of custom key stores. See ``protocol.Reader``."""
+
+    _connection: Connection
+
+    def custom_key_store(self, account: str, region: str, store_id: str) -> CustomKeyStore | None:
+        """Return a custom key store."""
+        document = self._connection.execute(
+            select(custom_key_store.c.document).where(_is(account, region, store_id))
+        ).scalar_one_or_none()
+        return None if document is None else _decoder.decode(document)
+
+    def custom_key_stores(self, account: str, region: str) -> list[CustomKeyStore]:
+        """List an account's custom key stores in a Region, by id."""
+        found = self._connection.execute(
+            select(custom_key_store.c.document)
+            .where(custom_key_store.c.account == account, custom_key_store.c.region == region)
+            .order_by(custom_key_store.c.store_id)
+        )
+        return [_decoder.decode(row.document) for row in found]
+
+    def has_keys_in(self, store_id: str) -> bool:
+        """Tell whether a custom key store holds keys."""
+        return bool(
+            self._connection.execute(select(exists().where(kms_key.c.custom_key_store_id == store_id))).scalar()
+        )
+
+
+class CustomKeyStoreWrites(CustomKeyStoreReads):
+    """Writes of custom key stores. See ``protocol.Transaction``."""
+
+    def put_custom_key_store(self, store: CustomKeyStore) -> None:
+        """Insert a custom key store, or replace the one of its id."""
+        self.remove_custom_key_store(store)
+        self._connection.execute(
+            insert(custom_key_store).values(
+                account=store.account,
+                region=store.region,
+                store_id=store.store_id,
+                name=store.name,
+                document=msgspec.json.encode(store),
+            )
+        )
+
+    def remove_custom_key_store(self, store: CustomKeyStore) -> None:
+        """Remove a custom key store."""
+        self._connection.execute(delete(custom_key_store).where(_is(store.account, store.region, store.store_id)))

@@ -1,0 +1,148 @@
+"""Users, groups, roles, policies and access keys, in SQL.
+
+Each entity is one row that holds all of it as JSON: it is read, checked and written as a whole. What has to be found
+from the other side (who has this policy, who is in this group) stands in ``identity_link``.
+"""
+
+from typing import TypeVar
+
+import msgspec
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from strongroom.iam.entities import ENTITY_TYPES, Entity, EntityKind, Relation
+from strongroom.store.protocol import AccessKeyRecord, AccessKeyUse, ChangeKind
+from strongroom.store.sql.change_log import log_change
+from strongroom.store.sql.schema import access_key, identity, identity_link
+from strongroom.store.sql.statements import of, where
+
+E = TypeVar("E", bound=Entity)
+
+
+_IDENTITY = ("account", "kind", "name_key")
+_ENTITY = select(identity.c.document).where(where(identity, *_IDENTITY))
+_ENTITY_BY_ID = select(identity.c.kind, identity.c.document).where(where(identity, "unique_id"))
+_ADD_ENTITY = insert(identity)
+_ERASE_ENTITY = delete(identity).where(where(identity, *_IDENTITY))
+_ADD_LINK = insert(identity_link)
+_ERASE_LINKS = delete(identity_link).where(where(identity_link, *_IDENTITY))
+_LINKED = (
+    select(identity_link.c.relation, identity_link.c.kind, identity_link.c.name_key)
+    .where(where(identity_link, "account", "target"))
+    .order_by(identity_link.c.kind, identity_link.c.name_key)
+)
+_ACCESS_KEY = select(access_key).where(where(access_key, "access_key_id"))
+_ACCESS_KEYS = (
+    select(access_key)
+    .where(where(access_key, "account", "principal"))
+    .order_by(access_key.c.created_at, access_key.c.access_key_id)
+)
+_ADD_ACCESS_KEY = insert(access_key)
+_SAVE_ACCESS_KEY = update(access_key).where(where(access_key, "access_key_id"))
+_REMOVE_ACCESS_KEY = delete(access_key).where(where(access_key, "access_key_id"))
+
+
+def _place(account: str, kind: EntityKind, name: str) -> dict[str, str]:
+    return {"account": account, "kind": kind.value, "name_key": name.lower()}
+
+
+class IdentityReads:
+    """Reads of identities. See ``protocol.Reader``."""
+
+    _connection: Connection
+
+    def access_key(self, access_key_id: str) -> AccessKeyRecord | None:
+        """Return an access key, active or not."""
+        row = self._connection.execute(_ACCESS_KEY, of(access_key_id=access_key_id)).one_or_none()
+        return None if row is None else AccessKeyRecord(**row._asdict())
+
+    def access_keys(self, account: str, principal: str) -> list[AccessKeyRecord]:
+        """List the access keys of one principal, oldest first."""
+        found = self._connection.execute(_ACCESS_KEYS, of(account=account, principal=principal))
+        return [AccessKeyRecord(**row._asdict()) for row in found]
+
+    def services(self) -> list[str]:
+        """List the services that have an access key, by name."""
+        found = self._connection.execute(
+            select(access_key.c.principal).where(access_key.c.account == "").distinct().order_by(access_key.c.principal)
+        )
+        return list(found.scalars())
+
+    def entity(self, kind: type[E], account: str, name: str) -> E | None:
+        """Return a user, group, role or policy by its name, whatever its case."""
+        place = of(**_place(account, kind.kind, name))
+        document = self._connection.execute(_ENTITY, place).scalar_one_or_none()
+        return None if document is None else msgspec.json.decode(document, type=kind)
+
+    def entity_by_id(self, unique_id: str) -> Entity | None:
+        """Return an entity by its unique id."""
+        row = self._connection.execute(_ENTITY_BY_ID, of(unique_id=unique_id)).one_or_none()
+        return None if row is None else msgspec.json.decode(row.document, type=ENTITY_TYPES[EntityKind(row.kind)])
+
+    def entities(self, kind: type[E], account: str, path: str, after: str, limit: int) -> list[E]:
+        """List entities of a kind whose path starts with ``path``, by name in lower case."""
+        found = self._connection.execute(
+            select(identity.c.document)
+            .where(
+                identity.c.account == account,
+                identity.c.kind == kind.kind.value,
+                # Not LIKE: paths differ by case, and SQLite's LIKE does not.
+                func.substr(identity.c.path, 1, len(path)) == path,
+                identity.c.name_key > after,
+            )
+            .order_by(identity.c.name_key)
+            .limit(limit)
+        )
+        return [msgspec.json.decode(row.document, type=kind) for row in found]
+
+    def linked(self, account: str, target: str) -> list[tuple[Relation, EntityKind, str]]:
+        """List who refers to a policy (by ARN) or to a group (by name): relation, kind, name in lower case."""
+        found = self._connection.execute(_LINKED, of(account=account, target=target))
+        return [(Relation(row.relation), EntityKind(row.kind), row.name_key) for row in found]
+
+
+class IdentityWrites(IdentityReads):
+    """Writes of identities. See ``protocol.Transaction``."""
+
+    def add_access_key(self, record: AccessKeyRecord) -> None:
+        """Insert an access key."""
+        self._connection.execute(_ADD_ACCESS_KEY, msgspec.structs.asdict(record))
+        self._log_access_key(record)
+
+    def set_access_key_active(self, record: AccessKeyRecord, *, active: bool) -> None:
+        """Switch an access key on or off."""
+        self._connection.execute(_SAVE_ACCESS_KEY, {"active": active} | of(access_key_id=record.access_key_id))
+        self._log_access_key(record)
+
+    def remove_access_key(self, record: AccessKeyRecord) -> None:
+        """Remove an access key."""
+        self._connection.execute(_REMOVE_ACCESS_KEY, of(access_key_id=record.access_key_id))
+        self._log_access_key(record)
+
+    def note_access_key_use(self, use: AccessKeyUse) -> None:
+        """Write down when and for what an access key was last used. Not a change: nothing depends on it."""
+        used = {"last_used_at": use.used_at, "last_used_region": use.region, "last_used_service": use.service}
+        self._connection.execute(_SAVE_ACCESS_KEY, used | of(access_key_id=use.access_key_id))
+
+    def put_entity(self, entity: Entity, before: Entity | None = None) -> None:
+        """Insert an entity, or put it in the place of what it was before, which may have had another name."""
+        if before is not None:
+            self._erase(before)
+        place = _place(entity.account, entity.kind, entity.name)
+        values = {"path": entity.path, "unique_id": entity.unique_id, "document": msgspec.json.encode(entity)}
+        self._connection.execute(_ADD_ENTITY, place | values)
+        for link in entity.links:
+            self._connection.execute(_ADD_LINK, place | {"relation": link.relation.value, "target": link.target})
+        log_change(self._connection, ChangeKind.IDENTITY, entity.account, "", entity.unique_id)
+
+    def remove_entity(self, entity: Entity) -> None:
+        """Remove an entity."""
+        self._erase(entity)
+        log_change(self._connection, ChangeKind.IDENTITY, entity.account, "", entity.unique_id)
+
+    def _erase(self, entity: Entity) -> None:
+        place = of(**_place(entity.account, entity.kind, entity.name))
+        self._connection.execute(_ERASE_ENTITY, place)
+        self._connection.execute(_ERASE_LINKS, place)
+
+    def _log_access_key(self, record: AccessKeyRecord) -> None:
+        log_change(self._connection, ChangeKind.ACCESS_KEY, record.account, "", record.access_key_id)

@@ -1,0 +1,143 @@
+"""Reads, in SQL."""
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, select, tuple_
+
+from strongroom.crypto.protocol import SealedDomainKey
+from strongroom.keys.arns import AliasLocator, KeyLocator
+from strongroom.keys.kms_key import KmsKey
+from strongroom.keys.states import KeyState
+from strongroom.store.protocol import AccountRecord, AliasRecord, KeyUse
+from strongroom.store.sql import rows
+from strongroom.store.sql.audit import AuditReads
+from strongroom.store.sql.custom_key_stores import CustomKeyStoreReads
+from strongroom.store.sql.grants import GrantReads
+from strongroom.store.sql.identities import IdentityReads
+from strongroom.store.sql.schema import (
+    account,
+    alias,
+    domain_key,
+    key_count,
+    key_material,
+    key_tag,
+    key_usage,
+    kms_key,
+)
+from strongroom.store.sql.statements import KEY, of, of_key, where
+
+_KEY = select(kms_key).where(where(kms_key, *KEY))
+_PARTS_OF_KEY = (
+    select(key_material).where(where(key_material, *KEY)).order_by(key_material.c.ordinal),
+    select(key_tag).where(where(key_tag, *KEY)).order_by(key_tag.c.tag_key),
+    select(alias).where(where(alias, *KEY)).order_by(alias.c.name),
+)
+_CUSTOMER_KEYS = select(key_count.c.customer_keys).where(where(key_count, "account", "region"))
+_KEY_OF_MATERIAL = select(key_material.c.account, key_material.c.region, key_material.c.key_id).where(
+    where(key_material, "region", "material_id")
+)
+_ALIAS = select(alias).where(where(alias, "account", "region", "name"))
+_KEY_USE = select(key_usage).where(where(key_usage, *KEY))
+_earlier = key_material.alias("earlier")
+# Of each key, the material that expired first. Grouped by key, SQLite would rather read all material there is.
+_EXPIRED = (
+    select(key_material.c.account, key_material.c.region, key_material.c.key_id)
+    .where(
+        key_material.c.expires_at <= bindparam("now"),
+        ~exists().where(
+            *(_earlier.c[name] == key_material.c[name] for name in KEY),
+            tuple_(_earlier.c.expires_at, _earlier.c.ordinal)
+            < tuple_(key_material.c.expires_at, key_material.c.ordinal),
+        ),
+    )
+    .order_by(key_material.c.expires_at)
+    .limit(bindparam("limit"))
+)
+_ACCOUNTS = select(account).order_by(account.c.account)
+_DOMAIN_KEYS = select(domain_key).order_by(domain_key.c.scope, domain_key.c.version)
+
+
+class SqlReader(IdentityReads, GrantReads, CustomKeyStoreReads, AuditReads):
+    """One consistent state, seen through one connection. See ``protocol.Reader``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def key(self, locator: KeyLocator) -> KmsKey | None:
+        """Return a key with its materials, tags and aliases."""
+        owner = of_key(locator)
+        row = self._connection.execute(_KEY, owner).one_or_none()
+        if row is None:
+            return None
+        return rows.read_key(row, *[self._connection.execute(part, owner).all() for part in _PARTS_OF_KEY])
+
+    def customer_keys(self, account: str, region: str) -> int:
+        """Count an account's customer managed keys in a Region."""
+        found = self._connection.execute(_CUSTOMER_KEYS, of(account=account, region=region)).scalar_one_or_none()
+        return found or 0
+
+    def key_of_material(self, region: str, material_id: str) -> KeyLocator | None:
+        """Return the key that a key material of this Region belongs to."""
+        place = of(region=region, material_id=material_id)
+        row = self._connection.execute(_KEY_OF_MATERIAL, place).one_or_none()
+        return None if row is None else rows.read_locator(row)
+
+    def alias(self, locator: AliasLocator) -> AliasRecord | None:
+        """Return an alias."""
+        row = self._connection.execute(_ALIAS, of(**msgspec.structs.asdict(locator))).one_or_none()
+        return None if row is None else rows.read_alias(row)
+
+    def key_use(self, locator: KeyLocator) -> KeyUse | None:
+        """Return the last use of a key that was written down."""
+        row = self._connection.execute(_KEY_USE, of_key(locator)).one_or_none()
+        return None if row is None else KeyUse(locator, row.operation, row.used_at, row.event_id, row.request_id)
+
+    def accounts(self) -> list[AccountRecord]:
+        """Return every account."""
+        return [AccountRecord(**row._asdict()) for row in self._connection.execute(_ACCOUNTS)]
+
+    def domain_keys(self) -> list[SealedDomainKey]:
+        """Return every domain key, sealed."""
+        return [SealedDomainKey(**row._asdict()) for row in self._connection.execute(_DOMAIN_KEYS)]
+
+    def keys(self, account: str, region: str, after: str, limit: int) -> list[KeyLocator]:
+        """List keys by key id."""
+        found = self._connection.execute(
+            select(kms_key.c.account, kms_key.c.region, kms_key.c.key_id)
+            .where(kms_key.c.account == account, kms_key.c.region == region, kms_key.c.key_id > after)
+            .order_by(kms_key.c.key_id)
+            .limit(limit)
+        )
+        return [rows.read_locator(row) for row in found]
+
+    def aliases(self, account: str, region: str, key_id: str | None, after: str, limit: int) -> list[AliasRecord]:
+        """List aliases by name; of one key when ``key_id`` is given."""
+        query = select(alias).where(alias.c.account == account, alias.c.region == region, alias.c.name > after)
+        if key_id is not None:
+            query = query.where(alias.c.key_id == key_id)
+        found = self._connection.execute(query.order_by(alias.c.name).limit(limit))
+        return [rows.read_alias(row) for row in found]
+
+    def keys_to_rotate(self, now: float, limit: int) -> list[KeyLocator]:
+        """List keys whose automatic rotation was due at ``now``, most overdue first."""
+        due = and_(
+            kms_key.c.next_rotation_at <= now,
+            kms_key.c.state == KeyState.ENABLED.value,
+            # Replicas rotate with their primary.
+            kms_key.c.primary_region.in_(("", kms_key.c.region)),
+        )
+        return self._due(due, kms_key.c.next_rotation_at, limit)
+
+    def keys_with_expired_material(self, now: float, limit: int) -> list[KeyLocator]:
+        """List keys with imported material that had expired at ``now``, first expired first."""
+        found = self._connection.execute(_EXPIRED, {"now": now, "limit": limit})
+        return [rows.read_locator(row) for row in found]
+
+    def keys_to_delete(self, now: float, limit: int) -> list[KeyLocator]:
+        """List keys whose waiting period was over at ``now``, most overdue first."""
+        return self._due(kms_key.c.deletion_at <= now, kms_key.c.deletion_at, limit)
+
+    def _due(self, condition: ColumnElement[bool], order: ColumnElement[float], limit: int) -> list[KeyLocator]:
+        found = self._connection.execute(
+            select(kms_key.c.account, kms_key.c.region, kms_key.c.key_id).where(condition).order_by(order).limit(limit)
+        )
+        return [rows.read_locator(row) for row in found]

@@ -1,0 +1,1 @@
+"""Durable state in SQLite: one writer at a time, group commit, the wal-index as generation."""

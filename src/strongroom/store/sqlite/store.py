@@ -1,0 +1,154 @@
+"""The store over an SQL database."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, bindparam, delete, func, select
+from sqlalchemy.exc import OperationalError
+
+from strongroom.errors import DependencyTimeoutException
+from strongroom.store.counters import StoreMeasurements
+from strongroom.store.protocol import Change, ChangeKind, Changes
+from strongroom.store.sql.reader import SqlReader
+from strongroom.store.sql.schema import change
+from strongroom.store.sql.transaction import SqlTransaction
+from strongroom.store.sqlite.engine import BUSY_TIMEOUT, truncate_log
+from strongroom.store.sqlite.group_commit import Group
+from strongroom.store.sqlite.wal_index import Generation
+from strongroom.store.sqlite.write_lock import WriteLock
+
+logger = logging.getLogger(__name__)
+
+_CHANGES = select(change).where(change.c.sequence > bindparam("after")).order_by(change.c.sequence)
+
+
+class SqlStore:
+    """Durable state in SQLite, for one of the processes that share it. See ``protocol.Store``."""
+
+    def __init__(self, engine: Engine, timer: Callable[[], float] = time.perf_counter) -> None:
+        """Use the database of ``engine``, which has this release's schema."""
+        self._engine = engine
+        self._generation = Generation(Path(str(engine.url.database)))
+        self._lost = False
+        self._lock = WriteLock(Path(f"{engine.url.database}-writer"), BUSY_TIMEOUT)
+        self._group: Group | None = None
+        self._timer = timer
+        self.measurements = StoreMeasurements()
+        self._counting = threading.Lock()
+        # Nobody knows whether the last process came to scrub after the last erasure.
+        self._scrubbed = False
+
+    @contextmanager
+    def read(self) -> Iterator[SqlReader]:
+        """Open a consistent read."""
+        with self._counting:
+            self.measurements.reads += 1
+        with self._typed_faults(), self._engine.connect() as connection:
+            yield SqlReader(connection)
+
+    @contextmanager
+    def transaction(self) -> Iterator[SqlTransaction]:
+        """Open the only write transaction; durable when the block ends, undone when it raises."""
+        with self._typed_faults(), self._write() as connection:
+            transaction = SqlTransaction(connection)
+            try:
+                yield transaction
+            finally:
+                if transaction.erased:
+                    self._scrubbed = False
+
+    def version(self) -> bytes:
+        """Return what differs from the last call's after any commit that was answered, by whichever process."""
+        self._require_common_state()
+        return self._generation.read()
+
+    def confirm(self) -> None:
+        """Find out whether the database was moved, replaced or removed; then nothing is answered from it again."""
+        if not self._generation.in_place():
+            self._lost = True
+            logger.critical("`%s` is not the database that was opened; stop the server", self._engine.url.database)
+
+    def changes(self, after: int) -> Changes:
+        """Return the change log after a sequence number."""
+        with self._typed_faults(), self._engine.connect() as connection:
+            found = connection.execute(_CHANGES, {"after": after})
+            entries = [Change(row.sequence, ChangeKind(row.kind), row.account, row.region, row.name) for row in found]
+        # Numbers have no gaps, and the newest entry is never trimmed: what is missing is missing at the start.
+        complete = not entries or entries[0].sequence == after + 1
+        return Changes(entries=entries, last=entries[-1].sequence if entries else after, complete=complete)
+
+    def scrub(self) -> bool:
+        """Leave nothing of erased key material in free pages or logs; false when readers are in the way."""
+        with self._typed_faults(), self._alone():
+            self._scrubbed = self._scrubbed or truncate_log(self._engine)
+            return self._scrubbed
+
+    def trim_changes(self, keep: int) -> None:
+        """Forget all but the newest ``keep`` entries of the change log."""
+        with self._typed_faults(), self._write() as connection:
+            last = connection.execute(select(func.max(change.c.sequence))).scalar_one()
+            connection.execute(delete(change).where(change.c.sequence <= (last or 0) - keep))
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+        self._generation.close()
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        self._require_common_state()
+        begun = self._timer()
+        self._lock.enter()
+        try:
+            group = self._group = self._group or Group(self._engine)
+        except BaseException:
+            self._lock.leave()
+            raise
+        try:
+            with group.part() as connection:
+                yield connection
+        finally:
+            if group.is_broken or not self._lock.pass_on():
+                try:
+                    self._end_group()
+                finally:
+                    self._lock.leave()
+            group.wait()
+            with self._counting:
+                self.measurements.transactions.note(self._timer() - begun)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep everybody from writing, with nothing left to commit."""
+        with self._lock.held():
+            self._end_group()
+            yield
+
+    def _end_group(self) -> None:
+        group, self._group = self._group, None
+        if group is not None:
+            group.end()
+
+    def _require_common_state(self) -> None:
+        if self._lost:
+            raise DependencyTimeoutException("The files of the key store are not those that this server has opened.")
+
+    @contextmanager
+    def _typed_faults(self) -> Iterator[None]:
+        """Turn the database's own trouble (locked, full, gone) into the fault that AWS clients know how to retry."""
+        try:
+            yield
+        except OperationalError as error:
+            self._count_failure()
+            raise DependencyTimeoutException("The key store did not answer in time, or could not write.") from error
+        except DependencyTimeoutException:
+            self._count_failure()
+            raise
+
+    def _count_failure(self) -> None:
+        with self._counting:
+            self.measurements.failures += 1

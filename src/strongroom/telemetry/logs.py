@@ -1,0 +1,103 @@
+"""How the log looks: text for people, or JSON for programs, one object a line, on standard error.
+
+JSON is made here rather than by a logging library: it is a dozen lines, and only the fields named below can get into
+one, whatever somebody passes along. It is ASCII, so that no character of a message breaks a line or its encoding.
+"""
+
+import atexit
+import json
+import logging
+import sys
+import threading
+import time
+from types import TracebackType
+
+from typing_extensions import override
+
+from strongroom.settings import Settings
+from strongroom.telemetry.log_queue import LogQueue
+
+_FIELDS = ("request_id", "service", "operation", "outcome", "duration", "source")
+"""What a line may have beside its message; see ``telemetry/access_log.py``."""
+_REPEATED = ("opentelemetry", "urllib3", "requests")
+"""Libraries that complain of every batch they cannot send; one line in a minute says as much."""
+_QUIET = 60.0
+_STANDARD_ERROR = 2
+
+
+class TextFormatter(logging.Formatter):
+    """Time, level, logger, message; then the request's id, where there is one."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    @override
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        line = super().formatMessage(record)
+        request_id = getattr(record, "request_id", None)
+        return line if request_id is None else f"{line} request_id={request_id}"
+
+
+class JsonFormatter(logging.Formatter):
+    """One object a line; time in UTC (RFC 3339), a traceback as one string."""
+
+    def __init__(self, worker: str | None) -> None:
+        super().__init__()
+        self._worker = {} if worker is None else {"worker": worker}
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line: dict[str, object] = {
+            "time": f"{second}.{int(record.msecs):03d}Z",
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **self._worker,
+        }
+        line |= {name: record.__dict__[name] for name in _FIELDS if name in record.__dict__}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+class Sparing(logging.Filter):
+    """Lets one line in a minute through of what libraries repeat."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last = -_QUIET
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith(_REPEATED):
+            return True
+        if record.created - self._last < _QUIET:
+            return False
+        self._last = record.created
+        return True
+
+
+def start_logging(settings: Settings, worker: str | None) -> LogQueue:
+    """Log to standard error, as the worker of that name, or the supervisor of several.
+
+    Returns what all lines go through. Nobody who logs waits for whoever reads it. The end of the
+    process does, for some seconds.
+    """
+    lines = LogQueue(_STANDARD_ERROR)
+    lines.setFormatter(JsonFormatter(worker) if settings.log_format == "json" else TextFormatter())
+    lines.addFilter(Sparing())
+    lines.start()
+    atexit.register(lines.close_soon)
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[lines])
+    logging.captureWarnings(capture=True)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    sys.excepthook = _log_uncaught
+    threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+    sys.unraisablehook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+    return lines
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    if error is not None and not issubclass(kind, KeyboardInterrupt):
+        logging.getLogger("strongroom").critical("uncaught", exc_info=(kind, error, trace))

@@ -1,0 +1,205 @@
+"""The metrics of one worker, named as Prometheus names them: what its parts counted, when somebody asks.
+
+Sources: Prometheus, "Metric and label naming" and "Exposition formats".
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate, chain
+from typing import Protocol, TypeVar
+
+import msgspec
+from prometheus_client import CollectorRegistry, GCCollector, Metric, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.utils import floatToGoString
+
+from strongroom import __version__
+from strongroom.histogram import Histogram
+from strongroom.service.counters import KeeperMeasurements, Measurements
+from strongroom.snapshot.snapshot import Snapshot
+from strongroom.store.counters import LogMeasurements, StoreMeasurements
+
+K = TypeVar("K", bound=tuple[str, ...])
+"""The values of a sample's labels."""
+
+_CALL = ["service", "operation"]
+
+
+class MeasuredLog(Protocol):
+    """The audit log, as far as metrics show it."""
+
+    @property
+    def measurements(self) -> LogMeasurements:
+        """What it did."""
+        ...
+
+    @property
+    def written_lines(self) -> int:
+        """How many lines it wrote."""
+        ...
+
+    @property
+    def written_bytes(self) -> int:
+        """How many bytes those take."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """How many lines wait to be written."""
+        ...
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last flush failed."""
+        ...
+
+
+class AccessLines(Protocol):
+    """The access log, as far as metrics show it."""
+
+    @property
+    def lost(self) -> int:
+        """How many lines were not written, because too many waited."""
+        ...
+
+
+class Sources(msgspec.Struct, frozen=True):
+    """What the metrics of a worker are read from, and the worker's name."""
+
+    worker: str
+    measurements: Measurements
+    keeper: KeeperMeasurements
+    store: StoreMeasurements
+    log: MeasuredLog
+    snapshot: Snapshot
+    access_log: AccessLines | None = None
+
+
+class WorkerMetrics:
+    """Collects the metrics of this process, each sample with the worker's name."""
+
+    def __init__(self, sources: Sources) -> None:
+        self.worker = sources.worker
+        self._sources = sources
+        self._process = CollectorRegistry()
+        ProcessCollector(registry=self._process)
+        PlatformCollector(registry=self._process)
+        GCCollector(registry=self._process)
+
+    def collect(self) -> list[Metric]:
+        """Return every family, as of now."""
+        sources = self._sources
+        found = list(
+            chain(
+                [_gauge("strongroom_build_info", "The version that runs.", {(__version__,): 1}, ["version"])],
+                _calls(sources.measurements),
+                _connections(sources.measurements),
+                _snapshot(sources.snapshot),
+                _audit(sources.log, sources.measurements),
+                _keeper(sources.keeper),
+                _store(sources.store),
+                _access_log(sources.access_log),
+                self._process.collect(),
+            )
+        )
+        for family in found:
+            family.samples = [each._replace(labels={**each.labels, "worker": self.worker}) for each in family.samples]
+        return found
+
+
+def _calls(measurements: Measurements) -> Iterator[Metric]:
+    found, _ = measurements.read()
+    calls = {(each.service, each.name): counted for each, counted in found.items()}
+    outcomes = {(*call, code): n for call, counted in calls.items() for code, n in counted.outcomes.copy().items()}
+    yield _counter("strongroom_requests", "Calls by how they ended.", outcomes, [*_CALL, "outcome"])
+    durations = {call: counted.durations for call, counted in calls.items()}
+    about = "From the whole request to its answer, audit record written."
+    yield _histogram("strongroom_request_duration_seconds", about, durations, _CALL)
+    refused = {(str(status),): n for status, n in measurements.refused_requests.copy().items()}
+    about = "HTTP requests refused before they named an operation, by status."
+    yield _counter("strongroom_http_requests_refused", about, refused, ["status"])
+
+
+def _connections(measurements: Measurements) -> Iterator[Metric]:
+    about = "Connections that were accepted."
+    yield _counter("strongroom_connections_accepted", about, {(): measurements.accepted_connections})
+    yield _gauge("strongroom_connections_open", "Connections open now.", {(): len(measurements.connections)})
+    lanes: dict[tuple[str, ...], float] = {}
+    for (lane, _), calls in measurements.in_work.items():
+        lanes[lane.name.lower(),] = lanes.get((lane.name.lower(),), 0) + calls
+    yield _gauge("strongroom_lane_requests_in_work", "Calls in a lane now, waiting or at work.", lanes, ["lane"])
+
+
+def _snapshot(snapshot: Snapshot) -> Iterator[Metric]:
+    held = {(kind,): n for kind, n in snapshot.held().items()}
+    yield _gauge("strongroom_snapshot_held", "What is held in memory, by kind.", held, ["kind"])
+    read = {(kind,): n for kind, n in snapshot.read().items()}
+    yield _counter("strongroom_snapshot_misses", "What had to be read from the store, by kind.", read, ["kind"])
+    about = "How often another commit was found, and what it changed forgotten."
+    yield _counter("strongroom_snapshot_catch_ups", about, {(): snapshot.catch_ups})
+
+
+def _audit(log: MeasuredLog, measurements: Measurements) -> Iterator[Metric]:
+    measured = log.measurements
+    about = "Lines written: records, headers and checkpoints."
+    yield _counter("strongroom_audit_lines_written", about, {(): log.written_lines})
+    yield _counter("strongroom_audit_written_bytes", "What those lines take.", {(): log.written_bytes})
+    about = "Writing what waits, one flush for all calls of a moment."
+    yield _histogram("strongroom_audit_flush_duration_seconds", about, {(): measurements.read()[1]})
+    yield _counter("strongroom_audit_flush_failures", "Flushes that failed.", {(): measured.failures})
+    yield _counter("strongroom_audit_lines_lost", "Lines that found no place to wait.", {(): measured.lost})
+    yield _gauge("strongroom_audit_lines_waiting", "Lines that wait to be written.", {(): log.waiting})
+    about = "1, or 0 while the log cannot be written and calls are refused."
+    yield _gauge("strongroom_audit_writable", about, {(): not log.failing})
+    about = "When the newest segment was begun; 0 for not yet."
+    yield _gauge("strongroom_audit_segment_begun_timestamp_seconds", about, {(): measured.segment_begun})
+    about = "When the chain was signed last; 0 for not yet."
+    yield _gauge("strongroom_audit_last_checkpoint_timestamp_seconds", about, {(): measured.last_checkpoint})
+
+
+def _keeper(measured: KeeperMeasurements) -> Iterator[Metric]:
+    yield _counter("strongroom_keeper_rounds", "Rounds of the keeper.", {(): measured.rounds})
+    about = "What the keeper could not finish, and will try again."
+    yield _counter("strongroom_keeper_failures", about, {(): measured.failures})
+    about = "When the last round ended; 0 for not yet."
+    yield _gauge("strongroom_keeper_last_round_timestamp_seconds", about, {(): measured.last_end})
+    about = "How long the last round took."
+    yield _gauge("strongroom_keeper_last_round_duration_seconds", about, {(): measured.last_duration})
+    keys = {(action,): n for action, n in measured.keys.items()}
+    yield _counter("strongroom_keeper_keys", "Keys rotated, expired or deleted when due.", keys, ["action"])
+
+
+def _store(measured: StoreMeasurements) -> Iterator[Metric]:
+    yield _counter("strongroom_store_reads", "Reads of the database.", {(): measured.reads})
+    about = "Write transactions, waiting for other writers included."
+    yield _histogram("strongroom_store_transaction_duration_seconds", about, {(): measured.transactions})
+    about = "How often the database did not answer in time, or could not write."
+    yield _counter("strongroom_store_failures", about, {(): measured.failures})
+
+
+def _access_log(lines: AccessLines | None) -> Iterator[Metric]:
+    if lines is not None:
+        about = "Lines of the access log that were dropped, because too many waited."
+        yield _counter("strongroom_access_log_lines_lost", about, {(): lines.lost})
+
+
+def _counter(name: str, about: str, values: Mapping[K, float], labels: Iterable[str] = ()) -> Metric:
+    """``name`` without ``_total``."""
+    return _filled(CounterMetricFamily(name, about, labels=list(labels)), values)
+
+
+def _gauge(name: str, about: str, values: Mapping[K, float], labels: Iterable[str] = ()) -> Metric:
+    return _filled(GaugeMetricFamily(name, about, labels=list(labels)), values)
+
+
+def _filled(family: CounterMetricFamily | GaugeMetricFamily, values: Mapping[K, float]) -> Metric:
+    for key, value in values.items():
+        family.add_metric(key, float(value))
+    return family
+
+
+def _histogram(name: str, about: str, values: Mapping[K, Histogram], labels: Iterable[str] = ()) -> Metric:
+    family = HistogramMetricFamily(name, about, labels=list(labels))
+    for key, histogram in values.items():
+        bounds = [*map(floatToGoString, histogram.bounds), "+Inf"]
+        family.add_metric(key, list(zip(bounds, accumulate(histogram.counts), strict=True)), histogram.total)
+    return family

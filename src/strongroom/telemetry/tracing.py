@@ -1,0 +1,88 @@
+"""Traces in OpenTelemetry's terms: a span for each call, with its parts, sent by a thread of the library.
+
+Spans are made when the answer is there, from times that were noted meanwhile, so that a call carries no tracing state.
+What cannot be sent is dropped: the library holds so many spans and no more.
+
+Needs the extra ``otel``. Sources: OpenTelemetry, "Semantic conventions for RPC spans", "AWS SDK"; W3C Trace Context.
+"""
+
+import threading
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from strongroom import __version__
+from strongroom.clock import Clock
+from strongroom.errors import KMSInternalException
+from strongroom.http.message import HttpRequest, Reply
+from strongroom.service.counters import SUCCESS
+
+_SERVICES = {"kms": "KMS", "iam": "IAM", "sts": "STS"}
+_EXPORT_TIME = 5.0
+_NANOSECONDS = 1_000_000_000
+
+
+class Tracing:
+    """Makes spans of calls and has them sent to an OTLP/HTTP receiver. Close it to send what is left."""
+
+    def __init__(self, url: str, worker: str, clock: Clock) -> None:
+        self._clock = clock
+        resource = Resource.create(
+            {"service.name": "strongroom", "service.version": __version__, "service.instance.id": worker}
+        )
+        # What the operator sets in OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES goes before.
+        resource = resource.merge(OTELResourceDetector().detect())
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._exporter = OTLPSpanExporter(url, timeout=_EXPORT_TIME)
+        self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
+        self._tracer = self._provider.get_tracer("strongroom", __version__)
+        self._propagator = TraceContextTextMapPropagator()
+
+    def answered(self, request: HttpRequest, reply: Reply, flushing: float, flushed: float) -> None:
+        """Make the spans of a call."""
+        if reply.operation is None:
+            return
+        ago = self._clock.now() - self._clock.timer()
+
+        def at(timer: float) -> int:
+            return int((ago + timer) * _NANOSECONDS)
+
+        service = _SERVICES[reply.operation.service]
+        span = self._tracer.start_span(
+            f"{service}/{reply.operation.name}",
+            self._propagator.extract(request.headers),
+            SpanKind.SERVER,
+            {
+                "rpc.system": "aws-api",
+                "rpc.service": service,
+                "rpc.method": reply.operation.name,
+                "aws.request_id": reply.request_id,
+            },
+            start_time=at(request.begun),
+        )
+        if span.is_recording():
+            if reply.outcome != SUCCESS:
+                span.set_attribute("error.type", reply.outcome)
+            if reply.status >= KMSInternalException.status:
+                span.set_status(Status(StatusCode.ERROR))
+            context = set_span_in_context(span)
+            for name, start, end in (
+                ("perform", request.performing, request.performed),
+                ("audit flush", flushing, flushed),
+            ):
+                if end:
+                    self._tracer.start_span(name, context, start_time=at(start)).end(at(end))
+        span.end(at(flushed))
+
+    def close(self) -> None:
+        """Send what is left; after some seconds, what is left then is dropped."""
+        patience = threading.Timer(_EXPORT_TIME, self._exporter.shutdown)
+        patience.start()
+        try:
+            self._provider.shutdown()
+        finally:
+            patience.cancel()

@@ -1,0 +1,105 @@
+"""When keys were last used: noted in memory on every use, written down now and then, so that no use costs a write.
+
+What other workers have noted and not written yet, or this one had before a crash, is in the audit log: every use is
+recorded there before its answer leaves. The store keeps a mark for each worker: up to there, its uses are written down.
+What is recorded behind the mark is looked for where it is not in memory here.
+"""
+
+from collections.abc import Iterator
+from threading import Lock
+from typing import Protocol
+
+from strongroom.keys.arns import KeyLocator, locator_of
+from strongroom.store.protocol import AuditMark, KeyUse, Store
+from strongroom.usage.recorded_uses import RecordedUse, uses_in
+
+_AT_ONCE = 500
+
+
+class Tail(Protocol):
+    """The newest part of the audit log."""
+
+    def since(self, mark: AuditMark, text: bytes) -> Iterator[bytes]:
+        """Yield the whole lines that hold a text and come after a mark, the newest first."""
+        ...
+
+
+class KeyUses:
+    """Notes uses by some operations, and knows the last of each key. Safe to use from several threads."""
+
+    def __init__(self, store: Store, tail: Tail, operations: frozenset[str]) -> None:
+        self._store = store
+        self._tail = tail
+        self._operations = operations
+        self._lock = Lock()
+        self._noted: dict[KeyLocator, KeyUse] = {}
+        self._being_written: dict[KeyLocator, KeyUse] = {}
+        self._recovered: set[str] = set()
+        """Writers whose uses are all noted here, or written: this worker itself, and those that are no more."""
+        self._marks: dict[str, AuditMark] = {}
+
+    def note(self, use: KeyUse) -> None:
+        """Note a successful use. One that began later may have ended before it."""
+        with self._lock:
+            known = self._noted.get(use.locator)
+            if known is None or known.used_at <= use.used_at:
+                self._noted[use.locator] = use
+
+    def last(self, locator: KeyLocator) -> KeyUse | None:
+        """Return the last use of a key by whichever worker, None if there was none."""
+        with self._lock:
+            found = [self._noted.get(locator), self._being_written.get(locator)]
+        with self._store.read() as reader:
+            found.append(reader.key_use(locator))
+            marks = [mark for mark in reader.audit_marks() if mark.writer not in self._recovered]
+        found += [self._last_recorded(mark, locator) for mark in marks]
+        return max((use for use in found if use is not None), key=lambda use: use.used_at, default=None)
+
+    def recover(self, writer: str) -> None:
+        """Note what a writer had recorded and not written down: this one, before it serves, or one that is gone."""
+        with self._store.read() as reader:
+            marks = [mark for mark in reader.audit_marks() if mark.writer == writer]
+        last: dict[str, RecordedUse] = {}
+        for mark in marks:
+            for use in self._recorded(mark, b'"eventType":"AwsApiCall"'):
+                last.setdefault(use.arn, use)
+        for use in last.values():
+            self.note(_noted(locator_of(use.arn), use))
+        self._recovered.add(writer)
+
+    def write(self, *marks: AuditMark) -> None:
+        """Write down what was noted since the last time.
+
+        ``marks`` are how far the log had come before, of this worker and of others that it has recovered.
+        """
+        with self._lock:
+            # What could not be written the last time may be later than what was noted since.
+            for locator, use in self._being_written.items():
+                noted = self._noted.get(locator)
+                if noted is None or noted.used_at < use.used_at:
+                    self._noted[locator] = use
+            self._being_written, self._noted = self._noted, {}
+        uses = list(self._being_written.values())
+        for start in range(0, len(uses), _AT_ONCE):
+            # Others that want to write do not wait for all of it.
+            with self._store.transaction() as transaction:
+                transaction.note_key_uses(uses[start : start + _AT_ONCE])
+        moved = [mark for mark in marks if mark != self._marks.get(mark.writer)]
+        if moved:
+            with self._store.transaction() as transaction:
+                for mark in moved:
+                    transaction.put_audit_mark(mark)
+            self._marks |= {mark.writer: mark for mark in moved}
+        with self._lock:
+            self._being_written = {}
+
+    def _last_recorded(self, mark: AuditMark, locator: KeyLocator) -> KeyUse | None:
+        uses = self._recorded(mark, locator.arn.encode())
+        return next((_noted(locator, use) for use in uses if use.arn == locator.arn), None)
+
+    def _recorded(self, mark: AuditMark, text: bytes) -> Iterator[RecordedUse]:
+        return uses_in(self._tail.since(mark, text), self._operations)
+
+
+def _noted(locator: KeyLocator, use: RecordedUse) -> KeyUse:
+    return KeyUse(locator, use.operation, use.used_at, use.event_id, use.request_id)

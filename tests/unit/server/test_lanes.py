@@ -1,0 +1,167 @@
+"""The threads behind the event loop: every job comes back once, on the loop; what has not begun can be forgotten."""
+
+import asyncio
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+import uvloop
+
+from strongroom.operations.operation import Lane
+from strongroom.server.lanes import Lanes
+
+THREADS = {Lane.WAITING: 4, Lane.COMPUTING: 2}
+JOBS = 2000
+
+
+def run(scenario: Callable[[], asyncio.Future[None] | object]) -> None:
+    async def main() -> None:
+        result = scenario()
+        if isinstance(result, asyncio.Future):
+            await asyncio.wait_for(result, 30)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+
+
+def never(job: int) -> None:
+    pytest.fail(f"job {job} has not failed")
+
+
+def test_every_job_comes_back_once_and_on_the_loop() -> None:
+    done: Counter[int] = Counter()
+    workers: set[str] = set()
+    lanes: list[Lanes[int, int]] = []
+
+    def scenario() -> asyncio.Future[None]:
+        loop, here = asyncio.get_running_loop(), threading.get_ident()
+        all_done: asyncio.Future[None] = loop.create_future()
+
+        def work(job: int) -> int:
+            workers.add(threading.current_thread().name)
+            return job * job
+
+        def back(job: int, result: int) -> None:
+            assert threading.get_ident() == here
+            assert result == job * job
+            done[job] += 1
+            if len(done) == JOBS:
+                all_done.set_result(None)
+
+        lanes.append(Lanes(loop, THREADS, work, back, never))
+        for job in range(JOBS):
+            lanes[0].submit(Lane.WAITING if job % 2 else Lane.COMPUTING, job)
+        return all_done
+
+    run(scenario)
+    lanes[0].close()
+    assert done == Counter(range(JOBS))
+    assert workers <= {f"WAITING_{each}" for each in range(4)} | {f"COMPUTING_{each}" for each in range(2)}
+
+
+def test_one_wakeup_serves_all_results_that_are_there() -> None:
+    """The loop is busy while all are done; then it is told once."""
+    wakeups: list[object] = []
+    done: list[int] = []
+
+    def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        finished = threading.Semaphore(0)
+
+        def work(job: int) -> int:
+            finished.release()
+            return job
+
+        def wake(callback: Callable[[], None]) -> None:
+            wakeups.append(callback)
+
+        lanes: Lanes[int, int] = Lanes(loop, {Lane.COMPUTING: 1}, work, lambda job, _: done.append(job), never)
+        lanes._wake = wake
+        for job in range(100):
+            lanes.submit(Lane.COMPUTING, job)
+        for _ in range(100):
+            assert finished.acquire(timeout=10)
+        lanes.close()
+        lanes._collect()
+
+    run(scenario)
+    assert done == list(range(100))
+    assert len(wakeups) == 1
+
+
+@pytest.mark.parametrize("waiting", [0, 10])
+def test_the_end_waits_for_what_has_begun_and_forgets_the_rest(waiting: int) -> None:
+    begun, release = threading.Event(), threading.Event()
+    worked: list[int] = []
+
+    def scenario() -> None:
+        def work(job: int) -> None:
+            begun.set()
+            assert release.wait(10)
+            worked.append(job)
+
+        lanes: Lanes[int, None] = Lanes(asyncio.get_running_loop(), {Lane.GENERATING: 1}, work, lambda *_: None, never)
+        for job in range(1 + waiting):
+            lanes.submit(Lane.GENERATING, job)
+        assert begun.wait(10)
+        threading.Timer(0.1, release.set).start()
+        lanes.close()
+
+    run(scenario)
+    assert worked == [0]
+    assert not [each for each in threading.enumerate() if each.name.startswith("GENERATING")]
+
+
+def test_who_signs_gives_way() -> None:
+    def niceness(_job: int) -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    async def main() -> list[int]:
+        found: list[int] = []
+        lanes: Lanes[int, int] = Lanes(
+            asyncio.get_running_loop(),
+            {Lane.SIGNING: 1, Lane.WAITING: 1},
+            niceness,
+            lambda _, result: found.append(result),
+            never,
+        )
+        for lane in (Lane.WAITING, Lane.SIGNING):
+            lanes.submit(lane, 0)
+        while len(found) < 2:  # noqa: ASYNC110 - a test
+            await asyncio.sleep(0.01)
+        lanes.close()
+        return sorted(found)
+
+    fast, signing = asyncio.run(main())
+    assert (fast, signing) == (os.nice(0), min(os.nice(0) + 10, 19))
+
+
+def test_a_job_that_fails_is_told_and_the_thread_goes_on() -> None:
+    done: list[int] = []
+    failed: list[int] = []
+    lanes: list[Lanes[int, int]] = []
+
+    def scenario() -> asyncio.Future[None]:
+        loop, here = asyncio.get_running_loop(), threading.get_ident()
+        all_done: asyncio.Future[None] = loop.create_future()
+
+        def fail(job: int) -> None:
+            assert threading.get_ident() == here
+            failed.append(job)
+
+        def back(job: int, _: int) -> None:
+            done.append(job)
+            if len(done) == 5:
+                loop.call_soon(all_done.set_result, None)
+
+        lanes.append(Lanes(loop, {Lane.COMPUTING: 1}, lambda job: 1 // (job % 2), back, fail))
+        for job in range(10):
+            lanes[0].submit(Lane.COMPUTING, job)
+        return all_done
+
+    run(scenario)
+    lanes[0].close()
+    assert done == [1, 3, 5, 7, 9]
+    assert failed == [0, 2, 4, 6, 8]

@@ -1,0 +1,180 @@
+"""Who called, in CloudTrail's shapes: CloudTrail User Guide, "CloudTrail userIdentity element"."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from deployments import ORIGIN, entropy
+from policies import ALICE, ALICE_ID, HOME, PROVIDER, ROLE, ROLE_ID, SERVICE, alice, backup, root, worker
+from strongroom.api.aws_json import AwsJson
+from strongroom.errors import AccessDeniedException, InvalidSignatureException, KMSInternalException
+from strongroom.iam import Principal
+from strongroom.iam.principals import assumed_role, web_identity
+from strongroom.operations.kms.keys import ListKeysResponse
+from strongroom.operations.kms.table import TABLE
+from strongroom.operations.targets import Target
+from strongroom.service.audit_trail import Progress, Trail
+from strongroom.service.call import Call
+from strongroom.snapshot.principals import Credential
+
+NOW = 1_790_000_000.0
+FEDERATED = f"arn:aws:iam::{HOME}:oidc-provider/{PROVIDER}"
+ATTRIBUTES = {"creationDate": "2026-09-21T14:13:20Z", "mfaAuthenticated": "false"}
+ISSUER = {"type": "Role", "principalId": ROLE_ID, "arn": ROLE, "accountId": HOME, "userName": "Worker"}
+POD = "system:serviceaccount:shop:checkout"
+
+
+class Lines:
+    """Keeps what is appended to a log."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+        self.refusals = 0
+
+    def append(self, line: bytes) -> None:
+        self.records.append(json.loads(line))
+
+    def append_refusal(self, line: bytes) -> None:
+        self.refusals += 1
+        self.append(line)
+
+    def writable(self) -> bool:
+        return True
+
+
+def record_of(principal: Principal, targets: tuple[Target, ...] = (), **more: Any) -> dict[str, Any]:
+    """Return the record of a refused call by a principal."""
+    log, via = Lines(), more.pop("via_service", None)
+    credential = Credential(access_key_id="AKIAEXAMPLE", secret="s3cret", principal=principal, **more)
+    origin = msgspec.structs.replace(ORIGIN, via_service=via)
+    call = Call(TABLE["Encrypt"], credential, "us-east-1", AwsJson(), b"{}", origin, NOW)
+    progress = Progress(credential)
+    progress.targets = targets
+    Trail(log, entropy).call(call, progress, AccessDeniedException("no"), "event")
+    (record,) = log.records
+    return record
+
+
+@pytest.mark.parametrize(
+    ("principal", "more", "identity"),
+    [
+        (
+            root,
+            {},
+            {"type": "Root", "principalId": HOME, "arn": f"arn:aws:iam::{HOME}:root", "accountId": HOME},
+        ),
+        (
+            alice,
+            {},
+            {"type": "IAMUser", "principalId": ALICE_ID, "arn": ALICE, "accountId": HOME, "userName": "alice"},
+        ),
+        (
+            alice,
+            {"issued_at": NOW},
+            {
+                "type": "IAMUser",
+                "principalId": ALICE_ID,
+                "arn": ALICE,
+                "accountId": HOME,
+                "userName": "alice",
+                "sessionContext": {"attributes": ATTRIBUTES},
+            },
+        ),
+        (
+            worker,
+            {"issued_at": NOW, "source_identity": "alice"},
+            {
+                "type": "AssumedRole",
+                "principalId": f"{ROLE_ID}:job-1",
+                "arn": f"arn:aws:sts::{HOME}:assumed-role/Worker/job-1",
+                "accountId": HOME,
+                "sessionContext": {"sessionIssuer": ISSUER, "attributes": ATTRIBUTES, "sourceIdentity": "alice"},
+            },
+        ),
+        (
+            assumed_role(ROLE, "pod", role_id=ROLE_ID, provider=FEDERATED),
+            {"issued_at": NOW},
+            {
+                "type": "AssumedRole",
+                "principalId": f"{ROLE_ID}:pod",
+                "arn": f"arn:aws:sts::{HOME}:assumed-role/Worker/pod",
+                "accountId": HOME,
+                "sessionContext": {
+                    "sessionIssuer": ISSUER,
+                    "webIdFederationData": {"federatedProvider": FEDERATED, "attributes": {}},
+                    "attributes": ATTRIBUTES,
+                },
+            },
+        ),
+        (
+            alice,
+            {"via_service": SERVICE},
+            {
+                "type": "IAMUser",
+                "principalId": ALICE_ID,
+                "arn": ALICE,
+                "accountId": HOME,
+                "userName": "alice",
+                "invokedBy": SERVICE,
+            },
+        ),
+        (backup, {}, {"type": "AWSService", "invokedBy": SERVICE}),
+    ],
+    ids=["root", "user", "session of a user", "role", "role from a web identity", "on behalf of a user", "service"],
+)
+def test_who_called(principal: Principal, more: dict[str, Any], identity: dict[str, Any]) -> None:
+    assert record_of(principal, **more)["userIdentity"] == {**identity, "accessKeyId": "AKIAEXAMPLE"}
+
+
+def test_a_web_identity_has_no_access_key() -> None:
+    bearer = web_identity(FEDERATED, POD, audience="sts.amazonaws.com")
+    assert record_of(bearer)["userIdentity"] == {
+        "type": "WebIdentityUser",
+        "principalId": f"{FEDERATED}:sts.amazonaws.com:{POD}",
+        "userName": POD,
+        "identityProvider": FEDERATED,
+    }
+
+
+def test_whose_trail_it_belongs_to() -> None:
+    target = Target("kms:Encrypt", f"arn:aws:kms:us-east-1:{HOME}:key/1234abcd-12ab-34cd-56ef-1234567890ab")
+    assert record_of(root, (target,))["recipientAccountId"] == HOME
+    assert record_of(backup, (Target("kms:ListKeys"), target))["recipientAccountId"] == HOME
+    assert "recipientAccountId" not in record_of(backup)
+
+
+def test_nobody_is_named_for_a_signature_that_does_not_verify() -> None:
+    log = Lines()
+    trail = Trail(log, entropy)
+    for error, code in (
+        (InvalidSignatureException("no"), "InvalidSignatureException"),
+        (KMSInternalException(), "KMSInternalException"),
+    ):
+        trail.unverified(TABLE["Encrypt"], ORIGIN, error, NOW)
+        assert log.records[-1]["userIdentity"] == {"type": "Unknown"}
+        assert log.records[-1]["errorCode"] == code
+
+
+def test_only_records_of_refusals_may_be_lost_while_the_log_cannot_be_written() -> None:
+    log = Lines()
+    trail = Trail(log, entropy)
+    credential = Credential(access_key_id="AKIAEXAMPLE", secret="s3cret", principal=root)
+    call = Call(TABLE["ListKeys"], credential, "us-east-1", AwsJson(), b"{}", ORIGIN, NOW)
+    trail.call(call, Progress(credential), ListKeysResponse(keys=[], truncated=False), "event")
+    assert (len(log.records), log.refusals) == (1, 0)
+    trail.call(call, Progress(credential), AccessDeniedException("no"), "event")
+    trail.unverified(TABLE["Encrypt"], ORIGIN, InvalidSignatureException("no"), NOW)
+    assert (len(log.records), log.refusals) == (3, 2)
+
+
+def test_a_long_message_is_cut() -> None:
+    log = Lines()
+    Trail(log, entropy).unverified(TABLE["Encrypt"], ORIGIN, InvalidSignatureException("x" * 5000), NOW)
+    assert log.records[0]["errorMessage"] == "x" * 1024
+
+
+def test_no_secret_is_shown() -> None:
+    credential = Credential(access_key_id="AKIAEXAMPLE", secret="s3cret", principal=root)
+    assert "s3cret" not in repr(credential)

@@ -1,0 +1,76 @@
+"""What is asked for each call, and by the keeper in each round, costs what it finds, not what there is."""
+
+import re
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from grants_builder import make_grant, subset
+from keys_builder import locator, make_key
+from strongroom.keys.arns import AliasLocator
+from strongroom.keys.grants import NO_CONTEXT, WHATEVER_CONTEXT
+from strongroom.store.protocol import AliasRecord, GrantFilter, KeyUse
+from strongroom.store.sqlite.store import SqlStore
+
+# Each may hold as many rows as there are keys, or far more.
+LARGE = re.compile(r"SCAN (kms_key|key_material|key_tag|alias|key_grant|key_usage|access_key|identity|change)\b")
+
+
+@pytest.fixture
+def scans(store: SqlStore) -> list[str]:
+    """Return the statements that read a whole table, as they come."""
+    found: list[str] = []
+
+    def explain(_connection: Any, cursor: Any, statement: str, parameters: Any, _context: Any, many: Any) -> None:
+        if statement.startswith(("SELECT", "UPDATE", "DELETE", "INSERT")):
+            values = parameters[0] if many else parameters
+            plan = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
+            found.extend(f"{statement}: {step[3]}" for step in plan if LARGE.match(step[3]))
+
+    event.listen(store._engine, "before_cursor_execute", explain)
+    return found
+
+
+def test_nothing_reads_a_whole_table(store: SqlStore, scans: list[str]) -> None:
+    key, grant = make_key(1, tags=(("a", "b"),)), make_grant(1, constraints=subset(a="1", b="2"), name="n")
+    alias = AliasRecord(AliasLocator(key.account, key.region, "alias/a"), key.key_id, 0.0, 0.0)
+    with store.transaction() as transaction:
+        transaction.add_key(key)
+        transaction.add_grant(grant)
+        transaction.put_alias(alias, None)
+        transaction.note_key_uses([KeyUse(key.locator, "Encrypt", 1.0, "e", "r")])
+        transaction.save_key(key, key)
+    with store.read() as reader:
+        reader.key(key.locator)
+        reader.customer_keys(key.account, key.region)
+        reader.key_of_material(key.region, "m")
+        reader.key_use(key.locator)
+        reader.alias(alias.locator)
+        reader.keys(key.account, key.region, "", 10)
+        for key_id in (None, key.key_id):
+            reader.aliases(key.account, key.region, key_id, "", 10)
+        reader.keys_to_rotate(1.0, 10)
+        reader.keys_with_expired_material(1.0, 10)
+        reader.keys_to_delete(1.0, 10)
+        reader.has_keys_in("store")
+        reader.labels_of_grants_to(locator(1), "AIDA")
+        for label in (NO_CONTEXT, WHATEVER_CONTEXT):
+            reader.grants_to(locator(1), "AIDA", label, "", 10)
+        reader.grants_named(locator(1), "n")
+        reader.count_grants(locator(1))
+        for which in (GrantFilter(), GrantFilter(grantee="AIDA")):
+            reader.grants(locator(1), which, "", 10)
+        reader.retirable_grants(key.region, "AIDA", "", 10)
+        reader.access_key("AKIA")
+        reader.access_keys(key.account, "AIDA")
+        reader.services()
+        reader.entity_by_id("AIDA")
+        reader.linked(key.account, "arn")
+    store.changes(0)
+    store.trim_changes(10)
+    with store.transaction() as transaction:
+        transaction.remove_grant(grant)
+        transaction.remove_alias(alias)
+        transaction.erase_key(key)
+    assert scans == []

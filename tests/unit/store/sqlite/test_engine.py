@@ -1,0 +1,27 @@
+"""Opening the database file."""
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from keys_builder import make_key
+from strongroom.store.sqlite.engine import open_sqlite
+from strongroom.store.sqlite.migrate import migrate
+from strongroom.store.sqlite.read_only import open_read_only
+from strongroom.store.sqlite.store import SqlStore
+
+
+@pytest.mark.parametrize("name", ["what?", "100%", "a%20b", "k=v&l#m", "file:x?mode=memory"])
+def test_a_path_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    engine = open_sqlite(folder / "strongroom.db")
+    migrate(engine)
+    with closing(SqlStore(engine)) as store:
+        with store.transaction() as transaction:
+            transaction.add_key(make_key())
+        with closing(open_read_only(folder / "strongroom.db")) as copy, copy.read() as reader:
+            assert reader.key(make_key().locator) is not None
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+    assert {each.name for each in folder.iterdir()} == {"strongroom.db", "strongroom.db-writer"}

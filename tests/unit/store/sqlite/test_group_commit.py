@@ -1,0 +1,160 @@
+"""Transactions that are committed together: each fails alone, and none is told before all is on disk."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+from sqlalchemy import event
+
+from keys_builder import locator, make_key
+from strongroom.errors import DependencyTimeoutException, KmsError, NotFoundException
+from strongroom.store.sqlite.store import SqlStore
+
+THREADS = 6
+
+
+class Together:
+    """Several transactions that meet: the first one writes until all others wait."""
+
+    def __init__(self, store: SqlStore, act: Callable[[int], None]) -> None:
+        self.outcomes: dict[int, BaseException | None] = {}
+        self._store = store
+        self._act = act
+        entered = Event()
+        self._threads = [Thread(target=self._write, args=(number, entered)) for number in range(THREADS)]
+        self._threads[0].start()
+        assert entered.wait(5)
+        for thread in self._threads[1:]:
+            thread.start()
+        for thread in self._threads:
+            thread.join(20)
+            assert not thread.is_alive()
+
+    def _write(self, number: int, entered: Event) -> None:
+        try:
+            with self._store.transaction() as transaction:
+                transaction.add_key(make_key(number))
+                if number == 0:
+                    entered.set()
+                    while self._store._lock._waiting < THREADS - 1:
+                        pass
+                    # A turn begins when the lock was taken.
+                    self._store._lock._turn_ends += 10
+                self._act(number)
+        except (KmsError, sqlite3.Error, SystemExit) as error:
+            self.outcomes[number] = error
+        else:
+            self.outcomes[number] = None
+
+
+def keys(store: SqlStore) -> set[int]:
+    with store.read() as reader:
+        return {number for number in range(THREADS) if reader.key(locator(number)) is not None}
+
+
+@pytest.fixture
+def commits(store: SqlStore) -> list[bool]:
+    found: list[bool] = []
+    event.listen(store._engine, "commit", lambda _: found.append(True))
+    return found
+
+
+def test_those_that_meet_share_a_commit(store: SqlStore, commits: list[bool]) -> None:
+    version = store.version()
+    together = Together(store, lambda _: None)
+    assert set(together.outcomes.values()) == {None}
+    assert keys(store) == set(range(THREADS))
+    assert len(commits) == 1
+    assert store.version() != version
+    with store.read() as reader:
+        assert reader.customer_keys(locator(0).account, locator(0).region) == THREADS
+    assert [each.name for each in store.changes(0).entries] != []
+
+
+@pytest.mark.parametrize("failing", [0, 2, THREADS - 1])
+def test_one_that_fails_undoes_nothing_of_the_others(store: SqlStore, failing: int) -> None:
+    def act(number: int) -> None:
+        if number == failing:
+            raise NotFoundException(None)
+
+    together = Together(store, act)
+    assert {number for number, outcome in together.outcomes.items() if outcome is not None} == {failing}
+    assert isinstance(together.outcomes[failing], NotFoundException)
+    assert keys(store) == set(range(THREADS)) - {failing}
+    assert len(store.changes(0).entries) == THREADS - 1
+
+
+def test_a_commit_that_fails_fails_for_all_that_share_it(store: SqlStore) -> None:
+    def fail(_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    event.listen(store._engine, "commit", fail)
+    together = Together(store, lambda _: None)
+    event.remove(store._engine, "commit", fail)
+    assert {type(outcome) for outcome in together.outcomes.values()} == {DependencyTimeoutException}
+    assert keys(store) == set()
+    with store.transaction() as transaction:
+        transaction.add_key(make_key(1))
+    assert keys(store) == {1}
+
+
+def test_a_commit_during_which_the_thread_ends_fails_for_all_and_lets_go(store: SqlStore) -> None:
+    def end(_: object) -> None:
+        raise SystemExit
+
+    event.listen(store._engine, "commit", end)
+    together = Together(store, lambda _: None)
+    event.remove(store._engine, "commit", end)
+    found = Counter(type(outcome) for outcome in together.outcomes.values())
+    assert found == {SystemExit: 1, DependencyTimeoutException: THREADS - 1}
+    assert keys(store) == set()
+    with store.transaction() as transaction:
+        transaction.add_key(make_key(1))
+    assert keys(store) == {1}
+
+
+def test_what_sqlite_undid_by_itself_is_acknowledged_to_nobody(store: SqlStore) -> None:
+    raw: list[sqlite3.Connection] = []
+    event.listen(store._engine, "checkout", lambda connection, *_: raw.append(connection))
+
+    def act(number: int) -> None:
+        if number == THREADS - 2:
+            # What a full disk does.
+            next(each for each in raw if each.in_transaction).execute("ROLLBACK")
+
+    together = Together(store, act)
+    failed = {number for number, outcome in together.outcomes.items() if outcome is not None}
+    assert failed.isdisjoint(keys(store))
+    assert failed | keys(store) == set(range(THREADS))
+    assert {0, THREADS - 2} <= failed
+
+
+def test_to_scrub_ends_what_is_open(store: SqlStore, tmp_path: Path) -> None:
+    scrubbed: list[bool] = []
+    scrubber = Thread(target=lambda: scrubbed.append(store.scrub()))
+
+    def act(number: int) -> None:
+        if number == 0:
+            scrubber.start()
+            while store._lock._waiting < THREADS:
+                pass
+
+    together = Together(store, act)
+    scrubber.join(5)
+    assert scrubbed == [True]
+    assert set(together.outcomes.values()) == {None}
+    assert (tmp_path / "strongroom.db").exists()
+
+
+def test_to_scrub_changes_no_patience_but_its_own(store: SqlStore) -> None:
+    def patience() -> list[int]:
+        with store._engine.connect() as one, store._engine.connect() as other:
+            return [each.exec_driver_sql("PRAGMA busy_timeout").scalar_one() for each in (one, other)]
+
+    before = patience()
+    store._scrubbed = False
+    assert store.scrub()
+    assert patience() == before

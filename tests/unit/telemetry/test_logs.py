@@ -1,0 +1,77 @@
+"""What a line of the log looks like, for people and for programs."""
+
+import json
+import logging
+import re
+import sys
+from typing import Any
+
+import pytest
+
+from strongroom.telemetry.logs import JsonFormatter, Sparing, TextFormatter
+
+
+def record_of(message: str, *args: object, name: str = "strongroom.test", **more: Any) -> logging.LogRecord:
+    record = logging.LogRecord(name, logging.WARNING, __file__, 1, message, args, more.pop("exc_info", None))
+    record.__dict__.update(more)
+    return record
+
+
+def test_json_is_one_object_a_line() -> None:
+    record = record_of("two\nlines: %s", 'a "quote"', request_id="abc", duration=0.5)
+    record.created, record.msecs = 1_790_000_000.25, 250
+    line = JsonFormatter("w1").format(record)
+    assert "\n" not in line
+    assert json.loads(line) == {
+        "time": "2026-09-21T14:13:20.250Z",
+        "level": "WARNING",
+        "logger": "strongroom.test",
+        "message": 'two\nlines: a "quote"',
+        "worker": "w1",
+        "request_id": "abc",
+        "duration": 0.5,
+    }
+
+
+def test_json_has_no_worker_where_there_is_none_and_no_fields_but_known_ones() -> None:
+    line = json.loads(JsonFormatter(None).format(record_of("x", grant_token="secret")))
+    assert line.keys() == {"time", "level", "logger", "message"}
+
+
+def test_a_traceback_is_one_string() -> None:
+    line = ""
+    try:
+        int("wrong")
+    except ValueError:
+        line = JsonFormatter("w0").format(record_of("failed", exc_info=sys.exc_info()))
+    assert "\n" not in line
+    exception = json.loads(line)["exception"]
+    assert exception.startswith("Traceback (most recent call last):\n")
+    assert exception.endswith("literal for int() with base 10: 'wrong'")
+
+
+@pytest.mark.parametrize("text", ["\ud800", "\x00\x1b[31m", "\u2028"])
+def test_no_character_breaks_a_line(text: str) -> None:
+    line = JsonFormatter("w0").format(record_of("%s", text))
+    assert len(line.splitlines()) == 1
+    assert json.loads(line)["level"] == "WARNING"
+
+
+def test_text_ends_with_the_request() -> None:
+    assert (
+        TextFormatter().format(record_of("failed", request_id="abc")).endswith("strongroom.test: failed request_id=abc")
+    )
+    assert re.fullmatch(r"[\d-]+ [\d:,]+ WARNING strongroom\.test: failed", TextFormatter().format(record_of("failed")))
+
+
+def test_what_libraries_repeat_is_told_once_in_a_minute() -> None:
+    sparing = Sparing()
+
+    def passes(name: str, at: float) -> bool:
+        record = record_of("x", name=name)
+        record.created = at
+        return sparing.filter(record)
+
+    told = [passes("opentelemetry.exporter", at) for at in range(1000, 1150, 10)]
+    assert told == [at % 60 == 1000 % 60 for at in range(1000, 1150, 10)]
+    assert all(passes("strongroom.store", at) for at in range(5))

@@ -1,0 +1,202 @@
+"""Scrapes over real sockets: of several workers in one process, by clients that mean well and by others."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from deployments import Bench
+from scrapes import Shown
+from strongroom.clock import ManualClock
+from strongroom.operations.kms.table import TABLE
+from strongroom.service.counters import SUCCESS, Measurements
+from strongroom.telemetry import metrics_listener
+from strongroom.telemetry.metrics import Sources, WorkerMetrics
+from strongroom.telemetry.metrics_listener import Meeting, MetricsListener
+
+WORKERS = ("w0", "w1", "w2")
+
+
+@pytest.fixture
+def bench(tmp_path: Path, clock: ManualClock) -> Iterator[Bench]:
+    bench = Bench(tmp_path / "data", clock)
+    yield bench
+    bench.deployment.close()
+
+
+class Worker:
+    """A worker's metrics, on a port of their own."""
+
+    def __init__(self, bench: Bench, name: str, folder: Path) -> None:
+        deployment = bench.deployment
+        self.measurements = Measurements()
+        self.measurements.note((TABLE["Encrypt"], SUCCESS, 0.001))
+        keeper, log = deployment.keeper.measurements, deployment.log
+        store, snapshot = deployment.store_measurements, deployment.backends.snapshot
+        own = WorkerMetrics(Sources(name, self.measurements, keeper, store, log, snapshot))
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.address: tuple[str, int] = self._socket.getsockname()
+        self._serving = MetricsListener(self._socket, own, Meeting(folder, WORKERS)).serving()
+
+    def __enter__(self) -> Self:
+        self._serving.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._serving.__exit__(None, None, None)
+        self._socket.close()
+
+
+def ask(address: tuple[str, int], request: bytes) -> bytes:
+    """Return all that is answered; nothing where the connection is cut."""
+    answer = b""
+    with socket.create_connection(address, timeout=20) as connection, contextlib.suppress(ConnectionError):
+        connection.sendall(request)
+        while piece := connection.recv(65536):
+            answer += piece
+    return answer
+
+
+def shown_by(worker: Worker) -> Shown:
+    head, _, body = ask(worker.address, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert f"Content-Length: {len(body)}".encode() in head
+    return Shown(body.decode())
+
+
+@pytest.mark.parametrize("depth", [1, 60])
+def test_any_worker_shows_all(bench: Bench, tmp_path: Path, depth: int) -> None:
+    folder = tmp_path.joinpath(*["deep"] * depth)
+    folder.mkdir(parents=True)
+    folder /= "metrics"
+    with Worker(bench, "w0", folder) as first, Worker(bench, "w1", folder) as second, Worker(bench, "w2", folder):
+        for worker in (first, second):
+            shown = shown_by(worker)
+            assert [shown.sum("strongroom_worker_up", worker=name) for name in WORKERS] == [1, 1, 1]
+            assert shown.labels("strongroom_requests_total", "worker") == set(WORKERS)
+            # Each family once, as the format wants it.
+            kinds = [line for line in shown.text.splitlines() if line.startswith("# TYPE")]
+            assert len(kinds) == len(set(kinds)) > 30
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert [path.stat().st_mode & 0o777 for path in folder.iterdir()] == [0o600] * 3
+    assert list(folder.iterdir()) == []
+
+
+def test_who_is_gone_or_hangs_or_talks_nonsense_is_down(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics_listener, "_PEER_TIME", 0.5)
+    monkeypatch.setattr(metrics_listener, "_FRESH", 0.0)
+    folder = tmp_path / "metrics"
+    meeting = Meeting(folder, WORKERS)
+    with Worker(bench, "w0", folder) as first:
+        for name in ("w1", "w2"):
+            assert shown_by(first).sum("strongroom_worker_up", worker=name) == 0
+        # What a killed worker leaves, and one that does not answer.
+        meeting.listen("w1").close()
+        with contextlib.closing(meeting.listen("w2")) as hanging:
+            shown = shown_by(first)
+            assert [shown.sum("strongroom_worker_up", worker=name) for name in WORKERS] == [1, 0, 0]
+            assert shown.labels("strongroom_requests_total", "worker") == {"w0"}
+            talk = threading.Thread(target=_answer_nonsense, args=(hanging,))
+            talk.start()
+            assert shown_by(first).sum("strongroom_worker_up", worker="w2") == 0
+            talk.join()
+        # A new one takes the place of the old.
+        with Worker(bench, "w1", folder):
+            assert shown_by(first).sum("strongroom_worker_up", worker="w1") == 1
+            assert shown_by(first).sum("strongroom_requests_total", worker="w1") == 1
+
+
+def _answer_nonsense(listener: socket.socket) -> None:
+    # The first is the one that was left hanging.
+    for _ in range(2):
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b"nonsense")
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", b"404"),
+        (b"GET /metrics/ HTTP/1.1\r\n\r\n", b"404"),
+        (b"POST /metrics HTTP/1.1\r\nContent-Length: 0\r\n\r\n", b"405"),
+        (b"HEAD /metrics HTTP/1.0\r\n\r\n", b"405"),
+        (b"DELETE / HTTP/1.1\r\n\r\n", b"405"),
+        (b"nonsense\r\n\r\n", b"400"),
+        (b"GET /metrics\r\n\r\n", b"400"),
+        (b"\x16\x03\x01\x02\x00\r\n\r\n", b"400"),
+        (b"GET /metrics?x=y HTTP/1.1\r\n\r\n", b"200"),
+        (b"GET /metrics HTTP/1.1\r\nX: " + b"y" * 9000 + b"\r\n\r\n", b"431"),
+    ],
+)
+def test_only_get_metrics(bench: Bench, tmp_path: Path, request_: bytes, status: bytes) -> None:
+    with Worker(bench, "w0", tmp_path / "metrics") as worker:
+        answer = ask(worker.address, request_)
+        assert answer.startswith(b"HTTP/1.1 " + status + b" ")
+        assert b"\r\nConnection: close\r\n" in answer
+        assert (b"\r\nAllow: GET\r\n" in answer) == (status == b"405")
+
+
+def test_clients_that_send_without_end_or_not_at_all_are_dropped(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics_listener, "_SCRAPE_TIME", 0.5)
+    with Worker(bench, "w0", tmp_path / "metrics") as worker:
+        begun = time.monotonic()
+        assert ask(worker.address, b"") == b""
+        assert ask(worker.address, b"GET /metr") == b""
+        assert time.monotonic() - begun < 5
+        with contextlib.suppress(OSError), socket.create_connection(worker.address, timeout=20) as endless:
+            for _ in range(1000):
+                endless.sendall(b"x" * 65536)
+            pytest.fail("64 MiB were taken")
+        assert shown_by(worker).sum("strongroom_requests_total") == 1
+
+
+def test_a_client_that_does_not_read_is_dropped(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics_listener, "_SCRAPE_TIME", 0.5)
+    monkeypatch.setattr(metrics_listener, "generate_latest", lambda _: b"# " + b"x" * (32 << 20) + b"\n")
+    with Worker(bench, "w0", tmp_path / "metrics") as worker, socket.create_connection(worker.address) as slow:
+        slow.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+        time.sleep(1.5)
+        slow.settimeout(10)
+        got = 0
+        with contextlib.suppress(ConnectionError):
+            while piece := slow.recv(1 << 20):
+                got += len(piece)
+        assert got < 32 << 20
+
+
+def test_scrapes_that_are_too_many_are_dropped_and_others_served_afterwards(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics_listener, "_SCRAPE_TIME", 2.0)
+    folder = tmp_path / "metrics"
+    with Worker(bench, "w0", folder) as first, Worker(bench, "w1", folder) as second:
+        threads = threading.active_count()
+        idle = [socket.create_connection(first.address) for _ in range(50)]
+        time.sleep(0.3)
+        assert threading.active_count() == threads
+        assert ask(first.address, b"GET /metrics HTTP/1.1\r\n\r\n") == b""
+        # Other workers are told all the same.
+        assert shown_by(second).sum("strongroom_worker_up", worker="w0") == 1
+        time.sleep(2.5)
+        assert shown_by(first).sum("strongroom_worker_up", worker="w0") == 1
+        for connection in idle:
+            connection.close()
+
+
+def test_scrapes_close_to_each_other_share_an_answer(bench: Bench, tmp_path: Path) -> None:
+    with Worker(bench, "w0", tmp_path / "metrics") as worker:
+        before = shown_by(worker).text
+        worker.measurements.note((TABLE["Encrypt"], SUCCESS, 0.001))
+        assert shown_by(worker).text == before
+        time.sleep(0.6)
+        assert shown_by(worker).sum("strongroom_requests_total") == 2
