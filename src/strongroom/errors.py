@@ -311,6 +311,13 @@ class DependencyTimeoutException(KmsError):
     status = 500
 
 
+class WriteOutcomeUnknown(DependencyTimeoutException):
+    """A commit neither succeeded nor failed for certain, so nothing may be undone as if it had failed."""
+
+    code = DependencyTimeoutException.code
+    status = DependencyTimeoutException.status
+
+
 class KeyUnavailableException(KmsError):
     """The key cannot be reached now; the request can be retried."""
 

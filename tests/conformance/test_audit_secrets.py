@@ -52,7 +52,7 @@ def forms_of(secret: bytes) -> Iterator[bytes]:
             yield encode(part[: len(part) // 3 * 3])
 
 
-class Witness:
+class CallObserver:
     """Makes calls, and remembers every secret of theirs."""
 
     def __init__(self) -> None:
@@ -72,31 +72,31 @@ def new_key(kms: Any, **more: Any) -> str:
     return str(kms.create_key(**more)["KeyMetadata"]["KeyId"])
 
 
-def symmetric(witness: Witness, kms: Any) -> None:
+def symmetric(observer: CallObserver, kms: Any) -> None:
     key = {"KeyId": new_key(kms)}
-    blob = witness.call(kms, "Encrypt", **key, Plaintext=PLAINTEXT)["CiphertextBlob"]
-    assert witness.call(kms, "Decrypt", CiphertextBlob=blob)["Plaintext"] == PLAINTEXT
-    witness.call(kms, "ReEncrypt", CiphertextBlob=blob, DestinationKeyId=new_key(kms))
-    witness.call(kms, "GenerateDataKey", **key, KeySpec="AES_256")
-    witness.call(kms, "GenerateDataKeyWithoutPlaintext", **key, KeySpec="AES_256")
-    witness.call(kms, "GenerateDataKeyPair", **key, KeyPairSpec="ECC_NIST_P256")
-    witness.call(kms, "GenerateDataKeyPairWithoutPlaintext", **key, KeyPairSpec="ECC_NIST_P256")
-    witness.call(kms, "GenerateRandom", NumberOfBytes=64)
+    blob = observer.call(kms, "Encrypt", **key, Plaintext=PLAINTEXT)["CiphertextBlob"]
+    assert observer.call(kms, "Decrypt", CiphertextBlob=blob)["Plaintext"] == PLAINTEXT
+    observer.call(kms, "ReEncrypt", CiphertextBlob=blob, DestinationKeyId=new_key(kms))
+    observer.call(kms, "GenerateDataKey", **key, KeySpec="AES_256")
+    observer.call(kms, "GenerateDataKeyWithoutPlaintext", **key, KeySpec="AES_256")
+    observer.call(kms, "GenerateDataKeyPair", **key, KeyPairSpec="ECC_NIST_P256")
+    observer.call(kms, "GenerateDataKeyPairWithoutPlaintext", **key, KeyPairSpec="ECC_NIST_P256")
+    observer.call(kms, "GenerateRandom", NumberOfBytes=64)
     mac_key = {
         "KeyId": new_key(kms, KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC"),
         "MacAlgorithm": "HMAC_SHA_256",
     }
-    mac = witness.call(kms, "GenerateMac", **mac_key, Message=PLAINTEXT)["Mac"]
-    witness.call(kms, "VerifyMac", **mac_key, Message=PLAINTEXT, Mac=mac)
+    mac = observer.call(kms, "GenerateMac", **mac_key, Message=PLAINTEXT)["Mac"]
+    observer.call(kms, "VerifyMac", **mac_key, Message=PLAINTEXT, Mac=mac)
 
 
-def asymmetric(witness: Witness, kms: Any) -> None:
+def asymmetric(observer: CallObserver, kms: Any) -> None:
     key = {"KeyId": new_key(kms, KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY"), "SigningAlgorithm": "ECDSA_SHA_256"}
-    signature = witness.call(kms, "Sign", **key, Message=PLAINTEXT)["Signature"]
-    witness.call(kms, "Verify", **key, Message=PLAINTEXT, Signature=signature)
-    witness.call(kms, "GetPublicKey", KeyId=key["KeyId"])
+    signature = observer.call(kms, "Sign", **key, Message=PLAINTEXT)["Signature"]
+    observer.call(kms, "Verify", **key, Message=PLAINTEXT, Signature=signature)
+    observer.call(kms, "GetPublicKey", KeyId=key["KeyId"])
     peer = ec.generate_private_key(ec.SECP256R1()).public_key()
-    witness.call(
+    observer.call(
         kms,
         "DeriveSharedSecret",
         KeyId=new_key(kms, KeySpec="ECC_NIST_P256", KeyUsage="KEY_AGREEMENT"),
@@ -107,15 +107,15 @@ def asymmetric(witness: Witness, kms: Any) -> None:
         "KeyId": new_key(kms, KeySpec="ML_KEM_768", KeyUsage="ENCAPSULATE_DECAPSULATE"),
         "EncapsulationAlgorithm": "ML_KEM",
     }
-    blob = witness.call(kms, "Encapsulate", **kem)["SharedSecretCiphertextBlob"]
-    witness.call(kms, "Decapsulate", **kem, SharedSecretCiphertextBlob=blob)
+    blob = observer.call(kms, "Encapsulate", **kem)["SharedSecretCiphertextBlob"]
+    observer.call(kms, "Decapsulate", **kem, SharedSecretCiphertextBlob=blob)
 
 
-def imported(witness: Witness, kms: Any) -> None:
+def imported(observer: CallObserver, kms: Any) -> None:
     key_id = new_key(kms, Origin="EXTERNAL")
     wrapping = {"WrappingAlgorithm": "RSAES_OAEP_SHA_256", "WrappingKeySpec": "RSA_2048"}
-    given = witness.call(kms, "GetParametersForImport", KeyId=key_id, **wrapping)
-    witness.call(
+    given = observer.call(kms, "GetParametersForImport", KeyId=key_id, **wrapping)
+    observer.call(
         kms,
         "ImportKeyMaterial",
         KeyId=key_id,
@@ -123,24 +123,24 @@ def imported(witness: Witness, kms: Any) -> None:
         EncryptedKeyMaterial=wrap(given["PublicKey"], "RSAES_OAEP_SHA_256", MATERIAL),
         ExpirationModel="KEY_MATERIAL_DOES_NOT_EXPIRE",
     )
-    witness.secrets.add(MATERIAL)
+    observer.secrets.add(MATERIAL)
 
 
-def tokens(witness: Witness, server: RunningServer, iam: IAMClient, kms: Any) -> None:
+def tokens(observer: CallObserver, server: RunningServer, iam: IAMClient, kms: Any) -> None:
     identities = Identities(server, iam)
     user = identities.user()
     key_id = new_key(kms)
     for end in ("RetireGrant", "RevokeGrant"):
-        grant = witness.call(kms, "CreateGrant", KeyId=key_id, GranteePrincipal=user.arn, Operations=["Encrypt"])
+        grant = observer.call(kms, "CreateGrant", KeyId=key_id, GranteePrincipal=user.arn, Operations=["Encrypt"])
         token = grant["GrantToken"]
-        witness.call(user.kms, "Encrypt", KeyId=key_id, Plaintext=PLAINTEXT, GrantTokens=[token])
+        observer.call(user.kms, "Encrypt", KeyId=key_id, Plaintext=PLAINTEXT, GrantTokens=[token])
         ending = {"GrantToken": token} if end == "RetireGrant" else {"KeyId": key_id, "GrantId": grant["GrantId"]}
-        witness.call(kms, end, **ending)
+        observer.call(kms, end, **ending)
     assert code_of(user.kms.encrypt, KeyId=key_id, Plaintext=PLAINTEXT, GrantTokens=["not-a-token-at-all"])
-    witness.secrets.add(b"not-a-token-at-all")
-    witness.call(iam, "CreateAccessKey", UserName=user.name)
+    observer.secrets.add(b"not-a-token-at-all")
+    observer.call(iam, "CreateAccessKey", UserName=user.name)
     sts = client_with(server, "sts", user.credentials)
-    witness.call(sts, "GetSessionToken")
+    observer.call(sts, "GetSessionToken")
     role = identities.role(ACCOUNT)
     iam.put_user_policy(
         UserName=user.name,
@@ -150,17 +150,17 @@ def tokens(witness: Witness, server: RunningServer, iam: IAMClient, kms: Any) ->
     session = Bearer(server, assume(sts, role["Arn"]))
     session.sts.get_caller_identity()
     assert session.credentials.token is not None
-    witness.secrets |= {session.credentials.token.encode(), session.credentials.secret_key.encode()}
+    observer.secrets |= {session.credentials.token.encode(), session.credentials.secret_key.encode()}
 
 
-def refusals(witness: Witness, server: RunningServer, kms: KMSClient) -> None:
+def refusals(observer: CallObserver, server: RunningServer, kms: KMSClient) -> None:
     """Fail in ways whose messages might repeat what was sent."""
     key_id = new_key(kms)
     assert code_of(kms.encrypt, KeyId=key_id, Plaintext=PLAINTEXT * 200) == "ValidationException"
     assert code_of(kms.decrypt, CiphertextBlob=PLAINTEXT * 3) == "InvalidCiphertextException"
     assert code_of(kms.encrypt, KeyId="alias/none", Plaintext=PLAINTEXT) == "NotFoundException"
     password = "a keystore's password"
-    witness.secrets.add(password.encode())
+    observer.secrets.add(password.encode())
     for wrong in (
         {"Plaintext": PLAINTEXT.decode()},
         {"Plaintext": [PLAINTEXT.decode()]},
@@ -173,19 +173,19 @@ def refusals(witness: Witness, server: RunningServer, kms: KMSClient) -> None:
 
 
 def test_no_record_holds_a_secret(server: RunningServer, kms: KMSClient, iam: IAMClient) -> None:
-    witness = Witness()
-    symmetric(witness, kms)
-    asymmetric(witness, kms)
-    imported(witness, kms)
-    tokens(witness, server, iam, kms)
-    refusals(witness, server, kms)
-    witness.secrets.add(str(credentials_of(server).secret_key).encode())
-    assert operations_with_bytes() <= witness.operations
+    observer = CallObserver()
+    symmetric(observer, kms)
+    asymmetric(observer, kms)
+    imported(observer, kms)
+    tokens(observer, server, iam, kms)
+    refusals(observer, server, kms)
+    observer.secrets.add(str(credentials_of(server).secret_key).encode())
+    assert operations_with_bytes() <= observer.operations
     data = data_of(server)
-    assert witness.operations <= {record["eventName"] for record in audit_records(data)}
+    assert observer.operations <= {record["eventName"] for record in audit_records(data)}
     log = audit_bytes(data)
-    assert len(witness.secrets) > 30
-    for secret in witness.secrets:
+    assert len(observer.secrets) > 30
+    for secret in observer.secrets:
         assert len(secret) >= 12
         assert not any(form in log for form in forms_of(secret)), secret
 

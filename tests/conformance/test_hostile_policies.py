@@ -21,7 +21,7 @@ NO_VERSION = "The policy must contain a valid version string."
 
 IDENTITY, RESOURCE = allow(), allow(ACCOUNT_ROOT)
 TRUST = allow(ACCOUNT_ROOT, do="sts:AssumeRole", on=None)
-DOORS: dict[str, Json] = {
+POLICY_OPERATIONS: dict[str, Json] = {
     "PutKeyPolicy": RESOURCE,
     "CreateKey": RESOURCE,
     "PutUserPolicy": IDENTITY,
@@ -33,11 +33,11 @@ DOORS: dict[str, Json] = {
 }
 """Where a document comes in, and a statement that may stand in it."""
 
-Door = Callable[[str], Any]
+Submitter = Callable[[str], Any]
 
 
 @pytest.fixture(scope="module")
-def doors(iam: IAMClient, kms: KMSClient, identities: Identities) -> dict[str, Door]:
+def submitters(iam: IAMClient, kms: KMSClient, identities: Identities) -> dict[str, Submitter]:
     key_id = kms.create_key()["KeyMetadata"]["KeyId"]
     user, other = identities.user(allow(do="sts:AssumeRole")), identities.user().name
     role = identities.role()
@@ -63,11 +63,11 @@ def soon() -> Iterator[None]:
     assert time.monotonic() - started < PATIENCE
 
 
-def refused(door: str, doors: dict[str, Door], text: str) -> tuple[str, str]:
+def refused(operation: str, submitters: dict[str, Submitter], text: str) -> tuple[str, str]:
     """Send a document that must be refused with a 400; return the code as IAM and STS have it, and the message."""
     with soon():
-        refusal = refused_with(400, partial(doors[door], text))
-    in_json = door in {"PutKeyPolicy", "CreateKey"}
+        refusal = refused_with(400, partial(submitters[operation], text))
+    in_json = operation in {"PutKeyPolicy", "CreateKey"}
     code = refusal["Code"].removesuffix("Exception") if in_json else refusal["Code"]
     return "ValidationError" if in_json and code == "Validation" else code, refusal["Message"]
 
@@ -134,11 +134,11 @@ MALFORMED: dict[str, tuple[Callable[[Json], str], str]] = {
 }
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("operation", POLICY_OPERATIONS)
 @pytest.mark.parametrize("case", MALFORMED)
-def test_malformed_documents(doors: dict[str, Door], door: str, case: str) -> None:
+def test_malformed_documents(submitters: dict[str, Submitter], operation: str, case: str) -> None:
     write, message = MALFORMED[case]
-    assert refused(door, doors, write(DOORS[door])) == ("MalformedPolicyDocument", message)
+    assert refused(operation, submitters, write(POLICY_OPERATIONS[operation])) == ("MalformedPolicyDocument", message)
 
 
 LONG: dict[str, Callable[[Json], str]] = {
@@ -152,22 +152,27 @@ LONG: dict[str, Callable[[Json], str]] = {
 }
 
 
-@pytest.mark.parametrize("door", [door for door in DOORS if door != "AssumeRole"])
+@pytest.mark.parametrize("operation", [operation for operation in POLICY_OPERATIONS if operation != "AssumeRole"])
 @pytest.mark.parametrize("case", LONG)
-def test_long_malformed_documents(doors: dict[str, Door], door: str, case: str) -> None:
-    assert refused(door, doors, LONG[case](DOORS[door])) == ("MalformedPolicyDocument", SYNTAX)
+def test_long_malformed_documents(submitters: dict[str, Submitter], operation: str, case: str) -> None:
+    assert refused(operation, submitters, LONG[case](POLICY_OPERATIONS[operation])) == (
+        "MalformedPolicyDocument",
+        SYNTAX,
+    )
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("operation", POLICY_OPERATIONS)
 @pytest.mark.parametrize("character", ["\0", "\x0b", "\x1f", "\x7f\u0100", "\ufeff", "\u2028", "😀"])
-def test_characters_no_document_may_have(doors: dict[str, Door], door: str, character: str) -> None:
-    code, message = refused(door, doors, within(DOORS[door], Sid="HERE").replace("HERE", character))
+def test_characters_no_document_may_have(submitters: dict[str, Submitter], operation: str, character: str) -> None:
+    code, message = refused(
+        operation, submitters, within(POLICY_OPERATIONS[operation], Sid="HERE").replace("HERE", character)
+    )
     assert code == "ValidationError"
     assert message.endswith(r"Member must satisfy regular expression pattern: [\u0009\u000A\u000D\u0020-\u00FF]+")
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_what_is_only_unusual_is_accepted_and_goes_on_working(doors: dict[str, Door], door: str) -> None:
+@pytest.mark.parametrize("operation", POLICY_OPERATIONS)
+def test_what_is_only_unusual_is_accepted_and_goes_on_working(submitters: dict[str, Submitter], operation: str) -> None:
     odd = {
         "StringNotEquals": {
             "aws:UserAgent": ["", "\0", "é😀", '"<&>', "${", "${}", "${aws:username", "${*}", "x" * 90]
@@ -179,12 +184,12 @@ def test_what_is_only_unusual_is_accepted_and_goes_on_working(doors: dict[str, D
         "BinaryEqualsIfExists": {"aws:nothing": ["é", "=", "AA=="]},
         "ForAllValues:StringEquals": {"kms:EncryptionContext:": "", "aws:TagKeys": "", ":": ""},
     }
-    effect = {"Effect": "Deny"} if DOORS[door] is not TRUST else {}
-    odd_statement = DOORS[door] | effect | {"Condition": odd}
-    text = json.dumps({"Version": "2012-10-17", "Statement": [DOORS[door], odd_statement]})
+    effect = {"Effect": "Deny"} if POLICY_OPERATIONS[operation] is not TRUST else {}
+    odd_statement = POLICY_OPERATIONS[operation] | effect | {"Condition": odd}
+    text = json.dumps({"Version": "2012-10-17", "Statement": [POLICY_OPERATIONS[operation], odd_statement]})
     with soon():
-        doors[door](text)
-        doors[door](text)
+        submitters[operation](text)
+        submitters[operation](text)
 
 
 # --- sizes
@@ -208,20 +213,20 @@ SIZES: dict[str, tuple[int, int, str, str]] = {
 }
 
 
-@pytest.mark.parametrize("door", SIZES)
-def test_documents_at_their_limit_and_over_it(doors: dict[str, Door], door: str) -> None:
-    size, status, code, message = SIZES[door]
+@pytest.mark.parametrize("operation", SIZES)
+def test_documents_at_their_limit_and_over_it(submitters: dict[str, Submitter], operation: str) -> None:
+    size, status, code, message = SIZES[operation]
     with soon():
-        doors[door](padded(DOORS[door], size))
-        refusal = refused_with(status, partial(doors[door], padded(DOORS[door], size + 1)))
+        submitters[operation](padded(POLICY_OPERATIONS[operation], size))
+        refusal = refused_with(status, partial(submitters[operation], padded(POLICY_OPERATIONS[operation], size + 1)))
     assert refusal["Code"] == code
     assert message in refusal["Message"]
 
 
-@pytest.mark.parametrize("door", [door for door in DOORS if door != "AssumeRole"])
-def test_documents_no_request_may_have(doors: dict[str, Door], door: str) -> None:
+@pytest.mark.parametrize("operation", [operation for operation in POLICY_OPERATIONS if operation != "AssumeRole"])
+def test_documents_no_request_may_have(submitters: dict[str, Submitter], operation: str) -> None:
     for size in (131_073, 1_000_000):
-        code, message = refused(door, doors, padded(DOORS[door], size))
+        code, message = refused(operation, submitters, padded(POLICY_OPERATIONS[operation], size))
         assert code == "ValidationError"
         assert message.endswith("Member must have length less than or equal to 131072")
 

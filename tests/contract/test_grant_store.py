@@ -16,11 +16,8 @@ from strongroom.keys.grants import (
     possible_labels,
 )
 from strongroom.keys.kms_key import KmsKey
-from strongroom.store.protocol import (
-    ChangeKind,
-    GrantFilter,
-    Store,
-)
+from strongroom.store.protocol import Store
+from strongroom.store.records import ChangeKind, GrantFilter
 
 NOW = 1_790_000_000.0
 ACCOUNT = "111122223333"

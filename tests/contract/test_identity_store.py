@@ -15,7 +15,8 @@ from strongroom.iam.entities import (
     Role,
     User,
 )
-from strongroom.store.protocol import AccessKeyRecord, AccessKeyUse, Change, ChangeKind, Store
+from strongroom.store.protocol import Store
+from strongroom.store.records import AccessKeyRecord, AccessKeyUse, Change, ChangeKind
 
 NOW = 1_790_000_000.0
 ACCOUNT, OTHER = "111122223333", "444455556666"

@@ -13,10 +13,10 @@ import pytest
 from msgspec.structs import replace
 from typing_extensions import override
 
-from deployments import Bench
 from documented_outcomes import ALGORITHM_OF, USAGE_OF, algorithms_of, documented
 from fitting import Asked, Fitting
 from kinds import EAST, STATES, USAGES, WEST, KeyMaker, Kind, MadeKey, kinds
+from local_deployment import LocalDeployment
 from misfits import MODEL, WITHOUT_KEYS, declared, dry, has_dry_run, misfits
 from rehearsal import outcome, rehearsing
 from strongroom.clock import ManualClock
@@ -47,9 +47,9 @@ class Walk:
     afterwards, with their fitting requests.
     """
 
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
-        self._maker = KeyMaker(bench)
+    def __init__(self, local: LocalDeployment) -> None:
+        self._bench = local
+        self._maker = KeyMaker(local)
         self._turn = count()
         self._last_change = 0
         self.dry_changes: list[str] = []
@@ -107,7 +107,7 @@ class Walk:
 
 @pytest.fixture(scope="module")
 def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
-    return Walk(Bench(tmp_path_factory.mktemp("matrix") / "data", ManualClock(1_790_000_000.0)))
+    return Walk(LocalDeployment(tmp_path_factory.mktemp("matrix") / "data", ManualClock(1_790_000_000.0)))
 
 
 SLOW = {("RSA_3072", "ENCRYPT_DECRYPT"), ("RSA_4096", "ENCRYPT_DECRYPT")}

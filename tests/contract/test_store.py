@@ -19,15 +19,8 @@ from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.keys.imported import ImportType
 from strongroom.keys.kms_key import KmsKey, RotationType
 from strongroom.keys.specs import KeyManager, Origin
-from strongroom.store.protocol import (
-    AccessKeyRecord,
-    AccountRecord,
-    AliasRecord,
-    Change,
-    ChangeKind,
-    Store,
-    Transaction,
-)
+from strongroom.store.protocol import Store, Transaction
+from strongroom.store.records import AccessKeyRecord, AccountRecord, AliasRecord, Change, ChangeKind
 from strongroom.store.sql.transaction import SqlTransaction
 from strongroom.store.sqlite.engine import WRITE
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit_disk import Shelf
-from deployments import Bench, Refused, entropy
+from local_deployment import LocalDeployment, Refused, entropy
 from strongroom.assembly.audit_log import known_writers, open_audit_key
 from strongroom.assembly.data_folder import DataFolder, open_store
 from strongroom.audit.chain import (
@@ -89,26 +89,26 @@ class Whole(msgspec.Struct, frozen=True):
         return self.files | {name: b"".join(lines)}
 
 
-def work(bench: Bench) -> None:
-    key_id = bench.call("CreateKey")["KeyMetadata"]["KeyId"]
+def work(local: LocalDeployment) -> None:
+    key_id = local.call("CreateKey")["KeyMetadata"]["KeyId"]
     for number in range(8):
-        bench.call("Encrypt", KeyId=key_id, Plaintext="eA==", EncryptionContext={"number": str(number)})
+        local.call("Encrypt", KeyId=key_id, Plaintext="eA==", EncryptionContext={"number": str(number)})
     with pytest.raises(Refused):
-        bench.call("Decrypt", CiphertextBlob="eA==")
+        local.call("Decrypt", CiphertextBlob="eA==")
 
 
 def run(folder: Path) -> Whole:
     """Serve for two days, with a stop between them."""
-    bench = Bench(folder, ManualClock(NOW), audit_segment_size=4096)
+    local = LocalDeployment(folder, ManualClock(NOW), audit_segment_size=4096)
     for _ in range(2):
-        work(bench)
-        bench.deployment.keeper.run()
-        work(bench)
-        bench.clock.advance(DAY)
-        bench.reopen()
-    backends = bench.deployment.backends
+        work(local)
+        local.deployment.keeper.run()
+        work(local)
+        local.clock.advance(DAY)
+        local.reopen()
+    backends = local.deployment.backends
     key = open_audit_key(backends.store, backends.vault, entropy)
-    bench.deployment.close()
+    local.deployment.close()
     reader = open_store(DataFolder(folder))
     writers = dict(known_writers(reader))
     reader.close()

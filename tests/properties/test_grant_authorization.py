@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 import naive_grants
-from deployments import ORIGIN, Bench
 from grants_builder import make_grant
 from keys_builder import make_key
+from local_deployment import ORIGIN, LocalDeployment
 from naive_grants import NAMES, SOURCES, Json, Use
 from policies import ALICE_ID, AWAY, CAROL, HOME, ROLE_ID, SESSION, alice, allow, backup, carol, compiled, worker
 from policies import document as written_policy
@@ -57,10 +57,10 @@ numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    bench = Bench(tmp_path_factory.mktemp("data"), ManualClock(1_790_000_000.0))
-    yield bench
-    bench.deployment.close()
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDeployment]:
+    local = LocalDeployment(tmp_path_factory.mktemp("data"), ManualClock(1_790_000_000.0))
+    yield local
+    local.deployment.close()
 
 
 terms = st.fixed_dictionaries(
@@ -89,16 +89,16 @@ calls = st.builds(
 few = settings(max_examples=150)
 
 
-def make(bench: Bench, grants: GivenOut) -> list[KmsKey]:
+def make(local: LocalDeployment, grants: GivenOut) -> list[KmsKey]:
     """Make two keys with these grants on them."""
     first, second = next(numbers), next(numbers)
     keys = [replace(make_key(number), policy=written_policy(allow(STRANGER))) for number in (first, second)]
-    with bench.deployment.backends.store.transaction() as transaction:
+    with local.deployment.backends.store.transaction() as transaction:
         for key in keys:
             transaction.add_key(key)
         for to, which, asked in grants:
             transaction.add_grant(grant_of(next(numbers), (first, second)[which], to, asked))
-    bench.deployment.backends.snapshot.refresh()
+    local.deployment.backends.snapshot.refresh()
     return keys
 
 
@@ -110,7 +110,9 @@ def grant_of(number: int, key: int, to: str, asked: Json) -> Grant:
     return make_grant(number, *asked["Operations"], key=key, to=to, constraints=constraints)
 
 
-def allows(bench: Bench, who: tuple[Principal, bool], key: KmsKey, source: str | None, request: Request) -> bool:
+def allows(
+    local: LocalDeployment, who: tuple[Principal, bool], key: KmsKey, source: str | None, request: Request
+) -> bool:
     """Decide as the service does on one of its targets."""
     principal, has_policy = who
     credential = Credential(
@@ -118,7 +120,7 @@ def allows(bench: Bench, who: tuple[Principal, bool], key: KmsKey, source: str |
     )
     action = f"kms:{getattr(request, 'action', 'CreateGrant')}"
     context = Context(
-        backends=bench.deployment.backends,
+        backends=local.deployment.backends,
         credential=credential,
         region="us-east-1",
         now=0.0,
@@ -152,17 +154,17 @@ def held_by(who: Who, key: int, grants: GivenOut) -> list[Json]:
 @few
 @given(given_out, callers, st.integers(0, 1), calls)
 def test_a_call_is_allowed_exactly_if_a_grant_to_its_caller_on_its_key_permits_it(
-    bench: Bench,
+    local: LocalDeployment,
     grants: GivenOut,
     who: Who,
     key: int,
     use: Use,
 ) -> None:
-    keys = make(bench, grants)
+    keys = make(local, grants)
     (principal, _), has_policy = who
     request = Doing(action=use.operation, encryption_context=use.context)
     expected = any(naive_grants.permits(grant, use) for grant in held_by(who, key, grants))
-    assert allows(bench, (principal, has_policy), keys[key], use.source, request) is expected
+    assert allows(local, (principal, has_policy), keys[key], use.source, request) is expected
 
 
 @st.composite
@@ -183,12 +185,12 @@ def passing_on(draw: st.DrawFn) -> tuple[GivenOut, Who, Json]:
 @few
 @given(passing_on(), st.sampled_from(SOURCES))
 def test_who_passes_a_grant_on_passes_on_no_more_than_it_holds(
-    bench: Bench,
+    local: LocalDeployment,
     passing: tuple[GivenOut, Who, Json],
     source: str | None,
 ) -> None:
     grants, who, asked = passing
-    keys = make(bench, grants)
+    keys = make(local, grants)
     (principal, _), has_policy = who
     when = asked.get("Constraints", {})
     request = CreateGrantRequest(
@@ -207,6 +209,6 @@ def test_who_passes_a_grant_on_passes_on_no_more_than_it_holds(
     expected = any(
         set(asked["Operations"]) <= set(grant["Operations"]) and naive_grants.tighter(asked, grant) for grant in held
     )
-    assert allows(bench, (principal, has_policy), keys[0], source, request) is expected
+    assert allows(local, (principal, has_policy), keys[0], source, request) is expected
     if expected:
         assert naive_grants.covers(held, asked)

@@ -19,8 +19,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from typing_extensions import override
 
 from audits import audit_lines
-from deployments import Bench, Refused
 from importing import wrapped
+from local_deployment import LocalDeployment, Refused
 from naive_keys import DAY, NaiveKey, Refusal
 from strongroom.clock import ManualClock
 
@@ -62,7 +62,7 @@ class Lifecycle(RuleBasedStateMachine):
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
         self.clock = ManualClock(NOW)
-        self.bench = Bench(Path(self.folder.name) / "data", self.clock, REGIONS)
+        self.local = LocalDeployment(Path(self.folder.name) / "data", self.clock, REGIONS)
         self.ids: dict[NaiveKey, str] = {}
         self.material_ids: dict[tuple[NaiveKey, str], str] = {}
         self.prepared: dict[tuple[NaiveKey, str], dict[str, Any]] = {}
@@ -73,7 +73,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @override
     def teardown(self) -> None:
-        self.bench.deployment.close()
+        self.local.deployment.close()
         self.folder.cleanup()
 
     def agree(
@@ -86,7 +86,7 @@ class Lifecycle(RuleBasedStateMachine):
         except Refusal as refusal:
             expected = refusal.code
         try:
-            answer = self.bench.call(operation, region=region, **request)
+            answer = self.local.call(operation, region=region, **request)
         except Refused as refusal:
             refused = refusal.code
         assert refused == expected, f"{operation} in {region}: {refused}, not {expected}"
@@ -102,7 +102,7 @@ class Lifecycle(RuleBasedStateMachine):
     def new_key(self, spec: str, origin: str, region: str, *, multi_region: bool) -> NaiveKey:
         key = NaiveKey(spec, origin, region, multi_region=multi_region, now=self.clock.now())
         kind = {"KeySpec": spec, "KeyUsage": USAGES[spec], "Origin": origin, "MultiRegion": multi_region}
-        self.ids[key] = self.bench.call("CreateKey", region=region, **kind)["KeyMetadata"]["KeyId"]
+        self.ids[key] = self.local.call("CreateKey", region=region, **kind)["KeyMetadata"]["KeyId"]
         self.learn(key)
         return key
 
@@ -110,7 +110,7 @@ class Lifecycle(RuleBasedStateMachine):
         """Note the id of the newest material, if it was generated; it is one never seen before."""
         name = key.parts[-1].name if key.parts and key.places else ""
         if key.spec == SYMMETRIC and name.startswith("generated") and (key, name) not in self.material_ids:
-            found = self.bench.call("DescribeKey", KeyId=self.ids[key], region=key.primary)["KeyMetadata"]
+            found = self.local.call("DescribeKey", KeyId=self.ids[key], region=key.primary)["KeyMetadata"]
             assert found["CurrentKeyMaterialId"] not in self.material_ids.values()
             self.material_ids[key, name] = found["CurrentKeyMaterialId"]
 
@@ -266,7 +266,7 @@ class Lifecycle(RuleBasedStateMachine):
         for key in self.ids:
             key.pass_time(seconds)
         if then == "restart":
-            self.bench.reopen()
+            self.local.reopen()
         if then == "keeper":
             self.keeper_comes()
 
@@ -278,7 +278,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule()
     def keeper_comes(self) -> None:
-        self.bench.deployment.keeper.run()
+        self.local.deployment.keeper.run()
         for key in self.ids:
             key.keeper_comes()
             self.learn(key)
@@ -308,14 +308,14 @@ class Lifecycle(RuleBasedStateMachine):
     def keys_are_described_as_the_model_says(self) -> None:
         for key in self.ids:
             for region in key.places:
-                seen = self.bench.call("DescribeKey", KeyId=self.ids[key], region=region)["KeyMetadata"]
+                seen = self.local.call("DescribeKey", KeyId=self.ids[key], region=region)["KeyMetadata"]
                 assert self.named(key, seen, DESCRIBED) == key.description(region)
 
     @invariant()
     def they_rotate_and_have_rotated_as_the_model_says(self) -> None:
         for key in self.ids:
             for region in key.places:
-                status = self.bench.call("GetKeyRotationStatus", KeyId=self.ids[key], region=region)
+                status = self.local.call("GetKeyRotationStatus", KeyId=self.ids[key], region=region)
                 status.pop("KeyId")
                 assert status == key.rotation_status(region)
                 if key.spec == SYMMETRIC:
@@ -325,7 +325,7 @@ class Lifecycle(RuleBasedStateMachine):
                     assert self.listed(key, region, "ROTATIONS_ONLY") == rotations
 
     def listed(self, key: NaiveKey, region: str, which: str) -> list[dict[str, Any]]:
-        answer = self.bench.call("ListKeyRotations", KeyId=self.ids[key], region=region, IncludeKeyMaterial=which)
+        answer = self.local.call("ListKeyRotations", KeyId=self.ids[key], region=region, IncludeKeyMaterial=which)
         return [self.named(key, each, LISTED) for each in answer["Rotations"]]
 
     @invariant()
@@ -354,7 +354,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @invariant()
     def what_the_service_did_by_itself_is_recorded_once(self) -> None:
-        lines = audit_lines(self.bench.folder)
+        lines = audit_lines(self.local.folder)
         new, self.lines_seen = lines[self.lines_seen :], len(lines)
         seen = Counter(self.recorded(json.loads(line)) for line in new if b"AWS Internal" in line)
         happened = Counter(

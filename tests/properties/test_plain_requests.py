@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from strongroom.http.connection import Connection, Limits
-from strongroom.http.fast_parser import PlainRequests
-from strongroom.http.held_bytes import Backlog
+from strongroom.http.fast_parser import FastParser
+from strongroom.http.held_bytes import HeldBytes
 from strongroom.http.message import HttpRequest
 
 LIMITS = Limits(head=2048, body=2048)
@@ -19,7 +19,7 @@ class Recorder:
     """Takes what a connection hands on, and says so at once."""
 
     def __init__(self) -> None:
-        self.backlog = Backlog(1 << 30)
+        self.held_bytes = HeldBytes(1 << 30)
         self.requests: list[HttpRequest] = []
         self.refusals: list[int] = []
 
@@ -66,7 +66,7 @@ class Wire(asyncio.Transport):
         pass
 
 
-class NothingIsPlain(PlainRequests):
+class NothingIsPlain(FastParser):
     """Leaves everything to the general parser."""
 
     @override
@@ -74,9 +74,9 @@ class NothingIsPlain(PlainRequests):
         return None
 
 
-def received(pieces: list[bytes], plain_requests: PlainRequests) -> tuple[Recorder, Connection]:
+def received(pieces: list[bytes], fast_parser: FastParser) -> tuple[Recorder, Connection]:
     recorder = Recorder()
-    connection = Connection(recorder, LIMITS, plain_requests, secure=False)
+    connection = Connection(recorder, LIMITS, fast_parser, secure=False)
     connection.connection_made(Wire())
     for piece in pieces:
         connection.data_received(piece)
@@ -129,9 +129,9 @@ def requests(draw: st.DrawFn) -> bytes:
 
 @given(st.lists(requests(), min_size=1, max_size=4))
 def test_the_two_readers_agree(bodies: list[bytes]) -> None:
-    plain_requests = PlainRequests(LIMITS.head, LIMITS.body)
+    fast_parser = FastParser(LIMITS.head, LIMITS.body)
     for data in bodies:
-        found = plain_requests.read(data)
+        found = fast_parser.read(data)
         recorder, connection = received([data], NothingIsPlain(LIMITS.head, LIMITS.body))
         if found is not None:
             headers, body = found
@@ -145,7 +145,7 @@ def test_a_connection_hands_on_the_same_requests_either_way(bodies: list[bytes],
     whole = b"".join(bodies)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=3)))
     pieces = [whole[start:end] for start, end in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
-    by_both, _ = received(pieces, PlainRequests(LIMITS.head, LIMITS.body))
+    by_both, _ = received(pieces, FastParser(LIMITS.head, LIMITS.body))
     by_one, _ = received(pieces, NothingIsPlain(LIMITS.head, LIMITS.body))
     assert by_both.requests == by_one.requests
     assert by_both.refusals == by_one.refusals
@@ -159,9 +159,9 @@ def test_what_clients_send_is_plain() -> None:
         "Content-Length: 2",
     ]
     data = "\r\n".join(["POST / HTTP/1.1", *lines, "Connection: Keep-Alive", "", "{}"]).encode()
-    plain_requests = PlainRequests(LIMITS.head, LIMITS.body)
+    fast_parser = FastParser(LIMITS.head, LIMITS.body)
     for _ in range(2):
-        assert plain_requests.read(data) == (
+        assert fast_parser.read(data) == (
             {
                 "host": "h",
                 "x-amz-date": "20261126T000000Z",

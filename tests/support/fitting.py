@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 from typing_extensions import override
 
-from deployments import Bench
 from kinds import WEST, KeyMaker, Kind, MadeKey
+from local_deployment import LocalDeployment
 
 ENCRYPTION = {
     "SYMMETRIC_DEFAULT": "SYMMETRIC_DEFAULT",
@@ -52,7 +52,7 @@ class Fitting:
     """Makes requests. ``partners`` are enabled keys of every usage, with another spec where the usage has several."""
 
     def __init__(self, maker: KeyMaker) -> None:
-        self._bench: Bench = maker.bench
+        self._bench: LocalDeployment = maker.local
         specs = {
             "SYMMETRIC_DEFAULT": "ENCRYPT_DECRYPT",
             "HMAC_512": "GENERATE_VERIFY_MAC",

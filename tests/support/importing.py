@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_der_public_key
 
-from deployments import Bench
+from local_deployment import LocalDeployment
 
 entropy = os.urandom  # noqa: TID251 - the owner's own
 
@@ -44,11 +44,11 @@ def wrap(public_key: bytes, algorithm: str, material: bytes, aes_key_length: int
 
 
 def parameters(
-    bench: Bench, key_id: str, algorithm: str = "RSAES_OAEP_SHA_256", region: str = "us-east-1"
+    local: LocalDeployment, key_id: str, algorithm: str = "RSAES_OAEP_SHA_256", region: str = "us-east-1"
 ) -> dict[str, Any]:
     """Ask for a wrapping key and its token."""
     request = {"KeyId": key_id, "WrappingAlgorithm": algorithm, "WrappingKeySpec": "RSA_2048"}
-    return bench.call("GetParametersForImport", region=region, **request)
+    return local.call("GetParametersForImport", region=region, **request)
 
 
 def wrapped(given: dict[str, Any], material: bytes, algorithm: str = "RSAES_OAEP_SHA_256") -> dict[str, Any]:
@@ -61,10 +61,10 @@ def wrapped(given: dict[str, Any], material: bytes, algorithm: str = "RSAES_OAEP
 
 
 def import_material(
-    bench: Bench, key_id: str, material: bytes, region: str = "us-east-1", **more: Any
+    local: LocalDeployment, key_id: str, material: bytes, region: str = "us-east-1", **more: Any
 ) -> dict[str, Any]:
     """Import material that does not expire, unless ``more`` says that it does."""
     if "ValidTo" not in more:
         more = {"ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE", **more}
-    request = wrapped(parameters(bench, key_id, region=region), material)
-    return bench.call("ImportKeyMaterial", KeyId=key_id, region=region, **request, **more)
+    request = wrapped(parameters(local, key_id, region=region), material)
+    return local.call("ImportKeyMaterial", KeyId=key_id, region=region, **request, **more)

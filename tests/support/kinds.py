@@ -12,8 +12,8 @@ import msgspec
 from msgspec.structs import replace
 from typing_extensions import override
 
-from deployments import Bench
 from importing import entropy, private_key, wrapped
+from local_deployment import LocalDeployment
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import Origin
@@ -116,23 +116,23 @@ class MadeKey(msgspec.Struct):
 
 
 class KeyMaker:
-    """Makes keys on a bench, and moves them from state to state."""
+    """Makes keys on a local, and moves them from state to state."""
 
-    def __init__(self, bench: Bench) -> None:
-        self.bench = bench
+    def __init__(self, local: LocalDeployment) -> None:
+        self.local = local
         self._materials: dict[str, bytes] = {}
 
     def make(self, kind: Kind) -> MadeKey:
         """Make an enabled key."""
         home = WEST if kind.family == "replica" else EAST
         request = {"KeySpec": kind.spec, "KeyUsage": kind.usage, "Origin": kind.origin}
-        metadata = self.bench.call("CreateKey", region=home, MultiRegion=kind.family != "single", **request)
+        metadata = self.local.call("CreateKey", region=home, MultiRegion=kind.family != "single", **request)
         key_id = metadata["KeyMetadata"]["KeyId"]
         made = MadeKey(kind, key_id, f"arn:aws:kms:{EAST}:000000000000:key/{key_id}")
         if kind.origin == "EXTERNAL":
             made.imports = self._import(made, home)
         if kind.family in {"replicated", "replica"}:
-            self.bench.call("ReplicateKey", region=home, KeyId=key_id, ReplicaRegion=EAST if home == WEST else WEST)
+            self.local.call("ReplicateKey", region=home, KeyId=key_id, ReplicaRegion=EAST if home == WEST else WEST)
         if kind.origin == "EXTERNAL" and kind.family == "replicated":
             self._import(made, WEST)
         if kind.origin == "EXTERNAL" and kind.family == "replica":
@@ -144,24 +144,24 @@ class KeyMaker:
         """Put an enabled key into a state for a while: by the calls that lead there, where any do."""
         before = self.row(made)
         self._enter(made, state)
-        assert self.bench.call("DescribeKey", KeyId=made.key_id)["KeyMetadata"]["KeyState"] == state
+        assert self.local.call("DescribeKey", KeyId=made.key_id)["KeyMetadata"]["KeyState"] == state
         yield
         self._write(made, before)
 
     def row(self, made: MadeKey) -> KmsKey:
         """Return a key as the store has it."""
-        with self.bench.deployment.backends.store.read() as reader:
+        with self.local.deployment.backends.store.read() as reader:
             key = reader.key(KeyLocator("000000000000", EAST, made.key_id))
         assert key is not None
         return key
 
     def _enter(self, made: MadeKey, state: str) -> None:
         if state == "Disabled":
-            self.bench.call("DisableKey", KeyId=made.key_id)
+            self.local.call("DisableKey", KeyId=made.key_id)
         elif state in {"PendingDeletion", "PendingReplicaDeletion"}:
-            self.bench.call("ScheduleKeyDeletion", KeyId=made.key_id)
+            self.local.call("ScheduleKeyDeletion", KeyId=made.key_id)
         elif state == "PendingImport":
-            self.bench.call("DeleteImportedKeyMaterial", KeyId=made.key_id)
+            self.local.call("DeleteImportedKeyMaterial", KeyId=made.key_id)
         elif state in {"Creating", "Updating"}:
             # Here, both pass within one call.
             self._write(made, replace(self.row(made), state=KeyState(state)))
@@ -173,17 +173,17 @@ class KeyMaker:
     def _write(self, made: MadeKey, key: KmsKey) -> None:
         before = self.row(made)
         transaction: Transaction
-        with self.bench.deployment.backends.store.transaction() as transaction:
+        with self.local.deployment.backends.store.transaction() as transaction:
             transaction.save_key(before, key)
 
     def _import(self, made: MadeKey, region: str) -> dict[str, Any]:
         symmetric = made.kind.symmetric or made.kind.hmac
         algorithm = "RSAES_OAEP_SHA_256" if symmetric else "RSA_AES_KEY_WRAP_SHA_256"
         how = {"WrappingAlgorithm": algorithm, "WrappingKeySpec": "RSA_2048"}
-        given = self.bench.call("GetParametersForImport", region=region, KeyId=made.key_id, **how)
+        given = self.local.call("GetParametersForImport", region=region, KeyId=made.key_id, **how)
         request = wrapped(given, self._material(made.kind), algorithm)
         request["ExpirationModel"] = "KEY_MATERIAL_DOES_NOT_EXPIRE"
-        self.bench.call("ImportKeyMaterial", region=region, KeyId=made.key_id, **request)
+        self.local.call("ImportKeyMaterial", region=region, KeyId=made.key_id, **request)
         return request
 
     def _material(self, kind: Kind) -> bytes:

@@ -1,17 +1,22 @@
 """Calls that are performed in full and leave nothing: the store takes every write back when its transaction ends."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import TypeVar
 
 from msgspec.structs import replace
 
-from deployments import Bench, Refused, entropy
 from fitting import Asked
-from strongroom.service.audit_trail import Trail
+from local_deployment import LocalDeployment, Refused, entropy
+from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.pipeline import Service
 from strongroom.service.request_quotas import RequestQuotas
-from strongroom.store.protocol import Changes, Reader, Store, Transaction
+from strongroom.store.protocol import Reader, Store, Transaction
+from strongroom.store.records import Changes
+from strongroom.store.scopes import Scope
 from strongroom.usage.access_key_usage import AccessKeyUsage
+
+T = TypeVar("T")
 
 
 class _TakenBack(Exception):
@@ -29,6 +34,10 @@ class RehearsalStore:
         with suppress(_TakenBack), self._store.transaction() as transaction:
             yield transaction
             raise _TakenBack
+
+    def write(self, act: Callable[[Transaction], T], *_scopes: Scope) -> T:
+        with self.transaction() as transaction:
+            return act(transaction)
 
     def read(self) -> AbstractContextManager[Reader]:
         return self._store.read()
@@ -53,27 +62,27 @@ class RehearsalStore:
 
 
 @contextmanager
-def rehearsing(bench: Bench) -> Iterator[None]:
-    """Let the bench's calls change nothing for a while."""
-    deployment = bench.deployment
+def rehearsing(local: LocalDeployment) -> Iterator[None]:
+    """Let the local's calls change nothing for a while."""
+    deployment = local.deployment
     performing = deployment.service
     store = RehearsalStore(deployment.backends.store)
     backends = replace(deployment.backends, store=store)
     quotas = RequestQuotas((), ())
-    deployment.service = Service(backends, quotas, Trail(deployment.log, entropy), AccessKeyUsage(store))
+    deployment.service = Service(backends, quotas, AuditTrail(deployment.log, entropy), AccessKeyUsage(store))
     try:
         yield
     finally:
         deployment.service = performing
 
 
-def outcome(bench: Bench, asked: Asked) -> str:
+def outcome(local: LocalDeployment, asked: Asked) -> str:
     """Make a call; return ``ok``, or the refusal: its code, and its message if it has one.
 
     Raises Refused for anything but a 400.
     """
     try:
-        bench.call(asked.operation, **asked.request)
+        local.call(asked.operation, **asked.request)
     except Refused as refusal:
         if refusal.status != 400:
             raise

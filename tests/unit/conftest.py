@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from deployments import Bench
-from doors import Door
+from direct_client import DirectClient
+from local_deployment import LocalDeployment
 from strongroom.clock import ManualClock
 
 
 @pytest.fixture
-def door(tmp_path: Path, clock: ManualClock) -> Iterator[Door]:
-    bench = Bench(tmp_path / "data", clock)
-    yield Door(bench)
-    bench.deployment.close()
+def direct(tmp_path: Path, clock: ManualClock) -> Iterator[DirectClient]:
+    local = LocalDeployment(tmp_path / "data", clock)
+    yield DirectClient(local)
+    local.deployment.close()

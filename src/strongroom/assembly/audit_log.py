@@ -17,7 +17,8 @@ from strongroom.keys.arns import ALIAS_PREFIX, AliasLocator, KeyLocator
 from strongroom.settings import Settings
 from strongroom.store.audit.log import AuditLog
 from strongroom.store.audit.segments import mark_at_end, segments_of, walk
-from strongroom.store.protocol import AuditMark, Readable, Store
+from strongroom.store.protocol import Readable, Store
+from strongroom.store.records import AuditMark
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from strongroom.entropy import Entropy
 from strongroom.maintenance.keeper import Keeper
 from strongroom.operations.context import Backends
 from strongroom.operations.kms.table import TABLE
-from strongroom.service.audit_trail import Trail
+from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.pipeline import Service
 from strongroom.service.request_quotas import RequestQuotas
 from strongroom.settings import Settings
@@ -112,8 +112,8 @@ class Deployment:
         self.folder = opened.folder
         self.backends = opened.backends
         self.registrar = opened.registrar
-        self.store_measurements = opened.store.measurements
-        trail = Trail(self.log, entropy)
+        self.store_counters = opened.store.counters
+        trail = AuditTrail(self.log, entropy)
         usage = AccessKeyUsage(opened.store)
         self.service = Service(opened.backends, quotas, trail, usage)
         self.keeper = Keeper(opened.backends, trail, self.log, clock, usage)

@@ -8,7 +8,8 @@ from strongroom.crypto.binding import access_key_binding
 from strongroom.crypto.protocol import Vault
 from strongroom.entropy import Entropy
 from strongroom.keys.arns import root_arn
-from strongroom.store.protocol import AccessKeyRecord, AccountRecord, Store
+from strongroom.store.protocol import Store
+from strongroom.store.records import AccessKeyRecord, AccountRecord
 
 
 class Registrar:

@@ -11,7 +11,7 @@ from strongroom.clock import Clock, SystemClock
 from strongroom.entropy import system_entropy
 from strongroom.http.trusted_proxies import TrustedProxies
 from strongroom.server.server import Server, listener_on
-from strongroom.service.counters import Measurements
+from strongroom.service.counters import CallCounters
 from strongroom.settings import Settings, SettingsError, address_of
 from strongroom.telemetry.access_log import AccessLog
 from strongroom.telemetry.log_queue import LogQueue
@@ -31,7 +31,7 @@ def serve_as(settings: Settings, worker: int | None, log: LogQueue, ready: Calla
     Raises what ``Deployment`` and ``Server.run`` do.
     """
     clock = SystemClock()
-    measurements = Measurements()
+    counters = CallCounters()
     with ExitStack() as parts:
         access_log = tracing = None
         if settings.access_log:
@@ -42,9 +42,9 @@ def serve_as(settings: Settings, worker: int | None, log: LogQueue, ready: Calla
         deployment = parts.enter_context(Deployment(settings, clock, system_entropy, worker))
         sources = Sources(
             worker_name(worker),
-            measurements,
-            deployment.keeper.measurements,
-            deployment.store_measurements,
+            counters,
+            deployment.keeper.counters,
+            deployment.store_counters,
             deployment.log,
             deployment.backends.snapshot,
             access_log,
@@ -58,8 +58,8 @@ def serve_as(settings: Settings, worker: int | None, log: LogQueue, ready: Calla
             deployment.log,
             clock,
             system_entropy,
-            measurements=measurements,
-            witnesses=[each for each in (access_log, tracing) if each is not None],
+            counters=counters,
+            observers=[each for each in (access_log, tracing) if each is not None],
             shared=worker is not None,
         ).run(ready)
 

@@ -15,35 +15,35 @@ import msgspec
 from strongroom.assembly.serving import serve_as, worker_name
 from strongroom.cli.common import readable_errors
 from strongroom.supervisor.hardening import end_with_parent, harden_process
-from strongroom.supervisor.worker_slot import BEAT, BEAT_INTERVAL, Brief
+from strongroom.supervisor.worker_slot import HEARTBEAT, HEARTBEAT_INTERVAL, Brief
 from strongroom.telemetry.logs import start_logging
 
 
 @click.command()
 def worker() -> None:
     """Serve until SIGTERM."""
-    beats = _take_output()
+    heartbeats = _take_output()
     brief = msgspec.json.decode(sys.stdin.buffer.read(), type=Brief)
     log = start_logging(brief.settings, worker_name(brief.worker))
     with readable_errors():
         harden_process()
         end_with_parent(brief.supervisor)
-        serve_as(brief.settings, brief.worker, log, lambda _url: _beat(asyncio.get_running_loop(), beats))
+        serve_as(brief.settings, brief.worker, log, lambda _url: _heartbeat(asyncio.get_running_loop(), heartbeats))
 
 
 def _take_output() -> int:
-    """Keep standard output for beats alone: whatever else is printed goes where the log goes."""
-    beats = os.dup(1)
-    os.set_blocking(beats, False)
+    """Keep standard output for heartbeats alone: whatever else is printed goes where the log goes."""
+    heartbeats = os.dup(1)
+    os.set_blocking(heartbeats, False)
     os.dup2(2, 1)
-    return beats
+    return heartbeats
 
 
-def _beat(loop: asyncio.AbstractEventLoop, beats: int) -> None:
+def _heartbeat(loop: asyncio.AbstractEventLoop, heartbeats: int) -> None:
     # A supervisor that does not read them is itself standing still.
     with suppress(BlockingIOError):
-        os.write(beats, BEAT)
-    loop.call_later(BEAT_INTERVAL, partial(_beat, loop, beats))
+        os.write(heartbeats, HEARTBEAT)
+    loop.call_later(HEARTBEAT_INTERVAL, partial(_heartbeat, loop, heartbeats))
 
 
 if __name__ == "__main__":

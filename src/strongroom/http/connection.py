@@ -8,8 +8,8 @@ import httptools
 import msgspec
 from typing_extensions import override
 
-from strongroom.http.fast_parser import PlainRequests
-from strongroom.http.held_bytes import Backlog
+from strongroom.http.fast_parser import FastParser
+from strongroom.http.held_bytes import HeldBytes
 from strongroom.http.message import HttpRequest
 
 _NEVER = float("inf")
@@ -44,7 +44,7 @@ class Limits(msgspec.Struct, frozen=True):
 class Handler(Protocol):
     """Takes whole requests, and answers each with ``Connection.send``."""
 
-    backlog: Backlog
+    held_bytes: HeldBytes
     """What connections hold is charged to it."""
 
     def time(self) -> float:
@@ -80,10 +80,10 @@ class Connection(asyncio.Protocol):
     got on.
     """
 
-    def __init__(self, handler: Handler, limits: Limits, plain_requests: PlainRequests, *, secure: bool) -> None:
+    def __init__(self, handler: Handler, limits: Limits, fast_parser: FastParser, *, secure: bool) -> None:
         self._handler = handler
         self._limits = limits
-        self._plain_requests = plain_requests
+        self._fast_parser = fast_parser
         self._secure = secure
         self._transport: asyncio.Transport | None = None
         # Made when the TLS handshake is over: they refer to each other, and what fails before must not wait for the
@@ -146,7 +146,7 @@ class Connection(asyncio.Protocol):
     def _receive(self, data: bytes) -> None:
         if self._last_request_read:
             return
-        if self._between and (plain := self._plain_requests.read(data)) is not None:
+        if self._between and (plain := self._fast_parser.read(data)) is not None:
             headers, body = plain
             begun = self._handler.timer()
             self._take(HttpRequest("POST", "/", "", headers, body, self._peer, self._secure, begun))
@@ -325,7 +325,7 @@ class Connection(asyncio.Protocol):
         """Charge for what is held, also by a call whose client is gone; tell whether there is no room for it."""
         held = self._head_size + len(self._body) + self._waiting_size + self._working_size + self._unread_size
         before, self._charged = self._charged, max(0, held - _SMALL)
-        return self._handler.backlog.change(self._charged - before)
+        return self._handler.held_bytes.change(self._charged - before)
 
     def _require_size(self, size: int) -> None:
         if size > self._limits.body:

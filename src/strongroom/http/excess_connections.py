@@ -12,11 +12,11 @@ Refuse = Callable[[Connection, str, dict[str, str]], None]
 """Answers the request for a path, with its headers as far as they were read, without looking at who sent it."""
 
 
-class Overflow:
+class ExcessConnections:
     """Handles such connections beside those of ``front``; ``refuse`` answers the one request that each may make."""
 
     def __init__(self, front: Handler, refuse: Refuse) -> None:
-        self.backlog = front.backlog
+        self.held_bytes = front.held_bytes
         self.connections: set[Connection] = set()
         self._front = front
         self._refuse = refuse

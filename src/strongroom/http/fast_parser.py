@@ -27,7 +27,7 @@ _MAX_LINES = 1024
 _MAX_LINE = 512
 
 
-class PlainRequests:
+class FastParser:
     """Reads plain requests with heads of at most ``max_head`` bytes and bodies of at most ``max_body``."""
 
     def __init__(self, max_head: int, max_body: int) -> None:

@@ -1,7 +1,7 @@
 """The memory that clients make a worker hold: requests that have no answer yet, and answers that nobody reads."""
 
 
-class Backlog:
+class HeldBytes:
     """Counts bytes, up to ``limit``. Lives on the event loop."""
 
     def __init__(self, limit: int) -> None:

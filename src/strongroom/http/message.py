@@ -25,7 +25,7 @@ class HttpRequest(msgspec.Struct):
     """When the whole of it was there, by the clock's timer."""
     performing: float = 0.0
     performed: float = 0.0
-    """From when to when the service was at it; noted only for witnesses."""
+    """From when to when the service was at it; noted only for observers."""
 
 
 class ReplyWriter(Protocol):
@@ -72,7 +72,7 @@ class Reply(msgspec.Struct, frozen=True):
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
-class Witness(Protocol):
+class CallObserver(Protocol):
     """Sees every call that has been answered: the access log, traces. It must not wait for anything."""
 
     def answered(self, request: HttpRequest, reply: Reply, flushing: float, flushed: float) -> None:

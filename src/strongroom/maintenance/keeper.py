@@ -20,9 +20,10 @@ from strongroom.keys.kms_key import KmsKey, RotationType
 from strongroom.operations.context import Backends
 from strongroom.operations.kms.key_material import Removed, destroy, generate_material, removed
 from strongroom.operations.kms.related_keys import save_with_relatives
-from strongroom.service.audit_trail import Trail
-from strongroom.service.counters import KeeperMeasurements
-from strongroom.store.protocol import AuditMark, Reader, Transaction
+from strongroom.service.audit_trail import AuditTrail
+from strongroom.service.counters import KeeperCounters
+from strongroom.store.protocol import Reader, Transaction
+from strongroom.store.records import AuditMark
 from strongroom.usage.access_key_usage import AccessKeyUsage
 
 P = ParamSpec("P")
@@ -59,14 +60,14 @@ class Keeper:
     """Runs the service's own duties, one round at a time."""
 
     def __init__(
-        self, backends: Backends, trail: Trail, log: FlushableLog, clock: Clock, usage: AccessKeyUsage
+        self, backends: Backends, trail: AuditTrail, log: FlushableLog, clock: Clock, usage: AccessKeyUsage
     ) -> None:
         self._backends = backends
         self._trail = trail
         self._log = log
         self._clock = clock
         self._usage = usage
-        self.measurements = KeeperMeasurements()
+        self.counters = KeeperCounters()
 
     def run(self) -> None:
         """Do everything that is due now. What fails is logged, and tried again next round."""
@@ -90,9 +91,9 @@ class Keeper:
     def _round(self) -> Iterator[None]:
         begun = self._clock.timer()
         yield
-        self.measurements.rounds += 1
-        self.measurements.last_duration = self._clock.timer() - begun
-        self.measurements.last_end = self._clock.now()
+        self.counters.rounds += 1
+        self.counters.last_duration = self._clock.timer() - begun
+        self.counters.last_end = self._clock.now()
 
     def _do_what_is_due(self) -> None:
         now = self._clock.now()
@@ -143,7 +144,7 @@ class Keeper:
                 self._trail.synchronized(key, now)
             self._record("RotateKey", key, {"rotationType": "AUTOMATIC", "keyMaterialId": material_id}, now)
         destroy(backends.vault, gone)
-        self.measurements.keys["rotated"] += 1
+        self.counters.keys["rotated"] += 1
         logger.info("rotated %s", locator.arn)
 
     def _expire(self, locator: KeyLocator, now: float) -> None:
@@ -155,7 +156,7 @@ class Keeper:
             for material_id in imported.lost(key, after):
                 self._record("DeleteExpiredKeyMaterial", key, {"keyMaterialId": material_id}, now)
         destroy(self._backends.vault, gone)
-        self.measurements.keys["expired"] += 1
+        self.counters.keys["expired"] += 1
         logger.info("erased expired key material of %s", locator.arn)
 
     def _delete(self, locator: KeyLocator, now: float) -> None:
@@ -167,7 +168,7 @@ class Keeper:
             gone = removed(key, None) + self._forget_replica(transaction, key, now)
             self._record("DeleteKey", key, {}, now)
         destroy(self._backends.vault, gone)
-        self.measurements.keys["deleted"] += 1
+        self.counters.keys["deleted"] += 1
         logger.info("deleted %s", locator.arn)
 
     def _forget_replica(self, transaction: Transaction, gone: KmsKey, now: float) -> list[Removed]:
@@ -196,5 +197,5 @@ class Keeper:
         try:
             act(*args, **kwargs)
         except Exception:
-            self.measurements.failures += 1
+            self.counters.failures += 1
             logger.exception("the keeper could not finish %s %s", act.__name__, args)

@@ -5,7 +5,7 @@ verified, then all calls performed, then all of them recorded; one flush of the 
 the replies written. A stage's code and data stay in the processor's caches that way, and a call costs a quarter less
 than if each request went through all stages by itself. There is no coroutine and no task per request.
 
-Whatever waits is bounded: connections, what they hold (``backlog``), requests that have arrived, calls in each lane.
+Whatever waits is bounded: connections, what they hold (``held_bytes``), requests that have arrived, calls in each lane.
 What comes beyond is answered with ThrottlingException.
 """
 
@@ -24,15 +24,15 @@ from strongroom.api.gateway import Admitted, Gateway
 from strongroom.clock import Clock
 from strongroom.errors import KmsError, KMSInternalException, RequestEntityTooLargeException, ThrottlingException
 from strongroom.http.connection import Connection, Handler
-from strongroom.http.excess_connections import MOST_TURNED_AWAY, Overflow
-from strongroom.http.held_bytes import Backlog
-from strongroom.http.message import HttpRequest, Reply, Witness
+from strongroom.http.excess_connections import MOST_TURNED_AWAY, ExcessConnections
+from strongroom.http.held_bytes import HeldBytes
+from strongroom.http.message import CallObserver, HttpRequest, Reply
 from strongroom.http.tls_handshakes import Handshakes
 from strongroom.operations.operation import Lane
 from strongroom.operations.shapes import Response
 from strongroom.server.lanes import Lanes
 from strongroom.service.audit_trail import Progress
-from strongroom.service.counters import Measurements
+from strongroom.service.counters import CallCounters
 from strongroom.service.pipeline import Service
 
 logger = logging.getLogger(__name__)
@@ -85,8 +85,8 @@ class Front:
         capacity: Capacity,
         clock: Clock,
         *,
-        measurements: Measurements,
-        witnesses: Sequence[Witness] = (),
+        counters: CallCounters,
+        observers: Sequence[CallObserver] = (),
     ) -> None:
         self._loop = loop
         self._gateway = gateway
@@ -96,8 +96,8 @@ class Front:
         self._most_connections = capacity.connections
         self._connections: set[Connection] = set()
         self._arrived: deque[tuple[Connection, HttpRequest]] = deque()
-        self.backlog = Backlog(capacity.held)
-        self._overflow = Overflow(self, self._turn_away)
+        self.held_bytes = HeldBytes(capacity.held)
+        self._excess = ExcessConnections(self, self._turn_away)
         self.handshakes = Handshakes(capacity.connections + MOST_TURNED_AWAY, self._count)
         self._replies: list[tuple[Connection, HttpRequest | None, Reply]] = []
         self._on_threads = {(lane, signed): 0 for lane in _MAX_IN_LANE for signed in (True, False)}
@@ -105,9 +105,9 @@ class Front:
             loop, capacity.threads, self._perform, self._back_from_thread, self._failed_on_thread
         )
         self._date = (0, "")
-        self._witnesses = tuple(witnesses)
-        self._measurements = measurements
-        measurements.connections, measurements.in_work = self._connections, self._on_threads
+        self._observers = tuple(observers)
+        self._counters = counters
+        counters.connections, counters.in_work = self._connections, self._on_threads
         self.timer = clock.timer
         self._sweep()
 
@@ -121,9 +121,9 @@ class Front:
         """Note a new connection, or have it turned away."""
         self.handshakes.over(connection)
         if len(self._connections) >= self._most_connections:
-            return self._overflow.opened(connection)
+            return self._excess.opened(connection)
         self._connections.add(connection)
-        self._measurements.accepted_connections += 1
+        self._counters.accepted_connections += 1
         return self
 
     def closed(self, connection: Connection) -> None:
@@ -173,7 +173,7 @@ class Front:
             service.run(call, progress)
         results = [(job, service.record(call, progress)) for job, call, progress in here]
         self._replies += [(job.connection, job.request, _reply(job.admitted, result)) for job, result in results]
-        if self._witnesses:
+        if self._observers:
             performed = self.timer()
             for job in jobs:
                 job.request.performing, job.request.performed = performing, performed
@@ -327,23 +327,23 @@ class Front:
         failed: bool,
     ) -> None:
         """Note what was answered, and how long that took, for whoever measures or watches."""
-        note = self._measurements.note
+        note = self._counters.note
         if not failed:
             note((None, "", flushed - flushing))
         for _, request, reply in replies:
             if request is None or reply.operation is None:
-                self._measurements.answered_no_call(reply.status)
+                self._counters.answered_no_call(reply.status)
             else:
                 note((reply.operation, reply.outcome, flushed - request.begun))
-                if self._witnesses:
+                if self._observers:
                     self._tell(request, reply, flushing, flushed)
-        self._measurements.turned()
+        self._counters.turned()
 
     def _tell(self, request: HttpRequest, reply: Reply, flushing: float, flushed: float) -> None:
-        """Tell the witnesses of an answer. It leaves all the same if they cannot take note."""
+        """Tell the observers of an answer. It leaves all the same if they cannot take note."""
         try:
-            for witness in self._witnesses:
-                witness.answered(request, reply, flushing, flushed)
+            for observer in self._observers:
+                observer.answered(request, reply, flushing, flushed)
         except Exception:
             logger.exception("a call could not be witnessed", extra={"request_id": reply.request_id})
 
@@ -376,10 +376,10 @@ class Front:
         self._sweeper.cancel()
 
     def _count(self) -> int:
-        return len(self._connections) + len(self._overflow.connections)
+        return len(self._connections) + len(self._excess.connections)
 
     def _all(self) -> list[Connection]:
-        return [*self._connections, *self._overflow.connections]
+        return [*self._connections, *self._excess.connections]
 
     def close(self) -> None:
         """End the threads. What has not begun has nobody left to answer."""

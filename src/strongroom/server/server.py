@@ -19,13 +19,13 @@ from strongroom.clock import Clock
 from strongroom.entropy import Entropy
 from strongroom.http.acceptor import Acceptor
 from strongroom.http.connection import Connection, Limits
-from strongroom.http.fast_parser import PlainRequests
-from strongroom.http.message import Witness
+from strongroom.http.fast_parser import FastParser
+from strongroom.http.message import CallObserver
 from strongroom.http.open_files import connections_within_limits
 from strongroom.http.trusted_proxies import TrustedProxies
 from strongroom.operations.operation import Lane
 from strongroom.server.front import Capacity, Front, Log
-from strongroom.service.counters import Measurements
+from strongroom.service.counters import CallCounters
 from strongroom.service.pipeline import Service
 from strongroom.settings import Settings
 
@@ -52,15 +52,15 @@ class Server:
         clock: Clock,
         entropy: Entropy,
         *,
-        measurements: Measurements,
-        witnesses: Sequence[Witness] = (),
+        counters: CallCounters,
+        observers: Sequence[CallObserver] = (),
         shared: bool = False,
     ) -> None:
         self._settings = settings
         self._service = service
         self._chores = chores
-        self._measurements = measurements
-        self._witnesses = witnesses
+        self._counters = counters
+        self._observers = observers
         self._shared = shared
         self._log = log
         self._clock = clock
@@ -83,11 +83,11 @@ class Server:
             loop.add_signal_handler(signal_number, acceptor.stop)
         with contextlib.closing(self._front(loop)) as front, self._keeping():
             limits = Limits(request_time=self._settings.request_time, idle_time=self._settings.idle_time)
-            plain_requests = PlainRequests(limits.head, limits.body)
+            fast_parser = FastParser(limits.head, limits.body)
             handshakes = front.handshakes
             listen = partial(
                 loop.create_server,
-                lambda: handshakes.begun(Connection(front, limits, plain_requests, secure=tls is not None)),
+                lambda: handshakes.begun(Connection(front, limits, fast_parser, secure=tls is not None)),
                 ssl=tls,
                 ssl_handshake_timeout=_TLS_HANDSHAKE_TIME if tls else None,
                 ssl_shutdown_timeout=_TLS_SHUTDOWN_TIME if tls else None,
@@ -117,8 +117,8 @@ class Server:
             self._log,
             Capacity(threads, connections_within_limits(settings.max_connections), settings.held_bytes),
             self._clock,
-            measurements=self._measurements,
-            witnesses=self._witnesses,
+            counters=self._counters,
+            observers=self._observers,
         )
 
     @contextlib.contextmanager

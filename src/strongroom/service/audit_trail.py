@@ -86,7 +86,7 @@ class Progress:
         self.attested: Attested | None = None
 
 
-class Trail:
+class AuditTrail:
     """Records each call, each refused request, and each thing the service does by itself."""
 
     def __init__(self, log: Log, entropy: Entropy) -> None:

@@ -28,7 +28,7 @@ class Calls:
         self.durations = Histogram()
 
 
-class Measurements:
+class CallCounters:
     """What the front saw. Noted on the event loop only; safe to read from other threads.
 
     A call is noted by one append, ``note((operation, outcome, seconds))``, the seconds since the whole of its request
@@ -88,7 +88,7 @@ class Measurements:
         del self._noted[: len(noted)]
 
 
-class KeeperMeasurements:
+class KeeperCounters:
     """What the keeper did. Written on its thread only. Times in epoch seconds, durations in seconds."""
 
     def __init__(self) -> None:

@@ -13,11 +13,11 @@ from strongroom.operations.context import Backends, Context, MustWait, Origin
 from strongroom.operations.operation import PREPARED_AT_ONCE, Lane, Operation
 from strongroom.operations.recipient import attest
 from strongroom.operations.shapes import Response
-from strongroom.service.audit_trail import Progress, Trail
+from strongroom.service.audit_trail import AuditTrail, Progress
 from strongroom.service.call import Call
 from strongroom.service.request_quotas import RequestQuotas
 from strongroom.snapshot.principals import Credential
-from strongroom.store.protocol import KeyUse
+from strongroom.store.records import KeyUse
 from strongroom.usage.access_key_usage import AccessKeyUsage
 
 UNRECOGNIZED = "The security token included in the request is invalid."
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 class Service:
     """Performs calls. Safe to use from several threads."""
 
-    def __init__(self, backends: Backends, quotas: RequestQuotas, trail: Trail, usage: AccessKeyUsage) -> None:
+    def __init__(self, backends: Backends, quotas: RequestQuotas, trail: AuditTrail, usage: AccessKeyUsage) -> None:
         self._backends = backends
         self._quotas = quotas
         self._trail = trail

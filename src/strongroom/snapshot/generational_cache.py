@@ -7,7 +7,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Recent(dict[K, V], Generic[K, V]):
+class GenerationalCache(dict[K, V], Generic[K, V]):
     """At most ``limit`` things, two at least; what was not asked for while others came makes room for them.
 
     The dict holds what was asked for in this generation, so that finding it costs what any dict costs. When it is half

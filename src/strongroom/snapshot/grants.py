@@ -17,7 +17,8 @@ from strongroom.keys.grants import (
     is_wanted_whatever_context,
     possible_labels,
 )
-from strongroom.store.protocol import Change, Store
+from strongroom.store.protocol import Store
+from strongroom.store.records import Change
 
 Search = Callable[[GrantIndex], Grant | None]
 
@@ -68,7 +69,7 @@ class _Holder:
             self.files[label].index.remove(grant_id)
 
 
-class GrantBook:
+class GrantCache:
     """The cache. ``lock`` is the snapshot's. At most ``max_grants`` are held, or else those on one key."""
 
     def __init__(self, store: Store, lock: Lock, max_grants: int) -> None:

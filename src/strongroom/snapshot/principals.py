@@ -29,8 +29,9 @@ from strongroom.iam.aws_managed_policies import AWS_POLICIES
 from strongroom.iam.entities import Entity, Group, Holder, ManagedPolicy, Role, User
 from strongroom.iam.principals import assumed_role, iam_user, service
 from strongroom.iam.session import Session
-from strongroom.snapshot.generational_cache import Recent
-from strongroom.store.protocol import AccessKeyRecord, Change, Reader, Store
+from strongroom.snapshot.generational_cache import GenerationalCache
+from strongroom.store.protocol import Reader, Store
+from strongroom.store.records import AccessKeyRecord, Change
 
 E = TypeVar("E", bound=Entity)
 
@@ -75,11 +76,11 @@ class Principals:
         self._vault = vault
         self._lock = lock
         # Apart from each other: what proves nothing (an ARN) must never be found as what does (a key, a token).
-        self._credentials: Recent[str, Credential] = Recent(_MAX_CREDENTIALS)
-        self._sessions: Recent[str, Credential] = Recent(_MAX_CREDENTIALS)
-        self._named: Recent[str, Credential] = Recent(_MAX_CREDENTIALS)
-        self._roles: Recent[tuple[str, str], ActiveRole] = Recent(_MAX_CREDENTIALS)
-        self._policies: Recent[str, CompiledPolicy] = Recent(_MAX_CREDENTIALS)
+        self._credentials: GenerationalCache[str, Credential] = GenerationalCache(_MAX_CREDENTIALS)
+        self._sessions: GenerationalCache[str, Credential] = GenerationalCache(_MAX_CREDENTIALS)
+        self._named: GenerationalCache[str, Credential] = GenerationalCache(_MAX_CREDENTIALS)
+        self._roles: GenerationalCache[tuple[str, str], ActiveRole] = GenerationalCache(_MAX_CREDENTIALS)
+        self._policies: GenerationalCache[str, CompiledPolicy] = GenerationalCache(_MAX_CREDENTIALS)
         self.misses = 0
 
     @property

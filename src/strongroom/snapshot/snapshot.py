@@ -10,10 +10,11 @@ from collections.abc import Callable
 from strongroom.crypto.protocol import Vault
 from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.snapshot.active_key import ActiveKey
-from strongroom.snapshot.generational_cache import Recent
-from strongroom.snapshot.grants import GrantBook
+from strongroom.snapshot.generational_cache import GenerationalCache
+from strongroom.snapshot.grants import GrantCache
 from strongroom.snapshot.principals import Principals
-from strongroom.store.protocol import Change, ChangeKind, Store
+from strongroom.store.protocol import Store
+from strongroom.store.records import Change, ChangeKind
 
 Forget = Callable[[Change], None]
 
@@ -35,12 +36,12 @@ class Snapshot:
         """How often the view was behind the store."""
         self.misses = {"key": 0, "alias": 0}
         """How often what was asked for had to be read."""
-        self._keys: Recent[KeyLocator, ActiveKey] = Recent(max_keys, self._forget_materials)
-        self._aliases: Recent[AliasLocator, str] = Recent(max_keys)
+        self._keys: GenerationalCache[KeyLocator, ActiveKey] = GenerationalCache(max_keys, self._forget_materials)
+        self._aliases: GenerationalCache[AliasLocator, str] = GenerationalCache(max_keys)
         # Those of the keys that are held.
         self._materials: dict[tuple[str, str], KeyLocator] = {}
         self.principals = Principals(store, vault, self._lock)
-        self.grants = GrantBook(store, self._lock, max_keys)
+        self.grants = GrantCache(store, self._lock, max_keys)
         self._forget: dict[ChangeKind, Forget] = {
             ChangeKind.KEY: self._forget_key,
             ChangeKind.ALIAS: self._forget_alias,

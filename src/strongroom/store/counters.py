@@ -3,7 +3,7 @@
 from strongroom.histogram import Histogram
 
 
-class StoreMeasurements:
+class StoreCounters:
     """Durations in seconds, waiting for other writers included."""
 
     def __init__(self) -> None:
@@ -13,7 +13,7 @@ class StoreMeasurements:
         """How often the database did not answer in time, or could not write."""
 
 
-class LogMeasurements:
+class AuditLogCounters:
     """Times in epoch seconds."""
 
     def __init__(self) -> None:

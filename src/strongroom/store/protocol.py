@@ -5,12 +5,9 @@ many nodes. Two rules make the in-memory view strictly consistent: a transaction
 has left a row in the change log that every other reader can find with ``changes``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from enum import StrEnum
 from typing import Protocol, TypeVar
-
-import msgspec
 
 from strongroom.audit.chain import KnownWriter
 from strongroom.crypto.protocol import SealedDomainKey
@@ -19,110 +16,20 @@ from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.keys.custom_key_stores import CustomKeyStore
 from strongroom.keys.grants import Grant, Label
 from strongroom.keys.kms_key import KmsKey
+from strongroom.store.records import (
+    AccessKeyRecord,
+    AccessKeyUse,
+    AccountRecord,
+    AliasRecord,
+    AuditMark,
+    Changes,
+    GrantFilter,
+    KeyUse,
+)
+from strongroom.store.scopes import Scope
 
 E = TypeVar("E", bound=Entity)
-
-
-class AccountRecord(msgspec.Struct, frozen=True):
-    """An account served here. ``created_at`` in epoch seconds."""
-
-    account: str
-    created_at: float
-
-
-class AccessKeyRecord(msgspec.Struct, frozen=True):
-    """An access key; the secret is wrapped by the vault.
-
-    ``principal`` is whom it speaks for: the unique id of a user, the ARN of an account's root, or a service's name, in
-    which case ``account`` is empty. Times in epoch seconds.
-    """
-
-    access_key_id: str
-    account: str
-    principal: str
-    wrapped_secret: bytes
-    active: bool
-    created_at: float
-    last_used_at: float | None = None
-    last_used_region: str | None = None
-    last_used_service: str | None = None
-
-
-class AccessKeyUse(msgspec.Struct, frozen=True):
-    """One use of an access key. ``used_at`` in epoch seconds."""
-
-    access_key_id: str
-    used_at: float
-    region: str
-    service: str
-
-
-class AliasRecord(msgspec.Struct, frozen=True):
-    """An alias and the key it points to. Times in epoch seconds."""
-
-    locator: AliasLocator
-    key_id: str
-    created_at: float
-    updated_at: float
-
-
-class KeyUse(msgspec.Struct, frozen=True, gc=False):
-    """The last successful use of a key: its record in the audit log, and its request. ``used_at`` in epoch seconds."""
-
-    locator: KeyLocator
-    operation: str
-    used_at: float
-    event_id: str
-    request_id: str
-
-
-class AuditMark(msgspec.Struct, frozen=True):
-    """How far a writer's part of the audit log goes: the name of a segment, and how many bytes of it."""
-
-    writer: str
-    segment: str
-    offset: int
-
-
-class GrantFilter(msgspec.Struct, frozen=True):
-    """Which grants of a key; None does not limit. ``grantee`` is the name policies know it by."""
-
-    grant_id: str | None = None
-    grantee: str | None = None
-
-
-class ChangeKind(StrEnum):
-    """What a row of the change log is about."""
-
-    KEY = "key"
-    ALIAS = "alias"
-    ACCESS_KEY = "access-key"
-    ACCOUNT = "account"
-    IDENTITY = "identity"
-    """A user, group, role or policy; anything that follows from the account's identities may be different now."""
-    GRANT = "grant"
-    """``KEY_ID/GRANT_ID``; without a grant id, all of a key's grants are gone."""
-
-
-class Change(msgspec.Struct, frozen=True):
-    """One entry of the change log: the thing ``name`` is no longer what it was. ``region`` is empty for IAM's."""
-
-    sequence: int
-    kind: ChangeKind
-    account: str
-    region: str
-    name: str
-
-
-class Changes(msgspec.Struct, frozen=True):
-    """What happened after a sequence number.
-
-    ``complete`` is false when the log no longer reaches back that far; then everything may have changed.
-    """
-
-    entries: Sequence[Change]
-    last: int
-    complete: bool
+T = TypeVar("T")
 
 
 class Reader(Protocol):
@@ -358,6 +265,15 @@ class Readable(Protocol):
 
 class Store(Readable, Protocol):
     """Durable state. Safe to use from several threads."""
+
+    def write(self, act: Callable[[Transaction], T], *scopes: Scope) -> T:
+        """Run ``act`` in a write transaction; return its result once that is durable.
+
+        ``act`` may be run again from its start, so it must have no effect but through the transaction and its result.
+        What it raises undoes the transaction. Raises DependencyTimeoutException when the database does not answer or
+        cannot write, and its subclass WriteOutcomeUnknown when the commit may or may not have happened.
+        """
+        ...
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Open the only write transaction; durable when the ``with`` statement ends, undone when its block raises.

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from strongroom.settings import Settings
-from strongroom.supervisor.worker_slot import BEAT_INTERVAL, Place
+from strongroom.supervisor.worker_slot import HEARTBEAT_INTERVAL, WorkerSlot
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Supervisor:
 
     def __init__(self, settings: Settings, lock: int) -> None:
         self._drain = settings.drain
-        self._places = [Place(settings, number, lock) for number in range(settings.workers)]
+        self._slots = [WorkerSlot(settings, number, lock) for number in range(settings.workers)]
         self._asked_to_stop = False
         self._tick = time.monotonic()
 
@@ -55,16 +55,16 @@ class Supervisor:
         return stopped
 
     def _start(self, wakeup: int) -> None:
-        for place in self._places:
-            _fill(place)
-        while not (self._asked_to_stop or all(place.ready for place in self._places)):
-            self._wait(wakeup, self._tick + BEAT_INTERVAL)
+        for slot in self._slots:
+            _fill(slot)
+        while not (self._asked_to_stop or all(slot.ready for slot in self._slots)):
+            self._wait(wakeup, self._tick + HEARTBEAT_INTERVAL)
             self._count_silence()
-            for place, code in self._ended():
+            for slot, code in self._ended():
                 if code == -signal.SIGTERM:
                     self._await_stop(wakeup)
                 if not self._asked_to_stop:
-                    raise WorkerError(f"worker {place.number} did not start")
+                    raise WorkerError(f"worker {slot.number} did not start")
 
     def _await_stop(self, wakeup: int) -> None:
         """Wait a moment: who stops all processes of the server may have come to a worker first."""
@@ -74,33 +74,33 @@ class Supervisor:
 
     def _look_after(self, wakeup: int) -> None:
         while not self._asked_to_stop:
-            empty = [place.start_at for place in self._places if place.pid is None]
-            self._wait(wakeup, min([self._tick + BEAT_INTERVAL, *empty]))
-            for place, code in self._ended():
-                wait = place.start_at - time.monotonic()
-                logger.error("worker %d ended with %d; starting another in %.0f s", place.number, code, max(0.0, wait))
+            empty = [slot.start_at for slot in self._slots if slot.pid is None]
+            self._wait(wakeup, min([self._tick + HEARTBEAT_INTERVAL, *empty]))
+            for slot, code in self._ended():
+                wait = slot.start_at - time.monotonic()
+                logger.error("worker %d ended with %d; starting another in %.0f s", slot.number, code, max(0.0, wait))
             now = time.monotonic()
-            for place in self._places:
-                if place.pid is None and place.start_at <= now and not self._asked_to_stop:
-                    _refill(place)
+            for slot in self._slots:
+                if slot.pid is None and slot.start_at <= now and not self._asked_to_stop:
+                    _refill(slot)
             self._count_silence()
 
     def _count_silence(self) -> None:
         now = time.monotonic()
-        if now >= self._tick + BEAT_INTERVAL:
+        if now >= self._tick + HEARTBEAT_INTERVAL:
             self._tick = now
-            for place in self._places:
-                place.count_silence()
+            for slot in self._slots:
+                slot.count_silence()
 
     def _stop(self, wakeup: int) -> bool:
-        for place in self._places:
-            place.terminate()
+        for slot in self._slots:
+            slot.terminate()
         end = time.monotonic() + self._drain + _GRACE
         codes: list[int] = []
-        while any(place.pid for place in self._places):
+        while any(slot.pid for slot in self._slots):
             if time.monotonic() >= end:
-                for place in self._places:
-                    place.kill()
+                for slot in self._slots:
+                    slot.kill()
             self._wait(wakeup, end if time.monotonic() < end else None)
             codes.extend(code for _place, code in self._ended())
         # One that had not come to listen for signals yet had nothing to finish.
@@ -110,23 +110,23 @@ class Supervisor:
         """Wait for a signal, a worker's word, or a moment; take note of the words."""
         timeout = None if until is None else max(0.0, until - time.monotonic())
         found, _, _ = select.select(
-            [wakeup, *(each.beats.fileno() for each in self._places if each.beats)], [], [], timeout
+            [wakeup, *(each.heartbeats.fileno() for each in self._slots if each.heartbeats)], [], [], timeout
         )
         if wakeup in found:
             os.read(wakeup, _MANY)
-        for place in self._places:
-            place.hear()
+        for slot in self._slots:
+            slot.hear()
 
-    def _ended(self) -> Iterator[tuple[Place, int]]:
-        """Yield the places whose worker has ended, emptied, with its exit code."""
+    def _ended(self) -> Iterator[tuple[WorkerSlot, int]]:
+        """Yield the slots whose worker has ended, emptied, with its exit code."""
         with suppress(ChildProcessError):
             while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                place = next((each for each in self._places if each.pid == ended.si_pid), None)
-                if place is None:
+                slot = next((each for each in self._slots if each.pid == ended.si_pid), None)
+                if slot is None:
                     # The first process of a container inherits those whose parents have gone.
                     os.waitpid(ended.si_pid, 0)
                 else:
-                    yield place, place.empty(time.monotonic())
+                    yield slot, slot.empty(time.monotonic())
 
     @contextmanager
     def _signals(self) -> Iterator[int]:
@@ -151,18 +151,18 @@ def _note(_number: int, _frame: FrameType | None) -> None:
     """Do nothing: that the signal came is enough."""
 
 
-def _refill(place: Place) -> None:
+def _refill(slot: WorkerSlot) -> None:
     try:
-        _fill(place)
+        _fill(slot)
     except OSError:
         # The others go on meanwhile.
-        logger.exception("worker %d could not be started; trying again", place.number)
+        logger.exception("worker %d could not be started; trying again", slot.number)
 
 
-def _fill(place: Place) -> None:
+def _fill(slot: WorkerSlot) -> None:
     # Ctrl-C goes to all processes of a terminal. Workers inherit it blocked: they stop when the supervisor says so.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        place.fill(time.monotonic())
+        slot.fill(time.monotonic())
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

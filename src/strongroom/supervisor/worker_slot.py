@@ -13,10 +13,10 @@ from strongroom.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-BEAT = b"."
+HEARTBEAT = b"."
 """What a worker writes to its standard output from its event loop, first when it accepts connections."""
-BEAT_INTERVAL = 1.0
-"""Seconds between beats, and between looking for them."""
+HEARTBEAT_INTERVAL = 1.0
+"""Seconds between heartbeats, and between looking for them."""
 _LONGEST_WAIT = 30.0
 _LONGEST_START = 120
 _STEADY = 60.0
@@ -31,14 +31,14 @@ class Brief(msgspec.Struct, frozen=True):
     supervisor: int
 
 
-class Place:
-    """A worker's place. ``lock`` is a file descriptor that the worker keeps open. Times are monotonic, in seconds."""
+class WorkerSlot:
+    """A worker's slot. ``lock`` is a file descriptor that the worker keeps open. Times are monotonic, in seconds."""
 
     def __init__(self, settings: Settings, number: int, lock: int) -> None:
         self.number = number
         self.start_at = 0.0
-        """When an empty place is to be filled."""
-        self.beats: IO[bytes] | None = None
+        """When an empty slot is to be filled."""
+        self.heartbeats: IO[bytes] | None = None
         """Where to hear the worker from, unless it has hung up."""
         self.ready = False
         """Whether the worker has come to accept connections."""
@@ -51,7 +51,7 @@ class Place:
 
     @property
     def pid(self) -> int | None:
-        """The worker's process; None while the place is empty."""
+        """The worker's process; None while the slot is empty."""
         return self._process.pid if self._process else None
 
     def fill(self, now: float) -> None:
@@ -66,7 +66,7 @@ class Place:
             self._plan(now)
             raise
         self._process, self._started_at, self._silent, self.ready = process, now, 0, False
-        self.beats = process.stdout
+        self.heartbeats = process.stdout
         if process.stdout:
             os.set_blocking(process.stdout.fileno(), False)
         if process.stdin:
@@ -75,10 +75,10 @@ class Place:
                 told.write(msgspec.json.encode(Brief(self._settings, self.number, os.getpid())))
 
     def hear(self) -> None:
-        """Take note of beats; does not wait for any."""
-        if self.beats is None:
+        """Take note of heartbeats; does not wait for any."""
+        if self.heartbeats is None:
             return
-        heard = self.beats.read(_MANY)
+        heard = self.heartbeats.read(_MANY)
         if heard:
             self._silent = 0
             self.ready = True
@@ -93,7 +93,7 @@ class Place:
         """
         self._silent += 1
         patience = self._settings.worker_timeout if self.ready else _LONGEST_START
-        if self._process and self._silent * BEAT_INTERVAL > patience:
+        if self._process and self._silent * HEARTBEAT_INTERVAL > patience:
             # Before anything is said of it: nothing may keep the worker from being replaced.
             self._process.kill()
             what = "stood still for" if self.ready else "not come to accept connections in"
@@ -122,12 +122,12 @@ class Place:
             self._process.kill()
 
     def _plan(self, now: float) -> None:
-        """Fill the place at once, or, when workers end again and again, after 1, 2, 4 and at most 30 seconds."""
+        """Fill the slot at once, or, when workers end again and again, after 1, 2, 4 and at most 30 seconds."""
         wait = min(2.0 ** (self._failures - 1), _LONGEST_WAIT) if self._failures else 0.0
         self._failures += 1
         self.start_at = now + wait
 
     def _hang_up(self) -> None:
-        if self.beats:
-            self.beats.close()
-            self.beats = None
+        if self.heartbeats:
+            self.heartbeats.close()
+            self.heartbeats = None

@@ -14,9 +14,9 @@ from prometheus_client.utils import floatToGoString
 
 from strongroom import __version__
 from strongroom.histogram import Histogram
-from strongroom.service.counters import KeeperMeasurements, Measurements
+from strongroom.service.counters import CallCounters, KeeperCounters
 from strongroom.snapshot.snapshot import Snapshot
-from strongroom.store.counters import LogMeasurements, StoreMeasurements
+from strongroom.store.counters import AuditLogCounters, StoreCounters
 
 K = TypeVar("K", bound=tuple[str, ...])
 """The values of a sample's labels."""
@@ -28,7 +28,7 @@ class MeasuredLog(Protocol):
     """The audit log, as far as metrics show it."""
 
     @property
-    def measurements(self) -> LogMeasurements:
+    def counters(self) -> AuditLogCounters:
         """What it did."""
         ...
 
@@ -66,9 +66,9 @@ class Sources(msgspec.Struct, frozen=True):
     """What the metrics of a worker are read from, and the worker's name."""
 
     worker: str
-    measurements: Measurements
-    keeper: KeeperMeasurements
-    store: StoreMeasurements
+    counters: CallCounters
+    keeper: KeeperCounters
+    store: StoreCounters
     log: MeasuredLog
     snapshot: Snapshot
     access_log: AccessLines | None = None
@@ -91,10 +91,10 @@ class WorkerMetrics:
         found = list(
             chain(
                 [_gauge("strongroom_build_info", "The version that runs.", {(__version__,): 1}, ["version"])],
-                _calls(sources.measurements),
-                _connections(sources.measurements),
+                _calls(sources.counters),
+                _connections(sources.counters),
                 _snapshot(sources.snapshot),
-                _audit(sources.log, sources.measurements),
+                _audit(sources.log, sources.counters),
                 _keeper(sources.keeper),
                 _store(sources.store),
                 _access_log(sources.access_log),
@@ -106,25 +106,25 @@ class WorkerMetrics:
         return found
 
 
-def _calls(measurements: Measurements) -> Iterator[Metric]:
-    found, _ = measurements.read()
+def _calls(counters: CallCounters) -> Iterator[Metric]:
+    found, _ = counters.read()
     calls = {(each.service, each.name): counted for each, counted in found.items()}
     outcomes = {(*call, code): n for call, counted in calls.items() for code, n in counted.outcomes.copy().items()}
     yield _counter("strongroom_requests", "Calls by how they ended.", outcomes, [*_CALL, "outcome"])
     durations = {call: counted.durations for call, counted in calls.items()}
     about = "From the whole request to its answer, audit record written."
     yield _histogram("strongroom_request_duration_seconds", about, durations, _CALL)
-    refused = {(str(status),): n for status, n in measurements.refused_requests.copy().items()}
+    refused = {(str(status),): n for status, n in counters.refused_requests.copy().items()}
     about = "HTTP requests refused before they named an operation, by status."
     yield _counter("strongroom_http_requests_refused", about, refused, ["status"])
 
 
-def _connections(measurements: Measurements) -> Iterator[Metric]:
+def _connections(counters: CallCounters) -> Iterator[Metric]:
     about = "Connections that were accepted."
-    yield _counter("strongroom_connections_accepted", about, {(): measurements.accepted_connections})
-    yield _gauge("strongroom_connections_open", "Connections open now.", {(): len(measurements.connections)})
+    yield _counter("strongroom_connections_accepted", about, {(): counters.accepted_connections})
+    yield _gauge("strongroom_connections_open", "Connections open now.", {(): len(counters.connections)})
     lanes: dict[tuple[str, ...], float] = {}
-    for (lane, _), calls in measurements.in_work.items():
+    for (lane, _), calls in counters.in_work.items():
         lanes[lane.name.lower(),] = lanes.get((lane.name.lower(),), 0) + calls
     yield _gauge("strongroom_lane_requests_in_work", "Calls in a lane now, waiting or at work.", lanes, ["lane"])
 
@@ -138,13 +138,13 @@ def _snapshot(snapshot: Snapshot) -> Iterator[Metric]:
     yield _counter("strongroom_snapshot_catch_ups", about, {(): snapshot.catch_ups})
 
 
-def _audit(log: MeasuredLog, measurements: Measurements) -> Iterator[Metric]:
-    measured = log.measurements
+def _audit(log: MeasuredLog, counters: CallCounters) -> Iterator[Metric]:
+    measured = log.counters
     about = "Lines written: records, headers and checkpoints."
     yield _counter("strongroom_audit_lines_written", about, {(): log.written_lines})
     yield _counter("strongroom_audit_written_bytes", "What those lines take.", {(): log.written_bytes})
     about = "Writing what waits, one flush for all calls of a moment."
-    yield _histogram("strongroom_audit_flush_duration_seconds", about, {(): measurements.read()[1]})
+    yield _histogram("strongroom_audit_flush_duration_seconds", about, {(): counters.read()[1]})
     yield _counter("strongroom_audit_flush_failures", "Flushes that failed.", {(): measured.failures})
     yield _counter("strongroom_audit_lines_lost", "Lines that found no place to wait.", {(): measured.lost})
     yield _gauge("strongroom_audit_lines_waiting", "Lines that wait to be written.", {(): log.waiting})
@@ -156,7 +156,7 @@ def _audit(log: MeasuredLog, measurements: Measurements) -> Iterator[Metric]:
     yield _gauge("strongroom_audit_last_checkpoint_timestamp_seconds", about, {(): measured.last_checkpoint})
 
 
-def _keeper(measured: KeeperMeasurements) -> Iterator[Metric]:
+def _keeper(measured: KeeperCounters) -> Iterator[Metric]:
     yield _counter("strongroom_keeper_rounds", "Rounds of the keeper.", {(): measured.rounds})
     about = "What the keeper could not finish, and will try again."
     yield _counter("strongroom_keeper_failures", about, {(): measured.failures})
@@ -168,7 +168,7 @@ def _keeper(measured: KeeperMeasurements) -> Iterator[Metric]:
     yield _counter("strongroom_keeper_keys", "Keys rotated, expired or deleted when due.", keys, ["action"])
 
 
-def _store(measured: StoreMeasurements) -> Iterator[Metric]:
+def _store(measured: StoreCounters) -> Iterator[Metric]:
     yield _counter("strongroom_store_reads", "Reads of the database.", {(): measured.reads})
     about = "Write transactions, waiting for other writers included."
     yield _histogram("strongroom_store_transaction_duration_seconds", about, {(): measured.transactions})

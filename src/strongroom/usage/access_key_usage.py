@@ -1,6 +1,7 @@
 """When access keys were last used: noted in memory on every call, written down now and then."""
 
-from strongroom.store.protocol import AccessKeyUse, Store
+from strongroom.store.protocol import Store
+from strongroom.store.records import AccessKeyUse
 
 _GRANULARITY = 60.0
 

@@ -10,7 +10,8 @@ from threading import Lock
 from typing import Protocol
 
 from strongroom.keys.arns import KeyLocator, locator_of
-from strongroom.store.protocol import AuditMark, KeyUse, Store
+from strongroom.store.protocol import Store
+from strongroom.store.records import AuditMark, KeyUse
 from strongroom.usage.recorded_uses import RecordedUse, uses_in
 
 _AT_ONCE = 500

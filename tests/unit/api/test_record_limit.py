@@ -5,7 +5,7 @@ import logging
 import pytest
 from botocore.credentials import Credentials
 
-from doors import Door
+from direct_client import DirectClient
 from strongroom.api.record_limit import Ration
 
 NOW = 1_790_000_000.0
@@ -47,13 +47,13 @@ def test_the_log_tells_without_another_one(caplog: pytest.LogCaptureFixture) -> 
     assert caplog.messages[3:] == ["880 refused requests that nobody vouched for have no audit record"]
 
 
-def test_a_flood_of_forged_signatures_does_not_fill_the_disk(door: Door) -> None:
-    forged = Credentials(door.profile().access_key, "not the secret")
-    request = door.kms_request(forged, "ListKeys", {}, {})
-    assert {door.receive(request).error for _ in range(1200)} == {"InvalidSignatureException"}
-    records = [each for each in door.bench.records() if each.get("errorCode") == "InvalidSignatureException"]
+def test_a_flood_of_forged_signatures_does_not_fill_the_disk(direct: DirectClient) -> None:
+    forged = Credentials(direct.profile().access_key, "not the secret")
+    request = direct.kms_request(forged, "ListKeys", {}, {})
+    assert {direct.receive(request).error for _ in range(1200)} == {"InvalidSignatureException"}
+    records = [each for each in direct.local.records() if each.get("errorCode") == "InvalidSignatureException"]
     assert len(records) == 1000
     # What is signed leaves its record as ever.
-    assert door.kms(door.profile(), "ListKeys").status == 200
-    assert door.bench.records()[-1]["eventName"] == "ListKeys"
-    assert "errorCode" not in door.bench.records()[-1]
+    assert direct.kms(direct.profile(), "ListKeys").status == 200
+    assert direct.local.records()[-1]["eventName"] == "ListKeys"
+    assert "errorCode" not in direct.local.records()[-1]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from audit_disk import Disk
-from deployments import ORIGIN, Bench, entropy
+from local_deployment import ORIGIN, LocalDeployment, entropy
 from strongroom.api.aws_json import AwsJson
 from strongroom.assembly.audit_log import known_writers, open_audit_key, verify_log
 from strongroom.assembly.deployment import Deployment, take_folder
@@ -29,10 +29,10 @@ def clock() -> ManualClock:
 @pytest.fixture
 def key_id(tmp_path: Path, clock: ManualClock) -> str:
     """Return a key that the second of two workers used before a crash, both of whose chains have no checkpoint yet."""
-    bench = Bench(tmp_path / "data", clock)
-    key_id: str = bench.call("CreateKey")["KeyMetadata"]["KeyId"]
-    root = bench.root()
-    bench.deployment.close()
+    local = LocalDeployment(tmp_path / "data", clock)
+    key_id: str = local.call("CreateKey")["KeyMetadata"]["KeyId"]
+    root = local.root()
+    local.deployment.close()
     settings = Settings(data=str(tmp_path / "data"), regions=("us-east-1", "eu-west-1"), workers=2)
     clock.advance(1)
     lock = take_folder(settings, clock, entropy)
@@ -49,38 +49,38 @@ def key_id(tmp_path: Path, clock: ManualClock) -> str:
     return key_id
 
 
-def verify(bench: Bench) -> Report:
-    backends = bench.deployment.backends
+def verify(local: LocalDeployment) -> Report:
+    backends = local.deployment.backends
     key = open_audit_key(backends.store, backends.vault, entropy).public()
-    return verify_log(bench.folder / "audit", key, backends.store, lambda _: None)
+    return verify_log(local.folder / "audit", key, backends.store, lambda _: None)
 
 
 def test_the_uses_by_a_worker_that_is_no_more_are_written_down(tmp_path: Path, clock: ManualClock, key_id: str) -> None:
-    bench = Bench(tmp_path / "data", clock)
-    assert bench.call("GetKeyLastUsage", KeyId=key_id)["KeyLastUsage"]["Timestamp"] == NOW + 11
-    with bench.deployment.backends.store.read() as reader:
+    local = LocalDeployment(tmp_path / "data", clock)
+    assert local.call("GetKeyLastUsage", KeyId=key_id)["KeyLastUsage"]["Timestamp"] == NOW + 11
+    with local.deployment.backends.store.read() as reader:
         offsets = {mark.writer: (mark.segment, mark.offset) for mark in reader.audit_marks()}
-    (path,) = (path for path in (bench.folder / "audit").iterdir() if path.name == offsets["w1"][0])
+    (path,) = (path for path in (local.folder / "audit").iterdir() if path.name == offsets["w1"][0])
     assert path.stat().st_size == offsets["w1"][1]
-    bench.deployment.close()
+    local.deployment.close()
 
 
 def test_the_chain_of_a_worker_that_is_no_more_is_vouched_for_and_ended(
     tmp_path: Path, clock: ManualClock, key_id: str
 ) -> None:
-    bench = Bench(tmp_path / "data", clock)
-    known = known_writers(bench.deployment.backends.store)["w1"]
+    local = LocalDeployment(tmp_path / "data", clock)
+    known = known_writers(local.deployment.backends.store)["w1"]
     assert known.stopped
     assert known.checkpoint is not None
-    report = verify(bench)
+    report = verify(local)
     assert (report.findings, report.unvouched, report.unsigned) == ([], 2, 1)
-    files = sorted((bench.folder / "audit").iterdir())
-    bench.reopen()
+    files = sorted((local.folder / "audit").iterdir())
+    local.reopen()
     # Once is enough.
-    assert [path for path in sorted((bench.folder / "audit").iterdir()) if "-w1-" in path.name] == [
+    assert [path for path in sorted((local.folder / "audit").iterdir()) if "-w1-" in path.name] == [
         path for path in files if "-w1-" in path.name
     ]
-    bench.deployment.close()
+    local.deployment.close()
     assert key_id
 
 
@@ -89,15 +89,15 @@ def test_a_chain_that_cannot_be_ended_keeps_nobody_from_starting(
 ) -> None:
     disk = Disk(tmp_path / "audit", monkeypatch)
     disk.fill(left=0)
-    bench = Bench(tmp_path / "data", clock)
+    local = LocalDeployment(tmp_path / "data", clock)
     assert "the end of the audit log could not be written" in caplog.text
-    assert not known_writers(bench.deployment.backends.store)["w1"].stopped
+    assert not known_writers(local.deployment.backends.store)["w1"].stopped
     disk.repair()
-    assert bench.call("GetKeyLastUsage", KeyId=key_id)["KeyLastUsage"]["Timestamp"] == NOW + 11
-    bench.reopen()
-    assert known_writers(bench.deployment.backends.store)["w1"].stopped
-    assert verify(bench).findings == []
-    bench.deployment.close()
+    assert local.call("GetKeyLastUsage", KeyId=key_id)["KeyLastUsage"]["Timestamp"] == NOW + 11
+    local.reopen()
+    assert known_writers(local.deployment.backends.store)["w1"].stopped
+    assert verify(local).findings == []
+    local.deployment.close()
 
 
 def test_workers_of_this_start_are_left_alone(tmp_path: Path, clock: ManualClock, key_id: str) -> None:

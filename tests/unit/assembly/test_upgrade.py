@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments import entropy
+from local_deployment import entropy
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.deployment import Deployment, open_existing, take_folder
 from strongroom.clock import ManualClock

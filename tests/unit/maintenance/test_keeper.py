@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from deployments import Bench, Refused, entropy
+from local_deployment import LocalDeployment, Refused, entropy
 from strongroom.assembly.deployment import Deployment
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.protocol import MaterialBinding
@@ -17,147 +17,149 @@ from strongroom.keys.kms_key import KmsKey
 
 
 @pytest.fixture
-def bench(tmp_path: Path, clock: ManualClock) -> Iterator[Bench]:
-    bench = Bench(tmp_path / "data", clock)
-    yield bench
-    bench.deployment.close()
+def local(tmp_path: Path, clock: ManualClock) -> Iterator[LocalDeployment]:
+    local = LocalDeployment(tmp_path / "data", clock)
+    yield local
+    local.deployment.close()
 
 
-def new_key(bench: Bench) -> str:
-    key_id: str = bench.call("CreateKey")["KeyMetadata"]["KeyId"]
+def new_key(local: LocalDeployment) -> str:
+    key_id: str = local.call("CreateKey")["KeyMetadata"]["KeyId"]
     return key_id
 
 
-def rotations(bench: Bench, key_id: str) -> list[dict[str, object]]:
-    found: list[dict[str, object]] = bench.call("ListKeyRotations", KeyId=key_id)["Rotations"]
+def rotations(local: LocalDeployment, key_id: str) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = local.call("ListKeyRotations", KeyId=key_id)["Rotations"]
     return found
 
 
-def test_a_key_rotates_when_its_period_is_over_and_not_before(bench: Bench) -> None:
-    key_id = new_key(bench)
-    bench.call("EnableKeyRotation", KeyId=key_id, RotationPeriodInDays=90)
-    blob = bench.call("Encrypt", KeyId=key_id, Plaintext="eA==")["CiphertextBlob"]
-    bench.clock.advance(90 * DAY - 1)
-    bench.deployment.keeper.run()
-    assert rotations(bench, key_id) == []
-    bench.clock.advance(1)
-    bench.deployment.keeper.run()
-    bench.deployment.keeper.run()
-    (rotation,) = rotations(bench, key_id)
+def test_a_key_rotates_when_its_period_is_over_and_not_before(local: LocalDeployment) -> None:
+    key_id = new_key(local)
+    local.call("EnableKeyRotation", KeyId=key_id, RotationPeriodInDays=90)
+    blob = local.call("Encrypt", KeyId=key_id, Plaintext="eA==")["CiphertextBlob"]
+    local.clock.advance(90 * DAY - 1)
+    local.deployment.keeper.run()
+    assert rotations(local, key_id) == []
+    local.clock.advance(1)
+    local.deployment.keeper.run()
+    local.deployment.keeper.run()
+    (rotation,) = rotations(local, key_id)
     assert rotation["RotationType"] == "AUTOMATIC"
-    assert rotation["RotationDate"] == bench.clock.now()
-    status = bench.call("GetKeyRotationStatus", KeyId=key_id)
-    assert status["NextRotationDate"] == bench.clock.now() + 90 * DAY
-    assert bench.call("Decrypt", CiphertextBlob=blob)["Plaintext"] == "eA=="
-    (event,) = [record for record in bench.records() if record["eventName"] == "RotateKey"]
+    assert rotation["RotationDate"] == local.clock.now()
+    status = local.call("GetKeyRotationStatus", KeyId=key_id)
+    assert status["NextRotationDate"] == local.clock.now() + 90 * DAY
+    assert local.call("Decrypt", CiphertextBlob=blob)["Plaintext"] == "eA=="
+    (event,) = [record for record in local.records() if record["eventName"] == "RotateKey"]
     assert event["eventType"] == "AwsServiceEvent"
     assert event["userIdentity"] == {"type": "AWSAccount", "accountId": "000000000000", "invokedBy": "AWS Internal"}
     assert event["serviceEventDetails"]["keyId"] == key_id
     assert event["resources"][0]["ARN"].endswith(key_id)
 
 
-def test_a_key_that_missed_years_of_rotations_rotates_once(bench: Bench) -> None:
-    key_id = new_key(bench)
-    bench.call("EnableKeyRotation", KeyId=key_id)
-    bench.clock.advance(5 * 365 * DAY)
-    bench.reopen()
-    bench.deployment.keeper.run()
-    bench.deployment.keeper.run()
-    assert len(rotations(bench, key_id)) == 1
+def test_a_key_that_missed_years_of_rotations_rotates_once(local: LocalDeployment) -> None:
+    key_id = new_key(local)
+    local.call("EnableKeyRotation", KeyId=key_id)
+    local.clock.advance(5 * 365 * DAY)
+    local.reopen()
+    local.deployment.keeper.run()
+    local.deployment.keeper.run()
+    assert len(rotations(local, key_id)) == 1
 
 
-def test_a_disabled_key_rotates_once_it_is_enabled_again(bench: Bench) -> None:
-    key_id = new_key(bench)
-    bench.call("EnableKeyRotation", KeyId=key_id, RotationPeriodInDays=90)
-    bench.call("DisableKey", KeyId=key_id)
-    bench.clock.advance(100 * DAY)
-    bench.deployment.keeper.run()
-    assert rotations(bench, key_id) == []
-    bench.call("EnableKey", KeyId=key_id)
-    bench.deployment.keeper.run()
-    assert len(rotations(bench, key_id)) == 1
+def test_a_disabled_key_rotates_once_it_is_enabled_again(local: LocalDeployment) -> None:
+    key_id = new_key(local)
+    local.call("EnableKeyRotation", KeyId=key_id, RotationPeriodInDays=90)
+    local.call("DisableKey", KeyId=key_id)
+    local.clock.advance(100 * DAY)
+    local.deployment.keeper.run()
+    assert rotations(local, key_id) == []
+    local.call("EnableKey", KeyId=key_id)
+    local.deployment.keeper.run()
+    assert len(rotations(local, key_id)) == 1
 
 
-def test_a_key_past_its_window_is_gone_and_leaves_no_trace_on_the_disk(bench: Bench) -> None:
-    doomed, kept = new_key(bench), new_key(bench)
-    bench.call("CreateAlias", AliasName="alias/doomed", TargetKeyId=doomed)
-    bench.call("TagResource", KeyId=doomed, Tags=[{"TagKey": "rare-tag", "TagValue": "rare-value"}])
+def test_a_key_past_its_window_is_gone_and_leaves_no_trace_on_the_disk(local: LocalDeployment) -> None:
+    doomed, kept = new_key(local), new_key(local)
+    local.call("CreateAlias", AliasName="alias/doomed", TargetKeyId=doomed)
+    local.call("TagResource", KeyId=doomed, Tags=[{"TagKey": "rare-tag", "TagValue": "rare-value"}])
     for _ in range(3):
-        bench.call("RotateKeyOnDemand", KeyId=doomed)
-    blob = bench.call("Encrypt", KeyId=doomed, Plaintext="eA==")["CiphertextBlob"]
-    survivor = bench.call("Encrypt", KeyId=kept, Plaintext="eA==")["CiphertextBlob"]
-    bench.call("ScheduleKeyDeletion", KeyId=doomed, PendingWindowInDays=7)
-    tokens = tokens_of(bench, doomed)
+        local.call("RotateKeyOnDemand", KeyId=doomed)
+    blob = local.call("Encrypt", KeyId=doomed, Plaintext="eA==")["CiphertextBlob"]
+    survivor = local.call("Encrypt", KeyId=kept, Plaintext="eA==")["CiphertextBlob"]
+    local.call("ScheduleKeyDeletion", KeyId=doomed, PendingWindowInDays=7)
+    tokens = tokens_of(local, doomed)
     assert len(tokens) == 4
-    assert all(found_on_disk(bench, token) for token in tokens)
+    assert all(found_on_disk(local, token) for token in tokens)
 
-    bench.clock.advance(7 * DAY - 1)
-    bench.deployment.keeper.run()
-    assert bench.call("DescribeKey", KeyId="alias/doomed")["KeyMetadata"]["KeyState"] == "PendingDeletion"
-    bench.clock.advance(1)
-    bench.deployment.keeper.run()
+    local.clock.advance(7 * DAY - 1)
+    local.deployment.keeper.run()
+    assert local.call("DescribeKey", KeyId="alias/doomed")["KeyMetadata"]["KeyState"] == "PendingDeletion"
+    local.clock.advance(1)
+    local.deployment.keeper.run()
 
     for name in (doomed, "alias/doomed"):
         with pytest.raises(Refused) as refused:
-            bench.call("DescribeKey", KeyId=name)
+            local.call("DescribeKey", KeyId=name)
         assert refused.value.code == "NotFoundException"
     with pytest.raises(Refused) as refused:
-        bench.call("Decrypt", CiphertextBlob=blob)
+        local.call("Decrypt", CiphertextBlob=blob)
     assert refused.value.code == "InvalidCiphertextException"
-    assert not any(found_on_disk(bench, token) for token in tokens)
-    assert not found_on_disk(bench, b"rare-value")
-    assert bench.call("Decrypt", CiphertextBlob=survivor)["Plaintext"] == "eA=="
-    (event,) = [record for record in bench.records() if record["eventName"] == "DeleteKey"]
+    assert not any(found_on_disk(local, token) for token in tokens)
+    assert not found_on_disk(local, b"rare-value")
+    assert local.call("Decrypt", CiphertextBlob=survivor)["Plaintext"] == "eA=="
+    (event,) = [record for record in local.records() if record["eventName"] == "DeleteKey"]
     assert event["serviceEventDetails"] == {"keyId": doomed}
 
 
-def test_deletion_happens_after_downtime_and_the_traces_of_a_crash_before_scrubbing_go_too(bench: Bench) -> None:
-    key_id = new_key(bench)
-    bench.call("ScheduleKeyDeletion", KeyId=key_id)
-    tokens = tokens_of(bench, key_id)
-    bench.clock.advance(31 * DAY)
-    bench.reopen()
-    bench.deployment.keeper.run()
+def test_deletion_happens_after_downtime_and_the_traces_of_a_crash_before_scrubbing_go_too(
+    local: LocalDeployment,
+) -> None:
+    key_id = new_key(local)
+    local.call("ScheduleKeyDeletion", KeyId=key_id)
+    tokens = tokens_of(local, key_id)
+    local.clock.advance(31 * DAY)
+    local.reopen()
+    local.deployment.keeper.run()
     with pytest.raises(Refused):
-        bench.call("DescribeKey", KeyId=key_id)
-    assert not any(found_on_disk(bench, token) for token in tokens)
+        local.call("DescribeKey", KeyId=key_id)
+    assert not any(found_on_disk(local, token) for token in tokens)
 
 
 @pytest.mark.parametrize("ends", [False, True])
-def test_what_another_worker_erased_leaves_no_trace_either(bench: Bench, *, ends: bool) -> None:
-    key_id = new_key(bench)
-    tokens = tokens_of(bench, key_id)
-    other = Deployment(replace(bench.settings, workers=2), bench.clock, entropy, worker=1)
+def test_what_another_worker_erased_leaves_no_trace_either(local: LocalDeployment, *, ends: bool) -> None:
+    key_id = new_key(local)
+    tokens = tokens_of(local, key_id)
+    other = Deployment(replace(local.settings, workers=2), local.clock, entropy, worker=1)
     other.chores()
-    bench.deployment.chores()
+    local.deployment.chores()
     with other.backends.store.transaction() as transaction:
         key = transaction.key(KeyLocator("000000000000", "us-east-1", key_id))
         assert key is not None
         transaction.erase_key(key)
-    assert all(found_on_disk(bench, token) for token in tokens)
+    assert all(found_on_disk(local, token) for token in tokens)
     if not ends:
         other.chores()
-        assert not any(found_on_disk(bench, token) for token in tokens)
+        assert not any(found_on_disk(local, token) for token in tokens)
     other.close()
-    assert not any(found_on_disk(bench, token) for token in tokens)
+    assert not any(found_on_disk(local, token) for token in tokens)
 
 
-def test_a_cancelled_deletion_never_happens(bench: Bench) -> None:
-    key_id = new_key(bench)
-    bench.call("ScheduleKeyDeletion", KeyId=key_id, PendingWindowInDays=7)
-    bench.call("CancelKeyDeletion", KeyId=key_id)
-    bench.clock.advance(365 * DAY)
-    bench.deployment.keeper.run()
-    assert bench.call("DescribeKey", KeyId=key_id)["KeyMetadata"]["KeyState"] == "Disabled"
+def test_a_cancelled_deletion_never_happens(local: LocalDeployment) -> None:
+    key_id = new_key(local)
+    local.call("ScheduleKeyDeletion", KeyId=key_id, PendingWindowInDays=7)
+    local.call("CancelKeyDeletion", KeyId=key_id)
+    local.clock.advance(365 * DAY)
+    local.deployment.keeper.run()
+    assert local.call("DescribeKey", KeyId=key_id)["KeyMetadata"]["KeyState"] == "Disabled"
 
 
 def test_one_key_that_fails_does_not_keep_the_others_from_their_turn(
-    bench: Bench, caplog: pytest.LogCaptureFixture
+    local: LocalDeployment, caplog: pytest.LogCaptureFixture
 ) -> None:
-    keys = [new_key(bench) for _ in range(3)]
+    keys = [new_key(local) for _ in range(3)]
     for key_id in keys:
-        bench.call("EnableKeyRotation", KeyId=key_id, RotationPeriodInDays=90)
-    vault = bench.deployment.service._backends.vault
+        local.call("EnableKeyRotation", KeyId=key_id, RotationPeriodInDays=90)
+    vault = local.deployment.service._backends.vault
     generate = vault.generate
     failed: list[object] = []
 
@@ -168,20 +170,20 @@ def test_one_key_that_fails_does_not_keep_the_others_from_their_turn(
         return generate(owner)  # type: ignore[arg-type]
 
     vault.generate = fails_once  # type: ignore[method-assign]
-    bench.clock.advance(90 * DAY)
-    bench.deployment.keeper.run()
-    assert sorted(len(rotations(bench, key_id)) for key_id in keys) == [0, 1, 1]
+    local.clock.advance(90 * DAY)
+    local.deployment.keeper.run()
+    assert sorted(len(rotations(local, key_id)) for key_id in keys) == [0, 1, 1]
     assert "the keeper could not finish" in caplog.text
-    bench.deployment.keeper.run()
-    assert [len(rotations(bench, key_id)) for key_id in keys] == [1, 1, 1]
+    local.deployment.keeper.run()
+    assert [len(rotations(local, key_id)) for key_id in keys] == [1, 1, 1]
 
 
-def test_a_hundred_keys_that_fail_do_not_hide_what_is_due_behind_them(bench: Bench) -> None:
-    keys = [new_key(bench) for _ in range(103)]
+def test_a_hundred_keys_that_fail_do_not_hide_what_is_due_behind_them(local: LocalDeployment) -> None:
+    keys = [new_key(local) for _ in range(103)]
     for key_id in keys:
-        bench.call("EnableKeyRotation", KeyId=key_id, RotationPeriodInDays=90)
-        bench.clock.advance(1)
-    vault = bench.deployment.service._backends.vault
+        local.call("EnableKeyRotation", KeyId=key_id, RotationPeriodInDays=90)
+        local.clock.advance(1)
+    vault = local.deployment.service._backends.vault
     generate, broken = vault.generate, set(keys[:101])
 
     def fails(owner: MaterialBinding) -> bytes:
@@ -190,46 +192,46 @@ def test_a_hundred_keys_that_fail_do_not_hide_what_is_due_behind_them(bench: Ben
         return generate(owner)
 
     vault.generate = fails  # type: ignore[method-assign]
-    bench.clock.advance(90 * DAY)
-    bench.deployment.keeper.run()
-    assert [len(rotations(bench, key_id)) for key_id in keys] == [0] * 101 + [1] * 2
+    local.clock.advance(90 * DAY)
+    local.deployment.keeper.run()
+    assert [len(rotations(local, key_id)) for key_id in keys] == [0] * 101 + [1] * 2
 
 
-def test_nothing_is_destroyed_without_a_record(bench: Bench) -> None:
-    key_id = new_key(bench)
-    bench.call("ScheduleKeyDeletion", KeyId=key_id, PendingWindowInDays=7)
-    bench.clock.advance(8 * DAY)
-    log = bench.deployment.log
-    vault: Any = bench.deployment.backends.vault
+def test_nothing_is_destroyed_without_a_record(local: LocalDeployment) -> None:
+    key_id = new_key(local)
+    local.call("ScheduleKeyDeletion", KeyId=key_id, PendingWindowInDays=7)
+    local.clock.advance(8 * DAY)
+    log = local.deployment.log
+    vault: Any = local.deployment.backends.vault
     keys_at_destruction: list[KmsKey | None] = []
 
     def destroyed(_token: bytes, owner: MaterialBinding) -> None:
-        with bench.deployment.backends.store.read() as reader:
+        with local.deployment.backends.store.read() as reader:
             keys_at_destruction.append(reader.key(KeyLocator(owner.account, owner.region, owner.key_id)))
 
     vault.destroy = destroyed
     good, log._file = log._file, -1
-    bench.deployment.keeper.run()
+    local.deployment.keeper.run()
     log._file = good
-    assert bench.call("DescribeKey", KeyId=key_id)["KeyMetadata"]["KeyState"] == "PendingDeletion"
+    assert local.call("DescribeKey", KeyId=key_id)["KeyMetadata"]["KeyState"] == "PendingDeletion"
     assert keys_at_destruction == []
-    bench.deployment.keeper.run()
+    local.deployment.keeper.run()
     # After the commit: what cannot be undone comes last.
     assert keys_at_destruction == [None]
     with pytest.raises(Refused):
-        bench.call("DescribeKey", KeyId=key_id)
-    assert [json.dumps(each["serviceEventDetails"]) for each in bench.records() if each["eventName"] == "DeleteKey"]
+        local.call("DescribeKey", KeyId=key_id)
+    assert [json.dumps(each["serviceEventDetails"]) for each in local.records() if each["eventName"] == "DeleteKey"]
 
 
-def tokens_of(bench: Bench, key_id: str) -> list[bytes]:
+def tokens_of(local: LocalDeployment, key_id: str) -> list[bytes]:
     """Return the ciphertext part of each wrapped material of a key: enough to find it anywhere."""
-    arn = bench.call("DescribeKey", KeyId=key_id)["KeyMetadata"]["Arn"]
+    arn = local.call("DescribeKey", KeyId=key_id)["KeyMetadata"]["Arn"]
     _, _, _, region, account, _ = arn.split(":")
-    active = bench.deployment.service._backends.snapshot.key(KeyLocator(account, region, key_id))
+    active = local.deployment.service._backends.snapshot.key(KeyLocator(account, region, key_id))
     assert active is not None
     return [material.token[17:49] for material in active.key.materials if material.token is not None]
 
 
-def found_on_disk(bench: Bench, secret: bytes) -> bool:
+def found_on_disk(local: LocalDeployment, secret: bytes) -> bool:
     """Search the database and its logs, free pages and all."""
-    return any(secret in path.read_bytes() for path in bench.folder.glob("strongroom.db*"))
+    return any(secret in path.read_bytes() for path in local.folder.glob("strongroom.db*"))

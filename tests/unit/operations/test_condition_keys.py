@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from deployments import Bench, Refused
+from local_deployment import LocalDeployment, Refused
 from policies import Json, allow, deny, document
 from strongroom.clock import ManualClock
 
@@ -97,87 +97,87 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    bench = Bench(Path(tmp_path_factory.mktemp("data")), ManualClock(1_790_000_000.0))
-    yield bench
-    bench.deployment.close()
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDeployment]:
+    local = LocalDeployment(Path(tmp_path_factory.mktemp("data")), ManualClock(1_790_000_000.0))
+    yield local
+    local.deployment.close()
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_condition(bench: Bench, name: str) -> None:
+def test_condition(local: LocalDeployment, name: str) -> None:
     case = CASES[name]
     denied = deny(ROOT, do=f"kms:{case.stopped[0]}", when=case.condition)
     spec, usage = case.key
-    made = bench.call("CreateKey", Policy=document(allow(ROOT), denied), KeySpec=spec, KeyUsage=usage)
+    made = local.call("CreateKey", Policy=document(allow(ROOT), denied), KeySpec=spec, KeyUsage=usage)
     key_id = made["KeyMetadata"]["KeyId"]
     for alias in ("alias/one", "alias/two"):
         if name == "kms:RequestAlias":
-            bench.call("CreateAlias", AliasName=alias, TargetKeyId=key_id)
+            local.call("CreateAlias", AliasName=alias, TargetKeyId=key_id)
     operation, request = case.stopped
     with pytest.raises(Refused, match="with an explicit deny in a resource-based policy"):
-        bench.call(operation, **{"KeyId": key_id, **request})
+        local.call(operation, **{"KeyId": key_id, **request})
     operation, request = case.passed
-    bench.call(operation, **{"KeyId": key_id, **request})
+    local.call(operation, **{"KeyId": key_id, **request})
 
 
 @pytest.mark.parametrize("operation", ["DisableKey", "ScheduleKeyDeletion"])
-def test_a_key_in_use_can_be_kept_from_those_who_would_end_it(bench: Bench, operation: str) -> None:
+def test_a_key_in_use_can_be_kept_from_those_who_would_end_it(local: LocalDeployment, operation: str) -> None:
     """The numbers are whole days since the last use; where there was none, since the key was made."""
     recent = {"NumericLessThan": {"kms:TrailingDaysWithoutKeyUsage": "90"}}
     policy = document(allow(ROOT), deny(ROOT, do=f"kms:{operation}", when=recent))
-    used, unused = (bench.call("CreateKey", Policy=policy)["KeyMetadata"]["KeyId"] for _ in range(2))
-    bench.clock.advance(89 * DAY)
-    bench.call("Encrypt", KeyId=used, Plaintext=DATA)
-    bench.clock.advance(DAY - 1)
+    used, unused = (local.call("CreateKey", Policy=policy)["KeyMetadata"]["KeyId"] for _ in range(2))
+    local.clock.advance(89 * DAY)
+    local.call("Encrypt", KeyId=used, Plaintext=DATA)
+    local.clock.advance(DAY - 1)
     for key_id in (used, unused):
         with pytest.raises(Refused, match="with an explicit deny in a resource-based policy"):
-            bench.call(operation, KeyId=key_id)
-    bench.clock.advance(1)
-    bench.call(operation, KeyId=unused)
-    bench.clock.advance(88 * DAY)
+            local.call(operation, KeyId=key_id)
+    local.clock.advance(1)
+    local.call(operation, KeyId=unused)
+    local.clock.advance(88 * DAY)
     with pytest.raises(Refused, match="with an explicit deny in a resource-based policy"):
-        bench.call(operation, KeyId=used)
-    bench.clock.advance(DAY)
-    bench.call(operation, KeyId=used)
+        local.call(operation, KeyId=used)
+    local.clock.advance(DAY)
+    local.call(operation, KeyId=used)
 
 
 @pytest.mark.parametrize("same", [True, False], ids=["same key", "another key"])
-def test_re_encryption(bench: Bench, same: bool) -> None:  # noqa: FBT001 - a case
+def test_re_encryption(local: LocalDeployment, same: bool) -> None:  # noqa: FBT001 - a case
     policies = document(
         allow(ROOT),
         deny(ROOT, do="kms:ReEncryptTo", when={"Bool": {"kms:ReEncryptOnSameKey": "true"}}),
         deny(ROOT, do="kms:ReEncryptFrom", when={"StringEquals": {"kms:EncryptionContext:a": "no"}}),
         deny(ROOT, do="kms:ReEncryptTo", when={"StringEquals": {"kms:EncryptionContext:a": "never"}}),
     )
-    source = bench.call("CreateKey", Policy=policies)["KeyMetadata"]["KeyId"]
-    other = source if same else bench.call("CreateKey", Policy=policies)["KeyMetadata"]["KeyId"]
-    blob = bench.call("Encrypt", KeyId=source, Plaintext=DATA)["CiphertextBlob"]
+    source = local.call("CreateKey", Policy=policies)["KeyMetadata"]["KeyId"]
+    other = source if same else local.call("CreateKey", Policy=policies)["KeyMetadata"]["KeyId"]
+    blob = local.call("Encrypt", KeyId=source, Plaintext=DATA)["CiphertextBlob"]
     if same:
         with pytest.raises(Refused, match="kms:ReEncryptTo"):
-            bench.call("ReEncrypt", CiphertextBlob=blob, DestinationKeyId=other)
+            local.call("ReEncrypt", CiphertextBlob=blob, DestinationKeyId=other)
         return
-    bench.call("ReEncrypt", CiphertextBlob=blob, DestinationKeyId=other, DestinationEncryptionContext={"a": "no"})
+    local.call("ReEncrypt", CiphertextBlob=blob, DestinationKeyId=other, DestinationEncryptionContext={"a": "no"})
     with pytest.raises(Refused, match="kms:ReEncryptTo"):
-        bench.call(
+        local.call(
             "ReEncrypt", CiphertextBlob=blob, DestinationKeyId=other, DestinationEncryptionContext={"a": "never"}
         )
     with pytest.raises(Refused, match="kms:ReEncryptFrom"):
-        bench.call("ReEncrypt", CiphertextBlob=blob, DestinationKeyId=other, SourceEncryptionContext={"a": "no"})
+        local.call("ReEncrypt", CiphertextBlob=blob, DestinationKeyId=other, SourceEncryptionContext={"a": "no"})
 
 
-def test_a_key_about_to_be_made_has_condition_keys_too(bench: Bench) -> None:
+def test_a_key_about_to_be_made_has_condition_keys_too(local: LocalDeployment) -> None:
     """The lockout check asks whether PutKeyPolicy would be allowed; CreateKey itself has no resource policy."""
     locked = document(allow(ROOT, do="kms:PutKeyPolicy", when={"StringEquals": {"kms:KeySpec": "RSA_2048"}}))
     with pytest.raises(Refused, match="will not allow you to update the key policy"):
-        bench.call("CreateKey", Policy=locked)
-    made = bench.call("CreateKey", Policy=locked, BypassPolicyLockoutSafetyCheck=True)
+        local.call("CreateKey", Policy=locked)
+    made = local.call("CreateKey", Policy=locked, BypassPolicyLockoutSafetyCheck=True)
     with pytest.raises(Refused, match="no resource-based policy allows the kms:DescribeKey action"):
-        bench.call("DescribeKey", KeyId=made["KeyMetadata"]["KeyId"])
+        local.call("DescribeKey", KeyId=made["KeyMetadata"]["KeyId"])
 
 
-def test_the_records_of_refusals_say_why(bench: Bench) -> None:
-    key_id = bench.call("CreateKey", Policy=document(allow(ROOT), deny(ROOT, do="kms:Encrypt")))["KeyMetadata"]["KeyId"]
-    bench.perform("Encrypt", json.dumps({"KeyId": key_id, "Plaintext": DATA}).encode())
-    record = bench.records()[-1]
+def test_the_records_of_refusals_say_why(local: LocalDeployment) -> None:
+    key_id = local.call("CreateKey", Policy=document(allow(ROOT), deny(ROOT, do="kms:Encrypt")))["KeyMetadata"]["KeyId"]
+    local.perform("Encrypt", json.dumps({"KeyId": key_id, "Plaintext": DATA}).encode())
+    record = local.records()[-1]
     assert record["errorCode"] == "AccessDenied"
     assert record["errorMessage"].endswith("with an explicit deny in a resource-based policy")

@@ -9,7 +9,7 @@ from policies import AWAY, HOME, allow, document, others
 from strongroom.iam import PolicyKind, parse_policy
 from strongroom.iam.entities import Role, User
 from strongroom.operations.named_principals import UnknownPrincipal, current_names, pin, with_current_names
-from strongroom.store.protocol import AccountRecord
+from strongroom.store.records import AccountRecord
 from strongroom.store.sqlite.store import SqlStore
 
 ROOT = f"arn:aws:iam::{HOME}:root"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from doors import Door
-from houses import House, run, status_of
+from direct_client import DirectClient
+from loopback_server import LoopbackServer, run, status_of
 from strongroom.errors import KMSInternalException, ThrottlingException
 from strongroom.http.connection import Connection
 
@@ -24,62 +24,64 @@ def once(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
 
 
 def test_a_refusal_that_cannot_be_recorded_is_a_refusal_all_the_same(
-    door: Door, monkeypatch: pytest.MonkeyPatch
+    direct: DirectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    admitted = door.gateway.admit(door.kms_request(door.profile(), "ListKeys", {}, {}))
-    service = door.bench.deployment.service
+    admitted = direct.gateway.admit(direct.kms_request(direct.profile(), "ListKeys", {}, {}))
+    service = direct.local.deployment.service
     once(monkeypatch, service._trail, "call")
     refused = service.refuse(admitted.call, ThrottlingException("busy"))  # type: ignore[union-attr] # it is admitted
     assert isinstance(refused, KMSInternalException)
 
 
 def test_a_turn_that_fails_drops_its_connections_and_no_others(
-    door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    direct: DirectClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def scenario(house: House) -> None:
-        once(monkeypatch, door.bench.deployment.service, "prepare")
-        assert await house.call("GenerateRandom", NumberOfBytes=8) == 0
-        assert await house.call("GenerateRandom", NumberOfBytes=8) == 200
+    async def scenario(loopback: LoopbackServer) -> None:
+        once(monkeypatch, direct.local.deployment.service, "prepare")
+        assert await loopback.call("GenerateRandom", NumberOfBytes=8) == 0
+        assert await loopback.call("GenerateRandom", NumberOfBytes=8) == 200
 
     with caplog.at_level(logging.ERROR):
-        run(door, scenario)
+        run(direct, scenario)
     assert caplog.messages == ["requests could not be worked on; dropping their connections: 1"]
 
 
 def test_a_call_that_fails_on_a_thread_is_answered_and_the_thread_goes_on(
-    door: Door, monkeypatch: pytest.MonkeyPatch
+    direct: DirectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scenario(house: House) -> None:
-        once(monkeypatch, door.bench.deployment.service, "perform")
-        assert await house.call("CreateKey") == 500
-        assert await house.call("CreateKey") == 200
-        assert set(house.front._on_threads.values()) == {0}
+    async def scenario(loopback: LoopbackServer) -> None:
+        once(monkeypatch, direct.local.deployment.service, "perform")
+        assert await loopback.call("CreateKey") == 500
+        assert await loopback.call("CreateKey") == 200
+        assert set(loopback.front._on_threads.values()) == {0}
 
-    run(door, scenario)
+    run(direct, scenario)
 
 
-def test_a_reply_that_cannot_be_written_ends_its_connection_alone(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario(house: House) -> None:
-        clients = [await house.connected() for _ in range(3)]
+def test_a_reply_that_cannot_be_written_ends_its_connection_alone(
+    direct: DirectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(loopback: LoopbackServer) -> None:
+        clients = [await loopback.connected() for _ in range(3)]
         await asyncio.sleep(0.1)
         once(monkeypatch, Connection, "send")
         for _, writer in clients:
-            writer.write(house.request("GenerateRandom", NumberOfBytes=8))
+            writer.write(loopback.request("GenerateRandom", NumberOfBytes=8))
         assert sorted([await status_of(reader) for reader, _ in clients]) == [0, 200, 200]
         for _, writer in clients:
             writer.close()
 
-    run(door, scenario)
+    run(direct, scenario)
 
 
 def test_what_left_no_record_is_told_by_the_sweeper_and_at_the_end(
-    door: Door, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    direct: DirectClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("strongroom.server.front._SWEEP_INTERVAL", 0.05)
-    ration, clock = door.gateway.ration, door.bench.clock
+    ration, clock = direct.gateway.ration, direct.local.clock
     told = "refused requests that nobody vouched for have no audit record"
 
-    async def scenario(_house: House) -> None:
+    async def scenario(_house: LoopbackServer) -> None:
         for _ in range(1003):
             ration.take(clock.now())
         clock.advance(60)
@@ -89,5 +91,5 @@ def test_what_left_no_record_is_told_by_the_sweeper_and_at_the_end(
             ration.take(clock.now())
 
     with caplog.at_level(logging.WARNING):
-        run(door, scenario)
+        run(direct, scenario)
     assert caplog.messages[-1] == f"4 {told}"

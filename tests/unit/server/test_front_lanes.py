@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from crowds import as_bytes
-from doors import Door
+from direct_client import DirectClient
 from forms import nobodys_login
-from houses import House, run
+from loopback_server import LoopbackServer, run
 from strongroom.crypto.software.elliptic import EllipticBackingKey
 from strongroom.operations.kms import managed_keys
 from strongroom.server import front
@@ -36,70 +36,72 @@ def places(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     return seen
 
 
-def signing_key(door: Door, spec: str) -> dict[str, Any]:
-    key = door.bench.call("CreateKey", KeySpec=spec, KeyUsage="SIGN_VERIFY")["KeyMetadata"]
+def signing_key(direct: DirectClient, spec: str) -> dict[str, Any]:
+    key = direct.local.call("CreateKey", KeySpec=spec, KeyUsage="SIGN_VERIFY")["KeyMetadata"]
     return {"KeyId": key["KeyId"], "Message": MESSAGE, "SigningAlgorithm": "ECDSA_SHA_256"}
 
 
 @pytest.mark.parametrize(("spec", "place"), [("ECC_NIST_P256", "MainThread"), ("ECC_SECG_P256K1", "SIGNING_0")])
 def test_a_signature_under_a_slow_curve_is_made_and_verified_on_a_thread(
-    door: Door, places: dict[str, list[str]], spec: str, place: str
+    direct: DirectClient, places: dict[str, list[str]], spec: str, place: str
 ) -> None:
-    body = signing_key(door, spec)
-    signature = door.kms(door.profile(), "Sign", **body).json["Signature"]
+    body = signing_key(direct, spec)
+    signature = direct.kms(direct.profile(), "Sign", **body).json["Signature"]
     wrong = signature[:-8] + "AAAAAAA="
     places.clear()
 
-    async def scenario(house: House) -> None:
-        assert await house.call("Sign", **body) == 200
-        assert await house.call("Verify", **body, Signature=signature) == 200
-        assert await house.call("Verify", **body, Signature=wrong) == 400
-        assert set(house.front._on_threads.values()) == {0}
+    async def scenario(loopback: LoopbackServer) -> None:
+        assert await loopback.call("Sign", **body) == 200
+        assert await loopback.call("Verify", **body, Signature=signature) == 200
+        assert await loopback.call("Verify", **body, Signature=wrong) == 400
+        assert set(loopback.front._on_threads.values()) == {0}
 
-    run(door, scenario)
+    run(direct, scenario)
     assert places == {"sign": [place], "verify": [place] * 2}
-    assert [each["eventName"] for each in door.bench.records()[-3:]] == ["Sign", "Verify", "Verify"]
+    assert [each["eventName"] for each in direct.local.records()[-3:]] == ["Sign", "Verify", "Verify"]
 
 
 def test_a_call_whose_lane_turns_out_to_be_full_is_refused_and_recorded(
-    door: Door, places: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+    direct: DirectClient, places: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    body = signing_key(door, "ECC_SECG_P256K1")
+    body = signing_key(direct, "ECC_SECG_P256K1")
     monkeypatch.setattr(front, "_MAX_IN_LANE", dict.fromkeys(front._MAX_IN_LANE, 0))
 
-    async def scenario(house: House) -> None:
-        assert await house.call("Sign", **body) == 400
+    async def scenario(loopback: LoopbackServer) -> None:
+        assert await loopback.call("Sign", **body) == 400
 
-    run(door, scenario)
+    run(direct, scenario)
     assert not places
-    assert door.bench.records()[-1]["errorCode"] == "ThrottlingException"
+    assert direct.local.records()[-1]["errorCode"] == "ThrottlingException"
 
 
-def test_an_aws_managed_key_is_made_on_a_thread_and_used_on_the_loop(door: Door, places: dict[str, list[str]]) -> None:
-    door.bench.deployment.registrar.create_service("backup.amazonaws.com")
+def test_an_aws_managed_key_is_made_on_a_thread_and_used_on_the_loop(
+    direct: DirectClient, places: dict[str, list[str]]
+) -> None:
+    direct.local.deployment.registrar.create_service("backup.amazonaws.com")
 
-    async def scenario(house: House) -> None:
+    async def scenario(loopback: LoopbackServer) -> None:
         for _ in range(2):
-            assert await house.call("DescribeKey", KeyId="alias/aws/backup") == 200
+            assert await loopback.call("DescribeKey", KeyId="alias/aws/backup") == 200
 
-    run(door, scenario)
+    run(direct, scenario)
     assert places == {"_make": ["WAITING_0"]}
-    records = [each for each in door.bench.records() if each["eventName"] == "DescribeKey"]
+    records = [each for each in direct.local.records() if each["eventName"] == "DescribeKey"]
     assert [each.get("errorCode") for each in records] == [None, None]
 
 
-def test_refused_calls_that_nobody_signed_leave_only_so_many_records(door: Door) -> None:
+def test_refused_calls_that_nobody_signed_leave_only_so_many_records(direct: DirectClient) -> None:
     request = as_bytes(nobodys_login(), "Host: strongroom")
-    before = len(door.bench.records())
+    before = len(direct.local.records())
 
-    async def scenario(house: House) -> None:
+    async def scenario(loopback: LoopbackServer) -> None:
         for _ in range(2):
-            assert await house.send(request) == 400
-        while door.gateway.ration.take(door.bench.clock.now()):
+            assert await loopback.send(request) == 400
+        while direct.gateway.ration.take(direct.local.clock.now()):
             continue
-        assert await house.send(request) == 400
-        assert await house.call("ListKeys") == 200
+        assert await loopback.send(request) == 400
+        assert await loopback.call("ListKeys") == 200
 
-    run(door, scenario)
-    names = [each["eventName"] for each in door.bench.records()[before:]]
+    run(direct, scenario)
+    names = [each["eventName"] for each in direct.local.records()[before:]]
     assert names == ["AssumeRoleWithWebIdentity"] * 2 + ["ListKeys"]

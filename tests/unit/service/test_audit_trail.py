@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from deployments import ORIGIN, entropy
+from local_deployment import ORIGIN, entropy
 from policies import ALICE, ALICE_ID, HOME, PROVIDER, ROLE, ROLE_ID, SERVICE, alice, backup, root, worker
 from strongroom.api.aws_json import AwsJson
 from strongroom.errors import AccessDeniedException, InvalidSignatureException, KMSInternalException
@@ -15,7 +15,7 @@ from strongroom.iam.principals import assumed_role, web_identity
 from strongroom.operations.kms.keys import ListKeysResponse
 from strongroom.operations.kms.table import TABLE
 from strongroom.operations.targets import Target
-from strongroom.service.audit_trail import Progress, Trail
+from strongroom.service.audit_trail import AuditTrail, Progress
 from strongroom.service.call import Call
 from strongroom.snapshot.principals import Credential
 
@@ -52,7 +52,7 @@ def record_of(principal: Principal, targets: tuple[Target, ...] = (), **more: An
     call = Call(TABLE["Encrypt"], credential, "us-east-1", AwsJson(), b"{}", origin, NOW)
     progress = Progress(credential)
     progress.targets = targets
-    Trail(log, entropy).call(call, progress, AccessDeniedException("no"), "event")
+    AuditTrail(log, entropy).call(call, progress, AccessDeniedException("no"), "event")
     (record,) = log.records
     return record
 
@@ -147,7 +147,7 @@ def test_whose_trail_it_belongs_to() -> None:
 
 def test_nobody_is_named_for_a_signature_that_does_not_verify() -> None:
     log = Lines()
-    trail = Trail(log, entropy)
+    trail = AuditTrail(log, entropy)
     for error, code in (
         (InvalidSignatureException("no"), "InvalidSignatureException"),
         (KMSInternalException(), "KMSInternalException"),
@@ -159,7 +159,7 @@ def test_nobody_is_named_for_a_signature_that_does_not_verify() -> None:
 
 def test_only_records_of_refusals_may_be_lost_while_the_log_cannot_be_written() -> None:
     log = Lines()
-    trail = Trail(log, entropy)
+    trail = AuditTrail(log, entropy)
     credential = Credential(access_key_id="AKIAEXAMPLE", secret="s3cret", principal=root)
     call = Call(TABLE["ListKeys"], credential, "us-east-1", AwsJson(), b"{}", ORIGIN, NOW)
     trail.call(call, Progress(credential), ListKeysResponse(keys=[], truncated=False), "event")
@@ -171,7 +171,7 @@ def test_only_records_of_refusals_may_be_lost_while_the_log_cannot_be_written() 
 
 def test_a_long_message_is_cut() -> None:
     log = Lines()
-    Trail(log, entropy).unverified(TABLE["Encrypt"], ORIGIN, InvalidSignatureException("x" * 5000), NOW)
+    AuditTrail(log, entropy).unverified(TABLE["Encrypt"], ORIGIN, InvalidSignatureException("x" * 5000), NOW)
     assert log.records[0]["errorMessage"] == "x" * 1024
 
 

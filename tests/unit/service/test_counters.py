@@ -3,18 +3,18 @@
 import threading
 
 from strongroom.operations.kms.table import TABLE
-from strongroom.service.counters import SUCCESS, Measurements
+from strongroom.service.counters import SUCCESS, CallCounters
 
 ENCRYPT, DECRYPT = TABLE["Encrypt"], TABLE["Decrypt"]
 
 
 def test_notes_are_counted_when_read_and_each_once() -> None:
-    measurements = Measurements()
-    measurements.note((ENCRYPT, SUCCESS, 0.5))
-    measurements.note((ENCRYPT, "NotFoundException", 1.5))
-    measurements.note((None, "", 0.25))
+    counters = CallCounters()
+    counters.note((ENCRYPT, SUCCESS, 0.5))
+    counters.note((ENCRYPT, "NotFoundException", 1.5))
+    counters.note((None, "", 0.25))
     for _ in range(2):
-        calls, flushes = measurements.read()
+        calls, flushes = counters.read()
         assert calls[ENCRYPT].outcomes == {SUCCESS: 1, "NotFoundException": 1}
         assert calls[ENCRYPT].durations.total == 2.0
         assert flushes.total == 0.25
@@ -22,38 +22,38 @@ def test_notes_are_counted_when_read_and_each_once() -> None:
 
 
 def test_many_notes_are_counted_though_nobody_reads() -> None:
-    measurements = Measurements()
+    counters = CallCounters()
     for _ in range(5000):
-        measurements.note((DECRYPT, SUCCESS, 0.001))
-        measurements.turned()
-        assert len(measurements._noted) <= 512
-    assert measurements.read()[0][DECRYPT].outcomes == {SUCCESS: 5000}
+        counters.note((DECRYPT, SUCCESS, 0.001))
+        counters.turned()
+        assert len(counters._noted) <= 512
+    assert counters.read()[0][DECRYPT].outcomes == {SUCCESS: 5000}
 
 
 def test_none_is_lost_while_others_read() -> None:
-    measurements = Measurements()
+    counters = CallCounters()
     done = threading.Event()
 
     def read() -> None:
         while not done.is_set():
-            measurements.read()
+            counters.read()
 
     readers = [threading.Thread(target=read) for _ in range(2)]
     for reader in readers:
         reader.start()
     for _ in range(50_000):
-        measurements.note((ENCRYPT, SUCCESS, 0.001))
-        measurements.turned()
+        counters.note((ENCRYPT, SUCCESS, 0.001))
+        counters.turned()
     done.set()
     for reader in readers:
         reader.join()
-    calls, _ = measurements.read()
+    calls, _ = counters.read()
     assert calls[ENCRYPT].outcomes == {SUCCESS: 50_000}
     assert sum(calls[ENCRYPT].durations.counts) == 50_000
 
 
 def test_only_what_was_refused_counts_as_refused() -> None:
-    measurements = Measurements()
+    counters = CallCounters()
     for status in (200, 404, 503, 404):
-        measurements.answered_no_call(status)
-    assert measurements.refused_requests == {404: 2, 503: 1}
+        counters.answered_no_call(status)
+    assert counters.refused_requests == {404: 2, 503: 1}

@@ -5,24 +5,24 @@ from pathlib import Path
 
 import pytest
 
-from deployments import Bench
+from local_deployment import LocalDeployment
 from strongroom.clock import ManualClock
 
 
 @pytest.fixture
-def bench(tmp_path: Path, clock: ManualClock) -> Iterator[Bench]:
-    bench = Bench(tmp_path / "data", clock)
-    yield bench
-    bench.deployment.close()
+def local(tmp_path: Path, clock: ManualClock) -> Iterator[LocalDeployment]:
+    local = LocalDeployment(tmp_path / "data", clock)
+    yield local
+    local.deployment.close()
 
 
-def test_nothing_keeps_a_whole_deployment(bench: Bench) -> None:
-    assert bench.deployment.service.obstacles() == []
+def test_nothing_keeps_a_whole_deployment(local: LocalDeployment) -> None:
+    assert local.deployment.service.obstacles() == []
 
 
-def test_a_database_that_was_moved_away_does(bench: Bench) -> None:
-    database = bench.folder / "strongroom.db"
+def test_a_database_that_was_moved_away_does(local: LocalDeployment) -> None:
+    database = local.folder / "strongroom.db"
     database.rename(database.with_name("elsewhere.db"))
-    bench.deployment.keeper.upkeep()
-    assert bench.deployment.service.obstacles() == ["the key store does not answer"]
+    local.deployment.keeper.upkeep()
+    assert local.deployment.service.obstacles() == ["the key store does not answer"]
     database.with_name("elsewhere.db").rename(database)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deployments import Bench, Refused
+from local_deployment import LocalDeployment, Refused
 from strongroom.clock import ManualClock
 from strongroom.operations.kms.table import TABLE
 from strongroom.service.request_quotas import FAMILY, KINDS, RequestQuotas
@@ -18,17 +18,17 @@ SAYS = "You have exceeded the rate at which you may call KMS. Reduce the frequen
 
 
 @pytest.fixture
-def bench(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> Iterator[Bench]:
+def local(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> Iterator[LocalDeployment]:
     quotas = tuple(RequestQuota(kind, rate, *account) for kind, rate, *account in request.param)
-    bench = Bench(tmp_path / "data", clock, request_quotas=quotas)
-    yield bench
-    bench.deployment.close()
+    local = LocalDeployment(tmp_path / "data", clock, request_quotas=quotas)
+    yield local
+    local.deployment.close()
 
 
-def spent(bench: Bench, operation: str, **request: Any) -> bool:
+def spent(local: LocalDeployment, operation: str, **request: Any) -> bool:
     """Make a call; tell whether it was refused because no more are allowed."""
     try:
-        bench.call(operation, **request)
+        local.call(operation, **request)
     except Refused as refused:
         if (refused.status, refused.code, refused.message) == (400, "ThrottlingException", SAYS):
             return True
@@ -36,79 +36,79 @@ def spent(bench: Bench, operation: str, **request: Any) -> bool:
     return False
 
 
-def make(bench: Bench, **request: Any) -> str:
-    key_id: str = bench.call("CreateKey", **request)["KeyMetadata"]["KeyId"]
+def make(local: LocalDeployment, **request: Any) -> str:
+    key_id: str = local.call("CreateKey", **request)["KeyMetadata"]["KeyId"]
     return key_id
 
 
-@pytest.mark.parametrize("bench", [[("symmetric", 3), ("rsa", 1)]], indirect=True)
-def test_cryptography_shares_a_quota_by_the_family_of_its_keys(bench: Bench) -> None:
-    key = make(bench)
-    mac = make(bench, KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")
-    curve = make(bench, KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
-    rsa = make(bench, KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT")
-    assert not spent(bench, "Encrypt", KeyId=key, Plaintext=DATA)
-    assert not spent(bench, "GenerateMac", KeyId=mac, Message=DATA, MacAlgorithm="HMAC_SHA_256")
-    assert not spent(bench, "GenerateRandom", NumberOfBytes=1)
-    assert spent(bench, "GenerateDataKey", KeyId=key, KeySpec="AES_256")
-    assert spent(bench, "GenerateRandom", NumberOfBytes=1)
+@pytest.mark.parametrize("local", [[("symmetric", 3), ("rsa", 1)]], indirect=True)
+def test_cryptography_shares_a_quota_by_the_family_of_its_keys(local: LocalDeployment) -> None:
+    key = make(local)
+    mac = make(local, KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")
+    curve = make(local, KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
+    rsa = make(local, KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT")
+    assert not spent(local, "Encrypt", KeyId=key, Plaintext=DATA)
+    assert not spent(local, "GenerateMac", KeyId=mac, Message=DATA, MacAlgorithm="HMAC_SHA_256")
+    assert not spent(local, "GenerateRandom", NumberOfBytes=1)
+    assert spent(local, "GenerateDataKey", KeyId=key, KeySpec="AES_256")
+    assert spent(local, "GenerateRandom", NumberOfBytes=1)
     for _ in range(5):
-        assert not spent(bench, "Sign", KeyId=curve, Message=DATA, SigningAlgorithm="ECDSA_SHA_256")
-        assert not spent(bench, "GenerateDataKeyPair", KeyId=key, KeyPairSpec="ECC_NIST_P256")
-        assert not spent(bench, "DescribeKey", KeyId=key)
+        assert not spent(local, "Sign", KeyId=curve, Message=DATA, SigningAlgorithm="ECDSA_SHA_256")
+        assert not spent(local, "GenerateDataKeyPair", KeyId=key, KeyPairSpec="ECC_NIST_P256")
+        assert not spent(local, "DescribeKey", KeyId=key)
     wrapped = {"KeyId": rsa, "Plaintext": DATA, "EncryptionAlgorithm": "RSAES_OAEP_SHA_256"}
-    assert not spent(bench, "Encrypt", **wrapped)
-    assert spent(bench, "Encrypt", **wrapped)
+    assert not spent(local, "Encrypt", **wrapped)
+    assert spent(local, "Encrypt", **wrapped)
 
 
-@pytest.mark.parametrize("bench", [[("DescribeKey", 2), ("data-key-pair-ECC_NIST_P256", 1)]], indirect=True)
-def test_a_quota_fills_with_time_up_to_one_second_and_each_region_has_its_own(bench: Bench) -> None:
-    key, away = make(bench), bench.call("CreateKey", region="eu-west-1")["KeyMetadata"]["KeyId"]
-    outcomes = [spent(bench, "DescribeKey", KeyId=key) for _ in range(3)]
+@pytest.mark.parametrize("local", [[("DescribeKey", 2), ("data-key-pair-ECC_NIST_P256", 1)]], indirect=True)
+def test_a_quota_fills_with_time_up_to_one_second_and_each_region_has_its_own(local: LocalDeployment) -> None:
+    key, away = make(local), local.call("CreateKey", region="eu-west-1")["KeyMetadata"]["KeyId"]
+    outcomes = [spent(local, "DescribeKey", KeyId=key) for _ in range(3)]
     assert outcomes == [False, False, True]
-    assert not spent(bench, "DescribeKey", region="eu-west-1", KeyId=away)
-    bench.clock.advance(0.5)
-    assert [spent(bench, "DescribeKey", KeyId=key) for _ in range(2)] == [False, True]
-    bench.clock.advance(3600)
-    assert [spent(bench, "DescribeKey", KeyId=key) for _ in range(3)] == outcomes
+    assert not spent(local, "DescribeKey", region="eu-west-1", KeyId=away)
+    local.clock.advance(0.5)
+    assert [spent(local, "DescribeKey", KeyId=key) for _ in range(2)] == [False, True]
+    local.clock.advance(3600)
+    assert [spent(local, "DescribeKey", KeyId=key) for _ in range(3)] == outcomes
     pair = {"KeyId": key, "KeyPairSpec": "ECC_NIST_P256"}
-    assert not spent(bench, "GenerateDataKeyPair", **pair)
-    assert spent(bench, "GenerateDataKeyPairWithoutPlaintext", **pair)
+    assert not spent(local, "GenerateDataKeyPair", **pair)
+    assert spent(local, "GenerateDataKeyPairWithoutPlaintext", **pair)
 
 
-@pytest.mark.parametrize("bench", [[("symmetric", 1)]], indirect=True)
-def test_refused_calls_and_dry_runs_count(bench: Bench) -> None:
-    key = make(bench)
+@pytest.mark.parametrize("local", [[("symmetric", 1)]], indirect=True)
+def test_refused_calls_and_dry_runs_count(local: LocalDeployment) -> None:
+    key = make(local)
     with pytest.raises(Refused, match="DryRunOperationException"):
-        bench.call("Encrypt", KeyId=key, Plaintext=DATA, DryRun=True)
-    assert spent(bench, "Encrypt", KeyId=key, Plaintext=DATA)
-    bench.clock.advance(1)
-    bench.call("DisableKey", KeyId=key)
+        local.call("Encrypt", KeyId=key, Plaintext=DATA, DryRun=True)
+    assert spent(local, "Encrypt", KeyId=key, Plaintext=DATA)
+    local.clock.advance(1)
+    local.call("DisableKey", KeyId=key)
     with pytest.raises(Refused, match="DisabledException"):
-        bench.call("Encrypt", KeyId=key, Plaintext=DATA)
-    assert spent(bench, "Encrypt", KeyId=key, Plaintext=DATA)
+        local.call("Encrypt", KeyId=key, Plaintext=DATA)
+    assert spent(local, "Encrypt", KeyId=key, Plaintext=DATA)
 
 
-@pytest.mark.parametrize("bench", [[("CreateKey", 3)]], indirect=True)
-def test_a_replica_costs_what_two_keys_cost_in_its_region(bench: Bench) -> None:
-    primary = make(bench, MultiRegion=True)
-    assert not spent(bench, "CreateKey", region="eu-west-1")
-    assert not spent(bench, "ReplicateKey", KeyId=primary, ReplicaRegion="eu-west-1")
-    assert spent(bench, "CreateKey", region="eu-west-1")
-    assert not spent(bench, "CreateKey")
+@pytest.mark.parametrize("local", [[("CreateKey", 3)]], indirect=True)
+def test_a_replica_costs_what_two_keys_cost_in_its_region(local: LocalDeployment) -> None:
+    primary = make(local, MultiRegion=True)
+    assert not spent(local, "CreateKey", region="eu-west-1")
+    assert not spent(local, "ReplicateKey", KeyId=primary, ReplicaRegion="eu-west-1")
+    assert spent(local, "CreateKey", region="eu-west-1")
+    assert not spent(local, "CreateKey")
 
 
 @pytest.mark.parametrize(
-    "bench", [[("ListKeys", 1), ("ListKeys", 2, "000000000000"), ("ListAliases", 1, "111122223333")]], indirect=True
+    "local", [[("ListKeys", 1), ("ListKeys", 2, "000000000000"), ("ListAliases", 1, "111122223333")]], indirect=True
 )
-def test_an_account_can_have_a_quota_of_its_own(bench: Bench) -> None:
-    assert [spent(bench, "ListKeys") for _ in range(3)] == [False, False, True]
-    assert not any(spent(bench, "ListAliases") for _ in range(5))
+def test_an_account_can_have_a_quota_of_its_own(local: LocalDeployment) -> None:
+    assert [spent(local, "ListKeys") for _ in range(3)] == [False, False, True]
+    assert not any(spent(local, "ListAliases") for _ in range(5))
 
 
-@pytest.mark.parametrize("bench", [[]], indirect=True)
-def test_without_quotas_nothing_is_refused(bench: Bench) -> None:
-    assert not any(spent(bench, "ListKeys") for _ in range(50))
+@pytest.mark.parametrize("local", [[]], indirect=True)
+def test_without_quotas_nothing_is_refused(local: LocalDeployment) -> None:
+    assert not any(spent(local, "ListKeys") for _ in range(50))
 
 
 def test_every_operation_of_kms_is_of_a_kind_and_no_other() -> None:

@@ -5,10 +5,10 @@ from functools import partial
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strongroom.snapshot.generational_cache import Recent
+from strongroom.snapshot.generational_cache import GenerationalCache
 
 
-def ask(recent: Recent[int, str], key: int) -> bool:
+def ask(recent: GenerationalCache[int, str], key: int) -> bool:
     """Ask as those do who hold something; tell whether it was there."""
     if recent.get(key) is not None or recent.recall(key) is not None:
         return True
@@ -21,7 +21,7 @@ def beyond(least: int, key: int, _value: str) -> bool:
 
 
 def test_what_is_in_use_stays_however_many_others_are_looked_at_once() -> None:
-    recent: Recent[int, str] = Recent(100)
+    recent: GenerationalCache[int, str] = GenerationalCache(100)
     for hot in range(10):
         ask(recent, hot)
     for cold in range(1000, 11_000):
@@ -32,7 +32,7 @@ def test_what_is_in_use_stays_however_many_others_are_looked_at_once() -> None:
 
 def test_what_goes_is_handed_over_one_at_a_time() -> None:
     gone: list[str] = []
-    recent: Recent[int, str] = Recent(4, gone.append)
+    recent: GenerationalCache[int, str] = GenerationalCache(4, gone.append)
     for number in range(20):
         recent.remember(number, str(number))
         assert len(gone) == max(0, number - 3)
@@ -41,7 +41,7 @@ def test_what_goes_is_handed_over_one_at_a_time() -> None:
 
 @given(st.integers(2, 9), st.lists(st.tuples(st.sampled_from(["ask", "forget", "those"]), st.integers(0, 12))))
 def test_it_holds_what_it_was_given_and_never_too_much(limit: int, acts: list[tuple[str, int]]) -> None:
-    recent: Recent[int, str] = Recent(limit)
+    recent: GenerationalCache[int, str] = GenerationalCache(limit)
     for act, key in acts:
         if act == "ask":
             ask(recent, key)

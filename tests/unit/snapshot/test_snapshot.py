@@ -7,7 +7,8 @@ from keys_builder import locator, make_key
 from strongroom.crypto.software.vault import SoftwareVault
 from strongroom.keys.arns import AliasLocator
 from strongroom.snapshot.snapshot import Snapshot
-from strongroom.store.protocol import AliasRecord, Store
+from strongroom.store.protocol import Store
+from strongroom.store.records import AliasRecord
 
 KEYS = 12
 POLICY = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}}'

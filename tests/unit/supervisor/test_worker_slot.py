@@ -1,4 +1,4 @@
-"""A worker's place: when the next process comes."""
+"""A worker's slot: when the next process comes."""
 
 import logging
 import os
@@ -9,16 +9,16 @@ import pytest
 from typing_extensions import override
 
 from strongroom.settings import Settings
-from strongroom.supervisor.worker_slot import Place
+from strongroom.supervisor.worker_slot import WorkerSlot
 
 
 class Coroner(logging.Handler):
     """Sees how a worker has ended by the time that something is logged of it."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, slot: WorkerSlot) -> None:
         super().__init__()
         self.code: int | None = None
-        self._place = place
+        self._place = slot
 
     @override
     def emit(self, record: logging.LogRecord) -> None:
@@ -27,60 +27,60 @@ class Coroner(logging.Handler):
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+def slot(tmp_path: Path) -> Iterator[WorkerSlot]:
     lock = os.open(tmp_path, os.O_RDONLY)
-    place = Place(Settings(data=str(tmp_path / "data")), 1, lock)
-    yield place
-    place.kill()
-    place.empty(0)
+    slot = WorkerSlot(Settings(data=str(tmp_path / "data")), 1, lock)
+    yield slot
+    slot.kill()
+    slot.empty(0)
     os.close(lock)
 
 
-def end(place: Place, now: float) -> float:
-    """Fill the place, kill the worker at a moment, and return how long the next one has to wait."""
-    place.fill(now)
-    place.kill()
-    assert place.empty(now) == -9
-    assert place.pid is None
-    return place.start_at - now
+def end(slot: WorkerSlot, now: float) -> float:
+    """Fill the slot, kill the worker at a moment, and return how long the next one has to wait."""
+    slot.fill(now)
+    slot.kill()
+    assert slot.empty(now) == -9
+    assert slot.pid is None
+    return slot.start_at - now
 
 
-def test_the_first_to_end_is_replaced_at_once_and_those_after_it_ever_later(place: Place) -> None:
-    assert [end(place, now) for now in range(8)] == [0, 1, 2, 4, 8, 16, 30, 30]
+def test_the_first_to_end_is_replaced_at_once_and_those_after_it_ever_later(slot: WorkerSlot) -> None:
+    assert [end(slot, now) for now in range(8)] == [0, 1, 2, 4, 8, 16, 30, 30]
 
 
 def test_a_worker_that_cannot_be_started_is_tried_again_later(
-    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    slot: WorkerSlot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.executable", str(tmp_path / "missing"))
     for expected in (0, 1, 2):
         with pytest.raises(FileNotFoundError):
-            place.fill(100)
-        assert place.pid is None
-        assert place.start_at == 100 + expected
+            slot.fill(100)
+        assert slot.pid is None
+        assert slot.start_at == 100 + expected
 
 
-def test_a_worker_that_served_for_a_minute_makes_up_for_those_before(place: Place) -> None:
-    assert [end(place, 0), end(place, 1)] == [0, 1]
-    place.fill(10)
-    place.ready = True
-    place.kill()
-    place.empty(70)
-    assert place.start_at == 70
+def test_a_worker_that_served_for_a_minute_makes_up_for_those_before(slot: WorkerSlot) -> None:
+    assert [end(slot, 0), end(slot, 1)] == [0, 1]
+    slot.fill(10)
+    slot.ready = True
+    slot.kill()
+    slot.empty(70)
+    assert slot.start_at == 70
 
 
 @pytest.mark.parametrize(("ready", "patience"), [(True, 30), (False, 120)])
 def test_a_worker_that_stands_still_is_killed_before_anything_is_said_of_it(
-    place: Place, *, ready: bool, patience: int
+    slot: WorkerSlot, *, ready: bool, patience: int
 ) -> None:
-    place.fill(0)
-    place.ready = ready
-    coroner = Coroner(place)
+    slot.fill(0)
+    slot.ready = ready
+    coroner = Coroner(slot)
     logger = logging.getLogger("strongroom.supervisor.worker_slot")
     logger.addHandler(coroner)
     for _ in range(patience):
-        place.count_silence()
+        slot.count_silence()
     assert coroner.code is None
-    place.count_silence()
+    slot.count_silence()
     logger.removeHandler(coroner)
     assert coroner.code == -9

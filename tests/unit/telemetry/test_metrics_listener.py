@@ -10,11 +10,11 @@ from typing import Self
 
 import pytest
 
-from deployments import Bench
+from local_deployment import LocalDeployment
 from scrapes import Shown
 from strongroom.clock import ManualClock
 from strongroom.operations.kms.table import TABLE
-from strongroom.service.counters import SUCCESS, Measurements
+from strongroom.service.counters import SUCCESS, CallCounters
 from strongroom.telemetry import metrics_listener
 from strongroom.telemetry.metrics import Sources, WorkerMetrics
 from strongroom.telemetry.metrics_listener import Meeting, MetricsListener
@@ -23,22 +23,22 @@ WORKERS = ("w0", "w1", "w2")
 
 
 @pytest.fixture
-def bench(tmp_path: Path, clock: ManualClock) -> Iterator[Bench]:
-    bench = Bench(tmp_path / "data", clock)
-    yield bench
-    bench.deployment.close()
+def local(tmp_path: Path, clock: ManualClock) -> Iterator[LocalDeployment]:
+    local = LocalDeployment(tmp_path / "data", clock)
+    yield local
+    local.deployment.close()
 
 
 class Worker:
     """A worker's metrics, on a port of their own."""
 
-    def __init__(self, bench: Bench, name: str, folder: Path) -> None:
-        deployment = bench.deployment
-        self.measurements = Measurements()
-        self.measurements.note((TABLE["Encrypt"], SUCCESS, 0.001))
-        keeper, log = deployment.keeper.measurements, deployment.log
-        store, snapshot = deployment.store_measurements, deployment.backends.snapshot
-        own = WorkerMetrics(Sources(name, self.measurements, keeper, store, log, snapshot))
+    def __init__(self, local: LocalDeployment, name: str, folder: Path) -> None:
+        deployment = local.deployment
+        self.counters = CallCounters()
+        self.counters.note((TABLE["Encrypt"], SUCCESS, 0.001))
+        keeper, log = deployment.keeper.counters, deployment.log
+        store, snapshot = deployment.store_counters, deployment.backends.snapshot
+        own = WorkerMetrics(Sources(name, self.counters, keeper, store, log, snapshot))
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.address: tuple[str, int] = self._socket.getsockname()
         self._serving = MetricsListener(self._socket, own, Meeting(folder, WORKERS)).serving()
@@ -70,11 +70,11 @@ def shown_by(worker: Worker) -> Shown:
 
 
 @pytest.mark.parametrize("depth", [1, 60])
-def test_any_worker_shows_all(bench: Bench, tmp_path: Path, depth: int) -> None:
+def test_any_worker_shows_all(local: LocalDeployment, tmp_path: Path, depth: int) -> None:
     folder = tmp_path.joinpath(*["deep"] * depth)
     folder.mkdir(parents=True)
     folder /= "metrics"
-    with Worker(bench, "w0", folder) as first, Worker(bench, "w1", folder) as second, Worker(bench, "w2", folder):
+    with Worker(local, "w0", folder) as first, Worker(local, "w1", folder) as second, Worker(local, "w2", folder):
         for worker in (first, second):
             shown = shown_by(worker)
             assert [shown.sum("strongroom_worker_up", worker=name) for name in WORKERS] == [1, 1, 1]
@@ -88,13 +88,13 @@ def test_any_worker_shows_all(bench: Bench, tmp_path: Path, depth: int) -> None:
 
 
 def test_who_is_gone_or_hangs_or_talks_nonsense_is_down(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    local: LocalDeployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(metrics_listener, "_PEER_TIME", 0.5)
     monkeypatch.setattr(metrics_listener, "_FRESH", 0.0)
     folder = tmp_path / "metrics"
     meeting = Meeting(folder, WORKERS)
-    with Worker(bench, "w0", folder) as first:
+    with Worker(local, "w0", folder) as first:
         for name in ("w1", "w2"):
             assert shown_by(first).sum("strongroom_worker_up", worker=name) == 0
         # What a killed worker leaves, and one that does not answer.
@@ -108,7 +108,7 @@ def test_who_is_gone_or_hangs_or_talks_nonsense_is_down(
             assert shown_by(first).sum("strongroom_worker_up", worker="w2") == 0
             talk.join()
         # A new one takes the place of the old.
-        with Worker(bench, "w1", folder):
+        with Worker(local, "w1", folder):
             assert shown_by(first).sum("strongroom_worker_up", worker="w1") == 1
             assert shown_by(first).sum("strongroom_requests_total", worker="w1") == 1
 
@@ -136,8 +136,8 @@ def _answer_nonsense(listener: socket.socket) -> None:
         (b"GET /metrics HTTP/1.1\r\nX: " + b"y" * 9000 + b"\r\n\r\n", b"431"),
     ],
 )
-def test_only_get_metrics(bench: Bench, tmp_path: Path, request_: bytes, status: bytes) -> None:
-    with Worker(bench, "w0", tmp_path / "metrics") as worker:
+def test_only_get_metrics(local: LocalDeployment, tmp_path: Path, request_: bytes, status: bytes) -> None:
+    with Worker(local, "w0", tmp_path / "metrics") as worker:
         answer = ask(worker.address, request_)
         assert answer.startswith(b"HTTP/1.1 " + status + b" ")
         assert b"\r\nConnection: close\r\n" in answer
@@ -145,10 +145,10 @@ def test_only_get_metrics(bench: Bench, tmp_path: Path, request_: bytes, status:
 
 
 def test_clients_that_send_without_end_or_not_at_all_are_dropped(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    local: LocalDeployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(metrics_listener, "_SCRAPE_TIME", 0.5)
-    with Worker(bench, "w0", tmp_path / "metrics") as worker:
+    with Worker(local, "w0", tmp_path / "metrics") as worker:
         begun = time.monotonic()
         assert ask(worker.address, b"") == b""
         assert ask(worker.address, b"GET /metr") == b""
@@ -160,10 +160,12 @@ def test_clients_that_send_without_end_or_not_at_all_are_dropped(
         assert shown_by(worker).sum("strongroom_requests_total") == 1
 
 
-def test_a_client_that_does_not_read_is_dropped(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_does_not_read_is_dropped(
+    local: LocalDeployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(metrics_listener, "_SCRAPE_TIME", 0.5)
     monkeypatch.setattr(metrics_listener, "generate_latest", lambda _: b"# " + b"x" * (32 << 20) + b"\n")
-    with Worker(bench, "w0", tmp_path / "metrics") as worker, socket.create_connection(worker.address) as slow:
+    with Worker(local, "w0", tmp_path / "metrics") as worker, socket.create_connection(worker.address) as slow:
         slow.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
         time.sleep(1.5)
         slow.settimeout(10)
@@ -175,11 +177,11 @@ def test_a_client_that_does_not_read_is_dropped(bench: Bench, tmp_path: Path, mo
 
 
 def test_scrapes_that_are_too_many_are_dropped_and_others_served_afterwards(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    local: LocalDeployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(metrics_listener, "_SCRAPE_TIME", 2.0)
     folder = tmp_path / "metrics"
-    with Worker(bench, "w0", folder) as first, Worker(bench, "w1", folder) as second:
+    with Worker(local, "w0", folder) as first, Worker(local, "w1", folder) as second:
         threads = threading.active_count()
         idle = [socket.create_connection(first.address) for _ in range(50)]
         time.sleep(0.3)
@@ -193,10 +195,10 @@ def test_scrapes_that_are_too_many_are_dropped_and_others_served_afterwards(
             connection.close()
 
 
-def test_scrapes_close_to_each_other_share_an_answer(bench: Bench, tmp_path: Path) -> None:
-    with Worker(bench, "w0", tmp_path / "metrics") as worker:
+def test_scrapes_close_to_each_other_share_an_answer(local: LocalDeployment, tmp_path: Path) -> None:
+    with Worker(local, "w0", tmp_path / "metrics") as worker:
         before = shown_by(worker).text
-        worker.measurements.note((TABLE["Encrypt"], SUCCESS, 0.001))
+        worker.counters.note((TABLE["Encrypt"], SUCCESS, 0.001))
         assert shown_by(worker).text == before
         time.sleep(0.6)
         assert shown_by(worker).sum("strongroom_requests_total") == 2

@@ -11,7 +11,8 @@ from typing_extensions import override
 
 from keys_builder import NOW, locator, make_key
 from strongroom.errors import DependencyTimeoutException
-from strongroom.store.protocol import AuditMark, KeyUse, Store
+from strongroom.store.protocol import Store
+from strongroom.store.records import AuditMark, KeyUse
 from strongroom.store.sql.transaction import SqlTransaction
 from strongroom.store.sqlite.engine import open_sqlite
 from strongroom.store.sqlite.store import SqlStore

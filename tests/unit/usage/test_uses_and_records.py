@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from deployments import Bench
+from local_deployment import LocalDeployment
 from strongroom.clock import ManualClock
 from strongroom.keys.arns import KeyLocator
 
 
 def test_a_use_is_noted_before_its_record_is_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = Bench(tmp_path / "data", ManualClock(1_790_000_000.0))
-    key = KeyLocator("000000000000", "us-east-1", bench.call("CreateKey")["KeyMetadata"]["KeyId"])
-    log, uses = bench.deployment.log, bench.deployment.backends.key_uses
+    local = LocalDeployment(tmp_path / "data", ManualClock(1_790_000_000.0))
+    key = KeyLocator("000000000000", "us-east-1", local.call("CreateKey")["KeyMetadata"]["KeyId"])
+    log, uses = local.deployment.log, local.deployment.backends.key_uses
     append, noted = log.append, []
 
     def watch(line: bytes) -> None:
@@ -21,6 +21,6 @@ def test_a_use_is_noted_before_its_record_is_added(tmp_path: Path, monkeypatch: 
         append(line)
 
     monkeypatch.setattr(log, "append", watch)
-    bench.call("Encrypt", KeyId=key.key_id, Plaintext="eA==")
+    local.call("Encrypt", KeyId=key.key_id, Plaintext="eA==")
     assert noted == [True]
-    bench.deployment.close()
+    local.deployment.close()

@@ -17,7 +17,8 @@ from strongroom.operations.iam.entities import require_name, required, target_of
 from strongroom.operations.iam.shapes import AccessKeyId, ExistingUserName, PagedRequest, PagedResponse, cut
 from strongroom.operations.shapes import Empty, Request, Response
 from strongroom.operations.targets import Target
-from strongroom.store.protocol import AccessKeyRecord, Reader
+from strongroom.store.protocol import Reader
+from strongroom.store.records import AccessKeyRecord
 
 _MAX_ACCESS_KEYS = 2
 

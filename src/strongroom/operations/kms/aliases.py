@@ -17,7 +17,8 @@ from strongroom.operations.paging import PageSize, page
 from strongroom.operations.shapes import AliasName, Empty, KeyId, Limit, Marker, Request, Response
 from strongroom.operations.targets import Target
 from strongroom.snapshot.active_key import ActiveKey
-from strongroom.store.protocol import AliasRecord, Transaction
+from strongroom.store.protocol import Transaction
+from strongroom.store.records import AliasRecord
 
 _PAGE = PageSize(default=50, maximum=100)
 _MAX_ALIASES = 50

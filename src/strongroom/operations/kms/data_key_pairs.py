@@ -7,7 +7,7 @@ from strongroom.errors import UnsupportedOperationException
 from strongroom.keys.encryption_context import canonical
 from strongroom.keys.specs import KeySpec
 from strongroom.operations.context import Context
-from strongroom.operations.kms.key_usage import require_symmetric, require_wet_run
+from strongroom.operations.kms.key_usage import require_not_dry_run, require_symmetric
 from strongroom.operations.recipient import Recipient, hand_over
 from strongroom.operations.shapes import EncryptionContext, GrantTokens, KeyId, Request, Response
 from strongroom.snapshot.active_key import ActiveKey
@@ -100,7 +100,7 @@ def _make(
     require_symmetric(active.key, operation)
     if request.key_pair_spec is DataKeyPairSpec.SM2:
         raise UnsupportedOperationException(f"KeyPairSpec {request.key_pair_spec} is not supported in this Region.")
-    require_wet_run(request.dry_run)
+    require_not_dry_run(request.dry_run)
     pair = context.backends.vault.key_pair(KeySpec(request.key_pair_spec.value))
     material = active.current()
     blob = material.encrypt(pair.private_key, canonical(request.encryption_context))

@@ -7,7 +7,7 @@ from strongroom.keys.custom_key_stores import CustomKeyStoreType, require_connec
 from strongroom.keys.encryption_context import canonical
 from strongroom.operations.context import Context
 from strongroom.operations.kms.custom_key_stores import find_custom_key_store
-from strongroom.operations.kms.key_usage import require_symmetric, require_wet_run
+from strongroom.operations.kms.key_usage import require_not_dry_run, require_symmetric
 from strongroom.operations.recipient import Recipient, hand_over
 from strongroom.operations.shapes import (
     CustomKeyStoreId,
@@ -128,7 +128,7 @@ def _make(
 ) -> tuple[bytes, bytes, str]:
     length = _length(request)
     require_symmetric(active.key, operation)
-    require_wet_run(request.dry_run)
+    require_not_dry_run(request.dry_run)
     plaintext = context.backends.vault.random(length)
     material = active.current()
     return plaintext, material.encrypt(plaintext, canonical(request.encryption_context)), material.material_id

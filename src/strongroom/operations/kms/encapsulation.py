@@ -4,7 +4,7 @@ from strongroom.keys.algorithms import ENCAPSULATION, EncapsulationAlgorithm, re
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyUsage
 from strongroom.operations.context import Context
-from strongroom.operations.kms.key_usage import require_usage, require_wet_run
+from strongroom.operations.kms.key_usage import require_not_dry_run, require_usage
 from strongroom.operations.shapes import Ciphertext, GrantTokens, KeyId, Request, Response
 from strongroom.snapshot.active_key import ActiveKey
 
@@ -44,7 +44,7 @@ class DecapsulateResponse(Response):
 def encapsulate(_context: Context, request: EncapsulateRequest, active: ActiveKey) -> EncapsulateResponse:
     """Make a secret that only this key can take out of its ciphertext."""
     _require(active.key, request, "Encapsulate")
-    require_wet_run(request.dry_run)
+    require_not_dry_run(request.dry_run)
     secret, blob = active.encapsulation_key().encapsulate()
     return EncapsulateResponse(
         key_id=active.key.arn,
@@ -58,7 +58,7 @@ def decapsulate(_context: Context, request: DecapsulateRequest, active: ActiveKe
     """Take a secret out of its ciphertext; a foreign one of the right length gives a secret that nobody else has."""
     _require(active.key, request, "Decapsulate")
     secret = active.encapsulation_key().decapsulate(request.shared_secret_ciphertext_blob)
-    require_wet_run(request.dry_run)
+    require_not_dry_run(request.dry_run)
     return DecapsulateResponse(
         key_id=active.key.arn,
         shared_secret=secret,

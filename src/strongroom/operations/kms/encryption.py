@@ -15,7 +15,7 @@ from strongroom.keys.encryption_context import canonical
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyUsage
 from strongroom.operations.context import Context
-from strongroom.operations.kms.key_usage import require_usage, require_wet_run
+from strongroom.operations.kms.key_usage import require_not_dry_run, require_usage
 from strongroom.operations.kms.targets import on_key
 from strongroom.operations.recipient import Recipient, hand_over
 from strongroom.operations.shapes import Ciphertext, EncryptionContext, GrantTokens, KeyId, Plaintext, Request, Response
@@ -105,7 +105,7 @@ def encrypt(_context: Context, request: EncryptRequest, active: ActiveKey) -> En
     require_usage(active.key, KeyUsage.ENCRYPT_DECRYPT, "Encrypt")
     _require_algorithm(active.key, request.encryption_algorithm, request.encryption_context)
     require_plaintext_size(len(request.plaintext), request.encryption_algorithm, active.key.spec)
-    require_wet_run(request.dry_run)
+    require_not_dry_run(request.dry_run)
     blob, _ = _encrypt(active, request.plaintext, request.encryption_algorithm, request.encryption_context)
     return EncryptResponse(
         ciphertext_blob=blob, key_id=active.key.arn, encryption_algorithm=request.encryption_algorithm
@@ -127,7 +127,7 @@ def decrypt(context: Context, request: DecryptRequest, active: ActiveKey) -> Dec
     secret, material_id = _decrypt(
         context, active, request.ciphertext_blob, request.encryption_algorithm, request.encryption_context
     )
-    require_wet_run(request.dry_run)
+    require_not_dry_run(request.dry_run)
     plaintext, for_recipient = hand_over(context, secret)
     return DecryptResponse(
         key_id=active.key.arn,
@@ -160,7 +160,7 @@ def re_encrypt(
         raise DryRunOperationException
     plaintext, old_material = _decrypt(context, source, request.ciphertext_blob, old, request.source_encryption_context)
     require_plaintext_size(len(plaintext), new, destination.key.spec)
-    require_wet_run(request.dry_run)
+    require_not_dry_run(request.dry_run)
     blob, new_material = _encrypt(destination, plaintext, new, request.destination_encryption_context)
     return ReEncryptResponse(
         ciphertext_blob=blob,

@@ -45,7 +45,8 @@ from strongroom.operations.shapes import (
 )
 from strongroom.operations.targets import Target
 from strongroom.snapshot.active_key import ActiveKey
-from strongroom.store.protocol import GrantFilter, Reader
+from strongroom.store.protocol import Reader
+from strongroom.store.records import GrantFilter
 
 _PAGE = PageSize(default=50, maximum=100)
 _MAX_PAIRS = 8

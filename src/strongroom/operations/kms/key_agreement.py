@@ -7,7 +7,7 @@ from msgspec import Meta
 from strongroom.keys.algorithms import KEY_AGREEMENT, KeyAgreementAlgorithm, require_algorithm
 from strongroom.keys.specs import KeyUsage, Origin
 from strongroom.operations.context import Context
-from strongroom.operations.kms.key_usage import require_usage, require_wet_run
+from strongroom.operations.kms.key_usage import require_not_dry_run, require_usage
 from strongroom.operations.recipient import Recipient, hand_over
 from strongroom.operations.shapes import GrantTokens, KeyId, Request, Response
 from strongroom.snapshot.active_key import ActiveKey
@@ -41,7 +41,7 @@ def derive_shared_secret(
     require_usage(active.key, KeyUsage.KEY_AGREEMENT, "DeriveSharedSecret")
     require_algorithm(request.key_agreement_algorithm, active.key.spec, KEY_AGREEMENT)
     secret = active.agreement_key().agree(request.public_key)
-    require_wet_run(request.dry_run)
+    require_not_dry_run(request.dry_run)
     shared_secret, for_recipient = hand_over(context, secret)
     return DeriveSharedSecretResponse(
         key_id=active.key.arn,

@@ -18,7 +18,7 @@ def require_symmetric(key: KmsKey, operation: str) -> None:
         raise InvalidKeyUsageException(f"{key.arn} key spec is {key.spec} which is not valid for {operation}.")
 
 
-def require_wet_run(dry_run: bool | None) -> None:  # noqa: FBT001 - the request's own field
+def require_not_dry_run(dry_run: bool | None) -> None:  # noqa: FBT001 - the request's own field
     """End a dry run that has come this far; raises DryRunOperationException."""
     if dry_run:
         raise DryRunOperationException

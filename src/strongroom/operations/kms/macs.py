@@ -4,7 +4,7 @@ from strongroom.keys.algorithms import MAC, MacAlgorithm, require_algorithm
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyUsage
 from strongroom.operations.context import Context
-from strongroom.operations.kms.key_usage import require_usage, require_wet_run
+from strongroom.operations.kms.key_usage import require_not_dry_run, require_usage
 from strongroom.operations.shapes import Ciphertext, GrantTokens, KeyId, Plaintext, Request, Response
 from strongroom.snapshot.active_key import ActiveKey
 
@@ -44,7 +44,7 @@ class VerifyMacResponse(Response):
 def generate_mac(_context: Context, request: GenerateMacRequest, active: ActiveKey) -> GenerateMacResponse:
     """Make the tag of a message."""
     _require(active.key, request, "GenerateMac")
-    require_wet_run(request.dry_run)
+    require_not_dry_run(request.dry_run)
     return GenerateMacResponse(
         mac=active.mac_key().mac(request.message), mac_algorithm=request.mac_algorithm, key_id=active.key.arn
     )
@@ -54,7 +54,7 @@ def verify_mac(_context: Context, request: VerifyMacRequest, active: ActiveKey) 
     """Verify a tag; raises KMSInvalidMacException unless it is the message's."""
     _require(active.key, request, "VerifyMac")
     active.mac_key().verify_mac(request.message, request.mac)
-    require_wet_run(request.dry_run)
+    require_not_dry_run(request.dry_run)
     return VerifyMacResponse(key_id=active.key.arn, mac_valid=True, mac_algorithm=request.mac_algorithm)
 
 

@@ -15,7 +15,7 @@ from strongroom.keys.names import RESERVED_ALIAS_PREFIX
 from strongroom.keys.specs import KeyManager, KeySpec, KeyUsage, Origin
 from strongroom.operations.context import Context, MustWait
 from strongroom.operations.kms.key_material import generate_material
-from strongroom.store.protocol import AliasRecord
+from strongroom.store.records import AliasRecord
 
 
 def ensure_managed_key(context: Context, action: str, key_id: str) -> None:

@@ -4,7 +4,7 @@ from strongroom.keys.algorithms import SIGNING, MessageType, SigningAlgorithm, r
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyUsage
 from strongroom.operations.context import Context
-from strongroom.operations.kms.key_usage import require_usage, require_wet_run
+from strongroom.operations.kms.key_usage import require_not_dry_run, require_usage
 from strongroom.operations.shapes import Ciphertext, GrantTokens, KeyId, Plaintext, Request, Response
 from strongroom.snapshot.active_key import ActiveKey
 
@@ -45,7 +45,7 @@ class VerifyResponse(Response):
 def sign(_context: Context, request: SignRequest, active: ActiveKey) -> SignResponse:
     """Sign a message or its digest."""
     _require(active.key, request, "Sign")
-    require_wet_run(request.dry_run)
+    require_not_dry_run(request.dry_run)
     signature = active.signing_key().sign(request.message, request.message_type, request.signing_algorithm)
     return SignResponse(key_id=active.key.arn, signature=signature, signing_algorithm=request.signing_algorithm)
 
@@ -55,7 +55,7 @@ def verify(_context: Context, request: VerifyRequest, active: ActiveKey) -> Veri
     _require(active.key, request, "Verify")
     key = active.signing_key()
     key.verify(request.message, request.message_type, request.signing_algorithm, request.signature)
-    require_wet_run(request.dry_run)
+    require_not_dry_run(request.dry_run)
     return VerifyResponse(key_id=active.key.arn, signature_valid=True, signing_algorithm=request.signing_algorithm)
 
 

@@ -33,8 +33,8 @@ from strongroom.clock import DAY, Clock
 from strongroom.errors import KmsError, KMSInternalException
 from strongroom.store.audit.segments import mark_at_end
 from strongroom.store.audit.takeover import Takeover, take_over
-from strongroom.store.counters import LogMeasurements
-from strongroom.store.protocol import AuditMark
+from strongroom.store.counters import AuditLogCounters
+from strongroom.store.records import AuditMark
 
 Durability = Literal["write", "fsync"]
 
@@ -76,7 +76,7 @@ class AuditLog:
         self._segment_size = segment_size
         self._notary = notary
         self._clock = clock
-        self.measurements = LogMeasurements()
+        self.counters = AuditLogCounters()
         self._pending: list[bytes] = []
         self._lost = 0
         self._failing = False
@@ -112,7 +112,7 @@ class AuditLog:
         if self._failing and len(self._pending) >= _MOST_KEPT:
             with self._counting:
                 self._lost += 1
-                self.measurements.lost += 1
+                self.counters.lost += 1
         else:
             self._pending.append(line)
 
@@ -129,7 +129,7 @@ class AuditLog:
                     self._write(self._pending[:count])
                 except OSError as error:
                     self._failing = True
-                    self.measurements.failures += 1
+                    self.counters.failures += 1
                     raise KMSInternalException("The audit record of this request could not be written.") from error
                 # Other threads may have added to the list, never taken from it.
                 del self._pending[:count]
@@ -295,13 +295,13 @@ class AuditLog:
         self._found = Takeover(self._position)
         with self._counting:
             self._lost -= lost
-        self.measurements.segment_begun = now
+        self.counters.segment_begun = now
 
     def _add_checkpoint(self, now: float) -> Checkpoint:
         statement = statement_of(self._position, now)
         checkpoint = Checkpoint(msgspec.Raw(statement), self._notary.sign(signed_bytes(statement)))
         self._add([msgspec.json.encode(checkpoint)])
-        self.measurements.last_checkpoint = now
+        self.counters.last_checkpoint = now
         return checkpoint
 
     def _add(self, bodies: Sequence[bytes]) -> None:

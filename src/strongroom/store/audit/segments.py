@@ -11,7 +11,7 @@ import msgspec
 
 from strongroom.audit.chain import Position, claim_of, parse_name
 from strongroom.audit.verification import Verifier
-from strongroom.store.protocol import AuditMark
+from strongroom.store.records import AuditMark
 
 _CHUNK = 4 << 20
 

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, insert
 
-from strongroom.store.protocol import ChangeKind
+from strongroom.store.records import ChangeKind
 from strongroom.store.sql.schema import change
 
 _LOG = insert(change)

@@ -5,7 +5,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, tupl
 
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.grants import WHATEVER_CONTEXT, Grant, Label, is_wanted_whatever_context, possible_labels
-from strongroom.store.protocol import ChangeKind, GrantFilter
+from strongroom.store.records import ChangeKind, GrantFilter
 from strongroom.store.sql.change_log import log_change
 from strongroom.store.sql.schema import key_grant
 from strongroom.store.sql.statements import KEY, of, of_key, where

@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from strongroom.iam.entities import ENTITY_TYPES, Entity, EntityKind, Relation
-from strongroom.store.protocol import AccessKeyRecord, AccessKeyUse, ChangeKind
+from strongroom.store.records import AccessKeyRecord, AccessKeyUse, ChangeKind
 from strongroom.store.sql.change_log import log_change
 from strongroom.store.sql.schema import access_key, identity, identity_link
 from strongroom.store.sql.statements import of, where

@@ -7,7 +7,7 @@ from strongroom.crypto.protocol import SealedDomainKey
 from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.states import KeyState
-from strongroom.store.protocol import AccountRecord, AliasRecord, KeyUse
+from strongroom.store.records import AccountRecord, AliasRecord, KeyUse
 from strongroom.store.sql import rows
 from strongroom.store.sql.audit import AuditReads
 from strongroom.store.sql.custom_key_stores import CustomKeyStoreReads

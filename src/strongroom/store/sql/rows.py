@@ -12,7 +12,7 @@ from strongroom.keys.arns import AliasLocator, KeyLocator, key_arn
 from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, KmsKey, Rotation, RotationType
 from strongroom.keys.specs import KeyManager, KeySpec, KeyUsage, Origin
 from strongroom.keys.states import KeyState
-from strongroom.store.protocol import AliasRecord
+from strongroom.store.records import AliasRecord
 
 _pinned = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 

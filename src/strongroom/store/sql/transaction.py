@@ -9,7 +9,7 @@ from strongroom.crypto.protocol import SealedDomainKey
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyManager
-from strongroom.store.protocol import AccountRecord, AliasRecord, ChangeKind, KeyUse
+from strongroom.store.records import AccountRecord, AliasRecord, ChangeKind, KeyUse
 from strongroom.store.sql import rows
 from strongroom.store.sql.audit import AuditWrites
 from strongroom.store.sql.change_log import log_change

@@ -15,7 +15,7 @@ from strongroom.errors import DependencyTimeoutException
 from strongroom.store.sqlite.engine import WRITE, commit, is_writing
 
 
-class Group:
+class GroupCommit:
     """One transaction of the database, begun; its parts come one after the other."""
 
     def __init__(self, engine: Engine) -> None:

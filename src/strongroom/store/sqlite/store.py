@@ -6,20 +6,24 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, bindparam, delete, func, select
 from sqlalchemy.exc import OperationalError
 
 from strongroom.errors import DependencyTimeoutException
-from strongroom.store.counters import StoreMeasurements
-from strongroom.store.protocol import Change, ChangeKind, Changes
+from strongroom.store.counters import StoreCounters
+from strongroom.store.records import Change, ChangeKind, Changes
+from strongroom.store.scopes import Scope
 from strongroom.store.sql.reader import SqlReader
 from strongroom.store.sql.schema import change
 from strongroom.store.sql.transaction import SqlTransaction
 from strongroom.store.sqlite.engine import BUSY_TIMEOUT, truncate_log
-from strongroom.store.sqlite.group_commit import Group
-from strongroom.store.sqlite.wal_index import Generation
+from strongroom.store.sqlite.group_commit import GroupCommit
+from strongroom.store.sqlite.wal_index import WalIndex
 from strongroom.store.sqlite.write_lock import WriteLock
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -32,12 +36,12 @@ class SqlStore:
     def __init__(self, engine: Engine, timer: Callable[[], float] = time.perf_counter) -> None:
         """Use the database of ``engine``, which has this release's schema."""
         self._engine = engine
-        self._generation = Generation(Path(str(engine.url.database)))
+        self._wal_index = WalIndex(Path(str(engine.url.database)))
         self._lost = False
         self._lock = WriteLock(Path(f"{engine.url.database}-writer"), BUSY_TIMEOUT)
-        self._group: Group | None = None
+        self._group: GroupCommit | None = None
         self._timer = timer
-        self.measurements = StoreMeasurements()
+        self.counters = StoreCounters()
         self._counting = threading.Lock()
         # Nobody knows whether the last process came to scrub after the last erasure.
         self._scrubbed = False
@@ -46,9 +50,14 @@ class SqlStore:
     def read(self) -> Iterator[SqlReader]:
         """Open a consistent read."""
         with self._counting:
-            self.measurements.reads += 1
+            self.counters.reads += 1
         with self._typed_faults(), self._engine.connect() as connection:
             yield SqlReader(connection)
+
+    def write(self, act: Callable[[SqlTransaction], T], *_scopes: Scope) -> T:
+        """Run ``act`` in a write transaction; SQLite has one writer, so no scope needs a lock of its own."""
+        with self.transaction() as transaction:
+            return act(transaction)
 
     @contextmanager
     def transaction(self) -> Iterator[SqlTransaction]:
@@ -64,11 +73,11 @@ class SqlStore:
     def version(self) -> bytes:
         """Return what differs from the last call's after any commit that was answered, by whichever process."""
         self._require_common_state()
-        return self._generation.read()
+        return self._wal_index.read()
 
     def confirm(self) -> None:
         """Find out whether the database was moved, replaced or removed; then nothing is answered from it again."""
-        if not self._generation.in_place():
+        if not self._wal_index.in_place():
             self._lost = True
             logger.critical("`%s` is not the database that was opened; stop the server", self._engine.url.database)
 
@@ -96,7 +105,7 @@ class SqlStore:
     def close(self) -> None:
         """Let go of the database."""
         self._engine.dispose()
-        self._generation.close()
+        self._wal_index.close()
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
@@ -104,7 +113,7 @@ class SqlStore:
         begun = self._timer()
         self._lock.enter()
         try:
-            group = self._group = self._group or Group(self._engine)
+            group = self._group = self._group or GroupCommit(self._engine)
         except BaseException:
             self._lock.leave()
             raise
@@ -119,7 +128,7 @@ class SqlStore:
                     self._lock.leave()
             group.wait()
             with self._counting:
-                self.measurements.transactions.note(self._timer() - begun)
+                self.counters.transactions.note(self._timer() - begun)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -151,4 +160,4 @@ class SqlStore:
 
     def _count_failure(self) -> None:
         with self._counting:
-            self.measurements.failures += 1
+            self.counters.failures += 1

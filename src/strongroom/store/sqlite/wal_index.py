@@ -25,7 +25,7 @@ _FORMAT = (3007000).to_bytes(4, "little"), (3007000).to_bytes(4, "big")
 """How the header begins, in the byte order of the machine."""
 
 
-class Generation:
+class WalIndex:
     """The state of the database at ``path``, which is in WAL mode, as bytes that differ after every commit.
 
     Close it after every other connection that this process has to the database: closing a file takes along the locks

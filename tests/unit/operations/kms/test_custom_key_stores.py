@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from deployments import Bench, Refused
 from keys_builder import make_key
+from local_deployment import LocalDeployment, Refused
 from policies import allow, document
 from strongroom.clock import ManualClock
 
@@ -16,37 +16,37 @@ CLUSTER: dict[str, Any] = {"KeyStorePassword": "password", "TrustAnchorCertifica
 
 
 @pytest.fixture
-def bench(tmp_path: Path, clock: ManualClock) -> Iterator[Bench]:
-    bench = Bench(tmp_path / "data", clock)
-    yield bench
-    bench.deployment.close()
+def local(tmp_path: Path, clock: ManualClock) -> Iterator[LocalDeployment]:
+    local = LocalDeployment(tmp_path / "data", clock)
+    yield local
+    local.deployment.close()
 
 
-def test_a_store_is_not_deleted_over_its_keys(bench: Bench) -> None:
+def test_a_store_is_not_deleted_over_its_keys(local: LocalDeployment) -> None:
     full, empty = (
-        bench.call("CreateCustomKeyStore", CustomKeyStoreName=name, CloudHsmClusterId=f"cluster-{name * 11}", **CLUSTER)
+        local.call("CreateCustomKeyStore", CustomKeyStoreName=name, CloudHsmClusterId=f"cluster-{name * 11}", **CLUSTER)
         for name in ("f", "e")
     )
     policy = document(allow("arn:aws:iam::000000000000:root"))
     key = replace(make_key(1), account="000000000000", policy=policy, custom_key_store_id=full["CustomKeyStoreId"])
-    with bench.deployment.backends.store.transaction() as transaction:
+    with local.deployment.backends.store.transaction() as transaction:
         transaction.add_key(key)
-    described = bench.call("DescribeKey", KeyId=key.key_id)["KeyMetadata"]
+    described = local.call("DescribeKey", KeyId=key.key_id)["KeyMetadata"]
     assert described["CustomKeyStoreId"] == full["CustomKeyStoreId"]
     with pytest.raises(Refused, match="CustomKeyStoreHasCMKsException"):
-        bench.call("DeleteCustomKeyStore", **full)
-    bench.call("DeleteCustomKeyStore", **empty)
-    with bench.deployment.backends.store.transaction() as transaction:
+        local.call("DeleteCustomKeyStore", **full)
+    local.call("DeleteCustomKeyStore", **empty)
+    with local.deployment.backends.store.transaction() as transaction:
         transaction.erase_key(key)
-    bench.call("DeleteCustomKeyStore", **full)
-    assert bench.call("DescribeCustomKeyStores") == {"CustomKeyStores": [], "Truncated": False}
+    local.call("DeleteCustomKeyStore", **full)
+    assert local.call("DescribeCustomKeyStores") == {"CustomKeyStores": [], "Truncated": False}
 
 
-def test_each_region_has_its_own(bench: Bench) -> None:
+def test_each_region_has_its_own(local: LocalDeployment) -> None:
     asked = {"CustomKeyStoreName": "store", "CloudHsmClusterId": "cluster-abcdefghijk", **CLUSTER}
-    here, there = (bench.call("CreateCustomKeyStore", **asked, region=region) for region in ("us-east-1", "eu-west-1"))
-    (entry,) = bench.call("DescribeCustomKeyStores")["CustomKeyStores"]
+    here, there = (local.call("CreateCustomKeyStore", **asked, region=region) for region in ("us-east-1", "eu-west-1"))
+    (entry,) = local.call("DescribeCustomKeyStores")["CustomKeyStores"]
     assert entry["CustomKeyStoreId"] == here["CustomKeyStoreId"]
     with pytest.raises(Refused, match="CustomKeyStoreNotFoundException"):
-        bench.call("DeleteCustomKeyStore", **there)
-    bench.call("DeleteCustomKeyStore", **there, region="eu-west-1")
+        local.call("DeleteCustomKeyStore", **there)
+    local.call("DeleteCustomKeyStore", **there, region="eu-west-1")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from deployments import Bench, Refused
 from importing import import_material, parameters, wrapped
+from local_deployment import LocalDeployment, Refused
 from policies import allow, deny, document
 from strongroom.clock import DAY, ManualClock
 
@@ -21,84 +21,84 @@ MATERIAL = entropy(32)
 
 
 @pytest.fixture
-def bench(tmp_path: Path, clock: ManualClock) -> Iterator[Bench]:
-    bench = Bench(tmp_path / "data", clock)
-    yield bench
-    bench.deployment.close()
+def local(tmp_path: Path, clock: ManualClock) -> Iterator[LocalDeployment]:
+    local = LocalDeployment(tmp_path / "data", clock)
+    yield local
+    local.deployment.close()
 
 
 @pytest.fixture
-def key_id(bench: Bench) -> str:
-    return new_key(bench)
+def key_id(local: LocalDeployment) -> str:
+    return new_key(local)
 
 
-def new_key(bench: Bench, **more: Any) -> str:
-    key_id: str = bench.call("CreateKey", Origin="EXTERNAL", **more)["KeyMetadata"]["KeyId"]
+def new_key(local: LocalDeployment, **more: Any) -> str:
+    key_id: str = local.call("CreateKey", Origin="EXTERNAL", **more)["KeyMetadata"]["KeyId"]
     return key_id
 
 
-def code(bench: Bench, operation: str, **request: Any) -> str:
+def code(local: LocalDeployment, operation: str, **request: Any) -> str:
     with pytest.raises(Refused) as refused:
-        bench.call(operation, **request)
+        local.call(operation, **request)
     return refused.value.code
 
 
-def test_parameters_are_valid_for_24_hours_and_any_number_of_imports(bench: Bench, key_id: str) -> None:
-    given = parameters(bench, key_id)
-    assert given["ParametersValidTo"] == bench.clock.now() + DAY
-    bench.clock.advance(DAY - 1)
+def test_parameters_are_valid_for_24_hours_and_any_number_of_imports(local: LocalDeployment, key_id: str) -> None:
+    given = parameters(local, key_id)
+    assert given["ParametersValidTo"] == local.clock.now() + DAY
+    local.clock.advance(DAY - 1)
     for _ in range(2):
-        bench.call("ImportKeyMaterial", KeyId=key_id, **wrapped(given, MATERIAL), **STAYS)
-    bench.clock.advance(1)
+        local.call("ImportKeyMaterial", KeyId=key_id, **wrapped(given, MATERIAL), **STAYS)
+    local.clock.advance(1)
     late = wrapped(given, MATERIAL)
-    assert code(bench, "ImportKeyMaterial", KeyId=key_id, **late, **STAYS) == "ExpiredImportTokenException"
+    assert code(local, "ImportKeyMaterial", KeyId=key_id, **late, **STAYS) == "ExpiredImportTokenException"
 
 
-def test_a_token_belongs_to_its_key_and_to_its_public_key(bench: Bench, key_id: str) -> None:
-    given, others = parameters(bench, key_id), parameters(bench, new_key(bench))
+def test_a_token_belongs_to_its_key_and_to_its_public_key(local: LocalDeployment, key_id: str) -> None:
+    given, others = parameters(local, key_id), parameters(local, new_key(local))
     asked = {"KeyId": key_id, **STAYS}
-    assert code(bench, "ImportKeyMaterial", **asked, **wrapped(others, MATERIAL)) == "InvalidImportTokenException"
+    assert code(local, "ImportKeyMaterial", **asked, **wrapped(others, MATERIAL)) == "InvalidImportTokenException"
     mixed = {**wrapped(others, MATERIAL), "ImportToken": given["ImportToken"]}
-    assert code(bench, "ImportKeyMaterial", **asked, **mixed) == "InvalidCiphertextException"
+    assert code(local, "ImportKeyMaterial", **asked, **mixed) == "InvalidCiphertextException"
     token = bytearray(base64.b64decode(given["ImportToken"]))
     token[len(token) // 2] ^= 1
     for junk in (bytes(token), bytes(token[:-1]), b"x"):
         broken = {**wrapped(given, MATERIAL), "ImportToken": base64.b64encode(junk).decode()}
-        assert code(bench, "ImportKeyMaterial", **asked, **broken) == "InvalidImportTokenException"
+        assert code(local, "ImportKeyMaterial", **asked, **broken) == "InvalidImportTokenException"
 
 
-def test_a_token_under_the_largest_wrapping_key_fits_into_a_request(bench: Bench, key_id: str) -> None:
-    given = bench.call(
+def test_a_token_under_the_largest_wrapping_key_fits_into_a_request(local: LocalDeployment, key_id: str) -> None:
+    given = local.call(
         "GetParametersForImport", KeyId=key_id, WrappingAlgorithm="RSAES_OAEP_SHA_256", WrappingKeySpec="RSA_4096"
     )
     assert len(base64.b64decode(given["ImportToken"])) < 6144
-    bench.call("ImportKeyMaterial", KeyId=key_id, **wrapped(given, MATERIAL), **STAYS)
+    local.call("ImportKeyMaterial", KeyId=key_id, **wrapped(given, MATERIAL), **STAYS)
 
 
-def test_the_expiry_of_an_import(bench: Bench, key_id: str) -> None:
-    sent = {"KeyId": key_id, **wrapped(parameters(bench, key_id), MATERIAL)}
-    now = bench.clock.now()
+def test_the_expiry_of_an_import(local: LocalDeployment, key_id: str) -> None:
+    sent = {"KeyId": key_id, **wrapped(parameters(local, key_id), MATERIAL)}
+    now = local.clock.now()
     with pytest.raises(Refused, match="A validTo date must be set if the ExpirationModel is KEY_MATERIAL_EXPIRES"):
-        bench.call("ImportKeyMaterial", **sent)
+        local.call("ImportKeyMaterial", **sent)
     for wrong in (
         {"ValidTo": now},
         {"ValidTo": now + 366 * DAY},
         {"ValidTo": now + DAY, **STAYS},
         {"ExpirationModel": "NEVER"},
     ):
-        assert code(bench, "ImportKeyMaterial", **sent, **wrong) == "ValidationException"
-    assert code(bench, "ImportKeyMaterial", **sent, ValidTo="tomorrow") == "SerializationException"
-    assert bench.call("DescribeKey", KeyId=key_id)["KeyMetadata"]["KeyState"] == "PendingImport"
+        assert code(local, "ImportKeyMaterial", **sent, **wrong) == "ValidationException"
+    assert code(local, "ImportKeyMaterial", **sent, ValidTo="tomorrow") == "SerializationException"
+    assert local.call("DescribeKey", KeyId=key_id)["KeyMetadata"]["KeyState"] == "PendingImport"
 
 
-def test_a_named_material_must_be_the_one_that_is_sent(bench: Bench, key_id: str) -> None:
-    material_id = import_material(bench, key_id, MATERIAL)["KeyMaterialId"]
-    import_material(bench, key_id, MATERIAL, KeyMaterialId=material_id)
-    sent = {"KeyId": key_id, **wrapped(parameters(bench, key_id), MATERIAL), **STAYS}
-    assert code(bench, "ImportKeyMaterial", **sent, KeyMaterialId="0" * 64) == "IncorrectKeyMaterialException"
+def test_a_named_material_must_be_the_one_that_is_sent(local: LocalDeployment, key_id: str) -> None:
+    material_id = import_material(local, key_id, MATERIAL)["KeyMaterialId"]
+    import_material(local, key_id, MATERIAL, KeyMaterialId=material_id)
+    sent = {"KeyId": key_id, **wrapped(parameters(local, key_id), MATERIAL), **STAYS}
+    assert code(local, "ImportKeyMaterial", **sent, KeyMaterialId="0" * 64) == "IncorrectKeyMaterialException"
     new = {"ImportType": "NEW_KEY_MATERIAL", "KeyMaterialId": material_id}
-    assert code(bench, "ImportKeyMaterial", **sent, **new) == "ValidationException"
-    assert code(bench, "ImportKeyMaterial", **sent, KeyMaterialId="XYZ") == "ValidationException"
+    assert code(local, "ImportKeyMaterial", **sent, **new) == "ValidationException"
+    assert code(local, "ImportKeyMaterial", **sent, KeyMaterialId="XYZ") == "ValidationException"
 
 
 @pytest.mark.parametrize(
@@ -109,45 +109,45 @@ def test_a_named_material_must_be_the_one_that_is_sent(bench: Bench, key_id: str
         {"KeyMaterialId": "0" * 64},
     ],
 )
-def test_members_that_only_symmetric_keys_have(bench: Bench, member: dict[str, str]) -> None:
-    key_id = new_key(bench, KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")
-    sent = {"KeyId": key_id, **wrapped(parameters(bench, key_id), MATERIAL), **STAYS}
-    assert code(bench, "ImportKeyMaterial", **sent, **member) == "UnsupportedOperationException"
-    assert "KeyMaterialId" not in bench.call("ImportKeyMaterial", **sent)
+def test_members_that_only_symmetric_keys_have(local: LocalDeployment, member: dict[str, str]) -> None:
+    key_id = new_key(local, KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")
+    sent = {"KeyId": key_id, **wrapped(parameters(local, key_id), MATERIAL), **STAYS}
+    assert code(local, "ImportKeyMaterial", **sent, **member) == "UnsupportedOperationException"
+    assert "KeyMaterialId" not in local.call("ImportKeyMaterial", **sent)
 
 
 @pytest.mark.parametrize("operation", ["GetParametersForImport", "ImportKeyMaterial", "DeleteImportedKeyMaterial"])
-def test_keys_whose_material_is_made_here(bench: Bench, key_id: str, operation: str) -> None:
-    made = bench.call("CreateKey")["KeyMetadata"]
+def test_keys_whose_material_is_made_here(local: LocalDeployment, key_id: str, operation: str) -> None:
+    made = local.call("CreateKey")["KeyMetadata"]
     requests: dict[str, dict[str, str]] = {
         "GetParametersForImport": {"WrappingAlgorithm": "RSAES_OAEP_SHA_256", "WrappingKeySpec": "RSA_2048"},
-        "ImportKeyMaterial": {**wrapped(parameters(bench, key_id), MATERIAL), **STAYS},
+        "ImportKeyMaterial": {**wrapped(parameters(local, key_id), MATERIAL), **STAYS},
         "DeleteImportedKeyMaterial": {},
     }
     for change in ("EnableKey", "DisableKey"):
-        bench.call(change, KeyId=made["KeyId"])
+        local.call(change, KeyId=made["KeyId"])
         with pytest.raises(Refused) as refused:
-            bench.call(operation, KeyId=made["KeyId"], **requests[operation])
+            local.call(operation, KeyId=made["KeyId"], **requests[operation])
         assert refused.value.code == "UnsupportedOperationException"
         assert refused.value.message == f"{made['Arn']} origin is AWS_KMS which is not valid for this operation."
 
 
-def test_only_keys_that_rotate_list_all_their_material(bench: Bench) -> None:
-    key_id = new_key(bench, KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")
-    import_material(bench, key_id, MATERIAL)
+def test_only_keys_that_rotate_list_all_their_material(local: LocalDeployment) -> None:
+    key_id = new_key(local, KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")
+    import_material(local, key_id, MATERIAL)
     everything = {"KeyId": key_id, "IncludeKeyMaterial": "ALL_KEY_MATERIAL"}
-    assert code(bench, "ListKeyRotations", **everything) == "UnsupportedOperationException"
-    assert bench.call("ListKeyRotations", KeyId=key_id)["Rotations"] == []
+    assert code(local, "ListKeyRotations", **everything) == "UnsupportedOperationException"
+    assert local.call("ListKeyRotations", KeyId=key_id)["Rotations"] == []
 
 
-def test_deleting_twice_has_no_effect_the_second_time(bench: Bench, key_id: str) -> None:
-    arn = bench.call("DescribeKey", KeyId=key_id)["KeyMetadata"]["Arn"]
-    assert bench.call("DeleteImportedKeyMaterial", KeyId=key_id) == {"KeyId": arn}
-    material_id = import_material(bench, key_id, MATERIAL)["KeyMaterialId"]
+def test_deleting_twice_has_no_effect_the_second_time(local: LocalDeployment, key_id: str) -> None:
+    arn = local.call("DescribeKey", KeyId=key_id)["KeyMetadata"]["Arn"]
+    assert local.call("DeleteImportedKeyMaterial", KeyId=key_id) == {"KeyId": arn}
+    material_id = import_material(local, key_id, MATERIAL)["KeyMaterialId"]
     for _ in range(2):
-        deleted = bench.call("DeleteImportedKeyMaterial", KeyId=key_id)
+        deleted = local.call("DeleteImportedKeyMaterial", KeyId=key_id)
         assert deleted == {"KeyId": arn, "KeyMaterialId": material_id}
-    assert code(bench, "DeleteImportedKeyMaterial", KeyId=key_id, KeyMaterialId="0" * 64) == "NotFoundException"
+    assert code(local, "DeleteImportedKeyMaterial", KeyId=key_id, KeyMaterialId="0" * 64) == "NotFoundException"
 
 
 CONDITIONS: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
@@ -175,23 +175,27 @@ VALUES = {
 
 
 @pytest.mark.parametrize(("operator", "key", "stopped", "passed"), CONDITIONS)
-def test_condition_keys(bench: Bench, operator: str, key: str, stopped: dict[str, Any], passed: dict[str, Any]) -> None:
+def test_condition_keys(
+    local: LocalDeployment, operator: str, key: str, stopped: dict[str, Any], passed: dict[str, Any]
+) -> None:
     operation = "GetParametersForImport" if "Wrapping" in key else "ImportKeyMaterial"
     denied = deny(ROOT, do=f"kms:{operation}", when={operator: {key: VALUES[key]}})
-    key_id = new_key(bench, Policy=document(allow(ROOT), denied))
-    sent = wrapped(parameters(bench, key_id), MATERIAL) if operation == "ImportKeyMaterial" else {}
+    key_id = new_key(local, Policy=document(allow(ROOT), denied))
+    sent = wrapped(parameters(local, key_id), MATERIAL) if operation == "ImportKeyMaterial" else {}
     with pytest.raises(Refused, match="with an explicit deny in a resource-based policy"):
-        bench.call(operation, KeyId=key_id, **sent, **stopped)
-    bench.call(operation, KeyId=key_id, **sent, **passed)
+        local.call(operation, KeyId=key_id, **sent, **stopped)
+    local.call(operation, KeyId=key_id, **sent, **passed)
 
 
-def test_records_name_what_was_asked_for_and_hold_neither_token_nor_material(bench: Bench, key_id: str) -> None:
-    given = parameters(bench, key_id)
+def test_records_name_what_was_asked_for_and_hold_neither_token_nor_material(
+    local: LocalDeployment, key_id: str
+) -> None:
+    given = parameters(local, key_id)
     sent = wrapped(given, MATERIAL)
-    valid_to = bench.clock.now() + DAY
-    done = bench.call("ImportKeyMaterial", KeyId=key_id, **sent, ValidTo=valid_to, KeyMaterialDescription="mine")
-    bench.call("DeleteImportedKeyMaterial", KeyId=key_id)
-    asked, brought, deleted = bench.records()[-3:]
+    valid_to = local.clock.now() + DAY
+    done = local.call("ImportKeyMaterial", KeyId=key_id, **sent, ValidTo=valid_to, KeyMaterialDescription="mine")
+    local.call("DeleteImportedKeyMaterial", KeyId=key_id)
+    asked, brought, deleted = local.records()[-3:]
     assert asked["requestParameters"] == {
         "keyId": key_id,
         "wrappingAlgorithm": "RSAES_OAEP_SHA_256",
@@ -211,11 +215,11 @@ def test_records_name_what_was_asked_for_and_hold_neither_token_nor_material(ben
     assert not any(secret in text for secret in (*sent.values(), given["PublicKey"]))
 
 
-def test_a_refused_import_changes_nothing(bench: Bench, key_id: str) -> None:
-    import_material(bench, key_id, MATERIAL)
-    before = bench.call("DescribeKey", KeyId=key_id)
+def test_a_refused_import_changes_nothing(local: LocalDeployment, key_id: str) -> None:
+    import_material(local, key_id, MATERIAL)
+    before = local.call("DescribeKey", KeyId=key_id)
     for material in (entropy(32), entropy(31)):
         with pytest.raises(Refused) as refused:
-            import_material(bench, key_id, material)
+            import_material(local, key_id, material)
         assert refused.value.code == "IncorrectKeyMaterialException"
-    assert bench.call("DescribeKey", KeyId=key_id) == before
+    assert local.call("DescribeKey", KeyId=key_id) == before

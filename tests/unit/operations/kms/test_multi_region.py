@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from deployments import ORIGIN, Bench, Refused
 from keys_builder import make_key, material
+from local_deployment import ORIGIN, LocalDeployment, Refused
 from policies import allow, document
 from strongroom.api.aws_json import AwsJson
 from strongroom.clock import DAY, ManualClock
@@ -29,155 +29,161 @@ WEST = "eu-west-1"
 
 
 @pytest.fixture
-def bench(tmp_path: Path, clock: ManualClock) -> Iterator[Bench]:
-    bench = Bench(tmp_path / "data", clock)
-    yield bench
-    bench.deployment.close()
+def local(tmp_path: Path, clock: ManualClock) -> Iterator[LocalDeployment]:
+    local = LocalDeployment(tmp_path / "data", clock)
+    yield local
+    local.deployment.close()
 
 
 @pytest.fixture
-def pair(bench: Bench) -> str:
+def pair(local: LocalDeployment) -> str:
     """Return the id of a primary in us-east-1 that has a replica in eu-west-1."""
-    key_id: str = bench.call("CreateKey", MultiRegion=True)["KeyMetadata"]["KeyId"]
-    bench.call("ReplicateKey", KeyId=key_id, ReplicaRegion=WEST)
+    key_id: str = local.call("CreateKey", MultiRegion=True)["KeyMetadata"]["KeyId"]
+    local.call("ReplicateKey", KeyId=key_id, ReplicaRegion=WEST)
     return key_id
 
 
-def describe(bench: Bench, key_id: str, region: str = "us-east-1") -> dict[str, Any]:
-    found: dict[str, Any] = bench.call("DescribeKey", KeyId=key_id, region=region)["KeyMetadata"]
+def describe(local: LocalDeployment, key_id: str, region: str = "us-east-1") -> dict[str, Any]:
+    found: dict[str, Any] = local.call("DescribeKey", KeyId=key_id, region=region)["KeyMetadata"]
     return found
 
 
-def materials(bench: Bench, key_id: str, region: str = "us-east-1") -> list[tuple[str, str]]:
-    listed = bench.call("ListKeyRotations", KeyId=key_id, IncludeKeyMaterial="ALL_KEY_MATERIAL", region=region)
+def materials(local: LocalDeployment, key_id: str, region: str = "us-east-1") -> list[tuple[str, str]]:
+    listed = local.call("ListKeyRotations", KeyId=key_id, IncludeKeyMaterial="ALL_KEY_MATERIAL", region=region)
     return [(each["KeyMaterialId"], each["KeyMaterialState"]) for each in listed["Rotations"]]
 
 
-def events(bench: Bench, name: str) -> list[str]:
+def events(local: LocalDeployment, name: str) -> list[str]:
     """Return where something was done, by its records."""
-    return [each["awsRegion"] for each in bench.records() if each["eventName"] == name]
+    return [each["awsRegion"] for each in local.records() if each["eventName"] == name]
 
 
-def is_gone(bench: Bench, key_id: str, region: str = "us-east-1") -> bool:
+def is_gone(local: LocalDeployment, key_id: str, region: str = "us-east-1") -> bool:
     try:
-        describe(bench, key_id, region)
+        describe(local, key_id, region)
     except Refused as refused:
         return refused.code == "NotFoundException"
     return False
 
 
-def later(bench: Bench, days: float) -> None:
-    bench.clock.advance(days * DAY)
-    bench.deployment.keeper.run()
+def later(local: LocalDeployment, days: float) -> None:
+    local.clock.advance(days * DAY)
+    local.deployment.keeper.run()
 
 
-def test_automatic_rotation_gives_all_related_keys_the_same_new_material_once(bench: Bench, pair: str) -> None:
-    bench.call("EnableKeyRotation", KeyId=pair, RotationPeriodInDays=90)
-    old = bench.call("Encrypt", KeyId=pair, Plaintext="eA==", region=WEST)["CiphertextBlob"]
-    later(bench, 90)
-    bench.deployment.keeper.run()
-    assert [state for _, state in materials(bench, pair)] == ["NON_CURRENT", "CURRENT"]
-    assert materials(bench, pair, WEST) == materials(bench, pair)
-    new = bench.call("Encrypt", KeyId=pair, Plaintext="eA==", region=WEST)["CiphertextBlob"]
+def test_automatic_rotation_gives_all_related_keys_the_same_new_material_once(
+    local: LocalDeployment, pair: str
+) -> None:
+    local.call("EnableKeyRotation", KeyId=pair, RotationPeriodInDays=90)
+    old = local.call("Encrypt", KeyId=pair, Plaintext="eA==", region=WEST)["CiphertextBlob"]
+    later(local, 90)
+    local.deployment.keeper.run()
+    assert [state for _, state in materials(local, pair)] == ["NON_CURRENT", "CURRENT"]
+    assert materials(local, pair, WEST) == materials(local, pair)
+    new = local.call("Encrypt", KeyId=pair, Plaintext="eA==", region=WEST)["CiphertextBlob"]
     for blob in (old, new):
-        assert bench.call("Decrypt", CiphertextBlob=blob)["Plaintext"] == "eA=="
-    here, there = (bench.call("GetKeyRotationStatus", KeyId=pair, region=region) for region in ("us-east-1", WEST))
-    assert here["NextRotationDate"] == there["NextRotationDate"] == bench.clock.now() + 90 * DAY
-    assert events(bench, "RotateKey") == ["us-east-1"]
+        assert local.call("Decrypt", CiphertextBlob=blob)["Plaintext"] == "eA=="
+    here, there = (local.call("GetKeyRotationStatus", KeyId=pair, region=region) for region in ("us-east-1", WEST))
+    assert here["NextRotationDate"] == there["NextRotationDate"] == local.clock.now() + 90 * DAY
+    assert events(local, "RotateKey") == ["us-east-1"]
     # When it was enabled, and when it rotated.
-    assert events(bench, "SynchronizeMultiRegionKey") == ["us-east-1"] * 2
+    assert events(local, "SynchronizeMultiRegionKey") == ["us-east-1"] * 2
 
 
-def test_a_disabled_primary_rotates_none_of_them(bench: Bench, pair: str) -> None:
-    bench.call("EnableKeyRotation", KeyId=pair, RotationPeriodInDays=90)
-    bench.call("DisableKey", KeyId=pair)
-    later(bench, 90)
-    assert len(materials(bench, pair, WEST)) == 1
-    bench.call("EnableKey", KeyId=pair)
-    bench.deployment.keeper.run()
-    assert len(materials(bench, pair, WEST)) == 2
+def test_a_disabled_primary_rotates_none_of_them(local: LocalDeployment, pair: str) -> None:
+    local.call("EnableKeyRotation", KeyId=pair, RotationPeriodInDays=90)
+    local.call("DisableKey", KeyId=pair)
+    later(local, 90)
+    assert len(materials(local, pair, WEST)) == 1
+    local.call("EnableKey", KeyId=pair)
+    local.deployment.keeper.run()
+    assert len(materials(local, pair, WEST)) == 2
 
 
-def test_a_new_primary_takes_the_schedule_over(bench: Bench, pair: str) -> None:
-    bench.call("EnableKeyRotation", KeyId=pair, RotationPeriodInDays=90)
-    bench.call("UpdatePrimaryRegion", KeyId=pair, PrimaryRegion=WEST)
-    later(bench, 90)
-    assert materials(bench, pair) == materials(bench, pair, WEST)
-    assert len(materials(bench, pair)) == 2
-    assert events(bench, "RotateKey") == [WEST]
+def test_a_new_primary_takes_the_schedule_over(local: LocalDeployment, pair: str) -> None:
+    local.call("EnableKeyRotation", KeyId=pair, RotationPeriodInDays=90)
+    local.call("UpdatePrimaryRegion", KeyId=pair, PrimaryRegion=WEST)
+    later(local, 90)
+    assert materials(local, pair) == materials(local, pair, WEST)
+    assert len(materials(local, pair)) == 2
+    assert events(local, "RotateKey") == [WEST]
 
 
-def test_on_demand_rotations_are_counted_once_for_all_related_keys(bench: Bench, pair: str) -> None:
+def test_on_demand_rotations_are_counted_once_for_all_related_keys(local: LocalDeployment, pair: str) -> None:
     for number in range(25):
         region, other = ("us-east-1", WEST) if number % 2 == 0 else (WEST, "us-east-1")
-        bench.call("RotateKeyOnDemand", KeyId=pair, region=region)
-        bench.call("UpdatePrimaryRegion", KeyId=pair, PrimaryRegion=other, region=region)
+        local.call("RotateKeyOnDemand", KeyId=pair, region=region)
+        local.call("UpdatePrimaryRegion", KeyId=pair, PrimaryRegion=other, region=region)
     with pytest.raises(Refused) as refused:
-        bench.call("RotateKeyOnDemand", KeyId=pair, region=WEST)
+        local.call("RotateKeyOnDemand", KeyId=pair, region=WEST)
     assert refused.value.code == "LimitExceededException"
-    assert len(materials(bench, pair)) == 26
+    assert len(materials(local, pair)) == 26
 
 
-def test_the_primary_is_deleted_after_its_replica_and_after_its_own_window(bench: Bench, pair: str) -> None:
-    bench.call("ScheduleKeyDeletion", KeyId=pair, PendingWindowInDays=7)
-    later(bench, 1000)
-    assert describe(bench, pair)["KeyState"] == "PendingReplicaDeletion"
-    bench.call("ScheduleKeyDeletion", KeyId=pair, PendingWindowInDays=7, region=WEST)
-    later(bench, 6.9)
-    assert describe(bench, pair)["KeyState"] == "PendingReplicaDeletion"
-    later(bench, 0.1)
-    assert is_gone(bench, pair, WEST)
-    primary = describe(bench, pair)
-    assert (primary["KeyState"], primary["DeletionDate"]) == ("PendingDeletion", bench.clock.now() + 7 * DAY)
+def test_the_primary_is_deleted_after_its_replica_and_after_its_own_window(local: LocalDeployment, pair: str) -> None:
+    local.call("ScheduleKeyDeletion", KeyId=pair, PendingWindowInDays=7)
+    later(local, 1000)
+    assert describe(local, pair)["KeyState"] == "PendingReplicaDeletion"
+    local.call("ScheduleKeyDeletion", KeyId=pair, PendingWindowInDays=7, region=WEST)
+    later(local, 6.9)
+    assert describe(local, pair)["KeyState"] == "PendingReplicaDeletion"
+    later(local, 0.1)
+    assert is_gone(local, pair, WEST)
+    primary = describe(local, pair)
+    assert (primary["KeyState"], primary["DeletionDate"]) == ("PendingDeletion", local.clock.now() + 7 * DAY)
     assert primary["MultiRegionConfiguration"]["ReplicaKeys"] == []
     assert "PendingDeletionWindowInDays" not in primary
-    later(bench, 6.9)
-    assert not is_gone(bench, pair)
-    later(bench, 0.1)
-    assert is_gone(bench, pair)
-    assert events(bench, "DeleteKey") == [WEST, "us-east-1"]
+    later(local, 6.9)
+    assert not is_gone(local, pair)
+    later(local, 0.1)
+    assert is_gone(local, pair)
+    assert events(local, "DeleteKey") == [WEST, "us-east-1"]
 
 
-def test_after_downtime_the_primarys_window_begins_when_its_replica_is_truly_gone(bench: Bench, pair: str) -> None:
-    bench.call("ScheduleKeyDeletion", KeyId=pair, PendingWindowInDays=7)
-    bench.call("ScheduleKeyDeletion", KeyId=pair, PendingWindowInDays=7, region=WEST)
-    bench.clock.advance(1000 * DAY)
-    bench.reopen()
-    bench.deployment.keeper.run()
-    assert is_gone(bench, pair, WEST)
-    assert describe(bench, pair)["DeletionDate"] == bench.clock.now() + 7 * DAY
-    later(bench, 7)
-    assert is_gone(bench, pair)
+def test_after_downtime_the_primarys_window_begins_when_its_replica_is_truly_gone(
+    local: LocalDeployment, pair: str
+) -> None:
+    local.call("ScheduleKeyDeletion", KeyId=pair, PendingWindowInDays=7)
+    local.call("ScheduleKeyDeletion", KeyId=pair, PendingWindowInDays=7, region=WEST)
+    local.clock.advance(1000 * DAY)
+    local.reopen()
+    local.deployment.keeper.run()
+    assert is_gone(local, pair, WEST)
+    assert describe(local, pair)["DeletionDate"] == local.clock.now() + 7 * DAY
+    later(local, 7)
+    assert is_gone(local, pair)
 
 
 @pytest.mark.parametrize("after_days", [0, 7], ids=["while it waits for replicas", "while it waits by itself"])
-def test_the_deletion_of_a_primary_can_be_cancelled_in_either_state(bench: Bench, pair: str, after_days: int) -> None:
-    bench.call("ScheduleKeyDeletion", KeyId=pair, PendingWindowInDays=8)
-    bench.call("ScheduleKeyDeletion", KeyId=pair, PendingWindowInDays=7, region=WEST)
-    later(bench, after_days)
-    bench.call("CancelKeyDeletion", KeyId=pair)
-    later(bench, 1000)
-    assert is_gone(bench, pair, WEST)
-    assert describe(bench, pair)["KeyState"] == "Disabled"
+def test_the_deletion_of_a_primary_can_be_cancelled_in_either_state(
+    local: LocalDeployment, pair: str, after_days: int
+) -> None:
+    local.call("ScheduleKeyDeletion", KeyId=pair, PendingWindowInDays=8)
+    local.call("ScheduleKeyDeletion", KeyId=pair, PendingWindowInDays=7, region=WEST)
+    later(local, after_days)
+    local.call("CancelKeyDeletion", KeyId=pair)
+    later(local, 1000)
+    assert is_gone(local, pair, WEST)
+    assert describe(local, pair)["KeyState"] == "Disabled"
 
 
-def test_a_deleted_replica_can_be_made_again(bench: Bench, pair: str) -> None:
-    blob = bench.call("Encrypt", KeyId=pair, Plaintext="eA==", region=WEST)["CiphertextBlob"]
-    bench.call("ScheduleKeyDeletion", KeyId=pair, PendingWindowInDays=7, region=WEST)
-    later(bench, 7)
-    assert describe(bench, pair)["MultiRegionConfiguration"]["ReplicaKeys"] == []
+def test_a_deleted_replica_can_be_made_again(local: LocalDeployment, pair: str) -> None:
+    blob = local.call("Encrypt", KeyId=pair, Plaintext="eA==", region=WEST)["CiphertextBlob"]
+    local.call("ScheduleKeyDeletion", KeyId=pair, PendingWindowInDays=7, region=WEST)
+    later(local, 7)
+    assert describe(local, pair)["MultiRegionConfiguration"]["ReplicaKeys"] == []
     with pytest.raises(Refused) as refused:
-        bench.call("Decrypt", CiphertextBlob=blob, region=WEST)
+        local.call("Decrypt", CiphertextBlob=blob, region=WEST)
     assert refused.value.code == "InvalidCiphertextException"
-    bench.call("ReplicateKey", KeyId=pair, ReplicaRegion=WEST)
-    assert bench.call("Decrypt", CiphertextBlob=blob, region=WEST)["Plaintext"] == "eA=="
+    local.call("ReplicateKey", KeyId=pair, ReplicaRegion=WEST)
+    assert local.call("Decrypt", CiphertextBlob=blob, region=WEST)["Plaintext"] == "eA=="
 
 
-def test_what_fails_for_one_related_key_is_done_for_none(bench: Bench, pair: str) -> None:
-    lone: str = bench.call("CreateKey", MultiRegion=True)["KeyMetadata"]["KeyId"]
-    bench.call("EnableKeyRotation", KeyId=pair, RotationPeriodInDays=90)
-    before = materials(bench, pair)
-    vault: Any = bench.deployment.backends.vault
+def test_what_fails_for_one_related_key_is_done_for_none(local: LocalDeployment, pair: str) -> None:
+    lone: str = local.call("CreateKey", MultiRegion=True)["KeyMetadata"]["KeyId"]
+    local.call("EnableKeyRotation", KeyId=pair, RotationPeriodInDays=90)
+    before = materials(local, pair)
+    vault: Any = local.deployment.backends.vault
 
     def fails(*_: object) -> bytes:
         raise RuntimeError("the other Region's token is not there")
@@ -188,30 +194,30 @@ def test_what_fails_for_one_related_key_is_done_for_none(bench: Bench, pair: str
         ("ReplicateKey", {"KeyId": lone, "ReplicaRegion": WEST}),
     ):
         with pytest.raises(Refused) as refused:
-            bench.call(operation, **request)
+            local.call(operation, **request)
         assert refused.value.status == 500
-    bench.clock.advance(90 * DAY)
-    bench.deployment.keeper.run()
-    bench.reopen()
-    assert materials(bench, pair) == materials(bench, pair, WEST) == before
-    assert describe(bench, lone)["MultiRegionConfiguration"]["ReplicaKeys"] == []
-    assert is_gone(bench, lone, WEST)
-    bench.deployment.keeper.run()
-    assert materials(bench, pair) == materials(bench, pair, WEST)
-    assert len(materials(bench, pair)) == 2
+    local.clock.advance(90 * DAY)
+    local.deployment.keeper.run()
+    local.reopen()
+    assert materials(local, pair) == materials(local, pair, WEST) == before
+    assert describe(local, lone)["MultiRegionConfiguration"]["ReplicaKeys"] == []
+    assert is_gone(local, lone, WEST)
+    local.deployment.keeper.run()
+    assert materials(local, pair) == materials(local, pair, WEST)
+    assert len(materials(local, pair)) == 2
 
 
-def test_a_successor_disabled_at_the_last_moment_does_not_become_the_primary(bench: Bench, pair: str) -> None:
+def test_a_successor_disabled_at_the_last_moment_does_not_become_the_primary(local: LocalDeployment, pair: str) -> None:
     account = "000000000000"
-    snapshot = bench.deployment.backends.snapshot
+    snapshot = local.deployment.backends.snapshot
     primary, successor = (snapshot.key(KeyLocator(account, region, pair)) for region in ("us-east-1", WEST))
     assert primary is not None
-    bench.call("DisableKey", KeyId=pair, region=WEST)
+    local.call("DisableKey", KeyId=pair, region=WEST)
     context = Context(
-        backends=bench.deployment.backends,
-        credential=bench.root(),
+        backends=local.deployment.backends,
+        credential=local.root(),
         region="us-east-1",
-        now=bench.clock.now(),
+        now=local.clock.now(),
         action="kms:UpdatePrimaryRegion",
         rule=StateRule.MOVE_PRIMARY,
         cross_account=False,
@@ -220,7 +226,7 @@ def test_a_successor_disabled_at_the_last_moment_does_not_become_the_primary(ben
     request = UpdatePrimaryRegionRequest(key_id=pair, primary_region=WEST)
     with pytest.raises(DisabledException):
         update_primary_region(context, request, primary, successor)
-    assert describe(bench, pair)["MultiRegionConfiguration"]["MultiRegionKeyType"] == "PRIMARY"
+    assert describe(local, pair)["MultiRegionConfiguration"]["MultiRegionKeyType"] == "PRIMARY"
 
 
 def test_a_replica_passes_nothing_on_and_is_kept_in_step(store: SqlStore, vault: SoftwareVault) -> None:
@@ -243,18 +249,18 @@ def test_a_replica_passes_nothing_on_and_is_kept_in_step(store: SqlStore, vault:
     "operation", [("ReplicateKey", {"ReplicaRegion": WEST}), ("UpdatePrimaryRegion", {"PrimaryRegion": WEST})]
 )
 def test_no_other_account_reaches_across_regions_whatever_the_key_policy_says(
-    bench: Bench, operation: tuple[str, dict[str, str]]
+    local: LocalDeployment, operation: tuple[str, dict[str, str]]
 ) -> None:
     everyone = document(allow("*"))
-    key_id: str = bench.call("CreateKey", MultiRegion=True, Policy=everyone)["KeyMetadata"]["KeyId"]
-    bench.deployment.registrar.create_account("111122223333", "us-east-1", "other")
-    bench.deployment.backends.snapshot.refresh()
-    other = bench.deployment.backends.snapshot.principals.named("arn:aws:iam::111122223333:root")
+    key_id: str = local.call("CreateKey", MultiRegion=True, Policy=everyone)["KeyMetadata"]["KeyId"]
+    local.deployment.registrar.create_account("111122223333", "us-east-1", "other")
+    local.deployment.backends.snapshot.refresh()
+    other = local.deployment.backends.snapshot.principals.named("arn:aws:iam::111122223333:root")
     assert other is not None
     name, request = operation
-    body = json.dumps({"KeyId": describe(bench, key_id)["Arn"], **request}).encode()
-    call = Call(TABLE[name], other, "us-east-1", AwsJson(), body, ORIGIN, bench.clock.now())
-    refusal = bench.deployment.service.perform(call)
+    body = json.dumps({"KeyId": describe(local, key_id)["Arn"], **request}).encode()
+    call = Call(TABLE[name], other, "us-east-1", AwsJson(), body, ORIGIN, local.clock.now())
+    refusal = local.deployment.service.perform(call)
     assert isinstance(refusal, AccessDeniedException)
     assert "on this resource because the resource does not exist in this Region" in str(refusal)
-    assert describe(bench, key_id)["MultiRegionConfiguration"]["ReplicaKeys"] == []
+    assert describe(local, key_id)["MultiRegionConfiguration"]["ReplicaKeys"] == []

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from deployments import Bench, Refused
 from importing import import_material
+from local_deployment import LocalDeployment, Refused
 from strongroom.clock import DAY, ManualClock
 
 EAST, WEST, SOUTH = "us-east-1", "eu-west-1", "ap-southeast-2"
@@ -19,246 +19,252 @@ WAITS_FOR_ALL, WAITS = "PENDING_MULTI_REGION_IMPORT_AND_ROTATION", "PENDING_ROTA
 
 
 @pytest.fixture
-def bench(tmp_path: Path, clock: ManualClock) -> Iterator[Bench]:
-    bench = Bench(tmp_path / "data", clock, (EAST, WEST, SOUTH))
-    yield bench
-    bench.deployment.close()
+def local(tmp_path: Path, clock: ManualClock) -> Iterator[LocalDeployment]:
+    local = LocalDeployment(tmp_path / "data", clock, (EAST, WEST, SOUTH))
+    yield local
+    local.deployment.close()
 
 
 @pytest.fixture
-def key_id(bench: Bench) -> str:
+def key_id(local: LocalDeployment) -> str:
     """Return a key with imported material: its primary in us-east-1, replicas in the other Regions."""
-    key_id: str = bench.call("CreateKey", Origin="EXTERNAL", MultiRegion=True)["KeyMetadata"]["KeyId"]
-    put(bench, key_id, FIRST)
+    key_id: str = local.call("CreateKey", Origin="EXTERNAL", MultiRegion=True)["KeyMetadata"]["KeyId"]
+    put(local, key_id, FIRST)
     for region in (WEST, SOUTH):
-        bench.call("ReplicateKey", KeyId=key_id, ReplicaRegion=region)
-        put(bench, key_id, FIRST, region)
+        local.call("ReplicateKey", KeyId=key_id, ReplicaRegion=region)
+        put(local, key_id, FIRST, region)
     return key_id
 
 
-def put(bench: Bench, key_id: str, material: bytes, region: str = EAST, **more: Any) -> str:
+def put(local: LocalDeployment, key_id: str, material: bytes, region: str = EAST, **more: Any) -> str:
     """Import material and return its id."""
-    found: str = import_material(bench, key_id, material, region, **more)["KeyMaterialId"]
+    found: str = import_material(local, key_id, material, region, **more)["KeyMaterialId"]
     return found
 
 
-def put_new(bench: Bench, key_id: str, material: bytes, **more: Any) -> str:
-    return put(bench, key_id, material, ImportType="NEW_KEY_MATERIAL", **more)
+def put_new(local: LocalDeployment, key_id: str, material: bytes, **more: Any) -> str:
+    return put(local, key_id, material, ImportType="NEW_KEY_MATERIAL", **more)
 
 
-def put_everywhere(bench: Bench, key_id: str, material: bytes) -> str:
-    put_new(bench, key_id, material)
-    return [put(bench, key_id, material, region) for region in (WEST, SOUTH)][-1]
+def put_everywhere(local: LocalDeployment, key_id: str, material: bytes) -> str:
+    put_new(local, key_id, material)
+    return [put(local, key_id, material, region) for region in (WEST, SOUTH)][-1]
 
 
-def states(bench: Bench, key_id: str, region: str = EAST) -> list[tuple[str, str]]:
+def states(local: LocalDeployment, key_id: str, region: str = EAST) -> list[tuple[str, str]]:
     """Return what a key's material is, and whether it is there."""
-    listed = bench.call("ListKeyRotations", KeyId=key_id, IncludeKeyMaterial="ALL_KEY_MATERIAL", region=region)
+    listed = local.call("ListKeyRotations", KeyId=key_id, IncludeKeyMaterial="ALL_KEY_MATERIAL", region=region)
     return [(each["KeyMaterialState"], each["ImportState"]) for each in listed["Rotations"]]
 
 
-def describe(bench: Bench, key_id: str, region: str = EAST) -> dict[str, Any]:
-    found: dict[str, Any] = bench.call("DescribeKey", KeyId=key_id, region=region)["KeyMetadata"]
+def describe(local: LocalDeployment, key_id: str, region: str = EAST) -> dict[str, Any]:
+    found: dict[str, Any] = local.call("DescribeKey", KeyId=key_id, region=region)["KeyMetadata"]
     return found
 
 
-def refusal(bench: Bench, operation: str, region: str = EAST, **request: Any) -> str:
+def refusal(local: LocalDeployment, operation: str, region: str = EAST, **request: Any) -> str:
     with pytest.raises(Refused) as refused:
-        bench.call(operation, region=region, **request)
+        local.call(operation, region=region, **request)
     return refused.value.code
 
 
-def encrypt(bench: Bench, key_id: str, region: str = EAST) -> str:
-    blob: str = bench.call("Encrypt", KeyId=key_id, Plaintext="eA==", region=region)["CiphertextBlob"]
+def encrypt(local: LocalDeployment, key_id: str, region: str = EAST) -> str:
+    blob: str = local.call("Encrypt", KeyId=key_id, Plaintext="eA==", region=region)["CiphertextBlob"]
     return blob
 
 
-def opened_by(bench: Bench, blob: str, region: str = EAST) -> str:
+def opened_by(local: LocalDeployment, blob: str, region: str = EAST) -> str:
     """Decrypt, and return the id of the material that did it."""
-    answer = bench.call("Decrypt", CiphertextBlob=blob, region=region)
+    answer = local.call("Decrypt", CiphertextBlob=blob, region=region)
     assert answer["Plaintext"] == "eA=="
     found: str = answer["KeyMaterialId"]
     return found
 
 
 def test_new_material_is_current_everywhere_once_every_replica_has_it_and_the_primary_has_rotated(
-    bench: Bench, key_id: str
+    local: LocalDeployment, key_id: str
 ) -> None:
-    first = describe(bench, key_id)["CurrentKeyMaterialId"]
-    old = encrypt(bench, key_id, WEST)
-    second = put_new(bench, key_id, SECOND)
+    first = describe(local, key_id)["CurrentKeyMaterialId"]
+    old = encrypt(local, key_id, WEST)
+    second = put_new(local, key_id, SECOND)
     waiting = (WAITS_FOR_ALL, "IMPORTED")
     current = ("CURRENT", "IMPORTED")
-    assert states(bench, key_id) == [current, waiting]
+    assert states(local, key_id) == [current, waiting]
     for region in (WEST, SOUTH):
-        assert states(bench, key_id, region) == [current, (WAITS_FOR_ALL, "PENDING_IMPORT")]
-    assert refusal(bench, "RotateKeyOnDemand", KeyId=key_id) == "KMSInvalidStateException"
+        assert states(local, key_id, region) == [current, (WAITS_FOR_ALL, "PENDING_IMPORT")]
+    assert refusal(local, "RotateKeyOnDemand", KeyId=key_id) == "KMSInvalidStateException"
 
-    assert put(bench, key_id, SECOND, WEST, ImportType="EXISTING_KEY_MATERIAL") == second
-    assert states(bench, key_id) == states(bench, key_id, WEST) == [current, waiting]
-    assert refusal(bench, "RotateKeyOnDemand", KeyId=key_id) == "KMSInvalidStateException"
+    assert put(local, key_id, SECOND, WEST, ImportType="EXISTING_KEY_MATERIAL") == second
+    assert states(local, key_id) == states(local, key_id, WEST) == [current, waiting]
+    assert refusal(local, "RotateKeyOnDemand", KeyId=key_id) == "KMSInvalidStateException"
 
-    assert put(bench, key_id, SECOND, SOUTH, ImportType="EXISTING_KEY_MATERIAL") == second
+    assert put(local, key_id, SECOND, SOUTH, ImportType="EXISTING_KEY_MATERIAL") == second
     for region in (EAST, WEST, SOUTH):
-        assert states(bench, key_id, region) == [current, (WAITS, "IMPORTED")]
-        assert describe(bench, key_id, region)["CurrentKeyMaterialId"] == first
-    assert opened_by(bench, encrypt(bench, key_id)) == first
+        assert states(local, key_id, region) == [current, (WAITS, "IMPORTED")]
+        assert describe(local, key_id, region)["CurrentKeyMaterialId"] == first
+    assert opened_by(local, encrypt(local, key_id)) == first
 
-    bench.call("RotateKeyOnDemand", KeyId=key_id)
+    local.call("RotateKeyOnDemand", KeyId=key_id)
     for region in (EAST, WEST, SOUTH):
-        assert states(bench, key_id, region) == [("NON_CURRENT", "IMPORTED"), current]
-        found = describe(bench, key_id, region)
+        assert states(local, key_id, region) == [("NON_CURRENT", "IMPORTED"), current]
+        found = describe(local, key_id, region)
         assert (found["KeyState"], found["CurrentKeyMaterialId"]) == ("Enabled", second)
-        (rotation,) = bench.call("ListKeyRotations", KeyId=key_id, region=region)["Rotations"]
+        (rotation,) = local.call("ListKeyRotations", KeyId=key_id, region=region)["Rotations"]
         assert (rotation["KeyMaterialId"], rotation["RotationType"]) == (second, "ON_DEMAND")
-        assert rotation["RotationDate"] == bench.clock.now()
-    new = encrypt(bench, key_id, SOUTH)
+        assert rotation["RotationDate"] == local.clock.now()
+    new = encrypt(local, key_id, SOUTH)
     for region in (EAST, WEST, SOUTH):
-        assert [opened_by(bench, blob, region) for blob in (old, new)] == [first, second]
+        assert [opened_by(local, blob, region) for blob in (old, new)] == [first, second]
 
 
-def test_a_replica_takes_no_new_material_and_rotates_with_its_primary(bench: Bench, key_id: str) -> None:
+def test_a_replica_takes_no_new_material_and_rotates_with_its_primary(local: LocalDeployment, key_id: str) -> None:
     for import_type, code in (("NEW", "UnsupportedOperationException"), ("EXISTING", "IncorrectKeyMaterialException")):
         with pytest.raises(Refused, match=code):
-            put(bench, key_id, SECOND, WEST, ImportType=f"{import_type}_KEY_MATERIAL")
-    put_everywhere(bench, key_id, SECOND)
+            put(local, key_id, SECOND, WEST, ImportType=f"{import_type}_KEY_MATERIAL")
+    put_everywhere(local, key_id, SECOND)
     with pytest.raises(Refused) as refused:
-        bench.call("RotateKeyOnDemand", KeyId=key_id, region=WEST)
+        local.call("RotateKeyOnDemand", KeyId=key_id, region=WEST)
     assert refused.value.code == "UnsupportedOperationException"
     assert refused.value.message.endswith(f":{WEST}:000000000000:key/{key_id} is not a multi-region primary key.")
-    assert states(bench, key_id)[1] == (WAITS, "IMPORTED")
+    assert states(local, key_id)[1] == (WAITS, "IMPORTED")
 
 
-def test_what_a_replica_gives_up_it_must_import_again_before_the_rotation(bench: Bench, key_id: str) -> None:
-    second = put_everywhere(bench, key_id, SECOND)
-    bench.call("DeleteImportedKeyMaterial", KeyId=key_id, KeyMaterialId=second, region=WEST)
-    assert states(bench, key_id)[1] == (WAITS_FOR_ALL, "IMPORTED")
-    assert states(bench, key_id, WEST)[1] == (WAITS_FOR_ALL, "PENDING_IMPORT")
-    assert states(bench, key_id, SOUTH)[1] == (WAITS_FOR_ALL, "IMPORTED")
-    assert {describe(bench, key_id, region)["KeyState"] for region in (EAST, WEST, SOUTH)} == {"Enabled"}
-    assert refusal(bench, "RotateKeyOnDemand", KeyId=key_id) == "KMSInvalidStateException"
-    put(bench, key_id, SECOND, WEST)
-    bench.call("RotateKeyOnDemand", KeyId=key_id)
+def test_what_a_replica_gives_up_it_must_import_again_before_the_rotation(local: LocalDeployment, key_id: str) -> None:
+    second = put_everywhere(local, key_id, SECOND)
+    local.call("DeleteImportedKeyMaterial", KeyId=key_id, KeyMaterialId=second, region=WEST)
+    assert states(local, key_id)[1] == (WAITS_FOR_ALL, "IMPORTED")
+    assert states(local, key_id, WEST)[1] == (WAITS_FOR_ALL, "PENDING_IMPORT")
+    assert states(local, key_id, SOUTH)[1] == (WAITS_FOR_ALL, "IMPORTED")
+    assert {describe(local, key_id, region)["KeyState"] for region in (EAST, WEST, SOUTH)} == {"Enabled"}
+    assert refusal(local, "RotateKeyOnDemand", KeyId=key_id) == "KMSInvalidStateException"
+    put(local, key_id, SECOND, WEST)
+    local.call("RotateKeyOnDemand", KeyId=key_id)
 
 
-def test_what_the_primary_gives_up_before_the_rotation_is_gone_everywhere(bench: Bench, key_id: str) -> None:
-    second = put_everywhere(bench, key_id, SECOND)
-    bench.call("DeleteImportedKeyMaterial", KeyId=key_id, KeyMaterialId=second)
+def test_what_the_primary_gives_up_before_the_rotation_is_gone_everywhere(local: LocalDeployment, key_id: str) -> None:
+    second = put_everywhere(local, key_id, SECOND)
+    local.call("DeleteImportedKeyMaterial", KeyId=key_id, KeyMaterialId=second)
     for region in (EAST, WEST, SOUTH):
-        assert states(bench, key_id, region) == [("CURRENT", "IMPORTED")]
-    third = put_everywhere(bench, key_id, THIRD)
-    bench.call("RotateKeyOnDemand", KeyId=key_id)
-    assert opened_by(bench, encrypt(bench, key_id, WEST), SOUTH) == third
+        assert states(local, key_id, region) == [("CURRENT", "IMPORTED")]
+    third = put_everywhere(local, key_id, THIRD)
+    local.call("RotateKeyOnDemand", KeyId=key_id)
+    assert opened_by(local, encrypt(local, key_id, WEST), SOUTH) == third
 
 
 def test_material_that_expires_in_a_replica_before_the_rotation_holds_the_rotation_up(
-    bench: Bench, key_id: str
+    local: LocalDeployment, key_id: str
 ) -> None:
-    put_new(bench, key_id, SECOND)
-    put(bench, key_id, SECOND, SOUTH)
-    put(bench, key_id, SECOND, WEST, ValidTo=bench.clock.now() + DAY)
-    assert states(bench, key_id)[1] == (WAITS, "IMPORTED")
-    bench.clock.advance(DAY)
-    bench.deployment.keeper.run()
-    assert states(bench, key_id)[1] == (WAITS_FOR_ALL, "IMPORTED")
-    assert refusal(bench, "RotateKeyOnDemand", KeyId=key_id) == "KMSInvalidStateException"
-    assert encrypt(bench, key_id, WEST)
+    put_new(local, key_id, SECOND)
+    put(local, key_id, SECOND, SOUTH)
+    put(local, key_id, SECOND, WEST, ValidTo=local.clock.now() + DAY)
+    assert states(local, key_id)[1] == (WAITS, "IMPORTED")
+    local.clock.advance(DAY)
+    local.deployment.keeper.run()
+    assert states(local, key_id)[1] == (WAITS_FOR_ALL, "IMPORTED")
+    assert refusal(local, "RotateKeyOnDemand", KeyId=key_id) == "KMSInvalidStateException"
+    assert encrypt(local, key_id, WEST)
 
 
-def test_material_that_expires_in_the_primary_before_the_rotation_is_gone_everywhere(bench: Bench, key_id: str) -> None:
-    second = put_new(bench, key_id, SECOND, ValidTo=bench.clock.now() + DAY)
-    put(bench, key_id, SECOND, WEST)
-    bench.clock.advance(DAY)
-    bench.deployment.keeper.run()
+def test_material_that_expires_in_the_primary_before_the_rotation_is_gone_everywhere(
+    local: LocalDeployment, key_id: str
+) -> None:
+    second = put_new(local, key_id, SECOND, ValidTo=local.clock.now() + DAY)
+    put(local, key_id, SECOND, WEST)
+    local.clock.advance(DAY)
+    local.deployment.keeper.run()
     for region in (EAST, WEST, SOUTH):
-        assert states(bench, key_id, region) == [("CURRENT", "IMPORTED")]
-    (event,) = [each for each in bench.records() if each["eventName"] == "DeleteExpiredKeyMaterial"]
+        assert states(local, key_id, region) == [("CURRENT", "IMPORTED")]
+    (event,) = [each for each in local.records() if each["eventName"] == "DeleteExpiredKeyMaterial"]
     assert (event["awsRegion"], event["serviceEventDetails"]["keyMaterialId"]) == (EAST, second)
-    put_everywhere(bench, key_id, THIRD)
-    bench.call("RotateKeyOnDemand", KeyId=key_id)
+    put_everywhere(local, key_id, THIRD)
+    local.call("RotateKeyOnDemand", KeyId=key_id)
 
 
-def test_a_replica_that_comes_late_is_waited_for_and_one_that_goes_is_not(bench: Bench) -> None:
-    key_id: str = bench.call("CreateKey", Origin="EXTERNAL", MultiRegion=True)["KeyMetadata"]["KeyId"]
-    put(bench, key_id, FIRST)
-    put_new(bench, key_id, SECOND)
-    assert states(bench, key_id)[1] == (WAITS, "IMPORTED")
-    bench.call("ReplicateKey", KeyId=key_id, ReplicaRegion=WEST)
-    assert states(bench, key_id)[1] == (WAITS_FOR_ALL, "IMPORTED")
-    assert states(bench, key_id, WEST) == [("CURRENT", "PENDING_IMPORT"), (WAITS_FOR_ALL, "PENDING_IMPORT")]
-    bench.call("ScheduleKeyDeletion", KeyId=key_id, PendingWindowInDays=7, region=WEST)
-    assert states(bench, key_id)[1] == (WAITS_FOR_ALL, "IMPORTED")
-    bench.clock.advance(7 * DAY)
-    bench.deployment.keeper.run()
-    assert states(bench, key_id)[1] == (WAITS, "IMPORTED")
-    bench.call("RotateKeyOnDemand", KeyId=key_id)
+def test_a_replica_that_comes_late_is_waited_for_and_one_that_goes_is_not(local: LocalDeployment) -> None:
+    key_id: str = local.call("CreateKey", Origin="EXTERNAL", MultiRegion=True)["KeyMetadata"]["KeyId"]
+    put(local, key_id, FIRST)
+    put_new(local, key_id, SECOND)
+    assert states(local, key_id)[1] == (WAITS, "IMPORTED")
+    local.call("ReplicateKey", KeyId=key_id, ReplicaRegion=WEST)
+    assert states(local, key_id)[1] == (WAITS_FOR_ALL, "IMPORTED")
+    assert states(local, key_id, WEST) == [("CURRENT", "PENDING_IMPORT"), (WAITS_FOR_ALL, "PENDING_IMPORT")]
+    local.call("ScheduleKeyDeletion", KeyId=key_id, PendingWindowInDays=7, region=WEST)
+    assert states(local, key_id)[1] == (WAITS_FOR_ALL, "IMPORTED")
+    local.clock.advance(7 * DAY)
+    local.deployment.keeper.run()
+    assert states(local, key_id)[1] == (WAITS, "IMPORTED")
+    local.call("RotateKeyOnDemand", KeyId=key_id)
 
 
-def test_a_new_primary_waits_for_what_its_predecessor_imported(bench: Bench, key_id: str) -> None:
-    second = put_new(bench, key_id, SECOND)
-    bench.call("UpdatePrimaryRegion", KeyId=key_id, PrimaryRegion=WEST)
-    assert states(bench, key_id, WEST)[1] == (WAITS_FOR_ALL, "PENDING_IMPORT")
-    assert states(bench, key_id)[1] == (WAITS_FOR_ALL, "IMPORTED")
+def test_a_new_primary_waits_for_what_its_predecessor_imported(local: LocalDeployment, key_id: str) -> None:
+    second = put_new(local, key_id, SECOND)
+    local.call("UpdatePrimaryRegion", KeyId=key_id, PrimaryRegion=WEST)
+    assert states(local, key_id, WEST)[1] == (WAITS_FOR_ALL, "PENDING_IMPORT")
+    assert states(local, key_id)[1] == (WAITS_FOR_ALL, "IMPORTED")
     for region in (WEST, SOUTH):
-        put(bench, key_id, SECOND, region)
-    assert refusal(bench, "RotateKeyOnDemand", KeyId=key_id) == "UnsupportedOperationException"
-    bench.call("RotateKeyOnDemand", KeyId=key_id, region=WEST)
-    assert opened_by(bench, encrypt(bench, key_id), SOUTH) == second
+        put(local, key_id, SECOND, region)
+    assert refusal(local, "RotateKeyOnDemand", KeyId=key_id) == "UnsupportedOperationException"
+    local.call("RotateKeyOnDemand", KeyId=key_id, region=WEST)
+    assert opened_by(local, encrypt(local, key_id), SOUTH) == second
 
 
-def test_losing_a_part_after_the_rotation_concerns_only_the_key_that_lost_it(bench: Bench, key_id: str) -> None:
-    first = describe(bench, key_id)["CurrentKeyMaterialId"]
-    put_everywhere(bench, key_id, SECOND)
-    bench.call("RotateKeyOnDemand", KeyId=key_id)
-    bench.call("DeleteImportedKeyMaterial", KeyId=key_id, KeyMaterialId=first)
-    assert [describe(bench, key_id, region)["KeyState"] for region in (EAST, WEST, SOUTH)] == [
+def test_losing_a_part_after_the_rotation_concerns_only_the_key_that_lost_it(
+    local: LocalDeployment, key_id: str
+) -> None:
+    first = describe(local, key_id)["CurrentKeyMaterialId"]
+    put_everywhere(local, key_id, SECOND)
+    local.call("RotateKeyOnDemand", KeyId=key_id)
+    local.call("DeleteImportedKeyMaterial", KeyId=key_id, KeyMaterialId=first)
+    assert [describe(local, key_id, region)["KeyState"] for region in (EAST, WEST, SOUTH)] == [
         "PendingImport",
         "Enabled",
         "Enabled",
     ]
-    blob = encrypt(bench, key_id, WEST)
-    assert refusal(bench, "Decrypt", CiphertextBlob=blob) == "KMSInvalidStateException"
-    put(bench, key_id, FIRST)
-    assert opened_by(bench, blob)
+    blob = encrypt(local, key_id, WEST)
+    assert refusal(local, "Decrypt", CiphertextBlob=blob) == "KMSInvalidStateException"
+    put(local, key_id, FIRST)
+    assert opened_by(local, blob)
 
 
-def test_an_hmac_replica_takes_the_bytes_of_its_primary_and_no_others(bench: Bench) -> None:
+def test_an_hmac_replica_takes_the_bytes_of_its_primary_and_no_others(local: LocalDeployment) -> None:
     kind = {"KeySpec": "HMAC_256", "KeyUsage": "GENERATE_VERIFY_MAC"}
-    key_id: str = bench.call("CreateKey", Origin="EXTERNAL", MultiRegion=True, **kind)["KeyMetadata"]["KeyId"]
+    key_id: str = local.call("CreateKey", Origin="EXTERNAL", MultiRegion=True, **kind)["KeyMetadata"]["KeyId"]
     message = {"KeyId": key_id, "Message": "eA==", "MacAlgorithm": "HMAC_SHA_256"}
-    import_material(bench, key_id, FIRST)
-    bench.call("ReplicateKey", KeyId=key_id, ReplicaRegion=WEST)
+    import_material(local, key_id, FIRST)
+    local.call("ReplicateKey", KeyId=key_id, ReplicaRegion=WEST)
     with pytest.raises(Refused, match="IncorrectKeyMaterialException"):
-        import_material(bench, key_id, SECOND, WEST)
-    import_material(bench, key_id, FIRST, WEST)
-    tag = bench.call("GenerateMac", **message)["Mac"]
-    assert bench.call("VerifyMac", region=WEST, **message, Mac=tag)["MacValid"] is True
+        import_material(local, key_id, SECOND, WEST)
+    import_material(local, key_id, FIRST, WEST)
+    tag = local.call("GenerateMac", **message)["Mac"]
+    assert local.call("VerifyMac", region=WEST, **message, Mac=tag)["MacValid"] is True
 
 
-def test_a_rotation_to_what_has_just_expired_in_a_replica_leaves_that_pending_import(bench: Bench, key_id: str) -> None:
-    put_new(bench, key_id, SECOND)
-    put(bench, key_id, SECOND, SOUTH)
-    put(bench, key_id, SECOND, WEST, ValidTo=bench.clock.now() + DAY)
-    bench.clock.advance(DAY)
-    bench.call("RotateKeyOnDemand", KeyId=key_id)
-    bench.deployment.keeper.run()
-    assert describe(bench, key_id, WEST)["KeyState"] == "PendingImport"
+def test_a_rotation_to_what_has_just_expired_in_a_replica_leaves_that_pending_import(
+    local: LocalDeployment, key_id: str
+) -> None:
+    put_new(local, key_id, SECOND)
+    put(local, key_id, SECOND, SOUTH)
+    put(local, key_id, SECOND, WEST, ValidTo=local.clock.now() + DAY)
+    local.clock.advance(DAY)
+    local.call("RotateKeyOnDemand", KeyId=key_id)
+    local.deployment.keeper.run()
+    assert describe(local, key_id, WEST)["KeyState"] == "PendingImport"
     with pytest.raises(Refused, match="KMSInvalidStateException"):
-        bench.call("Encrypt", KeyId=key_id, Plaintext="eA==", region=WEST)
-    put(bench, key_id, SECOND, WEST)
-    blob = bench.call("Encrypt", KeyId=key_id, Plaintext="eA==", region=WEST)["CiphertextBlob"]
-    assert bench.call("Decrypt", CiphertextBlob=blob, region=SOUTH)["Plaintext"] == "eA=="
+        local.call("Encrypt", KeyId=key_id, Plaintext="eA==", region=WEST)
+    put(local, key_id, SECOND, WEST)
+    blob = local.call("Encrypt", KeyId=key_id, Plaintext="eA==", region=WEST)["CiphertextBlob"]
+    assert local.call("Decrypt", CiphertextBlob=blob, region=SOUTH)["Plaintext"] == "eA=="
 
 
 def test_a_replica_that_still_holds_what_the_primary_lost_does_not_pass_for_having_what_is_new(
-    bench: Bench, key_id: str
+    local: LocalDeployment, key_id: str
 ) -> None:
-    put_new(bench, key_id, SECOND, ValidTo=bench.clock.now() + DAY)
+    put_new(local, key_id, SECOND, ValidTo=local.clock.now() + DAY)
     for region in (WEST, SOUTH):
-        put(bench, key_id, SECOND, region)
-    bench.clock.advance(DAY)
-    bench.deployment.keeper.run()
-    put_new(bench, key_id, THIRD)
-    assert (WAITS_FOR_ALL, "IMPORTED") in states(bench, key_id)
+        put(local, key_id, SECOND, region)
+    local.clock.advance(DAY)
+    local.deployment.keeper.run()
+    put_new(local, key_id, THIRD)
+    assert (WAITS_FOR_ALL, "IMPORTED") in states(local, key_id)
     with pytest.raises(Refused, match="KMSInvalidStateException"):
-        bench.call("RotateKeyOnDemand", KeyId=key_id)
+        local.call("RotateKeyOnDemand", KeyId=key_id)

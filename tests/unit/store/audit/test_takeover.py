@@ -261,13 +261,13 @@ def test_what_was_done_is_kept_in_any_number(disk: Disk, monkeypatch: pytest.Mon
         log.append_refusal(b'{"eventName":"refused %d"}' % number)
         with pytest.raises(KMSInternalException):
             log.flush()
-    assert (log.failing, log.waiting, log.measurements.lost) == (True, 6, 4)
+    assert (log.failing, log.waiting, log.counters.lost) == (True, 6, 4)
     disk.repair()
     assert log.writable()
     log.close()
     assert disk.events() == ["done 0", "refused 0", "done 1", "done 2", "done 3", "done 4"]
     assert disk.verified().lost == 4
-    assert (log.failing, log.waiting, log.measurements.lost) == (False, 0, 4)
+    assert (log.failing, log.waiting, log.counters.lost) == (False, 0, 4)
 
 
 def test_a_file_that_is_removed_while_it_is_written_is_told_and_takes_no_more_lines(

@@ -10,7 +10,7 @@ from grants_builder import make_grant, subset
 from keys_builder import locator, make_key
 from strongroom.keys.arns import AliasLocator
 from strongroom.keys.grants import NO_CONTEXT, WHATEVER_CONTEXT
-from strongroom.store.protocol import AliasRecord, GrantFilter, KeyUse
+from strongroom.store.records import AliasRecord, GrantFilter, KeyUse
 from strongroom.store.sqlite.store import SqlStore
 
 # Each may hold as many rows as there are keys, or far more.

@@ -12,7 +12,7 @@ from keys_builder import locator, make_key
 from strongroom.errors import DependencyTimeoutException
 from strongroom.store.sqlite import wal_index as generation
 from strongroom.store.sqlite.store import SqlStore
-from strongroom.store.sqlite.wal_index import Generation
+from strongroom.store.sqlite.wal_index import WalIndex
 
 ELSEWHERE = "import sqlite3, sys; sqlite3.connect(sys.argv[1], 0.1, isolation_level=None).execute(sys.argv[2])"
 INSERT = "INSERT INTO account (account, created_at) VALUES ('111122223333', 0)"
@@ -34,7 +34,7 @@ def test_commits_of_other_processes_are_found_also_if_the_format_is_not_known(
 ) -> None:
     if not known:
         monkeypatch.setattr(generation, "_FORMAT", (b"none",))
-    found = Generation(path)
+    found = WalIndex(path)
     seen = found.read()
     elsewhere(path, "SELECT * FROM account")
     assert found.read() == seen
@@ -44,12 +44,12 @@ def test_commits_of_other_processes_are_found_also_if_the_format_is_not_known(
 
 
 def test_the_format_of_this_sqlite_is_known(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    Generation(path).close()
+    WalIndex(path).close()
     assert not caplog.messages
 
 
 def test_what_is_not_committed_changes_nothing(path: Path) -> None:
-    found = Generation(path)
+    found = WalIndex(path)
     seen = found.read()
     writer = sqlite3.connect(path, isolation_level=None)
     # More than the cache of pages holds, so that some of it comes into the log before the end.

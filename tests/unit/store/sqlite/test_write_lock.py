@@ -193,7 +193,7 @@ def test_who_waits_in_vain_is_counted(store: SqlStore, tmp_path: Path) -> None:
         store.transaction(),
     ):
         pytest.fail("two held it")
-    assert store.measurements.failures == 1
+    assert store.counters.failures == 1
     with store.transaction() as transaction:
         transaction.add_key(make_key())
-    assert store.measurements.failures == 1
+    assert store.counters.failures == 1

@@ -31,7 +31,7 @@ class Refused(Exception):
         self.message = message
 
 
-class Bench:
+class LocalDeployment:
     """Opens a data folder under a manual clock and makes calls to it."""
 
     def __init__(

@@ -7,22 +7,22 @@ from contextlib import asynccontextmanager, closing
 import uvloop
 
 from crowds import as_bytes
-from doors import Door
+from direct_client import DirectClient
 from strongroom.http.connection import Connection, Limits
-from strongroom.http.fast_parser import PlainRequests
+from strongroom.http.fast_parser import FastParser
 from strongroom.operations.operation import Lane
 from strongroom.server.front import Capacity, Front
-from strongroom.service.counters import Measurements
+from strongroom.service.counters import CallCounters
 
 PATIENCE = 5.0
 
 
-class House:
+class LoopbackServer:
     """A front on a loopback port, with clients that send what is signed."""
 
-    def __init__(self, front: Front, door: Door, port: int) -> None:
+    def __init__(self, front: Front, direct: DirectClient, port: int) -> None:
         self.front = front
-        self._door = door
+        self._door = direct
         self._port = port
 
     async def connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -53,28 +53,26 @@ async def status_of(reader: asyncio.StreamReader) -> int:
 
 
 @asynccontextmanager
-async def house_of(door: Door) -> AsyncIterator[House]:
-    loop, deployment = asyncio.get_running_loop(), door.bench.deployment
+async def loopback_server(direct: DirectClient) -> AsyncIterator[LoopbackServer]:
+    loop, deployment = asyncio.get_running_loop(), direct.local.deployment
     threads = {Lane.WAITING: 1, Lane.SIGNING: 1, Lane.COMPUTING: 1, Lane.GENERATING: 1}
     capacity = Capacity(threads, 100, 1 << 20)
-    parts = (loop, door.gateway, deployment.service, deployment.log, capacity, door.bench.clock)
+    parts = (loop, direct.gateway, deployment.service, deployment.log, capacity, direct.local.clock)
     limits = Limits()
-    with closing(Front(*parts, measurements=Measurements())) as front:
-        plain_requests = PlainRequests(limits.head, limits.body)
-        server = await loop.create_server(
-            lambda: Connection(front, limits, plain_requests, secure=False), "127.0.0.1", 0
-        )
+    with closing(Front(*parts, counters=CallCounters())) as front:
+        fast_parser = FastParser(limits.head, limits.body)
+        server = await loop.create_server(lambda: Connection(front, limits, fast_parser, secure=False), "127.0.0.1", 0)
         try:
-            yield House(front, door, server.sockets[0].getsockname()[1])
+            yield LoopbackServer(front, direct, server.sockets[0].getsockname()[1])
         finally:
             server.close()
             await front.drain(1)
 
 
-def run(door: Door, scenario: Callable[[House], Awaitable[None]]) -> None:
+def run(direct: DirectClient, scenario: Callable[[LoopbackServer], Awaitable[None]]) -> None:
     async def main() -> None:
-        async with house_of(door) as house:
-            await scenario(house)
+        async with loopback_server(direct) as loopback:
+            await scenario(loopback)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())

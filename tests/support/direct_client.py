@@ -1,4 +1,4 @@
-"""The front door without a socket, under a manual clock: signed requests in, replies out."""
+"""The front direct without a socket, under a manual clock: signed requests in, replies out."""
 
 import configparser
 import json
@@ -13,7 +13,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from clients import sign
-from deployments import Bench, entropy
+from local_deployment import LocalDeployment, entropy
 from strongroom.api.gateway import Admitted, Gateway
 from strongroom.api.sigv4 import Verifier
 from strongroom.http.message import HttpRequest, Reply
@@ -51,19 +51,19 @@ class Answer(msgspec.Struct, frozen=True):
         return found[1]
 
 
-class Door:
-    """Sends requests to a bench as the front would hand them over."""
+class DirectClient:
+    """Sends requests to a local as the front would hand them over."""
 
-    def __init__(self, bench: Bench) -> None:
-        self.bench = bench
-        service = bench.deployment.service
+    def __init__(self, local: LocalDeployment) -> None:
+        self.local = local
+        service = local.deployment.service
         verifier = Verifier(service.credential, REGIONS, SKEW)
-        self.gateway = Gateway(service, verifier, bench.clock, entropy, TrustedProxies(()), "us-east-1")
+        self.gateway = Gateway(service, verifier, local.clock, entropy, TrustedProxies(()), "us-east-1")
 
     def profile(self, name: str = "default") -> Credentials:
         """Return the access key of a profile in the data folder."""
         profiles = configparser.RawConfigParser()
-        profiles.read(self.bench.folder / "credentials")
+        profiles.read(self.local.folder / "credentials")
         return Credentials(profiles[name]["aws_access_key_id"], profiles[name]["aws_secret_access_key"])
 
     def kms(
@@ -115,7 +115,7 @@ class Door:
         region: str = "us-east-1",
     ) -> HttpRequest:
         request = AWSRequest("POST", "http://strongroom/", dict(headers), body)
-        sign(request, credentials, service, region, datetime.fromtimestamp(self.bench.clock.now(), UTC))
+        sign(request, credentials, service, region, datetime.fromtimestamp(self.local.clock.now(), UTC))
         lower = {name.lower(): value for name, value in request.headers.items()} | {"host": "strongroom"}
         return HttpRequest("POST", "/", "", lower, body, "127.0.0.1", secure=False)
 
@@ -126,8 +126,8 @@ class Door:
     def answer(self, admitted: Admitted | Reply) -> Answer:
         """Perform what was admitted."""
         if isinstance(admitted, Admitted):
-            admitted = admitted.reply(self.bench.deployment.service.perform(admitted.call))
-        self.bench.deployment.log.flush()
+            admitted = admitted.reply(self.local.deployment.service.perform(admitted.call))
+        self.local.deployment.log.flush()
         return _answer(admitted)
 
 

@@ -1,0 +1,22 @@
+"""Scopes of writes: what a transaction reads and changes, so that two writers of the same thing wait for each other."""
+
+from typing import TypeAlias
+
+import msgspec
+
+
+class AccountScope(msgspec.Struct, frozen=True, order=True):
+    """What belongs to one account: names, quotas, identities. An empty ``account`` is the deployment itself."""
+
+    account: str
+
+
+class KeyScope(msgspec.Struct, frozen=True, order=True):
+    """A KMS key with all related multi-Region keys, and its grants, tags and aliases."""
+
+    account: str
+    key_id: str
+
+
+Scope: TypeAlias = AccountScope | KeyScope
+"""What a write reads and changes; other writers of the same scope wait for it."""
