@@ -118,7 +118,9 @@ def test_a_worker_finds_a_grant_exactly_if_there_is_one_however_few_it_has_read(
                 snapshot.refresh()
                 operation, have = GrantOperation(what.operation), pairs(what.context)
                 search = partial(GrantIndex.find, operation=operation, have=have, source_arn=what.source)
-                found = snapshot.grants.find(locator(1), [HOLDER], labels_wanted(operation, have), search)
+                found = snapshot.grants.find(
+                    locator(1), [HOLDER], labels_wanted(operation, have), search, may_wait=True
+                )
                 assert (found is not None) is any(
                     naive_grants.permits(written(grant), what) for grant in given_.values()
                 )

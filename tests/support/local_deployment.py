@@ -13,6 +13,7 @@ from strongroom.clock import ManualClock
 from strongroom.http.message import Reply
 from strongroom.operations.context import Origin
 from strongroom.operations.kms.table import TABLE
+from strongroom.operations.operation import Lane
 from strongroom.service.call import Call
 from strongroom.settings import Settings
 from strongroom.snapshot.principals import Credential
@@ -54,7 +55,7 @@ class LocalDeployment:
     def perform(self, operation: str, body: bytes, region: str = "us-east-1") -> Reply:
         """Hand a body to the service and flush the audit log, as the front does."""
         wire = AwsJson()
-        call = Call(TABLE[operation], self.root(), region, wire, body, ORIGIN, self.clock.now())
+        call = Call(TABLE[operation], self.root(), region, wire, body, ORIGIN, self.clock.now(), lane=Lane.WAITING)
         result = self.deployment.service.perform(call)
         self.deployment.log.flush()
         return wire.reply(result, ORIGIN.request_id, call.operation)

@@ -129,7 +129,11 @@ def _usable_grant(here: Circumstances) -> Grant | None:
         have = pairs(here.encryption_context())
         search = partial(GrantIndex.find, operation=operation, have=have, source_arn=here.context.origin.source_arn)
     return here.context.backends.snapshot.grants.find(
-        here.target.key.key.locator, names_of(here.context.caller), labels_wanted(operation, have), search
+        here.target.key.key.locator,
+        names_of(here.context.caller),
+        labels_wanted(operation, have),
+        search,
+        may_wait=here.context.may_wait,
     )
 
 

@@ -17,10 +17,6 @@ from strongroom.store.protocol import Store
 from strongroom.usage.key_usage import KeyUses
 
 
-class MustWait(Exception):
-    """Something has to be written before a call can go on, and it may not wait where it is."""
-
-
 class Backends(msgspec.Struct, frozen=True):
     """What outlives a call."""
 
@@ -82,7 +78,7 @@ class Context(msgspec.Struct):
         there: whether it exists is not the caller's to know.
         """
         locator = parse_key_id(key_id, self.caller.account, self.region, forms)
-        active = self.backends.snapshot.find(locator)
+        active = self.backends.snapshot.find(locator, may_wait=self.may_wait)
         if active is None:
             raise self.missing(locator)
         return active

@@ -71,7 +71,7 @@ def explain(backends: Backends, principal: str, asked: Asked) -> Explanation:
     """Decide as the service would, and say why; raises NoAnswer, and what finding the key raises."""
     backends.snapshot.refresh()
     target = _target(backends, asked)
-    credential = backends.snapshot.principals.named(principal)
+    credential = backends.snapshot.principals.named(principal, may_wait=True)
     if credential is None:
         raise NoAnswer(f"there is no principal {principal}")
     return _explained(backends, credential, asked, target)
@@ -84,7 +84,7 @@ def who_can(backends: Backends, asked: Asked) -> Iterator[Explanation]:
     with backends.store.read() as reader:
         names = list(_everyone(reader))
     for name in names:
-        credential = backends.snapshot.principals.named(name)
+        credential = backends.snapshot.principals.named(name, may_wait=True)
         if credential is not None:
             found = _explained(backends, credential, asked, target)
             if found.allowed:
@@ -104,7 +104,7 @@ def _target(backends: Backends, asked: Asked) -> Target:
     if asked.key_id is None:
         raise NoAnswer(f"{action} is an action on a key; say which")
     locator = parse_key_id(asked.key_id, "", asked.region, KeyIdForms.ANY)
-    active = backends.snapshot.find(locator)
+    active = backends.snapshot.find(locator, may_wait=True)
     if active is None:
         raise not_found(locator)
     return on_active(active, action, asked.key_id)

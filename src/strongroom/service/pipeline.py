@@ -9,13 +9,14 @@ from strongroom.iam import PrincipalKind
 from strongroom.keys.imported import as_of
 from strongroom.keys.states import require_state
 from strongroom.operations.authorization import authorize
-from strongroom.operations.context import Backends, Context, MustWait, Origin
+from strongroom.operations.context import Backends, Context, Origin
 from strongroom.operations.operation import PREPARED_AT_ONCE, Lane, Operation
 from strongroom.operations.recipient import attest
 from strongroom.operations.shapes import Response
 from strongroom.service.audit_trail import AuditTrail, Progress
 from strongroom.service.call import Call
 from strongroom.service.request_quotas import RequestQuotas
+from strongroom.snapshot.miss import MustWait
 from strongroom.snapshot.principals import Credential
 from strongroom.store.records import KeyUse
 from strongroom.usage.access_key_usage import AccessKeyUsage
@@ -42,7 +43,9 @@ class Service:
         """
         self._backends.snapshot.refresh()
         principals = self._backends.snapshot.principals
-        return principals.credential(access_key_id) if token is None else principals.session(access_key_id, token)
+        if token is None:
+            return principals.credential(access_key_id, may_wait=True)
+        return principals.session(access_key_id, token, may_wait=True)
 
     def obstacles(self) -> list[str]:
         """Return what keeps calls from being answered now: the store, the audit log, or nothing."""
@@ -155,9 +158,14 @@ class Service:
             # Or a stolen access key could make itself others, for as long as its session lasts (STS API Reference,
             # GetSessionToken).
             raise UnrecognizedClientException(UNRECOGNIZED)
-        return credential if call.on_behalf_of is None else self._on_behalf_of(credential, operation, call.on_behalf_of)
+        if call.on_behalf_of is None:
+            return credential
+        may_wait = call.lane not in PREPARED_AT_ONCE
+        return self._on_behalf_of(credential, operation, call.on_behalf_of, may_wait=may_wait)
 
-    def _on_behalf_of(self, credential: Credential, operation: Operation, principal: str) -> Credential:
+    def _on_behalf_of(
+        self, credential: Credential, operation: Operation, principal: str, *, may_wait: bool
+    ) -> Credential:
         """Return the credential for a call that a trusted service makes on behalf of a principal, named by its ARN.
 
         Raises AccessDeniedException unless the signer is a service, the call is one to KMS (a service uses keys for
@@ -167,7 +175,7 @@ class Service:
         signer = credential.principal
         found = None
         if signer.kind is PrincipalKind.SERVICE and operation.service == "kms":
-            found = self._backends.snapshot.principals.named(principal)
+            found = self._backends.snapshot.principals.named(principal, may_wait=may_wait)
         if found is None or not found.principal.account:
             raise AccessDeniedException(f"{signer.arn} may not call on behalf of {principal}")
         return msgspec.structs.replace(found, access_key_id=credential.access_key_id)

@@ -1,11 +1,16 @@
-"""Grants as this process knows them: by key and grantee, read when a call could use them, kept current one by one.
+"""Grants as this process knows them: by key and grantee, read when a call could use them, updated one by one.
 
 Of a grantee's grants on a key, the labels are read at once: numbers that say under which encryption contexts there are
-any. The grants under a label are read when a call comes that has it, a page at a time until one of them permits it. So
-the first call of somebody with fifty thousand grants reads a handful.
+any grants. The grants under a label are read when a call comes that has it, a page at a time until one of them permits
+it. So the first call of a grantee with fifty thousand grants reads a handful.
+
+The change log names each grant that was created or removed. It is dropped from the cache at once, and read again by the
+next call on its key. No lock is held while the database is read; what was read is cached only if no grant changed
+meanwhile.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import count
 from threading import Lock
 
 from strongroom.keys.arns import KeyLocator
@@ -17,15 +22,20 @@ from strongroom.keys.grants import (
     is_wanted_whatever_context,
     possible_labels,
 )
+from strongroom.snapshot.miss import MustWait
 from strongroom.store.protocol import Store
 from strongroom.store.records import Change
 
 Search = Callable[[GrantIndex], Grant | None]
 
 _PAGE = 100
+_ATTEMPTS = 3
+"""How often a page is read again because grants changed meanwhile."""
+_MOST_UNREAD = 1000
+"""Changed grants of one key that are remembered one by one; with more, all of the key's grants are read anew."""
 
 
-class _File:
+class _LabelledGrants:
     """The grants under one label, as far as they have been read: up to the grant id ``after``; None is all."""
 
     def __init__(self) -> None:
@@ -33,156 +43,229 @@ class _File:
         self.after: str | None = ""
 
 
-class _Holder:
-    """The grants of one grantee on one key: under which labels there may be any, and those that have been read."""
+class _GranteeGrants:
+    """The grants of one grantee on one key: the labels under which there may be any, and those that have been read.
 
-    def __init__(self, locator: KeyLocator, grantee: str, labels: set[Label]) -> None:
+    ``private``: only one call uses it, because it may be out of date for any later one.
+    """
+
+    def __init__(self, locator: KeyLocator, grantee: str, labels: set[Label], *, private: bool = False) -> None:
         self.locator = locator
         self.grantee = grantee
         self.labels = labels
-        self.is_held = True
-        self.files: dict[Label, _File] = {}
+        self.private = private
+        self.is_cached = False
+        self.by_label: dict[Label, _LabelledGrants] = {}
         self.labels_read: dict[str, set[Label]] = {}
 
     def __len__(self) -> int:
-        # Knowing that there is nothing takes room too.
-        return len(self.labels) + len(self.files) + len(self.labels_read) + 1
+        # That a grantee has no grants at all takes room too.
+        return len(self.labels) + len(self.by_label) + len(self.labels_read) + 1
 
-    def file(self, label: Label, grants: Iterable[Grant]) -> None:
-        """Put grants into the file of a label."""
-        for grant in grants:
-            self.files[label].index.add(grant)
-            self.labels_read.setdefault(grant.grant_id, set()).add(label)
+    def private_copy(self) -> "_GranteeGrants":
+        """Return the same labels without any grants, for one call alone."""
+        return _GranteeGrants(self.locator, self.grantee, {*self.labels}, private=True)
+
+    def add_page(self, label: Label, grants: Sequence[Grant]) -> None:
+        """Add the next page of grants under a label."""
+        labelled = self.by_label.setdefault(label, _LabelledGrants())
+        self._index(label, grants)
+        labelled.after = grants[-1].grant_id if len(grants) == _PAGE else None
 
     def add(self, grant: Grant) -> None:
-        """Put in a new grant, under every label that it may have."""
+        """Add a new grant, under every label that it may have."""
         labels = {*possible_labels(grant)}
         self.labels |= labels
         if is_wanted_whatever_context(grant):
             labels.add(WHATEVER_CONTEXT)
-        for label in labels & self.files.keys():
-            self.file(label, (grant,))
+        for label in labels & self.by_label.keys():
+            self._index(label, (grant,))
 
     def remove(self, grant_id: str) -> None:
-        """Take a grant out."""
+        """Remove a grant."""
         for label in self.labels_read.pop(grant_id, ()):
-            self.files[label].index.remove(grant_id)
+            self.by_label[label].index.remove(grant_id)
+
+    def _index(self, label: Label, grants: Iterable[Grant]) -> None:
+        for grant in grants:
+            self.by_label[label].index.add(grant)
+            self.labels_read.setdefault(grant.grant_id, set()).add(label)
 
 
 class GrantCache:
-    """The cache. ``lock`` is the snapshot's. At most ``max_grants`` are held, or else those on one key."""
+    """The cache. Safe to use from several threads. At most ``max_grants`` are cached, or else those on one key."""
 
-    def __init__(self, store: Store, lock: Lock, max_grants: int) -> None:
+    def __init__(self, store: Store, max_grants: int) -> None:
         self._store = store
-        self._lock = lock
         self._max_grants = max_grants
-        self._held = 0
+        # Held for every look at what is cached, and never while the database is read.
+        self._lock = Lock()
+        self._size = 0
         self.misses = 0
-        self._holders: dict[KeyLocator, dict[str, _Holder]] = {}
-        # An index must not change while it is searched.
-        self._searching = Lock()
+        """How often grants had to be read."""
+        self._cached: dict[KeyLocator, dict[str, _GranteeGrants]] = {}
+        # Key -> id of a grant that changed -> number of the change.
+        self._unread: dict[KeyLocator, dict[str, int]] = {}
+        self._changes = count(1)
+        self._last_change = 0
 
     @property
-    def held(self) -> int:
-        """How many grants and labels of grants are held."""
-        return self._held
+    def size(self) -> int:
+        """How many grants and labels of grants are cached."""
+        return self._size
 
     def find(
-        self, locator: KeyLocator, grantees: Iterable[str], labels: Sequence[Label], search: Search
+        self,
+        locator: KeyLocator,
+        grantees: Iterable[str],
+        labels: Sequence[Label],
+        search: Search,
+        *,
+        may_wait: bool,
     ) -> Grant | None:
         """Return what ``search`` finds among the grants on a key to any of these, named as policies know them.
 
-        ``labels`` are those that a grant must have one of.
+        ``labels`` are those that a grant must have one of. Raises MustWait when something has to be read and the caller
+        may not wait.
         """
+        if locator in self._unread:
+            self._read_changed(locator, may_wait=may_wait)
         for grantee in grantees:
-            holder = self._holders.get(locator, {}).get(grantee)
-            if holder is None:
-                holder = self._read_labels(locator, grantee)
+            grants = self._of_grantee(locator, grantee, may_wait=may_wait)
             for label in labels:
-                if label in holder.labels or label == WHATEVER_CONTEXT:
-                    grant = self._search(holder, label, search)
+                if label in grants.labels or label == WHATEVER_CONTEXT:
+                    grant = self._search(grants, label, search, may_wait=may_wait)
                     if grant is not None:
                         return grant
         return None
 
-    def update(self, change: Change) -> None:
-        """Bring one grant up to date where it is held, so that a new one does not mean to read all others again."""
+    def forget(self, change: Change) -> None:
+        """Drop a grant that was created or removed, so that it is read again when a call needs the key's grants."""
         key_id, _, grant_id = change.name.partition("/")
         locator = KeyLocator(change.account, change.region, key_id)
-        holders = self._holders.get(locator)
-        if not holders:
-            return
-        if not grant_id:
-            self._forget(locator)
-            return
-        with self._store.read() as reader:
-            grant = reader.grant(locator, grant_id)
-        with self._searching:
-            for name, holder in holders.items():
-                before = len(holder)
-                holder.remove(grant_id)
-                if grant is not None and grant.grantee.name == name:
-                    holder.add(grant)
-                self._held += len(holder) - before
-        self._make_room(locator)
+        with self._lock:
+            self._last_change = next(self._changes)
+            cached = self._cached.get(locator)
+            if not cached:
+                return
+            unread = self._unread.setdefault(locator, {})
+            if not grant_id or len(unread) >= _MOST_UNREAD:
+                self._drop(locator)
+                return
+            unread[grant_id] = self._last_change
+            for grants in cached.values():
+                before = len(grants)
+                grants.remove(grant_id)
+                self._size += len(grants) - before
 
     def forget_everything(self) -> None:
-        """Start anew."""
-        for locator in list(self._holders):
-            self._forget(locator)
-
-    def _search(self, holder: _Holder, label: Label, search: Search) -> Grant | None:
-        """Search the grants under a label, reading on for as long as that finds nothing."""
-        while True:
-            file = holder.files.get(label)
-            if file is not None:
-                with self._searching:
-                    grant, after = search(file.index), file.after
-                if grant is not None or after is None:
-                    return grant
-            self._read_on(holder, label)
-
-    def _read_on(self, holder: _Holder, label: Label) -> None:
+        """Drop all grants."""
         with self._lock:
-            after = holder.files[label].after if label in holder.files else ""
-            if after is None:
-                # Somebody else was here.
-                return
-            self.misses += 1
-            with self._store.read() as reader:
-                grants = reader.grants_to(holder.locator, holder.grantee, label, after, _PAGE)
-            with self._searching:
-                before = len(holder)
-                file = holder.files.setdefault(label, _File())
-                holder.file(label, grants)
-                file.after = grants[-1].grant_id if len(grants) == _PAGE else None
-            # What was forgotten meanwhile is good for the call that has it, and for no other.
-            if holder.is_held:
-                self._held += len(holder) - before
-                self._make_room(holder.locator)
+            self._last_change = next(self._changes)
+            for locator in list(self._cached):
+                self._drop(locator)
 
-    def _read_labels(self, locator: KeyLocator, grantee: str) -> _Holder:
+    def _read_changed(self, locator: KeyLocator, *, may_wait: bool) -> None:
+        """Read the grants on a key that have changed since they were cached."""
         with self._lock:
-            known = self._holders.get(locator, {}).get(grantee)
-            if known is not None:
-                return known
+            changed = dict(self._unread.get(locator, ()))
+        if not changed:
+            return
+        if not may_wait:
+            raise MustWait
+        with self._store.read() as reader:
+            found = {grant_id: reader.grant(locator, grant_id) for grant_id in changed}
+        with self._lock:
             self.misses += 1
-            with self._store.read() as reader:
-                holder = _Holder(locator, grantee, reader.labels_of_grants_to(locator, grantee))
-            self._held += len(holder)
-            self._holders.setdefault(locator, {})[grantee] = holder
+            unread = self._unread.get(locator, {})
+            for grant_id, number in changed.items():
+                # Another number: it changed again, and another call will read it.
+                if unread.get(grant_id) == number:
+                    del unread[grant_id]
+                    self._update(locator, grant_id, found[grant_id])
+            if not unread:
+                self._unread.pop(locator, None)
             self._make_room(locator)
-        return holder
+
+    def _update(self, locator: KeyLocator, grant_id: str, grant: Grant | None) -> None:
+        for name, grants in self._cached.get(locator, {}).items():
+            before = len(grants)
+            grants.remove(grant_id)
+            if grant is not None and grant.grantee.name == name:
+                grants.add(grant)
+            self._size += len(grants) - before
+
+    def _of_grantee(self, locator: KeyLocator, grantee: str, *, may_wait: bool) -> _GranteeGrants:
+        cached = self._cached.get(locator, {}).get(grantee)
+        if cached is not None:
+            return cached
+        if not may_wait:
+            raise MustWait
+        begun_at = self._last_change
+        with self._store.read() as reader:
+            labels = reader.labels_of_grants_to(locator, grantee)
+        with self._lock:
+            self.misses += 1
+            cached = self._cached.get(locator, {}).get(grantee)
+            if cached is not None:
+                # Another thread has read it at the same time.
+                return cached
+            grants = _GranteeGrants(locator, grantee, labels, private=self._last_change != begun_at)
+            if not grants.private:
+                grants.is_cached = True
+                self._size += len(grants)
+                self._cached.setdefault(locator, {})[grantee] = grants
+                self._make_room(locator)
+        return grants
+
+    def _search(self, grants: _GranteeGrants, label: Label, search: Search, *, may_wait: bool) -> Grant | None:
+        """Search the grants under a label, reading on for as long as that finds nothing."""
+        attempts = 0
+        while True:
+            with self._lock:
+                labelled = grants.by_label.get(label)
+                grant = None if labelled is None else search(labelled.index)
+                after = "" if labelled is None else labelled.after
+            if grant is not None or after is None:
+                return grant
+            if not may_wait:
+                raise MustWait
+            if not self._read_page(grants, label, after):
+                attempts += 1
+                if attempts == _ATTEMPTS:
+                    # Grants change all the time: this call goes on with what it reads for itself alone.
+                    grants = grants.private_copy()
+
+    def _read_page(self, grants: _GranteeGrants, label: Label, after: str) -> bool:
+        """Read the next page of grants under a label; tell whether it was added, or is of no use."""
+        begun_at = self._last_change
+        with self._store.read() as reader:
+            page = reader.grants_to(grants.locator, grants.grantee, label, after, _PAGE)
+        with self._lock:
+            self.misses += 1
+            if not grants.private and self._last_change != begun_at:
+                return False
+            labelled = grants.by_label.get(label)
+            if labelled is not None and labelled.after != after:
+                # Another thread has read this page.
+                return True
+            before = len(grants)
+            grants.add_page(label, page)
+            if grants.is_cached:
+                self._size += len(grants) - before
+                self._make_room(grants.locator)
+        return True
 
     def _make_room(self, wanted: KeyLocator) -> None:
-        """Forget the grants on the keys that came first, but for the one that is wanted."""
-        while self._held > self._max_grants:
-            first = next((each for each in self._holders if each != wanted), None)
+        """Drop the grants on the keys that were cached first, but for the one that is wanted."""
+        while self._size > self._max_grants:
+            first = next((each for each in self._cached if each != wanted), None)
             if first is None:
                 break
-            self._forget(first)
+            self._drop(first)
 
-    def _forget(self, locator: KeyLocator) -> None:
-        for holder in self._holders.pop(locator, {}).values():
-            holder.is_held = False
-            self._held -= len(holder)
+    def _drop(self, locator: KeyLocator) -> None:
+        self._unread.pop(locator, None)
+        for grants in self._cached.pop(locator, {}).values():
+            grants.is_cached = False
+            self._size -= len(grants)

@@ -8,7 +8,6 @@ import base64
 import binascii
 from collections.abc import Mapping
 from itertools import count
-from threading import Lock
 from typing import TypeVar
 
 import msgspec
@@ -29,7 +28,7 @@ from strongroom.iam.aws_managed_policies import AWS_POLICIES
 from strongroom.iam.entities import Entity, Group, Holder, ManagedPolicy, Role, User
 from strongroom.iam.principals import assumed_role, iam_user, service
 from strongroom.iam.session import Session
-from strongroom.snapshot.generational_cache import GenerationalCache
+from strongroom.snapshot.read_through_cache import ReadThroughCache
 from strongroom.store.protocol import Reader, Store
 from strongroom.store.records import AccessKeyRecord, Change
 
@@ -69,60 +68,64 @@ class ActiveRole(msgspec.Struct, frozen=True):
 
 
 class Principals:
-    """The cache. ``lock`` is the snapshot's: what is read is remembered before any change can be forgotten."""
+    """The cache of credentials, roles and policies. Every lookup takes ``may_wait``: see ``Snapshot``."""
 
-    def __init__(self, store: Store, vault: Vault, lock: Lock) -> None:
+    def __init__(self, store: Store, vault: Vault) -> None:
         self._store = store
         self._vault = vault
-        self._lock = lock
-        # Apart from each other: what proves nothing (an ARN) must never be found as what does (a key, a token).
-        self._credentials: GenerationalCache[str, Credential] = GenerationalCache(_MAX_CREDENTIALS)
-        self._sessions: GenerationalCache[str, Credential] = GenerationalCache(_MAX_CREDENTIALS)
-        self._named: GenerationalCache[str, Credential] = GenerationalCache(_MAX_CREDENTIALS)
-        self._roles: GenerationalCache[tuple[str, str], ActiveRole] = GenerationalCache(_MAX_CREDENTIALS)
-        self._policies: GenerationalCache[str, CompiledPolicy] = GenerationalCache(_MAX_CREDENTIALS)
-        self.misses = 0
+        # Apart from each other: an ARN, which proves nothing, must never be found as a key or a token, which do.
+        self._credentials: ReadThroughCache[str, Credential] = ReadThroughCache(_MAX_CREDENTIALS)
+        self._sessions: ReadThroughCache[str, Credential] = ReadThroughCache(_MAX_CREDENTIALS)
+        self._named: ReadThroughCache[str, Credential] = ReadThroughCache(_MAX_CREDENTIALS)
+        self._roles: ReadThroughCache[tuple[str, str], ActiveRole] = ReadThroughCache(_MAX_CREDENTIALS)
+        self._policies: ReadThroughCache[str, CompiledPolicy] = ReadThroughCache(_MAX_CREDENTIALS)
 
     @property
-    def held(self) -> int:
-        """How many credentials are held."""
-        return self._credentials.held + self._sessions.held + self._named.held
+    def size(self) -> int:
+        """How many credentials are cached."""
+        return self._credentials.size + self._sessions.size + self._named.size
 
-    def credential(self, access_key_id: str) -> Credential | None:
-        """Return an active long-term access key."""
-        return self._credentials.get(access_key_id) or self._read_credential(access_key_id)
+    @property
+    def misses(self) -> int:
+        """How often a credential had to be read."""
+        return self._credentials.misses + self._sessions.misses + self._named.misses
 
-    def session(self, access_key_id: str, token: str) -> Credential | None:
-        """Return the temporary access key that came with a session token; None if they are not one of ours."""
+    def credential(self, access_key_id: str, *, may_wait: bool) -> Credential | None:
+        """Return an active long-term access key, or None; raises MustWait."""
+        return self._credentials.get(access_key_id) or self._credentials.look_up(
+            access_key_id, self._read_credential, may_wait=may_wait
+        )
+
+    def session(self, access_key_id: str, token: str, *, may_wait: bool) -> Credential | None:
+        """Return the temporary access key that came with a session token; None if they are not one of ours.
+
+        Raises MustWait, but not for a token that was not issued here.
+        """
         credential = self._sessions.get(token)
         if credential is None:
-            credential = self._open_session(token)
+            session = self._opened(token)
+            if session is None:
+                return None
+            credential = self._sessions.look_up(token, lambda _: self._read_session(session), may_wait=may_wait)
         return credential if credential is not None and credential.access_key_id == access_key_id else None
 
-    def named(self, arn: str) -> Credential | None:
+    def named(self, arn: str, *, may_wait: bool) -> Credential | None:
         """Return an account root, a user or a role's session by its ARN, or a service by its name, with its policies.
 
-        None if there is none. The result has no secret: it must not be used to verify anything.
+        None if there is none. The result has no secret: it must not be used to verify anything. Raises MustWait.
         """
-        found = self._named.get(arn)
-        if found is None:
-            with self._lock:
-                found = self._named.recall(arn) or self._read_named(arn)
-        return found
+        return self._named.get(arn) or self._named.look_up(arn, self._read_named, may_wait=may_wait)
 
     def policies_of_group(self, account: str, name: str) -> Policies | None:
-        """Return the policies of a group; None if there is no such group."""
-        with self._lock, self._store.read() as reader:
+        """Return the policies of a group, read from the database; None if there is no such group."""
+        with self._store.read() as reader:
             group = reader.entity(Group, account, name)
             return None if group is None else self._policies_of(reader, group)
 
-    def role(self, account: str, name: str) -> ActiveRole | None:
-        """Return a role by its name."""
-        found = self._roles.get((account, name.lower()))
-        if found is None:
-            with self._lock:
-                found = self._roles.recall((account, name.lower())) or self._read_role(account, name)
-        return found
+    def role(self, account: str, name: str, *, may_wait: bool) -> ActiveRole | None:
+        """Return a role by its name, or None; raises MustWait."""
+        key = (account, name.lower())
+        return self._roles.get(key) or self._roles.look_up(key, self._read_role, may_wait=may_wait)
 
     def forget_access_key(self, change: Change) -> None:
         """Forget one access key."""
@@ -131,24 +134,23 @@ class Principals:
     def forget_account(self, change: Change) -> None:
         """Forget everything that follows from the identities of one account."""
         account = change.account
+        # The policies first: what is compiled from them while they are forgotten must not be cached.
+        self._policies.forget_those(lambda arn, _: arn.split(":")[4] == account)
+        self._roles.forget_those(lambda place, _: place[0] == account)
         for credentials in (self._credentials, self._sessions, self._named):
             credentials.forget_those(lambda _, each: each.principal.account == account)
-        self._roles.forget_those(lambda place, _: place[0] == account)
-        self._policies.forget_those(lambda arn, _: arn.split(":")[4] == account)
 
     def forget_everything(self) -> None:
-        """Start anew."""
-        for held in (self._credentials, self._sessions, self._named, self._roles, self._policies):
-            held.forget_all()
+        """Forget everything."""
+        self._policies.forget_all()
+        self._roles.forget_all()
+        for credentials in (self._credentials, self._sessions, self._named):
+            credentials.forget_all()
 
     # --- reading
 
     def _read_credential(self, access_key_id: str) -> Credential | None:
-        with self._lock, self._store.read() as reader:
-            known = self._credentials.recall(access_key_id)
-            if known is not None:
-                return known
-            self.misses += 1
+        with self._store.read() as reader:
             record = reader.access_key(access_key_id)
             if record is None or not record.active:
                 return None
@@ -157,14 +159,12 @@ class Principals:
             if principal is None:
                 return None
             secret = self._vault.unwrap_secret(record.wrapped_secret, access_key_binding(access_key_id))
-            credential = Credential(
+            return Credential(
                 access_key_id=access_key_id,
                 secret=secret.decode(),
                 principal=principal,
                 policies=self._policies_of(reader, entity) if isinstance(entity, User) else Policies(),
             )
-            self._credentials.remember(access_key_id, credential)
-        return credential
 
     def _read_named(self, arn: str) -> Credential | None:
         with self._store.read() as reader:
@@ -173,38 +173,33 @@ class Principals:
                 return None
             entity = _entity_behind(reader, principal)
             policies = Policies() if entity is None else self._policies_of(reader, entity)
-        found = Credential(access_key_id="", secret="", principal=principal, policies=policies)
-        self._named.remember(arn, found)
-        return found
+        return Credential(access_key_id="", secret="", principal=principal, policies=policies)
 
-    def _read_role(self, account: str, name: str) -> ActiveRole | None:
+    def _read_role(self, key: tuple[str, str]) -> ActiveRole | None:
+        account, name = key
         with self._store.read() as reader:
             role = reader.entity(Role, account, name)
         if role is None:
             return None
         document = parse_policy(role.trust_policy, PolicyKind.TRUST)
-        found = ActiveRole(role, compile_policy(document, role.arn, dict(role.trusted)))
-        self._roles.remember((account, name.lower()), found)
-        return found
+        return ActiveRole(role, compile_policy(document, role.arn, dict(role.trusted)))
 
-    def _open_session(self, token: str) -> Credential | None:
-        with self._lock:
-            known = self._sessions.recall(token)
-        if known is not None:
-            return known
+    def _opened(self, token: str) -> Session | None:
+        """Return the session in a session token; None if it was not issued here."""
         try:
             sealed = base64.b64decode(token, validate=True)
-            session = _session_decoder.decode(self._vault.unwrap_secret(sealed, SESSION_BINDING))
+            return _session_decoder.decode(self._vault.unwrap_secret(sealed, SESSION_BINDING))
         except (binascii.Error, ValueError, UnsealError, msgspec.DecodeError):
             return None
-        with self._lock, self._store.read() as reader:
-            self.misses += 1
+
+    def _read_session(self, session: Session) -> Credential | None:
+        with self._store.read() as reader:
             entity = reader.entity_by_id(session.unique_id) if session.unique_id else None
             principal = _bearer_of(session, entity)
             if principal is None:
                 return None
             own = self._policies_of(reader, entity) if isinstance(entity, Holder) else Policies()
-            credential = Credential(
+            return Credential(
                 access_key_id=session.access_key_id,
                 secret=session.secret,
                 principal=principal,
@@ -214,8 +209,6 @@ class Principals:
                 source_identity=session.source_identity,
                 session=session,
             )
-            self._sessions.remember(token, credential)
-        return credential
 
     def _policies_of(self, reader: Reader, entity: Holder) -> Policies:
         holders: list[Holder] = [entity]
@@ -237,14 +230,11 @@ class Principals:
         return tuple(self._managed_policy(reader, arn) or _NOTHING for arn in arns)
 
     def _managed_policy(self, reader: Reader, arn: str) -> CompiledPolicy | None:
-        found = self._policies.recall(arn)
-        if found is None:
+        def read(arn: str) -> CompiledPolicy | None:
             document = document_of(reader, arn)
-            if document is None:
-                return None
-            found = _compile(document, arn)
-            self._policies.remember(arn, found)
-        return found
+            return None if document is None else _compile(document, arn)
+
+        return self._policies.look_up(arn, read, may_wait=True)
 
     def _session_policies(self, reader: Reader, session: Session) -> tuple[CompiledPolicy, ...]:
         inline = tuple(_compile(document, "session policy") for document in session.policies)

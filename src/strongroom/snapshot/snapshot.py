@@ -1,7 +1,9 @@
-"""The worker's view of the store: what it has read, kept until the change log says that it changed.
+"""A worker's view of the store: what it has read, cached until the change log says that it changed.
 
-Strictly consistent: ``refresh`` at the start of every call compares one number with the store, and forgets exactly what
-has changed since. Reads go through to the store on a miss, so a worker starts at once however many keys there are.
+The view is strictly consistent: ``refresh`` at the start of every call compares the store's version with the one that
+was seen last, and drops from the caches exactly what has changed since. A worker starts at once however many keys there
+are, because keys are read when they are first asked for. Lookups that may not wait for the database raise MustWait
+instead of reading it.
 """
 
 import threading
@@ -10,9 +12,10 @@ from collections.abc import Callable
 from strongroom.crypto.protocol import Vault
 from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.snapshot.active_key import ActiveKey
-from strongroom.snapshot.generational_cache import GenerationalCache
 from strongroom.snapshot.grants import GrantCache
+from strongroom.snapshot.miss import MustWait
 from strongroom.snapshot.principals import Principals
+from strongroom.snapshot.read_through_cache import ReadThroughCache
 from strongroom.store.protocol import Store
 from strongroom.store.records import Change, ChangeKind
 
@@ -20,110 +23,101 @@ Forget = Callable[[Change], None]
 
 
 class Snapshot:
-    """Keys, aliases, credentials and accounts as this process knows them. Safe to use from several threads.
+    """Keys, aliases, credentials and grants as this process knows them. Safe to use from several threads.
 
-    At most ``max_keys`` keys are held, and as many aliases and grants; those asked for longest ago make room.
+    At most ``max_keys`` keys are cached, and as many aliases and grants; the least recently used make room.
+    Every lookup takes ``may_wait``: whether it may read the database on a cache miss.
     """
 
     def __init__(self, store: Store, vault: Vault, max_keys: int = 100_000) -> None:
         self._store = store
         self._vault = vault
-        self._max_keys = max_keys
-        self._lock = threading.Lock()
+        self._catching_up = threading.Lock()
         self._version = b""
         self._last_change = 0
         self.catch_ups = 0
         """How often the view was behind the store."""
-        self.misses = {"key": 0, "alias": 0}
-        """How often what was asked for had to be read."""
-        self._keys: GenerationalCache[KeyLocator, ActiveKey] = GenerationalCache(max_keys, self._forget_materials)
-        self._aliases: GenerationalCache[AliasLocator, str] = GenerationalCache(max_keys)
-        # Those of the keys that are held.
+        self._keys: ReadThroughCache[KeyLocator, ActiveKey] = ReadThroughCache(
+            max_keys, self._index_materials, self._drop_materials
+        )
+        self._aliases: ReadThroughCache[AliasLocator, str] = ReadThroughCache(max_keys)
+        # Region and material id -> key, of the keys that are cached.
         self._materials: dict[tuple[str, str], KeyLocator] = {}
-        self.principals = Principals(store, vault, self._lock)
-        self.grants = GrantCache(store, self._lock, max_keys)
+        self.principals = Principals(store, vault)
+        self.grants = GrantCache(store, max_keys)
         self._forget: dict[ChangeKind, Forget] = {
             ChangeKind.KEY: self._forget_key,
             ChangeKind.ALIAS: self._forget_alias,
             ChangeKind.ACCESS_KEY: self.principals.forget_access_key,
             ChangeKind.IDENTITY: self.principals.forget_account,
-            ChangeKind.GRANT: self.grants.update,
+            ChangeKind.GRANT: self.grants.forget,
             ChangeKind.ACCOUNT: self.principals.forget_account,
         }
 
-    def held(self) -> dict[str, int]:
-        """Return how much of each kind is held now."""
+    def sizes(self) -> dict[str, int]:
+        """Return how many of each kind are cached now."""
         return {
-            "key": self._keys.held,
-            "alias": self._aliases.held,
-            "grant": self.grants.held,
-            "credential": self.principals.held,
+            "key": self._keys.size,
+            "alias": self._aliases.size,
+            "grant": self.grants.size,
+            "credential": self.principals.size,
         }
 
-    def read(self) -> dict[str, int]:
-        """Return how often each kind had to be read from the store, because it was not held."""
-        return {**self.misses, "grant": self.grants.misses, "credential": self.principals.misses}
+    def misses(self) -> dict[str, int]:
+        """Return how often each kind had to be read from the store."""
+        return {
+            "key": self._keys.misses,
+            "alias": self._aliases.misses,
+            "grant": self.grants.misses,
+            "credential": self.principals.misses,
+        }
 
     def refresh(self) -> None:
         """Make the view current: what any process committed before this call is seen after it."""
         if self._store.version() != self._version:
             self._catch_up()
 
-    def key(self, locator: KeyLocator) -> ActiveKey | None:
-        """Return a key, or None if there is none."""
-        return self._keys.get(locator) or self._read_key(locator)
+    def key(self, locator: KeyLocator, *, may_wait: bool) -> ActiveKey | None:
+        """Return a key, or None if there is none; raises MustWait."""
+        return self._keys.get(locator) or self._keys.look_up(locator, self._read_key, may_wait=may_wait)
 
-    def key_of_material(self, region: str, material_id: str) -> ActiveKey | None:
-        """Return the key that a key material of this Region belongs to."""
+    def key_of_material(self, region: str, material_id: str, *, may_wait: bool) -> ActiveKey | None:
+        """Return the key that a key material of this Region belongs to, or None; raises MustWait."""
         locator = self._materials.get((region, material_id))
         if locator is None:
-            with self._lock, self._store.read() as reader:
+            if not may_wait:
+                raise MustWait
+            with self._store.read() as reader:
                 locator = reader.key_of_material(region, material_id)
-        return None if locator is None else self.key(locator)
+        return None if locator is None else self.key(locator, may_wait=may_wait)
 
-    def alias(self, locator: AliasLocator) -> str | None:
-        """Return the id of the key an alias points to."""
-        return self._aliases.get(locator) or self._read_alias(locator)
+    def alias(self, locator: AliasLocator, *, may_wait: bool) -> str | None:
+        """Return the id of the key an alias points to, or None if there is no such alias; raises MustWait."""
+        return self._aliases.get(locator) or self._aliases.look_up(locator, self._read_alias, may_wait=may_wait)
 
-    def find(self, locator: KeyLocator | AliasLocator) -> ActiveKey | None:
-        """Return the key of that id, or the one that an alias points to."""
+    def find(self, locator: KeyLocator | AliasLocator, *, may_wait: bool) -> ActiveKey | None:
+        """Return the key of that id, or the one that an alias points to, or None; raises MustWait."""
         if isinstance(locator, KeyLocator):
-            return self.key(locator)
-        key_id = self.alias(locator)
-        return None if key_id is None else self.key(KeyLocator(locator.account, locator.region, key_id))
+            return self.key(locator, may_wait=may_wait)
+        key_id = self.alias(locator, may_wait=may_wait)
+        return None if key_id is None else self.key(self._of(locator, key_id), may_wait=may_wait)
+
+    @staticmethod
+    def _of(alias: AliasLocator, key_id: str) -> KeyLocator:
+        return KeyLocator(alias.account, alias.region, key_id)
 
     def _read_key(self, locator: KeyLocator) -> ActiveKey | None:
-        # Reading and remembering under one lock: a change can then never be forgotten before it is remembered.
-        with self._lock:
-            active = self._keys.recall(locator)
-            if active is not None:
-                return active
-            self.misses["key"] += 1
-            with self._store.read() as reader:
-                key = reader.key(locator)
-            if key is None:
-                return None
-            active = ActiveKey(key, self._vault)
-            self._keys.remember(locator, active)
-            for material in key.materials:
-                self._materials[locator.region, material.material_id] = locator
-        return active
+        with self._store.read() as reader:
+            key = reader.key(locator)
+        return None if key is None else ActiveKey(key, self._vault)
 
     def _read_alias(self, locator: AliasLocator) -> str | None:
-        with self._lock:
-            key_id = self._aliases.recall(locator)
-            if key_id is not None:
-                return key_id
-            self.misses["alias"] += 1
-            with self._store.read() as reader:
-                record = reader.alias(locator)
-            if record is None:
-                return None
-            self._aliases.remember(locator, record.key_id)
-        return record.key_id
+        with self._store.read() as reader:
+            record = reader.alias(locator)
+        return None if record is None else record.key_id
 
     def _catch_up(self) -> None:
-        with self._lock:
+        with self._catching_up:
             self.catch_ups += 1
             # In this order: a commit between the two lines shows as another version next time.
             version = self._store.version()
@@ -137,20 +131,21 @@ class Snapshot:
             self._version = version
 
     def _forget_key(self, change: Change) -> None:
-        active = self._keys.forget(KeyLocator(change.account, change.region, change.name))
-        if active is not None:
-            self._forget_materials(active)
-
-    def _forget_materials(self, active: ActiveKey) -> None:
-        for material in active.key.materials:
-            self._materials.pop((active.key.region, material.material_id), None)
+        self._keys.forget(KeyLocator(change.account, change.region, change.name))
 
     def _forget_alias(self, change: Change) -> None:
         self._aliases.forget(AliasLocator(change.account, change.region, change.name))
 
+    def _index_materials(self, locator: KeyLocator, active: ActiveKey) -> None:
+        for material in active.key.materials:
+            self._materials[locator.region, material.material_id] = locator
+
+    def _drop_materials(self, active: ActiveKey) -> None:
+        for material in active.key.materials:
+            self._materials.pop((active.key.region, material.material_id), None)
+
     def _forget_everything(self) -> None:
         self._keys.forget_all()
         self._aliases.forget_all()
-        self._materials.clear()
         self.principals.forget_everything()
         self.grants.forget_everything()

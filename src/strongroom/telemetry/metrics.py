@@ -130,9 +130,9 @@ def _connections(counters: CallCounters) -> Iterator[Metric]:
 
 
 def _snapshot(snapshot: Snapshot) -> Iterator[Metric]:
-    held = {(kind,): n for kind, n in snapshot.held().items()}
+    held = {(kind,): n for kind, n in snapshot.sizes().items()}
     yield _gauge("strongroom_snapshot_held", "What is held in memory, by kind.", held, ["kind"])
-    read = {(kind,): n for kind, n in snapshot.read().items()}
+    read = {(kind,): n for kind, n in snapshot.misses().items()}
     yield _counter("strongroom_snapshot_misses", "What had to be read from the store, by kind.", read, ["kind"])
     about = "How often another commit was found, and what it changed forgotten."
     yield _counter("strongroom_snapshot_catch_ups", about, {(): snapshot.catch_ups})

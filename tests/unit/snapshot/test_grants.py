@@ -37,13 +37,13 @@ def found(snapshot: Snapshot, *names: str, key: int = 1, tenant: str = "t1") -> 
 
     have = pairs({"tenant": tenant})
     snapshot.refresh()
-    return snapshot.grants.find(locator(key), names, labels_wanted(GrantOperation.ENCRYPT, have), search)
+    return snapshot.grants.find(locator(key), names, labels_wanted(GrantOperation.ENCRYPT, have), search, may_wait=True)
 
 
 def held(snapshot: Snapshot) -> tuple[int, int]:
     """Return what is held, as it is counted and as it is: grants, labels, files, and one for each holder."""
-    return snapshot.grants._held, sum(
-        len(each) for holders in snapshot.grants._holders.values() for each in holders.values()
+    return snapshot.grants._size, sum(
+        len(each) for holders in snapshot.grants._cached.values() for each in holders.values()
     )
 
 
@@ -100,7 +100,7 @@ def test_only_grants_that_a_call_could_use_are_read(store: Store, snapshot: Snap
     for number in (700, 5):
         grant = found(snapshot, "alice", tenant=f"t{number}")
         assert grant is None or grant.constraints == subset(app="shop", tenant=f"t{number}")
-    (holder,) = snapshot.grants._holders[locator(1)].values()
+    (holder,) = snapshot.grants._cached[locator(1)].values()
     assert len(holder.labels_read) < 5
 
 
@@ -108,12 +108,12 @@ def test_of_many_grants_alike_a_few_are_read_and_all_only_where_none_permits(sto
     grants = [make_grant(number, GrantOperation.DECRYPT, to="alice") for number in range(250)]
     give(store, *grants)
     assert found(snapshot, "alice") is None
-    (holder,) = snapshot.grants._holders[locator(1)].values()
+    (holder,) = snapshot.grants._cached[locator(1)].values()
     assert len(holder.labels_read) == 250
     give(store, *(make_grant(number, to="bob") for number in range(1000, 1250)))
     first = found(snapshot, "bob")
     assert first == make_grant(1000, to="bob")
-    holder = snapshot.grants._holders[locator(1)]["bob"]
+    holder = snapshot.grants._cached[locator(1)]["bob"]
     assert len(holder.labels_read) == 100
     # One that was not read yet ends, and so do those that were.
     for number in (1100, *range(1000, 1100)):

@@ -32,8 +32,8 @@ def snapshot(store: Store, vault: SoftwareVault) -> Snapshot:
 def test_keys_aliases_and_materials_stay_within_their_bound(snapshot: Snapshot) -> None:
     for _ in range(2):
         for number in range(KEYS):
-            assert snapshot.alias(alias(number)) == locator(number).key_id
-            active = snapshot.key_of_material("us-east-1", f"{number:064x}")
+            assert snapshot.alias(alias(number), may_wait=True) == locator(number).key_id
+            active = snapshot.key_of_material("us-east-1", f"{number:064x}", may_wait=True)
             assert active is not None
             assert active.key.locator == locator(number)
             assert len(snapshot._keys.everything()) <= 5
@@ -42,15 +42,15 @@ def test_keys_aliases_and_materials_stay_within_their_bound(snapshot: Snapshot) 
 
 
 def test_a_key_in_use_is_not_read_again_because_of_others(snapshot: Snapshot) -> None:
-    hot = snapshot.key(locator(0))
+    hot = snapshot.key(locator(0), may_wait=True)
     for number in range(1, KEYS):
-        snapshot.key(locator(number))
-        assert snapshot.key(locator(0)) is hot
+        snapshot.key(locator(number), may_wait=True)
+        assert snapshot.key(locator(0), may_wait=True) is hot
 
 
 def test_what_changed_is_forgotten_in_either_generation(store: Store, snapshot: Snapshot) -> None:
     for number in range(6):
-        snapshot.find(alias(number))
+        snapshot.find(alias(number), may_wait=True)
     for number in range(6):
         with store.transaction() as transaction:
             key = transaction.key(locator(number))
@@ -58,14 +58,14 @@ def test_what_changed_is_forgotten_in_either_generation(store: Store, snapshot: 
             transaction.save_key(key, replace(key, description="other"))
             transaction.remove_alias(AliasRecord(alias(number), key.key_id, 0.0, 0.0))
         snapshot.refresh()
-        active = snapshot.key(locator(number))
+        active = snapshot.key(locator(number), may_wait=True)
         assert active is not None
         assert active.key.description == "other"
-        assert snapshot.find(alias(number)) is None
+        assert snapshot.find(alias(number), may_wait=True) is None
 
 
 def test_keys_of_the_same_policy_share_it(snapshot: Snapshot) -> None:
-    one, other = snapshot.key(locator(1)), snapshot.key(locator(2))
+    one, other = snapshot.key(locator(1), may_wait=True), snapshot.key(locator(2), may_wait=True)
     assert one is not None
     assert other is not None
     assert one.policy is other.policy

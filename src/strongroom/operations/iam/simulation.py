@@ -286,7 +286,7 @@ def _source(context: Context, arn: str) -> tuple[Policies, Principal]:
         policies = principals.policies_of_group(fields[4], rest.rpartition("/")[2])
         if policies is not None:
             return policies, account_user(context)
-    found = principals.named(arn) if kind in {"user", "role"} else None
+    found = principals.named(arn, may_wait=context.may_wait) if kind in {"user", "role"} else None
     if found is None:
         raise NoSuchEntityException(f"{arn} cannot be found.")
     return found.policies, found.principal
@@ -298,7 +298,7 @@ def _caller(context: Context, arn: str | None, default: Principal) -> Principal:
     fields = _fields(arn)
     # Tags and ids of another account's principals are not the caller's to know.
     own = fields[4] == context.caller.account
-    found = context.backends.snapshot.principals.named(arn) if own else None
+    found = context.backends.snapshot.principals.named(arn, may_wait=context.may_wait) if own else None
     if found is not None:
         return found.principal
     kind = fields[5].partition("/")[0]

@@ -213,7 +213,9 @@ def _source(context: Context, action: str, key_id: str | None, blob: bytes | Non
         return on_key(context, action, key_id)
     if blob is None:
         raise ValidationException("CiphertextBlob is required unless a dry run ignores it and names a key.")
-    found = context.backends.snapshot.key_of_material(context.region, ciphertext.parse(blob).material_id)
+    found = context.backends.snapshot.key_of_material(
+        context.region, ciphertext.parse(blob).material_id, may_wait=context.may_wait
+    )
     if found is None:
         raise InvalidCiphertextException
     return Target(action, found.key.arn, found, implied=True, policy=found.policy, tags=found.key.tags)
@@ -225,7 +227,7 @@ def _open(
     parsed = ciphertext.parse(blob)
     material = active.material(parsed.material_id)
     if material is None:
-        known = context.backends.snapshot.key_of_material(context.region, parsed.material_id)
+        known = context.backends.snapshot.key_of_material(context.region, parsed.material_id, may_wait=context.may_wait)
         raise InvalidCiphertextException if known is None else IncorrectKeyException
     return material, material.decrypt(parsed, canonical(encryption_context))
 

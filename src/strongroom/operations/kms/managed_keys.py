@@ -13,8 +13,9 @@ from strongroom.keys.key_policy import managed_policy
 from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, Rotation, new_key
 from strongroom.keys.names import RESERVED_ALIAS_PREFIX
 from strongroom.keys.specs import KeyManager, KeySpec, KeyUsage, Origin
-from strongroom.operations.context import Context, MustWait
+from strongroom.operations.context import Context
 from strongroom.operations.kms.key_material import generate_material
+from strongroom.snapshot.miss import MustWait
 from strongroom.store.records import AliasRecord
 
 
@@ -31,7 +32,9 @@ def ensure_managed_key(context: Context, action: str, key_id: str) -> None:
     if not isinstance(locator, AliasLocator) or locator.account != account:
         return
     service = locator.name.removeprefix(RESERVED_ALIAS_PREFIX)
-    if context.backends.snapshot.alias(locator) is None and _is_needed(context, action, service):
+    if context.backends.snapshot.alias(locator, may_wait=context.may_wait) is None and _is_needed(
+        context, action, service
+    ):
         if not context.may_wait:
             raise MustWait
         _make(context, locator, service)

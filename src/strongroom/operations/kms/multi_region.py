@@ -93,7 +93,9 @@ def locate_update_primary_region(context: Context, request: UpdatePrimaryRegionR
     """Ask for kms:UpdatePrimaryRegion on the primary, and on the replica that takes its place if there is one."""
     keys = [context.find(request.key_id, KeyIdForms.KEY_ONLY)]
     if request.primary_region != context.region:
-        successor = context.backends.snapshot.key(replace(keys[0].key.locator, region=request.primary_region))
+        successor = context.backends.snapshot.key(
+            replace(keys[0].key.locator, region=request.primary_region), may_wait=context.may_wait
+        )
         keys += [] if successor is None else [successor]
     return [on_active(active, "kms:UpdatePrimaryRegion", request.key_id) for active in keys]
 

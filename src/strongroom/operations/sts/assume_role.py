@@ -201,7 +201,7 @@ def assume_role_elements(
 def _role(context: Context, arn: str, action: str) -> ActiveRole:
     """Return a role by its ARN; one that does not exist is refused like one that may not be assumed."""
     fields = _fields(arn)
-    active = context.backends.snapshot.principals.role(fields[4], arn.rpartition("/")[2])
+    active = context.backends.snapshot.principals.role(fields[4], arn.rpartition("/")[2], may_wait=context.may_wait)
     if active is None or active.role.arn != arn:
         raise AccessDeniedException(assume_role_denial(context.caller, action, arn))
     return active

@@ -210,7 +210,9 @@ def test_what_fails_for_one_related_key_is_done_for_none(local: LocalDeployment,
 def test_a_successor_disabled_at_the_last_moment_does_not_become_the_primary(local: LocalDeployment, pair: str) -> None:
     account = "000000000000"
     snapshot = local.deployment.backends.snapshot
-    primary, successor = (snapshot.key(KeyLocator(account, region, pair)) for region in ("us-east-1", WEST))
+    primary, successor = (
+        snapshot.key(KeyLocator(account, region, pair), may_wait=True) for region in ("us-east-1", WEST)
+    )
     assert primary is not None
     local.call("DisableKey", KeyId=pair, region=WEST)
     context = Context(
@@ -255,7 +257,7 @@ def test_no_other_account_reaches_across_regions_whatever_the_key_policy_says(
     key_id: str = local.call("CreateKey", MultiRegion=True, Policy=everyone)["KeyMetadata"]["KeyId"]
     local.deployment.registrar.create_account("111122223333", "us-east-1", "other")
     local.deployment.backends.snapshot.refresh()
-    other = local.deployment.backends.snapshot.principals.named("arn:aws:iam::111122223333:root")
+    other = local.deployment.backends.snapshot.principals.named("arn:aws:iam::111122223333:root", may_wait=True)
     assert other is not None
     name, request = operation
     body = json.dumps({"KeyId": describe(local, key_id)["Arn"], **request}).encode()
