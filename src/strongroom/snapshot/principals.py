@@ -15,7 +15,8 @@ import msgspec
 from typing_extensions import override
 
 from strongroom.crypto.binding import SESSION_BINDING, access_key_binding
-from strongroom.crypto.protocol import UnsealError, Vault
+from strongroom.crypto.seal import UnsealError
+from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.iam import (
     CompiledPolicy,
     Policies,
@@ -71,9 +72,9 @@ class ActiveRole(msgspec.Struct, frozen=True):
 class Principals:
     """The cache. ``lock`` is the snapshot's: what is read is remembered before any change can be forgotten."""
 
-    def __init__(self, store: Store, vault: Vault, lock: Lock) -> None:
+    def __init__(self, store: Store, secrets: ServiceSecrets, lock: Lock) -> None:
         self._store = store
-        self._vault = vault
+        self._secrets = secrets
         self._lock = lock
         # Apart from each other: what proves nothing (an ARN) must never be found as what does (a key, a token).
         self._credentials: GenerationalCache[str, Credential] = GenerationalCache(_MAX_CREDENTIALS)
@@ -156,7 +157,7 @@ class Principals:
             principal = _principal_of(record, entity)
             if principal is None:
                 return None
-            secret = self._vault.unwrap_secret(record.wrapped_secret, access_key_binding(access_key_id))
+            secret = self._secrets.unwrap(record.wrapped_secret, access_key_binding(access_key_id))
             credential = Credential(
                 access_key_id=access_key_id,
                 secret=secret.decode(),
@@ -194,7 +195,7 @@ class Principals:
             return known
         try:
             sealed = base64.b64decode(token, validate=True)
-            session = _session_decoder.decode(self._vault.unwrap_secret(sealed, SESSION_BINDING))
+            session = _session_decoder.decode(self._secrets.unwrap(sealed, SESSION_BINDING))
         except (binascii.Error, ValueError, UnsealError, msgspec.DecodeError):
             return None
         with self._lock, self._store.read() as reader:

@@ -7,7 +7,8 @@ has changed since. Reads go through to the store on a miss, so a worker starts a
 import threading
 from collections.abc import Callable
 
-from strongroom.crypto.protocol import Vault
+from strongroom.crypto.key_backends import KeyBackends
+from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.snapshot.active_key import ActiveKey
 from strongroom.snapshot.generational_cache import GenerationalCache
@@ -25,9 +26,11 @@ class Snapshot:
     At most ``max_keys`` keys are held, and as many aliases and grants; those asked for longest ago make room.
     """
 
-    def __init__(self, store: Store, vault: Vault, max_keys: int = 100_000) -> None:
+    def __init__(
+        self, store: Store, key_backends: KeyBackends, secrets: ServiceSecrets, max_keys: int = 100_000
+    ) -> None:
         self._store = store
-        self._vault = vault
+        self._key_backends = key_backends
         self._max_keys = max_keys
         self._lock = threading.Lock()
         self._version = b""
@@ -40,7 +43,7 @@ class Snapshot:
         self._aliases: GenerationalCache[AliasLocator, str] = GenerationalCache(max_keys)
         # Those of the keys that are held.
         self._materials: dict[tuple[str, str], KeyLocator] = {}
-        self.principals = Principals(store, vault, self._lock)
+        self.principals = Principals(store, secrets, self._lock)
         self.grants = GrantCache(store, self._lock, max_keys)
         self._forget: dict[ChangeKind, Forget] = {
             ChangeKind.KEY: self._forget_key,
@@ -103,7 +106,7 @@ class Snapshot:
                 key = reader.key(locator)
             if key is None:
                 return None
-            active = ActiveKey(key, self._vault)
+            active = ActiveKey(key, self._key_backends)
             self._keys.remember(locator, active)
             for material in key.materials:
                 self._materials[locator.region, material.material_id] = locator
