@@ -7,7 +7,6 @@ and then fails the test.
 
 import asyncio
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, cast
@@ -25,6 +24,7 @@ from strongroom.entropy import Entropy
 from strongroom.errors import KeyUnavailableException
 from strongroom.keys.wrapping import WrappingKeySpec
 
+_PATIENCE = 60.0
 REGIONS = ("us-east-1", "eu-west-1", "ap-southeast-2")
 
 
@@ -50,7 +50,8 @@ class TokenBackend:
         self._lock = threading.Lock()
         self.objects: dict[bytes, TokenObject] = {}
         self.calls: Counter[str] = Counter()
-        self.delay = 0.0
+        self.answers = threading.Event()
+        self.answers.set()
         self.connected = True
         self.failing: set[str] = set()
         """The methods that fail."""
@@ -96,8 +97,8 @@ class TokenBackend:
             self._refuse(f"{name} was called while a write transaction was open")
         if _on_event_loop():
             self._refuse(f"{name} was called on the event loop's thread")
-        if self.delay:
-            time.sleep(self.delay)
+        # Cleared, it makes the token as slow as a test wants.
+        assert self.answers.wait(_PATIENCE)
         if not self.connected or name in self.failing:
             raise KeyUnavailableException(f"the token does not answer: {name}")
 

@@ -85,7 +85,7 @@ def locate_create_key(_context: Context, request: CreateKeyRequest) -> Sequence[
 def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse:
     """Make a key with its first key material. It is durable before the call returns."""
     spec, usage = _kind(request)
-    store_id = _key_store_of(context, request)
+    store_id = _key_store_of(context, request, spec)
     if request.origin is Origin.EXTERNAL:
         require_importable_spec(spec)
     locator = KeyLocator(context.caller.account, context.region, _new_key_id(context, request))
@@ -172,11 +172,12 @@ def _kind(request: CreateKeyRequest) -> tuple[KeySpec, KeyUsage]:
     return spec, usage
 
 
-def _key_store_of(context: Context, request: CreateKeyRequest) -> str | None:
+def _key_store_of(context: Context, request: CreateKeyRequest, spec: KeySpec) -> str | None:
     """Return the custom key store that a request asks for, or None for the default key store.
 
-    Raises ValidationException if that does not fit the origin, CustomKeyStoreNotFoundException, and
-    CustomKeyStoreInvalidStateException unless the custom key store is connected.
+    Raises ValidationException if that does not fit the origin, CustomKeyStoreNotFoundException,
+    CustomKeyStoreInvalidStateException unless the custom key store is connected, and UnsupportedOperationException for
+    keys that it cannot hold.
     """
     store_id = request.custom_key_store_id
     if request.origin in {Origin.AWS_KMS, Origin.EXTERNAL}:
@@ -188,6 +189,8 @@ def _key_store_of(context: Context, request: CreateKeyRequest) -> str | None:
     with context.backends.store.read() as reader:
         require_connected(find_custom_key_store(context, reader, store_id))
     context.backends.key_backends.of_store(store_id)
+    if request.multi_region or spec is not KeySpec.SYMMETRIC_DEFAULT:
+        raise UnsupportedOperationException("Custom key stores hold only symmetric encryption keys of a single Region.")
     return store_id
 
 

@@ -5,13 +5,13 @@ effect, so it can be run as often as needed: to find out which key material must
 itself, which may be run again after a conflict. Key back ends are only called outside of transactions.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import TypeAlias
 
 import msgspec
 
-from strongroom.errors import DependencyTimeoutException
+from strongroom.errors import DependencyTimeoutException, KmsError, WriteOutcomeUnknown
 from strongroom.keys import imported
 from strongroom.keys.arns import KeyLocator, not_found
 from strongroom.keys.kms_key import KmsKey
@@ -85,13 +85,15 @@ def change_keys(store: Store, prepared: PreparedMaterial, plan: Plan, *scopes: S
     Raises what the plan, the key back ends and ``Store.write`` raise, and DependencyTimeoutException if the keys keep
     changing.
     """
+
+    def act(transaction: Transaction) -> KeyChanges:
+        return _write(transaction, plan(transaction, prepared))
+
     for _ in range(_MAX_ATTEMPTS):
         try:
-            changes = store.write(lambda transaction: _write(transaction, plan(transaction, prepared)), *scopes)
+            return _commit(store, prepared, act, scopes)
         except MaterialMissing:
             prepare(store, prepared, plan)
-        else:
-            return _finished(prepared, changes)
     raise _keeps_changing()
 
 
@@ -119,10 +121,9 @@ def change_keys_announced(
             announce(expected.events)
             announced = expected.events
         try:
-            changes = store.write(act, *scopes)
+            return _commit(store, prepared, act, scopes)
         except (MaterialMissing, _OtherEvents):
             continue
-        return _finished(prepared, changes)
     raise _keeps_changing()
 
 
@@ -190,8 +191,18 @@ def _write(transaction: Transaction, changes: KeyChanges) -> KeyChanges:
     return changes
 
 
-def _finished(prepared: PreparedMaterial, changes: KeyChanges) -> KeyChanges:
+def _commit(
+    store: Store, prepared: PreparedMaterial, act: Callable[[Transaction], KeyChanges], scopes: Iterable[Scope]
+) -> KeyChanges:
+    """Run one write, and destroy what it took from keys. Only after these errors is it certain that it failed."""
+    prepared.in_doubt = True
+    try:
+        changes = store.write(act, *scopes)
+    except (KmsError, MaterialMissing, _OtherEvents) as error:
+        prepared.in_doubt = isinstance(error, WriteOutcomeUnknown)
+        raise
     prepared.use((*changes.added, *(after for _, after in changes.saved)))
+    prepared.in_doubt = False
     gone = (
         *(removed(before, after) for before, after in changes.saved),
         *(removed(key, None) for key in changes.erased),

@@ -14,7 +14,6 @@ import msgspec
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.material import MaterialBinding
 from strongroom.entropy import Entropy
-from strongroom.errors import WriteOutcomeUnknown
 from strongroom.keys import multi_region
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
@@ -57,8 +56,9 @@ class MaterialMissing(Exception):
 class PreparedMaterial:
     """The key material prepared for one change. Use it as a context manager, in one thread.
 
-    At the end, everything that was prepared and has not become part of a key is destroyed. There is one exception:
-    after WriteOutcomeUnknown nothing is destroyed, because a key may have it. That is logged, with the material's id.
+    At the end, everything that was prepared and has not become part of a key is destroyed. There is one exception: if
+    it is unknown whether the change was committed, nothing is destroyed, because a key may have it. That is logged,
+    with the material's id.
     """
 
     def __init__(self, key_backends: KeyBackends, entropy: Entropy) -> None:
@@ -67,15 +67,17 @@ class PreparedMaterial:
         self._made: dict[MaterialNeed, OwnedToken] = {}
         self._imported: list[OwnedToken] = []
         self._used: set[bytes | None] = set()
+        self.in_doubt = False
+        """Whether a key may have the material although nothing says so: true while a write is under way."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
-        self, _type: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         unused = [each for each in (*self._made.values(), *self._imported) if each.token not in self._used]
-        if isinstance(error, WriteOutcomeUnknown):
+        if self.in_doubt:
             for each in unused:
                 logger.error("it is unknown whether a key has this material, so it was kept: %s", described(each))
         else:
