@@ -68,7 +68,7 @@ def _batches(count: int) -> Iterable[range]:
 
 def _key(backends: Backends, number: int, policy: str) -> KmsKey:
     place, spec, now = KeyLocator(ACCOUNT, REGION, key_id(number)), KeySpec.SYMMETRIC_DEFAULT, CLOCK.now()
-    material_id, token = generate_material(backends.vault, system_entropy, place, spec)
+    material_id, token = generate_material(backends.key_backends.of_store(None), system_entropy, place, spec)
     return new_key(
         place,
         spec=spec,

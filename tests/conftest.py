@@ -9,8 +9,10 @@ from hypothesis import HealthCheck, settings
 
 from strongroom.clock import ManualClock
 from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
+from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.seals.file import FileSeal
-from strongroom.crypto.software.vault import IAM_SCOPE, SoftwareVault
+from strongroom.crypto.service_secrets import IAM_SCOPE, ServiceSecrets
+from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.store.sqlite.engine import open_sqlite
 from strongroom.store.sqlite.migrate import migrate
 from strongroom.store.sqlite.store import SqlStore
@@ -43,10 +45,25 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture(scope="session")
-def vault() -> SoftwareVault:
+def domain_keys() -> DomainKeys:
     seal = FileSeal(bytes(32), entropy)
     keys = [create_domain_key(scope, 1, seal, entropy) for scope in (IAM_SCOPE, *REGIONS)]
-    return SoftwareVault(DomainKeys(keys, seal, entropy), entropy)
+    return DomainKeys(keys, seal, entropy)
+
+
+@pytest.fixture(scope="session")
+def key_backend(domain_keys: DomainKeys) -> SoftwareKeyBackend:
+    return SoftwareKeyBackend(domain_keys, entropy)
+
+
+@pytest.fixture(scope="session")
+def key_backends(key_backend: SoftwareKeyBackend) -> KeyBackends:
+    return KeyBackends(key_backend)
+
+
+@pytest.fixture(scope="session")
+def service_secrets(domain_keys: DomainKeys) -> ServiceSecrets:
+    return ServiceSecrets(domain_keys)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from identities import ACCOUNT, ACCOUNT_ROOT, Identities
 from local_server import RunningServer, running_server
 from policies import allow, document
 from refusals import code_of, refusal_of, refused_with
-from strongroom.crypto.software.vault import IAM_SCOPE
+from strongroom.crypto.service_secrets import IAM_SCOPE
 
 HIDDEN = (
     "on this resource because the resource does not exist in this Region, no resource-based policies allow access, "

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from keys_builder import locator, make_key, material
 from strongroom.audit.chain import Checkpoint, KnownWriter
 from strongroom.clock import DAY
-from strongroom.crypto.protocol import SealedDomainKey
+from strongroom.crypto.seal import SealedDomainKey
 from strongroom.errors import DependencyTimeoutException
 from strongroom.keys import imported, lifecycle
 from strongroom.keys.arns import AliasLocator, KeyLocator

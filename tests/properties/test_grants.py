@@ -16,7 +16,8 @@ import naive_grants
 from grants_builder import HOLDER, make_grant
 from keys_builder import locator, make_key
 from naive_grants import NAMES, SOURCES, Use
-from strongroom.crypto.software.vault import SoftwareVault
+from strongroom.crypto.key_backends import KeyBackends
+from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.keys.grants import Constraints, Grant, GrantIndex, GrantOperation, labels_wanted, pairs
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.sqlite.engine import open_sqlite
@@ -96,7 +97,12 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @settings(max_examples=100)
 @given(st.lists(acts, max_size=40), st.sampled_from([1, 3]), st.sampled_from([5, 1000]))
 def test_a_worker_finds_a_grant_exactly_if_there_is_one_however_few_it_has_read(
-    empty: Path, vault: SoftwareVault, happened: list[tuple[Any, ...]], at_once: int, room: int
+    empty: Path,
+    key_backends: KeyBackends,
+    service_secrets: ServiceSecrets,
+    happened: list[tuple[Any, ...]],
+    at_once: int,
+    room: int,
 ) -> None:
     given_: dict[int, Grant] = {}
     with (
@@ -105,7 +111,7 @@ def test_a_worker_finds_a_grant_exactly_if_there_is_one_however_few_it_has_read(
         closing(SqlStore(open_sqlite(Path(shutil.copy(empty, folder))))) as store,
     ):
         patch.setattr("strongroom.snapshot.grants._PAGE", at_once)
-        snapshot = Snapshot(store, vault, room)
+        snapshot = Snapshot(store, key_backends, service_secrets, room)
         for number, (act, what, when) in enumerate(happened):
             if act == "give":
                 given_[number] = make_grant(number, *what, constraints=when)

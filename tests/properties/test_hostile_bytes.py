@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
-from strongroom.crypto.protocol import MaterialBinding
+from strongroom.crypto.material import MaterialBinding
 from strongroom.crypto.seals.file import FileSeal
 from strongroom.crypto.software.imported_material import accepted_material
-from strongroom.crypto.software.vault import SoftwareVault
+from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.errors import (
     IncorrectKeyMaterialException,
     InvalidCiphertextException,
@@ -57,9 +57,9 @@ edits = st.builds(
 @cache
 def key_of(spec: KeySpec) -> Any:
     seal = FileSeal(bytes(32), entropy)
-    vault = SoftwareVault(DomainKeys([create_domain_key("us-east-1", 1, seal, entropy)], seal, entropy), entropy)
+    backend = SoftwareKeyBackend(DomainKeys([create_domain_key("us-east-1", 1, seal, entropy)], seal, entropy), entropy)
     owner = MaterialBinding("111122223333", "us-east-1", "key", "ab" * 32, spec)
-    return vault.load(vault.generate(owner), owner)
+    return backend.load(backend.generate(owner), owner)
 
 
 def refuses(use: Callable[..., object], good: bytes, edit: Edit, refusal: type[KmsError], *how: Any) -> None:

@@ -13,11 +13,12 @@ import tempfile
 from pathlib import Path
 from typing import cast
 
+from strongroom.crypto.backing_keys import SymmetricKey
 from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
-from strongroom.crypto.protocol import MaterialBinding, SymmetricKey
+from strongroom.crypto.material import MaterialBinding
 from strongroom.crypto.seals.file import create_root_key, load_file_seal
 from strongroom.crypto.software.aes import NONCES_LENGTH, AesBackingKey
-from strongroom.crypto.software.vault import SoftwareVault
+from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.entropy import Batch
 from strongroom.keys import ciphertext
 from strongroom.keys.encryption_context import canonical
@@ -87,16 +88,16 @@ def keys_at_rest() -> dict[str, object]:
         seal = load_file_seal(root_key, entropy)
         text = root_key.read_text()
     domain_key = create_domain_key("us-east-1", 1, seal, entropy)
-    vault = SoftwareVault(DomainKeys([domain_key], seal, entropy), entropy)
+    backend = SoftwareKeyBackend(DomainKeys([domain_key], seal, entropy), entropy)
     key_id = "1234abcd-12ab-34cd-56ef-1234567890ab"
     owner = MaterialBinding("111122223333", "us-east-1", key_id, "ab" * 32, KeySpec.SYMMETRIC_DEFAULT)
-    token = vault.generate(owner)
+    token = backend.generate(owner)
     return {
         "root_key_file": text,
         "sealed_domain_key": domain_key.sealed.hex(),
         "key_id": key_id,
         "token": token.hex(),
-        "body": cast("SymmetricKey", vault.load(token, owner)).encrypt(b"golden", b"bound").hex(),
+        "body": cast("SymmetricKey", backend.load(token, owner)).encrypt(b"golden", b"bound").hex(),
     }
 
 

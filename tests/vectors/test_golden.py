@@ -9,11 +9,13 @@ from typing import Any, cast
 import pytest
 from Crypto.Cipher import AES
 
+from strongroom.crypto.backing_keys import SymmetricKey
 from strongroom.crypto.domain_keys import DomainKeys
-from strongroom.crypto.protocol import MaterialBinding, SealedDomainKey, SymmetricKey
+from strongroom.crypto.material import MaterialBinding
+from strongroom.crypto.seal import SealedDomainKey
 from strongroom.crypto.seals.file import load_file_seal
 from strongroom.crypto.software.aes import NONCES_LENGTH, AesBackingKey
-from strongroom.crypto.software.vault import SoftwareVault
+from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.entropy import Batch, system_entropy
 from strongroom.errors import InvalidCiphertextException
 from strongroom.keys import ciphertext
@@ -64,7 +66,7 @@ def test_keys_at_rest_version_1(tmp_path: Path) -> None:
     root_key.chmod(0o600)
     seal = load_file_seal(root_key, system_entropy)
     sealed = SealedDomainKey("us-east-1", 1, bytes.fromhex(vector["sealed_domain_key"]))
-    vault = SoftwareVault(DomainKeys([sealed], seal, system_entropy), system_entropy)
+    backend = SoftwareKeyBackend(DomainKeys([sealed], seal, system_entropy), system_entropy)
     owner = MaterialBinding("111122223333", "us-east-1", vector["key_id"], "ab" * 32, KeySpec.SYMMETRIC_DEFAULT)
-    key = cast("SymmetricKey", vault.load(bytes.fromhex(vector["token"]), owner))
+    key = cast("SymmetricKey", backend.load(bytes.fromhex(vector["token"]), owner))
     assert key.decrypt(bytes.fromhex(vector["body"]), b"bound") == b"golden"

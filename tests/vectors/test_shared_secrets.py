@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, 
 from kyber_py.ml_kem import ML_KEM_512, ML_KEM_768, ML_KEM_1024
 
 from published import Vector, vectors
+from strongroom.crypto.backing_keys import EncapsulationKey
 from strongroom.crypto.key_encodings import pkcs8
-from strongroom.crypto.protocol import EncapsulationKey
 from strongroom.crypto.software.elliptic import EllipticBackingKey
 from strongroom.crypto.software.ml_kem import MlKem512BackingKey, MlKemBackingKey, PrivateKey
 from strongroom.errors import InvalidCiphertextException, ValidationException

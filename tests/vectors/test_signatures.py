@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey, MLDSA65PrivateKey, MLDSA87PrivateKey
 
 from published import Vector, vectors, with_public_key
+from strongroom.crypto.backing_keys import SigningKey
 from strongroom.crypto.key_encodings import pkcs8
-from strongroom.crypto.protocol import SigningKey
 from strongroom.crypto.software.edwards import EdwardsBackingKey, generate_edwards
 from strongroom.crypto.software.elliptic import EllipticBackingKey, generate_elliptic
 from strongroom.crypto.software.ml_dsa import MlDsaBackingKey, PrivateKey, generate_ml_dsa

@@ -10,7 +10,7 @@ from strongroom.audit.verification import Report, Verifier
 from strongroom.clock import Clock
 from strongroom.crypto.audit_key import SECRET_LENGTH, AuditKey, AuditPublicKey
 from strongroom.crypto.binding import AUDIT_KEY_BINDING
-from strongroom.crypto.protocol import Vault
+from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.entropy import Entropy
 from strongroom.errors import KmsError
 from strongroom.keys.arns import ALIAS_PREFIX, AliasLocator, KeyLocator
@@ -49,13 +49,13 @@ class StoreNotary:
         return known_writers(self._store).get(writer)
 
 
-def open_audit_key(store: Store, vault: Vault, entropy: Entropy) -> AuditKey:
-    """Return the audit key, made at the first start; raises UnsealError if the vault did not wrap it."""
+def open_audit_key(store: Store, secrets: ServiceSecrets, entropy: Entropy) -> AuditKey:
+    """Return the audit key, made at the first start; raises UnsealError if it was not wrapped here."""
     with store.read() as reader:
         wrapped = reader.audit_key()
     if wrapped is None:
-        wrapped = _make_audit_key(store, vault.wrap_secret(entropy(SECRET_LENGTH), AUDIT_KEY_BINDING))
-    return AuditKey(vault.unwrap_secret(wrapped, AUDIT_KEY_BINDING))
+        wrapped = _make_audit_key(store, secrets.wrap(entropy(SECRET_LENGTH), AUDIT_KEY_BINDING))
+    return AuditKey(secrets.unwrap(wrapped, AUDIT_KEY_BINDING))
 
 
 def _make_audit_key(store: Store, new: bytes) -> bytes:

@@ -19,9 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
-from strongroom.crypto.protocol import Seal, SealedDomainKey
+from strongroom.crypto.seal import Seal, SealedDomainKey
 from strongroom.crypto.seals.file import create_root_key, load_file_seal
-from strongroom.crypto.software.vault import IAM_SCOPE, SoftwareVault
+from strongroom.crypto.service_secrets import IAM_SCOPE
 from strongroom.entropy import Entropy
 from strongroom.store.protocol import Store
 from strongroom.store.sqlite.engine import open_sqlite
@@ -106,7 +106,7 @@ def open_store_to_read(folder: DataFolder) -> ReadOnlyStore:
         raise DataFolderError(f"`{folder.database}`, or a file beside it, cannot be read: {error}") from None
 
 
-def open_vault(folder: DataFolder, store: Store, regions: Sequence[str], entropy: Entropy) -> SoftwareVault:
+def open_domain_keys(folder: DataFolder, store: Store, regions: Sequence[str], entropy: Entropy) -> DomainKeys:
     """Unseal the domain keys, and make those of ``regions`` that have none yet.
 
     Raises DataFolderError when the root key is gone, UnsealError when it is another one.
@@ -122,7 +122,7 @@ def open_vault(folder: DataFolder, store: Store, regions: Sequence[str], entropy
         with store.transaction() as transaction:
             for each in new:
                 transaction.add_domain_key(each)
-    return SoftwareVault(DomainKeys([*sealed, *new], seal, entropy), entropy)
+    return DomainKeys([*sealed, *new], seal, entropy)
 
 
 def _open_seal(folder: DataFolder, sealed: list[SealedDomainKey], entropy: Entropy) -> Seal:

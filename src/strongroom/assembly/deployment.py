@@ -6,11 +6,16 @@ from types import TracebackType
 from typing import Self
 
 from strongroom.assembly.audit_log import open_audit_key, open_audit_log, settle_others
-from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_store, open_vault, upgrade_unused
+from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_domain_keys, open_store, upgrade_unused
 from strongroom.assembly.registrar import Registrar
 from strongroom.clock import Clock
 from strongroom.crypto.documents.attestation import Attestations
 from strongroom.crypto.documents.web_identity import WebIdentities
+from strongroom.crypto.key_backends import KeyBackends
+from strongroom.crypto.service_secrets import ServiceSecrets
+from strongroom.crypto.software.key_backend import SoftwareKeyBackend
+from strongroom.crypto.software.private_keys import SoftwareDataKeyPairs
+from strongroom.crypto.software.random_source import SoftwareRandomSource
 from strongroom.entropy import Entropy
 from strongroom.maintenance.keeper import Keeper
 from strongroom.operations.context import Backends
@@ -32,7 +37,7 @@ class OpenFolder:
     """A data folder, opened beside whoever else has it open: its back ends, and what registers accounts."""
 
     def __init__(self, settings: Settings, clock: Clock, entropy: Entropy, *, taken: bool = False) -> None:
-        """Open the store and unseal the vault; made first, or upgraded, and ready for all Regions, if ``taken``.
+        """Open the store and unseal the domain keys; made first, or upgraded, and ready for all Regions, if ``taken``.
 
         That is for who has taken the folder. For anybody else the database has this release's schema already.
         Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
@@ -43,11 +48,15 @@ class OpenFolder:
             upgrade(self.folder.database)
         store = open_store(self.folder)
         self.store = store
-        vault = open_vault(self.folder, store, settings.regions if taken else (), entropy)
+        domain_keys = open_domain_keys(self.folder, store, settings.regions if taken else (), entropy)
+        key_backends, secrets = KeyBackends(SoftwareKeyBackend(domain_keys, entropy)), ServiceSecrets(domain_keys)
         self.backends = Backends(
             store=store,
-            vault=vault,
-            snapshot=Snapshot(store, vault, settings.cached_keys),
+            key_backends=key_backends,
+            secrets=secrets,
+            data_key_pairs=SoftwareDataKeyPairs(),
+            random=SoftwareRandomSource(entropy),
+            snapshot=Snapshot(store, key_backends, secrets, settings.cached_keys),
             entropy=entropy,
             web_identities=WebIdentities(settings.identity_providers),
             attestations=attestations,
@@ -56,7 +65,7 @@ class OpenFolder:
             customer_keys=settings.customer_keys,
             regions=settings.regions,
         )
-        self.registrar = Registrar(self.folder, store, vault, clock, entropy)
+        self.registrar = Registrar(self.folder, store, secrets, clock, entropy)
 
     def accounts(self) -> list[str]:
         """Return every account."""
@@ -96,7 +105,7 @@ class Deployment:
                 undo.callback(os.close, take_folder(settings, clock, entropy))
             opened = OpenFolder(settings, clock, entropy)
             undo.callback(opened.close)
-            audit_key = open_audit_key(opened.store, opened.backends.vault, entropy)
+            audit_key = open_audit_key(opened.store, opened.backends.secrets, entropy)
             writer = f"w{worker or 0}"
             self.log = open_audit_log(opened.folder.audit, writer, settings, opened.store, audit_key, clock)
             undo.callback(self.log.close)

@@ -5,7 +5,7 @@ from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.clock import Clock
 from strongroom.crypto.access_keys import NewAccessKey, new_access_key
 from strongroom.crypto.binding import access_key_binding
-from strongroom.crypto.protocol import Vault
+from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.entropy import Entropy
 from strongroom.keys.arns import root_arn
 from strongroom.store.protocol import Store
@@ -15,10 +15,12 @@ from strongroom.store.records import AccessKeyRecord, AccountRecord
 class Registrar:
     """Makes accounts and services in an opened data folder."""
 
-    def __init__(self, folder: DataFolder, store: Store, vault: Vault, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self, folder: DataFolder, store: Store, secrets: ServiceSecrets, clock: Clock, entropy: Entropy
+    ) -> None:
         self._folder = folder
         self._store = store
-        self._vault = vault
+        self._secrets = secrets
         self._clock = clock
         self._entropy = entropy
 
@@ -54,7 +56,7 @@ class Registrar:
             access_key_id=key.access_key_id,
             account=account,
             principal=principal,
-            wrapped_secret=self._vault.wrap_secret(key.secret.encode(), access_key_binding(key.access_key_id)),
+            wrapped_secret=self._secrets.wrap(key.secret.encode(), access_key_binding(key.access_key_id)),
             active=True,
             created_at=self._clock.now(),
         )

@@ -36,7 +36,7 @@ def audit() -> None:
 def public_key(data: str | None, config: Path | None) -> None:
     """Print the public key that checkpoints are signed for. Keep it elsewhere, for ``audit verify``."""
     with existing_folder(config, data) as (opened, _):
-        click.echo(open_audit_key(opened.store, opened.backends.vault, system_entropy).public().pem(), nl=False)
+        click.echo(open_audit_key(opened.store, opened.backends.secrets, system_entropy).public().pem(), nl=False)
 
 
 @audit.command("verify")
@@ -115,7 +115,7 @@ def _to_verify(
     """Open what is needed: with a public key at hand, no more than the log, and the database if it is there."""
     if pem is None:
         with existing_folder(config, data) as (opened, _):
-            key = open_audit_key(opened.store, opened.backends.vault, system_entropy)
+            key = open_audit_key(opened.store, opened.backends.secrets, system_entropy)
             yield opened.folder.audit, key.public(), opened.store
         return
     with readable_errors():

@@ -10,7 +10,7 @@ import click
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.deployment import OpenFolder, open_existing
 from strongroom.clock import SystemClock
-from strongroom.crypto.protocol import UnsealError
+from strongroom.crypto.seal import UnsealError
 from strongroom.entropy import system_entropy
 from strongroom.settings import Settings, SettingsError, load
 from strongroom.store.sqlite.migrate import UnknownSchemaError

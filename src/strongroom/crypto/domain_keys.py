@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from strongroom.crypto.binding import binding
 from strongroom.crypto.envelope import KEY_LENGTH, Wrapper, wrapping_version
-from strongroom.crypto.protocol import Seal, SealedDomainKey, UnsealError
+from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
 from strongroom.entropy import Entropy
 
 

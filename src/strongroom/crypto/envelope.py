@@ -14,7 +14,7 @@ The first five bytes are authenticated together with the caller's binding.
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from strongroom.crypto.protocol import UnsealError
+from strongroom.crypto.seal import UnsealError
 from strongroom.entropy import Entropy
 
 _VERSION = 1

@@ -80,7 +80,7 @@ class XksProxy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CustomKeyStore(msgspec.Struct, frozen=True, kw_only=True):
-    """A custom key store. ``wrapped_secret``: the cluster's password or the proxy's secret, wrapped by the vault."""
+    """A custom key store. ``wrapped_secret``: the cluster's password or the proxy's secret, wrapped."""
 
     account: str
     region: str

@@ -41,7 +41,7 @@ def authorize(context: Context, targets: Sequence[Target], request: Request) -> 
     for name in _contexts_of(type(request)):
         require_size(getattr(request, name))
     for token in getattr(request, "grant_tokens", None) or ():
-        grant_tokens.read(context.backends.vault, token)
+        grant_tokens.read(context.backends.secrets, token)
     for target in targets:
         if not _is_settled(context, target):
             decision = decide_on(Circumstances(context, request, target, targets))

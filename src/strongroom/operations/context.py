@@ -2,9 +2,12 @@
 
 import msgspec
 
+from strongroom.crypto.data_key_pairs import DataKeyPairs
 from strongroom.crypto.documents.attestation import Attestations, Attested
 from strongroom.crypto.documents.web_identity import WebIdentities
-from strongroom.crypto.protocol import Vault
+from strongroom.crypto.key_backends import KeyBackends
+from strongroom.crypto.random_source import RandomSource
+from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.entropy import Entropy
 from strongroom.errors import AccessDeniedException
 from strongroom.iam import HIDDEN, Principal
@@ -21,7 +24,10 @@ class Backends(msgspec.Struct, frozen=True):
     """What outlives a call."""
 
     store: Store
-    vault: Vault
+    key_backends: KeyBackends
+    secrets: ServiceSecrets
+    data_key_pairs: DataKeyPairs
+    random: RandomSource
     snapshot: Snapshot
     entropy: Entropy
     web_identities: WebIdentities

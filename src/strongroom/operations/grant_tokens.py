@@ -10,7 +10,8 @@ import binascii
 import msgspec
 
 from strongroom.crypto.binding import GRANT_TOKEN_BINDING
-from strongroom.crypto.protocol import UnsealError, Vault
+from strongroom.crypto.seal import UnsealError
+from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.errors import InvalidGrantTokenException
 from strongroom.keys.arns import KeyLocator
 
@@ -22,15 +23,15 @@ class GrantToken(msgspec.Struct, frozen=True):
     grant_id: str
 
 
-def issue(vault: Vault, token: GrantToken) -> str:
+def issue(secrets: ServiceSecrets, token: GrantToken) -> str:
     """Return a token as text; two for the same grant differ."""
-    return base64.urlsafe_b64encode(vault.wrap_secret(msgspec.msgpack.encode(token), GRANT_TOKEN_BINDING)).decode()
+    return base64.urlsafe_b64encode(secrets.wrap(msgspec.msgpack.encode(token), GRANT_TOKEN_BINDING)).decode()
 
 
-def read(vault: Vault, text: str) -> GrantToken:
+def read(secrets: ServiceSecrets, text: str) -> GrantToken:
     """Return what a token says; raises InvalidGrantTokenException if it is not one of ours."""
     try:
         sealed = base64.b64decode(text, altchars=b"-_", validate=True)
-        return msgspec.msgpack.decode(vault.unwrap_secret(sealed, GRANT_TOKEN_BINDING), type=GrantToken)
+        return msgspec.msgpack.decode(secrets.unwrap(sealed, GRANT_TOKEN_BINDING), type=GrantToken)
     except (binascii.Error, ValueError, UnsealError, msgspec.DecodeError):
         raise InvalidGrantTokenException("The grant token is not valid.") from None

@@ -26,7 +26,7 @@ from strongroom.crypto.documents.attestation import Attested
 from strongroom.entropy import Entropy, UuidBatch
 from strongroom.errors import AccessDeniedException, KmsError
 from strongroom.iam import PrincipalKind
-from strongroom.keys.kms_key import KmsKey
+from strongroom.keys.arns import KeyLocator
 from strongroom.keys.specs import KeySpec
 from strongroom.memo import keep
 from strongroom.operations.context import Context, Origin
@@ -156,7 +156,7 @@ class AuditTrail:
         )
         self._log.append_refusal(line(beginning(occasion), outcome, ending(Bearing(read_only=operation.read_only))))
 
-    def synchronized(self, primary: KmsKey, now: float) -> None:
+    def synchronized(self, primary: KeyLocator, now: float) -> None:
         """Record that the service copied what a multi-Region primary shares to its replicas."""
         self._log.append(
             internal_call(
@@ -170,7 +170,7 @@ class AuditTrail:
             )
         )
 
-    def event(self, name: str, key: KmsKey, details: Mapping[str, object], now: float) -> None:
+    def event(self, name: str, key: KeyLocator, details: Mapping[str, object], now: float) -> None:
         """Record what the service did to a key by itself."""
         self._log.append(
             service_event(

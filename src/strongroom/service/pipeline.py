@@ -209,7 +209,7 @@ class Service:
         if operation.rule is not None:
             for active in keys:
                 require_state(operation.rule, as_of(active.key, call.now).state, active.key.arn)
-        if keys and keys[0].is_slow and operation.uses:
+        if keys and operation.uses and (keys[0].is_slow or keys[-1].is_slow):
             progress.lane = Lane.SIGNING
 
 

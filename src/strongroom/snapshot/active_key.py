@@ -5,18 +5,18 @@ from typing import cast
 
 import msgspec
 
-from strongroom.crypto.protocol import (
+from strongroom.crypto.backing_keys import (
     AgreementKey,
     AsymmetricKey,
     BackingKey,
     DecryptionKey,
     EncapsulationKey,
     MacKey,
-    MaterialBinding,
     SigningKey,
     SymmetricKey,
-    Vault,
 )
+from strongroom.crypto.key_backends import KeyBackends
+from strongroom.crypto.material import MaterialBinding
 from strongroom.iam import CompiledPolicy, PolicyKind, compile_policy, parse_policy
 from strongroom.keys import ciphertext
 from strongroom.keys.kms_key import KeyMaterial, KmsKey
@@ -48,21 +48,37 @@ class LoadedMaterial(msgspec.Struct, frozen=True, gc=False):
 class ActiveKey:
     """One version of a key. A change of the key makes a new one; this one is dropped."""
 
-    __slots__ = ("_current", "_loaded", "_loaded_current", "_only", "_vault", "is_slow", "key", "policy", "settled")
+    __slots__ = (
+        "_current",
+        "_key_backends",
+        "_loaded",
+        "_loaded_current",
+        "_only",
+        "is_slow",
+        "key",
+        "policy",
+        "settled",
+    )
 
-    def __init__(self, key: KmsKey, vault: Vault) -> None:
+    def __init__(self, key: KmsKey, key_backends: KeyBackends) -> None:
         self.key = key
         self.policy = _compiled(key.policy, key.pinned)
-        self.is_slow = key.spec is KeySpec.ECC_SECG_P256K1
-        """Whether the algorithm does not tell how slow using the key is: OpenSSL has a fast way for P-256 alone."""
+        self.is_slow = key.spec is KeySpec.ECC_SECG_P256K1 or key_backends.blocks(key)
+        """Whether using the key takes longer than its algorithm suggests: because the key ``blocks``, or because its
+        curve is secp256k1, for which OpenSSL has no fast implementation as it has for P-256."""
         self.settled: dict[tuple[str, str], int] | None = None
         """Access key id and action → the serial of the credential for which its policies and the key's have allowed
         that, whatever the circumstances. As long as both are the same, so is the decision."""
-        self._vault = vault
+        self._key_backends = key_backends
         self._current = key.current_material
         self._loaded_current: LoadedMaterial | None = None
         self._loaded: dict[str, LoadedMaterial] | None = None
         self._only: BackingKey | None = None
+
+    @property
+    def blocks(self) -> bool:
+        """Whether using the key waits for a hardware security module or a network."""
+        return self._key_backends.blocks(self.key)
 
     # --- symmetric encryption keys: one backing key encrypts, all that have been current decrypt
 
@@ -117,7 +133,7 @@ class ActiveKey:
 
     def _backing_key(self) -> BackingKey:
         if self._only is None:
-            self._only = self._from_vault(self._usable())
+            self._only = self._load_backing_key(self._usable())
         return self._only
 
     def _load(self, material: KeyMaterial) -> LoadedMaterial:
@@ -126,13 +142,13 @@ class ActiveKey:
             material_id=material.material_id,
             header=header,
             associated_data=ciphertext.associated_data(header, self.key.key_id, b""),
-            backing_key=cast("SymmetricKey", self._from_vault(material)),
+            backing_key=cast("SymmetricKey", self._load_backing_key(material)),
         )
 
-    def _from_vault(self, material: KeyMaterial) -> BackingKey:
+    def _load_backing_key(self, material: KeyMaterial) -> BackingKey:
         if material.token is None:
             raise LookupError(material.material_id)
-        return self._vault.load(material.token, binding_of(self.key, material.material_id))
+        return self._key_backends.of(self.key).load(material.token, binding_of(self.key, material.material_id))
 
     def _usable(self) -> KeyMaterial:
         if self._current is None:

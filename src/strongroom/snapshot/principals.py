@@ -14,7 +14,8 @@ import msgspec
 from typing_extensions import override
 
 from strongroom.crypto.binding import SESSION_BINDING, access_key_binding
-from strongroom.crypto.protocol import UnsealError, Vault
+from strongroom.crypto.seal import UnsealError
+from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.iam import (
     CompiledPolicy,
     Policies,
@@ -70,9 +71,9 @@ class ActiveRole(msgspec.Struct, frozen=True):
 class Principals:
     """The cache of credentials, roles and policies. Every lookup takes ``may_wait``: see ``Snapshot``."""
 
-    def __init__(self, store: Store, vault: Vault) -> None:
+    def __init__(self, store: Store, secrets: ServiceSecrets) -> None:
         self._store = store
-        self._vault = vault
+        self._secrets = secrets
         # Apart from each other: an ARN, which proves nothing, must never be found as a key or a token, which do.
         self._credentials: ReadThroughCache[str, Credential] = ReadThroughCache(_MAX_CREDENTIALS)
         self._sessions: ReadThroughCache[str, Credential] = ReadThroughCache(_MAX_CREDENTIALS)
@@ -158,7 +159,7 @@ class Principals:
             principal = _principal_of(record, entity)
             if principal is None:
                 return None
-            secret = self._vault.unwrap_secret(record.wrapped_secret, access_key_binding(access_key_id))
+            secret = self._secrets.unwrap(record.wrapped_secret, access_key_binding(access_key_id))
             return Credential(
                 access_key_id=access_key_id,
                 secret=secret.decode(),
@@ -188,7 +189,7 @@ class Principals:
         """Return the session in a session token; None if it was not issued here."""
         try:
             sealed = base64.b64decode(token, validate=True)
-            return _session_decoder.decode(self._vault.unwrap_secret(sealed, SESSION_BINDING))
+            return _session_decoder.decode(self._secrets.unwrap(sealed, SESSION_BINDING))
         except (binascii.Error, ValueError, UnsealError, msgspec.DecodeError):
             return None
 

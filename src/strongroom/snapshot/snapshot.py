@@ -9,7 +9,8 @@ instead of reading it.
 import threading
 from collections.abc import Callable
 
-from strongroom.crypto.protocol import Vault
+from strongroom.crypto.key_backends import KeyBackends
+from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.snapshot.active_key import ActiveKey
 from strongroom.snapshot.grants import GrantCache
@@ -29,9 +30,11 @@ class Snapshot:
     Every lookup takes ``may_wait``: whether it may read the database on a cache miss.
     """
 
-    def __init__(self, store: Store, vault: Vault, max_keys: int = 100_000) -> None:
+    def __init__(
+        self, store: Store, key_backends: KeyBackends, secrets: ServiceSecrets, max_keys: int = 100_000
+    ) -> None:
         self._store = store
-        self._vault = vault
+        self._key_backends = key_backends
         self._catching_up = threading.Lock()
         self._version = b""
         self._last_change = 0
@@ -43,7 +46,7 @@ class Snapshot:
         self._aliases: ReadThroughCache[AliasLocator, str] = ReadThroughCache(max_keys)
         # Region and material id -> key, of the keys that are cached.
         self._materials: dict[tuple[str, str], KeyLocator] = {}
-        self.principals = Principals(store, vault)
+        self.principals = Principals(store, secrets)
         self.grants = GrantCache(store, max_keys)
         self._forget: dict[ChangeKind, Forget] = {
             ChangeKind.KEY: self._forget_key,
@@ -109,7 +112,7 @@ class Snapshot:
     def _read_key(self, locator: KeyLocator) -> ActiveKey | None:
         with self._store.read() as reader:
             key = reader.key(locator)
-        return None if key is None else ActiveKey(key, self._vault)
+        return None if key is None else ActiveKey(key, self._key_backends)
 
     def _read_alias(self, locator: AliasLocator) -> str | None:
         with self._store.read() as reader:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 from strongroom.audit.chain import KnownWriter
-from strongroom.crypto.protocol import SealedDomainKey
+from strongroom.crypto.seal import SealedDomainKey
 from strongroom.iam.entities import Entity, EntityKind, Relation
 from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.keys.custom_key_stores import CustomKeyStore

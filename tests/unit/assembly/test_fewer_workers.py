@@ -51,7 +51,7 @@ def key_id(tmp_path: Path, clock: ManualClock) -> str:
 
 def verify(local: LocalDeployment) -> Report:
     backends = local.deployment.backends
-    key = open_audit_key(backends.store, backends.vault, entropy).public()
+    key = open_audit_key(backends.store, backends.secrets, entropy).public()
     return verify_log(local.folder / "audit", key, backends.store, lambda _: None)
 
 

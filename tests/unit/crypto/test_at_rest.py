@@ -1,4 +1,4 @@
-"""Keys at rest: envelopes, domain keys, the file seal, and the software vault over them."""
+"""Keys at rest: envelopes, domain keys, the file seal, the software key back end, and the service's own secrets."""
 
 import os
 from pathlib import Path
@@ -7,12 +7,15 @@ from typing import cast
 import pytest
 from msgspec.structs import replace
 
+from strongroom.crypto.backing_keys import SymmetricKey
 from strongroom.crypto.binding import binding
 from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
 from strongroom.crypto.envelope import Wrapper, wrapping_version
-from strongroom.crypto.protocol import MaterialBinding, SymmetricKey, UnsealError
+from strongroom.crypto.material import MaterialBinding
+from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.seals.file import FileSeal, create_root_key, load_file_seal
-from strongroom.crypto.software.vault import SoftwareVault
+from strongroom.crypto.service_secrets import ServiceSecrets
+from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.keys.specs import KeySpec
 
 OWNER = MaterialBinding("111122223333", "us-east-1", "key", "ab" * 32, KeySpec.SYMMETRIC_DEFAULT)
@@ -103,10 +106,10 @@ def test_a_root_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
         load_file_seal(path, entropy)
 
 
-def test_key_material_loads_only_for_the_key_it_was_made_for(vault: SoftwareVault) -> None:
-    token = vault.generate(OWNER)
-    body = cast("SymmetricKey", vault.load(token, OWNER)).encrypt(b"secret", b"")
-    assert cast("SymmetricKey", vault.load(token, OWNER)).decrypt(body, b"") == b"secret"
+def test_key_material_loads_only_for_the_key_it_was_made_for(key_backend: SoftwareKeyBackend) -> None:
+    token = key_backend.generate(OWNER)
+    body = cast("SymmetricKey", key_backend.load(token, OWNER)).encrypt(b"secret", b"")
+    assert cast("SymmetricKey", key_backend.load(token, OWNER)).decrypt(body, b"") == b"secret"
     for field, value in (
         ("account", "444455556666"),
         ("region", "eu-west-1"),
@@ -115,36 +118,36 @@ def test_key_material_loads_only_for_the_key_it_was_made_for(vault: SoftwareVaul
         ("spec", KeySpec.HMAC_256),
     ):
         with pytest.raises(UnsealError):
-            vault.load(token, replace(OWNER, **{field: value}))
+            key_backend.load(token, replace(OWNER, **{field: value}))
 
 
-def test_material_of_a_multi_region_key_is_wrapped_anew_for_each_region(vault: SoftwareVault) -> None:
+def test_material_of_a_multi_region_key_is_wrapped_anew_for_each_region(key_backend: SoftwareKeyBackend) -> None:
     here = replace(OWNER, key_id="mrk-" + "a" * 32)
     there = replace(here, region="eu-west-1")
-    token = vault.generate(here)
-    copy = vault.replicate(token, here, "eu-west-1")
-    body = cast("SymmetricKey", vault.load(token, here)).encrypt(b"secret", b"")
-    assert cast("SymmetricKey", vault.load(copy, there)).decrypt(body, b"") == b"secret"
+    token = key_backend.generate(here)
+    copy = key_backend.replicate(token, here, "eu-west-1")
+    body = cast("SymmetricKey", key_backend.load(token, here)).encrypt(b"secret", b"")
+    assert cast("SymmetricKey", key_backend.load(copy, there)).decrypt(body, b"") == b"secret"
     for wrapped, owner in ((token, there), (copy, here), (copy, replace(there, material_id="cd" * 32))):
         with pytest.raises(UnsealError):
-            vault.load(wrapped, owner)
+            key_backend.load(wrapped, owner)
     with pytest.raises(UnsealError):
-        vault.replicate(copy, here, "eu-west-1")
+        key_backend.replicate(copy, here, "eu-west-1")
 
 
-def test_material_of_a_single_region_key_never_gets_to_another_region(vault: SoftwareVault) -> None:
-    token = vault.generate(OWNER)
+def test_material_of_a_single_region_key_never_gets_to_another_region(key_backend: SoftwareKeyBackend) -> None:
+    token = key_backend.generate(OWNER)
     with pytest.raises(UnsealError, match="stays in its Region"):
-        vault.replicate(token, OWNER, "eu-west-1")
+        key_backend.replicate(token, OWNER, "eu-west-1")
     with pytest.raises(UnsealError):
-        vault.load(token, replace(OWNER, region="eu-west-1"))
+        key_backend.load(token, replace(OWNER, region="eu-west-1"))
     with pytest.raises(UnsealError):
-        vault.replicate(token, replace(OWNER, key_id="mrk-" + "a" * 32), "eu-west-1")
+        key_backend.replicate(token, replace(OWNER, key_id="mrk-" + "a" * 32), "eu-west-1")
 
 
-def test_secrets_are_bound_to_their_owner(vault: SoftwareVault) -> None:
-    wrapped = vault.wrap_secret(b"secret", b"AKIA1")
+def test_secrets_are_bound_to_their_owner(service_secrets: ServiceSecrets) -> None:
+    wrapped = service_secrets.wrap(b"secret", b"AKIA1")
     assert b"secret" not in wrapped
-    assert vault.unwrap_secret(wrapped, b"AKIA1") == b"secret"
+    assert service_secrets.unwrap(wrapped, b"AKIA1") == b"secret"
     with pytest.raises(UnsealError):
-        vault.unwrap_secret(wrapped, b"AKIA2")
+        service_secrets.unwrap(wrapped, b"AKIA2")

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from local_deployment import LocalDeployment, Refused, entropy
 from strongroom.assembly.deployment import Deployment
 from strongroom.clock import DAY, ManualClock
-from strongroom.crypto.protocol import MaterialBinding
+from strongroom.crypto.material import MaterialBinding
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
 
@@ -159,17 +159,18 @@ def test_one_key_that_fails_does_not_keep_the_others_from_their_turn(
     keys = [new_key(local) for _ in range(3)]
     for key_id in keys:
         local.call("EnableKeyRotation", KeyId=key_id, RotationPeriodInDays=90)
-    vault = local.deployment.service._backends.vault
-    generate = vault.generate
+    backend: Any = local.deployment.backends.key_backends.of_store(None)
+    generate = backend.generate
     failed: list[object] = []
 
     def fails_once(owner: object) -> bytes:
         if not failed:
             failed.append(owner)
             raise RuntimeError("the token is not there")
-        return generate(owner)  # type: ignore[arg-type]
+        token: bytes = generate(owner)
+        return token
 
-    vault.generate = fails_once  # type: ignore[method-assign]
+    backend.generate = fails_once
     local.clock.advance(90 * DAY)
     local.deployment.keeper.run()
     assert sorted(len(rotations(local, key_id)) for key_id in keys) == [0, 1, 1]
@@ -183,15 +184,16 @@ def test_a_hundred_keys_that_fail_do_not_hide_what_is_due_behind_them(local: Loc
     for key_id in keys:
         local.call("EnableKeyRotation", KeyId=key_id, RotationPeriodInDays=90)
         local.clock.advance(1)
-    vault = local.deployment.service._backends.vault
-    generate, broken = vault.generate, set(keys[:101])
+    backend: Any = local.deployment.backends.key_backends.of_store(None)
+    generate, broken = backend.generate, set(keys[:101])
 
     def fails(owner: MaterialBinding) -> bytes:
         if owner.key_id in broken:
             raise RuntimeError("the token is not there")
-        return generate(owner)
+        token: bytes = generate(owner)
+        return token
 
-    vault.generate = fails  # type: ignore[method-assign]
+    backend.generate = fails
     local.clock.advance(90 * DAY)
     local.deployment.keeper.run()
     assert [len(rotations(local, key_id)) for key_id in keys] == [0] * 101 + [1] * 2
@@ -202,14 +204,14 @@ def test_nothing_is_destroyed_without_a_record(local: LocalDeployment) -> None:
     local.call("ScheduleKeyDeletion", KeyId=key_id, PendingWindowInDays=7)
     local.clock.advance(8 * DAY)
     log = local.deployment.log
-    vault: Any = local.deployment.backends.vault
+    backend: Any = local.deployment.backends.key_backends.of_store(None)
     keys_at_destruction: list[KmsKey | None] = []
 
     def destroyed(_token: bytes, owner: MaterialBinding) -> None:
         with local.deployment.backends.store.read() as reader:
             keys_at_destruction.append(reader.key(KeyLocator(owner.account, owner.region, owner.key_id)))
 
-    vault.destroy = destroyed
+    backend.destroy = destroyed
     good, log._file = log._file, -1
     local.deployment.keeper.run()
     log._file = good

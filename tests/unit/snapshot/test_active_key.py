@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from keys_builder import make_key, material
-from strongroom.crypto.software.vault import SoftwareVault
+from strongroom.crypto.key_backends import KeyBackends
 from strongroom.keys.key_policy import default_policy
 from strongroom.keys.kms_key import KeyMaterial, KmsKey
 from strongroom.keys.specs import Origin
@@ -22,7 +22,7 @@ def key_of(*materials: KeyMaterial) -> KmsKey:
 @pytest.mark.parametrize("key", [key_of(), key_of(replace(material(1), token=None))], ids=["never", "not any more"])
 @pytest.mark.parametrize("use", [ActiveKey.current, ActiveKey.mac_key, ActiveKey.public_key])
 def test_a_key_whose_material_is_not_there_has_no_backing_key(
-    vault: SoftwareVault, key: KmsKey, use: Callable[[ActiveKey], object]
+    key_backends: KeyBackends, key: KmsKey, use: Callable[[ActiveKey], object]
 ) -> None:
     with pytest.raises(LookupError):
-        use(ActiveKey(key, vault))
+        use(ActiveKey(key, key_backends))

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from grants_builder import make_grant
 from interrupted_store import InterruptedStore, commit_and_notice
 from keys_builder import locator, make_key
-from strongroom.crypto.software.vault import SoftwareVault
+from strongroom.crypto.key_backends import KeyBackends
+from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.keys.arns import AliasLocator
 from strongroom.keys.grants import Grant, GrantIndex, GrantOperation, labels_wanted
 from strongroom.keys.kms_key import KmsKey
@@ -40,8 +41,8 @@ def store(tmp_path: Path) -> Iterator[InterruptedStore]:
 
 
 @pytest.fixture
-def snapshot(store: InterruptedStore, vault: SoftwareVault) -> Snapshot:
-    snapshot = Snapshot(store, vault)
+def snapshot(store: InterruptedStore, key_backends: KeyBackends, service_secrets: ServiceSecrets) -> Snapshot:
+    snapshot = Snapshot(store, key_backends, service_secrets)
     snapshot.refresh()
     return snapshot
 

@@ -4,15 +4,16 @@ import pytest
 
 from grants_builder import make_grant, subset
 from keys_builder import locator, make_key
-from strongroom.crypto.software.vault import SoftwareVault
+from strongroom.crypto.key_backends import KeyBackends
+from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.keys.grants import Grant, GrantIndex, GrantOperation, labels_wanted, pairs
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.protocol import Store
 
 
 @pytest.fixture
-def snapshot(store: Store, vault: SoftwareVault) -> Snapshot:
-    snapshot = Snapshot(store, vault, max_keys=10)
+def snapshot(store: Store, key_backends: KeyBackends, service_secrets: ServiceSecrets) -> Snapshot:
+    snapshot = Snapshot(store, key_backends, service_secrets, max_keys=10)
     with store.transaction() as transaction:
         for number in (1, 2):
             transaction.add_key(make_key(number))

@@ -4,7 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from keys_builder import locator, make_key
-from strongroom.crypto.software.vault import SoftwareVault
+from strongroom.crypto.key_backends import KeyBackends
+from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.keys.arns import AliasLocator
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.protocol import Store
@@ -19,12 +20,12 @@ def alias(number: int) -> AliasLocator:
 
 
 @pytest.fixture
-def snapshot(store: Store, vault: SoftwareVault) -> Snapshot:
+def snapshot(store: Store, key_backends: KeyBackends, service_secrets: ServiceSecrets) -> Snapshot:
     with store.transaction() as transaction:
         for number in range(KEYS):
             transaction.add_key(replace(make_key(number), policy=POLICY))
             transaction.put_alias(AliasRecord(alias(number), locator(number).key_id, 0.0, 0.0), None)
-    snapshot = Snapshot(store, vault, max_keys=5)
+    snapshot = Snapshot(store, key_backends, service_secrets, max_keys=5)
     snapshot.refresh()
     return snapshot
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from strongroom.crypto.envelope import KEY_LENGTH, Wrapper
-from strongroom.crypto.protocol import UnsealError
+from strongroom.crypto.seal import UnsealError
 from strongroom.entropy import Entropy
 
 _FORMAT = "strongroom-root-key-v1"

@@ -138,13 +138,13 @@ def create_access_key(context: Context, request: UserAccessKeysRequest) -> Creat
         owner, name = _owner(context, transaction, request.user_name)
         if len(transaction.access_keys(context.caller.account, owner)) >= _MAX_ACCESS_KEYS:
             raise LimitExceededException(f"Cannot exceed quota for AccessKeysPerUser: {_MAX_ACCESS_KEYS}")
-        vault = context.backends.vault
+        secrets = context.backends.secrets
         transaction.add_access_key(
             AccessKeyRecord(
                 access_key_id=key.access_key_id,
                 account=context.caller.account,
                 principal=owner,
-                wrapped_secret=vault.wrap_secret(key.secret.encode(), access_key_binding(key.access_key_id)),
+                wrapped_secret=secrets.wrap(key.secret.encode(), access_key_binding(key.access_key_id)),
                 active=True,
                 created_at=context.now,
             )

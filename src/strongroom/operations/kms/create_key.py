@@ -7,7 +7,7 @@ import msgspec
 
 from strongroom.audit.parameters import elements_of
 from strongroom.entropy import uuid
-from strongroom.errors import KmsError, LimitExceededException, UnsupportedOperationException, ValidationException
+from strongroom.errors import LimitExceededException, UnsupportedOperationException, ValidationException
 from strongroom.keys.arns import MULTI_REGION_PREFIX, KeyLocator, root_arn
 from strongroom.keys.custom_key_stores import require_connected
 from strongroom.keys.key_policy import default_policy
@@ -18,9 +18,10 @@ from strongroom.keys.states import KeyState
 from strongroom.keys.wrapping import require_importable_spec
 from strongroom.operations.context import Context
 from strongroom.operations.kms.custom_key_stores import find_custom_key_store
-from strongroom.operations.kms.key_material import destroy, generate_material, removed
+from strongroom.operations.kms.key_changes import KeyChanges, Plan, change_keys, prepare, prepared_material
 from strongroom.operations.kms.key_metadata import KeyMetadata, key_metadata
 from strongroom.operations.kms.key_policy import accepted_policy
+from strongroom.operations.kms.prepared_material import NewMaterial, PreparedMaterial
 from strongroom.operations.shapes import (
     CustomKeyStoreId,
     Description,
@@ -31,7 +32,8 @@ from strongroom.operations.shapes import (
     XksKeyId,
 )
 from strongroom.operations.targets import Target
-from strongroom.store.protocol import Reader, Transaction
+from strongroom.store.protocol import Reader
+from strongroom.store.scopes import AccountScope
 
 
 class CustomerMasterKeySpec(StrEnum):
@@ -81,13 +83,12 @@ def locate_create_key(_context: Context, request: CreateKeyRequest) -> Sequence[
 
 
 def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse:
-    """Make a key with its first backing key; durable before it is announced."""
+    """Make a key with its first key material. It is durable before the call returns."""
     spec, usage = _kind(request)
-    _require_origin(context, request)
+    store_id = _key_store_of(context, request, spec)
     if request.origin is Origin.EXTERNAL:
         require_importable_spec(spec)
     locator = KeyLocator(context.caller.account, context.region, _new_key_id(context, request))
-    # Without material until everything else about it has been accepted.
     key = new_key(
         locator,
         spec=spec,
@@ -100,32 +101,48 @@ def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse
         material=None,
         now=context.now,
     )
+    if store_id is not None:
+        key = msgspec.structs.replace(key, custom_key_store_id=store_id)
     if request.policy is not None:
         bypass = bool(request.bypass_policy_lockout_safety_check)
         policy, pinned = accepted_policy(context, request, request.policy, key, bypass=bypass)
         key = msgspec.structs.replace(key, policy=policy, pinned=pinned)
-    if request.origin is Origin.AWS_KMS:
-        if spec is not KeySpec.SYMMETRIC_DEFAULT:
-            # Material of no use would take longer to make than this. What counts is what the transaction finds.
-            with context.backends.store.read() as reader:
-                _require_room(context, reader, key)
-        key = msgspec.structs.replace(key, state=KeyState.ENABLED, materials=(_first_material(context, key),))
-    try:
-        with context.backends.store.transaction() as transaction:
-            add_customer_key(context, transaction, key)
-    except KmsError:
-        destroy(context.backends.vault, removed(key, None))
-        raise
-    return CreateKeyResponse(key_metadata=key_metadata(key))
+    return CreateKeyResponse(key_metadata=key_metadata(_added(context, key)))
 
 
-def add_customer_key(context: Context, transaction: Transaction, key: KmsKey) -> None:
-    """Add a key that counts for its account; raises LimitExceededException if the account has as many as it may."""
-    _require_room(context, transaction, key)
-    transaction.add_key(key)
+def _added(context: Context, key: KmsKey) -> KmsKey:
+    """Add a key with its first material, which is only made once everything else about the key is accepted."""
+    store = context.backends.store
+
+    def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
+        require_room(context, reader, key)
+        return KeyChanges(added=(_with_first_material(key, prepared, context.now),))
+
+    with prepared_material(context) as prepared:
+        _prepare_first_material(context, key, prepared, plan)
+        return change_keys(store, prepared, plan, AccountScope(key.account)).added[0]
 
 
-def _require_room(context: Context, reader: Reader, key: KmsKey) -> None:
+def _prepare_first_material(context: Context, key: KmsKey, prepared: PreparedMaterial, plan: Plan) -> None:
+    if key.origin is Origin.EXTERNAL:
+        return
+    if key.spec is KeySpec.SYMMETRIC_DEFAULT and not context.backends.key_backends.blocks(key):
+        # Making it takes less time than finding out whether there is room for the key. The transaction finds out.
+        prepared.make((NewMaterial(key.locator, key.spec, key.custom_key_store_id),))
+    else:
+        prepare(context.backends.store, prepared, plan)
+
+
+def _with_first_material(key: KmsKey, prepared: PreparedMaterial, now: float) -> KmsKey:
+    if key.origin is Origin.EXTERNAL:
+        return key
+    _, token, owner = prepared.new(key)
+    material = KeyMaterial(material_id=owner.material_id, token=token, state=KeyMaterialState.CURRENT, created_at=now)
+    return msgspec.structs.replace(key, state=KeyState.ENABLED, materials=(material,))
+
+
+def require_room(context: Context, reader: Reader, key: KmsKey) -> None:
+    """Refuse a key if its account has as many in that Region as it may have; raises LimitExceededException."""
     limit = context.backends.customer_keys
     if reader.customer_keys(key.account, key.region) >= limit:
         raise LimitExceededException(f"An account can have at most {limit} KMS keys in a Region.")
@@ -155,21 +172,28 @@ def _kind(request: CreateKeyRequest) -> tuple[KeySpec, KeyUsage]:
     return spec, usage
 
 
-def _require_origin(context: Context, request: CreateKeyRequest) -> None:
-    if request.origin in {Origin.AWS_CLOUDHSM, Origin.EXTERNAL_KEY_STORE}:
-        if request.custom_key_store_id is None:
-            raise ValidationException(f"CustomKeyStoreId is required for keys of origin {request.origin}.")
-        with context.backends.store.read() as reader:
-            require_connected(find_custom_key_store(context, reader, request.custom_key_store_id))
-    if request.custom_key_store_id is not None or request.xks_key_id is not None:
-        raise ValidationException(f"Keys of origin {request.origin} do not live in a custom key store.")
+def _key_store_of(context: Context, request: CreateKeyRequest, spec: KeySpec) -> str | None:
+    """Return the custom key store that a request asks for, or None for the default key store.
+
+    Raises ValidationException if that does not fit the origin, CustomKeyStoreNotFoundException,
+    CustomKeyStoreInvalidStateException unless the custom key store is connected, and UnsupportedOperationException for
+    keys that it cannot hold.
+    """
+    store_id = request.custom_key_store_id
+    if request.origin in {Origin.AWS_KMS, Origin.EXTERNAL}:
+        if store_id is not None or request.xks_key_id is not None:
+            raise ValidationException(f"Keys of origin {request.origin} do not live in a custom key store.")
+        return None
+    if store_id is None:
+        raise ValidationException(f"CustomKeyStoreId is required for keys of origin {request.origin}.")
+    with context.backends.store.read() as reader:
+        require_connected(find_custom_key_store(context, reader, store_id))
+    context.backends.key_backends.of_store(store_id)
+    if request.multi_region or spec is not KeySpec.SYMMETRIC_DEFAULT:
+        raise UnsupportedOperationException("Custom key stores hold only symmetric encryption keys of a single Region.")
+    return store_id
 
 
 def _new_key_id(context: Context, request: CreateKeyRequest) -> str:
     random_id = uuid(context.backends.entropy)
     return MULTI_REGION_PREFIX + random_id.replace("-", "") if request.multi_region else random_id
-
-
-def _first_material(context: Context, key: KmsKey) -> KeyMaterial:
-    material_id, token = generate_material(context.backends.vault, context.backends.entropy, key.locator, key.spec)
-    return KeyMaterial(material_id=material_id, token=token, state=KeyMaterialState.CURRENT, created_at=context.now)

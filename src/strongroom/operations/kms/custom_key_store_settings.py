@@ -123,7 +123,7 @@ def create_custom_key_store(context: Context, request: CreateCustomKeyStoreReque
         name=request.custom_key_store_name,
         type=request.custom_key_store_type,
         created_at=context.now,
-        wrapped_secret=context.backends.vault.wrap_secret(secret.encode(), custom_key_store_binding(store_id)),
+        wrapped_secret=context.backends.secrets.wrap(secret.encode(), custom_key_store_binding(store_id)),
         cluster_id=request.cloud_hsm_cluster_id,
         trust_anchor=request.trust_anchor_certificate,
         xks=proxy,
@@ -214,7 +214,7 @@ def _updated(context: Context, request: UpdateCustomKeyStoreRequest, store: Cust
     secret = credential.raw_secret_access_key if credential is not None else request.key_store_password
     wrapped = store.wrapped_secret
     if secret is not None:
-        wrapped = context.backends.vault.wrap_secret(secret.encode(), custom_key_store_binding(store.store_id))
+        wrapped = context.backends.secrets.wrap(secret.encode(), custom_key_store_binding(store.store_id))
     return replace(
         store,
         name=request.new_custom_key_store_name or store.name,

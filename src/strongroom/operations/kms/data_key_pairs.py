@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from strongroom.crypto.protocol import KeyPair
+from strongroom.crypto.data_key_pairs import KeyPair
 from strongroom.errors import UnsupportedOperationException
 from strongroom.keys.encryption_context import canonical
 from strongroom.keys.specs import KeySpec
@@ -101,7 +101,7 @@ def _make(
     if request.key_pair_spec is DataKeyPairSpec.SM2:
         raise UnsupportedOperationException(f"KeyPairSpec {request.key_pair_spec} is not supported in this Region.")
     require_not_dry_run(request.dry_run)
-    pair = context.backends.vault.key_pair(KeySpec(request.key_pair_spec.value))
+    pair = context.backends.data_key_pairs.generate(KeySpec(request.key_pair_spec.value))
     material = active.current()
     blob = material.encrypt(pair.private_key, canonical(request.encryption_context))
     return pair, blob, material.material_id

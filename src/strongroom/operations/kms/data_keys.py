@@ -105,12 +105,12 @@ def generate_data_key_without_plaintext(
 
 
 def generate_random(context: Context, request: GenerateRandomRequest) -> GenerateRandomResponse:
-    """Return random bytes from the vault."""
+    """Return random bytes."""
     if request.custom_key_store_id is not None:
         _require_random_source(context, request.custom_key_store_id)
     if request.number_of_bytes is None:
         raise ValidationException("NumberOfBytes is required.")
-    plaintext, for_recipient = hand_over(context, context.backends.vault.random(request.number_of_bytes))
+    plaintext, for_recipient = hand_over(context, context.backends.random.random_bytes(request.number_of_bytes))
     return GenerateRandomResponse(plaintext=plaintext, ciphertext_for_recipient=for_recipient)
 
 
@@ -129,7 +129,7 @@ def _make(
     length = _length(request)
     require_symmetric(active.key, operation)
     require_not_dry_run(request.dry_run)
-    plaintext = context.backends.vault.random(length)
+    plaintext = context.backends.random.random_bytes(length)
     material = active.current()
     return plaintext, material.encrypt(plaintext, canonical(request.encryption_context)), material.material_id
 

@@ -1,4 +1,4 @@
-"""ScheduleKeyDeletion and CancelKeyDeletion. The deletion itself is the keeper's."""
+"""ScheduleKeyDeletion and CancelKeyDeletion. The deletion itself happens in ``maintenance.key_deletion``."""
 
 from collections.abc import Mapping, Sequence
 
@@ -36,9 +36,9 @@ class KeyIdResponse(Response):
 def schedule_key_deletion(
     context: Context, request: ScheduleKeyDeletionRequest, active: ActiveKey
 ) -> ScheduleKeyDeletionResponse:
-    """Start the waiting period; until its end nobody can use the key, and anybody who may can cancel.
+    """Start the waiting period, in which the key cannot be used and the deletion can be cancelled.
 
-    That of a multi-Region primary starts when the last of its replicas is gone.
+    The waiting period of a multi-Region primary starts when the last of its replicas is gone.
     """
     window = request.pending_window_in_days
     key = modify(context, active, lambda key: multi_region.schedule_deletion(key, window, context.now))

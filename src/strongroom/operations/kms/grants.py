@@ -193,7 +193,7 @@ def create_grant(context: Context, request: CreateGrantRequest, active: ActiveKe
             transaction.add_grant(grant)
         if request.dry_run:
             raise DryRunOperationException
-    token = grant_tokens.issue(context.backends.vault, grant_tokens.GrantToken(grant.locator, grant.grant_id))
+    token = grant_tokens.issue(context.backends.secrets, grant_tokens.GrantToken(grant.locator, grant.grant_id))
     return CreateGrantResponse(grant_token=token, grant_id=grant.grant_id)
 
 
@@ -238,7 +238,7 @@ def locate_retire_grant(context: Context, request: RetireGrantRequest) -> Sequen
     if request.grant_token is not None:
         if request.key_id is not None or request.grant_id is not None:
             raise ValidationException("You must specify either a grant token or a key ARN and grant ID, not both.")
-        token = grant_tokens.read(context.backends.vault, request.grant_token)
+        token = grant_tokens.read(context.backends.secrets, request.grant_token)
         if token.locator.region != context.region:
             raise NotFoundException(f"Invalid arn {token.locator.region}")
         active, grant_id = context.find(token.locator.arn, KeyIdForms.KEY_ONLY), token.grant_id
@@ -257,7 +257,7 @@ def locate_retire_grant(context: Context, request: RetireGrantRequest) -> Sequen
 def retire_grant(context: Context, request: RetireGrantRequest, active: ActiveKey) -> Empty:
     """End a grant, as whoever was granted it, or was named to retire it."""
     token = request.grant_token
-    grant_id = request.grant_id or "" if token is None else grant_tokens.read(context.backends.vault, token).grant_id
+    grant_id = request.grant_id or "" if token is None else grant_tokens.read(context.backends.secrets, token).grant_id
     _end(context, active.key.locator, grant_id, dry_run=bool(request.dry_run))
     return Empty()
 

@@ -1,15 +1,14 @@
 """GetParametersForImport, ImportKeyMaterial and DeleteImportedKeyMaterial."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from msgspec import Meta
 from msgspec.structs import replace
 
-from strongroom.crypto.protocol import ImportedMaterial, MaterialOwner, WrappedMaterial
+from strongroom.crypto.material import ImportedMaterial, MaterialOwner, WrappedMaterial
 from strongroom.errors import (
     IncorrectKeyMaterialException,
-    KmsError,
     UnsupportedOperationException,
     ValidationException,
 )
@@ -21,7 +20,8 @@ from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec, require
 from strongroom.operations.context import Context
 from strongroom.operations.kms import import_token
 from strongroom.operations.kms.import_token import ImportToken
-from strongroom.operations.kms.key_changes import modify
+from strongroom.operations.kms.key_changes import change_key, prepared_material
+from strongroom.operations.kms.key_material import OwnedToken
 from strongroom.operations.kms.keys import KeyRequest
 from strongroom.operations.shapes import Ciphertext, Response, matching
 from strongroom.operations.targets import Target
@@ -75,37 +75,35 @@ class KeyMaterialResponse(Response):
 def get_parameters_for_import(
     context: Context, request: GetParametersForImportRequest, active: ActiveKey
 ) -> GetParametersForImportResponse:
-    """Make a wrapping key for the material of one key. Nothing is stored: its private half is in the token."""
-    key, vault = active.key, context.backends.vault
+    """Make a wrapping key for the material of one key. Nothing is stored: the import token contains its private key."""
+    key, backends = active.key, context.backends
     require_external(key)
     require_wrapping(key.spec, request.wrapping_algorithm, request.wrapping_key_spec)
-    wrapping_key = vault.wrapping_key(request.wrapping_key_spec, _owner(key))
+    wrapping_key = backends.key_backends.of(key).wrapping_key(request.wrapping_key_spec, _owner(key))
     expires_at = context.now + import_token.VALIDITY
     token = ImportToken(key.locator, wrapping_key.token, request.wrapping_algorithm, expires_at)
     return GetParametersForImportResponse(
         key_id=key.arn,
-        import_token=import_token.issue(vault, token),
+        import_token=import_token.issue(backends.secrets, token),
         public_key=wrapping_key.public_key,
         parameters_valid_to=expires_at,
     )
 
 
 def import_key_material(context: Context, request: ImportKeyMaterialRequest, active: ActiveKey) -> KeyMaterialResponse:
-    """Take key material in: the key's first, the same again, or new material for the next rotation."""
-    key, vault = active.key, context.backends.vault
+    """Import key material: the key's first, the same again, or new material for the next rotation."""
+    key, backends = active.key, context.backends
     require_external(key)
     _require_consistent(key, request)
     imported.require_expiry(request.expiration_model, request.valid_to, context.now)
-    token = import_token.read(vault, request.import_token, key.locator, context.now)
+    token = import_token.read(backends.secrets, request.import_token, key.locator, context.now)
     wrapped = WrappedMaterial(token.wrapping_token, token.algorithm, request.encrypted_key_material)
-    # Unwrapping is slow; it is done before the store is asked to let nobody else write.
-    made = vault.import_material(wrapped, _owner(key))
-    try:
+    with prepared_material(context) as prepared:
+        made = backends.key_backends.of(key).import_material(wrapped, _owner(key))
+        owner = _owner(key).binding(made.material_id)
+        prepared.add_imported(OwnedToken(key.custom_key_store_id, made.token, owner))
         _require_named(request, made)
-        _, key = _modify(context, active, lambda key: _imported(key, request, made, context.now))
-    except KmsError:
-        vault.destroy(made.token, _owner(key).binding(made.material_id))
-        raise
+        change_key(context, active, prepared, lambda key: _imported(key, request, made, context.now))
     return _response(key, made.material_id)
 
 
@@ -114,7 +112,10 @@ def delete_imported_key_material(
 ) -> KeyMaterialResponse:
     """Erase key material. Its key is unusable until the same material is imported again."""
     require_external(active.key)
-    before, key = _modify(context, active, lambda key: imported.delete_material(key, request.key_material_id))
+    with prepared_material(context) as prepared:
+        before, key = change_key(
+            context, active, prepared, lambda key: imported.delete_material(key, request.key_material_id)
+        )
     current = before.current_material
     if request.key_material_id is not None or current is None:
         return _response(key, request.key_material_id)
@@ -157,21 +158,9 @@ def _imported(key: KmsKey, request: ImportKeyMaterialRequest, made: ImportedMate
         expires_at=request.valid_to,
         description=request.key_material_description,
     )
-    # Once its material has expired the key is PendingImport, whether or not the keeper has come to say so.
+    # Once its material has expired the key is PendingImport, even if maintenance has not erased it yet.
     key = replace(key, state=imported.as_of(key, now).state)
     return imported.import_material(key, material, imported.import_type(key, request.import_type))
-
-
-def _modify(context: Context, active: ActiveKey, transition: Callable[[KmsKey], KmsKey]) -> tuple[KmsKey, KmsKey]:
-    """Change a key durably; return it before and after."""
-    seen: list[KmsKey] = []
-
-    def noted(key: KmsKey) -> KmsKey:
-        seen.append(key)
-        return transition(key)
-
-    after = modify(context, active, noted)
-    return seen[-1], after
 
 
 def _response(key: KmsKey, material_id: str | None) -> KeyMaterialResponse:

@@ -1,13 +1,15 @@
-"""Import tokens: a wrapping key that only the service can use, sealed into what the client brings back.
+"""Import tokens: a wrapping key that only the service can use, sealed into a token that the client sends back.
 
-Nothing is stored for them. A token says for which key it was made, how the material will be wrapped, and until when.
+The service stores nothing for them. A token says for which key it was made, how the material will be wrapped, and when
+it expires.
 """
 
 import msgspec
 
 from strongroom.clock import DAY
 from strongroom.crypto.binding import IMPORT_TOKEN_BINDING
-from strongroom.crypto.protocol import UnsealError, Vault
+from strongroom.crypto.seal import UnsealError
+from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.errors import ExpiredImportTokenException, InvalidImportTokenException
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.wrapping import WrappingAlgorithm
@@ -16,7 +18,7 @@ VALIDITY = DAY
 
 
 class ImportToken(msgspec.Struct, frozen=True):
-    """What a token says. ``wrapping_token`` is the vault's, for the wrapping key; ``expires_at`` in epoch seconds."""
+    """What a token says. ``wrapping_token`` is the key back end's; ``expires_at`` is in epoch seconds."""
 
     locator: KeyLocator
     wrapping_token: bytes
@@ -24,19 +26,19 @@ class ImportToken(msgspec.Struct, frozen=True):
     expires_at: float
 
 
-def issue(vault: Vault, token: ImportToken) -> bytes:
+def issue(secrets: ServiceSecrets, token: ImportToken) -> bytes:
     """Return a token sealed, well below the 6,144 bytes that a request can carry."""
-    return vault.wrap_secret(msgspec.msgpack.encode(token), IMPORT_TOKEN_BINDING)
+    return secrets.wrap(msgspec.msgpack.encode(token), IMPORT_TOKEN_BINDING)
 
 
-def read(vault: Vault, sealed: bytes, locator: KeyLocator, now: float) -> ImportToken:
+def read(secrets: ServiceSecrets, sealed: bytes, locator: KeyLocator, now: float) -> ImportToken:
     """Return what a token says.
 
     Raises InvalidImportTokenException if it was not issued here for that key, and ExpiredImportTokenException after
     its 24 hours.
     """
     try:
-        token = msgspec.msgpack.decode(vault.unwrap_secret(sealed, IMPORT_TOKEN_BINDING), type=ImportToken)
+        token = msgspec.msgpack.decode(secrets.unwrap(sealed, IMPORT_TOKEN_BINDING), type=ImportToken)
     except (UnsealError, msgspec.DecodeError):
         raise InvalidImportTokenException("The import token is not valid.") from None
     if token.locator != locator:

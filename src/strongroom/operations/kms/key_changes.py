@@ -1,36 +1,215 @@
-"""Changes of one KMS key, made durable together with what they mean for its relatives."""
+"""Changes of KMS keys: the one way in which keys and their key material are changed, by operations and by the keeper.
 
-from collections.abc import Callable
+A change is described by a *plan*: a function that reads the keys and returns what is to be written. It has no other
+effect, so it can be run as often as needed: to find out which key material must be prepared, and in the transaction
+itself, which may be run again after a conflict. Key back ends are only called outside of transactions.
+"""
 
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
+from typing import TypeAlias
+
+import msgspec
+
+from strongroom.errors import DependencyTimeoutException, KmsError, WriteOutcomeUnknown
 from strongroom.keys import imported
-from strongroom.keys.arns import not_found
+from strongroom.keys.arns import KeyLocator, not_found
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.states import require_state
 from strongroom.operations.context import Context
-from strongroom.operations.kms.key_material import destroy
-from strongroom.operations.kms.related_keys import save_with_relatives
+from strongroom.operations.kms.key_material import destroy, removed
+from strongroom.operations.kms.prepared_material import MaterialMissing, PreparedMaterial
+from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
 from strongroom.snapshot.active_key import ActiveKey
-from strongroom.store.protocol import Transaction
+from strongroom.store.protocol import Reader, Store, Transaction
+from strongroom.store.records import AliasRecord
+from strongroom.store.scopes import KeyScope, Scope
+
+_MAX_ATTEMPTS = 5
+"""How often a change is tried while others keep changing its keys. Alone, a rotation of related keys needs three."""
+
+
+class ServiceEvent(msgspec.Struct, frozen=True):
+    """A change that the service makes by itself, for the audit log: the event's name, the key, and details.
+
+    ``synchronized``: the change is copied to related multi-Region keys, which is an event of its own.
+    """
+
+    name: str
+    locator: KeyLocator
+    details: Mapping[str, object]
+    synchronized: bool = False
+
+
+class KeyChanges(msgspec.Struct, frozen=True):
+    """What one transaction writes. ``events`` are recorded before it, where the service makes the change by itself."""
+
+    saved: tuple[KeyVersions, ...] = ()
+    added: tuple[KmsKey, ...] = ()
+    erased: tuple[KmsKey, ...] = ()
+    new_aliases: tuple[AliasRecord, ...] = ()
+    events: tuple[ServiceEvent, ...] = ()
+
+
+Plan: TypeAlias = Callable[[Reader, PreparedMaterial], KeyChanges]
+"""Reads keys and returns what is to be written; raises KmsError to refuse, MaterialMissing for want of material."""
+
+Announce: TypeAlias = Callable[[tuple[ServiceEvent, ...]], None]
+"""Records events in the audit log; raises KMSInternalException if that is impossible."""
+
+NOTHING = KeyChanges()
+
+
+class _OtherEvents(Exception):
+    """The keys changed after the events were recorded: the transaction would do something else than recorded."""
+
+
+def prepare(store: Store, prepared: PreparedMaterial, plan: Plan) -> KeyChanges:
+    """Prepare the key material that a plan needs; return what the plan would write now.
+
+    Raises what the plan and the key back ends raise, and DependencyTimeoutException if the keys keep changing.
+    """
+    for _ in range(_MAX_ATTEMPTS):
+        try:
+            with store.read() as reader:
+                return plan(reader, prepared)
+        except MaterialMissing as missing:
+            needs = missing.needs
+        prepared.make(needs)
+    raise _keeps_changing()
+
+
+def change_keys(store: Store, prepared: PreparedMaterial, plan: Plan, *scopes: Scope) -> KeyChanges:
+    """Make a plan's changes durable, destroy the material that the keys have lost, and return the changes.
+
+    Raises what the plan, the key back ends and ``Store.write`` raise, and DependencyTimeoutException if the keys keep
+    changing.
+    """
+
+    def act(transaction: Transaction) -> KeyChanges:
+        return _write(transaction, plan(transaction, prepared))
+
+    for _ in range(_MAX_ATTEMPTS):
+        try:
+            return _commit(store, prepared, act, scopes)
+        except MaterialMissing:
+            prepare(store, prepared, plan)
+    raise _keeps_changing()
+
+
+def change_keys_announced(
+    store: Store, prepared: PreparedMaterial, plan: Plan, announce: Announce, *scopes: Scope
+) -> KeyChanges:
+    """Do what ``change_keys`` does, with the plan's events recorded first; do nothing if the plan changes nothing.
+
+    A record of something that then failed is better than something done without a record. So events are recorded
+    before the transaction, once however often that is run. It only commits what agrees with the record.
+    """
+    announced: tuple[ServiceEvent, ...] = ()
+
+    def act(transaction: Transaction) -> KeyChanges:
+        changes = plan(transaction, prepared)
+        if changes.events != announced:
+            raise _OtherEvents
+        return _write(transaction, changes)
+
+    for _ in range(_MAX_ATTEMPTS):
+        expected = prepare(store, prepared, plan)
+        if expected == NOTHING:
+            return expected
+        if expected.events != announced:
+            announce(expected.events)
+            announced = expected.events
+        try:
+            return _commit(store, prepared, act, scopes)
+        except (MaterialMissing, _OtherEvents):
+            continue
+    raise _keeps_changing()
+
+
+def change_key(
+    context: Context, active: ActiveKey, prepared: PreparedMaterial, transition: Callable[[KmsKey], KmsKey]
+) -> KeyVersions:
+    """Change one key, with its relatives, durably; return it before and after.
+
+    ``transition`` gets the key as the store has it, its state checked again: it may have changed since it was cached.
+    It may be called more than once, so it must have no effect but its result.
+    """
+    plan = plan_for_key(context, active, transition)
+    return change_keys(context.backends.store, prepared, plan, scope_of(active.key.locator)).saved[0]
 
 
 def modify(context: Context, active: ActiveKey, transition: Callable[[KmsKey], KmsKey]) -> KmsKey:
-    """Change a key durably and return it as it is now.
+    """Change a key durably, where the change itself needs no new key material; return the key after the change.
 
-    ``transition`` gets the key as the store has it, its state checked again: what the snapshot showed may be gone.
+    ``transition`` is as in ``change_key``.
     """
-    with context.backends.store.transaction() as transaction:
-        before = latest(context, transaction, active)
-        after = transition(before)
-        gone = [] if after == before else save_with_relatives(transaction, context.backends.vault, before, after)
-    destroy(context.backends.vault, gone)
-    return after
+    with prepared_material(context) as prepared:
+        return change_key(context, active, prepared, transition).after
 
 
-def latest(context: Context, transaction: Transaction, active: ActiveKey) -> KmsKey:
-    """Return a key as the transaction sees it; raises NotFoundException, or what its state forbids."""
-    key = transaction.key(active.key.locator)
+def plan_for_key(context: Context, active: ActiveKey, transition: Callable[[KmsKey], KmsKey]) -> Plan:
+    """Return the plan for a change of one key with its relatives; ``transition`` is as in ``change_key``."""
+
+    def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
+        before = latest(context, reader, active)
+        return KeyChanges(saved=tuple(with_relatives(reader, prepared, KeyVersions(before, transition(before)))))
+
+    return plan
+
+
+def prepared_material(context: Context) -> PreparedMaterial:
+    """Return a place for the key material of one change."""
+    return PreparedMaterial(context.backends.key_backends, context.backends.entropy)
+
+
+def scope_of(locator: KeyLocator) -> KeyScope:
+    """Return the scope of a write that changes a key and its relatives."""
+    return KeyScope(locator.account, locator.key_id)
+
+
+def latest(context: Context, reader: Reader, active: ActiveKey) -> KmsKey:
+    """Return a key as the reader sees it; raises NotFoundException, or the refusal if its state forbids the call."""
+    key = reader.key(active.key.locator)
     if key is None:
         raise not_found(active.key.locator)
     if context.rule is not None:
         require_state(context.rule, imported.as_of(key, context.now).state, key.arn)
     return key
+
+
+def _write(transaction: Transaction, changes: KeyChanges) -> KeyChanges:
+    for key in changes.added:
+        transaction.add_key(key)
+    for alias in changes.new_aliases:
+        transaction.put_alias(alias, None)
+    for key in changes.erased:
+        transaction.erase_key(key)
+    for before, after in changes.saved:
+        if before != after:
+            transaction.save_key(before, after)
+    return changes
+
+
+def _commit(
+    store: Store, prepared: PreparedMaterial, act: Callable[[Transaction], KeyChanges], scopes: Iterable[Scope]
+) -> KeyChanges:
+    """Run one write, and destroy what it took from keys. Only after these errors is it certain that it failed."""
+    prepared.in_doubt = True
+    try:
+        changes = store.write(act, *scopes)
+    except (KmsError, MaterialMissing, _OtherEvents) as error:
+        prepared.in_doubt = isinstance(error, WriteOutcomeUnknown)
+        raise
+    prepared.use((*changes.added, *(after for _, after in changes.saved)))
+    prepared.in_doubt = False
+    gone = (
+        *(removed(before, after) for before, after in changes.saved),
+        *(removed(key, None) for key in changes.erased),
+    )
+    destroy(prepared.key_backends, chain.from_iterable(gone))
+    return changes
+
+
+def _keeps_changing() -> DependencyTimeoutException:
+    return DependencyTimeoutException("The key was changed by other requests at the same time. Try again.")

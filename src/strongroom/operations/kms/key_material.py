@@ -1,9 +1,12 @@
-"""Key material of the vault: made for new and rotated keys, forgotten when a key has lost it."""
+"""Key material of KMS keys: made in their key back ends for new and rotated keys, and destroyed there afterwards."""
 
+import logging
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from strongroom.crypto.protocol import MaterialBinding, Vault
+from strongroom.crypto.key_backend import KeyBackend
+from strongroom.crypto.key_backends import KeyBackends
+from strongroom.crypto.material import MaterialBinding
 from strongroom.entropy import Entropy
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
@@ -12,37 +15,56 @@ from strongroom.snapshot.active_key import binding_of
 
 _ID_LENGTH = 32
 
+logger = logging.getLogger(__name__)
 
-class Removed(NamedTuple):
-    """A token that no key has any longer, and what its material is bound to."""
 
+class OwnedToken(NamedTuple):
+    """A key back end's token: the custom key store it is in (None: the default one), and what it is bound to."""
+
+    store_id: str | None
     token: bytes
     owner: MaterialBinding
 
 
-def generate_material(vault: Vault, entropy: Entropy, owner: KeyLocator, spec: KeySpec) -> tuple[str, bytes]:
-    """Make key material for a key; return its id (64 hex digits) and the vault's token for it.
+def generate_material(backend: KeyBackend, entropy: Entropy, owner: KeyLocator, spec: KeySpec) -> tuple[str, bytes]:
+    """Make key material for a key; return its id (64 hex digits) and the back end's token for it.
 
-    The id is random rather than a digest of the material: a vault that never shows material could not compute one.
+    The id is random rather than a digest of the material, because a back end that never releases material cannot
+    compute one.
     """
     material_id = entropy(_ID_LENGTH).hex()
     binding = MaterialBinding(
         account=owner.account, region=owner.region, key_id=owner.key_id, material_id=material_id, spec=spec
     )
-    return material_id, vault.generate(binding)
+    return material_id, backend.generate(binding)
 
 
-def removed(before: KmsKey, after: KmsKey | None) -> list[Removed]:
-    """Return the tokens that a change took from a key; all of them if it is gone."""
+def removed(before: KmsKey, after: KmsKey | None) -> list[OwnedToken]:
+    """Return the tokens that a change takes from a key; all of them if ``after`` is None, because the key is erased."""
     kept = {None} if after is None else {None, *(material.token for material in after.materials)}
     return [
-        Removed(material.token, binding_of(before, material.material_id))
+        OwnedToken(before.custom_key_store_id, material.token, binding_of(before, material.material_id))
         for material in before.materials
         if material.token is not None and material.token not in kept
     ]
 
 
-def destroy(vault: Vault, gone: Iterable[Removed]) -> None:
-    """Let the vault forget tokens. Only after the commit that took them from their keys: it might fail."""
-    for each in gone:
-        vault.destroy(each.token, each.owner)
+def destroy(key_backends: KeyBackends, tokens: Iterable[OwnedToken]) -> None:
+    """Destroy the material behind tokens that no key has. A failure is logged, and the others are still destroyed.
+
+    Call it only after the commit that took the tokens from their keys, or after a commit that failed for certain.
+    """
+    for each in tokens:
+        try:
+            key_backends.of_store(each.store_id).destroy(each.token, each.owner)
+        except Exception:
+            logger.exception("could not destroy unused key material: %s", described(each))
+
+
+def described(token: OwnedToken) -> str:
+    """Return which material a token is for, as log lines say it."""
+    owner, store = token.owner, token.store_id or "default"
+    return (
+        f"key material {owner.material_id} of key {owner.key_id} "
+        f"(account {owner.account}, Region {owner.region}, key store {store})"
+    )

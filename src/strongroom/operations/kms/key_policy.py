@@ -107,7 +107,7 @@ def accepted_policy(
             "Policy contains a statement with one or more invalid principals."
         ) from None
     accepted = replace(key, policy=reformat(text), pinned=pinned)
-    active = ActiveKey(accepted, backends.vault)
+    active = ActiveKey(accepted, backends.key_backends)
     next_time = Target("kms:PutKeyPolicy", key.arn, active, policy=active.policy, tags=key.tags)
     if not bypass and not would_allow(context, next_time, request):
         raise MalformedPolicyDocumentException(

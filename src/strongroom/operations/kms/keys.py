@@ -94,7 +94,7 @@ def enable_key(context: Context, _request: KeyRequest, active: ActiveKey) -> Emp
 
 
 def disable_key(context: Context, _request: KeyRequest, active: ActiveKey) -> Empty:
-    """Forbid use of the key: once this has answered, nobody uses it."""
+    """Forbid use of the key. Every call that starts after this one has returned is refused."""
     modify(context, active, lifecycle.disable)
     return Empty()
 

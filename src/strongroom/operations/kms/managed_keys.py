@@ -13,10 +13,14 @@ from strongroom.keys.key_policy import managed_policy
 from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, Rotation, new_key
 from strongroom.keys.names import RESERVED_ALIAS_PREFIX
 from strongroom.keys.specs import KeyManager, KeySpec, KeyUsage, Origin
+from strongroom.keys.states import KeyState
 from strongroom.operations.context import Context
-from strongroom.operations.kms.key_material import generate_material
+from strongroom.operations.kms.key_changes import NOTHING, KeyChanges, change_keys, prepare, prepared_material
+from strongroom.operations.kms.prepared_material import PreparedMaterial
 from strongroom.snapshot.miss import MustWait
+from strongroom.store.protocol import Reader
 from strongroom.store.records import AliasRecord
+from strongroom.store.scopes import AccountScope
 
 
 def ensure_managed_key(context: Context, action: str, key_id: str) -> None:
@@ -58,7 +62,6 @@ def _label(service: str) -> str:
 def _make(context: Context, alias: AliasLocator, service: str) -> None:
     backends, days = context.backends, context.backends.managed_rotation_days
     locator = KeyLocator(alias.account, alias.region, uuid(backends.entropy))
-    material_id, token = generate_material(backends.vault, backends.entropy, locator, KeySpec.SYMMETRIC_DEFAULT)
     key = new_key(
         locator,
         spec=KeySpec.SYMMETRIC_DEFAULT,
@@ -68,12 +71,21 @@ def _make(context: Context, alias: AliasLocator, service: str) -> None:
         policy=managed_policy(service, alias.region, alias.account, root_arn(alias.region, alias.account)),
         multi_region=False,
         tags=(),
-        material=KeyMaterial(material_id, token, KeyMaterialState.CURRENT, context.now),
+        material=None,
         now=context.now,
     )
     rotation = Rotation(enabled=True, period_days=days, next_at=context.now + days * DAY)
-    with backends.store.transaction() as transaction:
-        # Somebody else may have been first.
-        if transaction.alias(alias) is None:
-            transaction.add_key(replace(key, manager=KeyManager.AWS, rotation=rotation))
-            transaction.put_alias(AliasRecord(alias, key.key_id, context.now, context.now), None)
+    key = replace(key, manager=KeyManager.AWS, rotation=rotation, state=KeyState.ENABLED)
+
+    def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
+        if reader.alias(alias) is not None:
+            # Another request has made the key in the meantime.
+            return NOTHING
+        _, token, owner = prepared.new(key)
+        material = KeyMaterial(owner.material_id, token, KeyMaterialState.CURRENT, context.now)
+        record = AliasRecord(alias, key.key_id, context.now, context.now)
+        return KeyChanges(added=(replace(key, materials=(material,)),), new_aliases=(record,))
+
+    with prepared_material(context) as prepared:
+        prepare(backends.store, prepared, plan)
+        change_keys(backends.store, prepared, plan, AccountScope(alias.account))

@@ -1,6 +1,6 @@
 """ReplicateKey and UpdatePrimaryRegion: the operations that reach into another Region.
 
-Each is one transaction, so the transient states in which AWS shows the keys, Creating and Updating, are never seen.
+Each is one transaction, so no key is ever seen in the transient states that AWS shows, Creating and Updating.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,19 +17,27 @@ from strongroom.keys.key_policy import default_policy
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.names import merge_tags
 from strongroom.operations.context import Context
-from strongroom.operations.kms.create_key import add_customer_key
-from strongroom.operations.kms.key_changes import latest
-from strongroom.operations.kms.key_material import destroy
+from strongroom.operations.kms.create_key import require_room
+from strongroom.operations.kms.key_changes import (
+    KeyChanges,
+    change_keys,
+    latest,
+    prepare,
+    prepared_material,
+    scope_of,
+)
 from strongroom.operations.kms.key_metadata import KeyMetadata, key_metadata
 from strongroom.operations.kms.key_policy import accepted_policy
 from strongroom.operations.kms.keys import KeyRequest
-from strongroom.operations.kms.related_keys import in_step, save_with_relatives
+from strongroom.operations.kms.prepared_material import PreparedMaterial
+from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
 from strongroom.operations.kms.targets import on_active
 from strongroom.operations.operation import Echo
 from strongroom.operations.shapes import Description, Empty, PolicyDocument, Response, Tag, TagList, matching
 from strongroom.operations.targets import Target
 from strongroom.snapshot.active_key import ActiveKey
-from strongroom.store.protocol import Transaction
+from strongroom.store.protocol import Reader
+from strongroom.store.scopes import AccountScope
 
 Region = Annotated[str, Meta(min_length=1, max_length=32), matching(r"^([a-z]+-){2,3}\d+$")]
 
@@ -69,19 +77,27 @@ def locate_replicate_key(context: Context, request: ReplicateKeyRequest) -> Sequ
 
 def replicate_key(context: Context, request: ReplicateKeyRequest, active: ActiveKey) -> ReplicateKeyResponse:
     """Make a replica with all key material of its primary; imported material must be imported there too."""
-    backends, region = context.backends, request.replica_region
+    store, region = context.backends.store, request.replica_region
     multi_region.require_primary(active.key)
     _require_region(context, region)
     own = _own_properties(context, request, multi_region.new_replica(active.key, region, now=context.now))
-    with backends.store.transaction() as transaction:
-        primary = _latest_primary(transaction, context, active)
+    own_locator = own.locator
+
+    def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
+        primary = _latest_primary(reader, context, active)
         after = multi_region.with_replica(primary, region)
-        if transaction.key(own.locator) is not None:
+        if reader.key(own_locator) is not None:
             raise AlreadyExistsException(f"Key {own.arn} already exists.")
-        replica = in_step(backends.vault, own, after)
-        add_customer_key(context, transaction, replica)
-        gone = save_with_relatives(transaction, backends.vault, primary, after)
-    destroy(backends.vault, gone)
+        require_room(context, reader, own)
+        replica = multi_region.synchronized(own, after, prepared.copies(after, (own,))[own_locator])
+        versions = with_relatives(reader, prepared, KeyVersions(primary, after), replica)
+        added = next((each.after for each in versions if each.before is replica), replica)
+        return KeyChanges(saved=tuple(each for each in versions if each.before is not replica), added=(added,))
+
+    with prepared_material(context) as prepared:
+        prepare(store, prepared, plan)
+        scopes = (scope_of(own_locator), AccountScope(own.account))
+        (replica,) = change_keys(store, prepared, plan, *scopes).added
     return ReplicateKeyResponse(
         replica_key_metadata=key_metadata(replica),
         replica_policy=replica.policy,
@@ -104,18 +120,21 @@ def update_primary_region(
     context: Context, request: UpdatePrimaryRegionRequest, active: ActiveKey, successor: ActiveKey | None = None
 ) -> Empty:
     """Make a replica the primary, and the primary its replica."""
-    backends, region = context.backends, request.primary_region
+    region = request.primary_region
     multi_region.require_primary(active.key)
     if region == active.key.region:
         raise UnsupportedOperationException(f"{active.key.arn} is the multi-region primary key already.")
     if successor is None:
         raise not_found(replace(active.key.locator, region=region))
-    with backends.store.transaction() as transaction:
-        primary = _latest_primary(transaction, context, active)
-        latest(context, transaction, successor)
-        after = multi_region.succeeded_by(primary, region)
-        gone = save_with_relatives(transaction, backends.vault, primary, after)
-    destroy(backends.vault, gone)
+
+    def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
+        primary = _latest_primary(reader, context, active)
+        latest(context, reader, successor)
+        changed = KeyVersions(primary, multi_region.succeeded_by(primary, region))
+        return KeyChanges(saved=tuple(with_relatives(reader, prepared, changed)))
+
+    with prepared_material(context) as prepared:
+        change_keys(context.backends.store, prepared, plan, scope_of(active.key.locator))
     return Empty()
 
 
@@ -158,8 +177,8 @@ def relatives_synchronized(_request: KeyRequest, _response: Response, targets: S
     return (Echo("SynchronizeMultiRegionKey", active.key.region, active.key.arn, internal=True),)
 
 
-def _latest_primary(transaction: Transaction, context: Context, active: ActiveKey) -> KmsKey:
-    primary = latest(context, transaction, active)
+def _latest_primary(reader: Reader, context: Context, active: ActiveKey) -> KmsKey:
+    primary = latest(context, reader, active)
     multi_region.require_primary(primary)
     return primary
 

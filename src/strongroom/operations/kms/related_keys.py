@@ -1,44 +1,52 @@
-"""Keeps related multi-Region keys in step: what the primary shares is written to all of them, in one transaction."""
+"""Related multi-Region keys: what a change of one of them means for the others."""
 
-from strongroom.crypto.protocol import Vault
+from typing import NamedTuple
+
 from strongroom.keys import multi_region
+from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
-from strongroom.operations.kms.key_material import Removed, removed
-from strongroom.snapshot.active_key import binding_of
-from strongroom.store.protocol import Transaction
+from strongroom.operations.kms.prepared_material import PreparedMaterial
+from strongroom.store.protocol import Reader
 
 
-def save_with_relatives(transaction: Transaction, vault: Vault, before: KmsKey, after: KmsKey) -> list[Removed]:
-    """Write a changed key, and what that means for its relatives.
+class KeyVersions(NamedTuple):
+    """A key before and after a change."""
 
-    Returns what the vault is to ``destroy`` when the transaction has been committed.
+    before: KmsKey
+    after: KmsKey
+
+
+def with_relatives(
+    reader: Reader, prepared: PreparedMaterial, changed: KeyVersions, new_replica: KmsKey | None = None
+) -> list[KeyVersions]:
+    """Return a changed key first, then each related key that changes with it.
+
+    ``new_replica`` is a replica that the same transaction adds. If synchronizing changes it once more, it is in the
+    list. Raises MaterialMissing if a related key needs a copy of key material that is not prepared.
     """
-    transaction.save_key(before, after)
-    gone = removed(before, after)
-    if not after.multi_region:
-        return gone
-    # Until this change is known to all, the primary is whoever was it before.
-    source = transaction.key(multi_region.primary_of(after)) if before.is_replica else after
+    before, after = changed
+    if before == after or not after.multi_region:
+        return [changed]
+    in_transaction = {key.locator: key for key in (after, new_replica) if key is not None}
+
+    def find(locator: KeyLocator) -> KmsKey | None:
+        return in_transaction.get(locator) or reader.key(locator)
+
+    # If the change makes another key the primary, the key that was the primary until now has what is shared.
+    source = find(multi_region.primary_of(after)) if before.is_replica else after
     if source is None:
-        return gone
-    relatives = [key for key in map(transaction.key, source.relatives) if key is not None]
-    # What a replica imports, or loses, decides whether new material can be rotated to.
+        return [changed]
+    relatives = [key for key in map(find, source.relatives) if key is not None]
+    # New imported material can be rotated to once all replicas have it, so what a replica imports or loses matters.
     settled = multi_region.settled(source, relatives)
-    if settled != source:
-        transaction.save_key(source, settled)
-    for relative in relatives:
-        synchronized = in_step(vault, relative, settled)
-        if synchronized != relative:
-            transaction.save_key(relative, synchronized)
-            gone += removed(relative, synchronized)
-    return gone
-
-
-def in_step(vault: Vault, relative: KmsKey, source: KmsKey) -> KmsKey:
-    """Return a key with the shared properties of a relative, its key material held for the key's own Region."""
-    tokens = {
-        material.material_id: vault.replicate(material.token, binding_of(source, material.material_id), relative.region)
-        for material in multi_region.not_yet_in(relative, source)
-        if material.token is not None
-    }
-    return multi_region.synchronized(relative, source, tokens)
+    copies = prepared.copies(settled, relatives)
+    versions = [
+        KeyVersions(source, settled),
+        *(
+            KeyVersions(relative, multi_region.synchronized(relative, settled, copies[relative.locator]))
+            for relative in relatives
+        ),
+    ]
+    final = next((each.after for each in versions if each.before.locator == before.locator), after)
+    others = (each for each in versions if each.before.locator != before.locator and each.after != each.before)
+    return [KeyVersions(before, final), *others]

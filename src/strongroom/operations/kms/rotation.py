@@ -1,4 +1,4 @@
-"""Rotation: automatic, on demand, and what has been rotated. Automatic rotation itself is the keeper's."""
+"""EnableKeyRotation and what belongs to it. Automatic rotation itself happens in ``maintenance.key_rotation``."""
 
 from enum import StrEnum
 
@@ -14,8 +14,14 @@ from strongroom.keys.specs import KeySpec, Origin
 from strongroom.keys.states import KeyState
 from strongroom.operations.context import Context
 from strongroom.operations.kms.deletion import KeyIdResponse
-from strongroom.operations.kms.key_changes import modify
-from strongroom.operations.kms.key_material import generate_material
+from strongroom.operations.kms.key_changes import (
+    change_keys,
+    modify,
+    plan_for_key,
+    prepare,
+    prepared_material,
+    scope_of,
+)
 from strongroom.operations.kms.keys import KeyRequest
 from strongroom.operations.paging import PageSize, page
 from strongroom.operations.shapes import Empty, Limit, Marker, Response, RotationPeriodInDays
@@ -121,16 +127,20 @@ def rotate_key_on_demand(context: Context, _request: KeyRequest, active: ActiveK
 
     Every old one still decrypts.
     """
-    backends = context.backends
+    store = context.backends.store
 
     def rotated(key: KmsKey) -> KmsKey:
         if key.origin is Origin.EXTERNAL:
             return imported.rotate(key, context.now)
         lifecycle.require_on_demand_rotation(key, context.now)
-        material_id, token = generate_material(backends.vault, backends.entropy, key.locator, key.spec)
-        return lifecycle.rotate(key, material_id, token, RotationType.ON_DEMAND, context.now)
+        _, token, owner = prepared.new(key)
+        return lifecycle.rotate(key, owner.material_id, token, RotationType.ON_DEMAND, context.now)
 
-    return KeyIdResponse(key_id=modify(context, active, rotated).arn)
+    with prepared_material(context) as prepared:
+        plan = plan_for_key(context, active, rotated)
+        prepare(store, prepared, plan)
+        change_keys(store, prepared, plan, scope_of(active.key.locator))
+    return KeyIdResponse(key_id=active.key.arn)
 
 
 def list_key_rotations(

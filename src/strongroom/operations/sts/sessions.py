@@ -60,7 +60,7 @@ def issue(context: Context, session: Session, seconds: int, min_token_size: int 
 
 
 def _sealed(context: Context, session: Session) -> str:
-    sealed = context.backends.vault.wrap_secret(msgspec.msgpack.encode(session), SESSION_BINDING)
+    sealed = context.backends.secrets.wrap(msgspec.msgpack.encode(session), SESSION_BINDING)
     return base64.b64encode(sealed).decode()
 
 

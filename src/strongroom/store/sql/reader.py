@@ -3,7 +3,7 @@
 import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, select, tuple_
 
-from strongroom.crypto.protocol import SealedDomainKey
+from strongroom.crypto.seal import SealedDomainKey
 from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.states import KeyState

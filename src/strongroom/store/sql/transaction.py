@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 from sqlalchemy import bindparam, delete, exists, insert, select, update
 
-from strongroom.crypto.protocol import SealedDomainKey
+from strongroom.crypto.seal import SealedDomainKey
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyManager

@@ -1,4 +1,4 @@
-"""What the contract of every vault leaves open about ours: forms of keys, salts, hedging, errors."""
+"""What the contract of all key back ends leaves open about the software one: forms of keys, salts, hedging, errors."""
 
 import hashlib
 

@@ -20,20 +20,14 @@ from cryptography.hazmat.primitives.serialization import (
 from msgspec.structs import replace
 
 from importing import wrap
-from strongroom.crypto.protocol import (
-    AsymmetricKey,
-    ImportedMaterial,
-    MacKey,
-    MaterialOwner,
-    SymmetricKey,
-    UnsealError,
-    WrappedMaterial,
-)
+from strongroom.crypto.backing_keys import AsymmetricKey, MacKey, SymmetricKey
+from strongroom.crypto.material import ImportedMaterial, MaterialOwner, WrappedMaterial
+from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.software.aes import NONCES_LENGTH, AesBackingKey
 from strongroom.crypto.software.imported_material import accepted_material, material_id_of
+from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.crypto.software.rsa import generate_rsa
 from strongroom.crypto.software.unwrapping import WRAPPING_KEY_BITS, unwrap_material
-from strongroom.crypto.software.vault import SoftwareVault
 from strongroom.entropy import Batch
 from strongroom.errors import IncorrectKeyMaterialException, InvalidCiphertextException
 from strongroom.keys.specs import KeySpec
@@ -73,12 +67,12 @@ def wrapping_key(bits: int) -> tuple[bytes, bytes]:
 
 
 def bring(
-    vault: SoftwareVault, spec: KeySpec, material: bytes, algorithm: WrappingAlgorithm
+    key_backend: SoftwareKeyBackend, spec: KeySpec, material: bytes, algorithm: WrappingAlgorithm
 ) -> tuple[MaterialOwner, ImportedMaterial]:
     owner = replace(OWNER, spec=spec)
-    made = vault.wrapping_key(WrappingKeySpec.RSA_2048, owner)
+    made = key_backend.wrapping_key(WrappingKeySpec.RSA_2048, owner)
     encrypted = wrap(made.public_key, algorithm, material)
-    return owner, vault.import_material(WrappedMaterial(made.token, algorithm, encrypted), owner)
+    return owner, key_backend.import_material(WrappedMaterial(made.token, algorithm, encrypted), owner)
 
 
 @pytest.mark.parametrize("wrapping_spec", WRAPPING_KEY_BITS)
@@ -129,10 +123,12 @@ def test_the_key_in_between_is_a_256_bit_key(length: int) -> None:
 
 
 @pytest.mark.parametrize("algorithm", OAEP)
-def test_an_imported_symmetric_key_is_the_one_that_was_sent(vault: SoftwareVault, algorithm: WrappingAlgorithm) -> None:
+def test_an_imported_symmetric_key_is_the_one_that_was_sent(
+    key_backend: SoftwareKeyBackend, algorithm: WrappingAlgorithm
+) -> None:
     material = entropy(32)
-    owner, made = bring(vault, KeySpec.SYMMETRIC_DEFAULT, material, algorithm)
-    loaded = cast("SymmetricKey", vault.load(made.token, owner.binding(made.material_id)))
+    owner, made = bring(key_backend, KeySpec.SYMMETRIC_DEFAULT, material, algorithm)
+    loaded = cast("SymmetricKey", key_backend.load(made.token, owner.binding(made.material_id)))
     assert (
         AesBackingKey(material, Batch(entropy, NONCES_LENGTH)).decrypt(loaded.encrypt(b"text", b"aad"), b"aad")
         == b"text"
@@ -143,12 +139,12 @@ def test_an_imported_symmetric_key_is_the_one_that_was_sent(vault: SoftwareVault
 @pytest.mark.parametrize("algorithm", OAEP)
 @pytest.mark.parametrize("spec", HMAC_LENGTHS)
 def test_an_imported_hmac_key_is_the_one_that_was_sent(
-    vault: SoftwareVault, spec: KeySpec, algorithm: WrappingAlgorithm
+    key_backend: SoftwareKeyBackend, spec: KeySpec, algorithm: WrappingAlgorithm
 ) -> None:
     for length in (HMAC_LENGTHS[spec], 128):
         material = entropy(length)
-        owner, made = bring(vault, spec, material, algorithm)
-        loaded = cast("MacKey", vault.load(made.token, owner.binding(made.material_id)))
+        owner, made = bring(key_backend, spec, material, algorithm)
+        loaded = cast("MacKey", key_backend.load(made.token, owner.binding(made.material_id)))
         assert loaded.mac(b"message") == hmac.digest(material, b"message", f"sha{spec[-3:]}")
 
 
@@ -161,32 +157,34 @@ PRIVATE_KEYS = [
 
 @pytest.mark.parametrize(("spec", "algorithm"), PRIVATE_KEYS)
 def test_an_imported_private_key_has_the_public_key_of_the_one_that_was_sent(
-    vault: SoftwareVault, spec: KeySpec, algorithm: WrappingAlgorithm
+    key_backend: SoftwareKeyBackend, spec: KeySpec, algorithm: WrappingAlgorithm
 ) -> None:
-    owner, made = bring(vault, spec, pkcs8(spec), algorithm)
-    loaded = cast("AsymmetricKey", vault.load(made.token, owner.binding(made.material_id)))
+    owner, made = bring(key_backend, spec, pkcs8(spec), algorithm)
+    loaded = cast("AsymmetricKey", key_backend.load(made.token, owner.binding(made.material_id)))
     public = private_key(spec).public_key()
     assert loaded.public_key() == public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def test_an_id_is_the_same_for_the_same_material_of_the_same_key_and_for_nothing_else(vault: SoftwareVault) -> None:
+def test_an_id_is_the_same_for_the_same_material_of_the_same_key_and_for_nothing_else(
+    key_backend: SoftwareKeyBackend,
+) -> None:
     material = entropy(32)
-    _, first = bring(vault, KeySpec.SYMMETRIC_DEFAULT, material, OAEP[0])
-    _, second = bring(vault, KeySpec.SYMMETRIC_DEFAULT, material, OAEP[1])
+    _, first = bring(key_backend, KeySpec.SYMMETRIC_DEFAULT, material, OAEP[0])
+    _, second = bring(key_backend, KeySpec.SYMMETRIC_DEFAULT, material, OAEP[1])
     assert first.material_id == second.material_id
     assert first.token != second.token
     elsewhere = replace(OWNER, region="eu-west-1")
-    made = vault.wrapping_key(WrappingKeySpec.RSA_2048, elsewhere)
+    made = key_backend.wrapping_key(WrappingKeySpec.RSA_2048, elsewhere)
     wrapped = WrappedMaterial(made.token, OAEP[0], wrap(made.public_key, OAEP[0], material))
-    assert vault.import_material(wrapped, elsewhere).material_id == first.material_id
+    assert key_backend.import_material(wrapped, elsewhere).material_id == first.material_id
     assert material_id_of(material, "another key") != first.material_id
     # The format, written down: a length in two bytes before each text, then the material.
     text = b"\x00\x15imported-key-material\x00\x24" + OWNER.key_id.encode()
     assert first.material_id == hashlib.sha256(text + material).hexdigest()
 
 
-def test_a_wrapping_key_serves_the_key_it_was_made_for(vault: SoftwareVault) -> None:
-    made = vault.wrapping_key(WrappingKeySpec.RSA_2048, OWNER)
+def test_a_wrapping_key_serves_the_key_it_was_made_for(key_backend: SoftwareKeyBackend) -> None:
+    made = key_backend.wrapping_key(WrappingKeySpec.RSA_2048, OWNER)
     wrapped = WrappedMaterial(made.token, OAEP[0], wrap(made.public_key, OAEP[0], entropy(32)))
     for field, value in (
         ("account", "444455556666"),
@@ -195,7 +193,7 @@ def test_a_wrapping_key_serves_the_key_it_was_made_for(vault: SoftwareVault) -> 
         ("spec", KeySpec.HMAC_256),
     ):
         with pytest.raises(UnsealError):
-            vault.import_material(wrapped, replace(OWNER, **{field: value}))
+            key_backend.import_material(wrapped, replace(OWNER, **{field: value}))
 
 
 def test_a_private_key_is_the_same_material_however_it_was_encoded() -> None:

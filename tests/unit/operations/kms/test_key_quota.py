@@ -8,7 +8,7 @@ import pytest
 
 from local_deployment import LocalDeployment, Refused
 from strongroom.clock import DAY, ManualClock
-from strongroom.crypto.protocol import MaterialBinding
+from strongroom.crypto.material import MaterialBinding
 
 SAYS = "LimitExceededException: An account can have at most 2 KMS keys in a Region."
 
@@ -40,8 +40,8 @@ def test_an_account_has_so_many_keys_in_a_region_until_one_is_deleted(local: Loc
 
 
 def test_no_key_material_is_left_of_a_key_there_was_no_room_for(local: LocalDeployment) -> None:
-    vault: Any = local.deployment.backends.vault
-    generate = vault.generate
+    backend: Any = local.deployment.backends.key_backends.of_store(None)
+    generate = backend.generate
     made: list[bytes] = []
     destroyed: list[bytes] = []
 
@@ -49,8 +49,8 @@ def test_no_key_material_is_left_of_a_key_there_was_no_room_for(local: LocalDepl
         made.append(generate(owner))
         return made[-1]
 
-    vault.generate = generated
-    vault.destroy = lambda token, _owner: destroyed.append(token)
+    backend.generate = generated
+    backend.destroy = lambda token, _owner: destroyed.append(token)
     for _ in range(2):
         make(local)
     with pytest.raises(Refused, match=SAYS):

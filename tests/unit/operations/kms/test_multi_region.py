@@ -9,20 +9,23 @@ import pytest
 from msgspec.structs import replace
 
 from keys_builder import make_key, material
-from local_deployment import ORIGIN, LocalDeployment, Refused
+from local_deployment import ORIGIN, LocalDeployment, Refused, entropy
 from policies import allow, document
 from strongroom.api.aws_json import AwsJson
 from strongroom.clock import DAY, ManualClock
-from strongroom.crypto.software.vault import SoftwareVault
+from strongroom.crypto.key_backends import KeyBackends
 from strongroom.errors import AccessDeniedException, DisabledException
 from strongroom.keys import multi_region
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.states import StateRule
 from strongroom.operations.context import Context
+from strongroom.operations.kms.key_changes import KeyChanges, change_keys
 from strongroom.operations.kms.multi_region import UpdatePrimaryRegionRequest, update_primary_region
-from strongroom.operations.kms.related_keys import save_with_relatives
+from strongroom.operations.kms.prepared_material import PreparedMaterial
+from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
 from strongroom.operations.kms.table import TABLE
 from strongroom.service.call import Call
+from strongroom.store.protocol import Reader
 from strongroom.store.sqlite.store import SqlStore
 
 WEST = "eu-west-1"
@@ -183,12 +186,12 @@ def test_what_fails_for_one_related_key_is_done_for_none(local: LocalDeployment,
     lone: str = local.call("CreateKey", MultiRegion=True)["KeyMetadata"]["KeyId"]
     local.call("EnableKeyRotation", KeyId=pair, RotationPeriodInDays=90)
     before = materials(local, pair)
-    vault: Any = local.deployment.backends.vault
+    backend: Any = local.deployment.backends.key_backends.of_store(None)
 
     def fails(*_: object) -> bytes:
         raise RuntimeError("the other Region's token is not there")
 
-    vault.replicate = fails
+    backend.replicate = fails
     for operation, request in (
         ("RotateKeyOnDemand", {"KeyId": pair}),
         ("ReplicateKey", {"KeyId": lone, "ReplicaRegion": WEST}),
@@ -231,7 +234,7 @@ def test_a_successor_disabled_at_the_last_moment_does_not_become_the_primary(loc
     assert describe(local, pair)["MultiRegionConfiguration"]["MultiRegionKeyType"] == "PRIMARY"
 
 
-def test_a_replica_passes_nothing_on_and_is_kept_in_step(store: SqlStore, vault: SoftwareVault) -> None:
+def test_a_replica_passes_nothing_on_and_is_kept_in_step(store: SqlStore, key_backends: KeyBackends) -> None:
     key_id = "mrk-" + "a" * 32
     alone = replace(make_key(), key_id=key_id, multi_region=True, primary_region="us-east-1")
     primary = multi_region.with_replica(alone, WEST)
@@ -241,7 +244,12 @@ def test_a_replica_passes_nothing_on_and_is_kept_in_step(store: SqlStore, vault:
     with store.transaction() as transaction:
         for key in (primary, replica):
             transaction.add_key(key)
-        save_with_relatives(transaction, vault, replica, stray)
+
+    def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
+        return KeyChanges(saved=tuple(with_relatives(reader, prepared, KeyVersions(replica, stray))))
+
+    with PreparedMaterial(key_backends, entropy) as prepared:
+        change_keys(store, prepared, plan)
     with store.read() as reader:
         assert reader.key(replica.locator) == replace(replica, description="changed")
         assert reader.key(primary.locator) == replace(primary, arn=primary.locator.arn)

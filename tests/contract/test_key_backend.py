@@ -1,7 +1,7 @@
-"""What every vault must do, for every key spec. One suite, run over each back end."""
+"""What every key back end must do, for every key spec. One suite, run over each of them."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import cast
 
@@ -10,21 +10,27 @@ from Crypto.PublicKey import MLKEM
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from msgspec.structs import replace
 
-from strongroom.crypto.key_encodings import spki
-from strongroom.crypto.protocol import (
+from importing import wrap
+from local_deployment import entropy
+from strongroom.crypto.backing_keys import (
     AgreementKey,
     AsymmetricKey,
     BackingKey,
     DecryptionKey,
     EncapsulationKey,
     MacKey,
-    MaterialBinding,
     SigningKey,
     SymmetricKey,
-    UnsealError,
-    Vault,
 )
+from strongroom.crypto.key_backend import KeyBackend
+from strongroom.crypto.key_encodings import spki
+from strongroom.crypto.material import MaterialBinding, MaterialOwner, WrappedMaterial
+from strongroom.crypto.seal import UnsealError
+from strongroom.crypto.service_secrets import ServiceSecrets
+from strongroom.crypto.software.private_keys import SoftwareDataKeyPairs
+from strongroom.crypto.software.random_source import SoftwareRandomSource
 from strongroom.errors import (
+    IncorrectKeyMaterialException,
     InvalidCiphertextException,
     KMSInvalidMacException,
     KMSInvalidSignatureException,
@@ -40,8 +46,10 @@ from strongroom.keys.algorithms import (
     SigningAlgorithm,
 )
 from strongroom.keys.specs import KeySpec
+from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec
+from token_backend import TokenBackend
 
-BACK_ENDS = ("vault",)
+BACK_ENDS = ("key_backend", "token_backend")
 """The fixtures that make one."""
 
 Make = Callable[[KeySpec], BackingKey]
@@ -90,14 +98,21 @@ def owner(spec: KeySpec) -> MaterialBinding:
     return MaterialBinding("111122223333", "us-east-1", "1234abcd-12ab-34cd-56ef-1234567890ab", "ab" * 32, spec)
 
 
+@pytest.fixture(scope="module")
+def token_backend() -> Iterator[TokenBackend]:
+    token = TokenBackend(entropy)
+    yield token
+    assert token.misuses == []
+
+
 @pytest.fixture(scope="module", params=BACK_ENDS)
-def any_vault(request: pytest.FixtureRequest) -> Vault:
-    return cast("Vault", request.getfixturevalue(request.param))
+def any_backend(request: pytest.FixtureRequest) -> KeyBackend:
+    return cast("KeyBackend", request.getfixturevalue(request.param))
 
 
 @pytest.fixture(scope="module")
-def make(any_vault: Vault) -> Make:
-    return lambda spec: any_vault.load(any_vault.generate(owner(spec)), owner(spec))
+def make(any_backend: KeyBackend) -> Make:
+    return lambda spec: any_backend.load(any_backend.generate(owner(spec)), owner(spec))
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +122,11 @@ def key_of(make: Make) -> Make:
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_a_token_loads_the_same_key_again_under_its_binding_and_under_no_other(any_vault: Vault, spec: KeySpec) -> None:
-    token, other_token = any_vault.generate(owner(spec)), any_vault.generate(owner(spec))
-    first, again, other = (any_vault.load(each, owner(spec)) for each in (token, token, other_token))
+def test_a_token_loads_the_same_key_again_under_its_binding_and_under_no_other(
+    any_backend: KeyBackend, spec: KeySpec
+) -> None:
+    token, other_token = any_backend.generate(owner(spec)), any_backend.generate(owner(spec))
+    first, again, other = (any_backend.load(each, owner(spec)) for each in (token, token, other_token))
     assert is_same(first, again, spec)
     assert not is_same(first, other, spec)
     elsewhere = [
@@ -121,11 +138,62 @@ def test_a_token_loads_the_same_key_again_under_its_binding_and_under_no_other(a
     ]
     for binding in elsewhere:
         with pytest.raises(UnsealError):
-            any_vault.load(token, binding)
+            any_backend.load(token, binding)
     for damaged in (b"", token[:-1], token + b"\x00", token[:-1] + bytes((token[-1] ^ 1,)), other_token[::-1]):
         with pytest.raises(UnsealError):
-            any_vault.load(damaged, owner(spec))
-    any_vault.destroy(token, owner(spec))
+            any_backend.load(damaged, owner(spec))
+    any_backend.destroy(token, owner(spec))
+    any_backend.destroy(token, owner(spec))
+    assert is_same(any_backend.load(other_token, owner(spec)), other, spec)
+    any_backend.destroy(other_token, owner(spec))
+
+
+def test_a_copy_for_another_region_is_the_same_key_there_and_only_there(any_backend: KeyBackend) -> None:
+    spec = KeySpec.SYMMETRIC_DEFAULT
+    here = replace(owner(spec), key_id="mrk-" + "a" * 32)
+    there = replace(here, region="eu-west-1")
+    token = any_backend.generate(here)
+    copy = any_backend.replicate(token, here, there.region)
+    assert is_same(any_backend.load(token, here), any_backend.load(copy, there), spec)
+    for wrong, bound_to in ((copy, here), (token, there)):
+        with pytest.raises(UnsealError):
+            any_backend.load(wrong, bound_to)
+        with pytest.raises(UnsealError):
+            any_backend.replicate(wrong, bound_to, "eu-west-1")
+    any_backend.destroy(token, here)
+    assert is_same(any_backend.load(copy, there), any_backend.load(copy, there), spec)
+    any_backend.destroy(copy, there)
+
+
+def test_the_material_of_a_single_region_key_stays_in_its_region(any_backend: KeyBackend) -> None:
+    single = owner(KeySpec.SYMMETRIC_DEFAULT)
+    token = any_backend.generate(single)
+    with pytest.raises(UnsealError):
+        any_backend.replicate(token, single, "eu-west-1")
+    any_backend.destroy(token, single)
+
+
+def test_imported_material_is_known_by_its_id_and_loads_under_its_binding(any_backend: KeyBackend) -> None:
+    bound = owner(KeySpec.SYMMETRIC_DEFAULT)
+    importer = MaterialOwner(bound.account, bound.region, bound.key_id, bound.spec)
+    wrapping_key = any_backend.wrapping_key(WrappingKeySpec.RSA_2048, importer)
+    encrypted = wrap(wrapping_key.public_key, "RSAES_OAEP_SHA_256", bytes(range(32)))
+    wrapped = WrappedMaterial(wrapping_key.token, WrappingAlgorithm.RSAES_OAEP_SHA_256, encrypted)
+    first, again = (any_backend.import_material(wrapped, importer) for _ in range(2))
+    assert first.material_id == again.material_id
+    loaded = [any_backend.load(each.token, importer.binding(each.material_id)) for each in (first, again)]
+    assert is_same(loaded[0], loaded[1], KeySpec.SYMMETRIC_DEFAULT)
+    with pytest.raises(UnsealError):
+        any_backend.load(first.token, bound)
+    with pytest.raises(UnsealError):
+        any_backend.import_material(wrapped, replace(importer, region="eu-west-1"))
+    with pytest.raises(InvalidCiphertextException):
+        any_backend.import_material(replace(wrapped, encrypted=bytes(256)), importer)
+    short = replace(wrapped, encrypted=wrap(wrapping_key.public_key, "RSAES_OAEP_SHA_256", bytes(31)))
+    with pytest.raises(IncorrectKeyMaterialException):
+        any_backend.import_material(short, importer)
+    for each in (first, again):
+        any_backend.destroy(each.token, importer.binding(each.material_id))
 
 
 def is_same(one: BackingKey, other: BackingKey, spec: KeySpec) -> bool:
@@ -148,9 +216,9 @@ def test_a_key_shows_nothing_of_itself(key_of: Make, spec: KeySpec) -> None:
         assert re.fullmatch(r"<[\w.]+ object at 0x[0-9a-f]+>", shown)
 
 
-def test_a_key_spec_that_no_vault_has_is_not_made_as_something_else(any_vault: Vault) -> None:
+def test_a_key_spec_that_no_back_end_has_is_not_made_as_something_else(any_backend: KeyBackend) -> None:
     with pytest.raises(LookupError):
-        any_vault.generate(owner(KeySpec.SM2))
+        any_backend.generate(owner(KeySpec.SM2))
 
 
 @pytest.mark.parametrize("spec", ASYMMETRIC)
@@ -273,8 +341,9 @@ def test_encapsulation(make: Make, spec: KeySpec) -> None:
 
 
 @pytest.mark.parametrize("spec", [spec for spec in ASYMMETRIC if spec not in SIGNING or not spec.startswith("ML_DSA")])
-def test_a_data_key_pair_is_a_private_key_and_its_public_key(any_vault: Vault, spec: KeySpec) -> None:
-    pair, other = any_vault.key_pair(spec), any_vault.key_pair(spec)
+def test_a_data_key_pair_is_a_private_key_and_its_public_key(spec: KeySpec) -> None:
+    pairs = SoftwareDataKeyPairs()
+    pair, other = pairs.generate(spec), pairs.generate(spec)
     assert repr(pair) == str(pair) == "KeyPair(...)"
     assert pair.public_key != other.public_key
     assert len(pair.public_key) == PUBLIC_KEYS[spec][1]
@@ -284,15 +353,16 @@ def test_a_data_key_pair_is_a_private_key_and_its_public_key(any_vault: Vault, s
         assert spki(load_der_private_key(pair.private_key, None).public_key()) == pair.public_key
 
 
-def test_random_bytes(any_vault: Vault) -> None:
-    assert [len(any_vault.random(length)) for length in (1, 32, 1024)] == [1, 32, 1024]
-    assert any_vault.random(32) != any_vault.random(32)
+def test_random_bytes() -> None:
+    source = SoftwareRandomSource(entropy)
+    assert [len(source.random_bytes(length)) for length in (1, 32, 1024)] == [1, 32, 1024]
+    assert source.random_bytes(32) != source.random_bytes(32)
 
 
-def test_secrets_are_bound_to_their_owner(any_vault: Vault) -> None:
-    wrapped = any_vault.wrap_secret(b"secret", b"AKIA1")
+def test_secrets_are_bound_to_their_owner(service_secrets: ServiceSecrets) -> None:
+    wrapped = service_secrets.wrap(b"secret", b"AKIA1")
     assert b"secret" not in wrapped
-    assert any_vault.unwrap_secret(wrapped, b"AKIA1") == b"secret"
+    assert service_secrets.unwrap(wrapped, b"AKIA1") == b"secret"
     for other, owned_by in ((wrapped, b"AKIA2"), (wrapped[:-1], b"AKIA1"), (b"", b"AKIA1")):
         with pytest.raises(UnsealError):
-            any_vault.unwrap_secret(other, owned_by)
+            service_secrets.unwrap(other, owned_by)

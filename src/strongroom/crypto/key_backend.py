@@ -1,0 +1,58 @@
+"""Key back ends: where the key material of KMS keys is made, kept and used."""
+
+from typing import Protocol
+
+from strongroom.crypto.backing_keys import BackingKey
+from strongroom.crypto.material import ImportedMaterial, MaterialBinding, MaterialOwner, WrappedMaterial, WrappingKey
+from strongroom.keys.wrapping import WrappingKeySpec
+
+
+class KeyBackend(Protocol):
+    """Makes, loads and destroys key material. Safe to use from several threads.
+
+    No method may be called while a database transaction is open, because it may wait for hardware or a network. If
+    ``blocks`` is true, none may be called on the event loop's thread either.
+    """
+
+    @property
+    def blocks(self) -> bool:
+        """Whether loading or using a key waits for a hardware security module or a network."""
+        ...
+
+    def generate(self, owner: MaterialBinding) -> bytes:
+        """Make new key material and return its token; raises LookupError for a spec that the back end does not have."""
+        ...
+
+    def load(self, token: bytes, owner: MaterialBinding) -> BackingKey:
+        """Return the key behind a token; raises UnsealError if the token was not made for ``owner``."""
+        ...
+
+    def destroy(self, token: bytes, owner: MaterialBinding) -> None:
+        """Destroy the material behind a token; do nothing if it is gone already.
+
+        A back end whose tokens contain the material does nothing here: erasing the token from the store is enough.
+        """
+        ...
+
+    def replicate(self, token: bytes, owner: MaterialBinding, region: str) -> bytes:
+        """Return a token for the same material of a multi-Region key in another Region; nothing else of it differs.
+
+        Raises UnsealError if the token was not made for ``owner``, or if the key is not a multi-Region key: the
+        material of a single-Region key never leaves its Region.
+        """
+        ...
+
+    def wrapping_key(self, spec: WrappingKeySpec, owner: MaterialOwner) -> WrappingKey:
+        """Make a key pair under which the material of one key can be imported.
+
+        The back end keeps nothing of it: the token contains the private key, wrapped.
+        """
+        ...
+
+    def import_material(self, wrapped: WrappedMaterial, owner: MaterialOwner) -> ImportedMaterial:
+        """Unwrap key material, check it and keep it.
+
+        Raises InvalidCiphertextException when it does not unwrap, IncorrectKeyMaterialException when it is not of the
+        owner's spec, and UnsealError if the wrapping token was not made for ``owner``.
+        """
+        ...

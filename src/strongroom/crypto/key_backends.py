@@ -1,0 +1,43 @@
+"""Which key back end holds the material of which KMS key."""
+
+from collections.abc import Mapping
+
+from strongroom.crypto.key_backend import KeyBackend
+from strongroom.errors import CustomKeyStoreInvalidStateException, KMSInvalidStateException
+from strongroom.keys.kms_key import KmsKey
+
+
+class KeyBackends:
+    """Maps each key store to its back end: the default key store, and custom key stores by their ids."""
+
+    def __init__(self, default: KeyBackend, custom: Mapping[str, KeyBackend] | None = None) -> None:
+        self._default = default
+        self._custom = custom or {}
+
+    def of(self, key: KmsKey) -> KeyBackend:
+        """Return the back end that holds a key's material.
+
+        Raises KMSInvalidStateException if the key's custom key store has no back end (KMS API Reference, "Encrypt").
+        """
+        backend = self._find(key.custom_key_store_id)
+        if backend is None:
+            raise KMSInvalidStateException(f"{key.arn} is unavailable: its custom key store is not connected.")
+        return backend
+
+    def of_store(self, store_id: str | None) -> KeyBackend:
+        """Return the back end of a custom key store, or of the default key store for None.
+
+        Raises CustomKeyStoreInvalidStateException if the custom key store has no back end.
+        """
+        backend = self._find(store_id)
+        if backend is None:
+            raise CustomKeyStoreInvalidStateException(f"The custom key store {store_id} is not connected.")
+        return backend
+
+    def blocks(self, key: KmsKey) -> bool:
+        """Return whether using a key waits for its back end; false without one, because use is then refused at once."""
+        backend = self._find(key.custom_key_store_id)
+        return backend is not None and backend.blocks
+
+    def _find(self, store_id: str | None) -> KeyBackend | None:
+        return self._default if store_id is None else self._custom.get(store_id)

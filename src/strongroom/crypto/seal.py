@@ -1,0 +1,32 @@
+"""The root of trust: a seal protects the domain keys, which protect everything else."""
+
+from typing import Protocol
+
+import msgspec
+
+
+class SealedDomainKey(msgspec.Struct, frozen=True):
+    """A domain key as it is stored: sealed by the root key, numbered within its scope (a Region, or ``iam``)."""
+
+    scope: str
+    version: int
+    sealed: bytes
+
+
+class Seal(Protocol):
+    """Seals the domain keys, and nothing else."""
+
+    def seal(self, plaintext: bytes, binding: bytes) -> bytes:
+        """Return ``plaintext`` sealed, bound to ``binding``."""
+        ...
+
+    def unseal(self, sealed: bytes, binding: bytes) -> bytes:
+        """Return what was sealed; raises UnsealError if it was not sealed by this root key for ``binding``."""
+        ...
+
+
+class UnsealError(Exception):
+    """A sealed or wrapped value cannot be opened: it is damaged, from another deployment, or bound to something else.
+
+    This is always a fault of the service or its data, never of a caller.
+    """

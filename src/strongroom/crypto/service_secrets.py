@@ -1,0 +1,25 @@
+"""Secrets of the service itself: of access keys, custom key stores and the audit key, and the contents of tokens.
+
+They are always protected in software, by the domain key of the scope ``iam``, whatever holds the key material of KMS
+keys: every signed request needs one, so they have to be fast.
+"""
+
+from strongroom.crypto.domain_keys import DomainKeys
+
+IAM_SCOPE = "iam"
+"""The domain key scope of the service's own secrets."""
+
+
+class ServiceSecrets:
+    """Wraps small secrets: those that the store keeps, and those that session, grant and import tokens carry."""
+
+    def __init__(self, domain_keys: DomainKeys) -> None:
+        self._domain_keys = domain_keys
+
+    def wrap(self, secret: bytes, bound_to: bytes) -> bytes:
+        """Return a secret wrapped under the ``iam`` domain key, bound to ``bound_to`` (see ``binding``)."""
+        return self._domain_keys.wrap(IAM_SCOPE, secret, bound_to)
+
+    def unwrap(self, wrapped: bytes, bound_to: bytes) -> bytes:
+        """Return the secret; raises UnsealError if it was not wrapped by this deployment for ``bound_to``."""
+        return self._domain_keys.unwrap(IAM_SCOPE, wrapped, bound_to)

@@ -1,0 +1,87 @@
+"""The software key back end: key material made and used in this process, kept in the store wrapped by domain keys."""
+
+import msgspec
+
+from strongroom.crypto.backing_keys import BackingKey
+from strongroom.crypto.binding import binding
+from strongroom.crypto.domain_keys import DomainKeys
+from strongroom.crypto.envelope import KEY_LENGTH
+from strongroom.crypto.material import ImportedMaterial, MaterialBinding, MaterialOwner, WrappedMaterial, WrappingKey
+from strongroom.crypto.seal import UnsealError
+from strongroom.crypto.software.aes import NONCES_LENGTH, AesBackingKey
+from strongroom.crypto.software.hmac_key import HMAC_SPECS, HmacBackingKey, hmac_key_length
+from strongroom.crypto.software.imported_material import accepted_material, material_id_of
+from strongroom.crypto.software.private_keys import PRIVATE_KEYS
+from strongroom.crypto.software.rsa import RsaBackingKey, generate_rsa
+from strongroom.crypto.software.unwrapping import WRAPPING_KEY_BITS, unwrap_material
+from strongroom.entropy import Batch, Entropy
+from strongroom.keys.arns import MULTI_REGION_PREFIX
+from strongroom.keys.specs import KeySpec
+from strongroom.keys.wrapping import WrappingKeySpec
+
+
+class SoftwareKeyBackend:
+    """Makes and loads backing keys; a token is the key material, wrapped under its Region's domain key."""
+
+    blocks = False
+
+    def __init__(self, domain_keys: DomainKeys, entropy: Entropy) -> None:
+        self._domain_keys = domain_keys
+        self._entropy = entropy
+        self._nonces = Batch(entropy, NONCES_LENGTH)
+
+    def generate(self, owner: MaterialBinding) -> bytes:
+        """Make new key material and return it wrapped."""
+        return self._wrap(self._new(owner.spec), owner)
+
+    def load(self, token: bytes, owner: MaterialBinding) -> BackingKey:
+        """Unwrap key material; raises UnsealError if the token was not made for ``owner``."""
+        return self._use(self._unwrap(token, owner), owner.spec)
+
+    def destroy(self, token: bytes, owner: MaterialBinding) -> None:
+        """Do nothing: the material exists only in the token, which the store erases."""
+
+    def replicate(self, token: bytes, owner: MaterialBinding, region: str) -> bytes:
+        """Wrap the same key material under the domain key of another Region; raises as ``KeyBackend`` says."""
+        if not owner.key_id.startswith(MULTI_REGION_PREFIX):
+            raise UnsealError("the material of a single-Region key stays in its Region")
+        return self._wrap(self._unwrap(token, owner), msgspec.structs.replace(owner, region=region))
+
+    def wrapping_key(self, spec: WrappingKeySpec, owner: MaterialOwner) -> WrappingKey:
+        """Make a wrapping key pair, its private key wrapped under the Region's domain key."""
+        private_key = generate_rsa(WRAPPING_KEY_BITS[spec])
+        token = self._domain_keys.wrap(owner.region, private_key, _wrapping_key_fields(owner))
+        return WrappingKey(token, RsaBackingKey(private_key).public_key())
+
+    def import_material(self, wrapped: WrappedMaterial, owner: MaterialOwner) -> ImportedMaterial:
+        """Unwrap key material, check it and return it wrapped; raises as ``KeyBackend`` says."""
+        wrapping_key = self._domain_keys.unwrap(owner.region, wrapped.wrapping_token, _wrapping_key_fields(owner))
+        material = accepted_material(unwrap_material(wrapping_key, wrapped.algorithm, wrapped.encrypted), owner.spec)
+        material_id = material_id_of(material, owner.key_id)
+        return ImportedMaterial(material_id, self._wrap(material, owner.binding(material_id)))
+
+    def _new(self, spec: KeySpec) -> bytes:
+        if spec in PRIVATE_KEYS:
+            return PRIVATE_KEYS[spec][0]()
+        return self._entropy(KEY_LENGTH if spec is KeySpec.SYMMETRIC_DEFAULT else hmac_key_length(spec))
+
+    def _use(self, material: bytes, spec: KeySpec) -> BackingKey:
+        if spec in PRIVATE_KEYS:
+            return PRIVATE_KEYS[spec][1](material)
+        return HmacBackingKey(material, spec) if spec in HMAC_SPECS else AesBackingKey(material, self._nonces)
+
+    def _wrap(self, material: bytes, owner: MaterialBinding) -> bytes:
+        return self._domain_keys.wrap(owner.region, material, _fields(owner))
+
+    def _unwrap(self, token: bytes, owner: MaterialBinding) -> bytes:
+        return self._domain_keys.unwrap(owner.region, token, _fields(owner))
+
+
+def _fields(bound_to: MaterialBinding) -> bytes:
+    return binding(
+        "key-material", bound_to.account, bound_to.region, bound_to.key_id, bound_to.material_id, bound_to.spec
+    )
+
+
+def _wrapping_key_fields(owner: MaterialOwner) -> bytes:
+    return binding("wrapping-key", owner.account, owner.region, owner.key_id, owner.spec)

@@ -1,0 +1,14 @@
+"""Random bytes from the operating system."""
+
+from strongroom.entropy import Entropy
+
+
+class SoftwareRandomSource:
+    """Returns bytes of the operating system's generator."""
+
+    def __init__(self, entropy: Entropy) -> None:
+        self._entropy = entropy
+
+    def random_bytes(self, length: int) -> bytes:
+        """Return ``length`` random bytes."""
+        return self._entropy(length)

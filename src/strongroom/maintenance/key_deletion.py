@@ -1,0 +1,41 @@
+"""Deletion: a key whose waiting period is over is erased, and its key material destroyed."""
+
+from strongroom.keys import lifecycle, multi_region
+from strongroom.keys.arns import KeyLocator
+from strongroom.keys.kms_key import KmsKey
+from strongroom.maintenance.duty import Duty
+from strongroom.operations.kms.key_changes import NOTHING, KeyChanges, Plan, ServiceEvent
+from strongroom.operations.kms.prepared_material import PreparedMaterial
+from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
+from strongroom.store.protocol import Reader
+
+
+def _find(reader: Reader, now: float, limit: int) -> list[KeyLocator]:
+    return reader.keys_to_delete(now, limit)
+
+
+def _plan(locator: KeyLocator, now: float) -> Plan:
+    def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
+        key = reader.key(locator)
+        if key is None or not lifecycle.deletion_due(key, now):
+            return NOTHING
+        return KeyChanges(
+            erased=(key,),
+            saved=tuple(_without_replica(reader, prepared, key, now)),
+            events=(ServiceEvent("DeleteKey", locator, {}),),
+        )
+
+    return plan
+
+
+def _without_replica(reader: Reader, prepared: PreparedMaterial, deleted: KmsKey, now: float) -> list[KeyVersions]:
+    """Return the relatives of a deleted replica without it. This may start the waiting period of their primary."""
+    primary = reader.key(multi_region.primary_of(deleted)) if deleted.is_replica else None
+    if primary is None:
+        return []
+    left = multi_region.without_replica(primary, deleted.region, now)
+    return with_relatives(reader, prepared, KeyVersions(primary, left))
+
+
+KEY_DELETION = Duty("deleted", "deleted", _find, _plan)
+"""Deletes keys. Their material is destroyed after the commit, because that cannot be undone."""

@@ -1,0 +1,34 @@
+"""Automatic rotation: a key whose rotation period is over gets new key material."""
+
+from strongroom.keys import lifecycle
+from strongroom.keys.arns import KeyLocator
+from strongroom.keys.kms_key import RotationType
+from strongroom.maintenance.duty import Duty
+from strongroom.operations.kms.key_changes import NOTHING, KeyChanges, Plan, ServiceEvent
+from strongroom.operations.kms.prepared_material import PreparedMaterial
+from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
+from strongroom.store.protocol import Reader
+
+
+def _find(reader: Reader, now: float, limit: int) -> list[KeyLocator]:
+    return reader.keys_to_rotate(now, limit)
+
+
+def _plan(locator: KeyLocator, now: float) -> Plan:
+    def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
+        key = reader.key(locator)
+        if key is None or not lifecycle.rotation_due(key, now):
+            return NOTHING
+        _, token, owner = prepared.new(key)
+        rotated = lifecycle.rotate(key, owner.material_id, token, RotationType.AUTOMATIC, now)
+        details = {"rotationType": "AUTOMATIC", "keyMaterialId": owner.material_id}
+        return KeyChanges(
+            saved=tuple(with_relatives(reader, prepared, KeyVersions(key, rotated))),
+            events=(ServiceEvent("RotateKey", locator, details, synchronized=bool(key.relatives)),),
+        )
+
+    return plan
+
+
+AUTOMATIC_ROTATION = Duty("rotated", "rotated", _find, _plan)
+"""Rotates keys. One that has missed several rotations rotates once."""

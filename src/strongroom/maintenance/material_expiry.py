@@ -1,0 +1,33 @@
+"""Expiry: imported key material that has expired is erased. It cannot be used from the moment it expires."""
+
+from strongroom.keys import imported
+from strongroom.keys.arns import KeyLocator
+from strongroom.maintenance.duty import Duty
+from strongroom.operations.kms.key_changes import NOTHING, KeyChanges, Plan, ServiceEvent
+from strongroom.operations.kms.prepared_material import PreparedMaterial
+from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
+from strongroom.store.protocol import Reader
+
+
+def _find(reader: Reader, now: float, limit: int) -> list[KeyLocator]:
+    return reader.keys_with_expired_material(now, limit)
+
+
+def _plan(locator: KeyLocator, now: float) -> Plan:
+    def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
+        key = reader.key(locator)
+        if key is None or (after := imported.as_of(key, now)) == key:
+            return NOTHING
+        return KeyChanges(
+            saved=tuple(with_relatives(reader, prepared, KeyVersions(key, after))),
+            events=tuple(
+                ServiceEvent("DeleteExpiredKeyMaterial", locator, {"keyMaterialId": material_id})
+                for material_id in imported.lost(key, after)
+            ),
+        )
+
+    return plan
+
+
+MATERIAL_EXPIRY = Duty("expired", "erased expired key material of", _find, _plan)
+"""Erases imported key material that has expired."""

@@ -1,0 +1,55 @@
+"""Changes that the service makes to keys by itself, recorded in the audit log before they are made."""
+
+from typing import Protocol
+
+from strongroom.errors import KMSInternalException
+from strongroom.keys.arns import KeyLocator
+from strongroom.operations.context import Backends
+from strongroom.operations.kms.key_changes import NOTHING, Plan, ServiceEvent, change_keys_announced, scope_of
+from strongroom.operations.kms.prepared_material import PreparedMaterial
+from strongroom.service.audit_trail import AuditTrail
+from strongroom.store.scopes import AccountScope
+
+
+class WritableLog(Protocol):
+    """The audit log, as far as recording needs it."""
+
+    def flush(self) -> None:
+        """Write what has been added; raises KMSInternalException."""
+        ...
+
+    def writable(self) -> bool:
+        """Return whether anything can be written now."""
+        ...
+
+
+class ServiceChanges:
+    """Makes changes of keys together with their audit records."""
+
+    def __init__(self, backends: Backends, trail: AuditTrail, log: WritableLog) -> None:
+        self._backends = backends
+        self._trail = trail
+        self._log = log
+
+    def make(self, locator: KeyLocator, plan: Plan, now: float) -> bool:
+        """Make a plan's changes of a key and its relatives; return whether there were any.
+
+        Raises KMSInternalException, before anything is changed, if the audit log cannot be written.
+        """
+
+        def announce(events: tuple[ServiceEvent, ...]) -> None:
+            self._record(events, now)
+
+        # A deletion changes the number of the account's keys, hence its scope.
+        scopes = (scope_of(locator), AccountScope(locator.account))
+        with PreparedMaterial(self._backends.key_backends, self._backends.entropy) as prepared:
+            return change_keys_announced(self._backends.store, prepared, plan, announce, *scopes) != NOTHING
+
+    def _record(self, events: tuple[ServiceEvent, ...], now: float) -> None:
+        if not self._log.writable():
+            raise KMSInternalException
+        for event in events:
+            if event.synchronized:
+                self._trail.synchronized(event.locator, now)
+            self._trail.event(event.name, event.locator, event.details, now)
+        self._log.flush()

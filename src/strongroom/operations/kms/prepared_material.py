@@ -1,0 +1,138 @@
+"""Key material that is made for a change before its transaction begins, because key back ends may be slow.
+
+A change looks up here what it needs. If something is missing, because the key changed since the material was prepared,
+the lookup raises ``MaterialMissing``. That rolls the transaction back; the material is made; the change is tried again.
+"""
+
+import logging
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self, TypeAlias
+
+import msgspec
+
+from strongroom.crypto.key_backends import KeyBackends
+from strongroom.crypto.material import MaterialBinding
+from strongroom.entropy import Entropy
+from strongroom.keys import multi_region
+from strongroom.keys.arns import KeyLocator
+from strongroom.keys.kms_key import KmsKey
+from strongroom.keys.specs import KeySpec
+from strongroom.operations.kms.key_material import OwnedToken, described, destroy, generate_material
+from strongroom.snapshot.active_key import binding_of
+
+logger = logging.getLogger(__name__)
+
+
+class NewMaterial(msgspec.Struct, frozen=True):
+    """The need for new material of a key, for CreateKey or a rotation."""
+
+    locator: KeyLocator
+    spec: KeySpec
+    store_id: str | None
+
+
+class MaterialCopy(msgspec.Struct, frozen=True):
+    """The need for a copy of a multi-Region key's material in another Region."""
+
+    token: bytes
+    owner: MaterialBinding
+    store_id: str | None
+    region: str
+
+
+MaterialNeed: TypeAlias = NewMaterial | MaterialCopy
+"""What a key back end has to make before a change can be written."""
+
+
+class MaterialMissing(Exception):
+    """A change needs key material that has not been prepared. Raised inside a transaction, it rolls that back."""
+
+    def __init__(self, needs: Iterable[MaterialNeed]) -> None:
+        super().__init__()
+        self.needs = tuple(needs)
+
+
+class PreparedMaterial:
+    """The key material prepared for one change. Use it as a context manager, in one thread.
+
+    At the end, everything that was prepared and has not become part of a key is destroyed. There is one exception: if
+    it is unknown whether the change was committed, nothing is destroyed, because a key may have it. That is logged,
+    with the material's id.
+    """
+
+    def __init__(self, key_backends: KeyBackends, entropy: Entropy) -> None:
+        self.key_backends = key_backends
+        self._entropy = entropy
+        self._made: dict[MaterialNeed, OwnedToken] = {}
+        self._imported: list[OwnedToken] = []
+        self._used: set[bytes | None] = set()
+        self.in_doubt = False
+        """Whether a key may have the material although nothing says so: true while a write is under way."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        unused = [each for each in (*self._made.values(), *self._imported) if each.token not in self._used]
+        if self.in_doubt:
+            for each in unused:
+                logger.error("it is unknown whether a key has this material, so it was kept: %s", described(each))
+        else:
+            destroy(self.key_backends, unused)
+
+    def new(self, key: KmsKey) -> OwnedToken:
+        """Return new material for a key, the same one each time; raises MaterialMissing if it is not prepared."""
+        need = NewMaterial(key.locator, key.spec, key.custom_key_store_id)
+        self._require((need,))
+        return self._made[need]
+
+    def copies(self, source: KmsKey, relatives: Iterable[KmsKey]) -> dict[KeyLocator, dict[str, bytes]]:
+        """Return copies of a multi-Region key's material, where its relatives lack it: by key, tokens by material id.
+
+        Raises MaterialMissing, for all relatives together, if some are not prepared.
+        """
+        needs = {relative.locator: _copies_needed(source, relative) for relative in relatives}
+        self._require(need for by_material in needs.values() for need in by_material.values())
+        return {
+            locator: {material_id: self._made[need].token for material_id, need in by_material.items()}
+            for locator, by_material in needs.items()
+        }
+
+    def make(self, needs: Iterable[MaterialNeed]) -> None:
+        """Have key back ends make what is needed. Must not be called while a transaction is open."""
+        for need in needs:
+            backend = self.key_backends.of_store(need.store_id)
+            if isinstance(need, NewMaterial):
+                material_id, token = generate_material(backend, self._entropy, need.locator, need.spec)
+                place = need.locator
+                owner = MaterialBinding(place.account, place.region, place.key_id, material_id, need.spec)
+            else:
+                token = backend.replicate(need.token, need.owner, need.region)
+                owner = msgspec.structs.replace(need.owner, region=need.region)
+            self._made[need] = OwnedToken(need.store_id, token, owner)
+
+    def add_imported(self, token: OwnedToken) -> None:
+        """Add material that was imported for the change."""
+        self._imported.append(token)
+
+    def use(self, keys: Iterable[KmsKey]) -> None:
+        """Note that keys have been written, so that their material is not destroyed."""
+        self._used.update(material.token for key in keys for material in key.materials)
+
+    def _require(self, needs: Iterable[MaterialNeed]) -> None:
+        missing = [need for need in needs if need not in self._made]
+        if missing:
+            raise MaterialMissing(missing)
+
+
+def _copies_needed(source: KmsKey, relative: KmsKey) -> dict[str, MaterialCopy]:
+    return {
+        material.material_id: MaterialCopy(
+            material.token, binding_of(source, material.material_id), source.custom_key_store_id, relative.region
+        )
+        for material in multi_region.not_yet_in(relative, source)
+        if material.token is not None
+    }

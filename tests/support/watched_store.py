@@ -1,0 +1,115 @@
+"""A store that knows whether a thread is writing, and can be told how its next writes go wrong."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from enum import Enum
+from typing import TypeVar
+
+from strongroom.errors import DependencyTimeoutException, WriteOutcomeUnknown
+from strongroom.store.protocol import Reader, Store, Transaction
+from strongroom.store.records import Changes
+from strongroom.store.scopes import Scope
+
+T = TypeVar("T")
+
+
+class Ending(Enum):
+    """How a write ends."""
+
+    FAILS = "rolled back, and the writer knows"
+    UNKNOWN_DONE = "committed, but the writer does not know"
+    UNKNOWN_UNDONE = "rolled back, but the writer does not know"
+    KILLED = "the process is killed before the commit"
+    INTERRUPTED = "the thread is interrupted after the commit"
+
+
+class Killed(BaseException):
+    """The process is killed: no code of it runs any more. Whoever catches this must not touch anything."""
+
+
+class _RolledBack(Exception):
+    """Ends a transaction without a commit."""
+
+
+class WatchedStore:
+    """Wraps a store."""
+
+    def __init__(self, store: Store, *, reruns: bool = False) -> None:
+        """Wrap ``store``; with ``reruns``, every write is run, rolled back, and run again, as after a conflict."""
+        self._store = store
+        self._reruns = reruns
+        self._here = threading.local()
+        self.ending: Ending | None = None
+        """How the next write ends, if not well."""
+        self.before_write: Callable[[], object] | None = None
+        """What somebody else does before each write."""
+        self.at_ending: Callable[[], object] = lambda: None
+        """What happens when a write ends badly."""
+
+    def writing(self) -> bool:
+        """Return whether this thread has a write transaction open."""
+        return getattr(self._here, "writing", False)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        with self._store.transaction() as transaction:
+            self._here.writing = True
+            try:
+                yield transaction
+            finally:
+                self._here.writing = False
+
+    def write(self, act: Callable[[Transaction], T], *_scopes: Scope) -> T:
+        self._meddle()
+        if self._reruns:
+            self._rolled_back(act)
+        if self.ending is None:
+            with self.transaction() as transaction:
+                return act(transaction)
+        ending, self.ending = self.ending, None
+        if ending in {Ending.UNKNOWN_DONE, Ending.INTERRUPTED}:
+            with self.transaction() as transaction:
+                act(transaction)
+        else:
+            self._rolled_back(act)
+        self.at_ending()
+        raise {
+            Ending.FAILS: DependencyTimeoutException("the disk is full"),
+            Ending.UNKNOWN_DONE: WriteOutcomeUnknown("the connection was lost"),
+            Ending.UNKNOWN_UNDONE: WriteOutcomeUnknown("the connection was lost"),
+            Ending.KILLED: Killed(),
+            Ending.INTERRUPTED: KeyboardInterrupt(),
+        }[ending]
+
+    def _meddle(self) -> None:
+        meddle, self.before_write = self.before_write, None
+        if meddle is not None:
+            meddle()
+            self.before_write = meddle
+
+    def _rolled_back(self, act: Callable[[Transaction], object]) -> None:
+        with suppress(_RolledBack), self.transaction() as transaction:
+            act(transaction)
+            raise _RolledBack
+
+    def read(self) -> AbstractContextManager[Reader]:
+        return self._store.read()
+
+    def version(self) -> bytes:
+        return self._store.version()
+
+    def confirm(self) -> None:
+        self._store.confirm()
+
+    def changes(self, after: int) -> Changes:
+        return self._store.changes(after)
+
+    def scrub(self) -> bool:
+        return self._store.scrub()
+
+    def trim_changes(self, keep: int) -> None:
+        self._store.trim_changes(keep)
+
+    def close(self) -> None:
+        self._store.close()
