@@ -35,11 +35,11 @@ def test_commits_of_other_processes_are_found_also_if_the_format_is_not_known(
     if not known:
         monkeypatch.setattr(generation, "_FORMAT", (b"none",))
     found = WalIndex(path)
-    seen = found.read()
+    seen = found.version()
     elsewhere(path, "SELECT * FROM account")
-    assert found.read() == seen
+    assert found.version() == seen
     elsewhere(path, INSERT)
-    assert found.read() != seen
+    assert found.version() != seen
     found.close()
 
 
@@ -50,15 +50,15 @@ def test_the_format_of_this_sqlite_is_known(path: Path, caplog: pytest.LogCaptur
 
 def test_what_is_not_committed_changes_nothing(path: Path) -> None:
     found = WalIndex(path)
-    seen = found.read()
+    seen = found.version()
     writer = sqlite3.connect(path, isolation_level=None)
     # More than the cache of pages holds, so that some of it comes into the log before the end.
     for statement in ("PRAGMA cache_size=2", "BEGIN IMMEDIATE", "CREATE TABLE many (one)"):
         writer.execute(statement)
     writer.executemany("INSERT INTO many VALUES (?)", [("x" * 1000,)] * 100)
-    assert found.read() == seen
+    assert found.version() == seen
     writer.execute("ROLLBACK")
-    assert found.read() == seen
+    assert found.version() == seen
     writer.close()
     found.close()
 

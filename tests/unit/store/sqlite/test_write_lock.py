@@ -186,7 +186,7 @@ def test_a_transaction_waits_for_the_one_of_another_process(store: Store, tmp_pa
 
 
 def test_who_waits_in_vain_is_counted(store: SqlStore, tmp_path: Path) -> None:
-    store._lock._patience = 0.05
+    store._lock._timeout = 0.05
     with (
         WriteLock(tmp_path / "strongroom.db-writer", 5).held(),
         pytest.raises(DependencyTimeoutException),
