@@ -10,6 +10,7 @@ import pytest
 
 from keys_builder import locator, make_key
 from strongroom.errors import DependencyTimeoutException
+from strongroom.store.protocol import Transaction
 from strongroom.store.sqlite import wal_index as generation
 from strongroom.store.sqlite.store import SqlStore
 from strongroom.store.sqlite.wal_index import WalIndex
@@ -85,16 +86,19 @@ def test_a_database_that_others_do_not_share_any_more_is_not_answered_from(
     assert "is not the database that was opened" in caplog.text
     with pytest.raises(DependencyTimeoutException):
         store.version()
-    with pytest.raises(DependencyTimeoutException), store.transaction() as transaction:
-        transaction.add_key(make_key(1))
+    with pytest.raises(DependencyTimeoutException):
+        store.write(lambda transaction: transaction.add_key(make_key(1)))
     with store.read() as reader:
         assert reader.key(locator(1)) is None
 
 
 def test_looking_takes_no_locks_along(store: SqlStore, path: Path) -> None:
     """While this process writes, no other can, although the files have been looked at."""
-    with store.transaction():
+
+    def change(_: Transaction) -> None:
         store.confirm()
         assert store.version()
         with pytest.raises(subprocess.CalledProcessError):
             elsewhere(path, INSERT)
+
+    store.write(change)
