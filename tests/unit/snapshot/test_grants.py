@@ -7,28 +7,32 @@ from keys_builder import locator, make_key
 from strongroom.crypto.software.vault import SoftwareVault
 from strongroom.keys.grants import Grant, GrantIndex, GrantOperation, labels_wanted, pairs
 from strongroom.snapshot.snapshot import Snapshot
-from strongroom.store.protocol import Store
+from strongroom.store.protocol import Store, Transaction
 
 
 @pytest.fixture
 def snapshot(store: Store, vault: SoftwareVault) -> Snapshot:
     snapshot = Snapshot(store, vault, max_keys=10)
-    with store.transaction() as transaction:
+
+    def change(transaction: Transaction) -> None:
         for number in (1, 2):
             transaction.add_key(make_key(number))
+
+    store.write(change)
     snapshot.refresh()
     return snapshot
 
 
 def give(store: Store, *grants: Grant) -> None:
-    with store.transaction() as transaction:
+    def change(transaction: Transaction) -> None:
         for grant in grants:
             transaction.add_grant(grant)
 
+    store.write(change)
+
 
 def end(store: Store, grant: Grant) -> None:
-    with store.transaction() as transaction:
-        transaction.remove_grant(grant)
+    store.write(lambda transaction: transaction.remove_grant(grant))
 
 
 def found(snapshot: Snapshot, *names: str, key: int = 1, tenant: str = "t1") -> Grant | None:
@@ -69,8 +73,7 @@ def test_the_closest_name_comes_first(store: Store, snapshot: Snapshot) -> None:
 def test_an_erased_key_has_no_grants(store: Store, snapshot: Snapshot) -> None:
     give(store, make_grant(1, to="alice"))
     assert found(snapshot, "alice") is not None
-    with store.transaction() as transaction:
-        transaction.erase_key(make_key(1))
+    store.write(lambda transaction: transaction.erase_key(make_key(1)))
     assert found(snapshot, "alice") is None
 
 

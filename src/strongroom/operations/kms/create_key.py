@@ -121,14 +121,17 @@ def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse
 
 def add_customer_key(context: Context, transaction: Transaction, key: KmsKey) -> None:
     """Add a key that counts for its account; raises LimitExceededException if the account has as many as it may."""
-    _require_room(context, transaction, key)
-    transaction.add_key(key)
+    if not transaction.add_key(key, context.backends.customer_keys):
+        raise _too_many_keys(context)
 
 
 def _require_room(context: Context, reader: Reader, key: KmsKey) -> None:
-    limit = context.backends.customer_keys
-    if reader.customer_keys(key.account, key.region) >= limit:
-        raise LimitExceededException(f"An account can have at most {limit} KMS keys in a Region.")
+    if reader.customer_keys(key.account, key.region) >= context.backends.customer_keys:
+        raise _too_many_keys(context)
+
+
+def _too_many_keys(context: Context) -> LimitExceededException:
+    return LimitExceededException(f"An account can have at most {context.backends.customer_keys} KMS keys in a Region.")
 
 
 def create_key_elements(response: CreateKeyResponse, _targets: Sequence[Target]) -> Mapping[str, object]:
