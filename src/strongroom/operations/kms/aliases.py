@@ -80,11 +80,12 @@ def create_alias(context: Context, request: AliasRequest, active: ActiveKey) -> 
 
     def add(transaction: Transaction) -> None:
         key = latest(context, transaction, active)
+        record = AliasRecord(locator, key.key_id, created_at=context.now, updated_at=context.now)
+        if transaction.add_alias(record, _MAX_ALIASES):
+            return
         if transaction.alias(locator) is not None:
             raise AlreadyExistsException(f"An alias with the name {locator.arn} already exists")
-        record = AliasRecord(locator, key.key_id, created_at=context.now, updated_at=context.now)
-        if not transaction.put_alias(record, None, _MAX_ALIASES):
-            raise _too_many_aliases()
+        raise _too_many_aliases()
 
     context.backends.store.write(add, AccountScope(locator.account), _scope(active))
     return Empty()

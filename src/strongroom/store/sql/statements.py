@@ -3,7 +3,7 @@
 The parameters of a condition are named ``of_COLUMN``, apart from those that an UPDATE writes.
 """
 
-from sqlalchemy import ColumnElement, CursorResult, Insert, Select, Table, and_, bindparam, insert, select
+from sqlalchemy import ColumnElement, CursorResult, Select, Table, and_, bindparam, select
 from sqlalchemy.dialects import postgresql
 
 from strongroom.keys.arns import KeyLocator
@@ -18,17 +18,19 @@ def where(table: Table, *columns: str) -> ColumnElement[bool]:
     return and_(*(table.c[name] == bindparam(f"of_{name}", type_=table.c[name].type) for name in columns))
 
 
-def insert_below_limit(table: Table, count: Select[int]) -> Insert:
+def insert_below_limit(table: Table, count: Select[int]) -> postgresql.Insert:
     """Return an INSERT of one row that inserts nothing if ``count`` is not below the parameter ``limit``.
 
     The values of the row are parameters named as those of a condition. The check and the INSERT are one statement, so
     no other writer comes between them on SQLite; on PostgreSQL the lock of the write's scope does the same.
     """
     row = select(*(bindparam(f"of_{column.name}", type_=column.type) for column in table.c))
-    return insert(table).from_select([*table.c.keys()], row.where(count.scalar_subquery() < bindparam("limit")))
+    return postgresql_insert(table).from_select(
+        [*table.c.keys()], row.where(count.scalar_subquery() < bindparam("limit"))
+    )
 
 
-def upsert(table: Table, *keys: str) -> Insert:
+def upsert(table: Table, *keys: str) -> postgresql.Insert:
     """Return an INSERT that replaces the other columns of the row that has the same ``keys``."""
     statement = postgresql_insert(table)
     replaced = {column.name: statement.excluded[column.name] for column in table.c if column.name not in keys}

@@ -70,7 +70,9 @@ _COUNT_LESS = (
 )
 _ADD_ALIAS = insert(alias)
 _ALIASES = select(func.count()).select_from(alias).where(where(alias, *KEY))
-_ADD_ALIAS_BELOW_LIMIT = insert_below_limit(alias, _ALIASES)
+_ADD_ALIAS_BELOW_LIMIT = insert_below_limit(alias, _ALIASES).on_conflict_do_nothing(
+    index_elements=["account", "region", "name"]
+)
 _MOVE_ALIAS = update(alias).where(
     where(alias, "account", "region", "name"), alias.c.key_id == bindparam("previous_key_id")
 )
@@ -145,33 +147,28 @@ class SqlTransaction(SqlReader, IdentityWrites, GrantWrites, CustomKeyStoreWrite
         values = [of_key(use.locator) | {f"use_{name}": getattr(use, name) for name in _USE} for use in uses]
         self._connection.execute(_NOTE_USE, values)
 
-    def put_alias(self, record: AliasRecord, previous_key_id: str | None, limit: int | None = None) -> bool:
-        """Insert an alias, or move it from ``previous_key_id``.
-
-        Returns False and writes nothing if the key that it would refer to has ``limit`` aliases already.
-        """
-        place = record.locator
-        values = {
-            **msgspec.structs.asdict(place),
-            "key_id": record.key_id,
-            "created_at": record.created_at,
-            "updated_at": record.updated_at,
-        }
-        if previous_key_id is None:
-            if not self._add_alias(values, limit):
-                return False
-        else:
-            if not self._move_alias(record, values | {"previous_key_id": previous_key_id}, limit):
-                return False
-            self._log_key(KeyLocator(place.account, place.region, previous_key_id))
+    def add_alias(self, record: AliasRecord, limit: int) -> bool:
+        """Insert an alias; return False and write nothing if its name is taken or its key has ``limit`` aliases."""
+        values = of(**rows.alias_values(record)) | {"limit": limit}
+        if not self._connection.execute(_ADD_ALIAS_BELOW_LIMIT, values).rowcount:
+            return False
         self._log_alias(record)
         return True
 
-    def _add_alias(self, values: dict[str, object], limit: int | None) -> bool:
-        if limit is None:
+    def put_alias(self, record: AliasRecord, previous_key_id: str | None, limit: int | None = None) -> bool:
+        """Insert an alias whose name must be free, or move it from ``previous_key_id``.
+
+        Returns False and writes nothing if it would be moved to a key that has ``limit`` aliases already.
+        """
+        values = rows.alias_values(record)
+        if previous_key_id is None:
             self._connection.execute(_ADD_ALIAS, values)
-            return True
-        return bool(self._connection.execute(_ADD_ALIAS_BELOW_LIMIT, of(**values) | {"limit": limit}).rowcount)
+        else:
+            if not self._move_alias(record, values | {"previous_key_id": previous_key_id}, limit):
+                return False
+            self._log_key(KeyLocator(record.locator.account, record.locator.region, previous_key_id))
+        self._log_alias(record)
+        return True
 
     def _move_alias(self, record: AliasRecord, values: dict[str, object], limit: int | None) -> bool:
         which = of(**msgspec.structs.asdict(record.locator))

@@ -21,10 +21,14 @@ class AliasReader(Protocol):
 class AliasWriter(Protocol):
     """Writes of aliases."""
 
-    def put_alias(self, record: AliasRecord, previous_key_id: str | None, limit: int | None = None) -> bool:
-        """Insert an alias, or move it from ``previous_key_id``.
+    def add_alias(self, record: AliasRecord, limit: int) -> bool:
+        """Insert an alias; return False and write nothing if its name is taken or its key has ``limit`` aliases."""
+        ...
 
-        Returns False and writes nothing if the key that it would refer to has ``limit`` aliases already.
+    def put_alias(self, record: AliasRecord, previous_key_id: str | None, limit: int | None = None) -> bool:
+        """Insert an alias whose name must be free, or move it from ``previous_key_id``.
+
+        Returns False and writes nothing if it would be moved to a key that has ``limit`` aliases already.
         """
         ...
 

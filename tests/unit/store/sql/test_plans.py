@@ -41,7 +41,7 @@ def test_nothing_reads_a_whole_table(store: SqlStore, scans: list[str]) -> None:
     def add(transaction: Transaction) -> None:
         transaction.add_key(key, 10)
         transaction.add_grant(grant, 10)
-        transaction.put_alias(alias, None, 10)
+        transaction.add_alias(alias, 10)
         transaction.put_alias(alias, key.key_id, 10)
         transaction.add_access_key(access_key, 10)
         transaction.note_access_key_use(AccessKeyUse("AKIA", 1.0, key.region, "kms"))
