@@ -31,6 +31,7 @@ from strongroom.operations.kms.targets import by_key_id
 from strongroom.operations.targets import Target
 from strongroom.settings import Settings
 from strongroom.snapshot.principals import Credential
+from strongroom.store.protocol import Transaction
 
 ACCOUNT, REGION = "111122223333", "us-east-1"
 POLICY = (
@@ -93,7 +94,7 @@ def grants_on(place: KeyLocator, world: World) -> Iterator[Grant]:
 
 
 def fill(deployment: Deployment, world: World) -> None:
-    with deployment.backends.store.transaction() as transaction:
+    def change(transaction: Transaction) -> None:
         for number in range(world.keys):
             place = key_place(number)
             key = new_key(
@@ -111,6 +112,8 @@ def fill(deployment: Deployment, world: World) -> None:
             transaction.add_key(key)
             for grant in grants_on(place, world):
                 transaction.add_grant(grant)
+
+    deployment.backends.store.write(change)
 
 
 def calls(deployment: Deployment, world: World) -> list[Call]:

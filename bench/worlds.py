@@ -16,6 +16,7 @@ from strongroom.keys.specs import KeySpec, KeyUsage, Origin
 from strongroom.operations.context import Backends
 from strongroom.operations.kms.key_material import generate_material
 from strongroom.settings import Settings
+from strongroom.store.protocol import Transaction
 from strongroom.store.sql import rows
 from strongroom.store.sql.schema import key_count, key_material, kms_key
 from strongroom.store.sqlite.engine import WRITE, open_sqlite
@@ -56,10 +57,13 @@ def add_granted_key(data: Path, grantee: str, count: int) -> None:
     """Add a key that trusts somebody else, with grants to a user (by unique id), each for another tenant."""
     with opened(data) as deployment:
         backends = deployment.backends
-        with backends.store.transaction() as transaction:
+
+        def change(transaction: Transaction) -> None:
             transaction.add_key(_key(backends, 0, TRUSTS_ANOTHER))
             for number in range(count):
                 transaction.add_grant(_grant(number, Party(grantee, grantee)))
+
+        backends.store.write(change)
 
 
 def _batches(count: int) -> Iterable[range]:

@@ -15,7 +15,7 @@ from strongroom.iam.entities import (
     Role,
     User,
 )
-from strongroom.store.protocol import Store
+from strongroom.store.protocol import Store, Transaction
 from strongroom.store.records import AccessKeyRecord, AccessKeyUse, Change, ChangeKind
 
 NOW = 1_790_000_000.0
@@ -59,9 +59,11 @@ keys = ManagedPolicy(
 
 
 def put(store: Store, *entities: Entity) -> None:
-    with store.transaction() as transaction:
+    def change(transaction: Transaction) -> None:
         for entity in entities:
             transaction.put_entity(entity)
+
+    store.write(change)
 
 
 def user(name: str, *, account: str = ACCOUNT, path: str = "/") -> User:
@@ -100,8 +102,7 @@ def test_names_are_found_in_any_case_within_a_kind_and_an_account(store: Store) 
 def test_a_change_takes_the_place_of_what_was_there(store: Store) -> None:
     put(store, alice)
     after = replace(alice, name="Alicia", path="/", groups=(), boundary=None)
-    with store.transaction() as transaction:
-        transaction.put_entity(after, alice)
+    store.write(lambda transaction: transaction.put_entity(after, alice))
     with store.read() as reader:
         assert reader.entity(User, ACCOUNT, "alice") is None
         assert reader.entity(User, ACCOUNT, "alicia") == reader.entity_by_id(alice.unique_id) == after
@@ -119,8 +120,7 @@ def test_who_refers_to_a_policy_or_a_group(store: Store) -> None:
             (Relation.BOUNDARY, EntityKind.USER, "alice"),
         ]
         assert reader.linked(ACCOUNT, "Crew") == [(Relation.MEMBER, EntityKind.USER, "alice")]
-    with store.transaction() as transaction:
-        transaction.remove_entity(alice)
+    store.write(lambda transaction: transaction.remove_entity(alice))
     with store.read() as reader:
         assert reader.entity(User, ACCOUNT, "Alice") is None
         assert reader.entity_by_id(alice.unique_id) is None
@@ -147,40 +147,50 @@ def test_lists_are_ordered_by_name_and_cut_by_path(store: Store) -> None:
 
 def test_access_keys_are_listed_by_principal_and_switched_and_removed(store: Store) -> None:
     older, newer, other = access_key(2), access_key(1), access_key(3, "AIDABOB")
-    with store.transaction() as transaction:
+
+    def change(transaction: Transaction) -> None:
         for record in (newer, older, other, access_key(4, account=OTHER)):
             transaction.add_access_key(record)
         transaction.set_access_key_active(newer, active=False)
+
+    store.write(change)
     with store.read() as reader:
         assert reader.access_keys(ACCOUNT, "AIDAALICE") == [older, replace(newer, active=False)]
         assert reader.access_key("AKIA1") == replace(newer, active=False)
-    with store.transaction() as transaction:
+
+    def switch_and_remove(transaction: Transaction) -> None:
         transaction.set_access_key_active(newer, active=True)
         transaction.remove_access_key(older)
+
+    store.write(switch_and_remove)
     with store.read() as reader:
         assert reader.access_keys(ACCOUNT, "AIDAALICE") == [newer]
         assert reader.access_key("AKIA2") is None
         assert reader.access_key("AKIA3") == other
-    with pytest.raises(IntegrityError), store.transaction() as transaction:
-        transaction.add_access_key(newer)
+    with pytest.raises(IntegrityError):
+        store.write(lambda transaction: transaction.add_access_key(newer))
 
 
 def test_services_are_principals_of_no_account(store: Store) -> None:
-    with store.transaction() as transaction:
-        for number, name in enumerate(("s3.amazonaws.com", "backup.amazonaws.com", "s3.amazonaws.com")):
+    def change(transaction: Transaction) -> None:
+        for number, name in enumerate(("s3.amazonaws.com", "backup.amazonaws.com")):
             transaction.add_access_key(access_key(number, name, account=""))
         transaction.add_access_key(access_key(9))
+
+    store.write(change)
     with store.read() as reader:
         assert reader.services() == ["backup.amazonaws.com", "s3.amazonaws.com"]
 
 
 def test_the_last_use_of_an_access_key_is_no_change_to_it(store: Store) -> None:
-    with store.transaction() as transaction:
-        transaction.add_access_key(access_key(1))
+    store.write(lambda transaction: transaction.add_access_key(access_key(1)))
     start = store.changes(0).last
-    with store.transaction() as transaction:
+
+    def change(transaction: Transaction) -> None:
         transaction.note_access_key_use(AccessKeyUse("AKIA1", NOW, "eu-west-1", "kms"))
         transaction.note_access_key_use(AccessKeyUse("AKIA9", NOW, "eu-west-1", "kms"))
+
+    store.write(change)
     assert store.changes(start).entries == []
     with store.read() as reader:
         assert reader.access_key("AKIA1") == replace(
@@ -196,13 +206,16 @@ def test_every_other_write_is_in_the_change_log(store: Store) -> None:
 
     start = store.changes(0).last
     record, after = access_key(1), replace(alice, name="Alicia")
-    with store.transaction() as transaction:
+
+    def change(transaction: Transaction) -> None:
         transaction.put_entity(alice)
         transaction.put_entity(after, alice)
         transaction.remove_entity(after)
         transaction.add_access_key(record)
         transaction.set_access_key_active(record, active=False)
         transaction.remove_access_key(record)
+
+    store.write(change)
     assert noted(start) == [
         *[(ChangeKind.IDENTITY, ACCOUNT, "", "AIDAALICE")] * 3,
         *[(ChangeKind.ACCESS_KEY, ACCOUNT, "", "AKIA1")] * 3,
@@ -212,8 +225,8 @@ def test_every_other_write_is_in_the_change_log(store: Store) -> None:
 def test_an_identity_change_that_fails_leaves_what_was_there(store: Store) -> None:
     put(store, alice, user("bob"))
     start = store.changes(0).last
-    with pytest.raises(IntegrityError), store.transaction() as transaction:
-        transaction.put_entity(replace(alice, name="BOB", groups=()), alice)
+    with pytest.raises(IntegrityError):
+        store.write(lambda transaction: transaction.put_entity(replace(alice, name="BOB", groups=()), alice))
     with store.read() as reader:
         assert reader.entity(User, ACCOUNT, "Alice") == alice
         assert reader.linked(ACCOUNT, "Crew") == [(Relation.MEMBER, EntityKind.USER, "alice")]

@@ -12,6 +12,7 @@ from misfits import MODEL, WITHOUT_KEYS, declared, misfits
 from rehearsal import outcome, rehearsing
 from strongroom.clock import ManualClock
 from strongroom.keys.custom_key_stores import ConnectionState
+from strongroom.store.protocol import Transaction
 
 PASSWORD = "correct horse"
 CLUSTER: dict[str, Any] = {
@@ -55,10 +56,13 @@ def stores(local: LocalDeployment) -> dict[str, str]:
 
 def put(local: LocalDeployment, store_id: str, state: str) -> None:
     """Put a store into a state; nobody can reach all of them yet."""
-    with local.deployment.backends.store.transaction() as transaction:
+
+    def change(transaction: Transaction) -> None:
         store = transaction.custom_key_store("000000000000", "us-east-1", store_id)
         assert store is not None
         transaction.put_custom_key_store(replace(store, state=ConnectionState(state)))
+
+    local.deployment.backends.store.write(change)
 
 
 def rehearse(local: LocalDeployment, operation: str, **request: Any) -> str:

@@ -30,14 +30,12 @@ REGION = "us-east-1"
 
 
 def add(store: Store, key: KmsKey) -> KmsKey:
-    with store.transaction() as transaction:
-        transaction.add_key(key)
+    store.write(lambda transaction: transaction.add_key(key))
     return key
 
 
 def save(store: Store, before: KmsKey, after: KmsKey) -> KmsKey:
-    with store.transaction() as transaction:
-        transaction.save_key(before, after)
+    store.write(lambda transaction: transaction.save_key(before, after))
     return after
 
 
@@ -48,8 +46,7 @@ def load(store: Store, where: KeyLocator) -> KmsKey | None:
 
 def name(store: Store, alias: str, key: KmsKey, previous: KmsKey | None = None) -> AliasRecord:
     record = AliasRecord(AliasLocator(ACCOUNT, REGION, alias), key.key_id, NOW, NOW)
-    with store.transaction() as transaction:
-        transaction.put_alias(record, None if previous is None else previous.key_id)
+    store.write(lambda transaction: transaction.put_alias(record, None if previous is None else previous.key_id))
     return record
 
 
@@ -65,9 +62,11 @@ def commit_behind_its_back(store: Store, key: KmsKey) -> None:
 
 
 def save_read_only(store: Store, key: KmsKey) -> None:
-    with store.transaction() as transaction:
+    def change(transaction: Transaction) -> None:
         transaction._connection.exec_driver_sql("PRAGMA query_only=ON")  # type: ignore[attr-defined]
         transaction.save_key(key, replace(key, description="lost"))
+
+    store.write(change)
 
 
 def test_a_key_comes_back_as_it_was_saved_through_its_whole_life(store: Store) -> None:
@@ -125,8 +124,7 @@ def test_an_alias_moves_and_is_seen_on_its_key(store: Store) -> None:
             (),
             ("alias/x",),
         ]
-    with store.transaction() as transaction:
-        transaction.remove_alias(moved)
+    store.write(lambda transaction: transaction.remove_alias(moved))
     with store.read() as reader:
         assert reader.alias(moved.locator) is None
 
@@ -208,8 +206,7 @@ def test_keys_are_counted_by_account_and_region_without_aws_managed_ones(store: 
     add(store, replace(make_key(3), manager=KeyManager.AWS))
     add(store, replace(make_key(4), region="eu-west-1"))
     assert counts() == [2, 1, 0]
-    with store.transaction() as transaction:
-        transaction.erase_key(key)
+    store.write(lambda transaction: transaction.erase_key(key))
     assert counts() == [1, 1, 0]
 
 
@@ -218,8 +215,7 @@ def test_an_erased_key_leaves_nothing(store: Store) -> None:
     record = name(store, "alias/x", key)
     found = load(store, key.locator)
     assert found is not None
-    with store.transaction() as transaction:
-        transaction.erase_key(found)
+    store.write(lambda transaction: transaction.erase_key(found))
     assert load(store, key.locator) is None
     with store.read() as reader:
         assert reader.alias(record.locator) is None
@@ -231,10 +227,13 @@ def test_accounts_access_keys_and_domain_keys(store: Store) -> None:
     account = AccountRecord(ACCOUNT, NOW)
     access_key = AccessKeyRecord("AKIA1", ACCOUNT, "arn", b"wrapped", active=True, created_at=NOW)
     domain_key = SealedDomainKey(REGION, 1, b"sealed")
-    with store.transaction() as transaction:
+
+    def change(transaction: Transaction) -> None:
         transaction.add_account(account)
         transaction.add_access_key(access_key)
         transaction.add_domain_key(domain_key)
+
+    store.write(change)
     with store.read() as reader:
         assert reader.accounts() == [account]
         assert reader.access_key("AKIA1") == access_key
@@ -244,8 +243,8 @@ def test_accounts_access_keys_and_domain_keys(store: Store) -> None:
 
 def test_a_transaction_that_raises_leaves_no_trace(store: Store) -> None:
     before = store.changes(0)
-    with pytest.raises(IntegrityError), store.transaction() as transaction:
-        add_twice(transaction, make_key(1))
+    with pytest.raises(IntegrityError):
+        store.write(lambda transaction: add_twice(transaction, make_key(1)))
     assert load(store, locator(1)) is None
     assert store.changes(0) == before
 
@@ -294,10 +293,12 @@ def test_writers_on_many_threads_do_not_lose_each_others_changes(store: Store) -
     key = add(store, make_key(1))
 
     def tag(number: int) -> None:
-        with store.transaction() as transaction:
+        def change(transaction: Transaction) -> None:
             before = transaction.key(key.locator)
             assert before is not None
             transaction.save_key(before, replace(before, tags=tuple(sorted((*before.tags, (f"{number:02}", ""))))))
+
+        store.write(change)
 
     threads = [threading.Thread(target=tag, args=(number,)) for number in range(20)]
     for thread in threads:
@@ -363,12 +364,15 @@ def test_the_audit_key_is_kept_once_and_the_newest_checkpoint_of_each_writer(sto
     with store.read() as reader:
         assert reader.audit_key() is None
         assert reader.audit_writers() == {}
-    with store.transaction() as transaction:
+
+    def change(transaction: Transaction) -> None:
         transaction.add_audit_key(b"wrapped")
         transaction.put_audit_writer("w0", KnownWriter(first))
         transaction.put_audit_writer("w1", KnownWriter(other))
         transaction.put_audit_writer("w2", KnownWriter())
         transaction.put_audit_writer("w0", KnownWriter(second, stopped=True))
+
+    store.write(change)
     with store.read() as reader:
         assert reader.audit_key() == b"wrapped"
         assert reader.audit_writers() == {
@@ -376,5 +380,5 @@ def test_the_audit_key_is_kept_once_and_the_newest_checkpoint_of_each_writer(sto
             "w1": KnownWriter(other),
             "w2": KnownWriter(),
         }
-    with pytest.raises(IntegrityError), store.transaction() as transaction:
-        transaction.add_audit_key(b"another")
+    with pytest.raises(IntegrityError):
+        store.write(lambda transaction: transaction.add_audit_key(b"another"))

@@ -27,6 +27,7 @@ from strongroom.operations.kms.targets import on_key
 from strongroom.operations.shapes import Request
 from strongroom.service.explanations import Question
 from strongroom.snapshot.principals import Credential
+from strongroom.store.protocol import Transaction
 
 # A key policy that has nothing to say to any caller here: what is allowed is allowed by a grant.
 STRANGER = "arn:aws:iam::777788889999:root"
@@ -93,11 +94,14 @@ def make(local: LocalDeployment, grants: GivenOut) -> list[KmsKey]:
     """Make two keys with these grants on them."""
     first, second = next(numbers), next(numbers)
     keys = [replace(make_key(number), policy=written_policy(allow(STRANGER))) for number in (first, second)]
-    with local.deployment.backends.store.transaction() as transaction:
+
+    def change(transaction: Transaction) -> None:
         for key in keys:
             transaction.add_key(key)
         for to, which, asked in grants:
             transaction.add_grant(grant_of(next(numbers), (first, second)[which], to, asked))
+
+    local.deployment.backends.store.write(change)
     local.deployment.backends.snapshot.refresh()
     return keys
 

@@ -20,6 +20,7 @@ from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.keys.grants import Constraints, Grant, GrantIndex, GrantOperation, labels_wanted, pairs
 from strongroom.snapshot.snapshot import Snapshot
+from strongroom.store.sql.transaction import SqlTransaction
 from strongroom.store.sqlite.engine import open_sqlite
 from strongroom.store.sqlite.migrate import migrate
 from strongroom.store.sqlite.store import SqlStore
@@ -88,8 +89,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     engine = open_sqlite(path)
     migrate(engine)
     store = SqlStore(engine)
-    with store.transaction() as transaction:
-        transaction.add_key(make_key(1))
+    store.write(lambda transaction: transaction.add_key(make_key(1)))
     store.close()
     return path
 
@@ -114,12 +114,10 @@ def test_a_worker_finds_a_grant_exactly_if_there_is_one_however_few_it_has_read(
         snapshot = Snapshot(store, key_backends, service_secrets, room)
         for number, (act, what, when) in enumerate(happened):
             if act == "give":
-                given_[number] = make_grant(number, *what, constraints=when)
-                with store.transaction() as transaction:
-                    transaction.add_grant(given_[number])
+                grant = given_[number] = make_grant(number, *what, constraints=when)
+                store.write(partial(SqlTransaction.add_grant, grant=grant))
             elif act == "end" and what in given_:
-                with store.transaction() as transaction:
-                    transaction.remove_grant(given_.pop(what))
+                store.write(partial(SqlTransaction.remove_grant, grant=given_.pop(what)))
             elif act == "ask":
                 snapshot.refresh()
                 operation, have = GrantOperation(what.operation), pairs(what.context)

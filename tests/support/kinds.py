@@ -18,7 +18,6 @@ from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import Origin
 from strongroom.keys.states import KeyState
-from strongroom.store.protocol import Transaction
 
 EAST, WEST = "us-east-1", "eu-west-1"
 
@@ -172,9 +171,7 @@ class KeyMaker:
 
     def _write(self, made: MadeKey, key: KmsKey) -> None:
         before = self.row(made)
-        transaction: Transaction
-        with self.local.deployment.backends.store.transaction() as transaction:
-            transaction.save_key(before, key)
+        self.local.deployment.backends.store.write(lambda transaction: transaction.save_key(before, key))
 
     def _import(self, made: MadeKey, region: str) -> dict[str, Any]:
         symmetric = made.kind.symmetric or made.kind.hmac

@@ -15,6 +15,7 @@ from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.pipeline import Service
 from strongroom.service.request_quotas import RequestQuotas
 from strongroom.snapshot.snapshot import Snapshot
+from strongroom.store.protocol import Transaction
 from strongroom.usage.access_key_usage import AccessKeyUsage
 from token_backend import TokenBackend
 from watched_store import WatchedStore
@@ -42,11 +43,13 @@ class MixedDeployment(LocalDeployment):
             TrustAnchorCertificate="certificate",
         )
         self.store_id: str = made["CustomKeyStoreId"]
-        with self.deployment.backends.store.transaction() as transaction:
-            store = transaction.custom_key_store(ACCOUNT, "us-east-1", self.store_id)
-            assert store is not None
-            transaction.put_custom_key_store(replace(store, state=ConnectionState.CONNECTED))
+        self.deployment.backends.store.write(self._connect)
         self._install()
+
+    def _connect(self, transaction: Transaction) -> None:
+        store = transaction.custom_key_store(ACCOUNT, "us-east-1", self.store_id)
+        assert store is not None
+        transaction.put_custom_key_store(replace(store, state=ConnectionState.CONNECTED))
 
     @override
     def reopen(self) -> None:

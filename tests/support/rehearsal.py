@@ -29,15 +29,16 @@ class RehearsalStore:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
-        with suppress(_TakenBack), self._store.transaction() as transaction:
-            yield transaction
+    def write(self, act: Callable[[Transaction], T], *scopes: Scope) -> T:
+        results: list[T] = []
+
+        def act_and_take_back(transaction: Transaction) -> None:
+            results.append(act(transaction))
             raise _TakenBack
 
-    def write(self, act: Callable[[Transaction], T], *_scopes: Scope) -> T:
-        with self.transaction() as transaction:
-            return act(transaction)
+        with suppress(_TakenBack):
+            self._store.write(act_and_take_back, *scopes)
+        return results[-1]
 
     def read(self) -> AbstractContextManager[Reader]:
         return self._store.read()

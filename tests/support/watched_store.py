@@ -1,8 +1,8 @@
 """A store that knows whether a thread is writing, and can be told how its next writes go wrong."""
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, suppress
 from enum import Enum
 from typing import TypeVar
 
@@ -51,28 +51,17 @@ class WatchedStore:
         """Return whether this thread has a write transaction open."""
         return getattr(self._here, "writing", False)
 
-    @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
-        with self._store.transaction() as transaction:
-            self._here.writing = True
-            try:
-                yield transaction
-            finally:
-                self._here.writing = False
-
-    def write(self, act: Callable[[Transaction], T], *_scopes: Scope) -> T:
+    def write(self, act: Callable[[Transaction], T], *scopes: Scope) -> T:
         self._meddle()
         if self._reruns:
-            self._rolled_back(act)
+            self._rolled_back(act, scopes)
         if self.ending is None:
-            with self.transaction() as transaction:
-                return act(transaction)
+            return self._store.write(self._watched(act), *scopes)
         ending, self.ending = self.ending, None
         if ending in {Ending.UNKNOWN_DONE, Ending.INTERRUPTED}:
-            with self.transaction() as transaction:
-                act(transaction)
+            self._store.write(self._watched(act), *scopes)
         else:
-            self._rolled_back(act)
+            self._rolled_back(act, scopes)
         self.at_ending()
         raise {
             Ending.FAILS: DependencyTimeoutException("the disk is full"),
@@ -88,10 +77,23 @@ class WatchedStore:
             meddle()
             self.before_write = meddle
 
-    def _rolled_back(self, act: Callable[[Transaction], object]) -> None:
-        with suppress(_RolledBack), self.transaction() as transaction:
+    def _rolled_back(self, act: Callable[[Transaction], object], scopes: Iterable[Scope]) -> None:
+        def act_and_roll_back(transaction: Transaction) -> None:
             act(transaction)
             raise _RolledBack
+
+        with suppress(_RolledBack):
+            self._store.write(self._watched(act_and_roll_back), *scopes)
+
+    def _watched(self, act: Callable[[Transaction], T]) -> Callable[[Transaction], T]:
+        def watched(transaction: Transaction) -> T:
+            self._here.writing = True
+            try:
+                return act(transaction)
+            finally:
+                self._here.writing = False
+
+        return watched
 
     def read(self) -> AbstractContextManager[Reader]:
         return self._store.read()

@@ -17,8 +17,9 @@ from strongroom.keys.arns import ALIAS_PREFIX, AliasLocator, KeyLocator
 from strongroom.settings import Settings
 from strongroom.store.audit.log import AuditLog
 from strongroom.store.audit.segments import mark_at_end, segments_of, walk
-from strongroom.store.protocol import Readable, Store
+from strongroom.store.protocol import Readable, Store, Transaction
 from strongroom.store.records import AuditMark
+from strongroom.store.scopes import AccountScope
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +42,7 @@ class StoreNotary:
 
     def keep(self, writer: str, known: KnownWriter) -> None:
         """Keep what is known of a writer."""
-        with self._store.transaction() as transaction:
-            transaction.put_audit_writer(writer, known)
+        self._store.write(lambda transaction: transaction.put_audit_writer(writer, known))
 
     def known(self, writer: str) -> KnownWriter | None:
         """Return what was kept last."""
@@ -59,12 +59,15 @@ def open_audit_key(store: Store, secrets: ServiceSecrets, entropy: Entropy) -> A
 
 
 def _make_audit_key(store: Store, new: bytes) -> bytes:
-    """Keep a new audit key, unless another process was first; return the one that counts, wrapped."""
-    with store.transaction() as transaction:
+    """Keep a new audit key, unless another process was first; return the one that is kept, wrapped."""
+
+    def add_if_missing(transaction: Transaction) -> bytes:
         wrapped = transaction.audit_key()
         if wrapped is None:
             transaction.add_audit_key(new)
         return wrapped or new
+
+    return store.write(add_if_missing, AccountScope(""))
 
 
 def open_audit_log(

@@ -23,7 +23,8 @@ from strongroom.crypto.seal import Seal, SealedDomainKey
 from strongroom.crypto.seals.file import create_root_key, load_file_seal
 from strongroom.crypto.service_secrets import IAM_SCOPE
 from strongroom.entropy import Entropy
-from strongroom.store.protocol import Store
+from strongroom.store.protocol import Store, Transaction
+from strongroom.store.scopes import AccountScope
 from strongroom.store.sqlite.engine import open_sqlite
 from strongroom.store.sqlite.migrate import has_this_schema, upgrade
 from strongroom.store.sqlite.read_only import ReadOnlyStore, UnreadableStoreError, open_read_only
@@ -119,10 +120,21 @@ def open_domain_keys(folder: DataFolder, store: Store, regions: Sequence[str], e
         create_domain_key(scope, _FIRST_VERSION, seal, entropy) for scope in (IAM_SCOPE, *regions) if scope not in known
     ]
     if new:
-        with store.transaction() as transaction:
-            for each in new:
+        sealed = _add_missing(store, new)
+    return DomainKeys(sealed, seal, entropy)
+
+
+def _add_missing(store: Store, new: Sequence[SealedDomainKey]) -> list[SealedDomainKey]:
+    """Keep new domain keys of scopes for which no other process has kept one; return all that are kept, sealed."""
+
+    def add_if_missing(transaction: Transaction) -> list[SealedDomainKey]:
+        known = {each.scope for each in transaction.domain_keys()}
+        for each in new:
+            if each.scope not in known:
                 transaction.add_domain_key(each)
-    return DomainKeys([*sealed, *new], seal, entropy)
+        return transaction.domain_keys()
+
+    return store.write(add_if_missing, AccountScope(""))
 
 
 def _open_seal(folder: DataFolder, sealed: list[SealedDomainKey], entropy: Entropy) -> Seal:

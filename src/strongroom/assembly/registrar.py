@@ -8,8 +8,10 @@ from strongroom.crypto.binding import access_key_binding
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.entropy import Entropy
 from strongroom.keys.arns import root_arn
-from strongroom.store.protocol import Store
+from strongroom.store.protocol import Store, Transaction
 from strongroom.store.records import AccessKeyRecord, AccountRecord
+from strongroom.store.scopes import AccountScope
+from strongroom.store.subjects.identities import IdentityReader
 
 
 class Registrar:
@@ -28,22 +30,29 @@ class Registrar:
         """Make an account with a root access key, in a Region's partition; raises DataFolderError if it exists."""
         with self._folder.registering():
             with self._store.read() as reader:
-                if any(record.account == account for record in reader.accounts()):
-                    raise DataFolderError(f"account {account} exists")
+                _require_new_account(reader, account)
             key = self._announced(profile)
-            with self._store.transaction() as transaction:
-                transaction.add_account(AccountRecord(account, self._clock.now()))
-                transaction.add_access_key(self._record(key, account, root_arn(region, account)))
+            access_key = self._record(key, account, root_arn(region, account))
+
+            def add(transaction: Transaction) -> None:
+                _require_new_account(transaction, account)
+                transaction.add_account(AccountRecord(account, access_key.created_at))
+                transaction.add_access_key(access_key)
+
+            self._store.write(add, AccountScope(""), AccountScope(account))
 
     def create_service(self, name: str) -> None:
         """Make an access key for a service; raises DataFolderError if it has one."""
         with self._folder.registering():
             with self._store.read() as reader:
-                if name in reader.services():
-                    raise DataFolderError(f"service {name} has an access key")
-            key = self._announced(name)
-            with self._store.transaction() as transaction:
-                transaction.add_access_key(self._record(key, "", name))
+                _require_new_service(reader, name)
+            access_key = self._record(self._announced(name), "", name)
+
+            def add(transaction: Transaction) -> None:
+                _require_new_service(transaction, name)
+                transaction.add_access_key(access_key)
+
+            self._store.write(add, AccountScope(""))
 
     def _announced(self, profile: str) -> NewAccessKey:
         # The file first: if this process dies in between, the next attempt makes another key.
@@ -60,3 +69,13 @@ class Registrar:
             active=True,
             created_at=self._clock.now(),
         )
+
+
+def _require_new_account(reader: IdentityReader, account: str) -> None:
+    if any(record.account == account for record in reader.accounts()):
+        raise DataFolderError(f"account {account} exists")
+
+
+def _require_new_service(reader: IdentityReader, name: str) -> None:
+    if name in reader.services():
+        raise DataFolderError(f"service {name} has an access key")

@@ -8,7 +8,7 @@ does not apply to DescribeKey and RetireGrant. A source ARN applies to everythin
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 
 import msgspec
 
@@ -151,6 +151,12 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
             self, grant_id=other.grant_id, created_at=other.created_at, operations=other.operations
         )
         return same == other and set(self.operations) == set(other.operations)
+
+
+def terms_digest(grant: Grant) -> str:
+    """Return a digest (SHA-256, hex) that is equal for grants with the same terms; see ``Grant.same_terms``."""
+    terms = msgspec.structs.replace(grant, grant_id="", created_at=0.0, operations=tuple(sorted({*grant.operations})))
+    return sha256(msgspec.json.encode(terms, order="sorted")).hexdigest()
 
 
 Context = Pairs | Pair | None

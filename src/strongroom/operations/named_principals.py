@@ -10,7 +10,7 @@ from strongroom.iam.entities import Entity, Role, User
 from strongroom.iam.principals import service_name
 from strongroom.keys.grants import Party
 from strongroom.keys.key_policy import pretty
-from strongroom.store.protocol import Reader
+from strongroom.store.subjects.identities import IdentityReader
 
 _ARN_FIELDS = 6
 _ACCOUNT_FIELD = 4
@@ -20,7 +20,7 @@ class UnknownPrincipal(Exception):
     """A principal is named that does not exist here."""
 
 
-def pin(reader: Reader, principals: Iterable[NamedPrincipal]) -> tuple[tuple[str, str], ...]:
+def pin(reader: IdentityReader, principals: Iterable[NamedPrincipal]) -> tuple[tuple[str, str], ...]:
     """Return the ARNs of users and roles among ``principals`` with their unique ids.
 
     Raises UnknownPrincipal for one of AWS's that does not exist. Services and identity providers are taken at their
@@ -35,7 +35,7 @@ def pin(reader: Reader, principals: Iterable[NamedPrincipal]) -> tuple[tuple[str
     return tuple(pinned)
 
 
-def current_names(reader: Reader, pinned: Iterable[tuple[str, str]]) -> dict[str, str]:
+def current_names(reader: IdentityReader, pinned: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return, for ARNs that no longer are what they were, what the same users and roles are called now.
 
     A deleted one is shown by its unique id, as AWS does.
@@ -49,7 +49,7 @@ def current_names(reader: Reader, pinned: Iterable[tuple[str, str]]) -> dict[str
     return names
 
 
-def with_current_names(reader: Reader, text: str, pinned: Iterable[tuple[str, str]]) -> str:
+def with_current_names(reader: IdentityReader, text: str, pinned: Iterable[tuple[str, str]]) -> str:
     """Return a policy document that names users and roles as they are called now.
 
     Only where it names principals: an ARN in a condition means whoever is called that.
@@ -71,7 +71,7 @@ def _renamed(named: str | list[str], names: Mapping[str, str]) -> str | list[str
     return names.get(named, named) if isinstance(named, str) else [names.get(each, each) for each in named]
 
 
-def party(reader: Reader, principal: str) -> Party:
+def party(reader: IdentityReader, principal: str) -> Party:
     """Return whom a grant names: an account, a user, a role or one of its sessions, a federated user.
 
     Raises UnknownPrincipal if there is none.
@@ -93,7 +93,7 @@ def is_unique_id(name: str) -> bool:
     return name.startswith(("AIDA", "AROA"))
 
 
-def account_of(reader: Reader, named: Party) -> str:
+def account_of(reader: IdentityReader, named: Party) -> str:
     """Return the account that a principal, which is no service, belongs to."""
     if is_unique_id(named.shown):
         return _required(reader.entity_by_id(named.shown)).account
@@ -107,7 +107,7 @@ def _whole_account(principal: str) -> str | None:
     return fields[_ACCOUNT_FIELD] if len(fields) == _ARN_FIELDS and fields[5] == "root" else None
 
 
-def _existing(reader: Reader, name: str) -> Entity | None:
+def _existing(reader: IdentityReader, name: str) -> Entity | None:
     """Return the user or role that a name means, None for what is no entity of its own; raises UnknownPrincipal."""
     if is_unique_id(name):
         return _required(reader.entity_by_id(name))
@@ -135,6 +135,6 @@ def _required(entity: Entity | None) -> Entity:
     return entity
 
 
-def _require_account(reader: Reader, account: str) -> None:
+def _require_account(reader: IdentityReader, account: str) -> None:
     if all(record.account != account for record in reader.accounts()):
         raise UnknownPrincipal(account)

@@ -15,7 +15,7 @@ from strongroom.operations.kms.targets import on_active
 from strongroom.operations.shapes import Request
 from strongroom.operations.targets import Target
 from strongroom.snapshot.principals import Credential
-from strongroom.store.protocol import Reader
+from strongroom.store.subjects.identities import IdentityReader
 
 _ALL = 1_000_000
 _ORIGIN = Origin(request_id="", source_ip="127.0.0.1", user_agent="strongroom explain", secure=True)
@@ -133,7 +133,7 @@ def _explained(backends: Backends, credential: Credential, asked: Asked, target:
     return Explanation(caller.arn, decision.allowed, facts, message)
 
 
-def _everyone(reader: Reader) -> Iterator[str]:
+def _everyone(reader: IdentityReader) -> Iterator[str]:
     for record in reader.accounts():
         yield f"arn:aws:iam::{record.account}:root"
         for kind in (User, Role):

@@ -30,8 +30,9 @@ from strongroom.iam.entities import Entity, Group, Holder, ManagedPolicy, Role, 
 from strongroom.iam.principals import assumed_role, iam_user, service
 from strongroom.iam.session import Session
 from strongroom.snapshot.read_through_cache import ReadThroughCache
-from strongroom.store.protocol import Reader, Store
+from strongroom.store.protocol import Store
 from strongroom.store.records import AccessKeyRecord, Change
+from strongroom.store.subjects.identities import IdentityReader
 
 E = TypeVar("E", bound=Entity)
 
@@ -211,7 +212,7 @@ class Principals:
                 session=session,
             )
 
-    def _policies_of(self, reader: Reader, entity: Holder) -> Policies:
+    def _policies_of(self, reader: IdentityReader, entity: Holder) -> Policies:
         holders: list[Holder] = [entity]
         if isinstance(entity, User):
             groups = (reader.entity(Group, entity.account, name) for name in entity.groups)
@@ -221,28 +222,28 @@ class Principals:
             identity=tuple(policy for holder in holders for policy in self._held(reader, holder)), boundary=boundary
         )
 
-    def _held(self, reader: Reader, holder: Holder) -> tuple[CompiledPolicy, ...]:
+    def _held(self, reader: IdentityReader, holder: Holder) -> tuple[CompiledPolicy, ...]:
         inline = tuple(
             _compile(policy.document, f"{holder.arn} inline policy {policy.name}") for policy in holder.inline
         )
         return inline + self._managed(reader, holder.attached)
 
-    def _managed(self, reader: Reader, arns: tuple[str, ...]) -> tuple[CompiledPolicy, ...]:
+    def _managed(self, reader: IdentityReader, arns: tuple[str, ...]) -> tuple[CompiledPolicy, ...]:
         return tuple(self._managed_policy(reader, arn) or _NOTHING for arn in arns)
 
-    def _managed_policy(self, reader: Reader, arn: str) -> CompiledPolicy | None:
+    def _managed_policy(self, reader: IdentityReader, arn: str) -> CompiledPolicy | None:
         def read(arn: str) -> CompiledPolicy | None:
             document = document_of(reader, arn)
             return None if document is None else _compile(document, arn)
 
         return self._policies.look_up(arn, read, may_wait=True)
 
-    def _session_policies(self, reader: Reader, session: Session) -> tuple[CompiledPolicy, ...]:
+    def _session_policies(self, reader: IdentityReader, session: Session) -> tuple[CompiledPolicy, ...]:
         inline = tuple(_compile(document, "session policy") for document in session.policies)
         return inline + self._managed(reader, session.policy_arns)
 
 
-def document_of(reader: Reader, arn: str) -> str | None:
+def document_of(reader: IdentityReader, arn: str) -> str | None:
     """Return the document in force of a managed policy, AWS's or an account's own."""
     if arn in AWS_POLICIES:
         return AWS_POLICIES[arn].document
@@ -250,7 +251,7 @@ def document_of(reader: Reader, arn: str) -> str | None:
     return policy.document if policy is not None and policy.arn == arn else None
 
 
-def principal_named(reader: Reader, arn: str) -> Principal | None:
+def principal_named(reader: IdentityReader, arn: str) -> Principal | None:
     """Return an account root, a user, a role's session or a service by its ARN or name; None if there is none.
 
     A role's own ARN stands for a session of it.
@@ -315,7 +316,7 @@ def _bearer_of(session: Session, entity: Entity | None) -> Principal | None:
     return None if session.unique_id else account_root(session.account, partition=session.partition)
 
 
-def _entity_behind(reader: Reader, principal: Principal) -> Holder | None:
+def _entity_behind(reader: IdentityReader, principal: Principal) -> Holder | None:
     unique_id = principal.user_id.partition(":")[0]
     entity = reader.entity_by_id(unique_id) if unique_id else None
     return entity if isinstance(entity, Holder) else None

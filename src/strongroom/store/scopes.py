@@ -1,4 +1,4 @@
-"""Scopes of writes: what a transaction reads and changes, so that two writers of the same thing wait for each other."""
+"""Scopes of writes: what a write checks and changes, so that two writers of the same thing wait for each other."""
 
 from typing import TypeAlias
 
@@ -6,7 +6,11 @@ import msgspec
 
 
 class AccountScope(msgspec.Struct, frozen=True, order=True):
-    """What belongs to one account: names, quotas, identities. An empty ``account`` is the deployment itself."""
+    """What belongs to one account: its identities, alias names, custom key stores and quotas.
+
+    An empty ``account`` stands for what belongs to no account: the accounts themselves, services, domain keys and the
+    audit key.
+    """
 
     account: str
 
@@ -19,4 +23,4 @@ class KeyScope(msgspec.Struct, frozen=True, order=True):
 
 
 Scope: TypeAlias = AccountScope | KeyScope
-"""What a write reads and changes; other writers of the same scope wait for it."""
+"""What a write checks and changes; other writers of the same scope wait for it."""

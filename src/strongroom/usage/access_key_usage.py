@@ -1,6 +1,6 @@
-"""When access keys were last used: noted in memory on every call, written down now and then."""
+"""When access keys were last used: noted in memory on every call, saved in the store now and then."""
 
-from strongroom.store.protocol import Store
+from strongroom.store.protocol import Store, Transaction
 from strongroom.store.records import AccessKeyUse
 
 _GRANULARITY = 60.0
@@ -19,13 +19,17 @@ class AccessKeyUsage:
         self._latest[access_key_id] = (now, region, service)
 
     def write(self) -> None:
-        """Write down what is new; a key in constant use, once a minute."""
+        """Save what is new; for a key in constant use, once a minute."""
         due = {key: use for key, use in list(self._latest.items()) if self._is_due(key, use[0])}
         if not due:
             return
-        with self._store.transaction() as transaction:
-            for access_key_id, (now, region, service) in due.items():
+
+        def note(transaction: Transaction) -> None:
+            # In one order for all writers, so that no two of them wait for each other's rows.
+            for access_key_id, (now, region, service) in sorted(due.items()):
                 transaction.note_access_key_use(AccessKeyUse(access_key_id, now, region, service))
+
+        self._store.write(note)
         newest = max(now for now, _, _ in due.values())
         self._written |= {key: now for key, (now, _, _) in due.items()}
         self._written = {key: at for key, at in self._written.items() if newest - at < _GRANULARITY}

@@ -1,16 +1,19 @@
-"""When keys were last used: noted in memory on every use, written down now and then, so that no use costs a write.
+"""When keys were last used: noted in memory on every use, and saved in the store now and then.
 
-What other workers have noted and not written yet, or this one had before a crash, is in the audit log: every use is
-recorded there before its answer leaves. The store keeps a mark for each worker: up to there, its uses are written down.
-What is recorded behind the mark is looked for where it is not in memory here.
+So no use costs a write to the store. Uses that other workers have noted and not saved yet, or that this one had noted
+before a crash, are in the audit log: every use is recorded there before its answer is sent. The store keeps a mark for
+each worker: the uses before it are saved. Uses after the mark are searched for in the log, if they are not in memory
+here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from threading import Lock
 from typing import Protocol
 
+import msgspec
+
 from strongroom.keys.arns import KeyLocator, locator_of
-from strongroom.store.protocol import Store
+from strongroom.store.protocol import Store, Transaction
 from strongroom.store.records import AuditMark, KeyUse
 from strongroom.usage.recorded_uses import RecordedUse, uses_in
 
@@ -36,7 +39,7 @@ class KeyUses:
         self._noted: dict[KeyLocator, KeyUse] = {}
         self._being_written: dict[KeyLocator, KeyUse] = {}
         self._recovered: set[str] = set()
-        """Writers whose uses are all noted here, or written: this worker itself, and those that are no more."""
+        """Writers whose uses are all noted here or saved: this worker, and writers that no process continues."""
         self._marks: dict[str, AuditMark] = {}
 
     def note(self, use: KeyUse) -> None:
@@ -47,7 +50,7 @@ class KeyUses:
                 self._noted[use.locator] = use
 
     def last(self, locator: KeyLocator) -> KeyUse | None:
-        """Return the last use of a key by whichever worker, None if there was none."""
+        """Return the last use of a key by any worker, None if there was none."""
         with self._lock:
             found = [self._noted.get(locator), self._being_written.get(locator)]
         with self._store.read() as reader:
@@ -57,7 +60,7 @@ class KeyUses:
         return max((use for use in found if use is not None), key=lambda use: use.used_at, default=None)
 
     def recover(self, writer: str) -> None:
-        """Note what a writer had recorded and not written down: this one, before it serves, or one that is gone."""
+        """Note the uses that a writer had recorded and not saved: this one, before it serves, or one that is gone."""
         with self._store.read() as reader:
             marks = [mark for mark in reader.audit_marks() if mark.writer == writer]
         last: dict[str, RecordedUse] = {}
@@ -69,30 +72,38 @@ class KeyUses:
         self._recovered.add(writer)
 
     def write(self, *marks: AuditMark) -> None:
-        """Write down what was noted since the last time.
+        """Save what was noted since the last time.
 
-        ``marks`` are how far the log had come before, of this worker and of others that it has recovered.
+        ``marks`` are the positions in the log up to which all uses had been noted before: of this worker, and of others
+        that it has recovered.
         """
         with self._lock:
-            # What could not be written the last time may be later than what was noted since.
+            # A use that could not be saved the last time may be later than the one noted since.
             for locator, use in self._being_written.items():
                 noted = self._noted.get(locator)
                 if noted is None or noted.used_at < use.used_at:
                     self._noted[locator] = use
             self._being_written, self._noted = self._noted, {}
         uses = list(self._being_written.values())
+        # In one order for all writers, so that no two of them wait for each other's rows.
+        uses.sort(key=lambda use: msgspec.structs.astuple(use.locator))
         for start in range(0, len(uses), _AT_ONCE):
-            # Others that want to write do not wait for all of it.
-            with self._store.transaction() as transaction:
-                transaction.note_key_uses(uses[start : start + _AT_ONCE])
+            # In several transactions, so that other writers do not wait for all of it.
+            self._save(uses[start : start + _AT_ONCE])
         moved = [mark for mark in marks if mark != self._marks.get(mark.writer)]
         if moved:
-            with self._store.transaction() as transaction:
+
+            def move(transaction: Transaction) -> None:
                 for mark in moved:
                     transaction.put_audit_mark(mark)
+
+            self._store.write(move)
             self._marks |= {mark.writer: mark for mark in moved}
         with self._lock:
             self._being_written = {}
+
+    def _save(self, uses: Sequence[KeyUse]) -> None:
+        self._store.write(lambda transaction: transaction.note_key_uses(uses))
 
     def _last_recorded(self, mark: AuditMark, locator: KeyLocator) -> KeyUse | None:
         uses = self._recorded(mark, locator.arn.encode())

@@ -14,6 +14,7 @@ from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.material import MaterialBinding
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
+from strongroom.store.protocol import Transaction
 
 
 @pytest.fixture
@@ -132,10 +133,13 @@ def test_what_another_worker_erased_leaves_no_trace_either(local: LocalDeploymen
     other = Deployment(replace(local.settings, workers=2), local.clock, entropy, worker=1)
     other.chores()
     local.deployment.chores()
-    with other.backends.store.transaction() as transaction:
+
+    def erase(transaction: Transaction) -> None:
         key = transaction.key(KeyLocator("000000000000", "us-east-1", key_id))
         assert key is not None
         transaction.erase_key(key)
+
+    other.backends.store.write(erase)
     assert all(found_on_disk(local, token) for token in tokens)
     if not ends:
         other.chores()

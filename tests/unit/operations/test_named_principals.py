@@ -9,6 +9,7 @@ from policies import AWAY, HOME, allow, document, others
 from strongroom.iam import PolicyKind, parse_policy
 from strongroom.iam.entities import Role, User
 from strongroom.operations.named_principals import UnknownPrincipal, current_names, pin, with_current_names
+from strongroom.store.protocol import Transaction
 from strongroom.store.records import AccountRecord
 from strongroom.store.sqlite.store import SqlStore
 
@@ -20,10 +21,12 @@ worker = Role(account=HOME, name="Worker", unique_id="AROAWORKERWORKER", created
 
 @pytest.fixture(autouse=True)
 def known(store: SqlStore) -> None:
-    with store.transaction() as transaction:
+    def change(transaction: Transaction) -> None:
         transaction.add_account(AccountRecord(HOME, 1.0))
         for entity in (alice, bob, worker):
             transaction.put_entity(entity)
+
+    store.write(change)
 
 
 def pinned(store: SqlStore, *principals: str) -> dict[str, str]:
@@ -66,9 +69,12 @@ def test_who_does_not_exist_is_refused(store: SqlStore, principal: str) -> None:
 def test_names_that_changed_and_users_that_are_gone(store: SqlStore) -> None:
     pins = [(each.arn, each.unique_id) for each in (alice, bob, worker)]
     renamed = replace(bob, name="bobby", path="/")
-    with store.transaction() as transaction:
+
+    def change(transaction: Transaction) -> None:
         transaction.put_entity(renamed, bob)
         transaction.remove_entity(worker)
+
+    store.write(change)
     with store.read() as reader:
         assert current_names(reader, pins) == {bob.arn: renamed.arn, worker.arn: worker.unique_id}
 
@@ -86,11 +92,14 @@ def test_only_principals_are_shown_under_new_names(store: SqlStore) -> None:
     pins = [(each.arn, each.unique_id) for each in (alice, bob)]
     with store.read() as reader:
         assert with_current_names(reader, text, pins) == text
-    with store.transaction() as transaction:
+
+    def change(transaction: Transaction) -> None:
         swapped = replace(alice, name="bob", path="/staff/")
         transaction.remove_entity(bob)
         transaction.put_entity(swapped, alice)
         transaction.put_entity(replace(bob, name="alice", path="/"))
+
+    store.write(change)
     with store.read() as reader:
         shown = json.loads(with_current_names(reader, text, pins))["Statement"]
     first, by_condition, inverted, single, by_resource = shown

@@ -16,6 +16,7 @@ from strongroom.keys.grants import Grant, GrantIndex, GrantOperation, labels_wan
 from strongroom.keys.kms_key import KmsKey
 from strongroom.snapshot.miss import MustWait
 from strongroom.snapshot.snapshot import Snapshot
+from strongroom.store.protocol import Transaction
 from strongroom.store.records import AliasRecord
 from strongroom.store.sqlite.engine import open_sqlite
 from strongroom.store.sqlite.migrate import migrate
@@ -32,10 +33,7 @@ def store(tmp_path: Path) -> Iterator[InterruptedStore]:
     engine = open_sqlite(tmp_path / "strongroom.db")
     migrate(engine)
     store = InterruptedStore(engine)
-    with store.transaction() as transaction:
-        transaction.add_key(key())
-        transaction.add_key(make_key(2))
-        transaction.put_alias(AliasRecord(ALIAS, locator(1).key_id, 0.0, 0.0), None)
+    store.write(add_keys)
     yield store
     store.close()
 
@@ -47,27 +45,39 @@ def snapshot(store: InterruptedStore, key_backends: KeyBackends, service_secrets
     return snapshot
 
 
+def add_keys(transaction: Transaction) -> None:
+    transaction.add_key(key())
+    transaction.add_key(make_key(2))
+    transaction.put_alias(AliasRecord(ALIAS, locator(1).key_id, 0.0, 0.0), None)
+
+
 def key() -> KmsKey:
     return replace(make_key(1), policy=POLICY)
 
 
 def describe(store: InterruptedStore, text: str) -> None:
-    with store.transaction() as transaction:
+    def change(transaction: Transaction) -> None:
         before = transaction.key(locator(1))
         assert before is not None
         transaction.save_key(before, replace(before, description=text))
 
+    store.write(change)
+
 
 def give(store: InterruptedStore, *grants: Grant) -> None:
-    with store.transaction() as transaction:
+    def change(transaction: Transaction) -> None:
         for grant in grants:
             transaction.add_grant(grant)
 
+    store.write(change)
+
 
 def revoke(store: InterruptedStore, *grants: Grant) -> None:
-    with store.transaction() as transaction:
+    def change(transaction: Transaction) -> None:
         for grant in grants:
             transaction.remove_grant(grant)
+
+    store.write(change)
 
 
 def find_grant(snapshot: Snapshot, grantee: str = GRANTEE, *, may_wait: bool = True) -> Grant | None:
@@ -142,8 +152,8 @@ def test_an_alias_that_moved_while_it_was_read_is_read_again_by_the_next_call(
     store: InterruptedStore, snapshot: Snapshot
 ) -> None:
     def move() -> None:
-        with store.transaction() as transaction:
-            transaction.put_alias(AliasRecord(ALIAS, locator(2).key_id, 0.0, 1.0), locator(1).key_id)
+        moved = AliasRecord(ALIAS, locator(2).key_id, 0.0, 1.0)
+        store.write(lambda transaction: transaction.put_alias(moved, locator(1).key_id))
 
     store.interruption = commit_and_notice(snapshot, move)
     assert snapshot.alias(ALIAS, may_wait=True) == locator(1).key_id

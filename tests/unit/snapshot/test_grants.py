@@ -8,28 +8,32 @@ from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.keys.grants import Grant, GrantIndex, GrantOperation, labels_wanted, pairs
 from strongroom.snapshot.snapshot import Snapshot
-from strongroom.store.protocol import Store
+from strongroom.store.protocol import Store, Transaction
 
 
 @pytest.fixture
 def snapshot(store: Store, key_backends: KeyBackends, service_secrets: ServiceSecrets) -> Snapshot:
     snapshot = Snapshot(store, key_backends, service_secrets, max_keys=10)
-    with store.transaction() as transaction:
+
+    def change(transaction: Transaction) -> None:
         for number in (1, 2):
             transaction.add_key(make_key(number))
+
+    store.write(change)
     snapshot.refresh()
     return snapshot
 
 
 def give(store: Store, *grants: Grant) -> None:
-    with store.transaction() as transaction:
+    def change(transaction: Transaction) -> None:
         for grant in grants:
             transaction.add_grant(grant)
 
+    store.write(change)
+
 
 def end(store: Store, grant: Grant) -> None:
-    with store.transaction() as transaction:
-        transaction.remove_grant(grant)
+    store.write(lambda transaction: transaction.remove_grant(grant))
 
 
 def found(snapshot: Snapshot, *names: str, key: int = 1, tenant: str = "t1") -> Grant | None:
@@ -70,8 +74,7 @@ def test_the_closest_name_comes_first(store: Store, snapshot: Snapshot) -> None:
 def test_an_erased_key_has_no_grants(store: Store, snapshot: Snapshot) -> None:
     give(store, make_grant(1, to="alice"))
     assert found(snapshot, "alice") is not None
-    with store.transaction() as transaction:
-        transaction.erase_key(make_key(1))
+    store.write(lambda transaction: transaction.erase_key(make_key(1)))
     assert found(snapshot, "alice") is None
 
 

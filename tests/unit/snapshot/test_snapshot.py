@@ -1,5 +1,7 @@
 """The worker's view: no more of anything than it was told to hold, and what is in use stays."""
 
+from functools import partial
+
 import pytest
 from msgspec.structs import replace
 
@@ -8,7 +10,7 @@ from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.keys.arns import AliasLocator
 from strongroom.snapshot.snapshot import Snapshot
-from strongroom.store.protocol import Store
+from strongroom.store.protocol import Store, Transaction
 from strongroom.store.records import AliasRecord
 
 KEYS = 12
@@ -21,10 +23,12 @@ def alias(number: int) -> AliasLocator:
 
 @pytest.fixture
 def snapshot(store: Store, key_backends: KeyBackends, service_secrets: ServiceSecrets) -> Snapshot:
-    with store.transaction() as transaction:
+    def change(transaction: Transaction) -> None:
         for number in range(KEYS):
             transaction.add_key(replace(make_key(number), policy=POLICY))
             transaction.put_alias(AliasRecord(alias(number), locator(number).key_id, 0.0, 0.0), None)
+
+    store.write(change)
     snapshot = Snapshot(store, key_backends, service_secrets, max_keys=5)
     snapshot.refresh()
     return snapshot
@@ -52,12 +56,15 @@ def test_a_key_in_use_is_not_read_again_because_of_others(snapshot: Snapshot) ->
 def test_what_changed_is_forgotten_in_either_generation(store: Store, snapshot: Snapshot) -> None:
     for number in range(6):
         snapshot.find(alias(number), may_wait=True)
+
+    def change(transaction: Transaction, number: int) -> None:
+        key = transaction.key(locator(number))
+        assert key is not None
+        transaction.save_key(key, replace(key, description="other"))
+        transaction.remove_alias(AliasRecord(alias(number), key.key_id, 0.0, 0.0))
+
     for number in range(6):
-        with store.transaction() as transaction:
-            key = transaction.key(locator(number))
-            assert key is not None
-            transaction.save_key(key, replace(key, description="other"))
-            transaction.remove_alias(AliasRecord(alias(number), key.key_id, 0.0, 0.0))
+        store.write(partial(change, number=number))
         snapshot.refresh()
         active = snapshot.key(locator(number), may_wait=True)
         assert active is not None

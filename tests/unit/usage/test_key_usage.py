@@ -1,36 +1,37 @@
 """The last uses of keys: known at once, written now and then, and lost by no failure to write."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from typing_extensions import override
 
 from keys_builder import NOW, locator, make_key
 from strongroom.errors import DependencyTimeoutException
-from strongroom.store.protocol import Store
+from strongroom.store.protocol import Store, Transaction
 from strongroom.store.records import AuditMark, KeyUse
+from strongroom.store.scopes import Scope
 from strongroom.store.sql.transaction import SqlTransaction
 from strongroom.store.sqlite.engine import open_sqlite
 from strongroom.store.sqlite.store import SqlStore
 from strongroom.usage.key_usage import KeyUses, Tail
 
+T = TypeVar("T")
+
 
 class Faltering(SqlStore):
-    """A store that refuses transactions while it ``falters``."""
+    """A store that refuses writes while it ``falters``."""
 
     falters = False
 
-    @contextmanager
     @override
-    def transaction(self) -> Iterator[SqlTransaction]:
+    def write(self, act: Callable[[SqlTransaction], T], *scopes: Scope) -> T:
         if self.falters:
             raise DependencyTimeoutException("busy")
-        with super().transaction() as transaction:
-            yield transaction
+        return super().write(act, *scopes)
 
 
 class Nothing:
@@ -46,9 +47,11 @@ MARK = AuditMark("w0", "", 0)
 
 @pytest.fixture
 def two_keys(store: Store) -> Store:
-    with store.transaction() as transaction:
+    def change(transaction: Transaction) -> None:
         for number in (1, 2):
             transaction.add_key(make_key(number))
+
+    store.write(change)
     return store
 
 
@@ -78,9 +81,12 @@ def test_a_use_that_began_earlier_and_ended_later_is_not_the_last(two_keys: Stor
 
 def test_uses_of_many_keys_are_written_in_parts(store: Store) -> None:
     uses, many = uses_of(store), 1203
-    with store.transaction() as transaction:
+
+    def change(transaction: Transaction) -> None:
         for number in range(many - 1):
             transaction.add_key(make_key(number))
+
+    store.write(change)
     for number in range(many):
         uses.note(use(number))
     uses.write(MARK)
@@ -114,8 +120,7 @@ def test_a_key_that_is_gone_takes_its_uses_along(two_keys: Store) -> None:
     for number in (1, 2):
         uses.note(use(number))
     uses.write(MARK)
-    with two_keys.transaction() as transaction:
-        transaction.erase_key(make_key(1))
+    two_keys.write(lambda transaction: transaction.erase_key(make_key(1)))
     uses.note(use(1, "Decrypt"))
     uses.note(use(2, "Decrypt"))
     uses.write(MARK)
@@ -163,9 +168,11 @@ class Log:
 
 
 def with_marks(store: Store, *writers: str) -> Store:
-    with store.transaction() as transaction:
+    def change(transaction: Transaction) -> None:
         for writer in writers:
             transaction.put_audit_mark(AuditMark(writer, "segment", 7))
+
+    store.write(change)
     return store
 
 
@@ -201,8 +208,7 @@ def test_marks_are_put_when_they_have_moved(two_keys: Store) -> None:
     uses.write(*ends)
     with two_keys.read() as reader:
         assert reader.audit_marks() == ends
-    with two_keys.transaction() as transaction:
-        transaction.put_audit_mark(AuditMark("w1", "segment", 9))
+    two_keys.write(lambda transaction: transaction.put_audit_mark(AuditMark("w1", "segment", 9)))
     uses.write(ends[1])
     with two_keys.read() as reader:
         assert reader.audit_marks() == [ends[0], AuditMark("w1", "segment", 9)]

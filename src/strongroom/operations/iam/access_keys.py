@@ -17,8 +17,10 @@ from strongroom.operations.iam.entities import require_name, required, target_of
 from strongroom.operations.iam.shapes import AccessKeyId, ExistingUserName, PagedRequest, PagedResponse, cut
 from strongroom.operations.shapes import Empty, Request, Response
 from strongroom.operations.targets import Target
-from strongroom.store.protocol import Reader
+from strongroom.store.protocol import Transaction
 from strongroom.store.records import AccessKeyRecord
+from strongroom.store.scopes import AccountScope
+from strongroom.store.subjects.identities import IdentityReader
 
 _MAX_ACCESS_KEYS = 2
 
@@ -134,21 +136,23 @@ def locate_last_used(context: Context, request: GetAccessKeyLastUsedRequest) -> 
 def create_access_key(context: Context, request: UserAccessKeysRequest) -> CreateAccessKeyResponse:
     """Make an access key; at most two for each principal."""
     key = new_access_key("AKIA", context.backends.entropy)
-    with context.backends.store.transaction() as transaction:
+    wrapped = context.backends.secrets.wrap(key.secret.encode(), access_key_binding(key.access_key_id))
+
+    def add(transaction: Transaction) -> str | None:
         owner, name = _owner(context, transaction, request.user_name)
-        if len(transaction.access_keys(context.caller.account, owner)) >= _MAX_ACCESS_KEYS:
-            raise LimitExceededException(f"Cannot exceed quota for AccessKeysPerUser: {_MAX_ACCESS_KEYS}")
-        secrets = context.backends.secrets
-        transaction.add_access_key(
-            AccessKeyRecord(
-                access_key_id=key.access_key_id,
-                account=context.caller.account,
-                principal=owner,
-                wrapped_secret=secrets.wrap(key.secret.encode(), access_key_binding(key.access_key_id)),
-                active=True,
-                created_at=context.now,
-            )
+        record = AccessKeyRecord(
+            access_key_id=key.access_key_id,
+            account=context.caller.account,
+            principal=owner,
+            wrapped_secret=wrapped,
+            active=True,
+            created_at=context.now,
         )
+        if not transaction.add_access_key(record, _MAX_ACCESS_KEYS):
+            raise LimitExceededException(f"Cannot exceed quota for AccessKeysPerUser: {_MAX_ACCESS_KEYS}")
+        return name
+
+    name = context.backends.store.write(add, AccountScope(context.caller.account))
     return CreateAccessKeyResponse(
         access_key=AccessKeyShape(
             user_name=name, access_key_id=key.access_key_id, secret_access_key=key.secret, create_date=context.now
@@ -170,18 +174,24 @@ def list_access_keys(context: Context, request: ListAccessKeysRequest) -> ListAc
 
 
 def update_access_key(context: Context, request: UpdateAccessKeyRequest) -> Empty:
-    """Switch an access key on or off: once this has answered, nobody uses it."""
-    with context.backends.store.transaction() as transaction:
+    """Activate or deactivate an access key; no call is authenticated by an inactive one after this has answered."""
+
+    def switch(transaction: Transaction) -> None:
         record = _required_key(context, transaction, request.user_name, request.access_key_id)
         transaction.set_access_key_active(record, active=request.status is Status.ACTIVE)
+
+    context.backends.store.write(switch, AccountScope(context.caller.account))
     return Empty()
 
 
 def delete_access_key(context: Context, request: DeleteAccessKeyRequest) -> Empty:
     """Delete an access key."""
-    with context.backends.store.transaction() as transaction:
+
+    def remove(transaction: Transaction) -> None:
         record = _required_key(context, transaction, request.user_name, request.access_key_id)
         transaction.remove_access_key(record)
+
+    context.backends.store.write(remove, AccountScope(context.caller.account))
     return Empty()
 
 
@@ -200,7 +210,7 @@ def get_access_key_last_used(context: Context, request: GetAccessKeyLastUsedRequ
     )
 
 
-def _owner(context: Context, reader: Reader, user_name: str | None) -> tuple[str, str | None]:
+def _owner(context: Context, reader: IdentityReader, user_name: str | None) -> tuple[str, str | None]:
     """Return what access keys of a user, or of the caller, are kept under; and the user's name."""
     name = user_name or context.caller.user_name
     if name is None and context.caller.kind is PrincipalKind.ACCOUNT_ROOT:
@@ -209,7 +219,9 @@ def _owner(context: Context, reader: Reader, user_name: str | None) -> tuple[str
     return user.unique_id, user.name
 
 
-def _required_key(context: Context, reader: Reader, user_name: str | None, access_key_id: str) -> AccessKeyRecord:
+def _required_key(
+    context: Context, reader: IdentityReader, user_name: str | None, access_key_id: str
+) -> AccessKeyRecord:
     owner, _ = _owner(context, reader, user_name)
     for record in reader.access_keys(context.caller.account, owner):
         if record.access_key_id == access_key_id:

@@ -20,7 +20,7 @@ from strongroom.operations.iam.shapes import (
     show_tags,
 )
 from strongroom.operations.shapes import Request, Response
-from strongroom.store.protocol import Reader
+from strongroom.store.subjects.identities import IdentityReader
 
 _ALL = 1_000_000
 
@@ -229,7 +229,7 @@ def _group_detail(group: Group) -> GroupDetail:
     )
 
 
-def _role_detail(reader: Reader, role: Role) -> RoleDetail:
+def _role_detail(reader: IdentityReader, role: Role) -> RoleDetail:
     return RoleDetail(
         path=role.path,
         role_name=role.name,
@@ -244,7 +244,7 @@ def _role_detail(reader: Reader, role: Role) -> RoleDetail:
     )
 
 
-def _policy_detail(reader: Reader, policy: ManagedPolicy) -> ManagedPolicyDetail:
+def _policy_detail(reader: IdentityReader, policy: ManagedPolicy) -> ManagedPolicyDetail:
     attached, limits = usage(reader, policy.account, policy.arn)
     versions = [
         PolicyVersionDetail(
@@ -270,7 +270,7 @@ def _policy_detail(reader: Reader, policy: ManagedPolicy) -> ManagedPolicyDetail
     )
 
 
-def _aws_policy_detail(reader: Reader, account: str, policy: AwsPolicy) -> ManagedPolicyDetail:
+def _aws_policy_detail(reader: IdentityReader, account: str, policy: AwsPolicy) -> ManagedPolicyDetail:
     attached, limits = usage(reader, account, policy.arn)
     version = PolicyVersionDetail(
         document=encoded(policy.document), version_id="v1", is_default_version=True, create_date=policy.created_at

@@ -24,7 +24,8 @@ from strongroom.operations.iam.shapes import (
     cut,
 )
 from strongroom.operations.shapes import Empty, Request
-from strongroom.store.protocol import Reader, Transaction
+from strongroom.store.protocol import Transaction
+from strongroom.store.subjects.identities import IdentityReader
 
 H = TypeVar("H", User, Group, Role)
 
@@ -218,7 +219,7 @@ _TYPES: dict[EntityKind, type[User | Group | Role]] = {
 }
 
 
-def _using(reader: Reader, account: str, request: ListEntitiesForPolicyRequest) -> list[Holder]:
+def _using(reader: IdentityReader, account: str, request: ListEntitiesForPolicyRequest) -> list[Holder]:
     """Return who uses a policy in the way asked for, each once."""
     usage = {PolicyUsage.PERMISSIONS: Relation.ATTACHED, PolicyUsage.BOUNDARY: Relation.BOUNDARY}
     wanted = None if request.policy_usage_filter is None else usage[request.policy_usage_filter]

@@ -19,7 +19,9 @@ from strongroom.operations.condition_keys import BOUNDARY_KEY
 from strongroom.operations.context import Context
 from strongroom.operations.iam.shapes import Tag
 from strongroom.operations.targets import Target
-from strongroom.store.protocol import Reader, Transaction
+from strongroom.store.protocol import Transaction
+from strongroom.store.scopes import AccountScope
+from strongroom.store.subjects.identities import IdentityReader
 
 E = TypeVar("E", bound=Entity)
 _PREFIXES = {EntityKind.USER: "AIDA", EntityKind.GROUP: "AGPA", EntityKind.ROLE: "AROA", EntityKind.POLICY: "ANPA"}
@@ -34,7 +36,7 @@ def new_id(kind: EntityKind, entropy: Entropy) -> str:
     return _PREFIXES[kind] + base64.b32encode(entropy(_ID_BYTES)).decode()
 
 
-def required(reader: Reader, kind: type[E], account: str, name: str) -> E:
+def required(reader: IdentityReader, kind: type[E], account: str, name: str) -> E:
     """Return an entity by its name; raises NoSuchEntityException."""
     entity = reader.entity(kind, account, name)
     if entity is None:
@@ -42,7 +44,7 @@ def required(reader: Reader, kind: type[E], account: str, name: str) -> E:
     return entity
 
 
-def require_free(reader: Reader, kind: type[E], account: str, name: str) -> None:
+def require_free(reader: IdentityReader, kind: type[E], account: str, name: str) -> None:
     """Refuse a name that is taken, in whatever case; raises EntityAlreadyExistsException."""
     if reader.entity(kind, account, name) is not None:
         raise EntityAlreadyExistsException(f"{kind.kind.value.capitalize()} with name {name} already exists.")
@@ -56,13 +58,19 @@ def require_name(name: str | None) -> str:
 
 
 def change(context: Context, kind: type[E], name: str, transition: Callable[[Transaction, E], E]) -> E:
-    """Change an entity durably and return it as it is now; raises NoSuchEntityException."""
-    with context.backends.store.transaction() as transaction:
+    """Change an entity durably and return it as it is now; raises NoSuchEntityException.
+
+    ``transition`` may be run again, so it must have no effect but its result.
+    """
+
+    def change_entity(transaction: Transaction) -> E:
         before = required(transaction, kind, context.caller.account, name)
         after = transition(transaction, before)
         if after != before:
             transaction.put_entity(after, before)
-    return after
+        return after
+
+    return context.backends.store.write(change_entity, AccountScope(context.caller.account))
 
 
 def named(request: Any, kind: type[Entity]) -> str:  # noqa: ANN401 - any request with that field

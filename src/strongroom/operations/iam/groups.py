@@ -24,7 +24,9 @@ from strongroom.operations.iam.shapes import (
 )
 from strongroom.operations.shapes import Empty, Request, Response
 from strongroom.operations.targets import Target
-from strongroom.store.protocol import Reader, Transaction
+from strongroom.store.protocol import Transaction
+from strongroom.store.scopes import AccountScope
+from strongroom.store.subjects.identities import IdentityReader
 
 _MAX_GROUPS = 10
 
@@ -96,17 +98,22 @@ class MembershipRequest(Request):
 
 def create_group(context: Context, request: CreateGroupRequest) -> CreateGroupResponse:
     """Make a group."""
-    with context.backends.store.transaction() as transaction:
+    unique_id = new_id(EntityKind.GROUP, context.backends.entropy)
+
+    def add(transaction: Transaction) -> Group:
         require_free(transaction, Group, context.caller.account, request.group_name)
         group = Group(
             account=context.caller.account,
             name=request.group_name,
-            unique_id=new_id(EntityKind.GROUP, context.backends.entropy),
+            unique_id=unique_id,
             created_at=context.now,
             path=request.path or "/",
             partition=context.caller.partition,
         )
         transaction.put_entity(group)
+        return group
+
+    group = context.backends.store.write(add, AccountScope(context.caller.account))
     return CreateGroupResponse(group=show_group(group))
 
 
@@ -153,7 +160,8 @@ def locate_update_group(context: Context, request: UpdateGroupRequest) -> Sequen
 
 def update_group(context: Context, request: UpdateGroupRequest) -> Empty:
     """Give a group another name or path; its members stay."""
-    with context.backends.store.transaction() as transaction:
+
+    def rename(transaction: Transaction) -> None:
         group = required(transaction, Group, context.caller.account, request.group_name)
         name = request.new_group_name or group.name
         if name.lower() != group.name.lower():
@@ -162,12 +170,15 @@ def update_group(context: Context, request: UpdateGroupRequest) -> Empty:
             groups = tuple(name if each == group.name else each for each in user.groups)
             transaction.put_entity(replace(user, groups=groups), user)
         transaction.put_entity(replace(group, name=name, path=request.new_path or group.path), group)
+
+    context.backends.store.write(rename, AccountScope(context.caller.account))
     return Empty()
 
 
 def delete_group(context: Context, request: GroupRequest) -> Empty:
     """Delete a group that has neither members nor policies left."""
-    with context.backends.store.transaction() as transaction:
+
+    def remove(transaction: Transaction) -> None:
         group = required(transaction, Group, context.caller.account, request.group_name)
         held = [
             ("must remove users from group first", _members(transaction, group)),
@@ -178,6 +189,8 @@ def delete_group(context: Context, request: GroupRequest) -> Empty:
             if still:
                 raise DeleteConflictException(f"Cannot delete entity, {what}.")
         transaction.remove_entity(group)
+
+    context.backends.store.write(remove, AccountScope(context.caller.account))
     return Empty()
 
 
@@ -207,6 +220,6 @@ def remove_user_from_group(context: Context, request: MembershipRequest) -> Empt
     return Empty()
 
 
-def _members(reader: Reader, group: Group) -> list[User]:
+def _members(reader: IdentityReader, group: Group) -> list[User]:
     linked = reader.linked(group.account, group.name)
     return [required(reader, User, group.account, name) for relation, _, name in linked if relation is Relation.MEMBER]

@@ -40,7 +40,9 @@ from strongroom.operations.iam.shapes import (
 )
 from strongroom.operations.shapes import Empty, Request, Response
 from strongroom.operations.targets import Locate, Target
-from strongroom.store.protocol import Reader
+from strongroom.store.protocol import Transaction
+from strongroom.store.scopes import AccountScope
+from strongroom.store.subjects.identities import IdentityReader
 
 _ALL = 1_000_000
 _AWS = "arn:aws:iam::aws:policy/"
@@ -126,7 +128,7 @@ def on_policy(action: str) -> Locate:
     return locate
 
 
-def require_policy(reader: Reader, arn: str, account: str) -> ManagedPolicy | None:
+def require_policy(reader: IdentityReader, arn: str, account: str) -> ManagedPolicy | None:
     """See that a policy exists for an account; None for one of AWS's. Raises NoSuchEntityException."""
     if arn in AWS_POLICIES:
         return None
@@ -139,21 +141,27 @@ def require_policy(reader: Reader, arn: str, account: str) -> ManagedPolicy | No
 def change_policy(context: Context, arn: str, transition: Callable[[ManagedPolicy], ManagedPolicy]) -> ManagedPolicy:
     """Change a policy of the account durably and return it as it is now.
 
-    Raises NoSuchEntityException, and AccessDeniedException for one of AWS's.
+    ``transition`` may be run again, so it must have no effect but its result.
+    Raises NoSuchEntityException, and AccessDeniedException for an AWS managed policy.
     """
     if arn.startswith(_AWS):
         raise AccessDeniedException(f"The policy {arn} belongs to AWS and cannot be changed.")
-    with context.backends.store.transaction() as transaction:
+
+    def change(transaction: Transaction) -> ManagedPolicy:
         policy = found_policy(transaction, arn, context.caller.account)
         after = transition(policy)
         transaction.put_entity(after, policy)
-    return after
+        return after
+
+    return context.backends.store.write(change, AccountScope(context.caller.account))
 
 
 def create_policy(context: Context, request: CreatePolicyRequest) -> PolicyResponse:
     """Make a managed policy; its first version is the default."""
     accept(request.policy_document)
-    with context.backends.store.transaction() as transaction:
+    unique_id = new_id(EntityKind.POLICY, context.backends.entropy)
+
+    def add(transaction: Transaction) -> ManagedPolicy:
         if transaction.entity(ManagedPolicy, context.caller.account, request.policy_name) is not None:
             raise EntityAlreadyExistsException(
                 f"A policy called {request.policy_name} already exists. Duplicate names are not allowed."
@@ -161,7 +169,7 @@ def create_policy(context: Context, request: CreatePolicyRequest) -> PolicyRespo
         policy = ManagedPolicy(
             account=context.caller.account,
             name=request.policy_name,
-            unique_id=new_id(EntityKind.POLICY, context.backends.entropy),
+            unique_id=unique_id,
             created_at=context.now,
             updated_at=context.now,
             path=request.path or "/",
@@ -171,6 +179,9 @@ def create_policy(context: Context, request: CreatePolicyRequest) -> PolicyRespo
             description=request.description or "",
         )
         transaction.put_entity(policy)
+        return policy
+
+    policy = context.backends.store.write(add, AccountScope(context.caller.account))
     return PolicyResponse(policy=_shown(policy))
 
 
@@ -203,7 +214,8 @@ def delete_policy(context: Context, request: PolicyRequest) -> Empty:
     """Delete a policy that nothing uses and that has no version but its default."""
     if request.policy_arn.startswith(_AWS):
         raise AccessDeniedException(f"The policy {request.policy_arn} belongs to AWS and cannot be changed.")
-    with context.backends.store.transaction() as transaction:
+
+    def remove(transaction: Transaction) -> None:
         policy = found_policy(transaction, request.policy_arn, context.caller.account)
         if transaction.linked(policy.account, policy.arn):
             raise DeleteConflictException("Cannot delete a policy attached to entities.")
@@ -213,6 +225,8 @@ def delete_policy(context: Context, request: PolicyRequest) -> Empty:
                 "versions. The default version is deleted with the policy."
             )
         transaction.remove_entity(policy)
+
+    context.backends.store.write(remove, AccountScope(context.caller.account))
     return Empty()
 
 
@@ -229,7 +243,7 @@ def accept(document: str) -> None:
     require_size(document, MAX_MANAGED_POLICY)
 
 
-def found_policy(reader: Reader, arn: str, account: str) -> ManagedPolicy:
+def found_policy(reader: IdentityReader, arn: str, account: str) -> ManagedPolicy:
     """Return a policy of an account by its ARN; raises NoSuchEntityException."""
     policy = reader.entity(ManagedPolicy, account, arn.rpartition("/")[2])
     if policy is None or policy.arn != arn:
@@ -251,7 +265,7 @@ def _is_used(shape: PolicyShape, request: ListPoliciesRequest) -> bool:
     return not request.only_attached or any(counts.values())
 
 
-def _shown(policy: ManagedPolicy, reader: Reader | None = None) -> PolicyShape:
+def _shown(policy: ManagedPolicy, reader: IdentityReader | None = None) -> PolicyShape:
     attached, limits = (0, 0) if reader is None else usage(reader, policy.account, policy.arn)
     return PolicyShape(
         policy_name=policy.name,
@@ -268,7 +282,7 @@ def _shown(policy: ManagedPolicy, reader: Reader | None = None) -> PolicyShape:
     )
 
 
-def _aws_shown(policy: AwsPolicy, reader: Reader, account: str) -> PolicyShape:
+def _aws_shown(policy: AwsPolicy, reader: IdentityReader, account: str) -> PolicyShape:
     attached, limits = usage(reader, account, policy.arn)
     return PolicyShape(
         policy_name=policy.name,
@@ -284,7 +298,7 @@ def _aws_shown(policy: AwsPolicy, reader: Reader, account: str) -> PolicyShape:
     )
 
 
-def usage(reader: Reader, account: str, arn: str) -> tuple[int, int]:
+def usage(reader: IdentityReader, account: str, arn: str) -> tuple[int, int]:
     """Return how many users, groups and roles have a policy attached, and how many have it as their boundary."""
     relations = [relation for relation, _, _ in reader.linked(account, arn)]
     return relations.count(Relation.ATTACHED), relations.count(Relation.BOUNDARY)

@@ -37,7 +37,9 @@ from strongroom.operations.iam.shapes import (
 )
 from strongroom.operations.named_principals import UnknownPrincipal, pin, with_current_names
 from strongroom.operations.shapes import Empty, Request, Response
-from strongroom.store.protocol import Reader
+from strongroom.store.protocol import Transaction
+from strongroom.store.scopes import AccountScope
+from strongroom.store.subjects.identities import IdentityReader
 
 
 class CreateRoleRequest(Request):
@@ -127,14 +129,16 @@ class ListInstanceProfilesForRoleResponse(PagedResponse, kw_only=True):
 
 def create_role(context: Context, request: CreateRoleRequest) -> RoleResponse:
     """Make a role that the principals of its trust policy may assume."""
-    with context.backends.store.transaction() as transaction:
+    unique_id = new_id(EntityKind.ROLE, context.backends.entropy)
+
+    def add(transaction: Transaction) -> Role:
         require_free(transaction, Role, context.caller.account, request.role_name)
         if request.permissions_boundary is not None:
             require_policy(transaction, request.permissions_boundary, context.caller.account)
         role = Role(
             account=context.caller.account,
             name=request.role_name,
-            unique_id=new_id(EntityKind.ROLE, context.backends.entropy),
+            unique_id=unique_id,
             created_at=context.now,
             path=request.path or "/",
             partition=context.caller.partition,
@@ -146,6 +150,9 @@ def create_role(context: Context, request: CreateRoleRequest) -> RoleResponse:
             max_session_seconds=request.max_session_duration,
         )
         transaction.put_entity(role)
+        return role
+
+    role = context.backends.store.write(add, AccountScope(context.caller.account))
     return RoleResponse(role=show_role(role))
 
 
@@ -209,13 +216,16 @@ def update_assume_role_policy(context: Context, request: UpdateAssumeRolePolicyR
 
 def delete_role(context: Context, request: RoleRequest) -> Empty:
     """Delete a role without policies; its sessions end at once."""
-    with context.backends.store.transaction() as transaction:
+
+    def remove(transaction: Transaction) -> None:
         role = required(transaction, Role, context.caller.account, request.role_name)
         if role.inline:
             raise DeleteConflictException("Cannot delete entity, must delete policies first.")
         if role.attached:
             raise DeleteConflictException("Cannot delete entity, must detach all policies first.")
         transaction.remove_entity(role)
+
+    context.backends.store.write(remove, AccountScope(context.caller.account))
     return Empty()
 
 
@@ -228,12 +238,12 @@ def list_instance_profiles_for_role(
     return ListInstanceProfilesForRoleResponse(instance_profiles=[])
 
 
-def trust_policy(reader: Reader, role: Role) -> str:
+def trust_policy(reader: IdentityReader, role: Role) -> str:
     """Return a role's trust policy, users and roles under the names they have now."""
     return with_current_names(reader, role.trust_policy, role.trusted)
 
 
-def _trusted(reader: Reader, text: str) -> tuple[tuple[str, str], ...]:
+def _trusted(reader: IdentityReader, text: str) -> tuple[tuple[str, str], ...]:
     """Return the unique ids of those a trust policy names; raises MalformedPolicyDocumentException."""
     document = accepted_document(text, PolicyKind.TRUST)
     require_size(text, MAX_TRUST_POLICY, "ACLSizePerRole")

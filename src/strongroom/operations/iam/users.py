@@ -34,6 +34,8 @@ from strongroom.operations.iam.shapes import (
 )
 from strongroom.operations.shapes import Empty, Request, Response
 from strongroom.operations.targets import Target
+from strongroom.store.protocol import Transaction
+from strongroom.store.scopes import AccountScope
 
 
 class CreateUserRequest(Request):
@@ -91,14 +93,16 @@ class UserRequest(Request):
 
 def create_user(context: Context, request: CreateUserRequest) -> CreateUserResponse:
     """Make a user, who has no access key yet and may do nothing."""
-    with context.backends.store.transaction() as transaction:
+    unique_id = new_id(EntityKind.USER, context.backends.entropy)
+
+    def add(transaction: Transaction) -> User:
         require_free(transaction, User, context.caller.account, request.user_name)
         if request.permissions_boundary is not None:
             require_policy(transaction, request.permissions_boundary, context.caller.account)
         user = User(
             account=context.caller.account,
             name=request.user_name,
-            unique_id=new_id(EntityKind.USER, context.backends.entropy),
+            unique_id=unique_id,
             created_at=context.now,
             path=request.path or "/",
             partition=context.caller.partition,
@@ -106,6 +110,9 @@ def create_user(context: Context, request: CreateUserRequest) -> CreateUserRespo
             boundary=request.permissions_boundary,
         )
         transaction.put_entity(user)
+        return user
+
+    user = context.backends.store.write(add, AccountScope(context.caller.account))
     return CreateUserResponse(user=show_user(user))
 
 
@@ -148,19 +155,23 @@ def locate_update_user(context: Context, request: UpdateUserRequest) -> Sequence
 
 
 def update_user(context: Context, request: UpdateUserRequest) -> Empty:
-    """Give a user another name or path; whatever means the user goes on meaning it."""
-    with context.backends.store.transaction() as transaction:
+    """Give a user another name or path; policies and grants that name the user still apply to it."""
+
+    def rename(transaction: Transaction) -> None:
         user = required(transaction, User, context.caller.account, request.user_name)
         name = request.new_user_name or user.name
         if name.lower() != user.name.lower():
             require_free(transaction, User, user.account, name)
         transaction.put_entity(replace(user, name=name, path=request.new_path or user.path), user)
+
+    context.backends.store.write(rename, AccountScope(context.caller.account))
     return Empty()
 
 
 def delete_user(context: Context, request: UserRequest) -> Empty:
     """Delete a user who has neither access keys nor policies nor groups left."""
-    with context.backends.store.transaction() as transaction:
+
+    def remove(transaction: Transaction) -> None:
         user = required(transaction, User, context.caller.account, request.user_name)
         held = [
             ("must delete access keys first", transaction.access_keys(user.account, user.unique_id)),
@@ -172,4 +183,6 @@ def delete_user(context: Context, request: UserRequest) -> Empty:
             if still:
                 raise DeleteConflictException(f"Cannot delete entity, {what}.")
         transaction.remove_entity(user)
+
+    context.backends.store.write(remove, AccountScope(context.caller.account))
     return Empty()

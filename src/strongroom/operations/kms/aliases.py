@@ -19,6 +19,8 @@ from strongroom.operations.targets import Target
 from strongroom.snapshot.active_key import ActiveKey
 from strongroom.store.protocol import Transaction
 from strongroom.store.records import AliasRecord
+from strongroom.store.scopes import AccountScope, KeyScope
+from strongroom.store.subjects.aliases import AliasReader
 
 _PAGE = PageSize(default=50, maximum=100)
 _MAX_ALIASES = 50
@@ -75,13 +77,17 @@ def locate_create_alias(context: Context, request: AliasRequest) -> Sequence[Tar
 def create_alias(context: Context, request: AliasRequest, active: ActiveKey) -> Empty:
     """Give a key a name."""
     locator = _alias(context, request.alias_name)
-    with context.backends.store.transaction() as transaction:
+
+    def add(transaction: Transaction) -> None:
         key = latest(context, transaction, active)
+        record = AliasRecord(locator, key.key_id, created_at=context.now, updated_at=context.now)
+        if transaction.add_alias(record, _MAX_ALIASES):
+            return
         if transaction.alias(locator) is not None:
             raise AlreadyExistsException(f"An alias with the name {locator.arn} already exists")
-        _require_room(key)
-        record = AliasRecord(locator, key.key_id, created_at=context.now, updated_at=context.now)
-        transaction.put_alias(record, None)
+        raise _too_many_aliases()
+
+    context.backends.store.write(add, AccountScope(locator.account), _scope(active))
     return Empty()
 
 
@@ -95,23 +101,26 @@ def locate_update_alias(context: Context, request: AliasRequest) -> Sequence[Tar
     )
 
 
-def update_alias(context: Context, request: AliasRequest, _old: ActiveKey, new: ActiveKey) -> Empty:
+def update_alias(context: Context, request: AliasRequest, old: ActiveKey, new: ActiveKey) -> Empty:
     """Point an alias at another key of the same type and usage. The state of the old key does not matter."""
     locator = _alias(context, request.alias_name)
-    with context.backends.store.transaction() as transaction:
+
+    def move(transaction: Transaction) -> None:
         record = _existing(transaction, locator)
         key = latest(context, transaction, new)
         require_state(StateRule.ANNOTATE, key.state, key.arn)
-        old = transaction.key(KeyLocator(locator.account, locator.region, record.key_id))
-        if old is not None and _type(old) != _type(key):
+        target = transaction.key(KeyLocator(locator.account, locator.region, record.key_id))
+        if target is not None and _type(target) != _type(key):
             raise ValidationException(
-                f"Alias {locator.arn} cannot be changed from a {old.usage} key of KeySpec {old.spec} "
+                f"Alias {locator.arn} cannot be changed from a {target.usage} key of KeySpec {target.spec} "
                 f"to a {key.usage} key of KeySpec {key.spec}."
             )
-        if key.key_id != record.key_id:
-            _require_room(key)
         moved = msgspec.structs.replace(record, key_id=key.key_id, updated_at=context.now)
-        transaction.put_alias(moved, record.key_id)
+        limit = None if key.key_id == record.key_id else _MAX_ALIASES
+        if not transaction.put_alias(moved, record.key_id, limit):
+            raise _too_many_aliases()
+
+    context.backends.store.write(move, AccountScope(locator.account), _scope(old), _scope(new))
     return Empty()
 
 
@@ -124,10 +133,14 @@ def locate_delete_alias(context: Context, request: DeleteAliasRequest) -> Sequen
     )
 
 
-def delete_alias(context: Context, request: DeleteAliasRequest, _active: ActiveKey) -> Empty:
-    """Take a name away; the key stays."""
-    with context.backends.store.transaction() as transaction:
-        transaction.remove_alias(_existing(transaction, _alias(context, request.alias_name)))
+def delete_alias(context: Context, request: DeleteAliasRequest, active: ActiveKey) -> Empty:
+    """Remove an alias; the key stays."""
+    locator = _alias(context, request.alias_name)
+
+    def remove(transaction: Transaction) -> None:
+        transaction.remove_alias(_existing(transaction, locator))
+
+    context.backends.store.write(remove, AccountScope(locator.account), _scope(active))
     return Empty()
 
 
@@ -164,12 +177,15 @@ def _type(key: KmsKey) -> tuple[KeyUsage, bool]:
     return key.usage, key.spec is KeySpec.SYMMETRIC_DEFAULT
 
 
-def _require_room(key: KmsKey) -> None:
-    if len(key.aliases) >= _MAX_ALIASES:
-        raise LimitExceededException(f"A key can have at most {_MAX_ALIASES} aliases.")
+def _scope(active: ActiveKey) -> KeyScope:
+    return KeyScope(active.key.account, active.key.key_id)
 
 
-def _existing(transaction: Transaction, locator: AliasLocator) -> AliasRecord:
+def _too_many_aliases() -> LimitExceededException:
+    return LimitExceededException(f"A key can have at most {_MAX_ALIASES} aliases.")
+
+
+def _existing(transaction: AliasReader, locator: AliasLocator) -> AliasRecord:
     record = transaction.alias(locator)
     if record is None:
         raise not_found(locator)

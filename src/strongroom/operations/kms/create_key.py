@@ -7,7 +7,7 @@ import msgspec
 
 from strongroom.audit.parameters import elements_of
 from strongroom.entropy import uuid
-from strongroom.errors import LimitExceededException, UnsupportedOperationException, ValidationException
+from strongroom.errors import UnsupportedOperationException, ValidationException
 from strongroom.keys.arns import MULTI_REGION_PREFIX, KeyLocator, root_arn
 from strongroom.keys.custom_key_stores import require_connected
 from strongroom.keys.key_policy import default_policy
@@ -18,7 +18,14 @@ from strongroom.keys.states import KeyState
 from strongroom.keys.wrapping import require_importable_spec
 from strongroom.operations.context import Context
 from strongroom.operations.kms.custom_key_stores import find_custom_key_store
-from strongroom.operations.kms.key_changes import KeyChanges, Plan, change_keys, prepare, prepared_material
+from strongroom.operations.kms.key_changes import (
+    KeyChanges,
+    Plan,
+    change_keys,
+    prepare,
+    prepared_material,
+    too_many_keys,
+)
 from strongroom.operations.kms.key_metadata import KeyMetadata, key_metadata
 from strongroom.operations.kms.key_policy import accepted_policy
 from strongroom.operations.kms.prepared_material import NewMaterial, PreparedMaterial
@@ -116,7 +123,8 @@ def _added(context: Context, key: KmsKey) -> KmsKey:
 
     def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
         require_room(context, reader, key)
-        return KeyChanges(added=(_with_first_material(key, prepared, context.now),))
+        added = _with_first_material(key, prepared, context.now)
+        return KeyChanges(added=(added,), customer_keys=context.backends.customer_keys)
 
     with prepared_material(context) as prepared:
         _prepare_first_material(context, key, prepared, plan)
@@ -145,7 +153,7 @@ def require_room(context: Context, reader: Reader, key: KmsKey) -> None:
     """Refuse a key if its account has as many in that Region as it may have; raises LimitExceededException."""
     limit = context.backends.customer_keys
     if reader.customer_keys(key.account, key.region) >= limit:
-        raise LimitExceededException(f"An account can have at most {limit} KMS keys in a Region.")
+        raise too_many_keys(limit)
 
 
 def create_key_elements(response: CreateKeyResponse, _targets: Sequence[Target]) -> Mapping[str, object]:

@@ -38,6 +38,7 @@ from strongroom.operations.shapes import (
     matching,
 )
 from strongroom.store.protocol import Transaction
+from strongroom.store.scopes import AccountScope
 
 _ID_BYTES = 9
 _ID_DIGITS = 17
@@ -128,12 +129,15 @@ def create_custom_key_store(context: Context, request: CreateCustomKeyStoreReque
         trust_anchor=request.trust_anchor_certificate,
         xks=proxy,
     )
-    with context.backends.store.transaction() as transaction:
+
+    def add(transaction: Transaction) -> None:
         others = all_stores(context, transaction)
         if len(others) >= MAX_CUSTOM_KEY_STORES:
             raise LimitExceededException(f"An account can have at most {MAX_CUSTOM_KEY_STORES} custom key stores.")
         _require_unique(store, others)
         transaction.put_custom_key_store(store)
+
+    context.backends.store.write(add, AccountScope(store.account))
     return CreateCustomKeyStoreResponse(custom_key_store_id=store_id)
 
 

@@ -29,7 +29,9 @@ from strongroom.operations.shapes import (
     Request,
     Response,
 )
-from strongroom.store.protocol import Reader, Transaction
+from strongroom.store.protocol import Transaction
+from strongroom.store.scopes import AccountScope
+from strongroom.store.subjects.custom_key_stores import CustomKeyStoreReader
 
 _PAGE = PageSize(default=50, maximum=1000)
 
@@ -106,22 +108,25 @@ def connect_custom_key_store(context: Context, request: CustomKeyStoreRequest) -
 
 
 def disconnect_custom_key_store(context: Context, request: CustomKeyStoreRequest) -> Empty:
-    """Let go of a store."""
+    """Disconnect a store."""
     return change_store(context, request.custom_key_store_id, lambda _, store: disconnect(store))
 
 
 def delete_custom_key_store(context: Context, request: CustomKeyStoreRequest) -> Empty:
-    """Forget a store that is disconnected and holds no key."""
-    with context.backends.store.transaction() as transaction:
+    """Delete a store that is disconnected and holds no key."""
+
+    def remove(transaction: Transaction) -> None:
         store = find_custom_key_store(context, transaction, request.custom_key_store_id)
         require_changeable(store, while_connected=False)
         if transaction.has_keys_in(store.store_id):
             raise CustomKeyStoreHasCMKsException(None)
         transaction.remove_custom_key_store(store)
+
+    context.backends.store.write(remove, AccountScope(context.caller.account))
     return Empty()
 
 
-def find_custom_key_store(context: Context, reader: Reader, store_id: str) -> CustomKeyStore:
+def find_custom_key_store(context: Context, reader: CustomKeyStoreReader, store_id: str) -> CustomKeyStore:
     """Return a store of the caller's account in this Region; raises CustomKeyStoreNotFoundException."""
     store = reader.custom_key_store(context.caller.account, context.region, store_id)
     if store is None:
@@ -129,7 +134,7 @@ def find_custom_key_store(context: Context, reader: Reader, store_id: str) -> Cu
     return store
 
 
-def all_stores(context: Context, reader: Reader) -> list[CustomKeyStore]:
+def all_stores(context: Context, reader: CustomKeyStoreReader) -> list[CustomKeyStore]:
     """Return the stores of the caller's account in this Region, by id."""
     return reader.custom_key_stores(context.caller.account, context.region)
 
@@ -137,10 +142,16 @@ def all_stores(context: Context, reader: Reader) -> list[CustomKeyStore]:
 def change_store(
     context: Context, store_id: str, transition: Callable[[Transaction, CustomKeyStore], CustomKeyStore]
 ) -> Empty:
-    """Change a store durably; raises CustomKeyStoreNotFoundException, and what the transition raises."""
-    with context.backends.store.transaction() as transaction:
+    """Change a store durably; raises CustomKeyStoreNotFoundException, and what the transition raises.
+
+    ``transition`` may be run again, so it must have no effect but its result.
+    """
+
+    def change(transaction: Transaction) -> None:
         before = find_custom_key_store(context, transaction, store_id)
         transaction.put_custom_key_store(transition(transaction, before))
+
+    context.backends.store.write(change, AccountScope(context.caller.account))
     return Empty()
 
 

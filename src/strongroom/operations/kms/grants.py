@@ -1,4 +1,4 @@
-"""CreateGrant, ListGrants, ListRetirableGrants, RetireGrant and RevokeGrant."""
+"""CreateGrant, RetireGrant and RevokeGrant."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated
@@ -9,13 +9,11 @@ from msgspec import Meta
 from strongroom.errors import (
     DryRunOperationException,
     InvalidArnException,
-    InvalidGrantIdException,
     LimitExceededException,
     NotFoundException,
     ValidationException,
 )
-from strongroom.iam import PrincipalKind
-from strongroom.keys.arns import KeyIdForms, KeyLocator, root_arn
+from strongroom.keys.arns import KeyIdForms, KeyLocator
 from strongroom.keys.encryption_context import require_size
 from strongroom.keys.grants import MAX_GRANTS, Constraints, Grant, GrantOperation, Party, operations_of, pairs
 from strongroom.keys.kms_key import KmsKey
@@ -25,28 +23,25 @@ from strongroom.operations.context import Context
 from strongroom.operations.kms.key_changes import latest
 from strongroom.operations.named_principals import (
     UnknownPrincipal,
-    account_of,
-    current_names,
-    is_unique_id,
     party,
     service_party,
 )
-from strongroom.operations.paging import PageSize, page
+from strongroom.operations.paging import PageSize
 from strongroom.operations.shapes import (
     Empty,
     EncryptionContext,
     GrantTokens,
     KeyId,
-    Limit,
-    Marker,
     Request,
     Response,
     matching,
 )
 from strongroom.operations.targets import Target
 from strongroom.snapshot.active_key import ActiveKey
-from strongroom.store.protocol import Reader
-from strongroom.store.records import GrantFilter
+from strongroom.store.protocol import Transaction
+from strongroom.store.scopes import KeyScope
+from strongroom.store.subjects.grants import GrantReader
+from strongroom.store.subjects.identities import IdentityReader
 
 _PAGE = PageSize(default=50, maximum=100)
 _MAX_PAIRS = 8
@@ -104,50 +99,6 @@ class CreateGrantResponse(Response):
     grant_id: str
 
 
-class ListGrantsRequest(Request):
-    """What ListGrants takes."""
-
-    key_id: KeyId
-    limit: Limit | None = None
-    marker: Marker | None = None
-    grant_id: GrantId | None = None
-    grantee_principal: PrincipalId | None = None
-    grantee_service_principal: ServicePrincipal | None = None
-
-
-class GrantListEntry(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
-    """A grant in a list."""
-
-    key_id: str
-    grant_id: str
-    name: str
-    creation_date: float
-    grantee_principal: str | msgspec.UnsetType = msgspec.UNSET
-    grantee_service_principal: str | msgspec.UnsetType = msgspec.UNSET
-    retiring_principal: str | msgspec.UnsetType = msgspec.UNSET
-    retiring_service_principal: str | msgspec.UnsetType = msgspec.UNSET
-    issuing_account: str
-    operations: list[GrantOperation]
-    constraints: GrantConstraints | msgspec.UnsetType = msgspec.UNSET
-
-
-class ListGrantsResponse(Response):
-    """What ListGrants and ListRetirableGrants return."""
-
-    grants: list[GrantListEntry]
-    truncated: bool
-    next_marker: str | None = None
-
-
-class ListRetirableGrantsRequest(Request):
-    """What ListRetirableGrants takes: one of the two principals."""
-
-    limit: Limit | None = None
-    marker: Marker | None = None
-    retiring_principal: PrincipalId | None = None
-    retiring_service_principal: ServicePrincipal | None = None
-
-
 class RetireGrantRequest(Request):
     """What RetireGrant takes: a grant token, or a key ARN and a grant id."""
 
@@ -166,16 +117,18 @@ class RevokeGrantRequest(Request):
 
 
 def create_grant(context: Context, request: CreateGrantRequest, active: ActiveKey) -> CreateGrantResponse:
-    """Make a grant; the same request with the same name again returns the same grant under a new token."""
+    """Make a grant; the same request with the same name again returns the same grant with a new token."""
     _require_terms(request, active.key)
-    with context.backends.store.transaction() as transaction:
+    grant_id = context.backends.entropy(_GRANT_ID_BYTES).hex()
+
+    def add(transaction: Transaction) -> Grant:
         key = latest(context, transaction, active)
         grant = Grant(
-            grant_id=context.backends.entropy(_GRANT_ID_BYTES).hex(),
+            grant_id=grant_id,
             account=key.account,
             region=key.region,
             key_id=key.key_id,
-            grantee=_party(transaction, request.grantee_principal, request.grantee_service_principal),
+            grantee=party_of(transaction, request.grantee_principal, request.grantee_service_principal),
             retiring=_retiring(transaction, request),
             operations=tuple(dict.fromkeys(request.operations)),
             constraints=Constraints() if request.constraints is None else request.constraints.terms(),
@@ -185,14 +138,15 @@ def create_grant(context: Context, request: CreateGrantRequest, active: ActiveKe
         )
         named = transaction.grants_named(key.locator, grant.name) if grant.name else []
         same = next((each for each in named if each.same_terms(grant)), None)
-        if same is not None:
-            grant = same
-        elif transaction.count_grants(key.locator) >= MAX_GRANTS:
-            raise LimitExceededException(f"A key can have at most {MAX_GRANTS} grants.")
-        elif not request.dry_run:
-            transaction.add_grant(grant)
         if request.dry_run:
+            if same is None and transaction.count_grants(key.locator) >= MAX_GRANTS:
+                raise _too_many_grants()
             raise DryRunOperationException
+        if same is None and not transaction.add_grant(grant, MAX_GRANTS):
+            raise _too_many_grants()
+        return same or grant
+
+    grant = context.backends.store.write(add, KeyScope(active.key.account, active.key.key_id))
     token = grant_tokens.issue(context.backends.secrets, grant_tokens.GrantToken(grant.locator, grant.grant_id))
     return CreateGrantResponse(grant_token=token, grant_id=grant.grant_id)
 
@@ -200,37 +154,6 @@ def create_grant(context: Context, request: CreateGrantRequest, active: ActiveKe
 def create_grant_elements(response: CreateGrantResponse, targets: Sequence[Target]) -> Mapping[str, object]:
     """Return what the audit record shows: never the token."""
     return {"grantId": response.grant_id, "keyId": targets[0].resource}
-
-
-def list_grants(context: Context, request: ListGrantsRequest, active: ActiveKey) -> ListGrantsResponse:
-    """List a key's grants."""
-    asked = page(f"ListGrants {active.key.key_id}", request.limit, request.marker, _PAGE)
-    with context.backends.store.read() as reader:
-        which = GrantFilter(request.grant_id, _filter_name(reader, request))
-        if request.grant_id is not None and reader.grant(active.key.locator, request.grant_id) is None:
-            raise InvalidGrantIdException(f"Grant ID {request.grant_id} not found")
-        found = reader.grants(active.key.locator, which, asked.after, asked.size + 1)
-        kept, marker = asked.cut(found, lambda grant: grant.grant_id)
-        entries = [_entry(reader, grant) for grant in kept]
-    return ListGrantsResponse(grants=entries, truncated=marker is not None, next_marker=marker)
-
-
-def list_retirable_grants(context: Context, request: ListRetirableGrantsRequest) -> ListGrantsResponse:
-    """List the grants in this Region, on whosever keys, that a principal may retire."""
-    principal, service = request.retiring_principal, request.retiring_service_principal
-    if (principal is None) == (service is None):
-        raise ValidationException("You must specify exactly one of RetiringPrincipal and RetiringServicePrincipal.")
-    if service is not None and context.caller.kind is not PrincipalKind.SERVICE:
-        raise ValidationException("Only services can list the grants that a service may retire.")
-    asked = page(f"ListRetirableGrants {principal or service}"[:512], request.limit, request.marker, _PAGE)
-    with context.backends.store.read() as reader:
-        retiring = _party(reader, principal, service)
-        if principal is not None and account_of(reader, retiring) != context.caller.account:
-            raise _invalid(principal)
-        found = reader.retirable_grants(context.region, retiring.name, asked.after, asked.size + 1)
-        kept, marker = asked.cut(found, lambda grant: f"{grant.grant_id}/{grant.key_id}")
-        entries = [_entry(reader, grant) for grant in kept]
-    return ListGrantsResponse(grants=entries, truncated=marker is not None, next_marker=marker)
 
 
 def locate_retire_grant(context: Context, request: RetireGrantRequest) -> Sequence[Target]:
@@ -255,7 +178,7 @@ def locate_retire_grant(context: Context, request: RetireGrantRequest) -> Sequen
 
 
 def retire_grant(context: Context, request: RetireGrantRequest, active: ActiveKey) -> Empty:
-    """End a grant, as whoever was granted it, or was named to retire it."""
+    """End a grant, as its grantee or its retiring principal."""
     token = request.grant_token
     grant_id = request.grant_id or "" if token is None else grant_tokens.read(context.backends.secrets, token).grant_id
     _end(context, active.key.locator, grant_id, dry_run=bool(request.dry_run))
@@ -263,20 +186,26 @@ def retire_grant(context: Context, request: RetireGrantRequest, active: ActiveKe
 
 
 def revoke_grant(context: Context, request: RevokeGrantRequest, active: ActiveKey) -> Empty:
-    """End a grant, as the key's administrator: once this has answered, nobody uses it."""
+    """End a grant, as the key's administrator; no call uses it after this has answered."""
     _end(context, active.key.locator, request.grant_id, dry_run=bool(request.dry_run))
     return Empty()
 
 
 def _end(context: Context, locator: KeyLocator, grant_id: str, *, dry_run: bool) -> None:
-    with context.backends.store.transaction() as transaction:
+    def remove(transaction: Transaction) -> None:
         grant = _required(transaction, locator, grant_id)
         if dry_run:
             raise DryRunOperationException
         transaction.remove_grant(grant)
 
+    context.backends.store.write(remove, KeyScope(locator.account, locator.key_id))
 
-def _required(reader: Reader, locator: KeyLocator, grant_id: str) -> Grant:
+
+def _too_many_grants() -> LimitExceededException:
+    return LimitExceededException(f"A key can have at most {MAX_GRANTS} grants.")
+
+
+def _required(reader: GrantReader, locator: KeyLocator, grant_id: str) -> Grant:
     grant = reader.grant(locator, grant_id)
     if grant is None:
         raise _no_grant(grant_id)
@@ -326,64 +255,22 @@ def _require_constraints(request: CreateGrantRequest, key: KmsKey) -> None:
         raise ValidationException("An encryption context constraint names the same key twice.")
 
 
-def _party(reader: Reader, principal: str | None, service: str | None) -> Party:
+def party_of(reader: IdentityReader, principal: str | None, service: str | None) -> Party:
+    """Return the principal of a request, or else its service principal; raises InvalidArnException."""
     if service is not None:
         return service_party(service)
     try:
         return party(reader, principal or "")
     except UnknownPrincipal:
-        raise _invalid(principal) from None
+        raise invalid_principal(principal) from None
 
 
-def _invalid(principal: str | None) -> InvalidArnException:
+def invalid_principal(principal: str | None) -> InvalidArnException:
+    """Return the refusal of a principal that does not exist, or that the caller may not name."""
     return InvalidArnException(f"ARN does not refer to a valid principal: {principal}")
 
 
-def _sought(reader: Reader, principal: str | None, service: str | None) -> str:
-    """Return the name to look for; a unique id may be that of a user or role that is gone."""
-    if principal is not None and is_unique_id(principal):
-        return principal
-    return _party(reader, principal, service).name
-
-
-def _retiring(reader: Reader, request: CreateGrantRequest) -> Party | None:
+def _retiring(reader: IdentityReader, request: CreateGrantRequest) -> Party | None:
     if request.retiring_principal is None and request.retiring_service_principal is None:
         return None
-    return _party(reader, request.retiring_principal, request.retiring_service_principal)
-
-
-def _filter_name(reader: Reader, request: ListGrantsRequest) -> str | None:
-    if request.grantee_principal is not None and request.grantee_service_principal is not None:
-        raise ValidationException("You cannot specify both GranteePrincipal and GranteeServicePrincipal.")
-    if request.grantee_principal is None and request.grantee_service_principal is None:
-        return None
-    return _sought(reader, request.grantee_principal, request.grantee_service_principal)
-
-
-def _entry(reader: Reader, grant: Grant) -> GrantListEntry:
-    grantee, retiring = grant.grantee, grant.retiring
-    constraints = GrantConstraints(
-        None if grant.constraints.context_subset is None else dict(grant.constraints.context_subset),
-        None if grant.constraints.context_equals is None else dict(grant.constraints.context_equals),
-        grant.constraints.source_arn,
-    )
-    return GrantListEntry(
-        key_id=grant.locator.arn,
-        grant_id=grant.grant_id,
-        name=grant.name,
-        creation_date=grant.created_at,
-        grantee_principal=msgspec.UNSET if grantee.service else _shown(reader, grantee),
-        grantee_service_principal=grantee.shown if grantee.service else msgspec.UNSET,
-        retiring_principal=msgspec.UNSET if retiring is None or retiring.service else _shown(reader, retiring),
-        retiring_service_principal=retiring.shown if retiring is not None and retiring.service else msgspec.UNSET,
-        issuing_account=root_arn(grant.region, grant.issuing_account),
-        operations=list(grant.operations),
-        constraints=msgspec.UNSET if constraints == GrantConstraints() else constraints,
-    )
-
-
-def _shown(reader: Reader, named: Party) -> str:
-    """Return a principal under the name it has now; by its unique id if it is gone."""
-    if not is_unique_id(named.name):
-        return named.shown
-    return current_names(reader, [(named.shown, named.name)]).get(named.shown, named.shown)
+    return party_of(reader, request.retiring_principal, request.retiring_service_principal)

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from strongroom.errors import DependencyTimeoutException, KmsError, WriteOutcomeUnknown
+from strongroom.errors import DependencyTimeoutException, KmsError, LimitExceededException, WriteOutcomeUnknown
 from strongroom.keys import imported
 from strongroom.keys.arns import KeyLocator, not_found
 from strongroom.keys.kms_key import KmsKey
@@ -42,13 +42,17 @@ class ServiceEvent(msgspec.Struct, frozen=True):
 
 
 class KeyChanges(msgspec.Struct, frozen=True):
-    """What one transaction writes. ``events`` are recorded before it, where the service makes the change by itself."""
+    """What one transaction writes. ``events`` are recorded before it, where the service makes the change by itself.
+
+    ``customer_keys`` is how many customer managed keys an account may have in a Region, with those that are added.
+    """
 
     saved: tuple[KeyVersions, ...] = ()
     added: tuple[KmsKey, ...] = ()
     erased: tuple[KmsKey, ...] = ()
     new_aliases: tuple[AliasRecord, ...] = ()
     events: tuple[ServiceEvent, ...] = ()
+    customer_keys: int | None = None
 
 
 Plan: TypeAlias = Callable[[Reader, PreparedMaterial], KeyChanges]
@@ -178,9 +182,15 @@ def latest(context: Context, reader: Reader, active: ActiveKey) -> KmsKey:
     return key
 
 
+def too_many_keys(limit: int | None) -> LimitExceededException:
+    """Return the refusal of a key when its account has as many as it may have."""
+    return LimitExceededException(f"An account can have at most {limit} KMS keys in a Region.")
+
+
 def _write(transaction: Transaction, changes: KeyChanges) -> KeyChanges:
     for key in changes.added:
-        transaction.add_key(key)
+        if not transaction.add_key(key, changes.customer_keys):
+            raise too_many_keys(changes.customer_keys)
     for alias in changes.new_aliases:
         transaction.put_alias(alias, None)
     for key in changes.erased:

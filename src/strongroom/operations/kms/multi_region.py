@@ -92,7 +92,11 @@ def replicate_key(context: Context, request: ReplicateKeyRequest, active: Active
         replica = multi_region.synchronized(own, after, prepared.copies(after, (own,))[own_locator])
         versions = with_relatives(reader, prepared, KeyVersions(primary, after), replica)
         added = next((each.after for each in versions if each.before is replica), replica)
-        return KeyChanges(saved=tuple(each for each in versions if each.before is not replica), added=(added,))
+        return KeyChanges(
+            saved=tuple(each for each in versions if each.before is not replica),
+            added=(added,),
+            customer_keys=context.backends.customer_keys,
+        )
 
     with prepared_material(context) as prepared:
         prepare(store, prepared, plan)

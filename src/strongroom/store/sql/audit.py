@@ -1,18 +1,22 @@
 """The audit key, and the writers of the audit log with the newest checkpoint of each, in SQL."""
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, insert, select
 
 from strongroom.audit.chain import Checkpoint, KnownWriter
 from strongroom.store.records import AuditMark
 from strongroom.store.sql.schema import audit_checkpoint, audit_key, audit_mark
+from strongroom.store.sql.statements import upsert
 
 _VERSION = 1
 _NONE_YET = Checkpoint(msgspec.Raw(b""), b"")
 
+_PUT_MARK = upsert(audit_mark, "writer")
+_PUT_WRITER = upsert(audit_checkpoint, "writer")
+
 
 class AuditReads:
-    """Reads of what vouches for the audit log. See ``protocol.Reader``."""
+    """Reads of the audit key, checkpoints and marks. See ``subjects.audit``."""
 
     _connection: Connection
 
@@ -28,34 +32,31 @@ class AuditReads:
         return {row.writer: KnownWriter(_checkpoint(row.statement, row.signature), row.stopped) for row in found}
 
     def audit_marks(self) -> list[AuditMark]:
-        """Return up to where each writer has written down what its part of the audit log tells of uses."""
+        """Return, for each writer, up to where the key uses in its part of the audit log are in the store."""
         return [AuditMark(*row) for row in self._connection.execute(select(audit_mark).order_by(audit_mark.c.writer))]
 
 
 class AuditWrites(AuditReads):
-    """Writes of what vouches for the audit log. See ``protocol.Transaction``."""
+    """Writes of the audit key, checkpoints and marks. See ``subjects.audit``."""
 
     def add_audit_key(self, wrapped_secret: bytes) -> None:
         """Insert the audit key."""
         self._connection.execute(insert(audit_key).values(version=_VERSION, wrapped_secret=wrapped_secret))
 
     def put_audit_mark(self, mark: AuditMark) -> None:
-        """Put a writer's mark in the place of its last one."""
-        self._connection.execute(delete(audit_mark).where(audit_mark.c.writer == mark.writer))
-        self._connection.execute(insert(audit_mark).values(msgspec.structs.asdict(mark)))
+        """Insert or replace a writer's mark."""
+        self._connection.execute(_PUT_MARK, msgspec.structs.asdict(mark))
 
     def put_audit_writer(self, writer: str, known: KnownWriter) -> None:
-        """Keep what is known of a writer in the place of what was known."""
+        """Insert or replace what is known of a writer."""
         checkpoint = known.checkpoint or _NONE_YET
-        self._connection.execute(delete(audit_checkpoint).where(audit_checkpoint.c.writer == writer))
-        self._connection.execute(
-            insert(audit_checkpoint).values(
-                writer=writer,
-                statement=bytes(checkpoint.statement),
-                signature=checkpoint.signature,
-                stopped=known.stopped,
-            )
-        )
+        values = {
+            "writer": writer,
+            "statement": bytes(checkpoint.statement),
+            "signature": checkpoint.signature,
+            "stopped": known.stopped,
+        }
+        self._connection.execute(_PUT_WRITER, values)
 
 
 def _checkpoint(statement: bytes, signature: bytes) -> Checkpoint | None:

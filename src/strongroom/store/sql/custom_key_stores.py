@@ -1,12 +1,15 @@
 """Custom key stores, in SQL. Each is one row that holds all of it as JSON."""
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, select
 
 from strongroom.keys.custom_key_stores import CustomKeyStore
 from strongroom.store.sql.schema import custom_key_store, kms_key
+from strongroom.store.sql.statements import require_changed, upsert
 
 _decoder = msgspec.json.Decoder(CustomKeyStore)
+
+_PUT = upsert(custom_key_store, "account", "region", "store_id")
 
 
 def _is(account: str, region: str, store_id: str) -> ColumnElement[bool]:
@@ -18,7 +21,7 @@ def _is(account: str, region: str, store_id: str) -> ColumnElement[bool]:
 
 
 class CustomKeyStoreReads:
-    """Reads of custom key stores. See ``protocol.Reader``."""
+    """Reads of custom key stores. See ``subjects.custom_key_stores``."""
 
     _connection: Connection
 
@@ -46,21 +49,20 @@ class CustomKeyStoreReads:
 
 
 class CustomKeyStoreWrites(CustomKeyStoreReads):
-    """Writes of custom key stores. See ``protocol.Transaction``."""
+    """Writes of custom key stores. See ``subjects.custom_key_stores``."""
 
     def put_custom_key_store(self, store: CustomKeyStore) -> None:
         """Insert a custom key store, or replace the one of its id."""
-        self.remove_custom_key_store(store)
-        self._connection.execute(
-            insert(custom_key_store).values(
-                account=store.account,
-                region=store.region,
-                store_id=store.store_id,
-                name=store.name,
-                document=msgspec.json.encode(store),
-            )
-        )
+        values = {
+            "account": store.account,
+            "region": store.region,
+            "store_id": store.store_id,
+            "name": store.name,
+            "document": msgspec.json.encode(store),
+        }
+        self._connection.execute(_PUT, values)
 
     def remove_custom_key_store(self, store: CustomKeyStore) -> None:
         """Remove a custom key store."""
-        self._connection.execute(delete(custom_key_store).where(_is(store.account, store.region, store.store_id)))
+        place = _is(store.account, store.region, store.store_id)
+        require_changed(self._connection.execute(delete(custom_key_store).where(place)))

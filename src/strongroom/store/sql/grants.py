@@ -4,11 +4,18 @@ import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, tuple_
 
 from strongroom.keys.arns import KeyLocator
-from strongroom.keys.grants import WHATEVER_CONTEXT, Grant, Label, is_wanted_whatever_context, possible_labels
+from strongroom.keys.grants import (
+    WHATEVER_CONTEXT,
+    Grant,
+    Label,
+    is_wanted_whatever_context,
+    possible_labels,
+    terms_digest,
+)
 from strongroom.store.records import ChangeKind, GrantFilter
 from strongroom.store.sql.change_log import log_change
 from strongroom.store.sql.schema import key_grant
-from strongroom.store.sql.statements import KEY, of, of_key, where
+from strongroom.store.sql.statements import KEY, insert_below_limit, of, of_key, require_changed, where
 
 _decoder = msgspec.json.Decoder(Grant)
 _labels = msgspec.json.Decoder(set[Label])
@@ -30,11 +37,12 @@ _COUNT_LABELLED = select(func.count()).select_from(key_grant).where(where(key_gr
 _NAMED = _DOCUMENT.where(where(key_grant, *KEY, "name"))
 _COUNT = select(func.count()).select_from(key_grant).where(where(key_grant, *KEY))
 _ADD = insert(key_grant)
+_ADD_BELOW_LIMIT = insert_below_limit(key_grant, _COUNT)
 _REMOVE = delete(key_grant).where(where(key_grant, *KEY, "grant_id"))
 
 
 class GrantReads:
-    """Reads of grants. See ``protocol.Reader``."""
+    """Reads of grants. See ``subjects.grants``."""
 
     _connection: Connection
 
@@ -87,10 +95,10 @@ class GrantReads:
 
 
 class GrantWrites(GrantReads):
-    """Writes of grants. See ``protocol.Transaction``."""
+    """Writes of grants. See ``subjects.grants``."""
 
-    def add_grant(self, grant: Grant) -> None:
-        """Insert a grant."""
+    def add_grant(self, grant: Grant, limit: int | None = None) -> bool:
+        """Insert a grant; return False and write nothing if the key has ``limit`` grants already."""
         values = {
             "account": grant.account,
             "region": grant.region,
@@ -102,9 +110,14 @@ class GrantWrites(GrantReads):
             "document": msgspec.json.encode(grant),
             "label": self._rarest_label(grant),
             "whatever_context": is_wanted_whatever_context(grant),
+            "terms": terms_digest(grant) if grant.name else None,
         }
-        self._connection.execute(_ADD, values)
+        if limit is None:
+            self._connection.execute(_ADD, values)
+        elif not self._connection.execute(_ADD_BELOW_LIMIT, of(**values) | {"limit": limit}).rowcount:
+            return False
         self._log_grant(grant)
+        return True
 
     def _rarest_label(self, grant: Grant) -> Label | None:
         """Return the label that tells a grant apart best: a tenant's id, not the ``app`` that all of them share."""
@@ -119,7 +132,7 @@ class GrantWrites(GrantReads):
 
     def remove_grant(self, grant: Grant) -> None:
         """Remove a grant."""
-        self._connection.execute(_REMOVE, of_key(grant.locator) | of(grant_id=grant.grant_id))
+        require_changed(self._connection.execute(_REMOVE, of_key(grant.locator) | of(grant_id=grant.grant_id)))
         self._log_grant(grant)
 
     def _log_grant(self, grant: Grant) -> None:

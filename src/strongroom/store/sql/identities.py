@@ -7,13 +7,13 @@ from the other side (who has this policy, who is in this group) stands in ``iden
 from typing import TypeVar
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 
 from strongroom.iam.entities import ENTITY_TYPES, Entity, EntityKind, Relation
 from strongroom.store.records import AccessKeyRecord, AccessKeyUse, ChangeKind
 from strongroom.store.sql.change_log import log_change
 from strongroom.store.sql.schema import access_key, identity, identity_link
-from strongroom.store.sql.statements import of, where
+from strongroom.store.sql.statements import insert_below_limit, of, require_changed, where
 
 E = TypeVar("E", bound=Entity)
 
@@ -22,6 +22,7 @@ _IDENTITY = ("account", "kind", "name_key")
 _ENTITY = select(identity.c.document).where(where(identity, *_IDENTITY))
 _ENTITY_BY_ID = select(identity.c.kind, identity.c.document).where(where(identity, "unique_id"))
 _ADD_ENTITY = insert(identity)
+_SAVE_ENTITY = update(identity).where(where(identity, *_IDENTITY, "unique_id"))
 _ERASE_ENTITY = delete(identity).where(where(identity, *_IDENTITY))
 _ADD_LINK = insert(identity_link)
 _ERASE_LINKS = delete(identity_link).where(where(identity_link, *_IDENTITY))
@@ -37,7 +38,13 @@ _ACCESS_KEYS = (
     .order_by(access_key.c.created_at, access_key.c.access_key_id)
 )
 _ADD_ACCESS_KEY = insert(access_key)
+_ADD_ACCESS_KEY_BELOW_LIMIT = insert_below_limit(
+    access_key, select(func.count()).select_from(access_key).where(where(access_key, "account", "principal"))
+)
 _SAVE_ACCESS_KEY = update(access_key).where(where(access_key, "access_key_id"))
+_NOTE_ACCESS_KEY_USE = _SAVE_ACCESS_KEY.where(
+    or_(access_key.c.last_used_at.is_(None), access_key.c.last_used_at <= bindparam("of_used_at"))
+)
 _REMOVE_ACCESS_KEY = delete(access_key).where(where(access_key, "access_key_id"))
 
 
@@ -46,7 +53,7 @@ def _place(account: str, kind: EntityKind, name: str) -> dict[str, str]:
 
 
 class IdentityReads:
-    """Reads of identities. See ``protocol.Reader``."""
+    """Reads of identities. See ``subjects.identities``."""
 
     _connection: Connection
 
@@ -101,48 +108,61 @@ class IdentityReads:
 
 
 class IdentityWrites(IdentityReads):
-    """Writes of identities. See ``protocol.Transaction``."""
+    """Writes of identities. See ``subjects.identities``."""
 
-    def add_access_key(self, record: AccessKeyRecord) -> None:
-        """Insert an access key."""
-        self._connection.execute(_ADD_ACCESS_KEY, msgspec.structs.asdict(record))
+    def add_access_key(self, record: AccessKeyRecord, limit: int | None = None) -> bool:
+        """Insert an access key; return False and write nothing if its principal has ``limit`` access keys already."""
+        values = msgspec.structs.asdict(record)
+        if limit is None:
+            self._connection.execute(_ADD_ACCESS_KEY, values)
+        elif not self._connection.execute(_ADD_ACCESS_KEY_BELOW_LIMIT, of(**values) | {"limit": limit}).rowcount:
+            return False
         self._log_access_key(record)
+        return True
 
     def set_access_key_active(self, record: AccessKeyRecord, *, active: bool) -> None:
         """Switch an access key on or off."""
-        self._connection.execute(_SAVE_ACCESS_KEY, {"active": active} | of(access_key_id=record.access_key_id))
+        place = of(access_key_id=record.access_key_id)
+        require_changed(self._connection.execute(_SAVE_ACCESS_KEY, {"active": active} | place))
         self._log_access_key(record)
 
     def remove_access_key(self, record: AccessKeyRecord) -> None:
         """Remove an access key."""
-        self._connection.execute(_REMOVE_ACCESS_KEY, of(access_key_id=record.access_key_id))
+        require_changed(self._connection.execute(_REMOVE_ACCESS_KEY, of(access_key_id=record.access_key_id)))
         self._log_access_key(record)
 
     def note_access_key_use(self, use: AccessKeyUse) -> None:
-        """Write down when and for what an access key was last used. Not a change: nothing depends on it."""
+        """Save the last use of an access key, unless a later one is saved. It has no entry in the change log."""
         used = {"last_used_at": use.used_at, "last_used_region": use.region, "last_used_service": use.service}
-        self._connection.execute(_SAVE_ACCESS_KEY, used | of(access_key_id=use.access_key_id))
+        self._connection.execute(_NOTE_ACCESS_KEY_USE, used | of(access_key_id=use.access_key_id, used_at=use.used_at))
 
     def put_entity(self, entity: Entity, before: Entity | None = None) -> None:
-        """Insert an entity, or put it in the place of what it was before, which may have had another name."""
-        if before is not None:
-            self._erase(before)
+        """Insert an entity, or update the row of what it was ``before``, which may have another name."""
         place = _place(entity.account, entity.kind, entity.name)
         values = {"path": entity.path, "unique_id": entity.unique_id, "document": msgspec.json.encode(entity)}
-        self._connection.execute(_ADD_ENTITY, place | values)
-        for link in entity.links:
-            self._connection.execute(_ADD_LINK, place | {"relation": link.relation.value, "target": link.target})
+        if before is None:
+            self._connection.execute(_ADD_ENTITY, place | values)
+            self._add_links(entity)
+        else:
+            old_place = _place(before.account, before.kind, before.name)
+            which = of(**old_place, unique_id=before.unique_id)
+            require_changed(self._connection.execute(_SAVE_ENTITY, place | values | which))
+            if place != old_place or entity.links != before.links:
+                self._connection.execute(_ERASE_LINKS, of(**old_place))
+                self._add_links(entity)
         log_change(self._connection, ChangeKind.IDENTITY, entity.account, "", entity.unique_id)
 
     def remove_entity(self, entity: Entity) -> None:
         """Remove an entity."""
-        self._erase(entity)
+        place = of(**_place(entity.account, entity.kind, entity.name))
+        require_changed(self._connection.execute(_ERASE_ENTITY, place))
+        self._connection.execute(_ERASE_LINKS, place)
         log_change(self._connection, ChangeKind.IDENTITY, entity.account, "", entity.unique_id)
 
-    def _erase(self, entity: Entity) -> None:
-        place = of(**_place(entity.account, entity.kind, entity.name))
-        self._connection.execute(_ERASE_ENTITY, place)
-        self._connection.execute(_ERASE_LINKS, place)
+    def _add_links(self, entity: Entity) -> None:
+        place = _place(entity.account, entity.kind, entity.name)
+        for link in entity.links:
+            self._connection.execute(_ADD_LINK, place | {"relation": link.relation.value, "target": link.target})
 
     def _log_access_key(self, record: AccessKeyRecord) -> None:
         log_change(self._connection, ChangeKind.ACCESS_KEY, record.account, "", record.access_key_id)

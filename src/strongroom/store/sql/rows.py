@@ -115,6 +115,18 @@ def read_locator(row: AnyRow) -> KeyLocator:
     return KeyLocator(row.account, row.region, row.key_id)
 
 
+def alias_values(record: AliasRecord) -> dict[str, object]:
+    """Return the row of an alias."""
+    return {
+        "account": record.locator.account,
+        "region": record.locator.region,
+        "name": record.locator.name,
+        "key_id": record.key_id,
+        "created_at": record.created_at,
+        "updated_at": record.updated_at,
+    }
+
+
 def read_alias(row: AnyRow) -> AliasRecord:
     """Read an alias."""
     return AliasRecord(

@@ -45,6 +45,8 @@ access_key = Table(
     Column("last_used_region", String(64)),
     Column("last_used_service", String(16)),
     Index("access_key_principal", "account", "principal"),
+    # A service has one access key.
+    Index("access_key_service", "principal", unique=True, sqlite_where=text("account = ''")),
 )
 
 identity = Table(
@@ -187,10 +189,14 @@ key_grant = Table(
     # these columns leaves a grant that every call looks at, rather than one that none finds.
     Column("label", BigInteger, server_default=text("0")),
     Column("whatever_context", Boolean, nullable=False, server_default=true()),
+    # A digest of what CreateGrant was asked for, if the grant has a name: a retry under the same name makes no other
+    # grant.
+    Column("terms", String(64)),
     _belongs_to_key("key_grant_key"),
     Index("key_grant_grantee", *_KEY, "grantee", "label", "grant_id"),
     Index("key_grant_whatever", *_KEY, "grantee", "grant_id", sqlite_where=text("whatever_context")),
     Index("key_grant_name", *_KEY, "name"),
+    Index("key_grant_terms", *_KEY, "name", "terms", unique=True, sqlite_where=text("terms IS NOT NULL")),
     Index("key_grant_retiring", "retiring", "region", "grant_id"),
 )
 

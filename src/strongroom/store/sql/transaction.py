@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import bindparam, delete, exists, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from strongroom.crypto.seal import SealedDomainKey
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyManager
 from strongroom.store.records import AccountRecord, AliasRecord, ChangeKind, KeyUse
+from strongroom.store.retries import WriteConflict
 from strongroom.store.sql import rows
 from strongroom.store.sql.audit import AuditWrites
 from strongroom.store.sql.change_log import log_change
@@ -28,7 +29,15 @@ from strongroom.store.sql.schema import (
     key_usage,
     kms_key,
 )
-from strongroom.store.sql.statements import KEY, of, of_key, where
+from strongroom.store.sql.statements import (
+    KEY,
+    insert_below_limit,
+    of,
+    of_key,
+    postgresql_insert,
+    require_changed,
+    where,
+)
 
 _USE = {
     name: bindparam(f"use_{name}", type_=key_usage.c[name].type)
@@ -39,29 +48,43 @@ _ADD_ACCOUNT = insert(account)
 _ADD_DOMAIN_KEY = insert(domain_key)
 _ADD_KEY = insert(kms_key)
 _SAVE_KEY = update(kms_key).where(where(kms_key, *KEY))
-_ERASE_KEY = [
-    delete(table).where(where(table, *KEY)) for table in (key_usage, key_grant, alias, key_tag, key_material, kms_key)
+_ERASE_PARTS = [
+    delete(table).where(where(table, *KEY)) for table in (key_usage, key_grant, alias, key_tag, key_material)
 ]
+_ERASE_KEY = delete(kms_key).where(where(kms_key, *KEY))
 _ADD_MATERIAL = insert(key_material)
 _SAVE_MATERIAL = update(key_material).where(where(key_material, "region", "material_id"))
 _ERASE_MATERIAL = delete(key_material).where(where(key_material, "region", "material_id"))
 _ADD_TAG = insert(key_tag)
 _ERASE_TAGS = delete(key_tag).where(where(key_tag, *KEY))
-_COUNT = (
-    update(key_count)
-    .where(where(key_count, "account", "region"))
-    .values(customer_keys=key_count.c.customer_keys + bindparam("change"))
+_COUNT_MORE = postgresql_insert(key_count).on_conflict_do_update(
+    index_elements=["account", "region"], set_={"customer_keys": key_count.c.customer_keys + 1}
 )
-_COUNT_FIRST = insert(key_count)
+_COUNT_MORE_BELOW_LIMIT = postgresql_insert(key_count).on_conflict_do_update(
+    index_elements=["account", "region"],
+    set_={"customer_keys": key_count.c.customer_keys + 1},
+    where=key_count.c.customer_keys < bindparam("limit"),
+)
+_COUNT_LESS = (
+    update(key_count).where(where(key_count, "account", "region")).values(customer_keys=key_count.c.customer_keys - 1)
+)
 _ADD_ALIAS = insert(alias)
-_SAVE_ALIAS = update(alias).where(where(alias, "account", "region", "name"))
+_ALIASES = select(func.count()).select_from(alias).where(where(alias, *KEY))
+_ADD_ALIAS_BELOW_LIMIT = insert_below_limit(alias, _ALIASES).on_conflict_do_nothing(
+    index_elements=["account", "region", "name"]
+)
+_MOVE_ALIAS = update(alias).where(
+    where(alias, "account", "region", "name"), alias.c.key_id == bindparam("previous_key_id")
+)
+_MOVE_ALIAS_BELOW_LIMIT = _MOVE_ALIAS.where(_ALIASES.scalar_subquery() < bindparam("limit"))
 _ERASE_ALIAS = delete(alias).where(where(alias, "account", "region", "name"))
-_LATER_USE = update(key_usage).where(where(key_usage, *KEY), key_usage.c.used_at <= _USE["used_at"]).values(_USE)
-_FIRST_USE = insert(key_usage).from_select(
-    [*KEY, *_USE],
-    select(*(kms_key.c[name] for name in KEY), *_USE.values()).where(
-        where(kms_key, *KEY), ~exists(select(key_usage.c.key_id).where(where(key_usage, *KEY)))
-    ),
+_INSERT_USE = postgresql_insert(key_usage).from_select(
+    [*KEY, *_USE], select(*(kms_key.c[name] for name in KEY), *_USE.values()).where(where(kms_key, *KEY))
+)
+_NOTE_USE = _INSERT_USE.on_conflict_do_update(
+    index_elements=KEY,
+    set_={name: _INSERT_USE.excluded[name] for name in _USE},
+    where=key_usage.c.used_at <= _INSERT_USE.excluded.used_at,
 )
 
 
@@ -79,20 +102,26 @@ class SqlTransaction(SqlReader, IdentityWrites, GrantWrites, CustomKeyStoreWrite
         """Insert a domain key."""
         self._connection.execute(_ADD_DOMAIN_KEY, msgspec.structs.asdict(record))
 
-    def add_key(self, key: KmsKey) -> None:
-        """Insert a key with its materials and tags."""
+    def add_key(self, key: KmsKey, limit: int | None = None) -> bool:
+        """Insert a key with its materials and tags.
+
+        Returns False and writes nothing if it is a customer managed key, and its account has ``limit`` of them in the
+        Region already.
+        """
+        if key.manager is KeyManager.CUSTOMER and not self._count(key, limit):
+            return False
         self._connection.execute(_ADD_KEY, rows.key_values(key))
         for ordinal in range(len(key.materials)):
             self._connection.execute(_ADD_MATERIAL, rows.material_values(key, ordinal))
         if key.tags:
             self._connection.execute(_ADD_TAG, rows.tag_values(key))
-        self._count(key, 1)
         self._log_key(key.locator)
+        return True
 
     def save_key(self, before: KmsKey, after: KmsKey) -> None:
         """Write what differs between two versions of a key: its row, materials and tags; never its aliases."""
         owner = of_key(after.locator)
-        self._connection.execute(_SAVE_KEY, rows.key_values(after) | owner)
+        require_changed(self._connection.execute(_SAVE_KEY, rows.key_values(after) | owner))
         self._save_materials(before, after)
         if before.tags != after.tags:
             self._connection.execute(_ERASE_TAGS, owner)
@@ -103,39 +132,60 @@ class SqlTransaction(SqlReader, IdentityWrites, GrantWrites, CustomKeyStoreWrite
     def erase_key(self, key: KmsKey) -> None:
         """Remove a key with its materials, tags and aliases."""
         self.erased = True
-        for statement in _ERASE_KEY:
+        for statement in _ERASE_PARTS:
             self._connection.execute(statement, of_key(key.locator))
-        self._count(key, -1)
+        require_changed(self._connection.execute(_ERASE_KEY, of_key(key.locator)))
+        if key.manager is KeyManager.CUSTOMER:
+            self._connection.execute(_COUNT_LESS, of(account=key.account, region=key.region))
         for name in key.aliases:
             self._log(ChangeKind.ALIAS, key.account, key.region, name)
         self._log(ChangeKind.GRANT, key.account, key.region, f"{key.key_id}/")
         self._log_key(key.locator)
 
     def note_key_uses(self, uses: Sequence[KeyUse]) -> None:
-        """Write down the last use of each of some keys, unless a later one is there or the key is gone."""
+        """Save the last use of each of some keys, unless a later one is saved or the key is gone."""
         values = [of_key(use.locator) | {f"use_{name}": getattr(use, name) for name in _USE} for use in uses]
-        self._connection.execute(_LATER_USE, values)
-        self._connection.execute(_FIRST_USE, values)
+        self._connection.execute(_NOTE_USE, values)
 
-    def put_alias(self, record: AliasRecord, previous_key_id: str | None) -> None:
-        """Insert an alias, or move it from ``previous_key_id``."""
-        place = record.locator
-        values = {
-            **msgspec.structs.asdict(place),
-            "key_id": record.key_id,
-            "created_at": record.created_at,
-            "updated_at": record.updated_at,
-        }
+    def add_alias(self, record: AliasRecord, limit: int) -> bool:
+        """Insert an alias; return False and write nothing if its name is taken or its key has ``limit`` aliases."""
+        values = of(**rows.alias_values(record)) | {"limit": limit}
+        if not self._connection.execute(_ADD_ALIAS_BELOW_LIMIT, values).rowcount:
+            return False
+        self._log_alias(record)
+        return True
+
+    def put_alias(self, record: AliasRecord, previous_key_id: str | None, limit: int | None = None) -> bool:
+        """Insert an alias whose name must be free, or move it from ``previous_key_id``.
+
+        Returns False and writes nothing if it would be moved to a key that has ``limit`` aliases already.
+        """
+        values = rows.alias_values(record)
         if previous_key_id is None:
             self._connection.execute(_ADD_ALIAS, values)
         else:
-            self._connection.execute(_SAVE_ALIAS, values | of(**msgspec.structs.asdict(place)))
-            self._log_key(KeyLocator(place.account, place.region, previous_key_id))
+            if not self._move_alias(record, values | {"previous_key_id": previous_key_id}, limit):
+                return False
+            self._log_key(KeyLocator(record.locator.account, record.locator.region, previous_key_id))
         self._log_alias(record)
+        return True
+
+    def _move_alias(self, record: AliasRecord, values: dict[str, object], limit: int | None) -> bool:
+        which = of(**msgspec.structs.asdict(record.locator))
+        if limit is None:
+            require_changed(self._connection.execute(_MOVE_ALIAS, values | which))
+            return True
+        which |= of(key_id=record.key_id)
+        if self._connection.execute(_MOVE_ALIAS_BELOW_LIMIT, values | which | {"limit": limit}).rowcount:
+            return True
+        found = self.alias(record.locator)
+        if found is None or found.key_id != values["previous_key_id"]:
+            raise WriteConflict("The alias was moved or removed by another writer.")
+        return False
 
     def remove_alias(self, record: AliasRecord) -> None:
         """Remove an alias."""
-        self._connection.execute(_ERASE_ALIAS, of(**msgspec.structs.asdict(record.locator)))
+        require_changed(self._connection.execute(_ERASE_ALIAS, of(**msgspec.structs.asdict(record.locator))))
         self._log_alias(record)
 
     def _save_materials(self, before: KmsKey, after: KmsKey) -> None:
@@ -152,13 +202,14 @@ class SqlTransaction(SqlReader, IdentityWrites, GrantWrites, CustomKeyStoreWrite
                 place = of(region=after.region, material_id=material.material_id)
                 self._connection.execute(_SAVE_MATERIAL, values | place)
 
-    def _count(self, key: KmsKey, change: int) -> None:
-        if key.manager is not KeyManager.CUSTOMER:
-            return
-        counted = of(account=key.account, region=key.region) | {"change": change}
-        if not self._connection.execute(_COUNT, counted).rowcount:
-            first = {"account": key.account, "region": key.region, "customer_keys": change}
-            self._connection.execute(_COUNT_FIRST, first)
+    def _count(self, key: KmsKey, limit: int | None) -> bool:
+        """Count a new customer managed key, unless there are ``limit`` already."""
+        first = {"account": key.account, "region": key.region, "customer_keys": 1}
+        if limit is None:
+            self._connection.execute(_COUNT_MORE, first)
+            return True
+        # The first key of an account is inserted, whatever the limit is.
+        return limit > 0 and bool(self._connection.execute(_COUNT_MORE_BELOW_LIMIT, first | {"limit": limit}).rowcount)
 
     def _log_alias(self, record: AliasRecord) -> None:
         place = record.locator

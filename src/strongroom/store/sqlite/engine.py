@@ -10,17 +10,17 @@ import sqlite3
 from pathlib import Path
 from typing import cast
 
-from sqlalchemy import URL, Connection, Engine, Transaction, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 WRITE = {"strongroom_write": True}
 """Execution options of a connection that is going to write."""
 
 BUSY_TIMEOUT = 10.0
-"""How long to wait for who else has the database locked, seconds."""
+"""How long to wait for a lock on the database, seconds."""
 
 _SCRUB_TIMEOUT = 0.05
-"""How long to wait for readers to let the log be emptied, seconds. All writers wait as long; most reads are shorter."""
+"""How long to wait for readers before the log can be emptied, seconds. All writers wait as long."""
 
 
 def open_sqlite(path: Path) -> Engine:
@@ -45,17 +45,9 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
-def is_writing(connection: Connection) -> bool:
-    """Tell whether a transaction is open: SQLite undoes it by itself in some troubles, and then commits nothing."""
+def is_in_transaction(connection: Connection) -> bool:
+    """Tell whether a transaction is open: after some faults SQLite has rolled it back by itself."""
     return cast("sqlite3.Connection", connection.connection.driver_connection).in_transaction
-
-
-def commit(connection: Connection, transaction: Transaction) -> None:
-    """Commit what is open; raises sqlite3.OperationalError if SQLite has undone it."""
-    if not is_writing(connection):
-        # The driver would find nothing to commit, and say nothing.
-        raise sqlite3.OperationalError("the transaction was undone")
-    transaction.commit()
 
 
 def truncate_log(engine: Engine) -> bool:

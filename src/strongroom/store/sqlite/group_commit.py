@@ -1,8 +1,8 @@
-"""Transactions of several threads that become durable together: one commit, one wait for the disk.
+"""Group commit: the transactions of several threads become durable with one COMMIT and one wait for the disk.
 
-Who comes while another still writes goes on in the same transaction of the database, in a savepoint of its own: what it
-has written is undone if it fails, and nothing else. Nobody is told anything before all is on disk; if that fails, it
-fails for all.
+A writer that arrives while another one is writing joins its database transaction, in a savepoint of its own. If a
+writer fails, only its savepoint is rolled back. No writer returns before the COMMIT; if the COMMIT fails, it fails for
+all of them.
 """
 
 from collections.abc import Iterator
@@ -11,12 +11,13 @@ from threading import Event
 
 from sqlalchemy import Connection, Engine
 
-from strongroom.errors import DependencyTimeoutException
-from strongroom.store.sqlite.engine import WRITE, commit, is_writing
+from strongroom.errors import DependencyTimeoutException, WriteOutcomeUnknown
+from strongroom.store.sqlite.engine import WRITE, is_in_transaction
+from strongroom.store.sqlite.faults import TransactionRolledBack
 
 
 class GroupCommit:
-    """One transaction of the database, begun; its parts come one after the other."""
+    """One open database transaction that writers join one after the other."""
 
     def __init__(self, engine: Engine) -> None:
         with ExitStack() as stack:
@@ -26,21 +27,21 @@ class GroupCommit:
         self._is_first = True
         self._ended = Event()
         self._fault: BaseException | None = None
-        self.is_broken = False
-        """Whether nobody may go on with it."""
+        self.is_rolled_back = False
+        """Whether the database transaction is over already, so that no other writer can join it."""
 
     @contextmanager
-    def part(self) -> Iterator[Connection]:
-        """Write something; undone when the block raises."""
+    def join(self) -> Iterator[Connection]:
+        """Write as one member of the group; what the block has written is rolled back if it raises."""
         try:
-            with self._undoing():
+            with self._savepoint():
                 yield self.connection
         finally:
-            # SQLite answers some troubles (a full disk) by undoing everything.
-            self.is_broken = not is_writing(self.connection)
+            # SQLite answers some faults, such as a full disk, by rolling the whole transaction back.
+            self.is_rolled_back = not is_in_transaction(self.connection)
 
     @contextmanager
-    def _undoing(self) -> Iterator[None]:
+    def _savepoint(self) -> Iterator[None]:
         if not self._is_first:
             with self.connection.begin_nested():
                 yield
@@ -49,17 +50,16 @@ class GroupCommit:
         try:
             yield
         except BaseException:
-            # Nobody else has written yet: all of it goes, which is cheaper than a savepoint.
+            # No other writer has joined yet. Rolling back the whole transaction is cheaper than a savepoint.
             self._transaction.rollback()
             raise
 
-    def end(self) -> None:
-        """Commit, and let everybody who waits go on. Raises only what ends the thread or the process."""
+    def commit(self) -> None:
+        """Commit, and wake all members. A failure is raised by ``wait``; here, only what ends the thread or process."""
         try:
             with self._closing:
                 self._commit()
         except BaseException as error:
-            # Each of the parts raises it.
             self._fault = error
             if not isinstance(error, Exception):
                 raise
@@ -70,14 +70,28 @@ class GroupCommit:
         if not self._transaction.is_active:
             return
         try:
-            commit(self.connection, self._transaction)
+            if not is_in_transaction(self.connection):
+                # The driver would find nothing to commit and report success.
+                raise TransactionRolledBack("The key store could not write.")  # noqa: TRY301 - the same clean-up
+            self._transaction.commit()
         except BaseException:
-            # Nobody gets this connection again, whatever state it is in.
+            # The connection may be in any state, so it does not return to the pool.
             self.connection.invalidate()
             raise
 
-    def wait(self) -> None:
-        """Wait for the end; raises DependencyTimeoutException if nothing was made durable."""
+    def wait(self, *, has_written: bool) -> None:
+        """Wait for the COMMIT, as a member that has written something or that failed.
+
+        A member that failed waits as well: it may have failed because of what other members had written.
+
+        Raises TransactionRolledBack if SQLite had rolled the transaction back before the COMMIT. If the COMMIT failed,
+        raises WriteOutcomeUnknown for a member that has written: SQLite may have written all of the transaction to its
+        log before the fault, and a recovery after a crash would then find it. For another member, raises
+        DependencyTimeoutException.
+        """
         self._ended.wait()
+        if isinstance(self._fault, TransactionRolledBack):
+            raise TransactionRolledBack(self._fault.message) from self._fault
         if self._fault is not None:
-            raise DependencyTimeoutException("The key store could not write.") from self._fault
+            kind = WriteOutcomeUnknown if has_written else DependencyTimeoutException
+            raise kind("The key store could not write.") from self._fault

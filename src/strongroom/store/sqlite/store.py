@@ -1,4 +1,4 @@
-"""The store over an SQL database."""
+"""The store over SQLite."""
 
 import logging
 import threading
@@ -14,11 +14,13 @@ from sqlalchemy.exc import OperationalError
 from strongroom.errors import DependencyTimeoutException
 from strongroom.store.counters import StoreCounters
 from strongroom.store.records import Change, ChangeKind, Changes
+from strongroom.store.retries import run_with_retries
 from strongroom.store.scopes import Scope
 from strongroom.store.sql.reader import SqlReader
 from strongroom.store.sql.schema import change
 from strongroom.store.sql.transaction import SqlTransaction
 from strongroom.store.sqlite.engine import BUSY_TIMEOUT, truncate_log
+from strongroom.store.sqlite.faults import fault_of
 from strongroom.store.sqlite.group_commit import GroupCommit
 from strongroom.store.sqlite.wal_index import WalIndex
 from strongroom.store.sqlite.write_lock import WriteLock
@@ -43,7 +45,7 @@ class SqlStore:
         self._timer = timer
         self.counters = StoreCounters()
         self._counting = threading.Lock()
-        # Nobody knows whether the last process came to scrub after the last erasure.
+        # The last process may have ended between an erasure and the next scrub.
         self._scrubbed = False
 
     @contextmanager
@@ -55,14 +57,18 @@ class SqlStore:
             yield SqlReader(connection)
 
     def write(self, act: Callable[[SqlTransaction], T], *_scopes: Scope) -> T:
-        """Run ``act`` in a write transaction; SQLite has one writer, so no scope needs a lock of its own."""
-        with self.transaction() as transaction:
-            return act(transaction)
+        """Run ``act`` in a write transaction. SQLite has one writer, so it needs no lock for a scope."""
+
+        def attempt() -> T:
+            with self._transaction() as transaction:
+                return act(transaction)
+
+        with self._typed_faults():
+            return run_with_retries(attempt, fault_of, BUSY_TIMEOUT, self._timer)
 
     @contextmanager
-    def transaction(self) -> Iterator[SqlTransaction]:
-        """Open the only write transaction; durable when the block ends, undone when it raises."""
-        with self._typed_faults(), self._write() as connection:
+    def _transaction(self) -> Iterator[SqlTransaction]:
+        with self._write() as connection:
             transaction = SqlTransaction(connection)
             try:
                 yield transaction
@@ -73,11 +79,11 @@ class SqlStore:
     def version(self) -> bytes:
         """Return what differs from the last call's after any commit that was answered, by whichever process."""
         self._require_common_state()
-        return self._wal_index.read()
+        return self._wal_index.version()
 
     def confirm(self) -> None:
-        """Find out whether the database was moved, replaced or removed; then nothing is answered from it again."""
-        if not self._wal_index.in_place():
+        """Check whether the database was moved, replaced or removed. If so, every later call fails."""
+        if not self._wal_index.is_in_place():
             self._lost = True
             logger.critical("`%s` is not the database that was opened; stop the server", self._engine.url.database)
 
@@ -86,7 +92,7 @@ class SqlStore:
         with self._typed_faults(), self._engine.connect() as connection:
             found = connection.execute(_CHANGES, {"after": after})
             entries = [Change(row.sequence, ChangeKind(row.kind), row.account, row.region, row.name) for row in found]
-        # Numbers have no gaps, and the newest entry is never trimmed: what is missing is missing at the start.
+        # Numbers have no gaps, and the newest entry is never trimmed. So entries can be missing only at the start.
         complete = not entries or entries[0].sequence == after + 1
         return Changes(entries=entries, last=entries[-1].sequence if entries else after, complete=complete)
 
@@ -103,7 +109,7 @@ class SqlStore:
             connection.execute(delete(change).where(change.c.sequence <= (last or 0) - keep))
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close all connections."""
         self._engine.dispose()
         self._wal_index.close()
 
@@ -111,36 +117,38 @@ class SqlStore:
     def _write(self) -> Iterator[Connection]:
         self._require_common_state()
         begun = self._timer()
-        self._lock.enter()
+        self._lock.acquire()
         try:
             group = self._group = self._group or GroupCommit(self._engine)
         except BaseException:
-            self._lock.leave()
+            self._lock.release()
             raise
+        has_written = False
         try:
-            with group.part() as connection:
+            with group.join() as connection:
                 yield connection
+            has_written = True
         finally:
-            if group.is_broken or not self._lock.pass_on():
+            if group.is_rolled_back or not self._lock.release_to_waiting_thread():
                 try:
-                    self._end_group()
+                    self._commit_group()
                 finally:
-                    self._lock.leave()
-            group.wait()
+                    self._lock.release()
+            group.wait(has_written=has_written)
             with self._counting:
                 self.counters.transactions.note(self._timer() - begun)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Keep everybody from writing, with nothing left to commit."""
+        """Keep other writers out, after committing what is open."""
         with self._lock.held():
-            self._end_group()
+            self._commit_group()
             yield
 
-    def _end_group(self) -> None:
+    def _commit_group(self) -> None:
         group, self._group = self._group, None
         if group is not None:
-            group.end()
+            group.commit()
 
     def _require_common_state(self) -> None:
         if self._lost:
@@ -148,7 +156,7 @@ class SqlStore:
 
     @contextmanager
     def _typed_faults(self) -> Iterator[None]:
-        """Turn the database's own trouble (locked, full, gone) into the fault that AWS clients know how to retry."""
+        """Turn faults of the database (locked, full, gone) into the error that AWS clients retry."""
         try:
             yield
         except OperationalError as error:

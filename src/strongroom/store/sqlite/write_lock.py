@@ -1,10 +1,11 @@
-"""One writer at a time, among the threads of this process and among processes.
+"""A lock for one writer at a time, among the threads of this process and among processes.
 
-SQLite has one writer, too. Those that wait for it poll, with sleeps of up to a tenth of a second: whoever polls at the
-right moment is next, and some wait a hundred times as long as others. Here they are woken: threads at a lock of their
-own, and one of each process at a lock on a file (flock(2)), which the kernel hands on, and takes from the dead. These
-are no strict lines: who comes just when a lock is let go may be faster than who is being woken. Handing it to the one
-who has waited longest would keep everybody waiting until that thread runs.
+SQLite allows one writer as well, but makes the others poll with sleeps of up to a tenth of a second, so that some wait
+a hundred times as long as others. Here a waiting writer is woken: a thread by a condition variable, and one thread of
+each process by a lock on a file (flock(2)), which the kernel hands to the next process and releases when its holder
+dies. The order is not strictly first come, first served: a thread that arrives just when the lock is released may be
+faster than the one being woken. Handing the lock to the longest waiting thread would block all others until that
+thread is scheduled.
 """
 
 import errno
@@ -19,95 +20,104 @@ from threading import Condition, Thread
 
 from strongroom.errors import DependencyTimeoutException
 
-_TURN = 0.003
-"""How long a process may go on while others wait, seconds. A lock handed on for each write costs twice the CPU."""
+_TIME_SLICE = 0.003
+"""How long a process may keep the file lock while others may wait for it, seconds.
+
+Handing the file lock over after each write would cost twice the CPU time.
+"""
 
 
 class WriteLock:
-    """The lock on the file ``path``, made if missing. ``patience``: how long to wait at each of the two, seconds."""
+    """The lock on the file ``path``, which is created if missing.
 
-    def __init__(self, path: Path, patience: float) -> None:
+    ``timeout`` is how long to wait for other threads, and then again for other processes, in seconds.
+    """
+
+    def __init__(self, path: Path, timeout: float) -> None:
         self._path = path
-        self._patience = patience
+        self._timeout = timeout
         self._threads = Condition()
         self._waiting = 0
         self._is_held = False
         self._descriptor: int | None = None
-        self._turn_ends = 0.0
+        self._slice_ends = 0.0
         os.close(self._open())
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold the lock for as long as the block lasts; raises DependencyTimeoutException."""
-        self.enter()
+        self.acquire()
         try:
             yield
         finally:
-            self.leave()
+            self.release()
 
-    def enter(self) -> None:
+    def acquire(self) -> None:
         """Take the lock; raises DependencyTimeoutException."""
-        self._enter()
+        self._acquire_among_threads()
         try:
             if self._descriptor is None:
-                self._descriptor = self._taken()
-                self._turn_ends = time.monotonic() + _TURN
+                self._descriptor = self._locked_file()
+                self._slice_ends = time.monotonic() + _TIME_SLICE
         except OSError as error:
-            # No file descriptors, threads or locks are left.
-            self.leave()
-            raise _timeout() from error
+            # The process is out of file descriptors or threads, or the kernel is out of locks.
+            self.release()
+            raise _timed_out() from error
         except BaseException:
-            self.leave()
+            self.release()
             raise
 
-    def pass_on(self) -> bool:
-        """Let go for a thread of this process that will take the lock next; false if none waits or its turn is over."""
+    def release_to_waiting_thread(self) -> bool:
+        """Release the lock to another thread of this process.
+
+        Returns False, and keeps the lock, if no thread waits or the time slice of this process is over.
+        """
         with self._threads:
-            if not self._waiting or time.monotonic() > self._turn_ends:
+            if not self._waiting or time.monotonic() > self._slice_ends:
                 return False
             self._is_held = False
             self._threads.notify()
             return True
 
-    def leave(self) -> None:
-        """Let go."""
+    def release(self) -> None:
+        """Release the lock; the file lock is kept for waiting threads of this process until its time slice is over."""
         with self._threads:
-            if self._descriptor is not None and (not self._waiting or time.monotonic() > self._turn_ends):
+            if self._descriptor is not None and (not self._waiting or time.monotonic() > self._slice_ends):
                 os.close(self._descriptor)
                 self._descriptor = None
             self._is_held = False
             self._threads.notify()
 
-    def _enter(self) -> None:
+    def _acquire_among_threads(self) -> None:
         with self._threads:
             self._waiting += 1
             try:
-                if not self._threads.wait_for(lambda: not self._is_held, self._patience):
-                    raise _timeout()
+                if not self._threads.wait_for(lambda: not self._is_held, self._timeout):
+                    raise _timed_out()
             finally:
                 self._waiting -= 1
             self._is_held = True
 
-    def _taken(self) -> int:
-        """Return a descriptor that holds the lock until it is closed; raises OSError, such as TimeoutError."""
+    def _locked_file(self) -> int:
+        """Return a descriptor that holds the file lock until it is closed; raises OSError, such as TimeoutError."""
         descriptor = self._open()
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return self._waited_for(descriptor)
+            return self._wait_for_file_lock(descriptor)
         except OSError:
             os.close(descriptor)
             raise
         return descriptor
 
-    def _waited_for(self, descriptor: int) -> int:
-        """Wait on a thread of its own, because flock knows no time limit; the thread ends when it gets the lock."""
+    def _wait_for_file_lock(self, descriptor: int) -> int:
+        """Wait in a thread of its own, because flock has no timeout; the thread ends when it gets the lock."""
         taken: Future[None] = Future()
 
         def take() -> None:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-            except BaseException as error:  # noqa: BLE001 - who waits raises it
+            except BaseException as error:  # noqa: BLE001 - the waiting thread raises it
                 taken.set_exception(error)
             else:
                 taken.set_result(None)
@@ -118,9 +128,9 @@ class WriteLock:
             os.close(descriptor)
             raise OSError(errno.EAGAIN, "no thread could be started") from error
         try:
-            taken.result(self._patience)
+            taken.result(self._timeout)
         except BaseException:
-            # Whenever it comes, nobody is there to use it.
+            # The thread may still get the lock later; then it is released at once.
             taken.add_done_callback(lambda _: os.close(descriptor))
             raise
         return descriptor
@@ -129,5 +139,5 @@ class WriteLock:
         return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
-def _timeout() -> DependencyTimeoutException:
+def _timed_out() -> DependencyTimeoutException:
     return DependencyTimeoutException("The key store did not answer in time.")

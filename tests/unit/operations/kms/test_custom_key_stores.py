@@ -29,15 +29,13 @@ def test_a_store_is_not_deleted_over_its_keys(local: LocalDeployment) -> None:
     )
     policy = document(allow("arn:aws:iam::000000000000:root"))
     key = replace(make_key(1), account="000000000000", policy=policy, custom_key_store_id=full["CustomKeyStoreId"])
-    with local.deployment.backends.store.transaction() as transaction:
-        transaction.add_key(key)
+    local.deployment.backends.store.write(lambda transaction: transaction.add_key(key))
     described = local.call("DescribeKey", KeyId=key.key_id)["KeyMetadata"]
     assert described["CustomKeyStoreId"] == full["CustomKeyStoreId"]
     with pytest.raises(Refused, match="CustomKeyStoreHasCMKsException"):
         local.call("DeleteCustomKeyStore", **full)
     local.call("DeleteCustomKeyStore", **empty)
-    with local.deployment.backends.store.transaction() as transaction:
-        transaction.erase_key(key)
+    local.deployment.backends.store.write(lambda transaction: transaction.erase_key(key))
     local.call("DeleteCustomKeyStore", **full)
     assert local.call("DescribeCustomKeyStores") == {"CustomKeyStores": [], "Truncated": False}
 

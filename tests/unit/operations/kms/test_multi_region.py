@@ -25,7 +25,7 @@ from strongroom.operations.kms.prepared_material import PreparedMaterial
 from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
 from strongroom.operations.kms.table import TABLE
 from strongroom.service.call import Call
-from strongroom.store.protocol import Reader
+from strongroom.store.protocol import Reader, Transaction
 from strongroom.store.sqlite.store import SqlStore
 
 WEST = "eu-west-1"
@@ -241,9 +241,12 @@ def test_a_replica_passes_nothing_on_and_is_kept_in_step(store: SqlStore, key_ba
     begun = multi_region.new_replica(primary, WEST, now=1.0)
     replica = multi_region.synchronized(begun, primary, {primary.materials[0].material_id: b"copy"})
     stray = replace(replica, materials=(*replica.materials, material(2)), description="changed")
-    with store.transaction() as transaction:
+
+    def add(transaction: Transaction) -> None:
         for key in (primary, replica):
             transaction.add_key(key)
+
+    store.write(add)
 
     def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
         return KeyChanges(saved=tuple(with_relatives(reader, prepared, KeyVersions(replica, stray))))

@@ -12,6 +12,7 @@ from mixed_deployment import ACCOUNT, MixedDeployment
 from strongroom.clock import DAY, ManualClock
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
+from strongroom.store.protocol import Transaction
 from watched_store import Ending, Killed
 
 WEST, SOUTH = "eu-west-1", "ap-southeast-2"
@@ -333,10 +334,12 @@ def test_a_due_change_that_somebody_else_makes_first_is_not_made_again(mixed: Mi
     locator = KeyLocator(ACCOUNT, "us-east-1", key_id)
 
     def other_keeper() -> None:
-        with mixed.store.transaction() as transaction:
-            key = transaction.key(locator)
-            if key is not None:
-                transaction.erase_key(key)
+        mixed.deployment.backends.store.write(erase)
+
+    def erase(transaction: Transaction) -> None:
+        key = transaction.key(locator)
+        if key is not None:
+            transaction.erase_key(key)
 
     mixed.store.before_write = other_keeper
     mixed.deployment.keeper.run()

@@ -10,7 +10,8 @@ from grants_builder import make_grant, subset
 from keys_builder import locator, make_key
 from strongroom.keys.arns import AliasLocator
 from strongroom.keys.grants import NO_CONTEXT, WHATEVER_CONTEXT
-from strongroom.store.records import AliasRecord, GrantFilter, KeyUse
+from strongroom.store.protocol import Transaction
+from strongroom.store.records import AccessKeyRecord, AccessKeyUse, AliasRecord, GrantFilter, KeyUse
 from strongroom.store.sqlite.store import SqlStore
 
 # Each may hold as many rows as there are keys, or far more.
@@ -35,12 +36,19 @@ def scans(store: SqlStore) -> list[str]:
 def test_nothing_reads_a_whole_table(store: SqlStore, scans: list[str]) -> None:
     key, grant = make_key(1, tags=(("a", "b"),)), make_grant(1, constraints=subset(a="1", b="2"), name="n")
     alias = AliasRecord(AliasLocator(key.account, key.region, "alias/a"), key.key_id, 0.0, 0.0)
-    with store.transaction() as transaction:
-        transaction.add_key(key)
-        transaction.add_grant(grant)
-        transaction.put_alias(alias, None)
+    access_key = AccessKeyRecord("AKIA", key.account, "AIDA", b"wrapped", active=True, created_at=0.0)
+
+    def add(transaction: Transaction) -> None:
+        transaction.add_key(key, 10)
+        transaction.add_grant(grant, 10)
+        transaction.add_alias(alias, 10)
+        transaction.put_alias(alias, key.key_id, 10)
+        transaction.add_access_key(access_key, 10)
+        transaction.note_access_key_use(AccessKeyUse("AKIA", 1.0, key.region, "kms"))
         transaction.note_key_uses([KeyUse(key.locator, "Encrypt", 1.0, "e", "r")])
         transaction.save_key(key, key)
+
+    store.write(add)
     with store.read() as reader:
         reader.key(key.locator)
         reader.customer_keys(key.account, key.region)
@@ -69,8 +77,11 @@ def test_nothing_reads_a_whole_table(store: SqlStore, scans: list[str]) -> None:
         reader.linked(key.account, "arn")
     store.changes(0)
     store.trim_changes(10)
-    with store.transaction() as transaction:
+
+    def remove(transaction: Transaction) -> None:
         transaction.remove_grant(grant)
         transaction.remove_alias(alias)
         transaction.erase_key(key)
+
+    store.write(remove)
     assert scans == []

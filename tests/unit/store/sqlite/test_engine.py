@@ -19,8 +19,7 @@ def test_a_path_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
     engine = open_sqlite(folder / "strongroom.db")
     migrate(engine)
     with closing(SqlStore(engine)) as store:
-        with store.transaction() as transaction:
-            transaction.add_key(make_key())
+        store.write(lambda transaction: transaction.add_key(make_key()))
         with closing(open_read_only(folder / "strongroom.db")) as copy, copy.read() as reader:
             assert reader.key(make_key().locator) is not None
     assert [each.name for each in tmp_path.iterdir()] == [name]

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import event
 
 from keys_builder import locator, make_key
-from strongroom.errors import DependencyTimeoutException, KmsError, NotFoundException
+from strongroom.errors import DependencyTimeoutException, KmsError, NotFoundException, WriteOutcomeUnknown
+from strongroom.store.protocol import Transaction
 from strongroom.store.sqlite.store import SqlStore
 
 THREADS = 6
@@ -34,16 +35,18 @@ class Together:
             assert not thread.is_alive()
 
     def _write(self, number: int, entered: Event) -> None:
+        def add(transaction: Transaction) -> None:
+            transaction.add_key(make_key(number))
+            if number == 0 and not entered.is_set():
+                entered.set()
+                while self._store._lock._waiting < THREADS - 1:
+                    pass
+                # The time slice begins when the lock is taken.
+                self._store._lock._slice_ends += 10
+            self._act(number)
+
         try:
-            with self._store.transaction() as transaction:
-                transaction.add_key(make_key(number))
-                if number == 0:
-                    entered.set()
-                    while self._store._lock._waiting < THREADS - 1:
-                        pass
-                    # A turn begins when the lock was taken.
-                    self._store._lock._turn_ends += 10
-                self._act(number)
+            self._store.write(add)
         except (KmsError, sqlite3.Error, SystemExit) as error:
             self.outcomes[number] = error
         else:
@@ -94,10 +97,9 @@ def test_a_commit_that_fails_fails_for_all_that_share_it(store: SqlStore) -> Non
     event.listen(store._engine, "commit", fail)
     together = Together(store, lambda _: None)
     event.remove(store._engine, "commit", fail)
-    assert {type(outcome) for outcome in together.outcomes.values()} == {DependencyTimeoutException}
+    assert {type(outcome) for outcome in together.outcomes.values()} == {WriteOutcomeUnknown}
     assert keys(store) == set()
-    with store.transaction() as transaction:
-        transaction.add_key(make_key(1))
+    store.write(lambda transaction: transaction.add_key(make_key(1)))
     assert keys(store) == {1}
 
 
@@ -109,27 +111,68 @@ def test_a_commit_during_which_the_thread_ends_fails_for_all_and_lets_go(store: 
     together = Together(store, lambda _: None)
     event.remove(store._engine, "commit", end)
     found = Counter(type(outcome) for outcome in together.outcomes.values())
-    assert found == {SystemExit: 1, DependencyTimeoutException: THREADS - 1}
+    assert found == {SystemExit: 1, WriteOutcomeUnknown: THREADS - 1}
     assert keys(store) == set()
-    with store.transaction() as transaction:
-        transaction.add_key(make_key(1))
+    store.write(lambda transaction: transaction.add_key(make_key(1)))
     assert keys(store) == {1}
 
 
-def test_what_sqlite_undid_by_itself_is_acknowledged_to_nobody(store: SqlStore) -> None:
-    raw: list[sqlite3.Connection] = []
-    event.listen(store._engine, "checkout", lambda connection, *_: raw.append(connection))
+def roll_back_as_a_full_disk_does(raw: list[sqlite3.Connection]) -> None:
+    next(each for each in raw if each.in_transaction).execute("ROLLBACK")
 
+
+@pytest.fixture
+def raw(store: SqlStore) -> list[sqlite3.Connection]:
+    found: list[sqlite3.Connection] = []
+    event.listen(store._engine, "checkout", lambda connection, *_: found.append(connection))
+    return found
+
+
+def test_a_transaction_that_sqlite_rolled_back_is_acknowledged_to_no_writer(
+    store: SqlStore, raw: list[sqlite3.Connection]
+) -> None:
     def act(number: int) -> None:
         if number == THREADS - 2:
-            # What a full disk does.
-            next(each for each in raw if each.in_transaction).execute("ROLLBACK")
+            roll_back_as_a_full_disk_does(raw)
 
     together = Together(store, act)
     failed = {number for number, outcome in together.outcomes.items() if outcome is not None}
     assert failed.isdisjoint(keys(store))
     assert failed | keys(store) == set(range(THREADS))
-    assert {0, THREADS - 2} <= failed
+    assert THREADS - 2 in failed
+
+
+def test_writers_that_lost_their_writes_to_the_fault_of_another_one_are_run_again(
+    store: SqlStore, raw: list[sqlite3.Connection]
+) -> None:
+    runs: Counter[int] = Counter()
+
+    def act(number: int) -> None:
+        runs[number] += 1
+        if number == THREADS - 2 and runs[number] == 1:
+            roll_back_as_a_full_disk_does(raw)
+
+    together = Together(store, act)
+    assert set(together.outcomes.values()) == {None}
+    assert keys(store) == set(range(THREADS))
+    assert runs[0] == 2
+    assert len(store.changes(0).entries) == THREADS
+
+
+def test_a_refused_writer_whose_group_could_not_commit_knows_that_it_has_written_nothing(store: SqlStore) -> None:
+    def fail(_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    def act(number: int) -> None:
+        if number == 1:
+            raise NotFoundException(None)
+
+    event.listen(store._engine, "commit", fail)
+    together = Together(store, act)
+    event.remove(store._engine, "commit", fail)
+    # What it was refused for may have been written by another member, and is not there.
+    assert type(together.outcomes.pop(1)) is DependencyTimeoutException
+    assert {type(outcome) for outcome in together.outcomes.values()} == {WriteOutcomeUnknown}
 
 
 def test_to_scrub_ends_what_is_open(store: SqlStore, tmp_path: Path) -> None:

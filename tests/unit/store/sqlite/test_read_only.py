@@ -28,8 +28,7 @@ def write(path: Path) -> SqlStore:
     engine = open_sqlite(path)
     migrate(engine)
     store = SqlStore(engine)
-    with store.transaction() as transaction:
-        transaction.put_audit_mark(AuditMark("w0", "segment", 7))
+    store.write(lambda transaction: transaction.put_audit_mark(AuditMark("w0", "segment", 7)))
     return store
 
 
@@ -49,8 +48,7 @@ def test_what_a_server_has_written_is_seen_while_it_runs_and_after(path: Path) -
     store = write(path)
     before = contents(path)
     assert seen(path) == [AuditMark("w0", "segment", 7)]
-    with store.transaction() as transaction:
-        transaction.put_audit_mark(AuditMark("w0", "segment", 8))
+    store.write(lambda transaction: transaction.put_audit_mark(AuditMark("w0", "segment", 8)))
     assert seen(path) == [AuditMark("w0", "segment", 8)]
     store.close()
     assert seen(path) == [AuditMark("w0", "segment", 8)]
@@ -112,8 +110,7 @@ def test_an_auditor_without_the_right_to_write_reads_a_stopped_and_a_running_ser
         folder = Path(name)
         path = folder / "strongroom.db"
         store = write(path)
-        with store.transaction() as transaction:
-            transaction.add_key(make_key())
+        store.write(lambda transaction: transaction.add_key(make_key()))
         with as_an_auditor(folder):
             assert seen(path) == [AuditMark("w0", "segment", 7)]
         for each in folder.iterdir():

@@ -10,6 +10,7 @@ import pytest
 
 from keys_builder import locator, make_key
 from strongroom.errors import DependencyTimeoutException
+from strongroom.store.protocol import Transaction
 from strongroom.store.sqlite import wal_index as generation
 from strongroom.store.sqlite.store import SqlStore
 from strongroom.store.sqlite.wal_index import WalIndex
@@ -35,11 +36,11 @@ def test_commits_of_other_processes_are_found_also_if_the_format_is_not_known(
     if not known:
         monkeypatch.setattr(generation, "_FORMAT", (b"none",))
     found = WalIndex(path)
-    seen = found.read()
+    seen = found.version()
     elsewhere(path, "SELECT * FROM account")
-    assert found.read() == seen
+    assert found.version() == seen
     elsewhere(path, INSERT)
-    assert found.read() != seen
+    assert found.version() != seen
     found.close()
 
 
@@ -50,15 +51,15 @@ def test_the_format_of_this_sqlite_is_known(path: Path, caplog: pytest.LogCaptur
 
 def test_what_is_not_committed_changes_nothing(path: Path) -> None:
     found = WalIndex(path)
-    seen = found.read()
+    seen = found.version()
     writer = sqlite3.connect(path, isolation_level=None)
     # More than the cache of pages holds, so that some of it comes into the log before the end.
     for statement in ("PRAGMA cache_size=2", "BEGIN IMMEDIATE", "CREATE TABLE many (one)"):
         writer.execute(statement)
     writer.executemany("INSERT INTO many VALUES (?)", [("x" * 1000,)] * 100)
-    assert found.read() == seen
+    assert found.version() == seen
     writer.execute("ROLLBACK")
-    assert found.read() == seen
+    assert found.version() == seen
     writer.close()
     found.close()
 
@@ -85,16 +86,19 @@ def test_a_database_that_others_do_not_share_any_more_is_not_answered_from(
     assert "is not the database that was opened" in caplog.text
     with pytest.raises(DependencyTimeoutException):
         store.version()
-    with pytest.raises(DependencyTimeoutException), store.transaction() as transaction:
-        transaction.add_key(make_key(1))
+    with pytest.raises(DependencyTimeoutException):
+        store.write(lambda transaction: transaction.add_key(make_key(1)))
     with store.read() as reader:
         assert reader.key(locator(1)) is None
 
 
 def test_looking_takes_no_locks_along(store: SqlStore, path: Path) -> None:
     """While this process writes, no other can, although the files have been looked at."""
-    with store.transaction():
+
+    def change(_: Transaction) -> None:
         store.confirm()
         assert store.version()
         with pytest.raises(subprocess.CalledProcessError):
             elsewhere(path, INSERT)
+
+    store.write(change)

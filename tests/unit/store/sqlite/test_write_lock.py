@@ -133,10 +133,9 @@ def descriptors() -> int:
 
 def test_without_descriptors_a_write_is_a_typed_fault(store: Store) -> None:
     for _ in range(2):
-        with no_descriptors(), pytest.raises(DependencyTimeoutException), store.transaction():
-            pytest.fail("it was written without the lock")
-    with store.transaction() as transaction:
-        transaction.add_key(make_key())
+        with no_descriptors(), pytest.raises(DependencyTimeoutException):
+            store.write(lambda _: pytest.fail("it was written without the lock"))
+    store.write(lambda transaction: transaction.add_key(make_key()))
 
 
 def no_threads(_: Thread) -> None:
@@ -173,8 +172,7 @@ def test_a_transaction_waits_for_the_one_of_another_process(store: Store, tmp_pa
     done = Event()
 
     def add() -> None:
-        with store.transaction() as transaction:
-            transaction.add_key(make_key())
+        store.write(lambda transaction: transaction.add_key(make_key()))
         done.set()
 
     with WriteLock(tmp_path / "strongroom.db-writer", 5).held():
@@ -186,14 +184,12 @@ def test_a_transaction_waits_for_the_one_of_another_process(store: Store, tmp_pa
 
 
 def test_who_waits_in_vain_is_counted(store: SqlStore, tmp_path: Path) -> None:
-    store._lock._patience = 0.05
+    store._lock._timeout = 0.05
     with (
         WriteLock(tmp_path / "strongroom.db-writer", 5).held(),
         pytest.raises(DependencyTimeoutException),
-        store.transaction(),
     ):
-        pytest.fail("two held it")
+        store.write(lambda _: pytest.fail("two held it"))
     assert store.counters.failures == 1
-    with store.transaction() as transaction:
-        transaction.add_key(make_key())
+    store.write(lambda transaction: transaction.add_key(make_key()))
     assert store.counters.failures == 1

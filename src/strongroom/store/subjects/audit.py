@@ -1,0 +1,39 @@
+"""The audit key, and the writers of the audit log."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from strongroom.audit.chain import KnownWriter
+from strongroom.store.records import AuditMark
+
+
+class AuditReader(Protocol):
+    """Reads of the audit key, checkpoints and marks."""
+
+    def audit_key(self) -> bytes | None:
+        """Return the secret of the audit key, wrapped."""
+        ...
+
+    def audit_marks(self) -> Sequence[AuditMark]:
+        """Return, for each writer, up to where the key uses in its part of the audit log are in the store."""
+        ...
+
+    def audit_writers(self) -> dict[str, KnownWriter]:
+        """Return each writer of the audit log, with its newest checkpoint."""
+        ...
+
+
+class AuditWriter(Protocol):
+    """Writes of the audit key, checkpoints and marks."""
+
+    def add_audit_key(self, wrapped_secret: bytes) -> None:
+        """Insert the audit key."""
+        ...
+
+    def put_audit_mark(self, mark: AuditMark) -> None:
+        """Insert or replace a writer's mark."""
+        ...
+
+    def put_audit_writer(self, writer: str, known: KnownWriter) -> None:
+        """Insert or replace what is known of a writer."""
+        ...

@@ -1,0 +1,76 @@
+"""Accounts, users, groups, roles, policies and access keys."""
+
+from typing import Protocol, TypeVar
+
+from strongroom.iam.entities import Entity, EntityKind, Relation
+from strongroom.store.records import AccessKeyRecord, AccessKeyUse, AccountRecord
+
+E = TypeVar("E", bound=Entity)
+
+
+class IdentityReader(Protocol):
+    """Reads of identities."""
+
+    def accounts(self) -> list[AccountRecord]:
+        """Return every account."""
+        ...
+
+    def services(self) -> list[str]:
+        """List the services that have an access key, by name."""
+        ...
+
+    def access_key(self, access_key_id: str) -> AccessKeyRecord | None:
+        """Return an access key, active or not."""
+        ...
+
+    def access_keys(self, account: str, principal: str) -> list[AccessKeyRecord]:
+        """List the access keys of one principal, oldest first."""
+        ...
+
+    def entity(self, kind: type[E], account: str, name: str) -> E | None:
+        """Return a user, group, role or policy by its name, whatever its case."""
+        ...
+
+    def entity_by_id(self, unique_id: str) -> Entity | None:
+        """Return an entity by its unique id."""
+        ...
+
+    def entities(self, kind: type[E], account: str, path: str, after: str, limit: int) -> list[E]:
+        """List entities of a kind whose path starts with ``path``, by name in lower case."""
+        ...
+
+    def linked(self, account: str, target: str) -> list[tuple[Relation, EntityKind, str]]:
+        """List who refers to a policy (by ARN) or to a group (by name): relation, kind, name in lower case."""
+        ...
+
+
+class IdentityWriter(Protocol):
+    """Writes of identities."""
+
+    def add_account(self, record: AccountRecord) -> None:
+        """Insert an account."""
+        ...
+
+    def add_access_key(self, record: AccessKeyRecord, limit: int | None = None) -> bool:
+        """Insert an access key; return False and write nothing if its principal has ``limit`` access keys already."""
+        ...
+
+    def set_access_key_active(self, record: AccessKeyRecord, *, active: bool) -> None:
+        """Switch an access key on or off."""
+        ...
+
+    def remove_access_key(self, record: AccessKeyRecord) -> None:
+        """Remove an access key."""
+        ...
+
+    def note_access_key_use(self, use: AccessKeyUse) -> None:
+        """Save when and for what an access key was last used, unless a later use is saved or the key is gone."""
+        ...
+
+    def put_entity(self, entity: Entity, before: Entity | None = None) -> None:
+        """Insert an entity, or update the row of what it was ``before``, which may have another name."""
+        ...
+
+    def remove_entity(self, entity: Entity) -> None:
+        """Remove an entity."""
+        ...

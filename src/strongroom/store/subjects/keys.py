@@ -1,0 +1,68 @@
+"""KMS keys with their key material and tags, their number, and their last uses."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from strongroom.keys.arns import KeyLocator
+from strongroom.keys.kms_key import KmsKey
+from strongroom.store.records import KeyUse
+
+
+class KeyReader(Protocol):
+    """Reads of keys."""
+
+    def key(self, locator: KeyLocator) -> KmsKey | None:
+        """Return a key with its materials, tags and aliases."""
+        ...
+
+    def keys(self, account: str, region: str, after: str, limit: int) -> list[KeyLocator]:
+        """List keys by key id."""
+        ...
+
+    def customer_keys(self, account: str, region: str) -> int:
+        """Count an account's customer managed keys in a Region."""
+        ...
+
+    def key_of_material(self, region: str, material_id: str) -> KeyLocator | None:
+        """Return the key that a key material of this Region belongs to."""
+        ...
+
+    def key_use(self, locator: KeyLocator) -> KeyUse | None:
+        """Return the last use of a key that was saved."""
+        ...
+
+    def keys_to_rotate(self, now: float, limit: int) -> list[KeyLocator]:
+        """List keys whose automatic rotation was due at ``now``, most overdue first."""
+        ...
+
+    def keys_with_expired_material(self, now: float, limit: int) -> list[KeyLocator]:
+        """List keys with imported material that had expired at ``now``, first expired first."""
+        ...
+
+    def keys_to_delete(self, now: float, limit: int) -> list[KeyLocator]:
+        """List keys whose waiting period was over at ``now``, most overdue first."""
+        ...
+
+
+class KeyWriter(Protocol):
+    """Writes of keys."""
+
+    def add_key(self, key: KmsKey, limit: int | None = None) -> bool:
+        """Insert a key with its materials and tags.
+
+        Returns False and writes nothing if it is a customer managed key, and its account has ``limit`` of them in the
+        Region already. The check and the count are one statement, so two writers never get the last place both.
+        """
+        ...
+
+    def save_key(self, before: KmsKey, after: KmsKey) -> None:
+        """Write what differs between two versions of a key: its row, materials and tags; never its aliases."""
+        ...
+
+    def erase_key(self, key: KmsKey) -> None:
+        """Remove a key with its materials, tags, aliases, grants and last use."""
+        ...
+
+    def note_key_uses(self, uses: Sequence[KeyUse]) -> None:
+        """Save the last use of each of some keys, unless a later one is saved or the key is gone."""
+        ...
