@@ -10,7 +10,7 @@ from crowds import as_bytes
 from direct_client import DirectClient
 from strongroom.http.connection import Connection, Limits
 from strongroom.http.fast_parser import FastParser
-from strongroom.operations.operation import Lane
+from strongroom.operations.lanes import Lane
 from strongroom.server.front import Capacity, Front
 from strongroom.service.counters import CallCounters
 
@@ -55,13 +55,15 @@ async def status_of(reader: asyncio.StreamReader) -> int:
 @asynccontextmanager
 async def loopback_server(direct: DirectClient) -> AsyncIterator[LoopbackServer]:
     loop, deployment = asyncio.get_running_loop(), direct.local.deployment
-    threads = {Lane.WAITING: 1, Lane.SIGNING: 1, Lane.COMPUTING: 1, Lane.GENERATING: 1}
+    threads: dict[Lane, int] = {lane: 1 for lane in Lane if lane is not Lane.INLINE}
     capacity = Capacity(threads, 100, 1 << 20)
     parts = (loop, direct.gateway, deployment.service, deployment.log, capacity, direct.local.clock)
     limits = Limits()
     with closing(Front(*parts, counters=CallCounters())) as front:
         fast_parser = FastParser(limits.head, limits.body)
-        server = await loop.create_server(lambda: Connection(front, limits, fast_parser, secure=False), "127.0.0.1", 0)
+        server = await loop.create_server(
+            lambda: Connection(front.connections, limits, fast_parser, secure=False), "127.0.0.1", 0
+        )
         try:
             yield LoopbackServer(front, direct, server.sockets[0].getsockname()[1])
         finally:

@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape
 import msgspec
 from msgspec import inspect
 
+from strongroom.api.reply import Reply
 from strongroom.audit.cloudtrail import event_time
 from strongroom.errors import (
     AccessDeniedException,
@@ -31,7 +32,6 @@ from strongroom.errors import (
     UnrecognizedClientException,
     ValidationException,
 )
-from strongroom.http.message import Reply
 from strongroom.operations.operation import Operation
 from strongroom.operations.shapes import Empty, Request, Response
 from strongroom.operations.validation import convert, without_none

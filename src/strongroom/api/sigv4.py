@@ -3,9 +3,9 @@
 Source: AWS General Reference, "Signature Version 4 signing process"; wording of the refusals as AWS's services give it.
 Only the Authorization header is accepted: KMS has no use for presigned URLs.
 
-Within a second, what one client signs for one action differs in little but the body. So what came of the rest is kept
-when a signature was right, and the next request like it needs no more than two hashes and one HMAC. Whatever is not as
-before goes the whole way, which alone refuses.
+Within a second, the requests that one client signs for one action differ in little but the body. So the outcome for the
+rest is kept when a signature was right, and the next request like it needs no more than two hashes and one HMAC. Every
+other request is verified in full, and only that refuses requests.
 """
 
 import hmac
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from hashlib import sha256
 from operator import itemgetter
+from typing import Protocol
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -33,7 +34,7 @@ from strongroom.errors import (
 from strongroom.http.message import HttpRequest
 from strongroom.keys.arns import partition
 from strongroom.memo import keep
-from strongroom.service.pipeline import UNRECOGNIZED
+from strongroom.service.credentials import UNRECOGNIZED
 from strongroom.snapshot.principals import Credential
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
@@ -88,7 +89,12 @@ class Authorization(msgspec.Struct, frozen=True):
     unsigned: tuple[str, ...]
 
 
-FindCredential = Callable[[str, str | None], Credential | None]
+class FindCredential(Protocol):
+    """Finds an access key by its id, and by its session token if it came with one."""
+
+    def __call__(self, access_key_id: str, token: str | None, /, *, may_wait: bool) -> Credential | None:
+        """Return it, or None; raises MustWait if it has to be read from the store and the caller may not wait."""
+        ...
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -118,9 +124,9 @@ class _Habit(msgspec.Struct, frozen=True):
 
 
 class Verifier:
-    """Verifies signatures in some Regions. ``skew`` is how far clocks may differ, in seconds.
+    """Verifies signatures in some Regions. Safe to use from several threads.
 
-    ``credential`` finds an access key by its id, and by its session token if it came with one.
+    ``credential`` finds access keys. ``skew`` is how far clocks may differ, in seconds.
     """
 
     def __init__(self, credential: FindCredential, regions: frozenset[str], skew: float) -> None:
@@ -131,15 +137,17 @@ class Verifier:
         self._signing_keys: dict[tuple[str, Scope], HmacKey] = {}
         self._habits: dict[str, _Habit] = {}
 
-    def verify(self, request: HttpRequest, service: str, now: float) -> Verified:
-        """Return who signed the request for a service.
+    def verify(self, request: HttpRequest, service: str, now: float, *, may_wait: bool = True) -> Verified:
+        """Return who signed the request for a service. ``now`` in epoch seconds.
 
         Raises MissingAuthenticationTokenException, IncompleteSignatureException, UnrecognizedClientException,
-        InvalidSignatureException or ExpiredSessionException, with AWS's wording. ``now`` in epoch seconds.
+        InvalidSignatureException or ExpiredSessionException, with AWS's wording; and MustWait if the access key has to
+        be read from the store and ``may_wait`` is False.
         """
-        return self._verified_as_before(request, service, now) or self._verified(request, service, now)
+        known = self._verified_as_before(request, service, now, may_wait=may_wait)
+        return known or self._verified(request, service, now, may_wait=may_wait)
 
-    def _verified_as_before(self, request: HttpRequest, service: str, now: float) -> Verified | None:
+    def _verified_as_before(self, request: HttpRequest, service: str, now: float, *, may_wait: bool) -> Verified | None:
         """Verify a request of which all but the body and the signature was right before; None if it is not right."""
         headers = request.headers
         header = headers.get("authorization", "")
@@ -154,7 +162,8 @@ class Verifier:
         if prepared is None or not headers.keys().isdisjoint(authorization.unsigned):
             return None
         scope = authorization.scope
-        credential = self._credential(authorization.access_key_id, headers.get("x-amz-security-token"))
+        token = headers.get("x-amz-security-token")
+        credential = self._credential(authorization.access_key_id, token, may_wait=may_wait)
         if credential is None or scope.service != service or abs(now - prepared.signed_at) > self._skew:
             return None
         if credential.expires_at is not None and credential.expires_at <= now:
@@ -181,10 +190,11 @@ class Verifier:
         prepared = _Prepared(canonical[:-_DIGEST_LENGTH], to_sign[:-_DIGEST_LENGTH], _epoch(timestamp))
         keep(habit.prepared, habit.values(request.headers), prepared, _MAX_PREPARED)
 
-    def _verified(self, request: HttpRequest, service: str, now: float) -> Verified:
+    def _verified(self, request: HttpRequest, service: str, now: float, *, may_wait: bool) -> Verified:
         authorization, signature = parse_authorization(request.headers)
         timestamp = request.headers["x-amz-date"]
-        credential = self._credential(authorization.access_key_id, request.headers.get("x-amz-security-token"))
+        token = request.headers.get("x-amz-security-token")
+        credential = self._credential(authorization.access_key_id, token, may_wait=may_wait)
         if credential is None:
             raise UnrecognizedClientException(UNRECOGNIZED)
         self._require_scope(authorization.scope, service, timestamp)

@@ -1,4 +1,4 @@
-"""One client connection: bytes in, whole requests to the front, replies back in order."""
+"""One client connection: bytes in, whole requests to the handler, replies back in order."""
 
 import asyncio
 from collections import deque
@@ -11,8 +11,8 @@ from typing_extensions import override
 from strongroom.http.fast_parser import FastParser
 from strongroom.http.held_bytes import HeldBytes
 from strongroom.http.message import HttpRequest
+from strongroom.http.timeouts import NEVER, Timeouts
 
-_NEVER = float("inf")
 _HEADERS = 100
 """How many headers a request may have: each costs many times its bytes. Clients send a dozen."""
 _SMALL = 8 * 1024
@@ -32,13 +32,12 @@ _USUAL_NAMES = {
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What a connection may cost. Sizes in bytes, times in seconds."""
+    """What a connection may cost. Sizes in bytes."""
 
     head: int = 32 * 1024
     body: int = 1024 * 1024
     pipelined: int = 16
-    request_time: float = 20.0
-    idle_time: float = 75.0
+    timeouts: Timeouts = Timeouts()
 
 
 class Handler(Protocol):
@@ -55,19 +54,19 @@ class Handler(Protocol):
         """Return seconds for durations, finer than the loop's time."""
         ...
 
-    def opened(self, connection: "Connection") -> "Handler":
-        """Note a new connection, and return who handles its requests."""
+    def opened(self, connection: "Connection", /) -> "Handler":
+        """Note a new connection, and return the handler of its requests."""
         ...
 
-    def closed(self, connection: "Connection") -> None:
+    def closed(self, connection: "Connection", /) -> None:
         """Forget a connection."""
         ...
 
-    def handle(self, connection: "Connection", request: HttpRequest) -> None:
+    def handle(self, connection: "Connection", request: HttpRequest, /) -> None:
         """Start work on a request."""
         ...
 
-    def malformed(self, connection: "Connection", status: int, headers: dict[str, str]) -> None:
+    def malformed(self, connection: "Connection", status: int, headers: dict[str, str], /) -> None:
         """Answer bytes that are no request, or too large a one; ``headers`` as far as they were read."""
         ...
 
@@ -76,13 +75,14 @@ class Connection(asyncio.Protocol):
     """Parses requests, the usual ones by itself and all others with httptools, and hands them on one at a time.
 
     Requests pipelined behind the one in work wait here; when too many do, the socket is not read. Nothing is started
-    while a reply has not been taken. ``deadline`` is the loop time at which the front drops a connection that has not
-    got on.
+    while a reply has not been taken. ``deadline`` is the loop time at which a connection is dropped whose client has
+    not done its part by then.
     """
 
     def __init__(self, handler: Handler, limits: Limits, fast_parser: FastParser, *, secure: bool) -> None:
         self._handler = handler
         self._limits = limits
+        self._timeouts = limits.timeouts
         self._fast_parser = fast_parser
         self._secure = secure
         self._transport: asyncio.Transport | None = None
@@ -109,7 +109,7 @@ class Connection(asyncio.Protocol):
         self._unread_size = 0
         self._charged = 0
         self.busy = False
-        self.deadline = _NEVER
+        self.deadline = NEVER
 
     # --- what the transport calls
 
@@ -122,7 +122,7 @@ class Connection(asyncio.Protocol):
         self._peer = str(peer[0]).removeprefix("::ffff:") if isinstance(peer, tuple) else ""
         # So that we hear of every reply that is not taken at once, and hold no more than that one.
         self._transport.set_write_buffer_limits(high=1)
-        self.deadline = self._handler.time() + self._limits.request_time
+        self.deadline = self._handler.time() + self._timeouts.request
         self._handler = self._handler.opened(self)
 
     @override
@@ -148,8 +148,8 @@ class Connection(asyncio.Protocol):
             return
         if self._between and (plain := self._fast_parser.read(data)) is not None:
             headers, body = plain
-            begun = self._handler.timer()
-            self._take(HttpRequest("POST", "/", "", headers, body, self._peer, self._secure, begun))
+            received_at = self._handler.timer()
+            self._take(HttpRequest("POST", "/", "", headers, body, self._peer, self._secure, received_at))
         else:
             self._parse(data)
         held = self._waiting or len(self._body) > _SMALL or self._head_size > _SMALL
@@ -172,7 +172,7 @@ class Connection(asyncio.Protocol):
     @override
     def pause_writing(self) -> None:
         self._writable = False
-        self.deadline = self._handler.time() + self._limits.request_time
+        self.deadline = self._handler.time() + self._timeouts.request
         if self._transport is not None:
             self._unread_size = self._transport.get_write_buffer_size()
             if self._charge():
@@ -195,7 +195,7 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._headers = {}
         if not self.busy:
-            self.deadline = self._handler.time() + self._limits.request_time
+            self.deadline = self._handler.time() + self._timeouts.request
 
     def on_url(self, url: bytes) -> None:
         """Take the request target, or a piece of it."""
@@ -247,10 +247,10 @@ class Connection(asyncio.Protocol):
         self._body = b""
         self._between = self._in_head = True
         self._last_request_read = not self._parser.should_keep_alive()
-        begun = self._handler.timer()
-        self._take(HttpRequest(method, path, query, self._headers, body, self._peer, self._secure, begun))
+        received_at = self._handler.timer()
+        self._take(HttpRequest(method, path, query, self._headers, body, self._peer, self._secure, received_at))
 
-    # --- what the front calls
+    # --- what the handler calls
 
     def send(self, reply: bytes, *, close: bool) -> None:
         """Write the reply to the request in work, and go on with the next."""
@@ -300,7 +300,7 @@ class Connection(asyncio.Protocol):
         if not self._writable:
             return
         if not self._waiting:
-            self.deadline = self._handler.time() + self._limits.idle_time
+            self.deadline = self._handler.time() + self._timeouts.idle
             return
         request = self._waiting.popleft()
         self._waiting_size -= len(request.body) + _REQUEST
@@ -311,7 +311,7 @@ class Connection(asyncio.Protocol):
 
     def _start(self, request: HttpRequest) -> None:
         self.busy = True
-        self.deadline = _NEVER
+        self.deadline = NEVER
         self._working_size = len(request.body)
         self._handler.handle(self, request)
 

@@ -17,10 +17,6 @@ from strongroom.store.protocol import Store
 from strongroom.usage.key_usage import KeyUses
 
 
-class MustWait(Exception):
-    """Something has to be written before a call can go on, and it may not wait where it is."""
-
-
 class Backends(msgspec.Struct, frozen=True):
     """What outlives a call."""
 

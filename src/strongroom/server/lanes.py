@@ -14,7 +14,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
-from strongroom.operations.operation import Lane
+from strongroom.operations.lanes import Lane
 
 logger = logging.getLogger(__name__)
 

@@ -48,13 +48,18 @@ class LoadedMaterial(msgspec.Struct, frozen=True, gc=False):
 class ActiveKey:
     """One version of a key. A change of the key makes a new one; this one is dropped."""
 
-    __slots__ = ("_current", "_loaded", "_loaded_current", "_only", "_vault", "is_slow", "key", "policy", "settled")
+    __slots__ = (
+        *("_current", "_loaded", "_loaded_current", "_only", "_vault"),
+        *("blocks", "is_slow", "key", "policy", "settled"),
+    )
 
     def __init__(self, key: KmsKey, vault: Vault) -> None:
         self.key = key
         self.policy = _compiled(key.policy, key.pinned)
         self.is_slow = key.spec is KeySpec.ECC_SECG_P256K1
         """Whether the algorithm does not tell how slow using the key is: OpenSSL has a fast way for P-256 alone."""
+        self.blocks = False
+        """Whether using the key waits for a hardware token or a network; such calls run in the lane ``KEY_BACKEND``."""
         self.settled: dict[tuple[str, str], int] | None = None
         """Access key id and action → the serial of the credential for which its policies and the key's have allowed
         that, whatever the circumstances. As long as both are the same, so is the decision."""

@@ -30,6 +30,7 @@ from strongroom.iam.entities import Entity, Group, Holder, ManagedPolicy, Role, 
 from strongroom.iam.principals import assumed_role, iam_user, service
 from strongroom.iam.session import Session
 from strongroom.snapshot.generational_cache import GenerationalCache
+from strongroom.snapshot.miss import MustWait
 from strongroom.store.protocol import Reader, Store
 from strongroom.store.records import AccessKeyRecord, Change
 
@@ -88,15 +89,18 @@ class Principals:
         """How many credentials are held."""
         return self._credentials.held + self._sessions.held + self._named.held
 
-    def credential(self, access_key_id: str) -> Credential | None:
-        """Return an active long-term access key."""
-        return self._credentials.get(access_key_id) or self._read_credential(access_key_id)
+    def credential(self, access_key_id: str, *, may_wait: bool = True) -> Credential | None:
+        """Return an active long-term access key; raises MustWait if it has to be read and the caller may not wait."""
+        return self._credentials.get(access_key_id) or self._read_credential(access_key_id, may_wait=may_wait)
 
-    def session(self, access_key_id: str, token: str) -> Credential | None:
-        """Return the temporary access key that came with a session token; None if they are not one of ours."""
+    def session(self, access_key_id: str, token: str, *, may_wait: bool = True) -> Credential | None:
+        """Return the temporary access key that came with a session token; None if they are not one of ours.
+
+        Raises MustWait if its principal has to be read and the caller may not wait.
+        """
         credential = self._sessions.get(token)
         if credential is None:
-            credential = self._open_session(token)
+            credential = self._open_session(token, may_wait=may_wait)
         return credential if credential is not None and credential.access_key_id == access_key_id else None
 
     def named(self, arn: str) -> Credential | None:
@@ -143,12 +147,18 @@ class Principals:
 
     # --- reading
 
-    def _read_credential(self, access_key_id: str) -> Credential | None:
-        with self._lock, self._store.read() as reader:
+    def _read_credential(self, access_key_id: str, *, may_wait: bool) -> Credential | None:
+        with self._lock:
             known = self._credentials.recall(access_key_id)
             if known is not None:
                 return known
+            if not may_wait:
+                raise MustWait
             self.misses += 1
+            return self._stored_credential(access_key_id)
+
+    def _stored_credential(self, access_key_id: str) -> Credential | None:
+        with self._store.read() as reader:
             record = reader.access_key(access_key_id)
             if record is None or not record.active:
                 return None
@@ -187,7 +197,7 @@ class Principals:
         self._roles.remember((account, name.lower()), found)
         return found
 
-    def _open_session(self, token: str) -> Credential | None:
+    def _open_session(self, token: str, *, may_wait: bool) -> Credential | None:
         with self._lock:
             known = self._sessions.recall(token)
         if known is not None:
@@ -197,6 +207,8 @@ class Principals:
             session = _session_decoder.decode(self._vault.unwrap_secret(sealed, SESSION_BINDING))
         except (binascii.Error, ValueError, UnsealError, msgspec.DecodeError):
             return None
+        if not may_wait:
+            raise MustWait
         with self._lock, self._store.read() as reader:
             self.misses += 1
             entity = reader.entity_by_id(session.unique_id) if session.unique_id else None

@@ -159,7 +159,7 @@ def test_one_key_that_fails_does_not_keep_the_others_from_their_turn(
     keys = [new_key(local) for _ in range(3)]
     for key_id in keys:
         local.call("EnableKeyRotation", KeyId=key_id, RotationPeriodInDays=90)
-    vault = local.deployment.service._backends.vault
+    vault = local.deployment.backends.vault
     generate = vault.generate
     failed: list[object] = []
 
@@ -183,7 +183,7 @@ def test_a_hundred_keys_that_fail_do_not_hide_what_is_due_behind_them(local: Loc
     for key_id in keys:
         local.call("EnableKeyRotation", KeyId=key_id, RotationPeriodInDays=90)
         local.clock.advance(1)
-    vault = local.deployment.service._backends.vault
+    vault = local.deployment.backends.vault
     generate, broken = vault.generate, set(keys[:101])
 
     def fails(owner: MaterialBinding) -> bytes:
@@ -227,7 +227,7 @@ def tokens_of(local: LocalDeployment, key_id: str) -> list[bytes]:
     """Return the ciphertext part of each wrapped material of a key: enough to find it anywhere."""
     arn = local.call("DescribeKey", KeyId=key_id)["KeyMetadata"]["Arn"]
     _, _, _, region, account, _ = arn.split(":")
-    active = local.deployment.service._backends.snapshot.key(KeyLocator(account, region, key_id))
+    active = local.deployment.backends.snapshot.key(KeyLocator(account, region, key_id))
     assert active is not None
     return [material.token[17:49] for material in active.key.materials if material.token is not None]
 

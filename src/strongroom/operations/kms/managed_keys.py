@@ -13,8 +13,9 @@ from strongroom.keys.key_policy import managed_policy
 from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, Rotation, new_key
 from strongroom.keys.names import RESERVED_ALIAS_PREFIX
 from strongroom.keys.specs import KeyManager, KeySpec, KeyUsage, Origin
-from strongroom.operations.context import Context, MustWait
+from strongroom.operations.context import Context
 from strongroom.operations.kms.key_material import generate_material
+from strongroom.snapshot.miss import MustWait
 from strongroom.store.records import AliasRecord
 
 
