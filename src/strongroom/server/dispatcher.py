@@ -12,11 +12,10 @@ from http import HTTPStatus
 from strongroom.api.gateway import Admitted, Gateway, ReadinessCheck
 from strongroom.api.reply import Reply
 from strongroom.clock import Clock
-from strongroom.errors import KmsError, KMSInternalException, ThrottlingException
+from strongroom.errors import KMSInternalException, ThrottlingException
 from strongroom.http.connection import Connection
 from strongroom.http.message import HttpRequest
 from strongroom.operations.lanes import PREPARED_AT_ONCE, Lane
-from strongroom.operations.shapes import Response
 from strongroom.server.lane_limits import LaneLimits
 from strongroom.server.lanes import Lanes
 from strongroom.server.readiness_probe import ReadinessProbe
@@ -37,6 +36,7 @@ from strongroom.server.steps import (
 )
 from strongroom.server.turn_queue import Arrived
 from strongroom.service.service import Service
+from strongroom.service.stages import Prepared, Suspended
 from strongroom.snapshot.miss import MustWait
 
 logger = logging.getLogger(__name__)
@@ -118,10 +118,10 @@ class Dispatcher:
         started_at = self._timer()
         outcomes = self._pipeline.take_turn([admitted.call for _, _, admitted in turn])
         for (connection, request, admitted), outcome in zip(turn, outcomes, strict=True):
-            if isinstance(outcome, Response | KmsError):
-                self._replies.put(connection, request, reply_to(admitted, outcome))
-            else:
+            if type(outcome) is Prepared or type(outcome) is Suspended:
                 self._follow(connection, request, step_after(admitted, outcome))
+            else:
+                self._replies.put(connection, request, reply_to(admitted, outcome))
         if self._timed:
             finished_at = self._timer()
             for _, request, _ in turn:

@@ -110,11 +110,11 @@ def step_after(
     admitted: Admitted, outcome: Response | KmsError | Prepared | Suspended | Completed | Refused
 ) -> WholeCall | PreparedCall | EndedCall | Reply:
     """Return what follows from what the pipeline returned for a call."""
-    if isinstance(outcome, Prepared):
+    if type(outcome) is Prepared:
         return PreparedCall(admitted, outcome)
-    if isinstance(outcome, Suspended):
+    if type(outcome) is Suspended:
         return WholeCall(admitted, Lane.WAITING, outcome.quota_spent)
-    if isinstance(outcome, Completed | Refused):
+    if type(outcome) is Completed or type(outcome) is Refused:
         return EndedCall(admitted, outcome)
     return reply_to(admitted, outcome)
 

@@ -267,7 +267,7 @@ def _additional(ended: Completed | Refused) -> Mapping[str, object] | UnsetType:
     recipient of the answer.
     """
     found: dict[str, object] = {}
-    if isinstance(ended, Refused):
+    if type(ended) is Refused:
         found |= ended.result.details or {}
     else:
         if ended.call.operation.uses:

@@ -20,18 +20,18 @@ class Credentials:
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
+        self._refresh = snapshot.refresh
+        self._principals = snapshot.principals
 
     def find(self, access_key_id: str, token: str | None = None, *, may_wait: bool) -> Credential | None:
         """Return an active access key, or None. The snapshot is made current first.
 
         A temporary key comes with its session token; it may have expired.
         """
-        self._snapshot.refresh()
-        principals = self._snapshot.principals
+        self._refresh()
         if token is None:
-            return principals.credential(access_key_id, may_wait=may_wait)
-        return principals.session(access_key_id, token, may_wait=may_wait)
+            return self._principals.credential(access_key_id, may_wait=may_wait)
+        return self._principals.session(access_key_id, token, may_wait=may_wait)
 
     def of_call(self, call: Call, *, renew: bool) -> Credential:
         """Return the credential that a call is authorized for.
@@ -45,7 +45,7 @@ class Credentials:
         credential, operation = call.credential, call.operation
         if not credential.access_key_id:
             # Verifying a signature makes the snapshot current. There was none to verify.
-            self._snapshot.refresh()
+            self._refresh()
         elif renew:
             renewed = self.find(credential.access_key_id, call.token, may_wait=True)
             if renewed is None:
@@ -67,7 +67,7 @@ class Credentials:
         signer = credential.principal
         found = None
         if signer.kind is PrincipalKind.SERVICE and operation.service == "kms":
-            found = self._snapshot.principals.named(principal)
+            found = self._principals.named(principal)
         if found is None or not found.principal.account:
             raise AccessDeniedException(f"{signer.arn} may not call on behalf of {principal}")
         return msgspec.structs.replace(found, access_key_id=credential.access_key_id)

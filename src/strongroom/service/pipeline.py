@@ -71,10 +71,8 @@ class Pipeline:
         suspended, in the lane ``WAITING``, with ``take_through``.
         """
         prepared = [self._prepare(call, may_wait=False) for call in calls]
-        ended = [
-            self._run(each) if isinstance(each, Prepared) and each.lane is Lane.INLINE else each for each in prepared
-        ]
-        return [self.record(each) if isinstance(each, Completed | Refused) else each for each in ended]
+        ended = [self._run(each) if type(each) is Prepared and each.lane is Lane.INLINE else each for each in prepared]
+        return [self.record(each) if type(each) is Completed or type(each) is Refused else each for each in ended]
 
     def take_through(self, call: Call, lane: Lane, *, quota_spent: bool = False) -> Response | KmsError | Prepared:
         """Take one call through all stages, on a thread of a lane, where it may wait.
@@ -83,7 +81,7 @@ class Pipeline:
         was suspended.
         """
         prepared = self._prepare(call, may_wait=True, quota_spent=quota_spent)
-        if isinstance(prepared, Prepared):
+        if type(prepared) is Prepared:
             if prepared.lane is not lane and prepared.lane is not Lane.INLINE:
                 return prepared
             return self._settled(self._run(prepared))
@@ -102,7 +100,7 @@ class Pipeline:
 
     def refuse(self, stage: Call | Prepared | Suspended, error: KmsError) -> Response | KmsError:
         """Refuse a call that goes no further, and record that."""
-        if isinstance(stage, Prepared):
+        if type(stage) is Prepared:
             return self.record(_refused(stage, error))
         call = stage if isinstance(stage, Call) else stage.call
         return self.record(Refused(call, call.credential, None, (), None, error))
@@ -116,7 +114,8 @@ class Pipeline:
         targets: Sequence[Target] = ()
         attested = None
         try:
-            self._require_writable()
+            if not self._trail.writable():
+                raise KMSInternalException("The audit log cannot be written, so nothing was done.")  # noqa: TRY301
             if credential.access_key_id and credential.session is None:
                 self._usage.note(credential.access_key_id, call.now, call.region, operation.service)
             credential = self._credential_of(call, renew=may_wait)
@@ -173,11 +172,11 @@ class Pipeline:
         A refused call without a signature is recorded only as far as the rate limit of such records lets it.
         """
         call, result = ended.call, ended.result
-        if isinstance(ended, Refused) and not call.signed and not self._record_limit.take(call.now):
+        if type(ended) is Refused and not call.signed and not self._record_limit.take(call.now):
             return result
         try:
             event_id = self._trail.event_id()
-            if call.operation.uses and isinstance(ended, Completed):
+            if call.operation.uses and type(ended) is Completed:
                 # Before the record: once that is in the log, its use counts as noted.
                 self._note_uses(ended, event_id)
             self._trail.call(ended, event_id)
@@ -191,15 +190,11 @@ class Pipeline:
 
     def _settled(self, ended: Completed | Refused | Suspended) -> Response | KmsError:
         """Record a call that ran where it may wait, so that it cannot have to be suspended."""
-        if isinstance(ended, Suspended):
+        if type(ended) is Suspended:
             request_id = ended.call.origin.request_id
             logger.error("%s had to wait where it may", ended.call.operation.name, extra={"request_id": request_id})
             return self.refuse(ended, KMSInternalException())
         return self.record(ended)
-
-    def _require_writable(self) -> None:
-        if not self._trail.writable():
-            raise KMSInternalException("The audit log cannot be written, so nothing was done.")
 
     def _note_uses(self, completed: Completed, event_id: str) -> None:
         call = completed.call

@@ -1,11 +1,14 @@
 """The stages of a call. Each is a type of its own; a step of the pipeline takes exactly what the one before returns.
 
-Call → prepare → Prepared → run → Completed → record → the response
-             ↘ Refused        ↘ Refused   ↗
-             ↘ Suspended      ↘ Suspended → prepare again, on a thread that may wait
+    Call → prepare → Prepared  → run → Completed → record → the response
+                     Refused           Refused   → record → the error
+                     Suspended         Suspended → prepare again, on a thread that may wait
+
+They are final, so that ``type(stage) is Prepared`` tells them apart: isinstance costs three times as much for a Struct.
 """
 
 from collections.abc import Sequence
+from typing import final
 
 import msgspec
 
@@ -20,7 +23,8 @@ from strongroom.snapshot.active_key import ActiveKey
 from strongroom.snapshot.principals import Credential
 
 
-class Prepared(msgspec.Struct, frozen=True):
+@final
+class Prepared(msgspec.Struct, frozen=True, gc=False):
     """A call that is decoded, located, authorized and charged to its quota; ``lane`` is where it runs."""
 
     call: Call
@@ -31,7 +35,8 @@ class Prepared(msgspec.Struct, frozen=True):
     lane: Lane
 
 
-class Completed(msgspec.Struct, frozen=True):
+@final
+class Completed(msgspec.Struct, frozen=True, gc=False):
     """A call that has run, and what its audit record tells."""
 
     call: Call
@@ -42,6 +47,7 @@ class Completed(msgspec.Struct, frozen=True):
     result: Response
 
 
+@final
 class Refused(msgspec.Struct, frozen=True):
     """A call that ended in an error, and what its audit record tells: as much as was known by then.
 
@@ -56,6 +62,7 @@ class Refused(msgspec.Struct, frozen=True):
     result: KmsError
 
 
+@final
 class Suspended(msgspec.Struct, frozen=True):
     """A call that needs the store where it may not wait: it is prepared again on a thread where it may.
 
