@@ -20,7 +20,7 @@ class Credentials:
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
-        self._refresh = snapshot.refresh
+        self._snapshot = snapshot
         self._principals = snapshot.principals
 
     def find(self, access_key_id: str, token: str | None = None, *, may_wait: bool) -> Credential | None:
@@ -28,7 +28,7 @@ class Credentials:
 
         A temporary key comes with its session token; it may have expired.
         """
-        self._refresh()
+        self._snapshot.refresh()
         if token is None:
             return self._principals.credential(access_key_id, may_wait=may_wait)
         return self._principals.session(access_key_id, token, may_wait=may_wait)
@@ -45,7 +45,7 @@ class Credentials:
         credential, operation = call.credential, call.operation
         if not credential.access_key_id:
             # Verifying a signature makes the snapshot current. There was none to verify.
-            self._refresh()
+            self._snapshot.refresh()
         elif renew:
             renewed = self.find(credential.access_key_id, call.token, may_wait=True)
             if renewed is None:
