@@ -44,6 +44,13 @@ class LoopbackServer:
         return status
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds; raises TimeoutError after some seconds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.001)
+
+
 async def status_of(reader: asyncio.StreamReader) -> int:
     try:
         line = await asyncio.wait_for(reader.readline(), PATIENCE)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from direct_client import DirectClient
-from loopback_server import LoopbackServer, run
+from loopback_server import LoopbackServer, run, until
 from slow_vault import SlowKey, active_key, make_slow
 from strongroom.operations.kms.table import TABLE
 from strongroom.operations.lanes import Lane
@@ -22,12 +22,6 @@ PLACE = (Lane.KEY_BACKEND, Caller.SIGNED)
 def new_key(direct: DirectClient, **request: Any) -> str:
     key_id: str = direct.local.call("CreateKey", **request)["KeyMetadata"]["KeyId"]
     return key_id
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0.001)
 
 
 def releasing(slow: SlowKey, scenario: Callable[[LoopbackServer], Awaitable[None]]) -> Any:
