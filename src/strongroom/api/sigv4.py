@@ -59,7 +59,7 @@ _MAX_REMEMBERED_LENGTH = 1024
 _MAX_CANONICAL_LENGTH = 4096
 _MAX_PREPARED = 4
 _NEVER_THE_SAME = frozenset({"amz-sdk-invocation-id", "x-amz-content-sha256"})
-"""Headers that differ from request to request: signed by some clients, whose signatures are then like no other."""
+"""Headers that differ from request to request. Some clients sign them, so nothing of their signatures comes again."""
 
 _MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
@@ -81,7 +81,7 @@ class Scope(msgspec.Struct, frozen=True):
 
 
 class Authorization(msgspec.Struct, frozen=True):
-    """The Authorization header but for the signature, taken apart. ``unsigned``: what it does not sign but has to."""
+    """A parsed Authorization header, without the signature. ``unsigned``: headers that it does not sign but has to."""
 
     access_key_id: str
     scope: Scope
@@ -105,7 +105,7 @@ class Verified(msgspec.Struct, frozen=True):
 
 
 class _Prepared(msgspec.Struct, frozen=True):
-    """Of a canonical request what comes before the body's hash, of the string to sign what comes before its hash."""
+    """The canonical request up to the hash of the body, and the string to sign up to the hash of that."""
 
     canonical: bytes
     to_sign: bytes
@@ -148,7 +148,7 @@ class Verifier:
         return known or self._verified(request, service, now, may_wait=may_wait)
 
     def _verified_as_before(self, request: HttpRequest, service: str, now: float, *, may_wait: bool) -> Verified | None:
-        """Verify a request of which all but the body and the signature was right before; None if it is not right."""
+        """Verify a request that is an earlier one with another body; return None if it is not, or does not verify."""
         headers = request.headers
         header = headers.get("authorization", "")
         habit = self._habits.get(header[:-_SIGNATURE_LENGTH])
@@ -175,7 +175,7 @@ class Verifier:
         return Verified(credential, scope.region) if right else None
 
     def _remember(self, request: HttpRequest, authorization: Authorization, timestamp: str, canonical: bytes) -> None:
-        """Keep what came of a request whose signature was right, if one like it is to be expected."""
+        """Keep the canonical form of a request whose signature was right, if the next one may be like it."""
         unsigned_part = request.headers["authorization"][:-_SIGNATURE_LENGTH]
         names = authorization.signed_headers.split(";")
         known = all(name in request.headers for name in names)
@@ -261,9 +261,9 @@ def signed_service(headers: dict[str, str]) -> str | None:
 
 
 def parse_authorization(headers: dict[str, str]) -> tuple[Authorization, str]:
-    """Take the Authorization header apart, into all but the signature and the signature, 64 hex digits.
+    """Parse the Authorization header; return it without the signature, and the signature, 64 hex digits.
 
-    Sees that everything is signed that has to be. Raises MissingAuthenticationTokenException,
+    Checks that all headers are signed that have to be. Raises MissingAuthenticationTokenException,
     IncompleteSignatureException or InvalidSignatureException.
     """
     header = headers.get("authorization", "")
@@ -281,14 +281,14 @@ def parse_authorization(headers: dict[str, str]) -> tuple[Authorization, str]:
 
 @lru_cache(maxsize=_MAX_REMEMBERED)
 def _parse(unsigned_part: str) -> Authorization | None:
-    """Take apart what comes before the signature: for a day, the same from one client. None if it is malformed."""
+    """Parse what comes before the signature, which stays the same for a day; return None if it is malformed."""
     match = _UNSIGNED_PART.fullmatch(unsigned_part)
     if match is None:
         return None
     access_key_id, date, region, service, terminator, signed_headers = match.groups()
     signed = signed_headers.split(";")
     if len(set(signed)) < len(signed):
-        # A long header, named often, would make a canonical form of any size.
+        # A long header that is named many times would make the canonical form too large.
         return None
     unsigned = tuple(name for name in _MUST_BE_SIGNED if name not in signed)
     return Authorization(access_key_id, Scope(date, region, service, terminator), signed_headers, unsigned)
@@ -307,7 +307,7 @@ def canonical_request(request: HttpRequest, signed_headers: str) -> bytes:
         value = request.headers.get(name, "")
         lines.append(f"{name}:{_SPACES.sub(' ', value) if '  ' in value else value}")
     lines += ("", signed_headers, sha256(request.body).hexdigest())
-    # Latin-1 is how the front decoded them: every byte comes back as it was sent.
+    # Headers were decoded as Latin-1, so every byte is encoded as it was sent.
     return "\n".join(lines).encode("latin-1")
 
 
@@ -320,7 +320,7 @@ def signing_key(secret: str, scope: Scope) -> bytes:
 
 
 def _is_plain(request: HttpRequest) -> bool:
-    """Tell whether the request line is that of every call."""
+    """Tell whether the request line is ``POST /``, as in every call."""
     return request.method == "POST" and request.path == "/" and not request.query
 
 

@@ -16,9 +16,9 @@ from strongroom.http.timeouts import NEVER, Timeouts
 _HEADERS = 100
 """How many headers a request may have: each costs many times its bytes. Clients send a dozen."""
 _SMALL = 8 * 1024
-"""What a connection may hold without being charged for it: any call that only uses keys."""
+"""Bytes that a connection may hold without being charged: enough for any call that only uses keys."""
 _REQUEST = 2 * 1024
-"""What a request that waits costs apart from its body."""
+"""Bytes that a waiting request costs apart from its body."""
 _USUAL_NAMES = {
     spelling.encode(): name.lower()
     for name in (
@@ -28,7 +28,7 @@ _USUAL_NAMES = {
     )
     for spelling in (name, name.lower())
 }
-"""Names as clients spell them → as we look them up: what there is no need to compute."""
+"""Header names as clients spell them → in lower case, so that this is not computed for every request."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -120,7 +120,7 @@ class Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         # A listener for IPv6 sees IPv4 peers as ::ffff:a.b.c.d; policies and proxies know them by their own address.
         self._peer = str(peer[0]).removeprefix("::ffff:") if isinstance(peer, tuple) else ""
-        # So that we hear of every reply that is not taken at once, and hold no more than that one.
+        # So that every reply the client does not read at once is reported, and no more than that one is held.
         self._transport.set_write_buffer_limits(high=1)
         self.deadline = self._handler.time() + self._timeouts.request
         self._handler = self._handler.opened(self)
@@ -135,7 +135,7 @@ class Connection(asyncio.Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        # In pieces, or one read could hold more of a head, or more requests, than we want to know of.
+        # In pieces: otherwise one read could hold a larger head, or more requests, than the limits allow.
         size = self._limits.head
         if len(data) <= size:
             self._receive(data)
@@ -216,7 +216,7 @@ class Connection(asyncio.Protocol):
         self._headers[key] = text
 
     def on_headers_complete(self) -> None:
-        """Refuse a body that is announced too large; invite one that waits to be asked for."""
+        """Refuse a body that is announced too large; ask for one that the client holds back (RFC 9110, 10.1.1)."""
         self._in_head = False
         self._head_size = 0
         if len(self._headers) > _HEADERS:
@@ -316,7 +316,7 @@ class Connection(asyncio.Protocol):
         self._handler.handle(self, request)
 
     def _forget(self) -> None:
-        """Let go of what is being read, and of what waits."""
+        """Release what is being read, and the requests that wait."""
         self._head_size = self._waiting_size = 0
         self._body = b""
         self._waiting.clear()

@@ -60,7 +60,7 @@ class RequestQuotas:
     """
 
     def __init__(self, quotas: Sequence[RequestQuota], regions: Sequence[str], workers: int = 1) -> None:
-        """Take the quotas; raises SettingsError for unknown kinds, and for two quotas of the same."""
+        """Take the quotas; raises SettingsError for an unknown kind, or for two quotas of the same kind and account."""
         self._rates: dict[tuple[str, str | None], float] = {}
         for quota in quotas:
             if quota.requests not in KINDS:
@@ -89,7 +89,7 @@ class RequestQuotas:
     def _bucket(self, account: str, region: str, kind: str, rate: float, now: float) -> TokenBucket:
         place = (account, region, kind)
         if place not in self._buckets:
-            # What one second gives, and one request at least: or a rate below one would let none through.
+            # It holds what one second gives, but at least one request: or a rate below one would let none through.
             self._buckets[place] = TokenBucket(rate, max(rate, 1.0), now)
         return self._buckets[place]
 

@@ -95,6 +95,18 @@ def test_a_check_that_fails_is_logged_and_no_success(caplog: pytest.LogCaptureFi
     assert caplog.messages == ["a readiness check failed"]
 
 
+def test_a_server_that_stops_is_not_ready(direct: DirectClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    check = SlowCheck()
+    monkeypatch.setattr(Readiness, "obstacles", lambda _: check())
+
+    async def scenario(loopback: LoopbackServer) -> None:
+        loopback.front._replies.draining = True
+        assert await loopback.send(REQUEST) == 503
+
+    run(direct, scenario)
+    assert not check.threads
+
+
 def test_calls_are_answered_while_a_readiness_check_waits_for_the_store(
     direct: DirectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
