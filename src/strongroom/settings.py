@@ -83,6 +83,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """How long one of several workers may stand still before it is killed and replaced."""
     threads: Annotated[int, Meta(ge=1, le=256)] = 4
     """Threads for work that waits for a disk."""
+    key_backend_threads: Annotated[int, Meta(ge=1, le=256)] = 8
+    """Threads for calls that use keys in a hardware token or behind a network."""
     cached_keys: Annotated[int, Meta(ge=1)] = 100_000
     """How many keys are kept ready in memory."""
     max_connections: Annotated[int, Meta(ge=1)] = 16_384

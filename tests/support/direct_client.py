@@ -13,10 +13,11 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from clients import sign
-from local_deployment import LocalDeployment, entropy
-from strongroom.api.gateway import Admitted, Gateway
+from local_deployment import LocalDeployment, entropy, performed
+from strongroom.api.gateway import Admitted, Gateway, ReadinessCheck
+from strongroom.api.reply import Reply
 from strongroom.api.sigv4 import Verifier
-from strongroom.http.message import HttpRequest, Reply
+from strongroom.http.message import HttpRequest
 from strongroom.http.trusted_proxies import TrustedProxies
 
 REGIONS = frozenset({"us-east-1", "eu-west-1"})
@@ -57,8 +58,8 @@ class DirectClient:
     def __init__(self, local: LocalDeployment) -> None:
         self.local = local
         service = local.deployment.service
-        verifier = Verifier(service.credential, REGIONS, SKEW)
-        self.gateway = Gateway(service, verifier, local.clock, entropy, TrustedProxies(()), "us-east-1")
+        verifier = Verifier(service.pipeline.credential, REGIONS, SKEW)
+        self.gateway = Gateway(service.unauthenticated, verifier, local.clock, entropy, TrustedProxies(()), "us-east-1")
 
     def profile(self, name: str = "default") -> Credentials:
         """Return the access key of a profile in the data folder."""
@@ -123,10 +124,13 @@ class DirectClient:
         """Hand a request over as it is."""
         return self.answer(self.gateway.admit(request))
 
-    def answer(self, admitted: Admitted | Reply) -> Answer:
+    def answer(self, admitted: Admitted | ReadinessCheck | Reply) -> Answer:
         """Perform what was admitted."""
+        service = self.local.deployment.service
         if isinstance(admitted, Admitted):
-            admitted = admitted.reply(self.local.deployment.service.perform(admitted.call))
+            admitted = admitted.reply(performed(service.pipeline, admitted.call))
+        elif isinstance(admitted, ReadinessCheck):
+            admitted = admitted.reply(service.readiness.obstacles())
         self.local.deployment.log.flush()
         return _answer(admitted)
 

@@ -8,18 +8,34 @@ from typing import Any
 
 from audits import audit_records
 from strongroom.api.aws_json import AwsJson
+from strongroom.api.reply import Reply
 from strongroom.assembly.deployment import Deployment
 from strongroom.clock import ManualClock
-from strongroom.http.message import Reply
+from strongroom.errors import KmsError
 from strongroom.operations.context import Origin
 from strongroom.operations.kms.table import TABLE
-from strongroom.operations.operation import Lane
+from strongroom.operations.lanes import Lane
+from strongroom.operations.shapes import Response
+from strongroom.service import stages
 from strongroom.service.call import Call
+from strongroom.service.pipeline import Pipeline
+from strongroom.service.stages import Completed, Prepared
 from strongroom.settings import Settings
 from strongroom.snapshot.principals import Credential
 
 ORIGIN = Origin(request_id="request", source_ip="127.0.0.1", user_agent="test", secure=False)
 entropy = os.urandom  # noqa: TID251 - tests want the real thing
+
+
+def performed(pipeline: Pipeline, call: Call) -> Response | KmsError:
+    """Take a call through the pipeline, from lane to lane, as the threads of a server do."""
+    outcome: object = pipeline.take_through(call, Lane.WAITING)
+    if isinstance(outcome, Prepared):
+        outcome = pipeline.go_on(outcome)
+    if isinstance(outcome, Completed | stages.Refused):
+        outcome = pipeline.record(outcome)
+    assert isinstance(outcome, Response | KmsError)
+    return outcome
 
 
 class Refused(Exception):
@@ -55,8 +71,8 @@ class LocalDeployment:
     def perform(self, operation: str, body: bytes, region: str = "us-east-1") -> Reply:
         """Hand a body to the service and flush the audit log, as the front does."""
         wire = AwsJson()
-        call = Call(TABLE[operation], self.root(), region, wire, body, ORIGIN, self.clock.now(), lane=Lane.WAITING)
-        result = self.deployment.service.perform(call)
+        call = Call(TABLE[operation], self.root(), region, wire, body, ORIGIN, self.clock.now())
+        result = performed(self.deployment.service.pipeline, call)
         self.deployment.log.flush()
         return wire.reply(result, ORIGIN.request_id, call.operation)
 
@@ -66,7 +82,7 @@ class LocalDeployment:
 
     def root(self) -> Credential:
         """Return the root access key as the service knows it."""
-        credential = self.deployment.service.credential(self._root_key_id)
+        credential = self.deployment.service.pipeline.credential(self._root_key_id, may_wait=True)
         assert credential is not None
         return credential
 

@@ -10,7 +10,7 @@ from crowds import as_bytes
 from direct_client import DirectClient
 from strongroom.http.connection import Connection, Limits
 from strongroom.http.fast_parser import FastParser
-from strongroom.operations.operation import Lane
+from strongroom.operations.lanes import Lane
 from strongroom.server.front import Capacity, Front
 from strongroom.service.counters import CallCounters
 
@@ -44,6 +44,13 @@ class LoopbackServer:
         return status
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds; raises TimeoutError after some seconds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.001)
+
+
 async def status_of(reader: asyncio.StreamReader) -> int:
     try:
         line = await asyncio.wait_for(reader.readline(), PATIENCE)
@@ -55,13 +62,15 @@ async def status_of(reader: asyncio.StreamReader) -> int:
 @asynccontextmanager
 async def loopback_server(direct: DirectClient) -> AsyncIterator[LoopbackServer]:
     loop, deployment = asyncio.get_running_loop(), direct.local.deployment
-    threads = {Lane.WAITING: 1, Lane.SIGNING: 1, Lane.COMPUTING: 1, Lane.GENERATING: 1}
+    threads: dict[Lane, int] = {lane: 1 for lane in Lane if lane is not Lane.INLINE}
     capacity = Capacity(threads, 100, 1 << 20)
     parts = (loop, direct.gateway, deployment.service, deployment.log, capacity, direct.local.clock)
     limits = Limits()
     with closing(Front(*parts, counters=CallCounters())) as front:
         fast_parser = FastParser(limits.head, limits.body)
-        server = await loop.create_server(lambda: Connection(front, limits, fast_parser, secure=False), "127.0.0.1", 0)
+        server = await loop.create_server(
+            lambda: Connection(front.connections, limits, fast_parser, secure=False), "127.0.0.1", 0
+        )
         try:
             yield LoopbackServer(front, direct, server.sockets[0].getsockname()[1])
         finally:

@@ -12,8 +12,10 @@ from strongroom.crypto.key_backends import KeyBackends
 from strongroom.keys.custom_key_stores import ConnectionState
 from strongroom.maintenance.keeper import Keeper
 from strongroom.service.audit_trail import AuditTrail
-from strongroom.service.pipeline import Service
+from strongroom.service.credentials import Credentials
+from strongroom.service.pipeline import Pipeline
 from strongroom.service.request_quotas import RequestQuotas
+from strongroom.service.unauthenticated import RecordRateLimit
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.protocol import Transaction
 from strongroom.usage.access_key_usage import AccessKeyUsage
@@ -74,7 +76,9 @@ class MixedDeployment(LocalDeployment):
         )
         trail, usage = AuditTrail(deployment.log, entropy), AccessKeyUsage(self.store)
         deployment.backends = backends
-        deployment.service = Service(backends, RequestQuotas((), ()), trail, usage)
+        credentials = Credentials(backends.snapshot)
+        pipeline = Pipeline(backends, credentials, RequestQuotas((), ()), trail, usage, RecordRateLimit())
+        deployment.service = replace(deployment.service, pipeline=pipeline)
         deployment.keeper = Keeper(backends, trail, deployment.log, self.clock, usage)
         deployment.chores = deployment.keeper.run
 

@@ -9,8 +9,10 @@ from msgspec.structs import replace
 from fitting import Asked
 from local_deployment import LocalDeployment, Refused, entropy
 from strongroom.service.audit_trail import AuditTrail
-from strongroom.service.pipeline import Service
+from strongroom.service.credentials import Credentials
+from strongroom.service.pipeline import Pipeline
 from strongroom.service.request_quotas import RequestQuotas
+from strongroom.service.unauthenticated import RecordRateLimit
 from strongroom.store.protocol import Reader, Store, Transaction
 from strongroom.store.records import Changes
 from strongroom.store.scopes import Scope
@@ -70,7 +72,9 @@ def rehearsing(local: LocalDeployment) -> Iterator[None]:
     store = RehearsalStore(deployment.backends.store)
     backends = replace(deployment.backends, store=store)
     quotas = RequestQuotas((), ())
-    deployment.service = Service(backends, quotas, AuditTrail(deployment.log, entropy), AccessKeyUsage(store))
+    trail, credentials = AuditTrail(deployment.log, entropy), Credentials(backends.snapshot)
+    pipeline = Pipeline(backends, credentials, quotas, trail, AccessKeyUsage(store), RecordRateLimit())
+    deployment.service = replace(performing, pipeline=pipeline)
     try:
         yield
     finally:

@@ -1,1 +1,1 @@
-"""The HTTP front: SigV4 and AWS JSON."""
+"""AWS's protocols: SigV4, AWS JSON and AWS Query; from an HTTP request to a call, and from a result to a reply."""

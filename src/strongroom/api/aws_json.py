@@ -2,8 +2,8 @@
 
 import msgspec
 
+from strongroom.api.reply import Reply
 from strongroom.errors import KmsError
-from strongroom.http.message import Reply
 from strongroom.operations.operation import Operation
 from strongroom.operations.shapes import Empty, Request, Response
 from strongroom.operations.validation import decode

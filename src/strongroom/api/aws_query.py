@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape
 import msgspec
 from msgspec import inspect
 
+from strongroom.api.reply import Reply
 from strongroom.audit.cloudtrail import event_time
 from strongroom.errors import (
     AccessDeniedException,
@@ -31,7 +32,6 @@ from strongroom.errors import (
     UnrecognizedClientException,
     ValidationException,
 )
-from strongroom.http.message import Reply
 from strongroom.operations.operation import Operation
 from strongroom.operations.shapes import Empty, Request, Response
 from strongroom.operations.validation import convert, without_none
@@ -114,7 +114,8 @@ class AwsQuery:
 def form_field(body: bytes, name: bytes) -> str | None:
     """Return the beginning of a field's value, None if it is not given. Names are not decoded.
 
-    It takes two searches, so that nobody's megabyte costs more before the signature is verified.
+    It takes two searches and no decoding, because the signature has not been verified by then and a body has up to a
+    megabyte.
     """
     given = name + b"="
     at = 0 if body.startswith(given) else body.find(b"&" + given) + 1

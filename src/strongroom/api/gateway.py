@@ -1,17 +1,18 @@
-"""From an HTTP request to a verified call, or to the answer that says why not. Knows HTTP, not sockets.
+"""From an HTTP request to a verified call, or to the reply that refuses it. Knows HTTP, not sockets.
 
 The content type tells the protocol: AWS JSON is KMS, a form is IAM or STS, whichever the request was signed for; if it
 was signed for neither, its action tells which it should have been.
 """
 
 import logging
+from collections.abc import Sequence
 
 import msgspec
 from msgspec.structs import replace
 
 from strongroom.api.aws_json import AWS_JSON, AwsJson
 from strongroom.api.aws_query import FORM, VERSIONS, AwsQuery, form_field
-from strongroom.api.record_limit import Ration
+from strongroom.api.reply import Reply
 from strongroom.api.sigv4 import Verifier, signed_service
 from strongroom.clock import Clock
 from strongroom.entropy import Entropy, UuidBatch
@@ -21,7 +22,7 @@ from strongroom.errors import (
     RequestEntityTooLargeException,
     UnknownOperationException,
 )
-from strongroom.http.message import HttpRequest, Reply
+from strongroom.http.message import HttpRequest
 from strongroom.http.trusted_proxies import TrustedProxies
 from strongroom.iam import PrincipalKind
 from strongroom.iam.principals import web_identity
@@ -32,63 +33,80 @@ from strongroom.operations.operation import Operation
 from strongroom.operations.shapes import Response
 from strongroom.operations.sts.table import STS_TABLE, UNSIGNED
 from strongroom.service.call import Call
-from strongroom.service.pipeline import Service
+from strongroom.service.unauthenticated import UnauthenticatedRequests
+from strongroom.snapshot.miss import MustWait
 from strongroom.snapshot.principals import Credential
 
 logger = logging.getLogger(__name__)
 
 ON_BEHALF_OF = "x-strongroom-on-behalf-of"
+HEALTH = "/healthz"
 _TARGET_PREFIX = "TrentService"
 _NOT_FOUND = b"<UnknownOperationException/>\n"
 _MAX_USER_AGENT = 1024
 _MAX_UNSIGNED_BODY = 64 * 1024
 """Room for any AssumeRoleWithWebIdentity: a token of 20,000 characters, a policy, ten ARNs (STS API Reference)."""
 _TABLES = {"iam": IAM_TABLE, "sts": STS_TABLE}
-_ANYBODY = Credential(access_key_id="", secret="", principal=web_identity("", ""))
-"""Who sends a request without a signature, before what it carries is looked at."""
+_ANONYMOUS = Credential(access_key_id="", secret="", principal=web_identity("", ""))
+"""The credential of a request without a signature, before its body is decoded."""
 
 
 Wire = AwsJson | AwsQuery
-"""How a request is read and its answer written."""
+"""How a request is decoded and its reply encoded."""
 
 
 class Admitted(msgspec.Struct, frozen=True):
-    """A call to perform, and how to write its answer."""
+    """A call to perform, and how to write its reply."""
 
     call: Call
     wire: Wire
-
-    @property
-    def signed(self) -> bool:
-        """Whether an access key vouches for the call."""
-        return self.call.credential is not _ANYBODY
 
     def reply(self, result: Response | KmsError) -> Reply:
         """Return the reply to the call."""
         return self.wire.reply(result, self.call.origin.request_id, self.call.operation)
 
 
+class ReadinessCheck(msgspec.Struct, frozen=True):
+    """A request for ``/readyz``. Its answer has to wait for the store."""
+
+    request_id: str
+
+    def reply(self, obstacles: Sequence[str]) -> Reply:
+        """Return the answer: ready, or why not."""
+        if not obstacles:
+            return Reply(200, b"ok\n", "text/plain", self.request_id)
+        return Reply(503, f"not ready: {'; '.join(obstacles)}\n".encode(), "text/plain", self.request_id)
+
+
 class Gateway:
-    """Admits requests to the service. ``home`` is the Region of requests that are scoped to none."""
+    """Admits requests to the service. Safe to use from several threads.
+
+    ``unauthenticated`` records requests whose signature does not verify. ``home`` is the Region of requests without a
+    signature, which name none.
+    """
 
     def __init__(
-        self, service: Service, verifier: Verifier, clock: Clock, entropy: Entropy, proxies: TrustedProxies, home: str
+        self,
+        unauthenticated: UnauthenticatedRequests,
+        verifier: Verifier,
+        clock: Clock,
+        entropy: Entropy,
+        proxies: TrustedProxies,
+        home: str,
     ) -> None:
-        self._service = service
+        self._unauthenticated = unauthenticated
         self._verifier = verifier
         self._clock = clock
         self._proxies = proxies
         self._home = home
         self._json = AwsJson()
-        self.ration = Ration()
-        """Of records of refused requests whose signatures do not verify, or that have none."""
         self.request_id = UuidBatch(entropy)
-        self.draining = False
 
-    def admit(self, request: HttpRequest) -> Admitted | Reply:
+    def admit(self, request: HttpRequest, *, may_wait: bool = True) -> Admitted | ReadinessCheck | Reply:
         """Return the call a request makes, its signature verified, or the reply that ends it here.
 
-        The order is that of AWS's front end: method and content type, then the action, then the signature.
+        The order is that of AWS's front end: method and content type, then the action, then the signature. Raises
+        MustWait, before anything was recorded, if the access key has to be read and ``may_wait`` is False.
         """
         request_id = self.request_id()
         if request.method == "GET" and request.path in _HEALTH_PATHS:
@@ -96,24 +114,24 @@ class Gateway:
         if request.method != "POST" or request.path != "/":
             return Reply(404, _NOT_FOUND, "application/xml", request_id)
         if request.headers.get("content-type") == AWS_JSON:
-            return self._admit_json(request, request_id)
+            return self._admit_json(request, request_id, may_wait=may_wait)
         if _is_form(request.headers):
-            return self._admit_query(request, request_id)
+            return self._admit_query(request, request_id, may_wait=may_wait)
         return Reply(404, _NOT_FOUND, "application/xml", request_id)
 
     def refused(self, headers: dict[str, str], error: KmsError) -> Reply:
-        """Return the reply to a request of which nothing has been looked at but its headers; it leaves no record."""
+        """Return the reply to a request that is refused by its headers alone; it leaves no record."""
         wire = AwsQuery("sts") if _is_form(headers) else self._json
         return wire.reply(error, self.request_id())
 
-    def _admit_json(self, request: HttpRequest, request_id: str) -> Admitted | Reply:
+    def _admit_json(self, request: HttpRequest, request_id: str, *, may_wait: bool) -> Admitted | Reply:
         prefix, _, name = request.headers.get("x-amz-target", "").partition(".")
         operation = TABLE.get(name) if prefix == _TARGET_PREFIX else None
         if operation is None:
             return self._json.reply(UnknownOperationException(None), request_id)
-        return self._verify(request, operation, self._json, request_id)
+        return self._verify(request, operation, self._json, request_id, may_wait=may_wait)
 
-    def _admit_query(self, request: HttpRequest, request_id: str) -> Admitted | Reply:
+    def _admit_query(self, request: HttpRequest, request_id: str, *, may_wait: bool) -> Admitted | Reply:
         signed_for = signed_service(request.headers)
         wire = AwsQuery(signed_for if signed_for in VERSIONS else "sts")
         name, version = form_field(request.body, b"Action") or "", form_field(request.body, b"Version")
@@ -128,21 +146,25 @@ class Gateway:
             if len(request.body) > _MAX_UNSIGNED_BODY:
                 return wire.reply(RequestEntityTooLargeException(None), request_id)
             return self._admit_unsigned(request, operation, request_id)
-        return self._verify(request, operation, AwsQuery(service, name), request_id)
+        return self._verify(request, operation, AwsQuery(service, name), request_id, may_wait=may_wait)
 
     def _admit_unsigned(self, request: HttpRequest, operation: Operation, request_id: str) -> Admitted:
         wire = AwsQuery(operation.service, operation.name)
         origin = self._origin(request, request_id)
         lane = operation.lane(request.body)
-        call = Call(operation, _ANYBODY, self._home, wire, request.body, origin, self._clock.now(), lane=lane)
+        call = Call(operation, _ANONYMOUS, self._home, wire, request.body, origin, self._clock.now(), lane=lane)
         return Admitted(call, wire)
 
-    def _verify(self, request: HttpRequest, operation: Operation, wire: Wire, request_id: str) -> Admitted | Reply:
+    def _verify(
+        self, request: HttpRequest, operation: Operation, wire: Wire, request_id: str, *, may_wait: bool
+    ) -> Admitted | Reply:
         now = self._clock.now()
         try:
-            verified = self._verifier.verify(request, operation.service, now)
+            verified = self._verifier.verify(request, operation.service, now, may_wait=may_wait)
         except KmsError as error:
             refusal = error
+        except MustWait:
+            raise
         except Exception:
             logger.exception(
                 "%s failed before its signature was verified", operation.name, extra={"request_id": request_id}
@@ -162,12 +184,11 @@ class Gateway:
                 lane=operation.lane(request.body),
             )
             return Admitted(call, wire)
-        if self.ration.take(now):
-            self._service.unverified(operation, self._origin(request, request_id), refusal, now)
+        self._unauthenticated.refused(operation, self._origin(request, request_id), refusal, now)
         return wire.reply(refusal, request_id, operation)
 
-    def _origin(self, request: HttpRequest, request_id: str, signer: Credential = _ANYBODY) -> Origin:
-        """Return where a request comes from. What it says of a service's purpose is believed of services only."""
+    def _origin(self, request: HttpRequest, request_id: str, signer: Credential = _ANONYMOUS) -> Origin:
+        """Return where a request comes from. Only services are believed what they say of their purpose."""
         source_ip, secure = self._proxies.origin(request)
         origin = Origin(
             request_id=request_id,
@@ -184,15 +205,11 @@ class Gateway:
             source_account=request.headers.get("x-amz-source-account"),
         )
 
-    def _health(self, path: str, request_id: str) -> Reply:
-        """Answer a health check: alive as long as this runs; ready while it takes calls and can answer them."""
-        obstacles = [] if path == "/healthz" else self._obstacles()
-        if not obstacles:
+    def _health(self, path: str, request_id: str) -> ReadinessCheck | Reply:
+        """Answer a health check: alive as long as the event loop runs; ready if calls can be answered."""
+        if path == HEALTH:
             return Reply(200, b"ok\n", "text/plain", request_id)
-        return Reply(503, f"not ready: {'; '.join(obstacles)}\n".encode(), "text/plain", request_id)
-
-    def _obstacles(self) -> list[str]:
-        return ["stopping"] if self.draining else self._service.obstacles()
+        return ReadinessCheck(request_id)
 
 
 def _is_form(headers: dict[str, str]) -> bool:
@@ -204,4 +221,4 @@ def _service_of(action: str) -> str:
     return "iam" if action in IAM_TABLE else "sts"
 
 
-_HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
+_HEALTH_PATHS = frozenset({HEALTH, "/readyz"})

@@ -3,9 +3,9 @@
 Source: AWS General Reference, "Signature Version 4 signing process"; wording of the refusals as AWS's services give it.
 Only the Authorization header is accepted: KMS has no use for presigned URLs.
 
-Within a second, what one client signs for one action differs in little but the body. So what came of the rest is kept
-when a signature was right, and the next request like it needs no more than two hashes and one HMAC. Whatever is not as
-before goes the whole way, which alone refuses.
+Within a second, the requests that one client signs for one action differ in little but the body. So the outcome for the
+rest is kept when a signature was right, and the next request like it needs no more than two hashes and one HMAC. Every
+other request is verified in full, and only that refuses requests.
 """
 
 import hmac
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from hashlib import sha256
 from operator import itemgetter
+from typing import Protocol
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -33,7 +34,7 @@ from strongroom.errors import (
 from strongroom.http.message import HttpRequest
 from strongroom.keys.arns import partition
 from strongroom.memo import keep
-from strongroom.service.pipeline import UNRECOGNIZED
+from strongroom.service.credentials import UNRECOGNIZED
 from strongroom.snapshot.principals import Credential
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
@@ -58,7 +59,7 @@ _MAX_REMEMBERED_LENGTH = 1024
 _MAX_CANONICAL_LENGTH = 4096
 _MAX_PREPARED = 4
 _NEVER_THE_SAME = frozenset({"amz-sdk-invocation-id", "x-amz-content-sha256"})
-"""Headers that differ from request to request: signed by some clients, whose signatures are then like no other."""
+"""Headers that differ from request to request. Some clients sign them, so nothing of their signatures comes again."""
 
 _MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
@@ -80,7 +81,7 @@ class Scope(msgspec.Struct, frozen=True):
 
 
 class Authorization(msgspec.Struct, frozen=True):
-    """The Authorization header but for the signature, taken apart. ``unsigned``: what it does not sign but has to."""
+    """A parsed Authorization header, without the signature. ``unsigned``: headers that it does not sign but has to."""
 
     access_key_id: str
     scope: Scope
@@ -88,7 +89,12 @@ class Authorization(msgspec.Struct, frozen=True):
     unsigned: tuple[str, ...]
 
 
-FindCredential = Callable[[str, str | None], Credential | None]
+class FindCredential(Protocol):
+    """Finds an access key by its id, and by its session token if it came with one."""
+
+    def __call__(self, access_key_id: str, token: str | None, /, *, may_wait: bool) -> Credential | None:
+        """Return it, or None; raises MustWait if it has to be read from the store and the caller may not wait."""
+        ...
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -99,7 +105,7 @@ class Verified(msgspec.Struct, frozen=True):
 
 
 class _Prepared(msgspec.Struct, frozen=True):
-    """Of a canonical request what comes before the body's hash, of the string to sign what comes before its hash."""
+    """The canonical request up to the hash of the body, and the string to sign up to the hash of that."""
 
     canonical: bytes
     to_sign: bytes
@@ -118,9 +124,9 @@ class _Habit(msgspec.Struct, frozen=True):
 
 
 class Verifier:
-    """Verifies signatures in some Regions. ``skew`` is how far clocks may differ, in seconds.
+    """Verifies signatures in some Regions. Safe to use from several threads.
 
-    ``credential`` finds an access key by its id, and by its session token if it came with one.
+    ``credential`` finds access keys. ``skew`` is how far clocks may differ, in seconds.
     """
 
     def __init__(self, credential: FindCredential, regions: frozenset[str], skew: float) -> None:
@@ -131,16 +137,18 @@ class Verifier:
         self._signing_keys: dict[tuple[str, Scope], HmacKey] = {}
         self._habits: dict[str, _Habit] = {}
 
-    def verify(self, request: HttpRequest, service: str, now: float) -> Verified:
-        """Return who signed the request for a service.
+    def verify(self, request: HttpRequest, service: str, now: float, *, may_wait: bool = True) -> Verified:
+        """Return who signed the request for a service. ``now`` in epoch seconds.
 
         Raises MissingAuthenticationTokenException, IncompleteSignatureException, UnrecognizedClientException,
-        InvalidSignatureException or ExpiredSessionException, with AWS's wording. ``now`` in epoch seconds.
+        InvalidSignatureException or ExpiredSessionException, with AWS's wording; and MustWait if the access key has to
+        be read from the store and ``may_wait`` is False.
         """
-        return self._verified_as_before(request, service, now) or self._verified(request, service, now)
+        known = self._verified_as_before(request, service, now, may_wait=may_wait)
+        return known or self._verified(request, service, now, may_wait=may_wait)
 
-    def _verified_as_before(self, request: HttpRequest, service: str, now: float) -> Verified | None:
-        """Verify a request of which all but the body and the signature was right before; None if it is not right."""
+    def _verified_as_before(self, request: HttpRequest, service: str, now: float, *, may_wait: bool) -> Verified | None:
+        """Verify a request that is an earlier one with another body; return None if it is not, or does not verify."""
         headers = request.headers
         header = headers.get("authorization", "")
         habit = self._habits.get(header[:-_SIGNATURE_LENGTH])
@@ -154,7 +162,8 @@ class Verifier:
         if prepared is None or not headers.keys().isdisjoint(authorization.unsigned):
             return None
         scope = authorization.scope
-        credential = self._credential(authorization.access_key_id, headers.get("x-amz-security-token"))
+        token = headers.get("x-amz-security-token")
+        credential = self._credential(authorization.access_key_id, token, may_wait=may_wait)
         if credential is None or scope.service != service or abs(now - prepared.signed_at) > self._skew:
             return None
         if credential.expires_at is not None and credential.expires_at <= now:
@@ -166,7 +175,7 @@ class Verifier:
         return Verified(credential, scope.region) if right else None
 
     def _remember(self, request: HttpRequest, authorization: Authorization, timestamp: str, canonical: bytes) -> None:
-        """Keep what came of a request whose signature was right, if one like it is to be expected."""
+        """Keep the canonical form of a request whose signature was right, if the next one may be like it."""
         unsigned_part = request.headers["authorization"][:-_SIGNATURE_LENGTH]
         names = authorization.signed_headers.split(";")
         known = all(name in request.headers for name in names)
@@ -181,10 +190,11 @@ class Verifier:
         prepared = _Prepared(canonical[:-_DIGEST_LENGTH], to_sign[:-_DIGEST_LENGTH], _epoch(timestamp))
         keep(habit.prepared, habit.values(request.headers), prepared, _MAX_PREPARED)
 
-    def _verified(self, request: HttpRequest, service: str, now: float) -> Verified:
+    def _verified(self, request: HttpRequest, service: str, now: float, *, may_wait: bool) -> Verified:
         authorization, signature = parse_authorization(request.headers)
         timestamp = request.headers["x-amz-date"]
-        credential = self._credential(authorization.access_key_id, request.headers.get("x-amz-security-token"))
+        token = request.headers.get("x-amz-security-token")
+        credential = self._credential(authorization.access_key_id, token, may_wait=may_wait)
         if credential is None:
             raise UnrecognizedClientException(UNRECOGNIZED)
         self._require_scope(authorization.scope, service, timestamp)
@@ -251,9 +261,9 @@ def signed_service(headers: dict[str, str]) -> str | None:
 
 
 def parse_authorization(headers: dict[str, str]) -> tuple[Authorization, str]:
-    """Take the Authorization header apart, into all but the signature and the signature, 64 hex digits.
+    """Parse the Authorization header; return it without the signature, and the signature, 64 hex digits.
 
-    Sees that everything is signed that has to be. Raises MissingAuthenticationTokenException,
+    Checks that all headers are signed that have to be. Raises MissingAuthenticationTokenException,
     IncompleteSignatureException or InvalidSignatureException.
     """
     header = headers.get("authorization", "")
@@ -271,14 +281,14 @@ def parse_authorization(headers: dict[str, str]) -> tuple[Authorization, str]:
 
 @lru_cache(maxsize=_MAX_REMEMBERED)
 def _parse(unsigned_part: str) -> Authorization | None:
-    """Take apart what comes before the signature: for a day, the same from one client. None if it is malformed."""
+    """Parse what comes before the signature, which stays the same for a day; return None if it is malformed."""
     match = _UNSIGNED_PART.fullmatch(unsigned_part)
     if match is None:
         return None
     access_key_id, date, region, service, terminator, signed_headers = match.groups()
     signed = signed_headers.split(";")
     if len(set(signed)) < len(signed):
-        # A long header, named often, would make a canonical form of any size.
+        # A long header that is named many times would make the canonical form too large.
         return None
     unsigned = tuple(name for name in _MUST_BE_SIGNED if name not in signed)
     return Authorization(access_key_id, Scope(date, region, service, terminator), signed_headers, unsigned)
@@ -297,7 +307,7 @@ def canonical_request(request: HttpRequest, signed_headers: str) -> bytes:
         value = request.headers.get(name, "")
         lines.append(f"{name}:{_SPACES.sub(' ', value) if '  ' in value else value}")
     lines += ("", signed_headers, sha256(request.body).hexdigest())
-    # Latin-1 is how the front decoded them: every byte comes back as it was sent.
+    # Headers were decoded as Latin-1, so every byte is encoded as it was sent.
     return "\n".join(lines).encode("latin-1")
 
 
@@ -310,7 +320,7 @@ def signing_key(secret: str, scope: Scope) -> bytes:
 
 
 def _is_plain(request: HttpRequest) -> bool:
-    """Tell whether the request line is that of every call."""
+    """Tell whether the request line is ``POST /``, as in every call."""
     return request.method == "POST" and request.path == "/" and not request.query
 
 

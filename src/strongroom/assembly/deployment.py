@@ -21,8 +21,12 @@ from strongroom.maintenance.keeper import Keeper
 from strongroom.operations.context import Backends
 from strongroom.operations.kms.table import TABLE
 from strongroom.service.audit_trail import AuditTrail
-from strongroom.service.pipeline import Service
+from strongroom.service.credentials import Credentials
+from strongroom.service.pipeline import Pipeline
+from strongroom.service.readiness import Readiness
 from strongroom.service.request_quotas import RequestQuotas
+from strongroom.service.service import Service
+from strongroom.service.unauthenticated import RecordRateLimit, UnauthenticatedRequests
 from strongroom.settings import Settings
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.audit.tail import AuditTail
@@ -124,7 +128,13 @@ class Deployment:
         self.store_counters = opened.store.counters
         trail = AuditTrail(self.log, entropy)
         usage = AccessKeyUsage(opened.store)
-        self.service = Service(opened.backends, quotas, trail, usage)
+        record_limit = RecordRateLimit()
+        credentials = Credentials(opened.backends.snapshot)
+        self.service = Service(
+            Pipeline(opened.backends, credentials, quotas, trail, usage, record_limit),
+            UnauthenticatedRequests(trail, record_limit),
+            Readiness(opened.store, trail),
+        )
         self.keeper = Keeper(opened.backends, trail, self.log, clock, usage)
         self.chores = self.keeper.upkeep if worker else self.keeper.run
         """What is to be done now and then: by each worker its own, and what concerns all by the first."""

@@ -14,15 +14,15 @@ _CHECK = 1.0
 _SOON = 0.05
 """How long a listener without room stays closed at least, in seconds."""
 _QUIET = 60.0
-"""One warning in so many seconds says as much as those that would follow."""
+"""Seconds between two warnings of the same kind."""
 
 
 class Acceptor:
     """Accepts on a listener until told to stop. Lives on one event loop.
 
-    libuv listens on a copy, so that this can be ended and begun anew without losing who waits: without file descriptors
-    accept(2) fails again and again, and nothing tells us that libuv does nothing else any more; and nothing but its end
-    keeps libuv from accepting.
+    libuv listens on a copy of the listener. The copy can be closed and opened again, while clients wait in the backlog
+    of the listener itself. Closing is the only way to keep libuv from accepting. It is needed when there are no file
+    descriptors left: accept(2) then fails again and again, which libuv does not report.
     """
 
     def __init__(self, listener: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""One client connection: bytes in, whole requests to the front, replies back in order."""
+"""One client connection: bytes in, whole requests to the handler, replies back in order."""
 
 import asyncio
 from collections import deque
@@ -11,14 +11,14 @@ from typing_extensions import override
 from strongroom.http.fast_parser import FastParser
 from strongroom.http.held_bytes import HeldBytes
 from strongroom.http.message import HttpRequest
+from strongroom.http.timeouts import NEVER, Timeouts
 
-_NEVER = float("inf")
 _HEADERS = 100
 """How many headers a request may have: each costs many times its bytes. Clients send a dozen."""
 _SMALL = 8 * 1024
-"""What a connection may hold without being charged for it: any call that only uses keys."""
+"""Bytes that a connection may hold without being charged: enough for any call that only uses keys."""
 _REQUEST = 2 * 1024
-"""What a request that waits costs apart from its body."""
+"""Bytes that a waiting request costs apart from its body."""
 _USUAL_NAMES = {
     spelling.encode(): name.lower()
     for name in (
@@ -28,17 +28,16 @@ _USUAL_NAMES = {
     )
     for spelling in (name, name.lower())
 }
-"""Names as clients spell them → as we look them up: what there is no need to compute."""
+"""Header names as clients spell them → in lower case, so that this is not computed for every request."""
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What a connection may cost. Sizes in bytes, times in seconds."""
+    """What a connection may cost. Sizes in bytes."""
 
     head: int = 32 * 1024
     body: int = 1024 * 1024
     pipelined: int = 16
-    request_time: float = 20.0
-    idle_time: float = 75.0
+    timeouts: Timeouts = Timeouts()
 
 
 class Handler(Protocol):
@@ -55,19 +54,19 @@ class Handler(Protocol):
         """Return seconds for durations, finer than the loop's time."""
         ...
 
-    def opened(self, connection: "Connection") -> "Handler":
-        """Note a new connection, and return who handles its requests."""
+    def opened(self, connection: "Connection", /) -> "Handler":
+        """Note a new connection, and return the handler of its requests."""
         ...
 
-    def closed(self, connection: "Connection") -> None:
+    def closed(self, connection: "Connection", /) -> None:
         """Forget a connection."""
         ...
 
-    def handle(self, connection: "Connection", request: HttpRequest) -> None:
+    def handle(self, connection: "Connection", request: HttpRequest, /) -> None:
         """Start work on a request."""
         ...
 
-    def malformed(self, connection: "Connection", status: int, headers: dict[str, str]) -> None:
+    def malformed(self, connection: "Connection", status: int, headers: dict[str, str], /) -> None:
         """Answer bytes that are no request, or too large a one; ``headers`` as far as they were read."""
         ...
 
@@ -76,13 +75,14 @@ class Connection(asyncio.Protocol):
     """Parses requests, the usual ones by itself and all others with httptools, and hands them on one at a time.
 
     Requests pipelined behind the one in work wait here; when too many do, the socket is not read. Nothing is started
-    while a reply has not been taken. ``deadline`` is the loop time at which the front drops a connection that has not
-    got on.
+    while a reply has not been taken. ``deadline`` is the loop time at which a connection is dropped whose client has
+    not done its part by then.
     """
 
     def __init__(self, handler: Handler, limits: Limits, fast_parser: FastParser, *, secure: bool) -> None:
         self._handler = handler
         self._limits = limits
+        self._timeouts = limits.timeouts
         self._fast_parser = fast_parser
         self._secure = secure
         self._transport: asyncio.Transport | None = None
@@ -109,7 +109,7 @@ class Connection(asyncio.Protocol):
         self._unread_size = 0
         self._charged = 0
         self.busy = False
-        self.deadline = _NEVER
+        self.deadline = NEVER
 
     # --- what the transport calls
 
@@ -120,9 +120,9 @@ class Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         # A listener for IPv6 sees IPv4 peers as ::ffff:a.b.c.d; policies and proxies know them by their own address.
         self._peer = str(peer[0]).removeprefix("::ffff:") if isinstance(peer, tuple) else ""
-        # So that we hear of every reply that is not taken at once, and hold no more than that one.
+        # So that every reply the client does not read at once is reported, and no more than that one is held.
         self._transport.set_write_buffer_limits(high=1)
-        self.deadline = self._handler.time() + self._limits.request_time
+        self.deadline = self._handler.time() + self._timeouts.request
         self._handler = self._handler.opened(self)
 
     @override
@@ -135,7 +135,7 @@ class Connection(asyncio.Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        # In pieces, or one read could hold more of a head, or more requests, than we want to know of.
+        # In pieces: otherwise one read could hold a larger head, or more requests, than the limits allow.
         size = self._limits.head
         if len(data) <= size:
             self._receive(data)
@@ -148,8 +148,8 @@ class Connection(asyncio.Protocol):
             return
         if self._between and (plain := self._fast_parser.read(data)) is not None:
             headers, body = plain
-            begun = self._handler.timer()
-            self._take(HttpRequest("POST", "/", "", headers, body, self._peer, self._secure, begun))
+            received_at = self._handler.timer()
+            self._take(HttpRequest("POST", "/", "", headers, body, self._peer, self._secure, received_at))
         else:
             self._parse(data)
         held = self._waiting or len(self._body) > _SMALL or self._head_size > _SMALL
@@ -172,7 +172,7 @@ class Connection(asyncio.Protocol):
     @override
     def pause_writing(self) -> None:
         self._writable = False
-        self.deadline = self._handler.time() + self._limits.request_time
+        self.deadline = self._handler.time() + self._timeouts.request
         if self._transport is not None:
             self._unread_size = self._transport.get_write_buffer_size()
             if self._charge():
@@ -195,7 +195,7 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._headers = {}
         if not self.busy:
-            self.deadline = self._handler.time() + self._limits.request_time
+            self.deadline = self._handler.time() + self._timeouts.request
 
     def on_url(self, url: bytes) -> None:
         """Take the request target, or a piece of it."""
@@ -216,7 +216,7 @@ class Connection(asyncio.Protocol):
         self._headers[key] = text
 
     def on_headers_complete(self) -> None:
-        """Refuse a body that is announced too large; invite one that waits to be asked for."""
+        """Refuse a body that is announced too large; ask for one that the client holds back (RFC 9110, 10.1.1)."""
         self._in_head = False
         self._head_size = 0
         if len(self._headers) > _HEADERS:
@@ -247,10 +247,10 @@ class Connection(asyncio.Protocol):
         self._body = b""
         self._between = self._in_head = True
         self._last_request_read = not self._parser.should_keep_alive()
-        begun = self._handler.timer()
-        self._take(HttpRequest(method, path, query, self._headers, body, self._peer, self._secure, begun))
+        received_at = self._handler.timer()
+        self._take(HttpRequest(method, path, query, self._headers, body, self._peer, self._secure, received_at))
 
-    # --- what the front calls
+    # --- what the handler calls
 
     def send(self, reply: bytes, *, close: bool) -> None:
         """Write the reply to the request in work, and go on with the next."""
@@ -300,7 +300,7 @@ class Connection(asyncio.Protocol):
         if not self._writable:
             return
         if not self._waiting:
-            self.deadline = self._handler.time() + self._limits.idle_time
+            self.deadline = self._handler.time() + self._timeouts.idle
             return
         request = self._waiting.popleft()
         self._waiting_size -= len(request.body) + _REQUEST
@@ -311,12 +311,12 @@ class Connection(asyncio.Protocol):
 
     def _start(self, request: HttpRequest) -> None:
         self.busy = True
-        self.deadline = _NEVER
+        self.deadline = NEVER
         self._working_size = len(request.body)
         self._handler.handle(self, request)
 
     def _forget(self) -> None:
-        """Let go of what is being read, and of what waits."""
+        """Release what is being read, and the requests that wait."""
         self._head_size = self._waiting_size = 0
         self._body = b""
         self._waiting.clear()

@@ -1,4 +1,4 @@
-"""Connections beyond those that a worker serves: each is told so once, or closed at once when there are too many."""
+"""Connections beyond the limit of a worker: their first request is refused, or they are closed at once."""
 
 from collections.abc import Callable
 
@@ -6,31 +6,31 @@ from strongroom.http.connection import Connection, Handler
 from strongroom.http.message import HttpRequest
 
 MOST_TURNED_AWAY = 64
-"""How many may wait to be told."""
+"""How many such connections may be open, waiting for their request to be refused."""
 
 Refuse = Callable[[Connection, str, dict[str, str]], None]
-"""Answers the request for a path, with its headers as far as they were read, without looking at who sent it."""
+"""Refuses the request for a path, with its headers as far as they were read, without verifying its signature."""
 
 
 class ExcessConnections:
-    """Handles such connections beside those of ``front``; ``refuse`` answers the one request that each may make."""
+    """Handles such connections; ``refuse`` answers the one request of each. ``handler`` handles all others."""
 
-    def __init__(self, front: Handler, refuse: Refuse) -> None:
-        self.held_bytes = front.held_bytes
+    def __init__(self, handler: Handler, refuse: Refuse) -> None:
+        self.held_bytes = handler.held_bytes
         self.connections: set[Connection] = set()
-        self._front = front
+        self._handler = handler
         self._refuse = refuse
 
     def time(self) -> float:
         """Return the loop's time."""
-        return self._front.time()
+        return self._handler.time()
 
     def timer(self) -> float:
         """Return seconds for durations."""
-        return self._front.timer()
+        return self._handler.timer()
 
     def opened(self, connection: Connection) -> Handler:
-        """Let a connection wait to be told, or drop it."""
+        """Let a connection send its request, or drop it if there are too many."""
         if len(self.connections) < MOST_TURNED_AWAY:
             self.connections.add(connection)
         else:

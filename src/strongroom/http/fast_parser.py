@@ -1,9 +1,9 @@
-"""Reads the requests that AWS clients usually send, at a third of what a parser of everything costs.
+"""Parses the requests that AWS clients usually send, at a third of the cost of the general parser.
 
-Read here is only what cannot be understood in two ways: a whole ``POST /`` of HTTP/1.1 that arrived in one piece and is
+Only requests with one possible meaning are parsed here: a whole ``POST /`` of HTTP/1.1 that arrived in one piece and is
 followed by nothing, with a body, with well-formed header lines (RFC 9110, 5.5 and 5.6.2), each name once, a
-Content-Length that is exactly the body's, and none of the headers that change how a message is read. All else is the
-general parser's; on what is read here the two agree, which a property test holds.
+Content-Length that is exactly the body's, and none of the headers that change how a message is read. All others go to
+the general parser. A property test checks that the two parsers agree.
 """
 
 import re
@@ -18,10 +18,10 @@ _REMEMBERED = frozenset(
         *("x-amz-date", "x-amz-target", "amz-sdk-request"),
     }
 )
-"""What clients repeat, word for word, from call to call; nothing that is worth stealing."""
+"""Headers that clients repeat unchanged from call to call. None of them is secret."""
 _NOT_PLAIN = frozenset({"transfer-encoding", "upgrade", "expect", "te", "trailer", "proxy-connection"})
 _SIGNATURE = 64
-"""How long a signature is, with which an Authorization header ends; what comes before it clients repeat, too."""
+"""The length of a signature, the end of an Authorization header. Clients repeat what comes before it, too."""
 _MAX_HEADERS = 50
 _MAX_LINES = 1024
 _MAX_LINE = 512

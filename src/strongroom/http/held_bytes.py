@@ -1,4 +1,4 @@
-"""The memory that clients make a worker hold: requests that have no answer yet, and answers that nobody reads."""
+"""The memory that clients make a worker hold: requests that are not answered yet, and answers they do not read."""
 
 
 class HeldBytes:
@@ -9,9 +9,9 @@ class HeldBytes:
         self.held = 0
 
     def change(self, by: int) -> bool:
-        """Count more or fewer bytes; tell whether more were counted than there is room for.
+        """Count more or fewer bytes; return True if more were added and the limit is exceeded.
 
-        They are counted all the same: whoever is told so lets go of what it holds, and counts again.
+        They are counted even then: the caller has to release what it holds, and to count that.
         """
         self.held += by
         return by > 0 and self.held > self._limit

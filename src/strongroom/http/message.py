@@ -1,18 +1,18 @@
-"""An HTTP request as the front gathers it, and the reply it sends."""
+"""An HTTP request as it was received, and a response and its bytes. Nothing here knows what a request asks for."""
 
 from http import HTTPStatus
-from typing import Protocol
 
 import msgspec
 
-from strongroom.errors import KmsError
-from strongroom.operations.operation import Operation
-from strongroom.operations.shapes import Response
-from strongroom.service.counters import SUCCESS
+_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
 class HttpRequest(msgspec.Struct):
-    """One whole request. Header names are lower case; a header sent twice has its values joined with a comma."""
+    """One whole request. Header names are lower case; a header sent twice has its values joined with a comma.
+
+    Times are those of the clock's timer, in seconds. ``started_at`` and ``finished_at`` tell from when to when work on
+    the request took place; they are set for calls that run on a thread, and for all calls if there are observers.
+    """
 
     method: str
     path: str
@@ -21,38 +21,18 @@ class HttpRequest(msgspec.Struct):
     body: bytes
     peer: str
     secure: bool
-    begun: float = 0.0
-    """When the whole of it was there, by the clock's timer."""
-    performing: float = 0.0
-    performed: float = 0.0
-    """From when to when the service was at it; noted only for observers."""
+    received_at: float = 0.0
+    started_at: float = 0.0
+    finished_at: float = 0.0
 
 
-class ReplyWriter(Protocol):
-    """Writes answers in the protocol of the request."""
-
-    def reply(self, result: Response | KmsError, request_id: str, operation: Operation | None = None) -> "Reply":
-        """Return the reply that carries an answer or a refusal: of a call, or of what names no operation."""
-        ...
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """What is sent back. Replies to calls have a line in the audit log, and must not leave before it.
-
-    ``writer`` wrote the body, and can write another. ``outcome`` is "success" or the code of the refusal.
-    """
+class HttpResponse(msgspec.Struct, frozen=True):
+    """A response. ``request_id`` is sent as ``x-amzn-RequestId``, the header in which AWS clients look for it."""
 
     status: int
     body: bytes
     content_type: str
     request_id: str
-    operation: Operation | None = None
-    writer: ReplyWriter | None = None
-    outcome: str = SUCCESS
-
-    def refused(self, error: KmsError) -> "Reply":
-        """Return the reply that says instead why this one cannot be sent."""
-        return self if self.writer is None else self.writer.reply(error, self.request_id, self.operation)
 
     def encode(self, date: str, *, keep_alive: bool) -> bytes:
         """Return the bytes of the response; ``date`` is its Date header (RFC 9110, 5.6.7)."""
@@ -67,14 +47,3 @@ class Reply(msgspec.Struct, frozen=True):
             f"Content-Length: {len(self.body)}\r\n\r\n"
         )
         return head.encode() + self.body
-
-
-_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
-
-
-class CallObserver(Protocol):
-    """Sees every call that has been answered: the access log, traces. It must not wait for anything."""
-
-    def answered(self, request: HttpRequest, reply: Reply, flushing: float, flushed: float) -> None:
-        """Take note of a call; the log was flushed for it between two times of the clock's timer."""
-        ...

@@ -6,7 +6,7 @@ import resource
 logger = logging.getLogger(__name__)
 
 _RESERVED = 256
-"""Left for the database, the audit log, and connections that are turned away."""
+"""Left for the database, the audit log, and connections that are refused."""
 
 
 def connections_within_limits(wanted: int) -> int:

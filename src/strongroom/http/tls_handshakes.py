@@ -1,6 +1,7 @@
-"""Connections whose TLS handshake is not over: the front hears of each only after it, but they take their room before.
+"""Connections whose TLS handshake is not finished. They count against the limit of connections, too.
 
-A listener accepts as long as there is room. uvloop would go on, and hold whoever connects and says nothing.
+uvloop reports a connection only after its handshake, and accepts any number before. So clients that connect and send
+nothing could hold any number of them. A listener here accepts only as long as there is room.
 """
 
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from strongroom.http.connection import Connection
 class Handshakes:
     """Counts them beside ``open_connections``, and calls ``crowded`` when there are ``most`` of both or more.
 
-    Nobody is told when a handshake fails: its connection is then let go of, and counted no longer.
+    A failed handshake is not reported. Its connection is then freed, and with that no longer counted.
     """
 
     def __init__(self, most: int, open_connections: Callable[[], int]) -> None:

@@ -1,93 +1,18 @@
 """One row of the table: everything the service needs to know about an action."""
 
 from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
 from typing import Any
 
 import msgspec
 
 from strongroom.audit.parameters import Parameters, parameters_of
 from strongroom.keys.states import StateRule
+from strongroom.operations.lanes import LARGE_BODY, PREPARED_AT_ONCE, Lane, Placement
 from strongroom.operations.shapes import Request, Response
 from strongroom.operations.targets import Locate, Target
 
 Elements = Callable[[Any, Sequence[Target]], Mapping[str, object] | None]
 """Makes the ``responseElements`` of the audit record from the response and the targets."""
-
-
-class Lane(Enum):
-    """Where a call runs. Each lane but the first has threads of its own, so that none waits behind another's work."""
-
-    INLINE = "on the event loop: it takes some hundred microseconds at most"
-    WAITING = "waits for a disk"
-    SIGNING = "computes for up to a millisecond with a key; the rest of the call stays on the event loop"
-    COMPUTING = "computes for milliseconds"
-    GENERATING = "looks for primes, for up to seconds"
-
-
-_SLOW_ALGORITHMS = (b"RSA", b"ECDSA_SHA_384", b"ECDSA_SHA_512", b"ML_DSA", b"\\")
-"""Names of what is slow. Found anywhere in a body, they cost it a thread switch; and so does a backslash, behind which
-JSON could hide one. An attested recipient always names one: RSAES_OAEP_SHA_256."""
-
-
-PREPARED_AT_ONCE = (Lane.INLINE, Lane.SIGNING)
-"""Lanes whose calls are decoded and authorized on the event loop, as soon as their signature is verified."""
-
-_LARGE = 32 * 1024
-"""What no call that only uses keys comes near. To read such a body can take longer than the event loop has."""
-
-
-class _Specs(msgspec.Struct, rename="pascal"):
-    """The members of a body that name a key spec, whatever they hold."""
-
-    key_spec: object = None
-    customer_master_key_spec: object = None
-    key_pair_spec: object = None
-
-
-_specs_decoder = msgspec.json.Decoder(_Specs)
-
-
-def _never(_body: bytes) -> bool:
-    return False
-
-
-def _may_name_slow_algorithm(body: bytes) -> bool:
-    if b"Algorithm" not in body and b"\\" not in body:
-        # It names none. What AWS takes then is fast, or refused.
-        return False
-    for name in _SLOW_ALGORITHMS:  # noqa: SIM110 - faster than any() of a generator
-        if name in body:
-            return True
-    return False
-
-
-def _names_slow_spec(body: bytes) -> bool:
-    """Tell whether a body names a spec that is slow to make; one that cannot be read will be refused, in any lane.
-
-    It is read for that: policies and descriptions are full of backslashes and may speak of anything.
-    """
-    if b"RSA" not in body and b"\\" not in body:
-        return False
-    try:
-        specs = _specs_decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
-        return False
-    named = (specs.key_spec, specs.customer_master_key_spec, specs.key_pair_spec)
-    return any(isinstance(spec, str) and spec.startswith("RSA") for spec in named)
-
-
-class Placement(Enum):
-    """How an operation finds its lane: the usual one, the one for what is slow, and what tells whether a body is."""
-
-    INLINE = (Lane.INLINE, Lane.INLINE, _never)
-    WAITING = (Lane.WAITING, Lane.WAITING, _never)
-    COMPUTING = (Lane.COMPUTING, Lane.COMPUTING, _never)
-    GENERATING = (Lane.GENERATING, Lane.GENERATING, _never)
-    BY_ALGORITHM = (Lane.INLINE, Lane.COMPUTING, _may_name_slow_algorithm)
-    SIGNATURE = (Lane.INLINE, Lane.SIGNING, _may_name_slow_algorithm)
-    KEY_PAIR = (Lane.COMPUTING, Lane.GENERATING, _names_slow_spec)
-    NEW_KEY = (Lane.WAITING, Lane.GENERATING, _names_slow_spec)
 
 
 class Echo(msgspec.Struct, frozen=True):
@@ -108,6 +33,20 @@ Echoes = Callable[[Any, Any, Sequence[Target]], Sequence[Echo]]
 """Makes the further audit records of a call that succeeded, from the request, the response and the targets."""
 
 
+_MATERIAL_RULES = frozenset(
+    {
+        StateRule.USE,
+        StateRule.PUBLISH,
+        StateRule.ROTATE,
+        StateRule.REPLICATE,
+        StateRule.PREPARE_IMPORT,
+        StateRule.IMPORT,
+        StateRule.DELETE_MATERIAL,
+    }
+)
+"""Rows of the state matrix whose operations reach the key material of their keys."""
+
+
 def no_elements(_response: object, _targets: Sequence[Target]) -> None:
     """Return none: right for reads and for all cryptography."""
 
@@ -124,7 +63,8 @@ class Operation:
     ``run`` is called with the context, the request, and the key of every target that has one, in the targets' order.
     ``makes`` returns the ARN of the key an answer announces, for the audit record. ``cross_account`` operations work on
     another account's keys where policies or grants allow it; to the others such keys are never there, whatever policies
-    say (KMS API Reference, "Cross-account use").
+    say (KMS API Reference, "Cross-account use"). ``in_key_store`` tells of a request whether it makes key material in a
+    custom key store.
     """
 
     def __init__(  # noqa: PLR0913 - one row, all columns
@@ -141,6 +81,7 @@ class Operation:
         makes: Callable[[Any], str] | None = None,
         cross_account: bool = False,
         echoes: Echoes | None = None,
+        in_key_store: Callable[[Any], bool] | None = None,
         service: str = "kms",
     ) -> None:
         self.name = name
@@ -159,10 +100,13 @@ class Operation:
         self.action = f"{service}:{name}"
         self.uses = rule is StateRule.USE
         """Whether it counts as a use of its keys."""
+        self.touches_material = rule in _MATERIAL_RULES
+        """Whether it uses, makes or destroys the key material of its keys."""
+        self.in_key_store = in_key_store
         self.decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(request)
         self.parameters: Parameters = parameters_of(request)
 
     def lane(self, body: bytes) -> Lane:
-        """Return the lane of a request, by its body."""
+        """Return the lane of a request as far as its body tells; ``service.lane_choice`` decides by its keys."""
         lane = self._slow_lane if self._is_slow(body) else self._lane
-        return Lane.COMPUTING if lane in PREPARED_AT_ONCE and len(body) > _LARGE else lane
+        return Lane.COMPUTING if lane in PREPARED_AT_ONCE and len(body) > LARGE_BODY else lane

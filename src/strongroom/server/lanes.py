@@ -1,4 +1,4 @@
-"""The threads behind the event loop: a bounded number for each lane, and one way back for all of them.
+"""The threads behind the event loop: a bounded number for each lane, and one queue of results for all of them.
 
 Jobs go out through a ``SimpleQueue`` and results come back through a ``deque``, both of which are C and need no lock of
 ours. The loop is woken once for all results that are there when it comes to them, not once for each.
@@ -14,13 +14,13 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
-from strongroom.operations.operation import Lane
+from strongroom.operations.lanes import Lane
 
 logger = logging.getLogger(__name__)
 
 _NICENESS = {Lane.SIGNING: 10}
-"""By how much threads give way to the event loop (nice(1)): without that, fast calls wait almost three times as long
-while others sign, with it less than twice. It is right only for threads that hold the interpreter for an instant."""
+"""How much lower than the event loop's the priority of threads is (nice(1)). Without that, fast calls wait almost three
+times as long while others sign, with it less than twice. It suits only threads that hold the interpreter briefly."""
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -78,7 +78,7 @@ class Lanes(Generic[Job, Result]):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.nice(0) + _NICENESS.get(lane, 0))
         jobs = self._jobs[lane]
         while (job := jobs.get()) is not None:
-            # Whatever happens, the thread goes on: there are only so many.
+            # Whatever fails, the thread goes on: otherwise the lane would lose it.
             try:
                 self._results.append((job, self._work(job)))
             except Exception:

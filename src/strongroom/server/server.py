@@ -20,21 +20,21 @@ from strongroom.entropy import Entropy
 from strongroom.http.acceptor import Acceptor
 from strongroom.http.connection import Connection, Limits
 from strongroom.http.fast_parser import FastParser
-from strongroom.http.message import CallObserver
 from strongroom.http.open_files import connections_within_limits
+from strongroom.http.timeouts import TLS_HANDSHAKE_TIMEOUT, TLS_SHUTDOWN_TIMEOUT, Timeouts
 from strongroom.http.trusted_proxies import TrustedProxies
-from strongroom.operations.operation import Lane
-from strongroom.server.front import Capacity, Front, Log
+from strongroom.operations.lanes import Lane
+from strongroom.server.front import Capacity, Front
+from strongroom.server.reply_queue import Log
 from strongroom.service.counters import CallCounters
-from strongroom.service.pipeline import Service
+from strongroom.service.service import Service
 from strongroom.settings import Settings
+from strongroom.telemetry.answered_call import CallObserver
 
 logger = logging.getLogger(__name__)
 
 _BACKLOG = 2048
 _STOP = (signal.SIGTERM, signal.SIGINT)
-_TLS_HANDSHAKE_TIME = 10.0
-_TLS_SHUTDOWN_TIME = 1.0
 
 
 class Server:
@@ -82,33 +82,37 @@ class Server:
         for signal_number in _STOP:
             loop.add_signal_handler(signal_number, acceptor.stop)
         with contextlib.closing(self._front(loop)) as front, self._keeping():
-            limits = Limits(request_time=self._settings.request_time, idle_time=self._settings.idle_time)
+            limits = Limits(timeouts=Timeouts(self._settings.request_time, self._settings.idle_time))
             fast_parser = FastParser(limits.head, limits.body)
-            handshakes = front.handshakes
+            connections, handshakes = front.connections, front.connections.handshakes
             listen = partial(
                 loop.create_server,
-                lambda: handshakes.begun(Connection(front, limits, fast_parser, secure=tls is not None)),
+                lambda: handshakes.begun(Connection(connections, limits, fast_parser, secure=tls is not None)),
                 ssl=tls,
-                ssl_handshake_timeout=_TLS_HANDSHAKE_TIME if tls else None,
-                ssl_shutdown_timeout=_TLS_SHUTDOWN_TIME if tls else None,
+                ssl_handshake_timeout=TLS_HANDSHAKE_TIMEOUT if tls else None,
+                ssl_shutdown_timeout=TLS_SHUTDOWN_TIMEOUT if tls else None,
                 backlog=_BACKLOG,
             )
             await acceptor.run(listen, handshakes, lambda: ready(url_of(self._settings, listener)))
             await front.drain(self._settings.drain)
-            # All is done. Whoever asks once more, as supervisors and terminals do, must not make it look like a crash.
+            # All is done. A second signal, as supervisors and terminals may send it, must not look like a crash.
             signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
 
     def _front(self, loop: asyncio.AbstractEventLoop) -> Front:
         settings = self._settings
-        verifier = Verifier(self._service.credential, frozenset(settings.regions), settings.clock_skew)
+        regions = frozenset(settings.regions)
+        verifier = Verifier(self._service.pipeline.credential, regions, settings.clock_skew)
         proxies = TrustedProxies(settings.trusted_proxies)
-        gateway = Gateway(self._service, verifier, self._clock, self._entropy, proxies, settings.regions[0])
+        gateway = Gateway(
+            self._service.unauthenticated, verifier, self._clock, self._entropy, proxies, settings.regions[0]
+        )
         cores = os.cpu_count() or 1
         threads = {
             Lane.WAITING: settings.threads,
             Lane.SIGNING: cores,
             Lane.COMPUTING: cores,
             Lane.GENERATING: max(1, cores // 2),
+            Lane.KEY_BACKEND: settings.key_backend_threads,
         }
         return Front(
             loop,

@@ -1,1 +1,1 @@
-"""The one door: resolve the key, authorize, run the operation, audit."""
+"""Performs calls: the pipeline that authorizes, runs and records them, and what it needs."""

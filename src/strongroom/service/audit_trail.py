@@ -22,20 +22,19 @@ from strongroom.audit.cloudtrail import (
     role_resource,
     service_event,
 )
-from strongroom.crypto.documents.attestation import Attested
 from strongroom.entropy import Entropy, UuidBatch
 from strongroom.errors import AccessDeniedException, KmsError
 from strongroom.iam import PrincipalKind
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.specs import KeySpec
 from strongroom.memo import keep
-from strongroom.operations.context import Context, Origin
-from strongroom.operations.operation import Echo, Lane, Operation
+from strongroom.operations.context import Origin
+from strongroom.operations.operation import Echo, Operation
 from strongroom.operations.recipient import attested_facts
-from strongroom.operations.shapes import Request, Response
+from strongroom.operations.shapes import Response
 from strongroom.operations.targets import Target
 from strongroom.service.call import Call
-from strongroom.snapshot.active_key import ActiveKey
+from strongroom.service.stages import Completed, Refused
 from strongroom.snapshot.principals import Credential
 
 _MAX_MESSAGE = 1024
@@ -67,25 +66,6 @@ class Log(Protocol):
         ...
 
 
-class Progress:
-    """How far a call came: what its audit record can tell. ``request`` is None if it could not be decoded.
-
-    ``context`` and ``keys`` are what the operation is run with. ``result`` is there when it was refused, or has run.
-    ``lane`` is where the call has to go on, if that is not where it is; to one that may wait, it goes from its start.
-    """
-
-    lane: Lane | None = None
-
-    def __init__(self, credential: Credential) -> None:
-        self.credential = credential
-        self.context: Context | None = None
-        self.keys: Sequence[ActiveKey] = ()
-        self.result: Response | KmsError | None = None
-        self.request: Request | None = None
-        self.targets: Sequence[Target] = ()
-        self.attested: Attested | None = None
-
-
 class AuditTrail:
     """Records each call, each refused request, and each thing the service does by itself."""
 
@@ -99,21 +79,22 @@ class AuditTrail:
         """Tell whether what happens now can be recorded."""
         return self._log.writable()
 
-    def call(self, call: Call, progress: Progress, result: Response | KmsError, event_id: str) -> None:
-        """Record a verified call with its answer or its refusal."""
-        operation, request, targets = call.operation, progress.request, progress.targets
+    def call(self, ended: Completed | Refused, event_id: str) -> None:
+        """Record a verified call with its response or its error."""
+        call, request, targets, result = ended.call, ended.request, ended.targets, ended.result
+        operation = call.operation
         refusal = result if isinstance(result, KmsError) else None
         outcome = Outcome(
             error_code=_code(refusal),
             error_message=_message(refusal),
             request_parameters=None if request is None else operation.parameters(request) or None,
             response_elements=None if refusal is not None else operation.elements(result, targets),
-            additional_event_data=_additional(progress, operation, result),
+            additional_event_data=_additional(ended),
             request_id=call.origin.request_id,
             event_id=event_id,
         )
-        begins = self._beginning(call, progress.credential)
-        recipient = _recipient(progress.credential, targets)
+        begins = self._beginning(call, ended.credential)
+        recipient = _recipient(ended.credential, targets)
         arns = _resources(operation, result, targets, call.region)
         ends = _ending(operation, arns, recipient)
         if refusal is not None:
@@ -122,7 +103,7 @@ class AuditTrail:
         self._log.append(line(begins, outcome, ends))
         if operation.echoes is not None:
             for echo in operation.echoes(request, result, targets):
-                self._log.append(self._echoed(echo, call, progress.credential, recipient))
+                self._log.append(self._echoed(echo, call, ended.credential, recipient))
 
     def _beginning(self, call: Call, credential: Credential) -> bytes:
         """Return how the record of a call begins: made anew each second, for each caller and kind of call."""
@@ -279,25 +260,23 @@ def _recipient(credential: Credential, targets: Sequence[Target]) -> str | Unset
     return next((_account_of(target.resource) for target in targets if target.named), "") or UNSET
 
 
-def _additional(
-    progress: Progress, operation: Operation, result: Response | KmsError
-) -> Mapping[str, object] | UnsetType:
+def _additional(ended: Completed | Refused) -> Mapping[str, object] | UnsetType:
     """Return what CloudTrail has no field for.
 
     That is why a call was refused, or which key material was used, or which grant was retired; and who proved to be the
     recipient of the answer.
     """
     found: dict[str, object] = {}
-    if isinstance(result, KmsError):
-        found |= result.details or {}
+    if type(ended) is Refused:
+        found |= ended.result.details or {}
     else:
-        if operation.uses:
-            _add_materials(found, progress.targets, result)
-        for target in progress.targets:
+        if ended.call.operation.uses:
+            _add_materials(found, ended.targets, ended.result)
+        for target in ended.targets:
             if target.retired is not None:
                 found["grantId"] = target.retired.grant_id
-    if progress.attested is not None:
-        found["recipient"] = attested_facts(progress.attested)
+    if ended.attested is not None:
+        found["recipient"] = attested_facts(ended.attested)
     return found or UNSET
 
 

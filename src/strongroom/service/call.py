@@ -1,17 +1,18 @@
-"""A call as the front door hands it over."""
+"""A call as the server hands it over: verified, not decoded yet."""
 
 from typing import Protocol
 
 import msgspec
 
 from strongroom.operations.context import Origin
-from strongroom.operations.operation import Lane, Operation
+from strongroom.operations.lanes import Lane
+from strongroom.operations.operation import Operation
 from strongroom.operations.shapes import Request
 from strongroom.snapshot.principals import Credential
 
 
 class Wire(Protocol):
-    """How a request is written."""
+    """The protocol in which a request is written."""
 
     def decode(self, operation: Operation, body: bytes) -> Request:
         """Return the request in ``body``; raises SerializationException or ValidationException."""
@@ -19,10 +20,10 @@ class Wire(Protocol):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A call whose signature has been verified. ``now`` is when it arrived, epoch seconds.
+    """A call whose signature has been verified, or that needs none. ``now`` is when it arrived, epoch seconds.
 
-    ``credential`` signed it, with ``token`` if it is a temporary one. ``on_behalf_of`` is the ARN of the principal in
-    whose name the signer, a trusted service, calls. ``lane`` is where it runs.
+    ``credential`` signed it, with the session token ``token`` if it is a temporary one. ``on_behalf_of`` is the ARN of
+    the principal in whose name the signer, a trusted service, calls. ``lane`` is the first guess of where it runs.
     """
 
     operation: Operation
@@ -35,3 +36,8 @@ class Call(msgspec.Struct, frozen=True):
     token: str | None = None
     on_behalf_of: str | None = None
     lane: Lane = Lane.INLINE
+
+    @property
+    def signed(self) -> bool:
+        """Whether the call was signed with an access key."""
+        return bool(self.credential.access_key_id)

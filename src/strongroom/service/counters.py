@@ -1,4 +1,4 @@
-"""What happened, in numbers: counted as it happens, read by whoever shows it.
+"""Counters of calls and of the keeper's work, which the metrics are made from.
 
 Labels are operations and error codes, of which there are only so many, never what a caller sent.
 """
@@ -6,9 +6,11 @@ Labels are operations and error codes, of which there are only so many, never wh
 from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from threading import Lock
+from typing import Any
 
 from strongroom.histogram import Histogram
-from strongroom.operations.operation import Lane, Operation
+from strongroom.operations.lanes import Lane
+from strongroom.operations.operation import Operation
 
 SUCCESS = "success"
 """The outcome of a call that was not refused; the others are the codes of ``errors``."""
@@ -29,14 +31,13 @@ class Calls:
 
 
 class CallCounters:
-    """What the front saw. Noted on the event loop only; safe to read from other threads.
+    """Calls and connections. Noted on the event loop only; safe to read from other threads.
 
     A call is noted by one append, ``note((operation, outcome, seconds))``, the seconds since the whole of its request
-    was there; ``note((None, "", seconds))`` is a flush of the audit log that succeeded. What was noted is counted
-    later, much at once: in the midst of a call, counting would find all that it needs out of the processor's cache.
+    was there; ``note((None, "", seconds))`` is a flush of the audit log that succeeded. Notes are counted later, many
+    at once: in the midst of a call, what counting needs would not be in the processor's caches.
 
-    ``connections`` and ``in_work`` (by lane, and whether an access key vouches for the calls) are what the front holds
-    now.
+    ``connections`` are those open now. ``in_work`` is how many requests each lane has now, by lane and kind of caller.
     """
 
     def __init__(self) -> None:
@@ -49,7 +50,7 @@ class CallCounters:
         """HTTP status → requests that were refused before it was known what they ask for."""
         self.accepted_connections = 0
         self.connections: Collection[object] = ()
-        self.in_work: Mapping[tuple[Lane, bool], int] = {}
+        self.in_work: Mapping[tuple[Lane, Any], int] = {}
 
     def answered_no_call(self, status: int) -> None:
         """Count an answer to what was no call: a health check, or a request that names no operation."""
@@ -58,7 +59,7 @@ class CallCounters:
 
     def turned(self) -> None:
         """Count what has been noted, if it is much; for the end of a turn of the event loop."""
-        # Not if a reader is at it just now: calls wait for nobody.
+        # Not while another thread counts: calls do not wait for that.
         if len(self._noted) >= _MANY and self._counting.acquire(blocking=False):
             try:
                 self._count()

@@ -1,4 +1,4 @@
-"""Why: the decision on a question nobody has asked yet, and everyone who would get a yes. Changes nothing."""
+"""Explains decisions: whether a principal would be allowed an action, and all who would be. Changes nothing."""
 
 from collections.abc import Iterator, Mapping
 
@@ -36,7 +36,7 @@ _ON_NO_KEY = frozenset(
 
 
 class Question(Request):
-    """What a call would carry."""
+    """The request of the call that is asked about."""
 
     encryption_context: dict[str, str] | None = None
 
@@ -44,7 +44,7 @@ class Question(Request):
 class Asked(msgspec.Struct, frozen=True):
     """An action on a key in a Region, at a time (epoch seconds), with an encryption context.
 
-    ``key_id`` is an ARN, so that it means the same whoever asks; None for actions on no key.
+    ``key_id`` is an ARN, so that it does not depend on the caller; None for actions on no key.
     """
 
     action: str
@@ -55,7 +55,7 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """The answer: yes or no, what decided, and AWS's words for a no."""
+    """The decision, what it was decided by, and AWS's message if it is a refusal."""
 
     principal: str
     allowed: bool

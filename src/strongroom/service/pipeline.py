@@ -1,218 +1,220 @@
-"""The one door: every call goes through ``perform``, allowed or refused, and leaves its audit record."""
+"""The pipeline of a call: it is prepared, run and recorded. It alone knows the order of these stages.
+
+The calls of one turn of the event loop are taken through each stage together (``take_turn``), because the code and the
+data of a stage then stay in the processor's caches. A call that takes too long for the event loop goes on in another
+lane: a stage returns it ``Prepared`` for that lane, or ``Suspended`` if it has to start again where it may wait.
+
+Every call leaves exactly one audit record, whether it was allowed or refused and wherever it ran. The result may leave
+only after the audit log was flushed. While the log cannot be written, every call is refused.
+"""
 
 import logging
+from collections.abc import Sequence
 
-import msgspec
-
-from strongroom.errors import AccessDeniedException, KmsError, KMSInternalException, UnrecognizedClientException
-from strongroom.iam import PrincipalKind
+from strongroom.errors import KmsError, KMSInternalException
 from strongroom.keys.imported import as_of
 from strongroom.keys.states import require_state
 from strongroom.operations.authorization import authorize
-from strongroom.operations.context import Backends, Context, Origin
-from strongroom.operations.operation import PREPARED_AT_ONCE, Lane, Operation
+from strongroom.operations.context import Backends, Context
+from strongroom.operations.lanes import Lane
+from strongroom.operations.operation import Operation
 from strongroom.operations.recipient import attest
-from strongroom.operations.shapes import Response
-from strongroom.service.audit_trail import AuditTrail, Progress
+from strongroom.operations.shapes import Request, Response
+from strongroom.operations.targets import Target
+from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.call import Call
+from strongroom.service.credentials import Credentials
+from strongroom.service.lane_choice import lane_of
 from strongroom.service.request_quotas import RequestQuotas
+from strongroom.service.stages import Completed, Prepared, Refused, Suspended
+from strongroom.service.unauthenticated import RecordRateLimit
+from strongroom.snapshot.active_key import ActiveKey
 from strongroom.snapshot.miss import MustWait
-from strongroom.snapshot.principals import Credential
 from strongroom.store.records import KeyUse
 from strongroom.usage.access_key_usage import AccessKeyUsage
 
-UNRECOGNIZED = "The security token included in the request is invalid."
-"""AWS's wording for access keys and session tokens that mean nobody."""
-
 logger = logging.getLogger(__name__)
 
+_FAILED = "%s failed"
 
-class Service:
-    """Performs calls. Safe to use from several threads."""
 
-    def __init__(self, backends: Backends, quotas: RequestQuotas, trail: AuditTrail, usage: AccessKeyUsage) -> None:
+class Pipeline:
+    """Takes calls through their stages. Safe to use from several threads. No method raises: errors are results.
+
+    ``record_limit`` bounds the records of refused calls that nobody signed.
+    """
+
+    def __init__(
+        self,
+        backends: Backends,
+        credentials: Credentials,
+        quotas: RequestQuotas,
+        trail: AuditTrail,
+        usage: AccessKeyUsage,
+        record_limit: RecordRateLimit,
+    ) -> None:
+        self.credential = credentials.find
+        """Returns an active access key; see ``Credentials.find``."""
         self._backends = backends
+        self._credential_of = credentials.of_call
         self._quotas = quotas
         self._trail = trail
         self._usage = usage
+        self._record_limit = record_limit
 
-    def credential(self, access_key_id: str, token: str | None = None) -> Credential | None:
-        """Return an active access key, as of now: the view of the store is made current first.
+    # --- taking calls through
 
-        A temporary key comes with its session token; it may have expired.
+    def take_turn(self, calls: Sequence[Call]) -> list[Response | KmsError | Prepared | Suspended]:
+        """Take calls through each stage together, on the event loop; return what became of each.
+
+        A response or an error has been recorded. What is prepared goes on in its lane, with ``go_on``; what is
+        suspended, in the lane ``WAITING``, with ``take_through``.
         """
-        self._backends.snapshot.refresh()
-        principals = self._backends.snapshot.principals
-        if token is None:
-            return principals.credential(access_key_id, may_wait=True)
-        return principals.session(access_key_id, token, may_wait=True)
+        prepared = [self._prepare(call, may_wait=False) for call in calls]
+        ended = [self._run(each) if type(each) is Prepared and each.lane is Lane.INLINE else each for each in prepared]
+        return [self.record(each) if type(each) is Completed or type(each) is Refused else each for each in ended]
 
-    def obstacles(self) -> list[str]:
-        """Return what keeps calls from being answered now: the store, the audit log, or nothing."""
-        found = []
+    def take_through(self, call: Call, lane: Lane, *, quota_spent: bool = False) -> Response | KmsError | Prepared:
+        """Take one call through all stages, on a thread of a lane, where it may wait.
+
+        Returns it prepared if its keys tell that it has to run in another lane. ``quota_spent`` is that of a call that
+        was suspended.
+        """
+        prepared = self._prepare(call, may_wait=True, quota_spent=quota_spent)
+        if type(prepared) is Prepared:
+            if prepared.lane is not lane and prepared.lane is not Lane.INLINE:
+                return prepared
+            return self._settled(self._run(prepared))
+        return self._settled(prepared)
+
+    def go_on(self, prepared: Prepared) -> Response | KmsError | Suspended | Completed | Refused:
+        """Run a prepared call, on a thread of its lane.
+
+        In the lane ``SIGNING`` it is not recorded there, because those threads have a low priority and must not hold
+        the locks of others: hand what is returned to ``record`` on the event loop.
+        """
+        if prepared.lane is Lane.SIGNING:
+            return self._run(prepared)
+        prepared.context.may_wait = True
+        return self._settled(self._run(prepared))
+
+    def refuse(self, stage: Call | Prepared | Suspended, error: KmsError) -> Response | KmsError:
+        """Refuse a call that goes no further, and record that."""
+        if type(stage) is Prepared:
+            return self.record(_refused(stage, error))
+        call = stage if isinstance(stage, Call) else stage.call
+        return self.record(Refused(call, call.credential, None, (), None, error))
+
+    # --- the stages
+
+    def _prepare(self, call: Call, *, may_wait: bool, quota_spent: bool = False) -> Prepared | Refused | Suspended:
+        """Do all that comes before the operation runs. ``may_wait`` tells that this is not the event loop."""
+        operation, credential = call.operation, call.credential
+        request: Request | None = None
+        targets: Sequence[Target] = ()
+        attested = None
         try:
-            self._backends.store.version()
-            with self._backends.store.read() as reader:
-                reader.domain_keys()
-        except KmsError:
-            found.append("the key store does not answer")
-        if not self._trail.writable():
-            found.append("the audit log cannot be written")
-        return found
-
-    def unverified(self, operation: Operation, origin: Origin, error: KmsError, now: float) -> None:
-        """Record a request whose signature did not verify."""
-        self._trail.unverified(operation, origin, error, now)
-
-    def perform(self, call: Call) -> Response | KmsError:
-        """Decode, locate, authorize, check states, run; then record. Never raises: a refusal is returned.
-
-        The result may leave only after the trail has been flushed. While that fails, every call is refused.
-        It may wait for a disk, whatever the call's lane.
-        """
-        progress = self.prepare(call)
-        if progress.lane is Lane.WAITING:
-            return self.perform(msgspec.structs.replace(call, lane=progress.lane))
-        self.run(call, progress)
-        return self.record(call, progress)
-
-    def prepare(self, call: Call) -> Progress:
-        """Do the first part of ``perform``, all that comes before the operation runs. Never raises.
-
-        A call in a lane that is prepared at once may have to go on in another: see ``Progress.lane``.
-        """
-        progress = Progress(call.credential)
-        if not self._trail.writable():
-            progress.result = KMSInternalException("The audit log cannot be written, so nothing was done.")
-            return progress
-        try:
-            self._prepare(call, progress)
+            if not self._trail.writable():
+                raise KMSInternalException("The audit log cannot be written, so nothing was done.")  # noqa: TRY301
+            if credential.access_key_id and credential.session is None:
+                self._usage.note(credential.access_key_id, call.now, call.region, operation.service)
+            credential = self._credential_of(call, may_wait=may_wait)
+            request = call.wire.decode(operation, call.body)
+            context = Context(
+                backends=self._backends,
+                credential=credential,
+                region=call.region,
+                now=call.now,
+                action=operation.action,
+                rule=operation.rule,
+                cross_account=operation.cross_account,
+                origin=call.origin,
+                may_wait=may_wait,
+            )
+            targets = operation.locate(context, request)
+            # Locating the targets of a call without a signature finds what the request proves about its sender.
+            credential = context.credential
+            if not quota_spent:
+                # As on AWS, requests that will be refused count too.
+                self._quotas.spend(operation, request, targets, context.caller.account, call.region, call.now)
+                quota_spent = True
+            # Policies ask what a recipient has proved, so that comes first.
+            attested = context.attested = attest(context, request)
+            authorize(context, targets, request)
+            keys = _usable_keys(operation, targets, call.now)
+            return Prepared(call, context, request, targets, keys, lane_of(operation, call.lane, request, keys))
         except KmsError as error:
-            progress.result = error
+            refusal = error
         except MustWait:
-            progress.lane = Lane.WAITING
+            return Suspended(call, quota_spent)
         except Exception:
-            logger.exception("%s failed", call.operation.name, extra={"request_id": call.origin.request_id})
-            progress.result = KMSInternalException()
-        return progress
+            logger.exception(_FAILED, operation.name, extra={"request_id": call.origin.request_id})
+            refusal = KMSInternalException()
+        return Refused(call, credential, request, targets, attested, refusal)
 
-    def run(self, call: Call, progress: Progress) -> None:
-        """Do the second part, unless the call was refused: run the operation. Never raises."""
-        if progress.result is not None:
-            return
+    def _run(self, prepared: Prepared) -> Completed | Refused | Suspended:
+        """Run the operation of a call."""
+        call, context, request, targets = prepared.call, prepared.context, prepared.request, prepared.targets
         try:
-            progress.result = call.operation.run(progress.context, progress.request, *progress.keys)
+            result: Response = call.operation.run(context, request, *prepared.keys)
         except KmsError as error:
-            progress.result = error
+            return _refused(prepared, error)
+        except MustWait:
+            return Suspended(call, quota_spent=True)
         except Exception:
-            logger.exception("%s failed", call.operation.name, extra={"request_id": call.origin.request_id})
-            progress.result = KMSInternalException()
+            logger.exception(_FAILED, call.operation.name, extra={"request_id": call.origin.request_id})
+            return _refused(prepared, KMSInternalException())
+        return Completed(call, context.credential, request, targets, context.attested, result)
 
-    def record(self, call: Call, progress: Progress) -> Response | KmsError:
-        """Do the last part: record what came of a call, and return it, or a refusal if it cannot be recorded."""
-        result = KMSInternalException() if progress.result is None else progress.result
+    def record(self, ended: Completed | Refused) -> Response | KmsError:
+        """Record how a call ended; return its result, or an error if it cannot be recorded.
+
+        A refused call without a signature is recorded only as far as the rate limit of such records lets it.
+        """
+        call, result = ended.call, ended.result
+        if type(ended) is Refused and not call.signed and not self._record_limit.take(call.now):
+            return result
         try:
             event_id = self._trail.event_id()
-            if call.operation.uses and isinstance(result, Response):
+            if call.operation.uses and type(ended) is Completed:
                 # Before the record: once that is in the log, its use counts as noted.
-                self._note_uses(call, progress, event_id)
-            self._trail.call(call, progress, result, event_id)
+                self._note_uses(ended, event_id)
+            self._trail.call(ended, event_id)
         except Exception:
             about = {"request_id": call.origin.request_id}
             logger.exception("%s could not be recorded", call.operation.name, extra=about)
             return KMSInternalException()
         return result
 
-    def _note_uses(self, call: Call, progress: Progress, event_id: str) -> None:
-        for target in progress.targets:
+    # --- steps
+
+    def _settled(self, ended: Completed | Refused | Suspended) -> Response | KmsError:
+        """Record a call that ran where it may wait, so that it cannot have to be suspended."""
+        if type(ended) is Suspended:
+            request_id = ended.call.origin.request_id
+            logger.error("%s had to wait where it may", ended.call.operation.name, extra={"request_id": request_id})
+            return self.refuse(ended, KMSInternalException())
+        return self.record(ended)
+
+    def _note_uses(self, completed: Completed, event_id: str) -> None:
+        call = completed.call
+        for target in completed.targets:
             if target.key is not None:
                 # In whole seconds, as the record has it.
                 used_at = float(int(call.now))
                 use = KeyUse(target.key.key.locator, call.operation.name, used_at, event_id, call.origin.request_id)
                 self._backends.key_uses.note(use)
 
-    def refuse(self, call: Call, error: KmsError) -> KmsError:
-        """Refuse a call without looking at it, and record that. Never raises, whether it can be recorded or not."""
-        progress = Progress(call.credential)
-        progress.result = error
-        result = self.record(call, progress)
-        return result if isinstance(result, KmsError) else error
 
-    def _caller(self, call: Call) -> Credential:
-        """Return who calls, as of now: not who signed, where a service calls on somebody's behalf.
-
-        Raises UnrecognizedClientException for an access key that is gone by now, or not good for this, and
-        AccessDeniedException as ``_on_behalf_of`` does.
-        """
-        credential, operation = call.credential, call.operation
-        if not credential.access_key_id:
-            # Looking up who signed makes the snapshot current; nobody signed this.
-            self._backends.snapshot.refresh()
-        elif call.lane not in PREPARED_AT_ONCE:
-            # Time has passed since the signature was verified.
-            renewed = self.credential(credential.access_key_id, call.token)
-            if renewed is None:
-                raise UnrecognizedClientException(UNRECOGNIZED)
-            credential = renewed
-        if operation.service == "iam" and _is_plain_session(credential):
-            # Or a stolen access key could make itself others, for as long as its session lasts (STS API Reference,
-            # GetSessionToken).
-            raise UnrecognizedClientException(UNRECOGNIZED)
-        if call.on_behalf_of is None:
-            return credential
-        may_wait = call.lane not in PREPARED_AT_ONCE
-        return self._on_behalf_of(credential, operation, call.on_behalf_of, may_wait=may_wait)
-
-    def _on_behalf_of(
-        self, credential: Credential, operation: Operation, principal: str, *, may_wait: bool
-    ) -> Credential:
-        """Return the credential for a call that a trusted service makes on behalf of a principal, named by its ARN.
-
-        Raises AccessDeniedException unless the signer is a service, the call is one to KMS (a service uses keys for
-        others; it does not manage them), and the principal exists in some account: a service does not speak for another
-        service.
-        """
-        signer = credential.principal
-        found = None
-        if signer.kind is PrincipalKind.SERVICE and operation.service == "kms":
-            found = self._backends.snapshot.principals.named(principal, may_wait=may_wait)
-        if found is None or not found.principal.account:
-            raise AccessDeniedException(f"{signer.arn} may not call on behalf of {principal}")
-        return msgspec.structs.replace(found, access_key_id=credential.access_key_id)
-
-    def _prepare(self, call: Call, progress: Progress) -> None:
-        operation = call.operation
-        if call.credential.access_key_id and call.credential.session is None:
-            self._usage.note(call.credential.access_key_id, call.now, call.region, operation.service)
-        credential = progress.credential = self._caller(call)
-        request = progress.request = call.wire.decode(operation, call.body)
-        context = progress.context = Context(
-            backends=self._backends,
-            credential=credential,
-            region=call.region,
-            now=call.now,
-            action=operation.action,
-            rule=operation.rule,
-            cross_account=operation.cross_account,
-            origin=call.origin,
-            may_wait=call.lane not in PREPARED_AT_ONCE,
-        )
-        targets = progress.targets = operation.locate(context, request)
-        # What a request without a signature proves about its sender is found there.
-        progress.credential = context.credential
-        # As on AWS, requests that will be refused count too.
-        self._quotas.spend(operation, request, targets, context.caller.account, call.region, call.now)
-        # Policies ask what a recipient has proved, so that comes first.
-        progress.attested = context.attested = attest(context, request)
-        authorize(context, targets, request)
-        keys = progress.keys = [target.key for target in targets if target.key is not None]
-        if operation.rule is not None:
-            for active in keys:
-                require_state(operation.rule, as_of(active.key, call.now).state, active.key.arn)
-        if keys and operation.uses and (keys[0].is_slow or keys[-1].is_slow):
-            progress.lane = Lane.SIGNING
+def _usable_keys(operation: Operation, targets: Sequence[Target], now: float) -> list[ActiveKey]:
+    """Return the keys of a call; raises DisabledException or KMSInvalidStateException unless their states allow it."""
+    keys = [target.key for target in targets if target.key is not None]
+    if operation.rule is not None:
+        for active in keys:
+            require_state(operation.rule, as_of(active.key, now).state, active.key.arn)
+    return keys
 
 
-def _is_plain_session(credential: Credential) -> bool:
-    """Tell whether these are temporary credentials of a user or root, rather than of a role."""
-    return credential.session is not None and credential.principal.kind is not PrincipalKind.ASSUMED_ROLE
+def _refused(prepared: Prepared, error: KmsError) -> Refused:
+    context = prepared.context
+    return Refused(prepared.call, context.credential, prepared.request, prepared.targets, context.attested, error)

@@ -1,7 +1,7 @@
 """Request quotas: how many requests of a kind an account may make in a second, in each Region. None unless set.
 
 The kinds are AWS's: cryptography with keys of one family, data key pairs of one spec, and every other operation by
-itself. Whoever calls is charged, also for using another account's key.
+itself. The caller's account is charged, also for using another account's key.
 
 Source: KMS Developer Guide, "Request quotas".
 """
@@ -17,6 +17,7 @@ from strongroom.operations.operation import Operation
 from strongroom.operations.shapes import Request
 from strongroom.operations.targets import Target
 from strongroom.settings import RequestQuota, SettingsError
+from strongroom.token_bucket import TokenBucket
 
 _EXCEEDED = "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls."
 
@@ -52,25 +53,6 @@ def kinds_of(operation: Operation, request: Request, targets: Iterable[Target]) 
     return frozenset(FAMILY[key.spec] for key in keys) or frozenset({"symmetric"})
 
 
-class _Allowance:
-    """Fills by ``rate`` a second, up to what one second gives. What costs more than is left is owed."""
-
-    def __init__(self, rate: float, now: float) -> None:
-        self._rate = rate
-        self._full = max(rate, 1.0)
-        self._left = self._full
-        self._at = now
-
-    def spend(self, amount: int, now: float) -> bool:
-        if now > self._at:
-            self._left = min(self._full, self._left + (now - self._at) * self._rate)
-            self._at = now
-        if self._left < 1:
-            return False
-        self._left -= amount
-        return True
-
-
 class RequestQuotas:
     """Counts requests, and refuses those beyond a quota. Safe to use from several threads.
 
@@ -78,7 +60,7 @@ class RequestQuotas:
     """
 
     def __init__(self, quotas: Sequence[RequestQuota], regions: Sequence[str], workers: int = 1) -> None:
-        """Take the quotas; raises SettingsError for unknown kinds, and for two quotas of the same."""
+        """Take the quotas; raises SettingsError for an unknown kind, or for two quotas of the same kind and account."""
         self._rates: dict[tuple[str, str | None], float] = {}
         for quota in quotas:
             if quota.requests not in KINDS:
@@ -90,7 +72,7 @@ class RequestQuotas:
             self._rates[quota.requests, quota.account] = quota.per_second / workers
         self._regions = frozenset(regions)
         self._lock = Lock()
-        self._allowances: dict[tuple[str, str, str], _Allowance] = {}
+        self._buckets: dict[tuple[str, str, str], TokenBucket] = {}
 
     def spend(
         self, operation: Operation, request: Request, targets: Sequence[Target], account: str, region: str, now: float
@@ -99,16 +81,17 @@ class RequestQuotas:
         if not self._rates:
             return
         with self._lock:
-            for kind, where, amount in self._costs(operation, request, targets, region):
+            for kind, where, cost in self._costs(operation, request, targets, region):
                 rate = self._rates.get((kind, account), self._rates.get((kind, None)))
-                if rate is not None and not self._allowance(account, where, kind, rate, now).spend(amount, now):
+                if rate is not None and not self._bucket(account, where, kind, rate, now).take(now, cost):
                     raise ThrottlingException(_EXCEEDED)
 
-    def _allowance(self, account: str, region: str, kind: str, rate: float, now: float) -> _Allowance:
-        where = (account, region, kind)
-        if where not in self._allowances:
-            self._allowances[where] = _Allowance(rate, now)
-        return self._allowances[where]
+    def _bucket(self, account: str, region: str, kind: str, rate: float, now: float) -> TokenBucket:
+        place = (account, region, kind)
+        if place not in self._buckets:
+            # It holds what one second gives, but at least one request: or a rate below one would let none through.
+            self._buckets[place] = TokenBucket(rate, max(rate, 1.0), now)
+        return self._buckets[place]
 
     def _costs(
         self, operation: Operation, request: Request, targets: Sequence[Target], region: str

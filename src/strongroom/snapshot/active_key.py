@@ -49,23 +49,18 @@ class ActiveKey:
     """One version of a key. A change of the key makes a new one; this one is dropped."""
 
     __slots__ = (
-        "_current",
-        "_key_backends",
-        "_loaded",
-        "_loaded_current",
-        "_only",
-        "is_slow",
-        "key",
-        "policy",
-        "settled",
+        *("_current", "_key_backends", "_loaded", "_loaded_current", "_only"),
+        *("blocks", "is_slow", "key", "policy", "settled"),
     )
 
     def __init__(self, key: KmsKey, key_backends: KeyBackends) -> None:
         self.key = key
         self.policy = _compiled(key.policy, key.pinned)
-        self.is_slow = key.spec is KeySpec.ECC_SECG_P256K1 or key_backends.blocks(key)
-        """Whether using the key takes longer than its algorithm suggests: because the key ``blocks``, or because its
-        curve is secp256k1, for which OpenSSL has no fast implementation as it has for P-256."""
+        self.is_slow = key.spec is KeySpec.ECC_SECG_P256K1
+        """Whether using the key takes longer than the name of its algorithm suggests: OpenSSL has a fast implementation
+        of ECDSA with SHA-256 for P-256, and none for secp256k1."""
+        self.blocks = key_backends.blocks(key)
+        """Whether using the key waits for a hardware token or a network; such calls run in the lane ``KEY_BACKEND``."""
         self.settled: dict[tuple[str, str], int] | None = None
         """Access key id and action → the serial of the credential for which its policies and the key's have allowed
         that, whatever the circumstances. As long as both are the same, so is the decision."""
@@ -74,11 +69,6 @@ class ActiveKey:
         self._loaded_current: LoadedMaterial | None = None
         self._loaded: dict[str, LoadedMaterial] | None = None
         self._only: BackingKey | None = None
-
-    @property
-    def blocks(self) -> bool:
-        """Whether using the key waits for a hardware security module or a network."""
-        return self._key_backends.blocks(self.key)
 
     # --- symmetric encryption keys: one backing key encrypts, all that have been current decrypt
 

@@ -1,6 +1,6 @@
 """The access log: a line for each call, made on the thread that writes the log, so that no call waits for it.
 
-A line tells who asked from where, for what, and how it ended; nothing of what was sent or answered.
+A line has the source address, the operation and the outcome, and nothing of what was sent or answered.
 """
 
 import logging
@@ -9,8 +9,8 @@ from typing import Protocol
 
 import msgspec
 
-from strongroom.http.message import HttpRequest, Reply
 from strongroom.http.trusted_proxies import TrustedProxies
+from strongroom.telemetry.answered_call import AnsweredCall
 
 _TEXT = "%s:%s %s in %.6f s from %s"
 
@@ -49,12 +49,10 @@ class AccessLog:
         self._lines = lines
         self.lost = 0
 
-    def answered(self, request: HttpRequest, reply: Reply, _flushing: float, flushed: float) -> None:
+    def answered(self, call: AnsweredCall) -> None:
         """Take note of a call."""
-        if reply.operation is None:
-            return
-        source, _ = self._proxies.origin(request)
-        service, name = reply.operation.service, reply.operation.name
-        line = _Line(reply.request_id, service, name, reply.outcome, flushed - request.begun, source)
+        source, _ = self._proxies.origin(call.request)
+        operation = call.operation
+        line = _Line(call.request_id, operation.service, operation.name, call.outcome, call.duration, source)
         if not self._lines.defer(line.record):
             self.lost += 1

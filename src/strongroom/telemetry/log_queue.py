@@ -1,7 +1,7 @@
-"""What stands between those who log and whoever reads standard error: a bounded queue, and one thread that writes.
+"""A bounded queue of log lines, and one thread that writes them to standard error.
 
-A pipe whose reader stands still fills up, and the next write to it waits for ever. Here only the writing thread does.
-It writes to the file descriptor itself: Python's own objects for it have locks, which would be wanted at the end, too.
+Standard error may be a pipe whose reader does not read. Then a write waits for ever, but only on the writing thread. It
+writes to the file descriptor itself, because the lock of Python's file object could be held when the process ends.
 """
 
 import logging
@@ -16,13 +16,13 @@ from typing_extensions import override
 
 _MOST_DEFERRED = 10_000
 _MOST = 11_000
-"""How many lines may wait. Lines of calls leave some room for those that tell what is wrong."""
+"""How many lines may wait. The access log leaves some room for warnings and errors."""
 _PATIENCE = 3.0
-"""Seconds that the end of the process waits for what has not been written."""
+"""Seconds that the end of the process waits for queued lines to be written."""
 
 
 class LogQueue(logging.Handler):
-    """Takes lines without ever waiting; those that find no room are counted, and the log tells how many there were.
+    """Takes lines without ever waiting; lines beyond the bound are counted, and the log says how many were lost.
 
     ``descriptor`` is the file descriptor to write to. Safe to use from several threads.
     """
@@ -40,7 +40,7 @@ class LogQueue(logging.Handler):
         self._writer.start()
 
     def close_soon(self) -> None:
-        """Write what waits, and end; after some seconds, leave what is left then."""
+        """Write the queued lines and end; drop those that are not written after some seconds."""
         self._lines.put(None)
         self._writer.join(_PATIENCE)
 
@@ -82,7 +82,7 @@ class LogQueue(logging.Handler):
     def _text(self, record: logging.LogRecord) -> str:
         try:
             return self.format(record)
-        except Exception:  # noqa: BLE001 - a line that is wrong must end neither who logs nor who writes
+        except Exception:  # noqa: BLE001 - a malformed line must end neither the thread that logs nor the one that writes
             return self.format(_about(logging.ERROR, f"a line of {record.name} cannot be written: {record.msg!a}"))
 
     def _write(self, line: str) -> None:
@@ -91,10 +91,10 @@ class LogQueue(logging.Handler):
             try:
                 left = left[os.write(self._descriptor, left) :]
             except BlockingIOError:
-                # Whoever shares it has made it so.
+                # Another process that shares the descriptor has made it non-blocking.
                 select.select([], [self._descriptor], [])
             except OSError:
-                # A reader that is gone, a full disk: there is nobody to tell before it is better.
+                # The reader is gone, or the disk is full. It is reported when writing succeeds again.
                 self._count_lost()
                 return
 

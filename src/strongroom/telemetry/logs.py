@@ -81,8 +81,8 @@ class Sparing(logging.Filter):
 def start_logging(settings: Settings, worker: str | None) -> LogQueue:
     """Log to standard error, as the worker of that name, or the supervisor of several.
 
-    Returns what all lines go through. Nobody who logs waits for whoever reads it. The end of the
-    process does, for some seconds.
+    Returns the queue that all lines go through, so that logging never waits for the reader of standard error. Only the
+    end of the process does, for some seconds.
     """
     lines = LogQueue(_STANDARD_ERROR)
     lines.setFormatter(JsonFormatter(worker) if settings.log_format == "json" else TextFormatter())

@@ -1,4 +1,4 @@
-"""The metrics of one worker, named as Prometheus names them: what its parts counted, when somebody asks.
+"""The metrics of one worker, named as Prometheus names them: what its parts counted, collected for each scrape.
 
 Sources: Prometheus, "Metric and label naming" and "Exposition formats".
 """

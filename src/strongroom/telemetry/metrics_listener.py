@@ -1,4 +1,4 @@
-"""The metrics of all workers, over HTTP: ``GET /metrics`` on a listener of its own, whichever worker answers.
+"""The metrics of all workers, over HTTP: ``GET /metrics`` on a listener of its own, the same from every worker.
 
 Everything here happens on one thread with an event loop of its own, so that calls share no more with a scrape than the
 interpreter. Every worker listens on the same port, and hands its own metrics to the others over a socket in the data
@@ -165,7 +165,7 @@ class MetricsListener:
                         writer.close()
                         await writer.wait_closed()
             except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                pass  # whoever asked is gone, or too slow, or the server stops
+                pass  # the client is gone or too slow, or the server stops
             except Exception:
                 logger.exception("a scrape could not be answered")
             finally:

@@ -1,7 +1,7 @@
 """Traces in OpenTelemetry's terms: a span for each call, with its parts, sent by a thread of the library.
 
-Spans are made when the answer is there, from times that were noted meanwhile, so that a call carries no tracing state.
-What cannot be sent is dropped: the library holds so many spans and no more.
+Spans are made after the answer, from times that were noted before, so that a call carries no tracing state. Spans that
+cannot be sent are dropped: the library queues only so many.
 
 Needs the extra ``otel``. Sources: OpenTelemetry, "Semantic conventions for RPC spans", "AWS SDK"; W3C Trace Context.
 """
@@ -18,8 +18,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from strongroom import __version__
 from strongroom.clock import Clock
 from strongroom.errors import KMSInternalException
-from strongroom.http.message import HttpRequest, Reply
 from strongroom.service.counters import SUCCESS
+from strongroom.telemetry.answered_call import AnsweredCall
 
 _SERVICES = {"kms": "KMS", "iam": "IAM", "sts": "STS"}
 _EXPORT_TIME = 5.0
@@ -42,44 +42,44 @@ class Tracing:
         self._tracer = self._provider.get_tracer("strongroom", __version__)
         self._propagator = TraceContextTextMapPropagator()
 
-    def answered(self, request: HttpRequest, reply: Reply, flushing: float, flushed: float) -> None:
+    def answered(self, call: AnsweredCall) -> None:
         """Make the spans of a call."""
-        if reply.operation is None:
-            return
-        ago = self._clock.now() - self._clock.timer()
+        request, name = call.request, call.operation.name
+        # The timer counts from some moment of its own; spans have the time of day.
+        timer_zero = self._clock.now() - self._clock.timer()
 
         def at(timer: float) -> int:
-            return int((ago + timer) * _NANOSECONDS)
+            return int((timer_zero + timer) * _NANOSECONDS)
 
-        service = _SERVICES[reply.operation.service]
+        service = _SERVICES[call.operation.service]
         span = self._tracer.start_span(
-            f"{service}/{reply.operation.name}",
+            f"{service}/{name}",
             self._propagator.extract(request.headers),
             SpanKind.SERVER,
             {
                 "rpc.system": "aws-api",
                 "rpc.service": service,
-                "rpc.method": reply.operation.name,
-                "aws.request_id": reply.request_id,
+                "rpc.method": name,
+                "aws.request_id": call.request_id,
             },
-            start_time=at(request.begun),
+            start_time=at(request.received_at),
         )
         if span.is_recording():
-            if reply.outcome != SUCCESS:
-                span.set_attribute("error.type", reply.outcome)
-            if reply.status >= KMSInternalException.status:
+            if call.outcome != SUCCESS:
+                span.set_attribute("error.type", call.outcome)
+            if call.status >= KMSInternalException.status:
                 span.set_status(Status(StatusCode.ERROR))
             context = set_span_in_context(span)
-            for name, start, end in (
-                ("perform", request.performing, request.performed),
-                ("audit flush", flushing, flushed),
+            for part, start, end in (
+                ("perform", request.started_at, request.finished_at),
+                ("audit flush", call.flush_started_at, call.flushed_at),
             ):
                 if end:
-                    self._tracer.start_span(name, context, start_time=at(start)).end(at(end))
-        span.end(at(flushed))
+                    self._tracer.start_span(part, context, start_time=at(start)).end(at(end))
+        span.end(at(call.flushed_at))
 
     def close(self) -> None:
-        """Send what is left; after some seconds, what is left then is dropped."""
+        """Send the spans that are queued; drop those that cannot be sent within five seconds."""
         patience = threading.Timer(_EXPORT_TIME, self._exporter.shutdown)
         patience.start()
         try:

@@ -203,9 +203,13 @@ def test_a_session_of_a_user_or_root_does_not_manage_identities(direct: DirectCl
 
 def test_the_partition_of_an_account_does_not_depend_on_where_a_request_was_signed_for(direct: DirectClient) -> None:
     """Or a Deny on ``arn:aws:iam::…`` would not reach what is made as ``arn:aws-cn:iam::…``."""
-    verifier = Verifier(direct.local.deployment.service.credential, frozenset({"us-east-1", "cn-north-1"}), 300.0)
+    verifier = Verifier(
+        direct.local.deployment.service.pipeline.credential, frozenset({"us-east-1", "cn-north-1"}), 300.0
+    )
     direct.gateway._verifier = verifier
     request = direct.query_request(direct.profile(), "iam", "CreateUser", {}, {"UserName": "anybody"}, "cn-north-1")
     assert direct.receive(request).field("Arn") == "arn:aws:iam::000000000000:user/anybody"
-    direct.gateway._verifier = Verifier(direct.local.deployment.service.credential, frozenset({"us-east-1"}), 300.0)
+    direct.gateway._verifier = Verifier(
+        direct.local.deployment.service.pipeline.credential, frozenset({"us-east-1"}), 300.0
+    )
     assert "valid region, not 'cn-north-1'" in direct.receive(request).text

@@ -54,7 +54,7 @@ def test_the_example_request_of_the_aws_general_reference() -> None:
         b"AWS4-HMAC-SHA256\n20150830T123600Z\n20150830/us-east-1/iam/aws4_request\n"
         b"f536975d06c0309214f805bb90ccff089219ecd68b2577efef23edd43b7e1a59"
     )
-    verifier = Verifier(lambda _id, _token: CREDENTIAL, frozenset({"us-east-1"}), 300)
+    verifier = Verifier(lambda *_, **__: CREDENTIAL, frozenset({"us-east-1"}), 300)
     assert verifier.verify(request, "iam", AT).credential is CREDENTIAL
     request.headers["authorization"] = request.headers["authorization"][:-1] + "6"
     with pytest.raises(InvalidSignatureException):
@@ -94,7 +94,7 @@ def test_what_botocore_signs_verifies(body: bytes, query: dict[str, str], path: 
     headers = {name.lower(): text.strip() for name, text in request.headers.items()}
     received = HttpRequest("POST", target, raw_query, {**headers, "host": "kms.example.com"}, body, "", secure=True)
     moment = headers["x-amz-date"]
-    verifier = Verifier(lambda _id, _token: CREDENTIAL, frozenset({"us-east-1"}), 1e12)
+    verifier = Verifier(lambda *_, **__: CREDENTIAL, frozenset({"us-east-1"}), 1e12)
     assert verifier.verify(received, "kms", AT).region == "us-east-1"
     assert moment
 
@@ -156,11 +156,11 @@ def test_a_verifier_judges_by_what_is_there_not_by_what_it_has_seen(
     request: HttpRequest, service: str, now: float, credential: Credential | None
 ) -> None:
     known: list[Credential | None] = [CREDENTIAL]
-    seasoned = Verifier(lambda _id, _token: known[0], frozenset({"us-east-1"}), 300)
+    seasoned = Verifier(lambda *_, **__: known[0], frozenset({"us-east-1"}), 300)
     for body in (b"", b"{}", b"more"):
         assert seasoned.verify(signed(body), "kms", AT).credential is CREDENTIAL
     known[0] = credential
-    fresh = Verifier(lambda _id, _token: credential, frozenset({"us-east-1"}), 300)
+    fresh = Verifier(lambda *_, **__: credential, frozenset({"us-east-1"}), 300)
     assert outcome(seasoned, request, service, now) == outcome(fresh, request, service, now)
 
 
@@ -168,7 +168,7 @@ def test_a_verifier_judges_by_what_is_there_not_by_what_it_has_seen(
 def test_only_what_is_small_and_comes_again_is_kept(
     monkeypatch: pytest.MonkeyPatch, more: dict[str, str], anew: int
 ) -> None:
-    verifier = Verifier(lambda _id, _token: CREDENTIAL, frozenset({"us-east-1"}), 300)
+    verifier = Verifier(lambda *_, **__: CREDENTIAL, frozenset({"us-east-1"}), 300)
     verifier.verify(signed(b"one", **more), "kms", AT)
     written: list[bytes] = []
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from audit_disk import Disk
-from local_deployment import ORIGIN, LocalDeployment, entropy
+from local_deployment import ORIGIN, LocalDeployment, entropy, performed
 from strongroom.api.aws_json import AwsJson
 from strongroom.assembly.audit_log import known_writers, open_audit_key, verify_log
 from strongroom.assembly.deployment import Deployment, take_folder
@@ -41,7 +41,7 @@ def key_id(tmp_path: Path, clock: ManualClock) -> str:
         clock.advance(1)
         body = json.dumps({"KeyId": key_id, "Plaintext": "eA=="}).encode()
         call = Call(TABLE["Encrypt"], root, "us-east-1", AwsJson(), body, ORIGIN, NOW + 10 + number)
-        assert not isinstance(deployment.service.perform(call), KmsError)
+        assert not isinstance(performed(deployment.service.pipeline, call), KmsError)
         deployment.log.flush()
         deployment.backends.store.close()
     os.close(lock)

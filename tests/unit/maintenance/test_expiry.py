@@ -56,7 +56,7 @@ def events(local: LocalDeployment) -> list[dict[str, Any]]:
 
 def tokens(local: LocalDeployment, key_id: str) -> list[bytes]:
     """Return a part of each wrapped material that is enough to find it anywhere."""
-    snapshot = local.deployment.service._backends.snapshot
+    snapshot = local.deployment.backends.snapshot
     snapshot.refresh()
     active = snapshot.key(KeyLocator("000000000000", "us-east-1", key_id), may_wait=True)
     assert active is not None
@@ -126,7 +126,7 @@ def test_a_disabled_key_that_lost_its_material_is_enabled_when_it_is_back(
 
 def test_a_change_asks_the_store_whether_the_material_has_expired(local: LocalDeployment, key_id: str) -> None:
     """What the snapshot showed when the call began may be another life of the key."""
-    backends = local.deployment.service._backends
+    backends = local.deployment.backends
     active = backends.snapshot.key(KeyLocator("000000000000", "us-east-1", key_id), may_wait=True)
     assert active is not None
     import_material(local, key_id, SECOND, ValidTo=local.clock.now() + 10)

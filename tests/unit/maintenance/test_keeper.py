@@ -233,7 +233,7 @@ def tokens_of(local: LocalDeployment, key_id: str) -> list[bytes]:
     """Return the ciphertext part of each wrapped material of a key: enough to find it anywhere."""
     arn = local.call("DescribeKey", KeyId=key_id)["KeyMetadata"]["Arn"]
     _, _, _, region, account, _ = arn.split(":")
-    active = local.deployment.service._backends.snapshot.key(KeyLocator(account, region, key_id), may_wait=True)
+    active = local.deployment.backends.snapshot.key(KeyLocator(account, region, key_id), may_wait=True)
     assert active is not None
     return [material.token[17:49] for material in active.key.materials if material.token is not None]
 

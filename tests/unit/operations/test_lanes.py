@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from strongroom.operations.kms.table import TABLE
-from strongroom.operations.operation import Lane
+from strongroom.operations.lanes import Lane
 from strongroom.operations.sts.table import STS_TABLE
 
 

@@ -1,4 +1,4 @@
-"""A defect, wherever it is, leaves nobody waiting: its connection is answered or dropped, and the others go on."""
+"""A defect, wherever it is, leaves no client waiting: its connection is answered or dropped, and the others go on."""
 
 import asyncio
 import logging
@@ -27,9 +27,9 @@ def test_a_refusal_that_cannot_be_recorded_is_a_refusal_all_the_same(
     direct: DirectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     admitted = direct.gateway.admit(direct.kms_request(direct.profile(), "ListKeys", {}, {}))
-    service = direct.local.deployment.service
-    once(monkeypatch, service._trail, "call")
-    refused = service.refuse(admitted.call, ThrottlingException("busy"))  # type: ignore[union-attr] # it is admitted
+    pipeline = direct.local.deployment.service.pipeline
+    once(monkeypatch, pipeline._trail, "call")
+    refused = pipeline.refuse(admitted.call, ThrottlingException("busy"))  # type: ignore[union-attr] # it is admitted
     assert isinstance(refused, KMSInternalException)
 
 
@@ -37,7 +37,7 @@ def test_a_turn_that_fails_drops_its_connections_and_no_others(
     direct: DirectClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def scenario(loopback: LoopbackServer) -> None:
-        once(monkeypatch, direct.local.deployment.service, "prepare")
+        once(monkeypatch, direct.local.deployment.service.pipeline, "take_turn")
         assert await loopback.call("GenerateRandom", NumberOfBytes=8) == 0
         assert await loopback.call("GenerateRandom", NumberOfBytes=8) == 200
 
@@ -50,10 +50,10 @@ def test_a_call_that_fails_on_a_thread_is_answered_and_the_thread_goes_on(
     direct: DirectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(loopback: LoopbackServer) -> None:
-        once(monkeypatch, direct.local.deployment.service, "perform")
+        once(monkeypatch, direct.local.deployment.service.pipeline, "take_through")
         assert await loopback.call("CreateKey") == 500
         assert await loopback.call("CreateKey") == 200
-        assert set(loopback.front._on_threads.values()) == {0}
+        assert set(loopback.front.limits.in_work.values()) == {0}
 
     run(direct, scenario)
 
@@ -74,21 +74,21 @@ def test_a_reply_that_cannot_be_written_ends_its_connection_alone(
     run(direct, scenario)
 
 
-def test_what_left_no_record_is_told_by_the_sweeper_and_at_the_end(
+def test_requests_without_a_record_are_reported_by_the_sweeper_and_at_the_end(
     direct: DirectClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("strongroom.server.front._SWEEP_INTERVAL", 0.05)
-    ration, clock = direct.gateway.ration, direct.local.clock
-    told = "refused requests that nobody vouched for have no audit record"
+    monkeypatch.setattr("strongroom.server.open_connections._SWEEP_INTERVAL", 0.05)
+    limit, clock = direct.local.deployment.service.unauthenticated.limit, direct.local.clock
+    told = "refused unauthenticated requests have no audit record"
 
     async def scenario(_house: LoopbackServer) -> None:
         for _ in range(1003):
-            ration.take(clock.now())
+            limit.take(clock.now())
         clock.advance(60)
         await asyncio.sleep(0.2)
         assert f"3 {told}" in caplog.messages
         for _ in range(1004):
-            ration.take(clock.now())
+            limit.take(clock.now())
 
     with caplog.at_level(logging.WARNING):
         run(direct, scenario)

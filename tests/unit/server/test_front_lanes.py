@@ -11,7 +11,7 @@ from forms import nobodys_login
 from loopback_server import LoopbackServer, run
 from strongroom.crypto.software.elliptic import EllipticBackingKey
 from strongroom.operations.kms import managed_keys
-from strongroom.server import front
+from strongroom.server import lane_limits
 
 MESSAGE = "bWVzc2FnZQ=="
 
@@ -54,7 +54,7 @@ def test_a_signature_under_a_slow_curve_is_made_and_verified_on_a_thread(
         assert await loopback.call("Sign", **body) == 200
         assert await loopback.call("Verify", **body, Signature=signature) == 200
         assert await loopback.call("Verify", **body, Signature=wrong) == 400
-        assert set(loopback.front._on_threads.values()) == {0}
+        assert set(loopback.front.limits.in_work.values()) == {0}
 
     run(direct, scenario)
     assert places == {"sign": [place], "verify": [place] * 2}
@@ -65,7 +65,7 @@ def test_a_call_whose_lane_turns_out_to_be_full_is_refused_and_recorded(
     direct: DirectClient, places: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     body = signing_key(direct, "ECC_SECG_P256K1")
-    monkeypatch.setattr(front, "_MAX_IN_LANE", dict.fromkeys(front._MAX_IN_LANE, 0))
+    monkeypatch.setattr(lane_limits, "_MAX_SIGNED", dict.fromkeys(lane_limits._MAX_SIGNED, 0))
 
     async def scenario(loopback: LoopbackServer) -> None:
         assert await loopback.call("Sign", **body) == 400
@@ -97,7 +97,7 @@ def test_refused_calls_that_nobody_signed_leave_only_so_many_records(direct: Dir
     async def scenario(loopback: LoopbackServer) -> None:
         for _ in range(2):
             assert await loopback.send(request) == 400
-        while direct.gateway.ration.take(direct.local.clock.now()):
+        while direct.local.deployment.service.unauthenticated.limit.take(direct.local.clock.now()):
             continue
         assert await loopback.send(request) == 400
         assert await loopback.call("ListKeys") == 200

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 import uvloop
 
-from strongroom.operations.operation import Lane
+from strongroom.operations.lanes import Lane
 from strongroom.server.lanes import Lanes
 
 THREADS = {Lane.WAITING: 4, Lane.COMPUTING: 2}

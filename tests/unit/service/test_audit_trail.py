@@ -12,11 +12,12 @@ from strongroom.api.aws_json import AwsJson
 from strongroom.errors import AccessDeniedException, InvalidSignatureException, KMSInternalException
 from strongroom.iam import Principal
 from strongroom.iam.principals import assumed_role, web_identity
-from strongroom.operations.kms.keys import ListKeysResponse
+from strongroom.operations.kms.keys import ListKeysRequest, ListKeysResponse
 from strongroom.operations.kms.table import TABLE
 from strongroom.operations.targets import Target
-from strongroom.service.audit_trail import AuditTrail, Progress
+from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.call import Call
+from strongroom.service.stages import Completed, Refused
 from strongroom.snapshot.principals import Credential
 
 NOW = 1_790_000_000.0
@@ -50,9 +51,8 @@ def record_of(principal: Principal, targets: tuple[Target, ...] = (), **more: An
     credential = Credential(access_key_id="AKIAEXAMPLE", secret="s3cret", principal=principal, **more)
     origin = msgspec.structs.replace(ORIGIN, via_service=via)
     call = Call(TABLE["Encrypt"], credential, "us-east-1", AwsJson(), b"{}", origin, NOW)
-    progress = Progress(credential)
-    progress.targets = targets
-    AuditTrail(log, entropy).call(call, progress, AccessDeniedException("no"), "event")
+    refused = Refused(call, credential, None, targets, None, AccessDeniedException("no"))
+    AuditTrail(log, entropy).call(refused, "event")
     (record,) = log.records
     return record
 
@@ -162,9 +162,10 @@ def test_only_records_of_refusals_may_be_lost_while_the_log_cannot_be_written() 
     trail = AuditTrail(log, entropy)
     credential = Credential(access_key_id="AKIAEXAMPLE", secret="s3cret", principal=root)
     call = Call(TABLE["ListKeys"], credential, "us-east-1", AwsJson(), b"{}", ORIGIN, NOW)
-    trail.call(call, Progress(credential), ListKeysResponse(keys=[], truncated=False), "event")
+    completed = Completed(call, credential, ListKeysRequest(), (), None, ListKeysResponse(keys=[], truncated=False))
+    trail.call(completed, "event")
     assert (len(log.records), log.refusals) == (1, 0)
-    trail.call(call, Progress(credential), AccessDeniedException("no"), "event")
+    trail.call(Refused(call, credential, None, (), None, AccessDeniedException("no")), "event")
     trail.unverified(TABLE["Encrypt"], ORIGIN, InvalidSignatureException("no"), NOW)
     assert (len(log.records), log.refusals) == (3, 2)
 

@@ -17,12 +17,12 @@ def local(tmp_path: Path, clock: ManualClock) -> Iterator[LocalDeployment]:
 
 
 def test_nothing_keeps_a_whole_deployment(local: LocalDeployment) -> None:
-    assert local.deployment.service.obstacles() == []
+    assert local.deployment.service.readiness.obstacles() == []
 
 
 def test_a_database_that_was_moved_away_does(local: LocalDeployment) -> None:
     database = local.folder / "strongroom.db"
     database.rename(database.with_name("elsewhere.db"))
     local.deployment.keeper.upkeep()
-    assert local.deployment.service.obstacles() == ["the key store does not answer"]
+    assert local.deployment.service.readiness.obstacles() == ["the key store does not answer"]
     database.with_name("elsewhere.db").rename(database)

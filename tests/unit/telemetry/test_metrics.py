@@ -14,7 +14,7 @@ from strongroom.clock import ManualClock
 from strongroom.errors import KmsError
 from strongroom.http.trusted_proxies import TrustedProxies
 from strongroom.operations.kms.table import TABLE
-from strongroom.operations.operation import Lane
+from strongroom.operations.lanes import Lane
 from strongroom.service.counters import SUCCESS, CallCounters
 from strongroom.telemetry.access_log import AccessLog
 from strongroom.telemetry.log_queue import LogQueue

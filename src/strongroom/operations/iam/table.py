@@ -21,7 +21,8 @@ from strongroom.operations.iam import (
 from strongroom.operations.iam.access_keys import locate_access_keys
 from strongroom.operations.iam.entities import on_entity, on_new
 from strongroom.operations.iam.managed_policies import on_policy
-from strongroom.operations.operation import Operation, Placement
+from strongroom.operations.lanes import Placement
+from strongroom.operations.operation import Operation
 from strongroom.operations.shapes import Request, Response
 from strongroom.operations.targets import Locate, Target, no_resource
 

@@ -34,7 +34,8 @@ from strongroom.operations.kms import (
     tags,
 )
 from strongroom.operations.kms.targets import by_key_id
-from strongroom.operations.operation import Elements, Operation, Placement, key_id_element, no_elements
+from strongroom.operations.lanes import Placement
+from strongroom.operations.operation import Elements, Operation, key_id_element, no_elements
 from strongroom.operations.shapes import Request, Response
 from strongroom.operations.targets import Locate, no_resource
 
@@ -159,6 +160,7 @@ _ROWS = (
         locate=create_key.locate_create_key,
         elements=create_key.create_key_elements,
         makes=lambda response: response.key_metadata.arn,
+        in_key_store=lambda request: request.custom_key_store_id is not None,
     ),
     _reads("DescribeKey", keys.DescribeKeyRequest, keys.describe_key, KeyIdForms.ANY, cross_account=True),
     Operation(

@@ -1,6 +1,7 @@
 """The table of STS: one row per action."""
 
-from strongroom.operations.operation import Operation, Placement
+from strongroom.operations.lanes import Placement
+from strongroom.operations.operation import Operation
 from strongroom.operations.sts import assume_role, caller
 from strongroom.operations.sts.sessions import credentials_elements
 from strongroom.operations.targets import no_resource

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from keys_builder import make_key, material
-from local_deployment import ORIGIN, LocalDeployment, Refused, entropy
+from local_deployment import ORIGIN, LocalDeployment, Refused, entropy, performed
 from policies import allow, document
 from strongroom.api.aws_json import AwsJson
 from strongroom.clock import DAY, ManualClock
@@ -273,7 +273,7 @@ def test_no_other_account_reaches_across_regions_whatever_the_key_policy_says(
     name, request = operation
     body = json.dumps({"KeyId": describe(local, key_id)["Arn"], **request}).encode()
     call = Call(TABLE[name], other, "us-east-1", AwsJson(), body, ORIGIN, local.clock.now())
-    refusal = local.deployment.service.perform(call)
+    refusal = performed(local.deployment.service.pipeline, call)
     assert isinstance(refusal, AccessDeniedException)
     assert "on this resource because the resource does not exist in this Region" in str(refusal)
     assert describe(local, key_id)["MultiRegionConfiguration"]["ReplicaKeys"] == []

@@ -1,0 +1,33 @@
+"""The reply to a call: an HTTP response that knows which call it answers."""
+
+from typing import Protocol
+
+from strongroom.errors import KmsError
+from strongroom.http.message import HttpResponse
+from strongroom.operations.operation import Operation
+from strongroom.operations.shapes import Response
+from strongroom.service.counters import SUCCESS
+
+
+class ReplyWriter(Protocol):
+    """Writes replies in the protocol of the request."""
+
+    def reply(self, result: Response | KmsError, request_id: str, operation: Operation | None = None) -> "Reply":
+        """Return the reply that carries a response or an error; ``operation`` is None if the request names none."""
+        ...
+
+
+class Reply(HttpResponse, frozen=True):
+    """What is sent back. The reply to a call has a line in the audit log, and must not leave before that is written.
+
+    ``operation`` is None if the request was no call. ``writer`` wrote the body, and can write another. ``outcome`` is
+    "success" or the code of the error.
+    """
+
+    operation: Operation | None = None
+    writer: ReplyWriter | None = None
+    outcome: str = SUCCESS
+
+    def refused(self, error: KmsError) -> "Reply":
+        """Return the reply to the same request that carries an error instead."""
+        return self if self.writer is None else self.writer.reply(error, self.request_id, self.operation)

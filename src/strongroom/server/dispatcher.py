@@ -1,0 +1,185 @@
+"""Takes the requests of a turn through admission and the pipeline, and places in lanes those that take longer.
+
+There is no coroutine and no task per request. The requests of a turn go through each stage together: all signatures are
+verified, then all calls prepared, run and recorded; one flush of the audit log covers them. See docs/adr/0009.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+from strongroom.api.gateway import Admitted, Gateway, ReadinessCheck
+from strongroom.api.reply import Reply
+from strongroom.clock import Clock
+from strongroom.errors import KMSInternalException, ThrottlingException
+from strongroom.http.connection import Connection
+from strongroom.http.message import HttpRequest
+from strongroom.operations.lanes import PREPARED_AT_ONCE, Lane
+from strongroom.server.lane_limits import LaneLimits
+from strongroom.server.lanes import Lanes
+from strongroom.server.readiness_probe import ReadinessProbe
+from strongroom.server.refusals import BUSY, Refusals
+from strongroom.server.reply_queue import ReplyQueue
+from strongroom.server.steps import (
+    Admission,
+    EndedCall,
+    Job,
+    PreparedCall,
+    Step,
+    ThreadStep,
+    ThreadWork,
+    WholeCall,
+    caller_of,
+    reply_to,
+    step_after,
+)
+from strongroom.server.turn_queue import Arrived
+from strongroom.service.service import Service
+from strongroom.service.stages import Prepared, Suspended
+from strongroom.snapshot.miss import MustWait
+
+logger = logging.getLogger(__name__)
+
+_ADMISSION = Admission()
+
+_InTurn = tuple[Connection, HttpRequest, Admitted]
+
+
+class Dispatcher:
+    """Decides where each request goes on. Lives on the event loop; ``threads`` says how many each lane has.
+
+    ``timed`` has it note on each request when work on it began and ended, which observers want to know.
+    """
+
+    def __init__(  # noqa: PLR0913 - the parts of a dispatcher
+        self,
+        loop: asyncio.AbstractEventLoop,
+        gateway: Gateway,
+        service: Service,
+        replies: ReplyQueue,
+        refusals: Refusals,
+        clock: Clock,
+        *,
+        threads: Mapping[Lane, int],
+        timed: bool,
+    ) -> None:
+        self._gateway = gateway
+        self._pipeline = service.pipeline
+        self._replies = replies
+        self._refusals = refusals
+        self._timer = clock.timer
+        self._timed = timed
+        self.limits = LaneLimits()
+        self._readiness = ReadinessProbe(loop, service.readiness.obstacles)
+        work = ThreadWork(gateway, service.pipeline, clock)
+        self._lanes: Lanes[Job, Step] = Lanes(loop, threads, work.perform, self._back_from_thread, self._failed)
+
+    def close(self) -> None:
+        """End the threads. Requests that have not begun are forgotten: their connections are closed by now."""
+        self._readiness.close()
+        self._lanes.close()
+
+    # --- a turn
+
+    def take_turn(self, arrived: Sequence[Arrived]) -> None:
+        """Answer the requests of a turn, as far as they end on the event loop."""
+        admitted = [(connection, request, self._admitted(request)) for connection, request in arrived]
+        self._perform([each for one in admitted if (each := self._placed(*one)) is not None])
+        self._replies.flush()
+
+    def _admitted(self, request: HttpRequest) -> Admitted | Admission | ReadinessCheck | Reply:
+        """Admit a request; always with some outcome, so that no client waits in vain."""
+        try:
+            return self._gateway.admit(request, may_wait=False)
+        except MustWait:
+            return _ADMISSION
+        except Exception:
+            logger.exception("a request could not be admitted")
+            return Reply(HTTPStatus.INTERNAL_SERVER_ERROR, b"", "text/plain", self._gateway.request_id())
+
+    def _placed(
+        self, connection: Connection, request: HttpRequest, admitted: Admitted | Admission | ReadinessCheck | Reply
+    ) -> _InTurn | None:
+        """Return what is to be prepared on the event loop; take the next step of any other request."""
+        if not isinstance(admitted, Admitted):
+            self._follow(connection, request, admitted)
+            return None
+        lane = admitted.call.lane
+        if lane is Lane.INLINE:
+            return connection, request, admitted
+        if lane in PREPARED_AT_ONCE and not self.limits.is_full(lane, caller_of(admitted.call)):
+            return connection, request, admitted
+        # If the lane is full, the call is refused there before anything is done for it.
+        self._place(connection, request, WholeCall(admitted, lane))
+        return None
+
+    def _perform(self, turn: Sequence[_InTurn]) -> None:
+        started_at = self._timer()
+        outcomes = self._pipeline.take_turn([admitted.call for _, _, admitted in turn])
+        for (connection, request, admitted), outcome in zip(turn, outcomes, strict=True):
+            if type(outcome) is Prepared or type(outcome) is Suspended:
+                self._follow(connection, request, step_after(admitted, outcome))
+            else:
+                self._replies.put(connection, request, reply_to(admitted, outcome))
+        if self._timed:
+            finished_at = self._timer()
+            for _, request, _ in turn:
+                request.started_at, request.finished_at = started_at, finished_at
+
+    # --- the steps after that
+
+    def _follow(self, connection: Connection, request: HttpRequest, step: Step) -> None:
+        """Take the next step of a request."""
+        if isinstance(step, Reply):
+            self._replies.put(connection, request, step)
+        elif isinstance(step, EndedCall):
+            result = self._pipeline.record(step.ended)
+            self._replies.put(connection, request, reply_to(step.admitted, result))
+        elif isinstance(step, ReadinessCheck):
+            self._check_readiness(connection, request, step)
+        else:
+            self._place(connection, request, step)
+
+    def _place(self, connection: Connection, request: HttpRequest, step: ThreadStep) -> None:
+        """Hand a step to the threads of its lane; if that is full, refuse the request."""
+        if self.limits.is_full(step.lane, step.caller):
+            self._shed(connection, request, step)
+            return
+        self.limits.enter(step.lane, step.caller)
+        self._lanes.submit(step.lane, Job(connection, request, step))
+
+    def _shed(self, connection: Connection, request: HttpRequest, step: ThreadStep) -> None:
+        """Refuse a request whose lane is full. Calls with a valid signature are recorded, as any refused call."""
+        busy = ThrottlingException(BUSY)
+        if isinstance(step, PreparedCall):
+            refusal = self._pipeline.refuse(step.prepared, busy)
+            self._replies.put(connection, request, reply_to(step.admitted, refusal))
+        elif isinstance(step, WholeCall) and step.admitted.call.signed:
+            refusal = self._pipeline.refuse(step.admitted.call, busy)
+            self._replies.put(connection, request, reply_to(step.admitted, refusal))
+        else:
+            self._refusals.busy(connection, request.path, request.headers)
+
+    def _check_readiness(self, connection: Connection, request: HttpRequest, check: ReadinessCheck) -> None:
+        def answer(obstacles: Sequence[str]) -> None:
+            self._replies.put(connection, request, check.reply(obstacles))
+
+        if self._replies.draining:
+            answer(["stopping"])
+        else:
+            self._readiness.ask(answer)
+
+    # --- back from a thread
+
+    def _back_from_thread(self, job: Job, step: Step) -> None:
+        self.limits.leave(job.step.lane, job.step.caller)
+        self._follow(job.connection, job.request, step)
+
+    def _failed(self, job: Job) -> None:
+        """Answer a request whose step failed, which is a defect."""
+        if isinstance(job.step, Admission):
+            reply = self._gateway.refused(job.request.headers, KMSInternalException())
+        else:
+            reply = job.step.admitted.reply(KMSInternalException())
+        self._back_from_thread(job, reply)

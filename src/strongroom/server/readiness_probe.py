@@ -1,0 +1,69 @@
+"""Readiness checks off the event loop: the store may not answer, and the loop must not wait for it."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+logger = logging.getLogger(__name__)
+
+_TIMEOUT = 5.0
+"""After so many seconds without an answer, a check has failed."""
+
+Answer = Callable[[Sequence[str]], None]
+
+
+class ReadinessProbe:
+    """Has ``check`` called on a thread, by one thread at a time. Lives on the event loop.
+
+    Requests that come while a check runs share its outcome. ``check`` returns what keeps calls from being answered.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, check: Callable[[], list[str]], timeout: float = _TIMEOUT
+    ) -> None:
+        self._loop = loop
+        self._check = check
+        self._timeout = timeout
+        self._running = False
+        self._waiting: list[Answer] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def ask(self, answer: Answer) -> None:
+        """Have ``answer`` called on the loop with the obstacles: after the check, or after the timeout."""
+        self._waiting.append(answer)
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._timeout, self._answer, ["the key store does not answer"])
+        if not self._running:
+            self._running = True
+            # A daemon, because a check that hangs must not keep the process from ending.
+            threading.Thread(target=self._run, name="readiness", daemon=True).start()
+
+    def close(self) -> None:
+        """Answer no more."""
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _run(self) -> None:
+        try:
+            obstacles = self._check()
+        except Exception:
+            logger.exception("a readiness check failed")
+            obstacles = ["the readiness check failed"]
+        try:
+            self._loop.call_soon_threadsafe(self._finished, obstacles)
+        except RuntimeError:
+            logger.debug("the server stopped during a readiness check")
+
+    def _finished(self, obstacles: list[str]) -> None:
+        self._running = False
+        self._answer(obstacles)
+
+    def _answer(self, obstacles: Sequence[str]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        waiting, self._waiting = self._waiting, []
+        for answer in waiting:
+            answer(obstacles)

@@ -1,0 +1,135 @@
+"""Replies that wait for the audit log: they are sent when the records of their calls are written, or not at all."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from email.utils import formatdate
+from typing import Protocol
+
+from strongroom.api.reply import Reply
+from strongroom.clock import Clock
+from strongroom.errors import KmsError, KMSInternalException
+from strongroom.http.connection import Connection
+from strongroom.http.message import HttpRequest
+from strongroom.service.counters import CallCounters
+from strongroom.telemetry.answered_call import AnsweredCall, CallObserver
+
+logger = logging.getLogger(__name__)
+
+Queued = tuple[Connection, HttpRequest | None, Reply]
+
+
+class Log(Protocol):
+    """The audit log, as far as replies need it."""
+
+    def flush(self) -> None:
+        """Write what has been added; raises KMSInternalException."""
+        ...
+
+
+class ReplyQueue:
+    """Collects the replies of one turn of the event loop, flushes the audit log once for them all, and sends them.
+
+    ``draining`` is set when the server stops: from then on every reply is the last one of its connection.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        log: Log,
+        clock: Clock,
+        counters: CallCounters,
+        observers: Sequence[CallObserver],
+    ) -> None:
+        self._loop = loop
+        self._log = log
+        self._clock = clock
+        self._timer = clock.timer
+        self._counters = counters
+        self._observers = tuple(observers)
+        self._queued: list[Queued] = []
+        self._date = (0, "")
+        self.draining = False
+
+    def put(self, connection: Connection, request: HttpRequest | None, reply: Reply) -> None:
+        """Queue a reply; it is sent in the next turn of the loop, if ``flush`` is not called before."""
+        if not self._queued:
+            self._loop.call_soon(self.flush)
+        self._queued.append((connection, request, reply))
+
+    def flush(self) -> None:
+        """Write the records of this turn, then its replies; without the records, the replies become errors."""
+        if not self._queued:
+            return
+        replies, self._queued = self._queued, []
+        flush_started_at = self._timer()
+        fault = self._fault_of_flush(len(replies))
+        flushed_at = self._timer()
+        if fault is not None:
+            replies = [
+                (connection, request, reply if reply.operation is None else reply.refused(fault))
+                for connection, request, reply in replies
+            ]
+        else:
+            self._counters.note((None, "", flushed_at - flush_started_at))
+        # Before anything is sent: behind that, connections go on with their next requests.
+        self._note(replies, flush_started_at, flushed_at)
+        self._send(replies)
+
+    def _fault_of_flush(self, waiting: int) -> KmsError | None:
+        """Flush the audit log; return the error that the calls of this turn end in, if it cannot be written."""
+        try:
+            self._log.flush()
+        except Exception as error:
+            logger.exception("the audit log cannot be written; refusing %d calls", waiting)
+            return error if isinstance(error, KmsError) else KMSInternalException()
+        return None
+
+    def _send(self, replies: Sequence[Queued]) -> None:
+        date, draining = self._http_date(), self.draining
+        encoded = [
+            (connection, reply.encode(date, keep_alive=not (last := connection.last or draining)), last)
+            for connection, _, reply in replies
+        ]
+        for connection, response, last in encoded:
+            try:
+                connection.send(response, close=last)
+            except Exception:
+                logger.exception("a reply could not be written; dropping its connection")
+                connection.drop()
+
+    def _note(self, replies: Sequence[Queued], flush_started_at: float, flushed_at: float) -> None:
+        """Count what was answered, and tell the observers."""
+        note = self._counters.note
+        for _, request, reply in replies:
+            if request is None or reply.operation is None:
+                self._counters.answered_no_call(reply.status)
+                continue
+            note((reply.operation, reply.outcome, flushed_at - request.received_at))
+            if self._observers:
+                self._tell(
+                    AnsweredCall(
+                        request=request,
+                        operation=reply.operation,
+                        request_id=reply.request_id,
+                        status=reply.status,
+                        outcome=reply.outcome,
+                        flush_started_at=flush_started_at,
+                        flushed_at=flushed_at,
+                    )
+                )
+        self._counters.turned()
+
+    def _tell(self, call: AnsweredCall) -> None:
+        """Tell the observers of a call. Its reply leaves even if they fail."""
+        try:
+            for observer in self._observers:
+                observer.answered(call)
+        except Exception:
+            logger.exception("a call could not be observed", extra={"request_id": call.request_id})
+
+    def _http_date(self) -> str:
+        second = int(self._clock.now())
+        if second != self._date[0]:
+            self._date = (second, formatdate(second, usegmt=True))
+        return self._date[1]
