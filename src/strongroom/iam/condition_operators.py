@@ -11,12 +11,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
+from strongroom.arns import arn_fields
 from strongroom.iam.wildcards import glob, plain
 
 Compare = Callable[[str, str], bool]
 """``(value of the request, value of the policy)``; what cannot be read does not match."""
-
-_ARN_PARTS = 6
 
 
 def string_like(have: str, want: str) -> bool:
@@ -26,8 +25,8 @@ def string_like(have: str, want: str) -> bool:
 
 def _arn_like(have: str, want: str) -> bool:
     """Match ARNs field by field; a wildcard does not reach over a colon, but in the last field."""
-    mine, theirs = have.split(":", _ARN_PARTS - 1), want.split(":", _ARN_PARTS - 1)
-    return len(mine) == len(theirs) == _ARN_PARTS and all(map(glob, theirs, mine))
+    mine, theirs = arn_fields(have), arn_fields(want)
+    return mine is not None and theirs is not None and all(map(glob, theirs, mine))
 
 
 def _number(text: str) -> Decimal | None:

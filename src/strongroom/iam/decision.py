@@ -18,11 +18,10 @@ from enum import Enum
 
 import msgspec
 
+from strongroom.arns import account_in
 from strongroom.iam.compiler import CompiledPolicy, Level, Match
 from strongroom.iam.principals import Principal, PrincipalKind
 from strongroom.iam.request import AuthorizationRequest
-
-_ACCOUNT_FIELD = 4
 
 
 class Source(Enum):
@@ -162,7 +161,7 @@ def _not_allowed(source: Source) -> Decision:
 
 
 def _is_foreign(request: AuthorizationRequest) -> bool:
-    return request.resource.split(":", _ACCOUNT_FIELD + 1)[_ACCOUNT_FIELD] != request.principal.account
+    return account_in(request.resource) != request.principal.account
 
 
 def denial_message(

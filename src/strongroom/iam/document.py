@@ -7,13 +7,13 @@ from enum import Enum, StrEnum
 
 import msgspec
 
+from strongroom.arns import parse_arn
+
 VARIABLES_VERSION = "2012-10-17"
 """The version of the language that has policy variables."""
 
 DEFAULT_VERSION = "2008-10-17"
 """The version of a document that states none."""
-
-_ARN_FIELDS = 6
 
 
 class MalformedPolicy(ValueError):
@@ -59,9 +59,9 @@ class NamedPrincipal(msgspec.Struct, frozen=True):
         """The account id, when a whole account is named by its id or by its root's ARN."""
         if self.type is not PrincipalType.AWS:
             return None
-        fields = self.value.split(":")
-        if len(fields) == _ARN_FIELDS and fields[-1] == "root":
-            return fields[4]
+        arn = parse_arn(self.value)
+        if arn is not None and arn.resource == "root":
+            return arn.account
         return self.value if self.value.isdecimal() else None
 
 

@@ -12,6 +12,8 @@ from typing import Final
 
 import msgspec
 
+from strongroom.arns import known_arn
+
 _SERVICE: Final = "Service:"
 _FEDERATED: Final = "Federated:"
 
@@ -50,7 +52,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @property
     def partition(self) -> str:
         """The AWS partition of the caller's account, whatever Region a request was signed for."""
-        return self.arn.split(":")[1] if self.account else "aws"
+        return known_arn(self.arn).partition if self.account else "aws"
 
     @cached_property
     def own_names(self) -> tuple[str, ...]:
@@ -126,10 +128,14 @@ def account_root(account: str, *, partition: str = "aws", tags: Mapping[str, str
 
 def iam_user(arn: str, *, user_id: str = "", tags: Mapping[str, str] | None = None) -> Principal:
     """Return a user by its ARN, ``arn:PARTITION:iam::ACCOUNT:user/[PATH/]NAME``."""
-    name = arn.rpartition("/")[2]
-    account = _account_of(arn)
+    parsed = known_arn(arn)
     return Principal(
-        kind=PrincipalKind.USER, arn=arn, account=account, user_id=user_id, user_name=name, tags=tags or {}
+        kind=PrincipalKind.USER,
+        arn=arn,
+        account=parsed.account,
+        user_id=user_id,
+        user_name=parsed.resource_name,
+        tags=tags or {},
     )
 
 
@@ -145,11 +151,11 @@ def assumed_role(
 
     The session's ARN drops the role's path. ``provider`` is given when the session came from AssumeRoleWithWebIdentity.
     """
-    partition, account, name = role_arn.split(":")[1], _account_of(role_arn), role_arn.rpartition("/")[2]
+    role = known_arn(role_arn)
     return Principal(
         kind=PrincipalKind.ASSUMED_ROLE,
-        arn=f"arn:{partition}:sts::{account}:assumed-role/{name}/{session_name}",
-        account=account,
+        arn=f"arn:{role.partition}:sts::{role.account}:assumed-role/{role.resource_name}/{session_name}",
+        account=role.account,
         user_id=f"{role_id}:{session_name}" if role_id else "",
         issuer_arn=role_arn,
         provider=provider,
@@ -159,12 +165,12 @@ def assumed_role(
 
 def federated_user(user_arn: str, name: str, *, tags: Mapping[str, str] | None = None) -> Principal:
     """Return the federated user ``name`` made by a user's GetFederationToken."""
-    partition, account = user_arn.split(":")[1], _account_of(user_arn)
+    user = known_arn(user_arn)
     return Principal(
         kind=PrincipalKind.FEDERATED_USER,
-        arn=f"arn:{partition}:sts::{account}:federated-user/{name}",
-        account=account,
-        user_id=f"{account}:{name}",
+        arn=f"arn:{user.partition}:sts::{user.account}:federated-user/{name}",
+        account=user.account,
+        user_id=f"{user.account}:{name}",
         issuer_arn=user_arn,
         tags=tags or {},
     )
@@ -179,7 +185,3 @@ def web_identity(provider: str, subject: str, *, audience: str = "") -> Principa
 def service(name: str) -> Principal:
     """Return a service principal by its DNS name."""
     return Principal(kind=PrincipalKind.SERVICE, arn=name)
-
-
-def _account_of(arn: str) -> str:
-    return arn.split(":")[4]

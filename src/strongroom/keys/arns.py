@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import msgspec
 
+from strongroom.arns import known_arn
 from strongroom.errors import InvalidArnException, KmsError, NotFoundException
 
 ALIAS_PREFIX = "alias/"
@@ -67,8 +68,8 @@ def key_arn(region: str, account: str, key_id: str) -> str:
 
 def locator_of(arn: str) -> KeyLocator:
     """Return where the key of a key ARN lives, an ARN that was made here."""
-    _, _, _, region, account, resource = arn.split(":", 5)
-    return KeyLocator(account, region, resource.removeprefix("key/"))
+    parsed = known_arn(arn)
+    return KeyLocator(parsed.account, parsed.region, parsed.resource.removeprefix("key/"))
 
 
 def root_arn(region: str, account: str) -> str:

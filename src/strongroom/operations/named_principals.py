@@ -5,15 +5,13 @@ from typing import Any
 
 import msgspec
 
+from strongroom.arns import account_in, parse_arn
 from strongroom.iam.document import NamedPrincipal, PrincipalType
 from strongroom.iam.entities import Entity, Role, User
 from strongroom.iam.principals import service_name
 from strongroom.keys.grants import Party
 from strongroom.keys.key_policy import pretty
 from strongroom.store.protocol import Reader
-
-_ARN_FIELDS = 6
-_ACCOUNT_FIELD = 4
 
 
 class UnknownPrincipal(Exception):
@@ -97,14 +95,14 @@ def account_of(reader: Reader, named: Party) -> str:
     """Return the account that a principal, which is no service, belongs to."""
     if is_unique_id(named.shown):
         return _required(reader.entity_by_id(named.shown)).account
-    return named.shown.split(":")[_ACCOUNT_FIELD] if named.shown.startswith("arn:") else named.shown
+    return account_in(named.shown) or named.shown
 
 
 def _whole_account(principal: str) -> str | None:
     if principal.isdecimal():
         return principal
-    fields = principal.split(":")
-    return fields[_ACCOUNT_FIELD] if len(fields) == _ARN_FIELDS and fields[5] == "root" else None
+    arn = parse_arn(principal)
+    return arn.account if arn is not None and arn.resource == "root" else None
 
 
 def _existing(reader: Reader, name: str) -> Entity | None:
@@ -114,18 +112,18 @@ def _existing(reader: Reader, name: str) -> Entity | None:
     if name.isdecimal():
         _require_account(reader, name)
         return None
-    fields = name.split(":", _ARN_FIELDS - 1)
-    if len(fields) != _ARN_FIELDS or fields[2] not in {"iam", "sts"}:
+    arn = parse_arn(name)
+    if arn is None or arn.service not in {"iam", "sts"}:
         raise UnknownPrincipal(name)
-    account, (kind, _, rest) = fields[4], fields[5].partition("/")
+    account, kind = arn.account, arn.resource_type
     _require_account(reader, account)
     if kind == "assumed-role":
-        return _required(reader.entity(Role, account, rest.partition("/")[0]))
+        return _required(reader.entity(Role, account, arn.resource_id.partition("/")[0]))
     if kind in {"federated-user", "root"}:
         return None
     entity: Entity | None = None
     if kind in {"user", "role"}:
-        entity = reader.entity(User if kind == "user" else Role, account, rest.rpartition("/")[2])
+        entity = reader.entity(User if kind == "user" else Role, account, arn.resource_name)
     return _required(entity if entity is not None and entity.arn == name else None)
 
 

@@ -7,6 +7,7 @@ from typing import Protocol
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from strongroom.arns import account_in, known_arn
 from strongroom.audit.cloudtrail import (
     UNKNOWN_IDENTITY,
     Bearing,
@@ -185,7 +186,7 @@ class AuditTrail:
         )
 
     def _echoed(self, echo: Echo, call: Call, credential: Credential, recipient: str | UnsetType) -> bytes:
-        account = _account_of(echo.arn)
+        account = account_in(echo.arn)
         if echo.internal:
             return internal_call(
                 name=echo.name,
@@ -263,7 +264,7 @@ def _session_context(credential: Credential) -> Mapping[str, object] | None:
             "principalId": principal.user_id.partition(":")[0],
             "arn": principal.issuer_arn,
             "accountId": principal.account,
-            "userName": principal.issuer_arn.rpartition("/")[2],
+            "userName": known_arn(principal.issuer_arn).resource_name,
         }
     if principal.provider is not None:
         found["webIdFederationData"] = {"federatedProvider": principal.provider, "attributes": {}}
@@ -276,7 +277,7 @@ def _recipient(credential: Credential, targets: Sequence[Target]) -> str | Unset
     """Return the caller's account; for callers who have none, that of what they called for."""
     if credential.principal.account:
         return credential.principal.account
-    return next((_account_of(target.resource) for target in targets if target.named), "") or UNSET
+    return next((account_in(target.resource) for target in targets if target.named), "") or UNSET
 
 
 def _additional(
@@ -344,11 +345,5 @@ def _resources(
 @lru_cache(maxsize=_REMEMBERED)
 def _ending(operation: Operation, arns: tuple[str, ...], recipient: str | UnsetType) -> bytes:
     resource = role_resource if operation.service == "sts" else key_resource
-    resources = tuple(resource(_account_of(arn), arn) for arn in arns)
+    resources = tuple(resource(account_in(arn), arn) for arn in arns)
     return ending(Bearing(read_only=operation.read_only, resources=resources, recipient_account_id=recipient))
-
-
-def _account_of(arn: str) -> str:
-    """Return the account in an ARN; empty where what was named is none."""
-    fields = arn.split(":", 5)
-    return fields[4] if len(fields) == len(("arn", "partition", "service", "region", "account", "resource")) else ""

@@ -4,6 +4,9 @@ import base64
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
+from strongroom.arns import known_arn
 from strongroom.entropy import Entropy
 from strongroom.errors import (
     EntityAlreadyExistsException,
@@ -78,9 +81,8 @@ def arn_of(context: Context, kind: EntityKind, name: str, path: str = "/") -> st
 
 def renamed_arn(arn: str, name: str | None, path: str | None) -> str:
     """Return the ARN an entity would have under another name or path; None keeps what it has."""
-    head, _, rest = arn.partition("/")
-    old_path, _, old_name = f"/{rest}".rpartition("/")
-    return f"{head}{path or f'{old_path}/'}{name or old_name}"
+    old = known_arn(arn)
+    return str(replace(old, resource=f"{old.resource_type}{path or old.resource_path}{name or old.resource_name}"))
 
 
 def target_of(context: Context, action: str, kind: type[Entity], name: str) -> Target:

@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 from msgspec.structs import replace
 
+from strongroom.arns import account_in
 from strongroom.audit.cloudtrail import event_time
 from strongroom.crypto.access_keys import new_access_key
 from strongroom.crypto.binding import SESSION_BINDING
@@ -93,7 +94,7 @@ def role_session(
         raise ValidationException(f"You can specify up to {_MAX_POLICY_ARNS} managed policy ARNs.")
     with context.backends.store.read() as reader:
         for arn in arns:
-            own = arn.startswith("arn:aws:iam::aws:") or arn.split(":")[4:5] == [role.account]
+            own = account_in(arn) in {"aws", role.account}
             if not own or document_of(reader, arn) is None:
                 raise MalformedPolicyDocumentException(f"Invalid policy ARN: {arn}")
     if policy is not None:
