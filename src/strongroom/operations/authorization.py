@@ -1,10 +1,11 @@
 """The one authorization step: whether this caller may do this, to this key, in these circumstances."""
 
 from collections.abc import Iterator, Sequence
-from functools import cache, partial
+from functools import partial
 
 import msgspec
 
+from strongroom.arns import account_in
 from strongroom.errors import AccessDeniedException
 from strongroom.iam import (
     AuthorizationRequest,
@@ -23,7 +24,7 @@ from strongroom.iam import (
 from strongroom.keys.encryption_context import require_size
 from strongroom.keys.grants import Constraints, Grant, GrantIndex, GrantOperation, labels_wanted, pairs
 from strongroom.operations import grant_tokens
-from strongroom.operations.condition_keys import Circumstances
+from strongroom.operations.condition_keys import DecisionContext
 from strongroom.operations.context import Context
 from strongroom.operations.shapes import Request
 from strongroom.operations.targets import Target
@@ -38,13 +39,13 @@ def authorize(context: Context, targets: Sequence[Target], request: Request) -> 
     Raises AccessDeniedException with AWS's reason, InvalidGrantTokenException for tokens that were not issued here, and
     ValidationException for an encryption context that would take long to decide on.
     """
-    for name in _contexts_of(type(request)):
-        require_size(getattr(request, name))
-    for token in getattr(request, "grant_tokens", None) or ():
+    for target in targets:
+        require_size(request.encryption_context_for(target.action))
+    for token in request.presented_grant_tokens():
         grant_tokens.read(context.backends.vault, token)
     for target in targets:
         if not _is_settled(context, target):
-            decision = decide_on(Circumstances(context, request, target, targets))
+            decision = decide_on(DecisionContext(context, request, target, targets))
             if not decision.allowed:
                 raise _denial(context, target, decision)
             _settle(context, target, decision)
@@ -75,24 +76,19 @@ def _settle(context: Context, target: Target, decision: Decision) -> None:
     settled[credential.access_key_id, action] = credential.serial
 
 
-@cache
-def _contexts_of(kind: type[Request]) -> tuple[str, ...]:
-    return tuple(name for name in kind.__struct_fields__ if name.endswith("encryption_context"))
-
-
 def would_allow(context: Context, target: Target, request: Request) -> bool:
     """Tell whether the caller could do the target's action."""
-    return decide_on(Circumstances(context, request, target, (target,))).allowed
+    return decide_on(DecisionContext(context, request, target, (target,))).allowed
 
 
-def decide_on(here: Circumstances) -> Decision:
+def decide_on(here: DecisionContext) -> Decision:
     """Decide on one target."""
-    target, caller = here.target, here.context.caller
+    target, caller = here.target, here.call.caller
     question = AuthorizationRequest(principal=caller, action=target.action, resource=target.resource, context=here.read)
-    policies = here.context.credential.policies
+    policies = here.call.credential.policies
     if target.retired is not None:
         return _on_retirement(question, policies, target.policy, target.retired)
-    if target.key is not None and target.key.key.account != caller.account and not here.context.cross_account:
+    if target.key is not None and target.key.key.account != caller.account and not here.call.cross_account:
         return Decision(allowed=False, reason=Reason.HIDDEN, source=Source.RESOURCE_POLICY)
     if target.policy is None:
         return decide(question, policies)
@@ -117,7 +113,7 @@ def names_of(principal: Principal) -> Iterator[str]:
         yield principal.account
 
 
-def _usable_grant(here: Circumstances) -> Grant | None:
+def _usable_grant(here: DecisionContext) -> Grant | None:
     """Return a grant on the target's key that permits this call; None if there is none."""
     operation = _GRANTABLE.get(here.target.action)
     if operation is None or here.target.key is None:
@@ -127,16 +123,17 @@ def _usable_grant(here: Circumstances) -> Grant | None:
         have, search = constraints.context, partial(_delegating, here, constraints)
     else:
         have = pairs(here.encryption_context())
-        search = partial(GrantIndex.find, operation=operation, have=have, source_arn=here.context.origin.source_arn)
-    return here.context.backends.snapshot.grants.find(
-        here.target.key.key.locator, names_of(here.context.caller), labels_wanted(operation, have), search
+        search = partial(GrantIndex.find, operation=operation, have=have, source_arn=here.call.origin.source_arn)
+    return here.call.backends.snapshot.grants.find(
+        here.target.key.key.locator, names_of(here.call.caller), labels_wanted(operation, have), search
     )
 
 
-def _delegating(here: Circumstances, constraints: Constraints, index: GrantIndex) -> Grant | None:
+def _delegating(here: DecisionContext, constraints: Constraints, index: GrantIndex) -> Grant | None:
     """Return a grant whose holder may pass on what is asked for: no more operations, no looser constraints."""
-    wanted = set(here.field("operations") or ())
-    for grant in index.candidates(GrantOperation.CREATE_GRANT, constraints.context, here.context.origin.source_arn):
+    asked = here.parameters.grant
+    wanted = set(() if asked is None else asked.operations)
+    for grant in index.candidates(GrantOperation.CREATE_GRANT, constraints.context, here.call.origin.source_arn):
         if wanted <= set(grant.operations) and constraints.at_least_as_strict_as(grant.constraints):
             return grant
     return None
@@ -161,15 +158,11 @@ def _on_retirement(
     # Whoever is not named needs an identity policy, in an account that is.
     accounts = {grant.issuing_account}
     if grant.retiring is not None:
-        accounts.add(_account_of(grant.retiring.shown))
+        accounts.add(account_in(grant.retiring.shown) or grant.retiring.shown)
     if caller.account in accounts:
         return decide(question, policies)
     reason = Reason.NOT_ALLOWED if caller.account == grant.account else Reason.HIDDEN
     return Decision(allowed=False, reason=reason, source=Source.RESOURCE_POLICY)
-
-
-def _account_of(principal: str) -> str:
-    return principal.split(":")[4] if principal.startswith("arn:") else principal
 
 
 def _denial(context: Context, target: Target, decision: Decision) -> AccessDeniedException:

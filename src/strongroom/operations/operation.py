@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, Concatenate, TypeVar
 
 import msgspec
 
 from strongroom.audit.parameters import Parameters, parameters_of
 from strongroom.keys.states import StateRule
+from strongroom.operations.context import Context
 from strongroom.operations.shapes import Request, Response
 from strongroom.operations.targets import Locate, Target
+
+R = TypeVar("R", bound=Request)
 
 Elements = Callable[[Any, Sequence[Target]], Mapping[str, object] | None]
 """Makes the ``responseElements`` of the audit record from the response and the targets."""
@@ -130,10 +133,10 @@ class Operation:
     def __init__(  # noqa: PLR0913 - one row, all columns
         self,
         name: str,
-        request: type[Request],
-        run: Callable[..., Response],
+        request: type[R],
+        run: Callable[Concatenate[Context, R, ...], Response],
         *,
-        locate: Locate,
+        locate: Callable[[Context, R], Sequence[Target]],
         rule: StateRule | None = None,
         placement: Placement = Placement.INLINE,
         read_only: bool = True,
@@ -145,8 +148,8 @@ class Operation:
     ) -> None:
         self.name = name
         self.request = request
-        self.run = run
-        self.locate = locate
+        self.run: Callable[..., Response] = run
+        self.locate: Locate = locate
         self.rule = rule
         lanes: tuple[Lane, Lane, Callable[[bytes], bool]] = placement.value
         self._lane, self._slow_lane, self._is_slow = lanes

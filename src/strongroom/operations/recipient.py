@@ -3,31 +3,12 @@
 import re
 from base64 import b64encode
 from collections.abc import Mapping
-from enum import StrEnum
-from typing import Annotated
-
-import msgspec
-from msgspec import Meta
 
 from strongroom.crypto.documents.attestation import Attested, Platform
 from strongroom.crypto.documents.cms import envelop
 from strongroom.errors import ValidationException
 from strongroom.operations.context import Context
-from strongroom.operations.shapes import Request
-
-
-class KeyEncryptionMechanism(StrEnum):
-    """How an answer is wrapped for an attested recipient."""
-
-    RSAES_OAEP_SHA_256 = "RSAES_OAEP_SHA_256"
-
-
-class Recipient(msgspec.Struct, rename="pascal", frozen=True):
-    """An attested enclave or instance that alone shall read the answer."""
-
-    key_encryption_algorithm: KeyEncryptionMechanism | None = None
-    attestation_document: Annotated[bytes, Meta(min_length=1, max_length=262144)] | None = None
-
+from strongroom.operations.shapes import Recipient
 
 _IMAGE = 0
 """The register that is the digest of an enclave's image."""
@@ -38,12 +19,11 @@ _CONDITION = re.compile(r"(pcr|nitrotpmpcr)(0|[1-9][0-9]?)")
 _CONDITION_PLATFORMS = {"pcr": Platform.ENCLAVE, "nitrotpmpcr": Platform.TPM}
 
 
-def attest(context: Context, request: Request) -> Attested | None:
-    """Return what the recipient that a request names has proved about itself; None if it names none.
+def attest(context: Context, recipient: Recipient | None) -> Attested | None:
+    """Return what the recipient that a request names has proved about itself; None where it names none.
 
     Raises ValidationException unless all of it is proved.
     """
-    recipient: Recipient | None = getattr(request, "recipient", None)
     if recipient is None:
         return None
     if recipient.key_encryption_algorithm is None or recipient.attestation_document is None:

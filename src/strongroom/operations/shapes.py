@@ -4,18 +4,62 @@ A contract test holds every request and response against botocore's KMS model: n
 enum values. Bytes are base64 on the wire; times are epoch seconds.
 """
 
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from strongroom.operations.condition_parameters import NO_PARAMETERS, ConditionParameters
+
+
+class KeyEncryptionMechanism(StrEnum):
+    """How an answer is wrapped for an attested recipient."""
+
+    RSAES_OAEP_SHA_256 = "RSAES_OAEP_SHA_256"
+
+
+class Recipient(msgspec.Struct, rename="pascal", frozen=True):
+    """An attested enclave or instance that alone shall read the answer."""
+
+    key_encryption_algorithm: KeyEncryptionMechanism | None = None
+    attestation_document: Annotated[bytes, Meta(min_length=1, max_length=262144)] | None = None
+
 
 class Request(msgspec.Struct, rename="pascal"):
-    """Base of every request. Unknown members are ignored, as AWS does."""
+    """Base of every request. Unknown members are ignored, as AWS does.
+
+    The methods tell the steps that all operations share what a request carries for them. A request type overrides those
+    whose members it has.
+    """
+
+    def condition_parameters(self, action: str) -> ConditionParameters:  # noqa: ARG002 - for those that override it
+        """Return what condition keys read, where permission for ``action`` is decided on.
+
+        Only called when a condition asks for one of them.
+        """
+        return NO_PARAMETERS
+
+    def encryption_context_for(self, action: str) -> Mapping[str, str] | None:  # noqa: ARG002 - as above
+        """Return the encryption context of that part of the request which needs permission for ``action``."""
+        return None
+
+    def presented_grant_tokens(self) -> Sequence[str]:
+        """Return the grant tokens that the caller sent along."""
+        return ()
+
+    def attested_recipient(self) -> Recipient | None:
+        """Return the recipient that the answer has to be encrypted for; None where the caller can read it."""
+        return None
 
 
 class Response(msgspec.Struct, rename="pascal", omit_defaults=True):
     """Base of every response. Members at their default are left out."""
+
+    def used_key_material_id(self) -> str | None:
+        """Return the id of the key material that a cryptographic operation used, where its answer names it."""
+        return None
 
 
 class Empty(Response):

@@ -31,6 +31,7 @@ from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeySpec
 from strongroom.memo import keep
 from strongroom.operations.context import Context, Origin
+from strongroom.operations.kms.encryption import ReEncryptResponse
 from strongroom.operations.operation import Echo, Lane, Operation
 from strongroom.operations.recipient import attested_facts
 from strongroom.operations.shapes import Request, Response
@@ -302,17 +303,17 @@ def _additional(
     return found or UNSET
 
 
-def _add_materials(found: dict[str, object], targets: Sequence[Target], result: object) -> None:
+def _add_materials(found: dict[str, object], targets: Sequence[Target], result: Response) -> None:
     """Add which key material of symmetric encryption keys was used: what the answer names, else the current one."""
-    if len(targets) > 1:
-        source, destination = (getattr(result, f"{side}_key_material_id", None) for side in ("source", "destination"))
+    if isinstance(result, ReEncryptResponse):
+        source, destination = result.source_key_material_id, result.destination_key_material_id
         found |= {} if source is None else {"sourceKeyMaterialId": source}
         found |= {} if destination is None else {"destinationKeyMaterialId": destination}
         return
     for target in targets:
         if target.key is not None and target.key.key.spec is KeySpec.SYMMETRIC_DEFAULT:
             current = target.key.key.current_material
-            material_id = getattr(result, "key_material_id", None) or (current and current.material_id)
+            material_id = result.used_key_material_id() or (current and current.material_id)
             if material_id:
                 found["keyMaterialId"] = material_id
 

@@ -195,7 +195,7 @@ class Service:
         # As on AWS, requests that will be refused count too.
         self._quotas.spend(operation, request, targets, context.caller.account, call.region, call.now)
         # Policies ask what a recipient has proved, so that comes first.
-        progress.attested = context.attested = attest(context, request)
+        progress.attested = context.attested = attest(context, request.attested_recipient())
         authorize(context, targets, request)
         keys = progress.keys = [target.key for target in targets if target.key is not None]
         if operation.rule is not None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any
 
 import msgspec
 from typing_extensions import override
@@ -13,7 +12,7 @@ from strongroom.errors import LimitExceededException, NoSuchEntityException
 from strongroom.iam import PrincipalKind
 from strongroom.iam.entities import User
 from strongroom.operations.context import Context
-from strongroom.operations.iam.entities import require_name, required, target_of
+from strongroom.operations.iam.entities import NamesUser, require_name, required, target_of
 from strongroom.operations.iam.shapes import AccessKeyId, ExistingUserName, PagedRequest, PagedResponse, cut
 from strongroom.operations.shapes import Empty, Request, Response
 from strongroom.operations.targets import Target
@@ -114,7 +113,7 @@ class GetAccessKeyLastUsedResponse(Response):
     access_key_last_used: AccessKeyLastUsed
 
 
-def locate_access_keys(context: Context, request: Any, action: str) -> Sequence[Target]:  # noqa: ANN401 - several
+def locate_access_keys(context: Context, request: NamesUser, action: str) -> Sequence[Target]:
     """Ask for permission on the user whose access keys they are."""
     name = request.user_name or context.caller.user_name
     return (Target(action, context.caller.arn),) if name is None else (target_of(context, action, User, name),)

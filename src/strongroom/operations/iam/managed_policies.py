@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Protocol
 
 import msgspec
 from msgspec.structs import replace
+from typing_extensions import override
 
+from strongroom.arns import parse_arn
 from strongroom.errors import (
     AccessDeniedException,
     DeleteConflictException,
@@ -16,6 +18,7 @@ from strongroom.errors import (
 from strongroom.iam import PolicyKind
 from strongroom.iam.aws_managed_policies import AWS_POLICIES, AwsPolicy
 from strongroom.iam.entities import EntityKind, ManagedPolicy, PolicyVersion, Relation
+from strongroom.operations.condition_parameters import ConditionParameters, tag_pairs
 from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import (
     MAX_MANAGED_POLICY,
@@ -39,7 +42,7 @@ from strongroom.operations.iam.shapes import (
     show_tags,
 )
 from strongroom.operations.shapes import Empty, Request, Response
-from strongroom.operations.targets import Locate, Target
+from strongroom.operations.targets import Target
 from strongroom.store.protocol import Reader
 
 _ALL = 1_000_000
@@ -70,6 +73,10 @@ class CreatePolicyRequest(Request):
     description: PolicyDescription | None = None
     tags: TagList | None = None
 
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(policy_name=self.policy_name, tags=tag_pairs(self.tags))
+
 
 class PolicyShape(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
     """A managed policy, as it is shown."""
@@ -99,6 +106,10 @@ class PolicyRequest(Request):
 
     policy_arn: Arn
 
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(policy_arn=self.policy_arn)
+
 
 class ListPoliciesRequest(PagedRequest):
     """What ListPolicies takes."""
@@ -115,12 +126,20 @@ class ListPoliciesResponse(PagedResponse, kw_only=True):
     policies: list[PolicyShape]
 
 
-def on_policy(action: str) -> Locate:
+class NamesPolicy(Protocol):
+    """A request with the ARN of a managed policy."""
+
+    @property
+    def policy_arn(self) -> str:
+        """The policy's ARN."""
+
+
+def on_policy(action: str) -> Callable[[Context, NamesPolicy], Sequence[Target]]:
     """Return the locator of requests that name a managed policy by its ARN."""
 
-    def locate(context: Context, request: Any) -> Sequence[Target]:  # noqa: ANN401 - any request with a policy_arn
+    def locate(context: Context, request: NamesPolicy) -> Sequence[Target]:
         with context.backends.store.read() as reader:
-            policy = reader.entity(ManagedPolicy, context.caller.account, request.policy_arn.rpartition("/")[2])
+            policy = _policy_called(reader, request.policy_arn, context.caller.account)
         return (Target(action, request.policy_arn, tags=() if policy is None else policy.tags),)
 
     return locate
@@ -130,7 +149,7 @@ def require_policy(reader: Reader, arn: str, account: str) -> ManagedPolicy | No
     """See that a policy exists for an account; None for one of AWS's. Raises NoSuchEntityException."""
     if arn in AWS_POLICIES:
         return None
-    policy = reader.entity(ManagedPolicy, account, arn.rpartition("/")[2])
+    policy = _policy_called(reader, arn, account)
     if policy is None or policy.arn != arn:
         raise NoSuchEntityException(f"Policy {arn} does not exist or is not attachable.")
     return policy
@@ -231,10 +250,16 @@ def accept(document: str) -> None:
 
 def found_policy(reader: Reader, arn: str, account: str) -> ManagedPolicy:
     """Return a policy of an account by its ARN; raises NoSuchEntityException."""
-    policy = reader.entity(ManagedPolicy, account, arn.rpartition("/")[2])
+    policy = _policy_called(reader, arn, account)
     if policy is None or policy.arn != arn:
         raise NoSuchEntityException(f"Policy {arn} was not found.")
     return policy
+
+
+def _policy_called(reader: Reader, arn: str, account: str) -> ManagedPolicy | None:
+    """Return the policy of an account that has the name in an ARN; its ARN can be another one."""
+    parsed = parse_arn(arn)
+    return None if parsed is None else reader.entity(ManagedPolicy, account, parsed.resource_name)
 
 
 def _place(shape: PolicyShape) -> str:

@@ -2,11 +2,13 @@
 
 import msgspec
 from msgspec.structs import replace
+from typing_extensions import override
 
 from strongroom.errors import DeleteConflictException, MalformedPolicyDocumentException
 from strongroom.iam import PolicyKind
 from strongroom.iam.document import PrincipalType
 from strongroom.iam.entities import DEFAULT_SESSION_SECONDS, EntityKind, Role
+from strongroom.operations.condition_parameters import ConditionParameters, tag_pairs
 from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import (
     MAX_TRUST_POLICY,
@@ -50,6 +52,10 @@ class CreateRoleRequest(Request):
     max_session_duration: MaxSessionDuration = DEFAULT_SESSION_SECONDS
     permissions_boundary: Arn | None = None
     tags: TagList | None = None
+
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(permissions_boundary=self.permissions_boundary, tags=tag_pairs(self.tags))
 
 
 class RoleResponse(Response):

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from msgspec.structs import replace
+from typing_extensions import override
 
 from strongroom.errors import DeleteConflictException
 from strongroom.iam import PrincipalKind
 from strongroom.iam.entities import EntityKind, User
+from strongroom.operations.condition_parameters import ConditionParameters, tag_pairs
 from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import (
     merged_tags,
@@ -43,6 +45,10 @@ class CreateUserRequest(Request):
     path: Path | None = None
     permissions_boundary: Arn | None = None
     tags: TagList | None = None
+
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(permissions_boundary=self.permissions_boundary, tags=tag_pairs(self.tags))
 
 
 class CreateUserResponse(Response):

@@ -1,5 +1,9 @@
 """Encapsulate and Decapsulate, under ML-KEM KMS keys."""
 
+from collections.abc import Sequence
+
+from typing_extensions import override
+
 from strongroom.keys.algorithms import ENCAPSULATION, EncapsulationAlgorithm, require_algorithm
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyUsage
@@ -17,6 +21,10 @@ class EncapsulateRequest(Request):
     grant_tokens: GrantTokens | None = None
     dry_run: bool | None = None
 
+    @override
+    def presented_grant_tokens(self) -> Sequence[str]:
+        return self.grant_tokens or ()
+
 
 class EncapsulateResponse(Response):
     """What Encapsulate returns: a fresh secret, and the ciphertext that carries it."""
@@ -31,6 +39,10 @@ class DecapsulateRequest(EncapsulateRequest, kw_only=True):
     """What Decapsulate takes."""
 
     shared_secret_ciphertext_blob: Ciphertext
+
+    @override
+    def presented_grant_tokens(self) -> Sequence[str]:
+        return self.grant_tokens or ()
 
 
 class DecapsulateResponse(Response):

@@ -6,12 +6,15 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
+from typing_extensions import override
 
+from strongroom.arns import Arn, parse_arn
 from strongroom.errors import AccessDeniedException, InvalidParameterValueException, ValidationException
 from strongroom.iam import PrincipalKind
 from strongroom.iam.entities import DEFAULT_SESSION_SECONDS, Role
 from strongroom.iam.principals import web_identity
 from strongroom.operations.authorization import assume_role_denial
+from strongroom.operations.condition_parameters import ConditionParameters, tag_pairs
 from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import merged_tags
 from strongroom.operations.iam.shapes import Tag, TagKey
@@ -37,7 +40,6 @@ from strongroom.operations.targets import Target
 from strongroom.snapshot.principals import ActiveRole, Credential
 
 _CHAINED_SECONDS = 3600
-_ARN_FIELDS = 6
 
 
 class ProvidedContext(msgspec.Struct, rename="pascal", frozen=True):
@@ -64,6 +66,15 @@ class AssumeRoleRequest(Request):
     provided_contexts: Annotated[list[ProvidedContext], Meta(min_length=1, max_length=5)] | None = None
     minimum_session_token_size: MinimumTokenSize | None = None
 
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(
+            external_id=self.external_id,
+            role_session_name=self.role_session_name,
+            source_identity=self.source_identity,
+            tags=tag_pairs(self.tags),
+        )
+
 
 class AssumeRoleResponse(Response):
     """What AssumeRole returns."""
@@ -87,6 +98,10 @@ class AssumeRoleWithWebIdentityRequest(Request):
     ) = None
     duration_seconds: RoleDuration | None = None
     minimum_session_token_size: MinimumTokenSize | None = None
+
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(role_session_name=self.role_session_name)
 
 
 class AssumeRoleWithWebIdentityResponse(Response, kw_only=True):
@@ -151,8 +166,8 @@ def locate_assume_role_with_web_identity(
     Raises InvalidIdentityTokenException, IDPRejectedClaimException or ExpiredTokenException.
     """
     identity = context.backends.web_identities.verify(request.web_identity_token, context.now)
-    fields = _fields(request.role_arn)
-    provider = f"arn:{fields[1]}:iam::{fields[4]}:oidc-provider/{identity.provider}"
+    named = _role_arn(request.role_arn)
+    provider = f"arn:{named.partition}:iam::{named.account}:oidc-provider/{identity.provider}"
     principal = web_identity(provider, identity.subject, audience=identity.audience)
     context.credential = Credential(access_key_id="", secret="", principal=principal)
     action = "sts:AssumeRoleWithWebIdentity"
@@ -200,18 +215,18 @@ def assume_role_elements(
 
 def _role(context: Context, arn: str, action: str) -> ActiveRole:
     """Return a role by its ARN; one that does not exist is refused like one that may not be assumed."""
-    fields = _fields(arn)
-    active = context.backends.snapshot.principals.role(fields[4], arn.rpartition("/")[2])
+    named = _role_arn(arn)
+    active = context.backends.snapshot.principals.role(named.account, named.resource_name)
     if active is None or active.role.arn != arn:
         raise AccessDeniedException(assume_role_denial(context.caller, action, arn))
     return active
 
 
-def _fields(arn: str) -> list[str]:
-    fields = arn.split(":", _ARN_FIELDS - 1)
-    if len(fields) != _ARN_FIELDS or fields[2] != "iam" or not fields[5].startswith("role/"):
-        raise ValidationException(f"{arn} is invalid")
-    return fields
+def _role_arn(text: str) -> Arn:
+    arn = parse_arn(text)
+    if arn is None or arn.service != "iam" or not arn.resource.startswith("role/"):
+        raise ValidationException(f"{text} is invalid")
+    return arn
 
 
 def _seconds(role: Role, asked: int | None) -> int:
