@@ -40,10 +40,6 @@ class DecapsulateRequest(EncapsulateRequest, kw_only=True):
 
     shared_secret_ciphertext_blob: Ciphertext
 
-    @override
-    def presented_grant_tokens(self) -> Sequence[str]:
-        return self.grant_tokens or ()
-
 
 class DecapsulateResponse(Response):
     """What Decapsulate returns."""
