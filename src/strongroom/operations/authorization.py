@@ -13,9 +13,9 @@ from strongroom.iam import (
     Decision,
     Policies,
     Principal,
-    PrincipalKind,
     Reason,
     Source,
+    assume_role_denial_message,
     decide,
     denial_message,
     explicit_denial,
@@ -169,17 +169,10 @@ def _denial(context: Context, target: Target, decision: Decision) -> AccessDenie
     message = denial_message(decision, context.caller, target.action, target.resource, implied=target.implied)
     if target.action.startswith("sts:") and target.named and decision.reason is not Reason.EXPLICIT_DENY:
         # AWS does not say why a role cannot be assumed, nor whether it exists.
-        message = assume_role_denial(context.caller, target.action, target.resource)
+        message = assume_role_denial_message(context.caller, target.action, target.resource)
     refusal = AccessDeniedException(message)
     refusal.details = {"decision": explanation(target, decision)}
     return refusal
-
-
-def assume_role_denial(caller: Principal, action: str, resource: str) -> str:
-    """Return AWS's wording when a role cannot be assumed."""
-    if caller.kind is PrincipalKind.WEB_IDENTITY:
-        return f"Not authorized to perform {action}"
-    return f"User: {caller.arn} is not authorized to perform: {action} on resource: {resource}"
 
 
 def explanation(target: Target, decision: Decision) -> dict[str, object]:

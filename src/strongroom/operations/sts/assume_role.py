@@ -10,19 +10,18 @@ from typing_extensions import override
 
 from strongroom.arns import Arn, parse_arn
 from strongroom.errors import AccessDeniedException, InvalidParameterValueException, ValidationException
-from strongroom.iam import PrincipalKind
+from strongroom.iam import PrincipalKind, assume_role_denial_message
 from strongroom.iam.entities import DEFAULT_SESSION_SECONDS, Role
 from strongroom.iam.principals import web_identity
-from strongroom.operations.authorization import assume_role_denial
 from strongroom.operations.condition_parameters import ConditionParameters, tag_pairs
 from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import merged_tags
 from strongroom.operations.iam.shapes import Tag, TagKey
 from strongroom.operations.shapes import SENSITIVE, Request, Response, matching
+from strongroom.operations.sts.session_tokens import issue
 from strongroom.operations.sts.sessions import (
     assumed_role_user,
     credentials_elements,
-    issue,
     packed_size,
     role_session,
 )
@@ -218,7 +217,7 @@ def _role(context: Context, arn: str, action: str) -> ActiveRole:
     named = _role_arn(arn)
     active = context.backends.snapshot.principals.role(named.account, named.resource_name)
     if active is None or active.role.arn != arn:
-        raise AccessDeniedException(assume_role_denial(context.caller, action, arn))
+        raise AccessDeniedException(assume_role_denial_message(context.caller, action, arn))
     return active
 
 

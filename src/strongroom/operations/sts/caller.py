@@ -9,7 +9,8 @@ from strongroom.errors import AccessDeniedException, ValidationException
 from strongroom.iam import PrincipalKind
 from strongroom.operations.context import Context
 from strongroom.operations.shapes import Request, Response, matching
-from strongroom.operations.sts.sessions import blank, issue
+from strongroom.operations.sts.session_tokens import issue
+from strongroom.operations.sts.sessions import blank
 from strongroom.operations.sts.shapes import Credentials, MinimumTokenSize
 from strongroom.operations.targets import Target
 

@@ -1,17 +1,13 @@
 """Making sessions: credentials that end by themselves, carried whole in their token."""
 
-import base64
 import math
 from collections.abc import Sequence
 from typing import Protocol
 
-import msgspec
 from msgspec.structs import replace
 
 from strongroom.arns import account_in
 from strongroom.audit.cloudtrail import event_time
-from strongroom.crypto.access_keys import new_access_key
-from strongroom.crypto.binding import SESSION_BINDING
 from strongroom.errors import (
     MalformedPolicyDocumentException,
     PackedPolicyTooLargeException,
@@ -38,31 +34,6 @@ class GivesCredentials(Protocol):
     def credentials(self) -> Credentials:
         """The credentials."""
         ...
-
-
-def issue(context: Context, session: Session, seconds: int, min_token_size: int | None = None) -> Credentials:
-    """Return the credentials of a session that lasts ``seconds`` from now; its key, secret and times are filled in.
-
-    The token has at least ``min_token_size`` characters, so that clients can try what they have room for.
-    """
-    backends = context.backends
-    key = new_access_key("ASIA", backends.entropy)
-    full = replace(
-        session,
-        access_key_id=key.access_key_id,
-        secret=key.secret,
-        issued_at=context.now,
-        expires_at=float(int(context.now) + seconds),
-    )
-    token = _sealed(context, full)
-    if len(token) < (min_token_size or 0):
-        token = _sealed(context, replace(full, padding="0" * (min_token_size or 0)))
-    return Credentials(key.access_key_id, key.secret, token, full.expires_at)
-
-
-def _sealed(context: Context, session: Session) -> str:
-    sealed = context.backends.vault.wrap_secret(msgspec.msgpack.encode(session), SESSION_BINDING)
-    return base64.b64encode(sealed).decode()
 
 
 def blank(account: str, partition: str, *, unique_id: str = "") -> Session:
