@@ -10,11 +10,11 @@ from threading import Lock
 
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.grants import (
-    WHATEVER_CONTEXT,
+    ANY_CONTEXT,
     Grant,
     GrantIndex,
     Label,
-    is_wanted_whatever_context,
+    has_unconstrained_operation,
     possible_labels,
 )
 from strongroom.store.protocol import Store
@@ -58,8 +58,8 @@ class _Holder:
         """Put in a new grant, under every label that it may have."""
         labels = {*possible_labels(grant)}
         self.labels |= labels
-        if is_wanted_whatever_context(grant):
-            labels.add(WHATEVER_CONTEXT)
+        if has_unconstrained_operation(grant):
+            labels.add(ANY_CONTEXT)
         for label in labels & self.files.keys():
             self.file(label, (grant,))
 
@@ -99,7 +99,7 @@ class GrantCache:
             if holder is None:
                 holder = self._read_labels(locator, grantee)
             for label in labels:
-                if label in holder.labels or label == WHATEVER_CONTEXT:
+                if label in holder.labels or label == ANY_CONTEXT:
                     grant = self._search(holder, label, search)
                     if grant is not None:
                         return grant

@@ -86,7 +86,7 @@ class Reader(Protocol):
     def labels_of_grants_to(self, locator: KeyLocator, grantee: str) -> set[Label]:
         """Return the labels of the grants on a key to one grantee, by the name policies know it by.
 
-        Without WHATEVER_CONTEXT, under which there may be grants too.
+        Without ANY_CONTEXT, under which there may be grants too.
         """
         ...
 
