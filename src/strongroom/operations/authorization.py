@@ -1,4 +1,4 @@
-"""The one authorization step: whether this caller may do this, to this key, in these circumstances."""
+"""Authorization: decides whether a caller may perform an action on each target of a call."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -52,7 +52,7 @@ def authorize(context: Context, targets: Sequence[Target], request: Request) -> 
 
 
 def _is_settled(context: Context, target: Target) -> bool:
-    """Tell whether the caller may do this to the key in any circumstances, and that was found out before."""
+    """Tell whether an earlier decision allowed this, and one that depended on nothing that can differ now."""
     if target.key is None or target.key.settled is None:
         return False
     credential = context.credential
@@ -61,7 +61,11 @@ def _is_settled(context: Context, target: Target) -> bool:
 
 
 def _settle(context: Context, target: Target, decision: Decision) -> None:
-    """Keep a decision that depends on nothing but who calls, and on policies that are dropped when they change."""
+    """Cache an allowing decision on the key, if it depends only on the caller and on policies.
+
+    The entry goes with the key, which is read again when its policy changes. The serial number of the credential
+    changes when the caller's policies do.
+    """
     credential, action, policies = context.credential, target.action, context.credential.policies
     if target.key is None or target.key.key.account != credential.principal.account:
         return
@@ -77,12 +81,12 @@ def _settle(context: Context, target: Target, decision: Decision) -> None:
 
 
 def would_allow(context: Context, target: Target, request: Request) -> bool:
-    """Tell whether the caller could do the target's action."""
+    """Tell whether the caller is allowed the target's action."""
     return decide_on(DecisionContext(context, request, target, (target,))).allowed
 
 
 def decide_on(here: DecisionContext) -> Decision:
-    """Decide on one target."""
+    """Return the decision on one target."""
     target, caller = here.target, here.call.caller
     question = AuthorizationRequest(principal=caller, action=target.action, resource=target.resource, context=here.read)
     policies = here.call.credential.policies
@@ -106,7 +110,7 @@ def decide_on(here: DecisionContext) -> Decision:
 
 
 def names_of(principal: Principal) -> Iterator[str]:
-    """Yield the names by which a grant can mean a principal, closest first."""
+    """Yield the names by which a grant can name a principal, the most specific first."""
     yield from principal.own_names
     yield from principal.issuer_names
     if principal.account and principal.account not in principal.own_names:
@@ -114,7 +118,7 @@ def names_of(principal: Principal) -> Iterator[str]:
 
 
 def _usable_grant(here: DecisionContext) -> Grant | None:
-    """Return a grant on the target's key that permits this call; None if there is none."""
+    """Return a grant on the target's key that allows this call; None if there is none."""
     operation = _GRANTABLE.get(here.target.action)
     if operation is None or here.target.key is None:
         return None
@@ -130,7 +134,10 @@ def _usable_grant(here: DecisionContext) -> Grant | None:
 
 
 def _delegating(here: DecisionContext, constraints: Constraints, index: GrantIndex) -> Grant | None:
-    """Return a grant whose holder may pass on what is asked for: no more operations, no looser constraints."""
+    """Return a grant that allows its grantee to make the grant that is asked for.
+
+    That one must not have more operations or weaker constraints.
+    """
     asked = here.parameters.grant
     wanted = set(() if asked is None else asked.operations)
     for grant in index.candidates(GrantOperation.CREATE_GRANT, constraints.context, here.call.origin.source_arn):
@@ -142,7 +149,10 @@ def _delegating(here: DecisionContext, constraints: Constraints, index: GrantInd
 def _on_retirement(
     question: AuthorizationRequest, policies: Policies, key_policy: CompiledPolicy | None, grant: Grant
 ) -> Decision:
-    """Decide who may retire a grant: whoever it names for that, and the account that made it; a key policy only denies.
+    """Return the decision on RetireGrant.
+
+    The principals that the grant names for it may retire the grant, and its account with an identity policy. A key
+    policy can only deny.
 
     Source: KMS Developer Guide, "Retiring and revoking grants".
     """
@@ -155,7 +165,7 @@ def _on_retirement(
     if named or (GrantOperation.RETIRE_GRANT in grant.operations and grant.grantee.name in names):
         allowed = Decision(allowed=True, reason=Reason.ALLOWED, source=Source.GRANT, grant=grant.grant_id)
         return limited(question, policies, allowed)
-    # Whoever is not named needs an identity policy, in an account that is.
+    # Other callers need an identity policy, in the account that made the grant or that of its retiring principal.
     accounts = {grant.issuing_account}
     if grant.retiring is not None:
         accounts.add(account_in(grant.retiring.shown) or grant.retiring.shown)
@@ -176,7 +186,7 @@ def _denial(context: Context, target: Target, decision: Decision) -> AccessDenie
 
 
 def explanation(target: Target, decision: Decision) -> dict[str, object]:
-    """Return what made a decision, in words that a record or a person can use."""
+    """Return why a decision was made, for audit records and for people."""
     found: dict[str, object] = {
         "action": target.action,
         "resource": target.resource,

@@ -1,7 +1,8 @@
-"""The condition keys of KMS, and the global ones that make sense here: where their values come from.
+"""The condition keys of KMS, IAM and STS and the global ones, and where their values come from.
 
 Source: Service Authorization Reference, "Condition keys for AWS Key Management Service"; IAM User Guide, "AWS global
-condition context keys". Nothing is computed until a policy asks. Keys of the principal are the policy engine's own.
+condition context keys". A value is computed when a policy asks for it. The policy engine itself has the keys that
+describe the principal (``iam/principals.py``).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -75,7 +76,7 @@ def _required_context(constraints: Constraints) -> Mapping[str, str]:
 
 
 def _split(name: str) -> tuple[str, str, str]:
-    """Take ``aws:requesttag/team`` or ``kms:encryptioncontext:team`` apart."""
+    """Return the parts of ``aws:requesttag/team`` or ``kms:encryptioncontext:team``: prefix, separator, rest."""
     for prefix in ("kms:encryptioncontext", "kms:recipientattestation"):
         if name.startswith(f"{prefix}:"):
             return prefix, ":", name.removeprefix(f"{prefix}:")
@@ -90,7 +91,7 @@ def _flag(value: bool | None) -> Values:  # noqa: FBT001 - that is what it conve
     return None if value is None else ("true" if value else "false",)
 
 
-# --- the key, existing or about to be
+# --- the key that exists, or that the call would make
 
 
 def _key_spec(here: DecisionContext) -> Values:
@@ -112,7 +113,7 @@ def _key_origin(here: DecisionContext) -> Values:
 
 
 def _trailing_days_without_use(here: DecisionContext) -> Values:
-    """Return for how many whole days a key has not been used; one that never was, since it was made."""
+    """Return for how many whole days a key was not used, since it was made if it never was."""
     if here.target.key is None or here.target.action not in {"kms:DisableKey", "kms:ScheduleKeyDeletion"}:
         return None
     key = here.target.key.key
@@ -134,7 +135,7 @@ def _multi_region_key_type(here: DecisionContext) -> Values:
 
 
 def _replica_region(here: DecisionContext) -> Values:
-    # Not for the CreateKey and TagResource that come with it.
+    # ReplicateKey also needs kms:CreateKey and kms:TagResource; for these the key has no value.
     return _text(here.parameters.replica_region) if here.target.action == "kms:ReplicateKey" else None
 
 
@@ -143,7 +144,7 @@ def _resource_aliases(here: DecisionContext) -> Values:
 
 
 def _resource_account(here: DecisionContext) -> Values:
-    """Return the account in the resource's ARN; where no resource is named, the caller's own."""
+    """Return the account in the resource's ARN; the caller's own where no resource is named."""
     arn = parse_arn(here.target.resource)
     return _text((here.call.caller.account if arn is None else arn.account) or None)
 
@@ -156,7 +157,7 @@ def _resource_tag(here: DecisionContext, name: str) -> Values:
 
 
 def _encryption_context_pair(here: DecisionContext, name: str) -> Values:
-    # Keys differ by case in a context, but not in the name of a condition key: every match counts.
+    # The keys of a context are case-sensitive, the names of condition keys are not: all matching pairs count.
     return tuple(value for key, value in here.encryption_context().items() if key.lower() == name) or None
 
 
@@ -208,11 +209,11 @@ def _message_type(here: DecisionContext) -> Values:
     return (str(here.parameters.message_type or "RAW"),)
 
 
-# --- the caller and its way here
+# --- the caller and the origin of the request
 
 
 def _requested_region(here: DecisionContext) -> Values:
-    # Some calls reach into a second Region: what they do there counts as asked for there.
+    # Some calls also act in a second Region; it is the requested one for what they do there.
     return (here.call.region if here.target.subject is None else here.target.subject.region,)
 
 
@@ -222,12 +223,12 @@ def _token_issue_time(here: DecisionContext) -> Values:
 
 
 def _multi_factor(here: DecisionContext) -> Values:
-    # Only temporary credentials carry the key, and there are no second factors here.
+    # Only temporary credentials have the key. This service has no MFA devices.
     return None if here.call.credential.issued_at is None else ("false",)
 
 
 def _permissions_boundary(here: DecisionContext) -> Values:
-    """Return the boundary that a call sets, or else the one that the user or role it is about has."""
+    """Return the boundary that the request sets, else that of the user or role that the target is."""
     return _text(here.parameters.permissions_boundary) or here.target.claims.get(BOUNDARY_KEY)
 
 

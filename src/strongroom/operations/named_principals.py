@@ -1,4 +1,4 @@
-"""Principals as policies and grants name them: whether they exist, and which unique ids they have now."""
+"""Principals in policies and grants: whether they exist, and the unique ids of the users and roles among them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,14 +15,14 @@ from strongroom.store.protocol import Reader
 
 
 class UnknownPrincipal(Exception):
-    """A principal is named that does not exist here."""
+    """A policy or a request names a principal that does not exist here."""
 
 
 def pin(reader: Reader, principals: Iterable[NamedPrincipal]) -> tuple[tuple[str, str], ...]:
     """Return the ARNs of users and roles among ``principals`` with their unique ids.
 
-    Raises UnknownPrincipal for one of AWS's that does not exist. Services and identity providers are taken at their
-    word.
+    Raises UnknownPrincipal for one of type ``AWS`` that does not exist. Services and identity providers are not
+    checked.
     """
     pinned = []
     for principal in principals:
@@ -34,9 +34,9 @@ def pin(reader: Reader, principals: Iterable[NamedPrincipal]) -> tuple[tuple[str
 
 
 def current_names(reader: Reader, pinned: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return, for ARNs that no longer are what they were, what the same users and roles are called now.
+    """Return the current names of pinned users and roles whose ARN has changed, by their former ARN.
 
-    A deleted one is shown by its unique id, as AWS does.
+    The name is the current ARN. For a deleted user or role it is the unique id, as on AWS.
     """
     names = {}
     for arn, unique_id in pinned:
@@ -48,9 +48,9 @@ def current_names(reader: Reader, pinned: Iterable[tuple[str, str]]) -> dict[str
 
 
 def with_current_names(reader: Reader, text: str, pinned: Iterable[tuple[str, str]]) -> str:
-    """Return a policy document that names users and roles as they are called now.
+    """Return a policy document with the current names of its users and roles.
 
-    Only where it names principals: an ARN in a condition means whoever is called that.
+    Only principals change. An ARN in a condition is compared as text, so it stays.
     """
     names = current_names(reader, pinned)
     if not names:
@@ -70,9 +70,9 @@ def _renamed(named: str | list[str], names: Mapping[str, str]) -> str | list[str
 
 
 def party(reader: Reader, principal: str) -> Party:
-    """Return whom a grant names: an account, a user, a role or one of its sessions, a federated user.
+    """Return the party that a grant names: an account, a user, a role or one of its sessions, a federated user.
 
-    Raises UnknownPrincipal if there is none.
+    Raises UnknownPrincipal if it does not exist.
     """
     account = _whole_account(principal)
     entity = _existing(reader, account or principal)
@@ -82,17 +82,17 @@ def party(reader: Reader, principal: str) -> Party:
 
 
 def service_party(name: str) -> Party:
-    """Return a service as a grant names it."""
+    """Return a service as the party of a grant."""
     return Party(name, service_name(name), service=True)
 
 
 def is_unique_id(name: str) -> bool:
-    """Tell whether a name is the unique id of a user or a role, existing or gone."""
+    """Tell whether a name has the form of the unique id of a user or role, which may be deleted."""
     return name.startswith(("AIDA", "AROA"))
 
 
 def account_of(reader: Reader, named: Party) -> str:
-    """Return the account that a principal, which is no service, belongs to."""
+    """Return the account of a party that is not a service; raises UnknownPrincipal for a deleted user or role."""
     if is_unique_id(named.shown):
         return _required(reader.entity_by_id(named.shown)).account
     return account_in(named.shown) or named.shown
@@ -106,7 +106,7 @@ def _whole_account(principal: str) -> str | None:
 
 
 def _existing(reader: Reader, name: str) -> Entity | None:
-    """Return the user or role that a name means, None for what is no entity of its own; raises UnknownPrincipal."""
+    """Return the user or role with a name; None for roots and federated users; raises UnknownPrincipal."""
     if is_unique_id(name):
         return _required(reader.entity_by_id(name))
     if name.isdecimal():

@@ -1,4 +1,4 @@
-"""One row of the table: everything the service needs to know about an action."""
+"""The row of a table: what the service needs to know about an action."""
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
@@ -19,29 +19,29 @@ Elements = Callable[[Any, Sequence[Target]], Mapping[str, object] | None]
 
 
 class Lane(Enum):
-    """Where a call runs. Each lane but the first has threads of its own, so that none waits behind another's work."""
+    """Where a call runs. Each lane but the first has its own threads, so that no call waits for one of another lane."""
 
     INLINE = "on the event loop: it takes some hundred microseconds at most"
     WAITING = "waits for a disk"
     SIGNING = "computes for up to a millisecond with a key; the rest of the call stays on the event loop"
     COMPUTING = "computes for milliseconds"
-    GENERATING = "looks for primes, for up to seconds"
+    GENERATING = "generates an RSA key pair, for up to seconds"
 
 
 _SLOW_ALGORITHMS = (b"RSA", b"ECDSA_SHA_384", b"ECDSA_SHA_512", b"ML_DSA", b"\\")
-"""Names of what is slow. Found anywhere in a body, they cost it a thread switch; and so does a backslash, behind which
-JSON could hide one. An attested recipient always names one: RSAES_OAEP_SHA_256."""
+"""Parts of the names of slow algorithms. A body that contains one runs on a thread. So does a body with a backslash,
+because a JSON escape could hide a name. A request with an attested recipient always has one: RSAES_OAEP_SHA_256."""
 
 
 PREPARED_AT_ONCE = (Lane.INLINE, Lane.SIGNING)
 """Lanes whose calls are decoded and authorized on the event loop, as soon as their signature is verified."""
 
 _LARGE = 32 * 1024
-"""What no call that only uses keys comes near. To read such a body can take longer than the event loop has."""
+"""A size that no ordinary cryptographic request has. Decoding a larger body would block the event loop for too long."""
 
 
 class _Specs(msgspec.Struct, rename="pascal"):
-    """The members of a body that name a key spec, whatever they hold."""
+    """The members of a body that name a key spec, of any type."""
 
     key_spec: object = None
     customer_master_key_spec: object = None
@@ -57,7 +57,7 @@ def _never(_body: bytes) -> bool:
 
 def _may_name_slow_algorithm(body: bytes) -> bool:
     if b"Algorithm" not in body and b"\\" not in body:
-        # It names none. What AWS takes then is fast, or refused.
+        # The body names no algorithm, so the default applies. It is fast, or the call is refused.
         return False
     for name in _SLOW_ALGORITHMS:  # noqa: SIM110 - faster than any() of a generator
         if name in body:
@@ -66,9 +66,10 @@ def _may_name_slow_algorithm(body: bytes) -> bool:
 
 
 def _names_slow_spec(body: bytes) -> bool:
-    """Tell whether a body names a spec that is slow to make; one that cannot be read will be refused, in any lane.
+    """Tell whether a body names a spec whose keys are slow to generate.
 
-    It is read for that: policies and descriptions are full of backslashes and may speak of anything.
+    The body is decoded for that, because policies and descriptions can contain any text. A body that cannot be decoded
+    is refused in any lane.
     """
     if b"RSA" not in body and b"\\" not in body:
         return False
@@ -81,7 +82,7 @@ def _names_slow_spec(body: bytes) -> bool:
 
 
 class Placement(Enum):
-    """How an operation finds its lane: the usual one, the one for what is slow, and what tells whether a body is."""
+    """How an operation's lane is found: the usual lane, the lane for slow requests, and what tells which a body is."""
 
     INLINE = (Lane.INLINE, Lane.INLINE, _never)
     WAITING = (Lane.WAITING, Lane.WAITING, _never)
@@ -94,9 +95,9 @@ class Placement(Enum):
 
 
 class Echo(msgspec.Struct, frozen=True):
-    """A second audit record that a call leaves: what it did to a key in another Region, or what followed from it.
+    """A further audit record of a call: for what it did to a key in another Region, or for a consequence of it.
 
-    ``internal``: the service did it by itself, so no caller is named.
+    ``internal`` records have no caller: the service itself acted.
     """
 
     name: str
@@ -112,7 +113,7 @@ Echoes = Callable[[Any, Any, Sequence[Target]], Sequence[Echo]]
 
 
 def no_elements(_response: object, _targets: Sequence[Target]) -> None:
-    """Return none: right for reads and for all cryptography."""
+    """Return None, as for reads and for all cryptography."""
 
 
 def key_id_element(_response: object, targets: Sequence[Target]) -> Mapping[str, object] | None:
@@ -125,9 +126,9 @@ class Operation:
     """An action of a service: its name on the wire, its types, how its targets are found, and what runs it.
 
     ``run`` is called with the context, the request, and the key of every target that has one, in the targets' order.
-    ``makes`` returns the ARN of the key an answer announces, for the audit record. ``cross_account`` operations work on
-    another account's keys where policies or grants allow it; to the others such keys are never there, whatever policies
-    say (KMS API Reference, "Cross-account use").
+    ``makes`` returns the ARN of the key that an answer announces, for the audit record. ``cross_account`` operations
+    work on another account's keys where policies or grants allow it. For the others such keys do not exist, whatever
+    policies allow (KMS API Reference, "Cross-account use").
     """
 
     def __init__(  # noqa: PLR0913 - one row, all columns

@@ -1,4 +1,4 @@
-"""Attested recipients: enclaves and instances that alone shall read an answer."""
+"""Attested recipients: enclaves and instances for which an answer is encrypted, so that the caller cannot read it."""
 
 import re
 from base64 import b64encode
@@ -20,9 +20,9 @@ _CONDITION_PLATFORMS = {"pcr": Platform.ENCLAVE, "nitrotpmpcr": Platform.TPM}
 
 
 def attest(context: Context, recipient: Recipient | None) -> Attested | None:
-    """Return what the recipient that a request names has proved about itself; None where it names none.
+    """Return the verified attestation of a recipient; None where the request names no recipient.
 
-    Raises ValidationException unless all of it is proved.
+    Raises ValidationException for an incomplete recipient and for an attestation that does not verify.
     """
     if recipient is None:
         return None
@@ -32,14 +32,14 @@ def attest(context: Context, recipient: Recipient | None) -> Attested | None:
 
 
 def hand_over(context: Context, secret: bytes) -> tuple[bytes | None, bytes | None]:
-    """Return a secret for the caller to read, or else for the attested recipient alone; never both."""
+    """Return a secret in the clear for the caller, or encrypted for the attested recipient; never both."""
     if context.attested is None:
         return secret, None
     return None, envelop(secret, context.attested.public_key, context.backends.entropy)
 
 
 def attested_value(attested: Attested, name: str) -> str | None:
-    """Return what ``kms:RecipientAttestation:NAME`` asks for, ``name`` in lower case; registers in lower-case hex."""
+    """Return the value of ``kms:RecipientAttestation:NAME``, a register in lower-case hex; ``name`` in lower case."""
     found = _CONDITION.fullmatch("pcr0" if name == "imagesha384" else name)
     if found is None or _CONDITION_PLATFORMS[found[1]] is not attested.platform:
         return None
@@ -48,7 +48,7 @@ def attested_value(attested: Attested, name: str) -> str | None:
 
 
 def attested_facts(attested: Attested) -> Mapping[str, str]:
-    """Return what the audit record tells of a recipient, as CloudTrail does; registers in base64.
+    """Return what the audit record shows of a recipient, as CloudTrail does; registers in base64.
 
     Source: KMS Developer Guide, "Monitoring attested requests".
     """

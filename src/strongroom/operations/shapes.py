@@ -1,7 +1,7 @@
 """Types shared by requests and responses: AWS's shapes, their limits declared where they are used.
 
-A contract test holds every request and response against botocore's KMS model: names, types, required members, limits,
-enum values. Bytes are base64 on the wire; times are epoch seconds.
+A contract test compares every request and response with botocore's KMS model: names, types, required members, limits
+and enum values. Bytes are base64 on the wire; times are epoch seconds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,13 +15,13 @@ from strongroom.operations.condition_parameters import NO_PARAMETERS, ConditionP
 
 
 class KeyEncryptionMechanism(StrEnum):
-    """How an answer is wrapped for an attested recipient."""
+    """How an answer is encrypted for an attested recipient."""
 
     RSAES_OAEP_SHA_256 = "RSAES_OAEP_SHA_256"
 
 
 class Recipient(msgspec.Struct, rename="pascal", frozen=True):
-    """An attested enclave or instance that alone shall read the answer."""
+    """The enclave or instance for which the answer is encrypted, with its attestation."""
 
     key_encryption_algorithm: KeyEncryptionMechanism | None = None
     attestation_document: Annotated[bytes, Meta(min_length=1, max_length=262144)] | None = None
@@ -63,11 +63,11 @@ class Response(msgspec.Struct, rename="pascal", omit_defaults=True):
 
 
 class Empty(Response):
-    """The answer of operations that declare none: ``{}``."""
+    """The response of operations that return nothing: ``{}``."""
 
 
 def matching(pattern: str, here: str | None = None) -> Meta:
-    """Return the limit of a regular expression; ``here`` is its form for Python where AWS's means nothing to it."""
+    """Return the limit to a regular expression. ``here`` is its form for Python where that differs from AWS's."""
     # AWS matches the whole value; msgspec searches, and a bare ``$`` would let a final newline through.
     # \w is ASCII in AWS's patterns.
     whole = rf"\A(?:{here})\Z" if here else rf"(?a)\A(?:{pattern})\Z"
@@ -75,7 +75,7 @@ def matching(pattern: str, here: str | None = None) -> Meta:
 
 
 SENSITIVE = Meta(extra={"sensitive": True})
-"""The value must not be repeated in an error."""
+"""Marks a member whose value must not appear in errors and records."""
 
 KeyId = Annotated[str, Meta(min_length=1, max_length=2048)]
 AliasName = Annotated[str, Meta(min_length=1, max_length=256), matching(r"^[a-zA-Z0-9:/_-]+$")]
