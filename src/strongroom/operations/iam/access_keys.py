@@ -114,13 +114,13 @@ class GetAccessKeyLastUsedResponse(Response):
 
 
 def locate_access_keys(context: Context, request: NamesUser, action: str) -> Sequence[Target]:
-    """Ask for permission on the user whose access keys they are."""
+    """Return the target: the user whose access keys they are."""
     name = request.user_name or context.caller.user_name
     return (Target(action, context.caller.arn),) if name is None else (target_of(context, action, User, name),)
 
 
 def locate_last_used(context: Context, request: GetAccessKeyLastUsedRequest) -> Sequence[Target]:
-    """Ask for permission on the user whose access key it is."""
+    """Return the target: the user whose access key it is."""
     action = "iam:GetAccessKeyLastUsed"
     with context.backends.store.read() as reader:
         record = reader.access_key(request.access_key_id)
@@ -200,7 +200,7 @@ def get_access_key_last_used(context: Context, request: GetAccessKeyLastUsedRequ
 
 
 def _owner(context: Context, reader: Reader, user_name: str | None) -> tuple[str, str | None]:
-    """Return what access keys of a user, or of the caller, are kept under; and the user's name."""
+    """Return the owner that access keys of a user, or of the caller, are stored under, and the user's name."""
     name = user_name or context.caller.user_name
     if name is None and context.caller.kind is PrincipalKind.ACCOUNT_ROOT:
         return context.caller.arn, None

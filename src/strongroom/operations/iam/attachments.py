@@ -242,7 +242,7 @@ _TYPES: dict[EntityKind, type[User | Group | Role]] = {
 
 
 def _using(reader: Reader, account: str, request: ListEntitiesForPolicyRequest) -> list[Holder]:
-    """Return who uses a policy in the way asked for, each once."""
+    """Return the entities that use a policy in the way asked for, each once."""
     usage = {PolicyUsage.PERMISSIONS: Relation.ATTACHED, PolicyUsage.BOUNDARY: Relation.BOUNDARY}
     wanted = None if request.policy_usage_filter is None else usage[request.policy_usage_filter]
     found = {
@@ -265,5 +265,5 @@ def _place(entity: Holder) -> str:
 
 
 def _owned_name(policy: AttachedPolicy) -> str:
-    """Return a policy's name and whose it is: names are unique within that, and paths too long for a marker."""
+    """Return a policy's name and account, which identify it. Its path would be too long for a marker."""
     return f"{policy.policy_name} {account_in(policy.policy_arn)}"

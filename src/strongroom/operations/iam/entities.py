@@ -1,4 +1,4 @@
-"""What the operations on users, groups, roles and policies share: finding them, naming them, refusing."""
+"""What operations on users, groups, roles and policies share: finding, naming and changing them, and refusals."""
 
 import base64
 from collections.abc import Callable, Sequence
@@ -49,13 +49,13 @@ def required(reader: Reader, kind: type[E], account: str, name: str) -> E:
 
 
 def require_free(reader: Reader, kind: type[E], account: str, name: str) -> None:
-    """Refuse a name that is taken, in whatever case; raises EntityAlreadyExistsException."""
+    """Refuse a name that exists, without regard to case; raises EntityAlreadyExistsException."""
     if reader.entity(kind, account, name) is not None:
         raise EntityAlreadyExistsException(f"{kind.kind.value.capitalize()} with name {name} already exists.")
 
 
 def require_name(name: str | None) -> str:
-    """Return a user's name; raises ValidationException where a caller that is no user left it out."""
+    """Return a user's name; raises ValidationException where a caller that is not a user left it out."""
     if name is None:
         raise ValidationException("Must specify userName when calling with non-User credentials")
     return name
@@ -150,7 +150,7 @@ def renamed_arn(arn: str, name: str | None, path: str | None) -> str:
 
 
 def target_of(context: Context, action: str, kind: type[Entity], name: str) -> Target:
-    """Return the target of an action on an entity, existing or not: refusals must not tell which."""
+    """Return the target of an action on an entity. It need not exist: a refusal must not tell whether it does."""
     with context.backends.store.read() as reader:
         entity = reader.entity(kind, context.caller.account, name)
     if entity is None:
@@ -184,7 +184,7 @@ on_user, on_group, on_role = on_entity(User, _user_name), on_entity(Group, _grou
 
 
 def on_new(kind: EntityKind, name_in: Callable[[M], str]) -> Callable[[str], Callable[[Context, M], Sequence[Target]]]:
-    """Return, for an action, the locator of requests that make an entity; to give it tags is an action of its own."""
+    """Return, for an action, the locator of requests that make an entity. Tags need permission for a second action."""
 
     def locator(action: str) -> Callable[[Context, M], Sequence[Target]]:
         def locate(context: Context, request: M) -> Sequence[Target]:
@@ -225,7 +225,7 @@ def require_inline_size(holder: Holder) -> None:
 
 
 def merged_tags(existing: tuple[tuple[str, str], ...], added: Sequence[Tag]) -> tuple[tuple[str, str], ...]:
-    """Return the tags after more were put on: keys differ in more than their case, and keep the case they came with.
+    """Return the tags after more were added. Keys are not case-sensitive, and keep the case of the request.
 
     Raises ValidationException for reserved or duplicate keys, LimitExceededException for too many.
     """

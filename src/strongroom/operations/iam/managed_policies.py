@@ -146,7 +146,7 @@ def on_policy(action: str) -> Callable[[Context, NamesPolicy], Sequence[Target]]
 
 
 def require_policy(reader: Reader, arn: str, account: str) -> ManagedPolicy | None:
-    """See that a policy exists for an account; None for one of AWS's. Raises NoSuchEntityException."""
+    """Return a policy of an account, None for an AWS managed policy; raises NoSuchEntityException."""
     if arn in AWS_POLICIES:
         return None
     policy = _policy_called(reader, arn, account)
@@ -236,14 +236,14 @@ def delete_policy(context: Context, request: PolicyRequest) -> Empty:
 
 
 def locate_create_policy(context: Context, request: CreatePolicyRequest) -> Sequence[Target]:
-    """Ask for permission on the policy to be, and to tag it if it comes with tags."""
+    """Return the targets: the new policy, and the same for iam:TagPolicy if the request has tags."""
     arn = arn_of(context, EntityKind.POLICY, request.policy_name, request.path or "/")
     create = Target("iam:CreatePolicy", arn)
     return (create, Target("iam:TagPolicy", arn)) if request.tags else (create,)
 
 
 def accept(document: str) -> None:
-    """Refuse what cannot be a managed policy; raises MalformedPolicyDocumentException, LimitExceededException."""
+    """Refuse an invalid or too large document; raises MalformedPolicyDocumentException, LimitExceededException."""
     accepted_document(document, PolicyKind.IDENTITY)
     require_size(document, MAX_MANAGED_POLICY)
 

@@ -1,4 +1,4 @@
-"""Versions of managed policies: at most five are kept, one is in force."""
+"""Versions of managed policies: at most five are kept, one is the default."""
 
 import msgspec
 from msgspec.structs import replace

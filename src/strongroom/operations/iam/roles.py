@@ -1,4 +1,4 @@
-"""Roles and the policies that say who may assume them."""
+"""Roles and their trust policies."""
 
 import msgspec
 from msgspec.structs import replace
@@ -192,7 +192,7 @@ def update_role(context: Context, request: UpdateRoleRequest) -> UpdateRoleRespo
 
 
 def update_role_description(context: Context, request: UpdateRoleDescriptionRequest) -> RoleResponse:
-    """Change a role's description, the older way."""
+    """Change a role's description. UpdateRole has replaced this operation."""
     role = change(context, Role, request.role_name, lambda _, role: replace(role, description=request.description))
     with context.backends.store.read() as reader:
         return RoleResponse(role=show_role(role, trust_policy=trust_policy(reader, role)))
@@ -228,19 +228,19 @@ def delete_role(context: Context, request: RoleRequest) -> Empty:
 def list_instance_profiles_for_role(
     context: Context, request: ListInstanceProfilesForRoleRequest
 ) -> ListInstanceProfilesForRoleResponse:
-    """Return none: there are no instances here."""
+    """Return no profiles: there are no instances here."""
     with context.backends.store.read() as reader:
         required(reader, Role, context.caller.account, request.role_name)
     return ListInstanceProfilesForRoleResponse(instance_profiles=[])
 
 
 def trust_policy(reader: Reader, role: Role) -> str:
-    """Return a role's trust policy, users and roles under the names they have now."""
+    """Return a role's trust policy with the current names of users and roles."""
     return with_current_names(reader, role.trust_policy, role.trusted)
 
 
 def _trusted(reader: Reader, text: str) -> tuple[tuple[str, str], ...]:
-    """Return the unique ids of those a trust policy names; raises MalformedPolicyDocumentException."""
+    """Return the unique ids of users and roles in a trust policy; raises MalformedPolicyDocumentException."""
     document = accepted_document(text, PolicyKind.TRUST)
     require_size(text, MAX_TRUST_POLICY, "ACLSizePerRole")
     pinned: list[tuple[str, str]] = []

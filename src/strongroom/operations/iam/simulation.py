@@ -1,4 +1,4 @@
-"""SimulateCustomPolicy and SimulatePrincipalPolicy: what the policy engine would decide, if it were asked."""
+"""SimulateCustomPolicy and SimulatePrincipalPolicy: decisions on requests that are not made."""
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ ResourceName = Annotated[str, Meta(min_length=1, max_length=2048)]
 
 
 class ContextKeyType(StrEnum):
-    """How the values of a context entry are meant."""
+    """The type of the values of a context entry."""
 
     STRING = "string"
     STRING_LIST = "stringList"
@@ -129,7 +129,7 @@ class SimulatePrincipalPolicyRequest(SimulationRequest, kw_only=True):
 
 
 class EvaluationDecision(StrEnum):
-    """What came out."""
+    """The result of a simulated decision."""
 
     ALLOWED = "allowed"
     EXPLICIT_DENY = "explicitDeny"
@@ -193,12 +193,12 @@ def simulate_principal_policy(context: Context, request: SimulatePrincipalPolicy
 
 
 def locate_simulate_principal_policy(_context: Context, request: SimulatePrincipalPolicyRequest) -> Sequence[Target]:
-    """Ask for permission on whoever is simulated."""
+    """Return the target: the user, group or role that is simulated."""
     return (Target("iam:SimulatePrincipalPolicy", request.policy_source_arn),)
 
 
 def account_user(context: Context) -> Principal:
-    """Return a user that has nothing but the policies of a simulation."""
+    """Return a user that has only the policies of a simulation."""
     return iam_user(f"arn:{context.caller.partition}:iam::{context.caller.account}:user/simulated")
 
 
@@ -279,7 +279,7 @@ def _compiled(documents: Sequence[str] | None, name: str) -> tuple[CompiledPolic
 
 
 def _source(context: Context, arn: str) -> tuple[Policies, Principal]:
-    """Return the policies of a user, group or role, and the principal they would speak for."""
+    """Return the policies of a user, group or role, and the principal that they apply to."""
     named = _arn(arn)
     kind = named.resource_type
     principals = context.backends.snapshot.principals
@@ -297,7 +297,7 @@ def _caller(context: Context, arn: str | None, default: Principal) -> Principal:
     if arn is None:
         return default
     named = _arn(arn)
-    # Tags and ids of another account's principals are not the caller's to know.
+    # The caller must not learn tags and ids of principals of another account.
     own = named.account == context.caller.account
     found = context.backends.snapshot.principals.named(arn) if own else None
     if found is not None:

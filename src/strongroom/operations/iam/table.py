@@ -28,7 +28,7 @@ from strongroom.operations.targets import Target, no_resource
 
 R = TypeVar("R", bound=Request)
 Locator = Callable[[str], Callable[[Context, R], Sequence[Target]]]
-"""Returns, for an action, what finds the targets of its requests."""
+"""Returns, for an action, the function that returns the targets of a request."""
 
 _READS = ("Get", "List", "Simulate")
 
@@ -51,7 +51,7 @@ def _row(
 
 
 def _on(locator: Locator[R], name: str, request: type[R], run: Callable[[Context, R], Response]) -> Operation:
-    """Return the row of an action whose targets are found the usual way; the request must have what that reads."""
+    """Return the row of an action. Its request must have the members that the locator reads."""
     return _row(name, request, run, locator(f"iam:{name}"))
 
 

@@ -148,7 +148,7 @@ def list_users(context: Context, request: ListUsersRequest) -> ListUsersResponse
 
 
 def locate_update_user(context: Context, request: UpdateUserRequest) -> Sequence[Target]:
-    """Ask for permission on the user as it is, and as it will be."""
+    """Return the targets: the user under its present and under its new ARN."""
     now = target_of(context, "iam:UpdateUser", User, request.user_name)
     return now, Target("iam:UpdateUser", renamed_arn(now.resource, request.new_user_name, request.new_path))
 

@@ -42,7 +42,7 @@ _CHAINED_SECONDS = 3600
 
 
 class ProvidedContext(msgspec.Struct, rename="pascal", frozen=True):
-    """A trusted context assertion: read, and refused."""
+    """A trusted context assertion. Requests with one are refused."""
 
     provider_arn: RoleArn | None = None
     context_assertion: Annotated[str, Meta(min_length=4, max_length=2048)] | None = None
@@ -115,7 +115,7 @@ class AssumeRoleWithWebIdentityResponse(Response, kw_only=True):
 
 
 def locate_assume_role(context: Context, request: AssumeRoleRequest) -> Sequence[Target]:
-    """Ask the role's trust policy and the caller's policies; tags and a source identity are actions of their own."""
+    """Return the targets: the role, once for each action. Tags and a source identity need actions of their own."""
     if context.caller.kind is PrincipalKind.ACCOUNT_ROOT:
         raise AccessDeniedException("Roles may not be assumed by root accounts.")
     active = _role(context, request.role_arn, "sts:AssumeRole")
@@ -132,7 +132,7 @@ def locate_assume_role(context: Context, request: AssumeRoleRequest) -> Sequence
 
 
 def assume_role(context: Context, request: AssumeRoleRequest) -> AssumeRoleResponse:
-    """Return temporary credentials that speak for a role."""
+    """Return temporary credentials for a session of a role."""
     if request.serial_number is not None or request.provided_contexts:
         raise AccessDeniedException("MultiFactorAuthentication failed, there are no MFA devices here.")
     role = _role(context, request.role_arn, "sts:AssumeRole").role
@@ -160,7 +160,7 @@ def assume_role(context: Context, request: AssumeRoleRequest) -> AssumeRoleRespo
 def locate_assume_role_with_web_identity(
     context: Context, request: AssumeRoleWithWebIdentityRequest
 ) -> Sequence[Target]:
-    """Verify the token, which tells who calls, and ask the role's trust policy.
+    """Verify the token, which authenticates the caller, and return the target: the role with its trust policy.
 
     Raises InvalidIdentityTokenException, IDPRejectedClaimException or ExpiredTokenException.
     """
@@ -200,7 +200,7 @@ def assume_role_with_web_identity(
 def assume_role_elements(
     response: AssumeRoleResponse | AssumeRoleWithWebIdentityResponse, targets: Sequence[Target]
 ) -> dict[str, object]:
-    """Return what CloudTrail shows of a new role session, but for its token."""
+    """Return what CloudTrail shows of a new role session, without its token."""
     user = response.assumed_role_user
     shown = credentials_elements(response, targets)
     shown["assumedRoleUser"] = {"assumedRoleId": user.assumed_role_id, "arn": user.arn}
@@ -213,7 +213,7 @@ def assume_role_elements(
 
 
 def _role(context: Context, arn: str, action: str) -> ActiveRole:
-    """Return a role by its ARN; one that does not exist is refused like one that may not be assumed."""
+    """Return a role by its ARN. One that does not exist is refused like one that the caller cannot assume."""
     named = _role_arn(arn)
     active = context.backends.snapshot.principals.role(named.account, named.resource_name)
     if active is None or active.role.arn != arn:
@@ -235,7 +235,7 @@ def _seconds(role: Role, asked: int | None) -> int:
 
 
 def _session_tags(context: Context, request: AssumeRoleRequest) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
-    """Return the tags of the new session, and the keys of those that go on to the next."""
+    """Return the tags of the new session, and the keys of those that the next role's session inherits."""
     inherited, new = _inherited(context), request.tags or []
     asked = {tag.key.lower() for tag in new}
     if asked & {key.lower() for key, _ in inherited}:
@@ -250,7 +250,7 @@ def _session_tags(context: Context, request: AssumeRoleRequest) -> tuple[tuple[t
 
 
 def _source_identity(context: Context, request: AssumeRoleRequest) -> str | None:
-    """Return the source identity of the new session: once set, it stays for the whole chain."""
+    """Return the source identity of the new session. Once set, it stays the same for chained sessions."""
     inherited = context.credential.source_identity
     if None not in {inherited, request.source_identity} and inherited != request.source_identity:
         raise ValidationException("The source identity is already set for this assume role session")

@@ -1,4 +1,4 @@
-"""Making sessions: credentials that end by themselves, carried whole in their token."""
+"""Sessions of roles: their contents and the limits of their policies and tags."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from strongroom.operations.context import Context
 from strongroom.operations.sts.shapes import AssumedRoleUser, Credentials, PolicyDescriptor
 from strongroom.snapshot.principals import document_of
 
-# Characters: of a policy, and of policy and tags together. How AWS packs them is not published.
+# In characters: the limits of a policy, and of policy and tags together. AWS does not publish how it packs them.
 _MAX_POLICY = 2048
 _MAX_POLICY_ARNS = 10
 _MAX_PACKED = 4096
@@ -37,7 +37,7 @@ class GivesCredentials(Protocol):
 
 
 def blank(account: str, partition: str, *, unique_id: str = "") -> Session:
-    """Return a session of a principal, to be filled in."""
+    """Return a session of a principal without access key, secret and times. ``session_tokens.issue`` adds these."""
     return Session(
         access_key_id="",
         secret="",
@@ -82,7 +82,7 @@ def role_session(
 
 
 def packed_size(policy: str | None, tags: Sequence[tuple[str, str]] = ()) -> int | None:
-    """Return how much of the room for session policies and tags is used, in percent; None for nothing.
+    """Return how much of the space for session policies and tags is used, in percent; None if there are none.
 
     Raises PackedPolicyTooLargeException for more than all of it.
     """
