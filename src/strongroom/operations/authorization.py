@@ -85,14 +85,16 @@ def would_allow(context: Context, target: Target, request: Request) -> bool:
     return decide_on(DecisionContext(context, request, target, (target,))).allowed
 
 
-def decide_on(here: DecisionContext) -> Decision:
+def decide_on(context: DecisionContext) -> Decision:
     """Return the decision on one target."""
-    target, caller = here.target, here.call.caller
-    question = AuthorizationRequest(principal=caller, action=target.action, resource=target.resource, context=here.read)
-    policies = here.call.credential.policies
+    target, caller = context.target, context.call.caller
+    question = AuthorizationRequest(
+        principal=caller, action=target.action, resource=target.resource, context=context.read
+    )
+    policies = context.call.credential.policies
     if target.retired is not None:
         return _on_retirement(question, policies, target.policy, target.retired)
-    if target.key is not None and target.key.key.account != caller.account and not here.call.cross_account:
+    if target.key is not None and target.key.key.account != caller.account and not context.call.cross_account:
         return Decision(allowed=False, reason=Reason.HIDDEN, source=Source.RESOURCE_POLICY)
     if target.policy is None:
         return decide(question, policies)
@@ -102,7 +104,7 @@ def decide_on(here: DecisionContext) -> Decision:
     decision = decide(question, held)
     if decision.allowed or decision.reason is Reason.EXPLICIT_DENY or target.key is None:
         return decision
-    grant = _usable_grant(here)
+    grant = _usable_grant(context)
     if grant is None:
         return decision
     by_account = caller.account == grant.grantee.name and caller.account not in caller.own_names
@@ -117,30 +119,30 @@ def names_of(principal: Principal) -> Iterator[str]:
         yield principal.account
 
 
-def _usable_grant(here: DecisionContext) -> Grant | None:
+def _usable_grant(context: DecisionContext) -> Grant | None:
     """Return a grant on the target's key that allows this call; None if there is none."""
-    operation = _GRANTABLE.get(here.target.action)
-    if operation is None or here.target.key is None:
+    operation = _GRANTABLE.get(context.target.action)
+    if operation is None or context.target.key is None:
         return None
     if operation is GrantOperation.CREATE_GRANT:
-        constraints = here.grant_constraints()
-        have, search = constraints.context, partial(_delegating, here, constraints)
+        constraints = context.grant_constraints()
+        have, search = constraints.context, partial(_delegating, context, constraints)
     else:
-        have = pairs(here.encryption_context())
-        search = partial(GrantIndex.find, operation=operation, have=have, source_arn=here.call.origin.source_arn)
-    return here.call.backends.snapshot.grants.find(
-        here.target.key.key.locator, names_of(here.call.caller), labels_wanted(operation, have), search
+        have = pairs(context.encryption_context())
+        search = partial(GrantIndex.find, operation=operation, have=have, source_arn=context.call.origin.source_arn)
+    return context.call.backends.snapshot.grants.find(
+        context.target.key.key.locator, names_of(context.call.caller), labels_wanted(operation, have), search
     )
 
 
-def _delegating(here: DecisionContext, constraints: Constraints, index: GrantIndex) -> Grant | None:
+def _delegating(context: DecisionContext, constraints: Constraints, index: GrantIndex) -> Grant | None:
     """Return a grant that allows its grantee to make the grant that is asked for.
 
     That one must not have more operations or weaker constraints.
     """
-    asked = here.parameters.grant
+    asked = context.parameters.grant
     wanted = set(() if asked is None else asked.operations)
-    for grant in index.candidates(GrantOperation.CREATE_GRANT, constraints.context, here.call.origin.source_arn):
+    for grant in index.candidates(GrantOperation.CREATE_GRANT, constraints.context, context.call.origin.source_arn):
         if wanted <= set(grant.operations) and constraints.at_least_as_strict_as(grant.constraints):
             return grant
     return None

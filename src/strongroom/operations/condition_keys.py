@@ -94,100 +94,106 @@ def _flag(value: bool | None) -> Values:  # noqa: FBT001 - that is what it conve
 # --- the key that exists, or that the call would make
 
 
-def _key_spec(here: DecisionContext) -> Values:
-    if here.target.subject is not None:
-        return (here.target.subject.spec,)
-    if here.target.action != "kms:CreateKey":
+def _key_spec(context: DecisionContext) -> Values:
+    if context.target.subject is not None:
+        return (context.target.subject.spec,)
+    if context.target.action != "kms:CreateKey":
         return None
-    return (here.parameters.key_spec or KeySpec.SYMMETRIC_DEFAULT,)
+    return (context.parameters.key_spec or KeySpec.SYMMETRIC_DEFAULT,)
 
 
-def _key_usage(here: DecisionContext) -> Values:
-    if here.target.subject is not None:
-        return (here.target.subject.usage,)
-    return (here.parameters.key_usage or KeyUsage.ENCRYPT_DECRYPT,) if here.target.action == "kms:CreateKey" else None
+def _key_usage(context: DecisionContext) -> Values:
+    if context.target.subject is not None:
+        return (context.target.subject.usage,)
+    return (
+        (context.parameters.key_usage or KeyUsage.ENCRYPT_DECRYPT,)
+        if context.target.action == "kms:CreateKey"
+        else None
+    )
 
 
-def _key_origin(here: DecisionContext) -> Values:
-    return (here.target.subject.origin,) if here.target.subject is not None else _text(here.parameters.key_origin)
+def _key_origin(context: DecisionContext) -> Values:
+    return (
+        (context.target.subject.origin,) if context.target.subject is not None else _text(context.parameters.key_origin)
+    )
 
 
-def _trailing_days_without_use(here: DecisionContext) -> Values:
+def _trailing_days_without_use(context: DecisionContext) -> Values:
     """Return for how many whole days a key was not used, since it was made if it never was."""
-    if here.target.key is None or here.target.action not in {"kms:DisableKey", "kms:ScheduleKeyDeletion"}:
+    if context.target.key is None or context.target.action not in {"kms:DisableKey", "kms:ScheduleKeyDeletion"}:
         return None
-    key = here.target.key.key
-    use = here.call.backends.key_uses.last(key.locator)
-    return (str(int((here.call.now - (key.created_at if use is None else use.used_at)) // DAY)),)
+    key = context.target.key.key
+    use = context.call.backends.key_uses.last(key.locator)
+    return (str(int((context.call.now - (key.created_at if use is None else use.used_at)) // DAY)),)
 
 
-def _multi_region(here: DecisionContext) -> Values:
-    if here.target.subject is not None:
-        return _flag(here.target.subject.multi_region)
-    return _flag(bool(here.parameters.multi_region)) if here.target.action == "kms:CreateKey" else None
+def _multi_region(context: DecisionContext) -> Values:
+    if context.target.subject is not None:
+        return _flag(context.target.subject.multi_region)
+    return _flag(bool(context.parameters.multi_region)) if context.target.action == "kms:CreateKey" else None
 
 
-def _multi_region_key_type(here: DecisionContext) -> Values:
-    if _multi_region(here) != ("true",):
+def _multi_region_key_type(context: DecisionContext) -> Values:
+    if _multi_region(context) != ("true",):
         return None
-    replica = here.target.subject is not None and here.target.subject.is_replica
+    replica = context.target.subject is not None and context.target.subject.is_replica
     return (MultiRegionKeyType.REPLICA if replica else MultiRegionKeyType.PRIMARY,)
 
 
-def _replica_region(here: DecisionContext) -> Values:
+def _replica_region(context: DecisionContext) -> Values:
     # ReplicateKey also needs kms:CreateKey and kms:TagResource; for these the key has no value.
-    return _text(here.parameters.replica_region) if here.target.action == "kms:ReplicateKey" else None
+    return _text(context.parameters.replica_region) if context.target.action == "kms:ReplicateKey" else None
 
 
-def _resource_aliases(here: DecisionContext) -> Values:
-    return None if here.target.key is None else here.target.key.key.aliases
+def _resource_aliases(context: DecisionContext) -> Values:
+    return None if context.target.key is None else context.target.key.key.aliases
 
 
-def _resource_account(here: DecisionContext) -> Values:
+def _resource_account(context: DecisionContext) -> Values:
     """Return the account in the resource's ARN; the caller's own where no resource is named."""
-    arn = parse_arn(here.target.resource)
-    return _text((here.call.caller.account if arn is None else arn.account) or None)
+    arn = parse_arn(context.target.resource)
+    return _text((context.call.caller.account if arn is None else arn.account) or None)
 
 
-def _resource_tag(here: DecisionContext, name: str) -> Values:
-    return _first(here.target.tags, name)
+def _resource_tag(context: DecisionContext, name: str) -> Values:
+    return _first(context.target.tags, name)
 
 
 # --- the request
 
 
-def _encryption_context_pair(here: DecisionContext, name: str) -> Values:
+def _encryption_context_pair(context: DecisionContext, name: str) -> Values:
     # The keys of a context are case-sensitive, the names of condition keys are not: all matching pairs count.
-    return tuple(value for key, value in here.encryption_context().items() if key.lower() == name) or None
+    return tuple(value for key, value in context.encryption_context().items() if key.lower() == name) or None
 
 
-def _encryption_algorithm(here: DecisionContext) -> Values:
-    if here.target.action.startswith("kms:GenerateDataKey"):
+def _encryption_algorithm(context: DecisionContext) -> Values:
+    if context.target.action.startswith("kms:GenerateDataKey"):
         return ("SYMMETRIC_DEFAULT",)
-    return _text(here.parameters.encryption_algorithm)
+    return _text(context.parameters.encryption_algorithm)
 
 
-def _recipient_attestation(here: DecisionContext, name: str) -> Values:
-    attested = here.call.attested
+def _recipient_attestation(context: DecisionContext, name: str) -> Values:
+    attested = context.call.attested
     return None if attested is None else _text(attested_value(attested, name))
 
 
-def _re_encrypt_on_same_key(here: DecisionContext) -> Values:
-    if not here.target.action.startswith("kms:ReEncrypt") or len(here.targets) == 1:
+def _re_encrypt_on_same_key(context: DecisionContext) -> Values:
+    if not context.target.action.startswith("kms:ReEncrypt") or len(context.targets) == 1:
         return None
-    source, destination = here.targets
+    source, destination = context.targets
     return _flag(source.resource == destination.resource)
 
 
-def _request_tag_keys(here: DecisionContext) -> Values:
-    removed = here.parameters.tag_keys
-    return tuple(removed) if removed is not None else tuple(key for key, _ in here.parameters.tags) or None
+def _request_tag_keys(context: DecisionContext) -> Values:
+    removed = context.parameters.tag_keys
+    return tuple(removed) if removed is not None else tuple(key for key, _ in context.parameters.tags) or None
 
 
-def _grant_constraint_type(here: DecisionContext) -> Values:
-    if here.target.action not in {"kms:CreateGrant", "kms:RetireGrant"}:
+def _grant_constraint_type(context: DecisionContext) -> Values:
+    if context.target.action not in {"kms:CreateGrant", "kms:RetireGrant"}:
         return None
-    constraints = here.grant_constraints() if here.target.retired is None else here.target.retired.constraints
+    constraints = context.grant_constraints() if context.target.retired is None else context.target.retired.constraints
     if constraints.context_equals is not None:
         return ("EncryptionContextEquals",)
     return None if constraints.context_subset is None else ("EncryptionContextSubset",)
@@ -195,48 +201,48 @@ def _grant_constraint_type(here: DecisionContext) -> Values:
 
 def _of_grant(read: Callable[[GrantParameters], str | None]) -> Callable[[DecisionContext], Values]:
     """Return the reader of a parameter that only CreateGrant's policies can ask about."""
-    return lambda here: None if here.parameters.grant is None else _text(read(here.parameters.grant))
+    return lambda context: None if context.parameters.grant is None else _text(read(context.parameters.grant))
 
 
-def _grant_operations(here: DecisionContext) -> Values:
-    grant = here.parameters.grant
+def _grant_operations(context: DecisionContext) -> Values:
+    grant = context.parameters.grant
     return None if grant is None else tuple(map(str, grant.operations))
 
 
-def _message_type(here: DecisionContext) -> Values:
-    if here.target.action not in {"kms:Sign", "kms:Verify"}:
+def _message_type(context: DecisionContext) -> Values:
+    if context.target.action not in {"kms:Sign", "kms:Verify"}:
         return None
-    return (str(here.parameters.message_type or "RAW"),)
+    return (str(context.parameters.message_type or "RAW"),)
 
 
 # --- the caller and the origin of the request
 
 
-def _requested_region(here: DecisionContext) -> Values:
+def _requested_region(context: DecisionContext) -> Values:
     # Some calls also act in a second Region; it is the requested one for what they do there.
-    return (here.call.region if here.target.subject is None else here.target.subject.region,)
+    return (context.call.region if context.target.subject is None else context.target.subject.region,)
 
 
-def _token_issue_time(here: DecisionContext) -> Values:
-    issued_at = here.call.credential.issued_at
+def _token_issue_time(context: DecisionContext) -> Values:
+    issued_at = context.call.credential.issued_at
     return None if issued_at is None else (event_time(issued_at),)
 
 
-def _multi_factor(here: DecisionContext) -> Values:
+def _multi_factor(context: DecisionContext) -> Values:
     # Only temporary credentials have the key. This service has no MFA devices.
-    return None if here.call.credential.issued_at is None else ("false",)
+    return None if context.call.credential.issued_at is None else ("false",)
 
 
-def _permissions_boundary(here: DecisionContext) -> Values:
+def _permissions_boundary(context: DecisionContext) -> Values:
     """Return the boundary that the request sets, else that of the user or role that the target is."""
-    return _text(here.parameters.permissions_boundary) or here.target.claims.get(BOUNDARY_KEY)
+    return _text(context.parameters.permissions_boundary) or context.target.claims.get(BOUNDARY_KEY)
 
 
-def _via_service(here: DecisionContext) -> Values:
-    name = here.call.origin.via_service
+def _via_service(context: DecisionContext) -> Values:
+    name = context.call.origin.via_service
     if name is None:
         return None
-    return (f"{name.partition('.')[0]}.{here.call.region}.amazonaws.com",)
+    return (f"{name.partition('.')[0]}.{context.call.region}.amazonaws.com",)
 
 
 def _first(pairs: Sequence[tuple[str, str]], name: str) -> Values:
@@ -244,67 +250,67 @@ def _first(pairs: Sequence[tuple[str, str]], name: str) -> Values:
 
 
 _KEYS: dict[str, Callable[[DecisionContext], Values]] = {
-    "aws:calledvia": lambda here: _text(here.call.origin.via_service),
-    "aws:currenttime": lambda here: (event_time(here.call.now),),
-    "aws:epochtime": lambda here: (str(int(here.call.now)),),
+    "aws:calledvia": lambda context: _text(context.call.origin.via_service),
+    "aws:currenttime": lambda context: (event_time(context.call.now),),
+    "aws:epochtime": lambda context: (str(int(context.call.now)),),
     "aws:requestedregion": _requested_region,
     "aws:multifactorauthpresent": _multi_factor,
     "aws:resourceaccount": _resource_account,
-    "aws:securetransport": lambda here: _flag(here.call.origin.secure),
-    "aws:sourceaccount": lambda here: _text(here.call.origin.source_account),
-    "aws:sourcearn": lambda here: _text(here.call.origin.source_arn),
-    "aws:sourceidentity": lambda here: _text(here.call.credential.source_identity),
-    "aws:sourceip": lambda here: (here.call.origin.source_ip,),
+    "aws:securetransport": lambda context: _flag(context.call.origin.secure),
+    "aws:sourceaccount": lambda context: _text(context.call.origin.source_account),
+    "aws:sourcearn": lambda context: _text(context.call.origin.source_arn),
+    "aws:sourceidentity": lambda context: _text(context.call.credential.source_identity),
+    "aws:sourceip": lambda context: (context.call.origin.source_ip,),
     "aws:tagkeys": _request_tag_keys,
     "aws:tokenissuetime": _token_issue_time,
-    "aws:viaawsservice": lambda here: _flag(here.call.origin.via_service is not None),
+    "aws:viaawsservice": lambda context: _flag(context.call.origin.via_service is not None),
     BOUNDARY_KEY: _permissions_boundary,
-    "iam:policyarn": lambda here: _text(here.parameters.policy_arn),
-    "kms:bypasspolicylockoutsafetycheck": lambda here: _flag(here.parameters.bypass_policy_lockout_safety_check),
-    "kms:calleraccount": lambda here: _text(here.call.caller.account or None),
+    "iam:policyarn": lambda context: _text(context.parameters.policy_arn),
+    "kms:bypasspolicylockoutsafetycheck": lambda context: _flag(context.parameters.bypass_policy_lockout_safety_check),
+    "kms:calleraccount": lambda context: _text(context.call.caller.account or None),
     "kms:customermasterkeyspec": _key_spec,
     "kms:customermasterkeyusage": _key_usage,
     "kms:encryptionalgorithm": _encryption_algorithm,
-    "kms:encryptioncontextkeys": lambda here: tuple(here.encryption_context()) or None,
-    "kms:datakeypairspec": lambda here: _text(here.parameters.data_key_pair_spec),
-    "kms:expirationmodel": lambda here: _text(here.parameters.expiration_model),
-    "kms:grantconstraintsourcearn": lambda here: _text(here.grant_constraints().source_arn),
+    "kms:encryptioncontextkeys": lambda context: tuple(context.encryption_context()) or None,
+    "kms:datakeypairspec": lambda context: _text(context.parameters.data_key_pair_spec),
+    "kms:expirationmodel": lambda context: _text(context.parameters.expiration_model),
+    "kms:grantconstraintsourcearn": lambda context: _text(context.grant_constraints().source_arn),
     "kms:grantconstrainttype": _grant_constraint_type,
     "kms:granteeprincipal": _of_grant(lambda grant: grant.grantee_principal),
     "kms:granteeserviceprincipal": _of_grant(lambda grant: grant.grantee_service_principal),
-    "kms:grantisforawsresource": lambda here: _flag(here.call.origin.via_service is not None),
+    "kms:grantisforawsresource": lambda context: _flag(context.call.origin.via_service is not None),
     "kms:grantoperations": _grant_operations,
-    "kms:keyagreementalgorithm": lambda here: _text(here.parameters.key_agreement_algorithm),
+    "kms:keyagreementalgorithm": lambda context: _text(context.parameters.key_agreement_algorithm),
     "kms:keyorigin": _key_origin,
     "kms:keyspec": _key_spec,
     "kms:keyusage": _key_usage,
-    "kms:macalgorithm": lambda here: _text(here.parameters.mac_algorithm),
+    "kms:macalgorithm": lambda context: _text(context.parameters.mac_algorithm),
     "kms:messagetype": _message_type,
     "kms:multiregion": _multi_region,
     "kms:multiregionkeytype": _multi_region_key_type,
-    "kms:policyname": lambda here: _text(here.parameters.policy_name),
-    "kms:primaryregion": lambda here: _text(here.parameters.primary_region),
+    "kms:policyname": lambda context: _text(context.parameters.policy_name),
+    "kms:primaryregion": lambda context: _text(context.parameters.primary_region),
     "kms:reencryptonsamekey": _re_encrypt_on_same_key,
     "kms:replicaregion": _replica_region,
-    "kms:requestalias": lambda here: _text(here.target.alias),
+    "kms:requestalias": lambda context: _text(context.target.alias),
     "kms:resourcealiases": _resource_aliases,
     "kms:retiringprincipal": _of_grant(lambda grant: grant.retiring_principal),
     "kms:retiringserviceprincipal": _of_grant(lambda grant: grant.retiring_service_principal),
-    "kms:rotationperiodindays": lambda here: _text(here.parameters.rotation_period_in_days),
-    "kms:schedulekeydeletionpendingwindowindays": lambda here: _text(here.parameters.pending_window_in_days),
-    "kms:signingalgorithm": lambda here: _text(here.parameters.signing_algorithm),
+    "kms:rotationperiodindays": lambda context: _text(context.parameters.rotation_period_in_days),
+    "kms:schedulekeydeletionpendingwindowindays": lambda context: _text(context.parameters.pending_window_in_days),
+    "kms:signingalgorithm": lambda context: _text(context.parameters.signing_algorithm),
     "kms:trailingdayswithoutkeyusage": _trailing_days_without_use,
-    "kms:validto": lambda here: _text(here.parameters.valid_to),
+    "kms:validto": lambda context: _text(context.parameters.valid_to),
     "kms:viaservice": _via_service,
-    "kms:wrappingalgorithm": lambda here: _text(here.parameters.wrapping_algorithm),
-    "kms:wrappingkeyspec": lambda here: _text(here.parameters.wrapping_key_spec),
-    "sts:externalid": lambda here: _text(here.parameters.external_id),
-    "sts:rolesessionname": lambda here: _text(here.parameters.role_session_name),
-    "sts:sourceidentity": lambda here: _text(here.parameters.source_identity),
+    "kms:wrappingalgorithm": lambda context: _text(context.parameters.wrapping_algorithm),
+    "kms:wrappingkeyspec": lambda context: _text(context.parameters.wrapping_key_spec),
+    "sts:externalid": lambda context: _text(context.parameters.external_id),
+    "sts:rolesessionname": lambda context: _text(context.parameters.role_session_name),
+    "sts:sourceidentity": lambda context: _text(context.parameters.source_identity),
 }
 
 _FAMILIES: dict[str, Callable[[DecisionContext, str], Values]] = {
-    "aws:requesttag/": lambda here, name: _first(here.parameters.tags, name),
+    "aws:requesttag/": lambda context, name: _first(context.parameters.tags, name),
     "aws:resourcetag/": _resource_tag,
     "iam:resourcetag/": _resource_tag,
     "kms:encryptioncontext:": _encryption_context_pair,
