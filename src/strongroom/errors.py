@@ -1,4 +1,4 @@
-"""The one error family: every refusal a client can see, named as AWS names it.
+"""All errors that a client can see, with AWS's names.
 
 A class's name is the ``__type`` on the wire. ``status`` is the HTTP status: AWS KMS answers 400 for every client
 error, not-found and access-denied included, and 500 for the three faults (KMS API Reference, "Common Errors").
@@ -12,7 +12,7 @@ from typing_extensions import override
 
 
 class KmsError(Exception):
-    """Root of the family. Anything else that escapes is a defect and reaches the client as KMSInternalException."""
+    """Base of all errors. Any other exception of a call is a bug, and the client gets KMSInternalException."""
 
     status: ClassVar[int] = 400
     code: ClassVar[str] = "KmsError"
@@ -26,10 +26,10 @@ class KmsError(Exception):
         super().__init__(message or "")
         self.message = message
         self.details: Mapping[str, object] | None = None
-        """What the audit record says beyond the message; never sent to the caller."""
+        """Details for the audit record. They are never sent to the caller."""
 
 
-# --- the front end: before an operation is known or its caller trusted -----------------------------
+# --- before the operation is known or the caller is authenticated ---------------------------------
 
 
 class UnknownOperationException(KmsError):
@@ -51,11 +51,11 @@ class MissingAuthenticationTokenException(KmsError):
 
 
 class IncompleteSignatureException(KmsError):
-    """The Authorization header lacks a part, or cannot be read."""
+    """The Authorization header lacks a part, or has another format."""
 
 
 class InvalidSignatureException(KmsError):
-    """The signature does not match, is stale, or is scoped to something else."""
+    """The signature does not match, is too old, or is for another service, Region or date."""
 
 
 class UnrecognizedClientException(KmsError):
@@ -63,7 +63,7 @@ class UnrecognizedClientException(KmsError):
 
 
 class ExpiredSessionException(KmsError):
-    """The session token's time is over."""
+    """The session token has expired."""
 
     code = "ExpiredTokenException"
 
@@ -76,7 +76,7 @@ class ThrottlingException(KmsError):
 
 
 class ValidationException(KmsError):
-    """A field breaks a limit, or fields contradict each other."""
+    """A member breaks a limit, or members contradict each other."""
 
 
 class AccessDeniedException(KmsError):
@@ -92,7 +92,7 @@ class InvalidArnException(KmsError):
 
 
 class AlreadyExistsException(KmsError):
-    """The alias is taken."""
+    """An alias of that name exists already."""
 
 
 class InvalidAliasNameException(KmsError):
@@ -112,11 +112,11 @@ class LimitExceededException(KmsError):
 
 
 class TagException(KmsError):
-    """A tag is not acceptable."""
+    """A tag is not valid."""
 
 
 class MalformedPolicyDocumentException(KmsError):
-    """A policy document cannot be accepted."""
+    """A policy document is not valid."""
 
 
 class UnsupportedOperationException(KmsError):
@@ -124,14 +124,14 @@ class UnsupportedOperationException(KmsError):
 
 
 class DryRunOperationException(KmsError):
-    """The call would have succeeded, but asked not to."""
+    """The call was a dry run, and would have succeeded."""
 
     def __init__(self) -> None:
         super().__init__("The request would have succeeded, but the DryRun option is set.")
 
 
 class InvalidGrantTokenException(KmsError):
-    """A grant token was not issued here."""
+    """The service did not issue the grant token."""
 
 
 class InvalidGrantIdException(KmsError):
@@ -142,7 +142,7 @@ class InvalidGrantIdException(KmsError):
 
 
 class InvalidInputException(KmsError):
-    """A member's value cannot be accepted."""
+    """The value of a member is not valid."""
 
     code = "InvalidInput"
 
@@ -155,14 +155,14 @@ class NoSuchEntityException(KmsError):
 
 
 class EntityAlreadyExistsException(KmsError):
-    """The name is taken."""
+    """An entity of that name exists already."""
 
     status = 409
     code = "EntityAlreadyExists"
 
 
 class DeleteConflictException(KmsError):
-    """Something still belongs to, or refers to, what is to be deleted."""
+    """The entity cannot be deleted: something still belongs to it or refers to it."""
 
     status = 409
     code = "DeleteConflict"
@@ -187,7 +187,7 @@ class PackedPolicyTooLargeException(KmsError):
 
 
 class ExpiredTokenException(KmsError):
-    """A web identity token's time is over. Not to be confused with a session's, though the code can be the same."""
+    """A web identity token has expired. Its code can be the same as for a session token."""
 
 
 class InvalidIdentityTokenException(KmsError):
@@ -197,14 +197,14 @@ class InvalidIdentityTokenException(KmsError):
 
 
 class IDPRejectedClaimException(KmsError):
-    """A web identity token is not for us, or speaks for nobody."""
+    """A web identity token has another audience, or no subject."""
 
     status = 403
     code = "IDPRejectedClaim"
 
 
 class IDPCommunicationErrorException(KmsError):
-    """The keys of an identity provider cannot be had."""
+    """The keys of an identity provider are not available."""
 
     code = "IDPCommunicationError"
 
@@ -225,7 +225,7 @@ class InvalidKeyUsageException(KmsError):
 
 
 class InvalidCiphertextException(KmsError):
-    """The ciphertext is not ours, was altered, or belongs to another encryption context. Says nothing more."""
+    """The ciphertext was not made here, was altered, or has another encryption context. It is not told which."""
 
 
 class IncorrectKeyException(KmsError):
@@ -236,15 +236,15 @@ class IncorrectKeyException(KmsError):
 
 
 class KMSInvalidSignatureException(KmsError):
-    """The signature is not the message's. Says nothing more."""
+    """The signature does not verify. The error does not tell why."""
 
 
 class KMSInvalidMacException(KmsError):
-    """The tag is not the message's. Says nothing more."""
+    """The MAC does not verify. The error does not tell why."""
 
 
 class ExpiredImportTokenException(KmsError):
-    """An import token's day is over."""
+    """An import token has expired; it is valid for 24 hours."""
 
 
 class InvalidImportTokenException(KmsError):
@@ -252,7 +252,7 @@ class InvalidImportTokenException(KmsError):
 
 
 class IncorrectKeyMaterialException(KmsError):
-    """The key material is not valid for the key, or not the one it had before."""
+    """The key material is not valid for the key, or differs from what it had before."""
 
 
 class ConflictException(KmsError):
@@ -291,11 +291,11 @@ class XksProxyVpcEndpointServiceInUseException(KmsError):
     """Another external key store has that VPC endpoint service."""
 
 
-# --- faults: ours, not the caller's --------------------------------------------------------------
+# --- faults of the service ------------------------------------------------------------------------
 
 
 class KMSInternalException(KmsError):
-    """A fault in the service. The request id finds the log line."""
+    """A fault in the service. The log line has the request id."""
 
     status = 500
 
@@ -312,13 +312,13 @@ class DependencyTimeoutException(KmsError):
 
 
 class WriteOutcomeUnknown(DependencyTimeoutException):
-    """A commit neither succeeded nor failed for certain, so nothing may be undone as if it had failed."""
+    """It is not known whether a commit succeeded, so nothing may be undone as if it had failed."""
 
     code = DependencyTimeoutException.code
     status = DependencyTimeoutException.status
 
 
 class KeyUnavailableException(KmsError):
-    """The key cannot be reached now; the request can be retried."""
+    """The key is not available now; the request can be retried."""
 
     status = 500

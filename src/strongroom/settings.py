@@ -17,11 +17,11 @@ Account = Annotated[str, Meta(pattern=r"\A[0-9]{12}\Z")]
 
 
 class SettingsError(Exception):
-    """A setting cannot be used; the message says which and why."""
+    """A setting is not valid; the message tells which and why."""
 
 
 class IdentityProvider(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
-    """An OpenID Connect issuer: its URL, a file with its public keys (JWKS), and the audiences its tokens may name."""
+    """An OpenID Connect issuer: its URL, a file with its public keys (JWKS), and the accepted audiences."""
 
     issuer: Annotated[str, Meta(pattern=r"\Ahttps?://[^\s?#]+\Z")]
     jwks: str
@@ -42,12 +42,12 @@ class RequestQuota(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rena
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
-    """Everything that can be set. Times in seconds, sizes in bytes."""
+    """All settings. Times are in seconds, sizes in bytes."""
 
     data: str = "strongroom-data"
-    """The folder that holds everything; made with mode 0700 if missing."""
+    """The data folder; it is made with mode 0700 if missing."""
     listen: str = "127.0.0.1:4599"
-    """HOST:PORT; port 0 takes a free one."""
+    """HOST:PORT; with port 0 the system chooses a free one."""
     regions: Annotated[tuple[Region, ...], Meta(min_length=1)] = ("us-east-1",)
     account: Account = "000000000000"
     """The account made at the first start."""
@@ -56,11 +56,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     allow_plaintext: bool = False
     """Listen without TLS on an address that others can reach."""
     trusted_proxies: tuple[str, ...] = ()
-    """Networks (CIDR) of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."""
+    """Networks (CIDR) of proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted."""
     identity_providers: tuple[IdentityProvider, ...] = ()
     """OpenID Connect issuers whose tokens AssumeRoleWithWebIdentity accepts."""
     attestation_roots: tuple[str, ...] = ()
-    """Files (PEM) of the root certificates that attestation documents must lead to; without any, none is accepted."""
+    """Files (PEM) with the root certificates of attestation documents; without any, no document is accepted."""
     attestation_age: Annotated[float, Meta(gt=0)] = 300.0
     """How old an attestation document may be."""
     managed_rotation_days: Annotated[int, Meta(ge=1)] = 1035
@@ -68,42 +68,42 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     customer_keys: Annotated[int, Meta(ge=0)] = 100_000
     """How many customer managed keys an account may have in a Region."""
     request_quotas: tuple[RequestQuota, ...] = ()
-    """Requests beyond them are answered with ThrottlingException; without any, none are."""
+    """Request rates above which requests are refused with ThrottlingException; without any, there is no rate limit."""
     durability: Literal["write", "fsync"] = "write"
-    """What an audit record has survived before its answer leaves: this process (write), or this machine (fsync)."""
+    """What an audit record survives once its answer is sent: a crash of the process (write) or machine (fsync)."""
     audit_segment_size: Annotated[int, Meta(ge=4096)] = 67_108_864
-    """How large a file of the audit log grows before the next one is begun; one is begun each day (UTC), too."""
+    """The size at which a new file of the audit log is started; one is also started each day (UTC)."""
     clock_skew: Annotated[float, Meta(gt=0)] = 300.0
-    """How far a request's time may be from ours."""
+    """How much a request's time may differ from the server's."""
     keeper_interval: Annotated[float, Meta(gt=0)] = 5.0
-    """How often due rotations and deletions are looked for."""
+    """The interval at which due rotations and deletions are done."""
     workers: Annotated[int, Meta(ge=0, le=60)] = 0
-    """Processes that share the port; 0 is one for each core."""
+    """The number of worker processes; 0 means one for each core."""
     worker_timeout: Annotated[float, Meta(ge=3)] = 30.0
-    """How long one of several workers may stand still before it is killed and replaced."""
+    """How long one of several workers may miss its heartbeat before it is killed and replaced."""
     threads: Annotated[int, Meta(ge=1, le=256)] = 4
     """Threads for work that waits for a disk."""
     key_backend_threads: Annotated[int, Meta(ge=1, le=256)] = 8
     """Threads for calls that use keys in a hardware token or behind a network."""
     cached_keys: Annotated[int, Meta(ge=1)] = 100_000
-    """How many keys are kept ready in memory."""
+    """How many keys are cached in memory."""
     max_connections: Annotated[int, Meta(ge=1)] = 16_384
-    """Connections of a worker; the limit of open files bounds them, too."""
+    """The most connections of a worker; the limit of open files can allow fewer."""
     held_bytes: Annotated[int, Meta(ge=0)] = 67_108_864
-    """What a worker holds of requests without an answer and of answers nobody reads, beyond 8 KB a connection."""
+    """The most memory of a worker for unanswered requests and unread answers, beyond 8 KB a connection."""
     request_time: Annotated[float, Meta(gt=0)] = 20.0
     """How long a client may take to send one request, or to read its answer."""
     idle_time: Annotated[float, Meta(gt=0)] = 75.0
     """How long a connection may wait for its next request."""
     drain: Annotated[float, Meta(ge=0)] = 30.0
-    """How long a stopping server waits for requests in work."""
+    """How long a stopping server waits for unfinished requests."""
 
     metrics_listen: str | None = None
-    """HOST:PORT of a listener of its own that shows metrics to whoever asks; without it, there is none."""
+    """HOST:PORT of a separate listener for metrics, without authentication; without it, there is none."""
     log_format: Literal["text", "json"] = "text"
-    """How lines on standard error are written."""
+    """The format of log lines on standard error."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """How weighty what is logged must be."""
+    """The lowest level that is logged."""
     access_log: bool = False
     """Log a line for each call."""
     traces: Annotated[str, Meta(pattern=r"\Ahttps?://[^\s]+\Z")] | None = None

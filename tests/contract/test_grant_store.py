@@ -7,8 +7,8 @@ from sqlalchemy.exc import IntegrityError
 from grants_builder import HOLDER, equals, make_grant, subset
 from keys_builder import locator, make_key
 from strongroom.keys.grants import (
+    ANY_CONTEXT,
     NO_CONTEXT,
-    WHATEVER_CONTEXT,
     Grant,
     GrantOperation,
     labels_wanted,
@@ -65,7 +65,7 @@ def test_grants_are_found_by_what_a_call_must_have_to_use_them(store: Store) -> 
         with store.read() as reader:
             labels = dict.fromkeys(labels_wanted(operation, pairs(context)))
             found = [reader.grants_to(locator(1), HOLDER, label, "", 99) for label in labels]
-            assert {*labels} - {WHATEVER_CONTEXT} - reader.labels_of_grants_to(locator(1), HOLDER) == {
+            assert {*labels} - {ANY_CONTEXT} - reader.labels_of_grants_to(locator(1), HOLDER) == {
                 label for label, grants in zip(labels, found, strict=True) if not grants
             }
         return sorted((grant for grants in found for grant in grants), key=lambda grant: grant.grant_id)

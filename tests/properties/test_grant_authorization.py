@@ -20,9 +20,9 @@ from strongroom.iam import Policies, PolicyKind, Principal
 from strongroom.keys.grants import Constraints, Grant, GrantOperation
 from strongroom.keys.kms_key import KmsKey
 from strongroom.operations.authorization import decide_on
-from strongroom.operations.condition_keys import Circumstances
+from strongroom.operations.condition_keys import DecisionContext
 from strongroom.operations.context import Context
-from strongroom.operations.kms.grants import CreateGrantRequest, GrantConstraints
+from strongroom.operations.kms.grant_shapes import CreateGrantRequest, GrantConstraints
 from strongroom.operations.kms.targets import on_key
 from strongroom.operations.shapes import Request
 from strongroom.service.explanations import Question
@@ -134,7 +134,7 @@ def allows(
         origin=replace(ORIGIN, source_arn=source),
     )
     target = on_key(context, action, key.arn)
-    return decide_on(Circumstances(context, request, target, (target,))).allowed
+    return decide_on(DecisionContext(context, request, target, (target,))).allowed
 
 
 class Doing(Question):

@@ -170,11 +170,11 @@ def test_to_add_and_then_remove_leaves_the_index_as_it_was(
     grants: list[Grant], operations: list[GrantOperation], when: Constraints
 ) -> None:
     index = GrantIndex(iter(grants))
-    files = {heading: dict(file) for heading, file in index._files.items()}
+    files = {key: dict(grants) for key, grants in index._grants.items()}
     grant = make_grant(99, *operations, constraints=when)
     index.add(grant)
     assert index.remove(grant.grant_id)
-    assert index._files == files
+    assert index._grants == files
     assert len(index) == len(grants)
 
 
@@ -183,7 +183,7 @@ def test_an_index_from_which_all_is_removed_is_empty(grants: list[Grant], random
     index = GrantIndex(iter(grants))
     for grant in random.sample(grants, len(grants)):
         index.remove(grant.grant_id)
-    assert (index._files, len(index)) == ({}, 0)
+    assert (index._grants, len(index)) == ({}, 0)
 
 
 @given(lists(), calls, st.sampled_from(OPERATIONS), constraints)

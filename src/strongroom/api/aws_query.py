@@ -195,6 +195,7 @@ def _scalar(value: object, declared: inspect.Type) -> object:
 
 def _members(value: msgspec.Struct) -> Iterator[str]:
     for field in msgspec.structs.fields(value):
+        # Any field of any response type: the names are those the type itself declares.
         member: object = getattr(value, field.name)
         if member is not None:
             yield _element(field.encode_name, member)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from itertools import product
 from pathlib import Path
 
+from strongroom.arns import parse_arn
 from strongroom.audit.chain import KnownWriter
 from strongroom.audit.verification import Report, Verifier
 from strongroom.clock import Clock
@@ -133,7 +134,8 @@ def verify_log(
 def key_names(store: Readable | None, settings: Settings, key: str) -> frozenset[str]:
     """Return every name under which a key may stand in records: an alias means its key as well, if the store has it."""
     names = {key}
-    name = key.rpartition(":")[2]
+    arn = parse_arn(key)
+    name = key if arn is None else arn.resource
     if store is None or not name.startswith(ALIAS_PREFIX):
         return frozenset(names)
     with store.read() as reader:

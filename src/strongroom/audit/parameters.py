@@ -31,6 +31,7 @@ def parameters_of(request: type[msgspec.Struct]) -> Parameters:
     def parameters(value: msgspec.Struct) -> Mapping[str, object]:
         found: dict[str, object] = {}
         for attribute, name, convert in fields:
+            # Any field of any request type: the names are those the type itself declares.
             member: object = getattr(value, attribute)
             if member is not None:
                 found[name] = member if convert is None else convert(member)

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import click
 
+from strongroom.arns import parse_arn
 from strongroom.cli.common import config_option, data_option, existing_folder
 from strongroom.clock import SystemClock
 from strongroom.errors import KmsError
 from strongroom.keys.arns import ALIAS_PREFIX, AliasLocator, KeyLocator
 from strongroom.operations.context import Backends
 from strongroom.service.explanations import Asked, Explanation, NoAnswer, explain, who_can
-
-_REGION_FIELD = 3
 
 _key_option = click.option(
     "--key", help="Key id, key ARN, alias name or alias ARN; left out for actions on no key, such as kms:ListKeys."
@@ -99,8 +98,8 @@ def _key_arn(key: str, region: str, account: str) -> str:
 
 
 def _region_in(key: str) -> str:
-    fields = key.split(":")
-    return fields[_REGION_FIELD] if len(fields) > _REGION_FIELD else ""
+    arn = parse_arn(key)
+    return "" if arn is None else arn.region
 
 
 def _context(pairs: tuple[str, ...]) -> dict[str, str]:

@@ -1,17 +1,29 @@
-"""A policy engine that knows nothing of KMS: pure functions and frozen types."""
+"""The policy engine of IAM: documents, principals, conditions and the decision. It knows nothing of KMS.
+
+Concepts, each in a module of its own name:
+
+* ``document``, ``parser``: a policy document in frozen types, and what reads it strictly.
+* ``compiler``, ``conditions``, ``condition_operators``, ``policy_variables``, ``wildcards``: a document compiled into
+  functions of a request.
+* ``principals``: the caller, the names by which policies can refer to it, and its condition keys.
+* ``request``: the question to the policies. ``decision``: the answer, with the policy evaluation logic.
+* ``denial_messages``: the words of a refusal.
+* ``entities``, ``session``: what IAM and STS keep: users, groups, roles, managed policies, sessions.
+
+Everything here is pure: no I/O, no clock, no randomness. Whether a principal exists is for the caller to find out.
+"""
 
 from strongroom.iam.compiler import CompiledPolicy, compile_policy
 from strongroom.iam.decision import (
-    HIDDEN,
     Decision,
     Policies,
     Reason,
     Source,
     decide,
-    denial_message,
     explicit_denial,
     limited,
 )
+from strongroom.iam.denial_messages import HIDDEN, assume_role_denial_message, denial_message
 from strongroom.iam.document import MalformedPolicy, PolicyDocument, PolicyKind
 from strongroom.iam.parser import parse_policy
 from strongroom.iam.principals import Principal, PrincipalKind, account_root
@@ -31,6 +43,7 @@ __all__ = [
     "Reason",
     "Source",
     "account_root",
+    "assume_role_denial_message",
     "compile_policy",
     "decide",
     "denial_message",

@@ -1,4 +1,4 @@
-"""The AWS managed policies that concern this service, under their own ARNs, so that scripts which attach them work.
+"""The AWS managed policies that concern this service. They have AWS's ARNs, so that scripts which attach them work.
 
 Source: AWS Managed Policy Reference. Actions of services that do not exist here are left out.
 """
@@ -11,7 +11,7 @@ _CREATED_AT = 1_423_161_600.0
 
 
 class AwsPolicy(msgspec.Struct, frozen=True):
-    """A policy that nobody can change. ``created_at`` in epoch seconds."""
+    """An AWS managed policy. No account can change it. ``created_at`` is in epoch seconds."""
 
     name: str
     arn: str

@@ -1,7 +1,8 @@
-"""Policies, compiled: parsed once, then asked many times at a cost that does not grow with what does not apply.
+"""Compiles policy documents into the form in which decisions evaluate them.
 
-For each action a policy is asked about, the statements that concern it are found once and remembered. Of those, only
-what is left to check is checked: principal, resource, conditions, in this order; conditions read only what they need.
+A policy is compiled once and evaluated many times. The statements that apply to an action are found on the first
+request for that action and cached. Of such a statement, a request checks the principal, the resource and the
+conditions, in this order, and stops at the first that does not match. Conditions read only the keys they name.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,19 +32,19 @@ _ANY = "*"
 
 
 class Level(IntEnum):
-    """How closely a statement's principal names the caller. An identity policy is the caller's own."""
+    """How closely a statement's principal names the caller. For identity policies it is always DIRECT."""
 
     NONE = 0
     ACCOUNT = 1
-    """Its account: the account's own policies have the last word."""
+    """It names the caller's account. An identity policy of the account must allow too."""
     INDIRECT = 2
-    """The role or user it is a session of, or everyone: boundary and session policies have a say."""
+    """It names everyone, or the role or user of the caller's session. Boundary and session policies limit it."""
     DIRECT = 3
-    """The caller itself."""
+    """It names the caller itself."""
 
 
 class Match(msgspec.Struct, frozen=True):
-    """A statement that applies to a request. ``policy`` is the name its policy was compiled under."""
+    """A statement that applies to a request. ``policy`` is the name that its policy was compiled with."""
 
     effect: Effect
     level: Level
@@ -66,7 +67,7 @@ class _CompiledStatement(msgspec.Struct, frozen=True):
     resource: Applies
     conditions: tuple[Holds, ...]
     varies: bool
-    """Whether it depends on more than who asks for which action on which resource."""
+    """Whether it depends on more than the principal, the action and the resource."""
 
     def match(self, request: AuthorizationRequest) -> Match | None:
         level = self.level_of(request.principal)
@@ -79,7 +80,7 @@ class _CompiledStatement(msgspec.Struct, frozen=True):
 
 
 class CompiledPolicy:
-    """A policy that can be asked. Immutable but for what it remembers; safe to use from several threads."""
+    """A policy that requests can be evaluated against. Only its cache changes. Safe to use from several threads."""
 
     def __init__(self, document: PolicyDocument, options: "_Options") -> None:
         self._statements = tuple(
@@ -104,7 +105,7 @@ class CompiledPolicy:
         return best
 
     def varies(self, action: str) -> bool:
-        """Tell whether what this says of an action depends on more than the caller and the resource."""
+        """Tell whether the result for an action can depend on more than the caller and the resource."""
         return any(statement.varies for statement in self._concerning(action))
 
     def _first(self, request: AuthorizationRequest, effect: Effect) -> Match | None:
@@ -139,9 +140,9 @@ def compile_policy(
 ) -> CompiledPolicy:
     """Return a document in the form that decisions use.
 
-    ``name`` is what its matches are shown under. ``pinned`` maps ARNs to the unique ids of the users and roles they
-    named when the document was written: another principal that later bears the same ARN is not meant. ``withheld`` are
-    the beginnings, in lower case, of condition keys that this kind of policy cannot see.
+    ``name`` identifies the policy in its matches. ``pinned`` maps ARNs to the unique ids of the users and roles that
+    they named when the document was written. A principal that gets the same ARN later does not match. ``withheld`` are
+    prefixes, in lower case, of condition keys that this kind of policy cannot read.
     """
     return CompiledPolicy(document, _Options(name, pinned, withheld))
 
@@ -149,7 +150,7 @@ def compile_policy(
 def _compile_statement(
     statement: Statement, index: int, document: PolicyDocument, options: _Options
 ) -> _CompiledStatement | None:
-    """Return a statement compiled; None for one that can never apply, because it lacks actions or resources."""
+    """Return a compiled statement; None for one without actions or resources, which can never apply."""
     trust = document.kind is PolicyKind.TRUST
     if statement.action is None or (statement.resource is None and not trust):
         return None
@@ -226,7 +227,7 @@ def _level_of(statement: Statement, pinned: Mapping[str, str]) -> LevelOf:
 
 
 def _names(element: PrincipalElement, pinned: Mapping[str, str]) -> frozenset[str]:
-    """Return principals as ``Principal.own_names`` has them: accounts by their id, services and providers tagged."""
+    """Return principals in the form of ``Principal.own_names``: accounts by id, services and providers prefixed."""
     forms = {PrincipalType.SERVICE: service_name, PrincipalType.FEDERATED: federated_name}
     return frozenset(
         principal.account or forms.get(principal.type, str)(pinned.get(principal.value, principal.value))
@@ -247,10 +248,10 @@ def _everyone(names: frozenset[str]) -> LevelOf:
 
 
 def _others_than(names: frozenset[str], effect: Effect) -> LevelOf:
-    """Return the level of callers not listed.
+    """Return what gives the level of callers that ``NotPrincipal`` does not list.
 
-    With Allow, being listed at any level excludes. With Deny, a caller is spared only if it is listed at every level:
-    itself, its role, its account (IAM User Guide, "NotPrincipal with Deny").
+    An Allow does not apply to a caller that is listed at any level. A Deny does not apply to a caller that is listed at
+    every level: itself, its role, its account (IAM User Guide, "NotPrincipal with Deny").
     """
 
     def level_of(principal: Principal) -> Level:

@@ -1,7 +1,7 @@
 """Condition operators: how one value of the request is compared with one value of the policy.
 
-Source: IAM User Guide, "IAM JSON policy elements: Condition operators". A negated operator is its positive form turned
-round for all the policy's values at once (NOR); here stand the positive forms.
+Source: IAM User Guide, "IAM JSON policy elements: Condition operators". This module has the positive operators. A
+negated one holds where its positive form matches none of the policy's values (NOR).
 """
 
 import base64
@@ -11,23 +11,22 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
+from strongroom.arns import arn_fields
 from strongroom.iam.wildcards import glob, plain
 
 Compare = Callable[[str, str], bool]
-"""``(value of the request, value of the policy)``; what cannot be read does not match."""
-
-_ARN_PARTS = 6
+"""Compares ``(value of the request, value of the policy)``. A value of the wrong format does not match."""
 
 
 def string_like(have: str, want: str) -> bool:
-    """Match with wildcards, minding case."""
+    """Match with wildcards, case-sensitively."""
     return glob(want, have)
 
 
 def _arn_like(have: str, want: str) -> bool:
-    """Match ARNs field by field; a wildcard does not reach over a colon, but in the last field."""
-    mine, theirs = have.split(":", _ARN_PARTS - 1), want.split(":", _ARN_PARTS - 1)
-    return len(mine) == len(theirs) == _ARN_PARTS and all(map(glob, theirs, mine))
+    """Match ARNs field by field. A wildcard matches colons only in the last field."""
+    mine, theirs = arn_fields(have), arn_fields(want)
+    return mine is not None and theirs is not None and all(map(glob, theirs, mine))
 
 
 def _number(text: str) -> Decimal | None:
@@ -39,7 +38,7 @@ def _number(text: str) -> Decimal | None:
 
 
 def _moment(text: str) -> Decimal | None:
-    """Read a date: ISO 8601, or epoch seconds. Without an offset it is UTC."""
+    """Return a date as epoch seconds. It is in ISO 8601, UTC where it has no offset, or already epoch seconds."""
     number = _number(text)
     if number is not None:
         return number
@@ -105,10 +104,10 @@ _NEGATED = {
 }
 
 NULL = "Null"
-"""The operator that asks whether a key is there at all."""
+"""The operator that tests whether the request has the key."""
 
 NAMES = {name.lower(): name for name in (*_POSITIVE, *_NEGATED, NULL)}
-"""Lower case → the operator's name; AWS does not mind their case."""
+"""The operator's name by its lower-case form: operators are not case-sensitive."""
 
 
 def comparison(name: str) -> tuple[Compare, bool]:

@@ -1,4 +1,4 @@
-"""Conditions, compiled: functions of a request that say whether one operator on one key holds.
+"""Compiles conditions: a function of a request tells whether one operator on one key holds.
 
 Source: IAM User Guide, "Creating a condition with multiple keys or values" and "Single-valued vs. multivalued context
 keys". A key that is missing fails a positive operator, satisfies a negated one and every ``…IfExists``, satisfies
@@ -18,7 +18,7 @@ Holds = Callable[[AuthorizationRequest], bool]
 def compile_condition(condition: Condition, *, variables: bool, withheld: tuple[str, ...] = ()) -> Holds:
     """Return the function of one condition.
 
-    ``variables`` says whether the document's version has them. For ``withheld`` see ``key_reader``.
+    ``variables`` tells whether the document's version has policy variables. For ``withheld`` see ``key_reader``.
     """
     read = key_reader(condition.key, withheld)
     if condition.operator.base == NULL:

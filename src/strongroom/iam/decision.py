@@ -1,14 +1,14 @@
-"""The decision: given who asks for what, and every policy that has a say, yes or no, and why.
+"""The authorization decision: from a request and all policies that apply to it, whether it is allowed, and why.
 
 Source: IAM User Guide, "Policy evaluation logic"; KMS Developer Guide, "Troubleshooting key access". In this order:
 
 1. An explicit deny anywhere denies.
-2. An action that no resource policy governs needs an identity policy that allows it; an account's root needs none.
-3. A governed resource of the caller's own account needs a resource policy that allows the caller itself, or a grant, or
-   a resource policy that allows the account together with an identity policy that allows the caller. An identity policy
-   alone is worth nothing. The root has no built-in access to governed resources.
-4. A resource of another account needs its resource policy, or a grant, and an identity policy on the caller's side.
-   Callers who belong to no account (services, bearers of web identity tokens) have no such side.
+2. A resource without a resource policy needs an identity policy that allows it; an account's root needs none.
+3. A resource of the caller's own account that has a resource policy needs one of three things: that policy allows the
+   caller itself; a grant; or that policy allows the account and an identity policy allows the caller. An identity
+   policy alone is not enough. The root has no built-in access to such resources.
+4. A resource of another account needs its resource policy or a grant, and an identity policy of the caller. Callers
+   without an account (services, bearers of web identity tokens) have no identity policies and need none.
 5. Permissions boundary and session policies must allow too, unless the resource policy names the caller directly in its
    own account.
 """
@@ -18,11 +18,10 @@ from enum import Enum
 
 import msgspec
 
+from strongroom.arns import account_in
 from strongroom.iam.compiler import CompiledPolicy, Level, Match
-from strongroom.iam.principals import Principal, PrincipalKind
+from strongroom.iam.principals import PrincipalKind
 from strongroom.iam.request import AuthorizationRequest
-
-_ACCOUNT_FIELD = 4
 
 
 class Source(Enum):
@@ -46,7 +45,7 @@ class Reason(Enum):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """Yes or no; which policy made it so, and which of its statements, or which grant."""
+    """Whether a request is allowed, which kind of policy decided, and which of its statements or which grant."""
 
     allowed: bool
     reason: Reason
@@ -56,11 +55,10 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class Policies(msgspec.Struct, frozen=True):
-    """Every policy that has a say. ``resource`` is None where no resource policy governs.
+    """All policies that apply to a request. ``resource`` is None where the resource has no policy.
 
-    ``grant`` names a grant that matched the request; ``grant_to_account`` says that its grantee is the caller's account
-    as a whole, which leaves the last word to the account's own policies. ``boundary`` and ``session`` may be empty:
-    then they do not limit.
+    ``grant`` is the id of a grant that matches the request. ``grant_to_account`` tells that the grantee is the caller's
+    whole account, so that an identity policy must allow too. Empty ``boundary`` and ``session`` do not limit.
     """
 
     resource: CompiledPolicy | None = None
@@ -72,7 +70,7 @@ class Policies(msgspec.Struct, frozen=True):
 
 
 def decide(request: AuthorizationRequest, policies: Policies) -> Decision:
-    """Decide. Pure: the same question gets the same answer."""
+    """Return the decision on a request. Pure: the same request and policies give the same decision."""
     if policies.resource is None:
         return explicit_denial(request, policies) or limited(request, policies, _by_identity(request, policies))
     if not _is_foreign(request):
@@ -81,7 +79,7 @@ def decide(request: AuthorizationRequest, policies: Policies) -> Decision:
 
 
 def explicit_denial(request: AuthorizationRequest, policies: Policies) -> Decision | None:
-    """Return the refusal by a statement that denies, None if no policy has one."""
+    """Return the refusal by a statement that denies the request; None if no policy has one."""
     resource = () if policies.resource is None else (policies.resource,)
     for source, group in (
         (Source.RESOURCE_POLICY, resource),
@@ -119,7 +117,7 @@ def _same_account(request: AuthorizationRequest, policies: Policies, resource: C
 def _cross_account(request: AuthorizationRequest, policies: Policies, resource: CompiledPolicy) -> Decision:
     allowance = resource.allowance(request)
     if allowance is None and policies.grant is None:
-        # Whatever the caller's own policies deny: a denial by them would tell that the resource exists.
+        # Before the caller's own policies: a denial by one of those would tell that the resource exists.
         denial = resource.denial(request)
         return Decision(allowed=False, reason=Reason.HIDDEN, source=Source.RESOURCE_POLICY, statement=denial)
     denied = explicit_denial(request, policies)
@@ -149,7 +147,7 @@ def _by_grant(grant: str | None) -> Decision:
 
 
 def limited(request: AuthorizationRequest, policies: Policies, decision: Decision) -> Decision:
-    """Turn a yes into a no where a boundary or a session policy does not also allow."""
+    """Return the decision, or a refusal where a boundary or session policy does not allow the request as well."""
     if decision.allowed:
         for source, group in ((Source.BOUNDARY, policies.boundary), (Source.SESSION_POLICY, policies.session)):
             if group and not any(policy.allowance(request) for policy in group):
@@ -162,29 +160,4 @@ def _not_allowed(source: Source) -> Decision:
 
 
 def _is_foreign(request: AuthorizationRequest) -> bool:
-    return request.resource.split(":", _ACCOUNT_FIELD + 1)[_ACCOUNT_FIELD] != request.principal.account
-
-
-def denial_message(
-    decision: Decision, principal: Principal, action: str, resource: str, *, implied: bool = False
-) -> str:
-    """Return AWS's wording for a refusal. ``implied``: the caller named no resource, only a ciphertext did.
-
-    Source: IAM User Guide, "Troubleshoot access denied error messages".
-    """
-    subject = f"User: {principal.arn} is not authorized to perform: {action}"
-    if decision.reason is Reason.HIDDEN:
-        where = "on the resource associated with this ciphertext" if implied else "on this resource"
-        return f"{subject} {where} {HIDDEN}"
-    where = "on the resource associated with this ciphertext" if implied else f"on resource: {resource}"
-    if decision.reason is Reason.EXPLICIT_DENY:
-        return f"{subject} {where} with an explicit deny in {decision.source.value}"
-    kind = decision.source.value.partition(" ")[2]
-    return f"{subject} {where} because no {kind} allows the {action} action"
-
-
-HIDDEN = (
-    "because the resource does not exist in this Region, no resource-based policies allow access, "
-    "or a resource-based policy explicitly denies access"
-)
-"""Why a caller of another account is refused: whether the resource exists is not theirs to know."""
+    return account_in(request.resource) != request.principal.account

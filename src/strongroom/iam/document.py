@@ -1,4 +1,4 @@
-"""Policy documents, parsed: what was written, checked once and put into frozen types.
+"""Policy documents in frozen types, as the parser has checked them.
 
 Source: IAM User Guide, "Grammar of the IAM JSON policy language".
 """
@@ -7,21 +7,21 @@ from enum import Enum, StrEnum
 
 import msgspec
 
+from strongroom.arns import parse_arn
+
 VARIABLES_VERSION = "2012-10-17"
-"""The version of the language that has policy variables."""
+"""The version of the policy language with policy variables."""
 
 DEFAULT_VERSION = "2008-10-17"
-"""The version of a document that states none."""
-
-_ARN_FIELDS = 6
+"""The version of a document that does not state one."""
 
 
 class MalformedPolicy(ValueError):
-    """A policy document cannot be accepted; the message is AWS's wording."""
+    """A policy document is not valid. The message is AWS's wording."""
 
 
 class PolicyKind(Enum):
-    """Where a document is attached, which decides what it may and must contain."""
+    """What a document is attached to. It decides which elements the document can and must have."""
 
     RESOURCE = "resource-based"
     IDENTITY = "identity-based (also permissions boundaries and session policies)"
@@ -36,7 +36,7 @@ class Effect(StrEnum):
 
 
 class PrincipalType(StrEnum):
-    """The maps of a Principal element."""
+    """The types of principals: the keys of a Principal element."""
 
     AWS = "AWS"
     SERVICE = "Service"
@@ -44,7 +44,7 @@ class PrincipalType(StrEnum):
 
 
 class NamedPrincipal(msgspec.Struct, frozen=True):
-    """One principal as written: ``AWS``: ``*``, account id, ARN or unique id; a service's or a provider's name."""
+    """One principal as written: of type ``AWS`` ``*``, an account id, ARN or unique id; else a service or provider."""
 
     type: PrincipalType
     value: str
@@ -59,9 +59,9 @@ class NamedPrincipal(msgspec.Struct, frozen=True):
         """The account id, when a whole account is named by its id or by its root's ARN."""
         if self.type is not PrincipalType.AWS:
             return None
-        fields = self.value.split(":")
-        if len(fields) == _ARN_FIELDS and fields[-1] == "root":
-            return fields[4]
+        arn = parse_arn(self.value)
+        if arn is not None and arn.resource == "root":
+            return arn.account
         return self.value if self.value.isdecimal() else None
 
 
@@ -88,7 +88,7 @@ class Qualifier(StrEnum):
 
 
 class Operator(msgspec.Struct, frozen=True):
-    """A condition operator, taken apart: ``ForAnyValue:StringLikeIfExists`` is ANY, ``StringLike``, True."""
+    """A condition operator in its parts: ``ForAnyValue:StringLikeIfExists`` is ANY, ``StringLike`` and True."""
 
     base: str
     qualifier: Qualifier = Qualifier.NONE
@@ -96,7 +96,7 @@ class Operator(msgspec.Struct, frozen=True):
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """One operator applied to one key; numbers and booleans are kept as text."""
+    """One operator applied to one key. Numbers and booleans are kept as text."""
 
     operator: Operator
     key: str
@@ -115,7 +115,7 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PolicyDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole document, accepted."""
+    """A valid policy document."""
 
     kind: PolicyKind
     version: str = DEFAULT_VERSION
@@ -124,9 +124,9 @@ class PolicyDocument(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def principals(self) -> tuple[NamedPrincipal, ...]:
-        """Every principal named anywhere, each once, in the order written, without the wildcard.
+        """All principals that statements name, each once, in the order written, without the wildcard.
 
-        Whether they exist is for the caller to find out.
+        They need not exist.
         """
         elements = (statement.principal for statement in self.statements)
         named = (principal for element in elements if element for principal in element.principals)

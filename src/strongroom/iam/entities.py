@@ -1,8 +1,8 @@
-"""What IAM keeps: users, groups, roles and managed policies, each with everything that belongs to it.
+"""The entities that IAM keeps: users, groups, roles and managed policies, each with all that belongs to it.
 
-Source: IAM API Reference, data types User, Group, Role, Policy. Frozen: a change makes a new one. Names are unique
-within an account and kind whatever their case; unique ids are never given twice, so that a policy which means a deleted
-user does not come to mean the next one of that name.
+Source: IAM API Reference, data types User, Group, Role, Policy. They are frozen: a change makes a new one. Names are
+unique within an account and kind, without regard to case. A unique id is never used again, so a policy that names a
+deleted user does not apply to the next user of that name.
 """
 
 from enum import StrEnum
@@ -15,7 +15,7 @@ DEFAULT_SESSION_SECONDS = 3600
 
 
 class EntityKind(StrEnum):
-    """The kinds; the value is the word in their ARNs."""
+    """The kinds of entities. The value is the resource type in their ARNs."""
 
     USER = "user"
     GROUP = "group"
@@ -46,7 +46,7 @@ class InlinePolicy(msgspec.Struct, frozen=True):
 
 
 class Entity(msgspec.Struct, frozen=True, kw_only=True):
-    """What all kinds have. ``created_at`` in epoch seconds; ``tags`` are ordered by key."""
+    """What all kinds have in common. ``created_at`` is in epoch seconds; ``tags`` are ordered by key."""
 
     kind: ClassVar[EntityKind]
 
@@ -70,7 +70,7 @@ class Entity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Holder(Entity, frozen=True, kw_only=True):
-    """What holds policies: ``inline`` ordered by name, ``attached`` the ARNs of managed ones in order of attachment."""
+    """An entity that has policies. ``inline`` is ordered by name; ``attached`` has ARNs in the order of attachment."""
 
     inline: tuple[InlinePolicy, ...] = ()
     attached: tuple[str, ...] = ()
@@ -99,13 +99,13 @@ class User(Holder, frozen=True, kw_only=True):
 
 
 class Group(Holder, frozen=True, kw_only=True):
-    """A group: its members are the users that name it."""
+    """A group. Its members are the users that have its name in ``groups``."""
 
     kind: ClassVar[EntityKind] = EntityKind.GROUP
 
 
 class Role(Holder, frozen=True, kw_only=True):
-    """A role, with the policy that says who may assume it, and for how long at most (seconds)."""
+    """A role, with the trust policy that decides who can assume it. Its sessions have a maximum length in seconds."""
 
     kind: ClassVar[EntityKind] = EntityKind.ROLE
 
@@ -130,7 +130,7 @@ class PolicyVersion(msgspec.Struct, frozen=True):
 
 
 class ManagedPolicy(Entity, frozen=True, kw_only=True):
-    """A managed policy; ``versions`` oldest first, ``last_version`` the highest number ever given."""
+    """A managed policy. ``versions`` has the oldest first; ``last_version`` is the highest number given so far."""
 
     kind: ClassVar[EntityKind] = EntityKind.POLICY
 
@@ -142,7 +142,7 @@ class ManagedPolicy(Entity, frozen=True, kw_only=True):
 
     @property
     def document(self) -> str:
-        """The document in force."""
+        """The document of the default version."""
         return next(each.document for each in self.versions if each.number == self.default_version)
 
 

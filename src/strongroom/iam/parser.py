@@ -1,7 +1,7 @@
-"""Reads policy documents: once, strictly, in bounded time.
+"""Parses policy documents strictly, in bounded time.
 
-Source: IAM User Guide, "Grammar of the IAM JSON policy language". Whatever is not in the grammar is refused, because a
-policy that says something we do not understand must not be taken for one that says less.
+Source: IAM User Guide, "Grammar of the IAM JSON policy language". Everything outside the grammar is refused: to ignore
+an element could make a policy allow more than its author wrote.
 """
 
 import json
@@ -63,7 +63,7 @@ def parse_policy(text: str, kind: PolicyKind) -> PolicyDocument:
 def _load(text: str) -> object:
     try:
         loaded = _require_depth(json.loads(text, object_pairs_hook=_no_duplicates), 0)
-        # JSON knows neither NaN nor infinity (1e999), and half of a surrogate pair is no text.
+        # JSON has no NaN and no infinity (1e999), and half of a surrogate pair cannot be encoded.
         json.dumps(loaded, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         raise MalformedPolicy(_SYNTAX) from None
@@ -111,7 +111,7 @@ def _statement(statement: Json, kind: PolicyKind) -> Statement:
 def _required(
     element: PatternElement | None, kind: PolicyKind, refusal: str, *, trust: bool = False
 ) -> PatternElement | None:
-    """Refuse an identity policy without an element; a key policy may lack it, and has no effect then."""
+    """Refuse an identity policy without an element. A key policy can lack it: the statement has no effect then."""
     optional = kind is PolicyKind.RESOURCE or (trust and kind is PolicyKind.TRUST)
     if element is None and not optional:
         raise MalformedPolicy(refusal)

@@ -14,11 +14,11 @@ _DEFAULTED = re.compile(r"\s*([^,\s]+)\s*,\s*'([^']*)'\s*")
 _ESCAPES = frozenset("*?$")
 
 Resolve = Callable[[AuthorizationRequest], str | None]
-"""Returns the text for one request, None when a variable has no single value."""
+"""Returns the text for one request; None where a variable does not have exactly one value."""
 
 
 def template(text: str, withheld: tuple[str, ...] = ()) -> str | Resolve:
-    """Return the text as it is, or what fills its variables in for a request. For ``withheld`` see ``key_reader``."""
+    """Return text without variables, or a function that fills them in. For ``withheld`` see ``key_reader``."""
     pieces = _VARIABLE.split(text)
     if len(pieces) == 1:
         return text

@@ -1,7 +1,7 @@
-"""Who calls: principals, the names a policy can know them by, and the condition keys that follow from who they are.
+"""Principals: authenticated callers, the names by which policies can refer to them, and their condition keys.
 
-A principal is described once, when it authenticates, and then used for many decisions; what is derived from it is
-computed on first use and kept. Source: IAM User Guide, "AWS JSON policy elements: Principal" and "Information
+A principal is made once, when it authenticates, and used for many decisions. What is derived from it is computed on
+first use and cached. Source: IAM User Guide, "AWS JSON policy elements: Principal" and "Information
 available in all requests" (the table of principal key values).
 """
 
@@ -12,12 +12,14 @@ from typing import Final
 
 import msgspec
 
+from strongroom.arns import known_arn
+
 _SERVICE: Final = "Service:"
 _FEDERATED: Final = "Federated:"
 
 
 class PrincipalKind(StrEnum):
-    """What a principal is. The value is what ``aws:PrincipalType`` says, where AWS says anything."""
+    """The kind of a principal. The value is that of ``aws:PrincipalType``, where AWS defines one."""
 
     ACCOUNT_ROOT = "Account"
     USER = "User"
@@ -30,12 +32,12 @@ class PrincipalKind(StrEnum):
 class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """An authenticated caller.
 
-    ``arn``: what the caller is shown as (for a role session ``arn:aws:sts::A:assumed-role/ROLE/SESSION``; for a
-    service its DNS name). ``account``: twelve digits; empty for services and for web identities, which belong to none.
-    ``user_id``: ``aws:userid`` (``AIDA…``; ``AROA…:SESSION`` for a role session; the account id for the root).
+    ``arn``: how messages and records show the caller (for a role session ``arn:aws:sts::A:assumed-role/ROLE/SESSION``;
+    for a service its DNS name). ``account``: twelve digits; empty for services and web identities, which have no
+    account. ``user_id``: ``aws:userid`` (``AIDA…``; ``AROA…:SESSION`` for a role session; the account id for the root).
     ``issuer_arn``: CloudTrail's session issuer: the role (with its path) of a session, the user of a federated user.
-    ``provider``: the identity provider (its ARN, or its DNS name) that vouched for a web identity or for the session
-    made from one. ``tags``: the principal's own tags, overridden by session tags.
+    ``provider``: the identity provider (its ARN, or its DNS name) that authenticated a web identity, or the one that a
+    session was made from. ``tags``: the principal's own tags, overridden by session tags.
     """
 
     kind: PrincipalKind
@@ -49,12 +51,12 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def partition(self) -> str:
-        """The AWS partition of the caller's account, whatever Region a request was signed for."""
-        return self.arn.split(":")[1] if self.account else "aws"
+        """The AWS partition of the caller's account. It does not depend on the Region that a request was signed for."""
+        return known_arn(self.arn).partition if self.account else "aws"
 
     @cached_property
     def own_names(self) -> tuple[str, ...]:
-        """The names by which a resource policy names this very caller, ``name_of`` form."""
+        """The names by which a resource policy names this caller itself: ARN or unique id, account id for the root."""
         match self.kind:
             case PrincipalKind.ACCOUNT_ROOT:
                 return (self.account,)
@@ -69,7 +71,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def issuer_names(self) -> tuple[str, ...]:
-        """The names of what a session was made from: an allow for these is limited by boundary and session policy."""
+        """The names of the role or user of a session. Boundary and session policies limit an allow for these."""
         names = [self.issuer_arn] if self.issuer_arn else []
         if self.kind is PrincipalKind.ASSUMED_ROLE:
             role_id = self.user_id.partition(":")[0]
@@ -79,13 +81,13 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def levels(self) -> tuple[frozenset[str], ...]:
-        """Itself, its issuer, its account: a ``NotPrincipal`` with Deny spares only who is listed at every level."""
+        """The names of the caller, its issuer and its account, each level by itself, for ``NotPrincipal`` with Deny."""
         account = (self.account,) if self.account else ()
         return tuple(frozenset(level) for level in (self.own_names, self.issuer_names, account) if level)
 
     @cached_property
     def condition_keys(self) -> Mapping[str, tuple[str, ...]]:
-        """The condition keys that follow from the principal alone, keyed in lower case."""
+        """The condition keys that depend on the principal alone, by lower-case name."""
         is_service = self.kind is PrincipalKind.SERVICE
         keys = {"aws:principalisawsservice": ("true" if is_service else "false",)}
         if is_service:
@@ -104,17 +106,17 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
 
 def is_principal_key(key: str) -> bool:
-    """Tell whether a lower-cased condition key describes the principal, so that no request context may supply it."""
+    """Tell whether a condition key, in lower case, describes the principal. A request must not supply such a key."""
     return key.startswith("aws:principal") or key in {"aws:userid", "aws:username"}
 
 
 def service_name(value: str) -> str:
-    """Return the ``name_of`` form of a service principal."""
+    """Return the name of a service principal as ``Principal.own_names`` has it."""
     return _SERVICE + value
 
 
 def federated_name(value: str) -> str:
-    """Return the ``name_of`` form of an identity provider."""
+    """Return the name of an identity provider as ``Principal.own_names`` has it."""
     return _FEDERATED + value
 
 
@@ -126,10 +128,14 @@ def account_root(account: str, *, partition: str = "aws", tags: Mapping[str, str
 
 def iam_user(arn: str, *, user_id: str = "", tags: Mapping[str, str] | None = None) -> Principal:
     """Return a user by its ARN, ``arn:PARTITION:iam::ACCOUNT:user/[PATH/]NAME``."""
-    name = arn.rpartition("/")[2]
-    account = _account_of(arn)
+    parsed = known_arn(arn)
     return Principal(
-        kind=PrincipalKind.USER, arn=arn, account=account, user_id=user_id, user_name=name, tags=tags or {}
+        kind=PrincipalKind.USER,
+        arn=arn,
+        account=parsed.account,
+        user_id=user_id,
+        user_name=parsed.resource_name,
+        tags=tags or {},
     )
 
 
@@ -145,11 +151,11 @@ def assumed_role(
 
     The session's ARN drops the role's path. ``provider`` is given when the session came from AssumeRoleWithWebIdentity.
     """
-    partition, account, name = role_arn.split(":")[1], _account_of(role_arn), role_arn.rpartition("/")[2]
+    role = known_arn(role_arn)
     return Principal(
         kind=PrincipalKind.ASSUMED_ROLE,
-        arn=f"arn:{partition}:sts::{account}:assumed-role/{name}/{session_name}",
-        account=account,
+        arn=f"arn:{role.partition}:sts::{role.account}:assumed-role/{role.resource_name}/{session_name}",
+        account=role.account,
         user_id=f"{role_id}:{session_name}" if role_id else "",
         issuer_arn=role_arn,
         provider=provider,
@@ -159,19 +165,19 @@ def assumed_role(
 
 def federated_user(user_arn: str, name: str, *, tags: Mapping[str, str] | None = None) -> Principal:
     """Return the federated user ``name`` made by a user's GetFederationToken."""
-    partition, account = user_arn.split(":")[1], _account_of(user_arn)
+    user = known_arn(user_arn)
     return Principal(
         kind=PrincipalKind.FEDERATED_USER,
-        arn=f"arn:{partition}:sts::{account}:federated-user/{name}",
-        account=account,
-        user_id=f"{account}:{name}",
+        arn=f"arn:{user.partition}:sts::{user.account}:federated-user/{name}",
+        account=user.account,
+        user_id=f"{user.account}:{name}",
         issuer_arn=user_arn,
         tags=tags or {},
     )
 
 
 def web_identity(provider: str, subject: str, *, audience: str = "") -> Principal:
-    """Return the bearer of a token, as a trust policy sees it before there is a session; ``arn`` is the subject."""
+    """Return the bearer of a web identity token, before it has a session. ``arn`` is the token's subject."""
     user_id = f"{provider}:{audience}:{subject}" if audience else ""
     return Principal(kind=PrincipalKind.WEB_IDENTITY, arn=subject, user_id=user_id, provider=provider)
 
@@ -179,7 +185,3 @@ def web_identity(provider: str, subject: str, *, audience: str = "") -> Principa
 def service(name: str) -> Principal:
     """Return a service principal by its DNS name."""
     return Principal(kind=PrincipalKind.SERVICE, arn=name)
-
-
-def _account_of(arn: str) -> str:
-    return arn.split(":")[4]

@@ -1,4 +1,4 @@
-"""What is asked: one caller, one action, one resource, and circumstances that are computed only when asked for."""
+"""The question to the policies: one caller, one action, one resource, and condition keys computed on demand."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -21,16 +21,16 @@ KeyReader: TypeAlias = "Callable[[AuthorizationRequest], ConditionValues]"
 
 
 def empty_context(_key: str) -> ConditionValues:
-    """Know no condition key."""
+    """Return None: the context without any condition key."""
     return None
 
 
 class AuthorizationRequest(msgspec.Struct, frozen=True):
     """One question to the policies.
 
-    ``action``: ``service:Action``, compared without regard to case. ``resource``: an ARN, or ``*`` where an action has
-    none. ``context`` answers for every key but those that describe the principal (``aws:Principal…``, ``aws:userid``,
-    ``aws:username``), which come from ``principal`` and from nowhere else.
+    ``action``: ``service:Action``, compared without regard to case. ``resource``: an ARN, or ``*`` for actions without
+    a resource. ``context`` returns the values of condition keys, except those that describe the principal
+    (``aws:Principal…``, ``aws:userid``, ``aws:username``): these always come from ``principal``.
     """
 
     principal: Principal
@@ -42,7 +42,7 @@ class AuthorizationRequest(msgspec.Struct, frozen=True):
 def key_reader(key: str, withheld: tuple[str, ...] = ()) -> KeyReader:
     """Return the function that reads the condition key ``key`` (any case) from a request.
 
-    Keys that start with one of ``withheld`` (lower case) are never there.
+    Keys that start with one of ``withheld`` (lower case) never have a value.
     """
     name = key.lower()
     if name.startswith(withheld):

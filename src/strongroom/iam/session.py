@@ -1,7 +1,8 @@
-"""Temporary credentials: what a session token says about its bearer.
+"""Sessions: what a session token contains.
 
-Nothing of a session is stored. The token carries all of it, sealed by the service, so that a session works on every
-worker and survives restarts; who it speaks for is looked up anew, so that it ends with its role or user.
+A session is not stored. Its token carries all of it, sealed (``operations/sts/session_tokens.py``), so it works on
+every worker and after a restart. Its role or user is read again when the token is opened, so the session ends with
+them.
 """
 
 import msgspec
@@ -11,10 +12,10 @@ from typing_extensions import override
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """A session of a role (``session_name`` set), or of a user or an account's root.
 
-    ``unique_id``: the role's or user's, empty for the root. ``policies`` are session policies as documents,
-    ``policy_arns`` managed ones; together they limit the session. ``tags`` are session tags, ``transitive`` the keys of
-    those that the next role's session inherits. ``provider`` vouched for a web identity. ``padding`` makes the token as
-    long as was asked for. Times in epoch seconds.
+    ``unique_id`` is the role's or user's, empty for the root. ``policies`` are session policies as documents and
+    ``policy_arns`` managed policies; together they limit the session. ``tags`` are session tags; ``transitive`` are the
+    keys of those that the session of the next role inherits. ``provider`` is the identity provider of a web identity.
+    ``padding`` makes the token as long as the request asked for. Times are in epoch seconds.
     """
 
     access_key_id: str

@@ -1,7 +1,7 @@
-"""Matching with ``*`` and ``?``, in time bounded by the product of the lengths whatever the pattern is.
+"""Matching with ``*`` and ``?``. The time is at most proportional to the product of both lengths, for any pattern.
 
-A pattern may hold characters that only look like wildcards (``${*}``, or a wildcard in a variable's value). ``literal``
-writes those in private-use code points, which match the real characters.
+A pattern can contain ``*`` and ``?`` that stand for themselves (``${*}``, or in a variable's value). ``literal`` writes
+those as private-use code points, which match the real characters.
 """
 
 _STAR, _QUESTION = "\ue000", "\ue001"
@@ -9,12 +9,12 @@ _TO_LITERAL = str.maketrans({"*": _STAR, "?": _QUESTION})
 
 
 def literal(text: str) -> str:
-    """Return text that matches only itself when it becomes part of a pattern."""
+    """Return text in a form that matches only itself in a pattern."""
     return text.translate(_TO_LITERAL)
 
 
 def plain(pattern: str) -> str:
-    """Return a pattern's text, for operators that know no wildcards."""
+    """Return a pattern's text, for operators without wildcards."""
     return pattern.replace(_STAR, "*").replace(_QUESTION, "?")
 
 
@@ -29,7 +29,7 @@ def glob(pattern: str, text: str) -> bool:
     end = len(text) - len(last)
     if end < len(first) or not _at(first, text, 0) or not _at(last, text, end):
         return False
-    # What stands between stars may as well be found as early as possible: that leaves most room for the rest.
+    # The leftmost match of each part between stars leaves most text for the parts after it.
     position = len(first)
     for part in parts[1:-1]:
         found = _find(part, text, position, end)

@@ -1,1 +1,13 @@
-"""The key's state machine, specs, names and formats: pure functions and frozen types."""
+"""KMS keys and grants: what they are and how they change. Nothing here knows requests, policies or storage.
+
+Concepts, each in a module of its own name:
+
+* ``kms_key``, ``specs``, ``algorithms``: a logical key around its backing keys, and what it can be used for.
+* ``states``: which operation each key state allows. ``lifecycle``, ``imported``, ``multi_region``: the changes.
+* ``arns``, ``names``: the identifiers of keys and aliases, and the rules for names and tags.
+* ``key_policy``, ``grants``: the key policy as text, and grants with their constraints.
+* ``ciphertext``, ``encryption_context``, ``wrapping``: formats.
+* ``custom_key_stores``: back ends for key material outside the service.
+
+Everything here is pure: no I/O, no clock, no randomness. A change takes a key and returns a new one.
+"""

@@ -1,4 +1,4 @@
-"""What a key of each spec and usage can do: its algorithms, and how large their inputs may be.
+"""The algorithms of each key spec and usage, and the sizes of their inputs.
 
 Source: KMS Developer Guide, "Key spec reference"; KMS API Reference, CreateKey, Sign, Encrypt. The order of each tuple
 is that of DescribeKey.
@@ -12,7 +12,7 @@ from strongroom.keys.specs import KeySpec
 
 
 class EncryptionAlgorithm(StrEnum):
-    """How Encrypt and Decrypt work; SYMMETRIC_DEFAULT is AES-256-GCM under a derived key."""
+    """Algorithms of Encrypt and Decrypt. SYMMETRIC_DEFAULT is AES-256-GCM under a derived key."""
 
     SYMMETRIC_DEFAULT = "SYMMETRIC_DEFAULT"
     RSAES_OAEP_SHA_1 = "RSAES_OAEP_SHA_1"
@@ -21,7 +21,7 @@ class EncryptionAlgorithm(StrEnum):
 
 
 class SigningAlgorithm(StrEnum):
-    """How Sign and Verify work."""
+    """Algorithms of Sign and Verify."""
 
     RSASSA_PSS_SHA_256 = "RSASSA_PSS_SHA_256"
     RSASSA_PSS_SHA_384 = "RSASSA_PSS_SHA_384"
@@ -39,7 +39,7 @@ class SigningAlgorithm(StrEnum):
 
 
 class MacAlgorithm(StrEnum):
-    """How GenerateMac and VerifyMac work."""
+    """Algorithms of GenerateMac and VerifyMac."""
 
     HMAC_SHA_224 = "HMAC_SHA_224"
     HMAC_SHA_256 = "HMAC_SHA_256"
@@ -48,19 +48,19 @@ class MacAlgorithm(StrEnum):
 
 
 class KeyAgreementAlgorithm(StrEnum):
-    """How DeriveSharedSecret works."""
+    """Algorithms of DeriveSharedSecret."""
 
     ECDH = "ECDH"
 
 
 class EncapsulationAlgorithm(StrEnum):
-    """How Encapsulate and Decapsulate work."""
+    """Algorithms of Encapsulate and Decapsulate."""
 
     ML_KEM = "ML_KEM"
 
 
 class MessageType(StrEnum):
-    """What is handed to Sign and Verify: the message, its digest, or the message representative of ML-DSA."""
+    """What Sign and Verify are given: the message, its digest, or the message representative (mu) of ML-DSA."""
 
     RAW = "RAW"
     DIGEST = "DIGEST"
@@ -142,7 +142,7 @@ def require_algorithm(algorithm: Algorithm, spec: KeySpec, known: Mapping[KeySpe
 
 
 def require_plaintext_size(size: int, algorithm: EncryptionAlgorithm, spec: KeySpec) -> None:
-    """Refuse what does not fit into one OAEP block (RFC 8017, 7.1.1); raises ValidationException."""
+    """Refuse a plaintext that does not fit into one OAEP block (RFC 8017, 7.1.1); raises ValidationException."""
     if algorithm not in _OAEP_HASH_BYTES:
         return
     most = _RSA_BYTES[spec] - 2 * _OAEP_HASH_BYTES[algorithm] - 2

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import msgspec
 
+from strongroom.arns import known_arn
 from strongroom.errors import InvalidArnException, KmsError, NotFoundException
 
 ALIAS_PREFIX = "alias/"
@@ -17,6 +18,7 @@ MULTI_REGION_PREFIX = "mrk-"
 _REMEMBERED = 16_384
 
 _KEY_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|mrk-[0-9a-f]{32}")
+# Stricter than ``strongroom.arns``, which accepts any ARN: only keys and aliases, and the characters KMS allows.
 _ARN = re.compile(r"arn:([a-z-]{1,32}):kms:([a-z0-9-]{1,64}):([0-9]{12}):(key|alias)/(.{1,256})", re.DOTALL)
 
 
@@ -28,7 +30,7 @@ class KeyIdForms(Enum):
 
 
 class KeyLocator(msgspec.Struct, frozen=True, gc=False):
-    """Where a key lives; key ids are unique within one account and Region."""
+    """The account, Region and id of a key. Key ids are unique within one account and Region."""
 
     account: str
     region: str
@@ -41,7 +43,7 @@ class KeyLocator(msgspec.Struct, frozen=True, gc=False):
 
 
 class AliasLocator(msgspec.Struct, frozen=True, gc=False):
-    """Where an alias lives; ``name`` includes the ``alias/`` prefix."""
+    """The account, Region and name of an alias; ``name`` includes the ``alias/`` prefix."""
 
     account: str
     region: str
@@ -66,9 +68,9 @@ def key_arn(region: str, account: str, key_id: str) -> str:
 
 
 def locator_of(arn: str) -> KeyLocator:
-    """Return where the key of a key ARN lives, an ARN that was made here."""
-    _, _, _, region, account, resource = arn.split(":", 5)
-    return KeyLocator(account, region, resource.removeprefix("key/"))
+    """Return the locator in a key ARN that this service made; raises ValueError for text that is no ARN."""
+    parsed = known_arn(arn)
+    return KeyLocator(parsed.account, parsed.region, parsed.resource.removeprefix("key/"))
 
 
 def root_arn(region: str, account: str) -> str:
@@ -80,8 +82,8 @@ def root_arn(region: str, account: str) -> str:
 def parse_key_id(text: str, account: str, region: str, forms: KeyIdForms) -> KeyLocator | AliasLocator:
     """Read a ``KeyId`` parameter sent by a caller of ``account`` to ``region``.
 
-    Raises InvalidArnException for an ARN of another shape or an alias where none may stand, and NotFoundException for
-    an identifier that cannot exist here, with AWS's wording.
+    Raises InvalidArnException for an ARN of another form and for an alias that the operation does not accept. Raises
+    NotFoundException for an identifier that cannot exist here. The messages are AWS's.
     """
     locator = _parse_arn(text, region) if text.startswith("arn:") else _parse_name(text, account, region)
     if forms is KeyIdForms.KEY_ONLY and isinstance(locator, AliasLocator):

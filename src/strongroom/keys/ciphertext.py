@@ -1,13 +1,13 @@
-"""The ciphertext blob: which key material opens it, and what that material made.
+"""The format of ciphertext blobs: a header that names the key material, and a body that only this material decrypts.
 
-Version 1, all that a symmetric KMS key ever hands out::
+Version 1 is the only one. Symmetric KMS keys make it::
 
     offset  length
     0       1       version, 0x01
     1       32      key material id: names the backing key, and through it the KMS key and its Region
     33      n       body, in the format of the crypto back end (its first byte names its suite)
 
-Blobs live for ever in other people's storage: a released version is never changed, and ``tests/vectors`` keeps golden
+Callers store blobs without limit of time. So a released version is never changed, and ``tests/vectors`` has golden
 files of each. The header is authenticated with the body, together with the key id and the encryption context.
 """
 
@@ -22,7 +22,7 @@ _VERSION_BYTE = bytes((VERSION,))
 
 
 class CiphertextBlob(msgspec.Struct, frozen=True):
-    """A blob taken apart: ``material_id`` in hex, ``header`` and ``body`` as bytes."""
+    """The parts of a blob: ``material_id`` in hex, ``header`` and ``body`` as bytes."""
 
     material_id: str
     header: bytes
@@ -35,7 +35,7 @@ def header(material_id: str) -> bytes:
 
 
 def associated_data(blob_header: bytes, key_id: str, context: bytes) -> bytes:
-    """Return what a body is bound to: its header, its KMS key, the canonical encryption context.
+    """Return the additional authenticated data of a body: its header, KMS key and canonical encryption context.
 
     The key id, not the ARN: related multi-Region keys share it, so that their ciphertexts interoperate. It cannot run
     into the context because its length goes before it.
@@ -45,7 +45,7 @@ def associated_data(blob_header: bytes, key_id: str, context: bytes) -> bytes:
 
 
 def parse(blob: bytes) -> CiphertextBlob:
-    """Take a blob apart; raises InvalidCiphertextException when it cannot be one of ours."""
+    """Return the parts of a blob; raises InvalidCiphertextException for bytes of another format."""
     if len(blob) <= _HEADER_LENGTH or blob[0] != VERSION:
         raise InvalidCiphertextException
     head = blob[:_HEADER_LENGTH]

@@ -1,4 +1,4 @@
-"""Custom key stores: what holds the material of some KMS keys outside the service, and whether it is connected.
+"""Custom key stores: back ends outside the service that hold the material of some KMS keys, and their connection.
 
 Source: KMS API Reference, CustomKeyStoresListEntry, CustomKeyStoreInvalidStateException. The rules:
 
@@ -22,7 +22,7 @@ MAX_CUSTOM_KEY_STORES = 10
 
 
 class CustomKeyStoreType(StrEnum):
-    """What stands behind a store."""
+    """The kind of back end of a store."""
 
     AWS_CLOUDHSM = "AWS_CLOUDHSM"
     EXTERNAL_KEY_STORE = "EXTERNAL_KEY_STORE"
@@ -110,13 +110,13 @@ _UNREACHED = {
 
 
 def connect(store: CustomKeyStore) -> CustomKeyStore:
-    """Try to connect a store, which fails: this release has nothing that could stand behind one."""
+    """Return the store after an attempt to connect. It always fails: this release has no back end for custom stores."""
     _require(store, _MAY_CONNECT)
     return replace(store, state=ConnectionState.FAILED, error=_UNREACHED[store.type])
 
 
 def disconnect(store: CustomKeyStore) -> CustomKeyStore:
-    """Let go of a store."""
+    """Return the store disconnected."""
     _require(store, _MAY_DISCONNECT)
     return replace(store, state=ConnectionState.DISCONNECTED, error=None)
 

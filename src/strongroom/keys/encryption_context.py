@@ -10,13 +10,13 @@ key store as additional authenticated data (XKS proxy API specification, Encrypt
 
 
 def require_size(context: Mapping[str, str] | None) -> None:
-    """Refuse a context that would take long to decide on; raises ValidationException."""
+    """Refuse a context so large that a decision would take long; raises ValidationException."""
     if context and sum(map(len, context)) + sum(map(len, context.values())) > MAX_SIZE:
         raise ValidationException(f"The encryption context is larger than {MAX_SIZE} characters.")
 
 
 def canonical(context: Mapping[str, str] | None) -> bytes:
-    """Return one byte string for each distinct context, whatever order its pairs came in.
+    """Return the canonical encoding of a context. It does not depend on the order of the pairs.
 
     Pairs are sorted by the UTF-8 bytes of their keys; every key and value is preceded by its length as four bytes,
     big-endian, so that no two contexts share an encoding. An empty context equals an absent one.

@@ -1,8 +1,8 @@
 """Grants: delegated permission to use one key, for some operations, under constraints.
 
-Source: KMS Developer Guide, "Grants in AWS KMS" and "Grant constraints"; KMS API Reference, CreateGrant. A grant only
-ever allows. An encryption context constraint matches the names of pairs whatever their case and the values exactly; it
-does not apply to DescribeKey and RetireGrant. A source ARN applies to everything but RetireGrant.
+Source: KMS Developer Guide, "Grants in AWS KMS" and "Grant constraints"; KMS API Reference, CreateGrant. A grant can
+only allow. An encryption context constraint compares the names of pairs without regard to case and the values exactly.
+It does not apply to DescribeKey and RetireGrant. A source ARN applies to all operations but RetireGrant.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,16 +24,16 @@ Pairs = frozenset[Pair]
 """An encryption context with its names in lower case."""
 
 Label = int
-"""What of an encryption context a grant is stored under, as a number of 48 bits: all of it, one pair, or nothing.
+"""An index key of a grant: a hash of 48 bits of an encryption context, of one of its pairs, or of nothing.
 
-Two contexts can have the same one. It only tells which grants are worth a look.
+Two contexts can have the same label. A lookup by label finds candidates, whose constraints are then compared exactly.
 """
 
 _LABEL_LENGTH = 6
 _MAX_LABELS = 16_384
 NO_CONTEXT: Label = 0
-WHATEVER_CONTEXT: Label = 1
-"""Of grants for operations that no context constrains; a grant may be stored under this one and another."""
+ANY_CONTEXT: Label = 1
+"""The label of grants for operations without context constraints. A grant can have this label and another."""
 
 
 class GrantOperation(StrEnum):
@@ -95,7 +95,7 @@ class Constraints(msgspec.Struct, frozen=True):
 
     @property
     def context(self) -> Pairs:
-        """The pairs of whichever context constraint there is."""
+        """The pairs of the context constraint; empty without one."""
         return pairs(self.context_equals or self.context_subset)
 
     def admit(self, have: Pairs) -> bool:
@@ -105,7 +105,7 @@ class Constraints(msgspec.Struct, frozen=True):
         return pairs(self.context_subset) <= have
 
     def at_least_as_strict_as(self, other: "Constraints") -> bool:
-        """Tell whether whatever these constraints admit, the other ones admit too."""
+        """Tell whether the other constraints are satisfied by every request that satisfies these."""
         if other.source_arn is not None and self.source_arn != other.source_arn:
             return False
         if other.context_equals is not None:
@@ -114,7 +114,7 @@ class Constraints(msgspec.Struct, frozen=True):
 
 
 class Party(msgspec.Struct, frozen=True):
-    """A grantee or retiring principal: as it was named, and the name policies know it by.
+    """A grantee or retiring principal: as the request named it, and by the name that is compared with callers.
 
     ``name`` is a user's or role's unique id, an account id, ``Service:…``, or the ARN of a session; see
     ``iam.Principal.own_names``.
@@ -142,7 +142,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def locator(self) -> KeyLocator:
-        """Where the key lives."""
+        """The account, Region and id of the key."""
         return KeyLocator(self.account, self.region, self.key_id)
 
     def same_terms(self, other: "Grant") -> bool:
@@ -160,48 +160,48 @@ def terms_digest(grant: Grant) -> str:
 
 
 Context = Pairs | Pair | None
-"""What of an encryption context a grant is filed under: all of it, one pair, or nothing."""
+"""The part of an encryption context that an index key has: all of it, one pair, or nothing."""
 
-Heading = tuple[GrantOperation, str | None, Context]
-"""What a grant is filed under: an operation, a source ARN, and of the encryption context."""
+IndexKey = tuple[GrantOperation, str | None, Context]
+"""The key of ``GrantIndex``: an operation, a source ARN, and a part of the encryption context."""
 
 
 class GrantIndex:
-    """The grants of one grantee on one key, found in constant time however many there are.
+    """The grants of one grantee on one key. A lookup takes the same time for few grants and for many.
 
-    A grant is filed, for each of its operations, under what a request must have to use it: its source ARN, and its
-    whole context (equals) or one pair of it (subset). A request looks under each of its own pairs. Which pair is free
-    to choose; the one that fewest grants are under so far tells grants apart best: a tenant's id, not the ``app`` that
-    all of them share.
+    A grant is indexed once for each of its operations, by what a request must have to use it: the source ARN, and the
+    whole context (equals) or one pair of it (subset). A request looks up each of its own pairs. For a subset any of its
+    pairs would do. The index takes the pair that fewest grants have so far, because it selects best: the tenant's id,
+    not the ``app`` that all grants have in common.
     """
 
     def __init__(self, grants: Iterator[Grant]) -> None:
-        self._files: dict[Heading, dict[str, Grant]] = {}
-        self._headings: dict[str, list[Heading]] = {}
+        self._grants: dict[IndexKey, dict[str, Grant]] = {}
+        self._keys_of: dict[str, list[IndexKey]] = {}
         for grant in grants:
             self.add(grant)
 
     def __len__(self) -> int:
-        return len(self._headings)
+        return len(self._keys_of)
 
     def add(self, grant: Grant) -> None:
-        """File a grant, once however often it is added."""
+        """Add a grant, or replace the one with its id."""
         self.remove(grant.grant_id)
         contexts, source = _contexts(grant.constraints), grant.constraints.source_arn
-        headings = [self._heading(operation, source, contexts) for operation in grant.operations]
-        for heading in headings:
-            self._files.setdefault(heading, {})[grant.grant_id] = grant
-        self._headings[grant.grant_id] = headings
+        index_keys = [self._index_key(operation, source, contexts) for operation in grant.operations]
+        for index_key in index_keys:
+            self._grants.setdefault(index_key, {})[grant.grant_id] = grant
+        self._keys_of[grant.grant_id] = index_keys
 
     def remove(self, grant_id: str) -> bool:
-        """Take a grant out; false if it is not here."""
-        headings = self._headings.pop(grant_id, ())
-        for heading in headings:
-            file = self._files[heading]
-            del file[grant_id]
-            if not file:
-                del self._files[heading]
-        return bool(headings)
+        """Remove a grant; return False if it is not in the index."""
+        index_keys = self._keys_of.pop(grant_id, ())
+        for index_key in index_keys:
+            found = self._grants[index_key]
+            del found[grant_id]
+            if not found:
+                del self._grants[index_key]
+        return bool(index_keys)
 
     def find(self, operation: GrantOperation, have: Pairs, source_arn: str | None) -> Grant | None:
         """Return a grant that permits an operation with this encryption context and source; None if there is none."""
@@ -212,21 +212,21 @@ class GrantIndex:
 
     def candidates(self, operation: GrantOperation, have: Pairs, source_arn: str | None) -> Iterator[Grant]:
         """Yield the grants that could apply."""
-        if not self._files:
+        if not self._grants:
             return
         contexts: tuple[Context, ...] = (None,) if operation in _WITHOUT_CONTEXT else (None, have, *have)
         for source in {None, None if operation is GrantOperation.RETIRE_GRANT else source_arn}:
             for context in contexts:
-                yield from self._files.get((operation, source, context), {}).values()
+                yield from self._grants.get((operation, source, context), {}).values()
 
-    def _heading(self, operation: GrantOperation, source: str | None, contexts: Sequence[Context]) -> Heading:
-        """Return the heading with fewest grants of those that every request a grant admits looks under."""
+    def _index_key(self, operation: GrantOperation, source: str | None, contexts: Sequence[Context]) -> IndexKey:
+        """Return the index key with the fewest grants, of those that every permitted request looks up."""
         if operation is GrantOperation.RETIRE_GRANT:
             source = None
         if operation in _WITHOUT_CONTEXT:
             contexts = (None,)
-        headings = ((operation, source, context) for context in contexts)
-        return min(headings, key=lambda heading: len(self._files.get(heading, ())))
+        index_keys = ((operation, source, context) for context in contexts)
+        return min(index_keys, key=lambda index_key: len(self._grants.get(index_key, ())))
 
 
 def operations_of(key: KmsKey) -> frozenset[GrantOperation]:
@@ -241,25 +241,25 @@ def _asymmetric(key: KmsKey) -> frozenset[GrantOperation]:
 
 
 def pairs(context: Mapping[str, str] | None) -> Pairs:
-    """Return an encryption context as constraints compare it."""
+    """Return an encryption context in the form in which constraints are compared: names in lower case."""
     return frozenset((name.lower(), value) for name, value in (context or {}).items())
 
 
 def labels_wanted(operation: GrantOperation, have: Pairs) -> Sequence[Label]:
     """Return the labels of all grants that could permit an operation with this encryption context."""
     if operation in _WITHOUT_CONTEXT:
-        return (WHATEVER_CONTEXT,)
+        return (ANY_CONTEXT,)
     return (NO_CONTEXT, _label(have), *[_label(pair) for pair in have])
 
 
 def possible_labels(grant: Grant) -> Sequence[Label]:
-    """Return the labels that a grant may be stored under, any one of these, if a context can matter to it."""
+    """Return the labels of which a grant needs one; none if no context constrains any of its operations."""
     if _WITHOUT_CONTEXT.issuperset(grant.operations):
         return ()
     return [_label(context) for context in _contexts(grant.constraints)]
 
 
-def is_wanted_whatever_context(grant: Grant) -> bool:
+def has_unconstrained_operation(grant: Grant) -> bool:
     """Tell whether a grant permits an operation that no context constrains."""
     return not _WITHOUT_CONTEXT.isdisjoint(grant.operations)
 
@@ -270,12 +270,12 @@ def _label(context: Context) -> Label:
         return NO_CONTEXT
     fields = context if isinstance(context, tuple) else ("", *[field for pair in sorted(context) for field in pair])
     digest = blake2b("\0".join(fields).encode(), digest_size=_LABEL_LENGTH).digest()
-    # None of the two above.
+    # 0 and 1 are the labels without a context.
     return int.from_bytes(digest) + 2
 
 
 def _contexts(constraints: Constraints) -> Sequence[Context]:
-    """Return what a grant may be filed under, any one of these: the whole context, one of its pairs, or none."""
+    """Return the parts of a context, by one of which a grant is indexed: all of it, one of its pairs, or None."""
     if constraints.context_equals is not None:
         return (constraints.context,)
     return sorted(constraints.context) or (None,)

@@ -3,17 +3,17 @@
 The rules, from the KMS API Reference (ImportKeyMaterial, DeleteImportedKeyMaterial, RotationsListEntry) and the KMS
 Developer Guide ("Importing key material"):
 
-- The first import makes its material current. It is then part of the key for ever: deleted or expired, it leaves a
-  place that only the same bytes can fill again, known by their id.
-- Only symmetric encryption keys take more. New material waits as PENDING_ROTATION, one at a time, until
+- The first import makes its material current. It is then part of the key for ever. After it was deleted or has expired,
+  only the same bytes can be imported in its place; the material id identifies them.
+- Only symmetric encryption keys can have more than one. New material waits as PENDING_ROTATION, one at a time, until
   RotateKeyOnDemand makes it current and part of the key for ever. Until then it can be deleted, and other material
   imported in its place.
-- Related multi-Region keys take new material through their primary.
-- Asymmetric and HMAC keys keep their first material for life; importing it again may change when it expires.
-- The key is PendingImport while any material that is part of it is missing, and Enabled again once none is, even if it
-  was disabled before. One that is pending deletion stays that, whatever happens to its material.
-- Material that expires is gone at that moment. ``as_of`` gives the key as it is at a time, whether or not the keeper
-  has come to erase what has expired.
+- Related multi-Region keys get new material through their primary.
+- Asymmetric and HMAC keys keep their first material for life. Importing it again can change when it expires.
+- The key is PendingImport while any material that is part of it is missing. It is Enabled once all is there, even if it
+  was disabled before. A key that is pending deletion stays so, whatever happens to its material.
+- Expired material counts as missing from that moment on. ``as_of`` returns the key as it is at a given time. It does
+  not matter whether the keeper has erased the expired material yet.
 """
 
 from enum import StrEnum
@@ -45,7 +45,7 @@ class ExpirationModel(StrEnum):
 
 
 class ImportType(StrEnum):
-    """Whether imported key material is new to the key, or fills a place it had before."""
+    """Whether imported key material is new to the key, or the same that was deleted or has expired."""
 
     NEW = "NEW_KEY_MATERIAL"
     EXISTING = "EXISTING_KEY_MATERIAL"
@@ -69,12 +69,12 @@ def require_expiry(model: ExpirationModel, valid_to: float | None, now: float) -
 
 
 def import_type(key: KmsKey, asked: ImportType | None) -> ImportType:
-    """Return the type of an import: without one, the first is new and every other is not."""
+    """Return the type of an import. Where the request has none, the first is of new material, every other is not."""
     return asked or (ImportType.EXISTING if key.materials else ImportType.NEW)
 
 
 def import_material(key: KmsKey, material: KeyMaterial, kind: ImportType) -> KmsKey:
-    """Take material in.
+    """Return the key with imported material.
 
     ``material`` says what was imported, and when it expires; without a description it keeps the one it had. Raises
     IncorrectKeyMaterialException for new material that the key has, or other material that it has not,
@@ -95,7 +95,7 @@ def import_material(key: KmsKey, material: KeyMaterial, kind: ImportType) -> Kms
 
 
 def rotate(key: KmsKey, now: float) -> KmsKey:
-    """Make the material that is pending rotation current.
+    """Return the key with the material that is pending rotation as the current one.
 
     Raises UnsupportedOperationException for replicas and for anything but symmetric encryption keys,
     LimitExceededException after 25 rotations in the key's life, and KMSInvalidStateException when no material is
@@ -113,7 +113,7 @@ def rotate(key: KmsKey, now: float) -> KmsKey:
 
 
 def delete_material(key: KmsKey, material_id: str | None) -> KmsKey:
-    """Remove one material, or the current one; nothing changes if it is not there.
+    """Return the key without one material, by default the current one; unchanged if it is not there.
 
     Raises NotFoundException for the id of no material of this key.
     """
@@ -134,7 +134,7 @@ def as_of(key: KmsKey, now: float) -> KmsKey:
 
 
 def lost(before: KmsKey, after: KmsKey) -> list[str]:
-    """Return the ids of the material that was there before, and is not after."""
+    """Return the ids of the material that ``after`` lacks and ``before`` has."""
     kept = {material.material_id for material in after.materials if material.token is not None}
     return [each.material_id for each in before.materials if each.token is not None and each.material_id not in kept]
 
@@ -145,13 +145,13 @@ def pending_material(key: KmsKey) -> KeyMaterial | None:
 
 
 def first_to_expire(key: KmsKey) -> KeyMaterial | None:
-    """Return the material that is part of the key and there, and goes before the others of which that is true."""
+    """Return the first material that is part of the key and present; None if there is none."""
     there = [each for each in key.materials if each.permanent and each.token is not None]
     return min(there, key=lambda each: inf if each.expires_at is None else each.expires_at, default=None)
 
 
 def in_state_of_material(key: KmsKey) -> KmsKey:
-    """Return the key in the state that its material calls for."""
+    """Return the key with the state that follows from its material."""
     if key.state is KeyState.PENDING_IMPORT and key.has_all_material:
         return replace(key, state=KeyState.ENABLED)
     if key.state in {KeyState.ENABLED, KeyState.DISABLED} and not key.has_all_material:
@@ -191,7 +191,7 @@ def _with(key: KmsKey, changed: KeyMaterial) -> KmsKey:
 
 
 def _without(key: KmsKey, material_ids: set[str]) -> KmsKey:
-    """Return the key with the places of these materials empty.
+    """Return the key with these materials missing.
 
     One that is not permanent has no place to keep; but what a replica's places are is for its primary to say.
     """

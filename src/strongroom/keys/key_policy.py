@@ -14,7 +14,7 @@ _Json = dict[str, object] | list[object] | str | int | float | bool | None
 
 
 def default_policy(root: str) -> str:
-    """Return the policy of a key created without one: it trusts the account root, so that IAM policies decide.
+    """Return the policy of a key created without one: it allows the account, so that IAM policies decide.
 
     ``root`` is the ARN of the account's root. Source: KMS Developer Guide, "Default key policy".
     """
@@ -36,7 +36,7 @@ def default_policy(root: str) -> str:
 
 
 def managed_policy(service: str, region: str, account: str, root: str) -> str:
-    """Return the policy of the AWS managed key of a service: anyone in the account, but only through the service.
+    """Return the policy of the AWS managed key of a service: all principals of the account, only through the service.
 
     Source: KMS Developer Guide, "View the policy document of an AWS managed key".
     """
@@ -75,7 +75,7 @@ def managed_policy(service: str, region: str, account: str, root: str) -> str:
 
 
 def reformat(text: str) -> str:
-    """Return a JSON document in AWS's layout. The document has been parsed and accepted before."""
+    """Return a JSON document in AWS's layout. It must be a valid policy."""
     return pretty(cast("_Json", msgspec.json.decode(text)))
 
 

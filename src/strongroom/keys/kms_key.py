@@ -1,4 +1,4 @@
-"""The KMS key: a logical key around one or more backing keys, and the metadata that decides how they are used."""
+"""The KMS key: a logical key with its metadata and one or more backing keys."""
 
 from enum import StrEnum
 
@@ -20,7 +20,7 @@ class RotationType(StrEnum):
 
 
 class KeyMaterialState(StrEnum):
-    """Which part a backing key plays: the current one encrypts, all that have been current decrypt."""
+    """The role of a backing key: the current one encrypts; all that are or were current decrypt."""
 
     CURRENT = "CURRENT"
     NON_CURRENT = "NON_CURRENT"
@@ -29,12 +29,12 @@ class KeyMaterialState(StrEnum):
 
 
 class KeyMaterial(msgspec.Struct, frozen=True, gc=False):
-    """One backing key as it is kept: named, dated, and wrapped.
+    """One backing key as it is stored.
 
-    ``token`` is what the crypto back end gave for it: wrapped bytes, or the name of an object in a hardware token. It
-    is None for imported material that was deleted or has expired, and can be imported again. ``expires_at`` is set for
-    imported material that expires. The first material of a key has neither ``rotated_at`` nor ``rotation_type``. Times
-    are epoch seconds.
+    ``token`` is how the crypto back end finds the material: wrapped bytes, or the name of an object in a hardware
+    token. It is None for imported material that was deleted or has expired and can be imported again. ``expires_at`` is
+    set for imported material that expires. The first material of a key has neither ``rotated_at`` nor
+    ``rotation_type``. Times are epoch seconds.
     """
 
     material_id: str
@@ -48,7 +48,7 @@ class KeyMaterial(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def permanent(self) -> bool:
-        """Whether the material is part of its key for ever: it is current, or has been."""
+        """Whether the material is part of its key for ever: it is current, or was."""
         return self.state in {KeyMaterialState.CURRENT, KeyMaterialState.NON_CURRENT}
 
     @override
@@ -65,7 +65,7 @@ class Rotation(msgspec.Struct, frozen=True, gc=False):
 
 
 class KmsKey(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A KMS key. ``policy`` is the document as it was written; ``materials`` stand oldest first.
+    """A KMS key. ``policy`` is the document as it was written; ``materials`` has the oldest first.
 
     ``pinned`` maps the ARNs of users and roles in the policy to their unique ids, as they were when it was written.
     ``primary_region`` and ``replica_regions`` are the same on all related multi-Region keys; empty on others.
@@ -97,12 +97,12 @@ class KmsKey(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def locator(self) -> KeyLocator:
-        """Where the key lives."""
+        """The account, Region and id of the key."""
         return KeyLocator(self.account, self.region, self.key_id)
 
     @property
     def current_material(self) -> KeyMaterial | None:
-        """The backing key that encrypts now; None before any is imported."""
+        """The backing key that encrypts; None before any is imported."""
         for material in reversed(self.materials):
             if material.state is KeyMaterialState.CURRENT:
                 return material
@@ -110,7 +110,7 @@ class KmsKey(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def has_all_material(self) -> bool:
-        """Whether the key has material, and all that is part of it is there."""
+        """Whether the key has material and none that is part of it is missing."""
         parts = [material for material in self.materials if material.permanent]
         return bool(parts) and all(material.token is not None for material in parts)
 
@@ -121,7 +121,7 @@ class KmsKey(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def relatives(self) -> tuple[KeyLocator, ...]:
-        """Where the other related multi-Region keys live."""
+        """The locators of the other related multi-Region keys."""
         regions = (self.primary_region, *self.replica_regions) if self.multi_region else ()
         return tuple(KeyLocator(self.account, region, self.key_id) for region in regions if region != self.region)
 
@@ -131,7 +131,7 @@ class KmsKey(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return sum(material.rotation_type is RotationType.ON_DEMAND for material in self.materials)
 
 
-def new_key(  # noqa: PLR0913 - the facts a key is born with
+def new_key(  # noqa: PLR0913 - the properties of a new key
     locator: KeyLocator,
     *,
     spec: KeySpec,

@@ -1,16 +1,16 @@
-"""The life of a KMS key as pure transitions: each takes a key and returns the key after it.
+"""The life cycle of a KMS key as pure functions: each takes a key and returns the key after one change.
 
 The rules, all from the KMS Developer Guide:
 
 - Enabling and disabling change only the state. A disabled key does not rotate; one that is overdue rotates as soon as
   it is enabled again ("Rotating AWS KMS keys").
-- Deletion is never at once: a key waits 7-30 days as PendingDeletion. Cancelling leaves it Disabled, so that nobody
-  uses it by surprise ("Deleting AWS KMS keys").
+- Deletion is never immediate: a key waits 7-30 days as PendingDeletion. A cancelled deletion leaves it Disabled, so
+  that nobody uses it unintentionally ("Deleting AWS KMS keys").
 - Rotation makes a new backing key current and keeps every old one for decryption. Automatic rotation runs from the day
-  it was enabled; setting it again starts a new period. On-demand rotation leaves that schedule alone and is limited to
-  25 in a key's life.
+  it was enabled; setting it again starts a new period. On-demand rotation does not change that schedule and is possible
+  25 times in a key's life.
 
-Whether a state allows an operation at all is for ``states``; nothing here repeats it.
+``states`` decides whether a state allows an operation at all. These functions do not check it again.
 """
 
 from msgspec.structs import replace
@@ -34,17 +34,17 @@ _CONFLICT_WINDOW = 20 * 60.0
 
 
 def enable(key: KmsKey) -> KmsKey:
-    """Allow use again."""
+    """Return the key enabled."""
     return replace(key, state=KeyState.ENABLED)
 
 
 def disable(key: KmsKey) -> KmsKey:
-    """Forbid use until enabled again."""
+    """Return the key disabled."""
     return replace(key, state=KeyState.DISABLED)
 
 
 def schedule_deletion(key: KmsKey, window_days: int, now: float) -> KmsKey:
-    """Start the waiting period; raises ValidationException for a window outside 7-30 days."""
+    """Return the key in its waiting period; raises ValidationException for a window outside 7-30 days."""
     if not MIN_DELETION_WINDOW_DAYS <= window_days <= MAX_DELETION_WINDOW_DAYS:
         raise ValidationException(
             f"PendingWindowInDays must be between {MIN_DELETION_WINDOW_DAYS} and {MAX_DELETION_WINDOW_DAYS}, inclusive."
@@ -58,7 +58,7 @@ def schedule_deletion(key: KmsKey, window_days: int, now: float) -> KmsKey:
 
 
 def cancel_deletion(key: KmsKey) -> KmsKey:
-    """End the waiting period; the key comes back disabled, or pending import when it lacks material."""
+    """Return the key after a cancelled deletion: disabled, or pending import if it lacks material."""
     state = KeyState.DISABLED if key.has_all_material else KeyState.PENDING_IMPORT
     return replace(key, state=state, deletion_at=None, deletion_window_days=None)
 
@@ -75,7 +75,7 @@ def require_own_rotation(key: KmsKey) -> None:
 
 
 def require_rotatable(key: KmsKey) -> None:
-    """Refuse keys whose material the service cannot make anew.
+    """Refuse keys whose material the service cannot generate.
 
     Raises UnsupportedOperationException for anything but symmetric encryption keys of origin AWS_KMS, and for replicas.
     """
@@ -87,26 +87,26 @@ def require_rotatable(key: KmsKey) -> None:
 
 
 def enable_rotation(key: KmsKey, period_days: int, now: float) -> KmsKey:
-    """Rotate every ``period_days`` from now on."""
+    """Return the key with automatic rotation every ``period_days`` from ``now`` on."""
     require_rotatable(key)
     return replace(key, rotation=Rotation(enabled=True, period_days=period_days, next_at=now + period_days * DAY))
 
 
 def disable_rotation(key: KmsKey) -> KmsKey:
-    """Stop automatic rotation; existing backing keys stay."""
+    """Return the key without automatic rotation; its backing keys stay."""
     require_rotatable(key)
     return replace(key, rotation=Rotation())
 
 
 def rotation_due(key: KmsKey, now: float) -> bool:
-    """Tell whether automatic rotation should happen now. Only enabled keys rotate; replicas, with their primary."""
+    """Tell whether automatic rotation is due. Only enabled keys rotate; replicas rotate with their primary."""
     due_at = key.rotation.next_at
     ready = key.state is KeyState.ENABLED and not key.is_replica
     return ready and key.rotation.enabled and due_at is not None and due_at <= now
 
 
 def require_on_demand_rotation(key: KmsKey, now: float) -> None:
-    """Refuse an on-demand rotation that cannot be.
+    """Refuse an on-demand rotation that is not possible.
 
     Raises UnsupportedOperationException, LimitExceededException after 25 in the key's life, or ConflictException when
     automatic rotation is due within 20 minutes (KMS API Reference, RotateKeyOnDemand).
@@ -127,7 +127,7 @@ def require_on_demand_rotations_left(key: KmsKey) -> None:
 
 
 def rotate(key: KmsKey, material_id: str, token: bytes, kind: RotationType, now: float) -> KmsKey:
-    """Make a new backing key current.
+    """Return the key with a new backing key as the current one.
 
     An automatic rotation sets the next one a whole period from now, so that a service that was down for years rotates
     once, not once for each year missed.
@@ -141,7 +141,7 @@ def rotate(key: KmsKey, material_id: str, token: bytes, kind: RotationType, now:
 
 
 def make_current(key: KmsKey, material: KeyMaterial, kind: RotationType, now: float) -> KmsKey:
-    """Put material after all others and let it encrypt from now on."""
+    """Return the key with ``material`` after all others, as the current one."""
     new = replace(material, state=KeyMaterialState.CURRENT, rotated_at=now, rotation_type=kind)
     old = tuple(replace(each, state=KeyMaterialState.NON_CURRENT) for each in key.materials)
     return replace(key, materials=(*old, new))

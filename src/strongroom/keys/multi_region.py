@@ -1,16 +1,16 @@
-"""Related multi-Region keys as pure transitions: one primary and its replicas, at most one key in each Region.
+"""Related multi-Region keys as pure functions: one primary and its replicas, at most one key in each Region.
 
 The rules, all from the KMS Developer Guide, "Multi-Region keys in AWS KMS":
 
-- Related keys share their key id, key material, spec, usage, origin, rotation, and the knowledge of who is related.
-  Everything else is each key's own: policy, grants, aliases, tags, description, state.
-- Only the primary can be replicated. It is the source of what is shared: a change of it is followed by
-  ``synchronized`` for every replica, in the same transaction. Rotation is set and done on the primary alone.
-- Imported key material is imported anew in each Region: a replica knows which it must be, but starts without it. New
-  material is imported into the primary first, and can be rotated to once every replica has it too.
-- Any replica can become the primary; the primary is its replica then. Both must be enabled.
-- A primary is never deleted before its replicas. Scheduled for deletion, it is PendingReplicaDeletion for as long as
-  there are any; its waiting period starts when the last one is gone, not merely scheduled.
+- Related keys share their key id, key material, spec, usage, origin, rotation, and the list of the related keys.
+  Each key has its own policy, grants, aliases, tags, description and state.
+- Only the primary can be replicated. Shared properties change on the primary first. ``synchronized`` then copies them
+  to every replica, in the same transaction. Only the primary is rotated.
+- Imported key material is imported separately in each Region. A replica starts without it and knows its material id.
+  New material is imported into the primary first. It can become current once every replica has it too.
+- Any replica can become the primary; the former primary is then its replica. Both must be enabled.
+- A primary is never deleted before its replicas. One that is scheduled for deletion is PendingReplicaDeletion while it
+  has replicas. Its waiting period starts when the last replica is deleted, not when that is scheduled.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ from strongroom.keys.states import KeyState
 
 
 class MultiRegionKeyType(StrEnum):
-    """The part a key plays among related multi-Region keys."""
+    """The role of a key among related multi-Region keys."""
 
     PRIMARY = "PRIMARY"
     REPLICA = "REPLICA"
@@ -47,7 +47,7 @@ def primary_of(key: KmsKey) -> KeyLocator:
 
 
 def new_replica(primary: KmsKey, region: str, *, now: float) -> KmsKey:
-    """Return a replica as it begins: Creating, without material, and with nothing of its own yet."""
+    """Return a new replica: Creating, without material, and without a policy, description or tags of its own."""
     return replace(
         primary,
         region=region,
@@ -66,12 +66,12 @@ def new_replica(primary: KmsKey, region: str, *, now: float) -> KmsKey:
 
 
 def with_replica(primary: KmsKey, region: str) -> KmsKey:
-    """Add a replica."""
+    """Return the primary with one more replica."""
     return replace(primary, replica_regions=tuple(sorted({*primary.replica_regions, region})))
 
 
 def without_replica(primary: KmsKey, region: str, now: float) -> KmsKey:
-    """Take a replica that is gone off the list; the waiting period of a primary that waited for it may start."""
+    """Return the primary without a deleted replica. If it waited for this one alone, its waiting period starts."""
     left = replace(primary, replica_regions=tuple(each for each in primary.replica_regions if each != region))
     if left.state is not KeyState.PENDING_REPLICA_DELETION or left.replica_regions:
         return left
@@ -80,13 +80,13 @@ def without_replica(primary: KmsKey, region: str, now: float) -> KmsKey:
 
 
 def succeeded_by(primary: KmsKey, region: str) -> KmsKey:
-    """Return the primary as a replica of the one that takes its place."""
+    """Return the former primary as a replica of the new one."""
     replicas = {*primary.replica_regions, primary.region} - {region}
     return replace(primary, primary_region=region, replica_regions=tuple(sorted(replicas)))
 
 
 def not_yet_in(relative: KmsKey, source: KmsKey) -> tuple[KeyMaterial, ...]:
-    """Return the key material whose tokens ``relative`` has yet to get: never any that must be imported."""
+    """Return the key material that ``relative`` does not have yet. Imported material is never among it."""
     if source.origin is not Origin.AWS_KMS:
         return ()
     known = {material.material_id for material in relative.materials}
@@ -94,7 +94,7 @@ def not_yet_in(relative: KmsKey, source: KmsKey) -> tuple[KeyMaterial, ...]:
 
 
 def synchronized(relative: KmsKey, source: KmsKey, tokens: Mapping[str, bytes]) -> KmsKey:
-    """Give a key the shared properties of a relative; ``tokens`` are those of ``not_yet_in``, by material id.
+    """Return a key with the shared properties of a relative; ``tokens`` are those of ``not_yet_in``, by material id.
 
     A key that was Creating is ready then: enabled, or pending import.
     """
@@ -129,7 +129,7 @@ def _holds(key: KmsKey, material_id: str) -> bool:
 
 
 def schedule_deletion(key: KmsKey, window_days: int, now: float) -> KmsKey:
-    """Start the waiting period, or the wait for the replicas of a primary; raises ValidationException."""
+    """Return the key in its waiting period, or a primary that waits for its replicas; raises ValidationException."""
     scheduled = lifecycle.schedule_deletion(key, window_days, now)
     if key.is_replica or not key.replica_regions:
         return scheduled

@@ -1,4 +1,4 @@
-"""Rules for the names people give: aliases and tags (KMS API Reference, CreateAlias and TagResource)."""
+"""Rules for names that callers choose: aliases and tags (KMS API Reference, CreateAlias and TagResource)."""
 
 import re
 from collections.abc import Iterable
@@ -23,9 +23,10 @@ def require_alias_prefix(name: str) -> None:
 
 
 def require_customer_alias(name: str) -> None:
-    """Refuse names that a customer may not give.
+    """Refuse alias names that a customer cannot use.
 
-    Raises ValidationException as above and NotAuthorizedException for ``alias/aws/``, reserved for AWS managed keys.
+    Raises ValidationException as ``require_alias_prefix`` does, and NotAuthorizedException for ``alias/aws/``, which is
+    reserved for AWS managed keys.
     """
     require_alias_prefix(name)
     if name.startswith(RESERVED_ALIAS_PREFIX):

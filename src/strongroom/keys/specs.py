@@ -1,4 +1,4 @@
-"""What a KMS key can be: spec, usage, origin and manager, in the words of the KMS API Reference (CreateKey)."""
+"""The properties that a KMS key has for life: spec, usage, origin and manager (KMS API Reference, CreateKey)."""
 
 from enum import StrEnum
 
@@ -29,7 +29,7 @@ class KeySpec(StrEnum):
 
 
 class KeyUsage(StrEnum):
-    """What a KMS key may do; fixed for its life."""
+    """What a KMS key can be used for."""
 
     ENCRYPT_DECRYPT = "ENCRYPT_DECRYPT"
     SIGN_VERIFY = "SIGN_VERIFY"
@@ -48,7 +48,7 @@ class Origin(StrEnum):
 
 
 class KeyManager(StrEnum):
-    """Who decides about the key: its owner, or the service it was made for."""
+    """Who manages the key: its owner, or the AWS service it was made for."""
 
     CUSTOMER = "CUSTOMER"
     AWS = "AWS"

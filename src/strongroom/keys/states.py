@@ -62,7 +62,7 @@ _REFUSALS: dict[str, tuple[type[KmsError], str]] = {
     "unavailable": (KMSInvalidStateException, "{} is unavailable."),
     "creating": (KMSInvalidStateException, "{} is creating."),
     "updating": (KMSInvalidStateException, "{} is updating."),
-    # Only keys of origin EXTERNAL are ever pending import.
+    # Only keys of origin EXTERNAL can be pending import.
     "origin": (UnsupportedOperationException, "{} origin is EXTERNAL which is not valid for this operation."),
     "kept": (KMSInvalidStateException, "{} is not pending deletion."),
 }

@@ -1,4 +1,4 @@
-"""How imported key material is wrapped on its way here, and what may be imported at all.
+"""How key material is wrapped for import, and which keys can have imported material.
 
 Source: KMS API Reference, GetParametersForImport, ``WrappingAlgorithm``; KMS Developer Guide, "Requirements for
 imported key material".
@@ -52,10 +52,10 @@ _TAKES: dict[WrappingAlgorithm, frozenset[KeySpec]] = {
     WrappingAlgorithm.RSA_AES_KEY_WRAP_SHA_1: _RSA | _CURVES,
     WrappingAlgorithm.RSA_AES_KEY_WRAP_SHA_256: _RSA | _CURVES,
 }
-"""What each algorithm may wrap; the others are of the past (PKCS #1 v1.5), or of China Regions (SM2)."""
+"""The key specs that each algorithm can wrap. PKCS #1 v1.5 is obsolete, and SM2 exists in China Regions only."""
 
 KEY_WRAPPING = frozenset({WrappingAlgorithm.RSA_AES_KEY_WRAP_SHA_1, WrappingAlgorithm.RSA_AES_KEY_WRAP_SHA_256})
-"""The algorithms that put an AES key in between."""
+"""The algorithms that wrap the material under an AES key, and that key with RSA-OAEP."""
 
 
 def require_importable_spec(spec: KeySpec) -> None:
@@ -71,7 +71,7 @@ def require_external(key: KmsKey) -> None:
 
 
 def require_wrapping(spec: KeySpec, algorithm: WrappingAlgorithm, wrapping_key: WrappingKeySpec) -> None:
-    """Refuse a way of wrapping that is not offered for a key's spec; raises UnsupportedOperationException.
+    """Refuse a wrapping algorithm that a key's spec does not have; raises UnsupportedOperationException.
 
     The PKCS #8 form of a P-521 key is larger than what one block of RSA-2048 holds.
     """

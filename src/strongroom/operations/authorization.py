@@ -1,10 +1,11 @@
-"""The one authorization step: whether this caller may do this, to this key, in these circumstances."""
+"""Authorization: decides whether a caller may perform an action on each target of a call."""
 
 from collections.abc import Iterator, Sequence
-from functools import cache, partial
+from functools import partial
 
 import msgspec
 
+from strongroom.arns import account_in
 from strongroom.errors import AccessDeniedException
 from strongroom.iam import (
     AuthorizationRequest,
@@ -12,9 +13,9 @@ from strongroom.iam import (
     Decision,
     Policies,
     Principal,
-    PrincipalKind,
     Reason,
     Source,
+    assume_role_denial_message,
     decide,
     denial_message,
     explicit_denial,
@@ -23,7 +24,7 @@ from strongroom.iam import (
 from strongroom.keys.encryption_context import require_size
 from strongroom.keys.grants import Constraints, Grant, GrantIndex, GrantOperation, labels_wanted, pairs
 from strongroom.operations import grant_tokens
-from strongroom.operations.condition_keys import Circumstances
+from strongroom.operations.condition_keys import DecisionContext
 from strongroom.operations.context import Context
 from strongroom.operations.shapes import Request
 from strongroom.operations.targets import Target
@@ -38,20 +39,20 @@ def authorize(context: Context, targets: Sequence[Target], request: Request) -> 
     Raises AccessDeniedException with AWS's reason, InvalidGrantTokenException for tokens that were not issued here, and
     ValidationException for an encryption context that would take long to decide on.
     """
-    for name in _contexts_of(type(request)):
-        require_size(getattr(request, name))
-    for token in getattr(request, "grant_tokens", None) or ():
+    for target in targets:
+        require_size(request.encryption_context_for(target.action))
+    for token in request.presented_grant_tokens():
         grant_tokens.read(context.backends.secrets, token)
     for target in targets:
         if not _is_settled(context, target):
-            decision = decide_on(Circumstances(context, request, target, targets))
+            decision = decide_on(DecisionContext(context, request, target, targets))
             if not decision.allowed:
                 raise _denial(context, target, decision)
             _settle(context, target, decision)
 
 
 def _is_settled(context: Context, target: Target) -> bool:
-    """Tell whether the caller may do this to the key in any circumstances, and that was found out before."""
+    """Tell whether an earlier decision allowed this, and one that depended on nothing that can differ now."""
     if target.key is None or target.key.settled is None:
         return False
     credential = context.credential
@@ -60,7 +61,11 @@ def _is_settled(context: Context, target: Target) -> bool:
 
 
 def _settle(context: Context, target: Target, decision: Decision) -> None:
-    """Keep a decision that depends on nothing but who calls, and on policies that are dropped when they change."""
+    """Cache an allowing decision on the key, if it depends only on the caller and on policies.
+
+    The entry goes with the key, which is read again when its policy changes. The serial number of the credential
+    changes when the caller's policies do.
+    """
     credential, action, policies = context.credential, target.action, context.credential.policies
     if target.key is None or target.key.key.account != credential.principal.account:
         return
@@ -75,24 +80,21 @@ def _settle(context: Context, target: Target, decision: Decision) -> None:
     settled[credential.access_key_id, action] = credential.serial
 
 
-@cache
-def _contexts_of(kind: type[Request]) -> tuple[str, ...]:
-    return tuple(name for name in kind.__struct_fields__ if name.endswith("encryption_context"))
-
-
 def would_allow(context: Context, target: Target, request: Request) -> bool:
-    """Tell whether the caller could do the target's action."""
-    return decide_on(Circumstances(context, request, target, (target,))).allowed
+    """Tell whether the caller is allowed the target's action."""
+    return decide_on(DecisionContext(context, request, target, (target,))).allowed
 
 
-def decide_on(here: Circumstances) -> Decision:
-    """Decide on one target."""
-    target, caller = here.target, here.context.caller
-    question = AuthorizationRequest(principal=caller, action=target.action, resource=target.resource, context=here.read)
-    policies = here.context.credential.policies
+def decide_on(context: DecisionContext) -> Decision:
+    """Return the decision on one target."""
+    target, caller = context.target, context.call.caller
+    question = AuthorizationRequest(
+        principal=caller, action=target.action, resource=target.resource, context=context.read
+    )
+    policies = context.call.credential.policies
     if target.retired is not None:
         return _on_retirement(question, policies, target.policy, target.retired)
-    if target.key is not None and target.key.key.account != caller.account and not here.context.cross_account:
+    if target.key is not None and target.key.key.account != caller.account and not context.call.cross_account:
         return Decision(allowed=False, reason=Reason.HIDDEN, source=Source.RESOURCE_POLICY)
     if target.policy is None:
         return decide(question, policies)
@@ -102,7 +104,7 @@ def decide_on(here: Circumstances) -> Decision:
     decision = decide(question, held)
     if decision.allowed or decision.reason is Reason.EXPLICIT_DENY or target.key is None:
         return decision
-    grant = _usable_grant(here)
+    grant = _usable_grant(context)
     if grant is None:
         return decision
     by_account = caller.account == grant.grantee.name and caller.account not in caller.own_names
@@ -110,37 +112,41 @@ def decide_on(here: Circumstances) -> Decision:
 
 
 def names_of(principal: Principal) -> Iterator[str]:
-    """Yield the names by which a grant can mean a principal, closest first."""
+    """Yield the names by which a grant can name a principal, the most specific first."""
     yield from principal.own_names
     yield from principal.issuer_names
     if principal.account and principal.account not in principal.own_names:
         yield principal.account
 
 
-def _usable_grant(here: Circumstances) -> Grant | None:
-    """Return a grant on the target's key that permits this call; None if there is none."""
-    operation = _GRANTABLE.get(here.target.action)
-    if operation is None or here.target.key is None:
+def _usable_grant(context: DecisionContext) -> Grant | None:
+    """Return a grant on the target's key that allows this call; None if there is none."""
+    operation = _GRANTABLE.get(context.target.action)
+    if operation is None or context.target.key is None:
         return None
     if operation is GrantOperation.CREATE_GRANT:
-        constraints = here.grant_constraints()
-        have, search = constraints.context, partial(_delegating, here, constraints)
+        constraints = context.grant_constraints()
+        have, search = constraints.context, partial(_delegating, context, constraints)
     else:
-        have = pairs(here.encryption_context())
-        search = partial(GrantIndex.find, operation=operation, have=have, source_arn=here.context.origin.source_arn)
-    return here.context.backends.snapshot.grants.find(
-        here.target.key.key.locator,
-        names_of(here.context.caller),
+        have = pairs(context.encryption_context())
+        search = partial(GrantIndex.find, operation=operation, have=have, source_arn=context.call.origin.source_arn)
+    return context.call.backends.snapshot.grants.find(
+        context.target.key.key.locator,
+        names_of(context.call.caller),
         labels_wanted(operation, have),
         search,
-        may_wait=here.context.may_wait,
+        may_wait=context.call.may_wait,
     )
 
 
-def _delegating(here: Circumstances, constraints: Constraints, index: GrantIndex) -> Grant | None:
-    """Return a grant whose holder may pass on what is asked for: no more operations, no looser constraints."""
-    wanted = set(here.field("operations") or ())
-    for grant in index.candidates(GrantOperation.CREATE_GRANT, constraints.context, here.context.origin.source_arn):
+def _delegating(context: DecisionContext, constraints: Constraints, index: GrantIndex) -> Grant | None:
+    """Return a grant that allows its grantee to make the grant that is asked for.
+
+    That one must not have more operations or weaker constraints.
+    """
+    asked = context.parameters.grant
+    wanted = set(() if asked is None else asked.operations)
+    for grant in index.candidates(GrantOperation.CREATE_GRANT, constraints.context, context.call.origin.source_arn):
         if wanted <= set(grant.operations) and constraints.at_least_as_strict_as(grant.constraints):
             return grant
     return None
@@ -149,7 +155,10 @@ def _delegating(here: Circumstances, constraints: Constraints, index: GrantIndex
 def _on_retirement(
     question: AuthorizationRequest, policies: Policies, key_policy: CompiledPolicy | None, grant: Grant
 ) -> Decision:
-    """Decide who may retire a grant: whoever it names for that, and the account that made it; a key policy only denies.
+    """Return the decision on RetireGrant.
+
+    The principals that the grant names for it may retire the grant, and its account with an identity policy. A key
+    policy can only deny.
 
     Source: KMS Developer Guide, "Retiring and revoking grants".
     """
@@ -162,39 +171,28 @@ def _on_retirement(
     if named or (GrantOperation.RETIRE_GRANT in grant.operations and grant.grantee.name in names):
         allowed = Decision(allowed=True, reason=Reason.ALLOWED, source=Source.GRANT, grant=grant.grant_id)
         return limited(question, policies, allowed)
-    # Whoever is not named needs an identity policy, in an account that is.
+    # Other callers need an identity policy, in the account that made the grant or that of its retiring principal.
     accounts = {grant.issuing_account}
     if grant.retiring is not None:
-        accounts.add(_account_of(grant.retiring.shown))
+        accounts.add(account_in(grant.retiring.shown) or grant.retiring.shown)
     if caller.account in accounts:
         return decide(question, policies)
     reason = Reason.NOT_ALLOWED if caller.account == grant.account else Reason.HIDDEN
     return Decision(allowed=False, reason=reason, source=Source.RESOURCE_POLICY)
 
 
-def _account_of(principal: str) -> str:
-    return principal.split(":")[4] if principal.startswith("arn:") else principal
-
-
 def _denial(context: Context, target: Target, decision: Decision) -> AccessDeniedException:
     message = denial_message(decision, context.caller, target.action, target.resource, implied=target.implied)
     if target.action.startswith("sts:") and target.named and decision.reason is not Reason.EXPLICIT_DENY:
         # AWS does not say why a role cannot be assumed, nor whether it exists.
-        message = assume_role_denial(context.caller, target.action, target.resource)
+        message = assume_role_denial_message(context.caller, target.action, target.resource)
     refusal = AccessDeniedException(message)
     refusal.details = {"decision": explanation(target, decision)}
     return refusal
 
 
-def assume_role_denial(caller: Principal, action: str, resource: str) -> str:
-    """Return AWS's wording when a role cannot be assumed."""
-    if caller.kind is PrincipalKind.WEB_IDENTITY:
-        return f"Not authorized to perform {action}"
-    return f"User: {caller.arn} is not authorized to perform: {action} on resource: {resource}"
-
-
 def explanation(target: Target, decision: Decision) -> dict[str, object]:
-    """Return what made a decision, in words that a record or a person can use."""
+    """Return why a decision was made, for audit records and for people."""
     found: dict[str, object] = {
         "action": target.action,
         "resource": target.resource,

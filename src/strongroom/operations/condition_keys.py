@@ -1,19 +1,21 @@
-"""The condition keys of KMS, and the global ones that make sense here: where their values come from.
+"""The condition keys of KMS, IAM and STS and the global ones, and where their values come from.
 
 Source: Service Authorization Reference, "Condition keys for AWS Key Management Service"; IAM User Guide, "AWS global
-condition context keys". Nothing is computed until a policy asks. Keys of the principal are the policy engine's own.
+condition context keys". A value is computed when a policy asks for it. The policy engine itself has the keys that
+describe the principal (``iam/principals.py``).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import msgspec
 
+from strongroom.arns import parse_arn
 from strongroom.audit.cloudtrail import event_time
 from strongroom.clock import DAY
 from strongroom.keys.grants import Constraints
 from strongroom.keys.multi_region import MultiRegionKeyType
 from strongroom.keys.specs import KeySpec, KeyUsage
+from strongroom.operations.condition_parameters import ConditionParameters, GrantParameters
 from strongroom.operations.context import Context
 from strongroom.operations.recipient import attested_value
 from strongroom.operations.shapes import Request
@@ -24,13 +26,17 @@ Values = tuple[str, ...] | None
 BOUNDARY_KEY = "iam:permissionsboundary"
 
 
-class Circumstances(msgspec.Struct, frozen=True):
-    """What a policy can ask about: the call, its request, and the target being decided on among all of them."""
+class DecisionContext(msgspec.Struct):
+    """What a policy can ask about for one decision: the call, its request, and one of the call's targets.
 
-    context: Context
+    ``target`` is the one that is decided on. Made for one decision and used by one thread.
+    """
+
+    call: Context
     request: Request
     target: Target
     targets: Sequence[Target]
+    _parameters: ConditionParameters | None = None
 
     def read(self, name: str) -> Values:
         """Return the values of a condition key, by its lower-case name; None if the call does not carry it."""
@@ -41,32 +47,36 @@ class Circumstances(msgspec.Struct, frozen=True):
         family = _FAMILIES.get(prefix + separator)
         return self.target.claims.get(name) if family is None else family(self, rest)
 
-    def field(self, name: str) -> Any:  # noqa: ANN401 - requests differ
-        """Return a field of the request, None if it has none of that name."""
-        return getattr(self.request, name, None)
+    @property
+    def parameters(self) -> ConditionParameters:
+        """What the request carries for conditions; collected when a condition first asks."""
+        if self._parameters is None:
+            self._parameters = self.request.condition_parameters(self.target.action)
+        return self._parameters
 
     def encryption_context(self) -> Mapping[str, str]:
-        """Return the encryption context of the target's half of the call: for CreateGrant, the one it constrains."""
+        """Return the encryption context that the target's action works with; empty if there is none.
+
+        Where a grant is made or retired, it is the context that the grant's constraints require.
+        """
         if self.target.retired is not None:
-            constraints = self.target.retired.constraints
-            return constraints.context_equals or constraints.context_subset or {}
+            return _required_context(self.target.retired.constraints)
         if self.target.action == "kms:CreateGrant":
-            constraints = self.grant_constraints()
-            return constraints.context_equals or constraints.context_subset or {}
-        found: Mapping[str, str] | None = self.field(_CONTEXTS.get(self.target.action, "encryption_context"))
-        return found or {}
+            return _required_context(self.grant_constraints())
+        return self.request.encryption_context_for(self.target.action) or {}
 
     def grant_constraints(self) -> Constraints:
-        """Return the constraints of the grant that is asked for."""
-        asked = self.field("constraints")
-        return Constraints() if asked is None else asked.terms()
+        """Return the constraints of the grant that is asked for; raises ValidationException if they are too large."""
+        grant = self.parameters.grant
+        return Constraints() if grant is None or grant.constraints is None else grant.constraints.terms()
 
 
-_CONTEXTS = {"kms:ReEncryptFrom": "source_encryption_context", "kms:ReEncryptTo": "destination_encryption_context"}
+def _required_context(constraints: Constraints) -> Mapping[str, str]:
+    return constraints.context_equals or constraints.context_subset or {}
 
 
 def _split(name: str) -> tuple[str, str, str]:
-    """Take ``aws:requesttag/team`` or ``kms:encryptioncontext:team`` apart."""
+    """Return the parts of ``aws:requesttag/team`` or ``kms:encryptioncontext:team``: prefix, separator, rest."""
     for prefix in ("kms:encryptioncontext", "kms:recipientattestation"):
         if name.startswith(f"{prefix}:"):
             return prefix, ":", name.removeprefix(f"{prefix}:")
@@ -81,225 +91,226 @@ def _flag(value: bool | None) -> Values:  # noqa: FBT001 - that is what it conve
     return None if value is None else ("true" if value else "false",)
 
 
-# --- the key, existing or about to be
+# --- the key that exists, or that the call would make
 
 
-def _key_spec(here: Circumstances) -> Values:
-    if here.target.subject is not None:
-        return (here.target.subject.spec,)
-    if here.target.action != "kms:CreateKey":
+def _key_spec(context: DecisionContext) -> Values:
+    if context.target.subject is not None:
+        return (context.target.subject.spec,)
+    if context.target.action != "kms:CreateKey":
         return None
-    return (here.field("key_spec") or here.field("customer_master_key_spec") or KeySpec.SYMMETRIC_DEFAULT,)
+    return (context.parameters.key_spec or KeySpec.SYMMETRIC_DEFAULT,)
 
 
-def _key_usage(here: Circumstances) -> Values:
-    if here.target.subject is not None:
-        return (here.target.subject.usage,)
-    return (here.field("key_usage") or KeyUsage.ENCRYPT_DECRYPT,) if here.target.action == "kms:CreateKey" else None
+def _key_usage(context: DecisionContext) -> Values:
+    if context.target.subject is not None:
+        return (context.target.subject.usage,)
+    return (
+        (context.parameters.key_usage or KeyUsage.ENCRYPT_DECRYPT,)
+        if context.target.action == "kms:CreateKey"
+        else None
+    )
 
 
-def _key_origin(here: Circumstances) -> Values:
-    return (here.target.subject.origin,) if here.target.subject is not None else _text(here.field("origin"))
+def _key_origin(context: DecisionContext) -> Values:
+    return (
+        (context.target.subject.origin,) if context.target.subject is not None else _text(context.parameters.key_origin)
+    )
 
 
-def _trailing_days_without_use(here: Circumstances) -> Values:
-    """Return for how many whole days a key has not been used; one that never was, since it was made."""
-    if here.target.key is None or here.target.action not in {"kms:DisableKey", "kms:ScheduleKeyDeletion"}:
+def _trailing_days_without_use(context: DecisionContext) -> Values:
+    """Return for how many whole days a key was not used, since it was made if it never was."""
+    if context.target.key is None or context.target.action not in {"kms:DisableKey", "kms:ScheduleKeyDeletion"}:
         return None
-    key = here.target.key.key
-    use = here.context.backends.key_uses.last(key.locator)
-    return (str(int((here.context.now - (key.created_at if use is None else use.used_at)) // DAY)),)
+    key = context.target.key.key
+    use = context.call.backends.key_uses.last(key.locator)
+    return (str(int((context.call.now - (key.created_at if use is None else use.used_at)) // DAY)),)
 
 
-def _multi_region(here: Circumstances) -> Values:
-    if here.target.subject is not None:
-        return _flag(here.target.subject.multi_region)
-    return _flag(bool(here.field("multi_region"))) if here.target.action == "kms:CreateKey" else None
+def _multi_region(context: DecisionContext) -> Values:
+    if context.target.subject is not None:
+        return _flag(context.target.subject.multi_region)
+    return _flag(bool(context.parameters.multi_region)) if context.target.action == "kms:CreateKey" else None
 
 
-def _multi_region_key_type(here: Circumstances) -> Values:
-    if _multi_region(here) != ("true",):
+def _multi_region_key_type(context: DecisionContext) -> Values:
+    if _multi_region(context) != ("true",):
         return None
-    replica = here.target.subject is not None and here.target.subject.is_replica
+    replica = context.target.subject is not None and context.target.subject.is_replica
     return (MultiRegionKeyType.REPLICA if replica else MultiRegionKeyType.PRIMARY,)
 
 
-def _replica_region(here: Circumstances) -> Values:
-    # Not for the CreateKey and TagResource that come with it.
-    return _text(here.field("replica_region")) if here.target.action == "kms:ReplicateKey" else None
+def _replica_region(context: DecisionContext) -> Values:
+    # ReplicateKey also needs kms:CreateKey and kms:TagResource; for these the key has no value.
+    return _text(context.parameters.replica_region) if context.target.action == "kms:ReplicateKey" else None
 
 
-def _resource_aliases(here: Circumstances) -> Values:
-    return None if here.target.key is None else here.target.key.key.aliases
+def _resource_aliases(context: DecisionContext) -> Values:
+    return None if context.target.key is None else context.target.key.key.aliases
 
 
-def _resource_account(here: Circumstances) -> Values:
-    """Return the account in the resource's ARN; where no resource is named, the caller's own."""
-    fields = here.target.resource.split(":", 5)
-    named = len(fields) == len(("arn", "partition", "service", "region", "account", "resource"))
-    return _text((fields[4] if named else here.context.caller.account) or None)
+def _resource_account(context: DecisionContext) -> Values:
+    """Return the account in the resource's ARN; the caller's own where no resource is named."""
+    arn = parse_arn(context.target.resource)
+    return _text((context.call.caller.account if arn is None else arn.account) or None)
 
 
-def _resource_tag(here: Circumstances, name: str) -> Values:
-    return _first(here.target.tags, name)
+def _resource_tag(context: DecisionContext, name: str) -> Values:
+    return _first(context.target.tags, name)
 
 
 # --- the request
 
 
-def _encryption_context_pair(here: Circumstances, name: str) -> Values:
-    # Keys differ by case in a context, but not in the name of a condition key: every match counts.
-    return tuple(value for key, value in here.encryption_context().items() if key.lower() == name) or None
+def _encryption_context_pair(context: DecisionContext, name: str) -> Values:
+    # The keys of a context are case-sensitive, the names of condition keys are not: all matching pairs count.
+    return tuple(value for key, value in context.encryption_context().items() if key.lower() == name) or None
 
 
-def _encryption_algorithm(here: Circumstances) -> Values:
-    names = {"kms:ReEncryptFrom": "source_encryption_algorithm", "kms:ReEncryptTo": "destination_encryption_algorithm"}
-    if here.target.action.startswith("kms:GenerateDataKey"):
+def _encryption_algorithm(context: DecisionContext) -> Values:
+    if context.target.action.startswith("kms:GenerateDataKey"):
         return ("SYMMETRIC_DEFAULT",)
-    return _text(here.field(names.get(here.target.action, "encryption_algorithm")))
+    return _text(context.parameters.encryption_algorithm)
 
 
-def _recipient_attestation(here: Circumstances, name: str) -> Values:
-    attested = here.context.attested
+def _recipient_attestation(context: DecisionContext, name: str) -> Values:
+    attested = context.call.attested
     return None if attested is None else _text(attested_value(attested, name))
 
 
-def _re_encrypt_on_same_key(here: Circumstances) -> Values:
-    if not here.target.action.startswith("kms:ReEncrypt") or len(here.targets) == 1:
+def _re_encrypt_on_same_key(context: DecisionContext) -> Values:
+    if not context.target.action.startswith("kms:ReEncrypt") or len(context.targets) == 1:
         return None
-    source, destination = here.targets
+    source, destination = context.targets
     return _flag(source.resource == destination.resource)
 
 
-def _request_tag_keys(here: Circumstances) -> Values:
-    removed: list[str] | None = here.field("tag_keys")
-    return tuple(removed) if removed is not None else tuple(key for key, _ in _request_tags(here)) or None
+def _request_tag_keys(context: DecisionContext) -> Values:
+    removed = context.parameters.tag_keys
+    return tuple(removed) if removed is not None else tuple(key for key, _ in context.parameters.tags) or None
 
 
-def _request_tags(here: Circumstances) -> list[tuple[str, str]]:
-    return [tag.pair for tag in here.field("tags") or ()]
-
-
-def _grant_constraint_type(here: Circumstances) -> Values:
-    if here.target.action not in {"kms:CreateGrant", "kms:RetireGrant"}:
+def _grant_constraint_type(context: DecisionContext) -> Values:
+    if context.target.action not in {"kms:CreateGrant", "kms:RetireGrant"}:
         return None
-    constraints = here.grant_constraints() if here.target.retired is None else here.target.retired.constraints
+    constraints = context.grant_constraints() if context.target.retired is None else context.target.retired.constraints
     if constraints.context_equals is not None:
         return ("EncryptionContextEquals",)
     return None if constraints.context_subset is None else ("EncryptionContextSubset",)
 
 
-def _of_grant(field: str) -> Callable[[Circumstances], Values]:
+def _of_grant(read: Callable[[GrantParameters], str | None]) -> Callable[[DecisionContext], Values]:
     """Return the reader of a parameter that only CreateGrant's policies can ask about."""
-    return lambda here: _text(here.field(field)) if here.target.action == "kms:CreateGrant" else None
+    return lambda context: None if context.parameters.grant is None else _text(read(context.parameters.grant))
 
 
-def _grant_operations(here: Circumstances) -> Values:
-    return tuple(map(str, here.field("operations") or ())) if here.target.action == "kms:CreateGrant" else None
+def _grant_operations(context: DecisionContext) -> Values:
+    grant = context.parameters.grant
+    return None if grant is None else tuple(map(str, grant.operations))
 
 
-def _message_type(here: Circumstances) -> Values:
-    if here.target.action not in {"kms:Sign", "kms:Verify"}:
+def _message_type(context: DecisionContext) -> Values:
+    if context.target.action not in {"kms:Sign", "kms:Verify"}:
         return None
-    return (str(here.field("message_type") or "RAW"),)
+    return (str(context.parameters.message_type or "RAW"),)
 
 
-# --- the caller and its way here
+# --- the caller and the origin of the request
 
 
-def _requested_region(here: Circumstances) -> Values:
-    # Some calls reach into a second Region: what they do there counts as asked for there.
-    return (here.context.region if here.target.subject is None else here.target.subject.region,)
+def _requested_region(context: DecisionContext) -> Values:
+    # Some calls also act in a second Region; it is the requested one for what they do there.
+    return (context.call.region if context.target.subject is None else context.target.subject.region,)
 
 
-def _token_issue_time(here: Circumstances) -> Values:
-    issued_at = here.context.credential.issued_at
+def _token_issue_time(context: DecisionContext) -> Values:
+    issued_at = context.call.credential.issued_at
     return None if issued_at is None else (event_time(issued_at),)
 
 
-def _multi_factor(here: Circumstances) -> Values:
-    # Only temporary credentials carry the key, and there are no second factors here.
-    return None if here.context.credential.issued_at is None else ("false",)
+def _multi_factor(context: DecisionContext) -> Values:
+    # Only temporary credentials have the key. This service has no MFA devices.
+    return None if context.call.credential.issued_at is None else ("false",)
 
 
-def _permissions_boundary(here: Circumstances) -> Values:
-    """Return the boundary that a call sets, or else the one that the user or role it is about has."""
-    return _text(here.field("permissions_boundary")) or here.target.claims.get(BOUNDARY_KEY)
+def _permissions_boundary(context: DecisionContext) -> Values:
+    """Return the boundary that the request sets, else that of the user or role that the target is."""
+    return _text(context.parameters.permissions_boundary) or context.target.claims.get(BOUNDARY_KEY)
 
 
-def _via_service(here: Circumstances) -> Values:
-    name = here.context.origin.via_service
+def _via_service(context: DecisionContext) -> Values:
+    name = context.call.origin.via_service
     if name is None:
         return None
-    return (f"{name.partition('.')[0]}.{here.context.region}.amazonaws.com",)
+    return (f"{name.partition('.')[0]}.{context.call.region}.amazonaws.com",)
 
 
 def _first(pairs: Sequence[tuple[str, str]], name: str) -> Values:
     return next(((value,) for key, value in pairs if key.lower() == name), None)
 
 
-_KEYS: dict[str, Callable[[Circumstances], Values]] = {
-    "aws:calledvia": lambda here: _text(here.context.origin.via_service),
-    "aws:currenttime": lambda here: (event_time(here.context.now),),
-    "aws:epochtime": lambda here: (str(int(here.context.now)),),
+_KEYS: dict[str, Callable[[DecisionContext], Values]] = {
+    "aws:calledvia": lambda context: _text(context.call.origin.via_service),
+    "aws:currenttime": lambda context: (event_time(context.call.now),),
+    "aws:epochtime": lambda context: (str(int(context.call.now)),),
     "aws:requestedregion": _requested_region,
     "aws:multifactorauthpresent": _multi_factor,
     "aws:resourceaccount": _resource_account,
-    "aws:securetransport": lambda here: _flag(here.context.origin.secure),
-    "aws:sourceaccount": lambda here: _text(here.context.origin.source_account),
-    "aws:sourcearn": lambda here: _text(here.context.origin.source_arn),
-    "aws:sourceidentity": lambda here: _text(here.context.credential.source_identity),
-    "aws:sourceip": lambda here: (here.context.origin.source_ip,),
+    "aws:securetransport": lambda context: _flag(context.call.origin.secure),
+    "aws:sourceaccount": lambda context: _text(context.call.origin.source_account),
+    "aws:sourcearn": lambda context: _text(context.call.origin.source_arn),
+    "aws:sourceidentity": lambda context: _text(context.call.credential.source_identity),
+    "aws:sourceip": lambda context: (context.call.origin.source_ip,),
     "aws:tagkeys": _request_tag_keys,
     "aws:tokenissuetime": _token_issue_time,
-    "aws:viaawsservice": lambda here: _flag(here.context.origin.via_service is not None),
+    "aws:viaawsservice": lambda context: _flag(context.call.origin.via_service is not None),
     BOUNDARY_KEY: _permissions_boundary,
-    "iam:policyarn": lambda here: _text(here.field("policy_arn")),
-    "kms:bypasspolicylockoutsafetycheck": lambda here: _flag(here.field("bypass_policy_lockout_safety_check")),
-    "kms:calleraccount": lambda here: _text(here.context.caller.account or None),
+    "iam:policyarn": lambda context: _text(context.parameters.policy_arn),
+    "kms:bypasspolicylockoutsafetycheck": lambda context: _flag(context.parameters.bypass_policy_lockout_safety_check),
+    "kms:calleraccount": lambda context: _text(context.call.caller.account or None),
     "kms:customermasterkeyspec": _key_spec,
     "kms:customermasterkeyusage": _key_usage,
     "kms:encryptionalgorithm": _encryption_algorithm,
-    "kms:encryptioncontextkeys": lambda here: tuple(here.encryption_context()) or None,
-    "kms:datakeypairspec": lambda here: _text(here.field("key_pair_spec")),
-    "kms:expirationmodel": lambda here: _text(here.field("expiration_model")),
-    "kms:grantconstraintsourcearn": lambda here: _text(here.grant_constraints().source_arn),
+    "kms:encryptioncontextkeys": lambda context: tuple(context.encryption_context()) or None,
+    "kms:datakeypairspec": lambda context: _text(context.parameters.data_key_pair_spec),
+    "kms:expirationmodel": lambda context: _text(context.parameters.expiration_model),
+    "kms:grantconstraintsourcearn": lambda context: _text(context.grant_constraints().source_arn),
     "kms:grantconstrainttype": _grant_constraint_type,
-    "kms:granteeprincipal": _of_grant("grantee_principal"),
-    "kms:granteeserviceprincipal": _of_grant("grantee_service_principal"),
-    "kms:grantisforawsresource": lambda here: _flag(here.context.origin.via_service is not None),
+    "kms:granteeprincipal": _of_grant(lambda grant: grant.grantee_principal),
+    "kms:granteeserviceprincipal": _of_grant(lambda grant: grant.grantee_service_principal),
+    "kms:grantisforawsresource": lambda context: _flag(context.call.origin.via_service is not None),
     "kms:grantoperations": _grant_operations,
-    "kms:keyagreementalgorithm": lambda here: _text(here.field("key_agreement_algorithm")),
+    "kms:keyagreementalgorithm": lambda context: _text(context.parameters.key_agreement_algorithm),
     "kms:keyorigin": _key_origin,
     "kms:keyspec": _key_spec,
     "kms:keyusage": _key_usage,
-    "kms:macalgorithm": lambda here: _text(here.field("mac_algorithm")),
+    "kms:macalgorithm": lambda context: _text(context.parameters.mac_algorithm),
     "kms:messagetype": _message_type,
     "kms:multiregion": _multi_region,
     "kms:multiregionkeytype": _multi_region_key_type,
-    "kms:policyname": lambda here: _text(here.field("policy_name")),
-    "kms:primaryregion": lambda here: _text(here.field("primary_region")),
+    "kms:policyname": lambda context: _text(context.parameters.policy_name),
+    "kms:primaryregion": lambda context: _text(context.parameters.primary_region),
     "kms:reencryptonsamekey": _re_encrypt_on_same_key,
     "kms:replicaregion": _replica_region,
-    "kms:requestalias": lambda here: _text(here.target.alias),
+    "kms:requestalias": lambda context: _text(context.target.alias),
     "kms:resourcealiases": _resource_aliases,
-    "kms:retiringprincipal": _of_grant("retiring_principal"),
-    "kms:retiringserviceprincipal": _of_grant("retiring_service_principal"),
-    "kms:rotationperiodindays": lambda here: _text(here.field("rotation_period_in_days")),
-    "kms:schedulekeydeletionpendingwindowindays": lambda here: _text(here.field("pending_window_in_days")),
-    "kms:signingalgorithm": lambda here: _text(here.field("signing_algorithm")),
+    "kms:retiringprincipal": _of_grant(lambda grant: grant.retiring_principal),
+    "kms:retiringserviceprincipal": _of_grant(lambda grant: grant.retiring_service_principal),
+    "kms:rotationperiodindays": lambda context: _text(context.parameters.rotation_period_in_days),
+    "kms:schedulekeydeletionpendingwindowindays": lambda context: _text(context.parameters.pending_window_in_days),
+    "kms:signingalgorithm": lambda context: _text(context.parameters.signing_algorithm),
     "kms:trailingdayswithoutkeyusage": _trailing_days_without_use,
-    "kms:validto": lambda here: _text(here.field("valid_to")),
+    "kms:validto": lambda context: _text(context.parameters.valid_to),
     "kms:viaservice": _via_service,
-    "kms:wrappingalgorithm": lambda here: _text(here.field("wrapping_algorithm")),
-    "kms:wrappingkeyspec": lambda here: _text(here.field("wrapping_key_spec")),
-    "sts:externalid": lambda here: _text(here.field("external_id")),
-    "sts:rolesessionname": lambda here: _text(here.field("role_session_name")),
-    "sts:sourceidentity": lambda here: _text(here.field("source_identity")),
+    "kms:wrappingalgorithm": lambda context: _text(context.parameters.wrapping_algorithm),
+    "kms:wrappingkeyspec": lambda context: _text(context.parameters.wrapping_key_spec),
+    "sts:externalid": lambda context: _text(context.parameters.external_id),
+    "sts:rolesessionname": lambda context: _text(context.parameters.role_session_name),
+    "sts:sourceidentity": lambda context: _text(context.parameters.source_identity),
 }
 
-_FAMILIES: dict[str, Callable[[Circumstances, str], Values]] = {
-    "aws:requesttag/": lambda here, name: _first(_request_tags(here), name),
+_FAMILIES: dict[str, Callable[[DecisionContext, str], Values]] = {
+    "aws:requesttag/": lambda context, name: _first(context.parameters.tags, name),
     "aws:resourcetag/": _resource_tag,
     "iam:resourcetag/": _resource_tag,
     "kms:encryptioncontext:": _encryption_context_pair,

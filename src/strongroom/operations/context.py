@@ -21,7 +21,7 @@ from strongroom.usage.key_usage import KeyUses
 
 
 class Backends(msgspec.Struct, frozen=True):
-    """What outlives a call."""
+    """The parts of the service that all calls share."""
 
     store: Store
     key_backends: KeyBackends
@@ -41,8 +41,8 @@ class Backends(msgspec.Struct, frozen=True):
 class Origin(msgspec.Struct, frozen=True):
     """Where a request came from, for audit and for policy conditions.
 
-    ``via_service``: the trusted service that calls on the caller's behalf, by its name. ``source_arn`` and
-    ``source_account``: for which resource a service calls on its own behalf, as it says.
+    ``via_service`` is the name of the trusted service that calls on behalf of the caller. ``source_arn`` and
+    ``source_account`` are the resource for which a service calls on its own behalf, as stated by that service.
     """
 
     request_id: str
@@ -57,8 +57,8 @@ class Origin(msgspec.Struct, frozen=True):
 class Context(msgspec.Struct):
     """One call. ``now`` in epoch seconds; ``rule`` is the row of the state matrix that the operation obeys.
 
-    ``cross_account`` says whether the operation works on other accounts' keys; ``attested`` is what the recipient of
-    the answer has proved about itself. ``may_wait`` says whether it may wait for a disk where it is.
+    ``cross_account`` tells whether the operation works on other accounts' keys. ``attested`` is the verified
+    attestation of the recipient of the answer. ``may_wait`` tells whether the call runs where it can wait for a disk.
     """
 
     backends: Backends
@@ -74,14 +74,14 @@ class Context(msgspec.Struct):
 
     @property
     def caller(self) -> Principal:
-        """Who calls."""
+        """The principal that calls."""
         return self.credential.principal
 
     def find(self, key_id: str, forms: KeyIdForms = KeyIdForms.ANY) -> ActiveKey:
         """Return the key that a ``KeyId`` parameter names.
 
-        Raises NotFoundException, InvalidArnException, or AccessDeniedException where another account's key is not
-        there: whether it exists is not the caller's to know.
+        Raises NotFoundException, InvalidArnException, or AccessDeniedException for a key of another account that does
+        not exist: the caller must not learn whether it does.
         """
         locator = parse_key_id(key_id, self.caller.account, self.region, forms)
         active = self.backends.snapshot.find(locator, may_wait=self.may_wait)
@@ -90,7 +90,7 @@ class Context(msgspec.Struct):
         return active
 
     def missing(self, locator: KeyLocator | AliasLocator) -> Exception:
-        """Return the refusal for a key or alias that is not there."""
+        """Return the refusal for a key or alias that does not exist."""
         if locator.account == self.caller.account:
             return not_found(locator)
         return AccessDeniedException(

@@ -1,7 +1,7 @@
-"""Grant tokens: sealed proof that a grant was made here.
+"""Grant tokens: sealed references to grants that this service made.
 
-Everyone sees a grant as soon as CreateGrant has answered, so a token is never needed to use one; it names the grant to
-RetireGrant, and clients written for AWS send it along.
+A grant is in force everywhere as soon as CreateGrant has answered, so nobody needs its token to use it. RetireGrant
+accepts the token as the name of a grant, and clients written for AWS send tokens with other calls.
 """
 
 import base64
@@ -17,19 +17,19 @@ from strongroom.keys.arns import KeyLocator
 
 
 class GrantToken(msgspec.Struct, frozen=True):
-    """What a token says: which grant, on which key."""
+    """The content of a token: which grant, on which key."""
 
     locator: KeyLocator
     grant_id: str
 
 
 def issue(secrets: ServiceSecrets, token: GrantToken) -> str:
-    """Return a token as text; two for the same grant differ."""
+    """Return a token as text. Two tokens for the same grant differ."""
     return base64.urlsafe_b64encode(secrets.wrap(msgspec.msgpack.encode(token), GRANT_TOKEN_BINDING)).decode()
 
 
 def read(secrets: ServiceSecrets, text: str) -> GrantToken:
-    """Return what a token says; raises InvalidGrantTokenException if it is not one of ours."""
+    """Return the content of a token; raises InvalidGrantTokenException if this service did not make it."""
     try:
         sealed = base64.b64decode(text, altchars=b"-_", validate=True)
         return msgspec.msgpack.decode(secrets.unwrap(sealed, GRANT_TOKEN_BINDING), type=GrantToken)

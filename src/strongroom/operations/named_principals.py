@@ -1,10 +1,11 @@
-"""Principals as policies and grants name them: whether they exist, and which unique ids they have now."""
+"""Principals in policies and grants: whether they exist, and the unique ids of the users and roles among them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
+from strongroom.arns import account_in, parse_arn
 from strongroom.iam.document import NamedPrincipal, PrincipalType
 from strongroom.iam.entities import Entity, Role, User
 from strongroom.iam.principals import service_name
@@ -12,19 +13,16 @@ from strongroom.keys.grants import Party
 from strongroom.keys.key_policy import pretty
 from strongroom.store.subjects.identities import IdentityReader
 
-_ARN_FIELDS = 6
-_ACCOUNT_FIELD = 4
-
 
 class UnknownPrincipal(Exception):
-    """A principal is named that does not exist here."""
+    """A policy or a request names a principal that does not exist here."""
 
 
 def pin(reader: IdentityReader, principals: Iterable[NamedPrincipal]) -> tuple[tuple[str, str], ...]:
     """Return the ARNs of users and roles among ``principals`` with their unique ids.
 
-    Raises UnknownPrincipal for one of AWS's that does not exist. Services and identity providers are taken at their
-    word.
+    Raises UnknownPrincipal for one of type ``AWS`` that does not exist. Services and identity providers are not
+    checked.
     """
     pinned = []
     for principal in principals:
@@ -36,9 +34,9 @@ def pin(reader: IdentityReader, principals: Iterable[NamedPrincipal]) -> tuple[t
 
 
 def current_names(reader: IdentityReader, pinned: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return, for ARNs that no longer are what they were, what the same users and roles are called now.
+    """Return the current names of pinned users and roles whose ARN has changed, by their former ARN.
 
-    A deleted one is shown by its unique id, as AWS does.
+    The name is the current ARN. For a deleted user or role it is the unique id, as on AWS.
     """
     names = {}
     for arn, unique_id in pinned:
@@ -50,9 +48,9 @@ def current_names(reader: IdentityReader, pinned: Iterable[tuple[str, str]]) -> 
 
 
 def with_current_names(reader: IdentityReader, text: str, pinned: Iterable[tuple[str, str]]) -> str:
-    """Return a policy document that names users and roles as they are called now.
+    """Return a policy document with the current names of its users and roles.
 
-    Only where it names principals: an ARN in a condition means whoever is called that.
+    Only principals change. An ARN in a condition is compared as text, so it stays.
     """
     names = current_names(reader, pinned)
     if not names:
@@ -72,9 +70,9 @@ def _renamed(named: str | list[str], names: Mapping[str, str]) -> str | list[str
 
 
 def party(reader: IdentityReader, principal: str) -> Party:
-    """Return whom a grant names: an account, a user, a role or one of its sessions, a federated user.
+    """Return the party that a grant names: an account, a user, a role or one of its sessions, a federated user.
 
-    Raises UnknownPrincipal if there is none.
+    Raises UnknownPrincipal if it does not exist.
     """
     account = _whole_account(principal)
     entity = _existing(reader, account or principal)
@@ -84,48 +82,48 @@ def party(reader: IdentityReader, principal: str) -> Party:
 
 
 def service_party(name: str) -> Party:
-    """Return a service as a grant names it."""
+    """Return a service as the party of a grant."""
     return Party(name, service_name(name), service=True)
 
 
 def is_unique_id(name: str) -> bool:
-    """Tell whether a name is the unique id of a user or a role, existing or gone."""
+    """Tell whether a name has the form of the unique id of a user or role, which may be deleted."""
     return name.startswith(("AIDA", "AROA"))
 
 
 def account_of(reader: IdentityReader, named: Party) -> str:
-    """Return the account that a principal, which is no service, belongs to."""
+    """Return the account of a party that is not a service; raises UnknownPrincipal for a deleted user or role."""
     if is_unique_id(named.shown):
         return _required(reader.entity_by_id(named.shown)).account
-    return named.shown.split(":")[_ACCOUNT_FIELD] if named.shown.startswith("arn:") else named.shown
+    return account_in(named.shown) or named.shown
 
 
 def _whole_account(principal: str) -> str | None:
     if principal.isdecimal():
         return principal
-    fields = principal.split(":")
-    return fields[_ACCOUNT_FIELD] if len(fields) == _ARN_FIELDS and fields[5] == "root" else None
+    arn = parse_arn(principal)
+    return arn.account if arn is not None and arn.resource == "root" else None
 
 
 def _existing(reader: IdentityReader, name: str) -> Entity | None:
-    """Return the user or role that a name means, None for what is no entity of its own; raises UnknownPrincipal."""
+    """Return the user or role with a name; None for roots and federated users; raises UnknownPrincipal."""
     if is_unique_id(name):
         return _required(reader.entity_by_id(name))
     if name.isdecimal():
         _require_account(reader, name)
         return None
-    fields = name.split(":", _ARN_FIELDS - 1)
-    if len(fields) != _ARN_FIELDS or fields[2] not in {"iam", "sts"}:
+    arn = parse_arn(name)
+    if arn is None or arn.service not in {"iam", "sts"}:
         raise UnknownPrincipal(name)
-    account, (kind, _, rest) = fields[4], fields[5].partition("/")
+    account, kind = arn.account, arn.resource_type
     _require_account(reader, account)
     if kind == "assumed-role":
-        return _required(reader.entity(Role, account, rest.partition("/")[0]))
+        return _required(reader.entity(Role, account, arn.resource_id.partition("/")[0]))
     if kind in {"federated-user", "root"}:
         return None
     entity: Entity | None = None
     if kind in {"user", "role"}:
-        entity = reader.entity(User if kind == "user" else Role, account, rest.rpartition("/")[2])
+        entity = reader.entity(User if kind == "user" else Role, account, arn.resource_name)
     return _required(entity if entity is not None and entity.arn == name else None)
 
 

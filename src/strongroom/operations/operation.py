@@ -1,24 +1,27 @@
-"""One row of the table: everything the service needs to know about an action."""
+"""The row of a table: what the service needs to know about an action."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Concatenate, TypeVar
 
 import msgspec
 
 from strongroom.audit.parameters import Parameters, parameters_of
 from strongroom.keys.states import StateRule
+from strongroom.operations.context import Context
 from strongroom.operations.lanes import LARGE_BODY, PREPARED_AT_ONCE, Lane, Placement
 from strongroom.operations.shapes import Request, Response
 from strongroom.operations.targets import Locate, Target
+
+R = TypeVar("R", bound=Request)
 
 Elements = Callable[[Any, Sequence[Target]], Mapping[str, object] | None]
 """Makes the ``responseElements`` of the audit record from the response and the targets."""
 
 
 class Echo(msgspec.Struct, frozen=True):
-    """A second audit record that a call leaves: what it did to a key in another Region, or what followed from it.
+    """A further audit record of a call: for what it did to a key in another Region, or for a consequence of it.
 
-    ``internal``: the service did it by itself, so no caller is named.
+    ``internal`` records have no caller: the service itself acted.
     """
 
     name: str
@@ -48,7 +51,7 @@ _MATERIAL_RULES = frozenset(
 
 
 def no_elements(_response: object, _targets: Sequence[Target]) -> None:
-    """Return none: right for reads and for all cryptography."""
+    """Return None, as for reads and for all cryptography."""
 
 
 def key_id_element(_response: object, targets: Sequence[Target]) -> Mapping[str, object] | None:
@@ -61,19 +64,19 @@ class Operation:
     """An action of a service: its name on the wire, its types, how its targets are found, and what runs it.
 
     ``run`` is called with the context, the request, and the key of every target that has one, in the targets' order.
-    ``makes`` returns the ARN of the key an answer announces, for the audit record. ``cross_account`` operations work on
-    another account's keys where policies or grants allow it; to the others such keys are never there, whatever policies
-    say (KMS API Reference, "Cross-account use"). ``in_key_store`` tells of a request whether it makes key material in a
-    custom key store.
+    ``makes`` returns the ARN of the key that an answer announces, for the audit record. ``cross_account`` operations
+    work on another account's keys where policies or grants allow it. For the others such keys do not exist, whatever
+    policies allow (KMS API Reference, "Cross-account use"). ``in_key_store`` tells of a request whether it makes key
+    material in a custom key store.
     """
 
     def __init__(  # noqa: PLR0913 - one row, all columns
         self,
         name: str,
-        request: type[Request],
-        run: Callable[..., Response],
+        request: type[R],
+        run: Callable[Concatenate[Context, R, ...], Response],
         *,
-        locate: Locate,
+        locate: Callable[[Context, R], Sequence[Target]],
         rule: StateRule | None = None,
         placement: Placement = Placement.INLINE,
         read_only: bool = True,
@@ -86,8 +89,8 @@ class Operation:
     ) -> None:
         self.name = name
         self.request = request
-        self.run = run
-        self.locate = locate
+        self.run: Callable[..., Response] = run
+        self.locate: Locate = locate
         self.rule = rule
         lanes: tuple[Lane, Lane, Callable[[bytes], bool]] = placement.value
         self._lane, self._slow_lane, self._is_slow = lanes

@@ -13,14 +13,14 @@ T = TypeVar("T")
 
 
 class PageSize(msgspec.Struct, frozen=True):
-    """How many entries a page has when the caller does not say, and at most."""
+    """The number of entries of a page: the default and the maximum."""
 
     default: int
     maximum: int
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Where a list goes on, and how far. ``scope`` names the list; a marker of another list is refused."""
+    """One page of a list, from behind the entry ``after``. ``scope`` names the list: its markers fit no other."""
 
     scope: str
     after: str
@@ -29,7 +29,7 @@ class Page(msgspec.Struct, frozen=True):
     def cut(self, found: Sequence[T], name: Callable[[T], str]) -> tuple[list[T], str | None]:
         """Return this page of ``found`` and the marker of the next, None on the last.
 
-        ``found`` was read with one entry more than ``size``, which tells whether there is a next page.
+        ``found`` has one entry more than ``size`` if there is a next page.
         """
         if len(found) <= self.size:
             return list(found), None
@@ -38,7 +38,7 @@ class Page(msgspec.Struct, frozen=True):
 
 
 def page(scope: str, limit: int | None, marker: str | None, size: PageSize) -> Page:
-    """Return the page a request asks for; raises InvalidMarkerException."""
+    """Return the page that a request asks for; raises InvalidMarkerException for a marker of another list."""
     return Page(scope, _position(scope, marker), min(limit or size.default, size.maximum))
 
 

@@ -1,33 +1,14 @@
-"""Attested recipients: enclaves and instances that alone shall read an answer."""
+"""Attested recipients: enclaves and instances for which an answer is encrypted, so that the caller cannot read it."""
 
 import re
 from base64 import b64encode
 from collections.abc import Mapping
-from enum import StrEnum
-from typing import Annotated
-
-import msgspec
-from msgspec import Meta
 
 from strongroom.crypto.documents.attestation import Attested, Platform
 from strongroom.crypto.documents.cms import envelop
 from strongroom.errors import ValidationException
 from strongroom.operations.context import Context
-from strongroom.operations.shapes import Request
-
-
-class KeyEncryptionMechanism(StrEnum):
-    """How an answer is wrapped for an attested recipient."""
-
-    RSAES_OAEP_SHA_256 = "RSAES_OAEP_SHA_256"
-
-
-class Recipient(msgspec.Struct, rename="pascal", frozen=True):
-    """An attested enclave or instance that alone shall read the answer."""
-
-    key_encryption_algorithm: KeyEncryptionMechanism | None = None
-    attestation_document: Annotated[bytes, Meta(min_length=1, max_length=262144)] | None = None
-
+from strongroom.operations.shapes import Recipient
 
 _IMAGE = 0
 """The register that is the digest of an enclave's image."""
@@ -38,12 +19,11 @@ _CONDITION = re.compile(r"(pcr|nitrotpmpcr)(0|[1-9][0-9]?)")
 _CONDITION_PLATFORMS = {"pcr": Platform.ENCLAVE, "nitrotpmpcr": Platform.TPM}
 
 
-def attest(context: Context, request: Request) -> Attested | None:
-    """Return what the recipient that a request names has proved about itself; None if it names none.
+def attest(context: Context, recipient: Recipient | None) -> Attested | None:
+    """Return the verified attestation of a recipient; None where the request names no recipient.
 
-    Raises ValidationException unless all of it is proved.
+    Raises ValidationException for an incomplete recipient and for an attestation that does not verify.
     """
-    recipient: Recipient | None = getattr(request, "recipient", None)
     if recipient is None:
         return None
     if recipient.key_encryption_algorithm is None or recipient.attestation_document is None:
@@ -52,14 +32,14 @@ def attest(context: Context, request: Request) -> Attested | None:
 
 
 def hand_over(context: Context, secret: bytes) -> tuple[bytes | None, bytes | None]:
-    """Return a secret for the caller to read, or else for the attested recipient alone; never both."""
+    """Return a secret in the clear for the caller, or encrypted for the attested recipient; never both."""
     if context.attested is None:
         return secret, None
     return None, envelop(secret, context.attested.public_key, context.backends.entropy)
 
 
 def attested_value(attested: Attested, name: str) -> str | None:
-    """Return what ``kms:RecipientAttestation:NAME`` asks for, ``name`` in lower case; registers in lower-case hex."""
+    """Return the value of ``kms:RecipientAttestation:NAME``, a register in lower-case hex; ``name`` in lower case."""
     found = _CONDITION.fullmatch("pcr0" if name == "imagesha384" else name)
     if found is None or _CONDITION_PLATFORMS[found[1]] is not attested.platform:
         return None
@@ -68,7 +48,7 @@ def attested_value(attested: Attested, name: str) -> str | None:
 
 
 def attested_facts(attested: Attested) -> Mapping[str, str]:
-    """Return what the audit record tells of a recipient, as CloudTrail does; registers in base64.
+    """Return what the audit record shows of a recipient, as CloudTrail does; registers in base64.
 
     Source: KMS Developer Guide, "Monitoring attested requests".
     """

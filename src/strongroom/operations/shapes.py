@@ -1,29 +1,73 @@
 """Types shared by requests and responses: AWS's shapes, their limits declared where they are used.
 
-A contract test holds every request and response against botocore's KMS model: names, types, required members, limits,
-enum values. Bytes are base64 on the wire; times are epoch seconds.
+A contract test compares every request and response with botocore's KMS model: names, types, required members, limits
+and enum values. Bytes are base64 on the wire; times are epoch seconds.
 """
 
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from strongroom.operations.condition_parameters import NO_PARAMETERS, ConditionParameters
+
+
+class KeyEncryptionMechanism(StrEnum):
+    """How an answer is encrypted for an attested recipient."""
+
+    RSAES_OAEP_SHA_256 = "RSAES_OAEP_SHA_256"
+
+
+class Recipient(msgspec.Struct, rename="pascal", frozen=True):
+    """The enclave or instance for which the answer is encrypted, with its attestation."""
+
+    key_encryption_algorithm: KeyEncryptionMechanism | None = None
+    attestation_document: Annotated[bytes, Meta(min_length=1, max_length=262144)] | None = None
+
 
 class Request(msgspec.Struct, rename="pascal"):
-    """Base of every request. Unknown members are ignored, as AWS does."""
+    """Base of every request. Unknown members are ignored, as AWS does.
+
+    The methods tell the steps that all operations share what a request carries for them. A request type overrides those
+    whose members it has.
+    """
+
+    def condition_parameters(self, action: str) -> ConditionParameters:  # noqa: ARG002 - for those that override it
+        """Return what condition keys read, where permission for ``action`` is decided on.
+
+        Only called when a condition asks for one of them.
+        """
+        return NO_PARAMETERS
+
+    def encryption_context_for(self, action: str) -> Mapping[str, str] | None:  # noqa: ARG002 - as above
+        """Return the encryption context of that part of the request which needs permission for ``action``."""
+        return None
+
+    def presented_grant_tokens(self) -> Sequence[str]:
+        """Return the grant tokens that the caller sent along."""
+        return ()
+
+    def attested_recipient(self) -> Recipient | None:
+        """Return the recipient that the answer has to be encrypted for; None where the caller can read it."""
+        return None
 
 
 class Response(msgspec.Struct, rename="pascal", omit_defaults=True):
     """Base of every response. Members at their default are left out."""
 
+    def used_key_material_id(self) -> str | None:
+        """Return the id of the key material that a cryptographic operation used, where its answer names it."""
+        return None
+
 
 class Empty(Response):
-    """The answer of operations that declare none: ``{}``."""
+    """The response of operations that return nothing: ``{}``."""
 
 
 def matching(pattern: str, here: str | None = None) -> Meta:
-    """Return the limit of a regular expression; ``here`` is its form for Python where AWS's means nothing to it."""
+    """Return the limit to a regular expression. ``here`` is its form for Python where that differs from AWS's."""
     # AWS matches the whole value; msgspec searches, and a bare ``$`` would let a final newline through.
     # \w is ASCII in AWS's patterns.
     whole = rf"\A(?:{here})\Z" if here else rf"(?a)\A(?:{pattern})\Z"
@@ -31,7 +75,7 @@ def matching(pattern: str, here: str | None = None) -> Meta:
 
 
 SENSITIVE = Meta(extra={"sensitive": True})
-"""The value must not be repeated in an error."""
+"""Marks a member whose value must not appear in errors and records."""
 
 KeyId = Annotated[str, Meta(min_length=1, max_length=2048)]
 AliasName = Annotated[str, Meta(min_length=1, max_length=256), matching(r"^[a-zA-Z0-9:/_-]+$")]

@@ -1,7 +1,7 @@
-"""How an operation's targets are found: which resources it touches, and which IAM action each needs.
+"""Targets: the resources that a call touches, each with the IAM action that it needs permission for.
 
-Every operation has one locator here or beside itself. The service authorizes each target in turn, then checks the state
-of each key, and only then runs the operation.
+Every operation has a locator, which returns the targets of a request. The service authorizes each target in turn, then
+checks the state of each key, and only then runs the operation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,9 +19,9 @@ from strongroom.snapshot.active_key import ActiveKey
 class Target(msgspec.Struct, frozen=True):
     """One permission a call needs: ``action`` on a key, on an alias, or on ``*``.
 
-    ``alias`` is set where the caller named the key by one. ``implied`` is set where only a ciphertext names the key.
-    ``policy`` is the resource policy that governs; a key's own unless another is given. ``retired`` is the grant that
-    the call would retire. ``tags`` are those of the resource, ``claims`` condition keys that only this target has.
+    ``alias`` is set where the caller named the key by an alias. ``implied`` is set where only a ciphertext names the
+    key. ``policy`` is the resource policy, None where the resource has none. ``retired`` is the grant that the call
+    would retire. ``tags`` are those of the resource; ``claims`` are condition keys that only this target has.
     ``new_key`` is the replica that the call would make, in its Region.
     """
 
@@ -38,16 +38,16 @@ class Target(msgspec.Struct, frozen=True):
 
     @property
     def subject(self) -> KmsKey | None:
-        """The key that the permission is about, there already or as it would be made."""
+        """The key that the permission is for: the existing one, or the one that the call would make."""
         return self.new_key if self.key is None else self.key.key
 
     def is_in(self, region: str) -> bool:
-        """Tell whether the target is not in another Region."""
+        """Tell whether the target is in a Region, or in none."""
         return self.subject is None or self.subject.region == region
 
     @property
     def named(self) -> bool:
-        """Whether the target is one resource, not the account as a whole."""
+        """Whether the target is one resource rather than the account as a whole."""
         return self.resource != "*"
 
 

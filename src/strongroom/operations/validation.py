@@ -1,7 +1,7 @@
-"""Decodes a request body, and words the refusal as AWS does when a member breaks its limits.
+"""Decodes request bodies, and refuses members that break their limits with AWS's messages.
 
-msgspec checks types and limits at C speed but stops at the first breach, in its own words. Only then is the body
-walked again, against the same declarations, to say everything AWS would say about it.
+msgspec checks types and limits fast, but stops at the first breach, with a message of its own. Only then is the body
+checked again, against the same declarations, to list all breaches as AWS does.
 """
 
 import re
@@ -32,7 +32,7 @@ def decode(decoder: msgspec.json.Decoder[R], body: bytes) -> R:
 
 
 def convert(declared: type[R], raw: object) -> R:
-    """Return the request that JSON-like values make; raises as ``decode`` does."""
+    """Return the request with these JSON-like values; raises as ``decode`` does."""
     try:
         return msgspec.convert(raw, declared)
     except msgspec.ValidationError as error:
@@ -66,11 +66,11 @@ def _worded(declared: type[R], raw: object, error: msgspec.ValidationError) -> E
 
 
 Extra = dict[str, object]
-"""What a declaration says beyond msgspec's own limits: whether it is sensitive, and its pattern in AWS's words."""
+"""What a declaration has beyond msgspec's own limits: whether it is sensitive, and its pattern as AWS writes it."""
 
 
 class _WrongTypeError(Exception):
-    """A value has another JSON type than declared: not a matter of limits."""
+    """A value has another JSON type than declared. That is refused in another way than a broken limit."""
 
 
 def _breaches(declared: inspect.Type, value: object, path: str) -> Iterator[str]:

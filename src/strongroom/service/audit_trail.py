@@ -7,6 +7,7 @@ from typing import Protocol
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from strongroom.arns import account_in, known_arn
 from strongroom.audit.cloudtrail import (
     UNKNOWN_IDENTITY,
     Bearing,
@@ -29,6 +30,7 @@ from strongroom.keys.arns import KeyLocator
 from strongroom.keys.specs import KeySpec
 from strongroom.memo import keep
 from strongroom.operations.context import Origin
+from strongroom.operations.kms.encryption import ReEncryptResponse
 from strongroom.operations.operation import Echo, Operation
 from strongroom.operations.recipient import attested_facts
 from strongroom.operations.shapes import Response
@@ -166,7 +168,7 @@ class AuditTrail:
         )
 
     def _echoed(self, echo: Echo, call: Call, credential: Credential, recipient: str | UnsetType) -> bytes:
-        account = _account_of(echo.arn)
+        account = account_in(echo.arn)
         if echo.internal:
             return internal_call(
                 name=echo.name,
@@ -244,7 +246,7 @@ def _session_context(credential: Credential) -> Mapping[str, object] | None:
             "principalId": principal.user_id.partition(":")[0],
             "arn": principal.issuer_arn,
             "accountId": principal.account,
-            "userName": principal.issuer_arn.rpartition("/")[2],
+            "userName": known_arn(principal.issuer_arn).resource_name,
         }
     if principal.provider is not None:
         found["webIdFederationData"] = {"federatedProvider": principal.provider, "attributes": {}}
@@ -257,7 +259,7 @@ def _recipient(credential: Credential, targets: Sequence[Target]) -> str | Unset
     """Return the caller's account; for callers who have none, that of what they called for."""
     if credential.principal.account:
         return credential.principal.account
-    return next((_account_of(target.resource) for target in targets if target.named), "") or UNSET
+    return next((account_in(target.resource) for target in targets if target.named), "") or UNSET
 
 
 def _additional(ended: Completed | Refused) -> Mapping[str, object] | UnsetType:
@@ -280,17 +282,17 @@ def _additional(ended: Completed | Refused) -> Mapping[str, object] | UnsetType:
     return found or UNSET
 
 
-def _add_materials(found: dict[str, object], targets: Sequence[Target], result: object) -> None:
+def _add_materials(found: dict[str, object], targets: Sequence[Target], result: Response) -> None:
     """Add which key material of symmetric encryption keys was used: what the answer names, else the current one."""
-    if len(targets) > 1:
-        source, destination = (getattr(result, f"{side}_key_material_id", None) for side in ("source", "destination"))
+    if isinstance(result, ReEncryptResponse):
+        source, destination = result.source_key_material_id, result.destination_key_material_id
         found |= {} if source is None else {"sourceKeyMaterialId": source}
         found |= {} if destination is None else {"destinationKeyMaterialId": destination}
         return
     for target in targets:
         if target.key is not None and target.key.key.spec is KeySpec.SYMMETRIC_DEFAULT:
             current = target.key.key.current_material
-            material_id = getattr(result, "key_material_id", None) or (current and current.material_id)
+            material_id = result.used_key_material_id() or (current and current.material_id)
             if material_id:
                 found["keyMaterialId"] = material_id
 
@@ -323,11 +325,5 @@ def _resources(
 @lru_cache(maxsize=_REMEMBERED)
 def _ending(operation: Operation, arns: tuple[str, ...], recipient: str | UnsetType) -> bytes:
     resource = role_resource if operation.service == "sts" else key_resource
-    resources = tuple(resource(_account_of(arn), arn) for arn in arns)
+    resources = tuple(resource(account_in(arn), arn) for arn in arns)
     return ending(Bearing(read_only=operation.read_only, resources=resources, recipient_account_id=recipient))
-
-
-def _account_of(arn: str) -> str:
-    """Return the account in an ARN; empty where what was named is none."""
-    fields = arn.split(":", 5)
-    return fields[4] if len(fields) == len(("arn", "partition", "service", "region", "account", "resource")) else ""

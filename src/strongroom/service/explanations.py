@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping
 
 import msgspec
+from typing_extensions import override
 
 from strongroom.iam import Decision, Reason, Source, denial_message
 from strongroom.iam.entities import Role, User
 from strongroom.keys.arns import KeyIdForms, not_found, parse_key_id
 from strongroom.operations.authorization import decide_on, explanation
-from strongroom.operations.condition_keys import Circumstances
+from strongroom.operations.condition_keys import DecisionContext
 from strongroom.operations.context import Backends, Context, Origin
 from strongroom.operations.kms.table import TABLE
 from strongroom.operations.kms.targets import on_active
@@ -39,6 +40,10 @@ class Question(Request):
     """The request of the call that is asked about."""
 
     encryption_context: dict[str, str] | None = None
+
+    @override
+    def encryption_context_for(self, action: str) -> Mapping[str, str] | None:
+        return self.encryption_context
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -127,7 +132,7 @@ def _explained(backends: Backends, credential: Credential, asked: Asked, target:
         facts = explanation(target, decision) | {"missing": "this action works on keys of one's own account only"}
     else:
         question = Question(encryption_context=dict(asked.encryption_context))
-        decision = decide_on(Circumstances(context, question, target, (target,)))
+        decision = decide_on(DecisionContext(context, question, target, (target,)))
         facts = explanation(target, decision)
     message = None if decision.allowed else denial_message(decision, caller, target.action, target.resource)
     return Explanation(caller.arn, decision.allowed, facts, message)

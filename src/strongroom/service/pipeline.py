@@ -139,7 +139,7 @@ class Pipeline:
                 self._quotas.spend(operation, request, targets, context.caller.account, call.region, call.now)
                 quota_spent = True
             # Policies ask what a recipient has proved, so that comes first.
-            attested = context.attested = attest(context, request)
+            attested = context.attested = attest(context, request.attested_recipient())
             authorize(context, targets, request)
             keys = _usable_keys(operation, targets, call.now)
             return Prepared(call, context, request, targets, keys, lane_of(operation, call.lane, request, keys))

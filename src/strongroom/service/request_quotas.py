@@ -11,7 +11,8 @@ from threading import Lock
 
 from strongroom.errors import ThrottlingException
 from strongroom.keys.specs import KeySpec
-from strongroom.operations.kms.data_key_pairs import DataKeyPairSpec
+from strongroom.operations.kms.data_key_pairs import DataKeyPairSpec, GenerateDataKeyPairWithoutPlaintextRequest
+from strongroom.operations.kms.multi_region import ReplicateKeyRequest
 from strongroom.operations.kms.table import TABLE
 from strongroom.operations.operation import Operation
 from strongroom.operations.shapes import Request
@@ -46,9 +47,8 @@ def kinds_of(operation: Operation, request: Request, targets: Iterable[Target]) 
     """Return what a request counts as. One that uses keys of two families counts for both."""
     if operation.name not in _CRYPTOGRAPHY:
         return frozenset({operation.name}) & KINDS
-    pair_spec = getattr(request, "key_pair_spec", None)
-    if pair_spec is not None:
-        return frozenset({f"data-key-pair-{pair_spec}"})
+    if isinstance(request, GenerateDataKeyPairWithoutPlaintextRequest):
+        return frozenset({f"data-key-pair-{request.key_pair_spec}"})
     keys = (target.key.key for target in targets if target.key is not None)
     return frozenset(FAMILY[key.spec] for key in keys) or frozenset({"symmetric"})
 
@@ -98,7 +98,6 @@ class RequestQuotas:
     ) -> Iterator[tuple[str, str, int]]:
         for kind in kinds_of(operation, request, targets):
             yield kind, region, 1
-        replica_region = getattr(request, "replica_region", None)
-        if replica_region in self._regions:
-            # What AWS charges for the key that ReplicateKey makes there.
-            yield "CreateKey", replica_region, 2
+        if isinstance(request, ReplicateKeyRequest) and request.replica_region in self._regions:
+            # AWS counts the key that ReplicateKey makes in the other Region as two requests to CreateKey there.
+            yield "CreateKey", request.replica_region, 2

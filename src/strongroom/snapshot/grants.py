@@ -15,11 +15,11 @@ from threading import Lock
 
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.grants import (
-    WHATEVER_CONTEXT,
+    ANY_CONTEXT,
     Grant,
     GrantIndex,
     Label,
-    is_wanted_whatever_context,
+    has_unconstrained_operation,
     possible_labels,
 )
 from strongroom.snapshot.miss import MustWait
@@ -76,8 +76,8 @@ class _GranteeGrants:
         """Add a new grant, under every label that it may have."""
         labels = {*possible_labels(grant)}
         self.labels |= labels
-        if is_wanted_whatever_context(grant):
-            labels.add(WHATEVER_CONTEXT)
+        if has_unconstrained_operation(grant):
+            labels.add(ANY_CONTEXT)
         for label in labels & self.by_label.keys():
             self._index(label, (grant,))
 
@@ -133,7 +133,7 @@ class GrantCache:
         for grantee in grantees:
             grants = self._of_grantee(locator, grantee, may_wait=may_wait)
             for label in labels:
-                if label in grants.labels or label == WHATEVER_CONTEXT:
+                if label in grants.labels or label == ANY_CONTEXT:
                     grant = self._search(grants, label, search, may_wait=may_wait)
                     if grant is not None:
                         return grant

@@ -13,6 +13,7 @@ from typing import TypeVar
 import msgspec
 from typing_extensions import override
 
+from strongroom.arns import account_in, known_arn, parse_arn
 from strongroom.crypto.binding import SESSION_BINDING, access_key_binding
 from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.service_secrets import ServiceSecrets
@@ -137,7 +138,7 @@ class Principals:
         """Forget everything that follows from the identities of one account."""
         account = change.account
         # The policies first: what is compiled from them while they are forgotten must not be cached.
-        self._policies.forget_those(lambda arn, _: arn.split(":")[4] == account)
+        self._policies.forget_those(lambda arn, _: account_in(arn) == account)
         self._roles.forget_those(lambda place, _: place[0] == account)
         for credentials in (self._credentials, self._sessions, self._named):
             credentials.forget_those(lambda _, each: each.principal.account == account)
@@ -247,7 +248,8 @@ def document_of(reader: IdentityReader, arn: str) -> str | None:
     """Return the document in force of a managed policy, AWS's or an account's own."""
     if arn in AWS_POLICIES:
         return AWS_POLICIES[arn].document
-    policy = reader.entity(ManagedPolicy, arn.split(":")[4], arn.rpartition("/")[2])
+    parsed = parse_arn(arn)
+    policy = None if parsed is None else reader.entity(ManagedPolicy, parsed.account, parsed.resource_name)
     return policy.document if policy is not None and policy.arn == arn else None
 
 
@@ -256,22 +258,20 @@ def principal_named(reader: IdentityReader, arn: str) -> Principal | None:
 
     A role's own ARN stands for a session of it.
     """
-    fields = arn.split(":", 5)
-    if len(fields) == 1 and arn.endswith(".amazonaws.com"):
-        return service(arn)
-    if len(fields) != len(("arn", "partition", "service", "region", "account", "resource")):
-        return None
-    partition, account, (kind, _, rest) = fields[1], fields[4], fields[5].partition("/")
+    parsed = parse_arn(arn)
+    if parsed is None:
+        return service(arn) if ":" not in arn and arn.endswith(".amazonaws.com") else None
+    account, kind = parsed.account, parsed.resource_type
     found: Principal | None = None
     if kind == "root" and any(record.account == account for record in reader.accounts()):
-        found = account_root(account, partition=partition)
+        found = account_root(account, partition=parsed.partition)
     elif kind == "user":
-        user = reader.entity(User, account, rest.rpartition("/")[2])
+        user = reader.entity(User, account, parsed.resource_name)
         found = None if user is None else principal_of_user(user)
     elif kind == "role":
-        found = _session_of(reader.entity(Role, account, rest.rpartition("/")[2]), "session")
+        found = _session_of(reader.entity(Role, account, parsed.resource_name), "session")
     elif kind == "assumed-role":
-        name, _, session = rest.partition("/")
+        name, _, session = parsed.resource_id.partition("/")
         found = _session_of(reader.entity(Role, account, name), session) if session else None
     # Names are found whatever their case, and their paths are not looked at: an ARN means exactly one.
     return found if found is not None and arn in {found.arn, found.issuer_arn} else None
@@ -298,7 +298,7 @@ def _principal_of(record: AccessKeyRecord, entity: Entity | None) -> Principal |
     if isinstance(entity, User):
         return principal_of_user(entity)
     if record.principal.startswith("arn:"):
-        return account_root(record.account, partition=record.principal.split(":")[1])
+        return account_root(record.account, partition=known_arn(record.principal).partition)
     return None if record.account else service(record.principal)
 
 

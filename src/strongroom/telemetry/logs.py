@@ -34,6 +34,7 @@ class TextFormatter(logging.Formatter):
     @override
     def formatMessage(self, record: logging.LogRecord) -> str:
         line = super().formatMessage(record)
+        # A record has this attribute only where the call that logged it passed one along.
         request_id = getattr(record, "request_id", None)
         return line if request_id is None else f"{line} request_id={request_id}"
 

@@ -15,7 +15,7 @@ def allows(name: str, action: str) -> bool:
 
 
 @pytest.mark.parametrize("arn", AWS_POLICIES)
-def test_each_is_named_by_its_arn_and_has_an_id_of_its_own(arn: str) -> None:
+def test_each_policy_has_its_arn_as_key_and_a_unique_id(arn: str) -> None:
     policy = AWS_POLICIES[arn]
     assert arn == ARN + policy.name
     assert re.fullmatch("ANPA[A-Z0-9]{17}", policy.policy_id)
@@ -42,6 +42,6 @@ def test_each_is_named_by_its_arn_and_has_an_id_of_its_own(arn: str) -> None:
         ),
     ],
 )
-def test_what_they_allow(name: str, allowed: list[str], refused: list[str]) -> None:
+def test_the_actions_that_aws_managed_policies_allow(name: str, allowed: list[str], refused: list[str]) -> None:
     """AWS Managed Policy Reference, as far as the services exist here."""
     assert [action for action in allowed + refused if allows(name, action)] == allowed

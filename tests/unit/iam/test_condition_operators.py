@@ -119,7 +119,7 @@ OPERATORS: list[tuple[str, Any, str | list[str] | None, bool]] = [
 
 
 @pytest.mark.parametrize("row", OPERATORS, ids=lambda row: " ".join(map(str, row)))
-def test_operator(row: tuple[str, Any, str | list[str] | None, bool]) -> None:
+def test_a_condition_operator(row: tuple[str, Any, str | list[str] | None, bool]) -> None:
     operator, wanted, have, holds = row
     policies = Policies(resource=compiled(PolicyKind.RESOURCE, allow(ALICE, when={operator: {"a:k": wanted}})))
     context = {} if have is None else {"a:k": have}
@@ -127,5 +127,5 @@ def test_operator(row: tuple[str, Any, str | list[str] | None, bool]) -> None:
     assert decide(request, policies).allowed is holds
 
 
-def test_the_table_is_as_long_as_it_claims() -> None:
+def test_the_table_has_at_least_105_cases() -> None:
     assert len(OPERATORS) >= 105

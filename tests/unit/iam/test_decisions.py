@@ -1,4 +1,4 @@
-"""Who may do what: one case a line. ``key`` is the key policy, ``iam`` the caller's own, then boundary and session."""
+"""Decisions, one case a line. ``key`` is the key policy, ``iam`` the caller's own, then boundary and session."""
 
 from typing import Any
 
@@ -65,7 +65,7 @@ ALL = [allow()]
 
 
 class Case(msgspec.Struct):
-    """A question and the answer; ``key`` None: no resource policy governs."""
+    """A request and its decision. ``key`` is None where the resource has no policy."""
 
     caller: Principal
     expected: tuple[bool, Source, Reason]
@@ -288,11 +288,11 @@ def policies_of(case: Case) -> Policies:
     )
 
 
-def test_the_table_is_as_long_as_it_claims() -> None:
+def test_the_table_has_at_least_165_cases() -> None:
     assert len(CASES) >= 165
 
 
-def test_documents_of_the_old_version_have_no_variables() -> None:
+def test_documents_of_version_2008_have_no_policy_variables() -> None:
     statement = allow(ALICE, when={"StringEquals": {"a:k": "${aws:username}"}})
     for version, text in (("2012-10-17", "alice"), ("2008-10-17", "${aws:username}")):
         policy = Policies(resource=compiled(PolicyKind.RESOURCE, statement, version=version))

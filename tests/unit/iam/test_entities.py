@@ -55,11 +55,11 @@ def test_links_are_policies_boundary_and_groups() -> None:
     assert ManagedPolicy(**named("a"), versions=()).links == ()  # type: ignore[arg-type]
 
 
-def test_the_document_in_force_is_the_default_versions() -> None:
+def test_the_document_of_a_policy_is_that_of_its_default_version() -> None:
     versions = (PolicyVersion(2, "two", 1.0), PolicyVersion(7, "seven", 2.0))
     policy = ManagedPolicy(**named("a"), versions=versions, default_version=7)  # type: ignore[arg-type]
     assert (policy.document, versions[1].version_id) == ("seven", "v7")
 
 
-def test_every_kind_has_its_type() -> None:
+def test_every_kind_of_entity_has_a_type() -> None:
     assert {kind: each.kind for kind, each in ENTITY_TYPES.items()} == {kind: kind for kind in EntityKind}

@@ -1,4 +1,4 @@
-"""Which documents are accepted, and how the others are refused."""
+"""Valid policy documents are parsed, and others are refused with AWS's messages."""
 
 import json
 import time
@@ -29,7 +29,7 @@ ACCEPTED: dict[str, tuple[PolicyKind, Any]] = {
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
-def test_accepted(name: str) -> None:
+def test_a_valid_document_is_accepted(name: str) -> None:
     kind, policy = ACCEPTED[name]
     assert parse_policy(json.dumps(policy), kind).statements
 
@@ -116,14 +116,14 @@ REFUSED: dict[str, tuple[PolicyKind, str, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_refused(name: str) -> None:
+def test_an_invalid_document_is_refused(name: str) -> None:
     kind, text, message = REFUSED[name]
     with pytest.raises(MalformedPolicy) as caught:
         parse_policy(text, kind)
     assert str(caught.value) == message
 
 
-def test_hostile_patterns_take_no_time() -> None:
+def test_hostile_patterns_are_decided_in_bounded_time() -> None:
     from policies import KEY, compiled, root  # noqa: PLC0415 - only here
     from strongroom.iam import AuthorizationRequest  # noqa: PLC0415
 

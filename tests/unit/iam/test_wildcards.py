@@ -1,4 +1,4 @@
-"""Wildcards: what matches, held against regular expressions, and that no pattern takes long."""
+"""Wildcards: matches compared with those of regular expressions, and the time that hostile patterns take."""
 
 import re
 import time
@@ -16,12 +16,12 @@ def by_regular_expression(pattern: str, text: str) -> bool:
 
 
 @given(st.text("ab?*", max_size=9), st.text("ab?*\n", max_size=9))
-def test_globs_are_what_regular_expressions_say(pattern: str, text: str) -> None:
+def test_wildcards_match_what_an_equal_regular_expression_matches(pattern: str, text: str) -> None:
     assert glob(pattern, text) is by_regular_expression(pattern, text)
 
 
 @given(st.text("ab", max_size=3), st.text("ab?*", max_size=6), st.text("ab?*", max_size=6))
-def test_what_is_literal_matches_itself_only(before: str, escaped: str, text: str) -> None:
+def test_literal_text_matches_only_itself(before: str, escaped: str, text: str) -> None:
     pattern = before + literal(escaped)
     assert glob(pattern, before + escaped)
     assert glob(pattern, text) is (text == before + escaped)
@@ -40,7 +40,7 @@ def test_what_is_literal_matches_itself_only(before: str, escaped: str, text: st
     ],
     ids=lambda value: value[:12],
 )
-def test_no_pattern_takes_long(pattern: str, text: str) -> None:
+def test_no_pattern_takes_more_than_bounded_time(pattern: str, text: str) -> None:
     started = time.perf_counter()
     assert not glob(pattern, text)
     assert time.perf_counter() - started < 2

@@ -1,4 +1,4 @@
-"""Algorithms and sizes, held against the developer guide's "Key spec reference", written down a second time."""
+"""Algorithms and sizes, compared with a second transcript of the developer guide's "Key spec reference"."""
 
 from collections.abc import Mapping, Sequence
 
@@ -103,7 +103,7 @@ def test_an_algorithm_of_another_spec_is_refused(spec: KeySpec, usage: KeyUsage)
 
 
 @pytest.mark.parametrize(("spec", "algorithm", "most"), MOST)
-def test_what_fits_into_an_oaep_block(spec: str, algorithm: str, most: int) -> None:
+def test_the_largest_plaintext_of_an_oaep_block(spec: str, algorithm: str, most: int) -> None:
     require_plaintext_size(most, EncryptionAlgorithm(algorithm), KeySpec(spec))
     with pytest.raises(ValidationException) as caught:
         require_plaintext_size(most + 1, EncryptionAlgorithm(algorithm), KeySpec(spec))
@@ -112,13 +112,13 @@ def test_what_fits_into_an_oaep_block(spec: str, algorithm: str, most: int) -> N
     )
 
 
-def test_symmetric_plaintexts_are_bounded_by_the_request_alone() -> None:
+def test_symmetric_plaintexts_are_limited_by_the_request_alone() -> None:
     require_plaintext_size(4096, EncryptionAlgorithm.SYMMETRIC_DEFAULT, KeySpec.SYMMETRIC_DEFAULT)
 
 
 @pytest.mark.parametrize("algorithm", SigningAlgorithm)
 @pytest.mark.parametrize("kind", MessageType)
-def test_which_messages_an_algorithm_takes(algorithm: SigningAlgorithm, kind: MessageType) -> None:
+def test_the_message_types_and_lengths_of_an_algorithm(algorithm: SigningAlgorithm, kind: MessageType) -> None:
     takes = MESSAGES[algorithm]
     for size in (1, 31, 32, 33, 47, 48, 49, 63, 64, 65, 4096):
         if kind in takes and takes[kind] in {ANY, size}:

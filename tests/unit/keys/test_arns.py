@@ -22,7 +22,7 @@ ALIAS = AliasLocator(ACCOUNT, REGION, "alias/team/x")
         (f"arn:aws:kms:{REGION}:{ACCOUNT}:alias/team/x", ALIAS),
     ],
 )
-def test_the_four_forms(text: str, expected: KeyLocator | AliasLocator) -> None:
+def test_the_four_forms_of_a_key_id(text: str, expected: KeyLocator | AliasLocator) -> None:
     assert parse_key_id(text, ACCOUNT, REGION, KeyIdForms.ANY) == expected
 
 
@@ -38,19 +38,19 @@ def test_the_four_forms(text: str, expected: KeyLocator | AliasLocator) -> None:
         ("arn:", InvalidArnException, "Invalid arn arn:"),
     ],
 )
-def test_what_cannot_be_a_key(text: str, refusal: type[KmsError], message: str) -> None:
+def test_an_invalid_key_id_is_refused(text: str, refusal: type[KmsError], message: str) -> None:
     with pytest.raises(refusal) as caught:
         parse_key_id(text, ACCOUNT, REGION, KeyIdForms.ANY)
     assert caught.value.message == message
 
 
 @pytest.mark.parametrize("text", ["alias/x", f"arn:aws:kms:{REGION}:{ACCOUNT}:alias/x"])
-def test_an_alias_where_only_keys_may_stand(text: str) -> None:
+def test_an_alias_is_refused_where_only_keys_are_accepted(text: str) -> None:
     with pytest.raises(InvalidArnException, match="Key Aliases are not supported for this operation"):
         parse_key_id(text, ACCOUNT, REGION, KeyIdForms.KEY_ONLY)
 
 
-def test_partitions() -> None:
+def test_the_partition_of_a_region() -> None:
     assert [partition(region) for region in ("eu-west-1", "cn-north-1", "us-gov-west-1")] == [
         "aws",
         "aws-cn",

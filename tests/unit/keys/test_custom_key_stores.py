@@ -41,7 +41,7 @@ ALLOWED: dict[str, tuple[Callable[[CustomKeyStore], object], set[str]]] = {
 
 @pytest.mark.parametrize("state", ConnectionState)
 @pytest.mark.parametrize("name", ALLOWED)
-def test_each_state_allows_what_aws_allows(name: str, state: ConnectionState) -> None:
+def test_each_connection_state_allows_the_operations_that_aws_allows(name: str, state: ConnectionState) -> None:
     act, allowed = ALLOWED[name]
     store = replace(STORE, state=state)
     if state in allowed:
@@ -57,5 +57,5 @@ def test_an_error_is_shown_until_the_store_is_disconnected() -> None:
     assert disconnect(failed) == STORE
 
 
-def test_a_store_shows_nothing_of_its_secret() -> None:
+def test_the_repr_of_a_store_does_not_show_its_secret() -> None:
     assert "secret" not in repr(STORE)

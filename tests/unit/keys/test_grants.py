@@ -1,4 +1,4 @@
-"""Grants: what their constraints admit, which of two is stricter, and the index that finds the one that applies."""
+"""Grants: when constraints are satisfied, which of two are stricter, and the index of grants."""
 
 import pytest
 from msgspec.structs import replace
@@ -38,7 +38,7 @@ FROM_S1 = Constraints(source_arn=S1)
         (subset(), {"any": "thing"}, True),
     ],
 )
-def test_what_a_context_constraint_admits(
+def test_which_encryption_contexts_satisfy_a_constraint(
     constraints: Constraints,
     context: dict[str, str],
     admitted: bool,  # noqa: FBT001 - a case
@@ -50,7 +50,7 @@ def test_what_a_context_constraint_admits(
 
 
 @pytest.mark.parametrize("constraints", [equals(dept="IT"), subset(dept="IT", year="26")])
-def test_describe_key_and_retire_grant_have_no_encryption_context(constraints: Constraints) -> None:
+def test_context_constraints_do_not_apply_to_describe_key_and_retire_grant(constraints: Constraints) -> None:
     index = GrantIndex(iter([make_grant(1, ENCRYPT, DESCRIBE, RETIRE, constraints=constraints)]))
     for operation in (DESCRIBE, RETIRE):
         assert index.find(operation, pairs({}), None) is not None
@@ -113,7 +113,7 @@ def test_which_constraints_are_at_least_as_strict(
     assert asked.at_least_as_strict_as(held) is enough
 
 
-def test_the_same_terms_whatever_the_id_the_time_and_the_order_of_operations() -> None:
+def test_same_terms_ignores_id_time_and_order_of_operations() -> None:
     grant = make_grant(1, ENCRYPT, DECRYPT, constraints=subset(a="1"), retiring="AIDABOB", name="n")
     assert grant.same_terms(replace(grant, grant_id="f" * 64, created_at=0.0, operations=(DECRYPT, ENCRYPT)))
     for other in (
@@ -131,7 +131,7 @@ def test_the_same_terms_whatever_the_id_the_time_and_the_order_of_operations() -
         assert not grant.same_terms(other)
 
 
-def test_the_index_forgets_what_is_removed_and_nothing_else() -> None:
+def test_removing_a_grant_leaves_the_others_in_the_index() -> None:
     grants = [make_grant(number, ENCRYPT, DECRYPT, constraints=subset(a="1", b=str(number))) for number in range(5)]
     index = GrantIndex(iter(grants))
     assert len(index) == 5
@@ -144,7 +144,7 @@ def test_the_index_forgets_what_is_removed_and_nothing_else() -> None:
             assert found == (None if number == 2 else grant)
 
 
-def test_a_grant_added_twice_is_gone_when_removed_once() -> None:
+def test_adding_a_grant_twice_keeps_it_once() -> None:
     shared = [make_grant(number, constraints=subset(a="1")) for number in (2, 3)]
     grant = make_grant(1, constraints=subset(a="1", b="1"))
     index = GrantIndex(iter([grant, *shared, grant]))
@@ -156,8 +156,8 @@ def test_a_grant_added_twice_is_gone_when_removed_once() -> None:
 
 
 @pytest.mark.parametrize("shared", ["app", "zone"])
-def test_grants_that_share_a_pair_are_told_apart_by_another(shared: str) -> None:
-    """Whichever of the two pairs comes first in the alphabet."""
+def test_grants_that_share_a_pair_are_indexed_by_another_pair(shared: str) -> None:
+    """It does not matter which of the two pairs sorts first."""
     index = GrantIndex(iter(make_grant(n, constraints=subset(**{shared: "x", "tenant": f"{n}"})) for n in range(2_000)))
     candidates = list(index.candidates(ENCRYPT, pairs({shared: "x", "tenant": "1999"}), None))
     assert len(candidates) <= 2
@@ -185,6 +185,6 @@ DATA_KEYS = {
         ("ML_KEM_768", "ENCAPSULATE_DECAPSULATE", {"Encapsulate", "Decapsulate", "GetPublicKey"}),
     ],
 )
-def test_the_operations_that_fit_a_key(spec: str, usage: str, fit: set[str]) -> None:
+def test_the_grant_operations_of_each_kind_of_key(spec: str, usage: str, fit: set[str]) -> None:
     key = replace(make_key(1, origin=Origin.EXTERNAL), spec=KeySpec(spec), usage=KeyUsage(usage))
     assert set(map(str, operations_of(key))) == fit | ALWAYS

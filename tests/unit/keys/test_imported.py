@@ -1,4 +1,4 @@
-"""The life of imported key material, rule by rule."""
+"""The life cycle of imported key material, rule by rule."""
 
 import pytest
 from msgspec.structs import replace
@@ -59,7 +59,7 @@ def test_the_first_material_is_current_and_enables_the_key() -> None:
     assert parts(key) == [(1, CURRENT, True)]
 
 
-def test_new_material_waits_for_a_rotation_one_at_a_time() -> None:
+def test_new_material_is_pending_until_a_rotation_and_only_one_at_a_time() -> None:
     key = new(new(EXTERNAL, 1), 2)
     assert parts(key) == [(1, CURRENT, True), (2, PENDING, True)]
     with pytest.raises(KMSInvalidStateException) as refused:
@@ -74,7 +74,7 @@ def test_new_material_waits_for_a_rotation_one_at_a_time() -> None:
     assert after.materials[0].rotated_at is None
 
 
-def test_a_rotation_without_material_that_waits_for_it() -> None:
+def test_a_rotation_without_pending_material_is_refused() -> None:
     key = new(EXTERNAL, 1)
     with pytest.raises(KMSInvalidStateException) as refused:
         imported.rotate(key, NOW)
@@ -83,7 +83,7 @@ def test_a_rotation_without_material_that_waits_for_it() -> None:
         imported.rotate(new(key, 2, until=NOW + 1), NOW + 1)
 
 
-def test_twenty_five_rotations_in_a_life() -> None:
+def test_a_key_with_imported_material_has_twenty_five_rotations() -> None:
     key = new(rotated(*range(1, 27)), 27)
     with pytest.raises(LimitExceededException):
         imported.rotate(key, NOW)
@@ -99,7 +99,7 @@ def test_new_material_must_be_new_and_existing_material_must_exist() -> None:
             again(start, 3)
 
 
-def test_the_type_of_an_import_that_does_not_say() -> None:
+def test_the_default_type_of_an_import() -> None:
     assert imported.import_type(EXTERNAL, None) is ImportType.NEW
     assert imported.import_type(new(EXTERNAL, 1), None) is ImportType.EXISTING
     assert imported.import_type(new(EXTERNAL, 1), ImportType.NEW) is ImportType.NEW
@@ -119,7 +119,7 @@ def test_material_pending_rotation_can_be_imported_again_too() -> None:
     assert parts(key) == [(1, CURRENT, True), (2, PENDING, True)]
 
 
-def test_deleting_any_part_of_a_key_makes_it_wait_until_every_part_is_back() -> None:
+def test_a_key_is_pending_import_until_all_its_material_is_back() -> None:
     key = imported.delete_material(imported.delete_material(rotated(1, 2, 3), None), id_of(1))
     assert key.state is KeyState.PENDING_IMPORT
     assert parts(key) == [(1, NON_CURRENT, False), (2, NON_CURRENT, True), (3, CURRENT, False)]
@@ -130,14 +130,14 @@ def test_deleting_any_part_of_a_key_makes_it_wait_until_every_part_is_back() -> 
     assert parts(key) == [(1, NON_CURRENT, True), (2, NON_CURRENT, True), (3, CURRENT, True)]
 
 
-def test_material_pending_rotation_is_no_part_of_the_key_and_makes_room_for_other_material() -> None:
+def test_material_pending_rotation_can_be_deleted_and_replaced_by_other_material() -> None:
     key = imported.delete_material(new(rotated(1), 2), id_of(2))
     assert key.state is KeyState.ENABLED
     assert parts(key) == [(1, CURRENT, True)]
     assert parts(new(key, 3)) == [(1, CURRENT, True), (3, PENDING, True)]
 
 
-def test_deleting_what_is_not_there() -> None:
+def test_deleting_missing_material_changes_nothing_and_unknown_material_is_refused() -> None:
     assert imported.delete_material(EXTERNAL, None) == EXTERNAL
     gone = imported.delete_material(rotated(1), None)
     assert imported.delete_material(gone, None) == gone
@@ -146,7 +146,7 @@ def test_deleting_what_is_not_there() -> None:
         imported.delete_material(gone, id_of(2))
 
 
-def test_new_material_waits_even_while_the_key_waits_for_its_own() -> None:
+def test_new_material_stays_pending_while_the_key_is_pending_import() -> None:
     key = new(imported.delete_material(rotated(1), None), 2)
     assert key.state is KeyState.PENDING_IMPORT
     assert parts(key) == [(1, CURRENT, False), (2, PENDING, True)]
@@ -160,7 +160,7 @@ def test_a_disabled_key_stays_disabled_as_long_as_it_has_its_material() -> None:
     assert imported.delete_material(key, None).state is KeyState.PENDING_IMPORT
 
 
-def test_a_key_pending_deletion_stays_that_and_comes_back_as_its_material_allows() -> None:
+def test_a_key_pending_deletion_stays_so_and_its_state_after_cancelling_follows_from_its_material() -> None:
     whole = lifecycle.schedule_deletion(rotated(1, 2), 7, NOW)
     assert lifecycle.cancel_deletion(whole).state is KeyState.DISABLED
     for material_id in (id_of(1), id_of(2)):
@@ -169,7 +169,7 @@ def test_a_key_pending_deletion_stays_that_and_comes_back_as_its_material_allows
         assert lifecycle.cancel_deletion(key).state is KeyState.PENDING_IMPORT
 
 
-def test_expired_material_is_gone_at_that_moment_and_only_that() -> None:
+def test_expired_material_is_missing_from_that_moment_on_and_other_material_stays() -> None:
     key = new(EXTERNAL, 1, until=NOW + 10)
     key = imported.rotate(new(key, 2, until=NOW + 20), NOW)
     assert imported.as_of(key, NOW + 9.9) is key
@@ -182,7 +182,7 @@ def test_expired_material_is_gone_at_that_moment_and_only_that() -> None:
     assert imported.lost(expired, imported.as_of(expired, NOW + 20)) == [id_of(2)]
 
 
-def test_expired_material_pending_rotation_leaves_the_key_alone() -> None:
+def test_expired_material_pending_rotation_does_not_change_the_state_of_the_key() -> None:
     key = new(rotated(1), 2, until=NOW + 10)
     expired = imported.as_of(key, NOW + 10)
     assert expired.state is KeyState.ENABLED
@@ -207,7 +207,7 @@ def test_asymmetric_and_hmac_keys_keep_their_first_material_for_life(spec: KeySp
         imported.rotate(key, NOW)
 
 
-def test_multi_region_keys_wait_for_their_replicas_and_replicas_for_their_primary() -> None:
+def test_new_material_of_related_keys_goes_into_the_primary_first() -> None:
     primary = replace(rotated(1), multi_region=True, primary_region="us-east-1", replica_regions=("eu-west-1",))
     waiting = new(primary, 2)
     assert waiting.materials[1].state is PENDING_REPLICAS
@@ -221,7 +221,7 @@ def test_multi_region_keys_wait_for_their_replicas_and_replicas_for_their_primar
         imported.rotate(again(replica, 1), NOW)
 
 
-def test_the_expiry_must_fit_its_model_and_lie_within_a_year() -> None:
+def test_the_expiry_must_match_its_model_and_be_within_a_year() -> None:
     expires, stays = ExpirationModel.EXPIRES, ExpirationModel.DOES_NOT_EXPIRE
     for model, valid_to in ((expires, NOW + 1), (expires, NOW + 365 * DAY), (stays, None)):
         imported.require_expiry(model, valid_to, NOW)

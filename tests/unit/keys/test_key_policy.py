@@ -16,11 +16,11 @@ DEFAULT = """\
 }"""
 
 
-def test_the_default_policy_reads_as_aws_writes_it() -> None:
+def test_the_default_policy_has_the_text_that_aws_writes() -> None:
     assert default_policy("arn:aws:iam::111122223333:root") == DEFAULT
 
 
-def test_documents_are_laid_out_anew() -> None:
+def test_documents_are_reformatted_in_the_layout_of_aws() -> None:
     assert reformat('{"a":[],"b":{},"c":["x",1,true,null],"d":"\\"\\u00e9"}') == (
         '{\n  "a" : [ ],\n  "b" : { },\n  "c" : [ "x", 1, true, null ],\n  "d" : "\\"\u00e9"\n}'
     )

@@ -21,12 +21,12 @@ def rotate(key: KmsKey, number: int, kind: RotationType = RotationType.ON_DEMAND
     return lifecycle.rotate(key, f"{number:064x}", b"token", kind, now)
 
 
-def test_a_key_without_material_waits_for_import() -> None:
+def test_a_key_without_material_is_pending_import() -> None:
     assert make_key(origin=Origin.EXTERNAL).state is KeyState.PENDING_IMPORT
     assert make_key(origin=Origin.EXTERNAL).current_material is None
 
 
-def test_deletion_waits_and_cancelling_leaves_the_key_disabled() -> None:
+def test_deletion_has_a_waiting_period_and_cancelling_it_leaves_the_key_disabled() -> None:
     scheduled = lifecycle.schedule_deletion(make_key(), 7, NOW)
     assert scheduled.state is KeyState.PENDING_DELETION
     assert scheduled.deletion_at == NOW + 7 * DAY
@@ -60,7 +60,7 @@ def test_rotation_makes_one_material_current_and_keeps_the_others() -> None:
     assert key.on_demand_rotations == 10
 
 
-def test_on_demand_rotation_leaves_the_schedule_alone_and_automatic_rotation_moves_it() -> None:
+def test_automatic_rotation_moves_the_schedule_and_on_demand_rotation_does_not() -> None:
     key = lifecycle.enable_rotation(make_key(), 90, NOW)
     assert rotate(key, 1, now=NOW + DAY).rotation == key.rotation
     late = NOW + 5 * 365 * DAY
@@ -78,7 +78,7 @@ def test_only_enabled_keys_rotate_and_an_overdue_one_rotates_once_enabled_again(
     assert not lifecycle.rotation_due(lifecycle.disable_rotation(key), due)
 
 
-def test_twenty_five_on_demand_rotations_in_a_life() -> None:
+def test_a_key_has_twenty_five_on_demand_rotations() -> None:
     key = make_key()
     for number in range(1, 26):
         lifecycle.require_on_demand_rotation(key, NOW)
@@ -95,7 +95,7 @@ def test_on_demand_rotation_conflicts_with_an_automatic_one_that_is_near() -> No
         lifecycle.require_on_demand_rotation(key, NOW + 90 * DAY - 19 * 60)
 
 
-def test_keys_that_cannot_rotate() -> None:
+def test_keys_that_cannot_rotate_are_refused() -> None:
     with pytest.raises(UnsupportedOperationException, match="origin is EXTERNAL"):
         lifecycle.enable_rotation(make_key(origin=Origin.EXTERNAL), 90, NOW)
     with pytest.raises(UnsupportedOperationException):

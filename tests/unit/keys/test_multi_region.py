@@ -38,7 +38,7 @@ def rotate(key: KmsKey, number: int, kind: RotationType = RotationType.ON_DEMAND
     return lifecycle.rotate(key, material(number).material_id, b"token", kind, NOW)
 
 
-def test_only_a_multi_region_primary_is_one() -> None:
+def test_single_region_keys_and_replicas_are_no_primary() -> None:
     primary = make_primary(WEST)
     multi_region.require_primary(primary)
     for other in (make_key(), make_replica(primary)):
@@ -47,7 +47,7 @@ def test_only_a_multi_region_primary_is_one() -> None:
         assert caught.value.message == f"{other.arn} is not a multi-region primary key."
 
 
-def test_a_replica_begins_with_nothing_of_its_own() -> None:
+def test_a_new_replica_has_no_material_policy_aliases_or_tags() -> None:
     primary = replace(
         make_primary(), description="mine", policy="{}", pinned=(("a", "b"),), tags=(("t", "v"),), aliases=("alias/x",)
     )
@@ -59,7 +59,7 @@ def test_a_replica_begins_with_nothing_of_its_own() -> None:
     assert replica.is_replica
 
 
-def test_a_replica_gets_every_material_under_a_token_of_its_own() -> None:
+def test_a_replica_gets_every_material_with_its_own_token() -> None:
     primary = rotate(rotate(make_primary(WEST), 2), 3)
     replica = make_replica(primary)
     assert replica.state is KeyState.ENABLED
@@ -70,7 +70,7 @@ def test_a_replica_gets_every_material_under_a_token_of_its_own() -> None:
     assert replica.on_demand_rotations == 2
 
 
-def test_synchronizing_copies_what_is_shared_and_only_that() -> None:
+def test_synchronizing_copies_the_shared_properties_and_no_others() -> None:
     primary = make_primary(WEST)
     replica = replace(make_replica(primary), description="other", tags=(("t", "v"),), state=KeyState.DISABLED)
     rotated = lifecycle.enable_rotation(rotate(primary, 2), 90, NOW)
@@ -102,7 +102,7 @@ def test_cancelling_the_deletion_of_a_replica_that_lacks_its_material() -> None:
     assert lifecycle.cancel_deletion(scheduled).state is KeyState.PENDING_IMPORT
 
 
-def test_a_successor_takes_the_place_of_the_primary_everywhere() -> None:
+def test_a_new_primary_is_the_primary_of_all_related_keys() -> None:
     primary = make_primary(WEST, NORTH)
     there, elsewhere = make_replica(primary), make_replica(primary, NORTH)
     before = multi_region.succeeded_by(primary, WEST)
@@ -152,12 +152,12 @@ def test_a_primary_waits_for_its_replicas_and_then_for_its_own_window() -> None:
         )
 
 
-def test_a_replica_that_goes_leaves_a_primary_that_is_not_scheduled_as_it_is() -> None:
+def test_deleting_a_replica_does_not_change_a_primary_that_is_not_scheduled_for_deletion() -> None:
     for primary in (make_primary(WEST), lifecycle.disable(make_primary(WEST))):
         assert multi_region.without_replica(primary, WEST, NOW) == replace(primary, replica_regions=())
 
 
-def test_a_lone_primary_and_a_replica_do_not_wait_for_others() -> None:
+def test_a_primary_without_replicas_and_a_replica_start_their_waiting_period_at_once() -> None:
     for key in (make_primary(), make_replica(make_primary(WEST, NORTH)), make_key()):
         scheduled = multi_region.schedule_deletion(key, 7, NOW)
         assert (scheduled.state, scheduled.deletion_at) == (KeyState.PENDING_DELETION, NOW + 7 * DAY)

@@ -1,4 +1,4 @@
-"""The matrix, held against the developer guide's table, written down a second time and independently."""
+"""The key state matrix, compared with a second, independent transcript of the developer guide's table."""
 
 import pytest
 
@@ -50,7 +50,7 @@ CELLS = [(rule, state, TABLE[rule][column]) for rule in StateRule for column, st
 
 
 @pytest.mark.parametrize(("rule", "state", "refusal"), CELLS)
-def test_cell(rule: StateRule, state: KeyState, refusal: tuple[type[KmsError], str] | None) -> None:
+def test_a_cell_of_the_matrix(rule: StateRule, state: KeyState, refusal: tuple[type[KmsError], str] | None) -> None:
     if refusal is None:
         require_state(rule, state, "KEY")
         return

@@ -1,4 +1,4 @@
-"""Which key material can be wrapped how: the developer guide's rules, written down a second time."""
+"""Which algorithms can wrap which key material, compared with a second transcript of the developer guide's rules."""
 
 import pytest
 from msgspec.structs import replace
@@ -30,7 +30,7 @@ def offered(spec: str, algorithm: str, wrapping_key: str) -> bool:
 
 
 @pytest.mark.parametrize("spec", KeySpec)
-def test_every_combination(spec: KeySpec) -> None:
+def test_every_combination_of_algorithm_and_key_spec(spec: KeySpec) -> None:
     for algorithm in WrappingAlgorithm:
         for wrapping_key in WrappingKeySpec:
             if offered(spec, algorithm, wrapping_key):
@@ -49,7 +49,7 @@ def test_post_quantum_keys_and_sm2_are_not_imported(spec: KeySpec) -> None:
         require_importable_spec(spec)
 
 
-def test_only_keys_of_origin_external_take_material() -> None:
+def test_only_keys_of_origin_external_can_import_material() -> None:
     require_external(make_key(origin=Origin.EXTERNAL))
     for origin in set(Origin) - {Origin.EXTERNAL}:
         with pytest.raises(UnsupportedOperationException, match=f"origin is {origin} which is not valid"):

@@ -1,4 +1,4 @@
-"""Every condition key, seen through a key policy that denies on it: one case a line."""
+"""Every condition key, tested with a key policy that denies on it: one case a line."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ DAY = 86_400
 
 
 class Case(msgspec.Struct):
-    """A condition, a call it must stop, and one that it must let through; on a symmetric key unless another is asked."""
+    """A condition, a call that it denies, and one that it allows; on a symmetric key unless the case has another."""
 
     condition: Json
     stopped: tuple[str, dict[str, Any]]
@@ -104,7 +104,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDeployment]
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_condition(local: LocalDeployment, name: str) -> None:
+def test_a_condition_denies_one_call_and_allows_another(local: LocalDeployment, name: str) -> None:
     case = CASES[name]
     denied = deny(ROOT, do=f"kms:{case.stopped[0]}", when=case.condition)
     spec, usage = case.key
@@ -121,8 +121,10 @@ def test_condition(local: LocalDeployment, name: str) -> None:
 
 
 @pytest.mark.parametrize("operation", ["DisableKey", "ScheduleKeyDeletion"])
-def test_a_key_in_use_can_be_kept_from_those_who_would_end_it(local: LocalDeployment, operation: str) -> None:
-    """The numbers are whole days since the last use; where there was none, since the key was made."""
+def test_a_policy_can_deny_to_disable_or_delete_a_key_that_was_used_recently(
+    local: LocalDeployment, operation: str
+) -> None:
+    """The value is in whole days since the last use, or since the key was made if it was never used."""
     recent = {"NumericLessThan": {"kms:TrailingDaysWithoutKeyUsage": "90"}}
     policy = document(allow(ROOT), deny(ROOT, do=f"kms:{operation}", when=recent))
     used, unused = (local.call("CreateKey", Policy=policy)["KeyMetadata"]["KeyId"] for _ in range(2))
@@ -142,7 +144,7 @@ def test_a_key_in_use_can_be_kept_from_those_who_would_end_it(local: LocalDeploy
 
 
 @pytest.mark.parametrize("same", [True, False], ids=["same key", "another key"])
-def test_re_encryption(local: LocalDeployment, same: bool) -> None:  # noqa: FBT001 - a case
+def test_conditions_on_re_encrypt(local: LocalDeployment, same: bool) -> None:  # noqa: FBT001 - a case
     policies = document(
         allow(ROOT),
         deny(ROOT, do="kms:ReEncryptTo", when={"Bool": {"kms:ReEncryptOnSameKey": "true"}}),
@@ -165,8 +167,8 @@ def test_re_encryption(local: LocalDeployment, same: bool) -> None:  # noqa: FBT
         local.call("ReEncrypt", CiphertextBlob=blob, DestinationKeyId=other, SourceEncryptionContext={"a": "no"})
 
 
-def test_a_key_about_to_be_made_has_condition_keys_too(local: LocalDeployment) -> None:
-    """The lockout check asks whether PutKeyPolicy would be allowed; CreateKey itself has no resource policy."""
+def test_create_key_has_the_condition_keys_of_the_new_key(local: LocalDeployment) -> None:
+    """The lockout check decides on PutKeyPolicy; CreateKey itself has no resource policy."""
     locked = document(allow(ROOT, do="kms:PutKeyPolicy", when={"StringEquals": {"kms:KeySpec": "RSA_2048"}}))
     with pytest.raises(Refused, match="will not allow you to update the key policy"):
         local.call("CreateKey", Policy=locked)
@@ -175,7 +177,7 @@ def test_a_key_about_to_be_made_has_condition_keys_too(local: LocalDeployment) -
         local.call("DescribeKey", KeyId=made["KeyMetadata"]["KeyId"])
 
 
-def test_the_records_of_refusals_say_why(local: LocalDeployment) -> None:
+def test_audit_records_of_refusals_have_the_reason(local: LocalDeployment) -> None:
     key_id = local.call("CreateKey", Policy=document(allow(ROOT), deny(ROOT, do="kms:Encrypt")))["KeyMetadata"]["KeyId"]
     local.perform("Encrypt", json.dumps({"KeyId": key_id, "Plaintext": DATA}).encode())
     record = local.records()[-1]

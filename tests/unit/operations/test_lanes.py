@@ -1,4 +1,4 @@
-"""Where calls run: no slow work on the event loop, whatever a body looks like."""
+"""The lanes of calls: no slow work runs on the event loop, for any body."""
 
 import json
 from typing import Any
@@ -33,24 +33,24 @@ from strongroom.operations.sts.table import STS_TABLE
         ("GetParametersForImport", {"WrappingKeySpec": "RSA_4096"}, Lane.GENERATING),
     ],
 )
-def test_lanes(operation: str, request_: dict[str, Any], lane: Lane) -> None:
+def test_the_lane_of_a_request(operation: str, request_: dict[str, Any], lane: Lane) -> None:
     assert TABLE[operation].lane(json.dumps(request_).encode()) is lane
 
 
-def test_escapes_in_json_hide_nothing() -> None:
+def test_json_escapes_do_not_hide_a_slow_algorithm() -> None:
     hidden = rb'{"SigningAlgorithm":"\u0052SASSA_PSS_SHA_512"}'
     assert TABLE["Sign"].lane(hidden) is Lane.SIGNING
     assert TABLE["CreateKey"].lane(rb'{"KeySpec":"\u0052SA_4096"}') is Lane.GENERATING
 
 
-def test_a_policy_makes_no_key_slow_to_make() -> None:
+def test_the_text_of_a_policy_does_not_change_the_lane_of_create_key() -> None:
     policy = json.dumps({"Statement": [{"Sid": "RSA keys", "Effect": "Allow"}]})
     assert TABLE["CreateKey"].lane(json.dumps({"Policy": policy}).encode()) is Lane.WAITING
     assert TABLE["CreateKey"].lane(json.dumps({"Policy": policy, "KeySpec": "RSA_2048"}).encode()) is Lane.GENERATING
     assert TABLE["CreateKey"].lane(b'{"Description":"\\') is Lane.WAITING
 
 
-def test_what_is_long_to_read_is_not_read_on_the_event_loop() -> None:
+def test_a_large_body_is_not_decoded_on_the_event_loop() -> None:
     for operation in (TABLE["Encrypt"], TABLE["DescribeKey"], STS_TABLE["GetCallerIdentity"]):
         assert operation.lane(bytes(32 * 1024)) is Lane.INLINE
         assert operation.lane(bytes(32 * 1024 + 1)) is Lane.COMPUTING

@@ -1,4 +1,4 @@
-"""How principals in policies are checked, pinned to unique ids, and shown under the names they have now."""
+"""How principals in policies are checked, pinned to unique ids, and shown with their current names."""
 
 import json
 
@@ -35,7 +35,7 @@ def pinned(store: SqlStore, *principals: str) -> dict[str, str]:
         return dict(pin(reader, named))
 
 
-def test_users_and_roles_are_pinned_and_the_rest_is_not(store: SqlStore) -> None:
+def test_only_users_and_roles_are_pinned_to_unique_ids(store: SqlStore) -> None:
     session = f"arn:aws:sts::{HOME}:assumed-role/Worker/job"
     federated = f"arn:aws:sts::{HOME}:federated-user/visitor"
     rest = ("*", ROOT, HOME, alice.unique_id, session, federated, "S:backup.amazonaws.com", "F:oidc.example.com")
@@ -61,12 +61,12 @@ def test_users_and_roles_are_pinned_and_the_rest_is_not(store: SqlStore) -> None
         "AIDACAROLCAROLCAROL",
     ],
 )
-def test_who_does_not_exist_is_refused(store: SqlStore, principal: str) -> None:
+def test_principals_that_do_not_exist_are_refused(store: SqlStore, principal: str) -> None:
     with pytest.raises(UnknownPrincipal):
         pinned(store, alice.arn, principal)
 
 
-def test_names_that_changed_and_users_that_are_gone(store: SqlStore) -> None:
+def test_renamed_users_have_their_new_arn_and_deleted_ones_their_unique_id(store: SqlStore) -> None:
     pins = [(each.arn, each.unique_id) for each in (alice, bob, worker)]
     renamed = replace(bob, name="bobby", path="/")
 
@@ -79,7 +79,7 @@ def test_names_that_changed_and_users_that_are_gone(store: SqlStore) -> None:
         assert current_names(reader, pins) == {bob.arn: renamed.arn, worker.arn: worker.unique_id}
 
 
-def test_only_principals_are_shown_under_new_names(store: SqlStore) -> None:
+def test_only_principal_elements_show_new_names(store: SqlStore) -> None:
     condition = {"StringEquals": {"aws:PrincipalArn": bob.arn}}
     statements = [
         allow(alice.arn, bob.arn, "S:backup.amazonaws.com"),

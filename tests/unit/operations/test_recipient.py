@@ -1,4 +1,4 @@
-"""What a policy can ask a recipient: its registers, by the names AWS gives them."""
+"""The condition keys of attested recipients: their registers, by AWS's names."""
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -30,6 +30,6 @@ def test_registers_of_a_nitro_tpm(name: str, index: int) -> None:
 @pytest.mark.parametrize(
     "name", ["", "pcr", "pcr1", "pcr00", "pcr04", "pcr-4", "pcr4 ", "pcr\u0664", "pcr160", "nitrotpmpcr", "imagesha256"]
 )
-def test_what_is_no_register(name: str) -> None:
+def test_names_that_are_no_register_have_no_value(name: str) -> None:
     assert value(name, Platform.ENCLAVE) is None
     assert value(name, Platform.TPM) is None

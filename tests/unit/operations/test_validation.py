@@ -1,4 +1,4 @@
-"""How a body that breaks its declarations is refused: AWS's wording, every breach at once."""
+"""Bodies that break their declarations: AWS's messages, with all breaches at once."""
 
 from contextlib import suppress
 from enum import StrEnum
@@ -87,13 +87,13 @@ VALIDATION = {
 
 
 @pytest.mark.parametrize("body", VALIDATION, ids=lambda body: body[:50])
-def test_one_breach(body: str) -> None:
+def test_a_single_breach(body: str) -> None:
     with pytest.raises(ValidationException) as caught:
         decode(decoder, body.encode())
     assert caught.value.message == OPENING + VALIDATION[body]
 
 
-def test_every_breach_at_once() -> None:
+def test_all_breaches_are_listed_in_one_message() -> None:
     with pytest.raises(ValidationException) as caught:
         decode(decoder, b'{"KeyId":"","Limit":0,"Colour":"GREEN"}')
     assert str(caught.value.message).startswith("3 validation errors detected: Value '' at 'keyId' failed")
@@ -110,7 +110,7 @@ def test_every_breach_at_once() -> None:
     ],
     ids=lambda body: repr(body[:30]),
 )  # fmt: skip
-def test_wrong_types(body: bytes) -> None:
+def test_values_of_the_wrong_type_are_refused(body: bytes) -> None:
     with pytest.raises(SerializationException):
         decode(decoder, body)
 
@@ -128,7 +128,7 @@ json_values = st.recursive(
 
 
 @given(st.sampled_from(sorted(TABLE)), st.data())
-def test_no_body_breaks_the_decoder(name: str, data: Any) -> None:
+def test_any_json_body_is_decoded_or_refused(name: str, data: Any) -> None:
     fields = [field.encode_name for field in msgspec.structs.fields(TABLE[name].request)] or ["X"]
     body = data.draw(st.dictionaries(st.sampled_from(fields), json_values, max_size=4))
     with suppress(ValidationException, SerializationException):
@@ -136,6 +136,6 @@ def test_no_body_breaks_the_decoder(name: str, data: Any) -> None:
 
 
 @given(st.binary(max_size=64))
-def test_no_bytes_break_the_decoder(body: bytes) -> None:
+def test_any_bytes_are_decoded_or_refused(body: bytes) -> None:
     with suppress(ValidationException, SerializationException):
         decode(decoder, body)

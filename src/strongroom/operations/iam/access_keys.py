@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any
 
 import msgspec
 from typing_extensions import override
@@ -13,7 +12,7 @@ from strongroom.errors import LimitExceededException, NoSuchEntityException
 from strongroom.iam import PrincipalKind
 from strongroom.iam.entities import User
 from strongroom.operations.context import Context
-from strongroom.operations.iam.entities import require_name, required, target_of
+from strongroom.operations.iam.entities import NamesUser, require_name, required, target_of
 from strongroom.operations.iam.shapes import AccessKeyId, ExistingUserName, PagedRequest, PagedResponse, cut
 from strongroom.operations.shapes import Empty, Request, Response
 from strongroom.operations.targets import Target
@@ -116,14 +115,14 @@ class GetAccessKeyLastUsedResponse(Response):
     access_key_last_used: AccessKeyLastUsed
 
 
-def locate_access_keys(context: Context, request: Any, action: str) -> Sequence[Target]:  # noqa: ANN401 - several
-    """Ask for permission on the user whose access keys they are."""
+def locate_access_keys(context: Context, request: NamesUser, action: str) -> Sequence[Target]:
+    """Return the target: the user whose access keys they are."""
     name = request.user_name or context.caller.user_name
     return (Target(action, context.caller.arn),) if name is None else (target_of(context, action, User, name),)
 
 
 def locate_last_used(context: Context, request: GetAccessKeyLastUsedRequest) -> Sequence[Target]:
-    """Ask for permission on the user whose access key it is."""
+    """Return the target: the user whose access key it is."""
     action = "iam:GetAccessKeyLastUsed"
     with context.backends.store.read() as reader:
         record = reader.access_key(request.access_key_id)
@@ -211,7 +210,7 @@ def get_access_key_last_used(context: Context, request: GetAccessKeyLastUsedRequ
 
 
 def _owner(context: Context, reader: IdentityReader, user_name: str | None) -> tuple[str, str | None]:
-    """Return what access keys of a user, or of the caller, are kept under; and the user's name."""
+    """Return the owner that access keys of a user, or of the caller, are stored under, and the user's name."""
     name = user_name or context.caller.user_name
     if name is None and context.caller.kind is PrincipalKind.ACCOUNT_ROOT:
         return context.caller.arn, None

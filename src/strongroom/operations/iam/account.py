@@ -1,4 +1,4 @@
-"""The account as a whole: everything about everyone in it, and how much of it there is."""
+"""Operations on the account as a whole: all of its entities in detail, and their numbers."""
 
 import msgspec
 
@@ -194,7 +194,7 @@ def get_account_summary(context: Context, _request: GetAccountSummaryRequest) ->
 
 
 def list_account_aliases(_context: Context, _request: ListAccountAliasesRequest) -> ListAccountAliasesResponse:
-    """Return none."""
+    """Return no aliases: accounts have none here."""
     return ListAccountAliasesResponse(account_aliases=[])
 
 

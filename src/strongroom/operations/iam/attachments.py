@@ -6,9 +6,12 @@ from typing import Any, TypeVar
 
 import msgspec
 from msgspec.structs import replace
+from typing_extensions import override
 
+from strongroom.arns import account_in, known_arn
 from strongroom.errors import LimitExceededException, NoSuchEntityException
 from strongroom.iam.entities import EntityKind, Group, Holder, Relation, Role, User
+from strongroom.operations.condition_parameters import ConditionParameters
 from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import change, named, required
 from strongroom.operations.iam.managed_policies import PolicyUsage, require_policy
@@ -48,6 +51,10 @@ class UserAttachmentRequest(Request):
     user_name: UserName
     policy_arn: Arn
 
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(policy_arn=self.policy_arn)
+
 
 class GroupAttachmentRequest(Request):
     """What AttachGroupPolicy and DetachGroupPolicy take."""
@@ -55,12 +62,20 @@ class GroupAttachmentRequest(Request):
     group_name: GroupName
     policy_arn: Arn
 
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(policy_arn=self.policy_arn)
+
 
 class RoleAttachmentRequest(Request):
     """What AttachRolePolicy and DetachRolePolicy take."""
 
     role_name: RoleName
     policy_arn: Arn
+
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(policy_arn=self.policy_arn)
 
 
 class ListAttachedUserPoliciesRequest(PagedRequest, kw_only=True):
@@ -104,6 +119,10 @@ class ListEntitiesForPolicyRequest(PagedRequest, kw_only=True):
     entity_filter: EntityType | None = None
     path_prefix: Path | None = None
     policy_usage_filter: PolicyUsage | None = None
+
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(policy_arn=self.policy_arn)
 
 
 class PolicyUser(msgspec.Struct, rename="pascal", frozen=True):
@@ -180,7 +199,11 @@ def list_attached(kind: type[H]) -> Callable[[Context, Any], ListAttachedPolicie
         with context.backends.store.read() as reader:
             holder = required(reader, kind, context.caller.account, named(request, kind))
         prefix = request.path_prefix or "/"
-        shown = [policy for policy in attached_policies(holder) if _path_of(policy.policy_arn).startswith(prefix)]
+        shown = [
+            policy
+            for policy in attached_policies(holder)
+            if known_arn(policy.policy_arn).resource_path.startswith(prefix)
+        ]
         kept, more, marker = cut(
             f"ListAttached {holder.unique_id}",
             request,
@@ -194,7 +217,7 @@ def list_attached(kind: type[H]) -> Callable[[Context, Any], ListAttachedPolicie
 
 def attached_policies(holder: Holder) -> list[AttachedPolicy]:
     """Return the managed policies of a user, group or role, as they are shown."""
-    return [AttachedPolicy(arn.rpartition("/")[2], arn) for arn in holder.attached]
+    return [AttachedPolicy(known_arn(arn).resource_name, arn) for arn in holder.attached]
 
 
 def list_entities_for_policy(context: Context, request: ListEntitiesForPolicyRequest) -> ListEntitiesForPolicyResponse:
@@ -220,7 +243,7 @@ _TYPES: dict[EntityKind, type[User | Group | Role]] = {
 
 
 def _using(reader: IdentityReader, account: str, request: ListEntitiesForPolicyRequest) -> list[Holder]:
-    """Return who uses a policy in the way asked for, each once."""
+    """Return the entities that use a policy in the way asked for, each once."""
     usage = {PolicyUsage.PERMISSIONS: Relation.ATTACHED, PolicyUsage.BOUNDARY: Relation.BOUNDARY}
     wanted = None if request.policy_usage_filter is None else usage[request.policy_usage_filter]
     found = {
@@ -243,10 +266,5 @@ def _place(entity: Holder) -> str:
 
 
 def _owned_name(policy: AttachedPolicy) -> str:
-    """Return a policy's name and whose it is: names are unique within that, and paths too long for a marker."""
-    return f"{policy.policy_name} {policy.policy_arn.split(':')[4]}"
-
-
-def _path_of(arn: str) -> str:
-    """Return the path of a policy: what stands between ``policy`` and its name."""
-    return arn.partition(":policy")[2].rpartition("/")[0] + "/"
+    """Return a policy's name and account, which identify it. Its path would be too long for a marker."""
+    return f"{policy.policy_name} {account_in(policy.policy_arn)}"

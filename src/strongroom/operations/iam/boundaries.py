@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
+from typing_extensions import override
 
 from strongroom.iam.entities import Role, User
+from strongroom.operations.condition_parameters import ConditionParameters
 from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import change, named
 from strongroom.operations.iam.managed_policies import require_policy
@@ -21,12 +23,20 @@ class PutUserPermissionsBoundaryRequest(Request):
     user_name: UserName
     permissions_boundary: Arn
 
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(permissions_boundary=self.permissions_boundary)
+
 
 class PutRolePermissionsBoundaryRequest(Request):
     """What PutRolePermissionsBoundary takes."""
 
     role_name: RoleName
     permissions_boundary: Arn
+
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(permissions_boundary=self.permissions_boundary)
 
 
 class DeleteUserPermissionsBoundaryRequest(Request):

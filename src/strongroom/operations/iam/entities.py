@@ -1,9 +1,12 @@
-"""What the operations on users, groups, roles and policies share: finding them, naming them, refusing."""
+"""What operations on users, groups, roles and policies share: finding, naming and changing them, and refusals."""
 
 import base64
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from msgspec.structs import replace
+
+from strongroom.arns import known_arn
 from strongroom.entropy import Entropy
 from strongroom.errors import (
     EntityAlreadyExistsException,
@@ -13,9 +16,10 @@ from strongroom.errors import (
     ValidationException,
 )
 from strongroom.iam import MalformedPolicy, PolicyDocument, PolicyKind, parse_policy
-from strongroom.iam.entities import Entity, EntityKind, Holder
+from strongroom.iam.entities import Entity, EntityKind, Group, Holder, Role, User
 from strongroom.keys.names import MAX_TAGS
 from strongroom.operations.condition_keys import BOUNDARY_KEY
+from strongroom.operations.condition_parameters import ConditionParameters
 from strongroom.operations.context import Context
 from strongroom.operations.iam.shapes import Tag
 from strongroom.operations.targets import Target
@@ -24,6 +28,8 @@ from strongroom.store.scopes import AccountScope
 from strongroom.store.subjects.identities import IdentityReader
 
 E = TypeVar("E", bound=Entity)
+N = TypeVar("N")
+M = TypeVar("M", bound="NewEntity")
 _PREFIXES = {EntityKind.USER: "AIDA", EntityKind.GROUP: "AGPA", EntityKind.ROLE: "AROA", EntityKind.POLICY: "ANPA"}
 _ID_BYTES = 10
 _MAX_INLINE = {EntityKind.USER: 2048, EntityKind.GROUP: 5120, EntityKind.ROLE: 10240}
@@ -45,13 +51,13 @@ def required(reader: IdentityReader, kind: type[E], account: str, name: str) -> 
 
 
 def require_free(reader: IdentityReader, kind: type[E], account: str, name: str) -> None:
-    """Refuse a name that is taken, in whatever case; raises EntityAlreadyExistsException."""
+    """Refuse a name that exists, without regard to case; raises EntityAlreadyExistsException."""
     if reader.entity(kind, account, name) is not None:
         raise EntityAlreadyExistsException(f"{kind.kind.value.capitalize()} with name {name} already exists.")
 
 
 def require_name(name: str | None) -> str:
-    """Return a user's name; raises ValidationException where a caller that is no user left it out."""
+    """Return a user's name; raises ValidationException where a caller that is not a user left it out."""
     if name is None:
         raise ValidationException("Must specify userName when calling with non-User credentials")
     return name
@@ -73,10 +79,71 @@ def change(context: Context, kind: type[E], name: str, transition: Callable[[Tra
     return context.backends.store.write(change_entity, AccountScope(context.caller.account))
 
 
-def named(request: Any, kind: type[Entity]) -> str:  # noqa: ANN401 - any request with that field
-    """Return the name in ``user_name``, ``group_name`` or ``role_name``, whichever the kind calls for."""
-    name: str = getattr(request, f"{kind.kind}_name")
-    return name
+class NamesUser(Protocol):
+    """A request with the name of a user; None means the caller."""
+
+    @property
+    def user_name(self) -> str | None:
+        """The user's name."""
+        ...
+
+
+class NamesGroup(Protocol):
+    """A request with the name of a group."""
+
+    @property
+    def group_name(self) -> str:
+        """The group's name."""
+        ...
+
+
+class NamesRole(Protocol):
+    """A request with the name of a role."""
+
+    @property
+    def role_name(self) -> str:
+        """The role's name."""
+        ...
+
+
+class NewEntity(Protocol):
+    """A request that makes a user, group or role."""
+
+    @property
+    def path(self) -> str | None:
+        """The path of the new entity."""
+        ...
+
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        """Return what condition keys read; its tags are those of the new entity."""
+        ...
+
+
+def _user_name(request: NamesUser) -> str | None:
+    return request.user_name
+
+
+def _group_name(request: NamesGroup) -> str:
+    return request.group_name
+
+
+def _role_name(request: NamesRole) -> str:
+    return request.role_name
+
+
+_NAMES: dict[EntityKind, Callable[[Any], str | None]] = {
+    EntityKind.USER: _user_name,
+    EntityKind.GROUP: _group_name,
+    EntityKind.ROLE: _role_name,
+}
+
+
+def named(request: Any, kind: type[Entity]) -> str:  # noqa: ANN401 - a request with that name, see ``iam/table.py``
+    """Return the name in ``user_name``, ``group_name`` or ``role_name``, as the kind requires.
+
+    Raises ValidationException where a request has left out the name.
+    """
+    return require_name(_NAMES[kind.kind](request))
 
 
 def arn_of(context: Context, kind: EntityKind, name: str, path: str = "/") -> str:
@@ -86,13 +153,12 @@ def arn_of(context: Context, kind: EntityKind, name: str, path: str = "/") -> st
 
 def renamed_arn(arn: str, name: str | None, path: str | None) -> str:
     """Return the ARN an entity would have under another name or path; None keeps what it has."""
-    head, _, rest = arn.partition("/")
-    old_path, _, old_name = f"/{rest}".rpartition("/")
-    return f"{head}{path or f'{old_path}/'}{name or old_name}"
+    old = known_arn(arn)
+    return str(replace(old, resource=f"{old.resource_type}{path or old.resource_path}{name or old.resource_name}"))
 
 
 def target_of(context: Context, action: str, kind: type[Entity], name: str) -> Target:
-    """Return the target of an action on an entity, existing or not: refusals must not tell which."""
+    """Return the target of an action on an entity. It need not exist: a refusal must not tell whether it does."""
     with context.backends.store.read() as reader:
         entity = reader.entity(kind, context.caller.account, name)
     if entity is None:
@@ -102,16 +168,17 @@ def target_of(context: Context, action: str, kind: type[Entity], name: str) -> T
     return Target(action, entity.arn, tags=entity.tags, claims=claims)
 
 
-def on_entity(kind: type[Entity]) -> Callable[[str], Callable[[Context, Any], Sequence[Target]]]:
-    """Return, for an action, the locator of requests that name an entity in ``user_name``, ``role_name``, ….
+def on_entity(
+    kind: type[Entity], name_in: Callable[[N], str | None]
+) -> Callable[[str], Callable[[Context, N], Sequence[Target]]]:
+    """Return, for an action, the locator of requests that name an entity.
 
-    A request without a name means the caller.
+    ``name_in`` returns the name in a request. None means the caller.
     """
-    field = f"{kind.kind}_name"
 
-    def locator(action: str) -> Callable[[Context, Any], Sequence[Target]]:
-        def locate(context: Context, request: Any) -> Sequence[Target]:  # noqa: ANN401 - any request with that field
-            name: str | None = getattr(request, field)
+    def locator(action: str) -> Callable[[Context, N], Sequence[Target]]:
+        def locate(context: Context, request: N) -> Sequence[Target]:
+            name = name_in(request)
             if name is None:
                 return (Target(action, context.caller.arn),)
             return (target_of(context, action, kind, name),)
@@ -121,24 +188,22 @@ def on_entity(kind: type[Entity]) -> Callable[[str], Callable[[Context, Any], Se
     return locator
 
 
-def on_new(kind: EntityKind) -> Callable[[str], Callable[[Context, Any], Sequence[Target]]]:
-    """Return, for an action, the locator of requests that make an entity; to give it tags is an action of its own."""
-    field = f"{kind}_name"
+on_user, on_group, on_role = on_entity(User, _user_name), on_entity(Group, _group_name), on_entity(Role, _role_name)
 
-    def locator(action: str) -> Callable[[Context, Any], Sequence[Target]]:
-        def locate(context: Context, request: Any) -> Sequence[Target]:  # noqa: ANN401 - any request with that field
-            arn = arn_of(context, kind, getattr(request, field), request.path or "/")
+
+def on_new(kind: EntityKind, name_in: Callable[[M], str]) -> Callable[[str], Callable[[Context, M], Sequence[Target]]]:
+    """Return, for an action, the locator of requests that make an entity. Tags need permission for a second action."""
+
+    def locator(action: str) -> Callable[[Context, M], Sequence[Target]]:
+        def locate(context: Context, request: M) -> Sequence[Target]:
+            arn = arn_of(context, kind, name_in(request), request.path or "/")
             create = Target(action, arn)
-            return (create, Target(f"iam:Tag{kind.value.capitalize()}", arn)) if request_tags(request) else (create,)
+            tagged = request.condition_parameters(action).tags
+            return (create, Target(f"iam:Tag{kind.value.capitalize()}", arn)) if tagged else (create,)
 
         return locate
 
     return locator
-
-
-def request_tags(request: Any) -> Sequence[Tag]:  # noqa: ANN401 - some have tags, some have none
-    """Return the tags of a request."""
-    return getattr(request, "tags", None) or ()
 
 
 def accepted_document(text: str, kind: PolicyKind) -> PolicyDocument:
@@ -168,7 +233,7 @@ def require_inline_size(holder: Holder) -> None:
 
 
 def merged_tags(existing: tuple[tuple[str, str], ...], added: Sequence[Tag]) -> tuple[tuple[str, str], ...]:
-    """Return the tags after more were put on: keys differ in more than their case, and keep the case they came with.
+    """Return the tags after more were added. Keys are not case-sensitive, and keep the case of the request.
 
     Raises ValidationException for reserved or duplicate keys, LimitExceededException for too many.
     """

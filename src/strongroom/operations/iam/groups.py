@@ -1,4 +1,4 @@
-"""Groups and who is in them."""
+"""Groups and their members."""
 
 from collections.abc import Sequence
 
@@ -153,7 +153,7 @@ def list_groups_for_user(context: Context, request: ListGroupsForUserRequest) ->
 
 
 def locate_update_group(context: Context, request: UpdateGroupRequest) -> Sequence[Target]:
-    """Ask for permission on the group as it is, and as it will be."""
+    """Return the targets: the group under its present and under its new ARN."""
     now = target_of(context, "iam:UpdateGroup", Group, request.group_name)
     return now, Target("iam:UpdateGroup", renamed_arn(now.resource, request.new_group_name, request.new_path))
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Protocol
 
 import msgspec
 from msgspec.structs import replace
+from typing_extensions import override
 
+from strongroom.arns import parse_arn
 from strongroom.errors import (
     AccessDeniedException,
     DeleteConflictException,
@@ -16,6 +18,7 @@ from strongroom.errors import (
 from strongroom.iam import PolicyKind
 from strongroom.iam.aws_managed_policies import AWS_POLICIES, AwsPolicy
 from strongroom.iam.entities import EntityKind, ManagedPolicy, PolicyVersion, Relation
+from strongroom.operations.condition_parameters import ConditionParameters, tag_pairs
 from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import (
     MAX_MANAGED_POLICY,
@@ -39,7 +42,7 @@ from strongroom.operations.iam.shapes import (
     show_tags,
 )
 from strongroom.operations.shapes import Empty, Request, Response
-from strongroom.operations.targets import Locate, Target
+from strongroom.operations.targets import Target
 from strongroom.store.protocol import Transaction
 from strongroom.store.scopes import AccountScope
 from strongroom.store.subjects.identities import IdentityReader
@@ -72,6 +75,10 @@ class CreatePolicyRequest(Request):
     description: PolicyDescription | None = None
     tags: TagList | None = None
 
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(policy_name=self.policy_name, tags=tag_pairs(self.tags))
+
 
 class PolicyShape(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
     """A managed policy, as it is shown."""
@@ -101,6 +108,10 @@ class PolicyRequest(Request):
 
     policy_arn: Arn
 
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(policy_arn=self.policy_arn)
+
 
 class ListPoliciesRequest(PagedRequest):
     """What ListPolicies takes."""
@@ -117,22 +128,30 @@ class ListPoliciesResponse(PagedResponse, kw_only=True):
     policies: list[PolicyShape]
 
 
-def on_policy(action: str) -> Locate:
+class NamesPolicy(Protocol):
+    """A request with the ARN of a managed policy."""
+
+    @property
+    def policy_arn(self) -> str:
+        """The policy's ARN."""
+
+
+def on_policy(action: str) -> Callable[[Context, NamesPolicy], Sequence[Target]]:
     """Return the locator of requests that name a managed policy by its ARN."""
 
-    def locate(context: Context, request: Any) -> Sequence[Target]:  # noqa: ANN401 - any request with a policy_arn
+    def locate(context: Context, request: NamesPolicy) -> Sequence[Target]:
         with context.backends.store.read() as reader:
-            policy = reader.entity(ManagedPolicy, context.caller.account, request.policy_arn.rpartition("/")[2])
+            policy = _policy_called(reader, request.policy_arn, context.caller.account)
         return (Target(action, request.policy_arn, tags=() if policy is None else policy.tags),)
 
     return locate
 
 
 def require_policy(reader: IdentityReader, arn: str, account: str) -> ManagedPolicy | None:
-    """See that a policy exists for an account; None for one of AWS's. Raises NoSuchEntityException."""
+    """Return a policy of an account, None for an AWS managed policy; raises NoSuchEntityException."""
     if arn in AWS_POLICIES:
         return None
-    policy = reader.entity(ManagedPolicy, account, arn.rpartition("/")[2])
+    policy = _policy_called(reader, arn, account)
     if policy is None or policy.arn != arn:
         raise NoSuchEntityException(f"Policy {arn} does not exist or is not attachable.")
     return policy
@@ -231,24 +250,30 @@ def delete_policy(context: Context, request: PolicyRequest) -> Empty:
 
 
 def locate_create_policy(context: Context, request: CreatePolicyRequest) -> Sequence[Target]:
-    """Ask for permission on the policy to be, and to tag it if it comes with tags."""
+    """Return the targets: the new policy, and the same for iam:TagPolicy if the request has tags."""
     arn = arn_of(context, EntityKind.POLICY, request.policy_name, request.path or "/")
     create = Target("iam:CreatePolicy", arn)
     return (create, Target("iam:TagPolicy", arn)) if request.tags else (create,)
 
 
 def accept(document: str) -> None:
-    """Refuse what cannot be a managed policy; raises MalformedPolicyDocumentException, LimitExceededException."""
+    """Refuse an invalid or too large document; raises MalformedPolicyDocumentException, LimitExceededException."""
     accepted_document(document, PolicyKind.IDENTITY)
     require_size(document, MAX_MANAGED_POLICY)
 
 
 def found_policy(reader: IdentityReader, arn: str, account: str) -> ManagedPolicy:
     """Return a policy of an account by its ARN; raises NoSuchEntityException."""
-    policy = reader.entity(ManagedPolicy, account, arn.rpartition("/")[2])
+    policy = _policy_called(reader, arn, account)
     if policy is None or policy.arn != arn:
         raise NoSuchEntityException(f"Policy {arn} was not found.")
     return policy
+
+
+def _policy_called(reader: IdentityReader, arn: str, account: str) -> ManagedPolicy | None:
+    """Return the policy of an account that has the name in an ARN; its ARN can be another one."""
+    parsed = parse_arn(arn)
+    return None if parsed is None else reader.entity(ManagedPolicy, account, parsed.resource_name)
 
 
 def _place(shape: PolicyShape) -> str:

@@ -1,12 +1,14 @@
-"""Roles and the policies that say who may assume them."""
+"""Roles and their trust policies."""
 
 import msgspec
 from msgspec.structs import replace
+from typing_extensions import override
 
 from strongroom.errors import DeleteConflictException, MalformedPolicyDocumentException
 from strongroom.iam import PolicyKind
 from strongroom.iam.document import PrincipalType
 from strongroom.iam.entities import DEFAULT_SESSION_SECONDS, EntityKind, Role
+from strongroom.operations.condition_parameters import ConditionParameters, tag_pairs
 from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import (
     MAX_TRUST_POLICY,
@@ -52,6 +54,10 @@ class CreateRoleRequest(Request):
     max_session_duration: MaxSessionDuration = DEFAULT_SESSION_SECONDS
     permissions_boundary: Arn | None = None
     tags: TagList | None = None
+
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(permissions_boundary=self.permissions_boundary, tags=tag_pairs(self.tags))
 
 
 class RoleResponse(Response):
@@ -193,7 +199,7 @@ def update_role(context: Context, request: UpdateRoleRequest) -> UpdateRoleRespo
 
 
 def update_role_description(context: Context, request: UpdateRoleDescriptionRequest) -> RoleResponse:
-    """Change a role's description, the older way."""
+    """Change a role's description. UpdateRole has replaced this operation."""
     role = change(context, Role, request.role_name, lambda _, role: replace(role, description=request.description))
     with context.backends.store.read() as reader:
         return RoleResponse(role=show_role(role, trust_policy=trust_policy(reader, role)))
@@ -232,19 +238,19 @@ def delete_role(context: Context, request: RoleRequest) -> Empty:
 def list_instance_profiles_for_role(
     context: Context, request: ListInstanceProfilesForRoleRequest
 ) -> ListInstanceProfilesForRoleResponse:
-    """Return none: there are no instances here."""
+    """Return no profiles: there are no instances here."""
     with context.backends.store.read() as reader:
         required(reader, Role, context.caller.account, request.role_name)
     return ListInstanceProfilesForRoleResponse(instance_profiles=[])
 
 
 def trust_policy(reader: IdentityReader, role: Role) -> str:
-    """Return a role's trust policy, users and roles under the names they have now."""
+    """Return a role's trust policy with the current names of users and roles."""
     return with_current_names(reader, role.trust_policy, role.trusted)
 
 
 def _trusted(reader: IdentityReader, text: str) -> tuple[tuple[str, str], ...]:
-    """Return the unique ids of those a trust policy names; raises MalformedPolicyDocumentException."""
+    """Return the unique ids of users and roles in a trust policy; raises MalformedPolicyDocumentException."""
     document = accepted_document(text, PolicyKind.TRUST)
     require_size(text, MAX_TRUST_POLICY, "ACLSizePerRole")
     pinned: list[tuple[str, str]] = []

@@ -146,7 +146,7 @@ def show_user(user: User) -> UserShape:
 
 
 def list_user(user: User) -> UserShape:
-    """Return a user as lists show it: with less."""
+    """Return a user as lists show it: without boundary and tags."""
     return replace(show_user(user), permissions_boundary=None, tags=None)
 
 
@@ -158,7 +158,7 @@ def show_group(group: Group) -> GroupShape:
 
 
 def show_role(role: Role, *, trust_policy: str | None = None) -> RoleShape:
-    """Return a role as it is shown; ``trust_policy`` stands in for its own where principals have new names."""
+    """Return a role as it is shown; ``trust_policy`` is its own with the current names of principals."""
     return RoleShape(
         path=role.path,
         role_name=role.name,
@@ -174,7 +174,7 @@ def show_role(role: Role, *, trust_policy: str | None = None) -> RoleShape:
 
 
 def list_role(role: Role, trust_policy: str) -> RoleShape:
-    """Return a role as lists show it: with less."""
+    """Return a role as lists show it: without boundary, tags and last use."""
     return replace(
         show_role(role, trust_policy=trust_policy), permissions_boundary=None, tags=None, role_last_used=None
     )
@@ -186,7 +186,7 @@ def show_boundary(holder: Holder) -> AttachedPermissionsBoundary | None:
 
 
 def show_tags(entity: Entity) -> list[Tag] | None:
-    """Return tags as they are shown: not at all if there are none."""
+    """Return tags as they are shown; None if there are none."""
     return [Tag(*pair) for pair in entity.tags] or None
 
 

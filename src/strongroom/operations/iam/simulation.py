@@ -1,4 +1,4 @@
-"""SimulateCustomPolicy and SimulatePrincipalPolicy: what the policy engine would decide, if it were asked."""
+"""SimulateCustomPolicy and SimulatePrincipalPolicy: decisions on requests that are not made."""
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
+from strongroom import arns
 from strongroom.errors import InvalidInputException, NoSuchEntityException
 from strongroom.iam import (
     AuthorizationRequest,
@@ -34,7 +35,7 @@ ResourceName = Annotated[str, Meta(min_length=1, max_length=2048)]
 
 
 class ContextKeyType(StrEnum):
-    """How the values of a context entry are meant."""
+    """The type of the values of a context entry."""
 
     STRING = "string"
     STRING_LIST = "stringList"
@@ -128,7 +129,7 @@ class SimulatePrincipalPolicyRequest(SimulationRequest, kw_only=True):
 
 
 class EvaluationDecision(StrEnum):
-    """What came out."""
+    """The result of a simulated decision."""
 
     ALLOWED = "allowed"
     EXPLICIT_DENY = "explicitDeny"
@@ -179,7 +180,7 @@ def simulate_principal_policy(context: Context, request: SimulatePrincipalPolicy
     if request.policy_exclusion_list:
         raise InvalidInputException("PolicyExclusionList is not supported.")
     source = request.policy_source_arn
-    if _fields(source)[4] != context.caller.account:
+    if _arn(source).account != context.caller.account:
         raise NoSuchEntityException(f"{source} cannot be found.")
     held, principal = _source(context, source)
     policies = replace(
@@ -192,12 +193,12 @@ def simulate_principal_policy(context: Context, request: SimulatePrincipalPolicy
 
 
 def locate_simulate_principal_policy(_context: Context, request: SimulatePrincipalPolicyRequest) -> Sequence[Target]:
-    """Ask for permission on whoever is simulated."""
+    """Return the target: the user, group or role that is simulated."""
     return (Target("iam:SimulatePrincipalPolicy", request.policy_source_arn),)
 
 
 def account_user(context: Context) -> Principal:
-    """Return a user that has nothing but the policies of a simulation."""
+    """Return a user that has only the policies of a simulation."""
     return iam_user(f"arn:{context.caller.partition}:iam::{context.caller.account}:user/simulated")
 
 
@@ -209,7 +210,7 @@ def _simulate(request: SimulationRequest, caller: Principal, policies: Policies)
     resources = request.resource_arns or ["*"]
     for resource in resources:
         if resource.startswith("arn:"):
-            _fields(resource)
+            _arn(resource)
     pairs = range(len(request.action_names) * len(resources))
 
     def read(after: str, limit: int) -> Sequence[int]:
@@ -278,12 +279,12 @@ def _compiled(documents: Sequence[str] | None, name: str) -> tuple[CompiledPolic
 
 
 def _source(context: Context, arn: str) -> tuple[Policies, Principal]:
-    """Return the policies of a user, group or role, and the principal they would speak for."""
-    fields = _fields(arn)
-    kind, _, rest = fields[5].partition("/")
+    """Return the policies of a user, group or role, and the principal that they apply to."""
+    named = _arn(arn)
+    kind = named.resource_type
     principals = context.backends.snapshot.principals
     if kind == "group":
-        policies = principals.policies_of_group(fields[4], rest.rpartition("/")[2])
+        policies = principals.policies_of_group(named.account, named.resource_name)
         if policies is not None:
             return policies, account_user(context)
     found = principals.named(arn, may_wait=context.may_wait) if kind in {"user", "role"} else None
@@ -295,20 +296,20 @@ def _source(context: Context, arn: str) -> tuple[Policies, Principal]:
 def _caller(context: Context, arn: str | None, default: Principal) -> Principal:
     if arn is None:
         return default
-    fields = _fields(arn)
-    # Tags and ids of another account's principals are not the caller's to know.
-    own = fields[4] == context.caller.account
+    named = _arn(arn)
+    # The caller must not learn tags and ids of principals of another account.
+    own = named.account == context.caller.account
     found = context.backends.snapshot.principals.named(arn, may_wait=context.may_wait) if own else None
     if found is not None:
         return found.principal
-    kind = fields[5].partition("/")[0]
+    kind = named.resource_type
     if kind == "root":
-        return account_root(fields[4], partition=fields[1])
+        return account_root(named.account, partition=named.partition)
     return iam_user(arn) if kind == "user" else assumed_role(arn, "simulated")
 
 
-def _fields(arn: str) -> list[str]:
-    fields = arn.split(":", 5)
-    if len(fields) != len(("arn", "partition", "service", "region", "account", "resource")) or fields[0] != "arn":
-        raise InvalidInputException(f"{arn[:64]} is not an ARN.")
-    return fields
+def _arn(text: str) -> arns.Arn:
+    arn = arns.parse_arn(text)
+    if arn is None:
+        raise InvalidInputException(f"{text[:64]} is not an ARN.")
+    return arn

@@ -1,8 +1,9 @@
 """The table of IAM: one row per action."""
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from strongroom.iam.entities import Entity, EntityKind, Group, Role, User
+from strongroom.iam.entities import EntityKind, Group, Role, User
 from strongroom.operations.context import Context
 from strongroom.operations.iam import (
     access_keys,
@@ -19,19 +20,26 @@ from strongroom.operations.iam import (
     users,
 )
 from strongroom.operations.iam.access_keys import locate_access_keys
-from strongroom.operations.iam.entities import on_entity, on_new
+from strongroom.operations.iam.entities import NamesUser, on_group, on_new, on_role, on_user
 from strongroom.operations.iam.managed_policies import on_policy
 from strongroom.operations.lanes import Placement
 from strongroom.operations.operation import Operation
 from strongroom.operations.shapes import Request, Response
-from strongroom.operations.targets import Locate, Target, no_resource
+from strongroom.operations.targets import Target, no_resource
 
-Run = Callable[..., Response]
+R = TypeVar("R", bound=Request)
+Locator = Callable[[str], Callable[[Context, R], Sequence[Target]]]
+"""Returns, for an action, the function that returns the targets of a request."""
 
 _READS = ("Get", "List", "Simulate")
 
 
-def _row(name: str, request: type[Request], run: Run, locate: Locate) -> Operation:
+def _row(
+    name: str,
+    request: type[R],
+    run: Callable[[Context, R], Response],
+    locate: Callable[[Context, R], Sequence[Target]],
+) -> Operation:
     return Operation(
         name,
         request,
@@ -43,55 +51,54 @@ def _row(name: str, request: type[Request], run: Run, locate: Locate) -> Operati
     )
 
 
-def _on(kind: type[Entity]) -> Callable[[str, type[Request], Run], Operation]:
-    """Return the maker of rows for actions on one existing entity."""
-    locator = on_entity(kind)
-    return lambda name, request, run: _row(name, request, run, locator(f"iam:{name}"))
+def _on(locator: Locator[R], name: str, request: type[R], run: Callable[[Context, R], Response]) -> Operation:
+    """Return the row of an action. Its request must have the members that the locator reads."""
+    return _row(name, request, run, locator(f"iam:{name}"))
 
 
-def _new(kind: EntityKind) -> Callable[[str, type[Request], Run], Operation]:
-    locator = on_new(kind)
-    return lambda name, request, run: _row(name, request, run, locator(f"iam:{name}"))
+def _on_access_keys(action: str) -> Callable[[Context, NamesUser], Sequence[Target]]:
+    return lambda context, request: locate_access_keys(context, request, action)
 
 
-def _on_policy(name: str, request: type[Request], run: Run) -> Operation:
-    return _row(name, request, run, on_policy(f"iam:{name}"))
+def _new_user_name(request: users.CreateUserRequest) -> str:
+    return request.user_name
 
 
-def _on_keys(name: str, request: type[Request], run: Run) -> Operation:
-    def locate(context: Context, asked: Request) -> Sequence[Target]:
-        return locate_access_keys(context, asked, f"iam:{name}")
-
-    return _row(name, request, run, locate)
+def _new_group_name(request: groups.CreateGroupRequest) -> str:
+    return request.group_name
 
 
-def _on_all(name: str, request: type[Request], run: Run) -> Operation:
-    return _row(name, request, run, no_resource(f"iam:{name}"))
+def _new_role_name(request: roles.CreateRoleRequest) -> str:
+    return request.role_name
 
-
-_user, _group, _role = _on(User), _on(Group), _on(Role)
 
 _ROWS = (
     # --- users
-    _new(EntityKind.USER)("CreateUser", users.CreateUserRequest, users.create_user),
-    _user("GetUser", users.GetUserRequest, users.get_user),
-    _on_all("ListUsers", users.ListUsersRequest, users.list_users),
+    _on(on_new(EntityKind.USER, _new_user_name), "CreateUser", users.CreateUserRequest, users.create_user),
+    _on(on_user, "GetUser", users.GetUserRequest, users.get_user),
+    _on(no_resource, "ListUsers", users.ListUsersRequest, users.list_users),
     _row("UpdateUser", users.UpdateUserRequest, users.update_user, users.locate_update_user),
-    _user("DeleteUser", users.UserRequest, users.delete_user),
-    _user("TagUser", tags.TagUserRequest, tags.put_tags(User)),
-    _user("UntagUser", tags.UntagUserRequest, tags.remove_tags(User)),
-    _user("ListUserTags", tags.ListUserTagsRequest, tags.list_tags(User)),
-    _user("PutUserPermissionsBoundary", boundaries.PutUserPermissionsBoundaryRequest, boundaries.put_boundary(User)),
-    _user(
+    _on(on_user, "DeleteUser", users.UserRequest, users.delete_user),
+    _on(on_user, "TagUser", tags.TagUserRequest, tags.put_tags(User)),
+    _on(on_user, "UntagUser", tags.UntagUserRequest, tags.remove_tags(User)),
+    _on(on_user, "ListUserTags", tags.ListUserTagsRequest, tags.list_tags(User)),
+    _on(
+        on_user,
+        "PutUserPermissionsBoundary",
+        boundaries.PutUserPermissionsBoundaryRequest,
+        boundaries.put_boundary(User),
+    ),
+    _on(
+        on_user,
         "DeleteUserPermissionsBoundary",
         boundaries.DeleteUserPermissionsBoundaryRequest,
         boundaries.delete_boundary(User),
     ),
     # --- access keys
-    _on_keys("CreateAccessKey", access_keys.UserAccessKeysRequest, access_keys.create_access_key),
-    _on_keys("ListAccessKeys", access_keys.ListAccessKeysRequest, access_keys.list_access_keys),
-    _on_keys("UpdateAccessKey", access_keys.UpdateAccessKeyRequest, access_keys.update_access_key),
-    _on_keys("DeleteAccessKey", access_keys.DeleteAccessKeyRequest, access_keys.delete_access_key),
+    _on(_on_access_keys, "CreateAccessKey", access_keys.UserAccessKeysRequest, access_keys.create_access_key),
+    _on(_on_access_keys, "ListAccessKeys", access_keys.ListAccessKeysRequest, access_keys.list_access_keys),
+    _on(_on_access_keys, "UpdateAccessKey", access_keys.UpdateAccessKeyRequest, access_keys.update_access_key),
+    _on(_on_access_keys, "DeleteAccessKey", access_keys.DeleteAccessKeyRequest, access_keys.delete_access_key),
     _row(
         "GetAccessKeyLastUsed",
         access_keys.GetAccessKeyLastUsedRequest,
@@ -99,49 +106,56 @@ _ROWS = (
         access_keys.locate_last_used,
     ),
     # --- groups
-    _new(EntityKind.GROUP)("CreateGroup", groups.CreateGroupRequest, groups.create_group),
-    _group("GetGroup", groups.GetGroupRequest, groups.get_group),
-    _on_all("ListGroups", groups.ListGroupsRequest, groups.list_groups),
-    _user("ListGroupsForUser", groups.ListGroupsForUserRequest, groups.list_groups_for_user),
+    _on(on_new(EntityKind.GROUP, _new_group_name), "CreateGroup", groups.CreateGroupRequest, groups.create_group),
+    _on(on_group, "GetGroup", groups.GetGroupRequest, groups.get_group),
+    _on(no_resource, "ListGroups", groups.ListGroupsRequest, groups.list_groups),
+    _on(on_user, "ListGroupsForUser", groups.ListGroupsForUserRequest, groups.list_groups_for_user),
     _row("UpdateGroup", groups.UpdateGroupRequest, groups.update_group, groups.locate_update_group),
-    _group("DeleteGroup", groups.GroupRequest, groups.delete_group),
-    _group("AddUserToGroup", groups.MembershipRequest, groups.add_user_to_group),
-    _group("RemoveUserFromGroup", groups.MembershipRequest, groups.remove_user_from_group),
+    _on(on_group, "DeleteGroup", groups.GroupRequest, groups.delete_group),
+    _on(on_group, "AddUserToGroup", groups.MembershipRequest, groups.add_user_to_group),
+    _on(on_group, "RemoveUserFromGroup", groups.MembershipRequest, groups.remove_user_from_group),
     # --- roles
-    _new(EntityKind.ROLE)("CreateRole", roles.CreateRoleRequest, roles.create_role),
-    _role("GetRole", roles.RoleRequest, roles.get_role),
-    _on_all("ListRoles", roles.ListRolesRequest, roles.list_roles),
-    _role("UpdateRole", roles.UpdateRoleRequest, roles.update_role),
-    _role("UpdateRoleDescription", roles.UpdateRoleDescriptionRequest, roles.update_role_description),
-    _role("UpdateAssumeRolePolicy", roles.UpdateAssumeRolePolicyRequest, roles.update_assume_role_policy),
-    _role("DeleteRole", roles.RoleRequest, roles.delete_role),
-    _role("TagRole", tags.TagRoleRequest, tags.put_tags(Role)),
-    _role("UntagRole", tags.UntagRoleRequest, tags.remove_tags(Role)),
-    _role("ListRoleTags", tags.ListRoleTagsRequest, tags.list_tags(Role)),
-    _role("PutRolePermissionsBoundary", boundaries.PutRolePermissionsBoundaryRequest, boundaries.put_boundary(Role)),
-    _role(
+    _on(on_new(EntityKind.ROLE, _new_role_name), "CreateRole", roles.CreateRoleRequest, roles.create_role),
+    _on(on_role, "GetRole", roles.RoleRequest, roles.get_role),
+    _on(no_resource, "ListRoles", roles.ListRolesRequest, roles.list_roles),
+    _on(on_role, "UpdateRole", roles.UpdateRoleRequest, roles.update_role),
+    _on(on_role, "UpdateRoleDescription", roles.UpdateRoleDescriptionRequest, roles.update_role_description),
+    _on(on_role, "UpdateAssumeRolePolicy", roles.UpdateAssumeRolePolicyRequest, roles.update_assume_role_policy),
+    _on(on_role, "DeleteRole", roles.RoleRequest, roles.delete_role),
+    _on(on_role, "TagRole", tags.TagRoleRequest, tags.put_tags(Role)),
+    _on(on_role, "UntagRole", tags.UntagRoleRequest, tags.remove_tags(Role)),
+    _on(on_role, "ListRoleTags", tags.ListRoleTagsRequest, tags.list_tags(Role)),
+    _on(
+        on_role,
+        "PutRolePermissionsBoundary",
+        boundaries.PutRolePermissionsBoundaryRequest,
+        boundaries.put_boundary(Role),
+    ),
+    _on(
+        on_role,
         "DeleteRolePermissionsBoundary",
         boundaries.DeleteRolePermissionsBoundaryRequest,
         boundaries.delete_boundary(Role),
     ),
-    _role(
+    _on(
+        on_role,
         "ListInstanceProfilesForRole",
         roles.ListInstanceProfilesForRoleRequest,
         roles.list_instance_profiles_for_role,
     ),
     # --- inline policies
-    _user("PutUserPolicy", inline_policies.PutUserPolicyRequest, inline_policies.put_policy(User)),
-    _group("PutGroupPolicy", inline_policies.PutGroupPolicyRequest, inline_policies.put_policy(Group)),
-    _role("PutRolePolicy", inline_policies.PutRolePolicyRequest, inline_policies.put_policy(Role)),
-    _user("GetUserPolicy", inline_policies.UserPolicyRequest, inline_policies.get_user_policy),
-    _group("GetGroupPolicy", inline_policies.GroupPolicyRequest, inline_policies.get_group_policy),
-    _role("GetRolePolicy", inline_policies.RolePolicyRequest, inline_policies.get_role_policy),
-    _user("DeleteUserPolicy", inline_policies.UserPolicyRequest, inline_policies.delete_policy(User)),
-    _group("DeleteGroupPolicy", inline_policies.GroupPolicyRequest, inline_policies.delete_policy(Group)),
-    _role("DeleteRolePolicy", inline_policies.RolePolicyRequest, inline_policies.delete_policy(Role)),
-    _user("ListUserPolicies", inline_policies.ListUserPoliciesRequest, inline_policies.list_policies(User)),
-    _group("ListGroupPolicies", inline_policies.ListGroupPoliciesRequest, inline_policies.list_policies(Group)),
-    _role("ListRolePolicies", inline_policies.ListRolePoliciesRequest, inline_policies.list_policies(Role)),
+    _on(on_user, "PutUserPolicy", inline_policies.PutUserPolicyRequest, inline_policies.put_policy(User)),
+    _on(on_group, "PutGroupPolicy", inline_policies.PutGroupPolicyRequest, inline_policies.put_policy(Group)),
+    _on(on_role, "PutRolePolicy", inline_policies.PutRolePolicyRequest, inline_policies.put_policy(Role)),
+    _on(on_user, "GetUserPolicy", inline_policies.UserPolicyRequest, inline_policies.get_user_policy),
+    _on(on_group, "GetGroupPolicy", inline_policies.GroupPolicyRequest, inline_policies.get_group_policy),
+    _on(on_role, "GetRolePolicy", inline_policies.RolePolicyRequest, inline_policies.get_role_policy),
+    _on(on_user, "DeleteUserPolicy", inline_policies.UserPolicyRequest, inline_policies.delete_policy(User)),
+    _on(on_group, "DeleteGroupPolicy", inline_policies.GroupPolicyRequest, inline_policies.delete_policy(Group)),
+    _on(on_role, "DeleteRolePolicy", inline_policies.RolePolicyRequest, inline_policies.delete_policy(Role)),
+    _on(on_user, "ListUserPolicies", inline_policies.ListUserPoliciesRequest, inline_policies.list_policies(User)),
+    _on(on_group, "ListGroupPolicies", inline_policies.ListGroupPoliciesRequest, inline_policies.list_policies(Group)),
+    _on(on_role, "ListRolePolicies", inline_policies.ListRolePoliciesRequest, inline_policies.list_policies(Role)),
     # --- managed policies
     _row(
         "CreatePolicy",
@@ -149,41 +163,70 @@ _ROWS = (
         managed_policies.create_policy,
         managed_policies.locate_create_policy,
     ),
-    _on_policy("GetPolicy", managed_policies.PolicyRequest, managed_policies.get_policy),
-    _on_all("ListPolicies", managed_policies.ListPoliciesRequest, managed_policies.list_policies),
-    _on_policy("DeletePolicy", managed_policies.PolicyRequest, managed_policies.delete_policy),
-    _on_policy(
-        "CreatePolicyVersion", policy_versions.CreatePolicyVersionRequest, policy_versions.create_policy_version
+    _on(on_policy, "GetPolicy", managed_policies.PolicyRequest, managed_policies.get_policy),
+    _on(no_resource, "ListPolicies", managed_policies.ListPoliciesRequest, managed_policies.list_policies),
+    _on(on_policy, "DeletePolicy", managed_policies.PolicyRequest, managed_policies.delete_policy),
+    _on(
+        on_policy,
+        "CreatePolicyVersion",
+        policy_versions.CreatePolicyVersionRequest,
+        policy_versions.create_policy_version,
     ),
-    _on_policy("GetPolicyVersion", policy_versions.PolicyVersionRequest, policy_versions.get_policy_version),
-    _on_policy("ListPolicyVersions", policy_versions.ListPolicyVersionsRequest, policy_versions.list_policy_versions),
-    _on_policy(
-        "SetDefaultPolicyVersion", policy_versions.PolicyVersionRequest, policy_versions.set_default_policy_version
+    _on(on_policy, "GetPolicyVersion", policy_versions.PolicyVersionRequest, policy_versions.get_policy_version),
+    _on(
+        on_policy, "ListPolicyVersions", policy_versions.ListPolicyVersionsRequest, policy_versions.list_policy_versions
     ),
-    _on_policy("DeletePolicyVersion", policy_versions.PolicyVersionRequest, policy_versions.delete_policy_version),
-    _on_policy("TagPolicy", tags.TagPolicyRequest, tags.tag_policy),
-    _on_policy("UntagPolicy", tags.UntagPolicyRequest, tags.untag_policy),
-    _on_policy("ListPolicyTags", tags.ListPolicyTagsRequest, tags.list_policy_tags),
-    _on_policy("ListEntitiesForPolicy", attachments.ListEntitiesForPolicyRequest, attachments.list_entities_for_policy),
+    _on(
+        on_policy,
+        "SetDefaultPolicyVersion",
+        policy_versions.PolicyVersionRequest,
+        policy_versions.set_default_policy_version,
+    ),
+    _on(on_policy, "DeletePolicyVersion", policy_versions.PolicyVersionRequest, policy_versions.delete_policy_version),
+    _on(on_policy, "TagPolicy", tags.TagPolicyRequest, tags.tag_policy),
+    _on(on_policy, "UntagPolicy", tags.UntagPolicyRequest, tags.untag_policy),
+    _on(on_policy, "ListPolicyTags", tags.ListPolicyTagsRequest, tags.list_policy_tags),
+    _on(
+        on_policy,
+        "ListEntitiesForPolicy",
+        attachments.ListEntitiesForPolicyRequest,
+        attachments.list_entities_for_policy,
+    ),
     # --- attachments
-    _user("AttachUserPolicy", attachments.UserAttachmentRequest, attachments.attach(User)),
-    _group("AttachGroupPolicy", attachments.GroupAttachmentRequest, attachments.attach(Group)),
-    _role("AttachRolePolicy", attachments.RoleAttachmentRequest, attachments.attach(Role)),
-    _user("DetachUserPolicy", attachments.UserAttachmentRequest, attachments.detach(User)),
-    _group("DetachGroupPolicy", attachments.GroupAttachmentRequest, attachments.detach(Group)),
-    _role("DetachRolePolicy", attachments.RoleAttachmentRequest, attachments.detach(Role)),
-    _user("ListAttachedUserPolicies", attachments.ListAttachedUserPoliciesRequest, attachments.list_attached(User)),
-    _group("ListAttachedGroupPolicies", attachments.ListAttachedGroupPoliciesRequest, attachments.list_attached(Group)),
-    _role("ListAttachedRolePolicies", attachments.ListAttachedRolePoliciesRequest, attachments.list_attached(Role)),
+    _on(on_user, "AttachUserPolicy", attachments.UserAttachmentRequest, attachments.attach(User)),
+    _on(on_group, "AttachGroupPolicy", attachments.GroupAttachmentRequest, attachments.attach(Group)),
+    _on(on_role, "AttachRolePolicy", attachments.RoleAttachmentRequest, attachments.attach(Role)),
+    _on(on_user, "DetachUserPolicy", attachments.UserAttachmentRequest, attachments.detach(User)),
+    _on(on_group, "DetachGroupPolicy", attachments.GroupAttachmentRequest, attachments.detach(Group)),
+    _on(on_role, "DetachRolePolicy", attachments.RoleAttachmentRequest, attachments.detach(Role)),
+    _on(
+        on_user,
+        "ListAttachedUserPolicies",
+        attachments.ListAttachedUserPoliciesRequest,
+        attachments.list_attached(User),
+    ),
+    _on(
+        on_group,
+        "ListAttachedGroupPolicies",
+        attachments.ListAttachedGroupPoliciesRequest,
+        attachments.list_attached(Group),
+    ),
+    _on(
+        on_role,
+        "ListAttachedRolePolicies",
+        attachments.ListAttachedRolePoliciesRequest,
+        attachments.list_attached(Role),
+    ),
     # --- the account, and simulation
-    _on_all(
+    _on(
+        no_resource,
         "GetAccountAuthorizationDetails",
         account.GetAccountAuthorizationDetailsRequest,
         account.get_account_authorization_details,
     ),
-    _on_all("GetAccountSummary", account.GetAccountSummaryRequest, account.get_account_summary),
-    _on_all("ListAccountAliases", account.ListAccountAliasesRequest, account.list_account_aliases),
-    _on_all("SimulateCustomPolicy", simulation.SimulateCustomPolicyRequest, simulation.simulate_custom_policy),
+    _on(no_resource, "GetAccountSummary", account.GetAccountSummaryRequest, account.get_account_summary),
+    _on(no_resource, "ListAccountAliases", account.ListAccountAliasesRequest, account.list_account_aliases),
+    _on(no_resource, "SimulateCustomPolicy", simulation.SimulateCustomPolicyRequest, simulation.simulate_custom_policy),
     _row(
         "SimulatePrincipalPolicy",
         simulation.SimulatePrincipalPolicyRequest,

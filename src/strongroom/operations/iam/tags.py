@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
+from typing_extensions import override
 
 from strongroom.iam.entities import Role, User
+from strongroom.operations.condition_parameters import ConditionParameters, tag_pairs
 from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import change, merged_tags, named, required
 from strongroom.operations.iam.managed_policies import change_policy, require_policy
@@ -32,12 +34,20 @@ class TagUserRequest(Request):
     user_name: ExistingUserName
     tags: TagList
 
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(tags=tag_pairs(self.tags))
+
 
 class UntagUserRequest(Request):
     """What UntagUser takes."""
 
     user_name: ExistingUserName
     tag_keys: TagKeyList
+
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(tag_keys=self.tag_keys)
 
 
 class ListUserTagsRequest(PagedRequest, kw_only=True):
@@ -52,12 +62,20 @@ class TagRoleRequest(Request):
     role_name: RoleName
     tags: TagList
 
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(tags=tag_pairs(self.tags))
+
 
 class UntagRoleRequest(Request):
     """What UntagRole takes."""
 
     role_name: RoleName
     tag_keys: TagKeyList
+
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(tag_keys=self.tag_keys)
 
 
 class ListRoleTagsRequest(PagedRequest, kw_only=True):
@@ -72,6 +90,10 @@ class TagPolicyRequest(Request):
     policy_arn: Arn
     tags: TagList
 
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(policy_arn=self.policy_arn, tags=tag_pairs(self.tags))
+
 
 class UntagPolicyRequest(Request):
     """What UntagPolicy takes."""
@@ -79,11 +101,19 @@ class UntagPolicyRequest(Request):
     policy_arn: Arn
     tag_keys: TagKeyList
 
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(policy_arn=self.policy_arn, tag_keys=self.tag_keys)
+
 
 class ListPolicyTagsRequest(PagedRequest, kw_only=True):
     """What ListPolicyTags takes."""
 
     policy_arn: Arn
+
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(policy_arn=self.policy_arn)
 
 
 class ListTagsResponse(PagedResponse, kw_only=True):

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from msgspec.structs import replace
+from typing_extensions import override
 
 from strongroom.errors import DeleteConflictException
 from strongroom.iam import PrincipalKind
 from strongroom.iam.entities import EntityKind, User
+from strongroom.operations.condition_parameters import ConditionParameters, tag_pairs
 from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import (
     merged_tags,
@@ -45,6 +47,10 @@ class CreateUserRequest(Request):
     path: Path | None = None
     permissions_boundary: Arn | None = None
     tags: TagList | None = None
+
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(permissions_boundary=self.permissions_boundary, tags=tag_pairs(self.tags))
 
 
 class CreateUserResponse(Response):
@@ -149,7 +155,7 @@ def list_users(context: Context, request: ListUsersRequest) -> ListUsersResponse
 
 
 def locate_update_user(context: Context, request: UpdateUserRequest) -> Sequence[Target]:
-    """Ask for permission on the user as it is, and as it will be."""
+    """Return the targets: the user under its present and under its new ARN."""
     now = target_of(context, "iam:UpdateUser", User, request.user_name)
     return now, Target("iam:UpdateUser", renamed_arn(now.resource, request.new_user_name, request.new_path))
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
+from typing_extensions import override
 
 from strongroom.audit.parameters import elements_of
 from strongroom.entropy import uuid
@@ -16,6 +17,7 @@ from strongroom.keys.names import merge_tags
 from strongroom.keys.specs import USAGES, KeySpec, KeyUsage, Origin
 from strongroom.keys.states import KeyState
 from strongroom.keys.wrapping import require_importable_spec
+from strongroom.operations.condition_parameters import ConditionParameters, tag_pairs
 from strongroom.operations.context import Context
 from strongroom.operations.kms.custom_key_stores import find_custom_key_store
 from strongroom.operations.kms.key_changes import (
@@ -75,6 +77,17 @@ class CreateKeyRequest(Request):
     tags: TagList | None = None
     multi_region: bool | None = None
     xks_key_id: XksKeyId | None = None
+
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(
+            key_spec=self.key_spec or self.customer_master_key_spec,
+            key_usage=self.key_usage,
+            key_origin=self.origin,
+            multi_region=self.multi_region,
+            bypass_policy_lockout_safety_check=self.bypass_policy_lockout_safety_check,
+            tags=tag_pairs(self.tags),
+        )
 
 
 class CreateKeyResponse(Response):

@@ -42,7 +42,6 @@ from strongroom.store.scopes import AccountScope
 
 _ID_BYTES = 9
 _ID_DIGITS = 17
-_CLOUD_HSM_PARAMETERS = ("cloud_hsm_cluster_id", "trust_anchor_certificate", "key_store_password")
 
 ClusterId = Annotated[str, Meta(min_length=19, max_length=24), matching(r"cluster-[2-7a-zA-Z]{11,16}")]
 Certificate = Annotated[str, Meta(min_length=1, max_length=5000)]
@@ -157,10 +156,26 @@ def _require_own_parameters(
 ) -> None:
     """Refuse parameters that only stores of the other type have; raises ValidationException."""
     if store_type is CustomKeyStoreType.AWS_CLOUDHSM:
-        if any(getattr(request, name) is not None for name in request.__struct_fields__ if name.startswith("xks_")):
+        if any(each is not None for each in _xks_parameters(request)):
             raise ValidationException("XksProxy parameters are only valid for external key stores.")
-    elif any(getattr(request, name, None) is not None for name in _CLOUD_HSM_PARAMETERS):
+    elif any(each is not None for each in _cloud_hsm_parameters(request)):
         raise ValidationException("CloudHSM parameters are not valid for external key stores.")
+
+
+def _xks_parameters(request: CreateCustomKeyStoreRequest | UpdateCustomKeyStoreRequest) -> tuple[object, ...]:
+    return (
+        request.xks_proxy_uri_endpoint,
+        request.xks_proxy_uri_path,
+        request.xks_proxy_vpc_endpoint_service_name,
+        request.xks_proxy_vpc_endpoint_service_owner,
+        request.xks_proxy_authentication_credential,
+        request.xks_proxy_connectivity,
+    )
+
+
+def _cloud_hsm_parameters(request: CreateCustomKeyStoreRequest | UpdateCustomKeyStoreRequest) -> tuple[object, ...]:
+    common = (request.cloud_hsm_cluster_id, request.key_store_password)
+    return (*common, request.trust_anchor_certificate) if isinstance(request, CreateCustomKeyStoreRequest) else common
 
 
 def _cloud_hsm(request: CreateCustomKeyStoreRequest) -> str:

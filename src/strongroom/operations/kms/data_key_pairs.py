@@ -1,15 +1,19 @@
 """Data key pairs: made here, the public key for everyone, the private key encrypted for whoever may decrypt it."""
 
+from collections.abc import Sequence
 from enum import StrEnum
+
+from typing_extensions import override
 
 from strongroom.crypto.data_key_pairs import KeyPair
 from strongroom.errors import UnsupportedOperationException
 from strongroom.keys.encryption_context import canonical
 from strongroom.keys.specs import KeySpec
+from strongroom.operations.condition_parameters import ConditionParameters
 from strongroom.operations.context import Context
 from strongroom.operations.kms.key_usage import require_not_dry_run, require_symmetric
-from strongroom.operations.recipient import Recipient, hand_over
-from strongroom.operations.shapes import EncryptionContext, GrantTokens, KeyId, Request, Response
+from strongroom.operations.recipient import hand_over
+from strongroom.operations.shapes import EncryptionContext, GrantTokens, KeyId, Recipient, Request, Response
 from strongroom.snapshot.active_key import ActiveKey
 
 
@@ -39,11 +43,27 @@ class GenerateDataKeyPairWithoutPlaintextRequest(Request, kw_only=True):
     grant_tokens: GrantTokens | None = None
     dry_run: bool | None = None
 
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(data_key_pair_spec=self.key_pair_spec)
+
+    @override
+    def encryption_context_for(self, action: str) -> EncryptionContext | None:
+        return self.encryption_context
+
+    @override
+    def presented_grant_tokens(self) -> Sequence[str]:
+        return self.grant_tokens or ()
+
 
 class GenerateDataKeyPairRequest(GenerateDataKeyPairWithoutPlaintextRequest, kw_only=True):
     """What GenerateDataKeyPair takes."""
 
     recipient: Recipient | None = None
+
+    @override
+    def attested_recipient(self) -> Recipient | None:
+        return self.recipient
 
 
 class GenerateDataKeyPairWithoutPlaintextResponse(Response, kw_only=True):
@@ -54,6 +74,10 @@ class GenerateDataKeyPairWithoutPlaintextResponse(Response, kw_only=True):
     key_id: str
     key_pair_spec: DataKeyPairSpec
     key_material_id: str
+
+    @override
+    def used_key_material_id(self) -> str | None:
+        return self.key_material_id
 
 
 class GenerateDataKeyPairResponse(GenerateDataKeyPairWithoutPlaintextResponse, kw_only=True):

@@ -1,6 +1,9 @@
 """Data keys: made here, used and dropped by the caller, kept beside the data in encrypted form. And random bytes."""
 
+from collections.abc import Sequence
 from enum import StrEnum
+
+from typing_extensions import override
 
 from strongroom.errors import UnsupportedOperationException, ValidationException
 from strongroom.keys.custom_key_stores import CustomKeyStoreType, require_connected
@@ -8,13 +11,14 @@ from strongroom.keys.encryption_context import canonical
 from strongroom.operations.context import Context
 from strongroom.operations.kms.custom_key_stores import find_custom_key_store
 from strongroom.operations.kms.key_usage import require_not_dry_run, require_symmetric
-from strongroom.operations.recipient import Recipient, hand_over
+from strongroom.operations.recipient import hand_over
 from strongroom.operations.shapes import (
     CustomKeyStoreId,
     EncryptionContext,
     GrantTokens,
     KeyId,
     NumberOfBytes,
+    Recipient,
     Request,
     Response,
 )
@@ -41,11 +45,23 @@ class GenerateDataKeyWithoutPlaintextRequest(Request):
     grant_tokens: GrantTokens | None = None
     dry_run: bool | None = None
 
+    @override
+    def encryption_context_for(self, action: str) -> EncryptionContext | None:
+        return self.encryption_context
+
+    @override
+    def presented_grant_tokens(self) -> Sequence[str]:
+        return self.grant_tokens or ()
+
 
 class GenerateDataKeyRequest(GenerateDataKeyWithoutPlaintextRequest):
     """What GenerateDataKey takes."""
 
     recipient: Recipient | None = None
+
+    @override
+    def attested_recipient(self) -> Recipient | None:
+        return self.recipient
 
 
 class GenerateDataKeyWithoutPlaintextResponse(Response):
@@ -54,6 +70,10 @@ class GenerateDataKeyWithoutPlaintextResponse(Response):
     ciphertext_blob: bytes
     key_id: str
     key_material_id: str
+
+    @override
+    def used_key_material_id(self) -> str | None:
+        return self.key_material_id
 
 
 class GenerateDataKeyResponse(Response):
@@ -65,6 +85,10 @@ class GenerateDataKeyResponse(Response):
     ciphertext_for_recipient: bytes | None = None
     key_material_id: str | None = None
 
+    @override
+    def used_key_material_id(self) -> str | None:
+        return self.key_material_id
+
 
 class GenerateRandomRequest(Request):
     """What GenerateRandom takes."""
@@ -72,6 +96,10 @@ class GenerateRandomRequest(Request):
     number_of_bytes: NumberOfBytes | None = None
     custom_key_store_id: CustomKeyStoreId | None = None
     recipient: Recipient | None = None
+
+    @override
+    def attested_recipient(self) -> Recipient | None:
+        return self.recipient
 
 
 class GenerateRandomResponse(Response):

@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
+from typing_extensions import override
+
 from strongroom.keys import lifecycle, multi_region
 from strongroom.keys.states import KeyState
+from strongroom.operations.condition_parameters import ConditionParameters
 from strongroom.operations.context import Context
 from strongroom.operations.kms.key_changes import modify
 from strongroom.operations.kms.keys import KeyRequest
@@ -16,6 +19,10 @@ class ScheduleKeyDeletionRequest(KeyRequest):
     """What ScheduleKeyDeletion takes: a window of 7 to 30 days."""
 
     pending_window_in_days: PendingWindowInDays = lifecycle.DEFAULT_DELETION_WINDOW_DAYS
+
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(pending_window_in_days=self.pending_window_in_days)
 
 
 class ScheduleKeyDeletionResponse(Response):

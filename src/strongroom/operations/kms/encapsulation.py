@@ -1,5 +1,9 @@
 """Encapsulate and Decapsulate, under ML-KEM KMS keys."""
 
+from collections.abc import Sequence
+
+from typing_extensions import override
+
 from strongroom.keys.algorithms import ENCAPSULATION, EncapsulationAlgorithm, require_algorithm
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyUsage
@@ -16,6 +20,10 @@ class EncapsulateRequest(Request):
     encapsulation_algorithm: EncapsulationAlgorithm
     grant_tokens: GrantTokens | None = None
     dry_run: bool | None = None
+
+    @override
+    def presented_grant_tokens(self) -> Sequence[str]:
+        return self.grant_tokens or ()
 
 
 class EncapsulateResponse(Response):

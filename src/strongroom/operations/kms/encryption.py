@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from enum import StrEnum
 
+from typing_extensions import override
+
 from strongroom.errors import (
     DryRunOperationException,
     IncorrectKeyException,
@@ -14,11 +16,21 @@ from strongroom.keys.algorithms import ENCRYPTION, EncryptionAlgorithm, require_
 from strongroom.keys.encryption_context import canonical
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyUsage
+from strongroom.operations.condition_parameters import ConditionParameters
 from strongroom.operations.context import Context
 from strongroom.operations.kms.key_usage import require_not_dry_run, require_usage
 from strongroom.operations.kms.targets import on_key
-from strongroom.operations.recipient import Recipient, hand_over
-from strongroom.operations.shapes import Ciphertext, EncryptionContext, GrantTokens, KeyId, Plaintext, Request, Response
+from strongroom.operations.recipient import hand_over
+from strongroom.operations.shapes import (
+    Ciphertext,
+    EncryptionContext,
+    GrantTokens,
+    KeyId,
+    Plaintext,
+    Recipient,
+    Request,
+    Response,
+)
 from strongroom.operations.targets import Target
 from strongroom.snapshot.active_key import ActiveKey, LoadedMaterial
 
@@ -31,6 +43,10 @@ class DryRunModifier(StrEnum):
     IGNORE_CIPHERTEXT = "IGNORE_CIPHERTEXT"
 
 
+RE_ENCRYPT_FROM, RE_ENCRYPT_TO = "kms:ReEncryptFrom", "kms:ReEncryptTo"
+"""The actions that ReEncrypt needs permission for, on its source and on its destination."""
+
+
 class EncryptRequest(Request):
     """What Encrypt takes."""
 
@@ -40,6 +56,18 @@ class EncryptRequest(Request):
     grant_tokens: GrantTokens | None = None
     encryption_algorithm: EncryptionAlgorithm = EncryptionAlgorithm.SYMMETRIC_DEFAULT
     dry_run: bool | None = None
+
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(encryption_algorithm=self.encryption_algorithm)
+
+    @override
+    def encryption_context_for(self, action: str) -> EncryptionContext | None:
+        return self.encryption_context
+
+    @override
+    def presented_grant_tokens(self) -> Sequence[str]:
+        return self.grant_tokens or ()
 
 
 class EncryptResponse(Response):
@@ -62,6 +90,22 @@ class DecryptRequest(Request):
     dry_run: bool | None = None
     dry_run_modifiers: list[DryRunModifier] | None = None
 
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(encryption_algorithm=self.encryption_algorithm)
+
+    @override
+    def encryption_context_for(self, action: str) -> EncryptionContext | None:
+        return self.encryption_context
+
+    @override
+    def presented_grant_tokens(self) -> Sequence[str]:
+        return self.grant_tokens or ()
+
+    @override
+    def attested_recipient(self) -> Recipient | None:
+        return self.recipient
+
 
 class DecryptResponse(Response):
     """What Decrypt returns, to the caller or for a recipient alone; asymmetric keys have no material to name."""
@@ -71,6 +115,10 @@ class DecryptResponse(Response):
     plaintext: bytes | None = None
     ciphertext_for_recipient: bytes | None = None
     key_material_id: str | None = None
+
+    @override
+    def used_key_material_id(self) -> str | None:
+        return self.key_material_id
 
 
 class ReEncryptRequest(Request):
@@ -86,6 +134,24 @@ class ReEncryptRequest(Request):
     grant_tokens: GrantTokens | None = None
     dry_run: bool | None = None
     dry_run_modifiers: list[DryRunModifier] | None = None
+
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        """Return the parameters of the half of the call that needs permission for ``action``."""
+        from_source = action == RE_ENCRYPT_FROM
+        return ConditionParameters(
+            encryption_algorithm=self.source_encryption_algorithm
+            if from_source
+            else self.destination_encryption_algorithm
+        )
+
+    @override
+    def encryption_context_for(self, action: str) -> EncryptionContext | None:
+        return self.source_encryption_context if action == RE_ENCRYPT_FROM else self.destination_encryption_context
+
+    @override
+    def presented_grant_tokens(self) -> Sequence[str]:
+        return self.grant_tokens or ()
 
 
 class ReEncryptResponse(Response):
@@ -141,8 +207,8 @@ def decrypt(context: Context, request: DecryptRequest, active: ActiveKey) -> Dec
 def locate_re_encrypt(context: Context, request: ReEncryptRequest) -> Sequence[Target]:
     """Find the source as Decrypt does, and the destination by name; each needs a permission of its own."""
     return (
-        _source(context, "kms:ReEncryptFrom", request.source_key_id, request.ciphertext_blob),
-        on_key(context, "kms:ReEncryptTo", request.destination_key_id),
+        _source(context, RE_ENCRYPT_FROM, request.source_key_id, request.ciphertext_blob),
+        on_key(context, RE_ENCRYPT_TO, request.destination_key_id),
     )
 
 

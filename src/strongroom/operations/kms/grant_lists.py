@@ -5,68 +5,23 @@ import msgspec
 from strongroom.errors import InvalidGrantIdException, ValidationException
 from strongroom.iam import PrincipalKind
 from strongroom.keys.arns import root_arn
-from strongroom.keys.grants import Grant, GrantOperation, Party
+from strongroom.keys.grants import Grant, Party
 from strongroom.operations.context import Context
-from strongroom.operations.kms.grants import (
+from strongroom.operations.kms.grant_shapes import (
     GrantConstraints,
-    GrantId,
-    PrincipalId,
-    ServicePrincipal,
-    invalid_principal,
-    party_of,
+    GrantListEntry,
+    ListGrantsRequest,
+    ListGrantsResponse,
+    ListRetirableGrantsRequest,
 )
+from strongroom.operations.kms.grants import invalid_principal, party_of
 from strongroom.operations.named_principals import account_of, current_names, is_unique_id
 from strongroom.operations.paging import PageSize, page
-from strongroom.operations.shapes import KeyId, Limit, Marker, Request, Response
 from strongroom.snapshot.active_key import ActiveKey
 from strongroom.store.records import GrantFilter
 from strongroom.store.subjects.identities import IdentityReader
 
 _PAGE = PageSize(default=50, maximum=100)
-
-
-class ListGrantsRequest(Request):
-    """What ListGrants takes."""
-
-    key_id: KeyId
-    limit: Limit | None = None
-    marker: Marker | None = None
-    grant_id: GrantId | None = None
-    grantee_principal: PrincipalId | None = None
-    grantee_service_principal: ServicePrincipal | None = None
-
-
-class GrantListEntry(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
-    """A grant in a list."""
-
-    key_id: str
-    grant_id: str
-    name: str
-    creation_date: float
-    grantee_principal: str | msgspec.UnsetType = msgspec.UNSET
-    grantee_service_principal: str | msgspec.UnsetType = msgspec.UNSET
-    retiring_principal: str | msgspec.UnsetType = msgspec.UNSET
-    retiring_service_principal: str | msgspec.UnsetType = msgspec.UNSET
-    issuing_account: str
-    operations: list[GrantOperation]
-    constraints: GrantConstraints | msgspec.UnsetType = msgspec.UNSET
-
-
-class ListGrantsResponse(Response):
-    """What ListGrants and ListRetirableGrants return."""
-
-    grants: list[GrantListEntry]
-    truncated: bool
-    next_marker: str | None = None
-
-
-class ListRetirableGrantsRequest(Request):
-    """What ListRetirableGrants takes: one of the two principals."""
-
-    limit: Limit | None = None
-    marker: Marker | None = None
-    retiring_principal: PrincipalId | None = None
-    retiring_service_principal: ServicePrincipal | None = None
 
 
 def list_grants(context: Context, request: ListGrantsRequest, active: ActiveKey) -> ListGrantsResponse:

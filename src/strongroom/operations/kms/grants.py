@@ -1,10 +1,6 @@
 """CreateGrant, RetireGrant and RevokeGrant."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
-
-import msgspec
-from msgspec import Meta
 
 from strongroom.errors import (
     DryRunOperationException,
@@ -14,12 +10,18 @@ from strongroom.errors import (
     ValidationException,
 )
 from strongroom.keys.arns import KeyIdForms, KeyLocator
-from strongroom.keys.encryption_context import require_size
 from strongroom.keys.grants import MAX_GRANTS, Constraints, Grant, GrantOperation, Party, operations_of, pairs
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeySpec
 from strongroom.operations import grant_tokens
 from strongroom.operations.context import Context
+from strongroom.operations.kms.grant_shapes import (
+    CreateGrantRequest,
+    CreateGrantResponse,
+    GrantConstraints,
+    RetireGrantRequest,
+    RevokeGrantRequest,
+)
 from strongroom.operations.kms.key_changes import latest
 from strongroom.operations.named_principals import (
     UnknownPrincipal,
@@ -29,12 +31,6 @@ from strongroom.operations.named_principals import (
 from strongroom.operations.paging import PageSize
 from strongroom.operations.shapes import (
     Empty,
-    EncryptionContext,
-    GrantTokens,
-    KeyId,
-    Request,
-    Response,
-    matching,
 )
 from strongroom.operations.targets import Target
 from strongroom.snapshot.active_key import ActiveKey
@@ -47,73 +43,6 @@ _PAGE = PageSize(default=50, maximum=100)
 _MAX_PAIRS = 8
 _MAX_VALUE = 384
 _GRANT_ID_BYTES = 32
-
-PrincipalId = Annotated[str, Meta(min_length=1, max_length=256), matching(r"^[\w+=,.@:/-]+$")]
-ServicePrincipal = Annotated[
-    str,
-    Meta(min_length=1, max_length=128),
-    matching(r"^([A-Za-z0-9\-]+)\.([A-Za-z0-9\-]+)(\.[A-Za-z0-9\-]+)+$"),
-]
-GrantName = Annotated[str, Meta(min_length=1, max_length=256), matching(r"^[a-zA-Z0-9:/_-]+$")]
-GrantId = Annotated[str, Meta(min_length=1, max_length=128)]
-SourceArn = Annotated[
-    str,
-    Meta(min_length=20, max_length=512),
-    matching(r"^arn:aws[a-z0-9-]*:[a-z0-9-]+:[a-z0-9-]*:[0-9]{12}:.+$"),
-]
-
-
-class GrantConstraints(msgspec.Struct, rename="pascal", frozen=True, omit_defaults=True):
-    """When a grant applies."""
-
-    encryption_context_subset: EncryptionContext | None = None
-    encryption_context_equals: EncryptionContext | None = None
-    source_arn: SourceArn | None = None
-
-    def terms(self) -> Constraints:
-        """Return the constraints as they are kept; raises ValidationException for contexts that are too large."""
-        require_size(self.encryption_context_equals)
-        require_size(self.encryption_context_subset)
-        return Constraints(self.encryption_context_equals, self.encryption_context_subset, self.source_arn)
-
-
-class CreateGrantRequest(Request):
-    """What CreateGrant takes."""
-
-    key_id: KeyId
-    operations: list[GrantOperation]
-    grantee_principal: PrincipalId | None = None
-    retiring_principal: PrincipalId | None = None
-    constraints: GrantConstraints | None = None
-    grant_tokens: GrantTokens | None = None
-    name: GrantName | None = None
-    dry_run: bool | None = None
-    grantee_service_principal: ServicePrincipal | None = None
-    retiring_service_principal: ServicePrincipal | None = None
-
-
-class CreateGrantResponse(Response):
-    """What CreateGrant returns."""
-
-    grant_token: str
-    grant_id: str
-
-
-class RetireGrantRequest(Request):
-    """What RetireGrant takes: a grant token, or a key ARN and a grant id."""
-
-    grant_token: Annotated[str, Meta(min_length=1, max_length=8192)] | None = None
-    key_id: KeyId | None = None
-    grant_id: GrantId | None = None
-    dry_run: bool | None = None
-
-
-class RevokeGrantRequest(Request):
-    """What RevokeGrant takes."""
-
-    key_id: KeyId
-    grant_id: GrantId
-    dry_run: bool | None = None
 
 
 def create_grant(context: Context, request: CreateGrantRequest, active: ActiveKey) -> CreateGrantResponse:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 from msgspec.structs import replace
+from typing_extensions import override
 
 from strongroom.crypto.material import ImportedMaterial, MaterialOwner, WrappedMaterial
 from strongroom.errors import (
@@ -17,6 +18,7 @@ from strongroom.keys.imported import ExpirationModel, ImportType
 from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, KmsKey
 from strongroom.keys.specs import KeySpec
 from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec, require_external, require_wrapping
+from strongroom.operations.condition_parameters import ConditionParameters
 from strongroom.operations.context import Context
 from strongroom.operations.kms import import_token
 from strongroom.operations.kms.import_token import ImportToken
@@ -36,6 +38,10 @@ class GetParametersForImportRequest(KeyRequest):
 
     wrapping_algorithm: WrappingAlgorithm
     wrapping_key_spec: WrappingKeySpec
+
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(wrapping_algorithm=self.wrapping_algorithm, wrapping_key_spec=self.wrapping_key_spec)
 
 
 class GetParametersForImportResponse(Response):
@@ -57,6 +63,10 @@ class ImportKeyMaterialRequest(KeyRequest, kw_only=True):
     import_type: ImportType | None = None
     key_material_description: KeyMaterialDescription | None = None
     key_material_id: KeyMaterialId | None = None
+
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(expiration_model=self.expiration_model, valid_to=self.valid_to)
 
 
 class DeleteImportedKeyMaterialRequest(KeyRequest):

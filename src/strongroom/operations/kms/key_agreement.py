@@ -1,15 +1,18 @@
 """DeriveSharedSecret, under KMS keys that agree with the holder of another key."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import Meta
+from typing_extensions import override
 
 from strongroom.keys.algorithms import KEY_AGREEMENT, KeyAgreementAlgorithm, require_algorithm
 from strongroom.keys.specs import KeyUsage, Origin
+from strongroom.operations.condition_parameters import ConditionParameters
 from strongroom.operations.context import Context
 from strongroom.operations.kms.key_usage import require_not_dry_run, require_usage
-from strongroom.operations.recipient import Recipient, hand_over
-from strongroom.operations.shapes import GrantTokens, KeyId, Request, Response
+from strongroom.operations.recipient import hand_over
+from strongroom.operations.shapes import GrantTokens, KeyId, Recipient, Request, Response
 from strongroom.snapshot.active_key import ActiveKey
 
 
@@ -22,6 +25,18 @@ class DeriveSharedSecretRequest(Request):
     grant_tokens: GrantTokens | None = None
     dry_run: bool | None = None
     recipient: Recipient | None = None
+
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(key_agreement_algorithm=self.key_agreement_algorithm)
+
+    @override
+    def presented_grant_tokens(self) -> Sequence[str]:
+        return self.grant_tokens or ()
+
+    @override
+    def attested_recipient(self) -> Recipient | None:
+        return self.recipient
 
 
 class DeriveSharedSecretResponse(Response):

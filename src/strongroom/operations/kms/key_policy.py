@@ -1,12 +1,14 @@
 """GetKeyPolicy, PutKeyPolicy and ListKeyPolicies."""
 
 from msgspec.structs import replace
+from typing_extensions import override
 
 from strongroom.errors import LimitExceededException, MalformedPolicyDocumentException, NotFoundException
 from strongroom.iam import MalformedPolicy, PolicyKind, parse_policy
 from strongroom.keys.key_policy import MAX_POLICY_BYTES, POLICY_NAME, reformat
 from strongroom.keys.kms_key import KmsKey
 from strongroom.operations.authorization import would_allow
+from strongroom.operations.condition_parameters import ConditionParameters
 from strongroom.operations.context import Context
 from strongroom.operations.kms.key_changes import modify
 from strongroom.operations.named_principals import UnknownPrincipal, pin, with_current_names
@@ -24,6 +26,10 @@ class GetKeyPolicyRequest(Request):
     key_id: KeyId
     policy_name: PolicyName = POLICY_NAME
 
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(policy_name=self.policy_name)
+
 
 class GetKeyPolicyResponse(Response):
     """What GetKeyPolicy returns."""
@@ -39,6 +45,12 @@ class PutKeyPolicyRequest(Request):
     policy: PolicyDocument
     policy_name: PolicyName = POLICY_NAME
     bypass_policy_lockout_safety_check: bool | None = None
+
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(
+            policy_name=self.policy_name, bypass_policy_lockout_safety_check=self.bypass_policy_lockout_safety_check
+        )
 
 
 class ListKeyPoliciesRequest(Request):

@@ -1,11 +1,13 @@
 """DescribeKey, ListKeys, EnableKey, DisableKey and UpdateKeyDescription."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
+from typing_extensions import override
 
 from strongroom.keys import imported, lifecycle
 from strongroom.keys.arns import key_arn
@@ -45,6 +47,10 @@ class DescribeKeyRequest(KeyRequest):
     """What DescribeKey takes."""
 
     grant_tokens: GrantTokens | None = None
+
+    @override
+    def presented_grant_tokens(self) -> Sequence[str]:
+        return self.grant_tokens or ()
 
 
 class DescribeKeyResponse(Response):

@@ -1,8 +1,13 @@
 """GenerateMac and VerifyMac, under HMAC KMS keys."""
 
+from collections.abc import Sequence
+
+from typing_extensions import override
+
 from strongroom.keys.algorithms import MAC, MacAlgorithm, require_algorithm
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyUsage
+from strongroom.operations.condition_parameters import ConditionParameters
 from strongroom.operations.context import Context
 from strongroom.operations.kms.key_usage import require_not_dry_run, require_usage
 from strongroom.operations.shapes import Ciphertext, GrantTokens, KeyId, Plaintext, Request, Response
@@ -18,6 +23,14 @@ class GenerateMacRequest(Request):
     grant_tokens: GrantTokens | None = None
     dry_run: bool | None = None
 
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(mac_algorithm=self.mac_algorithm)
+
+    @override
+    def presented_grant_tokens(self) -> Sequence[str]:
+        return self.grant_tokens or ()
+
 
 class GenerateMacResponse(Response):
     """What GenerateMac returns."""
@@ -31,6 +44,14 @@ class VerifyMacRequest(GenerateMacRequest, kw_only=True):
     """What VerifyMac takes."""
 
     mac: Ciphertext
+
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(mac_algorithm=self.mac_algorithm)
+
+    @override
+    def presented_grant_tokens(self) -> Sequence[str]:
+        return self.grant_tokens or ()
 
 
 class VerifyMacResponse(Response):

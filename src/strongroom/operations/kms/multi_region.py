@@ -8,6 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta
 from msgspec.structs import replace
+from typing_extensions import override
 
 from strongroom.audit.parameters import elements_of
 from strongroom.errors import AlreadyExistsException, UnsupportedOperationException, ValidationException
@@ -16,6 +17,7 @@ from strongroom.keys.arns import KeyIdForms, not_found, partition, root_arn
 from strongroom.keys.key_policy import default_policy
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.names import merge_tags
+from strongroom.operations.condition_parameters import ConditionParameters, tag_pairs
 from strongroom.operations.context import Context
 from strongroom.operations.kms.create_key import require_room
 from strongroom.operations.kms.key_changes import (
@@ -51,6 +53,14 @@ class ReplicateKeyRequest(KeyRequest):
     description: Description | None = None
     tags: TagList | None = None
 
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(
+            replica_region=self.replica_region,
+            bypass_policy_lockout_safety_check=self.bypass_policy_lockout_safety_check,
+            tags=tag_pairs(self.tags),
+        )
+
 
 class ReplicateKeyResponse(Response):
     """What ReplicateKey returns."""
@@ -64,6 +74,10 @@ class UpdatePrimaryRegionRequest(KeyRequest):
     """What UpdatePrimaryRegion takes."""
 
     primary_region: Region
+
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(primary_region=self.primary_region)
 
 
 def locate_replicate_key(context: Context, request: ReplicateKeyRequest) -> Sequence[Target]:

@@ -1,5 +1,9 @@
 """GetPublicKey: what everyone may know of an asymmetric KMS key."""
 
+from collections.abc import Sequence
+
+from typing_extensions import override
+
 from strongroom.errors import UnsupportedOperationException
 from strongroom.keys.algorithms import (
     MAC,
@@ -20,6 +24,10 @@ class GetPublicKeyRequest(Request):
 
     key_id: KeyId
     grant_tokens: GrantTokens | None = None
+
+    @override
+    def presented_grant_tokens(self) -> Sequence[str]:
+        return self.grant_tokens or ()
 
 
 class GetPublicKeyResponse(Response):

@@ -4,6 +4,7 @@ from enum import StrEnum
 
 import msgspec
 from msgspec.structs import replace
+from typing_extensions import override
 
 from strongroom.errors import UnsupportedOperationException
 from strongroom.keys import imported, lifecycle
@@ -12,6 +13,7 @@ from strongroom.keys.kms_key import DEFAULT_ROTATION_PERIOD_DAYS, KeyMaterial, K
 from strongroom.keys.kms_key import KeyMaterialState as MaterialState
 from strongroom.keys.specs import KeySpec, Origin
 from strongroom.keys.states import KeyState
+from strongroom.operations.condition_parameters import ConditionParameters
 from strongroom.operations.context import Context
 from strongroom.operations.kms.deletion import KeyIdResponse
 from strongroom.operations.kms.key_changes import (
@@ -41,6 +43,10 @@ class EnableKeyRotationRequest(KeyRequest):
     """What EnableKeyRotation takes."""
 
     rotation_period_in_days: RotationPeriodInDays = DEFAULT_ROTATION_PERIOD_DAYS
+
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(rotation_period_in_days=self.rotation_period_in_days)
 
 
 class GetKeyRotationStatusResponse(Response):

@@ -1,8 +1,13 @@
 """Sign and Verify, under asymmetric KMS keys that sign."""
 
+from collections.abc import Sequence
+
+from typing_extensions import override
+
 from strongroom.keys.algorithms import SIGNING, MessageType, SigningAlgorithm, require_algorithm, require_message
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyUsage
+from strongroom.operations.condition_parameters import ConditionParameters
 from strongroom.operations.context import Context
 from strongroom.operations.kms.key_usage import require_not_dry_run, require_usage
 from strongroom.operations.shapes import Ciphertext, GrantTokens, KeyId, Plaintext, Request, Response
@@ -19,6 +24,14 @@ class SignRequest(Request, kw_only=True):
     signing_algorithm: SigningAlgorithm
     dry_run: bool | None = None
 
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(message_type=self.message_type, signing_algorithm=self.signing_algorithm)
+
+    @override
+    def presented_grant_tokens(self) -> Sequence[str]:
+        return self.grant_tokens or ()
+
 
 class SignResponse(Response):
     """What Sign returns."""
@@ -32,6 +45,14 @@ class VerifyRequest(SignRequest, kw_only=True):
     """What Verify takes."""
 
     signature: Ciphertext
+
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(message_type=self.message_type, signing_algorithm=self.signing_algorithm)
+
+    @override
+    def presented_grant_tokens(self) -> Sequence[str]:
+        return self.grant_tokens or ()
 
 
 class VerifyResponse(Response):

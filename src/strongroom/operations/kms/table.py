@@ -4,11 +4,13 @@
 related multi-Region keys share; the rest have no key, or more than one, and are spelled out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Concatenate, TypeVar
 
 from strongroom.keys.arns import KeyIdForms
 from strongroom.keys.states import StateRule
+from strongroom.operations.context import Context
 from strongroom.operations.kms import (
     aliases,
     create_key,
@@ -20,6 +22,7 @@ from strongroom.operations.kms import (
     encapsulation,
     encryption,
     grant_lists,
+    grant_shapes,
     grants,
     import_key_material,
     key_agreement,
@@ -37,18 +40,20 @@ from strongroom.operations.kms.targets import by_key_id
 from strongroom.operations.lanes import Placement
 from strongroom.operations.operation import Elements, Operation, key_id_element, no_elements
 from strongroom.operations.shapes import Request, Response
-from strongroom.operations.targets import Locate, no_resource
+from strongroom.operations.targets import Target, no_resource
 
-Run = Callable[..., Response]
+R = TypeVar("R", bound=Request)
+Run = Callable[Concatenate[Context, R, ...], Response]
+"""An operation: it takes the context, the request of its row, and a key for each target that has one."""
 
 
 def _uses(
     name: str,
-    request: type[Request],
-    run: Run,
+    request: type[R],
+    run: Run[R],
     placement: Placement = Placement.INLINE,
     *,
-    locate: Locate | None = None,
+    locate: Callable[[Context, R], Sequence[Target]] | None = None,
 ) -> Operation:
     where = locate or by_key_id(f"kms:{name}", KeyIdForms.ANY)
     return Operation(name, request, run, locate=where, rule=StateRule.USE, placement=placement, cross_account=True)
@@ -56,8 +61,8 @@ def _uses(
 
 def _reads(
     name: str,
-    request: type[Request],
-    run: Run,
+    request: type[R],
+    run: Run[R],
     forms: KeyIdForms = KeyIdForms.KEY_ONLY,
     *,
     cross_account: bool = False,
@@ -67,13 +72,13 @@ def _reads(
 
 
 def _changes(
-    name: str, request: type[Request], run: Run, rule: StateRule, elements: Elements = key_id_element
+    name: str, request: type[R], run: Run[R], rule: StateRule, elements: Elements = key_id_element
 ) -> Operation:
     where = by_key_id(f"kms:{name}", KeyIdForms.KEY_ONLY)
     return _writes(name, request, run, locate=where, rule=rule, elements=elements)
 
 
-def _shares(name: str, request: type[Request], run: Run, rule: StateRule) -> Operation:
+def _shares(name: str, request: type[R], run: Run[R], rule: StateRule) -> Operation:
     where = by_key_id(f"kms:{name}", KeyIdForms.KEY_ONLY)
     echoes = multi_region.relatives_synchronized
     return _writes(name, request, run, locate=where, rule=rule, elements=key_id_element, echoes=echoes)
@@ -82,7 +87,7 @@ def _shares(name: str, request: type[Request], run: Run, rule: StateRule) -> Ope
 _writes = partial(Operation, placement=Placement.WAITING, read_only=False)
 
 
-def _writes_to_stores(name: str, request: type[Request], run: Run) -> Operation:
+def _writes_to_stores(name: str, request: type[R], run: Run[R]) -> Operation:
     return _writes(name, request, run, locate=no_resource(f"kms:{name}"))
 
 
@@ -224,7 +229,7 @@ _ROWS = (
     # --- grants
     _writes(
         "CreateGrant",
-        grants.CreateGrantRequest,
+        grant_shapes.CreateGrantRequest,
         grants.create_grant,
         locate=by_key_id("kms:CreateGrant", KeyIdForms.KEY_ONLY),
         rule=StateRule.GRANT,
@@ -233,7 +238,7 @@ _ROWS = (
     ),
     Operation(
         "ListGrants",
-        grant_lists.ListGrantsRequest,
+        grant_shapes.ListGrantsRequest,
         grant_lists.list_grants,
         locate=by_key_id("kms:ListGrants", KeyIdForms.KEY_ONLY),
         rule=StateRule.READ,
@@ -242,14 +247,14 @@ _ROWS = (
     ),
     Operation(
         "ListRetirableGrants",
-        grant_lists.ListRetirableGrantsRequest,
+        grant_shapes.ListRetirableGrantsRequest,
         grant_lists.list_retirable_grants,
         locate=no_resource("kms:ListRetirableGrants"),
         placement=Placement.WAITING,
     ),
     _writes(
         "RetireGrant",
-        grants.RetireGrantRequest,
+        grant_shapes.RetireGrantRequest,
         grants.retire_grant,
         locate=grants.locate_retire_grant,
         rule=StateRule.READ,
@@ -257,7 +262,7 @@ _ROWS = (
     ),
     _writes(
         "RevokeGrant",
-        grants.RevokeGrantRequest,
+        grant_shapes.RevokeGrantRequest,
         grants.revoke_grant,
         locate=by_key_id("kms:RevokeGrant", KeyIdForms.KEY_ONLY),
         rule=StateRule.READ,

@@ -1,8 +1,10 @@
 """TagResource, UntagResource and ListResourceTags."""
 
 from msgspec.structs import replace
+from typing_extensions import override
 
 from strongroom.keys.names import merge_tags, remove_tags
+from strongroom.operations.condition_parameters import ConditionParameters, tag_pairs
 from strongroom.operations.context import Context
 from strongroom.operations.kms.key_changes import modify
 from strongroom.operations.kms.keys import KeyRequest
@@ -18,11 +20,19 @@ class TagResourceRequest(KeyRequest):
 
     tags: TagList
 
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(tags=tag_pairs(self.tags))
+
 
 class UntagResourceRequest(KeyRequest):
     """What UntagResource takes."""
 
     tag_keys: list[TagKey]
+
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(tag_keys=self.tag_keys)
 
 
 class ListResourceTagsRequest(KeyRequest):

@@ -6,20 +6,22 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
+from typing_extensions import override
 
+from strongroom.arns import Arn, parse_arn
 from strongroom.errors import AccessDeniedException, InvalidParameterValueException, ValidationException
-from strongroom.iam import PrincipalKind
+from strongroom.iam import PrincipalKind, assume_role_denial_message
 from strongroom.iam.entities import DEFAULT_SESSION_SECONDS, Role
 from strongroom.iam.principals import web_identity
-from strongroom.operations.authorization import assume_role_denial
+from strongroom.operations.condition_parameters import ConditionParameters, tag_pairs
 from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import merged_tags
 from strongroom.operations.iam.shapes import Tag, TagKey
 from strongroom.operations.shapes import SENSITIVE, Request, Response, matching
+from strongroom.operations.sts.session_tokens import issue
 from strongroom.operations.sts.sessions import (
     assumed_role_user,
     credentials_elements,
-    issue,
     packed_size,
     role_session,
 )
@@ -37,11 +39,10 @@ from strongroom.operations.targets import Target
 from strongroom.snapshot.principals import ActiveRole, Credential
 
 _CHAINED_SECONDS = 3600
-_ARN_FIELDS = 6
 
 
 class ProvidedContext(msgspec.Struct, rename="pascal", frozen=True):
-    """A trusted context assertion: read, and refused."""
+    """A trusted context assertion. Requests with one are refused."""
 
     provider_arn: RoleArn | None = None
     context_assertion: Annotated[str, Meta(min_length=4, max_length=2048)] | None = None
@@ -63,6 +64,15 @@ class AssumeRoleRequest(Request):
     source_identity: SourceIdentity | None = None
     provided_contexts: Annotated[list[ProvidedContext], Meta(min_length=1, max_length=5)] | None = None
     minimum_session_token_size: MinimumTokenSize | None = None
+
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(
+            external_id=self.external_id,
+            role_session_name=self.role_session_name,
+            source_identity=self.source_identity,
+            tags=tag_pairs(self.tags),
+        )
 
 
 class AssumeRoleResponse(Response):
@@ -88,6 +98,10 @@ class AssumeRoleWithWebIdentityRequest(Request):
     duration_seconds: RoleDuration | None = None
     minimum_session_token_size: MinimumTokenSize | None = None
 
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(role_session_name=self.role_session_name)
+
 
 class AssumeRoleWithWebIdentityResponse(Response, kw_only=True):
     """What AssumeRoleWithWebIdentity returns."""
@@ -101,7 +115,7 @@ class AssumeRoleWithWebIdentityResponse(Response, kw_only=True):
 
 
 def locate_assume_role(context: Context, request: AssumeRoleRequest) -> Sequence[Target]:
-    """Ask the role's trust policy and the caller's policies; tags and a source identity are actions of their own."""
+    """Return the targets: the role, once for each action. Tags and a source identity need actions of their own."""
     if context.caller.kind is PrincipalKind.ACCOUNT_ROOT:
         raise AccessDeniedException("Roles may not be assumed by root accounts.")
     active = _role(context, request.role_arn, "sts:AssumeRole")
@@ -118,7 +132,7 @@ def locate_assume_role(context: Context, request: AssumeRoleRequest) -> Sequence
 
 
 def assume_role(context: Context, request: AssumeRoleRequest) -> AssumeRoleResponse:
-    """Return temporary credentials that speak for a role."""
+    """Return temporary credentials for a session of a role."""
     if request.serial_number is not None or request.provided_contexts:
         raise AccessDeniedException("MultiFactorAuthentication failed, there are no MFA devices here.")
     role = _role(context, request.role_arn, "sts:AssumeRole").role
@@ -146,13 +160,13 @@ def assume_role(context: Context, request: AssumeRoleRequest) -> AssumeRoleRespo
 def locate_assume_role_with_web_identity(
     context: Context, request: AssumeRoleWithWebIdentityRequest
 ) -> Sequence[Target]:
-    """Verify the token, which tells who calls, and ask the role's trust policy.
+    """Verify the token, which authenticates the caller, and return the target: the role with its trust policy.
 
     Raises InvalidIdentityTokenException, IDPRejectedClaimException or ExpiredTokenException.
     """
     identity = context.backends.web_identities.verify(request.web_identity_token, context.now)
-    fields = _fields(request.role_arn)
-    provider = f"arn:{fields[1]}:iam::{fields[4]}:oidc-provider/{identity.provider}"
+    named = _role_arn(request.role_arn)
+    provider = f"arn:{named.partition}:iam::{named.account}:oidc-provider/{identity.provider}"
     principal = web_identity(provider, identity.subject, audience=identity.audience)
     context.credential = Credential(access_key_id="", secret="", principal=principal)
     action = "sts:AssumeRoleWithWebIdentity"
@@ -186,7 +200,7 @@ def assume_role_with_web_identity(
 def assume_role_elements(
     response: AssumeRoleResponse | AssumeRoleWithWebIdentityResponse, targets: Sequence[Target]
 ) -> dict[str, object]:
-    """Return what CloudTrail shows of a new role session, but for its token."""
+    """Return what CloudTrail shows of a new role session, without its token."""
     user = response.assumed_role_user
     shown = credentials_elements(response, targets)
     shown["assumedRoleUser"] = {"assumedRoleId": user.assumed_role_id, "arn": user.arn}
@@ -199,19 +213,19 @@ def assume_role_elements(
 
 
 def _role(context: Context, arn: str, action: str) -> ActiveRole:
-    """Return a role by its ARN; one that does not exist is refused like one that may not be assumed."""
-    fields = _fields(arn)
-    active = context.backends.snapshot.principals.role(fields[4], arn.rpartition("/")[2], may_wait=context.may_wait)
+    """Return a role by its ARN. One that does not exist is refused like one that the caller cannot assume."""
+    named = _role_arn(arn)
+    active = context.backends.snapshot.principals.role(named.account, named.resource_name, may_wait=context.may_wait)
     if active is None or active.role.arn != arn:
-        raise AccessDeniedException(assume_role_denial(context.caller, action, arn))
+        raise AccessDeniedException(assume_role_denial_message(context.caller, action, arn))
     return active
 
 
-def _fields(arn: str) -> list[str]:
-    fields = arn.split(":", _ARN_FIELDS - 1)
-    if len(fields) != _ARN_FIELDS or fields[2] != "iam" or not fields[5].startswith("role/"):
-        raise ValidationException(f"{arn} is invalid")
-    return fields
+def _role_arn(text: str) -> Arn:
+    arn = parse_arn(text)
+    if arn is None or arn.service != "iam" or not arn.resource.startswith("role/"):
+        raise ValidationException(f"{text} is invalid")
+    return arn
 
 
 def _seconds(role: Role, asked: int | None) -> int:
@@ -221,7 +235,7 @@ def _seconds(role: Role, asked: int | None) -> int:
 
 
 def _session_tags(context: Context, request: AssumeRoleRequest) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
-    """Return the tags of the new session, and the keys of those that go on to the next."""
+    """Return the tags of the new session, and the keys of those that the next role's session inherits."""
     inherited, new = _inherited(context), request.tags or []
     asked = {tag.key.lower() for tag in new}
     if asked & {key.lower() for key, _ in inherited}:
@@ -236,7 +250,7 @@ def _session_tags(context: Context, request: AssumeRoleRequest) -> tuple[tuple[t
 
 
 def _source_identity(context: Context, request: AssumeRoleRequest) -> str | None:
-    """Return the source identity of the new session: once set, it stays for the whole chain."""
+    """Return the source identity of the new session. Once set, it stays the same for chained sessions."""
     inherited = context.credential.source_identity
     if None not in {inherited, request.source_identity} and inherited != request.source_identity:
         raise ValidationException("The source identity is already set for this assume role session")

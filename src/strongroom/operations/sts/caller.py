@@ -9,7 +9,8 @@ from strongroom.errors import AccessDeniedException, ValidationException
 from strongroom.iam import PrincipalKind
 from strongroom.operations.context import Context
 from strongroom.operations.shapes import Request, Response, matching
-from strongroom.operations.sts.sessions import blank, issue
+from strongroom.operations.sts.session_tokens import issue
+from strongroom.operations.sts.sessions import blank
 from strongroom.operations.sts.shapes import Credentials, MinimumTokenSize
 from strongroom.operations.targets import Target
 
@@ -57,12 +58,12 @@ class GetAccessKeyInfoResponse(Response):
 
 
 def no_permission(_context: Context, _request: Request) -> Sequence[Target]:
-    """Ask for nothing: AWS lets everyone do this who has credentials, whatever policies say."""
+    """Return no targets: every caller with credentials may do this, whatever policies say, as on AWS."""
     return ()
 
 
 def get_caller_identity(context: Context, _request: GetCallerIdentityRequest) -> GetCallerIdentityResponse:
-    """Tell who calls."""
+    """Return account, ARN and user id of the caller."""
     caller = context.caller
     return GetCallerIdentityResponse(user_id=caller.user_id or caller.arn, account=caller.account, arn=caller.arn)
 
@@ -81,7 +82,7 @@ def get_session_token(context: Context, request: GetSessionTokenRequest) -> GetS
 
 
 def get_access_key_info(context: Context, request: GetAccessKeyInfoRequest) -> GetAccessKeyInfoResponse:
-    """Tell which account an access key belongs to; raises ValidationException for one that is not known here."""
+    """Return the account of an access key; raises ValidationException for an unknown one."""
     with context.backends.store.read() as reader:
         record = reader.access_key(request.access_key_id)
     if record is None or not record.account:

@@ -1,16 +1,13 @@
-"""Making sessions: credentials that end by themselves, carried whole in their token."""
+"""Sessions of roles: their contents and the limits of their policies and tags."""
 
-import base64
 import math
 from collections.abc import Sequence
 from typing import Protocol
 
-import msgspec
 from msgspec.structs import replace
 
+from strongroom.arns import account_in
 from strongroom.audit.cloudtrail import event_time
-from strongroom.crypto.access_keys import new_access_key
-from strongroom.crypto.binding import SESSION_BINDING
 from strongroom.errors import (
     MalformedPolicyDocumentException,
     PackedPolicyTooLargeException,
@@ -23,7 +20,7 @@ from strongroom.operations.context import Context
 from strongroom.operations.sts.shapes import AssumedRoleUser, Credentials, PolicyDescriptor
 from strongroom.snapshot.principals import document_of
 
-# Characters: of a policy, and of policy and tags together. How AWS packs them is not published.
+# In characters: the limits of a policy, and of policy and tags together. AWS does not publish how it packs them.
 _MAX_POLICY = 2048
 _MAX_POLICY_ARNS = 10
 _MAX_PACKED = 4096
@@ -39,33 +36,8 @@ class GivesCredentials(Protocol):
         ...
 
 
-def issue(context: Context, session: Session, seconds: int, min_token_size: int | None = None) -> Credentials:
-    """Return the credentials of a session that lasts ``seconds`` from now; its key, secret and times are filled in.
-
-    The token has at least ``min_token_size`` characters, so that clients can try what they have room for.
-    """
-    backends = context.backends
-    key = new_access_key("ASIA", backends.entropy)
-    full = replace(
-        session,
-        access_key_id=key.access_key_id,
-        secret=key.secret,
-        issued_at=context.now,
-        expires_at=float(int(context.now) + seconds),
-    )
-    token = _sealed(context, full)
-    if len(token) < (min_token_size or 0):
-        token = _sealed(context, replace(full, padding="0" * (min_token_size or 0)))
-    return Credentials(key.access_key_id, key.secret, token, full.expires_at)
-
-
-def _sealed(context: Context, session: Session) -> str:
-    sealed = context.backends.secrets.wrap(msgspec.msgpack.encode(session), SESSION_BINDING)
-    return base64.b64encode(sealed).decode()
-
-
 def blank(account: str, partition: str, *, unique_id: str = "") -> Session:
-    """Return a session of a principal, to be filled in."""
+    """Return a session of a principal without access key, secret and times. ``session_tokens.issue`` adds these."""
     return Session(
         access_key_id="",
         secret="",
@@ -93,7 +65,7 @@ def role_session(
         raise ValidationException(f"You can specify up to {_MAX_POLICY_ARNS} managed policy ARNs.")
     with context.backends.store.read() as reader:
         for arn in arns:
-            own = arn.startswith("arn:aws:iam::aws:") or arn.split(":")[4:5] == [role.account]
+            own = account_in(arn) in {"aws", role.account}
             if not own or document_of(reader, arn) is None:
                 raise MalformedPolicyDocumentException(f"Invalid policy ARN: {arn}")
     if policy is not None:
@@ -110,7 +82,7 @@ def role_session(
 
 
 def packed_size(policy: str | None, tags: Sequence[tuple[str, str]] = ()) -> int | None:
-    """Return how much of the room for session policies and tags is used, in percent; None for nothing.
+    """Return how much of the space for session policies and tags is used, in percent; None if there are none.
 
     Raises PackedPolicyTooLargeException for more than all of it.
     """

@@ -30,7 +30,7 @@ class PolicyDescriptor(msgspec.Struct, frozen=True):
 
 
 class Credentials(msgspec.Struct, rename="pascal", frozen=True):
-    """A temporary access key with its session token, shown this once."""
+    """A temporary access key with its secret and session token."""
 
     access_key_id: str
     secret_access_key: str

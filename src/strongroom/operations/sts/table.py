@@ -55,4 +55,4 @@ STS_TABLE: dict[str, Operation] = {row.name: row for row in _ROWS}
 """Action name → row."""
 
 UNSIGNED = frozenset({"AssumeRoleWithWebIdentity"})
-"""Actions whose request carries its proof in the body."""
+"""Actions without a signature: the body has a token that authenticates the caller."""

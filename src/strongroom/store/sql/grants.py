@@ -5,10 +5,10 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, tupl
 
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.grants import (
-    WHATEVER_CONTEXT,
+    ANY_CONTEXT,
     Grant,
     Label,
-    is_wanted_whatever_context,
+    has_unconstrained_operation,
     possible_labels,
     terms_digest,
 )
@@ -28,7 +28,7 @@ _TO_GRANTEE = (
     .limit(bindparam("limit"))
 )
 _LABELLED = _TO_GRANTEE.where(where(key_grant, "label"))
-_WHATEVER_CONTEXT = _TO_GRANTEE.where(key_grant.c.whatever_context)
+_ANY_CONTEXT = _TO_GRANTEE.where(key_grant.c.whatever_context)
 # As one value: fifty thousand rows take three times as long.
 _LABELS = select(func.json_group_array(key_grant.c.label)).where(
     where(key_grant, *KEY, "grantee"), key_grant.c.label.is_not(None)
@@ -59,7 +59,7 @@ class GrantReads:
     def grants_to(self, locator: KeyLocator, grantee: str, label: Label, after: str, limit: int) -> list[Grant]:
         """List the grants on a key to one grantee that have a label, by grant id."""
         which = of_key(locator) | of(grantee=grantee, label=label) | {"after": after, "limit": limit}
-        found = self._connection.execute(_WHATEVER_CONTEXT if label == WHATEVER_CONTEXT else _LABELLED, which)
+        found = self._connection.execute(_ANY_CONTEXT if label == ANY_CONTEXT else _LABELLED, which)
         return [_decoder.decode(row.document) for row in found]
 
     def grants_named(self, locator: KeyLocator, name: str) -> list[Grant]:
@@ -109,7 +109,7 @@ class GrantWrites(GrantReads):
             "name": grant.name,
             "document": msgspec.json.encode(grant),
             "label": self._rarest_label(grant),
-            "whatever_context": is_wanted_whatever_context(grant),
+            "whatever_context": has_unconstrained_operation(grant),
             "terms": terms_digest(grant) if grant.name else None,
         }
         if limit is None:

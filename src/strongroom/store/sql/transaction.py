@@ -144,7 +144,16 @@ class SqlTransaction(SqlReader, IdentityWrites, GrantWrites, CustomKeyStoreWrite
 
     def note_key_uses(self, uses: Sequence[KeyUse]) -> None:
         """Save the last use of each of some keys, unless a later one is saved or the key is gone."""
-        values = [of_key(use.locator) | {f"use_{name}": getattr(use, name) for name in _USE} for use in uses]
+        values = [
+            of_key(use.locator)
+            | {
+                "use_operation": use.operation,
+                "use_used_at": use.used_at,
+                "use_event_id": use.event_id,
+                "use_request_id": use.request_id,
+            }
+            for use in uses
+        ]
         self._connection.execute(_NOTE_USE, values)
 
     def add_alias(self, record: AliasRecord, limit: int) -> bool:

@@ -46,4 +46,10 @@ def fault_of(error: Exception) -> Fault | None:
 
 def _code(error: IntegrityError | OperationalError) -> int:
     """Return SQLite's extended result code, or 0 if the driver raised the error by itself."""
-    return getattr(error.orig, "sqlite_errorcode", 0)
+    if not isinstance(error.orig, sqlite3.Error):
+        return 0
+    try:
+        return error.orig.sqlite_errorcode
+    except AttributeError:
+        # Only errors that come from SQLite itself have it.
+        return 0

@@ -38,7 +38,7 @@ class ReadOnlyStore:
                 connection.exec_driver_sql("BEGIN")
                 yield connection
         except (DBAPIError, sqlite3.Error) as error:
-            raise UnreadableStoreError(str(getattr(error, "orig", error))) from error
+            raise UnreadableStoreError(str(error.orig if isinstance(error, DBAPIError) else error)) from error
 
     def close(self) -> None:
         """Let go of the database."""

@@ -17,7 +17,7 @@ class GrantReader(Protocol):
     def labels_of_grants_to(self, locator: KeyLocator, grantee: str) -> set[Label]:
         """Return the labels of the grants on a key to one grantee, by the name policies know it by.
 
-        Grants that no encryption context matters to are not in it; their label is WHATEVER_CONTEXT.
+        Grants that no encryption context matters to are not in it; their label is ANY_CONTEXT.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Custom key stores that hold keys. None can be made in them yet, so these are put there."""
+"""Custom key stores with keys. No operation can make keys in them yet, so the tests write them to the store."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ def local(tmp_path: Path, clock: ManualClock) -> Iterator[LocalDeployment]:
     local.deployment.close()
 
 
-def test_a_store_is_not_deleted_over_its_keys(local: LocalDeployment) -> None:
+def test_a_store_with_keys_is_not_deleted(local: LocalDeployment) -> None:
     full, empty = (
         local.call("CreateCustomKeyStore", CustomKeyStoreName=name, CloudHsmClusterId=f"cluster-{name * 11}", **CLUSTER)
         for name in ("f", "e")
@@ -40,7 +40,7 @@ def test_a_store_is_not_deleted_over_its_keys(local: LocalDeployment) -> None:
     assert local.call("DescribeCustomKeyStores") == {"CustomKeyStores": [], "Truncated": False}
 
 
-def test_each_region_has_its_own(local: LocalDeployment) -> None:
+def test_each_region_has_its_own_stores(local: LocalDeployment) -> None:
     asked = {"CustomKeyStoreName": "store", "CloudHsmClusterId": "cluster-abcdefghijk", **CLUSTER}
     here, there = (local.call("CreateCustomKeyStore", **asked, region=region) for region in ("us-east-1", "eu-west-1"))
     (entry,) = local.call("DescribeCustomKeyStores")["CustomKeyStores"]

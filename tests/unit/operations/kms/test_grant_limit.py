@@ -1,4 +1,4 @@
-"""The quota of grants on one key, made small."""
+"""The quota of grants on one key, with a small limit."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ def local(tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -
     local.deployment.close()
 
 
-def test_a_key_can_have_so_many_grants_and_a_retry_is_not_one_more(local: LocalDeployment) -> None:
+def test_the_quota_of_grants_does_not_count_retries_twice(local: LocalDeployment) -> None:
     key_id = local.call("CreateKey")["KeyMetadata"]["KeyId"]
     asked: dict[str, Any] = {"KeyId": key_id, "GranteePrincipal": ACCOUNT, "Operations": ["Encrypt"]}
     named = local.call("CreateGrant", **asked, Name="n")["GrantId"]

@@ -91,7 +91,7 @@ def test_the_expiry_of_an_import(local: LocalDeployment, key_id: str) -> None:
     assert local.call("DescribeKey", KeyId=key_id)["KeyMetadata"]["KeyState"] == "PendingImport"
 
 
-def test_a_named_material_must_be_the_one_that_is_sent(local: LocalDeployment, key_id: str) -> None:
+def test_a_key_material_id_must_match_the_imported_material(local: LocalDeployment, key_id: str) -> None:
     material_id = import_material(local, key_id, MATERIAL)["KeyMaterialId"]
     import_material(local, key_id, MATERIAL, KeyMaterialId=material_id)
     sent = {"KeyId": key_id, **wrapped(parameters(local, key_id), MATERIAL), **STAYS}
@@ -109,7 +109,9 @@ def test_a_named_material_must_be_the_one_that_is_sent(local: LocalDeployment, k
         {"KeyMaterialId": "0" * 64},
     ],
 )
-def test_members_that_only_symmetric_keys_have(local: LocalDeployment, member: dict[str, str]) -> None:
+def test_import_members_of_symmetric_keys_are_refused_for_other_keys(
+    local: LocalDeployment, member: dict[str, str]
+) -> None:
     key_id = new_key(local, KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")
     sent = {"KeyId": key_id, **wrapped(parameters(local, key_id), MATERIAL), **STAYS}
     assert code(local, "ImportKeyMaterial", **sent, **member) == "UnsupportedOperationException"
@@ -117,7 +119,7 @@ def test_members_that_only_symmetric_keys_have(local: LocalDeployment, member: d
 
 
 @pytest.mark.parametrize("operation", ["GetParametersForImport", "ImportKeyMaterial", "DeleteImportedKeyMaterial"])
-def test_keys_whose_material_is_made_here(local: LocalDeployment, key_id: str, operation: str) -> None:
+def test_keys_with_generated_material_cannot_import(local: LocalDeployment, key_id: str, operation: str) -> None:
     made = local.call("CreateKey")["KeyMetadata"]
     requests: dict[str, dict[str, str]] = {
         "GetParametersForImport": {"WrappingAlgorithm": "RSAES_OAEP_SHA_256", "WrappingKeySpec": "RSA_2048"},
@@ -175,7 +177,7 @@ VALUES = {
 
 
 @pytest.mark.parametrize(("operator", "key", "stopped", "passed"), CONDITIONS)
-def test_condition_keys(
+def test_the_condition_keys_of_imports(
     local: LocalDeployment, operator: str, key: str, stopped: dict[str, Any], passed: dict[str, Any]
 ) -> None:
     operation = "GetParametersForImport" if "Wrapping" in key else "ImportKeyMaterial"
@@ -187,7 +189,7 @@ def test_condition_keys(
     local.call(operation, KeyId=key_id, **sent, **passed)
 
 
-def test_records_name_what_was_asked_for_and_hold_neither_token_nor_material(
+def test_audit_records_of_imports_have_the_parameters_but_no_token_and_no_material(
     local: LocalDeployment, key_id: str
 ) -> None:
     given = parameters(local, key_id)

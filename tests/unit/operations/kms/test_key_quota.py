@@ -25,7 +25,7 @@ def make(local: LocalDeployment, **request: Any) -> str:
     return key_id
 
 
-def test_an_account_has_so_many_keys_in_a_region_until_one_is_deleted(local: LocalDeployment) -> None:
+def test_the_quota_of_keys_in_a_region_is_free_again_after_a_deletion(local: LocalDeployment) -> None:
     key = make(local)
     make(local)
     with pytest.raises(Refused, match=SAYS):
@@ -39,7 +39,7 @@ def test_an_account_has_so_many_keys_in_a_region_until_one_is_deleted(local: Loc
     make(local)
 
 
-def test_no_key_material_is_left_of_a_key_there_was_no_room_for(local: LocalDeployment) -> None:
+def test_no_key_material_is_left_of_a_key_refused_by_the_quota(local: LocalDeployment) -> None:
     backend: Any = local.deployment.backends.key_backends.of_store(None)
     generate = backend.generate
     made: list[bytes] = []
@@ -61,7 +61,7 @@ def test_no_key_material_is_left_of_a_key_there_was_no_room_for(local: LocalDepl
     assert len(made) == 3
 
 
-def test_replicas_count_where_they_are(local: LocalDeployment) -> None:
+def test_replicas_count_in_their_own_region(local: LocalDeployment) -> None:
     primary = make(local, MultiRegion=True)
     for _ in range(2):
         make(local, region="eu-west-1")

@@ -1,4 +1,4 @@
-"""AWS managed keys under a manual clock: rotated by the service, and nothing else ever happens to them."""
+"""AWS managed keys under a manual clock: only the service rotates them, and no caller can change them."""
 
 import base64
 from pathlib import Path
@@ -25,7 +25,7 @@ def arn_of(key_id: str) -> str:
     return f"arn:aws:kms:us-east-1:000000000000:key/{key_id}"
 
 
-def test_the_keeper_rotates_them_and_old_data_still_opens(direct: DirectClient) -> None:
+def test_the_keeper_rotates_aws_managed_keys_and_old_ciphertexts_still_decrypt(direct: DirectClient) -> None:
     local, service = direct.local, direct.profile(SERVICE)
     sealed = direct.kms(service, "Encrypt", KeyId=ALIAS, Plaintext=DATA, more=FOR_ROOT).json
     key_id = local.call("DescribeKey", KeyId=ALIAS)["KeyMetadata"]["KeyId"]
@@ -56,7 +56,7 @@ def test_the_keeper_rotates_them_and_old_data_still_opens(direct: DirectClient) 
     assert old["KeyMaterialId"] != new["KeyMaterialId"] == rotation["KeyMaterialId"]
 
 
-def test_how_often_is_a_setting(tmp_path: Path, clock: ManualClock) -> None:
+def test_the_rotation_period_of_aws_managed_keys_is_a_setting(tmp_path: Path, clock: ManualClock) -> None:
     local = LocalDeployment(tmp_path / "data", clock, managed_rotation_days=365)
     local.deployment.registrar.create_service(SERVICE)
     key_id = local.call("DescribeKey", KeyId=ALIAS)["KeyMetadata"]["KeyId"]
@@ -64,14 +64,14 @@ def test_how_often_is_a_setting(tmp_path: Path, clock: ManualClock) -> None:
     local.deployment.close()
 
 
-def test_a_service_that_calls_for_nobody_gets_no_key(direct: DirectClient) -> None:
+def test_a_service_that_calls_on_behalf_of_nobody_makes_no_managed_key(direct: DirectClient) -> None:
     assert direct.kms(direct.profile(SERVICE), "DescribeKey", KeyId=ALIAS).error == "NotFoundException"
     with direct.local.deployment.backends.store.read() as reader:
         assert reader.keys("", "us-east-1", "", 10) == []
     assert direct.local.call("ListKeys")["Keys"] == []
 
 
-def test_a_call_through_another_service_makes_no_key(direct: DirectClient) -> None:
+def test_a_call_through_another_service_makes_no_managed_key(direct: DirectClient) -> None:
     direct.local.deployment.registrar.create_service("s3.amazonaws.com")
     other = direct.profile("s3.amazonaws.com")
     assert direct.kms(other, "Encrypt", KeyId=ALIAS, Plaintext=DATA, more=FOR_ROOT).error == "NotFoundException"

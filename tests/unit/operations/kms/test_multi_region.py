@@ -1,4 +1,4 @@
-"""Related keys under a manual clock: automatic rotation, the order of deletion, and nothing half done."""
+"""Related keys under a manual clock: automatic rotation, the order of deletion, and atomic changes."""
 
 import json
 from collections.abc import Iterator
@@ -93,7 +93,7 @@ def test_automatic_rotation_gives_all_related_keys_the_same_new_material_once(
     assert events(local, "SynchronizeMultiRegionKey") == ["us-east-1"] * 2
 
 
-def test_a_disabled_primary_rotates_none_of_them(local: LocalDeployment, pair: str) -> None:
+def test_related_keys_rotate_only_while_their_primary_is_enabled(local: LocalDeployment, pair: str) -> None:
     local.call("EnableKeyRotation", KeyId=pair, RotationPeriodInDays=90)
     local.call("DisableKey", KeyId=pair)
     later(local, 90)
@@ -103,7 +103,7 @@ def test_a_disabled_primary_rotates_none_of_them(local: LocalDeployment, pair: s
     assert len(materials(local, pair, WEST)) == 2
 
 
-def test_a_new_primary_takes_the_schedule_over(local: LocalDeployment, pair: str) -> None:
+def test_a_new_primary_continues_the_rotation_schedule(local: LocalDeployment, pair: str) -> None:
     local.call("EnableKeyRotation", KeyId=pair, RotationPeriodInDays=90)
     local.call("UpdatePrimaryRegion", KeyId=pair, PrimaryRegion=WEST)
     later(local, 90)
@@ -143,7 +143,7 @@ def test_the_primary_is_deleted_after_its_replica_and_after_its_own_window(local
     assert events(local, "DeleteKey") == [WEST, "us-east-1"]
 
 
-def test_after_downtime_the_primarys_window_begins_when_its_replica_is_truly_gone(
+def test_after_downtime_the_waiting_period_of_a_primary_starts_when_its_replica_is_deleted(
     local: LocalDeployment, pair: str
 ) -> None:
     local.call("ScheduleKeyDeletion", KeyId=pair, PendingWindowInDays=7)
@@ -182,7 +182,7 @@ def test_a_deleted_replica_can_be_made_again(local: LocalDeployment, pair: str) 
     assert local.call("Decrypt", CiphertextBlob=blob, region=WEST)["Plaintext"] == "eA=="
 
 
-def test_what_fails_for_one_related_key_is_done_for_none(local: LocalDeployment, pair: str) -> None:
+def test_a_change_that_fails_for_one_related_key_changes_none(local: LocalDeployment, pair: str) -> None:
     lone: str = local.call("CreateKey", MultiRegion=True)["KeyMetadata"]["KeyId"]
     local.call("EnableKeyRotation", KeyId=pair, RotationPeriodInDays=90)
     before = materials(local, pair)
@@ -234,7 +234,9 @@ def test_a_successor_disabled_at_the_last_moment_does_not_become_the_primary(loc
     assert describe(local, pair)["MultiRegionConfiguration"]["MultiRegionKeyType"] == "PRIMARY"
 
 
-def test_a_replica_passes_nothing_on_and_is_kept_in_step(store: SqlStore, key_backends: KeyBackends) -> None:
+def test_saving_a_replica_changes_neither_shared_properties_nor_the_primary(
+    store: SqlStore, key_backends: KeyBackends
+) -> None:
     key_id = "mrk-" + "a" * 32
     alone = replace(make_key(), key_id=key_id, multi_region=True, primary_region="us-east-1")
     primary = multi_region.with_replica(alone, WEST)

@@ -117,7 +117,9 @@ def test_new_material_is_current_everywhere_once_every_replica_has_it_and_the_pr
         assert [opened_by(local, blob, region) for blob in (old, new)] == [first, second]
 
 
-def test_a_replica_takes_no_new_material_and_rotates_with_its_primary(local: LocalDeployment, key_id: str) -> None:
+def test_a_replica_cannot_import_new_material_first_and_rotates_with_its_primary(
+    local: LocalDeployment, key_id: str
+) -> None:
     for import_type, code in (("NEW", "UnsupportedOperationException"), ("EXISTING", "IncorrectKeyMaterialException")):
         with pytest.raises(Refused, match=code):
             put(local, key_id, SECOND, WEST, ImportType=f"{import_type}_KEY_MATERIAL")
@@ -129,7 +131,9 @@ def test_a_replica_takes_no_new_material_and_rotates_with_its_primary(local: Loc
     assert states(local, key_id)[1] == (WAITS, "IMPORTED")
 
 
-def test_what_a_replica_gives_up_it_must_import_again_before_the_rotation(local: LocalDeployment, key_id: str) -> None:
+def test_material_deleted_in_a_replica_must_be_imported_again_before_the_rotation(
+    local: LocalDeployment, key_id: str
+) -> None:
     second = put_everywhere(local, key_id, SECOND)
     local.call("DeleteImportedKeyMaterial", KeyId=key_id, KeyMaterialId=second, region=WEST)
     assert states(local, key_id)[1] == (WAITS_FOR_ALL, "IMPORTED")
@@ -141,7 +145,9 @@ def test_what_a_replica_gives_up_it_must_import_again_before_the_rotation(local:
     local.call("RotateKeyOnDemand", KeyId=key_id)
 
 
-def test_what_the_primary_gives_up_before_the_rotation_is_gone_everywhere(local: LocalDeployment, key_id: str) -> None:
+def test_pending_material_deleted_in_the_primary_is_deleted_in_all_replicas(
+    local: LocalDeployment, key_id: str
+) -> None:
     second = put_everywhere(local, key_id, SECOND)
     local.call("DeleteImportedKeyMaterial", KeyId=key_id, KeyMaterialId=second)
     for region in (EAST, WEST, SOUTH):
@@ -151,9 +157,7 @@ def test_what_the_primary_gives_up_before_the_rotation_is_gone_everywhere(local:
     assert opened_by(local, encrypt(local, key_id, WEST), SOUTH) == third
 
 
-def test_material_that_expires_in_a_replica_before_the_rotation_holds_the_rotation_up(
-    local: LocalDeployment, key_id: str
-) -> None:
+def test_pending_material_that_expires_in_a_replica_delays_the_rotation(local: LocalDeployment, key_id: str) -> None:
     put_new(local, key_id, SECOND)
     put(local, key_id, SECOND, SOUTH)
     put(local, key_id, SECOND, WEST, ValidTo=local.clock.now() + DAY)
@@ -165,7 +169,7 @@ def test_material_that_expires_in_a_replica_before_the_rotation_holds_the_rotati
     assert encrypt(local, key_id, WEST)
 
 
-def test_material_that_expires_in_the_primary_before_the_rotation_is_gone_everywhere(
+def test_pending_material_that_expires_in_the_primary_is_deleted_in_all_replicas(
     local: LocalDeployment, key_id: str
 ) -> None:
     second = put_new(local, key_id, SECOND, ValidTo=local.clock.now() + DAY)
@@ -180,7 +184,7 @@ def test_material_that_expires_in_the_primary_before_the_rotation_is_gone_everyw
     local.call("RotateKeyOnDemand", KeyId=key_id)
 
 
-def test_a_replica_that_comes_late_is_waited_for_and_one_that_goes_is_not(local: LocalDeployment) -> None:
+def test_a_rotation_waits_for_a_new_replica_and_not_for_a_deleted_one(local: LocalDeployment) -> None:
     key_id: str = local.call("CreateKey", Origin="EXTERNAL", MultiRegion=True)["KeyMetadata"]["KeyId"]
     put(local, key_id, FIRST)
     put_new(local, key_id, SECOND)
@@ -196,7 +200,9 @@ def test_a_replica_that_comes_late_is_waited_for_and_one_that_goes_is_not(local:
     local.call("RotateKeyOnDemand", KeyId=key_id)
 
 
-def test_a_new_primary_waits_for_what_its_predecessor_imported(local: LocalDeployment, key_id: str) -> None:
+def test_a_new_primary_waits_for_the_material_that_the_former_primary_imported(
+    local: LocalDeployment, key_id: str
+) -> None:
     second = put_new(local, key_id, SECOND)
     local.call("UpdatePrimaryRegion", KeyId=key_id, PrimaryRegion=WEST)
     assert states(local, key_id, WEST)[1] == (WAITS_FOR_ALL, "PENDING_IMPORT")
@@ -208,9 +214,7 @@ def test_a_new_primary_waits_for_what_its_predecessor_imported(local: LocalDeplo
     assert opened_by(local, encrypt(local, key_id), SOUTH) == second
 
 
-def test_losing_a_part_after_the_rotation_concerns_only_the_key_that_lost_it(
-    local: LocalDeployment, key_id: str
-) -> None:
+def test_material_deleted_after_the_rotation_is_missing_only_in_that_key(local: LocalDeployment, key_id: str) -> None:
     first = describe(local, key_id)["CurrentKeyMaterialId"]
     put_everywhere(local, key_id, SECOND)
     local.call("RotateKeyOnDemand", KeyId=key_id)
@@ -226,7 +230,7 @@ def test_losing_a_part_after_the_rotation_concerns_only_the_key_that_lost_it(
     assert opened_by(local, blob)
 
 
-def test_an_hmac_replica_takes_the_bytes_of_its_primary_and_no_others(local: LocalDeployment) -> None:
+def test_an_hmac_replica_imports_only_the_material_of_its_primary(local: LocalDeployment) -> None:
     kind = {"KeySpec": "HMAC_256", "KeyUsage": "GENERATE_VERIFY_MAC"}
     key_id: str = local.call("CreateKey", Origin="EXTERNAL", MultiRegion=True, **kind)["KeyMetadata"]["KeyId"]
     message = {"KeyId": key_id, "Message": "eA==", "MacAlgorithm": "HMAC_SHA_256"}
@@ -239,7 +243,7 @@ def test_an_hmac_replica_takes_the_bytes_of_its_primary_and_no_others(local: Loc
     assert local.call("VerifyMac", region=WEST, **message, Mac=tag)["MacValid"] is True
 
 
-def test_a_rotation_to_what_has_just_expired_in_a_replica_leaves_that_pending_import(
+def test_a_rotation_to_material_just_expired_in_a_replica_leaves_the_replica_pending_import(
     local: LocalDeployment, key_id: str
 ) -> None:
     put_new(local, key_id, SECOND)
@@ -256,7 +260,7 @@ def test_a_rotation_to_what_has_just_expired_in_a_replica_leaves_that_pending_im
     assert local.call("Decrypt", CiphertextBlob=blob, region=SOUTH)["Plaintext"] == "eA=="
 
 
-def test_a_replica_that_still_holds_what_the_primary_lost_does_not_pass_for_having_what_is_new(
+def test_a_replica_with_former_pending_material_does_not_count_as_having_the_new_one(
     local: LocalDeployment, key_id: str
 ) -> None:
     put_new(local, key_id, SECOND, ValidTo=local.clock.now() + DAY)

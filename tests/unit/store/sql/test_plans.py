@@ -9,7 +9,7 @@ from sqlalchemy import event
 from grants_builder import make_grant, subset
 from keys_builder import locator, make_key
 from strongroom.keys.arns import AliasLocator
-from strongroom.keys.grants import NO_CONTEXT, WHATEVER_CONTEXT
+from strongroom.keys.grants import ANY_CONTEXT, NO_CONTEXT
 from strongroom.store.protocol import Transaction
 from strongroom.store.records import AccessKeyRecord, AccessKeyUse, AliasRecord, GrantFilter, KeyUse
 from strongroom.store.sqlite.store import SqlStore
@@ -63,7 +63,7 @@ def test_nothing_reads_a_whole_table(store: SqlStore, scans: list[str]) -> None:
         reader.keys_to_delete(1.0, 10)
         reader.has_keys_in("store")
         reader.labels_of_grants_to(locator(1), "AIDA")
-        for label in (NO_CONTEXT, WHATEVER_CONTEXT):
+        for label in (NO_CONTEXT, ANY_CONTEXT):
             reader.grants_to(locator(1), "AIDA", label, "", 10)
         reader.grants_named(locator(1), "n")
         reader.count_grants(locator(1))

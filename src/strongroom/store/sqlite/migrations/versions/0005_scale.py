@@ -6,7 +6,7 @@ import msgspec
 import sqlalchemy as sa
 from alembic import op
 
-from strongroom.keys.grants import Grant, is_wanted_whatever_context, possible_labels
+from strongroom.keys.grants import Grant, has_unconstrained_operation, possible_labels
 
 revision = "0005"
 down_revision = "0004"
@@ -50,5 +50,5 @@ def _label_grants() -> None:
         labelled[*owner, label] += 1
         connection.exec_driver_sql(
             "UPDATE key_grant SET label = ?, whatever_context = ? WHERE rowid = ?",
-            (label, is_wanted_whatever_context(grant), rowid),
+            (label, has_unconstrained_operation(grant), rowid),
         )
