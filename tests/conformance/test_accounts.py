@@ -39,7 +39,7 @@ def test_an_account_is_there_as_soon_as_the_command_has_ended(
 ) -> None:
     printed = succeed(data_of(server), "account", "create", "111122223333")
     path = data_of(server) / "credentials"
-    assert printed == f"Account 111122223333 is there; its root access key is profile 111122223333 in\n{path}\n"
+    assert printed == f"Account 111122223333 exists; its root access key is profile 111122223333 in\n{path}\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     for name, value in server.environment.items():
         if name.startswith("AWS_"):
