@@ -22,13 +22,13 @@ from strongroom.audit.cloudtrail import (
     role_resource,
     service_event,
 )
+from strongroom.bounded_cache import put
 from strongroom.crypto.documents.attestation import Attested
 from strongroom.entropy import Entropy, UuidBatch
 from strongroom.errors import AccessDeniedException, KmsError
 from strongroom.iam import PrincipalKind
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeySpec
-from strongroom.memo import keep
 from strongroom.operations.context import Context, Origin
 from strongroom.operations.operation import Echo, Lane, Operation
 from strongroom.operations.recipient import attested_facts
@@ -134,7 +134,7 @@ class AuditTrail:
         if known is not None and known[0] is credential:
             return known[1]
         begins = beginning(_occasion(call, credential, at))
-        keep(self._beginnings, name, (credential, begins), _REMEMBERED)
+        put(self._beginnings, name, (credential, begins), _REMEMBERED)
         return begins
 
     def unverified(self, operation: Operation, origin: Origin, error: KmsError, now: float) -> None:
