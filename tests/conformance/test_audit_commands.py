@@ -12,11 +12,11 @@ import pytest
 
 from accounts import data_of, strongroom, succeed
 from audits import audit_files, audit_records
+from client_errors import error_code_of
 from clients import client_of, client_with, credentials_of
 from identities import Identities
 from local_server import RunningServer, running_server
 from policies import allow
-from refusals import code_of
 
 ROOT = "arn:aws:iam::000000000000:root"
 
@@ -33,10 +33,10 @@ class Scene:
         self.blob = self.user.kms.encrypt(KeyId=self.key_id, Plaintext=b"x")["CiphertextBlob"]
         self.user.kms.encrypt(KeyId="alias/payroll", Plaintext=b"x")
         self.user.kms.encrypt(KeyId=self.other, Plaintext=b"x")
-        assert code_of(self.user.kms.decrypt, CiphertextBlob=self.blob) == "AccessDeniedException"
+        assert error_code_of(self.user.kms.decrypt, CiphertextBlob=self.blob) == "AccessDeniedException"
         # No denial: it was allowed, and could not be done.
         kms.disable_key(KeyId=self.other)
-        assert code_of(kms.encrypt, KeyId=self.other, Plaintext=b"x") == "DisabledException"
+        assert error_code_of(kms.encrypt, KeyId=self.other, Plaintext=b"x") == "DisabledException"
 
     def search(self, *options: str) -> list[str]:
         """Return the names of the events found."""

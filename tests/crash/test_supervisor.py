@@ -15,7 +15,7 @@ import pytest
 
 from clients import client_of
 from local_server import RunningServer, running_server
-from workers import children_of, is_alive, wait_until
+from server_processes import children_of, is_alive, wait_until
 
 WORKERS = 3
 TIMEOUT = 5

@@ -18,7 +18,7 @@ from clients import client_of, client_with, credentials_of
 from identities import ACCOUNT_ROOT, Identities, Person
 from local_server import RunningServer, running_server
 from policies import allow, document
-from workers import PATIENCE, children_of, is_alive, wait_until
+from server_processes import PATIENCE, children_of, is_alive, wait_until
 
 WORKERS = 3
 USERS = 9

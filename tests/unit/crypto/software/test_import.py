@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from msgspec.structs import replace
 
-from importing import wrap
+from key_import import wrap
 from strongroom.crypto.protocol import (
     AsymmetricKey,
     ImportedMaterial,
