@@ -1,4 +1,4 @@
-"""Fixtures that several folders share: a clock that stands still, and the parts of a deployment."""
+"""Fixtures that several folders share: a manual clock, a vault and a store. It also cleans the environment."""
 
 import os
 from collections.abc import Iterator
@@ -20,14 +20,14 @@ from strongroom.store.sqlite.store import SqlStore
 NOW = 1_790_000_000.0
 REGIONS = ("us-east-1", "eu-west-1")
 
-entropy = os.urandom  # noqa: TID251 - tests want the real thing
+entropy = os.urandom  # noqa: TID251 - real randomness
 
 
-# How long examples take tells how busy the machine is. Where CI is set, they are the same each time.
+# No deadline for Hypothesis examples: a busy machine makes them slow. Where CI is set, they are the same each time.
 settings.register_profile("patient", settings(deadline=None, suppress_health_check=[HealthCheck.too_slow]))
 settings.load_profile("patient")
 
-# What is set for the AWS clients and servers of whoever runs the tests is not for these, nor is a proxy.
+# Tests must not use the AWS configuration, the server settings or the proxy of the user who runs them.
 for name in [*os.environ]:
     if name.startswith(("AWS_", "STRONGROOM_", "OTEL_")):
         del os.environ[name]
@@ -35,7 +35,7 @@ os.environ["AWS_CONFIG_FILE"] = os.devnull
 for name in ("no_proxy", "NO_PROXY"):
     os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
 
-# The log of one worker tells the order of calls; tests/crash/test_workers.py asks for several.
+# One worker by default, so that its audit log has all calls in order. tests/crash/test_workers.py sets several.
 os.environ["STRONGROOM_WORKERS"] = "1"
 
 

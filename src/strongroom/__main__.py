@@ -1,4 +1,4 @@
-"""``python -m strongroom``."""
+"""Runs the command line: ``python -m strongroom``."""
 
 from strongroom.cli import main
 

@@ -1,4 +1,4 @@
-"""Time as an argument: the service reads it here and nowhere else, so that tests can hold it."""
+"""Clocks, which are passed as arguments. No other module reads the time, so tests control it with ManualClock."""
 
 import time
 from typing import Protocol
@@ -8,30 +8,30 @@ DAY = 86_400.0
 
 
 class Clock(Protocol):
-    """Tells the time."""
+    """A source of wall-clock time and of a monotonic timer."""
 
     def now(self) -> float:
         """Return seconds since the Unix epoch, UTC."""
         ...
 
     def timer(self) -> float:
-        """Return seconds since some moment, which nobody sets back: two of them tell how long something took."""
+        """Return monotonic seconds from an arbitrary origin; the difference of two readings is a duration."""
         ...
 
 
 class SystemClock:
-    """The machine's clock."""
+    """The clock of the operating system."""
 
     def now(self) -> float:
         """Return seconds since the Unix epoch, UTC."""
         return time.time()  # noqa: TID251 - this module owns it
 
-    # As it is, because every call asks for it.
+    # The function itself, without a wrapper: every call of the service reads it.
     timer = staticmethod(time.perf_counter)
 
 
 class ManualClock:
-    """A clock that moves only when told to."""
+    """A clock for tests: it moves only when ``advance`` is called."""
 
     def __init__(self, now: float) -> None:
         self._now = now
@@ -41,9 +41,9 @@ class ManualClock:
         return self._now
 
     def timer(self) -> float:
-        """Return the same: durations are what the clock was moved by."""
+        """Return the same as ``now``, so a duration is what the clock was advanced by."""
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Move forward."""
+        """Move the clock forward by some seconds."""
         self._now += seconds

@@ -1,4 +1,4 @@
-"""Randomness as an argument: drawn from the operating system here and nowhere else."""
+"""Sources of randomness, which are passed as arguments. No other module draws it from the operating system."""
 
 import os
 from collections.abc import Callable
@@ -7,20 +7,20 @@ from typing import Generic, Protocol, TypeVar
 T = TypeVar("T")
 
 _UUID_LENGTH = 16
-_BATCH = 256
+_BATCH_SIZE = 256
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 class Entropy(Protocol):
-    """A source of unpredictable bytes."""
+    """A cryptographically secure source of random bytes."""
 
     def __call__(self, length: int, /) -> bytes:
-        """Return ``length`` fresh bytes, fit for keys and nonces."""
+        """Return ``length`` new random bytes, suitable for keys and nonces."""
         ...
 
 
 def system_entropy(length: int, /) -> bytes:
-    """Return ``length`` bytes from the kernel's generator (getrandom(2))."""
+    """Return ``length`` bytes from the kernel's random number generator (getrandom(2))."""
     return os.urandom(length)  # noqa: TID251 - this module owns it
 
 
@@ -29,10 +29,10 @@ def uuid(entropy: Entropy) -> str:
     return _format(entropy(_UUID_LENGTH))
 
 
-class _Prepared(Generic[T]):
-    """What every call needs, made for many calls at once: one system call serves them all.
+class _Prefetched(Generic[T]):
+    """Random values made in batches, so that one system call serves many of them.
 
-    Safe to use from several threads. A process that forks must not go on with it in both halves.
+    Threads may share a batch. Parent and child of a fork must not: both would return the same values.
     """
 
     def __init__(self, make: Callable[[], list[T]]) -> None:
@@ -40,7 +40,7 @@ class _Prepared(Generic[T]):
         self._ready: list[T] = []
 
     def __call__(self) -> T:
-        """Return the next one; never the same twice."""
+        """Return the next value; each is returned once."""
         try:
             return self._ready.pop()
         except IndexError:
@@ -48,24 +48,24 @@ class _Prepared(Generic[T]):
             return first
 
 
-class Batch(_Prepared[bytes]):
-    """Random bytes of one length. For nonces only, never for keys: bytes wait in memory before they are used."""
+class Batch(_Prefetched[bytes]):
+    """Random byte strings of one length, for nonces. Not for keys: unused bytes stay in memory for a while."""
 
     def __init__(self, entropy: Entropy, length: int) -> None:
         def make() -> list[bytes]:
-            pool = entropy(length * _BATCH)
+            pool = entropy(length * _BATCH_SIZE)
             return [pool[start : start + length] for start in range(0, len(pool), length)]
 
         super().__init__(make)
 
 
-class UuidBatch(_Prepared[str]):
-    """UUIDs for requests and events. For names only: 256 share their first 112 random bits, and what is left counts."""
+class UuidBatch(_Prefetched[str]):
+    """Unique UUIDs for requests and events. Not secret: the 256 of a batch differ only in the last byte, a counter."""
 
     def __init__(self, entropy: Entropy) -> None:
         def make() -> list[str]:
             shared = uuid(entropy)[:-2]
-            return [f"{shared}{number:02x}" for number in range(_BATCH)]
+            return [f"{shared}{number:02x}" for number in range(_BATCH_SIZE)]
 
         super().__init__(make)
 

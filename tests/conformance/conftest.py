@@ -10,9 +10,9 @@ from accounts import Account
 from clients import client_of, client_with, credentials_of
 from custom_stores import OWNER, Stores
 from identities import Identities
-from keyring import Keyring
 from local_server import RunningServer, running_server
-from relatives import EAST, SOUTH, WEST, new_primary
+from multi_region_keys import EAST, SOUTH, WEST, new_primary
+from shared_keys import SharedKeys
 
 
 @pytest.fixture(scope="session")
@@ -53,8 +53,8 @@ def key_id(kms: KMSClient) -> str:
 
 
 @pytest.fixture(scope="session")
-def keys(kms: KMSClient) -> Keyring:
-    return Keyring(kms)
+def keys(kms: KMSClient) -> SharedKeys:
+    return SharedKeys(kms)
 
 
 @pytest.fixture(scope="session")

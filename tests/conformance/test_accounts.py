@@ -14,11 +14,11 @@ import pytest
 from mypy_boto3_kms.client import KMSClient
 
 from accounts import Account, data_of, strongroom, succeed
+from client_errors import error_code_of, error_of, error_with_status
 from clients import client_of, client_with, credentials_of
 from identities import ACCOUNT, ACCOUNT_ROOT, Identities
 from local_server import RunningServer, running_server
 from policies import allow, document
-from refusals import code_of, refusal_of, refused_with
 from strongroom.crypto.service_secrets import IAM_SCOPE
 
 HIDDEN = (
@@ -39,7 +39,7 @@ def test_an_account_is_there_as_soon_as_the_command_has_ended(
 ) -> None:
     printed = succeed(data_of(server), "account", "create", "111122223333")
     path = data_of(server) / "credentials"
-    assert printed == f"Account 111122223333 is there; its root access key is profile 111122223333 in\n{path}\n"
+    assert printed == f"Account 111122223333 exists; its root access key is profile 111122223333 in\n{path}\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     for name, value in server.environment.items():
         if name.startswith("AWS_"):
@@ -123,20 +123,20 @@ def test_keys_of_another_account_are_hidden(away: Account, secret: str, who: str
     client, caller = (away.kms, away.root) if who == "the root" else (user.kms, user.arn)
     nothing = arn_of("12345678-1234-1234-1234-123456789012")
     for key in (secret, nothing, f"arn:aws:kms:us-east-1:{ACCOUNT}:alias/to-ourselves"):
-        assert refusal_of(client.encrypt, KeyId=key, Plaintext=b"x") == {
+        assert error_of(client.encrypt, KeyId=key, Plaintext=b"x") == {
             "Code": "AccessDeniedException",
             "Message": f"User: {caller} is not authorized to perform: kms:Encrypt {HIDDEN}",
         }
     for key in (secret, nothing):
         calls: Any = (client.describe_key, client.get_key_policy, client.list_grants, client.disable_key)
-        assert {code_of(call, KeyId=key) for call in calls} == {"AccessDeniedException"}
+        assert {error_code_of(call, KeyId=key) for call in calls} == {"AccessDeniedException"}
     bare = secret.rpartition("/")[2]
     own = arn_of(bare, away.account)
-    assert refusal_of(client.describe_key, KeyId=bare) == {
+    assert error_of(client.describe_key, KeyId=bare) == {
         "Code": "NotFoundException",
         "Message": f"Key '{own}' does not exist",
     }
-    assert code_of(client.describe_key, KeyId="alias/to-ourselves") == "NotFoundException"
+    assert error_code_of(client.describe_key, KeyId="alias/to-ourselves") == "NotFoundException"
     listed = client.list_keys(Limit=1000)
     assert bare not in {key["KeyId"] for key in listed["Keys"]}
     assert "alias/to-ourselves" not in {alias["AliasName"] for alias in client.list_aliases(Limit=100)["Aliases"]}
@@ -144,7 +144,7 @@ def test_keys_of_another_account_are_hidden(away: Account, secret: str, who: str
 
 def test_a_ciphertext_of_another_account_does_not_open(server: RunningServer, away: Account, secret: str) -> None:
     blob = client_of(server).encrypt(KeyId=secret, Plaintext=b"x")["CiphertextBlob"]
-    refusal = refusal_of(away.kms.decrypt, CiphertextBlob=blob)
+    refusal = error_of(away.kms.decrypt, CiphertextBlob=blob)
     assert refusal["Code"] == "AccessDeniedException"
     assert refusal["Message"].startswith(f"User: {away.root} is not authorized to perform: kms:Decrypt on the resource")
     assert "associated with this ciphertext because the resource does not exist in this Region" in refusal["Message"]
@@ -160,16 +160,16 @@ def test_aliases_of_two_accounts_are_two(kms: KMSClient, away: Account) -> None:
 
 def test_users_and_roles_of_another_account_are_not_there(identities: Identities, away: Account) -> None:
     user, role = identities.user(), identities.role()
-    assert refused_with(404, away.iam.get_user, UserName=user.name)["Code"] == "NoSuchEntity"
-    assert refused_with(404, away.iam.get_role, RoleName=role["RoleName"])["Code"] == "NoSuchEntity"
-    assert refused_with(404, away.iam.delete_user, UserName=user.name)["Code"] == "NoSuchEntity"
+    assert error_with_status(404, away.iam.get_user, UserName=user.name)["Code"] == "NoSuchEntity"
+    assert error_with_status(404, away.iam.get_role, RoleName=role["RoleName"])["Code"] == "NoSuchEntity"
+    assert error_with_status(404, away.iam.delete_user, UserName=user.name)["Code"] == "NoSuchEntity"
     assert user.name not in {each["UserName"] for each in away.iam.list_users()["Users"]}
     assert role["RoleName"] not in {each["RoleName"] for each in away.iam.list_roles()["Roles"]}
     # So a name can be had once in each.
     assert away.iam.create_user(UserName=user.name)["User"]["Arn"] == f"arn:aws:iam::{away.account}:user/{user.name}"
     policy = identities.policy(allow())
-    assert refused_with(404, away.iam.get_policy, PolicyArn=policy)["Code"] == "NoSuchEntity"
-    refusal = refused_with(404, away.iam.attach_user_policy, UserName=user.name, PolicyArn=policy)
+    assert error_with_status(404, away.iam.get_policy, PolicyArn=policy)["Code"] == "NoSuchEntity"
+    refusal = error_with_status(404, away.iam.attach_user_policy, UserName=user.name, PolicyArn=policy)
     assert refusal["Code"] == "NoSuchEntity"
 
 
@@ -186,11 +186,11 @@ def test_both_accounts_must_agree_to_share_a_key(kms: KMSClient, away: Account) 
     assert allowed.kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
     assert away.kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
     for user in (silent, elsewhere):
-        assert refusal_of(user.kms.encrypt, KeyId=key, Plaintext=b"x")["Message"] == (
+        assert error_of(user.kms.encrypt, KeyId=key, Plaintext=b"x")["Message"] == (
             f"User: {user.arn} is not authorized to perform: kms:Encrypt on resource: {key} "
             "because no identity-based policy allows the kms:Encrypt action"
         )
-    assert refusal_of(allowed.kms.describe_key, KeyId=key)["Message"].endswith(HIDDEN)
+    assert error_of(allowed.kms.describe_key, KeyId=key)["Message"].endswith(HIDDEN)
 
 
 def test_a_key_policy_shares_with_one_user_or_role_only(kms: KMSClient, away: Account) -> None:
@@ -199,9 +199,9 @@ def test_a_key_policy_shares_with_one_user_or_role_only(kms: KMSClient, away: Ac
     shared = kms.create_key(Policy=document(allow(ACCOUNT_ROOT), allow(friend.arn, do="kms:Encrypt")))
     key = shared["KeyMetadata"]["Arn"]
     friend.kms.encrypt(KeyId=key, Plaintext=b"x")
-    assert refusal_of(other.kms.encrypt, KeyId=key, Plaintext=b"x")["Message"].endswith(HIDDEN)
+    assert error_of(other.kms.encrypt, KeyId=key, Plaintext=b"x")["Message"].endswith(HIDDEN)
     away.iam.delete_user_policy(UserName=friend.name, PolicyName="own")
-    assert code_of(friend.kms.encrypt, KeyId=key, Plaintext=b"x") == "AccessDeniedException"
+    assert error_code_of(friend.kms.encrypt, KeyId=key, Plaintext=b"x") == "AccessDeniedException"
 
 
 def test_what_never_crosses_accounts_does_not_whatever_policies_say(kms: KMSClient, away: Account) -> None:
@@ -212,13 +212,13 @@ def test_what_never_crosses_accounts_does_not_whatever_policies_say(kms: KMSClie
         call(KeyId=key)
     staying: Any = (manager.kms.disable_key, manager.kms.schedule_key_deletion, manager.kms.get_key_policy)
     for call in staying:
-        assert refusal_of(call, KeyId=key)["Message"].endswith(HIDDEN)
-    assert code_of(manager.kms.create_alias, AliasName="alias/theirs", TargetKeyId=key) == "AccessDeniedException"
+        assert error_of(call, KeyId=key)["Message"].endswith(HIDDEN)
+    assert error_code_of(manager.kms.create_alias, AliasName="alias/theirs", TargetKeyId=key) == "AccessDeniedException"
 
 
 def test_principals_of_accounts_that_are_not_there(kms: KMSClient) -> None:
     for nobody in ("arn:aws:iam::999988887777:root", "999988887777", "arn:aws:iam::444455556666:user/nobody"):
-        refusal = refusal_of(kms.create_key, Policy=document(allow(ACCOUNT_ROOT), allow(nobody)))
+        refusal = error_of(kms.create_key, Policy=document(allow(ACCOUNT_ROOT), allow(nobody)))
         assert refusal == {
             "Code": "MalformedPolicyDocumentException",
             "Message": "Policy contains a statement with one or more invalid principals.",

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 from mypy_boto3_kms.client import KMSClient
 
+from client_errors import error_code_of, error_of
 from clients import client_of
 from local_server import RunningServer
-from refusals import code_of, refusal_of
 
 
 def name() -> str:
@@ -17,7 +17,7 @@ def test_an_alias_can_be_made_moved_and_deleted(kms: KMSClient, key_id: str) -> 
     alias = name()
     kms.create_alias(AliasName=alias, TargetKeyId=key_id)
     arn = f"arn:aws:kms:us-east-1:000000000000:{alias}"
-    assert refusal_of(kms.create_alias, AliasName=alias, TargetKeyId=key_id) == {
+    assert error_of(kms.create_alias, AliasName=alias, TargetKeyId=key_id) == {
         "Code": "AlreadyExistsException",
         "Message": f"An alias with the name {arn} already exists",
     }
@@ -26,37 +26,37 @@ def test_an_alias_can_be_made_moved_and_deleted(kms: KMSClient, key_id: str) -> 
     kms.update_alias(AliasName=alias, TargetKeyId=other)
     assert kms.describe_key(KeyId=alias)["KeyMetadata"]["KeyId"] == other
     assert kms.decrypt(CiphertextBlob=blob)["KeyId"].endswith(key_id)
-    assert code_of(kms.decrypt, CiphertextBlob=blob, KeyId=alias) == "IncorrectKeyException"
+    assert error_code_of(kms.decrypt, CiphertextBlob=blob, KeyId=alias) == "IncorrectKeyException"
     listed = kms.list_aliases(KeyId=other)["Aliases"]
     assert [(each["AliasName"], each["AliasArn"], each["TargetKeyId"]) for each in listed] == [(alias, arn, other)]
     assert listed[0]["LastUpdatedDate"] >= listed[0]["CreationDate"]
     assert kms.list_aliases(KeyId=key_id)["Aliases"] == []
     kms.delete_alias(AliasName=alias)
-    assert refusal_of(kms.describe_key, KeyId=alias) == {
+    assert error_of(kms.describe_key, KeyId=alias) == {
         "Code": "NotFoundException",
         "Message": f"Alias {arn} is not found.",
     }
-    assert code_of(kms.delete_alias, AliasName=alias) == "NotFoundException"
+    assert error_code_of(kms.delete_alias, AliasName=alias) == "NotFoundException"
 
 
 def test_aliases_that_are_refused(kms: KMSClient, key_id: str) -> None:
     alias = name()
     kms.create_alias(AliasName=alias, TargetKeyId=key_id)
-    assert code_of(kms.create_alias, AliasName="alias/aws/s3", TargetKeyId=key_id) == "NotAuthorizedException"
-    assert code_of(kms.create_alias, AliasName="no-prefix", TargetKeyId=key_id) == "ValidationException"
-    assert code_of(kms.create_alias, AliasName="alias/a b", TargetKeyId=key_id) == "ValidationException"
-    assert refusal_of(kms.create_alias, AliasName=name(), TargetKeyId=alias) == {
+    assert error_code_of(kms.create_alias, AliasName="alias/aws/s3", TargetKeyId=key_id) == "NotAuthorizedException"
+    assert error_code_of(kms.create_alias, AliasName="no-prefix", TargetKeyId=key_id) == "ValidationException"
+    assert error_code_of(kms.create_alias, AliasName="alias/a b", TargetKeyId=key_id) == "ValidationException"
+    assert error_of(kms.create_alias, AliasName=name(), TargetKeyId=alias) == {
         "Code": "ValidationException",
         "Message": "Aliases must refer to keys. Not aliases",
     }
-    assert code_of(kms.update_alias, AliasName=name(), TargetKeyId=key_id) == "NotFoundException"
+    assert error_code_of(kms.update_alias, AliasName=name(), TargetKeyId=key_id) == "NotFoundException"
     for _ in range(49):
         kms.create_alias(AliasName=name(), TargetKeyId=key_id)
-    assert code_of(kms.create_alias, AliasName=name(), TargetKeyId=key_id) == "LimitExceededException"
+    assert error_code_of(kms.create_alias, AliasName=name(), TargetKeyId=key_id) == "LimitExceededException"
     kms.update_alias(AliasName=alias, TargetKeyId=key_id)
     another = name()
     kms.create_alias(AliasName=another, TargetKeyId=kms.create_key()["KeyMetadata"]["KeyId"])
-    assert code_of(kms.update_alias, AliasName=another, TargetKeyId=key_id) == "LimitExceededException"
+    assert error_code_of(kms.update_alias, AliasName=another, TargetKeyId=key_id) == "LimitExceededException"
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_an_alias_moves_between_keys_of_one_type_and_usage(kms: KMSClient, old: 
     if alike:
         kms.update_alias(AliasName=alias, TargetKeyId=keys[1])
     else:
-        assert code_of(kms.update_alias, AliasName=alias, TargetKeyId=keys[1]) == "ValidationException"
+        assert error_code_of(kms.update_alias, AliasName=alias, TargetKeyId=keys[1]) == "ValidationException"
     assert kms.describe_key(KeyId=alias)["KeyMetadata"]["KeyId"] == keys[alike]
 
 
@@ -86,10 +86,10 @@ def test_an_alias_outlives_the_scheduling_of_its_key_and_can_be_moved_away(kms: 
     kms.create_alias(AliasName=alias, TargetKeyId=key_id)
     kms.schedule_key_deletion(KeyId=key_id)
     assert kms.describe_key(KeyId=alias)["KeyMetadata"]["KeyState"] == "PendingDeletion"
-    assert code_of(kms.create_alias, AliasName=name(), TargetKeyId=key_id) == "KMSInvalidStateException"
+    assert error_code_of(kms.create_alias, AliasName=name(), TargetKeyId=key_id) == "KMSInvalidStateException"
     other = kms.create_key()["KeyMetadata"]["KeyId"]
     kms.update_alias(AliasName=alias, TargetKeyId=other)
-    assert code_of(kms.update_alias, AliasName=alias, TargetKeyId=key_id) == "KMSInvalidStateException"
+    assert error_code_of(kms.update_alias, AliasName=alias, TargetKeyId=key_id) == "KMSInvalidStateException"
     kms.delete_alias(AliasName=alias)
 
 
@@ -126,9 +126,9 @@ def test_lists_come_in_pages(kms: KMSClient) -> None:
 def test_a_marker_of_another_list_or_of_nobody_is_refused(kms: KMSClient, key_id: str) -> None:
     marker = kms.list_keys(Limit=1)["NextMarker"]
     for bad in (marker, "nonsense", "!", "\xff"):
-        assert code_of(kms.list_aliases, Marker=bad) == "InvalidMarkerException"
-    assert code_of(kms.list_resource_tags, KeyId=key_id, Marker=marker) == "InvalidMarkerException"
-    assert code_of(kms.list_keys, Limit=1001) == "ValidationException"
+        assert error_code_of(kms.list_aliases, Marker=bad) == "InvalidMarkerException"
+    assert error_code_of(kms.list_resource_tags, KeyId=key_id, Marker=marker) == "InvalidMarkerException"
+    assert error_code_of(kms.list_keys, Limit=1001) == "ValidationException"
 
 
 def test_regions_do_not_see_each_other(server: RunningServer, kms: KMSClient, key_id: str) -> None:
@@ -137,21 +137,21 @@ def test_regions_do_not_see_each_other(server: RunningServer, kms: KMSClient, ke
     kms.create_alias(AliasName=alias, TargetKeyId=key_id)
     arn = kms.describe_key(KeyId=key_id)["KeyMetadata"]["Arn"]
     blob = kms.encrypt(KeyId=key_id, Plaintext=b"x")["CiphertextBlob"]
-    assert code_of(ireland.describe_key, KeyId=key_id) == "NotFoundException"
-    assert refusal_of(ireland.describe_key, KeyId=arn) == {
+    assert error_code_of(ireland.describe_key, KeyId=key_id) == "NotFoundException"
+    assert error_of(ireland.describe_key, KeyId=arn) == {
         "Code": "NotFoundException",
         "Message": "Invalid arn us-east-1",
     }
-    assert code_of(ireland.describe_key, KeyId=alias) == "NotFoundException"
-    assert code_of(ireland.decrypt, CiphertextBlob=blob) == "InvalidCiphertextException"
+    assert error_code_of(ireland.describe_key, KeyId=alias) == "NotFoundException"
+    assert error_code_of(ireland.decrypt, CiphertextBlob=blob) == "InvalidCiphertextException"
     there = ireland.create_key()["KeyMetadata"]
     assert there["Arn"].startswith("arn:aws:kms:eu-west-1:")
-    assert code_of(kms.describe_key, KeyId=there["KeyId"]) == "NotFoundException"
+    assert error_code_of(kms.describe_key, KeyId=there["KeyId"]) == "NotFoundException"
     ireland.create_alias(AliasName=alias, TargetKeyId=there["KeyId"])
     assert ireland.describe_key(KeyId=alias)["KeyMetadata"]["KeyId"] == there["KeyId"]
     assert kms.describe_key(KeyId=alias)["KeyMetadata"]["KeyId"] == key_id
     tokyo = client_of(server, "ap-northeast-1")
-    assert refusal_of(tokyo.list_keys) == {
+    assert error_of(tokyo.list_keys) == {
         "Code": "InvalidSignatureException",
         "Message": "Credential should be scoped to a valid region, not 'ap-northeast-1'. ",
     }

@@ -7,9 +7,9 @@ from mypy_boto3_kms.client import KMSClient
 
 from accounts import data_of, last_record
 from audits import audit_files
+from client_errors import error_code_of
 from clients import send, signed
 from local_server import RunningServer
-from refusals import code_of
 
 
 def current_material(kms: KMSClient, key_id: str) -> str:
@@ -78,10 +78,10 @@ def test_refused_calls(server: RunningServer, kms: KMSClient, key_id: str) -> No
     kms.disable_key(KeyId=key_id)
     assert last_record(server)["responseElements"] == {"keyId": f"arn:aws:kms:us-east-1:000000000000:key/{key_id}"}
     assert last_record(server)["readOnly"] is False
-    assert code_of(kms.encrypt, KeyId=key_id, Plaintext=b"x") == "DisabledException"
+    assert error_code_of(kms.encrypt, KeyId=key_id, Plaintext=b"x") == "DisabledException"
     assert last_record(server)["errorCode"] == "DisabledException"
     assert last_record(server)["errorMessage"].endswith("is disabled.")
-    assert code_of(kms.encrypt, KeyId=key_id, Plaintext=bytes(4097)) == "ValidationException"
+    assert error_code_of(kms.encrypt, KeyId=key_id, Plaintext=bytes(4097)) == "ValidationException"
     assert last_record(server)["requestParameters"] is None
     request = signed(server, "DescribeKey", json.dumps({"KeyId": key_id}).encode())
     request.body += b" "
@@ -112,9 +112,12 @@ def test_no_secret_is_written_anywhere(server: RunningServer, kms: KMSClient, ke
     data_key = kms.generate_data_key(KeyId=key_id, KeySpec="AES_256")
     blob = kms.encrypt(KeyId=key_id, Plaintext=plaintext)["CiphertextBlob"]
     kms.decrypt(CiphertextBlob=blob)
-    assert code_of(kms.encrypt, KeyId=key_id, Plaintext=plaintext * 200) == "ValidationException"
+    assert error_code_of(kms.encrypt, KeyId=key_id, Plaintext=plaintext * 200) == "ValidationException"
     token = "a-secret-grant-token"
-    assert code_of(kms.encrypt, KeyId=key_id, Plaintext=plaintext, GrantTokens=[token]) == "InvalidGrantTokenException"
+    assert (
+        error_code_of(kms.encrypt, KeyId=key_id, Plaintext=plaintext, GrantTokens=[token])
+        == "InvalidGrantTokenException"
+    )
     data = data_of(server)
     granted = kms.create_grant(KeyId=key_id, GranteePrincipal="000000000000", Operations=["Encrypt"])["GrantToken"]
     kms.encrypt(KeyId=key_id, Plaintext=plaintext, GrantTokens=[granted])

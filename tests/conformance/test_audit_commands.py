@@ -12,11 +12,11 @@ import pytest
 
 from accounts import data_of, strongroom, succeed
 from audits import audit_files, audit_records
+from client_errors import error_code_of
 from clients import client_of, client_with, credentials_of
 from identities import Identities
 from local_server import RunningServer, running_server
 from policies import allow
-from refusals import code_of
 
 ROOT = "arn:aws:iam::000000000000:root"
 
@@ -33,10 +33,10 @@ class Scene:
         self.blob = self.user.kms.encrypt(KeyId=self.key_id, Plaintext=b"x")["CiphertextBlob"]
         self.user.kms.encrypt(KeyId="alias/payroll", Plaintext=b"x")
         self.user.kms.encrypt(KeyId=self.other, Plaintext=b"x")
-        assert code_of(self.user.kms.decrypt, CiphertextBlob=self.blob) == "AccessDeniedException"
+        assert error_code_of(self.user.kms.decrypt, CiphertextBlob=self.blob) == "AccessDeniedException"
         # No denial: it was allowed, and could not be done.
         kms.disable_key(KeyId=self.other)
-        assert code_of(kms.encrypt, KeyId=self.other, Plaintext=b"x") == "DisabledException"
+        assert error_code_of(kms.encrypt, KeyId=self.other, Plaintext=b"x") == "DisabledException"
 
     def search(self, *options: str) -> list[str]:
         """Return the names of the events found."""
@@ -104,14 +104,14 @@ def test_a_log_is_verified_far_from_its_server(scene: Scene, tmp_path: Path) -> 
     away = tmp_path / "away"
     shutil.copytree(scene.data / "audit", away / "audit")
     told = succeed(away, "audit", "verify", "--public-key", str(pem))
-    assert "without the database, nobody can tell whether the end of the log is missing" in told
+    assert "without the database, it is unknown whether the end of the log is missing" in told
     found = succeed(away, "audit", "search", "--json", "--key", "alias/payroll")
     assert [json.loads(line)["eventName"] for line in found.splitlines()] == ["CreateAlias", "Encrypt"]
     assert {path.name for path in away.iterdir()} == {"audit"}
     (pem.with_name("rsa.pem")).write_text("nothing")
     wrong = strongroom(away, "audit", "verify", "--public-key", str(pem.with_name("rsa.pem")))
     assert "holds no Ed25519 public key" in wrong.stderr
-    assert "is not there" in strongroom(tmp_path, "audit", "verify", "--public-key", str(pem)).stderr
+    assert "does not exist" in strongroom(tmp_path, "audit", "verify", "--public-key", str(pem)).stderr
 
 
 def test_with_the_public_key_the_database_is_only_read(scene: Scene, tmp_path: Path) -> None:

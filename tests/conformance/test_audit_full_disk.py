@@ -13,9 +13,9 @@ import pytest
 
 from accounts import succeed
 from audits import audit_files, audit_records
+from client_errors import error_with_status
 from clients import Answer, Raw, client_of, send, signed
 from local_server import RunningServer, running_server
-from refusals import refused_with
 from scrapes import scrape, scrape_until
 
 PLAINTEXT = b"not to be released"
@@ -60,7 +60,7 @@ def test_a_full_disk(tmp_path: Path, durability: str) -> None:
         leave_room(server, len(whole) + 300)
         for _ in range(3):
             assert_refused(send(server, signed(server, "Decrypt", body)))
-        assert refused_with(500, kms.create_key)["Code"] == "KMSInternalException"
+        assert error_with_status(500, kms.create_key)["Code"] == "KMSInternalException"
         assert get(server, "/readyz") == (503, "not ready: the audit log cannot be written\n")
         assert get(server, "/healthz") == (200, "ok\n")
         shown = scrape_until(server, lambda shown: shown.sum("strongroom_audit_writable") == 0)

@@ -14,13 +14,13 @@ from mypy_boto3_kms.client import KMSClient
 
 from accounts import data_of
 from audits import audit_bytes, audit_records
+from client_errors import error_code_of
 from clients import client_with, credentials_of, send, signed
 from identities import ACCOUNT, Identities
-from importing import wrap
+from key_import import wrap
 from local_server import RunningServer
 from policies import document
-from refusals import code_of
-from sessions import Bearer, assume
+from sessions import SessionClients, assume
 
 PLAINTEXT = b"Attack at dawn, by the north gate"
 MATERIAL = b"thirty-two bytes of key material"
@@ -136,7 +136,7 @@ def tokens(observer: CallObserver, server: RunningServer, iam: IAMClient, kms: A
         observer.call(user.kms, "Encrypt", KeyId=key_id, Plaintext=PLAINTEXT, GrantTokens=[token])
         ending = {"GrantToken": token} if end == "RetireGrant" else {"KeyId": key_id, "GrantId": grant["GrantId"]}
         observer.call(kms, end, **ending)
-    assert code_of(user.kms.encrypt, KeyId=key_id, Plaintext=PLAINTEXT, GrantTokens=["not-a-token-at-all"])
+    assert error_code_of(user.kms.encrypt, KeyId=key_id, Plaintext=PLAINTEXT, GrantTokens=["not-a-token-at-all"])
     observer.secrets.add(b"not-a-token-at-all")
     observer.call(iam, "CreateAccessKey", UserName=user.name)
     sts = client_with(server, "sts", user.credentials)
@@ -147,7 +147,7 @@ def tokens(observer: CallObserver, server: RunningServer, iam: IAMClient, kms: A
         PolicyName="assume",
         PolicyDocument=document({"Effect": "Allow", "Action": "sts:*", "Resource": "*"}),
     )
-    session = Bearer(server, assume(sts, role["Arn"]))
+    session = SessionClients(server, assume(sts, role["Arn"]))
     session.sts.get_caller_identity()
     assert session.credentials.token is not None
     observer.secrets |= {session.credentials.token.encode(), session.credentials.secret_key.encode()}
@@ -156,9 +156,9 @@ def tokens(observer: CallObserver, server: RunningServer, iam: IAMClient, kms: A
 def refusals(observer: CallObserver, server: RunningServer, kms: KMSClient) -> None:
     """Fail in ways whose messages might repeat what was sent."""
     key_id = new_key(kms)
-    assert code_of(kms.encrypt, KeyId=key_id, Plaintext=PLAINTEXT * 200) == "ValidationException"
-    assert code_of(kms.decrypt, CiphertextBlob=PLAINTEXT * 3) == "InvalidCiphertextException"
-    assert code_of(kms.encrypt, KeyId="alias/none", Plaintext=PLAINTEXT) == "NotFoundException"
+    assert error_code_of(kms.encrypt, KeyId=key_id, Plaintext=PLAINTEXT * 200) == "ValidationException"
+    assert error_code_of(kms.decrypt, CiphertextBlob=PLAINTEXT * 3) == "InvalidCiphertextException"
+    assert error_code_of(kms.encrypt, KeyId="alias/none", Plaintext=PLAINTEXT) == "NotFoundException"
     password = "a keystore's password"
     observer.secrets.add(password.encode())
     for wrong in (

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from importing import wrap
-from keyring import Keyring
+from key_import import wrap
 from local_server import RunningServer
+from shared_keys import SharedKeys
 
 AWS = Path(sys.executable).with_name("aws")
 
@@ -96,7 +96,7 @@ def test_key_material_is_imported(aws: Cli) -> None:
     assert aws("describe-key", "--key-id", key_id)["KeyMetadata"]["KeyState"] == "PendingImport"
 
 
-def test_messages_are_signed_and_tagged(aws: Cli, keys: Keyring) -> None:
+def test_messages_are_signed_and_tagged(aws: Cli, keys: SharedKeys) -> None:
     (aws.folder / "message").write_bytes(b"signed on the command line")
     arn = keys("ECC_NIST_P256", "SIGN_VERIFY")
     call = ("--key-id", arn, "--message", "fileb://message", "--signing-algorithm", "ECDSA_SHA_256")

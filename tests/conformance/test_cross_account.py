@@ -8,11 +8,11 @@ from botocore.credentials import Credentials
 from mypy_boto3_kms.client import KMSClient
 
 from accounts import Account
+from client_errors import error_code_of, error_of, error_with_status
 from clients import client_with
 from identities import ACCOUNT, ACCOUNT_ROOT
 from local_server import RunningServer
 from policies import allow, deny, document
-from refusals import code_of, refusal_of, refused_with
 
 HIDDEN = (
     "on this resource because the resource does not exist in this Region, no resource-based policies allow access, "
@@ -158,11 +158,11 @@ def test_administration_stays_in_the_account_of_the_key(
 ) -> None:
     before = kms.describe_key(KeyId=shared)["KeyMetadata"]
     missing = shared[:-12] + "0" * 12
-    refusal = refusal_of(NOT_ACROSS[operation], by=away.kms, key=shared)
+    refusal = error_of(NOT_ACROSS[operation], by=away.kms, key=shared)
     assert refusal["Code"] == "AccessDeniedException"
     assert refusal["Message"].endswith(HIDDEN)
     # Whether the key is there cannot be told.
-    assert refusal_of(NOT_ACROSS[operation], by=away.kms, key=missing) == refusal
+    assert error_of(NOT_ACROSS[operation], by=away.kms, key=missing) == refusal
     assert kms.describe_key(KeyId=shared)["KeyMetadata"] == before
 
 
@@ -181,7 +181,7 @@ def test_keys_of_every_usage_are_used_across_accounts(
 
 def test_lists_aliases_and_stores_are_those_of_ones_own_account(kms: KMSClient, away: Account, shared: str) -> None:
     assert shared not in {each["KeyArn"] for each in away.kms.list_keys(Limit=1000)["Keys"]}
-    refusal = refusal_of(away.kms.delete_alias, AliasName="alias/shared-with-everyone")
+    refusal = error_of(away.kms.delete_alias, AliasName="alias/shared-with-everyone")
     assert refusal["Message"] == f"Alias arn:aws:kms:us-east-1:{away.account}:alias/shared-with-everyone is not found."
     store = kms.create_custom_key_store(
         CustomKeyStoreName="not for others",
@@ -193,7 +193,7 @@ def test_lists_aliases_and_stores_are_those_of_ones_own_account(kms: KMSClient, 
         *(away.kms.describe_custom_key_stores, away.kms.update_custom_key_store, away.kms.connect_custom_key_store),
         *(away.kms.disconnect_custom_key_store, away.kms.delete_custom_key_store),
     ):
-        assert code_of(call, CustomKeyStoreId=store) == "CustomKeyStoreNotFoundException"
+        assert error_code_of(call, CustomKeyStoreId=store) == "CustomKeyStoreNotFoundException"
     assert away.kms.describe_custom_key_stores()["CustomKeyStores"] == []
     kms.delete_custom_key_store(CustomKeyStoreId=store)
 
@@ -203,7 +203,7 @@ def test_what_is_denied_to_oneself_does_not_show_what_others_have(away: Account,
     kms.create_alias(AliasName="alias/payroll", TargetKeyId=hidden["KeyId"])
     spy = away.identities.user(allow(), deny(do="kms:DescribeKey"))
     for name in ("payroll", "nothing-there"):
-        refusal = refusal_of(spy.kms.describe_key, KeyId=f"arn:aws:kms:us-east-1:{ACCOUNT}:alias/{name}")
+        refusal = error_of(spy.kms.describe_key, KeyId=f"arn:aws:kms:us-east-1:{ACCOUNT}:alias/{name}")
         assert refusal["Message"] == f"User: {spy.arn} is not authorized to perform: kms:DescribeKey {HIDDEN}"
 
 
@@ -227,4 +227,4 @@ def test_a_name_is_no_access_key(server: RunningServer, away: Account) -> None:
             away.iam.simulate_custom_policy(**asked)
         for secret in ("", "x"):
             forged = client_with(server, "iam", Credentials(name, secret))
-            assert refused_with(403, forged.list_users)["Code"] in {"InvalidClientTokenId", "IncompleteSignature"}
+            assert error_with_status(403, forged.list_users)["Code"] in {"InvalidClientTokenId", "IncompleteSignature"}

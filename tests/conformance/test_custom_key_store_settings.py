@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from accounts import data_of, last_record
+from client_errors import error_code_of, error_of
 from custom_stores import CLUSTER, CREDENTIAL, OWNER, PASSWORD, PROXY, SECRET, SERVICE, VPC, Stores
 from local_server import RunningServer
-from refusals import code_of, refusal_of
 
 
 def test_a_store_in_a_cluster(stores: Stores) -> None:
@@ -46,7 +46,7 @@ def test_parameters_that_are_missing_or_belong_to_the_other_type(stores: Stores)
     for complete in (CLUSTER, PROXY, VPC):
         for name in complete.keys() - {"CustomKeyStoreType"}:
             asked = {other: value for other, value in complete.items() if other != name}
-            refused = code_of(stores.kms.create_custom_key_store, CustomKeyStoreName="lacks", **asked)
+            refused = error_code_of(stores.kms.create_custom_key_store, CustomKeyStoreName="lacks", **asked)
             assert refused == "ValidationException", name
     own: dict[str, Any] = {"CustomKeyStoreType": "AWS_CLOUDHSM", **CLUSTER}
     for asked in (
@@ -55,7 +55,7 @@ def test_parameters_that_are_missing_or_belong_to_the_other_type(stores: Stores)
         *({**PROXY, name: value} for name, value in CLUSTER.items()),
         {**PROXY, "XksProxyVpcEndpointServiceName": SERVICE},
     ):
-        refused = code_of(stores.kms.create_custom_key_store, CustomKeyStoreName="mixed", **asked)
+        refused = error_code_of(stores.kms.create_custom_key_store, CustomKeyStoreName="mixed", **asked)
         assert refused == "ValidationException", asked
 
 
@@ -73,7 +73,7 @@ def test_parameters_that_are_missing_or_belong_to_the_other_type(stores: Stores)
 )
 def test_values_out_of_their_limits(stores: Stores, member: str, value: Any) -> None:
     asked = {**(CLUSTER if member in CLUSTER else VPC), member: value}
-    refused = refusal_of(stores.kms.create_custom_key_store, CustomKeyStoreName="bad", **asked)
+    refused = error_of(stores.kms.create_custom_key_store, CustomKeyStoreName="bad", **asked)
     assert refused["Code"] == "ValidationException"
     assert f"at '{member[0].lower()}{member[1:]}" in refused["Message"]
     if member in {"KeyStorePassword", "XksProxyAuthenticationCredential"}:
@@ -83,7 +83,7 @@ def test_values_out_of_their_limits(stores: Stores, member: str, value: Any) -> 
 
 def test_names_clusters_and_proxies_are_in_use_once(stores: Stores) -> None:
     def refusal(name: str, **asked: Any) -> str:
-        return code_of(stores.kms.create_custom_key_store, CustomKeyStoreName=name, **asked)
+        return error_code_of(stores.kms.create_custom_key_store, CustomKeyStoreName=name, **asked)
 
     stores.new("cluster", **CLUSTER)
     public, private = stores.new("public", **PROXY), stores.new("private", **VPC)

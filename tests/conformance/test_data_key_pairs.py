@@ -8,9 +8,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from mypy_boto3_kms.client import KMSClient
 
 from accounts import last_record
-from keyring import Keyring, members
+from client_errors import error_code_of, error_of
+from clients import response_members
 from local_server import RunningServer
-from refusals import code_of, refusal_of
+from shared_keys import SharedKeys
 
 # Source: KMS API Reference, GenerateDataKeyPair, KeyPairSpec.
 SPECS = [
@@ -35,7 +36,7 @@ def public_of(pkcs8: bytes, spec: str) -> bytes:
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_a_pair_and_its_private_key_for_later(kms: KMSClient, keys: Keyring, spec: str) -> None:
+def test_a_pair_and_its_private_key_for_later(kms: KMSClient, keys: SharedKeys, spec: str) -> None:
     arn = keys(*SYMMETRIC)
     material_id = kms.describe_key(KeyId=arn)["KeyMetadata"]["CurrentKeyMaterialId"]
     call: dict[str, Any] = {
@@ -43,8 +44,8 @@ def test_a_pair_and_its_private_key_for_later(kms: KMSClient, keys: Keyring, spe
         "KeyPairSpec": spec,
         "EncryptionContext": CONTEXT,
     }
-    made = members(kms.generate_data_key_pair(**call))
-    sealed = members(kms.generate_data_key_pair_without_plaintext(**call))
+    made = response_members(kms.generate_data_key_pair(**call))
+    sealed = response_members(kms.generate_data_key_pair_without_plaintext(**call))
     plaintext = made.pop("PrivateKeyPlaintext")
     opened = []
     for answer in (made, sealed):
@@ -55,12 +56,14 @@ def test_a_pair_and_its_private_key_for_later(kms: KMSClient, keys: Keyring, spe
         assert public_of(found["Plaintext"], spec) == public
         opened.append(found["Plaintext"])
         for other in ({}, {**CONTEXT, "more": "x"}, {"purpose": "signing", "owner": "me"}):
-            assert code_of(kms.decrypt, CiphertextBlob=blob, EncryptionContext=other) == "InvalidCiphertextException"
+            assert (
+                error_code_of(kms.decrypt, CiphertextBlob=blob, EncryptionContext=other) == "InvalidCiphertextException"
+            )
     assert opened[0] == plaintext
     assert opened[1] != plaintext
 
 
-def test_private_keys_of_ml_kem_are_seeds(kms: KMSClient, keys: Keyring) -> None:
+def test_private_keys_of_ml_kem_are_seeds(kms: KMSClient, keys: SharedKeys) -> None:
     """Their length is the same for all specs (KMS API Reference); docs/divergences.md says why not for 512."""
     call: dict[str, Any] = {"KeyId": keys(*SYMMETRIC)}
     lengths = {
@@ -70,7 +73,7 @@ def test_private_keys_of_ml_kem_are_seeds(kms: KMSClient, keys: Keyring) -> None
     assert len(lengths) == 1
 
 
-def test_a_pair_outlives_rotations_and_moves_to_another_key(kms: KMSClient, keys: Keyring) -> None:
+def test_a_pair_outlives_rotations_and_moves_to_another_key(kms: KMSClient, keys: SharedKeys) -> None:
     arn, other = keys.new(*SYMMETRIC), keys(*SYMMETRIC)
     made = kms.generate_data_key_pair(KeyId=arn, KeyPairSpec="ECC_NIST_P256")
     kms.rotate_key_on_demand(KeyId=arn)
@@ -91,20 +94,22 @@ def test_a_pair_outlives_rotations_and_moves_to_another_key(kms: KMSClient, keys
         ("ML_KEM_768", "ENCAPSULATE_DECAPSULATE"),
     ],
 )
-def test_only_symmetric_keys_wrap_pairs(kms: KMSClient, keys: Keyring, operation: str, spec: str, usage: str) -> None:
+def test_only_symmetric_keys_wrap_pairs(
+    kms: KMSClient, keys: SharedKeys, operation: str, spec: str, usage: str
+) -> None:
     arn = keys(spec, usage)
-    refused = refusal_of(getattr(kms, operation), KeyId=arn, KeyPairSpec="ECC_NIST_P256")
+    refused = error_of(getattr(kms, operation), KeyId=arn, KeyPairSpec="ECC_NIST_P256")
     assert refused["Code"] == "InvalidKeyUsageException"
     assert refused["Message"].startswith(f"{arn} key ")
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_pairs_that_cannot_be_made(kms: KMSClient, keys: Keyring, operation: str) -> None:
+def test_pairs_that_cannot_be_made(kms: KMSClient, keys: SharedKeys, operation: str) -> None:
     call = getattr(kms, operation)
     # SM2 is for AWS's China Regions.
-    assert code_of(call, KeyId=keys(*SYMMETRIC), KeyPairSpec="SM2") == "UnsupportedOperationException"
+    assert error_code_of(call, KeyId=keys(*SYMMETRIC), KeyPairSpec="SM2") == "UnsupportedOperationException"
     for spec in ("ML_DSA_44", "HMAC_256", "SYMMETRIC_DEFAULT", "AES_256", "ecc_nist_p256"):
-        refused = refusal_of(call, KeyId=keys(*SYMMETRIC), KeyPairSpec=spec)
+        refused = error_of(call, KeyId=keys(*SYMMETRIC), KeyPairSpec=spec)
         assert refused["Code"] == "ValidationException"
         assert refused["Message"].startswith(
             f"1 validation error detected: Value '{spec}' at 'keyPairSpec' failed to satisfy constraint: "
@@ -113,27 +118,27 @@ def test_pairs_that_cannot_be_made(kms: KMSClient, keys: Keyring, operation: str
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_names_dry_runs_and_states(kms: KMSClient, keys: Keyring, operation: str) -> None:
+def test_names_dry_runs_and_states(kms: KMSClient, keys: SharedKeys, operation: str) -> None:
     call, arn = getattr(kms, operation), keys.new(*SYMMETRIC)
     for name in keys.names(arn):
         assert call(KeyId=name, KeyPairSpec="ECC_NIST_P256")["KeyId"] == arn
-    assert refusal_of(call, KeyId=arn, KeyPairSpec="RSA_4096", DryRun=True) == {
+    assert error_of(call, KeyId=arn, KeyPairSpec="RSA_4096", DryRun=True) == {
         "Code": "DryRunOperationException",
         "Message": "The request would have succeeded, but the DryRun option is set.",
     }
-    assert code_of(call, KeyId=arn, KeyPairSpec="SM2", DryRun=True) == "UnsupportedOperationException"
+    assert error_code_of(call, KeyId=arn, KeyPairSpec="SM2", DryRun=True) == "UnsupportedOperationException"
     for stop, code, state in (
         (kms.disable_key, "DisabledException", "disabled"),
         (kms.schedule_key_deletion, "KMSInvalidStateException", "pending deletion"),
     ):
         stop(KeyId=arn)
         for dry in (False, True):
-            refused = refusal_of(call, KeyId=arn, KeyPairSpec="ECC_NIST_P256", DryRun=dry)
+            refused = error_of(call, KeyId=arn, KeyPairSpec="ECC_NIST_P256", DryRun=dry)
             assert refused == {"Code": code, "Message": f"{arn} is {state}."}
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_the_record_shows_no_key(server: RunningServer, kms: KMSClient, keys: Keyring, operation: str) -> None:
+def test_the_record_shows_no_key(server: RunningServer, kms: KMSClient, keys: SharedKeys, operation: str) -> None:
     arn = keys(*SYMMETRIC)
     getattr(kms, operation)(KeyId=arn, KeyPairSpec="ECC_NIST_P256", EncryptionContext=CONTEXT)
     record = last_record(server)

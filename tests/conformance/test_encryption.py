@@ -5,7 +5,7 @@ import pytest
 from botocore.exceptions import ClientError
 from mypy_boto3_kms.client import KMSClient
 
-from refusals import code_of, refusal_of
+from client_errors import error_code_of, error_of
 
 CONTEXT = {"department": "payroll", "year": "2026", "": "empty key"}
 
@@ -38,10 +38,10 @@ def test_every_flipped_bit_and_every_cut_of_a_blob_is_refused(kms: KMSClient, ke
     blob = kms.encrypt(KeyId=key_id, Plaintext=b"secret")["CiphertextBlob"]
     for at, bit in itertools.product(range(len(blob)), range(8)):
         altered = bytes((*blob[:at], blob[at] ^ 1 << bit, *blob[at + 1 :]))
-        assert code_of(kms.decrypt, CiphertextBlob=altered) == "InvalidCiphertextException"
+        assert error_code_of(kms.decrypt, CiphertextBlob=altered) == "InvalidCiphertextException"
     for length in range(1, len(blob)):
-        assert code_of(kms.decrypt, CiphertextBlob=blob[:length]) == "InvalidCiphertextException"
-        assert code_of(kms.decrypt, CiphertextBlob=blob[:length], KeyId=key_id) == "InvalidCiphertextException"
+        assert error_code_of(kms.decrypt, CiphertextBlob=blob[:length]) == "InvalidCiphertextException"
+        assert error_code_of(kms.decrypt, CiphertextBlob=blob[:length], KeyId=key_id) == "InvalidCiphertextException"
 
 
 def test_the_encryption_context_must_be_the_same_but_not_in_the_same_order(kms: KMSClient, key_id: str) -> None:
@@ -54,7 +54,7 @@ def test_the_encryption_context_must_be_the_same_but_not_in_the_same_order(kms: 
         others += [rest, {**rest, name: "other"}, {**rest, name + "x": value}, {**rest, name: ""}]
     others += [{**CONTEXT, "year": "2026 "}, {"Department" if k == "department" else k: v for k, v in CONTEXT.items()}]
     for other in others:
-        assert code_of(kms.decrypt, CiphertextBlob=blob, EncryptionContext=other) == "InvalidCiphertextException"
+        assert error_code_of(kms.decrypt, CiphertextBlob=blob, EncryptionContext=other) == "InvalidCiphertextException"
 
 
 def test_an_encryption_context_has_a_largest_size(kms: KMSClient, key_id: str) -> None:
@@ -62,7 +62,7 @@ def test_an_encryption_context_has_a_largest_size(kms: KMSClient, key_id: str) -
     blob = kms.encrypt(KeyId=key_id, Plaintext=b"x", EncryptionContext=largest)["CiphertextBlob"]
     assert kms.decrypt(CiphertextBlob=blob, EncryptionContext=largest)["Plaintext"] == b"x"
     for larger in ({"name": "v" * (8193 - 4)}, {str(number): "" for number in range(3000)}):
-        assert refusal_of(kms.encrypt, KeyId=key_id, Plaintext=b"x", EncryptionContext=larger) == {
+        assert error_of(kms.encrypt, KeyId=key_id, Plaintext=b"x", EncryptionContext=larger) == {
             "Code": "ValidationException",
             "Message": "The encryption context is larger than 8192 characters.",
         }
@@ -102,8 +102,10 @@ def test_data_keys(kms: KMSClient, key_id: str) -> None:
         sealed = kms.generate_data_key_without_plaintext(KeyId=key_id, **arguments)
         assert "Plaintext" not in sealed
         assert len(kms.decrypt(CiphertextBlob=sealed["CiphertextBlob"])["Plaintext"]) == size
-    assert code_of(kms.generate_data_key, KeyId=key_id) == "ValidationException"
-    assert code_of(kms.generate_data_key, KeyId=key_id, KeySpec="AES_256", NumberOfBytes=8) == "ValidationException"
+    assert error_code_of(kms.generate_data_key, KeyId=key_id) == "ValidationException"
+    assert (
+        error_code_of(kms.generate_data_key, KeyId=key_id, KeySpec="AES_256", NumberOfBytes=8) == "ValidationException"
+    )
 
 
 def test_re_encrypt_moves_a_blob_to_another_key_and_context(kms: KMSClient, key_id: str) -> None:
@@ -120,15 +122,15 @@ def test_re_encrypt_moves_a_blob_to_another_key_and_context(kms: KMSClient, key_
     assert {moved["SourceEncryptionAlgorithm"], moved["DestinationEncryptionAlgorithm"]} == {"SYMMETRIC_DEFAULT"}
     opened = kms.decrypt(CiphertextBlob=moved["CiphertextBlob"], EncryptionContext={"b": "2"})
     assert (opened["KeyId"], opened["Plaintext"]) == (other, b"secret")
-    assert code_of(kms.re_encrypt, CiphertextBlob=blob, DestinationKeyId=other) == "InvalidCiphertextException"
+    assert error_code_of(kms.re_encrypt, CiphertextBlob=blob, DestinationKeyId=other) == "InvalidCiphertextException"
 
 
 def test_a_blob_of_another_key_than_the_one_named(kms: KMSClient, key_id: str) -> None:
     other = kms.create_key()["KeyMetadata"]["KeyId"]
     blob = kms.encrypt(KeyId=key_id, Plaintext=b"secret")["CiphertextBlob"]
-    assert code_of(kms.decrypt, CiphertextBlob=blob, KeyId=other) == "IncorrectKeyException"
+    assert error_code_of(kms.decrypt, CiphertextBlob=blob, KeyId=other) == "IncorrectKeyException"
     assert (
-        code_of(kms.re_encrypt, CiphertextBlob=blob, SourceKeyId=other, DestinationKeyId=other)
+        error_code_of(kms.re_encrypt, CiphertextBlob=blob, SourceKeyId=other, DestinationKeyId=other)
         == "IncorrectKeyException"
     )
 
@@ -150,22 +152,25 @@ def test_a_dry_run_does_everything_but_the_work(kms: KMSClient, key_id: str, ope
         "re_encrypt": {"CiphertextBlob": blob, "DestinationKeyId": key_id},
     }
     call = getattr(kms, operation)
-    assert code_of(call, **arguments[operation], DryRun=True) == "DryRunOperationException"
+    assert error_code_of(call, **arguments[operation], DryRun=True) == "DryRunOperationException"
     kms.disable_key(KeyId=key_id)
-    assert code_of(call, **arguments[operation], DryRun=True) == "DisabledException"
+    assert error_code_of(call, **arguments[operation], DryRun=True) == "DisabledException"
 
 
 def test_a_dry_run_may_leave_the_ciphertext_out(kms: KMSClient, key_id: str) -> None:
     ignore = {"DryRun": True, "DryRunModifiers": ["IGNORE_CIPHERTEXT"]}
-    assert code_of(kms.decrypt, KeyId=key_id, **ignore) == "DryRunOperationException"
-    assert code_of(kms.decrypt, **ignore) == "ValidationException"
-    assert code_of(kms.decrypt, KeyId=key_id) == "ValidationException"
-    assert code_of(kms.re_encrypt, SourceKeyId=key_id, DestinationKeyId=key_id, **ignore) == "DryRunOperationException"
+    assert error_code_of(kms.decrypt, KeyId=key_id, **ignore) == "DryRunOperationException"
+    assert error_code_of(kms.decrypt, **ignore) == "ValidationException"
+    assert error_code_of(kms.decrypt, KeyId=key_id) == "ValidationException"
+    assert (
+        error_code_of(kms.re_encrypt, SourceKeyId=key_id, DestinationKeyId=key_id, **ignore)
+        == "DryRunOperationException"
+    )
 
 
 def test_grant_tokens_and_recipients_are_not_silently_ignored(kms: KMSClient, key_id: str) -> None:
-    assert code_of(kms.encrypt, KeyId=key_id, Plaintext=b"x", GrantTokens=["t"]) == "InvalidGrantTokenException"
+    assert error_code_of(kms.encrypt, KeyId=key_id, Plaintext=b"x", GrantTokens=["t"]) == "InvalidGrantTokenException"
     recipient = {"KeyEncryptionAlgorithm": "RSAES_OAEP_SHA_256", "AttestationDocument": b"x"}
-    refusal = refusal_of(kms.generate_data_key, KeyId=key_id, KeySpec="AES_256", Recipient=recipient)
+    refusal = error_of(kms.generate_data_key, KeyId=key_id, KeySpec="AES_256", Recipient=recipient)
     assert refusal["Code"] == "ValidationException"
     assert "trusts no attestation root" in refusal["Message"]

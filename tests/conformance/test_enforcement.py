@@ -11,9 +11,9 @@ import pytest
 from mypy_boto3_iam.client import IAMClient
 from mypy_boto3_kms.client import KMSClient
 
+from client_errors import error_code_of, error_of, error_with_status
 from identities import ACCOUNT, ACCOUNT_ROOT, Identities
 from policies import Json, allow, deny, document
-from refusals import code_of, refusal_of, refused_with
 
 KEYS = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/"
 NO_IDENTITY = "because no identity-based policy allows the {action} action"
@@ -81,20 +81,20 @@ def test_who_has_nothing_may_do_nothing(
     user, action = identities.user(), f"kms:{operation}"
     call, where = method(user.kms, operation), f"on resource: {common_key}"
     asked = ON_A_KEY[operation] | {"KeyId": common_key}
-    assert refusal_of(call, **asked) == denial(user.arn, action, where, NO_IDENTITY)
+    assert error_of(call, **asked) == denial(user.arn, action, where, NO_IDENTITY)
     # A key that trusts nobody but one other user does not look at identity policies.
     friend = identities.user(allow(do="kms:*"))
     policy = document(allow(friend.arn), allow(ACCOUNT_ROOT, do="kms:DeleteAlias"))
     closed = kms.create_key(Policy=policy, BypassPolicyLockoutSafetyCheck=True)["KeyMetadata"]["Arn"]
     rich = identities.user(allow(do="*"))
-    refusal = refusal_of(method(rich.kms, operation), **asked | {"KeyId": closed})
+    refusal = error_of(method(rich.kms, operation), **asked | {"KeyId": closed})
     assert refusal == denial(rich.arn, action, f"on resource: {closed}", NO_RESOURCE)
 
 
 @pytest.mark.parametrize("operation", ON_NO_KEY)
 def test_who_has_nothing_may_do_nothing_without_a_key_either(identities: Identities, operation: str) -> None:
     user, asked = identities.user(), ON_NO_KEY[operation]
-    refusal = refusal_of(method(user.kms, operation), **asked)
+    refusal = error_of(method(user.kms, operation), **asked)
     assert refusal == denial(user.arn, f"kms:{operation}", "on resource: *", NO_IDENTITY)
     method(identities.user(allow(do=f"kms:{operation}")).kms, operation)(**asked)
 
@@ -102,14 +102,14 @@ def test_who_has_nothing_may_do_nothing_without_a_key_either(identities: Identit
 def test_a_ciphertext_names_the_key(identities: Identities, kms: KMSClient, common_key: str) -> None:
     blob = kms.encrypt(KeyId=common_key, Plaintext=b"x")["CiphertextBlob"]
     user, implied = identities.user(), "on the resource associated with this ciphertext"
-    refusal = refusal_of(user.kms.decrypt, CiphertextBlob=blob)
+    refusal = error_of(user.kms.decrypt, CiphertextBlob=blob)
     assert refusal == denial(user.arn, "kms:Decrypt", implied, NO_IDENTITY)
-    refusal = refusal_of(user.kms.decrypt, CiphertextBlob=blob, KeyId=common_key)
+    refusal = error_of(user.kms.decrypt, CiphertextBlob=blob, KeyId=common_key)
     assert refusal == denial(user.arn, "kms:Decrypt", f"on resource: {common_key}", NO_IDENTITY)
     both = {"CiphertextBlob": blob, "DestinationKeyId": common_key}
-    assert refusal_of(user.kms.re_encrypt, **both) == denial(user.arn, "kms:ReEncryptFrom", implied, NO_IDENTITY)
+    assert error_of(user.kms.re_encrypt, **both) == denial(user.arn, "kms:ReEncryptFrom", implied, NO_IDENTITY)
     half = identities.user(allow(do="kms:ReEncryptFrom"))
-    refusal = refusal_of(half.kms.re_encrypt, **both)
+    refusal = error_of(half.kms.re_encrypt, **both)
     assert refusal == denial(half.arn, "kms:ReEncryptTo", f"on resource: {common_key}", NO_IDENTITY)
     identities.user(allow(do=["kms:ReEncryptFrom", "kms:ReEncryptTo"])).kms.re_encrypt(**both)
 
@@ -120,11 +120,11 @@ def test_an_alias_needs_permission_on_itself_and_on_its_key(identities: Identiti
     made = {"AliasName": "alias/enforced", "TargetKeyId": keys[0]}
     for resource, other in ((alias, keys[0]), (keys[0], alias)):
         user = identities.user(allow(do="kms:*Alias", on=other))
-        refusal = refusal_of(user.kms.create_alias, **made)
+        refusal = error_of(user.kms.create_alias, **made)
         assert refusal == denial(user.arn, "kms:CreateAlias", f"on resource: {resource}", NO_IDENTITY)
     user = identities.user(allow(do="kms:*Alias", on=[alias, keys[0]]))
     user.kms.create_alias(**made)
-    refusal = refusal_of(user.kms.update_alias, AliasName="alias/enforced", TargetKeyId=keys[1])
+    refusal = error_of(user.kms.update_alias, AliasName="alias/enforced", TargetKeyId=keys[1])
     assert refusal == denial(user.arn, "kms:UpdateAlias", f"on resource: {keys[1]}", NO_IDENTITY)
     user.kms.delete_alias(AliasName="alias/enforced")
 
@@ -134,16 +134,16 @@ def test_the_three_ways_to_a_yes(identities: Identities, kms: KMSClient, common_
     delegated = identities.user(allow(do="kms:Encrypt", on=common_key))
     delegated.kms.encrypt(**asked)
     other = kms.create_key()["KeyMetadata"]["KeyId"]
-    assert code_of(delegated.kms.encrypt, KeyId=other, Plaintext=b"x") == "AccessDeniedException"
-    assert code_of(delegated.kms.describe_key, KeyId=common_key) == "AccessDeniedException"
+    assert error_code_of(delegated.kms.encrypt, KeyId=other, Plaintext=b"x") == "AccessDeniedException"
+    assert error_code_of(delegated.kms.describe_key, KeyId=common_key) == "AccessDeniedException"
     named, granted = identities.user(), identities.user()
     kms.put_key_policy(KeyId=other, Policy=document(allow(ACCOUNT_ROOT), allow(named.arn, do="kms:Encrypt")))
     named.kms.encrypt(KeyId=other, Plaintext=b"x")
-    assert code_of(granted.kms.encrypt, **asked) == "AccessDeniedException"
+    assert error_code_of(granted.kms.encrypt, **asked) == "AccessDeniedException"
     grant = kms.create_grant(KeyId=common_key, GranteePrincipal=granted.arn, Operations=["Encrypt"])["GrantId"]
     granted.kms.encrypt(**asked)
     kms.revoke_grant(KeyId=common_key, GrantId=grant)
-    assert code_of(granted.kms.encrypt, **asked) == "AccessDeniedException"
+    assert error_code_of(granted.kms.encrypt, **asked) == "AccessDeniedException"
 
 
 @pytest.mark.parametrize("source", ["resource-based", "identity-based", "group", "boundary"])
@@ -165,7 +165,7 @@ def test_a_deny_anywhere_wins(identities: Identities, kms: KMSClient, iam: IAMCl
             kind = "a permissions boundary"
             boundary = identities.policy(allow(do="*"), denied)
             iam.put_user_permissions_boundary(UserName=user.name, PermissionsBoundary=boundary)
-    refusal = refusal_of(user.kms.encrypt, KeyId=key, Plaintext=b"x")
+    refusal = error_of(user.kms.encrypt, KeyId=key, Plaintext=b"x")
     where = f"on resource: {key}"
     assert refusal == denial(user.arn, "kms:Encrypt", where, f"with an explicit deny in {kind}")
     user.kms.describe_key(KeyId=key)
@@ -178,11 +178,11 @@ def test_a_boundary_limits_identity_policies_and_not_what_a_key_gives_directly(
     boundary = identities.policy(allow(do=["kms:DescribeKey", "iam:*"]))
     iam.put_user_permissions_boundary(UserName=user.name, PermissionsBoundary=boundary)
     user.kms.describe_key(KeyId=common_key)
-    refusal = refusal_of(user.kms.encrypt, KeyId=common_key, Plaintext=b"x")
+    refusal = error_of(user.kms.encrypt, KeyId=common_key, Plaintext=b"x")
     why = "because no permissions boundary allows the {action} action"
     assert refusal == denial(user.arn, "kms:Encrypt", f"on resource: {common_key}", why)
     # What only the boundary allows is not allowed.
-    assert "no identity-based policy allows" in refused_with(403, user.iam.list_users)["Message"]
+    assert "no identity-based policy allows" in error_with_status(403, user.iam.list_users)["Message"]
     key = kms.create_key(Policy=document(allow(ACCOUNT_ROOT), allow(user.arn)))["KeyMetadata"]["Arn"]
     user.kms.encrypt(KeyId=key, Plaintext=b"x")
     iam.delete_user_permissions_boundary(UserName=user.name)
@@ -226,12 +226,12 @@ def test_what_was_taken_away_is_gone_on_the_next_call(identities: Identities, ia
             lambda: iam.put_user_policy(**who, PolicyName="own", PolicyDocument=nothing),
         ),
     ]
-    assert code_of(user.kms.describe_key, KeyId=common_key) == "AccessDeniedException"
+    assert error_code_of(user.kms.describe_key, KeyId=common_key) == "AccessDeniedException"
     for number, (give, take) in enumerate(ways):
         give()
         assert user.kms.describe_key(KeyId=common_key)["KeyMetadata"]["Arn"] == common_key, number
         take()
-        assert code_of(user.kms.describe_key, KeyId=common_key) == "AccessDeniedException", number
+        assert error_code_of(user.kms.describe_key, KeyId=common_key) == "AccessDeniedException", number
 
 
 def test_nobody_locks_itself_out_by_mistake(identities: Identities, kms: KMSClient) -> None:
@@ -241,17 +241,17 @@ def test_nobody_locks_itself_out_by_mistake(identities: Identities, kms: KMSClie
         "Message": "The new key policy will not allow you to update the key policy in the future."
     }
     only_use = document(allow(user.arn, do="kms:Encrypt"), allow(ACCOUNT_ROOT, do="kms:Encrypt"))
-    assert refusal_of(user.kms.put_key_policy, KeyId=key, Policy=only_use) == locked
-    assert refusal_of(user.kms.create_key, Policy=only_use) == locked
+    assert error_of(user.kms.put_key_policy, KeyId=key, Policy=only_use) == locked
+    assert error_of(user.kms.create_key, Policy=only_use) == locked
     stranger = document(allow(identities.user().arn))
-    assert refusal_of(user.kms.put_key_policy, KeyId=key, Policy=stranger) == locked
+    assert error_of(user.kms.put_key_policy, KeyId=key, Policy=stranger) == locked
     # Delegation is enough, because an identity policy lets this user put the next one.
     user.kms.put_key_policy(KeyId=key, Policy=document(allow(ACCOUNT_ROOT, do="kms:*")))
     user.kms.put_key_policy(KeyId=key, Policy=document(allow(user.arn, do="kms:Put*")))
     # From here on the root has nothing to say.
-    assert code_of(kms.get_key_policy, KeyId=key) == "AccessDeniedException"
+    assert error_code_of(kms.get_key_policy, KeyId=key) == "AccessDeniedException"
     user.kms.put_key_policy(KeyId=key, Policy=only_use, BypassPolicyLockoutSafetyCheck=True)
-    assert code_of(user.kms.put_key_policy, KeyId=key, Policy=POLICY) == "AccessDeniedException"
+    assert error_code_of(user.kms.put_key_policy, KeyId=key, Policy=POLICY) == "AccessDeniedException"
 
 
 @pytest.mark.parametrize(
@@ -275,8 +275,8 @@ def test_key_policies_name_who_exists(kms: KMSClient, common_key: str, principal
         "Message": "Policy contains a statement with one or more invalid principals.",
     }
     policy = document(allow(ACCOUNT_ROOT), allow(principal, do="kms:Encrypt"))
-    assert refusal_of(kms.put_key_policy, KeyId=common_key, Policy=policy) == refusal
-    assert refusal_of(kms.create_key, Policy=policy) == refusal
+    assert error_of(kms.put_key_policy, KeyId=common_key, Policy=policy) == refusal
+    assert error_of(kms.create_key, Policy=policy) == refusal
     assert kms.get_key_policy(KeyId=common_key)["Policy"] == before
 
 
@@ -302,4 +302,4 @@ def test_duties_are_separate(identities: Identities, kms: KMSClient) -> None:
         (admin.kms.decrypt, {"CiphertextBlob": blob}),
         (writer.kms.disable_key, {"KeyId": key}),
     ):
-        assert code_of(call, **asked) == "AccessDeniedException"
+        assert error_code_of(call, **asked) == "AccessDeniedException"

@@ -7,9 +7,9 @@ import pytest
 from mypy_boto3_iam.client import IAMClient
 from mypy_boto3_kms.client import KMSClient
 
+from client_errors import error_code_of, error_of, error_with_status
 from identities import ACCOUNT, ACCOUNT_ROOT, Identities, iam_tags
 from policies import allow, deny, document
-from refusals import code_of, refusal_of, refused_with
 
 NOW = datetime.now(UTC)  # noqa: TID251 - a client
 PAST, FUTURE = NOW - timedelta(hours=1), NOW + timedelta(hours=1)
@@ -48,7 +48,7 @@ def test_who_from_where_and_when(
     user.kms.list_keys()
     policy = document(allow(do="kms:ListKeys", when={operator: {key: unmet}}))
     iam.put_user_policy(UserName=user.name, PolicyName="own", PolicyDocument=policy)
-    assert code_of(user.kms.list_keys) == "AccessDeniedException"
+    assert error_code_of(user.kms.list_keys) == "AccessDeniedException"
 
 
 def test_tags_of_user_and_key_must_match(identities: Identities, iam: IAMClient, kms: KMSClient) -> None:
@@ -57,15 +57,15 @@ def test_tags_of_user_and_key_must_match(identities: Identities, iam: IAMClient,
     user = identities.user(allow(do="kms:Encrypt", when=same), tags={"team": "red"})
     red, blue = (kms.create_key(Tags=tags)["KeyMetadata"]["KeyId"] for tags in (RED, BLUE))
     user.kms.encrypt(KeyId=red, Plaintext=b"x")
-    assert code_of(user.kms.encrypt, KeyId=blue, Plaintext=b"x") == "AccessDeniedException"
+    assert error_code_of(user.kms.encrypt, KeyId=blue, Plaintext=b"x") == "AccessDeniedException"
     iam.tag_user(UserName=user.name, Tags=iam_tags({"team": "blue"}))
-    assert code_of(user.kms.encrypt, KeyId=red, Plaintext=b"x") == "AccessDeniedException"
+    assert error_code_of(user.kms.encrypt, KeyId=red, Plaintext=b"x") == "AccessDeniedException"
     user.kms.encrypt(KeyId=blue, Plaintext=b"x")
     kms.untag_resource(KeyId=blue, TagKeys=["team"])
-    assert code_of(user.kms.encrypt, KeyId=blue, Plaintext=b"x") == "AccessDeniedException"
+    assert error_code_of(user.kms.encrypt, KeyId=blue, Plaintext=b"x") == "AccessDeniedException"
     # Without a tag of its own the user matches nothing, not even a key without one.
     iam.untag_user(UserName=user.name, TagKeys=["team"])
-    assert code_of(user.kms.encrypt, KeyId=blue, Plaintext=b"x") == "AccessDeniedException"
+    assert error_code_of(user.kms.encrypt, KeyId=blue, Plaintext=b"x") == "AccessDeniedException"
 
 
 def test_tags_in_requests(identities: Identities, kms: KMSClient) -> None:
@@ -77,20 +77,20 @@ def test_tags_in_requests(identities: Identities, kms: KMSClient) -> None:
     key = user.kms.create_key(Tags=RED)["KeyMetadata"]["KeyId"]
     user.kms.tag_resource(KeyId=key, Tags=BLUE)
     for tags in ([], [{"TagKey": "team", "TagValue": "green"}], [*RED, {"TagKey": "cost", "TagValue": "1"}]):
-        assert code_of(user.kms.create_key, Tags=tags) == "AccessDeniedException"
-        assert code_of(user.kms.tag_resource, KeyId=key, Tags=tags) == "AccessDeniedException"
+        assert error_code_of(user.kms.create_key, Tags=tags) == "AccessDeniedException"
+        assert error_code_of(user.kms.tag_resource, KeyId=key, Tags=tags) == "AccessDeniedException"
     remover = identities.user(
         allow(do="kms:UntagResource"), deny(do="*", when={"ForAnyValue:StringEquals": {"aws:TagKeys": "team"}})
     )
     kms.tag_resource(KeyId=key, Tags=[{"TagKey": "cost", "TagValue": "1"}])
     remover.kms.untag_resource(KeyId=key, TagKeys=["cost"])
-    assert code_of(remover.kms.untag_resource, KeyId=key, TagKeys=["cost", "team"]) == "AccessDeniedException"
+    assert error_code_of(remover.kms.untag_resource, KeyId=key, TagKeys=["cost", "team"]) == "AccessDeniedException"
 
 
 def test_to_make_a_key_with_tags_needs_permission_to_tag(identities: Identities) -> None:
     user = identities.user(allow(do="kms:CreateKey"))
     user.kms.create_key()
-    refusal = refusal_of(user.kms.create_key, Tags=RED)
+    refusal = error_of(user.kms.create_key, Tags=RED)
     assert refusal["Code"] == "AccessDeniedException"
     assert "kms:TagResource" in refusal["Message"]
 
@@ -107,9 +107,9 @@ def test_aliases_of_the_key_and_of_the_request(identities: Identities, kms: KMSC
         by_key.kms.encrypt(KeyId=name, Plaintext=b"x")
     for name in ("alias/app/one", arn):
         by_request.kms.encrypt(KeyId=name, Plaintext=b"x")
-    assert code_of(by_request.kms.encrypt, KeyId=key, Plaintext=b"x") == "AccessDeniedException"
+    assert error_code_of(by_request.kms.encrypt, KeyId=key, Plaintext=b"x") == "AccessDeniedException"
     kms.delete_alias(AliasName="alias/app/one")
-    assert code_of(by_key.kms.encrypt, KeyId=key, Plaintext=b"x") == "AccessDeniedException"
+    assert error_code_of(by_key.kms.encrypt, KeyId=key, Plaintext=b"x") == "AccessDeniedException"
 
 
 def test_encryption_contexts(identities: Identities, kms: KMSClient) -> None:
@@ -128,10 +128,10 @@ def test_encryption_contexts(identities: Identities, kms: KMSClient) -> None:
     assert user.kms.decrypt(CiphertextBlob=blob, EncryptionContext=mine)["Plaintext"] == b"x"
     user.kms.generate_data_key(KeyId=key, KeySpec="AES_256", EncryptionContext=mine)
     for context in ({}, {"tenant": "other"}, {"file": "1"}, mine | {"more": "x"}):
-        refusal = code_of(user.kms.encrypt, KeyId=key, Plaintext=b"x", EncryptionContext=context)
+        refusal = error_code_of(user.kms.encrypt, KeyId=key, Plaintext=b"x", EncryptionContext=context)
         assert refusal == "AccessDeniedException"
     theirs = kms.encrypt(KeyId=key, Plaintext=b"x", EncryptionContext={"tenant": "other"})["CiphertextBlob"]
-    refusal = code_of(user.kms.decrypt, CiphertextBlob=theirs, EncryptionContext={"tenant": "other"})
+    refusal = error_code_of(user.kms.decrypt, CiphertextBlob=theirs, EncryptionContext={"tenant": "other"})
     assert refusal == "AccessDeniedException"
 
 
@@ -140,7 +140,7 @@ def test_a_key_policy_asks_about_the_caller(identities: Identities, kms: KMSClie
     everyone_red = document(allow(ACCOUNT_ROOT), allow("*", do="kms:Encrypt", when=team))
     key = kms.create_key(Policy=everyone_red)["KeyMetadata"]["KeyId"]
     identities.user(tags={"team": "red"}).kms.encrypt(KeyId=key, Plaintext=b"x")
-    refusal = refusal_of(identities.user(tags={"team": "blue"}).kms.encrypt, KeyId=key, Plaintext=b"x")
+    refusal = error_of(identities.user(tags={"team": "blue"}).kms.encrypt, KeyId=key, Plaintext=b"x")
     assert refusal["Message"].endswith("because no identity-based policy allows the kms:Encrypt action")
 
 
@@ -148,6 +148,6 @@ def test_a_users_name_in_a_resource(identities: Identities, iam: IAMClient) -> N
     own = f"arn:aws:iam::{ACCOUNT}:user/${{aws:username}}"
     user, other = (identities.user(allow(do="iam:*", on=own)) for _ in range(2))
     user.iam.tag_user(UserName=user.name, Tags=iam_tags({"a": "b"}))
-    refusal = refused_with(403, user.iam.tag_user, UserName=other.name, Tags=iam_tags({"a": "b"}))
+    refusal = error_with_status(403, user.iam.tag_user, UserName=other.name, Tags=iam_tags({"a": "b"}))
     assert f"iam:TagUser on resource: {other.arn}" in refusal["Message"]
     assert iam.list_user_tags(UserName=other.name)["Tags"] == []

@@ -7,10 +7,10 @@ from mypy_boto3_kms.client import KMSClient
 
 from accounts import Account, data_of, last_record, strongroom, succeed
 from audits import audit_records
+from client_errors import error_of
 from identities import ACCOUNT, ACCOUNT_ROOT, Identities, Person
 from local_server import RunningServer
 from policies import Json, allow, deny, document
-from refusals import refusal_of
 
 DELEGATES = allow(ACCOUNT_ROOT, Sid="Delegate")
 
@@ -38,7 +38,7 @@ class Asking:
 
     def refused_like(self, user: Person, key: str, answer: dict[str, str]) -> None:
         """Encrypt as the user, and see that service, record and explanation agree."""
-        refusal = refusal_of(user.kms.encrypt, KeyId=key, Plaintext=b"x")
+        refusal = error_of(user.kms.encrypt, KeyId=key, Plaintext=b"x")
         assert answer["AWS's words"] == refusal["Message"]
         decision = last_record(self.server)["additionalEventData"]["decision"]
         assert decision["allowed"] is False
@@ -191,7 +191,7 @@ def test_what_never_crosses_accounts(asking: Asking, away: Account) -> None:
     assert asking.explain(manager.arn, "kms:DescribeKey", key)[0] == 0
     code, answer = asking.explain(manager.arn, "kms:DisableKey", key)
     assert (code, answer["because"]) == (1, "this action works on keys of one's own account only")
-    assert answer["AWS's words"] == refusal_of(manager.kms.disable_key, KeyId=key)["Message"]
+    assert answer["AWS's words"] == error_of(manager.kms.disable_key, KeyId=key)["Message"]
 
 
 # --- who can

@@ -6,12 +6,12 @@ import pytest
 from mypy_boto3_kms.client import KMSClient
 
 from accounts import Account
+from client_errors import error_code_of, error_of
 from clients import client_of
 from identities import ACCOUNT, ACCOUNT_ROOT, Identities, Person
 from local_server import RunningServer
 from policies import allow, deny, document
-from refusals import code_of, refusal_of
-from sessions import Bearer, assume
+from sessions import SessionClients, assume
 
 KEYS = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/"
 NOWHERE = "0" * 64
@@ -47,10 +47,10 @@ def test_a_grant_that_has_ended_is_of_no_use_to_the_very_next_call(
         else:
             kms.revoke_grant(KeyId=key_id, GrantId=each["GrantId"])
         assert left(kms, key_id) == {later["GrantId"] for later in made[number + 1 :]}
-    assert code_of(user.kms.encrypt, KeyId=key_id, Plaintext=b"x") == "AccessDeniedException"
+    assert error_code_of(user.kms.encrypt, KeyId=key_id, Plaintext=b"x") == "AccessDeniedException"
     for call in (kms.retire_grant, kms.revoke_grant):
-        assert code_of(call, KeyId=key_id, GrantId=made[0]["GrantId"]) == "NotFoundException"
-    assert code_of(kms.retire_grant, GrantToken=made[0]["GrantToken"]) == "NotFoundException"
+        assert error_code_of(call, KeyId=key_id, GrantId=made[0]["GrantId"]) == "NotFoundException"
+    assert error_code_of(kms.retire_grant, GrantToken=made[0]["GrantToken"]) == "NotFoundException"
 
 
 def test_who_may_retire_a_grant(
@@ -59,15 +59,15 @@ def test_who_may_retire_a_grant(
     retirer, grantee, stranger = identities.user(), identities.user(), identities.user()
     by_policy = identities.user(allow(do="kms:RetireGrant"))
     role = identities.role(user.arn)
-    session = Bearer(server, assume(user.sts, role["Arn"]))
+    session = SessionClients(server, assume(user.sts, role["Arn"]))
     arn = KEYS + key_id
 
     def retired_by(who: Any, to: str = grantee.arn, *operations: str, **more: Any) -> bool:
         made = grant(kms, key_id, to, *(operations or ("Encrypt", "RetireGrant")), **more)
-        if code_of(who.kms.retire_grant, KeyId=arn, GrantId=made, DryRun=True) == "DryRunOperationException":
+        if error_code_of(who.kms.retire_grant, KeyId=arn, GrantId=made, DryRun=True) == "DryRunOperationException":
             who.kms.retire_grant(KeyId=arn, GrantId=made)
         else:
-            assert code_of(who.kms.retire_grant, KeyId=arn, GrantId=made) == "AccessDeniedException"
+            assert error_code_of(who.kms.retire_grant, KeyId=arn, GrantId=made) == "AccessDeniedException"
         return made not in left(kms, key_id)
 
     assert retired_by(retirer, RetiringPrincipal=retirer.arn)
@@ -89,7 +89,7 @@ def test_the_account_that_made_a_grant_may_retire_it_as_its_root(kms: KMSClient,
     """Whatever the key policy allows, or does not."""
     made = grant(kms, key_id, user.arn)
     kms.put_key_policy(KeyId=key_id, Policy=document(allow(ACCOUNT_ROOT, do=["kms:PutKeyPolicy", "kms:ListGrants"])))
-    assert code_of(kms.revoke_grant, KeyId=key_id, GrantId=made) == "AccessDeniedException"
+    assert error_code_of(kms.revoke_grant, KeyId=key_id, GrantId=made) == "AccessDeniedException"
     kms.retire_grant(KeyId=key_id, GrantId=made)
     assert left(kms, key_id) == set()
 
@@ -108,13 +108,13 @@ def test_a_key_policy_cannot_allow_to_retire_but_it_can_deny(
     made = grant(kms, key_id, ACCOUNT)
     call = {"KeyId": key_id, "GrantId": made}
     denial = f"is not authorized to perform: kms:RetireGrant on resource: {KEYS}{key_id} "
-    assert refusal_of(user.kms.retire_grant, **call) == {
+    assert error_of(user.kms.retire_grant, **call) == {
         "Code": "AccessDeniedException",
         "Message": f"User: {user.arn} {denial}because no identity-based policy allows the kms:RetireGrant action",
     }
     for who, whose in ((denied, "a resource-based policy"), (identity_denied, "an identity-based policy")):
         named = grant(kms, key_id, who.arn, "Encrypt", "RetireGrant", RetiringPrincipal=who.arn)
-        assert refusal_of(who.kms.retire_grant, KeyId=key_id, GrantId=named) == {
+        assert error_of(who.kms.retire_grant, KeyId=key_id, GrantId=named) == {
             "Code": "AccessDeniedException",
             "Message": f"User: {who.arn} {denial}with an explicit deny in {whose}",
         }
@@ -125,18 +125,18 @@ def test_a_session_policy_limits_who_may_retire(
 ) -> None:
     role = identities.role(user.arn)
     made = grant(kms, key_id, ACCOUNT, RetiringPrincipal=role["Arn"])
-    session = Bearer(server, assume(user.sts, role["Arn"], Policy=document(allow(do="kms:Encrypt"))))
-    assert refusal_of(session.kms.retire_grant, KeyId=key_id, GrantId=made)["Message"].endswith(
+    session = SessionClients(server, assume(user.sts, role["Arn"], Policy=document(allow(do="kms:Encrypt"))))
+    assert error_of(session.kms.retire_grant, KeyId=key_id, GrantId=made)["Message"].endswith(
         "because no session policy allows the kms:RetireGrant action"
     )
-    Bearer(server, assume(user.sts, role["Arn"])).kms.retire_grant(KeyId=key_id, GrantId=made)
+    SessionClients(server, assume(user.sts, role["Arn"])).kms.retire_grant(KeyId=key_id, GrantId=made)
 
 
 def test_revoking_is_for_whom_key_policy_and_iam_allow_it(
     kms: KMSClient, identities: Identities, user: Person, key_id: str
 ) -> None:
     made = grant(kms, key_id, user.arn, "Encrypt", "RetireGrant", "CreateGrant", RetiringPrincipal=user.arn)
-    assert code_of(user.kms.revoke_grant, KeyId=key_id, GrantId=made) == "AccessDeniedException"
+    assert error_code_of(user.kms.revoke_grant, KeyId=key_id, GrantId=made) == "AccessDeniedException"
     identities.user(allow(do="kms:RevokeGrant")).kms.revoke_grant(KeyId=key_id, GrantId=made)
     by_key_policy = grant(kms, key_id, ACCOUNT)
     kms.put_key_policy(KeyId=key_id, Policy=document(allow(ACCOUNT_ROOT), allow(user.arn, do="kms:RevokeGrant")))
@@ -148,15 +148,15 @@ def test_how_a_grant_is_named(server: RunningServer, kms: KMSClient, user: Perso
     made = kms.create_grant(KeyId=key_id, GranteePrincipal=user.arn, Operations=["Encrypt"])
     by_id, by_token = {"KeyId": KEYS + key_id, "GrantId": made["GrantId"]}, {"GrantToken": made["GrantToken"]}
     for wrong in ({}, {"KeyId": key_id}, {"GrantId": made["GrantId"]}, {**by_id, **by_token}):
-        assert code_of(kms.retire_grant, **wrong) == "ValidationException"
+        assert error_code_of(kms.retire_grant, **wrong) == "ValidationException"
     other = kms.create_key()["KeyMetadata"]["KeyId"]
     for call in (kms.retire_grant, kms.revoke_grant):
-        assert code_of(call, KeyId=other, GrantId=made["GrantId"]) == "NotFoundException"
-        assert code_of(call, KeyId=key_id, GrantId=NOWHERE) == "NotFoundException"
-        assert code_of(call, KeyId="alias/x", GrantId=made["GrantId"]) == "InvalidArnException"
+        assert error_code_of(call, KeyId=other, GrantId=made["GrantId"]) == "NotFoundException"
+        assert error_code_of(call, KeyId=key_id, GrantId=NOWHERE) == "NotFoundException"
+        assert error_code_of(call, KeyId="alias/x", GrantId=made["GrantId"]) == "InvalidArnException"
     ireland = client_of(server, "eu-west-1")
     for elsewhere in (by_id, by_token):
-        assert refusal_of(ireland.retire_grant, **elsewhere) == {
+        assert error_of(ireland.retire_grant, **elsewhere) == {
             "Code": "NotFoundException",
             "Message": "Invalid arn us-east-1",
         }
@@ -171,20 +171,20 @@ def test_a_dry_run_ends_nothing_and_makes_nothing(kms: KMSClient, user: Person, 
     }
     call: dict[str, Any] = {"KeyId": key_id, "GranteePrincipal": user.arn, "Operations": ["Encrypt"], "DryRun": True}
     named: dict[str, Any] = {"KeyId": key_id, "GrantId": made, "DryRun": True}
-    assert refusal_of(kms.create_grant, **call) == succeeded
-    assert refusal_of(kms.create_grant, **call, Name="n") == succeeded
-    assert refusal_of(kms.retire_grant, **named) == succeeded
-    assert refusal_of(kms.revoke_grant, **named) == succeeded
+    assert error_of(kms.create_grant, **call) == succeeded
+    assert error_of(kms.create_grant, **call, Name="n") == succeeded
+    assert error_of(kms.retire_grant, **named) == succeeded
+    assert error_of(kms.revoke_grant, **named) == succeeded
     assert left(kms, key_id) == {made}
     for refused, arguments in (
         (user.kms.create_grant, call),
         (user.kms.retire_grant, named),
         (user.kms.revoke_grant, named),
     ):
-        assert code_of(refused, **arguments) == "AccessDeniedException"
-    assert code_of(kms.create_grant, **{**call, "Operations": ["CreateGrant"]}) == "ValidationException"
+        assert error_code_of(refused, **arguments) == "AccessDeniedException"
+    assert error_code_of(kms.create_grant, **{**call, "Operations": ["CreateGrant"]}) == "ValidationException"
     for missing in (kms.retire_grant, kms.revoke_grant):
-        assert code_of(missing, **{**named, "GrantId": NOWHERE}) == "NotFoundException"
+        assert error_code_of(missing, **{**named, "GrantId": NOWHERE}) == "NotFoundException"
 
 
 def test_a_dry_run_tells_whether_a_grant_would_do(
@@ -202,8 +202,8 @@ def test_a_dry_run_tells_whether_a_grant_would_do(
         "generate_data_key_without_plaintext": {"KeyId": key_id, "KeySpec": "AES_256"},
     }
     for name, arguments in calls.items():
-        assert code_of(getattr(user.kms, name), **arguments, DryRun=True) == "DryRunOperationException"
-        assert code_of(getattr(stranger.kms, name), **arguments, DryRun=True) == "AccessDeniedException"
+        assert error_code_of(getattr(user.kms, name), **arguments, DryRun=True) == "DryRunOperationException"
+        assert error_code_of(getattr(stranger.kms, name), **arguments, DryRun=True) == "AccessDeniedException"
 
 
 def test_another_account_needs_its_own_iam_policy_beside_the_grant(kms: KMSClient, away: Account, key_id: str) -> None:
@@ -213,24 +213,24 @@ def test_another_account_needs_its_own_iam_policy_beside_the_grant(kms: KMSClien
         "kms:Encrypt on this resource because the resource does not exist in this Region, no resource-based policies "
         "allow access, or a resource-based policy explicitly denies access"
     )
-    assert refusal_of(allowed.kms.encrypt, KeyId=arn, Plaintext=b"x") == {
+    assert error_of(allowed.kms.encrypt, KeyId=arn, Plaintext=b"x") == {
         "Code": "AccessDeniedException",
         "Message": f"User: {allowed.arn} is not authorized to perform: {hidden}",
     }
     for each in (allowed, silent):
         grant(kms, key_id, each.arn, "Encrypt")
     assert allowed.kms.encrypt(KeyId=arn, Plaintext=b"x")["KeyId"] == arn
-    assert code_of(silent.kms.encrypt, KeyId=arn, Plaintext=b"x") == "AccessDeniedException"
+    assert error_code_of(silent.kms.encrypt, KeyId=arn, Plaintext=b"x") == "AccessDeniedException"
     whole = grant(kms, key_id, away.account, "GenerateDataKey", "RetireGrant", "CreateGrant")
     allowed.kms.generate_data_key(KeyId=arn, KeySpec="AES_256")
-    assert code_of(silent.kms.generate_data_key, KeyId=arn, KeySpec="AES_256") == "AccessDeniedException"
+    assert error_code_of(silent.kms.generate_data_key, KeyId=arn, KeySpec="AES_256") == "AccessDeniedException"
     # A grant made from over there is issued by that account, which may therefore retire it.
     made = allowed.kms.create_grant(KeyId=arn, GranteePrincipal=silent.arn, Operations=["GenerateDataKey"])["GrantId"]
     (entry,) = (each for each in kms.list_grants(KeyId=key_id)["Grants"] if each["GrantId"] == made)
     assert entry["IssuingAccount"] == away.root
     away.kms.retire_grant(KeyId=arn, GrantId=made)
     kms.revoke_grant(KeyId=key_id, GrantId=whole)
-    assert code_of(allowed.kms.generate_data_key, KeyId=arn, KeySpec="AES_256") == "AccessDeniedException"
+    assert error_code_of(allowed.kms.generate_data_key, KeyId=arn, KeySpec="AES_256") == "AccessDeniedException"
 
 
 def test_another_account_does_not_learn_which_keys_and_grants_there_are(
@@ -239,7 +239,7 @@ def test_another_account_does_not_learn_which_keys_and_grants_there_are(
     made = grant(kms, key_id, user.arn)
     missing = KEYS + "00000000-0000-0000-0000-000000000000"
     refusals = [
-        refusal_of(away.kms.retire_grant, KeyId=key, GrantId=grant_id)
+        error_of(away.kms.retire_grant, KeyId=key, GrantId=grant_id)
         for key, grant_id in ((KEYS + key_id, made), (KEYS + key_id, NOWHERE), (missing, NOWHERE))
     ]
     assert refusals[0]["Code"] == "AccessDeniedException"

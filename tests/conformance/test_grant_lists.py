@@ -9,11 +9,11 @@ from mypy_boto3_iam.client import IAMClient
 from mypy_boto3_kms.client import KMSClient
 
 from accounts import Account
+from client_errors import error_code_of, error_of
 from clients import client_of, client_with
 from identities import ACCOUNT, ACCOUNT_ROOT, Identities, Person
 from local_server import RunningServer
 from policies import allow
-from refusals import code_of, refusal_of
 
 KEYS = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/"
 
@@ -95,15 +95,15 @@ def test_filters_and_what_is_wrong_with_them(kms: KMSClient, identities: Identit
     assert listed(kms.list_grants, KeyId=key_id, GrantId=theirs) == [theirs]
     assert listed(kms.list_grants, KeyId=key_id, GrantId=theirs, GranteePrincipal=user.arn) == []
     assert listed(kms.list_grants, KeyId=key_id, GranteePrincipal=ACCOUNT) == []
-    assert code_of(kms.list_grants, KeyId=key_id, GrantId="0" * 64) == "InvalidGrantIdException"
+    assert error_code_of(kms.list_grants, KeyId=key_id, GrantId="0" * 64) == "InvalidGrantIdException"
     nobody = f"arn:aws:iam::{ACCOUNT}:user/nobody"
-    assert refusal_of(kms.list_grants, KeyId=key_id, GranteePrincipal=nobody) == {
+    assert error_of(kms.list_grants, KeyId=key_id, GranteePrincipal=nobody) == {
         "Code": "InvalidArnException",
         "Message": f"ARN does not refer to a valid principal: {nobody}",
     }
     both = {"GranteePrincipal": user.arn, "GranteeServicePrincipal": "backup.amazonaws.com"}
-    assert code_of(kms.list_grants, KeyId=key_id, **both) == "ValidationException"
-    assert code_of(kms.list_grants, KeyId="alias/x") == "InvalidArnException"
+    assert error_code_of(kms.list_grants, KeyId=key_id, **both) == "ValidationException"
+    assert error_code_of(kms.list_grants, KeyId="alias/x") == "InvalidArnException"
 
 
 def test_lists_come_in_pages(kms: KMSClient, user: Person, key_id: str) -> None:
@@ -123,11 +123,11 @@ def test_lists_come_in_pages(kms: KMSClient, user: Person, key_id: str) -> None:
     first, last = kms.list_grants(KeyId=key_id, Limit=4), kms.list_grants(KeyId=key_id, Limit=5)
     assert (first["Truncated"], last["Truncated"], "NextMarker" in last) == (True, False, False)
     for bad in (first["NextMarker"], "nonsense"):
-        assert code_of(kms.list_grants, KeyId=other, Marker=bad) == "InvalidMarkerException"
-    assert code_of(kms.list_retirable_grants, RetiringPrincipal=user.arn, Marker=first["NextMarker"]) == (
+        assert error_code_of(kms.list_grants, KeyId=other, Marker=bad) == "InvalidMarkerException"
+    assert error_code_of(kms.list_retirable_grants, RetiringPrincipal=user.arn, Marker=first["NextMarker"]) == (
         "InvalidMarkerException"
     )
-    assert code_of(kms.list_grants, KeyId=key_id, Limit=1001) == "ValidationException"
+    assert error_code_of(kms.list_grants, KeyId=key_id, Limit=1001) == "ValidationException"
 
 
 def test_retirable_grants_are_those_of_a_principal_of_ones_own_account_in_the_region(
@@ -141,18 +141,18 @@ def test_retirable_grants_are_those_of_a_principal_of_ones_own_account_in_the_re
     abroad = grant(away.kms, theirs, away.account, RetiringPrincipal=user.arn)
     assert listed(kms.list_retirable_grants, RetiringPrincipal=user.arn) == sorted([mine, abroad])
     assert listed(kms.list_retirable_grants, RetiringPrincipal=user.user_id) == sorted([mine, abroad])
-    assert code_of(away.kms.list_retirable_grants, RetiringPrincipal=user.arn) == "InvalidArnException"
-    assert code_of(away.kms.list_retirable_grants, RetiringPrincipal=user.user_id) == "InvalidArnException"
-    assert code_of(away.kms.list_retirable_grants, RetiringPrincipal=ACCOUNT_ROOT) == "InvalidArnException"
+    assert error_code_of(away.kms.list_retirable_grants, RetiringPrincipal=user.arn) == "InvalidArnException"
+    assert error_code_of(away.kms.list_retirable_grants, RetiringPrincipal=user.user_id) == "InvalidArnException"
+    assert error_code_of(away.kms.list_retirable_grants, RetiringPrincipal=ACCOUNT_ROOT) == "InvalidArnException"
     # Only services may list what a service may retire.
     for wrong in (
         {},
         {"RetiringServicePrincipal": "backup.amazonaws.com"},
         {"RetiringPrincipal": user.arn, "RetiringServicePrincipal": "backup.amazonaws.com"},
     ):
-        assert code_of(kms.list_retirable_grants, **wrong) == "ValidationException"
+        assert error_code_of(kms.list_retirable_grants, **wrong) == "ValidationException"
     # IAM alone decides; the key's policy has no say.
-    assert code_of(user.kms.list_retirable_grants, RetiringPrincipal=user.arn) == "AccessDeniedException"
+    assert error_code_of(user.kms.list_retirable_grants, RetiringPrincipal=user.arn) == "AccessDeniedException"
     lister = identities.user(allow(do="kms:ListRetirableGrants"))
     assert listed(lister.kms.list_retirable_grants, RetiringPrincipal=user.arn) == sorted([mine, abroad])
 
@@ -172,11 +172,11 @@ def test_a_deleted_user_is_shown_and_found_by_its_unique_id_and_a_new_one_of_its
     (entry,) = kms.list_grants(KeyId=key_id)["Grants"]
     assert (entry["GranteePrincipal"], entry["RetiringPrincipal"]) == (user.user_id, user.user_id)
     assert listed(kms.list_grants, KeyId=key_id, GranteePrincipal=user.user_id) == [made]
-    assert code_of(kms.list_grants, KeyId=key_id, GranteePrincipal=user.arn) == "InvalidArnException"
+    assert error_code_of(kms.list_grants, KeyId=key_id, GranteePrincipal=user.arn) == "InvalidArnException"
     iam.create_user(UserName=user.name)
     (entry,) = kms.list_grants(KeyId=key_id)["Grants"]
     assert entry["GranteePrincipal"] == user.user_id
     assert listed(kms.list_grants, KeyId=key_id, GranteePrincipal=user.arn) == []
     key = iam.create_access_key(UserName=user.name)["AccessKey"]
     namesake = client_with(server, "kms", Credentials(key["AccessKeyId"], key["SecretAccessKey"]))
-    assert code_of(namesake.encrypt, KeyId=key_id, Plaintext=b"x") == "AccessDeniedException"
+    assert error_code_of(namesake.encrypt, KeyId=key_id, Plaintext=b"x") == "AccessDeniedException"

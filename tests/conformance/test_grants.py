@@ -9,12 +9,12 @@ from mypy_boto3_kms.client import KMSClient
 
 from accounts import data_of, last_record
 from audits import audit_bytes
+from client_errors import error_code_of, error_of
 from clients import client_of
 from identities import ACCOUNT, ACCOUNT_ROOT, Identities, Person
 from local_server import RunningServer, running_server
 from policies import allow
-from refusals import code_of, refusal_of
-from sessions import Bearer, assume
+from sessions import SessionClients, assume
 
 KEYS = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/"
 
@@ -39,7 +39,7 @@ def test_a_grantee_may_do_what_the_grant_says_and_nothing_else(
 ) -> None:
     other = kms.create_key()["KeyMetadata"]["KeyId"]
     denial = f"User: {user.arn} is not authorized to perform: kms:Encrypt on resource: {KEYS}{key_id} "
-    assert refusal_of(user.kms.encrypt, KeyId=key_id, Plaintext=b"x") == {
+    assert error_of(user.kms.encrypt, KeyId=key_id, Plaintext=b"x") == {
         "Code": "AccessDeniedException",
         "Message": denial + "because no identity-based policy allows the kms:Encrypt action",
     }
@@ -56,24 +56,24 @@ def test_a_grantee_may_do_what_the_grant_says_and_nothing_else(
         (user.kms.disable_key, {"KeyId": key_id}),
         (identities.user().kms.encrypt, {"KeyId": key_id, "Plaintext": b"x"}),
     ):
-        assert code_of(call, **arguments) == "AccessDeniedException"
+        assert error_code_of(call, **arguments) == "AccessDeniedException"
 
 
 def test_a_role_a_session_and_an_account_can_be_grantees(
     server: RunningServer, kms: KMSClient, identities: Identities, user: Person, key_id: str
 ) -> None:
     role = identities.role(user.arn)
-    one, two = (Bearer(server, assume(user.sts, role["Arn"], name)) for name in ("one", "two"))
+    one, two = (SessionClients(server, assume(user.sts, role["Arn"], name)) for name in ("one", "two"))
     session = f"arn:aws:sts::{ACCOUNT}:assumed-role/{role['RoleName']}/one"
     grant(kms, key_id, role["Arn"], "Encrypt")
     grant(kms, key_id, session, "Decrypt")
     blob = two.kms.encrypt(KeyId=key_id, Plaintext=b"x")["CiphertextBlob"]
     assert one.kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
-    assert code_of(two.kms.decrypt, CiphertextBlob=blob) == "AccessDeniedException"
-    assert code_of(user.kms.encrypt, KeyId=key_id, Plaintext=b"x") == "AccessDeniedException"
+    assert error_code_of(two.kms.decrypt, CiphertextBlob=blob) == "AccessDeniedException"
+    assert error_code_of(user.kms.encrypt, KeyId=key_id, Plaintext=b"x") == "AccessDeniedException"
     # A grant to an account leaves the choice to the account's own policies.
     grant(kms, key_id, ACCOUNT_ROOT, "Decrypt")
-    assert code_of(user.kms.decrypt, CiphertextBlob=blob) == "AccessDeniedException"
+    assert error_code_of(user.kms.decrypt, CiphertextBlob=blob) == "AccessDeniedException"
     assert identities.user(allow(do="kms:Decrypt")).kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
 
 
@@ -83,9 +83,9 @@ def test_a_grant_to_a_role_does_not_widen_a_session_policy(
     role = identities.role(user.arn)
     grant(kms, key_id, role["Arn"], "Encrypt", "DescribeKey")
     only = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"kms:DescribeKey","Resource":"*"}}'
-    session = Bearer(server, assume(user.sts, role["Arn"], Policy=only))
+    session = SessionClients(server, assume(user.sts, role["Arn"], Policy=only))
     session.kms.describe_key(KeyId=key_id)
-    assert refusal_of(session.kms.encrypt, KeyId=key_id, Plaintext=b"x")["Message"].endswith(
+    assert error_of(session.kms.encrypt, KeyId=key_id, Plaintext=b"x")["Message"].endswith(
         "because no session policy allows the kms:Encrypt action"
     )
 
@@ -100,12 +100,14 @@ def test_encryption_context_constraints(kms: KMSClient, identities: Identities, 
     blob = user.kms.encrypt(**use(key_id, exact))["CiphertextBlob"]
     assert user.kms.decrypt(CiphertextBlob=blob, EncryptionContext=exact)["Plaintext"] == b"x"
     for refused in ({}, {"Dept": "IT"}, {**exact, "more": "x"}, {**exact, "Dept": "it"}):
-        assert code_of(user.kms.encrypt, **use(key_id, refused)) == "AccessDeniedException"
-        assert code_of(user.kms.decrypt, CiphertextBlob=blob, EncryptionContext=refused) == "AccessDeniedException"
+        assert error_code_of(user.kms.encrypt, **use(key_id, refused)) == "AccessDeniedException"
+        assert (
+            error_code_of(user.kms.decrypt, CiphertextBlob=blob, EncryptionContext=refused) == "AccessDeniedException"
+        )
     for allowed in ({"Dept": "IT"}, {**exact, "more": "x"}, {"dEPT": "IT"}):
         other.kms.encrypt(**use(key_id, allowed))
     for refused in ({}, {"Dept": "HR"}, {"year": "26"}, {"Dept": "it"}):
-        assert code_of(other.kms.encrypt, **use(key_id, refused)) == "AccessDeniedException"
+        assert error_code_of(other.kms.encrypt, **use(key_id, refused)) == "AccessDeniedException"
     for each in (user, other):
         each.kms.describe_key(KeyId=key_id)
 
@@ -117,9 +119,9 @@ def test_re_encryption_needs_a_grant_on_each_side_and_each_has_its_own_context(
     blob = kms.encrypt(KeyId=key_id, Plaintext=b"x", EncryptionContext={"a": "1"})["CiphertextBlob"]
     call = {"CiphertextBlob": blob, "DestinationKeyId": other, "SourceEncryptionContext": {"a": "1"}}
     grant(kms, key_id, user.arn, "ReEncryptFrom", Constraints={"EncryptionContextEquals": {"a": "1"}})
-    assert "kms:ReEncryptTo" in refusal_of(user.kms.re_encrypt, **call)["Message"]
+    assert "kms:ReEncryptTo" in error_of(user.kms.re_encrypt, **call)["Message"]
     grant(kms, other, user.arn, "ReEncryptTo", Constraints={"EncryptionContextEquals": {"b": "2"}})
-    assert code_of(user.kms.re_encrypt, **call) == "AccessDeniedException"
+    assert error_code_of(user.kms.re_encrypt, **call) == "AccessDeniedException"
     moved = user.kms.re_encrypt(**call, DestinationEncryptionContext={"b": "2"})
     assert kms.decrypt(CiphertextBlob=moved["CiphertextBlob"], EncryptionContext={"b": "2"})["Plaintext"] == b"x"
 
@@ -166,12 +168,12 @@ def test_a_token_is_usable_at_once_and_no_other_text_is(
             (kms.create_grant, {**asked, "GrantTokens": [bad]}),
             (user.kms.retire_grant, {"GrantToken": bad}),
         ):
-            assert code_of(call, **arguments) == "InvalidGrantTokenException"
+            assert error_code_of(call, **arguments) == "InvalidGrantTokenException"
     # A token proves that a grant was made; it gives nobody else anything.
     other = kms.create_key()["KeyMetadata"]["KeyId"]
-    assert code_of(user.kms.encrypt, KeyId=other, Plaintext=b"x", GrantTokens=[token]) == "AccessDeniedException"
+    assert error_code_of(user.kms.encrypt, KeyId=other, Plaintext=b"x", GrantTokens=[token]) == "AccessDeniedException"
     user.kms.retire_grant(GrantToken=token)
-    assert code_of(user.kms.encrypt, KeyId=key_id, Plaintext=b"x", GrantTokens=[token]) == "AccessDeniedException"
+    assert error_code_of(user.kms.encrypt, KeyId=key_id, Plaintext=b"x", GrantTokens=[token]) == "AccessDeniedException"
 
 
 def test_no_token_gets_into_the_audit_log(server: RunningServer, kms: KMSClient, user: Person, key_id: str) -> None:
@@ -213,18 +215,18 @@ def test_who_may_make_grants_by_a_grant_passes_on_no_more_than_it_has(
         {**call, "Constraints": {constraint: {"Dept": "HR"}}},
         {**call, "Constraints": {constraint: {"more": "x"}}},
     ):
-        assert code_of(user.kms.create_grant, **refused) == "AccessDeniedException"
+        assert error_code_of(user.kms.create_grant, **refused) == "AccessDeniedException"
     tighter = user.kms.create_grant(**call, Constraints={"EncryptionContextEquals": {"dept": "IT"}})
     helper.kms.encrypt(**use(key_id, {"Dept": "IT"}))
-    assert code_of(helper.kms.encrypt, **use(key_id, {"Dept": "IT", "more": "x"})) == "AccessDeniedException"
-    assert code_of(helper.kms.create_grant, **call, **within) == "AccessDeniedException"
+    assert error_code_of(helper.kms.encrypt, **use(key_id, {"Dept": "IT", "more": "x"})) == "AccessDeniedException"
+    assert error_code_of(helper.kms.create_grant, **call, **within) == "AccessDeniedException"
     user.kms.create_grant(**{**call, "Operations": ["Encrypt", "CreateGrant"]}, **within)
     helper.kms.create_grant(**{**call, "GranteePrincipal": ACCOUNT}, **within)
     loosened = {**call, "Constraints": {"EncryptionContextSubset": {"Dept": "IT"}}}
     if constraint == "EncryptionContextEquals":
-        assert code_of(user.kms.create_grant, **loosened) == "AccessDeniedException"
+        assert error_code_of(user.kms.create_grant, **loosened) == "AccessDeniedException"
     # Whoever passes a grant on has no say over it afterwards.
-    assert code_of(user.kms.revoke_grant, KeyId=key_id, GrantId=tighter["GrantId"]) == "AccessDeniedException"
+    assert error_code_of(user.kms.revoke_grant, KeyId=key_id, GrantId=tighter["GrantId"]) == "AccessDeniedException"
 
 
 def test_what_create_grant_refuses(kms: KMSClient, user: Person, key_id: str) -> None:
@@ -232,7 +234,7 @@ def test_what_create_grant_refuses(kms: KMSClient, user: Person, key_id: str) ->
 
     def refusal(**more: Any) -> tuple[str, str]:
         asked = {name: value for name, value in {**call, **more}.items() if value is not None}
-        found = refusal_of(kms.create_grant, **asked)
+        found = error_of(kms.create_grant, **asked)
         return found["Code"], found["Message"]
 
     nobody = f"arn:aws:iam::{ACCOUNT}:user/nobody"
@@ -284,7 +286,7 @@ def test_the_state_of_the_key_counts(kms: KMSClient, user: Person, key_id: str) 
     ):
         stop(KeyId=key_id)
         for dry in (False, True):
-            assert refusal_of(kms.create_grant, **call, DryRun=dry) == {"Code": code, "Message": message}
+            assert error_of(kms.create_grant, **call, DryRun=dry) == {"Code": code, "Message": message}
         assert len(kms.list_grants(KeyId=key_id)["Grants"]) == len(made)
         kms.revoke_grant(KeyId=key_id, GrantId=made.pop())
         kms.retire_grant(KeyId=arn, GrantId=made.pop())

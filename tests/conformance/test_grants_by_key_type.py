@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from mypy_boto3_kms.client import KMSClient
 
+from client_errors import error_code_of
 from identities import Identities, Person
-from keyring import Keyring
-from refusals import code_of
+from shared_keys import SharedKeys
 
 # Source: KMS Developer Guide, "Grant operations".
 ANY = {"CreateGrant", "RetireGrant", "DescribeKey"}
@@ -93,13 +93,13 @@ def user(identities: Identities) -> Person:
 
 
 @pytest.mark.parametrize(("spec", "usage"), FIT)
-def test_the_operations_must_fit_the_key(kms: KMSClient, keys: Keyring, user: Person, spec: str, usage: str) -> None:
+def test_the_operations_must_fit_the_key(kms: KMSClient, keys: SharedKeys, user: Person, spec: str, usage: str) -> None:
     arn, fit = keys.new(spec, usage), FIT[spec, usage] | ANY
     for operation in sorted(ALL - fit):
         asked: dict[str, Any] = {"KeyId": arn, "GranteePrincipal": user.arn}
-        assert code_of(kms.create_grant, **asked, Operations=[operation]) == "ValidationException", operation
+        assert error_code_of(kms.create_grant, **asked, Operations=[operation]) == "ValidationException", operation
         mixed = ["DescribeKey", operation]
-        assert code_of(kms.create_grant, **asked, Operations=mixed, DryRun=True) == "ValidationException"
+        assert error_code_of(kms.create_grant, **asked, Operations=mixed, DryRun=True) == "ValidationException"
     assert kms.list_grants(KeyId=arn)["Grants"] == []
     everything: dict[str, Any] = {"KeyId": arn, "GranteePrincipal": user.arn, "Operations": sorted(fit)}
     grant_id = kms.create_grant(**everything)["GrantId"]
@@ -109,7 +109,7 @@ def test_the_operations_must_fit_the_key(kms: KMSClient, keys: Keyring, user: Pe
 
 @pytest.mark.parametrize(("spec", "usage"), USES)
 def test_a_grantee_does_what_the_grant_says_and_nothing_else(
-    kms: KMSClient, keys: Keyring, user: Person, spec: str, usage: str
+    kms: KMSClient, keys: SharedKeys, user: Person, spec: str, usage: str
 ) -> None:
     uses, arn = USES[spec, usage], keys.new(spec, usage)
     for operation, use in uses.items():
@@ -117,15 +117,15 @@ def test_a_grantee_does_what_the_grant_says_and_nothing_else(
         grant_id = kms.create_grant(**asked)["GrantId"]
         assert use(kms, user.kms, arn)["KeyId"] == arn
         for other in uses.keys() - {operation}:
-            assert code_of(partial(uses[other], kms, user.kms, arn)) == "AccessDeniedException"
+            assert error_code_of(partial(uses[other], kms, user.kms, arn)) == "AccessDeniedException"
         kms.revoke_grant(KeyId=arn, GrantId=grant_id)
 
 
 @pytest.mark.parametrize(("spec", "usage"), [kind for kind in FIT if kind[0] != "SYMMETRIC_DEFAULT"])
 def test_only_symmetric_keys_have_an_encryption_context_to_constrain(
-    kms: KMSClient, keys: Keyring, user: Person, spec: str, usage: str
+    kms: KMSClient, keys: SharedKeys, user: Person, spec: str, usage: str
 ) -> None:
     asked: dict[str, Any] = {"KeyId": keys(spec, usage), "GranteePrincipal": user.arn, "Operations": ["DescribeKey"]}
     for constraint in ("EncryptionContextEquals", "EncryptionContextSubset"):
-        refused = code_of(kms.create_grant, **asked, Constraints={constraint: {"a": "b"}})
+        refused = error_code_of(kms.create_grant, **asked, Constraints={constraint: {"a": "b"}})
         assert refused == "ValidationException"

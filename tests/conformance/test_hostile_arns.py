@@ -9,10 +9,10 @@ from botocore.exceptions import ClientError
 from mypy_boto3_iam.client import IAMClient
 from mypy_boto3_kms.client import KMSClient
 
-from forms import PATIENCE, encoded, refusal, unsigned
 from identities import ACCOUNT, ACCOUNT_ROOT, Identities, new_name
 from local_server import RunningServer
 from policies import allow, document
+from query_requests import PATIENCE, query_body, query_error, unsigned_query
 
 IAM, KMS = f"arn:aws:iam::{ACCOUNT}:", f"arn:aws:kms:us-east-1:{ACCOUNT}:"
 HOSTILE = {
@@ -174,6 +174,6 @@ def test_arns_of_nothing_in_simulations(caller: Caller, case: str) -> None:
 @pytest.mark.parametrize("case", HOSTILE)
 def test_arns_of_nothing_from_strangers(server: RunningServer, case: str) -> None:
     fields = [("RoleArn", HOSTILE[case]), ("RoleSessionName", "me"), ("WebIdentityToken", "x.y.z")]
-    status, error, _ = refusal(server, unsigned(encoded("sts", "AssumeRoleWithWebIdentity", fields)))
+    status, error, _ = query_error(server, unsigned_query(query_body("sts", "AssumeRoleWithWebIdentity", fields)))
     assert status == 400
     assert error in {"InvalidIdentityToken", "ValidationError"}

@@ -11,10 +11,10 @@ import pytest
 from mypy_boto3_iam.client import IAMClient
 from mypy_boto3_kms.client import KMSClient
 
-from forms import PATIENCE
+from client_errors import error_with_status
 from identities import ACCOUNT_ROOT, Identities, new_name
 from policies import Json, allow
-from refusals import refused_with
+from query_requests import PATIENCE
 
 SYNTAX = "Syntax errors in policy."
 NO_VERSION = "The policy must contain a valid version string."
@@ -66,7 +66,7 @@ def soon() -> Iterator[None]:
 def refused(operation: str, submitters: dict[str, Submitter], text: str) -> tuple[str, str]:
     """Send a document that must be refused with a 400; return the code as IAM and STS have it, and the message."""
     with soon():
-        refusal = refused_with(400, partial(submitters[operation], text))
+        refusal = error_with_status(400, partial(submitters[operation], text))
     in_json = operation in {"PutKeyPolicy", "CreateKey"}
     code = refusal["Code"].removesuffix("Exception") if in_json else refusal["Code"]
     return "ValidationError" if in_json and code == "Validation" else code, refusal["Message"]
@@ -218,7 +218,9 @@ def test_documents_at_their_limit_and_over_it(submitters: dict[str, Submitter], 
     size, status, code, message = SIZES[operation]
     with soon():
         submitters[operation](padded(POLICY_OPERATIONS[operation], size))
-        refusal = refused_with(status, partial(submitters[operation], padded(POLICY_OPERATIONS[operation], size + 1)))
+        refusal = error_with_status(
+            status, partial(submitters[operation], padded(POLICY_OPERATIONS[operation], size + 1))
+        )
     assert refusal["Code"] == code
     assert message in refusal["Message"]
 

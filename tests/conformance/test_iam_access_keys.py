@@ -10,11 +10,11 @@ from botocore.credentials import Credentials
 from mypy_boto3_iam.client import IAMClient
 
 from audits import audit_files
+from client_errors import error_of, error_with_status
 from clients import client_with
 from identities import ACCOUNT, Identities
 from local_server import RunningServer
 from policies import allow
-from refusals import refusal_of, refused_with
 
 INVALID = "The security token included in the request is invalid."
 
@@ -42,7 +42,7 @@ def test_a_secret_is_shown_once_and_kept_nowhere_in_clear(
 def test_a_user_has_two_at_most(iam: IAMClient, identities: Identities) -> None:
     user = identities.user()
     iam.create_access_key(UserName=user.name)
-    assert refused_with(409, iam.create_access_key, UserName=user.name) == {
+    assert error_with_status(409, iam.create_access_key, UserName=user.name) == {
         "Code": "LimitExceeded",
         "Message": "Cannot exceed quota for AccessKeysPerUser: 2",
     }
@@ -57,12 +57,12 @@ def test_an_inactive_key_is_refused_until_it_is_active_again(iam: IAMClient, ide
         user.kms.list_keys()
         user.iam.get_user()
         iam.update_access_key(**key, Status="Inactive")
-        assert refusal_of(user.kms.list_keys) == {"Code": "UnrecognizedClientException", "Message": INVALID}
-        assert refused_with(403, user.iam.get_user) == {"Code": "InvalidClientTokenId", "Message": INVALID}
+        assert error_of(user.kms.list_keys) == {"Code": "UnrecognizedClientException", "Message": INVALID}
+        assert error_with_status(403, user.iam.get_user) == {"Code": "InvalidClientTokenId", "Message": INVALID}
         assert iam.list_access_keys(UserName=user.name)["AccessKeyMetadata"][0]["Status"] == "Inactive"
         iam.update_access_key(**key, Status="Active")
     user.kms.list_keys()
-    assert refusal_of(iam.update_access_key, **key, Status="Asleep")["Code"] == "ValidationError"
+    assert error_of(iam.update_access_key, **key, Status="Asleep")["Code"] == "ValidationError"
 
 
 def test_a_deleted_key_is_refused_and_unknown(iam: IAMClient, identities: Identities) -> None:
@@ -71,13 +71,13 @@ def test_a_deleted_key_is_refused_and_unknown(iam: IAMClient, identities: Identi
     # A key belongs to one user, whoever asks in whose name.
     for call, more in ((iam.delete_access_key, {}), (iam.update_access_key, {"Status": "Inactive"})):
         key = {"UserName": other.name, "AccessKeyId": user.access_key_id}
-        assert refused_with(404, call, **key, **more) == unknown
+        assert error_with_status(404, call, **key, **more) == unknown
     user.kms.list_keys()
     iam.delete_access_key(UserName=user.name, AccessKeyId=user.access_key_id)
-    assert refusal_of(user.kms.list_keys)["Code"] == "UnrecognizedClientException"
+    assert error_of(user.kms.list_keys)["Code"] == "UnrecognizedClientException"
     key = {"AccessKeyId": user.access_key_id}
-    assert refused_with(404, iam.delete_access_key, **key, UserName=user.name) == unknown
-    assert refused_with(404, iam.get_access_key_last_used, **key)["Code"] == "NoSuchEntity"
+    assert error_with_status(404, iam.delete_access_key, **key, UserName=user.name) == unknown
+    assert error_with_status(404, iam.get_access_key_last_used, **key)["Code"] == "NoSuchEntity"
 
 
 def test_the_root_has_keys_of_its_own(server: RunningServer, iam: IAMClient) -> None:
@@ -87,12 +87,12 @@ def test_the_root_has_keys_of_its_own(server: RunningServer, iam: IAMClient) -> 
         own = iam.list_access_keys()["AccessKeyMetadata"]
         assert len(own) == 2
         assert made["AccessKeyId"] in {key["AccessKeyId"] for key in own}
-        assert refused_with(409, iam.create_access_key)["Code"] == "LimitExceeded"
+        assert error_with_status(409, iam.create_access_key)["Code"] == "LimitExceeded"
         sts = client_with(server, "sts", Credentials(made["AccessKeyId"], made["SecretAccessKey"]))
         assert sts.get_caller_identity()["Arn"] == f"arn:aws:iam::{ACCOUNT}:root"
     finally:
         iam.delete_access_key(AccessKeyId=made["AccessKeyId"])
-    assert refused_with(403, sts.get_caller_identity)["Code"] == "InvalidClientTokenId"
+    assert error_with_status(403, sts.get_caller_identity)["Code"] == "InvalidClientTokenId"
 
 
 def test_a_user_manages_its_own_without_naming_itself(identities: Identities) -> None:
@@ -111,7 +111,7 @@ def test_a_user_manages_its_own_without_naming_itself(identities: Identities) ->
         (user.iam.list_access_keys, {"UserName": other.name}),
         (user.iam.get_access_key_last_used, {"AccessKeyId": other.access_key_id}),
     ):
-        refusal = refused_with(403, call, **arguments)
+        refusal = error_with_status(403, call, **arguments)
         assert refusal["Code"] == "AccessDenied"
         assert f"on resource: {other.arn}" in refusal["Message"]
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from mypy_boto3_iam.client import IAMClient
 
+from client_errors import error_with_status
 from identities import ACCOUNT, Identities, Person, iam_tags, new_name, trusts
 from policies import allow, deny, document
-from refusals import refused_with
 from strongroom.operations.iam.table import IAM_TABLE
 
 POLICY = document(allow(do="*"))
@@ -124,7 +124,7 @@ def test_every_operation_needs_a_policy(nobody: Person, operation: str) -> None:
     """Refused the same way whether or not the resource exists."""
     arguments, resource = OPERATIONS[operation]
     where = resource if resource == "*" else f"arn:aws:iam::{ACCOUNT}:{resource}"
-    assert refused_with(403, method(nobody.iam, operation), **arguments) == {
+    assert error_with_status(403, method(nobody.iam, operation), **arguments) == {
         "Code": "AccessDenied",
         "Message": f"User: {nobody.arn} is not authorized to perform: iam:{operation} on resource: {where} "
         f"because no identity-based policy allows the iam:{operation} action",
@@ -136,14 +136,14 @@ def test_resources_are_honoured_down_to_their_paths(identities: Identities) -> N
     helpdesk = identities.user(allow(do=["iam:CreateUser", "iam:UpdateUser", "iam:GetUser"], on=staff))
     name = new_name("user")
     helpdesk.iam.create_user(UserName=name, Path="/staff/")
-    assert refused_with(403, helpdesk.iam.create_user, UserName=new_name("user"))["Code"] == "AccessDenied"
+    assert error_with_status(403, helpdesk.iam.create_user, UserName=new_name("user"))["Code"] == "AccessDenied"
     # A new name alone stays under the old path, and a new path must be allowed too.
     helpdesk.iam.update_user(UserName=name, NewUserName=f"{name}-new")
     assert helpdesk.iam.get_user(UserName=f"{name}-new")["User"]["Path"] == "/staff/"
-    refusal = refused_with(403, helpdesk.iam.update_user, UserName=f"{name}-new", NewPath="/admins/")
+    refusal = error_with_status(403, helpdesk.iam.update_user, UserName=f"{name}-new", NewPath="/admins/")
     assert f"iam:UpdateUser on resource: arn:aws:iam::{ACCOUNT}:user/admins/{name}-new" in refusal["Message"]
     tags = iam_tags({"a": "b"})
-    refusal = refused_with(403, helpdesk.iam.create_user, UserName=new_name("user"), Path="/staff/", Tags=tags)
+    refusal = error_with_status(403, helpdesk.iam.create_user, UserName=new_name("user"), Path="/staff/", Tags=tags)
     assert "iam:TagUser" in refusal["Message"]
 
 
@@ -152,7 +152,7 @@ def test_groups_are_moved_by_who_may(identities: Identities, iam: IAMClient) -> 
     lead, name = identities.user(allow(do="iam:UpdateGroup", on=teams)), new_name("group")
     iam.create_group(GroupName=name, Path="/teams/")
     lead.iam.update_group(GroupName=name, NewGroupName=f"{name}-new")
-    refusal = refused_with(403, lead.iam.update_group, GroupName=f"{name}-new", NewPath="/admins/")
+    refusal = error_with_status(403, lead.iam.update_group, GroupName=f"{name}-new", NewPath="/admins/")
     assert refusal["Code"] == "AccessDenied"
 
 
@@ -161,7 +161,7 @@ def test_tags_decide_who_may_touch_a_user(identities: Identities) -> None:
     lead = identities.user(allow(do="iam:CreateAccessKey", when=mine))
     red, blue = (identities.user(tags={"team": team}) for team in ("red", "blue"))
     lead.iam.create_access_key(UserName=red.name)
-    assert refused_with(403, lead.iam.create_access_key, UserName=blue.name)["Code"] == "AccessDenied"
+    assert error_with_status(403, lead.iam.create_access_key, UserName=blue.name)["Code"] == "AccessDenied"
 
 
 @pytest.mark.parametrize(
@@ -181,9 +181,9 @@ def test_a_user_does_not_escalate(
     if operation == "add_user_to_group" and "admins" not in json.dumps(iam.list_groups()["Groups"], default=str):
         iam.create_group(GroupName="admins")
     user = identities.user(allow(do=["iam:Get*", "iam:List*", "iam:CreateUser", "kms:ListKeys"]))
-    refusal = refused_with(403, getattr(user.iam, operation), UserName=user.name, **arguments)
+    refusal = error_with_status(403, getattr(user.iam, operation), UserName=user.name, **arguments)
     assert refusal["Code"] == "AccessDenied"
-    assert refused_with(403, user.iam.create_access_key, UserName=user.name)["Code"] == "AccessDenied"
+    assert error_with_status(403, user.iam.create_access_key, UserName=user.name)["Code"] == "AccessDenied"
 
 
 def test_delegation_within_a_boundary(identities: Identities, iam: IAMClient) -> None:
@@ -196,7 +196,7 @@ def test_delegation_within_a_boundary(identities: Identities, iam: IAMClient) ->
         deny(do="iam:DeleteUserPermissionsBoundary"),
     )
     name = new_name("user")
-    assert refused_with(403, admin.iam.create_user, UserName=name)["Code"] == "AccessDenied"
+    assert error_with_status(403, admin.iam.create_user, UserName=name)["Code"] == "AccessDenied"
     admin.iam.create_user(UserName=name, PermissionsBoundary=boundary)
     admin.iam.attach_user_policy(UserName=name, PolicyArn=ADMINISTRATOR)
     admin.iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=POLICY)
@@ -204,13 +204,13 @@ def test_delegation_within_a_boundary(identities: Identities, iam: IAMClient) ->
     free = identities.user()
     for user in (name, free.name):
         other = {"UserName": user, "PermissionsBoundary": ADMINISTRATOR}
-        assert refused_with(403, admin.iam.put_user_permissions_boundary, **other)["Code"] == "AccessDenied"
+        assert error_with_status(403, admin.iam.put_user_permissions_boundary, **other)["Code"] == "AccessDenied"
     for call, more in (
         (admin.iam.attach_user_policy, {"PolicyArn": ADMINISTRATOR}),
         (admin.iam.put_user_policy, {"PolicyName": "p", "PolicyDocument": POLICY}),
     ):
-        assert refused_with(403, call, UserName=free.name, **more)["Code"] == "AccessDenied"
-    refusal = refused_with(403, admin.iam.delete_user_permissions_boundary, UserName=name)
+        assert error_with_status(403, call, UserName=free.name, **more)["Code"] == "AccessDenied"
+    refusal = error_with_status(403, admin.iam.delete_user_permissions_boundary, UserName=name)
     assert refusal["Message"].endswith("with an explicit deny in an identity-based policy")
     assert iam.get_user(UserName=name)["User"]["PermissionsBoundary"]["PermissionsBoundaryArn"] == boundary
 
@@ -220,5 +220,5 @@ def test_which_policies_may_be_attached(identities: Identities) -> None:
     admin = identities.user(allow(do="iam:AttachUserPolicy", when={"ArnEquals": {"iam:PolicyARN": harmless}}))
     user = identities.user()
     admin.iam.attach_user_policy(UserName=user.name, PolicyArn=harmless)
-    refusal = refused_with(403, admin.iam.attach_user_policy, UserName=user.name, PolicyArn=ADMINISTRATOR)
+    refusal = error_with_status(403, admin.iam.attach_user_policy, UserName=user.name, PolicyArn=ADMINISTRATOR)
     assert refusal["Code"] == "AccessDenied"

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from mypy_boto3_iam.client import IAMClient
 
+from client_errors import error_of, error_with_status
 from identities import ACCOUNT, Identities, new_name
 from policies import allow
-from refusals import refusal_of, refused_with
 
 
 def test_a_new_group_is_shown_as_aws_shows_one(iam: IAMClient) -> None:
@@ -19,12 +19,12 @@ def test_a_new_group_is_shown_as_aws_shows_one(iam: IAMClient) -> None:
     assert re.fullmatch("AGPA[A-Z2-7]{16}", made.pop("GroupId"))
     assert made.pop("CreateDate").utcoffset() is not None
     assert made == {"GroupName": "Crew", "Path": "/ship/", "Arn": f"arn:aws:iam::{ACCOUNT}:group/ship/Crew"}
-    assert refused_with(409, iam.create_group, GroupName="CREW") == {
+    assert error_with_status(409, iam.create_group, GroupName="CREW") == {
         "Code": "EntityAlreadyExists",
         "Message": "Group with name CREW already exists.",
     }
-    assert refusal_of(iam.create_group, GroupName="a/b")["Code"] == "ValidationError"
-    assert refusal_of(iam.create_group, GroupName="a", Path="ship")["Code"] == "ValidationError"
+    assert error_of(iam.create_group, GroupName="a/b")["Code"] == "ValidationError"
+    assert error_of(iam.create_group, GroupName="a", Path="ship")["Code"] == "ValidationError"
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_new_group_is_shown_as_aws_shows_one(iam: IAMClient) -> None:
     ],
 )
 def test_a_group_that_is_not_there(iam: IAMClient, operation: str, arguments: dict[str, str]) -> None:
-    assert refused_with(404, getattr(iam, operation), GroupName="nothing", **arguments) == {
+    assert error_with_status(404, getattr(iam, operation), GroupName="nothing", **arguments) == {
         "Code": "NoSuchEntity",
         "Message": "The group with name nothing cannot be found.",
     }
@@ -61,7 +61,7 @@ def test_members_come_in_pages_and_leave(iam: IAMClient, identities: Identities)
     assert [user["UserName"] for user in iam.get_group(GroupName=group)["Users"]] == [users[0], users[2]]
     for call in (iam.add_user_to_group, iam.remove_user_from_group):
         for names in ({"GroupName": group, "UserName": "nobody"}, {"GroupName": "nothing", "UserName": users[0]}):
-            assert refused_with(404, call, **names)["Code"] == "NoSuchEntity"
+            assert error_with_status(404, call, **names)["Code"] == "NoSuchEntity"
 
 
 def test_a_user_is_in_ten_groups_at_most(iam: IAMClient, identities: Identities) -> None:
@@ -69,7 +69,7 @@ def test_a_user_is_in_ten_groups_at_most(iam: IAMClient, identities: Identities)
     groups = [identities.group() for _ in range(11)]
     for group in groups[:10]:
         iam.add_user_to_group(GroupName=group, UserName=user)
-    assert refused_with(409, iam.add_user_to_group, GroupName=groups[10], UserName=user) == {
+    assert error_with_status(409, iam.add_user_to_group, GroupName=groups[10], UserName=user) == {
         "Code": "LimitExceeded",
         "Message": "Cannot exceed quota for GroupsPerUser: 10",
     }
@@ -101,10 +101,10 @@ def test_a_new_name_keeps_members_and_policies(iam: IAMClient, identities: Ident
     assert [each["GroupName"] for each in iam.list_groups_for_user(UserName=user.name)["Groups"]] == [f"{group}-NEW"]
     user.kms.list_keys()
     other = identities.group()
-    assert refused_with(409, iam.update_group, GroupName=other, NewGroupName=f"{group}-New")["Code"] == (
+    assert error_with_status(409, iam.update_group, GroupName=other, NewGroupName=f"{group}-New")["Code"] == (
         "EntityAlreadyExists"
     )
-    assert refused_with(404, iam.get_group, GroupName=group)["Code"] == "NoSuchEntity"
+    assert error_with_status(404, iam.get_group, GroupName=group)["Code"] == "NoSuchEntity"
 
 
 def test_a_group_is_not_deleted_while_something_hangs_on_it(iam: IAMClient, identities: Identities) -> None:
@@ -117,10 +117,10 @@ def test_a_group_is_not_deleted_while_something_hangs_on_it(iam: IAMClient, iden
         ("must detach all policies first", lambda: iam.detach_group_policy(GroupName=group, PolicyArn=policy)),
     ]
     for what, undo in ways:
-        assert refused_with(409, iam.delete_group, GroupName=group) == {
+        assert error_with_status(409, iam.delete_group, GroupName=group) == {
             "Code": "DeleteConflict",
             "Message": f"Cannot delete entity, {what}.",
         }
         undo()
     iam.delete_group(GroupName=group)
-    assert refused_with(404, iam.get_group, GroupName=group)["Code"] == "NoSuchEntity"
+    assert error_with_status(404, iam.get_group, GroupName=group)["Code"] == "NoSuchEntity"

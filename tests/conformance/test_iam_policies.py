@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from mypy_boto3_iam.client import IAMClient
 
+from client_errors import error_of, error_with_status
 from clients import client_with, credentials_of
 from identities import ACCOUNT, Identities, iam_tags, new_name
 from local_server import RunningServer
 from policies import allow, document
-from refusals import refusal_of, refused_with
 
 READ_ONLY = "arn:aws:iam::aws:policy/ReadOnlyAccess"
 KINDS = ("user", "group", "role")
@@ -58,7 +58,7 @@ def test_inline_policies(iam: IAMClient, identities: Identities, kind: str) -> N
     assert [page["PolicyNames"] for page in pages] == [["a", "b"], ["c"]]
     call("delete_?_policy")(**who, PolicyName="a")
     for verb in ("get_?_policy", "delete_?_policy"):
-        assert refused_with(404, call(verb), **who, PolicyName="a") == {
+        assert error_with_status(404, call(verb), **who, PolicyName="a") == {
             "Code": "NoSuchEntity",
             "Message": f"The {kind} policy with name a cannot be found.",
         }
@@ -71,7 +71,7 @@ def test_inline_policies_have_room_together(iam: IAMClient, identities: Identiti
     put(**who, PolicyName="one", PolicyDocument=sized(half) + " " * 500)
     put(**who, PolicyName="two", PolicyDocument=sized(limit - half))
     put(**who, PolicyName="two", PolicyDocument=sized(limit - half))
-    assert refused_with(409, put, **who, PolicyName="two", PolicyDocument=sized(limit - half + 1)) == {
+    assert error_with_status(409, put, **who, PolicyName="two", PolicyDocument=sized(limit - half + 1)) == {
         "Code": "LimitExceeded",
         "Message": f"Maximum policy size of {limit} bytes exceeded for {kind} {next(iter(who.values()))}",
     }
@@ -97,9 +97,9 @@ def test_inline_policies_have_room_together(iam: IAMClient, identities: Identiti
 def test_documents_that_are_no_policies(iam: IAMClient, identities: Identities, text: str, message: str) -> None:
     refusal = {"Code": "MalformedPolicyDocument", "Message": message}
     user, arn = identities.user().name, identities.policy(allow())
-    assert refusal_of(iam.put_user_policy, UserName=user, PolicyName="p", PolicyDocument=text) == refusal
-    assert refusal_of(iam.create_policy, PolicyName=new_name("policy"), PolicyDocument=text) == refusal
-    assert refusal_of(iam.create_policy_version, PolicyArn=arn, PolicyDocument=text) == refusal
+    assert error_of(iam.put_user_policy, UserName=user, PolicyName="p", PolicyDocument=text) == refusal
+    assert error_of(iam.create_policy, PolicyName=new_name("policy"), PolicyDocument=text) == refusal
+    assert error_of(iam.create_policy_version, PolicyArn=arn, PolicyDocument=text) == refusal
 
 
 def test_a_new_policy_is_shown_as_aws_shows_one(iam: IAMClient) -> None:
@@ -125,12 +125,12 @@ def test_a_new_policy_is_shown_as_aws_shows_one(iam: IAMClient) -> None:
         "Description": "about keys",
         "Tags": iam_tags({"team": "red"}),
     }
-    assert refused_with(409, iam.create_policy, PolicyName="kEYS", PolicyDocument=document(allow())) == {
+    assert error_with_status(409, iam.create_policy, PolicyName="kEYS", PolicyDocument=document(allow())) == {
         "Code": "EntityAlreadyExists",
         "Message": "A policy called kEYS already exists. Duplicate names are not allowed.",
     }
     for wrong in ({"PolicyName": "a b"}, {"PolicyName": "a", "Path": "sec"}, {"PolicyName": "a" * 129}):
-        refusal = refusal_of(iam.create_policy, PolicyDocument=document(allow()), **wrong)
+        refusal = error_of(iam.create_policy, PolicyDocument=document(allow()), **wrong)
         assert refusal["Code"] == "ValidationError"
     listed: Any = iam.list_policies(Scope="Local", PathPrefix="/sec/")["Policies"]
     assert [each["Arn"] for each in listed] == [made["Arn"]]
@@ -139,7 +139,7 @@ def test_a_new_policy_is_shown_as_aws_shows_one(iam: IAMClient) -> None:
 
 def test_a_managed_policy_has_room_for_6144_characters(iam: IAMClient) -> None:
     iam.create_policy(PolicyName=new_name("policy"), PolicyDocument=sized(6144))
-    assert refused_with(409, iam.create_policy, PolicyName=new_name("policy"), PolicyDocument=sized(6145)) == {
+    assert error_with_status(409, iam.create_policy, PolicyName=new_name("policy"), PolicyDocument=sized(6145)) == {
         "Code": "LimitExceeded",
         "Message": "Cannot exceed quota for PolicySize: 6144",
     }
@@ -152,7 +152,7 @@ def test_versions(iam: IAMClient, identities: Identities) -> None:
             PolicyArn=arn, PolicyDocument=document(allow(do=f"kms:Version{number}")), SetAsDefault=number == 3
         )["PolicyVersion"]
         assert (made["VersionId"], made["IsDefaultVersion"]) == (f"v{number}", number == 3)
-    assert refused_with(409, iam.create_policy_version, PolicyArn=arn, PolicyDocument=document(allow())) == {
+    assert error_with_status(409, iam.create_policy_version, PolicyArn=arn, PolicyDocument=document(allow())) == {
         "Code": "LimitExceeded",
         "Message": "A managed policy can have up to 5 versions. Before you create a new version, "
         "you must delete an existing version.",
@@ -163,27 +163,29 @@ def test_versions(iam: IAMClient, identities: Identities) -> None:
     assert not any("Document" in version for version in listed)
     got: Any = iam.get_policy_version(PolicyArn=arn, VersionId="v2")["PolicyVersion"]
     assert got["Document"]["Statement"][0]["Action"] == "kms:Version2"
-    assert refused_with(409, iam.delete_policy_version, PolicyArn=arn, VersionId="v3") == {
+    assert error_with_status(409, iam.delete_policy_version, PolicyArn=arn, VersionId="v3") == {
         "Code": "DeleteConflict",
         "Message": "Cannot delete the default version of a policy.",
     }
     iam.set_default_policy_version(PolicyArn=arn, VersionId="v5")
     assert iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"] == "v5"
     for number in (1, 2, 3, 4):
-        assert refused_with(409, iam.delete_policy, PolicyArn=arn)["Code"] == "DeleteConflict"
+        assert error_with_status(409, iam.delete_policy, PolicyArn=arn)["Code"] == "DeleteConflict"
         iam.delete_policy_version(PolicyArn=arn, VersionId=f"v{number}")
-    assert refused_with(404, iam.get_policy_version, PolicyArn=arn, VersionId="v1") == {
+    assert error_with_status(404, iam.get_policy_version, PolicyArn=arn, VersionId="v1") == {
         "Code": "NoSuchEntity",
         "Message": f"Policy {arn} version v1 does not exist or is not attachable.",
     }
-    assert refused_with(404, iam.set_default_policy_version, PolicyArn=arn, VersionId="v9")["Code"] == "NoSuchEntity"
-    assert refusal_of(iam.get_policy_version, PolicyArn=arn, VersionId="5")["Code"] == "ValidationError"
+    assert (
+        error_with_status(404, iam.set_default_policy_version, PolicyArn=arn, VersionId="v9")["Code"] == "NoSuchEntity"
+    )
+    assert error_of(iam.get_policy_version, PolicyArn=arn, VersionId="5")["Code"] == "ValidationError"
     # A number is never given twice.
     made = iam.create_policy_version(PolicyArn=arn, PolicyDocument=document(allow()))["PolicyVersion"]
     assert made["VersionId"] == "v6"
     iam.delete_policy_version(PolicyArn=arn, VersionId="v6")
     iam.delete_policy(PolicyArn=arn)
-    assert refused_with(404, iam.get_policy, PolicyArn=arn) == {
+    assert error_with_status(404, iam.get_policy, PolicyArn=arn) == {
         "Code": "NoSuchEntity",
         "Message": f"Policy {arn} was not found.",
     }
@@ -208,7 +210,7 @@ def test_versions(iam: IAMClient, identities: Identities) -> None:
 def test_a_policy_that_is_not_there(iam: IAMClient, operation: str, arguments: dict[str, Any]) -> None:
     iam_call = getattr(iam, operation)
     for arn in (f"arn:aws:iam::{ACCOUNT}:policy/missing", "arn:aws:iam::999999999999:policy/missing"):
-        assert refused_with(404, iam_call, PolicyArn=arn, **arguments)["Code"] == "NoSuchEntity"
+        assert error_with_status(404, iam_call, PolicyArn=arn, **arguments)["Code"] == "NoSuchEntity"
 
 
 def test_aws_policies_can_be_read_and_not_changed(iam: IAMClient) -> None:
@@ -224,7 +226,7 @@ def test_aws_policies_can_be_read_and_not_changed(iam: IAMClient) -> None:
         (iam.delete_policy_version, {"VersionId": "v1"}),
         (iam.tag_policy, {"Tags": iam_tags({"a": "b"})}),
     ):
-        assert refused_with(403, call, PolicyArn=READ_ONLY, **arguments)["Code"] == "AccessDenied"
+        assert error_with_status(403, call, PolicyArn=READ_ONLY, **arguments)["Code"] == "AccessDenied"
 
 
 def test_lists_of_policies_by_scope_use_and_page(iam: IAMClient, identities: Identities) -> None:
@@ -251,7 +253,7 @@ def test_lists_of_policies_by_scope_use_and_page(iam: IAMClient, identities: Ide
         (0, 0),
     ]
     for arn in arns[:2]:
-        assert refused_with(409, iam.delete_policy, PolicyArn=arn) == {
+        assert error_with_status(409, iam.delete_policy, PolicyArn=arn) == {
             "Code": "DeleteConflict",
             "Message": "Cannot delete a policy attached to entities.",
         }
@@ -263,7 +265,7 @@ def test_attachments(iam: IAMClient, identities: Identities, kind: str) -> None:
     arns = [identities.policy(allow(), path="/attached/") for _ in range(10)]
     for arn in [*arns[1:], READ_ONLY, READ_ONLY]:
         call("attach_?_policy")(**who, PolicyArn=arn)
-    assert refused_with(409, call("attach_?_policy"), **who, PolicyArn=arns[0]) == {
+    assert error_with_status(409, call("attach_?_policy"), **who, PolicyArn=arns[0]) == {
         "Code": "LimitExceeded",
         "Message": f"Cannot exceed quota for PoliciesPer{kind.capitalize()}: 10",
     }
@@ -274,12 +276,12 @@ def test_attachments(iam: IAMClient, identities: Identities, kind: str) -> None:
     assert sorted(policy["PolicyArn"] for policy in found) == sorted([*arns[1:], READ_ONLY])
     assert {"PolicyName": "ReadOnlyAccess", "PolicyArn": READ_ONLY} in found
     call("detach_?_policy")(**who, PolicyArn=READ_ONLY)
-    assert refused_with(404, call("detach_?_policy"), **who, PolicyArn=READ_ONLY) == {
+    assert error_with_status(404, call("detach_?_policy"), **who, PolicyArn=READ_ONLY) == {
         "Code": "NoSuchEntity",
         "Message": f"Policy {READ_ONLY} was not found.",
     }
     missing = f"arn:aws:iam::{ACCOUNT}:policy/missing"
-    assert refused_with(404, call("attach_?_policy"), **who, PolicyArn=missing) == {
+    assert error_with_status(404, call("attach_?_policy"), **who, PolicyArn=missing) == {
         "Code": "NoSuchEntity",
         "Message": f"Policy {missing} does not exist or is not attachable.",
     }

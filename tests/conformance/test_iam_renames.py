@@ -8,11 +8,11 @@ from botocore.credentials import Credentials
 from mypy_boto3_iam.client import IAMClient
 from mypy_boto3_kms.client import KMSClient
 
+from client_errors import error_code_of, error_of, error_with_status
 from clients import client_with
 from identities import ACCOUNT, ACCOUNT_ROOT, Identities, Person, trusts
 from local_server import RunningServer
 from policies import Json, allow, document
-from refusals import code_of, refusal_of, refused_with
 
 
 def new_key(kms: KMSClient, *statements: Json) -> str:
@@ -51,7 +51,7 @@ def test_a_key_policy_goes_on_meaning_a_user_with_a_new_name(
     kms.put_key_policy(KeyId=key_id, Policy=kms.get_key_policy(KeyId=key_id)["Policy"])
     user.kms.encrypt(KeyId=key_id, Plaintext=b"x")
     old_name = document(allow(ACCOUNT_ROOT), allow(user.arn))
-    assert code_of(kms.put_key_policy, KeyId=key_id, Policy=old_name) == "MalformedPolicyDocumentException"
+    assert error_code_of(kms.put_key_policy, KeyId=key_id, Policy=old_name) == "MalformedPolicyDocumentException"
 
 
 def test_two_users_swap_their_names(kms: KMSClient, iam: IAMClient, identities: Identities) -> None:
@@ -62,7 +62,7 @@ def test_two_users_swap_their_names(kms: KMSClient, iam: IAMClient, identities: 
     iam.update_user(UserName="swapping", NewUserName=two.name)
     assert [statement["Principal"]["AWS"] for statement in shown(kms, key_id)] == [[two.arn], [one.arn]]
     blob = one.kms.encrypt(KeyId=key_id, Plaintext=b"x")["CiphertextBlob"]
-    assert code_of(two.kms.encrypt, KeyId=key_id, Plaintext=b"x") == "AccessDeniedException"
+    assert error_code_of(two.kms.encrypt, KeyId=key_id, Plaintext=b"x") == "AccessDeniedException"
     assert two.kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
 
 
@@ -72,7 +72,7 @@ def test_a_condition_means_whoever_has_the_name(kms: KMSClient, iam: IAMClient, 
     key_id = new_key(kms, allow("*", do="kms:Encrypt", when=named), allow(user.arn, do="kms:Decrypt"))
     user.kms.encrypt(KeyId=key_id, Plaintext=b"x")
     iam.update_user(UserName=user.name, NewUserName=f"{user.name}-new")
-    assert code_of(user.kms.encrypt, KeyId=key_id, Plaintext=b"x") == "AccessDeniedException"
+    assert error_code_of(user.kms.encrypt, KeyId=key_id, Plaintext=b"x") == "AccessDeniedException"
     by_condition, by_name = shown(kms, key_id)
     assert by_condition["Condition"] == named
     assert by_name["Principal"]["AWS"] == [f"{user.arn}-new"]
@@ -84,12 +84,12 @@ def test_a_key_policy_does_not_mean_a_later_user_of_the_same_name(
     user = identities.user()
     key_id = new_key(kms, allow(user.arn, do="kms:Encrypt"))
     successor = replaced(iam, identities, user)
-    assert refusal_of(successor.kms.encrypt, KeyId=key_id, Plaintext=b"x")["Message"].startswith(
+    assert error_of(successor.kms.encrypt, KeyId=key_id, Plaintext=b"x")["Message"].startswith(
         f"User: {user.arn} is not authorized to perform: kms:Encrypt"
     )
     assert shown(kms, key_id)[0]["Principal"]["AWS"] == [user.user_id]
     policy = kms.get_key_policy(KeyId=key_id)["Policy"]
-    assert refusal_of(kms.put_key_policy, KeyId=key_id, Policy=policy) == {
+    assert error_of(kms.put_key_policy, KeyId=key_id, Policy=policy) == {
         "Code": "MalformedPolicyDocumentException",
         "Message": "Policy contains a statement with one or more invalid principals.",
     }
@@ -119,7 +119,7 @@ def test_a_grant_goes_on_meaning_its_grantee(kms: KMSClient, iam: IAMClient, ide
     assert grant["GranteePrincipal"] == f"{user.arn}-new"
     iam.update_user(UserName=f"{user.name}-new", NewUserName=user.name)
     successor = replaced(iam, identities, user)
-    assert code_of(successor.kms.encrypt, KeyId=key_id, Plaintext=b"x") == "AccessDeniedException"
+    assert error_code_of(successor.kms.encrypt, KeyId=key_id, Plaintext=b"x") == "AccessDeniedException"
 
 
 @pytest.mark.parametrize("fate", ["renamed", "replaced"])
@@ -136,7 +136,7 @@ def test_a_trust_policy_means_a_user_and_not_its_name(iam: IAMClient, identities
         successor = replaced(iam, identities, user)
         statement = document(allow(do="sts:AssumeRole"))
         iam.put_user_policy(UserName=user.name, PolicyName="own", PolicyDocument=statement)
-        refusal = refused_with(403, successor.sts.assume_role, **asked)
+        refusal = error_with_status(403, successor.sts.assume_role, **asked)
         assert refusal == {
             "Code": "AccessDenied",
             "Message": f"User: {user.arn} is not authorized to perform: sts:AssumeRole on resource: {role['Arn']}",
@@ -154,4 +154,4 @@ def test_a_session_ends_with_its_user(server: RunningServer, iam: IAMClient, ide
     session = client_with(server, "kms", Credentials(key["AccessKeyId"], key["SecretAccessKey"], key["SessionToken"]))
     session.list_keys()
     replaced(iam, identities, user)
-    assert code_of(session.list_keys) == "UnrecognizedClientException"
+    assert error_code_of(session.list_keys) == "UnrecognizedClientException"

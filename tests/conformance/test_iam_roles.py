@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from mypy_boto3_iam.client import IAMClient
 
+from client_errors import error_of, error_with_status
 from clients import client_with, credentials_of
 from identities import ACCOUNT, ACCOUNT_ROOT, Identities, iam_tags, new_name, trusts
 from local_server import RunningServer, running_server
 from policies import allow, document
-from refusals import refusal_of, refused_with
 
 READ_ONLY = "arn:aws:iam::aws:policy/ReadOnlyAccess"
 TRUST = document(trusts(ACCOUNT_ROOT))
@@ -43,7 +43,7 @@ def test_a_new_role_is_shown_as_aws_shows_one(iam: IAMClient) -> None:
         "Tags": iam_tags({"team": "red"}),
         "RoleLastUsed": {},
     }
-    assert refused_with(409, iam.create_role, RoleName="worker", AssumeRolePolicyDocument=TRUST) == {
+    assert error_with_status(409, iam.create_role, RoleName="worker", AssumeRolePolicyDocument=TRUST) == {
         "Code": "EntityAlreadyExists",
         "Message": "Role with name worker already exists.",
     }
@@ -65,8 +65,8 @@ def test_a_new_role_is_shown_as_aws_shows_one(iam: IAMClient) -> None:
 )
 def test_roles_that_cannot_be_made(iam: IAMClient, arguments: dict[str, Any], code: str) -> None:
     role: dict[str, Any] = {"RoleName": "never-made", "AssumeRolePolicyDocument": TRUST}
-    assert refusal_of(iam.create_role, **(role | arguments))["Code"] == code
-    assert refused_with(404, iam.get_role, RoleName="never-made")["Code"] == "NoSuchEntity"
+    assert error_of(iam.create_role, **(role | arguments))["Code"] == code
+    assert error_with_status(404, iam.get_role, RoleName="never-made")["Code"] == "NoSuchEntity"
 
 
 def test_trust_policies_have_room_for_2048_characters_and_name_who_exists(
@@ -77,10 +77,10 @@ def test_trust_policies_have_room_for_2048_characters_and_name_who_exists(
     refusal = {"Code": "MalformedPolicyDocument", "Message": f'Invalid principal in policy: "AWS":"{nobody}"'}
     text = document(trusts(ACCOUNT_ROOT, nobody))
     update = iam.update_assume_role_policy
-    assert refusal_of(update, RoleName=role, PolicyDocument=text) == refusal
-    assert refusal_of(iam.create_role, RoleName=new_name("role"), AssumeRolePolicyDocument=text) == refusal
+    assert error_of(update, RoleName=role, PolicyDocument=text) == refusal
+    assert error_of(iam.create_role, RoleName=new_name("role"), AssumeRolePolicyDocument=text) == refusal
     statement = trusts(ACCOUNT_ROOT) | {"Sid": "x" * 2048}
-    assert refused_with(409, update, RoleName=role, PolicyDocument=document(statement)) == {
+    assert error_with_status(409, update, RoleName=role, PolicyDocument=document(statement)) == {
         "Code": "LimitExceeded",
         "Message": "Cannot exceed quota for ACLSizePerRole: 2048",
     }
@@ -113,7 +113,7 @@ def test_trust_policies_have_room_for_2048_characters_and_name_who_exists(
     ],
 )
 def test_a_role_that_is_not_there(iam: IAMClient, operation: str, arguments: dict[str, Any]) -> None:
-    assert refused_with(404, getattr(iam, operation), RoleName="nothing", **arguments) == {
+    assert error_with_status(404, getattr(iam, operation), RoleName="nothing", **arguments) == {
         "Code": "NoSuchEntity",
         "Message": "The role with name nothing cannot be found.",
     }
@@ -159,13 +159,13 @@ def test_a_role_is_not_deleted_while_something_hangs_on_it(iam: IAMClient, ident
         ("must detach all policies first", lambda: iam.detach_role_policy(RoleName=role, PolicyArn=READ_ONLY)),
     ]
     for what, undo in ways:
-        assert refused_with(409, iam.delete_role, RoleName=role) == {
+        assert error_with_status(409, iam.delete_role, RoleName=role) == {
             "Code": "DeleteConflict",
             "Message": f"Cannot delete entity, {what}.",
         }
         undo()
     iam.delete_role(RoleName=role)
-    assert refused_with(404, iam.get_role, RoleName=role)["Code"] == "NoSuchEntity"
+    assert error_with_status(404, iam.get_role, RoleName=role)["Code"] == "NoSuchEntity"
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +244,7 @@ def test_the_details_come_in_pages_and_by_kind(populated: IAMClient) -> None:
     for kind, name in names.items():
         answer = method(Filter=[kind])
         assert [len(answer[each]) for each in lists] == [int(each == name) for each in lists]
-    assert refusal_of(method, Filter=["Nonsense"])["Code"] == "ValidationError"
+    assert error_of(method, Filter=["Nonsense"])["Code"] == "ValidationError"
 
 
 def test_the_summary_counts(populated: IAMClient) -> None:

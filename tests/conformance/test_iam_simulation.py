@@ -6,9 +6,9 @@ import pytest
 from mypy_boto3_iam.client import IAMClient
 from mypy_boto3_kms.client import KMSClient
 
+from client_errors import error_of, error_with_status
 from identities import ACCOUNT, Identities, Person
 from policies import Json, allow, deny, document
-from refusals import refusal_of, refused_with
 
 KEY = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 ENCRYPT, DECRYPT = "kms:Encrypt", "kms:Decrypt"
@@ -109,13 +109,13 @@ def test_a_boundary_and_a_resource_policy_have_their_say(iam: IAMClient) -> None
 
 def test_what_cannot_be_simulated(iam: IAMClient) -> None:
     malformed = {"PolicyInputList": ["{"], "ActionNames": [ENCRYPT]}
-    assert refusal_of(iam.simulate_custom_policy, **malformed)["Code"] == "MalformedPolicyDocument"
-    assert refusal_of(iam.simulate_custom_policy, PolicyInputList=[], ActionNames=["x"])["Code"] == "ValidationError"
+    assert error_of(iam.simulate_custom_policy, **malformed)["Code"] == "MalformedPolicyDocument"
+    assert error_of(iam.simulate_custom_policy, PolicyInputList=[], ActionNames=["x"])["Code"] == "ValidationError"
     for source in (f"arn:aws:iam::{ACCOUNT}:user/nobody", "arn:aws:iam::999999999999:user/alice"):
-        refusal = refused_with(404, iam.simulate_principal_policy, PolicySourceArn=source, ActionNames=[ENCRYPT])
+        refusal = error_with_status(404, iam.simulate_principal_policy, PolicySourceArn=source, ActionNames=[ENCRYPT])
         assert refusal["Code"] == "NoSuchEntity"
     nonsense = {"PolicySourceArn": "x" * 20, "ActionNames": [ENCRYPT]}
-    assert refusal_of(iam.simulate_principal_policy, **nonsense)["Code"] in {"InvalidInput", "ValidationError"}
+    assert error_of(iam.simulate_principal_policy, **nonsense)["Code"] in {"InvalidInput", "ValidationError"}
 
 
 def happens(user: Person, key: str, context: dict[str, str]) -> str:

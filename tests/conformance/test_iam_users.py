@@ -8,11 +8,11 @@ import pytest
 from botocore.credentials import Credentials
 from mypy_boto3_iam.client import IAMClient
 
+from client_errors import error_of, error_with_status
 from clients import client_with
 from identities import ACCOUNT, ACCOUNT_ROOT, Identities, iam_tags, new_name
 from local_server import RunningServer
 from policies import allow, document
-from refusals import refusal_of, refused_with
 
 
 def test_a_new_user_is_shown_as_aws_shows_one(iam: IAMClient) -> None:
@@ -32,12 +32,14 @@ def test_a_new_user_is_shown_as_aws_shows_one(iam: IAMClient) -> None:
 
 def test_a_name_is_taken_whatever_its_case(iam: IAMClient) -> None:
     iam.create_user(UserName="Taken")
-    assert refused_with(409, iam.create_user, UserName="tAKEN", Path="/elsewhere/") == {
+    assert error_with_status(409, iam.create_user, UserName="tAKEN", Path="/elsewhere/") == {
         "Code": "EntityAlreadyExists",
         "Message": "User with name tAKEN already exists.",
     }
     iam.create_user(UserName="other")
-    assert refused_with(409, iam.update_user, UserName="other", NewUserName="TAKEN")["Code"] == "EntityAlreadyExists"
+    assert (
+        error_with_status(409, iam.update_user, UserName="other", NewUserName="TAKEN")["Code"] == "EntityAlreadyExists"
+    )
     iam.update_user(UserName="Taken", NewUserName="taken")
     assert iam.get_user(UserName="Taken")["User"]["UserName"] == "taken"
 
@@ -58,7 +60,7 @@ def test_a_name_is_taken_whatever_its_case(iam: IAMClient) -> None:
     ],
 )
 def test_users_that_cannot_be_made(iam: IAMClient, arguments: dict[str, Any], clause: str) -> None:
-    refusal = refusal_of(iam.create_user, **arguments)
+    refusal = error_of(iam.create_user, **arguments)
     assert refusal["Code"] == "ValidationError"
     assert clause in refusal["Message"]
 
@@ -89,7 +91,7 @@ def test_users_that_cannot_be_made(iam: IAMClient, arguments: dict[str, Any], cl
     ],
 )
 def test_a_user_that_is_not_there(iam: IAMClient, operation: str, arguments: dict[str, Any]) -> None:
-    assert refused_with(404, getattr(iam, operation), UserName="nobody", **arguments) == {
+    assert error_with_status(404, getattr(iam, operation), UserName="nobody", **arguments) == {
         "Code": "NoSuchEntity",
         "Message": "The user with name nobody cannot be found.",
     }
@@ -111,9 +113,9 @@ def test_lists_come_in_pages_and_by_path(iam: IAMClient) -> None:
     assert "Tags" not in everyone[0]
     assert "Paged-y" in {user["UserName"] for page in paginator.paginate() for user in page["Users"]}
     marker = pages[0]["Marker"]
-    assert refusal_of(iam.list_users, PathPrefix="/pages/", Marker=marker)["Code"] == "ValidationError"
-    assert refusal_of(iam.list_users, MaxItems=1001)["Code"] == "ValidationError"
-    assert refusal_of(iam.list_users, MaxItems=0)["Code"] == "ValidationError"
+    assert error_of(iam.list_users, PathPrefix="/pages/", Marker=marker)["Code"] == "ValidationError"
+    assert error_of(iam.list_users, MaxItems=1001)["Code"] == "ValidationError"
+    assert error_of(iam.list_users, MaxItems=0)["Code"] == "ValidationError"
 
 
 def test_pages_go_on_under_the_longest_paths(iam: IAMClient) -> None:
@@ -134,9 +136,9 @@ def test_tags_are_put_changed_and_taken_away(iam: IAMClient, identities: Identit
     iam.tag_user(UserName=name, Tags=iam_tags({f"t{number:02}": "x" for number in range(49)}))
     pages = list(iam.get_paginator("list_user_tags").paginate(UserName=name, PaginationConfig={"PageSize": 20}))
     assert [len(page["Tags"]) for page in pages] == [20, 20, 10]
-    assert refused_with(409, iam.tag_user, UserName=name, Tags=iam_tags({"more": ""}))["Code"] == "LimitExceeded"
+    assert error_with_status(409, iam.tag_user, UserName=name, Tags=iam_tags({"more": ""}))["Code"] == "LimitExceeded"
     for keys in ({"a": "", "A": ""}, {"AWS:a": ""}):
-        assert refusal_of(iam.tag_user, UserName=name, Tags=iam_tags(keys))["Code"] == "ValidationError"
+        assert error_of(iam.tag_user, UserName=name, Tags=iam_tags(keys))["Code"] == "ValidationError"
 
 
 def test_a_boundary_is_shown_and_taken_away(iam: IAMClient, identities: Identities) -> None:
@@ -153,7 +155,7 @@ def test_a_boundary_is_shown_and_taken_away(iam: IAMClient, identities: Identiti
     missing = f"arn:aws:iam::{ACCOUNT}:policy/missing"
     for call in (iam.put_user_permissions_boundary, iam.create_user):
         user = name if call == iam.put_user_permissions_boundary else new_name("user")
-        refusal = refused_with(404, call, UserName=user, PermissionsBoundary=missing)
+        refusal = error_with_status(404, call, UserName=user, PermissionsBoundary=missing)
         assert refusal["Code"] == "NoSuchEntity"
 
 
@@ -171,13 +173,13 @@ def test_a_user_is_not_deleted_while_something_hangs_on_it(iam: IAMClient, ident
         ("must remove users from group first", lambda: iam.remove_user_from_group(UserName=user.name, GroupName=group)),
     ]
     for what, undo in ways:
-        assert refused_with(409, iam.delete_user, UserName=user.name) == {
+        assert error_with_status(409, iam.delete_user, UserName=user.name) == {
             "Code": "DeleteConflict",
             "Message": f"Cannot delete entity, {what}.",
         }
         undo()
     iam.delete_user(UserName=user.name)
-    assert refused_with(404, iam.get_user, UserName=user.name)["Code"] == "NoSuchEntity"
+    assert error_with_status(404, iam.get_user, UserName=user.name)["Code"] == "NoSuchEntity"
 
 
 def test_without_a_name_the_caller_is_meant(iam: IAMClient, identities: Identities) -> None:
@@ -197,7 +199,7 @@ def test_a_session_of_a_role_has_to_name_whom_it_means(
     key = user.sts.assume_role(RoleArn=role["Arn"], RoleSessionName="session")["Credentials"]
     session = client_with(server, "iam", Credentials(key["AccessKeyId"], key["SecretAccessKey"], key["SessionToken"]))
     for call in (session.get_user, session.create_access_key, session.list_access_keys):
-        assert refusal_of(call) == {
+        assert error_of(call) == {
             "Code": "ValidationError",
             "Message": "Must specify userName when calling with non-User credentials",
         }
@@ -210,4 +212,4 @@ def test_a_new_name_and_path_keep_the_user(iam: IAMClient, identities: Identitie
     found = user.iam.get_user()["User"]
     assert found["Arn"] == f"arn:aws:iam::{ACCOUNT}:user/moved/{user.name}-new"
     assert (found["UserId"], found["Tags"]) == (user.user_id, iam_tags({"a": "b"}))
-    assert refused_with(404, iam.get_user, UserName=user.name)["Code"] == "NoSuchEntity"
+    assert error_with_status(404, iam.get_user, UserName=user.name)["Code"] == "NoSuchEntity"

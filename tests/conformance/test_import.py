@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from mypy_boto3_kms.client import KMSClient
 
-from refusals import code_of, refusal_of
+from client_errors import error_code_of, error_of
 
 MESSAGE = b"to be signed, or tagged"
 STAYS: dict[str, Any] = {"ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE"}
@@ -115,7 +115,7 @@ def test_an_imported_hmac_key_makes_the_tags_that_its_owner_makes(
     kms: KMSClient, openssl: OpenSsl, algorithm: str, wrapping_key: str
 ) -> None:
     bring = Importer(kms, openssl, KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")
-    assert code_of(kms.generate_mac, KeyId=bring.key_id, Message=MESSAGE, MacAlgorithm="HMAC_SHA_256") == (
+    assert error_code_of(kms.generate_mac, KeyId=bring.key_id, Message=MESSAGE, MacAlgorithm="HMAC_SHA_256") == (
         "KMSInvalidStateException"
     )
     secret = openssl("rand", "100")
@@ -206,12 +206,12 @@ def test_a_ciphertext_from_before_a_deletion_opens_after_the_same_material_is_ba
     assert described["KeyState"] == "PendingImport"
     assert not {"ExpirationModel", "ValidTo", "CurrentKeyMaterialId"} & described.keys()
     waiting = {"Code": "KMSInvalidStateException", "Message": f"{symmetric.arn} is pending import."}
-    assert refusal_of(kms.decrypt, CiphertextBlob=blob) == waiting
-    assert refusal_of(kms.rotate_key_on_demand, KeyId=symmetric.key_id) == waiting
+    assert error_of(kms.decrypt, CiphertextBlob=blob) == waiting
+    assert error_of(kms.rotate_key_on_demand, KeyId=symmetric.key_id) == waiting
     assert symmetric.materials() == [(material_id, "CURRENT", "PENDING_IMPORT")]
 
     other = symmetric.request(openssl("rand", "32"))
-    assert code_of(kms.import_key_material, **other) == "IncorrectKeyMaterialException"
+    assert error_code_of(kms.import_key_material, **other) == "IncorrectKeyMaterialException"
     assert symmetric(secret) == material_id
     assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"kept"
 
@@ -221,7 +221,7 @@ def test_rotation_uses_the_material_that_was_imported_for_it(
 ) -> None:
     secrets = [openssl("rand", "32") for _ in range(3)]
     first = symmetric(secrets[0])
-    assert refusal_of(kms.rotate_key_on_demand, KeyId=symmetric.key_id) == {
+    assert error_of(kms.rotate_key_on_demand, KeyId=symmetric.key_id) == {
         "Code": "KMSInvalidStateException",
         "Message": f"No available key material pending rotation for the key: {symmetric.arn}.",
     }
@@ -229,7 +229,7 @@ def test_rotation_uses_the_material_that_was_imported_for_it(
     second = symmetric(secrets[1], **NEW, KeyMaterialDescription="for 2027")
     assert symmetric.materials() == [(first, "CURRENT", "IMPORTED"), (second, "PENDING_ROTATION", "IMPORTED")]
     third = symmetric.request(secrets[2], **NEW)
-    message = refusal_of(kms.import_key_material, **third)["Message"]
+    message = error_of(kms.import_key_material, **third)["Message"]
     assert message.startswith("New key material (id: ")
     assert message.endswith(
         f") cannot be imported into KMS key {symmetric.arn}, "
@@ -250,7 +250,7 @@ def test_rotation_uses_the_material_that_was_imported_for_it(
 
     kms.delete_imported_key_material(KeyId=symmetric.key_id, KeyMaterialId=first)
     assert symmetric.state() == "PendingImport"
-    assert code_of(kms.encrypt, KeyId=symmetric.key_id, Plaintext=b"x") == "KMSInvalidStateException"
+    assert error_code_of(kms.encrypt, KeyId=symmetric.key_id, Plaintext=b"x") == "KMSInvalidStateException"
     assert symmetric(secrets[0], KeyMaterialId=first, **STAYS) == first
     assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"kept"
 
@@ -258,7 +258,7 @@ def test_rotation_uses_the_material_that_was_imported_for_it(
 def test_automatic_rotation_is_not_for_imported_material(kms: KMSClient, symmetric: Importer, openssl: OpenSsl) -> None:
     symmetric(openssl("rand", "32"))
     assert kms.get_key_rotation_status(KeyId=symmetric.key_id)["KeyRotationEnabled"] is False
-    assert refusal_of(kms.enable_key_rotation, KeyId=symmetric.key_id) == {
+    assert error_of(kms.enable_key_rotation, KeyId=symmetric.key_id) == {
         "Code": "UnsupportedOperationException",
         "Message": f"{symmetric.arn} origin is EXTERNAL which is not valid for this operation.",
     }
@@ -281,13 +281,16 @@ def test_what_is_not_the_key_material_that_the_key_takes(kms: KMSClient, symmetr
     request = symmetric.request(openssl("rand", "32"))
     encrypted = request.pop("EncryptedKeyMaterial")
     for broken in (encrypted[:-1], encrypted + b"\x00", bytes((*encrypted[:-1], encrypted[-1] ^ 1))):
-        refused = refusal_of(kms.import_key_material, **request, EncryptedKeyMaterial=broken)
+        refused = error_of(kms.import_key_material, **request, EncryptedKeyMaterial=broken)
         assert refused == {"Code": "InvalidCiphertextException", "Message": ""}
     short = symmetric.request(openssl("rand", "16"))
-    assert code_of(kms.import_key_material, **short) == "IncorrectKeyMaterialException"
+    assert error_code_of(kms.import_key_material, **short) == "IncorrectKeyMaterialException"
     elsewhere = Importer(kms, openssl)
     request["KeyId"] = elsewhere.key_id
-    assert code_of(kms.import_key_material, **request, EncryptedKeyMaterial=encrypted) == "InvalidImportTokenException"
+    assert (
+        error_code_of(kms.import_key_material, **request, EncryptedKeyMaterial=encrypted)
+        == "InvalidImportTokenException"
+    )
     assert symmetric.state() == "PendingImport"
 
 
@@ -307,12 +310,12 @@ def test_ways_of_wrapping_that_are_not_offered(
 ) -> None:
     key_id = Importer(kms, openssl, KeySpec=spec, KeyUsage=usage).key_id
     asked = {"KeyId": key_id, "WrappingAlgorithm": algorithm, "WrappingKeySpec": wrapping_key}
-    assert code_of(kms.get_parameters_for_import, **asked) == "UnsupportedOperationException"
+    assert error_code_of(kms.get_parameters_for_import, **asked) == "UnsupportedOperationException"
 
 
 @pytest.mark.parametrize(("spec", "usage"), [("ML_DSA_44", "SIGN_VERIFY"), ("ML_KEM_768", "ENCAPSULATE_DECAPSULATE")])
 def test_post_quantum_keys_are_made_here(kms: KMSClient, spec: str, usage: str) -> None:
-    refused = code_of(kms.create_key, Origin="EXTERNAL", KeySpec=spec, KeyUsage=usage)
+    refused = error_code_of(kms.create_key, Origin="EXTERNAL", KeySpec=spec, KeyUsage=usage)
     assert refused == "UnsupportedOperationException"
 
 
@@ -323,7 +326,7 @@ def test_a_key_pending_deletion_gives_its_material_up_but_takes_none(
     kms.import_key_material(**request)
     kms.schedule_key_deletion(KeyId=symmetric.key_id)
     refused = {"Code": "KMSInvalidStateException", "Message": f"{symmetric.arn} is pending deletion."}
-    assert refusal_of(kms.import_key_material, **request) == refused
+    assert error_of(kms.import_key_material, **request) == refused
     kms.delete_imported_key_material(KeyId=symmetric.key_id)
     assert symmetric.state() == "PendingDeletion"
     kms.cancel_key_deletion(KeyId=symmetric.key_id)

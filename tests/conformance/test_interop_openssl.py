@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from mypy_boto3_kms.client import KMSClient
 
+from client_errors import error_code_of
 from openssl import OpenSsl
-from refusals import code_of
 
 MESSAGE = b"signed here, verified there"
 Make = Callable[[str, str], str]
@@ -76,7 +76,7 @@ def test_what_openssl_encrypts_under_the_public_key_decrypts(
         opened = kms.decrypt(KeyId=key_id, CiphertextBlob=ciphertext, EncryptionAlgorithm=algorithm)
         assert opened["Plaintext"] == plaintext
         other: Any = {"RSAES_OAEP_SHA_1": "RSAES_OAEP_SHA_256"}.get(algorithm, "RSAES_OAEP_SHA_1")
-        refused = code_of(kms.decrypt, KeyId=key_id, CiphertextBlob=ciphertext, EncryptionAlgorithm=other)
+        refused = error_code_of(kms.decrypt, KeyId=key_id, CiphertextBlob=ciphertext, EncryptionAlgorithm=other)
         assert refused == "InvalidCiphertextException"
 
 

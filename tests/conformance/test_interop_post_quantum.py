@@ -15,7 +15,7 @@ from dilithium_py.ml_dsa import ML_DSA_44, ML_DSA_65, ML_DSA_87
 from kyber_py.ml_kem import ML_KEM_512, ML_KEM_768, ML_KEM_1024
 from mypy_boto3_kms.client import KMSClient
 
-from refusals import code_of
+from client_errors import error_code_of
 
 MESSAGE = b"signed here, verified there"
 ML_KEMS: dict[str, Any] = {"ML_KEM_512": ML_KEM_512, "ML_KEM_768": ML_KEM_768, "ML_KEM_1024": ML_KEM_1024}
@@ -39,7 +39,7 @@ def test_what_is_encapsulated_elsewhere_is_decapsulated_here(kms: KMSClient, spe
     assert len(rejected) == 32
     assert rejected != secret
     for wrong in (ciphertext[:-1], ciphertext + b"\x00"):
-        assert code_of(kms.decapsulate, SharedSecretCiphertextBlob=wrong, **call) == "InvalidCiphertextException"
+        assert error_code_of(kms.decapsulate, SharedSecretCiphertextBlob=wrong, **call) == "InvalidCiphertextException"
 
 
 @pytest.mark.parametrize("spec", ML_KEMS)
@@ -68,7 +68,7 @@ def test_ml_dsa_signatures_made_here_verify_there(kms: KMSClient, spec: str) -> 
         for message in messages:
             assert kms.verify(Signature=signature, **message, **call)["SignatureValid"]
         altered = signature[:-1] + bytes((signature[-1] ^ 1,))
-        assert code_of(kms.verify, Signature=altered, **messages[0], **call) == "KMSInvalidSignatureException"
+        assert error_code_of(kms.verify, Signature=altered, **messages[0], **call) == "KMSInvalidSignatureException"
 
 
 def test_ed25519ph_hashes_the_digest_it_is_given_once_more(kms: KMSClient) -> None:

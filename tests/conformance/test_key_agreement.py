@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from mypy_boto3_kms.client import KMSClient
 
-from importing import wrap
-from keyring import Keyring, members
-from refusals import code_of, refusal_of
+from client_errors import error_code_of, error_of
+from clients import response_members
+from key_import import wrap
+from shared_keys import SharedKeys
 
 CURVES: dict[str, tuple[ec.EllipticCurve, int]] = {
     "ECC_NIST_P256": (ec.SECP256R1(), 32),
@@ -49,10 +50,10 @@ def kem(arn: str, blob: bytes | None = None, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("spec", CURVES)
-def test_two_keys_derive_one_secret(kms: KMSClient, keys: Keyring, spec: str) -> None:
+def test_two_keys_derive_one_secret(kms: KMSClient, keys: SharedKeys, spec: str) -> None:
     one, two = keys(spec, "KEY_AGREEMENT"), keys.new(spec, "KEY_AGREEMENT")
     public = {arn: kms.get_public_key(KeyId=arn)["PublicKey"] for arn in (one, two)}
-    answer = members(kms.derive_shared_secret(**derive(one.rpartition("/")[2], public[two])))
+    answer = response_members(kms.derive_shared_secret(**derive(one.rpartition("/")[2], public[two])))
     secret = answer.pop("SharedSecret")
     assert answer == {"KeyId": one, "KeyAgreementAlgorithm": "ECDH", "KeyOrigin": "AWS_KMS"}
     assert len(secret) == CURVES[spec][1]
@@ -61,7 +62,7 @@ def test_two_keys_derive_one_secret(kms: KMSClient, keys: Keyring, spec: str) ->
 
 
 @pytest.mark.parametrize("spec", CURVES)
-def test_a_key_outside_derives_the_same_secret(kms: KMSClient, keys: Keyring, spec: str) -> None:
+def test_a_key_outside_derives_the_same_secret(kms: KMSClient, keys: SharedKeys, spec: str) -> None:
     arn = keys(spec, "KEY_AGREEMENT")
     peer = ec.generate_private_key(CURVES[spec][0])
     ours = load_der_public_key(kms.get_public_key(KeyId=arn)["PublicKey"])
@@ -70,11 +71,11 @@ def test_a_key_outside_derives_the_same_secret(kms: KMSClient, keys: Keyring, sp
     assert secret == peer.exchange(ec.ECDH(), ours)
 
 
-def test_an_imported_key_says_that_it_is(kms: KMSClient, keys: Keyring) -> None:
+def test_an_imported_key_says_that_it_is(kms: KMSClient, keys: SharedKeys) -> None:
     arn = keys.new(*P256, Origin="EXTERNAL")
     mine, peer = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     refused = {"Code": "KMSInvalidStateException", "Message": f"{arn} is pending import."}
-    assert refusal_of(kms.derive_shared_secret, **derive(arn, spki(peer))) == refused
+    assert error_of(kms.derive_shared_secret, **derive(arn, spki(peer))) == refused
     given = kms.get_parameters_for_import(KeyId=arn, WrappingAlgorithm="RSAES_OAEP_SHA_256", WrappingKeySpec="RSA_2048")
     material = mine.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     kms.import_key_material(
@@ -87,7 +88,7 @@ def test_an_imported_key_says_that_it_is(kms: KMSClient, keys: Keyring) -> None:
     assert (answer["KeyOrigin"], answer["SharedSecret"]) == ("EXTERNAL", peer.exchange(ec.ECDH(), mine.public_key()))
 
 
-def test_what_is_no_public_key_on_the_curve(kms: KMSClient, keys: Keyring) -> None:
+def test_what_is_no_public_key_on_the_curve(kms: KMSClient, keys: SharedKeys) -> None:
     peer = ec.generate_private_key(ec.SECP256R1())
     good = spki(peer)
     off_the_curve = good[:-1] + bytes((good[-1] ^ 1,))
@@ -100,23 +101,23 @@ def test_what_is_no_public_key_on_the_curve(kms: KMSClient, keys: Keyring) -> No
         spki(x25519.X25519PrivateKey.generate()),
     )
     for bad in (off_the_curve, point, pem, pkcs8, good[:-1], good + b"\x00", b"\x00", bytes(8192), *others):
-        refused = refusal_of(kms.derive_shared_secret, **derive(keys(*P256), bad))
+        refused = error_of(kms.derive_shared_secret, **derive(keys(*P256), bad))
         assert refused == {"Code": "ValidationException", "Message": ""}
     for length in (0, 8193):
-        refused = refusal_of(kms.derive_shared_secret, **derive(keys(*P256), bytes(length)))
+        refused = error_of(kms.derive_shared_secret, **derive(keys(*P256), bytes(length)))
         assert refused["Code"] == "ValidationException"
         assert "at 'publicKey' failed to satisfy constraint: Member must have length" in refused["Message"]
 
 
 @pytest.mark.parametrize("spec", ENCAPSULATED)
-def test_what_is_encapsulated_is_decapsulated(kms: KMSClient, keys: Keyring, spec: str) -> None:
+def test_what_is_encapsulated_is_decapsulated(kms: KMSClient, keys: SharedKeys, spec: str) -> None:
     arn = keys(spec, "ENCAPSULATE_DECAPSULATE")
     call = kem(arn.rpartition("/")[2])
-    answer = members(kms.encapsulate(**call))
+    answer = response_members(kms.encapsulate(**call))
     secret, blob = answer.pop("SharedSecret"), answer.pop("SharedSecretCiphertextBlob")
     assert answer == {"KeyId": arn, "EncapsulationAlgorithm": "ML_KEM"}
     assert (len(secret), len(blob)) == (32, ENCAPSULATED[spec])
-    assert members(kms.decapsulate(**call, SharedSecretCiphertextBlob=blob)) == {
+    assert response_members(kms.decapsulate(**call, SharedSecretCiphertextBlob=blob)) == {
         "KeyId": arn,
         "SharedSecret": secret,
         "EncapsulationAlgorithm": "ML_KEM",
@@ -127,7 +128,7 @@ def test_what_is_encapsulated_is_decapsulated(kms: KMSClient, keys: Keyring, spe
 
 
 @pytest.mark.parametrize("spec", ENCAPSULATED)
-def test_an_altered_capsule_gives_a_secret_that_nobody_has(kms: KMSClient, keys: Keyring, spec: str) -> None:
+def test_an_altered_capsule_gives_a_secret_that_nobody_has(kms: KMSClient, keys: SharedKeys, spec: str) -> None:
     """Implicit rejection (FIPS 203, algorithm 18): the same wrong secret each time, and no error to learn from."""
     arn, other = keys(spec, "ENCAPSULATE_DECAPSULATE"), keys.new(spec, "ENCAPSULATE_DECAPSULATE")
     made = kms.encapsulate(**kem(arn))
@@ -142,15 +143,15 @@ def test_an_altered_capsule_gives_a_secret_that_nobody_has(kms: KMSClient, keys:
     assert len(secrets) == 6
 
 
-def test_a_capsule_of_the_wrong_length(kms: KMSClient, keys: Keyring) -> None:
+def test_a_capsule_of_the_wrong_length(kms: KMSClient, keys: SharedKeys) -> None:
     for length in (1, 768, 1087, 1089, 1568, 6144):
-        refused = refusal_of(kms.decapsulate, **kem(keys(*KEM), bytes(length)))
+        refused = error_of(kms.decapsulate, **kem(keys(*KEM), bytes(length)))
         assert refused == {"Code": "InvalidCiphertextException", "Message": ""}
     for length in (0, 6145):
-        assert code_of(kms.decapsulate, **kem(keys(*KEM), bytes(length))) == "ValidationException"
+        assert error_code_of(kms.decapsulate, **kem(keys(*KEM), bytes(length))) == "ValidationException"
 
 
-def test_keys_of_another_usage_share_nothing(kms: KMSClient, keys: Keyring) -> None:
+def test_keys_of_another_usage_share_nothing(kms: KMSClient, keys: SharedKeys) -> None:
     peer = spki(ec.generate_private_key(ec.SECP256R1()))
     for spec, usage in (("ECC_NIST_P256", "SIGN_VERIFY"), ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT")):
         arn = keys(spec, usage)
@@ -159,23 +160,23 @@ def test_keys_of_another_usage_share_nothing(kms: KMSClient, keys: Keyring) -> N
             ("Encapsulate", kms.encapsulate, kem(arn)),
             ("Decapsulate", kms.decapsulate, kem(arn, bytes(1088))),
         ):
-            assert refusal_of(call, **arguments) == {
+            assert error_of(call, **arguments) == {
                 "Code": "InvalidKeyUsageException",
                 "Message": f"{arn} key usage is {usage} which is not valid for {operation}.",
             }
-    assert code_of(kms.encapsulate, **kem(keys(*P256))) == "InvalidKeyUsageException"
-    assert code_of(kms.derive_shared_secret, **derive(keys(*KEM), peer)) == "InvalidKeyUsageException"
+    assert error_code_of(kms.encapsulate, **kem(keys(*P256))) == "InvalidKeyUsageException"
+    assert error_code_of(kms.derive_shared_secret, **derive(keys(*KEM), peer)) == "InvalidKeyUsageException"
 
 
-def test_algorithms_that_do_not_exist(kms: KMSClient, keys: Keyring) -> None:
+def test_algorithms_that_do_not_exist(kms: KMSClient, keys: SharedKeys) -> None:
     peer = spki(ec.generate_private_key(ec.SECP256R1()))
     ecdh = derive(keys(*P256), peer, KeyAgreementAlgorithm="X25519")
-    assert "at 'keyAgreementAlgorithm'" in refusal_of(kms.derive_shared_secret, **ecdh)["Message"]
+    assert "at 'keyAgreementAlgorithm'" in error_of(kms.derive_shared_secret, **ecdh)["Message"]
     other = kem(keys(*KEM), EncapsulationAlgorithm="RSA_KEM")
-    assert "at 'encapsulationAlgorithm'" in refusal_of(kms.encapsulate, **other)["Message"]
+    assert "at 'encapsulationAlgorithm'" in error_of(kms.encapsulate, **other)["Message"]
 
 
-def test_the_key_can_be_named_in_all_four_forms(kms: KMSClient, keys: Keyring) -> None:
+def test_the_key_can_be_named_in_all_four_forms(kms: KMSClient, keys: SharedKeys) -> None:
     peer = spki(ec.generate_private_key(ec.SECP256R1()))
     agreement, encapsulation = keys.new(*P256), keys.new(*KEM)
     for name in keys.names(agreement):
@@ -186,7 +187,7 @@ def test_the_key_can_be_named_in_all_four_forms(kms: KMSClient, keys: Keyring) -
         assert kms.decapsulate(**kem(name, made["SharedSecretCiphertextBlob"]))["KeyId"] == encapsulation
 
 
-def test_dry_runs_and_states(kms: KMSClient, keys: Keyring) -> None:
+def test_dry_runs_and_states(kms: KMSClient, keys: SharedKeys) -> None:
     peer = spki(ec.generate_private_key(ec.SECP256R1()))
     agreement, encapsulation = keys.new(*P256), keys.new(*KEM)
     blob = kms.encapsulate(**kem(encapsulation))["SharedSecretCiphertextBlob"]
@@ -196,7 +197,7 @@ def test_dry_runs_and_states(kms: KMSClient, keys: Keyring) -> None:
         (kms.decapsulate, kem(encapsulation, blob)),
     ]
     for call, arguments in calls:
-        assert refusal_of(call, **arguments, DryRun=True) == WOULD_SUCCEED
+        assert error_of(call, **arguments, DryRun=True) == WOULD_SUCCEED
     for stop, code, state in (
         (kms.disable_key, "DisabledException", "disabled"),
         (kms.schedule_key_deletion, "KMSInvalidStateException", "pending deletion"),
@@ -205,5 +206,5 @@ def test_dry_runs_and_states(kms: KMSClient, keys: Keyring) -> None:
             stop(KeyId=arn)
         for call, arguments in calls:
             refused = {"Code": code, "Message": f"{arguments['KeyId']} is {state}."}
-            assert refusal_of(call, **arguments) == refused
-            assert refusal_of(call, **arguments, DryRun=True) == refused
+            assert error_of(call, **arguments) == refused
+            assert error_of(call, **arguments, DryRun=True) == refused

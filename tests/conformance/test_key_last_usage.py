@@ -10,11 +10,11 @@ import pytest
 from mypy_boto3_kms.client import KMSClient
 
 from accounts import last_record
-from clients import client_of
+from client_errors import error_code_of, error_of
+from clients import client_of, response_members
 from identities import Identities
-from keyring import Keyring, members
 from local_server import RunningServer, running_server
-from refusals import code_of, refusal_of
+from shared_keys import SharedKeys
 
 SYMMETRIC = ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT")
 Use = Callable[[Any, str], Any]
@@ -95,7 +95,7 @@ def last(kms: KMSClient, key: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("operation", USES)
 def test_each_cryptographic_operation_is_a_use(
-    server: RunningServer, kms: KMSClient, keys: Keyring, operation: str
+    server: RunningServer, kms: KMSClient, keys: SharedKeys, operation: str
 ) -> None:
     spec, usage, use = USES[operation]
     arn = keys.new(spec, usage)
@@ -106,11 +106,11 @@ def test_each_cryptographic_operation_is_a_use(
         "TrackingStartDate": created,
         "KeyCreationDate": created,
     }
-    assert members(kms.get_key_last_usage(KeyId=arn)) == unused
+    assert response_members(kms.get_key_last_usage(KeyId=arn)) == unused
     request_id = use(kms, arn)["ResponseMetadata"]["RequestId"]
     record = last_record(server)
     assert (record["eventName"], record["requestID"]) == (operation, request_id)
-    answer = members(kms.get_key_last_usage(KeyId=arn.rpartition("/")[2]))
+    answer = response_members(kms.get_key_last_usage(KeyId=arn.rpartition("/")[2]))
     usage_data = answer.pop("KeyLastUsage")
     assert answer == {name: value for name, value in unused.items() if name != "KeyLastUsage"}
     used_at = usage_data.pop("Timestamp")
@@ -123,7 +123,7 @@ def test_each_cryptographic_operation_is_a_use(
     assert timedelta(0) <= datetime.now(UTC) - used_at < timedelta(minutes=1)  # noqa: TID251 - a client
 
 
-def test_re_encryption_is_a_use_of_both_keys(server: RunningServer, kms: KMSClient, keys: Keyring) -> None:
+def test_re_encryption_is_a_use_of_both_keys(server: RunningServer, kms: KMSClient, keys: SharedKeys) -> None:
     source, destination = keys.new(*SYMMETRIC), keys.new(*SYMMETRIC)
     blob = encrypt(kms, source)["CiphertextBlob"]
     moved = kms.re_encrypt(CiphertextBlob=blob, DestinationKeyId=destination)
@@ -136,7 +136,7 @@ def test_re_encryption_is_a_use_of_both_keys(server: RunningServer, kms: KMSClie
     assert (last(kms, source)["Operation"], last(kms, destination)["Operation"]) == ("ReEncrypt", "Decrypt")
 
 
-def test_what_does_not_count(kms: KMSClient, keys: Keyring, identities: Identities) -> None:
+def test_what_does_not_count(kms: KMSClient, keys: SharedKeys, identities: Identities) -> None:
     arn, signing = keys.new(*SYMMETRIC), keys.new("ECC_NIST_P256", "SIGN_VERIFY")
     blob = encrypt(kms, arn)["CiphertextBlob"]
     sign(kms, signing)
@@ -151,7 +151,7 @@ def test_what_does_not_count(kms: KMSClient, keys: Keyring, identities: Identiti
         (kms.verify, {**message, "Signature": b"x"}, "KMSInvalidSignatureException"),
         (stranger.kms.encrypt, {"KeyId": arn, "Plaintext": b"x"}, "AccessDeniedException"),
     ):
-        assert code_of(call, **arguments) == code
+        assert error_code_of(call, **arguments) == code
     # Nor what is not cryptography.
     kms.get_public_key(KeyId=signing)
     kms.rotate_key_on_demand(KeyId=arn)
@@ -160,29 +160,29 @@ def test_what_does_not_count(kms: KMSClient, keys: Keyring, identities: Identiti
         kms.update_key_description(KeyId=key, Description="still unused")
         kms.create_alias(AliasName=f"alias/{hashlib.sha256(key.encode()).hexdigest()}", TargetKeyId=key)
         kms.disable_key(KeyId=key)
-    assert code_of(kms.encrypt, KeyId=arn, Plaintext=b"x") == "DisabledException"
+    assert error_code_of(kms.encrypt, KeyId=arn, Plaintext=b"x") == "DisabledException"
     assert (last(kms, arn), last(kms, signing)) == before
 
 
-def test_the_name_by_which_a_key_was_used_does_not_matter(kms: KMSClient, keys: Keyring) -> None:
+def test_the_name_by_which_a_key_was_used_does_not_matter(kms: KMSClient, keys: SharedKeys) -> None:
     arn = keys.new(*SYMMETRIC)
     for name in keys.names(arn):
         request_id = encrypt(kms, name)["ResponseMetadata"]["RequestId"]
         assert last(kms, arn)["KmsRequestId"] == request_id
 
 
-def test_a_question_is_asked_by_key_and_not_by_alias(kms: KMSClient, keys: Keyring) -> None:
+def test_a_question_is_asked_by_key_and_not_by_alias(kms: KMSClient, keys: SharedKeys) -> None:
     _, _, alias, alias_arn = keys.names(keys.new(*SYMMETRIC))
     for name in (alias, alias_arn):
-        assert refusal_of(kms.get_key_last_usage, KeyId=name) == {
+        assert error_of(kms.get_key_last_usage, KeyId=name) == {
             "Code": "InvalidArnException",
             "Message": "Key Aliases are not supported for this operation.",
         }
     missing = "1234abcd-12ab-34cd-56ef-1234567890ab"
-    assert code_of(kms.get_key_last_usage, KeyId=missing) == "NotFoundException"
+    assert error_code_of(kms.get_key_last_usage, KeyId=missing) == "NotFoundException"
 
 
-def test_keys_on_their_way_out_still_tell(kms: KMSClient, keys: Keyring) -> None:
+def test_keys_on_their_way_out_still_tell(kms: KMSClient, keys: SharedKeys) -> None:
     arn = keys.new(*SYMMETRIC)
     encrypt(kms, arn)
     before = last(kms, arn)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from mypy_boto3_kms.client import KMSClient
 
-from refusals import refusal_of
+from client_errors import error_of
 
 
 def test_a_new_key_is_described_as_aws_describes_it(kms: KMSClient) -> None:
@@ -47,11 +47,11 @@ def test_a_multi_region_primary_and_a_key_that_waits_for_import(kms: KMSClient) 
         False,
         False,
     )
-    assert refusal_of(kms.encrypt, KeyId=external["KeyId"], Plaintext=b"x") == {
+    assert error_of(kms.encrypt, KeyId=external["KeyId"], Plaintext=b"x") == {
         "Code": "KMSInvalidStateException",
         "Message": f"{external['Arn']} is pending import.",
     }
-    assert refusal_of(kms.enable_key_rotation, KeyId=external["KeyId"]) == {
+    assert error_of(kms.enable_key_rotation, KeyId=external["KeyId"]) == {
         "Code": "UnsupportedOperationException",
         "Message": f"{external['Arn']} origin is EXTERNAL which is not valid for this operation.",
     }
@@ -82,7 +82,7 @@ def test_a_multi_region_primary_and_a_key_that_waits_for_import(kms: KMSClient) 
     ],
 )
 def test_keys_that_cannot_be_made(kms: KMSClient, arguments: dict[str, Any], code: str, message: str | None) -> None:
-    refusal = refusal_of(kms.create_key, **arguments)
+    refusal = error_of(kms.create_key, **arguments)
     assert refusal["Code"] == code
     assert message is None or refusal["Message"] == message
 
@@ -92,9 +92,9 @@ def test_a_disabled_key_does_nothing_until_it_is_enabled(kms: KMSClient, key_id:
     arn = kms.describe_key(KeyId=key_id)["KeyMetadata"]["Arn"]
     kms.disable_key(KeyId=key_id)
     disabled = {"Code": "DisabledException", "Message": f"{arn} is disabled."}
-    assert refusal_of(kms.encrypt, KeyId=key_id, Plaintext=b"x") == disabled
-    assert refusal_of(kms.decrypt, CiphertextBlob=blob) == disabled
-    assert refusal_of(kms.rotate_key_on_demand, KeyId=key_id) == disabled
+    assert error_of(kms.encrypt, KeyId=key_id, Plaintext=b"x") == disabled
+    assert error_of(kms.decrypt, CiphertextBlob=blob) == disabled
+    assert error_of(kms.rotate_key_on_demand, KeyId=key_id) == disabled
     assert kms.describe_key(KeyId=key_id)["KeyMetadata"]["Enabled"] is False
     kms.enable_key(KeyId=key_id)
     assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
@@ -108,23 +108,23 @@ def test_deletion_waits_can_be_cancelled_and_leaves_the_key_disabled(kms: KMSCli
     assert (answer["KeyId"], answer["KeyState"], answer["PendingWindowInDays"]) == (arn, "PendingDeletion", 7)
     assert abs(answer["DeletionDate"].timestamp() - time.time() - 7 * 86400) < 60  # noqa: TID251
     pending = {"Code": "KMSInvalidStateException", "Message": f"{arn} is pending deletion."}
-    assert refusal_of(kms.encrypt, KeyId=key_id, Plaintext=b"x") == pending
-    assert refusal_of(kms.schedule_key_deletion, KeyId=key_id) == pending
-    assert refusal_of(kms.tag_resource, KeyId=key_id, Tags=[{"TagKey": "a", "TagValue": "b"}]) == pending
+    assert error_of(kms.encrypt, KeyId=key_id, Plaintext=b"x") == pending
+    assert error_of(kms.schedule_key_deletion, KeyId=key_id) == pending
+    assert error_of(kms.tag_resource, KeyId=key_id, Tags=[{"TagKey": "a", "TagValue": "b"}]) == pending
     assert kms.get_key_rotation_status(KeyId=key_id)["KeyRotationEnabled"] is False
     assert kms.describe_key(KeyId=key_id)["KeyMetadata"]["DeletionDate"] == answer["DeletionDate"]
     assert kms.cancel_key_deletion(KeyId=key_id)["KeyId"] == arn
     described = kms.describe_key(KeyId=key_id)["KeyMetadata"]
     assert (described["KeyState"], "DeletionDate" in described) == ("Disabled", False)
     assert kms.get_key_rotation_status(KeyId=key_id)["KeyRotationEnabled"] is True
-    assert refusal_of(kms.cancel_key_deletion, KeyId=key_id)["Message"] == f"{arn} is not pending deletion."
+    assert error_of(kms.cancel_key_deletion, KeyId=key_id)["Message"] == f"{arn} is not pending deletion."
     kms.enable_key(KeyId=key_id)
     assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
 
 
 def test_the_default_window_is_thirty_days_and_others_must_be_in_range(kms: KMSClient, key_id: str) -> None:
-    assert refusal_of(kms.schedule_key_deletion, KeyId=key_id, PendingWindowInDays=6)["Code"] == "ValidationException"
-    assert refusal_of(kms.schedule_key_deletion, KeyId=key_id, PendingWindowInDays=31)["Code"] == "ValidationException"
+    assert error_of(kms.schedule_key_deletion, KeyId=key_id, PendingWindowInDays=6)["Code"] == "ValidationException"
+    assert error_of(kms.schedule_key_deletion, KeyId=key_id, PendingWindowInDays=31)["Code"] == "ValidationException"
     assert kms.schedule_key_deletion(KeyId=key_id)["PendingWindowInDays"] == 30
 
 
@@ -137,7 +137,7 @@ def test_automatic_rotation_is_off_until_enabled(kms: KMSClient, key_id: str) ->
     assert abs(status["NextRotationDate"].timestamp() - time.time() - 90 * 86400) < 60  # noqa: TID251
     kms.disable_key_rotation(KeyId=key_id)
     assert kms.get_key_rotation_status(KeyId=key_id)["KeyRotationEnabled"] is False
-    assert refusal_of(kms.enable_key_rotation, KeyId=key_id, RotationPeriodInDays=89)["Code"] == "ValidationException"
+    assert error_of(kms.enable_key_rotation, KeyId=key_id, RotationPeriodInDays=89)["Code"] == "ValidationException"
 
 
 def test_tags_description_and_policy(kms: KMSClient, key_id: str) -> None:
@@ -146,7 +146,7 @@ def test_tags_description_and_policy(kms: KMSClient, key_id: str) -> None:
     tags = kms.list_resource_tags(KeyId=key_id)["Tags"]
     assert tags == [{"TagKey": f"t{n:02}", "TagValue": str(n)} for n in range(1, 50)]
     extra = [{"TagKey": "x", "TagValue": ""}, {"TagKey": "y", "TagValue": ""}]
-    assert refusal_of(kms.tag_resource, KeyId=key_id, Tags=extra) == {
+    assert error_of(kms.tag_resource, KeyId=key_id, Tags=extra) == {
         "Code": "TagException",
         "Message": "Too many tags",
     }
@@ -165,7 +165,7 @@ def test_a_policy_that_denies_is_obeyed_and_one_that_locks_out_is_refused(kms: K
     deny = f'{{"Effect":"Deny","Principal":"*","Action":"kms:Encrypt","Resource":"*","Condition":{condition}}}'
     kms.put_key_policy(KeyId=key_id, Policy=f'{{"Version":"2012-10-17","Statement":[{allow},{deny}]}}')
     kms.encrypt(KeyId=key_id, Plaintext=b"x")
-    refusal = refusal_of(kms.encrypt, KeyId=key_id, Plaintext=b"x", EncryptionContext={"tier": "gold"})
+    refusal = error_of(kms.encrypt, KeyId=key_id, Plaintext=b"x", EncryptionContext={"tier": "gold"})
     arn = kms.describe_key(KeyId=key_id)["KeyMetadata"]["Arn"]
     assert refusal == {
         "Code": "AccessDeniedException",
@@ -174,17 +174,17 @@ def test_a_policy_that_denies_is_obeyed_and_one_that_locks_out_is_refused(kms: K
     }
     only_describe = allow.replace("kms:*", "kms:DescribeKey")
     document = f'{{"Version":"2012-10-17","Statement":{only_describe}}}'
-    assert refusal_of(kms.put_key_policy, KeyId=key_id, Policy=document) == {
+    assert error_of(kms.put_key_policy, KeyId=key_id, Policy=document) == {
         "Code": "MalformedPolicyDocumentException",
         "Message": "The new key policy will not allow you to update the key policy in the future.",
     }
     kms.put_key_policy(KeyId=key_id, Policy=document, BypassPolicyLockoutSafetyCheck=True)
     kms.describe_key(KeyId=key_id)
-    assert refusal_of(kms.get_key_policy, KeyId=key_id)["Message"].endswith(
+    assert error_of(kms.get_key_policy, KeyId=key_id)["Message"].endswith(
         "because no resource-based policy allows the kms:GetKeyPolicy action"
     )
     nobody = allow.replace("000000000000", "arn:aws:iam::000000000000:user/nobody")
-    assert refusal_of(kms.create_key, Policy=f'{{"Statement":[{allow},{nobody}]}}') == {
+    assert error_of(kms.create_key, Policy=f'{{"Statement":[{allow},{nobody}]}}') == {
         "Code": "MalformedPolicyDocumentException",
         "Message": "Policy contains a statement with one or more invalid principals.",
     }
@@ -193,11 +193,11 @@ def test_a_policy_that_denies_is_obeyed_and_one_that_locks_out_is_refused(kms: K
 def test_keys_that_are_not_there(kms: KMSClient) -> None:
     missing = "1234abcd-12ab-34cd-56ef-1234567890ab"
     for call in (kms.describe_key, kms.enable_key, kms.get_key_policy, kms.list_resource_tags):
-        assert refusal_of(call, KeyId=missing) == {
+        assert error_of(call, KeyId=missing) == {
             "Code": "NotFoundException",
             "Message": f"Key 'arn:aws:kms:us-east-1:000000000000:key/{missing}' does not exist",
         }
-    assert refusal_of(kms.describe_key, KeyId="alias/none")["Code"] == "NotFoundException"
-    assert refusal_of(kms.enable_key, KeyId="alias/none")["Code"] == "InvalidArnException"
+    assert error_of(kms.describe_key, KeyId="alias/none")["Code"] == "NotFoundException"
+    assert error_of(kms.enable_key, KeyId="alias/none")["Code"] == "InvalidArnException"
     elsewhere = f"arn:aws:kms:us-east-1:999999999999:key/{missing}"
-    assert refusal_of(kms.describe_key, KeyId=elsewhere)["Code"] == "AccessDeniedException"
+    assert error_of(kms.describe_key, KeyId=elsewhere)["Code"] == "AccessDeniedException"

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from client_errors import error_code_of
 from clients import Answer, client_of, credentials_of, send, signed
 from local_server import RunningServer, running_server
-from refusals import code_of
 
 PLAINTEXT = b"Attack at dawn, by the north gate"
 CONTEXT = {"purpose": "a context nobody logs"}
@@ -35,7 +35,7 @@ def calls(server: RunningServer) -> list[Answer]:
     assert kms.decrypt(CiphertextBlob=blob, EncryptionContext=CONTEXT)["Plaintext"] == PLAINTEXT
     grant = kms.create_grant(KeyId=key_id, GranteePrincipal="arn:aws:iam::000000000000:root", Operations=["Encrypt"])
     kms.encrypt(KeyId=key_id, Plaintext=PLAINTEXT, GrantTokens=[grant["GrantToken"]])
-    assert code_of(kms.decrypt, CiphertextBlob=blob) == "InvalidCiphertextException"
+    assert error_code_of(kms.decrypt, CiphertextBlob=blob) == "InvalidCiphertextException"
     return [
         send(server, signed(server, "ListKeys")),
         send(server, signed(server, "ListKeys"), lambda raw: raw.headers.update({"X-Amz-Date": "20200101T000000Z"})),

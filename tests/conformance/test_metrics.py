@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from client_errors import error_code_of
 from clients import Raw, client_of, send, signed
 from local_server import RunningServer, running_server
-from refusals import code_of
-from scrapes import Shown, scrape, scrape_until, url_of
+from scrapes import ScrapedMetrics, scrape, scrape_until, url_of
 
 WORKERS = ("w0", "w1", "w2")
 CALLS = 30
@@ -32,7 +32,7 @@ def workers(tmp_path: Path) -> Iterator[RunningServer]:
     assert list((tmp_path / "data" / "metrics").iterdir()) == []
 
 
-def up(shown: Shown) -> list[float]:
+def up(shown: ScrapedMetrics) -> list[float]:
     return [shown.sum("strongroom_worker_up", worker=worker) for worker in WORKERS]
 
 
@@ -42,7 +42,7 @@ def test_calls_of_one_worker(tmp_path: Path) -> None:
         key_id = kms.create_key()["KeyMetadata"]["KeyId"]
         for _ in range(CALLS):
             kms.encrypt(KeyId=key_id, Plaintext=b"x")
-        assert code_of(kms.encrypt, KeyId="alias/none", Plaintext=b"x") == "NotFoundException"
+        assert error_code_of(kms.encrypt, KeyId="alias/none", Plaintext=b"x") == "NotFoundException"
         pair = {"KeyId": key_id, "KeyPairSpec": "RSA_2048"}
         kms.generate_data_key_pair(**pair)  # type: ignore[arg-type]
         assert send(server, signed(server), lambda raw: raw.headers.update({"X-Amz-Date": "x"})).status == 400
@@ -110,12 +110,12 @@ def test_a_dead_worker_does_not_break_a_scrape(workers: RunningServer, victim: s
     assert victim in shown.labels("strongroom_keeper_rounds_total", "worker")
 
 
-def patient_scrape(server: RunningServer, holds: object) -> Shown:
+def patient_scrape(server: RunningServer, holds: object) -> ScrapedMetrics:
     """Scrape until something shows, each try with little patience."""
     end = time.monotonic() + 30
     while time.monotonic() < end:
         with contextlib.suppress(OSError), urllib.request.urlopen(url_of(server), timeout=4) as answer:  # noqa: S310
-            shown = Shown(answer.read().decode())
+            shown = ScrapedMetrics(answer.read().decode())
             if callable(holds) and holds(shown):
                 return shown
         time.sleep(0.1)

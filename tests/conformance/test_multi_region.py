@@ -6,8 +6,8 @@ import pytest
 from mypy_boto3_kms.client import KMSClient
 from mypy_boto3_kms.type_defs import TagTypeDef
 
-from refusals import code_of, refusal_of
-from relatives import ACCOUNT, EAST, SOUTH, WEST, arn, describe, new_primary, related
+from client_errors import error_code_of, error_of
+from multi_region_keys import ACCOUNT, EAST, SOUTH, WEST, arn, describe, multi_region_roles, new_primary
 
 NEVER = "mrk-" + "0" * 32
 
@@ -67,36 +67,36 @@ def test_a_replica_has_what_the_request_gives_it(east: KMSClient, west: KMSClien
 
 def test_every_related_key_knows_all_of_them(east: KMSClient, west: KMSClient, south: KMSClient, pair: str) -> None:
     east.replicate_key(KeyId=pair, ReplicaRegion=SOUTH)
-    assert related(east, pair) == ("PRIMARY", EAST, [SOUTH, WEST])
-    assert related(west, pair) == related(south, pair) == ("REPLICA", EAST, [SOUTH, WEST])
+    assert multi_region_roles(east, pair) == ("PRIMARY", EAST, [SOUTH, WEST])
+    assert multi_region_roles(west, pair) == multi_region_roles(south, pair) == ("REPLICA", EAST, [SOUTH, WEST])
 
 
 def test_what_cannot_be_replicated(east: KMSClient, west: KMSClient, pair: str) -> None:
     single = east.create_key()["KeyMetadata"]
     unsupported = "UnsupportedOperationException"
     for kms, key, key_arn in ((east, single["KeyId"], single["Arn"]), (west, pair, arn(WEST, pair))):
-        assert refusal_of(kms.replicate_key, KeyId=key, ReplicaRegion=SOUTH) == {
+        assert error_of(kms.replicate_key, KeyId=key, ReplicaRegion=SOUTH) == {
             "Code": unsupported,
             "Message": f"{key_arn} is not a multi-region primary key.",
         }
-    assert refusal_of(east.replicate_key, KeyId=NEVER, ReplicaRegion=WEST) == {
+    assert error_of(east.replicate_key, KeyId=NEVER, ReplicaRegion=WEST) == {
         "Code": "NotFoundException",
         "Message": f"Key '{arn(EAST, NEVER)}' does not exist",
     }
-    assert code_of(east.replicate_key, KeyId="alias/x", ReplicaRegion=WEST) == "InvalidArnException"
-    assert code_of(west.replicate_key, KeyId=arn(EAST, pair), ReplicaRegion=SOUTH) == "NotFoundException"
+    assert error_code_of(east.replicate_key, KeyId="alias/x", ReplicaRegion=WEST) == "InvalidArnException"
+    assert error_code_of(west.replicate_key, KeyId=arn(EAST, pair), ReplicaRegion=SOUTH) == "NotFoundException"
     for bad in ("Mars", "us-east-1\n", "us-east-", ""):
-        assert code_of(east.replicate_key, KeyId=pair, ReplicaRegion=bad) == "ValidationException"
-    assert related(east, pair) == ("PRIMARY", EAST, [WEST])
+        assert error_code_of(east.replicate_key, KeyId=pair, ReplicaRegion=bad) == "ValidationException"
+    assert multi_region_roles(east, pair) == ("PRIMARY", EAST, [WEST])
 
 
 def test_a_replica_region_must_be_free_and_served_here(east: KMSClient, west: KMSClient, pair: str) -> None:
     taken = "AlreadyExistsException"
-    assert code_of(east.replicate_key, KeyId=pair, ReplicaRegion=EAST) == taken
-    assert code_of(east.replicate_key, KeyId=pair, ReplicaRegion=WEST) == taken
+    assert error_code_of(east.replicate_key, KeyId=pair, ReplicaRegion=EAST) == taken
+    assert error_code_of(east.replicate_key, KeyId=pair, ReplicaRegion=WEST) == taken
     west.schedule_key_deletion(KeyId=pair)
-    assert code_of(east.replicate_key, KeyId=pair, ReplicaRegion=WEST) == taken
-    assert refusal_of(east.replicate_key, KeyId=pair, ReplicaRegion="eu-north-1") == {
+    assert error_code_of(east.replicate_key, KeyId=pair, ReplicaRegion=WEST) == taken
+    assert error_of(east.replicate_key, KeyId=pair, ReplicaRegion="eu-north-1") == {
         "Code": "ValidationException",
         "Message": "Region eu-north-1 is not served here; this deployment serves us-east-1, eu-west-1, ap-southeast-2.",
     }
@@ -105,17 +105,17 @@ def test_a_replica_region_must_be_free_and_served_here(east: KMSClient, west: KM
 def test_the_primarys_state_decides_whether_it_can_be_replicated(east: KMSClient) -> None:
     key_id = new_primary(east)
     east.disable_key(KeyId=key_id)
-    assert refusal_of(east.replicate_key, KeyId=key_id, ReplicaRegion=WEST) == {
+    assert error_of(east.replicate_key, KeyId=key_id, ReplicaRegion=WEST) == {
         "Code": "DisabledException",
         "Message": f"{arn(EAST, key_id)} is disabled.",
     }
     east.schedule_key_deletion(KeyId=key_id)
-    assert refusal_of(east.replicate_key, KeyId=key_id, ReplicaRegion=WEST) == {
+    assert error_of(east.replicate_key, KeyId=key_id, ReplicaRegion=WEST) == {
         "Code": "KMSInvalidStateException",
         "Message": f"{arn(EAST, key_id)} is pending deletion.",
     }
     external = new_primary(east, Origin="EXTERNAL")
-    assert refusal_of(east.replicate_key, KeyId=external, ReplicaRegion=WEST) == {
+    assert error_of(east.replicate_key, KeyId=external, ReplicaRegion=WEST) == {
         "Code": "KMSInvalidStateException",
         "Message": f"{arn(EAST, external)} is pending import.",
     }
@@ -130,11 +130,11 @@ def test_a_replica_that_could_not_be_made_leaves_no_trace(east: KMSClient, west:
         ({"Policy": locked}, "MalformedPolicyDocumentException"),
         ({"Tags": twice}, "TagException"),
     ):
-        assert code_of(east.replicate_key, KeyId=key_id, ReplicaRegion=WEST, **arguments) == code
-    assert related(east, key_id) == ("PRIMARY", EAST, [])
-    assert code_of(west.describe_key, KeyId=key_id) == "NotFoundException"
+        assert error_code_of(east.replicate_key, KeyId=key_id, ReplicaRegion=WEST, **arguments) == code
+    assert multi_region_roles(east, key_id) == ("PRIMARY", EAST, [])
+    assert error_code_of(west.describe_key, KeyId=key_id) == "NotFoundException"
     east.replicate_key(KeyId=key_id, ReplicaRegion=WEST, Policy=locked, BypassPolicyLockoutSafetyCheck=True)
-    assert code_of(west.describe_key, KeyId=key_id) == "AccessDeniedException"
+    assert error_code_of(west.describe_key, KeyId=key_id) == "AccessDeniedException"
 
 
 # --- using
@@ -149,7 +149,7 @@ def test_what_one_region_encrypts_every_related_key_decrypts(
     for kms, region in ((east, EAST), (west, WEST), (south, SOUTH)):
         answer = kms.decrypt(CiphertextBlob=blob, EncryptionContext=context)
         assert (answer["Plaintext"], answer["KeyId"]) == (b"x", arn(region, pair))
-        assert code_of(kms.decrypt, CiphertextBlob=blob) == "InvalidCiphertextException"
+        assert error_code_of(kms.decrypt, CiphertextBlob=blob) == "InvalidCiphertextException"
     moved = south.re_encrypt(CiphertextBlob=blob, SourceEncryptionContext=context, DestinationKeyId=pair)
     assert east.decrypt(CiphertextBlob=moved["CiphertextBlob"], KeyId=pair)["Plaintext"] == b"x"
 
@@ -158,9 +158,9 @@ def test_what_a_single_region_key_encrypts_stays_in_its_region(east: KMSClient, 
     lone_primary, single = new_primary(east), east.create_key()["KeyMetadata"]["KeyId"]
     for key_id in (lone_primary, single):
         blob = east.encrypt(KeyId=key_id, Plaintext=b"x")["CiphertextBlob"]
-        assert code_of(west.decrypt, CiphertextBlob=blob) == "InvalidCiphertextException"
-        assert code_of(west.encrypt, KeyId=key_id, Plaintext=b"x") == "NotFoundException"
-        assert refusal_of(west.decrypt, CiphertextBlob=blob, KeyId=arn(EAST, key_id)) == {
+        assert error_code_of(west.decrypt, CiphertextBlob=blob) == "InvalidCiphertextException"
+        assert error_code_of(west.encrypt, KeyId=key_id, Plaintext=b"x") == "NotFoundException"
+        assert error_of(west.decrypt, CiphertextBlob=blob, KeyId=arn(EAST, key_id)) == {
             "Code": "NotFoundException",
             "Message": f"Invalid arn {EAST}",
         }
@@ -200,7 +200,7 @@ def test_disabling_one_key_leaves_its_relatives_enabled(east: KMSClient, west: K
     blob = east.encrypt(KeyId=pair, Plaintext=b"x")["CiphertextBlob"]
     east.disable_key(KeyId=pair)
     assert west.decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
-    assert code_of(east.decrypt, CiphertextBlob=blob) == "DisabledException"
+    assert error_code_of(east.decrypt, CiphertextBlob=blob) == "DisabledException"
     west.disable_key(KeyId=pair)
     east.enable_key(KeyId=pair)
     assert (describe(east, pair)["KeyState"], describe(west, pair)["KeyState"]) == ("Enabled", "Disabled")
@@ -210,7 +210,7 @@ def test_aliases_tags_descriptions_policies_and_grants_are_each_keys_own(
     east: KMSClient, west: KMSClient, pair: str
 ) -> None:
     east.create_alias(AliasName="alias/both", TargetKeyId=pair)
-    assert code_of(west.describe_key, KeyId="alias/both") == "NotFoundException"
+    assert error_code_of(west.describe_key, KeyId="alias/both") == "NotFoundException"
     other = west.create_key()["KeyMetadata"]["KeyId"]
     west.create_alias(AliasName="alias/both", TargetKeyId=other)
     assert describe(east, "alias/both")["KeyId"] == pair
@@ -224,5 +224,5 @@ def test_aliases_tags_descriptions_policies_and_grants_are_each_keys_own(
     assert describe(west, pair)["Description"] == ""
     assert west.get_key_policy(KeyId=pair)["Policy"] == policy
     assert west.list_grants(KeyId=pair)["Grants"] == []
-    assert code_of(west.revoke_grant, KeyId=pair, GrantId=grant["GrantId"]) == "NotFoundException"
+    assert error_code_of(west.revoke_grant, KeyId=pair, GrantId=grant["GrantId"]) == "NotFoundException"
     assert len(east.list_grants(KeyId=pair)["Grants"]) == 1

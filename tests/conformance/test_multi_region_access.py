@@ -10,11 +10,11 @@ from mypy_boto3_kms.client import KMSClient
 
 from accounts import data_of
 from audits import audit_records
+from client_errors import error_code_of, error_of
 from clients import ONCE, credentials_of
 from local_server import RunningServer
+from multi_region_keys import ACCOUNT, EAST, SOUTH, WEST, arn, new_primary
 from policies import Json, allow, deny, document
-from refusals import code_of, refusal_of
-from relatives import ACCOUNT, EAST, SOUTH, WEST, arn, new_primary
 
 TAGS = [{"TagKey": "team", "TagValue": "x"}]
 ELSEWHERE = {"StringNotEquals": {"aws:RequestedRegion": EAST}}
@@ -62,7 +62,7 @@ def test_replicating_needs_a_permission_in_each_region(three_regions: RunningSer
         ((here, there, tagging, deny(do="kms:TagResource", when=ELSEWHERE)), "kms:TagResource"),
     ):
         _, kms, _ = user(three_regions, *statements)
-        refusal = refusal_of(kms.replicate_key, KeyId=key_id, ReplicaRegion=WEST, Tags=TAGS)
+        refusal = error_of(kms.replicate_key, KeyId=key_id, ReplicaRegion=WEST, Tags=TAGS)
         assert refusal["Code"] == "AccessDeniedException"
         assert f"is not authorized to perform: {missing} on resource: " in refusal["Message"]
     _, kms, _ = user(three_regions, here, there)
@@ -91,7 +91,7 @@ def test_replicating_needs_a_permission_in_each_region(three_regions: RunningSer
 def test_conditions_on_replicating(three_regions: RunningServer, east: KMSClient, action: str, condition: Json) -> None:
     key_id = new_primary(east)
     _, kms, _ = user(three_regions, allow(do="kms:*"), deny(do=action, when=condition))
-    refusal = refusal_of(kms.replicate_key, KeyId=key_id, ReplicaRegion=WEST, Tags=TAGS)
+    refusal = error_of(kms.replicate_key, KeyId=key_id, ReplicaRegion=WEST, Tags=TAGS)
     assert refusal["Code"] == "AccessDeniedException"
     assert f"is not authorized to perform: {action} " in refusal["Message"]
     assert refusal["Message"].endswith("with an explicit deny in an identity-based policy")
@@ -101,7 +101,7 @@ def test_the_replica_region_limits_replicating_and_nothing_else(three_regions: R
     key_id = new_primary(east)
     elsewhere = {"StringNotEquals": {"kms:ReplicaRegion": WEST}}
     _, kms, _ = user(three_regions, allow(do="kms:*"), deny(do="kms:ReplicateKey", when=elsewhere))
-    assert code_of(kms.replicate_key, KeyId=key_id, ReplicaRegion=SOUTH) == "AccessDeniedException"
+    assert error_code_of(kms.replicate_key, KeyId=key_id, ReplicaRegion=SOUTH) == "AccessDeniedException"
     kms.replicate_key(KeyId=key_id, ReplicaRegion=WEST)
     named = {"Null": {"kms:ReplicaRegion": "false"}}
     _, kms, _ = user(three_regions, allow(do="kms:*"), deny(do="kms:CreateKey", when=named))
@@ -114,10 +114,10 @@ def test_a_policy_can_tell_primaries_from_replicas(three_regions: RunningServer,
     replicas = {"StringEquals": {"kms:MultiRegionKeyType": "REPLICA"}}
     _, here, there = user(three_regions, allow(do="kms:DescribeKey", when=replicas))
     there.describe_key(KeyId=key_id)
-    assert code_of(here.describe_key, KeyId=key_id) == "AccessDeniedException"
+    assert error_code_of(here.describe_key, KeyId=key_id) == "AccessDeniedException"
     east.update_primary_region(KeyId=key_id, PrimaryRegion=WEST)
     here.describe_key(KeyId=key_id)
-    assert code_of(there.describe_key, KeyId=key_id) == "AccessDeniedException"
+    assert error_code_of(there.describe_key, KeyId=key_id) == "AccessDeniedException"
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_moving_the_primary_needs_permission_on_both_keys(
     key_id = new_primary(east)
     east.replicate_key(KeyId=key_id, ReplicaRegion=WEST)
     _, kms, _ = user(three_regions, allow(do="kms:*"), denied)
-    refusal = refusal_of(kms.update_primary_region, KeyId=key_id, PrimaryRegion=WEST)
+    refusal = error_of(kms.update_primary_region, KeyId=key_id, PrimaryRegion=WEST)
     assert refusal["Code"] == "AccessDeniedException"
     assert f"kms:UpdatePrimaryRegion on resource: {arn(where, key_id)} " in refusal["Message"]
     _, kms, _ = user(three_regions, allow(do="kms:UpdatePrimaryRegion"))
@@ -150,9 +150,9 @@ def test_a_grant_permits_the_use_of_one_related_key(three_regions: RunningServer
     grantee, here, there = user(three_regions)
     grant = east.create_grant(KeyId=key_id, GranteePrincipal=grantee, Operations=["Encrypt"])
     here.encrypt(KeyId=key_id, Plaintext=b"x")
-    assert code_of(there.encrypt, KeyId=key_id, Plaintext=b"x") == "AccessDeniedException"
+    assert error_code_of(there.encrypt, KeyId=key_id, Plaintext=b"x") == "AccessDeniedException"
     tokens = [grant["GrantToken"]]
-    assert code_of(there.encrypt, KeyId=key_id, Plaintext=b"x", GrantTokens=tokens) == "AccessDeniedException"
+    assert error_code_of(there.encrypt, KeyId=key_id, Plaintext=b"x", GrantTokens=tokens) == "AccessDeniedException"
 
 
 def test_replicating_is_recorded_in_both_regions(three_regions: RunningServer, east: KMSClient) -> None:
@@ -182,7 +182,7 @@ def test_a_refused_replication_is_recorded_where_it_was_asked_for(
     three_regions: RunningServer, east: KMSClient
 ) -> None:
     key_id = new_primary(east)
-    assert code_of(east.replicate_key, KeyId=key_id, ReplicaRegion=EAST) == "AlreadyExistsException"
+    assert error_code_of(east.replicate_key, KeyId=key_id, ReplicaRegion=EAST) == "AlreadyExistsException"
     (record,) = records(three_regions, "ReplicateKey", key_id)
     assert (record["errorCode"], record["responseElements"]) == ("AlreadyExistsException", None)
     assert len(records(three_regions, "CreateKey", key_id)) == 1
@@ -230,5 +230,5 @@ def test_synchronizing_is_recorded_when_there_is_somebody_to_synchronize(
         "recipientAccountId": ACCOUNT,
         "eventCategory": "Management",
     }
-    assert code_of(east.enable_key_rotation, KeyId=key_id, RotationPeriodInDays=1) == "ValidationException"
+    assert error_code_of(east.enable_key_rotation, KeyId=key_id, RotationPeriodInDays=1) == "ValidationException"
     assert len(records(three_regions, "SynchronizeMultiRegionKey", key_id)) == 1

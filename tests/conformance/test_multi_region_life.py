@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from mypy_boto3_kms.client import KMSClient
 
-from refusals import code_of, refusal_of
-from relatives import EAST, SOUTH, WEST, arn, describe, materials, related
+from client_errors import error_code_of, error_of
+from multi_region_keys import EAST, SOUTH, WEST, arn, describe, materials, multi_region_roles
 
 # --- rotating
 
@@ -22,9 +22,9 @@ def test_rotation_is_set_on_the_primary_and_holds_for_all(east: KMSClient, west:
         "Code": "UnsupportedOperationException",
         "Message": f"{arn(WEST, pair)} is not a multi-region primary key.",
     }
-    assert refusal_of(west.enable_key_rotation, KeyId=pair) == refused
-    assert refusal_of(west.disable_key_rotation, KeyId=pair) == refused
-    assert refusal_of(west.rotate_key_on_demand, KeyId=pair) == refused
+    assert error_of(west.enable_key_rotation, KeyId=pair) == refused
+    assert error_of(west.disable_key_rotation, KeyId=pair) == refused
+    assert error_of(west.rotate_key_on_demand, KeyId=pair) == refused
     east.disable_key_rotation(KeyId=pair)
     assert west.get_key_rotation_status(KeyId=pair)["KeyRotationEnabled"] is False
 
@@ -63,10 +63,10 @@ def test_a_replica_becomes_the_primary_and_rotates_for_all(
     east.enable_key_rotation(KeyId=pair)
     blob = east.encrypt(KeyId=pair, Plaintext=b"x")["CiphertextBlob"]
     east.update_primary_region(KeyId=arn(EAST, pair), PrimaryRegion=WEST)
-    assert related(west, pair) == ("PRIMARY", WEST, [SOUTH, EAST])
-    assert related(east, pair) == related(south, pair) == ("REPLICA", WEST, [SOUTH, EAST])
+    assert multi_region_roles(west, pair) == ("PRIMARY", WEST, [SOUTH, EAST])
+    assert multi_region_roles(east, pair) == multi_region_roles(south, pair) == ("REPLICA", WEST, [SOUTH, EAST])
     assert {describe(kms, pair)["KeyState"] for kms in (east, west, south)} == {"Enabled"}
-    assert code_of(east.rotate_key_on_demand, KeyId=pair) == "UnsupportedOperationException"
+    assert error_code_of(east.rotate_key_on_demand, KeyId=pair) == "UnsupportedOperationException"
     west.rotate_key_on_demand(KeyId=pair)
     west.enable_key_rotation(KeyId=pair, RotationPeriodInDays=90)
     new_blob = west.encrypt(KeyId=pair, Plaintext=b"y")["CiphertextBlob"]
@@ -74,7 +74,7 @@ def test_a_replica_becomes_the_primary_and_rotates_for_all(
         assert kms.get_key_rotation_status(KeyId=pair)["RotationPeriodInDays"] == 90
         assert [kms.decrypt(CiphertextBlob=each)["Plaintext"] for each in (blob, new_blob)] == [b"x", b"y"]
     west.update_primary_region(KeyId=pair, PrimaryRegion=EAST)
-    assert related(south, pair) == ("REPLICA", EAST, [SOUTH, WEST])
+    assert multi_region_roles(south, pair) == ("REPLICA", EAST, [SOUTH, WEST])
 
 
 def test_who_cannot_become_the_primary(east: KMSClient, west: KMSClient, pair: str) -> None:
@@ -84,30 +84,30 @@ def test_who_cannot_become_the_primary(east: KMSClient, west: KMSClient, pair: s
         (west, pair, arn(WEST, pair), SOUTH),
         (east, single["KeyId"], single["Arn"], WEST),
     ):
-        assert refusal_of(kms.update_primary_region, KeyId=key, PrimaryRegion=region) == {
+        assert error_of(kms.update_primary_region, KeyId=key, PrimaryRegion=region) == {
             "Code": "UnsupportedOperationException",
             "Message": f"{key_arn} is not a multi-region primary key.",
         }
     for region in (SOUTH, "eu-north-1"):
-        assert refusal_of(east.update_primary_region, KeyId=pair, PrimaryRegion=region) == {
+        assert error_of(east.update_primary_region, KeyId=pair, PrimaryRegion=region) == {
             "Code": "NotFoundException",
             "Message": f"Key '{arn(region, pair)}' does not exist",
         }
-    assert code_of(east.update_primary_region, KeyId=pair, PrimaryRegion=EAST) == "UnsupportedOperationException"
-    assert code_of(east.update_primary_region, KeyId=pair, PrimaryRegion="here") == "ValidationException"
-    assert code_of(east.update_primary_region, KeyId="mrk-" + "0" * 32, PrimaryRegion=WEST) == "NotFoundException"
+    assert error_code_of(east.update_primary_region, KeyId=pair, PrimaryRegion=EAST) == "UnsupportedOperationException"
+    assert error_code_of(east.update_primary_region, KeyId=pair, PrimaryRegion="here") == "ValidationException"
+    assert error_code_of(east.update_primary_region, KeyId="mrk-" + "0" * 32, PrimaryRegion=WEST) == "NotFoundException"
 
 
 @pytest.mark.parametrize("which", [EAST, WEST])
 def test_both_keys_must_be_enabled_to_change_places(east: KMSClient, west: KMSClient, pair: str, which: str) -> None:
     kms = east if which == EAST else west
     kms.disable_key(KeyId=pair)
-    assert refusal_of(east.update_primary_region, KeyId=pair, PrimaryRegion=WEST) == {
+    assert error_of(east.update_primary_region, KeyId=pair, PrimaryRegion=WEST) == {
         "Code": "DisabledException",
         "Message": f"{arn(which, pair)} is disabled.",
     }
     kms.schedule_key_deletion(KeyId=pair)
-    assert refusal_of(east.update_primary_region, KeyId=pair, PrimaryRegion=WEST) == {
+    assert error_of(east.update_primary_region, KeyId=pair, PrimaryRegion=WEST) == {
         "Code": "KMSInvalidStateException",
         "Message": f"{arn(which, pair)} is pending deletion.",
     }
@@ -125,9 +125,9 @@ def test_a_primary_with_replicas_waits_for_them(east: KMSClient, west: KMSClient
     assert (waiting["KeyState"], waiting["PendingDeletionWindowInDays"]) == ("PendingReplicaDeletion", 8)
     assert "DeletionDate" not in waiting
     refused = {"Code": "KMSInvalidStateException", "Message": f"{arn(EAST, pair)} is pending deletion."}
-    assert refusal_of(east.decrypt, CiphertextBlob=blob) == refused
-    assert refusal_of(east.replicate_key, KeyId=pair, ReplicaRegion=SOUTH) == refused
-    assert refusal_of(east.schedule_key_deletion, KeyId=pair) == refused
+    assert error_of(east.decrypt, CiphertextBlob=blob) == refused
+    assert error_of(east.replicate_key, KeyId=pair, ReplicaRegion=SOUTH) == refused
+    assert error_of(east.schedule_key_deletion, KeyId=pair) == refused
     assert west.decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
     assert east.cancel_key_deletion(KeyId=pair)["KeyId"] == arn(EAST, pair)
     cancelled = describe(east, pair)

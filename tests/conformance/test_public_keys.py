@@ -7,9 +7,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from mypy_boto3_kms.client import KMSClient
 
 from accounts import last_record
-from keyring import Keyring, members
+from client_errors import error_code_of, error_of
+from clients import response_members
 from local_server import RunningServer
-from refusals import code_of, refusal_of
+from shared_keys import SharedKeys
 
 # Source: KMS Developer Guide, "Key spec reference". The order is AWS's own in DescribeKey: PKCS #1 before PSS.
 SIGNING = "SIGN_VERIFY", "SigningAlgorithms"
@@ -33,10 +34,10 @@ CASES = [
 
 @pytest.mark.parametrize(("spec", "usage", "member", "algorithms"), CASES)
 def test_a_public_key_and_what_it_is_for(
-    kms: KMSClient, keys: Keyring, spec: str, usage: str, member: str, algorithms: list[str]
+    kms: KMSClient, keys: SharedKeys, spec: str, usage: str, member: str, algorithms: list[str]
 ) -> None:
     arn = keys(spec, usage)
-    answer = members(kms.get_public_key(KeyId=arn.rpartition("/")[2]))
+    answer = response_members(kms.get_public_key(KeyId=arn.rpartition("/")[2]))
     public = answer.pop("PublicKey")
     assert answer == {
         "KeyId": arn,
@@ -59,18 +60,18 @@ def test_a_public_key_and_what_it_is_for(
         *((f"HMAC_{bits}", "GENERATE_VERIFY_MAC") for bits in (224, 256, 384, 512)),
     ],
 )
-def test_symmetric_keys_have_none(kms: KMSClient, keys: Keyring, spec: str, usage: str) -> None:
-    assert code_of(kms.get_public_key, KeyId=keys(spec, usage)) == "UnsupportedOperationException"
+def test_symmetric_keys_have_none(kms: KMSClient, keys: SharedKeys, spec: str, usage: str) -> None:
+    assert error_code_of(kms.get_public_key, KeyId=keys(spec, usage)) == "UnsupportedOperationException"
 
 
-def test_the_key_can_be_named_in_all_four_forms(kms: KMSClient, keys: Keyring) -> None:
+def test_the_key_can_be_named_in_all_four_forms(kms: KMSClient, keys: SharedKeys) -> None:
     arn = keys.new("ECC_NIST_P256", "SIGN_VERIFY")
     found = {kms.get_public_key(KeyId=name)["PublicKey"] for name in keys.names(arn)}
     assert len(found) == 1
-    assert code_of(kms.get_public_key, KeyId="alias/of/nothing") == "NotFoundException"
+    assert error_code_of(kms.get_public_key, KeyId="alias/of/nothing") == "NotFoundException"
 
 
-def test_the_state_of_the_key_counts(kms: KMSClient, keys: Keyring) -> None:
+def test_the_state_of_the_key_counts(kms: KMSClient, keys: SharedKeys) -> None:
     arn = keys.new("ECC_NIST_P256", "SIGN_VERIFY")
     public = kms.get_public_key(KeyId=arn)["PublicKey"]
     for stop, code, state in (
@@ -78,16 +79,16 @@ def test_the_state_of_the_key_counts(kms: KMSClient, keys: Keyring) -> None:
         (kms.schedule_key_deletion, "KMSInvalidStateException", "pending deletion"),
     ):
         stop(KeyId=arn)
-        assert refusal_of(kms.get_public_key, KeyId=arn) == {"Code": code, "Message": f"{arn} is {state}."}
+        assert error_of(kms.get_public_key, KeyId=arn) == {"Code": code, "Message": f"{arn} is {state}."}
     kms.cancel_key_deletion(KeyId=arn)
     kms.enable_key(KeyId=arn)
     assert kms.get_public_key(KeyId=arn)["PublicKey"] == public
     empty = keys.new("ECC_NIST_P256", "SIGN_VERIFY", Origin="EXTERNAL")
     refused = {"Code": "KMSInvalidStateException", "Message": f"{empty} is pending import."}
-    assert refusal_of(kms.get_public_key, KeyId=empty) == refused
+    assert error_of(kms.get_public_key, KeyId=empty) == refused
 
 
-def test_the_record_does_not_repeat_the_key(server: RunningServer, kms: KMSClient, keys: Keyring) -> None:
+def test_the_record_does_not_repeat_the_key(server: RunningServer, kms: KMSClient, keys: SharedKeys) -> None:
     arn = keys("ECC_NIST_P256", "SIGN_VERIFY")
     kms.get_public_key(KeyId=arn)
     record = last_record(server)

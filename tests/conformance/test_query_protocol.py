@@ -7,14 +7,22 @@ import pytest
 from botocore.credentials import Credentials
 from mypy_boto3_iam.client import IAMClient
 
+from client_errors import error_with_status
 from clients import client_with, credentials_of, send
-from forms import FORM, VERSION, answered, encoded, refusal, signed_form, unsigned
 from identities import ACCOUNT, new_name
 from local_server import RunningServer
 from policies import allow, document
-from refusals import refused_with
+from query_requests import (
+    QUERY_CONTENT_TYPE,
+    VERSION,
+    query_body,
+    query_error,
+    signed_query,
+    successful_answer,
+    unsigned_query,
+)
 
-LIST_USERS = encoded("iam", "ListUsers")
+LIST_USERS = query_body("iam", "ListUsers")
 MALFORMED = (400, "MalformedInput")
 
 
@@ -36,7 +44,7 @@ MALFORMED = (400, "MalformedInput")
     ],
 )
 def test_unknown_actions(server: RunningServer, service: str, action: str) -> None:
-    status, code, message = refusal(server, signed_form(server, service, encoded(service, action)))
+    status, code, message = query_error(server, signed_query(server, service, query_body(service, action)))
     assert (status, code) == (400, "InvalidAction")
     assert message.startswith("Could not find operation ")
     assert message.endswith(f" for version {VERSION[service]}")
@@ -52,7 +60,7 @@ def test_unknown_actions(server: RunningServer, service: str, action: str) -> No
     ],
 )
 def test_another_version_or_none(server: RunningServer, body: bytes, version: str) -> None:
-    assert refusal(server, signed_form(server, "iam", body)) == (
+    assert query_error(server, signed_query(server, "iam", body)) == (
         400,
         "InvalidAction",
         f"Could not find operation ListUsers for version {version}",
@@ -61,29 +69,31 @@ def test_another_version_or_none(server: RunningServer, body: bytes, version: st
 
 @pytest.mark.parametrize("body", [b"", b"Version=2010-05-08", b"action=ListUsers", b"ListUsers", b"&&&=&=", b"{}"])
 def test_no_action(server: RunningServer, body: bytes) -> None:
-    assert refusal(server, signed_form(server, "iam", body))[:2] == (400, "InvalidAction")
+    assert query_error(server, signed_query(server, "iam", body))[:2] == (400, "InvalidAction")
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/xml", "multipart/form-data; boundary=x", ""])
 def test_another_content_type(server: RunningServer, content_type: str) -> None:
-    answer = send(server, signed_form(server, "iam", LIST_USERS, content_type=content_type))
+    answer = send(server, signed_query(server, "iam", LIST_USERS, content_type=content_type))
     assert (answer.status, answer.body) == (404, b"<UnknownOperationException/>\n")
     assert answer.headers["x-amzn-requestid"]
 
 
-@pytest.mark.parametrize("content_type", [FORM, "application/x-www-form-urlencoded", FORM.upper()])
+@pytest.mark.parametrize(
+    "content_type", [QUERY_CONTENT_TYPE, "application/x-www-form-urlencoded", QUERY_CONTENT_TYPE.upper()]
+)
 def test_a_form_by_any_of_its_names(server: RunningServer, content_type: str) -> None:
-    answered(server, signed_form(server, "iam", LIST_USERS, content_type=content_type))
+    successful_answer(server, signed_query(server, "iam", LIST_USERS, content_type=content_type))
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "HEAD"])
 def test_another_method(server: RunningServer, method: str) -> None:
-    request = signed_form(server, "iam", LIST_USERS)
+    request = signed_query(server, "iam", LIST_USERS)
     request.method = method
     answer = send(server, request)
     assert answer.status == 404
     assert answer.headers["x-amzn-requestid"]
-    request = unsigned(b"")
+    request = unsigned_query(b"")
     request.method, request.path = method, f"/?{LIST_USERS.decode()}"
     assert send(server, request).status == 404
 
@@ -91,7 +101,7 @@ def test_another_method(server: RunningServer, method: str) -> None:
 # --- fields
 
 
-CREATE_USER = encoded("iam", "CreateUser", [("UserName", "not-made")])
+CREATE_USER = query_body("iam", "CreateUser", [("UserName", "not-made")])
 
 BROKEN_FIELDS: dict[str, tuple[bytes, str]] = {
     "a field given twice": (b"&UserName=other", "MalformedInput"),
@@ -135,53 +145,53 @@ BROKEN_FIELDS: dict[str, tuple[bytes, str]] = {
 @pytest.mark.parametrize("case", BROKEN_FIELDS)
 def test_broken_fields(server: RunningServer, iam: IAMClient, case: str) -> None:
     more, expected = BROKEN_FIELDS[case]
-    status, code, _ = refusal(server, signed_form(server, "iam", CREATE_USER + more))
+    status, code, _ = query_error(server, signed_query(server, "iam", CREATE_USER + more))
     assert (status, code) == (400, expected)
-    assert refused_with(404, iam.get_user, UserName="not-made")["Code"] == "NoSuchEntity"
+    assert error_with_status(404, iam.get_user, UserName="not-made")["Code"] == "NoSuchEntity"
 
 
 def test_a_form_has_at_most_5_000_fields(server: RunningServer) -> None:
     full = LIST_USERS + b"".join(b"&x%d=" % number for number in range(4_998))
-    answered(server, signed_form(server, "iam", full))
-    assert refusal(server, signed_form(server, "iam", full + b"&y="))[:2] == MALFORMED
+    successful_answer(server, signed_query(server, "iam", full))
+    assert query_error(server, signed_query(server, "iam", full + b"&y="))[:2] == MALFORMED
 
 
 def test_a_form_over_1_mib(server: RunningServer) -> None:
     largest = CREATE_USER + b"&Path=/" + b"x" * (1024 * 1024 - len(CREATE_USER) - len("&Path=/"))
-    assert refusal(server, unsigned(largest))[:2] == (403, "MissingAuthenticationToken")
-    announced = unsigned(b"x")
+    assert query_error(server, unsigned_query(largest))[:2] == (403, "MissingAuthenticationToken")
+    announced = unsigned_query(b"x")
     announced.headers["Content-Length"] = str(1024 * 1024 + 1)
-    assert refusal(server, announced)[:2] == (413, "RequestEntityTooLarge")
+    assert query_error(server, announced)[:2] == (413, "RequestEntityTooLarge")
 
 
 @pytest.mark.parametrize("value", ["ten", "", "1.5", "1e3", "0x10", "٣", " 1", "9" * 5000, "-", "null", "true"])
 def test_numbers_that_are_none(server: RunningServer, value: str) -> None:
-    body = encoded("iam", "ListUsers", [("MaxItems", value)])
-    assert refusal(server, signed_form(server, "iam", body))[:2] == MALFORMED
+    body = query_body("iam", "ListUsers", [("MaxItems", value)])
+    assert query_error(server, signed_query(server, "iam", body))[:2] == MALFORMED
 
 
 def test_booleans_that_are_none(server: RunningServer) -> None:
     for value in ("yes", "1", "", "null"):
-        body = encoded("iam", "ListPolicies", [("OnlyAttached", value)])
-        assert refusal(server, signed_form(server, "iam", body))[:2] == MALFORMED
+        body = query_body("iam", "ListPolicies", [("OnlyAttached", value)])
+        assert query_error(server, signed_query(server, "iam", body))[:2] == MALFORMED
 
 
 def test_gaps_in_a_list_and_their_order_mean_nothing_but_order(server: RunningServer, iam: IAMClient) -> None:
     name = new_name("user")
     tags = [(f"Tags.member.{index}.{part}", f"{part}{index}") for index in (9999, 20, 3) for part in ("Key", "Value")]
-    answered(server, signed_form(server, "iam", encoded("iam", "CreateUser", [("UserName", name), *tags])))
+    successful_answer(server, signed_query(server, "iam", query_body("iam", "CreateUser", [("UserName", name), *tags])))
     assert iam.list_user_tags(UserName=name)["Tags"] == [
         {"Key": f"Key{index}", "Value": f"Value{index}"} for index in (20, 3, 9999)
     ]
 
 
 def test_fields_nobody_knows_are_ignored(server: RunningServer) -> None:
-    answered(server, signed_form(server, "iam", LIST_USERS + b"&Unheard.member.1.Of=x&=&__proto__=1"))
+    successful_answer(server, signed_query(server, "iam", LIST_USERS + b"&Unheard.member.1.Of=x&=&__proto__=1"))
 
 
 def test_everything_that_is_wrong_with_a_form_is_said_at_once(server: RunningServer) -> None:
-    body = encoded("iam", "CreateUser", [("UserName", ""), ("Path", "x")])
-    status, code, message = refusal(server, signed_form(server, "iam", body))
+    body = query_body("iam", "CreateUser", [("UserName", ""), ("Path", "x")])
+    status, code, message = query_error(server, signed_query(server, "iam", body))
     assert (status, code) == (400, "ValidationError")
     assert message.startswith("3 validation errors detected: Value '' at 'userName' failed to satisfy constraint: ")
 
@@ -218,13 +228,13 @@ def test_what_xml_cannot_carry_is_refused(iam: IAMClient, character: str) -> Non
         (iam.get_policy, {"PolicyArn": f"arn:aws:iam::{ACCOUNT}:policy/{character}"}),
         (iam.simulate_custom_policy, {"PolicyInputList": [policy], "ActionNames": [f"kms:{character}"]}),
     ):
-        assert refused_with(400, call, **arguments)["Code"] == "ValidationError"
+        assert error_with_status(400, call, **arguments)["Code"] == "ValidationError"
 
 
 def test_an_error_repeats_what_it_is_about_as_it_was(server: RunningServer) -> None:
     arn = f"arn:aws:iam::{ACCOUNT}:policy/<b>&'\"é😀"
-    status, code, message = refusal(
-        server, signed_form(server, "iam", encoded("iam", "GetPolicy", [("PolicyArn", arn)]))
+    status, code, message = query_error(
+        server, signed_query(server, "iam", query_body("iam", "GetPolicy", [("PolicyArn", arn)]))
     )
     assert (status, code, message) == (404, "NoSuchEntity", f"Policy {arn} was not found.")
 
@@ -233,27 +243,27 @@ def test_an_error_repeats_what_it_is_about_as_it_was(server: RunningServer) -> N
 
 
 def test_a_form_signed_for_another_service(server: RunningServer) -> None:
-    identity = encoded("sts", "GetCallerIdentity")
+    identity = query_body("sts", "GetCallerIdentity")
     for body, right, wrong in ((LIST_USERS, "iam", "kms"), (identity, "sts", "kms"), (identity, "sts", "s3")):
-        assert refusal(server, signed_form(server, wrong, body)) == (
+        assert query_error(server, signed_query(server, wrong, body)) == (
             403,
             "SignatureDoesNotMatch",
             f"Credential should be scoped to correct service: '{right}'. ",
         )
     for body, wrong in ((LIST_USERS, "sts"), (identity, "iam")):
-        assert refusal(server, signed_form(server, wrong, body))[:2] == (400, "InvalidAction")
+        assert query_error(server, signed_query(server, wrong, body))[:2] == (400, "InvalidAction")
 
 
 def test_what_is_changed_after_signing_is_refused(server: RunningServer) -> None:
     def another_body(request: Any) -> None:
-        request.body = encoded("iam", "ListRoles")
+        request.body = query_body("iam", "ListRoles")
 
     def another_service(request: Any) -> None:
         request.headers["Authorization"] = request.headers["Authorization"].replace("/iam/", "/sts/")
-        request.body = encoded("sts", "GetCallerIdentity")
+        request.body = query_body("sts", "GetCallerIdentity")
 
     for change in (another_body, another_service):
-        status, code, message = refusal(server, signed_form(server, "iam", LIST_USERS), change)
+        status, code, message = query_error(server, signed_query(server, "iam", LIST_USERS), change)
         assert (status, code) == (403, "SignatureDoesNotMatch")
         assert message.startswith("The request signature we calculated does not match the signature you provided.")
 
@@ -261,22 +271,22 @@ def test_what_is_changed_after_signing_is_refused(server: RunningServer) -> None
 @pytest.mark.parametrize(("service", "action"), [("iam", "ListUsers"), ("iam", "CreateUser"), ("sts", "AssumeRole")])
 def test_unsigned_calls(server: RunningServer, service: str, action: str) -> None:
     missing = (403, "MissingAuthenticationToken", "Request is missing Authentication Token")
-    request = unsigned(encoded(service, action))
-    assert refusal(server, request) == missing
+    request = unsigned_query(query_body(service, action))
+    assert query_error(server, request) == missing
     request.headers["Authorization"] = "Bearer x"
-    assert refusal(server, request) == missing
+    assert query_error(server, request) == missing
     request.headers["Authorization"] = "AWS4-HMAC-SHA256 x"
-    assert refusal(server, request)[:2] == (403, "IncompleteSignature")
+    assert query_error(server, request)[:2] == (403, "IncompleteSignature")
 
 
 def test_only_a_web_identity_is_looked_at_without_a_signature(server: RunningServer) -> None:
     secret = "not.a.token-but-a-secret"
     fields = [("RoleArn", f"arn:aws:iam::{ACCOUNT}:role/x"), ("RoleSessionName", "me"), ("WebIdentityToken", secret)]
-    status, code, message = refusal(server, unsigned(encoded("sts", "AssumeRoleWithWebIdentity", fields)))
+    status, code, message = query_error(server, unsigned_query(query_body("sts", "AssumeRoleWithWebIdentity", fields)))
     assert (status, code) == (400, "InvalidIdentityToken")
     assert secret not in message
-    nothing = unsigned(b"Action=AssumeRoleWithWebIdentity")
-    assert refusal(server, nothing)[:2] == (400, "InvalidAction")
+    nothing = unsigned_query(b"Action=AssumeRoleWithWebIdentity")
+    assert query_error(server, nothing)[:2] == (400, "InvalidAction")
 
 
 def test_a_web_identity_token_is_not_repeated(server: RunningServer) -> None:
@@ -286,7 +296,9 @@ def test_a_web_identity_token_is_not_repeated(server: RunningServer) -> None:
             ("RoleSessionName", "me"),
             ("WebIdentityToken", secret),
         ]
-        status, code, message = refusal(server, unsigned(encoded("sts", "AssumeRoleWithWebIdentity", fields)))
+        status, code, message = query_error(
+            server, unsigned_query(query_body("sts", "AssumeRoleWithWebIdentity", fields))
+        )
         assert (status, code) == (400, "ValidationError")
         assert "at 'webIdentityToken' failed to satisfy constraint: Member must have length" in message
         assert secret not in message
@@ -296,8 +308,8 @@ def test_session_tokens_that_are_no_use(server: RunningServer) -> None:
     root = credentials_of(server)
     made = client_with(server, "sts", root).get_session_token()["Credentials"]
     key, secret, token = made["AccessKeyId"], made["SecretAccessKey"], made["SessionToken"]
-    identity = encoded("sts", "GetCallerIdentity")
-    answered(server, signed_form(server, "sts", identity, credentials=Credentials(key, secret, token)))
+    identity = query_body("sts", "GetCallerIdentity")
+    successful_answer(server, signed_query(server, "sts", identity, credentials=Credentials(key, secret, token)))
     invalid = (403, "InvalidClientTokenId", "The security token included in the request is invalid.")
     for wrong in (
         Credentials(key, secret),
@@ -309,9 +321,9 @@ def test_session_tokens_that_are_no_use(server: RunningServer) -> None:
         Credentials(root.access_key, root.secret_key, token),
         Credentials("ASIAIOSFODNN7EXAMPLE", secret, token),
     ):
-        assert refusal(server, signed_form(server, "sts", identity, credentials=wrong)) == invalid
+        assert query_error(server, signed_query(server, "sts", identity, credentials=wrong)) == invalid
     other = Credentials(key, "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", token)
-    assert refusal(server, signed_form(server, "sts", identity, credentials=other))[:2] == (
+    assert query_error(server, signed_query(server, "sts", identity, credentials=other))[:2] == (
         403,
         "SignatureDoesNotMatch",
     )
@@ -319,6 +331,6 @@ def test_session_tokens_that_are_no_use(server: RunningServer) -> None:
 
 def test_a_long_form_without_a_signature_is_not_read(server: RunningServer) -> None:
     fields = [("RoleArn", "arn:aws:iam::000000000000:role/none"), ("RoleSessionName", "one")]
-    long = unsigned(encoded("sts", "AssumeRoleWithWebIdentity", [*fields, ("WebIdentityToken", "%" * 30_000)]))
-    status, code, _ = refusal(server, long)
+    long = unsigned_query(query_body("sts", "AssumeRoleWithWebIdentity", [*fields, ("WebIdentityToken", "%" * 30_000)]))
+    status, code, _ = query_error(server, long)
     assert (status, code) == (413, "RequestEntityTooLarge")

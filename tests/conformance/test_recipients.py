@@ -16,11 +16,11 @@ from mypy_boto3_kms.client import KMSClient
 
 from accounts import last_record
 from attestations import Hypervisor, issue, register, spki
+from client_errors import error_code_of, error_of
 from clients import ONCE, client_of, credentials_of
 from local_server import RunningServer, running_server
 from openssl_cms import decrypt, describe
 from policies import allow, document
-from refusals import code_of, refusal_of
 from strongroom.clock import SystemClock
 
 ROOT = "arn:aws:iam::000000000000:root"
@@ -150,9 +150,9 @@ def test_a_policy_on_the_image_of_an_enclave(attesting: Attesting) -> None:
     assert attesting.open(answer["CiphertextForRecipient"]) == b"secret"
     other_image = attesting.recipient(pcrs={0: register(1), 1: register(0)})
     for recipient in ({"Recipient": other_image}, {}):
-        assert code_of(attesting.kms.decrypt, CiphertextBlob=blob, **recipient) == "AccessDeniedException"
+        assert error_code_of(attesting.kms.decrypt, CiphertextBlob=blob, **recipient) == "AccessDeniedException"
     tpm = naming(attesting.nitro.tpm_document(spki(KEY)))
-    assert code_of(attesting.kms.decrypt, CiphertextBlob=blob, Recipient=tpm) == "AccessDeniedException"
+    assert error_code_of(attesting.kms.decrypt, CiphertextBlob=blob, Recipient=tpm) == "AccessDeniedException"
 
 
 @pytest.mark.parametrize("index", [0, 3, 8, 15])
@@ -164,8 +164,10 @@ def test_a_policy_on_a_register_of_an_enclave(attesting: Attesting, index: int) 
     registers = {each: register(each) for each in range(16) if each != index}
     for changed in (registers, registers | {index: register(17)}):
         recipient = attesting.recipient(pcrs=changed)
-        assert code_of(attesting.kms.generate_data_key, Recipient=recipient, **data_key) == "AccessDeniedException"
-    assert code_of(attesting.kms.generate_data_key, **data_key) == "AccessDeniedException"
+        assert (
+            error_code_of(attesting.kms.generate_data_key, Recipient=recipient, **data_key) == "AccessDeniedException"
+        )
+    assert error_code_of(attesting.kms.generate_data_key, **data_key) == "AccessDeniedException"
 
 
 def test_a_policy_on_a_register_of_a_nitro_tpm(attesting: Attesting) -> None:
@@ -175,7 +177,7 @@ def test_a_policy_on_a_register_of_a_nitro_tpm(attesting: Attesting) -> None:
     assert attesting.kms.generate_data_key(Recipient=tpm, **data_key)["CiphertextForRecipient"]
     # An enclave's register of that number is another one.
     recipient = attesting.recipient()
-    assert code_of(attesting.kms.generate_data_key, Recipient=recipient, **data_key) == "AccessDeniedException"
+    assert error_code_of(attesting.kms.generate_data_key, Recipient=recipient, **data_key) == "AccessDeniedException"
 
 
 def test_an_identity_policy_for_random_bytes(attesting: Attesting) -> None:
@@ -191,9 +193,9 @@ def test_an_identity_policy_for_random_bytes(attesting: Attesting) -> None:
         "kms", aws_access_key_id=made["AccessKeyId"], aws_secret_access_key=made["SecretAccessKey"], **root
     )
     assert kms.generate_random(NumberOfBytes=8, Recipient=attesting.recipient())["CiphertextForRecipient"]
-    assert code_of(kms.generate_random, NumberOfBytes=8) == "AccessDeniedException"
+    assert error_code_of(kms.generate_random, NumberOfBytes=8) == "AccessDeniedException"
     other = attesting.recipient(pcrs={8: register(9)})
-    assert code_of(kms.generate_random, NumberOfBytes=8, Recipient=other) == "AccessDeniedException"
+    assert error_code_of(kms.generate_random, NumberOfBytes=8, Recipient=other) == "AccessDeniedException"
 
 
 # --- refusals
@@ -224,12 +226,10 @@ def test_documents_that_prove_nothing(attesting: Attesting, key: str) -> None:
         (b"\x81" * 262_144, "too large"),
         (b"\x81" * 16_384, "not CBOR"),
     ):
-        refusal = refusal_of(
-            attesting.kms.generate_data_key, KeyId=key, KeySpec="AES_256", Recipient=naming(attestation)
-        )
+        refusal = error_of(attesting.kms.generate_data_key, KeyId=key, KeySpec="AES_256", Recipient=naming(attestation))
         assert refusal["Code"] == "ValidationException"
         assert says in refusal["Message"]
-    assert code_of(attesting.kms.generate_random, NumberOfBytes=1, Recipient=naming(bytes(262_145))) == (
+    assert error_code_of(attesting.kms.generate_random, NumberOfBytes=1, Recipient=naming(bytes(262_145))) == (
         "ValidationException"
     )
 
@@ -240,17 +240,17 @@ def test_a_document_that_proves_nothing_fulfils_no_condition(attesting: Attestin
     forged = naming(Hypervisor(attesting.nitro.now).document(spki(KEY)))
     data_key: Any = {"KeyId": made, "KeySpec": "AES_256"}
     assert attesting.kms.generate_data_key(Recipient=attesting.recipient(), **data_key)["CiphertextForRecipient"]
-    assert code_of(attesting.kms.generate_data_key, Recipient=forged, **data_key) == "ValidationException"
+    assert error_code_of(attesting.kms.generate_data_key, Recipient=forged, **data_key) == "ValidationException"
 
 
 def test_a_recipient_is_named_whole(attesting: Attesting) -> None:
     whole = attesting.recipient()
     for member in whole:
         half = {member: whole[member]}
-        assert code_of(attesting.kms.generate_random, NumberOfBytes=1, Recipient=half) == "ValidationException"
-    assert code_of(attesting.kms.generate_random, NumberOfBytes=1, Recipient={}) == "ValidationException"
+        assert error_code_of(attesting.kms.generate_random, NumberOfBytes=1, Recipient=half) == "ValidationException"
+    assert error_code_of(attesting.kms.generate_random, NumberOfBytes=1, Recipient={}) == "ValidationException"
     other = whole | {"KeyEncryptionAlgorithm": "RSAES_OAEP_SHA_1"}
-    assert refusal_of(attesting.kms.generate_random, NumberOfBytes=1, Recipient=other)["Message"] == (
+    assert error_of(attesting.kms.generate_random, NumberOfBytes=1, Recipient=other)["Message"] == (
         "1 validation error detected: Value 'RSAES_OAEP_SHA_1' at 'recipient.keyEncryptionAlgorithm' failed to satisfy "
         "constraint: Member must satisfy enum value set: [RSAES_OAEP_SHA_256]"
     )
@@ -258,10 +258,10 @@ def test_a_recipient_is_named_whole(attesting: Attesting) -> None:
 
 def test_a_dry_run_looks_at_the_document_too(attesting: Attesting, key: str) -> None:
     data_key: Any = {"KeyId": key, "KeySpec": "AES_256", "DryRun": True}
-    assert code_of(attesting.kms.generate_data_key, Recipient=attesting.recipient(), **data_key) == (
+    assert error_code_of(attesting.kms.generate_data_key, Recipient=attesting.recipient(), **data_key) == (
         "DryRunOperationException"
     )
-    assert code_of(attesting.kms.generate_data_key, Recipient=naming(b"x"), **data_key) == "ValidationException"
+    assert error_code_of(attesting.kms.generate_data_key, Recipient=naming(b"x"), **data_key) == "ValidationException"
 
 
 # --- the record
@@ -289,7 +289,7 @@ def test_the_record_tells_what_the_recipient_is(attesting: Attesting, key: str) 
 def test_the_record_of_a_nitro_tpm_and_of_a_refusal(attesting: Attesting) -> None:
     made = attesting.key_allowing({"StringEquals": {f"{ENCLAVE}NitroTPMPCR4": "0" * 96}})
     tpm = naming(attesting.nitro.tpm_document(spki(KEY), nitrotpm_pcrs={4: register(4), 12: register(12)}))
-    assert code_of(attesting.kms.generate_data_key, KeyId=made, KeySpec="AES_256", Recipient=tpm) == (
+    assert error_code_of(attesting.kms.generate_data_key, KeyId=made, KeySpec="AES_256", Recipient=tpm) == (
         "AccessDeniedException"
     )
     additional = attesting.last_record()["additionalEventData"]
@@ -298,5 +298,7 @@ def test_the_record_of_a_nitro_tpm_and_of_a_refusal(attesting: Attesting) -> Non
         "attestationDocumentModuleId": "i-1234567890abcdef0-tpm0000000000000000",
         "attestationDocumentNitroTPMPCR4": b64encode(register(4)).decode(),
     }
-    assert code_of(attesting.kms.generate_random, NumberOfBytes=1, Recipient=naming(b"x")) == "ValidationException"
+    assert (
+        error_code_of(attesting.kms.generate_random, NumberOfBytes=1, Recipient=naming(b"x")) == "ValidationException"
+    )
     assert "recipient" not in attesting.last_record().get("additionalEventData", {})

@@ -8,12 +8,12 @@ from botocore.awsrequest import AWSRequest
 from mypy_boto3_kms.client import KMSClient
 
 from accounts import Account, data_of, last_record, strongroom, succeed
+from client_errors import error_code_of, error_of, error_with_status
 from clients import client_with, credentials_of, send, signed
 from identities import ACCOUNT, ACCOUNT_ROOT, Identities, new_name
 from local_server import RunningServer
 from policies import Json, allow, deny, document
-from refusals import code_of, refusal_of, refused_with
-from sessions import Bearer, assume
+from sessions import SessionClients, assume
 
 SERVICE = "backup.amazonaws.com"
 ALIAS = "alias/aws/backup"
@@ -76,7 +76,7 @@ def test_a_service_may_do_what_a_key_policy_lets_it(server: RunningServer, kms: 
     }
     assert last_record(server)["recipientAccountId"] == ACCOUNT
     for headers in ({}, {"source_arn": VAULT}, {"source_arn": VAULT + "2", "source_account": ACCOUNT}):
-        refusal = refusal_of(calling(server, **headers).encrypt, KeyId=key, Plaintext=b"x")
+        refusal = error_of(calling(server, **headers).encrypt, KeyId=key, Plaintext=b"x")
         assert refusal["Message"].startswith(
             f"User: {SERVICE} is not authorized to perform: kms:Encrypt on this resource"
         )
@@ -101,26 +101,26 @@ def test_a_call_on_behalf_of_a_user_has_the_users_rights(
     key_id = key_with(kms)
     client = calling(server, user.arn)
     client.describe_key(KeyId=key_id)
-    assert refusal_of(client.encrypt, KeyId=key_id, Plaintext=b"x")["Message"].startswith(
+    assert error_of(client.encrypt, KeyId=key_id, Plaintext=b"x")["Message"].startswith(
         f"User: {user.arn} is not authorized to perform: kms:Encrypt on resource: {arn_of(key_id)}"
     )
     identity = last_record(server)["userIdentity"]
     assert (identity["type"], identity["arn"], identity["invokedBy"]) == ("IAMUser", user.arn, SERVICE)
     identities.iam.delete_user_policy(UserName=user.name, PolicyName="own")
-    assert code_of(client.describe_key, KeyId=key_id) == "AccessDeniedException"
+    assert error_code_of(client.describe_key, KeyId=key_id) == "AccessDeniedException"
     identities.iam.delete_access_key(UserName=user.name, AccessKeyId=user.access_key_id)
     identities.iam.delete_user(UserName=user.name)
-    assert refusal_of(client.describe_key, KeyId=key_id)["Message"].startswith(f"{SERVICE} may not call on behalf of")
+    assert error_of(client.describe_key, KeyId=key_id)["Message"].startswith(f"{SERVICE} may not call on behalf of")
 
 
 def test_a_service_assumes_a_role_that_trusts_it(server: RunningServer, identities: Identities) -> None:
     trust = document({"Effect": "Allow", "Principal": {"Service": SERVICE}, "Action": "sts:AssumeRole"})
     role = identities.iam.create_role(RoleName=new_name("role"), AssumeRolePolicyDocument=trust)["Role"]["Arn"]
     sts = client_with(server, "sts", credentials_of(server, SERVICE))
-    session = Bearer(server, assume(sts, role))
+    session = SessionClients(server, assume(sts, role))
     assert session.sts.get_caller_identity()["Account"] == ACCOUNT
     closed = identities.role()["Arn"]
-    assert refused_with(403, sts.assume_role, RoleArn=closed, RoleSessionName="job")["Code"] == "AccessDenied"
+    assert error_with_status(403, sts.assume_role, RoleArn=closed, RoleSessionName="job")["Code"] == "AccessDenied"
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_the_way_a_call_takes(
         if opens:
             client.encrypt(KeyId=key_id, Plaintext=b"x")
         else:
-            assert code_of(client.encrypt, KeyId=key_id, Plaintext=b"x") == "AccessDeniedException"
+            assert error_code_of(client.encrypt, KeyId=key_id, Plaintext=b"x") == "AccessDeniedException"
 
 
 def test_who_cannot_call_on_behalf_of_others(server: RunningServer, identities: Identities, away: Account) -> None:
@@ -155,7 +155,7 @@ def test_who_cannot_call_on_behalf_of_others(server: RunningServer, identities: 
     more = {"X-Strongroom-On-Behalf-Of": ACCOUNT_ROOT}
     assert send(server, signed(server, credentials=user.credentials, more=more)).error == "AccessDeniedException"
     for nobody in (f"arn:aws:iam::{ACCOUNT}:user/nobody", f"arn:aws:iam::{away.account}:role/nobody", SERVICE):
-        assert refusal_of(calling(server, nobody).list_keys) == {
+        assert error_of(calling(server, nobody).list_keys) == {
             "Code": "AccessDeniedException",
             "Message": f"{SERVICE} may not call on behalf of {nobody}",
         }
@@ -172,7 +172,7 @@ def test_a_grant_to_a_service_names_the_resource_it_is_for(server: RunningServer
         "RetiringServicePrincipal": SERVICE,
         "Operations": ["Encrypt", "Decrypt", "DescribeKey"],
     }
-    assert code_of(kms.create_grant, **grant) == "ValidationException"
+    assert error_code_of(kms.create_grant, **grant) == "ValidationException"
     made = kms.create_grant(**grant, Constraints={"SourceArn": VAULT})
     key = arn_of(key_id)
     for_vault = calling(server, source_arn=VAULT)
@@ -180,12 +180,12 @@ def test_a_grant_to_a_service_names_the_resource_it_is_for(server: RunningServer
     assert for_vault.decrypt(CiphertextBlob=blob, KeyId=key)["Plaintext"] == b"x"
     for_vault.describe_key(KeyId=key)
     for other in (calling(server), calling(server, source_arn=VAULT + "2")):
-        assert code_of(other.encrypt, KeyId=key, Plaintext=b"x") == "AccessDeniedException"
-    assert code_of(for_vault.generate_data_key, KeyId=key, KeySpec="AES_256") == "AccessDeniedException"
+        assert error_code_of(other.encrypt, KeyId=key, Plaintext=b"x") == "AccessDeniedException"
+    assert error_code_of(for_vault.generate_data_key, KeyId=key, KeySpec="AES_256") == "AccessDeniedException"
     (shown,) = kms.list_grants(KeyId=key_id)["Grants"]
     assert shown["GranteeServicePrincipal"] == SERVICE
     kms.revoke_grant(KeyId=key_id, GrantId=made["GrantId"])
-    assert code_of(for_vault.encrypt, KeyId=key, Plaintext=b"x") == "AccessDeniedException"
+    assert error_code_of(for_vault.encrypt, KeyId=key, Plaintext=b"x") == "AccessDeniedException"
 
 
 # --- AWS managed keys
@@ -198,9 +198,9 @@ def aliases_of(kms: KMSClient) -> set[str]:
 
 def test_the_key_of_a_service_is_made_when_it_is_first_needed(server: RunningServer, away: Account) -> None:
     user = away.identities.user(allow(do="kms:*"))
-    assert code_of(user.kms.encrypt, KeyId=ALIAS, Plaintext=b"x") == "NotFoundException"
-    assert code_of(calling(server).encrypt, KeyId=ALIAS, Plaintext=b"x") == "NotFoundException"
-    assert code_of(user.kms.describe_key, KeyId="alias/aws/unknown") == "NotFoundException"
+    assert error_code_of(user.kms.encrypt, KeyId=ALIAS, Plaintext=b"x") == "NotFoundException"
+    assert error_code_of(calling(server).encrypt, KeyId=ALIAS, Plaintext=b"x") == "NotFoundException"
+    assert error_code_of(user.kms.describe_key, KeyId="alias/aws/unknown") == "NotFoundException"
     assert ALIAS not in aliases_of(away.kms)
     client = calling(server, user.arn)
     blob = client.encrypt(KeyId=ALIAS, Plaintext=b"x")["CiphertextBlob"]
@@ -246,9 +246,9 @@ def test_everyone_in_the_account_uses_it_through_the_service(
 ) -> None:
     user, denied = identities.user(), identities.user(deny(do="kms:Encrypt"))
     calling(server, user.arn).encrypt(KeyId=managed, Plaintext=b"x")
-    assert code_of(calling(server, denied.arn).encrypt, KeyId=managed, Plaintext=b"x") == "AccessDeniedException"
+    assert error_code_of(calling(server, denied.arn).encrypt, KeyId=managed, Plaintext=b"x") == "AccessDeniedException"
     stranger = away.identities.user(allow(do="kms:*"))
-    refusal = refusal_of(calling(server, stranger.arn).encrypt, KeyId=arn_of(managed), Plaintext=b"x")
+    refusal = error_of(calling(server, stranger.arn).encrypt, KeyId=arn_of(managed), Plaintext=b"x")
     assert "because the resource does not exist in this Region" in refusal["Message"]
 
 
@@ -256,13 +256,13 @@ def test_it_cannot_be_used_directly(kms: KMSClient, managed: str, identities: Id
     user = identities.user(allow(do="kms:*"))
     for client, caller in ((kms, ACCOUNT_ROOT), (user.kms, user.arn)):
         for key_id in (managed, ALIAS):
-            assert refusal_of(client.encrypt, KeyId=key_id, Plaintext=b"x") == {
+            assert error_of(client.encrypt, KeyId=key_id, Plaintext=b"x") == {
                 "Code": "AccessDeniedException",
                 "Message": f"User: {caller} is not authorized to perform: kms:Encrypt on resource: {arn_of(managed)} "
                 "because no resource-based policy allows the kms:Encrypt action",
             }
         grant = {"KeyId": managed, "GranteePrincipal": caller, "Operations": ["Decrypt"]}
-        assert code_of(client.create_grant, **grant) == "AccessDeniedException"
+        assert error_code_of(client.create_grant, **grant) == "AccessDeniedException"
         client.describe_key(KeyId=managed)
         client.list_grants(KeyId=managed)
 
@@ -290,7 +290,7 @@ def test_nobody_changes_it(
     user = identities.user(allow(do="*"))
     before = (kms.describe_key(KeyId=managed)["KeyMetadata"], kms.get_key_policy(KeyId=managed)["Policy"])
     for client, caller in ((kms, ACCOUNT_ROOT), (user.kms, user.arn), (calling(server, user.arn), user.arn)):
-        refusal = refusal_of(getattr(client, operation), KeyId=managed, **FORBIDDEN[operation])
+        refusal = error_of(getattr(client, operation), KeyId=managed, **FORBIDDEN[operation])
         assert refusal["Code"] == "AccessDeniedException"
         assert refusal["Message"] == (
             f"User: {caller} is not authorized to perform: {action} on resource: {arn_of(managed)} "
@@ -302,13 +302,13 @@ def test_nobody_changes_it(
 
 
 def test_its_alias_stays_where_it_is(kms: KMSClient, managed: str, key_id: str) -> None:
-    assert code_of(kms.create_alias, AliasName="alias/aws/mine", TargetKeyId=key_id) == "NotAuthorizedException"
-    assert code_of(kms.update_alias, AliasName=ALIAS, TargetKeyId=key_id) == "NotAuthorizedException"
-    assert code_of(kms.delete_alias, AliasName=ALIAS) == "NotAuthorizedException"
-    refusal = refusal_of(kms.create_alias, AliasName="alias/mine", TargetKeyId=managed)
+    assert error_code_of(kms.create_alias, AliasName="alias/aws/mine", TargetKeyId=key_id) == "NotAuthorizedException"
+    assert error_code_of(kms.update_alias, AliasName=ALIAS, TargetKeyId=key_id) == "NotAuthorizedException"
+    assert error_code_of(kms.delete_alias, AliasName=ALIAS) == "NotAuthorizedException"
+    refusal = error_of(kms.create_alias, AliasName="alias/mine", TargetKeyId=managed)
     assert refusal["Message"].endswith("because no resource-based policy allows the kms:CreateAlias action")
     kms.create_alias(AliasName=f"alias/{key_id}", TargetKeyId=key_id)
-    refusal = refusal_of(kms.update_alias, AliasName=f"alias/{key_id}", TargetKeyId=managed)
+    refusal = error_of(kms.update_alias, AliasName=f"alias/{key_id}", TargetKeyId=managed)
     assert refusal["Message"].endswith("because no resource-based policy allows the kms:UpdateAlias action")
 
 
@@ -319,4 +319,4 @@ def test_a_service_makes_grants_on_it_for_its_users(
     made = calling(server, user.arn).create_grant(KeyId=managed, GranteePrincipal=user.arn, Operations=["Encrypt"])
     user.kms.encrypt(KeyId=managed, Plaintext=b"x")
     kms.revoke_grant(KeyId=managed, GrantId=made["GrantId"])
-    assert code_of(user.kms.encrypt, KeyId=managed, Plaintext=b"x") == "AccessDeniedException"
+    assert error_code_of(user.kms.encrypt, KeyId=managed, Plaintext=b"x") == "AccessDeniedException"

@@ -11,12 +11,12 @@ from mypy_boto3_kms.client import KMSClient
 
 from accounts import data_of, last_record
 from audits import audit_files
+from client_errors import error_of, error_with_status
 from clients import client_with, credentials_of
 from identities import ACCOUNT, Identities, Person, new_name, trusts
 from local_server import RunningServer, running_server
 from policies import Json, allow, deny, document
-from refusals import refusal_of, refused_with
-from sessions import Bearer, assume, credentials_in
+from sessions import SessionClients, assume, credentials_in
 
 UNKNOWN = "The security token included in the request is invalid."
 
@@ -43,9 +43,9 @@ class Job:
         """Replace the role's policy."""
         self.iam.put_role_policy(RoleName=self.name, PolicyName="own", PolicyDocument=document(*statements))
 
-    def session(self, **more: Any) -> Bearer:
+    def session(self, **more: Any) -> SessionClients:
         """Return a session of the role."""
-        return Bearer(self.server, assume(self.user.sts, self.arn, **more))
+        return SessionClients(self.server, assume(self.user.sts, self.arn, **more))
 
 
 @pytest.fixture
@@ -61,11 +61,11 @@ def test_a_session_has_the_rights_of_its_role_as_they_are_now(job: Job, key_id: 
     session.kms.encrypt(KeyId=key_id, Plaintext=b"x")
     job.allow(allow(do="kms:DescribeKey"))
     session.kms.describe_key(KeyId=key_id)
-    refusal = refusal_of(session.kms.encrypt, KeyId=key_id, Plaintext=b"x")
+    refusal = error_of(session.kms.encrypt, KeyId=key_id, Plaintext=b"x")
     assert refusal["Message"].startswith(f"User: arn:aws:sts::{ACCOUNT}:assumed-role/{job.name}/job is not authorized")
     assert refusal["Message"].endswith("because no identity-based policy allows the kms:Encrypt action")
     job.allow(allow(), deny(do="kms:DescribeKey"))
-    assert refusal_of(session.kms.describe_key, KeyId=key_id)["Message"].endswith(
+    assert error_of(session.kms.describe_key, KeyId=key_id)["Message"].endswith(
         "with an explicit deny in an identity-based policy"
     )
     session.kms.encrypt(KeyId=key_id, Plaintext=b"x")
@@ -77,16 +77,16 @@ def test_session_policies_narrow(job: Job, identities: Identities, key_id: str) 
     by_arn = job.session(PolicyArns=[{"arn": identities.policy(allow(do="kms:Encrypt"))}])
     by_arn.kms.encrypt(KeyId=key_id, Plaintext=b"x")
     for session in (inline, by_arn):
-        assert refusal_of(session.kms.describe_key, KeyId=key_id)["Message"].endswith(
+        assert error_of(session.kms.describe_key, KeyId=key_id)["Message"].endswith(
             "because no session policy allows the kms:DescribeKey action"
         )
     # A session policy gives nothing that the role does not have.
-    assert refused_with(403, inline.iam.list_users)["Code"] == "AccessDenied"
+    assert error_with_status(403, inline.iam.list_users)["Code"] == "AccessDenied"
     both = job.session(
         Policy=document(allow(do="kms:DescribeKey")), PolicyArns=[{"arn": identities.policy(deny(do="kms:Encrypt"))}]
     )
     both.kms.describe_key(KeyId=key_id)
-    assert refusal_of(both.kms.encrypt, KeyId=key_id, Plaintext=b"x")["Message"].endswith(
+    assert error_of(both.kms.encrypt, KeyId=key_id, Plaintext=b"x")["Message"].endswith(
         "with an explicit deny in a session policy"
     )
 
@@ -97,7 +97,7 @@ def test_the_boundary_of_the_role_limits_its_sessions(job: Job, identities: Iden
     boundary = identities.policy(allow(do="kms:DescribeKey"))
     job.iam.put_role_permissions_boundary(RoleName=job.name, PermissionsBoundary=boundary)
     session.kms.describe_key(KeyId=key_id)
-    assert refusal_of(session.kms.encrypt, KeyId=key_id, Plaintext=b"x")["Message"].endswith(
+    assert error_of(session.kms.encrypt, KeyId=key_id, Plaintext=b"x")["Message"].endswith(
         "because no permissions boundary allows the kms:Encrypt action"
     )
 
@@ -109,12 +109,12 @@ def test_a_managed_session_policy_limits_as_it_is_now(job: Job, identities: Iden
         PolicyArn=arn, PolicyDocument=document(allow(do="kms:DescribeKey")), SetAsDefault=True
     )
     session.kms.describe_key(KeyId=key_id)
-    assert refusal_of(session.kms.encrypt, KeyId=key_id, Plaintext=b"x")["Code"] == "AccessDeniedException"
+    assert error_of(session.kms.encrypt, KeyId=key_id, Plaintext=b"x")["Code"] == "AccessDeniedException"
 
 
 def test_session_policies_that_cannot_be(job: Job, identities: Identities) -> None:
     def refused(**more: Any) -> dict[str, str]:
-        return refused_with(400, job.user.sts.assume_role, RoleArn=job.arn, RoleSessionName="job", **more)
+        return error_with_status(400, job.user.sts.assume_role, RoleArn=job.arn, RoleSessionName="job", **more)
 
     assert refused(Policy="{")["Code"] == "MalformedPolicyDocument"
     assert refused(Policy=document(allow("*")))["Code"] == "MalformedPolicyDocument"
@@ -137,7 +137,7 @@ def test_how_much_of_the_room_is_used(job: Job) -> None:
         {"Policy": fits + " "},
         {"Tags": [{"Key": f"{number:0128}", "Value": "v" * 256} for number in range(11)]},
     ):
-        refusal = refused_with(400, job.user.sts.assume_role, RoleArn=job.arn, RoleSessionName="job", **more)
+        refusal = error_with_status(400, job.user.sts.assume_role, RoleArn=job.arn, RoleSessionName="job", **more)
         assert refusal["Code"] == "PackedPolicyTooLarge"
         assert refusal["Message"].startswith("Packed policy consumes 10")
 
@@ -151,7 +151,7 @@ def test_session_tags_override_the_roles_own(job: Job, kms: KMSClient) -> None:
     job.allow(allow(do="kms:DescribeKey", when=tagged))
     key_id = kms.create_key()["KeyMetadata"]["KeyId"]
     job.session(Tags=[{"Key": "team", "Value": "blue"}]).kms.describe_key(KeyId=key_id)
-    assert refusal_of(job.session().kms.describe_key, KeyId=key_id)["Code"] == "AccessDeniedException"
+    assert error_of(job.session().kms.describe_key, KeyId=key_id)["Code"] == "AccessDeniedException"
 
 
 def test_tagging_a_session_is_a_permission_of_its_own(job: Job, iam: IAMClient) -> None:
@@ -161,7 +161,7 @@ def test_tagging_a_session_is_a_permission_of_its_own(job: Job, iam: IAMClient) 
         ("sts:TagSession", {"Tags": [{"Key": "team", "Value": "blue"}]}),
         ("sts:SetSourceIdentity", {"SourceIdentity": "me"}),
     ):
-        refusal = refused_with(403, job.user.sts.assume_role, RoleArn=role["Arn"], RoleSessionName="job", **more)
+        refusal = error_with_status(403, job.user.sts.assume_role, RoleArn=role["Arn"], RoleSessionName="job", **more)
         message = f"User: {job.user.arn} is not authorized to perform: {action} on resource: {role['Arn']}"
         assert refusal == {"Code": "AccessDenied", "Message": message}
 
@@ -179,11 +179,11 @@ def test_transitive_tags_go_along_the_chain(job: Job, key_id: str) -> None:
     first = job.session(Tags=tags, TransitiveTagKeys=["team"])
     link = first
     for name in (second, third):
-        link = Bearer(job.server, assume(link.sts, f"arn:aws:iam::{ACCOUNT}:role/{name}"))
+        link = SessionClients(job.server, assume(link.sts, f"arn:aws:iam::{ACCOUNT}:role/{name}"))
         link.kms.describe_key(KeyId=key_id)
     again = {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/{second}", "RoleSessionName": "job"}
     for value in ("blue", "red"):
-        assert refused_with(400, first.sts.assume_role, **again, Tags=[{"Key": "team", "Value": value}]) == {
+        assert error_with_status(400, first.sts.assume_role, **again, Tags=[{"Key": "team", "Value": value}]) == {
             "Code": "InvalidParameterValue",
             "Message": "One of the specified transitive tag keys can't be set because it conflicts with a transitive "
             "tag key from the calling session.",
@@ -192,7 +192,7 @@ def test_transitive_tags_go_along_the_chain(job: Job, key_id: str) -> None:
 
 def test_tags_that_cannot_be(job: Job) -> None:
     def refused(**more: Any) -> dict[str, str]:
-        return refused_with(400, job.user.sts.assume_role, RoleArn=job.arn, RoleSessionName="job", **more)
+        return error_with_status(400, job.user.sts.assume_role, RoleArn=job.arn, RoleSessionName="job", **more)
 
     assert refused(Tags=[{"Key": "a", "Value": "b"}], TransitiveTagKeys=["c"]) == {
         "Code": "InvalidParameterValue",
@@ -214,10 +214,10 @@ def test_a_source_identity_stays_for_the_whole_chain(job: Job, server: RunningSe
     first = job.session(SourceIdentity="alice")
     answer = first.sts.assume_role(RoleArn=role, RoleSessionName="job")
     assert answer["SourceIdentity"] == "alice"
-    Bearer(server, credentials_in(answer)).kms.describe_key(KeyId=key_id)
+    SessionClients(server, credentials_in(answer)).kms.describe_key(KeyId=key_id)
     assert last_record(server)["userIdentity"]["sessionContext"]["sourceIdentity"] == "alice"
     first.sts.assume_role(RoleArn=role, RoleSessionName="job", SourceIdentity="alice")
-    refusal = refused_with(400, first.sts.assume_role, RoleArn=role, RoleSessionName="job", SourceIdentity="bob")
+    refusal = error_with_status(400, first.sts.assume_role, RoleArn=role, RoleSessionName="job", SourceIdentity="bob")
     assert refusal == {
         "Code": "ValidationError",
         "Message": "The source identity is already set for this assume role session",
@@ -228,7 +228,7 @@ def test_handing_on_a_source_identity_is_a_permission_too(job: Job, iam: IAMClie
     role = iam.create_role(RoleName=new_name("role"), AssumeRolePolicyDocument=document(trusts(job.arn)))["Role"]["Arn"]
     assume(job.session().sts, role)
     first = job.session(SourceIdentity="alice")
-    refusal = refused_with(403, first.sts.assume_role, RoleArn=role, RoleSessionName="job")
+    refusal = error_with_status(403, first.sts.assume_role, RoleArn=role, RoleSessionName="job")
     assert "is not authorized to perform: sts:SetSourceIdentity" in refusal["Message"]
 
 
@@ -238,13 +238,13 @@ def test_a_key_policy_means_the_role_or_one_session_of_it(job: Job, kms: KMSClie
     root = allow(f"arn:aws:iam::{ACCOUNT}:root")
     by_role = kms.create_key(Policy=document(root, allow(job.arn, do="kms:Encrypt")))["KeyMetadata"]["KeyId"]
     by_session = kms.create_key(Policy=document(root, allow(one, do="kms:Encrypt")))["KeyMetadata"]["KeyId"]
-    named, other = (Bearer(job.server, assume(job.user.sts, job.arn, name)) for name in ("one", "two"))
+    named, other = (SessionClients(job.server, assume(job.user.sts, job.arn, name)) for name in ("one", "two"))
     for session in (named, other):
         session.kms.encrypt(KeyId=by_role, Plaintext=b"x")
     named.kms.encrypt(KeyId=by_session, Plaintext=b"x")
-    assert refusal_of(other.kms.encrypt, KeyId=by_session, Plaintext=b"x")["Code"] == "AccessDeniedException"
+    assert error_of(other.kms.encrypt, KeyId=by_session, Plaintext=b"x")["Code"] == "AccessDeniedException"
     nothing = job.session(Policy=document(allow(do="kms:ListKeys")))
-    assert refusal_of(nothing.kms.encrypt, KeyId=by_role, Plaintext=b"x")["Message"].endswith(
+    assert error_of(nothing.kms.encrypt, KeyId=by_role, Plaintext=b"x")["Message"].endswith(
         "because no session policy allows the kms:Encrypt action"
     )
 
@@ -257,15 +257,18 @@ def test_a_session_ends_with_its_role(job: Job, key_id: str) -> None:
     session.kms.describe_key(KeyId=key_id)
     job.iam.delete_role_policy(RoleName=job.name, PolicyName="own")
     job.iam.delete_role(RoleName=job.name)
-    assert refusal_of(session.kms.describe_key, KeyId=key_id) == {
+    assert error_of(session.kms.describe_key, KeyId=key_id) == {
         "Code": "UnrecognizedClientException",
         "Message": UNKNOWN,
     }
     # A new role of that name is another one.
     job.role(job.name, job.user.arn)
     job.allow(allow())
-    assert refusal_of(session.kms.describe_key, KeyId=key_id)["Code"] == "UnrecognizedClientException"
-    assert refused_with(403, session.sts.get_caller_identity) == {"Code": "InvalidClientTokenId", "Message": UNKNOWN}
+    assert error_of(session.kms.describe_key, KeyId=key_id)["Code"] == "UnrecognizedClientException"
+    assert error_with_status(403, session.sts.get_caller_identity) == {
+        "Code": "InvalidClientTokenId",
+        "Message": UNKNOWN,
+    }
 
 
 def test_a_session_goes_on_when_its_role_no_longer_trusts_who_made_it(job: Job, key_id: str) -> None:
@@ -273,18 +276,21 @@ def test_a_session_goes_on_when_its_role_no_longer_trusts_who_made_it(job: Job, 
     job.iam.update_assume_role_policy(
         RoleName=job.name, PolicyDocument=document({**trusts(job.user.arn), "Effect": "Deny"})
     )
-    assert refused_with(403, job.user.sts.assume_role, RoleArn=job.arn, RoleSessionName="job")["Code"] == "AccessDenied"
+    assert (
+        error_with_status(403, job.user.sts.assume_role, RoleArn=job.arn, RoleSessionName="job")["Code"]
+        == "AccessDenied"
+    )
     session.kms.describe_key(KeyId=key_id)
 
 
 def test_a_session_of_a_user_ends_with_the_user(server: RunningServer, identities: Identities) -> None:
     user = identities.user()
-    session = Bearer(server, credentials_in(user.sts.get_session_token()))
+    session = SessionClients(server, credentials_in(user.sts.get_session_token()))
     session.sts.get_caller_identity()
     identities.iam.delete_access_key(UserName=user.name, AccessKeyId=user.access_key_id)
     session.sts.get_caller_identity()
     identities.iam.delete_user(UserName=user.name)
-    assert refused_with(403, session.sts.get_caller_identity)["Code"] == "InvalidClientTokenId"
+    assert error_with_status(403, session.sts.get_caller_identity)["Code"] == "InvalidClientTokenId"
 
 
 def test_a_session_survives_a_restart(tmp_path: Path) -> None:
@@ -311,17 +317,19 @@ def test_key_and_token_belong_together(job: Job, change: str) -> None:
         "garbage": "not a token",
         "a key id": session.access_key,
     }
-    forged = Bearer(job.server, Credentials(session.access_key, session.secret_key, tokens[change]))
-    assert refusal_of(forged.kms.list_keys) == {"Code": "UnrecognizedClientException", "Message": UNKNOWN}
-    assert refused_with(403, forged.sts.get_caller_identity)["Code"] == "InvalidClientTokenId"
+    forged = SessionClients(job.server, Credentials(session.access_key, session.secret_key, tokens[change]))
+    assert error_of(forged.kms.list_keys) == {"Code": "UnrecognizedClientException", "Message": UNKNOWN}
+    assert error_with_status(403, forged.sts.get_caller_identity)["Code"] == "InvalidClientTokenId"
 
 
 def test_a_token_is_worth_nothing_without_its_secret(job: Job) -> None:
     session, other = job.session().credentials, job.session().credentials
-    forged = Bearer(job.server, Credentials(session.access_key, other.secret_key, session.token))
-    assert refusal_of(forged.kms.list_keys)["Code"] == "InvalidSignatureException"
-    long_term = Bearer(job.server, Credentials(job.user.access_key_id, job.user.credentials.secret_key, session.token))
-    assert refusal_of(long_term.kms.list_keys)["Code"] == "UnrecognizedClientException"
+    forged = SessionClients(job.server, Credentials(session.access_key, other.secret_key, session.token))
+    assert error_of(forged.kms.list_keys)["Code"] == "InvalidSignatureException"
+    long_term = SessionClients(
+        job.server, Credentials(job.user.access_key_id, job.user.credentials.secret_key, session.token)
+    )
+    assert error_of(long_term.kms.list_keys)["Code"] == "UnrecognizedClientException"
 
 
 def test_nothing_of_a_session_is_written_anywhere(job: Job, key_id: str) -> None:

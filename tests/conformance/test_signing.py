@@ -10,9 +10,10 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from mypy_boto3_kms.client import KMSClient
 
 from accounts import last_record
-from keyring import Keyring, members
+from client_errors import error_code_of, error_of
+from clients import response_members
 from local_server import RunningServer
-from refusals import code_of, refusal_of
+from shared_keys import SharedKeys
 
 MESSAGE = b"to be signed"
 SHA = {
@@ -53,14 +54,14 @@ def call_of(arn: str, algorithm: str, message: bytes = MESSAGE, kind: str | None
 
 
 @pytest.mark.parametrize(("spec", "algorithm"), ALGORITHMS)
-def test_a_signature_and_its_verification(kms: KMSClient, keys: Keyring, spec: str, algorithm: str) -> None:
+def test_a_signature_and_its_verification(kms: KMSClient, keys: SharedKeys, spec: str, algorithm: str) -> None:
     arn = keys(spec, "SIGN_VERIFY")
     digest = (SHA[512], "DIGEST") if algorithm == PH else (MESSAGE, None)
     call = call_of(arn.rpartition("/")[2], algorithm, *digest)
-    answer = members(kms.sign(**call))
+    answer = response_members(kms.sign(**call))
     signature = answer.pop("Signature")
     assert answer == {"KeyId": arn, "SigningAlgorithm": algorithm}
-    assert members(kms.verify(**call, Signature=signature)) == {
+    assert response_members(kms.verify(**call, Signature=signature)) == {
         "KeyId": arn,
         "SignatureValid": True,
         "SigningAlgorithm": algorithm,
@@ -69,7 +70,7 @@ def test_a_signature_and_its_verification(kms: KMSClient, keys: Keyring, spec: s
 
 @pytest.mark.parametrize(("spec", "algorithm", "bits"), HASHED_CASES)
 def test_a_message_and_its_digest_are_the_same_message(
-    kms: KMSClient, keys: Keyring, spec: str, algorithm: str, bits: int
+    kms: KMSClient, keys: SharedKeys, spec: str, algorithm: str, bits: int
 ) -> None:
     arn = keys(spec, "SIGN_VERIFY")
     ways = [call_of(arn, algorithm), call_of(arn, algorithm, kind="RAW"), call_of(arn, algorithm, SHA[bits], "DIGEST")]
@@ -78,7 +79,7 @@ def test_a_message_and_its_digest_are_the_same_message(
         signature = kms.sign(**signing)["Signature"]
         for verifying in ways:
             assert kms.verify(**verifying, Signature=signature)["SignatureValid"] is True
-        assert code_of(kms.verify, **hashed_twice, Signature=signature) == "KMSInvalidSignatureException"
+        assert error_code_of(kms.verify, **hashed_twice, Signature=signature) == "KMSInvalidSignatureException"
 
 
 @pytest.mark.parametrize(
@@ -86,14 +87,14 @@ def test_a_message_and_its_digest_are_the_same_message(
     [*(case for case in HASHED_CASES if case[0] not in {"RSA_3072", "RSA_4096"}), ("ECC_NIST_EDWARDS25519", PH, 512)],
 )
 def test_a_digest_has_the_length_of_its_algorithm(
-    kms: KMSClient, keys: Keyring, spec: str, algorithm: str, bits: int
+    kms: KMSClient, keys: SharedKeys, spec: str, algorithm: str, bits: int
 ) -> None:
     arn = keys(spec, "SIGN_VERIFY")
     for length in {1, 20, 28, 32, 48, 64, bits // 8 - 1, bits // 8 + 1, 4096} - {bits // 8}:
         call = call_of(arn, algorithm, bytes(length), "DIGEST")
         wrong = {"Code": "ValidationException", "Message": f"Digest is invalid length for algorithm {algorithm}."}
-        assert refusal_of(kms.sign, **call) == wrong
-        assert refusal_of(kms.verify, **call, Signature=b"x") == wrong
+        assert error_of(kms.sign, **call) == wrong
+        assert error_of(kms.verify, **call, Signature=b"x") == wrong
 
 
 @pytest.mark.parametrize(
@@ -110,24 +111,24 @@ def test_a_digest_has_the_length_of_its_algorithm(
     ],
 )
 def test_message_types_that_an_algorithm_does_not_take(
-    kms: KMSClient, keys: Keyring, spec: str, algorithm: str, kind: str | None
+    kms: KMSClient, keys: SharedKeys, spec: str, algorithm: str, kind: str | None
 ) -> None:
     call = call_of(keys(spec, "SIGN_VERIFY"), algorithm, SHA[512], kind)
-    assert code_of(kms.sign, **call) == "ValidationException"
-    assert code_of(kms.verify, **call, Signature=bytes(64)) == "ValidationException"
+    assert error_code_of(kms.sign, **call) == "ValidationException"
+    assert error_code_of(kms.verify, **call, Signature=bytes(64)) == "ValidationException"
 
 
-def test_an_external_mu_has_64_bytes(kms: KMSClient, keys: Keyring) -> None:
+def test_an_external_mu_has_64_bytes(kms: KMSClient, keys: SharedKeys) -> None:
     arn = keys("ML_DSA_44", "SIGN_VERIFY")
     call = call_of(arn, "ML_DSA_SHAKE_256", bytes(64), "EXTERNAL_MU")
     assert kms.verify(**call, Signature=kms.sign(**call)["Signature"])["SignatureValid"] is True
     for length in (1, 32, 63, 65, 4096):
         call = call_of(arn, "ML_DSA_SHAKE_256", bytes(length), "EXTERNAL_MU")
-        assert code_of(kms.sign, **call) == "ValidationException"
-        assert code_of(kms.verify, **call, Signature=b"x") == "ValidationException"
+        assert error_code_of(kms.sign, **call) == "ValidationException"
+        assert error_code_of(kms.verify, **call, Signature=b"x") == "ValidationException"
 
 
-def test_a_message_has_1_to_4096_bytes(kms: KMSClient, keys: Keyring) -> None:
+def test_a_message_has_1_to_4096_bytes(kms: KMSClient, keys: SharedKeys) -> None:
     arn = keys(*P256)
     for length in (1, 4096):
         call = call_of(arn, "ECDSA_SHA_256", bytes(length))
@@ -139,20 +140,20 @@ def test_a_message_has_1_to_4096_bytes(kms: KMSClient, keys: Keyring) -> None:
             "Message": "1 validation error detected: Value at 'message' failed to satisfy constraint: "
             f"Member must have length {rule}",
         }
-        assert refusal_of(kms.sign, **call) == wrong
-        assert refusal_of(kms.verify, **call, Signature=b"x") == wrong
+        assert error_of(kms.sign, **call) == wrong
+        assert error_of(kms.verify, **call, Signature=b"x") == wrong
     for length in (0, 6145):
-        refused = refusal_of(kms.verify, **call_of(arn, "ECDSA_SHA_256"), Signature=bytes(length))
+        refused = error_of(kms.verify, **call_of(arn, "ECDSA_SHA_256"), Signature=bytes(length))
         assert refused["Code"] == "ValidationException"
         assert "at 'signature' failed to satisfy constraint: Member must have length" in refused["Message"]
 
 
-def test_values_that_are_none_of_the_enumerations(kms: KMSClient, keys: Keyring) -> None:
+def test_values_that_are_none_of_the_enumerations(kms: KMSClient, keys: SharedKeys) -> None:
     for algorithm, kind, member in (
         ("ECDSA_SHA_1", "RAW", "signingAlgorithm"),
         ("ECDSA_SHA_256", "raw", "messageType"),
     ):
-        refused = refusal_of(kms.sign, **call_of(keys(*P256), algorithm, kind=kind))
+        refused = error_of(kms.sign, **call_of(keys(*P256), algorithm, kind=kind))
         assert refused["Code"] == "ValidationException"
         value = algorithm if member == "signingAlgorithm" else kind
         assert refused["Message"].startswith(
@@ -163,7 +164,7 @@ def test_values_that_are_none_of_the_enumerations(kms: KMSClient, keys: Keyring)
 
 @pytest.mark.parametrize(("spec", "algorithm"), ONE_OF_EACH)
 def test_a_wrong_signature_is_an_error_without_a_message(
-    kms: KMSClient, keys: Keyring, spec: str, algorithm: str
+    kms: KMSClient, keys: SharedKeys, spec: str, algorithm: str
 ) -> None:
     arn, other = keys(spec, "SIGN_VERIFY"), keys.new(spec, "SIGN_VERIFY")
     call = call_of(arn, algorithm)
@@ -171,26 +172,26 @@ def test_a_wrong_signature_is_an_error_without_a_message(
     last = len(signature) - 1
     altered = [signature[:at] + bytes((signature[at] ^ 1,)) + signature[at + 1 :] for at in (0, 40, last)]
     for wrong in (*altered, signature[:-1], signature + b"\x00", b"x", bytes(len(signature)), b"\xff" * 6144):
-        refused = refusal_of(kms.verify, **call, Signature=wrong)
+        refused = error_of(kms.verify, **call, Signature=wrong)
         assert refused == {"Code": "KMSInvalidSignatureException", "Message": ""}
     for changed in ({"KeyId": other}, {"Message": MESSAGE + b"."}):
-        assert code_of(kms.verify, **{**call, **changed}, Signature=signature) == "KMSInvalidSignatureException"
+        assert error_code_of(kms.verify, **{**call, **changed}, Signature=signature) == "KMSInvalidSignatureException"
 
 
-def test_a_signature_belongs_to_its_algorithm(kms: KMSClient, keys: Keyring) -> None:
+def test_a_signature_belongs_to_its_algorithm(kms: KMSClient, keys: SharedKeys) -> None:
     arn = keys("RSA_2048", "SIGN_VERIFY")
     signatures = {algorithm: kms.sign(**call_of(arn, algorithm))["Signature"] for algorithm in RSA}
     for made_by, signature in signatures.items():
         for algorithm in RSA.keys() - {made_by}:
-            refused = code_of(kms.verify, **call_of(arn, algorithm), Signature=signature)
+            refused = error_code_of(kms.verify, **call_of(arn, algorithm), Signature=signature)
             assert refused == "KMSInvalidSignatureException"
 
 
-def test_an_elliptic_signature_is_der_and_nothing_else(kms: KMSClient, keys: Keyring) -> None:
+def test_an_elliptic_signature_is_der_and_nothing_else(kms: KMSClient, keys: SharedKeys) -> None:
     call = call_of(keys(*P256), "ECDSA_SHA_256")
     r, s = decode_dss_signature(kms.sign(**call)["Signature"])
     raw = r.to_bytes(32) + s.to_bytes(32)
-    assert code_of(kms.verify, **call, Signature=raw) == "KMSInvalidSignatureException"
+    assert error_code_of(kms.verify, **call, Signature=raw) == "KMSInvalidSignatureException"
 
 
 @pytest.mark.parametrize(
@@ -208,14 +209,14 @@ def test_an_elliptic_signature_is_der_and_nothing_else(kms: KMSClient, keys: Key
         ("ML_DSA_44", "ED25519_SHA_512"),
     ],
 )
-def test_an_algorithm_of_other_keys(kms: KMSClient, keys: Keyring, spec: str, algorithm: str) -> None:
+def test_an_algorithm_of_other_keys(kms: KMSClient, keys: SharedKeys, spec: str, algorithm: str) -> None:
     call = call_of(keys(spec, "SIGN_VERIFY"), algorithm)
     wrong = {
         "Code": "InvalidKeyUsageException",
         "Message": f"Algorithm {algorithm} is incompatible with key spec {spec}.",
     }
-    assert refusal_of(kms.sign, **call) == wrong
-    assert refusal_of(kms.verify, **call, Signature=b"x") == wrong
+    assert error_of(kms.sign, **call) == wrong
+    assert error_of(kms.verify, **call, Signature=b"x") == wrong
 
 
 @pytest.mark.parametrize(
@@ -228,16 +229,16 @@ def test_an_algorithm_of_other_keys(kms: KMSClient, keys: Keyring, spec: str, al
         ("ML_KEM_768", "ENCAPSULATE_DECAPSULATE"),
     ],
 )
-def test_keys_of_another_usage_sign_nothing(kms: KMSClient, keys: Keyring, spec: str, usage: str) -> None:
+def test_keys_of_another_usage_sign_nothing(kms: KMSClient, keys: SharedKeys, spec: str, usage: str) -> None:
     arn = keys(spec, usage)
     for operation, call, more in (("Sign", kms.sign, {}), ("Verify", kms.verify, {"Signature": b"x"})):
-        assert refusal_of(call, **call_of(arn, "RSASSA_PSS_SHA_256"), **more) == {
+        assert error_of(call, **call_of(arn, "RSASSA_PSS_SHA_256"), **more) == {
             "Code": "InvalidKeyUsageException",
             "Message": f"{arn} key usage is {usage} which is not valid for {operation}.",
         }
 
 
-def test_the_key_can_be_named_in_all_four_forms(kms: KMSClient, keys: Keyring) -> None:
+def test_the_key_can_be_named_in_all_four_forms(kms: KMSClient, keys: SharedKeys) -> None:
     arn = keys.new(*P256)
     for name in keys.names(arn):
         call = call_of(name, "ECDSA_SHA_256")
@@ -246,24 +247,24 @@ def test_the_key_can_be_named_in_all_four_forms(kms: KMSClient, keys: Keyring) -
         assert kms.verify(**call, Signature=signed["Signature"])["KeyId"] == arn
 
 
-def test_a_dry_run_finds_what_is_wrong_and_signs_nothing(kms: KMSClient, keys: Keyring) -> None:
+def test_a_dry_run_finds_what_is_wrong_and_signs_nothing(kms: KMSClient, keys: SharedKeys) -> None:
     arn = keys.new(*P256)
     call = call_of(arn, "ECDSA_SHA_256")
     succeeds = {
         "Code": "DryRunOperationException",
         "Message": "The request would have succeeded, but the DryRun option is set.",
     }
-    assert refusal_of(kms.sign, **call, DryRun=True) == succeeds
-    assert refusal_of(kms.verify, **call, Signature=kms.sign(**call)["Signature"], DryRun=True) == succeeds
+    assert error_of(kms.sign, **call, DryRun=True) == succeeds
+    assert error_of(kms.verify, **call, Signature=kms.sign(**call)["Signature"], DryRun=True) == succeeds
     assert kms.sign(**call, DryRun=False)["KeyId"] == arn
     wrong_digest = call_of(arn, "ECDSA_SHA_256", b"x", "DIGEST")
-    assert code_of(kms.sign, **wrong_digest, DryRun=True) == "ValidationException"
-    assert code_of(kms.sign, **call_of(arn, "ECDSA_SHA_384"), DryRun=True) == "InvalidKeyUsageException"
+    assert error_code_of(kms.sign, **wrong_digest, DryRun=True) == "ValidationException"
+    assert error_code_of(kms.sign, **call_of(arn, "ECDSA_SHA_384"), DryRun=True) == "InvalidKeyUsageException"
     kms.disable_key(KeyId=arn)
-    assert code_of(kms.sign, **call, DryRun=True) == "DisabledException"
+    assert error_code_of(kms.sign, **call, DryRun=True) == "DisabledException"
 
 
-def test_the_state_of_the_key_counts(kms: KMSClient, keys: Keyring) -> None:
+def test_the_state_of_the_key_counts(kms: KMSClient, keys: SharedKeys) -> None:
     arn = keys.new(*P256)
     call = call_of(arn, "ECDSA_SHA_256")
     signature = kms.sign(**call)["Signature"]
@@ -273,14 +274,14 @@ def test_the_state_of_the_key_counts(kms: KMSClient, keys: Keyring) -> None:
     ):
         stop(KeyId=arn)
         refused = {"Code": code, "Message": f"{arn} is {state}."}
-        assert refusal_of(kms.sign, **call) == refused
-        assert refusal_of(kms.verify, **call, Signature=signature) == refused
+        assert error_of(kms.sign, **call) == refused
+        assert error_of(kms.verify, **call, Signature=signature) == refused
     empty = keys.new(*P256, Origin="EXTERNAL")
     refused = {"Code": "KMSInvalidStateException", "Message": f"{empty} is pending import."}
-    assert refusal_of(kms.sign, **call_of(empty, "ECDSA_SHA_256")) == refused
+    assert error_of(kms.sign, **call_of(empty, "ECDSA_SHA_256")) == refused
 
 
-def test_records_show_neither_message_nor_signature(server: RunningServer, kms: KMSClient, keys: Keyring) -> None:
+def test_records_show_neither_message_nor_signature(server: RunningServer, kms: KMSClient, keys: SharedKeys) -> None:
     call = call_of(keys(*P256), "ECDSA_SHA_256", kind="RAW")
     signature = kms.sign(**call)["Signature"]
     for operation in ("Sign", "Verify"):

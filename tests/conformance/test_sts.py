@@ -11,12 +11,12 @@ from mypy_boto3_kms.client import KMSClient
 from mypy_boto3_sts.client import STSClient
 
 from accounts import Account, last_record
+from client_errors import error_with_status
 from clients import client_with, credentials_of
 from identities import ACCOUNT, ACCOUNT_ROOT, Identities, new_name, trusts
 from local_server import RunningServer
 from policies import Json, allow, deny, document
-from refusals import refused_with
-from sessions import Bearer, assume, credentials_in
+from sessions import SessionClients, assume, credentials_in
 
 ASSUME = allow(do="sts:AssumeRole")
 
@@ -51,7 +51,7 @@ def test_everyone_may_ask_who_they_are(server: RunningServer, sts: STSClient, id
     assert who(user.sts) == {"UserId": user.user_id, "Account": ACCOUNT, "Arn": user.arn}
     role = identities.role(user.arn, path="/jobs/")
     identities.iam.put_user_policy(UserName=user.name, PolicyName="own", PolicyDocument=document(ASSUME))
-    session = Bearer(server, assume(user.sts, role["Arn"], "nightly"))
+    session = SessionClients(server, assume(user.sts, role["Arn"], "nightly"))
     assert who(session.sts) == {
         "UserId": f"{role['RoleId']}:nightly",
         "Account": ACCOUNT,
@@ -62,7 +62,9 @@ def test_everyone_may_ask_who_they_are(server: RunningServer, sts: STSClient, id
 def test_the_account_of_an_access_key_is_told(sts: STSClient, identities: Identities, away: Account) -> None:
     assert sts.get_access_key_info(AccessKeyId=identities.user().access_key_id)["Account"] == ACCOUNT
     assert sts.get_access_key_info(AccessKeyId=away.identities.user().access_key_id)["Account"] == away.account
-    assert refused_with(400, sts.get_access_key_info, AccessKeyId="AKIAIOSFODNN7EXAMPLE")["Code"] == "ValidationError"
+    assert (
+        error_with_status(400, sts.get_access_key_info, AccessKeyId="AKIAIOSFODNN7EXAMPLE")["Code"] == "ValidationError"
+    )
 
 
 # --- sessions of users and roots
@@ -72,16 +74,16 @@ def test_a_session_of_a_user_is_the_user(server: RunningServer, kms: KMSClient, 
     user = identities.user(allow(do="kms:DescribeKey"))
     key_id = kms.create_key()["KeyMetadata"]["KeyId"]
     key = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/{key_id}"
-    session = Bearer(server, credentials_in(user.sts.get_session_token()))
+    session = SessionClients(server, credentials_in(user.sts.get_session_token()))
     assert re.fullmatch("ASIA[A-Z2-7]{16}", session.credentials.access_key)
     assert who(session.sts)["Arn"] == user.arn
     session.kms.describe_key(KeyId=key_id)
-    assert refused_with(400, session.kms.disable_key, KeyId=key_id)["Message"] == (
+    assert error_with_status(400, session.kms.disable_key, KeyId=key_id)["Message"] == (
         f"User: {user.arn} is not authorized to perform: kms:DisableKey on resource: {key} "
         "because no identity-based policy allows the kms:DisableKey action"
     )
     identities.iam.delete_user_policy(UserName=user.name, PolicyName="own")
-    assert refused_with(400, session.kms.describe_key, KeyId=key_id)["Code"] == "AccessDeniedException"
+    assert error_with_status(400, session.kms.describe_key, KeyId=key_id)["Code"] == "AccessDeniedException"
 
 
 def test_how_long_sessions_of_users_and_roots_last(sts: STSClient, identities: Identities) -> None:
@@ -92,7 +94,7 @@ def test_how_long_sessions_of_users_and_roots_last(sts: STSClient, identities: I
     assert lasting(sts.get_session_token(DurationSeconds=7200)) == 3600
     assert lasting(sts.get_session_token(DurationSeconds=900)) == 900
     for seconds in (899, 129_601):
-        assert refused_with(400, user.sts.get_session_token, DurationSeconds=seconds)["Code"] == "ValidationError"
+        assert error_with_status(400, user.sts.get_session_token, DurationSeconds=seconds)["Code"] == "ValidationError"
 
 
 def lasting(answer: Any) -> int:
@@ -103,9 +105,9 @@ def lasting(answer: Any) -> int:
 
 
 def test_a_session_gets_no_session_token(server: RunningServer, sts: STSClient) -> None:
-    session = Bearer(server, credentials_in(sts.get_session_token()))
+    session = SessionClients(server, credentials_in(sts.get_session_token()))
     assert who(session.sts)["Arn"] == ACCOUNT_ROOT
-    assert refused_with(403, session.sts.get_session_token) == {
+    assert error_with_status(403, session.sts.get_session_token) == {
         "Code": "AccessDenied",
         "Message": "Cannot call GetSessionToken with session credentials",
     }
@@ -115,7 +117,7 @@ def test_a_token_is_at_least_as_long_as_asked(server: RunningServer, sts: STSCli
     made = credentials_in(sts.get_session_token(MinimumSessionTokenSize=4096))
     assert made.token is not None
     assert len(made.token) >= 4096
-    assert who(Bearer(server, made).sts)["Arn"] == ACCOUNT_ROOT
+    assert who(SessionClients(server, made).sts)["Arn"] == ACCOUNT_ROOT
 
 
 # --- who may assume a role
@@ -127,7 +129,7 @@ def test_a_role_trusts_a_user(iam: IAMClient, identities: Identities) -> None:
     answer = trusted.sts.assume_role(RoleArn=role, RoleSessionName="a-b.c@d,e=f")
     assert answer["AssumedRoleUser"]["Arn"].endswith("/a-b.c@d,e=f")
     assert "PackedPolicySize" not in answer
-    assert refused_with(403, other.sts.assume_role, RoleArn=role, RoleSessionName="job") == denied(other.arn, role)
+    assert error_with_status(403, other.sts.assume_role, RoleArn=role, RoleSessionName="job") == denied(other.arn, role)
 
 
 def test_a_role_trusts_the_account_whose_policies_then_decide(iam: IAMClient, identities: Identities) -> None:
@@ -135,8 +137,10 @@ def test_a_role_trusts_the_account_whose_policies_then_decide(iam: IAMClient, id
     without, with_policy = identities.user(), identities.user(allow(do="sts:AssumeRole", on=role))
     refused = identities.user(ASSUME, deny(do="sts:*", on=role))
     assume(with_policy.sts, role)
-    assert refused_with(403, without.sts.assume_role, RoleArn=role, RoleSessionName="job") == denied(without.arn, role)
-    assert refused_with(403, refused.sts.assume_role, RoleArn=role, RoleSessionName="job")["Message"] == (
+    assert error_with_status(403, without.sts.assume_role, RoleArn=role, RoleSessionName="job") == denied(
+        without.arn, role
+    )
+    assert error_with_status(403, refused.sts.assume_role, RoleArn=role, RoleSessionName="job")["Message"] == (
         f"User: {refused.arn} is not authorized to perform: sts:AssumeRole on resource: {role} "
         "with an explicit deny in an identity-based policy"
     )
@@ -146,15 +150,15 @@ def test_a_role_that_is_not_there_is_refused_like_one_that_may_not_be_assumed(id
     user = identities.user(ASSUME)
     role = identities.role(path="/jobs/")
     for arn in (f"arn:aws:iam::{ACCOUNT}:role/{role['RoleName']}", f"arn:aws:iam::{ACCOUNT}:role/jobs/nobody"):
-        assert refused_with(403, user.sts.assume_role, RoleArn=arn, RoleSessionName="job") == denied(user.arn, arn)
+        assert error_with_status(403, user.sts.assume_role, RoleArn=arn, RoleSessionName="job") == denied(user.arn, arn)
     for arn in (user.arn, "arn:aws:iam::000000000000", f"arn:aws:s3::{ACCOUNT}:role/x"):
-        refusal = refused_with(400, user.sts.assume_role, RoleArn=arn, RoleSessionName="job")
+        refusal = error_with_status(400, user.sts.assume_role, RoleArn=arn, RoleSessionName="job")
         assert refusal == {"Code": "ValidationError", "Message": f"{arn} is invalid"}
 
 
 def test_roots_assume_no_roles(sts: STSClient, identities: Identities) -> None:
     role = identities.role()["Arn"]
-    assert refused_with(403, sts.assume_role, RoleArn=role, RoleSessionName="job") == {
+    assert error_with_status(403, sts.assume_role, RoleArn=role, RoleSessionName="job") == {
         "Code": "AccessDenied",
         "Message": "Roles may not be assumed by root accounts.",
     }
@@ -166,7 +170,7 @@ def test_an_external_id(iam: IAMClient, identities: Identities) -> None:
     role = role_trusting(iam, {**trusts(user.arn), "Condition": known})
     assume(user.sts, role, ExternalId="customer-42")
     for more in ({}, {"ExternalId": "customer-43"}):
-        refusal = refused_with(403, user.sts.assume_role, RoleArn=role, RoleSessionName="job", **more)
+        refusal = error_with_status(403, user.sts.assume_role, RoleArn=role, RoleSessionName="job", **more)
         assert refusal == denied(user.arn, role)
 
 
@@ -175,7 +179,7 @@ def test_the_name_of_the_session_can_be_required(iam: IAMClient, identities: Ide
     own_name = {"StringEquals": {"sts:RoleSessionName": "${aws:username}"}}
     role = role_trusting(iam, {**trusts(user.arn), "Condition": own_name})
     assume(user.sts, role, user.name)
-    assert refused_with(403, user.sts.assume_role, RoleArn=role, RoleSessionName="other") == denied(user.arn, role)
+    assert error_with_status(403, user.sts.assume_role, RoleArn=role, RoleSessionName="other") == denied(user.arn, role)
 
 
 def test_across_accounts_both_sides_must_agree(iam: IAMClient, identities: Identities, away: Account) -> None:
@@ -183,14 +187,16 @@ def test_across_accounts_both_sides_must_agree(iam: IAMClient, identities: Ident
     silent = away.identities.user()
     role = role_trusting(iam, trusts(visitor.arn, silent.arn))
     assume(visitor.sts, role)
-    assert refused_with(403, silent.sts.assume_role, RoleArn=role, RoleSessionName="job") == denied(silent.arn, role)
+    assert error_with_status(403, silent.sts.assume_role, RoleArn=role, RoleSessionName="job") == denied(
+        silent.arn, role
+    )
     closed = role_trusting(iam, trusts(ACCOUNT_ROOT))
-    refusal = refused_with(403, visitor.sts.assume_role, RoleArn=closed, RoleSessionName="job")
+    refusal = error_with_status(403, visitor.sts.assume_role, RoleArn=closed, RoleSessionName="job")
     assert refusal == denied(visitor.arn, closed)
     open_to_account = role_trusting(iam, trusts(away.root))
     assume(visitor.sts, open_to_account)
     local = identities.user(ASSUME)
-    refusal = refused_with(403, local.sts.assume_role, RoleArn=open_to_account, RoleSessionName="job")
+    refusal = error_with_status(403, local.sts.assume_role, RoleArn=open_to_account, RoleSessionName="job")
     assert refusal == denied(local.arn, open_to_account)
 
 
@@ -202,7 +208,7 @@ def test_how_long_sessions_of_roles_last(iam: IAMClient, identities: Identities)
     role = role_trusting(iam, trusts(user.arn), MaxSessionDuration=7200)
     assert lasting(user.sts.assume_role(RoleArn=role, RoleSessionName="job")) == 3600
     assert lasting(user.sts.assume_role(RoleArn=role, RoleSessionName="job", DurationSeconds=7200)) == 7200
-    refusal = refused_with(400, user.sts.assume_role, RoleArn=role, RoleSessionName="job", DurationSeconds=7201)
+    refusal = error_with_status(400, user.sts.assume_role, RoleArn=role, RoleSessionName="job", DurationSeconds=7201)
     assert refusal == {
         "Code": "ValidationError",
         "Message": "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
@@ -213,15 +219,15 @@ def test_a_chain_of_roles_lasts_an_hour_at_most(server: RunningServer, iam: IAMC
     user = identities.user()
     first = role_trusting(iam, trusts(user.arn), MaxSessionDuration=43_200)
     second = role_trusting(iam, trusts(first, user.arn), MaxSessionDuration=43_200)
-    link = Bearer(server, assume(user.sts, first))
+    link = SessionClients(server, assume(user.sts, first))
     assert lasting(link.sts.assume_role(RoleArn=second, RoleSessionName="job", DurationSeconds=3600)) == 3600
-    refusal = refused_with(400, link.sts.assume_role, RoleArn=second, RoleSessionName="job", DurationSeconds=3601)
+    refusal = error_with_status(400, link.sts.assume_role, RoleArn=second, RoleSessionName="job", DurationSeconds=3601)
     assert refusal == {
         "Code": "ValidationError",
         "Message": "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining",
     }
     # A user's own session is no link of a chain.
-    own = Bearer(server, credentials_in(user.sts.get_session_token()))
+    own = SessionClients(server, credentials_in(user.sts.get_session_token()))
     assert lasting(own.sts.assume_role(RoleArn=second, RoleSessionName="job", DurationSeconds=43_200)) == 43_200
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from client_errors import error_code_of
 from clients import client_of, client_with, credentials_of, send, signed
 from local_server import RunningServer, running_server
-from receivers import Receiver, attributes_of
-from refusals import code_of
+from trace_receiver import Receiver, attributes_of
 
 TRACE_ID, PARENT_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PLAINTEXT = b"Attack at dawn, by the north gate"
@@ -50,7 +50,7 @@ def test_every_call_is_a_span_with_its_parts(tmp_path: Path, receiver: Receiver)
         made = kms.create_key()
         key_id = made["KeyMetadata"]["KeyId"]
         blob = kms.encrypt(KeyId=key_id, Plaintext=PLAINTEXT, EncryptionContext=CONTEXT)["CiphertextBlob"]
-        assert code_of(kms.decrypt, CiphertextBlob=blob) == "InvalidCiphertextException"
+        assert error_code_of(kms.decrypt, CiphertextBlob=blob) == "InvalidCiphertextException"
         client_with(server, "sts", credentials_of(server)).get_caller_identity()
         # On a thread of its own.
         kms.generate_data_key_pair(KeyId=key_id, KeyPairSpec="RSA_2048")

@@ -14,13 +14,13 @@ from mypy_boto3_sts.client import STSClient
 
 from accounts import data_of, last_record
 from audits import audit_files
+from client_errors import error_with_status
 from clients import client_of, client_with, credentials_of
 from identities import ACCOUNT, new_name
 from issuers import AUDIENCE, ISSUER, POD, PROVIDER, Issuer
 from local_server import RunningServer, running_server
 from policies import Json, allow, document
-from refusals import refused_with
-from sessions import Bearer, credentials_in
+from sessions import SessionClients, credentials_in
 
 FEDERATED = f"arn:aws:iam::{ACCOUNT}:oidc-provider/{PROVIDER}"
 
@@ -87,7 +87,7 @@ def assumed(pod: STSClient, role: str, token: str, **more: Any) -> Any:
 
 def refused(pod: STSClient, role: str, token: str, status: int = 400) -> dict[str, str]:
     request = {"RoleArn": role, "RoleSessionName": "checkout", "WebIdentityToken": token}
-    return refused_with(status, pod.assume_role_with_web_identity, **request)
+    return error_with_status(status, pod.assume_role_with_web_identity, **request)
 
 
 @pytest.mark.parametrize("key_id", ["rsa", "ec"])
@@ -101,7 +101,7 @@ def test_a_pod_becomes_its_role(
     name = role.rpartition("/")[2]
     arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/{name}/checkout"
     assert answer["AssumedRoleUser"]["Arn"] == arn
-    session = Bearer(server, credentials_in(answer))
+    session = SessionClients(server, credentials_in(answer))
     assert session.sts.get_caller_identity()["Arn"] == arn
     session.kms.encrypt(KeyId=client_of(server).create_key()["KeyMetadata"]["KeyId"], Plaintext=b"x")
 
@@ -193,9 +193,9 @@ def test_a_session_policy_narrows(server: RunningServer, iam: IAMClient, pod: ST
     role = role_for(iam, trusts_tokens())
     answer = assumed(pod, role, issuer.token(), Policy=document(allow(do="kms:GenerateRandom")))
     assert 0 < answer["PackedPolicySize"] < 100
-    session = Bearer(server, credentials_in(answer))
+    session = SessionClients(server, credentials_in(answer))
     session.kms.generate_random(NumberOfBytes=1)
-    assert refused_with(400, session.kms.list_keys)["Message"].endswith(
+    assert error_with_status(400, session.kms.list_keys)["Message"].endswith(
         "because no session policy allows the kms:ListKeys action"
     )
 
@@ -230,7 +230,7 @@ def test_the_records_tell_who_vouched_and_hide_the_token(
     assert record["resources"] == [{"accountId": ACCOUNT, "type": "AWS::IAM::Role", "ARN": role}]
     assert record["recipientAccountId"] == ACCOUNT
 
-    Bearer(server, credentials_in(answer)).kms.list_keys()
+    SessionClients(server, credentials_in(answer)).kms.list_keys()
     context = last_record(server)["userIdentity"]["sessionContext"]
     assert context["webIdFederationData"] == {"federatedProvider": FEDERATED, "attributes": {}}
     assert context["sessionIssuer"]["arn"] == role

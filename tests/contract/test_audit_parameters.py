@@ -1,4 +1,4 @@
-"""What botocore's model calls sensitive is in no audit record, however deep in a request it stands."""
+"""Members that botocore's model marks as sensitive are in no audit record, at any depth of a request."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,7 @@ MODEL = model_of("kms")
 
 
 class Anything:
-    """Stands for a request, and for whatever is in it."""
+    """Represents a request, and any member of it."""
 
     def __getattr__(self, _name: str) -> "Anything":
         return self
@@ -23,7 +23,7 @@ class Anything:
 
 
 def recorded(parameters: Any, path: str = "") -> Iterator[str]:
-    """Yield where a record has a value."""
+    """Yield the path of every value in a record."""
     if isinstance(parameters, list):
         parameters = parameters[0]
     if not isinstance(parameters, dict):
@@ -34,7 +34,7 @@ def recorded(parameters: Any, path: str = "") -> Iterator[str]:
 
 
 def sensitive(shape: Any, path: str = "") -> Iterator[str]:
-    """Yield where the model has a sensitive value."""
+    """Yield the path of every sensitive member and blob in a shape."""
     if shape.type_name == "list":
         yield from sensitive(shape.member, path)
     elif shape.type_name == "structure":
@@ -46,5 +46,5 @@ def sensitive(shape: Any, path: str = "") -> Iterator[str]:
 
 @pytest.mark.parametrize("name", sorted(TABLE))
 def test_nothing_sensitive_is_recorded(name: str) -> None:
-    found = set(recorded(TABLE[name].parameters(Anything())))  # type: ignore[arg-type]  # it looks at attributes only
+    found = set(recorded(TABLE[name].parameters(Anything())))  # type: ignore[arg-type]  # it reads attributes only
     assert not found & set(sensitive(MODEL.operation_model(name).input_shape))

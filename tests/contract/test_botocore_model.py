@@ -1,7 +1,7 @@
-"""Every request and response, held against botocore's KMS model.
+"""Every request and response type of KMS, compared with botocore's model.
 
-Requests must have every member of the model, with its limits. Responses may leave members out that this release never
-fills in; the rest must be the model's.
+Requests must have every member of the model, with its limits. Responses may lack members that this release never
+returns; the others must match the model.
 """
 
 import enum
@@ -19,7 +19,7 @@ from strongroom.operations.shapes import Empty
 MODEL = model_of("kms")
 
 
-def test_the_table_is_the_whole_api() -> None:
+def test_the_table_has_every_operation_of_the_api() -> None:
     assert set(TABLE) == set(MODEL.operation_names)
 
 
@@ -35,13 +35,13 @@ WIDER = frozenset(
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_request(name: str) -> None:
+def test_a_request_type_matches_the_model(name: str) -> None:
     declared = inspect.type_info(TABLE[name].request)
     assert list(differences(declared, MODEL.operation_model(name).input_shape, name, whole=True)) == []
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_response(name: str) -> None:
+def test_a_response_type_matches_the_model(name: str) -> None:
     shape = MODEL.operation_model(name).output_shape
     if shape is None:
         assert response_type(TABLE[name]) is Empty
@@ -51,7 +51,7 @@ def test_response(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_every_declared_error_exists_or_belongs_to_what_is_coming(name: str) -> None:
+def test_every_declared_error_exists_or_belongs_to_custom_key_stores(name: str) -> None:
     for shape in MODEL.operation_model(name).error_shapes:
         known = getattr(errors, shape.name, None)
         if known is None:
@@ -62,7 +62,7 @@ def test_every_declared_error_exists_or_belongs_to_what_is_coming(name: str) -> 
             assert known.status == 400
 
 
-def test_errors_are_aws_errors() -> None:
+def test_every_error_is_one_of_aws() -> None:
     front_end = {
         "UnknownOperationException",
         "SerializationException",
@@ -76,7 +76,7 @@ def test_errors_are_aws_errors() -> None:
         "ValidationException",
         "AccessDeniedException",
         "NotAuthorizedException",
-        # STS answers it without modelling it (IAM User Guide, "Session tagging").
+        # STS returns it, though its model does not declare it (IAM User Guide, "Session tagging").
         "InvalidParameterValueException",
     }
     ours = {each.__name__ for each in errors.KmsError.__subclasses__()}
@@ -89,7 +89,7 @@ def test_errors_are_aws_errors() -> None:
     assert ours - modelled == front_end
 
 
-def test_the_comparison_notices_what_it_is_for() -> None:
+def test_the_comparison_reports_each_kind_of_difference() -> None:
     class Colour(enum.StrEnum):
         RED = "RED"
 

@@ -1,4 +1,4 @@
-"""What every store must do with grants. One suite, run over each back end."""
+"""The contract of every store for grants. The same tests run with each back end."""
 
 import pytest
 from msgspec.structs import replace
@@ -29,7 +29,7 @@ def add(store: Store, key: KmsKey) -> KmsKey:
     return key
 
 
-def give(store: Store, *grants: Grant) -> None:
+def add_grants(store: Store, *grants: Grant) -> None:
     def change(transaction: Transaction) -> None:
         for grant in grants:
             transaction.add_grant(grant)
@@ -37,7 +37,7 @@ def give(store: Store, *grants: Grant) -> None:
     store.write(change)
 
 
-def test_a_grant_comes_back_as_it_was_made(store: Store) -> None:
+def test_a_grant_is_read_as_it_was_written(store: Store) -> None:
     add(store, make_key(1))
     grants = [
         make_grant(1),
@@ -45,7 +45,7 @@ def test_a_grant_comes_back_as_it_was_made(store: Store) -> None:
         make_grant(3, constraints=replace(equals(a="\u00e9", b=""), source_arn="arn"), retiring="AIDABOB"),
         replace(make_grant(4, constraints=equals()), issuing_account="444455556666"),
     ]
-    give(store, *grants)
+    add_grants(store, *grants)
     with store.read() as reader:
         assert [reader.grant(grant.locator, grant.grant_id) for grant in grants] == grants
         assert reader.grant(locator(1), "0" * 64) is None
@@ -53,13 +53,13 @@ def test_a_grant_comes_back_as_it_was_made(store: Store) -> None:
         assert reader.grant(replace(locator(1), region="eu-west-1"), grants[0].grant_id) is None
 
 
-def test_grants_are_found_by_what_a_call_must_have_to_use_them(store: Store) -> None:
+def test_grants_are_found_by_the_encryption_context_that_a_call_needs_to_use_them(store: Store) -> None:
     add(store, make_key(1))
     shared = [make_grant(n, constraints=subset(app="shop", tenant=f"{n}")) for n in range(20)]
     exact = make_grant(20, constraints=equals(App="shop", tenant="1"))
     free = make_grant(21, GrantOperation.ENCRYPT, GrantOperation.DESCRIBE_KEY)
     only_shown = make_grant(22, GrantOperation.DESCRIBE_KEY, constraints=subset(tenant="1"))
-    give(store, *shared, exact, free, only_shown)
+    add_grants(store, *shared, exact, free, only_shown)
 
     def could_permit(operation: GrantOperation, **context: str) -> list[Grant]:
         with store.read() as reader:
@@ -71,7 +71,7 @@ def test_grants_are_found_by_what_a_call_must_have_to_use_them(store: Store) -> 
         return sorted((grant for grants in found for grant in grants), key=lambda grant: grant.grant_id)
 
     assert could_permit(GrantOperation.ENCRYPT) == [free]
-    # One of them is under what all have in common.
+    # One of them is indexed by the pair that all have in common.
     common = could_permit(GrantOperation.ENCRYPT, app="shop")
     assert common == [shared[0], free]
     assert could_permit(GrantOperation.ENCRYPT, app="shop", tenant="19", more="x") == [shared[0], shared[19], free]
@@ -91,7 +91,7 @@ def test_grants_are_found_by_grantee_name_and_id_on_their_key_only(store: Store)
     ]
     to_bob = make_grant(4, to="AIDABOB")
     elsewhere = make_grant(5, to="AIDAALICE", name="n", key=2)
-    give(store, *to_alice, to_bob, elsewhere)
+    add_grants(store, *to_alice, to_bob, elsewhere)
     with store.read() as reader:
         assert reader.labels_of_grants_to(locator(1), "AIDAALICE") == {NO_CONTEXT}
         assert reader.labels_of_grants_to(locator(1), "AIDACAROL") == set()
@@ -109,10 +109,10 @@ def test_grants_are_found_by_grantee_name_and_id_on_their_key_only(store: Store)
         assert reader.grants(locator(1), GrantFilter(to_bob.grant_id, "AIDAALICE"), "", 9) == []
 
 
-def test_grants_are_listed_by_id_and_go_on_after_one(store: Store) -> None:
+def test_grants_are_listed_by_id_and_paged(store: Store) -> None:
     add(store, make_key(1))
     grants = [make_grant(number) for number in range(1, 8)]
-    give(store, *reversed(grants))
+    add_grants(store, *reversed(grants))
     with store.read() as reader:
         assert reader.grants(locator(1), GrantFilter(), "", 3) == grants[:3]
         assert reader.grants(locator(1), GrantFilter(), grants[2].grant_id, 3) == grants[3:6]
@@ -124,7 +124,7 @@ def test_the_grants_a_principal_may_retire_are_on_any_key_of_the_region(store: S
         add(store, key)
     abroad = replace(make_key(4), region="eu-west-1")
     add(store, abroad)
-    # Two may have the same id: they are told apart by their keys.
+    # Two grants may have the same id if their keys differ.
     mine = [
         make_grant(1, key=2, retiring="AIDABOB"),
         make_grant(2, key=1, retiring="AIDABOB"),
@@ -136,7 +136,7 @@ def test_the_grants_a_principal_may_retire_are_on_any_key_of_the_region(store: S
         make_grant(5, key=1),
         replace(make_grant(6, key=4, retiring="AIDABOB"), region="eu-west-1"),
     ]
-    give(store, *others, *reversed(mine))
+    add_grants(store, *others, *reversed(mine))
     with store.read() as reader:
         assert reader.retirable_grants(REGION, "AIDABOB", "", 9) == mine
         assert reader.retirable_grants(REGION, "AIDABOB", "", 2) == mine[:2]
@@ -147,7 +147,7 @@ def test_the_grants_a_principal_may_retire_are_on_any_key_of_the_region(store: S
 def test_a_removed_grant_is_gone_and_the_others_are_not(store: Store) -> None:
     add(store, make_key(1))
     gone, kept = make_grant(1, retiring="AIDABOB"), make_grant(2, retiring="AIDABOB")
-    give(store, gone, kept)
+    add_grants(store, gone, kept)
     store.write(lambda transaction: transaction.remove_grant(gone))
     with store.read() as reader:
         assert reader.grant(gone.locator, gone.grant_id) is None
@@ -155,10 +155,10 @@ def test_a_removed_grant_is_gone_and_the_others_are_not(store: Store) -> None:
         assert reader.retirable_grants(REGION, "AIDABOB", "", 9) == [kept]
 
 
-def test_an_erased_key_takes_its_grants_along(store: Store) -> None:
+def test_erasing_a_key_erases_its_grants(store: Store) -> None:
     one, two = add(store, make_key(1)), add(store, make_key(2))
     kept = make_grant(1, key=2, retiring="AIDABOB")
-    give(store, make_grant(1, retiring="AIDABOB"), make_grant(2), kept)
+    add_grants(store, make_grant(1, retiring="AIDABOB"), make_grant(2), kept)
     store.write(lambda transaction: transaction.erase_key(one))
     with store.read() as reader:
         assert reader.count_grants(one.locator) == 0
@@ -166,10 +166,10 @@ def test_an_erased_key_takes_its_grants_along(store: Store) -> None:
         assert reader.count_grants(two.locator) == 1
 
 
-def test_grants_leave_their_own_entries_in_the_change_log(store: Store) -> None:
+def test_the_change_log_has_an_entry_for_each_changed_grant(store: Store) -> None:
     key = add(store, make_key(1))
     start, grant = store.changes(0).last, make_grant(1)
-    give(store, grant)
+    add_grants(store, grant)
     store.write(lambda transaction: transaction.remove_grant(grant))
     name = f"{key.key_id}/{grant.grant_id}"
     assert [(each.kind, each.account, each.region, each.name) for each in store.changes(start).entries] == [
@@ -180,6 +180,6 @@ def test_grants_leave_their_own_entries_in_the_change_log(store: Store) -> None:
     assert (ChangeKind.GRANT, f"{key.key_id}/") in [(each.kind, each.name) for each in store.changes(start).entries]
 
 
-def test_a_key_that_is_not_there_can_have_no_grant(store: Store) -> None:
+def test_a_grant_on_a_key_that_does_not_exist_is_refused(store: Store) -> None:
     with pytest.raises(IntegrityError):
-        give(store, make_grant(1))
+        add_grants(store, make_grant(1))

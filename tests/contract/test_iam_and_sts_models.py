@@ -1,6 +1,6 @@
-"""Every request, answer and refusal of IAM and STS, held against botocore's models and read back by its parser.
+"""Every request, response and error of IAM and STS, compared with botocore's models and read by its parser.
 
-Requests must have every member of the model, with its limits. Answers may leave members out that are not required.
+Requests must have every member of the model, with its limits. Responses may lack members that are not required.
 """
 
 from collections.abc import Iterator
@@ -27,10 +27,10 @@ HARD_TEXT = " <a href='x'>&amp;\"]]>\t\r\n\x85\u2028é😀 "
 REQUEST_ID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
 
 NEVER_HAPPENS = {
-    # Changes wait for each other, and are in force when they answer.
+    # Changes are serialized, and take effect before they are answered.
     "ConcurrentModificationException",
     "EntityTemporarilyUnmodifiableException",
-    # AWS's policies that can be attached to nothing are not among those here.
+    # The service has none of the AWS managed policies that cannot be attached.
     "PolicyNotAttachableException",
     "PolicyEvaluationException",
     "RegionDisabledException",
@@ -43,7 +43,7 @@ def model_operation(row: Operation) -> Any:
 
 
 def parsed(row: Operation, result: Any) -> Any:
-    """Write an answer or a refusal, and return what botocore reads in it."""
+    """Write a response or an error as XML, and return what botocore's parser reads."""
     reply = AwsQuery(row.service, row.name).reply(result, REQUEST_ID)
     response = {"status_code": reply.status, "headers": {}, "body": reply.body}
     return QueryParser().parse(response, model_operation(row).output_shape)
@@ -53,7 +53,7 @@ def parsed(row: Operation, result: Any) -> Any:
 
 
 @pytest.mark.parametrize("service", VERSIONS)
-def test_the_protocol_is_the_models(service: str) -> None:
+def test_protocol_version_and_namespace_match_the_model(service: str) -> None:
     metadata = MODELS[service].metadata
     assert metadata["protocol"] == "query"
     assert metadata["apiVersion"] == VERSIONS[service]
@@ -63,13 +63,13 @@ def test_the_protocol_is_the_models(service: str) -> None:
     assert reply.body.startswith(f'<GetUserResponse xmlns="{metadata["xmlNamespace"]}">'.encode())
 
 
-def test_only_what_proves_itself_is_unsigned() -> None:
+def test_the_unsigned_operations_are_those_of_the_model() -> None:
     unsigned = {row.name for row in ROWS.values() if model_operation(row).auth_type == "none"}
     assert unsigned == UNSIGNED
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_request(name: str) -> None:
+def test_a_request_type_matches_the_model(name: str) -> None:
     row = ROWS[name]
     declared, shape = inspect.type_info(row.request), model_operation(row).input_shape
     if shape is None:
@@ -79,7 +79,7 @@ def test_request(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_response(name: str) -> None:
+def test_a_response_type_matches_the_model(name: str) -> None:
     row = ROWS[name]
     declared, shape = response_type(row), model_operation(row).output_shape
     if shape is None:
@@ -90,8 +90,8 @@ def test_response(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_nothing_in_use_has_a_form_of_its_own_in_xml(name: str) -> None:
-    """The writer knows one form: members by their names, ``member``, ``entry``, ``key`` and ``value``."""
+def test_no_shape_in_use_has_its_own_xml_serialization(name: str) -> None:
+    """The XML writer supports only member names, ``member``, ``entry``, ``key`` and ``value``."""
     operation = model_operation(ROWS[name])
     if operation.output_shape is not None:
         assert operation.output_shape.serialization == {"resultWrapper": f"{operation.name}Result"}
@@ -102,7 +102,7 @@ def test_nothing_in_use_has_a_form_of_its_own_in_xml(name: str) -> None:
 
 
 def inner_shapes(shape: Any, seen: set[str]) -> Iterator[Any]:
-    """Yield every shape below a shape, each once."""
+    """Yield every shape nested in a shape, each once."""
     below: list[Any] = []
     if shape.type_name == "structure":
         below = list(shape.members.values())
@@ -117,11 +117,11 @@ def inner_shapes(shape: Any, seen: set[str]) -> Iterator[Any]:
             yield from inner_shapes(each, seen)
 
 
-# --- answers
+# --- responses
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_an_answer_in_full_is_read_back(name: str) -> None:
+def test_a_response_with_all_members_is_read_back(name: str) -> None:
     row = ROWS[name]
     raw = sample(inspect.type_info(response_type(row)))
     answer = parsed(row, msgspec.convert(raw, response_type(row)))
@@ -130,7 +130,7 @@ def test_an_answer_in_full_is_read_back(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_an_answer_with_nothing_in_it_is_read_back(name: str) -> None:
+def test_a_response_with_empty_members_is_read_back(name: str) -> None:
     row = ROWS[name]
     raw = sample(inspect.type_info(response_type(row)), sparse=True)
     answer = parsed(row, msgspec.convert(raw, response_type(row)))
@@ -139,7 +139,7 @@ def test_an_answer_with_nothing_in_it_is_read_back(name: str) -> None:
 
 
 def sample(declared: inspect.Type, *, sparse: bool = False) -> Any:
-    """Return a value of a declared type, as JSON has it; ``sparse``: empty, or None, wherever that can be."""
+    """Return a value of a declared type, as JSON has it; ``sparse``: empty or None wherever allowed."""
     if sparse and isinstance(declared, inspect.UnionType):
         return None
     plain = unwrapped(declared)[0]
@@ -151,7 +151,7 @@ def sample(declared: inspect.Type, *, sparse: bool = False) -> Any:
         case inspect.DictType():
             return {} if sparse else {name: sample(plain.value_type) for name in ("Users", "a < b & c")}
         case inspect.StrType():
-            # Tags are the only texts of an answer with a pattern.
+            # Tags are the only strings of a response with a pattern.
             return "" if sparse else "a+b" if plain.pattern else HARD_TEXT
         case _:
             return scalar(plain)
@@ -164,7 +164,7 @@ def scalar(plain: inspect.Type) -> Any:
 
 
 def as_read(raw: Any) -> Any:
-    """Return what botocore makes of a sample: times are the only numbers with a fraction."""
+    """Return a sample as botocore parses it; times are the only floats."""
     if isinstance(raw, dict):
         return {name: as_read(value) for name, value in raw.items() if value is not None}
     if isinstance(raw, list):
@@ -172,7 +172,7 @@ def as_read(raw: Any) -> Any:
     return datetime.fromtimestamp(raw, UTC) if isinstance(raw, float) else raw
 
 
-# --- refusals
+# --- errors
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -219,4 +219,4 @@ def test_a_session_and_a_web_identity_token_expire_under_different_codes() -> No
     modelled = MODELS["sts"].shape_for("ExpiredTokenException").metadata["error"]
     assert parsed(row, errors.ExpiredTokenException("over"))["Error"]["Code"] == modelled["code"]
     assert parsed(row, ExpiredSessionException("over"))["Error"]["Code"] == "ExpiredToken"
-    assert ExpiredSessionException.code == "ExpiredTokenException"  # in AWS JSON, where it is KMS that refuses
+    assert ExpiredSessionException.code == "ExpiredTokenException"  # in AWS JSON, as KMS returns it

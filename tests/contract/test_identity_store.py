@@ -1,4 +1,4 @@
-"""What every store must do with identities and access keys."""
+"""The contract of every store for identities and access keys. The same tests run with each back end."""
 
 import pytest
 from msgspec.structs import replace
@@ -74,7 +74,7 @@ def access_key(number: int, principal: str = "AIDAALICE", account: str = ACCOUNT
     return AccessKeyRecord(f"AKIA{number}", account, principal, b"wrapped", active=True, created_at=NOW - number)
 
 
-def test_entities_come_back_as_they_were_put(store: Store) -> None:
+def test_entities_are_read_as_they_were_written(store: Store) -> None:
     put(store, alice, crew, worker, keys)
     with store.read() as reader:
         assert reader.entity(User, ACCOUNT, "Alice") == alice
@@ -86,7 +86,7 @@ def test_entities_come_back_as_they_were_put(store: Store) -> None:
         assert reader.entity_by_id("AIDANOBODY") is None
 
 
-def test_names_are_found_in_any_case_within_a_kind_and_an_account(store: Store) -> None:
+def test_names_are_case_insensitive_and_unique_for_each_type_and_account(store: Store) -> None:
     put(store, alice, replace(worker, name="alice"))
     with store.read() as reader:
         assert reader.entity(User, ACCOUNT, "aLICE") == alice
@@ -99,7 +99,7 @@ def test_names_are_found_in_any_case_within_a_kind_and_an_account(store: Store) 
         put(store, replace(user("bob"), unique_id=alice.unique_id))
 
 
-def test_a_change_takes_the_place_of_what_was_there(store: Store) -> None:
+def test_a_changed_entity_replaces_the_old_one(store: Store) -> None:
     put(store, alice)
     after = replace(alice, name="Alicia", path="/", groups=(), boundary=None)
     store.write(lambda transaction: transaction.put_entity(after, alice))
@@ -110,7 +110,7 @@ def test_a_change_takes_the_place_of_what_was_there(store: Store) -> None:
         assert reader.linked(ACCOUNT, POLICY) == [(Relation.ATTACHED, EntityKind.USER, "alicia")]
 
 
-def test_who_refers_to_a_policy_or_a_group(store: Store) -> None:
+def test_the_entities_that_refer_to_a_policy_or_a_group(store: Store) -> None:
     put(store, alice, crew, worker, replace(user("carol", account=OTHER), attached=(POLICY,)))
     with store.read() as reader:
         assert sorted(reader.linked(ACCOUNT, POLICY)) == [
@@ -128,7 +128,7 @@ def test_who_refers_to_a_policy_or_a_group(store: Store) -> None:
         assert reader.linked(ACCOUNT, "Crew") == []
 
 
-def test_lists_are_ordered_by_name_and_cut_by_path(store: Store) -> None:
+def test_lists_are_ordered_by_name_and_filtered_by_path_prefix(store: Store) -> None:
     paths = {"b": "/", "A": "/a/", "d": "/a/b/", "C": "/A/", "e": "/a_/", "f": "/ax/"}
     put(store, crew, user("z", account=OTHER), *(user(name, path=path) for name, path in paths.items()))
 
@@ -138,14 +138,14 @@ def test_lists_are_ordered_by_name_and_cut_by_path(store: Store) -> None:
 
     assert names("/") == ["A", "b", "C", "d", "e", "f"]
     assert names("/", "b", 2) == ["C", "d"]
-    # A prefix differs by case, and has no wild cards.
+    # A path prefix is case-sensitive, and has no wildcards.
     assert names("/a") == ["A", "d", "e", "f"]
     assert names("/a/") == ["A", "d"]
     assert names("/a_/") == ["e"]
     assert names("/%") == []
 
 
-def test_access_keys_are_listed_by_principal_and_switched_and_removed(store: Store) -> None:
+def test_access_keys_are_listed_by_principal_and_can_be_deactivated_and_removed(store: Store) -> None:
     older, newer, other = access_key(2), access_key(1), access_key(3, "AIDABOB")
 
     def change(transaction: Transaction) -> None:
@@ -171,7 +171,7 @@ def test_access_keys_are_listed_by_principal_and_switched_and_removed(store: Sto
         store.write(lambda transaction: transaction.add_access_key(newer))
 
 
-def test_services_are_principals_of_no_account(store: Store) -> None:
+def test_services_are_principals_without_an_account(store: Store) -> None:
     def change(transaction: Transaction) -> None:
         for number, name in enumerate(("s3.amazonaws.com", "backup.amazonaws.com")):
             transaction.add_access_key(access_key(number, name, account=""))
@@ -182,7 +182,7 @@ def test_services_are_principals_of_no_account(store: Store) -> None:
         assert reader.services() == ["backup.amazonaws.com", "s3.amazonaws.com"]
 
 
-def test_the_last_use_of_an_access_key_is_no_change_to_it(store: Store) -> None:
+def test_the_last_use_of_an_access_key_is_not_in_the_change_log(store: Store) -> None:
     store.write(lambda transaction: transaction.add_access_key(access_key(1)))
     start = store.changes(0).last
 
@@ -222,7 +222,7 @@ def test_every_other_write_is_in_the_change_log(store: Store) -> None:
     ]
 
 
-def test_an_identity_change_that_fails_leaves_what_was_there(store: Store) -> None:
+def test_a_failed_change_of_an_identity_changes_nothing(store: Store) -> None:
     put(store, alice, user("bob"))
     start = store.changes(0).last
     with pytest.raises(IntegrityError):

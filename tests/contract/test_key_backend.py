@@ -1,4 +1,4 @@
-"""What every key back end must do, for every key spec. One suite, run over each of them."""
+"""The contract of every key back end, for every key spec. The same tests run with each of them."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from Crypto.PublicKey import MLKEM
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from msgspec.structs import replace
 
-from importing import wrap
+from key_import import wrap
 from local_deployment import entropy
 from strongroom.crypto.backing_keys import (
     AgreementKey,
@@ -50,7 +50,7 @@ from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec
 from token_backend import TokenBackend
 
 BACK_ENDS = ("key_backend", "token_backend")
-"""The fixtures that make one."""
+"""The names of the fixtures that create a key back end."""
 
 Make = Callable[[KeySpec], BackingKey]
 
@@ -117,12 +117,12 @@ def make(any_backend: KeyBackend) -> Make:
 
 @pytest.fixture(scope="module")
 def key_of(make: Make) -> Make:
-    """Large RSA keys take a second each; tests of what a key can do may share one."""
+    """Return one shared key for each spec, since large RSA keys take a second to make."""
     return cache(make)
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_a_token_loads_the_same_key_again_under_its_binding_and_under_no_other(
+def test_a_token_loads_the_same_key_with_its_binding_and_fails_with_any_other(
     any_backend: KeyBackend, spec: KeySpec
 ) -> None:
     token, other_token = any_backend.generate(owner(spec)), any_backend.generate(owner(spec))
@@ -197,7 +197,7 @@ def test_imported_material_is_known_by_its_id_and_loads_under_its_binding(any_ba
 
 
 def is_same(one: BackingKey, other: BackingKey, spec: KeySpec) -> bool:
-    """Say whether two backing keys hold the same material, by what they do."""
+    """Return whether two backing keys have the same key material, judged by their results."""
     if spec in MAC:
         return cast("MacKey", one).mac(b"m") == cast("MacKey", other).mac(b"m")
     if spec in ASYMMETRIC:
@@ -210,19 +210,19 @@ def is_same(one: BackingKey, other: BackingKey, spec: KeySpec) -> bool:
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_a_key_shows_nothing_of_itself(key_of: Make, spec: KeySpec) -> None:
+def test_the_text_form_of_a_key_shows_no_key_material(key_of: Make, spec: KeySpec) -> None:
     key = key_of(spec)
     for shown in (repr(key), str(key), f"{key}"):
         assert re.fullmatch(r"<[\w.]+ object at 0x[0-9a-f]+>", shown)
 
 
-def test_a_key_spec_that_no_back_end_has_is_not_made_as_something_else(any_backend: KeyBackend) -> None:
+def test_generating_an_unsupported_key_spec_raises(any_backend: KeyBackend) -> None:
     with pytest.raises(LookupError):
         any_backend.generate(owner(KeySpec.SM2))
 
 
 @pytest.mark.parametrize("spec", ASYMMETRIC)
-def test_a_public_key_is_a_subject_public_key_info_of_its_algorithm_and_size(key_of: Make, spec: KeySpec) -> None:
+def test_a_public_key_is_a_subject_public_key_info_of_the_right_algorithm_and_size(key_of: Make, spec: KeySpec) -> None:
     algorithm, length = PUBLIC_KEYS[spec]
     public = cast("AsymmetricKey", key_of(spec)).public_key()
     assert len(public) == length
@@ -334,7 +334,7 @@ def test_encapsulation(make: Make, spec: KeySpec) -> None:
             key.decapsulate(ciphertext[:length])
     with pytest.raises(InvalidCiphertextException):
         key.decapsulate(ciphertext + b"\x00")
-    # Implicit rejection: always the same secret for the same bad ciphertext, and nobody else's.
+    # Implicit rejection: a bad ciphertext always gives the same secret, and a different one with another key.
     altered = bytes((ciphertext[0] ^ 1,)) + ciphertext[1:]
     assert key.decapsulate(altered) == key.decapsulate(altered)
     assert len({secret, key.decapsulate(altered), other.decapsulate(ciphertext), other.decapsulate(altered)}) == 4

@@ -1,18 +1,18 @@
-"""What has no key yet: every kind of key that could be asked for, custom key stores in every state, and the rest."""
+"""Operations without a key: CreateKey with every spec and usage, custom key stores in every state, and the others."""
 
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from fitting import ROOT, Asked
-from kinds import USAGES
+from key_kinds import USAGES
 from local_deployment import LocalDeployment
-from misfits import MODEL, WITHOUT_KEYS, declared, misfits
-from rehearsal import outcome, rehearsing
+from request_mutations import MODEL, WITHOUT_KEYS, declared_errors, mutations
+from rolled_back_calls import outcome, rolling_back
 from strongroom.clock import ManualClock
 from strongroom.keys.custom_key_stores import ConnectionState
 from strongroom.store.protocol import Transaction
+from valid_requests import ROOT, RequestCase
 
 PASSWORD = "correct horse"
 CLUSTER: dict[str, Any] = {
@@ -55,7 +55,7 @@ def stores(local: LocalDeployment) -> dict[str, str]:
 
 
 def put(local: LocalDeployment, store_id: str, state: str) -> None:
-    """Put a store into a state; nobody can reach all of them yet."""
+    """Put a custom key store into a connection state. Calls do not lead to all of them yet."""
 
     def change(transaction: Transaction) -> None:
         store = transaction.custom_key_store("000000000000", "us-east-1", store_id)
@@ -65,73 +65,73 @@ def put(local: LocalDeployment, store_id: str, state: str) -> None:
     local.deployment.backends.store.write(change)
 
 
-def rehearse(local: LocalDeployment, operation: str, **request: Any) -> str:
-    with rehearsing(local):
-        return outcome(local, Asked(operation, request))
+def rolled_back_outcome(local: LocalDeployment, operation: str, **request: Any) -> str:
+    with rolling_back(local):
+        return outcome(local, RequestCase(operation, request))
 
 
 @pytest.mark.parametrize("spec", [*USAGES, "SM2"])
-def test_which_keys_can_be_asked_for(local: LocalDeployment, spec: str) -> None:
-    """Keys with generated material are made elsewhere, by the hundred; here they are only refused."""
+def test_which_specs_and_usages_a_key_can_be_created_with(local: LocalDeployment, spec: str) -> None:
+    """Only refusals are tested without imported material: test_matrix.py creates such keys."""
     unspecified = "ValidationException: You must specify a KeyUsage value for all KMS keys except for symmetric "
     if spec != "SYMMETRIC_DEFAULT":
-        assert rehearse(local, "CreateKey", KeySpec=spec) == f"{unspecified}encryption keys."
+        assert rolled_back_outcome(local, "CreateKey", KeySpec=spec) == f"{unspecified}encryption keys."
     usages = USAGES.get(spec, ("ENCRYPT_DECRYPT", "SIGN_VERIFY", "KEY_AGREEMENT"))
     for usage in MODEL.shape_for("KeyUsageType").enum:
         asked = {"KeySpec": spec, "KeyUsage": usage}
-        came = rehearse(local, "CreateKey", **asked, Origin="EXTERNAL")
+        result = rolled_back_outcome(local, "CreateKey", **asked, Origin="EXTERNAL")
         if usage not in usages:
-            assert came == f"ValidationException: KeyUsage {usage} is not compatible with KeySpec {spec}"
-            assert rehearse(local, "CreateKey", **asked) == came
+            assert result == f"ValidationException: KeyUsage {usage} is not compatible with KeySpec {spec}"
+            assert rolled_back_outcome(local, "CreateKey", **asked) == result
         elif spec == "SM2":
             # For China Regions; the wording is ours.
-            assert came == "UnsupportedOperationException: KeySpec SM2 is not supported in this Region."
-            assert rehearse(local, "CreateKey", **asked) == came
+            assert result == "UnsupportedOperationException: KeySpec SM2 is not supported in this Region."
+            assert rolled_back_outcome(local, "CreateKey", **asked) == result
         elif spec.startswith("ML_"):
             # The wording is ours.
-            assert came == f"UnsupportedOperationException: KeySpec {spec} does not support imported key material."
+            assert result == f"UnsupportedOperationException: KeySpec {spec} does not support imported key material."
         else:
-            assert came == "ok"
+            assert result == "ok"
 
 
 @pytest.mark.parametrize("kind", ["AWS_CLOUDHSM", "EXTERNAL_KEY_STORE"])
 @pytest.mark.parametrize("state", MODEL.shape_for("ConnectionStateType").enum)
-def test_what_a_custom_key_store_allows_in_a_state(
+def test_the_operations_that_a_custom_key_store_allows_in_each_state(
     local: LocalDeployment, stores: dict[str, str], kind: str, state: str
 ) -> None:
     on: dict[str, Any] = {"CustomKeyStoreId": stores[kind]}
     put(local, stores[kind], state)
     settings = {"KeyStorePassword": PASSWORD} if kind == "AWS_CLOUDHSM" else {"XksProxyConnectivity": "PUBLIC_ENDPOINT"}
-    came = {
-        "connect": rehearse(local, "ConnectCustomKeyStore", **on),
-        "disconnect": rehearse(local, "DisconnectCustomKeyStore", **on),
-        "rename": rehearse(local, "UpdateCustomKeyStore", **on, NewCustomKeyStoreName="another"),
-        "update": rehearse(local, "UpdateCustomKeyStore", **on, **settings),
-        "delete": rehearse(local, "DeleteCustomKeyStore", **on),
+    result = {
+        "connect": rolled_back_outcome(local, "ConnectCustomKeyStore", **on),
+        "disconnect": rolled_back_outcome(local, "DisconnectCustomKeyStore", **on),
+        "rename": rolled_back_outcome(local, "UpdateCustomKeyStore", **on, NewCustomKeyStoreName="another"),
+        "update": rolled_back_outcome(local, "UpdateCustomKeyStore", **on, **settings),
+        "delete": rolled_back_outcome(local, "DeleteCustomKeyStore", **on),
     }
-    assert {what for what, outcome in came.items() if outcome == "ok"} == ALLOWED[state]
-    refusals = {outcome.partition(":")[0] for outcome in came.values() if outcome != "ok"}
+    assert {what for what, outcome in result.items() if outcome == "ok"} == ALLOWED[state]
+    refusals = {outcome.partition(":")[0] for outcome in result.values() if outcome != "ok"}
     assert refusals <= {"CustomKeyStoreInvalidStateException"}
-    assert rehearse(local, "DescribeCustomKeyStores", **on) == "ok"
+    assert rolled_back_outcome(local, "DescribeCustomKeyStores", **on) == "ok"
     if state != "CONNECTED":
         which = {} if kind == "AWS_CLOUDHSM" else {"XksKeyId": "external"}
-        refused = rehearse(local, "CreateKey", **on, Origin=kind, **which)
+        refused = rolled_back_outcome(local, "CreateKey", **on, Origin=kind, **which)
         assert refused.startswith("CustomKeyStoreInvalidStateException")
     if kind == "EXTERNAL_KEY_STORE":
-        random = rehearse(local, "GenerateRandom", **on, NumberOfBytes=8)
+        random = rolled_back_outcome(local, "GenerateRandom", **on, NumberOfBytes=8)
         assert random.startswith("UnsupportedOperationException")
 
 
-def test_a_custom_key_store_must_be_connected_to_give_random_bytes(
+def test_a_custom_key_store_must_be_connected_to_generate_random_bytes(
     local: LocalDeployment, stores: dict[str, str]
 ) -> None:
     for state in set(ALLOWED) - {"CONNECTED"}:
         put(local, stores["AWS_CLOUDHSM"], state)
-        came = rehearse(local, "GenerateRandom", CustomKeyStoreId=stores["AWS_CLOUDHSM"], NumberOfBytes=8)
-        assert came.startswith("CustomKeyStoreInvalidStateException")
+        result = rolled_back_outcome(local, "GenerateRandom", CustomKeyStoreId=stores["AWS_CLOUDHSM"], NumberOfBytes=8)
+        assert result.startswith("CustomKeyStoreInvalidStateException")
 
 
-FITTING: dict[str, dict[str, Any]] = {
+VALID_REQUESTS: dict[str, dict[str, Any]] = {
     "GenerateRandom": {"NumberOfBytes": 8},
     "CreateKey": {"Description": "new"},
     "ListKeys": {},
@@ -146,16 +146,16 @@ FITTING: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("operation", sorted(WITHOUT_KEYS))
-def test_what_has_no_key_succeeds_or_is_refused_as_declared(
+def test_operations_without_a_key_succeed_or_fail_with_a_declared_error(
     local: LocalDeployment, stores: dict[str, str], operation: str
 ) -> None:
-    request = FITTING[operation]
+    request = VALID_REQUESTS[operation]
     if "CustomKeyStoreId" in MODEL.operation_model(operation).input_shape.required_members:
         put(local, stores["AWS_CLOUDHSM"], "CONNECTED" if operation.startswith("Disconnect") else "DISCONNECTED")
         request = {**request, "CustomKeyStoreId": stores["AWS_CLOUDHSM"]}
-    asked = Asked(operation, request)
-    assert rehearse(local, operation, **request) == "ok"
-    with rehearsing(local):
-        came = {str(each.request): outcome(local, each) for each in misfits(asked)}
-    allowed = {"ok", *declared(operation)}
-    assert {request: each for request, each in came.items() if each.partition(":")[0] not in allowed} == {}
+    asked = RequestCase(operation, request)
+    assert rolled_back_outcome(local, operation, **request) == "ok"
+    with rolling_back(local):
+        result = {str(each.request): outcome(local, each) for each in mutations(asked)}
+    allowed = {"ok", *declared_errors(operation)}
+    assert {request: each for request, each in result.items() if each.partition(":")[0] not in allowed} == {}

@@ -1,4 +1,4 @@
-"""What every store must do. One suite, run over each back end."""
+"""The contract of every store. The same tests run with each back end."""
 
 import threading
 import time
@@ -55,8 +55,8 @@ def add_twice(transaction: Transaction, key: KmsKey) -> None:
     transaction.add_key(key)
 
 
-def commit_behind_its_back(store: Store, key: KmsKey) -> None:
-    """Commit a key as a process does that dies right afterwards."""
+def commit_as_another_process(store: Store, key: KmsKey) -> None:
+    """Commit a key as another process that dies right afterwards."""
     with store._engine.connect().execution_options(**WRITE) as connection, connection.begin():  # type: ignore[attr-defined]
         SqlTransaction(connection).add_key(key)
 
@@ -69,7 +69,7 @@ def save_read_only(store: Store, key: KmsKey) -> None:
     store.write(change)
 
 
-def test_a_key_comes_back_as_it_was_saved_through_its_whole_life(store: Store) -> None:
+def test_a_key_is_read_as_it_was_saved_after_every_change(store: Store) -> None:
     key = add(store, make_key(1, tags=(("a", "1"), ("b", ""))))
     assert load(store, key.locator) == key
     for number, change in enumerate(
@@ -88,7 +88,7 @@ def test_a_key_comes_back_as_it_was_saved_through_its_whole_life(store: Store) -
         assert load(store, key.locator) == key, number
 
 
-def test_keys_of_one_region_and_account_are_not_those_of_another(store: Store) -> None:
+def test_keys_belong_to_one_region_and_account(store: Store) -> None:
     key = add(store, make_key(1))
     for other in (replace(key.locator, region="eu-west-1"), replace(key.locator, account="444455556666")):
         assert load(store, other) is None
@@ -98,7 +98,7 @@ def test_keys_of_one_region_and_account_are_not_those_of_another(store: Store) -
         assert reader.keys(ACCOUNT, "eu-west-1", "", 10) == []
 
 
-def test_lists_are_ordered_and_go_on_after_a_name(store: Store) -> None:
+def test_lists_are_ordered_and_paged(store: Store) -> None:
     keys = sorted((add(store, make_key(number)) for number in range(5)), key=lambda key: key.key_id)
     names = ["alias/a", "alias/b", "alias/c"]
     for alias in reversed(names):
@@ -114,7 +114,7 @@ def test_lists_are_ordered_and_go_on_after_a_name(store: Store) -> None:
         ]
 
 
-def test_an_alias_moves_and_is_seen_on_its_key(store: Store) -> None:
+def test_an_alias_moves_to_another_key_and_is_read_with_it(store: Store) -> None:
     one, two = add(store, make_key(1)), add(store, make_key(2))
     name(store, "alias/x", one)
     moved = name(store, "alias/x", two, one)
@@ -129,7 +129,7 @@ def test_an_alias_moves_and_is_seen_on_its_key(store: Store) -> None:
         assert reader.alias(moved.locator) is None
 
 
-def test_what_is_due(store: Store) -> None:
+def test_keys_due_for_rotation_and_deletion_are_found(store: Store) -> None:
     rotating = lifecycle.enable_rotation(make_key(1), 90, NOW)
     sleeping = lifecycle.disable(lifecycle.enable_rotation(make_key(2), 90, NOW))
     leaving = lifecycle.schedule_deletion(make_key(3), 7, NOW)
@@ -142,7 +142,7 @@ def test_what_is_due(store: Store) -> None:
         assert reader.keys_to_delete(NOW + 7 * DAY, 10) == [leaving.locator]
 
 
-def test_imported_material_comes_and_goes(store: Store) -> None:
+def test_imported_material_is_read_as_it_was_saved_after_every_change(store: Store) -> None:
     key = add(store, make_key(1, origin=Origin.EXTERNAL))
     described = replace(material(4), description="new", expires_at=NOW + 5)
     life: list[Callable[[KmsKey], KmsKey]] = [
@@ -162,7 +162,7 @@ def test_imported_material_comes_and_goes(store: Store) -> None:
         assert reader.key_of_material(REGION, material(3).material_id) is None
 
 
-def test_imported_material_that_has_expired(store: Store) -> None:
+def test_keys_with_expired_material_are_found_earliest_first(store: Store) -> None:
     for number, until in ((1, NOW + 20), (2, NOW + 10), (3, None)):
         key = add(store, make_key(number, origin=Origin.EXTERNAL))
         first = replace(material(number), expires_at=until)
@@ -176,7 +176,7 @@ def test_imported_material_that_has_expired(store: Store) -> None:
         assert reader.keys_with_expired_material(NOW + 20, 1) == [locator(2)]
 
 
-def test_replicas_are_not_due_for_rotation_their_primary_is(store: Store) -> None:
+def test_the_primary_is_due_for_rotation_and_its_replicas_are_not(store: Store) -> None:
     primary = replace(
         lifecycle.enable_rotation(make_key(1), 90, NOW),
         multi_region=True,
@@ -192,7 +192,7 @@ def test_replicas_are_not_due_for_rotation_their_primary_is(store: Store) -> Non
             assert reader.key_of_material(key.region, key.materials[0].material_id) == key.locator
 
 
-def test_keys_are_counted_by_account_and_region_without_aws_managed_ones(store: Store) -> None:
+def test_customer_keys_are_counted_by_account_and_region(store: Store) -> None:
     def counts() -> list[int]:
         with store.read() as reader:
             return [
@@ -210,7 +210,7 @@ def test_keys_are_counted_by_account_and_region_without_aws_managed_ones(store: 
     assert counts() == [1, 1, 0]
 
 
-def test_an_erased_key_leaves_nothing(store: Store) -> None:
+def test_erasing_a_key_erases_its_aliases_and_material(store: Store) -> None:
     key = add(store, make_key(1, tags=(("a", "1"),)))
     record = name(store, "alias/x", key)
     found = load(store, key.locator)
@@ -223,7 +223,7 @@ def test_an_erased_key_leaves_nothing(store: Store) -> None:
         assert reader.keys(ACCOUNT, REGION, "", 10) == []
 
 
-def test_accounts_access_keys_and_domain_keys(store: Store) -> None:
+def test_accounts_access_keys_and_domain_keys_are_read_as_written(store: Store) -> None:
     account = AccountRecord(ACCOUNT, NOW)
     access_key = AccessKeyRecord("AKIA1", ACCOUNT, "arn", b"wrapped", active=True, created_at=NOW)
     domain_key = SealedDomainKey(REGION, 1, b"sealed")
@@ -241,7 +241,7 @@ def test_accounts_access_keys_and_domain_keys(store: Store) -> None:
         assert reader.domain_keys() == [domain_key]
 
 
-def test_a_transaction_that_raises_leaves_no_trace(store: Store) -> None:
+def test_a_transaction_that_raises_changes_nothing(store: Store) -> None:
     before = store.changes(0)
     with pytest.raises(IntegrityError):
         store.write(lambda transaction: add_twice(transaction, make_key(1)))
@@ -249,7 +249,7 @@ def test_a_transaction_that_raises_leaves_no_trace(store: Store) -> None:
     assert store.changes(0) == before
 
 
-def test_every_commit_changes_the_version_and_says_what_changed(store: Store) -> None:
+def test_every_commit_changes_the_version_and_adds_to_the_change_log(store: Store) -> None:
     seen = store.version()
     assert store.version() == seen
     start = store.changes(0).last
@@ -269,16 +269,16 @@ def test_every_commit_changes_the_version_and_says_what_changed(store: Store) ->
     assert isinstance(changes.entries[0], Change)
 
 
-def test_a_commit_that_nobody_told_of_changes_the_version_too(store: Store) -> None:
-    """Its process died before it could tell, or never meant to."""
+def test_a_commit_of_another_process_changes_the_version_too(store: Store) -> None:
+    """The other process needs not notify this one, and may have died."""
     seen = store.version()
     key = make_key(1)
-    commit_behind_its_back(store, key)
+    commit_as_another_process(store, key)
     assert store.version() != seen
     assert load(store, key.locator) == key
 
 
-def test_a_reader_that_fell_behind_a_trimmed_log_is_told(store: Store) -> None:
+def test_changes_before_a_trimmed_change_log_are_incomplete(store: Store) -> None:
     for number in range(10):
         add(store, make_key(number))
     last = store.changes(0).last
@@ -321,13 +321,13 @@ def test_a_reader_sees_one_state_while_others_write(store: Store) -> None:
     assert changed.description == "changed"
 
 
-def test_a_database_that_cannot_be_written_is_a_typed_fault(store: Store) -> None:
+def test_a_failed_write_raises_a_typed_exception(store: Store) -> None:
     key = add(store, make_key(1))
     with pytest.raises(DependencyTimeoutException):
         save_read_only(store, key)
 
 
-def test_scrubbing_succeeds_when_nobody_reads(store: Store) -> None:
+def test_scrubbing_succeeds_without_readers(store: Store) -> None:
     key = add(store, make_key(1, origin=Origin.EXTERNAL))
     key = save(store, key, imported.import_material(key, material(2), ImportType.NEW))
     assert store.scrub()
@@ -335,7 +335,7 @@ def test_scrubbing_succeeds_when_nobody_reads(store: Store) -> None:
     assert store.scrub()
 
 
-def test_scrubbing_does_not_wait_for_those_who_read_long(store: Store) -> None:
+def test_scrubbing_does_not_wait_for_long_readers(store: Store) -> None:
     key = add(store, make_key(1, origin=Origin.EXTERNAL))
     key = save(store, key, imported.import_material(key, material(2), ImportType.NEW))
     with store.read() as reader:
@@ -343,12 +343,12 @@ def test_scrubbing_does_not_wait_for_those_who_read_long(store: Store) -> None:
         save(store, key, imported.delete_material(key, None))
         begun = time.monotonic()
         assert not store.scrub()
-        # Nobody can write meanwhile.
+        # Scrubbing holds the write lock, so it must be short.
         assert time.monotonic() - begun < 2
     assert store.scrub()
 
 
-def test_scrubbing_needs_nobody_out_of_the_way_when_nothing_was_erased(store: Store) -> None:
+def test_scrubbing_succeeds_with_readers_if_nothing_was_erased(store: Store) -> None:
     key = add(store, make_key(1))
     assert store.scrub()
     with store.read() as reader:
@@ -357,7 +357,7 @@ def test_scrubbing_needs_nobody_out_of_the_way_when_nothing_was_erased(store: St
         assert store.scrub()
 
 
-def test_the_audit_key_is_kept_once_and_the_newest_checkpoint_of_each_writer(store: Store) -> None:
+def test_the_store_has_one_audit_key_and_the_newest_checkpoint_of_each_writer(store: Store) -> None:
     first, second, other = (
         Checkpoint(msgspec.Raw(b'{"sequence":%d}' % number), bytes((number,))) for number in (1, 2, 3)
     )

@@ -15,7 +15,7 @@ import pytest
 
 from clients import client_of
 from local_server import RunningServer, running_server
-from workers import children_of, is_alive, wait_until
+from server_processes import children_of, is_alive, wait_until
 
 WORKERS = 3
 TIMEOUT = 5
@@ -60,7 +60,7 @@ def test_a_worker_that_stands_still_is_replaced_and_the_others_go_on(server: Run
     while is_alive(before[1]):
         served += answers(server, 0.2)
     assert served > 0
-    wait_until(partial(is_told, log, f"worker 1 has stood still for {TIMEOUT} s; killed it"))
+    wait_until(partial(is_told, log, f"worker 1 sent no heartbeat for {TIMEOUT} s; killed it"))
     wait_until(lambda: len(set(children_of(server.process.pid)) - {before[1]}) == WORKERS)
     assert {before[0], before[2]} < set(children_of(server.process.pid))
     client_of(server).create_key()

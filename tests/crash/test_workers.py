@@ -18,7 +18,7 @@ from clients import client_of, client_with, credentials_of
 from identities import ACCOUNT_ROOT, Identities, Person
 from local_server import RunningServer, running_server
 from policies import allow, document
-from workers import PATIENCE, children_of, is_alive, wait_until
+from server_processes import PATIENCE, children_of, is_alive, wait_until
 
 WORKERS = 3
 USERS = 9
@@ -141,8 +141,8 @@ def test_every_worker_knows_the_last_use_by_any_of_them_also_after_a_crash(tmp_p
         assert server.stop() == 0
     told = succeed(tmp_path / "data", "audit", "verify")
     assert "The log is whole." in told
-    assert "nothing vouches for them yet" not in told
-    assert "a crash leaves some" in told
+    assert "no signature covers them yet" not in told
+    assert "as after a crash" in told
 
 
 def rare_rounds(folder: Path) -> Path:

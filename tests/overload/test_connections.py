@@ -12,8 +12,9 @@ import pytest
 
 from audits import audit_records
 from clients import client_of
-from crowds import crowd, is_closed, on_the_wire, open_files, processor_seconds, replies, resident, send_all
 from local_server import RunningServer
+from raw_connections import is_closed, open_connections, replies, send_all, signed_request_bytes
+from server_processes import cpu_seconds, open_files, resident_memory
 
 Start = Callable[..., RunningServer]
 MIB = 1024 * 1024
@@ -24,8 +25,8 @@ def test_ten_thousand_idle_connections(start: Start) -> None:
     server = start()
     kms = client_of(server)
     key_id = kms.create_key()["KeyMetadata"]["KeyId"]
-    request = on_the_wire(server, "DescribeKey", json.dumps({"KeyId": key_id}).encode())
-    with crowd(server, 10_000) as connections:
+    request = signed_request_bytes(server, "DescribeKey", json.dumps({"KeyId": key_id}).encode())
+    with open_connections(server, 10_000) as connections:
         for batch in range(0, len(connections), 1000):
             some = connections[batch : batch + 1000]
             send_all(some, request)
@@ -33,7 +34,7 @@ def test_ten_thousand_idle_connections(start: Start) -> None:
         for _ in range(300):
             blob = kms.encrypt(KeyId=key_id, Plaintext=b"active")["CiphertextBlob"]
             assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"active"
-        assert resident(server) < 300 * MIB
+        assert resident_memory(server) < 300 * MIB
         sample = connections[::100]
         send_all(sample, request)
         assert {reply.status for reply in replies(sample)} == {200}
@@ -42,8 +43,12 @@ def test_ten_thousand_idle_connections(start: Start) -> None:
 def test_connections_beyond_the_most_are_told_so(start: Start, data: Path) -> None:
     most = 40
     server = start(max_connections=most, request_time=3)
-    request = on_the_wire(server, "ListKeys")
-    with crowd(server, most) as served, crowd(server, TURNED_AWAY) as refused, crowd(server, 20) as dropped:
+    request = signed_request_bytes(server, "ListKeys")
+    with (
+        open_connections(server, most) as served,
+        open_connections(server, TURNED_AWAY) as refused,
+        open_connections(server, 20) as dropped,
+    ):
         send_all(served, request)
         assert {reply.status for reply in replies(served)} == {200}
         before = len(audit_records(data))
@@ -59,11 +64,11 @@ def test_connections_beyond_the_most_are_told_so(start: Start, data: Path) -> No
         assert all(is_closed(each) for each in refused)
         assert len(audit_records(data)) == before
         # A connection that is turned away and says nothing does not stay.
-        with crowd(server, 1) as silent:
+        with open_connections(server, 1) as silent:
             assert replies(silent, within=10)[0].closed
         send_all(served, request)
         assert {reply.status for reply in replies(served)} == {200}
-    with crowd(server, most) as again:
+    with open_connections(server, most) as again:
         send_all(again, request)
         assert {reply.status for reply in replies(again)} == {200}
 
@@ -78,11 +83,11 @@ def test_a_server_without_file_descriptors_waits_for_some(start: Start, missing:
     allowed = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     in_use = open_files(server)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (in_use - missing, allowed[1]))
-    with crowd(server, 20):
+    with open_connections(server, 20):
         time.sleep(2.2)
-        before = processor_seconds(server)
+        before = cpu_seconds(server)
         time.sleep(1)
-        assert processor_seconds(server) - before < 0.3
+        assert cpu_seconds(server) - before < 0.3
         # Who is connected already is served as ever.
         kms.list_keys()
         resource.prlimit(pid, resource.RLIMIT_NOFILE, allowed)
@@ -101,7 +106,7 @@ def test_a_server_without_file_descriptors_waits_for_some(start: Start, missing:
 def test_many_who_do_not_get_on_disturb_nobody(start: Start, begun: bytes) -> None:
     server = start(request_time=2)
     kms = client_of(server)
-    with crowd(server, 1000) as slow:
+    with open_connections(server, 1000) as slow:
         send_all(slow, begun)
         for _ in range(50):
             assert kms.generate_random(NumberOfBytes=8)["ResponseMetadata"]["HTTPStatusCode"] == 200
@@ -120,9 +125,9 @@ def test_the_limit_of_open_files_is_raised_as_far_as_it_may_be(start: Start) -> 
 
 def test_a_client_may_close_at_any_time(start: Start) -> None:
     server = start()
-    request = on_the_wire(server, "CreateKey")
+    request = signed_request_bytes(server, "CreateKey")
     for length in (0, 20, len(request) - 1, len(request)):
-        with crowd(server, 50) as connections:
+        with open_connections(server, 50) as connections:
             send_all(connections, request[:length])
             for each in connections[::2]:
                 each.shutdown(socket.SHUT_RDWR)

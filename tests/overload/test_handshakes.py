@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from crowds import crowd, on_the_wire, open_sockets, processor_seconds
 from local_server import RunningServer
-from workers import wait_until
+from raw_connections import open_connections, signed_request_bytes
+from server_processes import cpu_seconds, open_sockets, wait_until
 
 Start = Callable[..., RunningServer]
 MOST = 40
@@ -48,17 +48,17 @@ def answers(connection: ssl.SSLSocket, request: bytes) -> bool:
 
 def test_handshakes_that_never_begin_are_bounded_and_disturb_nobody(server: RunningServer, tmp_path: Path) -> None:
     server.environment["AWS_CA_BUNDLE"] = str(tmp_path / "cert.pem")
-    request = on_the_wire(server, "ListKeys")
+    request = signed_request_bytes(server, "ListKeys")
     before = open_sockets(server)
     with connected(server) as known:
         assert answers(known, request)
-        with crowd(server, SILENT):
+        with open_connections(server, SILENT):
             wait_until(lambda: open_sockets(server) >= before + MOST + TURNED_AWAY - 1)
-            used = processor_seconds(server)
+            used = cpu_seconds(server)
             time.sleep(1)
             # A handful may be accepted before the listener is closed.
             assert open_sockets(server) <= before + MOST + TURNED_AWAY + 8
-            assert processor_seconds(server) - used < 0.5
+            assert cpu_seconds(server) - used < 0.5
             assert all(answers(known, request) for _ in range(50))
         with connected(server) as new:
             assert answers(new, request)
@@ -66,7 +66,7 @@ def test_handshakes_that_never_begin_are_bounded_and_disturb_nobody(server: Runn
 
 def test_handshakes_that_fail_take_no_room(server: RunningServer, tmp_path: Path) -> None:
     server.environment["AWS_CA_BUNDLE"] = str(tmp_path / "cert.pem")
-    request = on_the_wire(server, "ListKeys")
+    request = signed_request_bytes(server, "ListKeys")
     url = urlsplit(server.endpoint)
     before = open_sockets(server)
     for begun in (b"GET / HTTP/1.1\r\n\r\n", b"") * (MOST + TURNED_AWAY):

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from clients import client_of
-from crowds import crowd, is_closed, on_the_wire, open_sockets, replies, resident, send_all, send_whole
 from local_server import RunningServer
+from raw_connections import is_closed, open_connections, replies, send_all, send_whole, signed_request_bytes
+from server_processes import open_sockets, resident_memory
 
 Start = Callable[..., RunningServer]
 MIB = 1024 * 1024
@@ -25,8 +26,8 @@ def test_large_bodies_that_never_end(start: Start) -> None:
     server = start(held_bytes=8 * MIB, request_time=60)
     kms = client_of(server)
     key_id = kms.create_key()["KeyMetadata"]["KeyId"]
-    before = resident(server)
-    with crowd(server, 150) as connections:
+    before = resident_memory(server)
+    with open_connections(server, 150) as connections:
         send_all(connections, UNFINISHED)
         unsent = dict.fromkeys(connections, b"x" * 900_000)
         end = time.monotonic() + 15
@@ -43,41 +44,41 @@ def test_large_bodies_that_never_end(start: Start) -> None:
         assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == bytes(4096)
         ended = [each for each in connections if is_closed(each)]
         assert len(ended) > 120
-        assert resident(server) - before < 40 * MIB
-        with crowd(server, 12) as more:
+        assert resident_memory(server) - before < 40 * MIB
+        with open_connections(server, 12) as more:
             for each in more:
                 send_whole(each, UNFINISHED + b"x" * 900_000)
             (refused,) = replies(more[-1:])
             assert refused.throttled
             assert refused.closed
     # They have let go.
-    large = on_the_wire(server, "ListKeys", padded(900_000), "Connection: close")
-    with crowd(server, 1) as one:
+    large = signed_request_bytes(server, "ListKeys", padded(900_000), "Connection: close")
+    with open_connections(server, 1) as one:
         send_whole(one[0], large)
         assert replies(one)[0].status == 200
 
 
 def test_idle_connections_hold_nothing_of_their_last_requests(start: Start) -> None:
     server = start()
-    large = on_the_wire(server, "ListKeys", padded(900_000))
-    with crowd(server, 80) as connections:
+    large = signed_request_bytes(server, "ListKeys", padded(900_000))
+    with open_connections(server, 80) as connections:
         for each in connections:
             send_whole(each, large)
             assert replies([each])[0].status == 200
-        assert resident(server) < 140 * MIB
+        assert resident_memory(server) < 140 * MIB
 
 
 def test_a_body_in_the_smallest_pieces(start: Start) -> None:
     """Kept as pieces, each would cost twenty times its bytes."""
     server = start()
-    before = resident(server)
+    before = resident_memory(server)
     head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     pieces = b"2\r\nab\r\n" * 2_000
-    with crowd(server, 4) as connections:
+    with open_connections(server, 4) as connections:
         for each in connections:
             send_whole(each, head + pieces * 250)
         client_of(server).list_keys()
-        assert resident(server) - before < 30 * MIB
+        assert resident_memory(server) - before < 30 * MIB
 
 
 @pytest.mark.parametrize("times", [10, 40])
@@ -90,15 +91,15 @@ def test_clients_that_never_read(start: Start, times: int) -> None:
     policy["Statement"] += [{**policy["Statement"][0], "Sid": f"{number}-{'x' * 100}"} for number in range(100)]
     kms.put_key_policy(KeyId=key_id, Policy=json.dumps(policy))
     body = json.dumps({"KeyId": key_id, "PolicyName": "default"}).encode()
-    request = on_the_wire(server, "GetKeyPolicy", body) * times
-    before, sockets = resident(server), open_sockets(server)
+    request = signed_request_bytes(server, "GetKeyPolicy", body) * times
+    before, sockets = resident_memory(server), open_sockets(server)
     peak = 0
-    with crowd(server, 100) as connections:
+    with open_connections(server, 100) as connections:
         end, rounds = time.monotonic() + 2, 0
         while time.monotonic() < end or rounds < 20:
             rounds += 1
             send_all(connections, request)
-            peak = max(peak, resident(server))
+            peak = max(peak, resident_memory(server))
             kms.describe_key(KeyId=key_id)
         assert peak - before < 60 * MIB
         end = time.monotonic() + 60
@@ -110,14 +111,14 @@ def test_clients_that_never_read(start: Start, times: int) -> None:
 def test_requests_sent_ahead_without_end(start: Start) -> None:
     server = start(held_bytes=8 * MIB, request_time=2)
     kms = client_of(server)
-    before = resident(server)
+    before = resident_memory(server)
     peak = 0
     flood = b"GET / HTTP/1.1\r\n\r\n" * 20_000
-    with crowd(server, 100) as connections:
+    with open_connections(server, 100) as connections:
         end = time.monotonic() + 3
         while time.monotonic() < end:
             send_all(connections, flood)
-            peak = max(peak, resident(server))
+            peak = max(peak, resident_memory(server))
         kms.list_keys()
     assert peak - before < 80 * MIB
     kms.list_keys()

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from crowds import crowd, on_the_wire, replies, send_all
 from local_server import RunningServer, running_server
-from workers import children_of, wait_until
+from raw_connections import open_connections, replies, send_all, signed_request_bytes
+from server_processes import children_of, wait_until
 
 CALLS = 3000
 FORGED = 1100
@@ -28,9 +28,9 @@ def server(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_log_that_nobody_reads_keeps_nothing_waiting(server: RunningServer) -> None:
-    good = on_the_wire(server, "ListKeys")
+    good = signed_request_bytes(server, "ListKeys")
     forged = re.sub(rb"Signature=(..)", lambda found: b"Signature=" + (b"11" if found[1] == b"00" else b"00"), good)
-    with crowd(server, 8) as clients:
+    with open_connections(server, 8) as clients:
         # Lines of calls fill the pipe; then each worker has something of its own to tell.
         for request, count, status in ((good, CALLS, 200), (forged, FORGED, 400), (good, 8, 200)):
             for _ in range(0, count, 8 if request is good else 4):

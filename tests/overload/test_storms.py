@@ -7,11 +7,12 @@ from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
 
-from audits import audit_records
+from audits import audit_records, throttled_records
 from clients import client_of
-from crowds import as_bytes, crowd, on_the_wire, replies, resident, send_all, throttled_records
-from forms import nobodys_login
 from local_server import RunningServer
+from query_requests import unauthenticated_login
+from raw_connections import open_connections, replies, request_bytes, send_all, signed_request_bytes
+from server_processes import resident_memory
 
 Start = Callable[..., RunningServer]
 MIB = 1024 * 1024
@@ -31,10 +32,10 @@ def test_two_thousand_connections_that_all_call(start: Start, data: Path) -> Non
     ]
     mac_body = {"KeyId": mac_key, "Message": MESSAGE, "MacAlgorithm": "HMAC_SHA_256"}
     rsa_body = {"KeyId": rsa_key, "Message": MESSAGE, "SigningAlgorithm": "RSASSA_PKCS1_V1_5_SHA_256"}
-    fast = on_the_wire(server, "GenerateMac", json.dumps(mac_body).encode())
-    slow = on_the_wire(server, "Sign", json.dumps(rsa_body).encode())
+    fast = signed_request_bytes(server, "GenerateMac", json.dumps(mac_body).encode())
+    slow = signed_request_bytes(server, "Sign", json.dumps(rsa_body).encode())
     refused = 0
-    with crowd(server, 400) as fast_ones, crowd(server, 1600) as slow_ones:
+    with open_connections(server, 400) as fast_ones, open_connections(server, 1600) as slow_ones:
         for _ in range(2):
             send_all(slow_ones, slow)
             send_all(fast_ones, fast)
@@ -45,7 +46,7 @@ def test_two_thousand_connections_that_all_call(start: Start, data: Path) -> Non
                 refused += reply.throttled
                 # Who is refused may go on.
                 assert not reply.closed
-        assert resident(server) < 200 * MIB
+        assert resident_memory(server) < 200 * MIB
     # A lane that is full looks at the signature first, so it leaves a record; what finds too many waiting does not.
     assert throttled_records(data) <= refused
     assert kms.generate_random(NumberOfBytes=8)["Plaintext"]
@@ -54,9 +55,9 @@ def test_two_thousand_connections_that_all_call(start: Start, data: Path) -> Non
 def test_a_full_lane_refuses_and_records_it(start: Start, data: Path) -> None:
     server = start()
     # More than a lane takes, all there before the first is looked at.
-    request = on_the_wire(server, "GenerateDataKeyPairWithoutPlaintext", json.dumps(_pair(server)).encode())
-    fast = on_the_wire(server, "GenerateRandom", b'{"NumberOfBytes":8}')
-    with crowd(server, 60) as slow_ones, crowd(server, 10) as fast_ones:
+    request = signed_request_bytes(server, "GenerateDataKeyPairWithoutPlaintext", json.dumps(_pair(server)).encode())
+    fast = signed_request_bytes(server, "GenerateRandom", b'{"NumberOfBytes":8}')
+    with open_connections(server, 60) as slow_ones, open_connections(server, 10) as fast_ones:
         os.kill(server.process.pid, signal.SIGSTOP)
         send_all(slow_ones, request)
         os.kill(server.process.pid, signal.SIGCONT)
@@ -72,8 +73,8 @@ def test_a_full_lane_refuses_and_records_it(start: Start, data: Path) -> None:
 
 def test_calls_without_a_signature_take_few_places_and_fill_no_disk(start: Start, data: Path) -> None:
     server = start()
-    request = as_bytes(nobodys_login(), "Host: x")
-    with crowd(server, 200) as connections:
+    request = request_bytes(unauthenticated_login(), "Host: x")
+    with open_connections(server, 200) as connections:
         os.kill(server.process.pid, signal.SIGSTOP)
         send_all(connections, request)
         os.kill(server.process.pid, signal.SIGCONT)
@@ -93,9 +94,9 @@ def _pair(server: RunningServer) -> dict[str, str]:
 def test_so_many_requests_wait_for_their_turn(start: Start, data: Path) -> None:
     server = start()
     before = len(audit_records(data))
-    request = on_the_wire(server, "GenerateRandom", b'{"NumberOfBytes":8}')
+    request = signed_request_bytes(server, "GenerateRandom", b'{"NumberOfBytes":8}')
     health = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-    with crowd(server, 2 * ARRIVED) as connections, crowd(server, 20) as probes:
+    with open_connections(server, 2 * ARRIVED) as connections, open_connections(server, 20) as probes:
         # Know that all are accepted.
         send_all(connections, health)
         assert {reply.body for reply in replies(connections)} == {b"ok\n"}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit_disk import Shelf
+from audit_disk import InMemoryCheckpoints
 from local_deployment import LocalDeployment, Refused, entropy
 from strongroom.assembly.audit_log import known_writers, open_audit_key
 from strongroom.assembly.data_folder import DataFolder, open_store
@@ -57,13 +57,13 @@ class Whole(msgspec.Struct, frozen=True):
             folder = Path(scratch)
             for name, content in files.items():
                 (folder / name).write_bytes(content)
-            shelf = Shelf(self.key)
-            shelf.writers.update(self.writers)
-            log = AuditLog(folder, "w0", "write", 1 << 20, shelf, ManualClock(NOW + 9 * DAY))
+            checkpoints = InMemoryCheckpoints(self.key)
+            checkpoints.writers.update(self.writers)
+            log = AuditLog(folder, "w0", "write", 1 << 20, checkpoints, ManualClock(NOW + 9 * DAY))
             log.append(b'{"eventName":"ListKeys"}')
             log.close()
-            assert shelf.writers != self.writers
-            return self._verify(folder, shelf.writers)
+            assert checkpoints.writers != self.writers
+            return self._verify(folder, checkpoints.writers)
 
     def _verify(self, folder: Path, writers: dict[str, KnownWriter], *, from_oldest: bool = False) -> Report:
         verifier = Verifier(self.key.public().verifies, writers, from_oldest=from_oldest)

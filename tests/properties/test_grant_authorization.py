@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-import naive_grants
+import reference_grants
 from grants_builder import make_grant
 from keys_builder import make_key
 from local_deployment import ORIGIN, LocalDeployment
-from naive_grants import NAMES, SOURCES, Json, Use
 from policies import ALICE_ID, AWAY, CAROL, HOME, ROLE_ID, SESSION, alice, allow, backup, carol, compiled, worker
 from policies import document as written_policy
+from reference_grants import NAMES, SOURCES, Json, Use
 from strongroom.clock import ManualClock
 from strongroom.iam import Policies, PolicyKind, Principal
 from strongroom.keys.grants import Constraints, Grant, GrantOperation
@@ -167,7 +167,7 @@ def test_a_call_is_allowed_exactly_if_a_grant_to_its_caller_on_its_key_permits_i
     keys = make(local, grants)
     (principal, _), has_policy = who
     request = Doing(action=use.operation, encryption_context=use.context)
-    expected = any(naive_grants.permits(grant, use) for grant in held_by(who, key, grants))
+    expected = any(reference_grants.permits(grant, use) for grant in held_by(who, key, grants))
     assert allows(local, (principal, has_policy), keys[key], use.source, request) is expected
 
 
@@ -211,8 +211,9 @@ def test_who_passes_a_grant_on_passes_on_no_more_than_it_holds(
         if "CreateGrant" in grant["Operations"] and grant.get("Constraints", {}).get("SourceArn") in {None, source}
     ]
     expected = any(
-        set(asked["Operations"]) <= set(grant["Operations"]) and naive_grants.tighter(asked, grant) for grant in held
+        set(asked["Operations"]) <= set(grant["Operations"]) and reference_grants.tighter(asked, grant)
+        for grant in held
     )
     assert allows(local, (principal, has_policy), keys[0], source, request) is expected
     if expected:
-        assert naive_grants.covers(held, asked)
+        assert reference_grants.covers(held, asked)

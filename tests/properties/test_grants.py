@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-import naive_grants
+import reference_grants
 from grants_builder import HOLDER, make_grant
 from keys_builder import locator, make_key
-from naive_grants import NAMES, SOURCES, Use
+from reference_grants import NAMES, SOURCES, Use
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.keys.grants import Constraints, Grant, GrantIndex, GrantOperation, labels_wanted, pairs
@@ -126,9 +126,9 @@ def test_a_worker_finds_a_grant_exactly_if_there_is_one_however_few_it_has_read(
                     locator(1), [HOLDER], labels_wanted(operation, have), search, may_wait=True
                 )
                 assert (found is not None) is any(
-                    naive_grants.permits(written(grant), what) for grant in given_.values()
+                    reference_grants.permits(written(grant), what) for grant in given_.values()
                 )
-                assert found is None or (found in given_.values() and naive_grants.permits(written(found), what))
+                assert found is None or (found in given_.values() and reference_grants.permits(written(found), what))
 
 
 def found_by(index: GrantIndex, use: Use) -> Grant | None:
@@ -137,7 +137,7 @@ def found_by(index: GrantIndex, use: Use) -> Grant | None:
 
 @settings(max_examples=500)
 @given(lists(), calls, st.sets(st.integers(0, 11)))
-def test_the_index_finds_a_grant_exactly_if_the_naive_evaluator_has_one(
+def test_the_index_finds_a_grant_exactly_if_the_reference_evaluator_has_one(
     grants: list[Grant], use: Use, removed: set[int]
 ) -> None:
     index = GrantIndex(iter(grants))
@@ -145,17 +145,17 @@ def test_the_index_finds_a_grant_exactly_if_the_naive_evaluator_has_one(
         index.remove(f"{number:064x}")
     left = [grant for number, grant in enumerate(grants) if number not in removed]
     found = found_by(index, use)
-    assert (found is not None) is any(naive_grants.permits(written(grant), use) for grant in left)
+    assert (found is not None) is any(reference_grants.permits(written(grant), use) for grant in left)
     if found is not None:
         assert found in left
-        assert naive_grants.permits(written(found), use)
+        assert reference_grants.permits(written(found), use)
 
 
 @settings(max_examples=200)
 @given(constraints, constraints)
 def test_what_stricter_constraints_admit_the_others_admit_too(asked: Constraints, held: Constraints) -> None:
     one, other = make_grant(1, constraints=asked), make_grant(2, constraints=held)
-    assert asked.at_least_as_strict_as(held) is naive_grants.covers([written(other)], written(one))
+    assert asked.at_least_as_strict_as(held) is reference_grants.covers([written(other)], written(one))
 
 
 @given(constraints, constraints, constraints)
@@ -200,4 +200,4 @@ def test_the_same_terms_permit_the_same(when: Constraints, operations: list[Gran
     grant = make_grant(1, *operations, constraints=when)
     again = replace(grant, grant_id="f" * 64, operations=tuple(reversed(operations)))
     assert grant.same_terms(again)
-    assert naive_grants.covers([written(grant)], written(again))
+    assert reference_grants.covers([written(grant)], written(again))

@@ -1,8 +1,8 @@
 """The life of keys in three Regions, whatever is done to them and whenever, against a plain model.
 
-A real deployment under a manual clock and ``naive_keys`` get the same calls: both do them, or both refuse them alike.
-After each, every key looks as the model says, every blob ever made opens exactly where the model says, and the audit
-log has recorded what the service did by itself, once.
+A real deployment under a manual clock and ``reference_keys`` get the same calls: both do them, or both refuse them
+alike. After each, every key looks as the model says, every blob ever made opens exactly where the model says, and the
+audit log has recorded what the service did by itself, once.
 """
 
 import json
@@ -19,9 +19,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from typing_extensions import override
 
 from audits import audit_lines
-from importing import wrapped
+from key_import import wrapped
 from local_deployment import LocalDeployment, Refused
-from naive_keys import DAY, NaiveKey, Refusal
+from reference_keys import DAY, ReferenceKey, Refusal
 from strongroom.clock import ManualClock
 
 NOW = 1_790_000_000.0
@@ -53,7 +53,7 @@ waits = st.sampled_from([DAY / 24, DAY, 7 * DAY, 31 * DAY, 100 * DAY, 400 * DAY]
 class Lifecycle(RuleBasedStateMachine):
     """Keys, and the calls made to them. A place is a number that stands for a Region, usually one where the key is."""
 
-    keys: Bundle[NaiveKey] = Bundle("keys")
+    keys: Bundle[ReferenceKey] = Bundle("keys")
     related = keys.filter(lambda key: key.multi_region)
     external = keys.filter(lambda key: key.origin == "EXTERNAL")
     generated = keys.filter(lambda key: key.origin == "AWS_KMS")
@@ -63,11 +63,11 @@ class Lifecycle(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.clock = ManualClock(NOW)
         self.local = LocalDeployment(Path(self.folder.name) / "data", self.clock, REGIONS)
-        self.ids: dict[NaiveKey, str] = {}
-        self.material_ids: dict[tuple[NaiveKey, str], str] = {}
-        self.prepared: dict[tuple[NaiveKey, str], dict[str, Any]] = {}
-        self.blobs: dict[NaiveKey, dict[str, str]] = defaultdict(dict)
-        self.tags: dict[NaiveKey, set[str]] = defaultdict(set)
+        self.ids: dict[ReferenceKey, str] = {}
+        self.material_ids: dict[tuple[ReferenceKey, str], str] = {}
+        self.prepared: dict[tuple[ReferenceKey, str], dict[str, Any]] = {}
+        self.blobs: dict[ReferenceKey, dict[str, str]] = defaultdict(dict)
+        self.tags: dict[ReferenceKey, set[str]] = defaultdict(set)
         self.lines_seen = 0
         self.imports = 0
 
@@ -93,29 +93,29 @@ class Lifecycle(RuleBasedStateMachine):
         return answer
 
     def call(
-        self, operation: str, key: NaiveKey, region: str, foreseen: Callable[[str], object], **request: Any
+        self, operation: str, key: ReferenceKey, region: str, foreseen: Callable[[str], object], **request: Any
     ) -> dict[str, Any] | None:
         return self.agree(operation, region, foreseen, KeyId=self.ids[key], **request)
 
     # --- keys
 
-    def new_key(self, spec: str, origin: str, region: str, *, multi_region: bool) -> NaiveKey:
-        key = NaiveKey(spec, origin, region, multi_region=multi_region, now=self.clock.now())
+    def new_key(self, spec: str, origin: str, region: str, *, multi_region: bool) -> ReferenceKey:
+        key = ReferenceKey(spec, origin, region, multi_region=multi_region, now=self.clock.now())
         kind = {"KeySpec": spec, "KeyUsage": USAGES[spec], "Origin": origin, "MultiRegion": multi_region}
         self.ids[key] = self.local.call("CreateKey", region=region, **kind)["KeyMetadata"]["KeyId"]
         self.learn(key)
         return key
 
-    def learn(self, key: NaiveKey) -> None:
+    def learn(self, key: ReferenceKey) -> None:
         """Note the id of the newest material, if it was generated; it is one never seen before."""
-        name = key.parts[-1].name if key.parts and key.places else ""
+        name = key.material_history[-1].name if key.material_history and key.regions else ""
         if key.spec == SYMMETRIC and name.startswith("generated") and (key, name) not in self.material_ids:
             found = self.local.call("DescribeKey", KeyId=self.ids[key], region=key.primary)["KeyMetadata"]
             assert found["CurrentKeyMaterialId"] not in self.material_ids.values()
             self.material_ids[key, name] = found["CurrentKeyMaterialId"]
 
     @initialize(target=keys, spec=st.sampled_from([SYMMETRIC, SYMMETRIC, SYMMETRIC, HMAC]), days=lifetimes)
-    def begin_with_imported_material(self, spec: str, days: int | None) -> NaiveKey:
+    def begin_with_imported_material(self, spec: str, days: int | None) -> ReferenceKey:
         key = self.new_key(spec, "EXTERNAL", HOME, multi_region=True)
         self.import_at(key, HOME, 1, days)
         self.call("ReplicateKey", key, HOME, partial(key.replicate, other=AWAY), ReplicaRegion=AWAY)
@@ -123,7 +123,7 @@ class Lifecycle(RuleBasedStateMachine):
         return key
 
     @initialize(target=keys, spec=st.sampled_from([SYMMETRIC, SYMMETRIC, HMAC, RSA]), multi_region=st.booleans())
-    def begin_with_generated_material(self, spec: str, multi_region: bool) -> NaiveKey:  # noqa: FBT001 - drawn
+    def begin_with_generated_material(self, spec: str, multi_region: bool) -> ReferenceKey:  # noqa: FBT001 - drawn
         return self.new_key(spec, "AWS_KMS", HOME, multi_region=multi_region)
 
     @precondition(lambda self: len(self.ids) < 3)
@@ -134,16 +134,16 @@ class Lifecycle(RuleBasedStateMachine):
         region=regions,
         multi_region=st.booleans(),
     )
-    def create(self, spec: str, origin: str, region: str, multi_region: bool) -> NaiveKey:  # noqa: FBT001 - drawn
+    def create(self, spec: str, origin: str, region: str, multi_region: bool) -> ReferenceKey:  # noqa: FBT001 - drawn
         return self.new_key(spec, origin, region, multi_region=multi_region)
 
     @rule(key=keys, place=places, operation=st.sampled_from(["EnableKey", "DisableKey", "CancelKeyDeletion"]))
-    def switch(self, key: NaiveKey, place: int, operation: str) -> None:
+    def switch(self, key: ReferenceKey, place: int, operation: str) -> None:
         foreseen = {"EnableKey": key.enable, "DisableKey": key.disable, "CancelKeyDeletion": key.cancel_deletion}
         self.call(operation, key, where(key, place), foreseen[operation])
 
     @rule(key=keys, place=places, days=st.sampled_from([7, 8, 30]))
-    def schedule_deletion(self, key: NaiveKey, place: int, days: int) -> None:
+    def schedule_deletion(self, key: ReferenceKey, place: int, days: int) -> None:
         foreseen, region = partial(key.schedule_deletion, window=days), where(key, place)
         answer = self.call("ScheduleKeyDeletion", key, region, foreseen, PendingWindowInDays=days)
         if answer is not None:
@@ -154,7 +154,7 @@ class Lifecycle(RuleBasedStateMachine):
     # --- rotation
 
     @rule(key=generated, place=places, days=st.sampled_from([90, 91, 365, None]))
-    def set_rotation(self, key: NaiveKey, place: int, days: int | None) -> None:
+    def set_rotation(self, key: ReferenceKey, place: int, days: int | None) -> None:
         region = where(key, place)
         if days is None:
             self.call("DisableKeyRotation", key, region, key.disable_rotation)
@@ -163,11 +163,11 @@ class Lifecycle(RuleBasedStateMachine):
             self.call("EnableKeyRotation", key, region, foreseen, RotationPeriodInDays=days)
 
     @rule(key=keys, place=places, times=st.sampled_from([1] * 15 + [26]))
-    def rotate_on_demand(self, key: NaiveKey, place: int, times: int) -> None:
+    def rotate_on_demand(self, key: ReferenceKey, place: int, times: int) -> None:
         while times and self.rotate_at(key, where(key, place)):
             times -= 1
 
-    def rotate_at(self, key: NaiveKey, region: str) -> bool:
+    def rotate_at(self, key: ReferenceKey, region: str) -> bool:
         answer = self.call("RotateKeyOnDemand", key, region, key.rotate_on_demand)
         self.learn(key)
         return answer is not None
@@ -175,19 +175,19 @@ class Lifecycle(RuleBasedStateMachine):
     # --- Regions
 
     @rule(key=related, place=places, other=regions)
-    def replicate(self, key: NaiveKey, place: int, other: str) -> None:
+    def replicate(self, key: ReferenceKey, place: int, other: str) -> None:
         foreseen = partial(key.replicate, other=other)
         self.call("ReplicateKey", key, where(key, place), foreseen, ReplicaRegion=other)
 
     @rule(key=related, place=places, other=regions)
-    def update_primary(self, key: NaiveKey, place: int, other: str) -> None:
+    def update_primary(self, key: ReferenceKey, place: int, other: str) -> None:
         foreseen = partial(key.update_primary, other=other)
         self.call("UpdatePrimaryRegion", key, where(key, place), foreseen, PrimaryRegion=other)
 
     # --- imported material
 
     def import_at(
-        self, key: NaiveKey, region: str, number: int, days: int | None = None, import_type: str | None = None
+        self, key: ReferenceKey, region: str, number: int, days: int | None = None, import_type: str | None = None
     ) -> None:
         now = self.clock.now()
         given = self.prepared.get((key, region))
@@ -215,21 +215,21 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(key=external, place=places, number=numbers, days=lifetimes, import_type=import_types)
     def import_material(
-        self, key: NaiveKey, place: int, number: int, days: int | None, import_type: str | None
+        self, key: ReferenceKey, place: int, number: int, days: int | None, import_type: str | None
     ) -> None:
         self.import_at(key, where(key, place), number, days, import_type)
 
     @rule(key=external, number=numbers, days=lifetimes, rotates=st.booleans())
-    def import_everywhere(self, key: NaiveKey, number: int, days: int | None, rotates: bool) -> None:  # noqa: FBT001 - drawn
+    def import_everywhere(self, key: ReferenceKey, number: int, days: int | None, rotates: bool) -> None:  # noqa: FBT001 - drawn
         """Import what the key has, or new material: into the primary, then into its replicas; and rotate to it."""
-        for region in sorted(key.places, key=lambda each: each != key.primary):
+        for region in sorted(key.regions, key=lambda each: each != key.primary):
             new = key.spec == SYMMETRIC and region == key.primary and not key.associates(str(number))
             self.import_at(key, region, number, days, "NEW_KEY_MATERIAL" if new else None)
         if rotates:
             self.rotate_at(key, key.primary)
 
     @rule(key=external, place=places, number=st.none() | numbers)
-    def delete_material(self, key: NaiveKey, place: int, number: int | None) -> None:
+    def delete_material(self, key: ReferenceKey, place: int, number: int | None) -> None:
         name = None if number is None or key.spec != SYMMETRIC else str(number)
         chosen = {} if name is None else {"KeyMaterialId": self.material_ids.get((key, name), UNKNOWN)}
         foreseen = partial(key.delete_material, name=name)
@@ -237,19 +237,19 @@ class Lifecycle(RuleBasedStateMachine):
 
     # --- use
 
-    def encrypt_at(self, key: NaiveKey, region: str) -> None:
+    def encrypt_at(self, key: ReferenceKey, region: str) -> None:
         algorithm = ALGORITHMS.get(key.spec, "SYMMETRIC_DEFAULT")
         answer = self.call("Encrypt", key, region, key.encrypt, Plaintext=TEXT, EncryptionAlgorithm=algorithm)
         if answer is not None:
-            self.blobs[key][key.parts[-1].name] = answer["CiphertextBlob"]
+            self.blobs[key][key.material_history[-1].name] = answer["CiphertextBlob"]
 
-    def generate_mac_at(self, key: NaiveKey, region: str) -> None:
+    def generate_mac_at(self, key: ReferenceKey, region: str) -> None:
         answer = self.call("GenerateMac", key, region, key.make_tag, Message=TEXT, MacAlgorithm="HMAC_SHA_256")
         if answer is not None:
             self.tags[key].add(answer["Mac"])
 
     @rule(key=keys, owner=keys, place=places)
-    def use_for_anything(self, key: NaiveKey, owner: NaiveKey, place: int) -> None:
+    def use_for_anything(self, key: ReferenceKey, owner: ReferenceKey, place: int) -> None:
         """A key does only what it is for, and if it is named, opens its own blobs and no other's."""
         region = where(key, place)
         self.encrypt_at(key, region)
@@ -268,7 +268,7 @@ class Lifecycle(RuleBasedStateMachine):
         if then == "restart":
             self.local.reopen()
         if then == "keeper":
-            self.keeper_comes()
+            self.run_keeper()
 
     @rule(offset=st.sampled_from([-1201, -1200, -1, 0, 0, 0]), then=st.sampled_from(["keeper", "restart", "nothing"]))
     def wait_until_something_is_due(self, offset: int, then: str) -> None:
@@ -277,18 +277,18 @@ class Lifecycle(RuleBasedStateMachine):
             self.wait(min(due) - self.clock.now(), then)
 
     @rule()
-    def keeper_comes(self) -> None:
+    def run_keeper(self) -> None:
         self.local.deployment.keeper.run()
         for key in self.ids:
-            key.keeper_comes()
+            key.run_keeper()
             self.learn(key)
-            for region in set(REGIONS) - key.places.keys():
+            for region in set(REGIONS) - key.regions.keys():
                 self.call("DescribeKey", key, region, key.state)
                 self.use(key, region)
 
     # --- what must hold
 
-    def named(self, key: NaiveKey, seen: dict[str, Any], members: tuple[str, ...]) -> dict[str, Any]:
+    def named(self, key: ReferenceKey, seen: dict[str, Any], members: tuple[str, ...]) -> dict[str, Any]:
         """Return some members of an answer, with the model's names of material and of relatives."""
         found = {member: seen[member] for member in members if member in seen}
         names = {material_id: name for (owner, name), material_id in self.material_ids.items() if owner is key}
@@ -307,14 +307,14 @@ class Lifecycle(RuleBasedStateMachine):
     @invariant()
     def keys_are_described_as_the_model_says(self) -> None:
         for key in self.ids:
-            for region in key.places:
+            for region in key.regions:
                 seen = self.local.call("DescribeKey", KeyId=self.ids[key], region=region)["KeyMetadata"]
                 assert self.named(key, seen, DESCRIBED) == key.description(region)
 
     @invariant()
     def they_rotate_and_have_rotated_as_the_model_says(self) -> None:
         for key in self.ids:
-            for region in key.places:
+            for region in key.regions:
                 status = self.local.call("GetKeyRotationStatus", KeyId=self.ids[key], region=region)
                 status.pop("KeyId")
                 assert status == key.rotation_status(region)
@@ -324,21 +324,21 @@ class Lifecycle(RuleBasedStateMachine):
                     rotations = [each for each in listed if "RotationType" in each]
                     assert self.listed(key, region, "ROTATIONS_ONLY") == rotations
 
-    def listed(self, key: NaiveKey, region: str, which: str) -> list[dict[str, Any]]:
+    def listed(self, key: ReferenceKey, region: str, which: str) -> list[dict[str, Any]]:
         answer = self.local.call("ListKeyRotations", KeyId=self.ids[key], region=region, IncludeKeyMaterial=which)
         return [self.named(key, each, LISTED) for each in answer["Rotations"]]
 
     @invariant()
     def blobs_and_tags_are_good_exactly_where_the_model_says(self) -> None:
         for key in self.ids:
-            for region in key.places:
+            for region in key.regions:
                 if key.spec == HMAC and not self.tags[key]:
                     self.generate_mac_at(key, region)
-                if key.spec != HMAC and key.parts and key.parts[-1].name not in self.blobs[key]:
+                if key.spec != HMAC and key.material_history and key.material_history[-1].name not in self.blobs[key]:
                     self.encrypt_at(key, region)
                 self.use(key, region)
 
-    def use(self, key: NaiveKey, region: str) -> None:
+    def use(self, key: ReferenceKey, region: str) -> None:
         """Try everything that was made with a key."""
         algorithm = {"EncryptionAlgorithm": ALGORITHMS.get(key.spec)}
         for name, blob in self.blobs[key].items():
@@ -374,9 +374,9 @@ class Lifecycle(RuleBasedStateMachine):
         return record["eventName"], record["awsRegion"], key_id, known
 
 
-def where(key: NaiveKey, place: int) -> str:
+def where(key: ReferenceKey, place: int) -> str:
     """Return one of a key's Regions, or sometimes any of the three."""
-    regions = list(key.places) if place < PLACES else ()
+    regions = list(key.regions) if place < PLACES else ()
     return regions[place % len(regions)] if regions else REGIONS[place % len(REGIONS)]
 
 

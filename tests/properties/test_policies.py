@@ -1,4 +1,4 @@
-"""What must hold for any policies: laws of the decision, and agreement with a second, naive evaluator."""
+"""What must hold for any policies: laws of the decision, and agreement with a reference evaluator."""
 
 import json
 from typing import Any
@@ -7,8 +7,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import naive_iam
-from naive_iam import Caller, Held, Question
+import reference_iam
 from policies import (
     ALICE,
     AWAY,
@@ -27,6 +26,7 @@ from policies import (
     root,
     worker,
 )  # fmt: skip
+from reference_iam import AccessRequest, ApplicablePolicies, Caller
 from strongroom.iam import (
     AuthorizationRequest,
     CompiledPolicy,
@@ -85,7 +85,7 @@ def lists(*, identity: bool) -> st.SearchStrategy[list[Json]]:
 
 
 held = st.builds(
-    Held,
+    ApplicablePolicies,
     key=lists(identity=False),
     identity=lists(identity=True),
     boundary=st.none() | lists(identity=True),
@@ -95,12 +95,12 @@ held = st.builds(
 
 
 @st.composite
-def questions(draw: st.DrawFn) -> tuple[AuthorizationRequest, Question]:
+def questions(draw: st.DrawFn) -> tuple[AuthorizationRequest, AccessRequest]:
     principal, role = draw(st.sampled_from(CALLERS))
     action = draw(st.sampled_from(["kms:Encrypt", "kms:Decrypt", "kms:Sign"]))
     context = draw(st.dictionaries(st.sampled_from(["a:one", "a:two"]), st.lists(st.sampled_from(VALUES), max_size=3)))
     caller = Caller(principal.arn, role, principal.account, {"aws:principalaccount": principal.account})
-    return AuthorizationRequest(principal, action, KEY, context.get), Question(caller, action, KEY, context)
+    return AuthorizationRequest(principal, action, KEY, context.get), AccessRequest(caller, action, KEY, context)
 
 
 def compiled(kind: PolicyKind, listed: list[Json]) -> CompiledPolicy:
@@ -115,7 +115,7 @@ NOTHING: dict[PolicyKind, Any] = {
 }
 
 
-def policies(of: Held) -> Policies:
+def policies(of: ApplicablePolicies) -> Policies:
     def own(listed: list[Json] | None) -> list[CompiledPolicy]:
         return [compiled(PolicyKind.IDENTITY, listed)] if listed else []
 
@@ -130,16 +130,16 @@ def policies(of: Held) -> Policies:
 
 @settings(max_examples=600)
 @given(questions(), held)
-def test_the_compiled_form_decides_as_the_naive_evaluator(
-    asked: tuple[AuthorizationRequest, Question], have: Held
+def test_the_compiled_form_decides_as_the_reference_evaluator(
+    asked: tuple[AuthorizationRequest, AccessRequest], have: ApplicablePolicies
 ) -> None:
     request, question = asked
-    assert decide(request, policies(have)).allowed is naive_iam.permits(question, have)
+    assert decide(request, policies(have)).allowed is reference_iam.permits(question, have)
 
 
 @given(questions(), held, statements(identity=False), statements(identity=True))
 def test_adding_a_deny_never_allows(
-    asked: tuple[AuthorizationRequest, Question], have: Held, more_key: Json, more_iam: Json
+    asked: tuple[AuthorizationRequest, AccessRequest], have: ApplicablePolicies, more_key: Json, more_iam: Json
 ) -> None:
     if not decide(asked[0], policies(have)).allowed:
         stricter = have._replace(
@@ -150,7 +150,7 @@ def test_adding_a_deny_never_allows(
 
 @given(questions(), held, statements(identity=False), statements(identity=True))
 def test_adding_an_allow_never_denies(
-    asked: tuple[AuthorizationRequest, Question], have: Held, more_key: Json, more_iam: Json
+    asked: tuple[AuthorizationRequest, AccessRequest], have: ApplicablePolicies, more_key: Json, more_iam: Json
 ) -> None:
     if decide(asked[0], policies(have)).allowed:
         looser = have._replace(
@@ -160,7 +160,9 @@ def test_adding_an_allow_never_denies(
 
 
 @given(questions(), held, st.randoms())
-def test_order_is_irrelevant(asked: tuple[AuthorizationRequest, Question], have: Held, random: Any) -> None:
+def test_order_is_irrelevant(
+    asked: tuple[AuthorizationRequest, AccessRequest], have: ApplicablePolicies, random: Any
+) -> None:
     before = decide(asked[0], policies(have))
     shuffled = have._replace(
         key=random.sample(have.key, len(have.key)), identity=random.sample(have.identity, len(have.identity))
@@ -172,7 +174,7 @@ def test_order_is_irrelevant(asked: tuple[AuthorizationRequest, Question], have:
 @settings(max_examples=300)
 @given(questions(), held, st.dictionaries(st.sampled_from(["a:one", "a:two"]), st.lists(st.sampled_from(VALUES))))
 def test_what_does_not_vary_is_decided_alike_in_any_circumstances(
-    asked: tuple[AuthorizationRequest, Question], have: Held, other: dict[str, list[str]]
+    asked: tuple[AuthorizationRequest, AccessRequest], have: ApplicablePolicies, other: dict[str, list[str]]
 ) -> None:
     request, _ = asked
     say = policies(have)

@@ -1,4 +1,4 @@
-"""What stands beside the server: its data folder, the commands over it, and the accounts they make."""
+"""A server's data folder, the ``strongroom`` commands that work on it, and accounts created by them."""
 
 import subprocess
 import sys
@@ -22,20 +22,20 @@ def last_record(server: RunningServer) -> dict[str, Any]:
 
 
 def strongroom(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command over a data folder, as an administrator does."""
+    """Run ``strongroom`` with a data folder, as an administrator does."""
     command = [sys.executable, "-m", "strongroom", *arguments, "--data", str(data)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
 def succeed(data: Path, *arguments: str) -> str:
-    """Run a command that must succeed; return what it printed."""
+    """Run a ``strongroom`` command that must succeed; return its standard output."""
     done = strongroom(data, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 class Account:
-    """An account made beside a running server, and its root's clients."""
+    """An account created while the server runs, and clients that use its root access key."""
 
     def __init__(self, server: RunningServer, account: str) -> None:
         succeed(data_of(server), "account", "create", account)

@@ -1,4 +1,4 @@
-"""A Nitro hypervisor as far as its attestation documents go: its authorities, its signing certificate, its format."""
+"""A simulated Nitro hypervisor: certificate authorities, a signing certificate, and attestation documents."""
 
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ P384 = ec.SECP384R1()
 
 
 class Issued(NamedTuple):
-    """A certificate and the key it is for."""
+    """A certificate and its private key."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
@@ -31,7 +31,7 @@ class Issued(NamedTuple):
         return self.certificate.public_bytes(Encoding.PEM)
 
 
-def issue(  # noqa: PLR0913 - everything a certificate can be wrong in
+def issue(  # noqa: PLR0913 - one parameter for each property that can be wrong
     subject: str,
     issuer: Issued | None,
     now: float,
@@ -45,9 +45,10 @@ def issue(  # noqa: PLR0913 - everything a certificate can be wrong in
     digest: SHA256 | SHA384 | None = None,
     more: x509.ExtensionType | None = None,
 ) -> Issued:
-    """Return a certificate signed by ``issuer``, by itself if that is None. Times in seconds from ``now``.
+    """Return a certificate signed by ``issuer``, or self-signed if that is None.
 
-    ``may_sign``: its key usage has what its role needs.
+    ``begins`` and ``ends`` are seconds from ``now``, which is in epoch seconds. ``may_sign``: whether the key usage
+    allows signing. ``more`` is a further critical extension.
     """
     key = ec.generate_private_key(curve)
     signer = key if issuer is None else issuer.key
@@ -84,7 +85,7 @@ def issue(  # noqa: PLR0913 - everything a certificate can be wrong in
 
 
 class Hypervisor:
-    """Makes documents as of ``now`` (epoch seconds), by authorities that are as they should be."""
+    """Makes attestation documents as of ``now`` (epoch seconds), with valid authorities."""
 
     def __init__(self, now: float) -> None:
         self.now = now
@@ -94,7 +95,7 @@ class Hypervisor:
         self.signer = issue("i-1234567890abcdef0-enc0123456789abcdef", self.instance, now, authority=False)
 
     def payload(self, public_key: bytes, /, **changes: Any) -> dict[Any, Any]:
-        """Return what an enclave's document says; members that are changed to ``...`` are left out."""
+        """Return the payload of an enclave's document; a member changed to ``...`` is left out."""
         members: dict[Any, Any] = {
             "module_id": "i-1234567890abcdef0-enc0123456789abcdef",
             "digest": "SHA384",
@@ -122,7 +123,7 @@ class Hypervisor:
 
 
 def sign(payload: bytes, key: ec.EllipticCurvePrivateKey, *, protected: Any = ES384, unprotected: Any = None) -> bytes:
-    """Return a COSE_Sign1 message without its tag, signed by ES384."""
+    """Return an untagged COSE_Sign1 message, signed with ES384."""
     header = protected if isinstance(protected, bytes) else cbor2.dumps(protected)
     signed = cbor2.dumps(["Signature1", header, b"", payload])
     r, s = decode_dss_signature(key.sign(signed, ec.ECDSA(SHA384())))
@@ -130,12 +131,12 @@ def sign(payload: bytes, key: ec.EllipticCurvePrivateKey, *, protected: Any = ES
 
 
 def register(index: int) -> bytes:
-    """Return the content of a platform configuration register, each its own."""
+    """Return the value of a platform configuration register; each index has a different one."""
     return bytes([0xA0 + index]) * 48
 
 
 def spki(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
-    """Return the public key as a document carries it."""
+    """Return the public key as a document contains it: SubjectPublicKeyInfo, DER."""
     return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 

@@ -1,4 +1,4 @@
-"""A folder with an audit log, what a full or failing disk does to it, and its verification."""
+"""An audit log in a folder, on a disk that can be full or fail, and its verification."""
 
 import errno
 import json
@@ -18,11 +18,11 @@ from strongroom.store.audit.segments import segments_of, walk
 
 NOON = 1_790_000_000.0 // DAY * DAY + DAY / 2
 KEY = AuditKey(bytes(32))
-ROOM = 1 << 20
+SEGMENT_SIZE = 1 << 20
 
 
-class Shelf:
-    """Signs checkpoints, and keeps what is known of writers in memory."""
+class InMemoryCheckpoints:
+    """Signs checkpoints, and stores the state of each writer in memory instead of the database."""
 
     def __init__(self, key: AuditKey = KEY) -> None:
         self.key = key
@@ -42,17 +42,17 @@ class Shelf:
 
 
 class Disk:
-    """A folder with a log, and what a full or failing disk does to it."""
+    """A folder with an audit log, and simulated faults of its disk."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
-        self.shelf = Shelf()
+        self.checkpoints = InMemoryCheckpoints()
         self.clock = ManualClock(NOON)
         self._patch = monkeypatch
         self._pwrite, self._fdatasync, self._ftruncate = os.pwrite, os.fdatasync, os.ftruncate
 
-    def open(self, durability: Durability = "write", size: int = ROOM, writer: str = "w0") -> AuditLog:
-        return AuditLog(self.folder, writer, durability, size, self.shelf, self.clock)
+    def open(self, durability: Durability = "write", size: int = SEGMENT_SIZE, writer: str = "w0") -> AuditLog:
+        return AuditLog(self.folder, writer, durability, size, self.checkpoints, self.clock)
 
     def write(self, log: AuditLog, *names: str) -> None:
         for name in names:
@@ -60,7 +60,7 @@ class Disk:
         log.flush()
 
     def files(self) -> list[list[dict[str, Any]]]:
-        """Return the lines of each segment."""
+        """Return the lines of each segment, parsed."""
         paths = [segment.path for segment in segments_of(self.folder)]
         return [[json.loads(line) for line in path.read_text().splitlines()] for path in paths]
 
@@ -68,43 +68,43 @@ class Disk:
         return [line["eventName"] for lines in self.files() for line in lines if "eventName" in line]
 
     def verify(self) -> Report:
-        return self.verify_from(self.shelf.writers)
+        return self.verify_from(self.checkpoints.writers)
 
     def verify_from(self, writers: dict[str, KnownWriter]) -> Report:
-        """Verify with what was known of writers a while ago."""
+        """Verify the log against an earlier state of the writers."""
         verifier = Verifier(KEY.public().verifies, writers)
         walk(self.folder, verifier, lambda _: None)
-        return verifier.finish(self.shelf.writers)
+        return verifier.finish(self.checkpoints.writers)
 
     def findings(self) -> list[Finding]:
         return self.verify().findings
 
     def verified(self) -> Report:
-        """Return the report on a log that must be whole."""
+        """Verify a log that must have no findings; return the report."""
         report = self.verify()
         assert report.findings == []
         return report
 
     def fill(self, *, left: int = 10) -> None:
-        """Let every write take ``left`` bytes, and then none."""
-        room = [left]
+        """Let the disk take ``left`` more bytes, and then be full."""
+        free = [left]
 
         def until_full(descriptor: int, data: bytes, offset: int) -> int:
-            taken = min(len(data), room[0])
-            room[0] -= taken
+            taken = min(len(data), free[0])
+            free[0] -= taken
             if not taken:
                 raise OSError(errno.ENOSPC, "No space left on device")
             return self._pwrite(descriptor, data[:taken], offset)
 
         self._patch.setattr(os, "pwrite", until_full)
 
-    def break_cutting(self) -> None:
+    def break_truncation(self) -> None:
         def broken(_descriptor: int, _size: int) -> None:
             raise OSError(errno.EIO, "Input/output error")
 
         self._patch.setattr(os, "ftruncate", broken)
 
-    def break_syncing(self) -> None:
+    def break_sync(self) -> None:
         def broken(_descriptor: int) -> None:
             raise OSError(errno.EIO, "Input/output error")
 

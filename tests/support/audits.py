@@ -1,4 +1,4 @@
-"""Reads the audit log as a program of the operator's would: every line of every segment, in order."""
+"""Reads the audit log of a data folder: every line of every segment, in order."""
 
 import json
 from pathlib import Path
@@ -6,19 +6,19 @@ from typing import Any
 
 
 def audit_files(data: Path) -> list[Path]:
-    """Return the segments in a data folder, oldest first; there is one writer, so names sort by time."""
+    """Return the segments in a data folder, oldest first. With one writer, their names sort by time."""
     return sorted((data / "audit").glob("*.jsonl"))
 
 
 def audit_lines(data: Path) -> list[bytes]:
-    """Return every whole line of the log: records, headers, checkpoints."""
+    """Return every complete line of the log: records, headers, checkpoints."""
     return [
         line for path in audit_files(data) for line in path.read_bytes().splitlines(keepends=True) if line[-1:] == b"\n"
     ]
 
 
 def audit_records(data: Path) -> list[dict[str, Any]]:
-    """Return the records, without what chains them."""
+    """Return the records, without the member ``chain`` that links them."""
     records: list[dict[str, Any]] = [json.loads(line) for line in audit_lines(data)]
     for record in records:
         record.pop("chain")
@@ -26,16 +26,21 @@ def audit_records(data: Path) -> list[dict[str, Any]]:
 
 
 def last_audit_record(data: Path) -> dict[str, Any]:
-    """Return the newest record, without reading all of a long log."""
+    """Return the newest record, reading from the end of the log; raises LookupError if there is none."""
     for path in reversed(audit_files(data)):
         for line in reversed(path.read_bytes().splitlines()):
             if b'"eventName"' in line:
                 record: dict[str, Any] = json.loads(line)
                 del record["chain"]
                 return record
-    raise LookupError("there is no record")
+    raise LookupError("the audit log has no record")
 
 
 def audit_bytes(data: Path) -> bytes:
-    """Return all that the log holds, to look for what must not be in it."""
+    """Return the whole log as bytes, to search it for secrets."""
     return b"".join(path.read_bytes() for path in audit_files(data))
+
+
+def throttled_records(data: Path) -> int:
+    """Count the audit records of calls that were refused with ThrottlingException."""
+    return sum(each.get("errorCode") == "ThrottlingException" for each in audit_records(data))

@@ -1,4 +1,4 @@
-"""Clients of a running server: boto3, and requests that are signed properly and then sent as they are."""
+"""Clients of a running server: boto3, and signed requests that a test can change before they are sent."""
 
 import configparser
 import http.client
@@ -20,12 +20,12 @@ from mypy_boto3_sts.client import STSClient
 
 from local_server import RunningServer
 
-# One attempt, so that a refusal is seen once; no checks on the client's side, so that the server's are seen.
+# No retries, so that each error is seen once; no client-side validation, so that the server validates.
 ONCE = Config(retries={"total_max_attempts": 1}, parameter_validation=False)
 
 
 class Answer(msgspec.Struct):
-    """What came back over the wire."""
+    """The HTTP response to one request."""
 
     status: int
     headers: dict[str, str]
@@ -33,17 +33,17 @@ class Answer(msgspec.Struct):
 
     @property
     def error(self) -> str:
-        """The error's type."""
+        """The type of the error (``__type``)."""
         return str(json.loads(self.body)["__type"])
 
     @property
     def message(self) -> str:
-        """The error's message."""
+        """The message of the error."""
         return str(json.loads(self.body)["message"])
 
 
 class Raw(msgspec.Struct):
-    """A request about to be sent; change it after signing to see the signature fail."""
+    """A request that has not been sent yet. Changing it after it was signed invalidates the signature."""
 
     method: str
     path: str
@@ -52,7 +52,7 @@ class Raw(msgspec.Struct):
 
 
 def credentials_of(server: RunningServer, profile: str = "default") -> Credentials:
-    """Return the access key of a profile in the credentials file; the root's if none is named."""
+    """Return the access key of a profile in the credentials file; by default the root's."""
     profiles = configparser.RawConfigParser()
     profiles.read(server.environment["AWS_SHARED_CREDENTIALS_FILE"])
     return Credentials(profiles[profile]["aws_access_key_id"], profiles[profile]["aws_secret_access_key"])
@@ -93,7 +93,12 @@ def client_with(
     )
 
 
-def signed(  # noqa: PLR0913 - everything a signature depends on
+def response_members(answer: Any) -> dict[str, Any]:
+    """Return the members of a boto3 response, without boto3's own ``ResponseMetadata``."""
+    return {name: value for name, value in answer.items() if name != "ResponseMetadata"}
+
+
+def signed(  # noqa: PLR0913 - one parameter for each input of a signature
     server: RunningServer,
     operation: str = "ListKeys",
     body: bytes = b"{}",
@@ -104,7 +109,7 @@ def signed(  # noqa: PLR0913 - everything a signature depends on
     at: datetime | None = None,
     more: Mapping[str, str] | None = None,
 ) -> Raw:
-    """Return a request signed by botocore, with ``more`` headers under the signature."""
+    """Return a request signed by botocore; ``more`` are further signed headers."""
     headers = {"X-Amz-Target": f"TrentService.{operation}", "Content-Type": "application/x-amz-json-1.1"}
     request = AWSRequest("POST", server.endpoint + "/", headers | dict(more or {}), body)
     moment = at or datetime.now(UTC)  # noqa: TID251 - a client
@@ -113,7 +118,7 @@ def signed(  # noqa: PLR0913 - everything a signature depends on
 
 
 def sign(request: AWSRequest, credentials: Credentials, service: str, region: str, at: datetime) -> None:
-    """Put botocore's signature of a moment on a request."""
+    """Sign a request with botocore, as of the time ``at``."""
     auth: Any = SigV4Auth(credentials, service, region)
     request.context["timestamp"] = at.strftime("%Y%m%dT%H%M%SZ")
     request.headers["X-Amz-Date"] = request.context["timestamp"]
@@ -125,7 +130,7 @@ def sign(request: AWSRequest, credentials: Credentials, service: str, region: st
 
 
 def send(server: RunningServer, request: Raw, change: Callable[[Raw], object] | None = None) -> Answer:
-    """Send a request on a connection of its own, changed first if ``change`` is given."""
+    """Send a request on a new connection, after applying ``change`` to it if given."""
     if change is not None:
         change(request)
     connection = http.client.HTTPConnection(urlsplit(server.endpoint).netloc, timeout=30)

@@ -1,12 +1,12 @@
-"""Custom key stores of an account that has no others, and what it takes to register them."""
+"""Custom key stores: parameters that register them, and a helper that creates and deletes them."""
 
 import re
 from typing import Any
 
 from mypy_boto3_kms.client import KMSClient
 
-from keyring import members
-from refusals import code_of
+from client_errors import error_code_of
+from clients import response_members
 
 PASSWORD = "kmsuser's password"
 SECRET = "c2VjcmV0IG9mIHRoZSBleHRlcm5hbCBrZXkgc3RvcmUgcHJveHk="
@@ -35,7 +35,7 @@ GONE = "cks-00000000000000000"
 
 
 class Stores:
-    """Makes stores, and forgets them all after a test."""
+    """Creates custom key stores, and deletes all of them after a test. The account must have no others."""
 
     def __init__(self, kms: KMSClient) -> None:
         self.kms = kms
@@ -46,7 +46,7 @@ class Stores:
         return store_id
 
     def entry(self, store_id: str) -> dict[str, Any]:
-        answer = members(self.kms.describe_custom_key_stores(CustomKeyStoreId=store_id))
+        answer = response_members(self.kms.describe_custom_key_stores(CustomKeyStoreId=store_id))
         (entry,) = answer.pop("CustomKeyStores")
         assert answer == {"Truncated": False}
         return dict(entry)
@@ -56,10 +56,10 @@ class Stores:
         return entry["ConnectionState"], entry.get("ConnectionErrorCode")
 
     def update(self, store_id: str, **asked: Any) -> None:
-        assert members(self.kms.update_custom_key_store(CustomKeyStoreId=store_id, **asked)) == {}
+        assert response_members(self.kms.update_custom_key_store(CustomKeyStoreId=store_id, **asked)) == {}
 
     def refusal(self, store_id: str, **asked: Any) -> str:
-        return code_of(self.kms.update_custom_key_store, CustomKeyStoreId=store_id, **asked)
+        return error_code_of(self.kms.update_custom_key_store, CustomKeyStoreId=store_id, **asked)
 
     def clear(self) -> None:
         for entry in self.kms.describe_custom_key_stores()["CustomKeyStores"]:

@@ -1,4 +1,4 @@
-"""The front direct without a socket, under a manual clock: signed requests in, replies out."""
+"""A client without a network: it signs requests and hands them to the gateway, under a manual clock."""
 
 import configparser
 import json
@@ -25,27 +25,27 @@ SKEW = 300.0
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What came back; ``error`` is the type of the refusal, if it is one."""
+    """The response to one request."""
 
     status: int
     text: str
 
     @property
     def error(self) -> str:
-        """The type of the refusal."""
+        """The error type of a refused request."""
         found = re.search(r'"__type":"(\w+)"|<Code>(\w+)</Code>', self.text)
         assert found is not None, self.text
         return found[1] or found[2]
 
     @property
     def json(self) -> dict[str, Any]:
-        """The answer of an AWS JSON call that was allowed."""
+        """The body of a successful AWS JSON response."""
         assert self.status == 200, self.text
         answer: dict[str, Any] = json.loads(self.text or "{}")
         return answer
 
     def field(self, name: str) -> str:
-        """Return the text of an XML element, of a Query call that was allowed."""
+        """Return the text of an XML element of a successful AWS Query response."""
         assert self.status == 200, self.text
         found = re.search(f"<{name}>([^<]*)</{name}>", self.text)
         assert found is not None, self.text
@@ -53,7 +53,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class DirectClient:
-    """Sends requests to a local as the front would hand them over."""
+    """Sends requests to the gateway of a LocalDeployment, as the HTTP front does."""
 
     def __init__(self, local: LocalDeployment) -> None:
         self.local = local
@@ -70,7 +70,7 @@ class DirectClient:
     def kms(
         self, credentials: Credentials, operation: str, *, more: Mapping[str, str] | None = None, **request: Any
     ) -> Answer:
-        """Call KMS, with ``more`` headers under the signature."""
+        """Call KMS; ``more`` are further signed headers."""
         return self.receive(self.kms_request(credentials, operation, more or {}, request))
 
     def kms_request(
@@ -89,7 +89,7 @@ class DirectClient:
         more: Mapping[str, str] | None = None,
         **fields: str,
     ) -> Answer:
-        """Call IAM or STS, with ``more`` headers under the signature."""
+        """Call IAM or STS; ``more`` are further signed headers."""
         return self.receive(self.query_request(credentials, service, action, more or {}, fields))
 
     def query_request(
@@ -121,11 +121,11 @@ class DirectClient:
         return HttpRequest("POST", "/", "", lower, body, "127.0.0.1", secure=False)
 
     def receive(self, request: HttpRequest) -> Answer:
-        """Hand a request over as it is."""
+        """Hand a request to the gateway without changing it."""
         return self.answer(self.gateway.admit(request))
 
     def answer(self, admitted: Admitted | ReadinessCheck | Reply) -> Answer:
-        """Perform what was admitted."""
+        """Perform an admitted call, or return the reply of one that was refused."""
         service = self.local.deployment.service
         if isinstance(admitted, Admitted):
             admitted = admitted.reply(performed(service.pipeline, admitted.call))

@@ -1,13 +1,13 @@
-"""What AWS's documentation says comes of a fitting request, for every operation, kind of key and state of the key.
+"""The outcome that AWS documents for a valid request, for every operation, kind of key and key state.
 
-It shares nothing with ``strongroom.keys.states``. The state matrix is that of the KMS Developer Guide, "Key states of
+It shares no code with ``strongroom.keys.states``. The state matrix is that of the KMS Developer Guide, "Key states of
 AWS KMS keys", with the guide's numbers; the rest is the KMS API Reference's. Where recorded calls show that AWS checks
-the state first, or where the guide gives two outcomes, the state is expected to come first. ``ours`` marks what AWS
-documents nowhere: there, the service must do the same thing every time.
+the state first, or where the guide gives two outcomes, the state is expected to come first. Comments mark as
+"ours" what AWS does not document: there, the service must do the same thing every time.
 """
 
-from fitting import SIGNING, Asked
-from kinds import Kind
+from key_kinds import KeyKind
+from valid_requests import SIGNING, RequestCase
 
 _NOTES = {
     "1": "DisabledException: <arn> is disabled.",
@@ -23,7 +23,7 @@ _NOTES = {
     "15": "KMSInvalidStateException: <arn> is updating.",
 }
 _COLUMNS = ("Enabled", "Disabled", "PendingDeletion", "PendingImport", "Unavailable", "Creating", "Updating")
-# Some cells of the guide say that there is no such key, or nothing; these are ours: GetPublicKey, ReplicateKey and
+# Some cells of the guide are empty or not applicable; these are ours: GetPublicKey, ReplicateKey and
 # UpdatePrimaryRegion of unavailable keys, RotateKeyOnDemand of keys that are creating or updating.
 # GetPublicKey of disabled keys: the guide refuses it, though AWS is reported to allow it.
 # GetKeyRotationStatus of imported keys: 6 in the guide of 2023; imported symmetric keys can be rotated since 2025.
@@ -60,7 +60,7 @@ _READS = frozenset(
         *("ListKeyPolicies", "ListResourceTags", "ListKeyRotations", "ListAliases", "ListGrants", "DeleteAlias"),
     }
 )
-"""Possible in every state, as the guide has it: whatever looks at a key, and these changes."""
+"""Allowed in every key state, according to the guide: all reads, and a few changes."""
 
 USAGE_OF = {
     **dict.fromkeys(("Encrypt", "Decrypt", "ReEncrypt"), "ENCRYPT_DECRYPT"),
@@ -71,14 +71,14 @@ USAGE_OF = {
     "DeriveSharedSecret": "KEY_AGREEMENT",
     **dict.fromkeys(("Encapsulate", "Decapsulate"), "ENCAPSULATE_DECAPSULATE"),
 }
-"""InvalidKeyUsageException, in the KMS API Reference: which usage each cryptographic operation needs."""
+"""Cryptographic operation → key usage that it needs (KMS API Reference, InvalidKeyUsageException)."""
 
 ALGORITHM_OF = {
     **dict.fromkeys(("Encrypt", "Decrypt"), "EncryptionAlgorithm"),
     **dict.fromkeys(("Sign", "Verify"), "SigningAlgorithm"),
     **dict.fromkeys(("GenerateMac", "VerifyMac"), "MacAlgorithm"),
 }
-"""The member that names an operation's algorithm, where a usage has several."""
+"""Operation → member of its request that names the algorithm, where a usage has several."""
 
 _NO_MESSAGE = "UnsupportedOperationException"
 _INCORRECT_KEY = (
@@ -87,8 +87,8 @@ _INCORRECT_KEY = (
 _NOT_PRIMARY = "UnsupportedOperationException: <arn> is not a multi-region primary key."
 
 
-def documented(asked: Asked, kind: Kind, state: str) -> str:
-    """Return ``ok``, or the code and message of the refusal, with ``<arn>`` for the key's ARN."""
+def documented(asked: RequestCase, kind: KeyKind, state: str) -> str:
+    """Return ``ok``, or the code and message of the error, with ``<arn>`` in place of the key's ARN."""
     column = _COLUMNS.index("PendingDeletion" if state == "PendingReplicaDeletion" else state)
     name = asked.operation
     if name in _READS:
@@ -103,8 +103,8 @@ def documented(asked: Asked, kind: Kind, state: str) -> str:
     return "ok" if rule is None else rule(kind)
 
 
-def algorithms_of(kind: Kind) -> set[str]:
-    """Return the algorithms of a key; KMS Developer Guide, "Key spec reference"."""
+def algorithms_of(kind: KeyKind) -> set[str]:
+    """Return the algorithms of a kind of key. Source: KMS Developer Guide, "Key spec reference"."""
     if kind.spec.startswith("RSA") and kind.usage == "SIGN_VERIFY":
         return {f"RSASSA_{how}_SHA_{size}" for how in ("PSS", "PKCS1_V1_5") for size in (256, 384, 512)}
     if kind.spec.startswith("RSA"):
@@ -114,7 +114,7 @@ def algorithms_of(kind: Kind) -> set[str]:
     return {"SYMMETRIC_DEFAULT"} if kind.symmetric else {SIGNING.get(kind.spec) or f"HMAC_SHA_{kind.spec[-3:]}"}
 
 
-def _by_usage(asked: Asked, kind: Kind) -> str:
+def _by_usage(asked: RequestCase, kind: KeyKind) -> str:
     name = asked.operation
     if kind.usage != USAGE_OF[name]:
         if name == "Decrypt" or str(asked) == "ReEncrypt from":
@@ -126,15 +126,15 @@ def _by_usage(asked: Asked, kind: Kind) -> str:
     return "ok"
 
 
-def _publishes(kind: Kind) -> str:
-    # Either of two declared exceptions; which, and how worded, is ours.
+def _public_key_rule(kind: KeyKind) -> str:
+    # AWS declares two exceptions for this case. The choice and the wording are ours.
     if kind.symmetric or kind.hmac:
         return f"UnsupportedOperationException: <arn> key spec is {kind.spec} which is not valid for GetPublicKey."
     return "ok"
 
 
-def _sets_rotation(kind: Kind) -> str:
-    # That of related keys is set on the primary; the order of the three is ours.
+def _set_rotation_rule(kind: KeyKind) -> str:
+    # Rotation of related keys is set on the primary. The order of the three checks is ours.
     if kind.family == "replica":
         return _NOT_PRIMARY
     if kind.origin == "EXTERNAL":
@@ -142,8 +142,8 @@ def _sets_rotation(kind: Kind) -> str:
     return "ok" if kind.symmetric else _NO_MESSAGE
 
 
-def _rotates(kind: Kind) -> str:
-    # Where a replica is not symmetric either, which of the two is ours.
+def _rotate_rule(kind: KeyKind) -> str:
+    # The order of the first two checks is ours.
     if kind.family == "replica":
         return _NOT_PRIMARY
     if not kind.symmetric:
@@ -153,31 +153,31 @@ def _rotates(kind: Kind) -> str:
     return "ok"
 
 
-def _imports(kind: Kind) -> str:
+def _import_rule(kind: KeyKind) -> str:
     return "ok" if kind.origin == "EXTERNAL" else _NOTES["6"].replace("EXTERNAL", kind.origin)
 
 
-def _replicates(kind: Kind) -> str:
+def _replicate_rule(kind: KeyKind) -> str:
     if kind.family in {"single", "replica"}:
         return _NOT_PRIMARY
     # The wording is ours.
     return "ok" if kind.family == "primary" else "AlreadyExistsException: Key <arn in eu-west-1> already exists."
 
 
-def _moves(kind: Kind) -> str:
+def _update_primary_rule(kind: KeyKind) -> str:
     if kind.family in {"single", "replica"}:
         return _NOT_PRIMARY
     return "ok" if kind.family == "replicated" else "NotFoundException: Key '<arn in eu-west-1>' does not exist"
 
 
 _RULES = {
-    "GetPublicKey": _publishes,
-    "EnableKeyRotation": _sets_rotation,
-    "DisableKeyRotation": _sets_rotation,
-    "RotateKeyOnDemand": _rotates,
-    "GetParametersForImport": _imports,
-    "ImportKeyMaterial": _imports,
-    "DeleteImportedKeyMaterial": _imports,
-    "ReplicateKey": _replicates,
-    "UpdatePrimaryRegion": _moves,
+    "GetPublicKey": _public_key_rule,
+    "EnableKeyRotation": _set_rotation_rule,
+    "DisableKeyRotation": _set_rotation_rule,
+    "RotateKeyOnDemand": _rotate_rule,
+    "GetParametersForImport": _import_rule,
+    "ImportKeyMaterial": _import_rule,
+    "DeleteImportedKeyMaterial": _import_rule,
+    "ReplicateKey": _replicate_rule,
+    "UpdatePrimaryRegion": _update_primary_rule,
 }

@@ -1,4 +1,4 @@
-"""Grants to start from."""
+"""Builds grants for tests."""
 
 from keys_builder import NOW, locator
 from strongroom.keys.grants import Constraints, Grant, GrantOperation, Party
@@ -8,12 +8,12 @@ S1, S2 = "arn:aws:s3:::111122223333:bucket/one", "arn:aws:s3:::111122223333:buck
 
 
 def equals(**context: str) -> Constraints:
-    """Return the constraint that an encryption context is exactly this one."""
+    """Return the constraint EncryptionContextEquals."""
     return Constraints(context_equals=context)
 
 
 def subset(**context: str) -> Constraints:
-    """Return the constraint that an encryption context has at least these pairs."""
+    """Return the constraint EncryptionContextSubset."""
     return Constraints(context_subset=context)
 
 

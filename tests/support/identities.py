@@ -1,4 +1,4 @@
-"""Users, groups, policies and roles made for one test, and clients that speak for them."""
+"""Users, groups, policies and roles created for one test, and clients that use their credentials."""
 
 import itertools
 from typing import Any
@@ -17,7 +17,7 @@ _numbers = itertools.count(1)
 
 
 class Person(msgspec.Struct, frozen=True):
-    """A user with an access key, and its clients."""
+    """A user with an access key, and clients that use it."""
 
     name: str
     arn: str
@@ -34,7 +34,7 @@ class Person(msgspec.Struct, frozen=True):
 
 
 class Identities:
-    """Makes identities under names that no other test uses, as the account's root."""
+    """Creates identities as the account's root, under names that no other test uses."""
 
     def __init__(self, server: RunningServer, iam: Any) -> None:
         self.server = server
@@ -80,7 +80,7 @@ class Identities:
 
 
 def new_name(kind: str) -> str:
-    """Return a name nobody has."""
+    """Return a name that has not been used yet."""
     return f"{kind}-{next(_numbers):03}"
 
 

@@ -1,4 +1,4 @@
-"""An OpenID Connect issuer, like that of a Kubernetes cluster: signs tokens, and keeps its public keys in a file."""
+"""An OpenID Connect issuer, like that of a Kubernetes cluster. It signs tokens and writes its public keys to a file."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,10 @@ POD = "system:serviceaccount:shop:checkout"
 
 
 class Issuer:
-    """Signs with an RSA key, and with an elliptic curve key; ``now`` in epoch seconds."""
+    """Signs tokens with an RSA or an elliptic curve key.
+
+    ``now`` is in epoch seconds, ``jwks`` is the file of the public keys.
+    """
 
     def __init__(self, jwks: Path, now: float) -> None:
         self.jwks = jwks
@@ -25,12 +28,12 @@ class Issuer:
         self.add("ec", ec.generate_private_key(ec.SECP256R1()))
 
     def add(self, key_id: str, key: Any) -> None:
-        """Take a key into use, and publish it."""
+        """Add a signing key, and publish its public key."""
         self.keys[key_id] = key
         self.publish()
 
     def publish(self) -> None:
-        """Write the public keys, in one step as a careful administrator does."""
+        """Write the public keys atomically, by renaming a new file."""
         draft = self.jwks.with_suffix(".new")
         draft.write_text(json.dumps({"keys": [jwk(key_id, key) for key_id, key in self.keys.items()]}))
         draft.replace(self.jwks)
@@ -55,7 +58,7 @@ class Issuer:
 
 
 def jwk(key_id: str, key: Any) -> dict[str, Any]:
-    """Return the public half of a key as a JSON Web Key."""
+    """Return the public key as a JSON Web Key."""
     if isinstance(key, rsa.RSAPrivateKey):
         public = RSAAlgorithm.to_jwk(key.public_key(), as_dict=True) | {"alg": "RS256"}
     else:

@@ -1,4 +1,4 @@
-"""Keys to start from."""
+"""Builds KMS keys for tests."""
 
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, KmsKey, new_key
@@ -8,12 +8,12 @@ NOW = 1_790_000_000.0
 
 
 def locator(number: int) -> KeyLocator:
-    """Return where key ``number`` lives."""
+    """Return the locator of key ``number``."""
     return KeyLocator("111122223333", "us-east-1", f"{number:08}-12ab-34cd-56ef-1234567890ab")
 
 
 def material(number: int) -> KeyMaterial:
-    """Return a current key material."""
+    """Return current key material number ``number``."""
     return KeyMaterial(f"{number:064x}", b"token %d" % number, KeyMaterialState.CURRENT, NOW)
 
 

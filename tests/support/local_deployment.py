@@ -1,4 +1,4 @@
-"""A deployment without a network: calls go to the service as the front would hand them over."""
+"""A deployment without a network: it hands calls to the service, as the HTTP front does."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from strongroom.settings import Settings
 from strongroom.snapshot.principals import Credential
 
 ORIGIN = Origin(request_id="request", source_ip="127.0.0.1", user_agent="test", secure=False)
-entropy = os.urandom  # noqa: TID251 - tests want the real thing
+entropy = os.urandom  # noqa: TID251 - real randomness
 
 
 def performed(pipeline: Pipeline, call: Call) -> Response | KmsError:
@@ -39,7 +39,7 @@ def performed(pipeline: Pipeline, call: Call) -> Response | KmsError:
 
 
 class Refused(Exception):
-    """A call was refused; ``code`` and ``message`` as on the wire."""
+    """A call was refused. ``code`` and ``message`` are those of the error response."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
@@ -49,19 +49,19 @@ class Refused(Exception):
 
 
 class LocalDeployment:
-    """Opens a data folder under a manual clock and makes calls to it."""
+    """Opens a data folder under a manual clock, and calls its service."""
 
     def __init__(
         self, folder: Path, clock: ManualClock, regions: tuple[str, ...] = ("us-east-1", "eu-west-1"), **more: Any
     ) -> None:
-        """Open the folder with ``more`` settings than the usual ones."""
+        """Open the folder; ``more`` are settings that differ from the defaults."""
         self.folder = folder
         self.clock = clock
         self.settings = Settings(data=str(folder), regions=regions, **more)
         self.deployment = Deployment(self.settings, clock, entropy)
 
     def call(self, operation: str, *, region: str = "us-east-1", **request: Any) -> dict[str, Any]:
-        """Make a call as the account root; raises Refused."""
+        """Call KMS as the account root, and return the response; raises Refused."""
         reply = self.perform(operation, json.dumps(request).encode(), region)
         answer: dict[str, Any] = json.loads(reply.body or b"{}")
         if reply.status != 200:
@@ -69,7 +69,7 @@ class LocalDeployment:
         return answer
 
     def perform(self, operation: str, body: bytes, region: str = "us-east-1") -> Reply:
-        """Hand a body to the service and flush the audit log, as the front does."""
+        """Hand a request body to the service and flush the audit log, as the front does; return the reply."""
         wire = AwsJson()
         call = Call(TABLE[operation], self.root(), region, wire, body, ORIGIN, self.clock.now())
         result = performed(self.deployment.service.pipeline, call)
@@ -81,16 +81,16 @@ class LocalDeployment:
         return (self.folder / "credentials").read_text().splitlines()[1].rpartition(" = ")[2]
 
     def root(self) -> Credential:
-        """Return the root access key as the service knows it."""
+        """Return the credential of the root access key."""
         credential = self.deployment.service.pipeline.credential(self._root_key_id, may_wait=True)
         assert credential is not None
         return credential
 
     def records(self) -> list[dict[str, Any]]:
-        """Return the audit log."""
+        """Return the records of the audit log."""
         return audit_records(self.folder)
 
     def reopen(self) -> None:
-        """Stop and start again."""
+        """Close the deployment and open it again, as a restart does."""
         self.deployment.close()
         self.deployment = Deployment(self.settings, self.clock, entropy)

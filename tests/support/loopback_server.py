@@ -1,4 +1,4 @@
-"""A front on a loopback port, within the test's process, so that a test can look at its parts."""
+"""An HTTP front on a loopback port within the test's process, so that a test can inspect and break its parts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager, closing
 
 import uvloop
 
-from crowds import as_bytes
 from direct_client import DirectClient
+from raw_connections import request_bytes
 from strongroom.http.connection import Connection, Limits
 from strongroom.http.fast_parser import FastParser
 from strongroom.operations.lanes import Lane
@@ -18,25 +18,25 @@ PATIENCE = 5.0
 
 
 class LoopbackServer:
-    """A front on a loopback port, with clients that send what is signed."""
+    """An HTTP front on a loopback port, and clients that send signed requests to it."""
 
     def __init__(self, front: Front, direct: DirectClient, port: int) -> None:
         self.front = front
-        self._door = direct
+        self._direct = direct
         self._port = port
 
     async def connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self._port)
 
     def request(self, operation: str, **body: object) -> bytes:
-        return as_bytes(self._door.kms_request(self._door.profile(), operation, {}, body))
+        return request_bytes(self._direct.kms_request(self._direct.profile(), operation, {}, body))
 
     async def call(self, operation: str, **body: object) -> int:
-        """Make a call on a connection of its own; return its status, or 0 if it was dropped."""
+        """Make a call on a new connection; return its status, or 0 if the connection was dropped."""
         return await self.send(self.request(operation, **body))
 
     async def send(self, request: bytes) -> int:
-        """Send a request on a connection of its own; return the status, or 0 if it was dropped."""
+        """Send a request on a new connection; return the status, or 0 if the connection was dropped."""
         reader, writer = await self.connected()
         writer.write(request)
         status = await status_of(reader)

@@ -1,4 +1,4 @@
-"""Holds a request or response type against the shape botocore's model gives it."""
+"""Compares a request or response type with its shape in botocore's model."""
 
 from collections.abc import Iterator
 from typing import Any, cast, get_type_hints
@@ -27,17 +27,17 @@ def model_of(service: str) -> Any:
 
 
 def response_type(operation: Operation) -> type:
-    """Return the type of an operation's answers."""
+    """Return the response type of an operation."""
     return get_type_hints(operation.run)["return"]  # type: ignore[no-any-return]
 
 
 def differences(
     declared: inspect.Type, shape: Shape, path: str, *, whole: bool, wider: frozenset[str] = frozenset()
 ) -> Iterator[str]:
-    """Yield each way in which a declared type is not the model's shape.
+    """Yield each difference between a declared type and its shape in the model.
 
-    ``whole``: limits count, and no member may be missing; otherwise only what is required. ``wider``: paths whose enum
-    may have other values.
+    ``whole``: also compare limits, and report every missing member; otherwise only missing required ones. ``wider``:
+    paths whose enum may have other values.
     """
     declared, extra = unwrapped(declared)
     if not isinstance(declared, expected_type(shape)):
@@ -59,7 +59,7 @@ def differences(
 
 
 def unwrapped(declared: inspect.Type) -> tuple[inspect.Type, dict[str, Any]]:
-    """Return a type without its ``| None`` and its annotations, and what those said."""
+    """Return a type without its ``| None`` and its annotations, and the extra data of the annotations."""
     extra: dict[str, Any] = {}
     while isinstance(declared, inspect.Metadata | inspect.UnionType):
         if isinstance(declared, inspect.Metadata):
@@ -71,7 +71,7 @@ def unwrapped(declared: inspect.Type) -> tuple[inspect.Type, dict[str, Any]]:
 
 
 def expected_type(shape: Shape) -> Any:
-    """Return what kind of type stands for a shape."""
+    """Return the class of msgspec types that represents a shape."""
     return inspect.EnumType if isinstance(shape, StringShape) and shape.enum else KINDS[shape.type_name]
 
 

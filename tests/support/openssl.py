@@ -1,4 +1,4 @@
-"""OpenSSL's command line, over files in a folder."""
+"""The ``openssl`` command, run on files in a folder."""
 
 import subprocess
 from pathlib import Path
@@ -7,13 +7,13 @@ from programs import program
 
 
 class OpenSsl:
-    """Runs ``openssl`` in a folder; keys are DER there, as the API hands them out."""
+    """Runs ``openssl`` in a folder. Keys are files in DER, as the API returns them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def __call__(self, *arguments: str) -> bytes:
-        """Run a command that must succeed; return what it prints."""
+        """Run a command that must succeed; return its standard output."""
         done = self.run(*arguments)
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout

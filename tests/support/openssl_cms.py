@@ -1,4 +1,4 @@
-"""CMS messages as the ``openssl`` command reads them: somebody else's implementation."""
+"""Reads CMS messages with the ``openssl`` command, an independent implementation."""
 
 import subprocess
 from pathlib import Path
@@ -8,14 +8,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 
 def decrypt(message: bytes, key: RSAPrivateKey, folder: Path) -> bytes:
-    """Return the content of a message, opened with a private key."""
+    """Decrypt a message with a private key; return its content."""
     file = folder / "recipient.pem"
     file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return _openssl("cms", "-decrypt", "-inform", "DER", "-inkey", str(file), message=message)
 
 
 def describe(message: bytes) -> str:
-    """Return what a message consists of."""
+    """Return the structure of a message as text."""
     return _openssl("cms", "-cmsout", "-print", "-inform", "DER", message=message).decode()
 
 

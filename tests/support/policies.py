@@ -1,4 +1,4 @@
-"""Policies written short, and who asks."""
+"""Short notation for policies, and the principals that tests use."""
 
 import json
 from collections.abc import Mapping
@@ -42,7 +42,11 @@ Json = dict[str, Any]
 
 
 def allow(*principals: str, do: Any = "kms:*", on: Any = "*", when: Json | None = None, **more: Any) -> Json:
-    """Return an Allow statement; principals by their ARN, ``S:`` a service, ``F:`` a provider; none for identity."""
+    """Return an Allow statement.
+
+    A principal is an ARN, ``S:`` and a service, or ``F:`` and an identity provider. Without principals, it is a
+    statement of an identity policy.
+    """
     return _statement("Allow", principals, do, on, when, more)
 
 
@@ -52,7 +56,7 @@ def deny(*principals: str, do: Any = "kms:*", on: Any = "*", when: Json | None =
 
 
 def others(effect: str, *principals: str, do: Any = "kms:*") -> Json:
-    """Return a statement for everyone but the principals."""
+    """Return a statement with NotPrincipal."""
     return {"Effect": effect, "NotPrincipal": _principal(principals), "Action": do, "Resource": "*"}
 
 
@@ -67,7 +71,7 @@ def compiled(kind: PolicyKind, *statements: Json, version: str = "2012-10-17") -
 
 
 def values_of(context: Mapping[str, Any]) -> Any:
-    """Return a condition context from names in any case and values, single or many."""
+    """Return a lookup of condition keys in lower case; each value becomes a list."""
     found = {name.lower(): [value] if isinstance(value, str) else value for name, value in context.items()}
     return found.get
 

@@ -1,4 +1,4 @@
-"""Programs that tests run beside the product."""
+"""Finds, and installs if missing, the external programs that tests run."""
 
 import functools
 import shutil
@@ -10,10 +10,10 @@ _APT = Path(__file__).parents[2] / "tools" / "apt"
 
 @functools.cache
 def program(name: str, package: str) -> str:
-    """Return the path of a program; its Debian package is installed if it is missing."""
+    """Return the path of a program; installs its Debian package if the program is missing."""
     found = shutil.which(name)
     if found is None:
         subprocess.run([_APT, package], check=True)
         found = shutil.which(name)
-    assert found is not None, f"{name} is not there after installing {package}"
+    assert found is not None, f"{name} is missing after installing {package}"
     return found

@@ -1,4 +1,4 @@
-"""Published test vectors: see tests/vectors/published/README.md."""
+"""Reads published test vectors; see tests/vectors/published/README.md."""
 
 import base64
 import json
@@ -16,7 +16,7 @@ Key = TypeVar("Key")
 
 
 class Vector(msgspec.Struct, frozen=True):
-    """One vector: what its source says of it, its byte strings, and those of its key."""
+    """One test vector: its expected result, flags, byte strings, and key."""
 
     id: int
     result: str
@@ -26,18 +26,18 @@ class Vector(msgspec.Struct, frozen=True):
 
     @property
     def valid(self) -> bool:
-        """Whether the source calls it valid. Nothing between valid and invalid is accepted here."""
+        """Whether the expected result is ``valid``. ``acceptable`` counts as invalid."""
         return self.result == "valid"
 
 
 def vectors(*names: str) -> pytest.MarkDecorator:
-    """Return the parameter ``vector`` of a test: every vector of the files, each of which must hold some."""
+    """Parametrize a test with ``vector``, over every vector of the files; raises AssertionError for an empty file."""
     found = [pytest.param(vector, id=f"{name}-{vector.id}") for name in names for vector in load(name)]
     return pytest.mark.parametrize("vector", found)
 
 
 def load(name: str) -> Iterator[Vector]:
-    """Yield the vectors of a file; it is an error if there are none."""
+    """Yield the vectors of a file; raises AssertionError if there are none."""
     document = json.loads((PUBLISHED / f"{name}.json").read_text())
     assert document["tests"], f"{name} holds no vectors"
     for test in document["tests"]:
@@ -47,7 +47,7 @@ def load(name: str) -> Iterator[Vector]:
 
 
 def with_public_key(key: Key, spki: bytes) -> Key:
-    """Return a backing key whose public key is a vector's: a vector to verify comes without the private key."""
+    """Replace the public key of a backing key by a vector's; vectors for Verify have no private key."""
     assert hasattr(key, "_public")
     key._public = load_der_public_key(spki)
     return key

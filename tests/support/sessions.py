@@ -1,4 +1,4 @@
-"""Temporary credentials, as STS hands them out."""
+"""Temporary credentials from STS, and clients that use them."""
 
 from typing import Any
 
@@ -9,18 +9,18 @@ from local_server import RunningServer
 
 
 def credentials_in(answer: Any) -> Credentials:
-    """Return the credentials in an answer of STS."""
+    """Return the credentials in a response of STS."""
     made = answer["Credentials"]
     return Credentials(made["AccessKeyId"], made["SecretAccessKey"], made["SessionToken"])
 
 
 def assume(sts: Any, role: str, name: str = "job", **more: Any) -> Credentials:
-    """Return a session of a role."""
+    """Assume a role; return the credentials of the session."""
     return credentials_in(sts.assume_role(RoleArn=role, RoleSessionName=name, **more))
 
 
-class Bearer:
-    """The clients of whoever bears some credentials."""
+class SessionClients:
+    """Clients of KMS, IAM and STS that use the same credentials."""
 
     def __init__(self, server: RunningServer, credentials: Credentials) -> None:
         self.credentials = credentials

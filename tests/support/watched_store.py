@@ -25,7 +25,7 @@ class Ending(Enum):
 
 
 class Killed(BaseException):
-    """The process is killed: no code of it runs any more. Whoever catches this must not touch anything."""
+    """The process is killed: no code of it runs any more. Code that catches this must not do anything else."""
 
 
 class _RolledBack(Exception):

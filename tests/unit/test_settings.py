@@ -1,9 +1,11 @@
+"""Settings: precedence of their sources, and which values are refused."""
+
 import pytest
 
 from strongroom.settings import Settings, SettingsError, load
 
 
-def test_the_command_line_goes_before_the_environment_before_the_file() -> None:
+def test_the_command_line_overrides_the_environment_which_overrides_the_file() -> None:
     document = 'listen = "127.0.0.1:1"\naccount = "111122223333"\nregions = ["eu-west-1"]\nclock-skew = 60\n'
     environment = {"STRONGROOM_LISTEN": "127.0.0.1:2", "STRONGROOM_REGIONS": "us-east-1,us-west-2", "HOME": "/"}
     environment["STRONGROOM_ATTESTATION_ROOTS"] = "one.pem,two.pem"
@@ -35,7 +37,7 @@ def test_the_command_line_goes_before_the_environment_before_the_file() -> None:
         ("= 1", "Invalid"),
     ],
 )
-def test_settings_that_cannot_be_used(document: str, says: str) -> None:
+def test_invalid_settings_are_refused(document: str, says: str) -> None:
     with pytest.raises(SettingsError, match=says):
         load(document, {}, {})
 
@@ -50,5 +52,5 @@ def test_settings_that_cannot_be_used(document: str, says: str) -> None:
         'listen = "0.0.0.0:1"\ntls-cert = "c"\ntls-key = "k"',
     ],
 )
-def test_addresses_that_can_be_used(document: str) -> None:
+def test_valid_listen_addresses_are_accepted(document: str) -> None:
     assert load(document, {}, {}).address[1] in {0, 1, 4599}

@@ -1,9 +1,8 @@
-"""Makes the golden files of version 1: ciphertext blobs, and keys at rest. Run once for each
-released format, and never again for it.
+"""Makes the golden files of version 1: ciphertext blobs and keys at rest. Run it once for each released format.
 
     python tests/vectors/make_golden.py
 
-Everything that a later release needs to open them stands in the file: the backing keys in the clear, key ids, contexts.
+The files have everything that a later release needs to open them: plaintext backing keys, key ids, contexts.
 """
 
 import base64
@@ -37,8 +36,8 @@ CASES: list[tuple[str, str, bytes, dict[str, str]]] = [
 ]
 
 
-class Stream:
-    """Bytes that are always the same, so that the files can be made again and compared."""
+class DeterministicEntropy:
+    """Pseudorandom bytes that are the same in each run, so that the files can be made again and compared."""
 
     def __init__(self, seed: str) -> None:
         self.seed = seed
@@ -62,7 +61,7 @@ def write(name: str, vectors: list[dict[str, object]]) -> None:
 def ciphertext_blobs() -> list[dict[str, object]]:
     vectors: list[dict[str, object]] = []
     for name, key_id, plaintext, context in CASES:
-        entropy = Stream(name)
+        entropy = DeterministicEntropy(name)
         key, material_id = entropy(32), entropy(32).hex()
         header = ciphertext.header(material_id)
         bound_to = ciphertext.associated_data(header, key_id, canonical(context))
@@ -81,7 +80,7 @@ def ciphertext_blobs() -> list[dict[str, object]]:
 
 
 def keys_at_rest() -> dict[str, object]:
-    entropy = Stream("keys at rest")
+    entropy = DeterministicEntropy("keys at rest")
     with tempfile.TemporaryDirectory() as folder:
         root_key = Path(folder) / "root.key"
         create_root_key(root_key, entropy)

@@ -1,9 +1,9 @@
-"""Makes tests/vectors/published from Project Wycheproof and NIST's CAVP files: a few vectors of every kind.
+"""Makes tests/vectors/published from the files of Project Wycheproof and NIST CAVP: a few vectors of every kind.
 
     python tests/vectors/select_published.py WYCHEPROOF_CHECKOUT CAVP_FOLDER
 
-A kind is a verdict, the flags that say what is special about a vector, and the sizes that our classes fix. Byte strings
-become base64, every test names its key by number, and nothing else changes. See published/README.md.
+A kind is an expected result, the flags of a vector, and the sizes that our classes fix. Byte strings become base64, and
+a test refers to its key by number. Nothing else changes. See published/README.md.
 """
 
 import base64
@@ -64,7 +64,7 @@ FILES: dict[str, tuple[tuple[tuple[str, ...], tuple[str, ...]], int]] = {
     "aes_gcm": ((("keySize", "ivSize"), ("key", "iv", "aad", "msg", "ct", "tag")), 8),
     "aes_kwp": ((("keySize",), ("key", "msg", "ct")), 4),
 }
-"""Wycheproof file → what we need of its groups and of its tests, and how many tests of a kind."""
+"""Wycheproof file → fields that we need of its groups and of its tests, and the number of tests of each kind."""
 
 TEXT = {"sha", "curve", "parameterSet", "tagSize", "keySize", "ivSize"}
 ONLY: dict[str, Json] = {
@@ -72,13 +72,13 @@ ONLY: dict[str, Json] = {
     "KeywrapTest": {"keySize": [256]},
     "RsassaPkcs1Generate": {"sha": ["SHA-256", "SHA-384", "SHA-512"]},
 }
-"""Group type → the sizes and hashes that are used here; others say nothing about us."""
+"""Group type → the sizes and hashes that the service uses; other groups are skipped."""
 
-NOT_OURS = {"IncorrectPublicKeyLength", "IncorrectPrivateKeyLength", "InvalidContext"}
-"""Vectors for what cannot be asked of us: keys that cannot be had, contexts that are too long."""
+NOT_APPLICABLE = {"IncorrectPublicKeyLength", "IncorrectPrivateKeyLength", "InvalidContext"}
+"""Flags of vectors whose input the API of the service cannot express, such as keys of a wrong length."""
 
 VERIFIED_ALREADY = {"MlDsaSign": {"BoundaryCondition", "ManySteps"}}
-"""What vectors for another group type show as well."""
+"""Group type → flags that vectors of another group type cover."""
 
 
 def main() -> None:
@@ -100,7 +100,7 @@ def select(document: Json, of_group: tuple[str, ...], of_test: tuple[str, ...], 
     for group in document["testGroups"]:
         if any(group[name] not in values for name, values in ONLY.get(group["type"], {}).items()):
             continue
-        unwanted = NOT_OURS | VERIFIED_ALREADY.get(group["type"], set())
+        unwanted = NOT_APPLICABLE | VERIFIED_ALREADY.get(group["type"], set())
         key = {field: encoded(field, group[field]) for field in of_group}
         for test in group["tests"]:
             kind = kind_of(test, group)
@@ -146,7 +146,7 @@ def kbkdf(text: str) -> list[Json]:
 
 
 def write(name: str, source: str, keys: list[Json], tests: list[Json]) -> None:
-    """Write one test a line, so that a change shows as one."""
+    """Write one test a line, so that diffs show single tests."""
     text = f'{{\n"source": {json.dumps(source)},\n"keys": {lines(keys)},\n"tests": {lines(tests)}\n}}\n'
     (PUBLISHED / f"{name}.json").write_text(text)
 

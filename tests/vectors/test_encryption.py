@@ -1,4 +1,4 @@
-"""Published ciphertexts, tags and derived keys: RSA OAEP, HMAC, and what our symmetric formats are made of."""
+"""Published vectors of RSA OAEP, HMAC, and the primitives of our symmetric formats."""
 
 import base64
 
@@ -32,7 +32,7 @@ def test_rsa_oaep_sha_256(vector: Vector) -> None:
 
 
 def _oaep(vector: Vector, algorithm: EncryptionAlgorithm) -> None:
-    """A ciphertext with a label is refused: AWS KMS has none."""
+    """A ciphertext with a label is refused, since AWS KMS has no labels."""
     key = RsaBackingKey(base64.b64decode(vector.key["privateKeyPkcs8"]))
     ciphertext = vector.values["ct"]
     if vector.valid and not vector.values["label"]:
@@ -70,7 +70,7 @@ def test_hmac_sha_512(vector: Vector) -> None:
 
 
 def _hmac(vector: Vector, spec: KeySpec) -> None:
-    """A truncated tag is refused, even one that is right as far as it goes."""
+    """A truncated tag is refused, even if its bytes are correct."""
     key, message, tag = HmacBackingKey(vector.values["key"], spec), vector.values["msg"], vector.values["tag"]
     if vector.valid:
         assert key.mac(message)[: len(tag)] == tag
@@ -81,9 +81,9 @@ def _hmac(vector: Vector, spec: KeySpec) -> None:
             key.verify_mac(message, tag)
 
 
-# Our formats fix what vectors vary: the label of a derived key, what is authenticated with a ciphertext. So vectors
-# hold the parts, and tests/unit/crypto/test_aes.py our format against the parts; test_golden.py holds the whole of it
-# against an implementation that shares no code with ours.
+# Our formats fix what vectors vary: the label of a derived key, and the associated data of a ciphertext. So vectors
+# test the primitives, and tests/unit/crypto/test_aes.py tests our format against the primitives. test_golden.py tests
+# the whole format with an implementation that shares no code with ours.
 
 
 @vectors("kbkdf_ctr_hmac_sha256")

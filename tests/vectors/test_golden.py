@@ -1,4 +1,4 @@
-"""Blobs and files that an earlier release wrote must open for ever."""
+"""Every release opens the ciphertext blobs and keys that earlier releases wrote."""
 
 import base64
 import hmac
@@ -27,12 +27,12 @@ GOLDEN = Path(__file__).parent / "golden"
 
 def load(name: str) -> list[dict[str, Any]]:
     vectors: list[dict[str, Any]] = json.loads((GOLDEN / name).read_text())
-    assert vectors, "golden files that hold nothing prove nothing"
+    assert vectors, "the golden file is empty"
     return vectors
 
 
 @pytest.mark.parametrize("vector", load("ciphertext_blob_v1.json"), ids=lambda vector: vector["name"])
-def test_ciphertext_blob_version_1(vector: dict[str, Any]) -> None:
+def test_ciphertext_blobs_of_version_1_open(vector: dict[str, Any]) -> None:
     blob = ciphertext.parse(base64.b64decode(vector["ciphertext_blob"]))
     key = AesBackingKey(bytes.fromhex(vector["backing_key"]), Batch(system_entropy, NONCES_LENGTH))
     context = canonical(vector["encryption_context"])
@@ -43,8 +43,8 @@ def test_ciphertext_blob_version_1(vector: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("vector", load("ciphertext_blob_v1.json"), ids=lambda vector: vector["name"])
-def test_ciphertext_blob_version_1_opens_without_any_code_of_ours(vector: dict[str, Any]) -> None:
-    """All from the documented format: SP 800-108 with HMAC-SHA-256, AES-256-GCM, and what they bind."""
+def test_ciphertext_blobs_of_version_1_open_without_our_code(vector: dict[str, Any]) -> None:
+    """Follow the documented format only: SP 800-108 with HMAC-SHA-256, then AES-256-GCM with its associated data."""
     blob = base64.b64decode(vector["ciphertext_blob"])
     header, suite, kdf_nonce, nonce, ciphertext_and_tag = blob[:33], blob[33], blob[34:50], blob[50:62], blob[62:]
     assert (header[0], suite) == (1, 1)
@@ -59,7 +59,7 @@ def test_ciphertext_blob_version_1_opens_without_any_code_of_ours(vector: dict[s
     assert opened == base64.b64decode(vector["plaintext"])
 
 
-def test_keys_at_rest_version_1(tmp_path: Path) -> None:
+def test_keys_at_rest_of_version_1_open(tmp_path: Path) -> None:
     (vector,) = load("keys_at_rest_v1.json")
     root_key = tmp_path / "root.key"
     root_key.write_text(vector["root_key_file"])

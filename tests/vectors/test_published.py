@@ -1,4 +1,4 @@
-"""No vector lies about unread."""
+"""Every file of published vectors is used, and none is empty."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Published shared secrets: ECDH with valid peers and with every kind of bad one, and ML-KEM with bad ciphertexts."""
+"""Published vectors of ECDH, with valid and invalid peer keys, and of ML-KEM, with valid and invalid ciphertexts."""
 
 from typing import Any
 
@@ -18,12 +18,12 @@ CURVES = {"secp256r1": ec.SECP256R1(), "secp384r1": ec.SECP384R1(), "secp521r1":
 ML_KEM: dict[str, type[PrivateKey]] = {"ML-KEM-768": MLKEM768PrivateKey, "ML-KEM-1024": MLKEM1024PrivateKey}
 
 PKCS8_512 = bytes.fromhex("30820678020100300b06096086480165030404010482066404820660")
-"""What precedes an expanded ML-KEM-512 key in its PKCS #8 (RFC 9935, 6), the only form that we have of it."""
+"""The PKCS #8 prefix of an expanded ML-KEM-512 key (RFC 9935, section 6), the only encoding that our library has."""
 
 
 @vectors("ecdh_secp256r1", "ecdh_secp384r1", "ecdh_secp521r1")
 def test_ecdh(vector: Vector) -> None:
-    """Encodings that are acceptable rather than valid may be refused, but never give another secret."""
+    """An encoding that is acceptable rather than valid may be refused, but must not give another secret."""
     key = ec.derive_private_key(int.from_bytes(vector.values["private"]), CURVES[vector.key["curve"]])
     try:
         secret = EllipticBackingKey(pkcs8(key)).agree(vector.values["public"])
@@ -36,7 +36,7 @@ def test_ecdh(vector: Vector) -> None:
 
 @vectors("mlkem_512", "mlkem_768", "mlkem_1024")
 def test_ml_kem(vector: Vector) -> None:
-    """Random ciphertexts are among them: their secret is that of implicit rejection."""
+    """Vectors with random ciphertexts expect the secret of implicit rejection."""
     key = ml_kem_key(vector.key["parameterSet"], vector.values["seed"])
     assert key.public_key().endswith(vector.values["ek"])
     if vector.valid:
@@ -47,7 +47,7 @@ def test_ml_kem(vector: Vector) -> None:
 
 
 @pytest.mark.parametrize("other", [ML_KEM_512, ML_KEM_768, ML_KEM_1024], ids=lambda each: f"k={each.k}")
-def test_what_is_encapsulated_here_another_implementation_decapsulates(other: Any) -> None:
+def test_another_implementation_decapsulates_our_ciphertexts(other: Any) -> None:
     seed = bytes(range(64))
     encapsulation_key, decapsulation_key = other.key_derive(seed)
     key = ml_kem_key(f"ML-KEM-{256 * other.k}", seed)

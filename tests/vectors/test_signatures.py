@@ -1,4 +1,4 @@
-"""Published signatures: every valid one verifies, every other one is refused with KMSInvalidSignatureException."""
+"""Published signatures: valid ones verify, and all others raise KMSInvalidSignatureException."""
 
 import base64
 import hashlib
@@ -24,10 +24,10 @@ ECDSA = {256: SigningAlgorithm.ECDSA_SHA_256, 384: SigningAlgorithm.ECDSA_SHA_38
 """Bits of the curve → algorithm."""
 
 ML_DSA: dict[int, type[PrivateKey]] = {1312: MLDSA44PrivateKey, 1952: MLDSA65PrivateKey, 2592: MLDSA87PrivateKey}
-"""Bytes of the public key → its kind."""
+"""Length of the public key in bytes → class of the private key."""
 
 SPKI_HEAD = 22
-"""What precedes the public key in an ML-DSA SubjectPublicKeyInfo (RFC 9881)."""
+"""Bytes before the public key in an ML-DSA SubjectPublicKeyInfo (RFC 9881)."""
 
 
 def verifies(key: SigningKey, message: bytes, kind: MessageType, algorithm: SigningAlgorithm, signature: bytes) -> bool:
@@ -40,7 +40,7 @@ def verifies(key: SigningKey, message: bytes, kind: MessageType, algorithm: Sign
 
 @vectors("ecdsa_secp256r1_sha256", "ecdsa_secp384r1_sha384", "ecdsa_secp521r1_sha512", "ecdsa_secp256k1_sha256")
 def test_ecdsa(vector: Vector) -> None:
-    """Wrong encodings of a right signature are among them: DER that is not DER, r and s out of range."""
+    """Vectors include invalid encodings of correct signatures: invalid DER, and r and s out of range."""
     own = EllipticBackingKey(generate_elliptic(ec.SECP256R1()))
     key = with_public_key(own, base64.b64decode(vector.key["publicKeyDer"]))
     algorithm = ECDSA[key._public.key_size]
@@ -102,7 +102,7 @@ def test_ed25519(vector: Vector) -> None:
 
 
 def test_ed25519_signatures_are_made_as_published() -> None:
-    """RFC 8032, 7.1, "TEST 3"."""
+    """Source: RFC 8032, section 7.1, "TEST 3"."""
     key = _edwards("c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7")
     assert key.public_key().hex().endswith("fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025")
     signature = key.sign(bytes.fromhex("af82"), MessageType.RAW, SigningAlgorithm.ED25519_SHA_512)
@@ -113,7 +113,7 @@ def test_ed25519_signatures_are_made_as_published() -> None:
 
 
 def test_ed25519ph_signatures_are_made_as_published() -> None:
-    """RFC 8032, 7.3, "TEST abc": its message is what Ed25519ph hashes, as it hashes the digest that KMS is given."""
+    """Source: RFC 8032, section 7.3, "TEST abc". Its message is what Ed25519ph hashes, which in KMS is the digest."""
     key = _edwards("833fe62409237b9d62ec77587520911e9a759cec1d19755b7da901b96dca3d42")
     assert key.public_key().hex().endswith("ec172b93ad5e563bf4932c70e1245034c35467ef2efd4d64ebf819683467e2bf")
     expected = bytes.fromhex(
@@ -140,7 +140,7 @@ def _edwards(seed: str) -> EdwardsBackingKey:
 
 @vectors("mldsa_44_verify", "mldsa_65_verify", "mldsa_87_verify")
 def test_ml_dsa(vector: Vector) -> None:
-    """A signature for a context is refused: AWS KMS has none."""
+    """A signature with a context is refused, since AWS KMS has no contexts."""
     spki = base64.b64decode(vector.key["publicKeyDer"])
     key = with_public_key(MlDsaBackingKey(generate_ml_dsa(ML_DSA[len(spki) - SPKI_HEAD])), spki)
     algorithm, message, signature = SigningAlgorithm.ML_DSA_SHAKE_256, vector.values["msg"], vector.values["sig"]

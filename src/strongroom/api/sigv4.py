@@ -22,6 +22,7 @@ from urllib.parse import quote, unquote
 import msgspec
 from typing_extensions import override
 
+from strongroom.bounded_cache import put
 from strongroom.crypto.keyed_hash import HmacKey
 from strongroom.errors import (
     ExpiredSessionException,
@@ -33,7 +34,6 @@ from strongroom.errors import (
 )
 from strongroom.http.message import HttpRequest
 from strongroom.keys.arns import partition
-from strongroom.memo import keep
 from strongroom.service.credentials import UNRECOGNIZED
 from strongroom.snapshot.principals import Credential
 
@@ -185,10 +185,10 @@ class Verifier:
             return
         habit = self._habits.get(unsigned_part)
         if habit is None:
-            habit = keep(self._habits, unsigned_part, _Habit(authorization, itemgetter(*names)), _MAX_REMEMBERED)
+            habit = put(self._habits, unsigned_part, _Habit(authorization, itemgetter(*names)), _MAX_REMEMBERED)
         to_sign = string_to_sign(authorization, timestamp, canonical)
         prepared = _Prepared(canonical[:-_DIGEST_LENGTH], to_sign[:-_DIGEST_LENGTH], _epoch(timestamp))
-        keep(habit.prepared, habit.values(request.headers), prepared, _MAX_PREPARED)
+        put(habit.prepared, habit.values(request.headers), prepared, _MAX_PREPARED)
 
     def _verified(self, request: HttpRequest, service: str, now: float, *, may_wait: bool) -> Verified:
         authorization, signature = parse_authorization(request.headers)
@@ -250,7 +250,7 @@ class Verifier:
         name = (credential.secret, scope)
         key = self._signing_keys.get(name)
         if key is None:
-            key = keep(self._signing_keys, name, HmacKey(signing_key(credential.secret, scope)), _MAX_CACHED_KEYS)
+            key = put(self._signing_keys, name, HmacKey(signing_key(credential.secret, scope)), _MAX_CACHED_KEYS)
         return key
 
 

@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command line: ``strongroom`` and its subcommands."""
 
 from strongroom.cli.main import main
 

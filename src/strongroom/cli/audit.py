@@ -14,14 +14,15 @@ from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_st
 from strongroom.audit.cloudtrail import event_time
 from strongroom.audit.search import Query, SearchedRecord
 from strongroom.audit.verification import Report
-from strongroom.cli.common import config_option, data_option, existing_folder, read_settings, readable_errors
+from strongroom.cli.data_folder import open_data_folder, readable_errors
+from strongroom.cli.options import config_option, data_option, read_settings
 from strongroom.clock import SystemClock
 from strongroom.crypto.audit_key import AuditPublicKey, load_audit_public_key
 from strongroom.entropy import system_entropy
 from strongroom.store.audit.search import search_log
 from strongroom.store.protocol import Readable
 
-_MOST_SHOWN = 100
+_MAX_SHOWN = 100
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -34,8 +35,8 @@ def audit() -> None:
 @data_option
 @config_option
 def public_key(data: str | None, config: Path | None) -> None:
-    """Print the public key that checkpoints are signed for. Keep it elsewhere, for ``audit verify``."""
-    with existing_folder(config, data) as (opened, _):
+    """Print the public key that verifies checkpoints. Keep a copy elsewhere, for ``audit verify``."""
+    with open_data_folder(config, data) as (opened, _):
         click.echo(open_audit_key(opened.store, opened.backends.secrets, system_entropy).public().pem(), nl=False)
 
 
@@ -46,37 +47,41 @@ def public_key(data: str | None, config: Path | None) -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Public key (PEM) to verify with, as ``audit public-key`` printed it. Default: that of the data folder.",
 )
-@click.option("--from-oldest", is_flag=True, help="Older files were moved elsewhere: begin with the oldest here.")
+@click.option("--from-oldest", is_flag=True, help="Begin with the oldest file here: older ones were moved elsewhere.")
 @data_option
 @config_option
 def verify(*, pem: Path | None, from_oldest: bool, data: str | None, config: Path | None) -> None:
     """Find every line that was removed, altered, reordered or cut off. Exits with 1 if there is any.
 
-    With --public-key, the root key need not be there, and the database is only read. Without the database, nobody can
-    tell whether the end of the log is missing, or something was added to it.
+    With --public-key, the root key is not needed, and the database is only read. Without the database, it is unknown
+    whether the end of the log is missing, or lines were appended to it.
     """
-    with _to_verify(pem, data, config) as (folder, key, store):
+    with _open_for_verification(pem, data, config) as (folder, key, store):
         total = size_of_log(folder)
         with click.progressbar(
             length=total, label="Verifying", file=sys.stderr, hidden=not sys.stderr.isatty(), update_min_steps=1 << 22
         ) as bar:
             report = verify_log(folder, key, store, bar.update, from_oldest=from_oldest)
-    _show(report, judged=store is not None)
+    _show(report, has_database=store is not None)
     if report.findings:
         raise SystemExit(1)
 
 
 @audit.command("search")
-@click.option("--key", help="Key id, key ARN, alias name or alias ARN. An alias means the key it points to now, too.")
-@click.option("--principal", default="", help="ARN of who called; or name of a user, a role or a service.")
+@click.option("--key", help="Key id, key ARN, alias name or alias ARN. An alias also finds the key it points to now.")
+@click.option("--principal", default="", help="ARN of the caller; or name of a user, role or service.")
 @click.option("--event", default="", help="Name of the event, such as Decrypt.")
-@click.option("--since", help="From when on: a time (ISO 8601; UTC unless it says otherwise), or 15m, 2h, 7d ago.")
-@click.option("--until", help="Until when.")
-@click.option("--denied", is_flag=True, help="Only what was refused for want of permission or of a valid signature.")
-@click.option("--json", "as_json", is_flag=True, help="Whole records, one JSON object a line, rather than a table.")
+@click.option(
+    "--since", help="Start: a time (ISO 8601; UTC without an offset), or 15m, 2h, 7d for a duration before now."
+)
+@click.option("--until", help="End, exclusive; given as --since is.")
+@click.option("--denied", is_flag=True, help="Only calls denied for missing permissions or an invalid signature.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print whole records, one JSON object a line, rather than a table."
+)
 @data_option
 @config_option
-def search(  # noqa: PLR0913 - the options of one question
+def search(  # noqa: PLR0913 - one parameter for each option
     *,
     key: str | None,
     principal: str,
@@ -90,16 +95,16 @@ def search(  # noqa: PLR0913 - the options of one question
 ) -> None:
     """Show records of the audit log, by the time of their calls, oldest first. Times are UTC.
 
-    The database is only read, and only to know what an alias means. With --since, a file is left out if the next one of
-    its writer was begun more than an hour before.
+    The database is only read, to resolve an alias. With --since, a file is skipped if the next file of its writer was
+    begun more than an hour before that time.
     """
     begin, end = _time(since, "--since"), _time(until, "--until")
     with readable_errors():
         settings = read_settings(config, data=data)
-        folder = _with_log(DataFolder(settings.folder))
+        folder = _require_log(DataFolder(settings.folder))
         keys = frozenset[str]()
         if key is not None:
-            with _store_of(folder) as store:
+            with _open_database(folder) as store:
                 keys = key_names(store, settings, key)
         query = Query(keys=keys, principal=principal, event=event, since=begin, until=end, denied=denied)
         if not as_json:
@@ -109,35 +114,35 @@ def search(  # noqa: PLR0913 - the options of one question
 
 
 @contextmanager
-def _to_verify(
+def _open_for_verification(
     pem: Path | None, data: str | None, config: Path | None
 ) -> Iterator[tuple[Path, AuditPublicKey, Readable | None]]:
-    """Open what is needed: with a public key at hand, no more than the log, and the database if it is there."""
+    """Open the log, and the database if it exists; without a public key, the whole data folder to get the key."""
     if pem is None:
-        with existing_folder(config, data) as (opened, _):
+        with open_data_folder(config, data) as (opened, _):
             key = open_audit_key(opened.store, opened.backends.secrets, system_entropy)
             yield opened.folder.audit, key.public(), opened.store
         return
     with readable_errors():
-        folder = _with_log(DataFolder(read_settings(config, data=data).folder))
+        folder = _require_log(DataFolder(read_settings(config, data=data).folder))
         try:
             key_given = load_audit_public_key(pem.read_bytes())
         except ValueError:
             raise click.BadParameter(f"`{pem}` holds no Ed25519 public key", param_hint="--public-key") from None
-        with _store_of(folder) as store:
+        with _open_database(folder) as store:
             yield folder.audit, key_given, store
 
 
-def _with_log(folder: DataFolder) -> DataFolder:
-    """Return a folder that has an audit log; raises DataFolderError if it has none."""
+def _require_log(folder: DataFolder) -> DataFolder:
+    """Return the folder; raises DataFolderError if it has no audit log."""
     if not folder.audit.is_dir():
-        raise DataFolderError(f"`{folder.audit}` is not there")
+        raise DataFolderError(f"`{folder.audit}` does not exist")
     return folder
 
 
 @contextmanager
-def _store_of(folder: DataFolder) -> Iterator[Readable | None]:
-    """Open the database of a folder for reading, if it is there."""
+def _open_database(folder: DataFolder) -> Iterator[Readable | None]:
+    """Open the database of a folder for reading; yield None if it does not exist."""
     if not folder.database.exists():
         yield None
         return
@@ -145,8 +150,8 @@ def _store_of(folder: DataFolder) -> Iterator[Readable | None]:
         yield store
 
 
-def _show(report: Report, *, judged: bool) -> None:
-    shown = report.findings[:_MOST_SHOWN]
+def _show(report: Report, *, has_database: bool) -> None:
+    shown = report.findings[:_MAX_SHOWN]
     for finding in shown:
         where = f"{finding.file}:{finding.line}: sequence {finding.sequence}: " if finding.file else ""
         click.echo(_printable(f"{where}{finding.kind.upper()}: {finding.text}"))
@@ -161,16 +166,18 @@ def _show(report: Report, *, judged: bool) -> None:
     )
     click.echo(f"{', '.join(counts)}{span}")
     notes = (
-        (report.unsigned, "records come after the last checkpoint; nothing vouches for them yet"),
-        (report.unvouched, "lines came after the last checkpoint when a server started: a crash leaves some"),
-        (report.torn, "bytes of unfinished lines, of calls that were never answered"),
-        (report.lost, "records of refused calls could not be kept while the log could not be written"),
+        (report.unsigned, "records come after the last checkpoint; no signature covers them yet"),
+        (report.unvouched, "lines came after the last checkpoint when a server started, as after a crash"),
+        (report.torn, "bytes of incomplete lines, of calls that were never answered"),
+        (report.lost, "records of refused calls were lost while the log could not be written"),
     )
     for count, text in notes:
         if count:
             click.echo(f"note: {count} {text}")
-    if not judged:
-        click.echo("note: without the database, nobody can tell whether the end of the log is missing, or was added to")
+    if not has_database:
+        click.echo(
+            "note: without the database, it is unknown whether the end of the log is missing, or lines were appended"
+        )
     findings = _count(found, "finding")
     click.echo(f"The log is not what was written: {findings}." if found else "The log is whole.")
 
@@ -180,7 +187,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _time(text: str | None, option: str) -> str:
-    """Return a time as records have it, from ISO 8601 or a duration before now; empty for none."""
+    """Return a time in the format of records, from ISO 8601 or a duration before now; an empty string for None."""
     if text is None:
         return ""
     duration = re.fullmatch(r"([0-9]+)([smhd])", text)
@@ -203,6 +210,6 @@ def _row(time: str, event: str, result: str, principal: str, key: str) -> str:
 
 
 def _printable(row: str) -> str:
-    # Callers choose some of it, and whoever tampered with the log: nothing of theirs may look like a row of its own, or
-    # speak to the terminal.
+    # Callers choose some of this text, and so does someone who tampered with the log. It must not forge a row or
+    # send escape sequences to the terminal.
     return row if row.isprintable() else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in row)

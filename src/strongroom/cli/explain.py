@@ -1,4 +1,4 @@
-"""``strongroom explain`` and ``strongroom who-can``."""
+"""``strongroom explain`` and ``strongroom who-can``: who may do what, and which policy or grant decides it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from strongroom.arns import parse_arn
-from strongroom.cli.common import config_option, data_option, existing_folder
+from strongroom.cli.data_folder import open_data_folder
+from strongroom.cli.options import config_option, data_option
 from strongroom.clock import SystemClock
 from strongroom.errors import KmsError
 from strongroom.keys.arns import ALIAS_PREFIX, AliasLocator, KeyLocator
@@ -15,23 +16,26 @@ from strongroom.operations.context import Backends
 from strongroom.service.explanations import Asked, Explanation, NoAnswer, explain, who_can
 
 _key_option = click.option(
-    "--key", help="Key id, key ARN, alias name or alias ARN; left out for actions on no key, such as kms:ListKeys."
+    "--key",
+    help="Key id, key ARN, alias name or alias ARN; leave it out for actions without a key, such as kms:ListKeys.",
 )
 _context_option = click.option(
     "--context", "pairs", multiple=True, metavar="K=V", help="Encryption context; repeatable."
 )
-_region_option = click.option("--region", help="Region of the key. Default: the ARN's, or the first one served.")
+_region_option = click.option(
+    "--region", help="Region of the key. Default: the ARN's, or the first Region of the settings."
+)
 
 
 @click.command("explain")
-@click.option("--principal", required=True, help="ARN of a root, user, role or session; or a service's name.")
-@click.option("--action", required=True, help="Such as kms:Decrypt.")
+@click.option("--principal", required=True, help="ARN of a root, user, role or session; or name of a service.")
+@click.option("--action", required=True, help="Action, such as kms:Decrypt; the prefix kms: may be left out.")
 @_key_option
 @_context_option
 @_region_option
 @data_option
 @config_option
-def explain_command(  # noqa: PLR0913 - the options of one question
+def explain_command(  # noqa: PLR0913 - one parameter for each option
     *,
     principal: str,
     action: str,
@@ -41,11 +45,11 @@ def explain_command(  # noqa: PLR0913 - the options of one question
     data: str | None,
     config: Path | None,
 ) -> None:
-    """Say whether PRINCIPAL may do ACTION with KEY, and which statement, grant or missing delegation makes it so.
+    """Tell whether PRINCIPAL may do ACTION with KEY, and which statement, grant or missing delegation decides it.
 
-    Exits with 1 for a no.
+    Exits with 1 if it is denied.
     """
-    with _asking(key, action, pairs, region, (data, config)) as (backends, asked):
+    with _open_for_question(key, action, pairs, region, (data, config)) as (backends, asked):
         found = explain(backends, principal, asked)
     _show(found)
     if not found.allowed:
@@ -63,17 +67,17 @@ def who_can_command(
     action: str, key: str | None, pairs: tuple[str, ...], region: str | None, data: str | None, config: Path | None
 ) -> None:
     """List every root, user, role and service that may do ACTION with KEY, and why."""
-    with _asking(key, action, pairs, region, (data, config)) as (backends, asked):
+    with _open_for_question(key, action, pairs, region, (data, config)) as (backends, asked):
         for found in who_can(backends, asked):
             click.echo(f"{found.principal}\t{_why(found)}")
 
 
 @contextmanager
-def _asking(
+def _open_for_question(
     key: str | None, action: str, pairs: tuple[str, ...], region: str | None, folder: tuple[str | None, Path | None]
 ) -> Iterator[tuple[Backends, Asked]]:
     data, config = folder
-    with existing_folder(config, data) as (opened, settings):
+    with open_data_folder(config, data) as (opened, settings):
         where = region or _region_in(key or "") or settings.regions[0]
         asked = Asked(
             action=action if ":" in action else f"kms:{action}",
@@ -91,7 +95,7 @@ def _asking(
 
 
 def _key_arn(key: str, region: str, account: str) -> str:
-    """Return a key of the deployment's own account by its ARN, so that it means the same whoever asks."""
+    """Return the ARN of a key id or alias name in the default account: callers of other accounts need the ARN."""
     if key.startswith("arn:"):
         return key
     return (AliasLocator if key.startswith(ALIAS_PREFIX) else KeyLocator)(account, region, key).arn

@@ -3,10 +3,11 @@
 import click
 
 from strongroom import __version__
+from strongroom.cli.account import account
 from strongroom.cli.audit import audit
 from strongroom.cli.explain import explain_command, who_can_command
-from strongroom.cli.register import account, service
 from strongroom.cli.serve import serve
+from strongroom.cli.service import service
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,4 +1,4 @@
-"""``strongroom serve``."""
+"""``strongroom serve``: starts the server, in this process or, with several workers, under a supervisor."""
 
 import logging
 import os
@@ -16,13 +16,14 @@ from strongroom import __version__
 from strongroom.assembly.data_folder import DataFolder
 from strongroom.assembly.deployment import take_folder
 from strongroom.assembly.serving import serve_as, worker_name
-from strongroom.cli.common import config_option, data_option, read_settings, readable_errors
+from strongroom.cli.data_folder import readable_errors
+from strongroom.cli.options import config_option, data_option, read_settings
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
 from strongroom.server.server import listener_on, url_of
 from strongroom.settings import Settings, address_of
 from strongroom.supervisor.hardening import harden_process
-from strongroom.supervisor.supervisor import STOP, Supervisor, WorkerError
+from strongroom.supervisor.supervisor import STOP_SIGNALS, Supervisor, WorkerError
 from strongroom.telemetry.log_queue import LogQueue
 from strongroom.telemetry.logs import start_logging
 
@@ -34,23 +35,29 @@ _STOPPED = "Strongroom has stopped."
 @click.command()
 @config_option
 @data_option
-@click.option("--listen", help="HOST:PORT; port 0 takes a free one. Default: 127.0.0.1:4599.")
+@click.option("--listen", help="HOST:PORT; port 0 takes a free port. Default: 127.0.0.1:4599.")
 @click.option("--region", "regions", multiple=True, help="Region to serve; repeat for more. Default: us-east-1.")
-@click.option("--account", help="Account made at the first start, 12 digits. Default: 000000000000.")
+@click.option("--account", help="Account to create at the first start, 12 digits. Default: 000000000000.")
 @click.option("--tls-cert", help="Certificate chain (PEM).")
 @click.option("--tls-key", help="Private key of the certificate (PEM).")
-@click.option("--allow-plaintext", is_flag=True, default=None, help="Listen without TLS where others can connect.")
+@click.option(
+    "--allow-plaintext",
+    is_flag=True,
+    default=None,
+    help="Allow a listen address that other machines can reach without TLS.",
+)
 @click.option("--workers", type=int, help="Processes that share the port. Default: one for each core.")
 @click.option(
     "--durability",
     type=click.Choice(["write", "fsync"]),
-    help="What audit records survive before their answer: the process, or the machine. Default: write.",
+    help="What the audit records of answered calls survive: a crash of the process (write) or of the machine (fsync). "
+    "Default: write.",
 )
-@click.option("--metrics-listen", help="HOST:PORT to show metrics on, to whoever asks. Default: nowhere.")
+@click.option("--metrics-listen", help="HOST:PORT to serve metrics on, without authentication. Default: no metrics.")
 def serve(config: Path | None, regions: tuple[str, ...], **flags: object) -> None:
-    """Serve until SIGTERM. The first start makes the data folder and the root access key.
+    """Serve until SIGTERM. The first start creates the data folder and the root access key.
 
-    Every option is also a key of strongroom.toml and a variable STRONGROOM_*: listen, STRONGROOM_LISTEN.
+    Every option can also be set in strongroom.toml (listen) or in the environment (STRONGROOM_LISTEN).
     """
     with readable_errors():
         settings = read_settings(config, **flags, regions=regions or None)
@@ -65,8 +72,8 @@ def serve(config: Path | None, regions: tuple[str, ...], **flags: object) -> Non
 
 
 def _serve(settings: Settings, log: LogQueue) -> None:
-    for number in STOP:
-        signal.signal(number, _end_start)
+    for number in STOP_SIGNALS:
+        signal.signal(number, _exit_during_start)
     workers = _workers(settings)
     with ExitStack() as held:
         settings = _with_metrics_port(settings, held)
@@ -77,10 +84,11 @@ def _serve(settings: Settings, log: LogQueue) -> None:
     click.echo(_STOPPED)
 
 
-def _end_start(_number: int, _frame: FrameType | None) -> None:
-    """End at once: nothing has been answered yet, and what is half made survives a kill as well.
+def _exit_during_start(_number: int, _frame: FrameType | None) -> None:
+    """Exit at once: no call has been answered yet, and an interrupted start can be repeated.
 
-    An exception would not do: Python drops those of signals that come while it collects garbage.
+    Raising an exception would be unreliable: Python drops exceptions of signal handlers that run during garbage
+    collection.
     """
     os.write(1, f"{_STOPPED}\n".encode())
     os._exit(0)
@@ -91,7 +99,7 @@ def _workers(settings: Settings) -> int:
 
 
 def _with_metrics_port(settings: Settings, held: ExitStack) -> Settings:
-    """Return the settings with a port for metrics that is ours, held as that of the service is."""
+    """Return the settings with a port for metrics that is reserved for us until ``held`` is closed."""
     if settings.metrics_listen is None:
         return settings
     host, port = address_of(settings.metrics_listen)
@@ -102,7 +110,7 @@ def _with_metrics_port(settings: Settings, held: ExitStack) -> Settings:
 
 
 def _supervise(settings: Settings, workers: int) -> None:
-    """Run workers on a port that is ours alone: found to be free first, and then held."""
+    """Run workers on a port that is reserved for them: it must be free, and is then held until they end."""
     host, port = settings.address
     listener_on(host, port, shared=False).close()
     with closing(listener_on(host, port, shared=True)) as held:
@@ -114,13 +122,13 @@ def _supervise(settings: Settings, workers: int) -> None:
         finally:
             os.close(lock)
     if not stopped:
-        # Not printed as a failed start is: whoever should read that may stand still, too.
-        logger.error("a worker did not stop as it should")
+        # Log it rather than print it: a reader of standard error that hangs must not block the exit.
+        logger.error("a worker did not stop cleanly")
         raise SystemExit(1)
 
 
 def _announce(settings: Settings, url: str) -> None:
-    """Print the three lines that point AWS clients here."""
+    """Print where the server listens, and the environment variables that make AWS clients use it."""
     credentials = DataFolder(settings.folder).credentials
     region = settings.regions[0]
     click.echo(f"Strongroom {__version__} serves account {settings.account} in {', '.join(settings.regions)} at {url}")

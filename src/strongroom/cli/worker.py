@@ -1,6 +1,7 @@
-"""One worker of ``strongroom serve --workers N``: ``python -m strongroom.cli.worker``, its brief on standard input.
+"""One worker of ``strongroom serve --workers N``. The supervisor starts it, with its configuration on standard input.
 
-It ends with the supervisor, however that ends: two generations of workers must never write side by side.
+The command is ``python -m strongroom.cli.worker``. The kernel kills a worker when its supervisor ends, for whatever
+reason: workers of an earlier start must never write beside those of a later one.
 """
 
 import asyncio
@@ -13,37 +14,39 @@ import click
 import msgspec
 
 from strongroom.assembly.serving import serve_as, worker_name
-from strongroom.cli.common import readable_errors
+from strongroom.cli.data_folder import readable_errors
 from strongroom.supervisor.hardening import end_with_parent, harden_process
-from strongroom.supervisor.worker_slot import HEARTBEAT, HEARTBEAT_INTERVAL, Brief
+from strongroom.supervisor.worker_slot import HEARTBEAT, HEARTBEAT_INTERVAL, WorkerConfig
 from strongroom.telemetry.logs import start_logging
 
 
 @click.command()
 def worker() -> None:
     """Serve until SIGTERM."""
-    heartbeats = _take_output()
-    brief = msgspec.json.decode(sys.stdin.buffer.read(), type=Brief)
-    log = start_logging(brief.settings, worker_name(brief.worker))
+    heartbeats = _reserve_standard_output()
+    config = msgspec.json.decode(sys.stdin.buffer.read(), type=WorkerConfig)
+    log = start_logging(config.settings, worker_name(config.worker))
     with readable_errors():
         harden_process()
-        end_with_parent(brief.supervisor)
-        serve_as(brief.settings, brief.worker, log, lambda _url: _heartbeat(asyncio.get_running_loop(), heartbeats))
+        end_with_parent(config.supervisor)
+        serve_as(
+            config.settings, config.worker, log, lambda _url: _send_heartbeat(asyncio.get_running_loop(), heartbeats)
+        )
 
 
-def _take_output() -> int:
-    """Keep standard output for heartbeats alone: whatever else is printed goes where the log goes."""
+def _reserve_standard_output() -> int:
+    """Reserve standard output for heartbeats; return its file descriptor. Other output goes to standard error."""
     heartbeats = os.dup(1)
     os.set_blocking(heartbeats, False)
     os.dup2(2, 1)
     return heartbeats
 
 
-def _heartbeat(loop: asyncio.AbstractEventLoop, heartbeats: int) -> None:
-    # A supervisor that does not read them is itself standing still.
+def _send_heartbeat(loop: asyncio.AbstractEventLoop, heartbeats: int) -> None:
+    # The pipe is full only if the supervisor hangs: the worker must not wait for it.
     with suppress(BlockingIOError):
         os.write(heartbeats, HEARTBEAT)
-    loop.call_later(HEARTBEAT_INTERVAL, partial(_heartbeat, loop, heartbeats))
+    loop.call_later(HEARTBEAT_INTERVAL, partial(_send_heartbeat, loop, heartbeats))
 
 
 if __name__ == "__main__":

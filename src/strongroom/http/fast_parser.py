@@ -8,7 +8,7 @@ the general parser. A property test checks that the two parsers agree.
 
 import re
 
-from strongroom.memo import keep
+from strongroom.bounded_cache import put
 
 _REQUEST_LINE = b"POST / HTTP/1.1\r\n"
 _LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)")
@@ -73,7 +73,7 @@ class FastParser:
             return None
         if len(line) <= _MAX_LINE:
             if name in _REMEMBERED:
-                keep(self._known, line, (name, value), _MAX_LINES)
+                put(self._known, line, (name, value), _MAX_LINES)
             elif name == "authorization" and signature.isalnum() and len(value) > _SIGNATURE:
-                keep(self._signers, start, value[:-_SIGNATURE], _MAX_LINES)
+                put(self._signers, start, value[:-_SIGNATURE], _MAX_LINES)
         return name, value

@@ -23,12 +23,12 @@ from strongroom.audit.cloudtrail import (
     role_resource,
     service_event,
 )
+from strongroom.bounded_cache import put
 from strongroom.entropy import Entropy, UuidBatch
 from strongroom.errors import AccessDeniedException, KmsError
 from strongroom.iam import PrincipalKind
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.specs import KeySpec
-from strongroom.memo import keep
 from strongroom.operations.context import Origin
 from strongroom.operations.kms.encryption import ReEncryptResponse
 from strongroom.operations.operation import Echo, Operation
@@ -117,7 +117,7 @@ class AuditTrail:
         if known is not None and known[0] is credential:
             return known[1]
         begins = beginning(_occasion(call, credential, at))
-        keep(self._beginnings, name, (credential, begins), _REMEMBERED)
+        put(self._beginnings, name, (credential, begins), _REMEMBERED)
         return begins
 
     def unverified(self, operation: Operation, origin: Origin, error: KmsError, now: float) -> None:

@@ -1,1 +1,1 @@
-"""Worker processes: started, watched by heartbeat, replaced, stopped."""
+"""Worker processes: the supervisor starts them, checks their heartbeats, restarts and stops them."""

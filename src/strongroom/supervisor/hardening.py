@@ -1,4 +1,4 @@
-"""Keeps key material out of files the operating system might write: no core dumps, no tracing by other processes."""
+"""Keeps key material inside the process: no core dumps, and no debugging by other processes."""
 
 import ctypes
 import os
@@ -10,10 +10,10 @@ _PR_SET_DUMPABLE = 4
 
 
 def harden_process() -> None:
-    """Make this process and its children leave no memory behind; raises OSError if the kernel refuses.
+    """Disable core dumps and debugging of this process; raises OSError if the kernel refuses.
 
-    Core dumps are limited to nothing and the process is marked as not dumpable (prctl(2)), which also keeps other
-    processes of the same user from attaching to it. New files are readable by their owner only.
+    The size limit of core dumps, which children inherit, is 0. The process is marked as not dumpable (prctl(2)), which
+    also keeps other processes of the same user from attaching to it. New files are readable by their owner only.
     """
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -21,7 +21,7 @@ def harden_process() -> None:
 
 
 def end_with_parent(parent: int) -> None:
-    """Make the kernel kill this process when the process that started it, of this id, ends; at once if it has."""
+    """Make the kernel kill this process when its parent ends. If process ``parent`` has ended already, end now."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)

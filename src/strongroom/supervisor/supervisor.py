@@ -1,7 +1,7 @@
-"""Several worker processes that share one port, and the process that looks after them.
+"""The supervisor: starts the worker processes, which share one port, and replaces those that exit or hang.
 
-The supervisor takes the data folder and keeps it for as long as any worker lives: they inherit its lock. It serves
-nobody itself. A worker that dies, or stands still, is replaced; what the others are doing goes on.
+The supervisor holds the lock of the data folder, and its workers inherit it. So the folder stays locked while any of
+them lives. The supervisor itself answers no requests. While one worker is replaced, the others keep serving.
 """
 
 import logging
@@ -18,151 +18,154 @@ from strongroom.supervisor.worker_slot import HEARTBEAT_INTERVAL, WorkerSlot
 
 logger = logging.getLogger(__name__)
 
-STOP = frozenset({signal.SIGTERM, signal.SIGINT})
-_GRACE = 10.0
-_MOMENT = 1.0
-_MANY = 4096
+STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
+_KILL_AFTER_DRAIN = 10.0
+_STOP_SIGNAL_DELAY = 1.0
+_MAX_READ = 4096
 
 
 class WorkerError(Exception):
-    """A worker could not start; it has said why."""
+    """A worker could not start. The worker has logged the cause."""
 
 
 class Supervisor:
-    """Runs workers for settings with a port that is known. ``lock`` is a file descriptor that each keeps open."""
+    """Runs ``settings.workers`` workers. The settings must name a port, not 0, so that all workers share it.
+
+    ``lock`` is the file descriptor of the data folder's lock, which every worker inherits.
+    """
 
     def __init__(self, settings: Settings, lock: int) -> None:
         self._drain = settings.drain
         self._slots = [WorkerSlot(settings, number, lock) for number in range(settings.workers)]
-        self._asked_to_stop = False
-        self._tick = time.monotonic()
+        self._stopping = False
+        self._checked_at = time.monotonic()
 
     def run(self, ready: Callable[[], None]) -> bool:
-        """Serve until SIGTERM or SIGINT; tell whether every worker then stopped as it should.
+        """Serve until SIGTERM or SIGINT; return whether every worker then stopped without an error.
 
-        Calls ``ready`` once all accept connections; raises WorkerError if one of them cannot start.
+        Calls ``ready`` once all workers accept connections. Raises WorkerError if one of them cannot start.
         """
-        with self._signals() as wakeup:
+        with self._signal_pipe() as wakeup:
             try:
-                self._start(wakeup)
-                if not self._asked_to_stop:
+                self._start_workers(wakeup)
+                if not self._stopping:
                     ready()
-                self._look_after(wakeup)
+                self._watch_workers(wakeup)
             finally:
-                stopped = self._stop(wakeup)
-                # All is done. Whoever asks once more, as terminals do, must not make it look like a crash.
-                signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
+                stopped = self._stop_workers(wakeup)
+                # A second stop signal, which terminals send, must not make a clean exit look like a crash.
+                signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         return stopped
 
-    def _start(self, wakeup: int) -> None:
+    def _start_workers(self, wakeup: int) -> None:
         for slot in self._slots:
-            _fill(slot)
-        while not (self._asked_to_stop or all(slot.ready for slot in self._slots)):
-            self._wait(wakeup, self._tick + HEARTBEAT_INTERVAL)
-            self._count_silence()
-            for slot, code in self._ended():
+            _start(slot)
+        while not (self._stopping or all(slot.ready for slot in self._slots)):
+            self._wait(wakeup, self._checked_at + HEARTBEAT_INTERVAL)
+            self._check_heartbeats()
+            for slot, code in self._reap_workers():
                 if code == -signal.SIGTERM:
-                    self._await_stop(wakeup)
-                if not self._asked_to_stop:
+                    self._await_stop_signal(wakeup)
+                if not self._stopping:
                     raise WorkerError(f"worker {slot.number} did not start")
 
-    def _await_stop(self, wakeup: int) -> None:
-        """Wait a moment: who stops all processes of the server may have come to a worker first."""
-        end = time.monotonic() + _MOMENT
-        while not self._asked_to_stop and time.monotonic() < end:
+    def _await_stop_signal(self, wakeup: int) -> None:
+        """Wait briefly for a stop signal: one sent to all processes of the server may reach a worker first."""
+        end = time.monotonic() + _STOP_SIGNAL_DELAY
+        while not self._stopping and time.monotonic() < end:
             self._wait(wakeup, end)
 
-    def _look_after(self, wakeup: int) -> None:
-        while not self._asked_to_stop:
-            empty = [slot.start_at for slot in self._slots if slot.pid is None]
-            self._wait(wakeup, min([self._tick + HEARTBEAT_INTERVAL, *empty]))
-            for slot, code in self._ended():
-                wait = slot.start_at - time.monotonic()
-                logger.error("worker %d ended with %d; starting another in %.0f s", slot.number, code, max(0.0, wait))
+    def _watch_workers(self, wakeup: int) -> None:
+        while not self._stopping:
+            restarts = [slot.restart_at for slot in self._slots if slot.pid is None]
+            self._wait(wakeup, min([self._checked_at + HEARTBEAT_INTERVAL, *restarts]))
+            for slot, code in self._reap_workers():
+                delay = slot.restart_at - time.monotonic()
+                logger.error("worker %d ended with %d; starting another in %.0f s", slot.number, code, max(0.0, delay))
             now = time.monotonic()
             for slot in self._slots:
-                if slot.pid is None and slot.start_at <= now and not self._asked_to_stop:
-                    _refill(slot)
-            self._count_silence()
+                if slot.pid is None and slot.restart_at <= now and not self._stopping:
+                    _restart(slot)
+            self._check_heartbeats()
 
-    def _count_silence(self) -> None:
+    def _check_heartbeats(self) -> None:
         now = time.monotonic()
-        if now >= self._tick + HEARTBEAT_INTERVAL:
-            self._tick = now
+        if now >= self._checked_at + HEARTBEAT_INTERVAL:
+            self._checked_at = now
             for slot in self._slots:
-                slot.count_silence()
+                slot.check_heartbeat()
 
-    def _stop(self, wakeup: int) -> bool:
+    def _stop_workers(self, wakeup: int) -> bool:
         for slot in self._slots:
             slot.terminate()
-        end = time.monotonic() + self._drain + _GRACE
+        end = time.monotonic() + self._drain + _KILL_AFTER_DRAIN
         codes: list[int] = []
         while any(slot.pid for slot in self._slots):
             if time.monotonic() >= end:
                 for slot in self._slots:
                     slot.kill()
             self._wait(wakeup, end if time.monotonic() < end else None)
-            codes.extend(code for _place, code in self._ended())
-        # One that had not come to listen for signals yet had nothing to finish.
+            codes.extend(code for _slot, code in self._reap_workers())
+        # A worker that had not installed its signal handlers yet had no requests to finish.
         return all(code in {0, -signal.SIGTERM} for code in codes)
 
     def _wait(self, wakeup: int, until: float | None) -> None:
-        """Wait for a signal, a worker's word, or a moment; take note of the words."""
+        """Wait for a signal, a heartbeat or a moment, and read the heartbeats. Waits without limit if it is None."""
         timeout = None if until is None else max(0.0, until - time.monotonic())
-        found, _, _ = select.select(
+        readable, _, _ = select.select(
             [wakeup, *(each.heartbeats.fileno() for each in self._slots if each.heartbeats)], [], [], timeout
         )
-        if wakeup in found:
-            os.read(wakeup, _MANY)
+        if wakeup in readable:
+            os.read(wakeup, _MAX_READ)
         for slot in self._slots:
-            slot.hear()
+            slot.read_heartbeats()
 
-    def _ended(self) -> Iterator[tuple[WorkerSlot, int]]:
-        """Yield the slots whose worker has ended, emptied, with its exit code."""
+    def _reap_workers(self) -> Iterator[tuple[WorkerSlot, int]]:
+        """Reap the workers that have ended; yield the slot of each, which is now empty, with its exit code."""
         with suppress(ChildProcessError):
             while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 slot = next((each for each in self._slots if each.pid == ended.si_pid), None)
                 if slot is None:
-                    # The first process of a container inherits those whose parents have gone.
+                    # The first process of a container inherits orphan processes, and has to reap them.
                     os.waitpid(ended.si_pid, 0)
                 else:
-                    yield slot, slot.empty(time.monotonic())
+                    yield slot, slot.reap(time.monotonic())
 
     @contextmanager
-    def _signals(self) -> Iterator[int]:
-        """Have signals noted, and make what is yielded readable at each."""
-        heard, told = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    def _signal_pipe(self) -> Iterator[int]:
+        """Handle the signals of a supervisor. Yield a file descriptor that becomes readable at each of them."""
+        reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            signal.set_wakeup_fd(told, warn_on_full_buffer=False)
-            for number in STOP:
-                signal.signal(number, self._ask_to_stop)
-            signal.signal(signal.SIGCHLD, _note)
-            yield heard
+            signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+            for number in STOP_SIGNALS:
+                signal.signal(number, self._on_stop_signal)
+            signal.signal(signal.SIGCHLD, _on_child_ended)
+            yield reading
         finally:
             signal.set_wakeup_fd(-1)
-            os.close(heard)
-            os.close(told)
+            os.close(reading)
+            os.close(writing)
 
-    def _ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
-        self._asked_to_stop = True
-
-
-def _note(_number: int, _frame: FrameType | None) -> None:
-    """Do nothing: that the signal came is enough."""
+    def _on_stop_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._stopping = True
 
 
-def _refill(slot: WorkerSlot) -> None:
+def _on_child_ended(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing: a handler is needed only for SIGCHLD to reach the wakeup pipe."""
+
+
+def _restart(slot: WorkerSlot) -> None:
     try:
-        _fill(slot)
+        _start(slot)
     except OSError:
-        # The others go on meanwhile.
+        # The other workers keep serving, so this is no reason to stop.
         logger.exception("worker %d could not be started; trying again", slot.number)
 
 
-def _fill(slot: WorkerSlot) -> None:
-    # Ctrl-C goes to all processes of a terminal. Workers inherit it blocked: they stop when the supervisor says so.
+def _start(slot: WorkerSlot) -> None:
+    # Ctrl-C goes to all processes of a terminal. Workers inherit SIGINT blocked: only the supervisor stops them.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        slot.fill(time.monotonic())
+        slot.start(time.monotonic())
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

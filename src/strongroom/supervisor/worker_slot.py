@@ -1,4 +1,4 @@
-"""The place of one worker: the process that fills it, how that is doing, and when the next one is to be started."""
+"""One worker slot: starts its worker process, watches its heartbeat, and schedules the restart after it exits."""
 
 import logging
 import os
@@ -14,17 +14,21 @@ from strongroom.settings import Settings
 logger = logging.getLogger(__name__)
 
 HEARTBEAT = b"."
-"""What a worker writes to its standard output from its event loop, first when it accepts connections."""
+"""The byte that a worker's event loop writes to standard output; the first one means that it accepts connections."""
 HEARTBEAT_INTERVAL = 1.0
-"""Seconds between heartbeats, and between looking for them."""
-_LONGEST_WAIT = 30.0
-_LONGEST_START = 120
-_STEADY = 60.0
-_MANY = 65536
+"""Seconds between two heartbeats, and between two checks for missed ones."""
+_MAX_RESTART_DELAY = 30.0
+_START_TIMEOUT = 120
+_STABLE_AFTER = 60.0
+_MAX_READ = 65536
 
 
-class Brief(msgspec.Struct, frozen=True):
-    """What a worker is told: its settings, with the address that all share, its number, and the supervisor's pid."""
+class WorkerConfig(msgspec.Struct, frozen=True):
+    """What a worker reads from standard input when it starts.
+
+    ``settings`` has the address that all workers share. ``worker`` is the number of its slot, ``supervisor`` the
+    process id of the supervisor.
+    """
 
     settings: Settings
     worker: int
@@ -32,102 +36,106 @@ class Brief(msgspec.Struct, frozen=True):
 
 
 class WorkerSlot:
-    """A worker's slot. ``lock`` is a file descriptor that the worker keeps open. Times are monotonic, in seconds."""
+    """A slot for one worker process.
+
+    ``lock`` is the file descriptor of the data folder's lock, which the worker inherits. Times are monotonic seconds.
+    """
 
     def __init__(self, settings: Settings, number: int, lock: int) -> None:
         self.number = number
-        self.start_at = 0.0
-        """When an empty slot is to be filled."""
+        self.restart_at = 0.0
+        """When an empty slot starts its next worker."""
         self.heartbeats: IO[bytes] | None = None
-        """Where to hear the worker from, unless it has hung up."""
+        """The worker's standard output; None when the slot is empty or the worker has closed it."""
         self.ready = False
-        """Whether the worker has come to accept connections."""
+        """Whether the worker has accepted connections since it started."""
         self._settings = settings
         self._lock = lock
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
-        self._silent = 0
+        self._missed_heartbeats = 0
         self._failures = 0
 
     @property
     def pid(self) -> int | None:
-        """The worker's process; None while the slot is empty."""
+        """The worker's process id; None while the slot is empty."""
         return self._process.pid if self._process else None
 
-    def fill(self, now: float) -> None:
-        """Start a worker; raises OSError, and is then to be tried again later."""
-        # -P: what lies in the folder the server is started in is no module of ours.
+    def start(self, now: float) -> None:
+        """Start a worker. If that raises OSError, the next attempt is scheduled as after a worker that exited."""
+        # -P keeps Python from importing modules from the folder the server is started in.
         command = [sys.executable, "-P", "-m", "strongroom.cli.worker"]
         try:
             process = subprocess.Popen(  # noqa: S603 - the command is ours
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(self._lock,)
             )
         except OSError:
-            self._plan(now)
+            self._schedule_restart(now)
             raise
-        self._process, self._started_at, self._silent, self.ready = process, now, 0, False
+        self._process, self._started_at, self._missed_heartbeats, self.ready = process, now, 0, False
         self.heartbeats = process.stdout
         if process.stdout:
             os.set_blocking(process.stdout.fileno(), False)
         if process.stdin:
-            # One that is gone before it has read this is noticed like every other.
-            with suppress(BrokenPipeError), process.stdin as told:
-                told.write(msgspec.json.encode(Brief(self._settings, self.number, os.getpid())))
+            # A worker that dies before it reads this is reaped like any other.
+            with suppress(BrokenPipeError), process.stdin as config:
+                config.write(msgspec.json.encode(WorkerConfig(self._settings, self.number, os.getpid())))
 
-    def hear(self) -> None:
-        """Take note of heartbeats; does not wait for any."""
+    def read_heartbeats(self) -> None:
+        """Read the heartbeats that have arrived, without waiting for more."""
         if self.heartbeats is None:
             return
-        heard = self.heartbeats.read(_MANY)
-        if heard:
-            self._silent = 0
+        received = self.heartbeats.read(_MAX_READ)
+        if received:
+            self._missed_heartbeats = 0
             self.ready = True
-        elif heard is not None:
-            self._hang_up()
+        elif received is not None:
+            self._close_heartbeats()
 
-    def count_silence(self) -> None:
-        """Once in every interval: kill a worker that has not beaten for too long, or not come to it in two minutes.
+    def check_heartbeat(self) -> None:
+        """Count one interval without a heartbeat, and kill the worker after too many. Call it once per interval.
 
-        Intervals are counted here and not read from a clock. So time in which nobody ran, because the machine was
-        suspended or all of the server stopped (SIGSTOP), is held against nobody.
+        A worker may miss heartbeats for ``worker_timeout`` seconds, and for two minutes while it starts. Intervals are
+        counted rather than read from a clock. So time in which the supervisor did not run either, because the machine
+        was suspended or the whole server stopped (SIGSTOP), does not count.
         """
-        self._silent += 1
-        patience = self._settings.worker_timeout if self.ready else _LONGEST_START
-        if self._process and self._silent * HEARTBEAT_INTERVAL > patience:
-            # Before anything is said of it: nothing may keep the worker from being replaced.
+        self._missed_heartbeats += 1
+        timeout = self._settings.worker_timeout if self.ready else _START_TIMEOUT
+        if self._process and self._missed_heartbeats * HEARTBEAT_INTERVAL > timeout:
+            # Kill first, log second: a log that blocks must not keep the worker from being replaced.
             self._process.kill()
-            what = "stood still for" if self.ready else "not come to accept connections in"
-            logger.error("worker %d has %s %d s; killed it", self.number, what, patience)
+            problem = "sent no heartbeat for" if self.ready else "did not accept connections within"
+            logger.error("worker %d %s %d s; killed it", self.number, problem, timeout)
 
-    def empty(self, now: float) -> int:
-        """Let go of the worker, which has ended, and plan for the next one; return its exit code."""
+    def reap(self, now: float) -> int:
+        """Collect the exit code of the worker, which has ended, and schedule its restart; return the exit code."""
         if self._process is None:
             return 0
         code = self._process.wait()
-        self._hang_up()
+        self._close_heartbeats()
         self._process = None
-        if self.ready and now - self._started_at >= _STEADY:
+        if self.ready and now - self._started_at >= _STABLE_AFTER:
             self._failures = 0
-        self._plan(now)
+        self._schedule_restart(now)
         return code
 
     def terminate(self) -> None:
-        """Ask the worker to stop."""
+        """Ask the worker to stop (SIGTERM)."""
         if self._process:
             self._process.terminate()
 
     def kill(self) -> None:
-        """End the worker at once."""
+        """Kill the worker (SIGKILL)."""
         if self._process:
             self._process.kill()
 
-    def _plan(self, now: float) -> None:
-        """Fill the slot at once, or, when workers end again and again, after 1, 2, 4 and at most 30 seconds."""
-        wait = min(2.0 ** (self._failures - 1), _LONGEST_WAIT) if self._failures else 0.0
+    def _schedule_restart(self, now: float) -> None:
+        """Restart at once after the first failure, then with exponential back-off: 1, 2, 4 and at most 30 seconds."""
+        delay = min(2.0 ** (self._failures - 1), _MAX_RESTART_DELAY) if self._failures else 0.0
         self._failures += 1
-        self.start_at = now + wait
+        self.restart_at = now + delay
 
-    def _hang_up(self) -> None:
+    def _close_heartbeats(self) -> None:
         if self.heartbeats:
             self.heartbeats.close()
             self.heartbeats = None

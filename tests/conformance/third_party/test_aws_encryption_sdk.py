@@ -20,7 +20,7 @@ from aws_encryption_sdk.identifiers import AlgorithmSuite
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from mypy_boto3_kms.client import KMSClient
 
-from refusals import code_of
+from client_errors import error_code_of
 
 MESSAGE = bytes(range(256)) * 1000
 CONTEXT = {"tenant": "blue", "purpose": "backup"}
@@ -60,7 +60,7 @@ def test_a_message_opens_under_its_key_and_encryption_context(kms: KMSClient, sd
     (data_key,) = header.encrypted_data_keys
     bound: dict[str, Any] = {"CiphertextBlob": data_key.encrypted_data_key}
     assert len(kms.decrypt(**bound, EncryptionContext=header.encryption_context)["Plaintext"]) == 32
-    assert code_of(kms.decrypt, **bound, EncryptionContext=CONTEXT) == "InvalidCiphertextException"
+    assert error_code_of(kms.decrypt, **bound, EncryptionContext=CONTEXT) == "InvalidCiphertextException"
     kms.disable_key(KeyId=arn)
     with pytest.raises(AWSEncryptionSDKClientError, match="No Configured KMS Key was able to decrypt"):
         sdk.decrypt(source=ciphertext, keyring=keyring)

@@ -1,4 +1,4 @@
-"""What is read of a form before its signature is verified."""
+"""The fields of a form that are read before its signature is verified."""
 
 import time
 
@@ -25,15 +25,15 @@ MEGABYTE = 1024 * 1024
         (b"Action=%FF\xff", "\N{REPLACEMENT CHARACTER}ÿ"),
     ],
 )
-def test_one_field(body: bytes, value: str | None) -> None:
+def test_the_first_field_of_a_name_is_returned(body: bytes, value: str | None) -> None:
     assert form_field(body, b"Action") == value
 
 
 @pytest.mark.parametrize(
     "body", [b"%41" * (MEGABYTE // 3), b"&" * MEGABYTE, b"&Action" * (MEGABYTE // 7), b"Action=" + b"%41" * 300_000]
 )
-def test_a_megabyte_costs_no_more_than_looking_through_it(body: bytes) -> None:
-    """Decoding all of it took 70 ms and more."""
+def test_reading_a_field_of_a_megabyte_is_as_fast_as_scanning_it(body: bytes) -> None:
+    """Decoding the whole form would take 70 ms and more."""
     started = time.process_time()
     form_field(body, b"Action")
     form_field(body, b"Version")

@@ -1,4 +1,4 @@
-"""The gateway under a manual clock: sessions that run out, names that are no keys, and calls on behalf of others."""
+"""The gateway under a manual clock: expired sessions, invalid access key ids, and calls on behalf of others."""
 
 import pytest
 from botocore.credentials import Credentials
@@ -20,18 +20,18 @@ def direct(direct: DirectClient) -> DirectClient:
     return direct
 
 
-def a_user(direct: DirectClient, name: str = "alice") -> Credentials:
+def new_user(direct: DirectClient, name: str = "alice") -> Credentials:
     """Return the access key of a new user who may do everything."""
     root = direct.profile()
     direct.query(root, "iam", "CreateUser", UserName=name)
-    every = document(allow(do="*"))
-    direct.query(root, "iam", "PutUserPolicy", UserName=name, PolicyName="own", PolicyDocument=every)
+    everything = document(allow(do="*"))
+    direct.query(root, "iam", "PutUserPolicy", UserName=name, PolicyName="own", PolicyDocument=everything)
     made = direct.query(root, "iam", "CreateAccessKey", UserName=name)
     return Credentials(made.field("AccessKeyId"), made.field("SecretAccessKey"))
 
 
 def session_of(direct: DirectClient, user: Credentials, seconds: int) -> Credentials:
-    """Return a session of a role that trusts the account."""
+    """Create a role that trusts the account; return a session of it."""
     trust = document({"Effect": "Allow", "Principal": {"AWS": ROOT}, "Action": "sts:AssumeRole"})
     role = direct.query(direct.profile(), "iam", "CreateRole", RoleName="job", AssumeRolePolicyDocument=trust).field(
         "Arn"
@@ -40,8 +40,8 @@ def session_of(direct: DirectClient, user: Credentials, seconds: int) -> Credent
     return Credentials(*(made.field(name) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")))
 
 
-def test_a_session_lasts_as_long_as_it_says(direct: DirectClient) -> None:
-    session = session_of(direct, a_user(direct), 900)
+def test_a_session_expires_after_its_duration(direct: DirectClient) -> None:
+    session = session_of(direct, new_user(direct), 900)
     direct.local.clock.advance(899)
     assert direct.query(session, "sts", "GetCallerIdentity").status == 200
     direct.local.clock.advance(1)
@@ -54,8 +54,8 @@ def test_a_session_lasts_as_long_as_it_says(direct: DirectClient) -> None:
     assert (record["errorCode"], record["userIdentity"]) == ("ExpiredTokenException", {"type": "Unknown"})
 
 
-def test_that_a_session_has_expired_is_told_only_to_its_bearer(direct: DirectClient) -> None:
-    session = session_of(direct, a_user(direct), 900)
+def test_expiry_of_a_session_is_reported_only_if_the_signature_is_valid(direct: DirectClient) -> None:
+    session = session_of(direct, new_user(direct), 900)
     direct.local.clock.advance(901)
     forged = Credentials(session.access_key, "not the secret", session.token)
     assert direct.kms(forged, "ListKeys").error == "InvalidSignatureException"
@@ -64,8 +64,8 @@ def test_that_a_session_has_expired_is_told_only_to_its_bearer(direct: DirectCli
 # --- on behalf of others
 
 
-def test_a_service_calls_for_a_principal(direct: DirectClient) -> None:
-    user = a_user(direct)
+def test_a_service_calls_on_behalf_of_a_principal(direct: DirectClient) -> None:
+    user = new_user(direct)
     service = direct.profile(SERVICE)
     key_id = direct.kms(direct.profile(), "CreateKey").json["KeyMetadata"]["KeyId"]
     arn = f"arn:aws:kms:us-east-1:000000000000:key/{key_id}"
@@ -77,8 +77,8 @@ def test_a_service_calls_for_a_principal(direct: DirectClient) -> None:
     assert direct.kms(user, "DescribeKey", KeyId=arn).status == 200
 
 
-def test_a_service_speaks_for_a_role_through_a_session_of_it(direct: DirectClient) -> None:
-    session_of(direct, a_user(direct), 900)
+def test_a_service_calls_on_behalf_of_a_role_as_a_session_of_it(direct: DirectClient) -> None:
+    session_of(direct, new_user(direct), 900)
     for principal, shown in (
         ("arn:aws:iam::000000000000:role/job", "arn:aws:sts::000000000000:assumed-role/job/session"),
         ("arn:aws:sts::000000000000:assumed-role/job/two", "arn:aws:sts::000000000000:assumed-role/job/two"),
@@ -105,8 +105,10 @@ def test_a_service_speaks_for_a_role_through_a_session_of_it(direct: DirectClien
         "",
     ],
 )
-def test_only_for_principals_that_exist(direct: DirectClient, principal: str) -> None:
-    session_of(direct, a_user(direct), 900)
+def test_a_service_cannot_call_on_behalf_of_a_principal_that_does_not_exist(
+    direct: DirectClient, principal: str
+) -> None:
+    session_of(direct, new_user(direct), 900)
     answer = direct.kms(direct.profile(SERVICE), "ListKeys", more={ON_BEHALF_OF: principal})
     assert answer.error == "AccessDeniedException"
     assert f"{SERVICE} may not call on behalf of {principal}" in answer.text
@@ -115,15 +117,15 @@ def test_only_for_principals_that_exist(direct: DirectClient, principal: str) ->
     assert record["userIdentity"]["invokedBy"] == SERVICE
 
 
-def test_nobody_else_calls_on_behalf_of_others(direct: DirectClient) -> None:
-    user = a_user(direct)
+def test_only_services_can_call_on_behalf_of_others(direct: DirectClient) -> None:
+    user = new_user(direct)
     for caller in (user, direct.profile()):
         assert direct.kms(caller, "ListKeys", more=FOR_ROOT).error == "AccessDeniedException"
     assert direct.local.records()[-1]["userIdentity"]["type"] == "Root"
 
 
 @pytest.mark.parametrize("name", [ON_BEHALF_OF, "X-Amz-Source-Arn", "X-Amz-Source-Account"])
-def test_what_a_service_says_of_its_call_must_be_signed(direct: DirectClient, name: str) -> None:
+def test_the_headers_that_only_services_send_must_be_signed(direct: DirectClient, name: str) -> None:
     request = direct.kms_request(direct.profile(SERVICE), "ListKeys", {}, {})
     request.headers[name.lower()] = ROOT
     answer = direct.receive(request)
@@ -131,20 +133,20 @@ def test_what_a_service_says_of_its_call_must_be_signed(direct: DirectClient, na
     assert f"'{name.lower()}' must be a 'SignedHeader' in the AWS Authorization." in answer.text
 
 
-# --- names that are no keys
+# --- invalid access key ids
 
 
 @pytest.mark.parametrize("name", [ROOT, SERVICE, "arn:aws:iam::000000000000:user/alice"])
 def test_a_principal_is_not_an_access_key(direct: DirectClient, name: str) -> None:
-    """Principals that services speak for are remembered; nobody must be able to sign as one, without a secret."""
-    a_user(direct)
+    """Principals that services call on behalf of are cached; their names must not work as access key ids."""
+    new_user(direct)
     direct.kms(direct.profile(SERVICE), "ListKeys", more={ON_BEHALF_OF: name})
     for token in (None, name):
         forged = direct.kms(Credentials(name, "", token), "ListKeys")
         assert forged.error in {"UnrecognizedClientException", "IncompleteSignatureException"}
 
 
-def test_an_access_key_is_not_a_token(direct: DirectClient) -> None:
+def test_an_access_key_id_is_not_a_session_token(direct: DirectClient) -> None:
     root = direct.profile()
     assert root.access_key is not None
     assert direct.kms(root, "ListKeys").status == 200
@@ -152,14 +154,14 @@ def test_an_access_key_is_not_a_token(direct: DirectClient) -> None:
     assert direct.kms(doubled, "ListKeys").error == "UnrecognizedClientException"
 
 
-# --- without a signature
+# --- unsigned requests
 
 
 @pytest.mark.parametrize(
     ("action", "version"),
     [("AssumeRole", "2011-06-15"), ("GetCallerIdentity", "2011-06-15"), ("CreateUser", "2010-05-08")],
 )
-def test_only_a_web_identity_comes_without_a_signature(direct: DirectClient, action: str, version: str) -> None:
+def test_only_assume_role_with_web_identity_may_be_unsigned(direct: DirectClient, action: str, version: str) -> None:
     body = f"Action={action}&Version={version}".encode()
     headers = {"content-type": "application/x-www-form-urlencoded", "host": "strongroom"}
     answer = direct.receive(HttpRequest("POST", "/", "", headers, body, "127.0.0.1", secure=False))
@@ -169,14 +171,14 @@ def test_only_a_web_identity_comes_without_a_signature(direct: DirectClient, act
 @pytest.mark.parametrize(
     ("service", "action"), [("sts", "GetSessionToken"), ("sts", "GetCallerIdentity"), ("iam", "ListUsers")]
 )
-def test_a_service_uses_keys_for_others_and_nothing_else(direct: DirectClient, service: str, action: str) -> None:
-    """Credentials made in somebody's name would outlive the call, and no longer show who called."""
+def test_a_service_cannot_call_iam_or_sts_on_behalf_of_others(direct: DirectClient, service: str, action: str) -> None:
+    """Credentials created on behalf of a principal would outlive the call, and would not show the service."""
     refused = direct.query(direct.profile(SERVICE), service, action, more=FOR_ROOT)
     assert (refused.status, refused.error) == (403, "AccessDenied")
 
 
-def test_a_call_that_waited_for_a_thread_has_the_rights_its_caller_has_by_then(direct: DirectClient) -> None:
-    user, root = a_user(direct), direct.profile()
+def test_a_call_that_waited_for_a_thread_is_authorized_when_it_runs(direct: DirectClient) -> None:
+    user, root = new_user(direct), direct.profile()
     waiting = [
         direct.gateway.admit(direct.query_request(user, "iam", "CreateUser", {}, {"UserName": name}))
         for name in ("one", "two", "three")
@@ -188,21 +190,21 @@ def test_a_call_that_waited_for_a_thread_has_the_rights_its_caller_has_by_then(d
     assert direct.answer(waiting.pop()).error == "InvalidClientTokenId"
 
 
-def test_a_session_of_a_user_or_root_does_not_manage_identities(direct: DirectClient) -> None:
-    """Or whoever steals an access key could make others, for as long as a session lasts."""
-    for keys in (direct.profile(), a_user(direct)):
+def test_a_session_of_a_user_or_root_cannot_call_iam(direct: DirectClient) -> None:
+    """Otherwise a stolen session could be used to create further access keys until it expires."""
+    for keys in (direct.profile(), new_user(direct)):
         made = direct.query(keys, "sts", "GetSessionToken")
         session = Credentials(*(made.field(name) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")))
         for action in ("ListUsers", "CreateAccessKey"):
             refused = direct.query(session, "iam", action)
             assert (refused.status, refused.error) == (403, "InvalidClientTokenId")
         assert direct.kms(session, "ListKeys").status == 200
-    role = session_of(direct, a_user(direct, "bob"), 900)
+    role = session_of(direct, new_user(direct, "bob"), 900)
     assert direct.query(role, "iam", "ListUsers").error == "AccessDenied"
 
 
-def test_the_partition_of_an_account_does_not_depend_on_where_a_request_was_signed_for(direct: DirectClient) -> None:
-    """Or a Deny on ``arn:aws:iam::…`` would not reach what is made as ``arn:aws-cn:iam::…``."""
+def test_the_partition_of_an_account_does_not_depend_on_the_region_of_the_signature(direct: DirectClient) -> None:
+    """Otherwise a Deny on ``arn:aws:iam::…`` would not apply to users created as ``arn:aws-cn:iam::…``."""
     verifier = Verifier(
         direct.local.deployment.service.pipeline.credential, frozenset({"us-east-1", "cn-north-1"}), 300.0
     )

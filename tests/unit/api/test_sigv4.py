@@ -1,4 +1,4 @@
-"""Signatures against AWS's published examples, and against botocore for everything Hypothesis can think of."""
+"""Signatures compared with AWS's published examples, and with botocore for generated requests."""
 
 import re
 from datetime import UTC, datetime
@@ -24,13 +24,13 @@ CREDENTIAL = Credential(access_key_id=ACCESS_KEY, secret=SECRET, principal=accou
 AT = 1440938160.0  # 2015-08-30T12:36:00Z, the date of AWS's test suite
 
 
-def test_the_key_derivation_of_the_aws_general_reference() -> None:
+def test_key_derivation_matches_the_aws_general_reference() -> None:
     scope = Scope("20120215", "us-east-1", "iam", "aws4_request")
     secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
     assert signing_key(secret, scope).hex() == "f4780e2d9f65fa895f9c67b32ce1baf0b0d8a43505a000a1a9e090d414db404d"
 
 
-def test_the_example_request_of_the_aws_general_reference() -> None:
+def test_the_example_request_of_the_aws_general_reference_verifies() -> None:
     request = HttpRequest(
         method="GET",
         path="/",
@@ -61,7 +61,7 @@ def test_the_example_request_of_the_aws_general_reference() -> None:
         verifier.verify(request, "iam", AT)
 
 
-def test_a_header_is_signed_once() -> None:
+def test_a_header_listed_twice_in_signed_headers_is_refused() -> None:
     names = ";".join(["host", *["x-long"] * 1000, "x-amz-date"])
     credential = "Credential=AKIDEXAMPLE/20150830/us-east-1/iam/aws4_request"
     headers = {
@@ -85,7 +85,7 @@ header_values = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_
     path=st.lists(st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=1, max_size=6), max_size=3),
     value=st.lists(header_values, max_size=3).map("  ".join),
 )
-def test_what_botocore_signs_verifies(body: bytes, query: dict[str, str], path: list[str], value: str) -> None:
+def test_requests_signed_by_botocore_verify(body: bytes, query: dict[str, str], path: list[str], value: str) -> None:
     target = "/" + "/".join(path)
     raw_query = "&".join(f"{quote(name, safe='')}={quote(text, safe='')}" for name, text in query.items())
     url = f"https://kms.example.com{target}" + (f"?{raw_query}" if raw_query else "")
@@ -99,7 +99,7 @@ def test_what_botocore_signs_verifies(body: bytes, query: dict[str, str], path: 
     assert moment
 
 
-def test_a_signed_header_that_is_not_there_counts_as_empty() -> None:
+def test_a_missing_signed_header_counts_as_empty() -> None:
     request = HttpRequest("POST", "/", "", {"host": "h"}, b"", "", secure=False)
     assert b"\nabsent:\nhost:h\n\nabsent;host\n" in canonical_request(request, "absent;host")
 
@@ -133,7 +133,7 @@ HEADERS = st.sampled_from(
 
 @st.composite
 def nearly_signed(draw: st.DrawFn) -> HttpRequest:
-    """Return a request that was signed, and then perhaps changed."""
+    """Return a signed request, with up to a few changes after signing."""
     request = signed(draw(st.sampled_from([b"", b"{}"])))
     texts = st.sampled_from(["", "a", "0", "\xff", "20150830T123601Z", ";host"])
     for name, place, text in draw(st.lists(st.tuples(HEADERS, st.integers(0, 200), texts), max_size=2)):
@@ -152,21 +152,23 @@ def nearly_signed(draw: st.DrawFn) -> HttpRequest:
     now=st.sampled_from([AT, AT, AT + 61, AT + 301, AT - 301]),
     credential=st.sampled_from([CREDENTIAL, CREDENTIAL, SESSION, None]),
 )
-def test_a_verifier_judges_by_what_is_there_not_by_what_it_has_seen(
+def test_the_caches_of_a_verifier_do_not_change_its_decisions(
     request: HttpRequest, service: str, now: float, credential: Credential | None
 ) -> None:
     known: list[Credential | None] = [CREDENTIAL]
-    seasoned = Verifier(lambda *_, **__: known[0], frozenset({"us-east-1"}), 300)
+    warm = Verifier(lambda *_, **__: known[0], frozenset({"us-east-1"}), 300)
     for body in (b"", b"{}", b"more"):
-        assert seasoned.verify(signed(body), "kms", AT).credential is CREDENTIAL
+        assert warm.verify(signed(body), "kms", AT).credential is CREDENTIAL
     known[0] = credential
-    fresh = Verifier(lambda *_, **__: credential, frozenset({"us-east-1"}), 300)
-    assert outcome(seasoned, request, service, now) == outcome(fresh, request, service, now)
+    cold = Verifier(lambda *_, **__: credential, frozenset({"us-east-1"}), 300)
+    assert outcome(warm, request, service, now) == outcome(cold, request, service, now)
 
 
-@pytest.mark.parametrize(("more", "anew"), [({}, 0), ({"Amz-Sdk-Invocation-Id": "1"}, 1), ({"X-Long": "x" * 4096}, 1)])
-def test_only_what_is_small_and_comes_again_is_kept(
-    monkeypatch: pytest.MonkeyPatch, more: dict[str, str], anew: int
+@pytest.mark.parametrize(
+    ("more", "computed"), [({}, 0), ({"Amz-Sdk-Invocation-Id": "1"}, 1), ({"X-Long": "x" * 4096}, 1)]
+)
+def test_only_small_and_repeated_headers_are_cached(
+    monkeypatch: pytest.MonkeyPatch, more: dict[str, str], computed: int
 ) -> None:
     verifier = Verifier(lambda *_, **__: CREDENTIAL, frozenset({"us-east-1"}), 300)
     verifier.verify(signed(b"one", **more), "kms", AT)
@@ -178,4 +180,4 @@ def test_only_what_is_small_and_comes_again_is_kept(
 
     monkeypatch.setattr("strongroom.api.sigv4.canonical_request", write)
     verifier.verify(signed(b"two", **more), "kms", AT)
-    assert len(written) == anew
+    assert len(written) == computed

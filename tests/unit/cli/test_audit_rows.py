@@ -1,4 +1,4 @@
-"""What `strongroom audit` prints of what callers chose, or whoever tampered with the log."""
+"""The output of `strongroom audit`: text that callers or a forger of the log chose cannot control the terminal."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from strongroom.audit.verification import Finding, Kind, Report
 from strongroom.cli.audit import _record_row, _show
 
 
-def test_no_caller_speaks_to_the_terminal_or_makes_a_row() -> None:
+def test_a_caller_cannot_send_escape_sequences_or_forge_a_row() -> None:
     record = SearchedRecord(
         "2026-11-25T10:00:00Z", "DescribeKey", request_parameters={"keyId": "x\n2026 DeleteKey ok \x1b[2J"}
     )
@@ -16,15 +16,15 @@ def test_no_caller_speaks_to_the_terminal_or_makes_a_row() -> None:
     assert row.endswith(r"x\n2026 DeleteKey ok \x1b[2J")
 
 
-def test_other_scripts_stay_readable() -> None:
+def test_printable_text_of_other_scripts_is_shown_unchanged() -> None:
     record = SearchedRecord("2026-11-25T10:00:00Z", "DescribeKey", request_parameters={"keyId": "alias/schlüssel"})
     assert _record_row(record).endswith("alias/schlüssel")
 
 
-def test_no_forger_speaks_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_forged_log_cannot_send_escape_sequences(capsys: pytest.CaptureFixture[str]) -> None:
     report = Report(findings=[Finding(Kind.ALTERED, "file", 1, 1, "this is the header of \x1b[2J\nThe log is whole.")])
     report.further = 150
-    _show(report, judged=True)
+    _show(report, has_database=True)
     first, more, *_, last = capsys.readouterr().out.splitlines()
     assert first == r"file:1: sequence 1: ALTERED: this is the header of \x1b[2J\nThe log is whole."
     assert (more, last) == ("... and 150 more", "The log is not what was written: 151 findings.")

@@ -1,4 +1,4 @@
-"""Where a request comes from, when proxies stand in front: only what trusted ones appended is believed."""
+"""The source of a request behind proxies: only entries that trusted proxies appended are used."""
 
 import pytest
 
@@ -17,32 +17,32 @@ def request_from(peer: str, *, secure: bool = False, **headers: str) -> HttpRequ
 @pytest.mark.parametrize(
     ("peer", "forwarded_for", "source"),
     [
-        # As far as it goes through our own proxies, from the end.
+        # The last address that is not a trusted proxy.
         ("10.0.0.1", "203.0.113.9", "203.0.113.9"),
         ("10.0.0.1", "203.0.113.9, 10.1.1.1", "203.0.113.9"),
         ("192.0.2.7", " 203.0.113.9 ,10.1.1.1 , 10.2.2.2 ", "203.0.113.9"),
         ("fd00::1", "2001:db8::9, fd00::2", "2001:db8::9"),
-        # What the client made up stands further left.
+        # Addresses that the client invented are further left.
         ("10.0.0.1", "10.9.9.9, 203.0.113.9", "203.0.113.9"),
         ("10.0.0.1", "127.0.0.1, 203.0.113.9, 10.1.1.1", "203.0.113.9"),
-        # Everybody is a proxy of ours: the first of them.
+        # All are trusted proxies: the first of them.
         ("10.0.0.1", "10.1.1.1, 10.2.2.2", "10.1.1.1"),
-        # What is no address ends the search.
+        # An invalid address ends the search.
         ("10.0.0.1", "", "10.0.0.1"),
         ("10.0.0.1", "unknown", "10.0.0.1"),
         ("10.0.0.1", "203.0.113.9, unknown", "10.0.0.1"),
         ("10.0.0.1", "203.0.113.9, unknown, 10.1.1.1", "10.1.1.1"),
         ("10.0.0.1", "203.0.113.9:8080", "10.0.0.1"),
         ("10.0.0.1", "203.0.113.9,", "10.0.0.1"),
-        # A stranger's word is worth nothing.
+        # A peer that is no trusted proxy is the source, whatever its header says.
         ("203.0.113.1", "127.0.0.1", "203.0.113.1"),
         ("192.0.2.8", "127.0.0.1", "192.0.2.8"),
         ("2001:db8::1", "127.0.0.1", "2001:db8::1"),
-        # A proxy that listens for both families may write IPv4 like this.
+        # A proxy with a dual-stack socket may write IPv4 addresses like this.
         ("10.0.0.1", "::ffff:203.0.113.9, ::ffff:10.1.1.1", "203.0.113.9"),
     ],
 )
-def test_the_source(peer: str, forwarded_for: str, source: str) -> None:
+def test_the_source_is_the_last_address_before_our_proxies(peer: str, forwarded_for: str, source: str) -> None:
     assert TrustedProxies(OURS).origin(request_from(peer, forwarded_for=forwarded_for))[0] == source
 
 
@@ -62,17 +62,17 @@ def test_without_the_header_the_proxy_is_the_source() -> None:
         ("203.0.113.1", True, "http", True),
     ],
 )
-def test_whether_the_way_began_with_tls(peer: str, proto: str, *, secure: bool, shown: bool) -> None:
+def test_a_trusted_proxy_tells_whether_the_client_used_tls(peer: str, proto: str, *, secure: bool, shown: bool) -> None:
     request = request_from(peer, secure=secure, forwarded_proto=proto)
     assert TrustedProxies(OURS).origin(request)[1] is shown
 
 
-def test_without_proxies_nothing_is_believed() -> None:
+def test_without_trusted_proxies_the_headers_are_ignored() -> None:
     request = request_from("10.0.0.1", forwarded_for="203.0.113.9", forwarded_proto="https")
     assert TrustedProxies(()).origin(request) == ("10.0.0.1", False)
 
 
 @pytest.mark.parametrize("network", ["10.0.0.1/8", "proxy.example", ""])
-def test_what_is_no_network(network: str) -> None:
+def test_an_invalid_network_is_refused(network: str) -> None:
     with pytest.raises(ValueError, match=r"does not appear to be|has host bits set"):
         TrustedProxies((network,))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from importing import import_material
+from key_import import import_material
 from local_deployment import ORIGIN, LocalDeployment, Refused
 from strongroom.clock import DAY, ManualClock
 from strongroom.errors import KMSInvalidStateException

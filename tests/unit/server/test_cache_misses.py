@@ -9,10 +9,10 @@ import pytest
 from botocore.credentials import Credentials
 
 from cold_snapshot import ColdLookup
-from crowds import as_bytes
 from direct_client import DirectClient
 from local_deployment import LocalDeployment
 from loopback_server import LoopbackServer, run
+from raw_connections import request_bytes
 from strongroom.clock import ManualClock
 from strongroom.operations.kms.table import TABLE
 from strongroom.operations.lanes import Lane
@@ -66,7 +66,7 @@ def test_a_miss_anywhere_takes_the_call_to_a_thread_once(
     # From here on everything is held, except what the simulator says is not.
     assert direct.kms(direct.profile(SERVICE), "DescribeKey", KeyId=alias, more=ON_BEHALF_OF).status == 200
     body = {"KeyId": alias, "Plaintext": DATA}
-    request = as_bytes(direct.kms_request(direct.profile(SERVICE), "Encrypt", ON_BEHALF_OF, body))
+    request = request_bytes(direct.kms_request(direct.profile(SERVICE), "Encrypt", ON_BEHALF_OF, body))
     before = len(direct.local.records())
     owner: Any
     owner, name = LOOKUPS[miss]
@@ -117,7 +117,7 @@ def test_a_session_is_read_on_a_thread_and_a_forged_token_needs_none(direct: Dir
     principals = direct.local.deployment.backends.snapshot.principals
     principals.forget_everything()
     misses = principals.misses
-    requests = [as_bytes(direct.kms_request(keys, "ListAliases", {}, {})) for keys in (session, forged, session)]
+    requests = [request_bytes(direct.kms_request(keys, "ListAliases", {}, {})) for keys in (session, forged, session)]
 
     async def scenario(loopback: LoopbackServer) -> None:
         assert [await loopback.send(request) for request in requests] == [200, 400, 200]
@@ -136,7 +136,7 @@ def test_a_forged_signature_of_an_unread_access_key_is_refused_and_recorded_once
     direct: DirectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forged = Credentials(direct.profile().access_key, "not the secret")
-    request = as_bytes(direct.kms_request(forged, "ListKeys", {}, {}))
+    request = request_bytes(direct.kms_request(forged, "ListKeys", {}, {}))
     before = len(direct.local.records())
     cold = ColdLookup(monkeypatch, Principals, "credential")
 

@@ -1,14 +1,14 @@
-"""What takes long does not run on the event loop, also where that shows only when the key is known."""
+"""Slow calls run on threads, not on the event loop, even if only the key tells that they are slow."""
 
 import threading
 from typing import Any
 
 import pytest
 
-from crowds import as_bytes
 from direct_client import DirectClient
-from forms import nobodys_login
 from loopback_server import LoopbackServer, run
+from query_requests import unauthenticated_login
+from raw_connections import request_bytes
 from strongroom.crypto.software.elliptic import EllipticBackingKey
 from strongroom.operations.kms import managed_keys
 from strongroom.server import lane_limits
@@ -17,16 +17,16 @@ MESSAGE = "bWVzc2FnZQ=="
 
 
 @pytest.fixture
-def places(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """What ran → the threads it ran on, in order."""
+def threads_used(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """Function → names of the threads it ran on, in order of the calls."""
     seen: dict[str, list[str]] = {}
 
     def watch(owner: Any, name: str) -> None:
-        whole = getattr(owner, name)
+        original = getattr(owner, name)
 
         def watched(*parts: Any) -> Any:
             seen.setdefault(name, []).append(threading.current_thread().name)
-            return whole(*parts)
+            return original(*parts)
 
         monkeypatch.setattr(owner, name, watched)
 
@@ -41,14 +41,14 @@ def signing_key(direct: DirectClient, spec: str) -> dict[str, Any]:
     return {"KeyId": key["KeyId"], "Message": MESSAGE, "SigningAlgorithm": "ECDSA_SHA_256"}
 
 
-@pytest.mark.parametrize(("spec", "place"), [("ECC_NIST_P256", "MainThread"), ("ECC_SECG_P256K1", "SIGNING_0")])
-def test_a_signature_under_a_slow_curve_is_made_and_verified_on_a_thread(
-    direct: DirectClient, places: dict[str, list[str]], spec: str, place: str
+@pytest.mark.parametrize(("spec", "thread"), [("ECC_NIST_P256", "MainThread"), ("ECC_SECG_P256K1", "SIGNING_0")])
+def test_signatures_of_a_slow_curve_are_made_and_verified_on_a_thread(
+    direct: DirectClient, threads_used: dict[str, list[str]], spec: str, thread: str
 ) -> None:
     body = signing_key(direct, spec)
     signature = direct.kms(direct.profile(), "Sign", **body).json["Signature"]
     wrong = signature[:-8] + "AAAAAAA="
-    places.clear()
+    threads_used.clear()
 
     async def scenario(loopback: LoopbackServer) -> None:
         assert await loopback.call("Sign", **body) == 200
@@ -57,12 +57,12 @@ def test_a_signature_under_a_slow_curve_is_made_and_verified_on_a_thread(
         assert set(loopback.front.limits.in_work.values()) == {0}
 
     run(direct, scenario)
-    assert places == {"sign": [place], "verify": [place] * 2}
+    assert threads_used == {"sign": [thread], "verify": [thread] * 2}
     assert [each["eventName"] for each in direct.local.records()[-3:]] == ["Sign", "Verify", "Verify"]
 
 
-def test_a_call_whose_lane_turns_out_to_be_full_is_refused_and_recorded(
-    direct: DirectClient, places: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+def test_a_call_moved_to_a_full_lane_is_refused_and_recorded(
+    direct: DirectClient, threads_used: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     body = signing_key(direct, "ECC_SECG_P256K1")
     monkeypatch.setattr(lane_limits, "_MAX_SIGNED", dict.fromkeys(lane_limits._MAX_SIGNED, 0))
@@ -71,12 +71,12 @@ def test_a_call_whose_lane_turns_out_to_be_full_is_refused_and_recorded(
         assert await loopback.call("Sign", **body) == 400
 
     run(direct, scenario)
-    assert not places
+    assert not threads_used
     assert direct.local.records()[-1]["errorCode"] == "ThrottlingException"
 
 
-def test_an_aws_managed_key_is_made_on_a_thread_and_used_on_the_loop(
-    direct: DirectClient, places: dict[str, list[str]]
+def test_an_aws_managed_key_is_created_on_a_thread_and_used_on_the_event_loop(
+    direct: DirectClient, threads_used: dict[str, list[str]]
 ) -> None:
     direct.local.deployment.registrar.create_service("backup.amazonaws.com")
 
@@ -85,13 +85,13 @@ def test_an_aws_managed_key_is_made_on_a_thread_and_used_on_the_loop(
             assert await loopback.call("DescribeKey", KeyId="alias/aws/backup") == 200
 
     run(direct, scenario)
-    assert places == {"_make": ["WAITING_0"]}
+    assert threads_used == {"_make": ["WAITING_0"]}
     records = [each for each in direct.local.records() if each["eventName"] == "DescribeKey"]
     assert [each.get("errorCode") for each in records] == [None, None]
 
 
-def test_refused_calls_that_nobody_signed_leave_only_so_many_records(direct: DirectClient) -> None:
-    request = as_bytes(nobodys_login(), "Host: strongroom")
+def test_the_audit_records_of_refused_unauthenticated_calls_are_rate_limited(direct: DirectClient) -> None:
+    request = request_bytes(unauthenticated_login(), "Host: strongroom")
     before = len(direct.local.records())
 
     async def scenario(loopback: LoopbackServer) -> None:

@@ -1,4 +1,4 @@
-"""The threads behind the event loop: every job comes back once, on the loop; what has not begun can be forgotten."""
+"""The threads behind the event loop: each job returns once, on the loop; jobs not yet begun can be dropped."""
 
 import asyncio
 import os
@@ -27,10 +27,10 @@ def run(scenario: Callable[[], asyncio.Future[None] | object]) -> None:
 
 
 def never(job: int) -> None:
-    pytest.fail(f"job {job} has not failed")
+    pytest.fail(f"job {job} was reported as failed")
 
 
-def test_every_job_comes_back_once_and_on_the_loop() -> None:
+def test_every_job_returns_once_and_on_the_event_loop() -> None:
     done: Counter[int] = Counter()
     workers: set[str] = set()
     lanes: list[Lanes[int, int]] = []
@@ -43,14 +43,14 @@ def test_every_job_comes_back_once_and_on_the_loop() -> None:
             workers.add(threading.current_thread().name)
             return job * job
 
-        def back(job: int, result: int) -> None:
+        def deliver(job: int, result: int) -> None:
             assert threading.get_ident() == here
             assert result == job * job
             done[job] += 1
             if len(done) == JOBS:
                 all_done.set_result(None)
 
-        lanes.append(Lanes(loop, THREADS, work, back, never))
+        lanes.append(Lanes(loop, THREADS, work, deliver, never))
         for job in range(JOBS):
             lanes[0].submit(Lane.WAITING if job % 2 else Lane.COMPUTING, job)
         return all_done
@@ -61,8 +61,8 @@ def test_every_job_comes_back_once_and_on_the_loop() -> None:
     assert workers <= {f"WAITING_{each}" for each in range(4)} | {f"COMPUTING_{each}" for each in range(2)}
 
 
-def test_one_wakeup_serves_all_results_that_are_there() -> None:
-    """The loop is busy while all are done; then it is told once."""
+def test_one_wakeup_delivers_all_results_that_are_ready() -> None:
+    """While the event loop is busy, all jobs finish; it is woken up once."""
     wakeups: list[object] = []
     done: list[int] = []
 
@@ -92,7 +92,7 @@ def test_one_wakeup_serves_all_results_that_are_there() -> None:
 
 
 @pytest.mark.parametrize("waiting", [0, 10])
-def test_the_end_waits_for_what_has_begun_and_forgets_the_rest(waiting: int) -> None:
+def test_closing_waits_for_running_jobs_and_drops_waiting_ones(waiting: int) -> None:
     begun, release = threading.Event(), threading.Event()
     worked: list[int] = []
 
@@ -114,7 +114,7 @@ def test_the_end_waits_for_what_has_begun_and_forgets_the_rest(waiting: int) -> 
     assert not [each for each in threading.enumerate() if each.name.startswith("GENERATING")]
 
 
-def test_who_signs_gives_way() -> None:
+def test_signing_threads_have_a_lower_priority() -> None:
     def niceness(_job: int) -> int:
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
@@ -138,7 +138,7 @@ def test_who_signs_gives_way() -> None:
     assert (fast, signing) == (os.nice(0), min(os.nice(0) + 10, 19))
 
 
-def test_a_job_that_fails_is_told_and_the_thread_goes_on() -> None:
+def test_a_failed_job_is_reported_and_the_thread_goes_on() -> None:
     done: list[int] = []
     failed: list[int] = []
     lanes: list[Lanes[int, int]] = []
@@ -151,12 +151,12 @@ def test_a_job_that_fails_is_told_and_the_thread_goes_on() -> None:
             assert threading.get_ident() == here
             failed.append(job)
 
-        def back(job: int, _: int) -> None:
+        def deliver(job: int, _: int) -> None:
             done.append(job)
             if len(done) == 5:
                 loop.call_soon(all_done.set_result, None)
 
-        lanes.append(Lanes(loop, {Lane.COMPUTING: 1}, lambda job: 1 // (job % 2), back, fail))
+        lanes.append(Lanes(loop, {Lane.COMPUTING: 1}, lambda job: 1 // (job % 2), deliver, fail))
         for job in range(10):
             lanes[0].submit(Lane.COMPUTING, job)
         return all_done

@@ -1,4 +1,4 @@
-"""A key ready for use; without its material it is not, whoever forgot to look at its state."""
+"""An active key without key material has no backing key, even if its key state was not checked."""
 
 from collections.abc import Callable
 
@@ -19,9 +19,9 @@ def key_of(*materials: KeyMaterial) -> KmsKey:
     )
 
 
-@pytest.mark.parametrize("key", [key_of(), key_of(replace(material(1), token=None))], ids=["never", "not any more"])
+@pytest.mark.parametrize("key", [key_of(), key_of(replace(material(1), token=None))], ids=["never imported", "deleted"])
 @pytest.mark.parametrize("use", [ActiveKey.current, ActiveKey.mac_key, ActiveKey.public_key])
-def test_a_key_whose_material_is_not_there_has_no_backing_key(
+def test_a_key_without_material_has_no_backing_key(
     key_backends: KeyBackends, key: KmsKey, use: Callable[[ActiveKey], object]
 ) -> None:
     with pytest.raises(LookupError):

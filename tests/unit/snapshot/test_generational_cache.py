@@ -1,4 +1,4 @@
-"""What is held of what was asked for: never more than there is room for, and what is in use stays."""
+"""A generational cache never exceeds its limit, and keeps entries that are in use."""
 
 from functools import partial
 
@@ -8,51 +8,53 @@ from hypothesis import strategies as st
 from strongroom.snapshot.generational_cache import GenerationalCache
 
 
-def ask(recent: GenerationalCache[int, str], key: int) -> bool:
-    """Ask as those do who hold something; tell whether it was there."""
-    if recent.get(key) is not None or recent.recall(key) is not None:
+def look_up(cache: GenerationalCache[int, str], key: int) -> bool:
+    """Look a key up, and store a value after a cache miss; return whether it was a hit."""
+    if cache.get(key) is not None or cache.recall(key) is not None:
         return True
-    recent.remember(key, f"value {key}")
+    cache.remember(key, f"value {key}")
     return False
 
 
-def beyond(least: int, key: int, _value: str) -> bool:
+def is_at_least(least: int, key: int, _value: str) -> bool:
     return key >= least
 
 
-def test_what_is_in_use_stays_however_many_others_are_looked_at_once() -> None:
-    recent: GenerationalCache[int, str] = GenerationalCache(100)
+def test_entries_in_use_stay_while_many_others_are_read_once() -> None:
+    cache: GenerationalCache[int, str] = GenerationalCache(100)
     for hot in range(10):
-        ask(recent, hot)
+        look_up(cache, hot)
     for cold in range(1000, 11_000):
         if cold % 25 == 0:
-            assert all(ask(recent, hot) for hot in range(10)), cold
-        assert not ask(recent, cold)
+            assert all(look_up(cache, hot) for hot in range(10)), cold
+        assert not look_up(cache, cold)
 
 
-def test_what_goes_is_handed_over_one_at_a_time() -> None:
-    gone: list[str] = []
-    recent: GenerationalCache[int, str] = GenerationalCache(4, gone.append)
+def test_evicted_entries_are_passed_to_the_callback_one_at_a_time() -> None:
+    evicted: list[str] = []
+    cache: GenerationalCache[int, str] = GenerationalCache(4, evicted.append)
     for number in range(20):
-        recent.remember(number, str(number))
-        assert len(gone) == max(0, number - 3)
-    assert sorted(gone + list(recent.everything().values()), key=int) == [str(number) for number in range(20)]
+        cache.remember(number, str(number))
+        assert len(evicted) == max(0, number - 3)
+    assert sorted(evicted + list(cache.everything().values()), key=int) == [str(number) for number in range(20)]
 
 
-@given(st.integers(2, 9), st.lists(st.tuples(st.sampled_from(["ask", "forget", "those"]), st.integers(0, 12))))
-def test_it_holds_what_it_was_given_and_never_too_much(limit: int, acts: list[tuple[str, int]]) -> None:
-    recent: GenerationalCache[int, str] = GenerationalCache(limit)
+@given(
+    st.integers(2, 9), st.lists(st.tuples(st.sampled_from(["look up", "forget", "forget those"]), st.integers(0, 12)))
+)
+def test_it_returns_what_was_stored_and_never_exceeds_its_limit(limit: int, acts: list[tuple[str, int]]) -> None:
+    cache: GenerationalCache[int, str] = GenerationalCache(limit)
     for act, key in acts:
-        if act == "ask":
-            ask(recent, key)
-            assert recent.recall(key) == f"value {key}"
+        if act == "look up":
+            look_up(cache, key)
+            assert cache.recall(key) == f"value {key}"
         elif act == "forget":
-            was_there = key in recent.everything()
-            assert recent.forget(key) == (f"value {key}" if was_there else None)
-            assert recent.recall(key) is None
+            existed = key in cache.everything()
+            assert cache.forget(key) == (f"value {key}" if existed else None)
+            assert cache.recall(key) is None
         else:
-            recent.forget_those(partial(beyond, key))
-            assert all(each < key for each in recent.everything())
-        assert len(recent) + len(recent._last) + len(recent._going) == len(recent.everything()) <= limit
-    recent.forget_all()
-    assert recent.everything() == {}
+            cache.forget_those(partial(is_at_least, key))
+            assert all(each < key for each in cache.everything())
+        assert len(cache) + len(cache._last) + len(cache._going) == len(cache.everything()) <= limit
+    cache.forget_all()
+    assert cache.everything() == {}

@@ -1,4 +1,4 @@
-"""The worker's grants: kept current one at a time, and never more of them than it was told to hold."""
+"""The grant cache of a worker: it is invalidated grant by grant, and never exceeds its limit."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def snapshot(store: Store, key_backends: KeyBackends, service_secrets: ServiceSe
     return snapshot
 
 
-def give(store: Store, *grants: Grant) -> None:
+def add_grants(store: Store, *grants: Grant) -> None:
     def change(transaction: Transaction) -> None:
         for grant in grants:
             transaction.add_grant(grant)
@@ -32,7 +32,7 @@ def give(store: Store, *grants: Grant) -> None:
     store.write(change)
 
 
-def end(store: Store, grant: Grant) -> None:
+def remove_grant(store: Store, grant: Grant) -> None:
     store.write(lambda transaction: transaction.remove_grant(grant))
 
 
@@ -45,62 +45,65 @@ def found(snapshot: Snapshot, *names: str, key: int = 1, tenant: str = "t1") -> 
     return snapshot.grants.find(locator(key), names, labels_wanted(GrantOperation.ENCRYPT, have), search, may_wait=True)
 
 
-def held(snapshot: Snapshot) -> tuple[int, int]:
-    """Return what is held, as it is counted and as it is: grants, labels, files, and one for each holder."""
+def cached_entries(snapshot: Snapshot) -> tuple[int, int]:
+    """Return the number of cached entries, as the cache counts them and as they are.
+
+    Entries are grants, labels, pages of labels, and one for each grantee.
+    """
     return snapshot.grants._size, sum(
         len(each) for holders in snapshot.grants._cached.values() for each in holders.values()
     )
 
 
-def test_a_grant_is_found_as_soon_as_it_is_there_and_no_longer(store: Store, snapshot: Snapshot) -> None:
+def test_a_grant_is_found_from_its_creation_until_its_removal(store: Store, snapshot: Snapshot) -> None:
     grant, other = make_grant(1, to="alice", constraints=subset(tenant="t1")), make_grant(2, to="alice", key=2)
     assert found(snapshot, "alice") is None
-    give(store, grant, other)
+    add_grants(store, grant, other)
     assert found(snapshot, "alice") == grant
     assert found(snapshot, "bob", "alice") == grant
     assert found(snapshot, "bob") is None
     assert found(snapshot, "alice", tenant="t2") is None
     assert found(snapshot, "alice", key=2) == other
-    end(store, grant)
+    remove_grant(store, grant)
     assert found(snapshot, "alice") is None
     assert found(snapshot, "alice", key=2) == other
 
 
-def test_the_closest_name_comes_first(store: Store, snapshot: Snapshot) -> None:
-    give(store, make_grant(1, to="account"), make_grant(2, to="alice"))
+def test_grants_to_the_first_name_are_found_first(store: Store, snapshot: Snapshot) -> None:
+    add_grants(store, make_grant(1, to="account"), make_grant(2, to="alice"))
     assert found(snapshot, "alice", "account") == make_grant(2, to="alice")
 
 
 def test_an_erased_key_has_no_grants(store: Store, snapshot: Snapshot) -> None:
-    give(store, make_grant(1, to="alice"))
+    add_grants(store, make_grant(1, to="alice"))
     assert found(snapshot, "alice") is not None
     store.write(lambda transaction: transaction.erase_key(make_key(1)))
     assert found(snapshot, "alice") is None
 
 
-def test_what_is_held_stays_within_its_bound(store: Store, snapshot: Snapshot) -> None:
+def test_the_cache_stays_within_its_limit(store: Store, snapshot: Snapshot) -> None:
     grants = [make_grant(number, to="alice") for number in range(1, 5)]
     assert found(snapshot, "alice") is None
-    assert held(snapshot) == (1, 1)
-    give(store, *grants)
+    assert cached_entries(snapshot) == (1, 1)
+    add_grants(store, *grants)
     assert found(snapshot, "alice") is not None
-    # The holder, a label, its file and four grants.
-    assert held(snapshot) == (7, 7)
-    end(store, grants[0])
+    # The grantee, a label, its file and four grants.
+    assert cached_entries(snapshot) == (7, 7)
+    remove_grant(store, grants[0])
     assert found(snapshot, "alice") is not None
-    assert held(snapshot) == (6, 6)
+    assert cached_entries(snapshot) == (6, 6)
     for name in ("bob", "carol", "dave", "eve"):
         found(snapshot, name)
-    assert held(snapshot) == (10, 10)
-    # One more does not fit: the key that came first makes room, and is read again when it is needed.
+    assert cached_entries(snapshot) == (10, 10)
+    # One more does not fit: the key that was cached first is evicted, and read again when it is needed.
     assert found(snapshot, "alice", key=2) is None
-    assert held(snapshot) == (1, 1)
+    assert cached_entries(snapshot) == (1, 1)
     assert found(snapshot, "alice") is not None
-    assert held(snapshot) == (7, 7)
+    assert cached_entries(snapshot) == (7, 7)
 
 
 def test_only_grants_that_a_call_could_use_are_read(store: Store, snapshot: Snapshot) -> None:
-    give(store, *(make_grant(n, to="alice", constraints=subset(app="shop", tenant=f"t{n}")) for n in range(1000)))
+    add_grants(store, *(make_grant(n, to="alice", constraints=subset(app="shop", tenant=f"t{n}")) for n in range(1000)))
     for number in (700, 5):
         grant = found(snapshot, "alice", tenant=f"t{number}")
         assert grant is None or grant.constraints == subset(app="shop", tenant=f"t{number}")
@@ -108,30 +111,30 @@ def test_only_grants_that_a_call_could_use_are_read(store: Store, snapshot: Snap
     assert len(holder.labels_read) < 5
 
 
-def test_of_many_grants_alike_a_few_are_read_and_all_only_where_none_permits(store: Store, snapshot: Snapshot) -> None:
+def test_of_many_similar_grants_a_few_are_read_and_all_only_if_none_permits(store: Store, snapshot: Snapshot) -> None:
     grants = [make_grant(number, GrantOperation.DECRYPT, to="alice") for number in range(250)]
-    give(store, *grants)
+    add_grants(store, *grants)
     assert found(snapshot, "alice") is None
     (holder,) = snapshot.grants._cached[locator(1)].values()
     assert len(holder.labels_read) == 250
-    give(store, *(make_grant(number, to="bob") for number in range(1000, 1250)))
+    add_grants(store, *(make_grant(number, to="bob") for number in range(1000, 1250)))
     first = found(snapshot, "bob")
     assert first == make_grant(1000, to="bob")
     holder = snapshot.grants._cached[locator(1)]["bob"]
     assert len(holder.labels_read) == 100
-    # One that was not read yet ends, and so do those that were.
+    # Remove one grant that was not read yet, and all that were.
     for number in (1100, *range(1000, 1100)):
-        end(store, make_grant(number, to="bob"))
+        remove_grant(store, make_grant(number, to="bob"))
     assert found(snapshot, "bob") == make_grant(1101, to="bob")
-    give(store, make_grant(250, to="alice"))
+    add_grants(store, make_grant(250, to="alice"))
     assert found(snapshot, "alice") == make_grant(250, to="alice")
 
 
-def test_a_worker_that_fell_behind_a_trimmed_log_reads_anew(store: Store, snapshot: Snapshot) -> None:
+def test_a_worker_that_fell_behind_a_trimmed_change_log_empties_its_cache(store: Store, snapshot: Snapshot) -> None:
     grant = make_grant(1, to="alice")
-    give(store, grant)
+    add_grants(store, grant)
     assert found(snapshot, "alice") == grant
-    end(store, grant)
-    give(store, make_grant(2, to="bob"))
+    remove_grant(store, grant)
+    add_grants(store, make_grant(2, to="bob"))
     store.trim_changes(1)
     assert found(snapshot, "alice") is None

@@ -1,4 +1,4 @@
-"""The worker's view: no more of anything than it was told to hold, and what is in use stays."""
+"""The snapshot of a worker: its caches never exceed their limits, and entries in use stay."""
 
 from functools import partial
 
@@ -34,7 +34,7 @@ def snapshot(store: Store, key_backends: KeyBackends, service_secrets: ServiceSe
     return snapshot
 
 
-def test_keys_aliases_and_materials_stay_within_their_bound(snapshot: Snapshot) -> None:
+def test_the_caches_of_keys_aliases_and_materials_stay_within_their_limit(snapshot: Snapshot) -> None:
     for _ in range(2):
         for number in range(KEYS):
             assert snapshot.alias(alias(number), may_wait=True) == locator(number).key_id
@@ -46,14 +46,14 @@ def test_keys_aliases_and_materials_stay_within_their_bound(snapshot: Snapshot) 
             assert len(snapshot._materials) == len(snapshot._keys.everything())
 
 
-def test_a_key_in_use_is_not_read_again_because_of_others(snapshot: Snapshot) -> None:
+def test_reading_other_keys_does_not_evict_a_key_in_use(snapshot: Snapshot) -> None:
     hot = snapshot.key(locator(0), may_wait=True)
     for number in range(1, KEYS):
         snapshot.key(locator(number), may_wait=True)
         assert snapshot.key(locator(0), may_wait=True) is hot
 
 
-def test_what_changed_is_forgotten_in_either_generation(store: Store, snapshot: Snapshot) -> None:
+def test_changed_entries_are_invalidated_in_either_generation(store: Store, snapshot: Snapshot) -> None:
     for number in range(6):
         snapshot.find(alias(number), may_wait=True)
 
@@ -72,7 +72,7 @@ def test_what_changed_is_forgotten_in_either_generation(store: Store, snapshot: 
         assert snapshot.find(alias(number), may_wait=True) is None
 
 
-def test_keys_of_the_same_policy_share_it(snapshot: Snapshot) -> None:
+def test_keys_with_equal_policies_share_one_compiled_policy(snapshot: Snapshot) -> None:
     one, other = snapshot.key(locator(1), may_wait=True), snapshot.key(locator(2), may_wait=True)
     assert one is not None
     assert other is not None

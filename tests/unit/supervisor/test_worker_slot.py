@@ -1,4 +1,4 @@
-"""A worker's slot: when the next process comes."""
+"""A worker slot: restart back-off after its worker exits, and the heartbeat timeout."""
 
 import logging
 import os
@@ -12,18 +12,18 @@ from strongroom.settings import Settings
 from strongroom.supervisor.worker_slot import WorkerSlot
 
 
-class Coroner(logging.Handler):
-    """Sees how a worker has ended by the time that something is logged of it."""
+class ExitCodeRecorder(logging.Handler):
+    """Records the exit code that the worker of a slot has by the time a log line is emitted."""
 
     def __init__(self, slot: WorkerSlot) -> None:
         super().__init__()
         self.code: int | None = None
-        self._place = slot
+        self._slot = slot
 
     @override
     def emit(self, record: logging.LogRecord) -> None:
-        assert self._place._process is not None
-        self.code = self._place._process.wait(5)
+        assert self._slot._process is not None
+        self.code = self._slot._process.wait(5)
 
 
 @pytest.fixture
@@ -32,55 +32,55 @@ def slot(tmp_path: Path) -> Iterator[WorkerSlot]:
     slot = WorkerSlot(Settings(data=str(tmp_path / "data")), 1, lock)
     yield slot
     slot.kill()
-    slot.empty(0)
+    slot.reap(0)
     os.close(lock)
 
 
-def end(slot: WorkerSlot, now: float) -> float:
-    """Fill the slot, kill the worker at a moment, and return how long the next one has to wait."""
-    slot.fill(now)
+def restart_delay(slot: WorkerSlot, now: float) -> float:
+    """Start a worker, kill it at the same moment, and return the delay before the next start."""
+    slot.start(now)
     slot.kill()
-    assert slot.empty(now) == -9
+    assert slot.reap(now) == -9
     assert slot.pid is None
-    return slot.start_at - now
+    return slot.restart_at - now
 
 
-def test_the_first_to_end_is_replaced_at_once_and_those_after_it_ever_later(slot: WorkerSlot) -> None:
-    assert [end(slot, now) for now in range(8)] == [0, 1, 2, 4, 8, 16, 30, 30]
+def test_the_first_restart_is_immediate_and_the_delay_then_grows_to_30_seconds(slot: WorkerSlot) -> None:
+    assert [restart_delay(slot, now) for now in range(8)] == [0, 1, 2, 4, 8, 16, 30, 30]
 
 
-def test_a_worker_that_cannot_be_started_is_tried_again_later(
+def test_a_worker_that_cannot_be_started_is_retried_with_the_same_delays(
     slot: WorkerSlot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.executable", str(tmp_path / "missing"))
     for expected in (0, 1, 2):
         with pytest.raises(FileNotFoundError):
-            slot.fill(100)
+            slot.start(100)
         assert slot.pid is None
-        assert slot.start_at == 100 + expected
+        assert slot.restart_at == 100 + expected
 
 
-def test_a_worker_that_served_for_a_minute_makes_up_for_those_before(slot: WorkerSlot) -> None:
-    assert [end(slot, 0), end(slot, 1)] == [0, 1]
-    slot.fill(10)
+def test_a_worker_that_served_for_a_minute_resets_the_restart_delay(slot: WorkerSlot) -> None:
+    assert [restart_delay(slot, 0), restart_delay(slot, 1)] == [0, 1]
+    slot.start(10)
     slot.ready = True
     slot.kill()
-    slot.empty(70)
-    assert slot.start_at == 70
+    slot.reap(70)
+    assert slot.restart_at == 70
 
 
-@pytest.mark.parametrize(("ready", "patience"), [(True, 30), (False, 120)])
-def test_a_worker_that_stands_still_is_killed_before_anything_is_said_of_it(
-    slot: WorkerSlot, *, ready: bool, patience: int
+@pytest.mark.parametrize(("ready", "timeout"), [(True, 30), (False, 120)])
+def test_a_worker_without_a_heartbeat_is_killed_before_that_is_logged(
+    slot: WorkerSlot, *, ready: bool, timeout: int
 ) -> None:
-    slot.fill(0)
+    slot.start(0)
     slot.ready = ready
-    coroner = Coroner(slot)
+    recorder = ExitCodeRecorder(slot)
     logger = logging.getLogger("strongroom.supervisor.worker_slot")
-    logger.addHandler(coroner)
-    for _ in range(patience):
-        slot.count_silence()
-    assert coroner.code is None
-    slot.count_silence()
-    logger.removeHandler(coroner)
-    assert coroner.code == -9
+    logger.addHandler(recorder)
+    for _ in range(timeout):
+        slot.check_heartbeat()
+    assert recorder.code is None
+    slot.check_heartbeat()
+    logger.removeHandler(recorder)
+    assert recorder.code == -9

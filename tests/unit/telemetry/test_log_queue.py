@@ -1,4 +1,4 @@
-"""Lines of the log wait for whoever reads them; nobody else does."""
+"""The log queue: a slow or missing reader of the log does not block the threads that log."""
 
 import logging
 import os
@@ -24,14 +24,14 @@ def record_of(message: str, *args: object) -> logging.LogRecord:
 
 
 def read(descriptor: int, count: int) -> list[str]:
-    """Read so many lines."""
+    """Read ``count`` lines."""
     text = ""
     while text.count("\n") < count:
         text += os.read(descriptor, 1 << 16).decode()
     return text.splitlines()
 
 
-def test_lines_come_in_order_and_all_before_the_end(pipe: tuple[int, int]) -> None:
+def test_lines_are_written_in_order_and_all_before_the_queue_is_closed(pipe: tuple[int, int]) -> None:
     queue = LogQueue(pipe[1])
     queue.start()
     for number in range(0, 100, 2):
@@ -42,7 +42,7 @@ def test_lines_come_in_order_and_all_before_the_end(pipe: tuple[int, int]) -> No
 
 
 @pytest.mark.parametrize("blocking", [True, False])
-def test_nobody_waits_for_a_reader_that_stands_still_and_what_was_lost_is_told(
+def test_a_reader_that_hangs_blocks_no_thread_and_lost_lines_are_counted(
     pipe: tuple[int, int], *, blocking: bool
 ) -> None:
     os.set_blocking(pipe[1], blocking)
@@ -64,7 +64,9 @@ def test_nobody_waits_for_a_reader_that_stands_still_and_what_was_lost_is_told(
     queue.close_soon()
 
 
-def test_the_end_waits_some_seconds_and_no_longer(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closing_waits_for_the_reader_for_a_limited_time(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("strongroom.telemetry.log_queue._PATIENCE", 0.2)
     queue = LogQueue(pipe[1])
     queue.start()
@@ -77,7 +79,7 @@ def test_the_end_waits_some_seconds_and_no_longer(pipe: tuple[int, int], monkeyp
     queue._writer.join()
 
 
-def test_a_line_that_has_no_text_does_no_harm(pipe: tuple[int, int]) -> None:
+def test_a_record_that_cannot_be_formatted_is_reported_and_the_others_are_written(pipe: tuple[int, int]) -> None:
     queue = LogQueue(pipe[1])
     queue.start()
     queue.handle(record_of("%d keys", "seven"))
@@ -91,13 +93,13 @@ def test_a_line_that_has_no_text_does_no_harm(pipe: tuple[int, int]) -> None:
     ]
 
 
-def test_a_reader_that_is_gone_is_no_reason_to_end() -> None:
+def test_a_closed_pipe_does_not_raise() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     queue = LogQueue(writing)
     queue.start()
     for _ in range(10):
-        queue.handle(record_of("unheard"))
+        queue.handle(record_of("lost"))
     queue.close_soon()
     assert not queue._writer.is_alive()
     os.close(writing)

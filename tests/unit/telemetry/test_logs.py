@@ -1,4 +1,4 @@
-"""What a line of the log looks like, for people and for programs."""
+"""The format of log lines, as text and as JSON."""
 
 import json
 import logging
@@ -33,7 +33,7 @@ def test_json_is_one_object_a_line() -> None:
     }
 
 
-def test_json_has_no_worker_where_there_is_none_and_no_fields_but_known_ones() -> None:
+def test_json_has_no_worker_without_one_and_no_unknown_fields() -> None:
     line = json.loads(JsonFormatter(None).format(record_of("x", grant_token="secret")))
     assert line.keys() == {"time", "level", "logger", "message"}
 
@@ -51,20 +51,20 @@ def test_a_traceback_is_one_string() -> None:
 
 
 @pytest.mark.parametrize("text", ["\ud800", "\x00\x1b[31m", "\u2028"])
-def test_no_character_breaks_a_line(text: str) -> None:
+def test_no_character_splits_a_line(text: str) -> None:
     line = JsonFormatter("w0").format(record_of("%s", text))
     assert len(line.splitlines()) == 1
     assert json.loads(line)["level"] == "WARNING"
 
 
-def test_text_ends_with_the_request() -> None:
+def test_text_ends_with_the_request_id() -> None:
     assert (
         TextFormatter().format(record_of("failed", request_id="abc")).endswith("strongroom.test: failed request_id=abc")
     )
     assert re.fullmatch(r"[\d-]+ [\d:,]+ WARNING strongroom\.test: failed", TextFormatter().format(record_of("failed")))
 
 
-def test_what_libraries_repeat_is_told_once_in_a_minute() -> None:
+def test_repeated_lines_of_libraries_are_logged_once_a_minute() -> None:
     sparing = Sparing()
 
     def passes(name: str, at: float) -> bool:
@@ -72,6 +72,6 @@ def test_what_libraries_repeat_is_told_once_in_a_minute() -> None:
         record.created = at
         return sparing.filter(record)
 
-    told = [passes("opentelemetry.exporter", at) for at in range(1000, 1150, 10)]
-    assert told == [at % 60 == 1000 % 60 for at in range(1000, 1150, 10)]
+    logged = [passes("opentelemetry.exporter", at) for at in range(1000, 1150, 10)]
+    assert logged == [at % 60 == 1000 % 60 for at in range(1000, 1150, 10)]
     assert all(passes("strongroom.store", at) for at in range(5))

@@ -1,4 +1,4 @@
-"""The metrics of one worker, as families and as text."""
+"""The metrics of one worker, in Prometheus's text format."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from local_deployment import LocalDeployment, Refused
-from scrapes import Shown
+from scrapes import ScrapedMetrics
 from strongroom import __version__, errors
 from strongroom.clock import ManualClock
 from strongroom.errors import KmsError
@@ -44,13 +44,13 @@ def sources_of(local: LocalDeployment, counters: CallCounters, worker: str = "w0
     )
 
 
-def show(local: LocalDeployment, counters: CallCounters) -> Shown:
+def show(local: LocalDeployment, counters: CallCounters) -> ScrapedMetrics:
     registry = CollectorRegistry()
     registry.register(WorkerMetrics(sources_of(local, counters)))
-    return Shown(generate_latest(registry).decode())
+    return ScrapedMetrics(generate_latest(registry).decode())
 
 
-def test_calls_are_counted_by_how_they_ended(local: LocalDeployment) -> None:
+def test_calls_are_counted_by_outcome(local: LocalDeployment) -> None:
     counters = CallCounters()
     for seconds in (0.0001, 0.0002, 3.0):
         counters.note((TABLE["Encrypt"], SUCCESS, seconds))
@@ -69,7 +69,7 @@ def test_calls_are_counted_by_how_they_ended(local: LocalDeployment) -> None:
     assert shown.labels("strongroom_http_requests_refused_total", "status") == {"404"}
 
 
-def test_what_the_parts_did_is_shown(local: LocalDeployment) -> None:
+def test_the_counters_of_all_parts_are_exported(local: LocalDeployment) -> None:
     key_id = local.call("CreateKey")["KeyMetadata"]["KeyId"]
     for _ in range(3):
         local.call("Encrypt", KeyId=key_id, Plaintext="eA==")
@@ -111,7 +111,9 @@ def test_what_the_parts_did_is_shown(local: LocalDeployment) -> None:
     assert after.sum("strongroom_keeper_failures_total") == 0
 
 
-def test_a_log_that_cannot_be_written_shows(local: LocalDeployment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_audit_log_that_cannot_be_written_is_visible_in_the_metrics(
+    local: LocalDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = local.deployment.log
     local.call("ListKeys")
 
@@ -134,7 +136,7 @@ def test_a_log_that_cannot_be_written_shows(local: LocalDeployment, monkeypatch:
     assert shown.sum("strongroom_audit_lines_waiting") == 0
 
 
-def test_names_are_as_prometheus_wants_them_and_documented(local: LocalDeployment) -> None:
+def test_metric_names_follow_prometheus_conventions_and_are_documented(local: LocalDeployment) -> None:
     counters = CallCounters()
     counters.note((TABLE["Encrypt"], SUCCESS, 1))
     counters.answered_no_call(404)
@@ -156,7 +158,7 @@ def test_names_are_as_prometheus_wants_them_and_documented(local: LocalDeploymen
     assert {"process_resident_memory_bytes", "python_gc_collections", "python_info"} <= shown.families.keys()
 
 
-def test_there_are_only_so_many_outcomes() -> None:
+def test_outcomes_are_error_codes_of_letters_only() -> None:
     codes = {each.code for each in vars(errors).values() if isinstance(each, type) and issubclass(each, KmsError)}
     assert all(re.fullmatch(r"[A-Za-z]+", code) for code in codes)
     assert SUCCESS not in codes

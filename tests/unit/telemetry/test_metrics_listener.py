@@ -1,4 +1,4 @@
-"""Scrapes over real sockets: of several workers in one process, by clients that mean well and by others."""
+"""Scrapes over real sockets: several workers in one process, well-behaved clients and abusive ones."""
 
 import contextlib
 import socket
@@ -11,7 +11,7 @@ from typing import Self
 import pytest
 
 from local_deployment import LocalDeployment
-from scrapes import Shown
+from scrapes import ScrapedMetrics
 from strongroom.clock import ManualClock
 from strongroom.operations.kms.table import TABLE
 from strongroom.service.counters import SUCCESS, CallCounters
@@ -30,7 +30,7 @@ def local(tmp_path: Path, clock: ManualClock) -> Iterator[LocalDeployment]:
 
 
 class Worker:
-    """A worker's metrics, on a port of their own."""
+    """The metrics listener of a worker, on its own port."""
 
     def __init__(self, local: LocalDeployment, name: str, folder: Path) -> None:
         deployment = local.deployment
@@ -53,7 +53,7 @@ class Worker:
 
 
 def ask(address: tuple[str, int], request: bytes) -> bytes:
-    """Return all that is answered; nothing where the connection is cut."""
+    """Send a request; return the whole response, empty if the connection was reset."""
     answer = b""
     with socket.create_connection(address, timeout=20) as connection, contextlib.suppress(ConnectionError):
         connection.sendall(request)
@@ -62,15 +62,15 @@ def ask(address: tuple[str, int], request: bytes) -> bytes:
     return answer
 
 
-def shown_by(worker: Worker) -> Shown:
+def shown_by(worker: Worker) -> ScrapedMetrics:
     head, _, body = ask(worker.address, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
     assert f"Content-Length: {len(body)}".encode() in head
-    return Shown(body.decode())
+    return ScrapedMetrics(body.decode())
 
 
 @pytest.mark.parametrize("depth", [1, 60])
-def test_any_worker_shows_all(local: LocalDeployment, tmp_path: Path, depth: int) -> None:
+def test_any_worker_returns_the_metrics_of_all(local: LocalDeployment, tmp_path: Path, depth: int) -> None:
     folder = tmp_path.joinpath(*["deep"] * depth)
     folder.mkdir(parents=True)
     folder /= "metrics"
@@ -79,7 +79,7 @@ def test_any_worker_shows_all(local: LocalDeployment, tmp_path: Path, depth: int
             shown = shown_by(worker)
             assert [shown.sum("strongroom_worker_up", worker=name) for name in WORKERS] == [1, 1, 1]
             assert shown.labels("strongroom_requests_total", "worker") == set(WORKERS)
-            # Each family once, as the format wants it.
+            # The format allows each family only once.
             kinds = [line for line in shown.text.splitlines() if line.startswith("# TYPE")]
             assert len(kinds) == len(set(kinds)) > 30
         assert folder.stat().st_mode & 0o777 == 0o700
@@ -87,7 +87,7 @@ def test_any_worker_shows_all(local: LocalDeployment, tmp_path: Path, depth: int
     assert list(folder.iterdir()) == []
 
 
-def test_who_is_gone_or_hangs_or_talks_nonsense_is_down(
+def test_a_worker_that_is_missing_or_hangs_or_sends_nonsense_is_down(
     local: LocalDeployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(metrics_listener, "_PEER_TIME", 0.5)
@@ -97,24 +97,24 @@ def test_who_is_gone_or_hangs_or_talks_nonsense_is_down(
     with Worker(local, "w0", folder) as first:
         for name in ("w1", "w2"):
             assert shown_by(first).sum("strongroom_worker_up", worker=name) == 0
-        # What a killed worker leaves, and one that does not answer.
+        # w1 leaves only the socket file of a killed worker; w2 accepts connections but does not answer.
         meeting.listen("w1").close()
         with contextlib.closing(meeting.listen("w2")) as hanging:
             shown = shown_by(first)
             assert [shown.sum("strongroom_worker_up", worker=name) for name in WORKERS] == [1, 0, 0]
             assert shown.labels("strongroom_requests_total", "worker") == {"w0"}
-            talk = threading.Thread(target=_answer_nonsense, args=(hanging,))
-            talk.start()
+            answering = threading.Thread(target=_answer_nonsense, args=(hanging,))
+            answering.start()
             assert shown_by(first).sum("strongroom_worker_up", worker="w2") == 0
-            talk.join()
-        # A new one takes the place of the old.
+            answering.join()
+        # A new worker replaces the old one.
         with Worker(local, "w1", folder):
             assert shown_by(first).sum("strongroom_worker_up", worker="w1") == 1
             assert shown_by(first).sum("strongroom_requests_total", worker="w1") == 1
 
 
 def _answer_nonsense(listener: socket.socket) -> None:
-    # The first is the one that was left hanging.
+    # The first connection is the one that got no answer before.
     for _ in range(2):
         connection, _ = listener.accept()
         with connection, contextlib.suppress(OSError):
@@ -136,7 +136,7 @@ def _answer_nonsense(listener: socket.socket) -> None:
         (b"GET /metrics HTTP/1.1\r\nX: " + b"y" * 9000 + b"\r\n\r\n", b"431"),
     ],
 )
-def test_only_get_metrics(local: LocalDeployment, tmp_path: Path, request_: bytes, status: bytes) -> None:
+def test_only_get_metrics_is_served(local: LocalDeployment, tmp_path: Path, request_: bytes, status: bytes) -> None:
     with Worker(local, "w0", tmp_path / "metrics") as worker:
         answer = ask(worker.address, request_)
         assert answer.startswith(b"HTTP/1.1 " + status + b" ")
@@ -144,7 +144,7 @@ def test_only_get_metrics(local: LocalDeployment, tmp_path: Path, request_: byte
         assert (b"\r\nAllow: GET\r\n" in answer) == (status == b"405")
 
 
-def test_clients_that_send_without_end_or_not_at_all_are_dropped(
+def test_clients_that_send_endlessly_or_nothing_are_disconnected(
     local: LocalDeployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(metrics_listener, "_SCRAPE_TIME", 0.5)
@@ -156,11 +156,11 @@ def test_clients_that_send_without_end_or_not_at_all_are_dropped(
         with contextlib.suppress(OSError), socket.create_connection(worker.address, timeout=20) as endless:
             for _ in range(1000):
                 endless.sendall(b"x" * 65536)
-            pytest.fail("64 MiB were taken")
+            pytest.fail("64 MiB were accepted")
         assert shown_by(worker).sum("strongroom_requests_total") == 1
 
 
-def test_a_client_that_does_not_read_is_dropped(
+def test_a_client_that_does_not_read_is_disconnected(
     local: LocalDeployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(metrics_listener, "_SCRAPE_TIME", 0.5)
@@ -176,7 +176,7 @@ def test_a_client_that_does_not_read_is_dropped(
         assert got < 32 << 20
 
 
-def test_scrapes_that_are_too_many_are_dropped_and_others_served_afterwards(
+def test_too_many_scrapes_are_disconnected_and_later_ones_are_served(
     local: LocalDeployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(metrics_listener, "_SCRAPE_TIME", 2.0)
@@ -187,7 +187,7 @@ def test_scrapes_that_are_too_many_are_dropped_and_others_served_afterwards(
         time.sleep(0.3)
         assert threading.active_count() == threads
         assert ask(first.address, b"GET /metrics HTTP/1.1\r\n\r\n") == b""
-        # Other workers are told all the same.
+        # Requests of other workers have a separate limit.
         assert shown_by(second).sum("strongroom_worker_up", worker="w0") == 1
         time.sleep(2.5)
         assert shown_by(first).sum("strongroom_worker_up", worker="w0") == 1
@@ -195,7 +195,7 @@ def test_scrapes_that_are_too_many_are_dropped_and_others_served_afterwards(
             connection.close()
 
 
-def test_scrapes_close_to_each_other_share_an_answer(local: LocalDeployment, tmp_path: Path) -> None:
+def test_scrapes_within_half_a_second_get_the_same_response(local: LocalDeployment, tmp_path: Path) -> None:
     with Worker(local, "w0", tmp_path / "metrics") as worker:
         before = shown_by(worker).text
         worker.counters.note((TABLE["Encrypt"], SUCCESS, 0.001))

@@ -1,4 +1,4 @@
-"""When access keys were last used: once a minute at most, and only what somebody signed with."""
+"""The last use of an access key is written at most once a minute, and only for valid signatures."""
 
 from botocore.credentials import Credentials
 
@@ -7,7 +7,7 @@ from strongroom.store.records import AccessKeyRecord
 
 
 def record(direct: DirectClient) -> AccessKeyRecord:
-    """Return what is known of the root's access key after the keeper's round."""
+    """Run the keeper, and return the stored record of the root's access key."""
     direct.local.deployment.keeper.run()
     with direct.local.deployment.backends.store.read() as reader:
         found = reader.access_key(str(direct.profile().access_key))
@@ -15,7 +15,7 @@ def record(direct: DirectClient) -> AccessKeyRecord:
     return found
 
 
-def test_the_last_use_is_written_down_once_a_minute(direct: DirectClient) -> None:
+def test_the_last_use_is_written_once_a_minute(direct: DirectClient) -> None:
     root, clock = direct.profile(), direct.local.clock
     assert record(direct).last_used_at is None
     began = clock.now()
@@ -30,7 +30,7 @@ def test_the_last_use_is_written_down_once_a_minute(direct: DirectClient) -> Non
     assert (record(direct).last_used_service, record(direct).last_used_region) == ("sts", "us-east-1")
 
 
-def test_a_refused_call_is_a_use_and_a_forged_one_is_not(direct: DirectClient) -> None:
+def test_a_refused_call_is_a_use_and_a_forged_signature_is_not(direct: DirectClient) -> None:
     root = direct.profile()
     direct.kms(Credentials(root.access_key, "not the secret"), "ListKeys")
     assert record(direct).last_used_at is None
@@ -38,7 +38,7 @@ def test_a_refused_call_is_a_use_and_a_forged_one_is_not(direct: DirectClient) -
     assert record(direct).last_used_at == direct.local.clock.now()
 
 
-def test_a_session_is_no_use_of_the_key_it_was_made_with(direct: DirectClient) -> None:
+def test_using_a_session_is_no_use_of_the_access_key_that_created_it(direct: DirectClient) -> None:
     began = direct.local.clock.now()
     made = direct.query(direct.profile(), "sts", "GetSessionToken")
     session = Credentials(*(made.field(name) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")))

@@ -1,4 +1,4 @@
-"""The last uses of keys: known at once, written now and then, and lost by no failure to write."""
+"""The last use of each key: known at once, written periodically, and not lost if a write fails."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -22,26 +22,26 @@ from strongroom.usage.key_usage import KeyUses, Tail
 T = TypeVar("T")
 
 
-class Faltering(SqlStore):
-    """A store that refuses writes while it ``falters``."""
+class FailingStore(SqlStore):
+    """A store whose transactions fail while ``fails`` is set."""
 
-    falters = False
+    fails = False
 
     @override
     def write(self, act: Callable[[SqlTransaction], T], *scopes: Scope) -> T:
-        if self.falters:
+        if self.fails:
             raise DependencyTimeoutException("busy")
         return super().write(act, *scopes)
 
 
-class Nothing:
-    """A log in which nothing has been recorded."""
+class EmptyLog:
+    """An audit log without records."""
 
     def since(self, _mark: AuditMark, _text: bytes) -> Iterator[bytes]:
         return iter(())
 
 
-NOTHING = Nothing()
+EMPTY_LOG = EmptyLog()
 MARK = AuditMark("w0", "", 0)
 
 
@@ -59,12 +59,12 @@ def use(number: int, operation: str = "Encrypt", at: float = NOW) -> KeyUse:
     return KeyUse(locator(number), operation, at, f"event {operation}", f"request {operation}")
 
 
-def uses_of(store: Store, tail: Tail = NOTHING) -> KeyUses:
+def uses_of(store: Store, tail: Tail = EMPTY_LOG) -> KeyUses:
     return KeyUses(store, tail, frozenset({"Encrypt", "Decrypt", "ReEncrypt"}))
 
 
 def written(store: Store, number: int) -> KeyUse | None:
-    """Return what somebody else who reads the store sees."""
+    """Return the last use of a key as it is stored, as another worker reads it."""
     return uses_of(store).last(locator(number))
 
 
@@ -79,7 +79,7 @@ def test_a_use_that_began_earlier_and_ended_later_is_not_the_last(two_keys: Stor
     assert written(two_keys, 1) == use(1, "Encrypt", NOW + 1)
 
 
-def test_uses_of_many_keys_are_written_in_parts(store: Store) -> None:
+def test_uses_of_many_keys_are_written_in_batches(store: Store) -> None:
     uses, many = uses_of(store), 1203
 
     def change(transaction: Transaction) -> None:
@@ -115,7 +115,7 @@ def test_an_older_use_does_not_hide_a_later_one_of_another_worker(two_keys: Stor
     assert written(two_keys, 1) == use(1, "Decrypt", NOW + 1)
 
 
-def test_a_key_that_is_gone_takes_its_uses_along(two_keys: Store) -> None:
+def test_erasing_a_key_erases_its_last_use(two_keys: Store) -> None:
     uses = uses_of(two_keys)
     for number in (1, 2):
         uses.note(use(number))
@@ -127,24 +127,24 @@ def test_a_key_that_is_gone_takes_its_uses_along(two_keys: Store) -> None:
     assert (written(two_keys, 1), written(two_keys, 2)) == (None, use(2, "Decrypt"))
 
 
-def test_what_could_not_be_written_is_written_the_next_time(two_keys: Store, tmp_path: Path) -> None:
-    store = Faltering(open_sqlite(tmp_path / "strongroom.db"))
+def test_uses_that_could_not_be_written_are_retried(two_keys: Store, tmp_path: Path) -> None:
+    store = FailingStore(open_sqlite(tmp_path / "strongroom.db"))
     uses = uses_of(store)
     for number in (1, 2):
         uses.note(use(number))
-    store.falters = True
+    store.fails = True
     with pytest.raises(DependencyTimeoutException):
         uses.write(MARK)
     uses.note(use(2, "Decrypt"))
     assert (uses.last(locator(1)), uses.last(locator(2))) == (use(1), use(2, "Decrypt"))
-    store.falters = False
+    store.fails = False
     uses.write(MARK)
     assert (written(two_keys, 1), written(two_keys, 2)) == (use(1), use(2, "Decrypt"))
     store.close()
 
 
 def recorded(number: int, operation: str, at: str = "2026-09-21T14:13:30Z", **more: str) -> bytes:
-    """Return a line of the audit log that tells of a call on a key."""
+    """Return a line of the audit log: the record of a call on a key."""
     record = {
         "eventName": operation,
         "eventTime": at,
@@ -158,7 +158,7 @@ def recorded(number: int, operation: str, at: str = "2026-09-21T14:13:30Z", **mo
 
 
 class Log:
-    """The log of some workers: lines by the name of their writer, the newest last."""
+    """An audit log of several workers: the lines of each writer by its name, the newest last."""
 
     def __init__(self, **lines: list[bytes]) -> None:
         self.lines = lines
@@ -176,7 +176,7 @@ def with_marks(store: Store, *writers: str) -> Store:
     return store
 
 
-def test_what_other_workers_have_recorded_counts(two_keys: Store) -> None:
+def test_uses_in_the_audit_records_of_other_workers_count(two_keys: Store) -> None:
     at = datetime(2026, 9, 21, 14, 13, 30, tzinfo=UTC).timestamp()
     refused = recorded(1, "ReEncrypt", "2026-09-21T14:13:40Z", errorCode="DisabledException")
     other = recorded(1, "DescribeKey", "2026-09-21T14:13:41Z")
@@ -189,7 +189,7 @@ def test_what_other_workers_have_recorded_counts(two_keys: Store) -> None:
     assert uses.last(locator(1)) == use(1, "ReEncrypt", at + 1)
 
 
-def test_what_a_crash_kept_from_being_written_is_noted_again(two_keys: Store) -> None:
+def test_uses_that_a_crash_left_unwritten_are_recovered_from_the_audit_log(two_keys: Store) -> None:
     at = datetime(2026, 9, 21, 14, 13, 30, tzinfo=UTC).timestamp()
     log = Log(w0=[recorded(1, "Encrypt"), recorded(1, "Decrypt")], w1=[recorded(2, "Encrypt")])
     uses = uses_of(with_marks(two_keys, "w0", "w1"), log)
@@ -197,12 +197,12 @@ def test_what_a_crash_kept_from_being_written_is_noted_again(two_keys: Store) ->
     uses.write(MARK)
     assert written(two_keys, 1) == use(1, "Decrypt", at)
     assert written(two_keys, 2) is None
-    # From here on its uses are in memory, and its log is not looked through.
+    # After recovery the worker keeps its uses in memory, and does not read its own log.
     log.lines["w0"].append(recorded(1, "ReEncrypt", "2026-09-21T14:13:50Z"))
     assert uses.last(locator(1)) == use(1, "Decrypt", at)
 
 
-def test_marks_are_put_when_they_have_moved(two_keys: Store) -> None:
+def test_audit_marks_are_written_only_if_they_have_changed(two_keys: Store) -> None:
     uses = uses_of(two_keys)
     ends = [AuditMark("w0", "segment", 7), AuditMark("w1", "segment", 8)]
     uses.write(*ends)
@@ -214,16 +214,16 @@ def test_marks_are_put_when_they_have_moved(two_keys: Store) -> None:
         assert reader.audit_marks() == [ends[0], AuditMark("w1", "segment", 9)]
 
 
-def test_what_could_not_be_written_may_be_later_than_what_was_noted_since(two_keys: Store, tmp_path: Path) -> None:
-    store = Faltering(open_sqlite(tmp_path / "strongroom.db"))
+def test_an_unwritten_use_is_kept_if_it_is_later_than_one_noted_after_it(two_keys: Store, tmp_path: Path) -> None:
+    store = FailingStore(open_sqlite(tmp_path / "strongroom.db"))
     uses = uses_of(store)
     uses.note(use(1, "Encrypt", NOW + 1))
-    store.falters = True
+    store.fails = True
     with pytest.raises(DependencyTimeoutException):
         uses.write(MARK)
     uses.note(use(1, "Decrypt", NOW))
     assert uses.last(locator(1)) == use(1, "Encrypt", NOW + 1)
-    store.falters = False
+    store.fails = False
     uses.write(MARK)
     assert written(two_keys, 1) == use(1, "Encrypt", NOW + 1)
     store.close()

@@ -1,4 +1,4 @@
-"""A use is noted before its record can reach the log: a mark behind the record then covers no use that is not noted."""
+"""A use is noted before its record reaches the audit log. So a mark after the record covers only noted uses."""
 
 from pathlib import Path
 
@@ -15,12 +15,12 @@ def test_a_use_is_noted_before_its_record_is_added(tmp_path: Path, monkeypatch: 
     log, uses = local.deployment.log, local.deployment.backends.key_uses
     append, noted = log.append, []
 
-    def watch(line: bytes) -> None:
+    def append_and_check(line: bytes) -> None:
         use = uses.last(key)
         noted.append(use is not None and use.event_id.encode() in line)
         append(line)
 
-    monkeypatch.setattr(log, "append", watch)
+    monkeypatch.setattr(log, "append", append_and_check)
     local.call("Encrypt", KeyId=key.key_id, Plaintext="eA==")
     assert noted == [True]
     local.deployment.close()

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from msgspec.structs import replace
 
-from importing import wrap
+from key_import import wrap
 from strongroom.crypto.backing_keys import AsymmetricKey, MacKey, SymmetricKey
 from strongroom.crypto.material import ImportedMaterial, MaterialOwner, WrappedMaterial
 from strongroom.crypto.seal import UnsealError

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from importing import import_material, parameters, wrapped
+from key_import import import_material, parameters, wrapped
 from local_deployment import LocalDeployment, Refused
 from policies import allow, deny, document
 from strongroom.clock import DAY, ManualClock

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from direct_client import DirectClient
-from importing import import_material
+from key_import import import_material
 from local_deployment import Refused, entropy
 from loopback_server import LoopbackServer, run
 from mixed_deployment import MixedDeployment

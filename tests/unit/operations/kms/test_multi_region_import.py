@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from importing import import_material
+from key_import import import_material
 from local_deployment import LocalDeployment, Refused
 from strongroom.clock import DAY, ManualClock
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from importing import import_material
+from key_import import import_material
 from local_deployment import Refused, entropy
 from mixed_deployment import ACCOUNT, MixedDeployment
 from strongroom.clock import DAY, ManualClock

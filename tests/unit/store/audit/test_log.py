@@ -83,7 +83,7 @@ def test_checkpoints_are_signed_by_the_audit_key_and_only_when_there_is_somethin
     statement = msgspec.json.encode(line["checkpoint"])
     assert line["checkpoint"]["sequence"] == record["chain"]["sequence"]
     assert line["checkpoint"]["hash"] == record["chain"]["hash"]
-    kept = disk.shelf.writers["w0"].checkpoint
+    kept = disk.checkpoints.writers["w0"].checkpoint
     assert kept is not None
     assert bytes(kept.statement) == statement
     assert KEY.public().verifies(signed_bytes(statement), kept.signature)
@@ -127,7 +127,7 @@ def test_a_full_disk_refuses_leaves_no_trace_and_recovers(disk: Disk, *, cutting
     size = segments_of(disk.folder)[0].path.stat().st_size
     disk.fill()
     if not cutting:
-        disk.break_cutting()
+        disk.break_truncation()
     for name in ("during", "still"):
         log.append(msgspec.json.encode({"eventName": name}))
         with pytest.raises(KMSInternalException):
@@ -164,7 +164,7 @@ def test_a_disk_that_fails_to_sync_refuses_and_recovers(disk: Disk) -> None:
     log = disk.open("fsync")
     disk.write(log, "before")
     before = disk.files()
-    disk.break_syncing()
+    disk.break_sync()
     log.append(b'{"eventName":"during"}')
     with pytest.raises(KMSInternalException):
         log.flush()
@@ -178,10 +178,10 @@ def test_a_disk_that_fails_to_sync_refuses_and_recovers(disk: Disk) -> None:
 def test_a_checkpoint_that_did_not_get_on_disk_is_not_kept_but_made_again(disk: Disk) -> None:
     log = disk.open()
     disk.write(log, "one")
-    disk.break_syncing()
+    disk.break_sync()
     with pytest.raises(OSError, match="Input/output error"):
         log.checkpoint()
-    assert disk.shelf.writers == {"w0": KnownWriter()}
+    assert disk.checkpoints.writers == {"w0": KnownWriter()}
     disk.repair()
     log.checkpoint()
     assert disk.verified().checkpoints == 2

@@ -133,7 +133,7 @@ def test_a_writer_that_never_was_is_found(disk: Disk) -> None:
 
 def test_a_writer_is_known_before_its_first_line_and_its_first_checkpoint(disk: Disk) -> None:
     log = disk.open()
-    assert disk.shelf.writers == {"w0": KnownWriter()}
+    assert disk.checkpoints.writers == {"w0": KnownWriter()}
     disk.write(log, "one")
     assert disk.verified().unsigned == 1
 
@@ -145,7 +145,7 @@ def test_a_first_checkpoint_that_is_not_kept_yet_is_no_finding(disk: Disk, monke
     def busy(_writer: str, _known: KnownWriter) -> None:
         raise KMSInternalException
 
-    monkeypatch.setattr(disk.shelf, "keep", busy)
+    monkeypatch.setattr(disk.checkpoints, "keep", busy)
     with pytest.raises(KMSInternalException):
         log.checkpoint()
     assert disk.verified().checkpoints == 1
@@ -153,7 +153,7 @@ def test_a_first_checkpoint_that_is_not_kept_yet_is_no_finding(disk: Disk, monke
 
 def test_a_writer_that_stops_and_starts_while_its_log_is_verified_is_no_finding(disk: Disk) -> None:
     serve(disk, "one")
-    before = dict(disk.shelf.writers)
+    before = dict(disk.checkpoints.writers)
     serve(disk, "two")
     assert disk.verify_from(before).findings == []
 
@@ -164,7 +164,7 @@ def test_a_damaged_checkpoint_in_the_database_is_found_and_keeps_nobody_from_sta
 ) -> None:
     serve(disk, "one")
     for signature in (bytes(64), b"short"):
-        disk.shelf.writers["w0"] = KnownWriter(Checkpoint(msgspec.Raw(statement), signature), stopped=True)
+        disk.checkpoints.writers["w0"] = KnownWriter(Checkpoint(msgspec.Raw(statement), signature), stopped=True)
         assert kinds(disk) == [Kind.BAD_SIGNATURE]
     serve(disk, "two")
     assert "the database has no good checkpoint of audit writer w0" in caplog.text
@@ -177,7 +177,7 @@ def test_a_checkpoint_of_another_writer_is_no_good(disk: Disk) -> None:
     other = disk.open(writer="w1")
     disk.write(other, "one")
     other.close()
-    disk.shelf.writers["w0"] = disk.shelf.writers["w1"]
+    disk.checkpoints.writers["w0"] = disk.checkpoints.writers["w1"]
     assert kinds(disk) == [Kind.BAD_SIGNATURE]
 
 
@@ -199,11 +199,11 @@ def test_an_end_that_could_not_be_written_is_not_kept_as_a_stop(disk: Disk) -> N
     disk.write(log, "two")
     disk.fill(left=0)
     log.close()
-    assert not disk.shelf.writers["w0"].stopped
+    assert not disk.checkpoints.writers["w0"].stopped
     disk.repair()
     serve(disk, "three")
     report = disk.verified()
-    assert (report.records, report.unvouched, disk.shelf.writers["w0"].stopped) == (3, 1, True)
+    assert (report.records, report.unvouched, disk.checkpoints.writers["w0"].stopped) == (3, 1, True)
 
 
 def test_files_that_could_not_be_synced_are_synced_before_a_later_checkpoint_is_kept(
@@ -214,7 +214,7 @@ def test_files_that_could_not_be_synced_are_synced_before_a_later_checkpoint_is_
         disk.write(log, f"{number:0100}")
     most = len(disk.files())
     assert most > 2
-    disk.break_syncing()
+    disk.break_sync()
     with pytest.raises(OSError, match="Input/output error"):
         log.checkpoint()
     disk.repair()
@@ -246,7 +246,7 @@ def test_a_segment_that_could_not_be_begun_after_its_checkpoint_does_not_end_the
     with pytest.raises(KMSInternalException):
         log.flush()
     log.close()
-    assert not disk.shelf.writers["w0"].stopped
+    assert not disk.checkpoints.writers["w0"].stopped
     monkeypatch.setattr(os, "open", begin)
     serve(disk, "three")
     assert disk.verified().records == 2

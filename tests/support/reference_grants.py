@@ -1,4 +1,4 @@
-"""A second evaluator of grants, written from the documentation alone: one grant after the other, as CreateGrant has it.
+"""A reference evaluator of grants, written from the documentation alone. It checks one grant after the other.
 
 Source: KMS API Reference, CreateGrant and GrantConstraints; KMS Developer Guide, "Grants in AWS KMS". It shares no code
 with ``strongroom.keys.grants``.
@@ -15,7 +15,7 @@ SOURCES = (None, "arn:aws:s3:::111122223333:bucket/one", "arn:aws:s3:::111122223
 
 
 class Use(NamedTuple):
-    """One call that a grant may permit: by whom, on which key, in which circumstances."""
+    """One call that a grant may permit: operation, encryption context and source ARN."""
 
     operation: str
     context: dict[str, str]
@@ -23,7 +23,7 @@ class Use(NamedTuple):
 
 
 def permits(grant: Json, use: Use) -> bool:
-    """Tell whether a grant, in the hands of its grantee and on its key, permits a call."""
+    """Return whether a grant permits a call by its grantee on its key."""
     constraints = grant.get("Constraints", {})
     if use.operation not in grant["Operations"]:
         return False
@@ -41,7 +41,7 @@ def permits(grant: Json, use: Use) -> bool:
 
 
 def uses(operations: Iterable[str]) -> Iterator[Use]:
-    """Yield every call that small constraints can tell apart: each name absent or with any value."""
+    """Yield every call that the generated constraints can distinguish: each name absent or with any value."""
     values = itertools.product((None, *VALUES), repeat=len(NAMES))
     contexts = [{name: value for name, value in zip(NAMES, each, strict=True) if value} for each in values]
     for operation, context, source in itertools.product(operations, contexts, SOURCES):
@@ -49,11 +49,11 @@ def uses(operations: Iterable[str]) -> Iterator[Use]:
 
 
 def covers(grants: Iterable[Json], other: Json) -> bool:
-    """Tell whether one of the grants permits, by itself, whatever the other permits."""
+    """Return whether a single one of the grants permits every call that ``other`` permits."""
     asked = [use for use in uses(other["Operations"]) if permits(other, use)]
     return any(all(permits(grant, use) for use in asked) for grant in grants)
 
 
 def tighter(asked: Json, held: Json) -> bool:
-    """Tell whether constraints are equal to others or stricter, seen on an operation that they apply to in full."""
+    """Return whether constraints are equal to others or stricter, judged by Encrypt: all constraints apply to it."""
     return covers([{**held, "Operations": ["Encrypt"]}], {**asked, "Operations": ["Encrypt"]})

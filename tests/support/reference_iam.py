@@ -1,7 +1,7 @@
-"""A second policy evaluator, written from the specification alone: slow, plain, over the JSON as written.
+"""A reference policy evaluator, written from the specification alone. It is slow, and works on the JSON as written.
 
 Source: IAM User Guide, "Policy evaluation logic", "IAM JSON policy elements". It shares no code with ``strongroom.iam``
-and knows only what the generated policies use. Callers are described by the names they answer to.
+and supports only what the generated policies use.
 """
 
 import fnmatch
@@ -12,7 +12,7 @@ Json = dict[str, Any]
 
 
 class Caller(NamedTuple):
-    """Who asks: its own ARN, the role behind it if it is a session, its account, and what policies know it by."""
+    """A caller: its ARN, its role if it is a session, its account, and its condition keys."""
 
     arn: str
     role: str | None
@@ -24,8 +24,8 @@ class Caller(NamedTuple):
         return self.arn == f"arn:aws:iam::{self.account}:root"
 
 
-class Question(NamedTuple):
-    """One request."""
+class AccessRequest(NamedTuple):
+    """One request to be authorized."""
 
     caller: Caller
     action: str
@@ -33,8 +33,8 @@ class Question(NamedTuple):
     context: dict[str, list[str]]
 
 
-class Held(NamedTuple):
-    """The policies that have a say, as lists of statements."""
+class ApplicablePolicies(NamedTuple):
+    """The policies that apply to a request, as lists of statements, and whether a grant allows it."""
 
     key: list[Json]
     identity: list[Json]
@@ -43,8 +43,8 @@ class Held(NamedTuple):
     grant: bool
 
 
-def permits(question: Question, held: Held) -> bool:
-    """Decide as the specification says, step by step."""
+def permits(question: AccessRequest, held: ApplicablePolicies) -> bool:
+    """Decide step by step, in the order of the specification."""
     identity_side = [held.identity, held.boundary or [], held.session or []]
     if any(_applies(each, question) and each["Effect"] == "Deny" for group in identity_side for each in group):
         return False
@@ -66,12 +66,12 @@ def permits(question: Question, held: Held) -> bool:
     return filtered and ("indirectly" in ways or held.grant or ("account" in ways and by_identity))
 
 
-def _some_allow(statements: list[Json], question: Question) -> bool:
+def _some_allow(statements: list[Json], question: AccessRequest) -> bool:
     return any(each["Effect"] == "Allow" and _applies(each, question) for each in statements)
 
 
 def _named(statement: Json, caller: Caller) -> str:
-    """Say how a statement of a key policy names the caller; empty if it does not."""
+    """Return how a statement of a key policy names the caller: itself, indirectly, account; empty if it does not."""
     root = f"arn:aws:iam::{caller.account}:root"
     negated = "NotPrincipal" in statement
     # An account's id and its root's ARN are two ways to write the same principal.
@@ -91,18 +91,18 @@ def _named(statement: Json, caller: Caller) -> str:
     return "account" if root in listed else ""
 
 
-def _applies(statement: Json, question: Question) -> bool:
+def _applies(statement: Json, question: AccessRequest) -> bool:
     return _action(statement, question) and _resource(statement, question) and _conditions(statement, question)
 
 
-def _action(statement: Json, question: Question) -> bool:
+def _action(statement: Json, question: AccessRequest) -> bool:
     negated = "NotAction" in statement
     patterns = statement["NotAction" if negated else "Action"]
     found = any(_wild(pattern.lower(), question.action.lower()) for pattern in patterns)
     return found is not negated
 
 
-def _resource(statement: Json, question: Question) -> bool:
+def _resource(statement: Json, question: AccessRequest) -> bool:
     negated = "NotResource" in statement
     patterns = statement["NotResource" if negated else "Resource"]
     return any(_wild(pattern, question.resource) for pattern in patterns) is not negated
@@ -113,7 +113,7 @@ def _wild(pattern: str, text: str) -> bool:
     return re.fullmatch(fnmatch.translate(pattern.replace("[", "[[]")), text) is not None
 
 
-def _conditions(statement: Json, question: Question) -> bool:
+def _conditions(statement: Json, question: AccessRequest) -> bool:
     return all(
         _condition(operator, values, question, key.lower())
         for operator, keys in statement.get("Condition", {}).items()
@@ -121,7 +121,7 @@ def _conditions(statement: Json, question: Question) -> bool:
     )
 
 
-def _condition(operator: str, wanted: list[str], question: Question, key: str) -> bool:
+def _condition(operator: str, wanted: list[str], question: AccessRequest, key: str) -> bool:
     have = [question.caller.keys[key]] if key in question.caller.keys else question.context.get(key, [])
     if operator == "Null":
         return (not have) == (wanted[0] == "true")

@@ -1,4 +1,4 @@
-"""Key material on its way into the service, wrapped as its owner would, with a library of the owner's own."""
+"""Key material for ImportKeyMaterial, wrapped as its owner would, without code of the service."""
 
 import base64
 import os
@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from local_deployment import LocalDeployment
 
-entropy = os.urandom  # noqa: TID251 - the owner's own
+entropy = os.urandom  # noqa: TID251 - the key owner's randomness
 
 CURVES: dict[str, ec.EllipticCurve] = {
     "ECC_NIST_P256": ec.SECP256R1(),
@@ -23,7 +23,7 @@ CURVES: dict[str, ec.EllipticCurve] = {
 
 
 def private_key(spec: str) -> bytes:
-    """Return a new private key of a spec, PKCS #8, DER."""
+    """Return a new private key of a key spec, as PKCS #8 in DER."""
     made: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | Ed25519PrivateKey
     if spec.startswith("RSA"):
         made = rsa.generate_private_key(65537, int(spec.removeprefix("RSA_")))
@@ -33,7 +33,7 @@ def private_key(spec: str) -> bytes:
 
 
 def wrap(public_key: bytes, algorithm: str, material: bytes, aes_key_length: int = 32) -> bytes:
-    """Return key material wrapped for a public key, by one of AWS's wrapping algorithms."""
+    """Return key material wrapped for a public key with one of AWS's wrapping algorithms."""
     wrapping_key = cast("rsa.RSAPublicKey", load_der_public_key(public_key))
     digest = SHA1() if algorithm.endswith("SHA_1") else SHA256()  # noqa: S303 - AWS's algorithm
     oaep = padding.OAEP(padding.MGF1(digest), digest, None)
@@ -46,13 +46,13 @@ def wrap(public_key: bytes, algorithm: str, material: bytes, aes_key_length: int
 def parameters(
     local: LocalDeployment, key_id: str, algorithm: str = "RSAES_OAEP_SHA_256", region: str = "us-east-1"
 ) -> dict[str, Any]:
-    """Ask for a wrapping key and its token."""
+    """Return the response of GetParametersForImport: a wrapping key and an import token."""
     request = {"KeyId": key_id, "WrappingAlgorithm": algorithm, "WrappingKeySpec": "RSA_2048"}
     return local.call("GetParametersForImport", region=region, **request)
 
 
 def wrapped(given: dict[str, Any], material: bytes, algorithm: str = "RSAES_OAEP_SHA_256") -> dict[str, Any]:
-    """Return the two members of ImportKeyMaterial that carry material and token."""
+    """Return the members ImportToken and EncryptedKeyMaterial of an ImportKeyMaterial request."""
     encrypted = wrap(base64.b64decode(given["PublicKey"]), algorithm, material)
     return {
         "ImportToken": given["ImportToken"],

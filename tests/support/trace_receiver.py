@@ -1,4 +1,4 @@
-"""A receiver of traces: OTLP over HTTP, as OpenTelemetry's collector speaks it."""
+"""A receiver of traces: OTLP over HTTP, like OpenTelemetry's collector."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ PATIENCE = 30
 
 
 class Receiver:
-    """Takes spans on a free loopback port, and keeps them."""
+    """Receives spans on a free loopback port, and stores them."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
@@ -46,11 +46,11 @@ class Receiver:
         self._server.server_close()
 
     def requests(self) -> list[ExportTraceServiceRequest]:
-        """Return what came, parsed."""
+        """Return the received requests, parsed."""
         return [ExportTraceServiceRequest.FromString(body) for body in self.bodies]
 
     def spans(self) -> list[Span]:
-        """Return every span that came."""
+        """Return every received span."""
         return [
             span
             for request in self.requests()
@@ -60,7 +60,7 @@ class Receiver:
         ]
 
     def await_spans(self, holds: Callable[[list[Span]], bool]) -> list[Span]:
-        """Wait until what came is enough, and return it."""
+        """Wait until the received spans satisfy a condition; return them. Raises AssertionError after 30 seconds."""
         end = time.monotonic() + PATIENCE
         while not holds(spans := self.spans()):
             assert time.monotonic() < end

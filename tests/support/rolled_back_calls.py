@@ -1,4 +1,4 @@
-"""Calls that are performed in full and leave nothing: the store takes every write back when its transaction ends."""
+"""Calls that are performed in full and change nothing: the store rolls back each transaction at its end."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -6,7 +6,6 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from fitting import Asked
 from local_deployment import LocalDeployment, Refused, entropy
 from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.credentials import Credentials
@@ -17,16 +16,17 @@ from strongroom.store.protocol import Reader, Store, Transaction
 from strongroom.store.records import Changes
 from strongroom.store.scopes import Scope
 from strongroom.usage.access_key_usage import AccessKeyUsage
+from valid_requests import RequestCase
 
 T = TypeVar("T")
 
 
-class _TakenBack(Exception):
-    """Ends a transaction that went well."""
+class _RollBack(Exception):
+    """Rolls back a transaction that succeeded."""
 
 
-class RehearsalStore:
-    """A store in which every transaction sees its own writes, and nobody else ever does."""
+class RollbackStore:
+    """A store that rolls back every transaction at its end; only the transaction itself sees its writes."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -34,12 +34,12 @@ class RehearsalStore:
     def write(self, act: Callable[[Transaction], T], *scopes: Scope) -> T:
         results: list[T] = []
 
-        def act_and_take_back(transaction: Transaction) -> None:
+        def act_and_roll_back(transaction: Transaction) -> None:
             results.append(act(transaction))
-            raise _TakenBack
+            raise _RollBack
 
-        with suppress(_TakenBack):
-            self._store.write(act_and_take_back, *scopes)
+        with suppress(_RollBack):
+            self._store.write(act_and_roll_back, *scopes)
         return results[-1]
 
     def read(self) -> AbstractContextManager[Reader]:
@@ -65,26 +65,26 @@ class RehearsalStore:
 
 
 @contextmanager
-def rehearsing(local: LocalDeployment) -> Iterator[None]:
-    """Let the local's calls change nothing for a while."""
+def rolling_back(local: LocalDeployment) -> Iterator[None]:
+    """Roll back every write of the deployment's calls until the context ends."""
     deployment = local.deployment
-    performing = deployment.service
-    store = RehearsalStore(deployment.backends.store)
+    service = deployment.service
+    store = RollbackStore(deployment.backends.store)
     backends = replace(deployment.backends, store=store)
     quotas = RequestQuotas((), ())
     trail, credentials = AuditTrail(deployment.log, entropy), Credentials(backends.snapshot)
     pipeline = Pipeline(backends, credentials, quotas, trail, AccessKeyUsage(store), RecordRateLimit())
-    deployment.service = replace(performing, pipeline=pipeline)
+    deployment.service = replace(service, pipeline=pipeline)
     try:
         yield
     finally:
-        deployment.service = performing
+        deployment.service = service
 
 
-def outcome(local: LocalDeployment, asked: Asked) -> str:
-    """Make a call; return ``ok``, or the refusal: its code, and its message if it has one.
+def outcome(local: LocalDeployment, asked: RequestCase) -> str:
+    """Make a call; return ``ok``, or the code of the error, and its message if it has one.
 
-    Raises Refused for anything but a 400.
+    Raises Refused for any HTTP status but 200 and 400.
     """
     try:
         local.call(asked.operation, **asked.request)

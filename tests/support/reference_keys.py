@@ -1,18 +1,18 @@
-"""A second telling of the life of KMS keys, written from the documentation alone: plain sums over plain dictionaries.
+"""A reference model of the life of KMS keys, written from the documentation alone, over plain dictionaries.
 
 Source: KMS API Reference; KMS Developer Guide, "Key states of AWS KMS keys", "Rotating", "Deleting", "Importing key
 material" and "Multi-Region keys". It shares no code with ``strongroom.keys``.
 
-A key here is a single-Region key, or all related multi-Region keys together. Its material has names: those that were
-imported are the caller's, generated ones are numbered. What expires is gone at that moment; what is the keeper's to do,
-and what one Region learns of an expiry in another, happens when the keeper comes.
+A key here is a single-Region key, or all related multi-Region keys together. Key material has names: that of
+the caller if it was imported, a number if it was generated. Expired material is gone at once. Deletion, rotation, and
+the effect of an expiry in another Region happen when the keeper runs.
 """
 
 from dataclasses import dataclass, field
 from typing import Any
 
 DAY = 86_400.0
-FOR_EVER = float("inf")
+NEVER = float("inf")
 ENABLED, DISABLED, IMPORTING = "Enabled", "Disabled", "PendingImport"
 REFUSALS = {
     DISABLED: "DisabledException",
@@ -25,7 +25,7 @@ Fact = dict[str, Any]
 
 
 class Refusal(Exception):
-    """A call is refused; ``code`` is the error's name on the wire."""
+    """A call is refused. ``code`` is the error code of the response."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -33,8 +33,8 @@ class Refusal(Exception):
 
 
 @dataclass
-class Part:
-    """Material that is, or has been, current."""
+class Material:
+    """Key material that is current or has been."""
 
     name: str
     rotated_at: float | None = None
@@ -42,8 +42,8 @@ class Part:
 
 
 @dataclass
-class Place:
-    """The key in one Region: ``held`` is the imported material that is there, and until when."""
+class RegionalKey:
+    """The key in one Region. ``held`` maps the names of its imported material to their expiry."""
 
     disabled: bool = False
     window: int | None = None
@@ -51,66 +51,74 @@ class Place:
     held: dict[str, float] = field(default_factory=dict)
 
 
-class NaiveKey:
+class ReferenceKey:
     def __init__(self, spec: str, origin: str, region: str, *, multi_region: bool, now: float) -> None:
         self.spec, self.origin, self.multi_region, self.now = spec, origin, multi_region, now
         self.primary = region
-        self.places = {region: Place()}
-        self.parts: list[Part] = []
-        self.waiting: str | None = None
-        self.period, self.rotates_at = 0, FOR_EVER
+        self.regions = {region: RegionalKey()}
+        self.material_history: list[Material] = []
+        self.pending: str | None = None
+        self.period, self.rotates_at = 0, NEVER
         self.on_demand_rotations = 0
         self.events: list[tuple[str, str, str | None]] = []
-        """What CloudTrail records of what the service does by itself: event, Region, name of the material."""
+        """The service events that CloudTrail records: event name, Region, name of the material."""
         if origin == "AWS_KMS":
-            self.parts.append(Part("generated 1"))
+            self.material_history.append(Material("generated 1"))
 
-    # --- what is so
+    # --- state
 
     def state(self, region: str) -> str:
-        if region not in self.places:
+        if region not in self.regions:
             raise Refusal("NotFoundException")
-        place = self.places[region]
-        if place.window is not None:
-            return "PendingReplicaDeletion" if place.deletion_at is None else "PendingDeletion"
-        if not self.is_whole(place):
+        regional = self.regions[region]
+        if regional.window is not None:
+            return "PendingReplicaDeletion" if regional.deletion_at is None else "PendingDeletion"
+        if not self.has_all_material(regional):
             return IMPORTING
-        return DISABLED if place.disabled else ENABLED
+        return DISABLED if regional.disabled else ENABLED
 
-    def is_whole(self, place: Place) -> bool:
-        return bool(self.parts) and all(self.has(place, part.name) for part in self.parts)
+    def has_all_material(self, regional: RegionalKey) -> bool:
+        return bool(self.material_history) and all(
+            self.has(regional, material.name) for material in self.material_history
+        )
 
-    def has(self, place: Place, name: str | None) -> bool:
-        return name is not None and (self.origin == "AWS_KMS" or place.held.get(name, 0) > self.now)
+    def has(self, regional: RegionalKey, name: str | None) -> bool:
+        return name is not None and (self.origin == "AWS_KMS" or regional.held.get(name, 0) > self.now)
 
     def associates(self, name: str) -> bool:
-        return name == self.waiting or name in [part.name for part in self.parts]
+        return name == self.pending or name in [material.name for material in self.material_history]
 
-    def arrived_everywhere(self) -> bool:
-        return all(self.waiting in place.held for place in self.places.values())
+    def imported_in_all_regions(self) -> bool:
+        return all(self.pending in regional.held for regional in self.regions.values())
 
     def description(self, region: str) -> Fact:
-        state, place = self.state(region), self.places[region]
+        state, regional = self.state(region), self.regions[region]
         found: Fact = {"KeyState": state, "Enabled": state == ENABLED}
         if state == "PendingDeletion":
-            found["DeletionDate"] = place.deletion_at
+            found["DeletionDate"] = regional.deletion_at
         if state == "PendingReplicaDeletion":
-            found["PendingDeletionWindowInDays"] = place.window
-        if self.spec == "SYMMETRIC_DEFAULT" and self.parts and self.has(place, self.parts[-1].name):
-            found["CurrentKeyMaterialId"] = self.parts[-1].name
-        there = [
-            place.held[part.name] for part in self.parts if self.origin == "EXTERNAL" and self.has(place, part.name)
+            found["PendingDeletionWindowInDays"] = regional.window
+        if (
+            self.spec == "SYMMETRIC_DEFAULT"
+            and self.material_history
+            and self.has(regional, self.material_history[-1].name)
+        ):
+            found["CurrentKeyMaterialId"] = self.material_history[-1].name
+        expiries = [
+            regional.held[material.name]
+            for material in self.material_history
+            if self.origin == "EXTERNAL" and self.has(regional, material.name)
         ]
-        if there:
-            found |= _expiry(min(there))
+        if expiries:
+            found |= _expiry(min(expiries))
         if self.multi_region:
             kind = "PRIMARY" if region == self.primary else "REPLICA"
-            found["MultiRegionConfiguration"] = (kind, self.primary, sorted(self.places.keys() - {self.primary}))
+            found["MultiRegionConfiguration"] = (kind, self.primary, sorted(self.regions.keys() - {self.primary}))
         return found
 
     def rotation_status(self, region: str) -> Fact:
         waits_for_deletion = self.state(region) in {"PendingDeletion", "PendingReplicaDeletion"}
-        if self.rotates_at == FOR_EVER or waits_for_deletion:
+        if self.rotates_at == NEVER or waits_for_deletion:
             return {"KeyRotationEnabled": False}
         return {
             "KeyRotationEnabled": True,
@@ -119,84 +127,84 @@ class NaiveKey:
         }
 
     def materials(self, region: str) -> list[Fact]:
-        """Return what ListKeyRotations lists with ALL_KEY_MATERIAL."""
-        place = self.places[region]
-        listed = [self._listed(place, part, "NON_CURRENT") for part in self.parts]
+        """Return the list of ListKeyRotations with ALL_KEY_MATERIAL."""
+        regional = self.regions[region]
+        listed = [self._listed(regional, material, "NON_CURRENT") for material in self.material_history]
         listed[-1:] = [{**last, "KeyMaterialState": "CURRENT"} for last in listed[-1:]]
-        # A primary has lost what has expired; a replica still knows what its primary waits for.
-        expired = region == self.primary and place.held.get(self.waiting or "", FOR_EVER) <= self.now
-        if self.waiting is not None and not expired:
-            state = "PENDING_ROTATION" if self.arrived_everywhere() else "PENDING_MULTI_REGION_IMPORT_AND_ROTATION"
-            listed.append(self._listed(place, Part(self.waiting), state))
+        # A primary forgets expired pending material at once; a replica only when the keeper runs.
+        expired = region == self.primary and regional.held.get(self.pending or "", NEVER) <= self.now
+        if self.pending is not None and not expired:
+            state = "PENDING_ROTATION" if self.imported_in_all_regions() else "PENDING_MULTI_REGION_IMPORT_AND_ROTATION"
+            listed.append(self._listed(regional, Material(self.pending), state))
         return listed
 
-    def _listed(self, place: Place, part: Part, state: str) -> Fact:
-        found: Fact = {"KeyMaterialId": part.name, "KeyMaterialState": state}
-        if part.rotated_by is not None:
-            found |= {"RotationDate": part.rotated_at, "RotationType": part.rotated_by}
-        if self.origin == "EXTERNAL" and self.has(place, part.name):
-            found |= {"ImportState": "IMPORTED", **_expiry(place.held[part.name])}
+    def _listed(self, regional: RegionalKey, material: Material, state: str) -> Fact:
+        found: Fact = {"KeyMaterialId": material.name, "KeyMaterialState": state}
+        if material.rotated_by is not None:
+            found |= {"RotationDate": material.rotated_at, "RotationType": material.rotated_by}
+        if self.origin == "EXTERNAL" and self.has(regional, material.name):
+            found |= {"ImportState": "IMPORTED", **_expiry(regional.held[material.name])}
         elif self.origin == "EXTERNAL":
             found["ImportState"] = "PENDING_IMPORT"
         return found
 
     def due(self) -> list[float]:
-        """Return when something will happen by itself."""
-        ends = [place.deletion_at or FOR_EVER for place in self.places.values()]
-        expiries = [when for place in self.places.values() for when in place.held.values()]
-        return [when for when in (*ends, *expiries, self.rotates_at) if self.now < when < FOR_EVER]
+        """Return the times of the next deletion, expiries and rotation."""
+        ends = [regional.deletion_at or NEVER for regional in self.regions.values()]
+        expiries = [when for regional in self.regions.values() for when in regional.held.values()]
+        return [when for when in (*ends, *expiries, self.rotates_at) if self.now < when < NEVER]
 
-    # --- what is done with it
+    # --- calls
 
     def encrypt(self, region: str) -> None:
         self._require(region, ENABLED)
         if self.spec == "HMAC_256":
             raise Refusal("InvalidKeyUsageException")
 
-    def decrypt(self, region: str, owner: "NaiveKey") -> None:
-        """Decrypt a blob of ``owner``, with this key named."""
+    def decrypt(self, region: str, owner: "ReferenceKey") -> None:
+        """Decrypt a ciphertext of ``owner`` with this key named in the request."""
         self._require(region, ENABLED)
         if owner is not self:
-            known = self.spec == "HMAC_256" or region in owner.places
+            known = self.spec == "HMAC_256" or region in owner.regions
             raise Refusal("IncorrectKeyException" if known else "InvalidCiphertextException")
 
     def decrypt_unnamed(self, region: str) -> None:
-        """Decrypt an own blob where only the blob names the key."""
-        if region not in self.places:
+        """Decrypt a ciphertext of this key that alone names the key."""
+        if region not in self.regions:
             raise Refusal("InvalidCiphertextException")
         self._require(region, ENABLED)
 
     def make_tag(self, region: str) -> None:
-        """Make a tag, or verify an own one."""
+        """Generate a MAC, or verify one of this key."""
         self._require(region, ENABLED)
         if self.spec != "HMAC_256":
             raise Refusal("InvalidKeyUsageException")
 
     def enable(self, region: str) -> None:
         self._require(region, ENABLED, DISABLED)
-        self.places[region].disabled = False
+        self.regions[region].disabled = False
 
     def disable(self, region: str) -> None:
         self._require(region, ENABLED, DISABLED)
-        self.places[region].disabled = True
+        self.regions[region].disabled = True
 
     def schedule_deletion(self, region: str, window: int) -> None:
         self._require(region, ENABLED, DISABLED, IMPORTING)
-        waits_for_replicas = region == self.primary and len(self.places) > 1
-        self.places[region].window = window
-        self.places[region].deletion_at = None if waits_for_replicas else self.now + window * DAY
+        waits_for_replicas = region == self.primary and len(self.regions) > 1
+        self.regions[region].window = window
+        self.regions[region].deletion_at = None if waits_for_replicas else self.now + window * DAY
 
     def cancel_deletion(self, region: str) -> None:
         self._require(region, "PendingDeletion", "PendingReplicaDeletion", otherwise="KMSInvalidStateException")
-        place = self.places[region]
-        place.window, place.deletion_at, place.disabled = None, None, True
-        self._forget_switches()
+        regional = self.regions[region]
+        regional.window, regional.deletion_at, regional.disabled = None, None, True
+        self._clear_disabled_while_pending_import()
 
     def enable_rotation(self, region: str, days: int) -> None:
         self._set_rotation(region, days, self.now + days * DAY)
 
     def disable_rotation(self, region: str) -> None:
-        self._set_rotation(region, 0, FOR_EVER)
+        self._set_rotation(region, 0, NEVER)
 
     def _set_rotation(self, region: str, period: int, rotates_at: float) -> None:
         if self.state(region) == IMPORTING:
@@ -218,16 +226,18 @@ class NaiveKey:
         if self.origin == "AWS_KMS" and self.rotates_at - self.now <= 20 * 60:
             raise Refusal("ConflictException")
         if self.origin == "EXTERNAL" and not (
-            self.has(self.places[region], self.waiting) and self.arrived_everywhere()
+            self.has(self.regions[region], self.pending) and self.imported_in_all_regions()
         ):
             raise Refusal("KMSInvalidStateException")
         self.on_demand_rotations += 1
         self._rotate("ON_DEMAND")
 
     def _rotate(self, rotated_by: str) -> None:
-        self.parts.append(Part(self.waiting or f"generated {len(self.parts) + 1}", self.now, rotated_by))
-        self.waiting = None
-        self._forget_switches()
+        self.material_history.append(
+            Material(self.pending or f"generated {len(self.material_history) + 1}", self.now, rotated_by)
+        )
+        self.pending = None
+        self._clear_disabled_while_pending_import()
         self._synchronized()
 
     def replicate(self, region: str, other: str) -> None:
@@ -235,18 +245,18 @@ class NaiveKey:
         if not self.multi_region:
             raise Refusal("UnsupportedOperationException")
         self._require_primary(region)
-        if other in self.places:
+        if other in self.regions:
             raise Refusal("AlreadyExistsException")
-        self.places[other] = Place()
+        self.regions[other] = RegionalKey()
 
     def update_primary(self, region: str, other: str) -> None:
         for each in (region, other):
-            if each == region or each in self.places:
+            if each == region or each in self.regions:
                 self._require(each, ENABLED)
         if not self.multi_region or other == region:
             raise Refusal("UnsupportedOperationException")
         self._require_primary(region)
-        if other not in self.places:
+        if other not in self.regions:
             raise Refusal("NotFoundException")
         self.primary = other
 
@@ -259,79 +269,79 @@ class NaiveKey:
         self.prepare_import(region)
         if import_type is not None and self.spec != "SYMMETRIC_DEFAULT":
             raise Refusal("UnsupportedOperationException")
-        if import_type == "NEW_KEY_MATERIAL" or (import_type is None and not self.parts):
+        if import_type == "NEW_KEY_MATERIAL" or (import_type is None and not self.material_history):
             self._require_primary(region)
             self._associate(name)
         elif not self.associates(name):
             raise Refusal("IncorrectKeyMaterialException")
-        self.places[region].held[name] = FOR_EVER if valid_to is None else valid_to
+        self.regions[region].held[name] = NEVER if valid_to is None else valid_to
 
     def _associate(self, name: str) -> None:
         if self.associates(name):
             raise Refusal("IncorrectKeyMaterialException")
-        if self.waiting is not None:
+        if self.pending is not None:
             raise Refusal("KMSInvalidStateException")
-        if self.parts:
-            self.waiting = name
+        if self.material_history:
+            self.pending = name
         else:
-            self.parts.append(Part(name))
+            self.material_history.append(Material(name))
 
     def delete_material(self, region: str, name: str | None) -> str | None:
-        """Delete material, the current one unless named; return its name."""
+        """Delete material, by default the current one; return its name."""
         self.state(region)
         if self.origin != "EXTERNAL":
             raise Refusal("UnsupportedOperationException")
         if name is not None and not self.associates(name):
             raise Refusal("NotFoundException")
-        gone = name or (self.parts[-1].name if self.parts else None)
+        gone = name or (self.material_history[-1].name if self.material_history else None)
         if gone is not None:
-            self._lose(region, gone)
+            self._remove_material(region, gone)
         return gone
 
-    def _lose(self, region: str, name: str) -> None:
-        from_all = name == self.waiting and region == self.primary
-        for place in self.places.values() if from_all else [self.places[region]]:
-            place.held.pop(name, None)
+    def _remove_material(self, region: str, name: str) -> None:
+        from_all = name == self.pending and region == self.primary
+        for regional in self.regions.values() if from_all else [self.regions[region]]:
+            regional.held.pop(name, None)
         if from_all:
-            self.waiting = None
-        self._forget_switches()
+            self.pending = None
+        self._clear_disabled_while_pending_import()
 
-    # --- what happens by itself
+    # --- time and the keeper
 
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
-        self._forget_switches()
+        self._clear_disabled_while_pending_import()
 
-    def keeper_comes(self) -> None:
-        if self.rotates_at <= self.now and self.places and self.state(self.primary) == ENABLED:
+    def run_keeper(self) -> None:
+        if self.rotates_at <= self.now and self.regions and self.state(self.primary) == ENABLED:
             self._rotate("AUTOMATIC")
             self.rotates_at = self.now + self.period * DAY
-            self.events.append(("RotateKey", self.primary, self.parts[-1].name))
-        earliest = {region: min(place.held.values(), default=FOR_EVER) for region, place in self.places.items()}
-        for region in sorted(self.places, key=lambda each: earliest[each]):
-            held = self.places[region].held
+            self.events.append(("RotateKey", self.primary, self.material_history[-1].name))
+        earliest = {region: min(regional.held.values(), default=NEVER) for region, regional in self.regions.items()}
+        for region in sorted(self.regions, key=lambda each: earliest[each]):
+            held = self.regions[region].held
             for name in [name for name, until in held.items() if until <= self.now]:
-                self._lose(region, name)
+                self._remove_material(region, name)
                 self.events.append(("DeleteExpiredKeyMaterial", region, name))
-        for region, place in list(self.places.items()):
-            if place.deletion_at is not None and place.deletion_at <= self.now:
+        for region, regional in list(self.regions.items()):
+            if regional.deletion_at is not None and regional.deletion_at <= self.now:
                 self._delete(region)
 
     def _delete(self, region: str) -> None:
-        del self.places[region]
+        del self.regions[region]
         self.events.append(("DeleteKey", region, None))
-        primary = self.places.get(self.primary)
-        if primary and primary.window is not None and len(self.places) == 1:
+        primary = self.regions.get(self.primary)
+        if primary and primary.window is not None and len(self.regions) == 1:
             primary.deletion_at = self.now + primary.window * DAY
 
     def _synchronized(self) -> None:
-        if len(self.places) > 1:
+        if len(self.regions) > 1:
             self.events.append(("SynchronizeMultiRegionKey", self.primary, None))
 
-    def _forget_switches(self) -> None:
-        """A key that is pending import is Enabled, not Disabled, when all its material is back."""
-        for place in self.places.values():
-            place.disabled = place.disabled and (self.is_whole(place) or place.window is not None)
+    def _clear_disabled_while_pending_import(self) -> None:
+        """Clear ``disabled`` where a key is pending import: once all material is imported again, it is Enabled."""
+        for regional in self.regions.values():
+            regional.disabled = regional.disabled and (self.has_all_material(regional) or regional.window is not None)
 
     def _require(self, region: str, *states: str, otherwise: str | None = None) -> None:
         state = self.state(region)
@@ -344,6 +354,6 @@ class NaiveKey:
 
 
 def _expiry(until: float) -> Fact:
-    if until == FOR_EVER:
+    if until == NEVER:
         return {"ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE"}
     return {"ExpirationModel": "KEY_MATERIAL_EXPIRES", "ValidTo": until}

@@ -1,6 +1,5 @@
-"""Many connections at once, from one thread, without waiting for any of them."""
+"""Many connections to a server at once, from one thread, over plain sockets."""
 
-import os
 import resource
 import selectors
 import socket
@@ -13,19 +12,17 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 
-from audits import audit_records
 from clients import Raw, signed
 from local_server import RunningServer
 from strongroom.http.message import HttpRequest
 
 PATIENCE = 25.0
 _SOON = 2.0
-PAGE = resource.getpagesize()
 THROTTLED = b'{"__type":"ThrottlingException"'
 
 
 class Reply(msgspec.Struct):
-    """What came back on one connection; without a status if it was closed before an answer was whole."""
+    """The reply on one connection. ``status`` is None if the connection was closed before the reply was complete."""
 
     status: int | None
     body: bytes = b""
@@ -33,33 +30,33 @@ class Reply(msgspec.Struct):
 
     @property
     def throttled(self) -> bool:
-        """Whether the call was refused because there are too many."""
+        """Whether the call was refused with ThrottlingException."""
         return self.status == 400 and self.body.startswith(THROTTLED)
 
 
-def on_the_wire(server: RunningServer, operation: str, body: bytes = b"{}", *more: str) -> bytes:
-    """Return a signed request as bytes; it may be sent many times."""
+def signed_request_bytes(server: RunningServer, operation: str, body: bytes = b"{}", *more: str) -> bytes:
+    """Return a signed request as bytes, which may be sent several times; ``more`` are further header lines."""
     request = signed(server, operation, body)
     request.headers["Host"] = urlsplit(server.endpoint).netloc
-    return as_bytes(request, *more)
+    return request_bytes(request, *more)
 
 
-def as_bytes(request: Raw | HttpRequest, *more: str) -> bytes:
-    """Return a request as bytes, with further lines in its head."""
+def request_bytes(request: Raw | HttpRequest, *more: str) -> bytes:
+    """Return a request as bytes; ``more`` are further header lines."""
     lines = [f"{name}: {value}" for name, value in request.headers.items()]
     head = [f"{request.method} {request.path} HTTP/1.1", *lines, *more, f"Content-Length: {len(request.body)}"]
     return "\r\n".join([*head, "", ""]).encode() + request.body
 
 
 @contextmanager
-def crowd(server: RunningServer, count: int) -> Iterator[list[socket.socket]]:
-    """Hold so many connections open. Skips the test where this process may not have as many files."""
+def open_connections(server: RunningServer, count: int) -> Iterator[list[socket.socket]]:
+    """Keep ``count`` connections open. Skips the test if the limit of open files is too low for them."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # The server has its limit from here, and keeps some for itself.
+    # The server inherits this limit, and needs some files for itself.
     needed = len([*Path("/proc/self/fd").iterdir()]) + count + 300
     if soft < needed:
         if hard != resource.RLIM_INFINITY and hard < needed:
-            # A limit that whoever runs the tests has set, and no package lifts.
+            # A hard limit of the environment: neither the test nor a package can raise it.
             pytest.skip(f"{count} connections take more open files than `ulimit -Hn` allows: {hard}")
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     url = urlsplit(server.endpoint)
@@ -75,7 +72,7 @@ def crowd(server: RunningServer, count: int) -> Iterator[list[socket.socket]]:
 
 
 def send_all(connections: Sequence[socket.socket], data: bytes) -> None:
-    """Send the same bytes on each connection as far as its buffers take them."""
+    """Send the same bytes on each connection, as many as its send buffer takes, without waiting."""
     for each in connections:
         try:
             each.send(data)
@@ -84,7 +81,7 @@ def send_all(connections: Sequence[socket.socket], data: bytes) -> None:
 
 
 def send_whole(connection: socket.socket, data: bytes) -> None:
-    """Send bytes on one connection, and wait until the other end has them or has closed."""
+    """Send all bytes on one connection; wait until the send buffer took them or the other end closed."""
     connection.settimeout(PATIENCE)
     with suppress(ConnectionError):
         connection.sendall(data)
@@ -92,7 +89,7 @@ def send_whole(connection: socket.socket, data: bytes) -> None:
 
 
 def replies(connections: Sequence[socket.socket], within: float = PATIENCE) -> list[Reply]:
-    """Wait for one reply on each connection, or for its end; raises AssertionError when some have neither in time."""
+    """Wait until each connection has a reply or is closed; raises AssertionError after ``within`` seconds."""
     received = dict.fromkeys(connections, b"")
     found: dict[socket.socket, Reply] = {}
     end = time.monotonic() + within
@@ -100,7 +97,7 @@ def replies(connections: Sequence[socket.socket], within: float = PATIENCE) -> l
         for each in connections:
             selector.register(each, selectors.EVENT_READ)
         while len(found) < len(connections):
-            assert time.monotonic() < end, f"{len(connections) - len(found)} connections wait in vain"
+            assert time.monotonic() < end, f"{len(connections) - len(found)} connections got no reply"
             for key, _ in selector.select(1.0):
                 connection = key.fileobj
                 assert isinstance(connection, socket.socket)
@@ -114,7 +111,7 @@ def replies(connections: Sequence[socket.socket], within: float = PATIENCE) -> l
 
 
 def is_closed(connection: socket.socket) -> bool:
-    """Tell whether the other end has closed or does so soon, reading what it sent before."""
+    """Read what was sent; return whether the other end has closed, or closes within two seconds of its last bytes."""
     with selectors.DefaultSelector() as selector:
         selector.register(connection, selectors.EVENT_READ)
         try:
@@ -142,38 +139,3 @@ def _reply(received: bytes) -> Reply | None:
     if len(body) < int(headers[b"content-length"]):
         return None
     return Reply(int(status.split()[1]), body, headers.get(b"connection") == b"close")
-
-
-def resident(server: RunningServer) -> int:
-    """Return the resident memory of a server that is one process, in bytes."""
-    return int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1]) * PAGE
-
-
-def open_files(server: RunningServer) -> int:
-    """Count the file descriptors of a server that is one process. Skips the test where only root may see them."""
-    folder = Path(f"/proc/{server.process.pid}/fd")
-    if not os.access(folder, os.R_OK):
-        # Only what the kernel says is exact, and nothing that can be installed makes it tell others.
-        pytest.skip("the server hides its open files from all but root; as root, this test runs")
-    return len([*folder.iterdir()])
-
-
-def open_sockets(server: RunningServer) -> int:
-    """Count a server's listener, while it is open, and the connections that it has accepted and not closed.
-
-    Those it has not accepted yet, and those it has closed, have no inode (proc_pid_net(5), ``tcp``).
-    """
-    here = f":{urlsplit(server.endpoint).port:04X}"
-    _, *rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines())
-    return sum(row[1].endswith(here) and row[9] != "0" for row in rows)
-
-
-def processor_seconds(server: RunningServer) -> float:
-    """Return what a server that is one process has computed, in seconds."""
-    fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:13])) / 100
-
-
-def throttled_records(data: Path) -> int:
-    """Count the audit records of calls that were refused because there were too many."""
-    return sum(each.get("errorCode") == "ThrottlingException" for each in audit_records(data))

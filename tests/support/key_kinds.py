@@ -1,6 +1,6 @@
-"""Every kind of KMS key there is, and keys of each: made by real calls, and put into every state.
+"""Every kind of KMS key, and keys of each kind: created by real calls, and put into every key state.
 
-The tables of this page come from the KMS Developer Guide ("Key spec reference", "Key states of AWS KMS keys",
+The tables of this module come from the KMS Developer Guide ("Key spec reference", "Key states of AWS KMS keys",
 "Importing key material"), not from the service.
 """
 
@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 from typing_extensions import override
 
-from importing import entropy, private_key, wrapped
+from key_import import entropy, private_key, wrapped
 from local_deployment import LocalDeployment
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
@@ -30,18 +30,18 @@ USAGES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("ML_DSA_44", "ML_DSA_65", "ML_DSA_87"), ("SIGN_VERIFY",)),
     **dict.fromkeys(("ML_KEM_512", "ML_KEM_768", "ML_KEM_1024"), ("ENCAPSULATE_DECAPSULATE",)),
 }
-"""What a key of each spec can be for. SM2 is for China Regions."""
+"""Key spec → key usages. SM2 is missing: it exists only in China Regions."""
 STATES = (
     *("Enabled", "Disabled", "PendingDeletion", "PendingReplicaDeletion", "PendingImport"),
     *("Unavailable", "Creating", "Updating"),
 )
 
 
-class Kind(msgspec.Struct, frozen=True):
-    """What a key is from birth. ``family``: whether it is alone in the world.
+class KeyKind(msgspec.Struct, frozen=True):
+    """The properties of a key that never change. ``family`` is its place among multi-Region keys.
 
-    A ``primary`` has no replica yet, a ``replicated`` one has one in eu-west-1, which is where a ``replica`` has its
-    primary.
+    ``single``: a single-Region key. ``primary``: a primary without replicas. ``replicated``: a primary with a replica
+    in eu-west-1. ``replica``: a replica of a primary in eu-west-1.
     """
 
     spec: str
@@ -65,15 +65,15 @@ class Kind(msgspec.Struct, frozen=True):
 
     @property
     def importable(self) -> bool:
-        """Whether the material of such keys can be imported."""
+        """Whether key material of this kind can be imported."""
         return not self.spec.startswith("ML_")
 
     def states(self) -> Iterator[str]:
-        """Yield the states that such a key can be in.
+        """Yield the key states that are tested with this kind.
 
-        A primary with replicas waits for them before it is pending deletion. Only imported material can be missing.
-        Only keys in custom key stores are ever unavailable. Of most specs, keys with relatives are seen in that one
-        state alone.
+        A primary with replicas is pending replica deletion rather than pending deletion. Only keys with imported
+        material are pending import. Only keys in custom key stores are unavailable. For most specs, primaries with
+        replicas are tested in PendingReplicaDeletion only, to save time.
         """
         if self.family == "replicated" and self.spec not in _RELATED:
             yield "PendingReplicaDeletion"
@@ -86,12 +86,12 @@ class Kind(msgspec.Struct, frozen=True):
         yield from (state for state in STATES if state not in unknown)
 
 
-def kinds() -> list[Kind]:
-    """Return every spec with every usage and of every origin; and multi-Region keys, of fewer kinds.
+def all_key_kinds() -> list[KeyKind]:
+    """Return every key spec with every usage and origin, and multi-Region keys of some specs.
 
-    RSA keys are slow to make: the large ones are imported, or have relatives, in one usage only.
+    RSA keys are slow to make: large ones are imported, or multi-Region, with one usage only.
     """
-    alone = [Kind(spec, usage) for spec, usages in USAGES.items() for usage in usages]
+    alone = [KeyKind(spec, usage) for spec, usages in USAGES.items() for usage in usages]
     once = [kind for kind in alone if kind.spec not in {"RSA_3072", "RSA_4096"} or kind.usage == "SIGN_VERIFY"]
     imported = [replace(kind, origin="EXTERNAL") for kind in once if kind.importable]
     related = [kind for kind in (*once, *imported) if kind.spec in _RELATED]
@@ -106,23 +106,23 @@ _RELATED = frozenset({"SYMMETRIC_DEFAULT", "HMAC_256", "ECC_NIST_EDWARDS25519", 
 
 
 class MadeKey(msgspec.Struct):
-    """A key of some kind in us-east-1. ``imports`` is what ImportKeyMaterial takes to import its material again."""
+    """A key in us-east-1. ``imports``: the request that imports its material again, if it was imported."""
 
-    kind: Kind
+    kind: KeyKind
     key_id: str
     arn: str
     imports: dict[str, Any] | None = None
 
 
 class KeyMaker:
-    """Makes keys on a local, and moves them from state to state."""
+    """Creates keys in a LocalDeployment, and puts them into key states."""
 
     def __init__(self, local: LocalDeployment) -> None:
         self.local = local
         self._materials: dict[str, bytes] = {}
 
-    def make(self, kind: Kind) -> MadeKey:
-        """Make an enabled key."""
+    def make(self, kind: KeyKind) -> MadeKey:
+        """Create an enabled key."""
         home = WEST if kind.family == "replica" else EAST
         request = {"KeySpec": kind.spec, "KeyUsage": kind.usage, "Origin": kind.origin}
         metadata = self.local.call("CreateKey", region=home, MultiRegion=kind.family != "single", **request)
@@ -140,7 +140,7 @@ class KeyMaker:
 
     @contextmanager
     def in_state(self, made: MadeKey, state: str) -> Iterator[None]:
-        """Put an enabled key into a state for a while: by the calls that lead there, where any do."""
+        """Put an enabled key into a key state until the context ends, by real calls where calls can do that."""
         before = self.row(made)
         self._enter(made, state)
         assert self.local.call("DescribeKey", KeyId=made.key_id)["KeyMetadata"]["KeyState"] == state
@@ -148,7 +148,7 @@ class KeyMaker:
         self._write(made, before)
 
     def row(self, made: MadeKey) -> KmsKey:
-        """Return a key as the store has it."""
+        """Return a key as it is stored."""
         with self.local.deployment.backends.store.read() as reader:
             key = reader.key(KeyLocator("000000000000", EAST, made.key_id))
         assert key is not None
@@ -162,10 +162,10 @@ class KeyMaker:
         elif state == "PendingImport":
             self.local.call("DeleteImportedKeyMaterial", KeyId=made.key_id)
         elif state in {"Creating", "Updating"}:
-            # Here, both pass within one call.
+            # The service leaves both states within the call that enters them, so no call can stop there.
             self._write(made, replace(self.row(made), state=KeyState(state)))
         elif state == "Unavailable":
-            # There is no custom key store to lose the connection to yet.
+            # Keys in custom key stores cannot be created yet, so no call leads to this state.
             store = {"origin": Origin.AWS_CLOUDHSM, "custom_key_store_id": "cks-1234567890abcdef0"}
             self._write(made, replace(self.row(made), state=KeyState.UNAVAILABLE, **store))
 
@@ -183,13 +183,13 @@ class KeyMaker:
         self.local.call("ImportKeyMaterial", region=region, KeyId=made.key_id, **request)
         return request
 
-    def _material(self, kind: Kind) -> bytes:
+    def _material(self, kind: KeyKind) -> bytes:
         if kind.spec not in self._materials:
             self._materials[kind.spec] = _new_material(kind)
         return self._materials[kind.spec]
 
 
-def _new_material(kind: Kind) -> bytes:
+def _new_material(kind: KeyKind) -> bytes:
     if kind.symmetric:
         return entropy(32)
     return entropy(int(kind.spec.removeprefix("HMAC_")) // 8) if kind.hmac else private_key(kind.spec)

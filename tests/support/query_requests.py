@@ -1,4 +1,4 @@
-"""Forms of the AWS Query protocol as nobody's client would send them, and what is refused of them."""
+"""Requests of the AWS Query protocol, including malformed ones that no client would send, and their XML errors."""
 
 import re
 import time
@@ -13,49 +13,51 @@ from botocore.credentials import Credentials
 from clients import Answer, Raw, credentials_of, send, sign
 from local_server import RunningServer
 
-FORM = "application/x-www-form-urlencoded; charset=utf-8"
+QUERY_CONTENT_TYPE = "application/x-www-form-urlencoded; charset=utf-8"
 VERSION = {"iam": "2010-05-08", "sts": "2011-06-15"}
 PATIENCE = 10.0
-"""Seconds; everything here should take milliseconds."""
+"""Seconds that a response may take; it should take milliseconds."""
 
 
-def encoded(service: str, action: str, fields: Iterable[tuple[str, str]] = ()) -> bytes:
-    """Return a form that calls an action."""
+def query_body(service: str, action: str, fields: Iterable[tuple[str, str]] = ()) -> bytes:
+    """Return a form-encoded body that calls an action."""
     return urlencode([("Action", action), ("Version", VERSION[service]), *fields]).encode()
 
 
-def unsigned(body: bytes) -> Raw:
-    """Return a form without a signature."""
-    return Raw("POST", "/", {"Content-Type": FORM}, body)
+def unsigned_query(body: bytes) -> Raw:
+    """Return a request without a signature."""
+    return Raw("POST", "/", {"Content-Type": QUERY_CONTENT_TYPE}, body)
 
 
-def nobodys_login() -> Raw:
-    """Return an AssumeRoleWithWebIdentity for a role that is not there, with a token that is none."""
+def unauthenticated_login() -> Raw:
+    """Return an unsigned AssumeRoleWithWebIdentity for a role that does not exist, with an invalid token."""
     fields = [
         ("RoleArn", "arn:aws:iam::000000000000:role/none"),
         ("RoleSessionName", "one"),
         ("WebIdentityToken", "none"),
     ]
-    return unsigned(encoded("sts", "AssumeRoleWithWebIdentity", fields))
+    return unsigned_query(query_body("sts", "AssumeRoleWithWebIdentity", fields))
 
 
-def signed_form(
+def signed_query(
     server: RunningServer,
     service: str,
     body: bytes,
     *,
-    content_type: str = FORM,
+    content_type: str = QUERY_CONTENT_TYPE,
     credentials: Credentials | None = None,
 ) -> Raw:
-    """Return a form signed for a service; as the root if no other credentials are given."""
+    """Return a request signed for a service; by default with the root's access key."""
     request = AWSRequest("POST", server.endpoint + "/", {"Content-Type": content_type}, body)
     now = datetime.now(UTC)  # noqa: TID251 - a client
     sign(request, credentials or credentials_of(server), service, "us-east-1", now)
     return Raw("POST", "/", dict(request.headers.items()), body)
 
 
-def refusal(server: RunningServer, request: Raw, change: Callable[[Raw], object] | None = None) -> tuple[int, str, str]:
-    """Send a request that must be refused soon, as AWS does it in XML; return status, code and message."""
+def query_error(
+    server: RunningServer, request: Raw, change: Callable[[Raw], object] | None = None
+) -> tuple[int, str, str]:
+    """Send a request that must be refused, quickly, with an XML error; return its status, code and message."""
     started = time.monotonic()
     answer = send(server, request, change)
     assert time.monotonic() - started < PATIENCE
@@ -70,8 +72,8 @@ def refusal(server: RunningServer, request: Raw, change: Callable[[Raw], object]
     return answer.status, found["Code"], found["Message"]
 
 
-def answered(server: RunningServer, request: Raw) -> Answer:
-    """Send a request that must be answered."""
+def successful_answer(server: RunningServer, request: Raw) -> Answer:
+    """Send a request that must succeed; return the response."""
     answer = send(server, request)
     assert answer.status == 200, answer.body
     return answer

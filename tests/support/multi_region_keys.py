@@ -1,4 +1,4 @@
-"""Multi-Region keys of a running server."""
+"""Creates and describes multi-Region keys of a running server."""
 
 from typing import Any
 
@@ -20,8 +20,8 @@ def describe(kms: KMSClient, key_id: str) -> dict[str, Any]:
     return dict(kms.describe_key(KeyId=key_id)["KeyMetadata"])
 
 
-def related(kms: KMSClient, key_id: str) -> tuple[str, str, list[str]]:
-    """Return a key's part, and the Regions of the primary and of the replicas."""
+def multi_region_roles(kms: KMSClient, key_id: str) -> tuple[str, str, list[str]]:
+    """Return whether a key is primary or replica, the Region of the primary, and those of the replicas."""
     found = describe(kms, key_id)["MultiRegionConfiguration"]
     for each in (found["PrimaryKey"], *found["ReplicaKeys"]):
         assert each["Arn"] == arn(each["Region"], key_id)

@@ -1,0 +1,39 @@
+"""Opens a server's data folder for a command, and reports errors of settings and data folder in one line."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import click
+
+from strongroom.assembly.data_folder import DataFolderError
+from strongroom.assembly.deployment import OpenFolder, open_existing
+from strongroom.cli.options import read_settings
+from strongroom.clock import SystemClock
+from strongroom.crypto.seal import UnsealError
+from strongroom.entropy import system_entropy
+from strongroom.settings import Settings, SettingsError
+from strongroom.store.sqlite.migrate import UnknownSchemaError
+from strongroom.store.sqlite.read_only import UnreadableStoreError
+from strongroom.supervisor.hardening import harden_process
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """Turn the errors that settings and data folder can cause into a ClickException of one line."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # The reader of our output, such as head(1), has closed it: click ends quietly.
+    except (SettingsError, DataFolderError, UnsealError, UnknownSchemaError, UnreadableStoreError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+@contextmanager
+def open_data_folder(config: Path | None, data: str | None) -> Iterator[tuple[OpenFolder, Settings]]:
+    """Open the data folder of a server, whether the server runs or not; raises ClickException."""
+    with readable_errors():
+        settings = read_settings(config, data=data)
+        harden_process()
+        with closing(open_existing(settings, SystemClock(), system_entropy)) as opened:
+            yield opened, settings

@@ -1,0 +1,24 @@
+"""The options that several commands have, and the settings that result from them."""
+
+import os
+from pathlib import Path
+
+import click
+
+from strongroom.settings import Settings, load
+
+_DEFAULT_CONFIG = Path("strongroom.toml")
+
+config_option = click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Settings file (TOML). Default: strongroom.toml in the current folder, if it exists.",
+)
+data_option = click.option("--data", help="Data folder, which holds everything. Default: ./strongroom-data.")
+
+
+def read_settings(config: Path | None, **flags: object) -> Settings:
+    """Return the settings from the file, the environment and the command line; raises SettingsError."""
+    path = config or _DEFAULT_CONFIG
+    document = path.read_text() if config is not None or path.exists() else ""
+    return load(document, os.environ, flags)

@@ -1,0 +1,33 @@
+"""``strongroom service create``."""
+
+import re
+from pathlib import Path
+
+import click
+
+from strongroom.cli.data_folder import open_data_folder
+from strongroom.cli.options import config_option, data_option
+
+_SERVICE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.amazonaws\.com")
+
+
+@click.group()
+def service() -> None:
+    """Manage services that are trusted to call on behalf of others."""
+
+
+@service.command("create")
+@click.argument("name")
+@data_option
+@config_option
+def create_service(name: str, data: str | None, config: Path | None) -> None:
+    """Give the service NAME (such as backup.amazonaws.com) an access key, also while the server runs.
+
+    The key is added to DATA/credentials as profile NAME. Its holder can call on behalf of any principal.
+    """
+    if not _SERVICE.fullmatch(name):
+        raise click.BadParameter("a service is named like backup.amazonaws.com", param_hint="NAME")
+    with open_data_folder(config, data) as (opened, _):
+        opened.registrar.create_service(name)
+        click.echo(f"Service {name} has an access key now; it is profile {name} in")
+        click.echo(str(opened.folder.credentials))
