@@ -39,6 +39,8 @@ HOSTILE = {
     "another case": f"{IAM}ROLE/X".upper(),
     "a session of nobody": f"arn:aws:sts::{ACCOUNT}:assumed-role/nobody/x",
     "a session of a session": f"arn:aws:sts::{ACCOUNT}:assumed-role/a/b/c/",
+    "another prefix": f"urn:aws:iam::{ACCOUNT}:root",
+    "another prefix of a role": f"urn:aws:iam::{ACCOUNT}:role/x",
     "a group": f"{IAM}group/nobody",
     "a device": f"{IAM}mfa/device",
     "an unknown kind": f"{IAM}nonsense/x",

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from policies import AWAY, HOME, allow, document, others
 from strongroom.iam import PolicyKind, parse_policy
 from strongroom.iam.entities import Role, User
-from strongroom.operations.named_principals import UnknownPrincipal, current_names, pin, with_current_names
+from strongroom.keys.grants import Party
+from strongroom.operations.named_principals import UnknownPrincipal, current_names, party, pin, with_current_names
 from strongroom.store.protocol import Transaction
 from strongroom.store.records import AccountRecord
 from strongroom.store.sqlite.store import SqlStore
@@ -64,6 +65,17 @@ def test_only_users_and_roles_are_pinned_to_unique_ids(store: SqlStore) -> None:
 def test_principals_that_do_not_exist_are_refused(store: SqlStore, principal: str) -> None:
     with pytest.raises(UnknownPrincipal):
         pinned(store, alice.arn, principal)
+
+
+@pytest.mark.parametrize(
+    "principal",
+    [f"urn:aws:iam::{HOME}:root", f"arn:aws:iam::{HOME}", "arn:aws:iam:", "root"],
+)
+def test_a_grant_is_not_made_to_text_that_is_no_principal(store: SqlStore, principal: str) -> None:
+    with store.read() as reader:
+        assert party(reader, ROOT) == Party(ROOT, HOME)
+        with pytest.raises(UnknownPrincipal):
+            party(reader, principal)
 
 
 def test_renamed_users_have_their_new_arn_and_deleted_ones_their_unique_id(store: SqlStore) -> None:
