@@ -248,5 +248,5 @@ def _owned_name(policy: AttachedPolicy) -> str:
 
 
 def _path_of(arn: str) -> str:
-    """Return the path of a policy: what stands between ``policy`` and its name."""
+    """Return the path of a policy: the part of its ARN between ``policy`` and its name."""
     return arn.partition(":policy")[2].rpartition("/")[0] + "/"

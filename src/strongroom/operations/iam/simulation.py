@@ -192,7 +192,7 @@ def simulate_principal_policy(context: Context, request: SimulatePrincipalPolicy
 
 
 def locate_simulate_principal_policy(_context: Context, request: SimulatePrincipalPolicyRequest) -> Sequence[Target]:
-    """Ask for permission on whoever is simulated."""
+    """Ask for permission on the principal that is simulated."""
     return (Target("iam:SimulatePrincipalPolicy", request.policy_source_arn),)
 
 
