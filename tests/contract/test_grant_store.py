@@ -183,3 +183,37 @@ def test_the_change_log_has_an_entry_for_each_changed_grant(store: Store) -> Non
 def test_a_grant_on_a_key_that_does_not_exist_is_refused(store: Store) -> None:
     with pytest.raises(IntegrityError):
         add_grants(store, make_grant(1))
+
+
+def test_a_grant_is_inserted_only_below_the_limit_of_its_key(store: Store) -> None:
+    for number in (1, 2):
+        add(store, make_key(number))
+
+    def added(number: int, key: int = 1) -> bool:
+        return store.write(lambda transaction: transaction.add_grant(make_grant(number, key=key), 2))
+
+    assert [added(number) for number in range(3)] == [True, True, False]
+    assert added(4, key=2)
+    with store.read() as reader:
+        assert reader.count_grants(locator(1)) == 2
+
+
+def test_the_same_terms_are_granted_once_under_a_name(store: Store) -> None:
+    for number in (1, 2):
+        add(store, make_key(number))
+    terms = subset(b="2", a="1")
+    both = (GrantOperation.ENCRYPT, GrantOperation.DECRYPT)
+    add_grants(store, make_grant(1, *both, constraints=terms, name="n"))
+    again = replace(make_grant(2, *reversed(both), constraints=subset(a="1", b="2"), name="n"), created_at=NOW + 1)
+    with pytest.raises(IntegrityError):
+        store.write(lambda transaction: transaction.add_grant(again))
+    with pytest.raises(IntegrityError):
+        store.write(lambda transaction: transaction.add_grant(again, 9))
+    add_grants(
+        store,
+        make_grant(3, *both, constraints=terms, name="m"),
+        make_grant(4, *both, constraints=terms, name="n", key=2),
+        make_grant(5, *both, constraints=terms),
+        make_grant(6, *both, constraints=terms),
+        make_grant(7, *both, constraints=subset(a="1"), name="n"),
+    )

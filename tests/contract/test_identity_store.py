@@ -1,9 +1,12 @@
 """The contract of every store for identities and access keys. The same tests run with each back end."""
 
+from collections.abc import Callable
+
 import pytest
 from msgspec.structs import replace
 from sqlalchemy.exc import IntegrityError
 
+from strongroom.errors import DependencyTimeoutException
 from strongroom.iam.entities import (
     Entity,
     EntityKind,
@@ -231,3 +234,46 @@ def test_a_failed_change_of_an_identity_changes_nothing(store: Store) -> None:
         assert reader.entity(User, ACCOUNT, "Alice") == alice
         assert reader.linked(ACCOUNT, "Crew") == [(Relation.MEMBER, EntityKind.USER, "alice")]
     assert store.changes(start).entries == []
+
+
+def test_an_access_key_is_inserted_only_below_the_limit_of_its_principal(store: Store) -> None:
+    def added(record: AccessKeyRecord) -> bool:
+        return store.write(lambda transaction: transaction.add_access_key(record, 2))
+
+    assert [added(access_key(number)) for number in range(3)] == [True, True, False]
+    assert added(access_key(4, "AIDABOB"))
+    with store.read() as reader:
+        assert len(reader.access_keys(ACCOUNT, "AIDAALICE")) == 2
+
+
+def test_a_service_has_one_access_key(store: Store) -> None:
+    store.write(lambda transaction: transaction.add_access_key(access_key(1, "s3.amazonaws.com", account="")))
+    with pytest.raises(IntegrityError):
+        store.write(lambda transaction: transaction.add_access_key(access_key(2, "s3.amazonaws.com", account="")))
+
+
+def test_a_later_use_of_an_access_key_is_not_replaced_by_an_earlier_one(store: Store) -> None:
+    store.write(lambda transaction: transaction.add_access_key(access_key(1)))
+    late, early = (AccessKeyUse("AKIA1", NOW + at, f"region-{at}", "kms") for at in (1, 0))
+    store.write(lambda transaction: transaction.note_access_key_use(late))
+    store.write(lambda transaction: transaction.note_access_key_use(early))
+    with store.read() as reader:
+        record = reader.access_key("AKIA1")
+    assert record is not None
+    assert (record.last_used_at, record.last_used_region) == (NOW + 1, "region-1")
+
+
+def test_an_identity_or_access_key_that_is_not_there_any_more_is_neither_changed_nor_removed(store: Store) -> None:
+    writes: list[Callable[[Transaction], object]] = [
+        lambda transaction: transaction.put_entity(replace(alice, path="/"), alice),
+        lambda transaction: transaction.remove_entity(alice),
+        lambda transaction: transaction.set_access_key_active(access_key(1), active=False),
+        lambda transaction: transaction.remove_access_key(access_key(1)),
+    ]
+    for write in writes:
+        with pytest.raises(DependencyTimeoutException):
+            store.write(write)
+    put(store, replace(alice, unique_id="AIDANEWALICE"))
+    with pytest.raises(DependencyTimeoutException):
+        store.write(writes[0])
+    assert [each.name for each in store.changes(0).entries] == ["AIDANEWALICE"]

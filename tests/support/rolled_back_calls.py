@@ -1,19 +1,20 @@
 """Calls that are performed in full and change nothing: the store rolls back each transaction at its end."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from msgspec.structs import replace
+from typing_extensions import override
 
 from local_deployment import LocalDeployment, Refused, entropy
+from store_simulators import WrappedStore
 from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.credentials import Credentials
 from strongroom.service.pipeline import Pipeline
 from strongroom.service.request_quotas import RequestQuotas
 from strongroom.service.unauthenticated import RecordRateLimit
-from strongroom.store.protocol import Reader, Store, Transaction
-from strongroom.store.records import Changes
+from strongroom.store.protocol import Transaction
 from strongroom.store.scopes import Scope
 from strongroom.usage.access_key_usage import AccessKeyUsage
 from valid_requests import RequestCase
@@ -25,12 +26,10 @@ class _RollBack(Exception):
     """Rolls back a transaction that succeeded."""
 
 
-class RollbackStore:
+class RollbackStore(WrappedStore):
     """A store that rolls back every transaction at its end; only the transaction itself sees its writes."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
+    @override
     def write(self, act: Callable[[Transaction], T], *scopes: Scope) -> T:
         results: list[T] = []
 
@@ -39,29 +38,8 @@ class RollbackStore:
             raise _RollBack
 
         with suppress(_RollBack):
-            self._store.write(act_and_roll_back, *scopes)
+            self.store.write(act_and_roll_back, *scopes)
         return results[-1]
-
-    def read(self) -> AbstractContextManager[Reader]:
-        return self._store.read()
-
-    def version(self) -> bytes:
-        return self._store.version()
-
-    def confirm(self) -> None:
-        self._store.confirm()
-
-    def changes(self, after: int) -> Changes:
-        return self._store.changes(after)
-
-    def scrub(self) -> bool:
-        return self._store.scrub()
-
-    def trim_changes(self, keep: int) -> None:
-        self._store.trim_changes(keep)
-
-    def close(self) -> None:
-        self._store.close()
 
 
 @contextmanager

@@ -2,13 +2,15 @@
 
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from enum import Enum
 from typing import TypeVar
 
+from typing_extensions import override
+
+from store_simulators import WrappedStore
 from strongroom.errors import DependencyTimeoutException, WriteOutcomeUnknown
-from strongroom.store.protocol import Reader, Store, Transaction
-from strongroom.store.records import Changes
+from strongroom.store.protocol import Store, Transaction
 from strongroom.store.scopes import Scope
 
 T = TypeVar("T")
@@ -32,12 +34,12 @@ class _RolledBack(Exception):
     """Ends a transaction without a commit."""
 
 
-class WatchedStore:
+class WatchedStore(WrappedStore):
     """Wraps a store."""
 
     def __init__(self, store: Store, *, reruns: bool = False) -> None:
         """Wrap ``store``; with ``reruns``, every write is run, rolled back, and run again, as after a conflict."""
-        self._store = store
+        super().__init__(store)
         self._reruns = reruns
         self._here = threading.local()
         self.ending: Ending | None = None
@@ -51,15 +53,16 @@ class WatchedStore:
         """Return whether this thread has a write transaction open."""
         return getattr(self._here, "writing", False)
 
+    @override
     def write(self, act: Callable[[Transaction], T], *scopes: Scope) -> T:
         self._meddle()
         if self._reruns:
             self._rolled_back(act, scopes)
         if self.ending is None:
-            return self._store.write(self._watched(act), *scopes)
+            return self.store.write(self._watched(act), *scopes)
         ending, self.ending = self.ending, None
         if ending in {Ending.UNKNOWN_DONE, Ending.INTERRUPTED}:
-            self._store.write(self._watched(act), *scopes)
+            self.store.write(self._watched(act), *scopes)
         else:
             self._rolled_back(act, scopes)
         self.at_ending()
@@ -83,7 +86,7 @@ class WatchedStore:
             raise _RolledBack
 
         with suppress(_RolledBack):
-            self._store.write(self._watched(act_and_roll_back), *scopes)
+            self.store.write(self._watched(act_and_roll_back), *scopes)
 
     def _watched(self, act: Callable[[Transaction], T]) -> Callable[[Transaction], T]:
         def watched(transaction: Transaction) -> T:
@@ -94,24 +97,3 @@ class WatchedStore:
                 self._here.writing = False
 
         return watched
-
-    def read(self) -> AbstractContextManager[Reader]:
-        return self._store.read()
-
-    def version(self) -> bytes:
-        return self._store.version()
-
-    def confirm(self) -> None:
-        self._store.confirm()
-
-    def changes(self, after: int) -> Changes:
-        return self._store.changes(after)
-
-    def scrub(self) -> bool:
-        return self._store.scrub()
-
-    def trim_changes(self, keep: int) -> None:
-        self._store.trim_changes(keep)
-
-    def close(self) -> None:
-        self._store.close()

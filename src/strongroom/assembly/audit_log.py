@@ -1,4 +1,4 @@
-"""The audit log of a data folder: opened for writing, verified; and under which names a key may stand there."""
+"""The audit log of a data folder: opening it for writing, verifying it, and the names that a key can have in it."""
 
 import logging
 from collections.abc import Callable, Collection, Mapping
@@ -82,10 +82,10 @@ def open_audit_log(
 def settle_others(
     folder: Path, owned: Collection[str], settings: Settings, store: Store, key: AuditKey, clock: Clock
 ) -> list[AuditMark]:
-    """End the chains of writers that are no more, because fewer workers start now; return how far each has come.
+    """End the chains of writers that have no worker any more, because fewer workers start now; return their marks.
 
-    For one of the processes that have taken the data folder: the ``owned`` writers are theirs, and nobody writes the
-    others' chains. One that cannot be ended is left to a later start.
+    To be called by one of the processes that have taken the data folder. They write the chains of the ``owned``
+    writers; no process writes the others. A chain that cannot be ended is left to a later start.
     """
     marks = []
     for writer, known in known_writers(store).items():
@@ -132,7 +132,7 @@ def verify_log(
 
 
 def key_names(store: Readable | None, settings: Settings, key: str) -> frozenset[str]:
-    """Return every name under which a key may stand in records: an alias means its key as well, if the store has it."""
+    """Return every name that a key can have in records: for an alias that the store has, also the name of its key."""
     names = {key}
     arn = parse_arn(key)
     name = key if arn is None else arn.resource

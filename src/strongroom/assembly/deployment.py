@@ -38,7 +38,7 @@ _USES = frozenset(operation.name for operation in TABLE.values() if operation.us
 
 
 class OpenFolder:
-    """A data folder, opened beside whoever else has it open: its back ends, and what registers accounts."""
+    """An open data folder, which other processes may have open too: its back ends, and the registrar of accounts."""
 
     def __init__(self, settings: Settings, clock: Clock, entropy: Entropy, *, taken: bool = False) -> None:
         """Open the store and unseal the domain keys; made first, or upgraded, and ready for all Regions, if ``taken``.
@@ -77,7 +77,7 @@ class OpenFolder:
             return [record.account for record in reader.accounts()]
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         self.store.close()
 
 
@@ -94,10 +94,10 @@ def open_existing(settings: Settings, clock: Clock, entropy: Entropy) -> OpenFol
 
 
 class Deployment:
-    """One data folder, opened to serve it: the service, its keeper and its audit log. Close it to let go."""
+    """One data folder, opened to serve it: the service, its keeper and its audit log. Close it afterwards."""
 
     def __init__(self, settings: Settings, clock: Clock, entropy: Entropy, worker: int | None = None) -> None:
-        """Open the data folder: as one of the workers of whoever has taken it, or alone, and then take it.
+        """Open the data folder: as a worker of the process that has taken it, or alone, and then take it.
 
         Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
         """
@@ -148,7 +148,7 @@ class Deployment:
         self.close()
 
     def close(self) -> None:
-        """Write down the last uses and what is left of the audit log, and let go of the folder."""
+        """Save the last uses, write what is left of the audit log, and release the folder."""
         self.keeper.upkeep()
         self._undo.close()
 

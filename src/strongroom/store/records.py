@@ -18,7 +18,7 @@ class AccountRecord(msgspec.Struct, frozen=True):
 class AccessKeyRecord(msgspec.Struct, frozen=True):
     """An access key; the secret is wrapped.
 
-    ``principal`` is whom it speaks for: the unique id of a user, the ARN of an account's root, or a service's name, in
+    ``principal`` is its owner: the unique id of a user, the ARN of an account's root, or a service's name, in
     which case ``account`` is empty. Times in epoch seconds.
     """
 

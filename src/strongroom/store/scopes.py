@@ -23,4 +23,7 @@ class KeyScope(msgspec.Struct, frozen=True, order=True):
 
 
 Scope: TypeAlias = AccountScope | KeyScope
-"""What a write checks and changes; other writers of the same scope wait for it."""
+"""What a write checks and changes; other writers of the same scope wait for it.
+
+So that no two writes wait for each other, a store locks accounts before keys, and each kind in ascending order.
+"""

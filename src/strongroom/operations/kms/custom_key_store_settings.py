@@ -142,9 +142,10 @@ def create_custom_key_store(context: Context, request: CreateCustomKeyStoreReque
 
 def update_custom_key_store(context: Context, request: UpdateCustomKeyStoreRequest) -> Empty:
     """Change what is given of a store."""
+    wrapped_secret = _wrapped_secret(context, request)
 
     def updated(transaction: Transaction, store: CustomKeyStore) -> CustomKeyStore:
-        after = _updated(context, request, store)
+        after = _updated(request, store, wrapped_secret)
         _require_unique(after, [each for each in all_stores(context, transaction) if each.store_id != store.store_id])
         return after
 
@@ -221,23 +222,29 @@ def _reached(proxy: XksProxy, account: str) -> XksProxy:
     return proxy
 
 
-def _updated(context: Context, request: UpdateCustomKeyStoreRequest, store: CustomKeyStore) -> CustomKeyStore:
-    _require_own_parameters(request, store.type)
+def _wrapped_secret(context: Context, request: UpdateCustomKeyStoreRequest) -> bytes | None:
+    """Return the secret or password that is given, wrapped."""
     credential = request.xks_proxy_authentication_credential
+    secret = credential.raw_secret_access_key if credential is not None else request.key_store_password
+    if secret is None:
+        return None
+    return context.backends.secrets.wrap(secret.encode(), custom_key_store_binding(request.custom_key_store_id))
+
+
+def _updated(
+    request: UpdateCustomKeyStoreRequest, store: CustomKeyStore, wrapped_secret: bytes | None
+) -> CustomKeyStore:
+    _require_own_parameters(request, store.type)
     fixed = (
         *(request.key_store_password, request.cloud_hsm_cluster_id, request.xks_proxy_uri_endpoint),
         *(request.xks_proxy_vpc_endpoint_service_name, request.xks_proxy_vpc_endpoint_service_owner),
         request.xks_proxy_connectivity,
     )
     require_changeable(store, while_connected=all(each is None for each in fixed))
-    secret = credential.raw_secret_access_key if credential is not None else request.key_store_password
-    wrapped = store.wrapped_secret
-    if secret is not None:
-        wrapped = context.backends.secrets.wrap(secret.encode(), custom_key_store_binding(store.store_id))
     return replace(
         store,
         name=request.new_custom_key_store_name or store.name,
-        wrapped_secret=wrapped,
+        wrapped_secret=store.wrapped_secret if wrapped_secret is None else wrapped_secret,
         cluster_id=request.cloud_hsm_cluster_id or store.cluster_id,
         xks=None if store.xks is None else _updated_proxy(request, store.xks, store.account),
     )

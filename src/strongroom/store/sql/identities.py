@@ -1,7 +1,7 @@
 """Users, groups, roles, policies and access keys, in SQL.
 
-Each entity is one row that holds all of it as JSON: it is read, checked and written as a whole. What has to be found
-from the other side (who has this policy, who is in this group) stands in ``identity_link``.
+Each entity is one row that holds all of it as JSON: it is read, checked and written as a whole. The table
+``identity_link`` is for searches in the other direction: who has a policy, and who is in a group.
 """
 
 from typing import TypeVar

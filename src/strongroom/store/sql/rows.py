@@ -22,7 +22,7 @@ AnyRow = Row[*tuple[Any, ...]]
 
 
 def key_values(key: KmsKey) -> dict[str, object]:
-    """Return the row of a key, without what stands in other tables."""
+    """Return the row of a key in its own table, without its materials, tags and aliases."""
     return {
         "account": key.account,
         "region": key.region,

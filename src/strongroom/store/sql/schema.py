@@ -185,8 +185,8 @@ key_grant = Table(
     Column("retiring", String(2048)),
     Column("name", String(256), nullable=False),
     Column("document", LargeBinary, nullable=False),
-    # Under what of an encryption context it is looked for; null if no context can matter to it. Who knows neither of
-    # these columns leaves a grant that every call looks at, rather than one that none finds.
+    # The label that the grant is found by; null if no encryption context can matter to it. A release that knows neither
+    # of these columns inserts a grant that every call looks at, rather than one that no call finds.
     Column("label", BigInteger, server_default=text("0")),
     Column("whatever_context", Boolean, nullable=False, server_default=true()),
     # A digest of what CreateGrant was asked for, if the grant has a name: a retry under the same name makes no other

@@ -21,7 +21,7 @@ class UnknownSchemaError(Exception):
 def migrate(engine: Engine, revision: str = "head") -> None:
     """Create or upgrade the tables, all or nothing; raises UnknownSchemaError for a database from the future.
 
-    ``revision`` is the schema to stop at, for tests of what comes after it.
+    ``revision`` is the schema to stop at, for tests of later migrations.
     """
     config = _config()
     with engine.connect().execution_options(**WRITE) as connection, connection.begin():

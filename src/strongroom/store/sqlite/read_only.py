@@ -1,4 +1,4 @@
-"""The database for those who may only read its files: nothing is written, upgraded, made or told to anybody."""
+"""The database for a process that may only read its files: it writes, upgrades and creates nothing."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ class ReadOnlyStore:
             raise UnreadableStoreError(str(error.orig if isinstance(error, DBAPIError) else error)) from error
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close all connections."""
         self._engine.dispose()
 
 
@@ -63,7 +63,8 @@ def _connect(path: Path) -> sqlite3.Connection:
         return _probed(f"{address}?mode=ro")
     except sqlite3.OperationalError:
         # In WAL mode there is a file beside the database, made on opening if it is not there (sqlite.org/wal.html, 5).
-        # Who may not make it can still read what nobody has open: then everything is in the database itself.
+        # A process that may not create it can still read a database that no process has open: then everything is in the
+        # database file itself.
         if path.with_name(f"{path.name}-wal").exists():
             raise
         return _probed(f"{address}?mode=ro&immutable=1")

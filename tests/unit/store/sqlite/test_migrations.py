@@ -1,17 +1,23 @@
 """Databases of earlier releases."""
 
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import msgspec
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from msgspec.structs import replace
+from sqlalchemy.exc import IntegrityError
 
 from grants_builder import HOLDER, make_grant, subset
 from keys_builder import locator, make_key
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.grants import Grant, GrantOperation, labels_wanted, pairs
+from strongroom.store.records import AccessKeyRecord
 from strongroom.store.sql.schema import metadata
+from strongroom.store.sql.transaction import SqlTransaction
 from strongroom.store.sqlite.engine import open_sqlite
 from strongroom.store.sqlite.migrate import migrate
 from strongroom.store.sqlite.store import SqlStore
@@ -110,3 +116,43 @@ def test_writers_of_the_audit_log_are_known_by_their_marks(tmp_path: Path) -> No
     assert {writer: known.checkpoint is not None for writer, known in writers.items()} == {"w0": True, "w1": False}
     assert not any(known.stopped for known in writers.values())
     store.close()
+
+
+def test_grants_made_before_constraints_for_several_writers_are_kept_even_if_made_twice(tmp_path: Path) -> None:
+    engine = open_sqlite(tmp_path / "strongroom.db")
+    migrate(engine, "0006")
+    unnamed, first, again, other = (
+        make_grant(1),
+        make_grant(2, GrantOperation.ENCRYPT, GrantOperation.DECRYPT, name="n"),
+        make_grant(3, GrantOperation.DECRYPT, GrantOperation.ENCRYPT, name="n"),
+        make_grant(4, name="n"),
+    )
+    assert first.same_terms(again)
+    grants = [unnamed, first, again, other]
+    with engine.begin() as connection:
+        connection.exec_driver_sql(OLD_KEY, ("us-east-1", locator(1).key_id, False))
+        for grant in grants:
+            connection.exec_driver_sql(
+                "INSERT INTO key_grant (account, region, key_id, grant_id, grantee, retiring, name, document) "
+                "VALUES (?, ?, ?, ?, ?, NULL, ?, ?)",
+                (
+                    *(grant.account, grant.region, grant.key_id),
+                    *(grant.grant_id, grant.grantee.name, grant.name, msgspec.json.encode(grant)),
+                ),
+            )
+        for number, principal in enumerate(("s3.amazonaws.com", "backup.amazonaws.com")):
+            connection.exec_driver_sql(
+                "INSERT INTO access_key VALUES (?, '', ?, x'', 1, 1.0, NULL, NULL, NULL)", (f"AKIA{number}", principal)
+            )
+    migrate(engine)
+    with closing(SqlStore(engine)) as store:
+        with store.read() as reader:
+            assert [reader.grant(grant.locator, grant.grant_id) for grant in grants] == grants
+            assert reader.services() == ["backup.amazonaws.com", "s3.amazonaws.com"]
+        for refused in (replace(first, grant_id="5" * 64), replace(other, grant_id="5" * 64)):
+            with pytest.raises(IntegrityError):
+                store.write(partial(SqlTransaction.add_grant, grant=refused))
+        store.write(partial(SqlTransaction.add_grant, grant=replace(unnamed, grant_id="5" * 64)))
+        service = AccessKeyRecord("AKIA9", "", "s3.amazonaws.com", b"", active=True, created_at=1.0)
+        with pytest.raises(IntegrityError):
+            store.write(partial(SqlTransaction.add_access_key, record=service))
