@@ -37,7 +37,7 @@ from strongroom.store.scopes import AccountScope
 
 
 class CustomerMasterKeySpec(StrEnum):
-    """The deprecated enumeration: it stopped growing before Ed25519 and the post-quantum specs."""
+    """The deprecated enumeration: it lacks Ed25519 and the post-quantum specs."""
 
     SYMMETRIC_DEFAULT = "SYMMETRIC_DEFAULT"
     RSA_2048 = "RSA_2048"
@@ -77,7 +77,7 @@ class CreateKeyResponse(Response):
 
 
 def locate_create_key(_context: Context, request: CreateKeyRequest) -> Sequence[Target]:
-    """Ask for kms:CreateKey, and for kms:TagResource if the key is born with tags."""
+    """Ask for kms:CreateKey, and for kms:TagResource if the request has tags."""
     create = Target("kms:CreateKey")
     return (create, Target("kms:TagResource")) if request.tags else (create,)
 
@@ -116,6 +116,8 @@ def _added(context: Context, key: KmsKey) -> KmsKey:
 
     def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
         require_room(context, reader, key)
+        if key.custom_key_store_id is not None:
+            require_connected(find_custom_key_store(context, reader, key.custom_key_store_id))
         return KeyChanges(added=(_with_first_material(key, prepared, context.now),))
 
     with prepared_material(context) as prepared:

@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from importing import import_material
 from local_deployment import Refused, entropy
 from mixed_deployment import ACCOUNT, MixedDeployment
 from strongroom.clock import DAY, ManualClock
 from strongroom.keys.arns import KeyLocator
+from strongroom.keys.custom_key_stores import ConnectionState
 from strongroom.keys.kms_key import KmsKey
 from watched_store import Ending, Killed
 
@@ -285,6 +287,22 @@ def test_a_key_that_is_deleted_while_it_rotates_leaves_nothing(mixed: MixedDeplo
         mixed.call("RotateKeyOnDemand", KeyId=key_id)
     mixed.store.before_write = None
     mixed.require_no_orphans()
+
+
+def test_a_custom_key_store_that_is_disconnected_meanwhile_gets_no_key(mixed: MixedDeployment) -> None:
+    store = mixed.store_id
+    mixed.store.before_write = lambda: disconnect(mixed, store)
+    with pytest.raises(Refused, match="CustomKeyStoreInvalidStateException"):
+        mixed.new_key_in_custom_store()
+    assert keys(mixed) == []
+
+
+def disconnect(mixed: MixedDeployment, store_id: str) -> None:
+    """Disconnect a custom key store; a second time changes nothing."""
+    with mixed.store.transaction() as transaction:
+        store = transaction.custom_key_store(ACCOUNT, "us-east-1", store_id)
+        assert store is not None
+        transaction.put_custom_key_store(replace(store, state=ConnectionState.DISCONNECTED))
 
 
 def test_a_due_rotation_is_recorded_once_however_often_its_transaction_runs(tmp_path: Path, clock: ManualClock) -> None:
