@@ -15,6 +15,7 @@ from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.pipeline import Service
 from strongroom.service.request_quotas import RequestQuotas
 from strongroom.snapshot.snapshot import Snapshot
+from strongroom.store.protocol import Transaction
 from strongroom.usage.access_key_usage import AccessKeyUsage
 from token_backend import TokenBackend
 from watched_store import WatchedStore
@@ -42,11 +43,8 @@ class MixedDeployment(LocalDeployment):
             TrustAnchorCertificate="certificate",
         )
         self.store_id: str = made["CustomKeyStoreId"]
-        with self.deployment.backends.store.transaction() as transaction:
-            store = transaction.custom_key_store(ACCOUNT, "us-east-1", self.store_id)
-            assert store is not None
-            transaction.put_custom_key_store(replace(store, state=ConnectionState.CONNECTED))
         self._install()
+        self.put_in_state(ConnectionState.CONNECTED)
 
     @override
     def reopen(self) -> None:
@@ -83,6 +81,16 @@ class MixedDeployment(LocalDeployment):
     def new_key_in_custom_store(self) -> str:
         """Make a key in the custom key store; return its id."""
         return self.new_key(Origin="AWS_CLOUDHSM", CustomKeyStoreId=self.store_id)
+
+    def put_in_state(self, state: ConnectionState) -> None:
+        """Connect or disconnect the custom key store."""
+
+        def act(transaction: Transaction) -> None:
+            store = transaction.custom_key_store(ACCOUNT, "us-east-1", self.store_id)
+            assert store is not None
+            transaction.put_custom_key_store(replace(store, state=state))
+
+        self.store.write(act)
 
     def live_tokens(self) -> set[bytes]:
         """Return the tokens that keys have in the simulated token."""

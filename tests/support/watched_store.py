@@ -1,7 +1,7 @@
 """A store that knows whether a thread is writing, and can be told how its next writes go wrong."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from enum import Enum
 from typing import TypeVar
@@ -53,26 +53,20 @@ class WatchedStore:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        with self._store.transaction() as transaction:
-            self._here.writing = True
-            try:
-                yield transaction
-            finally:
-                self._here.writing = False
+        with self._store.transaction() as transaction, self._marked():
+            yield transaction
 
-    def write(self, act: Callable[[Transaction], T], *_scopes: Scope) -> T:
+    def write(self, act: Callable[[Transaction], T], *scopes: Scope) -> T:
         self._meddle()
         if self._reruns:
-            self._rolled_back(act)
+            self._roll_back(act, scopes)
         if self.ending is None:
-            with self.transaction() as transaction:
-                return act(transaction)
+            return self._commit(act, scopes)
         ending, self.ending = self.ending, None
         if ending in {Ending.UNKNOWN_DONE, Ending.INTERRUPTED}:
-            with self.transaction() as transaction:
-                act(transaction)
+            self._commit(act, scopes)
         else:
-            self._rolled_back(act)
+            self._roll_back(act, scopes)
         self.at_ending()
         raise {
             Ending.FAILS: DependencyTimeoutException("the disk is full"),
@@ -88,10 +82,28 @@ class WatchedStore:
             meddle()
             self.before_write = meddle
 
-    def _rolled_back(self, act: Callable[[Transaction], object]) -> None:
-        with suppress(_RolledBack), self.transaction() as transaction:
+    def _commit(self, act: Callable[[Transaction], T], scopes: Iterable[Scope]) -> T:
+        def marked(transaction: Transaction) -> T:
+            with self._marked():
+                return act(transaction)
+
+        return self._store.write(marked, *scopes)
+
+    def _roll_back(self, act: Callable[[Transaction], object], scopes: Iterable[Scope]) -> None:
+        def undone(transaction: Transaction) -> None:
             act(transaction)
             raise _RolledBack
+
+        with suppress(_RolledBack):
+            self._commit(undone, scopes)
+
+    @contextmanager
+    def _marked(self) -> Iterator[None]:
+        self._here.writing = True
+        try:
+            yield
+        finally:
+            self._here.writing = False
 
     def read(self) -> AbstractContextManager[Reader]:
         return self._store.read()

@@ -201,8 +201,8 @@ class Service:
         if operation.rule is not None:
             for active in keys:
                 require_state(operation.rule, as_of(active.key, call.now).state, active.key.arn)
-        if keys and operation.uses and (keys[0].is_slow or keys[-1].is_slow):
-            progress.lane = Lane.SIGNING
+                if active.is_slow and operation.uses:
+                    progress.lane = Lane.SIGNING
 
 
 def _is_plain_session(credential: Credential) -> bool:

@@ -107,10 +107,10 @@ def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse
         bypass = bool(request.bypass_policy_lockout_safety_check)
         policy, pinned = accepted_policy(context, request, request.policy, key, bypass=bypass)
         key = msgspec.structs.replace(key, policy=policy, pinned=pinned)
-    return CreateKeyResponse(key_metadata=key_metadata(_added(context, key)))
+    return CreateKeyResponse(key_metadata=key_metadata(_add_key(context, key)))
 
 
-def _added(context: Context, key: KmsKey) -> KmsKey:
+def _add_key(context: Context, key: KmsKey) -> KmsKey:
     """Add a key with its first material, which is only made once everything else about the key is accepted."""
     store = context.backends.store
 

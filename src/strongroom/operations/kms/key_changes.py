@@ -54,10 +54,10 @@ class KeyChanges(msgspec.Struct, frozen=True):
 Plan: TypeAlias = Callable[[Reader, PreparedMaterial], KeyChanges]
 """Reads keys and returns what is to be written; raises KmsError to refuse, MaterialMissing for want of material."""
 
-Announce: TypeAlias = Callable[[tuple[ServiceEvent, ...]], None]
+RecordEvents: TypeAlias = Callable[[tuple[ServiceEvent, ...]], None]
 """Records events in the audit log; raises KMSInternalException if that is impossible."""
 
-NOTHING = KeyChanges()
+NO_CHANGES = KeyChanges()
 
 
 class _OtherEvents(Exception):
@@ -97,29 +97,30 @@ def change_keys(store: Store, prepared: PreparedMaterial, plan: Plan, *scopes: S
     raise _keeps_changing()
 
 
-def change_keys_announced(
-    store: Store, prepared: PreparedMaterial, plan: Plan, announce: Announce, *scopes: Scope
+def change_keys_recorded(
+    store: Store, prepared: PreparedMaterial, plan: Plan, record: RecordEvents, *scopes: Scope
 ) -> KeyChanges:
     """Do what ``change_keys`` does, with the plan's events recorded first; do nothing if the plan changes nothing.
 
     A record of something that then failed is better than something done without a record. So events are recorded
-    before the transaction, once however often that is run. It only commits what agrees with the record.
+    before the transaction, once however often that is run. The transaction only commits if it does what was recorded;
+    otherwise the change is planned and recorded again.
     """
-    announced: tuple[ServiceEvent, ...] = ()
+    recorded: tuple[ServiceEvent, ...] = ()
 
     def act(transaction: Transaction) -> KeyChanges:
         changes = plan(transaction, prepared)
-        if changes.events != announced:
+        if changes.events != recorded:
             raise _OtherEvents
         return _write(transaction, changes)
 
     for _ in range(_MAX_ATTEMPTS):
         expected = prepare(store, prepared, plan)
-        if expected == NOTHING:
+        if expected == NO_CHANGES:
             return expected
-        if expected.events != announced:
-            announce(expected.events)
-            announced = expected.events
+        if expected.events != recorded:
+            record(expected.events)
+            recorded = expected.events
         try:
             return _commit(store, prepared, act, scopes)
         except (MaterialMissing, _OtherEvents):

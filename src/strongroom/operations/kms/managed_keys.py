@@ -15,7 +15,7 @@ from strongroom.keys.names import RESERVED_ALIAS_PREFIX
 from strongroom.keys.specs import KeyManager, KeySpec, KeyUsage, Origin
 from strongroom.keys.states import KeyState
 from strongroom.operations.context import Context, MustWait
-from strongroom.operations.kms.key_changes import NOTHING, KeyChanges, change_keys, prepare, prepared_material
+from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, change_keys, prepare, prepared_material
 from strongroom.operations.kms.prepared_material import PreparedMaterial
 from strongroom.store.protocol import Reader
 from strongroom.store.records import AliasRecord
@@ -77,7 +77,7 @@ def _make(context: Context, alias: AliasLocator, service: str) -> None:
     def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
         if reader.alias(alias) is not None:
             # Another request has made the key in the meantime.
-            return NOTHING
+            return NO_CHANGES
         _, token, owner = prepared.new(key)
         material = KeyMaterial(owner.material_id, token, KeyMaterialState.CURRENT, context.now)
         record = AliasRecord(alias, key.key_id, context.now, context.now)

@@ -1,19 +1,22 @@
 """What becomes of key material that was prepared for a change, if the change fails or the key changes meanwhile."""
 
+import asyncio
 import base64
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 
 from importing import import_material
 from local_deployment import Refused, entropy
 from mixed_deployment import ACCOUNT, MixedDeployment
 from strongroom.clock import DAY, ManualClock
+from strongroom.crypto.material import MaterialBinding
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.custom_key_stores import ConnectionState
 from strongroom.keys.kms_key import KmsKey
+from strongroom.keys.specs import KeySpec
+from strongroom.store.protocol import Transaction
 from watched_store import Ending, Killed
 
 WEST, SOUTH = "eu-west-1", "ap-southeast-2"
@@ -116,6 +119,21 @@ def attempt(mixed: MixedDeployment, change: Callable[[], object]) -> None:
     with pytest.raises(Refused) as refused:
         change()
     assert refused.value.status == 500
+
+
+def test_the_simulator_fails_a_test_that_calls_it_in_a_transaction_or_on_an_event_loop(mixed: MixedDeployment) -> None:
+    owner = MaterialBinding(ACCOUNT, "us-east-1", "key", "ab" * 32, KeySpec.SYMMETRIC_DEFAULT)
+
+    async def on_event_loop() -> None:
+        mixed.token.generate(owner)
+
+    with pytest.raises(pytest.fail.Exception, match="while a write transaction was open"):
+        mixed.store.write(lambda _: mixed.token.generate(owner))
+    with pytest.raises(pytest.fail.Exception, match="on the event loop's thread"):
+        asyncio.run(on_event_loop())
+    assert len(mixed.token.misuses) == 2
+    assert mixed.token.objects == {}
+    mixed.token.misuses.clear()
 
 
 @EVERY_CHANGE
@@ -290,19 +308,10 @@ def test_a_key_that_is_deleted_while_it_rotates_leaves_nothing(mixed: MixedDeplo
 
 
 def test_a_custom_key_store_that_is_disconnected_meanwhile_gets_no_key(mixed: MixedDeployment) -> None:
-    store = mixed.store_id
-    mixed.store.before_write = lambda: disconnect(mixed, store)
+    mixed.store.before_write = lambda: mixed.put_in_state(ConnectionState.DISCONNECTED)
     with pytest.raises(Refused, match="CustomKeyStoreInvalidStateException"):
         mixed.new_key_in_custom_store()
     assert keys(mixed) == []
-
-
-def disconnect(mixed: MixedDeployment, store_id: str) -> None:
-    """Disconnect a custom key store; a second time changes nothing."""
-    with mixed.store.transaction() as transaction:
-        store = transaction.custom_key_store(ACCOUNT, "us-east-1", store_id)
-        assert store is not None
-        transaction.put_custom_key_store(replace(store, state=ConnectionState.DISCONNECTED))
 
 
 def test_a_due_rotation_is_recorded_once_however_often_its_transaction_runs(tmp_path: Path, clock: ManualClock) -> None:
@@ -350,13 +359,12 @@ def test_a_due_change_that_somebody_else_makes_first_is_not_made_again(mixed: Mi
     mixed.clock.advance(7 * DAY)
     locator = KeyLocator(ACCOUNT, "us-east-1", key_id)
 
-    def other_keeper() -> None:
-        with mixed.store.transaction() as transaction:
-            key = transaction.key(locator)
-            if key is not None:
-                transaction.erase_key(key)
+    def erase(transaction: Transaction) -> None:
+        key = transaction.key(locator)
+        if key is not None:
+            transaction.erase_key(key)
 
-    mixed.store.before_write = other_keeper
+    mixed.store.before_write = lambda: mixed.store.write(erase)
     mixed.deployment.keeper.run()
     assert mixed.deployment.keeper.counters.failures == 0
     assert mixed.deployment.keeper.counters.keys["deleted"] == 0
