@@ -5,6 +5,7 @@ effect, so it can be run as often as needed: to find out which key material must
 itself, which may be run again after a conflict. Key back ends are only called outside of transactions.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import TypeAlias
@@ -24,6 +25,8 @@ from strongroom.snapshot.active_key import ActiveKey
 from strongroom.store.protocol import Reader, Store, Transaction
 from strongroom.store.records import AliasRecord
 from strongroom.store.scopes import KeyScope, Scope
+
+logger = logging.getLogger(__name__)
 
 _MAX_ATTEMPTS = 5
 """How often a change is tried while others keep changing its keys. Alone, a rotation of related keys needs three."""
@@ -195,12 +198,18 @@ def _write(transaction: Transaction, changes: KeyChanges) -> KeyChanges:
 def _commit(
     store: Store, prepared: PreparedMaterial, act: Callable[[Transaction], KeyChanges], scopes: Iterable[Scope]
 ) -> KeyChanges:
-    """Run one write, and destroy what it took from keys. Only after these errors is it certain that it failed."""
+    """Run one write, and destroy the material that it took from keys.
+
+    Only after the errors that end ``in_doubt`` is it certain that nothing was committed.
+    """
     prepared.in_doubt = True
     try:
         changes = store.write(act, *scopes)
-    except (KmsError, MaterialMissing, _OtherEvents) as error:
-        prepared.in_doubt = isinstance(error, WriteOutcomeUnknown)
+    except WriteOutcomeUnknown:
+        logger.exception("a write may have been committed; material that it may have removed is kept: %s", scopes)
+        raise
+    except (KmsError, MaterialMissing, _OtherEvents):
+        prepared.in_doubt = False
         raise
     prepared.use((*changes.added, *(after for _, after in changes.saved)))
     prepared.in_doubt = False

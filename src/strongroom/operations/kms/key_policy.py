@@ -88,7 +88,7 @@ def list_key_policies(
 def accepted_policy(
     context: Context, request: Request, text: str, key: KmsKey, *, bypass: bool
 ) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """Return a policy document as it will be kept, and the unique ids of the users and roles it names.
+    """Return a policy document as it will be stored, and the unique ids of the users and roles it names.
 
     Raises LimitExceededException over 32 KB, MalformedPolicyDocumentException for a document that cannot be read,
     names principals that do not exist, or, unless ``bypass`` is set, would not let the caller put another.

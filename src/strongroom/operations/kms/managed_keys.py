@@ -1,4 +1,4 @@
-"""AWS managed keys: ``alias/aws/SERVICE``, made when first needed, fixed in everything else.
+"""AWS managed keys: ``alias/aws/SERVICE``, made when they are first needed.
 
 Source: KMS Developer Guide, "AWS managed keys". Their policy lets all principals of the account use them, but only
 through the service. They cannot be changed, disabled or deleted, because no policy allows it. The service rotates them.

@@ -153,7 +153,9 @@ def test_a_failed_commit_leaves_nothing_in_the_token_and_the_change_can_be_made_
 
 @EVERY_CHANGE
 def test_after_a_commit_that_may_have_happened_no_key_lacks_its_material(
-    mixed: MixedDeployment, change: Callable[[MixedDeployment], Callable[[], object]]
+    mixed: MixedDeployment,
+    change: Callable[[MixedDeployment], Callable[[], object]],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     act = change(mixed)
     before = keys(mixed)
@@ -161,6 +163,8 @@ def test_after_a_commit_that_may_have_happened_no_key_lacks_its_material(
     attempt(mixed, act)
     assert keys(mixed) != before
     assert mixed.live_tokens() <= set(mixed.token.objects)
+    for token in set(mixed.token.objects) - mixed.live_tokens():
+        assert f"'{mixed.token.objects[token].owner.key_id}'" in caplog.text
 
 
 @pytest.mark.parametrize("change", [create, rotate, rotate_related, replicate, bring_in, rotate_when_due])
