@@ -45,8 +45,8 @@ class MixedDeployment(LocalDeployment):
             TrustAnchorCertificate="certificate",
         )
         self.store_id: str = made["CustomKeyStoreId"]
-        self.deployment.backends.store.write(self._connect)
         self._install()
+        self.put_in_state(ConnectionState.CONNECTED)
 
     def _connect(self, transaction: Transaction) -> None:
         store = transaction.custom_key_store(ACCOUNT, "us-east-1", self.store_id)
@@ -90,6 +90,16 @@ class MixedDeployment(LocalDeployment):
     def new_key_in_custom_store(self) -> str:
         """Make a key in the custom key store; return its id."""
         return self.new_key(Origin="AWS_CLOUDHSM", CustomKeyStoreId=self.store_id)
+
+    def put_in_state(self, state: ConnectionState) -> None:
+        """Connect or disconnect the custom key store."""
+
+        def act(transaction: Transaction) -> None:
+            store = transaction.custom_key_store(ACCOUNT, "us-east-1", self.store_id)
+            assert store is not None
+            transaction.put_custom_key_store(replace(store, state=state))
+
+        self.store.write(act)
 
     def live_tokens(self) -> set[bytes]:
         """Return the tokens that keys have in the simulated token."""

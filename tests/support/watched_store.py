@@ -1,8 +1,8 @@
 """A store that knows whether a thread is writing, and can be told how its next writes go wrong."""
 
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from enum import Enum
 from typing import TypeVar
 
@@ -57,14 +57,14 @@ class WatchedStore(WrappedStore):
     def write(self, act: Callable[[Transaction], T], *scopes: Scope) -> T:
         self._meddle()
         if self._reruns:
-            self._rolled_back(act, scopes)
+            self._roll_back(act, scopes)
         if self.ending is None:
-            return self.store.write(self._watched(act), *scopes)
+            return self._commit(act, scopes)
         ending, self.ending = self.ending, None
         if ending in {Ending.UNKNOWN_DONE, Ending.INTERRUPTED}:
-            self.store.write(self._watched(act), *scopes)
+            self._commit(act, scopes)
         else:
-            self._rolled_back(act, scopes)
+            self._roll_back(act, scopes)
         self.at_ending()
         raise {
             Ending.FAILS: DependencyTimeoutException("the disk is full"),
@@ -80,20 +80,25 @@ class WatchedStore(WrappedStore):
             meddle()
             self.before_write = meddle
 
-    def _rolled_back(self, act: Callable[[Transaction], object], scopes: Iterable[Scope]) -> None:
-        def act_and_roll_back(transaction: Transaction) -> None:
+    def _commit(self, act: Callable[[Transaction], T], scopes: Iterable[Scope]) -> T:
+        def marked(transaction: Transaction) -> T:
+            with self._marked():
+                return act(transaction)
+
+        return self.store.write(marked, *scopes)
+
+    def _roll_back(self, act: Callable[[Transaction], object], scopes: Iterable[Scope]) -> None:
+        def undone(transaction: Transaction) -> None:
             act(transaction)
             raise _RolledBack
 
         with suppress(_RolledBack):
-            self.store.write(self._watched(act_and_roll_back), *scopes)
+            self._commit(undone, scopes)
 
-    def _watched(self, act: Callable[[Transaction], T]) -> Callable[[Transaction], T]:
-        def watched(transaction: Transaction) -> T:
-            self._here.writing = True
-            try:
-                return act(transaction)
-            finally:
-                self._here.writing = False
-
-        return watched
+    @contextmanager
+    def _marked(self) -> Iterator[None]:
+        self._here.writing = True
+        try:
+            yield
+        finally:
+            self._here.writing = False

@@ -1,1 +1,4 @@
-"""Key material behind a Protocol; the only importer of a cryptographic library."""
+"""Cryptography: key back ends, the service's own secrets, seals and signed documents.
+
+No other package imports a cryptographic library.
+"""

@@ -1,4 +1,4 @@
-"""Access keys as AWS clients know them: an id that may be seen, and a secret."""
+"""Access keys as AWS clients use them: a public id and a secret."""
 
 import base64
 
@@ -9,7 +9,7 @@ from strongroom.entropy import Entropy
 
 
 class NewAccessKey(msgspec.Struct, frozen=True):
-    """An access key as it is shown once."""
+    """A new access key. Its secret is shown once and then only stored wrapped."""
 
     access_key_id: str
     secret: str

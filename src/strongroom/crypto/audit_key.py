@@ -8,13 +8,13 @@ SECRET_LENGTH = 32
 
 
 class AuditPublicKey:
-    """Tells what the audit key has signed."""
+    """The public key of the audit key: it verifies signatures of checkpoints."""
 
     def __init__(self, key: Ed25519PublicKey) -> None:
         self._key = key
 
     def verifies(self, message: bytes, signature: bytes) -> bool:
-        """Tell whether the audit key has signed ``message``."""
+        """Return whether ``signature`` is the audit key's signature of ``message``."""
         try:
             self._key.verify(signature, message)
         except InvalidSignature:
@@ -37,7 +37,7 @@ class AuditKey:
         return self._private.sign(message)
 
     def public(self) -> AuditPublicKey:
-        """Return the public half."""
+        """Return the public key."""
         return AuditPublicKey(self._private.public_key())
 
 

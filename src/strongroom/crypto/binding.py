@@ -1,4 +1,4 @@
-"""What wrapped values are bound to: unambiguous byte strings, authenticated with them."""
+"""Bindings: byte strings that say what a wrapped value belongs to. They are authenticated together with the value."""
 
 
 def binding(*fields: str) -> bytes:

@@ -1,7 +1,7 @@
 """Domain keys: one AES-256 key for each scope, versioned, sealed by the root key.
 
-A scope is a Region, whose domain key wraps the backing keys of that Region, or ``iam``, which wraps access key
-secrets. New wrapping uses the newest version; older versions still unwrap.
+A scope is a Region, whose domain key wraps the backing keys of that Region, or ``iam``, which wraps the
+secrets of the service itself. The newest version wraps; older versions still unwrap.
 """
 
 from collections.abc import Iterable
@@ -36,7 +36,7 @@ class DomainKeys:
         return self._wrappers[scope, self._newest[scope]].wrap(plaintext, bound_to)
 
     def unwrap(self, scope: str, envelope: bytes, bound_to: bytes) -> bytes:
-        """Return what was wrapped; raises UnsealError unless it was wrapped here, in ``scope``, for ``bound_to``."""
+        """Return what was wrapped; raises UnsealError unless these keys wrapped it in ``scope`` for ``bound_to``."""
         wrapper = self._wrappers.get((scope, wrapping_version(envelope)))
         if wrapper is None:
             raise UnsealError(f"no domain key for `{scope}` opens this envelope")

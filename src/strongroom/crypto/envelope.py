@@ -26,7 +26,7 @@ KEY_LENGTH = 32
 
 
 class Wrapper:
-    """Wraps under one AES-256 key, known to the reader of an envelope by its version number."""
+    """Wraps under one AES-256 key. An envelope contains the key's version number."""
 
     def __init__(self, key: bytes, version: int, entropy: Entropy) -> None:
         self._aead = AESGCM(key)
@@ -45,11 +45,11 @@ class Wrapper:
         try:
             return self._aead.decrypt(envelope[_NONCE], envelope[_NONCE.stop :], self._prefix + binding)
         except InvalidTag:
-            raise UnsealError("the envelope is damaged, or belongs elsewhere") from None
+            raise UnsealError("the envelope is damaged, or bound to something else") from None
 
 
 def wrapping_version(envelope: bytes) -> int:
-    """Return the version of the key that an envelope is wrapped under; raises UnsealError if it is none of ours."""
+    """Return the version of the key that an envelope is wrapped under; raises UnsealError if it is no envelope."""
     if len(envelope) < _MIN_LENGTH or envelope[0] != _VERSION:
         raise UnsealError("not an envelope")
     return int.from_bytes(envelope[1:_PREFIX_LENGTH])

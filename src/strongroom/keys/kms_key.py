@@ -65,7 +65,7 @@ class Rotation(msgspec.Struct, frozen=True, gc=False):
 
 
 class KmsKey(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A KMS key. ``policy`` is the document as it was written; ``materials`` has the oldest first.
+    """A KMS key. ``policy`` is the document as it was written; ``materials`` are ordered oldest first.
 
     ``pinned`` maps the ARNs of users and roles in the policy to their unique ids, as they were when it was written.
     ``primary_region`` and ``replica_regions`` are the same on all related multi-Region keys; empty on others.

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import msgspec
+from typing_extensions import override
 
 from strongroom.keys.arns import KeyLocator
 from strongroom.operations.kms.key_changes import Plan
@@ -21,3 +22,7 @@ class Duty(msgspec.Struct, frozen=True):
     done: str
     find: Callable[[Reader, float, int], list[KeyLocator]]
     plan: Callable[[KeyLocator, float], Plan]
+
+    @override
+    def __repr__(self) -> str:
+        return f"Duty({self.counter})"

@@ -4,7 +4,7 @@ from strongroom.keys import lifecycle, multi_region
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.maintenance.duty import Duty
-from strongroom.operations.kms.key_changes import NOTHING, KeyChanges, Plan, ServiceEvent
+from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, Plan, ServiceEvent
 from strongroom.operations.kms.prepared_material import PreparedMaterial
 from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
 from strongroom.store.protocol import Reader
@@ -18,7 +18,7 @@ def _plan(locator: KeyLocator, now: float) -> Plan:
     def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
         key = reader.key(locator)
         if key is None or not lifecycle.deletion_due(key, now):
-            return NOTHING
+            return NO_CHANGES
         return KeyChanges(
             erased=(key,),
             saved=tuple(_without_replica(reader, prepared, key, now)),

@@ -4,7 +4,7 @@ from strongroom.keys import lifecycle
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import RotationType
 from strongroom.maintenance.duty import Duty
-from strongroom.operations.kms.key_changes import NOTHING, KeyChanges, Plan, ServiceEvent
+from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, Plan, ServiceEvent
 from strongroom.operations.kms.prepared_material import PreparedMaterial
 from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
 from strongroom.store.protocol import Reader
@@ -18,7 +18,7 @@ def _plan(locator: KeyLocator, now: float) -> Plan:
     def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
         key = reader.key(locator)
         if key is None or not lifecycle.rotation_due(key, now):
-            return NOTHING
+            return NO_CHANGES
         _, token, owner = prepared.new(key)
         rotated = lifecycle.rotate(key, owner.material_id, token, RotationType.AUTOMATIC, now)
         details = {"rotationType": "AUTOMATIC", "keyMaterialId": owner.material_id}

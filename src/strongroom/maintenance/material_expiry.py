@@ -3,7 +3,7 @@
 from strongroom.keys import imported
 from strongroom.keys.arns import KeyLocator
 from strongroom.maintenance.duty import Duty
-from strongroom.operations.kms.key_changes import NOTHING, KeyChanges, Plan, ServiceEvent
+from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, Plan, ServiceEvent
 from strongroom.operations.kms.prepared_material import PreparedMaterial
 from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
 from strongroom.store.protocol import Reader
@@ -17,7 +17,7 @@ def _plan(locator: KeyLocator, now: float) -> Plan:
     def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
         key = reader.key(locator)
         if key is None or (after := imported.as_of(key, now)) == key:
-            return NOTHING
+            return NO_CHANGES
         return KeyChanges(
             saved=tuple(with_relatives(reader, prepared, KeyVersions(key, after))),
             events=tuple(

@@ -5,7 +5,7 @@ from typing import Protocol
 from strongroom.errors import KMSInternalException
 from strongroom.keys.arns import KeyLocator
 from strongroom.operations.context import Backends
-from strongroom.operations.kms.key_changes import NOTHING, Plan, ServiceEvent, change_keys_announced, scope_of
+from strongroom.operations.kms.key_changes import NO_CHANGES, Plan, ServiceEvent, change_keys_recorded, scope_of
 from strongroom.operations.kms.prepared_material import PreparedMaterial
 from strongroom.service.audit_trail import AuditTrail
 from strongroom.store.scopes import AccountScope
@@ -37,13 +37,13 @@ class ServiceChanges:
         Raises KMSInternalException, before anything is changed, if the audit log cannot be written.
         """
 
-        def announce(events: tuple[ServiceEvent, ...]) -> None:
+        def record(events: tuple[ServiceEvent, ...]) -> None:
             self._record(events, now)
 
         # A deletion changes the number of the account's keys, hence its scope.
         scopes = (scope_of(locator), AccountScope(locator.account))
         with PreparedMaterial(self._backends.key_backends, self._backends.entropy) as prepared:
-            return change_keys_announced(self._backends.store, prepared, plan, announce, *scopes) != NOTHING
+            return change_keys_recorded(self._backends.store, prepared, plan, record, *scopes) != NO_CHANGES
 
     def _record(self, events: tuple[ServiceEvent, ...], now: float) -> None:
         if not self._log.writable():

@@ -23,7 +23,7 @@ from strongroom.keys.kms_key import KeyMaterial, KmsKey
 from strongroom.keys.specs import KeySpec
 
 WITHHELD = ("aws:resourcetag/", "kms:resourcealiases")
-"""What only identity policies can ask about: tags and aliases are there to find keys by, not to be their guard."""
+"""Condition keys that only identity policies can use: a key's tags and aliases decide nothing in its key policy."""
 
 _MAX_POLICIES = 1024
 
@@ -63,7 +63,7 @@ class ActiveKey:
         """Whether using the key waits for a hardware token or a network; such calls run in the lane ``KEY_BACKEND``."""
         self.settled: dict[tuple[str, str], int] | None = None
         """Access key id and action → the serial of the credential for which its policies and the key's have allowed
-        that, whatever the circumstances. As long as both are the same, so is the decision."""
+        that under any conditions. As long as both are the same, so is the decision."""
         self._key_backends = key_backends
         self._current = key.current_material
         self._loaded_current: LoadedMaterial | None = None
@@ -83,7 +83,7 @@ class ActiveKey:
         if self._current is not None and self._current.material_id == material_id and self._current.token is not None:
             return self.current()
         if self._loaded is None:
-            # Few keys ever need it, and a dict takes as much room as all else here.
+            # Few keys ever need it, and a dict takes as much memory as the rest of the object.
             self._loaded = {}
         loaded = self._loaded.get(material_id)
         if loaded is not None:

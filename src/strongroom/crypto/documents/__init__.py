@@ -1,1 +1,1 @@
-"""Signed and encrypted documents of others: attestation, CMS, web identity tokens."""
+"""Standard document formats: attestation documents, CMS and web identity tokens."""

@@ -1,4 +1,4 @@
-"""Attestation documents: what runs in a Nitro enclave or on a NitroTPM instance, and the key it alone holds.
+"""Attestation documents: they prove what runs in a Nitro enclave or on a NitroTPM instance, and its public key.
 
 Source: AWS Nitro Enclaves User Guide, "Verifying the root of trust"; EC2 User Guide, "Validate a NitroTPM Attestation
 Document". A document is a COSE_Sign1 message whose payload carries the certificate that signed it. Trust comes from the
@@ -33,7 +33,7 @@ from strongroom.settings import SettingsError
 
 _MAX_PAYLOAD = 16_384
 _MAX_DOCUMENT = _MAX_PAYLOAD + 1024
-"""AWS bounds the payload; what stands around it is some 110 bytes."""
+"""AWS limits the payload. The rest of the document is about 110 bytes."""
 _MAX_REGISTERS = 32
 _REGISTER_SIZES = frozenset({32, 48, 64})
 _MAX_CERTIFICATE = 1024
@@ -47,11 +47,11 @@ _UNREADABLE = (
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
-"""What the library raises for a certificate it cannot read: some of it when loading, some of it only when looking."""
+"""What the library raises for a certificate it cannot read, on loading it or on reading one of its fields."""
 
 
 class Platform(StrEnum):
-    """What issues documents. The value is the name of the member that holds the registers."""
+    """What issues documents. The value is the name of the payload's member that holds the registers."""
 
     ENCLAVE = "pcrs"
     TPM = "nitrotpm_pcrs"
@@ -67,7 +67,7 @@ class Attested(msgspec.Struct, frozen=True):
 
 
 class _BadDocumentError(Exception):
-    """A document cannot be accepted; the text says why, and repeats nothing of it."""
+    """A document cannot be accepted. The text says why, without quoting the document."""
 
 
 class Attestations:
@@ -108,7 +108,7 @@ class Attestations:
 
     def _require_fresh(self, fields: Mapping[object, object], now: float) -> None:
         made_at = fields.get("timestamp")
-        # A boolean is an int too.
+        # In Python a boolean is an int.
         if type(made_at) is not int or made_at <= 0:
             raise _BadDocumentError("it does not say when it was made")
         age = now - made_at / 1000
@@ -125,11 +125,11 @@ def _read_roots(path: str) -> list[x509.Certificate]:
         raise SettingsError(f"`{path}` in attestation-roots is not a file of certificates (PEM)") from None
 
 
-# --- who signed it
+# --- the signature
 
 
 def _signing_key(fields: Mapping[object, object], now: float, roots: Store) -> EllipticCurvePublicKey:
-    """Return the key of the certificate that a document carries, once that leads to a root."""
+    """Return the key of the certificate in a document, after verifying the chain to a root certificate."""
     bundle = fields.get("cabundle")
     if not isinstance(bundle, list) or not bundle:
         raise _BadDocumentError("it carries no certificates of authorities")
@@ -156,7 +156,7 @@ def _certificate(der: object) -> x509.Certificate:
 
 
 def _p384_key(certificate: x509.Certificate) -> EllipticCurvePublicKey:
-    """Return the certificate's key; AWS's authorities sign with ECDSA on P-384 and SHA-384, and nothing else counts."""
+    """Return the certificate's key. Only ECDSA on P-384 with SHA-384 is accepted, as AWS's authorities sign."""
     key = certificate.public_key()
     if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP384R1):
         raise _BadDocumentError("a certificate's key is not on P-384")
@@ -185,7 +185,7 @@ _SIGNER = (
 )
 
 
-# --- what it says
+# --- the content
 
 
 def _attested(fields: Mapping[object, object]) -> Attested:

@@ -82,7 +82,7 @@ _OAEP = OAEP(MGF1(SHA256()), SHA256(), label=None)
 
 
 def envelop(plaintext: bytes, recipient: RSAPublicKey, entropy: Entropy) -> bytes:
-    """Return ``plaintext`` for the holder of a private key alone.
+    """Return ``plaintext`` encrypted to a public key.
 
     Raises ValidationException for a public key that cannot encrypt.
     """
@@ -108,7 +108,7 @@ def _encrypt_key(key: bytes, recipient: RSAPublicKey) -> bytes:
     try:
         return recipient.encrypt(key, _OAEP)
     except ValueError:
-        # An even modulus, for one: whoever made the key chose it.
+        # The key comes from outside. Its modulus can be even, for example.
         raise ValidationException("The public key in the attestation document cannot encrypt.") from None
 
 

@@ -1,7 +1,7 @@
 """COSE_Sign1 messages (RFC 9052, 4.2), in the narrow form that attestation documents have, and the CBOR inside them.
 
-Whatever comes in is hostile until its signature has been verified. So the decoder takes no tags (cbor2 makes regular
-expressions, e-mails and huge numbers of some), no indefinite lengths, no duplicate keys, and a fixed depth.
+Input is not trusted until its signature has been verified. So the decoder refuses tags (cbor2 makes regular
+expressions, e-mails and huge numbers of some), indefinite lengths, duplicate keys and deep nesting.
 """
 
 import io
@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA384
 
 _TAG = b"\xd2"
-"""CBOR tag 18, COSE_Sign1. It may stand before the message or not."""
+"""CBOR tag 18, COSE_Sign1. A message may begin with it."""
 _ALGORITHM, _ES384 = 1, -35
 _PARTS = 4
 _SCALAR = 48
@@ -23,11 +23,11 @@ _MAX_DEPTH = 2
 
 
 class CoseError(Exception):
-    """The bytes are not such a message; the text says what is wrong, and repeats nothing of them."""
+    """The bytes are not such a message. The text says what is wrong, without quoting them."""
 
 
 class _NoTags(dict[int, Any]):
-    """Decoders for tags: cbor2 asks here for every one, and gets what refuses it."""
+    """The decoders that cbor2 looks up for tags: for each tag a function that refuses it."""
 
     def __missing__(self, _tag: int) -> object:
         return _refuse
@@ -71,7 +71,7 @@ def parse_sign1(message: bytes) -> Sign1:
 
 
 def decode_cbor(data: bytes) -> object:
-    """Return the one value that ``data`` is; raises CoseError."""
+    """Decode ``data``, which must be exactly one value; raises CoseError."""
     stream = io.BytesIO(data)
     decoder = cbor2.CBORDecoder(
         stream,

@@ -26,14 +26,14 @@ _END_OF_TIME = 1e11
 # Times are checked against our own clock, below.
 _OPTIONS: jwt.types.Options = {"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False}
 _UNVERIFIED: jwt.types.Options = {**_OPTIONS, "verify_signature": False}
-# What parsing raises for JSON of another shape.
+# What parsing raises for a file that is not a JWK set.
 _NOT_KEYS = (ValueError, TypeError, AttributeError, RecursionError, jwt.PyJWTError)
 
 logger = logging.getLogger(__name__)
 
 
 class WebIdentity(msgspec.Struct, frozen=True):
-    """Whom a verified token speaks for. ``provider`` is the issuer without its scheme; ``claims`` that are text."""
+    """The identity in a verified token. ``provider`` is the issuer without its scheme; ``claims`` has those of text."""
 
     issuer: str
     provider: str
@@ -50,7 +50,7 @@ class WebIdentities:
         self._keys: dict[str, tuple[int, jwt.PyJWKSet]] = {}
 
     def verify(self, token: str, now: float) -> WebIdentity:
-        """Return whom a token speaks for at ``now`` (epoch seconds).
+        """Return the identity in a token that is valid at ``now`` (epoch seconds).
 
         Raises InvalidIdentityTokenException, IDPRejectedClaimException, ExpiredTokenException, and
         IDPCommunicationErrorException when the issuer's keys cannot be read.
@@ -64,7 +64,7 @@ class WebIdentities:
                 )
             key = self._key(provider, jwt.get_unverified_header(token).get("kid"))
             claims = jwt.decode(token, key.key, algorithms=_accepted(key), issuer=provider.issuer, options=_OPTIONS)
-        # Deeply nested JSON, before any signature is looked at, is nobody's fault but the sender's.
+        # RecursionError: the token is deeply nested JSON. It is decoded before its signature is verified.
         except (jwt.PyJWTError, RecursionError):
             raise InvalidIdentityTokenException("Couldn't verify the web identity token.") from None
         _require_time(claims, now)
@@ -115,7 +115,7 @@ def _require_time(claims: Mapping[str, object], now: float) -> None:
 
 
 def _is_time(value: object) -> TypeGuard[float]:
-    # Neither infinity nor NaN, which JSON as Python reads it can say.
+    # Python's JSON parser accepts infinity and NaN.
     return isinstance(value, int | float) and 0 <= value < _END_OF_TIME
 
 

@@ -1,1 +1,1 @@
-"""Seals: what wraps the root key that seals the domain keys."""
+"""Seals: implementations of the root of trust, which seals the domain keys."""

@@ -1,4 +1,4 @@
-"""Symmetric backing keys in this process: a key for every call, derived and never reused.
+"""Symmetric backing keys in this process: each call derives a key of its own.
 
 Body, suite 1::
 
@@ -9,8 +9,8 @@ Body, suite 1::
     29      n + 16  ciphertext and tag
 
 The call's key is KBKDF in counter mode with HMAC-SHA-256 (NIST SP 800-108r1, 4.1), one block: the PRF over
-``[1] || label || 00 || KDF nonce || [256]``. A fresh 128-bit nonce gives every call a key of its own, so the limit on
-random GCM nonces (SP 800-38D, 8.3) never comes near, however often a backing key is used.
+``[1] || label || 00 || KDF nonce || [256]``. The KDF nonce is random and 128 bits long, so no two calls share a key.
+So the limit on random GCM nonces (SP 800-38D, 8.3) is never reached, however often a backing key is used.
 """
 
 from collections.abc import Callable

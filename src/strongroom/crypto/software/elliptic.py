@@ -42,7 +42,7 @@ class EllipticBackingKey:
             raise KMSInvalidSignatureException(None) from None
 
     def agree(self, public_key: bytes) -> bytes:
-        """Return the x-coordinate of the shared point; raises ValidationException for what is no peer's public key.
+        """Return the x-coordinate of the shared point; raises ValidationException for a key on another curve.
 
         The point is checked to be on the curve when it is loaded; the cofactor of these curves is 1.
         """

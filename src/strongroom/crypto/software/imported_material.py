@@ -1,4 +1,4 @@
-"""Key material from outside: what it must be like, and the id it gets.
+"""Imported key material: how it is checked, and the id it gets.
 
 Source: KMS Developer Guide, "Requirements for imported key material". Secret keys are their bytes. Private keys are
 PKCS #8 (RFC 5958), DER, of exactly the key's spec; they are checked in full and kept in the one form in which this
@@ -28,7 +28,7 @@ _CURVES: dict[KeySpec, type[ec.EllipticCurve]] = {
     KeySpec.ECC_NIST_P521: ec.SECP521R1,
     KeySpec.ECC_SECG_P256K1: ec.SECP256K1,
 }
-# FIPS 186-5, A.1.1: an odd public exponent between 2^16 and 2^256. Odd it is in any key that has an inverse of it.
+# FIPS 186-5, A.1.1: an odd public exponent between 2^16 and 2^256. An even one has no inverse, so it does not load.
 _PUBLIC_EXPONENTS = range(2**16 + 1, 2**256)
 _SEQUENCE = 0x30
 _LONG_FORM = 0x80
@@ -45,7 +45,7 @@ def accepted_material(material: bytes, spec: KeySpec) -> bytes:
             raise _incorrect(spec)
         return _canonical(material, load_private_key(material), spec)
     except (ValueError, TypeError, IndexError, UnsupportedAlgorithm, InternalError):
-        # TypeError: the private key is encrypted. InternalError: OpenSSL refuses it, unforeseen.
+        # TypeError: the private key is encrypted. InternalError: OpenSSL fails in a way the library does not expect.
         raise _incorrect(spec) from None
 
 
@@ -61,16 +61,16 @@ def _secret(material: bytes, spec: KeySpec, lengths: range) -> bytes:
 
 
 def _canonical(material: bytes, key: object, spec: KeySpec) -> bytes:
-    """Return material as the library writes it; ``key`` is what it holds, unchecked if it is RSA."""
+    """Return material as the library writes it. ``key`` is the key in it, not yet checked if it is RSA."""
     if isinstance(key, rsa.RSAPrivateKey):
         exponent = key.public_key().public_numbers().e
-        # Size first: to check the primes of a key four times as large would keep everybody waiting for seconds.
+        # The size is checked first: checking the primes of a key four times as large takes seconds.
         if key.key_size == _RSA_BITS.get(spec) and exponent in _PUBLIC_EXPONENTS:
             return pkcs8(cast("rsa.RSAPrivateKey", serialization.load_der_private_key(material, None)))
     elif isinstance(key, ec.EllipticCurvePrivateKey):
         curve = _CURVES.get(spec)
         if curve is not None and isinstance(key.curve, curve):
-            # The public key is computed, whatever the file said it is.
+            # The public key is computed; the one in the file may be another key's.
             return pkcs8(ec.derive_private_key(key.private_numbers().private_value, curve()))
     elif isinstance(key, Ed25519PrivateKey) and spec is KeySpec.ECC_NIST_EDWARDS25519:
         return pkcs8(key)
@@ -78,7 +78,7 @@ def _canonical(material: bytes, key: object, spec: KeySpec) -> bytes:
 
 
 def _is_pkcs8(der: bytes) -> bool:
-    """Tell PKCS #8 from the older forms of private keys, which have no algorithm identifier after the version.
+    """Return whether this is PKCS #8. Older forms of private keys have no algorithm identifier after the version.
 
     SEQUENCE { INTEGER version, SEQUENCE algorithm, …: the library reads either form.
     """

@@ -15,14 +15,14 @@ from strongroom.errors import InvalidCiphertextException
 
 PrivateKey = MLKEM768PrivateKey | MLKEM1024PrivateKey
 
-# PKCS #8 and SubjectPublicKeyInfo of ML-KEM-512 have fixed lengths, so what stands before the key never changes:
+# PKCS #8 and SubjectPublicKeyInfo of ML-KEM-512 have fixed lengths, so the bytes before the key are always the same:
 # SEQUENCE { 0, { id-alg-ml-kem-512 }, OCTET STRING { OCTET STRING expandedKey } } and
 # SEQUENCE { { id-alg-ml-kem-512 }, BIT STRING publicKey } (RFC 9935, 4 and 6).
 _OID_512 = bytes.fromhex("300b0609608648016503040401")
 _PKCS8_512 = bytes.fromhex("30820678020100") + _OID_512 + bytes.fromhex("0482066404820660")
 _SPKI_512 = bytes.fromhex("30820332") + _OID_512 + bytes.fromhex("0382032100")
 _PUBLIC_KEY_IN_512 = slice(768, 768 + 800)
-"""Where the decapsulation key holds the encapsulation key (FIPS 203, 7.1: dk = dk_PKE || ek || H(ek) || z)."""
+"""The position of the encapsulation key in the decapsulation key (FIPS 203, 7.1: dk = dk_PKE || ek || H(ek) || z)."""
 
 
 class MlKemBackingKey:

@@ -1,10 +1,10 @@
-"""Wrapping keys, and what opens key material wrapped by them.
+"""Unwrapping of imported key material.
 
 RSAES_OAEP is RFC 8017, 7.1, with the same hash for the mask, and no label. RSA_AES_KEY_WRAP is an AES-256 key under
 RSAES_OAEP, followed by the material under that key: AES Key Wrap with Padding, RFC 5649. It is CKM_RSA_AES_KEY_WRAP of
 PKCS #11 (3.0, 2.1.24), so that an HSM can be either side.
 
-Whatever fails while unwrapping fails alike: which step it was is of use only to someone who is guessing.
+All failures raise the same error, because knowing which step failed would help an attacker (padding oracle).
 """
 
 from typing import cast

@@ -46,7 +46,7 @@ from strongroom.store.scopes import AccountScope
 
 
 class CustomerMasterKeySpec(StrEnum):
-    """The deprecated enumeration: it stopped growing before Ed25519 and the post-quantum specs."""
+    """The deprecated enumeration: it lacks Ed25519 and the post-quantum specs."""
 
     SYMMETRIC_DEFAULT = "SYMMETRIC_DEFAULT"
     RSA_2048 = "RSA_2048"
@@ -97,7 +97,7 @@ class CreateKeyResponse(Response):
 
 
 def locate_create_key(_context: Context, request: CreateKeyRequest) -> Sequence[Target]:
-    """Ask for kms:CreateKey, and for kms:TagResource if the key is born with tags."""
+    """Ask for kms:CreateKey, and for kms:TagResource if the request has tags."""
     create = Target("kms:CreateKey")
     return (create, Target("kms:TagResource")) if request.tags else (create,)
 
@@ -127,15 +127,17 @@ def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse
         bypass = bool(request.bypass_policy_lockout_safety_check)
         policy, pinned = accepted_policy(context, request, request.policy, key, bypass=bypass)
         key = msgspec.structs.replace(key, policy=policy, pinned=pinned)
-    return CreateKeyResponse(key_metadata=key_metadata(_added(context, key)))
+    return CreateKeyResponse(key_metadata=key_metadata(_add_key(context, key)))
 
 
-def _added(context: Context, key: KmsKey) -> KmsKey:
+def _add_key(context: Context, key: KmsKey) -> KmsKey:
     """Add a key with its first material, which is only made once everything else about the key is accepted."""
     store = context.backends.store
 
     def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
         require_room(context, reader, key)
+        if key.custom_key_store_id is not None:
+            require_connected(find_custom_key_store(context, reader, key.custom_key_store_id))
         added = _with_first_material(key, prepared, context.now)
         return KeyChanges(added=(added,), customer_keys=context.backends.customer_keys)
 

@@ -45,7 +45,7 @@ class GetParametersForImportRequest(KeyRequest):
 
 
 class GetParametersForImportResponse(Response):
-    """What GetParametersForImport returns: a public key and its token, good together for 24 hours."""
+    """What GetParametersForImport returns: a public key and its import token, both valid for 24 hours."""
 
     key_id: str
     import_token: bytes
@@ -76,7 +76,7 @@ class DeleteImportedKeyMaterialRequest(KeyRequest):
 
 
 class KeyMaterialResponse(Response):
-    """What the other two return; only symmetric keys tell the id of their material."""
+    """What ImportKeyMaterial and DeleteImportedKeyMaterial return; the material's id only for symmetric keys."""
 
     key_id: str
     key_material_id: str | None = None

@@ -5,6 +5,7 @@ effect, so it can be run as often as needed: to find out which key material must
 itself, which may be run again after a conflict. Key back ends are only called outside of transactions.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import TypeAlias
@@ -24,6 +25,8 @@ from strongroom.snapshot.active_key import ActiveKey
 from strongroom.store.protocol import Reader, Store, Transaction
 from strongroom.store.records import AliasRecord
 from strongroom.store.scopes import KeyScope, Scope
+
+logger = logging.getLogger(__name__)
 
 _MAX_ATTEMPTS = 5
 """How often a change is tried while others keep changing its keys. Alone, a rotation of related keys needs three."""
@@ -58,10 +61,10 @@ class KeyChanges(msgspec.Struct, frozen=True):
 Plan: TypeAlias = Callable[[Reader, PreparedMaterial], KeyChanges]
 """Reads keys and returns what is to be written; raises KmsError to refuse, MaterialMissing for want of material."""
 
-Announce: TypeAlias = Callable[[tuple[ServiceEvent, ...]], None]
+RecordEvents: TypeAlias = Callable[[tuple[ServiceEvent, ...]], None]
 """Records events in the audit log; raises KMSInternalException if that is impossible."""
 
-NOTHING = KeyChanges()
+NO_CHANGES = KeyChanges()
 
 
 class _OtherEvents(Exception):
@@ -101,29 +104,30 @@ def change_keys(store: Store, prepared: PreparedMaterial, plan: Plan, *scopes: S
     raise _keeps_changing()
 
 
-def change_keys_announced(
-    store: Store, prepared: PreparedMaterial, plan: Plan, announce: Announce, *scopes: Scope
+def change_keys_recorded(
+    store: Store, prepared: PreparedMaterial, plan: Plan, record: RecordEvents, *scopes: Scope
 ) -> KeyChanges:
     """Do what ``change_keys`` does, with the plan's events recorded first; do nothing if the plan changes nothing.
 
     A record of something that then failed is better than something done without a record. So events are recorded
-    before the transaction, once however often that is run. It only commits what agrees with the record.
+    before the transaction, once however often that is run. The transaction only commits if it does what was recorded;
+    otherwise the change is planned and recorded again.
     """
-    announced: tuple[ServiceEvent, ...] = ()
+    recorded: tuple[ServiceEvent, ...] = ()
 
     def act(transaction: Transaction) -> KeyChanges:
         changes = plan(transaction, prepared)
-        if changes.events != announced:
+        if changes.events != recorded:
             raise _OtherEvents
         return _write(transaction, changes)
 
     for _ in range(_MAX_ATTEMPTS):
         expected = prepare(store, prepared, plan)
-        if expected == NOTHING:
+        if expected == NO_CHANGES:
             return expected
-        if expected.events != announced:
-            announce(expected.events)
-            announced = expected.events
+        if expected.events != recorded:
+            record(expected.events)
+            recorded = expected.events
         try:
             return _commit(store, prepared, act, scopes)
         except (MaterialMissing, _OtherEvents):
@@ -204,12 +208,18 @@ def _write(transaction: Transaction, changes: KeyChanges) -> KeyChanges:
 def _commit(
     store: Store, prepared: PreparedMaterial, act: Callable[[Transaction], KeyChanges], scopes: Iterable[Scope]
 ) -> KeyChanges:
-    """Run one write, and destroy what it took from keys. Only after these errors is it certain that it failed."""
+    """Run one write, and destroy the material that it took from keys.
+
+    Only after the errors that end ``in_doubt`` is it certain that nothing was committed.
+    """
     prepared.in_doubt = True
     try:
         changes = store.write(act, *scopes)
-    except (KmsError, MaterialMissing, _OtherEvents) as error:
-        prepared.in_doubt = isinstance(error, WriteOutcomeUnknown)
+    except WriteOutcomeUnknown:
+        logger.exception("a write may have been committed; material that it may have removed is kept: %s", scopes)
+        raise
+    except (KmsError, MaterialMissing, _OtherEvents):
+        prepared.in_doubt = False
         raise
     prepared.use((*changes.added, *(after for _, after in changes.saved)))
     prepared.in_doubt = False

@@ -80,7 +80,7 @@ def get_key_policy(context: Context, request: GetKeyPolicyRequest, active: Activ
 
 
 def put_key_policy(context: Context, request: PutKeyPolicyRequest, active: ActiveKey) -> Empty:
-    """Replace the key policy, unless it would lock the caller out of replacing it again."""
+    """Replace the key policy, unless the caller could not replace it again."""
     _require_name(request.policy_name)
     bypass = bool(request.bypass_policy_lockout_safety_check)
     policy, pinned = accepted_policy(context, request, request.policy, active.key, bypass=bypass)
@@ -91,7 +91,7 @@ def put_key_policy(context: Context, request: PutKeyPolicyRequest, active: Activ
 def list_key_policies(
     _context: Context, request: ListKeyPoliciesRequest, _active: ActiveKey
 ) -> ListKeyPoliciesResponse:
-    """Return the one name there is."""
+    """Return the only name that a key policy can have."""
     asked = page("ListKeyPolicies", request.limit, request.marker, _PAGE)
     names, marker = asked.cut([name for name in (POLICY_NAME,) if name > asked.after], str)
     return ListKeyPoliciesResponse(policy_names=names, truncated=marker is not None, next_marker=marker)
@@ -100,7 +100,7 @@ def list_key_policies(
 def accepted_policy(
     context: Context, request: Request, text: str, key: KmsKey, *, bypass: bool
 ) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """Return a policy document as it will be kept, and the unique ids of the users and roles it names.
+    """Return a policy document as it will be stored, and the unique ids of the users and roles it names.
 
     Raises LimitExceededException over 32 KB, MalformedPolicyDocumentException for a document that cannot be read,
     names principals that do not exist, or, unless ``bypass`` is set, would not let the caller put another.

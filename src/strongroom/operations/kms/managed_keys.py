@@ -1,7 +1,7 @@
-"""AWS managed keys: ``alias/aws/SERVICE``, made when first needed, fixed in everything else.
+"""AWS managed keys: ``alias/aws/SERVICE``, made when they are first needed.
 
-Source: KMS Developer Guide, "AWS managed keys". Their policy lets everyone in the account use them, but only through
-the service; nobody can change, disable or delete them, because no policy allows it. The service rotates them.
+Source: KMS Developer Guide, "AWS managed keys". Their policy lets all principals of the account use them, but only
+through the service. They cannot be changed, disabled or deleted, because no policy allows it. The service rotates them.
 """
 
 from msgspec.structs import replace
@@ -15,7 +15,7 @@ from strongroom.keys.names import RESERVED_ALIAS_PREFIX
 from strongroom.keys.specs import KeyManager, KeySpec, KeyUsage, Origin
 from strongroom.keys.states import KeyState
 from strongroom.operations.context import Context
-from strongroom.operations.kms.key_changes import NOTHING, KeyChanges, change_keys, prepare, prepared_material
+from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, change_keys, prepare, prepared_material
 from strongroom.operations.kms.prepared_material import PreparedMaterial
 from strongroom.snapshot.miss import MustWait
 from strongroom.store.protocol import Reader
@@ -24,10 +24,10 @@ from strongroom.store.scopes import AccountScope
 
 
 def ensure_managed_key(context: Context, action: str, key_id: str) -> None:
-    """Make the key behind an ``alias/aws/…`` of the caller's account if it is needed now and not there.
+    """Make the key of an ``alias/aws/…`` in the caller's account if it is needed now and does not exist.
 
-    As on AWS, it is needed when its service first calls for somebody in the account, or when somebody describes it.
-    Raises MustWait where the call may not, and what ``parse_key_id`` raises.
+    As on AWS, it is needed when its service first calls on behalf of a principal of the account, or when a caller
+    describes it. Raises MustWait if the call may not wait where it is, and what ``parse_key_id`` raises.
     """
     account = context.caller.account
     if RESERVED_ALIAS_PREFIX not in key_id or not account:
@@ -80,7 +80,7 @@ def _make(context: Context, alias: AliasLocator, service: str) -> None:
     def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
         if reader.alias(alias) is not None:
             # Another request has made the key in the meantime.
-            return NOTHING
+            return NO_CHANGES
         _, token, owner = prepared.new(key)
         material = KeyMaterial(owner.material_id, token, KeyMaterialState.CURRENT, context.now)
         record = AliasRecord(alias, key.key_id, context.now, context.now)

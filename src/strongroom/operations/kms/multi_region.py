@@ -1,4 +1,4 @@
-"""ReplicateKey and UpdatePrimaryRegion: the operations that reach into another Region.
+"""ReplicateKey and UpdatePrimaryRegion: the operations that change keys in another Region.
 
 Each is one transaction, so no key is ever seen in the transient states that AWS shows, Creating and Updating.
 """
@@ -188,7 +188,7 @@ def primary_updated(request: UpdatePrimaryRegionRequest, _response: Empty, targe
 
 
 def relatives_synchronized(_request: KeyRequest, _response: Response, targets: Sequence[Target]) -> Sequence[Echo]:
-    """Return the record of what was changed on a primary and copied to its replicas, if it has any."""
+    """Return the record of a change of a primary that was copied to its replicas, if it has any."""
     active = targets[0].key
     if active is None or not active.key.relatives:
         return ()

@@ -67,7 +67,7 @@ class ListKeyRotationsRequest(KeyRequest):
 
 
 class ImportState(StrEnum):
-    """Whether imported material is there, or waits to be imported again."""
+    """Whether imported material is present or has to be imported again."""
 
     IMPORTED = "IMPORTED"
     PENDING_IMPORT = "PENDING_IMPORT"
@@ -99,7 +99,7 @@ class ListKeyRotationsResponse(Response):
 
 
 def enable_key_rotation(context: Context, request: EnableKeyRotationRequest, active: ActiveKey) -> Empty:
-    """Rotate the key every so many days from now on."""
+    """Rotate the key automatically, once every period from now on."""
     days = request.rotation_period_in_days
     modify(context, active, lambda key: lifecycle.enable_rotation(key, days, context.now))
     return Empty()
@@ -112,7 +112,7 @@ def disable_key_rotation(context: Context, _request: KeyRequest, active: ActiveK
 
 
 def get_key_rotation_status(_context: Context, _request: KeyRequest, active: ActiveKey) -> GetKeyRotationStatusResponse:
-    """Tell whether the key rotates, and when next. A key pending deletion does not; cancelling restores it.
+    """Return whether the key rotates, and when next. A key pending deletion does not, unless the deletion is cancelled.
 
     Raises UnsupportedOperationException for keys in custom key stores.
     """
@@ -129,9 +129,9 @@ def get_key_rotation_status(_context: Context, _request: KeyRequest, active: Act
 
 
 def rotate_key_on_demand(context: Context, _request: KeyRequest, active: ActiveKey) -> KeyIdResponse:
-    """Make a new backing key current, now: for keys with imported material, the one that waits for that.
+    """Rotate the key now: new key material becomes current, and all older material still decrypts.
 
-    Every old one still decrypts.
+    For a key with imported material, this is the material that is pending rotation.
     """
     store = context.backends.store
 

@@ -1,5 +1,6 @@
 """What becomes of key material that was prepared for a change, if the change fails or the key changes meanwhile."""
 
+import asyncio
 import base64
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,8 +11,11 @@ from key_import import import_material
 from local_deployment import Refused, entropy
 from mixed_deployment import ACCOUNT, MixedDeployment
 from strongroom.clock import DAY, ManualClock
+from strongroom.crypto.material import MaterialBinding
 from strongroom.keys.arns import KeyLocator
+from strongroom.keys.custom_key_stores import ConnectionState
 from strongroom.keys.kms_key import KmsKey
+from strongroom.keys.specs import KeySpec
 from strongroom.store.protocol import Transaction
 from watched_store import Ending, Killed
 
@@ -117,6 +121,21 @@ def attempt(mixed: MixedDeployment, change: Callable[[], object]) -> None:
     assert refused.value.status == 500
 
 
+def test_the_simulator_fails_a_test_that_calls_it_in_a_transaction_or_on_an_event_loop(mixed: MixedDeployment) -> None:
+    owner = MaterialBinding(ACCOUNT, "us-east-1", "key", "ab" * 32, KeySpec.SYMMETRIC_DEFAULT)
+
+    async def on_event_loop() -> None:
+        mixed.token.generate(owner)
+
+    with pytest.raises(pytest.fail.Exception, match="while a write transaction was open"):
+        mixed.store.write(lambda _: mixed.token.generate(owner))
+    with pytest.raises(pytest.fail.Exception, match="on the event loop's thread"):
+        asyncio.run(on_event_loop())
+    assert len(mixed.token.misuses) == 2
+    assert mixed.token.objects == {}
+    mixed.token.misuses.clear()
+
+
 @EVERY_CHANGE
 def test_a_failed_commit_leaves_nothing_in_the_token_and_the_change_can_be_made_afterwards(
     mixed: MixedDeployment, change: Callable[[MixedDeployment], Callable[[], object]]
@@ -134,7 +153,9 @@ def test_a_failed_commit_leaves_nothing_in_the_token_and_the_change_can_be_made_
 
 @EVERY_CHANGE
 def test_after_a_commit_that_may_have_happened_no_key_lacks_its_material(
-    mixed: MixedDeployment, change: Callable[[MixedDeployment], Callable[[], object]]
+    mixed: MixedDeployment,
+    change: Callable[[MixedDeployment], Callable[[], object]],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     act = change(mixed)
     before = keys(mixed)
@@ -142,6 +163,8 @@ def test_after_a_commit_that_may_have_happened_no_key_lacks_its_material(
     attempt(mixed, act)
     assert keys(mixed) != before
     assert mixed.live_tokens() <= set(mixed.token.objects)
+    for token in set(mixed.token.objects) - mixed.live_tokens():
+        assert f"'{mixed.token.objects[token].owner.key_id}'" in caplog.text
 
 
 @pytest.mark.parametrize("change", [create, rotate, rotate_related, replicate, bring_in, rotate_when_due])
@@ -288,6 +311,13 @@ def test_a_key_that_is_deleted_while_it_rotates_leaves_nothing(mixed: MixedDeplo
     mixed.require_no_orphans()
 
 
+def test_a_custom_key_store_that_is_disconnected_meanwhile_gets_no_key(mixed: MixedDeployment) -> None:
+    mixed.store.before_write = lambda: mixed.put_in_state(ConnectionState.DISCONNECTED)
+    with pytest.raises(Refused, match="CustomKeyStoreInvalidStateException"):
+        mixed.new_key_in_custom_store()
+    assert keys(mixed) == []
+
+
 def test_a_due_rotation_is_recorded_once_however_often_its_transaction_runs(tmp_path: Path, clock: ManualClock) -> None:
     mixed = MixedDeployment(tmp_path / "again", clock, token_is_default=True, reruns=True)
     rotate_when_due(mixed)()
@@ -333,15 +363,12 @@ def test_a_due_change_that_somebody_else_makes_first_is_not_made_again(mixed: Mi
     mixed.clock.advance(7 * DAY)
     locator = KeyLocator(ACCOUNT, "us-east-1", key_id)
 
-    def other_keeper() -> None:
-        mixed.deployment.backends.store.write(erase)
-
     def erase(transaction: Transaction) -> None:
         key = transaction.key(locator)
         if key is not None:
             transaction.erase_key(key)
 
-    mixed.store.before_write = other_keeper
+    mixed.store.before_write = lambda: mixed.store.write(erase)
     mixed.deployment.keeper.run()
     assert mixed.deployment.keeper.counters.failures == 0
     assert mixed.deployment.keeper.counters.keys["deleted"] == 0
