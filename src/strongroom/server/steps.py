@@ -41,7 +41,7 @@ class WholeCall(msgspec.Struct, frozen=True):
 
 
 class PreparedCall(msgspec.Struct, frozen=True):
-    """Run a prepared call."""
+    """Go on with a prepared call in its lane."""
 
     admitted: Admitted
     prepared: Prepared

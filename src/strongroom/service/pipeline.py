@@ -39,9 +39,9 @@ _FAILED = "%s failed"
 
 
 class Pipeline:
-    """Takes calls through their stages. Safe to use from several threads. No method raises: errors are results.
+    """Takes calls through their stages, which never raises: errors are results. Safe to use from several threads.
 
-    ``record_limit`` bounds the records of refused calls that nobody signed.
+    ``record_limit`` bounds the records of refused calls without a signature.
     """
 
     def __init__(
@@ -87,16 +87,16 @@ class Pipeline:
             return self._settled(self._run(prepared))
         return self._settled(prepared)
 
-    def go_on(self, prepared: Prepared) -> Response | KmsError | Suspended | Completed | Refused:
-        """Run a prepared call, on a thread of its lane.
+    def go_on(self, prepared: Prepared) -> Response | KmsError | Prepared | Suspended | Completed | Refused:
+        """Go on with a prepared call, on a thread of its lane.
 
-        In the lane ``SIGNING`` it is not recorded there, because those threads have a low priority and must not hold
-        the locks of others: hand what is returned to ``record`` on the event loop.
+        In the lane ``SIGNING`` it is only run. It is not recorded there, because those threads have a low priority and
+        must not hold the locks of others: hand what is returned to ``record`` on the event loop. In any other lane the
+        call may have waited for seconds, so it is authorized again, by the policies and key states of that moment.
         """
         if prepared.lane is Lane.SIGNING:
             return self._run(prepared)
-        prepared.context.may_wait = True
-        return self._settled(self._run(prepared))
+        return self.take_through(prepared.call, prepared.lane, quota_spent=True)
 
     def refuse(self, stage: Call | Prepared | Suspended, error: KmsError) -> Response | KmsError:
         """Refuse a call that goes no further, and record that."""

@@ -6,9 +6,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from botocore.credentials import Credentials
+from crowds import as_bytes
 
 from direct_client import DirectClient
 from loopback_server import LoopbackServer, run, until
+from policies import allow, document
 from slow_key import SlowKey, active_key, make_slow
 from strongroom.operations.kms.table import TABLE
 from strongroom.operations.lanes import Lane
@@ -86,6 +89,53 @@ def test_the_lane_is_bounded_and_what_it_refuses_is_recorded(
     assert [each.get("errorCode") for each in records] == ["ThrottlingException"] * 2 + [None] * 3
     # It was authorized by then, so its record names the key.
     assert all(each["resources"][0]["ARN"].endswith(key) for each in records)
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome"),
+    [
+        (lambda direct, key: direct.local.call("DisableKey", KeyId=key), "DisabledException"),
+        (lambda direct, _: revoke(direct), "AccessDenied"),
+    ],
+    ids=["key disabled", "access revoked"],
+)
+def test_a_call_that_waited_for_a_slow_key_is_authorized_again(
+    direct: DirectClient, change: Callable[[DirectClient, str], object], outcome: str
+) -> None:
+    user = a_user(direct)
+    key = new_key(direct)
+    slow = make_slow(direct.local, key)
+    body = {"KeyId": f"arn:aws:kms:us-east-1:000000000000:key/{key}", "Plaintext": DATA}
+    request = as_bytes(direct.kms_request(user, "Encrypt", {}, body))
+    before = len(direct.local.records())
+
+    async def scenario(loopback: LoopbackServer) -> None:
+        calls = [asyncio.create_task(loopback.send(request)) for _ in range(2)]
+        # One thread: the first call uses the key, the second waits for it.
+        await until(lambda: loopback.front.limits.in_work[PLACE] == 2 and len(slow.threads) == 1)
+        change(direct, key)
+        slow.released.set()
+        assert sorted(await asyncio.gather(*calls)) == [200, 400]
+
+    run(direct, releasing(slow, scenario))
+    records = [each for each in direct.local.records()[before:] if each["eventName"] == "Encrypt"]
+    assert [each.get("errorCode") for each in records] == [None, outcome]
+
+
+def a_user(direct: DirectClient) -> Credentials:
+    """Return the access key of a new user who may do everything, held by the snapshot."""
+    root, every = direct.profile(), document(allow(do="*"))
+    direct.query(root, "iam", "CreateUser", UserName="alice")
+    direct.query(root, "iam", "PutUserPolicy", UserName="alice", PolicyName="own", PolicyDocument=every)
+    made = direct.query(root, "iam", "CreateAccessKey", UserName="alice")
+    user = Credentials(made.field("AccessKeyId"), made.field("SecretAccessKey"))
+    assert direct.kms(user, "ListKeys").status == 200
+    return user
+
+
+def revoke(direct: DirectClient) -> None:
+    """Take away what the user may do."""
+    direct.query(direct.profile(), "iam", "DeleteUserPolicy", UserName="alice", PolicyName="own")
 
 
 def test_a_call_for_two_keys_waits_for_the_slow_one(direct: DirectClient) -> None:
