@@ -156,7 +156,7 @@ def test_denied_by_each_kind_of_policy(asking: Asking, identities: Identities) -
         asking.refused_like(user, key, answer)
 
 
-def test_denied_because_nobody_allows(asking: Asking, identities: Identities, away: Account) -> None:
+def test_denied_because_nothing_allows(asking: Asking, identities: Identities, away: Account) -> None:
     willing, silent, stranger = identities.user(allow()), identities.user(), away.identities.user(allow())
     closed, delegating = asking.key(allow(willing.arn, do="kms:Decrypt")), asking.key(DELEGATES)
     for user, key, because, tail in (

@@ -199,7 +199,7 @@ def test_no_token_gets_into_the_audit_log(server: RunningServer, kms: KMSClient,
 
 
 @pytest.mark.parametrize("constraint", ["EncryptionContextSubset", "EncryptionContextEquals"])
-def test_who_may_make_grants_by_a_grant_passes_on_no_more_than_it_has(
+def test_a_grantee_who_may_make_grants_passes_on_no_more_than_it_has(
     kms: KMSClient, identities: Identities, user: Person, key_id: str, constraint: str
 ) -> None:
     helper = identities.user()

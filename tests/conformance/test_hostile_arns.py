@@ -172,7 +172,7 @@ def test_arns_of_nothing_in_simulations(caller: Caller, case: str) -> None:
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_arns_of_nothing_from_strangers(server: RunningServer, case: str) -> None:
+def test_arns_of_nothing_from_unauthenticated_clients(server: RunningServer, case: str) -> None:
     fields = [("RoleArn", HOSTILE[case]), ("RoleSessionName", "me"), ("WebIdentityToken", "x.y.z")]
     status, error, _ = refusal(server, unsigned(encoded("sts", "AssumeRoleWithWebIdentity", fields)))
     assert status == 400

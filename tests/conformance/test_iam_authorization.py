@@ -147,7 +147,7 @@ def test_resources_are_honoured_down_to_their_paths(identities: Identities) -> N
     assert "iam:TagUser" in refusal["Message"]
 
 
-def test_groups_are_moved_by_who_may(identities: Identities, iam: IAMClient) -> None:
+def test_changing_the_path_of_a_group_needs_permission_on_the_new_path(identities: Identities, iam: IAMClient) -> None:
     teams = f"arn:aws:iam::{ACCOUNT}:group/teams/*"
     lead, name = identities.user(allow(do="iam:UpdateGroup", on=teams)), new_name("group")
     iam.create_group(GroupName=name, Path="/teams/")

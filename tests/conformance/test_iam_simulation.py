@@ -84,7 +84,7 @@ def test_values_that_are_missing_are_named(iam: IAMClient) -> None:
         assert missing <= found <= {"kms:encryptioncontext:tenant", "aws:sourceip"}
 
 
-def test_a_boundary_and_a_resource_policy_have_their_say(iam: IAMClient) -> None:
+def test_a_boundary_and_a_resource_policy_count(iam: IAMClient) -> None:
     limits = [document(allow(do=DECRYPT))]
     encrypt, decrypt = custom(
         iam,

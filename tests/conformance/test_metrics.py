@@ -140,7 +140,7 @@ def test_hostile_scrapers_do_not_disturb_calls(workers: RunningServer) -> None:
     assert up(shown) == [1, 1, 1]
 
 
-def test_a_metrics_port_in_use_is_told(tmp_path: Path) -> None:
+def test_a_metrics_port_in_use_is_reported(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with (

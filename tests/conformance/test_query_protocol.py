@@ -175,7 +175,7 @@ def test_gaps_in_a_list_and_their_order_mean_nothing_but_order(server: RunningSe
     ]
 
 
-def test_fields_nobody_knows_are_ignored(server: RunningServer) -> None:
+def test_unknown_fields_are_ignored(server: RunningServer) -> None:
     answered(server, signed_form(server, "iam", LIST_USERS + b"&Unheard.member.1.Of=x&=&__proto__=1"))
 
 
@@ -189,7 +189,7 @@ def test_everything_that_is_wrong_with_a_form_is_said_at_once(server: RunningSer
 # --- text that XML minds
 
 
-def test_what_xml_minds_comes_back_as_it_was(iam: IAMClient) -> None:
+def test_special_characters_of_xml_come_back_unchanged(iam: IAMClient) -> None:
     name, nasty = new_name("policy"), " <a href='x'>&amp;&lt;\"]]>\t\r\n\x85\u2028é😀 "
     arn = iam.create_policy(PolicyName=name, PolicyDocument=document(allow()), Description=nasty)["Policy"]["Arn"]
     assert iam.get_policy(PolicyArn=arn)["Policy"]["Description"] == nasty

@@ -283,7 +283,7 @@ FORBIDDEN: dict[str, Json] = {
 
 
 @pytest.mark.parametrize("operation", FORBIDDEN)
-def test_nobody_changes_it(
+def test_a_managed_key_cannot_be_changed(
     server: RunningServer, kms: KMSClient, managed: str, identities: Identities, operation: str
 ) -> None:
     action = "kms:" + operation.title().replace("_", "")

@@ -59,7 +59,7 @@ def test_everyone_may_ask_who_they_are(server: RunningServer, sts: STSClient, id
     }
 
 
-def test_the_account_of_an_access_key_is_told(sts: STSClient, identities: Identities, away: Account) -> None:
+def test_the_account_of_an_access_key(sts: STSClient, identities: Identities, away: Account) -> None:
     assert sts.get_access_key_info(AccessKeyId=identities.user().access_key_id)["Account"] == ACCOUNT
     assert sts.get_access_key_info(AccessKeyId=away.identities.user().access_key_id)["Account"] == away.account
     assert refused_with(400, sts.get_access_key_info, AccessKeyId="AKIAIOSFODNN7EXAMPLE")["Code"] == "ValidationError"

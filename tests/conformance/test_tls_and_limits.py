@@ -67,7 +67,7 @@ def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningSe
 
 
 @pytest.mark.parametrize("begun", [b"", b"POST / HT", b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc"])
-def test_a_client_that_does_not_get_on_is_dropped(quick: RunningServer, begun: bytes) -> None:
+def test_a_stalled_client_is_dropped(quick: RunningServer, begun: bytes) -> None:
     url = urlsplit(quick.endpoint)
     with socket.create_connection((url.hostname or "", url.port or 0), timeout=10) as connection:
         connection.sendall(begun)

@@ -200,7 +200,7 @@ def test_a_session_policy_narrows(server: RunningServer, iam: IAMClient, pod: ST
     )
 
 
-def test_the_records_tell_who_vouched_and_hide_the_token(
+def test_the_records_name_the_issuer_and_hide_the_token(
     server: RunningServer, iam: IAMClient, pod: STSClient, issuer: Issuer
 ) -> None:
     role = role_for(iam, trusts_tokens())
