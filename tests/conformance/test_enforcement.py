@@ -70,7 +70,7 @@ def denial(arn: str, action: str, where: str, why: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def common_key(kms: KMSClient) -> str:
-    """Return a key with the default policy, which leaves it to identity policies."""
+    """Return a key with the default policy, which delegates to identity policies."""
     return kms.create_key()["KeyMetadata"]["Arn"]
 
 
@@ -82,7 +82,7 @@ def test_without_permissions_every_call_is_refused(
     call, where = method(user.kms, operation), f"on resource: {common_key}"
     asked = ON_A_KEY[operation] | {"KeyId": common_key}
     assert refusal_of(call, **asked) == denial(user.arn, action, where, NO_IDENTITY)
-    # A key that trusts nobody but one other user does not look at identity policies.
+    # A key policy that names only another user does not delegate to identity policies.
     friend = identities.user(allow(do="kms:*"))
     policy = document(allow(friend.arn), allow(ACCOUNT_ROOT, do="kms:DeleteAlias"))
     closed = kms.create_key(Policy=policy, BypassPolicyLockoutSafetyCheck=True)["KeyMetadata"]["Arn"]
@@ -250,7 +250,7 @@ def test_a_policy_that_locks_its_author_out_is_refused(identities: Identities, k
     # Delegation is enough, because an identity policy lets this user put the next one.
     user.kms.put_key_policy(KeyId=key, Policy=document(allow(ACCOUNT_ROOT, do="kms:*")))
     user.kms.put_key_policy(KeyId=key, Policy=document(allow(user.arn, do="kms:Put*")))
-    # From here on the root has nothing to say.
+    # From here on the root has no permission.
     assert code_of(kms.get_key_policy, KeyId=key) == "AccessDeniedException"
     user.kms.put_key_policy(KeyId=key, Policy=only_use, BypassPolicyLockoutSafetyCheck=True)
     assert code_of(user.kms.put_key_policy, KeyId=key, Policy=POLICY) == "AccessDeniedException"
@@ -283,7 +283,7 @@ def test_key_policies_must_name_existing_principals(kms: KMSClient, common_key: 
 
 
 def test_duties_are_separate(identities: Identities, kms: KMSClient) -> None:
-    """Who administers need not use, and who encrypts need not decrypt."""
+    """Administrators need no right to use a key, and those who encrypt need no right to decrypt."""
     admin, writer, reader = identities.user(), identities.user(), identities.user()
     policy = document(
         allow(ACCOUNT_ROOT),

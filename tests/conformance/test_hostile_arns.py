@@ -1,4 +1,4 @@
-"""ARNs that name nothing, or are none: every call that takes one says so, soon, in words of its own service."""
+"""Malformed ARNs, and ARNs of nothing: each call that takes one refuses it quickly, with an error of its service."""
 
 import time
 from collections.abc import Callable
@@ -141,7 +141,7 @@ TO_KMS: dict[str, tuple[set[str], Call]] = {
 
 
 def code(call: Call, by: Caller, arn: str) -> str:
-    """Return the code a call is refused with; empty if it is not. It must not be a fault, and not take long."""
+    """Return the error code of a call; empty if it succeeds. The call must not be a server fault, and not take long."""
     started, refused = time.monotonic(), None
     try:
         call(by, arn)

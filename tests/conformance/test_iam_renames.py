@@ -1,4 +1,4 @@
-"""Policies and grants mean users and roles, not names: a new name changes nothing, and an old one is worth nothing."""
+"""Policies and grants mean users and roles by unique id: a rename changes nothing, and a reused name gives nothing."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The simulator says what would happen, and it happens."""
+"""The simulator's results, compared with real calls."""
 
 from typing import Any
 
@@ -119,7 +119,7 @@ def test_what_cannot_be_simulated(iam: IAMClient) -> None:
 
 
 def happens(user: Person, key: str, context: dict[str, str]) -> str:
-    """Make the call, and say it in the simulator's words."""
+    """Make the call, and return its outcome in the simulator's terms."""
     try:
         user.kms.encrypt(KeyId=key, Plaintext=b"x", EncryptionContext=context)
     except user.kms.exceptions.ClientError as error:

@@ -1,4 +1,4 @@
-"""Users as administrators meet them: made, shown, listed, tagged, limited, renamed and deleted."""
+"""Users: making, showing, listing, tagging, limiting, renaming and deleting them."""
 
 import re
 from collections.abc import Callable

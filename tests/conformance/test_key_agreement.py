@@ -128,7 +128,7 @@ def test_what_is_encapsulated_is_decapsulated(kms: KMSClient, keys: Keyring, spe
 
 @pytest.mark.parametrize("spec", ENCAPSULATED)
 def test_an_altered_capsule_gives_an_unrelated_secret(kms: KMSClient, keys: Keyring, spec: str) -> None:
-    """Implicit rejection (FIPS 203, algorithm 18): the same wrong secret each time, and no error to learn from."""
+    """Implicit rejection (FIPS 203, algorithm 18): the same unrelated secret each time, and no error."""
     arn, other = keys(spec, "ENCAPSULATE_DECAPSULATE"), keys.new(spec, "ENCAPSULATE_DECAPSULATE")
     made = kms.encapsulate(**kem(arn))
     secret, blob = made["SharedSecret"], made["SharedSecretCiphertextBlob"]

@@ -14,7 +14,7 @@ from local_server import RunningServer, running_server
 from refusals import code_of
 
 PLAINTEXT = b"Attack at dawn, by the north gate"
-CONTEXT = {"purpose": "a context nobody logs"}
+CONTEXT = {"purpose": "a context that is not logged"}
 REQUEST_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 

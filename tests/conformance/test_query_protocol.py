@@ -1,4 +1,4 @@
-"""What a hostile or careless client of IAM and STS gets: a typed error in XML, soon, and a server that goes on."""
+"""Hostile or careless clients of IAM and STS get a typed error in XML quickly, and the server continues to serve."""
 
 from typing import Any
 from urllib.parse import quote
@@ -186,7 +186,7 @@ def test_everything_that_is_wrong_with_a_form_is_said_at_once(server: RunningSer
     assert message.startswith("3 validation errors detected: Value '' at 'userName' failed to satisfy constraint: ")
 
 
-# --- text that XML minds
+# --- special characters of XML
 
 
 def test_special_characters_of_xml_come_back_unchanged(iam: IAMClient) -> None:

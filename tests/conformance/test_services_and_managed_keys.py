@@ -1,4 +1,4 @@
-"""Services that are trusted to call for others, and the keys that they keep in every account."""
+"""Services that are trusted to call on behalf of principals, and the AWS managed keys they have in every account."""
 
 import json
 from typing import Any

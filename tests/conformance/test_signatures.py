@@ -1,4 +1,4 @@
-"""Nothing that is not signed properly is answered, but the health checks."""
+"""Requests without a valid signature are refused; health checks need none."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Who is calling, and who may become someone else: GetCallerIdentity, GetSessionToken, AssumeRole."""
+"""GetCallerIdentity, GetSessionToken and AssumeRole: who calls, and who may assume which role."""
 
 import re
 from datetime import timedelta
@@ -220,12 +220,12 @@ def test_a_chain_of_roles_lasts_an_hour_at_most(server: RunningServer, iam: IAMC
         "Code": "ValidationError",
         "Message": "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining",
     }
-    # A user's own session is no link of a chain.
+    # A session of a user does not count as role chaining.
     own = Bearer(server, credentials_in(user.sts.get_session_token()))
     assert lasting(own.sts.assume_role(RoleArn=second, RoleSessionName="job", DurationSeconds=43_200)) == 43_200
 
 
-# --- what the audit log tells
+# --- what the audit log records
 
 
 def test_the_record_of_an_assumed_role(server: RunningServer, iam: IAMClient, identities: Identities) -> None:

@@ -1,4 +1,4 @@
-"""What a hostile or careless client gets: a typed answer, and a server that goes on."""
+"""Hostile or careless clients get a typed error, and the server continues to serve others."""
 
 import json
 import socket
