@@ -1,10 +1,15 @@
-# Every command makes what it needs: a fresh clone, Python >= 3.11, git and make are enough.
+# Every command installs what it needs: a fresh clone, Python >= 3.11, git and make are enough.
 .DEFAULT_GOAL := help
 ROUNDS := 5
 SECONDS := 2
 KEYS := 300000
 MINUTES := 10
-.PHONY: help demo demo-identities serve test check format bench bench-scale bench-decisions bench-fronts soak lock
+# One pytest worker for each core. All tests of a file run in one worker and share its fixtures. Files start in their usual
+# order: by default those with many tests start first, and one long test would start last, with the other cores idle.
+PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
+# These load the machine or measure time, so they run one by one, after all others.
+SERIAL := tests/crash tests/overload
+.PHONY: help demo demo-identities serve quick test lint check format bench bench-scale bench-decisions bench-fronts soak lock
 
 help: ## Show these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -13,7 +18,7 @@ demo: ## Watch real AWS clients envelope-encrypt a real file against a server st
 	@tools/venv demo
 	@PYTHONPATH=tools .venv/bin/python demo/demo.py
 
-demo-identities: ## Watch users, roles and grants get what they may do, and be refused the rest
+demo-identities: ## Watch what policies, roles and grants allow users to do, and what is refused
 	@tools/venv demo
 	@.venv/bin/python tools/local_server.py demo/who-may-do-what.sh
 
@@ -21,19 +26,25 @@ serve: ## Start a server on 127.0.0.1:4599 with its data in ./strongroom-data
 	@tools/venv demo
 	@exec .venv/bin/strongroom serve
 
-test: ## Run every test, under coverage
+quick: ## Run the tests that need no server process; about a minute on two cores
+	@tools/venv dev
+	@.venv/bin/python -m pytest $(PARALLEL) tests/unit tests/contract tests/vectors tests/architecture
+
+test: ## Run every test under coverage: in parallel, then alone those that load the machine
 	@tools/venv dev
 	@.venv/bin/coverage erase
-	@.venv/bin/coverage run -m pytest
+	@.venv/bin/coverage run -m pytest $(PARALLEL) $(SERIAL:%=--ignore=%)
+	@.venv/bin/coverage run -m pytest $(SERIAL)
 	@.venv/bin/coverage combine --quiet
 
-check: ## Format, lint, types, imports, tests, coverage
+lint: ## Check format, lint, types and imports
 	@tools/venv dev
 	.venv/bin/ruff format --check
 	.venv/bin/ruff check
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
-	@$(MAKE) --no-print-directory test
+
+check: lint test ## Run all that CI requires: lint, tests, coverage of at least 95 %
 	.venv/bin/coverage report
 
 format: ## Format the code
@@ -60,10 +71,10 @@ bench-fronts: ## Measure the HTTP fronts that ADR 2 chose between
 	@tools/venv bench
 	@.venv/bin/python bench/http_fronts.py
 
-soak: ## Do everything with a server for a while, and see that its memory does not grow (MINUTES=10)
+soak: ## Make all kinds of calls for a while, and check that memory does not grow (MINUTES=10)
 	@command -v wrk >/dev/null || tools/apt wrk
 	@tools/venv bench
 	@PYTHONPATH=tools:tests/support .venv/bin/python bench/soak.py --minutes $(MINUTES)
 
-lock: ## Lock the requirements anew
+lock: ## Lock the newest releases of all requirements, at least a week old
 	@requirements/compile --upgrade

@@ -1,8 +1,8 @@
 """`make bench`: Strongroom beside hello-world on the same HTTP front, OpenBao, moto and OpenSSL, in one run.
 
-Every server runs from beginning to end, and each call to each has its turn in every round, so that what else the
-machine does falls on all alike. Requests are signed by botocore and differ; answers are checked before and during the
-load; each call must have left a record.
+Every server runs from beginning to end, and each round measures each call to each server, so that other load on the
+machine affects all alike. Requests are signed by botocore and differ; answers are checked before and during the load;
+each call must have left a record.
 """
 
 import argparse
@@ -40,7 +40,7 @@ Results = dict[tuple[str, str], list[Load]]
 
 @contextmanager
 def hello(folder: Path) -> Iterator[Contender]:
-    """Run the floor: the same HTTP front, and nothing behind it."""
+    """Run the floor: the same HTTP front without a service."""
 
     def check(_request: Request, reply: Reply) -> None:
         assert reply.status == 200
@@ -50,7 +50,7 @@ def hello(folder: Path) -> Iterator[Contender]:
 
 
 class Comparison:
-    """Contenders, what their calls came to, and how many calls each was sent."""
+    """Contenders, the results of their calls, and how many calls each was sent."""
 
     def __init__(self, seconds: int) -> None:
         self._seconds = seconds
@@ -59,7 +59,7 @@ class Comparison:
         self.speeds: list[Speed] = []
 
     def measure(self, contender: Contender, call: Call) -> None:
-        """Give one call its turn."""
+        """Measure one call for one round."""
         self._run(contender, call, call.name)
 
     def measure_storm(self, contender: Contender) -> None:
@@ -124,7 +124,7 @@ def print_calls(results: Results) -> None:
 
 
 def print_workers(results: Results, workers: int) -> None:
-    """Print what further workers add."""
+    """Print several workers as multiples of one."""
     for durability in DURABILITIES:
         one, more = contender_name(durability, 1), contender_name(durability, workers)
         print(f"{more}, as multiples of one\n")
@@ -139,7 +139,7 @@ def print_workers(results: Results, workers: int) -> None:
 
 
 def print_others(results: Results) -> None:
-    """Print others beside ours with ``write``: OpenBao does not wait for the disk either."""
+    """Print others as multiples of ours with ``write``: OpenBao does not wait for the disk either."""
     ours = contender_name("write", 1)
     print(f"Others as multiples of {ours}\n")
     pairs = {

@@ -19,7 +19,7 @@ class Call(NamedTuple):
 
 
 class Contender(NamedTuple):
-    """A server, and the calls that it is measured by. ``records`` counts the calls in its audit log, if it has one."""
+    """A server, and the calls to measure it with. ``records`` counts the calls in its audit log, if it has one."""
 
     name: str
     server: Server

@@ -1,7 +1,7 @@
 """The cost of one authorization decision, in process, as keys, grants and users grow: it should not.
 
-Every call is allowed by a grant alone: the key policy trusts somebody else. Sizes take turns, round by round, so that
-what else the machine does falls on all alike.
+Every call is allowed only by a grant: the key policy names another principal. All sizes are measured in every round, so
+that other load on the machine affects all alike.
 """
 
 import statistics
@@ -47,7 +47,7 @@ Call = tuple[Context, list[Target], EncryptRequest]
 
 
 class World(NamedTuple):
-    """So many keys, users, and grants on each key. ``shared`` grants all go to the first user."""
+    """Numbers of keys, users, and grants on each key. ``shared`` grants all go to the first user."""
 
     keys: int = 1
     users: int = 1

@@ -73,7 +73,7 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
 
 
 def measured(folder: Path) -> dict[str, list[Load]]:
-    """Run every front once a round, so that what else the machine does falls on all alike."""
+    """Run every front once a round, so that other load on the machine affects all alike."""
     certificate, key = self_signed(folder)
     results: dict[str, list[Load]] = {name: [] for name in (*FRONTS, WITH_TLS)}
     for _ in range(ROUNDS):

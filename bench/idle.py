@@ -1,4 +1,4 @@
-"""Connections that have made one call each, and wait."""
+"""Idle connections, each of which has made one call."""
 
 import socket
 from collections.abc import Iterator

@@ -39,7 +39,7 @@ SIGNERS: dict[str, tuple[KeySpecType, str]] = {
 
 
 class Kms(NamedTuple):
-    """A KMS endpoint, and somebody who may call it."""
+    """A KMS endpoint, and credentials that may call it."""
 
     endpoint: str
     credentials: Credentials

@@ -1,4 +1,4 @@
-"""Load from wrk with prepared requests: what came of it, and what it cost the server's process tree."""
+"""Load from wrk with prepared requests: its results, and what it cost the server's process tree."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ from processes import tree_memory, tree_seconds
 from servers import Server
 
 PATIENCE = 15
-# Between two things done while wrk runs: seldom enough not to disturb.
+# Seconds between two checks while wrk runs: rare enough not to disturb the load.
 PAUSE = 0.1
 
 # Requests are stored with their lengths, so that a body may hold any byte.
@@ -40,7 +40,7 @@ end
 
 
 class Request(NamedTuple):
-    """A request to send as it stands; Host and Content-Length are added where the headers lack them."""
+    """A request to send unchanged; Host and Content-Length are added where the headers lack them."""
 
     method: str
     path: str

@@ -1,4 +1,4 @@
-"""moto's server, which people test against: it verifies no signature and keeps no record."""
+"""moto's server, a test double: it verifies no signature and keeps no record."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,8 +1,8 @@
 """`make bench-scale`: what Encrypt, a start and a connection cost with many keys, grants and idle connections.
 
-Each question has a small world and a large one, which take turns. Both get as many requests, all different: what those
-cost in caches, the client's too, is no matter of keys or grants. Keys and grants get into the store in large
-transactions, and then all goes over the wire, signed and checked.
+Each comparison has a small and a large data folder, measured in turn. Both get the same number of requests, all
+different, so that both pay the same for caches that depend on requests. Keys and grants are written to the store in
+large transactions; the measured calls go over the wire, signed and checked.
 """
 
 import argparse
@@ -34,7 +34,7 @@ FEW = 10
 GRANTS = 50_000
 # Fewer than the keys that a server keeps ready (cached-keys), so that all can be warm.
 SPREAD = 10_000
-# Of several workers, one of them gets a request: after so many times, one in two hundred has not been to each of two.
+# One of several workers gets each request: after so many times, one request in two hundred has not reached both of two.
 WARMING = 8
 # More first uses per second than there can be.
 FASTEST = 25_000
@@ -102,7 +102,7 @@ def print_loads(loads: dict[str, list[Load]]) -> None:
 
 
 def measure_keys(scale: Scale, few: Path, many: Path, count: int) -> None:
-    """Encrypt with a few keys again and again, with many in turn, and with each for the first time."""
+    """Encrypt with a few keys repeatedly, with many in turn, and with each for the first time."""
     hot, spread = [number % FEW for number in range(SPREAD)], range(FEW, FEW + SPREAD)
     fresh = (count - spread.stop) // scale.rounds
     results: dict[str, list[Load]] = {}
@@ -125,7 +125,7 @@ def measure_keys(scale: Scale, few: Path, many: Path, count: int) -> None:
 
 
 def warm(running: Running, requests: list[Request]) -> None:
-    """Send each request so often that every worker has had it, or nearly."""
+    """Send each request so often that nearly every worker has had it."""
     for _ in range(WARMING):
         sent = 0
         while sent <= len(requests):
@@ -133,7 +133,7 @@ def warm(running: Running, requests: list[Request]) -> None:
 
 
 def measure_grants(scale: Scale) -> None:
-    """Encrypt as a user whom nothing but a grant allows it."""
+    """Encrypt as a user who is allowed only by a grant."""
     results: dict[str, list[Load]] = {}
     firsts: dict[int, float] = {}
     with ExitStack() as stack:

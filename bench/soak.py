@@ -1,4 +1,4 @@
-"""`make soak MINUTES=10`: everything people do with keys, for as long as you like, against a server with two workers.
+"""`make soak MINUTES=10`: all kinds of calls, for any length of time, against a server with two workers.
 
 Several callers use several keys, some of their calls are refused, keys and grants come and go, connections are opened
 and closed; every half minute a burst of prepared requests comes on top. It fails when a call ends as it should not,
@@ -43,7 +43,7 @@ GROWTH = 1.05
 SHOWN_EVERY = 30.0
 SAMPLED_EVERY = 2.0
 BURST = 3
-# Keys that are made stay, scheduled for deletion. So many are kept ready in memory, which the warm-up has to fill.
+# Keys that are made stay, scheduled for deletion. The server caches so many, and the warm-up has to fill that cache.
 CACHED_KEYS = 50
 
 Step = Callable[["Caller"], None]
@@ -171,7 +171,7 @@ STEPS: tuple[tuple[Step, int], ...] = (
 
 
 class Soak:
-    """A running server, its callers, and what came of it."""
+    """A running server, its callers, and their results."""
 
     def __init__(self, running: RunningServer, seconds: float) -> None:
         self._running = running
@@ -183,7 +183,7 @@ class Soak:
         self.memory: list[tuple[float, int]] = []
 
     def run(self) -> None:
-        """Have everybody call until the time is over, or until something is wrong."""
+        """Let all callers call until the time is over, or until something is wrong."""
         root = client_with(self._running, "kms", credentials_of(self._running))
         identities = Identities(self._running, client_with(self._running, "iam", credentials_of(self._running)))
         keys = Keys(root)
@@ -272,7 +272,7 @@ def main() -> None:
         soak.run()
         wrong = soak.wrong
         if running.stop() != 0:
-            wrong.append("the server did not stop in order")
+            wrong.append("the server did not stop with exit code 0")
         wrong += [line for line in log.read_text().splitlines() if "ERROR" in line or "Traceback" in line]
     for name, count in sorted(soak.done.items()):
         print(f"{count:10,} {name}")
@@ -280,7 +280,7 @@ def main() -> None:
         wrong.append("memory keeps growing")
     if not wrong:
         print(f"memory at the end: {soak.growth():.3f} of what it was after the warm-up")
-    # An empty text would be a failure, too.
+    # sys.exit takes an empty text as a failure, too.
     sys.exit("\n".join(wrong) or None)
 
 

@@ -32,7 +32,7 @@ def contender_name(durability: str, workers: int) -> str:
 
 @contextmanager
 def strongroom(folder: Path, durability: str, workers: int) -> Iterator[Contender]:
-    """Run a server, and at the end see that it stops properly."""
+    """Run a server, and at the end check that it stops with exit code 0."""
     data = folder / f"{durability}-{workers}"
     options = ["--durability", durability, *(["--workers", str(workers)] if can_fork() else [])]
     with running_server(data, folder / f"{durability}-{workers}.log", *options) as running:

@@ -23,7 +23,7 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def ratio(figure: str, loads: list[Load], others: list[Load]) -> float:
-    """Return the median of the rounds' own ratios, which what else the machine does falls on least."""
+    """Return the median of the rounds' own ratios, which other load on the machine affects least."""
     return float(median(getattr(a, figure) / getattr(b, figure) for a, b in zip(loads, others, strict=True)))
 
 
@@ -31,7 +31,7 @@ HEAD = ("Call", "CPU µs", "of hello-world", "requests/s", "p50 ms", "p99 ms", "
 
 
 def row(name: str, loads: list[Load], floor: list[Load]) -> list[str]:
-    """Return what the rounds of one call came to; memory is the most that was seen."""
+    """Return the medians of the rounds of one call; memory is the maximum."""
     rate, p50, p99, p999 = (
         median(getattr(each, figure) for each in loads) for figure in ("per_second", "p50", "p99", "p999")
     )

@@ -1,4 +1,4 @@
-"""Data folders with many keys or grants, filled in large transactions, key material wrapped as ever."""
+"""Data folders with many keys or grants, filled in large transactions; key material is wrapped as in service."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -54,7 +54,7 @@ def add_keys(data: Path, count: int) -> None:
 
 
 def add_granted_key(data: Path, grantee: str, count: int) -> None:
-    """Add a key that trusts somebody else, with grants to a user (by unique id), each for another tenant."""
+    """Add a key whose policy names another principal, with grants to a user (by unique id), one for each tenant."""
     with opened(data) as deployment:
         backends = deployment.backends
 

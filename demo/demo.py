@@ -1,4 +1,4 @@
-"""The main job of a KMS, with real AWS clients, on a real file: envelope encryption, rotation, and who did what.
+"""Envelope encryption, rotation and the audit trail, with real AWS clients and a real file.
 
 Everything happens in a temporary folder and on a free loopback port; nothing is left behind.
 """
@@ -37,7 +37,7 @@ def main() -> None:
             Demo(server, folder).run()
             code = server.stop()
     step("Stop")
-    say(f"SIGTERM: the server finished what was in work and exited with {code}.")
+    say(f"SIGTERM: the server finished the calls in work and exited with {code}.")
     sys.exit(code)
 
 
@@ -62,11 +62,11 @@ class Demo:
         self.audit_trail()
 
     def create_key(self) -> str:
-        step("Create a key, and give it a name")
+        step("Create a key and an alias for it")
         created = self.aws("create-key", "--description", "payroll files")
         key_id: str = created["KeyMetadata"]["KeyId"]
         self.aws("create-alias", "--alias-name", "alias/payroll", "--target-key-id", key_id)
-        say(f"The key itself never leaves the server. Its name here is {created['KeyMetadata']['Arn']}")
+        say(f"The key material never leaves the server. The key's ARN is {created['KeyMetadata']['Arn']}")
         return key_id
 
     def envelope_encrypt(self) -> bytes:
@@ -82,7 +82,7 @@ class Demo:
         (self.folder / "payroll.csv.key").write_bytes(data_key["CiphertextBlob"])
         plain.unlink()
         say(f"payroll.csv.sealed: {len(sealed):,} bytes, encrypted here; the plaintext data key is dropped.")
-        say(f"payroll.csv.key: {len(data_key['CiphertextBlob'])} bytes, the data key as only the server can open it.")
+        say(f"payroll.csv.key: {len(data_key['CiphertextBlob'])} bytes, the data key, encrypted under the KMS key.")
         return sealed
 
     def rotate(self, key_id: str) -> None:
@@ -94,7 +94,7 @@ class Demo:
         say("New work uses the new backing key; the old one stays, for decryption only.")
 
     def open_again(self, sealed: bytes) -> None:
-        step("Decrypt: the blob says which key, and which backing key, made it")
+        step("Decrypt: the blob names the KMS key, and the backing key it was made with")
         context = ",".join(f"{key}={value}" for key, value in CONTEXT.items())
         blob = self.folder / "payroll.csv.key"
         opened = self.aws("decrypt", "--ciphertext-blob", f"fileb://{blob}", "--encryption-context", context)
@@ -103,7 +103,7 @@ class Demo:
         say(f"payroll.csv: {len(plain):,} bytes, SHA-256 {digest(plain)}: the file we started with.")
 
     def hand_over(self) -> None:
-        step("Re-encrypt the data key under another KMS key, without ever showing it")
+        step("Re-encrypt the data key under another KMS key; its plaintext stays in the server")
         self.aws(
             "create-alias",
             "--alias-name",
@@ -121,7 +121,7 @@ class Demo:
         )
         say(f"from {moved['SourceKeyId']}")
         say(f"to   {moved['KeyId']}")
-        say("The file did not have to be touched.")
+        say("The file itself did not change.")
 
     def refusals(self, key_id: str) -> None:
         step("Calls that are refused, and why")
@@ -136,10 +136,10 @@ class Demo:
         self.kms.disable_key(KeyId=key_id)
         self.refused("a disabled key", lambda: self.kms.decrypt(CiphertextBlob=blob, EncryptionContext=CONTEXT))
         forger = boto3.client("kms", aws_access_key_id="AKIAFORGED", aws_secret_access_key="forged")  # noqa: S106 - not a secret
-        self.refused("an access key nobody issued", forger.list_keys)
+        self.refused("an unknown access key", forger.list_keys)
         self.kms.schedule_key_deletion(KeyId=key_id, PendingWindowInDays=7)
         self.refused("a key pending deletion", lambda: self.kms.enable_key(KeyId=key_id))
-        say("Scheduled is not deleted: for seven days, cancel-key-deletion brings the key back.")
+        say("The key is not deleted yet: for seven days, cancel-key-deletion brings it back.")
 
     def refused(self, what: str, call: Callable[[], object]) -> None:
         """Make a call that must be refused; the demonstration fails if it is not."""
@@ -162,7 +162,7 @@ class Demo:
             print(f"  {record['eventTime']}  {record['eventName']:<22} {outcome:<28} {keys}")
         say(f"Each is a CloudTrail event in JSON, {len(records)} lines in {files[-1].name}; the last has:")
         print("  " + json.dumps({name: records[-1][name] for name in ("userIdentity", "eventName", "chain")}))
-        say("Every line continues a chain of hashes; the audit key has signed where it stands:")
+        say("Every line continues a chain of hashes, and the audit key has signed the last one:")
         code(f"strongroom audit verify --data {self.folder.name}/data")
         subprocess.run([STRONGROOM, "audit", "verify", "--data", str(self.folder / "data")], check=True)
 

@@ -11,7 +11,7 @@ set -eu
 data=$(cd "$(dirname "$AWS_SHARED_CREDENTIALS_FILE")" && pwd)
 partner=444455556666
 
-# --- how commands are shown, and what must become of them
+# --- how commands are shown, and what their outcome must be
 
 exec 3>&1
 if [ -t 1 ]; then bold=$(printf '\033[1m') green=$(printf '\033[32m') red=$(printf '\033[31m') reset=$(printf '\033[0m')
@@ -22,7 +22,7 @@ say() { printf '  %s\n' "$1" >&3; }
 show() { printf '  %s$%s %s\n' "$green" "$reset" "$*" >&3; }
 fail() { printf '%s\n' "$*" >&2; exit 1; }
 
-# allowed COMMAND...: show a command and run it; a refusal ends the story.
+# allowed COMMAND...: show a command and run it; a refusal ends the script.
 allowed() { show "$@"; "$@"; }
 
 # refused WORDS COMMAND...: show a command and run it; it must be refused, in words that contain these.
@@ -38,7 +38,7 @@ refused() {
     printf '  %srefused%s  %s\n' "$red" "$reset" "${words#*operation: }" >&3
 }
 
-# Whatever is made is noted here, newest first, and undone at the end, however the story ends.
+# All that is made is noted here, newest first, and deleted at the end, also after a failure.
 undo=''
 later() { undo="$*
 $undo"; }
@@ -66,18 +66,18 @@ profile() {
     if [ $# -gt 3 ]; then printf 'aws_session_token = %s\n' "$4" >>credentials; fi
 }
 
-# --- the story
+# --- the demo
 
 step "Two accounts"
 grep -q "^\[$partner\]" "$data/credentials" || allowed strongroom account create $partner --data "$data"
-# Everyone who gets an access key gets a profile in a copy of the file that has the roots' own.
+# Each access key becomes a profile in a copy of the file that has the root access keys.
 cp "$data/credentials" credentials
 export AWS_SHARED_CREDENTIALS_FILE="$scratch/credentials" AWS_PAGER=''
 unset AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
 root=$(allowed aws sts get-caller-identity --query Arn --output text)
 say "This one is $root; the other one is $partner."
 
-step "Three users, who may do nothing yet"
+step "Three users without any permission"
 for name in payroll-admin payroll-producer payroll-consumer; do
     arn=$(allowed aws iam create-user --user-name $name --query User.Arn --output text)
     later aws iam delete-user --user-name $name
@@ -132,7 +132,7 @@ say "$key"
 key_id=${key##*/}
 later aws kms schedule-key-deletion --key-id "$key_id" --pending-window-in-days 7
 
-step "The administrator manages the key, and cannot use it"
+step "The administrator manages the key, but cannot use it"
 cat >manage-keys.json <<EOF
 {
   "Version": "2012-10-17",
@@ -147,9 +147,9 @@ refused "because no resource-based policy allows the kms:Encrypt action" \
     aws kms encrypt --key-id "$key_id" --plaintext fileb://salary --profile payroll-admin
 refused "because no resource-based policy allows the kms:PutKeyPolicy action" \
     aws kms put-key-policy --key-id "$key_id" --policy-name default --policy file://manage-keys.json --profile payroll-admin
-say "The identity policy says kms:*, but the key policy leaves only the management of the key to identity policies."
+say "The identity policy says kms:*, but the key policy delegates only the management of the key to identity policies."
 
-step "The producer encrypts, and cannot read it again"
+step "The producer encrypts, but cannot decrypt"
 blob=$(allowed aws kms encrypt --key-id "$key_id" --plaintext fileb://salary --encryption-context department=payroll \
     --query CiphertextBlob --output text --profile payroll-producer)
 echo "$blob" | base64 -d >payroll.blob
@@ -208,7 +208,7 @@ profile auditor $(allowed aws sts assume-role --role-arn "$role" --role-session-
     --query 'Credentials.[AccessKeyId,SecretAccessKey,SessionToken]' --output text --profile examiner)
 refused "because the resource does not exist in this Region, no resource-based policies allow access" \
     aws kms decrypt --ciphertext-blob fileb://payroll.blob --encryption-context department=payroll --profile examiner
-say "To other accounts, a key that they may not use looks like one that is not there."
+say "To other accounts, a key that they may not use looks like one that does not exist."
 refused "because no resource-based policy allows the kms:Decrypt action" \
     aws kms decrypt --ciphertext-blob fileb://payroll.blob --encryption-context department=payroll --profile auditor
 
@@ -224,9 +224,9 @@ allowed strongroom who-can kms:Decrypt --key "$key" --context department=payroll
 allowed aws kms retire-grant --key-id "$key" --grant-id "$grant" --profile payroll-consumer
 refused "because no resource-based policy allows the kms:Decrypt action" \
     aws kms decrypt --ciphertext-blob fileb://payroll.blob --encryption-context department=payroll --profile auditor
-say "The session is as good as before; it was the grant that let it decrypt."
+say "The session is still valid; it was the grant that let it decrypt."
 
-step "Why: the service tells its operator"
+step "Why: the operator asks strongroom explain and who-can"
 allowed strongroom explain --principal "$users/payroll-consumer" --action kms:Decrypt --key "$key" \
     --context department=payroll --data "$data"
 if why=$(allowed strongroom explain --principal "$role" --action kms:Decrypt --key "$key" \

@@ -48,7 +48,7 @@ def running_server(data: Path, log: Path, *options: str) -> Iterator[RunningServ
 
 
 def _environment(process: subprocess.Popen[str]) -> dict[str, str]:
-    """Return this process's environment with the three lines that a user would paste."""
+    """Return this process's environment with the variables of the three lines that the server prints."""
     environment = dict(os.environ)
     for line in process.stdout or ():
         if line.startswith("Metrics are at "):

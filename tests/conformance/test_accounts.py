@@ -1,4 +1,4 @@
-"""Several accounts in one deployment: made beside the server, hidden from each other, sharing what they mean to."""
+"""Several accounts in one deployment: made beside the server, isolated from each other unless policies share keys."""
 
 import configparser
 import sqlite3

@@ -123,7 +123,7 @@ def test_lists_come_in_pages(kms: KMSClient) -> None:
     assert len([each for page in rotations for each in page["Rotations"]]) == 5
 
 
-def test_a_marker_of_another_list_or_of_nobody_is_refused(kms: KMSClient, key_id: str) -> None:
+def test_a_marker_of_another_list_or_an_invented_one_is_refused(kms: KMSClient, key_id: str) -> None:
     marker = kms.list_keys(Limit=1)["NextMarker"]
     for bad in (marker, "nonsense", "!", "\xff"):
         assert error_code_of(kms.list_aliases, Marker=bad) == "InvalidMarkerException"

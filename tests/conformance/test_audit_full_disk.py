@@ -1,4 +1,4 @@
-"""A disk that is full: no answer leaves, everybody is told, and the service goes on by itself when there is room.
+"""A full disk: no answer leaves, readiness and metrics show it, and the service recovers when there is room.
 
 The running server gets a limit on the size of files (RLIMIT_FSIZE, prlimit(2)): to it, that is a full disk.
 """
@@ -81,7 +81,7 @@ def test_a_full_disk(tmp_path: Path, durability: str) -> None:
         assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == PLAINTEXT
         assert len(kms.list_keys()["Keys"]) == 1
         assert server.stop() == 0
-    # What was tried is told, though nobody got an answer; after the first, nothing was done.
+    # The attempts are recorded, though none was answered; after the first, nothing was done.
     tried = [(record["eventName"], record.get("errorCode")) for record in audit_records(data)]
     refused = "KMSInternalException"
     assert tried == [

@@ -28,7 +28,7 @@ TOKENS = {"GrantToken", "GrantTokens", "SecretAccessKey", "SessionToken", "KeySt
 
 
 def secrets_in(value: Any, name: str = "") -> Iterator[bytes]:
-    """Yield all bytes in a request or answer, and what stands under a secret's name."""
+    """Yield all bytes in a request or answer, and all members with the name of a secret."""
     if isinstance(value, bytes):
         yield value
     elif isinstance(value, str) and name in TOKENS:
@@ -42,7 +42,7 @@ def secrets_in(value: Any, name: str = "") -> Iterator[bytes]:
 
 
 def forms_of(secret: bytes) -> Iterator[bytes]:
-    """Yield a secret as it could stand in a log: as it is, in hexadecimal, in base64 at any place of a longer text."""
+    """Yield each form in which a log could show a secret: as it is, in hexadecimal, in base64 within a longer text."""
     yield secret
     yield secret.hex().encode()
     yield secret.hex().upper().encode()

@@ -140,7 +140,7 @@ OF_ONES_OWN_ACCOUNT = {
     *("CreateCustomKeyStore", "DescribeCustomKeyStores", "UpdateCustomKeyStore"),
     *("ConnectCustomKeyStore", "DisconnectCustomKeyStore", "DeleteCustomKeyStore"),
 }
-"""What a request of these names is of the caller's own account, or it is not there."""
+"""What a request of these names belongs to the caller's own account, or does not exist for the caller."""
 
 
 def _grant(by: Any, key: str) -> str:
@@ -161,7 +161,7 @@ def test_administration_stays_in_the_account_of_the_key(
     refusal = error_of(NOT_ACROSS[operation], by=away.kms, key=shared)
     assert refusal["Code"] == "AccessDeniedException"
     assert refusal["Message"].endswith(HIDDEN)
-    # Whether the key is there cannot be told.
+    # The refusal does not tell whether the key exists.
     assert error_of(NOT_ACROSS[operation], by=away.kms, key=missing) == refusal
     assert kms.describe_key(KeyId=shared)["KeyMetadata"] == before
 
@@ -219,7 +219,7 @@ def test_a_simulation_knows_nothing_of_other_accounts_principals(away: Account, 
 
 
 def test_a_name_is_no_access_key(server: RunningServer, away: Account) -> None:
-    """To be looked up by its ARN must not make a principal somebody who can sign."""
+    """A principal that was looked up by its ARN must not become an access key that can sign."""
     policy = document(allow(do="kms:Encrypt"))
     for name in (ACCOUNT_ROOT, away.root, "backup.amazonaws.com"):
         if name.startswith("arn:"):

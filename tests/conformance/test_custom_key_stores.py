@@ -1,4 +1,4 @@
-"""Custom key stores in their states, listed and deleted; connecting one fails, for nothing stands behind it yet."""
+"""Custom key stores in their states, listed and deleted; connecting fails: no such store is implemented yet."""
 
 from typing import Any
 

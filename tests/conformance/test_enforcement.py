@@ -70,19 +70,19 @@ def denial(arn: str, action: str, where: str, why: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def common_key(kms: KMSClient) -> str:
-    """Return a key with the default policy, which leaves it to identity policies."""
+    """Return a key with the default policy, which delegates to identity policies."""
     return kms.create_key()["KeyMetadata"]["Arn"]
 
 
 @pytest.mark.parametrize("operation", ON_A_KEY)
-def test_who_has_nothing_may_do_nothing(
+def test_without_permissions_every_call_is_refused(
     identities: Identities, kms: KMSClient, common_key: str, operation: str
 ) -> None:
     user, action = identities.user(), f"kms:{operation}"
     call, where = method(user.kms, operation), f"on resource: {common_key}"
     asked = ON_A_KEY[operation] | {"KeyId": common_key}
     assert error_of(call, **asked) == denial(user.arn, action, where, NO_IDENTITY)
-    # A key that trusts nobody but one other user does not look at identity policies.
+    # A key policy that names only another user does not delegate to identity policies.
     friend = identities.user(allow(do="kms:*"))
     policy = document(allow(friend.arn), allow(ACCOUNT_ROOT, do="kms:DeleteAlias"))
     closed = kms.create_key(Policy=policy, BypassPolicyLockoutSafetyCheck=True)["KeyMetadata"]["Arn"]
@@ -92,7 +92,7 @@ def test_who_has_nothing_may_do_nothing(
 
 
 @pytest.mark.parametrize("operation", ON_NO_KEY)
-def test_who_has_nothing_may_do_nothing_without_a_key_either(identities: Identities, operation: str) -> None:
+def test_without_permissions_calls_about_no_key_are_refused(identities: Identities, operation: str) -> None:
     user, asked = identities.user(), ON_NO_KEY[operation]
     refusal = error_of(method(user.kms, operation), **asked)
     assert refusal == denial(user.arn, f"kms:{operation}", "on resource: *", NO_IDENTITY)
@@ -129,7 +129,7 @@ def test_an_alias_needs_permission_on_itself_and_on_its_key(identities: Identiti
     user.kms.delete_alias(AliasName="alias/enforced")
 
 
-def test_the_three_ways_to_a_yes(identities: Identities, kms: KMSClient, common_key: str) -> None:
+def test_the_three_ways_to_be_allowed(identities: Identities, kms: KMSClient, common_key: str) -> None:
     asked = {"KeyId": common_key, "Plaintext": b"x"}
     delegated = identities.user(allow(do="kms:Encrypt", on=common_key))
     delegated.kms.encrypt(**asked)
@@ -189,7 +189,9 @@ def test_a_boundary_limits_identity_policies_and_not_what_a_key_gives_directly(
     user.kms.encrypt(KeyId=common_key, Plaintext=b"x")
 
 
-def test_what_was_taken_away_is_gone_on_the_next_call(identities: Identities, iam: IAMClient, common_key: str) -> None:
+def test_a_revoked_permission_is_refused_on_the_next_call(
+    identities: Identities, iam: IAMClient, common_key: str
+) -> None:
     """Strict consistency: for every way to lose a permission, the very next call is refused."""
     user, group, policy = identities.user(), identities.group(), identities.policy(allow(do="kms:DescribeKey"))
     who, attached = {"UserName": user.name}, {"PolicyArn": policy}
@@ -234,7 +236,7 @@ def test_what_was_taken_away_is_gone_on_the_next_call(identities: Identities, ia
         assert error_code_of(user.kms.describe_key, KeyId=common_key) == "AccessDeniedException", number
 
 
-def test_nobody_locks_itself_out_by_mistake(identities: Identities, kms: KMSClient) -> None:
+def test_a_policy_that_locks_its_author_out_is_refused(identities: Identities, kms: KMSClient) -> None:
     user = identities.user(allow(do=["kms:PutKeyPolicy", "kms:CreateKey"]))
     key = kms.create_key()["KeyMetadata"]["KeyId"]
     locked = {"Code": "MalformedPolicyDocumentException"} | {
@@ -248,7 +250,7 @@ def test_nobody_locks_itself_out_by_mistake(identities: Identities, kms: KMSClie
     # Delegation is enough, because an identity policy lets this user put the next one.
     user.kms.put_key_policy(KeyId=key, Policy=document(allow(ACCOUNT_ROOT, do="kms:*")))
     user.kms.put_key_policy(KeyId=key, Policy=document(allow(user.arn, do="kms:Put*")))
-    # From here on the root has nothing to say.
+    # From here on the root has no permission.
     assert error_code_of(kms.get_key_policy, KeyId=key) == "AccessDeniedException"
     user.kms.put_key_policy(KeyId=key, Policy=only_use, BypassPolicyLockoutSafetyCheck=True)
     assert error_code_of(user.kms.put_key_policy, KeyId=key, Policy=POLICY) == "AccessDeniedException"
@@ -268,7 +270,7 @@ def test_nobody_locks_itself_out_by_mistake(identities: Identities, kms: KMSClie
         "alice",
     ],
 )
-def test_key_policies_name_who_exists(kms: KMSClient, common_key: str, principal: str) -> None:
+def test_key_policies_must_name_existing_principals(kms: KMSClient, common_key: str, principal: str) -> None:
     before = kms.get_key_policy(KeyId=common_key)["Policy"]
     refusal = {
         "Code": "MalformedPolicyDocumentException",
@@ -281,7 +283,7 @@ def test_key_policies_name_who_exists(kms: KMSClient, common_key: str, principal
 
 
 def test_duties_are_separate(identities: Identities, kms: KMSClient) -> None:
-    """Who administers need not use, and who encrypts need not decrypt."""
+    """Administrators need no right to use a key, and those who encrypt need no right to decrypt."""
     admin, writer, reader = identities.user(), identities.user(), identities.user()
     policy = document(
         allow(ACCOUNT_ROOT),

@@ -52,7 +52,7 @@ def test_who_from_where_and_when(
 
 
 def test_tags_of_user_and_key_must_match(identities: Identities, iam: IAMClient, kms: KMSClient) -> None:
-    """Attribute-based access: one policy for all teams, and a new tag is in force at once."""
+    """Attribute-based access control: one policy for all teams, and a new tag takes effect at once."""
     same = {"StringEquals": {"aws:ResourceTag/team": "${aws:PrincipalTag/team}"}}
     user = identities.user(allow(do="kms:Encrypt", when=same), tags={"team": "red"})
     red, blue = (kms.create_key(Tags=tags)["KeyMetadata"]["KeyId"] for tags in (RED, BLUE))

@@ -52,7 +52,7 @@ def asking(server: RunningServer, kms: KMSClient) -> Asking:
     return Asking(server, kms)
 
 
-# --- yes
+# --- allowed
 
 
 def test_allowed_by_a_statement_of_the_key_policy(asking: Asking, identities: Identities) -> None:
@@ -122,7 +122,7 @@ def test_by_alias_and_by_bare_id(asking: Asking, identities: Identities) -> None
     assert (code, answer["key"]) == (1, key)
 
 
-# --- no, with the words of AWS and of the audit record
+# --- denied, in the words of AWS and of the audit record
 
 
 def test_denied_by_each_kind_of_policy(asking: Asking, identities: Identities) -> None:
@@ -156,7 +156,7 @@ def test_denied_by_each_kind_of_policy(asking: Asking, identities: Identities) -
         asking.refused_like(user, key, answer)
 
 
-def test_denied_because_nobody_allows(asking: Asking, identities: Identities, away: Account) -> None:
+def test_denied_because_nothing_allows(asking: Asking, identities: Identities, away: Account) -> None:
     willing, silent, stranger = identities.user(allow()), identities.user(), away.identities.user(allow())
     closed, delegating = asking.key(allow(willing.arn, do="kms:Decrypt")), asking.key(DELEGATES)
     for user, key, because, tail in (
@@ -209,7 +209,7 @@ def test_who_can(asking: Asking, identities: Identities, away: Account) -> None:
     assert found.pop(friend.arn) == f"{friend.arn} inline policy own, statement 1, allows it"
     assert found.pop(grantee.arn).startswith("grant ")
     assert found.pop(away.root) == "the account root needs no policy of its own where the key policy names its account"
-    # Services, users and roles of other tests that may use every key of that account, but nobody of this one.
+    # What is left may be principals of that account that other tests made, but none of this account.
     assert not [name for name in found if f":{ACCOUNT}:" in name]
 
 

@@ -1,4 +1,4 @@
-"""RetireGrant and RevokeGrant: who may end a grant, how it is named, and that nobody uses it from then on."""
+"""RetireGrant and RevokeGrant: who may end a grant, how it is named, and that it permits nothing from then on."""
 
 from typing import Any
 
@@ -80,7 +80,7 @@ def test_who_may_retire_a_grant(
         assert not retired_by(who)
     assert not retired_by(grantee, grantee.arn, "Encrypt")
     assert not retired_by(stranger, RetiringPrincipal=retirer.arn)
-    # Naming the account leaves the choice to the account's own policies.
+    # Naming the account delegates to the account's own policies.
     assert not retired_by(stranger, RetiringPrincipal=ACCOUNT_ROOT)
     assert not retired_by(stranger, ACCOUNT_ROOT, "RetireGrant")
 

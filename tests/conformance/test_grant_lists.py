@@ -151,7 +151,7 @@ def test_retirable_grants_are_those_of_a_principal_of_ones_own_account_in_the_re
         {"RetiringPrincipal": user.arn, "RetiringServicePrincipal": "backup.amazonaws.com"},
     ):
         assert error_code_of(kms.list_retirable_grants, **wrong) == "ValidationException"
-    # IAM alone decides; the key's policy has no say.
+    # IAM policies alone decide; the key's policy does not count.
     assert error_code_of(user.kms.list_retirable_grants, RetiringPrincipal=user.arn) == "AccessDeniedException"
     lister = identities.user(allow(do="kms:ListRetirableGrants"))
     assert listed(lister.kms.list_retirable_grants, RetiringPrincipal=user.arn) == sorted([mine, abroad])

@@ -71,7 +71,7 @@ def test_a_role_a_session_and_an_account_can_be_grantees(
     assert one.kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
     assert error_code_of(two.kms.decrypt, CiphertextBlob=blob) == "AccessDeniedException"
     assert error_code_of(user.kms.encrypt, KeyId=key_id, Plaintext=b"x") == "AccessDeniedException"
-    # A grant to an account leaves the choice to the account's own policies.
+    # A grant to an account delegates to the account's own policies.
     grant(kms, key_id, ACCOUNT_ROOT, "Decrypt")
     assert error_code_of(user.kms.decrypt, CiphertextBlob=blob) == "AccessDeniedException"
     assert identities.user(allow(do="kms:Decrypt")).kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
@@ -169,7 +169,7 @@ def test_a_token_is_usable_at_once_and_no_other_text_is(
             (user.kms.retire_grant, {"GrantToken": bad}),
         ):
             assert error_code_of(call, **arguments) == "InvalidGrantTokenException"
-    # A token proves that a grant was made; it gives nobody else anything.
+    # A token proves that a grant was made; it gives other principals no permission.
     other = kms.create_key()["KeyMetadata"]["KeyId"]
     assert error_code_of(user.kms.encrypt, KeyId=other, Plaintext=b"x", GrantTokens=[token]) == "AccessDeniedException"
     user.kms.retire_grant(GrantToken=token)
@@ -201,7 +201,7 @@ def test_no_token_gets_into_the_audit_log(server: RunningServer, kms: KMSClient,
 
 
 @pytest.mark.parametrize("constraint", ["EncryptionContextSubset", "EncryptionContextEquals"])
-def test_who_may_make_grants_by_a_grant_passes_on_no_more_than_it_has(
+def test_a_grantee_who_may_make_grants_passes_on_no_more_than_it_has(
     kms: KMSClient, identities: Identities, user: Person, key_id: str, constraint: str
 ) -> None:
     helper = identities.user()
@@ -225,7 +225,7 @@ def test_who_may_make_grants_by_a_grant_passes_on_no_more_than_it_has(
     loosened = {**call, "Constraints": {"EncryptionContextSubset": {"Dept": "IT"}}}
     if constraint == "EncryptionContextEquals":
         assert error_code_of(user.kms.create_grant, **loosened) == "AccessDeniedException"
-    # Whoever passes a grant on has no say over it afterwards.
+    # The maker of a passed-on grant has no rights over it afterwards.
     assert error_code_of(user.kms.revoke_grant, KeyId=key_id, GrantId=tighter["GrantId"]) == "AccessDeniedException"
 
 

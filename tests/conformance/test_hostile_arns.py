@@ -1,4 +1,4 @@
-"""ARNs that name nothing, or are none: every call that takes one says so, soon, in words of its own service."""
+"""Malformed ARNs, and ARNs of nothing: each call that takes one refuses it quickly, with an error of its service."""
 
 import time
 from collections.abc import Callable
@@ -143,7 +143,7 @@ TO_KMS: dict[str, tuple[set[str], Call]] = {
 
 
 def code(call: Call, by: Caller, arn: str) -> str:
-    """Return the code a call is refused with; empty if it is not. It must not be a fault, and not take long."""
+    """Return the error code of a call; empty if it succeeds. The call must not be a server fault, and not take long."""
     started, refused = time.monotonic(), None
     try:
         call(by, arn)
@@ -174,7 +174,7 @@ def test_arns_of_nothing_in_simulations(caller: Caller, case: str) -> None:
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_arns_of_nothing_from_strangers(server: RunningServer, case: str) -> None:
+def test_arns_of_nothing_from_unauthenticated_clients(server: RunningServer, case: str) -> None:
     fields = [("RoleArn", HOSTILE[case]), ("RoleSessionName", "me"), ("WebIdentityToken", "x.y.z")]
     status, error, _ = query_error(server, unsigned_query(query_body("sts", "AssumeRoleWithWebIdentity", fields)))
     assert status == 400

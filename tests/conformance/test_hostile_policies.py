@@ -1,4 +1,4 @@
-"""Policy documents that were written to do harm: refused as AWS refuses them, soon, wherever documents are taken."""
+"""Hostile policy documents: refused quickly, as AWS refuses them, by every operation that takes a document."""
 
 import json
 import time
@@ -31,7 +31,7 @@ POLICY_OPERATIONS: dict[str, Json] = {
     "AssumeRole": IDENTITY,
     "SimulateCustomPolicy": IDENTITY,
 }
-"""Where a document comes in, and a statement that may stand in it."""
+"""An operation that takes a document, and a statement that is valid in it."""
 
 Submitter = Callable[[str], Any]
 

@@ -1,4 +1,4 @@
-"""Access keys: the secret is seen once, and a key that was taken away is refused on the very next call."""
+"""Access keys: the secret is shown once, and a deleted or inactive key is refused on the very next call."""
 
 import re
 import time
@@ -68,7 +68,7 @@ def test_an_inactive_key_is_refused_until_it_is_active_again(iam: IAMClient, ide
 def test_a_deleted_key_is_refused_and_unknown(iam: IAMClient, identities: Identities) -> None:
     user, other = identities.user(allow(do="kms:ListKeys")), identities.user()
     unknown = {"Code": "NoSuchEntity", "Message": f"The Access Key with id {user.access_key_id} cannot be found"}
-    # A key belongs to one user, whoever asks in whose name.
+    # A key belongs to one user: naming another user does not find it.
     for call, more in ((iam.delete_access_key, {}), (iam.update_access_key, {"Status": "Inactive"})):
         key = {"UserName": other.name, "AccessKeyId": user.access_key_id}
         assert error_with_status(404, call, **key, **more) == unknown

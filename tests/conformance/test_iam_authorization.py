@@ -1,4 +1,4 @@
-"""IAM protects itself: whoever is not the root needs a policy, on this very resource, and cannot give itself more."""
+"""IAM protects itself: all but the root need a policy on the very resource, and cannot give themselves more rights."""
 
 import inspect
 import json
@@ -147,7 +147,7 @@ def test_resources_are_honoured_down_to_their_paths(identities: Identities) -> N
     assert "iam:TagUser" in refusal["Message"]
 
 
-def test_groups_are_moved_by_who_may(identities: Identities, iam: IAMClient) -> None:
+def test_changing_the_path_of_a_group_needs_permission_on_the_new_path(identities: Identities, iam: IAMClient) -> None:
     teams = f"arn:aws:iam::{ACCOUNT}:group/teams/*"
     lead, name = identities.user(allow(do="iam:UpdateGroup", on=teams)), new_name("group")
     iam.create_group(GroupName=name, Path="/teams/")
@@ -177,7 +177,7 @@ def test_tags_decide_who_may_touch_a_user(identities: Identities) -> None:
 def test_a_user_does_not_escalate(
     identities: Identities, iam: IAMClient, operation: str, arguments: dict[str, Any]
 ) -> None:
-    """To read IAM, and to make others, is not to become an administrator."""
+    """Permission to read IAM and to make users is not enough to become an administrator."""
     if operation == "add_user_to_group" and "admins" not in json.dumps(iam.list_groups()["Groups"], default=str):
         iam.create_group(GroupName="admins")
     user = identities.user(allow(do=["iam:Get*", "iam:List*", "iam:CreateUser", "kms:ListKeys"]))

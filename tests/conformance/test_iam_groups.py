@@ -107,7 +107,7 @@ def test_a_new_name_keeps_members_and_policies(iam: IAMClient, identities: Ident
     assert error_with_status(404, iam.get_group, GroupName=group)["Code"] == "NoSuchEntity"
 
 
-def test_a_group_is_not_deleted_while_something_hangs_on_it(iam: IAMClient, identities: Identities) -> None:
+def test_a_group_is_not_deleted_while_something_is_attached(iam: IAMClient, identities: Identities) -> None:
     group, user, policy = identities.group(allow()), identities.user(), identities.policy(allow())
     iam.add_user_to_group(GroupName=group, UserName=user.name)
     iam.attach_group_policy(GroupName=group, PolicyArn=policy)

@@ -180,7 +180,7 @@ def test_versions(iam: IAMClient, identities: Identities) -> None:
         error_with_status(404, iam.set_default_policy_version, PolicyArn=arn, VersionId="v9")["Code"] == "NoSuchEntity"
     )
     assert error_of(iam.get_policy_version, PolicyArn=arn, VersionId="5")["Code"] == "ValidationError"
-    # A number is never given twice.
+    # Version numbers are never reused.
     made = iam.create_policy_version(PolicyArn=arn, PolicyDocument=document(allow()))["PolicyVersion"]
     assert made["VersionId"] == "v6"
     iam.delete_policy_version(PolicyArn=arn, VersionId="v6")

@@ -1,4 +1,4 @@
-"""Policies and grants mean users and roles, not names: a new name changes nothing, and an old one is worth nothing."""
+"""Policies and grants mean users and roles by unique id: a rename changes nothing, and a reused name gives nothing."""
 
 import json
 from typing import Any
@@ -66,7 +66,9 @@ def test_two_users_swap_their_names(kms: KMSClient, iam: IAMClient, identities: 
     assert two.kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
 
 
-def test_a_condition_means_whoever_has_the_name(kms: KMSClient, iam: IAMClient, identities: Identities) -> None:
+def test_a_condition_on_a_name_means_the_user_who_has_it_now(
+    kms: KMSClient, iam: IAMClient, identities: Identities
+) -> None:
     user = identities.user()
     named = {"StringEquals": {"aws:PrincipalArn": user.arn}}
     key_id = new_key(kms, allow("*", do="kms:Encrypt", when=named), allow(user.arn, do="kms:Decrypt"))

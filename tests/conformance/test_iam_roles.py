@@ -69,7 +69,7 @@ def test_roles_that_cannot_be_made(iam: IAMClient, arguments: dict[str, Any], co
     assert error_with_status(404, iam.get_role, RoleName="never-made")["Code"] == "NoSuchEntity"
 
 
-def test_trust_policies_have_room_for_2048_characters_and_name_who_exists(
+def test_trust_policies_have_room_for_2048_characters_and_name_existing_principals(
     iam: IAMClient, identities: Identities
 ) -> None:
     role = identities.role()["RoleName"]
@@ -150,7 +150,7 @@ def test_lists_come_in_pages_and_by_path(iam: IAMClient, identities: Identities)
     assert pages[0]["Roles"][0]["AssumeRolePolicyDocument"] == json.loads(TRUST)
 
 
-def test_a_role_is_not_deleted_while_something_hangs_on_it(iam: IAMClient, identities: Identities) -> None:
+def test_a_role_is_not_deleted_while_something_is_attached(iam: IAMClient, identities: Identities) -> None:
     role = identities.role()["RoleName"]
     iam.put_role_policy(RoleName=role, PolicyName="own", PolicyDocument=document(allow()))
     iam.attach_role_policy(RoleName=role, PolicyArn=READ_ONLY)

@@ -1,4 +1,4 @@
-"""The simulator says what would happen, and it happens."""
+"""The simulator's results, compared with real calls."""
 
 from typing import Any
 
@@ -84,7 +84,7 @@ def test_values_that_are_missing_are_named(iam: IAMClient) -> None:
         assert missing <= found <= {"kms:encryptioncontext:tenant", "aws:sourceip"}
 
 
-def test_a_boundary_and_a_resource_policy_have_their_say(iam: IAMClient) -> None:
+def test_a_boundary_and_a_resource_policy_count(iam: IAMClient) -> None:
     limits = [document(allow(do=DECRYPT))]
     encrypt, decrypt = custom(
         iam,
@@ -119,7 +119,7 @@ def test_what_cannot_be_simulated(iam: IAMClient) -> None:
 
 
 def happens(user: Person, key: str, context: dict[str, str]) -> str:
-    """Make the call, and say it in the simulator's words."""
+    """Make the call, and return its outcome in the simulator's terms."""
     try:
         user.kms.encrypt(KeyId=key, Plaintext=b"x", EncryptionContext=context)
     except user.kms.exceptions.ClientError as error:

@@ -1,4 +1,4 @@
-"""Users as administrators meet them: made, shown, listed, tagged, limited, renamed and deleted."""
+"""Users: making, showing, listing, tagging, limiting, renaming and deleting them."""
 
 import re
 from collections.abc import Callable
@@ -159,7 +159,7 @@ def test_a_boundary_is_shown_and_taken_away(iam: IAMClient, identities: Identiti
         assert refusal["Code"] == "NoSuchEntity"
 
 
-def test_a_user_is_not_deleted_while_something_hangs_on_it(iam: IAMClient, identities: Identities) -> None:
+def test_a_user_is_not_deleted_while_something_is_attached(iam: IAMClient, identities: Identities) -> None:
     user, group, policy = identities.user(allow()), identities.group(), identities.policy(allow())
     iam.add_user_to_group(UserName=user.name, GroupName=group)
     iam.attach_user_policy(UserName=user.name, PolicyArn=policy)

@@ -22,7 +22,7 @@ COMMANDS = Path(sys.executable).parent
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RunningServer]:
-    """One of its own, because the story adds an account to it."""
+    """A server of its own, because the story adds an account to it."""
     with running_server(tmp_path / "data", tmp_path / "log") as server:
         yield server
         assert server.stop() == 0
@@ -36,7 +36,7 @@ def run(server: RunningServer, command: list[str], commands: Path = COMMANDS) ->
 
 
 def command(folder: Path, name: str, body: str) -> None:
-    """Put another command in the place of the AWS CLI."""
+    """Replace the AWS CLI by another command."""
     (folder / name).write_text(f"#!/bin/sh\n{body}\n")
     (folder / name).chmod(0o755)
 

@@ -128,8 +128,8 @@ def test_what_is_encapsulated_is_decapsulated(kms: KMSClient, keys: SharedKeys, 
 
 
 @pytest.mark.parametrize("spec", ENCAPSULATED)
-def test_an_altered_capsule_gives_a_secret_that_nobody_has(kms: KMSClient, keys: SharedKeys, spec: str) -> None:
-    """Implicit rejection (FIPS 203, algorithm 18): the same wrong secret each time, and no error to learn from."""
+def test_an_altered_capsule_gives_an_unrelated_secret(kms: KMSClient, keys: SharedKeys, spec: str) -> None:
+    """Implicit rejection (FIPS 203, algorithm 18): the same unrelated secret each time, and no error."""
     arn, other = keys(spec, "ENCAPSULATE_DECAPSULATE"), keys.new(spec, "ENCAPSULATE_DECAPSULATE")
     made = kms.encapsulate(**kem(arn))
     secret, blob = made["SharedSecret"], made["SharedSecretCiphertextBlob"]

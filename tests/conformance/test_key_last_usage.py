@@ -182,7 +182,7 @@ def test_a_question_is_asked_by_key_and_not_by_alias(kms: KMSClient, keys: Share
     assert error_code_of(kms.get_key_last_usage, KeyId=missing) == "NotFoundException"
 
 
-def test_keys_on_their_way_out_still_tell(kms: KMSClient, keys: SharedKeys) -> None:
+def test_keys_pending_deletion_still_have_a_last_use(kms: KMSClient, keys: SharedKeys) -> None:
     arn = keys.new(*SYMMETRIC)
     encrypt(kms, arn)
     before = last(kms, arn)

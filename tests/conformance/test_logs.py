@@ -14,7 +14,7 @@ from clients import Answer, client_of, credentials_of, send, signed
 from local_server import RunningServer, running_server
 
 PLAINTEXT = b"Attack at dawn, by the north gate"
-CONTEXT = {"purpose": "a context nobody logs"}
+CONTEXT = {"purpose": "a context that is not logged"}
 REQUEST_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 

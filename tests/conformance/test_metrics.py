@@ -73,7 +73,7 @@ def test_calls_of_one_worker(tmp_path: Path) -> None:
         assert shown.sum("strongroom_lane_requests_in_work") == 0
         assert shown.sum("strongroom_worker_up", worker="w0") == 1
         assert shown.sum("process_resident_memory_bytes", worker="w0") > 1e6
-        # Nothing of what callers sent.
+        # Metrics show nothing of what callers sent.
         for text in (key_id, "alias/none", "AKIA", "arn:", "127.0.0.1"):
             assert text not in shown.text
         assert server.stop() == 0
@@ -99,7 +99,7 @@ def test_a_dead_worker_does_not_break_a_scrape(workers: RunningServer, victim: s
     number = WORKERS.index(victim)
     pids = children_of(workers.process.pid)
     assert up(scrape(workers)) == [1, 1, 1]
-    # Stopped, it is as dead as can be without the supervisor starting another.
+    # A stopped worker does not answer, and the supervisor does not replace it yet.
     os.kill(pids[number], signal.SIGSTOP)
     # A connection may be given to the one that is stopped, as to any that hangs.
     shown = patient_scrape(workers, lambda shown: up(shown)[number] == 0)
@@ -111,7 +111,7 @@ def test_a_dead_worker_does_not_break_a_scrape(workers: RunningServer, victim: s
 
 
 def patient_scrape(server: RunningServer, holds: object) -> ScrapedMetrics:
-    """Scrape until something shows, each try with little patience."""
+    """Scrape until a text appears, each time with a short timeout."""
     end = time.monotonic() + 30
     while time.monotonic() < end:
         with contextlib.suppress(OSError), urllib.request.urlopen(url_of(server), timeout=4) as answer:  # noqa: S310
@@ -140,7 +140,7 @@ def test_hostile_scrapers_do_not_disturb_calls(workers: RunningServer) -> None:
     assert up(shown) == [1, 1, 1]
 
 
-def test_a_metrics_port_in_use_is_told(tmp_path: Path) -> None:
+def test_a_metrics_port_in_use_is_reported(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with (

@@ -193,7 +193,7 @@ def test_signatures_are_good_in_every_region(east: KMSClient, west: KMSClient, s
         assert verifier.verify(KeyId=key_id, Message=b"m", SigningAlgorithm=algorithm, Signature=made)["SignatureValid"]
 
 
-# --- what each key has for itself
+# --- what is not shared
 
 
 def test_disabling_one_key_leaves_its_relatives_enabled(east: KMSClient, west: KMSClient, pair: str) -> None:

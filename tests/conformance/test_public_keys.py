@@ -1,4 +1,4 @@
-"""GetPublicKey: what it says of a key by its spec and usage, and for which keys there is none."""
+"""GetPublicKey: its answer by key spec and usage, and the keys that have no public key."""
 
 from typing import Any
 

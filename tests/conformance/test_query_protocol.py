@@ -1,4 +1,4 @@
-"""What a hostile or careless client of IAM and STS gets: a typed error in XML, soon, and a server that goes on."""
+"""Hostile or careless clients of IAM and STS get a typed error in XML quickly, and the server continues to serve."""
 
 from typing import Any
 from urllib.parse import quote
@@ -185,7 +185,7 @@ def test_gaps_in_a_list_and_their_order_mean_nothing_but_order(server: RunningSe
     ]
 
 
-def test_fields_nobody_knows_are_ignored(server: RunningServer) -> None:
+def test_unknown_fields_are_ignored(server: RunningServer) -> None:
     successful_answer(server, signed_query(server, "iam", LIST_USERS + b"&Unheard.member.1.Of=x&=&__proto__=1"))
 
 
@@ -196,10 +196,10 @@ def test_everything_that_is_wrong_with_a_form_is_said_at_once(server: RunningSer
     assert message.startswith("3 validation errors detected: Value '' at 'userName' failed to satisfy constraint: ")
 
 
-# --- text that XML minds
+# --- special characters of XML
 
 
-def test_what_xml_minds_comes_back_as_it_was(iam: IAMClient) -> None:
+def test_special_characters_of_xml_come_back_unchanged(iam: IAMClient) -> None:
     name, nasty = new_name("policy"), " <a href='x'>&amp;&lt;\"]]>\t\r\n\x85\u2028é😀 "
     arn = iam.create_policy(PolicyName=name, PolicyDocument=document(allow()), Description=nasty)["Policy"]["Arn"]
     assert iam.get_policy(PolicyArn=arn)["Policy"]["Description"] == nasty
@@ -273,7 +273,7 @@ def test_unsigned_calls(server: RunningServer, service: str, action: str) -> Non
     missing = (403, "MissingAuthenticationToken", "Request is missing Authentication Token")
     request = unsigned_query(query_body(service, action))
     assert query_error(server, request) == missing
-    request.headers["Authorization"] = "Bearer x"
+    request.headers["Authorization"] = "SessionClients x"
     assert query_error(server, request) == missing
     request.headers["Authorization"] = "AWS4-HMAC-SHA256 x"
     assert query_error(server, request)[:2] == (403, "IncompleteSignature")

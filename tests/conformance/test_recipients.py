@@ -1,4 +1,4 @@
-"""Answers for attested recipients alone: the five operations, policies on what runs there, the record."""
+"""Answers encrypted to attested recipients: the five operations, policies on what runs there, the audit record."""
 
 import json
 import subprocess

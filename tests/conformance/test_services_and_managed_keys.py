@@ -1,4 +1,4 @@
-"""Services that are trusted to call for others, and the keys that they keep in every account."""
+"""Services that are trusted to call on behalf of principals, and the AWS managed keys they have in every account."""
 
 import json
 from typing import Any
@@ -283,7 +283,7 @@ FORBIDDEN: dict[str, Json] = {
 
 
 @pytest.mark.parametrize("operation", FORBIDDEN)
-def test_nobody_changes_it(
+def test_a_managed_key_cannot_be_changed(
     server: RunningServer, kms: KMSClient, managed: str, identities: Identities, operation: str
 ) -> None:
     action = "kms:" + operation.title().replace("_", "")

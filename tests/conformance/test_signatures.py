@@ -1,4 +1,4 @@
-"""Nothing that is not signed properly is answered, but the health checks."""
+"""Requests without a valid signature are refused; health checks need none."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -81,7 +81,7 @@ CASES: dict[str, tuple[Callable[[Raw], object], str, str]] = {
     ),
     "another day": (put("X-Amz-Date", "20260231T999999Z"), INVALID, "Date in Credential scope does not match YYYYMMDD"),
     "no signature": (drop("Authorization"), MISSING, "Request is missing Authentication Token"),
-    "another scheme": (put("Authorization", "Bearer x"), MISSING, "Request is missing Authentication Token"),
+    "another scheme": (put("Authorization", "SessionClients x"), MISSING, "Request is missing Authentication Token"),
     "no parts": (put("Authorization", "AWS4-HMAC-SHA256 x"), INCOMPLETE, f"{NO_PARTS}Authorization=AWS4-HMAC-SHA256 x"),
     "no date": (
         drop("X-Amz-Date"),

@@ -1,4 +1,4 @@
-"""Who is calling, and who may become someone else: GetCallerIdentity, GetSessionToken, AssumeRole."""
+"""GetCallerIdentity, GetSessionToken and AssumeRole: who calls, and who may assume which role."""
 
 import re
 from datetime import timedelta
@@ -59,7 +59,7 @@ def test_everyone_may_ask_who_they_are(server: RunningServer, sts: STSClient, id
     }
 
 
-def test_the_account_of_an_access_key_is_told(sts: STSClient, identities: Identities, away: Account) -> None:
+def test_the_account_of_an_access_key(sts: STSClient, identities: Identities, away: Account) -> None:
     assert sts.get_access_key_info(AccessKeyId=identities.user().access_key_id)["Account"] == ACCOUNT
     assert sts.get_access_key_info(AccessKeyId=away.identities.user().access_key_id)["Account"] == away.account
     assert (
@@ -226,12 +226,12 @@ def test_a_chain_of_roles_lasts_an_hour_at_most(server: RunningServer, iam: IAMC
         "Code": "ValidationError",
         "Message": "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining",
     }
-    # A user's own session is no link of a chain.
+    # A session of a user does not count as role chaining.
     own = SessionClients(server, credentials_in(user.sts.get_session_token()))
     assert lasting(own.sts.assume_role(RoleArn=second, RoleSessionName="job", DurationSeconds=43_200)) == 43_200
 
 
-# --- what the audit log tells
+# --- what the audit log records
 
 
 def test_the_record_of_an_assumed_role(server: RunningServer, iam: IAMClient, identities: Identities) -> None:

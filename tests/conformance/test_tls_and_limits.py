@@ -58,16 +58,21 @@ def test_tls(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
         assert server.stop() == 0
 
 
-@pytest.fixture
-def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningServer]:
-    monkeypatch.setenv("STRONGROOM_REQUEST_TIME", "1")
-    monkeypatch.setenv("STRONGROOM_IDLE_TIME", "1")
-    with running_server(tmp_path / "data", tmp_path / "log") as server:
-        yield server
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server that waits for clients for one second only."""
+    folder = tmp_path_factory.mktemp("quick")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STRONGROOM_REQUEST_TIME", "1")
+        patch.setenv("STRONGROOM_IDLE_TIME", "1")
+        with running_server(folder / "data", folder / "log") as server:
+            # What is set here is for this server only.
+            patch.undo()
+            yield server
 
 
 @pytest.mark.parametrize("begun", [b"", b"POST / HT", b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc"])
-def test_a_client_that_does_not_get_on_is_dropped(quick: RunningServer, begun: bytes) -> None:
+def test_a_stalled_client_is_dropped(quick: RunningServer, begun: bytes) -> None:
     url = urlsplit(quick.endpoint)
     with socket.create_connection((url.hostname or "", url.port or 0), timeout=10) as connection:
         connection.sendall(begun)

@@ -1,4 +1,4 @@
-"""Traces of a real server, as a receiver gets them; and receivers that are not there."""
+"""Traces of a real server, as a receiver gets them, and without a receiver."""
 
 import contextlib
 import re
@@ -20,7 +20,7 @@ from trace_receiver import Receiver, attributes_of
 
 TRACE_ID, PARENT_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PLAINTEXT = b"Attack at dawn, by the north gate"
-CONTEXT = {"purpose": "a context nobody traces"}
+CONTEXT = {"purpose": "a context that is not traced"}
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_the_traceparent_of_a_request_is_its_parent(tmp_path: Path, receiver: Re
     with tracing_server(tmp_path, receiver.url) as server:
         for header in (f"00-{TRACE_ID}-{PARENT_ID}-01", f"00-{TRACE_ID}-{PARENT_ID}-00", "00-nonsense", "\xff" * 1000):
             assert send(server, signed(server, more={"traceparent": header, "tracestate": "a=b,,=,"})).status == 200
-        # Unsigned, and none the worse for it.
+        # Unauthenticated calls are traced, too.
         unsigned = signed(server)
         del unsigned.headers["Authorization"]
         unsigned.headers["traceparent"] = f"00-{TRACE_ID}-{PARENT_ID}-01"
@@ -106,7 +106,7 @@ def test_the_traceparent_of_a_request_is_its_parent(tmp_path: Path, receiver: Re
         assert server.stop() == 0
     assert "ERROR" not in (tmp_path / "log").read_text()
     calls = named(receiver.spans(), "KMS/ListKeys")
-    # The second was not to be sampled.
+    # The parent of the second is not sampled.
     assert [(span.trace_id.hex() == TRACE_ID, span.parent_span_id.hex()) for span in calls] == [
         (True, PARENT_ID),
         (False, ""),

@@ -1,4 +1,4 @@
-"""AssumeRoleWithWebIdentity as a pod does it: a token in its hand, no access key."""
+"""AssumeRoleWithWebIdentity as a pod calls it: with a token and without an access key."""
 
 import time
 from collections.abc import Iterator
@@ -200,7 +200,7 @@ def test_a_session_policy_narrows(server: RunningServer, iam: IAMClient, pod: ST
     )
 
 
-def test_the_records_tell_who_vouched_and_hide_the_token(
+def test_the_records_name_the_issuer_and_hide_the_token(
     server: RunningServer, iam: IAMClient, pod: STSClient, issuer: Issuer
 ) -> None:
     role = role_for(iam, trusts_tokens())
@@ -249,7 +249,7 @@ def test_the_records_tell_who_vouched_and_hide_the_token(
 
 
 def test_trust_that_was_taken_away_is_gone_on_every_worker(issuer: Issuer, tmp_path: Path) -> None:
-    """Workers that get no signed calls learn of it too."""
+    """Workers that get only unauthenticated calls see the change, too."""
     options = ("--config", str(settings_for(issuer, tmp_path)), "--workers", "3")
     with running_server(tmp_path / "data", tmp_path / "log", *options) as server:
         iam = client_with(server, "iam", credentials_of(server))

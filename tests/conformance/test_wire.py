@@ -1,4 +1,4 @@
-"""What a hostile or careless client gets: a typed answer, and a server that goes on."""
+"""Hostile or careless clients get a typed error, and the server continues to serve others."""
 
 import json
 import socket
@@ -129,7 +129,7 @@ def test_a_body_sent_in_chunks_or_byte_by_byte_is_one_request(server: RunningSer
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(server: RunningServer) -> None:
+def test_expect_100_continue_is_answered(server: RunningServer) -> None:
     request = local(server)
     url = urlsplit(server.endpoint)
     with socket.create_connection((url.hostname or "", url.port or 0), timeout=30) as connection:

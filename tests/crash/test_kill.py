@@ -20,7 +20,7 @@ WRITERS = 4
 
 
 class Acknowledged:
-    """What the server has said is done."""
+    """What the server has acknowledged."""
 
     def __init__(self) -> None:
         self.keys: list[str] = []
@@ -100,7 +100,7 @@ def test_sigterm_answers_what_is_in_work_and_loses_nothing(tmp_path: Path) -> No
             writer.join()
     assert failures == []
     assert "Traceback" not in (tmp_path / "log").read_text()
-    # Every answer that left has its record; a request that never came in has neither.
+    # Every answer that left has its record; a request that never arrived has neither.
     assert sum(record["eventName"] == "Encrypt" for record in audit_records(tmp_path / "data")) == len(done.blobs)
 
 

@@ -1,4 +1,4 @@
-"""The process that looks after several workers: what it does about their ends, their standstill, and signals."""
+"""The supervisor of several workers: what it does when workers end or hang, and about signals."""
 
 import http.client
 import os
@@ -53,7 +53,7 @@ def is_told(log: Path, text: str) -> bool:
     return text in log.read_text()
 
 
-def test_a_worker_that_stands_still_is_replaced_and_the_others_go_on(server: RunningServer, log: Path) -> None:
+def test_a_worker_that_hangs_is_replaced_and_the_others_go_on(server: RunningServer, log: Path) -> None:
     before = children_of(server.process.pid)
     os.kill(before[1], signal.SIGSTOP)
     served = 0
@@ -66,12 +66,12 @@ def test_a_worker_that_stands_still_is_replaced_and_the_others_go_on(server: Run
     client_of(server).create_key()
 
 
-def test_time_in_which_all_stood_still_is_held_against_nobody(server: RunningServer) -> None:
+def test_no_worker_is_killed_for_time_in_which_all_were_stopped(server: RunningServer) -> None:
     workers = children_of(server.process.pid)
     for pid in (server.process.pid, *workers):
         os.kill(pid, signal.SIGSTOP)
     time.sleep(2 * TIMEOUT)
-    # The supervisor first, so that it comes to look before anybody has had time to beat.
+    # The supervisor first, so that it checks before any worker has had time for a heartbeat.
     for pid in (server.process.pid, *workers):
         os.kill(pid, signal.SIGCONT)
         time.sleep(0.2)
@@ -91,7 +91,7 @@ def test_workers_that_end_together_come_back_together(server: RunningServer, log
 
 def test_a_stop_does_not_wait_for_a_worker_that_waits_to_be_started(server: RunningServer, log: Path) -> None:
     killed: set[int] = set()
-    # Until the next of them wait for eight seconds.
+    # Until the next restarts wait for eight seconds.
     while len(killed) < 5 * WORKERS:
         for pid in set(children_of(server.process.pid)) - killed:
             os.kill(pid, signal.SIGKILL)
@@ -102,8 +102,8 @@ def test_a_stop_does_not_wait_for_a_worker_that_waits_to_be_started(server: Runn
     assert time.monotonic() - began < 7
 
 
-def test_a_truncated_shared_memory_of_the_database_heals(server: RunningServer, tmp_path: Path) -> None:
-    """The workers that look at it are killed (SIGBUS), and the next ones build it anew."""
+def test_truncated_shared_memory_of_the_database_is_rebuilt(server: RunningServer, tmp_path: Path) -> None:
+    """The kernel kills the workers that read it (SIGBUS), and their replacements rebuild it."""
     key_id = client_of(server).create_key()["KeyMetadata"]["KeyId"]
     os.truncate(tmp_path / "data" / "strongroom.db-shm", 0)
     wait_until(lambda: answers(server, 5))
@@ -163,7 +163,7 @@ def test_a_worker_that_cannot_start_ends_the_start(tmp_path: Path, log: Path) ->
     assert log.read_text() == "Error: worker 1 did not start\n"
 
 
-def test_a_stop_during_the_start_may_come_to_a_worker_first(tmp_path: Path, log: Path) -> None:
+def test_a_stop_during_the_start_may_reach_a_worker_first(tmp_path: Path, log: Path) -> None:
     with starting(tmp_path / "data", log, WORKERS) as process:
         wait_until(lambda: len(children_of(process.pid)) == WORKERS)
         worker = children_of(process.pid)[1]
@@ -174,8 +174,8 @@ def test_a_stop_during_the_start_may_come_to_a_worker_first(tmp_path: Path, log:
     assert not log.read_text()
 
 
-def test_processes_that_are_left_to_it_are_buried(tmp_path: Path, log: Path) -> None:
-    """As those are whose parents have gone, when the server is the first process of a container."""
+def test_orphan_processes_are_reaped(tmp_path: Path, log: Path) -> None:
+    """As process 1 of a container, the server becomes the parent of processes whose own parent has ended."""
     with starting(tmp_path / "data", log, WORKERS, "sh", "-c", 'sleep 60 & exec "$@"', "sh") as process:
         wait_until(lambda: len(children_of(process.pid)) == WORKERS + 1)
         os.kill(min(children_of(process.pid)), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Several workers on one port: no call that begins after a change has answered sees what was before, on any of them."""
+"""Several workers on one port: no call that begins after a change was answered sees the old state, on any worker."""
 
 import os
 import signal
@@ -75,7 +75,7 @@ class Storm:
         raise AssertionError("the clients do not get on")
 
     def race(self, forbid: Callable[[], object], permit: Callable[[], object]) -> None:
-        """Forbid and permit the use of the key by turns: each holds for every call that begins after the answer."""
+        """Alternately forbid and permit the use of the key: each holds for every call that begins after the answer."""
         for _ in range(ROUNDS):
             forbid()
             assert not any(self.settle(time.monotonic()))
@@ -123,7 +123,7 @@ def last_use(client: Any, key_id: str) -> Any:
 def test_every_worker_knows_the_last_use_by_any_of_them_also_after_a_crash(tmp_path: Path) -> None:
     used: dict[str, str] = {}
     for start in range(2):
-        # The keeper does not come to write anything down.
+        # The keeper has no time to write the uses to the database.
         options = ("--workers", str(WORKERS), "--config", str(rare_rounds(tmp_path)))
         with running_server(tmp_path / "data", tmp_path / f"log{start}", *options) as server:
             clients: list[Any] = [client_of(server) for _ in range(USERS)]
@@ -133,7 +133,8 @@ def test_every_worker_knows_the_last_use_by_any_of_them_also_after_a_crash(tmp_p
                 key_id = client.create_key()["KeyMetadata"]["KeyId"]
                 used[key_id] = client.encrypt(KeyId=key_id, Plaintext=b"x")["ResponseMetadata"]["RequestId"]
             server.process.kill()
-    # Nobody goes on for the others: what they had recorded is written down, and their chains end with a checkpoint.
+    # The other workers are not started again. The uses in their chains are written to the database, and their chains
+    # end with a checkpoint.
     with running_server(tmp_path / "data", tmp_path / "alone", "--workers", "1") as server:
         kms: Any = client_of(server)
         for key_id, request_id in used.items():
@@ -176,7 +177,7 @@ def test_workers_never_outlive_their_supervisor(tmp_path: Path) -> None:
 def test_what_lies_in_the_folder_of_the_start_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "click.py").write_text("raise SystemExit('this is not click')\n")
     monkeypatch.chdir(tmp_path)
-    # As the installed command starts it, which has no use for that folder either.
+    # As the installed command starts it, which does not import from that folder either.
     monkeypatch.setenv("PYTHONSAFEPATH", "")
     with Supervised(tmp_path) as address:
         assert address.startswith("http://127.0.0.1:")

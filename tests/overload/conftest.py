@@ -1,4 +1,4 @@
-"""A server of its own for every test: what one does to it must not show in another."""
+"""Each test has a server of its own, so that what one test does to it does not affect another."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -18,7 +18,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """Return what starts a server of one process with some settings; at the end it must stop in good order."""
+    """Return a function that starts a server of one process with some settings; at the end it must stop cleanly."""
     with ExitStack() as running:
         started: list[RunningServer] = []
 

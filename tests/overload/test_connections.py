@@ -1,4 +1,4 @@
-"""More connections than anybody expects: idle ones cost little, too many are told so, and nothing kills the server."""
+"""Very many connections: idle ones cost little, excess is refused with throttling, and nothing kills the server."""
 
 import json
 import resource
@@ -40,7 +40,7 @@ def test_ten_thousand_idle_connections(start: Start) -> None:
         assert {reply.status for reply in replies(sample)} == {200}
 
 
-def test_connections_beyond_the_most_are_told_so(start: Start, data: Path) -> None:
+def test_connections_over_the_limit_are_throttled(start: Start, data: Path) -> None:
     most = 40
     server = start(max_connections=most, request_time=3)
     request = signed_request_bytes(server, "ListKeys")
@@ -57,13 +57,13 @@ def test_connections_beyond_the_most_are_told_so(start: Start, data: Path) -> No
         probe.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         broken, *others = others
         broken.send(b"nonsense\r\n\r\n")
-        # What would not have been served anyway is no different.
+        # Requests that would have been refused anyway get the same answer.
         send_all(others, request.replace(b"Signature=", b"Signature=0"))
         assert replies([probe])[0].body == b"ok\n"
         assert all(reply.throttled and reply.closed for reply in replies([broken, *others]))
         assert all(is_closed(each) for each in refused)
         assert len(audit_records(data)) == before
-        # A connection that is turned away and says nothing does not stay.
+        # A refused connection that sends nothing is closed.
         with open_connections(server, 1) as silent:
             assert replies(silent, within=10)[0].closed
         send_all(served, request)
@@ -75,7 +75,7 @@ def test_connections_beyond_the_most_are_told_so(start: Start, data: Path) -> No
 
 @pytest.mark.parametrize("missing", [0, 5])
 def test_a_server_without_file_descriptors_waits_for_some(start: Start, missing: int) -> None:
-    """libuv gives way by closing what it accepts; with even fewer descriptors it would try for ever."""
+    """libuv closes what it accepts to free a descriptor; with even fewer descriptors it would retry for ever."""
     server = start()
     kms = client_of(server)
     kms.list_keys()
@@ -88,7 +88,7 @@ def test_a_server_without_file_descriptors_waits_for_some(start: Start, missing:
         before = cpu_seconds(server)
         time.sleep(1)
         assert cpu_seconds(server) - before < 0.3
-        # Who is connected already is served as ever.
+        # Connections that exist already are served as before.
         kms.list_keys()
         resource.prlimit(pid, resource.RLIMIT_NOFILE, allowed)
     end = time.monotonic() + 10
@@ -97,13 +97,13 @@ def test_a_server_without_file_descriptors_waits_for_some(start: Start, missing:
             client_of(server).list_keys()
             return
         time.sleep(0.1)
-    pytest.fail("nobody is let in any more")
+    pytest.fail("no new connection is accepted any more")
 
 
 @pytest.mark.parametrize(
     "begun", [b"", b"POST / HTTP/1.1\r\nX: y", b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc"]
 )
-def test_many_who_do_not_get_on_disturb_nobody(start: Start, begun: bytes) -> None:
+def test_many_stalled_clients_do_not_disturb_others(start: Start, begun: bytes) -> None:
     server = start(request_time=2)
     kms = client_of(server)
     with open_connections(server, 1000) as slow:
@@ -113,7 +113,7 @@ def test_many_who_do_not_get_on_disturb_nobody(start: Start, begun: bytes) -> No
         assert all(reply.closed for reply in replies(slow, within=15))
 
 
-def test_the_limit_of_open_files_is_raised_as_far_as_it_may_be(start: Start) -> None:
+def test_the_limit_of_open_files_is_raised_as_far_as_allowed(start: Start) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, hard), hard))

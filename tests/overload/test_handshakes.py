@@ -1,4 +1,4 @@
-"""Clients that connect and never finish a TLS handshake: they take no more room than connections may have."""
+"""Clients that connect and never finish a TLS handshake: they count towards the limit of connections."""
 
 import socket
 import ssl
@@ -46,7 +46,9 @@ def answers(connection: ssl.SSLSocket, request: bytes) -> bool:
     return connection.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
-def test_handshakes_that_never_begin_are_bounded_and_disturb_nobody(server: RunningServer, tmp_path: Path) -> None:
+def test_handshakes_that_never_begin_are_bounded_and_do_not_disturb_others(
+    server: RunningServer, tmp_path: Path
+) -> None:
     server.environment["AWS_CA_BUNDLE"] = str(tmp_path / "cert.pem")
     request = signed_request_bytes(server, "ListKeys")
     before = open_sockets(server)

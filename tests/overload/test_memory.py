@@ -1,4 +1,4 @@
-"""What clients make a server hold is bounded, however they go about it."""
+"""The memory that clients can make a server use is bounded, in every way they can try."""
 
 import json
 import time
@@ -51,7 +51,7 @@ def test_large_bodies_that_never_end(start: Start) -> None:
             (refused,) = replies(more[-1:])
             assert refused.throttled
             assert refused.closed
-    # They have let go.
+    # The memory is free again.
     large = signed_request_bytes(server, "ListKeys", padded(900_000), "Connection: close")
     with open_connections(server, 1) as one:
         send_whole(one[0], large)
@@ -69,7 +69,7 @@ def test_idle_connections_hold_nothing_of_their_last_requests(start: Start) -> N
 
 
 def test_a_body_in_the_smallest_pieces(start: Start) -> None:
-    """Kept as pieces, each would cost twenty times its bytes."""
+    """Stored as separate pieces, each would cost twenty times its bytes."""
     server = start()
     before = resident_memory(server)
     head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -83,7 +83,7 @@ def test_a_body_in_the_smallest_pieces(start: Start) -> None:
 
 @pytest.mark.parametrize("times", [10, 40])
 def test_clients_that_never_read(start: Start, times: int) -> None:
-    """Few calls sent ahead, or more than wait here: what is not taken is not answered on and on."""
+    """Few pipelined calls, or more than the server queues: answers that are not read are not produced without end."""
     server = start(request_time=2, held_bytes=8 * MIB)
     kms = client_of(server)
     key_id = kms.create_key()["KeyMetadata"]["KeyId"]
@@ -108,7 +108,7 @@ def test_clients_that_never_read(start: Start, times: int) -> None:
         assert open_sockets(server) <= sockets
 
 
-def test_requests_sent_ahead_without_end(start: Start) -> None:
+def test_endless_pipelined_requests(start: Start) -> None:
     server = start(held_bytes=8 * MIB, request_time=2)
     kms = client_of(server)
     before = resident_memory(server)

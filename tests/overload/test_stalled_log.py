@@ -1,4 +1,4 @@
-"""Whoever reads the log stands still: calls are answered, workers replaced, and a stop is a stop."""
+"""The reader of the log does not read: calls are still answered, workers replaced, and the server stops."""
 
 import os
 import re
@@ -18,7 +18,7 @@ FORGED = 1100
 
 @pytest.fixture(params=[1, 2])
 def server(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningServer]:
-    """A server whose log is a pipe that nobody reads."""
+    """A server whose log is a pipe that is never read."""
     monkeypatch.setenv("STRONGROOM_ACCESS_LOG", "true")
     os.mkfifo(tmp_path / "log")
     reader = os.open(tmp_path / "log", os.O_RDONLY | os.O_NONBLOCK)
@@ -27,11 +27,11 @@ def server(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     os.close(reader)
 
 
-def test_a_log_that_nobody_reads_keeps_nothing_waiting(server: RunningServer) -> None:
+def test_a_log_without_a_reader_delays_nothing(server: RunningServer) -> None:
     good = signed_request_bytes(server, "ListKeys")
     forged = re.sub(rb"Signature=(..)", lambda found: b"Signature=" + (b"11" if found[1] == b"00" else b"00"), good)
     with open_connections(server, 8) as clients:
-        # Lines of calls fill the pipe; then each worker has something of its own to tell.
+        # Lines of the access log fill the pipe; then each worker logs lines of its own.
         for request, count, status in ((good, CALLS, 200), (forged, FORGED, 400), (good, 8, 200)):
             for _ in range(0, count, 8 if request is good else 4):
                 send_all(clients, request)

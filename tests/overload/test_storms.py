@@ -1,4 +1,4 @@
-"""More calls at the same time than a worker can do: each gets a right answer, or is told to try again."""
+"""More calls at the same time than a worker can do: each gets a correct answer or a ThrottlingException."""
 
 import json
 import os
@@ -44,17 +44,17 @@ def test_two_thousand_connections_that_all_call(start: Start, data: Path) -> Non
             for reply in replies(slow_ones):
                 assert reply.throttled or b64decode(json.loads(reply.body)["Signature"]) == signature
                 refused += reply.throttled
-                # Who is refused may go on.
+                # A refused client may continue on its connection.
                 assert not reply.closed
         assert resident_memory(server) < 200 * MIB
-    # A lane that is full looks at the signature first, so it leaves a record; what finds too many waiting does not.
+    # A call refused by a full lane was authenticated, so it leaves a record; one refused by the full queue does not.
     assert throttled_records(data) <= refused
     assert kms.generate_random(NumberOfBytes=8)["Plaintext"]
 
 
 def test_a_full_lane_refuses_and_records_it(start: Start, data: Path) -> None:
     server = start()
-    # More than a lane takes, all there before the first is looked at.
+    # More than a lane takes, all received before the first is read.
     request = signed_request_bytes(server, "GenerateDataKeyPairWithoutPlaintext", json.dumps(_pair(server)).encode())
     fast = signed_request_bytes(server, "GenerateRandom", b'{"NumberOfBytes":8}')
     with open_connections(server, 60) as slow_ones, open_connections(server, 10) as fast_ones:
@@ -65,13 +65,13 @@ def test_a_full_lane_refuses_and_records_it(start: Start, data: Path) -> None:
         assert {reply.status for reply in replies(fast_ones)} == {200}
         answers = replies(slow_ones, within=60)
     refused = sum(answer.throttled for answer in answers)
-    # A key pair that is made while the requests are still being read gives its place to one more.
+    # A key pair that is finished while the requests are still being read frees a place for one more.
     assert 0 < refused <= 60 - PLACES
     assert all(answer.throttled or answer.status == 200 for answer in answers)
     assert throttled_records(data) == refused
 
 
-def test_calls_without_a_signature_take_few_places_and_fill_no_disk(start: Start, data: Path) -> None:
+def test_unauthenticated_calls_take_few_places_and_do_not_fill_the_disk(start: Start, data: Path) -> None:
     server = start()
     request = request_bytes(unauthenticated_login(), "Host: x")
     with open_connections(server, 200) as connections:
@@ -91,13 +91,13 @@ def _pair(server: RunningServer) -> dict[str, str]:
     return {"KeyId": key_id, "KeyPairSpec": "RSA_2048"}
 
 
-def test_so_many_requests_wait_for_their_turn(start: Start, data: Path) -> None:
+def test_the_queue_of_requests_is_bounded(start: Start, data: Path) -> None:
     server = start()
     before = len(audit_records(data))
     request = signed_request_bytes(server, "GenerateRandom", b'{"NumberOfBytes":8}')
     health = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
     with open_connections(server, 2 * ARRIVED) as connections, open_connections(server, 20) as probes:
-        # Know that all are accepted.
+        # Make sure that all are accepted.
         send_all(connections, health)
         assert {reply.body for reply in replies(connections)} == {b"ok\n"}
         os.kill(server.process.pid, signal.SIGSTOP)
@@ -109,7 +109,7 @@ def test_so_many_requests_wait_for_their_turn(start: Start, data: Path) -> None:
         done = sum(answer.status == 200 for answer in answers)
         assert ARRIVED - len(probes) <= done < len(connections)
         assert all(answer.throttled and not answer.closed for answer in answers if answer.status != 200)
-        # Nobody looked at who signed the others.
+        # The signatures of the others were not verified.
         assert len(audit_records(data)) - before == done
         send_all(connections[:100], request)
         assert {reply.status for reply in replies(connections[:100])} == {200}

@@ -1,4 +1,4 @@
-"""Whatever is done to a log that was whole, verification finds it: the log of a real run, changed in every way."""
+"""Verification finds every change of a valid log: the log of a real run, changed in every way."""
 
 import re
 import tempfile
@@ -38,7 +38,7 @@ Files = dict[str, bytes]
 
 
 class Whole(msgspec.Struct, frozen=True):
-    """A log that nobody touched, and what is needed to verify it."""
+    """An unaltered log, and what is needed to verify it."""
 
     files: Files
     key: AuditKey
@@ -52,7 +52,7 @@ class Whole(msgspec.Struct, frozen=True):
             return self._verify(folder, self.writers, from_oldest=from_oldest)
 
     def verify_after_restart(self, files: Files) -> Report:
-        """Let a server go on with the log, and sign it, before it is verified."""
+        """Let a server continue the log, and sign it, before it is verified."""
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
             for name, content in files.items():
@@ -71,7 +71,7 @@ class Whole(msgspec.Struct, frozen=True):
         return verifier.finish(writers)
 
     def kinds(self, files: Files) -> set[Kind]:
-        """Return what is found in a log that is not this one."""
+        """Return the kinds of findings in a log that differs from this one."""
         assert files != self.files
         found = {finding.kind for finding in self.verify(files).findings}
         assert found
@@ -140,7 +140,7 @@ def a_line(draw: st.DataObject, whole: Whole) -> tuple[str, int, bytes]:
 
 @given(draw=data, value=st.integers(1, 255))
 @settings(max_examples=500)
-def test_no_byte_is_altered_unseen(whole: Whole, draw: st.DataObject, value: int) -> None:
+def test_altered_bytes_are_found(whole: Whole, draw: st.DataObject, value: int) -> None:
     name, at = a_place(draw, whole)
     content = bytearray(whole.files[name])
     content[at] ^= value
@@ -148,14 +148,14 @@ def test_no_byte_is_altered_unseen(whole: Whole, draw: st.DataObject, value: int
 
 
 @given(draw=data, length=st.integers(1, 40))
-def test_no_bytes_are_taken_away_unseen(whole: Whole, draw: st.DataObject, length: int) -> None:
+def test_removed_bytes_are_found(whole: Whole, draw: st.DataObject, length: int) -> None:
     name, at = a_place(draw, whole)
     content = whole.files[name]
     whole.kinds(whole.files | {name: content[:at] + content[at + length :]})
 
 
 @given(draw=data, more=st.binary(min_size=1, max_size=20))
-def test_no_bytes_are_put_in_unseen(whole: Whole, draw: st.DataObject, more: bytes) -> None:
+def test_inserted_bytes_are_found(whole: Whole, draw: st.DataObject, more: bytes) -> None:
     name, at = a_place(draw, whole)
     content = whole.files[name]
     whole.kinds(whole.files | {name: content[:at] + more + content[at:]})
@@ -168,7 +168,7 @@ def test_every_removed_line_is_found(whole: Whole) -> None:
         assert whole.kinds(whole.with_lines(name, lines)) & {Kind.REMOVED, Kind.FILE_MISSING, Kind.TRUNCATED}
 
 
-def test_every_line_that_stands_twice_is_found(whole: Whole) -> None:
+def test_every_duplicated_line_is_found(whole: Whole) -> None:
     for name, number, line in whole.lines():
         lines = whole.files[name].splitlines(keepends=True)
         lines.insert(number, line)
@@ -255,7 +255,7 @@ def rechained(whole: Whole, change: dict[int, bytes | None], key: AuditKey | Non
 
 @given(draw=data, value=st.integers(1, 255))
 @settings(max_examples=200)
-def test_a_server_that_goes_on_covers_nothing_up(whole: Whole, draw: st.DataObject, value: int) -> None:
+def test_a_server_that_continues_an_altered_log_hides_nothing(whole: Whole, draw: st.DataObject, value: int) -> None:
     name, at = a_place(draw, whole)
     content = bytearray(whole.files[name])
     content[at] ^= value
@@ -265,7 +265,7 @@ def test_a_server_that_goes_on_covers_nothing_up(whole: Whole, draw: st.DataObje
     assert bool(whole.verify_after_restart(altered).findings) is not only_the_end
 
 
-def test_a_server_that_goes_on_with_a_forged_log_does_not_vouch_for_it(whole: Whole) -> None:
+def test_a_server_that_continues_a_forged_log_does_not_make_it_valid(whole: Whole) -> None:
     assert whole.verify_after_restart(whole.files).findings == []
     lines = whole.lines()
     for index, (_, _, line) in enumerate(lines):
@@ -280,9 +280,7 @@ def test_a_server_that_goes_on_with_a_forged_log_does_not_vouch_for_it(whole: Wh
 
 @given(lines=st.lists(st.integers(1, 3), min_size=1, max_size=3))
 @settings(max_examples=30)
-def test_whatever_is_added_while_nobody_writes_is_found_before_and_after_a_start(
-    whole: Whole, lines: list[int]
-) -> None:
+def test_lines_added_while_no_server_runs_are_found_before_and_after_a_start(whole: Whole, lines: list[int]) -> None:
     assert whole.writers["w0"].stopped
     files = dict(whole.files)
     name = max(files)
@@ -299,7 +297,7 @@ def test_whatever_is_added_while_nobody_writes_is_found_before_and_after_a_start
     assert {finding.kind for finding in whole.verify_after_restart(files).findings} == {Kind.ADDED}
 
 
-def test_a_writer_that_never_was_is_found(whole: Whole) -> None:
+def test_a_writer_that_never_existed_is_found(whole: Whole) -> None:
     name = segment_name(NOW, Position("w9"))
     forged, _ = link([header_body(Header(name, GENESIS.decode())), b'{"eventName":"forged"}'], Position("w9"))
     assert whole.kinds(whole.files | {name: forged}) == {Kind.ADDED}
@@ -308,7 +306,7 @@ def test_a_writer_that_never_was_is_found(whole: Whole) -> None:
     }
 
 
-def test_who_can_compute_hashes_can_rebuild_the_log_as_it_was(whole: Whole) -> None:
+def test_chaining_an_unchanged_log_anew_gives_the_same_log(whole: Whole) -> None:
     assert rechained(whole, {}) == whole.files
 
 
@@ -336,7 +334,7 @@ def test_a_forger_who_leaves_checkpoints_out_is_found(whole: Whole) -> None:
     assert whole.kinds(rechained(whole, dict(notes))) == {Kind.ALTERED}
 
 
-def test_the_database_is_not_believed_without_a_signature(whole: Whole) -> None:
+def test_a_checkpoint_in_the_database_needs_a_signature(whole: Whole) -> None:
     kept = whole.writers["w0"].checkpoint
     assert kept is not None
     forged = Checkpoint(msgspec.Raw(bytes(kept.statement).replace(b'"w0"', b'"w1"')), kept.signature)

@@ -29,7 +29,7 @@ from strongroom.service.explanations import Question
 from strongroom.snapshot.principals import Credential
 from strongroom.store.protocol import Transaction
 
-# A key policy that has nothing to say to any caller here: what is allowed is allowed by a grant.
+# A key policy that applies to none of the callers here: only a grant can allow a call.
 STRANGER = "arn:aws:iam::777788889999:root"
 EVERYTHING = compiled(PolicyKind.IDENTITY, allow())
 
@@ -188,7 +188,7 @@ def passing_on(draw: st.DrawFn) -> tuple[GivenOut, Who, Json]:
 
 @few
 @given(passing_on(), st.sampled_from(SOURCES))
-def test_who_passes_a_grant_on_passes_on_no_more_than_it_holds(
+def test_a_grantee_cannot_pass_on_more_than_its_grant_permits(
     local: LocalDeployment,
     passing: tuple[GivenOut, Who, Json],
     source: str | None,

@@ -153,7 +153,7 @@ def test_the_index_finds_a_grant_exactly_if_the_reference_evaluator_has_one(
 
 @settings(max_examples=200)
 @given(constraints, constraints)
-def test_what_stricter_constraints_admit_the_others_admit_too(asked: Constraints, held: Constraints) -> None:
+def test_a_request_within_stricter_constraints_is_within_looser_ones(asked: Constraints, held: Constraints) -> None:
     one, other = make_grant(1, constraints=asked), make_grant(2, constraints=held)
     assert asked.at_least_as_strict_as(held) is reference_grants.covers([written(other)], written(one))
 

@@ -1,4 +1,4 @@
-"""Whatever bytes come as a signature, ciphertext, tag or peer's key: a typed refusal, and nothing else."""
+"""Arbitrary bytes as a signature, ciphertext, tag or peer's key: they get a typed refusal, and nothing else."""
 
 import os
 from collections.abc import Callable
@@ -99,7 +99,7 @@ def test_tags(spec: KeySpec, edit: Edit) -> None:
 @pytest.mark.parametrize("spec", ENCAPSULATION)
 @given(edit=edits)
 def test_encapsulated_secrets(spec: KeySpec, edit: Edit) -> None:
-    """Of the right length, they give a secret that nobody else has."""
+    """Of the right length, they give an unrelated secret."""
     key = key_of(spec)
     secret, good = key.encapsulate()
     bad = edit(good)
@@ -111,7 +111,7 @@ def test_encapsulated_secrets(spec: KeySpec, edit: Edit) -> None:
 
 @cache
 def private_keys() -> list[bytes]:
-    """Return private keys of every kind that PKCS #8 has a name for here, those that nobody takes included."""
+    """Return private keys of every kind that PKCS #8 has a name for, also those that no key spec accepts."""
     keys = (
         *(kind.generate() for kind in (Ed25519PrivateKey, Ed448PrivateKey, X25519PrivateKey, X448PrivateKey)),
         *(ec.generate_private_key(curve) for curve in (ec.SECP256R1(), ec.SECP384R1(), ec.SECP256K1())),
@@ -132,7 +132,7 @@ def test_private_keys(data: st.DataObject, edit: Edit, spec: KeySpec) -> None:
 @pytest.mark.parametrize("name", ["2b6571", "2b656f"])
 @pytest.mark.parametrize("spec", IMPORTED)
 def test_a_private_key_under_the_name_of_a_longer_one(spec: KeySpec, name: str) -> None:
-    """Named Ed448 or X448 (RFC 8410), it makes the library give up in a way of its own."""
+    """Named Ed448 or X448 (RFC 8410), it makes the library raise an exception of another kind."""
     ed25519 = private_keys()[0]
     with pytest.raises(IncorrectKeyMaterialException):
         accepted_material(ed25519.replace(bytes.fromhex("2b6570"), bytes.fromhex(name)), spec)

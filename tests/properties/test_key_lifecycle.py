@@ -1,4 +1,4 @@
-"""The life of keys in three Regions, whatever is done to them and whenever, against a plain model.
+"""The life of keys in three Regions under any sequence of calls at any times, compared with a plain model.
 
 A real deployment under a manual clock and ``reference_keys`` get the same calls: both do them, or both refuse them
 alike. After each, every key looks as the model says, every blob ever made opens exactly where the model says, and the
@@ -197,7 +197,7 @@ class Lifecycle(RuleBasedStateMachine):
             if given is None:
                 return
             self.prepared[key, region] = given
-        # No two expire at the same moment: in which order they would go is nobody's promise.
+        # No two expire at the same moment, because the order of their expiry would be undefined.
         self.imports += 1
         valid_to = None if days is None else now + days * DAY + self.imports
         answer = self.call(

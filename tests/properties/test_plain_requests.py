@@ -1,4 +1,4 @@
-"""Whatever arrives: what the reader of plain requests takes, the general parser takes, and as the same request."""
+"""For any input: a request that the fast parser accepts is accepted by the general parser, and is the same request."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ SIGNATURE = "0123456789abcdef" * 4
 
 
 class Recorder:
-    """Takes what a connection hands on, and says so at once."""
+    """Takes the requests of a connection, and answers each at once."""
 
     def __init__(self) -> None:
         self.held_bytes = HeldBytes(1 << 30)
@@ -128,7 +128,7 @@ def requests(draw: st.DrawFn) -> bytes:
 
 
 @given(st.lists(requests(), min_size=1, max_size=4))
-def test_the_two_readers_agree(bodies: list[bytes]) -> None:
+def test_the_two_parsers_agree(bodies: list[bytes]) -> None:
     fast_parser = FastParser(LIMITS.head, LIMITS.body)
     for data in bodies:
         found = fast_parser.read(data)
@@ -151,7 +151,7 @@ def test_a_connection_hands_on_the_same_requests_either_way(bodies: list[bytes],
     assert by_both.refusals == by_one.refusals
 
 
-def test_what_clients_send_is_plain() -> None:
+def test_requests_of_real_clients_take_the_fast_parser() -> None:
     lines = [
         "Host: h",
         "X-Amz-Date: 20261126T000000Z",

@@ -173,7 +173,7 @@ def test_order_is_irrelevant(
 
 @settings(max_examples=300)
 @given(questions(), held, st.dictionaries(st.sampled_from(["a:one", "a:two"]), st.lists(st.sampled_from(VALUES))))
-def test_what_does_not_vary_is_decided_alike_in_any_circumstances(
+def test_decisions_without_conditions_do_not_depend_on_the_circumstances(
     asked: tuple[AuthorizationRequest, AccessRequest], have: ApplicablePolicies, other: dict[str, list[str]]
 ) -> None:
     request, _ = asked

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from botocore.credentials import Credentials
-from crowds import as_bytes
 
 from direct_client import DirectClient
 from loopback_server import LoopbackServer, run, until
 from policies import allow, document
+from raw_connections import request_bytes
 from slow_key import SlowKey, active_key, make_slow
 from strongroom.operations.kms.table import TABLE
 from strongroom.operations.lanes import Lane
@@ -106,7 +106,7 @@ def test_a_call_that_waited_for_a_slow_key_is_authorized_again(
     key = new_key(direct)
     slow = make_slow(direct.local, key)
     body = {"KeyId": f"arn:aws:kms:us-east-1:000000000000:key/{key}", "Plaintext": DATA}
-    request = as_bytes(direct.kms_request(user, "Encrypt", {}, body))
+    request = request_bytes(direct.kms_request(user, "Encrypt", {}, body))
     before = len(direct.local.records())
 
     async def scenario(loopback: LoopbackServer) -> None:
