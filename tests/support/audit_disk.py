@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,20 @@ KEY = AuditKey(bytes(32))
 ROOM = 1 << 20
 
 
+@contextmanager
+def broken(log: AuditLog) -> Iterator[None]:
+    """Let every write to the log's current file fail for a while."""
+    segment = log._chain._segment
+    assert segment is not None
+    good, segment.descriptor = segment.descriptor, -1
+    try:
+        yield
+    finally:
+        segment.descriptor = good
+
+
 class Shelf:
-    """Signs checkpoints, and keeps what is known of writers in memory."""
+    """Signs checkpoints, and records writers in memory."""
 
     def __init__(self, key: AuditKey = KEY) -> None:
         self.key = key
@@ -34,10 +48,10 @@ class Shelf:
     def verifies(self, message: bytes, signature: bytes) -> bool:
         return self.key.public().verifies(message, signature)
 
-    def keep(self, writer: str, known: KnownWriter) -> None:
+    def record(self, writer: str, known: KnownWriter) -> None:
         self.writers[writer] = known
 
-    def known(self, writer: str) -> KnownWriter | None:
+    def recorded(self, writer: str) -> KnownWriter | None:
         return self.writers.get(writer)
 
 

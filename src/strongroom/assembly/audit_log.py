@@ -6,6 +6,7 @@ from itertools import product
 from pathlib import Path
 
 from strongroom.audit.chain import KnownWriter
+from strongroom.audit.sink import AuditMark
 from strongroom.audit.verification import Report, Verifier
 from strongroom.clock import Clock
 from strongroom.crypto.audit_key import SECRET_LENGTH, AuditKey, AuditPublicKey
@@ -18,13 +19,12 @@ from strongroom.settings import Settings
 from strongroom.store.audit.log import AuditLog
 from strongroom.store.audit.segments import mark_at_end, segments_of, walk
 from strongroom.store.protocol import Readable, Store
-from strongroom.store.records import AuditMark
 
 logger = logging.getLogger(__name__)
 
 
-class StoreNotary:
-    """Signs with the audit key, and keeps what is known of writers in the store."""
+class StoreSigner:
+    """Signs checkpoints with the audit key, and records writers in the store. See ``CheckpointSigner``."""
 
     def __init__(self, store: Store, key: AuditKey) -> None:
         self._store = store
@@ -39,13 +39,13 @@ class StoreNotary:
         """Tell whether the audit key has signed a message."""
         return self._public.verifies(message, signature)
 
-    def keep(self, writer: str, known: KnownWriter) -> None:
-        """Keep what is known of a writer."""
+    def record(self, writer: str, known: KnownWriter) -> None:
+        """Record what is known of a writer."""
         with self._store.transaction() as transaction:
             transaction.put_audit_writer(writer, known)
 
-    def known(self, writer: str) -> KnownWriter | None:
-        """Return what was kept last."""
+    def recorded(self, writer: str) -> KnownWriter | None:
+        """Return what was recorded last of a writer."""
         return known_writers(self._store).get(writer)
 
 
@@ -71,8 +71,8 @@ def open_audit_log(
     folder: Path, writer: str, settings: Settings, store: Store, key: AuditKey, clock: Clock
 ) -> AuditLog:
     """Open one writer's chain, which no other process may have open."""
-    notary = StoreNotary(store, key)
-    return AuditLog(folder, writer, settings.durability, settings.audit_segment_size, notary, clock)
+    signer = StoreSigner(store, key)
+    return AuditLog(folder, writer, settings.durability, settings.audit_segment_size, signer, clock)
 
 
 def settle_others(

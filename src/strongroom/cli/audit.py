@@ -161,10 +161,10 @@ def _show(report: Report, *, judged: bool) -> None:
     )
     click.echo(f"{', '.join(counts)}{span}")
     notes = (
-        (report.unsigned, "records come after the last checkpoint; nothing vouches for them yet"),
-        (report.unvouched, "lines came after the last checkpoint when a server started: a crash leaves some"),
+        (report.unsigned, "records come after the last signed checkpoint; no signature covers them yet"),
+        (report.uncovered, "lines came after the last signed checkpoint when a server started: a crash leaves some"),
         (report.torn, "bytes of unfinished lines, of calls that were never answered"),
-        (report.lost, "records of refused calls could not be kept while the log could not be written"),
+        (report.lost, "records of refused calls were dropped while the log could not be written"),
     )
     for count, text in notes:
         if count:

@@ -10,8 +10,9 @@ service was down happens on the next round, and a key that missed several rotati
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import ParamSpec, Protocol
+from typing import ParamSpec
 
+from strongroom.audit.sink import AuditSink
 from strongroom.clock import Clock
 from strongroom.errors import KMSInternalException
 from strongroom.keys import imported, lifecycle, multi_region
@@ -23,7 +24,6 @@ from strongroom.operations.kms.related_keys import save_with_relatives
 from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.counters import KeeperCounters
 from strongroom.store.protocol import Reader, Transaction
-from strongroom.store.records import AuditMark
 from strongroom.usage.access_key_usage import AccessKeyUsage
 
 P = ParamSpec("P")
@@ -36,31 +36,11 @@ _BATCH = 100
 _CHANGES_KEPT = 10_000
 
 
-class FlushableLog(Protocol):
-    """The audit log, as far as the keeper needs it."""
-
-    def flush(self) -> None:
-        """Write what has been added; raises KMSInternalException."""
-        ...
-
-    def writable(self) -> bool:
-        """Tell whether anything can be written now."""
-        ...
-
-    def mark(self) -> AuditMark:
-        """Return how far the log has come."""
-        ...
-
-    def checkpoint(self) -> None:
-        """Sign where the log stands, if it went on since the last time."""
-        ...
-
-
 class Keeper:
     """Runs the service's own duties, one round at a time."""
 
     def __init__(
-        self, backends: Backends, trail: AuditTrail, log: FlushableLog, clock: Clock, usage: AccessKeyUsage
+        self, backends: Backends, trail: AuditTrail, log: AuditSink, clock: Clock, usage: AccessKeyUsage
     ) -> None:
         self._backends = backends
         self._trail = trail

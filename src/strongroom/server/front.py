@@ -15,12 +15,12 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Protocol
 
 import msgspec
 from msgspec.structs import replace
 
 from strongroom.api.gateway import Admitted, Gateway
+from strongroom.audit.sink import AuditSink
 from strongroom.clock import Clock
 from strongroom.errors import KmsError, KMSInternalException, RequestEntityTooLargeException, ThrottlingException
 from strongroom.http.connection import Connection, Handler
@@ -65,14 +65,6 @@ class Capacity(msgspec.Struct, frozen=True):
     held: int
 
 
-class Log(Protocol):
-    """The audit log, as far as the front needs it."""
-
-    def flush(self) -> None:
-        """Write what has been added; raises KMSInternalException."""
-        ...
-
-
 class Front:
     """Connects the parts. Lives on one event loop; only ``_perform`` runs elsewhere."""
 
@@ -81,7 +73,7 @@ class Front:
         loop: asyncio.AbstractEventLoop,
         gateway: Gateway,
         service: Service,
-        log: Log,
+        log: AuditSink,
         capacity: Capacity,
         clock: Clock,
         *,

@@ -15,6 +15,7 @@ import uvloop
 
 from strongroom.api.gateway import Gateway
 from strongroom.api.sigv4 import Verifier
+from strongroom.audit.sink import AuditSink
 from strongroom.clock import Clock
 from strongroom.entropy import Entropy
 from strongroom.http.acceptor import Acceptor
@@ -24,7 +25,7 @@ from strongroom.http.message import CallObserver
 from strongroom.http.open_files import connections_within_limits
 from strongroom.http.trusted_proxies import TrustedProxies
 from strongroom.operations.operation import Lane
-from strongroom.server.front import Capacity, Front, Log
+from strongroom.server.front import Capacity, Front
 from strongroom.service.counters import CallCounters
 from strongroom.service.pipeline import Service
 from strongroom.settings import Settings
@@ -48,7 +49,7 @@ class Server:
         settings: Settings,
         service: Service,
         chores: Callable[[], None],
-        log: Log,
+        log: AuditSink,
         clock: Clock,
         entropy: Entropy,
         *,

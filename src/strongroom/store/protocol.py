@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 from strongroom.audit.chain import KnownWriter
+from strongroom.audit.sink import AuditMark
 from strongroom.crypto.protocol import SealedDomainKey
 from strongroom.iam.entities import Entity, EntityKind, Relation
 from strongroom.keys.arns import AliasLocator, KeyLocator
@@ -21,7 +22,6 @@ from strongroom.store.records import (
     AccessKeyUse,
     AccountRecord,
     AliasRecord,
-    AuditMark,
     Changes,
     GrantFilter,
     KeyUse,

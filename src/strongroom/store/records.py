@@ -61,14 +61,6 @@ class KeyUse(msgspec.Struct, frozen=True, gc=False):
     request_id: str
 
 
-class AuditMark(msgspec.Struct, frozen=True):
-    """How far a writer's part of the audit log goes: the name of a segment, and how many bytes of it."""
-
-    writer: str
-    segment: str
-    offset: int
-
-
 class GrantFilter(msgspec.Struct, frozen=True):
     """Which grants of a key; None does not limit. ``grantee`` is the name policies know it by."""
 

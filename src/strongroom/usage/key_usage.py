@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from threading import Lock
 from typing import Protocol
 
+from strongroom.audit.sink import AuditMark
 from strongroom.keys.arns import KeyLocator, locator_of
 from strongroom.store.protocol import Store
-from strongroom.store.records import AuditMark, KeyUse
+from strongroom.store.records import KeyUse
 from strongroom.usage.recorded_uses import RecordedUse, uses_in
 
 _AT_ONCE = 500

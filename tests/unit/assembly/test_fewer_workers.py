@@ -65,7 +65,7 @@ def test_the_uses_by_a_worker_that_is_no_more_are_written_down(tmp_path: Path, c
     local.deployment.close()
 
 
-def test_the_chain_of_a_worker_that_is_no_more_is_vouched_for_and_ended(
+def test_the_chain_of_a_worker_that_is_no_more_is_signed_and_ended(
     tmp_path: Path, clock: ManualClock, key_id: str
 ) -> None:
     local = LocalDeployment(tmp_path / "data", clock)
@@ -73,7 +73,7 @@ def test_the_chain_of_a_worker_that_is_no_more_is_vouched_for_and_ended(
     assert known.stopped
     assert known.checkpoint is not None
     report = verify(local)
-    assert (report.findings, report.unvouched, report.unsigned) == ([], 2, 1)
+    assert (report.findings, report.uncovered, report.unsigned) == ([], 2, 1)
     files = sorted((local.folder / "audit").iterdir())
     local.reopen()
     # Once is enough.

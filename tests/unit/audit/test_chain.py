@@ -5,10 +5,10 @@ import json
 
 from strongroom.audit.chain import (
     GENESIS,
-    Doubt,
     Header,
     Position,
     SegmentName,
+    Unverified,
     claim_of,
     header_body,
     link,
@@ -53,7 +53,7 @@ def test_headers_and_statements() -> None:
     name = segment_name(NOON, after)
     assert name == "2026-09-22T120000Z-w0-000000000123.jsonl"
     assert json.loads(header_body(Header(name, "ab" * 32))) == {"segment": {"name": name, "previous": "ab" * 32}}
-    assert json.loads(header_body(Header(name, "ab" * 32, 7, 2, 3, Doubt.ADDED)))["segment"] == {
+    assert json.loads(header_body(Header(name, "ab" * 32, 7, 2, 3, Unverified.ADDED)))["segment"] == {
         "name": name,
         "previous": "ab" * 32,
         "torn": 7,

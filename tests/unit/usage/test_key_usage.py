@@ -10,9 +10,10 @@ import pytest
 from typing_extensions import override
 
 from keys_builder import NOW, locator, make_key
+from strongroom.audit.sink import AuditMark
 from strongroom.errors import DependencyTimeoutException
 from strongroom.store.protocol import Store
-from strongroom.store.records import AuditMark, KeyUse
+from strongroom.store.records import KeyUse
 from strongroom.store.sql.transaction import SqlTransaction
 from strongroom.store.sqlite.engine import open_sqlite
 from strongroom.store.sqlite.store import SqlStore

@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 
 from strongroom.audit.chain import Position, claim_of, parse_name
+from strongroom.audit.sink import AuditMark
 from strongroom.audit.verification import Verifier
-from strongroom.store.records import AuditMark
 
 _CHUNK = 4 << 20
 

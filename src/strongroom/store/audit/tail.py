@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from strongroom.audit.chain import parse_name
+from strongroom.audit.sink import AuditMark
 from strongroom.store.audit.segments import segments_of
-from strongroom.store.records import AuditMark
 
 _BLOCK = 1 << 18
 """How much is read and looked through in one go. Whoever else wants to run gets a turn before each."""

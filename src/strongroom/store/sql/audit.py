@@ -4,7 +4,7 @@ import msgspec
 from sqlalchemy import Connection, delete, insert, select
 
 from strongroom.audit.chain import Checkpoint, KnownWriter
-from strongroom.store.records import AuditMark
+from strongroom.audit.sink import AuditMark
 from strongroom.store.sql.schema import audit_checkpoint, audit_key, audit_mark
 
 _VERSION = 1

@@ -90,7 +90,7 @@ def test_checkpoints_are_signed_by_the_audit_key_and_only_when_there_is_somethin
     assert disk.verified().checkpoints == 1
 
 
-def test_a_torn_line_is_cut_off_at_the_next_start_and_that_is_told(disk: Disk) -> None:
+def test_an_unfinished_line_is_cut_off_at_the_next_start_and_that_is_recorded(disk: Disk) -> None:
     log = disk.open()
     disk.write(log, "one", "two")
     path = segments_of(disk.folder)[0].path
@@ -137,7 +137,7 @@ def test_a_full_disk_refuses_leaves_no_trace_and_recovers(disk: Disk, *, cutting
         assert segments_of(disk.folder)[0].path.stat().st_size == size
     disk.repair()
     assert log.writable()
-    # What was done is told, though nobody got an answer.
+    # What was done is recorded, though no answer left.
     assert disk.events() == ["before", "during", "still"]
     disk.write(log, "after")
     log.close()
@@ -175,7 +175,7 @@ def test_a_disk_that_fails_to_sync_refuses_and_recovers(disk: Disk) -> None:
     assert disk.verified().records == 3
 
 
-def test_a_checkpoint_that_did_not_get_on_disk_is_not_kept_but_made_again(disk: Disk) -> None:
+def test_a_checkpoint_that_did_not_get_on_disk_is_not_recorded_but_made_again(disk: Disk) -> None:
     log = disk.open()
     disk.write(log, "one")
     disk.break_syncing()
@@ -198,8 +198,8 @@ def test_a_log_that_cannot_be_written_at_the_end_says_so(disk: Disk, caplog: pyt
     assert disk.verified().unsigned == 1
 
 
-def test_what_is_too_much_to_keep_is_counted(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("strongroom.store.audit.log._MOST_KEPT", 3)
+def test_refusals_beyond_the_bound_of_the_queue_are_counted(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("strongroom.store.audit.pending_lines._MOST_WAITING", 3)
     log = disk.open()
     disk.write(log, "before")
     disk.fill(left=0)
@@ -227,7 +227,7 @@ def test_a_log_that_ends_before_its_checkpoint_never_hides_the_gap(
     assert "the audit log lacks its checkpoint at 3" in caplog.text
     disk.write(again, "three")
     again.close()
-    assert [finding.text for finding in disk.findings()] == ["3 to 3 are not there"]
+    assert [finding.text for finding in disk.findings()] == ["3 to 3 are missing"]
 
 
 def test_each_writer_has_a_chain_of_its_own(disk: Disk) -> None:
@@ -265,7 +265,7 @@ def test_unreadable_lines_stay_and_are_found(disk: Disk) -> None:
 
 
 @pytest.mark.parametrize("more", [0, 5])
-def test_a_restart_does_not_vouch_for_a_forged_history(disk: Disk, more: int) -> None:
+def test_a_restart_does_not_sign_a_forged_history(disk: Disk, more: int) -> None:
     log = disk.open()
     disk.write(log, "one", "two")
     log.close()

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from strongroom.audit.sink import AuditMark
 from strongroom.store.audit.tail import AuditTail
-from strongroom.store.records import AuditMark
 
 FIRST = "2026-11-25T101500Z-w0-000000000001.jsonl"
 SECOND = "2026-11-25T101600Z-w0-000000000004.jsonl"
