@@ -15,6 +15,10 @@ Elements = Callable[[Any, Sequence[Target]], Mapping[str, object] | None]
 """Makes the ``responseElements`` of the audit record from the response and the targets."""
 
 
+Materials = Callable[[Any, Sequence[Target]], Mapping[str, str]]
+"""Names the key material that a call has used, for its audit record, from the response and the targets."""
+
+
 class Lane(Enum):
     """Where a call runs. Each lane but the first has threads of its own, so that none waits behind another's work."""
 
@@ -122,7 +126,8 @@ class Operation:
     """An action of a service: its name on the wire, its types, how its targets are found, and what runs it.
 
     ``run`` is called with the context, the request, and the key of every target that has one, in the targets' order.
-    ``makes`` returns the ARN of the key an answer announces, for the audit record. ``cross_account`` operations work on
+    ``makes`` returns the ARN of the key an answer announces, for the audit record, and ``materials`` the key material
+    that was used. ``cross_account`` operations work on
     another account's keys where policies or grants allow it; to the others such keys are never there, whatever policies
     say (KMS API Reference, "Cross-account use").
     """
@@ -139,6 +144,7 @@ class Operation:
         read_only: bool = True,
         elements: Elements = no_elements,
         makes: Callable[[Any], str] | None = None,
+        materials: Materials | None = None,
         cross_account: bool = False,
         echoes: Echoes | None = None,
         service: str = "kms",
@@ -153,6 +159,7 @@ class Operation:
         self.read_only = read_only
         self.elements = elements
         self.makes = makes
+        self.materials = materials
         self.cross_account = cross_account
         self.echoes = echoes
         self.service = service
