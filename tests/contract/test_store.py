@@ -19,8 +19,16 @@ from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.keys.imported import ImportType
 from strongroom.keys.kms_key import KmsKey, RotationType
 from strongroom.keys.specs import KeyManager, Origin
+from strongroom.node_id import NodeId
 from strongroom.store.protocol import Store, Transaction
-from strongroom.store.records import AccessKeyRecord, AccountRecord, AliasRecord, Change, ChangeKind
+from strongroom.store.records import (
+    AccessKeyRecord,
+    AccountRecord,
+    AliasRecord,
+    AuditWriterRecord,
+    Change,
+    ChangeKind,
+)
 from strongroom.store.sql.transaction import SqlTransaction
 from strongroom.store.sqlite.engine import WRITE
 
@@ -365,10 +373,10 @@ def test_the_audit_key_is_kept_once_and_the_newest_checkpoint_of_each_writer(sto
         assert reader.audit_writers() == {}
     with store.transaction() as transaction:
         transaction.add_audit_key(b"wrapped")
-        transaction.put_audit_writer("w0", KnownWriter(first))
-        transaction.put_audit_writer("w1", KnownWriter(other))
-        transaction.put_audit_writer("w2", KnownWriter())
-        transaction.put_audit_writer("w0", KnownWriter(second, stopped=True))
+        transaction.put_audit_writer("w0", KnownWriter(first), 1.0)
+        transaction.put_audit_writer("w1", KnownWriter(other), 2.0)
+        transaction.put_audit_writer("w2", KnownWriter(), 3.0)
+        transaction.put_audit_writer("w0", KnownWriter(second, stopped=True), 4.0)
     with store.read() as reader:
         assert reader.audit_key() == b"wrapped"
         assert reader.audit_writers() == {
@@ -376,5 +384,26 @@ def test_the_audit_key_is_kept_once_and_the_newest_checkpoint_of_each_writer(sto
             "w1": KnownWriter(other),
             "w2": KnownWriter(),
         }
+        assert [(each.writer, each.node, each.first_seen) for each in reader.audit_writer_records()] == [
+            ("w0", None, 1.0),
+            ("w1", None, 2.0),
+            ("w2", None, 3.0),
+        ]
     with pytest.raises(IntegrityError), store.transaction() as transaction:
         transaction.add_audit_key(b"another")
+
+
+def test_writers_belong_to_the_node_in_their_name_and_those_without_one_are_claimed_once(store: Store) -> None:
+    first, second = NodeId("a1b2c3d4e5f6"), NodeId("0123456789ab")
+    known = KnownWriter(Checkpoint(msgspec.Raw(b"{}"), b"signature"))
+    with store.transaction() as transaction:
+        transaction.put_audit_writer(f"{first}w0", KnownWriter(), 1.0)
+        transaction.put_audit_writer("w0", known, 2.0)
+    for node in (second, first):
+        with store.transaction() as transaction:
+            transaction.claim_audit_writers(node)
+    with store.read() as reader:
+        assert reader.audit_writer_records() == [
+            AuditWriterRecord(f"{first}w0", first, 1.0, KnownWriter()),
+            AuditWriterRecord("w0", second, 2.0, known),
+        ]

@@ -1,7 +1,7 @@
-"""The audit log of a data folder: opened for writing, verified; and under which names a key may stand there."""
+"""The audit log of a data folder: opened for writing, verified, and the names that a key may have in it."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import product
 from pathlib import Path
 
@@ -15,10 +15,12 @@ from strongroom.crypto.protocol import Vault
 from strongroom.entropy import Entropy
 from strongroom.errors import KmsError
 from strongroom.keys.arns import ALIAS_PREFIX, AliasLocator, KeyLocator
+from strongroom.node_id import NodeId
 from strongroom.settings import Settings
 from strongroom.store.audit.log import AuditLog
 from strongroom.store.audit.segments import mark_at_end, segments_of, walk
 from strongroom.store.protocol import Readable, Store
+from strongroom.store.records import AuditWriterRecord
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +28,10 @@ logger = logging.getLogger(__name__)
 class StoreSigner:
     """Signs checkpoints with the audit key, and records writers in the store. See ``CheckpointSigner``."""
 
-    def __init__(self, store: Store, key: AuditKey) -> None:
+    def __init__(self, store: Store, key: AuditKey, clock: Clock) -> None:
         self._store = store
         self._key = key
+        self._clock = clock
         self._public = key.public()
 
     def sign(self, message: bytes) -> bytes:
@@ -42,7 +45,7 @@ class StoreSigner:
     def record(self, writer: str, known: KnownWriter) -> None:
         """Record what is known of a writer."""
         with self._store.transaction() as transaction:
-            transaction.put_audit_writer(writer, known)
+            transaction.put_audit_writer(writer, known, self._clock.now())
 
     def recorded(self, writer: str) -> KnownWriter | None:
         """Return what was recorded last of a writer."""
@@ -59,7 +62,7 @@ def open_audit_key(store: Store, vault: Vault, entropy: Entropy) -> AuditKey:
 
 
 def _make_audit_key(store: Store, new: bytes) -> bytes:
-    """Keep a new audit key, unless another process was first; return the one that counts, wrapped."""
+    """Store a new audit key, unless another process was first; return the stored one, wrapped."""
     with store.transaction() as transaction:
         wrapped = transaction.audit_key()
         if wrapped is None:
@@ -70,34 +73,39 @@ def _make_audit_key(store: Store, new: bytes) -> bytes:
 def open_audit_log(
     folder: Path, writer: str, settings: Settings, store: Store, key: AuditKey, clock: Clock
 ) -> AuditLog:
-    """Open one writer's chain, which no other process may have open."""
-    signer = StoreSigner(store, key)
+    """Open one writer's chain for writing. No other process may have it open."""
+    signer = StoreSigner(store, key, clock)
     return AuditLog(folder, writer, settings.durability, settings.audit_segment_size, signer, clock)
 
 
-def settle_others(
-    folder: Path, owned: Collection[str], settings: Settings, store: Store, key: AuditKey, clock: Clock
+def end_idle_chains(
+    folder: Path, idle: Iterable[AuditWriterRecord], settings: Settings, store: Store, key: AuditKey, clock: Clock
 ) -> list[AuditMark]:
-    """End the chains of writers that are no more, because fewer workers start now; return how far each has come.
+    """End the chains of ``idle`` writers, which no process writes any more; return the place where each ends.
 
-    For one of the processes that have taken the data folder: the ``owned`` writers are theirs, and nobody writes the
-    others' chains. One that cannot be ended is left to a later start.
+    A chain that cannot be ended is left to a later start.
     """
     marks = []
-    for writer, known in known_writers(store).items():
-        if writer in owned:
-            continue
-        if not known.stopped:
+    for record in idle:
+        if not record.known.stopped:
             try:
-                open_audit_log(folder, writer, settings, store, key, clock).close()
+                open_audit_log(folder, record.writer, settings, store, key, clock).close()
             except (KmsError, OSError):
-                logger.exception("the chain of audit writer %s could not be ended", writer)
-        marks.append(mark_at_end(folder, writer))
+                logger.exception("the chain of audit writer %s could not be ended", record.writer)
+        marks.append(mark_at_end(folder, record.writer))
     return marks
 
 
+def idle_writers(store: Readable, node: NodeId, at_work: Collection[str]) -> list[AuditWriterRecord]:
+    """Return the writers of one node other than those ``at_work``: it has fewer workers now, or ran an older release.
+
+    Writers of other nodes are never among them: their chains are on other disks, and may be written just now.
+    """
+    return [each for each in _records(store) if each.node == node and each.writer not in at_work]
+
+
 def known_writers(store: Readable) -> Mapping[str, KnownWriter]:
-    """Return what the store has of each writer."""
+    """Return what the store knows of each writer, of all nodes."""
     with store.read() as reader:
         return reader.audit_writers()
 
@@ -109,6 +117,7 @@ def size_of_log(folder: Path) -> int:
 
 def verify_log(
     folder: Path,
+    node: NodeId | None,
     key: AuditPublicKey,
     store: Readable | None,
     progress: Callable[[int], object],
@@ -117,18 +126,26 @@ def verify_log(
 ) -> Report:
     """Verify every segment in a folder, also while servers write; call ``progress`` with the bytes read each time.
 
-    Without a store, the ends of the chains are not judged. ``from_oldest`` is for a log whose older segments were moved
-    away.
+    Chains of the ``node`` must be here, those of other nodes need not; without a node, all must. Without a store, the
+    ends of the chains are not judged. ``from_oldest`` is for a log whose older segments were moved elsewhere.
     """
-    # Before the files are looked at: what is kept by then must be in them.
-    writers = None if store is None else known_writers(store)
-    verifier = Verifier(key.verifies, writers, from_oldest=from_oldest)
+    # Before the files are read: what is recorded by then must be in them.
+    before = [] if store is None else _records(store)
+    writers = None if store is None else {each.writer: each.known for each in before}
+    # A writer without a node may be of any: a chain that every node misses must not go unnoticed.
+    required = {each.writer for each in before if node is None or each.node in (None, node)}
+    verifier = Verifier(key.verifies, writers, required, from_oldest=from_oldest)
     walk(folder, verifier, progress)
     return verifier.finish({} if store is None else known_writers(store))
 
 
+def _records(store: Readable) -> list[AuditWriterRecord]:
+    with store.read() as reader:
+        return reader.audit_writer_records()
+
+
 def key_names(store: Readable | None, settings: Settings, key: str) -> frozenset[str]:
-    """Return every name under which a key may stand in records: an alias means its key as well, if the store has it."""
+    """Return every name that records may have for a key. An alias also means its key, if the store has it."""
     names = {key}
     name = key.rpartition(":")[2]
     if store is None or not name.startswith(ALIAS_PREFIX):

@@ -6,10 +6,11 @@
       strongroom.db     SQLite: keys (wrapped), policies, aliases, tags, access keys (wrapped)
       strongroom.db-writer       empty; locked by the process that writes
       root.key          0600, the root key that seals the domain keys
+      node-id           0600, the identity of this node, made at its first start
       credentials       0600, access keys of account roots and services, for AWS clients
       registering       empty; locked by the command that makes an account or a service
       audit/            0700, a line for each call, in segments
-      metrics/          0700, where workers hand each other their metrics: a socket of each, 0600
+      metrics/          0700, a socket of each worker, 0600, over which it sends the others its metrics
 """
 
 import fcntl
@@ -43,6 +44,7 @@ class DataFolder:
         self.path = path
         self.database = path / "strongroom.db"
         self.root_key = path / "root.key"
+        self.node_id = path / "node-id"
         self.credentials = path / "credentials"
         self.audit = path / "audit"
         self._registering = path / "registering"

@@ -2,17 +2,21 @@
 
 import os
 from contextlib import ExitStack, closing
+from functools import partial
 from types import TracebackType
 from typing import Self
 
-from strongroom.assembly.audit_log import open_audit_key, open_audit_log, settle_others
+from strongroom.assembly.audit_log import end_idle_chains, idle_writers, open_audit_key, open_audit_log
 from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_store, open_vault, upgrade_unused
+from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_node_id
 from strongroom.assembly.registrar import Registrar
+from strongroom.audit.writer_id import WriterId, parse_writer
 from strongroom.clock import Clock
 from strongroom.crypto.documents.attestation import Attestations
 from strongroom.crypto.documents.web_identity import WebIdentities
 from strongroom.entropy import Entropy
 from strongroom.maintenance.keeper import Keeper
+from strongroom.node_id import NodeId
 from strongroom.operations.context import Backends
 from strongroom.operations.kms.table import TABLE
 from strongroom.service.audit_trail import AuditTrail
@@ -29,12 +33,13 @@ _USES = frozenset(operation.name for operation in TABLE.values() if operation.us
 
 
 class OpenFolder:
-    """A data folder, opened beside whoever else has it open: its back ends, and what registers accounts."""
+    """A data folder, which other processes may have open too: its back ends, and the registrar of accounts."""
 
     def __init__(self, settings: Settings, clock: Clock, entropy: Entropy, *, taken: bool = False) -> None:
-        """Open the store and unseal the vault; made first, or upgraded, and ready for all Regions, if ``taken``.
+        """Open the store and unseal the vault.
 
-        That is for who has taken the folder. For anybody else the database has this release's schema already.
+        ``taken`` is for the process that has locked the folder: it makes or upgrades the database, the keys of all
+        Regions and the node's identity first. For any other process the database has this release's schema already.
         Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
         """
         attestations = Attestations(settings.attestation_roots, settings.attestation_age, settings.clock_skew)
@@ -44,6 +49,8 @@ class OpenFolder:
         store = open_store(self.folder)
         self.store = store
         vault = open_vault(self.folder, store, settings.regions if taken else (), entropy)
+        if taken:
+            claim_old_writers(self.folder, store, ensure_node_id(self.folder, entropy))
         self.backends = Backends(
             store=store,
             vault=vault,
@@ -51,7 +58,7 @@ class OpenFolder:
             entropy=entropy,
             web_identities=WebIdentities(settings.identity_providers),
             attestations=attestations,
-            key_uses=KeyUses(store, AuditTail(self.folder.audit), _USES),
+            key_uses=KeyUses(store, AuditTail(self.folder.audit), _USES, partial(_is_local, read_node_id(self.folder))),
             managed_rotation_days=settings.managed_rotation_days,
             customer_keys=settings.customer_keys,
             regions=settings.regions,
@@ -64,7 +71,7 @@ class OpenFolder:
             return [record.account for record in reader.accounts()]
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         self.store.close()
 
 
@@ -81,10 +88,12 @@ def open_existing(settings: Settings, clock: Clock, entropy: Entropy) -> OpenFol
 
 
 class Deployment:
-    """One data folder, opened to serve it: the service, its keeper and its audit log. Close it to let go."""
+    """One data folder, opened to serve it: the service, its keeper and its audit log. Close it in the end."""
 
     def __init__(self, settings: Settings, clock: Clock, entropy: Entropy, worker: int | None = None) -> None:
-        """Open the data folder: as one of the workers of whoever has taken it, or alone, and then take it.
+        """Open the data folder as the worker of that number, after the supervisor has locked it.
+
+        Without a number, lock the folder and serve alone.
 
         Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
         """
@@ -96,15 +105,17 @@ class Deployment:
                 undo.callback(os.close, take_folder(settings, clock, entropy))
             opened = OpenFolder(settings, clock, entropy)
             undo.callback(opened.close)
+            self.node = require_node_id(opened.folder)
             audit_key = open_audit_key(opened.store, opened.backends.vault, entropy)
-            writer = f"w{worker or 0}"
+            writer = WriterId(self.node, worker or 0).name
             self.log = open_audit_log(opened.folder.audit, writer, settings, opened.store, audit_key, clock)
             undo.callback(self.log.close)
-            # Before calls come: what a crash kept from being written down, and then marks to go on from.
+            # Before calls come: uses that a crash kept from being written down, and then the marks to go on from.
             marks = [self.log.mark()]
             if not worker:
-                owned = {f"w{number}" for number in range(workers)}
-                marks += settle_others(opened.folder.audit, owned, settings, opened.store, audit_key, clock)
+                at_work = {WriterId(self.node, number).name for number in range(workers)}
+                idle = idle_writers(opened.store, self.node, at_work)
+                marks += end_idle_chains(opened.folder.audit, idle, settings, opened.store, audit_key, clock)
             for mark in marks:
                 opened.backends.key_uses.recover(mark.writer)
             opened.backends.key_uses.write(*marks)
@@ -118,7 +129,7 @@ class Deployment:
         self.service = Service(opened.backends, quotas, trail, usage)
         self.keeper = Keeper(opened.backends, trail, self.log, clock, usage)
         self.chores = self.keeper.upkeep if worker else self.keeper.run
-        """What is to be done now and then: by each worker its own, and what concerns all by the first."""
+        """Periodic work: the first worker also does what concerns all of them."""
 
     def __enter__(self) -> Self:
         return self
@@ -129,15 +140,15 @@ class Deployment:
         self.close()
 
     def close(self) -> None:
-        """Write down the last uses and what is left of the audit log, and let go of the folder."""
+        """Write down the last uses and the rest of the audit log, and unlock the folder."""
         self.keeper.upkeep()
         self._undo.close()
 
 
 def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:
-    """Make a data folder ready, at the first start from nothing, and take it.
+    """Lock a data folder and make it ready; the first start makes everything in it.
 
-    Returns a file descriptor; the folder is taken as long as any process has it open. Raises what ``Deployment`` does.
+    Returns a file descriptor. The folder is locked as long as any process has it open. Raises what ``Deployment`` does.
     """
     lock = DataFolder(settings.folder).lock()
     try:
@@ -147,6 +158,12 @@ def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:
         os.close(lock)
         raise
     return lock
+
+
+def _is_local(node: NodeId | None, writer: str) -> bool:
+    """Tell whether a writer's chain may be in the audit folder of a node, so that its end can be read there."""
+    found = parse_writer(writer)
+    return found is not None and found.is_of(node)
 
 
 def _ensure_account(opened: OpenFolder, settings: Settings) -> None:

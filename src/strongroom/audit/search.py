@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from strongroom.audit.writer_id import WriterId, parse_writer
+
 _DENIALS = frozenset(
     {
         "AccessDenied",
@@ -25,6 +27,12 @@ class SearchedResource(msgspec.Struct):
     arn: str = msgspec.field(name="ARN", default="")
 
 
+class SearchedChain(msgspec.Struct):
+    """What a search reads of a line's place in its chain."""
+
+    writer: str = ""
+
+
 class SearchedRecord(msgspec.Struct, rename="camel"):
     """What a search reads of a record. Headers and checkpoints have no event."""
 
@@ -34,6 +42,12 @@ class SearchedRecord(msgspec.Struct, rename="camel"):
     error_code: str = ""
     request_parameters: Mapping[str, object] | None = None
     resources: Sequence[SearchedResource] = ()
+    chain: SearchedChain | None = None
+
+    @property
+    def writer(self) -> WriterId | None:
+        """The worker that recorded it, and its node; None if the line does not name one."""
+        return None if self.chain is None else parse_writer(self.chain.writer)
 
     @property
     def principal(self) -> str:

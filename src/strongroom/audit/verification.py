@@ -9,7 +9,7 @@ no server ran. For that the database records of each writer its newest checkpoin
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from enum import StrEnum
 from hashlib import sha256
 
@@ -66,6 +66,8 @@ class Finding(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct):
     """The result of a verification. Times as in the records, empty without any."""
 
+    writers: list[str] = msgspec.field(default_factory=list)
+    """The writers whose chains were verified, in the order of their names."""
     segments: int = 0
     records: int = 0
     checkpoints: int = 0
@@ -91,18 +93,21 @@ class Verifier:
         self,
         verifies: Callable[[bytes, bytes], bool],
         writers: Mapping[str, KnownWriter] | None,
+        required: Container[str] | None = None,
         *,
         from_oldest: bool = False,
     ) -> None:
         """Verify with the audit key's ``verifies(message, signature)``, against what is recorded of the ``writers``.
 
-        Without that (None), the ends of the chains cannot be judged, nor whether they belong here. ``from_oldest``
+        Without that (None), the ends of the chains cannot be judged, nor whether they belong here. ``required`` are the
+        writers whose chains must be here, all of them by default: other nodes have theirs elsewhere. ``from_oldest``
         accepts the hash that the oldest header goes on from, because the segments before it were moved elsewhere.
         """
         self._from_oldest = from_oldest
         self.report = Report()
         self._verifies = verifies
         self._writers = writers
+        self._required = required
         self._found: set[str] = set()
         self._signed: set[str] = set()
         self._added: dict[str, Finding] = {}
@@ -162,7 +167,8 @@ class Verifier:
         if before is None:
             return self.report
         for writer in sorted(before.keys() - self._found):
-            self._judge_missing(writer, before[writer].checkpoint)
+            if self._required is None or writer in self._required:
+                self._judge_missing(writer, before[writer].checkpoint)
         for writer in sorted(self._found - writers.keys()):
             kind, has = (Kind.REMOVED, "the log has its checkpoints") if writer in self._signed else (Kind.ADDED, "")
             text = f"the database does not know writer {writer}" + (f", and {has}" if has else "")
@@ -270,6 +276,7 @@ class Verifier:
 
     def _begin_writer(self, writer: str) -> None:
         self._writer = writer
+        self.report.writers.append(writer)
         self._mark = b',"chain":{"writer":"%b","sequence":' % writer.encode()
         self._sequence, self._previous = 0, GENESIS
         self._accounted = 0

@@ -17,11 +17,13 @@ from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.keys.custom_key_stores import CustomKeyStore
 from strongroom.keys.grants import Grant, Label
 from strongroom.keys.kms_key import KmsKey
+from strongroom.node_id import NodeId
 from strongroom.store.records import (
     AccessKeyRecord,
     AccessKeyUse,
     AccountRecord,
     AliasRecord,
+    AuditWriterRecord,
     Changes,
     GrantFilter,
     KeyUse,
@@ -143,7 +145,11 @@ class Reader(Protocol):
         ...
 
     def audit_writers(self) -> dict[str, KnownWriter]:
-        """Return each writer of the audit log, with its newest checkpoint."""
+        """Return what is known of each writer of the audit log, of all nodes."""
+        ...
+
+    def audit_writer_records(self) -> list[AuditWriterRecord]:
+        """Return each writer of the audit log with its node, by name."""
         ...
 
     def keys(self, account: str, region: str, after: str, limit: int) -> list[KeyLocator]:
@@ -218,8 +224,12 @@ class Transaction(Reader, Protocol):
         """Put a writer's mark in the place of its last one."""
         ...
 
-    def put_audit_writer(self, writer: str, known: KnownWriter) -> None:
-        """Keep what is known of a writer in the place of what was known."""
+    def put_audit_writer(self, writer: str, known: KnownWriter, now: float) -> None:
+        """Put what is known of a writer in the place of what was known. A new one was first seen ``now``."""
+        ...
+
+    def claim_audit_writers(self, node: NodeId) -> None:
+        """Make a node the owner of every writer that has none."""
         ...
 
     def add_key(self, key: KmsKey) -> None:

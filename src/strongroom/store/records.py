@@ -5,7 +5,9 @@ from enum import StrEnum
 
 import msgspec
 
+from strongroom.audit.chain import KnownWriter
 from strongroom.keys.arns import AliasLocator, KeyLocator
+from strongroom.node_id import NodeId
 
 
 class AccountRecord(msgspec.Struct, frozen=True):
@@ -59,6 +61,19 @@ class KeyUse(msgspec.Struct, frozen=True, gc=False):
     used_at: float
     event_id: str
     request_id: str
+
+
+class AuditWriterRecord(msgspec.Struct, frozen=True):
+    """A writer of the audit log, in the database of all nodes.
+
+    ``node`` is None for a writer from before nodes had ids that no node has claimed yet. ``first_seen`` is in epoch
+    seconds, None for writers from before that was kept.
+    """
+
+    writer: str
+    node: NodeId | None
+    first_seen: float | None
+    known: KnownWriter
 
 
 class GrantFilter(msgspec.Struct, frozen=True):

@@ -35,9 +35,10 @@ class AccessLines(Protocol):
 
 
 class Sources(msgspec.Struct, frozen=True):
-    """What the metrics of a worker are read from, and the worker's name."""
+    """What the metrics of a worker are read from, and the names of the worker and its node."""
 
     worker: str
+    node: str
     counters: CallCounters
     keeper: KeeperCounters
     store: StoreCounters
@@ -47,10 +48,10 @@ class Sources(msgspec.Struct, frozen=True):
 
 
 class WorkerMetrics:
-    """Collects the metrics of this process, each sample with the worker's name."""
+    """Collects the metrics of this process, each sample with the names of worker and node."""
 
     def __init__(self, sources: Sources) -> None:
-        self.worker = sources.worker
+        self.worker, self.node = sources.worker, sources.node
         self._sources = sources
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
@@ -73,8 +74,9 @@ class WorkerMetrics:
                 self._process.collect(),
             )
         )
+        origin = {"worker": self.worker, "node": self.node}
         for family in found:
-            family.samples = [each._replace(labels={**each.labels, "worker": self.worker}) for each in family.samples]
+            family.samples = [each._replace(labels={**each.labels, **origin}) for each in family.samples]
         return found
 
 

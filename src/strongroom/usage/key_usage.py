@@ -1,11 +1,13 @@
-"""When keys were last used: noted in memory on every use, written down now and then, so that no use costs a write.
+"""When keys were last used: noted in memory on every use, written to the database now and then.
 
-What other workers have noted and not written yet, or this one had before a crash, is in the audit log: every use is
-recorded there before its answer leaves. The store keeps a mark for each worker: up to there, its uses are written down.
-What is recorded behind the mark is looked for where it is not in memory here.
+So no use costs a write. Uses that other workers of this node have noted and not written yet, or this worker had before
+a crash, are in the audit log: every use is recorded there before its answer leaves. The database has a mark for each
+writer of the audit log, up to which its uses are written. What comes after the mark is read from the log.
+
+Other nodes have their logs on their own disks. Their uses are seen here once they are written to the database.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from threading import Lock
 from typing import Protocol
 
@@ -29,15 +31,17 @@ class Tail(Protocol):
 class KeyUses:
     """Notes uses by some operations, and knows the last of each key. Safe to use from several threads."""
 
-    def __init__(self, store: Store, tail: Tail, operations: frozenset[str]) -> None:
+    def __init__(self, store: Store, tail: Tail, operations: frozenset[str], is_local: Callable[[str], bool]) -> None:
+        """Note uses by ``operations``. ``is_local`` tells whether the log of an audit writer is on this node."""
         self._store = store
         self._tail = tail
         self._operations = operations
+        self._is_local = is_local
         self._lock = Lock()
         self._noted: dict[KeyLocator, KeyUse] = {}
         self._being_written: dict[KeyLocator, KeyUse] = {}
         self._recovered: set[str] = set()
-        """Writers whose uses are all noted here, or written: this worker itself, and those that are no more."""
+        """Writers whose uses are all noted here, or written: this worker itself, and those that do not run any more."""
         self._marks: dict[str, AuditMark] = {}
 
     def note(self, use: KeyUse) -> None:
@@ -48,17 +52,17 @@ class KeyUses:
                 self._noted[use.locator] = use
 
     def last(self, locator: KeyLocator) -> KeyUse | None:
-        """Return the last use of a key by whichever worker, None if there was none."""
+        """Return the last use of a key by this node, or written down by another; None if there was none."""
         with self._lock:
             found = [self._noted.get(locator), self._being_written.get(locator)]
         with self._store.read() as reader:
             found.append(reader.key_use(locator))
-            marks = [mark for mark in reader.audit_marks() if mark.writer not in self._recovered]
+            marks = [mark for mark in reader.audit_marks() if self._is_open(mark.writer)]
         found += [self._last_recorded(mark, locator) for mark in marks]
         return max((use for use in found if use is not None), key=lambda use: use.used_at, default=None)
 
     def recover(self, writer: str) -> None:
-        """Note what a writer had recorded and not written down: this one, before it serves, or one that is gone."""
+        """Note the uses that a writer had recorded and not written down: this worker at its start, or an ended one."""
         with self._store.read() as reader:
             marks = [mark for mark in reader.audit_marks() if mark.writer == writer]
         last: dict[str, RecordedUse] = {}
@@ -72,7 +76,7 @@ class KeyUses:
     def write(self, *marks: AuditMark) -> None:
         """Write down what was noted since the last time.
 
-        ``marks`` are how far the log had come before, of this worker and of others that it has recovered.
+        ``marks`` are where the log ended before, of this worker and of others that it has recovered.
         """
         with self._lock:
             # What could not be written the last time may be later than what was noted since.
@@ -94,6 +98,10 @@ class KeyUses:
             self._marks |= {mark.writer: mark for mark in moved}
         with self._lock:
             self._being_written = {}
+
+    def _is_open(self, writer: str) -> bool:
+        """Tell whether the log of a writer may hold uses that are neither noted here nor written, and can be read."""
+        return writer not in self._recovered and self._is_local(writer)
 
     def _last_recorded(self, mark: AuditMark, locator: KeyLocator) -> KeyUse | None:
         uses = self._recorded(mark, locator.arn.encode())

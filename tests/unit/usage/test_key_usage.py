@@ -58,7 +58,7 @@ def use(number: int, operation: str = "Encrypt", at: float = NOW) -> KeyUse:
 
 
 def uses_of(store: Store, tail: Tail = NOTHING) -> KeyUses:
-    return KeyUses(store, tail, frozenset({"Encrypt", "Decrypt", "ReEncrypt"}))
+    return KeyUses(store, tail, frozenset({"Encrypt", "Decrypt", "ReEncrypt"}), lambda writer: writer.startswith("w"))
 
 
 def written(store: Store, number: int) -> KeyUse | None:

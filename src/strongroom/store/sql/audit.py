@@ -1,10 +1,13 @@
-"""The audit key, and the writers of the audit log with the newest checkpoint of each, in SQL."""
+"""The audit key, the writers of the audit log with the newest checkpoint of each, and their marks, in SQL."""
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from strongroom.audit.chain import Checkpoint, KnownWriter
 from strongroom.audit.sink import AuditMark
+from strongroom.audit.writer_id import parse_writer
+from strongroom.node_id import NodeId, parse_node_id
+from strongroom.store.records import AuditWriterRecord
 from strongroom.store.sql.schema import audit_checkpoint, audit_key, audit_mark
 
 _VERSION = 1
@@ -12,7 +15,7 @@ _NONE_YET = Checkpoint(msgspec.Raw(b""), b"")
 
 
 class AuditReads:
-    """Reads of what vouches for the audit log. See ``protocol.Reader``."""
+    """Reads of what the database knows of the audit log. See ``protocol.Reader``."""
 
     _connection: Connection
 
@@ -23,17 +26,22 @@ class AuditReads:
         ).scalar_one_or_none()
 
     def audit_writers(self) -> dict[str, KnownWriter]:
-        """Return each writer of the audit log, with its newest checkpoint."""
-        found = self._connection.execute(select(audit_checkpoint))
-        return {row.writer: KnownWriter(_checkpoint(row.statement, row.signature), row.stopped) for row in found}
+        """Return what is known of each writer of the audit log, of all nodes."""
+        return {record.writer: record.known for record in self.audit_writer_records()}
+
+    def audit_writer_records(self) -> list[AuditWriterRecord]:
+        """Return each writer of the audit log with its node, by name."""
+        return list(
+            map(_record, self._connection.execute(select(audit_checkpoint).order_by(audit_checkpoint.c.writer)))
+        )
 
     def audit_marks(self) -> list[AuditMark]:
-        """Return up to where each writer has written down what its part of the audit log tells of uses."""
+        """Return, for each writer, up to where the uses in its part of the audit log are written down."""
         return [AuditMark(*row) for row in self._connection.execute(select(audit_mark).order_by(audit_mark.c.writer))]
 
 
 class AuditWrites(AuditReads):
-    """Writes of what vouches for the audit log. See ``protocol.Transaction``."""
+    """Writes of what the database knows of the audit log. See ``protocol.Transaction``."""
 
     def add_audit_key(self, wrapped_secret: bytes) -> None:
         """Insert the audit key."""
@@ -44,19 +52,33 @@ class AuditWrites(AuditReads):
         self._connection.execute(delete(audit_mark).where(audit_mark.c.writer == mark.writer))
         self._connection.execute(insert(audit_mark).values(msgspec.structs.asdict(mark)))
 
-    def put_audit_writer(self, writer: str, known: KnownWriter) -> None:
-        """Keep what is known of a writer in the place of what was known."""
+    def put_audit_writer(self, writer: str, known: KnownWriter, now: float) -> None:
+        """Put what is known of a writer in the place of what was known. A new one was first seen ``now``."""
         checkpoint = known.checkpoint or _NONE_YET
-        self._connection.execute(delete(audit_checkpoint).where(audit_checkpoint.c.writer == writer))
-        self._connection.execute(
-            insert(audit_checkpoint).values(
-                writer=writer,
-                statement=bytes(checkpoint.statement),
-                signature=checkpoint.signature,
-                stopped=known.stopped,
-            )
+        values: dict[str, object] = {
+            "statement": bytes(checkpoint.statement),
+            "signature": checkpoint.signature,
+            "stopped": known.stopped,
+        }
+        replaced = self._connection.execute(
+            update(audit_checkpoint).where(audit_checkpoint.c.writer == writer).values(values)
         )
+        if not replaced.rowcount:
+            values |= {"writer": writer, "node": _node_of(writer), "first_seen": now}
+            self._connection.execute(insert(audit_checkpoint).values(values))
+
+    def claim_audit_writers(self, node: NodeId) -> None:
+        """Make a node the owner of every writer that has none."""
+        self._connection.execute(update(audit_checkpoint).where(audit_checkpoint.c.node == "").values(node=node))
 
 
-def _checkpoint(statement: bytes, signature: bytes) -> Checkpoint | None:
-    return Checkpoint(msgspec.Raw(statement), signature) if statement or signature else None
+def _node_of(writer: str) -> str:
+    """Return the node in a writer's name, empty if it has none."""
+    parsed = parse_writer(writer)
+    return "" if parsed is None or parsed.node is None else parsed.node
+
+
+def _record(row: Row[tuple[object, ...]]) -> AuditWriterRecord:
+    has_checkpoint = row.statement or row.signature
+    checkpoint = Checkpoint(msgspec.Raw(row.statement), row.signature) if has_checkpoint else None
+    return AuditWriterRecord(row.writer, parse_node_id(row.node), row.first_seen, KnownWriter(checkpoint, row.stopped))
