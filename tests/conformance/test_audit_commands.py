@@ -98,6 +98,18 @@ def test_a_table_for_people(scene: Scene) -> None:
     assert rest == ["Decrypt", "AccessDenied", scene.user.arn, arn]
 
 
+def test_nodes_and_workers_are_shown(scene: Scene) -> None:
+    node = (scene.data / "node-id").read_text().splitlines()[-1]
+    assert f"node {node}: w0" in succeed(scene.data, "audit", "verify").splitlines()
+    head, row = succeed(scene.data, "audit", "writers").splitlines()
+    assert head.split() == ["NODE", "WORKER", "FIRST", "SEEN", "LAST", "CHECKPOINT", "STOPPED"]
+    found, worker, first, last, stopped = row.split()
+    assert (found, worker, stopped) == (node, "w0", "no")
+    assert first.endswith("Z")
+    # The keeper signs every five seconds.
+    assert last == "-" or last >= first
+
+
 def test_a_log_is_verified_far_from_its_server(scene: Scene, tmp_path: Path) -> None:
     pem = tmp_path / "audit.pem"
     pem.write_text(succeed(scene.data, "audit", "public-key"))

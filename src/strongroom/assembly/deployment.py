@@ -21,7 +21,7 @@ from strongroom.operations.context import Backends
 from strongroom.operations.kms.table import TABLE
 from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.pipeline import Service
-from strongroom.service.request_quotas import RequestQuotas
+from strongroom.service.request_quotas import RequestQuotas, share_of
 from strongroom.settings import Settings
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.audit.tail import AuditTail
@@ -99,7 +99,7 @@ class Deployment:
         """
         self.settings = settings
         workers = 1 if worker is None else settings.workers
-        quotas = RequestQuotas(settings.request_quotas, settings.regions, workers)
+        quotas = RequestQuotas(settings.request_quotas, settings.regions, share_of(workers))
         with ExitStack() as undo:
             if worker is None:
                 undo.callback(os.close, take_folder(settings, clock, entropy))

@@ -6,7 +6,7 @@ itself. Whoever calls is charged, also for using another account's key.
 Source: KMS Developer Guide, "Request quotas".
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Lock
 
 from strongroom.errors import ThrottlingException
@@ -52,18 +52,32 @@ def kinds_of(operation: Operation, request: Request, targets: Iterable[Target]) 
     return frozenset(FAMILY[key.spec] for key in keys) or frozenset({"symmetric"})
 
 
+Share = Callable[[], float]
+"""Returns which part of every quota this worker may spend now, above 0 and at most 1.
+
+It is asked for each request that a quota counts, so it may follow workers and nodes that come and go.
+"""
+
+
+def share_of(workers: int) -> Share:
+    """Return the share of one of a fixed number of workers."""
+    share = 1 / workers
+    return lambda: share
+
+
+_all_of_it = share_of(1)
+
+
 class _Allowance:
-    """Fills by ``rate`` a second, up to what one second gives. What costs more than is left is owed."""
+    """A token bucket: fills by ``rate`` a second, up to what one second gives. What costs more than is left is owed."""
 
     def __init__(self, rate: float, now: float) -> None:
-        self._rate = rate
-        self._full = max(rate, 1.0)
-        self._left = self._full
+        self._left = max(rate, 1.0)
         self._at = now
 
-    def spend(self, amount: int, now: float) -> bool:
+    def spend(self, amount: int, rate: float, now: float) -> bool:
         if now > self._at:
-            self._left = min(self._full, self._left + (now - self._at) * self._rate)
+            self._left = min(max(rate, 1.0), self._left + (now - self._at) * rate)
             self._at = now
         if self._left < 1:
             return False
@@ -77,7 +91,7 @@ class RequestQuotas:
     Each of several workers counts for itself, up to its share of every quota.
     """
 
-    def __init__(self, quotas: Sequence[RequestQuota], regions: Sequence[str], workers: int = 1) -> None:
+    def __init__(self, quotas: Sequence[RequestQuota], regions: Sequence[str], share: Share = _all_of_it) -> None:
         """Take the quotas; raises SettingsError for unknown kinds, and for two quotas of the same."""
         self._rates: dict[tuple[str, str | None], float] = {}
         for quota in quotas:
@@ -87,7 +101,8 @@ class RequestQuotas:
             if (quota.requests, quota.account) in self._rates:
                 whose = quota.account or "all accounts"
                 raise SettingsError(f"request-quotas has `{quota.requests}` for {whose} twice")
-            self._rates[quota.requests, quota.account] = quota.per_second / workers
+            self._rates[quota.requests, quota.account] = quota.per_second
+        self._share = share
         self._regions = frozenset(regions)
         self._lock = Lock()
         self._allowances: dict[tuple[str, str, str], _Allowance] = {}
@@ -101,14 +116,16 @@ class RequestQuotas:
         with self._lock:
             for kind, where, amount in self._costs(operation, request, targets, region):
                 rate = self._rates.get((kind, account), self._rates.get((kind, None)))
-                if rate is not None and not self._allowance(account, where, kind, rate, now).spend(amount, now):
+                if rate is not None and not self._has_left((account, where, kind), amount, rate, now):
                     raise ThrottlingException(_EXCEEDED)
 
-    def _allowance(self, account: str, region: str, kind: str, rate: float, now: float) -> _Allowance:
-        where = (account, region, kind)
-        if where not in self._allowances:
-            self._allowances[where] = _Allowance(rate, now)
-        return self._allowances[where]
+    def _has_left(self, whose: tuple[str, str, str], amount: int, rate: float, now: float) -> bool:
+        """Take an amount from the bucket of an account, Region and kind; tell whether anything was left in it."""
+        rate *= self._share()
+        allowance = self._allowances.get(whose)
+        if allowance is None:
+            allowance = self._allowances[whose] = _Allowance(rate, now)
+        return allowance.spend(amount, rate, now)
 
     def _costs(
         self, operation: Operation, request: Request, targets: Sequence[Target], region: str
