@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit_disk import Shelf
+from audit_disk import MemorySigner
 from local_deployment import LocalDeployment, Refused, entropy
 from strongroom.assembly.audit_log import known_writers, open_audit_key
 from strongroom.assembly.data_folder import DataFolder, open_store
@@ -57,13 +57,13 @@ class Whole(msgspec.Struct, frozen=True):
             folder = Path(scratch)
             for name, content in files.items():
                 (folder / name).write_bytes(content)
-            shelf = Shelf(self.key)
-            shelf.writers.update(self.writers)
-            log = AuditLog(folder, "w0", "write", 1 << 20, shelf, ManualClock(NOW + 9 * DAY))
+            signer = MemorySigner(self.key)
+            signer.writers.update(self.writers)
+            log = AuditLog(folder, "w0", "write", 1 << 20, signer, ManualClock(NOW + 9 * DAY))
             log.append(b'{"eventName":"ListKeys"}')
             log.close()
-            assert shelf.writers != self.writers
-            return self._verify(folder, shelf.writers)
+            assert signer.writers != self.writers
+            return self._verify(folder, signer.writers)
 
     def _verify(self, folder: Path, writers: dict[str, KnownWriter], *, from_oldest: bool = False) -> Report:
         verifier = Verifier(self.key.public().verifies, writers, from_oldest=from_oldest)
@@ -168,7 +168,7 @@ def test_every_removed_line_is_found(whole: Whole) -> None:
         assert whole.kinds(whole.with_lines(name, lines)) & {Kind.REMOVED, Kind.FILE_MISSING, Kind.TRUNCATED}
 
 
-def test_every_line_that_stands_twice_is_found(whole: Whole) -> None:
+def test_every_line_that_is_repeated_is_found(whole: Whole) -> None:
     for name, number, line in whole.lines():
         lines = whole.files[name].splitlines(keepends=True)
         lines.insert(number, line)
@@ -265,7 +265,7 @@ def test_a_server_that_goes_on_covers_nothing_up(whole: Whole, draw: st.DataObje
     assert bool(whole.verify_after_restart(altered).findings) is not only_the_end
 
 
-def test_a_server_that_goes_on_with_a_forged_log_does_not_vouch_for_it(whole: Whole) -> None:
+def test_a_server_that_goes_on_with_a_forged_log_does_not_sign_it(whole: Whole) -> None:
     assert whole.verify_after_restart(whole.files).findings == []
     lines = whole.lines()
     for index, (_, _, line) in enumerate(lines):

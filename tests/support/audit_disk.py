@@ -35,7 +35,7 @@ def broken(log: AuditLog) -> Iterator[None]:
         segment.descriptor = good
 
 
-class Shelf:
+class MemorySigner:
     """Signs checkpoints, and records writers in memory."""
 
     def __init__(self, key: AuditKey = KEY) -> None:
@@ -60,13 +60,13 @@ class Disk:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
-        self.shelf = Shelf()
+        self.signer = MemorySigner()
         self.clock = ManualClock(NOON)
         self._patch = monkeypatch
         self._pwrite, self._fdatasync, self._ftruncate = os.pwrite, os.fdatasync, os.ftruncate
 
     def open(self, durability: Durability = "write", size: int = ROOM, writer: str = "w0") -> AuditLog:
-        return AuditLog(self.folder, writer, durability, size, self.shelf, self.clock)
+        return AuditLog(self.folder, writer, durability, size, self.signer, self.clock)
 
     def write(self, log: AuditLog, *names: str) -> None:
         for name in names:
@@ -82,13 +82,13 @@ class Disk:
         return [line["eventName"] for lines in self.files() for line in lines if "eventName" in line]
 
     def verify(self) -> Report:
-        return self.verify_from(self.shelf.writers)
+        return self.verify_from(self.signer.writers)
 
     def verify_from(self, writers: dict[str, KnownWriter]) -> Report:
         """Verify with what was known of writers a while ago."""
         verifier = Verifier(KEY.public().verifies, writers)
         walk(self.folder, verifier, lambda _: None)
-        return verifier.finish(self.shelf.writers)
+        return verifier.finish(self.signer.writers)
 
     def findings(self) -> list[Finding]:
         return self.verify().findings
@@ -100,7 +100,7 @@ class Disk:
         return report
 
     def fill(self, *, left: int = 10) -> None:
-        """Let every write take ``left`` bytes, and then none."""
+        """Let writes take ``left`` bytes in all, and then none."""
         room = [left]
 
         def until_full(descriptor: int, data: bytes, offset: int) -> int:

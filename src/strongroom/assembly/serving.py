@@ -40,7 +40,7 @@ def serve_as(settings: Settings, worker: int | None, log: LogQueue, ready: Calla
             access_log = AccessLog(TrustedProxies(settings.trusted_proxies), log)
         if settings.traces is not None:
             tracing = parts.enter_context(closing(_open_tracing(settings.traces, worker_name(worker), clock)))
-        # Let go of before the others, which may wait for somebody.
+        # Closed before the others, which may wait for a receiver.
         deployment = parts.enter_context(Deployment(settings, clock, system_entropy, worker))
         name_node(log, deployment.node)
         sources = Sources(

@@ -5,8 +5,8 @@ Every line is a link: a record, the header of a segment, a checkpoint. It ends l
     …,"chain":{"writer":"w0","sequence":124,"hash":"<64 hexadecimal digits>"}}
 
 ``hash`` is SHA-256 over the hash of the line before, as it is written there, and over this line up to ``,"hash":``.
-Each writer has a chain of its own, which goes on from segment to segment and from start to start; sequences have no
-holes. A checkpoint is a signed statement of where a chain stood. It covers every line before it.
+Each writer has a chain of its own, which goes on from segment to segment and from start to start; its sequence numbers
+have no gaps. A checkpoint is a signed statement of where a chain stood. It covers every line before it.
 """
 
 import re
@@ -108,7 +108,7 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``torn`` is how many bytes of an unfinished line a crash had left, ``lost`` how many records were dropped while the
     log could not be written. ``uncovered`` is how many lines came after the last signed checkpoint when a start took
-    the chain over: a crash leaves some. ``unverified`` tells why they cannot come from a crash. In the file these two
+    the chain over: a crash leaves some. ``unverified`` says why they cannot come from a crash. In the file these two
     are named ``unvouched`` and ``doubt``.
     """
 

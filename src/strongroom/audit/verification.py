@@ -87,7 +87,7 @@ class Report(msgspec.Struct):
 
 
 class Verifier:
-    """Takes segments, and lines of each; ``finish`` gives the report."""
+    """Verifies the segments that it is given, in lines; ``finish`` returns the report."""
 
     def __init__(
         self,
@@ -133,7 +133,7 @@ class Verifier:
         self.report.segments += 1
 
     def lines(self, lines: Sequence[bytes]) -> None:
-        """Take whole lines of the segment, without their newlines."""
+        """Verify whole lines of the segment, given without their newlines."""
         mark, records = self._mark, 0
         for line in lines:
             self._line += 1
@@ -154,7 +154,7 @@ class Verifier:
             self.report.last_time = max(self.report.last_time, _first_time(reversed(lines)))
 
     def end(self, rest: bytes, *, newest: bool) -> None:
-        """Take what follows the last newline of the segment. Only in the newest of a writer it may be unfinished."""
+        """End the segment with the bytes after its last newline. Only a writer's newest segment may have any."""
         if newest:
             self.report.torn += len(rest)
         elif rest or not self._line:

@@ -29,7 +29,7 @@ class Tail(Protocol):
 
 
 class KeyUses:
-    """Notes uses by some operations, and knows the last of each key. Safe to use from several threads."""
+    """Notes uses by some operations, and finds the last use of each key. Safe to use from several threads."""
 
     def __init__(self, store: Store, tail: Tail, operations: frozenset[str], is_local: Callable[[str], bool]) -> None:
         """Note uses by ``operations``. ``is_local`` tells whether the log of an audit writer is on this node."""
@@ -79,7 +79,7 @@ class KeyUses:
         ``marks`` are where the log ended before, of this worker and of others that it has recovered.
         """
         with self._lock:
-            # What could not be written the last time may be later than what was noted since.
+            # A use that could not be written the last time may be later than one that was noted since.
             for locator, use in self._being_written.items():
                 noted = self._noted.get(locator)
                 if noted is None or noted.used_at < use.used_at:
@@ -87,7 +87,7 @@ class KeyUses:
             self._being_written, self._noted = self._noted, {}
         uses = list(self._being_written.values())
         for start in range(0, len(uses), _AT_ONCE):
-            # Others that want to write do not wait for all of it.
+            # In parts, so that other writers need not wait for all of it.
             with self._store.transaction() as transaction:
                 transaction.note_key_uses(uses[start : start + _AT_ONCE])
         moved = [mark for mark in marks if mark != self._marks.get(mark.writer)]

@@ -61,7 +61,9 @@ def verify(local: LocalDeployment) -> Report:
     return verify_log(local.folder / "audit", local.deployment.node, key, backends.store, lambda _: None)
 
 
-def test_the_uses_by_a_worker_that_is_no_more_are_written_down(tmp_path: Path, clock: ManualClock, key_id: str) -> None:
+def test_the_uses_by_a_worker_that_does_not_run_any_more_are_written_down(
+    tmp_path: Path, clock: ManualClock, key_id: str
+) -> None:
     local = LocalDeployment(tmp_path / "data", clock)
     assert local.call("GetKeyLastUsage", KeyId=key_id)["KeyLastUsage"]["Timestamp"] == NOW + 11
     with local.deployment.backends.store.read() as reader:
@@ -71,7 +73,7 @@ def test_the_uses_by_a_worker_that_is_no_more_are_written_down(tmp_path: Path, c
     local.deployment.close()
 
 
-def test_the_chain_of_a_worker_that_is_no_more_is_signed_and_ended(
+def test_the_chain_of_a_worker_that_does_not_run_any_more_is_signed_and_ended(
     tmp_path: Path, clock: ManualClock, key_id: str
 ) -> None:
     local = LocalDeployment(tmp_path / "data", clock)
@@ -82,7 +84,7 @@ def test_the_chain_of_a_worker_that_is_no_more_is_signed_and_ended(
     assert (report.findings, report.uncovered, report.unsigned) == ([], 2, 1)
     files = sorted((local.folder / "audit").iterdir())
     local.reopen()
-    # Once is enough.
+    # A chain is ended once, not at every start.
     assert [path for path in sorted((local.folder / "audit").iterdir()) if f"-{second(local)}-" in path.name] == [
         path for path in files if f"-{second(local)}-" in path.name
     ]
@@ -90,7 +92,7 @@ def test_the_chain_of_a_worker_that_is_no_more_is_signed_and_ended(
     assert key_id
 
 
-def test_a_chain_that_cannot_be_ended_keeps_nobody_from_starting(
+def test_a_chain_that_cannot_be_ended_does_not_prevent_a_start(
     tmp_path: Path, clock: ManualClock, key_id: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     disk = Disk(tmp_path / "audit", monkeypatch)

@@ -1,4 +1,4 @@
-"""What a walk over the audit log counts, where the log does not go on as it should."""
+"""What verification counts where a chain does not go on as it should."""
 
 from collections.abc import Iterable
 
@@ -42,7 +42,7 @@ def walked(*segments: Segment) -> Report:
     return verifier.finish({})
 
 
-def test_lines_told_of_are_counted_in_a_chain_that_goes_on_from_before_its_checkpoint() -> None:
+def test_uncovered_lines_are_counted_in_a_chain_that_goes_on_from_before_its_checkpoint() -> None:
     first = Segment(Position("w0"), NOW)
     early = first.add([RECORD] * 3)
     first.add([RECORD] * 20)
@@ -56,7 +56,7 @@ def test_lines_told_of_are_counted_in_a_chain_that_goes_on_from_before_its_check
     assert report.uncovered == 3
 
 
-def test_a_header_that_tells_of_fewer_than_no_lines_is_none() -> None:
+def test_a_header_with_a_negative_count_is_no_header() -> None:
     report = walked(Segment(Position("w0"), NOW, uncovered=-5))
     assert [finding.kind for finding in report.findings] == [Kind.ALTERED]
     assert report.uncovered == 0

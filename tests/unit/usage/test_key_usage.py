@@ -62,7 +62,7 @@ def uses_of(store: Store, tail: Tail = NOTHING) -> KeyUses:
 
 
 def written(store: Store, number: int) -> KeyUse | None:
-    """Return what somebody else who reads the store sees."""
+    """Return the last use that another reader of the store sees."""
     return uses_of(store).last(locator(number))
 
 
@@ -140,7 +140,7 @@ def test_what_could_not_be_written_is_written_the_next_time(two_keys: Store, tmp
 
 
 def recorded(number: int, operation: str, at: str = "2026-09-21T14:13:30Z", **more: str) -> bytes:
-    """Return a line of the audit log that tells of a call on a key."""
+    """Return a line of the audit log that records a call on a key."""
     record = {
         "eventName": operation,
         "eventTime": at,

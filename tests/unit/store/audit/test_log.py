@@ -1,4 +1,4 @@
-"""The audit log on disk: whole lines, in order, in segments; or a refusal that leaves no trace."""
+"""The audit log on disk: whole lines, in order, in segments; a write that fails leaves no trace."""
 
 import stat
 from pathlib import Path
@@ -83,7 +83,7 @@ def test_checkpoints_are_signed_by_the_audit_key_and_only_when_there_is_somethin
     statement = msgspec.json.encode(line["checkpoint"])
     assert line["checkpoint"]["sequence"] == record["chain"]["sequence"]
     assert line["checkpoint"]["hash"] == record["chain"]["hash"]
-    kept = disk.shelf.writers["w0"].checkpoint
+    kept = disk.signer.writers["w0"].checkpoint
     assert kept is not None
     assert bytes(kept.statement) == statement
     assert KEY.public().verifies(signed_bytes(statement), kept.signature)
@@ -106,7 +106,7 @@ def test_an_unfinished_line_is_cut_off_at_the_next_start_and_that_is_recorded(di
     assert disk.verified().torn == 17
 
 
-def test_a_segment_without_one_whole_line_is_taken_away(disk: Disk) -> None:
+def test_a_segment_without_one_whole_line_is_removed(disk: Disk) -> None:
     log = disk.open()
     disk.write(log, "one")
     log.close()
@@ -181,7 +181,7 @@ def test_a_checkpoint_that_did_not_get_on_disk_is_not_recorded_but_made_again(di
     disk.break_syncing()
     with pytest.raises(OSError, match="Input/output error"):
         log.checkpoint()
-    assert disk.shelf.writers == {"w0": KnownWriter()}
+    assert disk.signer.writers == {"w0": KnownWriter()}
     disk.repair()
     log.checkpoint()
     assert disk.verified().checkpoints == 2
@@ -254,7 +254,7 @@ def test_unreadable_lines_stay_and_are_found(disk: Disk) -> None:
     log.close()
     path = segments_of(disk.folder)[0].path
     lines = path.read_bytes().splitlines(keepends=True)
-    # What a power cut may leave of lines that were not synced yet.
+    # A power cut may leave this of lines that were not synced yet.
     path.write_bytes(b"".join(lines[:2]) + bytes(300) + b"\n" + bytes(300))
     disk.clock.advance(1)
     again = disk.open()

@@ -30,7 +30,7 @@ def test_lines_after_a_mark_come_newest_first(tmp_path: Path) -> None:
     assert list(tail.since(AuditMark("w0", "", 0), b"five")) == [b"five"]
 
 
-def test_where_nothing_is_recorded(tmp_path: Path) -> None:
+def test_a_folder_without_records_has_no_lines(tmp_path: Path) -> None:
     assert list(AuditTail(tmp_path / "missing").since(AuditMark("w0", "", 0), b"key")) == []
     (tmp_path / FIRST).write_bytes(b"")
     assert list(AuditTail(tmp_path).since(AuditMark("w0", "", 0), b"key")) == []

@@ -133,7 +133,7 @@ def test_a_chain_of_an_unknown_writer_is_found(disk: Disk) -> None:
 
 def test_a_writer_is_known_before_its_first_line_and_its_first_checkpoint(disk: Disk) -> None:
     log = disk.open()
-    assert disk.shelf.writers == {"w0": KnownWriter()}
+    assert disk.signer.writers == {"w0": KnownWriter()}
     disk.write(log, "one")
     assert disk.verified().unsigned == 1
 
@@ -147,7 +147,7 @@ def test_a_first_checkpoint_that_is_not_in_the_database_yet_is_no_finding(
     def busy(_writer: str, _known: KnownWriter) -> None:
         raise KMSInternalException
 
-    monkeypatch.setattr(disk.shelf, "record", busy)
+    monkeypatch.setattr(disk.signer, "record", busy)
     with pytest.raises(KMSInternalException):
         log.checkpoint()
     assert disk.verified().checkpoints == 1
@@ -155,18 +155,18 @@ def test_a_first_checkpoint_that_is_not_in_the_database_yet_is_no_finding(
 
 def test_a_writer_that_stops_and_starts_while_its_log_is_verified_is_no_finding(disk: Disk) -> None:
     serve(disk, "one")
-    before = dict(disk.shelf.writers)
+    before = dict(disk.signer.writers)
     serve(disk, "two")
     assert disk.verify_from(before).findings == []
 
 
 @pytest.mark.parametrize("statement", [b"{", b"\xff", b'{"sequence":1}', b"null"])
-def test_a_damaged_checkpoint_in_the_database_is_found_and_keeps_nobody_from_starting(
+def test_a_damaged_checkpoint_in_the_database_is_found_and_does_not_prevent_a_start(
     disk: Disk, caplog: pytest.LogCaptureFixture, statement: bytes
 ) -> None:
     serve(disk, "one")
     for signature in (bytes(64), b"short"):
-        disk.shelf.writers["w0"] = KnownWriter(Checkpoint(msgspec.Raw(statement), signature), stopped=True)
+        disk.signer.writers["w0"] = KnownWriter(Checkpoint(msgspec.Raw(statement), signature), stopped=True)
         assert kinds(disk) == [Kind.BAD_SIGNATURE]
     serve(disk, "two")
     assert "the database has no good checkpoint of audit writer w0" in caplog.text
@@ -174,12 +174,12 @@ def test_a_damaged_checkpoint_in_the_database_is_found_and_keeps_nobody_from_sta
     assert finding.text == "the database had no valid checkpoint that covers the 3 lines before this"
 
 
-def test_a_checkpoint_of_another_writer_is_no_good(disk: Disk) -> None:
+def test_a_checkpoint_of_another_writer_is_not_accepted(disk: Disk) -> None:
     serve(disk, "one")
     other = disk.open(writer="w1")
     disk.write(other, "one")
     other.close()
-    disk.shelf.writers["w0"] = disk.shelf.writers["w1"]
+    disk.signer.writers["w0"] = disk.signer.writers["w1"]
     assert kinds(disk) == [Kind.BAD_SIGNATURE]
 
 
@@ -201,11 +201,11 @@ def test_an_end_that_could_not_be_written_is_not_recorded_as_a_stop(disk: Disk) 
     disk.write(log, "two")
     disk.fill(left=0)
     log.close()
-    assert not disk.shelf.writers["w0"].stopped
+    assert not disk.signer.writers["w0"].stopped
     disk.repair()
     serve(disk, "three")
     report = disk.verified()
-    assert (report.records, report.uncovered, disk.shelf.writers["w0"].stopped) == (3, 1, True)
+    assert (report.records, report.uncovered, disk.signer.writers["w0"].stopped) == (3, 1, True)
 
 
 def test_files_that_could_not_be_synced_are_synced_before_a_later_checkpoint_is_recorded(
@@ -248,7 +248,7 @@ def test_a_segment_that_could_not_be_begun_after_its_checkpoint_does_not_end_the
     with pytest.raises(KMSInternalException):
         log.flush()
     log.close()
-    assert not disk.shelf.writers["w0"].stopped
+    assert not disk.signer.writers["w0"].stopped
     monkeypatch.setattr(os, "open", begin)
     serve(disk, "three")
     assert disk.verified().records == 2
