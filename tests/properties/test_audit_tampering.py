@@ -38,7 +38,7 @@ Files = dict[str, bytes]
 
 
 class Whole(msgspec.Struct, frozen=True):
-    """A log that nobody touched, and what is needed to verify it."""
+    """An untouched log, and what is needed to verify it."""
 
     files: Files
     key: AuditKey
@@ -280,7 +280,7 @@ def test_a_server_that_goes_on_with_a_forged_log_does_not_sign_it(whole: Whole) 
 
 @given(lines=st.lists(st.integers(1, 3), min_size=1, max_size=3))
 @settings(max_examples=30)
-def test_whatever_is_added_while_nobody_writes_is_found_before_and_after_a_start(
+def test_everything_added_while_no_server_runs_is_found_before_and_after_a_start(
     whole: Whole, lines: list[int]
 ) -> None:
     assert whole.writers["w0"].stopped

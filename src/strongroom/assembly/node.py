@@ -42,7 +42,7 @@ def ensure_node_id(folder: DataFolder, entropy: Entropy) -> NodeId:
     """Return the identity of a node, made now if this is its first start. For the process that has locked the folder.
 
     Raises DataFolderError if the file is damaged. The same if it is missing and the folder has chains of a node: under
-    a new identity nobody would end those chains.
+    a new identity those chains would never be ended.
     """
     found = read_node_id(folder)
     if found is not None:

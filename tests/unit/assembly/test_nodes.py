@@ -230,9 +230,7 @@ def test_chains_from_before_nodes_had_ids_are_ended_and_go_on_to_verify(
     local.deployment.close()
 
 
-def test_another_node_does_not_claim_old_chains_and_misses_those_that_nobody_has(
-    tmp_path: Path, clock: ManualClock
-) -> None:
+def test_another_node_does_not_claim_old_chains_of_the_first(tmp_path: Path, clock: ManualClock) -> None:
     old_folder(tmp_path / "first", clock, 2, crashed=True)
     before = content(tmp_path / "first")
     second = LocalDeployment(join(tmp_path / "second", tmp_path / "first"), clock)
