@@ -15,8 +15,8 @@ Elements = Callable[[Any, Sequence[Target]], Mapping[str, object] | None]
 """Makes the ``responseElements`` of the audit record from the response and the targets."""
 
 
-Materials = Callable[[Any, Sequence[Target]], Mapping[str, str]]
-"""Names the key material that a call has used, for its audit record, from the response and the targets."""
+Materials = Callable[[Any, Sequence[Target]], dict[str, object]]
+"""Names the key material that a call has used, in a new dictionary, from the response and the targets."""
 
 
 class Lane(Enum):

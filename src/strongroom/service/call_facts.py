@@ -116,9 +116,7 @@ def encoded_tail(operation: Operation, arns: tuple[str, ...], recipient: str | U
 
 def _used(operation: Operation, response: Response, targets: Sequence[Target]) -> dict[str, object]:
     """Return which key material a call has used, and which grant it has retired."""
-    found: dict[str, object] = {}
-    if operation.materials is not None:
-        found |= operation.materials(response, targets)
+    found = {} if operation.materials is None else operation.materials(response, targets)
     for target in targets:
         if target.retired is not None:
             found["grantId"] = target.retired.grant_id

@@ -3,7 +3,7 @@
 Only symmetric encryption keys have material to name (KMS Developer Guide, "Rotate AWS KMS keys").
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from strongroom.keys.specs import KeySpec
@@ -33,26 +33,26 @@ class NamesTwoMaterials(Protocol):
         ...
 
 
-def current_material(_response: object, targets: Sequence[Target]) -> Mapping[str, str]:
+def current_material(_response: object, targets: Sequence[Target]) -> dict[str, object]:
     """Return the current key material of the one key: for responses that name none."""
     return _key_material(None, targets)
 
 
-def named_material(response: NamesMaterial, targets: Sequence[Target]) -> Mapping[str, str]:
+def named_material(response: NamesMaterial, targets: Sequence[Target]) -> dict[str, object]:
     """Return the key material that the response names, or else the current one of the key."""
     return _key_material(response.key_material_id, targets)
 
 
-def re_encrypt_materials(response: NamesTwoMaterials, _targets: Sequence[Target]) -> Mapping[str, str]:
+def re_encrypt_materials(response: NamesTwoMaterials, _targets: Sequence[Target]) -> dict[str, object]:
     """Return the key materials of source and destination, as far as the response names them."""
     source, destination = response.source_key_material_id, response.destination_key_material_id
-    found = {} if source is None else {"sourceKeyMaterialId": source}
+    found: dict[str, object] = {} if source is None else {"sourceKeyMaterialId": source}
     if destination is not None:
         found["destinationKeyMaterialId"] = destination
     return found
 
 
-def _key_material(named: str | None, targets: Sequence[Target]) -> Mapping[str, str]:
+def _key_material(named: str | None, targets: Sequence[Target]) -> dict[str, object]:
     active = targets[0].key
     if active is None or active.key.spec is not KeySpec.SYMMETRIC_DEFAULT:
         return {}
