@@ -11,18 +11,23 @@ class TokenBucket:
     counted late, out of order, cannot gain tokens twice.
     """
 
-    __slots__ = ("_capacity", "_rate", "_tokens", "_updated_at")
+    __slots__ = ("_capacity", "_tokens", "_updated_at", "rate")
 
     def __init__(self, rate: float, capacity: float, now: float) -> None:
-        self._rate = rate
+        self.rate = rate
         self._capacity = capacity
         self._tokens = capacity
         self._updated_at = now
 
+    def adjust(self, rate: float, capacity: float) -> None:
+        """Gain ``rate`` tokens a second since the latest time seen, and hold up to ``capacity``."""
+        self.rate, self._capacity = rate, capacity
+        self._tokens = min(self._tokens, capacity)
+
     def level(self, now: float) -> float:
         """Return how many tokens there are; fewer than none after a request that cost more than was left."""
         if now > self._updated_at:
-            self._tokens = min(self._capacity, self._tokens + (now - self._updated_at) * self._rate)
+            self._tokens = min(self._capacity, self._tokens + (now - self._updated_at) * self.rate)
             self._updated_at = now
         return self._tokens
 

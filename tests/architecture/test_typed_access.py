@@ -16,7 +16,7 @@ BY_STRING = {
 AT_COLONS = {
     "arns.py": "the parser of ARNs",
     "iam/principals.py": "the user id of a role session: ROLE-ID:SESSION",
-    "service/audit_trail.py": "the user id of a role session: ROLE-ID:SESSION",
+    "service/caller_identity.py": "the user id of a role session: ROLE-ID:SESSION",
     "settings.py": "an address to listen at: HOST:PORT",
     "snapshot/principals.py": "the user id of a role session: ROLE-ID:SESSION",
 }

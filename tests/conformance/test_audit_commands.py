@@ -89,11 +89,25 @@ def test_search_by_time(scene: Scene) -> None:
 
 def test_a_table_for_people(scene: Scene) -> None:
     head, row = succeed(scene.data, "audit", "search", "--denied").splitlines()
-    assert head.split() == ["TIME", "EVENT", "RESULT", "PRINCIPAL", "KEY"]
-    time, *rest = row.split()
+    assert head.split() == ["TIME", "NODE", "WORKER", "EVENT", "RESULT", "PRINCIPAL", "KEY"]
+    time, node, worker, *rest = row.split()
+    assert node in (scene.data / "node-id").read_text().splitlines()
+    assert worker == "w0"
     assert time.endswith("Z")
     arn = f"arn:aws:kms:us-east-1:000000000000:key/{scene.key_id}"
     assert rest == ["Decrypt", "AccessDenied", scene.user.arn, arn]
+
+
+def test_nodes_and_workers_are_shown(scene: Scene) -> None:
+    node = (scene.data / "node-id").read_text().splitlines()[-1]
+    assert f"node {node}: w0" in succeed(scene.data, "audit", "verify").splitlines()
+    head, row = succeed(scene.data, "audit", "writers").splitlines()
+    assert head.split() == ["NODE", "WORKER", "FIRST", "SEEN", "LAST", "CHECKPOINT", "STOPPED"]
+    found, worker, first, last, stopped = row.split()
+    assert (found, worker, stopped) == (node, "w0", "no")
+    assert first.endswith("Z")
+    # The keeper signs every five seconds.
+    assert last == "-" or last >= first
 
 
 def test_a_log_is_verified_far_from_its_server(scene: Scene, tmp_path: Path) -> None:
@@ -104,7 +118,7 @@ def test_a_log_is_verified_far_from_its_server(scene: Scene, tmp_path: Path) -> 
     away = tmp_path / "away"
     shutil.copytree(scene.data / "audit", away / "audit")
     told = succeed(away, "audit", "verify", "--public-key", str(pem))
-    assert "without the database, it is unknown whether the end of the log is missing" in told
+    assert "without the database it cannot be judged whether the end of the log is missing" in told
     found = succeed(away, "audit", "search", "--json", "--key", "alias/payroll")
     assert [json.loads(line)["eventName"] for line in found.splitlines()] == ["CreateAlias", "Encrypt"]
     assert {path.name for path in away.iterdir()} == {"audit"}

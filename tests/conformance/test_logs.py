@@ -63,7 +63,7 @@ def test_the_access_log_has_a_line_for_each_call(tmp_path: Path) -> None:
     ]
     for line in lines:
         assert line.keys() == {
-            *("time", "level", "logger", "message", "worker", "request_id"),
+            *("time", "level", "logger", "message", "worker", "node", "request_id"),
             *("service", "operation", "outcome", "duration", "source"),
         }
         assert (line["worker"], line["service"], line["level"]) == ("w0", "kms", "INFO")

@@ -20,8 +20,17 @@ from strongroom.keys.custom_key_stores import ConnectionState, CustomKeyStore, C
 from strongroom.keys.imported import ImportType
 from strongroom.keys.kms_key import KmsKey, RotationType
 from strongroom.keys.specs import KeyManager, Origin
+from strongroom.node_id import NodeId
 from strongroom.store.protocol import Store, Transaction
-from strongroom.store.records import AccessKeyRecord, AccountRecord, AliasRecord, Change, ChangeKind, KeyUse
+from strongroom.store.records import (
+    AccessKeyRecord,
+    AccountRecord,
+    AliasRecord,
+    AuditWriterRecord,
+    Change,
+    ChangeKind,
+    KeyUse,
+)
 from strongroom.store.sql.transaction import SqlTransaction
 from strongroom.store.sqlite.engine import WRITE
 
@@ -368,10 +377,10 @@ def test_the_store_has_one_audit_key_and_the_newest_checkpoint_of_each_writer(st
 
     def change(transaction: Transaction) -> None:
         transaction.add_audit_key(b"wrapped")
-        transaction.put_audit_writer("w0", KnownWriter(first))
-        transaction.put_audit_writer("w1", KnownWriter(other))
-        transaction.put_audit_writer("w2", KnownWriter())
-        transaction.put_audit_writer("w0", KnownWriter(second, stopped=True))
+        transaction.put_audit_writer("w0", KnownWriter(first), 1.0)
+        transaction.put_audit_writer("w1", KnownWriter(other), 2.0)
+        transaction.put_audit_writer("w2", KnownWriter(), 3.0)
+        transaction.put_audit_writer("w0", KnownWriter(second, stopped=True), 4.0)
 
     store.write(change)
     with store.read() as reader:
@@ -381,6 +390,11 @@ def test_the_store_has_one_audit_key_and_the_newest_checkpoint_of_each_writer(st
             "w1": KnownWriter(other),
             "w2": KnownWriter(),
         }
+        assert [(each.writer, each.node, each.first_seen) for each in reader.audit_writer_records()] == [
+            ("w0", None, 1.0),
+            ("w1", None, 2.0),
+            ("w2", None, 3.0),
+        ]
     with pytest.raises(IntegrityError):
         store.write(lambda transaction: transaction.add_audit_key(b"another"))
 
@@ -486,3 +500,17 @@ def test_a_custom_key_store_is_inserted_then_updated(store: Store) -> None:
         assert reader.custom_key_stores(ACCOUNT, REGION) == [after]
     with pytest.raises(IntegrityError):
         store.write(lambda transaction: transaction.put_custom_key_store(replace(custom, store_id="cks-2", name="two")))
+
+
+def test_writers_belong_to_the_node_in_their_name_and_those_without_one_are_claimed_once(store: Store) -> None:
+    first, second = NodeId("a1b2c3d4e5f6"), NodeId("0123456789ab")
+    known = KnownWriter(Checkpoint(msgspec.Raw(b"{}"), b"signature"))
+    store.write(lambda transaction: transaction.put_audit_writer(f"{first}w0", KnownWriter(), 1.0))
+    store.write(lambda transaction: transaction.put_audit_writer("w0", known, 2.0))
+    store.write(lambda transaction: transaction.claim_audit_writers(second))
+    store.write(lambda transaction: transaction.claim_audit_writers(first))
+    with store.read() as reader:
+        assert reader.audit_writer_records() == [
+            AuditWriterRecord(f"{first}w0", first, 1.0, KnownWriter()),
+            AuditWriterRecord("w0", second, 2.0, known),
+        ]

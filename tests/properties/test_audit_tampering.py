@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit_disk import InMemoryCheckpoints
+from audit_disk import MemorySigner
 from local_deployment import LocalDeployment, Refused, entropy
 from strongroom.assembly.audit_log import known_writers, open_audit_key
 from strongroom.assembly.data_folder import DataFolder, open_store
@@ -44,6 +44,12 @@ class Whole(msgspec.Struct, frozen=True):
     key: AuditKey
     writers: dict[str, KnownWriter]
 
+    @property
+    def writer(self) -> str:
+        """The name of the one writer."""
+        (name,) = self.writers
+        return name
+
     def verify(self, files: Files, *, from_oldest: bool = False) -> Report:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
@@ -57,13 +63,13 @@ class Whole(msgspec.Struct, frozen=True):
             folder = Path(scratch)
             for name, content in files.items():
                 (folder / name).write_bytes(content)
-            checkpoints = InMemoryCheckpoints(self.key)
-            checkpoints.writers.update(self.writers)
-            log = AuditLog(folder, "w0", "write", 1 << 20, checkpoints, ManualClock(NOW + 9 * DAY))
+            signer = MemorySigner(self.key)
+            signer.writers.update(self.writers)
+            log = AuditLog(folder, self.writer, "write", 1 << 20, signer, ManualClock(NOW + 9 * DAY))
             log.append(b'{"eventName":"ListKeys"}')
             log.close()
-            assert checkpoints.writers != self.writers
-            return self._verify(folder, checkpoints.writers)
+            assert signer.writers != self.writers
+            return self._verify(folder, signer.writers)
 
     def _verify(self, folder: Path, writers: dict[str, KnownWriter], *, from_oldest: bool = False) -> Report:
         verifier = Verifier(self.key.public().verifies, writers, from_oldest=from_oldest)
@@ -226,7 +232,7 @@ def test_a_file_under_another_name_is_found(whole: Whole) -> None:
     for name, content in whole.files.items():
         others = {each: kept for each, kept in whole.files.items() if each != name}
         whole.kinds(others | {"2020" + name[4:]: content})
-        whole.kinds(others | {name.replace("-w0-", "-w1-"): content})
+        whole.kinds(others | {name.replace("w0-", "w1-"): content})
         whole.kinds(others | {name.replace("-0000", "-1000"): content})
         whole.kinds(others | {name: b""})
 
@@ -237,7 +243,7 @@ def rechained(whole: Whole, change: dict[int, bytes | None], key: AuditKey | Non
     With a ``key`` of their own, they sign all checkpoints anew.
     """
     files: dict[str, bytes] = {}
-    position = Position("w0")
+    position = Position(whole.writer)
     for index, (name, _, line) in enumerate(whole.lines()):
         body: bytes | None = CHAIN.sub(b"}", line)
         body = change.get(index, body)
@@ -281,7 +287,7 @@ def test_a_server_that_continues_a_forged_log_does_not_make_it_valid(whole: Whol
 @given(lines=st.lists(st.integers(1, 3), min_size=1, max_size=3))
 @settings(max_examples=30)
 def test_lines_added_while_no_server_runs_are_found_before_and_after_a_start(whole: Whole, lines: list[int]) -> None:
-    assert whole.writers["w0"].stopped
+    assert whole.writers[whole.writer].stopped
     files = dict(whole.files)
     name = max(files)
     end = claim_of(files[name].splitlines()[-1])
@@ -335,11 +341,11 @@ def test_a_forger_who_leaves_checkpoints_out_is_found(whole: Whole) -> None:
 
 
 def test_a_checkpoint_in_the_database_needs_a_signature(whole: Whole) -> None:
-    kept = whole.writers["w0"].checkpoint
+    kept = whole.writers[whole.writer].checkpoint
     assert kept is not None
-    forged = Checkpoint(msgspec.Raw(bytes(kept.statement).replace(b'"w0"', b'"w1"')), kept.signature)
+    forged = Checkpoint(msgspec.Raw(bytes(kept.statement).replace(b'w0"', b'w1"')), kept.signature)
     for known in (forged, Checkpoint(kept.statement, bytes(64))):
-        report = Whole(whole.files, whole.key, {"w0": KnownWriter(known)}).verify(whole.files)
+        report = Whole(whole.files, whole.key, {whole.writer: KnownWriter(known)}).verify(whole.files)
         assert [finding.kind for finding in report.findings] == [Kind.BAD_SIGNATURE]
     without = Whole(whole.files, whole.key, {}).verify(whole.files)
     assert [finding.kind for finding in without.findings] == [Kind.REMOVED]

@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,20 @@ KEY = AuditKey(bytes(32))
 SEGMENT_SIZE = 1 << 20
 
 
-class InMemoryCheckpoints:
-    """Signs checkpoints, and stores the state of each writer in memory instead of the database."""
+@contextmanager
+def broken(log: AuditLog) -> Iterator[None]:
+    """Let every write to the log's current file fail for a while."""
+    segment = log._chain._segment
+    assert segment is not None
+    good, segment.descriptor = segment.descriptor, -1
+    try:
+        yield
+    finally:
+        segment.descriptor = good
+
+
+class MemorySigner:
+    """Signs checkpoints, and records writers in memory."""
 
     def __init__(self, key: AuditKey = KEY) -> None:
         self.key = key
@@ -34,10 +48,10 @@ class InMemoryCheckpoints:
     def verifies(self, message: bytes, signature: bytes) -> bool:
         return self.key.public().verifies(message, signature)
 
-    def keep(self, writer: str, known: KnownWriter) -> None:
+    def record(self, writer: str, known: KnownWriter) -> None:
         self.writers[writer] = known
 
-    def known(self, writer: str) -> KnownWriter | None:
+    def recorded(self, writer: str) -> KnownWriter | None:
         return self.writers.get(writer)
 
 
@@ -46,13 +60,13 @@ class Disk:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
-        self.checkpoints = InMemoryCheckpoints()
+        self.signer = MemorySigner()
         self.clock = ManualClock(NOON)
         self._patch = monkeypatch
         self._pwrite, self._fdatasync, self._ftruncate = os.pwrite, os.fdatasync, os.ftruncate
 
     def open(self, durability: Durability = "write", size: int = SEGMENT_SIZE, writer: str = "w0") -> AuditLog:
-        return AuditLog(self.folder, writer, durability, size, self.checkpoints, self.clock)
+        return AuditLog(self.folder, writer, durability, size, self.signer, self.clock)
 
     def write(self, log: AuditLog, *names: str) -> None:
         for name in names:
@@ -68,13 +82,13 @@ class Disk:
         return [line["eventName"] for lines in self.files() for line in lines if "eventName" in line]
 
     def verify(self) -> Report:
-        return self.verify_from(self.checkpoints.writers)
+        return self.verify_from(self.signer.writers)
 
     def verify_from(self, writers: dict[str, KnownWriter]) -> Report:
         """Verify the log against an earlier state of the writers."""
         verifier = Verifier(KEY.public().verifies, writers)
         walk(self.folder, verifier, lambda _: None)
-        return verifier.finish(self.checkpoints.writers)
+        return verifier.finish(self.signer.writers)
 
     def findings(self) -> list[Finding]:
         return self.verify().findings

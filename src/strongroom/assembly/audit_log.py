@@ -1,12 +1,13 @@
 """The audit log of a data folder: opening it for writing, verifying it, and the names that a key can have in it."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import product
 from pathlib import Path
 
 from strongroom.arns import parse_arn
 from strongroom.audit.chain import KnownWriter
+from strongroom.audit.sink import AuditMark
 from strongroom.audit.verification import Report, Verifier
 from strongroom.clock import Clock
 from strongroom.crypto.audit_key import SECRET_LENGTH, AuditKey, AuditPublicKey
@@ -15,22 +16,24 @@ from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.entropy import Entropy
 from strongroom.errors import KmsError
 from strongroom.keys.arns import ALIAS_PREFIX, AliasLocator, KeyLocator
+from strongroom.node_id import NodeId
 from strongroom.settings import Settings
 from strongroom.store.audit.log import AuditLog
 from strongroom.store.audit.segments import mark_at_end, segments_of, walk
 from strongroom.store.protocol import Readable, Store, Transaction
-from strongroom.store.records import AuditMark
+from strongroom.store.records import AuditWriterRecord
 from strongroom.store.scopes import AccountScope
 
 logger = logging.getLogger(__name__)
 
 
-class StoreNotary:
-    """Signs with the audit key, and keeps what is known of writers in the store."""
+class StoreSigner:
+    """Signs checkpoints with the audit key, and records writers in the store. See ``CheckpointSigner``."""
 
-    def __init__(self, store: Store, key: AuditKey) -> None:
+    def __init__(self, store: Store, key: AuditKey, clock: Clock) -> None:
         self._store = store
         self._key = key
+        self._clock = clock
         self._public = key.public()
 
     def sign(self, message: bytes) -> bytes:
@@ -41,12 +44,13 @@ class StoreNotary:
         """Tell whether the audit key has signed a message."""
         return self._public.verifies(message, signature)
 
-    def keep(self, writer: str, known: KnownWriter) -> None:
-        """Keep what is known of a writer."""
-        self._store.write(lambda transaction: transaction.put_audit_writer(writer, known))
+    def record(self, writer: str, known: KnownWriter) -> None:
+        """Record what is known of a writer."""
+        now = self._clock.now()
+        self._store.write(lambda transaction: transaction.put_audit_writer(writer, known, now))
 
-    def known(self, writer: str) -> KnownWriter | None:
-        """Return what was kept last."""
+    def recorded(self, writer: str) -> KnownWriter | None:
+        """Return what was recorded last of a writer."""
         return known_writers(self._store).get(writer)
 
 
@@ -60,7 +64,7 @@ def open_audit_key(store: Store, secrets: ServiceSecrets, entropy: Entropy) -> A
 
 
 def _make_audit_key(store: Store, new: bytes) -> bytes:
-    """Keep a new audit key, unless another process was first; return the one that is kept, wrapped."""
+    """Store a new audit key, unless another process was first; return the stored one, wrapped."""
 
     def add_if_missing(transaction: Transaction) -> bytes:
         wrapped = transaction.audit_key()
@@ -74,34 +78,39 @@ def _make_audit_key(store: Store, new: bytes) -> bytes:
 def open_audit_log(
     folder: Path, writer: str, settings: Settings, store: Store, key: AuditKey, clock: Clock
 ) -> AuditLog:
-    """Open one writer's chain, which no other process may have open."""
-    notary = StoreNotary(store, key)
-    return AuditLog(folder, writer, settings.durability, settings.audit_segment_size, notary, clock)
+    """Open one writer's chain for writing. No other process may have it open."""
+    signer = StoreSigner(store, key, clock)
+    return AuditLog(folder, writer, settings.durability, settings.audit_segment_size, signer, clock)
 
 
-def settle_others(
-    folder: Path, owned: Collection[str], settings: Settings, store: Store, key: AuditKey, clock: Clock
+def end_idle_chains(
+    folder: Path, idle: Iterable[AuditWriterRecord], settings: Settings, store: Store, key: AuditKey, clock: Clock
 ) -> list[AuditMark]:
-    """End the chains of writers that have no worker any more, because fewer workers start now; return their marks.
+    """End the chains of ``idle`` writers, which no process writes any more; return the place where each ends.
 
-    To be called by one of the processes that have taken the data folder. They write the chains of the ``owned``
-    writers; no process writes the others. A chain that cannot be ended is left to a later start.
+    A chain that cannot be ended is left to a later start.
     """
     marks = []
-    for writer, known in known_writers(store).items():
-        if writer in owned:
-            continue
-        if not known.stopped:
+    for record in idle:
+        if not record.known.stopped:
             try:
-                open_audit_log(folder, writer, settings, store, key, clock).close()
+                open_audit_log(folder, record.writer, settings, store, key, clock).close()
             except (KmsError, OSError):
-                logger.exception("the chain of audit writer %s could not be ended", writer)
-        marks.append(mark_at_end(folder, writer))
+                logger.exception("the chain of audit writer %s could not be ended", record.writer)
+        marks.append(mark_at_end(folder, record.writer))
     return marks
 
 
+def idle_writers(store: Readable, node: NodeId, at_work: Collection[str]) -> list[AuditWriterRecord]:
+    """Return the writers of one node other than those ``at_work``: it has fewer workers now, or ran an older release.
+
+    Writers of other nodes are never among them: their chains are on other disks, and may be written just now.
+    """
+    return [each for each in _records(store) if each.node == node and each.writer not in at_work]
+
+
 def known_writers(store: Readable) -> Mapping[str, KnownWriter]:
-    """Return what the store has of each writer."""
+    """Return what the store knows of each writer, of all nodes."""
     with store.read() as reader:
         return reader.audit_writers()
 
@@ -113,6 +122,7 @@ def size_of_log(folder: Path) -> int:
 
 def verify_log(
     folder: Path,
+    node: NodeId | None,
     key: AuditPublicKey,
     store: Readable | None,
     progress: Callable[[int], object],
@@ -121,18 +131,26 @@ def verify_log(
 ) -> Report:
     """Verify every segment in a folder, also while servers write; call ``progress`` with the bytes read each time.
 
-    Without a store, the ends of the chains are not judged. ``from_oldest`` is for a log whose older segments were moved
-    away.
+    Chains of the ``node`` must be here, those of other nodes need not; without a node, all must. Without a store, the
+    ends of the chains are not judged. ``from_oldest`` is for a log whose older segments were moved elsewhere.
     """
-    # Before the files are looked at: what is kept by then must be in them.
-    writers = None if store is None else known_writers(store)
-    verifier = Verifier(key.verifies, writers, from_oldest=from_oldest)
+    # Before the files are read: what is recorded by then must be in them.
+    before = [] if store is None else _records(store)
+    writers = None if store is None else {each.writer: each.known for each in before}
+    # A writer without a node may be of any: a chain that every node misses must not go unnoticed.
+    required = {each.writer for each in before if node is None or each.node in (None, node)}
+    verifier = Verifier(key.verifies, writers, required, from_oldest=from_oldest)
     walk(folder, verifier, progress)
     return verifier.finish({} if store is None else known_writers(store))
 
 
+def _records(store: Readable) -> list[AuditWriterRecord]:
+    with store.read() as reader:
+        return reader.audit_writer_records()
+
+
 def key_names(store: Readable | None, settings: Settings, key: str) -> frozenset[str]:
-    """Return every name that a key can have in records: for an alias that the store has, also the name of its key."""
+    """Return every name that records may have for a key. An alias also means its key, if the store has it."""
     names = {key}
     arn = parse_arn(key)
     name = key if arn is None else arn.resource

@@ -1,4 +1,4 @@
-"""The data folder: what a first start makes, and what every start checks.
+"""The data folder: the files that a first start makes and every start checks.
 
 ::
 
@@ -6,10 +6,11 @@
       strongroom.db     SQLite: keys (wrapped), policies, aliases, tags, access keys (wrapped)
       strongroom.db-writer       empty; locked by the process that writes
       root.key          0600, the root key that seals the domain keys
+      node-id           0600, the identity of this node, made at its first start
       credentials       0600, access keys of account roots and services, for AWS clients
       registering       empty; locked by the command that makes an account or a service
       audit/            0700, a line for each call, in segments
-      metrics/          0700, where workers hand each other their metrics: a socket of each, 0600
+      metrics/          0700, a socket of each worker, 0600, over which it sends the others its metrics
 """
 
 import fcntl
@@ -44,17 +45,18 @@ class DataFolder:
         self.path = path
         self.database = path / "strongroom.db"
         self.root_key = path / "root.key"
+        self.node_id = path / "node-id"
         self.credentials = path / "credentials"
         self.audit = path / "audit"
         self._registering = path / "registering"
 
     def lock(self) -> int:
-        """Make the folder if needed and take it for this process.
+        """Make the folder if needed and lock it for this process.
 
         Returns the lock's file descriptor, to be kept open. Raises DataFolderError when another server has it.
         """
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # The folder itself: a file for it would look like a leftover, and without it a second server could start.
+        # The folder itself: a lock file would look like a leftover, and without it a second server could start.
         descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -82,8 +84,9 @@ def open_store(folder: DataFolder) -> SqlStore:
 def upgrade_unused(folder: DataFolder) -> None:
     """Bring the database to this release's schema, if it has another one and no server has the folder.
 
-    Under a server of another release it is left as it is: what that one goes on writing would lack what this release
-    relies on. Raises DataFolderError then, and UnknownSchemaError for a database from the future.
+    While a server of another release runs, the database is left as it is: the rows that server goes on writing would
+    lack columns that this release needs. Raises DataFolderError then, and UnknownSchemaError for the database of a
+    newer release.
     """
     if has_this_schema(folder.database):
         return
@@ -110,7 +113,7 @@ def open_store_to_read(folder: DataFolder) -> ReadOnlyStore:
 def open_domain_keys(folder: DataFolder, store: Store, regions: Sequence[str], entropy: Entropy) -> DomainKeys:
     """Unseal the domain keys, and make those of ``regions`` that have none yet.
 
-    Raises DataFolderError when the root key is gone, UnsealError when it is another one.
+    Raises DataFolderError when the root key is missing, UnsealError when it is another one.
     """
     with store.read() as reader:
         sealed = reader.domain_keys()

@@ -2,12 +2,15 @@
 
 import os
 from contextlib import ExitStack, closing
+from functools import partial
 from types import TracebackType
 from typing import Self
 
-from strongroom.assembly.audit_log import open_audit_key, open_audit_log, settle_others
+from strongroom.assembly.audit_log import end_idle_chains, idle_writers, open_audit_key, open_audit_log
 from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_domain_keys, open_store, upgrade_unused
+from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_node_id
 from strongroom.assembly.registrar import Registrar
+from strongroom.audit.writer_id import WriterId, parse_writer
 from strongroom.clock import Clock
 from strongroom.crypto.documents.attestation import Attestations
 from strongroom.crypto.documents.web_identity import WebIdentities
@@ -18,13 +21,14 @@ from strongroom.crypto.software.private_keys import SoftwareDataKeyPairs
 from strongroom.crypto.software.random_source import SoftwareRandomSource
 from strongroom.entropy import Entropy
 from strongroom.maintenance.keeper import Keeper
+from strongroom.node_id import NodeId
 from strongroom.operations.context import Backends
 from strongroom.operations.kms.table import TABLE
 from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.credentials import Credentials
 from strongroom.service.pipeline import Pipeline
 from strongroom.service.readiness import Readiness
-from strongroom.service.request_quotas import RequestQuotas
+from strongroom.service.request_quotas import RequestQuotas, share_of
 from strongroom.service.service import Service
 from strongroom.service.unauthenticated import RecordRateLimit, UnauthenticatedRequests
 from strongroom.settings import Settings
@@ -38,12 +42,13 @@ _USES = frozenset(operation.name for operation in TABLE.values() if operation.us
 
 
 class OpenFolder:
-    """An open data folder, which other processes may have open too: its back ends, and the registrar of accounts."""
+    """A data folder, which other processes may have open too: its back ends, and the registrar of accounts."""
 
     def __init__(self, settings: Settings, clock: Clock, entropy: Entropy, *, taken: bool = False) -> None:
-        """Open the store and unseal the domain keys; made first, or upgraded, and ready for all Regions, if ``taken``.
+        """Open the store and unseal the domain keys.
 
-        That is for who has taken the folder. For anybody else the database has this release's schema already.
+        ``taken`` is for the process that has locked the folder: it makes or upgrades the database, the keys of all
+        Regions and the node's identity first. For any other process the database has this release's schema already.
         Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
         """
         attestations = Attestations(settings.attestation_roots, settings.attestation_age, settings.clock_skew)
@@ -54,6 +59,8 @@ class OpenFolder:
         self.store = store
         domain_keys = open_domain_keys(self.folder, store, settings.regions if taken else (), entropy)
         key_backends, secrets = KeyBackends(SoftwareKeyBackend(domain_keys, entropy)), ServiceSecrets(domain_keys)
+        if taken:
+            claim_old_writers(self.folder, store, ensure_node_id(self.folder, entropy))
         self.backends = Backends(
             store=store,
             key_backends=key_backends,
@@ -64,7 +71,7 @@ class OpenFolder:
             entropy=entropy,
             web_identities=WebIdentities(settings.identity_providers),
             attestations=attestations,
-            key_uses=KeyUses(store, AuditTail(self.folder.audit), _USES),
+            key_uses=KeyUses(store, AuditTail(self.folder.audit), _USES, partial(_is_local, read_node_id(self.folder))),
             managed_rotation_days=settings.managed_rotation_days,
             customer_keys=settings.customer_keys,
             regions=settings.regions,
@@ -97,27 +104,31 @@ class Deployment:
     """One data folder, opened to serve it: the service, its keeper and its audit log. Close it afterwards."""
 
     def __init__(self, settings: Settings, clock: Clock, entropy: Entropy, worker: int | None = None) -> None:
-        """Open the data folder: as a worker of the process that has taken it, or alone, and then take it.
+        """Open the data folder as the worker of that number, after the supervisor has locked it.
+
+        Without a number, lock the folder and serve alone.
 
         Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
         """
         self.settings = settings
         workers = 1 if worker is None else settings.workers
-        quotas = RequestQuotas(settings.request_quotas, settings.regions, workers)
+        quotas = RequestQuotas(settings.request_quotas, settings.regions, share_of(workers))
         with ExitStack() as undo:
             if worker is None:
                 undo.callback(os.close, take_folder(settings, clock, entropy))
             opened = OpenFolder(settings, clock, entropy)
             undo.callback(opened.close)
+            self.node = require_node_id(opened.folder)
             audit_key = open_audit_key(opened.store, opened.backends.secrets, entropy)
-            writer = f"w{worker or 0}"
+            writer = WriterId(self.node, worker or 0).name
             self.log = open_audit_log(opened.folder.audit, writer, settings, opened.store, audit_key, clock)
             undo.callback(self.log.close)
-            # Before calls come: what a crash kept from being written down, and then marks to go on from.
+            # Before calls come: uses that a crash kept from being written down, and then the marks to go on from.
             marks = [self.log.mark()]
             if not worker:
-                owned = {f"w{number}" for number in range(workers)}
-                marks += settle_others(opened.folder.audit, owned, settings, opened.store, audit_key, clock)
+                at_work = {WriterId(self.node, number).name for number in range(workers)}
+                idle = idle_writers(opened.store, self.node, at_work)
+                marks += end_idle_chains(opened.folder.audit, idle, settings, opened.store, audit_key, clock)
             for mark in marks:
                 opened.backends.key_uses.recover(mark.writer)
             opened.backends.key_uses.write(*marks)
@@ -137,7 +148,7 @@ class Deployment:
         )
         self.keeper = Keeper(opened.backends, trail, self.log, clock, usage)
         self.chores = self.keeper.upkeep if worker else self.keeper.run
-        """What is to be done now and then: by each worker its own, and what concerns all by the first."""
+        """Periodic work: the first worker also does what concerns all of them."""
 
     def __enter__(self) -> Self:
         return self
@@ -154,9 +165,9 @@ class Deployment:
 
 
 def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:
-    """Make a data folder ready, at the first start from nothing, and take it.
+    """Lock a data folder and make it ready; the first start makes everything in it.
 
-    Returns a file descriptor; the folder is taken as long as any process has it open. Raises what ``Deployment`` does.
+    Returns a file descriptor. The folder is locked as long as any process has it open. Raises what ``Deployment`` does.
     """
     lock = DataFolder(settings.folder).lock()
     try:
@@ -166,6 +177,12 @@ def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:
         os.close(lock)
         raise
     return lock
+
+
+def _is_local(node: NodeId | None, writer: str) -> bool:
+    """Tell whether a writer's chain may be in the audit folder of a node, so that its end can be read there."""
+    found = parse_writer(writer)
+    return found is not None and found.is_of(node)
 
 
 def _ensure_account(opened: OpenFolder, settings: Settings) -> None:

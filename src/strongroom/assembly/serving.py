@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING
 
 from strongroom.assembly.deployment import Deployment
+from strongroom.audit.writer_id import worker_name
 from strongroom.clock import Clock, SystemClock
 from strongroom.entropy import system_entropy
 from strongroom.http.trusted_proxies import TrustedProxies
@@ -15,6 +16,7 @@ from strongroom.service.counters import CallCounters
 from strongroom.settings import Settings, SettingsError, address_of
 from strongroom.telemetry.access_log import AccessLog
 from strongroom.telemetry.log_queue import LogQueue
+from strongroom.telemetry.logs import name_node
 from strongroom.telemetry.metrics import Sources, WorkerMetrics
 from strongroom.telemetry.metrics_listener import Meeting, MetricsListener
 
@@ -40,8 +42,10 @@ def serve_as(settings: Settings, worker: int | None, log: LogQueue, ready: Calla
             tracing = parts.enter_context(closing(_open_tracing(settings.traces, worker_name(worker), clock)))
         # Closed before the access log and the traces, which may wait for a slow reader or collector.
         deployment = parts.enter_context(Deployment(settings, clock, system_entropy, worker))
+        name_node(log, deployment.node)
         sources = Sources(
             worker_name(worker),
+            deployment.node,
             counters,
             deployment.keeper.counters,
             deployment.store_counters,
@@ -62,11 +66,6 @@ def serve_as(settings: Settings, worker: int | None, log: LogQueue, ready: Calla
             observers=[each for each in (access_log, tracing) if each is not None],
             shared=worker is not None,
         ).run(ready)
-
-
-def worker_name(worker: int | None) -> str:
-    """Return how logs and metrics name a worker, as the audit log does; ``w0`` serves alone."""
-    return f"w{worker or 0}"
 
 
 @contextmanager

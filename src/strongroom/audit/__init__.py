@@ -1,1 +1,1 @@
-"""CloudTrail-shaped records of every call: pure."""
+"""The audit log without I/O: the shape of records, the chain, its verification, and who writes it."""

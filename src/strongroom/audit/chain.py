@@ -1,12 +1,12 @@
-"""The chain that lets no line of the audit log be changed unseen: pure.
+"""The chain of hashes that shows every change of the audit log: pure.
 
-Every line is a link, whatever it holds: a record, the header of a segment, a checkpoint. It ends like this::
+Every line is a link: a record, the header of a segment, a checkpoint. It ends like this::
 
     …,"chain":{"writer":"w0","sequence":124,"hash":"<64 hexadecimal digits>"}}
 
 ``hash`` is SHA-256 over the hash of the line before, as it is written there, and over this line up to ``,"hash":``.
-Each writer has a chain of its own, which goes on from segment to segment and from start to start; sequences have no
-holes. A checkpoint is a signed statement of where a chain stood. It vouches for every line before it.
+Each writer has a chain of its own, which goes on from segment to segment and from start to start; its sequence numbers
+have no gaps. A checkpoint is a signed statement of where a chain stood. It covers every line before it.
 """
 
 import re
@@ -19,10 +19,10 @@ from typing import Annotated
 import msgspec
 
 GENESIS = b"0" * 64
-"""What stands for the hash before the first line."""
+"""The hash that the first line goes on from."""
 
 TAIL = len(b',"hash":""}}') + len(GENESIS)
-"""How many bytes of a line its hash does not cover: the hash itself, and what is around it."""
+"""How many bytes of a line its hash does not cover: the hash itself, and the JSON around it."""
 
 HEADER = b'{"segment":'
 CHECKPOINT = b'{"checkpoint":'
@@ -42,7 +42,7 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class Statement(msgspec.Struct, frozen=True):
-    """What a checkpoint says."""
+    """The signed part of a checkpoint: up to which line the chain of a writer goes, its hash, and when that was."""
 
     writer: str
     sequence: int
@@ -50,7 +50,7 @@ class Statement(msgspec.Struct, frozen=True):
     time: str
 
     def is_of(self, position: Position) -> bool:
-        """Tell whether this is where the chain stands."""
+        """Tell whether the statement is about this position."""
         return (self.writer, self.sequence, self.digest.encode()) == (
             position.writer,
             position.sequence,
@@ -68,11 +68,11 @@ class Checkpoint(msgspec.Struct, frozen=True):
     signature: bytes
 
     def read(self) -> Statement:
-        """Return what it says; raises msgspec.DecodeError if that is nothing."""
+        """Return the statement; raises msgspec.DecodeError if the bytes are none."""
         return msgspec.json.decode(self.statement, type=Statement)
 
     def read_signed(self, writer: str, verifies: Callable[[bytes, bytes], bool]) -> Statement | None:
-        """Return what it says of a writer; None unless ``verifies(message, signature)`` holds for it."""
+        """Return the statement about a writer; None unless ``verifies(message, signature)`` holds for it."""
         if not verifies(signed_bytes(bytes(self.statement)), self.signature):
             return None
         statement = self.read()
@@ -80,42 +80,44 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 
 class KnownWriter(msgspec.Struct, frozen=True):
-    """What is kept of a writer outside of the log, from before its first line on.
+    """What the database records of a writer, from before its first line on.
 
     ``checkpoint`` is its newest one, None before the first. ``stopped`` tells whether the writer has stopped since, and
-    left nothing after it.
+    has left no line after that checkpoint.
     """
 
     checkpoint: Checkpoint | None = None
     stopped: bool = False
 
 
-class Doubt(StrEnum):
-    """Why a start did not believe what it found at the end of its chain."""
+class Unverified(StrEnum):
+    """Why the lines that a start found after the last checkpoint cannot come from a crash."""
 
-    NONE = ""
+    NO = ""
+    """They can."""
     ADDED = "added"
-    """There were lines after the last checkpoint, though the writer had stopped with it."""
+    """The writer had stopped with its last checkpoint."""
     UNKNOWN = "unknown"
-    """There was a chain, and nothing was kept of its writer."""
+    """The database had no record of the writer."""
     UNSIGNED = "unsigned"
-    """What was kept as the last checkpoint was none of this writer's, or not signed."""
+    """The checkpoint in the database was of another writer, or had no valid signature."""
 
 
 class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     """The first line of a segment: its own name, and the hash that it goes on from.
 
-    ``torn`` is how many bytes of an unfinished line a crash had left, ``lost`` how many records could not be kept while
-    the log could not be written. ``unvouched`` is how many lines came after the last checkpoint when a start took the
-    chain over: a crash leaves some. ``doubt`` tells why they cannot come from a crash.
+    ``torn`` is how many bytes of an unfinished line a crash had left, ``lost`` how many records were dropped while the
+    log could not be written. ``uncovered`` is how many lines came after the last signed checkpoint when a start took
+    the chain over: a crash leaves some. ``unverified`` says why they cannot come from a crash. In the file these two
+    are named ``unvouched`` and ``doubt``.
     """
 
     name: str
     previous: str
     torn: Count = 0
     lost: Count = 0
-    unvouched: Count = 0
-    doubt: Doubt = Doubt.NONE
+    uncovered: Count = msgspec.field(name="unvouched", default=0)
+    unverified: Unverified = msgspec.field(name="doubt", default=Unverified.NO)
 
 
 class HeaderLine(msgspec.Struct, frozen=True):
@@ -125,7 +127,7 @@ class HeaderLine(msgspec.Struct, frozen=True):
 
 
 class SegmentName(msgspec.Struct, frozen=True):
-    """What the name of a segment tells: when it was begun, by whom, and its first sequence number."""
+    """The parts of a segment's file name: when it was begun, its writer, and its first sequence number."""
 
     begun: str
     writer: str
@@ -133,7 +135,7 @@ class SegmentName(msgspec.Struct, frozen=True):
 
 
 def link(bodies: Iterable[bytes], after: Position) -> tuple[bytes, Position]:
-    """Return the lines for some JSON objects, each without its newline, and where the chain stands then."""
+    """Return the chained lines of some JSON objects, and where the chain stands after them."""
     mark = b',"chain":{"writer":"%b","sequence":' % after.writer.encode()
     sequence, digest = after.sequence, after.digest
     lines = []
@@ -147,7 +149,7 @@ def link(bodies: Iterable[bytes], after: Position) -> tuple[bytes, Position]:
 
 
 def claim_of(line: bytes) -> Position | None:
-    """Return where in a chain a line says it stands, without its newline; None if it does not say."""
+    """Return the position in a chain that a line claims, given without its newline; None if it claims none."""
     found = _CLAIM.search(line[-_LONGEST_CLAIM:])
     return None if found is None else Position(found[1].decode(), int(found[2]), found[3])
 
@@ -158,13 +160,13 @@ def header_body(header: Header) -> bytes:
 
 
 def statement_of(position: Position, now: float) -> bytes:
-    """Return what a checkpoint says of a position."""
+    """Return the statement of a checkpoint about a position, as JSON."""
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
     return msgspec.json.encode(Statement(position.writer, position.sequence, position.digest.decode(), at))
 
 
 def signed_bytes(statement: bytes) -> bytes:
-    """Return what is signed for a statement. The prefix keeps the signature from meaning anything elsewhere."""
+    """Return the bytes that are signed for a statement. A prefix makes the signature useless for anything else."""
     return _DOMAIN + statement
 
 
@@ -175,6 +177,6 @@ def segment_name(now: float, after: Position) -> str:
 
 
 def parse_name(name: str) -> SegmentName | None:
-    """Return what the name of a segment tells, None for any other name."""
+    """Return the parts of a segment's file name, None for any other name."""
     found = _NAME.fullmatch(name)
     return None if found is None else SegmentName(found[1], found[2], int(found[3]))

@@ -1,7 +1,10 @@
-"""Audit records in the shape of CloudTrail events, one JSON line each.
+"""The shape of audit records: CloudTrail events, one JSON line each. Pure.
+
+A line is encoded in three parts, because the first and the last part are the same for many records: the head says who
+called, when and from where; the body what was asked for and what came of it; the tail what it concerned.
 
 Source: AWS CloudTrail User Guide, "CloudTrail record contents", and KMS Developer Guide, "Logging AWS KMS API calls".
-A record never holds plaintext, ciphertext, key bytes or grant tokens; ``parameters`` sees to that.
+A record never holds plaintext, ciphertext, key bytes or grant tokens; ``parameters`` leaves them out.
 """
 
 import time
@@ -11,26 +14,11 @@ from functools import lru_cache
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from strongroom.audit.user_identity import UserIdentity
+
 _EVENT_VERSION = "1.11"
 _EVENT_SOURCE = "kms.amazonaws.com"
-_INTERNAL = "AWS Internal"
-
-
-class UserIdentity(msgspec.Struct, rename="camel", frozen=True, omit_defaults=True):
-    """Who called. ``type`` is CloudTrail's: Root, IAMUser, AssumedRole, …, or Unknown when no signature verified."""
-
-    type: str
-    principal_id: str = ""
-    arn: str = ""
-    account_id: str = ""
-    access_key_id: str = ""
-    user_name: str = ""
-    identity_provider: str = ""
-    session_context: Mapping[str, object] | None = None
-    invoked_by: str = ""
-
-
-UNKNOWN_IDENTITY = UserIdentity("Unknown")
+_MAX_MESSAGE = 1024
 
 
 class Resource(msgspec.Struct, frozen=True):
@@ -51,8 +39,8 @@ def role_resource(account: str, arn: str) -> Resource:
     return Resource(account, "AWS::IAM::Role", arn)
 
 
-class Occasion(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
-    """How a record begins: who did what, when and from where. Order of fields is the order on the line."""
+class RecordHead(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
+    """The first part of a record: who did what, when and from where. Fields are in the order of the line."""
 
     event_version: str = _EVENT_VERSION
     user_identity: UserIdentity
@@ -64,8 +52,8 @@ class Occasion(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
     user_agent: str | UnsetType = UNSET
 
 
-class Outcome(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
-    """How it goes on: what was asked for and what came of it."""
+class RecordBody(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
+    """The middle part of a record: what was asked for and what came of it."""
 
     error_code: str | UnsetType = UNSET
     error_message: str | UnsetType = UNSET
@@ -76,8 +64,8 @@ class Outcome(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
     event_id: str = msgspec.field(name="eventID")
 
 
-class Bearing(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
-    """How it ends: what and whom it concerns."""
+class RecordTail(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
+    """The last part of a record: what and whom it concerns."""
 
     read_only: bool
     resources: tuple[Resource, ...] = ()
@@ -91,19 +79,19 @@ class Bearing(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
 _encoder = msgspec.json.Encoder()
 
 
-def beginning(occasion: Occasion) -> bytes:
-    """Return the beginning of a line. One may serve many records: what a client does within a second is much alike."""
-    return _encoder.encode(occasion)[:-1] + b","
+def encode_head(head: RecordHead) -> bytes:
+    """Return the beginning of a line. It serves all records of one caller and operation within a second."""
+    return _encoder.encode(head)[:-1] + b","
 
 
-def ending(bearing: Bearing) -> bytes:
-    """Return the end of a line, which may serve many records too."""
-    return b"," + _encoder.encode(bearing)[1:]
+def encode_tail(tail: RecordTail) -> bytes:
+    """Return the end of a line, which serves many records too."""
+    return b"," + _encoder.encode(tail)[1:]
 
 
-def line(begins: bytes, outcome: Outcome, ends: bytes) -> bytes:
-    """Return a record as one line of JSON, without its newline."""
-    return begins + _encoder.encode(outcome)[1:-1] + ends
+def encode_record(head: bytes, body: RecordBody, tail: bytes) -> bytes:
+    """Return a record as one line of JSON, without its newline, between an encoded head and tail."""
+    return head + _encoder.encode(body)[1:-1] + tail
 
 
 def event_time(now: float) -> str:
@@ -116,38 +104,11 @@ def _shown(second: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
 
 
-def internal_call(  # noqa: PLR0913 - the facts of a call
-    *, name: str, account: str, region: str, arn: str, event_id: str, request_id: str, now: float
-) -> bytes:
-    """Return the line of a call that the service made to itself: SynchronizeMultiRegionKey."""
-    occasion = Occasion(
-        user_identity=_ourselves(account),
-        event_time=event_time(now),
-        event_name=name,
-        aws_region=region,
-        source_ip_address=_INTERNAL,
-        user_agent=_INTERNAL,
-    )
-    bearing = Bearing(read_only=False, resources=(key_resource(account, arn),), recipient_account_id=account)
-    return line(beginning(occasion), Outcome(request_id=request_id, event_id=event_id), ending(bearing))
+def error_code(code: str) -> str:
+    """Return an error's code as CloudTrail has it: AccessDenied is the one that lacks its suffix there."""
+    return "AccessDenied" if code == "AccessDeniedException" else code
 
 
-def service_event(  # noqa: PLR0913 - the facts of a service event
-    *, name: str, account: str, region: str, arn: str, details: Mapping[str, object], event_id: str, now: float
-) -> bytes:
-    """Return the line of something the service did by itself: RotateKey, DeleteKey."""
-    occasion = Occasion(
-        user_identity=_ourselves(account), event_time=event_time(now), event_name=name, aws_region=region
-    )
-    bearing = Bearing(
-        read_only=False,
-        resources=(key_resource(account, arn),),
-        event_type="AwsServiceEvent",
-        recipient_account_id=account,
-        service_event_details=details,
-    )
-    return line(beginning(occasion), Outcome(event_id=event_id), ending(bearing))
-
-
-def _ourselves(account: str) -> UserIdentity:
-    return UserIdentity("AWSAccount", account_id=account, invoked_by=_INTERNAL)
+def error_message(message: str | None) -> str | UnsetType:
+    """Return an error's message, cut to 1,024 characters; UNSET without one."""
+    return message[:_MAX_MESSAGE] if message else UNSET

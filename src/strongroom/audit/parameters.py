@@ -1,4 +1,4 @@
-"""What of a request goes into its audit record: everything but secrets, in CloudTrail's lower-camel names."""
+"""The request parameters in an audit record: all but secrets, under CloudTrail's lower-camel names. Pure."""
 
 from collections.abc import Callable, Mapping
 from typing import cast
@@ -75,7 +75,7 @@ def _fields(structure: msgspec.inspect.StructType) -> tuple[msgspec.structs.Fiel
 
 
 def _converter(annotation: object) -> Callable[[object], object] | None:
-    """Return what renames the members of a structure or of a list of them (tags), or None for plain values."""
+    """Return a function that renames the members of a structure, or of a list of them (tags); None for plain values."""
     for each in _alternatives(annotation):
         if isinstance(each, msgspec.inspect.StructType):
             return cast("Callable[[object], object]", parameters_of(each.cls))

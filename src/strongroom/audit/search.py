@@ -1,8 +1,10 @@
-"""Which records a search is for: pure."""
+"""Which records a search matches. Pure."""
 
 from collections.abc import Mapping, Sequence
 
 import msgspec
+
+from strongroom.audit.writer_id import WriterId, parse_writer
 
 _DENIALS = frozenset(
     {
@@ -20,13 +22,19 @@ _KEY_PARAMETERS = ("keyId", "aliasName", "targetKeyId", "sourceKeyId", "destinat
 
 
 class SearchedResource(msgspec.Struct):
-    """What a search reads of a resource."""
+    """The part of a resource that a search reads."""
 
     arn: str = msgspec.field(name="ARN", default="")
 
 
+class SearchedChain(msgspec.Struct):
+    """The part of a line's place in its chain that a search reads."""
+
+    writer: str = ""
+
+
 class SearchedRecord(msgspec.Struct, rename="camel"):
-    """What a search reads of a record. Headers and checkpoints have no event."""
+    """The part of a record that a search reads. Headers and checkpoints have no event."""
 
     event_time: str = ""
     event_name: str = ""
@@ -34,10 +42,16 @@ class SearchedRecord(msgspec.Struct, rename="camel"):
     error_code: str = ""
     request_parameters: Mapping[str, object] | None = None
     resources: Sequence[SearchedResource] = ()
+    chain: SearchedChain | None = None
+
+    @property
+    def writer(self) -> WriterId | None:
+        """The worker that recorded it, and its node; None if the line does not name one."""
+        return None if self.chain is None else parse_writer(self.chain.writer)
 
     @property
     def principal(self) -> str:
-        """Who called, in one word."""
+        """The caller in one word: its ARN, or else what the record has of it."""
         identity = self.user_identity
         names = ("arn", "invokedBy", "userName", "accountId", "type")
         return next((str(identity[name]) for name in names if identity.get(name)), "")
@@ -54,7 +68,7 @@ _decoder = msgspec.json.Decoder(SearchedRecord)
 
 
 def read_record(line: bytes) -> SearchedRecord | None:
-    """Return what a search reads of a line; None if it cannot be read."""
+    """Return the part of a line that a search reads; None if the line cannot be decoded."""
     try:
         return _decoder.decode(line)
     except msgspec.DecodeError:
@@ -62,9 +76,9 @@ def read_record(line: bytes) -> SearchedRecord | None:
 
 
 class Query(msgspec.Struct, frozen=True):
-    """What a search is for; what is empty does not limit. Times as in records, the last one excluded.
+    """The conditions of a search; an empty one matches every record. Times as in records, the last one excluded.
 
-    ``keys`` are ids, ARNs or alias names, any of which will do.
+    ``keys`` are ids, ARNs or alias names, of which one must match.
     """
 
     keys: frozenset[str] = frozenset()
@@ -75,7 +89,7 @@ class Query(msgspec.Struct, frozen=True):
     denied: bool = False
 
     def matches(self, record: SearchedRecord) -> bool:
-        """Tell whether a record is one of those."""
+        """Tell whether a record meets all conditions."""
         if not record.event_name or record.event_time < self.since or (self.until and record.event_time >= self.until):
             return False
         if self.event and record.event_name.lower() != self.event.lower():

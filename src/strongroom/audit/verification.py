@@ -1,16 +1,15 @@
-"""Walks the audit log and finds what was done to it: pure.
+"""Verifies the audit log: finds what was altered, removed, reordered or added. Pure.
 
 Segments come writer by writer, in the order of their names. Every line must continue the chain: the sequence number
 after the last one, and a hash over the last hash and itself. What the hash does not cover is compared byte by byte.
-Beyond that, a header must stand at the head of its own file, and a checkpoint must be signed and state where the chain
-stands.
+A header must be the first line of its own file. A checkpoint must be signed and state where the chain stands.
 
-A chain cannot tell that its end is gone, nor that lines were added to it, or a whole chain beside it, while nobody
-wrote. What is kept elsewhere of each writer does: its newest checkpoint, and whether it has stopped since.
+The chain alone does not show that its end is missing. Nor does it show that lines, or a whole chain, were added while
+no server ran. For that the database records of each writer its newest checkpoint, and whether it has stopped since.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from enum import StrEnum
 from hashlib import sha256
 
@@ -22,11 +21,11 @@ from strongroom.audit.chain import (
     HEADER,
     TAIL,
     Checkpoint,
-    Doubt,
     Header,
     HeaderLine,
     KnownWriter,
     Position,
+    Unverified,
     claim_of,
     parse_name,
     signed_bytes,
@@ -34,16 +33,16 @@ from strongroom.audit.chain import (
 
 _MOST_FINDINGS = 10_000
 _SPECIAL = (HEADER, CHECKPOINT)
-_DOUBTS = {
-    Doubt.ADDED: "the writer had stopped before the last {} lines; they were added",
-    Doubt.UNKNOWN: "the database did not know the writer of the {} lines before this",
-    Doubt.UNSIGNED: "the database had no good checkpoint that vouches for the {} lines before this",
+_UNVERIFIED = {
+    Unverified.ADDED: "the writer had stopped before the last {} lines; they were added",
+    Unverified.UNKNOWN: "the database did not know the writer of the {} lines before this",
+    Unverified.UNSIGNED: "the database had no valid checkpoint that covers the {} lines before this",
 }
 _EVENT_TIME = re.compile(rb'"eventTime":"([0-9TZ:-]{20})"')
 
 
 class Kind(StrEnum):
-    """What was done to the log."""
+    """Kinds of damage that verification finds."""
 
     ALTERED = "altered"
     REMOVED = "removed"
@@ -55,7 +54,7 @@ class Kind(StrEnum):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that is wrong, and where. ``sequence`` is the one that is expected there."""
+    """One damage, and where it is: file, line from 1, and the sequence number that is expected there."""
 
     kind: Kind
     file: str
@@ -65,45 +64,50 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct):
-    """What a walk has found. Times as in the records, empty without any."""
+    """The result of a verification. Times as in the records, empty without any."""
 
+    writers: list[str] = msgspec.field(default_factory=list)
+    """The writers whose chains were verified, in the order of their names."""
     segments: int = 0
     records: int = 0
     checkpoints: int = 0
     unsigned: int = 0
-    """Records after the last checkpoint of their writer: nothing vouches for them yet."""
-    unvouched: int = 0
-    """Lines that a start found after the last checkpoint, and went on from: a crash leaves some."""
+    """Records after the last checkpoint of their writer: no signature covers them yet."""
+    uncovered: int = 0
+    """Lines that a start found after the last signed checkpoint, and went on from: a crash leaves some."""
     torn: int = 0
     """Bytes of unfinished lines, of records whose answers never left: cut off after a crash, or still there."""
     lost: int = 0
-    """Records of refused calls that could not be kept while the log could not be written."""
+    """Records of refused calls that were dropped while the log could not be written."""
     first_time: str = ""
     last_time: str = ""
     findings: list[Finding] = msgspec.field(default_factory=list)
     further: int = 0
-    """How many findings there are beyond those, which are the first ones."""
+    """How many findings came after those listed."""
 
 
 class Verifier:
-    """Takes segments, and lines of each; ``finish`` gives the report."""
+    """Verifies the segments that it is given, in lines; ``finish`` returns the report."""
 
     def __init__(
         self,
         verifies: Callable[[bytes, bytes], bool],
         writers: Mapping[str, KnownWriter] | None,
+        required: Container[str] | None = None,
         *,
         from_oldest: bool = False,
     ) -> None:
-        """Verify with the audit key's ``verifies(message, signature)``, against what was kept of the ``writers``.
+        """Verify with the audit key's ``verifies(message, signature)``, against what is recorded of the ``writers``.
 
-        Without that (None), neither the ends of the chains can be judged, nor whether they belong here.
-        ``from_oldest`` takes for granted what the oldest header says of the segments before it, which were moved away.
+        Without that (None), the ends of the chains cannot be judged, nor whether they belong here. ``required`` are the
+        writers whose chains must be here, all of them by default: other nodes have theirs elsewhere. ``from_oldest``
+        accepts the hash that the oldest header goes on from, because the segments before it were moved elsewhere.
         """
         self._from_oldest = from_oldest
         self.report = Report()
         self._verifies = verifies
         self._writers = writers
+        self._required = required
         self._found: set[str] = set()
         self._signed: set[str] = set()
         self._added: dict[str, Finding] = {}
@@ -112,14 +116,14 @@ class Verifier:
         self._line = 0
         self._sequence, self._previous = 0, GENESIS
         self._since_checkpoint = 0
-        self._told = 0
-        """The last sequence that a checkpoint vouches for, or a header tells of."""
-        self._met: int | None = None
-        """The sequence of the checkpoint that was kept of this writer; 0 if there is none yet."""
+        self._accounted = 0
+        """The last sequence number that a checkpoint covers or a header has counted."""
+        self._anchor: int | None = None
+        """The sequence of the checkpoint that the database has of this writer, once it was met; 0 if it has none."""
         self._mark = b""
 
     def begin(self, file: str) -> None:
-        """Go on with a segment, by the name of its file."""
+        """Go on with the segment in a file of this name."""
         name = parse_name(file)
         writer = "" if name is None else name.writer
         if writer != self._writer:
@@ -129,7 +133,7 @@ class Verifier:
         self.report.segments += 1
 
     def lines(self, lines: Sequence[bytes]) -> None:
-        """Take whole lines of the segment, without their newlines."""
+        """Verify whole lines of the segment, given without their newlines."""
         mark, records = self._mark, 0
         for line in lines:
             self._line += 1
@@ -150,20 +154,21 @@ class Verifier:
             self.report.last_time = max(self.report.last_time, _first_time(reversed(lines)))
 
     def end(self, rest: bytes, *, newest: bool) -> None:
-        """Take what follows the last newline of the segment. Only in the newest of a writer it may be unfinished."""
+        """End the segment with the bytes after its last newline. Only a writer's newest segment may have any."""
         if newest:
             self.report.torn += len(rest)
         elif rest or not self._line:
             self._find(Kind.TRUNCATED, "the file ends within a line" if rest else "the file is empty")
 
     def finish(self, writers: Mapping[str, KnownWriter]) -> Report:
-        """Return what was found. ``writers`` is what is kept of them by now, because servers may have gone on."""
+        """Return the report. ``writers`` is what is recorded of them by now, because servers may have gone on."""
         self._end_writer()
         before = self._writers
         if before is None:
             return self.report
         for writer in sorted(before.keys() - self._found):
-            self._judge_missing(writer, before[writer].checkpoint)
+            if self._required is None or writer in self._required:
+                self._judge_missing(writer, before[writer].checkpoint)
         for writer in sorted(self._found - writers.keys()):
             kind, has = (Kind.REMOVED, "the log has its checkpoints") if writer in self._signed else (Kind.ADDED, "")
             text = f"the database does not know writer {writer}" + (f", and {has}" if has else "")
@@ -178,11 +183,11 @@ class Verifier:
             return
         kind, text = Kind.FILE_MISSING, f"the database has a checkpoint of writer {writer}, and there is no file of it"
         if kept.read_signed(writer, self._verifies) is None:
-            kind, text = Kind.BAD_SIGNATURE, f"the database's checkpoint of writer {writer} is none that it has signed"
+            kind, text = Kind.BAD_SIGNATURE, f"the database's checkpoint of writer {writer} has no valid signature"
         self.report.findings.append(Finding(kind, "", 0, 0, text))
 
     def _judge(self, line: bytes, covered: bytes, *, fits: bool) -> None:
-        """Look closely at a line that does not continue the chain, or that is no record."""
+        """Judge a line that does not continue the chain, or that is a header or a checkpoint."""
         expected = self._sequence + 1
         claim = claim_of(line)
         if self._from_oldest and not self._sequence and claim is not None and claim.sequence > 1:
@@ -190,20 +195,20 @@ class Verifier:
             return
         if claim is None or claim.writer != self._writer:
             self._find(Kind.ALTERED, "this is not a line of this log")
-            # Nobody knows its hash, so the next line is taken at its word.
+            # Its hash is not known, so the next line's claim is accepted.
             self._sequence, self._previous = expected, b""
             return
         if claim.sequence < expected:
-            self._find(Kind.REORDERED, f"{claim.sequence} stands here again, or too late")
+            self._find(Kind.REORDERED, f"{claim.sequence} is here again, or too late")
             if self._line == 1 and line.startswith(HEADER):
-                # A start that did not find its checkpoint went on from there: that is one finding, and not each line.
+                # A start that did not find its checkpoint went on from it: that is one finding, not one for each line.
                 self._sequence, self._previous = claim.sequence, claim.digest
-                # The lines after it are others than those of that number that were told of.
-                self._told = min(self._told, claim.sequence - 1)
+                # The lines that follow are not those with the same numbers that were counted before.
+                self._accounted = min(self._accounted, claim.sequence - 1)
             return
         if claim.sequence > expected:
             kind = Kind.FILE_MISSING if line.startswith(HEADER) else Kind.REMOVED
-            self._find(kind, f"{expected} to {claim.sequence - 1} are not there")
+            self._find(kind, f"{expected} to {claim.sequence - 1} are missing")
         elif not fits and self._previous:
             self._find(Kind.ALTERED, "the line, or the one before it, is not what was written")
         if fits:
@@ -211,16 +216,16 @@ class Verifier:
         self._sequence, self._previous = claim.sequence, claim.digest
 
     def _start_late(self, header: bytes, before: int) -> None:
-        """Begin a chain with the header of the oldest segment there is, as if what it goes on from were there."""
+        """Begin a chain with the header of the oldest segment, as if the segments before it were here."""
         try:
             self._previous = msgspec.json.decode(header, type=HeaderLine).segment.previous.encode()
         except msgspec.DecodeError:
-            self._find(Kind.REMOVED, f"1 to {before} are not there")
+            self._find(Kind.REMOVED, f"1 to {before} are missing")
         self._sequence, self._line = before, self._line - 1
         self.lines([header])
 
     def _judge_place(self, line: bytes, covered: bytes) -> None:
-        """Look at a link of the chain for what it holds: its header at its head, signed checkpoints, records."""
+        """Judge a line that continues the chain by its kind: a header, a checkpoint or a record."""
         if line.startswith(HEADER) or self._line == 1:
             self._judge_header(line)
         elif line.startswith(CHECKPOINT):
@@ -239,13 +244,13 @@ class Verifier:
         self._take_over(header)
 
     def _take_over(self, header: Header) -> None:
-        """Count what a start has found, and no line twice: starts that follow each other may tell of the same ones."""
-        fresh = min(header.unvouched, self._sequence - self._told)
-        self._told = self._sequence
-        if header.doubt:
-            self._find(Kind.ADDED, _DOUBTS[header.doubt].format(header.unvouched))
+        """Count the lines that a start has found, each once: starts that follow each other may record the same ones."""
+        fresh = min(header.uncovered, self._sequence - self._accounted)
+        self._accounted = self._sequence
+        if header.unverified:
+            self._find(Kind.ADDED, _UNVERIFIED[header.unverified].format(header.uncovered))
         else:
-            self.report.unvouched += fresh
+            self.report.uncovered += fresh
 
     def _judge_checkpoint(self, body: bytes) -> None:
         here = Position(self._writer, self._sequence, self._previous)
@@ -261,9 +266,9 @@ class Verifier:
         self.report.checkpoints += 1
         self._since_checkpoint = 0
         self._signed.add(self._writer)
-        self._told = self._sequence + 1
+        self._accounted = self._sequence + 1
         if checkpoint == self._kept():
-            self._met = self._sequence + 1
+            self._anchor = self._sequence + 1
 
     def _kept(self) -> Checkpoint | None:
         known = (self._writers or {}).get(self._writer)
@@ -271,13 +276,14 @@ class Verifier:
 
     def _begin_writer(self, writer: str) -> None:
         self._writer = writer
+        self.report.writers.append(writer)
         self._mark = b',"chain":{"writer":"%b","sequence":' % writer.encode()
         self._sequence, self._previous = 0, GENESIS
-        self._told = 0
-        self._met = 0 if self._kept() is None else None
+        self._accounted = 0
+        self._anchor = 0 if self._kept() is None else None
 
     def _end_writer(self) -> None:
-        """Hold the end of a chain against what was kept of it."""
+        """Compare the end of a chain with what the database records of its writer."""
         if not self._writer:
             return
         self.report.unsigned += self._since_checkpoint
@@ -286,20 +292,18 @@ class Verifier:
         known = (self._writers or {}).get(self._writer)
         if known is None:
             return
-        if self._met is None:
+        if self._anchor is None:
             self._judge_end()
-        elif known.stopped and self._sequence > self._met:
-            text = f"the writer had stopped with {self._met}; what comes after it was added"
+        elif known.stopped and self._sequence > self._anchor:
+            text = f"the writer had stopped with {self._anchor}; what comes after it was added"
             self._added[self._writer] = Finding(Kind.ADDED, self._file, self._line, self._sequence, text)
 
     def _judge_end(self) -> None:
-        """Tell why the kept checkpoint of a writer was not met."""
+        """Find why the log does not hold the checkpoint that the database has."""
         kept = self._kept()
         stated = None if kept is None else kept.read_signed(self._writer, self._verifies)
         if stated is None:
-            self._find(
-                Kind.BAD_SIGNATURE, "the checkpoint in the database is none that the audit key has signed for it"
-            )
+            self._find(Kind.BAD_SIGNATURE, "the checkpoint that the database has of this writer has no valid signature")
         elif self._sequence <= stated.sequence:
             self._find(Kind.TRUNCATED, f"the log ends here; the database has a checkpoint at {stated.sequence}")
         else:

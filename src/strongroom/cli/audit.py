@@ -11,9 +11,10 @@ import click
 
 from strongroom.assembly.audit_log import key_names, open_audit_key, size_of_log, verify_log
 from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_store_to_read
+from strongroom.assembly.node import read_node_id
 from strongroom.audit.cloudtrail import event_time
-from strongroom.audit.search import Query, SearchedRecord
-from strongroom.audit.verification import Report
+from strongroom.audit.search import Query
+from strongroom.cli.audit_output import record_table, show_report, writer_table
 from strongroom.cli.data_folder import open_data_folder, readable_errors
 from strongroom.cli.options import config_option, data_option, read_settings
 from strongroom.clock import SystemClock
@@ -22,7 +23,6 @@ from strongroom.entropy import system_entropy
 from strongroom.store.audit.search import search_log
 from strongroom.store.protocol import Readable
 
-_MAX_SHOWN = 100
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -35,7 +35,7 @@ def audit() -> None:
 @data_option
 @config_option
 def public_key(data: str | None, config: Path | None) -> None:
-    """Print the public key that verifies checkpoints. Keep a copy elsewhere, for ``audit verify``."""
+    """Print the public key that checkpoints are signed for. Keep it elsewhere, for ``audit verify``."""
     with open_data_folder(config, data) as (opened, _):
         click.echo(open_audit_key(opened.store, opened.backends.secrets, system_entropy).public().pem(), nl=False)
 
@@ -47,41 +47,52 @@ def public_key(data: str | None, config: Path | None) -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Public key (PEM) to verify with, as ``audit public-key`` printed it. Default: that of the data folder.",
 )
-@click.option("--from-oldest", is_flag=True, help="Begin with the oldest file here: older ones were moved elsewhere.")
+@click.option("--from-oldest", is_flag=True, help="Older files were moved elsewhere: begin with the oldest here.")
 @data_option
 @config_option
 def verify(*, pem: Path | None, from_oldest: bool, data: str | None, config: Path | None) -> None:
     """Find every line that was removed, altered, reordered or cut off. Exits with 1 if there is any.
 
-    With --public-key, the root key is not needed, and the database is only read. Without the database, it is unknown
-    whether the end of the log is missing, or lines were appended to it.
+    The chains of this node must be here; other nodes that share the database have theirs elsewhere. With --public-key,
+    the root key need not be there, and the database is only read. Without the database it cannot be judged whether the
+    end of the log is missing, or something was added to it.
     """
-    with _open_for_verification(pem, data, config) as (folder, key, store):
-        total = size_of_log(folder)
+    with _to_verify(pem, data, config) as (folder, key, store):
+        total = size_of_log(folder.audit)
         with click.progressbar(
             length=total, label="Verifying", file=sys.stderr, hidden=not sys.stderr.isatty(), update_min_steps=1 << 22
         ) as bar:
-            report = verify_log(folder, key, store, bar.update, from_oldest=from_oldest)
-    _show(report, has_database=store is not None)
+            node = read_node_id(folder)
+            report = verify_log(folder.audit, node, key, store, bar.update, from_oldest=from_oldest)
+    show_report(report, judged=store is not None)
     if report.findings:
         raise SystemExit(1)
 
 
-@audit.command("search")
-@click.option("--key", help="Key id, key ARN, alias name or alias ARN. An alias also finds the key it points to now.")
-@click.option("--principal", default="", help="ARN of the caller; or name of a user, role or service.")
-@click.option("--event", default="", help="Name of the event, such as Decrypt.")
-@click.option(
-    "--since", help="Start: a time (ISO 8601; UTC without an offset), or 15m, 2h, 7d for a duration before now."
-)
-@click.option("--until", help="End, exclusive; given as --since is.")
-@click.option("--denied", is_flag=True, help="Only calls denied for missing permissions or an invalid signature.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print whole records, one JSON object a line, rather than a table."
-)
+@audit.command("writers")
 @data_option
 @config_option
-def search(  # noqa: PLR0913 - one parameter for each option
+def writers(data: str | None, config: Path | None) -> None:
+    """List the writers of the audit log, of all nodes that share the database. Times are UTC."""
+    with readable_errors():
+        folder = DataFolder(read_settings(config, data=data).folder)
+        with closing(open_store_to_read(folder)) as store, store.read() as reader:
+            found = reader.audit_writer_records()
+    for row in writer_table(found):
+        click.echo(row)
+
+
+@audit.command("search")
+@click.option("--key", help="Key id, key ARN, alias name or alias ARN. An alias means the key it points to now, too.")
+@click.option("--principal", default="", help="ARN of who called; or name of a user, a role or a service.")
+@click.option("--event", default="", help="Name of the event, such as Decrypt.")
+@click.option("--since", help="From when on: a time (ISO 8601; UTC unless it says otherwise), or 15m, 2h, 7d ago.")
+@click.option("--until", help="Until when.")
+@click.option("--denied", is_flag=True, help="Only what was refused for want of permission or of a valid signature.")
+@click.option("--json", "as_json", is_flag=True, help="Whole records, one JSON object a line, rather than a table.")
+@data_option
+@config_option
+def search(  # noqa: PLR0913 - the options of one question
     *,
     key: str | None,
     principal: str,
@@ -95,54 +106,53 @@ def search(  # noqa: PLR0913 - one parameter for each option
 ) -> None:
     """Show records of the audit log, by the time of their calls, oldest first. Times are UTC.
 
-    The database is only read, to resolve an alias. With --since, a file is skipped if the next file of its writer was
-    begun more than an hour before that time.
+    The database is only read, and only to know what an alias means. With --since, a file is left out if the next one of
+    its writer was begun more than an hour before.
     """
     begin, end = _time(since, "--since"), _time(until, "--until")
     with readable_errors():
         settings = read_settings(config, data=data)
-        folder = _require_log(DataFolder(settings.folder))
+        folder = _with_log(DataFolder(settings.folder))
         keys = frozenset[str]()
         if key is not None:
-            with _open_database(folder) as store:
+            with _store_of(folder) as store:
                 keys = key_names(store, settings, key)
         query = Query(keys=keys, principal=principal, event=event, since=begin, until=end, denied=denied)
-        if not as_json:
-            click.echo(_row("TIME", "EVENT", "RESULT", "PRINCIPAL", "KEY"))
-        for record, line in search_log(folder.audit, query):
-            click.echo(line if as_json else _record_row(record))
+        found = search_log(folder.audit, query)
+        for row in (line for _, line in found) if as_json else record_table(record for record, _ in found):
+            click.echo(row)
 
 
 @contextmanager
-def _open_for_verification(
+def _to_verify(
     pem: Path | None, data: str | None, config: Path | None
-) -> Iterator[tuple[Path, AuditPublicKey, Readable | None]]:
-    """Open the log, and the database if it exists; without a public key, the whole data folder to get the key."""
+) -> Iterator[tuple[DataFolder, AuditPublicKey, Readable | None]]:
+    """Open what is needed: with a public key at hand, no more than the log, and the database if it is there."""
     if pem is None:
         with open_data_folder(config, data) as (opened, _):
             key = open_audit_key(opened.store, opened.backends.secrets, system_entropy)
-            yield opened.folder.audit, key.public(), opened.store
+            yield opened.folder, key.public(), opened.store
         return
     with readable_errors():
-        folder = _require_log(DataFolder(read_settings(config, data=data).folder))
+        folder = _with_log(DataFolder(read_settings(config, data=data).folder))
         try:
             key_given = load_audit_public_key(pem.read_bytes())
         except ValueError:
             raise click.BadParameter(f"`{pem}` holds no Ed25519 public key", param_hint="--public-key") from None
-        with _open_database(folder) as store:
-            yield folder.audit, key_given, store
+        with _store_of(folder) as store:
+            yield folder, key_given, store
 
 
-def _require_log(folder: DataFolder) -> DataFolder:
-    """Return the folder; raises DataFolderError if it has no audit log."""
+def _with_log(folder: DataFolder) -> DataFolder:
+    """Return a folder that has an audit log; raises DataFolderError if it has none."""
     if not folder.audit.is_dir():
-        raise DataFolderError(f"`{folder.audit}` does not exist")
+        raise DataFolderError(f"`{folder.audit}` is not there")
     return folder
 
 
 @contextmanager
-def _open_database(folder: DataFolder) -> Iterator[Readable | None]:
-    """Open the database of a folder for reading; yield None if it does not exist."""
+def _store_of(folder: DataFolder) -> Iterator[Readable | None]:
+    """Open the database of a folder for reading, if it is there."""
     if not folder.database.exists():
         yield None
         return
@@ -150,44 +160,8 @@ def _open_database(folder: DataFolder) -> Iterator[Readable | None]:
         yield store
 
 
-def _show(report: Report, *, has_database: bool) -> None:
-    shown = report.findings[:_MAX_SHOWN]
-    for finding in shown:
-        where = f"{finding.file}:{finding.line}: sequence {finding.sequence}: " if finding.file else ""
-        click.echo(_printable(f"{where}{finding.kind.upper()}: {finding.text}"))
-    found = len(report.findings) + report.further
-    if found > len(shown):
-        click.echo(f"... and {found - len(shown)} more")
-    span = f", from {report.first_time} to {report.last_time}" if report.first_time else ""
-    counts = (
-        _count(report.segments, "file"),
-        _count(report.records, "record"),
-        _count(report.checkpoints, "checkpoint"),
-    )
-    click.echo(f"{', '.join(counts)}{span}")
-    notes = (
-        (report.unsigned, "records come after the last checkpoint; no signature covers them yet"),
-        (report.unvouched, "lines came after the last checkpoint when a server started, as after a crash"),
-        (report.torn, "bytes of incomplete lines, of calls that were never answered"),
-        (report.lost, "records of refused calls were lost while the log could not be written"),
-    )
-    for count, text in notes:
-        if count:
-            click.echo(f"note: {count} {text}")
-    if not has_database:
-        click.echo(
-            "note: without the database, it is unknown whether the end of the log is missing, or lines were appended"
-        )
-    findings = _count(found, "finding")
-    click.echo(f"The log is not what was written: {findings}." if found else "The log is whole.")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def _time(text: str | None, option: str) -> str:
-    """Return a time in the format of records, from ISO 8601 or a duration before now; an empty string for None."""
+    """Return a time as records have it, from ISO 8601 or a duration before now; empty for none."""
     if text is None:
         return ""
     duration = re.fullmatch(r"([0-9]+)([smhd])", text)
@@ -198,18 +172,3 @@ def _time(text: str | None, option: str) -> str:
     except ValueError:
         raise click.BadParameter(f"`{text}` is neither a time nor a duration such as 15m", param_hint=option) from None
     return event_time((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
-
-
-def _record_row(record: SearchedRecord) -> str:
-    result = record.error_code or "ok"
-    return _row(record.event_time, record.event_name, result, record.principal, record.key)
-
-
-def _row(time: str, event: str, result: str, principal: str, key: str) -> str:
-    return _printable(f"{time:<20}  {event:<24} {result:<28} {principal:<44} {key}".rstrip())
-
-
-def _printable(row: str) -> str:
-    # Callers choose some of this text, and so does someone who tampered with the log. It must not forge a row or
-    # send escape sequences to the terminal.
-    return row if row.isprintable() else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in row)

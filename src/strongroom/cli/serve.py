@@ -15,7 +15,8 @@ import msgspec
 from strongroom import __version__
 from strongroom.assembly.data_folder import DataFolder
 from strongroom.assembly.deployment import take_folder
-from strongroom.assembly.serving import serve_as, worker_name
+from strongroom.assembly.serving import serve_as
+from strongroom.audit.writer_id import worker_name
 from strongroom.cli.data_folder import readable_errors
 from strongroom.cli.options import config_option, data_option, read_settings
 from strongroom.clock import SystemClock

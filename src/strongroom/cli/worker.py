@@ -13,7 +13,8 @@ from functools import partial
 import click
 import msgspec
 
-from strongroom.assembly.serving import serve_as, worker_name
+from strongroom.assembly.serving import serve_as
+from strongroom.audit.writer_id import worker_name
 from strongroom.cli.data_folder import readable_errors
 from strongroom.supervisor.hardening import end_with_parent, harden_process
 from strongroom.supervisor.worker_slot import HEARTBEAT, HEARTBEAT_INTERVAL, WorkerConfig

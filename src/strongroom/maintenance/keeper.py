@@ -10,19 +10,19 @@ service was down happens in the next round.
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import ParamSpec, Protocol
+from typing import ParamSpec
 
+from strongroom.audit.sink import AuditSink
 from strongroom.clock import Clock
 from strongroom.keys.arns import KeyLocator
 from strongroom.maintenance.duty import Duty
 from strongroom.maintenance.key_deletion import KEY_DELETION
 from strongroom.maintenance.key_rotation import AUTOMATIC_ROTATION
 from strongroom.maintenance.material_expiry import MATERIAL_EXPIRY
-from strongroom.maintenance.service_changes import ServiceChanges, WritableLog
+from strongroom.maintenance.service_changes import ServiceChanges
 from strongroom.operations.context import Backends
 from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.counters import KeeperCounters
-from strongroom.store.records import AuditMark
 from strongroom.usage.access_key_usage import AccessKeyUsage
 
 P = ParamSpec("P")
@@ -34,23 +34,11 @@ _BATCH = 100
 _CHANGES_KEPT = 10_000
 
 
-class CheckpointedLog(WritableLog, Protocol):
-    """The audit log, as far as the keeper needs it."""
-
-    def mark(self) -> AuditMark:
-        """Return how far the log has come."""
-        ...
-
-    def checkpoint(self) -> None:
-        """Sign where the log ends, if it has grown since the last time."""
-        ...
-
-
 class Keeper:
     """Runs the service's own duties, one round at a time. A duty that fails for one key is done for the others."""
 
     def __init__(
-        self, backends: Backends, trail: AuditTrail, log: CheckpointedLog, clock: Clock, usage: AccessKeyUsage
+        self, backends: Backends, trail: AuditTrail, log: AuditSink, clock: Clock, usage: AccessKeyUsage
     ) -> None:
         self._backends = backends
         self._changes = ServiceChanges(backends, trail, log)

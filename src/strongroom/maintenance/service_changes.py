@@ -1,7 +1,6 @@
 """Changes that the service makes to keys by itself, recorded in the audit log before they are made."""
 
-from typing import Protocol
-
+from strongroom.audit.sink import AuditSink
 from strongroom.errors import KMSInternalException
 from strongroom.keys.arns import KeyLocator
 from strongroom.operations.context import Backends
@@ -11,22 +10,10 @@ from strongroom.service.audit_trail import AuditTrail
 from strongroom.store.scopes import AccountScope
 
 
-class WritableLog(Protocol):
-    """The audit log, as far as recording needs it."""
-
-    def flush(self) -> None:
-        """Write what has been added; raises KMSInternalException."""
-        ...
-
-    def writable(self) -> bool:
-        """Return whether anything can be written now."""
-        ...
-
-
 class ServiceChanges:
     """Makes changes of keys together with their audit records."""
 
-    def __init__(self, backends: Backends, trail: AuditTrail, log: WritableLog) -> None:
+    def __init__(self, backends: Backends, trail: AuditTrail, log: AuditSink) -> None:
         self._backends = backends
         self._trail = trail
         self._log = log

@@ -18,6 +18,10 @@ Elements = Callable[[Any, Sequence[Target]], Mapping[str, object] | None]
 """Makes the ``responseElements`` of the audit record from the response and the targets."""
 
 
+Materials = Callable[[Any, Sequence[Target]], dict[str, object]]
+"""Names the key material that a call has used, in a new dictionary, from the response and the targets."""
+
+
 class Echo(msgspec.Struct, frozen=True):
     """A further audit record of a call: for what it did to a key in another Region, or for a consequence of it.
 
@@ -64,10 +68,10 @@ class Operation:
     """An action of a service: its name on the wire, its types, how its targets are found, and what runs it.
 
     ``run`` is called with the context, the request, and the key of every target that has one, in the targets' order.
-    ``makes`` returns the ARN of the key that an answer announces, for the audit record. ``cross_account`` operations
-    work on another account's keys where policies or grants allow it. For the others such keys do not exist, whatever
-    policies allow (KMS API Reference, "Cross-account use"). ``in_key_store`` tells of a request whether it makes key
-    material in a custom key store.
+    ``makes`` returns the ARN of the key that an answer announces, for the audit record, and ``materials`` the key
+    material that was used. ``cross_account`` operations work on another account's keys where policies or grants allow
+    it. For the others such keys do not exist, whatever policies allow (KMS API Reference, "Cross-account use").
+    ``in_key_store`` tells of a request whether it makes key material in a custom key store.
     """
 
     def __init__(  # noqa: PLR0913 - one row, all columns
@@ -82,6 +86,7 @@ class Operation:
         read_only: bool = True,
         elements: Elements = no_elements,
         makes: Callable[[Any], str] | None = None,
+        materials: Materials | None = None,
         cross_account: bool = False,
         echoes: Echoes | None = None,
         in_key_store: Callable[[Any], bool] | None = None,
@@ -97,6 +102,7 @@ class Operation:
         self.read_only = read_only
         self.elements = elements
         self.makes = makes
+        self.materials = materials
         self.cross_account = cross_account
         self.echoes = echoes
         self.service = service

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from strongroom.api.gateway import Gateway
+from strongroom.audit.sink import AuditSink
 from strongroom.clock import Clock
 from strongroom.operations.lanes import Lane
 from strongroom.server.dispatcher import Dispatcher
 from strongroom.server.open_connections import OpenConnections
 from strongroom.server.refusals import Refusals
-from strongroom.server.reply_queue import Log, ReplyQueue
+from strongroom.server.reply_queue import ReplyQueue
 from strongroom.server.turn_queue import TurnQueue
 from strongroom.service.counters import CallCounters
 from strongroom.service.service import Service
@@ -34,7 +35,7 @@ class Front:
         loop: asyncio.AbstractEventLoop,
         gateway: Gateway,
         service: Service,
-        log: Log,
+        log: AuditSink,
         capacity: Capacity,
         clock: Clock,
         *,

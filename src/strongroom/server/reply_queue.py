@@ -4,9 +4,9 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from email.utils import formatdate
-from typing import Protocol
 
 from strongroom.api.reply import Reply
+from strongroom.audit.sink import AuditSink
 from strongroom.clock import Clock
 from strongroom.errors import KmsError, KMSInternalException
 from strongroom.http.connection import Connection
@@ -19,14 +19,6 @@ logger = logging.getLogger(__name__)
 Queued = tuple[Connection, HttpRequest | None, Reply]
 
 
-class Log(Protocol):
-    """The audit log, as far as replies need it."""
-
-    def flush(self) -> None:
-        """Write what has been added; raises KMSInternalException."""
-        ...
-
-
 class ReplyQueue:
     """Collects the replies of one turn of the event loop, flushes the audit log once for them all, and sends them.
 
@@ -36,7 +28,7 @@ class ReplyQueue:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        log: Log,
+        log: AuditSink,
         clock: Clock,
         counters: CallCounters,
         observers: Sequence[CallObserver],

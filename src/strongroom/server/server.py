@@ -15,6 +15,7 @@ import uvloop
 
 from strongroom.api.gateway import Gateway
 from strongroom.api.sigv4 import Verifier
+from strongroom.audit.sink import AuditSink
 from strongroom.clock import Clock
 from strongroom.entropy import Entropy
 from strongroom.http.acceptor import Acceptor
@@ -25,7 +26,6 @@ from strongroom.http.timeouts import TLS_HANDSHAKE_TIMEOUT, TLS_SHUTDOWN_TIMEOUT
 from strongroom.http.trusted_proxies import TrustedProxies
 from strongroom.operations.lanes import Lane
 from strongroom.server.front import Capacity, Front
-from strongroom.server.reply_queue import Log
 from strongroom.service.counters import CallCounters
 from strongroom.service.service import Service
 from strongroom.settings import Settings
@@ -48,7 +48,7 @@ class Server:
         settings: Settings,
         service: Service,
         chores: Callable[[], None],
-        log: Log,
+        log: AuditSink,
         clock: Clock,
         entropy: Entropy,
         *,

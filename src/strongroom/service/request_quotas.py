@@ -6,7 +6,7 @@ itself. The caller's account is charged, also for using another account's key.
 Source: KMS Developer Guide, "Request quotas".
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Lock
 
 from strongroom.errors import ThrottlingException
@@ -53,13 +53,29 @@ def kinds_of(operation: Operation, request: Request, targets: Iterable[Target]) 
     return frozenset(FAMILY[key.spec] for key in keys) or frozenset({"symmetric"})
 
 
+Share = Callable[[], float]
+"""Returns which part of every quota this worker may spend now, above 0 and at most 1.
+
+It is asked for each request that a quota counts, so it may follow workers and nodes that come and go.
+"""
+
+
+def share_of(workers: int) -> Share:
+    """Return the share of one of a fixed number of workers."""
+    share = 1 / workers
+    return lambda: share
+
+
+_all_of_it = share_of(1)
+
+
 class RequestQuotas:
     """Counts requests, and refuses those beyond a quota. Safe to use from several threads.
 
     Each of several workers counts for itself, up to its share of every quota.
     """
 
-    def __init__(self, quotas: Sequence[RequestQuota], regions: Sequence[str], workers: int = 1) -> None:
+    def __init__(self, quotas: Sequence[RequestQuota], regions: Sequence[str], share: Share = _all_of_it) -> None:
         """Take the quotas; raises SettingsError for an unknown kind, or for two quotas of the same kind and account."""
         self._rates: dict[tuple[str, str | None], float] = {}
         for quota in quotas:
@@ -69,7 +85,8 @@ class RequestQuotas:
             if (quota.requests, quota.account) in self._rates:
                 whose = quota.account or "all accounts"
                 raise SettingsError(f"request-quotas has `{quota.requests}` for {whose} twice")
-            self._rates[quota.requests, quota.account] = quota.per_second / workers
+            self._rates[quota.requests, quota.account] = quota.per_second
+        self._share = share
         self._regions = frozenset(regions)
         self._lock = Lock()
         self._buckets: dict[tuple[str, str, str], TokenBucket] = {}
@@ -87,11 +104,15 @@ class RequestQuotas:
                     raise ThrottlingException(_EXCEEDED)
 
     def _bucket(self, account: str, region: str, kind: str, rate: float, now: float) -> TokenBucket:
-        place = (account, region, kind)
-        if place not in self._buckets:
-            # It holds what one second gives, but at least one request: or a rate below one would let none through.
-            self._buckets[place] = TokenBucket(rate, max(rate, 1.0), now)
-        return self._buckets[place]
+        rate *= self._share()
+        # It holds what one second gives, but at least one request: or a rate below one would let none through.
+        capacity = max(rate, 1.0)
+        bucket = self._buckets.get((account, region, kind))
+        if bucket is None:
+            bucket = self._buckets[account, region, kind] = TokenBucket(rate, capacity, now)
+        elif bucket.rate != rate:
+            bucket.adjust(rate, capacity)
+        return bucket
 
     def _costs(
         self, operation: Operation, request: Request, targets: Sequence[Target], region: str

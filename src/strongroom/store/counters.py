@@ -1,4 +1,4 @@
-"""What the store and the audit log did, in numbers. Written under their own locks; others may read."""
+"""What the store did, in numbers. Written under its own lock; other threads may read."""
 
 from strongroom.histogram import Histogram
 
@@ -11,13 +11,3 @@ class StoreCounters:
         self.transactions = Histogram()
         self.failures = 0
         """How often the database did not answer in time, or could not write."""
-
-
-class AuditLogCounters:
-    """Times in epoch seconds."""
-
-    def __init__(self) -> None:
-        self.failures = 0
-        self.lost = 0
-        self.segment_begun = 0.0
-        self.last_checkpoint = 0.0

@@ -5,7 +5,9 @@ from enum import StrEnum
 
 import msgspec
 
+from strongroom.audit.chain import KnownWriter
 from strongroom.keys.arns import AliasLocator, KeyLocator
+from strongroom.node_id import NodeId
 
 
 class AccountRecord(msgspec.Struct, frozen=True):
@@ -61,12 +63,17 @@ class KeyUse(msgspec.Struct, frozen=True, gc=False):
     request_id: str
 
 
-class AuditMark(msgspec.Struct, frozen=True):
-    """How far a writer's part of the audit log goes: the name of a segment, and how many bytes of it."""
+class AuditWriterRecord(msgspec.Struct, frozen=True):
+    """A writer of the audit log, in the database of all nodes.
+
+    ``node`` is None for a writer from before nodes had ids that no node has claimed yet. ``first_seen`` is in epoch
+    seconds, None for writers from before that was kept.
+    """
 
     writer: str
-    segment: str
-    offset: int
+    node: NodeId | None
+    first_seen: float | None
+    known: KnownWriter
 
 
 class GrantFilter(msgspec.Struct, frozen=True):

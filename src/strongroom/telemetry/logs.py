@@ -44,7 +44,11 @@ class JsonFormatter(logging.Formatter):
 
     def __init__(self, worker: str | None) -> None:
         super().__init__()
-        self._worker = {} if worker is None else {"worker": worker}
+        self._origin = {} if worker is None else {"worker": worker}
+
+    def name_node(self, node: str) -> None:
+        """Show the name of the node in every line from now on."""
+        self._origin = {**self._origin, "node": node}
 
     @override
     def format(self, record: logging.LogRecord) -> str:
@@ -54,7 +58,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
-            **self._worker,
+            **self._origin,
         }
         line |= {name: record.__dict__[name] for name in _FIELDS if name in record.__dict__}
         if record.exc_info:
@@ -97,6 +101,12 @@ def start_logging(settings: Settings, worker: str | None) -> LogQueue:
     threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
     sys.unraisablehook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
     return lines
+
+
+def name_node(lines: LogQueue, node: str) -> None:
+    """Have JSON lines name the node, which is known once the data folder is open. Text is for one node's readers."""
+    if isinstance(lines.formatter, JsonFormatter):
+        lines.formatter.name_node(node)
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:

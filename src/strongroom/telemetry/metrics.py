@@ -13,44 +13,16 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.utils import floatToGoString
 
 from strongroom import __version__
+from strongroom.audit.sink import AuditSink
 from strongroom.histogram import Histogram
 from strongroom.service.counters import CallCounters, KeeperCounters
 from strongroom.snapshot.snapshot import Snapshot
-from strongroom.store.counters import AuditLogCounters, StoreCounters
+from strongroom.store.counters import StoreCounters
 
 K = TypeVar("K", bound=tuple[str, ...])
 """The values of a sample's labels."""
 
 _CALL = ["service", "operation"]
-
-
-class MeasuredLog(Protocol):
-    """The audit log, as far as metrics show it."""
-
-    @property
-    def counters(self) -> AuditLogCounters:
-        """What it did."""
-        ...
-
-    @property
-    def written_lines(self) -> int:
-        """How many lines it wrote."""
-        ...
-
-    @property
-    def written_bytes(self) -> int:
-        """How many bytes those take."""
-        ...
-
-    @property
-    def waiting(self) -> int:
-        """How many lines wait to be written."""
-        ...
-
-    @property
-    def failing(self) -> bool:
-        """Whether the last flush failed."""
-        ...
 
 
 class AccessLines(Protocol):
@@ -63,22 +35,23 @@ class AccessLines(Protocol):
 
 
 class Sources(msgspec.Struct, frozen=True):
-    """What the metrics of a worker are read from, and the worker's name."""
+    """What the metrics of a worker are read from, and the names of the worker and its node."""
 
     worker: str
+    node: str
     counters: CallCounters
     keeper: KeeperCounters
     store: StoreCounters
-    log: MeasuredLog
+    log: AuditSink
     snapshot: Snapshot
     access_log: AccessLines | None = None
 
 
 class WorkerMetrics:
-    """Collects the metrics of this process, each sample with the worker's name."""
+    """Collects the metrics of this process, each sample with the names of worker and node."""
 
     def __init__(self, sources: Sources) -> None:
-        self.worker = sources.worker
+        self.worker, self.node = sources.worker, sources.node
         self._sources = sources
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
@@ -101,8 +74,9 @@ class WorkerMetrics:
                 self._process.collect(),
             )
         )
+        origin = {"worker": self.worker, "node": self.node}
         for family in found:
-            family.samples = [each._replace(labels={**each.labels, "worker": self.worker}) for each in family.samples]
+            family.samples = [each._replace(labels={**each.labels, **origin}) for each in family.samples]
         return found
 
 
@@ -138,18 +112,18 @@ def _snapshot(snapshot: Snapshot) -> Iterator[Metric]:
     yield _counter("strongroom_snapshot_catch_ups", about, {(): snapshot.catch_ups})
 
 
-def _audit(log: MeasuredLog, counters: CallCounters) -> Iterator[Metric]:
-    measured = log.counters
+def _audit(log: AuditSink, counters: CallCounters) -> Iterator[Metric]:
+    measured = log.measure()
     about = "Lines written: records, headers and checkpoints."
-    yield _counter("strongroom_audit_lines_written", about, {(): log.written_lines})
-    yield _counter("strongroom_audit_written_bytes", "What those lines take.", {(): log.written_bytes})
+    yield _counter("strongroom_audit_lines_written", about, {(): measured.lines})
+    yield _counter("strongroom_audit_written_bytes", "What those lines take.", {(): measured.size})
     about = "Writing what waits, one flush for all calls of a moment."
     yield _histogram("strongroom_audit_flush_duration_seconds", about, {(): counters.read()[1]})
     yield _counter("strongroom_audit_flush_failures", "Flushes that failed.", {(): measured.failures})
     yield _counter("strongroom_audit_lines_lost", "Lines that found no place to wait.", {(): measured.lost})
-    yield _gauge("strongroom_audit_lines_waiting", "Lines that wait to be written.", {(): log.waiting})
+    yield _gauge("strongroom_audit_lines_waiting", "Lines that wait to be written.", {(): measured.waiting})
     about = "1, or 0 while the log cannot be written and calls are refused."
-    yield _gauge("strongroom_audit_writable", about, {(): not log.failing})
+    yield _gauge("strongroom_audit_writable", about, {(): not measured.failing})
     about = "When the newest segment was begun; 0 for not yet."
     yield _gauge("strongroom_audit_segment_begun_timestamp_seconds", about, {(): measured.segment_begun})
     about = "When the chain was signed last; 0 for not yet."

@@ -211,9 +211,10 @@ class MetricsListener:
     async def _gather(self) -> list[Metric]:
         others = [worker for worker in self._meeting.workers if worker != self._own.worker]
         told = dict(zip(others, await asyncio.gather(*map(self._ask, others)), strict=True))
-        up = GaugeMetricFamily("strongroom_worker_up", "1 for a worker that tells its metrics.", labels=["worker"])
+        about = "1 for a worker that answers with its metrics."
+        up = GaugeMetricFamily("strongroom_worker_up", about, labels=["worker", "node"])
         for worker in self._meeting.workers:
-            up.add_metric([worker], told.get(worker, True) is not None)
+            up.add_metric([worker, self._own.node], told.get(worker, True) is not None)
         merged = {family.name: family for family in (up, *self._own.collect())}
         for family in (family for families in told.values() for family in families or ()):
             merged.setdefault(family.name, Metric(family.name, family.about, family.type)).samples += [

@@ -1,1 +1,1 @@
-"""When KMS keys and access keys were last used; what a key may be used for is its KeyUsage, in ``keys``."""
+"""When KMS keys and access keys were last used. A key's KeyUsage, which says what it is for, is in ``keys``."""

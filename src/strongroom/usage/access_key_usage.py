@@ -1,4 +1,4 @@
-"""When access keys were last used: noted in memory on every call, saved in the store now and then."""
+"""When access keys were last used: noted in memory on every call, written to the database now and then."""
 
 from strongroom.store.protocol import Store, Transaction
 from strongroom.store.records import AccessKeyUse
@@ -19,7 +19,7 @@ class AccessKeyUsage:
         self._latest[access_key_id] = (now, region, service)
 
     def write(self) -> None:
-        """Save what is new; for a key in constant use, once a minute."""
+        """Write new uses to the database; those of a key in constant use once a minute."""
         due = {key: use for key, use in list(self._latest.items()) if self._is_due(key, use[0])}
         if not due:
             return

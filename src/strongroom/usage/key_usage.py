@@ -1,20 +1,22 @@
-"""When keys were last used: noted in memory on every use, and saved in the store now and then.
+"""When keys were last used: noted in memory on every use, written to the database now and then.
 
-So no use costs a write to the store. Uses that other workers have noted and not saved yet, or that this one had noted
-before a crash, are in the audit log: every use is recorded there before its answer is sent. The store keeps a mark for
-each worker: the uses before it are saved. Uses after the mark are searched for in the log, if they are not in memory
-here.
+So no use costs a write. Uses that other workers of this node have noted and not written yet, or this worker had before
+a crash, are in the audit log: every use is recorded there before its answer leaves. The database has a mark for each
+writer of the audit log, up to which its uses are written. What comes after the mark is read from the log.
+
+Other nodes have their logs on their own disks. Their uses are seen here once they are written to the database.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from threading import Lock
 from typing import Protocol
 
 import msgspec
 
+from strongroom.audit.sink import AuditMark
 from strongroom.keys.arns import KeyLocator, locator_of
 from strongroom.store.protocol import Store, Transaction
-from strongroom.store.records import AuditMark, KeyUse
+from strongroom.store.records import KeyUse
 from strongroom.usage.recorded_uses import RecordedUse, uses_in
 
 _AT_ONCE = 500
@@ -29,17 +31,19 @@ class Tail(Protocol):
 
 
 class KeyUses:
-    """Notes uses by some operations, and knows the last of each key. Safe to use from several threads."""
+    """Notes uses by some operations, and finds the last use of each key. Safe to use from several threads."""
 
-    def __init__(self, store: Store, tail: Tail, operations: frozenset[str]) -> None:
+    def __init__(self, store: Store, tail: Tail, operations: frozenset[str], is_local: Callable[[str], bool]) -> None:
+        """Note uses by ``operations``. ``is_local`` tells whether the log of an audit writer is on this node."""
         self._store = store
         self._tail = tail
         self._operations = operations
+        self._is_local = is_local
         self._lock = Lock()
         self._noted: dict[KeyLocator, KeyUse] = {}
         self._being_written: dict[KeyLocator, KeyUse] = {}
         self._recovered: set[str] = set()
-        """Writers whose uses are all noted here or saved: this worker, and writers that no process continues."""
+        """Writers whose uses are all noted here, or written: this worker itself, and those that do not run any more."""
         self._marks: dict[str, AuditMark] = {}
 
     def note(self, use: KeyUse) -> None:
@@ -50,17 +54,17 @@ class KeyUses:
                 self._noted[use.locator] = use
 
     def last(self, locator: KeyLocator) -> KeyUse | None:
-        """Return the last use of a key by any worker, None if there was none."""
+        """Return the last use of a key by this node, or written down by another; None if there was none."""
         with self._lock:
             found = [self._noted.get(locator), self._being_written.get(locator)]
         with self._store.read() as reader:
             found.append(reader.key_use(locator))
-            marks = [mark for mark in reader.audit_marks() if mark.writer not in self._recovered]
+            marks = [mark for mark in reader.audit_marks() if self._is_open(mark.writer)]
         found += [self._last_recorded(mark, locator) for mark in marks]
         return max((use for use in found if use is not None), key=lambda use: use.used_at, default=None)
 
     def recover(self, writer: str) -> None:
-        """Note the uses that a writer had recorded and not saved: this one, before it serves, or one that is gone."""
+        """Note the uses that a writer had recorded and not written down: this worker at its start, or an ended one."""
         with self._store.read() as reader:
             marks = [mark for mark in reader.audit_marks() if mark.writer == writer]
         last: dict[str, RecordedUse] = {}
@@ -74,11 +78,10 @@ class KeyUses:
     def write(self, *marks: AuditMark) -> None:
         """Save what was noted since the last time.
 
-        ``marks`` are the positions in the log up to which all uses had been noted before: of this worker, and of others
-        that it has recovered.
+        ``marks`` are where the log ended before, of this worker and of others that it has recovered.
         """
         with self._lock:
-            # A use that could not be saved the last time may be later than the one noted since.
+            # A use that could not be written the last time may be later than one that was noted since.
             for locator, use in self._being_written.items():
                 noted = self._noted.get(locator)
                 if noted is None or noted.used_at < use.used_at:
@@ -88,7 +91,7 @@ class KeyUses:
         # In one order for all writers, so that no two of them wait for each other's rows.
         uses.sort(key=lambda use: msgspec.structs.astuple(use.locator))
         for start in range(0, len(uses), _AT_ONCE):
-            # In several transactions, so that other writers do not wait for all of it.
+            # In parts, so that other writers need not wait for all of it.
             self._save(uses[start : start + _AT_ONCE])
         moved = [mark for mark in marks if mark != self._marks.get(mark.writer)]
         if moved:
@@ -101,6 +104,10 @@ class KeyUses:
             self._marks |= {mark.writer: mark for mark in moved}
         with self._lock:
             self._being_written = {}
+
+    def _is_open(self, writer: str) -> bool:
+        """Tell whether the log of a writer may hold uses that are neither noted here nor written, and can be read."""
+        return writer not in self._recovered and self._is_local(writer)
 
     def _save(self, uses: Sequence[KeyUse]) -> None:
         self._store.write(lambda transaction: transaction.note_key_uses(uses))

@@ -1,4 +1,4 @@
-"""The uses of keys that records tell of: pure."""
+"""Finds the uses of keys in records of the audit log. Pure."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -34,7 +34,7 @@ _decoder = msgspec.json.Decoder(_Record)
 
 
 def uses_in(lines: Iterable[bytes], operations: frozenset[str]) -> Iterator[RecordedUse]:
-    """Yield what lines of the audit log tell of the use of keys by some operations, in their order."""
+    """Yield the uses of keys by some operations that lines of the audit log record, in the order of the lines."""
     for line in lines:
         try:
             record = _decoder.decode(line)

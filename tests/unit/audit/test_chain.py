@@ -1,14 +1,14 @@
-"""The format of the audit log, as the documents describe it: whoever reads it elsewhere relies on this."""
+"""The format of the audit log as documented: programs that read the files elsewhere rely on it."""
 
 import hashlib
 import json
 
 from strongroom.audit.chain import (
     GENESIS,
-    Doubt,
     Header,
     Position,
     SegmentName,
+    Unverified,
     claim_of,
     header_body,
     link,
@@ -34,9 +34,9 @@ def test_a_hash_covers_the_hash_before_and_the_line_up_to_its_own() -> None:
     assert claim_of(data.splitlines()[-1]) == end
 
 
-def test_a_line_of_old_is_still_understood() -> None:
+def test_a_line_of_the_first_release_is_still_understood() -> None:
     data, _ = link([b'{"eventName":"ListKeys"}'], Position("w0"))
-    # As sha256sum has it.
+    # The hash as the program sha256sum computes it.
     digest = b"8f7accc78eb996ff3c328dd5d01ac851ee97097f2b4937882c95160e2ee94704"
     assert data == b'{"eventName":"ListKeys","chain":{"writer":"w0","sequence":1,"hash":"%b"}}\n' % digest
 
@@ -53,7 +53,7 @@ def test_headers_and_statements() -> None:
     name = segment_name(NOON, after)
     assert name == "2026-09-22T120000Z-w0-000000000123.jsonl"
     assert json.loads(header_body(Header(name, "ab" * 32))) == {"segment": {"name": name, "previous": "ab" * 32}}
-    assert json.loads(header_body(Header(name, "ab" * 32, 7, 2, 3, Doubt.ADDED)))["segment"] == {
+    assert json.loads(header_body(Header(name, "ab" * 32, 7, 2, 3, Unverified.ADDED)))["segment"] == {
         "name": name,
         "previous": "ab" * 32,
         "torn": 7,
@@ -71,7 +71,7 @@ def test_headers_and_statements() -> None:
     assert signed_bytes(statement) == b"strongroom audit checkpoint 1\n" + statement
 
 
-def test_names_sort_by_time_and_tell_their_place() -> None:
+def test_names_sort_by_time_and_hold_their_first_sequence_number() -> None:
     names = [segment_name(NOON + hours * 3600, Position("w0", hours)) for hours in range(40)]
     assert names == sorted(names)
     assert parse_name(names[3]) == SegmentName("2026-09-22T150000Z", "w0", 4)

@@ -1,4 +1,4 @@
-"""What a walk over the audit log counts, where the log does not go on as it should."""
+"""What verification counts where a chain does not go on as it should."""
 
 from collections.abc import Iterable
 
@@ -12,13 +12,13 @@ RECORD = b'{"eventName":"Encrypt"}'
 
 
 class Segment:
-    """A segment as a writer would leave it, beginning ``after`` a position; its header tells of ``unvouched`` lines."""
+    """A segment as a writer would leave it, beginning ``after`` a position; its header counts ``uncovered`` lines."""
 
-    def __init__(self, after: Position, begun: float, unvouched: int = 0) -> None:
+    def __init__(self, after: Position, begun: float, uncovered: int = 0) -> None:
         self.name = segment_name(begun, after)
         self.lines: list[bytes] = []
         self.position = after
-        self.add([header_body(Header(self.name, after.digest.decode(), unvouched=unvouched))])
+        self.add([header_body(Header(self.name, after.digest.decode(), uncovered=uncovered))])
 
     def add(self, bodies: Iterable[bytes]) -> Position:
         """Add lines; return where the chain stands."""
@@ -42,21 +42,21 @@ def walked(*segments: Segment) -> Report:
     return verifier.finish({})
 
 
-def test_lines_told_of_are_counted_in_a_chain_that_goes_on_from_before_its_checkpoint() -> None:
+def test_uncovered_lines_are_counted_in_a_chain_that_goes_on_from_before_its_checkpoint() -> None:
     first = Segment(Position("w0"), NOW)
     early = first.add([RECORD] * 3)
     first.add([RECORD] * 20)
     first.sign()
     second = Segment(early, NOW + 1)
     second.add([RECORD] * 2)
-    third = Segment(second.position, NOW + 2, unvouched=3)
+    third = Segment(second.position, NOW + 2, uncovered=3)
     report = walked(first, second, third)
     assert [finding.kind for finding in report.findings] == [Kind.REORDERED]
     # The header of the second segment is one of them.
-    assert report.unvouched == 3
+    assert report.uncovered == 3
 
 
-def test_a_header_that_tells_of_fewer_than_no_lines_is_none() -> None:
-    report = walked(Segment(Position("w0"), NOW, unvouched=-5))
+def test_a_header_with_a_negative_count_is_no_header() -> None:
+    report = walked(Segment(Position("w0"), NOW, uncovered=-5))
     assert [finding.kind for finding in report.findings] == [Kind.ALTERED]
-    assert report.unvouched == 0
+    assert report.uncovered == 0

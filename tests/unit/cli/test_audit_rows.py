@@ -4,27 +4,27 @@ import pytest
 
 from strongroom.audit.search import SearchedRecord
 from strongroom.audit.verification import Finding, Kind, Report
-from strongroom.cli.audit import _record_row, _show
+from strongroom.cli.audit_output import record_row, show_report
 
 
 def test_a_caller_cannot_send_escape_sequences_or_forge_a_row() -> None:
     record = SearchedRecord(
         "2026-11-25T10:00:00Z", "DescribeKey", request_parameters={"keyId": "x\n2026 DeleteKey ok \x1b[2J"}
     )
-    row = _record_row(record)
+    row = record_row(record)
     assert row.isprintable()
     assert row.endswith(r"x\n2026 DeleteKey ok \x1b[2J")
 
 
 def test_printable_text_of_other_scripts_is_shown_unchanged() -> None:
     record = SearchedRecord("2026-11-25T10:00:00Z", "DescribeKey", request_parameters={"keyId": "alias/schlüssel"})
-    assert _record_row(record).endswith("alias/schlüssel")
+    assert record_row(record).endswith("alias/schlüssel")
 
 
 def test_a_forged_log_cannot_send_escape_sequences(capsys: pytest.CaptureFixture[str]) -> None:
     report = Report(findings=[Finding(Kind.ALTERED, "file", 1, 1, "this is the header of \x1b[2J\nThe log is whole.")])
     report.further = 150
-    _show(report, has_database=True)
+    show_report(report, judged=True)
     first, more, *_, last = capsys.readouterr().out.splitlines()
     assert first == r"file:1: sequence 1: ALTERED: this is the header of \x1b[2J\nThe log is whole."
     assert (more, last) == ("... and 150 more", "The log is not what was written: 151 findings.")

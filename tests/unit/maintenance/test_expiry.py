@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from audit_disk import broken
 from key_import import import_material
 from local_deployment import ORIGIN, LocalDeployment, Refused
 from strongroom.clock import DAY, ManualClock
@@ -235,10 +236,8 @@ def test_material_that_is_deleted_leaves_no_trace_on_the_disk(local: LocalDeploy
 def test_nothing_expires_without_a_record(local: LocalDeployment, key_id: str) -> None:
     wrapped = tokens(local, key_id)
     local.clock.advance(5 * DAY)
-    log = local.deployment.log
-    good, log._file = log._file, -1
-    local.deployment.keeper.run()
-    log._file = good
+    with broken(local.deployment.log):
+        local.deployment.keeper.run()
     assert tokens(local, key_id) == wrapped
     local.deployment.keeper.run()
     assert tokens(local, key_id) == []

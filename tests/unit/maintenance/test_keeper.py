@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from audit_disk import broken
 from local_deployment import LocalDeployment, Refused, entropy
 from strongroom.assembly.deployment import Deployment
 from strongroom.clock import DAY, ManualClock
@@ -207,7 +208,6 @@ def test_nothing_is_destroyed_without_a_record(local: LocalDeployment) -> None:
     key_id = new_key(local)
     local.call("ScheduleKeyDeletion", KeyId=key_id, PendingWindowInDays=7)
     local.clock.advance(8 * DAY)
-    log = local.deployment.log
     backend: Any = local.deployment.backends.key_backends.of_store(None)
     keys_at_destruction: list[KmsKey | None] = []
 
@@ -216,9 +216,8 @@ def test_nothing_is_destroyed_without_a_record(local: LocalDeployment) -> None:
             keys_at_destruction.append(reader.key(KeyLocator(owner.account, owner.region, owner.key_id)))
 
     backend.destroy = destroyed
-    good, log._file = log._file, -1
-    local.deployment.keeper.run()
-    log._file = good
+    with broken(local.deployment.log):
+        local.deployment.keeper.run()
     assert local.call("DescribeKey", KeyId=key_id)["KeyMetadata"]["KeyState"] == "PendingDeletion"
     assert keys_at_destruction == []
     local.deployment.keeper.run()

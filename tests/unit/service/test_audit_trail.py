@@ -1,11 +1,11 @@
 """Who called, in CloudTrail's shapes: CloudTrail User Guide, "CloudTrail userIdentity element"."""
 
-import json
 from typing import Any
 
 import msgspec
 import pytest
 
+from audit_memory import MemorySink
 from local_deployment import ORIGIN, entropy
 from policies import ALICE, ALICE_ID, HOME, PROVIDER, ROLE, ROLE_ID, SERVICE, alice, backup, root, worker
 from strongroom.api.aws_json import AwsJson
@@ -27,27 +27,9 @@ ISSUER = {"type": "Role", "principalId": ROLE_ID, "arn": ROLE, "accountId": HOME
 POD = "system:serviceaccount:shop:checkout"
 
 
-class Lines:
-    """Keeps what is appended to a log."""
-
-    def __init__(self) -> None:
-        self.records: list[dict[str, Any]] = []
-        self.refusals = 0
-
-    def append(self, line: bytes) -> None:
-        self.records.append(json.loads(line))
-
-    def append_refusal(self, line: bytes) -> None:
-        self.refusals += 1
-        self.append(line)
-
-    def writable(self) -> bool:
-        return True
-
-
 def record_of(principal: Principal, targets: tuple[Target, ...] = (), **more: Any) -> dict[str, Any]:
     """Return the record of a refused call by a principal."""
-    log, via = Lines(), more.pop("via_service", None)
+    log, via = MemorySink(), more.pop("via_service", None)
     credential = Credential(access_key_id="AKIAEXAMPLE", secret="s3cret", principal=principal, **more)
     origin = msgspec.structs.replace(ORIGIN, via_service=via)
     call = Call(TABLE["Encrypt"], credential, "us-east-1", AwsJson(), b"{}", origin, NOW)
@@ -146,7 +128,7 @@ def test_whose_trail_it_belongs_to() -> None:
 
 
 def test_nobody_is_named_for_a_signature_that_does_not_verify() -> None:
-    log = Lines()
+    log = MemorySink()
     trail = AuditTrail(log, entropy)
     for error, code in (
         (InvalidSignatureException("no"), "InvalidSignatureException"),
@@ -158,7 +140,7 @@ def test_nobody_is_named_for_a_signature_that_does_not_verify() -> None:
 
 
 def test_only_records_of_refusals_may_be_lost_while_the_log_cannot_be_written() -> None:
-    log = Lines()
+    log = MemorySink()
     trail = AuditTrail(log, entropy)
     credential = Credential(access_key_id="AKIAEXAMPLE", secret="s3cret", principal=root)
     call = Call(TABLE["ListKeys"], credential, "us-east-1", AwsJson(), b"{}", ORIGIN, NOW)
@@ -171,7 +153,7 @@ def test_only_records_of_refusals_may_be_lost_while_the_log_cannot_be_written() 
 
 
 def test_a_long_message_is_cut() -> None:
-    log = Lines()
+    log = MemorySink()
     AuditTrail(log, entropy).unverified(TABLE["Encrypt"], ORIGIN, InvalidSignatureException("x" * 5000), NOW)
     assert log.records[0]["errorMessage"] == "x" * 1024
 

@@ -9,6 +9,7 @@ import pytest
 
 from local_deployment import LocalDeployment, Refused
 from strongroom.clock import ManualClock
+from strongroom.errors import ThrottlingException
 from strongroom.operations.kms.table import TABLE
 from strongroom.service.request_quotas import FAMILY, KINDS, RequestQuotas
 from strongroom.settings import RequestQuota, SettingsError, load
@@ -133,3 +134,24 @@ def test_quotas_that_mean_nothing(document: str, says: str) -> None:
     settings = load(twice, {}, {})
     with pytest.raises(SettingsError, match=says):
         RequestQuotas(settings.request_quotas, settings.regions)
+
+
+def test_a_share_follows_workers_that_come_and_go() -> None:
+    workers = [2]
+    operation, now = TABLE["ListKeys"], 1_790_000_000.0
+    quotas = RequestQuotas((RequestQuota("ListKeys", 8),), ("us-east-1",), lambda: 1 / workers[0])
+
+    def allowed() -> int:
+        """Count how many requests are allowed in one moment."""
+        for count in range(100):
+            try:
+                quotas.spend(operation, operation.request(), (), "111122223333", "us-east-1", now)
+            except ThrottlingException:
+                return count
+        return 100
+
+    assert allowed() == 4
+    for joined, at, expected in ((4, 1, 2), (1, 2, 8), (16, 10, 1)):
+        workers[0] = joined
+        now = 1_790_000_000.0 + at
+        assert allowed() == expected

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from strongroom.telemetry.logs import JsonFormatter, Sparing, TextFormatter
+from strongroom.telemetry.log_queue import LogQueue
+from strongroom.telemetry.logs import JsonFormatter, Sparing, TextFormatter, name_node
 
 
 def record_of(message: str, *args: object, name: str = "strongroom.test", **more: Any) -> logging.LogRecord:
@@ -36,6 +37,17 @@ def test_json_is_one_object_a_line() -> None:
 def test_json_has_no_worker_without_one_and_no_unknown_fields() -> None:
     line = json.loads(JsonFormatter(None).format(record_of("x", grant_token="secret")))
     assert line.keys() == {"time", "level", "logger", "message"}
+
+
+def test_json_names_the_node_once_it_is_known() -> None:
+    lines = LogQueue(2)
+    lines.setFormatter(JsonFormatter("w1"))
+    name_node(lines, "a1b2c3d4e5f6")
+    shown = json.loads(lines.format(record_of("x")))
+    assert (shown["worker"], shown["node"]) == ("w1", "a1b2c3d4e5f6")
+    lines.setFormatter(TextFormatter())
+    name_node(lines, "a1b2c3d4e5f6")
+    assert "a1b2c3d4e5f6" not in lines.format(record_of("x"))
 
 
 def test_a_traceback_is_one_string() -> None:

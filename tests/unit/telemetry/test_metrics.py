@@ -35,6 +35,7 @@ def sources_of(local: LocalDeployment, counters: CallCounters, worker: str = "w0
     access_log = AccessLog(TrustedProxies(()), LogQueue(2))
     return Sources(
         worker,
+        deployment.node,
         counters,
         deployment.keeper.counters,
         deployment.store_counters,
@@ -153,7 +154,19 @@ def test_metric_names_follow_prometheus_conventions_and_are_documented(local: Lo
         for sample in family.samples:
             assert sample.labels["worker"] == "w0"
             assert set(sample.labels) <= {
-                *("worker", "service", "operation", "outcome", "status", "lane", "kind", "action", "le", "version")
+                *(
+                    "worker",
+                    "node",
+                    "service",
+                    "operation",
+                    "outcome",
+                    "status",
+                    "lane",
+                    "kind",
+                    "action",
+                    "le",
+                    "version",
+                )
             }
     assert {"process_resident_memory_bytes", "python_gc_collections", "python_info"} <= shown.families.keys()
 

@@ -10,9 +10,10 @@ import pytest
 from typing_extensions import override
 
 from keys_builder import NOW, locator, make_key
+from strongroom.audit.sink import AuditMark
 from strongroom.errors import DependencyTimeoutException
 from strongroom.store.protocol import Store, Transaction
-from strongroom.store.records import AuditMark, KeyUse
+from strongroom.store.records import KeyUse
 from strongroom.store.scopes import Scope
 from strongroom.store.sql.transaction import SqlTransaction
 from strongroom.store.sqlite.engine import open_sqlite
@@ -60,7 +61,7 @@ def use(number: int, operation: str = "Encrypt", at: float = NOW) -> KeyUse:
 
 
 def uses_of(store: Store, tail: Tail = EMPTY_LOG) -> KeyUses:
-    return KeyUses(store, tail, frozenset({"Encrypt", "Decrypt", "ReEncrypt"}))
+    return KeyUses(store, tail, frozenset({"Encrypt", "Decrypt", "ReEncrypt"}), lambda writer: writer.startswith("w"))
 
 
 def written(store: Store, number: int) -> KeyUse | None:

@@ -37,8 +37,9 @@ from strongroom.operations.kms import (
     tags,
 )
 from strongroom.operations.kms.targets import by_key_id
+from strongroom.operations.kms.used_material import current_material, named_material, re_encrypt_materials
 from strongroom.operations.lanes import Placement
-from strongroom.operations.operation import Elements, Operation, key_id_element, no_elements
+from strongroom.operations.operation import Elements, Materials, Operation, key_id_element, no_elements
 from strongroom.operations.shapes import Request, Response
 from strongroom.operations.targets import Target, no_resource
 
@@ -54,9 +55,18 @@ def _uses(
     placement: Placement = Placement.INLINE,
     *,
     locate: Callable[[Context, R], Sequence[Target]] | None = None,
+    materials: Materials | None = None,
 ) -> Operation:
-    where = locate or by_key_id(f"kms:{name}", KeyIdForms.ANY)
-    return Operation(name, request, run, locate=where, rule=StateRule.USE, placement=placement, cross_account=True)
+    return Operation(
+        name,
+        request,
+        run,
+        locate=locate or by_key_id(f"kms:{name}", KeyIdForms.ANY),
+        rule=StateRule.USE,
+        placement=placement,
+        materials=materials,
+        cross_account=True,
+    )
 
 
 def _reads(
@@ -93,13 +103,20 @@ def _writes_to_stores(name: str, request: type[R], run: Run[R]) -> Operation:
 
 _ROWS = (
     # --- cryptography
-    _uses("Encrypt", encryption.EncryptRequest, encryption.encrypt, Placement.BY_ALGORITHM),
+    _uses(
+        "Encrypt",
+        encryption.EncryptRequest,
+        encryption.encrypt,
+        Placement.BY_ALGORITHM,
+        materials=current_material,
+    ),
     _uses(
         "Decrypt",
         encryption.DecryptRequest,
         encryption.decrypt,
         Placement.BY_ALGORITHM,
         locate=encryption.locate_decrypt,
+        materials=named_material,
     ),
     _uses(
         "ReEncrypt",
@@ -107,24 +124,34 @@ _ROWS = (
         encryption.re_encrypt,
         Placement.BY_ALGORITHM,
         locate=encryption.locate_re_encrypt,
+        materials=re_encrypt_materials,
     ),
-    _uses("GenerateDataKey", data_keys.GenerateDataKeyRequest, data_keys.generate_data_key, Placement.BY_ALGORITHM),
+    _uses(
+        "GenerateDataKey",
+        data_keys.GenerateDataKeyRequest,
+        data_keys.generate_data_key,
+        Placement.BY_ALGORITHM,
+        materials=named_material,
+    ),
     _uses(
         "GenerateDataKeyWithoutPlaintext",
         data_keys.GenerateDataKeyWithoutPlaintextRequest,
         data_keys.generate_data_key_without_plaintext,
+        materials=named_material,
     ),
     _uses(
         "GenerateDataKeyPair",
         data_key_pairs.GenerateDataKeyPairRequest,
         data_key_pairs.generate_data_key_pair,
         Placement.KEY_PAIR,
+        materials=named_material,
     ),
     _uses(
         "GenerateDataKeyPairWithoutPlaintext",
         data_key_pairs.GenerateDataKeyPairWithoutPlaintextRequest,
         data_key_pairs.generate_data_key_pair_without_plaintext,
         Placement.KEY_PAIR,
+        materials=named_material,
     ),
     _uses("Sign", signatures.SignRequest, signatures.sign, Placement.SIGNATURE),
     _uses("Verify", signatures.VerifyRequest, signatures.verify, Placement.SIGNATURE),

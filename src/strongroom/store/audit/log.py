@@ -1,342 +1,197 @@
 """The audit log: chained lines in segments, written before the answers they describe leave.
 
-Callers add lines while they work and flush once for all of them (group commit). A line is out when ``flush`` has
+Callers add lines while they work and flush once for all of them (group commit). A line is written when ``flush`` has
 returned: with durability ``write`` it is in the kernel and survives the process; with ``fsync`` it is on disk and
 survives the machine. ``audit.chain`` has the format.
 
-A flush that fails leaves file and chain as they were, and keeps its lines for the next one: what they tell of may have
+A flush that fails leaves file and chain as they were, and keeps its lines for the next one: what they record may have
 happened, only its answer did not leave. Meanwhile the log is not ``writable``.
 """
 
 import contextlib
-import errno
 import logging
-import os
 import threading
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
-import msgspec
-
-from strongroom.audit.chain import (
-    Checkpoint,
-    Header,
-    KnownWriter,
-    header_body,
-    link,
-    segment_name,
-    signed_bytes,
-    statement_of,
-)
-from strongroom.clock import DAY, Clock
+from strongroom.audit.chain import KnownWriter
+from strongroom.audit.sink import AuditMark, AuditMeasurements
+from strongroom.clock import Clock
 from strongroom.errors import KmsError, KMSInternalException
-from strongroom.store.audit.segments import mark_at_end
-from strongroom.store.audit.takeover import Takeover, take_over
-from strongroom.store.counters import AuditLogCounters
-from strongroom.store.records import AuditMark
+from strongroom.store.audit.chain_writer import ChainWriter
+from strongroom.store.audit.pending_lines import PendingLines
+from strongroom.store.audit.segment_file import sync_folder
+from strongroom.store.audit.signer import CheckpointSigner
+from strongroom.store.audit.takeover import take_over
 
 Durability = Literal["write", "fsync"]
-
-_MOST_KEPT = 10_000
-"""How many lines wait while the log cannot be written; of refusals that come after them, only the number is kept."""
 
 logger = logging.getLogger(__name__)
 
 
-class Notary(Protocol):
-    """Vouches for the log: signs checkpoints, and keeps each writer's newest one outside of it."""
-
-    def sign(self, message: bytes) -> bytes:
-        """Return the audit key's signature."""
-        ...
-
-    def verifies(self, message: bytes, signature: bytes) -> bool:
-        """Tell whether the audit key has signed a message."""
-        ...
-
-    def keep(self, writer: str, known: KnownWriter) -> None:
-        """Keep what is known of a writer."""
-        ...
-
-    def known(self, writer: str) -> KnownWriter | None:
-        """Return what was kept last."""
-        ...
-
-
 class AuditLog:
-    """Appends to the newest segment of one writer's chain in ``folder``. Safe to use from several threads."""
+    """Appends to the newest segment of one writer's chain in ``folder``. Safe to use from several threads.
+
+    See ``audit.sink.AuditSink``. ``_pending`` is the queue, ``_chain`` what is on disk; this class decides when lines
+    go from one to the other, and when the chain is signed.
+    """
 
     def __init__(
-        self, folder: Path, writer: str, durability: Durability, segment_size: int, notary: Notary, clock: Clock
+        self,
+        folder: Path,
+        writer: str,
+        durability: Durability,
+        segment_size: int,
+        signer: CheckpointSigner,
+        clock: Clock,
     ) -> None:
         """Go on where the writer's chain ends; the first flush begins a new segment."""
+        folder.mkdir(mode=0o700, exist_ok=True)
+        known = signer.recorded(writer)
+        found = take_over(folder, writer, known, signer.verifies)
         self._folder = folder
         self._fsync = durability == "fsync"
-        self._segment_size = segment_size
-        self._notary = notary
+        self._signer = signer
         self._clock = clock
-        self.counters = AuditLogCounters()
-        self._pending: list[bytes] = []
-        self._lost = 0
-        self._failing = False
-        self._closed = False
+        self._pending = PendingLines()
+        self._chain = ChainWriter(
+            folder, found, signer.sign, self._pending, fsync=self._fsync, segment_size=segment_size
+        )
+        self._failures = 0
+        self._signed = found.position
+        self._checkpoint = None if known is None else known.checkpoint
         self._lock = threading.Lock()
-        self._counting = threading.Lock()
-        self._vouching = threading.Lock()
-        self._file: int | None = None
-        self._name = ""
-        self._size = 0
-        self._ragged = False
-        self._day = 0
-        # Segments that are complete, and perhaps not on disk yet.
-        self._complete: list[int] = []
-        self._complete_size = 0
-        folder.mkdir(mode=0o700, exist_ok=True)
-        known = notary.known(writer)
-        self._found = take_over(folder, writer, known, notary.verifies)
-        self._position = self._vouched = self._found.position
-        self._began_at = self._position.sequence
-        self._kept = None if known is None else known.checkpoint
-        self._register(known)
+        """Held while lines are written."""
+        self._signing = threading.Lock()
+        """Held while a checkpoint is made, brought to disk and recorded; taken before ``_lock``."""
+        self._register(known, unverified=bool(found.unverified))
 
     def append(self, line: bytes) -> None:
         """Add one line, a JSON object without its newline, to the next flush. It is kept until it is written."""
         self._pending.append(line)
 
     def append_refusal(self, line: bytes) -> None:
-        """Add the line of a call that was refused: while the log cannot be written, only so many are kept.
-
-        What was done is kept in any number, because nothing is begun while the log is not ``writable``.
-        """
-        if self._failing and len(self._pending) >= _MOST_KEPT:
-            with self._counting:
-                self._lost += 1
-                self.counters.lost += 1
-        else:
-            self._pending.append(line)
+        """Add the line of a refused call. While the log cannot be written, only so many are kept; more are counted."""
+        self._pending.append_refusal(line)
 
     def flush(self) -> None:
         """Write every line added so far.
 
         Raises KMSInternalException when they cannot all be written; the log then ends where it did before.
         """
+        pending = self._pending
         with self._lock:
-            while self._pending:
-                # After a failure, one line shows whether it is over.
-                count = 1 if self._failing else len(self._pending)
+            while pending:
+                batch = pending.next_batch()
                 try:
-                    self._write(self._pending[:count])
+                    self._chain.write(batch, self._clock.now())
                 except OSError as error:
-                    self._failing = True
-                    self.counters.failures += 1
+                    pending.failing = True
+                    self._failures += 1
                     raise KMSInternalException("The audit record of this request could not be written.") from error
-                # Other threads may have added to the list, never taken from it.
-                del self._pending[:count]
-                self._failing = False
+                pending.written(len(batch))
 
     def writable(self) -> bool:
         """Tell whether the log can be written. After a flush that failed, this tries again."""
-        if self._failing:
+        if self._pending.failing:
             with contextlib.suppress(KMSInternalException):
                 self.flush()
-        return not self._failing
+        return not self._pending.failing
 
-    @property
-    def written_lines(self) -> int:
-        """How many lines were written since the start: records, headers, checkpoints."""
-        return self._position.sequence - self._began_at
-
-    @property
-    def written_bytes(self) -> int:
-        """How many bytes those lines take."""
-        return self._complete_size + self._size
-
-    @property
-    def waiting(self) -> int:
-        """How many lines wait to be written."""
-        return len(self._pending)
-
-    @property
-    def failing(self) -> bool:
-        """Whether the last flush failed."""
-        return self._failing
+    def measure(self) -> AuditMeasurements:
+        """Return what the log measures of itself, as of now."""
+        chain, pending = self._chain, self._pending
+        return AuditMeasurements(
+            lines=chain.written_lines,
+            size=chain.written_bytes,
+            waiting=len(pending),
+            lost=pending.dropped,
+            failures=self._failures,
+            failing=pending.failing,
+            segment_begun=chain.segment_begun,
+            last_checkpoint=chain.last_checkpoint,
+        )
 
     def mark(self) -> AuditMark:
-        """Return how far the log has come."""
+        """Return the place where the log ends now."""
         with self._lock:
-            if self._file is not None:
-                return AuditMark(self._position.writer, self._name, self._size)
-            return mark_at_end(self._folder, self._position.writer)
+            return self._chain.mark()
 
     def checkpoint(self) -> None:
-        """Sign where the chain stands, if it went on since the last time; put all of it on disk; keep the signature.
+        """Sign where the chain stands, if it went on since the last time; bring it to disk; record the signature.
 
-        What a crash has left is taken over first. Raises KmsError or OSError when it cannot be written, or not be kept.
+        What a crash has left is taken over first. Raises KmsError or OSError when it cannot be written or recorded.
         """
         self.flush()
-        self._vouch(last=False)
+        self._sign(last=False)
 
     def close(self) -> None:
         """Write what is left, with a checkpoint, and close the file. Nothing is written after that."""
         try:
             self.flush()
-            self._vouch(last=True)
+            self._sign(last=True)
         except (KmsError, OSError):
             logger.exception("the end of the audit log could not be written: %d records", len(self._pending))
         finally:
             with self._lock:
-                self._end()
-                files, self._complete = self._complete, []
-            for file in files:
-                os.close(file)
+                self._chain.end()
+                self._chain.release()
 
-    def _register(self, known: KnownWriter | None) -> None:
-        """Have it known that this writer is at work, before its first line; raises KmsError when it cannot be."""
-        writer = self._position.writer
-        if self._found.doubt:
+    def _register(self, known: KnownWriter | None, *, unverified: bool) -> None:
+        """Record that this writer is at work, before its first line; raises KmsError when that fails."""
+        writer = self._chain.position.writer
+        if unverified:
             try:
-                # At once: once the writer is kept as one at work, what was added looks like what a crash leaves.
-                self._begin_segment(self._clock.now())
+                # Before the writer is recorded as one at work: after that, lines that somebody has added look like
+                # lines that a crash has left.
+                self._chain.begin_segment(self._clock.now())
                 self._sync()
             except OSError:
-                logger.exception("what was found of audit writer %s could not be written yet", writer)
+                logger.exception("the unverified lines of audit writer %s could not be recorded yet", writer)
                 return
         if known is None or known.stopped:
-            self._notary.keep(writer, KnownWriter(self._kept))
+            self._signer.record(writer, KnownWriter(self._checkpoint))
 
-    def _vouch(self, *, last: bool) -> None:
-        """Sign, bring to disk and keep how far the log has come; the ``last`` time, end it and keep that, too."""
-        with self._vouching:
+    def _sign(self, *, last: bool) -> None:
+        """Sign how far the log has come, bring it to disk and record it; the ``last`` time, end the chain as well."""
+        with self._signing:
             with self._lock:
                 now = self._clock.now()
-                if self._is_astray():
-                    self._begin_segment(now)
-                fresh = self._position != self._vouched
-                checkpoint = self._add_checkpoint(now) if fresh else self._kept
-                position = self._position
-                # A line that came in since the flush is of a call that is not answered any more.
+                if self._chain.lacks_file(self._signed):
+                    self._go_on_in_a_new_file(now)
+                fresh = self._chain.position != self._signed
+                checkpoint = self._chain.add_checkpoint(now) if fresh else self._checkpoint
+                position = self._chain.position
+                # A line that came in since the flush belongs to a call that is not answered any more.
                 stopped = last and not self._pending
                 if last:
-                    self._end()
+                    self._chain.end()
             if fresh:
                 self._sync()
             if fresh or stopped:
-                self._notary.keep(position.writer, KnownWriter(checkpoint, stopped))
-            self._kept, self._vouched = checkpoint, position
+                self._signer.record(position.writer, KnownWriter(checkpoint, stopped))
+            self._checkpoint, self._signed = checkpoint, position
 
-    def _is_astray(self) -> bool:
-        """Tell whether there is something to write, and no file to write it to: none yet, or one that was removed."""
-        if self._file is None:
-            return self._found.leftovers or self._position != self._vouched
-        if os.fstat(self._file).st_nlink:
-            return False
-        logger.error("the file %s of the audit log was removed while it was written", self._name)
-        return True
-
-    def _end(self) -> None:
-        """Let nothing more be written."""
-        self._closed = True
-        if self._file is not None:
-            self._complete.append(self._file)
-            self._file = None
+    def _go_on_in_a_new_file(self, now: float) -> None:
+        removed = self._chain.segment_name
+        if removed:
+            logger.error("the file %s of the audit log was removed while it was written", removed)
+        self._chain.begin_segment(now)
 
     def _sync(self) -> None:
-        """Put everything written so far on disk, segments that are complete and their names included."""
+        """Bring everything written so far to disk, complete segments and the names of files included."""
         with self._lock:
-            newest = [] if self._file is None else [os.dup(self._file)]
-            complete, self._complete = self._complete, []
+            files = self._chain.take_unsynced()
         try:
-            # Not under the lock: calls go on meanwhile.
-            for file in complete + newest:
-                os.fdatasync(file)
+            # Without the lock: calls go on meanwhile.
+            files.sync()
             if not self._fsync:
-                self._sync_folder()
+                sync_folder(self._folder)
         except OSError:
             with self._lock:
-                # A later checkpoint vouches for these too.
-                self._complete[:0] = complete
+                # A later checkpoint covers these too.
+                self._chain.put_back(files)
             raise
         finally:
-            for file in newest:
-                os.close(file)
-        for file in complete:
-            os.close(file)
-
-    def _write(self, bodies: Sequence[bytes]) -> None:
-        now = self._clock.now()
-        full = self._size >= self._segment_size or int(now // DAY) != self._day
-        if self._file is None or full or self._lost:
-            self._begin_segment(now)
-        self._add(bodies)
-
-    def _begin_segment(self, now: float) -> None:
-        if self._closed:
-            raise OSError(errno.EBADF, "the audit log is closed")
-        if self._file is not None:
-            self._add_checkpoint(now)
-            self._complete.append(self._file)
-            self._complete_size += self._size
-            self._file = None
-        before, found, lost = self._position, self._found, self._lost
-        path = self._folder / segment_name(now, before)
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        self._name, self._size, self._ragged, self._day = path.name, 0, False, int(now // DAY)
-        try:
-            told = Header(path.name, before.digest.decode(), found.torn, lost, found.unvouched, found.doubt)
-            self._add([header_body(told)])
-            if self._fsync:
-                self._sync_folder()
-        except OSError:
-            os.close(self._file)
-            self._file, self._position = None, before
-            path.unlink()
-            raise
-        self._found = Takeover(self._position)
-        with self._counting:
-            self._lost -= lost
-        self.counters.segment_begun = now
-
-    def _add_checkpoint(self, now: float) -> Checkpoint:
-        statement = statement_of(self._position, now)
-        checkpoint = Checkpoint(msgspec.Raw(statement), self._notary.sign(signed_bytes(statement)))
-        self._add([msgspec.json.encode(checkpoint)])
-        self.counters.last_checkpoint = now
-        return checkpoint
-
-    def _add(self, bodies: Sequence[bytes]) -> None:
-        """Put lines at the end of the file, all or none, and move the chain on; raises OSError."""
-        data, position = link(bodies, self._position)
-        assert self._file is not None  # noqa: S101 - for the type checker
-        if self._ragged:
-            os.ftruncate(self._file, self._size)
-            self._ragged = False
-        try:
-            self._put(self._file, data)
-        except OSError:
-            self._cut(self._file)
-            raise
-        self._size += len(data)
-        self._position = position
-
-    def _put(self, file: int, data: bytes) -> None:
-        done = 0
-        while done < len(data):
-            done += os.pwrite(file, data[done:] if done else data, self._size + done)
-        if self._fsync:
-            os.fdatasync(file)
-
-    def _cut(self, file: int) -> None:
-        """Take back what was written of a flush that failed; where that fails too, the next one begins with it."""
-        try:
-            os.ftruncate(file, self._size)
-        except OSError:
-            self._ragged = True
-
-    def _sync_folder(self) -> None:
-        """Put the names of new segments on disk."""
-        folder = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            files.release_current()
+        files.release_complete()

@@ -19,7 +19,7 @@ _SET_BACK = timedelta(hours=1)
 
 
 class _Place(msgspec.Struct, frozen=True, order=True):
-    """Where a record stands: ordered by its time, and by its place in the log where times are equal."""
+    """The place of a record in a file, in bytes; ordered by the record's time, and by place where times are equal."""
 
     time: str
     segment: int
@@ -28,7 +28,7 @@ class _Place(msgspec.Struct, frozen=True, order=True):
 
 
 class _Found(msgspec.Struct, frozen=True):
-    """A segment with records that a query is for. Of its ``size`` bytes, all lines were whole when it was looked at."""
+    """A segment that has matching records. Its first ``size`` bytes were there when it was searched."""
 
     oldest: str
     number: int
@@ -37,14 +37,14 @@ class _Found(msgspec.Struct, frozen=True):
 
 
 def search_log(folder: Path, query: Query) -> Iterator[tuple[SearchedRecord, bytes]]:
-    """Yield the records a query is for, with their lines, the oldest first.
+    """Yield the records that match a query, with their lines, the oldest first.
 
-    That is by their own times, in whole seconds: when a call began, by the clock of then. Calls that took long, or came
-    after a clock was set back, stand where their times belong, whichever process recorded them. In one second, records
-    come writer by writer, in the order of the log.
+    The order is that of their times, in whole seconds: when a call began, by the clock at that moment. Calls that took
+    long, or came after a clock was set back, are sorted by their times, whichever process recorded them. Within one
+    second, records come writer by writer, in the order of the log.
 
-    Everything is read through once before the first record comes, to know which file has the oldest one. In memory are
-    only the places of what was found in those files whose times overlap just then.
+    All files are read once before the first record is yielded, to know which one has the oldest record. Memory holds
+    only the places of matching records, of those files whose times overlap at that moment.
     """
     segments = [
         segment
@@ -65,7 +65,7 @@ def search_log(folder: Path, query: Query) -> Iterator[tuple[SearchedRecord, byt
 
 
 class _Merging:
-    """Files that are open because their times overlap, and the places of what was found in them."""
+    """A merge of the files that are open because their times overlap, with the places of their matching records."""
 
     def __init__(self, query: Query) -> None:
         self._query = query
@@ -105,7 +105,7 @@ class _Merging:
 
 
 def _survey(number: int, path: Path, query: Query) -> _Found | None:
-    """Look a segment through; return None if it has nothing that the query is for."""
+    """Search one segment; return None if no record matches."""
     with path.open("rb") as file:
         size = path.stat().st_size
         oldest = min((place.time for place in _places(number, file, query, size)), default=None)
@@ -113,7 +113,7 @@ def _survey(number: int, path: Path, query: Query) -> _Found | None:
 
 
 def _places(number: int, file: BinaryIO, query: Query, size: int) -> Iterator[_Place]:
-    """Yield where the records stand that a query is for, in the order of the file, up to a size."""
+    """Yield the places of matching records in the first ``size`` bytes of a file, in their order there."""
     begin = 0
     for line in file:
         end = begin + len(line)
@@ -128,15 +128,15 @@ def _places(number: int, file: BinaryIO, query: Query, size: int) -> Iterator[_P
 def _possible(segments: list[Segment], since: str) -> list[Segment]:
     """Leave out segments whose successor was begun long before a time: all of their records are older.
 
-    Calls that took a while are recorded after they began, never before. A clock that was set back may have begun the
-    successor too early: by up to an hour, or by so much that it seems older than its predecessor, that hides nothing.
+    A call is recorded after it began, never before. If a clock was set back, the successor's time may be too early.
+    That hides no record if it was by up to an hour, or by so much that the successor seems older than its predecessor.
     """
     if not since or not segments:
         return segments
     try:
         earliest = (datetime.fromisoformat(since) - _SET_BACK).strftime("%Y-%m-%dT%H%M%SZ")
     except (ValueError, OverflowError):
-        # Before the first year that there is: nothing is older.
+        # The time is before the year 1: nothing is older.
         return segments
     return [each for each, after in pairwise(segments) if after.begun >= earliest or after.begun < each.begun] + [
         segments[-1]

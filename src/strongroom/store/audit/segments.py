@@ -10,14 +10,14 @@ from pathlib import Path
 import msgspec
 
 from strongroom.audit.chain import Position, claim_of, parse_name
+from strongroom.audit.sink import AuditMark
 from strongroom.audit.verification import Verifier
-from strongroom.store.records import AuditMark
 
 _CHUNK = 4 << 20
 
 
 class Segment(msgspec.Struct, frozen=True):
-    """One file of a writer's chain; ``first`` is the sequence number that its name tells."""
+    """One file of a writer's chain; ``first`` is the sequence number in its name."""
 
     path: Path
     begun: str
@@ -43,16 +43,16 @@ def segments_of(folder: Path) -> list[Segment]:
 
 
 def mark_at_end(folder: Path, writer: str) -> AuditMark:
-    """Return how far a writer's chain goes on disk."""
+    """Return the place where a writer's chain ends on disk."""
     chain = [each for each in segments_of(folder) if each.writer == writer]
     name, size = (chain[-1].path.name, chain[-1].path.stat().st_size) if chain else ("", 0)
     return AuditMark(writer, name, size)
 
 
 def cut_to_last_line(folder: Path, writer: str) -> End:
-    """Take away the unfinished line that a crash left at the end of a writer's chain; return how the chain ends.
+    """Cut off the unfinished line that a crash left at the end of a writer's chain; return how the chain ends.
 
-    Whole lines stay, whatever they hold. Where the last ones cannot be read, the chain goes on from the last that can.
+    Whole lines stay, also damaged ones. If the last lines cannot be parsed, the chain goes on from the last that can.
     """
     torn = 0
     for segment in reversed([each for each in segments_of(folder) if each.writer == writer]):
@@ -64,13 +64,13 @@ def cut_to_last_line(folder: Path, writer: str) -> End:
         if position is not None:
             return End(position, torn)
         if not whole:
-            # It was begun, and not one line of it written.
+            # The file was created, and no line of it was written.
             segment.path.unlink()
     return End(Position(writer), torn)
 
 
 def holds(folder: Path, position: Position, body: bytes) -> bool:
-    """Tell whether a line with a JSON object is where a writer's chain should have it: right after a position."""
+    """Tell whether a writer's chain has a line with this JSON object right after a position."""
     place = position.sequence + 1
     segments = [each for each in segments_of(folder) if each.writer == position.writer and each.first <= place]
     return bool(segments) and b"\n" + body[:-1] + b"," in segments[-1].path.read_bytes()
@@ -92,7 +92,7 @@ def _last_claim(file: int, size: int, writer: str) -> tuple[int, Position | None
 
 
 def walk(folder: Path, verifier: Verifier, progress: Callable[[int], object]) -> None:
-    """Show a verifier every segment in a folder; call ``progress`` with the bytes read each time."""
+    """Give every segment in a folder to a verifier; call ``progress`` with the bytes read each time."""
     for _, chain in groupby(segments_of(folder), attrgetter("writer")):
         segments = list(chain)
         for segment in segments:

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from strongroom.audit.chain import parse_name
+from strongroom.audit.sink import AuditMark
 from strongroom.store.audit.segments import segments_of
-from strongroom.store.records import AuditMark
 
 _BLOCK = 1 << 18
-"""How much is read and looked through in one go. Whoever else wants to run gets a turn before each."""
+"""How many bytes are read and searched at once. Other threads get to run before each read."""
 
 
 class AuditTail:
@@ -23,7 +23,7 @@ class AuditTail:
         segments = segments_of(self._folder) if self._folder.is_dir() else []
         marked = parse_name(mark.segment)
         for segment in reversed([each for each in segments if each.writer == mark.writer]):
-            # Not by their names, which would have it that clocks never go back.
+            # Compared by sequence number: the times in names go back when a clock does.
             if marked is not None and segment.first < marked.first:
                 return
             yield from _lines_with(segment.path, text, mark.offset if segment.path.name == mark.segment else 0)
@@ -38,11 +38,11 @@ def _lines_with(path: Path, text: bytes, start: int) -> Iterator[bytes]:
             begin = max(start, end - _BLOCK)
             block = os.pread(file.fileno(), end - begin, begin)
             end = begin
-            # Behind the last newline of all is a line that is being written.
+            # After the very last newline is a line that is being written.
             block = block[: block.rfind(b"\n") + 1] if rest is None else block + rest
             if not block:
                 continue
-            # What comes before the first newline is the end of a line that began in an earlier block.
+            # The bytes before the first newline are the end of a line that began in an earlier block.
             head = block.find(b"\n") + 1 if begin > start else 0
             rest = block[:head]
             yield from _matches(block, text, head)

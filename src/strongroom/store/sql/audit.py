@@ -1,10 +1,13 @@
-"""The audit key, and the writers of the audit log with the newest checkpoint of each, in SQL."""
+"""The audit key, the writers of the audit log with the newest checkpoint of each, and their marks, in SQL."""
 
 import msgspec
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Row, insert, select, update
 
 from strongroom.audit.chain import Checkpoint, KnownWriter
-from strongroom.store.records import AuditMark
+from strongroom.audit.sink import AuditMark
+from strongroom.audit.writer_id import parse_writer
+from strongroom.node_id import NodeId, parse_node_id
+from strongroom.store.records import AuditWriterRecord
 from strongroom.store.sql.schema import audit_checkpoint, audit_key, audit_mark
 from strongroom.store.sql.statements import upsert
 
@@ -12,11 +15,11 @@ _VERSION = 1
 _NONE_YET = Checkpoint(msgspec.Raw(b""), b"")
 
 _PUT_MARK = upsert(audit_mark, "writer")
-_PUT_WRITER = upsert(audit_checkpoint, "writer")
+_PUT_WRITER = upsert(audit_checkpoint, "writer", kept=("node", "first_seen"))
 
 
 class AuditReads:
-    """Reads of the audit key, checkpoints and marks. See ``subjects.audit``."""
+    """Reads of what the database knows of the audit log. See ``subjects.audit``."""
 
     _connection: Connection
 
@@ -27,17 +30,22 @@ class AuditReads:
         ).scalar_one_or_none()
 
     def audit_writers(self) -> dict[str, KnownWriter]:
-        """Return each writer of the audit log, with its newest checkpoint."""
-        found = self._connection.execute(select(audit_checkpoint))
-        return {row.writer: KnownWriter(_checkpoint(row.statement, row.signature), row.stopped) for row in found}
+        """Return what is known of each writer of the audit log, of all nodes."""
+        return {record.writer: record.known for record in self.audit_writer_records()}
+
+    def audit_writer_records(self) -> list[AuditWriterRecord]:
+        """Return each writer of the audit log with its node, by name."""
+        return list(
+            map(_record, self._connection.execute(select(audit_checkpoint).order_by(audit_checkpoint.c.writer)))
+        )
 
     def audit_marks(self) -> list[AuditMark]:
-        """Return, for each writer, up to where the key uses in its part of the audit log are in the store."""
+        """Return, for each writer, up to where the uses in its part of the audit log are written down."""
         return [AuditMark(*row) for row in self._connection.execute(select(audit_mark).order_by(audit_mark.c.writer))]
 
 
 class AuditWrites(AuditReads):
-    """Writes of the audit key, checkpoints and marks. See ``subjects.audit``."""
+    """Writes of what the database knows of the audit log. See ``subjects.audit``."""
 
     def add_audit_key(self, wrapped_secret: bytes) -> None:
         """Insert the audit key."""
@@ -47,17 +55,31 @@ class AuditWrites(AuditReads):
         """Insert or replace a writer's mark."""
         self._connection.execute(_PUT_MARK, msgspec.structs.asdict(mark))
 
-    def put_audit_writer(self, writer: str, known: KnownWriter) -> None:
-        """Insert or replace what is known of a writer."""
+    def put_audit_writer(self, writer: str, known: KnownWriter, now: float) -> None:
+        """Insert or replace what is known of a writer. A new one was first seen ``now``."""
         checkpoint = known.checkpoint or _NONE_YET
         values = {
             "writer": writer,
+            "node": _node_of(writer),
+            "first_seen": now,
             "statement": bytes(checkpoint.statement),
             "signature": checkpoint.signature,
             "stopped": known.stopped,
         }
         self._connection.execute(_PUT_WRITER, values)
 
+    def claim_audit_writers(self, node: NodeId) -> None:
+        """Make a node the owner of every writer that has none."""
+        self._connection.execute(update(audit_checkpoint).where(audit_checkpoint.c.node == "").values(node=node))
 
-def _checkpoint(statement: bytes, signature: bytes) -> Checkpoint | None:
-    return Checkpoint(msgspec.Raw(statement), signature) if statement or signature else None
+
+def _node_of(writer: str) -> str:
+    """Return the node in a writer's name, empty if it has none."""
+    parsed = parse_writer(writer)
+    return "" if parsed is None or parsed.node is None else parsed.node
+
+
+def _record(row: Row[tuple[object, ...]]) -> AuditWriterRecord:
+    has_checkpoint = row.statement or row.signature
+    checkpoint = Checkpoint(msgspec.Raw(row.statement), row.signature) if has_checkpoint else None
+    return AuditWriterRecord(row.writer, parse_node_id(row.node), row.first_seen, KnownWriter(checkpoint, row.stopped))

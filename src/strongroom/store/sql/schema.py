@@ -244,8 +244,12 @@ audit_checkpoint = Table(
     Column("writer", String(16), primary_key=True),
     Column("statement", LargeBinary, nullable=False),
     Column("signature", LargeBinary, nullable=False),
-    # Whether the writer has stopped since, and left nothing behind the checkpoint.
+    # Whether the writer has stopped since, and has left no line after the checkpoint.
     Column("stopped", Boolean, nullable=False, server_default=false()),
+    # The node it belongs to; empty for writers from before nodes had ids, until a node claims them.
+    Column("node", String(12), nullable=False, server_default=""),
+    # When the database learned of it, epoch seconds; NULL for writers from before this was kept.
+    Column("first_seen", Float),
 )
 
 change = Table(

@@ -3,6 +3,8 @@
 The parameters of a condition are named ``of_COLUMN``, apart from those that an UPDATE writes.
 """
 
+from collections.abc import Sequence
+
 from sqlalchemy import ColumnElement, CursorResult, Select, Table, and_, bindparam, select
 from sqlalchemy.dialects import postgresql
 
@@ -30,10 +32,10 @@ def insert_below_limit(table: Table, count: Select[int]) -> postgresql.Insert:
     )
 
 
-def upsert(table: Table, *keys: str) -> postgresql.Insert:
-    """Return an INSERT that replaces the other columns of the row that has the same ``keys``."""
+def upsert(table: Table, *keys: str, kept: Sequence[str] = ()) -> postgresql.Insert:
+    """Return an INSERT that replaces the other columns, but the ``kept`` ones, of the row with the same ``keys``."""
     statement = postgresql_insert(table)
-    replaced = {column.name: statement.excluded[column.name] for column in table.c if column.name not in keys}
+    replaced = {column.name: statement.excluded[column.name] for column in table.c if column.name not in {*keys, *kept}}
     return statement.on_conflict_do_update(index_elements=keys, set_=replaced)
 
 

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from strongroom.audit.chain import KnownWriter
-from strongroom.store.records import AuditMark
+from strongroom.audit.sink import AuditMark
+from strongroom.node_id import NodeId
+from strongroom.store.records import AuditWriterRecord
 
 
 class AuditReader(Protocol):
@@ -19,7 +21,11 @@ class AuditReader(Protocol):
         ...
 
     def audit_writers(self) -> dict[str, KnownWriter]:
-        """Return each writer of the audit log, with its newest checkpoint."""
+        """Return what is known of each writer of the audit log, of all nodes."""
+        ...
+
+    def audit_writer_records(self) -> list[AuditWriterRecord]:
+        """Return each writer of the audit log with its node, by name."""
         ...
 
 
@@ -34,6 +40,10 @@ class AuditWriter(Protocol):
         """Insert or replace a writer's mark."""
         ...
 
-    def put_audit_writer(self, writer: str, known: KnownWriter) -> None:
-        """Insert or replace what is known of a writer."""
+    def put_audit_writer(self, writer: str, known: KnownWriter, now: float) -> None:
+        """Insert or replace what is known of a writer. A new one was first seen ``now``."""
+        ...
+
+    def claim_audit_writers(self, node: NodeId) -> None:
+        """Make a node the owner of every writer that has none."""
         ...

@@ -1,4 +1,4 @@
-"""The audit log on disk: whole lines, in order, in segments; or a refusal that leaves no trace."""
+"""The audit log on disk: whole lines, in order, in segments; a write that fails leaves no trace."""
 
 import stat
 from pathlib import Path
@@ -83,14 +83,14 @@ def test_checkpoints_are_signed_by_the_audit_key_and_only_when_there_is_somethin
     statement = msgspec.json.encode(line["checkpoint"])
     assert line["checkpoint"]["sequence"] == record["chain"]["sequence"]
     assert line["checkpoint"]["hash"] == record["chain"]["hash"]
-    kept = disk.checkpoints.writers["w0"].checkpoint
+    kept = disk.signer.writers["w0"].checkpoint
     assert kept is not None
     assert bytes(kept.statement) == statement
     assert KEY.public().verifies(signed_bytes(statement), kept.signature)
     assert disk.verified().checkpoints == 1
 
 
-def test_a_torn_line_is_cut_off_at_the_next_start_and_that_is_told(disk: Disk) -> None:
+def test_an_unfinished_line_is_cut_off_at_the_next_start_and_that_is_recorded(disk: Disk) -> None:
     log = disk.open()
     disk.write(log, "one", "two")
     path = segments_of(disk.folder)[0].path
@@ -106,7 +106,7 @@ def test_a_torn_line_is_cut_off_at_the_next_start_and_that_is_told(disk: Disk) -
     assert disk.verified().torn == 17
 
 
-def test_a_segment_without_one_whole_line_is_taken_away(disk: Disk) -> None:
+def test_a_segment_without_one_whole_line_is_removed(disk: Disk) -> None:
     log = disk.open()
     disk.write(log, "one")
     log.close()
@@ -137,7 +137,7 @@ def test_a_full_disk_refuses_leaves_no_trace_and_recovers(disk: Disk, *, cutting
         assert segments_of(disk.folder)[0].path.stat().st_size == size
     disk.repair()
     assert log.writable()
-    # What was done is told, though nobody got an answer.
+    # What was done is recorded, though no answer left.
     assert disk.events() == ["before", "during", "still"]
     disk.write(log, "after")
     log.close()
@@ -175,13 +175,13 @@ def test_a_disk_that_fails_to_sync_refuses_and_recovers(disk: Disk) -> None:
     assert disk.verified().records == 3
 
 
-def test_a_checkpoint_that_did_not_get_on_disk_is_not_kept_but_made_again(disk: Disk) -> None:
+def test_a_checkpoint_that_did_not_get_on_disk_is_not_recorded_but_made_again(disk: Disk) -> None:
     log = disk.open()
     disk.write(log, "one")
     disk.break_sync()
     with pytest.raises(OSError, match="Input/output error"):
         log.checkpoint()
-    assert disk.checkpoints.writers == {"w0": KnownWriter()}
+    assert disk.signer.writers == {"w0": KnownWriter()}
     disk.repair()
     log.checkpoint()
     assert disk.verified().checkpoints == 2
@@ -198,8 +198,8 @@ def test_a_log_that_cannot_be_written_at_the_end_says_so(disk: Disk, caplog: pyt
     assert disk.verified().unsigned == 1
 
 
-def test_what_is_too_much_to_keep_is_counted(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("strongroom.store.audit.log._MOST_KEPT", 3)
+def test_refusals_beyond_the_bound_of_the_queue_are_counted(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("strongroom.store.audit.pending_lines._MOST_WAITING", 3)
     log = disk.open()
     disk.write(log, "before")
     disk.fill(left=0)
@@ -227,7 +227,7 @@ def test_a_log_that_ends_before_its_checkpoint_never_hides_the_gap(
     assert "the audit log lacks its checkpoint at 3" in caplog.text
     disk.write(again, "three")
     again.close()
-    assert [finding.text for finding in disk.findings()] == ["3 to 3 are not there"]
+    assert [finding.text for finding in disk.findings()] == ["3 to 3 are missing"]
 
 
 def test_each_writer_has_a_chain_of_its_own(disk: Disk) -> None:
@@ -254,7 +254,7 @@ def test_unreadable_lines_stay_and_are_found(disk: Disk) -> None:
     log.close()
     path = segments_of(disk.folder)[0].path
     lines = path.read_bytes().splitlines(keepends=True)
-    # What a power cut may leave of lines that were not synced yet.
+    # A power cut may leave this of lines that were not synced yet.
     path.write_bytes(b"".join(lines[:2]) + bytes(300) + b"\n" + bytes(300))
     disk.clock.advance(1)
     again = disk.open()
@@ -265,7 +265,7 @@ def test_unreadable_lines_stay_and_are_found(disk: Disk) -> None:
 
 
 @pytest.mark.parametrize("more", [0, 5])
-def test_a_restart_does_not_vouch_for_a_forged_history(disk: Disk, more: int) -> None:
+def test_a_restart_does_not_sign_a_forged_history(disk: Disk, more: int) -> None:
     log = disk.open()
     disk.write(log, "one", "two")
     log.close()

@@ -55,7 +55,7 @@ def test_files_that_are_too_old_are_not_read(disk: Disk) -> None:
         minutes(disk, Query(since=event_time(NOON + 60 * 5)))
 
 
-def test_what_is_no_record_is_passed_over(disk: Disk) -> None:
+def test_lines_that_are_no_records_are_skipped(disk: Disk) -> None:
     with segments_of(disk.folder)[-1].path.open("ab") as file:
         file.write(b'not json\n{"eventName":5}\n{"eventN')
     assert minutes(disk, Query()) == list(range(180))

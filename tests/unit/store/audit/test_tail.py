@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from strongroom.audit.sink import AuditMark
 from strongroom.store.audit.tail import AuditTail
-from strongroom.store.records import AuditMark
 
 FIRST = "2026-11-25T101500Z-w0-000000000001.jsonl"
 SECOND = "2026-11-25T101600Z-w0-000000000004.jsonl"
@@ -30,7 +30,7 @@ def test_lines_after_a_mark_come_newest_first(tmp_path: Path) -> None:
     assert list(tail.since(AuditMark("w0", "", 0), b"five")) == [b"five"]
 
 
-def test_where_nothing_is_recorded(tmp_path: Path) -> None:
+def test_a_folder_without_records_has_no_lines(tmp_path: Path) -> None:
     assert list(AuditTail(tmp_path / "missing").since(AuditMark("w0", "", 0), b"key")) == []
     (tmp_path / FIRST).write_bytes(b"")
     assert list(AuditTail(tmp_path).since(AuditMark("w0", "", 0), b"key")) == []

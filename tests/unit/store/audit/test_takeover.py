@@ -1,4 +1,4 @@
-"""What a start finds at the end of a chain: what a crash leaves, and what only a forger can have left."""
+"""What a start finds at the end of a chain: lines that a crash leaves, and lines that only a forger can have left."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
 
 
 def forge(disk: Disk, *names: str, writer: str = "w0") -> None:
-    """Add lines to the end of a chain as whoever can write the folder and compute hashes."""
+    """Add lines to the end of a chain as somebody who can write the folder and compute hashes."""
     chain = [segment.path for segment in segments_of(disk.folder) if segment.writer == writer]
     position = claim_of(chain[-1].read_bytes().splitlines()[-1])
     assert position is not None
@@ -29,7 +29,7 @@ def forge(disk: Disk, *names: str, writer: str = "w0") -> None:
 
 
 def invent(disk: Disk, writer: str) -> None:
-    """Add a chain of a writer that never was."""
+    """Add a chain of a writer that the database does not know."""
     name = f"2026-09-21T120000Z-{writer}-000000000001.jsonl"
     header = msgspec.json.encode({"segment": {"name": name, "previous": "0" * 64}})
     (disk.folder / name).write_bytes(link([header, b'{"eventName":"forged"}'], Position(writer))[0])
@@ -48,7 +48,7 @@ def kinds(disk: Disk) -> list[Kind]:
 
 def test_lines_added_after_a_stop_are_found_before_and_after_the_next_start(disk: Disk) -> None:
     serve(disk, "one", "two")
-    assert disk.verified().unvouched == 0
+    assert disk.verified().uncovered == 0
     forge(disk, "forged", "forged too")
     (finding,) = disk.findings()
     assert (finding.kind, finding.line, finding.text) == (
@@ -98,34 +98,34 @@ def test_a_start_on_a_full_disk_does_not_forget_what_was_added(disk: Disk) -> No
     assert kinds(disk) == [Kind.ADDED]
 
 
-def test_lines_that_a_crash_leaves_are_told_once_and_vouched_for_without_a_call(disk: Disk) -> None:
+def test_lines_that_a_crash_leaves_are_counted_once_and_signed_without_a_call(disk: Disk) -> None:
     log = disk.open()
     disk.write(log, "one")
     log.checkpoint()
     disk.write(log, "two", "three")
     report = disk.verified()
-    assert (report.unsigned, report.unvouched) == (2, 0)
+    assert (report.unsigned, report.uncovered) == (2, 0)
     disk.clock.advance(1)
     disk.open().checkpoint()
     report = disk.verified()
-    assert (report.unsigned, report.unvouched, report.checkpoints) == (0, 2, 2)
+    assert (report.unsigned, report.uncovered, report.checkpoints) == (0, 2, 2)
     assert disk.files()[1][0]["segment"]["unvouched"] == 2
 
 
-def test_crashes_that_follow_each_other_tell_of_no_line_twice(disk: Disk) -> None:
+def test_crashes_that_follow_each_other_count_no_line_twice(disk: Disk) -> None:
     for number in range(4):
         disk.write(disk.open(), f"{number}")
         disk.clock.advance(1)
     assert [lines[0]["segment"].get("unvouched") for lines in disk.files()] == [None, 2, 4, 6]
-    assert (disk.verified().unvouched, disk.verified().unsigned) == (6, 4)
+    assert (disk.verified().uncovered, disk.verified().unsigned) == (6, 4)
 
 
-def test_a_writer_that_never_was_is_found(disk: Disk) -> None:
+def test_a_chain_of_an_unknown_writer_is_found(disk: Disk) -> None:
     serve(disk, "one")
     invent(disk, "w9")
     (finding,) = disk.findings()
     assert (finding.kind, finding.text) == (Kind.ADDED, "the database does not know writer w9")
-    # Nor does it become one by being taken over.
+    # A takeover does not make it a known one.
     log = disk.open(writer="w9")
     log.close()
     assert "the database did not know the writer of the 2 lines before this" in [each.text for each in disk.findings()]
@@ -133,19 +133,21 @@ def test_a_writer_that_never_was_is_found(disk: Disk) -> None:
 
 def test_a_writer_is_known_before_its_first_line_and_its_first_checkpoint(disk: Disk) -> None:
     log = disk.open()
-    assert disk.checkpoints.writers == {"w0": KnownWriter()}
+    assert disk.signer.writers == {"w0": KnownWriter()}
     disk.write(log, "one")
     assert disk.verified().unsigned == 1
 
 
-def test_a_first_checkpoint_that_is_not_kept_yet_is_no_finding(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_first_checkpoint_that_is_not_in_the_database_yet_is_no_finding(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = disk.open()
     disk.write(log, "one")
 
     def busy(_writer: str, _known: KnownWriter) -> None:
         raise KMSInternalException
 
-    monkeypatch.setattr(disk.checkpoints, "keep", busy)
+    monkeypatch.setattr(disk.signer, "record", busy)
     with pytest.raises(KMSInternalException):
         log.checkpoint()
     assert disk.verified().checkpoints == 1
@@ -153,31 +155,31 @@ def test_a_first_checkpoint_that_is_not_kept_yet_is_no_finding(disk: Disk, monke
 
 def test_a_writer_that_stops_and_starts_while_its_log_is_verified_is_no_finding(disk: Disk) -> None:
     serve(disk, "one")
-    before = dict(disk.checkpoints.writers)
+    before = dict(disk.signer.writers)
     serve(disk, "two")
     assert disk.verify_from(before).findings == []
 
 
 @pytest.mark.parametrize("statement", [b"{", b"\xff", b'{"sequence":1}', b"null"])
-def test_a_damaged_checkpoint_in_the_database_is_found_and_keeps_nobody_from_starting(
+def test_a_damaged_checkpoint_in_the_database_is_found_and_does_not_prevent_a_start(
     disk: Disk, caplog: pytest.LogCaptureFixture, statement: bytes
 ) -> None:
     serve(disk, "one")
     for signature in (bytes(64), b"short"):
-        disk.checkpoints.writers["w0"] = KnownWriter(Checkpoint(msgspec.Raw(statement), signature), stopped=True)
+        disk.signer.writers["w0"] = KnownWriter(Checkpoint(msgspec.Raw(statement), signature), stopped=True)
         assert kinds(disk) == [Kind.BAD_SIGNATURE]
     serve(disk, "two")
     assert "the database has no good checkpoint of audit writer w0" in caplog.text
     (finding,) = disk.findings()
-    assert finding.text == "the database had no good checkpoint that vouches for the 3 lines before this"
+    assert finding.text == "the database had no valid checkpoint that covers the 3 lines before this"
 
 
-def test_a_checkpoint_of_another_writer_is_no_good(disk: Disk) -> None:
+def test_a_checkpoint_of_another_writer_is_not_accepted(disk: Disk) -> None:
     serve(disk, "one")
     other = disk.open(writer="w1")
     disk.write(other, "one")
     other.close()
-    disk.checkpoints.writers["w0"] = disk.checkpoints.writers["w1"]
+    disk.signer.writers["w0"] = disk.signer.writers["w1"]
     assert kinds(disk) == [Kind.BAD_SIGNATURE]
 
 
@@ -192,21 +194,21 @@ def test_a_log_that_is_closed_takes_no_line(disk: Disk) -> None:
     assert disk.verified().records == 1
 
 
-def test_an_end_that_could_not_be_written_is_not_kept_as_a_stop(disk: Disk) -> None:
+def test_an_end_that_could_not_be_written_is_not_recorded_as_a_stop(disk: Disk) -> None:
     log = disk.open()
     disk.write(log, "one")
     log.checkpoint()
     disk.write(log, "two")
     disk.fill(left=0)
     log.close()
-    assert not disk.checkpoints.writers["w0"].stopped
+    assert not disk.signer.writers["w0"].stopped
     disk.repair()
     serve(disk, "three")
     report = disk.verified()
-    assert (report.records, report.unvouched, disk.checkpoints.writers["w0"].stopped) == (3, 1, True)
+    assert (report.records, report.uncovered, disk.signer.writers["w0"].stopped) == (3, 1, True)
 
 
-def test_files_that_could_not_be_synced_are_synced_before_a_later_checkpoint_is_kept(
+def test_files_that_could_not_be_synced_are_synced_before_a_later_checkpoint_is_recorded(
     disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = disk.open(size=4096)
@@ -246,14 +248,14 @@ def test_a_segment_that_could_not_be_begun_after_its_checkpoint_does_not_end_the
     with pytest.raises(KMSInternalException):
         log.flush()
     log.close()
-    assert not disk.checkpoints.writers["w0"].stopped
+    assert not disk.signer.writers["w0"].stopped
     monkeypatch.setattr(os, "open", begin)
     serve(disk, "three")
     assert disk.verified().records == 2
 
 
-def test_what_was_done_is_kept_in_any_number(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("strongroom.store.audit.log._MOST_KEPT", 3)
+def test_lines_of_what_was_done_are_kept_in_any_number(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("strongroom.store.audit.pending_lines._MOST_WAITING", 3)
     log = disk.open()
     disk.fill(left=0)
     for number in range(5):
@@ -261,16 +263,18 @@ def test_what_was_done_is_kept_in_any_number(disk: Disk, monkeypatch: pytest.Mon
         log.append_refusal(b'{"eventName":"refused %d"}' % number)
         with pytest.raises(KMSInternalException):
             log.flush()
-    assert (log.failing, log.waiting, log.counters.lost) == (True, 6, 4)
+    measured = log.measure()
+    assert (measured.failing, measured.waiting, measured.lost) == (True, 6, 4)
     disk.repair()
     assert log.writable()
     log.close()
     assert disk.events() == ["done 0", "refused 0", "done 1", "done 2", "done 3", "done 4"]
     assert disk.verified().lost == 4
-    assert (log.failing, log.waiting, log.counters.lost) == (False, 0, 4)
+    measured = log.measure()
+    assert (measured.failing, measured.waiting, measured.lost) == (False, 0, 4)
 
 
-def test_a_file_that_is_removed_while_it_is_written_is_told_and_takes_no_more_lines(
+def test_a_file_that_is_removed_while_it_is_written_is_reported_and_takes_no_more_lines(
     disk: Disk, caplog: pytest.LogCaptureFixture
 ) -> None:
     log = disk.open()

@@ -113,6 +113,9 @@ def test_writers_of_the_audit_log_are_known_by_their_marks(tmp_path: Path) -> No
     store = SqlStore(engine)
     with store.read() as reader:
         writers = reader.audit_writers()
+        records = reader.audit_writer_records()
+    # Which node they belong to is not known yet, nor when they were seen first.
+    assert [(each.writer, each.node, each.first_seen) for each in records] == [("w0", None, None), ("w1", None, None)]
     assert {writer: known.checkpoint is not None for writer, known in writers.items()} == {"w0": True, "w1": False}
     assert not any(known.stopped for known in writers.values())
     store.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from keys_builder import make_key
-from strongroom.store.records import AuditMark
+from strongroom.audit.sink import AuditMark
 from strongroom.store.sqlite.engine import open_sqlite
 from strongroom.store.sqlite.migrate import UnknownSchemaError, migrate
 from strongroom.store.sqlite.read_only import UnreadableStoreError, open_read_only

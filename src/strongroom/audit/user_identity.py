@@ -1,0 +1,72 @@
+"""Who called, in the shape of CloudTrail's ``userIdentity``. Pure.
+
+Source: AWS CloudTrail User Guide, "CloudTrail userIdentity element".
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+AWS_INTERNAL = "AWS Internal"
+"""What CloudTrail names where the service itself acted."""
+
+
+class UserIdentity(msgspec.Struct, rename="camel", frozen=True, omit_defaults=True):
+    """Who called. ``type`` is CloudTrail's: Root, IAMUser, AssumedRole, …, or Unknown when no signature verified."""
+
+    type: str
+    principal_id: str = ""
+    arn: str = ""
+    account_id: str = ""
+    access_key_id: str = ""
+    user_name: str = ""
+    identity_provider: str = ""
+    session_context: Mapping[str, object] | None = None
+    invoked_by: str = ""
+
+
+UNKNOWN_IDENTITY = UserIdentity("Unknown")
+
+
+def service_itself(account: str) -> UserIdentity:
+    """Return the identity in records of what the service did by itself in an account."""
+    return UserIdentity("AWSAccount", account_id=account, invoked_by=AWS_INTERNAL)
+
+
+def trusted_service(name: str, access_key_id: str) -> UserIdentity:
+    """Return the identity of a service that calls for itself; ``name`` is its DNS name."""
+    return UserIdentity("AWSService", access_key_id=access_key_id, invoked_by=name)
+
+
+def web_identity(principal_id: str, user_name: str, provider: str) -> UserIdentity:
+    """Return the identity of the bearer of a web identity token, as its ``provider`` names it."""
+    return UserIdentity("WebIdentityUser", principal_id=principal_id, user_name=user_name, identity_provider=provider)
+
+
+def session_issuer(role_arn: str, role_id: str, account: str) -> Mapping[str, object]:
+    """Return the role that a session is of: its ARN with path, its unique id, its account and its name."""
+    return {
+        "type": "Role",
+        "principalId": role_id,
+        "arn": role_arn,
+        "accountId": account,
+        "userName": role_arn.rpartition("/")[2],
+    }
+
+
+def session_context(
+    created: str, issuer: Mapping[str, object] | None, provider: str | None, source_identity: str | None
+) -> Mapping[str, object]:
+    """Return what CloudTrail says of a session.
+
+    ``created`` is when it began, as ``event_time`` shows it, ``issuer`` its role, if it is of one. ``provider`` is the
+    identity provider of the web identity it was made from, if it was.
+    """
+    found: dict[str, object] = {"attributes": {"creationDate": created, "mfaAuthenticated": "false"}}
+    if issuer is not None:
+        found["sessionIssuer"] = issuer
+    if provider is not None:
+        found["webIdFederationData"] = {"federatedProvider": provider, "attributes": {}}
+    if source_identity is not None:
+        found["sourceIdentity"] = source_identity
+    return found

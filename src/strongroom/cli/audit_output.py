@@ -1,0 +1,119 @@
+"""What ``strongroom audit`` prints: records, findings and writers, as lines for people."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import click
+import msgspec
+
+from strongroom.audit.cloudtrail import event_time
+from strongroom.audit.search import SearchedRecord
+from strongroom.audit.verification import Report
+from strongroom.audit.writer_id import WriterId, parse_writer
+from strongroom.store.records import AuditWriterRecord
+
+_MOST_SHOWN = 100
+_WRITER_ROW = "{:<12} {:<6} {:<20} {:<20} {}"
+_WIDTHS = (20, 12, 6, 24, 28, 44)
+
+
+def show_report(report: Report, *, judged: bool) -> None:
+    """Print the result of a verification; ``judged`` tells whether the ends of the chains could be judged."""
+    shown = report.findings[:_MOST_SHOWN]
+    for finding in shown:
+        where = f"{finding.file}:{finding.line}: sequence {finding.sequence}: " if finding.file else ""
+        click.echo(_printable(f"{where}{finding.kind.upper()}: {finding.text}"))
+    found = len(report.findings) + report.further
+    if found > len(shown):
+        click.echo(f"... and {found - len(shown)} more")
+    span = f", from {report.first_time} to {report.last_time}" if report.first_time else ""
+    counts = (
+        _count(report.segments, "file"),
+        _count(report.records, "record"),
+        _count(report.checkpoints, "checkpoint"),
+    )
+    click.echo(f"{', '.join(counts)}{span}")
+    for node, workers in _workers_by_node(report.writers).items():
+        click.echo(_printable(f"node {node}: {', '.join(workers)}"))
+    notes = (
+        (report.unsigned, "records come after the last signed checkpoint; no signature covers them yet"),
+        (report.uncovered, "lines came after the last signed checkpoint when a server started: a crash leaves some"),
+        (report.torn, "bytes of unfinished lines, of calls that were never answered"),
+        (report.lost, "records of refused calls were dropped while the log could not be written"),
+    )
+    for count, text in notes:
+        if count:
+            click.echo(f"note: {count} {text}")
+    if not judged:
+        click.echo(
+            "note: without the database it cannot be judged whether the end of the log is missing or was added to"
+        )
+    findings = _count(found, "finding")
+    click.echo(f"The log is not what was written: {findings}." if found else "The log is whole.")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def record_table(rows: Iterable[SearchedRecord]) -> Iterator[str]:
+    """Yield a table of records, its head first."""
+    yield _row("TIME", "NODE", "WORKER", "EVENT", "RESULT", "PRINCIPAL", "KEY")
+    for record in rows:
+        yield record_row(record)
+
+
+def record_row(record: SearchedRecord) -> str:
+    """Return a record as a row of the table."""
+    result = record.error_code or "ok"
+    node, worker = _origin(record.writer)
+    return _row(record.event_time, node, worker, record.event_name, result, record.principal, record.key)
+
+
+def _origin(writer: WriterId | None) -> tuple[str, str]:
+    """Return how node and worker of a record are shown: ``-`` for what it does not name."""
+    return ("-", "-") if writer is None else (writer.node or "-", writer.worker_name)
+
+
+def _row(*cells: str) -> str:
+    *aligned, last = cells
+    columns = zip(aligned, _WIDTHS, strict=True)
+    return _printable((" ".join(f"{cell:<{width}}" for cell, width in columns) + f" {last}").rstrip())
+
+
+def _workers_by_node(writers: Iterable[str]) -> Mapping[str, list[str]]:
+    """Return the names of the workers of each node, ``-`` for chains from before nodes had ids and for other names."""
+    found: dict[str, list[str]] = {}
+    for name in writers:
+        node, worker = _origin(parse_writer(name))
+        found.setdefault(node, []).append(worker if worker != "-" else name)
+    return found
+
+
+def _printable(row: str) -> str:
+    # Callers choose some of the text, and so does somebody who tampered with the log. None of it may look like a row of
+    # its own, or control the terminal.
+    return row if row.isprintable() else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in row)
+
+
+def writer_table(records: Iterable[AuditWriterRecord]) -> Iterator[str]:
+    """Yield a table of writers, its head first."""
+    yield _WRITER_ROW.format("NODE", "WORKER", "FIRST SEEN", "LAST CHECKPOINT", "STOPPED")
+    for record in records:
+        yield _printable(_writer_row(record))
+
+
+def _writer_row(record: AuditWriterRecord) -> str:
+    writer = parse_writer(record.writer)
+    first = "-" if record.first_seen is None else event_time(record.first_seen)
+    worker = record.writer if writer is None else writer.worker_name
+    stopped = "yes" if record.known.stopped else "no"
+    return _WRITER_ROW.format(record.node or "-", worker, first, _last_checkpoint(record), stopped)
+
+
+def _last_checkpoint(record: AuditWriterRecord) -> str:
+    if record.known.checkpoint is None:
+        return "-"
+    try:
+        return record.known.checkpoint.read().time
+    except msgspec.DecodeError:
+        return "damaged"

@@ -1,0 +1,162 @@
+"""One writer's chain on disk: where it stands, the segment it goes on in, and when the next segment begins."""
+
+import errno
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from strongroom.audit.chain import (
+    Checkpoint,
+    Header,
+    Position,
+    header_body,
+    link,
+    segment_name,
+    signed_bytes,
+    statement_of,
+)
+from strongroom.audit.sink import AuditMark
+from strongroom.store.audit.pending_lines import PendingLines
+from strongroom.store.audit.segment_file import SegmentFile, UnsyncedFiles, sync_folder
+from strongroom.store.audit.segments import mark_at_end
+from strongroom.store.audit.takeover import Takeover
+
+
+class ChainWriter:
+    """Adds lines to one chain. One thread at a time may use it. A failed call leaves file and chain as they were."""
+
+    def __init__(
+        self,
+        folder: Path,
+        found: Takeover,
+        sign: Callable[[bytes], bytes],
+        pending: PendingLines,
+        *,
+        fsync: bool,
+        segment_size: int,
+    ) -> None:
+        """Go on where a takeover says; the first line begins a new segment.
+
+        ``sign`` signs checkpoints. ``pending`` knows how many lines were dropped, which the next header records.
+        """
+        self._folder = folder
+        self._found = found
+        self._sign = sign
+        self._pending = pending
+        self._fsync = fsync
+        self._segment_size = segment_size
+        self.position = found.position
+        self._began_at = found.position.sequence
+        self._segment: SegmentFile | None = None
+        self._complete: list[int] = []
+        """Descriptors of complete segments that may not be on disk yet."""
+        self._complete_size = 0
+        self._closed = False
+        self.segment_begun = 0.0
+        self.last_checkpoint = 0.0
+
+    @property
+    def written_lines(self) -> int:
+        """How many lines were written since the start."""
+        return self.position.sequence - self._began_at
+
+    @property
+    def written_bytes(self) -> int:
+        """How many bytes those lines take."""
+        return self._complete_size + (0 if self._segment is None else self._segment.size)
+
+    @property
+    def segment_name(self) -> str:
+        """The name of the segment that is written, empty without one."""
+        return "" if self._segment is None else self._segment.name
+
+    def write(self, bodies: Sequence[bytes], now: float) -> None:
+        """Add lines; raises OSError. A new segment begins if this one is full, or dropped lines are to be recorded."""
+        segment = self._segment
+        if segment is None or segment.is_full(self._segment_size, now) or self._pending.unrecorded_drops:
+            segment = self.begin_segment(now)
+        self._add(segment, bodies)
+
+    def begin_segment(self, now: float) -> SegmentFile:
+        """End the current segment with a checkpoint and begin the next one with its header; raises OSError."""
+        if self._closed:
+            raise OSError(errno.EBADF, "the audit log is closed")
+        if self._segment is not None:
+            self.add_checkpoint(now)
+            self._complete_size += self._segment.size
+            self._retire_segment()
+        before, found, dropped = self.position, self._found, self._pending.unrecorded_drops
+        segment = SegmentFile(self._folder / segment_name(now, before), now, fsync=self._fsync)
+        header = Header(segment.name, before.digest.decode(), found.torn, dropped, found.uncovered, found.unverified)
+        try:
+            self._add(segment, [header_body(header)])
+            if self._fsync:
+                sync_folder(self._folder)
+        except OSError:
+            self.position = before
+            segment.discard()
+            raise
+        self._segment = segment
+        self._found = Takeover(self.position)
+        self._pending.drops_recorded(dropped)
+        self.segment_begun = now
+        return segment
+
+    def add_checkpoint(self, now: float) -> Checkpoint:
+        """Add a signed checkpoint of where the chain stands to the current segment; raises OSError."""
+        assert self._segment is not None  # noqa: S101 - for the type checker
+        statement = statement_of(self.position, now)
+        checkpoint = Checkpoint(msgspec.Raw(statement), self._sign(signed_bytes(statement)))
+        self._add(self._segment, [msgspec.json.encode(checkpoint)])
+        self.last_checkpoint = now
+        return checkpoint
+
+    def lacks_file(self, signed: Position) -> bool:
+        """Tell whether there is something to write and no file for it, ``signed`` being the last signed position.
+
+        There is none before the first line, and none once the file was removed by somebody else.
+        """
+        if self._segment is None:
+            return self._found.anything_found or self.position != signed
+        return self._segment.is_removed()
+
+    def mark(self) -> AuditMark:
+        """Return the place where the chain ends."""
+        if self._segment is not None:
+            return AuditMark(self.position.writer, self._segment.name, self._segment.size)
+        return mark_at_end(self._folder, self.position.writer)
+
+    def end(self) -> None:
+        """Refuse every further line."""
+        self._closed = True
+        if self._segment is not None:
+            self._complete_size += self._segment.size
+            self._retire_segment()
+
+    def take_unsynced(self) -> UnsyncedFiles:
+        """Return everything that may not be on disk yet; ``put_back`` what could not be brought there."""
+        complete, self._complete = self._complete, []
+        return UnsyncedFiles(complete, None if self._segment is None else self._segment.descriptor)
+
+    def put_back(self, files: UnsyncedFiles) -> None:
+        """Leave files to a later attempt to bring them to disk."""
+        self._complete[:0] = files.complete
+
+    def release(self) -> None:
+        """Close what is still open of an ended chain."""
+        files, self._complete = self._complete, []
+        for descriptor in files:
+            os.close(descriptor)
+
+    def _retire_segment(self) -> None:
+        """Leave the current segment's file to the next sync, which closes it."""
+        if self._segment is not None:
+            self._complete.append(self._segment.descriptor)
+            self._segment = None
+
+    def _add(self, segment: SegmentFile, bodies: Sequence[bytes]) -> None:
+        data, position = link(bodies, self.position)
+        segment.add(data)
+        self.position = position
