@@ -18,7 +18,6 @@ from strongroom.api.gateway import Admitted, Gateway, ReadinessCheck
 from strongroom.api.reply import Reply
 from strongroom.api.sigv4 import Verifier
 from strongroom.http.message import HttpRequest
-from strongroom.http.trusted_proxies import TrustedProxies
 
 REGIONS = frozenset({"us-east-1", "eu-west-1"})
 SKEW = 300.0
@@ -59,7 +58,7 @@ class DirectClient:
         self.local = local
         service = local.deployment.service
         verifier = Verifier(service.pipeline.credential, REGIONS, SKEW)
-        self.gateway = Gateway(service.unauthenticated, verifier, local.clock, entropy, TrustedProxies(()), "us-east-1")
+        self.gateway = Gateway(service.unauthenticated, verifier, local.clock, entropy, None, "us-east-1")
 
     def profile(self, name: str = "default") -> Credentials:
         """Return the access key of a profile in the data folder."""

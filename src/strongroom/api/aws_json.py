@@ -6,7 +6,7 @@ from strongroom.api.reply import Reply
 from strongroom.errors import KmsError
 from strongroom.operations.operation import Operation
 from strongroom.operations.shapes import Empty, Request, Response
-from strongroom.operations.validation import decode
+from strongroom.operations.validation import MALFORMED, refusal
 
 AWS_JSON = "application/x-amz-json-1.1"
 
@@ -18,7 +18,11 @@ class AwsJson:
 
     def decode(self, operation: Operation, body: bytes) -> Request:
         """Return the request in ``body``; raises SerializationException or ValidationException."""
-        request: Request = decode(operation.decoder, body)
+        # Without a call in between: this is the hot path.
+        try:
+            request: Request = operation.decoder.decode(body or b"{}")
+        except MALFORMED as error:
+            raise refusal(operation.decoder, body, error) from None
         return request
 
     def reply(self, result: Response | KmsError, request_id: str, operation: Operation | None = None) -> Reply:

@@ -62,8 +62,14 @@ class Admitted(msgspec.Struct, frozen=True):
     wire: Wire
 
     def reply(self, result: Response | KmsError) -> Reply:
-        """Return the reply to the call."""
-        return self.wire.reply(result, self.call.origin.request_id, self.call.operation)
+        """Return the reply to the call: always one, so that no client waits without a reply."""
+        call = self.call
+        try:
+            return self.wire.reply(result, call.origin.request_id, call.operation)
+        except Exception:
+            about = {"request_id": call.origin.request_id}
+            logger.exception("%s could not be answered", call.operation.name, extra=about)
+            return self.wire.reply(KMSInternalException(), call.origin.request_id, call.operation)
 
 
 class ReadinessCheck(msgspec.Struct, frozen=True):
@@ -91,7 +97,7 @@ class Gateway:
         verifier: Verifier,
         clock: Clock,
         entropy: Entropy,
-        proxies: TrustedProxies,
+        proxies: TrustedProxies | None,
         home: str,
     ) -> None:
         self._unauthenticated = unauthenticated
@@ -189,7 +195,9 @@ class Gateway:
 
     def _origin(self, request: HttpRequest, request_id: str, signer: Credential = _ANONYMOUS) -> Origin:
         """Return where a request comes from. Only services are believed what they say of their purpose."""
-        source_ip, secure = self._proxies.origin(request)
+        source_ip, secure = request.peer, request.secure
+        if self._proxies is not None:
+            source_ip, secure = self._proxies.origin(request)
         origin = Origin(
             request_id=request_id,
             source_ip=source_ip,

@@ -112,7 +112,9 @@ class Deployment:
         """
         self.settings = settings
         workers = 1 if worker is None else settings.workers
-        quotas = RequestQuotas(settings.request_quotas, settings.regions, share_of(workers))
+        quotas = None
+        if settings.request_quotas:
+            quotas = RequestQuotas(settings.request_quotas, settings.regions, share_of(workers))
         with ExitStack() as undo:
             if worker is None:
                 undo.callback(os.close, take_folder(settings, clock, entropy))

@@ -125,6 +125,11 @@ def delete_material(key: KmsKey, material_id: str | None) -> KmsKey:
     return _without(key, {material_id})
 
 
+def state_at(key: KmsKey, now: float) -> KeyState:
+    """Return the state of a key at a time, in epoch seconds: its imported material may have expired by then."""
+    return as_of(key, now).state if key.origin is Origin.EXTERNAL else key.state
+
+
 def as_of(key: KmsKey, now: float) -> KmsKey:
     """Return the key as it is at ``now``: without the material that has expired."""
     if key.origin is not Origin.EXTERNAL:

@@ -5,6 +5,7 @@ from enum import StrEnum
 import msgspec
 from typing_extensions import override
 
+from strongroom.errors import InvalidKeyUsageException
 from strongroom.keys.arns import KeyLocator, key_arn
 from strongroom.keys.specs import KeyManager, KeySpec, KeyUsage, Origin
 from strongroom.keys.states import KeyState
@@ -129,6 +130,17 @@ class KmsKey(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def on_demand_rotations(self) -> int:
         """How many on-demand rotations the key has used up; the count never goes down."""
         return sum(material.rotation_type is RotationType.ON_DEMAND for material in self.materials)
+
+    def require_usage(self, usage: KeyUsage, operation: str) -> None:
+        """Refuse an operation for keys of another usage; raises InvalidKeyUsageException."""
+        if self.usage is not usage:
+            raise InvalidKeyUsageException(f"{self.arn} key usage is {self.usage} which is not valid for {operation}.")
+
+    def require_symmetric(self, operation: str) -> None:
+        """Refuse an operation that needs a key which can wrap data keys; raises InvalidKeyUsageException."""
+        self.require_usage(KeyUsage.ENCRYPT_DECRYPT, operation)
+        if self.spec is not KeySpec.SYMMETRIC_DEFAULT:
+            raise InvalidKeyUsageException(f"{self.arn} key spec is {self.spec} which is not valid for {operation}.")
 
 
 def new_key(  # noqa: PLR0913 - the properties of a new key

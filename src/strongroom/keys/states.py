@@ -115,6 +115,10 @@ MATRIX = _matrix()
 """(rule, state) → ``ok`` or the name of a refusal."""
 
 
+ALLOWED = {rule: frozenset(state for state in KeyState if MATRIX[rule, state] == "ok") for rule in StateRule}
+"""Rule → the states in which a key may be the object of such an operation."""
+
+
 def require_state(rule: StateRule, state: KeyState, arn: str) -> None:
     """Refuse an operation that the key's state does not allow.
 

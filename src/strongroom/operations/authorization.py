@@ -40,7 +40,9 @@ def authorize(context: Context, targets: Sequence[Target], request: Request) -> 
     ValidationException for an encryption context that would take long to decide on.
     """
     for target in targets:
-        require_size(request.encryption_context_for(target.action))
+        context_of_target = request.encryption_context_for(target.action)
+        if context_of_target is not None:
+            require_size(context_of_target)
     for token in request.presented_grant_tokens():
         grant_tokens.read(context.backends.secrets, token)
     for target in targets:

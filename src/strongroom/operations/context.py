@@ -1,5 +1,7 @@
 """What an operation is given: the caller, the time, the Region, and the back ends."""
 
+from contextlib import AbstractContextManager
+
 import msgspec
 
 from strongroom.crypto.data_key_pairs import DataKeyPairs
@@ -9,14 +11,15 @@ from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.random_source import RandomSource
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.entropy import Entropy
-from strongroom.errors import AccessDeniedException
+from strongroom.errors import AccessDeniedException, DryRunOperationException
 from strongroom.iam import HIDDEN, Principal
 from strongroom.keys.arns import AliasLocator, KeyIdForms, KeyLocator, not_found, parse_key_id
 from strongroom.keys.states import StateRule
 from strongroom.snapshot.active_key import ActiveKey
+from strongroom.snapshot.miss import MustWait
 from strongroom.snapshot.principals import Credential
 from strongroom.snapshot.snapshot import Snapshot
-from strongroom.store.protocol import Store
+from strongroom.store.protocol import Reader, Store
 from strongroom.usage.key_usage import KeyUses
 
 
@@ -89,6 +92,12 @@ class Context(msgspec.Struct):
             raise self.missing(locator)
         return active
 
+    def read(self) -> AbstractContextManager[Reader]:
+        """Open a consistent read of the store; raises MustWait where the call may not wait for the database."""
+        if not self.may_wait:
+            raise MustWait
+        return self.backends.store.read()
+
     def missing(self, locator: KeyLocator | AliasLocator) -> Exception:
         """Return the refusal for a key or alias that does not exist."""
         if locator.account == self.caller.account:
@@ -96,3 +105,9 @@ class Context(msgspec.Struct):
         return AccessDeniedException(
             f"User: {self.caller.arn} is not authorized to perform: {self.action} on this resource {HIDDEN}"
         )
+
+
+def require_not_dry_run(dry_run: bool | None) -> None:  # noqa: FBT001 - the request's own member
+    """End a call that would have succeeded, if its request has DryRun set; raises DryRunOperationException."""
+    if dry_run:
+        raise DryRunOperationException

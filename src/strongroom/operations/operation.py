@@ -6,11 +6,12 @@ from typing import Any, Concatenate, TypeVar
 import msgspec
 
 from strongroom.audit.parameters import Parameters, parameters_of
-from strongroom.keys.states import StateRule
+from strongroom.keys.states import ALLOWED, KeyState, StateRule
 from strongroom.operations.context import Context
 from strongroom.operations.lanes import LARGE_BODY, PREPARED_AT_ONCE, Lane, Placement
 from strongroom.operations.shapes import Request, Response
 from strongroom.operations.targets import Locate, Target
+from strongroom.snapshot.active_key import ActiveKey
 
 R = TypeVar("R", bound=Request)
 
@@ -109,6 +110,10 @@ class Operation:
         self.action = f"{service}:{name}"
         self.uses = rule is StateRule.USE
         """Whether it counts as a use of its keys."""
+        self.allowed_states = frozenset(KeyState) if rule is None else ALLOWED[rule]
+        """The states in which its keys may be."""
+        self.takes_recipient = request.attested_recipient is not Request.attested_recipient
+        """Whether its requests may name an attested recipient."""
         self.touches_material = rule in _MATERIAL_RULES
         """Whether it uses, makes or destroys the key material of its keys."""
         self.in_key_store = in_key_store
@@ -116,6 +121,23 @@ class Operation:
         self.parameters: Parameters = parameters_of(request)
 
     def lane(self, body: bytes) -> Lane:
-        """Return the lane of a request as far as its body tells; ``service.lane_choice`` decides by its keys."""
+        """Return the lane of a request as far as its body tells; ``lane_of`` decides once its keys are known."""
         lane = self._slow_lane if self._is_slow(body) else self._lane
         return Lane.COMPUTING if lane in PREPARED_AT_ONCE and len(body) > LARGE_BODY else lane
+
+    def lane_of(self, guess: Lane, request: Request, keys: Sequence[ActiveKey]) -> Lane:
+        """Return the lane of an authorized call; ``guess`` is its lane as far as the body told.
+
+        A call that reaches key material in a token or behind a network goes to ``KEY_BACKEND``, whatever the guess: if
+        any of its keys is there, or if the request makes material there. A call on the event loop that uses a key with
+        a slow algorithm goes to ``SIGNING``. Any other call stays in its lane.
+        """
+        if self.touches_material:
+            for key in keys:
+                if key.blocks:
+                    return Lane.KEY_BACKEND
+                if key.is_slow and self.uses and guess is Lane.INLINE:
+                    guess = Lane.SIGNING
+        elif self.in_key_store is not None and self.in_key_store(request):
+            return Lane.KEY_BACKEND
+        return guess

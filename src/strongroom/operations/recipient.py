@@ -19,13 +19,11 @@ _CONDITION = re.compile(r"(pcr|nitrotpmpcr)(0|[1-9][0-9]?)")
 _CONDITION_PLATFORMS = {"pcr": Platform.ENCLAVE, "nitrotpmpcr": Platform.TPM}
 
 
-def attest(context: Context, recipient: Recipient | None) -> Attested | None:
-    """Return the verified attestation of a recipient; None where the request names no recipient.
+def attest(context: Context, recipient: Recipient) -> Attested:
+    """Return the verified attestation of the recipient that a request names.
 
     Raises ValidationException for an incomplete recipient and for an attestation that does not verify.
     """
-    if recipient is None:
-        return None
     if recipient.key_encryption_algorithm is None or recipient.attestation_document is None:
         raise ValidationException("Recipient needs both an AttestationDocument and a KeyEncryptionAlgorithm.")
     return context.backends.attestations.verify(recipient.attestation_document, context.now)

@@ -15,7 +15,8 @@ from strongroom.errors import SerializationException, ValidationException
 
 R = TypeVar("R", bound=msgspec.Struct)
 
-_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
+MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
+"""What a decoder raises; msgspec.ValidationError is one of them."""
 
 
 def decode(decoder: msgspec.json.Decoder[R], body: bytes) -> R:
@@ -25,10 +26,15 @@ def decode(decoder: msgspec.json.Decoder[R], body: bytes) -> R:
     """
     try:
         return decoder.decode(body or b"{}")
-    except msgspec.ValidationError as error:
-        raise _explain(decoder, body, error) from None
-    except _MALFORMED:
-        raise SerializationException(None) from None
+    except MALFORMED as error:
+        raise refusal(decoder, body, error) from None
+
+
+def refusal(decoder: msgspec.json.Decoder[R], body: bytes, error: Exception) -> Exception:
+    """Return the error for a body that a decoder did not take: Validation- or SerializationException."""
+    return (
+        _explain(decoder, body, error) if isinstance(error, msgspec.ValidationError) else SerializationException(None)
+    )
 
 
 def convert(declared: type[R], raw: object) -> R:
@@ -49,7 +55,7 @@ def without_none(declared: inspect.Type) -> inspect.Type:
 def _explain(decoder: msgspec.json.Decoder[R], body: bytes, error: msgspec.ValidationError) -> Exception:
     try:
         raw: object = msgspec.json.decode(body)
-    except _MALFORMED:
+    except MALFORMED:
         return SerializationException(None)
     return _worded(decoder.type, raw, error)
 

@@ -31,7 +31,6 @@ from strongroom.server.steps import (
     ThreadWork,
     WholeCall,
     caller_of,
-    reply_to,
     step_after,
 )
 from strongroom.server.turn_queue import Arrived
@@ -121,7 +120,7 @@ class Dispatcher:
             if type(outcome) is Prepared or type(outcome) is Suspended:
                 self._follow(connection, request, step_after(admitted, outcome))
             else:
-                self._replies.put(connection, request, reply_to(admitted, outcome))
+                self._replies.put(connection, request, admitted.reply(outcome))
         if self._timed:
             finished_at = self._timer()
             for _, request, _ in turn:
@@ -135,7 +134,7 @@ class Dispatcher:
             self._replies.put(connection, request, step)
         elif isinstance(step, EndedCall):
             result = self._pipeline.record(step.ended)
-            self._replies.put(connection, request, reply_to(step.admitted, result))
+            self._replies.put(connection, request, step.admitted.reply(result))
         elif isinstance(step, ReadinessCheck):
             self._check_readiness(connection, request, step)
         else:
@@ -154,10 +153,10 @@ class Dispatcher:
         busy = ThrottlingException(BUSY)
         if isinstance(step, PreparedCall):
             refusal = self._pipeline.refuse(step.prepared, busy)
-            self._replies.put(connection, request, reply_to(step.admitted, refusal))
+            self._replies.put(connection, request, step.admitted.reply(refusal))
         elif isinstance(step, WholeCall) and step.admitted.call.signed:
             refusal = self._pipeline.refuse(step.admitted.call, busy)
-            self._replies.put(connection, request, reply_to(step.admitted, refusal))
+            self._replies.put(connection, request, step.admitted.reply(refusal))
         else:
             self._refusals.busy(connection, request.path, request.headers)
 

@@ -102,7 +102,7 @@ class Server:
         settings = self._settings
         regions = frozenset(settings.regions)
         verifier = Verifier(self._service.pipeline.credential, regions, settings.clock_skew)
-        proxies = TrustedProxies(settings.trusted_proxies)
+        proxies = TrustedProxies(settings.trusted_proxies) if settings.trusted_proxies else None
         gateway = Gateway(
             self._service.unauthenticated, verifier, self._clock, self._entropy, proxies, settings.regions[0]
         )

@@ -7,7 +7,7 @@ import msgspec
 from strongroom.api.gateway import Admitted, Gateway, ReadinessCheck
 from strongroom.api.reply import Reply
 from strongroom.clock import Clock
-from strongroom.errors import KmsError, KMSInternalException
+from strongroom.errors import KmsError
 from strongroom.http.connection import Connection
 from strongroom.http.message import HttpRequest
 from strongroom.operations.lanes import Lane
@@ -116,17 +116,7 @@ def step_after(
         return WholeCall(admitted, Lane.WAITING, outcome.quota_spent)
     if type(outcome) is Completed or type(outcome) is Refused:
         return EndedCall(admitted, outcome)
-    return reply_to(admitted, outcome)
-
-
-def reply_to(admitted: Admitted, result: Response | KmsError) -> Reply:
-    """Return the reply to a call: always one, so that no client waits in vain."""
-    try:
-        return admitted.reply(result)
-    except Exception:
-        call = admitted.call
-        logger.exception("%s could not be answered", call.operation.name, extra={"request_id": call.origin.request_id})
-        return admitted.reply(KMSInternalException())
+    return admitted.reply(outcome)
 
 
 def caller_of(call: Call) -> Caller:

@@ -12,7 +12,6 @@ import logging
 from collections.abc import Sequence
 
 from strongroom.errors import KmsError, KMSInternalException
-from strongroom.keys.imported import as_of
 from strongroom.keys.states import require_state
 from strongroom.operations.authorization import authorize
 from strongroom.operations.context import Backends, Context
@@ -24,7 +23,6 @@ from strongroom.operations.targets import Target
 from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.call import Call
 from strongroom.service.credentials import Credentials
-from strongroom.service.lane_choice import lane_of
 from strongroom.service.request_quotas import RequestQuotas
 from strongroom.service.stages import Completed, Prepared, Refused, Suspended
 from strongroom.service.unauthenticated import RecordRateLimit
@@ -48,7 +46,7 @@ class Pipeline:
         self,
         backends: Backends,
         credentials: Credentials,
-        quotas: RequestQuotas,
+        quotas: RequestQuotas | None,
         trail: AuditTrail,
         usage: AccessKeyUsage,
         record_limit: RecordRateLimit,
@@ -134,15 +132,17 @@ class Pipeline:
             targets = operation.locate(context, request)
             # Locating the targets of a call without a signature finds what the request proves about its sender.
             credential = context.credential
-            if not quota_spent:
+            if self._quotas is not None and not quota_spent:
                 # As on AWS, requests that will be refused count too.
                 self._quotas.spend(operation, request, targets, context.caller.account, call.region, call.now)
                 quota_spent = True
             # Policies ask what a recipient has proved, so that comes first.
-            attested = context.attested = attest(context, request.attested_recipient())
+            recipient = request.attested_recipient() if operation.takes_recipient else None
+            if recipient is not None:
+                attested = context.attested = attest(context, recipient)
             authorize(context, targets, request)
             keys = _usable_keys(operation, targets, call.now)
-            return Prepared(call, context, request, targets, keys, lane_of(operation, call.lane, request, keys))
+            return Prepared(call, context, request, targets, keys, operation.lane_of(call.lane, request, keys))
         except KmsError as error:
             refusal = error
         except MustWait:
@@ -209,9 +209,10 @@ class Pipeline:
 def _usable_keys(operation: Operation, targets: Sequence[Target], now: float) -> list[ActiveKey]:
     """Return the keys of a call; raises DisabledException or KMSInvalidStateException unless their states allow it."""
     keys = [target.key for target in targets if target.key is not None]
-    if operation.rule is not None:
-        for active in keys:
-            require_state(operation.rule, as_of(active.key, now).state, active.key.arn)
+    for active in keys:
+        state = active.state_at(now)
+        if operation.rule is not None and state not in operation.allowed_states:
+            require_state(operation.rule, state, active.key.arn)
     return keys
 
 

@@ -95,8 +95,6 @@ class RequestQuotas:
         self, operation: Operation, request: Request, targets: Sequence[Target], account: str, region: str, now: float
     ) -> None:
         """Count a request; raises ThrottlingException if its account has none left."""
-        if not self._rates:
-            return
         with self._lock:
             for kind, where, cost in self._costs(operation, request, targets, region):
                 rate = self._rates.get((kind, account), self._rates.get((kind, None)))

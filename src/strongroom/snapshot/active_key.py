@@ -19,8 +19,10 @@ from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.material import MaterialBinding
 from strongroom.iam import CompiledPolicy, PolicyKind, compile_policy, parse_policy
 from strongroom.keys import ciphertext
+from strongroom.keys.imported import state_at
 from strongroom.keys.kms_key import KeyMaterial, KmsKey
-from strongroom.keys.specs import KeySpec
+from strongroom.keys.specs import KeySpec, Origin
+from strongroom.keys.states import KeyState
 
 WITHHELD = ("aws:resourcetag/", "kms:resourcealiases")
 """Condition keys that only identity policies can use: a key's tags and aliases decide nothing in its key policy."""
@@ -69,6 +71,11 @@ class ActiveKey:
         self._loaded_current: LoadedMaterial | None = None
         self._loaded: dict[str, LoadedMaterial] | None = None
         self._only: BackingKey | None = None
+
+    def state_at(self, now: float) -> KeyState:
+        """Return the state of the key at a time, in epoch seconds: imported material may have expired by then."""
+        key = self.key
+        return state_at(key, now) if key.origin is Origin.EXTERNAL else key.state
 
     # --- symmetric encryption keys: one backing key encrypts, all that have been current decrypt
 

@@ -35,7 +35,6 @@ LOOKUPS = {
     "the key": (Snapshot, "key"),
     "the alias": (Snapshot, "alias"),
     "charging the quota": (RequestQuotas, "spend"),
-    "attesting the recipient": (pipeline, "attest"),
     "deciding by grants": (pipeline, "authorize"),
     "running the operation": (TABLE["Encrypt"], "run"),
 }

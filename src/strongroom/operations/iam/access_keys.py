@@ -124,7 +124,7 @@ def locate_access_keys(context: Context, request: NamesUser, action: str) -> Seq
 def locate_last_used(context: Context, request: GetAccessKeyLastUsedRequest) -> Sequence[Target]:
     """Return the target: the user whose access key it is."""
     action = "iam:GetAccessKeyLastUsed"
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         record = reader.access_key(request.access_key_id)
         owner = None if record is None else reader.entity_by_id(record.principal)
     if owner is None or owner.account != context.caller.account:
@@ -161,7 +161,7 @@ def create_access_key(context: Context, request: UserAccessKeysRequest) -> Creat
 
 def list_access_keys(context: Context, request: ListAccessKeysRequest) -> ListAccessKeysResponse:
     """List access keys, without their secrets."""
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         owner, name = _owner(context, reader, request.user_name)
         keys = sorted(reader.access_keys(context.caller.account, owner), key=lambda key: key.access_key_id)
     kept, more, marker = cut(f"ListAccessKeys {owner}", request, keys, lambda key: key.access_key_id)
@@ -196,7 +196,7 @@ def delete_access_key(context: Context, request: DeleteAccessKeyRequest) -> Empt
 
 def get_access_key_last_used(context: Context, request: GetAccessKeyLastUsedRequest) -> GetAccessKeyLastUsedResponse:
     """Tell when an access key was last used, to within some minutes."""
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         record = reader.access_key(request.access_key_id)
         if record is None or record.account != context.caller.account:
             raise NoSuchEntityException(f"The Access Key with id {request.access_key_id} cannot be found")

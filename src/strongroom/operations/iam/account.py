@@ -149,7 +149,7 @@ def get_account_authorization_details(
         (EntityType.ROLE, Role),
         (EntityType.LOCAL_POLICY, ManagedPolicy),
     ]
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         found: list[Entity | AwsPolicy] = [
             entity for each, kind in kinds if each in wanted for entity in reader.entities(kind, account, "/", "", _ALL)
         ]
@@ -182,7 +182,7 @@ def _place(entity: Entity | AwsPolicy) -> str:
 def get_account_summary(context: Context, _request: GetAccountSummaryRequest) -> GetAccountSummaryResponse:
     """Count the account's entities."""
     account = context.caller.account
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         counts = {
             f"{kind.kind.value.capitalize()}s" if kind is not ManagedPolicy else "Policies": len(
                 reader.entities(kind, account, "/", "", _ALL)

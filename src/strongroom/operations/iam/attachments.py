@@ -196,7 +196,7 @@ def list_attached(kind: type[H]) -> Callable[[Context, Any], ListAttachedPolicie
     """Return the operation that lists the managed policies of a user, group or role."""
 
     def run(context: Context, request: Any) -> ListAttachedPoliciesResponse:  # noqa: ANN401 - one of three requests
-        with context.backends.store.read() as reader:
+        with context.read() as reader:
             holder = required(reader, kind, context.caller.account, named(request, kind))
         prefix = request.path_prefix or "/"
         shown = [
@@ -222,7 +222,7 @@ def attached_policies(holder: Holder) -> list[AttachedPolicy]:
 
 def list_entities_for_policy(context: Context, request: ListEntitiesForPolicyRequest) -> ListEntitiesForPolicyResponse:
     """List who has a policy attached, or as a boundary."""
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         require_policy(reader, request.policy_arn, context.caller.account)
         found = [entity for entity in _using(reader, context.caller.account, request) if _asked_for(entity, request)]
     kept, more, marker = cut(f"ListEntities {request.policy_arn}", request, found, _place)

@@ -159,7 +159,7 @@ def renamed_arn(arn: str, name: str | None, path: str | None) -> str:
 
 def target_of(context: Context, action: str, kind: type[Entity], name: str) -> Target:
     """Return the target of an action on an entity. It need not exist: a refusal must not tell whether it does."""
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         entity = reader.entity(kind, context.caller.account, name)
     if entity is None:
         return Target(action, arn_of(context, kind.kind, name))

@@ -119,7 +119,7 @@ def create_group(context: Context, request: CreateGroupRequest) -> CreateGroupRe
 
 def get_group(context: Context, request: GetGroupRequest) -> GetGroupResponse:
     """Return a group and a page of its members."""
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         group = required(reader, Group, context.caller.account, request.group_name)
         users, more, marker = cut(
             f"GetGroup {group.name}", request, _members(reader, group), lambda user: user.name.lower()
@@ -132,7 +132,7 @@ def get_group(context: Context, request: GetGroupRequest) -> GetGroupResponse:
 def list_groups(context: Context, request: ListGroupsRequest) -> ListGroupsResponse:
     """List the account's groups by name."""
     prefix = request.path_prefix or "/"
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         groups, more, marker = read_page(
             f"ListGroups {prefix}",
             request,
@@ -145,7 +145,7 @@ def list_groups(context: Context, request: ListGroupsRequest) -> ListGroupsRespo
 def list_groups_for_user(context: Context, request: ListGroupsForUserRequest) -> ListGroupsResponse:
     """List the groups a user is in."""
     account = context.caller.account
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         user = required(reader, User, account, request.user_name)
         groups = [required(reader, Group, account, name) for name in sorted(user.groups, key=str.lower)]
     kept, more, marker = cut(f"ListGroupsForUser {user.name}", request, groups, lambda group: group.name.lower())

@@ -196,7 +196,7 @@ def list_policies(kind: type[H]) -> Callable[[Context, Any], ListInlinePoliciesR
     """Return the operation that lists the names of inline policies."""
 
     def read(context: Context, request: Any) -> ListInlinePoliciesResponse:  # noqa: ANN401 - one of three requests
-        with context.backends.store.read() as reader:
+        with context.read() as reader:
             holder = required(reader, kind, context.caller.account, named(request, kind))
         names = [policy.name for policy in holder.inline]
         kept, more, marker = cut(f"ListInline {holder.unique_id}", request, names, str)
@@ -209,7 +209,7 @@ def _shown(
     context: Context, request: UserPolicyRequest | GroupPolicyRequest | RolePolicyRequest, kind: type[H]
 ) -> tuple[str, str, str]:
     """Return the holder's name, the policy's name and its document, as they are shown."""
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         holder = required(reader, kind, context.caller.account, named(request, kind))
     policy = _policy(holder, request.policy_name)
     return holder.name, policy.name, encoded(policy.document)

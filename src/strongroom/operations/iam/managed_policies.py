@@ -140,7 +140,7 @@ def on_policy(action: str) -> Callable[[Context, NamesPolicy], Sequence[Target]]
     """Return the locator of requests that name a managed policy by its ARN."""
 
     def locate(context: Context, request: NamesPolicy) -> Sequence[Target]:
-        with context.backends.store.read() as reader:
+        with context.read() as reader:
             policy = _policy_called(reader, request.policy_arn, context.caller.account)
         return (Target(action, request.policy_arn, tags=() if policy is None else policy.tags),)
 
@@ -207,9 +207,9 @@ def create_policy(context: Context, request: CreatePolicyRequest) -> PolicyRespo
 def get_policy(context: Context, request: PolicyRequest) -> PolicyResponse:
     """Return a managed policy and how often it is used."""
     if request.policy_arn in AWS_POLICIES:
-        with context.backends.store.read() as reader:
+        with context.read() as reader:
             return PolicyResponse(policy=_aws_shown(AWS_POLICIES[request.policy_arn], reader, context.caller.account))
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         return PolicyResponse(policy=_shown(found_policy(reader, request.policy_arn, context.caller.account), reader))
 
 
@@ -217,7 +217,7 @@ def list_policies(context: Context, request: ListPoliciesRequest) -> ListPolicie
     """List AWS's managed policies and the account's, by name."""
     account, prefix = context.caller.account, request.path_prefix or "/"
     found: list[PolicyShape] = []
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         if request.scope is not PolicyScope.LOCAL:
             found += [_aws_shown(each, reader, account) for each in AWS_POLICIES.values()]
         if request.scope is not PolicyScope.AWS:

@@ -97,7 +97,7 @@ def get_policy_version(context: Context, request: PolicyVersionRequest) -> Polic
     """Return one version with its document."""
     if request.policy_arn in AWS_POLICIES and request.version_id == "v1":
         return PolicyVersionResponse(policy_version=_aws_version(AWS_POLICIES[request.policy_arn]))
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         policy = found_policy(reader, request.policy_arn, context.caller.account)
     return PolicyVersionResponse(policy_version=_version_shown(policy, _version(policy, request.version_id)))
 
@@ -108,7 +108,7 @@ def list_policy_versions(context: Context, request: ListPolicyVersionsRequest) -
         return ListPolicyVersionsResponse(
             versions=[replace(_aws_version(AWS_POLICIES[request.policy_arn]), document=None)]
         )
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         policy = found_policy(reader, request.policy_arn, context.caller.account)
     newest_first = sorted(policy.versions, key=_place)
     kept, more, marker = cut(f"ListPolicyVersions {policy.unique_id}", request, newest_first, _place)

@@ -164,7 +164,7 @@ def create_role(context: Context, request: CreateRoleRequest) -> RoleResponse:
 
 def get_role(context: Context, request: RoleRequest) -> RoleResponse:
     """Return a role; its trust policy shows principals under the names they have now."""
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         role = required(reader, Role, context.caller.account, request.role_name)
         return RoleResponse(role=show_role(role, trust_policy=trust_policy(reader, role)))
 
@@ -172,7 +172,7 @@ def get_role(context: Context, request: RoleRequest) -> RoleResponse:
 def list_roles(context: Context, request: ListRolesRequest) -> ListRolesResponse:
     """List the account's roles by name."""
     prefix = request.path_prefix or "/"
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         roles, more, marker = read_page(
             f"ListRoles {prefix}",
             request,
@@ -201,7 +201,7 @@ def update_role(context: Context, request: UpdateRoleRequest) -> UpdateRoleRespo
 def update_role_description(context: Context, request: UpdateRoleDescriptionRequest) -> RoleResponse:
     """Change a role's description. UpdateRole has replaced this operation."""
     role = change(context, Role, request.role_name, lambda _, role: replace(role, description=request.description))
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         return RoleResponse(role=show_role(role, trust_policy=trust_policy(reader, role)))
 
 
@@ -239,7 +239,7 @@ def list_instance_profiles_for_role(
     context: Context, request: ListInstanceProfilesForRoleRequest
 ) -> ListInstanceProfilesForRoleResponse:
     """Return no profiles: there are no instances here."""
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         required(reader, Role, context.caller.account, request.role_name)
     return ListInstanceProfilesForRoleResponse(instance_profiles=[])
 

@@ -156,7 +156,7 @@ def list_tags(kind: type[B]) -> Callable[[Context, Any], ListTagsResponse]:
     """Return the operation that lists the tags of a user or role."""
 
     def read(context: Context, request: Any) -> ListTagsResponse:  # noqa: ANN401 - one of two requests
-        with context.backends.store.read() as reader:
+        with context.read() as reader:
             entity = required(reader, kind, context.caller.account, named(request, kind))
         return _page(entity.arn, request, entity.tags)
 
@@ -181,7 +181,7 @@ def untag_policy(context: Context, request: UntagPolicyRequest) -> Empty:
 
 def list_policy_tags(context: Context, request: ListPolicyTagsRequest) -> ListTagsResponse:
     """List the tags of a managed policy."""
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         policy = require_policy(reader, request.policy_arn, context.caller.account)
     return _page(request.policy_arn, request, () if policy is None else policy.tags)
 

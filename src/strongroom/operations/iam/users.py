@@ -126,7 +126,7 @@ def get_user(context: Context, request: GetUserRequest) -> GetUserResponse:
     """Return a user, or the caller."""
     caller = context.caller
     name = request.user_name or caller.user_name
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         if name is None and caller.kind is PrincipalKind.ACCOUNT_ROOT:
             account = next(each for each in reader.accounts() if each.account == caller.account)
             return GetUserResponse(
@@ -144,7 +144,7 @@ def get_user(context: Context, request: GetUserRequest) -> GetUserResponse:
 def list_users(context: Context, request: ListUsersRequest) -> ListUsersResponse:
     """List the account's users by name."""
     prefix = request.path_prefix or "/"
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         users, more, marker = read_page(
             f"ListUsers {prefix}",
             request,

@@ -153,7 +153,7 @@ def list_aliases(context: Context, request: ListAliasesRequest) -> ListAliasesRe
             raise context.missing(key.locator)
         key_id = key.key_id
     asked = page(f"ListAliases {key_id or ''}", request.limit, request.marker, _PAGE)
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         found = reader.aliases(context.caller.account, context.region, key_id, asked.after, asked.size + 1)
     kept, marker = asked.cut(found, lambda record: record.locator.name)
     return ListAliasesResponse(

@@ -209,7 +209,7 @@ def _key_store_of(context: Context, request: CreateKeyRequest, spec: KeySpec) ->
         return None
     if store_id is None:
         raise ValidationException(f"CustomKeyStoreId is required for keys of origin {request.origin}.")
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         require_connected(find_custom_key_store(context, reader, store_id))
     context.backends.key_backends.of_store(store_id)
     if request.multi_region or spec is not KeySpec.SYMMETRIC_DEFAULT:

@@ -91,7 +91,7 @@ def describe_custom_key_stores(
     if request.custom_key_store_id is not None and request.custom_key_store_name is not None:
         raise ValidationException("You cannot specify both CustomKeyStoreId and CustomKeyStoreName.")
     asked = page("DescribeCustomKeyStores", request.limit, request.marker, _PAGE)
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         found = [store for store in all_stores(context, reader) if _is_asked_for(store, request)]
     if not found and (request.custom_key_store_id or request.custom_key_store_name):
         raise CustomKeyStoreNotFoundException(None)

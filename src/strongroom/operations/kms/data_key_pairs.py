@@ -10,10 +10,16 @@ from strongroom.errors import UnsupportedOperationException
 from strongroom.keys.encryption_context import canonical
 from strongroom.keys.specs import KeySpec
 from strongroom.operations.condition_parameters import ConditionParameters
-from strongroom.operations.context import Context
-from strongroom.operations.kms.key_usage import require_not_dry_run, require_symmetric
+from strongroom.operations.context import Context, require_not_dry_run
 from strongroom.operations.recipient import hand_over
-from strongroom.operations.shapes import EncryptionContext, GrantTokens, KeyId, Recipient, Request, Response
+from strongroom.operations.shapes import (
+    EncryptionContext,
+    GrantTokens,
+    KeyId,
+    Recipient,
+    Request,
+    Response,
+)
 from strongroom.snapshot.active_key import ActiveKey
 
 
@@ -121,7 +127,7 @@ def generate_data_key_pair_without_plaintext(
 def _make(
     context: Context, request: GenerateDataKeyPairWithoutPlaintextRequest, active: ActiveKey, operation: str
 ) -> tuple[KeyPair, bytes, str]:
-    require_symmetric(active.key, operation)
+    active.key.require_symmetric(operation)
     if request.key_pair_spec is DataKeyPairSpec.SM2:
         raise UnsupportedOperationException(f"KeyPairSpec {request.key_pair_spec} is not supported in this Region.")
     require_not_dry_run(request.dry_run)

@@ -8,9 +8,8 @@ from typing_extensions import override
 from strongroom.errors import UnsupportedOperationException, ValidationException
 from strongroom.keys.custom_key_stores import CustomKeyStoreType, require_connected
 from strongroom.keys.encryption_context import canonical
-from strongroom.operations.context import Context
+from strongroom.operations.context import Context, require_not_dry_run
 from strongroom.operations.kms.custom_key_stores import find_custom_key_store
-from strongroom.operations.kms.key_usage import require_not_dry_run, require_symmetric
 from strongroom.operations.recipient import hand_over
 from strongroom.operations.shapes import (
     CustomKeyStoreId,
@@ -144,7 +143,7 @@ def generate_random(context: Context, request: GenerateRandomRequest) -> Generat
 
 def _require_random_source(context: Context, store_id: str) -> None:
     """Refuse custom key stores that have no random bytes to give."""
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         store = find_custom_key_store(context, reader, store_id)
     if store.type is CustomKeyStoreType.EXTERNAL_KEY_STORE:
         raise UnsupportedOperationException("GenerateRandom is not supported in external key stores.")
@@ -155,7 +154,7 @@ def _make(
     context: Context, request: GenerateDataKeyWithoutPlaintextRequest, active: ActiveKey, operation: str
 ) -> tuple[bytes, bytes, str]:
     length = _length(request)
-    require_symmetric(active.key, operation)
+    active.key.require_symmetric(operation)
     require_not_dry_run(request.dry_run)
     plaintext = context.backends.random.random_bytes(length)
     material = active.current()

@@ -7,8 +7,7 @@ from typing_extensions import override
 from strongroom.keys.algorithms import ENCAPSULATION, EncapsulationAlgorithm, require_algorithm
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyUsage
-from strongroom.operations.context import Context
-from strongroom.operations.kms.key_usage import require_not_dry_run, require_usage
+from strongroom.operations.context import Context, require_not_dry_run
 from strongroom.operations.shapes import Ciphertext, GrantTokens, KeyId, Request, Response
 from strongroom.snapshot.active_key import ActiveKey
 
@@ -75,5 +74,5 @@ def decapsulate(_context: Context, request: DecapsulateRequest, active: ActiveKe
 
 
 def _require(key: KmsKey, request: EncapsulateRequest, operation: str) -> None:
-    require_usage(key, KeyUsage.ENCAPSULATE_DECAPSULATE, operation)
+    key.require_usage(KeyUsage.ENCAPSULATE_DECAPSULATE, operation)
     require_algorithm(request.encapsulation_algorithm, key.spec, ENCAPSULATION)

@@ -17,8 +17,7 @@ from strongroom.keys.encryption_context import canonical
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyUsage
 from strongroom.operations.condition_parameters import ConditionParameters
-from strongroom.operations.context import Context
-from strongroom.operations.kms.key_usage import require_not_dry_run, require_usage
+from strongroom.operations.context import Context, require_not_dry_run
 from strongroom.operations.kms.targets import on_key
 from strongroom.operations.recipient import hand_over
 from strongroom.operations.shapes import (
@@ -168,7 +167,7 @@ class ReEncryptResponse(Response):
 
 def encrypt(_context: Context, request: EncryptRequest, active: ActiveKey) -> EncryptResponse:
     """Encrypt under the key's current backing key: up to 4,096 bytes, or what fits into one RSA block."""
-    require_usage(active.key, KeyUsage.ENCRYPT_DECRYPT, "Encrypt")
+    active.key.require_usage(KeyUsage.ENCRYPT_DECRYPT, "Encrypt")
     _require_algorithm(active.key, request.encryption_algorithm, request.encryption_context)
     require_plaintext_size(len(request.plaintext), request.encryption_algorithm, active.key.spec)
     require_not_dry_run(request.dry_run)
@@ -217,7 +216,7 @@ def re_encrypt(
 ) -> ReEncryptResponse:
     """Decrypt and encrypt again, without showing the plaintext."""
     _require_decrypts(source.key)
-    require_usage(destination.key, KeyUsage.ENCRYPT_DECRYPT, "ReEncrypt")
+    destination.key.require_usage(KeyUsage.ENCRYPT_DECRYPT, "ReEncrypt")
     old, new = request.source_encryption_algorithm, request.destination_encryption_algorithm
     _require_algorithm(source.key, old, request.source_encryption_context)
     _require_algorithm(destination.key, new, request.destination_encryption_context)

@@ -27,7 +27,7 @@ _PAGE = PageSize(default=50, maximum=100)
 def list_grants(context: Context, request: ListGrantsRequest, active: ActiveKey) -> ListGrantsResponse:
     """List a key's grants."""
     asked = page(f"ListGrants {active.key.key_id}", request.limit, request.marker, _PAGE)
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         which = GrantFilter(request.grant_id, _filter_name(reader, request))
         if request.grant_id is not None and reader.grant(active.key.locator, request.grant_id) is None:
             raise InvalidGrantIdException(f"Grant ID {request.grant_id} not found")
@@ -45,7 +45,7 @@ def list_retirable_grants(context: Context, request: ListRetirableGrantsRequest)
     if service is not None and context.caller.kind is not PrincipalKind.SERVICE:
         raise ValidationException("Only services can list the grants that a service may retire.")
     asked = page(f"ListRetirableGrants {principal or service}"[:512], request.limit, request.marker, _PAGE)
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         retiring = party_of(reader, principal, service)
         if principal is not None and account_of(reader, retiring) != context.caller.account:
             raise invalid_principal(principal)

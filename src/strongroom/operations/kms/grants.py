@@ -99,7 +99,7 @@ def locate_retire_grant(context: Context, request: RetireGrantRequest) -> Sequen
     else:
         active, grant_id = context.find(request.key_id, KeyIdForms.KEY_ONLY), request.grant_id
     key = active.key
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         grant = reader.grant(key.locator, grant_id)
     if grant is None:
         raise _no_grant(grant_id) if key.account == context.caller.account else context.missing(key.locator)

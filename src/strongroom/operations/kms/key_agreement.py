@@ -9,8 +9,7 @@ from typing_extensions import override
 from strongroom.keys.algorithms import KEY_AGREEMENT, KeyAgreementAlgorithm, require_algorithm
 from strongroom.keys.specs import KeyUsage, Origin
 from strongroom.operations.condition_parameters import ConditionParameters
-from strongroom.operations.context import Context
-from strongroom.operations.kms.key_usage import require_not_dry_run, require_usage
+from strongroom.operations.context import Context, require_not_dry_run
 from strongroom.operations.recipient import hand_over
 from strongroom.operations.shapes import GrantTokens, KeyId, Recipient, Request, Response
 from strongroom.snapshot.active_key import ActiveKey
@@ -53,7 +52,7 @@ def derive_shared_secret(
     context: Context, request: DeriveSharedSecretRequest, active: ActiveKey
 ) -> DeriveSharedSecretResponse:
     """Derive a secret that the peer can derive too; raises ValidationException for what is no peer's public key."""
-    require_usage(active.key, KeyUsage.KEY_AGREEMENT, "DeriveSharedSecret")
+    active.key.require_usage(KeyUsage.KEY_AGREEMENT, "DeriveSharedSecret")
     require_algorithm(request.key_agreement_algorithm, active.key.spec, KEY_AGREEMENT)
     secret = active.agreement_key().agree(request.public_key)
     require_not_dry_run(request.dry_run)

@@ -182,7 +182,7 @@ def latest(context: Context, reader: Reader, active: ActiveKey) -> KmsKey:
     if key is None:
         raise not_found(active.key.locator)
     if context.rule is not None:
-        require_state(context.rule, imported.as_of(key, context.now).state, key.arn)
+        require_state(context.rule, imported.state_at(key, context.now), key.arn)
     return key
 
 

@@ -74,7 +74,7 @@ def get_key_policy(context: Context, request: GetKeyPolicyRequest, active: Activ
     _require_name(request.policy_name)
     policy = active.key.policy
     if active.key.pinned:
-        with context.backends.store.read() as reader:
+        with context.read() as reader:
             policy = with_current_names(reader, policy, active.key.pinned)
     return GetKeyPolicyResponse(policy=policy, policy_name=POLICY_NAME)
 
@@ -110,7 +110,7 @@ def accepted_policy(
     backends = context.backends
     try:
         document = parse_policy(text, PolicyKind.RESOURCE)
-        with backends.store.read() as reader:
+        with context.read() as reader:
             pinned = pin(reader, document.principals)
     except MalformedPolicy as error:
         raise MalformedPolicyDocumentException(str(error)) from None

@@ -117,7 +117,7 @@ def list_keys(context: Context, request: ListKeysRequest) -> ListKeysResponse:
     asked = page(f"ListKeys {request.resource_owners or ''}", request.limit, request.marker, _PAGE)
     if request.resource_owners is not None and ResourceOwner.SELF not in request.resource_owners:
         return ListKeysResponse(keys=[], truncated=False)
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         found = reader.keys(account, region, asked.after, asked.size + 1)
     kept, marker = asked.cut(found, lambda locator: locator.key_id)
     entries = [KeyListEntry(key_id=each.key_id, key_arn=key_arn(region, account, each.key_id)) for each in kept]

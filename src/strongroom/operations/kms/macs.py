@@ -8,9 +8,15 @@ from strongroom.keys.algorithms import MAC, MacAlgorithm, require_algorithm
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyUsage
 from strongroom.operations.condition_parameters import ConditionParameters
-from strongroom.operations.context import Context
-from strongroom.operations.kms.key_usage import require_not_dry_run, require_usage
-from strongroom.operations.shapes import Ciphertext, GrantTokens, KeyId, Plaintext, Request, Response
+from strongroom.operations.context import Context, require_not_dry_run
+from strongroom.operations.shapes import (
+    Ciphertext,
+    GrantTokens,
+    KeyId,
+    Plaintext,
+    Request,
+    Response,
+)
 from strongroom.snapshot.active_key import ActiveKey
 
 
@@ -80,5 +86,5 @@ def verify_mac(_context: Context, request: VerifyMacRequest, active: ActiveKey) 
 
 
 def _require(key: KmsKey, request: GenerateMacRequest, operation: str) -> None:
-    require_usage(key, KeyUsage.GENERATE_VERIFY_MAC, operation)
+    key.require_usage(KeyUsage.GENERATE_VERIFY_MAC, operation)
     require_algorithm(request.mac_algorithm, key.spec, MAC)

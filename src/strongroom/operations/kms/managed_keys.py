@@ -30,7 +30,7 @@ def ensure_managed_key(context: Context, action: str, key_id: str) -> None:
     describes it. Raises MustWait if the call may not wait where it is, and what ``parse_key_id`` raises.
     """
     account = context.caller.account
-    if RESERVED_ALIAS_PREFIX not in key_id or not account:
+    if not account:
         return
     locator = parse_key_id(key_id, account, context.region, KeyIdForms.ANY)
     if not isinstance(locator, AliasLocator) or locator.account != account:
@@ -51,7 +51,7 @@ def _is_needed(context: Context, action: str, service: str) -> bool:
         return _label(via) == service
     if action != "kms:DescribeKey":
         return False
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         return any(_label(name) == service for name in reader.services())
 
 

@@ -8,9 +8,15 @@ from strongroom.keys.algorithms import SIGNING, MessageType, SigningAlgorithm, r
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyUsage
 from strongroom.operations.condition_parameters import ConditionParameters
-from strongroom.operations.context import Context
-from strongroom.operations.kms.key_usage import require_not_dry_run, require_usage
-from strongroom.operations.shapes import Ciphertext, GrantTokens, KeyId, Plaintext, Request, Response
+from strongroom.operations.context import Context, require_not_dry_run
+from strongroom.operations.shapes import (
+    Ciphertext,
+    GrantTokens,
+    KeyId,
+    Plaintext,
+    Request,
+    Response,
+)
 from strongroom.snapshot.active_key import ActiveKey
 
 
@@ -81,6 +87,6 @@ def verify(_context: Context, request: VerifyRequest, active: ActiveKey) -> Veri
 
 
 def _require(key: KmsKey, request: SignRequest, operation: str) -> None:
-    require_usage(key, KeyUsage.SIGN_VERIFY, operation)
+    key.require_usage(KeyUsage.SIGN_VERIFY, operation)
     require_algorithm(request.signing_algorithm, key.spec, SIGNING)
     require_message(len(request.message), request.message_type, request.signing_algorithm)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from strongroom.keys.arns import ALIAS_PREFIX, AliasLocator, KeyIdForms
+from strongroom.keys.names import RESERVED_ALIAS_PREFIX
 from strongroom.operations.context import Context
 from strongroom.operations.kms.managed_keys import ensure_managed_key
 from strongroom.operations.targets import Locate, Target
@@ -12,7 +13,8 @@ from strongroom.snapshot.active_key import ActiveKey
 
 def on_key(context: Context, action: str, key_id: str, forms: KeyIdForms = KeyIdForms.ANY) -> Target:
     """Return the target of ``action`` on the key a parameter names; raises what ``Context.find`` raises."""
-    ensure_managed_key(context, action, key_id)
+    if RESERVED_ALIAS_PREFIX in key_id:
+        ensure_managed_key(context, action, key_id)
     return on_active(context.find(key_id, forms), action, key_id)
 
 

@@ -83,7 +83,7 @@ def get_session_token(context: Context, request: GetSessionTokenRequest) -> GetS
 
 def get_access_key_info(context: Context, request: GetAccessKeyInfoRequest) -> GetAccessKeyInfoResponse:
     """Return the account of an access key; raises ValidationException for an unknown one."""
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         record = reader.access_key(request.access_key_id)
     if record is None or not record.account:
         raise ValidationException("Access key is not valid.")

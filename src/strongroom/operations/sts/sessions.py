@@ -63,7 +63,7 @@ def role_session(
     arns = tuple(each.arn for each in policy_arns or () if each.arn is not None)
     if len(arns) > _MAX_POLICY_ARNS:
         raise ValidationException(f"You can specify up to {_MAX_POLICY_ARNS} managed policy ARNs.")
-    with context.backends.store.read() as reader:
+    with context.read() as reader:
         for arn in arns:
             own = account_in(arn) in {"aws", role.account}
             if not own or document_of(reader, arn) is None:

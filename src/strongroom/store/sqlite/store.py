@@ -39,7 +39,8 @@ class SqlStore:
         """Use the database of ``engine``, which has this release's schema."""
         self._engine = engine
         self._wal_index = WalIndex(Path(str(engine.url.database)))
-        self._lost = False
+        self.version = self._wal_index.version
+        """Returns bytes that differ after every commit. It is read at the start of every call, so without a wrapper."""
         self._lock = WriteLock(Path(f"{engine.url.database}-writer"), BUSY_TIMEOUT)
         self._group: GroupCommit | None = None
         self._timer = timer
@@ -76,15 +77,10 @@ class SqlStore:
                 if transaction.erased:
                     self._scrubbed = False
 
-    def version(self) -> bytes:
-        """Return what differs from the last call's after any commit that was answered, by whichever process."""
-        self._require_common_state()
-        return self._wal_index.version()
-
     def confirm(self) -> None:
         """Check whether the database was moved, replaced or removed. If so, every later call fails."""
         if not self._wal_index.is_in_place():
-            self._lost = True
+            self._wal_index.invalidate()
             logger.critical("`%s` is not the database that was opened; stop the server", self._engine.url.database)
 
     def changes(self, after: int) -> Changes:
@@ -115,7 +111,7 @@ class SqlStore:
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        self._require_common_state()
+        self._wal_index.require_in_place()
         begun = self._timer()
         self._lock.acquire()
         try:
@@ -149,10 +145,6 @@ class SqlStore:
         group, self._group = self._group, None
         if group is not None:
             group.commit()
-
-    def _require_common_state(self) -> None:
-        if self._lost:
-            raise DependencyTimeoutException("The files of the key store are not those that this server has opened.")
 
     @contextmanager
     def _typed_faults(self) -> Iterator[None]:

@@ -18,6 +18,8 @@ import sqlite3
 import threading
 from pathlib import Path
 
+from strongroom.errors import DependencyTimeoutException
+
 logger = logging.getLogger(__name__)
 
 _HEADERS = 96
@@ -41,13 +43,28 @@ class WalIndex:
         self._descriptor = os.open(self._files[-1], os.O_RDONLY | os.O_CLOEXEC)
         self._map = mmap.mmap(self._descriptor, _HEADERS, access=mmap.ACCESS_READ)
         self._opened = self._identities()
+        self._is_invalid = False
         self._is_known_format = self._map[:4] in _FORMAT
         if not self._is_known_format:
             logger.warning("the format of SQLite's wal-index is not known; commits are detected by a query instead")
 
     def version(self) -> bytes:
-        """Return the version: bytes that differ from the last ones if any process has committed since."""
+        """Return the version: bytes that differ from the last ones if any process has committed since.
+
+        Raises DependencyTimeoutException as ``require_in_place`` does.
+        """
+        if self._is_invalid:
+            self.require_in_place()
         return self._map[:] if self._is_known_format else self._data_version()
+
+    def invalidate(self) -> None:
+        """Have ``version`` and ``require_in_place`` fail from now on: the database is not the one that was opened."""
+        self._is_invalid = True
+
+    def require_in_place(self) -> None:
+        """Raise DependencyTimeoutException once the database is not the one that was opened."""
+        if self._is_invalid:
+            raise DependencyTimeoutException("The files of the key store are not those that this server has opened.")
 
     def is_in_place(self) -> bool:
         """Tell whether the paths still lead to the files that this process has open."""

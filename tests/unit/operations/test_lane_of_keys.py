@@ -12,7 +12,6 @@ from strongroom.operations.kms.create_key import CreateKeyRequest
 from strongroom.operations.kms.table import TABLE
 from strongroom.operations.lanes import Lane
 from strongroom.operations.shapes import Request
-from strongroom.service.lane_choice import lane_of
 
 ON_MATERIAL = {
     *("Encrypt", "Decrypt", "ReEncrypt", "Sign", "Verify", "GenerateMac", "VerifyMac", "DeriveSharedSecret"),
@@ -46,7 +45,7 @@ def test_every_operation_on_the_material_of_a_key_that_blocks_goes_to_its_lane(
 ) -> None:
     active = active_key(local, new_key(local))
     active.blocks = True
-    chosen = {name: lane_of(row, guess, request_of(name), [active]) for name, row in TABLE.items()}
+    chosen = {name: row.lane_of(guess, request_of(name), [active]) for name, row in TABLE.items()}
     assert chosen == {name: Lane.KEY_BACKEND if name in ON_MATERIAL else guess for name in TABLE}
 
 
@@ -54,28 +53,28 @@ def test_every_operation_on_the_material_of_a_key_that_blocks_goes_to_its_lane(
 def test_a_software_key_stays_where_the_body_put_the_call(local: LocalDeployment, guess: Lane) -> None:
     active = active_key(local, new_key(local))
     for name, row in TABLE.items():
-        assert lane_of(row, guess, request_of(name), [active]) is guess
+        assert row.lane_of(guess, request_of(name), [active]) is guess
 
 
 def test_one_key_of_two_that_blocks_is_enough(local: LocalDeployment) -> None:
     fast, slow = (active_key(local, new_key(local)) for _ in range(2))
     slow.blocks = True
     for keys in ([fast, slow], [slow, fast]):
-        assert lane_of(TABLE["ReEncrypt"], Lane.INLINE, Request(), keys) is Lane.KEY_BACKEND
-    assert lane_of(TABLE["ReEncrypt"], Lane.INLINE, Request(), [fast, fast]) is Lane.INLINE
+        assert TABLE["ReEncrypt"].lane_of(Lane.INLINE, Request(), keys) is Lane.KEY_BACKEND
+    assert TABLE["ReEncrypt"].lane_of(Lane.INLINE, Request(), [fast, fast]) is Lane.INLINE
 
 
 def test_a_slow_curve_leaves_the_event_loop_and_no_other_lane(local: LocalDeployment) -> None:
     active = active_key(local, new_key(local, KeySpec="ECC_SECG_P256K1", KeyUsage="SIGN_VERIFY"))
-    assert lane_of(TABLE["Sign"], Lane.INLINE, Request(), [active]) is Lane.SIGNING
-    assert lane_of(TABLE["Sign"], Lane.COMPUTING, Request(), [active]) is Lane.COMPUTING
-    assert lane_of(TABLE["DescribeKey"], Lane.INLINE, Request(), [active]) is Lane.INLINE
+    assert TABLE["Sign"].lane_of(Lane.INLINE, Request(), [active]) is Lane.SIGNING
+    assert TABLE["Sign"].lane_of(Lane.COMPUTING, Request(), [active]) is Lane.COMPUTING
+    assert TABLE["DescribeKey"].lane_of(Lane.INLINE, Request(), [active]) is Lane.INLINE
     active.blocks = True
-    assert lane_of(TABLE["Sign"], Lane.INLINE, Request(), [active]) is Lane.KEY_BACKEND
+    assert TABLE["Sign"].lane_of(Lane.INLINE, Request(), [active]) is Lane.KEY_BACKEND
 
 
 def test_a_new_key_in_a_custom_key_store_is_made_in_that_lane_too() -> None:
     row = TABLE["CreateKey"]
-    assert lane_of(row, Lane.WAITING, CreateKeyRequest(), []) is Lane.WAITING
+    assert row.lane_of(Lane.WAITING, CreateKeyRequest(), []) is Lane.WAITING
     in_store = CreateKeyRequest(custom_key_store_id="cks-1234567890abcdef0")
-    assert lane_of(row, Lane.WAITING, in_store, []) is Lane.KEY_BACKEND
+    assert row.lane_of(Lane.WAITING, in_store, []) is Lane.KEY_BACKEND
