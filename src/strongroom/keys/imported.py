@@ -126,8 +126,8 @@ def delete_material(key: KmsKey, material_id: str | None) -> KmsKey:
 
 
 def state_at(key: KmsKey, now: float) -> KeyState:
-    """Return the state of a key at a time, in epoch seconds: its imported material may have expired by then."""
-    return as_of(key, now).state if key.origin is Origin.EXTERNAL else key.state
+    """Return the state of an EXTERNAL key at a time, in epoch seconds: its material may have expired by then."""
+    return as_of(key, now).state
 
 
 def as_of(key: KmsKey, now: float) -> KmsKey:

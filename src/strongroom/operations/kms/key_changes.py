@@ -16,6 +16,7 @@ from strongroom.errors import DependencyTimeoutException, KmsError, LimitExceede
 from strongroom.keys import imported
 from strongroom.keys.arns import KeyLocator, not_found
 from strongroom.keys.kms_key import KmsKey
+from strongroom.keys.specs import Origin
 from strongroom.keys.states import require_state
 from strongroom.operations.context import Context
 from strongroom.operations.kms.key_material import destroy, removed
@@ -161,7 +162,10 @@ def plan_for_key(context: Context, active: ActiveKey, transition: Callable[[KmsK
 
     def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
         before = latest(context, reader, active)
-        return KeyChanges(saved=tuple(with_relatives(reader, prepared, KeyVersions(before, transition(before)))))
+        changed = KeyVersions(before, transition(before))
+        if not before.multi_region:
+            return KeyChanges(saved=(changed,))
+        return KeyChanges(saved=tuple(with_relatives(reader, prepared, changed)))
 
     return plan
 
@@ -182,7 +186,9 @@ def latest(context: Context, reader: Reader, active: ActiveKey) -> KmsKey:
     if key is None:
         raise not_found(active.key.locator)
     if context.rule is not None:
-        require_state(context.rule, imported.state_at(key, context.now), key.arn)
+        # Only imported material expires.
+        state = imported.state_at(key, context.now) if key.origin is Origin.EXTERNAL else key.state
+        require_state(context.rule, state, key.arn)
     return key
 
 
@@ -224,10 +230,11 @@ def _commit(
     prepared.use((*changes.added, *(after for _, after in changes.saved)))
     prepared.in_doubt = False
     gone = (
-        *(removed(before, after) for before, after in changes.saved),
+        *(removed(before, after) for before, after in changes.saved if before.materials != after.materials),
         *(removed(key, None) for key in changes.erased),
     )
-    destroy(prepared.key_backends, chain.from_iterable(gone))
+    if gone:
+        destroy(prepared.key_backends, chain.from_iterable(gone))
     return changes
 
 

@@ -8,7 +8,6 @@
 
 import sqlite3
 from pathlib import Path
-from typing import cast
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
@@ -43,11 +42,6 @@ def _begin(connection: Connection) -> None:
     # A writer takes the lock first: upgrading from a read could fail half-way.
     writing = connection.get_execution_options().get("strongroom_write", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
-
-
-def is_in_transaction(connection: Connection) -> bool:
-    """Tell whether a transaction is open: after some faults SQLite has rolled it back by itself."""
-    return cast("sqlite3.Connection", connection.connection.driver_connection).in_transaction
 
 
 def truncate_log(engine: Engine) -> bool:

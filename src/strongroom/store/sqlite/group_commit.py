@@ -5,14 +5,16 @@ writer fails, only its savepoint is rolled back. No writer returns before the CO
 all of them.
 """
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from threading import Event
+from typing import cast
 
 from sqlalchemy import Connection, Engine
 
 from strongroom.errors import DependencyTimeoutException, WriteOutcomeUnknown
-from strongroom.store.sqlite.engine import WRITE, is_in_transaction
+from strongroom.store.sqlite.engine import WRITE
 from strongroom.store.sqlite.faults import TransactionRolledBack
 
 
@@ -38,7 +40,7 @@ class GroupCommit:
                 yield self.connection
         finally:
             # SQLite answers some faults, such as a full disk, by rolling the whole transaction back.
-            self.is_rolled_back = not is_in_transaction(self.connection)
+            self.is_rolled_back = not _is_in_transaction(self.connection)
 
     @contextmanager
     def _savepoint(self) -> Iterator[None]:
@@ -70,7 +72,7 @@ class GroupCommit:
         if not self._transaction.is_active:
             return
         try:
-            if not is_in_transaction(self.connection):
+            if not _is_in_transaction(self.connection):
                 # The driver would find nothing to commit and report success.
                 raise TransactionRolledBack("The key store could not write.")  # noqa: TRY301 - the same clean-up
             self._transaction.commit()
@@ -95,3 +97,8 @@ class GroupCommit:
         if self._fault is not None:
             kind = WriteOutcomeUnknown if has_written else DependencyTimeoutException
             raise kind("The key store could not write.") from self._fault
+
+
+def _is_in_transaction(connection: Connection) -> bool:
+    """Tell whether a transaction is open: after some faults SQLite has rolled it back by itself."""
+    return cast("sqlite3.Connection", connection.connection.driver_connection).in_transaction
