@@ -41,7 +41,21 @@ PHRASES = {
 }
 """Regular expression of a phrase, in lower case → what to write instead. ``_`` counts as a space, as in names."""
 
-PATHS = ("Makefile", "pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "RELEASING.md", "docs", "src", "tests", "bench", "demo", "tools")
+PATHS = (
+    "Makefile",
+    "pyproject.toml",
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "RELEASING.md",
+    "docs",
+    "src",
+    "tests",
+    "bench",
+    "demo",
+    "tools",
+)
 """Files and folders that are checked. Add the next part here once it is rewritten."""
 
 NOT_PROSE: dict[str, str] = {}

@@ -36,7 +36,7 @@ _LENGTHS = {DataKeySpec.AES_256: 32, DataKeySpec.AES_128: 16}
 
 
 class GenerateDataKeyWithoutPlaintextRequest(Request):
-    """What GenerateDataKeyWithoutPlaintext takes: exactly one of ``key_spec`` and ``number_of_bytes``."""
+    """The request of GenerateDataKeyWithoutPlaintext; exactly one of ``key_spec`` and ``number_of_bytes`` is set."""
 
     key_id: KeyId
     encryption_context: EncryptionContext | None = None
@@ -55,7 +55,7 @@ class GenerateDataKeyWithoutPlaintextRequest(Request):
 
 
 class GenerateDataKeyRequest(GenerateDataKeyWithoutPlaintextRequest):
-    """What GenerateDataKey takes."""
+    """The request of GenerateDataKey."""
 
     recipient: Recipient | None = None
 
@@ -65,7 +65,7 @@ class GenerateDataKeyRequest(GenerateDataKeyWithoutPlaintextRequest):
 
 
 class GenerateDataKeyWithoutPlaintextResponse(Response):
-    """What GenerateDataKeyWithoutPlaintext returns."""
+    """The response of GenerateDataKeyWithoutPlaintext."""
 
     ciphertext_blob: bytes
     key_id: str
@@ -77,7 +77,7 @@ class GenerateDataKeyWithoutPlaintextResponse(Response):
 
 
 class GenerateDataKeyResponse(Response):
-    """What GenerateDataKey returns, to the caller or for a recipient alone."""
+    """The response of GenerateDataKey: the data key as plaintext, or encrypted for a recipient."""
 
     ciphertext_blob: bytes
     key_id: str
@@ -91,7 +91,7 @@ class GenerateDataKeyResponse(Response):
 
 
 class GenerateRandomRequest(Request):
-    """What GenerateRandom takes."""
+    """The request of GenerateRandom."""
 
     number_of_bytes: NumberOfBytes | None = None
     custom_key_store_id: CustomKeyStoreId | None = None
@@ -103,7 +103,7 @@ class GenerateRandomRequest(Request):
 
 
 class GenerateRandomResponse(Response):
-    """What GenerateRandom returns, to the caller or for a recipient alone."""
+    """The response of GenerateRandom: the bytes as plaintext, or encrypted for a recipient."""
 
     plaintext: bytes | None = None
     ciphertext_for_recipient: bytes | None = None
@@ -125,7 +125,7 @@ def generate_data_key(context: Context, request: GenerateDataKeyRequest, active:
 def generate_data_key_without_plaintext(
     context: Context, request: GenerateDataKeyWithoutPlaintextRequest, active: ActiveKey
 ) -> GenerateDataKeyWithoutPlaintextResponse:
-    """Make a data key; return it only encrypted, for whoever may decrypt it later."""
+    """Make a data key and return it only encrypted; Decrypt returns its plaintext."""
     _, blob, material_id = _make(context, request, active, "GenerateDataKeyWithoutPlaintext")
     return GenerateDataKeyWithoutPlaintextResponse(
         ciphertext_blob=blob, key_id=active.key.arn, key_material_id=material_id
