@@ -94,7 +94,7 @@ def _open_tracing(url: str, worker: str, clock: Clock) -> "Tracing":
 def _tune_interpreter() -> None:
     # A thread that has finished a signature waits for the event loop this long at most, not for 5 ms.
     sys.setswitchinterval(_SWITCH_INTERVAL)
-    # Calls leave no cycles behind, so looking for some after every few calls is in vain.
+    # Calls leave no reference cycles, so a collection after every few calls would find nothing.
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, 50, 100)

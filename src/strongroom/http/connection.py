@@ -223,7 +223,7 @@ class Connection(asyncio.Protocol):
             self._refusal = 431
             raise ValueError("too many headers")  # httptools turns it into HttpParserCallbackError
         self._require_size(int(self._headers.get("content-length", "0")))
-        # Not before the answers to the requests ahead of it; a client that waits in vain sends its body anyway.
+        # Not before the answers to the requests ahead of it; a client that waits too long sends its body anyway.
         idle = not self.busy and not self._waiting
         if idle and self._headers.get("expect", "").lower() == "100-continue" and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -3,11 +3,11 @@
 The rules, from the KMS API Reference (ImportKeyMaterial, DeleteImportedKeyMaterial, RotationsListEntry) and the KMS
 Developer Guide ("Importing key material"):
 
-- The first import makes its material current. It is then part of the key for ever. After it was deleted or has expired,
-  only the same bytes can be imported in its place; the material id identifies them.
+- The first import makes its material current. It is then a permanent part of the key. After deletion or
+  expiry, only the same bytes can be imported in its place; the material id identifies them.
 - Only symmetric encryption keys can have more than one. New material waits as PENDING_ROTATION, one at a time, until
-  RotateKeyOnDemand makes it current and part of the key for ever. Until then it can be deleted, and other material
-  imported in its place.
+  RotateKeyOnDemand makes it current and permanent. Until then it can be deleted, and other material imported in its
+  place.
 - Related multi-Region keys get new material through their primary.
 - Asymmetric and HMAC keys keep their first material for life. Importing it again can change when it expires.
 - The key is PendingImport while any material that is part of it is missing. It is Enabled once all is there, even if it

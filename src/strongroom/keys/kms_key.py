@@ -49,7 +49,7 @@ class KeyMaterial(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def permanent(self) -> bool:
-        """Whether the material is part of its key for ever: it is current, or was."""
+        """Whether the material is a permanent part of its key: it is current, or was."""
         return self.state in {KeyMaterialState.CURRENT, KeyMaterialState.NON_CURRENT}
 
     @override

@@ -1,6 +1,6 @@
 """Grant tokens: sealed references to grants that this service made.
 
-A grant is in force everywhere as soon as CreateGrant has answered, so nobody needs its token to use it. RetireGrant
+A grant is in force everywhere as soon as CreateGrant has answered, so no caller needs its token to use it. RetireGrant
 accepts the token as the name of a grant, and clients written for AWS send tokens with other calls.
 """
 

@@ -88,7 +88,7 @@ class Dispatcher:
         self._replies.flush()
 
     def _admitted(self, request: HttpRequest) -> Admitted | Admission | ReadinessCheck | Reply:
-        """Admit a request; always with some outcome, so that no client waits in vain."""
+        """Admit a request; always with some outcome, so that every client gets a reply."""
         try:
             return self._gateway.admit(request, may_wait=False)
         except MustWait:

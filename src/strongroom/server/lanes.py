@@ -89,7 +89,7 @@ class Lanes(Generic[Job, Result]):
                 self._wake(self._collect)
 
     def _collect(self) -> None:
-        # First, so that a thread which adds a result from here on wakes the loop again: perhaps in vain, not too late.
+        # First: a thread that adds a result from here on wakes the loop again, perhaps needlessly but never too late.
         self._waking = False
         results, failures = self._results, self._failures
         while results:

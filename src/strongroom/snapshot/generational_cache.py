@@ -15,7 +15,7 @@ class GenerationalCache(dict[K, V], Generic[K, V]):
     for during a whole generation goes, one for each that comes, and is handed to ``let_go``. So what is in use stays,
     however many others are looked at once.
 
-    ``get`` is safe to use from several threads; all else, under the lock of whoever owns this.
+    ``get`` is safe to use from several threads; all else, under the owner's lock.
     """
 
     def __init__(self, limit: int, let_go: Callable[[V], None] = lambda _: None) -> None:
@@ -40,7 +40,7 @@ class GenerationalCache(dict[K, V], Generic[K, V]):
     def remember(self, key: K, value: V) -> None:
         """Put in something that was not there."""
         if len(self) >= self._generation:
-            # One has gone for each that came, so nobody is left of the generation before the last.
+            # One was removed for each that was added, so the generation before the last is empty.
             self._going = self._last
             self._last = dict(self)
             self.clear()

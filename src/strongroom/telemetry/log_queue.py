@@ -1,7 +1,8 @@
 """A bounded queue of log lines, and one thread that writes them to standard error.
 
-Standard error may be a pipe whose reader does not read. Then a write waits for ever, but only on the writing thread. It
-writes to the file descriptor itself, because the lock of Python's file object could be held when the process ends.
+Standard error may be a pipe whose reader does not read. Then a write waits without a limit, but only on the writing
+thread. It writes to the file descriptor itself, because the lock of Python's file object could be held when the
+process ends.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""What keeps a service from answering calls, as it tells whoever asks whether it is ready."""
+"""What keeps a service from answering calls, as the readiness check reports it."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Access keys of users, and of the account's root. A secret is shown once, when it is made."""
+"""Access keys of users, and of the account's root. A secret is returned only when it is created."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -33,13 +33,13 @@ class Status(StrEnum):
 
 
 class UserAccessKeysRequest(Request):
-    """What CreateAccessKey takes; without a name it means the caller."""
+    """The request of CreateAccessKey; without a name, the key is the caller's."""
 
     user_name: ExistingUserName | None = None
 
 
 class AccessKeyShape(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
-    """An access key as CreateAccessKey shows it, this once with its secret."""
+    """An access key as CreateAccessKey returns it, with its secret."""
 
     user_name: str | None
     access_key_id: str
@@ -53,13 +53,13 @@ class AccessKeyShape(msgspec.Struct, rename="pascal", frozen=True, kw_only=True)
 
 
 class CreateAccessKeyResponse(Response):
-    """What CreateAccessKey returns."""
+    """The response of CreateAccessKey."""
 
     access_key: AccessKeyShape
 
 
 class ListAccessKeysRequest(PagedRequest):
-    """What ListAccessKeys takes; without a name it means the caller."""
+    """The request of ListAccessKeys; without a name, the caller's keys are listed."""
 
     user_name: ExistingUserName | None = None
 
@@ -74,13 +74,13 @@ class AccessKeyMetadata(msgspec.Struct, rename="pascal", frozen=True):
 
 
 class ListAccessKeysResponse(PagedResponse, kw_only=True):
-    """What ListAccessKeys returns."""
+    """The response of ListAccessKeys."""
 
     access_key_metadata: list[AccessKeyMetadata]
 
 
 class UpdateAccessKeyRequest(Request):
-    """What UpdateAccessKey takes."""
+    """The request of UpdateAccessKey."""
 
     access_key_id: AccessKeyId
     status: Status
@@ -88,14 +88,14 @@ class UpdateAccessKeyRequest(Request):
 
 
 class DeleteAccessKeyRequest(Request):
-    """What DeleteAccessKey takes."""
+    """The request of DeleteAccessKey."""
 
     access_key_id: AccessKeyId
     user_name: ExistingUserName | None = None
 
 
 class GetAccessKeyLastUsedRequest(Request):
-    """What GetAccessKeyLastUsed takes."""
+    """The request of GetAccessKeyLastUsed."""
 
     access_key_id: AccessKeyId
 
@@ -109,7 +109,7 @@ class AccessKeyLastUsed(msgspec.Struct, rename="pascal", frozen=True):
 
 
 class GetAccessKeyLastUsedResponse(Response):
-    """What GetAccessKeyLastUsed returns."""
+    """The response of GetAccessKeyLastUsed."""
 
     user_name: str | None
     access_key_last_used: AccessKeyLastUsed
@@ -133,7 +133,7 @@ def locate_last_used(context: Context, request: GetAccessKeyLastUsedRequest) -> 
 
 
 def create_access_key(context: Context, request: UserAccessKeysRequest) -> CreateAccessKeyResponse:
-    """Make an access key; at most two for each principal."""
+    """Make an access key; a principal has at most two."""
     key = new_access_key("AKIA", context.backends.entropy)
     wrapped = context.backends.secrets.wrap(key.secret.encode(), access_key_binding(key.access_key_id))
 
@@ -195,7 +195,7 @@ def delete_access_key(context: Context, request: DeleteAccessKeyRequest) -> Empt
 
 
 def get_access_key_last_used(context: Context, request: GetAccessKeyLastUsedRequest) -> GetAccessKeyLastUsedResponse:
-    """Tell when an access key was last used, to within some minutes."""
+    """Return when an access key was last used, to within some minutes."""
     with context.read() as reader:
         record = reader.access_key(request.access_key_id)
         if record is None or record.account != context.caller.account:

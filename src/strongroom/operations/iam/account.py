@@ -1,4 +1,4 @@
-"""Operations on the account as a whole: all of its entities in detail, and their numbers."""
+"""Operations on the account as a whole: its entities in detail, their numbers, and its aliases."""
 
 import msgspec
 
@@ -26,7 +26,7 @@ _ALL = 1_000_000
 
 
 class GetAccountAuthorizationDetailsRequest(PagedRequest):
-    """What GetAccountAuthorizationDetails takes."""
+    """The request of GetAccountAuthorizationDetails."""
 
     filter: list[EntityType] | None = None
 
@@ -109,7 +109,7 @@ class ManagedPolicyDetail(msgspec.Struct, rename="pascal", frozen=True, kw_only=
 
 
 class GetAccountAuthorizationDetailsResponse(PagedResponse, kw_only=True):
-    """What GetAccountAuthorizationDetails returns; a page counts entities of all kinds together."""
+    """The response of GetAccountAuthorizationDetails; a page counts entities of all kinds together."""
 
     user_detail_list: list[UserDetail]
     group_detail_list: list[GroupDetail]
@@ -118,21 +118,21 @@ class GetAccountAuthorizationDetailsResponse(PagedResponse, kw_only=True):
 
 
 class GetAccountSummaryRequest(Request):
-    """What GetAccountSummary takes: nothing."""
+    """The request of GetAccountSummary, which has no parameters."""
 
 
 class GetAccountSummaryResponse(Response):
-    """What GetAccountSummary returns."""
+    """The response of GetAccountSummary."""
 
     summary_map: dict[str, int]
 
 
 class ListAccountAliasesRequest(PagedRequest):
-    """What ListAccountAliases takes."""
+    """The request of ListAccountAliases."""
 
 
 class ListAccountAliasesResponse(PagedResponse, kw_only=True):
-    """What ListAccountAliases returns: accounts have no aliases here."""
+    """The response of ListAccountAliases, which is empty: accounts have no aliases here."""
 
     account_aliases: list[str]
 
@@ -194,7 +194,7 @@ def get_account_summary(context: Context, _request: GetAccountSummaryRequest) ->
 
 
 def list_account_aliases(_context: Context, _request: ListAccountAliasesRequest) -> ListAccountAliasesResponse:
-    """Return no aliases: accounts have none here."""
+    """Return an empty list: accounts have no aliases here."""
     return ListAccountAliasesResponse(account_aliases=[])
 
 

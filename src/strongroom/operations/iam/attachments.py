@@ -46,7 +46,7 @@ class EntityType(StrEnum):
 
 
 class UserAttachmentRequest(Request):
-    """What AttachUserPolicy and DetachUserPolicy take."""
+    """The request of AttachUserPolicy and DetachUserPolicy."""
 
     user_name: UserName
     policy_arn: Arn
@@ -57,7 +57,7 @@ class UserAttachmentRequest(Request):
 
 
 class GroupAttachmentRequest(Request):
-    """What AttachGroupPolicy and DetachGroupPolicy take."""
+    """The request of AttachGroupPolicy and DetachGroupPolicy."""
 
     group_name: GroupName
     policy_arn: Arn
@@ -68,7 +68,7 @@ class GroupAttachmentRequest(Request):
 
 
 class RoleAttachmentRequest(Request):
-    """What AttachRolePolicy and DetachRolePolicy take."""
+    """The request of AttachRolePolicy and DetachRolePolicy."""
 
     role_name: RoleName
     policy_arn: Arn
@@ -79,21 +79,21 @@ class RoleAttachmentRequest(Request):
 
 
 class ListAttachedUserPoliciesRequest(PagedRequest, kw_only=True):
-    """What ListAttachedUserPolicies takes."""
+    """The request of ListAttachedUserPolicies."""
 
     user_name: UserName
     path_prefix: PolicyPath | None = None
 
 
 class ListAttachedGroupPoliciesRequest(PagedRequest, kw_only=True):
-    """What ListAttachedGroupPolicies takes."""
+    """The request of ListAttachedGroupPolicies."""
 
     group_name: GroupName
     path_prefix: PolicyPath | None = None
 
 
 class ListAttachedRolePoliciesRequest(PagedRequest, kw_only=True):
-    """What ListAttachedRolePolicies takes."""
+    """The request of ListAttachedRolePolicies."""
 
     role_name: RoleName
     path_prefix: PolicyPath | None = None
@@ -107,13 +107,13 @@ class AttachedPolicy(msgspec.Struct, rename="pascal", frozen=True):
 
 
 class ListAttachedPoliciesResponse(PagedResponse, kw_only=True):
-    """What ListAttachedUserPolicies and its like return."""
+    """The response of ListAttachedUserPolicies, ListAttachedGroupPolicies and ListAttachedRolePolicies."""
 
     attached_policies: list[AttachedPolicy]
 
 
 class ListEntitiesForPolicyRequest(PagedRequest, kw_only=True):
-    """What ListEntitiesForPolicy takes."""
+    """The request of ListEntitiesForPolicy."""
 
     policy_arn: Arn
     entity_filter: EntityType | None = None
@@ -147,7 +147,7 @@ class PolicyRole(msgspec.Struct, rename="pascal", frozen=True):
 
 
 class ListEntitiesForPolicyResponse(PagedResponse, kw_only=True):
-    """What ListEntitiesForPolicy returns."""
+    """The response of ListEntitiesForPolicy."""
 
     policy_groups: list[PolicyGroup]
     policy_users: list[PolicyUser]
@@ -155,7 +155,7 @@ class ListEntitiesForPolicyResponse(PagedResponse, kw_only=True):
 
 
 def attach(kind: type[H]) -> Callable[[Context, Any], Empty]:
-    """Return the operation that attaches a managed policy; again is no error."""
+    """Return the operation that attaches a managed policy; attaching it again is no error."""
 
     def run(context: Context, request: Any) -> Empty:  # noqa: ANN401 - one of three requests
         arn: str = request.policy_arn
@@ -216,12 +216,12 @@ def list_attached(kind: type[H]) -> Callable[[Context, Any], ListAttachedPolicie
 
 
 def attached_policies(holder: Holder) -> list[AttachedPolicy]:
-    """Return the managed policies of a user, group or role, as they are shown."""
+    """Return the managed policies of a user, group or role as responses show them."""
     return [AttachedPolicy(known_arn(arn).resource_name, arn) for arn in holder.attached]
 
 
 def list_entities_for_policy(context: Context, request: ListEntitiesForPolicyRequest) -> ListEntitiesForPolicyResponse:
-    """List who has a policy attached, or as a boundary."""
+    """List the users, groups and roles that have a policy attached, or as a permissions boundary."""
     with context.read() as reader:
         require_policy(reader, request.policy_arn, context.caller.account)
         found = [entity for entity in _using(reader, context.caller.account, request) if _asked_for(entity, request)]
@@ -266,7 +266,7 @@ def _place(entity: Holder) -> str:
 
 
 def _owned_name(policy: AttachedPolicy) -> str:
-    """Return a policy's name and account, which identify it. Its path would be too long for a marker."""
+    """Return a policy's name and account, which identify it; its path would be too long for a marker."""
     return f"{policy.policy_name} {account_in(policy.policy_arn)}"
 
 

@@ -18,7 +18,7 @@ B = TypeVar("B", User, Role)
 
 
 class PutUserPermissionsBoundaryRequest(Request):
-    """What PutUserPermissionsBoundary takes."""
+    """The request of PutUserPermissionsBoundary."""
 
     user_name: UserName
     permissions_boundary: Arn
@@ -29,7 +29,7 @@ class PutUserPermissionsBoundaryRequest(Request):
 
 
 class PutRolePermissionsBoundaryRequest(Request):
-    """What PutRolePermissionsBoundary takes."""
+    """The request of PutRolePermissionsBoundary."""
 
     role_name: RoleName
     permissions_boundary: Arn
@@ -40,13 +40,13 @@ class PutRolePermissionsBoundaryRequest(Request):
 
 
 class DeleteUserPermissionsBoundaryRequest(Request):
-    """What DeleteUserPermissionsBoundary takes."""
+    """The request of DeleteUserPermissionsBoundary."""
 
     user_name: UserName
 
 
 class DeleteRolePermissionsBoundaryRequest(Request):
-    """What DeleteRolePermissionsBoundary takes."""
+    """The request of DeleteRolePermissionsBoundary."""
 
     role_name: RoleName
 
@@ -68,7 +68,7 @@ def put_boundary(kind: type[B]) -> Callable[[Context, Any], Empty]:
 
 
 def delete_boundary(kind: type[B]) -> Callable[[Context, Any], Empty]:
-    """Return the operation that takes the limit away."""
+    """Return the operation that removes the limit from a user or role."""
 
     def delete(context: Context, request: Any) -> Empty:  # noqa: ANN401 - one of two requests
         change(context, kind, named(request, kind), lambda _, holder: replace(holder, boundary=None))

@@ -1,4 +1,4 @@
-"""What operations on users, groups, roles and policies share: finding, naming and changing them, and refusals."""
+"""Finds, names and changes users, groups, roles and policies, and refuses requests: shared by their operations."""
 
 import base64
 from collections.abc import Callable, Sequence
@@ -115,7 +115,7 @@ class NewEntity(Protocol):
         ...
 
     def condition_parameters(self, action: str) -> ConditionParameters:
-        """Return what condition keys read; its tags are those of the new entity."""
+        """Return the parameters that condition keys read; the tags are those of the new entity."""
         ...
 
 
@@ -152,7 +152,7 @@ def arn_of(context: Context, kind: EntityKind, name: str, path: str = "/") -> st
 
 
 def renamed_arn(arn: str, name: str | None, path: str | None) -> str:
-    """Return the ARN an entity would have under another name or path; None keeps what it has."""
+    """Return the ARN an entity would have under another name or path; None keeps the present one."""
     old = known_arn(arn)
     return str(replace(old, resource=f"{old.resource_type}{path or old.resource_path}{name or old.resource_name}"))
 

@@ -32,51 +32,51 @@ _MAX_GROUPS = 10
 
 
 class CreateGroupRequest(Request):
-    """What CreateGroup takes."""
+    """The request of CreateGroup."""
 
     group_name: GroupName
     path: Path | None = None
 
 
 class CreateGroupResponse(Response):
-    """What CreateGroup returns."""
+    """The response of CreateGroup."""
 
     group: GroupShape
 
 
 class GetGroupRequest(PagedRequest, kw_only=True):
-    """What GetGroup takes."""
+    """The request of GetGroup."""
 
     group_name: GroupName
 
 
 class GetGroupResponse(PagedResponse, kw_only=True):
-    """What GetGroup returns: the group, and a page of its members."""
+    """The response of GetGroup: the group, and a page of its members."""
 
     group: GroupShape
     users: list[UserShape]
 
 
 class ListGroupsRequest(PagedRequest):
-    """What ListGroups takes."""
+    """The request of ListGroups."""
 
     path_prefix: PathPrefix | None = None
 
 
 class ListGroupsForUserRequest(PagedRequest, kw_only=True):
-    """What ListGroupsForUser takes."""
+    """The request of ListGroupsForUser."""
 
     user_name: ExistingUserName
 
 
 class ListGroupsResponse(PagedResponse, kw_only=True):
-    """What ListGroups and ListGroupsForUser return."""
+    """The response of ListGroups and ListGroupsForUser."""
 
     groups: list[GroupShape]
 
 
 class UpdateGroupRequest(Request):
-    """What UpdateGroup takes."""
+    """The request of UpdateGroup."""
 
     group_name: GroupName
     new_path: Path | None = None
@@ -84,13 +84,13 @@ class UpdateGroupRequest(Request):
 
 
 class GroupRequest(Request):
-    """What DeleteGroup takes."""
+    """The request of DeleteGroup."""
 
     group_name: GroupName
 
 
 class MembershipRequest(Request):
-    """What AddUserToGroup and RemoveUserFromGroup take."""
+    """The request of AddUserToGroup and RemoveUserFromGroup."""
 
     group_name: GroupName
     user_name: ExistingUserName
@@ -195,7 +195,7 @@ def delete_group(context: Context, request: GroupRequest) -> Empty:
 
 
 def add_user_to_group(context: Context, request: MembershipRequest) -> Empty:
-    """Put a user into a group; again is no error."""
+    """Add a user to a group; a user who is in it already is no error."""
 
     def joined(transaction: Transaction, user: User) -> User:
         group = required(transaction, Group, user.account, request.group_name)
@@ -210,7 +210,7 @@ def add_user_to_group(context: Context, request: MembershipRequest) -> Empty:
 
 
 def remove_user_from_group(context: Context, request: MembershipRequest) -> Empty:
-    """Take a user out of a group; one who is not in it is no error."""
+    """Remove a user from a group; a user who is not in it is no error."""
 
     def left(transaction: Transaction, user: User) -> User:
         group = required(transaction, Group, user.account, request.group_name)

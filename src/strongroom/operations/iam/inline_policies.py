@@ -30,7 +30,7 @@ H = TypeVar("H", User, Group, Role)
 
 
 class PutUserPolicyRequest(Request):
-    """What PutUserPolicy takes."""
+    """The request of PutUserPolicy."""
 
     user_name: ExistingUserName
     policy_name: PolicyName
@@ -42,7 +42,7 @@ class PutUserPolicyRequest(Request):
 
 
 class PutGroupPolicyRequest(Request):
-    """What PutGroupPolicy takes."""
+    """The request of PutGroupPolicy."""
 
     group_name: GroupName
     policy_name: PolicyName
@@ -54,7 +54,7 @@ class PutGroupPolicyRequest(Request):
 
 
 class PutRolePolicyRequest(Request):
-    """What PutRolePolicy takes."""
+    """The request of PutRolePolicy."""
 
     role_name: RoleName
     policy_name: PolicyName
@@ -66,7 +66,7 @@ class PutRolePolicyRequest(Request):
 
 
 class UserPolicyRequest(Request):
-    """What GetUserPolicy and DeleteUserPolicy take."""
+    """The request of GetUserPolicy and DeleteUserPolicy."""
 
     user_name: ExistingUserName
     policy_name: PolicyName
@@ -77,7 +77,7 @@ class UserPolicyRequest(Request):
 
 
 class GroupPolicyRequest(Request):
-    """What GetGroupPolicy and DeleteGroupPolicy take."""
+    """The request of GetGroupPolicy and DeleteGroupPolicy."""
 
     group_name: GroupName
     policy_name: PolicyName
@@ -88,7 +88,7 @@ class GroupPolicyRequest(Request):
 
 
 class RolePolicyRequest(Request):
-    """What GetRolePolicy and DeleteRolePolicy take."""
+    """The request of GetRolePolicy and DeleteRolePolicy."""
 
     role_name: RoleName
     policy_name: PolicyName
@@ -99,7 +99,7 @@ class RolePolicyRequest(Request):
 
 
 class GetUserPolicyResponse(Response):
-    """What GetUserPolicy returns."""
+    """The response of GetUserPolicy."""
 
     user_name: str
     policy_name: str
@@ -107,7 +107,7 @@ class GetUserPolicyResponse(Response):
 
 
 class GetGroupPolicyResponse(Response):
-    """What GetGroupPolicy returns."""
+    """The response of GetGroupPolicy."""
 
     group_name: str
     policy_name: str
@@ -115,7 +115,7 @@ class GetGroupPolicyResponse(Response):
 
 
 class GetRolePolicyResponse(Response):
-    """What GetRolePolicy returns."""
+    """The response of GetRolePolicy."""
 
     role_name: str
     policy_name: str
@@ -123,31 +123,31 @@ class GetRolePolicyResponse(Response):
 
 
 class ListUserPoliciesRequest(PagedRequest, kw_only=True):
-    """What ListUserPolicies takes."""
+    """The request of ListUserPolicies."""
 
     user_name: ExistingUserName
 
 
 class ListGroupPoliciesRequest(PagedRequest, kw_only=True):
-    """What ListGroupPolicies takes."""
+    """The request of ListGroupPolicies."""
 
     group_name: GroupName
 
 
 class ListRolePoliciesRequest(PagedRequest, kw_only=True):
-    """What ListRolePolicies takes."""
+    """The request of ListRolePolicies."""
 
     role_name: RoleName
 
 
 class ListInlinePoliciesResponse(PagedResponse, kw_only=True):
-    """What ListUserPolicies, ListGroupPolicies and ListRolePolicies return."""
+    """The response of ListUserPolicies, ListGroupPolicies and ListRolePolicies."""
 
     policy_names: list[str]
 
 
 def put_policy(kind: type[H]) -> Callable[[Context, Any], Empty]:
-    """Return the operation that gives a user, group or role an inline policy, in place of one of the same name."""
+    """Return the operation that adds an inline policy to a user, group or role, or replaces one of the same name."""
 
     def put(context: Context, request: Any) -> Empty:  # noqa: ANN401 - one of three requests
         accepted_document(request.policy_document, PolicyKind.IDENTITY)
@@ -179,7 +179,7 @@ def get_role_policy(context: Context, request: RolePolicyRequest) -> GetRolePoli
 
 
 def delete_policy(kind: type[H]) -> Callable[[Context, Any], Empty]:
-    """Return the operation that takes an inline policy away."""
+    """Return the operation that deletes an inline policy."""
 
     def delete(context: Context, request: Any) -> Empty:  # noqa: ANN401 - one of three requests
         def without(_: Transaction, holder: H) -> H:
@@ -208,7 +208,7 @@ def list_policies(kind: type[H]) -> Callable[[Context, Any], ListInlinePoliciesR
 def _shown(
     context: Context, request: UserPolicyRequest | GroupPolicyRequest | RolePolicyRequest, kind: type[H]
 ) -> tuple[str, str, str]:
-    """Return the holder's name, the policy's name and its document, as they are shown."""
+    """Return the entity's name, the policy's name and its document as responses show them."""
     with context.read() as reader:
         holder = required(reader, kind, context.caller.account, named(request, kind))
     policy = _policy(holder, request.policy_name)

@@ -67,7 +67,7 @@ class PolicyUsage(StrEnum):
 
 
 class CreatePolicyRequest(Request):
-    """What CreatePolicy takes."""
+    """The request of CreatePolicy."""
 
     policy_name: PolicyName
     policy_document: PolicyText
@@ -81,7 +81,7 @@ class CreatePolicyRequest(Request):
 
 
 class PolicyShape(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
-    """A managed policy, as it is shown."""
+    """A managed policy in a response."""
 
     policy_name: str
     policy_id: str
@@ -98,13 +98,13 @@ class PolicyShape(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
 
 
 class PolicyResponse(Response):
-    """What CreatePolicy and GetPolicy return."""
+    """The response of CreatePolicy and GetPolicy."""
 
     policy: PolicyShape
 
 
 class PolicyRequest(Request):
-    """What operations on one policy take that need no more."""
+    """The request of actions on one policy that need only its ARN."""
 
     policy_arn: Arn
 
@@ -114,7 +114,7 @@ class PolicyRequest(Request):
 
 
 class ListPoliciesRequest(PagedRequest):
-    """What ListPolicies takes."""
+    """The request of ListPolicies."""
 
     scope: PolicyScope = PolicyScope.ALL
     only_attached: bool = False
@@ -123,7 +123,7 @@ class ListPoliciesRequest(PagedRequest):
 
 
 class ListPoliciesResponse(PagedResponse, kw_only=True):
-    """What ListPolicies returns."""
+    """The response of ListPolicies."""
 
     policies: list[PolicyShape]
 
@@ -271,7 +271,7 @@ def found_policy(reader: IdentityReader, arn: str, account: str) -> ManagedPolic
 
 
 def _policy_called(reader: IdentityReader, arn: str, account: str) -> ManagedPolicy | None:
-    """Return the policy of an account that has the name in an ARN; its ARN can be another one."""
+    """Return the policy of an account that has the name in an ARN; its path, and so its ARN, can be another."""
     parsed = parse_arn(arn)
     return None if parsed is None else reader.entity(ManagedPolicy, account, parsed.resource_name)
 

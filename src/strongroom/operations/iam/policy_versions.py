@@ -27,7 +27,7 @@ class PolicyVersionShape(msgspec.Struct, rename="pascal", frozen=True, kw_only=T
 
 
 class CreatePolicyVersionRequest(PolicyRequest, kw_only=True):
-    """What CreatePolicyVersion takes."""
+    """The request of CreatePolicyVersion."""
 
     policy_document: PolicyText
     set_as_default: bool = False
@@ -38,13 +38,13 @@ class CreatePolicyVersionRequest(PolicyRequest, kw_only=True):
 
 
 class PolicyVersionResponse(Response):
-    """What CreatePolicyVersion and GetPolicyVersion return."""
+    """The response of CreatePolicyVersion and GetPolicyVersion."""
 
     policy_version: PolicyVersionShape
 
 
 class PolicyVersionRequest(PolicyRequest, kw_only=True):
-    """What operations on one version take."""
+    """The request of actions on one version of a policy."""
 
     version_id: VersionId
 
@@ -54,7 +54,7 @@ class PolicyVersionRequest(PolicyRequest, kw_only=True):
 
 
 class ListPolicyVersionsRequest(PagedRequest, kw_only=True):
-    """What ListPolicyVersions takes."""
+    """The request of ListPolicyVersions."""
 
     policy_arn: Arn
 
@@ -64,13 +64,13 @@ class ListPolicyVersionsRequest(PagedRequest, kw_only=True):
 
 
 class ListPolicyVersionsResponse(PagedResponse, kw_only=True):
-    """What ListPolicyVersions returns."""
+    """The response of ListPolicyVersions."""
 
     versions: list[PolicyVersionShape]
 
 
 def create_policy_version(context: Context, request: CreatePolicyVersionRequest) -> PolicyVersionResponse:
-    """Add a version, and put it in force if asked to; at most five are kept."""
+    """Add a version, and make it the default if the request says so; at most five are kept."""
     accept(request.policy_document)
 
     def extended(policy: ManagedPolicy) -> ManagedPolicy:
@@ -117,12 +117,12 @@ def list_policy_versions(context: Context, request: ListPolicyVersionsRequest) -
 
 
 def _place(version: PolicyVersion) -> str:
-    """Return text that sorts the newest version first."""
+    """Return a marker that sorts the newest version first."""
     return f"{_LAST_NUMBER - version.number:08}"
 
 
 def set_default_policy_version(context: Context, request: PolicyVersionRequest) -> Empty:
-    """Put a version in force."""
+    """Make a version the default one."""
     change_policy(
         context,
         request.policy_arn,
@@ -134,7 +134,7 @@ def set_default_policy_version(context: Context, request: PolicyVersionRequest) 
 
 
 def delete_policy_version(context: Context, request: PolicyVersionRequest) -> Empty:
-    """Delete a version that is not in force."""
+    """Delete a version that is not the default one."""
 
     def without(policy: ManagedPolicy) -> ManagedPolicy:
         version = _version(policy, request.version_id)

@@ -45,7 +45,7 @@ from strongroom.store.subjects.identities import IdentityReader
 
 
 class CreateRoleRequest(Request):
-    """What CreateRole takes."""
+    """The request of CreateRole."""
 
     role_name: RoleName
     assume_role_policy_document: PolicyText
@@ -61,31 +61,31 @@ class CreateRoleRequest(Request):
 
 
 class RoleResponse(Response):
-    """What CreateRole, GetRole and UpdateRoleDescription return."""
+    """The response of CreateRole, GetRole and UpdateRoleDescription."""
 
     role: RoleShape
 
 
 class RoleRequest(Request):
-    """What operations on one role take that need no more."""
+    """The request of actions on one role that need only its name."""
 
     role_name: RoleName
 
 
 class ListRolesRequest(PagedRequest):
-    """What ListRoles takes."""
+    """The request of ListRoles."""
 
     path_prefix: PathPrefix | None = None
 
 
 class ListRolesResponse(PagedResponse, kw_only=True):
-    """What ListRoles returns."""
+    """The response of ListRoles."""
 
     roles: list[RoleShape]
 
 
 class UpdateRoleRequest(Request):
-    """What UpdateRole takes."""
+    """The request of UpdateRole."""
 
     role_name: RoleName
     description: RoleDescription | None = None
@@ -93,31 +93,31 @@ class UpdateRoleRequest(Request):
 
 
 class UpdateRoleResponse(Response):
-    """What UpdateRole returns: an empty result."""
+    """The response of UpdateRole, which is empty."""
 
 
 class UpdateRoleDescriptionRequest(Request):
-    """What UpdateRoleDescription takes."""
+    """The request of UpdateRoleDescription."""
 
     role_name: RoleName
     description: RoleDescription
 
 
 class UpdateAssumeRolePolicyRequest(Request):
-    """What UpdateAssumeRolePolicy takes."""
+    """The request of UpdateAssumeRolePolicy."""
 
     role_name: RoleName
     policy_document: PolicyText
 
 
 class ListInstanceProfilesForRoleRequest(PagedRequest, kw_only=True):
-    """What ListInstanceProfilesForRole takes."""
+    """The request of ListInstanceProfilesForRole."""
 
     role_name: RoleName
 
 
 class InstanceProfile(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
-    """What AWS lists there."""
+    """An instance profile. There is never one here."""
 
     path: str
     instance_profile_name: str
@@ -128,7 +128,7 @@ class InstanceProfile(msgspec.Struct, rename="pascal", frozen=True, kw_only=True
 
 
 class ListInstanceProfilesForRoleResponse(PagedResponse, kw_only=True):
-    """What ListInstanceProfilesForRole returns: never any; scripts ask before they delete a role."""
+    """The response of ListInstanceProfilesForRole, which is empty. Scripts call it before they delete a role."""
 
     instance_profiles: list[InstanceProfile]
 
@@ -184,7 +184,7 @@ def list_roles(context: Context, request: ListRolesRequest) -> ListRolesResponse
 
 
 def update_role(context: Context, request: UpdateRoleRequest) -> UpdateRoleResponse:
-    """Change what of a role's description and longest session is given."""
+    """Change a role's description and maximum session length; None leaves one as it is."""
     change(
         context,
         Role,
@@ -206,7 +206,7 @@ def update_role_description(context: Context, request: UpdateRoleDescriptionRequ
 
 
 def update_assume_role_policy(context: Context, request: UpdateAssumeRolePolicyRequest) -> Empty:
-    """Replace a role's trust policy; sessions that exist go on."""
+    """Replace a role's trust policy; existing sessions stay valid."""
     change(
         context,
         Role,
@@ -238,7 +238,7 @@ def delete_role(context: Context, request: RoleRequest) -> Empty:
 def list_instance_profiles_for_role(
     context: Context, request: ListInstanceProfilesForRoleRequest
 ) -> ListInstanceProfilesForRoleResponse:
-    """Return no profiles: there are no instances here."""
+    """Return an empty list: the service has no instances."""
     with context.read() as reader:
         required(reader, Role, context.caller.account, request.role_name)
     return ListInstanceProfilesForRoleResponse(instance_profiles=[])

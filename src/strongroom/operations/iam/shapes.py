@@ -1,6 +1,6 @@
-"""Types shared by IAM's requests and responses: AWS's shapes, their limits declared where they are used.
+"""Types shared by IAM's requests and responses: the shapes of AWS's model with their limits.
 
-Times are epoch seconds; what is a policy document in an answer is percent-encoded, as AWS does (RFC 3986).
+Times are seconds since the epoch. Policy documents in responses are percent-encoded (RFC 3986), as in AWS.
 """
 
 import zlib
@@ -64,34 +64,34 @@ TagKeyList = Annotated[list[TagKey], Meta(max_length=50)]
 
 
 class PagedRequest(Request):
-    """What every list takes."""
+    """The paging parameters that the request of every list has."""
 
     marker: Marker | None = None
     max_items: MaxItems | None = None
 
 
 class PagedResponse(Response, kw_only=True):
-    """What every list returns beside its entries."""
+    """The paging fields that the response of every list has beside its entries."""
 
     is_truncated: bool = False
     marker: str | None = None
 
 
 class BoundaryType(StrEnum):
-    """The one kind of permissions boundary there is."""
+    """The only kind of permissions boundary."""
 
     POLICY = "PermissionsBoundaryPolicy"
 
 
 class AttachedPermissionsBoundary(msgspec.Struct, rename="pascal", frozen=True):
-    """A permissions boundary, as it is shown."""
+    """A permissions boundary in a response."""
 
     permissions_boundary_arn: str
     permissions_boundary_type: BoundaryType = BoundaryType.POLICY
 
 
 class UserShape(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
-    """A user, as it is shown. The account's root, which GetUser can show too, has no name."""
+    """A user in a response. The account's root, which GetUser can show too, has no name."""
 
     path: str
     user_name: str | None
@@ -103,7 +103,7 @@ class UserShape(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
 
 
 class GroupShape(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
-    """A group, as it is shown."""
+    """A group in a response."""
 
     path: str
     group_name: str
@@ -113,11 +113,11 @@ class GroupShape(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
 
 
 class RoleLastUsed(msgspec.Struct, rename="pascal", frozen=True):
-    """When a role was last used: not tracked, so always empty."""
+    """When a role was last used. It is not tracked, so it is always empty."""
 
 
 class RoleShape(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
-    """A role, as it is shown."""
+    """A role in a response."""
 
     path: str
     role_name: str
@@ -133,7 +133,7 @@ class RoleShape(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
 
 
 def show_user(user: User) -> UserShape:
-    """Return a user as it is shown."""
+    """Return a user as responses show it."""
     return UserShape(
         path=user.path,
         user_name=user.name,
@@ -151,14 +151,14 @@ def list_user(user: User) -> UserShape:
 
 
 def show_group(group: Group) -> GroupShape:
-    """Return a group as it is shown."""
+    """Return a group as responses show it."""
     return GroupShape(
         path=group.path, group_name=group.name, group_id=group.unique_id, arn=group.arn, create_date=group.created_at
     )
 
 
 def show_role(role: Role, *, trust_policy: str | None = None) -> RoleShape:
-    """Return a role as it is shown; ``trust_policy`` is its own with the current names of principals."""
+    """Return a role as responses show it; ``trust_policy`` is its trust policy with the current names of principals."""
     return RoleShape(
         path=role.path,
         role_name=role.name,
@@ -181,17 +181,17 @@ def list_role(role: Role, trust_policy: str) -> RoleShape:
 
 
 def show_boundary(holder: Holder) -> AttachedPermissionsBoundary | None:
-    """Return a permissions boundary as it is shown."""
+    """Return a permissions boundary as responses show it."""
     return None if holder.boundary is None else AttachedPermissionsBoundary(holder.boundary)
 
 
 def show_tags(entity: Entity) -> list[Tag] | None:
-    """Return tags as they are shown; None if there are none."""
+    """Return tags as responses show them; None if there are none."""
     return [Tag(*pair) for pair in entity.tags] or None
 
 
 def encoded(document: str) -> str:
-    """Return a policy document as IAM's answers carry it."""
+    """Return a policy document percent-encoded, as IAM's responses have it."""
     return quote(document, safe="")
 
 

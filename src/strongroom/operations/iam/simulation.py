@@ -77,7 +77,7 @@ class PolicyType(StrEnum):
 
 
 class AttachmentType(StrEnum):
-    """What an inline policy is part of."""
+    """The kinds of entities that have inline policies."""
 
     USER = "user"
     GROUP = "group"
@@ -101,7 +101,7 @@ class PolicyExclusion(msgspec.Struct, rename="pascal", frozen=True):
 
 
 class SimulationRequest(PagedRequest, kw_only=True):
-    """What both simulations take."""
+    """The request of both simulations."""
 
     action_names: list[ActionName]
     permissions_boundary_policy_input_list: list[PolicyText] | None = None
@@ -114,14 +114,14 @@ class SimulationRequest(PagedRequest, kw_only=True):
 
 
 class SimulateCustomPolicyRequest(SimulationRequest, kw_only=True):
-    """What SimulateCustomPolicy takes."""
+    """The request of SimulateCustomPolicy."""
 
     policy_input_list: list[PolicyText]
     ordered_organization_policy_input_list: Annotated[list[OrganizationPolicies], Meta(max_length=7)] | None = None
 
 
 class SimulatePrincipalPolicyRequest(SimulationRequest, kw_only=True):
-    """What SimulatePrincipalPolicy takes."""
+    """The request of SimulatePrincipalPolicy."""
 
     policy_source_arn: Arn
     policy_input_list: list[PolicyText] | None = None
@@ -160,7 +160,7 @@ class EvaluationResult(msgspec.Struct, rename="pascal", frozen=True, kw_only=Tru
 
 
 class SimulatePolicyResponse(PagedResponse, kw_only=True):
-    """What both simulations return."""
+    """The response of both simulations."""
 
     evaluation_results: list[EvaluationResult]
 

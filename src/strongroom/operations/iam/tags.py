@@ -29,7 +29,7 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 class TagUserRequest(Request):
-    """What TagUser takes."""
+    """The request of TagUser."""
 
     user_name: ExistingUserName
     tags: TagList
@@ -40,7 +40,7 @@ class TagUserRequest(Request):
 
 
 class UntagUserRequest(Request):
-    """What UntagUser takes."""
+    """The request of UntagUser."""
 
     user_name: ExistingUserName
     tag_keys: TagKeyList
@@ -51,13 +51,13 @@ class UntagUserRequest(Request):
 
 
 class ListUserTagsRequest(PagedRequest, kw_only=True):
-    """What ListUserTags takes."""
+    """The request of ListUserTags."""
 
     user_name: ExistingUserName
 
 
 class TagRoleRequest(Request):
-    """What TagRole takes."""
+    """The request of TagRole."""
 
     role_name: RoleName
     tags: TagList
@@ -68,7 +68,7 @@ class TagRoleRequest(Request):
 
 
 class UntagRoleRequest(Request):
-    """What UntagRole takes."""
+    """The request of UntagRole."""
 
     role_name: RoleName
     tag_keys: TagKeyList
@@ -79,13 +79,13 @@ class UntagRoleRequest(Request):
 
 
 class ListRoleTagsRequest(PagedRequest, kw_only=True):
-    """What ListRoleTags takes."""
+    """The request of ListRoleTags."""
 
     role_name: RoleName
 
 
 class TagPolicyRequest(Request):
-    """What TagPolicy takes."""
+    """The request of TagPolicy."""
 
     policy_arn: Arn
     tags: TagList
@@ -96,7 +96,7 @@ class TagPolicyRequest(Request):
 
 
 class UntagPolicyRequest(Request):
-    """What UntagPolicy takes."""
+    """The request of UntagPolicy."""
 
     policy_arn: Arn
     tag_keys: TagKeyList
@@ -107,7 +107,7 @@ class UntagPolicyRequest(Request):
 
 
 class ListPolicyTagsRequest(PagedRequest, kw_only=True):
-    """What ListPolicyTags takes."""
+    """The request of ListPolicyTags."""
 
     policy_arn: Arn
 
@@ -117,7 +117,7 @@ class ListPolicyTagsRequest(PagedRequest, kw_only=True):
 
 
 class ListTagsResponse(PagedResponse, kw_only=True):
-    """What the lists of tags return."""
+    """The response of ListUserTags, ListRoleTags and ListPolicyTags."""
 
     tags: list[Tag]
 
@@ -138,7 +138,7 @@ def put_tags(kind: type[B]) -> Callable[[Context, Any], Empty]:
 
 
 def remove_tags(kind: type[B]) -> Callable[[Context, Any], Empty]:
-    """Return the operation that takes tags from a user or role."""
+    """Return the operation that removes tags from a user or role."""
 
     def remove(context: Context, request: Any) -> Empty:  # noqa: ANN401 - one of two requests
         change(
@@ -172,7 +172,7 @@ def tag_policy(context: Context, request: TagPolicyRequest) -> Empty:
 
 
 def untag_policy(context: Context, request: UntagPolicyRequest) -> Empty:
-    """Take tags from a managed policy."""
+    """Remove tags from a managed policy."""
     change_policy(
         context, request.policy_arn, lambda policy: replace(policy, tags=_without(policy.tags, request.tag_keys))
     )

@@ -41,7 +41,7 @@ from strongroom.store.scopes import AccountScope
 
 
 class CreateUserRequest(Request):
-    """What CreateUser takes."""
+    """The request of CreateUser."""
 
     user_name: UserName
     path: Path | None = None
@@ -54,37 +54,37 @@ class CreateUserRequest(Request):
 
 
 class CreateUserResponse(Response):
-    """What CreateUser returns."""
+    """The response of CreateUser."""
 
     user: UserShape
 
 
 class GetUserRequest(Request):
-    """What GetUser takes; without a name it means the caller."""
+    """The request of GetUser; without a name, the caller is returned."""
 
     user_name: ExistingUserName | None = None
 
 
 class GetUserResponse(Response):
-    """What GetUser returns."""
+    """The response of GetUser."""
 
     user: UserShape
 
 
 class ListUsersRequest(PagedRequest):
-    """What ListUsers takes."""
+    """The request of ListUsers."""
 
     path_prefix: PathPrefix | None = None
 
 
 class ListUsersResponse(PagedResponse, kw_only=True):
-    """What ListUsers returns."""
+    """The response of ListUsers."""
 
     users: list[UserShape]
 
 
 class UpdateUserRequest(Request):
-    """What UpdateUser takes."""
+    """The request of UpdateUser."""
 
     user_name: ExistingUserName
     new_path: Path | None = None
@@ -92,13 +92,13 @@ class UpdateUserRequest(Request):
 
 
 class UserRequest(Request):
-    """What operations on one user take that need no more."""
+    """The request of actions on one user that need only its name."""
 
     user_name: ExistingUserName
 
 
 def create_user(context: Context, request: CreateUserRequest) -> CreateUserResponse:
-    """Make a user, who has no access key yet and may do nothing."""
+    """Make a user without access keys and permissions."""
     unique_id = new_id(EntityKind.USER, context.backends.entropy)
 
     def add(transaction: Transaction) -> User:

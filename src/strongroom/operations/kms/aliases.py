@@ -27,20 +27,20 @@ _MAX_ALIASES = 50
 
 
 class AliasRequest(Request):
-    """What CreateAlias and UpdateAlias take."""
+    """The request of CreateAlias and UpdateAlias."""
 
     alias_name: AliasName
     target_key_id: KeyId
 
 
 class DeleteAliasRequest(Request):
-    """What DeleteAlias takes."""
+    """The request of DeleteAlias."""
 
     alias_name: AliasName
 
 
 class ListAliasesRequest(Request):
-    """What ListAliases takes."""
+    """The request of ListAliases."""
 
     key_id: KeyId | None = None
     limit: Limit | None = None
@@ -58,7 +58,7 @@ class AliasListEntry(msgspec.Struct, rename="pascal", frozen=True):
 
 
 class ListAliasesResponse(Response):
-    """What ListAliases returns."""
+    """The response of ListAliases."""
 
     aliases: list[AliasListEntry]
     truncated: bool

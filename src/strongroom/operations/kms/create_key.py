@@ -64,7 +64,7 @@ class CustomerMasterKeySpec(StrEnum):
 
 
 class CreateKeyRequest(Request):
-    """What CreateKey takes. ``customer_master_key_spec`` is the deprecated name of ``key_spec``."""
+    """The request of CreateKey. ``customer_master_key_spec`` is the deprecated name of ``key_spec``."""
 
     policy: PolicyDocument | None = None
     description: Description | None = None
@@ -91,7 +91,7 @@ class CreateKeyRequest(Request):
 
 
 class CreateKeyResponse(Response):
-    """What CreateKey returns."""
+    """The response of CreateKey."""
 
     key_metadata: KeyMetadata
 

@@ -74,7 +74,7 @@ class XksProxyAuthenticationCredential(msgspec.Struct, rename="pascal", frozen=T
 
 
 class CreateCustomKeyStoreRequest(Request):
-    """What CreateCustomKeyStore takes."""
+    """The request of CreateCustomKeyStore."""
 
     custom_key_store_name: CustomKeyStoreName
     cloud_hsm_cluster_id: ClusterId | None = None
@@ -90,13 +90,13 @@ class CreateCustomKeyStoreRequest(Request):
 
 
 class CreateCustomKeyStoreResponse(Response):
-    """What CreateCustomKeyStore returns."""
+    """The response of CreateCustomKeyStore."""
 
     custom_key_store_id: str
 
 
 class UpdateCustomKeyStoreRequest(Request):
-    """What UpdateCustomKeyStore takes: what is given changes."""
+    """The request of UpdateCustomKeyStore; None leaves a property as it is."""
 
     custom_key_store_id: CustomKeyStoreId
     new_custom_key_store_name: CustomKeyStoreName | None = None

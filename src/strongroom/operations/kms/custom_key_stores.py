@@ -37,7 +37,7 @@ _PAGE = PageSize(default=50, maximum=1000)
 
 
 class DescribeCustomKeyStoresRequest(Request):
-    """What DescribeCustomKeyStores takes."""
+    """The request of DescribeCustomKeyStores."""
 
     custom_key_store_id: CustomKeyStoreId | None = None
     custom_key_store_name: CustomKeyStoreName | None = None
@@ -71,7 +71,7 @@ class CustomKeyStoresListEntry(msgspec.Struct, rename="pascal", frozen=True, omi
 
 
 class DescribeCustomKeyStoresResponse(Response):
-    """What DescribeCustomKeyStores returns."""
+    """The response of DescribeCustomKeyStores."""
 
     custom_key_stores: list[CustomKeyStoresListEntry]
     truncated: bool
@@ -79,7 +79,7 @@ class DescribeCustomKeyStoresResponse(Response):
 
 
 class CustomKeyStoreRequest(Request):
-    """What ConnectCustomKeyStore, DisconnectCustomKeyStore and DeleteCustomKeyStore take."""
+    """The request of ConnectCustomKeyStore, DisconnectCustomKeyStore and DeleteCustomKeyStore."""
 
     custom_key_store_id: CustomKeyStoreId
 

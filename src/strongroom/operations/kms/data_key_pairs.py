@@ -1,4 +1,4 @@
-"""Data key pairs: made here, the public key for everyone, the private key encrypted for whoever may decrypt it."""
+"""Data key pairs: generated for the caller, their private key encrypted under a KMS key."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -41,7 +41,7 @@ class DataKeyPairSpec(StrEnum):
 
 
 class GenerateDataKeyPairWithoutPlaintextRequest(Request, kw_only=True):
-    """What GenerateDataKeyPairWithoutPlaintext takes."""
+    """The request of GenerateDataKeyPairWithoutPlaintext."""
 
     encryption_context: EncryptionContext | None = None
     key_id: KeyId
@@ -63,7 +63,7 @@ class GenerateDataKeyPairWithoutPlaintextRequest(Request, kw_only=True):
 
 
 class GenerateDataKeyPairRequest(GenerateDataKeyPairWithoutPlaintextRequest, kw_only=True):
-    """What GenerateDataKeyPair takes."""
+    """The request of GenerateDataKeyPair."""
 
     recipient: Recipient | None = None
 
@@ -73,7 +73,7 @@ class GenerateDataKeyPairRequest(GenerateDataKeyPairWithoutPlaintextRequest, kw_
 
 
 class GenerateDataKeyPairWithoutPlaintextResponse(Response, kw_only=True):
-    """What GenerateDataKeyPairWithoutPlaintext returns: PKCS #8 encrypted, and SubjectPublicKeyInfo."""
+    """The response of GenerateDataKeyPairWithoutPlaintext: the encrypted private key and the public key."""
 
     private_key_ciphertext_blob: bytes
     public_key: bytes
@@ -87,7 +87,7 @@ class GenerateDataKeyPairWithoutPlaintextResponse(Response, kw_only=True):
 
 
 class GenerateDataKeyPairResponse(GenerateDataKeyPairWithoutPlaintextResponse, kw_only=True):
-    """What GenerateDataKeyPair returns: the private key also in the clear, or for a recipient alone."""
+    """The response of GenerateDataKeyPair: the private key also as plaintext, or encrypted for a recipient."""
 
     private_key_plaintext: bytes | None = None
     ciphertext_for_recipient: bytes | None = None

@@ -35,7 +35,7 @@ _LENGTHS = {DataKeySpec.AES_256: 32, DataKeySpec.AES_128: 16}
 
 
 class GenerateDataKeyWithoutPlaintextRequest(Request):
-    """What GenerateDataKeyWithoutPlaintext takes: exactly one of ``key_spec`` and ``number_of_bytes``."""
+    """The request of GenerateDataKeyWithoutPlaintext; exactly one of ``key_spec`` and ``number_of_bytes`` is set."""
 
     key_id: KeyId
     encryption_context: EncryptionContext | None = None
@@ -54,7 +54,7 @@ class GenerateDataKeyWithoutPlaintextRequest(Request):
 
 
 class GenerateDataKeyRequest(GenerateDataKeyWithoutPlaintextRequest):
-    """What GenerateDataKey takes."""
+    """The request of GenerateDataKey."""
 
     recipient: Recipient | None = None
 
@@ -64,7 +64,7 @@ class GenerateDataKeyRequest(GenerateDataKeyWithoutPlaintextRequest):
 
 
 class GenerateDataKeyWithoutPlaintextResponse(Response):
-    """What GenerateDataKeyWithoutPlaintext returns."""
+    """The response of GenerateDataKeyWithoutPlaintext."""
 
     ciphertext_blob: bytes
     key_id: str
@@ -76,7 +76,7 @@ class GenerateDataKeyWithoutPlaintextResponse(Response):
 
 
 class GenerateDataKeyResponse(Response):
-    """What GenerateDataKey returns, to the caller or for a recipient alone."""
+    """The response of GenerateDataKey: the data key as plaintext, or encrypted for a recipient."""
 
     ciphertext_blob: bytes
     key_id: str
@@ -90,7 +90,7 @@ class GenerateDataKeyResponse(Response):
 
 
 class GenerateRandomRequest(Request):
-    """What GenerateRandom takes."""
+    """The request of GenerateRandom."""
 
     number_of_bytes: NumberOfBytes | None = None
     custom_key_store_id: CustomKeyStoreId | None = None
@@ -102,7 +102,7 @@ class GenerateRandomRequest(Request):
 
 
 class GenerateRandomResponse(Response):
-    """What GenerateRandom returns, to the caller or for a recipient alone."""
+    """The response of GenerateRandom: the bytes as plaintext, or encrypted for a recipient."""
 
     plaintext: bytes | None = None
     ciphertext_for_recipient: bytes | None = None
@@ -124,7 +124,7 @@ def generate_data_key(context: Context, request: GenerateDataKeyRequest, active:
 def generate_data_key_without_plaintext(
     context: Context, request: GenerateDataKeyWithoutPlaintextRequest, active: ActiveKey
 ) -> GenerateDataKeyWithoutPlaintextResponse:
-    """Make a data key; return it only encrypted, for whoever may decrypt it later."""
+    """Make a data key and return it only encrypted; Decrypt returns its plaintext."""
     _, blob, material_id = _make(context, request, active, "GenerateDataKeyWithoutPlaintext")
     return GenerateDataKeyWithoutPlaintextResponse(
         ciphertext_blob=blob, key_id=active.key.arn, key_material_id=material_id

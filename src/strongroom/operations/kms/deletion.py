@@ -16,7 +16,7 @@ from strongroom.snapshot.active_key import ActiveKey
 
 
 class ScheduleKeyDeletionRequest(KeyRequest):
-    """What ScheduleKeyDeletion takes: a window of 7 to 30 days."""
+    """The request of ScheduleKeyDeletion; the waiting period is 7 to 30 days."""
 
     pending_window_in_days: PendingWindowInDays = lifecycle.DEFAULT_DELETION_WINDOW_DAYS
 
@@ -26,7 +26,7 @@ class ScheduleKeyDeletionRequest(KeyRequest):
 
 
 class ScheduleKeyDeletionResponse(Response):
-    """What ScheduleKeyDeletion returns. A primary that waits for its replicas has no deletion date yet."""
+    """The response of ScheduleKeyDeletion. A primary that waits for its replicas has no deletion date yet."""
 
     key_id: str
     key_state: KeyState
@@ -35,7 +35,7 @@ class ScheduleKeyDeletionResponse(Response):
 
 
 class KeyIdResponse(Response):
-    """What CancelKeyDeletion and RotateKeyOnDemand return: the key's ARN."""
+    """The response of CancelKeyDeletion and RotateKeyOnDemand: the key's ARN."""
 
     key_id: str
 

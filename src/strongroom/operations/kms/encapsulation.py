@@ -13,7 +13,7 @@ from strongroom.snapshot.active_key import ActiveKey
 
 
 class EncapsulateRequest(Request):
-    """What Encapsulate takes."""
+    """The request of Encapsulate."""
 
     key_id: KeyId
     encapsulation_algorithm: EncapsulationAlgorithm
@@ -26,7 +26,7 @@ class EncapsulateRequest(Request):
 
 
 class EncapsulateResponse(Response):
-    """What Encapsulate returns: a fresh secret, and the ciphertext that carries it."""
+    """The response of Encapsulate: a fresh secret, and the ciphertext that carries it."""
 
     key_id: str
     shared_secret: bytes
@@ -35,13 +35,13 @@ class EncapsulateResponse(Response):
 
 
 class DecapsulateRequest(EncapsulateRequest, kw_only=True):
-    """What Decapsulate takes."""
+    """The request of Decapsulate."""
 
     shared_secret_ciphertext_blob: Ciphertext
 
 
 class DecapsulateResponse(Response):
-    """What Decapsulate returns."""
+    """The response of Decapsulate."""
 
     key_id: str
     shared_secret: bytes
@@ -62,7 +62,10 @@ def encapsulate(_context: Context, request: EncapsulateRequest, active: ActiveKe
 
 
 def decapsulate(_context: Context, request: DecapsulateRequest, active: ActiveKey) -> DecapsulateResponse:
-    """Take a secret out of its ciphertext; a foreign one of the right length gives a secret that nobody else has."""
+    """Return the secret in a ciphertext.
+
+    One that was made for another key gives a pseudorandom secret (FIPS 203, 6.3).
+    """
     _require(active.key, request, "Decapsulate")
     secret = active.encapsulation_key().decapsulate(request.shared_secret_ciphertext_blob)
     require_not_dry_run(request.dry_run)

@@ -51,7 +51,7 @@ class GrantConstraints(msgspec.Struct, rename="pascal", frozen=True, omit_defaul
 
 
 class CreateGrantRequest(Request):
-    """What CreateGrant takes."""
+    """The request of CreateGrant."""
 
     key_id: KeyId
     operations: list[GrantOperation]
@@ -83,14 +83,14 @@ class CreateGrantRequest(Request):
 
 
 class CreateGrantResponse(Response):
-    """What CreateGrant returns."""
+    """The response of CreateGrant."""
 
     grant_token: str
     grant_id: str
 
 
 class ListGrantsRequest(Request):
-    """What ListGrants takes."""
+    """The request of ListGrants."""
 
     key_id: KeyId
     limit: Limit | None = None
@@ -117,7 +117,7 @@ class GrantListEntry(msgspec.Struct, rename="pascal", frozen=True, kw_only=True)
 
 
 class ListGrantsResponse(Response):
-    """What ListGrants and ListRetirableGrants return."""
+    """The response of ListGrants and ListRetirableGrants."""
 
     grants: list[GrantListEntry]
     truncated: bool
@@ -125,7 +125,7 @@ class ListGrantsResponse(Response):
 
 
 class ListRetirableGrantsRequest(Request):
-    """What ListRetirableGrants takes: one of the two principals."""
+    """The request of ListRetirableGrants; exactly one of the two principals is set."""
 
     limit: Limit | None = None
     marker: Marker | None = None
@@ -134,7 +134,7 @@ class ListRetirableGrantsRequest(Request):
 
 
 class RetireGrantRequest(Request):
-    """What RetireGrant takes: a grant token, or a key ARN and a grant id."""
+    """The request of RetireGrant; it names the grant by its token, or by key ARN and grant id."""
 
     grant_token: Annotated[str, Meta(min_length=1, max_length=8192)] | None = None
     key_id: KeyId | None = None
@@ -143,7 +143,7 @@ class RetireGrantRequest(Request):
 
 
 class RevokeGrantRequest(Request):
-    """What RevokeGrant takes."""
+    """The request of RevokeGrant."""
 
     key_id: KeyId
     grant_id: GrantId

@@ -34,7 +34,7 @@ KeyMaterialDescription = Annotated[str, Meta(min_length=0, max_length=256), matc
 
 
 class GetParametersForImportRequest(KeyRequest):
-    """What GetParametersForImport takes."""
+    """The request of GetParametersForImport."""
 
     wrapping_algorithm: WrappingAlgorithm
     wrapping_key_spec: WrappingKeySpec
@@ -45,7 +45,7 @@ class GetParametersForImportRequest(KeyRequest):
 
 
 class GetParametersForImportResponse(Response):
-    """What GetParametersForImport returns: a public key and its import token, both valid for 24 hours."""
+    """The response of GetParametersForImport: a public key and its import token, both valid for 24 hours."""
 
     key_id: str
     import_token: bytes
@@ -54,7 +54,7 @@ class GetParametersForImportResponse(Response):
 
 
 class ImportKeyMaterialRequest(KeyRequest, kw_only=True):
-    """What ImportKeyMaterial takes."""
+    """The request of ImportKeyMaterial."""
 
     import_token: Ciphertext
     encrypted_key_material: Ciphertext
@@ -70,13 +70,13 @@ class ImportKeyMaterialRequest(KeyRequest, kw_only=True):
 
 
 class DeleteImportedKeyMaterialRequest(KeyRequest):
-    """What DeleteImportedKeyMaterial takes; without an id it is the current material."""
+    """The request of DeleteImportedKeyMaterial; without an id, the current material is deleted."""
 
     key_material_id: KeyMaterialId | None = None
 
 
 class KeyMaterialResponse(Response):
-    """What ImportKeyMaterial and DeleteImportedKeyMaterial return; the material's id only for symmetric keys."""
+    """The response of ImportKeyMaterial and DeleteImportedKeyMaterial; the material's id only for symmetric keys."""
 
     key_id: str
     key_material_id: str | None = None

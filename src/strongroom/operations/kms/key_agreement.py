@@ -16,7 +16,7 @@ from strongroom.snapshot.active_key import ActiveKey
 
 
 class DeriveSharedSecretRequest(Request):
-    """What DeriveSharedSecret takes; ``public_key`` is the peer's SubjectPublicKeyInfo, DER."""
+    """The request of DeriveSharedSecret; ``public_key`` is the peer's SubjectPublicKeyInfo, DER."""
 
     key_id: KeyId
     key_agreement_algorithm: KeyAgreementAlgorithm
@@ -39,7 +39,7 @@ class DeriveSharedSecretRequest(Request):
 
 
 class DeriveSharedSecretResponse(Response):
-    """What DeriveSharedSecret returns: the x-coordinate of the shared point, unhashed, or for a recipient alone."""
+    """The response of DeriveSharedSecret: the x-coordinate of the shared point, raw, or encrypted for a recipient."""
 
     key_id: str
     key_agreement_algorithm: KeyAgreementAlgorithm

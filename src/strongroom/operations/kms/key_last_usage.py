@@ -18,7 +18,7 @@ class KeyLastUsageData(msgspec.Struct, rename="pascal", frozen=True, omit_defaul
 
 
 class GetKeyLastUsageResponse(Response):
-    """What GetKeyLastUsage returns."""
+    """The response of GetKeyLastUsage."""
 
     key_id: str
     key_last_usage: KeyLastUsageData

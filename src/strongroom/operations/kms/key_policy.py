@@ -21,7 +21,7 @@ _PAGE = PageSize(default=100, maximum=1000)
 
 
 class GetKeyPolicyRequest(Request):
-    """What GetKeyPolicy takes."""
+    """The request of GetKeyPolicy."""
 
     key_id: KeyId
     policy_name: PolicyName = POLICY_NAME
@@ -32,14 +32,14 @@ class GetKeyPolicyRequest(Request):
 
 
 class GetKeyPolicyResponse(Response):
-    """What GetKeyPolicy returns."""
+    """The response of GetKeyPolicy."""
 
     policy: str
     policy_name: str
 
 
 class PutKeyPolicyRequest(Request):
-    """What PutKeyPolicy takes."""
+    """The request of PutKeyPolicy."""
 
     key_id: KeyId
     policy: PolicyDocument
@@ -54,7 +54,7 @@ class PutKeyPolicyRequest(Request):
 
 
 class ListKeyPoliciesRequest(Request):
-    """What ListKeyPolicies takes."""
+    """The request of ListKeyPolicies."""
 
     key_id: KeyId
     limit: Limit | None = None
@@ -62,7 +62,7 @@ class ListKeyPoliciesRequest(Request):
 
 
 class ListKeyPoliciesResponse(Response):
-    """What ListKeyPolicies returns."""
+    """The response of ListKeyPolicies."""
 
     policy_names: list[str]
     truncated: bool

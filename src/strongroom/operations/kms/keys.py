@@ -38,13 +38,13 @@ class ResourceOwner(StrEnum):
 
 
 class KeyRequest(Request):
-    """What EnableKey, DisableKey and others take that need only a key."""
+    """The request of EnableKey, DisableKey and other actions that need only a key."""
 
     key_id: KeyId
 
 
 class DescribeKeyRequest(KeyRequest):
-    """What DescribeKey takes."""
+    """The request of DescribeKey."""
 
     grant_tokens: GrantTokens | None = None
 
@@ -54,19 +54,19 @@ class DescribeKeyRequest(KeyRequest):
 
 
 class DescribeKeyResponse(Response):
-    """What DescribeKey returns."""
+    """The response of DescribeKey."""
 
     key_metadata: KeyMetadata
 
 
 class UpdateKeyDescriptionRequest(KeyRequest):
-    """What UpdateKeyDescription takes."""
+    """The request of UpdateKeyDescription."""
 
     description: Description
 
 
 class ListKeysRequest(Request):
-    """What ListKeys takes."""
+    """The request of ListKeys."""
 
     limit: Limit | None = None
     marker: Marker | None = None
@@ -81,7 +81,7 @@ class KeyListEntry(msgspec.Struct, rename="pascal", frozen=True):
 
 
 class ListKeysResponse(Response):
-    """What ListKeys returns."""
+    """The response of ListKeys."""
 
     keys: list[KeyListEntry]
     truncated: bool

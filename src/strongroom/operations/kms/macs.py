@@ -21,7 +21,7 @@ from strongroom.snapshot.active_key import ActiveKey
 
 
 class GenerateMacRequest(Request):
-    """What GenerateMac takes."""
+    """The request of GenerateMac."""
 
     message: Plaintext
     key_id: KeyId
@@ -39,7 +39,7 @@ class GenerateMacRequest(Request):
 
 
 class GenerateMacResponse(Response):
-    """What GenerateMac returns."""
+    """The response of GenerateMac."""
 
     mac: bytes
     mac_algorithm: MacAlgorithm
@@ -47,7 +47,7 @@ class GenerateMacResponse(Response):
 
 
 class VerifyMacRequest(GenerateMacRequest, kw_only=True):
-    """What VerifyMac takes."""
+    """The request of VerifyMac."""
 
     mac: Ciphertext
 
@@ -61,7 +61,7 @@ class VerifyMacRequest(GenerateMacRequest, kw_only=True):
 
 
 class VerifyMacResponse(Response):
-    """What VerifyMac returns: never that a tag is wrong, which is an error."""
+    """The response of VerifyMac; a wrong tag is an error instead."""
 
     key_id: str
     mac_valid: bool

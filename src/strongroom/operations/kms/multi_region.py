@@ -45,7 +45,7 @@ Region = Annotated[str, Meta(min_length=1, max_length=32), matching(r"^([a-z]+-)
 
 
 class ReplicateKeyRequest(KeyRequest):
-    """What ReplicateKey takes. Policy, description and tags are the replica's own: none is copied."""
+    """The request of ReplicateKey. Policy, description and tags are not copied from the primary."""
 
     replica_region: Region
     policy: PolicyDocument | None = None
@@ -63,7 +63,7 @@ class ReplicateKeyRequest(KeyRequest):
 
 
 class ReplicateKeyResponse(Response):
-    """What ReplicateKey returns."""
+    """The response of ReplicateKey."""
 
     replica_key_metadata: KeyMetadata
     replica_policy: str
@@ -71,7 +71,7 @@ class ReplicateKeyResponse(Response):
 
 
 class UpdatePrimaryRegionRequest(KeyRequest):
-    """What UpdatePrimaryRegion takes."""
+    """The request of UpdatePrimaryRegion."""
 
     primary_region: Region
 

@@ -20,7 +20,7 @@ from strongroom.snapshot.active_key import ActiveKey
 
 
 class GetPublicKeyRequest(Request):
-    """What GetPublicKey takes."""
+    """The request of GetPublicKey."""
 
     key_id: KeyId
     grant_tokens: GrantTokens | None = None
@@ -31,7 +31,7 @@ class GetPublicKeyRequest(Request):
 
 
 class GetPublicKeyResponse(Response):
-    """What GetPublicKey returns: SubjectPublicKeyInfo, DER, and the algorithms of the key's usage."""
+    """The response of GetPublicKey: SubjectPublicKeyInfo, DER, and the algorithms of the key's usage."""
 
     key_id: str
     public_key: bytes

@@ -40,7 +40,7 @@ class IncludeKeyMaterial(StrEnum):
 
 
 class EnableKeyRotationRequest(KeyRequest):
-    """What EnableKeyRotation takes."""
+    """The request of EnableKeyRotation."""
 
     rotation_period_in_days: RotationPeriodInDays = DEFAULT_ROTATION_PERIOD_DAYS
 
@@ -50,7 +50,7 @@ class EnableKeyRotationRequest(KeyRequest):
 
 
 class GetKeyRotationStatusResponse(Response):
-    """What GetKeyRotationStatus returns; period and date only while rotation is on."""
+    """The response of GetKeyRotationStatus; period and date only while rotation is on."""
 
     key_rotation_enabled: bool
     key_id: str
@@ -59,7 +59,7 @@ class GetKeyRotationStatusResponse(Response):
 
 
 class ListKeyRotationsRequest(KeyRequest):
-    """What ListKeyRotations takes."""
+    """The request of ListKeyRotations."""
 
     include_key_material: IncludeKeyMaterial = IncludeKeyMaterial.ROTATIONS_ONLY
     limit: Limit | None = None
@@ -91,7 +91,7 @@ class RotationsListEntry(msgspec.Struct, rename="pascal", frozen=True, omit_defa
 
 
 class ListKeyRotationsResponse(Response):
-    """What ListKeyRotations returns."""
+    """The response of ListKeyRotations."""
 
     rotations: list[RotationsListEntry]
     truncated: bool

@@ -21,7 +21,7 @@ from strongroom.snapshot.active_key import ActiveKey
 
 
 class SignRequest(Request, kw_only=True):
-    """What Sign takes."""
+    """The request of Sign."""
 
     key_id: KeyId
     message: Plaintext
@@ -40,7 +40,7 @@ class SignRequest(Request, kw_only=True):
 
 
 class SignResponse(Response):
-    """What Sign returns."""
+    """The response of Sign."""
 
     key_id: str
     signature: bytes
@@ -48,7 +48,7 @@ class SignResponse(Response):
 
 
 class VerifyRequest(SignRequest, kw_only=True):
-    """What Verify takes."""
+    """The request of Verify."""
 
     signature: Ciphertext
 
@@ -62,7 +62,7 @@ class VerifyRequest(SignRequest, kw_only=True):
 
 
 class VerifyResponse(Response):
-    """What Verify returns: never that a signature is wrong, which is an error."""
+    """The response of Verify; a wrong signature is an error instead."""
 
     key_id: str
     signature_valid: bool

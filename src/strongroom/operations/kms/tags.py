@@ -16,7 +16,7 @@ _PAGE = PageSize(default=50, maximum=50)
 
 
 class TagResourceRequest(KeyRequest):
-    """What TagResource takes."""
+    """The request of TagResource."""
 
     tags: TagList
 
@@ -26,7 +26,7 @@ class TagResourceRequest(KeyRequest):
 
 
 class UntagResourceRequest(KeyRequest):
-    """What UntagResource takes."""
+    """The request of UntagResource."""
 
     tag_keys: list[TagKey]
 
@@ -36,14 +36,14 @@ class UntagResourceRequest(KeyRequest):
 
 
 class ListResourceTagsRequest(KeyRequest):
-    """What ListResourceTags takes."""
+    """The request of ListResourceTags."""
 
     limit: Limit | None = None
     marker: Marker | None = None
 
 
 class ListResourceTagsResponse(Response):
-    """What ListResourceTags returns."""
+    """The response of ListResourceTags."""
 
     tags: list[Tag]
     truncated: bool

@@ -49,7 +49,7 @@ class ProvidedContext(msgspec.Struct, rename="pascal", frozen=True):
 
 
 class AssumeRoleRequest(Request):
-    """What AssumeRole takes."""
+    """The request of AssumeRole."""
 
     role_arn: RoleArn
     role_session_name: RoleSessionName
@@ -76,7 +76,7 @@ class AssumeRoleRequest(Request):
 
 
 class AssumeRoleResponse(Response):
-    """What AssumeRole returns."""
+    """The response of AssumeRole."""
 
     credentials: Credentials
     assumed_role_user: AssumedRoleUser
@@ -85,7 +85,7 @@ class AssumeRoleResponse(Response):
 
 
 class AssumeRoleWithWebIdentityRequest(Request):
-    """What AssumeRoleWithWebIdentity takes."""
+    """The request of AssumeRoleWithWebIdentity."""
 
     role_arn: RoleArn
     role_session_name: RoleSessionName
@@ -104,7 +104,7 @@ class AssumeRoleWithWebIdentityRequest(Request):
 
 
 class AssumeRoleWithWebIdentityResponse(Response, kw_only=True):
-    """What AssumeRoleWithWebIdentity returns."""
+    """The response of AssumeRoleWithWebIdentity."""
 
     credentials: Credentials
     subject_from_web_identity_token: str
@@ -120,7 +120,7 @@ def locate_assume_role(context: Context, request: AssumeRoleRequest) -> Sequence
         raise AccessDeniedException("Roles may not be assumed by root accounts.")
     active = _role(context, request.role_arn, "sts:AssumeRole")
     actions = ["sts:AssumeRole"]
-    # What the session inherits needs the same permission as what is new.
+    # Tags that the session inherits need the same permission as new ones.
     if request.tags or _inherited(context):
         actions.append("sts:TagSession")
     if request.source_identity is not None or context.credential.source_identity is not None:

@@ -19,11 +19,11 @@ _ROOT_SECONDS = 3_600
 
 
 class GetCallerIdentityRequest(Request):
-    """What GetCallerIdentity takes: nothing."""
+    """The request of GetCallerIdentity, which has no parameters."""
 
 
 class GetCallerIdentityResponse(Response):
-    """What GetCallerIdentity returns."""
+    """The response of GetCallerIdentity."""
 
     user_id: str
     account: str
@@ -31,7 +31,7 @@ class GetCallerIdentityResponse(Response):
 
 
 class GetSessionTokenRequest(Request):
-    """What GetSessionToken takes."""
+    """The request of GetSessionToken."""
 
     duration_seconds: Annotated[int, Meta(ge=900, le=129600)] | None = None
     serial_number: Annotated[str, Meta(min_length=9, max_length=256), matching(r"[\w+=/:,.@-]*")] | None = None
@@ -40,19 +40,19 @@ class GetSessionTokenRequest(Request):
 
 
 class GetSessionTokenResponse(Response):
-    """What GetSessionToken returns."""
+    """The response of GetSessionToken."""
 
     credentials: Credentials
 
 
 class GetAccessKeyInfoRequest(Request):
-    """What GetAccessKeyInfo takes."""
+    """The request of GetAccessKeyInfo."""
 
     access_key_id: Annotated[str, Meta(min_length=16, max_length=128), matching(r"[\w]*")]
 
 
 class GetAccessKeyInfoResponse(Response):
-    """What GetAccessKeyInfo returns."""
+    """The response of GetAccessKeyInfo."""
 
     account: str
 

@@ -28,7 +28,7 @@ _ALL = 100
 
 
 class GivesCredentials(Protocol):
-    """An answer with temporary credentials."""
+    """A response that has temporary credentials."""
 
     @property
     def credentials(self) -> Credentials:

@@ -1,4 +1,4 @@
-"""COSE and CBOR from nobody knows whom: refused, whatever it is, at once."""
+"""COSE and CBOR from an unknown sender: malformed input is refused at once."""
 
 import time
 from typing import Any

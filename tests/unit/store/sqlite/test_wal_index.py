@@ -1,4 +1,4 @@
-"""Commits are found whoever made them, and a database that was moved away is not answered from."""
+"""Commits of every process are found, and a database that was moved away is not read."""
 
 import sqlite3
 import subprocess

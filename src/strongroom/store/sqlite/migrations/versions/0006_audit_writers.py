@@ -15,6 +15,6 @@ SELECT writer, x'', x'', 0 FROM audit_mark WHERE writer NOT IN (SELECT writer FR
 
 
 def upgrade() -> None:
-    # Of those who are there already, nobody knows whether they have stopped.
+    # Whether the existing writers have stopped is unknown.
     op.add_column("audit_checkpoint", sa.Column("stopped", sa.Boolean, nullable=False, server_default=sa.false()))
     op.execute(_NO_CHECKPOINT_YET)
