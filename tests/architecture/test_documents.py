@@ -10,7 +10,8 @@ from strongroom.iam.principals import account_root, assumed_role, iam_user, serv
 from strongroom.operations import condition_keys
 from strongroom.settings import Settings, load
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 
 
 def test_every_condition_key_is_documented_and_no_other() -> None:
@@ -62,3 +63,19 @@ def _as_toml(default: object) -> str:
     if isinstance(default, bool):
         return str(default).lower()
     return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+_MADE_BY_THE_READER = {"src/strongroom/operations/iam/context_keys.py"}
+"""The file that the guide to a first change has its reader write."""
+
+
+def test_every_file_and_folder_that_a_document_names_exists() -> None:
+    places = ("src/strongroom", "tests", "docs", "bench", "demo", "tools", "requirements")
+    there = [f"/{path.relative_to(ROOT)}" for place in places for path in (ROOT / place).rglob("*")]
+    missing: dict[str, list[str]] = {}
+    for page in (*ROOT.glob("*.md"), *DOCS.rglob("*.md")):
+        named = re.findall(r"`([\w./-]+(?:\.py|/))`", page.read_text(encoding="utf-8"))
+        absent = [name for name in named if not any(path.endswith(f"/{name.rstrip('/')}") for path in there)]
+        if left := sorted(set(absent) - _MADE_BY_THE_READER):
+            missing[page.name] = left
+    assert missing == {}
