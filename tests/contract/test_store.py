@@ -4,29 +4,24 @@ import threading
 import time
 from collections.abc import Callable
 
-import msgspec
 import pytest
 from msgspec.structs import replace
 from sqlalchemy.exc import IntegrityError
 
 from keys_builder import locator, make_key, material
-from strongroom.audit.chain import Checkpoint, KnownWriter
 from strongroom.clock import DAY
 from strongroom.crypto.seal import SealedDomainKey
 from strongroom.errors import DependencyTimeoutException
 from strongroom.keys import imported, lifecycle
 from strongroom.keys.arns import AliasLocator, KeyLocator
-from strongroom.keys.custom_key_stores import ConnectionState, CustomKeyStore, CustomKeyStoreType
 from strongroom.keys.imported import ImportType
 from strongroom.keys.kms_key import KmsKey, RotationType
 from strongroom.keys.specs import KeyManager, Origin
-from strongroom.node_id import NodeId
 from strongroom.store.protocol import Store, Transaction
 from strongroom.store.records import (
     AccessKeyRecord,
     AccountRecord,
     AliasRecord,
-    AuditWriterRecord,
     Change,
     ChangeKind,
     KeyUse,
@@ -367,38 +362,6 @@ def test_scrubbing_succeeds_with_readers_if_nothing_was_erased(store: Store) -> 
         assert store.scrub()
 
 
-def test_the_store_has_one_audit_key_and_the_newest_checkpoint_of_each_writer(store: Store) -> None:
-    first, second, other = (
-        Checkpoint(msgspec.Raw(b'{"sequence":%d}' % number), bytes((number,))) for number in (1, 2, 3)
-    )
-    with store.read() as reader:
-        assert reader.audit_key() is None
-        assert reader.audit_writers() == {}
-
-    def change(transaction: Transaction) -> None:
-        transaction.add_audit_key(b"wrapped")
-        transaction.put_audit_writer("w0", KnownWriter(first), 1.0)
-        transaction.put_audit_writer("w1", KnownWriter(other), 2.0)
-        transaction.put_audit_writer("w2", KnownWriter(), 3.0)
-        transaction.put_audit_writer("w0", KnownWriter(second, stopped=True), 4.0)
-
-    store.write(change)
-    with store.read() as reader:
-        assert reader.audit_key() == b"wrapped"
-        assert reader.audit_writers() == {
-            "w0": KnownWriter(second, stopped=True),
-            "w1": KnownWriter(other),
-            "w2": KnownWriter(),
-        }
-        assert [(each.writer, each.node, each.first_seen) for each in reader.audit_writer_records()] == [
-            ("w0", None, 1.0),
-            ("w1", None, 2.0),
-            ("w2", None, 3.0),
-        ]
-    with pytest.raises(IntegrityError):
-        store.write(lambda transaction: transaction.add_audit_key(b"another"))
-
-
 def test_a_later_use_of_a_key_is_not_replaced_by_an_earlier_one(store: Store) -> None:
     key, other = add(store, make_key(1)), make_key(2)
     early, late, gone = (
@@ -420,97 +383,3 @@ def test_a_later_use_of_a_key_is_not_replaced_by_an_earlier_one(store: Store) ->
     assert saved(late, gone) == late
     assert saved(early) == late
     assert saved(late, early) == late
-
-
-def test_a_key_is_inserted_only_below_the_limit_of_its_account(store: Store) -> None:
-    def added(key: KmsKey, limit: int | None) -> bool:
-        return store.write(lambda transaction: transaction.add_key(key, limit))
-
-    assert not added(make_key(1), 0)
-    assert added(make_key(1), 1)
-    assert not added(make_key(2), 1)
-    assert added(make_key(2), 2)
-    assert added(replace(make_key(3), manager=KeyManager.AWS), 2)
-    assert added(replace(make_key(4), region="eu-west-1"), 2)
-    assert added(make_key(5), None)
-    with store.read() as reader:
-        assert reader.customer_keys(ACCOUNT, REGION) == 3
-        assert len(reader.keys(ACCOUNT, REGION, "", 9)) == 4
-
-
-def test_an_alias_is_inserted_or_moved_only_below_the_limit_of_its_key(store: Store) -> None:
-    one, two = add(store, make_key(1)), add(store, make_key(2))
-    record = AliasRecord(AliasLocator(ACCOUNT, REGION, "alias/a"), one.key_id, NOW, NOW)
-    other = replace(record, locator=replace(record.locator, name="alias/b"))
-    assert store.write(lambda transaction: transaction.add_alias(record, 1))
-    start = store.changes(0).last
-    assert not store.write(lambda transaction: transaction.add_alias(record, 9)), "its name is taken"
-    assert not store.write(lambda transaction: transaction.add_alias(other, 1))
-    assert store.changes(start).entries == []
-    assert store.write(lambda transaction: transaction.add_alias(replace(other, key_id=two.key_id), 1))
-    assert not store.write(lambda transaction: transaction.put_alias(other, two.key_id, 1))
-    assert store.write(lambda transaction: transaction.put_alias(other, two.key_id, 2))
-    found = load(store, one.locator)
-    assert found is not None
-    assert found.aliases == ("alias/a", "alias/b")
-
-
-def test_a_write_of_what_is_not_there_any_more_is_a_typed_fault(store: Store) -> None:
-    key, custom = (
-        make_key(1),
-        CustomKeyStore(
-            account=ACCOUNT,
-            region=REGION,
-            store_id="cks-1",
-            name="one",
-            type=CustomKeyStoreType.AWS_CLOUDHSM,
-            created_at=NOW,
-            wrapped_secret=b"wrapped",
-        ),
-    )
-    record = AliasRecord(AliasLocator(ACCOUNT, REGION, "alias/a"), key.key_id, NOW, NOW)
-    writes: list[Callable[[Transaction], object]] = [
-        lambda transaction: transaction.save_key(key, key),
-        lambda transaction: transaction.erase_key(key),
-        lambda transaction: transaction.put_alias(record, key.key_id),
-        lambda transaction: transaction.put_alias(record, key.key_id, 9),
-        lambda transaction: transaction.remove_alias(record),
-        lambda transaction: transaction.remove_custom_key_store(custom),
-    ]
-    for number, write in enumerate(writes):
-        with pytest.raises(DependencyTimeoutException):
-            store.write(write)
-        assert store.changes(0).entries == [], number
-
-
-def test_a_custom_key_store_is_inserted_then_updated(store: Store) -> None:
-    custom = CustomKeyStore(
-        account=ACCOUNT,
-        region=REGION,
-        store_id="cks-1",
-        name="one",
-        type=CustomKeyStoreType.AWS_CLOUDHSM,
-        created_at=NOW,
-        wrapped_secret=b"wrapped",
-    )
-    after = replace(custom, name="two", state=ConnectionState.CONNECTING)
-    store.write(lambda transaction: transaction.put_custom_key_store(custom))
-    store.write(lambda transaction: transaction.put_custom_key_store(after))
-    with store.read() as reader:
-        assert reader.custom_key_stores(ACCOUNT, REGION) == [after]
-    with pytest.raises(IntegrityError):
-        store.write(lambda transaction: transaction.put_custom_key_store(replace(custom, store_id="cks-2", name="two")))
-
-
-def test_writers_belong_to_the_node_in_their_name_and_those_without_one_are_claimed_once(store: Store) -> None:
-    first, second = NodeId("a1b2c3d4e5f6"), NodeId("0123456789ab")
-    known = KnownWriter(Checkpoint(msgspec.Raw(b"{}"), b"signature"))
-    store.write(lambda transaction: transaction.put_audit_writer(f"{first}w0", KnownWriter(), 1.0))
-    store.write(lambda transaction: transaction.put_audit_writer("w0", known, 2.0))
-    store.write(lambda transaction: transaction.claim_audit_writers(second))
-    store.write(lambda transaction: transaction.claim_audit_writers(first))
-    with store.read() as reader:
-        assert reader.audit_writer_records() == [
-            AuditWriterRecord(f"{first}w0", first, 1.0, KnownWriter()),
-            AuditWriterRecord("w0", second, 2.0, known),
-        ]

@@ -146,7 +146,7 @@ def _to_verify(
 def _with_log(folder: DataFolder) -> DataFolder:
     """Return a folder that has an audit log; raises DataFolderError if it has none."""
     if not folder.audit.is_dir():
-        raise DataFolderError(f"`{folder.audit}` is not there")
+        raise DataFolderError(f"`{folder.audit}` does not exist: `--data` must name a folder that has an audit log")
     return folder
 
 

@@ -1,6 +1,7 @@
 """How long a client may take: for a TLS handshake, to send a request or read its answer, and between two requests.
 
-A client that is too slow is disconnected. Without that, slow clients could hold every connection the server has.
+A client that is too slow is disconnected. Without that, slow clients could hold every connection the server has. The
+settings ``request-time`` and ``idle-time`` replace the defaults here.
 """
 
 import msgspec

@@ -23,14 +23,17 @@ from strongroom.iam.decision import (
     explicit_denial,
     limited,
 )
-from strongroom.iam.denial_messages import HIDDEN, assume_role_denial_message, denial_message
+from strongroom.iam.denial_messages import (
+    assume_role_denial_message,
+    denial_message,
+    hidden_denial_message,
+)
 from strongroom.iam.document import MalformedPolicy, PolicyDocument, PolicyKind
 from strongroom.iam.parser import parse_policy
 from strongroom.iam.principals import Principal, PrincipalKind, account_root
 from strongroom.iam.request import AuthorizationRequest
 
 __all__ = [
-    "HIDDEN",
     "AuthorizationRequest",
     "CompiledPolicy",
     "Decision",
@@ -48,6 +51,7 @@ __all__ = [
     "decide",
     "denial_message",
     "explicit_denial",
+    "hidden_denial_message",
     "limited",
     "parse_policy",
 ]

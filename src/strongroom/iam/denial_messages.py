@@ -6,11 +6,10 @@ Source: IAM User Guide, "Troubleshoot access denied error messages".
 from strongroom.iam.decision import Decision, Reason
 from strongroom.iam.principals import Principal, PrincipalKind
 
-HIDDEN = (
+_HIDDEN = (
     "because the resource does not exist in this Region, no resource-based policies allow access, "
     "or a resource-based policy explicitly denies access"
 )
-"""The end of every refusal to another account. It does not tell whether the resource exists."""
 
 
 def denial_message(
@@ -20,15 +19,23 @@ def denial_message(
 
     ``implied`` is True where the caller named no resource: Decrypt finds the key by what the ciphertext says.
     """
-    subject = f"User: {principal.arn} is not authorized to perform: {action}"
     if decision.reason is Reason.HIDDEN:
-        where = "on the resource associated with this ciphertext" if implied else "on this resource"
-        return f"{subject} {where} {HIDDEN}"
+        return hidden_denial_message(principal, action, implied=implied)
+    subject = f"User: {principal.arn} is not authorized to perform: {action}"
     where = "on the resource associated with this ciphertext" if implied else f"on resource: {resource}"
     if decision.reason is Reason.EXPLICIT_DENY:
         return f"{subject} {where} with an explicit deny in {decision.source.value}"
     kind = decision.source.value.partition(" ")[2]
     return f"{subject} {where} because no {kind} allows the {action} action"
+
+
+def hidden_denial_message(principal: Principal, action: str, *, implied: bool = False) -> str:
+    """Return the message of a refusal to another account. It does not tell whether the resource exists.
+
+    ``implied`` is as in ``denial_message``.
+    """
+    where = "on the resource associated with this ciphertext" if implied else "on this resource"
+    return f"User: {principal.arn} is not authorized to perform: {action} {where} {_HIDDEN}"
 
 
 def assume_role_denial_message(caller: Principal, action: str, resource: str) -> str:

@@ -1,4 +1,7 @@
-"""Deletion: a key whose waiting period is over is erased, and its key material destroyed."""
+"""Deletion: a key whose waiting period is over is erased, and its key material destroyed.
+
+What is due is decided here. ``operations/kms/key_changes.py`` erases it, and has the key back end destroy the material.
+"""
 
 from strongroom.keys import lifecycle, multi_region
 from strongroom.keys.arns import KeyLocator

@@ -12,7 +12,7 @@ from strongroom.crypto.random_source import RandomSource
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.entropy import Entropy
 from strongroom.errors import AccessDeniedException, DryRunOperationException
-from strongroom.iam import HIDDEN, Principal
+from strongroom.iam import Principal, hidden_denial_message
 from strongroom.keys.arns import AliasLocator, KeyIdForms, KeyLocator, not_found, parse_key_id
 from strongroom.keys.states import StateRule
 from strongroom.snapshot.active_key import ActiveKey
@@ -102,9 +102,7 @@ class Context(msgspec.Struct):
         """Return the refusal for a key or alias that does not exist."""
         if locator.account == self.caller.account:
             return not_found(locator)
-        return AccessDeniedException(
-            f"User: {self.caller.arn} is not authorized to perform: {self.action} on this resource {HIDDEN}"
-        )
+        return AccessDeniedException(hidden_denial_message(self.caller, self.action))
 
 
 def require_not_dry_run(dry_run: bool | None) -> None:  # noqa: FBT001 - the request's own member

@@ -17,11 +17,11 @@ from strongroom.http.connection import Connection
 from strongroom.http.message import HttpRequest
 from strongroom.operations.lanes import PREPARED_AT_ONCE, Lane
 from strongroom.server.lane_limits import LaneLimits
-from strongroom.server.lanes import Lanes
+from strongroom.server.lane_threads import Lanes
 from strongroom.server.readiness_probe import ReadinessProbe
 from strongroom.server.refusals import BUSY, Refusals
 from strongroom.server.reply_queue import ReplyQueue
-from strongroom.server.steps import (
+from strongroom.server.thread_work import (
     Admission,
     EndedCall,
     Job,

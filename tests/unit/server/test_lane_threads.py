@@ -10,7 +10,7 @@ import pytest
 import uvloop
 
 from strongroom.operations.lanes import Lane
-from strongroom.server.lanes import Lanes
+from strongroom.server.lane_threads import Lanes
 
 THREADS = {Lane.WAITING: 4, Lane.COMPUTING: 2}
 JOBS = 2000
