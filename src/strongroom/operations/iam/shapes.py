@@ -1,4 +1,7 @@
-"""Types shared by IAM's requests and responses: x"""
+"""Types that IAM's requests and responses share, with the limits that AWS's model gives them.
+
+Times are epoch seconds. Policy documents in responses are percent-encoded, as on AWS (RFC 3986).
+"""
 
 import zlib
 from collections.abc import Callable, Sequence

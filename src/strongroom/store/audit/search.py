@@ -19,7 +19,10 @@ _SET_BACK = timedelta(hours=1)
 
 
 class _Place(msgspec.Struct, frozen=True, order=True):
-    """The place of a record in a file, in bytes; ordered by the record's time, and by place where times are equal."""
+    """The place of a record in a file, in bytes.
+
+    Places are ordered by the record's time, then by position in the file.
+    """
 
     time: str
     segment: int
@@ -28,7 +31,7 @@ class _Place(msgspec.Struct, frozen=True, order=True):
 
 
 class _Found(msgspec.Struct, frozen=True):
-    """A segment that has matching records. Its first ``size`` bytes were there when it was searched."""
+    """A segment that has matching records. Its size was ``size`` bytes when it was searched."""
 
     oldest: str
     number: int
@@ -43,8 +46,8 @@ def search_log(folder: Path, query: Query) -> Iterator[tuple[SearchedRecord, byt
     long, or came after a clock was set back, are sorted by their times, whichever process recorded them. Within one
     second, records come writer by writer, in the order of the log.
 
-    All files are read once before the first record is yielded, to know which one has the oldest record. Memory holds
-    only the places of matching records, of those files whose times overlap at that moment.
+    All files are read once before the first record is yielded, to find which of them has the oldest record. Memory
+    holds only the places of matching records, of those files whose times overlap at that moment.
     """
     segments = [
         segment
@@ -74,7 +77,7 @@ class _Merging:
 
     @property
     def next_time(self) -> str | None:
-        """The time of the next record; None if all that is open has been taken."""
+        """The time of the next record; None if no open file has another one."""
         return self._heads[0].time if self._heads else None
 
     def open(self, found: _Found) -> None:

@@ -1,4 +1,4 @@
-"""Custom key stores, in SQL. Each is one row that holds all of it as JSON."""
+"""Custom key stores, in SQL. Each is one row, as JSON."""
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, select

@@ -1,7 +1,7 @@
 """Users, groups, roles, policies and access keys, in SQL.
 
-Each entity is one row that holds all of it as JSON: it is read, checked and written as a whole. The table
-``identity_link`` is for searches in the other direction: who has a policy, and who is in a group.
+Each entity is one row, as JSON: it is read, checked and written as a whole. The table ``identity_link`` is for searches
+in the other direction: which entities have a policy, and which users are in a group.
 """
 
 from typing import TypeVar
@@ -75,7 +75,7 @@ class IdentityReads:
         return list(found.scalars())
 
     def entity(self, kind: type[E], account: str, name: str) -> E | None:
-        """Return a user, group, role or policy by its name, whatever its case."""
+        """Return a user, group, role or policy by its name, which is not case-sensitive."""
         place = of(**_place(account, kind.kind, name))
         document = self._connection.execute(_ENTITY, place).scalar_one_or_none()
         return None if document is None else msgspec.json.decode(document, type=kind)
@@ -102,7 +102,7 @@ class IdentityReads:
         return [msgspec.json.decode(row.document, type=kind) for row in found]
 
     def linked(self, account: str, target: str) -> list[tuple[Relation, EntityKind, str]]:
-        """List who refers to a policy (by ARN) or to a group (by name): relation, kind, name in lower case."""
+        """List the references to a policy (by ARN) or a group (by name): relation, kind, name in lower case."""
         found = self._connection.execute(_LINKED, of(account=account, target=target))
         return [(Relation(row.relation), EntityKind(row.kind), row.name_key) for row in found]
 
@@ -137,7 +137,7 @@ class IdentityWrites(IdentityReads):
         self._connection.execute(_NOTE_ACCESS_KEY_USE, used | of(access_key_id=use.access_key_id, used_at=use.used_at))
 
     def put_entity(self, entity: Entity, before: Entity | None = None) -> None:
-        """Insert an entity, or update the row of what it was ``before``, which may have another name."""
+        """Insert an entity, or update the row of its version ``before``, which may have another name."""
         place = _place(entity.account, entity.kind, entity.name)
         values = {"path": entity.path, "unique_id": entity.unique_id, "document": msgspec.json.encode(entity)}
         if before is None:

@@ -1,4 +1,4 @@
-"""The database for a process that may only read its files: it writes, upgrades and creates nothing."""
+"""Opens the database for a process that may only read its files. It writes, upgrades and creates nothing."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ class UnreadableStoreError(Exception):
 
 
 class ReadOnlyStore:
-    """What a database holds, also while servers write it. See ``protocol.Readable``."""
+    """Reads of a database, also while servers write to it. See ``protocol.Readable``."""
 
     def __init__(self, path: Path) -> None:
         self._engine = create_engine("sqlite://", creator=lambda: _connect(path), poolclass=NullPool)

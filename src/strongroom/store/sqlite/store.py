@@ -77,7 +77,7 @@ class SqlStore:
                     self._scrubbed = False
 
     def version(self) -> bytes:
-        """Return what differs from the last call's after any commit that was answered, by whichever process."""
+        """Return bytes that differ from those of the last call if any process has committed in between."""
         self._require_common_state()
         return self._wal_index.version()
 
@@ -97,13 +97,13 @@ class SqlStore:
         return Changes(entries=entries, last=entries[-1].sequence if entries else after, complete=complete)
 
     def scrub(self) -> bool:
-        """Leave nothing of erased key material in free pages or logs; false when readers are in the way."""
+        """Overwrite erased key material in free pages and logs; return False if open reads prevent it."""
         with self._typed_faults(), self._alone():
             self._scrubbed = self._scrubbed or truncate_log(self._engine)
             return self._scrubbed
 
     def trim_changes(self, keep: int) -> None:
-        """Forget all but the newest ``keep`` entries of the change log."""
+        """Remove all but the newest ``keep`` entries of the change log."""
         with self._typed_faults(), self._write() as connection:
             last = connection.execute(select(func.max(change.c.sequence))).scalar_one()
             connection.execute(delete(change).where(change.c.sequence <= (last or 0) - keep))

@@ -1,4 +1,4 @@
-"""Writers of the audit log are known from before their first line on; whether they have stopped is kept."""
+"""Writers of the audit log are recorded before their first line, and when they stop."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -15,6 +15,6 @@ SELECT writer, x'', x'', 0 FROM audit_mark WHERE writer NOT IN (SELECT writer FR
 
 
 def upgrade() -> None:
-    # Of those who are there already, nobody knows whether they have stopped.
+    # Whether existing writers have stopped is not known.
     op.add_column("audit_checkpoint", sa.Column("stopped", sa.Boolean, nullable=False, server_default=sa.false()))
     op.execute(_NO_CHECKPOINT_YET)
