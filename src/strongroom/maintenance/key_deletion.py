@@ -1,4 +1,4 @@
-"""Deletion: a key whose waiting period is over is erased, and its key material destroyed."""
+"""Deletion: erases keys whose waiting period is over, and destroys their key material."""
 
 from strongroom.keys import lifecycle, multi_region
 from strongroom.keys.arns import KeyLocator

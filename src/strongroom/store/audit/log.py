@@ -102,7 +102,7 @@ class AuditLog:
         return not self._pending.failing
 
     def measure(self) -> AuditMeasurements:
-        """Return what the log measures of itself, as of now."""
+        """Return the present measurements of the log."""
         chain, pending = self._chain, self._pending
         return AuditMeasurements(
             lines=chain.written_lines,
