@@ -1,4 +1,4 @@
-"""Accounts, and services that are trusted to call on behalf of others: made beside the server, also while it runs."""
+"""Makes accounts, and services that are trusted to call on behalf of others, also while the server runs."""
 
 from strongroom.assembly.credentials import add_profile
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
@@ -55,7 +55,7 @@ class Registrar:
             self._store.write(add, AccountScope(""))
 
     def _announced(self, profile: str) -> NewAccessKey:
-        # The file first: if this process dies in between, the next attempt makes another key.
+        # The file is written first: if this process dies in between, the next attempt makes another key.
         key = new_access_key("AKIA", self._entropy)
         add_profile(self._folder.credentials, profile, key)
         return key

@@ -32,7 +32,7 @@ _ANY = "*"
 
 
 class Level(IntEnum):
-    """How closely a statement's principal names the caller. For identity policies it is always DIRECT."""
+    """How specifically a statement's principal names the caller. For identity policies it is always DIRECT."""
 
     NONE = 0
     ACCOUNT = 1
@@ -95,7 +95,7 @@ class CompiledPolicy:
         return self._first(request, Effect.DENY)
 
     def allowance(self, request: AuthorizationRequest) -> Match | None:
-        """Return the statement that allows the request and names the caller most closely, None if there is none."""
+        """Return the allowing statement that names the caller most specifically, None if there is none."""
         best: Match | None = None
         for statement in self._concerning(request.action):
             if statement.effect is Effect.ALLOW:

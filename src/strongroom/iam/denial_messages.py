@@ -10,7 +10,7 @@ HIDDEN = (
     "because the resource does not exist in this Region, no resource-based policies allow access, "
     "or a resource-based policy explicitly denies access"
 )
-"""The end of every refusal to another account. It does not tell whether the resource exists."""
+"""The end of every refusal to another account. It does not disclose whether the resource exists."""
 
 
 def denial_message(
@@ -18,7 +18,7 @@ def denial_message(
 ) -> str:
     """Return the message of a refusal.
 
-    ``implied`` is True where the caller named no resource: Decrypt finds the key by what the ciphertext says.
+    ``implied`` is True if the caller named no resource: Decrypt finds the key through the ciphertext.
     """
     subject = f"User: {principal.arn} is not authorized to perform: {action}"
     if decision.reason is Reason.HIDDEN:
@@ -32,7 +32,10 @@ def denial_message(
 
 
 def assume_role_denial_message(caller: Principal, action: str, resource: str) -> str:
-    """Return the message where a role cannot be assumed. It tells neither why nor whether the role exists."""
+    """Return the message where a role cannot be assumed.
+
+    It discloses neither the reason nor whether the role exists.
+    """
     if caller.kind is PrincipalKind.WEB_IDENTITY:
         return f"Not authorized to perform {action}"
     return f"User: {caller.arn} is not authorized to perform: {action} on resource: {resource}"

@@ -5,7 +5,7 @@ The rules, all from the KMS Developer Guide:
 - Enabling and disabling change only the state. A disabled key does not rotate; one that is overdue rotates as soon as
   it is enabled again ("Rotating AWS KMS keys").
 - Deletion is never immediate: a key waits 7-30 days as PendingDeletion. A cancelled deletion leaves it Disabled, so
-  that nobody uses it unintentionally ("Deleting AWS KMS keys").
+  that it is not used unintentionally ("Deleting AWS KMS keys").
 - Rotation makes a new backing key current and keeps every old one for decryption. Automatic rotation runs from the day
   it was enabled; setting it again starts a new period. On-demand rotation does not change that schedule and is possible
   25 times in a key's life.

@@ -1,9 +1,9 @@
-"""The last use of keys: noted in memory on every use, written to the database from time to time, so that a use needs no write.
+"""The last use of keys: noted in memory on every use, written to the database from time to time.
 
-Uses that other workers of this node have not written yet, or that this worker lost in a crash, are in the audit log:
-every use is recorded there before its answer is sent. The database has a mark for each writer of the audit log, up to
-which its uses are written. Uses after the mark are read from the log. Other nodes have their logs on their own disks.
-Their uses are visible here once they are in the database.
+So a use needs no write. Uses that other workers of this node have not written yet, or that this worker lost in a crash,
+are in the audit log: every use is recorded there before its answer is sent. The database has a mark for each writer of
+the audit log, up to which its uses are written. Uses after the mark are read from the log. Other nodes have their logs
+on their own disks. Their uses are visible here once they are in the database.
 """
 
 from collections.abc import Callable, Iterator, Sequence
