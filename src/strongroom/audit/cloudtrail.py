@@ -96,11 +96,11 @@ def encode_record(head: bytes, body: RecordBody, tail: bytes) -> bytes:
 
 def event_time(now: float) -> str:
     """Return epoch seconds as CloudTrail writes them: ``2026-03-01T12:00:00Z``."""
-    return _shown(int(now))
+    return _formatted_second(int(now))
 
 
 @lru_cache(maxsize=16)
-def _shown(second: int) -> str:
+def _formatted_second(second: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
 
 

@@ -148,7 +148,7 @@ class Verifier:
             if not fits or self._line == 1 or line.startswith(_SPECIAL):
                 self._count(records)
                 records = 0
-                self._judge(line, covered, fits=fits)
+                self._check_line(line, covered, fits=fits)
                 continue
             self._sequence += 1
             self._previous = digest
@@ -191,7 +191,7 @@ class Verifier:
             kind, text = Kind.BAD_SIGNATURE, f"the database's checkpoint of writer {writer} has no valid signature"
         self.report.findings.append(Finding(kind, "", 0, 0, text))
 
-    def _judge(self, line: bytes, covered: bytes, *, fits: bool) -> None:
+    def _check_line(self, line: bytes, covered: bytes, *, fits: bool) -> None:
         """Judge a line that does not continue the chain, or that is a header or a checkpoint."""
         expected = self._sequence + 1
         claim = claim_of(line)
@@ -218,7 +218,7 @@ class Verifier:
         elif not fits and self._previous:
             self._find(Kind.ALTERED, "the line, or the one before it, is not what was written")
         if fits:
-            self._judge_place(line, covered)
+            self._check_kind(line, covered)
         self._sequence, self._previous = claim.sequence, claim.digest
 
     def _start_late(self, header: bytes, before: int) -> None:
@@ -230,7 +230,7 @@ class Verifier:
         self._sequence, self._line = before, self._line - 1
         self.lines([header])
 
-    def _judge_place(self, line: bytes, covered: bytes) -> None:
+    def _check_kind(self, line: bytes, covered: bytes) -> None:
         """Judge a line that continues the chain by its kind: a header, a checkpoint or a record."""
         if line.startswith(HEADER) or self._line == 1:
             self._judge_header(line)
@@ -276,10 +276,10 @@ class Verifier:
         self._since_checkpoint = 0
         self._signed.add(self._writer)
         self._accounted = self._sequence + 1
-        if checkpoint == self._kept():
+        if checkpoint == self._recorded_checkpoint():
             self._anchor = self._sequence + 1
 
-    def _kept(self) -> Checkpoint | None:
+    def _recorded_checkpoint(self) -> Checkpoint | None:
         known = (self._writers or {}).get(self._writer)
         return None if known is None else known.checkpoint
 
@@ -289,7 +289,7 @@ class Verifier:
         self._mark = b',"chain":{"writer":"%b","sequence":' % writer.encode()
         self._sequence, self._previous = 0, GENESIS
         self._accounted = 0
-        self._anchor = 0 if self._kept() is None else None
+        self._anchor = 0 if self._recorded_checkpoint() is None else None
 
     def _end_writer(self) -> None:
         """Compare the end of a chain with what the database records of its writer."""
@@ -302,14 +302,14 @@ class Verifier:
         if known is None:
             return
         if self._anchor is None:
-            self._judge_end()
+            self._check_end()
         elif known.stopped and self._sequence > self._anchor:
             text = f"the writer had stopped with {self._anchor}; what comes after it was added"
             self._added[self._writer] = Finding(Kind.ADDED, self._file, self._line, self._sequence, text)
 
-    def _judge_end(self) -> None:
+    def _check_end(self) -> None:
         """Find why the log does not hold the checkpoint that the database has."""
-        kept = self._kept()
+        kept = self._recorded_checkpoint()
         stated = None if kept is None else kept.read_signed(self._writer, self._verifies)
         if stated is None:
             self._find(Kind.BAD_SIGNATURE, "the checkpoint that the database has of this writer has no valid signature")

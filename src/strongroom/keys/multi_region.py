@@ -119,7 +119,7 @@ def settled(primary: KmsKey, replicas: Sequence[KmsKey]) -> KmsKey:
     pending = pending_material(primary)
     if pending is None:
         return primary
-    everywhere = all(_holds(key, pending.material_id) for key in (primary, *replicas))
+    everywhere = all(_has_material(key, pending.material_id) for key in (primary, *replicas))
     state = (
         KeyMaterialState.PENDING_ROTATION if everywhere else KeyMaterialState.PENDING_MULTI_REGION_IMPORT_AND_ROTATION
     )
@@ -127,7 +127,7 @@ def settled(primary: KmsKey, replicas: Sequence[KmsKey]) -> KmsKey:
     return replace(primary, materials=tuple(materials))
 
 
-def _holds(key: KmsKey, material_id: str) -> bool:
+def _has_material(key: KmsKey, material_id: str) -> bool:
     return any(material.material_id == material_id and material.token is not None for material in key.materials)
 
 

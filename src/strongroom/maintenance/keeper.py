@@ -55,8 +55,8 @@ class Keeper:
         with self._round():
             self._do_duties()
             self._write_down()
-            self._guarded(self._trim)
-            self._guarded(self._scrub)
+            self._run_guarded(self._trim)
+            self._run_guarded(self._scrub)
 
     def upkeep(self) -> None:
         """Do the work of every worker in every round, and once before it stops.
@@ -67,7 +67,7 @@ class Keeper:
         """
         with self._round():
             self._write_down()
-            self._guarded(self._scrub)
+            self._run_guarded(self._scrub)
 
     @contextmanager
     def _round(self) -> Iterator[None]:
@@ -80,21 +80,21 @@ class Keeper:
     def _do_duties(self) -> None:
         now = self._clock.now()
         for duty in _DUTIES:
-            for locator in self._due(duty, now):
-                self._guarded(self._do, duty, locator, now)
+            for locator in self._due_keys(duty, now):
+                self._run_guarded(self._perform, duty, locator, now)
 
-    def _do(self, duty: Duty, locator: KeyLocator, now: float) -> None:
+    def _perform(self, duty: Duty, locator: KeyLocator, now: float) -> None:
         if self._changes.make(locator, duty.plan(locator, now), now):
             self.counters.keys[duty.counter] += 1
             logger.info("%s %s", duty.done, locator.arn)
 
-    def _due(self, duty: Duty, now: float) -> Iterator[KeyLocator]:
+    def _due_keys(self, duty: Duty, now: float) -> Iterator[KeyLocator]:
         """Yield the keys that are due in batches, each key once. Keys that failed do not hide those after them."""
         seen: set[KeyLocator] = set()
         limit = _BATCH
         while True:
             batch: list[KeyLocator] = []
-            self._guarded(self._find, duty, now, batch, limit)
+            self._run_guarded(self._find, duty, now, batch, limit)
             fresh = [locator for locator in batch if locator not in seen]
             seen.update(fresh)
             yield from fresh
@@ -107,10 +107,10 @@ class Keeper:
             batch.extend(duty.find(reader, now, limit))
 
     def _write_down(self) -> None:
-        self._guarded(self._backends.store.confirm)
-        self._guarded(self._usage.write)
-        self._guarded(self._write_key_uses)
-        self._guarded(self._log.checkpoint)
+        self._run_guarded(self._backends.store.confirm)
+        self._run_guarded(self._usage.write)
+        self._run_guarded(self._write_key_uses)
+        self._run_guarded(self._log.checkpoint)
 
     def _write_key_uses(self) -> None:
         self._backends.key_uses.write(self._log.mark())
@@ -121,7 +121,7 @@ class Keeper:
     def _scrub(self) -> None:
         self._backends.store.scrub()
 
-    def _guarded(self, act: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    def _run_guarded(self, act: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         """Run one piece of work. A failure is logged and counted, and the other work is still done."""
         try:
             act(*args, **kwargs)

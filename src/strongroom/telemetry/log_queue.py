@@ -78,13 +78,13 @@ class LogQueue(logging.Handler):
         with self._counting:
             lost, self._lost = self._lost, 0
         if lost:
-            self._write(self._text(_about(logging.WARNING, f"{lost} lines of the log found no room to wait")))
+            self._write(self._text(_own_record(logging.WARNING, f"{lost} lines of the log found no room to wait")))
 
     def _text(self, record: logging.LogRecord) -> str:
         try:
             return self.format(record)
         except Exception:  # noqa: BLE001 - a malformed line must end neither the thread that logs nor the one that writes
-            return self.format(_about(logging.ERROR, f"a line of {record.name} cannot be written: {record.msg!a}"))
+            return self.format(_own_record(logging.ERROR, f"a line of {record.name} cannot be written: {record.msg!a}"))
 
     def _write(self, line: str) -> None:
         left = f"{line}\n".encode(errors="backslashreplace")
@@ -100,5 +100,5 @@ class LogQueue(logging.Handler):
                 return
 
 
-def _about(level: int, message: str) -> logging.LogRecord:
+def _own_record(level: int, message: str) -> logging.LogRecord:
     return logging.LogRecord(__name__, level, __file__, 0, message, (), None)

@@ -158,14 +158,14 @@ def _access_log(lines: AccessLines | None) -> Iterator[Metric]:
 
 def _counter(name: str, about: str, values: Mapping[K, float], labels: Iterable[str] = ()) -> Metric:
     """Return a counter family. ``name`` is without ``_total``."""
-    return _filled(CounterMetricFamily(name, about, labels=list(labels)), values)
+    return _with_samples(CounterMetricFamily(name, about, labels=list(labels)), values)
 
 
 def _gauge(name: str, about: str, values: Mapping[K, float], labels: Iterable[str] = ()) -> Metric:
-    return _filled(GaugeMetricFamily(name, about, labels=list(labels)), values)
+    return _with_samples(GaugeMetricFamily(name, about, labels=list(labels)), values)
 
 
-def _filled(family: CounterMetricFamily | GaugeMetricFamily, values: Mapping[K, float]) -> Metric:
+def _with_samples(family: CounterMetricFamily | GaugeMetricFamily, values: Mapping[K, float]) -> Metric:
     for key, value in values.items():
         family.add_metric(key, float(value))
     return family

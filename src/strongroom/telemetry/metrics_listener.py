@@ -114,7 +114,7 @@ class MetricsListener:
         self._meeting = meeting
         self._collecting = asyncio.Lock()
         self._collected = (-_FRESH, b"")
-        self._told = (-_FRESH, b"")
+        self._own_metrics = (-_FRESH, b"")
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[None]:
@@ -143,7 +143,7 @@ class MetricsListener:
     async def _serve(self, stop: asyncio.Event, own: socket.socket) -> None:
         async with (
             await asyncio.start_server(self._bounded(self._answer), sock=self._listener, limit=_MAX_HEAD),
-            await _start_unix_server(self._bounded(self._tell), sock=own),
+            await _start_unix_server(self._bounded(self._send_metrics), sock=own),
         ):
             await stop.wait()
 
@@ -192,13 +192,13 @@ class MetricsListener:
             case [b"GET", target, version] if version.startswith(b"HTTP/1."):
                 if target.partition(b"?")[0] != b"/metrics":
                     return HTTPStatus.NOT_FOUND, b""
-                return HTTPStatus.OK, await self._text()
+                return HTTPStatus.OK, await self._all_metrics()
             case [_, _, version] if version.startswith(b"HTTP/1."):
                 return HTTPStatus.METHOD_NOT_ALLOWED, b""
             case _:
                 return HTTPStatus.BAD_REQUEST, b""
 
-    async def _text(self) -> bytes:
+    async def _all_metrics(self) -> bytes:
         """Return the metrics of all workers, at most half a second old."""
         async with self._collecting:
             now = asyncio.get_running_loop().time()
@@ -208,19 +208,19 @@ class MetricsListener:
 
     async def _gather(self) -> list[Metric]:
         others = [worker for worker in self._meeting.workers if worker != self._own.worker]
-        told = dict(zip(others, await asyncio.gather(*map(self._ask, others)), strict=True))
+        answers = dict(zip(others, await asyncio.gather(*map(self._fetch_metrics, others)), strict=True))
         about = "1 for a worker that answers with its metrics."
         up = GaugeMetricFamily("strongroom_worker_up", about, labels=["worker", "node"])
         for worker in self._meeting.workers:
-            up.add_metric([worker, self._own.node], told.get(worker, True) is not None)
+            up.add_metric([worker, self._own.node], answers.get(worker, True) is not None)
         merged = {family.name: family for family in (up, *self._own.collect())}
-        for family in (family for families in told.values() for family in families or ()):
+        for family in (family for families in answers.values() for family in families or ()):
             merged.setdefault(family.name, Metric(family.name, family.about, family.type)).samples += [
                 Sample(name, labels, value) for name, labels, value in family.samples
             ]
         return list(merged.values())
 
-    async def _ask(self, worker: str) -> list[_Family] | None:
+    async def _fetch_metrics(self, worker: str) -> list[_Family] | None:
         """Return the metrics of another worker, None if it does not answer."""
         try:
             async with asyncio.timeout(_PEER_TIME):
@@ -232,15 +232,15 @@ class MetricsListener:
         except (OSError, TimeoutError, msgspec.DecodeError):
             return None
 
-    async def _tell(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _send_metrics(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         now = asyncio.get_running_loop().time()
-        if now - self._told[0] >= _FRESH:
+        if now - self._own_metrics[0] >= _FRESH:
             families = [
                 _Family(each.name, each.documentation, each.type, [(s.name, s.labels, s.value) for s in each.samples])
                 for each in self._own.collect()
             ]
-            self._told = (now, _encoder.encode(families))
-        writer.write(self._told[1])
+            self._own_metrics = (now, _encoder.encode(families))
+        writer.write(self._own_metrics[1])
         await writer.drain()
 
 

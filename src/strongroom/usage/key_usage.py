@@ -71,7 +71,7 @@ class KeyUses:
             for use in self._recorded(mark, b'"eventType":"AwsApiCall"'):
                 last.setdefault(use.arn, use)
         for use in last.values():
-            self.note(_noted(locator_of(use.arn), use))
+            self.note(_key_use_of(locator_of(use.arn), use))
         self._recovered.add(writer)
 
     def write(self, *marks: AuditMark) -> None:
@@ -113,11 +113,11 @@ class KeyUses:
 
     def _last_recorded(self, mark: AuditMark, locator: KeyLocator) -> KeyUse | None:
         uses = self._recorded(mark, locator.arn.encode())
-        return next((_noted(locator, use) for use in uses if use.arn == locator.arn), None)
+        return next((_key_use_of(locator, use) for use in uses if use.arn == locator.arn), None)
 
     def _recorded(self, mark: AuditMark, text: bytes) -> Iterator[RecordedUse]:
         return uses_in(self._tail.since(mark, text), self._operations)
 
 
-def _noted(locator: KeyLocator, use: RecordedUse) -> KeyUse:
+def _key_use_of(locator: KeyLocator, use: RecordedUse) -> KeyUse:
     return KeyUse(locator, use.operation, use.used_at, use.event_id, use.request_id)

@@ -214,11 +214,11 @@ def _simulate(request: SimulationRequest, caller: Principal, policies: Policies)
     pairs = range(len(request.action_names) * len(resources))
 
     def read(after: str, limit: int) -> Sequence[int]:
-        start = bisect_right(pairs, after, key=_place)
+        start = bisect_right(pairs, after, key=_marker_of)
         return pairs[start : start + limit]
 
     # Only what is asked for is decided: a thousand actions on as many resources are a million pairs.
-    kept, more, marker = read_page("Simulate", request, read, _place)
+    kept, more, marker = read_page("Simulate", request, read, _marker_of)
     results = [
         _result(
             caller, request.action_names[pair // len(resources)], resources[pair % len(resources)], policies, entries
@@ -228,7 +228,7 @@ def _simulate(request: SimulationRequest, caller: Principal, policies: Policies)
     return SimulatePolicyResponse(evaluation_results=results, is_truncated=more, marker=marker)
 
 
-def _place(pair: int) -> str:
+def _marker_of(pair: int) -> str:
     return f"{pair:08}"
 
 

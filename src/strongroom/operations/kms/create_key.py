@@ -104,7 +104,7 @@ def locate_create_key(_context: Context, request: CreateKeyRequest) -> Sequence[
 
 def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse:
     """Make a key with its first key material. It is durable before the call returns."""
-    spec, usage = _kind(request)
+    spec, usage = _spec_and_usage(request)
     store_id = _key_store_of(context, request, spec)
     if request.origin is Origin.EXTERNAL:
         require_importable_spec(spec)
@@ -176,7 +176,7 @@ def create_key_elements(response: CreateKeyResponse, _targets: Sequence[Target])
     return {"keyMetadata": elements_of(response.key_metadata)}
 
 
-def _kind(request: CreateKeyRequest) -> tuple[KeySpec, KeyUsage]:
+def _spec_and_usage(request: CreateKeyRequest) -> tuple[KeySpec, KeyUsage]:
     if request.key_spec is not None and request.customer_master_key_spec is not None:
         raise ValidationException("You cannot specify KeySpec and CustomerMasterKeySpec in the same request.")
     deprecated = request.customer_master_key_spec

@@ -58,7 +58,7 @@ def create_grant(context: Context, request: CreateGrantRequest, active: ActiveKe
             region=key.region,
             key_id=key.key_id,
             grantee=party_of(transaction, request.grantee_principal, request.grantee_service_principal),
-            retiring=_retiring(transaction, request),
+            retiring=_retiring_party(transaction, request),
             operations=tuple(dict.fromkeys(request.operations)),
             constraints=Constraints() if request.constraints is None else request.constraints.terms(),
             name=request.name or "",
@@ -110,17 +110,17 @@ def retire_grant(context: Context, request: RetireGrantRequest, active: ActiveKe
     """End a grant, as its grantee or its retiring principal."""
     token = request.grant_token
     grant_id = request.grant_id or "" if token is None else grant_tokens.read(context.backends.secrets, token).grant_id
-    _end(context, active.key.locator, grant_id, dry_run=bool(request.dry_run))
+    _end_grant(context, active.key.locator, grant_id, dry_run=bool(request.dry_run))
     return Empty()
 
 
 def revoke_grant(context: Context, request: RevokeGrantRequest, active: ActiveKey) -> Empty:
     """End a grant, as the key's administrator; no call uses it after this has answered."""
-    _end(context, active.key.locator, request.grant_id, dry_run=bool(request.dry_run))
+    _end_grant(context, active.key.locator, request.grant_id, dry_run=bool(request.dry_run))
     return Empty()
 
 
-def _end(context: Context, locator: KeyLocator, grant_id: str, *, dry_run: bool) -> None:
+def _end_grant(context: Context, locator: KeyLocator, grant_id: str, *, dry_run: bool) -> None:
     def remove(transaction: Transaction) -> None:
         grant = _required(transaction, locator, grant_id)
         if dry_run:
@@ -199,7 +199,7 @@ def invalid_principal(principal: str | None) -> InvalidArnException:
     return InvalidArnException(f"ARN does not refer to a valid principal: {principal}")
 
 
-def _retiring(reader: IdentityReader, request: CreateGrantRequest) -> Party | None:
+def _retiring_party(reader: IdentityReader, request: CreateGrantRequest) -> Party | None:
     if request.retiring_principal is None and request.retiring_service_principal is None:
         return None
     return party_of(reader, request.retiring_principal, request.retiring_service_principal)

@@ -42,7 +42,7 @@ class ChainWriter:
         ``sign`` signs checkpoints. ``pending`` counts the lines that were dropped, which the next header records.
         """
         self._folder = folder
-        self._found = found
+        self._takeover = found
         self._sign = sign
         self._pending = pending
         self._fsync = fsync
@@ -87,7 +87,7 @@ class ChainWriter:
             self.add_checkpoint(now)
             self._complete_size += self._segment.size
             self._retire_segment()
-        before, found, dropped = self.position, self._found, self._pending.unrecorded_drops
+        before, found, dropped = self.position, self._takeover, self._pending.unrecorded_drops
         segment = SegmentFile(self._folder / segment_name(now, before), now, fsync=self._fsync)
         header = Header(segment.name, before.digest.decode(), found.torn, dropped, found.uncovered, found.unverified)
         try:
@@ -99,7 +99,7 @@ class ChainWriter:
             segment.discard()
             raise
         self._segment = segment
-        self._found = Takeover(self.position)
+        self._takeover = Takeover(self.position)
         self._pending.drops_recorded(dropped)
         self.segment_begun = now
         return segment
@@ -119,7 +119,7 @@ class ChainWriter:
         There is no file before the first line, and none after another process has removed it.
         """
         if self._segment is None:
-            return self._found.anything_found or self.position != signed
+            return self._takeover.anything_found or self.position != signed
         return self._segment.is_removed()
 
     def mark(self) -> AuditMark:

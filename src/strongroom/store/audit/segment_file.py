@@ -17,18 +17,18 @@ class SegmentFile:
         self.size = 0
         self._day = int(now // DAY)
         self._fsync = fsync
-        self._ragged = False
+        self._has_partial_line = False
         """Whether bytes of a write that failed may still follow the last line."""
 
     def add(self, data: bytes) -> None:
         """Append whole lines to the file; raises OSError, and the file then ends where it did before."""
-        if self._ragged:
+        if self._has_partial_line:
             os.ftruncate(self.descriptor, self.size)
-            self._ragged = False
+            self._has_partial_line = False
         try:
-            self._put(data)
+            self._write_all(data)
         except OSError:
-            self._cut()
+            self._truncate()
             raise
         self.size += len(data)
 
@@ -45,19 +45,19 @@ class SegmentFile:
         os.close(self.descriptor)
         self.path.unlink()
 
-    def _put(self, data: bytes) -> None:
+    def _write_all(self, data: bytes) -> None:
         done = 0
         while done < len(data):
             done += os.pwrite(self.descriptor, data[done:] if done else data, self.size + done)
         if self._fsync:
             os.fdatasync(self.descriptor)
 
-    def _cut(self) -> None:
+    def _truncate(self) -> None:
         """Cut off what a failed write left. If that fails too, the next ``add`` tries it again."""
         try:
             os.ftruncate(self.descriptor, self.size)
         except OSError:
-            self._ragged = True
+            self._has_partial_line = True
 
 
 class UnsyncedFiles:

@@ -59,7 +59,7 @@ def cut_to_last_line(folder: Path, writer: str) -> End:
     for segment in reversed([each for each in segments_of(folder) if each.writer == writer]):
         with segment.path.open("r+b") as file:
             size = file.seek(0, os.SEEK_END)
-            whole, position = _last_claim(file.fileno(), size, writer)
+            whole, position = _last_position(file.fileno(), size, writer)
             torn += size - whole
             file.truncate(whole)
         if position is not None:
@@ -77,7 +77,7 @@ def holds(folder: Path, position: Position, body: bytes) -> bool:
     return bool(segments) and b"\n" + body[:-1] + b"," in segments[-1].path.read_bytes()
 
 
-def _last_claim(file: int, size: int, writer: str) -> tuple[int, Position | None]:
+def _last_position(file: int, size: int, writer: str) -> tuple[int, Position | None]:
     """Return the size of a file's whole lines in bytes, and the position that the last readable one states."""
     if not size:
         return 0, None

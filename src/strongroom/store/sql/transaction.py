@@ -108,7 +108,7 @@ class SqlTransaction(SqlReader, IdentityWrites, GrantWrites, CustomKeyStoreWrite
         Returns False and writes nothing if it is a customer managed key, and its account has ``limit`` of them in the
         Region already.
         """
-        if key.manager is KeyManager.CUSTOMER and not self._count(key, limit):
+        if key.manager is KeyManager.CUSTOMER and not self._count_customer_key(key, limit):
             return False
         self._connection.execute(_ADD_KEY, rows.key_values(key))
         for ordinal in range(len(key.materials)):
@@ -211,7 +211,7 @@ class SqlTransaction(SqlReader, IdentityWrites, GrantWrites, CustomKeyStoreWrite
                 place = of(region=after.region, material_id=material.material_id)
                 self._connection.execute(_SAVE_MATERIAL, values | place)
 
-    def _count(self, key: KmsKey, limit: int | None) -> bool:
+    def _count_customer_key(self, key: KmsKey, limit: int | None) -> bool:
         """Count a new customer managed key; return False if there are ``limit`` already."""
         first = {"account": key.account, "region": key.region, "customer_keys": 1}
         if limit is None:

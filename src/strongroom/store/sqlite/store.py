@@ -98,7 +98,7 @@ class SqlStore:
 
     def scrub(self) -> bool:
         """Overwrite erased key material in free pages and logs; return False if open reads prevent it."""
-        with self._typed_faults(), self._alone():
+        with self._typed_faults(), self._exclusive():
             self._scrubbed = self._scrubbed or truncate_log(self._engine)
             return self._scrubbed
 
@@ -139,7 +139,7 @@ class SqlStore:
                 self.counters.transactions.note(self._timer() - begun)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _exclusive(self) -> Iterator[None]:
         """Keep other writers out, after committing what is open."""
         with self._lock.held():
             self._commit_group()
