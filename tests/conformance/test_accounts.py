@@ -217,8 +217,8 @@ def test_what_never_crosses_accounts_does_not_whatever_policies_say(kms: KMSClie
 
 
 def test_principals_of_accounts_that_are_not_there(kms: KMSClient) -> None:
-    for nobody in ("arn:aws:iam::999988887777:root", "999988887777", "arn:aws:iam::444455556666:user/nobody"):
-        refusal = error_of(kms.create_key, Policy=document(allow(ACCOUNT_ROOT), allow(nobody)))
+    for absent in ("arn:aws:iam::999988887777:root", "999988887777", "arn:aws:iam::444455556666:user/nobody"):
+        refusal = error_of(kms.create_key, Policy=document(allow(ACCOUNT_ROOT), allow(absent)))
         assert refusal == {
             "Code": "MalformedPolicyDocumentException",
             "Message": "Policy contains a statement with one or more invalid principals.",

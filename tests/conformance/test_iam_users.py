@@ -91,9 +91,9 @@ def test_users_that_cannot_be_made(iam: IAMClient, arguments: dict[str, Any], cl
     ],
 )
 def test_a_user_that_is_not_there(iam: IAMClient, operation: str, arguments: dict[str, Any]) -> None:
-    assert error_with_status(404, getattr(iam, operation), UserName="nobody", **arguments) == {
+    assert error_with_status(404, getattr(iam, operation), UserName="absent", **arguments) == {
         "Code": "NoSuchEntity",
-        "Message": "The user with name nobody cannot be found.",
+        "Message": "The user with name absent cannot be found.",
     }
 
 

@@ -154,10 +154,10 @@ def test_who_cannot_call_on_behalf_of_others(server: RunningServer, identities: 
     user = identities.user(allow(do="*"))
     more = {"X-Strongroom-On-Behalf-Of": ACCOUNT_ROOT}
     assert send(server, signed(server, credentials=user.credentials, more=more)).error == "AccessDeniedException"
-    for nobody in (f"arn:aws:iam::{ACCOUNT}:user/nobody", f"arn:aws:iam::{away.account}:role/nobody", SERVICE):
-        assert error_of(calling(server, nobody).list_keys) == {
+    for absent in (f"arn:aws:iam::{ACCOUNT}:user/nobody", f"arn:aws:iam::{away.account}:role/nobody", SERVICE):
+        assert error_of(calling(server, absent).list_keys) == {
             "Code": "AccessDeniedException",
-            "Message": f"{SERVICE} may not call on behalf of {nobody}",
+            "Message": f"{SERVICE} may not call on behalf of {absent}",
         }
     unsigned = signed(server, credentials=credentials_of(server, SERVICE))
     unsigned.headers["X-Strongroom-On-Behalf-Of"] = ACCOUNT_ROOT

@@ -75,7 +75,7 @@ def test_connections_over_the_limit_are_throttled(start: Start, data: Path) -> N
 
 @pytest.mark.parametrize("missing", [0, 5])
 def test_a_server_without_file_descriptors_waits_for_some(start: Start, missing: int) -> None:
-    """libuv closes what it accepts to free a descriptor; with even fewer descriptors it would retry for ever."""
+    """libuv closes what it accepts to free a descriptor; with even fewer descriptors it would retry without end."""
     server = start()
     kms = client_of(server)
     kms.list_keys()

@@ -19,7 +19,7 @@ from strongroom.keys.states import KeyState
 
 numbers = st.integers(1, 4)
 lifetimes = st.none() | st.integers(1, 5)
-FOR_EVER = float("inf")
+NO_EXPIRY = float("inf")
 
 
 class ImportedMaterial(RuleBasedStateMachine):
@@ -49,7 +49,7 @@ class ImportedMaterial(RuleBasedStateMachine):
             assert not fits
             return
         assert fits
-        self.there[number] = FOR_EVER if until is None else until
+        self.there[number] = NO_EXPIRY if until is None else until
         if not self.parts:
             self.parts.append(number)
         elif not known:

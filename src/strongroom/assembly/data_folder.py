@@ -84,9 +84,9 @@ def open_store(folder: DataFolder) -> SqlStore:
 def upgrade_unused(folder: DataFolder) -> None:
     """Bring the database to this release's schema, if it has another one and no server has the folder.
 
-    While a server of another release runs, the database is left as it is: the rows that server goes on writing would
-    lack columns that this release needs. Raises DataFolderError then, and UnknownSchemaError for the database of a
-    newer release.
+    While a server of another release runs, the database is left as it is: rows that this server still writes would lack
+    columns that this release needs. Raises DataFolderError then, and UnknownSchemaError for the database of a newer
+    release.
     """
     if has_this_schema(folder.database):
         return

@@ -1,4 +1,4 @@
-"""``strongroom explain`` and ``strongroom who-can``: who may do what, and which policy or grant decides it."""
+"""``strongroom explain`` and ``strongroom who-can``: who may do what, and which policy decides."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""The policy engine of IAM: documents, principals, conditions and the decision. It knows nothing of KMS.
+"""The policy engine of IAM: documents, principals, conditions and the decision. It does not depend on KMS.
 
 Concepts, each in a module of its own name:
 

@@ -1,8 +1,8 @@
 """Compiles policy documents into the form in which decisions evaluate them.
 
 A policy is compiled once and evaluated many times. The statements that apply to an action are found on the first
-request for that action and cached. Of such a statement, a request checks the principal, the resource and the
-conditions, in this order, and stops at the first that does not match. Conditions read only the keys they name.
+request for that action and cached. For each of them, a request checks the principal, the resource and the conditions,
+in this order, and stops at the first that does not match. Conditions read only the keys they name.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""A database of an earlier release: who upgrades it, and when nobody may."""
+"""A database of an earlier release: which process upgrades it, and when no process may."""
 
 import os
 import sqlite3

@@ -91,7 +91,7 @@ CASES = {
     "kms:TrailingDaysWithoutKeyUsage of others": Case({"Null": {"kms:TrailingDaysWithoutKeyUsage": "true"}}, encrypt(), ALWAYS),
     "kms:BypassPolicyLockoutSafetyCheck": Case({"Bool": {"kms:BypassPolicyLockoutSafetyCheck": "true"}}, ("PutKeyPolicy", {"Policy": document(allow(ROOT)), "BypassPolicyLockoutSafetyCheck": True}), ("PutKeyPolicy", {"Policy": document(allow(ROOT))})),
     "kms:TrailingDaysWithoutKeyUsage": Case({"NumericLessThan": {"kms:TrailingDaysWithoutKeyUsage": "30"}}, ("DisableKey", {}), ("EnableKey", {})),
-    "a key nobody knows": Case({"Null": {"kms:NoSuchKey": "true"}}, encrypt(), ("ListKeyPolicies", {})),
+    "an unknown condition key": Case({"Null": {"kms:NoSuchKey": "true"}}, encrypt(), ("ListKeyPolicies", {})),
 }
 # fmt: on
 

@@ -222,7 +222,7 @@ def test_a_suspended_call_that_finds_its_lane_full_is_refused_and_recorded(
 def test_a_call_that_has_to_wait_even_where_it_may_ends_in_an_error(
     direct: DirectClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Or it would go round for ever."""
+    """Otherwise it would be started again without end."""
     alias = aliased_key(direct)
     before = len(direct.local.records())
 

@@ -127,7 +127,7 @@ def test_whose_trail_it_belongs_to() -> None:
     assert "recipientAccountId" not in record_of(backup)
 
 
-def test_nobody_is_named_for_a_signature_that_does_not_verify() -> None:
+def test_a_record_names_no_caller_if_the_signature_does_not_verify() -> None:
     log = MemorySink()
     trail = AuditTrail(log, entropy)
     for error, code in (

@@ -1,4 +1,4 @@
-"""Notes of the event loop, counted by whoever comes first."""
+"""Notes of the event loop: counted by a scrape, or by the event loop itself if there are many."""
 
 import threading
 
@@ -21,7 +21,7 @@ def test_notes_are_counted_when_read_and_each_once() -> None:
         assert sum(flushes.counts) == 1
 
 
-def test_many_notes_are_counted_though_nobody_reads() -> None:
+def test_many_notes_are_counted_without_a_scrape() -> None:
     counters = CallCounters()
     for _ in range(5000):
         counters.note((DECRYPT, SUCCESS, 0.001))

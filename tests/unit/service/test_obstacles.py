@@ -1,4 +1,4 @@
-"""What keeps a service from answering calls, as it tells whoever asks whether it is ready."""
+"""The reasons that the readiness check gives when a service cannot answer calls."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -23,7 +23,7 @@ _MAX_DEPTH = 2
 
 
 class CoseError(Exception):
-    """The bytes are not such a message. The text says what is wrong, without quoting them."""
+    """The bytes are not a valid COSE_Sign1 message. The text says what is wrong, without quoting them."""
 
 
 class _NoTags(dict[int, Any]):

@@ -1,4 +1,4 @@
-"""CreateCustomKeyStore and UpdateCustomKeyStore: what a store is called and where it would be."""
+"""CreateCustomKeyStore and UpdateCustomKeyStore: the name and the address of a store."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -61,7 +61,7 @@ AccountId = Annotated[str, Meta(min_length=12, max_length=12), matching(r"[0-9]{
 
 
 class XksProxyAuthenticationCredential(msgspec.Struct, rename="pascal", frozen=True):
-    """What the service signs its requests to a proxy with."""
+    """The access key with which the service signs its requests to a proxy."""
 
     access_key_id: Annotated[str, Meta(min_length=20, max_length=30), matching(r"^[A-Z2-7]+$"), SENSITIVE]
     raw_secret_access_key: Annotated[
@@ -141,7 +141,7 @@ def create_custom_key_store(context: Context, request: CreateCustomKeyStoreReque
 
 
 def update_custom_key_store(context: Context, request: UpdateCustomKeyStoreRequest) -> Empty:
-    """Change what is given of a store."""
+    """Change the given properties of a store."""
     wrapped_secret = _wrapped_secret(context, request)
 
     def updated(transaction: Transaction, store: CustomKeyStore) -> CustomKeyStore:
@@ -208,9 +208,9 @@ def _external_proxy(context: Context, request: CreateCustomKeyStoreRequest) -> t
 
 
 def _with_connectivity(proxy: XksProxy, account: str) -> XksProxy:
-    """Return a proxy whose VPC endpoint service is complete: it is the account's own unless another is named.
+    """Return a proxy with the owner of its VPC endpoint service, which is the account unless another is named.
 
-    Raises ValidationException if there is one without, or none with, that connectivity.
+    Raises ValidationException if the connectivity is a VPC endpoint service and none is named, or the other way round.
     """
     service, owner = proxy.vpc_endpoint_service_name, proxy.vpc_endpoint_service_owner
     if proxy.connectivity is XksProxyConnectivity.VPC_ENDPOINT_SERVICE:

@@ -56,7 +56,7 @@ def list_retirable_grants(context: Context, request: ListRetirableGrantsRequest)
 
 
 def _name_to_find(reader: IdentityReader, principal: str | None, service: str | None) -> str:
-    """Return the name to look for; a unique id may be that of a user or role that is gone."""
+    """Return the name to search for. A unique id may be that of a deleted user or role."""
     if principal is not None and is_unique_id(principal):
         return principal
     return party_of(reader, principal, service).name
@@ -93,7 +93,7 @@ def _entry(reader: IdentityReader, grant: Grant) -> GrantListEntry:
 
 
 def _current_name(reader: IdentityReader, named: Party) -> str:
-    """Return a principal under the name it has now; by its unique id if it is gone."""
+    """Return the current ARN of a principal, or its unique id if it was deleted."""
     if not is_unique_id(named.name):
         return named.shown
     return current_names(reader, [(named.shown, named.name)]).get(named.shown, named.shown)

@@ -46,7 +46,7 @@ _GRANT_ID_BYTES = 32
 
 
 def create_grant(context: Context, request: CreateGrantRequest, active: ActiveKey) -> CreateGrantResponse:
-    """Make a grant; the same request with the same name again returns the same grant with a new token."""
+    """Make a grant. A retry with the same name and terms returns the same grant with a new token."""
     _require_terms(request, active.key)
     grant_id = context.backends.entropy(_GRANT_ID_BYTES).hex()
 
@@ -81,12 +81,12 @@ def create_grant(context: Context, request: CreateGrantRequest, active: ActiveKe
 
 
 def create_grant_elements(response: CreateGrantResponse, targets: Sequence[Target]) -> Mapping[str, object]:
-    """Return what the audit record shows: never the token."""
+    """Return the elements of the audit record, without the token."""
     return {"grantId": response.grant_id, "keyId": targets[0].resource}
 
 
 def locate_retire_grant(context: Context, request: RetireGrantRequest) -> Sequence[Target]:
-    """Find the grant, by its token or by its key and id: the grant itself says who may retire it."""
+    """Find the grant by its token, or by its key and id. The grant itself names the principals that may retire it."""
     if request.grant_token is not None:
         if request.key_id is not None or request.grant_id is not None:
             raise ValidationException("You must specify either a grant token or a key ARN and grant ID, not both.")
@@ -146,7 +146,7 @@ def _no_grant(grant_id: str) -> NotFoundException:
 
 
 def _require_terms(request: CreateGrantRequest, key: KmsKey) -> None:
-    """Refuse a grant that means nothing, or could not be used on this key; raises ValidationException."""
+    """Refuse a grant whose terms are invalid for this key; raises ValidationException."""
     if (request.grantee_principal is None) == (request.grantee_service_principal is None):
         raise ValidationException("You must specify exactly one of GranteePrincipal and GranteeServicePrincipal.")
     if request.retiring_principal is not None and request.retiring_service_principal is not None:

@@ -1,4 +1,4 @@
-"""COSE and CBOR from nobody knows whom: refused, whatever it is, at once."""
+"""COSE and CBOR from an untrusted source: malformed input is refused quickly, without other exceptions."""
 
 import time
 from typing import Any

@@ -35,7 +35,7 @@ def identities(issuer: Issuer) -> WebIdentities:
 
 
 def refused(identities: WebIdentities, token: str) -> str:
-    """Return why a token is refused that nobody should accept."""
+    """Return the reason why an invalid token is refused."""
     with pytest.raises(InvalidIdentityTokenException) as caught:
         identities.verify(token, NOW)
     return str(caught.value)

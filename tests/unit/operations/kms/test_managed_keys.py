@@ -64,7 +64,7 @@ def test_the_rotation_period_of_aws_managed_keys_is_a_setting(tmp_path: Path, cl
     local.deployment.close()
 
 
-def test_a_service_that_calls_on_behalf_of_nobody_makes_no_managed_key(direct: DirectClient) -> None:
+def test_a_service_that_calls_on_its_own_behalf_makes_no_managed_key(direct: DirectClient) -> None:
     assert direct.kms(direct.profile(SERVICE), "DescribeKey", KeyId=ALIAS).error == "NotFoundException"
     with direct.local.deployment.backends.store.read() as reader:
         assert reader.keys("", "us-east-1", "", 10) == []

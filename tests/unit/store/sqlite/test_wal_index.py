@@ -1,4 +1,4 @@
-"""Commits are found whoever made them, and a database that was moved away is not answered from."""
+"""Commits of all processes are detected, and a database that was moved away is not used any more."""
 
 import sqlite3
 import subprocess

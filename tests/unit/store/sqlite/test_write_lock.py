@@ -59,7 +59,7 @@ def test_a_process_that_is_killed_lets_go(path: Path) -> None:
         waiting.join()
 
 
-def test_whoever_gave_up_waiting_does_not_get_it_later(path: Path) -> None:
+def test_a_thread_that_gave_up_waiting_does_not_get_the_lock_later(path: Path) -> None:
     one, other = WriteLock(path, 0.05), WriteLock(path, 5)
     with other.held():
         for _ in range(3):
@@ -143,7 +143,7 @@ def no_threads(_: Thread) -> None:
 
 
 @pytest.mark.parametrize("when", ["at once", "waiting", "no thread"])
-def test_without_locks_or_threads_nobody_waits_in_vain_and_nothing_is_left_open(
+def test_without_locks_or_threads_no_thread_waits_and_no_file_stays_open(
     path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     flock = fcntl.flock
@@ -183,7 +183,7 @@ def test_a_transaction_waits_for_the_one_of_another_process(store: Store, tmp_pa
     adding.join()
 
 
-def test_who_waits_in_vain_is_counted(store: SqlStore, tmp_path: Path) -> None:
+def test_a_wait_that_times_out_is_counted(store: SqlStore, tmp_path: Path) -> None:
     store._lock._timeout = 0.05
     with (
         WriteLock(tmp_path / "strongroom.db-writer", 5).held(),
