@@ -70,7 +70,7 @@ Fields = dict[str, object]
 
 
 class AwsQuery:
-    """Reads and writes the Query protocol of one service; ``action`` is what the answer is wrapped in."""
+    """Reads and writes the Query protocol of one service; ``action`` is the name in the response's element."""
 
     def __init__(self, service: str, action: str = "") -> None:
         self._namespace = f"https://{service}.amazonaws.com/doc/{VERSIONS[service]}/"
@@ -86,7 +86,7 @@ class AwsQuery:
         return request
 
     def reply(self, result: Response | KmsError, request_id: str, operation: Operation | None = None) -> Reply:
-        """Return the reply that carries an answer or a refusal: of a call, or of what names no operation."""
+        """Return the reply with a response or an error; ``operation`` is None if the request names none."""
         if isinstance(result, KmsError):
             status, refusal = self._error(result, request_id)
             return Reply(status, refusal.encode(), _XML, request_id, operation, self, result.code)
@@ -127,7 +127,7 @@ def form_field(body: bytes, name: bytes) -> str | None:
 
 
 def form_fields(body: bytes) -> list[tuple[str, str]]:
-    """Return the fields of a form; raises SerializationException when it is none, or has too many."""
+    """Return the fields of a form; raises SerializationException if the body is no form, or has too many fields."""
     try:
         return parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
     except ValueError:

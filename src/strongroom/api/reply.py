@@ -1,4 +1,4 @@
-"""The reply to a call: an HTTP response that knows which call it answers."""
+"""The reply to a call: an HTTP response with the call that it answers."""
 
 from typing import Protocol
 
@@ -18,10 +18,10 @@ class ReplyWriter(Protocol):
 
 
 class Reply(HttpResponse, frozen=True):
-    """What is sent back. The reply to a call has a line in the audit log, and must not leave before that is written.
+    """An HTTP response. The reply to a call has a line in the audit log, and must not be sent before that is written.
 
-    ``operation`` is None if the request was no call. ``writer`` wrote the body, and can write another. ``outcome`` is
-    "success" or the code of the error.
+    ``operation`` is None if the request was no call. ``writer`` encoded the body, and can encode another. ``outcome``
+    is "success" or the code of the error.
     """
 
     operation: Operation | None = None

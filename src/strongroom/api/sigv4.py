@@ -1,11 +1,11 @@
 """Verifies AWS Signature Version 4, in full, on every call.
 
-Source: AWS General Reference, "Signature Version 4 signing process"; wording of the refusals as AWS's services give it.
-Only the Authorization header is accepted: KMS has no use for presigned URLs.
+Source: AWS General Reference, "Signature Version 4 signing process"; the messages of refusals are those of AWS's
+services. Only the Authorization header is accepted: KMS has no use for presigned URLs.
 
-Within a second, the requests that one client signs for one action differ in little but the body. So the outcome for the
-rest is kept when a signature was right, and the next request like it needs no more than two hashes and one HMAC. Every
-other request is verified in full, and only that refuses requests.
+Within a second, the requests that one client signs for one action differ in little but the body. So the canonical form
+without the body is cached when a signature was valid, and the next such request needs only two hashes and one HMAC. All
+other requests are verified in full; only a full verification refuses a request.
 """
 
 import hmac
@@ -54,12 +54,12 @@ _MUST_BE_SIGNED = (
 )
 _SERVICE = re.compile(r"AWS4-HMAC-SHA256 +Credential=[^/,\s]+/[^/,\s]*/[^/,\s]*/([^/,\s]*)/")
 _MAX_CACHED_KEYS = 10_000
-_MAX_REMEMBERED = 1024
-_MAX_REMEMBERED_LENGTH = 1024
+_MAX_CACHED = 1024
+_MAX_CACHED_LENGTH = 1024
 _MAX_CANONICAL_LENGTH = 4096
 _MAX_PREPARED = 4
-_NEVER_THE_SAME = frozenset({"amz-sdk-invocation-id", "x-amz-content-sha256"})
-"""Headers that differ from request to request. Some clients sign them, so nothing of their signatures comes again."""
+_VARYING_HEADERS = frozenset({"amz-sdk-invocation-id", "x-amz-content-sha256"})
+"""Headers that differ in every request. If a client signs them, its requests are not cached."""
 
 _MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
@@ -68,7 +68,7 @@ _MISMATCH = (
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """What a signature is good for: a day, a Region, a service."""
+    """The credential scope of a signature: a day, a Region, a service."""
 
     date: str
     region: str
@@ -81,7 +81,10 @@ class Scope(msgspec.Struct, frozen=True):
 
 
 class Authorization(msgspec.Struct, frozen=True):
-    """A parsed Authorization header, without the signature. ``unsigned``: headers that it does not sign but has to."""
+    """A parsed Authorization header, without the signature.
+
+    ``unsigned`` are headers that must be signed and are not.
+    """
 
     access_key_id: str
     scope: Scope
@@ -93,12 +96,12 @@ class FindCredential(Protocol):
     """Finds an access key by its id, and by its session token if it came with one."""
 
     def __call__(self, access_key_id: str, token: str | None, /, *, may_wait: bool) -> Credential | None:
-        """Return it, or None; raises MustWait if it has to be read from the store and the caller may not wait."""
+        """Return the access key or None; raises MustWait if it is not cached and the caller may not wait."""
         ...
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """Who signed, and the Region they signed for."""
+    """The caller that signed, and the Region that it signed for."""
 
     credential: Credential
     region: str
@@ -112,10 +115,10 @@ class _Prepared(msgspec.Struct, frozen=True):
     signed_at: float
 
 
-class _Habit(msgspec.Struct, frozen=True):
-    """How a client signs: all of its Authorization header but the signature.
+class _CachedClient(msgspec.Struct, frozen=True):
+    """The cached signing parameters of a client: its Authorization header without the signature.
 
-    ``values`` reads the signed headers, in their order; by those, ``prepared`` has what came of them.
+    ``values`` reads the signed headers, in their order; ``prepared`` maps these values to the prepared request.
     """
 
     authorization: Authorization
@@ -126,7 +129,7 @@ class _Habit(msgspec.Struct, frozen=True):
 class Verifier:
     """Verifies signatures in some Regions. Safe to use from several threads.
 
-    ``credential`` finds access keys. ``skew`` is how far clocks may differ, in seconds.
+    ``credential`` finds access keys. ``skew`` is the maximum clock difference in seconds.
     """
 
     def __init__(self, credential: FindCredential, regions: frozenset[str], skew: float) -> None:
@@ -135,30 +138,30 @@ class Verifier:
         self._global_regions = {_GLOBAL_REGIONS[partition(region)] for region in regions}
         self._skew = skew
         self._signing_keys: dict[tuple[str, Scope], HmacKey] = {}
-        self._habits: dict[str, _Habit] = {}
+        self._clients: dict[str, _CachedClient] = {}
 
     def verify(self, request: HttpRequest, service: str, now: float, *, may_wait: bool = True) -> Verified:
-        """Return who signed the request for a service. ``now`` in epoch seconds.
+        """Return the caller that signed the request for a service. ``now`` is in epoch seconds.
 
         Raises MissingAuthenticationTokenException, IncompleteSignatureException, UnrecognizedClientException,
         InvalidSignatureException or ExpiredSessionException, with AWS's wording; and MustWait if the access key has to
         be read from the store and ``may_wait`` is False.
         """
-        known = self._verified_as_before(request, service, now, may_wait=may_wait)
-        return known or self._verified(request, service, now, may_wait=may_wait)
+        cached = self._verify_cached(request, service, now, may_wait=may_wait)
+        return cached or self._verify_in_full(request, service, now, may_wait=may_wait)
 
-    def _verified_as_before(self, request: HttpRequest, service: str, now: float, *, may_wait: bool) -> Verified | None:
-        """Verify a request that is an earlier one with another body; return None if it is not, or does not verify."""
+    def _verify_cached(self, request: HttpRequest, service: str, now: float, *, may_wait: bool) -> Verified | None:
+        """Verify a request that differs from a cached one in its body only; return None if it cannot be verified so."""
         headers = request.headers
         header = headers.get("authorization", "")
-        habit = self._habits.get(header[:-_SIGNATURE_LENGTH])
-        if habit is None or not _is_plain(request):
+        client = self._clients.get(header[:-_SIGNATURE_LENGTH])
+        if client is None or not _is_plain(request):
             return None
         try:
-            prepared = habit.prepared.get(habit.values(headers))
+            prepared = client.prepared.get(client.values(headers))
         except KeyError:
             return None
-        authorization = habit.authorization
+        authorization = client.authorization
         if prepared is None or not headers.keys().isdisjoint(authorization.unsigned):
             return None
         scope = authorization.scope
@@ -174,23 +177,23 @@ class Verifier:
         right = hmac.compare_digest(expected, header[-_SIGNATURE_LENGTH:].encode())
         return Verified(credential, scope.region) if right else None
 
-    def _remember(self, request: HttpRequest, authorization: Authorization, timestamp: str, canonical: bytes) -> None:
-        """Keep the canonical form of a request whose signature was right, if the next one may be like it."""
+    def _cache(self, request: HttpRequest, authorization: Authorization, timestamp: str, canonical: bytes) -> None:
+        """Cache the canonical form of a request whose signature was valid, if the next request may have the same."""
         unsigned_part = request.headers["authorization"][:-_SIGNATURE_LENGTH]
         names = authorization.signed_headers.split(";")
-        known = all(name in request.headers for name in names)
-        if not (known and _is_plain(request)) or not _NEVER_THE_SAME.isdisjoint(names):
+        complete = all(name in request.headers for name in names)
+        if not (complete and _is_plain(request)) or not _VARYING_HEADERS.isdisjoint(names):
             return
-        if len(unsigned_part) > _MAX_REMEMBERED_LENGTH or len(canonical) > _MAX_CANONICAL_LENGTH:
+        if len(unsigned_part) > _MAX_CACHED_LENGTH or len(canonical) > _MAX_CANONICAL_LENGTH:
             return
-        habit = self._habits.get(unsigned_part)
-        if habit is None:
-            habit = put(self._habits, unsigned_part, _Habit(authorization, itemgetter(*names)), _MAX_REMEMBERED)
+        client = self._clients.get(unsigned_part)
+        if client is None:
+            client = put(self._clients, unsigned_part, _CachedClient(authorization, itemgetter(*names)), _MAX_CACHED)
         to_sign = string_to_sign(authorization, timestamp, canonical)
         prepared = _Prepared(canonical[:-_DIGEST_LENGTH], to_sign[:-_DIGEST_LENGTH], _epoch(timestamp))
-        put(habit.prepared, habit.values(request.headers), prepared, _MAX_PREPARED)
+        put(client.prepared, client.values(request.headers), prepared, _MAX_PREPARED)
 
-    def _verified(self, request: HttpRequest, service: str, now: float, *, may_wait: bool) -> Verified:
+    def _verify_in_full(self, request: HttpRequest, service: str, now: float, *, may_wait: bool) -> Verified:
         authorization, signature = parse_authorization(request.headers)
         timestamp = request.headers["x-amz-date"]
         token = request.headers.get("x-amz-security-token")
@@ -206,7 +209,7 @@ class Verifier:
             raise InvalidSignatureException(_MISMATCH)
         if credential.expires_at is not None and credential.expires_at <= now:
             raise ExpiredSessionException("The security token included in the request is expired")
-        self._remember(request, authorization, timestamp, canonical)
+        self._cache(request, authorization, timestamp, canonical)
         return Verified(credential, authorization.scope.region)
 
     def _require_scope(self, scope: Scope, service: str, timestamp: str) -> None:
@@ -267,7 +270,7 @@ def parse_authorization(headers: dict[str, str]) -> tuple[Authorization, str]:
     IncompleteSignatureException or InvalidSignatureException.
     """
     header = headers.get("authorization", "")
-    parse = _parse if len(header) <= _MAX_REMEMBERED_LENGTH else _parse.__wrapped__
+    parse = _parse if len(header) <= _MAX_CACHED_LENGTH else _parse.__wrapped__
     authorization, signature = parse(header[:-_SIGNATURE_LENGTH]), header[-_SIGNATURE_LENGTH:]
     well_formed = _SIGNATURE.fullmatch(signature) and _TIMESTAMP.fullmatch(headers.get("x-amz-date", ""))
     if authorization is None or not well_formed:
@@ -279,7 +282,7 @@ def parse_authorization(headers: dict[str, str]) -> tuple[Authorization, str]:
     return authorization, signature
 
 
-@lru_cache(maxsize=_MAX_REMEMBERED)
+@lru_cache(maxsize=_MAX_CACHED)
 def _parse(unsigned_part: str) -> Authorization | None:
     """Parse what comes before the signature, which stays the same for a day; return None if it is malformed."""
     match = _UNSIGNED_PART.fullmatch(unsigned_part)
@@ -356,7 +359,7 @@ def _incomplete(header: str, headers: dict[str, str]) -> KmsError:
     return IncompleteSignatureException("".join(missing) + f"Authorization={header}")
 
 
-@lru_cache(maxsize=_MAX_REMEMBERED)
+@lru_cache(maxsize=_MAX_CACHED)
 def _epoch(timestamp: str) -> float:
     try:
         return float(timegm(time.strptime(timestamp, "%Y%m%dT%H%M%SZ")))

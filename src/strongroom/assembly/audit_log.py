@@ -1,4 +1,4 @@
-"""The audit log of a data folder: opening it for writing, verifying it, and the names that a key can have in it."""
+"""Opens and verifies the audit log of a data folder, and finds the names that a key can have in it."""
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -45,12 +45,12 @@ class StoreSigner:
         return self._public.verifies(message, signature)
 
     def record(self, writer: str, known: KnownWriter) -> None:
-        """Record what is known of a writer."""
+        """Record the state of a writer."""
         now = self._clock.now()
         self._store.write(lambda transaction: transaction.put_audit_writer(writer, known, now))
 
     def recorded(self, writer: str) -> KnownWriter | None:
-        """Return what was recorded last of a writer."""
+        """Return the recorded state of a writer."""
         return known_writers(self._store).get(writer)
 
 
@@ -64,7 +64,7 @@ def open_audit_key(store: Store, secrets: ServiceSecrets, entropy: Entropy) -> A
 
 
 def _make_audit_key(store: Store, new: bytes) -> bytes:
-    """Store a new audit key, unless another process was first; return the stored one, wrapped."""
+    """Store a new audit key, unless another process has stored one; return the stored one, wrapped."""
 
     def add_if_missing(transaction: Transaction) -> bytes:
         wrapped = transaction.audit_key()
@@ -86,9 +86,9 @@ def open_audit_log(
 def end_idle_chains(
     folder: Path, idle: Iterable[AuditWriterRecord], settings: Settings, store: Store, key: AuditKey, clock: Clock
 ) -> list[AuditMark]:
-    """End the chains of ``idle`` writers, which no process writes any more; return the place where each ends.
+    """End the chains of ``idle`` writers, which have no process any more; return the place where each ends.
 
-    A chain that cannot be ended is left to a later start.
+    If a chain cannot be ended, a later start tries again.
     """
     marks = []
     for record in idle:
@@ -102,21 +102,21 @@ def end_idle_chains(
 
 
 def idle_writers(store: Readable, node: NodeId, at_work: Collection[str]) -> list[AuditWriterRecord]:
-    """Return the writers of one node other than those ``at_work``: it has fewer workers now, or ran an older release.
+    """Return the writers of one node that are not ``at_work``: it has fewer workers now, or ran an older release.
 
-    Writers of other nodes are never among them: their chains are on other disks, and may be written just now.
+    Writers of other nodes are not returned: their chains are on other disks, and may have running processes.
     """
     return [each for each in _records(store) if each.node == node and each.writer not in at_work]
 
 
 def known_writers(store: Readable) -> Mapping[str, KnownWriter]:
-    """Return what the store knows of each writer, of all nodes."""
+    """Return the recorded state of each writer, of all nodes."""
     with store.read() as reader:
         return reader.audit_writers()
 
 
 def size_of_log(folder: Path) -> int:
-    """Return how many bytes all segments have together."""
+    """Return the size of all segments in bytes."""
     return sum(segment.path.stat().st_size for segment in segments_of(folder))
 
 
@@ -134,10 +134,10 @@ def verify_log(
     Chains of the ``node`` must be here, those of other nodes need not; without a node, all must. Without a store, the
     ends of the chains are not judged. ``from_oldest`` is for a log whose older segments were moved elsewhere.
     """
-    # Before the files are read: what is recorded by then must be in them.
+    # Read before the files: everything recorded by then must be in them.
     before = [] if store is None else _records(store)
     writers = None if store is None else {each.writer: each.known for each in before}
-    # A writer without a node may be of any: a chain that every node misses must not go unnoticed.
+    # A writer without a node may belong to this one, so its chain is required: if it is missing, that is reported.
     required = {each.writer for each in before if node is None or each.node in (None, node)}
     verifier = Verifier(key.verifies, writers, required, from_oldest=from_oldest)
     walk(folder, verifier, progress)

@@ -1,4 +1,4 @@
-"""The file that hands access keys to their owners, in the AWS shared-credentials format."""
+"""The file through which owners get their access keys, in the AWS shared-credentials format."""
 
 import os
 import re
@@ -10,8 +10,8 @@ from strongroom.crypto.access_keys import NewAccessKey
 def add_profile(path: Path, profile: str, key: NewAccessKey) -> None:
     """Add a profile to a credentials file, mode 0600, on disk before this returns; other profiles are kept.
 
-    One of the same name, left by an attempt that did not get as far as the database, makes room: AWS clients cannot
-    read a file that has two.
+    A profile of the same name, left by an attempt that failed before it reached the database, is replaced: AWS clients
+    cannot read a file that has two.
     """
     known = path.read_text() if path.exists() else ""
     others = re.sub(rf"^\[{re.escape(profile)}\]\n[^\[]*", "", known, flags=re.MULTILINE).rstrip("\n")

@@ -56,7 +56,7 @@ class DataFolder:
         Returns the lock's file descriptor, to be kept open. Raises DataFolderError when another server has it.
         """
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # The folder itself: a lock file would look like a leftover, and without it a second server could start.
+        # The folder itself is locked: if a lock file were deleted, a second server could start.
         descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -67,7 +67,7 @@ class DataFolder:
 
     @contextmanager
     def registering(self) -> Iterator[None]:
-        """Keep other commands from registering at the same time; waits for the one that does."""
+        """Keep other commands from registering at the same time. It waits for a command that does."""
         descriptor = os.open(self._registering, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -84,9 +84,9 @@ def open_store(folder: DataFolder) -> SqlStore:
 def upgrade_unused(folder: DataFolder) -> None:
     """Bring the database to this release's schema, if it has another one and no server has the folder.
 
-    While a server of another release runs, the database is left as it is: the rows that server goes on writing would
-    lack columns that this release needs. Raises DataFolderError then, and UnknownSchemaError for the database of a
-    newer release.
+    While a server of another release runs, the database is left as it is: rows that this server still writes would lack
+    columns that this release needs. Raises DataFolderError then, and UnknownSchemaError for the database of a newer
+    release.
     """
     if has_this_schema(folder.database):
         return
@@ -111,9 +111,9 @@ def open_store_to_read(folder: DataFolder) -> ReadOnlyStore:
 
 
 def open_domain_keys(folder: DataFolder, store: Store, regions: Sequence[str], entropy: Entropy) -> DomainKeys:
-    """Unseal the domain keys, and make those of ``regions`` that have none yet.
+    """Unseal the domain keys, and make one for each of ``regions`` that has none.
 
-    Raises DataFolderError when the root key is missing, UnsealError when it is another one.
+    Raises DataFolderError if the root key is missing, UnsealError if it is not the one that sealed them.
     """
     with store.read() as reader:
         sealed = reader.domain_keys()
@@ -128,7 +128,7 @@ def open_domain_keys(folder: DataFolder, store: Store, regions: Sequence[str], e
 
 
 def _add_missing(store: Store, new: Sequence[SealedDomainKey]) -> list[SealedDomainKey]:
-    """Keep new domain keys of scopes for which no other process has kept one; return all that are kept, sealed."""
+    """Store new domain keys of scopes that have none yet; return all stored ones, sealed."""
 
     def add_if_missing(transaction: Transaction) -> list[SealedDomainKey]:
         known = {each.scope for each in transaction.domain_keys()}

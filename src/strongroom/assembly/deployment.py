@@ -1,4 +1,4 @@
-"""Puts the parts together: from settings to a deployment that can perform calls."""
+"""Builds a deployment from settings: opens the data folder and connects all parts of the service."""
 
 import os
 from contextlib import ExitStack, closing
@@ -47,9 +47,9 @@ class OpenFolder:
     def __init__(self, settings: Settings, clock: Clock, entropy: Entropy, *, taken: bool = False) -> None:
         """Open the store and unseal the domain keys.
 
-        ``taken`` is for the process that has locked the folder: it makes or upgrades the database, the keys of all
-        Regions and the node's identity first. For any other process the database has this release's schema already.
-        Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
+        ``taken`` is True in the process that has locked the folder: it first makes or upgrades the database, the keys
+        of all Regions and the node's identity. In any other process the database must have this release's schema
+        already. Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
         """
         attestations = Attestations(settings.attestation_roots, settings.attestation_age, settings.clock_skew)
         self.folder = DataFolder(settings.folder)
@@ -89,7 +89,7 @@ class OpenFolder:
 
 
 def open_existing(settings: Settings, clock: Clock, entropy: Entropy) -> OpenFolder:
-    """Open a data folder that a server has made, while it runs or not.
+    """Open a data folder that a server has made, whether the server runs or not.
 
     Raises DataFolderError if there is none, or if a server of another release is using it.
     """
@@ -125,7 +125,7 @@ class Deployment:
             writer = WriterId(self.node, worker or 0).name
             self.log = open_audit_log(opened.folder.audit, writer, settings, opened.store, audit_key, clock)
             undo.callback(self.log.close)
-            # Before calls come: uses that a crash kept from being written down, and then the marks to go on from.
+            # Before the first call: note the uses that a crash kept from being saved, and save the marks.
             marks = [self.log.mark()]
             if not worker:
                 at_work = {WriterId(self.node, number).name for number in range(workers)}
@@ -150,7 +150,7 @@ class Deployment:
         )
         self.keeper = Keeper(opened.backends, trail, self.log, clock, usage)
         self.chores = self.keeper.upkeep if worker else self.keeper.run
-        """Periodic work: the first worker also does what concerns all of them."""
+        """Periodic work. The first worker also does the work that is done once for all workers."""
 
     def __enter__(self) -> Self:
         return self
@@ -161,7 +161,7 @@ class Deployment:
         self.close()
 
     def close(self) -> None:
-        """Save the last uses, write what is left of the audit log, and release the folder."""
+        """Save the last uses, write the audit lines that wait, and release the folder."""
         self.keeper.upkeep()
         self._undo.close()
 
@@ -169,7 +169,8 @@ class Deployment:
 def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:
     """Lock a data folder and make it ready; the first start makes everything in it.
 
-    Returns a file descriptor. The folder is locked as long as any process has it open. Raises what ``Deployment`` does.
+    Returns the lock's file descriptor. The folder is locked as long as any process has it open. Raises what
+    ``Deployment`` does.
     """
     lock = DataFolder(settings.folder).lock()
     try:
@@ -188,7 +189,7 @@ def _is_local(node: NodeId | None, writer: str) -> bool:
 
 
 def _ensure_account(opened: OpenFolder, settings: Settings) -> None:
-    """Make the account and its root access key at the first start; raises DataFolderError if there are others."""
+    """Make the account and its root access key at the first start; raises DataFolderError if other accounts exist."""
     accounts = opened.accounts()
     if settings.account in accounts:
         return

@@ -1,4 +1,4 @@
-"""Which node a data folder is: a file that the first start makes, and the audit writers that belong to the node."""
+"""The identity of a data folder's node, in a file that the first start makes, and the audit writers of the node."""
 
 import os
 
@@ -40,10 +40,10 @@ def require_node_id(folder: DataFolder) -> NodeId:
 
 
 def ensure_node_id(folder: DataFolder, entropy: Entropy) -> NodeId:
-    """Return the identity of a node, made now if this is its first start. For the process that has locked the folder.
+    """Return the identity of a node, made now if this is its first start.
 
-    Raises DataFolderError if the file is damaged. The same if it is missing and the folder has chains of a node: under
-    a new identity those chains would never be ended.
+    Only the process that has locked the folder may call it. Raises DataFolderError if the file is damaged, or if it is
+    missing and the folder has chains of a node: under a new identity those chains would never be ended.
     """
     found = read_node_id(folder)
     if found is not None:
@@ -60,8 +60,8 @@ def ensure_node_id(folder: DataFolder, entropy: Entropy) -> NodeId:
 def claim_old_writers(folder: DataFolder, store: Store, node: NodeId) -> None:
     """Record a node as the owner of the writers from before nodes had ids, if their chains are in its folder.
 
-    A database of then had one node. So if one of its chains is here, all are of this node, also those whose files are
-    missing. Without any chain here, this is another node, and the writers wait for theirs.
+    A database of such a release had one node. So if one of its chains is here, all of them are this node's, also those
+    whose files are missing. If none is here, this is another node, and nothing is claimed.
     """
     with store.read() as reader:
         unclaimed = any(record.node is None for record in reader.audit_writer_records())
@@ -77,7 +77,7 @@ def _writers_in(folder: DataFolder) -> list[WriterId]:
 
 
 def _make_node_id(folder: DataFolder, entropy: Entropy) -> NodeId:
-    """Write a new identity to its file, mode 0600: whole and on disk before this returns."""
+    """Write a new identity to its file, mode 0600. The file is complete and on disk when this returns."""
     node, path = node_id_of(entropy(RANDOM_BYTES)), folder.node_id
     draft = path.with_name(path.name + ".new")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:

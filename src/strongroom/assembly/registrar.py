@@ -1,4 +1,4 @@
-"""Accounts, and services that are trusted to call on behalf of others: made beside the server, also while it runs."""
+"""Makes accounts, and services that are trusted to call on behalf of others, also while the server runs."""
 
 from strongroom.assembly.credentials import add_profile
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
@@ -31,7 +31,7 @@ class Registrar:
         with self._folder.registering():
             with self._store.read() as reader:
                 _require_new_account(reader, account)
-            key = self._announced(profile)
+            key = self._new_key_in_file(profile)
             access_key = self._record(key, account, root_arn(region, account))
 
             def add(transaction: Transaction) -> None:
@@ -46,7 +46,7 @@ class Registrar:
         with self._folder.registering():
             with self._store.read() as reader:
                 _require_new_service(reader, name)
-            access_key = self._record(self._announced(name), "", name)
+            access_key = self._record(self._new_key_in_file(name), "", name)
 
             def add(transaction: Transaction) -> None:
                 _require_new_service(transaction, name)
@@ -54,8 +54,8 @@ class Registrar:
 
             self._store.write(add, AccountScope(""))
 
-    def _announced(self, profile: str) -> NewAccessKey:
-        # The file first: if this process dies in between, the next attempt makes another key.
+    def _new_key_in_file(self, profile: str) -> NewAccessKey:
+        # The file is written first: if this process dies in between, the next attempt makes another key.
         key = new_access_key("AKIA", self._entropy)
         add_profile(self._folder.credentials, profile, key)
         return key

@@ -1,4 +1,4 @@
-"""What ``serve`` and its workers share."""
+"""Serves a deployment, in the process of ``serve`` or in its workers."""
 
 import gc
 import sys
@@ -28,7 +28,7 @@ _YOUNG_OBJECTS = 20_000
 
 
 def serve_as(settings: Settings, worker: int | None, log: LogQueue, ready: Callable[[str], None]) -> None:
-    """Serve until SIGTERM, as one of several workers or alone; ``log`` is what all lines of the log go through.
+    """Serve until SIGTERM, as one of several workers or alone; ``log`` is the queue of log lines.
 
     Raises what ``Deployment`` and ``Server.run`` do.
     """
@@ -40,7 +40,7 @@ def serve_as(settings: Settings, worker: int | None, log: LogQueue, ready: Calla
             access_log = AccessLog(TrustedProxies(settings.trusted_proxies), log)
         if settings.traces is not None:
             tracing = parts.enter_context(closing(_open_tracing(settings.traces, worker_name(worker), clock)))
-        # Closed before the access log and the traces, which may wait for a slow reader or collector.
+        # The data folder is closed before the access log and the traces, which may wait for a slow reader or collector.
         deployment = parts.enter_context(Deployment(settings, clock, system_entropy, worker))
         name_node(log, deployment.node)
         sources = Sources(
@@ -70,7 +70,7 @@ def serve_as(settings: Settings, worker: int | None, log: LogQueue, ready: Calla
 
 @contextmanager
 def _showing_metrics(settings: Settings, sources: Sources, workers: int) -> Iterator[None]:
-    """Show metrics, if they are asked for, on an address that workers share; raises OSError if it is not to be had."""
+    """Serve metrics, if enabled, on an address that workers share; raises OSError if it cannot be used."""
     if settings.metrics_listen is None:
         yield
         return
@@ -83,7 +83,7 @@ def _showing_metrics(settings: Settings, sources: Sources, workers: int) -> Iter
 
 
 def _open_tracing(url: str, worker: str, clock: Clock) -> "Tracing":
-    """Return what sends traces; raises SettingsError if the extra ``otel`` is not installed."""
+    """Return the exporter of traces, if enabled; raises SettingsError if the extra ``otel`` is not installed."""
     try:
         from strongroom.telemetry.tracing import Tracing  # noqa: PLC0415 - an extra that need not be there
     except ModuleNotFoundError as error:
@@ -94,7 +94,7 @@ def _open_tracing(url: str, worker: str, clock: Clock) -> "Tracing":
 def _tune_interpreter() -> None:
     # A thread that has finished a signature waits for the event loop this long at most, not for 5 ms.
     sys.setswitchinterval(_SWITCH_INTERVAL)
-    # Calls leave no reference cycles, so a collection after every few calls would find nothing.
+    # Calls leave no reference cycles, so frequent garbage collections would find nothing.
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, 50, 100)

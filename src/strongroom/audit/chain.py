@@ -1,12 +1,12 @@
-"""The chain of hashes that shows every change of the audit log: pure.
+"""The chain of hashes by which changes of the audit log are detected. Pure.
 
 Every line is a link: a record, the header of a segment, a checkpoint. It ends like this::
 
     …,"chain":{"writer":"w0","sequence":124,"hash":"<64 hexadecimal digits>"}}
 
 ``hash`` is SHA-256 over the hash of the line before, as it is written there, and over this line up to ``,"hash":``.
-Each writer has a chain of its own, which goes on from segment to segment and from start to start; its sequence numbers
-have no gaps. A checkpoint is a signed statement of where a chain stood. It covers every line before it.
+Each writer has its own chain. It continues across segments and restarts, and its sequence numbers have no gaps. A
+checkpoint is a signed statement of a chain's position. It covers every line before it.
 """
 
 import re
@@ -19,10 +19,10 @@ from typing import Annotated
 import msgspec
 
 GENESIS = b"0" * 64
-"""The hash that the first line goes on from."""
+"""The previous hash of the first line."""
 
 TAIL = len(b',"hash":""}}') + len(GENESIS)
-"""How many bytes of a line its hash does not cover: the hash itself, and the JSON around it."""
+"""The number of bytes at the end of a line that its hash does not cover: the hash itself, and the JSON around it."""
 
 HEADER = b'{"segment":'
 CHECKPOINT = b'{"checkpoint":'
@@ -34,7 +34,7 @@ _NAME = re.compile(r"(\d{4}-\d\d-\d\dT\d{6}Z)-([a-z0-9]+)-(\d{12,19})\.jsonl")
 
 
 class Position(msgspec.Struct, frozen=True):
-    """Where a writer's chain stands: its last sequence number, and that line's hash in hexadecimal."""
+    """The position of a writer's chain: its last sequence number, and that line's hash in hexadecimal."""
 
     writer: str
     sequence: int = 0
@@ -42,7 +42,7 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class Statement(msgspec.Struct, frozen=True):
-    """The signed part of a checkpoint: up to which line the chain of a writer goes, its hash, and when that was."""
+    """The signed part of a checkpoint: a writer, the position of its chain, and the time."""
 
     writer: str
     sequence: int
@@ -62,13 +62,13 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """A statement as it was signed, byte by byte, and the signature: one line of the log, kept in the database too."""
+    """A statement in the bytes that were signed, and the signature: a line of the log, also kept in the database."""
 
     statement: msgspec.Raw = msgspec.field(name="checkpoint")
     signature: bytes
 
     def read(self) -> Statement:
-        """Return the statement; raises msgspec.DecodeError if the bytes are none."""
+        """Return the statement; raises msgspec.DecodeError if it cannot be decoded."""
         return msgspec.json.decode(self.statement, type=Statement)
 
     def read_signed(self, writer: str, verifies: Callable[[bytes, bytes], bool]) -> Statement | None:
@@ -80,9 +80,9 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 
 class KnownWriter(msgspec.Struct, frozen=True):
-    """What the database records of a writer, from before its first line on.
+    """The state of a writer in the database, from before its first line on.
 
-    ``checkpoint`` is its newest one, None before the first. ``stopped`` tells whether the writer has stopped since, and
+    ``checkpoint`` is the newest one, None before the first. ``stopped`` tells whether the writer has stopped since, and
     has left no line after that checkpoint.
     """
 
@@ -94,7 +94,7 @@ class Unverified(StrEnum):
     """Why the lines that a start found after the last checkpoint cannot come from a crash."""
 
     NO = ""
-    """They can."""
+    """They can come from a crash."""
     ADDED = "added"
     """The writer had stopped with its last checkpoint."""
     UNKNOWN = "unknown"
@@ -104,12 +104,12 @@ class Unverified(StrEnum):
 
 
 class Header(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The first line of a segment: its own name, and the hash that it goes on from.
+    """The first line of a segment: the segment's name, and the hash of the line before.
 
     ``torn`` is how many bytes of an unfinished line a crash had left, ``lost`` how many records were dropped while the
     log could not be written. ``uncovered`` is how many lines came after the last signed checkpoint when a start took
-    the chain over: a crash leaves some. ``unverified`` says why they cannot come from a crash. In the file these two
-    are named ``unvouched`` and ``doubt``.
+    the chain over. A crash leaves some. ``unverified`` is the reason why they cannot come from a crash. In the file
+    these two are named ``unvouched`` and ``doubt``.
     """
 
     name: str
@@ -121,7 +121,7 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class HeaderLine(msgspec.Struct, frozen=True):
-    """A header as a line holds it."""
+    """A header within its line."""
 
     segment: Header
 
@@ -135,13 +135,13 @@ class SegmentName(msgspec.Struct, frozen=True):
 
 
 def link(bodies: Iterable[bytes], after: Position) -> tuple[bytes, Position]:
-    """Return the chained lines of some JSON objects, and where the chain stands after them."""
+    """Return the chained lines of some JSON objects, and the position of the chain after them."""
     mark = b',"chain":{"writer":"%b","sequence":' % after.writer.encode()
     sequence, digest = after.sequence, after.digest
     lines = []
     for body in bodies:
         sequence += 1
-        # Sums cost less than formats here, and this is done for every call.
+        # Concatenation is faster than formatting here, and this runs for every call.
         covered = body[:-1] + mark + b"%d" % sequence
         digest = sha256(digest + covered).hexdigest().encode()
         lines.append(covered + b',"hash":"' + digest + b'"}}\n')
@@ -149,13 +149,13 @@ def link(bodies: Iterable[bytes], after: Position) -> tuple[bytes, Position]:
 
 
 def claim_of(line: bytes) -> Position | None:
-    """Return the position in a chain that a line claims, given without its newline; None if it claims none."""
+    """Return the position that a line states, given without its newline; None if it states none."""
     found = _CLAIM.search(line[-_LONGEST_CLAIM:])
     return None if found is None else Position(found[1].decode(), int(found[2]), found[3])
 
 
 def header_body(header: Header) -> bytes:
-    """Return a header as a line without its place in the chain."""
+    """Return a header as a line, before it is chained."""
     return msgspec.json.encode(HeaderLine(header))
 
 
@@ -166,12 +166,15 @@ def statement_of(position: Position, now: float) -> bytes:
 
 
 def signed_bytes(statement: bytes) -> bytes:
-    """Return the bytes that are signed for a statement. A prefix makes the signature useless for anything else."""
+    """Return the bytes that are signed for a statement.
+
+    A prefix keeps the signature from being valid for any other message.
+    """
     return _DOMAIN + statement
 
 
 def segment_name(now: float, after: Position) -> str:
-    """Return the name of a segment that goes on from a position. Names sort by time."""
+    """Return the name of the segment that begins after a position. Names sort by time."""
     begun = time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime(now))
     return f"{begun}-{after.writer}-{after.sequence + 1:012}.jsonl"
 

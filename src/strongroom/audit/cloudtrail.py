@@ -1,7 +1,7 @@
 """The shape of audit records: CloudTrail events, one JSON line each. Pure.
 
-A line is encoded in three parts, because the first and the last part are the same for many records: the head says who
-called, when and from where; the body what was asked for and what came of it; the tail what it concerned.
+A line is encoded in three parts, because the first and the last part are the same for many records. The head has the
+caller, the time and the source; the body the parameters and the outcome; the tail the resources.
 
 Source: AWS CloudTrail User Guide, "CloudTrail record contents", and KMS Developer Guide, "Logging AWS KMS API calls".
 A record never holds plaintext, ciphertext, key bytes or grant tokens; ``parameters`` leaves them out.
@@ -40,7 +40,7 @@ def role_resource(account: str, arn: str) -> Resource:
 
 
 class RecordHead(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
-    """The first part of a record: who did what, when and from where. Fields are in the order of the line."""
+    """The first part of a record: caller, operation, time and source. Fields are in the order of the line."""
 
     event_version: str = _EVENT_VERSION
     user_identity: UserIdentity
@@ -53,7 +53,7 @@ class RecordHead(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
 
 
 class RecordBody(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
-    """The middle part of a record: what was asked for and what came of it."""
+    """The middle part of a record: the parameters of the request, and the outcome."""
 
     error_code: str | UnsetType = UNSET
     error_message: str | UnsetType = UNSET
@@ -65,7 +65,7 @@ class RecordBody(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
 
 
 class RecordTail(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
-    """The last part of a record: what and whom it concerns."""
+    """The last part of a record: the resources and the accounts."""
 
     read_only: bool
     resources: tuple[Resource, ...] = ()
@@ -80,12 +80,12 @@ _encoder = msgspec.json.Encoder()
 
 
 def encode_head(head: RecordHead) -> bytes:
-    """Return the beginning of a line. It serves all records of one caller and operation within a second."""
+    """Return the beginning of a line. It is shared by all records of one caller and operation within a second."""
     return _encoder.encode(head)[:-1] + b","
 
 
 def encode_tail(tail: RecordTail) -> bytes:
-    """Return the end of a line, which serves many records too."""
+    """Return the end of a line, which many records share too."""
     return b"," + _encoder.encode(tail)[1:]
 
 
@@ -96,16 +96,16 @@ def encode_record(head: bytes, body: RecordBody, tail: bytes) -> bytes:
 
 def event_time(now: float) -> str:
     """Return epoch seconds as CloudTrail writes them: ``2026-03-01T12:00:00Z``."""
-    return _shown(int(now))
+    return _formatted_second(int(now))
 
 
 @lru_cache(maxsize=16)
-def _shown(second: int) -> str:
+def _formatted_second(second: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
 
 
 def error_code(code: str) -> str:
-    """Return an error's code as CloudTrail has it: AccessDenied is the one that lacks its suffix there."""
+    """Return an error's code as in CloudTrail, which writes AccessDeniedException as AccessDenied."""
     return "AccessDenied" if code == "AccessDeniedException" else code
 
 

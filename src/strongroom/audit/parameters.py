@@ -1,4 +1,4 @@
-"""The request parameters in an audit record: all but secrets, under CloudTrail's lower-camel names. Pure."""
+"""The request parameters in an audit record: all but secrets, with CloudTrail's lower camel case names. Pure."""
 
 from collections.abc import Callable, Mapping
 from typing import cast
@@ -18,8 +18,8 @@ def lower_camel(name: str) -> str:
 def parameters_of(request: type[msgspec.Struct]) -> Parameters:
     """Return a function that gives the loggable fields of one request type.
 
-    Left out: byte strings (plaintext, ciphertext, messages, key material), what is declared sensitive (passwords),
-    nested structures that hold such, grant tokens, and fields that are None. Values are the request's own; encode them
+    These are left out: byte strings (plaintext, ciphertext, messages, key material), sensitive fields (passwords),
+    nested structures with such fields, grant tokens, and fields that are None. The values are not copied; encode them
     before the request changes.
     """
     fields = [
@@ -41,7 +41,7 @@ def parameters_of(request: type[msgspec.Struct]) -> Parameters:
 
 
 def elements_of(response: object) -> object:
-    """Return a response, or a part of one, with CloudTrail's names all the way down. It must hold no secrets."""
+    """Return a response, or a part of one, with CloudTrail's names at every level. It must have no secrets."""
     value: object = msgspec.to_builtins(response)
     if isinstance(value, dict):
         return {lower_camel(name): elements_of(member) for name, member in value.items()}

@@ -1,4 +1,4 @@
-"""Which records a search matches. Pure."""
+"""Matches records of the audit log against a query. Pure."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,19 +22,19 @@ _KEY_PARAMETERS = ("keyId", "aliasName", "targetKeyId", "sourceKeyId", "destinat
 
 
 class SearchedResource(msgspec.Struct):
-    """The part of a resource that a search reads."""
+    """The fields of a resource that a search reads."""
 
     arn: str = msgspec.field(name="ARN", default="")
 
 
 class SearchedChain(msgspec.Struct):
-    """The part of a line's place in its chain that a search reads."""
+    """The fields of a line's position in its chain that a search reads."""
 
     writer: str = ""
 
 
 class SearchedRecord(msgspec.Struct, rename="camel"):
-    """The part of a record that a search reads. Headers and checkpoints have no event."""
+    """The fields of a record that a search reads. Headers and checkpoints have no event."""
 
     event_time: str = ""
     event_name: str = ""
@@ -51,7 +51,7 @@ class SearchedRecord(msgspec.Struct, rename="camel"):
 
     @property
     def principal(self) -> str:
-        """The caller in one word: its ARN, or else what the record has of it."""
+        """The caller as one word: its ARN, or another name that the record has."""
         identity = self.user_identity
         names = ("arn", "invokedBy", "userName", "accountId", "type")
         return next((str(identity[name]) for name in names if identity.get(name)), "")
@@ -68,7 +68,7 @@ _decoder = msgspec.json.Decoder(SearchedRecord)
 
 
 def read_record(line: bytes) -> SearchedRecord | None:
-    """Return the part of a line that a search reads; None if the line cannot be decoded."""
+    """Return the fields of a line that a search reads; None if the line cannot be decoded."""
     try:
         return _decoder.decode(line)
     except msgspec.DecodeError:
@@ -76,9 +76,10 @@ def read_record(line: bytes) -> SearchedRecord | None:
 
 
 class Query(msgspec.Struct, frozen=True):
-    """The conditions of a search; an empty one matches every record. Times as in records, the last one excluded.
+    """The conditions of a search; an empty one matches every record.
 
-    ``keys`` are ids, ARNs or alias names, of which one must match.
+    Times are written as in records; the end time is excluded. ``keys`` are ids, ARNs or alias names, of which one must
+    match.
     """
 
     keys: frozenset[str] = frozenset()

@@ -1,4 +1,4 @@
-"""Records of what the service did by itself, in CloudTrail's shapes. Pure.
+"""Records of actions that the service takes by itself, in CloudTrail's format. Pure.
 
 Source: KMS Developer Guide, "Logging AWS KMS API calls": RotateKey, DeleteKey, SynchronizeMultiRegionKey.
 """
@@ -21,7 +21,7 @@ from strongroom.audit.user_identity import AWS_INTERNAL, service_itself
 
 
 class ServiceEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """What the service did to the key ``arn`` of an account in a Region, at ``now`` (epoch seconds)."""
+    """An action of the service on the key ``arn`` of an account in a Region, at ``now`` (epoch seconds)."""
 
     name: str
     account: str
@@ -31,7 +31,7 @@ class ServiceEvent(msgspec.Struct, frozen=True, kw_only=True):
     now: float
 
     def head(self) -> RecordHead:
-        """Return the first part of its record."""
+        """Return the head of its record."""
         return RecordHead(
             user_identity=service_itself(self.account),
             event_time=event_time(self.now),
@@ -51,7 +51,7 @@ def internal_call(event: ServiceEvent, request_id: str) -> bytes:
 
 
 def service_event(event: ServiceEvent, details: Mapping[str, object]) -> bytes:
-    """Return the line of something the service did by itself: RotateKey, DeleteKey."""
+    """Return the line of an action that the service took by itself: RotateKey, DeleteKey."""
     tail = RecordTail(
         read_only=False,
         resources=(key_resource(event.account, event.arn),),

@@ -1,4 +1,4 @@
-"""The audit log as its callers see it: where records go, and what it measures of itself."""
+"""The interface of the audit log: records are appended and flushed, and measurements are read."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class AuditMark(msgspec.Struct, frozen=True):
-    """A place in one writer's part of the audit log: the name of a segment, and an offset in it in bytes."""
+    """A place in one writer's chain: the name of a segment, and an offset in it in bytes."""
 
     writer: str
     segment: str
@@ -14,18 +14,18 @@ class AuditMark(msgspec.Struct, frozen=True):
 
 
 class AuditMeasurements(msgspec.Struct, frozen=True):
-    """What one process has done to its audit log since it started. Times are epoch seconds, 0 for not yet."""
+    """Measurements of one process's audit log since its start. Times are epoch seconds, 0 for never."""
 
     lines: int
-    """Lines that were written: records, headers, checkpoints."""
+    """The number of lines that were written: records, headers, checkpoints."""
     size: int
-    """How many bytes those lines take."""
+    """The size of those lines in bytes."""
     waiting: int
-    """Lines that wait to be written."""
+    """The number of lines that wait to be written."""
     lost: int
-    """Lines of refused calls that were dropped because the queue was full."""
+    """The number of lines of refused calls that were dropped because the queue was full."""
     failures: int
-    """Flushes that failed."""
+    """The number of flushes that failed."""
     failing: bool
     """Whether the last flush failed."""
     segment_begun: float
@@ -56,13 +56,13 @@ class AuditSink(Protocol):
         ...
 
     def checkpoint(self) -> None:
-        """Sign the log up to here and bring it to disk; raises KmsError or OSError when that fails."""
+        """Sign the position of the log and sync it to disk; raises KmsError or OSError when that fails."""
         ...
 
     def close(self) -> None:
-        """Write what is left, with a last checkpoint. Nothing can be written after that."""
+        """Write the lines that wait, and a last checkpoint. Nothing can be written after that."""
         ...
 
     def measure(self) -> AuditMeasurements:
-        """Return what the log measures of itself, as of now."""
+        """Return the present measurements of the log."""
         ...

@@ -1,4 +1,4 @@
-"""Who called, in the shape of CloudTrail's ``userIdentity``. Pure.
+"""The caller of a record, in the format of CloudTrail's ``userIdentity``. Pure.
 
 Source: AWS CloudTrail User Guide, "CloudTrail userIdentity element".
 """
@@ -8,11 +8,14 @@ from collections.abc import Mapping
 import msgspec
 
 AWS_INTERNAL = "AWS Internal"
-"""What CloudTrail names where the service itself acted."""
+"""The name that CloudTrail uses for a caller which is the service itself."""
 
 
 class UserIdentity(msgspec.Struct, rename="camel", frozen=True, omit_defaults=True):
-    """Who called. ``type`` is CloudTrail's: Root, IAMUser, AssumedRole, …, or Unknown when no signature verified."""
+    """The caller of a record.
+
+    ``type`` is CloudTrail's: Root, IAMUser, AssumedRole, …; Unknown for an unauthenticated caller.
+    """
 
     type: str
     principal_id: str = ""
@@ -29,7 +32,7 @@ UNKNOWN_IDENTITY = UserIdentity("Unknown")
 
 
 def service_itself(account: str) -> UserIdentity:
-    """Return the identity in records of what the service did by itself in an account."""
+    """Return the identity in records of actions that the service takes by itself in an account."""
     return UserIdentity("AWSAccount", account_id=account, invoked_by=AWS_INTERNAL)
 
 
@@ -44,7 +47,7 @@ def web_identity(principal_id: str, user_name: str, provider: str) -> UserIdenti
 
 
 def session_issuer(role_arn: str, role_id: str, account: str) -> Mapping[str, object]:
-    """Return the role that a session is of: its ARN with path, its unique id, its account and its name."""
+    """Return the issuer of a role session: the role's ARN with path, its unique id, its account and its name."""
     return {
         "type": "Role",
         "principalId": role_id,
@@ -57,10 +60,10 @@ def session_issuer(role_arn: str, role_id: str, account: str) -> Mapping[str, ob
 def session_context(
     created: str, issuer: Mapping[str, object] | None, provider: str | None, source_identity: str | None
 ) -> Mapping[str, object]:
-    """Return what CloudTrail says of a session.
+    """Return CloudTrail's description of a session.
 
-    ``created`` is when it began, as ``event_time`` shows it, ``issuer`` its role, if it is of one. ``provider`` is the
-    identity provider of the web identity it was made from, if it was.
+    ``created`` is its start, formatted by ``event_time``. ``issuer`` is its role, None for other sessions. ``provider``
+    is the identity provider, if the session was made from a web identity.
     """
     found: dict[str, object] = {"attributes": {"creationDate": created, "mfaAuthenticated": "false"}}
     if issuer is not None:

@@ -1,11 +1,13 @@
-"""Verifies the audit log: finds what was altered, removed, reordered or added. Pure.
+"""Verifies the audit log: finds lines that were altered, removed, reordered or added. Pure.
 
 Segments come writer by writer, in the order of their names. Every line must continue the chain: the sequence number
-after the last one, and a hash over the last hash and itself. What the hash does not cover is compared byte by byte.
-A header must be the first line of its own file. A checkpoint must be signed and state where the chain stands.
+after the last one, and a hash over the last hash and itself. The bytes that the hash does not cover are compared with
+those expected. A header must be the first line of its own file. A checkpoint must have a valid signature and state the
+position of the chain.
 
 The chain alone does not show that its end is missing. Nor does it show that lines, or a whole chain, were added while
-no server ran. For that the database records of each writer its newest checkpoint, and whether it has stopped since.
+no server ran. To detect that, the database records the newest checkpoint of each writer, and whether the writer has
+stopped since.
 """
 
 import re
@@ -54,7 +56,7 @@ class Kind(StrEnum):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One damage, and where it is: file, line from 1, and the sequence number that is expected there."""
+    """One damage and its place: the file, the line (from 1), and the sequence number expected there."""
 
     kind: Kind
     file: str
@@ -64,7 +66,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct):
-    """The result of a verification. Times as in the records, empty without any."""
+    """The result of a verification. Times are as in the records, empty if there are none."""
 
     writers: list[str] = msgspec.field(default_factory=list)
     """The writers whose chains were verified, in the order of their names."""
@@ -72,18 +74,21 @@ class Report(msgspec.Struct):
     records: int = 0
     checkpoints: int = 0
     unsigned: int = 0
-    """Records after the last checkpoint of their writer: no signature covers them yet."""
+    """The number of records after the last checkpoint of their writer, which no signature covers yet."""
     uncovered: int = 0
-    """Lines that a start found after the last signed checkpoint, and went on from: a crash leaves some."""
+    """The number of lines after the last signed checkpoint that a start has continued. A crash leaves some."""
     torn: int = 0
-    """Bytes of unfinished lines, of records whose answers never left: cut off after a crash, or still there."""
+    """The size of unfinished lines in bytes.
+
+    Their calls were not answered. They were cut off after a crash, or are still there.
+    """
     lost: int = 0
-    """Records of refused calls that were dropped while the log could not be written."""
+    """The number of records of refused calls that were dropped while the log could not be written."""
     first_time: str = ""
     last_time: str = ""
     findings: list[Finding] = msgspec.field(default_factory=list)
     further: int = 0
-    """How many findings came after those listed."""
+    """The number of findings that are not listed, because the list is full."""
 
 
 class Verifier:
@@ -97,11 +102,11 @@ class Verifier:
         *,
         from_oldest: bool = False,
     ) -> None:
-        """Verify with the audit key's ``verifies(message, signature)``, against what is recorded of the ``writers``.
+        """Verify with the audit key's ``verifies(message, signature)``, against the recorded state of the ``writers``.
 
-        Without that (None), the ends of the chains cannot be judged, nor whether they belong here. ``required`` are the
-        writers whose chains must be here, all of them by default: other nodes have theirs elsewhere. ``from_oldest``
-        accepts the hash that the oldest header goes on from, because the segments before it were moved elsewhere.
+        Without ``writers`` (None), the ends of the chains cannot be verified, nor whether the chains belong here.
+        ``required`` are the writers whose chains must be here; the default is all. Chains of other nodes are elsewhere.
+        ``from_oldest`` accepts the hash before the oldest header, because the segments before it were moved elsewhere.
         """
         self._from_oldest = from_oldest
         self.report = Report()
@@ -119,11 +124,11 @@ class Verifier:
         self._accounted = 0
         """The last sequence number that a checkpoint covers or a header has counted."""
         self._anchor: int | None = None
-        """The sequence of the checkpoint that the database has of this writer, once it was met; 0 if it has none."""
+        """The sequence number of the checkpoint in the database, once its line was read; 0 if there is none."""
         self._mark = b""
 
     def begin(self, file: str) -> None:
-        """Go on with the segment in a file of this name."""
+        """Begin the segment in a file of this name."""
         name = parse_name(file)
         writer = "" if name is None else name.writer
         if writer != self._writer:
@@ -143,7 +148,7 @@ class Verifier:
             if not fits or self._line == 1 or line.startswith(_SPECIAL):
                 self._count(records)
                 records = 0
-                self._judge(line, covered, fits=fits)
+                self._check_line(line, covered, fits=fits)
                 continue
             self._sequence += 1
             self._previous = digest
@@ -161,7 +166,7 @@ class Verifier:
             self._find(Kind.TRUNCATED, "the file ends within a line" if rest else "the file is empty")
 
     def finish(self, writers: Mapping[str, KnownWriter]) -> Report:
-        """Return the report. ``writers`` is what is recorded of them by now, because servers may have gone on."""
+        """Return the report. ``writers`` is their state as recorded now, because servers may have written meanwhile."""
         self._end_writer()
         before = self._writers
         if before is None:
@@ -186,7 +191,7 @@ class Verifier:
             kind, text = Kind.BAD_SIGNATURE, f"the database's checkpoint of writer {writer} has no valid signature"
         self.report.findings.append(Finding(kind, "", 0, 0, text))
 
-    def _judge(self, line: bytes, covered: bytes, *, fits: bool) -> None:
+    def _check_line(self, line: bytes, covered: bytes, *, fits: bool) -> None:
         """Judge a line that does not continue the chain, or that is a header or a checkpoint."""
         expected = self._sequence + 1
         claim = claim_of(line)
@@ -201,7 +206,8 @@ class Verifier:
         if claim.sequence < expected:
             self._find(Kind.REORDERED, f"{claim.sequence} is here again, or too late")
             if self._line == 1 and line.startswith(HEADER):
-                # A start that did not find its checkpoint went on from it: that is one finding, not one for each line.
+                # A start that did not find its checkpoint has continued from it. That is one finding, not one for each
+                # line.
                 self._sequence, self._previous = claim.sequence, claim.digest
                 # The lines that follow are not those with the same numbers that were counted before.
                 self._accounted = min(self._accounted, claim.sequence - 1)
@@ -212,7 +218,7 @@ class Verifier:
         elif not fits and self._previous:
             self._find(Kind.ALTERED, "the line, or the one before it, is not what was written")
         if fits:
-            self._judge_place(line, covered)
+            self._check_kind(line, covered)
         self._sequence, self._previous = claim.sequence, claim.digest
 
     def _start_late(self, header: bytes, before: int) -> None:
@@ -224,7 +230,7 @@ class Verifier:
         self._sequence, self._line = before, self._line - 1
         self.lines([header])
 
-    def _judge_place(self, line: bytes, covered: bytes) -> None:
+    def _check_kind(self, line: bytes, covered: bytes) -> None:
         """Judge a line that continues the chain by its kind: a header, a checkpoint or a record."""
         if line.startswith(HEADER) or self._line == 1:
             self._judge_header(line)
@@ -244,7 +250,10 @@ class Verifier:
         self._take_over(header)
 
     def _take_over(self, header: Header) -> None:
-        """Count the lines that a start has found, each once: starts that follow each other may record the same ones."""
+        """Count the lines that a start has found.
+
+        Each is counted once, although several starts may record the same ones.
+        """
         fresh = min(header.uncovered, self._sequence - self._accounted)
         self._accounted = self._sequence
         if header.unverified:
@@ -267,10 +276,10 @@ class Verifier:
         self._since_checkpoint = 0
         self._signed.add(self._writer)
         self._accounted = self._sequence + 1
-        if checkpoint == self._kept():
+        if checkpoint == self._recorded_checkpoint():
             self._anchor = self._sequence + 1
 
-    def _kept(self) -> Checkpoint | None:
+    def _recorded_checkpoint(self) -> Checkpoint | None:
         known = (self._writers or {}).get(self._writer)
         return None if known is None else known.checkpoint
 
@@ -280,7 +289,7 @@ class Verifier:
         self._mark = b',"chain":{"writer":"%b","sequence":' % writer.encode()
         self._sequence, self._previous = 0, GENESIS
         self._accounted = 0
-        self._anchor = 0 if self._kept() is None else None
+        self._anchor = 0 if self._recorded_checkpoint() is None else None
 
     def _end_writer(self) -> None:
         """Compare the end of a chain with what the database records of its writer."""
@@ -293,14 +302,14 @@ class Verifier:
         if known is None:
             return
         if self._anchor is None:
-            self._judge_end()
+            self._check_end()
         elif known.stopped and self._sequence > self._anchor:
             text = f"the writer had stopped with {self._anchor}; what comes after it was added"
             self._added[self._writer] = Finding(Kind.ADDED, self._file, self._line, self._sequence, text)
 
-    def _judge_end(self) -> None:
+    def _check_end(self) -> None:
         """Find why the log does not hold the checkpoint that the database has."""
-        kept = self._kept()
+        kept = self._recorded_checkpoint()
         stated = None if kept is None else kept.read_signed(self._writer, self._verifies)
         if stated is None:
             self._find(Kind.BAD_SIGNATURE, "the checkpoint that the database has of this writer has no valid signature")

@@ -7,7 +7,7 @@ import msgspec
 from strongroom.node_id import NodeId, parse_node_id
 
 LONGEST_WRITER = 16
-"""How many characters a writer's name may have: node, ``w``, and up to three digits."""
+"""The maximum length of a writer's name: the node, ``w``, and up to three digits."""
 
 _NAME = re.compile(r"([0-9a-f]*)w(0|[1-9][0-9]{0,2})")
 
@@ -29,12 +29,12 @@ class WriterId(msgspec.Struct, frozen=True):
         return worker_name(self.worker)
 
     def is_of(self, node: NodeId | None) -> bool:
-        """Tell whether the chain may be in the audit folder of a node: its own, or one from before nodes had ids."""
+        """Tell whether the chain may be in a node's audit folder: it is the node's, or from before nodes had ids."""
         return self.node is None or self.node == node
 
 
 def worker_name(worker: int | None) -> str:
-    """Return the name of a worker within its node; ``w0`` is also the one that serves alone (None)."""
+    """Return the name of a worker within its node. A server without workers (None) is ``w0``."""
     return f"w{worker or 0}"
 
 

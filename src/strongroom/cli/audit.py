@@ -54,8 +54,8 @@ def verify(*, pem: Path | None, from_oldest: bool, data: str | None, config: Pat
     """Find every line that was removed, altered, reordered or cut off. Exits with 1 if there is any.
 
     The chains of this node must be here; other nodes that share the database have theirs elsewhere. With --public-key,
-    the root key need not be there, and the database is only read. Without the database it cannot be judged whether the
-    end of the log is missing, or something was added to it.
+    the root key is not needed, and the database is only read. Without the database, a missing end of the log and lines
+    added to it cannot be detected.
     """
     with _to_verify(pem, data, config) as (folder, key, store):
         total = size_of_log(folder.audit)
@@ -127,7 +127,7 @@ def search(  # noqa: PLR0913 - the options of one question
 def _to_verify(
     pem: Path | None, data: str | None, config: Path | None
 ) -> Iterator[tuple[DataFolder, AuditPublicKey, Readable | None]]:
-    """Open what is needed: with a public key at hand, no more than the log, and the database if it is there."""
+    """Open the audit log and the database, if it exists. Without a public key, also open the keys to get it."""
     if pem is None:
         with open_data_folder(config, data) as (opened, _):
             key = open_audit_key(opened.store, opened.backends.secrets, system_entropy)
@@ -144,7 +144,7 @@ def _to_verify(
 
 
 def _with_log(folder: DataFolder) -> DataFolder:
-    """Return a folder that has an audit log; raises DataFolderError if it has none."""
+    """Return the data folder; raises DataFolderError if it has no audit log."""
     if not folder.audit.is_dir():
         raise DataFolderError(f"`{folder.audit}` does not exist: `--data` must name a folder that has an audit log")
     return folder
@@ -152,7 +152,7 @@ def _with_log(folder: DataFolder) -> DataFolder:
 
 @contextmanager
 def _store_of(folder: DataFolder) -> Iterator[Readable | None]:
-    """Open the database of a folder for reading, if it is there."""
+    """Open the database of a folder for reading, if it exists."""
     if not folder.database.exists():
         yield None
         return

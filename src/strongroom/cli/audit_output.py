@@ -1,4 +1,4 @@
-"""What ``strongroom audit`` prints: records, findings and writers, as lines for people."""
+"""The output of ``strongroom audit``: records, findings and writers as text."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -56,7 +56,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def record_table(rows: Iterable[SearchedRecord]) -> Iterator[str]:
-    """Yield a table of records, its head first."""
+    """Yield a table of records, its header first."""
     yield _row("TIME", "NODE", "WORKER", "EVENT", "RESULT", "PRINCIPAL", "KEY")
     for record in rows:
         yield record_row(record)
@@ -70,7 +70,7 @@ def record_row(record: SearchedRecord) -> str:
 
 
 def _origin(writer: WriterId | None) -> tuple[str, str]:
-    """Return how node and worker of a record are shown: ``-`` for what it does not name."""
+    """Return node and worker of a record as text, ``-`` for one that it does not name."""
     return ("-", "-") if writer is None else (writer.node or "-", writer.worker_name)
 
 
@@ -90,13 +90,13 @@ def _workers_by_node(writers: Iterable[str]) -> Mapping[str, list[str]]:
 
 
 def _printable(row: str) -> str:
-    # Callers choose some of the text, and so does somebody who tampered with the log. None of it may look like a row of
-    # its own, or control the terminal.
+    # Callers choose some of the text, and so does an attacker who altered the log. It must not look like another row,
+    # or control the terminal.
     return row if row.isprintable() else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in row)
 
 
 def writer_table(records: Iterable[AuditWriterRecord]) -> Iterator[str]:
-    """Yield a table of writers, its head first."""
+    """Yield a table of writers, its header first."""
     yield _WRITER_ROW.format("NODE", "WORKER", "FIRST SEEN", "LAST CHECKPOINT", "STOPPED")
     for record in records:
         yield _printable(_writer_row(record))

@@ -1,4 +1,4 @@
-"""Opens a server's data folder for a command, and reports errors of settings and data folder in one line."""
+"""Opens a server's data folder for a command, and reports errors of the settings and the data folder in one line."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -24,7 +24,7 @@ def readable_errors() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        raise  # The reader of our output, such as head(1), has closed it: click ends quietly.
+        raise  # The reader of the output, such as head(1), has closed the pipe: click ends quietly.
     except (SettingsError, DataFolderError, UnsealError, UnknownSchemaError, UnreadableStoreError, OSError) as error:
         raise click.ClickException(str(error)) from None
 

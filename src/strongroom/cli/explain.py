@@ -1,4 +1,4 @@
-"""``strongroom explain`` and ``strongroom who-can``: who may do what, and which policy or grant decides it."""
+"""``strongroom explain`` and ``strongroom who-can``: who may do what, and which policy decides."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,7 +69,7 @@ def who_can_command(
     """List every root, user, role and service that may do ACTION with KEY, and why."""
     with _open_for_question(key, action, pairs, region, (data, config)) as (backends, asked):
         for found in who_can(backends, asked):
-            click.echo(f"{found.principal}\t{_why(found)}")
+            click.echo(f"{found.principal}\t{_reason(found)}")
 
 
 @contextmanager
@@ -121,12 +121,12 @@ def _show(found: Explanation) -> None:
     click.echo(f"  principal   {found.principal}")
     for label, fact in (("action", "action"), ("key", "resource")):
         click.echo(f"  {label:<11} {found.facts[fact]}")
-    click.echo(f"  because     {_why(found)}")
+    click.echo(f"  because     {_reason(found)}")
     if found.message is not None:
         click.echo(f"  AWS's words {found.message}")
 
 
-def _why(found: Explanation) -> str:
+def _reason(found: Explanation) -> str:
     facts = found.facts
     if "grantId" in facts:
         return f"grant {facts['grantId']}"

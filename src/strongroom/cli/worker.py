@@ -1,7 +1,7 @@
 """One worker of ``strongroom serve --workers N``. The supervisor starts it, with its configuration on standard input.
 
-The command is ``python -m strongroom.cli.worker``. The kernel kills a worker when its supervisor ends, for whatever
-reason: workers of an earlier start must never write beside those of a later one.
+The command is ``python -m strongroom.cli.worker``. The kernel kills a worker when its supervisor ends, also after a
+crash: workers of an earlier start must never write at the same time as those of a later one.
 """
 
 import asyncio

@@ -9,7 +9,7 @@ from strongroom.entropy import Entropy
 
 
 class NewAccessKey(msgspec.Struct, frozen=True):
-    """A new access key. Its secret is shown once and then only stored wrapped."""
+    """A new access key. Its secret is returned once; the store keeps it wrapped."""
 
     access_key_id: str
     secret: str

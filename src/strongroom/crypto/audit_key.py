@@ -1,4 +1,4 @@
-"""The audit key: an Ed25519 key pair (RFC 8032) of the service's own, which signs checkpoints of the audit log."""
+"""The audit key: the service's Ed25519 key pair (RFC 8032), which signs checkpoints of the audit log."""
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -27,7 +27,7 @@ class AuditPublicKey:
 
 
 class AuditKey:
-    """The key pair, from its 32 secret bytes."""
+    """The key pair, made from its 32 secret bytes."""
 
     def __init__(self, secret: bytes) -> None:
         self._private = Ed25519PrivateKey.from_private_bytes(secret)
@@ -42,7 +42,7 @@ class AuditKey:
 
 
 def load_audit_public_key(pem: bytes) -> AuditPublicKey:
-    """Return the public key in a PEM file; raises ValueError if that holds no Ed25519 public key."""
+    """Return the public key in a PEM file; raises ValueError if the file has no Ed25519 public key."""
     key = load_pem_public_key(pem)
     if not isinstance(key, Ed25519PublicKey):
         raise ValueError("not an Ed25519 public key")  # noqa: TRY004 - about the file's content

@@ -22,7 +22,7 @@ class SymmetricKey(Protocol):
 
 
 class MacKey(Protocol):
-    """An HMAC key; its spec says which hash."""
+    """An HMAC key. Its spec determines the hash."""
 
     def mac(self, message: bytes) -> bytes:
         """Return the tag of a message."""

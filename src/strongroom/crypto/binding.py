@@ -1,4 +1,4 @@
-"""Bindings: byte strings that say what a wrapped value belongs to. They are authenticated together with the value."""
+"""Bindings: byte strings that name what a wrapped value belongs to. They are authenticated together with the value."""
 
 
 def binding(*fields: str) -> bytes:
@@ -8,23 +8,23 @@ def binding(*fields: str) -> bytes:
 
 
 def access_key_binding(access_key_id: str) -> bytes:
-    """Return what the wrapped secret of an access key is bound to."""
+    """Return the binding of an access key's wrapped secret."""
     return binding("access-key", access_key_id)
 
 
 def custom_key_store_binding(store_id: str) -> bytes:
-    """Return what the wrapped secret of a custom key store is bound to."""
+    """Return the binding of a custom key store's wrapped secret."""
     return binding("custom-key-store", store_id)
 
 
 SESSION_BINDING = binding("session")
-"""What session tokens are bound to."""
+"""The binding of session tokens."""
 
 GRANT_TOKEN_BINDING = binding("grant-token")
-"""What grant tokens are bound to."""
+"""The binding of grant tokens."""
 
 IMPORT_TOKEN_BINDING = binding("import-token")
-"""What import tokens are bound to."""
+"""The binding of import tokens."""
 
 AUDIT_KEY_BINDING = binding("audit-key")
-"""What the wrapped secret of the audit key is bound to."""
+"""The binding of the audit key's wrapped secret."""

@@ -23,5 +23,5 @@ class DataKeyPairs(Protocol):
     """Makes data key pairs."""
 
     def generate(self, spec: KeySpec) -> KeyPair:
-        """Make a data key pair and keep nothing of it."""
+        """Make a data key pair and keep no copy of it."""
         ...

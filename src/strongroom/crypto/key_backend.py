@@ -24,18 +24,18 @@ class KeyBackend(Protocol):
         ...
 
     def load(self, token: bytes, owner: MaterialBinding) -> BackingKey:
-        """Return the key behind a token; raises UnsealError if the token was not made for ``owner``."""
+        """Return the key that a token stands for; raises UnsealError if the token was not made for ``owner``."""
         ...
 
     def destroy(self, token: bytes, owner: MaterialBinding) -> None:
-        """Destroy the material behind a token; do nothing if it is gone already.
+        """Destroy the material that a token stands for; do nothing if it does not exist any more.
 
         A back end whose tokens contain the material does nothing here: erasing the token from the store is enough.
         """
         ...
 
     def replicate(self, token: bytes, owner: MaterialBinding, region: str) -> bytes:
-        """Return a token for the same material of a multi-Region key in another Region; nothing else of it differs.
+        """Return a token for the same material of a multi-Region key in another Region.
 
         Raises UnsealError if the token was not made for ``owner``, or if the key is not a multi-Region key: the
         material of a single-Region key never leaves its Region.

@@ -1,4 +1,4 @@
-"""Which key back end holds the material of which KMS key."""
+"""Selects the key back end that holds the material of a KMS key."""
 
 from collections.abc import Mapping
 
@@ -35,7 +35,10 @@ class KeyBackends:
         return backend
 
     def blocks(self, key: KmsKey) -> bool:
-        """Return whether using a key waits for its back end; false without one, because use is then refused at once."""
+        """Return whether using a key waits for its back end.
+
+        Without a back end it is False: use is then refused at once.
+        """
         backend = self._find(key.custom_key_store_id)
         return backend is not None and backend.blocks
 

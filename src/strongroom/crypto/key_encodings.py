@@ -23,7 +23,7 @@ class _Private(Protocol):
 def load_private_key(der: bytes) -> object:
     """Return a private key that was made here, or checked when it was imported.
 
-    The checks of RSA's primes, which cost tens of milliseconds, are not made again.
+    The primes of an RSA key, whose check takes tens of milliseconds, are not checked again.
     """
     return serialization.load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
 

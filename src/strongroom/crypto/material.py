@@ -1,4 +1,4 @@
-"""Key material as the store and the key back ends hand it to each other: tokens, and what they belong to.
+"""Key material as the store and the key back ends exchange it: tokens, and the keys that they belong to.
 
 A *token* is an opaque byte string that a key back end makes and the store keeps: wrapped key material, or the name of
 an object inside a hardware security module. Only the back end that made a token can load it.
@@ -11,7 +11,10 @@ from strongroom.keys.wrapping import WrappingAlgorithm
 
 
 class MaterialBinding(msgspec.Struct, frozen=True):
-    """What a piece of key material belongs to. It is authenticated: a token moved to another key does not load."""
+    """The key that a piece of key material belongs to.
+
+    It is authenticated: a token moved to another key does not load.
+    """
 
     account: str
     region: str
@@ -21,7 +24,7 @@ class MaterialBinding(msgspec.Struct, frozen=True):
 
 
 class MaterialOwner(msgspec.Struct, frozen=True):
-    """The key that a piece of key material is going to belong to."""
+    """The key that new key material is made for."""
 
     account: str
     region: str
@@ -29,7 +32,7 @@ class MaterialOwner(msgspec.Struct, frozen=True):
     spec: KeySpec
 
     def binding(self, material_id: str) -> MaterialBinding:
-        """Return what material of that id is bound to."""
+        """Return the binding of this key's material with an id."""
         return MaterialBinding(self.account, self.region, self.key_id, material_id, self.spec)
 
 

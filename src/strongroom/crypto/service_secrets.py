@@ -1,7 +1,7 @@
 """Secrets of the service itself: of access keys, custom key stores and the audit key, and the contents of tokens.
 
-They are always protected in software, by the domain key of the scope ``iam``, whatever holds the key material of KMS
-keys: every signed request needs one, so they have to be fast.
+They are always protected in software, by the domain key of the scope ``iam``, also if a hardware token holds the key
+material of KMS keys: every signed request needs one, so they have to be fast.
 """
 
 from strongroom.crypto.domain_keys import DomainKeys

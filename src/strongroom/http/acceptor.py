@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 _CHECK = 1.0
 _SOON = 0.05
-"""How long a listener without room stays closed at least, in seconds."""
+"""The least time that a listener without room stays closed, in seconds."""
 _QUIET = 60.0
 """Seconds between two warnings of the same kind."""
 
@@ -33,16 +33,17 @@ class Acceptor:
         self._news = asyncio.Event()
 
     def stop(self) -> None:
-        """Accept no more."""
+        """Stop accepting connections."""
         self._stopped = True
         self._news.set()
 
     async def run(
         self, listen: Callable[..., Awaitable[asyncio.Server]], handshakes: Handshakes, ready: Callable[[], None]
     ) -> None:
-        """Accept, call ``ready``, and go on until told to stop; then close the listener.
+        """Accept connections until ``stop``, then close the listener.
 
-        ``listen`` makes a server of a socket; ``handshakes`` knows whether there is room for one connection more.
+        Calls ``ready`` once it accepts. ``listen`` makes a server of a socket; ``handshakes`` tells whether there is
+        room for another connection.
         """
         handshakes.crowded = self._news.set
         self._server = await listen(sock=self._listener.dup())
@@ -83,7 +84,7 @@ class Acceptor:
 
 
 def _copy_of(listener: socket.socket) -> socket.socket | None:
-    """Return a copy of a listener if then there is a file descriptor left to accept a connection."""
+    """Return a copy of a listener if that leaves a file descriptor for a connection, else None."""
     try:
         copy = listener.dup()
     except OSError:

@@ -14,7 +14,7 @@ from strongroom.http.message import HttpRequest
 from strongroom.http.timeouts import NEVER, Timeouts
 
 _HEADERS = 100
-"""How many headers a request may have: each costs many times its bytes. Clients send a dozen."""
+"""The maximum number of headers: each takes many times its size in memory. Clients send a dozen."""
 _SMALL = 8 * 1024
 """Bytes that a connection may hold without being charged: enough for any call that only uses keys."""
 _REQUEST = 2 * 1024
@@ -28,11 +28,11 @@ _USUAL_NAMES = {
     )
     for spelling in (name, name.lower())
 }
-"""Header names as clients spell them → in lower case, so that this is not computed for every request."""
+"""Header names as clients spell them → in lower case, so that lower() is not called for every header."""
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What a connection may cost. Sizes in bytes."""
+    """The limits of a connection. Sizes are in bytes."""
 
     head: int = 32 * 1024
     body: int = 1024 * 1024
@@ -41,10 +41,10 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Handler(Protocol):
-    """Takes whole requests, and answers each with ``Connection.send``."""
+    """Handles whole requests, and answers each with ``Connection.send``."""
 
     held_bytes: HeldBytes
-    """What connections hold is charged to it."""
+    """The memory that connections hold is charged to it."""
 
     def time(self) -> float:
         """Return the loop's time."""
@@ -67,16 +67,16 @@ class Handler(Protocol):
         ...
 
     def malformed(self, connection: "Connection", status: int, headers: dict[str, str], /) -> None:
-        """Answer bytes that are no request, or too large a one; ``headers`` as far as they were read."""
+        """Answer bytes that are no request, or one that is too large; ``headers`` are those read so far."""
         ...
 
 
 class Connection(asyncio.Protocol):
-    """Parses requests, the usual ones by itself and all others with httptools, and hands them on one at a time.
+    """Parses requests and passes them to the handler one at a time.
 
-    Requests pipelined behind the one in work wait here; when too many do, the socket is not read. Nothing is started
-    while a reply has not been taken. ``deadline`` is the loop time at which a connection is dropped whose client has
-    not done its part by then.
+    ``fast_parser`` parses the usual requests, httptools all others. Pipelined requests wait here; when too many do, the
+    socket is not read. No request is started before the client has read the last reply. ``deadline`` is the loop time
+    at which a connection is closed if its client has not sent its request or read its answer.
     """
 
     def __init__(self, handler: Handler, limits: Limits, fast_parser: FastParser, *, secure: bool) -> None:
@@ -86,11 +86,11 @@ class Connection(asyncio.Protocol):
         self._fast_parser = fast_parser
         self._secure = secure
         self._transport: asyncio.Transport | None = None
-        # Made when the TLS handshake is over: they refer to each other, and what fails before must not wait for the
-        # garbage collector to be gone (``handshakes``).
+        # Made after the TLS handshake, because they form a reference cycle: a connection that fails before must be
+        # freed without the garbage collector (``handshakes``).
         self._parser: httptools.HttpRequestParser
         self._peer = ""
-        # The request being read.
+        # The request that is being read.
         self._between = True
         self._in_head = True
         self._head_size = 0
@@ -98,12 +98,12 @@ class Connection(asyncio.Protocol):
         self._headers: dict[str, str] = {}
         self._body: bytes | bytearray = b""
         self._refusal = 0
-        # The requests read.
+        # The requests that were read.
         self._waiting: deque[HttpRequest] = deque()
         self._paused = False
         self._last_request_read = False
         self._writable = True
-        # What is held, and what of it has been charged, in bytes.
+        # The bytes that the connection holds, and those of them that it has charged.
         self._waiting_size = 0
         self._working_size = 0
         self._unread_size = 0
@@ -120,7 +120,7 @@ class Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         # A listener for IPv6 sees IPv4 peers as ::ffff:a.b.c.d; policies and proxies know them by their own address.
         self._peer = str(peer[0]).removeprefix("::ffff:") if isinstance(peer, tuple) else ""
-        # So that every reply the client does not read at once is reported, and no more than that one is held.
+        # Every reply that the client does not read at once is reported, and only that one is buffered.
         self._transport.set_write_buffer_limits(high=1)
         self.deadline = self._handler.time() + self._timeouts.request
         self._handler = self._handler.opened(self)
@@ -204,7 +204,7 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; one sent twice counts as one with both values (RFC 9110, 5.2).
 
-        Trailers are refused: nothing here has a use for them, and what comes after the body must not pass for a header.
+        Trailers are refused: they are not needed, and a field after the body must not be taken for a header.
         """
         if not self._in_head:
             raise ValueError("trailer")  # httptools turns it into HttpParserCallbackError
@@ -216,14 +216,14 @@ class Connection(asyncio.Protocol):
         self._headers[key] = text
 
     def on_headers_complete(self) -> None:
-        """Refuse a body that is announced too large; ask for one that the client holds back (RFC 9110, 10.1.1)."""
+        """Refuse a body whose Content-Length is too large; send 100 Continue if it is expected (RFC 9110, 10.1.1)."""
         self._in_head = False
         self._head_size = 0
         if len(self._headers) > _HEADERS:
             self._refusal = 431
             raise ValueError("too many headers")  # httptools turns it into HttpParserCallbackError
         self._require_size(int(self._headers.get("content-length", "0")))
-        # Not before the answers to the requests ahead of it; a client that waits too long sends its body anyway.
+        # Not before earlier requests are answered. A client that gets no 100 Continue sends its body after a while.
         idle = not self.busy and not self._waiting
         if idle and self._headers.get("expect", "").lower() == "100-continue" and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -234,7 +234,7 @@ class Connection(asyncio.Protocol):
         if not self._body:
             self._body = chunk
         else:
-            # Not a list: of the smallest pieces, each would cost many times its bytes.
+            # Not a list: each of many small pieces would take many times its size.
             if isinstance(self._body, bytes):
                 self._body = bytearray(self._body)
             self._body += chunk
@@ -253,7 +253,7 @@ class Connection(asyncio.Protocol):
     # --- what the handler calls
 
     def send(self, reply: bytes, *, close: bool) -> None:
-        """Write the reply to the request in work, and go on with the next."""
+        """Write the reply to the request in progress, and start the next."""
         self.busy = False
         self._working_size = 0
         if self._charged:
@@ -272,21 +272,21 @@ class Connection(asyncio.Protocol):
         return self._last_request_read and not self._waiting
 
     def finish(self) -> None:
-        """Close now if idle, or after the reply to the request in work."""
+        """Close now if idle, or after the reply to the request in progress."""
         self._last_request_read = True
         self._forget()
         if not self.busy and self._transport is not None:
             self._transport.close()
 
     def drop(self) -> None:
-        """Close at once, whatever is going on."""
+        """Close at once, also while a request is in progress."""
         if self._transport is not None:
             self._transport.abort()
 
     # --- steps
 
     def _take(self, request: HttpRequest) -> None:
-        """Hand a request on, or let it wait for its turn."""
+        """Pass a request to the handler, or let it wait until earlier ones are answered."""
         if not self.busy and self._writable and not self._waiting:
             self._start(request)
             return
@@ -322,7 +322,7 @@ class Connection(asyncio.Protocol):
         self._waiting.clear()
 
     def _charge(self) -> bool:
-        """Charge for what is held, also by a call whose client is gone; tell whether there is no room for it."""
+        """Charge the bytes held, also after the client has disconnected; return True if they exceed the limit."""
         held = self._head_size + len(self._body) + self._waiting_size + self._working_size + self._unread_size
         before, self._charged = self._charged, max(0, held - _SMALL)
         return self._handler.held_bytes.change(self._charged - before)
@@ -333,7 +333,7 @@ class Connection(asyncio.Protocol):
             raise ValueError("body too large")  # httptools turns it into HttpParserCallbackError
 
     def _refuse(self, status: int) -> None:
-        """Answer what cannot be parsed, unless earlier requests still wait for their answers; then just close."""
+        """Answer bytes that cannot be parsed. If earlier requests still wait for their answers, just close."""
         self._last_request_read = True
         if self._transport is not None:
             self._transport.pause_reading()

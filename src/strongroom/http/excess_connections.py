@@ -6,14 +6,17 @@ from strongroom.http.connection import Connection, Handler
 from strongroom.http.message import HttpRequest
 
 MOST_TURNED_AWAY = 64
-"""How many such connections may be open, waiting for their request to be refused."""
+"""The maximum number of such connections that may be open until their request is refused."""
 
 Refuse = Callable[[Connection, str, dict[str, str]], None]
-"""Refuses the request for a path, with its headers as far as they were read, without verifying its signature."""
+"""Refuses the request for a path without verifying its signature. It gets the headers read so far."""
 
 
 class ExcessConnections:
-    """Handles such connections; ``refuse`` answers the one request of each. ``handler`` handles all others."""
+    """Handles connections beyond the limit of a worker.
+
+    ``refuse`` answers the one request of each. ``handler`` handles all other connections.
+    """
 
     def __init__(self, handler: Handler, refuse: Refuse) -> None:
         self.held_bytes = handler.held_bytes
@@ -47,5 +50,5 @@ class ExcessConnections:
         self._refuse(connection, request.path, request.headers)
 
     def malformed(self, connection: Connection, _status: int, headers: dict[str, str]) -> None:
-        """Refuse what is no request in the same way."""
+        """Refuse bytes that are no request in the same way."""
         self._refuse(connection, "", headers)

@@ -18,10 +18,13 @@ _REMEMBERED = frozenset(
         *("x-amz-date", "x-amz-target", "amz-sdk-request"),
     }
 )
-"""Headers that clients repeat unchanged from call to call. None of them is secret."""
+"""Headers that clients send unchanged with every call. None of them is secret."""
 _NOT_PLAIN = frozenset({"transfer-encoding", "upgrade", "expect", "te", "trailer", "proxy-connection"})
 _SIGNATURE = 64
-"""The length of a signature, the end of an Authorization header. Clients repeat what comes before it, too."""
+"""The length of a signature, at the end of an Authorization header.
+
+The text before it is also the same in many calls.
+"""
 _MAX_HEADERS = 50
 _MAX_LINES = 1024
 _MAX_LINE = 512

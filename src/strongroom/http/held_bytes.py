@@ -1,4 +1,4 @@
-"""The memory that clients make a worker hold: requests that are not answered yet, and answers they do not read."""
+"""Counts the memory that clients occupy in a worker: unanswered requests, and answers that are not read."""
 
 
 class HeldBytes:
@@ -11,7 +11,7 @@ class HeldBytes:
     def change(self, by: int) -> bool:
         """Count more or fewer bytes; return True if more were added and the limit is exceeded.
 
-        They are counted even then: the caller has to release what it holds, and to count that.
+        They are counted even then: the caller has to release them, and to count that.
         """
         self.held += by
         return by > 0 and self.held > self._limit

@@ -8,10 +8,11 @@ _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in H
 
 
 class HttpRequest(msgspec.Struct):
-    """One whole request. Header names are lower case; a header sent twice has its values joined with a comma.
+    """One whole request.
 
-    Times are those of the clock's timer, in seconds. ``started_at`` and ``finished_at`` tell from when to when work on
-    the request took place; they are set for calls that run on a thread, and for all calls if there are observers.
+    Header names are lower case; a header sent twice has its values joined with a comma. Times are seconds of the
+    clock's timer. Work on the request took place from ``started_at`` to ``finished_at``; these are set for calls that
+    run on a thread, and for all calls if there are observers.
     """
 
     method: str

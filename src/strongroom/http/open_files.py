@@ -6,11 +6,11 @@ import resource
 logger = logging.getLogger(__name__)
 
 _RESERVED = 256
-"""Left for the database, the audit log, and connections that are refused."""
+"""File descriptors reserved for the database, the audit log, and connections that are refused."""
 
 
 def connections_within_limits(wanted: int) -> int:
-    """Raise the process's own limit as far as it may be; return how many connections there is room for."""
+    """Raise the process's soft limit to its hard limit; return the number of connections that it leaves room for."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if hard == resource.RLIM_INFINITY or hard - _RESERVED >= wanted:

@@ -11,9 +11,9 @@ from strongroom.http.connection import Connection
 
 
 class Handshakes:
-    """Counts them beside ``open_connections``, and calls ``crowded`` when there are ``most`` of both or more.
+    """Counts unfinished handshakes, and calls ``crowded`` when these and ``open_connections`` reach ``most``.
 
-    A failed handshake is not reported. Its connection is then freed, and with that no longer counted.
+    A failed handshake is not reported. Its connection is freed, and then no longer counted.
     """
 
     def __init__(self, most: int, open_connections: Callable[[], int]) -> None:
@@ -34,6 +34,9 @@ class Handshakes:
         self._unfinished.discard(connection)
 
     def has_room(self) -> bool:
-        """Tell whether one more connection may be accepted: always if no handshake keeps it from being turned away."""
+        """Tell whether another connection may be accepted.
+
+        Without unfinished handshakes it may: it can still be refused.
+        """
         unfinished = len(self._unfinished)
         return not unfinished or unfinished + self._open_connections() < self._most

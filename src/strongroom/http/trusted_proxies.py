@@ -1,7 +1,7 @@
-"""Source addresses behind proxies: ``X-Forwarded-For`` is believed from configured proxies only.
+"""Source addresses behind proxies: ``X-Forwarded-For`` is trusted from configured proxies only.
 
-Each proxy appends the address it saw, so the list is read from its end, up to the first address that is no proxy of
-ours.
+Each proxy appends the address it saw, so the list is read from its end, up to the first address that is no configured
+proxy.
 """
 
 import ipaddress
@@ -11,7 +11,7 @@ from functools import lru_cache
 from strongroom.http.message import HttpRequest
 
 _MAPPED = "::ffff:"
-"""How a proxy that listens for both families may write an IPv4 address (RFC 4291, 2.5.5.2)."""
+"""The network of IPv4-mapped addresses, which a proxy that listens for both families may send (RFC 4291, 2.5.5.2)."""
 
 
 class TrustedProxies:
@@ -22,7 +22,7 @@ class TrustedProxies:
         self._is_ours = lru_cache(maxsize=1024)(self._contains)
 
     def origin(self, request: HttpRequest) -> tuple[str, bool]:
-        """Return the address a request comes from, and whether its way began with TLS."""
+        """Return the source address of a request, and whether its client used TLS."""
         if not self._networks or not self._is_ours(request.peer):
             return request.peer, request.secure
         source = request.peer

@@ -1,16 +1,16 @@
-"""The policy engine of IAM: documents, principals, conditions and the decision. It knows nothing of KMS.
+"""The policy engine of IAM: documents, principals, conditions and the decision. It does not depend on KMS.
 
 Concepts, each in a module of its own name:
 
-* ``document``, ``parser``: a policy document in frozen types, and what reads it strictly.
+* ``document``, ``parser``: a policy document in frozen types, and its strict parser.
 * ``compiler``, ``conditions``, ``condition_operators``, ``policy_variables``, ``wildcards``: a document compiled into
   functions of a request.
 * ``principals``: the caller, the names by which policies can refer to it, and its condition keys.
-* ``request``: the question to the policies. ``decision``: the answer, with the policy evaluation logic.
-* ``denial_messages``: the words of a refusal.
-* ``entities``, ``session``: what IAM and STS keep: users, groups, roles, managed policies, sessions.
+* ``request``: the authorization request. ``decision``: the decision, with the policy evaluation logic.
+* ``denial_messages``: the messages of refusals.
+* ``entities``, ``session``: users, groups, roles, managed policies and sessions.
 
-Everything here is pure: no I/O, no clock, no randomness. Whether a principal exists is for the caller to find out.
+Everything here is pure: no I/O, no clock, no randomness. The caller has to check whether principals exist.
 """
 
 from strongroom.iam.compiler import CompiledPolicy, compile_policy

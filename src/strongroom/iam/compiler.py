@@ -1,8 +1,8 @@
 """Compiles policy documents into the form in which decisions evaluate them.
 
 A policy is compiled once and evaluated many times. The statements that apply to an action are found on the first
-request for that action and cached. Of such a statement, a request checks the principal, the resource and the
-conditions, in this order, and stops at the first that does not match. Conditions read only the keys they name.
+request for that action and cached. For each of them, a request checks the principal, the resource and the conditions,
+in this order, and stops at the first that does not match. Conditions read only the keys they name.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +32,7 @@ _ANY = "*"
 
 
 class Level(IntEnum):
-    """How closely a statement's principal names the caller. For identity policies it is always DIRECT."""
+    """How specifically a statement's principal names the caller. For identity policies it is always DIRECT."""
 
     NONE = 0
     ACCOUNT = 1
@@ -92,12 +92,12 @@ class CompiledPolicy:
 
     def denial(self, request: AuthorizationRequest) -> Match | None:
         """Return a statement that denies the request, None if there is none."""
-        return self._first(request, Effect.DENY)
+        return self._first_match(request, Effect.DENY)
 
     def allowance(self, request: AuthorizationRequest) -> Match | None:
-        """Return the statement that allows the request and names the caller most closely, None if there is none."""
+        """Return the allowing statement that names the caller most specifically, None if there is none."""
         best: Match | None = None
-        for statement in self._concerning(request.action):
+        for statement in self._statements_for(request.action):
             if statement.effect is Effect.ALLOW:
                 match = statement.match(request)
                 if match is not None and (best is None or match.level > best.level):
@@ -106,17 +106,17 @@ class CompiledPolicy:
 
     def varies(self, action: str) -> bool:
         """Tell whether the result for an action can depend on more than the caller and the resource."""
-        return any(statement.varies for statement in self._concerning(action))
+        return any(statement.varies for statement in self._statements_for(action))
 
-    def _first(self, request: AuthorizationRequest, effect: Effect) -> Match | None:
-        for statement in self._concerning(request.action):
+    def _first_match(self, request: AuthorizationRequest, effect: Effect) -> Match | None:
+        for statement in self._statements_for(request.action):
             if statement.effect is effect:
                 match = statement.match(request)
                 if match is not None:
                     return match
         return None
 
-    def _concerning(self, action: str) -> tuple[_CompiledStatement, ...]:
+    def _statements_for(self, action: str) -> tuple[_CompiledStatement, ...]:
         found = self._of_action.get(action)
         if found is None:
             name = action.lower()
@@ -162,7 +162,7 @@ def _compile_statement(
         sid=statement.sid,
         action=_action(statement.action),
         level_of=_level_of(statement, options.pinned),
-        resource=_everywhere
+        resource=_any_resource
         if statement.resource is None
         else _resource(statement.resource, options.withheld, variables=variables),
         conditions=tuple(
@@ -180,13 +180,13 @@ def _action(element: PatternElement) -> Callable[[str], bool]:
     return lambda name: any(glob(pattern, name) for pattern in patterns) is not element.negated
 
 
-def _everywhere(_request: AuthorizationRequest) -> bool:
+def _any_resource(_request: AuthorizationRequest) -> bool:
     return True
 
 
 def _resource(element: PatternElement, withheld: tuple[str, ...], *, variables: bool) -> Applies:
     if _ANY in element.patterns:
-        return _nowhere if element.negated else _everywhere
+        return _no_resource if element.negated else _any_resource
     patterns = [template(pattern, withheld) if variables else pattern for pattern in element.patterns]
     negated = element.negated
 
@@ -203,7 +203,7 @@ def _has_variables(element: PatternElement | None) -> bool:
     return element is not None and any("$" in pattern for pattern in element.patterns)
 
 
-def _nowhere(_request: AuthorizationRequest) -> bool:
+def _no_resource(_request: AuthorizationRequest) -> bool:
     return False
 
 
@@ -220,10 +220,10 @@ def _level_of(statement: Statement, pinned: Mapping[str, str]) -> LevelOf:
         return lambda _principal: Level.DIRECT
     names = _names(element, pinned)
     if element.negated:
-        return _others_than(names, statement.effect)
+        return _not_principal(names, statement.effect)
     if any(principal.is_everyone for principal in element.principals):
         return _everyone(names)
-    return lambda principal: _closest(principal, names)
+    return lambda principal: _most_specific_level(principal, names)
 
 
 def _names(element: PrincipalElement, pinned: Mapping[str, str]) -> frozenset[str]:
@@ -235,7 +235,7 @@ def _names(element: PrincipalElement, pinned: Mapping[str, str]) -> frozenset[st
     )
 
 
-def _closest(principal: Principal, names: frozenset[str]) -> Level:
+def _most_specific_level(principal: Principal, names: frozenset[str]) -> Level:
     if not names.isdisjoint(principal.own_names):
         return Level.DIRECT
     if not names.isdisjoint(principal.issuer_names):
@@ -244,10 +244,10 @@ def _closest(principal: Principal, names: frozenset[str]) -> Level:
 
 
 def _everyone(names: frozenset[str]) -> LevelOf:
-    return lambda principal: max(_closest(principal, names), Level.INDIRECT)
+    return lambda principal: max(_most_specific_level(principal, names), Level.INDIRECT)
 
 
-def _others_than(names: frozenset[str], effect: Effect) -> LevelOf:
+def _not_principal(names: frozenset[str], effect: Effect) -> LevelOf:
     """Return what gives the level of callers that ``NotPrincipal`` does not list.
 
     An Allow does not apply to a caller that is listed at any level. A Deny does not apply to a caller that is listed at

@@ -37,7 +37,7 @@ def _number(text: str) -> Decimal | None:
     return number if number.is_finite() else None
 
 
-def _moment(text: str) -> Decimal | None:
+def _epoch_seconds(text: str) -> Decimal | None:
     """Return a date as epoch seconds. It is in ISO 8601, UTC where it has no offset, or already epoch seconds."""
     number = _number(text)
     if number is not None:
@@ -82,7 +82,7 @@ _POSITIVE: dict[str, Compare] = {
     "ArnLike": _arn_like,
 } | {
     f"{kind}{name}": _ordered(read, compare)
-    for kind, read in (("Numeric", _number), ("Date", _moment))
+    for kind, read in (("Numeric", _number), ("Date", _epoch_seconds))
     for name, compare in (
         ("Equals", Decimal.__eq__),
         ("LessThan", Decimal.__lt__),

@@ -61,7 +61,7 @@ def _null(read: KeyReader, values: Sequence[str]) -> Holds:
 
 
 def _fill(wanted: Sequence[str | Resolve], request: AuthorizationRequest) -> list[str] | None:
-    """Return the policy's values with their variables filled in; None if one of them cannot be."""
+    """Return the policy's values with their variables replaced; None if a variable has no value."""
     filled: list[str] = []
     for want in wanted:
         text = want if isinstance(want, str) else want(request)

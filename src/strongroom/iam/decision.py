@@ -1,4 +1,4 @@
-"""The authorization decision: from a request and all policies that apply to it, whether it is allowed, and why.
+"""The authorization decision: whether the policies that apply to a request allow it, and why.
 
 Source: IAM User Guide, "Policy evaluation logic"; KMS Developer Guide, "Troubleshooting key access". In this order:
 
@@ -25,7 +25,7 @@ from strongroom.iam.request import AuthorizationRequest
 
 
 class Source(Enum):
-    """Which policy decided."""
+    """The kind of policy that decided."""
 
     RESOURCE_POLICY = "a resource-based policy"
     IDENTITY_POLICY = "an identity-based policy"
@@ -36,7 +36,7 @@ class Source(Enum):
 
 
 class Reason(Enum):
-    """Why a request is allowed, or not."""
+    """The reason why a request is allowed or refused."""
 
     ALLOWED = "allowed"
     EXPLICIT_DENY = "explicit deny"
@@ -117,7 +117,7 @@ def _same_account(request: AuthorizationRequest, policies: Policies, resource: C
 def _cross_account(request: AuthorizationRequest, policies: Policies, resource: CompiledPolicy) -> Decision:
     allowance = resource.allowance(request)
     if allowance is None and policies.grant is None:
-        # Before the caller's own policies: a denial by one of those would tell that the resource exists.
+        # Checked before the caller's own policies: a denial by one of those would disclose that the resource exists.
         denial = resource.denial(request)
         return Decision(allowed=False, reason=Reason.HIDDEN, source=Source.RESOURCE_POLICY, statement=denial)
     denied = explicit_denial(request, policies)

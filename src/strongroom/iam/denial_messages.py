@@ -17,7 +17,7 @@ def denial_message(
 ) -> str:
     """Return the message of a refusal.
 
-    ``implied`` is True where the caller named no resource: Decrypt finds the key by what the ciphertext says.
+    ``implied`` is True if the caller named no resource: Decrypt finds the key through the ciphertext.
     """
     if decision.reason is Reason.HIDDEN:
         return hidden_denial_message(principal, action, implied=implied)
@@ -30,7 +30,7 @@ def denial_message(
 
 
 def hidden_denial_message(principal: Principal, action: str, *, implied: bool = False) -> str:
-    """Return the message of a refusal to another account. It does not tell whether the resource exists.
+    """Return the message of a refusal to another account. It does not disclose whether the resource exists.
 
     ``implied`` is as in ``denial_message``.
     """
@@ -39,7 +39,10 @@ def hidden_denial_message(principal: Principal, action: str, *, implied: bool = 
 
 
 def assume_role_denial_message(caller: Principal, action: str, resource: str) -> str:
-    """Return the message where a role cannot be assumed. It tells neither why nor whether the role exists."""
+    """Return the message where a role cannot be assumed.
+
+    It discloses neither the reason nor whether the role exists.
+    """
     if caller.kind is PrincipalKind.WEB_IDENTITY:
         return f"Not authorized to perform {action}"
     return f"User: {caller.arn} is not authorized to perform: {action} on resource: {resource}"

@@ -21,7 +21,7 @@ class MalformedPolicy(ValueError):
 
 
 class PolicyKind(Enum):
-    """What a document is attached to. It decides which elements the document can and must have."""
+    """The kind of a policy. It determines which elements the document can and must have."""
 
     RESOURCE = "resource-based"
     IDENTITY = "identity-based (also permissions boundaries and session policies)"
@@ -29,7 +29,7 @@ class PolicyKind(Enum):
 
 
 class Effect(StrEnum):
-    """What a matching statement does."""
+    """The effect of a matching statement."""
 
     ALLOW = "Allow"
     DENY = "Deny"

@@ -1,4 +1,4 @@
-"""The entities that IAM keeps: users, groups, roles and managed policies, each with all that belongs to it.
+"""The entities that IAM keeps: users, groups, roles and managed policies, each with its policies, tags and references.
 
 Source: IAM API Reference, data types User, Group, Role, Policy. They are frozen: a change makes a new one. Names are
 unique within an account and kind, without regard to case. A unique id is never used again, so a policy that names a
@@ -46,7 +46,7 @@ class InlinePolicy(msgspec.Struct, frozen=True):
 
 
 class Entity(msgspec.Struct, frozen=True, kw_only=True):
-    """What all kinds have in common. ``created_at`` is in epoch seconds; ``tags`` are ordered by key."""
+    """The fields that all kinds have. ``created_at`` is in epoch seconds; ``tags`` are ordered by key."""
 
     kind: ClassVar[EntityKind]
 

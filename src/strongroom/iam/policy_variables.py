@@ -14,7 +14,7 @@ _DEFAULTED = re.compile(r"\s*([^,\s]+)\s*,\s*'([^']*)'\s*")
 _ESCAPES = frozenset("*?$")
 
 Resolve = Callable[[AuthorizationRequest], str | None]
-"""Returns the text for one request; None where a variable does not have exactly one value."""
+"""Returns the text for one request; None if a variable does not have exactly one value."""
 
 
 def template(text: str, withheld: tuple[str, ...] = ()) -> str | Resolve:

@@ -106,7 +106,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
 
 def is_principal_key(key: str) -> bool:
-    """Tell whether a condition key, in lower case, describes the principal. A request must not supply such a key."""
+    """Tell whether a condition key, in lower case, describes the principal. A request must not supply it."""
     return key.startswith("aws:principal") or key in {"aws:userid", "aws:username"}
 
 

@@ -1,4 +1,4 @@
-"""The question to the policies: one caller, one action, one resource, and condition keys computed on demand."""
+"""The authorization request: one caller, one action, one resource, and condition keys computed on demand."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -8,9 +8,10 @@ import msgspec
 from strongroom.iam.principals import Principal, is_principal_key
 
 ConditionValues: TypeAlias = tuple[str, ...] | list[str] | None
-"""The values of one condition key. None and empty both mean that the request does not carry the key.
+"""The values of one condition key.
 
-Never a bare string, which would be taken for a sequence of one-letter values.
+None and empty both mean that the request does not have the key. It is never a bare string, which would be a sequence of
+one-letter values.
 """
 
 ConditionContext: TypeAlias = Callable[[str], ConditionValues]
@@ -26,7 +27,7 @@ def empty_context(_key: str) -> ConditionValues:
 
 
 class AuthorizationRequest(msgspec.Struct, frozen=True):
-    """One question to the policies.
+    """A request to be authorized by policies.
 
     ``action``: ``service:Action``, compared without regard to case. ``resource``: an ARN, or ``*`` for actions without
     a resource. ``context`` returns the values of condition keys, except those that describe the principal

@@ -1,6 +1,6 @@
-"""Sessions: what a session token contains.
+"""Sessions: the content of a session token.
 
-A session is not stored. Its token carries all of it, sealed (``operations/sts/session_tokens.py``), so it works on
+A session is not stored. Its token has all of it, sealed (``operations/sts/session_tokens.py``), so it works on
 every worker and after a restart. Its role or user is read again when the token is opened, so the session ends with
 them.
 """

@@ -80,7 +80,7 @@ def root_arn(region: str, account: str) -> str:
 
 @lru_cache(maxsize=_REMEMBERED)
 def parse_key_id(text: str, account: str, region: str, forms: KeyIdForms) -> KeyLocator | AliasLocator:
-    """Read a ``KeyId`` parameter sent by a caller of ``account`` to ``region``.
+    """Parse a ``KeyId`` parameter sent by a caller of ``account`` to ``region``.
 
     Raises InvalidArnException for an ARN of another form and for an alias that the operation does not accept. Raises
     NotFoundException for an identifier that cannot exist here. The messages are AWS's.

@@ -80,7 +80,7 @@ class XksProxy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CustomKeyStore(msgspec.Struct, frozen=True, kw_only=True):
-    """A custom key store. ``wrapped_secret``: the cluster's password or the proxy's secret, wrapped."""
+    """A custom key store. ``wrapped_secret`` is the cluster's password or the proxy's secret, wrapped."""
 
     account: str
     region: str
@@ -129,7 +129,7 @@ def require_connected(store: CustomKeyStore) -> None:
 def require_changeable(store: CustomKeyStore, *, while_connected: bool) -> None:
     """Refuse a change that the store's state does not allow; raises CustomKeyStoreInvalidStateException.
 
-    ``while_connected``: only what may change in a connected store is changed.
+    ``while_connected`` tells that only properties change which may change in a connected store.
     """
     _require(store, _MAY_RENAME if while_connected else frozenset({ConnectionState.DISCONNECTED}))
 

@@ -5,12 +5,15 @@ from collections.abc import Mapping
 from strongroom.errors import ValidationException
 
 MAX_SIZE = 8192
-"""How many characters the keys and values of a context may have together: the most that AWS KMS hands to an external
-key store as additional authenticated data (XKS proxy API specification, Encrypt)."""
+"""The maximum number of characters of a context's keys and values together.
+
+It is the most that AWS KMS sends to an external key store as additional authenticated data (XKS proxy API
+specification, Encrypt).
+"""
 
 
 def require_size(context: Mapping[str, str] | None) -> None:
-    """Refuse a context so large that a decision would take long; raises ValidationException."""
+    """Refuse a context that is too large; raises ValidationException. The time of a decision grows with its size."""
     if context and sum(map(len, context)) + sum(map(len, context.values())) > MAX_SIZE:
         raise ValidationException(f"The encryption context is larger than {MAX_SIZE} characters.")
 

@@ -114,7 +114,7 @@ class Constraints(msgspec.Struct, frozen=True):
 
 
 class Party(msgspec.Struct, frozen=True):
-    """A grantee or retiring principal: as the request named it, and by the name that is compared with callers.
+    """A grantee or retiring principal: the ARN in the request, and the name that is compared with callers.
 
     ``name`` is a user's or role's unique id, an account id, ``Service:…``, or the ARN of a session; see
     ``iam.Principal.own_names``.
@@ -126,7 +126,7 @@ class Party(msgspec.Struct, frozen=True):
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
-    """A grant on one key. ``created_at`` in epoch seconds; ``issuing_account`` is the account that created it."""
+    """A grant on one key. ``created_at`` is in epoch seconds; ``issuing_account`` is the account that created it."""
 
     grant_id: str
     account: str
@@ -146,7 +146,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
         return KeyLocator(self.account, self.region, self.key_id)
 
     def same_terms(self, other: "Grant") -> bool:
-        """Tell whether two grants were made by the same request."""
+        """Tell whether two grants have the same terms, as a retry of CreateGrant makes them."""
         same = msgspec.structs.replace(
             self, grant_id=other.grant_id, created_at=other.created_at, operations=other.operations
         )
@@ -170,9 +170,9 @@ class GrantIndex:
     """The grants of one grantee on one key. A lookup takes the same time for few grants and for many.
 
     A grant is indexed once for each of its operations, by what a request must have to use it: the source ARN, and the
-    whole context (equals) or one pair of it (subset). A request looks up each of its own pairs. For a subset any of its
-    pairs would do. The index takes the pair that fewest grants have so far, because it selects best: the tenant's id,
-    not the ``app`` that all grants have in common.
+    whole context (equals) or one pair of it (subset). A request looks up each of its own pairs. A subset can be indexed
+    by any of its pairs. The index uses the pair that the fewest grants have so far, because it is the most selective: a
+    tenant's id rather than the ``app`` that all grants have in common.
     """
 
     def __init__(self, grants: Iterator[Grant]) -> None:

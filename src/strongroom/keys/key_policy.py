@@ -1,4 +1,4 @@
-"""Key policy documents as text: the default one, and the form in which AWS hands documents back."""
+"""Key policy documents as text: the default policies, and the layout in which AWS returns documents."""
 
 from typing import cast
 
@@ -80,7 +80,7 @@ def reformat(text: str) -> str:
 
 
 def pretty(value: _Json, depth: int = 0) -> str:
-    """Lay a document out as AWS does: ``"key" : value``, two spaces a level, lists on one line."""
+    """Format a document as AWS does: ``"key" : value``, two spaces a level, lists on one line."""
     if isinstance(value, dict):
         if not value:
             return "{ }"

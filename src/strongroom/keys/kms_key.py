@@ -32,8 +32,8 @@ class KeyMaterialState(StrEnum):
 class KeyMaterial(msgspec.Struct, frozen=True, gc=False):
     """One backing key as it is stored.
 
-    ``token`` is how the crypto back end finds the material: wrapped bytes, or the name of an object in a hardware
-    token. It is None for imported material that was deleted or has expired and can be imported again. ``expires_at`` is
+    ``token`` identifies the material for its key back end: wrapped bytes, or the name of an object in a hardware token.
+    It is None for imported material that was deleted or has expired and can be imported again. ``expires_at`` is
     set for imported material that expires. The first material of a key has neither ``rotated_at`` nor
     ``rotation_type``. Times are epoch seconds.
     """
@@ -49,7 +49,7 @@ class KeyMaterial(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def permanent(self) -> bool:
-        """Whether the material is a permanent part of its key: it is current, or was."""
+        """Whether the material is a permanent part of its key: it is or was current."""
         return self.state in {KeyMaterialState.CURRENT, KeyMaterialState.NON_CURRENT}
 
     @override
@@ -68,7 +68,7 @@ class Rotation(msgspec.Struct, frozen=True, gc=False):
 class KmsKey(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A KMS key. ``policy`` is the document as it was written; ``materials`` are ordered oldest first.
 
-    ``pinned`` maps the ARNs of users and roles in the policy to their unique ids, as they were when it was written.
+    ``pinned`` maps the ARNs of users and roles in the policy to the unique ids that they had when it was written.
     ``primary_region`` and ``replica_regions`` are the same on all related multi-Region keys; empty on others.
     """
 
@@ -111,7 +111,7 @@ class KmsKey(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def has_all_material(self) -> bool:
-        """Whether the key has material and none that is part of it is missing."""
+        """Whether the key has material, and none of its permanent material is missing."""
         parts = [material for material in self.materials if material.permanent]
         return bool(parts) and all(material.token is not None for material in parts)
 

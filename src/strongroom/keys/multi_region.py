@@ -42,7 +42,7 @@ def require_primary(key: KmsKey) -> None:
 
 
 def primary_of(key: KmsKey) -> KeyLocator:
-    """Return where the primary of a multi-Region key lives."""
+    """Return the Region, account and id of a multi-Region key's primary."""
     return KeyLocator(key.account, key.primary_region, key.key_id)
 
 
@@ -71,7 +71,10 @@ def with_replica(primary: KmsKey, region: str) -> KmsKey:
 
 
 def without_replica(primary: KmsKey, region: str, now: float) -> KmsKey:
-    """Return the primary without a deleted replica. If it waited for this one alone, its waiting period starts."""
+    """Return the primary without a deleted replica.
+
+    If this was the last one it waited for, its waiting period starts.
+    """
     left = replace(primary, replica_regions=tuple(each for each in primary.replica_regions if each != region))
     if left.state is not KeyState.PENDING_REPLICA_DELETION or left.replica_regions:
         return left
@@ -86,7 +89,7 @@ def succeeded_by(primary: KmsKey, region: str) -> KmsKey:
 
 
 def not_yet_in(relative: KmsKey, source: KmsKey) -> tuple[KeyMaterial, ...]:
-    """Return the key material that ``relative`` does not have yet. Imported material is never among it."""
+    """Return the key material that ``relative`` does not have yet, except imported material."""
     if source.origin is not Origin.AWS_KMS:
         return ()
     known = {material.material_id for material in relative.materials}
@@ -94,9 +97,9 @@ def not_yet_in(relative: KmsKey, source: KmsKey) -> tuple[KeyMaterial, ...]:
 
 
 def synchronized(relative: KmsKey, source: KmsKey, tokens: Mapping[str, bytes]) -> KmsKey:
-    """Return a key with the shared properties of a relative; ``tokens`` are those of ``not_yet_in``, by material id.
+    """Return a key with the shared properties of a relative; ``tokens`` has those of ``not_yet_in``, by material id.
 
-    A key that was Creating is ready then: enabled, or pending import.
+    A key in state Creating becomes enabled, or pending import.
     """
     own = {material.material_id: material for material in relative.materials}
     after = replace(
@@ -116,7 +119,7 @@ def settled(primary: KmsKey, replicas: Sequence[KmsKey]) -> KmsKey:
     pending = pending_material(primary)
     if pending is None:
         return primary
-    everywhere = all(_holds(key, pending.material_id) for key in (primary, *replicas))
+    everywhere = all(_has_material(key, pending.material_id) for key in (primary, *replicas))
     state = (
         KeyMaterialState.PENDING_ROTATION if everywhere else KeyMaterialState.PENDING_MULTI_REGION_IMPORT_AND_ROTATION
     )
@@ -124,7 +127,7 @@ def settled(primary: KmsKey, replicas: Sequence[KmsKey]) -> KmsKey:
     return replace(primary, materials=tuple(materials))
 
 
-def _holds(key: KmsKey, material_id: str) -> bool:
+def _has_material(key: KmsKey, material_id: str) -> bool:
     return any(material.material_id == material_id and material.token is not None for material in key.materials)
 
 

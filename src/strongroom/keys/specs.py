@@ -1,4 +1,4 @@
-"""The properties that a KMS key has for life: spec, usage, origin and manager (KMS API Reference, CreateKey)."""
+"""The properties of a KMS key that never change: spec, usage, origin and manager (KMS API Reference, CreateKey)."""
 
 from enum import StrEnum
 
@@ -48,7 +48,7 @@ class Origin(StrEnum):
 
 
 class KeyManager(StrEnum):
-    """Who manages the key: its owner, or the AWS service it was made for."""
+    """The manager of a key: its owner, or the AWS service it was made for."""
 
     CUSTOMER = "CUSTOMER"
     AWS = "AWS"

@@ -1,4 +1,4 @@
-"""How key material is wrapped for import, and which keys can have imported material.
+"""Wrapping of key material for import, and the rules for keys with imported material.
 
 Source: KMS API Reference, GetParametersForImport, ``WrappingAlgorithm``; KMS Developer Guide, "Requirements for
 imported key material".

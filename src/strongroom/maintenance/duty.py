@@ -1,4 +1,4 @@
-"""What a duty of the keeper consists of: keys become due, and a plan says what is to be done with one of them."""
+"""The type of the keeper's duties. A duty finds keys that are due, and plans the change of one key."""
 
 from collections.abc import Callable
 
@@ -14,8 +14,8 @@ class Duty(msgspec.Struct, frozen=True):
     """A kind of change that the service makes by itself when a key is due.
 
     ``find(reader, now, limit)`` lists at most ``limit`` keys that are due. ``plan(locator, now)`` returns the plan for
-    one key, which changes nothing if the key is no longer due. ``counter`` names the counter of the keys that were
-    changed, ``done`` says in the server's log what was done. Times are epoch seconds.
+    one key, which changes nothing if the key is no longer due. ``counter`` is the name of the counter of changed keys.
+    ``done`` is the log message of a change. Times are epoch seconds.
     """
 
     counter: str

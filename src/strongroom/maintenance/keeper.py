@@ -1,9 +1,9 @@
-"""The keeper: runs the service's own duties, round after round.
+"""The keeper: runs the service's periodic duties.
 
 It rotates keys (``key_rotation``), erases expired key material (``material_expiry``), deletes keys (``key_deletion``),
 and signs checkpoints of the audit log.
 
-Everything it needs to know is in the store, so it catches up after any downtime: a deletion that came due while the
+All of its state is in the store, so it catches up after any downtime: a deletion that came due while the
 service was down happens in the next round.
 """
 
@@ -35,7 +35,10 @@ _CHANGES_KEPT = 10_000
 
 
 class Keeper:
-    """Runs the service's own duties, one round at a time. A duty that fails for one key is done for the others."""
+    """Runs the service's duties, one round at a time.
+
+    A failure for one key does not keep the others from being changed.
+    """
 
     def __init__(
         self, backends: Backends, trail: AuditTrail, log: AuditSink, clock: Clock, usage: AccessKeyUsage
@@ -48,23 +51,23 @@ class Keeper:
         self.counters = KeeperCounters()
 
     def run(self) -> None:
-        """Do everything that is due now. What fails is logged, and tried again in the next round."""
+        """Do everything that is due. Failures are logged, and retried in the next round."""
         with self._round():
             self._do_duties()
             self._write_down()
-            self._guarded(self._trim)
-            self._guarded(self._scrub)
+            self._run_guarded(self._trim)
+            self._run_guarded(self._scrub)
 
     def upkeep(self) -> None:
-        """Do what every worker does in every round, and once more before it stops.
+        """Do the work of every worker in every round, and once before it stops.
 
         It checks the store's files, writes down which keys and access keys were used, signs a checkpoint of the audit
-        log, and scrubs what this worker has erased: any worker can execute DeleteImportedKeyMaterial, and only that
-        worker knows.
+        log, and scrubs what this worker has erased: only the worker that executed DeleteImportedKeyMaterial knows that
+        something was erased.
         """
         with self._round():
             self._write_down()
-            self._guarded(self._scrub)
+            self._run_guarded(self._scrub)
 
     @contextmanager
     def _round(self) -> Iterator[None]:
@@ -77,21 +80,21 @@ class Keeper:
     def _do_duties(self) -> None:
         now = self._clock.now()
         for duty in _DUTIES:
-            for locator in self._due(duty, now):
-                self._guarded(self._do, duty, locator, now)
+            for locator in self._due_keys(duty, now):
+                self._run_guarded(self._perform, duty, locator, now)
 
-    def _do(self, duty: Duty, locator: KeyLocator, now: float) -> None:
+    def _perform(self, duty: Duty, locator: KeyLocator, now: float) -> None:
         if self._changes.make(locator, duty.plan(locator, now), now):
             self.counters.keys[duty.counter] += 1
             logger.info("%s %s", duty.done, locator.arn)
 
-    def _due(self, duty: Duty, now: float) -> Iterator[KeyLocator]:
-        """Yield the keys that are due, batch after batch, each once; keys that failed do not hide those after them."""
+    def _due_keys(self, duty: Duty, now: float) -> Iterator[KeyLocator]:
+        """Yield the keys that are due in batches, each key once. Keys that failed do not hide those after them."""
         seen: set[KeyLocator] = set()
         limit = _BATCH
         while True:
             batch: list[KeyLocator] = []
-            self._guarded(self._find, duty, now, batch, limit)
+            self._run_guarded(self._find, duty, now, batch, limit)
             fresh = [locator for locator in batch if locator not in seen]
             seen.update(fresh)
             yield from fresh
@@ -104,10 +107,10 @@ class Keeper:
             batch.extend(duty.find(reader, now, limit))
 
     def _write_down(self) -> None:
-        self._guarded(self._backends.store.confirm)
-        self._guarded(self._usage.write)
-        self._guarded(self._write_key_uses)
-        self._guarded(self._log.checkpoint)
+        self._run_guarded(self._backends.store.confirm)
+        self._run_guarded(self._usage.write)
+        self._run_guarded(self._write_key_uses)
+        self._run_guarded(self._log.checkpoint)
 
     def _write_key_uses(self) -> None:
         self._backends.key_uses.write(self._log.mark())
@@ -118,8 +121,8 @@ class Keeper:
     def _scrub(self) -> None:
         self._backends.store.scrub()
 
-    def _guarded(self, act: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Run one piece of work. If it fails, log and count that, so that the others are done all the same."""
+    def _run_guarded(self, act: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Run one piece of work. A failure is logged and counted, and the other work is still done."""
         try:
             act(*args, **kwargs)
         except Exception:

@@ -1,4 +1,4 @@
-"""Deletion: a key whose waiting period is over is erased, and its key material destroyed.
+"""Deletion: erases keys whose waiting period is over, and destroys their key material.
 
 What is due is decided here. ``operations/kms/key_changes.py`` erases it, and has the key back end destroy the material.
 """

@@ -31,4 +31,4 @@ def _plan(locator: KeyLocator, now: float) -> Plan:
 
 
 AUTOMATIC_ROTATION = Duty("rotated", "rotated", _find, _plan)
-"""Rotates keys. One that has missed several rotations rotates once."""
+"""Rotates keys. A key that has missed several rotations is rotated once."""

@@ -1,4 +1,4 @@
-"""Expiry: imported key material that has expired is erased. It cannot be used from the moment it expires."""
+"""Expiry: erases imported key material that has expired. Calls refuse it from the moment it expires."""
 
 from strongroom.keys import imported
 from strongroom.keys.arns import KeyLocator

@@ -27,7 +27,7 @@ class ServiceChanges:
         def record(events: tuple[ServiceEvent, ...]) -> None:
             self._record(events, now)
 
-        # A deletion changes the number of the account's keys, hence its scope.
+        # A deletion changes the number of the account's keys, so it needs the account's scope.
         scopes = (scope_of(locator), AccountScope(locator.account))
         with PreparedMaterial(self._backends.key_backends, self._backends.entropy) as prepared:
             return change_keys_recorded(self._backends.store, prepared, plan, record, *scopes) != NO_CHANGES

@@ -66,7 +66,7 @@ class DecisionContext(msgspec.Struct):
         return self.request.encryption_context_for(self.target.action) or {}
 
     def grant_constraints(self) -> Constraints:
-        """Return the constraints of the grant that is asked for; raises ValidationException if they are too large."""
+        """Return the constraints of the requested grant; raises ValidationException if they are too large."""
         grant = self.parameters.grant
         return Constraints() if grant is None or grant.constraints is None else grant.constraints.terms()
 

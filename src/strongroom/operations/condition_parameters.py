@@ -22,7 +22,7 @@ class GrantTerms(Protocol):
 
 
 class GrantParameters(msgspec.Struct, frozen=True, kw_only=True):
-    """The grant that CreateGrant is asked to make."""
+    """The grant in a request of CreateGrant."""
 
     operations: Sequence[str]
     grantee_principal: str | None

@@ -1,13 +1,13 @@
-"""What the store did, in numbers. Written under its own lock; other threads may read."""
+"""The counters of the store. They are written under the store's lock; other threads may read them."""
 
 from strongroom.histogram import Histogram
 
 
 class StoreCounters:
-    """Durations in seconds, waiting for other writers included."""
+    """Counts of writes and failures. Durations are in seconds and include waiting for other writers."""
 
     def __init__(self) -> None:
         self.reads = 0
         self.transactions = Histogram()
         self.failures = 0
-        """How often the database did not answer in time, or could not write."""
+        """The number of times that the database did not answer in time, or could not write."""

@@ -1,4 +1,4 @@
-"""What the service asks of durable state.
+"""The interface of durable state.
 
 A ``Store`` gives writes and consistent reads of the subjects in ``subjects``. Two rules keep the in-memory view
 strictly consistent: a write that has returned is durable, and it has left an entry in the change log that every other
@@ -67,7 +67,7 @@ class Store(Readable, Protocol):
         So it must have no effect except through the transaction and its result. What it raises rolls the transaction
         back.
 
-        ``scopes`` say what ``act`` checks before it writes: a store with several writers locks their rows before
+        ``scopes`` name what ``act`` checks before it writes: a store with several writers locks their rows before
         ``act`` runs. A write whose statements guard themselves, such as those of the last uses of keys, needs none.
 
         Raises DependencyTimeoutException when the database does not answer or cannot write, and its subclass
@@ -76,11 +76,11 @@ class Store(Readable, Protocol):
         ...
 
     def version(self) -> bytes:
-        """Return bytes that differ from the last call's after any commit that was answered, by any process; cheap."""
+        """Return bytes that differ from those of the last call if any process has committed in between. It is cheap."""
         ...
 
     def confirm(self) -> None:
-        """Check that this is still the state that all processes share; if not, ``version`` fails from now on."""
+        """Check that the database was not moved, replaced or removed. If it was, ``version`` fails from now on."""
         ...
 
     def changes(self, after: int) -> Changes:
@@ -88,9 +88,9 @@ class Store(Readable, Protocol):
         ...
 
     def scrub(self) -> bool:
-        """Leave nothing of erased key material in free pages or logs; return False when readers prevent it.
+        """Overwrite erased key material in free pages and logs; return False if open reads prevent it.
 
-        Does nothing when nothing was erased since it last succeeded. The caller tries again later after a False.
+        It does nothing if nothing was erased since it last succeeded. After a False, the caller tries again later.
         """
         ...
 

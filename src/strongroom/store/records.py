@@ -1,4 +1,4 @@
-"""What the store keeps beside KMS keys, grants and identities, as plain records."""
+"""Plain records of what the store keeps beside KMS keys, grants and identities."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -11,7 +11,7 @@ from strongroom.node_id import NodeId
 
 
 class AccountRecord(msgspec.Struct, frozen=True):
-    """An account served here. ``created_at`` in epoch seconds."""
+    """An account of this service. ``created_at`` is in epoch seconds."""
 
     account: str
     created_at: float
@@ -36,7 +36,7 @@ class AccessKeyRecord(msgspec.Struct, frozen=True):
 
 
 class AccessKeyUse(msgspec.Struct, frozen=True):
-    """One use of an access key. ``used_at`` in epoch seconds."""
+    """One use of an access key. ``used_at`` is in epoch seconds."""
 
     access_key_id: str
     used_at: float
@@ -77,27 +77,27 @@ class AuditWriterRecord(msgspec.Struct, frozen=True):
 
 
 class GrantFilter(msgspec.Struct, frozen=True):
-    """Which grants of a key; None does not limit. ``grantee`` is the name policies know it by."""
+    """A filter for the grants of a key; None does not limit. ``grantee`` is the name by which policies refer to it."""
 
     grant_id: str | None = None
     grantee: str | None = None
 
 
 class ChangeKind(StrEnum):
-    """What a row of the change log is about."""
+    """The kind of thing that a row of the change log names."""
 
     KEY = "key"
     ALIAS = "alias"
     ACCESS_KEY = "access-key"
     ACCOUNT = "account"
     IDENTITY = "identity"
-    """A user, group, role or policy; anything that follows from the account's identities may be different now."""
+    """A user, group, role or policy. Everything cached that depends on the account's identities may have changed."""
     GRANT = "grant"
-    """``KEY_ID/GRANT_ID``; without a grant id, all of a key's grants are gone."""
+    """``KEY_ID/GRANT_ID``; without a grant id, all grants of the key were removed."""
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One entry of the change log: the thing ``name`` is no longer what it was. ``region`` is empty for IAM's."""
+    """One entry of the change log: ``name`` was changed or removed. ``region`` is empty for IAM's entities."""
 
     sequence: int
     kind: ChangeKind
@@ -107,9 +107,9 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """What happened after a sequence number.
+    """The changes after a sequence number.
 
-    ``complete`` is false when the log no longer reaches back that far; then everything may have changed.
+    ``complete`` is False if older ones of them were trimmed from the log. Then everything may have changed.
     """
 
     entries: Sequence[Change]

@@ -1,4 +1,4 @@
-"""Running a write again, when a fault says that the same write may succeed the next time."""
+"""Runs a write again after a fault that the next attempt may not have."""
 
 import logging
 from collections.abc import Callable
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 class Fault(Enum):
-    """What a failed attempt says about the next one. In both cases nothing of the attempt was written."""
+    """The kind of fault that made an attempt fail. In both cases nothing of the attempt was written."""
 
     TRANSIENT = "transient"
     """The database rolled the transaction back for a reason outside it, such as a deadlock."""
@@ -22,9 +22,9 @@ class Fault(Enum):
 
 
 MAX_RETRIES = {Fault.TRANSIENT: 3, Fault.CONFLICT: 1}
-"""How often a write is run again for each kind of fault.
+"""The number of retries for each kind of fault.
 
-After a conflict the next attempt sees the other writer's row and refuses by itself, so one retry is enough.
+After a conflict, the next attempt reads the other writer's row and returns an error by itself, so one retry is enough.
 """
 
 
@@ -55,5 +55,5 @@ def run_with_retries(
             if fault is None or retries[fault] == MAX_RETRIES[fault] or timer() >= deadline:
                 raise
             retries[fault] += 1
-            # Not the error itself: its text holds the values of the row.
+            # The error itself is not logged: its text has the values of the row.
             logger.info("retrying a write after a %s fault (%s)", fault.value, type(error).__name__)

@@ -1,4 +1,7 @@
-"""Scopes of writes: what a write checks and changes, so that two writers of the same thing wait for each other."""
+"""Scopes of writes: the accounts and keys that a write checks and changes.
+
+Writers of the same scope wait for each other.
+"""
 
 from typing import TypeAlias
 
@@ -6,9 +9,9 @@ import msgspec
 
 
 class AccountScope(msgspec.Struct, frozen=True, order=True):
-    """What belongs to one account: its identities, alias names, custom key stores and quotas.
+    """The scope of one account: its identities, alias names, custom key stores and quotas.
 
-    An empty ``account`` stands for what belongs to no account: the accounts themselves, services, domain keys and the
+    An empty ``account`` is the scope of what belongs to no account: the list of accounts, services, domain keys and the
     audit key.
     """
 

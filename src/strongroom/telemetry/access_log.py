@@ -1,6 +1,7 @@
-"""The access log: a line for each call, made on the thread that writes the log, so that no call waits for it.
+"""The access log: a line for each call.
 
-A line has the source address, the operation and the outcome, and nothing of what was sent or answered.
+Lines are formatted on the thread that writes the log, so that no call waits. A line has the source address, the
+operation and the outcome. It has nothing of the request's or response's content.
 """
 
 import logging
@@ -16,15 +17,15 @@ _TEXT = "%s:%s %s in %.6f s from %s"
 
 
 class Lines(Protocol):
-    """The log, as far as the access log needs it."""
+    """The queue of log lines, as the access log uses it."""
 
     def defer(self, make: Callable[[], logging.LogRecord]) -> bool:
-        """Log what ``make`` returns when it is called on another thread; tell whether there was room. Never waits."""
+        """Log the record that ``make`` returns on another thread; return False if there is no room. It never waits."""
         ...
 
 
 class _Line(msgspec.Struct, frozen=True):
-    """``duration`` in seconds, from the whole request to its answer."""
+    """The fields of one line. ``duration`` is in seconds, from the complete request to its answer."""
 
     request_id: str
     service: str
@@ -34,7 +35,10 @@ class _Line(msgspec.Struct, frozen=True):
     source: str
 
     def record(self) -> logging.LogRecord:
-        """Return the line as logging has it. It is wanted whatever the level: it has a setting of its own."""
+        """Return the line as a log record.
+
+        Its level is not compared with ``log_level``: the access log has its own setting.
+        """
         shown = (self.service, self.operation, self.outcome, self.duration, self.source)
         record = logging.LogRecord("strongroom.access", logging.INFO, __file__, 0, _TEXT, shown, None)
         record.__dict__.update(msgspec.structs.asdict(self))
@@ -42,7 +46,7 @@ class _Line(msgspec.Struct, frozen=True):
 
 
 class AccessLog:
-    """Notes calls on the event loop. Lines that come while too many wait are only counted."""
+    """Adds calls to the log on the event loop. If the queue is full, lines are dropped and counted."""
 
     def __init__(self, proxies: TrustedProxies, lines: Lines) -> None:
         self._proxies = proxies
@@ -50,7 +54,7 @@ class AccessLog:
         self.lost = 0
 
     def answered(self, call: AnsweredCall) -> None:
-        """Take note of a call."""
+        """Add the line of a call."""
         source, _ = self._proxies.origin(call.request)
         operation = call.operation
         line = _Line(call.request_id, operation.service, operation.name, call.outcome, call.duration, source)

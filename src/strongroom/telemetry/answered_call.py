@@ -1,4 +1,4 @@
-"""What observers are told of a call that was answered: the access log and traces."""
+"""An answered call as its observers see it: the access log and traces."""
 
 from typing import Protocol
 
@@ -24,13 +24,13 @@ class AnsweredCall(msgspec.Struct, frozen=True):
 
     @property
     def duration(self) -> float:
-        """Seconds from the whole request to its answer."""
+        """Seconds from the complete request to its answer."""
         return self.flushed_at - self.request.received_at
 
 
 class CallObserver(Protocol):
-    """Sees every call that was answered. It is called on the event loop, so it must not wait for anything."""
+    """An observer of answered calls. It is called on the event loop, so it must not wait for anything."""
 
     def answered(self, call: AnsweredCall) -> None:
-        """Take note of a call."""
+        """Observe a call."""
         ...

@@ -1,8 +1,8 @@
 """A bounded queue of log lines, and one thread that writes them to standard error.
 
-Standard error may be a pipe whose reader does not read. Then a write waits without a limit, but only on the writing
-thread. It writes to the file descriptor itself, because the lock of Python's file object could be held when the
-process ends.
+Standard error may be a pipe whose reader does not read. Then a write blocks without a limit, but only on the writing
+thread. It writes to the file descriptor itself, because the lock of Python's file object could be held when the process
+ends.
 """
 
 import logging
@@ -17,13 +17,13 @@ from typing_extensions import override
 
 _MOST_DEFERRED = 10_000
 _MOST = 11_000
-"""How many lines may wait. The access log leaves some room for warnings and errors."""
+"""The most lines that may wait. The access log leaves some room for warnings and errors."""
 _PATIENCE = 3.0
 """Seconds that the end of the process waits for queued lines to be written."""
 
 
 class LogQueue(logging.Handler):
-    """Takes lines without ever waiting; lines beyond the bound are counted, and the log says how many were lost.
+    """Queues lines without waiting. Lines beyond the bound are dropped, and a later line tells how many.
 
     ``descriptor`` is the file descriptor to write to. Safe to use from several threads.
     """
@@ -37,24 +37,24 @@ class LogQueue(logging.Handler):
         self._writer = threading.Thread(target=self._write_all, name="log", daemon=True)
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start the writing thread."""
         self._writer.start()
 
     def close_soon(self) -> None:
-        """Write the queued lines and end; drop those that are not written after some seconds."""
+        """Write the queued lines and stop the thread; drop those that are not written after some seconds."""
         self._lines.put(None)
         self._writer.join(_PATIENCE)
 
     @override
     def emit(self, record: logging.LogRecord) -> None:
         if self._lines.qsize() < _MOST:
-            # As text: a traceback keeps alive what its functions had at hand.
+            # Formatted now: a traceback would keep the local variables of its functions alive.
             self._lines.put(self._text(record))
         else:
             self._count_lost()
 
     def defer(self, make: Callable[[], logging.LogRecord]) -> bool:
-        """Log what ``make`` returns when it is called on the writing thread; tell whether there was room."""
+        """Log the record that ``make`` returns on the writing thread; return False if there is no room."""
         if self._lines.qsize() < _MOST_DEFERRED:
             self._lines.put(make)
             return True
@@ -66,7 +66,7 @@ class LogQueue(logging.Handler):
             self._lost += 1
 
     def _write_all(self) -> None:
-        # Signals are for the thread that knows what to do with them.
+        # Signals are handled by the main thread.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         while (line := self._lines.get()) is not None:
             self._write(line if isinstance(line, str) else self._text(line()))
@@ -78,13 +78,13 @@ class LogQueue(logging.Handler):
         with self._counting:
             lost, self._lost = self._lost, 0
         if lost:
-            self._write(self._text(_about(logging.WARNING, f"{lost} lines of the log found no room to wait")))
+            self._write(self._text(_own_record(logging.WARNING, f"{lost} lines of the log found no room to wait")))
 
     def _text(self, record: logging.LogRecord) -> str:
         try:
             return self.format(record)
         except Exception:  # noqa: BLE001 - a malformed line must end neither the thread that logs nor the one that writes
-            return self.format(_about(logging.ERROR, f"a line of {record.name} cannot be written: {record.msg!a}"))
+            return self.format(_own_record(logging.ERROR, f"a line of {record.name} cannot be written: {record.msg!a}"))
 
     def _write(self, line: str) -> None:
         left = f"{line}\n".encode(errors="backslashreplace")
@@ -95,10 +95,10 @@ class LogQueue(logging.Handler):
                 # Another process that shares the descriptor has made it non-blocking.
                 select.select([], [self._descriptor], [])
             except OSError:
-                # The reader is gone, or the disk is full. It is reported when writing succeeds again.
+                # The reader has closed the pipe, or the disk is full. The loss is reported when writing succeeds again.
                 self._count_lost()
                 return
 
 
-def _about(level: int, message: str) -> logging.LogRecord:
+def _own_record(level: int, message: str) -> logging.LogRecord:
     return logging.LogRecord(__name__, level, __file__, 0, message, (), None)

@@ -1,7 +1,7 @@
-"""How the log looks: text for people, or JSON for programs, one object a line, on standard error.
+"""Log lines on standard error: as text, or as JSON with one object a line.
 
-JSON is made here rather than by a logging library: it is a dozen lines, and only the fields named below can get into
-one, whatever somebody passes along. It is ASCII, so that no character of a message breaks a line or its encoding.
+JSON is formatted here rather than by a library, so that only the fields named below can get into a line. It is ASCII,
+so that no character of a message breaks a line or its encoding.
 """
 
 import atexit
@@ -18,9 +18,9 @@ from strongroom.settings import Settings
 from strongroom.telemetry.log_queue import LogQueue
 
 _FIELDS = ("request_id", "service", "operation", "outcome", "duration", "source")
-"""What a line may have beside its message; see ``telemetry/access_log.py``."""
+"""The fields that a line may have beside its message; see ``telemetry/access_log.py``."""
 _REPEATED = ("opentelemetry", "urllib3", "requests")
-"""Libraries that complain of every batch they cannot send; one line in a minute says as much."""
+"""Loggers of libraries that log every batch they cannot send. One line a minute is enough."""
 _QUIET = 60.0
 _STANDARD_ERROR = 2
 
@@ -34,7 +34,7 @@ class TextFormatter(logging.Formatter):
     @override
     def formatMessage(self, record: logging.LogRecord) -> str:
         line = super().formatMessage(record)
-        # A record has this attribute only where the call that logged it passed one along.
+        # A record has this attribute only if the logging call passed it.
         request_id = getattr(record, "request_id", None)
         return line if request_id is None else f"{line} request_id={request_id}"
 
@@ -67,7 +67,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class Sparing(logging.Filter):
-    """Lets one line in a minute through of what libraries repeat."""
+    """A filter that passes one line a minute of a library's repeated messages."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,10 +84,10 @@ class Sparing(logging.Filter):
 
 
 def start_logging(settings: Settings, worker: str | None) -> LogQueue:
-    """Log to standard error, as the worker of that name, or the supervisor of several.
+    """Log to standard error, under the name of the worker or the supervisor.
 
     Returns the queue that all lines go through, so that logging never waits for the reader of standard error. Only the
-    end of the process does, for some seconds.
+    end of the process waits, for some seconds.
     """
     lines = LogQueue(_STANDARD_ERROR)
     lines.setFormatter(JsonFormatter(worker) if settings.log_format == "json" else TextFormatter())
@@ -104,7 +104,7 @@ def start_logging(settings: Settings, worker: str | None) -> LogQueue:
 
 
 def name_node(lines: LogQueue, node: str) -> None:
-    """Have JSON lines name the node, which is known once the data folder is open. Text is for one node's readers."""
+    """Add the name of the node to JSON lines, once the data folder is open. Text lines do not have it."""
     if isinstance(lines.formatter, JsonFormatter):
         lines.formatter.name_node(node)
 

@@ -1,4 +1,4 @@
-"""The metrics of one worker, named as Prometheus names them: what its parts counted, collected for each scrape.
+"""The metrics of one worker under Prometheus's naming rules, collected from its counters for each scrape.
 
 Sources: Prometheus, "Metric and label naming" and "Exposition formats".
 """
@@ -26,16 +26,16 @@ _CALL = ["service", "operation"]
 
 
 class AccessLines(Protocol):
-    """The access log, as far as metrics show it."""
+    """The access log, as metrics read it."""
 
     @property
     def lost(self) -> int:
-        """How many lines were not written, because too many waited."""
+        """The number of lines that were dropped because the queue was full."""
         ...
 
 
 class Sources(msgspec.Struct, frozen=True):
-    """What the metrics of a worker are read from, and the names of the worker and its node."""
+    """The sources of a worker's metrics, and the names of the worker and its node."""
 
     worker: str
     node: str
@@ -59,7 +59,7 @@ class WorkerMetrics:
         GCCollector(registry=self._process)
 
     def collect(self) -> list[Metric]:
-        """Return every family, as of now."""
+        """Return every metric family with its present samples."""
         sources = self._sources
         found = list(
             chain(
@@ -157,15 +157,15 @@ def _access_log(lines: AccessLines | None) -> Iterator[Metric]:
 
 
 def _counter(name: str, about: str, values: Mapping[K, float], labels: Iterable[str] = ()) -> Metric:
-    """``name`` without ``_total``."""
-    return _filled(CounterMetricFamily(name, about, labels=list(labels)), values)
+    """Return a counter family. ``name`` is without ``_total``."""
+    return _with_samples(CounterMetricFamily(name, about, labels=list(labels)), values)
 
 
 def _gauge(name: str, about: str, values: Mapping[K, float], labels: Iterable[str] = ()) -> Metric:
-    return _filled(GaugeMetricFamily(name, about, labels=list(labels)), values)
+    return _with_samples(GaugeMetricFamily(name, about, labels=list(labels)), values)
 
 
-def _filled(family: CounterMetricFamily | GaugeMetricFamily, values: Mapping[K, float]) -> Metric:
+def _with_samples(family: CounterMetricFamily | GaugeMetricFamily, values: Mapping[K, float]) -> Metric:
     for key, value in values.items():
         family.add_metric(key, float(value))
     return family

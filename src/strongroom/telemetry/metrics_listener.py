@@ -1,10 +1,8 @@
-"""The metrics of all workers, over HTTP: ``GET /metrics`` on a listener of its own, the same from every worker.
+"""The metrics of all workers over HTTP: ``GET /metrics`` on a separate port.
 
-Everything here happens on one thread with an event loop of its own, so that calls share no more with a scrape than the
-interpreter. Every worker listens on the same port, and hands its own metrics to the others over a socket in the data
-folder: while any worker lives, a scrape is answered, and shows which do not.
-
-Scrapes are bounded: in number, in what they may send, in time. Scrapes that come close to each other share an answer.
+Every worker listens on that port and answers for all workers. It gets the metrics of the others over sockets in the
+data folder, and reports workers that do not answer. This runs on a separate thread with its own event loop, so that
+scrapes do not block calls. Scrapes are limited in number, size and time. Scrapes within a short time share an answer.
 """
 
 import asyncio
@@ -40,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 class _Family(msgspec.Struct, frozen=True, array_like=True):
-    """A metric family, as one worker tells another of it; samples as name, labels, value."""
+    """A metric family as workers exchange it. A sample is name, labels and value."""
 
     name: str
     about: str
@@ -49,7 +47,7 @@ class _Family(msgspec.Struct, frozen=True, array_like=True):
 
 
 if sys.version_info >= (3, 13):
-    # Or it looks for the socket's file, to remove it in the end, by a name that was good only once: see ``Meeting``.
+    # asyncio must not remove the socket's file: the address that it got is not valid later (see ``Meeting``).
     _start_unix_server = partial(asyncio.start_unix_server, cleanup_socket=False)
 else:
     _start_unix_server = asyncio.start_unix_server
@@ -59,7 +57,7 @@ _decoder = msgspec.msgpack.Decoder(list[_Family])
 
 
 class Meeting:
-    """Where workers find each other: a folder with a socket of each, by the workers' names."""
+    """The folder with the sockets of all workers, which are named after the workers."""
 
     def __init__(self, folder: Path, workers: tuple[str, ...]) -> None:
         self._folder = folder
@@ -71,7 +69,7 @@ class Meeting:
         listener = socket.socket(socket.AF_UNIX)
         try:
             with self._short_path(worker) as path:
-                # Left by one that was killed.
+                # A worker that was killed has left its socket.
                 Path(path).unlink(missing_ok=True)
                 listener.bind(path)
                 Path(path).chmod(0o600)
@@ -82,7 +80,7 @@ class Meeting:
         return listener
 
     def leave(self, worker: str) -> None:
-        """Take a worker's own socket away."""
+        """Remove a worker's own socket."""
         (self._folder / worker).unlink(missing_ok=True)
 
     def connect(self, worker: str) -> socket.socket:
@@ -99,7 +97,7 @@ class Meeting:
 
     @contextlib.contextmanager
     def _short_path(self, worker: str) -> Iterator[str]:
-        # An address of a socket has room for 107 bytes, a path may be longer.
+        # A socket address has room for 107 bytes; a path may be longer.
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             yield f"/proc/self/fd/{folder}/{worker}"
@@ -108,7 +106,7 @@ class Meeting:
 
 
 class MetricsListener:
-    """Answers scrapes on ``listener``, which is bound, with the metrics of all workers of a meeting."""
+    """Answers scrapes on ``listener``, which is bound, with the metrics of all workers."""
 
     def __init__(self, listener: socket.socket, own: WorkerMetrics, meeting: Meeting) -> None:
         self._listener = listener
@@ -116,11 +114,11 @@ class MetricsListener:
         self._meeting = meeting
         self._collecting = asyncio.Lock()
         self._collected = (-_FRESH, b"")
-        self._told = (-_FRESH, b"")
+        self._own_metrics = (-_FRESH, b"")
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[None]:
-        """Serve on a thread of its own; raises OSError when it cannot listen."""
+        """Serve on a separate thread until the end of the block; raises OSError when it cannot listen."""
         with contextlib.ExitStack() as open_:
             self._listener.listen(_BACKLOG)
             own = open_.enter_context(contextlib.closing(self._meeting.listen(self._own.worker)))
@@ -145,14 +143,14 @@ class MetricsListener:
     async def _serve(self, stop: asyncio.Event, own: socket.socket) -> None:
         async with (
             await asyncio.start_server(self._bounded(self._answer), sock=self._listener, limit=_MAX_HEAD),
-            await _start_unix_server(self._bounded(self._tell), sock=own),
+            await _start_unix_server(self._bounded(self._send_metrics), sock=own),
         ):
             await stop.wait()
 
     def _bounded(
         self, answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
     ) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
-        """Return a handler of connections that drops those that are too many, or take too long."""
+        """Return a handler of connections that closes those that are too many or too slow."""
         at_work = 0
 
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -165,7 +163,7 @@ class MetricsListener:
                         writer.close()
                         await writer.wait_closed()
             except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                pass  # the client is gone or too slow, or the server stops
+                pass  # the client has disconnected or is too slow, or the server stops
             except Exception:
                 logger.exception("a scrape could not be answered")
             finally:
@@ -194,14 +192,14 @@ class MetricsListener:
             case [b"GET", target, version] if version.startswith(b"HTTP/1."):
                 if target.partition(b"?")[0] != b"/metrics":
                     return HTTPStatus.NOT_FOUND, b""
-                return HTTPStatus.OK, await self._text()
+                return HTTPStatus.OK, await self._all_metrics()
             case [_, _, version] if version.startswith(b"HTTP/1."):
                 return HTTPStatus.METHOD_NOT_ALLOWED, b""
             case _:
                 return HTTPStatus.BAD_REQUEST, b""
 
-    async def _text(self) -> bytes:
-        """Return the metrics of all workers, as of less than half a second ago."""
+    async def _all_metrics(self) -> bytes:
+        """Return the metrics of all workers, at most half a second old."""
         async with self._collecting:
             now = asyncio.get_running_loop().time()
             if now - self._collected[0] >= _FRESH:
@@ -210,20 +208,20 @@ class MetricsListener:
 
     async def _gather(self) -> list[Metric]:
         others = [worker for worker in self._meeting.workers if worker != self._own.worker]
-        told = dict(zip(others, await asyncio.gather(*map(self._ask, others)), strict=True))
+        answers = dict(zip(others, await asyncio.gather(*map(self._fetch_metrics, others)), strict=True))
         about = "1 for a worker that answers with its metrics."
         up = GaugeMetricFamily("strongroom_worker_up", about, labels=["worker", "node"])
         for worker in self._meeting.workers:
-            up.add_metric([worker, self._own.node], told.get(worker, True) is not None)
+            up.add_metric([worker, self._own.node], answers.get(worker, True) is not None)
         merged = {family.name: family for family in (up, *self._own.collect())}
-        for family in (family for families in told.values() for family in families or ()):
+        for family in (family for families in answers.values() for family in families or ()):
             merged.setdefault(family.name, Metric(family.name, family.about, family.type)).samples += [
                 Sample(name, labels, value) for name, labels, value in family.samples
             ]
         return list(merged.values())
 
-    async def _ask(self, worker: str) -> list[_Family] | None:
-        """Return what another worker tells, or None if it does not."""
+    async def _fetch_metrics(self, worker: str) -> list[_Family] | None:
+        """Return the metrics of another worker, None if it does not answer."""
         try:
             async with asyncio.timeout(_PEER_TIME):
                 reader, writer = await asyncio.open_unix_connection(sock=self._meeting.connect(worker))
@@ -234,15 +232,15 @@ class MetricsListener:
         except (OSError, TimeoutError, msgspec.DecodeError):
             return None
 
-    async def _tell(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _send_metrics(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         now = asyncio.get_running_loop().time()
-        if now - self._told[0] >= _FRESH:
+        if now - self._own_metrics[0] >= _FRESH:
             families = [
                 _Family(each.name, each.documentation, each.type, [(s.name, s.labels, s.value) for s in each.samples])
                 for each in self._own.collect()
             ]
-            self._told = (now, _encoder.encode(families))
-        writer.write(self._told[1])
+            self._own_metrics = (now, _encoder.encode(families))
+        writer.write(self._own_metrics[1])
         await writer.drain()
 
 

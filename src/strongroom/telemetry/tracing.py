@@ -1,6 +1,6 @@
-"""Traces in OpenTelemetry's terms: a span for each call, with its parts, sent by a thread of the library.
+"""OpenTelemetry traces: a span for each call with child spans for its phases, exported by a thread of the library.
 
-Spans are made after the answer, from times that were noted before, so that a call carries no tracing state. Spans that
+Spans are made after the answer, from times that were noted during the call, so a call has no tracing state. Spans that
 cannot be sent are dropped: the library queues only so many.
 
 Needs the extra ``otel``. Sources: OpenTelemetry, "Semantic conventions for RPC spans", "AWS SDK"; W3C Trace Context.
@@ -27,14 +27,14 @@ _NANOSECONDS = 1_000_000_000
 
 
 class Tracing:
-    """Makes spans of calls and has them sent to an OTLP/HTTP receiver. Close it to send what is left."""
+    """Makes spans of calls and exports them to an OTLP/HTTP receiver. Closing it exports the queued spans."""
 
     def __init__(self, url: str, worker: str, clock: Clock) -> None:
         self._clock = clock
         resource = Resource.create(
             {"service.name": "strongroom", "service.version": __version__, "service.instance.id": worker}
         )
-        # What the operator sets in OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES goes before.
+        # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES override these values.
         resource = resource.merge(OTELResourceDetector().detect())
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._exporter = OTLPSpanExporter(url, timeout=_EXPORT_TIME)
@@ -45,7 +45,7 @@ class Tracing:
     def answered(self, call: AnsweredCall) -> None:
         """Make the spans of a call."""
         request, name = call.request, call.operation.name
-        # The timer counts from some moment of its own; spans have the time of day.
+        # The timer has an arbitrary origin; spans have the time of day.
         timer_zero = self._clock.now() - self._clock.timer()
 
         def at(timer: float) -> int:

@@ -1,1 +1,5 @@
-"""When KMS keys and access keys were last used. A key's KeyUsage, which says what it is for, is in ``keys``."""
+"""When KMS keys and access keys were last used: noted in memory, and written to the database from time to time.
+
+``key_usage`` and ``access_key_usage`` keep the notes, ``recorded_uses`` finds uses in the audit log after a crash. What
+a KMS key may be used for (``KeyUsage``) is a different thing, in ``keys.specs``.
+"""

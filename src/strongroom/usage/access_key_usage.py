@@ -1,4 +1,4 @@
-"""When access keys were last used: noted in memory on every call, written to the database now and then."""
+"""The last use of access keys: noted in memory on every call, written to the database from time to time."""
 
 from strongroom.store.protocol import Store, Transaction
 from strongroom.store.records import AccessKeyUse
@@ -7,7 +7,7 @@ _GRANULARITY = 60.0
 
 
 class AccessKeyUsage:
-    """Notes uses. Safe to use from several threads."""
+    """Notes the uses of access keys. Safe to use from several threads."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -15,17 +15,17 @@ class AccessKeyUsage:
         self._written: dict[str, float] = {}
 
     def note(self, access_key_id: str, now: float, region: str, service: str) -> None:
-        """Note that an access key was used just now."""
+        """Note a use of an access key."""
         self._latest[access_key_id] = (now, region, service)
 
     def write(self) -> None:
-        """Write new uses to the database; those of a key in constant use once a minute."""
+        """Write new uses to the database, those of one key at most once a minute."""
         due = {key: use for key, use in list(self._latest.items()) if self._is_due(key, use[0])}
         if not due:
             return
 
         def note(transaction: Transaction) -> None:
-            # In one order for all writers, so that no two of them wait for each other's rows.
+            # All writers use the same order, so that they cannot deadlock on each other's rows.
             for access_key_id, (now, region, service) in sorted(due.items()):
                 transaction.note_access_key_use(AccessKeyUse(access_key_id, now, region, service))
 

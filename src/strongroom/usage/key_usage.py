@@ -1,10 +1,9 @@
-"""When keys were last used: noted in memory on every use, written to the database now and then.
+"""The last use of keys: noted in memory on every use, written to the database from time to time.
 
-So no use costs a write. Uses that other workers of this node have noted and not written yet, or this worker had before
-a crash, are in the audit log: every use is recorded there before its answer leaves. The database has a mark for each
-writer of the audit log, up to which its uses are written. What comes after the mark is read from the log.
-
-Other nodes have their logs on their own disks. Their uses are seen here once they are written to the database.
+So a use needs no write. Uses that other workers of this node have not written yet, or that this worker lost in a crash,
+are in the audit log: every use is recorded there before its answer is sent. The database has a mark for each writer of
+the audit log, up to which its uses are written. Uses after the mark are read from the log. Other nodes have their logs
+on their own disks. Their uses are visible here once they are in the database.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -43,18 +42,18 @@ class KeyUses:
         self._noted: dict[KeyLocator, KeyUse] = {}
         self._being_written: dict[KeyLocator, KeyUse] = {}
         self._recovered: set[str] = set()
-        """Writers whose uses are all noted here, or written: this worker itself, and those that do not run any more."""
+        """Writers whose uses are all noted here or written: this worker, and writers that have stopped."""
         self._marks: dict[str, AuditMark] = {}
 
     def note(self, use: KeyUse) -> None:
-        """Note a successful use. One that began later may have ended before it."""
+        """Note a successful use. A use that began later may be noted already."""
         with self._lock:
             known = self._noted.get(use.locator)
             if known is None or known.used_at <= use.used_at:
                 self._noted[use.locator] = use
 
     def last(self, locator: KeyLocator) -> KeyUse | None:
-        """Return the last use of a key by this node, or written down by another; None if there was none."""
+        """Return the last use of a key by this node, or one that another node has saved; None if there is none."""
         with self._lock:
             found = [self._noted.get(locator), self._being_written.get(locator)]
         with self._store.read() as reader:
@@ -64,7 +63,7 @@ class KeyUses:
         return max((use for use in found if use is not None), key=lambda use: use.used_at, default=None)
 
     def recover(self, writer: str) -> None:
-        """Note the uses that a writer had recorded and not written down: this worker at its start, or an ended one."""
+        """Note the uses that a writer had recorded and not saved: this worker at its start, or one that has ended."""
         with self._store.read() as reader:
             marks = [mark for mark in reader.audit_marks() if mark.writer == writer]
         last: dict[str, RecordedUse] = {}
@@ -72,13 +71,13 @@ class KeyUses:
             for use in self._recorded(mark, b'"eventType":"AwsApiCall"'):
                 last.setdefault(use.arn, use)
         for use in last.values():
-            self.note(_noted(locator_of(use.arn), use))
+            self.note(_key_use_of(locator_of(use.arn), use))
         self._recovered.add(writer)
 
     def write(self, *marks: AuditMark) -> None:
-        """Save what was noted since the last time.
+        """Save the uses noted since the last time.
 
-        ``marks`` are where the log ended before, of this worker and of others that it has recovered.
+        ``marks`` are the ends of the log before the call, of this worker and of those it has recovered.
         """
         with self._lock:
             # A use that could not be written the last time may be later than one that was noted since.
@@ -88,10 +87,10 @@ class KeyUses:
                     self._noted[locator] = use
             self._being_written, self._noted = self._noted, {}
         uses = list(self._being_written.values())
-        # In one order for all writers, so that no two of them wait for each other's rows.
+        # All writers use the same order, so that they cannot deadlock on each other's rows.
         uses.sort(key=lambda use: msgspec.structs.astuple(use.locator))
         for start in range(0, len(uses), _AT_ONCE):
-            # In parts, so that other writers need not wait for all of it.
+            # In several transactions, so that other writers need not wait for all of them.
             self._save(uses[start : start + _AT_ONCE])
         moved = [mark for mark in marks if mark != self._marks.get(mark.writer)]
         if moved:
@@ -114,11 +113,11 @@ class KeyUses:
 
     def _last_recorded(self, mark: AuditMark, locator: KeyLocator) -> KeyUse | None:
         uses = self._recorded(mark, locator.arn.encode())
-        return next((_noted(locator, use) for use in uses if use.arn == locator.arn), None)
+        return next((_key_use_of(locator, use) for use in uses if use.arn == locator.arn), None)
 
     def _recorded(self, mark: AuditMark, text: bytes) -> Iterator[RecordedUse]:
         return uses_in(self._tail.since(mark, text), self._operations)
 
 
-def _noted(locator: KeyLocator, use: RecordedUse) -> KeyUse:
+def _key_use_of(locator: KeyLocator, use: RecordedUse) -> KeyUse:
     return KeyUse(locator, use.operation, use.used_at, use.event_id, use.request_id)

@@ -21,7 +21,7 @@ class _Record(msgspec.Struct, rename="camel"):
 
 
 class RecordedUse(msgspec.Struct, frozen=True):
-    """A successful cryptographic operation with a key. ``used_at`` in epoch seconds, whole ones as in all records."""
+    """A successful cryptographic operation with a key. ``used_at`` is in whole epoch seconds, as in all records."""
 
     arn: str
     operation: str

@@ -47,18 +47,18 @@ _UNREADABLE = (
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
-"""What the library raises for a certificate it cannot read, on loading it or on reading one of its fields."""
+"""The exceptions of the library for a certificate that it cannot load, or one of whose fields it cannot read."""
 
 
 class Platform(StrEnum):
-    """What issues documents. The value is the name of the payload's member that holds the registers."""
+    """The issuer of a document. The value is the name of the payload's member that holds the registers."""
 
     ENCLAVE = "pcrs"
     TPM = "nitrotpm_pcrs"
 
 
 class Attested(msgspec.Struct, frozen=True):
-    """What a verified document says: where it comes from, its platform configuration registers, and its public key."""
+    """The content of a verified document: its platform, its platform configuration registers, and its public key."""
 
     module_id: str
     platform: Platform
@@ -74,8 +74,9 @@ class Attestations:
     """Verifies attestation documents against root certificates, which are read once."""
 
     def __init__(self, roots: Sequence[str], max_age: float, max_skew: float) -> None:
-        """Take PEM files of root certificates, and in seconds how far a document's time may be from ours.
+        """Read root certificates from PEM files.
 
+        A document may be at most ``max_age`` seconds old, and its time at most ``max_skew`` seconds ahead of the clock.
         Raises SettingsError when a file cannot be used.
         """
         certificates = [certificate for path in roots for certificate in _read_roots(path)]
@@ -84,7 +85,7 @@ class Attestations:
         self._max_skew = max_skew
 
     def verify(self, document: bytes, now: float) -> Attested:
-        """Return what a document says, verified at ``now`` (epoch seconds); raises ValidationException."""
+        """Return the content of a document, verified at ``now`` (epoch seconds); raises ValidationException."""
         if self._roots is None:
             raise ValidationException("Recipient is not supported: this service trusts no attestation root.")
         try:

@@ -30,7 +30,7 @@ _SHA256 = ObjectIdentifier("2.16.840.1.101.3.4.2.1")
 _AES256_CBC = ObjectIdentifier("2.16.840.1.101.3.4.1.42")
 
 _VERSION = 2
-"""Of EnvelopedData and of its recipient, where that is named by its key (RFC 5652, 6.1 and 6.2.1)."""
+"""The version of EnvelopedData, and of a recipient that is named by its key (RFC 5652, 6.1 and 6.2.1)."""
 _KEY_LENGTH, _BLOCK_LENGTH = 32, 16
 _SEQUENCE, _CONTEXT_0 = 0x30, 0xA0
 

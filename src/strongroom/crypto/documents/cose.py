@@ -23,7 +23,7 @@ _MAX_DEPTH = 2
 
 
 class CoseError(Exception):
-    """The bytes are not such a message. The text says what is wrong, without quoting them."""
+    """The bytes are not a valid COSE_Sign1 message. The text says what is wrong, without quoting them."""
 
 
 class _NoTags(dict[int, Any]):
@@ -55,7 +55,7 @@ class Sign1(msgspec.Struct, frozen=True):
 
 
 def parse_sign1(message: bytes) -> Sign1:
-    """Return the parts of a message that says it is signed with ES384; raises CoseError."""
+    """Return the parts of a message whose header names ES384; raises CoseError."""
     parts = decode_cbor(message.removeprefix(_TAG))
     if not isinstance(parts, list) or len(parts) != _PARTS:
         raise CoseError("it is not a COSE_Sign1 message")

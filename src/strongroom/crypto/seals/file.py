@@ -59,7 +59,7 @@ def create_root_key(path: Path, entropy: Entropy) -> None:
 def load_file_seal(path: Path, entropy: Entropy) -> FileSeal:
     """Return the seal of an existing root key file.
 
-    Raises UnsealError when the file is not one of ours, or when others than its owner may read it.
+    Raises UnsealError when the file is not a root key file, or when other users than its owner may read it.
     """
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_mode & _OTHERS:

@@ -29,5 +29,5 @@ class HmacBackingKey(HmacKey):
 
 
 def hmac_key_length(spec: KeySpec) -> int:
-    """Return how long a new key is in bytes: as long as the tag (KMS Developer Guide, "HMAC keys")."""
+    """Return the length of a new key in bytes, which is that of the tag (KMS Developer Guide, "HMAC keys")."""
     return _HASHES[spec].digest_size

@@ -4,7 +4,7 @@ from strongroom.entropy import Entropy
 
 
 class SoftwareRandomSource:
-    """Returns bytes of the operating system's generator."""
+    """The operating system's random number generator."""
 
     def __init__(self, entropy: Entropy) -> None:
         self._entropy = entropy

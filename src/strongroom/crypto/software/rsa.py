@@ -35,7 +35,7 @@ OAEP = {
     EncryptionAlgorithm.RSAES_OAEP_SHA_1: _oaep(SHA1()),  # noqa: S303 - AWS's RSAES_OAEP_SHA_1
     EncryptionAlgorithm.RSAES_OAEP_SHA_256: _oaep(SHA256()),
 }
-"""Algorithm → padding: the same hash for OAEP and its mask, no label."""
+"""Algorithm → padding. OAEP and its mask have the same hash, and there is no label."""
 
 
 class RsaBackingKey:

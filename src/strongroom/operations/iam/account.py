@@ -155,7 +155,7 @@ def get_account_authorization_details(
         ]
         if EntityType.AWS_POLICY in wanted:
             found += [each for each in AWS_POLICIES.values() if any(usage(reader, account, each.arn))]
-        kept, more, marker = cut(f"Details {wanted}", request, sorted(found, key=_place), _place)
+        kept, more, marker = cut(f"Details {wanted}", request, sorted(found, key=_marker_of), _marker_of)
         policies = [
             _policy_detail(reader, each)
             if isinstance(each, ManagedPolicy)
@@ -174,7 +174,7 @@ def get_account_authorization_details(
     )
 
 
-def _place(entity: Entity | AwsPolicy) -> str:
+def _marker_of(entity: Entity | AwsPolicy) -> str:
     kind = "aws-policy" if isinstance(entity, AwsPolicy) else entity.kind
     return f"{kind} {entity.name.lower()}"
 

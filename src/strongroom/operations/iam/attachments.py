@@ -224,8 +224,12 @@ def list_entities_for_policy(context: Context, request: ListEntitiesForPolicyReq
     """List the users, groups and roles that have a policy attached, or as a permissions boundary."""
     with context.read() as reader:
         require_policy(reader, request.policy_arn, context.caller.account)
-        found = [entity for entity in _using(reader, context.caller.account, request) if _asked_for(entity, request)]
-    kept, more, marker = cut(f"ListEntities {request.policy_arn}", request, found, _place)
+        found = [
+            entity
+            for entity in _holders_of_policy(reader, context.caller.account, request)
+            if _matches_filter(entity, request)
+        ]
+    kept, more, marker = cut(f"ListEntities {request.policy_arn}", request, found, _marker_of)
     return ListEntitiesForPolicyResponse(
         policy_groups=[PolicyGroup(each.name, each.unique_id) for each in kept if isinstance(each, Group)],
         policy_users=[PolicyUser(each.name, each.unique_id) for each in kept if isinstance(each, User)],
@@ -242,7 +246,7 @@ _TYPES: dict[EntityKind, type[User | Group | Role]] = {
 }
 
 
-def _using(reader: IdentityReader, account: str, request: ListEntitiesForPolicyRequest) -> list[Holder]:
+def _holders_of_policy(reader: IdentityReader, account: str, request: ListEntitiesForPolicyRequest) -> list[Holder]:
     """Return the entities that use a policy in the way asked for, each once."""
     usage = {PolicyUsage.PERMISSIONS: Relation.ATTACHED, PolicyUsage.BOUNDARY: Relation.BOUNDARY}
     wanted = None if request.policy_usage_filter is None else usage[request.policy_usage_filter]
@@ -251,17 +255,17 @@ def _using(reader: IdentityReader, account: str, request: ListEntitiesForPolicyR
         for relation, kind, name in reader.linked(account, request.policy_arn)
         if wanted is None or relation is wanted
     }
-    return sorted(found.values(), key=_place)
+    return sorted(found.values(), key=_marker_of)
 
 
-def _asked_for(entity: Holder, request: ListEntitiesForPolicyRequest) -> bool:
+def _matches_filter(entity: Holder, request: ListEntitiesForPolicyRequest) -> bool:
     kinds = {EntityType.USER: User, EntityType.GROUP: Group, EntityType.ROLE: Role}
     if request.entity_filter is not None and not isinstance(entity, kinds.get(request.entity_filter, ())):
         return False
     return entity.path.startswith(request.path_prefix or "/")
 
 
-def _place(entity: Holder) -> str:
+def _marker_of(entity: Holder) -> str:
     return f"{entity.kind} {entity.name.lower()}"
 
 

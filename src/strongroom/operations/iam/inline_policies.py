@@ -153,7 +153,7 @@ def put_policy(kind: type[H]) -> Callable[[Context, Any], Empty]:
         accepted_document(request.policy_document, PolicyKind.IDENTITY)
 
         def given(_: Transaction, holder: H) -> H:
-            after = replace(holder, inline=_with(holder.inline, request.policy_name, request.policy_document))
+            after = replace(holder, inline=_with_policy(holder.inline, request.policy_name, request.policy_document))
             require_inline_size(after)
             return after
 
@@ -165,17 +165,17 @@ def put_policy(kind: type[H]) -> Callable[[Context, Any], Empty]:
 
 def get_user_policy(context: Context, request: UserPolicyRequest) -> GetUserPolicyResponse:
     """Show one inline policy of a user."""
-    return GetUserPolicyResponse(*_shown(context, request, User))
+    return GetUserPolicyResponse(*_response_fields(context, request, User))
 
 
 def get_group_policy(context: Context, request: GroupPolicyRequest) -> GetGroupPolicyResponse:
     """Show one inline policy of a group."""
-    return GetGroupPolicyResponse(*_shown(context, request, Group))
+    return GetGroupPolicyResponse(*_response_fields(context, request, Group))
 
 
 def get_role_policy(context: Context, request: RolePolicyRequest) -> GetRolePolicyResponse:
     """Show one inline policy of a role."""
-    return GetRolePolicyResponse(*_shown(context, request, Role))
+    return GetRolePolicyResponse(*_response_fields(context, request, Role))
 
 
 def delete_policy(kind: type[H]) -> Callable[[Context, Any], Empty]:
@@ -205,7 +205,7 @@ def list_policies(kind: type[H]) -> Callable[[Context, Any], ListInlinePoliciesR
     return read
 
 
-def _shown(
+def _response_fields(
     context: Context, request: UserPolicyRequest | GroupPolicyRequest | RolePolicyRequest, kind: type[H]
 ) -> tuple[str, str, str]:
     """Return the entity's name, the policy's name and its document as responses show them."""
@@ -215,7 +215,7 @@ def _shown(
     return holder.name, policy.name, encoded(policy.document)
 
 
-def _with(policies: tuple[InlinePolicy, ...], name: str, document: str) -> tuple[InlinePolicy, ...]:
+def _with_policy(policies: tuple[InlinePolicy, ...], name: str, document: str) -> tuple[InlinePolicy, ...]:
     others = [policy for policy in policies if policy.name != name]
     return tuple(sorted([*others, InlinePolicy(name, document)], key=lambda policy: policy.name))
 

@@ -201,7 +201,7 @@ def create_policy(context: Context, request: CreatePolicyRequest) -> PolicyRespo
         return policy
 
     policy = context.backends.store.write(add, AccountScope(context.caller.account))
-    return PolicyResponse(policy=_shown(policy))
+    return PolicyResponse(policy=_shape_of(policy))
 
 
 def get_policy(context: Context, request: PolicyRequest) -> PolicyResponse:
@@ -210,7 +210,9 @@ def get_policy(context: Context, request: PolicyRequest) -> PolicyResponse:
         with context.read() as reader:
             return PolicyResponse(policy=_aws_shown(AWS_POLICIES[request.policy_arn], reader, context.caller.account))
     with context.read() as reader:
-        return PolicyResponse(policy=_shown(found_policy(reader, request.policy_arn, context.caller.account), reader))
+        return PolicyResponse(
+            policy=_shape_of(found_policy(reader, request.policy_arn, context.caller.account), reader)
+        )
 
 
 def list_policies(context: Context, request: ListPoliciesRequest) -> ListPoliciesResponse:
@@ -221,10 +223,10 @@ def list_policies(context: Context, request: ListPoliciesRequest) -> ListPolicie
         if request.scope is not PolicyScope.LOCAL:
             found += [_aws_shown(each, reader, account) for each in AWS_POLICIES.values()]
         if request.scope is not PolicyScope.AWS:
-            found += [_shown(each, reader) for each in reader.entities(ManagedPolicy, account, "/", "", _ALL)]
+            found += [_shape_of(each, reader) for each in reader.entities(ManagedPolicy, account, "/", "", _ALL)]
     kept = [each for each in found if each.path.startswith(prefix) and _is_used(each, request)]
     scope = f"ListPolicies {request.scope} {request.only_attached} {prefix}"
-    policies, more, marker = cut(scope, request, sorted(kept, key=_place), _place)
+    policies, more, marker = cut(scope, request, sorted(kept, key=_marker_of), _marker_of)
     listed = [replace(each, description=None, tags=None) for each in policies]
     return ListPoliciesResponse(policies=listed, is_truncated=more, marker=marker)
 
@@ -276,7 +278,7 @@ def _policy_called(reader: IdentityReader, arn: str, account: str) -> ManagedPol
     return None if parsed is None else reader.entity(ManagedPolicy, account, parsed.resource_name)
 
 
-def _place(shape: PolicyShape) -> str:
+def _marker_of(shape: PolicyShape) -> str:
     return f"{shape.policy_name.lower()} {shape.policy_id}"
 
 
@@ -290,7 +292,7 @@ def _is_used(shape: PolicyShape, request: ListPoliciesRequest) -> bool:
     return not request.only_attached or any(counts.values())
 
 
-def _shown(policy: ManagedPolicy, reader: IdentityReader | None = None) -> PolicyShape:
+def _shape_of(policy: ManagedPolicy, reader: IdentityReader | None = None) -> PolicyShape:
     attached, limits = (0, 0) if reader is None else usage(reader, policy.account, policy.arn)
     return PolicyShape(
         policy_name=policy.name,

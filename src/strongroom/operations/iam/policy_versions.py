@@ -110,13 +110,13 @@ def list_policy_versions(context: Context, request: ListPolicyVersionsRequest) -
         )
     with context.read() as reader:
         policy = found_policy(reader, request.policy_arn, context.caller.account)
-    newest_first = sorted(policy.versions, key=_place)
-    kept, more, marker = cut(f"ListPolicyVersions {policy.unique_id}", request, newest_first, _place)
+    newest_first = sorted(policy.versions, key=_marker_of)
+    kept, more, marker = cut(f"ListPolicyVersions {policy.unique_id}", request, newest_first, _marker_of)
     shown = [replace(_version_shown(policy, version), document=None) for version in kept]
     return ListPolicyVersionsResponse(versions=shown, is_truncated=more, marker=marker)
 
 
-def _place(version: PolicyVersion) -> str:
+def _marker_of(version: PolicyVersion) -> str:
     """Return a marker that sorts the newest version first."""
     return f"{_LAST_NUMBER - version.number:08}"
 

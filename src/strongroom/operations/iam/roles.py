@@ -151,7 +151,7 @@ def create_role(context: Context, request: CreateRoleRequest) -> RoleResponse:
             tags=merged_tags((), request.tags or ()),
             boundary=request.permissions_boundary,
             trust_policy=request.assume_role_policy_document,
-            trusted=_trusted(transaction, request.assume_role_policy_document),
+            trusted=_trusted_ids(transaction, request.assume_role_policy_document),
             description=request.description or "",
             max_session_seconds=request.max_session_duration,
         )
@@ -214,7 +214,7 @@ def update_assume_role_policy(context: Context, request: UpdateAssumeRolePolicyR
         lambda transaction, role: replace(
             role,
             trust_policy=request.policy_document,
-            trusted=_trusted(transaction, request.policy_document),
+            trusted=_trusted_ids(transaction, request.policy_document),
         ),
     )
     return Empty()
@@ -249,7 +249,7 @@ def trust_policy(reader: IdentityReader, role: Role) -> str:
     return with_current_names(reader, role.trust_policy, role.trusted)
 
 
-def _trusted(reader: IdentityReader, text: str) -> tuple[tuple[str, str], ...]:
+def _trusted_ids(reader: IdentityReader, text: str) -> tuple[tuple[str, str], ...]:
     """Return the unique ids of users and roles in a trust policy; raises MalformedPolicyDocumentException."""
     document = accepted_document(text, PolicyKind.TRUST)
     require_size(text, MAX_TRUST_POLICY, "ACLSizePerRole")

@@ -1,6 +1,6 @@
-"""Types shared by IAM's requests and responses: the shapes of AWS's model with their limits.
+"""Types that IAM's requests and responses share, with the limits that AWS's model gives them.
 
-Times are seconds since the epoch. Policy documents in responses are percent-encoded (RFC 3986), as in AWS.
+Times are epoch seconds. Policy documents in responses are percent-encoded, as on AWS (RFC 3986).
 """
 
 import zlib
@@ -199,7 +199,7 @@ def cut(
     scope: str, request: PagedRequest, found: Sequence[T], name: Callable[[T], str]
 ) -> tuple[list[T], bool, str | None]:
     """Return one page of a whole list, ordered by ``name``; whether there is more; and the marker of the next page."""
-    asked = _asked(scope, request)
+    asked = _page_of(scope, request)
     rest = [each for each in found if name(each) > asked.after]
     kept, marker = asked.cut(rest[: asked.size + 1], name)
     return kept, marker is not None, marker
@@ -209,11 +209,11 @@ def read_page(
     scope: str, request: PagedRequest, read: Callable[[str, int], Sequence[T]], name: Callable[[T], str]
 ) -> tuple[list[T], bool, str | None]:
     """Return one page of a list that is read with ``read(after, limit)``."""
-    asked = _asked(scope, request)
+    asked = _page_of(scope, request)
     kept, marker = asked.cut(read(asked.after, asked.size + 1), name)
     return kept, marker is not None, marker
 
 
-def _asked(scope: str, request: PagedRequest) -> Page:
+def _page_of(scope: str, request: PagedRequest) -> Page:
     # IAM's markers have at most 320 characters: room for the longest name, but not for a path beside it.
     return page(f"{zlib.crc32(scope.encode()):08x}", request.max_items, request.marker, _PAGE)

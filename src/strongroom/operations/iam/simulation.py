@@ -60,7 +60,7 @@ class ContextEntry(msgspec.Struct, rename="pascal", frozen=True):
 
 
 class OrganizationPolicies(msgspec.Struct, rename="pascal", frozen=True):
-    """Service control policies: there are no organizations here, so they are read and have no effect."""
+    """Service control policies. They are accepted and have no effect, because there are no organizations here."""
 
     service_control_policy_input_list: list[PolicyText] | None = None
 
@@ -166,7 +166,7 @@ class SimulatePolicyResponse(PagedResponse, kw_only=True):
 
 
 def simulate_custom_policy(context: Context, request: SimulateCustomPolicyRequest) -> SimulatePolicyResponse:
-    """Decide by the policies given alone."""
+    """Simulate requests with only the policies in the request."""
     caller = _caller(context, request.caller_arn, account_user(context))
     policies = Policies(
         identity=_compiled(request.policy_input_list, "PolicyInputList"),
@@ -176,7 +176,7 @@ def simulate_custom_policy(context: Context, request: SimulateCustomPolicyReques
 
 
 def simulate_principal_policy(context: Context, request: SimulatePrincipalPolicyRequest) -> SimulatePolicyResponse:
-    """Decide by the policies of a user, group or role, and those given besides."""
+    """Simulate requests with the policies of a user, group or role, and those in the request."""
     if request.policy_exclusion_list:
         raise InvalidInputException("PolicyExclusionList is not supported.")
     source = request.policy_source_arn
@@ -214,11 +214,11 @@ def _simulate(request: SimulationRequest, caller: Principal, policies: Policies)
     pairs = range(len(request.action_names) * len(resources))
 
     def read(after: str, limit: int) -> Sequence[int]:
-        start = bisect_right(pairs, after, key=_place)
+        start = bisect_right(pairs, after, key=_marker_of)
         return pairs[start : start + limit]
 
-    # Only what is asked for is decided: a thousand actions on as many resources are a million pairs.
-    kept, more, marker = read_page("Simulate", request, read, _place)
+    # Only the pairs of the requested page are decided: a thousand actions on as many resources are a million pairs.
+    kept, more, marker = read_page("Simulate", request, read, _marker_of)
     results = [
         _result(
             caller, request.action_names[pair // len(resources)], resources[pair % len(resources)], policies, entries
@@ -228,7 +228,7 @@ def _simulate(request: SimulationRequest, caller: Principal, policies: Policies)
     return SimulatePolicyResponse(evaluation_results=results, is_truncated=more, marker=marker)
 
 
-def _place(pair: int) -> str:
+def _marker_of(pair: int) -> str:
     return f"{pair:08}"
 
 

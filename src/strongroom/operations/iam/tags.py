@@ -145,7 +145,7 @@ def remove_tags(kind: type[B]) -> Callable[[Context, Any], Empty]:
             context,
             kind,
             named(request, kind),
-            lambda _, entity: replace(entity, tags=_without(entity.tags, request.tag_keys)),
+            lambda _, entity: replace(entity, tags=_without_keys(entity.tags, request.tag_keys)),
         )
         return Empty()
 
@@ -174,7 +174,7 @@ def tag_policy(context: Context, request: TagPolicyRequest) -> Empty:
 def untag_policy(context: Context, request: UntagPolicyRequest) -> Empty:
     """Remove tags from a managed policy."""
     change_policy(
-        context, request.policy_arn, lambda policy: replace(policy, tags=_without(policy.tags, request.tag_keys))
+        context, request.policy_arn, lambda policy: replace(policy, tags=_without_keys(policy.tags, request.tag_keys))
     )
     return Empty()
 
@@ -191,6 +191,6 @@ def _page(name: str, request: PagedRequest, tags: Pairs) -> ListTagsResponse:
     return ListTagsResponse(tags=[Tag(*pair) for pair in kept], is_truncated=more, marker=marker)
 
 
-def _without(tags: Pairs, keys: Sequence[str]) -> Pairs:
+def _without_keys(tags: Pairs, keys: Sequence[str]) -> Pairs:
     gone = {key.lower() for key in keys}
     return tuple(pair for pair in tags if pair[0].lower() not in gone)

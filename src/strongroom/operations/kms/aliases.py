@@ -172,7 +172,7 @@ def _alias(context: Context, name: str) -> AliasLocator:
 
 
 def _type(key: KmsKey) -> tuple[KeyUsage, bool]:
-    """Return what an alias's old and new key have in common: usage, and whether symmetric, asymmetric or HMAC."""
+    """Return the properties that an alias's old and new key must share: usage, and symmetric, asymmetric or HMAC."""
     # Only for encryption are there both symmetric and asymmetric keys; no other usage has more than one type.
     return key.usage, key.spec is KeySpec.SYMMETRIC_DEFAULT
 

@@ -104,7 +104,7 @@ def locate_create_key(_context: Context, request: CreateKeyRequest) -> Sequence[
 
 def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse:
     """Make a key with its first key material. It is durable before the call returns."""
-    spec, usage = _kind(request)
+    spec, usage = _spec_and_usage(request)
     store_id = _key_store_of(context, request, spec)
     if request.origin is Origin.EXTERNAL:
         require_importable_spec(spec)
@@ -131,7 +131,7 @@ def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse
 
 
 def _add_key(context: Context, key: KmsKey) -> KmsKey:
-    """Add a key with its first material, which is only made once everything else about the key is accepted."""
+    """Add a key with its first material, which is made after everything else about the key was accepted."""
     store = context.backends.store
 
     def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
@@ -150,7 +150,7 @@ def _prepare_first_material(context: Context, key: KmsKey, prepared: PreparedMat
     if key.origin is Origin.EXTERNAL:
         return
     if key.spec is KeySpec.SYMMETRIC_DEFAULT and not context.backends.key_backends.blocks(key):
-        # Making it takes less time than finding out whether there is room for the key. The transaction finds out.
+        # Making the material takes less time than checking the quota. The transaction checks it.
         prepared.make((NewMaterial(key.locator, key.spec, key.custom_key_store_id),))
     else:
         prepare(context.backends.store, prepared, plan)
@@ -165,7 +165,7 @@ def _with_first_material(key: KmsKey, prepared: PreparedMaterial, now: float) ->
 
 
 def require_room(context: Context, reader: Reader, key: KmsKey) -> None:
-    """Refuse a key if its account has as many in that Region as it may have; raises LimitExceededException."""
+    """Refuse a key if its account has reached its quota in that Region; raises LimitExceededException."""
     limit = context.backends.customer_keys
     if reader.customer_keys(key.account, key.region) >= limit:
         raise too_many_keys(limit)
@@ -176,7 +176,7 @@ def create_key_elements(response: CreateKeyResponse, _targets: Sequence[Target])
     return {"keyMetadata": elements_of(response.key_metadata)}
 
 
-def _kind(request: CreateKeyRequest) -> tuple[KeySpec, KeyUsage]:
+def _spec_and_usage(request: CreateKeyRequest) -> tuple[KeySpec, KeyUsage]:
     if request.key_spec is not None and request.customer_master_key_spec is not None:
         raise ValidationException("You cannot specify KeySpec and CustomerMasterKeySpec in the same request.")
     deprecated = request.customer_master_key_spec
@@ -196,7 +196,7 @@ def _kind(request: CreateKeyRequest) -> tuple[KeySpec, KeyUsage]:
 
 
 def _key_store_of(context: Context, request: CreateKeyRequest, spec: KeySpec) -> str | None:
-    """Return the custom key store that a request asks for, or None for the default key store.
+    """Return the custom key store in a request, or None for the default key store.
 
     Raises ValidationException if that does not fit the origin, CustomKeyStoreNotFoundException,
     CustomKeyStoreInvalidStateException unless the custom key store is connected, and UnsupportedOperationException for

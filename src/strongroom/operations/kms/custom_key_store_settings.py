@@ -1,4 +1,4 @@
-"""CreateCustomKeyStore and UpdateCustomKeyStore: what a store is called and where it would be."""
+"""CreateCustomKeyStore and UpdateCustomKeyStore: the name and the address of a store."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -61,7 +61,7 @@ AccountId = Annotated[str, Meta(min_length=12, max_length=12), matching(r"[0-9]{
 
 
 class XksProxyAuthenticationCredential(msgspec.Struct, rename="pascal", frozen=True):
-    """What the service signs its requests to a proxy with."""
+    """The access key with which the service signs its requests to a proxy."""
 
     access_key_id: Annotated[str, Meta(min_length=20, max_length=30), matching(r"^[A-Z2-7]+$"), SENSITIVE]
     raw_secret_access_key: Annotated[
@@ -115,7 +115,7 @@ def create_custom_key_store(context: Context, request: CreateCustomKeyStoreReque
     store_id = "cks-" + context.backends.entropy(_ID_BYTES).hex()[:_ID_DIGITS]
     _require_own_parameters(request, request.custom_key_store_type)
     external = request.custom_key_store_type is CustomKeyStoreType.EXTERNAL_KEY_STORE
-    secret, proxy = _external(context, request) if external else (_cloud_hsm(request), None)
+    secret, proxy = _external_proxy(context, request) if external else (_cloud_hsm(request), None)
     store = CustomKeyStore(
         account=context.caller.account,
         region=context.region,
@@ -141,7 +141,7 @@ def create_custom_key_store(context: Context, request: CreateCustomKeyStoreReque
 
 
 def update_custom_key_store(context: Context, request: UpdateCustomKeyStoreRequest) -> Empty:
-    """Change what is given of a store."""
+    """Change the given properties of a store."""
     wrapped_secret = _wrapped_secret(context, request)
 
     def updated(transaction: Transaction, store: CustomKeyStore) -> CustomKeyStore:
@@ -187,7 +187,7 @@ def _cloud_hsm(request: CreateCustomKeyStoreRequest) -> str:
     return request.key_store_password
 
 
-def _external(context: Context, request: CreateCustomKeyStoreRequest) -> tuple[str, XksProxy]:
+def _external_proxy(context: Context, request: CreateCustomKeyStoreRequest) -> tuple[str, XksProxy]:
     """Return the proxy of an external store and its secret; raises ValidationException as above."""
     credential, connectivity = request.xks_proxy_authentication_credential, request.xks_proxy_connectivity
     endpoint, path = request.xks_proxy_uri_endpoint, request.xks_proxy_uri_path
@@ -204,13 +204,13 @@ def _external(context: Context, request: CreateCustomKeyStoreRequest) -> tuple[s
         vpc_endpoint_service_name=request.xks_proxy_vpc_endpoint_service_name,
         vpc_endpoint_service_owner=request.xks_proxy_vpc_endpoint_service_owner,
     )
-    return credential.raw_secret_access_key, _reached(proxy, context.caller.account)
+    return credential.raw_secret_access_key, _with_connectivity(proxy, context.caller.account)
 
 
-def _reached(proxy: XksProxy, account: str) -> XksProxy:
-    """Return a proxy whose VPC endpoint service is complete: it is the account's own unless another is named.
+def _with_connectivity(proxy: XksProxy, account: str) -> XksProxy:
+    """Return a proxy with the owner of its VPC endpoint service, which is the account unless another is named.
 
-    Raises ValidationException if there is one without, or none with, that connectivity.
+    Raises ValidationException if the connectivity is a VPC endpoint service and none is named, or the other way round.
     """
     service, owner = proxy.vpc_endpoint_service_name, proxy.vpc_endpoint_service_owner
     if proxy.connectivity is XksProxyConnectivity.VPC_ENDPOINT_SERVICE:
@@ -266,7 +266,7 @@ def _updated_proxy(request: UpdateCustomKeyStoreRequest, proxy: XksProxy, accoun
         vpc_endpoint_service_owner=request.xks_proxy_vpc_endpoint_service_owner
         or (proxy.vpc_endpoint_service_owner if in_vpc else None),
     )
-    return _reached(after, account)
+    return _with_connectivity(after, account)
 
 
 def _require_unique(store: CustomKeyStore, others: Sequence[CustomKeyStore]) -> None:

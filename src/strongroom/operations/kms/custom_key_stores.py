@@ -1,6 +1,6 @@
 """Custom key stores: described, connected, disconnected and deleted.
 
-What could be connected behind them comes with a later release; until then every connection fails.
+This release has no key back end for them, so every connection fails.
 """
 
 from collections.abc import Callable
@@ -57,7 +57,7 @@ class XksProxyConfiguration(msgspec.Struct, rename="pascal", frozen=True, omit_d
 
 
 class CustomKeyStoresListEntry(msgspec.Struct, rename="pascal", frozen=True, omit_defaults=True, kw_only=True):
-    """A custom key store, as it is shown."""
+    """A custom key store in a response."""
 
     custom_key_store_id: str
     custom_key_store_name: str
@@ -103,7 +103,7 @@ def describe_custom_key_stores(
 
 
 def connect_custom_key_store(context: Context, request: CustomKeyStoreRequest) -> Empty:
-    """Start to connect a store; DescribeCustomKeyStores tells what came of it."""
+    """Start to connect a store; DescribeCustomKeyStores shows the outcome."""
     return change_store(context, request.custom_key_store_id, lambda _, store: connect(store))
 
 

@@ -96,7 +96,7 @@ class GenerateDataKeyPairResponse(GenerateDataKeyPairWithoutPlaintextResponse, k
 def generate_data_key_pair(
     context: Context, request: GenerateDataKeyPairRequest, active: ActiveKey
 ) -> GenerateDataKeyPairResponse:
-    """Make a key pair; return its private key in the clear and encrypted."""
+    """Make a key pair; return its private key as plaintext and encrypted."""
     pair, blob, material_id = _make(context, request, active, "GenerateDataKeyPair")
     plaintext, for_recipient = hand_over(context, pair.private_key)
     return GenerateDataKeyPairResponse(

@@ -1,4 +1,4 @@
-"""Data keys: made here, used and dropped by the caller, kept beside the data in encrypted form. And random bytes."""
+"""Data keys, which callers use outside of the service and store in encrypted form, and random bytes."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -109,7 +109,7 @@ class GenerateRandomResponse(Response):
 
 
 def generate_data_key(context: Context, request: GenerateDataKeyRequest, active: ActiveKey) -> GenerateDataKeyResponse:
-    """Make a data key; return it in the clear and encrypted."""
+    """Make a data key; return it as plaintext and encrypted."""
     secret, blob, material_id = _make(context, request, active, "GenerateDataKey")
     plaintext, for_recipient = hand_over(context, secret)
     return GenerateDataKeyResponse(
@@ -142,7 +142,7 @@ def generate_random(context: Context, request: GenerateRandomRequest) -> Generat
 
 
 def _require_random_source(context: Context, store_id: str) -> None:
-    """Refuse custom key stores that have no random bytes to give."""
+    """Refuse a custom key store as the source of random bytes; raises its error if the store cannot be used."""
     with context.read() as reader:
         store = find_custom_key_store(context, reader, store_id)
     if store.type is CustomKeyStoreType.EXTERNAL_KEY_STORE:

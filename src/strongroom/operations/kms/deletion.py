@@ -45,7 +45,7 @@ def schedule_key_deletion(
 ) -> ScheduleKeyDeletionResponse:
     """Start the waiting period, in which the key cannot be used and the deletion can be cancelled.
 
-    The waiting period of a multi-Region primary starts when the last of its replicas is gone.
+    The waiting period of a multi-Region primary starts when the last of its replicas is deleted.
     """
     window = request.pending_window_in_days
     key = modify(context, active, lambda key: multi_region.schedule_deletion(key, window, context.now))

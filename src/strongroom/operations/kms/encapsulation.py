@@ -26,7 +26,7 @@ class EncapsulateRequest(Request):
 
 
 class EncapsulateResponse(Response):
-    """The response of Encapsulate: a fresh secret, and the ciphertext that carries it."""
+    """The response of Encapsulate: a fresh secret, and its ciphertext."""
 
     key_id: str
     shared_secret: bytes
@@ -49,7 +49,7 @@ class DecapsulateResponse(Response):
 
 
 def encapsulate(_context: Context, request: EncapsulateRequest, active: ActiveKey) -> EncapsulateResponse:
-    """Make a secret that only this key can take out of its ciphertext."""
+    """Make a secret, and a ciphertext from which only this key can decapsulate it."""
     _require(active.key, request, "Encapsulate")
     require_not_dry_run(request.dry_run)
     secret, blob = active.encapsulation_key().encapsulate()

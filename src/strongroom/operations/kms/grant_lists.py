@@ -55,8 +55,8 @@ def list_retirable_grants(context: Context, request: ListRetirableGrantsRequest)
     return ListGrantsResponse(grants=entries, truncated=marker is not None, next_marker=marker)
 
 
-def _sought(reader: IdentityReader, principal: str | None, service: str | None) -> str:
-    """Return the name to look for; a unique id may be that of a user or role that is gone."""
+def _name_to_find(reader: IdentityReader, principal: str | None, service: str | None) -> str:
+    """Return the name to search for. A unique id may be that of a deleted user or role."""
     if principal is not None and is_unique_id(principal):
         return principal
     return party_of(reader, principal, service).name
@@ -67,7 +67,7 @@ def _filter_name(reader: IdentityReader, request: ListGrantsRequest) -> str | No
         raise ValidationException("You cannot specify both GranteePrincipal and GranteeServicePrincipal.")
     if request.grantee_principal is None and request.grantee_service_principal is None:
         return None
-    return _sought(reader, request.grantee_principal, request.grantee_service_principal)
+    return _name_to_find(reader, request.grantee_principal, request.grantee_service_principal)
 
 
 def _entry(reader: IdentityReader, grant: Grant) -> GrantListEntry:
@@ -82,9 +82,9 @@ def _entry(reader: IdentityReader, grant: Grant) -> GrantListEntry:
         grant_id=grant.grant_id,
         name=grant.name,
         creation_date=grant.created_at,
-        grantee_principal=msgspec.UNSET if grantee.service else _shown(reader, grantee),
+        grantee_principal=msgspec.UNSET if grantee.service else _current_name(reader, grantee),
         grantee_service_principal=grantee.shown if grantee.service else msgspec.UNSET,
-        retiring_principal=msgspec.UNSET if retiring is None or retiring.service else _shown(reader, retiring),
+        retiring_principal=msgspec.UNSET if retiring is None or retiring.service else _current_name(reader, retiring),
         retiring_service_principal=retiring.shown if retiring is not None and retiring.service else msgspec.UNSET,
         issuing_account=root_arn(grant.region, grant.issuing_account),
         operations=list(grant.operations),
@@ -92,8 +92,8 @@ def _entry(reader: IdentityReader, grant: Grant) -> GrantListEntry:
     )
 
 
-def _shown(reader: IdentityReader, named: Party) -> str:
-    """Return a principal under the name it has now; by its unique id if it is gone."""
+def _current_name(reader: IdentityReader, named: Party) -> str:
+    """Return the current ARN of a principal, or its unique id if it was deleted."""
     if not is_unique_id(named.name):
         return named.shown
     return current_names(reader, [(named.shown, named.name)]).get(named.shown, named.shown)

@@ -46,7 +46,7 @@ _GRANT_ID_BYTES = 32
 
 
 def create_grant(context: Context, request: CreateGrantRequest, active: ActiveKey) -> CreateGrantResponse:
-    """Make a grant; the same request with the same name again returns the same grant with a new token."""
+    """Make a grant. A retry with the same name and terms returns the same grant with a new token."""
     _require_terms(request, active.key)
     grant_id = context.backends.entropy(_GRANT_ID_BYTES).hex()
 
@@ -58,7 +58,7 @@ def create_grant(context: Context, request: CreateGrantRequest, active: ActiveKe
             region=key.region,
             key_id=key.key_id,
             grantee=party_of(transaction, request.grantee_principal, request.grantee_service_principal),
-            retiring=_retiring(transaction, request),
+            retiring=_retiring_party(transaction, request),
             operations=tuple(dict.fromkeys(request.operations)),
             constraints=Constraints() if request.constraints is None else request.constraints.terms(),
             name=request.name or "",
@@ -81,12 +81,12 @@ def create_grant(context: Context, request: CreateGrantRequest, active: ActiveKe
 
 
 def create_grant_elements(response: CreateGrantResponse, targets: Sequence[Target]) -> Mapping[str, object]:
-    """Return what the audit record shows: never the token."""
+    """Return the elements of the audit record, without the token."""
     return {"grantId": response.grant_id, "keyId": targets[0].resource}
 
 
 def locate_retire_grant(context: Context, request: RetireGrantRequest) -> Sequence[Target]:
-    """Find the grant, by its token or by its key and id: the grant itself says who may retire it."""
+    """Find the grant by its token, or by its key and id. The grant itself names the principals that may retire it."""
     if request.grant_token is not None:
         if request.key_id is not None or request.grant_id is not None:
             raise ValidationException("You must specify either a grant token or a key ARN and grant ID, not both.")
@@ -110,17 +110,17 @@ def retire_grant(context: Context, request: RetireGrantRequest, active: ActiveKe
     """End a grant, as its grantee or its retiring principal."""
     token = request.grant_token
     grant_id = request.grant_id or "" if token is None else grant_tokens.read(context.backends.secrets, token).grant_id
-    _end(context, active.key.locator, grant_id, dry_run=bool(request.dry_run))
+    _end_grant(context, active.key.locator, grant_id, dry_run=bool(request.dry_run))
     return Empty()
 
 
 def revoke_grant(context: Context, request: RevokeGrantRequest, active: ActiveKey) -> Empty:
     """End a grant, as the key's administrator; no call uses it after this has answered."""
-    _end(context, active.key.locator, request.grant_id, dry_run=bool(request.dry_run))
+    _end_grant(context, active.key.locator, request.grant_id, dry_run=bool(request.dry_run))
     return Empty()
 
 
-def _end(context: Context, locator: KeyLocator, grant_id: str, *, dry_run: bool) -> None:
+def _end_grant(context: Context, locator: KeyLocator, grant_id: str, *, dry_run: bool) -> None:
     def remove(transaction: Transaction) -> None:
         grant = _required(transaction, locator, grant_id)
         if dry_run:
@@ -146,7 +146,7 @@ def _no_grant(grant_id: str) -> NotFoundException:
 
 
 def _require_terms(request: CreateGrantRequest, key: KmsKey) -> None:
-    """Refuse a grant that means nothing, or could not be used on this key; raises ValidationException."""
+    """Refuse a grant whose terms are invalid for this key; raises ValidationException."""
     if (request.grantee_principal is None) == (request.grantee_service_principal is None):
         raise ValidationException("You must specify exactly one of GranteePrincipal and GranteeServicePrincipal.")
     if request.retiring_principal is not None and request.retiring_service_principal is not None:
@@ -199,7 +199,7 @@ def invalid_principal(principal: str | None) -> InvalidArnException:
     return InvalidArnException(f"ARN does not refer to a valid principal: {principal}")
 
 
-def _retiring(reader: IdentityReader, request: CreateGrantRequest) -> Party | None:
+def _retiring_party(reader: IdentityReader, request: CreateGrantRequest) -> Party | None:
     if request.retiring_principal is None and request.retiring_service_principal is None:
         return None
     return party_of(reader, request.retiring_principal, request.retiring_service_principal)

@@ -1,7 +1,6 @@
 """Import tokens: a wrapping key that only the service can use, sealed into a token that the client sends back.
 
-The service stores nothing for them. A token says for which key it was made, how the material will be wrapped, and when
-it expires.
+The service stores nothing for them. A token has the key for which it was made, the wrapping algorithm, and its expiry.
 """
 
 import msgspec
@@ -18,7 +17,7 @@ VALIDITY = DAY
 
 
 class ImportToken(msgspec.Struct, frozen=True):
-    """What a token says. ``wrapping_token`` is the key back end's; ``expires_at`` is in epoch seconds."""
+    """The content of a token. ``wrapping_token`` is the key back end's; ``expires_at`` is in epoch seconds."""
 
     locator: KeyLocator
     wrapping_token: bytes
@@ -32,7 +31,7 @@ def issue(secrets: ServiceSecrets, token: ImportToken) -> bytes:
 
 
 def read(secrets: ServiceSecrets, sealed: bytes, locator: KeyLocator, now: float) -> ImportToken:
-    """Return what a token says.
+    """Return the content of a token.
 
     Raises InvalidImportTokenException if it was not issued here for that key, and ExpiredImportTokenException after
     its 24 hours.

@@ -51,7 +51,7 @@ class DeriveSharedSecretResponse(Response):
 def derive_shared_secret(
     context: Context, request: DeriveSharedSecretRequest, active: ActiveKey
 ) -> DeriveSharedSecretResponse:
-    """Derive a secret that the peer can derive too; raises ValidationException for what is no peer's public key."""
+    """Derive a secret that the peer can derive too; raises ValidationException for an invalid public key."""
     active.key.require_usage(KeyUsage.KEY_AGREEMENT, "DeriveSharedSecret")
     require_algorithm(request.key_agreement_algorithm, active.key.spec, KEY_AGREEMENT)
     secret = active.agreement_key().agree(request.public_key)

@@ -27,7 +27,7 @@ class GetKeyLastUsageResponse(Response):
 
 
 def get_key_last_usage(context: Context, _request: KeyRequest, active: ActiveKey) -> GetKeyLastUsageResponse:
-    """Tell when a key was last used, for what, and which record of the audit log says so."""
+    """Return the time and operation of a key's last use, and the id of its record in the audit log."""
     key = active.key
     use = context.backends.key_uses.last(key.locator)
     return GetKeyLastUsageResponse(
@@ -35,7 +35,7 @@ def get_key_last_usage(context: Context, _request: KeyRequest, active: ActiveKey
         key_last_usage=KeyLastUsageData()
         if use is None
         else KeyLastUsageData(use.operation, use.used_at, use.event_id, use.request_id),
-        # Every key's uses have been noted since it was made.
+        # Uses of a key are noted from its creation on.
         tracking_start_date=key.created_at,
         key_creation_date=key.created_at,
     )

@@ -1,4 +1,4 @@
-"""KeyMetadata: what DescribeKey and CreateKey tell about a key."""
+"""KeyMetadata: the description of a key in the responses of DescribeKey and CreateKey."""
 
 import msgspec
 
@@ -79,7 +79,7 @@ class KeyMetadata(Response):
 
 
 def algorithms_of(key: KmsKey) -> Algorithms:
-    """Return what a key can do."""
+    """Return the algorithms that a key can be used with."""
     match key.usage:
         case KeyUsage.ENCRYPT_DECRYPT:
             return Algorithms(encryption=list(ENCRYPTION[key.spec]))
@@ -94,7 +94,7 @@ def algorithms_of(key: KmsKey) -> Algorithms:
 
 
 def key_metadata(key: KmsKey) -> KeyMetadata:
-    """Return what AWS tells about a key in this state."""
+    """Return the metadata that AWS shows for a key in this state."""
     current = key.current_material
     present = current if current is not None and current.token is not None else None
     expiring = first_to_expire(key) if key.origin is Origin.EXTERNAL else None

@@ -70,7 +70,7 @@ class ListKeyPoliciesResponse(Response):
 
 
 def get_key_policy(context: Context, request: GetKeyPolicyRequest, active: ActiveKey) -> GetKeyPolicyResponse:
-    """Return the key policy as it is in force, users and roles under the names they have now."""
+    """Return the key policy with the current names of users and roles."""
     _require_name(request.policy_name)
     policy = active.key.policy
     if active.key.pinned:

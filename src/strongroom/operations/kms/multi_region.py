@@ -81,7 +81,7 @@ class UpdatePrimaryRegionRequest(KeyRequest):
 
 
 def locate_replicate_key(context: Context, request: ReplicateKeyRequest) -> Sequence[Target]:
-    """Ask for kms:ReplicateKey on the primary, and in the replica's Region for what CreateKey would need there."""
+    """Ask for kms:ReplicateKey on the primary, and the permissions of CreateKey in the replica's Region."""
     active = context.find(request.key_id, KeyIdForms.KEY_ONLY)
     replica = multi_region.new_replica(active.key, request.replica_region, now=context.now)
     actions = ("kms:CreateKey", "kms:TagResource") if request.tags else ("kms:CreateKey",)
@@ -168,7 +168,7 @@ def replicate_key_elements(response: ReplicateKeyResponse, _targets: Sequence[Ta
 def replica_created(
     request: ReplicateKeyRequest, response: ReplicateKeyResponse, _targets: Sequence[Target]
 ) -> Sequence[Echo]:
-    """Return the record of the replica's Region: a key was created there."""
+    """Return the record of the replica's Region: CreateKey."""
     metadata = response.replica_key_metadata
     parameters = {
         "description": metadata.description,

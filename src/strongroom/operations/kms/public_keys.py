@@ -1,4 +1,4 @@
-"""GetPublicKey: what everyone may know of an asymmetric KMS key."""
+"""GetPublicKey, for asymmetric KMS keys."""
 
 from collections.abc import Sequence
 

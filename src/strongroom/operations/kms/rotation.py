@@ -1,4 +1,4 @@
-"""EnableKeyRotation and what belongs to it. Automatic rotation itself happens in ``maintenance.key_rotation``."""
+"""The operations on rotation. Automatic rotation itself happens in ``maintenance.key_rotation``."""
 
 from enum import StrEnum
 
@@ -112,7 +112,7 @@ def disable_key_rotation(context: Context, _request: KeyRequest, active: ActiveK
 
 
 def get_key_rotation_status(_context: Context, _request: KeyRequest, active: ActiveKey) -> GetKeyRotationStatusResponse:
-    """Return whether the key rotates, and when next. A key pending deletion does not, unless the deletion is cancelled.
+    """Return whether the key rotates, and when it does next. A key pending deletion does not rotate.
 
     Raises UnsupportedOperationException for keys in custom key stores.
     """

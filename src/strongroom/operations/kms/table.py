@@ -1,7 +1,7 @@
 """The table: one row per action of the service.
 
 ``uses`` are cryptographic operations, ``reads`` look at one key, ``changes`` alter one key, ``shares`` alter what
-related multi-Region keys share; the rest have no key, or more than one, and are spelled out.
+related multi-Region keys share; the other rows have no key or more than one, and are written out.
 """
 
 from collections.abc import Callable, Sequence
@@ -171,7 +171,7 @@ _ROWS = (
         public_keys.get_public_key,
         locate=by_key_id("kms:GetPublicKey", KeyIdForms.ANY),
         rule=StateRule.PUBLISH,
-        # The request does not tell which key; the largest take milliseconds to load.
+        # The request does not show the size of the key; the largest take milliseconds to load.
         placement=Placement.COMPUTING,
         cross_account=True,
     ),

@@ -1,4 +1,4 @@
-"""Which key material a call has used, for its audit record.
+"""Finds the key material that a call has used, for its audit record.
 
 Only symmetric encryption keys have material to name (KMS Developer Guide, "Rotate AWS KMS keys").
 """
@@ -34,7 +34,7 @@ class NamesTwoMaterials(Protocol):
 
 
 def current_material(_response: object, targets: Sequence[Target]) -> dict[str, object]:
-    """Return the current key material of the one key: for responses that name none."""
+    """Return the current key material of the key, for responses that name none."""
     return _key_material(None, targets)
 
 

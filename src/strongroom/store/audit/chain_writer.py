@@ -1,4 +1,4 @@
-"""One writer's chain on disk: where it stands, the segment it goes on in, and when the next segment begins."""
+"""Writes one writer's chain to disk: keeps its position and its current segment, and begins new segments."""
 
 import errno
 import os
@@ -37,12 +37,12 @@ class ChainWriter:
         fsync: bool,
         segment_size: int,
     ) -> None:
-        """Go on where a takeover says; the first line begins a new segment.
+        """Continue the chain at the position of a takeover; the first line begins a new segment.
 
-        ``sign`` signs checkpoints. ``pending`` knows how many lines were dropped, which the next header records.
+        ``sign`` signs checkpoints. ``pending`` counts the lines that were dropped, which the next header records.
         """
         self._folder = folder
-        self._found = found
+        self._takeover = found
         self._sign = sign
         self._pending = pending
         self._fsync = fsync
@@ -59,12 +59,12 @@ class ChainWriter:
 
     @property
     def written_lines(self) -> int:
-        """How many lines were written since the start."""
+        """The number of lines written since the start."""
         return self.position.sequence - self._began_at
 
     @property
     def written_bytes(self) -> int:
-        """How many bytes those lines take."""
+        """The size of those lines in bytes."""
         return self._complete_size + (0 if self._segment is None else self._segment.size)
 
     @property
@@ -87,7 +87,7 @@ class ChainWriter:
             self.add_checkpoint(now)
             self._complete_size += self._segment.size
             self._retire_segment()
-        before, found, dropped = self.position, self._found, self._pending.unrecorded_drops
+        before, found, dropped = self.position, self._takeover, self._pending.unrecorded_drops
         segment = SegmentFile(self._folder / segment_name(now, before), now, fsync=self._fsync)
         header = Header(segment.name, before.digest.decode(), found.torn, dropped, found.uncovered, found.unverified)
         try:
@@ -99,13 +99,13 @@ class ChainWriter:
             segment.discard()
             raise
         self._segment = segment
-        self._found = Takeover(self.position)
+        self._takeover = Takeover(self.position)
         self._pending.drops_recorded(dropped)
         self.segment_begun = now
         return segment
 
     def add_checkpoint(self, now: float) -> Checkpoint:
-        """Add a signed checkpoint of where the chain stands to the current segment; raises OSError."""
+        """Add a signed checkpoint of the chain's position to the current segment; raises OSError."""
         assert self._segment is not None  # noqa: S101 - for the type checker
         statement = statement_of(self.position, now)
         checkpoint = Checkpoint(msgspec.Raw(statement), self._sign(signed_bytes(statement)))
@@ -114,12 +114,12 @@ class ChainWriter:
         return checkpoint
 
     def lacks_file(self, signed: Position) -> bool:
-        """Tell whether there is something to write and no file for it, ``signed`` being the last signed position.
+        """Tell whether there is something to write and no file for it. ``signed`` is the last signed position.
 
-        There is none before the first line, and none once the file was removed by somebody else.
+        There is no file before the first line, and none after another process has removed it.
         """
         if self._segment is None:
-            return self._found.anything_found or self.position != signed
+            return self._takeover.anything_found or self.position != signed
         return self._segment.is_removed()
 
     def mark(self) -> AuditMark:
@@ -136,16 +136,19 @@ class ChainWriter:
             self._retire_segment()
 
     def take_unsynced(self) -> UnsyncedFiles:
-        """Return everything that may not be on disk yet; ``put_back`` what could not be brought there."""
+        """Return the files whose content may not be on disk yet.
+
+        Those that cannot be synced have to be ``put_back``.
+        """
         complete, self._complete = self._complete, []
         return UnsyncedFiles(complete, None if self._segment is None else self._segment.descriptor)
 
     def put_back(self, files: UnsyncedFiles) -> None:
-        """Leave files to a later attempt to bring them to disk."""
+        """Keep files for a later attempt to sync them."""
         self._complete[:0] = files.complete
 
     def release(self) -> None:
-        """Close what is still open of an ended chain."""
+        """Close the files of an ended chain that are still open."""
         files, self._complete = self._complete, []
         for descriptor in files:
             os.close(descriptor)

@@ -1,11 +1,11 @@
-"""The audit log: chained lines in segments, written before the answers they describe leave.
+"""The audit log: chained lines in segments, each written before the answer to its call is sent.
 
 Callers add lines while they work and flush once for all of them (group commit). A line is written when ``flush`` has
 returned: with durability ``write`` it is in the kernel and survives the process; with ``fsync`` it is on disk and
 survives the machine. ``audit.chain`` has the format.
 
 A flush that fails leaves file and chain as they were, and keeps its lines for the next one: what they record may have
-happened, only its answer did not leave. Meanwhile the log is not ``writable``.
+happened, although its answer was not sent. Meanwhile the log is not ``writable``.
 """
 
 import contextlib
@@ -32,8 +32,8 @@ logger = logging.getLogger(__name__)
 class AuditLog:
     """Appends to the newest segment of one writer's chain in ``folder``. Safe to use from several threads.
 
-    See ``audit.sink.AuditSink``. ``_pending`` is the queue, ``_chain`` what is on disk; this class decides when lines
-    go from one to the other, and when the chain is signed.
+    See ``audit.sink.AuditSink``. ``_pending`` is the queue and ``_chain`` writes to disk; this class decides when lines
+    move from one to the other, and when the chain is signed.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class AuditLog:
         signer: CheckpointSigner,
         clock: Clock,
     ) -> None:
-        """Go on where the writer's chain ends; the first flush begins a new segment."""
+        """Continue the writer's chain where it ends; the first flush begins a new segment."""
         folder.mkdir(mode=0o700, exist_ok=True)
         known = signer.recorded(writer)
         found = take_over(folder, writer, known, signer.verifies)
@@ -71,7 +71,10 @@ class AuditLog:
         self._pending.append(line)
 
     def append_refusal(self, line: bytes) -> None:
-        """Add the line of a refused call. While the log cannot be written, only so many are kept; more are counted."""
+        """Add the line of a refused call.
+
+        While the log cannot be written, the queue of these is bounded; lines beyond it are dropped and counted.
+        """
         self._pending.append_refusal(line)
 
     def flush(self) -> None:
@@ -99,7 +102,7 @@ class AuditLog:
         return not self._pending.failing
 
     def measure(self) -> AuditMeasurements:
-        """Return what the log measures of itself, as of now."""
+        """Return the present measurements of the log."""
         chain, pending = self._chain, self._pending
         return AuditMeasurements(
             lines=chain.written_lines,
@@ -118,15 +121,16 @@ class AuditLog:
             return self._chain.mark()
 
     def checkpoint(self) -> None:
-        """Sign where the chain stands, if it went on since the last time; bring it to disk; record the signature.
+        """Sign the chain's position, if it has changed since the last time; sync the log; record the signature.
 
-        What a crash has left is taken over first. Raises KmsError or OSError when it cannot be written or recorded.
+        The lines that a crash has left are taken over first. Raises KmsError or OSError when it cannot be written or
+        recorded.
         """
         self.flush()
         self._sign(last=False)
 
     def close(self) -> None:
-        """Write what is left, with a checkpoint, and close the file. Nothing is written after that."""
+        """Write the lines that wait, and a checkpoint, and close the file. Nothing is written after that."""
         try:
             self.flush()
             self._sign(last=True)
@@ -138,12 +142,12 @@ class AuditLog:
                 self._chain.release()
 
     def _register(self, known: KnownWriter | None, *, unverified: bool) -> None:
-        """Record that this writer is at work, before its first line; raises KmsError when that fails."""
+        """Record that this writer runs, before its first line; raises KmsError when that fails."""
         writer = self._chain.position.writer
         if unverified:
             try:
-                # Before the writer is recorded as one at work: after that, lines that somebody has added look like
-                # lines that a crash has left.
+                # Before the writer is recorded as running: after that, lines that an attacker has added look like lines
+                # that a crash has left.
                 self._chain.begin_segment(self._clock.now())
                 self._sync()
             except OSError:
@@ -153,7 +157,7 @@ class AuditLog:
             self._signer.record(writer, KnownWriter(self._checkpoint))
 
     def _sign(self, *, last: bool) -> None:
-        """Sign how far the log has come, bring it to disk and record it; the ``last`` time, end the chain as well."""
+        """Sign the position of the log, sync it and record it; the ``last`` time, also end the chain."""
         with self._signing:
             with self._lock:
                 now = self._clock.now()
@@ -162,7 +166,7 @@ class AuditLog:
                 fresh = self._chain.position != self._signed
                 checkpoint = self._chain.add_checkpoint(now) if fresh else self._checkpoint
                 position = self._chain.position
-                # A line that came in since the flush belongs to a call that is not answered any more.
+                # A line that was added since the flush belongs to a call that will not be answered.
                 stopped = last and not self._pending
                 if last:
                     self._chain.end()
@@ -179,11 +183,11 @@ class AuditLog:
         self._chain.begin_segment(now)
 
     def _sync(self) -> None:
-        """Bring everything written so far to disk, complete segments and the names of files included."""
+        """Sync everything written so far, including complete segments and the names of files."""
         with self._lock:
             files = self._chain.take_unsynced()
         try:
-            # Without the lock: calls go on meanwhile.
+            # Without the lock, so that calls need not wait for the disk.
             files.sync()
             if not self._fsync:
                 sync_folder(self._folder)

@@ -3,7 +3,7 @@
 from threading import Lock
 
 _MOST_WAITING = 10_000
-"""How many lines wait while the log cannot be written; refusals that come after them are dropped and counted."""
+"""The most lines that wait while the log cannot be written. Lines of later refusals are dropped and counted."""
 
 
 class PendingLines:
@@ -15,11 +15,11 @@ class PendingLines:
     def __init__(self) -> None:
         self._lines: list[bytes] = []
         self.append = self._lines.append
-        """Adds a line that must not get lost. It is the list's own method: every call goes through here."""
+        """Adds a line that must not get lost. It is the list's own method, because every call uses it."""
         self.failing = False
         """Whether the last attempt to write failed. The queue is bounded only then."""
         self.dropped = 0
-        """How many lines were dropped since the start."""
+        """The number of lines dropped since the start."""
         self._unrecorded = 0
         self._counting = Lock()
 
@@ -29,7 +29,8 @@ class PendingLines:
     def append_refusal(self, line: bytes) -> None:
         """Add the line of a refused call, or drop it if the queue is full.
 
-        Lines of what was done are never dropped: nothing is begun while the log cannot be written, so they are few.
+        Lines of calls that were carried out are never dropped. No call starts while the log cannot be written, so they
+        are few.
         """
         if self.failing and len(self._lines) >= _MOST_WAITING:
             with self._counting:
@@ -40,11 +41,11 @@ class PendingLines:
 
     @property
     def unrecorded_drops(self) -> int:
-        """How many dropped lines no header of a segment has recorded yet."""
+        """The number of dropped lines that no header of a segment has recorded yet."""
         return self._unrecorded
 
     def drops_recorded(self, count: int) -> None:
-        """Note that a header has recorded so many dropped lines."""
+        """Note that a header has recorded ``count`` dropped lines."""
         with self._counting:
             self._unrecorded -= count
 

@@ -19,7 +19,10 @@ _SET_BACK = timedelta(hours=1)
 
 
 class _Place(msgspec.Struct, frozen=True, order=True):
-    """The place of a record in a file, in bytes; ordered by the record's time, and by place where times are equal."""
+    """The place of a record in a file, in bytes.
+
+    Places are ordered by the record's time, then by position in the file.
+    """
 
     time: str
     segment: int
@@ -27,8 +30,8 @@ class _Place(msgspec.Struct, frozen=True, order=True):
     end: int
 
 
-class _Found(msgspec.Struct, frozen=True):
-    """A segment that has matching records. Its first ``size`` bytes were there when it was searched."""
+class _MatchingSegment(msgspec.Struct, frozen=True):
+    """A segment that has matching records. Its size was ``size`` bytes when it was searched."""
 
     oldest: str
     number: int
@@ -43,16 +46,16 @@ def search_log(folder: Path, query: Query) -> Iterator[tuple[SearchedRecord, byt
     long, or came after a clock was set back, are sorted by their times, whichever process recorded them. Within one
     second, records come writer by writer, in the order of the log.
 
-    All files are read once before the first record is yielded, to know which one has the oldest record. Memory holds
-    only the places of matching records, of those files whose times overlap at that moment.
+    All files are read once before the first record is yielded, to find which of them has the oldest record. Memory
+    holds only the places of matching records, of those files whose times overlap at that moment.
     """
     segments = [
         segment
         for _, chain in groupby(segments_of(folder), attrgetter("writer"))
-        for segment in _possible(list(chain), query.since)
+        for segment in _segments_since(list(chain), query.since)
     ]
-    surveyed = [_survey(number, segment.path, query) for number, segment in enumerate(segments)]
-    ahead = sorted((found for found in surveyed if found is not None), key=attrgetter("oldest", "number"), reverse=True)
+    searched = [_search_segment(number, segment.path, query) for number, segment in enumerate(segments)]
+    ahead = sorted((found for found in searched if found is not None), key=attrgetter("oldest", "number"), reverse=True)
     merging = _Merging(query)
     with closing(merging):
         while ahead or merging.next_time is not None:
@@ -74,10 +77,10 @@ class _Merging:
 
     @property
     def next_time(self) -> str | None:
-        """The time of the next record; None if all that is open has been taken."""
+        """The time of the next record; None if no open file has another one."""
         return self._heads[0].time if self._heads else None
 
-    def open(self, found: _Found) -> None:
+    def open(self, found: _MatchingSegment) -> None:
         file = found.path.open("rb")
         places = iter(sorted(_places(found.number, file, self._query, found.size)))
         self._opened[found.number] = file, places
@@ -104,12 +107,12 @@ class _Merging:
             heapq.heappush(self._heads, place)
 
 
-def _survey(number: int, path: Path, query: Query) -> _Found | None:
+def _search_segment(number: int, path: Path, query: Query) -> _MatchingSegment | None:
     """Search one segment; return None if no record matches."""
     with path.open("rb") as file:
         size = path.stat().st_size
         oldest = min((place.time for place in _places(number, file, query, size)), default=None)
-    return None if oldest is None else _Found(oldest, number, path, size)
+    return None if oldest is None else _MatchingSegment(oldest, number, path, size)
 
 
 def _places(number: int, file: BinaryIO, query: Query, size: int) -> Iterator[_Place]:
@@ -125,7 +128,7 @@ def _places(number: int, file: BinaryIO, query: Query, size: int) -> Iterator[_P
         begin = end
 
 
-def _possible(segments: list[Segment], since: str) -> list[Segment]:
+def _segments_since(segments: list[Segment], since: str) -> list[Segment]:
     """Leave out segments whose successor was begun long before a time: all of their records are older.
 
     A call is recorded after it began, never before. If a clock was set back, the successor's time may be too early.

@@ -1,4 +1,4 @@
-"""One segment of the audit log while it is written: lines are added to the file all or none."""
+"""A segment of the audit log that is being written. A write adds all of its lines to the file, or none."""
 
 import os
 from pathlib import Path
@@ -7,37 +7,37 @@ from strongroom.clock import DAY
 
 
 class SegmentFile:
-    """A new file, mode 0600, open for writing. Sizes in bytes."""
+    """A new file, mode 0600, open for writing. Sizes are in bytes."""
 
     def __init__(self, path: Path, now: float, *, fsync: bool) -> None:
-        """Create the file; raises OSError. With ``fsync`` whatever is added is on disk when ``add`` returns."""
+        """Create the file; raises OSError. With ``fsync``, lines are on disk when ``add`` returns."""
         self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self.path = path
         self.name = path.name
         self.size = 0
         self._day = int(now // DAY)
         self._fsync = fsync
-        self._ragged = False
+        self._has_partial_line = False
         """Whether bytes of a write that failed may still follow the last line."""
 
     def add(self, data: bytes) -> None:
-        """Put whole lines at the end of the file; raises OSError, and the file then ends where it did before."""
-        if self._ragged:
+        """Append whole lines to the file; raises OSError, and the file then ends where it did before."""
+        if self._has_partial_line:
             os.ftruncate(self.descriptor, self.size)
-            self._ragged = False
+            self._has_partial_line = False
         try:
-            self._put(data)
+            self._write_all(data)
         except OSError:
-            self._cut()
+            self._truncate()
             raise
         self.size += len(data)
 
     def is_full(self, size: int, now: float) -> bool:
-        """Tell whether the next line belongs into another segment: this one is large, or of another day (UTC)."""
+        """Tell whether the next line needs a new segment: this one has reached its size, or is of another day (UTC)."""
         return self.size >= size or int(now // DAY) != self._day
 
     def is_removed(self) -> bool:
-        """Tell whether the file has lost its name: whatever is written to it now disappears when it is closed."""
+        """Tell whether the file was deleted: what is written to it now is lost when it is closed."""
         return os.fstat(self.descriptor).st_nlink == 0
 
     def discard(self) -> None:
@@ -45,46 +45,46 @@ class SegmentFile:
         os.close(self.descriptor)
         self.path.unlink()
 
-    def _put(self, data: bytes) -> None:
+    def _write_all(self, data: bytes) -> None:
         done = 0
         while done < len(data):
             done += os.pwrite(self.descriptor, data[done:] if done else data, self.size + done)
         if self._fsync:
             os.fdatasync(self.descriptor)
 
-    def _cut(self) -> None:
-        """Take back what a failed write left. Where that fails too, the next ``add`` begins with it."""
+    def _truncate(self) -> None:
+        """Cut off what a failed write left. If that fails too, the next ``add`` tries it again."""
         try:
             os.ftruncate(self.descriptor, self.size)
         except OSError:
-            self._ragged = True
+            self._has_partial_line = True
 
 
 class UnsyncedFiles:
-    """Files to bring to disk: segments that are complete, and a duplicate of the one that is still written."""
+    """Files to sync: complete segments, and a duplicate descriptor of the current one."""
 
     def __init__(self, complete: list[int], current: int | None) -> None:
         self.complete = complete
         self._current = [] if current is None else [os.dup(current)]
 
     def sync(self) -> None:
-        """Bring the content of all of them to disk; raises OSError."""
+        """Sync the content of all files (fsync(2)); raises OSError."""
         for descriptor in self.complete + self._current:
             os.fdatasync(descriptor)
 
     def release_current(self) -> None:
-        """Close the duplicate."""
+        """Close the duplicate descriptor."""
         for descriptor in self._current:
             os.close(descriptor)
 
     def release_complete(self) -> None:
-        """Close the complete segments, once nothing more is to be done with them."""
+        """Close the complete segments, after they were synced."""
         for descriptor in self.complete:
             os.close(descriptor)
 
 
 def sync_folder(path: Path) -> None:
-    """Bring the names of new files in a folder to disk; raises OSError."""
+    """Sync a folder, so that the names of its new files survive a power loss; raises OSError."""
     folder = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(folder)

@@ -1,4 +1,4 @@
-"""The segments of the audit log on disk: which there are, how a chain ends, and a walk over all of them."""
+"""The segments of the audit log on disk: lists them, finds the end of a chain, and reads them for verification."""
 
 import mmap
 import os
@@ -52,13 +52,14 @@ def mark_at_end(folder: Path, writer: str) -> AuditMark:
 def cut_to_last_line(folder: Path, writer: str) -> End:
     """Cut off the unfinished line that a crash left at the end of a writer's chain; return how the chain ends.
 
-    Whole lines stay, also damaged ones. If the last lines cannot be parsed, the chain goes on from the last that can.
+    Whole lines stay, also damaged ones. If the last lines cannot be parsed, the chain continues after the last one that
+    can.
     """
     torn = 0
     for segment in reversed([each for each in segments_of(folder) if each.writer == writer]):
         with segment.path.open("r+b") as file:
             size = file.seek(0, os.SEEK_END)
-            whole, position = _last_claim(file.fileno(), size, writer)
+            whole, position = _last_position(file.fileno(), size, writer)
             torn += size - whole
             file.truncate(whole)
         if position is not None:
@@ -76,8 +77,8 @@ def holds(folder: Path, position: Position, body: bytes) -> bool:
     return bool(segments) and b"\n" + body[:-1] + b"," in segments[-1].path.read_bytes()
 
 
-def _last_claim(file: int, size: int, writer: str) -> tuple[int, Position | None]:
-    """Return how many bytes the whole lines of a file take, and the position that the last readable one has."""
+def _last_position(file: int, size: int, writer: str) -> tuple[int, Position | None]:
+    """Return the size of a file's whole lines in bytes, and the position that the last readable one states."""
     if not size:
         return 0, None
     with mmap.mmap(file, size, access=mmap.ACCESS_READ) as content:

@@ -1,4 +1,4 @@
-"""What the audit log needs from outside of its folder: signatures, and a record of each writer."""
+"""The interface through which the audit log gets signatures, and records its writers in the database."""
 
 from typing import Protocol
 
@@ -17,9 +17,9 @@ class CheckpointSigner(Protocol):
         ...
 
     def record(self, writer: str, known: KnownWriter) -> None:
-        """Record what is known of a writer, in the place of what was recorded before; raises KmsError."""
+        """Record the state of a writer in place of the recorded one; raises KmsError."""
         ...
 
     def recorded(self, writer: str) -> KnownWriter | None:
-        """Return what was recorded last of a writer, None for a writer that is not known."""
+        """Return the recorded state of a writer, None for an unknown writer."""
         ...

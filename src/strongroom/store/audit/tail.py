@@ -1,4 +1,4 @@
-"""The newest part of a writer's audit log, read from its end: what has been recorded since a mark."""
+"""Reads the newest part of a writer's audit log from its end: the records since a mark."""
 
 import os
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from strongroom.audit.sink import AuditMark
 from strongroom.store.audit.segments import segments_of
 
 _BLOCK = 1 << 18
-"""How many bytes are read and searched at once. Other threads get to run before each read."""
+"""The number of bytes that are read and searched at once. Other threads can run before each read."""
 
 
 class AuditTail:

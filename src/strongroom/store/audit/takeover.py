@@ -1,4 +1,4 @@
-"""How a start takes a writer's chain over: where it goes on, and which lines no signed checkpoint covers."""
+"""Takes a writer's chain over at a start: finds where to continue, and the lines that no signed checkpoint covers."""
 
 import logging
 from collections.abc import Callable
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 class Takeover(msgspec.Struct, frozen=True):
-    """Where a chain goes on, and what the header of its next segment records of it. See ``audit.chain.Header``."""
+    """Where a chain continues, and what the header of its next segment records (see ``audit.chain.Header``)."""
 
     position: Position
     torn: int = 0
@@ -31,9 +31,9 @@ def take_over(
 ) -> Takeover:
     """Find the end of a writer's chain, cut an unfinished line off, and compare the end with what is recorded.
 
-    A chain goes on at the end of the log, but only if the log holds the last checkpoint. Otherwise it goes on from the
-    checkpoint, so that what is missing leaves a gap, and a forged history does not fit: the next checkpoint must not
-    cover either. Lines that came after the checkpoint stay, and are counted.
+    A chain continues at the end of the log, but only if the log has the last checkpoint. Otherwise it continues from
+    that checkpoint. Then missing lines leave a gap and forged lines do not fit the chain, so that the next checkpoint
+    covers neither. Lines after the checkpoint are kept and counted.
     """
     end = cut_to_last_line(folder, writer)
     if known is None:
@@ -58,7 +58,7 @@ def take_over(
 
 
 def _unverified(found: Takeover, reason: Unverified) -> Takeover:
-    """Return a takeover that calls the lines after the last checkpoint unverified, if there are any."""
+    """Return a takeover that marks the lines after the last checkpoint, if there are any, as unverified."""
     if not found.uncovered:
         return found
     position = found.position

@@ -19,7 +19,7 @@ _PUT_WRITER = upsert(audit_checkpoint, "writer", kept=("node", "first_seen"))
 
 
 class AuditReads:
-    """Reads of what the database knows of the audit log. See ``subjects.audit``."""
+    """Reads of the audit key, writers and marks. See ``subjects.audit``."""
 
     _connection: Connection
 
@@ -30,7 +30,7 @@ class AuditReads:
         ).scalar_one_or_none()
 
     def audit_writers(self) -> dict[str, KnownWriter]:
-        """Return what is known of each writer of the audit log, of all nodes."""
+        """Return the recorded state of each writer of the audit log, of all nodes."""
         return {record.writer: record.known for record in self.audit_writer_records()}
 
     def audit_writer_records(self) -> list[AuditWriterRecord]:
@@ -40,12 +40,12 @@ class AuditReads:
         )
 
     def audit_marks(self) -> list[AuditMark]:
-        """Return, for each writer, up to where the uses in its part of the audit log are written down."""
+        """Return for each writer the mark up to which the uses in its audit log are in the database."""
         return [AuditMark(*row) for row in self._connection.execute(select(audit_mark).order_by(audit_mark.c.writer))]
 
 
 class AuditWrites(AuditReads):
-    """Writes of what the database knows of the audit log. See ``subjects.audit``."""
+    """Writes of the audit key, writers and marks. See ``subjects.audit``."""
 
     def add_audit_key(self, wrapped_secret: bytes) -> None:
         """Insert the audit key."""
@@ -56,7 +56,7 @@ class AuditWrites(AuditReads):
         self._connection.execute(_PUT_MARK, msgspec.structs.asdict(mark))
 
     def put_audit_writer(self, writer: str, known: KnownWriter, now: float) -> None:
-        """Insert or replace what is known of a writer. A new one was first seen ``now``."""
+        """Insert or replace the state of a writer. A new writer was first seen ``now``."""
         checkpoint = known.checkpoint or _NONE_YET
         values = {
             "writer": writer,

@@ -1,4 +1,4 @@
-"""The change log: what each commit changed, so that every worker forgets just that."""
+"""The change log: names what each commit changed, so that every worker evicts just that from its caches."""
 
 from sqlalchemy import Connection, insert
 
@@ -9,5 +9,5 @@ _LOG = insert(change)
 
 
 def log_change(connection: Connection, kind: ChangeKind, account: str, region: str, name: str) -> None:
-    """Note that something is no longer what it was; part of the transaction that changed it."""
+    """Add an entry for something that changed, in the transaction that changed it."""
     connection.execute(_LOG, {"kind": kind.value, "account": account, "region": region, "name": name})

@@ -1,4 +1,4 @@
-"""Custom key stores, in SQL. Each is one row that holds all of it as JSON."""
+"""Custom key stores, in SQL. Each is one row, as JSON."""
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, select
@@ -12,7 +12,7 @@ _decoder = msgspec.json.Decoder(CustomKeyStore)
 _PUT = upsert(custom_key_store, "account", "region", "store_id")
 
 
-def _is(account: str, region: str, store_id: str) -> ColumnElement[bool]:
+def _has_id(account: str, region: str, store_id: str) -> ColumnElement[bool]:
     return and_(
         custom_key_store.c.account == account,
         custom_key_store.c.region == region,
@@ -28,7 +28,7 @@ class CustomKeyStoreReads:
     def custom_key_store(self, account: str, region: str, store_id: str) -> CustomKeyStore | None:
         """Return a custom key store."""
         document = self._connection.execute(
-            select(custom_key_store.c.document).where(_is(account, region, store_id))
+            select(custom_key_store.c.document).where(_has_id(account, region, store_id))
         ).scalar_one_or_none()
         return None if document is None else _decoder.decode(document)
 
@@ -64,5 +64,5 @@ class CustomKeyStoreWrites(CustomKeyStoreReads):
 
     def remove_custom_key_store(self, store: CustomKeyStore) -> None:
         """Remove a custom key store."""
-        place = _is(store.account, store.region, store.store_id)
+        place = _has_id(store.account, store.region, store.store_id)
         require_changed(self._connection.execute(delete(custom_key_store).where(place)))

@@ -1,4 +1,4 @@
-"""Grants, in SQL. Each is one row that holds all of it as JSON, beside the columns it is found by."""
+"""Grants, in SQL. Each is one row: the grant as JSON, and the columns by which it is found."""
 
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, tuple_
@@ -53,7 +53,7 @@ class GrantReads:
         return None if document is None else _decoder.decode(document)
 
     def labels_of_grants_to(self, locator: KeyLocator, grantee: str) -> set[Label]:
-        """Return the labels of the grants on a key to one grantee, by the name policies know it by."""
+        """Return the labels of the grants on a key to one grantee, which is named as in policies."""
         return _labels.decode(self._connection.execute(_LABELS, of_key(locator) | of(grantee=grantee)).scalar_one())
 
     def grants_to(self, locator: KeyLocator, grantee: str, label: Label, after: str, limit: int) -> list[Grant]:
@@ -63,7 +63,7 @@ class GrantReads:
         return [_decoder.decode(row.document) for row in found]
 
     def grants_named(self, locator: KeyLocator, name: str) -> list[Grant]:
-        """List the grants on a key that bear a name."""
+        """List the grants on a key that have a name."""
         found = self._connection.execute(_NAMED, of_key(locator) | of(name=name))
         return [_decoder.decode(row.document) for row in found]
 
@@ -120,7 +120,7 @@ class GrantWrites(GrantReads):
         return True
 
     def _rarest_label(self, grant: Grant) -> Label | None:
-        """Return the label that tells a grant apart best: a tenant's id, not the ``app`` that all of them share."""
+        """Return the label that the fewest grants have: a tenant's id, say, rather than the ``app`` that all share."""
         possible = possible_labels(grant)
         if len(possible) <= 1:
             return next(iter(possible), None)

@@ -1,7 +1,7 @@
 """Users, groups, roles, policies and access keys, in SQL.
 
-Each entity is one row that holds all of it as JSON: it is read, checked and written as a whole. The table
-``identity_link`` is for searches in the other direction: who has a policy, and who is in a group.
+Each entity is one row, as JSON: it is read, checked and written as a whole. The table ``identity_link`` is for searches
+in the other direction: which entities have a policy, and which users are in a group.
 """
 
 from typing import TypeVar
@@ -48,7 +48,7 @@ _NOTE_ACCESS_KEY_USE = _SAVE_ACCESS_KEY.where(
 _REMOVE_ACCESS_KEY = delete(access_key).where(where(access_key, "access_key_id"))
 
 
-def _place(account: str, kind: EntityKind, name: str) -> dict[str, str]:
+def _row_key(account: str, kind: EntityKind, name: str) -> dict[str, str]:
     return {"account": account, "kind": kind.value, "name_key": name.lower()}
 
 
@@ -75,8 +75,8 @@ class IdentityReads:
         return list(found.scalars())
 
     def entity(self, kind: type[E], account: str, name: str) -> E | None:
-        """Return a user, group, role or policy by its name, whatever its case."""
-        place = of(**_place(account, kind.kind, name))
+        """Return a user, group, role or policy by its name, which is not case-sensitive."""
+        place = of(**_row_key(account, kind.kind, name))
         document = self._connection.execute(_ENTITY, place).scalar_one_or_none()
         return None if document is None else msgspec.json.decode(document, type=kind)
 
@@ -102,7 +102,7 @@ class IdentityReads:
         return [msgspec.json.decode(row.document, type=kind) for row in found]
 
     def linked(self, account: str, target: str) -> list[tuple[Relation, EntityKind, str]]:
-        """List who refers to a policy (by ARN) or to a group (by name): relation, kind, name in lower case."""
+        """List the references to a policy (by ARN) or a group (by name): relation, kind, name in lower case."""
         found = self._connection.execute(_LINKED, of(account=account, target=target))
         return [(Relation(row.relation), EntityKind(row.kind), row.name_key) for row in found]
 
@@ -137,14 +137,14 @@ class IdentityWrites(IdentityReads):
         self._connection.execute(_NOTE_ACCESS_KEY_USE, used | of(access_key_id=use.access_key_id, used_at=use.used_at))
 
     def put_entity(self, entity: Entity, before: Entity | None = None) -> None:
-        """Insert an entity, or update the row of what it was ``before``, which may have another name."""
-        place = _place(entity.account, entity.kind, entity.name)
+        """Insert an entity, or update the row of its version ``before``, which may have another name."""
+        place = _row_key(entity.account, entity.kind, entity.name)
         values = {"path": entity.path, "unique_id": entity.unique_id, "document": msgspec.json.encode(entity)}
         if before is None:
             self._connection.execute(_ADD_ENTITY, place | values)
             self._add_links(entity)
         else:
-            old_place = _place(before.account, before.kind, before.name)
+            old_place = _row_key(before.account, before.kind, before.name)
             which = of(**old_place, unique_id=before.unique_id)
             require_changed(self._connection.execute(_SAVE_ENTITY, place | values | which))
             if place != old_place or entity.links != before.links:
@@ -154,13 +154,13 @@ class IdentityWrites(IdentityReads):
 
     def remove_entity(self, entity: Entity) -> None:
         """Remove an entity."""
-        place = of(**_place(entity.account, entity.kind, entity.name))
+        place = of(**_row_key(entity.account, entity.kind, entity.name))
         require_changed(self._connection.execute(_ERASE_ENTITY, place))
         self._connection.execute(_ERASE_LINKS, place)
         log_change(self._connection, ChangeKind.IDENTITY, entity.account, "", entity.unique_id)
 
     def _add_links(self, entity: Entity) -> None:
-        place = _place(entity.account, entity.kind, entity.name)
+        place = _row_key(entity.account, entity.kind, entity.name)
         for link in entity.links:
             self._connection.execute(_ADD_LINK, place | {"relation": link.relation.value, "target": link.target})
 

@@ -1,4 +1,4 @@
-"""Reads, in SQL."""
+"""Reads of one consistent state, in SQL."""
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, select, tuple_
@@ -38,7 +38,7 @@ _KEY_OF_MATERIAL = select(key_material.c.account, key_material.c.region, key_mat
 _ALIAS = select(alias).where(where(alias, "account", "region", "name"))
 _KEY_USE = select(key_usage).where(where(key_usage, *KEY))
 _earlier = key_material.alias("earlier")
-# Of each key, the material that expired first. Grouped by key, SQLite would rather read all material there is.
+# Of each key, the material that expired first. With a GROUP BY, SQLite would read all material.
 _EXPIRED = (
     select(key_material.c.account, key_material.c.region, key_material.c.key_id)
     .where(
@@ -87,7 +87,7 @@ class SqlReader(IdentityReads, GrantReads, CustomKeyStoreReads, AuditReads):
         return None if row is None else rows.read_alias(row)
 
     def key_use(self, locator: KeyLocator) -> KeyUse | None:
-        """Return the last use of a key that was written down."""
+        """Return the last use of a key that was saved."""
         row = self._connection.execute(_KEY_USE, of_key(locator)).one_or_none()
         return None if row is None else KeyUse(locator, row.operation, row.used_at, row.event_id, row.request_id)
 

@@ -1,4 +1,4 @@
-"""The tables. ``migrations`` creates them; a test holds the two against each other.
+"""The tables. ``migrations`` creates them; a test checks that both agree.
 
 Times are epoch seconds. A key is found by (account, Region, key id); key material by (Region, material id), because a
 ciphertext names only its material.
@@ -119,7 +119,7 @@ kms_key = Table(
     Column("rotation_period_days", Integer, nullable=False),
     Column("next_rotation_at", Float),
     Column("pinned", LargeBinary, nullable=False, server_default=literal(b"[]")),
-    # Of the few keys that have one: the others cost nothing, neither to make nor to look through.
+    # Only of the few keys that have one: the others are neither written to the index nor searched.
     Index("kms_key_deletion", "deletion_at", sqlite_where=text("deletion_at IS NOT NULL")),
     Index("kms_key_rotation", "next_rotation_at", sqlite_where=text("next_rotation_at IS NOT NULL")),
     Index("kms_key_in_store", "custom_key_store_id", sqlite_where=text("custom_key_store_id IS NOT NULL")),
@@ -185,12 +185,11 @@ key_grant = Table(
     Column("retiring", String(2048)),
     Column("name", String(256), nullable=False),
     Column("document", LargeBinary, nullable=False),
-    # The label that the grant is found by; null if no encryption context can matter to it. A release that knows neither
-    # of these columns inserts a grant that every call looks at, rather than one that no call finds.
+    # The label that the grant is found by; null if no encryption context can matter to it. Grants that are inserted
+    # without these columns, by an older release, are candidates for every call.
     Column("label", BigInteger, server_default=text("0")),
     Column("whatever_context", Boolean, nullable=False, server_default=true()),
-    # A digest of what CreateGrant was asked for, if the grant has a name: a retry under the same name makes no other
-    # grant.
+    # A digest of the grant's terms, if it has a name: a retry of CreateGrant under the same name makes no other grant.
     Column("terms", String(64)),
     _belongs_to_key("key_grant_key"),
     Index("key_grant_grantee", *_KEY, "grantee", "label", "grant_id"),
@@ -246,9 +245,9 @@ audit_checkpoint = Table(
     Column("signature", LargeBinary, nullable=False),
     # Whether the writer has stopped since, and has left no line after the checkpoint.
     Column("stopped", Boolean, nullable=False, server_default=false()),
-    # The node it belongs to; empty for writers from before nodes had ids, until a node claims them.
+    # The node it belongs to; empty for writers of releases in which nodes had no ids, until a node claims them.
     Column("node", String(12), nullable=False, server_default=""),
-    # When the database learned of it, epoch seconds; NULL for writers from before this was kept.
+    # When it was first recorded, epoch seconds; NULL for writers that an older release recorded.
     Column("first_seen", Float),
 )
 
@@ -260,6 +259,6 @@ change = Table(
     Column("account", String(12), nullable=False),
     Column("region", String(64), nullable=False),
     Column("name", String(256), nullable=False),
-    # A trimmed log must never give a sequence number twice.
+    # A sequence number must not be used again after the log was trimmed.
     sqlite_autoincrement=True,
 )

@@ -1,4 +1,4 @@
-"""Writes, in SQL. Every write leaves its entry in the change log, in the same transaction."""
+"""Writes, in SQL. Every write adds its entry to the change log in the same transaction."""
 
 from collections.abc import Sequence
 
@@ -108,7 +108,7 @@ class SqlTransaction(SqlReader, IdentityWrites, GrantWrites, CustomKeyStoreWrite
         Returns False and writes nothing if it is a customer managed key, and its account has ``limit`` of them in the
         Region already.
         """
-        if key.manager is KeyManager.CUSTOMER and not self._count(key, limit):
+        if key.manager is KeyManager.CUSTOMER and not self._count_customer_key(key, limit):
             return False
         self._connection.execute(_ADD_KEY, rows.key_values(key))
         for ordinal in range(len(key.materials)):
@@ -143,7 +143,7 @@ class SqlTransaction(SqlReader, IdentityWrites, GrantWrites, CustomKeyStoreWrite
         self._log_key(key.locator)
 
     def note_key_uses(self, uses: Sequence[KeyUse]) -> None:
-        """Save the last use of each of some keys, unless a later one is saved or the key is gone."""
+        """Save the last use of each of some keys, unless a later one is saved or the key does not exist."""
         values = [
             of_key(use.locator)
             | {
@@ -211,8 +211,8 @@ class SqlTransaction(SqlReader, IdentityWrites, GrantWrites, CustomKeyStoreWrite
                 place = of(region=after.region, material_id=material.material_id)
                 self._connection.execute(_SAVE_MATERIAL, values | place)
 
-    def _count(self, key: KmsKey, limit: int | None) -> bool:
-        """Count a new customer managed key, unless there are ``limit`` already."""
+    def _count_customer_key(self, key: KmsKey, limit: int | None) -> bool:
+        """Count a new customer managed key; return False if there are ``limit`` already."""
         first = {"account": key.account, "region": key.region, "customer_keys": 1}
         if limit is None:
             self._connection.execute(_COUNT_MORE, first)

@@ -1,1 +1,6 @@
-"""Durable state in SQLite: one writer at a time, group commit, the wal-index as generation."""
+"""The store in SQLite: one writer at a time, shared by all worker processes of a node.
+
+``store`` implements ``protocol.Store``. ``engine`` sets connections up, ``write_lock`` orders writers, ``group_commit``
+lets threads share a commit, ``wal_index`` detects commits of other processes, and ``faults`` says which errors allow a
+retry. ``migrate`` and ``migrations`` upgrade the schema, and ``read_only`` opens a database without writing to it.
+"""

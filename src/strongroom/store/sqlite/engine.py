@@ -1,4 +1,4 @@
-"""What is particular to SQLite: how a connection is set up, begins, and forgets.
+"""How connections to SQLite are set up, begin transactions, and erase freed content.
 
 - WAL with ``synchronous=FULL``: a commit that has returned survives power loss
   (sqlite.org/pragma.html#pragma_synchronous).
@@ -19,7 +19,7 @@ BUSY_TIMEOUT = 10.0
 """How long to wait for a lock on the database, seconds."""
 
 _SCRUB_TIMEOUT = 0.05
-"""How long to wait for readers before the log can be emptied, seconds. All writers wait as long."""
+"""How long to wait for readers before the write-ahead log can be emptied, seconds. All writers wait meanwhile."""
 
 
 def open_sqlite(path: Path) -> Engine:
@@ -32,7 +32,7 @@ def open_sqlite(path: Path) -> Engine:
 
 
 def _prepare(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
-    # The driver's own transaction handling would begin too late for us; ``_begin`` does it.
+    # The driver would begin transactions too late; ``_begin`` does it instead.
     connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
@@ -45,7 +45,7 @@ def _begin(connection: Connection) -> None:
 
 
 def truncate_log(engine: Engine) -> bool:
-    """Move the write-ahead log into the database and empty it; false when a reader still needs it."""
+    """Move the write-ahead log into the database and empty it; return False if a reader still needs it."""
     raw = engine.raw_connection()
     try:
         _set_busy_timeout(raw, _SCRUB_TIMEOUT)

@@ -57,7 +57,10 @@ class GroupCommit:
             raise
 
     def commit(self) -> None:
-        """Commit, and wake all members. A failure is raised by ``wait``; here, only what ends the thread or process."""
+        """Commit, and wake all members.
+
+        ``wait`` raises a failure; this raises only exceptions that end the thread or process.
+        """
         try:
             with self._closing:
                 self._commit()

@@ -15,11 +15,11 @@ from strongroom.store.sqlite.engine import WRITE, open_sqlite
 
 
 class UnknownSchemaError(Exception):
-    """The database was written by another release; the message says which way."""
+    """The database has the schema of another release; the message says whether of an older or a newer one."""
 
 
 def migrate(engine: Engine, revision: str = "head") -> None:
-    """Create or upgrade the tables, all or nothing; raises UnknownSchemaError for a database from the future.
+    """Create or upgrade the tables, all or none; raises UnknownSchemaError for a database of a newer release.
 
     ``revision`` is the schema to stop at, for tests of later migrations.
     """
@@ -36,7 +36,7 @@ def migrate(engine: Engine, revision: str = "head") -> None:
 
 
 def upgrade(path: Path) -> None:
-    """Make the database file ``path``, or upgrade it; raises UnknownSchemaError."""
+    """Create the database file ``path``, or upgrade it; raises UnknownSchemaError."""
     with _engine(path) as engine:
         migrate(engine)
 

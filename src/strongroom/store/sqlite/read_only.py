@@ -1,4 +1,4 @@
-"""The database for a process that may only read its files: it writes, upgrades and creates nothing."""
+"""Opens the database for a process that may only read its files. It writes, upgrades and creates nothing."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ class UnreadableStoreError(Exception):
 
 
 class ReadOnlyStore:
-    """What a database holds, also while servers write it. See ``protocol.Readable``."""
+    """Reads of a database, also while servers write to it. See ``protocol.Readable``."""
 
     def __init__(self, path: Path) -> None:
         self._engine = create_engine("sqlite://", creator=lambda: _connect(path), poolclass=NullPool)
@@ -60,17 +60,17 @@ def open_read_only(path: Path) -> ReadOnlyStore:
 def _connect(path: Path) -> sqlite3.Connection:
     address = path.resolve().as_uri()
     try:
-        return _probed(f"{address}?mode=ro")
+        return _open_readable(f"{address}?mode=ro")
     except sqlite3.OperationalError:
         # In WAL mode there is a file beside the database, made on opening if it is not there (sqlite.org/wal.html, 5).
         # A process that may not create it can still read a database that no process has open: then everything is in the
         # database file itself.
         if path.with_name(f"{path.name}-wal").exists():
             raise
-        return _probed(f"{address}?mode=ro&immutable=1")
+        return _open_readable(f"{address}?mode=ro&immutable=1")
 
 
-def _probed(uri: str) -> sqlite3.Connection:
+def _open_readable(uri: str) -> sqlite3.Connection:
     """Return a connection that can be read from; raises sqlite3.Error."""
     connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None)
     try:

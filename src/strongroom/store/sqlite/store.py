@@ -93,13 +93,13 @@ class SqlStore:
         return Changes(entries=entries, last=entries[-1].sequence if entries else after, complete=complete)
 
     def scrub(self) -> bool:
-        """Leave nothing of erased key material in free pages or logs; false when readers are in the way."""
-        with self._typed_faults(), self._alone():
+        """Overwrite erased key material in free pages and logs; return False if open reads prevent it."""
+        with self._typed_faults(), self._exclusive():
             self._scrubbed = self._scrubbed or truncate_log(self._engine)
             return self._scrubbed
 
     def trim_changes(self, keep: int) -> None:
-        """Forget all but the newest ``keep`` entries of the change log."""
+        """Remove all but the newest ``keep`` entries of the change log."""
         with self._typed_faults(), self._write() as connection:
             last = connection.execute(select(func.max(change.c.sequence))).scalar_one()
             connection.execute(delete(change).where(change.c.sequence <= (last or 0) - keep))
@@ -135,7 +135,7 @@ class SqlStore:
                 self.counters.transactions.note(self._timer() - begun)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _exclusive(self) -> Iterator[None]:
         """Keep other writers out, after committing what is open."""
         with self._lock.held():
             self._commit_group()

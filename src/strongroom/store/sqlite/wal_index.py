@@ -4,8 +4,8 @@ Every process that has a database in WAL mode open maps its wal-index (``strongr
 copies of a header. Each commit changes the header after it is durable and before it returns (sqlite.org/walformat.html,
 "The WAL-Index File Format"; ``walIndexWriteHdr`` in SQLite's wal.c). So comparing these bytes with the last ones finds
 the commits of all processes, at a hundredth of the cost of a query. Bytes that are read while they are written differ
-from those before or from those after, and a checkpoint changes some bytes without a commit; either costs one needless
-look into the change log.
+from those before or from those after, and a checkpoint changes some bytes without a commit; either costs one
+unnecessary read of the change log.
 
 This depends on no file that SQLite does not depend on itself. If the header has an unknown format, a query for
 ``data_version`` is used instead, which is slower and gives the same answer.
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 _HEADERS = 96
 _FORMAT = (3007000).to_bytes(4, "little"), (3007000).to_bytes(4, "big")
-"""How the header begins, in the byte order of the machine."""
+"""The first field of the header, in the byte order of the machine."""
 
 
 class WalIndex:
@@ -49,7 +49,7 @@ class WalIndex:
             logger.warning("the format of SQLite's wal-index is not known; commits are detected by a query instead")
 
     def version(self) -> bytes:
-        """Return the version: bytes that differ from the last ones if any process has committed since.
+        """Return bytes that differ from those of the last call if any process has committed in between.
 
         Raises DependencyTimeoutException as ``require_in_place`` does.
         """

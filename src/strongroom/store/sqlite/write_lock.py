@@ -45,7 +45,7 @@ class WriteLock:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the lock for as long as the block lasts; raises DependencyTimeoutException."""
+        """Hold the lock until the end of the block; raises DependencyTimeoutException."""
         self.acquire()
         try:
             yield

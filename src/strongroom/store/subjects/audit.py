@@ -17,11 +17,11 @@ class AuditReader(Protocol):
         ...
 
     def audit_marks(self) -> Sequence[AuditMark]:
-        """Return, for each writer, up to where the key uses in its part of the audit log are in the store."""
+        """Return for each writer the mark up to which the key uses in its audit log are in the store."""
         ...
 
     def audit_writers(self) -> dict[str, KnownWriter]:
-        """Return what is known of each writer of the audit log, of all nodes."""
+        """Return the recorded state of each writer of the audit log, of all nodes."""
         ...
 
     def audit_writer_records(self) -> list[AuditWriterRecord]:
@@ -41,7 +41,7 @@ class AuditWriter(Protocol):
         ...
 
     def put_audit_writer(self, writer: str, known: KnownWriter, now: float) -> None:
-        """Insert or replace what is known of a writer. A new one was first seen ``now``."""
+        """Insert or replace the state of a writer. A new writer was first seen ``now``."""
         ...
 
     def claim_audit_writers(self, node: NodeId) -> None:

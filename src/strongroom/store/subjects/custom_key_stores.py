@@ -13,7 +13,7 @@ class CustomKeyStoreReader(Protocol):
         ...
 
     def custom_key_stores(self, account: str, region: str) -> list[CustomKeyStore]:
-        """List an account's custom key stores in a Region, by id; there are few."""
+        """List all custom key stores of an account in a Region, by id; there are few."""
         ...
 
     def has_keys_in(self, store_id: str) -> bool:

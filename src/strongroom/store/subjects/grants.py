@@ -15,9 +15,9 @@ class GrantReader(Protocol):
         ...
 
     def labels_of_grants_to(self, locator: KeyLocator, grantee: str) -> set[Label]:
-        """Return the labels of the grants on a key to one grantee, by the name policies know it by.
+        """Return the labels of the grants on a key to one grantee, which is named as in policies.
 
-        Grants that no encryption context matters to are not in it; their label is ANY_CONTEXT.
+        The label ANY_CONTEXT, of grants that do not depend on an encryption context, is not returned.
         """
         ...
 

@@ -28,7 +28,7 @@ class IdentityReader(Protocol):
         ...
 
     def entity(self, kind: type[E], account: str, name: str) -> E | None:
-        """Return a user, group, role or policy by its name, whatever its case."""
+        """Return a user, group, role or policy by its name, which is not case-sensitive."""
         ...
 
     def entity_by_id(self, unique_id: str) -> Entity | None:
@@ -40,7 +40,7 @@ class IdentityReader(Protocol):
         ...
 
     def linked(self, account: str, target: str) -> list[tuple[Relation, EntityKind, str]]:
-        """List who refers to a policy (by ARN) or to a group (by name): relation, kind, name in lower case."""
+        """List the references to a policy (by ARN) or a group (by name): relation, kind, name in lower case."""
         ...
 
 
@@ -64,11 +64,11 @@ class IdentityWriter(Protocol):
         ...
 
     def note_access_key_use(self, use: AccessKeyUse) -> None:
-        """Save when and for what an access key was last used, unless a later use is saved or the key is gone."""
+        """Save when and for what an access key was last used, unless a later use is saved or the key does not exist."""
         ...
 
     def put_entity(self, entity: Entity, before: Entity | None = None) -> None:
-        """Insert an entity, or update the row of what it was ``before``, which may have another name."""
+        """Insert an entity, or update the row of its version ``before``, which may have another name."""
         ...
 
     def remove_entity(self, entity: Entity) -> None:

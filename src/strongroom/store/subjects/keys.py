@@ -51,7 +51,7 @@ class KeyWriter(Protocol):
         """Insert a key with its materials and tags.
 
         Returns False and writes nothing if it is a customer managed key, and its account has ``limit`` of them in the
-        Region already. The check and the count are one statement, so two writers never get the last place both.
+        Region already. The check and the count are one statement, so two writers cannot both get the last place.
         """
         ...
 
@@ -64,5 +64,5 @@ class KeyWriter(Protocol):
         ...
 
     def note_key_uses(self, uses: Sequence[KeyUse]) -> None:
-        """Save the last use of each of some keys, unless a later one is saved or the key is gone."""
+        """Save the last use of each of some keys, unless a later one is saved or the key does not exist."""
         ...

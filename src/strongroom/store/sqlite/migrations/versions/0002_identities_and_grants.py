@@ -1,4 +1,4 @@
-"""Users, groups, roles and policies; grants; when an access key was last used; whom a key policy means."""
+"""Users, groups, roles and policies; grants; last uses of access keys; unique ids of principals in policies."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Grants are found by encryption context; what few keys have is indexed for those only."""
+"""Indexes: grants by encryption context; partial indexes for properties that few keys have."""
 
 from collections import Counter
 

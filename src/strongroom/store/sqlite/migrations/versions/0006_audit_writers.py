@@ -1,4 +1,4 @@
-"""Writers of the audit log are known from before their first line on; whether they have stopped is kept."""
+"""Writers of the audit log are recorded before their first line, and when they stop."""
 
 import sqlalchemy as sa
 from alembic import op

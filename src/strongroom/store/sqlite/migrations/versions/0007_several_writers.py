@@ -35,7 +35,7 @@ def _add_terms() -> None:
     for rowid, document in connection.exec_driver_sql("SELECT rowid, document FROM key_grant WHERE name != ''").all():
         grant = msgspec.json.decode(document, type=Grant)
         terms = terms_digest(grant)
-        # A grant that is there twice stays so, outside the index.
+        # Existing duplicates of a grant are kept, outside of the index.
         if (grant.locator, grant.name, terms) not in seen:
             seen.add((grant.locator, grant.name, terms))
             connection.exec_driver_sql("UPDATE key_grant SET terms = ? WHERE rowid = ?", (terms, rowid))

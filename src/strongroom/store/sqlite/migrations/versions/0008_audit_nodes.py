@@ -1,4 +1,4 @@
-"""Writers of the audit log belong to nodes; the database keeps when each was seen first."""
+"""Writers of the audit log belong to nodes; the database records when each was first seen."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,6 +10,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # Of those who are there already, the node is not known yet: the first start of this release claims them.
+    # The node of existing writers is not known yet: the first start of this release claims them.
     op.add_column("audit_checkpoint", sa.Column("node", sa.String(12), nullable=False, server_default=""))
     op.add_column("audit_checkpoint", sa.Column("first_seen", sa.Float))
