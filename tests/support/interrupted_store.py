@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 from typing_extensions import override
 
@@ -11,9 +12,14 @@ from strongroom.store.sqlite.store import SqlStore
 
 
 class InterruptedStore(SqlStore):
-    """Calls ``interruption`` once, after the next read and before its result is used; counts reads."""
+    """Calls ``interruption`` once, in the middle of the next read or, if ``after``, between the read and its use.
+
+    In the middle means after the first thing was read; all that follows comes from the same view of the database.
+    ``reads`` counts reads.
+    """
 
     interruption: Callable[[], object] | None = None
+    after = True
     reads = 0
 
     @override
@@ -21,10 +27,31 @@ class InterruptedStore(SqlStore):
     def read(self) -> Iterator[SqlReader]:
         self.reads += 1
         with super().read() as reader:
-            yield reader
+            yield reader if self.after else cast("SqlReader", _InterruptedReader(reader, self.interrupt))
+        self.interrupt()
+
+    def interrupt(self) -> None:
         interruption, self.interruption = self.interruption, None
         if interruption is not None:
             interruption()
+
+
+class _InterruptedReader:
+    """Reads what a reader reads, and is interrupted after each."""
+
+    def __init__(self, reader: SqlReader, interrupt: Callable[[], None]) -> None:
+        self._reader = reader
+        self._interrupt = interrupt
+
+    def __getattr__(self, name: str) -> Any:
+        read = getattr(self._reader, name)
+
+        def reading(*arguments: object) -> object:
+            found = read(*arguments)
+            self._interrupt()
+            return found
+
+        return reading
 
 
 def commit_and_notice(snapshot: Snapshot, commit: Callable[[], object]) -> Callable[[], None]:

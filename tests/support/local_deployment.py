@@ -29,7 +29,7 @@ entropy = os.urandom  # noqa: TID251 - real randomness
 
 def performed(pipeline: Pipeline, call: Call) -> Response | KmsError:
     """Take a call through the pipeline, from lane to lane, as the threads of a server do."""
-    outcome: object = pipeline.take_through(call, Lane.WAITING)
+    outcome: object = pipeline.take_through(call, Lane.WRITING)
     while isinstance(outcome, Prepared):
         outcome = pipeline.go_on(outcome)
     if isinstance(outcome, Completed | stages.Refused):

@@ -9,7 +9,8 @@ class Lane(Enum):
     """Where a call runs. Each lane but the first has threads of its own, so that none waits behind another's work."""
 
     INLINE = "on the event loop: it takes some hundred microseconds at most"
-    WAITING = "waits for the store"
+    READING = "reads from the database, such as what is not cached"
+    WRITING = "writes to the database, so it may wait seconds for other writers"
     SIGNING = "computes for up to a millisecond with a key; the rest of the call stays on the event loop"
     COMPUTING = "computes for milliseconds"
     GENERATING = "looks for primes, for up to seconds"
@@ -71,10 +72,11 @@ class Placement(Enum):
     """The lanes of an operation: the usual one, the one for slow requests, and what tells whether a body is slow."""
 
     INLINE = (Lane.INLINE, Lane.INLINE, _never)
-    WAITING = (Lane.WAITING, Lane.WAITING, _never)
+    READING = (Lane.READING, Lane.READING, _never)
+    WRITING = (Lane.WRITING, Lane.WRITING, _never)
     COMPUTING = (Lane.COMPUTING, Lane.COMPUTING, _never)
     GENERATING = (Lane.GENERATING, Lane.GENERATING, _never)
     BY_ALGORITHM = (Lane.INLINE, Lane.COMPUTING, _may_name_slow_algorithm)
     SIGNATURE = (Lane.INLINE, Lane.SIGNING, _may_name_slow_algorithm)
     KEY_PAIR = (Lane.COMPUTING, Lane.GENERATING, _names_slow_spec)
-    NEW_KEY = (Lane.WAITING, Lane.GENERATING, _names_slow_spec)
+    NEW_KEY = (Lane.WRITING, Lane.GENERATING, _names_slow_spec)

@@ -7,7 +7,6 @@ verified, then all calls prepared, run and recorded; one flush of the audit log 
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 
 from strongroom.api.gateway import Admitted, Gateway, ReadinessCheck
 from strongroom.api.reply import Reply
@@ -95,7 +94,7 @@ class Dispatcher:
             return _ADMISSION
         except Exception:
             logger.exception("a request could not be admitted")
-            return Reply(HTTPStatus.INTERNAL_SERVER_ERROR, b"", "text/plain", self._gateway.request_id())
+            return self._gateway.refused(request.headers, KMSInternalException())
 
     def _placed(
         self, connection: Connection, request: HttpRequest, admitted: Admitted | Admission | ReadinessCheck | Reply
@@ -173,12 +172,17 @@ class Dispatcher:
 
     def _back_from_thread(self, job: Job, step: Step) -> None:
         self.limits.leave(job.step.lane, job.step.caller)
-        self._follow(job.connection, job.request, step)
+        try:
+            self._follow(job.connection, job.request, step)
+        except Exception:
+            logger.exception("a request could not be worked on; dropping its connection")
+            job.connection.drop()
 
     def _failed(self, job: Job) -> None:
-        """Answer a request whose step failed, which is a defect."""
+        """Answer a request whose step failed, which is a defect, and record its call."""
+        error = KMSInternalException()
         if isinstance(job.step, Admission):
-            reply = self._gateway.refused(job.request.headers, KMSInternalException())
+            reply = self._gateway.refused(job.request.headers, error)
         else:
-            reply = job.step.admitted.reply(KMSInternalException())
+            reply = job.step.admitted.reply(self._pipeline.refuse(job.step.admitted.call, error))
         self._back_from_thread(job, reply)

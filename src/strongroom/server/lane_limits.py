@@ -14,7 +14,8 @@ class Caller(Enum):
 
 
 _MAX_SIGNED = {
-    Lane.WAITING: 1024,
+    Lane.READING: 1024,
+    Lane.WRITING: 1024,
     Lane.SIGNING: 1024,
     Lane.COMPUTING: 1024,
     Lane.GENERATING: 32,

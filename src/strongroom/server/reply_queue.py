@@ -64,9 +64,14 @@ class ReplyQueue:
             ]
         else:
             self._counters.note((None, "", flushed_at - flush_started_at))
-        # Before anything is sent: behind that, connections go on with their next requests.
-        self._note(replies, flush_started_at, flushed_at)
-        self._send(replies)
+        try:
+            # Before anything is sent: behind that, connections go on with their next requests.
+            self._note(replies, flush_started_at, flushed_at)
+            self._send(replies)
+        except Exception:
+            logger.exception("replies could not be sent; dropping their connections: %d", len(replies))
+            for connection, _, _ in replies:
+                connection.drop()
 
     def _fault_of_flush(self, waiting: int) -> KmsError | None:
         """Flush the audit log; return the error that the calls of this turn end in, if it cannot be written."""

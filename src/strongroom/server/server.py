@@ -108,7 +108,8 @@ class Server:
         )
         cores = os.cpu_count() or 1
         threads = {
-            Lane.WAITING: settings.threads,
+            Lane.READING: settings.threads,
+            Lane.WRITING: settings.threads,
             Lane.SIGNING: cores,
             Lane.COMPUTING: cores,
             Lane.GENERATING: max(1, cores // 2),

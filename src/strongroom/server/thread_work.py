@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 class Admission(msgspec.Struct, frozen=True):
     """Admit a request whose access key has to be read first, and take its call through."""
 
-    lane: Lane = Lane.WAITING
+    lane: Lane = Lane.READING
     caller: Caller = Caller.UNVERIFIED
 
 
@@ -113,7 +113,7 @@ def step_after(
     if type(outcome) is Prepared:
         return PreparedCall(admitted, outcome)
     if type(outcome) is Suspended:
-        return WholeCall(admitted, Lane.WAITING, outcome.quota_spent)
+        return WholeCall(admitted, Lane.READING, outcome.quota_spent)
     if type(outcome) is Completed or type(outcome) is Refused:
         return EndedCall(admitted, outcome)
     return admitted.reply(outcome)

@@ -66,7 +66,7 @@ class Pipeline:
         """Take calls through each stage together, on the event loop; return what became of each.
 
         A response or an error has been recorded. What is prepared goes on in its lane, with ``go_on``; what is
-        suspended, in the lane ``WAITING``, with ``take_through``.
+        suspended, in the lane ``READING``, with ``take_through``.
         """
         prepared = [self._prepare(call, may_wait=False) for call in calls]
         ended = [self._run(each) if type(each) is Prepared and each.lane is Lane.INLINE else each for each in prepared]

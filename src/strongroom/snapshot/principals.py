@@ -13,7 +13,8 @@ from typing import TypeVar
 import msgspec
 from typing_extensions import override
 
-from strongroom.arns import account_in, known_arn, parse_arn
+from strongroom.arns import known_arn, parse_arn
+from strongroom.bounded_cache import put
 from strongroom.crypto.binding import SESSION_BINDING, access_key_binding
 from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.service_secrets import ServiceSecrets
@@ -38,6 +39,7 @@ from strongroom.store.subjects.identities import IdentityReader
 E = TypeVar("E", bound=Entity)
 
 _MAX_CREDENTIALS = 10_000
+_MAX_COMPILED = 1000
 _session_decoder = msgspec.msgpack.Decoder(Session)
 
 
@@ -81,7 +83,8 @@ class Principals:
         self._sessions: ReadThroughCache[str, Credential] = ReadThroughCache(_MAX_CREDENTIALS)
         self._named: ReadThroughCache[str, Credential] = ReadThroughCache(_MAX_CREDENTIALS)
         self._roles: ReadThroughCache[tuple[str, str], ActiveRole] = ReadThroughCache(_MAX_CREDENTIALS)
-        self._policies: ReadThroughCache[str, CompiledPolicy] = ReadThroughCache(_MAX_CREDENTIALS)
+        self._compiled: dict[tuple[str, str], CompiledPolicy] = {}
+        """Managed policies by ARN and document, shared by all principals that have them attached. Never out of date."""
 
     @property
     def size(self) -> int:
@@ -137,15 +140,12 @@ class Principals:
     def forget_account(self, change: Change) -> None:
         """Forget everything that follows from the identities of one account."""
         account = change.account
-        # The policies first: what is compiled from them while they are forgotten must not be cached.
-        self._policies.forget_those(lambda arn, _: account_in(arn) == account)
         self._roles.forget_those(lambda place, _: place[0] == account)
         for credentials in (self._credentials, self._sessions, self._named):
             credentials.forget_those(lambda _, each: each.principal.account == account)
 
     def forget_everything(self) -> None:
         """Forget everything."""
-        self._policies.forget_all()
         self._roles.forget_all()
         for credentials in (self._credentials, self._sessions, self._named):
             credentials.forget_all()
@@ -233,11 +233,11 @@ class Principals:
         return tuple(self._managed_policy(reader, arn) or _NOTHING for arn in arns)
 
     def _managed_policy(self, reader: IdentityReader, arn: str) -> CompiledPolicy | None:
-        def read(arn: str) -> CompiledPolicy | None:
-            document = document_of(reader, arn)
-            return None if document is None else _compile(document, arn)
-
-        return self._policies.look_up(arn, read, may_wait=True)
+        document = document_of(reader, arn)
+        if document is None:
+            return None
+        compiled = self._compiled.get((arn, document))
+        return compiled or put(self._compiled, (arn, document), _compile(document, arn), _MAX_COMPILED)
 
     def _session_policies(self, reader: IdentityReader, session: Session) -> tuple[CompiledPolicy, ...]:
         inline = tuple(_compile(document, "session policy") for document in session.policies)

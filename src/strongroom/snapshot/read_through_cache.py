@@ -2,6 +2,7 @@
 
 A fill reads the database without holding any lock, so that the event loop never waits behind it. What was read is
 cached only if nothing was forgotten from this cache since the fill began: otherwise it may already be out of date.
+That holds only if the fill opens its own read of the database. One that was opened before may be older.
 """
 
 from collections.abc import Callable
@@ -41,6 +42,7 @@ class ReadThroughCache(Generic[K, V]):
     def look_up(self, key: K, read: Callable[[K], V | None], *, may_wait: bool) -> V | None:
         """Return what is cached, or else what ``read`` returns; None, which is never cached, if there is nothing.
 
+        ``read`` must open its own read of the database, and look nothing up in other caches.
         Raises MustWait on a miss when the caller may not wait.
         """
         with self._lock:

@@ -75,6 +75,6 @@ def test_a_slow_curve_leaves_the_event_loop_and_no_other_lane(local: LocalDeploy
 
 def test_a_new_key_in_a_custom_key_store_is_made_in_that_lane_too() -> None:
     row = TABLE["CreateKey"]
-    assert row.lane_of(Lane.WAITING, CreateKeyRequest(), []) is Lane.WAITING
+    assert row.lane_of(Lane.WRITING, CreateKeyRequest(), []) is Lane.WRITING
     in_store = CreateKeyRequest(custom_key_store_id="cks-1234567890abcdef0")
-    assert row.lane_of(Lane.WAITING, in_store, []) is Lane.KEY_BACKEND
+    assert row.lane_of(Lane.WRITING, in_store, []) is Lane.KEY_BACKEND

@@ -23,9 +23,9 @@ from strongroom.operations.sts.table import STS_TABLE
         ("GenerateMac", {"MacAlgorithm": "HMAC_SHA_512"}, Lane.INLINE),
         ("DescribeKey", {}, Lane.INLINE),
         ("GetPublicKey", {}, Lane.COMPUTING),
-        ("DisableKey", {}, Lane.WAITING),
-        ("CreateKey", {}, Lane.WAITING),
-        ("CreateKey", {"KeySpec": "ECC_NIST_P256"}, Lane.WAITING),
+        ("DisableKey", {}, Lane.WRITING),
+        ("CreateKey", {}, Lane.WRITING),
+        ("CreateKey", {"KeySpec": "ECC_NIST_P256"}, Lane.WRITING),
         ("CreateKey", {"KeySpec": "RSA_4096"}, Lane.GENERATING),
         ("CreateKey", {"CustomerMasterKeySpec": "RSA_2048"}, Lane.GENERATING),
         ("GenerateDataKeyPair", {"KeyPairSpec": "ECC_NIST_P256"}, Lane.COMPUTING),
@@ -45,13 +45,13 @@ def test_json_escapes_do_not_hide_a_slow_algorithm() -> None:
 
 def test_the_text_of_a_policy_does_not_change_the_lane_of_create_key() -> None:
     policy = json.dumps({"Statement": [{"Sid": "RSA keys", "Effect": "Allow"}]})
-    assert TABLE["CreateKey"].lane(json.dumps({"Policy": policy}).encode()) is Lane.WAITING
+    assert TABLE["CreateKey"].lane(json.dumps({"Policy": policy}).encode()) is Lane.WRITING
     assert TABLE["CreateKey"].lane(json.dumps({"Policy": policy, "KeySpec": "RSA_2048"}).encode()) is Lane.GENERATING
-    assert TABLE["CreateKey"].lane(b'{"Description":"\\') is Lane.WAITING
+    assert TABLE["CreateKey"].lane(b'{"Description":"\\') is Lane.WRITING
 
 
 def test_a_large_body_is_not_decoded_on_the_event_loop() -> None:
     for operation in (TABLE["Encrypt"], TABLE["DescribeKey"], STS_TABLE["GetCallerIdentity"]):
         assert operation.lane(bytes(32 * 1024)) is Lane.INLINE
         assert operation.lane(bytes(32 * 1024 + 1)) is Lane.COMPUTING
-    assert TABLE["CreateKey"].lane(bytes(100_000)) is Lane.WAITING
+    assert TABLE["CreateKey"].lane(bytes(100_000)) is Lane.WRITING

@@ -80,7 +80,7 @@ def test_a_miss_anywhere_takes_the_call_to_a_thread_once(
     run(direct, scenario)
     # The second call ends at the quota, before it comes to the later lookups.
     assert cold.misses in {1, 2}
-    assert cold.threads == {"WAITING_0"}
+    assert cold.threads == {"READING_0"}
     records = direct.local.records()[before:]
     assert [(each["eventName"], each.get("errorCode")) for each in records] == [
         ("Encrypt", None),
@@ -106,7 +106,7 @@ def test_the_real_snapshot_reads_an_access_key_on_a_thread_and_has_it_then(direc
             assert await loopback.call("GenerateRandom", NumberOfBytes=8) in {200, 400}
 
     run(direct, scenario)
-    assert threads == ["WAITING_0"]
+    assert threads == ["READING_0"]
 
 
 def test_a_session_is_read_on_a_thread_and_a_forged_token_needs_none(direct: DirectClient) -> None:
@@ -143,14 +143,14 @@ def test_a_forged_signature_of_an_unread_access_key_is_refused_and_recorded_once
         assert await loopback.send(request) == 400
 
     run(direct, scenario)
-    assert (cold.misses, cold.threads) == (1, {"WAITING_0"})
+    assert (cold.misses, cold.threads) == (1, {"READING_0"})
     assert [each["errorCode"] for each in direct.local.records()[before:]] == ["InvalidSignatureException"]
 
 
 @pytest.mark.parametrize(
     ("operation", "body", "place"),
     [
-        ("CreateKey", {}, "WAITING_0"),
+        ("CreateKey", {}, "WRITING_0"),
         ("GetParametersForImport", {"WrappingKeySpec": "RSA_2048"}, "GENERATING_0"),
         ("Sign", {"SigningAlgorithm": "RSASSA_PSS_SHA_256", "Message": DATA}, "SIGNING_0"),
         ("GetPublicKey", {}, "COMPUTING_0"),
@@ -208,7 +208,7 @@ def test_a_suspended_call_that_finds_its_lane_full_is_refused_and_recorded(
 ) -> None:
     alias = aliased_key(direct)
     before = len(direct.local.records())
-    monkeypatch.setattr(lane_limits, "_MAX_SIGNED", {**lane_limits._MAX_SIGNED, Lane.WAITING: 0})
+    monkeypatch.setattr(lane_limits, "_MAX_SIGNED", {**lane_limits._MAX_SIGNED, Lane.READING: 0})
     ColdLookup(monkeypatch, Snapshot, "key")
 
     async def scenario(loopback: LoopbackServer) -> None:

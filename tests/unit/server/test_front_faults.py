@@ -10,6 +10,8 @@ from direct_client import DirectClient
 from loopback_server import LoopbackServer, run, status_of
 from strongroom.errors import KMSInternalException, ThrottlingException
 from strongroom.http.connection import Connection
+from strongroom.server.dispatcher import Dispatcher
+from strongroom.server.reply_queue import ReplyQueue
 
 
 def fail_once(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
@@ -21,6 +23,11 @@ def fail_once(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
         raise ZeroDivisionError("injected")
 
     monkeypatch.setattr(owner, name, broken)
+
+
+async def read_access_key(loopback: LoopbackServer) -> None:
+    """Have the access key cached, so that the next request is admitted on the event loop."""
+    assert await loopback.call("GenerateRandom", NumberOfBytes=8) == 200
 
 
 def test_a_refusal_whose_record_fails_is_still_a_refusal(direct: DirectClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,10 +55,53 @@ def test_an_exception_on_a_thread_is_answered_and_the_thread_goes_on(
     direct: DirectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(loopback: LoopbackServer) -> None:
+        await read_access_key(loopback)
         fail_once(monkeypatch, direct.local.deployment.service.pipeline, "take_through")
         assert await loopback.call("CreateKey") == 500
         assert await loopback.call("CreateKey") == 200
         assert set(loopback.front.limits.in_work.values()) == {0}
+
+    run(direct, scenario)
+    assert [each.get("errorCode") for each in direct.local.records()[-2:]] == ["KMSInternalException", None]
+
+
+@pytest.mark.parametrize("operation", ["CreateKey", "GenerateRandom"])
+@pytest.mark.parametrize(("owner", "name"), [(ReplyQueue, "_note"), (ReplyQueue, "_send"), (Dispatcher, "_follow")])
+def test_an_exception_on_the_way_to_the_reply_drops_the_connection(
+    direct: DirectClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    operation: str,
+    owner: Any,
+    name: str,
+) -> None:
+    body = {} if operation == "CreateKey" else {"NumberOfBytes": 8}
+
+    async def scenario(loopback: LoopbackServer) -> None:
+        await read_access_key(loopback)
+        fail_once(monkeypatch, owner, name)
+        first = await loopback.call(operation, **body)
+        # GenerateRandom is answered in its turn, which follows no step.
+        assert first == (200 if (name, operation) == ("_follow", "GenerateRandom") else 0)
+        monkeypatch.undo()
+        assert await loopback.call(operation, **body) == 200
+        assert set(loopback.front.limits.in_work.values()) == {0}
+
+    with caplog.at_level(logging.ERROR):
+        run(direct, scenario)
+
+
+def test_a_request_whose_admission_fails_gets_a_typed_error(
+    direct: DirectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(loopback: LoopbackServer) -> None:
+        fail_once(monkeypatch, direct.gateway, "admit")
+        reader, writer = await loopback.connected()
+        writer.write(loopback.request("GenerateRandom", NumberOfBytes=8))
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        assert head.startswith(b"HTTP/1.1 500 ")
+        assert b"KMSInternalException" in await asyncio.wait_for(reader.readuntil(b"}"), 5)
+        writer.close()
 
     run(direct, scenario)
 

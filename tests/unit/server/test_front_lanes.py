@@ -1,17 +1,21 @@
 """Slow calls run on threads, not on the event loop, even if only the key tells that they are slow."""
 
+import asyncio
 import threading
 from typing import Any
 
 import pytest
 
 from direct_client import DirectClient
-from loopback_server import LoopbackServer, run
+from loopback_server import LoopbackServer, run, until
 from query_requests import unauthenticated_login
 from raw_connections import request_bytes
 from strongroom.crypto.software.elliptic import EllipticBackingKey
 from strongroom.operations.kms import managed_keys
+from strongroom.operations.lanes import Lane
 from strongroom.server import lane_limits
+from strongroom.server.lane_limits import Caller
+from strongroom.store.sqlite.write_lock import WriteLock
 
 MESSAGE = "bWVzc2FnZQ=="
 
@@ -61,6 +65,26 @@ def test_signatures_of_a_slow_curve_are_made_and_verified_on_a_thread(
     assert [each["eventName"] for each in direct.local.records()[-3:]] == ["Sign", "Verify", "Verify"]
 
 
+def test_calls_that_wait_for_another_writer_delay_no_read(direct: DirectClient) -> None:
+    key_id = direct.local.call("CreateKey")["KeyMetadata"]["KeyId"]
+    deployment = direct.local.deployment
+    deployment.backends.snapshot.principals.forget_everything()
+
+    async def scenario(loopback: LoopbackServer) -> None:
+        with WriteLock(deployment.folder.database.with_name("strongroom.db-writer"), 5).held():
+            writes = [asyncio.create_task(loopback.call("CreateKey")) for _ in range(3)]
+            in_work = loopback.front.limits.in_work
+            await until(lambda: in_work[Lane.WRITING, Caller.SIGNED] == 3)
+            # Neither the access key nor the KMS key is cached.
+            deployment.backends.snapshot._forget_everything()
+            assert await loopback.call("Encrypt", KeyId=key_id, Plaintext=MESSAGE) == 200
+            assert await loopback.call("ListKeys") == 200
+            assert not any(write.done() for write in writes)
+        assert await asyncio.gather(*writes) == [200] * 3
+
+    run(direct, scenario)
+
+
 def test_a_call_moved_to_a_full_lane_is_refused_and_recorded(
     direct: DirectClient, threads_used: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,7 +109,7 @@ def test_an_aws_managed_key_is_created_on_a_thread_and_used_on_the_event_loop(
             assert await loopback.call("DescribeKey", KeyId="alias/aws/backup") == 200
 
     run(direct, scenario)
-    assert threads_used == {"_make": ["WAITING_0"]}
+    assert threads_used == {"_make": ["READING_0"]}
     records = [each for each in direct.local.records() if each["eventName"] == "DescribeKey"]
     assert [each.get("errorCode") for each in records] == [None, None]
 

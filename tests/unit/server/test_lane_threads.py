@@ -12,7 +12,7 @@ import uvloop
 from strongroom.operations.lanes import Lane
 from strongroom.server.lane_threads import Lanes
 
-THREADS = {Lane.WAITING: 4, Lane.COMPUTING: 2}
+THREADS = {Lane.WRITING: 4, Lane.COMPUTING: 2}
 JOBS = 2000
 
 
@@ -52,13 +52,13 @@ def test_every_job_returns_once_and_on_the_event_loop() -> None:
 
         lanes.append(Lanes(loop, THREADS, work, deliver, never))
         for job in range(JOBS):
-            lanes[0].submit(Lane.WAITING if job % 2 else Lane.COMPUTING, job)
+            lanes[0].submit(Lane.WRITING if job % 2 else Lane.COMPUTING, job)
         return all_done
 
     run(scenario)
     lanes[0].close()
     assert done == Counter(range(JOBS))
-    assert workers <= {f"WAITING_{each}" for each in range(4)} | {f"COMPUTING_{each}" for each in range(2)}
+    assert workers <= {f"WRITING_{each}" for each in range(4)} | {f"COMPUTING_{each}" for each in range(2)}
 
 
 def test_one_wakeup_delivers_all_results_that_are_ready() -> None:
@@ -122,12 +122,12 @@ def test_signing_threads_have_a_lower_priority() -> None:
         found: list[int] = []
         lanes: Lanes[int, int] = Lanes(
             asyncio.get_running_loop(),
-            {Lane.SIGNING: 1, Lane.WAITING: 1},
+            {Lane.SIGNING: 1, Lane.WRITING: 1},
             niceness,
             lambda _, result: found.append(result),
             never,
         )
-        for lane in (Lane.WAITING, Lane.SIGNING):
+        for lane in (Lane.WRITING, Lane.SIGNING):
             lanes.submit(lane, 0)
         while len(found) < 2:  # noqa: ASYNC110 - a test
             await asyncio.sleep(0.01)

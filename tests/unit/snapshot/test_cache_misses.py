@@ -1,5 +1,6 @@
 """Cache misses: none is filled where a call may not wait, and none with what another writer has changed meanwhile."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from interrupted_store import InterruptedStore, commit_and_notice
 from keys_builder import locator, make_key
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.service_secrets import ServiceSecrets
+from strongroom.iam.entities import ManagedPolicy, PolicyVersion, User
+from strongroom.iam.request import AuthorizationRequest
 from strongroom.keys.arns import AliasLocator
 from strongroom.keys.grants import Grant, GrantIndex, GrantOperation, labels_wanted
 from strongroom.keys.kms_key import KmsKey
@@ -26,13 +29,15 @@ MATERIAL = f"{1:064x}"
 POLICY = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}}'
 GRANTEE = "alice"
 MAY_WAIT, CACHED_ONLY = True, False
+ACCOUNT = locator(1).account
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[InterruptedStore]:
+@pytest.fixture(params=["after a read", "within a read"])
+def store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[InterruptedStore]:
     engine = open_sqlite(tmp_path / "strongroom.db")
     migrate(engine)
     store = InterruptedStore(engine)
+    store.after = request.param == "after a read"
     store.write(add_keys)
     yield store
     store.close()
@@ -53,6 +58,11 @@ def add_keys(transaction: Transaction) -> None:
 
 def key() -> KmsKey:
     return replace(make_key(1), policy=POLICY)
+
+
+def document(effect: str) -> str:
+    """Return an identity policy that allows or denies everything."""
+    return json.dumps({"Version": "2012-10-17", "Statement": {"Effect": effect, "Action": "*", "Resource": "*"}})
 
 
 def describe(store: InterruptedStore, text: str) -> None:
@@ -158,6 +168,33 @@ def test_an_alias_that_moved_while_it_was_read_is_read_again_by_the_next_call(
     store.interruption = commit_and_notice(snapshot, move)
     assert snapshot.alias(ALIAS, may_wait=True) == locator(1).key_id
     assert snapshot.alias(ALIAS, may_wait=True) == locator(2).key_id
+
+
+def test_a_managed_policy_that_changed_while_a_user_was_read_applies_to_every_later_call(
+    store: InterruptedStore, snapshot: Snapshot
+) -> None:
+    allowed, denied = (PolicyVersion(each, document(effect), 0.0) for each, effect in ((1, "Allow"), (2, "Deny")))
+    policy = ManagedPolicy(account=ACCOUNT, name="p", unique_id="ANPA", created_at=0.0, versions=(allowed, denied))
+    user = User(account=ACCOUNT, name="u", unique_id="AIDA", created_at=0.0, attached=(policy.arn,))
+    changed = replace(policy, default_version=2)
+
+    def add(transaction: Transaction) -> None:
+        transaction.put_entity(policy)
+        transaction.put_entity(user)
+
+    def is_allowed() -> bool:
+        found = snapshot.principals.named(user.arn, may_wait=True)
+        assert found is not None
+        request = AuthorizationRequest(found.principal, "kms:ListKeys", "*")
+        return found.policies.identity[0].allowance(request) is not None
+
+    store.write(add)
+    snapshot.refresh()
+    store.interruption = commit_and_notice(
+        snapshot, lambda: store.write(lambda transaction: transaction.put_entity(changed, policy))
+    )
+    assert is_allowed(), "this call began before the change"
+    assert not is_allowed()
 
 
 def test_a_grant_revoked_while_its_page_was_read_permits_no_later_call(

@@ -79,11 +79,11 @@ def test_the_counters_of_all_parts_are_exported(local: LocalDeployment) -> None:
     counters = CallCounters()
     counters.connections = {1, 2}
     counters.note((None, "", 0.001))
-    counters.in_work = {(Lane.WAITING, True): 3, (Lane.WAITING, False): 1}
+    counters.in_work = {(Lane.WRITING, True): 3, (Lane.WRITING, False): 1}
     before = show(local, counters)
     assert before.sum("strongroom_build_info", version=__version__, worker="w0") == 1
     assert before.sum("strongroom_connections_open") == 2
-    assert before.sum("strongroom_lane_requests_in_work", lane="waiting") == 4
+    assert before.sum("strongroom_lane_requests_in_work", lane="writing") == 4
     assert before.sum("strongroom_snapshot_held", kind="key") == 1
     assert before.sum("strongroom_snapshot_misses_total", kind="key") == 1
     assert before.sum("strongroom_snapshot_misses_total", kind="alias") == 1

@@ -45,7 +45,7 @@ def _row(
         request,
         run,
         locate=locate,
-        placement=Placement.WAITING,
+        placement=Placement.READING if name.startswith(_READS) else Placement.WRITING,
         read_only=name.startswith(_READS),
         service="iam",
     )

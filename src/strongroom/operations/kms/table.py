@@ -94,7 +94,7 @@ def _shares(name: str, request: type[R], run: Run[R], rule: StateRule) -> Operat
     return _writes(name, request, run, locate=where, rule=rule, elements=key_id_element, echoes=echoes)
 
 
-_writes = partial(Operation, placement=Placement.WAITING, read_only=False)
+_writes = partial(Operation, placement=Placement.WRITING, read_only=False)
 
 
 def _writes_to_stores(name: str, request: type[R], run: Run[R]) -> Operation:
@@ -201,14 +201,14 @@ _ROWS = (
         key_last_usage.get_key_last_usage,
         locate=by_key_id("kms:GetKeyLastUsage", KeyIdForms.KEY_ONLY),
         rule=StateRule.READ,
-        placement=Placement.WAITING,
+        placement=Placement.READING,
     ),
     Operation(
         "ListKeys",
         keys.ListKeysRequest,
         keys.list_keys,
         locate=no_resource("kms:ListKeys"),
-        placement=Placement.WAITING,
+        placement=Placement.READING,
     ),
     _changes("EnableKey", keys.KeyRequest, keys.enable_key, StateRule.SWITCH),
     _changes("DisableKey", keys.KeyRequest, keys.disable_key, StateRule.SWITCH),
@@ -243,7 +243,7 @@ _ROWS = (
         aliases.ListAliasesRequest,
         aliases.list_aliases,
         locate=no_resource("kms:ListAliases"),
-        placement=Placement.WAITING,
+        placement=Placement.READING,
     ),
     # --- tags
     _changes("TagResource", tags.TagResourceRequest, tags.tag_resource, StateRule.ANNOTATE),
@@ -270,14 +270,14 @@ _ROWS = (
         locate=by_key_id("kms:ListGrants", KeyIdForms.KEY_ONLY),
         rule=StateRule.READ,
         cross_account=True,
-        placement=Placement.WAITING,
+        placement=Placement.READING,
     ),
     Operation(
         "ListRetirableGrants",
         grant_shapes.ListRetirableGrantsRequest,
         grant_lists.list_retirable_grants,
         locate=no_resource("kms:ListRetirableGrants"),
-        placement=Placement.WAITING,
+        placement=Placement.READING,
     ),
     _writes(
         "RetireGrant",
@@ -307,7 +307,7 @@ _ROWS = (
         custom_key_stores.DescribeCustomKeyStoresRequest,
         custom_key_stores.describe_custom_key_stores,
         locate=no_resource("kms:DescribeCustomKeyStores"),
-        placement=Placement.WAITING,
+        placement=Placement.READING,
     ),
     _writes_to_stores(
         "UpdateCustomKeyStore",
