@@ -11,7 +11,8 @@ class KeyBackend(Protocol):
     """Makes, loads and destroys key material. Safe to use from several threads.
 
     No method may be called while a database transaction is open, because it may wait for hardware or a network. If
-    ``blocks`` is true, none may be called on the event loop's thread either.
+    ``blocks`` is true, none may be called on the event loop's thread either. While that does not answer, the methods
+    raise KeyUnavailableException.
     """
 
     @property
@@ -52,6 +53,8 @@ class KeyBackend(Protocol):
     def import_material(self, wrapped: WrappedMaterial, owner: MaterialOwner) -> ImportedMaterial:
         """Unwrap key material, check it and keep it.
 
+        The token is a new one, also if the key has the same material already: if the import is refused afterwards, the
+        caller destroys it.
         Raises InvalidCiphertextException when it does not unwrap, IncorrectKeyMaterialException when it is not of the
         owner's spec, and UnsealError if the wrapping token was not made for ``owner``.
         """

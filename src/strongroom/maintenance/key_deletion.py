@@ -7,7 +7,7 @@ from strongroom.keys import lifecycle, multi_region
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.maintenance.duty import Duty
-from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, Plan, ServiceEvent
+from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, Plan, PlannedEvent
 from strongroom.operations.kms.prepared_material import PreparedMaterial
 from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
 from strongroom.store.protocol import Reader
@@ -25,7 +25,7 @@ def _plan(locator: KeyLocator, now: float) -> Plan:
         return KeyChanges(
             erased=(key,),
             saved=tuple(_without_replica(reader, prepared, key, now)),
-            events=(ServiceEvent("DeleteKey", locator, {}),),
+            events=(PlannedEvent("DeleteKey", locator, {}),),
         )
 
     return plan

@@ -4,7 +4,7 @@ from strongroom.keys import lifecycle
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import RotationType
 from strongroom.maintenance.duty import Duty
-from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, Plan, ServiceEvent
+from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, Plan, PlannedEvent
 from strongroom.operations.kms.prepared_material import PreparedMaterial
 from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
 from strongroom.store.protocol import Reader
@@ -24,7 +24,7 @@ def _plan(locator: KeyLocator, now: float) -> Plan:
         details = {"rotationType": "AUTOMATIC", "keyMaterialId": owner.material_id}
         return KeyChanges(
             saved=tuple(with_relatives(reader, prepared, KeyVersions(key, rotated))),
-            events=(ServiceEvent("RotateKey", locator, details, synchronized=bool(key.relatives)),),
+            events=(PlannedEvent("RotateKey", locator, details, synchronized=bool(key.relatives)),),
         )
 
     return plan

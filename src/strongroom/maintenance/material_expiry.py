@@ -3,7 +3,7 @@
 from strongroom.keys import imported
 from strongroom.keys.arns import KeyLocator
 from strongroom.maintenance.duty import Duty
-from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, Plan, ServiceEvent
+from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, Plan, PlannedEvent
 from strongroom.operations.kms.prepared_material import PreparedMaterial
 from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
 from strongroom.store.protocol import Reader
@@ -21,7 +21,7 @@ def _plan(locator: KeyLocator, now: float) -> Plan:
         return KeyChanges(
             saved=tuple(with_relatives(reader, prepared, KeyVersions(key, after))),
             events=tuple(
-                ServiceEvent("DeleteExpiredKeyMaterial", locator, {"keyMaterialId": material_id})
+                PlannedEvent("DeleteExpiredKeyMaterial", locator, {"keyMaterialId": material_id})
                 for material_id in imported.lost(key, after)
             ),
         )

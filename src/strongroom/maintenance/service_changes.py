@@ -4,7 +4,7 @@ from strongroom.audit.sink import AuditSink
 from strongroom.errors import KMSInternalException
 from strongroom.keys.arns import KeyLocator
 from strongroom.operations.context import Backends
-from strongroom.operations.kms.key_changes import NO_CHANGES, Plan, ServiceEvent, change_keys_recorded, scope_of
+from strongroom.operations.kms.key_changes import NO_CHANGES, Plan, PlannedEvent, change_keys_recorded, scope_of
 from strongroom.operations.kms.prepared_material import PreparedMaterial
 from strongroom.service.audit_trail import AuditTrail
 from strongroom.store.scopes import AccountScope
@@ -24,7 +24,7 @@ class ServiceChanges:
         Raises KMSInternalException, before anything is changed, if the audit log cannot be written.
         """
 
-        def record(events: tuple[ServiceEvent, ...]) -> None:
+        def record(events: tuple[PlannedEvent, ...]) -> None:
             self._record(events, now)
 
         # A deletion changes the number of the account's keys, so it needs the account's scope.
@@ -32,7 +32,7 @@ class ServiceChanges:
         with PreparedMaterial(self._backends.key_backends, self._backends.entropy) as prepared:
             return change_keys_recorded(self._backends.store, prepared, plan, record, *scopes) != NO_CHANGES
 
-    def _record(self, events: tuple[ServiceEvent, ...], now: float) -> None:
+    def _record(self, events: tuple[PlannedEvent, ...], now: float) -> None:
         if not self._log.writable():
             raise KMSInternalException
         for event in events:

@@ -62,7 +62,10 @@ class Lanes(Generic[Job, Result]):
         self._jobs[lane].put(job)
 
     def close(self) -> None:
-        """Forget the jobs that have not begun, and wait for the others; their results are not called back."""
+        """Forget the jobs that have not begun, and wait for the others.
+
+        Their results are called back if the loop still runs once after that.
+        """
         for jobs in self._jobs.values():
             with suppress(Empty):
                 while True:

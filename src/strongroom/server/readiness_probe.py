@@ -35,9 +35,16 @@ class ReadinessProbe:
         if self._timer is None:
             self._timer = self._loop.call_later(self._timeout, self._answer, ["the key store does not answer"])
         if not self._running:
-            self._running = True
+            self._start()
+
+    def _start(self) -> None:
+        self._running = True
+        try:
             # A daemon, because a check that hangs must not keep the process from ending.
             threading.Thread(target=self._run, name="readiness", daemon=True).start()
+        except RuntimeError:
+            logger.exception("no thread could be started for a readiness check")
+            self._loop.call_soon(self._finished, ["no thread can be started"])
 
     def close(self) -> None:
         """Answer no more."""

@@ -20,7 +20,7 @@ class Wire(Protocol):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A call whose signature has been verified, or that needs none. ``now`` is when it arrived, epoch seconds.
+    """A call whose signature has been verified, or that needs none. ``now`` is when it was admitted, epoch seconds.
 
     ``credential`` signed it, with the session token ``token`` if it is a temporary one. ``on_behalf_of`` is the ARN of
     the principal in whose name the signer, a trusted service, calls. ``lane`` is the first guess of where it runs.

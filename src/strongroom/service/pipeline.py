@@ -4,8 +4,9 @@ The calls of one turn of the event loop are taken through each stage together (`
 data of a stage then stay in the processor's caches. A call that takes too long for the event loop goes on in another
 lane: a stage returns it ``Prepared`` for that lane, or ``Suspended`` if it has to start again where it may wait.
 
-Every call leaves exactly one audit record, whether it was allowed or refused and wherever it ran. The result may leave
-only after the audit log was flushed. While the log cannot be written, every call is refused.
+Every call with a valid signature leaves one audit record, whether it was allowed or refused and wherever it ran; some
+leave more, for their consequences. The result may leave only after the audit log was flushed. While the log cannot be
+written, every call is refused.
 """
 
 import logging

@@ -53,17 +53,6 @@ class GenerationalCache(dict[K, V], Generic[K, V]):
         found = [held.pop(key) for held in self._generations() if key in held]
         return found[0] if found else None
 
-    def forget_those(self, belongs: Callable[[K, V], bool]) -> None:
-        """Take out whatever meets a condition."""
-        for held in self._generations():
-            for key in [key for key, value in held.items() if belongs(key, value)]:
-                del held[key]
-
-    def forget_all(self) -> None:
-        """Take everything out."""
-        for held in self._generations():
-            held.clear()
-
     def everything(self) -> dict[K, V]:
         """Return a copy of all that is held."""
         return self._going | self._last | self

@@ -1,4 +1,4 @@
-"""The counters of the store. They are written under the store's lock; other threads may read them."""
+"""The counters of the store. The store writes them under a lock of its own; other threads may read them."""
 
 from strongroom.histogram import Histogram
 
@@ -10,4 +10,4 @@ class StoreCounters:
         self.reads = 0
         self.transactions = Histogram()
         self.failures = 0
-        """The number of times that the database did not answer in time, or could not write."""
+        """How often a read or write failed for a reason that clients can retry: no answer in time, a conflict."""

@@ -34,8 +34,10 @@ class AccessKeyUsage:
         self._written |= {key: now for key, (now, _, _) in due.items()}
         self._written = {key: at for key, at in self._written.items() if newest - at < _GRANULARITY}
         for key, use in due.items():
-            if self._latest.get(key) is use:
-                del self._latest[key]
+            latest = self._latest.pop(key, use)
+            if latest is not use:
+                # Noted meanwhile; a call on another thread may even have noted a later one by now.
+                self._latest.setdefault(key, latest)
 
     def _is_due(self, access_key_id: str, now: float) -> bool:
         return now - self._written.get(access_key_id, float("-inf")) >= _GRANULARITY

@@ -95,6 +95,27 @@ def test_a_check_that_fails_is_logged_and_no_success(caplog: pytest.LogCaptureFi
     assert caplog.messages == ["a readiness check failed"]
 
 
+def test_a_check_whose_thread_cannot_be_started_fails_and_the_next_one_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> list[Sequence[str]]:
+        loop = asyncio.get_running_loop()
+        probe = ReadinessProbe(loop, list)
+        answers = []
+        for start in (no_thread, threading.Thread.start):
+            monkeypatch.setattr(threading.Thread, "start", start)
+            future: asyncio.Future[Sequence[str]] = loop.create_future()
+            probe.ask(future.set_result)
+            answers.append(await asyncio.wait_for(future, 3))
+        return answers
+
+    assert asyncio.run(main()) == [["no thread can be started"], []]
+
+
+def no_thread(_thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 def test_a_server_that_stops_is_not_ready(direct: DirectClient, monkeypatch: pytest.MonkeyPatch) -> None:
     check = SlowCheck()
     monkeypatch.setattr(Readiness, "obstacles", lambda _: check())

@@ -272,8 +272,3 @@ def _marker_of(entity: Holder) -> str:
 def _owned_name(policy: AttachedPolicy) -> str:
     """Return a policy's name and account, which identify it; its path would be too long for a marker."""
     return f"{policy.policy_name} {account_in(policy.policy_arn)}"
-
-
-def _path_of(arn: str) -> str:
-    """Return the path of a policy: the part of its ARN between ``policy`` and its name."""
-    return arn.partition(":policy")[2].rpartition("/")[0] + "/"

@@ -33,7 +33,7 @@ _MAX_ATTEMPTS = 5
 """How often a change is tried while others keep changing its keys. Alone, a rotation of related keys needs three."""
 
 
-class ServiceEvent(msgspec.Struct, frozen=True):
+class PlannedEvent(msgspec.Struct, frozen=True):
     """A change that the service makes by itself, for the audit log: the event's name, the key, and details.
 
     ``synchronized``: the change is copied to related multi-Region keys, which is an event of its own.
@@ -55,14 +55,14 @@ class KeyChanges(msgspec.Struct, frozen=True):
     added: tuple[KmsKey, ...] = ()
     erased: tuple[KmsKey, ...] = ()
     new_aliases: tuple[AliasRecord, ...] = ()
-    events: tuple[ServiceEvent, ...] = ()
+    events: tuple[PlannedEvent, ...] = ()
     customer_keys: int | None = None
 
 
 Plan: TypeAlias = Callable[[Reader, PreparedMaterial], KeyChanges]
 """Reads keys and returns what is to be written; raises KmsError to refuse, MaterialMissing for want of material."""
 
-RecordEvents: TypeAlias = Callable[[tuple[ServiceEvent, ...]], None]
+RecordEvents: TypeAlias = Callable[[tuple[PlannedEvent, ...]], None]
 """Records events in the audit log; raises KMSInternalException if that is impossible."""
 
 NO_CHANGES = KeyChanges()
@@ -114,7 +114,7 @@ def change_keys_recorded(
     before the transaction, once however often that is run. The transaction only commits if it does what was recorded;
     otherwise the change is planned and recorded again.
     """
-    recorded: tuple[ServiceEvent, ...] = ()
+    recorded: tuple[PlannedEvent, ...] = ()
 
     def act(transaction: Transaction) -> KeyChanges:
         changes = plan(transaction, prepared)

@@ -25,7 +25,11 @@ from strongroom.store.audit.takeover import Takeover
 
 
 class ChainWriter:
-    """Adds lines to one chain. One thread at a time may use it. A failed call leaves file and chain as they were."""
+    """Adds lines to one chain. One thread at a time may use it.
+
+    A call that fails adds none of its lines. If the next segment cannot be created, the current one has ended already,
+    with a checkpoint.
+    """
 
     def __init__(
         self,
@@ -52,7 +56,8 @@ class ChainWriter:
         self._segment: SegmentFile | None = None
         self._complete: list[int] = []
         """Descriptors of complete segments that may not be on disk yet."""
-        self._complete_size = 0
+        self.written_bytes = 0
+        """The size in bytes of the lines that were written since the start."""
         self._closed = False
         self.segment_begun = 0.0
         self.last_checkpoint = 0.0
@@ -63,14 +68,10 @@ class ChainWriter:
         return self.position.sequence - self._began_at
 
     @property
-    def written_bytes(self) -> int:
-        """The size of those lines in bytes."""
-        return self._complete_size + (0 if self._segment is None else self._segment.size)
-
-    @property
     def segment_name(self) -> str:
         """The name of the segment that is written, empty without one."""
-        return "" if self._segment is None else self._segment.name
+        segment = self._segment
+        return "" if segment is None else segment.name
 
     def write(self, bodies: Sequence[bytes], now: float) -> None:
         """Add lines; raises OSError. A new segment begins if this one is full, or dropped lines are to be recorded."""
@@ -85,7 +86,6 @@ class ChainWriter:
             raise OSError(errno.EBADF, "the audit log is closed")
         if self._segment is not None:
             self.add_checkpoint(now)
-            self._complete_size += self._segment.size
             self._retire_segment()
         before, found, dropped = self.position, self._takeover, self._pending.unrecorded_drops
         segment = SegmentFile(self._folder / segment_name(now, before), now, fsync=self._fsync)
@@ -96,6 +96,7 @@ class ChainWriter:
                 sync_folder(self._folder)
         except OSError:
             self.position = before
+            self.written_bytes -= segment.size
             segment.discard()
             raise
         self._segment = segment
@@ -131,17 +132,16 @@ class ChainWriter:
     def end(self) -> None:
         """Refuse every further line."""
         self._closed = True
-        if self._segment is not None:
-            self._complete_size += self._segment.size
-            self._retire_segment()
+        self._retire_segment()
 
     def take_unsynced(self) -> UnsyncedFiles:
         """Return the files whose content may not be on disk yet.
 
-        Those that cannot be synced have to be ``put_back``.
+        Those that cannot be synced have to be ``put_back``. Raises OSError, and then takes none.
         """
-        complete, self._complete = self._complete, []
-        return UnsyncedFiles(complete, None if self._segment is None else self._segment.descriptor)
+        files = UnsyncedFiles(self._complete, None if self._segment is None else self._segment.descriptor)
+        self._complete = []
+        return files
 
     def put_back(self, files: UnsyncedFiles) -> None:
         """Keep files for a later attempt to sync them."""
@@ -163,3 +163,4 @@ class ChainWriter:
         data, position = link(bodies, self.position)
         segment.add(data)
         self.position = position
+        self.written_bytes += len(data)

@@ -4,8 +4,8 @@ Callers add lines while they work and flush once for all of them (group commit).
 returned: with durability ``write`` it is in the kernel and survives the process; with ``fsync`` it is on disk and
 survives the machine. ``audit.chain`` has the format.
 
-A flush that fails leaves file and chain as they were, and keeps its lines for the next one: what they record may have
-happened, although its answer was not sent. Meanwhile the log is not ``writable``.
+A flush that fails keeps the lines that it has not written for the next one: what they record may have happened,
+although its answer was not sent. No line is written in part. Meanwhile the log is not ``writable``.
 """
 
 import contextlib
@@ -80,7 +80,7 @@ class AuditLog:
     def flush(self) -> None:
         """Write every line added so far.
 
-        Raises KMSInternalException when they cannot all be written; the log then ends where it did before.
+        Raises KMSInternalException if they cannot all be written; those that were not are kept for the next flush.
         """
         pending = self._pending
         with self._lock:

@@ -18,6 +18,9 @@ WRITE = {"strongroom_write": True}
 BUSY_TIMEOUT = 10.0
 """How long to wait for a lock on the database, seconds."""
 
+_KEPT_CONNECTIONS = 16
+"""How many connections stay open when no thread needs them."""
+
 _SCRUB_TIMEOUT = 0.05
 """How long to wait for readers before the write-ahead log can be emptied, seconds. All writers wait meanwhile."""
 
@@ -25,7 +28,13 @@ _SCRUB_TIMEOUT = 0.05
 def open_sqlite(path: Path) -> Engine:
     """Return an engine over the database file ``path``, created with mode 0600 if missing."""
     path.touch(mode=0o600, exist_ok=True)
-    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_TIMEOUT})
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        connect_args={"timeout": BUSY_TIMEOUT},
+        # As many connections as there are threads: the event loop must not wait for one that another thread returns.
+        pool_size=_KEPT_CONNECTIONS,
+        max_overflow=-1,
+    )
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine

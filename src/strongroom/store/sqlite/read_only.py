@@ -9,9 +9,8 @@ from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from strongroom.store.sql.reader import SqlReader
+from strongroom.store.sqlite.engine import BUSY_TIMEOUT
 from strongroom.store.sqlite.migrate import require_this_schema
-
-_BUSY_TIMEOUT = 10.0
 
 
 class UnreadableStoreError(Exception):
@@ -72,7 +71,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _open_readable(uri: str) -> sqlite3.Connection:
     """Return a connection that can be read from; raises sqlite3.Error."""
-    connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None)
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
     try:
         connection.execute("PRAGMA schema_version").fetchone()
     except sqlite3.Error:

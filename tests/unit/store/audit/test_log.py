@@ -1,5 +1,7 @@
 """The audit log on disk: whole lines, in order, in segments; a write that fails leaves no trace."""
 
+import errno
+import os
 import stat
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from audit_disk import KEY, Disk
 from strongroom.audit.chain import KnownWriter, Position, link, signed_bytes
 from strongroom.clock import DAY
 from strongroom.errors import KMSInternalException
+from strongroom.store.audit.chain_writer import ChainWriter
 from strongroom.store.audit.log import Durability
 from strongroom.store.audit.segments import segments_of
 
@@ -293,3 +296,53 @@ def test_a_checkpoint_that_was_cut_off_alone_costs_no_record(disk: Disk) -> None
     disk.write(again, "three")
     again.close()
     assert disk.verified().records == 3
+
+
+def test_no_segment_misses_its_sync_after_a_time_without_file_descriptors(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = disk.open(size=100)
+    for number in range(3):
+        disk.write(log, f"{number}")
+    complete = {*log._chain._complete}
+    assert len(complete) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "dup", no_descriptors)
+        with pytest.raises(OSError, match="Too many open files"):
+            log.checkpoint()
+    synced: list[int] = []
+    fdatasync = os.fdatasync
+
+    def counted(descriptor: int) -> None:
+        fdatasync(descriptor)
+        synced.append(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", counted)
+    log.checkpoint()
+    assert complete <= {*synced}
+    assert log._chain._complete == []
+    log.close()
+
+
+def test_the_size_that_metrics_show_never_falls(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = disk.open(size=300)
+    sizes: list[int] = []
+    retire = ChainWriter._retire_segment
+
+    def measured(chain: ChainWriter) -> None:
+        sizes.append(log.measure().size)
+        retire(chain)
+        sizes.append(log.measure().size)
+
+    monkeypatch.setattr(ChainWriter, "_retire_segment", measured)
+    for number in range(9):
+        disk.write(log, f"{number}")
+        sizes.append(log.measure().size)
+    log.close()
+    assert len(sizes) > 9
+    assert sizes == sorted(sizes)
+    assert log.measure().size == sum(each.path.stat().st_size for each in segments_of(disk.folder))
+
+
+def no_descriptors(_descriptor: int) -> int:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))

@@ -1,6 +1,6 @@
 """Opening the database file."""
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -24,3 +24,13 @@ def test_a_path_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
             assert reader.key(make_key().locator) is not None
     assert [each.name for each in tmp_path.iterdir()] == [name]
     assert {each.name for each in folder.iterdir()} == {"strongroom.db", "strongroom.db-writer"}
+
+
+def test_a_connection_is_there_for_every_thread(tmp_path: Path) -> None:
+    engine = open_sqlite(tmp_path / "strongroom.db")
+    migrate(engine)
+    with closing(SqlStore(engine)) as store, ExitStack() as threads:
+        for _ in range(50):
+            threads.enter_context(store.read())
+        # The event loop reads the change log; it would wait here for as long as another thread reads.
+        assert store.changes(0).complete
