@@ -214,7 +214,7 @@ class Soak:
         caller.close()
 
     def _watch(self) -> None:
-        """Sample the memory, and send a burst now and then."""
+        """Sample the memory, and send a burst from time to time."""
         server, kms = endpoint(self._running)
         bursts = cycle([each for each in every_call(kms) if each.name != "CreateKey"])
         shown = 0.0

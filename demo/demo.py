@@ -37,7 +37,7 @@ def main() -> None:
             Demo(server, folder).run()
             code = server.stop()
     step("Stop")
-    say(f"SIGTERM: the server finished the calls in work and exited with {code}.")
+    say(f"SIGTERM: the server finished the calls in progress and exited with {code}.")
     sys.exit(code)
 
 

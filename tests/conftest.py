@@ -1,4 +1,4 @@
-"""Fixtures that several folders share: a manual clock, a vault and a store. It also cleans the environment."""
+"""Fixtures that several folders share: a manual clock, a key back end and a store. It also cleans the environment."""
 
 import os
 from collections.abc import Iterator

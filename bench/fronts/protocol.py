@@ -1,8 +1,8 @@
 """Hello-world on an asyncio.Protocol over httptools: ``protocol.py uvloop|asyncio PORT [CERTIFICATE KEY]``.
 
 It has what the real front needs: a request is parsed whole and its headers kept, sizes are bounded, a client that sends
-too far ahead or does not read is not read from, and answers leave in order, each in one write, at the end of the loop's
-turn. There is no work in between.
+too far ahead or does not read is not read from, and answers are sent in order, each in one write, at the end of the
+loop's turn. There is no work in between.
 """
 
 import asyncio

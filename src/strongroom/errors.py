@@ -95,6 +95,10 @@ class AlreadyExistsException(KmsError):
     """An alias of that name exists already."""
 
 
+class InvalidAliasNameException(KmsError):
+    """The alias name is not allowed."""
+
+
 class NotAuthorizedException(KmsError):
     """The alias name is reserved for AWS managed keys."""
 
@@ -162,6 +166,12 @@ class DeleteConflictException(KmsError):
 
     status = 409
     code = "DeleteConflict"
+
+
+class UnmodifiableEntityException(KmsError):
+    """The entity belongs to the service."""
+
+    code = "UnmodifiableEntity"
 
 
 class InvalidParameterValueException(KmsError):

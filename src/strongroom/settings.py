@@ -137,9 +137,9 @@ def load(document: str, environment: Mapping[str, str], flags: Mapping[str, obje
         settings = msgspec.convert(merged, Settings, strict=False)
     except msgspec.DecodeError as error:
         raise SettingsError(str(error)) from None
-    _require_address(settings.listen)
+    _require_address("listen", settings.listen)
     if settings.metrics_listen is not None:
-        _require_address(settings.metrics_listen)
+        _require_address("metrics-listen", settings.metrics_listen)
     _require_tls(settings)
     _require_networks(settings)
     return settings
@@ -164,9 +164,9 @@ def address_of(listen: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _require_address(listen: str) -> None:
-    if not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\s]+):[0-9]{1,5}", listen):
-        raise SettingsError(f"`{listen}` is not HOST:PORT")
+def _require_address(setting: str, address: str) -> None:
+    if not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\s]+):[0-9]{1,5}", address):
+        raise SettingsError(f"`{setting}` must be HOST:PORT, not `{address}`")
 
 
 def _require_tls(settings: Settings) -> None:

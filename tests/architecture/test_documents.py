@@ -1,4 +1,4 @@
-"""What the documents promise, held against the code."""
+"""Statements of the documents, compared with the code."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The gates: layers, file sizes, and what the README promises."""
+"""The rules of the architecture: layers, file sizes, and statements of the README."""
 
 import re
 import statistics

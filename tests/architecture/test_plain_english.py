@@ -37,6 +37,23 @@ PHRASES = {
     r"speaks? to the terminal": "sends escape sequences",
     r"a stranger's": "of an untrusted peer",
     r"the (local|loopback|direct)'s": "the deployment's, the server's, the client's",
+    r"what [a-z0-9]+ (takes|returns)(?! over)": "the request of, the response of",
+    r"worth having": "recommended",
+    r"somebody|someone": "another user, another process, an attacker",
+    r"as of now": "present, current",
+    r"(is|are|was|not) to be had": "cannot be used, is not available",
+    r"at hand": "available, given",
+    r"for good": "permanently, in all later releases",
+    r"now and then": "from time to time, at an interval",
+    r"habits?": "the cached parameters of a client",
+    r"front doors?": "http, server",
+    r"held against": "compared with",
+    r"answers? leaves?": "the answer is sent",
+    r"knows? nothing( of)?": "does not depend on",
+    r"the very [a-z]+": "the same, itself",
+    r"in (the )?clear": "as plaintext, in plaintext",
+    r"kept from": "was not, could not",
+    r"whichever": "any, also if other",
     r"misfits?|rehears(e|es|al|als|ing)": "mutation of a valid request, rolled-back call",
 }
 """Regular expression of a phrase, in lower case → what to write instead. ``_`` counts as a space, as in names."""
@@ -60,7 +77,7 @@ PATHS = (
 
 
 def text_files(path: Path) -> Iterator[Path]:
-    """Yield a file, or the text files below a folder, without published vectors, caches and this list of phrases."""
+    """Yield a file, or the text files below a folder. This file, which has to quote the phrases, is left out."""
     for each in sorted(path.rglob("*")) if path.is_dir() else [path]:
         if each.is_file() and each.suffix in SUFFIXES and "__pycache__" not in each.parts and each != Path(__file__):
             yield each

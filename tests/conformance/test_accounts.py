@@ -55,7 +55,7 @@ def test_accounts_that_cannot_be_made(server: RunningServer, away: Account) -> N
     before = (data_of(server) / "credentials").read_text()
     for account in (ACCOUNT, away.account):
         again = strongroom(data_of(server), "account", "create", account)
-        assert (again.returncode, again.stderr) == (1, f"Error: account {account} exists\n")
+        assert (again.returncode, again.stderr) == (1, f"Error: account {account} exists already\n")
     for name in ("1234", "12345678901a", "1234567890123", "123456789012\n", "\u0661" * 12):
         refused = strongroom(data_of(server), "account", "create", name)
         assert (refused.returncode, "an account id has 12 digits" in refused.stderr) == (2, True)
@@ -79,7 +79,7 @@ def test_an_account_made_while_the_server_is_down(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
-def test_what_is_left_of_an_interrupted_attempt_makes_room(tmp_path: Path) -> None:
+def test_the_profile_of_an_interrupted_attempt_is_replaced(tmp_path: Path) -> None:
     """The credentials come first: killed before the account is there, the next attempt writes them again."""
     with running_server(tmp_path / "data", tmp_path / "log") as server:
         path = tmp_path / "data" / "credentials"
@@ -99,7 +99,7 @@ def test_two_commands_at_once_do_not_undo_each_other(server: RunningServer) -> N
     with ThreadPoolExecutor() as pool:
         done = list(pool.map(lambda each: strongroom(data_of(server), each[0], "create", each[1]), asked))
     assert sorted(each.returncode for each in done) == [0, 0, 0, 0, 1]
-    assert [each.stderr for each in done if each.returncode] == [f"Error: account {accounts[0]} exists\n"]
+    assert [each.stderr for each in done if each.returncode] == [f"Error: account {accounts[0]} exists already\n"]
     for account in accounts:
         assert client_with(server, "sts", credentials_of(server, account)).get_caller_identity()["Account"] == account
 

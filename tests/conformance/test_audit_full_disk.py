@@ -1,4 +1,4 @@
-"""A full disk: no answer leaves, readiness and metrics show it, and the service recovers when there is room.
+"""A full disk: no answer is sent, readiness and metrics show it, and the service recovers when there is room.
 
 The running server gets a limit on the size of files (RLIMIT_FSIZE, prlimit(2)): to it, that is a full disk.
 """

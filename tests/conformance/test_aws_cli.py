@@ -1,4 +1,4 @@
-"""The AWS CLI, version 1, run as people run it."""
+"""The AWS CLI, version 1, run as a command."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""What another account can and cannot do with a key, however generous its policy is; and what it can find out."""
+"""Access of another account to a key: the operations that a policy can allow, and what refusals disclose."""
 
 from collections.abc import Callable
 from typing import Any
@@ -207,7 +207,7 @@ def test_what_is_denied_to_oneself_does_not_show_what_others_have(away: Account,
         assert refusal["Message"] == f"User: {spy.arn} is not authorized to perform: kms:DescribeKey {HIDDEN}"
 
 
-def test_a_simulation_knows_nothing_of_other_accounts_principals(away: Account, identities: Any) -> None:
+def test_a_simulation_discloses_no_principals_of_other_accounts(away: Account, identities: Any) -> None:
     victim = identities.user(tags={"clearance": "top"})
     condition = {"StringLike": {"aws:PrincipalTag/clearance": "*"}}
     (result,) = away.iam.simulate_custom_policy(

@@ -1,4 +1,4 @@
-"""What custom key stores are registered with, what of it can change, and what no two of them can have."""
+"""The properties of custom key stores: which are required, which can be changed, and which must be unique."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -141,7 +141,7 @@ def test_a_store_keeps_its_type(stores: Stores) -> None:
         assert stores.refusal(external, **{name: CLUSTER[name]}) == "ValidationException"
 
 
-def test_no_secret_is_shown_or_kept_in_the_clear(server: RunningServer, stores: Stores) -> None:
+def test_no_secret_is_shown_or_stored_in_plaintext(server: RunningServer, stores: Stores) -> None:
     store_id = stores.new("cluster", **CLUSTER)
     record = last_record(server)
     assert (record["eventName"], record["readOnly"]) == ("CreateCustomKeyStore", False)

@@ -1,4 +1,4 @@
-"""GenerateDataKeyPair and its sibling: a public key, and a private one that only the wrapping key gives back."""
+"""GenerateDataKeyPair, with and without plaintext: a public key, and a private key that only the KMS key decrypts."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Key policies, identity policies and boundaries decide every call, and what was taken away is gone on the next one.
+"""Key policies, identity policies and boundaries decide every call, and changes apply from the next call on.
 
 The wording is that of the IAM User Guide, "Troubleshoot access denied error messages".
 """
@@ -192,7 +192,7 @@ def test_a_boundary_limits_identity_policies_and_not_what_a_key_gives_directly(
 def test_a_revoked_permission_is_refused_on_the_next_call(
     identities: Identities, iam: IAMClient, common_key: str
 ) -> None:
-    """Strict consistency: for every way to lose a permission, the very next call is refused."""
+    """Strict consistency: for every way to lose a permission, the next call is refused."""
     user, group, policy = identities.user(), identities.group(), identities.policy(allow(do="kms:DescribeKey"))
     who, attached = {"UserName": user.name}, {"PolicyArn": policy}
     inline = {"PolicyName": "own", "PolicyDocument": document(allow(do="kms:DescribeKey"))}

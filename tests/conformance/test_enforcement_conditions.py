@@ -1,4 +1,4 @@
-"""Condition keys decide live calls: who asks, from where, when, for what, and with what tags."""
+"""Condition keys decide live calls: caller, source address, time, resource and tags."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""``strongroom explain`` and ``strongroom who-can``: the same answers the service gives, and why, while it runs."""
+"""``strongroom explain`` and ``strongroom who-can``: the decisions of the running service, with their reasons."""
 
 from typing import Any
 

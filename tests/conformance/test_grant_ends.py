@@ -1,4 +1,4 @@
-"""RetireGrant and RevokeGrant: who may end a grant, how it is named, and that it permits nothing from then on."""
+"""RetireGrant and RevokeGrant: which principals may end a grant, and that it permits nothing afterwards."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ def user(identities: Identities) -> Person:
 
 
 @pytest.mark.parametrize("end", ["retire by token", "retire by id", "revoke"])
-def test_a_grant_that_has_ended_is_of_no_use_to_the_very_next_call(
+def test_a_grant_that_has_ended_does_not_permit_the_next_call(
     kms: KMSClient, user: Person, key_id: str, end: str
 ) -> None:
     made = [kms.create_grant(KeyId=key_id, GranteePrincipal=user.arn, Operations=["Encrypt"]) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""ListGrants and ListRetirableGrants: what an entry shows, filters and pages, and whose lists are whose."""
+"""ListGrants and ListRetirableGrants: their entries, filters, pages and permissions."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Grants from the outside: what they let their grantees do, under which constraints, and what a key's list shows."""
+"""Grants over the API: the operations they permit, their constraints, and the list of a key's grants."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Malformed ARNs, and ARNs of nothing: each call that takes one refuses it quickly, with an error of its service."""
+"""ARNs that are malformed or name nothing: each call refuses them quickly, with an error of its service."""
 
 import time
 from collections.abc import Callable

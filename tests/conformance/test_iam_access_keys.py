@@ -1,4 +1,4 @@
-"""Access keys: the secret is shown once, and a deleted or inactive key is refused on the very next call."""
+"""Access keys: the secret is shown once, and a deleted or inactive key is refused on the next call."""
 
 import re
 import time
@@ -19,7 +19,7 @@ from policies import allow
 INVALID = "The security token included in the request is invalid."
 
 
-def test_a_secret_is_shown_once_and_kept_nowhere_in_clear(
+def test_a_secret_is_shown_once_and_never_stored_in_plaintext(
     server: RunningServer, iam: IAMClient, identities: Identities
 ) -> None:
     user = identities.user()

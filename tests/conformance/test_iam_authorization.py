@@ -1,4 +1,4 @@
-"""IAM protects itself: all but the root need a policy on the very resource, and cannot give themselves more rights."""
+"""Authorization of IAM: all callers but the root need a policy on the resource, and cannot extend their own rights."""
 
 import inspect
 import json
@@ -15,7 +15,7 @@ from strongroom.operations.iam.table import IAM_TABLE
 POLICY = document(allow(do="*"))
 ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
 
-# Every operation of IAM, what it takes, and the resource that a refusal names.
+# Every operation of IAM, its parameters, and the resource that a refusal names.
 USER, GROUP, ROLE = ({f"{kind}Name": "x"} for kind in ("User", "Group", "Role"))
 ARN = {"PolicyArn": f"arn:aws:iam::{ACCOUNT}:policy/x"}
 INLINE, KEY = {"PolicyName": "p"}, {"AccessKeyId": "AKIAAAAAAAAAAAAAAAAA"}

@@ -1,4 +1,4 @@
-"""Inline and managed policies: what is accepted, how it comes back, and how much of it there may be."""
+"""Inline and managed policies: valid documents, their form in responses, and their quotas."""
 
 import json
 import re

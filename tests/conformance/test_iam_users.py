@@ -69,7 +69,7 @@ def test_users_that_cannot_be_made(iam: IAMClient, arguments: dict[str, Any], cl
     ("operation", "arguments"),
     [
         ("get_user", {}),
-        ("update_user", {"NewUserName": "someone"}),
+        ("update_user", {"NewUserName": "other"}),
         ("delete_user", {}),
         ("tag_user", {"Tags": [{"Key": "a", "Value": "b"}]}),
         ("untag_user", {"TagKeys": ["a"]}),

@@ -1,4 +1,4 @@
-"""DeriveSharedSecret, Encapsulate and Decapsulate: secrets that two parties come to share."""
+"""DeriveSharedSecret, Encapsulate and Decapsulate: shared secrets."""
 
 from typing import Any
 

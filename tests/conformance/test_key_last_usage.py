@@ -1,4 +1,4 @@
-"""GetKeyLastUsage: when a key was last used, for what, and which record of the audit log says so."""
+"""GetKeyLastUsage: the time and operation of a key's last use, and the id of its audit record."""
 
 import hashlib
 from collections.abc import Callable

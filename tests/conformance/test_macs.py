@@ -1,4 +1,4 @@
-"""GenerateMac and VerifyMac: what they answer, which messages they take, and how they refuse the others."""
+"""GenerateMac and VerifyMac: their responses, the messages they accept, and their errors."""
 
 import base64
 import hashlib

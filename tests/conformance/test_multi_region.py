@@ -1,4 +1,4 @@
-"""What related multi-Region keys of three Regions share, what they do not, and who cannot be replicated."""
+"""Related multi-Region keys in three Regions: shared and separate properties, and keys that cannot be replicated."""
 
 from typing import Any
 

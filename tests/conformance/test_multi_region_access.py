@@ -1,4 +1,4 @@
-"""Who may replicate a key and move its primary, and what the audit log says of it in each Region."""
+"""Permissions to replicate a key and to change its primary, and the audit records in each Region."""
 
 import itertools
 import json

@@ -58,7 +58,7 @@ def arn_of(key_id: str) -> str:
 
 def test_a_service_has_one_access_key(server: RunningServer) -> None:
     again = strongroom(data_of(server), "service", "create", SERVICE)
-    assert (again.returncode, again.stderr) == (1, f"Error: service {SERVICE} has an access key\n")
+    assert (again.returncode, again.stderr) == (1, f"Error: service {SERVICE} has an access key already\n")
     for name in ("backup", "Backup.amazonaws.com", "backup.example.com", ".amazonaws.com", "a\n.amazonaws.com"):
         refused = strongroom(data_of(server), "service", "create", name)
         assert refused.returncode == 2

@@ -1,4 +1,4 @@
-"""Sessions of roles: what limits them, what they carry, and what ends them."""
+"""Sessions of roles: their limits, their tags, and their end."""
 
 import base64
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Sign and Verify: what they answer, which messages they take, and how they refuse the others."""
+"""Sign and Verify: their responses, the messages they accept, and their errors."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""GetCallerIdentity, GetSessionToken and AssumeRole: who calls, and who may assume which role."""
+"""GetCallerIdentity, GetSessionToken and AssumeRole: the caller's identity, and permissions to assume roles."""
 
 import re
 from datetime import timedelta

@@ -17,6 +17,8 @@ import pytest
 
 from clients import ONCE, client_of, credentials_of
 from local_server import RunningServer, running_server
+from strongroom.crypto.seals.file import create_root_key
+from strongroom.entropy import system_entropy
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +125,14 @@ def test_starts_that_are_refused_say_why(tmp_path: Path) -> None:
     assert "is missing" in serve(data=data).stderr
     (data / "root.key").write_text((tmp_path / "root.key").read_text().replace('"key":"', '"key":"AAAA')[:-7] + '"}\n')
     (data / "root.key").chmod(0o600)
-    assert "Traceback" not in serve(data=data).stderr
+    damaged = serve(data=data).stderr
+    assert f"`{data / 'root.key'}` is not a root key file" in damaged
+    assert "Traceback" not in damaged
+    (data / "root.key").unlink()
+    create_root_key(data / "root.key", system_entropy)
+    other = serve(data=data).stderr
+    assert f"`{data / 'root.key'}` is not the root key of `{data / 'strongroom.db'}`" in other
+    assert len(other.splitlines()) == 1
 
 
 def test_a_restart_keeps_everything_and_adds_regions(tmp_path: Path) -> None:

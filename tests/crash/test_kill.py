@@ -1,4 +1,4 @@
-"""A server that is killed, again and again, while it works: nothing it acknowledged may be lost."""
+"""A server that is killed repeatedly under load: no acknowledged write may be lost."""
 
 import itertools
 import signal

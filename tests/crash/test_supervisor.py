@@ -1,4 +1,4 @@
-"""The supervisor of several workers: what it does when workers end or hang, and about signals."""
+"""The supervisor of several workers: workers that end or hang, and signals."""
 
 import http.client
 import os

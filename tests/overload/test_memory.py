@@ -1,4 +1,4 @@
-"""The memory that clients can make a server use is bounded, in every way they can try."""
+"""The memory that clients can make a server use is bounded."""
 
 import json
 import time

@@ -276,7 +276,7 @@ def test_a_server_that_continues_a_forged_log_does_not_make_it_valid(whole: Whol
     lines = whole.lines()
     for index, (_, _, line) in enumerate(lines):
         if line.startswith(b'{"eventVersion"'):
-            altered = CHAIN.sub(b"}", line).replace(b"arn:aws:iam::000000000000:root", b"somebody else")
+            altered = CHAIN.sub(b"}", line).replace(b"arn:aws:iam::000000000000:root", b"another caller")
             assert whole.verify_after_restart(rechained(whole, {index: altered})).findings
     checkpoints = [index for index, (_, _, line) in enumerate(lines) if line.startswith(b'{"checkpoint":')]
     assert whole.verify_after_restart(rechained(whole, dict.fromkeys(checkpoints, b'{"eventName":"x"}'))).findings
@@ -320,7 +320,7 @@ def test_a_forger_who_chains_anew_is_found_by_signatures(whole: Whole) -> None:
     lines = whole.lines()
     records = [index for index, (_, _, line) in enumerate(lines) if line.startswith(b'{"eventVersion"')]
     for index in records:
-        altered = CHAIN.sub(b"}", lines[index][2]).replace(b"arn:aws:iam::000000000000:root", b"somebody else")
+        altered = CHAIN.sub(b"}", lines[index][2]).replace(b"arn:aws:iam::000000000000:root", b"another caller")
         assert Kind.BAD_SIGNATURE in whole.kinds(rechained(whole, {index: altered}))
         # Without the line, sequences no longer fit the names of later files.
         whole.kinds(rechained(whole, {index: None}))

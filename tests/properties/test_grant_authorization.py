@@ -1,4 +1,4 @@
-"""Grants in the whole decision: only to their grantee, only on their key, and never more by passing them on."""
+"""Grants in the whole decision: they apply only to their grantee and their key, and delegation adds no permission."""
 
 import itertools
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ from strongroom.store.protocol import Transaction
 STRANGER = "arn:aws:iam::777788889999:root"
 EVERYTHING = compiled(PolicyKind.IDENTITY, allow())
 
-# Who calls, and the names by which a grant can mean the very caller, or the session's role.
+# The caller, and the names by which a grant can name the caller itself, or the session's role.
 CALLERS: list[tuple[Principal, set[str]]] = [
     (alice, {ALICE_ID}),
     (worker, {SESSION, ROLE_ID}),

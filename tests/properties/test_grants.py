@@ -1,4 +1,4 @@
-"""What must hold for any grants: none widens beyond its operations, constraints, key or grantee."""
+"""Laws of grants: none permits more than its operations, constraints, key and grantee."""
 
 import shutil
 import tempfile

@@ -1,6 +1,6 @@
 """Imported key material under any sequence of imports, deletions, rotations and waiting, against a plain model.
 
-The model is a list of what is part of the key, what waits, and until when each is there; it knows nothing of states.
+The model is a list of what is part of the key, what waits, and until when each is there; it has no key states.
 """
 
 from contextlib import suppress

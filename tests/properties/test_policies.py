@@ -1,4 +1,4 @@
-"""What must hold for any policies: laws of the decision, and agreement with a reference evaluator."""
+"""Laws of the decision for any policies, and agreement with a reference evaluator."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""An audit log in memory: what was appended, as records; nothing of it fails or gets lost."""
+"""An audit log in memory: it returns the appended lines as records, and never fails."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What Linux tells of the processes of a server: children, memory, CPU time, open files and sockets."""
+"""Measurements of a server's processes by Linux: children, memory, CPU time, open files and sockets."""
 
 import os
 import resource

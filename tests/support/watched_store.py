@@ -1,4 +1,4 @@
-"""A store that knows whether a thread is writing, and can be told how its next writes go wrong."""
+"""A store that knows whether a thread is writing, and can be made to fail its next writes."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -45,7 +45,7 @@ class WatchedStore(WrappedStore):
         self.ending: Ending | None = None
         """How the next write ends, if not well."""
         self.before_write: Callable[[], object] | None = None
-        """What somebody else does before each write."""
+        """A function that runs before each write, as another writer would."""
         self.at_ending: Callable[[], object] = lambda: None
         """What happens when a write ends badly."""
 

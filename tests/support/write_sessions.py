@@ -1,4 +1,4 @@
-"""Calls to a deployment whose operations write through a store that stands around the real one."""
+"""Calls to a deployment whose operations write through a wrapper around the real store."""
 
 import json
 from collections.abc import Callable
@@ -39,7 +39,7 @@ TRUST = json.dumps(
 
 
 class Session:
-    """Calls to a deployment over a wrapped store, and what came of each."""
+    """Calls to a deployment over a wrapped store, and the outcome of each."""
 
     def __init__(self, folder: Path, wrap: Wrap, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None:
         numbers = count()

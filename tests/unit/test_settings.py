@@ -21,7 +21,8 @@ def test_the_command_line_overrides_the_environment_which_overrides_the_file() -
 @pytest.mark.parametrize(
     ("document", "says"),
     [
-        ('listen = "somewhere"', "HOST:PORT"),
+        ('listen = "somewhere"', "`listen` must be HOST:PORT, not `somewhere`"),
+        ('metrics-listen = "9599"', "`metrics-listen` must be HOST:PORT, not `9599`"),
         ('listen = "127.0.0.1:port"', "HOST:PORT"),
         ('listen = "0.0.0.0:4599"', "can be reached by others"),
         ('listen = "[::]:4599"', "can be reached by others"),

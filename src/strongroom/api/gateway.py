@@ -1,7 +1,7 @@
 """From an HTTP request to a verified call, or to the reply that refuses it. Knows HTTP, not sockets.
 
-The content type tells the protocol: AWS JSON is KMS, a form is IAM or STS, whichever the request was signed for; if it
-was signed for neither, its action tells which it should have been.
+The content type tells the protocol: AWS JSON is KMS, a form is IAM or STS. Which of the two follows from the service
+that the request was signed for, or from its action if it was signed for neither.
 """
 
 import logging

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
-from strongroom.crypto.seal import Seal, SealedDomainKey
+from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
 from strongroom.crypto.seals.file import create_root_key, load_file_seal
 from strongroom.crypto.service_secrets import IAM_SCOPE
 from strongroom.entropy import Entropy
@@ -62,7 +62,9 @@ class DataFolder:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            raise DataFolderError(f"another server is using `{self.path}`") from None
+            raise DataFolderError(
+                f"another server is using `{self.path}`; stop it first, or choose another --data"
+            ) from None
         return descriptor
 
     @contextmanager
@@ -124,7 +126,11 @@ def open_domain_keys(folder: DataFolder, store: Store, regions: Sequence[str], e
     ]
     if new:
         sealed = _add_missing(store, new)
-    return DomainKeys(sealed, seal, entropy)
+    try:
+        return DomainKeys(sealed, seal, entropy)
+    except UnsealError as error:
+        problem = f"`{folder.root_key}` is not the root key of `{folder.database}`; restore the file that belongs to it"
+        raise UnsealError(f"{problem} ({error})") from None
 
 
 def _add_missing(store: Store, new: Sequence[SealedDomainKey]) -> list[SealedDomainKey]:

@@ -125,7 +125,7 @@ class Deployment:
             writer = WriterId(self.node, worker or 0).name
             self.log = open_audit_log(opened.folder.audit, writer, settings, opened.store, audit_key, clock)
             undo.callback(self.log.close)
-            # Before the first call: note the uses that a crash kept from being saved, and save the marks.
+            # Before the first call: note the uses that were not saved before a crash, and save the marks.
             marks = [self.log.mark()]
             if not worker:
                 at_work = {WriterId(self.node, number).name for number in range(workers)}

@@ -73,9 +73,9 @@ class Registrar:
 
 def _require_new_account(reader: IdentityReader, account: str) -> None:
     if any(record.account == account for record in reader.accounts()):
-        raise DataFolderError(f"account {account} exists")
+        raise DataFolderError(f"account {account} exists already")
 
 
 def _require_new_service(reader: IdentityReader, name: str) -> None:
     if name in reader.services():
-        raise DataFolderError(f"service {name} has an access key")
+        raise DataFolderError(f"service {name} has an access key already")

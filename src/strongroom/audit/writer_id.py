@@ -1,4 +1,4 @@
-"""Names of audit writers: each worker process of each node writes a chain of its own. Pure."""
+"""Names of audit writers: each worker process of each node writes a separate chain. Pure."""
 
 import re
 

@@ -112,7 +112,7 @@ def search(  # noqa: PLR0913 - the options of one question
     begin, end = _time(since, "--since"), _time(until, "--until")
     with readable_errors():
         settings = read_settings(config, data=data)
-        folder = _with_log(DataFolder(settings.folder))
+        folder = _require_log(DataFolder(settings.folder))
         keys = frozenset[str]()
         if key is not None:
             with _store_of(folder) as store:
@@ -134,7 +134,7 @@ def _to_verify(
             yield opened.folder, key.public(), opened.store
         return
     with readable_errors():
-        folder = _with_log(DataFolder(read_settings(config, data=data).folder))
+        folder = _require_log(DataFolder(read_settings(config, data=data).folder))
         try:
             key_given = load_audit_public_key(pem.read_bytes())
         except ValueError:
@@ -143,10 +143,10 @@ def _to_verify(
             yield folder, key_given, store
 
 
-def _with_log(folder: DataFolder) -> DataFolder:
+def _require_log(folder: DataFolder) -> DataFolder:
     """Return the data folder; raises DataFolderError if it has no audit log."""
     if not folder.audit.is_dir():
-        raise DataFolderError(f"`{folder.audit}` does not exist: `--data` must name a folder that has an audit log")
+        raise DataFolderError(f"`{folder.audit}` does not exist, so there is no audit log; check --data")
     return folder
 
 

@@ -44,7 +44,7 @@ class FastParser:
         if not data.startswith(_REQUEST_LINE):
             return None
         head, _, body = data.partition(b"\r\n\r\n")
-        # Many clients send the body by itself, after the head.
+        # Many clients send the body in a separate segment, after the head.
         if not body or len(head) > self._max_head or len(body) > self._max_body:
             return None
         lines = head.split(b"\r\n")

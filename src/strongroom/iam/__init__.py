@@ -1,6 +1,6 @@
 """The policy engine of IAM: documents, principals, conditions and the decision. It does not depend on KMS.
 
-Concepts, each in a module of its own name:
+Concepts, with the modules that they are in:
 
 * ``document``, ``parser``: a policy document in frozen types, and its strict parser.
 * ``compiler``, ``conditions``, ``condition_operators``, ``policy_variables``, ``wildcards``: a document compiled into

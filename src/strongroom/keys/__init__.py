@@ -1,6 +1,6 @@
-"""KMS keys and grants: what they are and how they change. Nothing here knows requests, policies or storage.
+"""KMS keys and grants: their types and their changes. Nothing here depends on requests, policy decisions or storage.
 
-Concepts, each in a module of its own name:
+Concepts, with the modules that they are in:
 
 * ``kms_key``, ``specs``, ``algorithms``: a logical key around its backing keys, and what it can be used for.
 * ``states``: which operation each key state allows. ``lifecycle``, ``imported``, ``multi_region``: the changes.

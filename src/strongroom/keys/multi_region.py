@@ -47,7 +47,7 @@ def primary_of(key: KmsKey) -> KeyLocator:
 
 
 def new_replica(primary: KmsKey, region: str, *, now: float) -> KmsKey:
-    """Return a new replica: Creating, without material, and without a policy, description or tags of its own."""
+    """Return a new replica: Creating, without material, and without a policy, description or tags."""
     return replace(
         primary,
         region=region,

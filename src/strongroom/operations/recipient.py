@@ -30,7 +30,7 @@ def attest(context: Context, recipient: Recipient) -> Attested:
 
 
 def hand_over(context: Context, secret: bytes) -> tuple[bytes | None, bytes | None]:
-    """Return a secret in the clear for the caller, or encrypted for the attested recipient; never both."""
+    """Return a secret as plaintext for the caller, or encrypted for the attested recipient; never both."""
     if context.attested is None:
         return secret, None
     return None, envelop(secret, context.attested.public_key, context.backends.entropy)

@@ -1,1 +1,6 @@
-"""The server: one event loop that takes requests through the pipeline turn by turn, and the threads behind it."""
+"""The server: one event loop that takes requests through the pipeline turn by turn, and the threads behind it.
+
+``turn_queue`` collects requests, ``dispatcher`` takes them through admission and the pipeline, ``lane_threads`` run
+what may wait, and ``reply_queue`` sends replies when the audit log is flushed. ``lane_limits`` and ``refusals`` are the
+load shedding. What a call does is decided in ``service`` and ``operations``.
+"""

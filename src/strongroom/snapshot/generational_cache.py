@@ -26,7 +26,7 @@ class GenerationalCache(dict[K, V], Generic[K, V]):
         self._going: dict[K, V] = {}
 
     def recall(self, key: K) -> V | None:
-        """Return what is there, from whichever generation."""
+        """Return a cached value of any generation, or None."""
         found = self.get(key)
         if found is not None:
             return found

@@ -211,7 +211,7 @@ def test_chains_from_before_nodes_had_ids_are_ended_and_go_on_to_verify(
     with local.deployment.backends.store.read() as reader:
         records = {record.writer: record for record in reader.audit_writer_records()}
     assert [(records[name].node, records[name].known.stopped) for name in names] == [(node, True)] * 2
-    # What a crash kept from being written down is read from the old chains.
+    # Uses that were not saved before a crash are read from the old chains.
     assert last_use(local, key_id) == "Encrypt"
     make_key(local)
     local.reopen()

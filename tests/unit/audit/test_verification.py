@@ -1,4 +1,4 @@
-"""What verification counts where a chain does not go on as it should."""
+"""The findings and counts of verification for chains that are not continued correctly."""
 
 from collections.abc import Iterable
 

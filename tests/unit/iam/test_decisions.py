@@ -234,8 +234,8 @@ CASES = {
     "resources mind case": Case(alice, NO_BY_KEY, key=[allow(ALICE, on=KEY.upper())]),
     # --- variables
     "a variable in a resource": Case(alice, YES_BY_IAM, iam=[allow(on="arn:aws:iam::*:user/${aws:username}")], on=ALICE),
-    "a variable for somebody else": Case(bob, NO_BY_IAM, iam=[allow(on="arn:aws:iam::*:user/${aws:username}")], on=ALICE),
-    "a variable without a value": Case(worker, NO_BY_IAM, iam=[allow(on="arn:aws:iam::*:user/${aws:username}")], on=ALICE),
+    "a variable of another user": Case(bob, NO_BY_IAM, iam=[allow(on="arn:aws:iam::*:user/${aws:username}")], on=ALICE),
+    "an unset variable": Case(worker, NO_BY_IAM, iam=[allow(on="arn:aws:iam::*:user/${aws:username}")], on=ALICE),
     "a variable with a default": Case(worker, YES_BY_IAM, iam=[allow(on="arn:aws:iam::*:user/${aws:username, 'alice'}")], on=ALICE),
     "a tag as a variable": Case(alice, YES_BY_KEY, key=[allow(ALICE, when={"StringEquals": {"kms:EncryptionContext:team": "${aws:PrincipalTag/team}"}})], context={"kms:EncryptionContext:team": "red"}),
     "a tag as a variable, another team": Case(alice, NO_BY_KEY, key=[allow(ALICE, when={"StringEquals": {"kms:EncryptionContext:team": "${aws:PrincipalTag/team}"}})], context={"kms:EncryptionContext:team": "blue"}),

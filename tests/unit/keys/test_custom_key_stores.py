@@ -1,4 +1,4 @@
-"""What can be done with a custom key store in each connection state, those included that none reaches yet.
+"""The operations that each connection state of a custom key store allows, including states that none reaches yet.
 
 Source: KMS API Reference, CustomKeyStoreInvalidStateException and UpdateCustomKeyStore.
 """

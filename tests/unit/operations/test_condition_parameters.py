@@ -1,4 +1,4 @@
-"""What conditions read of requests: each member of each request type reaches its condition key.
+"""The parameters that conditions read: each member of each request type reaches its condition key.
 
 ``MEMBERS`` was listed when conditions still read members by their names: it holds every member that a condition key
 has ever had its value from. A request type that has one of them must pass it on.

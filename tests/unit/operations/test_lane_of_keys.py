@@ -1,4 +1,4 @@
-"""Where a call runs once its keys are known."""
+"""The lane of a call once its keys are known."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Two writers at once, with nothing but the database between them: one of them gets AWS's refusal, never a fault."""
+"""Two concurrent writers that only the database coordinates: one of them gets AWS's refusal, never a fault."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""An unexpected exception anywhere in the front ends or answers its own connection; the others go on."""
+"""An unexpected exception anywhere in the server affects only its own connection."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""Slow calls run on threads, not on the event loop, even if only the key tells that they are slow."""
+"""Slow calls run on threads, not on the event loop, even if only the key shows that they are slow."""
 
 import asyncio
 import threading

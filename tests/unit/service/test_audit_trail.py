@@ -1,4 +1,4 @@
-"""Who called, in CloudTrail's shapes: CloudTrail User Guide, "CloudTrail userIdentity element"."""
+"""The caller in audit records, in CloudTrail's format: CloudTrail User Guide, "CloudTrail userIdentity element"."""
 
 from typing import Any
 

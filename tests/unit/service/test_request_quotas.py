@@ -1,4 +1,4 @@
-"""Request quotas: what shares one, whose it is, and how it fills again."""
+"""Request quotas: the operations that share one, the account that is charged, and how it refills."""
 
 import base64
 from collections.abc import Iterator

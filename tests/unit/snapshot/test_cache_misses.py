@@ -1,4 +1,4 @@
-"""Cache misses: none is filled where a call may not wait, and none with what another writer has changed meanwhile."""
+"""Cache misses: none is filled if the call may not wait, and none with data that was changed meanwhile."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The cache in front of the database: what a fill may cache, and what it must not."""
+"""The cache in front of the database: which values a fill may cache."""
 
 import pytest
 

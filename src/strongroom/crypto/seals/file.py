@@ -68,7 +68,7 @@ def load_file_seal(path: Path, entropy: Entropy) -> FileSeal:
     try:
         root = msgspec.json.decode(content, type=_RootKeyFile)
     except msgspec.DecodeError:
-        raise UnsealError(f"`{path}` is not a root key file") from None
+        raise UnsealError(f"`{path}` is not a root key file; restore it from a backup") from None
     if root.format != _FORMAT or len(root.key) != KEY_LENGTH:
-        raise UnsealError(f"`{path}` is not a root key file of this version")
+        raise UnsealError(f"`{path}` is not a root key file of this version; restore it from a backup")
     return FileSeal(root.key, entropy)

@@ -1,4 +1,4 @@
-"""Symmetric backing keys in this process: each call derives a key of its own.
+"""Symmetric backing keys in this process: each call derives a separate key.
 
 Body, suite 1::
 

@@ -47,7 +47,7 @@ RE_ENCRYPT_FROM, RE_ENCRYPT_TO = "kms:ReEncryptFrom", "kms:ReEncryptTo"
 
 
 class EncryptRequest(Request):
-    """What Encrypt takes."""
+    """The request of Encrypt."""
 
     key_id: KeyId
     plaintext: Plaintext
@@ -70,7 +70,7 @@ class EncryptRequest(Request):
 
 
 class EncryptResponse(Response):
-    """What Encrypt returns."""
+    """The response of Encrypt."""
 
     ciphertext_blob: bytes
     key_id: str
@@ -78,7 +78,7 @@ class EncryptResponse(Response):
 
 
 class DecryptRequest(Request):
-    """What Decrypt takes; the blob names its key, so ``key_id`` is only a check."""
+    """The request of Decrypt; the blob names its key, so ``key_id`` is only a check."""
 
     ciphertext_blob: Ciphertext | None = None
     encryption_context: EncryptionContext | None = None
@@ -107,7 +107,7 @@ class DecryptRequest(Request):
 
 
 class DecryptResponse(Response):
-    """What Decrypt returns, to the caller or for a recipient alone; asymmetric keys have no material to name."""
+    """The response of Decrypt, to the caller or for a recipient alone; asymmetric keys have no material to name."""
 
     key_id: str
     encryption_algorithm: EncryptionAlgorithm
@@ -121,7 +121,7 @@ class DecryptResponse(Response):
 
 
 class ReEncryptRequest(Request):
-    """What ReEncrypt takes."""
+    """The request of ReEncrypt."""
 
     destination_key_id: KeyId
     ciphertext_blob: Ciphertext | None = None
@@ -154,7 +154,7 @@ class ReEncryptRequest(Request):
 
 
 class ReEncryptResponse(Response):
-    """What ReEncrypt returns: never the plaintext."""
+    """The response of ReEncrypt: never the plaintext."""
 
     ciphertext_blob: bytes
     source_key_id: str
@@ -183,7 +183,7 @@ def locate_decrypt(context: Context, request: DecryptRequest) -> Sequence[Target
 
 
 def decrypt(context: Context, request: DecryptRequest, active: ActiveKey) -> DecryptResponse:
-    """Decrypt with whichever backing key of the KMS key made the blob."""
+    """Decrypt with the backing key of the KMS key that made the blob."""
     _require_decrypts(active.key)
     _require_algorithm(active.key, request.encryption_algorithm, request.encryption_context)
     if request.ciphertext_blob is None:

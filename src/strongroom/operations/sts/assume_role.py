@@ -115,7 +115,7 @@ class AssumeRoleWithWebIdentityResponse(Response, kw_only=True):
 
 
 def locate_assume_role(context: Context, request: AssumeRoleRequest) -> Sequence[Target]:
-    """Return the targets: the role, once for each action. Tags and a source identity need actions of their own."""
+    """Return the targets: the role, once for each action. Tags and a source identity need further actions."""
     if context.caller.kind is PrincipalKind.ACCOUNT_ROOT:
         raise AccessDeniedException("Roles may not be assumed by root accounts.")
     active = _role(context, request.role_arn, "sts:AssumeRole")

@@ -15,7 +15,7 @@ class PendingLines:
     def __init__(self) -> None:
         self._lines: list[bytes] = []
         self.append = self._lines.append
-        """Adds a line that must not get lost. It is the list's own method, because every call uses it."""
+        """Adds a line that must not be lost. It is the list's own method, because every call uses it."""
         self.failing = False
         """Whether the last attempt to write failed. The queue is bounded only then."""
         self.dropped = 0

@@ -43,8 +43,8 @@ def search_log(folder: Path, query: Query) -> Iterator[tuple[SearchedRecord, byt
     """Yield the records that match a query, with their lines, the oldest first.
 
     The order is that of their times, in whole seconds: when a call began, by the clock at that moment. Calls that took
-    long, or came after a clock was set back, are sorted by their times, whichever process recorded them. Within one
-    second, records come writer by writer, in the order of the log.
+    long, or came after a clock was set back, are sorted by their times, also if other processes recorded them. Within
+    one second, records come writer by writer, in the order of the log.
 
     All files are read once before the first record is yielded, to find which of them has the oldest record. Memory
     holds only the places of matching records, of those files whose times overlap at that moment.

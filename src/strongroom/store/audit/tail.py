@@ -38,7 +38,7 @@ def _lines_with(path: Path, text: bytes, start: int) -> Iterator[bytes]:
             begin = max(start, end - _BLOCK)
             block = os.pread(file.fileno(), end - begin, begin)
             end = begin
-            # After the very last newline is a line that is being written.
+            # After the last newline is a line that is being written.
             block = block[: block.rfind(b"\n") + 1] if rest is None else block + rest
             if not block:
                 continue

@@ -1,6 +1,6 @@
 """Group commit: the transactions of several threads become durable with one COMMIT and one wait for the disk.
 
-A writer that arrives while another one is writing joins its database transaction, in a savepoint of its own. If a
+A writer that arrives while another one is writing joins its database transaction, in a separate savepoint. If a
 writer fails, only its savepoint is rolled back. No writer returns before the COMMIT; if the COMMIT fails, it fails for
 all of them.
 """

@@ -136,7 +136,7 @@ class SqlStore:
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
-        """Keep other writers out, after committing what is open."""
+        """Keep other writers out until the end of the block, after committing the open group."""
         with self._lock.held():
             self._commit_group()
             yield

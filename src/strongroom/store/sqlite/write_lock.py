@@ -111,7 +111,7 @@ class WriteLock:
         return descriptor
 
     def _wait_for_file_lock(self, descriptor: int) -> int:
-        """Wait in a thread of its own, because flock has no timeout; the thread ends when it gets the lock."""
+        """Wait in a separate thread, because flock has no timeout; the thread ends when it gets the lock."""
         taken: Future[None] = Future()
 
         def take() -> None:

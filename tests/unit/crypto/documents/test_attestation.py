@@ -1,4 +1,4 @@
-"""Attestation documents: each way one can be wrong is refused, and says why."""
+"""Attestation documents: each invalid one is refused with the reason."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -228,7 +228,7 @@ def test_every_changed_byte_is_refused(attestations: Attestations, at: int, chan
 @ODD_SERIAL_NUMBERS
 @settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(which=st.integers(0, 2), at=st.integers(0, 1023), change=st.integers(1, 255))
-def test_no_changed_byte_of_a_certificate_changes_what_is_believed(
+def test_no_changed_byte_of_a_certificate_changes_the_result(
     attestations: Attestations, which: int, at: int, change: int
 ) -> None:
     originals = (nitro.signer, nitro.instance, nitro.region)

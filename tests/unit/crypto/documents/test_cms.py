@@ -1,4 +1,4 @@
-"""``CiphertextForRecipient``: AWS's very shape, and openssl opens it."""
+"""``CiphertextForRecipient``: AWS's format, and openssl decrypts it."""
 
 import os
 from pathlib import Path

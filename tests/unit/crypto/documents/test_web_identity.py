@@ -1,4 +1,4 @@
-"""Web identity tokens: which are accepted, and every way we know of to forge one."""
+"""Web identity tokens: valid ones are accepted, and known forgeries are refused."""
 
 import base64
 import json

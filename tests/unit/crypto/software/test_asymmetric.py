@@ -1,4 +1,4 @@
-"""What the contract of all key back ends leaves open about the software one: forms of keys, salts, hedging, errors."""
+"""Properties of the software key back end beyond the contract of all back ends: key formats, salts, hedging, errors."""
 
 import hashlib
 

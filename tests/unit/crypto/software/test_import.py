@@ -1,4 +1,4 @@
-"""Wrapped key material: every way of wrapping it, every kind of it, and everything that is not quite that."""
+"""Wrapped key material: every wrapping algorithm, every kind of material, and invalid input."""
 
 import hashlib
 import hmac

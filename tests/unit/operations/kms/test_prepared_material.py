@@ -1,4 +1,4 @@
-"""What becomes of key material that was prepared for a change, if the change fails or the key changes meanwhile."""
+"""Key material that was prepared for a change is destroyed or kept if the change fails or the key changes meanwhile."""
 
 import asyncio
 import base64
@@ -357,7 +357,7 @@ def test_what_the_record_says_is_what_was_done_even_if_the_key_changed_in_betwee
     assert mixed.token.objects == {}
 
 
-def test_a_due_change_that_somebody_else_makes_first_is_not_made_again(mixed: MixedDeployment) -> None:
+def test_a_due_change_that_another_worker_makes_first_is_not_made_again(mixed: MixedDeployment) -> None:
     key_id = mixed.new_key()
     mixed.call("ScheduleKeyDeletion", KeyId=key_id, PendingWindowInDays=7)
     mixed.clock.advance(7 * DAY)

@@ -1,4 +1,4 @@
-"""Which key material the record of a call names."""
+"""The key material in the audit record of a call."""
 
 from pathlib import Path
 from typing import Any, get_type_hints

@@ -1,4 +1,4 @@
-"""Searches over the chains of several processes: by time, and without reading what is too old."""
+"""Searches over the chains of several processes: in the order of time, and without reading files that are too old."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a start finds at the end of a chain: lines that a crash leaves, and lines that only a forger can have left."""
+"""The end of a chain at a start: lines that a crash leaves, and lines that only an attacker can have added."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
 
 
 def forge(disk: Disk, *names: str, writer: str = "w0") -> None:
-    """Add lines to the end of a chain as somebody who can write the folder and compute hashes."""
+    """Add lines to the end of a chain, as an attacker who can write to the folder can."""
     chain = [segment.path for segment in segments_of(disk.folder) if segment.writer == writer]
     position = claim_of(chain[-1].read_bytes().splitlines()[-1])
     assert position is not None

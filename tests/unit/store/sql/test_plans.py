@@ -1,4 +1,4 @@
-"""What is asked for each call, and by the keeper in each round, costs what it finds, not what there is."""
+"""The cost of the queries of calls and of the keeper grows with their results, not with the size of the tables."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""Transactions that are committed together: each fails alone, and none is told before all is on disk."""
+"""Transactions that are committed together: each fails alone, and none returns before all are on disk."""
 
 import sqlite3
 from collections import Counter

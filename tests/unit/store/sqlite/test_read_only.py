@@ -1,4 +1,4 @@
-"""The database as those see it who may only read its files."""
+"""The database for a process that may only read its files."""
 
 import os
 import shutil
@@ -91,17 +91,17 @@ def test_what_is_not_there(path: Path) -> None:
 
 @contextmanager
 def as_an_auditor(folder: Path) -> Iterator[None]:
-    """Become somebody who may read a folder and write nothing in it."""
+    """Switch to a user that may read a folder and write nothing in it."""
     folder.chmod(0o555)
     for each in folder.iterdir():
         each.chmod(0o444)
-    somebody = os.geteuid()
-    if somebody == 0:
+    user = os.geteuid()
+    if user == 0:
         os.seteuid(NOBODY)
     try:
         yield
     finally:
-        os.seteuid(somebody)
+        os.seteuid(user)
         folder.chmod(0o755)
 
 

@@ -1,4 +1,4 @@
-"""The line of those who want to write: threads, processes, the impatient and the dead."""
+"""The queue of writers: threads, processes, writers that time out, and processes that are killed."""
 
 import errno
 import fcntl
