@@ -125,6 +125,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
         return "https" if self.tls_cert else "http"
 
 
+_MAX_PORT = 65_535
+
+
 def load(document: str, environment: Mapping[str, str], flags: Mapping[str, object]) -> Settings:
     """Return the settings; raises SettingsError.
 
@@ -165,7 +168,7 @@ def address_of(listen: str) -> tuple[str, int]:
 
 
 def _require_address(setting: str, address: str) -> None:
-    if not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\s]+):[0-9]{1,5}", address):
+    if not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\s]+):[0-9]{1,5}", address) or address_of(address)[1] > _MAX_PORT:
         raise SettingsError(f"`{setting}` must be HOST:PORT, not `{address}`")
 
 

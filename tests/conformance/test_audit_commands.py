@@ -15,8 +15,10 @@ from audits import audit_files, audit_records
 from client_errors import error_code_of
 from clients import client_of, client_with, credentials_of
 from identities import Identities
+from local_deployment import LocalDeployment
 from local_server import RunningServer, running_server
 from policies import allow
+from strongroom.clock import ManualClock
 
 ROOT = "arn:aws:iam::000000000000:root"
 
@@ -102,9 +104,9 @@ def test_nodes_and_workers_are_shown(scene: Scene) -> None:
     node = (scene.data / "node-id").read_text().splitlines()[-1]
     assert f"node {node}: w0" in succeed(scene.data, "audit", "verify").splitlines()
     head, row = succeed(scene.data, "audit", "writers").splitlines()
-    assert head.split() == ["NODE", "WORKER", "FIRST", "SEEN", "LAST", "CHECKPOINT", "STOPPED"]
-    found, worker, first, last, stopped = row.split()
-    assert (found, worker, stopped) == (node, "w0", "no")
+    assert head.split() == ["NODE", "WRITER", "FIRST", "SEEN", "LAST", "CHECKPOINT", "STOPPED"]
+    found, writer, first, last, stopped = row.split()
+    assert (found, writer, stopped) == (node, f"{node}w0", "no")
     assert first.endswith("Z")
     # The keeper signs every five seconds.
     assert last == "-" or last >= first
@@ -194,3 +196,21 @@ def test_verification_beside_a_busy_server(tmp_path: Path) -> None:
         assert server.stop() == 0
     assert len(audit_files(data)) > 2
     assert "note:" not in succeed(data, "audit", "verify")
+
+
+@pytest.mark.parametrize("identity", ["0123456789ab", ""])
+def test_a_chain_does_not_disappear_behind_another_node_id(tmp_path: Path, identity: str) -> None:
+    local = LocalDeployment(tmp_path / "data", ManualClock(1_790_000_000.0))
+    local.call("CreateKey")
+    local.deployment.close()
+    assert "The log is whole." in succeed(local.folder, "audit", "verify")
+    shutil.rmtree(local.folder / "audit")
+    if identity:
+        (local.folder / "node-id").write_text(f"{identity}\n")
+    else:
+        (local.folder / "node-id").unlink()
+    local.reopen()
+    local.call("CreateKey")
+    local.deployment.close()
+    done = strongroom(local.folder, "audit", "verify")
+    assert (done.returncode, "FILE MISSING" in done.stdout.replace("_", " ")) == (1, True)

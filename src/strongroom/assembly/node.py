@@ -80,7 +80,8 @@ def _make_node_id(folder: DataFolder, entropy: Entropy) -> NodeId:
     """Write a new identity to its file, mode 0600. The file is complete and on disk when this returns."""
     node, path = node_id_of(entropy(RANDOM_BYTES)), folder.node_id
     draft = path.with_name(path.name + ".new")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
+    draft.unlink(missing_ok=True)  # A start that was killed leaves one.
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
         file.write(f"{_ABOUT}{node}\n")
         file.flush()
         os.fsync(file.fileno())

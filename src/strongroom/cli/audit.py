@@ -11,7 +11,6 @@ import click
 
 from strongroom.assembly.audit_log import key_names, open_audit_key, size_of_log, verify_log
 from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_store_to_read
-from strongroom.assembly.node import read_node_id
 from strongroom.audit.cloudtrail import event_time
 from strongroom.audit.search import Query
 from strongroom.cli.audit_output import record_table, show_report, writer_table
@@ -53,17 +52,17 @@ def public_key(data: str | None, config: Path | None) -> None:
 def verify(*, pem: Path | None, from_oldest: bool, data: str | None, config: Path | None) -> None:
     """Find every line that was removed, altered, reordered or cut off. Exits with 1 if there is any.
 
-    The chains of this node must be here; other nodes that share the database have theirs elsewhere. With --public-key,
-    the root key is not needed, and the database is only read. Without the database, a missing end of the log and lines
-    added to it cannot be detected.
+    The chains of every writer that the database knows must be here. With --public-key, the root key is not needed, and
+    the database is only read. Without the database, a missing end of the log and lines added to it cannot be detected.
     """
     with _to_verify(pem, data, config) as (folder, key, store):
         total = size_of_log(folder.audit)
         with click.progressbar(
             length=total, label="Verifying", file=sys.stderr, hidden=not sys.stderr.isatty(), update_min_steps=1 << 22
         ) as bar:
-            node = read_node_id(folder)
-            report = verify_log(folder.audit, node, key, store, bar.update, from_oldest=from_oldest)
+            # The database is in the data folder and no other node uses it. So no chain may be missing, also none that
+            # was written under an earlier node id.
+            report = verify_log(folder.audit, None, key, store, bar.update, from_oldest=from_oldest)
     show_report(report, judged=store is not None)
     if report.findings:
         raise SystemExit(1)
@@ -165,10 +164,10 @@ def _time(text: str | None, option: str) -> str:
     if text is None:
         return ""
     duration = re.fullmatch(r"([0-9]+)([smhd])", text)
-    if duration is not None:
-        return event_time(SystemClock().now() - int(duration[1]) * _UNITS[duration[2]])
     try:
+        if duration is not None:
+            return event_time(SystemClock().now() - int(duration[1]) * _UNITS[duration[2]])
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return event_time((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError, OSError):
         raise click.BadParameter(f"`{text}` is neither a time nor a duration such as 15m", param_hint=option) from None
-    return event_time((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())

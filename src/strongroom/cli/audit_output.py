@@ -12,7 +12,7 @@ from strongroom.audit.writer_id import WriterId, parse_writer
 from strongroom.store.records import AuditWriterRecord
 
 _MOST_SHOWN = 100
-_WRITER_ROW = "{:<12} {:<6} {:<20} {:<20} {}"
+_WRITER_ROW = "{:<12} {:<16} {:<20} {:<20} {}"
 _WIDTHS = (20, 12, 6, 24, 28, 44)
 
 
@@ -97,17 +97,15 @@ def _printable(row: str) -> str:
 
 def writer_table(records: Iterable[AuditWriterRecord]) -> Iterator[str]:
     """Yield a table of writers, its header first."""
-    yield _WRITER_ROW.format("NODE", "WORKER", "FIRST SEEN", "LAST CHECKPOINT", "STOPPED")
+    yield _WRITER_ROW.format("NODE", "WRITER", "FIRST SEEN", "LAST CHECKPOINT", "STOPPED")
     for record in records:
         yield _printable(_writer_row(record))
 
 
 def _writer_row(record: AuditWriterRecord) -> str:
-    writer = parse_writer(record.writer)
     first = "-" if record.first_seen is None else event_time(record.first_seen)
-    worker = record.writer if writer is None else writer.worker_name
     stopped = "yes" if record.known.stopped else "no"
-    return _WRITER_ROW.format(record.node or "-", worker, first, _last_checkpoint(record), stopped)
+    return _WRITER_ROW.format(record.node or "-", record.writer, first, _last_checkpoint(record), stopped)
 
 
 def _last_checkpoint(record: AuditWriterRecord) -> str:

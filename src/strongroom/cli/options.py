@@ -1,11 +1,12 @@
 """The options that several commands have, and the settings that result from them."""
 
 import os
+import tomllib
 from pathlib import Path
 
 import click
 
-from strongroom.settings import Settings, load
+from strongroom.settings import Settings, SettingsError, load
 
 _DEFAULT_CONFIG = Path("strongroom.toml")
 
@@ -20,5 +21,15 @@ data_option = click.option("--data", help="Data folder, which holds everything. 
 def read_settings(config: Path | None, **flags: object) -> Settings:
     """Return the settings from the file, the environment and the command line; raises SettingsError."""
     path = config or _DEFAULT_CONFIG
-    document = path.read_text() if config is not None or path.exists() else ""
+    document = _text_of(path) if config is not None or path.exists() else ""
     return load(document, os.environ, flags)
+
+
+def _text_of(path: Path) -> str:
+    """Return the text of a TOML file; raises SettingsError, which names the file, if it is not one."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        tomllib.loads(text)
+    except ValueError as error:
+        raise SettingsError(f"`{path}` is not valid TOML: {error}") from None
+    return text

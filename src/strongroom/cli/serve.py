@@ -4,7 +4,6 @@ import logging
 import os
 import shlex
 import signal
-import ssl
 from contextlib import ExitStack, closing
 from pathlib import Path
 from types import FrameType
@@ -66,8 +65,6 @@ def serve(config: Path | None, regions: tuple[str, ...], **flags: object) -> Non
         harden_process()
         try:
             _serve(settings, log)
-        except ssl.SSLError as error:
-            raise click.ClickException(f"the TLS certificate or key cannot be used: {error}") from None
         except WorkerError as error:
             raise click.ClickException(str(error)) from None
 

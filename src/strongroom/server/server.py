@@ -28,7 +28,7 @@ from strongroom.operations.lanes import Lane
 from strongroom.server.front import Capacity, Front
 from strongroom.service.counters import CallCounters
 from strongroom.service.service import Service
-from strongroom.settings import Settings
+from strongroom.settings import Settings, SettingsError
 from strongroom.telemetry.answered_call import CallObserver
 
 logger = logging.getLogger(__name__)
@@ -164,7 +164,13 @@ def _tls_context(settings: Settings) -> ssl.SSLContext | None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    except OSError as error:
+        raise SettingsError(
+            f"the TLS certificate `{settings.tls_cert}` with the key `{settings.tls_key}` cannot be used: "
+            f"{error.strerror or error}"
+        ) from None
     return context
 
 

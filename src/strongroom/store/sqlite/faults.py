@@ -2,10 +2,13 @@
 
 import sqlite3
 
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from strongroom.errors import DependencyTimeoutException
 from strongroom.store.retries import Fault, WriteConflict
+
+DatabaseError = DBAPIError
+"""What a read or a start raises if the database file is damaged, cannot be written, or is no database."""
 
 _CONFLICTS = {
     sqlite3.SQLITE_CONSTRAINT_UNIQUE,

@@ -1,0 +1,88 @@
+"""What an operator can get wrong ends a command with one line that names the file or the setting."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from accounts import strongroom
+from local_deployment import LocalDeployment
+from strongroom.clock import ManualClock
+
+COMMANDS = (
+    ("serve", "--listen", "127.0.0.1:0", "--workers", "1"),
+    ("audit", "verify"),
+    ("audit", "public-key"),
+    ("audit", "writers"),
+    ("account", "create", "111122223333"),
+    ("who-can", "kms:Encrypt"),
+)
+
+
+def damage_with_zeros(database: Path) -> None:
+    database.write_bytes(bytes(len(database.read_bytes())))
+
+
+def cut(database: Path) -> None:
+    database.write_bytes(database.read_bytes()[:5000])
+
+
+def replace_with_folder(database: Path) -> None:
+    database.unlink()
+    database.mkdir()
+
+
+@pytest.fixture(scope="module")
+def good_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data folder that a server made."""
+    data = tmp_path_factory.mktemp("mistakes") / "data"
+    LocalDeployment(data, ManualClock(1_790_000_000.0)).deployment.close()
+    return data
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("damage", [damage_with_zeros, cut, replace_with_folder])
+def test_a_damaged_database_is_named(
+    good_folder: Path, tmp_path: Path, damage: Callable[[Path], None], command: tuple[str, ...]
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(good_folder, data)
+    for path in data.glob("strongroom.db-*"):
+        path.unlink()
+    damage(data / "strongroom.db")
+    assert "strongroom.db" in error_of(data, *command)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("serve", "--listen", "127.0.0.1:99999"), "`listen` must be HOST:PORT"),
+        (("serve", "--metrics-listen", "127.0.0.1:65536"), "`metrics-listen` must be HOST:PORT"),
+        (("serve", "--listen", "127.0.0.1:0", "--tls-cert", "absent.pem", "--tls-key", "key.pem"), "`absent.pem`"),
+        (("audit", "search", "--since", "999999999999d"), "neither a time nor a duration"),
+        (("audit", "search", "--since", "9" * 400 + "d"), "neither a time nor a duration"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named(
+    good_folder: Path, tmp_path: Path, options: tuple[str, ...], named: str
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(good_folder, data)
+    assert named in error_of(data, *options)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"listen = ", b"listen = 1 2"])
+def test_a_settings_file_that_is_not_toml_is_named(tmp_path: Path, content: bytes) -> None:
+    config = tmp_path / "mine.toml"
+    config.write_bytes(content)
+    assert f"`{config}` is not valid TOML" in error_of(tmp_path / "data", "serve", "--config", str(config))
+
+
+def error_of(data: Path, *command: str) -> str:
+    """Return the one line that a command fails with."""
+    done = strongroom(data, *command)
+    assert done.returncode in {1, 2}
+    assert "Traceback" not in done.stderr
+    (line,) = (each for each in done.stderr.splitlines() if each.startswith("Error: "))
+    return line
