@@ -39,7 +39,11 @@ class KeyBackends:
 
         Without a back end it is False: use is then refused at once.
         """
-        backend = self._find(key.custom_key_store_id)
+        return self.store_blocks(key.custom_key_store_id)
+
+    def store_blocks(self, store_id: str | None) -> bool:
+        """Return whether making a key in a key store waits for its back end; None is the default key store."""
+        backend = self._find(store_id)
         return backend is not None and backend.blocks
 
     def _find(self, store_id: str | None) -> KeyBackend | None:

@@ -6,6 +6,7 @@ from typing import Any, Concatenate, TypeVar
 import msgspec
 
 from strongroom.audit.parameters import Parameters, parameters_of
+from strongroom.crypto.key_backends import KeyBackends
 from strongroom.keys.states import ALLOWED, KeyState, StateRule
 from strongroom.operations.context import Context
 from strongroom.operations.lanes import LARGE_BODY, PREPARED_AT_ONCE, Lane, Placement
@@ -72,7 +73,8 @@ class Operation:
     ``makes`` returns the ARN of the key that an answer announces, for the audit record, and ``materials`` the key
     material that was used. ``cross_account`` operations work on another account's keys where policies or grants allow
     it. For the others such keys do not exist, whatever policies allow (KMS API Reference, "Cross-account use").
-    ``in_key_store`` tells of a request whether it makes key material in a custom key store.
+    ``new_key_store`` returns the key store in which a request makes a new key: a custom one's id, or None for the
+    default one.
     """
 
     def __init__(  # noqa: PLR0913 - one row, all columns
@@ -90,7 +92,7 @@ class Operation:
         materials: Materials | None = None,
         cross_account: bool = False,
         echoes: Echoes | None = None,
-        in_key_store: Callable[[Any], bool] | None = None,
+        new_key_store: Callable[[Any], str | None] | None = None,
         service: str = "kms",
     ) -> None:
         self.name = name
@@ -116,7 +118,7 @@ class Operation:
         """Whether its requests may name an attested recipient."""
         self.touches_material = rule in _MATERIAL_RULES
         """Whether it uses, makes or destroys the key material of its keys."""
-        self.in_key_store = in_key_store
+        self.new_key_store = new_key_store
         self.decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(request)
         self.parameters: Parameters = parameters_of(request)
 
@@ -125,7 +127,7 @@ class Operation:
         lane = self._slow_lane if self._is_slow(body) else self._lane
         return Lane.COMPUTING if lane in PREPARED_AT_ONCE and len(body) > LARGE_BODY else lane
 
-    def lane_of(self, guess: Lane, request: Request, keys: Sequence[ActiveKey]) -> Lane:
+    def lane_of(self, guess: Lane, request: Request, keys: Sequence[ActiveKey], key_backends: KeyBackends) -> Lane:
         """Return the lane of an authorized call; ``guess`` is its lane as far as the body told.
 
         A call that reaches key material in a token or behind a network goes to ``KEY_BACKEND``, whatever the guess: if
@@ -138,6 +140,6 @@ class Operation:
                     return Lane.KEY_BACKEND
                 if key.is_slow and self.uses and guess is Lane.INLINE:
                     guess = Lane.SIGNING
-        elif self.in_key_store is not None and self.in_key_store(request):
+        elif self.new_key_store is not None and key_backends.store_blocks(self.new_key_store(request)):
             return Lane.KEY_BACKEND
         return guess

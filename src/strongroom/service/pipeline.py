@@ -143,7 +143,8 @@ class Pipeline:
                 attested = context.attested = attest(context, recipient)
             authorize(context, targets, request)
             keys = _usable_keys(operation, targets, call.now)
-            return Prepared(call, context, request, targets, keys, operation.lane_of(call.lane, request, keys))
+            lane = operation.lane_of(call.lane, request, keys, self._backends.key_backends)
+            return Prepared(call, context, request, targets, keys, lane)
         except KmsError as error:
             refusal = error
         except MustWait:

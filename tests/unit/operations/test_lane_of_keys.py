@@ -5,14 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from local_deployment import LocalDeployment
+from local_deployment import LocalDeployment, entropy
 from slow_key import active_key
 from strongroom.clock import ManualClock
+from strongroom.crypto.key_backends import KeyBackends
 from strongroom.operations.kms.create_key import CreateKeyRequest
 from strongroom.operations.kms.table import TABLE
 from strongroom.operations.lanes import Lane
 from strongroom.operations.shapes import Request
+from token_backend import TokenBackend
 
+STORE = "cks-1234567890abcdef0"
 ON_MATERIAL = {
     *("Encrypt", "Decrypt", "ReEncrypt", "Sign", "Verify", "GenerateMac", "VerifyMac", "DeriveSharedSecret"),
     *("GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "GenerateDataKeyPair"),
@@ -43,38 +46,49 @@ def request_of(operation: str) -> Request:
 def test_every_operation_on_the_material_of_a_key_that_blocks_goes_to_its_lane(
     local: LocalDeployment, guess: Lane
 ) -> None:
+    backends = local.deployment.backends.key_backends
     active = active_key(local, new_key(local))
     active.blocks = True
-    chosen = {name: row.lane_of(guess, request_of(name), [active]) for name, row in TABLE.items()}
+    chosen = {name: row.lane_of(guess, request_of(name), [active], backends) for name, row in TABLE.items()}
     assert chosen == {name: Lane.KEY_BACKEND if name in ON_MATERIAL else guess for name in TABLE}
 
 
 @pytest.mark.parametrize("guess", Lane)
 def test_a_software_key_stays_where_the_body_put_the_call(local: LocalDeployment, guess: Lane) -> None:
+    backends = local.deployment.backends.key_backends
     active = active_key(local, new_key(local))
     for name, row in TABLE.items():
-        assert row.lane_of(guess, request_of(name), [active]) is guess
+        assert row.lane_of(guess, request_of(name), [active], backends) is guess
 
 
 def test_one_key_of_two_that_blocks_is_enough(local: LocalDeployment) -> None:
+    backends = local.deployment.backends.key_backends
     fast, slow = (active_key(local, new_key(local)) for _ in range(2))
     slow.blocks = True
     for keys in ([fast, slow], [slow, fast]):
-        assert TABLE["ReEncrypt"].lane_of(Lane.INLINE, Request(), keys) is Lane.KEY_BACKEND
-    assert TABLE["ReEncrypt"].lane_of(Lane.INLINE, Request(), [fast, fast]) is Lane.INLINE
+        assert TABLE["ReEncrypt"].lane_of(Lane.INLINE, Request(), keys, backends) is Lane.KEY_BACKEND
+    assert TABLE["ReEncrypt"].lane_of(Lane.INLINE, Request(), [fast, fast], backends) is Lane.INLINE
 
 
 def test_a_slow_curve_leaves_the_event_loop_and_no_other_lane(local: LocalDeployment) -> None:
+    backends = local.deployment.backends.key_backends
     active = active_key(local, new_key(local, KeySpec="ECC_SECG_P256K1", KeyUsage="SIGN_VERIFY"))
-    assert TABLE["Sign"].lane_of(Lane.INLINE, Request(), [active]) is Lane.SIGNING
-    assert TABLE["Sign"].lane_of(Lane.COMPUTING, Request(), [active]) is Lane.COMPUTING
-    assert TABLE["DescribeKey"].lane_of(Lane.INLINE, Request(), [active]) is Lane.INLINE
+    assert TABLE["Sign"].lane_of(Lane.INLINE, Request(), [active], backends) is Lane.SIGNING
+    assert TABLE["Sign"].lane_of(Lane.COMPUTING, Request(), [active], backends) is Lane.COMPUTING
+    assert TABLE["DescribeKey"].lane_of(Lane.INLINE, Request(), [active], backends) is Lane.INLINE
     active.blocks = True
-    assert TABLE["Sign"].lane_of(Lane.INLINE, Request(), [active]) is Lane.KEY_BACKEND
+    assert TABLE["Sign"].lane_of(Lane.INLINE, Request(), [active], backends) is Lane.KEY_BACKEND
 
 
-def test_a_new_key_in_a_custom_key_store_is_made_in_that_lane_too() -> None:
-    row = TABLE["CreateKey"]
-    assert row.lane_of(Lane.WRITING, CreateKeyRequest(), []) is Lane.WRITING
-    in_store = CreateKeyRequest(custom_key_store_id="cks-1234567890abcdef0")
-    assert row.lane_of(Lane.WRITING, in_store, []) is Lane.KEY_BACKEND
+@pytest.mark.parametrize("guess", [Lane.WRITING, Lane.GENERATING])
+def test_a_new_key_in_a_key_store_that_blocks_is_made_in_that_lane_too(local: LocalDeployment, guess: Lane) -> None:
+    row, software, token = TABLE["CreateKey"], local.deployment.backends.key_backends, TokenBackend(entropy)
+    in_default, in_custom = CreateKeyRequest(), CreateKeyRequest(custom_key_store_id=STORE)
+    custom_blocks = KeyBackends(software.of_store(None), {STORE: token})
+    assert row.lane_of(guess, in_default, [], custom_blocks) is guess
+    assert row.lane_of(guess, in_custom, [], custom_blocks) is Lane.KEY_BACKEND
+    default_blocks = KeyBackends(token, {STORE: software.of_store(None)})
+    assert row.lane_of(guess, in_default, [], default_blocks) is Lane.KEY_BACKEND
+    assert row.lane_of(guess, in_custom, [], default_blocks) is guess
+    # It is refused at once.
+    assert row.lane_of(guess, in_custom, [], software) is guess

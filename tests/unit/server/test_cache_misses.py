@@ -62,7 +62,7 @@ def test_a_miss_anywhere_takes_the_call_to_a_thread_once(
 ) -> None:
     direct.local.deployment.registrar.create_service(SERVICE)
     alias = aliased_key(direct)
-    # From here on everything is held, except what the simulator says is not.
+    # From here on everything is cached, except what the simulator says is not.
     assert direct.kms(direct.profile(SERVICE), "DescribeKey", KeyId=alias, more=ON_BEHALF_OF).status == 200
     body = {"KeyId": alias, "Plaintext": DATA}
     request = request_bytes(direct.kms_request(direct.profile(SERVICE), "Encrypt", ON_BEHALF_OF, body))

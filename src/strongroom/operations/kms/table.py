@@ -192,7 +192,7 @@ _ROWS = (
         locate=create_key.locate_create_key,
         elements=create_key.create_key_elements,
         makes=lambda response: response.key_metadata.arn,
-        in_key_store=lambda request: request.custom_key_store_id is not None,
+        new_key_store=lambda request: request.custom_key_store_id,
     ),
     _reads("DescribeKey", keys.DescribeKeyRequest, keys.describe_key, KeyIdForms.ANY, cross_account=True),
     Operation(
