@@ -57,9 +57,10 @@ def add_granted_key(data: Path, grantee: str, count: int) -> None:
     """Add a key whose policy names another principal, with grants to a user (by unique id), one for each tenant."""
     with opened(data) as deployment:
         backends = deployment.backends
+        key = _key(backends, 0, TRUSTS_ANOTHER)
 
         def change(transaction: Transaction) -> None:
-            transaction.add_key(_key(backends, 0, TRUSTS_ANOTHER))
+            transaction.add_key(key)
             for number in range(count):
                 transaction.add_grant(_grant(number, Party(grantee, grantee)))
 
@@ -72,7 +73,7 @@ def _batches(count: int) -> Iterable[range]:
 
 def _key(backends: Backends, number: int, policy: str) -> KmsKey:
     place, spec, now = KeyLocator(ACCOUNT, REGION, key_id(number)), KeySpec.SYMMETRIC_DEFAULT, CLOCK.now()
-    material_id, token = generate_material(backends.key_backends.of_store(None), system_entropy, place, spec)
+    made = generate_material(backends.key_backends, system_entropy, place, spec, None)
     return new_key(
         place,
         spec=spec,
@@ -82,7 +83,7 @@ def _key(backends: Backends, number: int, policy: str) -> KmsKey:
         policy=policy,
         multi_region=False,
         tags=(),
-        material=KeyMaterial(material_id, token, KeyMaterialState.CURRENT, now),
+        material=KeyMaterial(made.owner.material_id, made.token, KeyMaterialState.CURRENT, now),
         now=now,
     )
 

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from strongroom.crypto.key_backend import KeyBackend
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.material import MaterialBinding
 from strongroom.entropy import Entropy
@@ -26,17 +25,18 @@ class OwnedToken(NamedTuple):
     owner: MaterialBinding
 
 
-def generate_material(backend: KeyBackend, entropy: Entropy, owner: KeyLocator, spec: KeySpec) -> tuple[str, bytes]:
-    """Make key material for a key; return its id (64 hex digits) and the back end's token for it.
+def generate_material(
+    key_backends: KeyBackends, entropy: Entropy, key: KeyLocator, spec: KeySpec, store_id: str | None
+) -> OwnedToken:
+    """Make key material for a key in its key store; return the back end's token for it.
 
-    The id is random rather than a digest of the material, because a back end that never releases material cannot
-    compute one.
+    The material's id (64 hex digits) is random rather than a digest of the material, because a back end that never
+    releases material cannot compute one.
     """
-    material_id = entropy(_ID_LENGTH).hex()
-    binding = MaterialBinding(
-        account=owner.account, region=owner.region, key_id=owner.key_id, material_id=material_id, spec=spec
+    owner = MaterialBinding(
+        account=key.account, region=key.region, key_id=key.key_id, material_id=entropy(_ID_LENGTH).hex(), spec=spec
     )
-    return material_id, backend.generate(binding)
+    return OwnedToken(store_id, key_backends.of_store(store_id).generate(owner), owner)
 
 
 def removed(before: KmsKey, after: KmsKey | None) -> list[OwnedToken]:

@@ -104,15 +104,12 @@ class PreparedMaterial:
     def make(self, needs: Iterable[MaterialNeed]) -> None:
         """Have key back ends make what is needed. Must not be called while a transaction is open."""
         for need in needs:
-            backend = self.key_backends.of_store(need.store_id)
             if isinstance(need, NewMaterial):
-                material_id, token = generate_material(backend, self._entropy, need.locator, need.spec)
-                place = need.locator
-                owner = MaterialBinding(place.account, place.region, place.key_id, material_id, need.spec)
+                made = generate_material(self.key_backends, self._entropy, need.locator, need.spec, need.store_id)
             else:
-                token = backend.replicate(need.token, need.owner, need.region)
-                owner = msgspec.structs.replace(need.owner, region=need.region)
-            self._made[need] = OwnedToken(need.store_id, token, owner)
+                token = self.key_backends.of_store(need.store_id).replicate(need.token, need.owner, need.region)
+                made = OwnedToken(need.store_id, token, msgspec.structs.replace(need.owner, region=need.region))
+            self._made[need] = made
 
     def add_imported(self, token: OwnedToken) -> None:
         """Add material that was imported for the change."""
