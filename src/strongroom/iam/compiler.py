@@ -2,7 +2,8 @@
 
 A policy is compiled once and evaluated many times. The statements that apply to an action are found on the first
 request for that action and cached. For each of them, a request checks the principal, the resource and the conditions,
-in this order, and stops at the first that does not match. Conditions read only the keys they name.
+in this order, and stops at the first that does not match. Conditions read only the keys they name. Every evaluation
+counts its steps, and raises TooMuchWork when the request's budget is spent.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,10 +23,11 @@ from strongroom.iam.document import (
     PrincipalType,
     Statement,
 )
-from strongroom.iam.policy_variables import template
+from strongroom.iam.policy_variables import Resolve, has_variables, template
 from strongroom.iam.principals import Principal, federated_name, service_name
-from strongroom.iam.request import AuthorizationRequest
-from strongroom.iam.wildcards import glob
+from strongroom.iam.request import AmbiguousConditionKey, AuthorizationRequest
+from strongroom.iam.wildcards import Pattern, matches, matches_any, pattern, patterns
+from strongroom.iam.work import Work
 
 _MAX_REMEMBERED = 512
 _ANY = "*"
@@ -62,7 +64,7 @@ class _CompiledStatement(msgspec.Struct, frozen=True):
     effect: Effect
     index: int
     sid: str | None
-    action: Callable[[str], bool]
+    action: Callable[[str, Work], bool]
     level_of: LevelOf
     resource: Applies
     conditions: tuple[Holds, ...]
@@ -70,6 +72,7 @@ class _CompiledStatement(msgspec.Struct, frozen=True):
     """Whether it depends on more than the principal, the action and the resource."""
 
     def match(self, request: AuthorizationRequest) -> Match | None:
+        request.work.spend(1)
         level = self.level_of(request.principal)
         if level is Level.NONE or not self.resource(request):
             return None
@@ -97,7 +100,7 @@ class CompiledPolicy:
     def allowance(self, request: AuthorizationRequest) -> Match | None:
         """Return the allowing statement that names the caller most specifically, None if there is none."""
         best: Match | None = None
-        for statement in self._statements_for(request.action):
+        for statement in self._statements_for(request.action, request.work):
             if statement.effect is Effect.ALLOW:
                 match = statement.match(request)
                 if match is not None and (best is None or match.level > best.level):
@@ -106,21 +109,21 @@ class CompiledPolicy:
 
     def varies(self, action: str) -> bool:
         """Tell whether the result for an action can depend on more than the caller and the resource."""
-        return any(statement.varies for statement in self._statements_for(action))
+        return any(statement.varies for statement in self._statements_for(action, Work()))
 
     def _first_match(self, request: AuthorizationRequest, effect: Effect) -> Match | None:
-        for statement in self._statements_for(request.action):
+        for statement in self._statements_for(request.action, request.work):
             if statement.effect is effect:
                 match = statement.match(request)
                 if match is not None:
                     return match
         return None
 
-    def _statements_for(self, action: str) -> tuple[_CompiledStatement, ...]:
+    def _statements_for(self, action: str, work: Work) -> tuple[_CompiledStatement, ...]:
         found = self._of_action.get(action)
         if found is None:
             name = action.lower()
-            found = tuple(statement for statement in self._statements if statement.action(name))
+            found = tuple(statement for statement in self._statements if statement.action(name, work))
             if len(self._of_action) < _MAX_REMEMBERED:
                 self._of_action[action] = found
         return found
@@ -164,9 +167,10 @@ def _compile_statement(
         level_of=_level_of(statement, options.pinned),
         resource=_any_resource
         if statement.resource is None
-        else _resource(statement.resource, options.withheld, variables=variables),
+        else _resource(statement.resource, statement.effect, options.withheld, variables=variables),
         conditions=tuple(
-            compile_condition(each, variables=variables, withheld=options.withheld) for each in statement.conditions
+            compile_condition(each, statement.effect, variables=variables, withheld=options.withheld)
+            for each in statement.conditions
         ),
         varies=bool(statement.conditions) or _has_variables(statement.resource),
     )
@@ -175,40 +179,64 @@ def _compile_statement(
 # --- actions and resources
 
 
-def _action(element: PatternElement) -> Callable[[str], bool]:
-    patterns = [pattern.lower() for pattern in element.patterns]
-    return lambda name: any(glob(pattern, name) for pattern in patterns) is not element.negated
+def _action(element: PatternElement) -> Callable[[str, Work], bool]:
+    exact, others = patterns((name.lower(),) for name in element.patterns)
+    negated = element.negated
+    return lambda name, work: (name in exact or matches_any(others, name, work)) is not negated
 
 
 def _any_resource(_request: AuthorizationRequest) -> bool:
     return True
 
 
-def _resource(element: PatternElement, withheld: tuple[str, ...], *, variables: bool) -> Applies:
+def _resource(element: PatternElement, effect: Effect, withheld: tuple[str, ...], *, variables: bool) -> Applies:
     if _ANY in element.patterns:
         return _no_resource if element.negated else _any_resource
-    patterns = [template(pattern, withheld) if variables else pattern for pattern in element.patterns]
+    templates = [template(each, withheld) if variables else (each,) for each in element.patterns]
+    exact, others = patterns(each for each in templates if not callable(each))
+    open_patterns = [each for each in templates if callable(each)]
     negated = element.negated
+    if open_patterns:
+        return _open_resource(lambda request: _found(exact, others, request), open_patterns, effect, negated=negated)
+    return lambda request: _found(exact, others, request) is not negated
+
+
+def _found(exact: frozenset[str], others: Sequence[Pattern], request: AuthorizationRequest) -> bool:
+    return request.resource in exact or matches_any(others, request.resource, request.work)
+
+
+def _open_resource(fixed: Applies, open_patterns: Sequence[Resolve], effect: Effect, *, negated: bool) -> Applies:
+    """Return the test of a resource element with policy variables.
+
+    A pattern whose variable has no value matches nothing, and excludes everything from a ``NotResource``.
+    """
+
+    def found(request: AuthorizationRequest) -> bool:
+        if fixed(request):
+            return True
+        for resolve in open_patterns:
+            pieces = resolve(request)
+            if negated and pieces is None:
+                return True
+            if pieces is not None and matches(pattern(pieces), request.resource, request.work):
+                return True
+        return False
 
     def applies(request: AuthorizationRequest) -> bool:
-        filled = [pattern if isinstance(pattern, str) else pattern(request) for pattern in patterns]
-        if None in filled:
-            return not negated and _matches_any(filled, request.resource)
-        return _matches_any(filled, request.resource) is not negated
+        try:
+            return found(request) is not negated
+        except AmbiguousConditionKey:
+            return effect is Effect.DENY
 
     return applies
 
 
 def _has_variables(element: PatternElement | None) -> bool:
-    return element is not None and any("$" in pattern for pattern in element.patterns)
+    return element is not None and any(map(has_variables, element.patterns))
 
 
 def _no_resource(_request: AuthorizationRequest) -> bool:
     return False
-
-
-def _matches_any(patterns: Sequence[str | None], resource: str) -> bool:
-    return any(pattern is not None and glob(pattern, resource) for pattern in patterns)
 
 
 # --- principals
@@ -219,9 +247,10 @@ def _level_of(statement: Statement, pinned: Mapping[str, str]) -> LevelOf:
     if element is None:
         return lambda _principal: Level.DIRECT
     names = _names(element, pinned)
+    everyone = any(principal.is_everyone for principal in element.principals)
     if element.negated:
-        return _not_principal(names, statement.effect)
-    if any(principal.is_everyone for principal in element.principals):
+        return _nobody if everyone else _not_principal(names, statement.effect)
+    if everyone:
         return _everyone(names)
     return lambda principal: _most_specific_level(principal, names)
 
@@ -245,6 +274,11 @@ def _most_specific_level(principal: Principal, names: frozenset[str]) -> Level:
 
 def _everyone(names: frozenset[str]) -> LevelOf:
     return lambda principal: max(_most_specific_level(principal, names), Level.INDIRECT)
+
+
+def _nobody(_principal: Principal) -> Level:
+    """Return the level of callers that ``NotPrincipal`` lists together with everyone else."""
+    return Level.NONE
 
 
 def _not_principal(names: frozenset[str], effect: Effect) -> LevelOf:
