@@ -8,6 +8,7 @@ counts its steps, and raises TooMuchWork when the request's budget is spent.
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
+from functools import cached_property, partial
 from types import MappingProxyType
 
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from strongroom.iam.conditions import Holds, compile_condition
 from strongroom.iam.document import (
     VARIABLES_VERSION,
+    Condition,
     Effect,
     PatternElement,
     PolicyDocument,
@@ -26,7 +28,7 @@ from strongroom.iam.document import (
 from strongroom.iam.policy_variables import Resolve, has_variables, template
 from strongroom.iam.principals import Principal, federated_name, service_name
 from strongroom.iam.request import AmbiguousConditionKey, AuthorizationRequest
-from strongroom.iam.wildcards import Pattern, matches, matches_any, pattern, patterns
+from strongroom.iam.wildcards import PatternSet, matches, pattern
 from strongroom.iam.work import Work
 
 _MAX_REMEMBERED = 512
@@ -59,7 +61,7 @@ Applies = Callable[[AuthorizationRequest], bool]
 LevelOf = Callable[[Principal], Level]
 
 
-class _CompiledStatement(msgspec.Struct, frozen=True):
+class _CompiledStatement(msgspec.Struct, frozen=True, dict=True):
     policy: str
     effect: Effect
     index: int
@@ -67,9 +69,15 @@ class _CompiledStatement(msgspec.Struct, frozen=True):
     action: Callable[[str, Work], bool]
     level_of: LevelOf
     resource: Applies
-    conditions: tuple[Holds, ...]
     varies: bool
     """Whether it depends on more than the principal, the action and the resource."""
+    compile_condition: Callable[[Condition], Holds]
+    written: tuple[Condition, ...]
+
+    @cached_property
+    def conditions(self) -> tuple[Holds, ...]:
+        """The conditions, compiled when a request first gets as far."""
+        return tuple(map(self.compile_condition, self.written))
 
     def match(self, request: AuthorizationRequest) -> Match | None:
         request.work.spend(1)
@@ -168,11 +176,11 @@ def _compile_statement(
         resource=_any_resource
         if statement.resource is None
         else _resource(statement.resource, statement.effect, options.withheld, variables=variables),
-        conditions=tuple(
-            compile_condition(each, statement.effect, variables=variables, withheld=options.withheld)
-            for each in statement.conditions
-        ),
         varies=bool(statement.conditions) or _has_variables(statement.resource),
+        compile_condition=partial(
+            compile_condition, effect=statement.effect, variables=variables, withheld=options.withheld
+        ),
+        written=statement.conditions,
     )
 
 
@@ -180,9 +188,8 @@ def _compile_statement(
 
 
 def _action(element: PatternElement) -> Callable[[str, Work], bool]:
-    exact, others = patterns((name.lower(),) for name in element.patterns)
-    negated = element.negated
-    return lambda name, work: (name in exact or matches_any(others, name, work)) is not negated
+    wanted, negated = PatternSet((name.lower(),) for name in element.patterns), element.negated
+    return lambda name, work: wanted.match(name, work) is not negated
 
 
 def _any_resource(_request: AuthorizationRequest) -> bool:
@@ -193,26 +200,22 @@ def _resource(element: PatternElement, effect: Effect, withheld: tuple[str, ...]
     if _ANY in element.patterns:
         return _no_resource if element.negated else _any_resource
     templates = [template(each, withheld) if variables else (each,) for each in element.patterns]
-    exact, others = patterns(each for each in templates if not callable(each))
+    fixed = PatternSet(each for each in templates if not callable(each))
     open_patterns = [each for each in templates if callable(each)]
     negated = element.negated
     if open_patterns:
-        return _open_resource(lambda request: _found(exact, others, request), open_patterns, effect, negated=negated)
-    return lambda request: _found(exact, others, request) is not negated
+        return _open_resource(fixed, open_patterns, effect, negated=negated)
+    return lambda request: fixed.match(request.resource, request.work) is not negated
 
 
-def _found(exact: frozenset[str], others: Sequence[Pattern], request: AuthorizationRequest) -> bool:
-    return request.resource in exact or matches_any(others, request.resource, request.work)
-
-
-def _open_resource(fixed: Applies, open_patterns: Sequence[Resolve], effect: Effect, *, negated: bool) -> Applies:
+def _open_resource(fixed: PatternSet, open_patterns: Sequence[Resolve], effect: Effect, *, negated: bool) -> Applies:
     """Return the test of a resource element with policy variables.
 
     A pattern whose variable has no value matches nothing, and excludes everything from a ``NotResource``.
     """
 
     def found(request: AuthorizationRequest) -> bool:
-        if fixed(request):
+        if fixed.match(request.resource, request.work):
             return True
         for resolve in open_patterns:
             pieces = resolve(request)
@@ -249,7 +252,7 @@ def _level_of(statement: Statement, pinned: Mapping[str, str]) -> LevelOf:
     names = _names(element, pinned)
     everyone = any(principal.is_everyone for principal in element.principals)
     if element.negated:
-        return _nobody if everyone else _not_principal(names, statement.effect)
+        return _no_level if everyone else _not_principal(names, statement.effect)
     if everyone:
         return _everyone(names)
     return lambda principal: _most_specific_level(principal, names)
@@ -276,7 +279,7 @@ def _everyone(names: frozenset[str]) -> LevelOf:
     return lambda principal: max(_most_specific_level(principal, names), Level.INDIRECT)
 
 
-def _nobody(_principal: Principal) -> Level:
+def _no_level(_principal: Principal) -> Level:
     """Return the level of callers that ``NotPrincipal`` lists together with everyone else."""
     return Level.NONE
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from strongroom.arns import arn_fields
 from strongroom.iam.condition_values import Network, address, binary, epoch_seconds, network, number
-from strongroom.iam.wildcards import Pattern, Pieces, fields, matches, matches_any, pattern, patterns, plain
+from strongroom.iam.wildcards import Pattern, PatternSet, Pieces, fields, is_wild, matches, pattern, plain
 from strongroom.iam.work import Work
 
 Test = Callable[[str, Work], bool]
@@ -55,8 +55,7 @@ def _ordered(
 
 
 def _string_like(values: Sequence[Pieces]) -> Test:
-    exact, others = patterns(values)
-    return lambda have, work: have in exact or matches_any(others, have, work)
+    return PatternSet(values).match
 
 
 def _arn_like(values: Sequence[Pieces]) -> Test:
@@ -66,9 +65,8 @@ def _arn_like(values: Sequence[Pieces]) -> Test:
     for value in values:
         split = fields(value, ":", _ARN_FIELDS)
         if split is not None:
-            compiled = tuple(map(pattern, split))
-            if any(each.exact is None for each in compiled):
-                others.append(compiled)
+            if is_wild(value):
+                others.append(tuple(map(pattern, split)))
             else:
                 exact.add(plain(value))
 

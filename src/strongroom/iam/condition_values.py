@@ -16,6 +16,10 @@ Network = tuple[int, int, int]
 """The first and the last address of a network, as integers, after the version of the protocol."""
 
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,400}(?:\.[0-9]{0,400})?(?:[eE][+-]?[0-9]{1,6})?")
+_BYTE: Final = 255
+_IPV4_BITS: Final = 32
+_PART: Final = "(0|[1-9][0-9]{0,2})"
+_IPV4: Final = re.compile(rf"{_PART}\.{_PART}\.{_PART}\.{_PART}(?:/(0|[1-9][0-9]?))?")
 _EPOCH: Final = re.compile(r"[0-9]{1,19}(?:\.[0-9]{1,9})?")
 _DATE: Final = re.compile(
     r"(?P<year>-?[0-9]{1,9})(?:-(?P<month>[0-9]{1,2})(?:-(?P<day>[0-9]{1,2}))?)?"
@@ -50,6 +54,9 @@ def binary(text: str) -> bytes | None:
 
 def address(text: str) -> tuple[int, int] | None:
     """Return an IP address: the version of the protocol and the address as an integer."""
+    usual = _ipv4(text)
+    if usual is not None and "/" not in text:
+        return 4, usual[0]
     try:
         found = ipaddress.ip_address(text)
     except ValueError:
@@ -57,8 +64,26 @@ def address(text: str) -> tuple[int, int] | None:
     return found.version, int(found)
 
 
+def _ipv4(text: str) -> tuple[int, int] | None:
+    """Return the address and the length of the prefix; None for all but the usual notation, which takes longer."""
+    found = _IPV4.fullmatch(text)
+    if found is None:
+        return None
+    first, second, third, fourth, prefix = found.groups()
+    length = _IPV4_BITS if prefix is None else int(prefix)
+    parts = int(first), int(second), int(third), int(fourth)
+    if max(parts) > _BYTE or length > _IPV4_BITS:
+        return None
+    return parts[0] << 24 | parts[1] << 16 | parts[2] << 8 | parts[3], length
+
+
 def network(text: str) -> Network | None:
     """Return a network in CIDR notation, or an address as the network of its own. Host bits are ignored."""
+    usual = _ipv4(text)
+    if usual is not None:
+        size = 1 << _IPV4_BITS - usual[1]
+        first = usual[0] & -size
+        return 4, first, first + size - 1
     try:
         found = ipaddress.ip_network(text, strict=False)
     except ValueError:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from strongroom.arns import possible_fields
 from strongroom.iam import condition_values
 from strongroom.iam.condition_operators import NULL
 from strongroom.iam.document import (
@@ -92,7 +93,7 @@ def _fault_of_resource(resource: str) -> str | None:
     if resource == _ANY:
         return None
     shown = resource[:_SHOWN]
-    fields = resource.split(":", _ARN_FIELDS - 1)
+    fields = possible_fields(resource)
     if len(fields) == 1:
         return f'Resource {shown} must be in ARN format or "*".'
     # AWS writes an ARN that is too short with a star for each field that is missing.

@@ -35,6 +35,8 @@ NO_ACTIONS = "Policy statement must contain actions."
 NO_RESOURCES = "Policy statement must contain resources."
 PRINCIPALS = "Policy contains a statement with one or more invalid principals."
 _MAX_DEPTH = 12
+_SHOWN = 256
+"""So many characters of a value are repeated in a message."""
 _DOCUMENT = frozenset({"Version", "Id", "Statement"})
 _STATEMENT = frozenset(
     {"Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition"}
@@ -87,7 +89,8 @@ def _require_depth(value: object, depth: int) -> object:
         raise ValueError(SYNTAX)
     members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     for member in members:
-        _require_depth(member, depth + 1)
+        if isinstance(member, dict | list):
+            _require_depth(member, depth + 1)
     return value
 
 
@@ -131,9 +134,9 @@ def _optional_string(members: Json, name: str) -> str | None:
 
 def _strings(value: object) -> tuple[str, ...]:
     listed = value if isinstance(value, list) else [value]
-    if not listed or not all(isinstance(each, str) for each in listed):
+    if not listed or set(map(type, listed)) != {str}:
         raise MalformedPolicy(SYNTAX)
-    return tuple(str(each) for each in listed)
+    return tuple(listed)
 
 
 def _either(statement: Json, name: str) -> tuple[object, bool] | None:
@@ -160,12 +163,13 @@ def _pattern_element(statement: Json, name: str) -> PatternElement | None:
 
 
 def _fault_of_action(pattern: str) -> str:
-    vendor, colon, name = pattern.partition(":")
-    if not colon:
+    colons = pattern.count(":")
+    if colons == 0:
         return "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."
-    if ":" in name:
+    if colons > 1:
         return "Actions/Condition can contain only one colon."
-    return SYNTAX if _VENDOR.fullmatch(vendor) else f"Vendor {vendor} is not valid"
+    vendor = pattern[: pattern.index(":")]
+    return SYNTAX if _VENDOR.fullmatch(vendor) else f"Vendor {vendor[:_SHOWN]} is not valid"
 
 
 def _resource_element(statement: Json, kind: PolicyKind) -> PatternElement | None:
@@ -202,16 +206,19 @@ def _principals(value: object) -> tuple[NamedPrincipal, ...]:
 
 
 def _principal(kind: PrincipalType, name: str) -> NamedPrincipal:
-    valid = {
-        PrincipalType.AWS: lambda: (
-            name == "*" or any(form.fullmatch(name) for form in (_ACCOUNT, _AWS_ARN, _UNIQUE_ID))
-        ),
-        PrincipalType.SERVICE: lambda: _SERVICE.fullmatch(name) is not None,
-        PrincipalType.FEDERATED: lambda: bool(name) and "*" not in name,
-    }
-    if not valid[kind]():
+    if not _is_principal(kind, name):
         raise MalformedPolicy(PRINCIPALS)
     return NamedPrincipal(kind, name)
+
+
+def _is_principal(kind: PrincipalType, name: str) -> bool:
+    match kind:
+        case PrincipalType.AWS:
+            return name == "*" or any(form.fullmatch(name) for form in (_AWS_ARN, _ACCOUNT, _UNIQUE_ID))
+        case PrincipalType.SERVICE:
+            return _SERVICE.fullmatch(name) is not None
+        case PrincipalType.FEDERATED:
+            return bool(name) and "*" not in name
 
 
 def _conditions(value: object) -> tuple[Condition, ...]:
@@ -230,7 +237,7 @@ def _operator(text: str) -> Operator:
     if_exists = base.lower().endswith("ifexists")
     name = NAMES.get(base.lower().removesuffix("ifexists"))
     if name is None or (name == "Null" and (if_exists or qualifier is not Qualifier.NONE)):
-        raise MalformedPolicy(f"Invalid Condition type : {text}.")
+        raise MalformedPolicy(f"Invalid Condition type : {text[:_SHOWN]}.")
     return Operator(name, qualifier, if_exists)
 
 

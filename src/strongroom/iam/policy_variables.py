@@ -24,6 +24,8 @@ def template(text: str, withheld: tuple[str, ...] = ()) -> Pieces | Resolve:
 
     The time is proportional to the length of the text. A ``${`` that is not closed is text.
     """
+    if _OPEN not in text:
+        return (text,)
     parts: list[str | Literal | _ReadVariable] = []
     position = 0
     while (start := text.find(_OPEN, position)) >= 0 and (end := text.find(_CLOSE, start)) >= 0:
@@ -36,7 +38,7 @@ def template(text: str, withheld: tuple[str, ...] = ()) -> Pieces | Resolve:
 
 def has_variables(text: str) -> bool:
     """Tell whether text contains variables, so that what it stands for depends on the request."""
-    return callable(template(text))
+    return _OPEN in text and callable(template(text))
 
 
 def _resolver(parts: list[str | Literal | _ReadVariable]) -> Resolve:

@@ -4,7 +4,7 @@ A wildcard is a token of the pattern, not a character of its text. So a ``*`` th
 in a variable's value) is ``Literal`` text, and no character has a second meaning.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TypeAlias
 
 import msgspec
@@ -28,8 +28,8 @@ _BLOCK = 16
 """So many characters are counted together where every character takes half a step."""
 
 
-class _Part(msgspec.Struct, frozen=True):
-    """What is between two stars: text, with exactly one character of any kind between one run and the next."""
+class _Gapped(msgspec.Struct, frozen=True, gc=False):
+    """A part with question marks: runs of text, with exactly one character of any kind between one and the next."""
 
     runs: tuple[str, ...]
     length: int
@@ -38,22 +38,56 @@ class _Part(msgspec.Struct, frozen=True):
 class Pattern(msgspec.Struct, frozen=True):
     """A compiled pattern. ``parts`` are what is between its stars. ``length`` is that of the shortest match."""
 
-    parts: tuple[_Part, ...]
+    parts: tuple[str | _Gapped, ...]
     length: int
 
-    @property
-    def exact(self) -> str | None:
-        """The only text that matches; None for a pattern with wildcards."""
-        return self.parts[0].runs[0] if len(self.parts) == 1 and len(self.parts[0].runs) == 1 else None
+
+class PatternSet:
+    """Several patterns, of which a text is to match one. They are compiled when a text is first compared with them.
+
+    Only that changes it. Safe to use from several threads.
+    """
+
+    __slots__ = ("_compiled", "_exact", "_written")
+
+    def __init__(self, written: Iterable[Pieces]) -> None:
+        self._exact: set[str] = set()
+        self._written: list[Pieces] = []
+        for pieces in written:
+            text = plain(pieces)
+            if ("*" in text or "?" in text) and is_wild(pieces):
+                self._written.append(pieces)
+            else:
+                self._exact.add(text)
+        self._compiled: tuple[Pattern, ...] | None = None
+
+    def match(self, text: str, work: Work) -> bool:
+        """Tell whether the whole text matches one of the patterns; raises TooMuchWork."""
+        if text in self._exact:
+            return True
+        compiled = self._compiled
+        if compiled is None:
+            compiled = self._compiled = tuple(map(pattern, self._written))
+        return any(matches(each, text, work) for each in compiled)
+
+
+def is_wild(pieces: Pieces) -> bool:
+    """Tell whether a pattern has wildcards. One without them matches only its own text."""
+    return any(isinstance(piece, str) and ("*" in piece or "?" in piece) for piece in pieces)
 
 
 def plain(pieces: Pieces) -> str:
     """Return a pattern's text, for operators without wildcards."""
+    if len(pieces) == 1 and isinstance(pieces[0], str):
+        return pieces[0]
     return "".join(piece if isinstance(piece, str) else piece.text for piece in pieces)
 
 
 def pattern(pieces: Pieces) -> Pattern:
     """Compile a pattern, in time proportional to its length."""
+    if len(pieces) == 1 and isinstance(pieces[0], str) and "?" not in pieces[0]:
+        texts = pieces[0].split("*")
+        return Pattern(tuple(texts), len(pieces[0]) - len(texts) + 1)
     parts: list[list[list[str]]] = [[[]]]
     for piece in pieces:
         if isinstance(piece, Literal):
@@ -66,12 +100,16 @@ def pattern(pieces: Pieces) -> Pattern:
                 if questioned:
                     parts[-1].append([])
                 parts[-1][-1].append(run)
-    compiled = tuple(_part(tuple("".join(run) for run in part)) for part in parts)
-    return Pattern(compiled, sum(part.length for part in compiled))
+    compiled = tuple(_part(["".join(run) for run in part]) for part in parts)
+    return Pattern(compiled, sum(map(_length, compiled)))
 
 
-def _part(runs: tuple[str, ...]) -> _Part:
-    return _Part(runs, sum(map(len, runs)) + len(runs) - 1)
+def _part(runs: list[str]) -> str | _Gapped:
+    return runs[0] if len(runs) == 1 else _Gapped(tuple(runs), sum(map(len, runs)) + len(runs) - 1)
+
+
+def _length(part: str | _Gapped) -> int:
+    return len(part) if isinstance(part, str) else part.length
 
 
 def fields(pieces: Pieces, separator: str, count: int) -> tuple[Pieces, ...] | None:
@@ -93,36 +131,30 @@ def matches(wanted: Pattern, text: str, work: Work) -> bool:
         # No part is looked at: a pattern longer than the text costs nothing more.
         work.spend(1)
         return False
-    first, last = parts[0], parts[-1]
-    work.spend((len(first.runs) + len(last.runs) >> 1) + (wanted.length >> 5))
+    work.spend(1 + (wanted.length >> 5))
+    first = parts[0]
+    if not _at(first, text, 0, work):
+        return False
     if len(parts) == 1:
-        return first.length == size and _at(first, text, 0)
-    end = size - last.length
-    if not _at(first, text, 0) or not _at(last, text, end):
+        return wanted.length == size
+    last = parts[-1]
+    end = size - _length(last)
+    if not _at(last, text, end, work):
         return False
     # The leftmost match of each part between stars leaves most text for the parts after it.
-    position = first.length
+    position = _length(first)
     for part in parts[1:-1]:
         found = _find(part, text, position, end, work)
         if found < 0:
             return False
-        position = found + part.length
+        position = found + _length(part)
     return True
 
 
-def matches_any(wanted: Sequence[Pattern], text: str, work: Work) -> bool:
-    """Tell whether the whole text matches one of several patterns; raises TooMuchWork."""
-    return any(matches(each, text, work) for each in wanted)
-
-
-def patterns(written: Iterable[Pieces]) -> tuple[frozenset[str], tuple[Pattern, ...]]:
-    """Compile several patterns: the texts of those without wildcards, which one lookup finds, and the others."""
-    compiled = [pattern(each) for each in written]
-    exact = frozenset(text for each in compiled if (text := each.exact) is not None)
-    return exact, tuple(each for each in compiled if each.exact is None)
-
-
-def _at(part: _Part, text: str, position: int) -> bool:
+def _at(part: str | _Gapped, text: str, position: int, work: Work) -> bool:
+    if isinstance(part, str):
+        return text.startswith(part, position)
+    work.spend(len(part.runs) >> 1)
     for run in part.runs:
         if not text.startswith(run, position):
             return False
@@ -130,19 +162,17 @@ def _at(part: _Part, text: str, position: int) -> bool:
     return True
 
 
-def _find(part: _Part, text: str, start: int, end: int, work: Work) -> int:
+def _find(part: str | _Gapped, text: str, start: int, end: int, work: Work) -> int:
     """Return where a part is first found in a slice of the text, -1 if nowhere."""
-    if len(part.runs) == 1:
-        found = text.find(part.runs[0], start, end)
+    if isinstance(part, str):
+        found = text.find(part, start, end)
         scanned = (end if found < 0 else found) - start
-        work.spend(1 + (scanned * min(part.length, _CHEAP) >> 10))
+        work.spend(1 + (scanned * min(len(part), _CHEAP) >> 10))
         return found
-    if part.length > end - start:
-        return -1
-    return _find_with_gaps(part, text, start, end, work)
+    return -1 if part.length > end - start else _find_with_gaps(part, text, start, end, work)
 
 
-def _find_with_gaps(part: _Part, text: str, start: int, end: int, work: Work) -> int:
+def _find_with_gaps(part: _Gapped, text: str, start: int, end: int, work: Work) -> int:
     # Shift-and (Baeza-Yates and Gonnet): bit i of ``state`` says that the part's first i + 1 characters end here.
     weight = 1 + (part.length >> 12)
     work.spend(part.length * weight // 2 + 1)

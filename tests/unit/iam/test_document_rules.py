@@ -221,14 +221,14 @@ def test_a_stored_document_is_still_read(statement: Json) -> None:
     assert refusal(document(statement), RESOURCE) is not None
 
 
-def test_an_allow_for_nobody_lets_nobody_in() -> None:
+def test_an_allow_for_all_but_everyone_allows_no_caller() -> None:
     policy = compiled(RESOURCE, others("Allow", "*"))
     for caller in (alice, root):
         decision = decide(AuthorizationRequest(caller, "kms:Encrypt", KEY), Policies(resource=policy))
         assert not decision.allowed
 
 
-def test_a_denial_for_all_but_everyone_denies_nobody() -> None:
+def test_a_denial_for_all_but_everyone_denies_no_caller() -> None:
     policy = compiled(RESOURCE, allow(ALICE), others("Deny", "*"))
     assert decide(AuthorizationRequest(alice, "kms:Encrypt", KEY), Policies(resource=policy)).allowed
 
