@@ -9,6 +9,7 @@ from typing import Self
 from strongroom.assembly.audit_log import end_idle_chains, idle_writers, open_audit_key, open_audit_log
 from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_domain_keys, open_store, upgrade_unused
 from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_node_id
+from strongroom.assembly.provider_keys import ProviderKeys
 from strongroom.assembly.registrar import Registrar
 from strongroom.audit.writer_id import WriterId, parse_writer
 from strongroom.clock import Clock
@@ -69,7 +70,7 @@ class OpenFolder:
             random=SoftwareRandomSource(entropy),
             snapshot=Snapshot(store, key_backends, secrets, settings.cached_keys),
             entropy=entropy,
-            web_identities=WebIdentities(settings.identity_providers),
+            web_identities=WebIdentities(settings.identity_providers, settings.identity_provider_keys),
             attestations=attestations,
             key_uses=KeyUses(store, AuditTail(self.folder.audit), _USES, partial(_is_local, read_node_id(self.folder))),
             managed_rotation_days=settings.managed_rotation_days,
@@ -77,6 +78,7 @@ class OpenFolder:
             regions=settings.regions,
         )
         self.registrar = Registrar(self.folder, store, secrets, clock, entropy)
+        self.provider_keys = ProviderKeys(store)
 
     def accounts(self) -> list[str]:
         """Return every account."""
