@@ -68,6 +68,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """OpenID Connect issuers whose tokens AssumeRoleWithWebIdentity accepts, in all accounts."""
     identity_provider_keys: tuple[IdentityProviderKeys, ...] = ()
     """The keys of OpenID Connect issuers for which accounts make providers through IAM."""
+    fetch_identity_provider_keys: bool = False
+    """Fetch the keys of providers made through IAM from their issuers, unless the keys are set or in a file."""
     attestation_roots: tuple[str, ...] = ()
     """Files (PEM) with the root certificates of attestation documents; without any, no document is accepted."""
     attestation_age: Annotated[float, Meta(gt=0)] = 300.0

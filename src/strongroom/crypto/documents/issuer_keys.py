@@ -39,13 +39,21 @@ def require_public_keys(text: str) -> None:
     try:
         document: Any = msgspec.json.decode(text)
         private = any(_PRIVATE_MEMBERS.intersection(cast("dict[str, object]", key)) for key in document["keys"])
-        usable = [key.key_id for key in jwt.PyJWKSet.from_json(text).keys if accepted_algorithms(key)]
+        usable = [key.key_id for key in parsed_keys(text).keys if accepted_algorithms(key)]
     except (KeyError, *_NOT_KEYS) as error:
         raise UnusableKeys(f"they are not a JWK Set: {error}") from None
     if private:
         raise UnusableKeys("they contain a private or secret key; only public keys belong here")
     if not usable:
         raise UnusableKeys(f"none of them is for one of the algorithms {', '.join(ALGORITHMS)}")
+
+
+def parsed_keys(text: str) -> jwt.PyJWKSet:
+    """Return the keys in a JWK Set; raises UnusableKeys."""
+    try:
+        return jwt.PyJWKSet.from_json(text)
+    except _NOT_KEYS as error:
+        raise UnusableKeys(f"they are not a JWK Set: {error}") from None
 
 
 def accepted_algorithms(key: jwt.PyJWK) -> list[str]:

@@ -16,6 +16,7 @@ from typing import TypeGuard, cast
 import jwt
 import msgspec
 
+from strongroom.crypto.documents.fetched_keys import FetchedKeys
 from strongroom.crypto.documents.issuer_keys import IssuerKeys, accepted_algorithms
 from strongroom.errors import (
     ExpiredTokenException,
@@ -68,11 +69,20 @@ class WebIdentities:
     """The issuers whose tokens are accepted: those of the settings by all accounts, and each account's own by it."""
 
     def __init__(
-        self, providers: tuple[IdentityProvider, ...] = (), key_files: tuple[IdentityProviderKeys, ...] = ()
+        self,
+        providers: tuple[IdentityProvider, ...] = (),
+        key_files: tuple[IdentityProviderKeys, ...] = (),
+        fetched: FetchedKeys | None = None,
     ) -> None:
+        """Take the issuers and key files of the settings, and what fetches keys, if that is allowed."""
         self._providers = {provider.issuer: provider for provider in providers}
         self._files = {each.issuer: each.jwks for each in providers} | {each.issuer: each.jwks for each in key_files}
         self._keys = IssuerKeys()
+        self._fetched = fetched
+
+    def may_fetch(self, own: OpenIdConnectProvider | None) -> bool:
+        """Tell whether ``verify`` may have to wait for an issuer, so that it must not run on an event loop."""
+        return self._fetched is not None and own is not None and own.keys is None and own.issuer not in self._files
 
     def verify(self, token: UnverifiedToken, own: OpenIdConnectProvider | None, now: float) -> WebIdentity:
         """Return the identity in a token that is valid at ``now`` (epoch seconds).
@@ -81,7 +91,7 @@ class WebIdentities:
         Raises InvalidIdentityTokenException, IDPRejectedClaimException, ExpiredTokenException, and
         IDPCommunicationErrorException when the issuer's keys cannot be read.
         """
-        issuer = self._trusted(token, own)
+        issuer = self._trusted(token, own, now)
         key = _key(issuer, token)
         try:
             claims = jwt.decode(
@@ -99,24 +109,27 @@ class WebIdentities:
         name = issuer.url.partition("://")[2]
         return WebIdentity(issuer.url, name, subject, audience, _askable(claims))
 
-    def _trusted(self, token: UnverifiedToken, own: OpenIdConnectProvider | None) -> _Issuer:
+    def _trusted(self, token: UnverifiedToken, own: OpenIdConnectProvider | None, now: float) -> _Issuer:
         configured = self._providers.get(token.issuer)
         if own is not None:
-            return _Issuer(own.issuer, own.client_ids, self._keys_of(own))
+            return _Issuer(own.issuer, own.client_ids, self._keys_of(own, token, now))
         if configured is None:
             raise InvalidIdentityTokenException(f"No OpenIDConnect provider found in your account for {token.issuer}")
         return _Issuer(configured.issuer, configured.audiences, self._keys_in_file(configured.issuer, configured.jwks))
 
-    def _keys_of(self, provider: OpenIdConnectProvider) -> jwt.PyJWKSet:
+    def _keys_of(self, provider: OpenIdConnectProvider, token: UnverifiedToken, now: float) -> jwt.PyJWKSet:
         if provider.keys is not None:
             return self._keys.in_text(provider.keys)
         file = self._files.get(provider.issuer)
-        if file is None:
+        if file is not None:
+            return self._keys_in_file(provider.issuer, file)
+        keys = None if self._fetched is None else self._fetched.of(provider.issuer, token.key_id, now)
+        if keys is None:
             raise InvalidIdentityTokenException(
                 "Couldn't retrieve verification key from your identity provider, "
                 "please reference AssumeRoleWithWebIdentity documentation for requirements"
             )
-        return self._keys_in_file(provider.issuer, file)
+        return keys
 
     def _keys_in_file(self, issuer: str, file: str) -> jwt.PyJWKSet:
         keys = self._keys.in_file(issuer, file)

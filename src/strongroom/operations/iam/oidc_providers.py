@@ -1,7 +1,8 @@
 """OpenID Connect providers: the issuers whose web identity tokens one account accepts.
 
-The keys of an issuer are not fetched: an operator sets them (``strongroom identity-provider``, or the settings).
-Thumbprints are kept as data, because they would identify the server that keys are fetched from.
+Making a provider asks its issuer nothing. The issuer's keys are set by an operator (``strongroom identity-provider``),
+or follow from the settings. Thumbprints are kept as data: where keys are fetched, the certificates that the system
+trusts decide.
 """
 
 import re
@@ -38,8 +39,8 @@ MAX_CLIENT_IDS = 100
 MAX_THUMBPRINTS = 5
 _SCHEME = "https://"
 _BAD_URL = "Invalid Open ID Connect Provider URL"
-# A host and a path. There is no port, query, fragment or user name, as the API Reference has it.
-_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(/[!-\"$->@-~]*)?")
+# A host, perhaps with a port, and a path. There is no query, fragment or user name, as the API Reference has it.
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[!-\"$->@-~]*)?")
 _THUMBPRINT = re.compile(r"[0-9A-Fa-f]{40}")
 
 ProviderUrl = Annotated[str, Meta(min_length=1, max_length=255)]

@@ -37,6 +37,7 @@ from strongroom.operations.sts.shapes import (
     SourceIdentity,
 )
 from strongroom.operations.targets import Target
+from strongroom.snapshot.miss import MustWait
 from strongroom.snapshot.principals import ActiveRole, Credential
 
 _CHAINED_SECONDS = 3600
@@ -217,6 +218,8 @@ def _verified(context: Context, account: str, text: str) -> WebIdentity:
     """Return the identity in a token, whose issuer the account of the role must trust."""
     backends, token = context.backends, read_token(text)
     own = backends.snapshot.principals.oidc_provider(account, token.issuer, may_wait=context.may_wait)
+    if backends.web_identities.may_fetch(own) and not context.may_wait:
+        raise MustWait
     return backends.web_identities.verify(token, own, context.now)
 
 
