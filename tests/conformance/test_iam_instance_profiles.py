@@ -90,13 +90,13 @@ def test_a_profile_has_one_role(iam: IAMClient, identities: Identities) -> None:
 def test_roles_that_are_not_there(iam: IAMClient, identities: Identities) -> None:
     profile, role = new_profile(iam), identities.role()["RoleName"]
     for call in (iam.add_role_to_instance_profile, iam.remove_role_from_instance_profile):
-        assert error_with_status(404, call, InstanceProfileName=profile, RoleName="nobody") == {
+        assert error_with_status(404, call, InstanceProfileName=profile, RoleName="nothing") == {
             "Code": "NoSuchEntity",
-            "Message": "The role with name nobody cannot be found.",
+            "Message": "The role with name nothing cannot be found.",
         }
-        assert error_with_status(404, call, InstanceProfileName="nothing", RoleName=role) == {
+        assert error_with_status(404, call, InstanceProfileName="no-profile", RoleName=role) == {
             "Code": "NoSuchEntity",
-            "Message": "Instance Profile nothing cannot be found.",
+            "Message": "Instance Profile no-profile cannot be found.",
         }
     refusal = error_with_status(404, iam.remove_role_from_instance_profile, InstanceProfileName=profile, RoleName=role)
     assert refusal["Code"] == "NoSuchEntity"

@@ -17,7 +17,7 @@ DISCOVERY = "/tenant/.well-known/openid-configuration"
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
-    """Make a certificate for localhost that nobody trusts but by itself; return its file and that of its key."""
+    """Make a self-signed certificate for localhost; return its file and that of its key."""
     subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", *subject]
     subprocess.run([*command, "-keyout", "key.pem", "-out", "cert.pem"], cwd=folder, check=True, capture_output=True)
@@ -56,7 +56,7 @@ class IssuerServer:
         self.certificate, key = certificate(folder)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self._server.handle_error = lambda *_: None  # type: ignore[method-assign] # clients that hang up
+        self._server.handle_error = lambda *_: None  # type: ignore[method-assign] # clients that close the connection
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.certificate, key)
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True)

@@ -151,7 +151,7 @@ def _get(url: str) -> str:
 
 
 def _shut(connection: socket.socket, late: Event) -> None:
-    """Make whoever reads from a connection find its end."""
+    """End a connection, also for the thread that is reading from it."""
     late.set()
     with suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)

@@ -1,6 +1,7 @@
 """The settings of an account: its alias and its password policy.
 
-Neither has an effect here, where nobody signs in to a console: they are kept for the tools that set and audit them.
+Neither has an effect here, because there is no console to sign in to. They are kept for the tools that set and audit
+them.
 """
 
 from typing import Annotated

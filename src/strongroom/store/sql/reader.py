@@ -7,14 +7,14 @@ from strongroom.crypto.seal import SealedDomainKey
 from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.states import KeyState
-from strongroom.store.records import AliasRecord, KeyUse
+from strongroom.store.records import AccountRecord, AliasRecord, KeyUse
 from strongroom.store.sql import rows
-from strongroom.store.sql.accounts import AccountReads
 from strongroom.store.sql.audit import AuditReads
 from strongroom.store.sql.custom_key_stores import CustomKeyStoreReads
 from strongroom.store.sql.grants import GrantReads
 from strongroom.store.sql.identities import IdentityReads
 from strongroom.store.sql.schema import (
+    account,
     alias,
     domain_key,
     key_count,
@@ -52,10 +52,13 @@ _EXPIRED = (
     .order_by(key_material.c.expires_at)
     .limit(bindparam("limit"))
 )
+_ACCOUNTS = select(account).order_by(account.c.account)
+_ACCOUNT = select(account).where(where(account, "account"))
+_ACCOUNT_WITH_ALIAS = select(account).where(where(account, "alias"))
 _DOMAIN_KEYS = select(domain_key).order_by(domain_key.c.scope, domain_key.c.version)
 
 
-class SqlReader(AccountReads, IdentityReads, GrantReads, CustomKeyStoreReads, AuditReads):
+class SqlReader(IdentityReads, GrantReads, CustomKeyStoreReads, AuditReads):
     """One consistent state, seen through one connection. See ``protocol.Reader``."""
 
     def __init__(self, connection: Connection) -> None:
@@ -89,6 +92,20 @@ class SqlReader(AccountReads, IdentityReads, GrantReads, CustomKeyStoreReads, Au
         """Return the last use of a key that was saved."""
         row = self._connection.execute(_KEY_USE, of_key(locator)).one_or_none()
         return None if row is None else KeyUse(locator, row.operation, row.used_at, row.event_id, row.request_id)
+
+    def accounts(self) -> list[AccountRecord]:
+        """Return every account."""
+        return [rows.read_account(row) for row in self._connection.execute(_ACCOUNTS)]
+
+    def account(self, account: str) -> AccountRecord | None:
+        """Return an account."""
+        row = self._connection.execute(_ACCOUNT, of(account=account)).one_or_none()
+        return None if row is None else rows.read_account(row)
+
+    def account_with_alias(self, alias: str) -> AccountRecord | None:
+        """Return the account that has an alias."""
+        row = self._connection.execute(_ACCOUNT_WITH_ALIAS, of(alias=alias)).one_or_none()
+        return None if row is None else rows.read_account(row)
 
     def domain_keys(self) -> list[SealedDomainKey]:
         """Return every domain key, sealed."""

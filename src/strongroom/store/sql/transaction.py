@@ -9,10 +9,9 @@ from strongroom.crypto.seal import SealedDomainKey
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyManager
-from strongroom.store.records import AliasRecord, ChangeKind, KeyUse
+from strongroom.store.records import AccountRecord, AliasRecord, ChangeKind, KeyUse
 from strongroom.store.retries import WriteConflict
 from strongroom.store.sql import rows
-from strongroom.store.sql.accounts import AccountWrites
 from strongroom.store.sql.audit import AuditWrites
 from strongroom.store.sql.change_log import log_change
 from strongroom.store.sql.custom_key_stores import CustomKeyStoreWrites
@@ -20,6 +19,7 @@ from strongroom.store.sql.grants import GrantWrites
 from strongroom.store.sql.identities import IdentityWrites
 from strongroom.store.sql.reader import SqlReader
 from strongroom.store.sql.schema import (
+    account,
     alias,
     domain_key,
     key_count,
@@ -44,6 +44,8 @@ _USE = {
     for name in ("operation", "used_at", "event_id", "request_id")
 }
 
+_ADD_ACCOUNT = insert(account)
+_SAVE_ACCOUNT = update(account).where(where(account, "account"))
 _ADD_DOMAIN_KEY = insert(domain_key)
 _ADD_KEY = insert(kms_key)
 _SAVE_KEY = update(kms_key).where(where(kms_key, *KEY))
@@ -87,10 +89,21 @@ _NOTE_USE = _INSERT_USE.on_conflict_do_update(
 )
 
 
-class SqlTransaction(SqlReader, AccountWrites, IdentityWrites, GrantWrites, CustomKeyStoreWrites, AuditWrites):
+class SqlTransaction(SqlReader, IdentityWrites, GrantWrites, CustomKeyStoreWrites, AuditWrites):
     """One write transaction. See ``protocol.Transaction``. ``erased`` tells whether key material was erased in it."""
 
     erased = False
+
+    def add_account(self, record: AccountRecord) -> None:
+        """Insert an account."""
+        self._connection.execute(_ADD_ACCOUNT, rows.account_values(record))
+        self._log(ChangeKind.ACCOUNT, record.account, "", record.account)
+
+    def save_account(self, record: AccountRecord) -> None:
+        """Replace the alias and the password policy of an account."""
+        place = of(account=record.account)
+        require_changed(self._connection.execute(_SAVE_ACCOUNT, rows.account_values(record) | place))
+        self._log(ChangeKind.ACCOUNT, record.account, "", record.account)
 
     def add_domain_key(self, record: SealedDomainKey) -> None:
         """Insert a domain key."""
