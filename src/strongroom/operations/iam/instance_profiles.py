@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 from typing_extensions import override
 
+from strongroom.arns import known_arn
 from strongroom.errors import DeleteConflictException, LimitExceededException, NoSuchEntityException
 from strongroom.iam.entities import EntityKind, InstanceProfile, Relation, Role
 from strongroom.operations.condition_parameters import ConditionParameters, tag_pairs
@@ -275,5 +276,5 @@ def _roles(reader: IdentityReader, profile: InstanceProfile) -> list[RoleShape]:
     if profile.role is None:
         return []
     # A role keeps its name, and cannot be deleted while a profile has it.
-    role = required(reader, Role, profile.account, profile.role.rpartition("/")[2])
+    role = required(reader, Role, profile.account, known_arn(profile.role).resource_name)
     return [list_role(role, trust_policy(reader, role))]
