@@ -26,7 +26,7 @@ def test_every_condition_key_is_documented_and_no_other() -> None:
         service("backup.amazonaws.com"),
     )
     of_callers = {key for caller in callers for key in caller.condition_keys}
-    of_targets = {"iam:passedtoservice", "sts:transitivetagkeys"}
+    of_targets = {"iam:associatedresourcearn", "iam:passedtoservice", "sts:transitivetagkeys"}
     families = {f"{family}key" for family in condition_keys._FAMILIES}
     assert documented == of_callers | families | set(condition_keys._KEYS) | of_targets
 

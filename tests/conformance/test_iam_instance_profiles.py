@@ -153,8 +153,13 @@ def test_passing_a_role_needs_permission(identities: Identities, iam: IAMClient)
     add = allow(do="iam:AddRoleToInstanceProfile")
     refusal = error_with_status(403, identities.user(add).iam.add_role_to_instance_profile, **request)
     assert f"is not authorized to perform: iam:PassRole on resource: {role['Arn']}" in refusal["Message"]
-    for service, passes in (("lambda.amazonaws.com", False), ("ec2.amazonaws.com", True)):
-        to = {"StringEquals": {"iam:PassedToService": service}}
+    instances = f"arn:aws:ec2:*:{ACCOUNT}:instance/*"
+    for service, where, passes in (
+        ("lambda.amazonaws.com", instances, False),
+        ("ec2.amazonaws.com", "arn:aws:ec2:us-east-1:*:instance/i-1", False),
+        ("ec2.amazonaws.com", instances, True),
+    ):
+        to = {"StringEquals": {"iam:PassedToService": service}, "ArnLike": {"iam:AssociatedResourceArn": where}}
         user = identities.user(add, allow(do="iam:PassRole", on=role["Arn"], when=to))
         if passes:
             user.iam.add_role_to_instance_profile(**request)

@@ -60,7 +60,9 @@ def test_the_calls_of_terraform(iam: IAMClient) -> None:
 
 def test_a_url_is_registered_once_in_an_account(iam: IAMClient, away: Account) -> None:
     url = "https://once.example.com/Tenant/"
-    arn = iam.create_open_id_connect_provider(Url=url)["OpenIDConnectProviderArn"]
+    made = iam.create_open_id_connect_provider(Url=url, ClientIDList=[], ThumbprintList=[], Tags=[])
+    arn = made["OpenIDConnectProviderArn"]
+    assert made.get("Tags") is None
     for again in (url, "https://once.example.com/tenant/"):
         assert error_with_status(409, iam.create_open_id_connect_provider, Url=again) == {
             "Code": "EntityAlreadyExists",

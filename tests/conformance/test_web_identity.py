@@ -175,6 +175,7 @@ def test_tokens_that_are_refused(iam: IAMClient, pod: STSClient, issuer: Issuer)
         (issuer.token(exp=int(issuer.now) - 120), "ExpiredTokenException", 400),
         (issuer.token(sub=None), "IDPRejectedClaim", 403),
         ("not a token", "InvalidIdentityToken", 400),
+        (issuer.signed("{}", '{"iss": "\\ud800"}'), "InvalidIdentityToken", 400),
         ("eyJpc3MiOl" + "W1tb" * 4_000 + ".e30.e30", "InvalidIdentityToken", 400),
     ):
         assert refused(pod, role, token, status)["Code"] == code

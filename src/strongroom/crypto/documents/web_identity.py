@@ -30,6 +30,8 @@ from strongroom.settings import IdentityProvider, IdentityProviderKeys
 _SKEW = 60.0
 _END_OF_TIME = 1e11
 _PARTS = 3
+_MAX_SHOWN = 255
+"""How much of an issuer that is not known a message shows."""
 # RFC 7519, 4.1, and the claims of an ID token that AWS has condition keys for.
 _REGISTERED = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "azp", "amr", "email", "oaud"})
 # Times are checked against our own clock, below.
@@ -114,7 +116,9 @@ class WebIdentities:
         if own is not None:
             return _Issuer(own.issuer, own.client_ids, self._keys_of(own, token, now))
         if configured is None:
-            raise InvalidIdentityTokenException(f"No OpenIDConnect provider found in your account for {token.issuer}")
+            raise InvalidIdentityTokenException(
+                f"No OpenIDConnect provider found in your account for {token.issuer[:_MAX_SHOWN]}"
+            )
         return _Issuer(configured.issuer, configured.audiences, self._keys_in_file(configured.issuer, configured.jwks))
 
     def _keys_of(self, provider: OpenIdConnectProvider, token: UnverifiedToken, now: float) -> jwt.PyJWKSet:
@@ -157,6 +161,8 @@ def _unambiguous(part: str) -> dict[str, object]:
     try:
         raw = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
         value: object = json.loads(raw, object_pairs_hook=_distinct)
+        # JSON can spell half of a surrogate pair. That is no text: it could not be recorded, nor answered.
+        json.dumps(value, ensure_ascii=False).encode()
     # RecursionError: it is deeply nested. It is read before its signature is verified.
     except (binascii.Error, ValueError, RecursionError):
         raise _unverifiable() from None

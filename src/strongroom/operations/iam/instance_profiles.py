@@ -212,10 +212,12 @@ def list_instance_profiles_for_role(
 def locate_add_role(context: Context, request: RoleInProfileRequest) -> Sequence[Target]:
     """Return the targets: the instance profile, and the role, which the caller must be allowed to pass on."""
     role = target_of(context, "iam:PassRole", Role, request.role_name)
-    claims = {**role.claims, "iam:passedtoservice": (_PASSED_TO,)}
+    # IAM User Guide, "iam:AssociatedResourceArn": for this action, the instances are not known yet.
+    instances = f"arn:{context.caller.partition}:ec2:*:{context.caller.account}:instance/*"
+    passed = {"iam:passedtoservice": (_PASSED_TO,), "iam:associatedresourcearn": (instances,)}
     return (
         target_of(context, "iam:AddRoleToInstanceProfile", InstanceProfile, request.instance_profile_name),
-        replace(role, claims=claims),
+        replace(role, claims={**role.claims, **passed}),
     )
 
 

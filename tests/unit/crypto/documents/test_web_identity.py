@@ -349,6 +349,23 @@ def test_no_token(identities: WebIdentities, token: str) -> None:
     refused(identities, token)
 
 
+@pytest.mark.parametrize(
+    ("header", "claims"),
+    [
+        ("{}", '{"iss": "\\ud800"}'),
+        ("{}", '{"iss": "a", "sub": ["\\udfff"]}'),
+        ("{}", '{"iss": "a", "\\ud800": 1}'),
+        ('{"kid": "\\ud800"}', '{"iss": "a"}'),
+    ],
+)
+def test_half_a_surrogate_pair_is_no_text(issuer: Issuer, identities: WebIdentities, header: str, claims: str) -> None:
+    assert refused(identities, issuer.signed(header, claims)) == UNVERIFIED
+
+
+def test_a_message_does_not_show_all_of_a_long_issuer(issuer: Issuer, identities: WebIdentities) -> None:
+    assert len(refused(identities, issuer.token(iss="https://" + "x" * 9_000))) < 400
+
+
 @pytest.mark.parametrize("part", ["header", "payload"])
 def test_json_nested_too_deeply(identities: WebIdentities, part: str) -> None:
     deep = base64.urlsafe_b64encode(b'{"iss":' + b"[" * 7_000).decode()
