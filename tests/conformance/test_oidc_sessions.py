@@ -7,10 +7,7 @@ from pathlib import Path
 from subprocess import run
 from typing import Any
 
-import boto3
 import pytest
-from botocore import UNSIGNED
-from botocore.config import Config
 from mypy_boto3_iam.client import IAMClient
 from mypy_boto3_sts.client import STSClient
 
@@ -22,7 +19,7 @@ from issuer_server import IssuerServer
 from issuers import ISSUER, POD, PROVIDER, Issuer
 from local_server import RunningServer, running_server
 from policies import Json, document
-from sessions import SessionClients, credentials_in
+from sessions import SessionClients, credentials_in, pod_of
 
 FEDERATED = f"arn:aws:iam::{ACCOUNT}:oidc-provider/{PROVIDER}"
 
@@ -43,12 +40,6 @@ def provider(iam: IAMClient) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def pod(server: RunningServer) -> STSClient:
     return pod_of(server)
-
-
-def pod_of(server: RunningServer) -> STSClient:
-    """Return a client without any credentials."""
-    config = Config(signature_version=UNSIGNED, retries={"total_max_attempts": 1})
-    return boto3.client("sts", region_name="us-east-1", endpoint_url=server.endpoint, config=config)
 
 
 def set_keys(server: RunningServer, issuer: Issuer, *more: str) -> str:
