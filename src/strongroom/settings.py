@@ -33,6 +33,13 @@ class IdentityProvider(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         return self.issuer.partition("://")[2]
 
 
+class IdentityProviderKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """A file with the public keys (JWKS) of an OpenID Connect issuer, for accounts that trust it through IAM."""
+
+    issuer: Annotated[str, Meta(pattern=r"\Ahttps://[^\s?#]+\Z")]
+    jwks: str
+
+
 class RequestQuota(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     """How many requests of a kind an account may make per second, in each Region; each account, unless one is named."""
 
@@ -58,7 +65,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     trusted_proxies: tuple[str, ...] = ()
     """Networks (CIDR) of proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted."""
     identity_providers: tuple[IdentityProvider, ...] = ()
-    """OpenID Connect issuers whose tokens AssumeRoleWithWebIdentity accepts."""
+    """OpenID Connect issuers whose tokens AssumeRoleWithWebIdentity accepts, in all accounts."""
+    identity_provider_keys: tuple[IdentityProviderKeys, ...] = ()
+    """The keys of OpenID Connect issuers for which accounts make providers through IAM."""
+    fetch_identity_provider_keys: bool = False
+    """Fetch the keys of providers made through IAM from their issuers, unless the keys are set or in a file."""
     attestation_roots: tuple[str, ...] = ()
     """Files (PEM) with the root certificates of attestation documents; without any, no document is accepted."""
     attestation_age: Annotated[float, Meta(gt=0)] = 300.0

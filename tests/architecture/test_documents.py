@@ -26,8 +26,9 @@ def test_every_condition_key_is_documented_and_no_other() -> None:
         service("backup.amazonaws.com"),
     )
     of_callers = {key for caller in callers for key in caller.condition_keys}
+    of_targets = {"iam:associatedresourcearn", "iam:passedtoservice", "sts:transitivetagkeys"}
     families = {f"{family}key" for family in condition_keys._FAMILIES}
-    assert documented == of_callers | families | set(condition_keys._KEYS) | {"sts:transitivetagkeys"}
+    assert documented == of_callers | families | set(condition_keys._KEYS) | of_targets
 
 
 def test_every_policy_of_aws_is_documented() -> None:
@@ -39,7 +40,7 @@ def test_every_policy_of_aws_is_documented() -> None:
 def test_the_settings_shown_can_be_used() -> None:
     text = (DOCS / "identities.md").read_text(encoding="utf-8") + (DOCS / "settings.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     for block in blocks:
         assert load(block, {}, {}) != load("", {}, {})
 

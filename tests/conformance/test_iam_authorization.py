@@ -22,6 +22,8 @@ INLINE, KEY = {"PolicyName": "p"}, {"AccessKeyId": "AKIAAAAAAAAAAAAAAAAA"}
 TAGS, TAG_KEYS = {"Tags": iam_tags({"a": "b"})}, {"TagKeys": ["a"]}
 BOUNDARY, TEXT = {"PermissionsBoundary": ADMINISTRATOR}, {"PolicyDocument": POLICY}
 VERSION = {"VersionId": "v1"}
+PROFILE, ALIAS = {"InstanceProfileName": "x"}, {"AccountAlias": "some-alias"}
+PROVIDER = {"OpenIDConnectProviderArn": f"arn:aws:iam::{ACCOUNT}:oidc-provider/x.example"}
 OPERATIONS: dict[str, tuple[dict[str, Any], str]] = {
     "CreateUser": (USER, "user/x"),
     "GetUser": (USER, "user/x"),
@@ -59,6 +61,30 @@ OPERATIONS: dict[str, tuple[dict[str, Any], str]] = {
     "PutRolePermissionsBoundary": (ROLE | BOUNDARY, "role/x"),
     "DeleteRolePermissionsBoundary": (ROLE, "role/x"),
     "ListInstanceProfilesForRole": (ROLE, "role/x"),
+    "CreateInstanceProfile": (PROFILE, "instance-profile/x"),
+    "GetInstanceProfile": (PROFILE, "instance-profile/x"),
+    "ListInstanceProfiles": ({}, "*"),
+    "DeleteInstanceProfile": (PROFILE, "instance-profile/x"),
+    "AddRoleToInstanceProfile": (PROFILE | ROLE, "instance-profile/x"),
+    "RemoveRoleFromInstanceProfile": (PROFILE | ROLE, "instance-profile/x"),
+    "TagInstanceProfile": (PROFILE | TAGS, "instance-profile/x"),
+    "UntagInstanceProfile": (PROFILE | TAG_KEYS, "instance-profile/x"),
+    "ListInstanceProfileTags": (PROFILE, "instance-profile/x"),
+    "CreateOpenIDConnectProvider": ({"Url": "https://x.example"}, "oidc-provider/x.example"),
+    "GetOpenIDConnectProvider": (PROVIDER, "oidc-provider/x.example"),
+    "ListOpenIDConnectProviders": ({}, "*"),
+    "DeleteOpenIDConnectProvider": (PROVIDER, "oidc-provider/x.example"),
+    "UpdateOpenIDConnectProviderThumbprint": (PROVIDER | {"ThumbprintList": ["a" * 40]}, "oidc-provider/x.example"),
+    "AddClientIDToOpenIDConnectProvider": (PROVIDER | {"ClientID": "a"}, "oidc-provider/x.example"),
+    "RemoveClientIDFromOpenIDConnectProvider": (PROVIDER | {"ClientID": "a"}, "oidc-provider/x.example"),
+    "TagOpenIDConnectProvider": (PROVIDER | TAGS, "oidc-provider/x.example"),
+    "UntagOpenIDConnectProvider": (PROVIDER | TAG_KEYS, "oidc-provider/x.example"),
+    "ListOpenIDConnectProviderTags": (PROVIDER, "oidc-provider/x.example"),
+    "CreateAccountAlias": (ALIAS, "*"),
+    "DeleteAccountAlias": (ALIAS, "*"),
+    "UpdateAccountPasswordPolicy": ({}, "*"),
+    "GetAccountPasswordPolicy": ({}, "*"),
+    "DeleteAccountPasswordPolicy": ({}, "*"),
     "PutUserPolicy": (USER | INLINE | TEXT, "user/x"),
     "PutGroupPolicy": (GROUP | INLINE | TEXT, "group/x"),
     "PutRolePolicy": (ROLE | INLINE | TEXT, "role/x"),

@@ -256,4 +256,4 @@ def test_the_summary_counts(populated: IAMClient) -> None:
         "Policies": 1,
     }
     assert summary["AccessKeysPerUserQuota"] == 2
-    assert populated.list_account_aliases()["AccountAliases"] == []
+    assert (summary["InstanceProfiles"], summary["Providers"]) == (0, 0)

@@ -7,8 +7,6 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore import UNSIGNED
-from botocore.config import Config
 from mypy_boto3_iam.client import IAMClient
 from mypy_boto3_sts.client import STSClient
 
@@ -20,7 +18,7 @@ from identities import ACCOUNT, new_name
 from issuers import AUDIENCE, ISSUER, POD, PROVIDER, Issuer
 from local_server import RunningServer, running_server
 from policies import Json, allow, document
-from sessions import SessionClients, credentials_in
+from sessions import SessionClients, credentials_in, pod_of
 
 FEDERATED = f"arn:aws:iam::{ACCOUNT}:oidc-provider/{PROVIDER}"
 
@@ -56,12 +54,6 @@ def iam(server: RunningServer) -> IAMClient:
 @pytest.fixture(scope="module")
 def pod(server: RunningServer) -> STSClient:
     return pod_of(server)
-
-
-def pod_of(server: RunningServer) -> STSClient:
-    """Return a client without any credentials."""
-    config = Config(signature_version=UNSIGNED, retries={"total_max_attempts": 1})
-    return boto3.client("sts", region_name="us-east-1", endpoint_url=server.endpoint, config=config)
 
 
 def trusts_tokens(provider: str = FEDERATED, **condition: Any) -> Json:
@@ -175,6 +167,7 @@ def test_tokens_that_are_refused(iam: IAMClient, pod: STSClient, issuer: Issuer)
         (issuer.token(exp=int(issuer.now) - 120), "ExpiredTokenException", 400),
         (issuer.token(sub=None), "IDPRejectedClaim", 403),
         ("not a token", "InvalidIdentityToken", 400),
+        (issuer.signed("{}", '{"iss": "\\ud800"}'), "InvalidIdentityToken", 400),
         ("eyJpc3MiOl" + "W1tb" * 4_000 + ".e30.e30", "InvalidIdentityToken", 400),
     ):
         assert refused(pod, role, token, status)["Code"] == code

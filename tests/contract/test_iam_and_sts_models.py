@@ -33,6 +33,8 @@ NEVER_HAPPENS = {
     # The service has none of the AWS managed policies that cannot be attached.
     "PolicyNotAttachableException",
     "PolicyEvaluationException",
+    # Making a provider asks its issuer nothing.
+    "OpenIdIdpCommunicationErrorException",
     "RegionDisabledException",
 }
 OTHERWISE_NAMED: dict[str, type[KmsError]] = {"ServiceFailureException": KMSInternalException}

@@ -12,14 +12,24 @@ from strongroom.iam.entities import (
     EntityKind,
     Group,
     InlinePolicy,
+    InstanceProfile,
     ManagedPolicy,
+    OpenIdConnectProvider,
     PolicyVersion,
     Relation,
     Role,
     User,
 )
 from strongroom.store.protocol import Store, Transaction
-from strongroom.store.records import AccessKeyRecord, AccessKeyUse, Change, ChangeKind
+from strongroom.store.records import (
+    AccessKeyRecord,
+    AccessKeyUse,
+    AccountRecord,
+    Change,
+    ChangeKind,
+    PasswordPolicy,
+)
+from strongroom.store.retries import WriteConflict
 
 NOW = 1_790_000_000.0
 ACCOUNT, OTHER = "111122223333", "444455556666"
@@ -59,6 +69,18 @@ keys = ManagedPolicy(
     last_version=4,
     updated_at=NOW + 2,
 )
+profile = InstanceProfile(
+    account=ACCOUNT, name="Web", unique_id="AIPAWEB", created_at=NOW, path="/web/", role=worker.arn, tags=(("a", "b"),)
+)
+provider = OpenIdConnectProvider(
+    account=ACCOUNT,
+    name="oidc.example.com/" + "x" * 230,
+    unique_id="OIDC1",
+    created_at=NOW,
+    client_ids=("app", "other"),
+    thumbprints=("0" * 40,),
+    keys='{"keys": []}',
+)
 
 
 def put(store: Store, *entities: Entity) -> None:
@@ -78,13 +100,15 @@ def access_key(number: int, principal: str = "AIDAALICE", account: str = ACCOUNT
 
 
 def test_entities_are_read_as_they_were_written(store: Store) -> None:
-    put(store, alice, crew, worker, keys)
+    put(store, alice, crew, worker, keys, profile, provider)
     with store.read() as reader:
         assert reader.entity(User, ACCOUNT, "Alice") == alice
         assert reader.entity(Group, ACCOUNT, "Crew") == crew
         assert reader.entity(Role, ACCOUNT, "Worker") == worker
         assert reader.entity(ManagedPolicy, ACCOUNT, "Keys") == keys
-        for entity in (alice, crew, worker, keys):
+        assert reader.entity(InstanceProfile, ACCOUNT, "Web") == profile
+        assert reader.entity(OpenIdConnectProvider, ACCOUNT, provider.name) == provider
+        for entity in (alice, crew, worker, keys, profile, provider):
             assert reader.entity_by_id(entity.unique_id) == entity
         assert reader.entity_by_id("AIDANOBODY") is None
 
@@ -129,6 +153,38 @@ def test_the_entities_that_refer_to_a_policy_or_a_group(store: Store) -> None:
         assert reader.entity_by_id(alice.unique_id) is None
         assert len(reader.linked(ACCOUNT, POLICY)) == 2
         assert reader.linked(ACCOUNT, "Crew") == []
+
+
+def test_the_instance_profiles_that_have_a_role(store: Store) -> None:
+    put(store, worker, profile, replace(profile, name="Other", unique_id="AIPAOTHER", role=None))
+    with store.read() as reader:
+        found = [(Relation.IN_PROFILE, EntityKind.INSTANCE_PROFILE, "web")]
+        assert reader.linked(ACCOUNT, worker.arn) == found
+    store.write(lambda transaction: transaction.put_entity(replace(profile, role=None), profile))
+    with store.read() as reader:
+        assert reader.linked(ACCOUNT, worker.arn) == []
+
+
+def test_an_alias_is_one_accounts(store: Store) -> None:
+    policy = PasswordPolicy(minimum_length=8, max_age_days=90)
+    mine, theirs = AccountRecord(ACCOUNT, NOW), AccountRecord(OTHER, NOW + 1)
+    store.write(lambda transaction: transaction.add_account(mine))
+    store.write(lambda transaction: transaction.add_account(theirs))
+    named = replace(mine, alias="mine", password_policy=policy)
+    store.write(lambda transaction: transaction.save_account(named))
+    with store.read() as reader:
+        assert reader.account(ACCOUNT) == reader.account_with_alias("mine") == named
+        assert reader.account(OTHER) == theirs
+        assert reader.account("000000000000") is None
+        assert reader.account_with_alias("theirs") is None
+        assert reader.accounts() == [named, theirs]
+    with pytest.raises(IntegrityError):
+        store.write(lambda transaction: transaction.save_account(replace(theirs, alias="mine")))
+    store.write(lambda transaction: transaction.save_account(mine))
+    store.write(lambda transaction: transaction.save_account(replace(theirs, alias="mine")))
+    assert [change.kind for change in store.changes(0).entries] == [ChangeKind.ACCOUNT] * 5
+    with pytest.raises(WriteConflict):
+        store.write(lambda transaction: transaction.save_account(replace(mine, account="000000000000")))
 
 
 def test_lists_are_ordered_by_name_and_filtered_by_path_prefix(store: Store) -> None:

@@ -2,7 +2,11 @@
 
 from typing import Any
 
+import boto3
+from botocore import UNSIGNED
+from botocore.config import Config
 from botocore.credentials import Credentials
+from mypy_boto3_sts.client import STSClient
 
 from clients import client_with
 from local_server import RunningServer
@@ -17,6 +21,12 @@ def credentials_in(answer: Any) -> Credentials:
 def assume(sts: Any, role: str, name: str = "job", **more: Any) -> Credentials:
     """Assume a role; return the credentials of the session."""
     return credentials_in(sts.assume_role(RoleArn=role, RoleSessionName=name, **more))
+
+
+def pod_of(server: RunningServer) -> STSClient:
+    """Return a client without any credentials."""
+    config = Config(signature_version=UNSIGNED, retries={"total_max_attempts": 1})
+    return boto3.client("sts", region_name="us-east-1", endpoint_url=server.endpoint, config=config)
 
 
 class SessionClients:

@@ -9,10 +9,12 @@ from typing import Self
 from strongroom.assembly.audit_log import end_idle_chains, idle_writers, open_audit_key, open_audit_log
 from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_domain_keys, open_store, upgrade_unused
 from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_node_id
+from strongroom.assembly.provider_keys import ProviderKeys
 from strongroom.assembly.registrar import Registrar
 from strongroom.audit.writer_id import WriterId, parse_writer
 from strongroom.clock import Clock
 from strongroom.crypto.documents.attestation import Attestations
+from strongroom.crypto.documents.fetched_keys import FetchedKeys, fetch_keys
 from strongroom.crypto.documents.web_identity import WebIdentities
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.service_secrets import ServiceSecrets
@@ -69,7 +71,7 @@ class OpenFolder:
             random=SoftwareRandomSource(entropy),
             snapshot=Snapshot(store, key_backends, secrets, settings.cached_keys),
             entropy=entropy,
-            web_identities=WebIdentities(settings.identity_providers),
+            web_identities=_web_identities(settings),
             attestations=attestations,
             key_uses=KeyUses(store, AuditTail(self.folder.audit), _USES, partial(_is_local, read_node_id(self.folder))),
             managed_rotation_days=settings.managed_rotation_days,
@@ -77,6 +79,7 @@ class OpenFolder:
             regions=settings.regions,
         )
         self.registrar = Registrar(self.folder, store, secrets, clock, entropy)
+        self.provider_keys = ProviderKeys(store)
 
     def accounts(self) -> list[str]:
         """Return every account."""
@@ -180,6 +183,11 @@ def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:
         os.close(lock)
         raise
     return lock
+
+
+def _web_identities(settings: Settings) -> WebIdentities:
+    fetched = FetchedKeys(fetch_keys) if settings.fetch_identity_provider_keys else None
+    return WebIdentities(settings.identity_providers, settings.identity_provider_keys, fetched)
 
 
 def _is_local(node: NodeId | None, writer: str) -> bool:

@@ -1,6 +1,7 @@
-"""The entities that IAM keeps: users, groups, roles and managed policies, each with its policies, tags and references.
+"""The entities that IAM keeps: users, groups, roles, managed policies, instance profiles and identity providers.
 
-Source: IAM API Reference, data types User, Group, Role, Policy. They are frozen: a change makes a new one. Names are
+Each has its policies, tags and references. Source: IAM API Reference, data types User, Group, Role, Policy,
+InstanceProfile, and GetOpenIDConnectProvider. They are frozen: a change makes a new one. Names are
 unique within an account and kind, without regard to case. A unique id is never used again, so a policy that names a
 deleted user does not apply to the next user of that name.
 """
@@ -21,6 +22,8 @@ class EntityKind(StrEnum):
     GROUP = "group"
     ROLE = "role"
     POLICY = "policy"
+    INSTANCE_PROFILE = "instance-profile"
+    OIDC_PROVIDER = "oidc-provider"
 
 
 class Relation(StrEnum):
@@ -29,10 +32,11 @@ class Relation(StrEnum):
     ATTACHED = "attached"
     BOUNDARY = "boundary"
     MEMBER = "member"
+    IN_PROFILE = "in-profile"
 
 
 class Link(msgspec.Struct, frozen=True):
-    """One entity's reference to another: to a policy by its ARN, to a group by its name."""
+    """One entity's reference to another: to a policy or role by its ARN, to a group by its name."""
 
     relation: Relation
     target: str
@@ -146,4 +150,38 @@ class ManagedPolicy(Entity, frozen=True, kw_only=True):
         return next(each.document for each in self.versions if each.number == self.default_version)
 
 
-ENTITY_TYPES: dict[EntityKind, type[Entity]] = {each.kind: each for each in (User, Group, Role, ManagedPolicy)}
+class InstanceProfile(Entity, frozen=True, kw_only=True):
+    """An instance profile: what hands a role to a virtual machine. ``role`` is the role's ARN; it has one at most."""
+
+    kind: ClassVar[EntityKind] = EntityKind.INSTANCE_PROFILE
+
+    role: str | None = None
+
+    @property
+    @override
+    def links(self) -> tuple[Link, ...]:
+        """The role."""
+        return () if self.role is None else (Link(Relation.IN_PROFILE, self.role),)
+
+
+class OpenIdConnectProvider(Entity, frozen=True, kw_only=True):
+    """An OpenID Connect issuer whose tokens one account accepts. ``name`` is its URL without the scheme.
+
+    ``keys`` are the issuer's public keys (a JWK Set, RFC 7517, 5) as an operator has set them; None: not set here.
+    """
+
+    kind: ClassVar[EntityKind] = EntityKind.OIDC_PROVIDER
+
+    client_ids: tuple[str, ...] = ()
+    thumbprints: tuple[str, ...] = ()
+    keys: str | None = None
+
+    @property
+    def issuer(self) -> str:
+        """The issuer's URL, as tokens name it in ``iss``."""
+        return f"https://{self.name}"
+
+
+ENTITY_TYPES: dict[EntityKind, type[Entity]] = {
+    each.kind: each for each in (User, Group, Role, ManagedPolicy, InstanceProfile, OpenIdConnectProvider)
+}

@@ -28,7 +28,7 @@ from strongroom.iam import (
     parse_policy,
 )
 from strongroom.iam.aws_managed_policies import AWS_POLICIES
-from strongroom.iam.entities import Entity, Group, Holder, ManagedPolicy, Role, User
+from strongroom.iam.entities import Entity, Group, Holder, ManagedPolicy, OpenIdConnectProvider, Role, User
 from strongroom.iam.principals import assumed_role, iam_user, service
 from strongroom.iam.session import Session
 from strongroom.snapshot.read_through_cache import ReadThroughCache
@@ -40,6 +40,8 @@ E = TypeVar("E", bound=Entity)
 
 _MAX_CREDENTIALS = 10_000
 _MAX_COMPILED = 1000
+_MAX_ACCOUNTS = 1000
+_MAX_PROVIDERS = 1000
 _session_decoder = msgspec.msgpack.Decoder(Session)
 
 
@@ -83,6 +85,7 @@ class Principals:
         self._sessions: ReadThroughCache[str, Credential] = ReadThroughCache(_MAX_CREDENTIALS)
         self._named: ReadThroughCache[str, Credential] = ReadThroughCache(_MAX_CREDENTIALS)
         self._roles: ReadThroughCache[tuple[str, str], ActiveRole] = ReadThroughCache(_MAX_CREDENTIALS)
+        self._providers: ReadThroughCache[str, Mapping[str, OpenIdConnectProvider]] = ReadThroughCache(_MAX_ACCOUNTS)
         self._compiled: dict[tuple[str, str], CompiledPolicy] = {}
         """Managed policies by ARN and document, shared by all principals that have them attached. Never out of date."""
 
@@ -134,6 +137,16 @@ class Principals:
         key = (account, name.lower())
         return self._roles.get(key) or self._roles.look_up(key, self._read_role, may_wait=may_wait)
 
+    def oidc_provider(self, account: str, issuer: str, *, may_wait: bool) -> OpenIdConnectProvider | None:
+        """Return the provider of an account that has an issuer's URL, or None; raises MustWait.
+
+        An account's providers are cached together, so that a token of another issuer needs no read of the database.
+        """
+        providers = self._providers.get(account)
+        if providers is None:
+            providers = self._providers.look_up(account, self._read_providers, may_wait=may_wait) or {}
+        return providers.get(issuer)
+
     def forget_access_key(self, change: Change) -> None:
         """Forget one access key."""
         self._credentials.forget(change.name)
@@ -142,12 +155,14 @@ class Principals:
         """Forget everything that follows from the identities of one account."""
         account = change.account
         self._roles.forget_those(lambda place, _: place[0] == account)
+        self._providers.forget(account)
         for credentials in (self._credentials, self._sessions, self._named):
             credentials.forget_those(lambda _, each: each.principal.account == account)
 
     def forget_everything(self) -> None:
         """Forget everything."""
         self._roles.forget_all()
+        self._providers.forget_all()
         for credentials in (self._credentials, self._sessions, self._named):
             credentials.forget_all()
 
@@ -187,6 +202,11 @@ class Principals:
             return None
         document = parse_policy(role.trust_policy, PolicyKind.TRUST)
         return ActiveRole(role, compile_policy(document, role.arn, dict(role.trusted)))
+
+    def _read_providers(self, account: str) -> Mapping[str, OpenIdConnectProvider]:
+        with self._store.read() as reader:
+            providers = reader.entities(OpenIdConnectProvider, account, "/", "", _MAX_PROVIDERS)
+        return {provider.issuer: provider for provider in providers}
 
     def _opened(self, token: str) -> Session | None:
         """Return the session in a session token; None if it was not issued here."""

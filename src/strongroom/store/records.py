@@ -10,11 +10,30 @@ from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.node_id import NodeId
 
 
+class PasswordPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What an account asks of its users' passwords: kept as data, because users have no passwords here.
+
+    The defaults are those of UpdateAccountPasswordPolicy. ``max_age_days`` is None where passwords do not expire.
+    """
+
+    minimum_length: int = 6
+    require_symbols: bool = False
+    require_numbers: bool = False
+    require_uppercase: bool = False
+    require_lowercase: bool = False
+    users_may_change: bool = False
+    max_age_days: int | None = None
+    reuse_prevention: int | None = None
+    hard_expiry: bool | None = None
+
+
 class AccountRecord(msgspec.Struct, frozen=True):
-    """An account of this service. ``created_at`` is in epoch seconds."""
+    """An account of this service. ``created_at`` is in epoch seconds; no two accounts have the same ``alias``."""
 
     account: str
     created_at: float
+    alias: str | None = None
+    password_policy: PasswordPolicy | None = None
 
 
 class AccessKeyRecord(msgspec.Struct, frozen=True):
@@ -91,7 +110,10 @@ class ChangeKind(StrEnum):
     ACCESS_KEY = "access-key"
     ACCOUNT = "account"
     IDENTITY = "identity"
-    """A user, group, role or policy. Everything cached that depends on the account's identities may have changed."""
+    """A user, group, role, policy, instance profile or identity provider.
+
+    Everything cached that depends on the account's identities may have changed.
+    """
     GRANT = "grant"
     """``KEY_ID/GRANT_ID``; without a grant id, all grants of the key were removed."""
 

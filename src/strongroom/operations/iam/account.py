@@ -1,13 +1,23 @@
-"""Operations on the account as a whole: its entities in detail, their numbers, and its aliases."""
+"""Operations on the account as a whole: its entities in detail, and their numbers."""
 
 import msgspec
 
 from strongroom.iam.aws_managed_policies import AWS_POLICIES, AwsPolicy
-from strongroom.iam.entities import Entity, Group, Holder, ManagedPolicy, Role, User
+from strongroom.iam.entities import (
+    Entity,
+    Group,
+    Holder,
+    InstanceProfile,
+    ManagedPolicy,
+    OpenIdConnectProvider,
+    Role,
+    User,
+)
 from strongroom.operations.context import Context
 from strongroom.operations.iam.attachments import AttachedPolicy, EntityType, attached_policies
+from strongroom.operations.iam.instance_profiles import InstanceProfileShape, list_profile, profiles_of
 from strongroom.operations.iam.managed_policies import usage
-from strongroom.operations.iam.roles import InstanceProfile, trust_policy
+from strongroom.operations.iam.roles import trust_policy
 from strongroom.operations.iam.shapes import (
     AttachedPermissionsBoundary,
     PagedRequest,
@@ -23,6 +33,15 @@ from strongroom.operations.shapes import Request, Response
 from strongroom.store.subjects.identities import IdentityReader
 
 _ALL = 1_000_000
+_COUNTED: dict[str, type[Entity]] = {
+    "Users": User,
+    "Groups": Group,
+    "Roles": Role,
+    "Policies": ManagedPolicy,
+    "InstanceProfiles": InstanceProfile,
+    "Providers": OpenIdConnectProvider,
+}
+"""What the summary counts. Providers are those of OpenID Connect; there are none of SAML."""
 
 
 class GetAccountAuthorizationDetailsRequest(PagedRequest):
@@ -74,7 +93,7 @@ class RoleDetail(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
     arn: str
     create_date: float
     assume_role_policy_document: str
-    instance_profile_list: list[InstanceProfile] = []
+    instance_profile_list: list[InstanceProfileShape]
     role_policy_list: list[PolicyDetail]
     attached_managed_policies: list[AttachedPolicy]
     permissions_boundary: AttachedPermissionsBoundary | None
@@ -127,16 +146,6 @@ class GetAccountSummaryResponse(Response):
     summary_map: dict[str, int]
 
 
-class ListAccountAliasesRequest(PagedRequest):
-    """The request of ListAccountAliases."""
-
-
-class ListAccountAliasesResponse(PagedResponse, kw_only=True):
-    """The response of ListAccountAliases, which is empty: accounts have no aliases here."""
-
-    account_aliases: list[str]
-
-
 def get_account_authorization_details(
     context: Context, request: GetAccountAuthorizationDetailsRequest
 ) -> GetAccountAuthorizationDetailsResponse:
@@ -183,19 +192,9 @@ def get_account_summary(context: Context, _request: GetAccountSummaryRequest) ->
     """Count the account's entities."""
     account = context.caller.account
     with context.read() as reader:
-        counts = {
-            f"{kind.kind.value.capitalize()}s" if kind is not ManagedPolicy else "Policies": len(
-                reader.entities(kind, account, "/", "", _ALL)
-            )
-            for kind in (User, Group, Role, ManagedPolicy)
-        }
+        counts = {name: len(reader.entities(kind, account, "/", "", _ALL)) for name, kind in _COUNTED.items()}
     quotas = {"AccessKeysPerUserQuota": 2, "AttachedPoliciesPerUserQuota": 10, "VersionsPerPolicyQuota": 5}
     return GetAccountSummaryResponse(summary_map={**counts, "AccountMFAEnabled": 0, **quotas})
-
-
-def list_account_aliases(_context: Context, _request: ListAccountAliasesRequest) -> ListAccountAliasesResponse:
-    """Return an empty list: accounts have no aliases here."""
-    return ListAccountAliasesResponse(account_aliases=[])
 
 
 def _inline(holder: Holder) -> list[PolicyDetail]:
@@ -237,6 +236,7 @@ def _role_detail(reader: IdentityReader, role: Role) -> RoleDetail:
         arn=role.arn,
         create_date=role.created_at,
         assume_role_policy_document=encoded(trust_policy(reader, role)),
+        instance_profile_list=[list_profile(reader, each) for each in profiles_of(reader, role)],
         role_policy_list=_inline(role),
         attached_managed_policies=attached_policies(role),
         permissions_boundary=show_boundary(role),

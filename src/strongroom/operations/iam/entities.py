@@ -1,4 +1,4 @@
-"""Finds, names and changes users, groups, roles and policies, and refuses requests: shared by their operations."""
+"""Finds, names and changes entities, and refuses requests: shared by their operations."""
 
 import base64
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from strongroom.errors import (
     ValidationException,
 )
 from strongroom.iam import MalformedPolicy, PolicyDocument, PolicyKind, accept_policy
-from strongroom.iam.entities import Entity, EntityKind, Group, Holder, Role, User
+from strongroom.iam.entities import Entity, EntityKind, Group, Holder, InstanceProfile, Role, User
 from strongroom.keys.names import MAX_TAGS
 from strongroom.operations.condition_keys import BOUNDARY_KEY
 from strongroom.operations.condition_parameters import ConditionParameters
@@ -30,7 +30,23 @@ from strongroom.store.subjects.identities import IdentityReader
 E = TypeVar("E", bound=Entity)
 N = TypeVar("N")
 M = TypeVar("M", bound="NewEntity")
-_PREFIXES = {EntityKind.USER: "AIDA", EntityKind.GROUP: "AGPA", EntityKind.ROLE: "AROA", EntityKind.POLICY: "ANPA"}
+_PREFIXES = {
+    EntityKind.USER: "AIDA",
+    EntityKind.GROUP: "AGPA",
+    EntityKind.ROLE: "AROA",
+    EntityKind.POLICY: "ANPA",
+    EntityKind.INSTANCE_PROFILE: "AIPA",
+    # IAM shows no ids of providers. This one is not AWS's, and never shown.
+    EntityKind.OIDC_PROVIDER: "OIDC",
+}
+_TAG_ACTIONS = {
+    EntityKind.USER: "iam:TagUser",
+    EntityKind.ROLE: "iam:TagRole",
+    EntityKind.INSTANCE_PROFILE: "iam:TagInstanceProfile",
+    EntityKind.OIDC_PROVIDER: "iam:TagOpenIDConnectProvider",
+}
+_MISSING = {EntityKind.INSTANCE_PROFILE: "Instance Profile {} cannot be found."}
+_TAKEN = {EntityKind.INSTANCE_PROFILE: "Instance Profile {} already exists."}
 _ID_BYTES = 10
 _MAX_INLINE = {EntityKind.USER: 2048, EntityKind.GROUP: 5120, EntityKind.ROLE: 10240}
 MAX_MANAGED_POLICY = 6144
@@ -46,14 +62,16 @@ def required(reader: IdentityReader, kind: type[E], account: str, name: str) -> 
     """Return an entity by its name; raises NoSuchEntityException."""
     entity = reader.entity(kind, account, name)
     if entity is None:
-        raise NoSuchEntityException(f"The {kind.kind} with name {name} cannot be found.")
+        text = _MISSING.get(kind.kind, f"The {kind.kind} with name {{}} cannot be found.")
+        raise NoSuchEntityException(text.format(name))
     return entity
 
 
 def require_free(reader: IdentityReader, kind: type[E], account: str, name: str) -> None:
     """Refuse a name that exists, without regard to case; raises EntityAlreadyExistsException."""
     if reader.entity(kind, account, name) is not None:
-        raise EntityAlreadyExistsException(f"{kind.kind.value.capitalize()} with name {name} already exists.")
+        text = _TAKEN.get(kind.kind, f"{kind.kind.value.capitalize()} with name {{}} already exists.")
+        raise EntityAlreadyExistsException(text.format(name))
 
 
 def require_name(name: str | None) -> str:
@@ -106,8 +124,17 @@ class NamesRole(Protocol):
         ...
 
 
+class NamesInstanceProfile(Protocol):
+    """A request with the name of an instance profile."""
+
+    @property
+    def instance_profile_name(self) -> str:
+        """The instance profile's name."""
+        ...
+
+
 class NewEntity(Protocol):
-    """A request that makes a user, group or role."""
+    """A request that makes a user, group, role or instance profile."""
 
     @property
     def path(self) -> str | None:
@@ -131,15 +158,20 @@ def _role_name(request: NamesRole) -> str:
     return request.role_name
 
 
+def _instance_profile_name(request: NamesInstanceProfile) -> str:
+    return request.instance_profile_name
+
+
 _NAMES: dict[EntityKind, Callable[[Any], str | None]] = {
     EntityKind.USER: _user_name,
     EntityKind.GROUP: _group_name,
     EntityKind.ROLE: _role_name,
+    EntityKind.INSTANCE_PROFILE: _instance_profile_name,
 }
 
 
 def named(request: Any, kind: type[Entity]) -> str:  # noqa: ANN401 - a request with that name, see ``iam/table.py``
-    """Return the name in ``user_name``, ``group_name`` or ``role_name``, as the kind requires.
+    """Return the name in the member that the kind requires: ``user_name``, ``group_name`` and so on.
 
     Raises ValidationException where a request has left out the name.
     """
@@ -189,6 +221,7 @@ def on_entity(
 
 
 on_user, on_group, on_role = on_entity(User, _user_name), on_entity(Group, _group_name), on_entity(Role, _role_name)
+on_instance_profile = on_entity(InstanceProfile, _instance_profile_name)
 
 
 def on_new(kind: EntityKind, name_in: Callable[[M], str]) -> Callable[[str], Callable[[Context, M], Sequence[Target]]]:
@@ -199,7 +232,7 @@ def on_new(kind: EntityKind, name_in: Callable[[M], str]) -> Callable[[str], Cal
             arn = arn_of(context, kind, name_in(request), request.path or "/")
             create = Target(action, arn)
             tagged = request.condition_parameters(action).tags
-            return (create, Target(f"iam:Tag{kind.value.capitalize()}", arn)) if tagged else (create,)
+            return (create, Target(_TAG_ACTIONS[kind], arn)) if tagged else (create,)
 
         return locate
 

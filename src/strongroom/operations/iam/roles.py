@@ -1,6 +1,5 @@
 """Roles and their trust policies."""
 
-import msgspec
 from msgspec.structs import replace
 from typing_extensions import override
 
@@ -42,6 +41,8 @@ from strongroom.operations.shapes import Empty, Request, Response
 from strongroom.store.protocol import Transaction
 from strongroom.store.scopes import AccountScope
 from strongroom.store.subjects.identities import IdentityReader
+
+IN_PROFILE = "Cannot delete entity, must remove roles from instance profile first."
 
 
 class CreateRoleRequest(Request):
@@ -108,29 +109,6 @@ class UpdateAssumeRolePolicyRequest(Request):
 
     role_name: RoleName
     policy_document: PolicyText
-
-
-class ListInstanceProfilesForRoleRequest(PagedRequest, kw_only=True):
-    """The request of ListInstanceProfilesForRole."""
-
-    role_name: RoleName
-
-
-class InstanceProfile(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
-    """An instance profile. There is never one here."""
-
-    path: str
-    instance_profile_name: str
-    instance_profile_id: str
-    arn: str
-    create_date: float
-    roles: list[RoleShape]
-
-
-class ListInstanceProfilesForRoleResponse(PagedResponse, kw_only=True):
-    """The response of ListInstanceProfilesForRole, which is empty. Scripts call it before they delete a role."""
-
-    instance_profiles: list[InstanceProfile]
 
 
 def create_role(context: Context, request: CreateRoleRequest) -> RoleResponse:
@@ -221,10 +199,12 @@ def update_assume_role_policy(context: Context, request: UpdateAssumeRolePolicyR
 
 
 def delete_role(context: Context, request: RoleRequest) -> Empty:
-    """Delete a role without policies; its sessions end at once."""
+    """Delete a role without policies that is in no instance profile; its sessions end at once."""
 
     def remove(transaction: Transaction) -> None:
         role = required(transaction, Role, context.caller.account, request.role_name)
+        if transaction.linked(role.account, role.arn):
+            raise DeleteConflictException(IN_PROFILE)
         if role.inline:
             raise DeleteConflictException("Cannot delete entity, must delete policies first.")
         if role.attached:
@@ -233,15 +213,6 @@ def delete_role(context: Context, request: RoleRequest) -> Empty:
 
     context.backends.store.write(remove, AccountScope(context.caller.account))
     return Empty()
-
-
-def list_instance_profiles_for_role(
-    context: Context, request: ListInstanceProfilesForRoleRequest
-) -> ListInstanceProfilesForRoleResponse:
-    """Return an empty list: the service has no instances."""
-    with context.read() as reader:
-        required(reader, Role, context.caller.account, request.role_name)
-    return ListInstanceProfilesForRoleResponse(instance_profiles=[])
 
 
 def trust_policy(reader: IdentityReader, role: Role) -> str:

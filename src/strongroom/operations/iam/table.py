@@ -1,7 +1,6 @@
 """The table of IAM: one row per action."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 from strongroom.iam.entities import EntityKind, Group, Role, User
 from strongroom.operations.context import Context
@@ -22,38 +21,11 @@ from strongroom.operations.iam import (
 from strongroom.operations.iam.access_keys import locate_access_keys
 from strongroom.operations.iam.entities import NamesUser, on_group, on_new, on_role, on_user
 from strongroom.operations.iam.managed_policies import on_policy
-from strongroom.operations.lanes import Placement
+from strongroom.operations.iam.resources_table import RESOURCE_ROWS
+from strongroom.operations.iam.rows import entity_row as _entity_row
+from strongroom.operations.iam.rows import row as _row
 from strongroom.operations.operation import Operation
-from strongroom.operations.shapes import Request, Response
 from strongroom.operations.targets import Target, no_resource
-
-R = TypeVar("R", bound=Request)
-Locator = Callable[[str], Callable[[Context, R], Sequence[Target]]]
-"""Returns, for an action, the function that returns the targets of a request."""
-
-_READS = ("Get", "List", "Simulate")
-
-
-def _row(
-    name: str,
-    request: type[R],
-    run: Callable[[Context, R], Response],
-    locate: Callable[[Context, R], Sequence[Target]],
-) -> Operation:
-    return Operation(
-        name,
-        request,
-        run,
-        locate=locate,
-        placement=Placement.READING if name.startswith(_READS) else Placement.WRITING,
-        read_only=name.startswith(_READS),
-        service="iam",
-    )
-
-
-def _entity_row(locator: Locator[R], name: str, request: type[R], run: Callable[[Context, R], Response]) -> Operation:
-    """Return the row of an action. Its request must have the members that the locator reads."""
-    return _row(name, request, run, locator(f"iam:{name}"))
 
 
 def _on_access_keys(action: str) -> Callable[[Context, NamesUser], Sequence[Target]]:
@@ -140,12 +112,6 @@ _ROWS = (
         "DeleteRolePermissionsBoundary",
         boundaries.DeleteRolePermissionsBoundaryRequest,
         boundaries.delete_boundary(Role),
-    ),
-    _entity_row(
-        on_role,
-        "ListInstanceProfilesForRole",
-        roles.ListInstanceProfilesForRoleRequest,
-        roles.list_instance_profiles_for_role,
     ),
     # --- inline policies
     _entity_row(on_user, "PutUserPolicy", inline_policies.PutUserPolicyRequest, inline_policies.put_policy(User)),
@@ -241,7 +207,6 @@ _ROWS = (
         account.get_account_authorization_details,
     ),
     _entity_row(no_resource, "GetAccountSummary", account.GetAccountSummaryRequest, account.get_account_summary),
-    _entity_row(no_resource, "ListAccountAliases", account.ListAccountAliasesRequest, account.list_account_aliases),
     _entity_row(
         no_resource, "SimulateCustomPolicy", simulation.SimulateCustomPolicyRequest, simulation.simulate_custom_policy
     ),
@@ -251,6 +216,7 @@ _ROWS = (
         simulation.simulate_principal_policy,
         simulation.locate_simulate_principal_policy,
     ),
+    *RESOURCE_ROWS,
 )
 
 IAM_TABLE: dict[str, Operation] = {row.name: row for row in _ROWS}

@@ -1,4 +1,4 @@
-"""Tags on users, roles and managed policies."""
+"""Tags on users, roles, instance profiles, identity providers and managed policies."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 from typing_extensions import override
 
-from strongroom.iam.entities import Role, User
+from strongroom.iam.entities import InstanceProfile, Role, User
 from strongroom.operations.condition_parameters import ConditionParameters, tag_pairs
 from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import change, merged_tags, named, required
@@ -24,7 +24,7 @@ from strongroom.operations.iam.shapes import (
 )
 from strongroom.operations.shapes import Empty, Request
 
-B = TypeVar("B", User, Role)
+B = TypeVar("B", User, Role, InstanceProfile)
 Pairs = tuple[tuple[str, str], ...]
 
 
@@ -117,15 +117,15 @@ class ListPolicyTagsRequest(PagedRequest, kw_only=True):
 
 
 class ListTagsResponse(PagedResponse, kw_only=True):
-    """The response of ListUserTags, ListRoleTags and ListPolicyTags."""
+    """The response of every list of tags."""
 
     tags: list[Tag]
 
 
 def put_tags(kind: type[B]) -> Callable[[Context, Any], Empty]:
-    """Return the operation that tags a user or role."""
+    """Return the operation that tags a user, role or instance profile."""
 
-    def put(context: Context, request: Any) -> Empty:  # noqa: ANN401 - one of two requests
+    def put(context: Context, request: Any) -> Empty:  # noqa: ANN401 - one of three requests
         change(
             context,
             kind,
@@ -138,14 +138,14 @@ def put_tags(kind: type[B]) -> Callable[[Context, Any], Empty]:
 
 
 def remove_tags(kind: type[B]) -> Callable[[Context, Any], Empty]:
-    """Return the operation that removes tags from a user or role."""
+    """Return the operation that removes tags from a user, role or instance profile."""
 
-    def remove(context: Context, request: Any) -> Empty:  # noqa: ANN401 - one of two requests
+    def remove(context: Context, request: Any) -> Empty:  # noqa: ANN401 - one of three requests
         change(
             context,
             kind,
             named(request, kind),
-            lambda _, entity: replace(entity, tags=_without_keys(entity.tags, request.tag_keys)),
+            lambda _, entity: replace(entity, tags=without_keys(entity.tags, request.tag_keys)),
         )
         return Empty()
 
@@ -153,12 +153,12 @@ def remove_tags(kind: type[B]) -> Callable[[Context, Any], Empty]:
 
 
 def list_tags(kind: type[B]) -> Callable[[Context, Any], ListTagsResponse]:
-    """Return the operation that lists the tags of a user or role."""
+    """Return the operation that lists the tags of a user, role or instance profile."""
 
-    def read(context: Context, request: Any) -> ListTagsResponse:  # noqa: ANN401 - one of two requests
+    def read(context: Context, request: Any) -> ListTagsResponse:  # noqa: ANN401 - one of three requests
         with context.read() as reader:
             entity = required(reader, kind, context.caller.account, named(request, kind))
-        return _page(entity.arn, request, entity.tags)
+        return tag_page(entity.arn, request, entity.tags)
 
     return read
 
@@ -174,7 +174,7 @@ def tag_policy(context: Context, request: TagPolicyRequest) -> Empty:
 def untag_policy(context: Context, request: UntagPolicyRequest) -> Empty:
     """Remove tags from a managed policy."""
     change_policy(
-        context, request.policy_arn, lambda policy: replace(policy, tags=_without_keys(policy.tags, request.tag_keys))
+        context, request.policy_arn, lambda policy: replace(policy, tags=without_keys(policy.tags, request.tag_keys))
     )
     return Empty()
 
@@ -183,14 +183,16 @@ def list_policy_tags(context: Context, request: ListPolicyTagsRequest) -> ListTa
     """List the tags of a managed policy."""
     with context.read() as reader:
         policy = require_policy(reader, request.policy_arn, context.caller.account)
-    return _page(request.policy_arn, request, () if policy is None else policy.tags)
+    return tag_page(request.policy_arn, request, () if policy is None else policy.tags)
 
 
-def _page(name: str, request: PagedRequest, tags: Pairs) -> ListTagsResponse:
+def tag_page(name: str, request: PagedRequest, tags: Pairs) -> ListTagsResponse:
+    """Return one page of the tags of what has a name."""
     kept, more, marker = cut(f"ListTags {name}", request, tags, lambda pair: pair[0])
     return ListTagsResponse(tags=[Tag(*pair) for pair in kept], is_truncated=more, marker=marker)
 
 
-def _without_keys(tags: Pairs, keys: Sequence[str]) -> Pairs:
+def without_keys(tags: Pairs, keys: Sequence[str]) -> Pairs:
+    """Return tags without those of some keys, which are not case-sensitive."""
     gone = {key.lower() for key in keys}
     return tuple(pair for pair in tags if pair[0].lower() not in gone)

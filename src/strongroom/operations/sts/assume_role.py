@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from typing_extensions import override
 
 from strongroom.arns import Arn, parse_arn
+from strongroom.crypto.documents.web_identity import WebIdentity, read_token
 from strongroom.errors import AccessDeniedException, InvalidParameterValueException, ValidationException
 from strongroom.iam import PrincipalKind, assume_role_denial_message
 from strongroom.iam.entities import DEFAULT_SESSION_SECONDS, Role
@@ -36,6 +37,7 @@ from strongroom.operations.sts.shapes import (
     SourceIdentity,
 )
 from strongroom.operations.targets import Target
+from strongroom.snapshot.miss import MustWait
 from strongroom.snapshot.principals import ActiveRole, Credential
 
 _CHAINED_SECONDS = 3600
@@ -162,16 +164,16 @@ def locate_assume_role_with_web_identity(
 ) -> Sequence[Target]:
     """Verify the token, which authenticates the caller, and return the target: the role with its trust policy.
 
-    Raises InvalidIdentityTokenException, IDPRejectedClaimException or ExpiredTokenException.
+    Raises ValidationException, InvalidIdentityTokenException, IDPRejectedClaimException or ExpiredTokenException.
     """
-    identity = context.backends.web_identities.verify(request.web_identity_token, context.now)
     named = _role_arn(request.role_arn)
+    identity = _verified(context, named.account, request.web_identity_token)
     provider = f"arn:{named.partition}:iam::{named.account}:oidc-provider/{identity.provider}"
     principal = web_identity(provider, identity.subject, audience=identity.audience)
     context.credential = Credential(access_key_id="", secret="", principal=principal)
     action = "sts:AssumeRoleWithWebIdentity"
     active = _role(context, request.role_arn, action)
-    claims = {f"{identity.provider}:{name}".lower(): values for name, values in identity.claims.items()}
+    claims = {f"{identity.provider.lower()}:{name}": values for name, values in identity.claims.items()}
     return (Target(action, active.role.arn, policy=active.trust, tags=active.role.tags, claims=claims),)
 
 
@@ -179,7 +181,7 @@ def assume_role_with_web_identity(
     context: Context, request: AssumeRoleWithWebIdentityRequest
 ) -> AssumeRoleWithWebIdentityResponse:
     """Return temporary credentials for the bearer of a verified token."""
-    identity = context.backends.web_identities.verify(request.web_identity_token, context.now)
+    identity = _verified(context, _role_arn(request.role_arn).account, request.web_identity_token)
     role = _role(context, request.role_arn, "sts:AssumeRoleWithWebIdentity").role
     seconds = _seconds(role, request.duration_seconds)
     packed = packed_size(request.policy)
@@ -210,6 +212,15 @@ def assume_role_elements(
     elif response.source_identity is not None:
         shown["sourceIdentity"] = response.source_identity
     return shown
+
+
+def _verified(context: Context, account: str, text: str) -> WebIdentity:
+    """Return the identity in a token, whose issuer the account of the role must trust."""
+    backends, token = context.backends, read_token(text)
+    own = backends.snapshot.principals.oidc_provider(account, token.issuer, may_wait=context.may_wait)
+    if backends.web_identities.may_fetch(own) and not context.may_wait:
+        raise MustWait
+    return backends.web_identities.verify(token, own, context.now)
 
 
 def _role(context: Context, arn: str, action: str) -> ActiveRole:

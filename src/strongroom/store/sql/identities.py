@@ -1,7 +1,8 @@
-"""Users, groups, roles, policies and access keys, in SQL.
+"""Users, groups, roles, policies, instance profiles, identity providers and access keys, in SQL.
 
 Each entity is one row, as JSON: it is read, checked and written as a whole. The table ``identity_link`` is for searches
-in the other direction: which entities have a policy, and which users are in a group.
+in the other direction: which entities have a policy, which users are in a group, and which instance profiles have a
+role.
 """
 
 from typing import TypeVar
@@ -75,7 +76,7 @@ class IdentityReads:
         return list(found.scalars())
 
     def entity(self, kind: type[E], account: str, name: str) -> E | None:
-        """Return a user, group, role or policy by its name, which is not case-sensitive."""
+        """Return an entity by its name, which is not case-sensitive."""
         place = of(**_row_key(account, kind.kind, name))
         document = self._connection.execute(_ENTITY, place).scalar_one_or_none()
         return None if document is None else msgspec.json.decode(document, type=kind)
@@ -102,7 +103,7 @@ class IdentityReads:
         return [msgspec.json.decode(row.document, type=kind) for row in found]
 
     def linked(self, account: str, target: str) -> list[tuple[Relation, EntityKind, str]]:
-        """List the references to a policy (by ARN) or a group (by name): relation, kind, name in lower case."""
+        """List the references to a policy or role (by ARN) or a group (by name): relation, kind, name in lower case."""
         found = self._connection.execute(_LINKED, of(account=account, target=target))
         return [(Relation(row.relation), EntityKind(row.kind), row.name_key) for row in found]
 

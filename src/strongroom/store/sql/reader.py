@@ -53,6 +53,8 @@ _EXPIRED = (
     .limit(bindparam("limit"))
 )
 _ACCOUNTS = select(account).order_by(account.c.account)
+_ACCOUNT = select(account).where(where(account, "account"))
+_ACCOUNT_WITH_ALIAS = select(account).where(where(account, "alias"))
 _DOMAIN_KEYS = select(domain_key).order_by(domain_key.c.scope, domain_key.c.version)
 
 
@@ -93,7 +95,17 @@ class SqlReader(IdentityReads, GrantReads, CustomKeyStoreReads, AuditReads):
 
     def accounts(self) -> list[AccountRecord]:
         """Return every account."""
-        return [AccountRecord(**row._asdict()) for row in self._connection.execute(_ACCOUNTS)]
+        return [rows.read_account(row) for row in self._connection.execute(_ACCOUNTS)]
+
+    def account(self, account: str) -> AccountRecord | None:
+        """Return an account."""
+        row = self._connection.execute(_ACCOUNT, of(account=account)).one_or_none()
+        return None if row is None else rows.read_account(row)
+
+    def account_with_alias(self, alias: str) -> AccountRecord | None:
+        """Return the account that has an alias."""
+        row = self._connection.execute(_ACCOUNT_WITH_ALIAS, of(alias=alias)).one_or_none()
+        return None if row is None else rows.read_account(row)
 
     def domain_keys(self) -> list[SealedDomainKey]:
         """Return every domain key, sealed."""

@@ -1,4 +1,4 @@
-"""Between rows and the types of ``keys``: the only place that knows both."""
+"""Between rows and the types of ``keys`` and ``records``: the only place that knows both."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -12,7 +12,7 @@ from strongroom.keys.arns import AliasLocator, KeyLocator, key_arn
 from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, KmsKey, Rotation, RotationType
 from strongroom.keys.specs import KeyManager, KeySpec, KeyUsage, Origin
 from strongroom.keys.states import KeyState
-from strongroom.store.records import AliasRecord
+from strongroom.store.records import AccountRecord, AliasRecord, PasswordPolicy
 
 _pinned = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 
@@ -134,6 +134,28 @@ def read_alias(row: AnyRow) -> AliasRecord:
         key_id=row.key_id,
         created_at=row.created_at,
         updated_at=row.updated_at,
+    )
+
+
+def account_values(record: AccountRecord) -> dict[str, object]:
+    """Return the row of an account."""
+    policy = record.password_policy
+    return {
+        "account": record.account,
+        "created_at": record.created_at,
+        "alias": record.alias,
+        "password_policy": None if policy is None else msgspec.json.encode(policy),
+    }
+
+
+def read_account(row: AnyRow) -> AccountRecord:
+    """Read an account."""
+    policy = row.password_policy
+    return AccountRecord(
+        account=row.account,
+        created_at=row.created_at,
+        alias=row.alias,
+        password_policy=None if policy is None else msgspec.json.decode(policy, type=PasswordPolicy),
     )
 
 

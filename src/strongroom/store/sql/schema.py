@@ -30,6 +30,9 @@ account = Table(
     metadata,
     Column("account", String(12), primary_key=True),
     Column("created_at", Float, nullable=False),
+    Column("alias", String(63)),
+    Column("password_policy", LargeBinary),
+    Index("account_alias", "alias", unique=True),
 )
 
 access_key = Table(
@@ -53,9 +56,9 @@ identity = Table(
     "identity",
     metadata,
     Column("account", String(12), primary_key=True),
-    Column("kind", String(8), primary_key=True),
+    Column("kind", String(16), primary_key=True),
     # In lower case: names differ in more than their case.
-    Column("name_key", String(128), primary_key=True),
+    Column("name_key", String(256), primary_key=True),
     Column("path", String(512), nullable=False),
     Column("unique_id", String(32), nullable=False),
     Column("document", LargeBinary, nullable=False),
@@ -66,8 +69,8 @@ identity_link = Table(
     "identity_link",
     metadata,
     Column("account", String(12), primary_key=True),
-    Column("kind", String(8), primary_key=True),
-    Column("name_key", String(128), primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("name_key", String(256), primary_key=True),
     Column("relation", String(16), primary_key=True),
     Column("target", String(2048), primary_key=True),
     Index("identity_link_target", "account", "target"),

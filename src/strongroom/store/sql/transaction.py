@@ -45,6 +45,7 @@ _USE = {
 }
 
 _ADD_ACCOUNT = insert(account)
+_SAVE_ACCOUNT = update(account).where(where(account, "account"))
 _ADD_DOMAIN_KEY = insert(domain_key)
 _ADD_KEY = insert(kms_key)
 _SAVE_KEY = update(kms_key).where(where(kms_key, *KEY))
@@ -95,7 +96,13 @@ class SqlTransaction(SqlReader, IdentityWrites, GrantWrites, CustomKeyStoreWrite
 
     def add_account(self, record: AccountRecord) -> None:
         """Insert an account."""
-        self._connection.execute(_ADD_ACCOUNT, msgspec.structs.asdict(record))
+        self._connection.execute(_ADD_ACCOUNT, rows.account_values(record))
+        self._log(ChangeKind.ACCOUNT, record.account, "", record.account)
+
+    def save_account(self, record: AccountRecord) -> None:
+        """Replace the alias and the password policy of an account."""
+        place = of(account=record.account)
+        require_changed(self._connection.execute(_SAVE_ACCOUNT, rows.account_values(record) | place))
         self._log(ChangeKind.ACCOUNT, record.account, "", record.account)
 
     def add_domain_key(self, record: SealedDomainKey) -> None:

@@ -1,4 +1,4 @@
-"""Accounts, users, groups, roles, policies and access keys."""
+"""Accounts, users, groups, roles, policies, instance profiles, identity providers and access keys."""
 
 from typing import Protocol, TypeVar
 
@@ -15,6 +15,14 @@ class IdentityReader(Protocol):
         """Return every account."""
         ...
 
+    def account(self, account: str) -> AccountRecord | None:
+        """Return an account."""
+        ...
+
+    def account_with_alias(self, alias: str) -> AccountRecord | None:
+        """Return the account that has an alias."""
+        ...
+
     def services(self) -> list[str]:
         """List the services that have an access key, by name."""
         ...
@@ -28,7 +36,7 @@ class IdentityReader(Protocol):
         ...
 
     def entity(self, kind: type[E], account: str, name: str) -> E | None:
-        """Return a user, group, role or policy by its name, which is not case-sensitive."""
+        """Return an entity by its name, which is not case-sensitive."""
         ...
 
     def entity_by_id(self, unique_id: str) -> Entity | None:
@@ -40,7 +48,7 @@ class IdentityReader(Protocol):
         ...
 
     def linked(self, account: str, target: str) -> list[tuple[Relation, EntityKind, str]]:
-        """List the references to a policy (by ARN) or a group (by name): relation, kind, name in lower case."""
+        """List the references to a policy or role (by ARN) or a group (by name): relation, kind, name in lower case."""
         ...
 
 
@@ -49,6 +57,10 @@ class IdentityWriter(Protocol):
 
     def add_account(self, record: AccountRecord) -> None:
         """Insert an account."""
+        ...
+
+    def save_account(self, record: AccountRecord) -> None:
+        """Replace the alias and the password policy of an account."""
         ...
 
     def add_access_key(self, record: AccessKeyRecord, limit: int | None = None) -> bool:

@@ -11,14 +11,15 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from issuers import AUDIENCE, ISSUER, POD, PROVIDER, Issuer, jwk
-from strongroom.crypto.documents.web_identity import WebIdentities
+from strongroom.crypto.documents.web_identity import WebIdentities, WebIdentity, read_token
 from strongroom.errors import (
     ExpiredTokenException,
     IDPCommunicationErrorException,
     IDPRejectedClaimException,
     InvalidIdentityTokenException,
 )
-from strongroom.settings import IdentityProvider
+from strongroom.iam.entities import OpenIdConnectProvider
+from strongroom.settings import IdentityProvider, IdentityProviderKeys
 
 NOW = 1_790_000_000.0
 UNVERIFIED = "Couldn't verify the web identity token."
@@ -34,16 +35,22 @@ def identities(issuer: Issuer) -> WebIdentities:
     return WebIdentities((IdentityProvider(ISSUER, str(issuer.jwks), (AUDIENCE, "strongroom")),))
 
 
+def verified(
+    identities: WebIdentities, token: str, now: float, own: OpenIdConnectProvider | None = None
+) -> WebIdentity:
+    return identities.verify(read_token(token), own, now)
+
+
 def refused(identities: WebIdentities, token: str) -> str:
     """Return why a token that must not be accepted is refused."""
     with pytest.raises(InvalidIdentityTokenException) as caught:
-        identities.verify(token, NOW)
+        verified(identities, token, NOW)
     return str(caught.value)
 
 
 @pytest.mark.parametrize("key_id", ["rsa", "ec"])
 def test_a_good_token(issuer: Issuer, identities: WebIdentities, key_id: str) -> None:
-    identity = identities.verify(issuer.token(key_id, groups=["a", "b"], admin=True), NOW)
+    identity = verified(identities, issuer.token(key_id, groups=["a", "b"], admin=True), NOW)
     assert (identity.issuer, identity.provider, identity.subject, identity.audience) == (
         ISSUER,
         PROVIDER,
@@ -59,12 +66,12 @@ def test_an_edwards_key(issuer: Issuer, identities: WebIdentities) -> None:
     public = {"kty": "OKP", "crv": "Ed25519", "kid": "ed", "x": base64.urlsafe_b64encode(raw).rstrip(b"=").decode()}
     issuer.jwks.write_text(json.dumps({"keys": [public]}))
     token = jwt.encode(issuer.claims(), key, "EdDSA", {"kid": "ed"})
-    assert identities.verify(token, NOW).subject == POD
+    assert verified(identities, token, NOW).subject == POD
 
 
 @pytest.mark.parametrize("audience", ["strongroom", ["elsewhere", "strongroom"]])
 def test_any_configured_audience_will_do(issuer: Issuer, identities: WebIdentities, audience: object) -> None:
-    assert identities.verify(issuer.token(aud=audience), NOW).audience == "strongroom"
+    assert verified(identities, issuer.token(aud=audience), NOW).audience == "strongroom"
 
 
 # --- time, with a minute for clocks that differ
@@ -80,12 +87,12 @@ def test_any_configured_audience_will_do(issuer: Issuer, identities: WebIdentiti
     ],
 )
 def test_in_time(issuer: Issuer, identities: WebIdentities, claims: dict[str, Any], at: float) -> None:
-    assert identities.verify(issuer.token(**claims), at).subject == POD
+    assert verified(identities, issuer.token(**claims), at).subject == POD
 
 
 def test_too_late(issuer: Issuer, identities: WebIdentities) -> None:
     with pytest.raises(ExpiredTokenException, match="Token expired: current date/time 1790000071 must be before"):
-        identities.verify(issuer.token(exp=NOW + 10), NOW + 71)
+        verified(identities, issuer.token(exp=NOW + 10), NOW + 71)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +129,7 @@ def test_a_wrong_audience(issuer: Issuer, identities: WebIdentities, audience: o
 @pytest.mark.parametrize("subject", [None, ""])
 def test_nobody(issuer: Issuer, identities: WebIdentities, subject: object) -> None:
     with pytest.raises(IDPRejectedClaimException):
-        identities.verify(issuer.token(sub=subject), NOW)
+        verified(identities, issuer.token(sub=subject), NOW)
 
 
 # --- signatures
@@ -168,7 +175,7 @@ def test_a_shared_secret_in_the_list_of_keys_is_never_used(issuer: Issuer, ident
     shared = {"kty": "oct", "kid": "shared", "alg": "HS256", "k": base64.urlsafe_b64encode(secret).decode()}
     issuer.jwks.write_text(json.dumps({"keys": [shared, jwk("rsa", issuer.keys["rsa"])]}))
     refused(identities, jwt.encode(issuer.claims(), secret, "HS256", {"kid": "shared"}))
-    assert identities.verify(issuer.token(), NOW).subject == POD
+    assert verified(identities, issuer.token(), NOW).subject == POD
 
 
 def test_a_key_is_used_with_its_own_algorithm_only(issuer: Issuer, identities: WebIdentities) -> None:
@@ -183,6 +190,110 @@ def test_an_embedded_key_is_not_trusted(issuer: Issuer, identities: WebIdentitie
     assert refused(identities, jwt.encode(issuer.claims(), stranger, "RS256", headers)) == UNVERIFIED
 
 
+# --- names that can be read in two ways
+
+PROBLEM = "The web identity token has claims whose names differ in case alone."
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"SUB": "system:serviceaccount:bank:vault"},
+        {"Aud": ["elsewhere"]},
+        {"ISS": "https://evil.example"},
+        {"groups": ["users"], "Groups": ["admins"]},
+        {"k": "a", "\u212a": "b"},
+        {"GROUPS": 1, "groups": ["users"]},
+    ],
+)
+def test_claims_whose_names_collide(issuer: Issuer, identities: WebIdentities, claims: dict[str, Any]) -> None:
+    assert refused(identities, issuer.token(**claims)) == PROBLEM
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        '{"sub": "%(sub)s", "sub": "system:serviceaccount:bank:vault", %(rest)s}',
+        '{"sub": "%(sub)s", "sub": "%(sub)s", %(rest)s}',
+        '{"sub": "%(sub)s", "aud": "elsewhere", %(rest)s}',
+        '{"sub": "%(sub)s", "s\\u0075b": "system:serviceaccount:bank:vault", %(rest)s}',
+        '{"sub": "%(sub)s", "more": {"a": 1, "a": 2}, %(rest)s}',
+        '{"sub": "%(sub)s", "more": [{"a": 1, "a": 2}], %(rest)s}',
+    ],
+)
+def test_members_that_are_there_twice(issuer: Issuer, identities: WebIdentities, payload: str) -> None:
+    rest = json.dumps({name: value for name, value in issuer.claims().items() if name != "sub"})[1:-1]
+    text = payload % {"sub": POD, "rest": rest}
+    assert refused(identities, issuer.signed('{"alg": "RS256", "kid": "rsa"}', text)) == UNVERIFIED
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        '{"alg": "RS256", "kid": "other", "kid": "rsa"}',
+        '{"alg": "none", "alg": "RS256", "kid": "rsa"}',
+        '{"alg": "RS256", "kid": "rsa", "x": {"y": 1, "y": 1}}',
+    ],
+)
+def test_a_header_with_a_member_twice(issuer: Issuer, identities: WebIdentities, header: str) -> None:
+    claims = json.dumps(issuer.claims())
+    assert refused(identities, issuer.signed(header, claims)) == UNVERIFIED
+    assert verified(identities, issuer.signed('{"alg": "RS256", "kid": "rsa"}', claims), NOW).subject == POD
+
+
+def test_a_registered_claim_counts_under_its_exact_name_only(issuer: Issuer, identities: WebIdentities) -> None:
+    token = issuer.token(AMR=["mfa"], Email="root@example.com", Team="red")
+    assert verified(identities, token, NOW).claims == {
+        "iss": (ISSUER,),
+        "aud": (AUDIENCE,),
+        "sub": (POD,),
+        "team": ("red",),
+    }
+    with pytest.raises(IDPRejectedClaimException):
+        verified(identities, issuer.token(sub=None, SUB=POD), NOW)
+    assert refused(identities, issuer.token(aud=None, AUD=AUDIENCE)) == "Incorrect token audience"
+    refused(identities, issuer.token(iss=None, ISS=ISSUER))
+
+
+# --- providers that an account has made
+
+
+def own_provider(*client_ids: str, keys: str | None = None) -> OpenIdConnectProvider:
+    return OpenIdConnectProvider(
+        account="111122223333", name=PROVIDER, unique_id="OIDC1", created_at=NOW, client_ids=client_ids, keys=keys
+    )
+
+
+def test_the_keys_of_an_accounts_own_provider(issuer: Issuer) -> None:
+    published = issuer.jwks.read_text()
+    own = own_provider("app", keys=published)
+    nothing_set = WebIdentities()
+    identity = verified(nothing_set, issuer.token(aud="app"), NOW, own)
+    assert (identity.issuer, identity.provider, identity.audience) == (ISSUER, PROVIDER, "app")
+    with pytest.raises(InvalidIdentityTokenException, match="Couldn't retrieve verification key"):
+        verified(nothing_set, issuer.token(aud="app"), NOW, own_provider("app"))
+    # Keys that are set come before those of a file.
+    in_file = WebIdentities((), (IdentityProviderKeys(ISSUER, str(issuer.jwks)),))
+    assert verified(in_file, issuer.token(aud="app"), NOW, own_provider("app")).subject == POD
+    issuer.add("new", rsa.generate_private_key(65_537, 2048))
+    assert verified(in_file, issuer.token("new", aud="app"), NOW, own_provider("app")).subject == POD
+    with pytest.raises(InvalidIdentityTokenException, match="a key the issuer does not list"):
+        verified(in_file, issuer.token("new", aud="app"), NOW, own)
+
+
+def test_the_audiences_of_an_accounts_own_provider(issuer: Issuer, identities: WebIdentities) -> None:
+    """They replace those of a provider in the settings, whose keys are used where none are set."""
+    assert verified(identities, issuer.token(aud="app"), NOW, own_provider("app")).audience == "app"
+    for token, own in ((issuer.token(), own_provider("app")), (issuer.token(), own_provider())):
+        with pytest.raises(InvalidIdentityTokenException, match="Incorrect token audience"):
+            verified(identities, token, NOW, own)
+
+
+def test_keys_alone_make_no_provider(issuer: Issuer) -> None:
+    identities = WebIdentities((), (IdentityProviderKeys(ISSUER, str(issuer.jwks)),))
+    assert refused(identities, issuer.token()).startswith("No OpenIDConnect provider found in your account")
+
+
 # --- keys that come and go
 
 
@@ -193,14 +304,14 @@ def test_an_unknown_key_id(issuer: Issuer, identities: WebIdentities) -> None:
 
 def test_rotated_keys_are_picked_up(issuer: Issuer, identities: WebIdentities) -> None:
     old = issuer.token()
-    identities.verify(old, NOW)
+    verified(identities, old, NOW)
     issuer.add("next", rsa.generate_private_key(65_537, 2048))
     for token in (old, issuer.token("next")):
-        identities.verify(token, NOW)
+        verified(identities, token, NOW)
     del issuer.keys["rsa"]
     issuer.publish()
     refused(identities, old)
-    identities.verify(issuer.token("next"), NOW)
+    verified(identities, issuer.token("next"), NOW)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +325,7 @@ def test_keys_that_cannot_be_read(
     else:
         issuer.jwks.write_text(content)
     with pytest.raises(IDPCommunicationErrorException, match=f"The keys of {ISSUER} cannot be read."):
-        identities.verify(issuer.token(), NOW)
+        verified(identities, issuer.token(), NOW)
     assert f"cannot be read from {issuer.jwks}" in caplog.text
 
 
@@ -236,6 +347,23 @@ def test_keys_that_cannot_be_read(
 )
 def test_no_token(identities: WebIdentities, token: str) -> None:
     refused(identities, token)
+
+
+@pytest.mark.parametrize(
+    ("header", "claims"),
+    [
+        ("{}", '{"iss": "\\ud800"}'),
+        ("{}", '{"iss": "a", "sub": ["\\udfff"]}'),
+        ("{}", '{"iss": "a", "\\ud800": 1}'),
+        ('{"kid": "\\ud800"}', '{"iss": "a"}'),
+    ],
+)
+def test_half_a_surrogate_pair_is_no_text(issuer: Issuer, identities: WebIdentities, header: str, claims: str) -> None:
+    assert refused(identities, issuer.signed(header, claims)) == UNVERIFIED
+
+
+def test_a_message_does_not_show_all_of_a_long_issuer(issuer: Issuer, identities: WebIdentities) -> None:
+    assert len(refused(identities, issuer.token(iss="https://" + "x" * 9_000))) < 400
 
 
 @pytest.mark.parametrize("part", ["header", "payload"])

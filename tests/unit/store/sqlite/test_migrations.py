@@ -13,9 +13,10 @@ from sqlalchemy.exc import IntegrityError
 
 from grants_builder import HOLDER, make_grant, subset
 from keys_builder import locator, make_key
+from strongroom.iam.entities import EntityKind, Relation, User
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.grants import Grant, GrantOperation, labels_wanted, pairs
-from strongroom.store.records import AccessKeyRecord
+from strongroom.store.records import AccessKeyRecord, AccountRecord
 from strongroom.store.sql.schema import metadata
 from strongroom.store.sql.transaction import SqlTransaction
 from strongroom.store.sqlite.engine import open_sqlite
@@ -101,6 +102,25 @@ def test_grants_made_by_who_knows_no_labels_are_found(tmp_path: Path) -> None:
             wanted = labels_wanted(operation, pairs({"app": "shop"}))
             assert any(reader.grants_to(locator(1), HOLDER, each, "", 9) == [tenant] for each in wanted)
         assert labels.intersection(labels_wanted(GrantOperation.ENCRYPT, frozenset()))
+
+
+def test_users_and_accounts_made_before_instance_profiles_are_still_good(tmp_path: Path) -> None:
+    engine = open_sqlite(tmp_path / "strongroom.db")
+    migrate(engine, "0008")
+    user = User(account="111122223333", name="Ann", unique_id="AIDAANN", created_at=1.0, groups=("Crew",))
+    with engine.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO account VALUES ('111122223333', 1)")
+        row = (user.account, "user", "ann", "/", user.unique_id, msgspec.json.encode(user))
+        connection.exec_driver_sql("INSERT INTO identity VALUES (?, ?, ?, ?, ?, ?)", row)
+        connection.exec_driver_sql("INSERT INTO identity_link VALUES (?, 'user', 'ann', 'member', 'Crew')", row[:1])
+    migrate(engine)
+    with closing(SqlStore(engine)) as store:
+        with store.read() as reader:
+            assert reader.accounts() == [AccountRecord("111122223333", 1.0)]
+            assert reader.entity_by_id("AIDAANN") == reader.entity(User, "111122223333", "ann") == user
+            assert reader.linked("111122223333", "Crew") == [(Relation.MEMBER, EntityKind.USER, "ann")]
+        with pytest.raises(IntegrityError):
+            store.write(lambda transaction: transaction.put_entity(replace(user, name="Bob")))
 
 
 def test_writers_of_the_audit_log_are_known_by_their_marks(tmp_path: Path) -> None:
