@@ -22,6 +22,7 @@ INLINE, KEY = {"PolicyName": "p"}, {"AccessKeyId": "AKIAAAAAAAAAAAAAAAAA"}
 TAGS, TAG_KEYS = {"Tags": iam_tags({"a": "b"})}, {"TagKeys": ["a"]}
 BOUNDARY, TEXT = {"PermissionsBoundary": ADMINISTRATOR}, {"PolicyDocument": POLICY}
 VERSION = {"VersionId": "v1"}
+DEVICE, CERTIFICATE = {"SerialNumber": f"arn:aws:iam::{ACCOUNT}:mfa/x"}, {"ServerCertificateName": "x"}
 OPERATIONS: dict[str, tuple[dict[str, Any], str]] = {
     "CreateUser": (USER, "user/x"),
     "GetUser": (USER, "user/x"),
@@ -101,6 +102,23 @@ OPERATIONS: dict[str, tuple[dict[str, Any], str]] = {
         {"PolicySourceArn": f"arn:aws:iam::{ACCOUNT}:user/x", "ActionNames": ["kms:Encrypt"]},
         "user/x",
     ),
+    "ListMFADevices": (USER, "user/x"),
+    "ListVirtualMFADevices": ({}, "*"),
+    "ListSSHPublicKeys": (USER, "user/x"),
+    "ListSigningCertificates": (USER, "user/x"),
+    "ListServiceSpecificCredentials": (USER, "user/x"),
+    "ListServerCertificates": ({}, "*"),
+    "ListSAMLProviders": ({}, "*"),
+    "GetLoginProfile": (USER, "user/x"),
+    "DeleteLoginProfile": (USER, "user/x"),
+    "GetMFADevice": (USER | DEVICE, "user/x"),
+    "DeactivateMFADevice": (USER | DEVICE, "user/x"),
+    "DeleteVirtualMFADevice": (DEVICE, "mfa/x"),
+    "DeleteSSHPublicKey": (USER | {"SSHPublicKeyId": "APKA" + "A" * 16}, "user/x"),
+    "DeleteSigningCertificate": (USER | {"CertificateId": "A" * 24}, "user/x"),
+    "DeleteServiceSpecificCredential": (USER | {"ServiceSpecificCredentialId": "ACCA" + "A" * 16}, "user/x"),
+    "GetServerCertificate": (CERTIFICATE, "server-certificate/x"),
+    "DeleteServerCertificate": (CERTIFICATE, "server-certificate/x"),
 }
 
 

@@ -1,10 +1,6 @@
 """The table of IAM: one row per action."""
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
-
 from strongroom.iam.entities import EntityKind, Group, Role, User
-from strongroom.operations.context import Context
 from strongroom.operations.iam import (
     access_keys,
     account,
@@ -19,45 +15,14 @@ from strongroom.operations.iam import (
     tags,
     users,
 )
-from strongroom.operations.iam.access_keys import locate_access_keys
-from strongroom.operations.iam.entities import NamesUser, on_group, on_new, on_role, on_user
+from strongroom.operations.iam.entities import on_group, on_new, on_role, on_user
 from strongroom.operations.iam.managed_policies import on_policy
-from strongroom.operations.lanes import Placement
+from strongroom.operations.iam.report_table import REPORT_ROWS
+from strongroom.operations.iam.rows import entity_row as _entity_row
+from strongroom.operations.iam.rows import on_owner as _on_access_keys
+from strongroom.operations.iam.rows import row as _row
 from strongroom.operations.operation import Operation
-from strongroom.operations.shapes import Request, Response
-from strongroom.operations.targets import Target, no_resource
-
-R = TypeVar("R", bound=Request)
-Locator = Callable[[str], Callable[[Context, R], Sequence[Target]]]
-"""Returns, for an action, the function that returns the targets of a request."""
-
-_READS = ("Get", "List", "Simulate")
-
-
-def _row(
-    name: str,
-    request: type[R],
-    run: Callable[[Context, R], Response],
-    locate: Callable[[Context, R], Sequence[Target]],
-) -> Operation:
-    return Operation(
-        name,
-        request,
-        run,
-        locate=locate,
-        placement=Placement.READING if name.startswith(_READS) else Placement.WRITING,
-        read_only=name.startswith(_READS),
-        service="iam",
-    )
-
-
-def _entity_row(locator: Locator[R], name: str, request: type[R], run: Callable[[Context, R], Response]) -> Operation:
-    """Return the row of an action. Its request must have the members that the locator reads."""
-    return _row(name, request, run, locator(f"iam:{name}"))
-
-
-def _on_access_keys(action: str) -> Callable[[Context, NamesUser], Sequence[Target]]:
-    return lambda context, request: locate_access_keys(context, request, action)
+from strongroom.operations.targets import no_resource
 
 
 def _new_user_name(request: users.CreateUserRequest) -> str:
@@ -253,5 +218,5 @@ _ROWS = (
     ),
 )
 
-IAM_TABLE: dict[str, Operation] = {row.name: row for row in _ROWS}
+IAM_TABLE: dict[str, Operation] = {row.name: row for row in (*_ROWS, *REPORT_ROWS)}
 """Action name → row."""
