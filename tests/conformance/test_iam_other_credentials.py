@@ -1,4 +1,4 @@
-"""Credentials that nobody has here: the lists are empty, and what a request names is not found."""
+"""Credentials that do not exist here: the lists are empty, and what a request names is not found."""
 
 from typing import Any
 
@@ -46,16 +46,16 @@ NAMED: dict[str, tuple[dict[str, str], str]] = {
 
 
 @pytest.fixture(scope="module")
-def somebody(identities: Identities) -> Person:
+def a_user(identities: Identities) -> Person:
     return identities.user(allow(do="iam:*"))
 
 
 @pytest.mark.parametrize(("operation", "member"), LISTS_OF_A_USER.items())
-def test_a_list_of_a_user_is_empty(iam: IAMClient, somebody: Person, operation: str, member: str) -> None:
+def test_a_list_of_a_user_is_empty(iam: IAMClient, a_user: Person, operation: str, member: str) -> None:
     empty = {member: [], "IsTruncated": False}
-    assert response_members(getattr(iam, operation)(UserName=somebody.name)) == empty
+    assert response_members(getattr(iam, operation)(UserName=a_user.name)) == empty
     # Without a name the caller is meant.
-    assert response_members(getattr(somebody.iam, operation)()) == empty
+    assert response_members(getattr(a_user.iam, operation)()) == empty
     assert response_members(getattr(iam, operation)()) == empty
     assert error_with_status(404, getattr(iam, operation), UserName="absent") == {
         "Code": "NoSuchEntity",
@@ -81,10 +81,10 @@ def test_there_are_no_saml_providers(iam: IAMClient) -> None:
 
 
 @pytest.mark.parametrize("operation", NAMED)
-def test_what_a_request_names_is_not_found(iam: IAMClient, somebody: Person, operation: str) -> None:
+def test_what_a_request_names_is_not_found(iam: IAMClient, a_user: Person, operation: str) -> None:
     arguments, message = NAMED[operation]
-    missing = {"Code": "NoSuchEntity", "Message": message.format(somebody.name)}
-    assert error_with_status(404, getattr(iam, operation), **arguments, UserName=somebody.name) == missing
+    missing = {"Code": "NoSuchEntity", "Message": message.format(a_user.name)}
+    assert error_with_status(404, getattr(iam, operation), **arguments, UserName=a_user.name) == missing
     assert error_with_status(404, getattr(iam, operation), **arguments, UserName="absent") == {
         "Code": "NoSuchEntity",
         "Message": "The user with name absent cannot be found.",
@@ -92,10 +92,10 @@ def test_what_a_request_names_is_not_found(iam: IAMClient, somebody: Person, ope
 
 
 @pytest.mark.parametrize("operation", ["get_login_profile", "delete_login_profile"])
-def test_a_password_of_the_caller(iam: IAMClient, somebody: Person, operation: str) -> None:
-    assert error_with_status(404, getattr(somebody.iam, operation)) == {
+def test_a_password_of_the_caller(iam: IAMClient, a_user: Person, operation: str) -> None:
+    assert error_with_status(404, getattr(a_user.iam, operation)) == {
         "Code": "NoSuchEntity",
-        "Message": f"Login Profile for User {somebody.name} cannot be found.",
+        "Message": f"Login Profile for User {a_user.name} cannot be found.",
     }
     assert error_of(getattr(iam, operation))["Code"] == "ValidationError"
 

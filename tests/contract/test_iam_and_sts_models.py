@@ -34,7 +34,7 @@ NEVER_HAPPENS = {
     "PolicyNotAttachableException",
     "PolicyEvaluationException",
     "RegionDisabledException",
-    # Nobody has credentials for one service, so it does not matter which services support them.
+    # No user has credentials for one service, so it does not matter which services support them.
     "ServiceNotSupportedException",
 }
 OTHERWISE_NAMED: dict[str, type[KmsError]] = {"ServiceFailureException": KMSInternalException}

@@ -108,7 +108,7 @@ class Keeper:
 
     def _write_down(self) -> None:
         self._run_guarded(self._backends.store.confirm)
-        self._run_guarded(self._usage.write)
+        self._run_guarded(self._usage.write, self._clock.now())
         self._run_guarded(self._write_key_uses)
         self._run_guarded(self._log.checkpoint)
 

@@ -1,4 +1,4 @@
-"""Rows of IAM's table: credentials that nobody has here, and reports."""
+"""Rows of IAM's table: credentials that no user has here, and reports."""
 
 from strongroom.operations.iam import named_credentials, other_credentials
 from strongroom.operations.iam.rows import entity_row, on_owner
