@@ -21,7 +21,7 @@ ARN = {"PolicyArn": f"arn:aws:iam::{ACCOUNT}:policy/x"}
 INLINE, KEY = {"PolicyName": "p"}, {"AccessKeyId": "AKIAAAAAAAAAAAAAAAAA"}
 TAGS, TAG_KEYS = {"Tags": iam_tags({"a": "b"})}, {"TagKeys": ["a"]}
 BOUNDARY, TEXT = {"PermissionsBoundary": ADMINISTRATOR}, {"PolicyDocument": POLICY}
-VERSION = {"VersionId": "v1"}
+VERSION, JOB = {"VersionId": "v1"}, {"JobId": "0" * 36}
 DEVICE, CERTIFICATE = {"SerialNumber": f"arn:aws:iam::{ACCOUNT}:mfa/x"}, {"ServerCertificateName": "x"}
 OPERATIONS: dict[str, tuple[dict[str, Any], str]] = {
     "CreateUser": (USER, "user/x"),
@@ -119,6 +119,11 @@ OPERATIONS: dict[str, tuple[dict[str, Any], str]] = {
     "DeleteServiceSpecificCredential": (USER | {"ServiceSpecificCredentialId": "ACCA" + "A" * 16}, "user/x"),
     "GetServerCertificate": (CERTIFICATE, "server-certificate/x"),
     "DeleteServerCertificate": (CERTIFICATE, "server-certificate/x"),
+    "GenerateCredentialReport": ({}, "*"),
+    "GetCredentialReport": ({}, "*"),
+    "GenerateServiceLastAccessedDetails": ({"Arn": f"arn:aws:iam::{ACCOUNT}:user/x"}, "user/x"),
+    "GetServiceLastAccessedDetails": (JOB, "*"),
+    "GetServiceLastAccessedDetailsWithEntities": (JOB | {"ServiceNamespace": "kms"}, "*"),
 }
 
 

@@ -1,7 +1,7 @@
 """Rows of IAM's table: credentials that no user has here, and reports."""
 
-from strongroom.operations.iam import named_credentials, other_credentials
-from strongroom.operations.iam.rows import entity_row, on_owner
+from strongroom.operations.iam import credential_report, last_accessed, named_credentials, other_credentials
+from strongroom.operations.iam.rows import entity_row, on_owner, row
 from strongroom.operations.targets import no_resource
 
 REPORT_ROWS = (
@@ -94,5 +94,36 @@ REPORT_ROWS = (
         "DeleteServerCertificate",
         named_credentials.ServerCertificateRequest,
         named_credentials.delete_server_certificate,
+    ),
+    # --- reports
+    entity_row(
+        no_resource,
+        "GenerateCredentialReport",
+        credential_report.GenerateCredentialReportRequest,
+        credential_report.generate_credential_report,
+    ),
+    entity_row(
+        no_resource,
+        "GetCredentialReport",
+        credential_report.GetCredentialReportRequest,
+        credential_report.get_credential_report,
+    ),
+    row(
+        "GenerateServiceLastAccessedDetails",
+        last_accessed.GenerateServiceLastAccessedDetailsRequest,
+        last_accessed.generate_service_last_accessed_details,
+        last_accessed.locate_generation,
+    ),
+    entity_row(
+        no_resource,
+        "GetServiceLastAccessedDetails",
+        last_accessed.GetServiceLastAccessedDetailsRequest,
+        last_accessed.get_service_last_accessed_details,
+    ),
+    entity_row(
+        no_resource,
+        "GetServiceLastAccessedDetailsWithEntities",
+        last_accessed.GetServiceLastAccessedDetailsWithEntitiesRequest,
+        last_accessed.get_service_last_accessed_details_with_entities,
     ),
 )
