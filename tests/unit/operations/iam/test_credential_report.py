@@ -3,11 +3,14 @@
 import base64
 import csv
 import io
+from pathlib import Path
 from typing import Any
 
 from botocore.credentials import Credentials
 
 from direct_client import DirectClient
+from local_deployment import LocalDeployment
+from strongroom.clock import ManualClock
 from strongroom.iam.entities import User
 from strongroom.store.protocol import Transaction
 
@@ -84,6 +87,17 @@ def test_a_report_lasts_four_hours(direct: DirectClient) -> None:
     assert (answer.status, answer.error) == (410, "ReportExpired")
     generate(direct)
     assert "\nalice," in content(direct)
+
+
+def test_a_report_outlives_the_server(tmp_path: Path, clock: ManualClock) -> None:
+    reports = []
+    for _ in range(2):
+        local = LocalDeployment(tmp_path / "data", clock)
+        generate(DirectClient(local))
+        reports.append(content(DirectClient(local)))
+        DirectClient(local).query(DirectClient(local).profile(), "iam", "CreateUser", UserName="alice")
+        local.deployment.close()
+    assert reports[0] == reports[1]
 
 
 def test_a_report_on_thousands_of_users(direct: DirectClient) -> None:
