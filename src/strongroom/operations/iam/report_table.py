@@ -1,12 +1,23 @@
 """Rows of IAM's table: credentials that no user has here, and reports."""
 
+from collections.abc import Callable, Sequence
+
+from strongroom.operations.context import Context
 from strongroom.operations.iam import credential_report, last_accessed, named_credentials, other_credentials
-from strongroom.operations.iam.rows import entity_row, on_owner, row
-from strongroom.operations.targets import no_resource
+from strongroom.operations.iam.access_keys import locate_access_keys
+from strongroom.operations.iam.entities import NamesUser
+from strongroom.operations.iam.rows import entity_row, row
+from strongroom.operations.targets import Target, no_resource
+
+
+def _on_owner(action: str) -> Callable[[Context, NamesUser], Sequence[Target]]:
+    """Return the locator of requests about what a user owns; without a name, the caller is meant."""
+    return lambda context, request: locate_access_keys(context, request, action)
+
 
 REPORT_ROWS = (
     # --- credentials other than access keys
-    entity_row(on_owner, "ListMFADevices", other_credentials.ListOwnRequest, other_credentials.list_mfa_devices),
+    entity_row(_on_owner, "ListMFADevices", other_credentials.ListOwnRequest, other_credentials.list_mfa_devices),
     entity_row(
         no_resource,
         "ListVirtualMFADevices",
@@ -14,13 +25,13 @@ REPORT_ROWS = (
         other_credentials.list_virtual_mfa_devices,
     ),
     entity_row(
-        on_owner,
+        _on_owner,
         "ListSSHPublicKeys",
         other_credentials.ListSSHPublicKeysRequest,
         other_credentials.list_ssh_public_keys,
     ),
     entity_row(
-        on_owner,
+        _on_owner,
         "ListSigningCertificates",
         other_credentials.ListOwnRequest,
         other_credentials.list_signing_certificates,
@@ -43,9 +54,11 @@ REPORT_ROWS = (
         other_credentials.ListSAMLProvidersRequest,
         other_credentials.list_saml_providers,
     ),
-    entity_row(on_owner, "GetLoginProfile", named_credentials.LoginProfileRequest, named_credentials.get_login_profile),
     entity_row(
-        on_owner, "DeleteLoginProfile", named_credentials.LoginProfileRequest, named_credentials.delete_login_profile
+        _on_owner, "GetLoginProfile", named_credentials.LoginProfileRequest, named_credentials.get_login_profile
+    ),
+    entity_row(
+        _on_owner, "DeleteLoginProfile", named_credentials.LoginProfileRequest, named_credentials.delete_login_profile
     ),
     entity_row(
         named_credentials.on_device_user,
@@ -54,7 +67,7 @@ REPORT_ROWS = (
         named_credentials.get_mfa_device,
     ),
     entity_row(
-        on_owner,
+        _on_owner,
         "DeactivateMFADevice",
         named_credentials.DeactivateMFADeviceRequest,
         named_credentials.deactivate_mfa_device,
@@ -66,19 +79,19 @@ REPORT_ROWS = (
         named_credentials.delete_virtual_mfa_device,
     ),
     entity_row(
-        on_owner,
+        _on_owner,
         "DeleteSSHPublicKey",
         named_credentials.DeleteSSHPublicKeyRequest,
         named_credentials.delete_ssh_public_key,
     ),
     entity_row(
-        on_owner,
+        _on_owner,
         "DeleteSigningCertificate",
         named_credentials.DeleteSigningCertificateRequest,
         named_credentials.delete_signing_certificate,
     ),
     entity_row(
-        on_owner,
+        _on_owner,
         "DeleteServiceSpecificCredential",
         named_credentials.DeleteServiceSpecificCredentialRequest,
         named_credentials.delete_service_specific_credential,

@@ -1,11 +1,9 @@
-"""How the rows of IAM's table are made."""
+"""How the rows of IAM's tables are made."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from strongroom.operations.context import Context
-from strongroom.operations.iam.access_keys import locate_access_keys
-from strongroom.operations.iam.entities import NamesUser
 from strongroom.operations.lanes import Placement
 from strongroom.operations.operation import Operation
 from strongroom.operations.shapes import Request, Response
@@ -24,7 +22,7 @@ def row(
     run: Callable[[Context, R], Response],
     locate: Callable[[Context, R], Sequence[Target]],
 ) -> Operation:
-    """Return the row of an action that finds its targets itself."""
+    """Return the row of an action with a locator of its own."""
     return Operation(
         name,
         request,
@@ -39,8 +37,3 @@ def row(
 def entity_row(locator: Locator[R], name: str, request: type[R], run: Callable[[Context, R], Response]) -> Operation:
     """Return the row of an action. Its request must have the members that the locator reads."""
     return row(name, request, run, locator(f"iam:{name}"))
-
-
-def on_owner(action: str) -> Callable[[Context, NamesUser], Sequence[Target]]:
-    """Return the locator of requests about what a user owns; without a name, the caller is meant."""
-    return lambda context, request: locate_access_keys(context, request, action)

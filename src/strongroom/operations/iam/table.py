@@ -1,6 +1,9 @@
 """The table of IAM: one row per action."""
 
+from collections.abc import Callable, Sequence
+
 from strongroom.iam.entities import EntityKind, Group, Role, User
+from strongroom.operations.context import Context
 from strongroom.operations.iam import (
     access_keys,
     account,
@@ -15,14 +18,18 @@ from strongroom.operations.iam import (
     tags,
     users,
 )
-from strongroom.operations.iam.entities import on_group, on_new, on_role, on_user
+from strongroom.operations.iam.access_keys import locate_access_keys
+from strongroom.operations.iam.entities import NamesUser, on_group, on_new, on_role, on_user
 from strongroom.operations.iam.managed_policies import on_policy
 from strongroom.operations.iam.report_table import REPORT_ROWS
 from strongroom.operations.iam.rows import entity_row as _entity_row
-from strongroom.operations.iam.rows import on_owner as _on_access_keys
 from strongroom.operations.iam.rows import row as _row
 from strongroom.operations.operation import Operation
-from strongroom.operations.targets import no_resource
+from strongroom.operations.targets import Target, no_resource
+
+
+def _on_access_keys(action: str) -> Callable[[Context, NamesUser], Sequence[Target]]:
+    return lambda context, request: locate_access_keys(context, request, action)
 
 
 def _new_user_name(request: users.CreateUserRequest) -> str:
@@ -198,6 +205,8 @@ _ROWS = (
         attachments.ListAttachedRolePoliciesRequest,
         attachments.list_attached(Role),
     ),
+    # --- reports, and lists that are empty
+    *REPORT_ROWS,
     # --- the account, and simulation
     _entity_row(
         no_resource,
@@ -218,5 +227,5 @@ _ROWS = (
     ),
 )
 
-IAM_TABLE: dict[str, Operation] = {row.name: row for row in (*_ROWS, *REPORT_ROWS)}
+IAM_TABLE: dict[str, Operation] = {row.name: row for row in _ROWS}
 """Action name → row."""
