@@ -227,6 +227,7 @@ def test_what_is_not_there_has_no_report(iam: IAMClient, identities: Identities)
         (f"arn:aws:iam::{ACCOUNT}:policy/absent", "NoSuchEntity", 404),
         (identities.user().arn.replace(ACCOUNT, "444455556666"), "NoSuchEntity", 404),
         (f"arn:aws:iam::{ACCOUNT}:root", "InvalidInput", 400),
+        (f"arn:aws:iam::{ACCOUNT}:instance-profile/one", "InvalidInput", 400),
         ("arn:aws:s3:::bucket-of-somewhere", "InvalidInput", 400),
         ("something without any colon", "InvalidInput", 400),
     ):

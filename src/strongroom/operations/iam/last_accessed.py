@@ -15,7 +15,7 @@ from strongroom.arns import parse_arn
 from strongroom.entropy import uuid
 from strongroom.errors import InvalidInputException, NoSuchEntityException
 from strongroom.iam.aws_managed_policies import AWS_POLICIES, AwsPolicy
-from strongroom.iam.entities import ENTITY_TYPES, Entity, EntityKind, Group, Holder, ManagedPolicy, Relation, Role, User
+from strongroom.iam.entities import Entity, EntityKind, Group, Holder, ManagedPolicy, Relation, Role, User
 from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import required
 from strongroom.operations.iam.granted_services import SERVICES, documents_of, granted
@@ -35,6 +35,11 @@ ServiceNamespace = Annotated[str, Meta(min_length=1, max_length=64), matching(r"
 
 _LATEST = 100_000_000_000.0
 """Epoch seconds that no time exceeds."""
+
+_KINDS: dict[str, type[User | Group | Role | ManagedPolicy]] = {
+    kind.kind.value: kind for kind in (User, Group, Role, ManagedPolicy)
+}
+"""The resource types of ARNs that reports can be about."""
 
 Subject = User | Group | Role | ManagedPolicy | AwsPolicy
 Actor = User | Role
@@ -197,10 +202,10 @@ def _called(reader: IdentityReader, arn: str, account: str) -> Subject | None:
     if arn in AWS_POLICIES:
         return AWS_POLICIES[arn]
     parsed = parse_arn(arn)
-    if parsed is None or parsed.account != account or parsed.resource_type not in set(EntityKind):
+    if parsed is None or parsed.account != account or parsed.resource_type not in _KINDS:
         return None
-    entity = reader.entity(ENTITY_TYPES[EntityKind(parsed.resource_type)], account, parsed.resource_name)
-    return _as_subject(entity) if entity is not None and entity.arn == arn else None
+    entity = reader.entity(_KINDS[parsed.resource_type], account, parsed.resource_name)
+    return entity if entity is not None and entity.arn == arn else None
 
 
 def _required_subject(reader: IdentityReader, arn: str, account: str) -> Subject:
@@ -208,7 +213,7 @@ def _required_subject(reader: IdentityReader, arn: str, account: str) -> Subject
     if found is not None:
         return found
     parsed = parse_arn(arn)
-    if parsed is None or parsed.service != "iam" or parsed.resource_type not in set(EntityKind):
+    if parsed is None or parsed.service != "iam" or parsed.resource_type not in _KINDS:
         raise InvalidInputException(f"ARN {arn} is not valid.")
     if parsed.resource_type == EntityKind.POLICY:
         return found_policy(reader, arn, account)
@@ -219,14 +224,10 @@ def _required_job(context: Context, reader: Reader, job_id: str) -> tuple[LastAc
     job = reader.last_accessed_job(context.caller.account, job_id)
     subject = None
     if job is not None:
-        subject = AWS_POLICIES.get(job.subject) or _as_subject(reader.entity_by_id(job.subject))
-    if job is None or subject is None:
+        subject = AWS_POLICIES.get(job.subject) or reader.entity_by_id(job.subject)
+    if job is None or not isinstance(subject, Subject):
         raise NoSuchEntityException(f"The job with id {job_id} cannot be found.")
     return job, subject
-
-
-def _as_subject(entity: Entity | None) -> Subject | None:
-    return entity if isinstance(entity, User | Group | Role | ManagedPolicy) else None
 
 
 def _actors(reader: IdentityReader, account: str, subject: Subject) -> list[Actor]:
