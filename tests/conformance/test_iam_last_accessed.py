@@ -87,7 +87,7 @@ def team(server: RunningServer, iam: IAMClient, identities: Identities) -> Team:
 def test_a_user_used_what_its_policies_allow(iam: IAMClient, team: Team) -> None:
     kms, sts = report(iam, team.one.arn)
     assert kms == {"ServiceName": KMS, "ServiceNamespace": "kms", "TotalAuthenticatedEntities": 0}
-    assert abs(sts.pop("LastAuthenticated").timestamp() - team.began) < 10
+    assert abs(sts.pop("LastAuthenticated").timestamp() - team.began) < 60
     assert sts == {
         "ServiceName": STS,
         "ServiceNamespace": "sts",
@@ -118,7 +118,7 @@ def test_a_role_shows_its_last_use(iam: IAMClient, identities: Identities, team:
     name = team.role["RoleName"]
     last: Any = iam.get_role(RoleName=name)["Role"]["RoleLastUsed"]
     assert last["Region"] == "eu-west-1"
-    assert abs(last["LastUsedDate"].timestamp() - team.began) < 10
+    assert abs(last["LastUsedDate"].timestamp() - team.began) < 60
     details = iam.get_paginator("get_account_authorization_details").paginate(Filter=["Role"]).search("RoleDetailList")
     assert [each["RoleLastUsed"] for each in details if each["RoleName"] == name] == [last]
     assert iam.update_role_description(RoleName=name, Description="d")["Role"]["RoleLastUsed"] == last
@@ -179,7 +179,7 @@ def test_a_job_is_complete_and_has_one_id_for_each_subject_and_granularity(iam: 
     answer = response_members(iam.get_service_last_accessed_details(JobId=job))
     assert (answer["JobStatus"], answer["JobType"], answer["IsTruncated"]) == ("COMPLETED", "SERVICE_LEVEL", False)
     assert answer["JobCompletionDate"] == answer["JobCreationDate"]
-    assert abs((datetime.now(UTC) - answer["JobCreationDate"]).total_seconds()) < 10  # noqa: TID251 - a client
+    assert abs((datetime.now(UTC) - answer["JobCreationDate"]).total_seconds()) < 60  # noqa: TID251 - a client
     assert iam.generate_service_last_accessed_details(**subject)["JobId"] == job
     finer = iam.generate_service_last_accessed_details(**subject, Granularity="ACTION_LEVEL")["JobId"]
     assert finer != job
