@@ -46,7 +46,10 @@ class AccessKeyUsage:
         self._latest[service][credential.used_as] = (now, region, credential.unique_id)
 
     def write(self, now: float) -> None:
-        """Write new uses to the database, those of one service by one credential at most once a minute."""
+        """Write new uses to the database, those of one service by one credential at most once a minute.
+
+        ``now`` is in epoch seconds; if it is infinite, all uses are written.
+        """
         due = sorted(
             (used_as, service, use)
             for service, noted in self._latest.items()

@@ -1,11 +1,14 @@
 """The last use of an access key, and of a service by a principal: written once a minute, only for valid signatures."""
 
+from pathlib import Path
 from typing import Any
 
 from botocore.credentials import Credentials
 
 from direct_client import Answer, DirectClient
+from local_deployment import LocalDeployment
 from policies import allow, document
+from strongroom.clock import ManualClock
 from strongroom.iam.entities import Entity, Role, User
 from strongroom.store.records import AccessKeyRecord, PrincipalUse
 from strongroom.usage.access_key_usage import AccessKeyUsage
@@ -60,6 +63,20 @@ def test_the_last_use_is_written_once_a_minute(direct: DirectClient) -> None:
     direct.query(root, "sts", "GetCallerIdentity")
     assert record(direct).last_used_at == began + 60
     assert (record(direct).last_used_service, record(direct).last_used_region) == ("sts", "us-east-1")
+
+
+def test_the_last_use_is_written_when_the_server_stops(tmp_path: Path, clock: ManualClock) -> None:
+    began = clock.now()
+    for at in range(2):
+        direct = DirectClient(LocalDeployment(tmp_path / "data", clock))
+        if at == 0:
+            direct.kms(direct.profile(), "ListKeys")
+            direct.local.deployment.keeper.run()
+            clock.advance(10)
+            direct.kms(direct.profile(), "ListKeys")
+        else:
+            assert record(direct).last_used_at == began + 10
+        direct.local.deployment.close()
 
 
 def test_a_refused_call_is_a_use_and_a_forged_signature_is_not(direct: DirectClient) -> None:
