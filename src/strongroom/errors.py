@@ -168,6 +168,20 @@ class DeleteConflictException(KmsError):
     code = "DeleteConflict"
 
 
+class CredentialReportNotPresentException(KmsError):
+    """The account has no credential report yet."""
+
+    status = 410
+    code = "ReportNotPresent"
+
+
+class CredentialReportExpiredException(KmsError):
+    """The account's latest credential report is too old."""
+
+    status = 410
+    code = "ReportExpired"
+
+
 class UnmodifiableEntityException(KmsError):
     """The entity belongs to the service."""
 

@@ -21,7 +21,8 @@ ARN = {"PolicyArn": f"arn:aws:iam::{ACCOUNT}:policy/x"}
 INLINE, KEY = {"PolicyName": "p"}, {"AccessKeyId": "AKIAAAAAAAAAAAAAAAAA"}
 TAGS, TAG_KEYS = {"Tags": iam_tags({"a": "b"})}, {"TagKeys": ["a"]}
 BOUNDARY, TEXT = {"PermissionsBoundary": ADMINISTRATOR}, {"PolicyDocument": POLICY}
-VERSION = {"VersionId": "v1"}
+VERSION, JOB = {"VersionId": "v1"}, {"JobId": "0" * 36}
+DEVICE, CERTIFICATE = {"SerialNumber": f"arn:aws:iam::{ACCOUNT}:mfa/x"}, {"ServerCertificateName": "x"}
 PROFILE, ALIAS = {"InstanceProfileName": "x"}, {"AccountAlias": "some-alias"}
 PROVIDER = {"OpenIDConnectProviderArn": f"arn:aws:iam::{ACCOUNT}:oidc-provider/x.example"}
 OPERATIONS: dict[str, tuple[dict[str, Any], str]] = {
@@ -127,6 +128,28 @@ OPERATIONS: dict[str, tuple[dict[str, Any], str]] = {
         {"PolicySourceArn": f"arn:aws:iam::{ACCOUNT}:user/x", "ActionNames": ["kms:Encrypt"]},
         "user/x",
     ),
+    "ListMFADevices": (USER, "user/x"),
+    "ListVirtualMFADevices": ({}, "*"),
+    "ListSSHPublicKeys": (USER, "user/x"),
+    "ListSigningCertificates": (USER, "user/x"),
+    "ListServiceSpecificCredentials": (USER, "user/x"),
+    "ListServerCertificates": ({}, "*"),
+    "ListSAMLProviders": ({}, "*"),
+    "GetLoginProfile": (USER, "user/x"),
+    "DeleteLoginProfile": (USER, "user/x"),
+    "GetMFADevice": (USER | DEVICE, "user/x"),
+    "DeactivateMFADevice": (USER | DEVICE, "user/x"),
+    "DeleteVirtualMFADevice": (DEVICE, "mfa/x"),
+    "DeleteSSHPublicKey": (USER | {"SSHPublicKeyId": "APKA" + "A" * 16}, "user/x"),
+    "DeleteSigningCertificate": (USER | {"CertificateId": "A" * 24}, "user/x"),
+    "DeleteServiceSpecificCredential": (USER | {"ServiceSpecificCredentialId": "ACCA" + "A" * 16}, "user/x"),
+    "GetServerCertificate": (CERTIFICATE, "server-certificate/x"),
+    "DeleteServerCertificate": (CERTIFICATE, "server-certificate/x"),
+    "GenerateCredentialReport": ({}, "*"),
+    "GetCredentialReport": ({}, "*"),
+    "GenerateServiceLastAccessedDetails": ({"Arn": f"arn:aws:iam::{ACCOUNT}:user/x"}, "user/x"),
+    "GetServiceLastAccessedDetails": (JOB, "*"),
+    "GetServiceLastAccessedDetailsWithEntities": (JOB | {"ServiceNamespace": "kms"}, "*"),
 }
 
 

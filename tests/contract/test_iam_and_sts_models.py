@@ -3,6 +3,7 @@
 Requests must have every member of the model, with its limits. Responses may lack members that are not required.
 """
 
+import base64
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +25,7 @@ from strongroom.operations.sts.table import STS_TABLE, UNSIGNED
 MODELS = {service: model_of(service) for service in VERSIONS}
 ROWS = {f"{row.service}:{name}": row for table in (IAM_TABLE, STS_TABLE) for name, row in table.items()}
 HARD_TEXT = " <a href='x'>&amp;\"]]>\t\r\n\x85\u2028é😀 "
+BLOB = base64.b64encode(bytes(range(256))).decode()
 REQUEST_ID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
 
 NEVER_HAPPENS = {
@@ -36,6 +38,10 @@ NEVER_HAPPENS = {
     # Making a provider asks its issuer nothing.
     "OpenIdIdpCommunicationErrorException",
     "RegionDisabledException",
+    # A report is complete when GenerateCredentialReport has answered.
+    "CredentialReportNotReadyException",
+    # No user has credentials for one service, so it does not matter which services support them.
+    "ServiceNotSupportedException",
 }
 OTHERWISE_NAMED: dict[str, type[KmsError]] = {"ServiceFailureException": KMSInternalException}
 
@@ -100,7 +106,7 @@ def test_no_shape_in_use_has_its_own_xml_serialization(name: str) -> None:
     for shape in (operation.input_shape, operation.output_shape):
         for each in inner_shapes(shape, set()) if shape is not None else ():
             assert each.serialization == {}, each.name
-            assert each.type_name in {"structure", "list", "map", "string", "integer", "boolean", "timestamp"}
+            assert each.type_name in {"structure", "list", "map", "string", "integer", "boolean", "timestamp", "blob"}
 
 
 def inner_shapes(shape: Any, seen: set[str]) -> Iterator[Any]:
@@ -162,11 +168,14 @@ def sample(declared: inspect.Type, *, sparse: bool = False) -> Any:
 def scalar(plain: inspect.Type) -> Any:
     if isinstance(plain, inspect.EnumType):
         return next(iter(plain.cls)).value
-    return {inspect.FloatType: 1_790_000_000.0, inspect.IntType: 7, inspect.BoolType: True}[type(plain)]
+    samples = {inspect.FloatType: 1_790_000_000.0, inspect.IntType: 7, inspect.BoolType: True, inspect.BytesType: BLOB}
+    return samples[type(plain)]
 
 
 def as_read(raw: Any) -> Any:
-    """Return a sample as botocore parses it; times are the only floats."""
+    """Return a sample as botocore parses it; times are the only floats, ``BLOB`` stands for bytes."""
+    if raw == BLOB:
+        return base64.b64decode(BLOB)
     if isinstance(raw, dict):
         return {name: as_read(value) for name, value in raw.items() if value is not None}
     if isinstance(raw, list):

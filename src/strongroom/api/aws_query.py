@@ -4,6 +4,7 @@ Source: Smithy 1.0 specification, "AWS query protocol". Lists are ``Name.member.
 """
 
 import re
+from base64 import b64encode
 from collections.abc import Iterator
 from urllib.parse import parse_qsl, unquote_plus
 from xml.sax.saxutils import escape
@@ -214,8 +215,16 @@ def _content(value: object) -> str:
         case dict():
             entries = (_element("key", key) + _element("value", member) for key, member in value.items())
             return "".join(f"<entry>{entry}</entry>" for entry in entries)
+        case _:
+            return _plain(value)
+
+
+def _plain(value: object) -> str:
+    match value:
         case bool():
             return "true" if value else "false"
+        case bytes():
+            return b64encode(value).decode()
         case float():
             # Every number with a fraction is a time.
             return event_time(value)

@@ -165,7 +165,7 @@ class Deployment:
 
     def close(self) -> None:
         """Save the last uses, write the audit lines that wait, and release the folder."""
-        self.keeper.upkeep()
+        self.keeper.upkeep(stopping=True)
         self._undo.close()
 
 

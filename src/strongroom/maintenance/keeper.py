@@ -8,6 +8,7 @@ service was down happens in the next round.
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ParamSpec
@@ -54,19 +55,20 @@ class Keeper:
         """Do everything that is due. Failures are logged, and retried in the next round."""
         with self._round():
             self._do_duties()
-            self._write_down()
+            self._write_down(self._clock.now())
             self._run_guarded(self._trim)
             self._run_guarded(self._scrub)
 
-    def upkeep(self) -> None:
-        """Do the work of every worker in every round, and once before it stops.
+    def upkeep(self, *, stopping: bool = False) -> None:
+        """Do the work of every worker in every round, and once when it is ``stopping``.
 
         It checks the store's files, writes down which keys and access keys were used, signs a checkpoint of the audit
         log, and scrubs what this worker has erased: only the worker that executed DeleteImportedKeyMaterial knows that
         something was erased.
         """
         with self._round():
-            self._write_down()
+            # When it stops, what is not due yet is written too.
+            self._write_down(math.inf if stopping else self._clock.now())
             self._run_guarded(self._scrub)
 
     @contextmanager
@@ -106,9 +108,9 @@ class Keeper:
         with self._backends.store.read() as reader:
             batch.extend(duty.find(reader, now, limit))
 
-    def _write_down(self) -> None:
+    def _write_down(self, now: float) -> None:
         self._run_guarded(self._backends.store.confirm)
-        self._run_guarded(self._usage.write)
+        self._run_guarded(self._usage.write, now)
         self._run_guarded(self._write_key_uses)
         self._run_guarded(self._log.checkpoint)
 

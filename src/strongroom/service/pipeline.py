@@ -115,8 +115,8 @@ class Pipeline:
         try:
             if not self._trail.writable():
                 raise KMSInternalException("The audit log cannot be written, so nothing was done.")  # noqa: TRY301
-            if credential.access_key_id and credential.session is None:
-                self._usage.note(credential.access_key_id, call.now, call.region, operation.service)
+            if credential.used_as:
+                self._usage.note(credential, call.now, call.region, operation.service)
             credential = self._credential_of(call, may_wait=may_wait)
             request = call.wire.decode(operation, call.body)
             context = Context(

@@ -50,6 +50,10 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
 
     ``issued_at`` and ``expires_at`` (epoch seconds) are those of a session; None for long-term keys. ``serial`` tells
     it from every other, also from itself as it was before its caller or the policies changed.
+
+    ``unique_id`` is that of the user or role that it speaks for; empty for an account's root and for services.
+    ``used_as`` is what its uses are noted under: a long-term access key's id, the unique id for a session, so that all
+    sessions of a role are one. Empty if they are not noted.
     """
 
     access_key_id: str
@@ -60,6 +64,8 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: float | None = None
     source_identity: str | None = None
     session: Session | None = None
+    unique_id: str = ""
+    used_as: str = ""
     serial: int = msgspec.field(default_factory=count(1).__next__)
 
     @override
@@ -183,6 +189,8 @@ class Principals:
                 secret=secret.decode(),
                 principal=principal,
                 policies=self._policies_of(reader, entity) if isinstance(entity, User) else Policies(),
+                unique_id=entity.unique_id if isinstance(entity, User) else "",
+                used_as=access_key_id,
             )
 
     def _read_named(self, arn: str) -> Credential | None:
@@ -232,6 +240,8 @@ class Principals:
                 expires_at=session.expires_at,
                 source_identity=session.source_identity,
                 session=session,
+                unique_id=session.unique_id,
+                used_as=session.unique_id,
             )
 
     def _policies_of(self, reader: IdentityReader, entity: Holder) -> Policies:

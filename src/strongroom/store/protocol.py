@@ -18,6 +18,7 @@ from strongroom.store.subjects.domain_keys import DomainKeyReader, DomainKeyWrit
 from strongroom.store.subjects.grants import GrantReader, GrantWriter
 from strongroom.store.subjects.identities import IdentityReader, IdentityWriter
 from strongroom.store.subjects.keys import KeyReader, KeyWriter
+from strongroom.store.subjects.reports import ReportReader, ReportWriter
 
 T = TypeVar("T")
 
@@ -27,6 +28,7 @@ class Reader(
     AliasReader,
     GrantReader,
     IdentityReader,
+    ReportReader,
     CustomKeyStoreReader,
     AuditReader,
     DomainKeyReader,
@@ -41,6 +43,7 @@ class Transaction(
     AliasWriter,
     GrantWriter,
     IdentityWriter,
+    ReportWriter,
     CustomKeyStoreWriter,
     AuditWriter,
     DomainKeyWriter,

@@ -63,6 +63,36 @@ class AccessKeyUse(msgspec.Struct, frozen=True):
     service: str
 
 
+class PrincipalUse(msgspec.Struct, frozen=True):
+    """The last use of a service by a user or role, and the Region of that call. ``used_at`` is in epoch seconds."""
+
+    unique_id: str
+    service: str
+    used_at: float
+    region: str
+
+
+class CredentialReport(msgspec.Struct, frozen=True):
+    """A credential report: its text, CSV in UTF-8. ``generated_at`` is in epoch seconds."""
+
+    account: str
+    generated_at: float
+    content: bytes
+
+
+class LastAccessedJob(msgspec.Struct, frozen=True):
+    """A job that reports when a user, group, role or policy was last used. ``created_at`` is in epoch seconds.
+
+    ``subject`` is its unique id; the ARN for an AWS managed policy. ``granularity`` is what was asked for.
+    """
+
+    job_id: str
+    account: str
+    subject: str
+    granularity: str
+    created_at: float
+
+
 class AliasRecord(msgspec.Struct, frozen=True):
     """An alias and the key it points to. Times in epoch seconds."""
 

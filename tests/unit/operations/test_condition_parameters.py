@@ -144,6 +144,14 @@ REQUIRED = {
     "Description": "",
     "EncapsulationAlgorithm": "ML_KEM",
     "SharedSecretCiphertextBlob": DATA,
+    "SerialNumber": "arn:aws:iam::000000000000:mfa/phone",
+    "SSHPublicKeyId": "APKAAAAAAAAAAAAAAAAA",
+    "CertificateId": "A" * 24,
+    "ServiceSpecificCredentialId": "ACCAAAAAAAAAAAAAAAAA",
+    "ServerCertificateName": "site",
+    "Arn": USER,
+    "JobId": KEY_ID,
+    "ServiceNamespace": "kms",
 }
 """Values for members that a request cannot go without."""
 

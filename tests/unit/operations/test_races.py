@@ -153,6 +153,17 @@ def test_the_second_access_key_of_a_user_is_given_once(session: Session, race: R
     assert race("DeleteAccessKey", UserName="alice", AccessKeyId=first)["__type"] == "NoSuchEntity"
 
 
+def test_a_subject_has_one_job_and_an_account_one_report(session: Session, race: Race) -> None:
+    arn = session.call("CreateUser", UserName="alice")["User"]["Arn"]
+    job = race("GenerateServiceLastAccessedDetails", Arn=arn)["JobId"]
+    assert session.call("GenerateServiceLastAccessedDetails", Arn=arn)["JobId"] == job
+    assert "__type" not in race("GenerateCredentialReport")
+    session.clock.advance(1)
+    report = session.call("GetCredentialReport")
+    session.call("GenerateCredentialReport")
+    assert session.call("GetCredentialReport") == report
+
+
 def test_a_grant_name_makes_one_grant(session: Session, race: Race) -> None:
     key_id = new_key(session)
     asked = {"KeyId": key_id, "GranteePrincipal": ACCOUNT, "Operations": ["Encrypt"], "Name": "n"}

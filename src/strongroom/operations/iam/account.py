@@ -16,6 +16,7 @@ from strongroom.iam.entities import (
 from strongroom.operations.context import Context
 from strongroom.operations.iam.attachments import AttachedPolicy, EntityType, attached_policies
 from strongroom.operations.iam.instance_profiles import InstanceProfileShape, list_profile, profiles_of
+from strongroom.operations.iam.last_used import role_last_used
 from strongroom.operations.iam.managed_policies import usage
 from strongroom.operations.iam.roles import trust_policy
 from strongroom.operations.iam.shapes import (
@@ -30,6 +31,7 @@ from strongroom.operations.iam.shapes import (
     show_tags,
 )
 from strongroom.operations.shapes import Request, Response
+from strongroom.store.protocol import Reader
 from strongroom.store.subjects.identities import IdentityReader
 
 _ALL = 1_000_000
@@ -98,7 +100,7 @@ class RoleDetail(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
     attached_managed_policies: list[AttachedPolicy]
     permissions_boundary: AttachedPermissionsBoundary | None
     tags: list[Tag] | None
-    role_last_used: RoleLastUsed = RoleLastUsed()
+    role_last_used: RoleLastUsed
 
 
 class PolicyVersionDetail(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
@@ -172,7 +174,7 @@ def get_account_authorization_details(
             for each in kept
             if isinstance(each, ManagedPolicy | AwsPolicy)
         ]
-        roles = [_role_detail(reader, each) for each in kept if isinstance(each, Role)]
+        roles = [_role_detail(reader, each, context.now) for each in kept if isinstance(each, Role)]
     return GetAccountAuthorizationDetailsResponse(
         user_detail_list=[_user_detail(each) for each in kept if isinstance(each, User)],
         group_detail_list=[_group_detail(each) for each in kept if isinstance(each, Group)],
@@ -228,7 +230,7 @@ def _group_detail(group: Group) -> GroupDetail:
     )
 
 
-def _role_detail(reader: IdentityReader, role: Role) -> RoleDetail:
+def _role_detail(reader: Reader, role: Role, now: float) -> RoleDetail:
     return RoleDetail(
         path=role.path,
         role_name=role.name,
@@ -241,6 +243,7 @@ def _role_detail(reader: IdentityReader, role: Role) -> RoleDetail:
         attached_managed_policies=attached_policies(role),
         permissions_boundary=show_boundary(role),
         tags=show_tags(role),
+        role_last_used=role_last_used(reader, role, now),
     )
 
 

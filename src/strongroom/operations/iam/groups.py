@@ -122,7 +122,7 @@ def get_group(context: Context, request: GetGroupRequest) -> GetGroupResponse:
     with context.read() as reader:
         group = required(reader, Group, context.caller.account, request.group_name)
         users, more, marker = cut(
-            f"GetGroup {group.name}", request, _members(reader, group), lambda user: user.name.lower()
+            f"GetGroup {group.name}", request, members(reader, group), lambda user: user.name.lower()
         )
     return GetGroupResponse(
         group=show_group(group), users=[show_user(user) for user in users], is_truncated=more, marker=marker
@@ -166,7 +166,7 @@ def update_group(context: Context, request: UpdateGroupRequest) -> Empty:
         name = request.new_group_name or group.name
         if name.lower() != group.name.lower():
             require_free(transaction, Group, group.account, name)
-        for user in _members(transaction, group):
+        for user in members(transaction, group):
             groups = tuple(name if each == group.name else each for each in user.groups)
             transaction.put_entity(replace(user, groups=groups), user)
         transaction.put_entity(replace(group, name=name, path=request.new_path or group.path), group)
@@ -181,7 +181,7 @@ def delete_group(context: Context, request: GroupRequest) -> Empty:
     def remove(transaction: Transaction) -> None:
         group = required(transaction, Group, context.caller.account, request.group_name)
         held = [
-            ("must remove users from group first", _members(transaction, group)),
+            ("must remove users from group first", members(transaction, group)),
             ("must delete policies first", group.inline),
             ("must detach all policies first", group.attached),
         ]
@@ -220,6 +220,7 @@ def remove_user_from_group(context: Context, request: MembershipRequest) -> Empt
     return Empty()
 
 
-def _members(reader: IdentityReader, group: Group) -> list[User]:
+def members(reader: IdentityReader, group: Group) -> list[User]:
+    """Return the users in a group."""
     linked = reader.linked(group.account, group.name)
     return [required(reader, User, group.account, name) for relation, _, name in linked if relation is Relation.MEMBER]

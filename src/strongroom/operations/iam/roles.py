@@ -19,6 +19,7 @@ from strongroom.operations.iam.entities import (
     require_size,
     required,
 )
+from strongroom.operations.iam.last_used import role_last_used
 from strongroom.operations.iam.managed_policies import require_policy
 from strongroom.operations.iam.shapes import (
     Arn,
@@ -38,7 +39,7 @@ from strongroom.operations.iam.shapes import (
 )
 from strongroom.operations.named_principals import UnknownPrincipal, pin, with_current_names
 from strongroom.operations.shapes import Empty, Request, Response
-from strongroom.store.protocol import Transaction
+from strongroom.store.protocol import Reader, Transaction
 from strongroom.store.scopes import AccountScope
 from strongroom.store.subjects.identities import IdentityReader
 
@@ -143,8 +144,7 @@ def create_role(context: Context, request: CreateRoleRequest) -> RoleResponse:
 def get_role(context: Context, request: RoleRequest) -> RoleResponse:
     """Return a role; its trust policy shows principals under the names they have now."""
     with context.read() as reader:
-        role = required(reader, Role, context.caller.account, request.role_name)
-        return RoleResponse(role=show_role(role, trust_policy=trust_policy(reader, role)))
+        return _shown(context, reader, required(reader, Role, context.caller.account, request.role_name))
 
 
 def list_roles(context: Context, request: ListRolesRequest) -> ListRolesResponse:
@@ -180,7 +180,7 @@ def update_role_description(context: Context, request: UpdateRoleDescriptionRequ
     """Change a role's description. UpdateRole has replaced this operation."""
     role = change(context, Role, request.role_name, lambda _, role: replace(role, description=request.description))
     with context.read() as reader:
-        return RoleResponse(role=show_role(role, trust_policy=trust_policy(reader, role)))
+        return _shown(context, reader, role)
 
 
 def update_assume_role_policy(context: Context, request: UpdateAssumeRolePolicyRequest) -> Empty:
@@ -218,6 +218,11 @@ def delete_role(context: Context, request: RoleRequest) -> Empty:
 def trust_policy(reader: IdentityReader, role: Role) -> str:
     """Return a role's trust policy with the current names of users and roles."""
     return with_current_names(reader, role.trust_policy, role.trusted)
+
+
+def _shown(context: Context, reader: Reader, role: Role) -> RoleResponse:
+    last_used = role_last_used(reader, role, context.now)
+    return RoleResponse(role=show_role(role, trust_policy=trust_policy(reader, role), last_used=last_used))
 
 
 def _trusted_ids(reader: IdentityReader, text: str) -> tuple[tuple[str, str], ...]:

@@ -114,7 +114,13 @@ class GroupShape(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
 
 
 class RoleLastUsed(msgspec.Struct, rename="pascal", frozen=True):
-    """When a role was last used. It is not tracked, so it is always empty."""
+    """When and in which Region a role was last used; empty if it was not in the tracking period."""
+
+    last_used_date: float | None = None
+    region: str | None = None
+
+
+NEVER_USED = RoleLastUsed()
 
 
 class RoleShape(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
@@ -130,7 +136,7 @@ class RoleShape(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
     max_session_duration: int
     permissions_boundary: AttachedPermissionsBoundary | None = None
     tags: list[Tag] | None = None
-    role_last_used: RoleLastUsed | None = RoleLastUsed()
+    role_last_used: RoleLastUsed | None = NEVER_USED
 
 
 def show_user(user: User) -> UserShape:
@@ -158,7 +164,7 @@ def show_group(group: Group) -> GroupShape:
     )
 
 
-def show_role(role: Role, *, trust_policy: str | None = None) -> RoleShape:
+def show_role(role: Role, *, trust_policy: str | None = None, last_used: RoleLastUsed | None = NEVER_USED) -> RoleShape:
     """Return a role as responses show it; ``trust_policy`` is its trust policy with the current names of principals."""
     return RoleShape(
         path=role.path,
@@ -171,14 +177,13 @@ def show_role(role: Role, *, trust_policy: str | None = None) -> RoleShape:
         max_session_duration=role.max_session_seconds,
         permissions_boundary=show_boundary(role),
         tags=show_tags(role),
+        role_last_used=last_used,
     )
 
 
 def list_role(role: Role, trust_policy: str) -> RoleShape:
     """Return a role as lists show it: without boundary, tags and last use."""
-    return replace(
-        show_role(role, trust_policy=trust_policy), permissions_boundary=None, tags=None, role_last_used=None
-    )
+    return replace(show_role(role, trust_policy=trust_policy, last_used=None), permissions_boundary=None, tags=None)
 
 
 def show_boundary(holder: Holder) -> AttachedPermissionsBoundary | None:

@@ -21,6 +21,7 @@ from strongroom.operations.iam import (
 from strongroom.operations.iam.access_keys import locate_access_keys
 from strongroom.operations.iam.entities import NamesUser, on_group, on_new, on_role, on_user
 from strongroom.operations.iam.managed_policies import on_policy
+from strongroom.operations.iam.report_table import REPORT_ROWS
 from strongroom.operations.iam.resources_table import RESOURCE_ROWS
 from strongroom.operations.iam.rows import entity_row as _entity_row
 from strongroom.operations.iam.rows import row as _row
@@ -199,6 +200,8 @@ _ROWS = (
         attachments.ListAttachedRolePoliciesRequest,
         attachments.list_attached(Role),
     ),
+    # --- reports, and lists that are empty
+    *REPORT_ROWS,
     # --- the account, and simulation
     _entity_row(
         no_resource,

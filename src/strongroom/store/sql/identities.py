@@ -13,7 +13,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select,
 from strongroom.iam.entities import ENTITY_TYPES, Entity, EntityKind, Relation
 from strongroom.store.records import AccessKeyRecord, AccessKeyUse, ChangeKind
 from strongroom.store.sql.change_log import log_change
-from strongroom.store.sql.schema import access_key, identity, identity_link
+from strongroom.store.sql.schema import access_key, identity, identity_link, last_accessed_job, principal_use
 from strongroom.store.sql.statements import insert_below_limit, of, require_changed, where
 
 E = TypeVar("E", bound=Entity)
@@ -27,6 +27,10 @@ _SAVE_ENTITY = update(identity).where(where(identity, *_IDENTITY, "unique_id"))
 _ERASE_ENTITY = delete(identity).where(where(identity, *_IDENTITY))
 _ADD_LINK = insert(identity_link)
 _ERASE_LINKS = delete(identity_link).where(where(identity_link, *_IDENTITY))
+_ERASE_TRACES = [
+    delete(principal_use).where(where(principal_use, "unique_id")),
+    delete(last_accessed_job).where(last_accessed_job.c.subject == bindparam("of_unique_id")),
+]
 _LINKED = (
     select(identity_link.c.relation, identity_link.c.kind, identity_link.c.name_key)
     .where(where(identity_link, "account", "target"))
@@ -158,6 +162,8 @@ class IdentityWrites(IdentityReads):
         place = of(**_row_key(entity.account, entity.kind, entity.name))
         require_changed(self._connection.execute(_ERASE_ENTITY, place))
         self._connection.execute(_ERASE_LINKS, place)
+        for trace in _ERASE_TRACES:
+            self._connection.execute(trace, of(unique_id=entity.unique_id))
         log_change(self._connection, ChangeKind.IDENTITY, entity.account, "", entity.unique_id)
 
     def _add_links(self, entity: Entity) -> None:

@@ -76,6 +76,37 @@ identity_link = Table(
     Index("identity_link_target", "account", "target"),
 )
 
+principal_use = Table(
+    "principal_use",
+    metadata,
+    # A user's or role's.
+    Column("unique_id", String(32), primary_key=True),
+    Column("service", String(16), primary_key=True),
+    Column("used_at", Float, nullable=False),
+    Column("region", String(64), nullable=False),
+)
+
+credential_report = Table(
+    "credential_report",
+    metadata,
+    Column("account", String(12), primary_key=True),
+    Column("generated_at", Float, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+)
+
+last_accessed_job = Table(
+    "last_accessed_job",
+    metadata,
+    Column("account", String(12), primary_key=True),
+    # A unique id; the ARN of an AWS managed policy.
+    Column("subject", String(2048), primary_key=True),
+    Column("granularity", String(16), primary_key=True),
+    Column("job_id", String(36), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Index("last_accessed_job_id", "job_id", unique=True),
+    Index("last_accessed_job_subject", "subject"),
+)
+
 domain_key = Table(
     "domain_key",
     metadata,

@@ -18,6 +18,7 @@ from strongroom.store.sql.custom_key_stores import CustomKeyStoreWrites
 from strongroom.store.sql.grants import GrantWrites
 from strongroom.store.sql.identities import IdentityWrites
 from strongroom.store.sql.reader import SqlReader
+from strongroom.store.sql.reports import ReportWrites
 from strongroom.store.sql.schema import (
     account,
     alias,
@@ -89,7 +90,7 @@ _NOTE_USE = _INSERT_USE.on_conflict_do_update(
 )
 
 
-class SqlTransaction(SqlReader, IdentityWrites, GrantWrites, CustomKeyStoreWrites, AuditWrites):
+class SqlTransaction(SqlReader, IdentityWrites, ReportWrites, GrantWrites, CustomKeyStoreWrites, AuditWrites):
     """One write transaction. See ``protocol.Transaction``. ``erased`` tells whether key material was erased in it."""
 
     erased = False

@@ -8,14 +8,27 @@ from sqlalchemy import event
 
 from grants_builder import make_grant, subset
 from keys_builder import locator, make_key
+from strongroom.iam.entities import User
 from strongroom.keys.arns import AliasLocator
 from strongroom.keys.grants import ANY_CONTEXT, NO_CONTEXT
 from strongroom.store.protocol import Transaction
-from strongroom.store.records import AccessKeyRecord, AccessKeyUse, AliasRecord, GrantFilter, KeyUse
+from strongroom.store.records import (
+    AccessKeyRecord,
+    AccessKeyUse,
+    AliasRecord,
+    CredentialReport,
+    GrantFilter,
+    KeyUse,
+    LastAccessedJob,
+    PrincipalUse,
+)
 from strongroom.store.sqlite.store import SqlStore
 
 # Each may hold as many rows as there are keys, or far more.
-LARGE = re.compile(r"SCAN (kms_key|key_material|key_tag|alias|key_grant|key_usage|access_key|identity|change)\b")
+LARGE = re.compile(
+    r"SCAN (kms_key|key_material|key_tag|alias|key_grant|key_usage|access_key|identity|principal_use"
+    r"|last_accessed_job|change)\b"
+)
 
 
 @pytest.fixture
@@ -84,4 +97,23 @@ def test_nothing_reads_a_whole_table(store: SqlStore, scans: list[str]) -> None:
         transaction.erase_key(key)
 
     store.write(remove)
+    assert scans == []
+
+
+def test_reports_read_what_they_are_about(store: SqlStore, scans: list[str]) -> None:
+    user = User(account="111122223333", name="a", unique_id="AIDA", created_at=0.0)
+
+    def add(transaction: Transaction) -> None:
+        transaction.put_entity(user)
+        transaction.note_principal_uses([PrincipalUse(user.unique_id, "kms", 1.0, "us-east-1")])
+        transaction.put_last_accessed_job(LastAccessedJob("j", user.account, user.unique_id, "SERVICE_LEVEL", 1.0))
+        transaction.put_credential_report(CredentialReport(user.account, 1.0, b""))
+
+    store.write(add)
+    with store.read() as reader:
+        reader.principal_uses((user.unique_id, "AROA"))
+        reader.access_keys_in(user.account)
+        reader.last_accessed_job(user.account, "j")
+        reader.credential_report(user.account)
+    store.write(lambda transaction: transaction.remove_entity(user))
     assert scans == []
