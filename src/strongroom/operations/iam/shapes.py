@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from strongroom.iam.entities import Entity, Group, Holder, Role, User
 from strongroom.operations.paging import Page, PageSize, page
-from strongroom.operations.shapes import Request, Response, matching
+from strongroom.operations.shapes import Request, Response, at_most, matching
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ RoleDescription = Annotated[str, Meta(max_length=1000), matching(r"[\u0009\u000A
 PolicyDescription = Annotated[str, Meta(max_length=1000)]
 MaxSessionDuration = Annotated[int, Meta(ge=3600, le=43200)]
 AccessKeyId = Annotated[str, Meta(min_length=16, max_length=128), matching(r"[\w]+")]
-VersionId = Annotated[str, matching(r"v[1-9][0-9]*(\.[A-Za-z0-9-]*)?")]
+VersionId = Annotated[str, at_most(128), matching(r"v[1-9][0-9]*(\.[A-Za-z0-9-]*)?")]
 Marker = Annotated[str, Meta(min_length=1, max_length=320), matching(r"[\u0020-\u00FF]+")]
 MaxItems = Annotated[int, Meta(ge=1, le=1000)]
 TagKey = Annotated[str, Meta(min_length=1, max_length=128), matching(f"{_TAG}+", f"{_TAG_HERE}+")]
@@ -59,6 +59,7 @@ class Tag(msgspec.Struct, rename="pascal", frozen=True):
         return self.key, self.value
 
 
+PolicyTexts = Annotated[list[PolicyText], at_most(1000)]
 TagList = Annotated[list[Tag], Meta(max_length=50)]
 TagKeyList = Annotated[list[TagKey], Meta(max_length=50)]
 

@@ -17,7 +17,7 @@ from strongroom.operations.condition_parameters import ConditionParameters, tag_
 from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import merged_tags
 from strongroom.operations.iam.shapes import Tag, TagKey
-from strongroom.operations.shapes import SENSITIVE, Request, Response, matching
+from strongroom.operations.shapes import SENSITIVE, Request, Response, at_most, matching
 from strongroom.operations.sts.session_tokens import issue
 from strongroom.operations.sts.sessions import (
     assumed_role_user,
@@ -29,7 +29,7 @@ from strongroom.operations.sts.shapes import (
     AssumedRoleUser,
     Credentials,
     MinimumTokenSize,
-    PolicyDescriptor,
+    PolicyArns,
     RoleArn,
     RoleDuration,
     RoleSessionName,
@@ -53,8 +53,10 @@ class AssumeRoleRequest(Request):
 
     role_arn: RoleArn
     role_session_name: RoleSessionName
-    policy_arns: list[PolicyDescriptor] | None = None
-    policy: Annotated[str, Meta(min_length=1), matching(r"[\u0009\u000A\u000D\u0020-\u00FF]+")] | None = None
+    policy_arns: PolicyArns | None = None
+    policy: (
+        Annotated[str, Meta(min_length=1), at_most(131072), matching(r"[\u0009\u000A\u000D\u0020-\u00FF]+")] | None
+    ) = None
     duration_seconds: RoleDuration | None = None
     tags: Annotated[list[Tag], Meta(max_length=50)] | None = None
     transitive_tag_keys: Annotated[list[TagKey], Meta(max_length=50)] | None = None
@@ -91,7 +93,7 @@ class AssumeRoleWithWebIdentityRequest(Request):
     role_session_name: RoleSessionName
     web_identity_token: Annotated[str, Meta(min_length=4, max_length=20000), SENSITIVE]
     provider_id: Annotated[str, Meta(min_length=4, max_length=2048)] | None = None
-    policy_arns: list[PolicyDescriptor] | None = None
+    policy_arns: PolicyArns | None = None
     policy: (
         Annotated[str, Meta(min_length=1, max_length=2048), matching(r"[\u0009\u000A\u000D\u0020-\u00FF]+")] | None
     ) = None
