@@ -10,6 +10,7 @@ from typing_extensions import override
 
 _PREFIX = "arn"
 _FIELDS = 6
+"""So many fields an ARN has."""
 
 
 class Arn(msgspec.Struct, frozen=True, gc=False):
@@ -72,5 +73,10 @@ def account_in(text: str) -> str:
 
 def arn_fields(text: str) -> list[str] | None:
     """Return the six fields of an ARN or of a pattern for ARNs, the word ``arn`` first; None if there are fewer."""
-    fields = text.split(":", _FIELDS - 1)
+    fields = possible_fields(text)
     return fields if len(fields) == _FIELDS else None
+
+
+def possible_fields(text: str) -> list[str]:
+    """Return what would be the fields of an ARN: at most six, fewer for text that is none or is too short."""
+    return text.split(":", _FIELDS - 1)

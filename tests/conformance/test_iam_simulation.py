@@ -7,7 +7,7 @@ from mypy_boto3_iam.client import IAMClient
 from mypy_boto3_kms.client import KMSClient
 
 from client_errors import error_of, error_with_status
-from identities import ACCOUNT, Identities, Person
+from identities import ACCOUNT, Identities, Person, new_name
 from policies import Json, allow, deny, document
 
 KEY = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -182,3 +182,45 @@ def test_what_a_group_or_role_would_be_allowed(iam: IAMClient, identities: Ident
             PolicySourceArn=source, ActionNames=[ENCRYPT, DECRYPT], PolicyInputList=[more]
         )
         assert {each["EvalDecision"] for each in answer["EvaluationResults"]} == {"allowed"}
+
+
+# --- what a simulation discloses
+
+
+def test_the_tags_of_the_simulated_caller_are_known_to_those_who_may_read_them(identities: Identities) -> None:
+    tagged = identities.user()
+    identities.iam.tag_user(UserName=tagged.name, Tags=[{"Key": "team", "Value": "red"}])
+    role = identities.role()
+    identities.iam.tag_role(RoleName=role["RoleName"], Tags=[{"Key": "team", "Value": "red"}])
+    simulate = allow(do="iam:SimulateCustomPolicy")
+    curious, reader = identities.user(simulate), identities.user(simulate, allow(do=["iam:GetUser", "iam:GetRole"]))
+    red = document(allow(do=ENCRYPT, when={"StringEquals": {"aws:PrincipalTag/team": "red"}}))
+    for caller in (tagged.arn, role["Arn"]):
+        for person, decision in ((curious, "implicitDeny"), (reader, "allowed")):
+            answer = person.iam.simulate_custom_policy(PolicyInputList=[red], ActionNames=[ENCRYPT], CallerArn=caller)
+            assert answer["EvaluationResults"][0]["EvalDecision"] == decision
+
+
+def test_a_group_is_found_by_its_whole_arn(identities: Identities) -> None:
+    name = new_name("group")
+    arn = identities.iam.create_group(GroupName=name, Path="/staff/")["Group"]["Arn"]
+    identities.iam.put_group_policy(GroupName=name, PolicyName="p", PolicyDocument=document(allow(do=ENCRYPT)))
+    (result,) = identities.iam.simulate_principal_policy(PolicySourceArn=arn, ActionNames=[ENCRYPT])[
+        "EvaluationResults"
+    ]
+    assert result["EvalDecision"] == "allowed"
+    for other in (arn.replace("/staff/", "/"), arn.replace("/staff/", "/other/")):
+        refusal = error_with_status(
+            404, identities.iam.simulate_principal_policy, PolicySourceArn=other, ActionNames=[ENCRYPT]
+        )
+        assert refusal["Code"] == "NoSuchEntity"
+
+
+def test_a_context_key_is_given_once(iam: IAMClient) -> None:
+    refusal = error_of(
+        iam.simulate_custom_policy,
+        PolicyInputList=[document(allow())],
+        ActionNames=[ENCRYPT],
+        ContextEntries=[entry("aws:SourceIp", "10.0.0.1", kind="ip"), entry("aws:sourceip", "10.0.0.2", kind="ip")],
+    )
+    assert refusal == {"Code": "InvalidInput", "Message": "The context key aws:sourceip is given more than once."}

@@ -3,8 +3,10 @@
 Concepts, with the modules that they are in:
 
 * ``document``, ``parser``: a policy document in frozen types, and its strict parser.
-* ``compiler``, ``conditions``, ``condition_operators``, ``policy_variables``, ``wildcards``: a document compiled into
-  functions of a request.
+* ``document_rules``: what a new document must meet beyond the grammar.
+* ``compiler``, ``conditions``, ``condition_operators``, ``condition_values``, ``policy_variables``, ``wildcards``: a
+  document compiled into functions of a request.
+* ``work``: the budget of a decision.
 * ``principals``: the caller, the names by which policies can refer to it, and its condition keys.
 * ``request``: the authorization request. ``decision``: the decision, with the policy evaluation logic.
 * ``denial_messages``: the messages of refusals.
@@ -29,11 +31,15 @@ from strongroom.iam.denial_messages import (
     hidden_denial_message,
 )
 from strongroom.iam.document import MalformedPolicy, PolicyDocument, PolicyKind
+from strongroom.iam.document_rules import accept_policy
 from strongroom.iam.parser import parse_policy
 from strongroom.iam.principals import Principal, PrincipalKind, account_root
-from strongroom.iam.request import AuthorizationRequest
+from strongroom.iam.request import AmbiguousConditionKey, AuthorizationRequest
+from strongroom.iam.work import SIMULATION_STEPS, TooMuchWork, Work
 
 __all__ = [
+    "SIMULATION_STEPS",
+    "AmbiguousConditionKey",
     "AuthorizationRequest",
     "CompiledPolicy",
     "Decision",
@@ -45,6 +51,9 @@ __all__ = [
     "PrincipalKind",
     "Reason",
     "Source",
+    "TooMuchWork",
+    "Work",
+    "accept_policy",
     "account_root",
     "assume_role_denial_message",
     "compile_policy",

@@ -2,11 +2,13 @@
 
 A policy is compiled once and evaluated many times. The statements that apply to an action are found on the first
 request for that action and cached. For each of them, a request checks the principal, the resource and the conditions,
-in this order, and stops at the first that does not match. Conditions read only the keys they name.
+in this order, and stops at the first that does not match. Conditions read only the keys they name. Every evaluation
+counts its steps, and raises TooMuchWork when the request's budget is spent.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
+from functools import cached_property, partial
 from types import MappingProxyType
 
 import msgspec
@@ -14,6 +16,7 @@ import msgspec
 from strongroom.iam.conditions import Holds, compile_condition
 from strongroom.iam.document import (
     VARIABLES_VERSION,
+    Condition,
     Effect,
     PatternElement,
     PolicyDocument,
@@ -22,10 +25,11 @@ from strongroom.iam.document import (
     PrincipalType,
     Statement,
 )
-from strongroom.iam.policy_variables import template
+from strongroom.iam.policy_variables import Resolve, has_variables, template
 from strongroom.iam.principals import Principal, federated_name, service_name
-from strongroom.iam.request import AuthorizationRequest
-from strongroom.iam.wildcards import glob
+from strongroom.iam.request import AmbiguousConditionKey, AuthorizationRequest
+from strongroom.iam.wildcards import PatternSet, matches, pattern
+from strongroom.iam.work import Work
 
 _MAX_REMEMBERED = 512
 _ANY = "*"
@@ -57,19 +61,26 @@ Applies = Callable[[AuthorizationRequest], bool]
 LevelOf = Callable[[Principal], Level]
 
 
-class _CompiledStatement(msgspec.Struct, frozen=True):
+class _CompiledStatement(msgspec.Struct, frozen=True, dict=True):
     policy: str
     effect: Effect
     index: int
     sid: str | None
-    action: Callable[[str], bool]
+    action: Callable[[str, Work], bool]
     level_of: LevelOf
     resource: Applies
-    conditions: tuple[Holds, ...]
     varies: bool
     """Whether it depends on more than the principal, the action and the resource."""
+    compile_condition: Callable[[Condition], Holds]
+    written: tuple[Condition, ...]
+
+    @cached_property
+    def conditions(self) -> tuple[Holds, ...]:
+        """The conditions, compiled when a request first gets as far."""
+        return tuple(map(self.compile_condition, self.written))
 
     def match(self, request: AuthorizationRequest) -> Match | None:
+        request.work.spend(1)
         level = self.level_of(request.principal)
         if level is Level.NONE or not self.resource(request):
             return None
@@ -97,7 +108,7 @@ class CompiledPolicy:
     def allowance(self, request: AuthorizationRequest) -> Match | None:
         """Return the allowing statement that names the caller most specifically, None if there is none."""
         best: Match | None = None
-        for statement in self._statements_for(request.action):
+        for statement in self._statements_for(request.action, request.work):
             if statement.effect is Effect.ALLOW:
                 match = statement.match(request)
                 if match is not None and (best is None or match.level > best.level):
@@ -106,21 +117,21 @@ class CompiledPolicy:
 
     def varies(self, action: str) -> bool:
         """Tell whether the result for an action can depend on more than the caller and the resource."""
-        return any(statement.varies for statement in self._statements_for(action))
+        return any(statement.varies for statement in self._statements_for(action, Work()))
 
     def _first_match(self, request: AuthorizationRequest, effect: Effect) -> Match | None:
-        for statement in self._statements_for(request.action):
+        for statement in self._statements_for(request.action, request.work):
             if statement.effect is effect:
                 match = statement.match(request)
                 if match is not None:
                     return match
         return None
 
-    def _statements_for(self, action: str) -> tuple[_CompiledStatement, ...]:
+    def _statements_for(self, action: str, work: Work) -> tuple[_CompiledStatement, ...]:
         found = self._of_action.get(action)
         if found is None:
             name = action.lower()
-            found = tuple(statement for statement in self._statements if statement.action(name))
+            found = tuple(statement for statement in self._statements if statement.action(name, work))
             if len(self._of_action) < _MAX_REMEMBERED:
                 self._of_action[action] = found
         return found
@@ -164,51 +175,71 @@ def _compile_statement(
         level_of=_level_of(statement, options.pinned),
         resource=_any_resource
         if statement.resource is None
-        else _resource(statement.resource, options.withheld, variables=variables),
-        conditions=tuple(
-            compile_condition(each, variables=variables, withheld=options.withheld) for each in statement.conditions
-        ),
+        else _resource(statement.resource, statement.effect, options.withheld, variables=variables),
         varies=bool(statement.conditions) or _has_variables(statement.resource),
+        compile_condition=partial(
+            compile_condition, effect=statement.effect, variables=variables, withheld=options.withheld
+        ),
+        written=statement.conditions,
     )
 
 
 # --- actions and resources
 
 
-def _action(element: PatternElement) -> Callable[[str], bool]:
-    patterns = [pattern.lower() for pattern in element.patterns]
-    return lambda name: any(glob(pattern, name) for pattern in patterns) is not element.negated
+def _action(element: PatternElement) -> Callable[[str, Work], bool]:
+    wanted, negated = PatternSet((name.lower(),) for name in element.patterns), element.negated
+    return lambda name, work: wanted.match(name, work) is not negated
 
 
 def _any_resource(_request: AuthorizationRequest) -> bool:
     return True
 
 
-def _resource(element: PatternElement, withheld: tuple[str, ...], *, variables: bool) -> Applies:
+def _resource(element: PatternElement, effect: Effect, withheld: tuple[str, ...], *, variables: bool) -> Applies:
     if _ANY in element.patterns:
         return _no_resource if element.negated else _any_resource
-    patterns = [template(pattern, withheld) if variables else pattern for pattern in element.patterns]
+    templates = [template(each, withheld) if variables else (each,) for each in element.patterns]
+    fixed = PatternSet(each for each in templates if not callable(each))
+    open_patterns = [each for each in templates if callable(each)]
     negated = element.negated
+    if open_patterns:
+        return _open_resource(fixed, open_patterns, effect, negated=negated)
+    return lambda request: fixed.match(request.resource, request.work) is not negated
+
+
+def _open_resource(fixed: PatternSet, open_patterns: Sequence[Resolve], effect: Effect, *, negated: bool) -> Applies:
+    """Return the test of a resource element with policy variables.
+
+    A pattern whose variable has no value matches nothing, and excludes everything from a ``NotResource``.
+    """
+
+    def found(request: AuthorizationRequest) -> bool:
+        if fixed.match(request.resource, request.work):
+            return True
+        for resolve in open_patterns:
+            pieces = resolve(request)
+            if negated and pieces is None:
+                return True
+            if pieces is not None and matches(pattern(pieces), request.resource, request.work):
+                return True
+        return False
 
     def applies(request: AuthorizationRequest) -> bool:
-        filled = [pattern if isinstance(pattern, str) else pattern(request) for pattern in patterns]
-        if None in filled:
-            return not negated and _matches_any(filled, request.resource)
-        return _matches_any(filled, request.resource) is not negated
+        try:
+            return found(request) is not negated
+        except AmbiguousConditionKey:
+            return effect is Effect.DENY
 
     return applies
 
 
 def _has_variables(element: PatternElement | None) -> bool:
-    return element is not None and any("$" in pattern for pattern in element.patterns)
+    return element is not None and any(map(has_variables, element.patterns))
 
 
 def _no_resource(_request: AuthorizationRequest) -> bool:
     return False
-
-
-def _matches_any(patterns: Sequence[str | None], resource: str) -> bool:
-    return any(pattern is not None and glob(pattern, resource) for pattern in patterns)
 
 
 # --- principals
@@ -219,9 +250,10 @@ def _level_of(statement: Statement, pinned: Mapping[str, str]) -> LevelOf:
     if element is None:
         return lambda _principal: Level.DIRECT
     names = _names(element, pinned)
+    everyone = any(principal.is_everyone for principal in element.principals)
     if element.negated:
-        return _not_principal(names, statement.effect)
-    if any(principal.is_everyone for principal in element.principals):
+        return _no_level if everyone else _not_principal(names, statement.effect)
+    if everyone:
         return _everyone(names)
     return lambda principal: _most_specific_level(principal, names)
 
@@ -245,6 +277,11 @@ def _most_specific_level(principal: Principal, names: frozenset[str]) -> Level:
 
 def _everyone(names: frozenset[str]) -> LevelOf:
     return lambda principal: max(_most_specific_level(principal, names), Level.INDIRECT)
+
+
+def _no_level(_principal: Principal) -> Level:
+    """Return the level of callers that ``NotPrincipal`` lists together with everyone else."""
+    return Level.NONE
 
 
 def _not_principal(names: frozenset[str], effect: Effect) -> LevelOf:

@@ -7,46 +7,105 @@ keys". A key that is missing fails a positive operator, satisfies a negated one 
 
 from collections.abc import Callable, Sequence
 
-from strongroom.iam.condition_operators import NULL, Compare, comparison
-from strongroom.iam.document import Condition, Qualifier
+from strongroom.iam.condition_operators import NULL, Test, operator
+from strongroom.iam.document import Condition, Effect, Operator, Qualifier
 from strongroom.iam.policy_variables import Resolve, template
-from strongroom.iam.request import AuthorizationRequest, KeyReader, key_reader
+from strongroom.iam.request import AmbiguousConditionKey, AuthorizationRequest, KeyReader, key_reader
+from strongroom.iam.wildcards import Pieces
 
 Holds = Callable[[AuthorizationRequest], bool]
 
+_STEPS_PER_VARIABLE = 16
+"""What reading a value costs that is not known before the request: a network is the dearest."""
 
-def compile_condition(condition: Condition, *, variables: bool, withheld: tuple[str, ...] = ()) -> Holds:
-    """Return the function of one condition.
 
-    ``variables`` tells whether the document's version has policy variables. For ``withheld`` see ``key_reader``.
+def compile_condition(
+    condition: Condition, effect: Effect, *, variables: bool, withheld: tuple[str, ...] = ()
+) -> Holds:
+    """Return the function of one condition of a statement with the effect.
+
+    ``variables`` tells whether the document's version has policy variables. For ``withheld`` see ``key_reader``. A
+    condition that reads an ambiguous key holds in every Deny and in no Allow. The function raises TooMuchWork.
     """
     read = key_reader(condition.key, withheld)
     if condition.operator.base == NULL:
-        return _null(read, condition.values)
-    compare, negated = comparison(condition.operator.base)
-    when_missing = _when_missing(condition, negated=negated)
-    qualifier = condition.operator.qualifier
-    wanted = [template(value, withheld) if variables else value for value in condition.values]
+        return _null(read, condition.values, effect)
+    return _Comparison(condition, read, effect, withheld if variables else None)
 
-    def holds(request: AuthorizationRequest) -> bool:
-        values = read(request)
-        if not values:
-            return when_missing
-        filled = _fill(wanted, request)
-        if filled is None:
+
+class _Comparison:
+    """A condition with an operator other than ``Null``.
+
+    Its values are compiled when a request first has the key: most statements of a policy are never asked. Only that
+    changes it. Safe to use from several threads.
+    """
+
+    def __init__(self, condition: Condition, read: KeyReader, effect: Effect, withheld: tuple[str, ...] | None) -> None:
+        """Take a condition; ``withheld`` is None where the document has no policy variables."""
+        self._condition = condition
+        self._read = read
+        self._holds_if_ambiguous = effect is Effect.DENY
+        self._withheld = withheld
+        self._compile, self._negated = operator(condition.operator.base)
+        self._test: Test | None = None
+        self._open_values: list[Resolve] = []
+
+    def __call__(self, request: AuthorizationRequest) -> bool:
+        """Tell whether the condition holds."""
+        work = request.work
+        work.spend(1)
+        try:
+            values = self._read(request)
+            if not values:
+                return _when_missing(self._condition.operator, negated=self._negated)
+            work.spend(len(values) + (sum(map(len, values)) >> 7))
+            test = self._test_for(request)
+        except AmbiguousConditionKey:
+            return self._holds_if_ambiguous
+        if test is None:
             return False
-        results = [_matches(compare, value, filled) is not negated for value in values]
-        if qualifier is Qualifier.ANY or (qualifier is Qualifier.NONE and not negated):
-            return any(results)
-        return all(results)
+        negated, qualifier = self._negated, self._condition.operator.qualifier
+        results = (test(value, work) is not negated for value in values)
+        return (
+            any(results)
+            if qualifier is Qualifier.ANY or (qualifier is Qualifier.NONE and not negated)
+            else all(results)
+        )
 
-    return holds
+    def _test_for(self, request: AuthorizationRequest) -> Test | None:
+        """Return the test of the policy's values for one request; None if a variable has no value."""
+        fixed = self._test or self._compiled()
+        if not self._open_values:
+            return fixed
+        request.work.spend(len(self._open_values) * _STEPS_PER_VARIABLE)
+        resolved: list[Pieces] = []
+        for resolve in self._open_values:
+            pieces = resolve(request)
+            if pieces is None:
+                return None
+            resolved.append(pieces)
+        of_request = self._compile(resolved)
+        return lambda have, work: fixed(have, work) or of_request(have, work)
+
+    def _compiled(self) -> Test:
+        fixed: list[Pieces] = []
+        open_values: list[Resolve] = []
+        for value in self._condition.values:
+            written = (value,) if self._withheld is None else template(value, self._withheld)
+            if callable(written):
+                open_values.append(written)
+            else:
+                fixed.append(written)
+        # In this order: another thread that sees the test must see the open values too.
+        self._open_values = open_values
+        self._test = self._compile(fixed)
+        return self._test
 
 
-def _when_missing(condition: Condition, *, negated: bool) -> bool:
-    if condition.operator.if_exists:
+def _when_missing(used: Operator, *, negated: bool) -> bool:
+    if used.if_exists:
         return True
-    match condition.operator.qualifier:
+    match used.qualifier:
         case Qualifier.ALL:
             return True
         case Qualifier.ANY:
@@ -55,21 +114,14 @@ def _when_missing(condition: Condition, *, negated: bool) -> bool:
             return negated
 
 
-def _null(read: KeyReader, values: Sequence[str]) -> Holds:
+def _null(read: KeyReader, values: Sequence[str], effect: Effect) -> Holds:
     answers = {value.lower() == "true" for value in values}
-    return lambda request: (not read(request)) in answers
 
+    def holds(request: AuthorizationRequest) -> bool:
+        request.work.spend(1)
+        try:
+            return (not read(request)) in answers
+        except AmbiguousConditionKey:
+            return effect is Effect.DENY
 
-def _fill(wanted: Sequence[str | Resolve], request: AuthorizationRequest) -> list[str] | None:
-    """Return the policy's values with their variables replaced; None if a variable has no value."""
-    filled: list[str] = []
-    for want in wanted:
-        text = want if isinstance(want, str) else want(request)
-        if text is None:
-            return None
-        filled.append(text)
-    return filled
-
-
-def _matches(compare: Compare, value: str, wanted: Sequence[str]) -> bool:
-    return any(compare(value, want) for want in wanted)
+    return holds

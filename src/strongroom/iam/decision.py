@@ -42,6 +42,7 @@ class Reason(Enum):
     EXPLICIT_DENY = "explicit deny"
     NOT_ALLOWED = "no policy of that kind allows it"
     HIDDEN = "the resource is another account's"
+    TOO_MUCH_WORK = "the policies take too much work to evaluate"
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -70,7 +71,10 @@ class Policies(msgspec.Struct, frozen=True):
 
 
 def decide(request: AuthorizationRequest, policies: Policies) -> Decision:
-    """Return the decision on a request. Pure: the same request and policies give the same decision."""
+    """Return the decision on a request. Pure: the same request and policies give the same decision.
+
+    Raises TooMuchWork if it takes more steps than ``request.work`` has left.
+    """
     if policies.resource is None:
         return explicit_denial(request, policies) or limited(request, policies, _by_identity(request, policies))
     if not _is_foreign(request):

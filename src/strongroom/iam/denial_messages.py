@@ -25,6 +25,8 @@ def denial_message(
     where = "on the resource associated with this ciphertext" if implied else f"on resource: {resource}"
     if decision.reason is Reason.EXPLICIT_DENY:
         return f"{subject} {where} with an explicit deny in {decision.source.value}"
+    if decision.reason is Reason.TOO_MUCH_WORK:
+        return f"{subject} {where} because {decision.reason.value}"
     kind = decision.source.value.partition(" ")[2]
     return f"{subject} {where} because no {kind} allows the {action} action"
 

@@ -1,7 +1,8 @@
 """Parses policy documents strictly, in bounded time.
 
 Source: IAM User Guide, "Grammar of the IAM JSON policy language". Everything outside the grammar is refused: to ignore
-an element could make a policy allow more than its author wrote.
+an element could make a policy allow more than its author wrote. A document that is stored was accepted by the rules of
+its time; a new one must also meet those of ``document_rules``.
 """
 
 import json
@@ -28,14 +29,20 @@ from strongroom.iam.document import (
 
 Json = dict[str, object]
 
-_SYNTAX = "Syntax errors in policy."
-_PRINCIPALS = "Policy contains a statement with one or more invalid principals."
+SYNTAX = "Syntax errors in policy."
+LEGACY = "The policy failed legacy parsing"
+NO_ACTIONS = "Policy statement must contain actions."
+NO_RESOURCES = "Policy statement must contain resources."
+PRINCIPALS = "Policy contains a statement with one or more invalid principals."
 _MAX_DEPTH = 12
+_SHOWN = 256
+"""So many characters of a value are repeated in a message."""
 _DOCUMENT = frozenset({"Version", "Id", "Statement"})
 _STATEMENT = frozenset(
     {"Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition"}
 )
 _ACTION = re.compile(r"\*|[A-Za-z0-9-]+:[A-Za-z0-9*?-]+")
+_VENDOR = re.compile(r"[A-Za-z0-9-]+")
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _AWS_ARN = re.compile(r"arn:[a-z-]+:(?:iam|sts)::[0-9]{12}:(?:root|(?:user|role|assumed-role|federated-user)/[^*?]+)")
 _UNIQUE_ID = re.compile(r"A(?:IDA|ROA)[A-Z0-9]{12,}")
@@ -51,7 +58,7 @@ def parse_policy(text: str, kind: PolicyKind) -> PolicyDocument:
     statements = document.get("Statement")
     listed = statements if isinstance(statements, list) else [statements]
     if not listed:
-        raise MalformedPolicy(_SYNTAX)
+        raise MalformedPolicy(SYNTAX)
     return PolicyDocument(
         kind=kind,
         version=str(version),
@@ -66,44 +73,44 @@ def _load(text: str) -> object:
         # JSON has no NaN and no infinity (1e999), and half of a surrogate pair cannot be encoded.
         json.dumps(loaded, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
-        raise MalformedPolicy(_SYNTAX) from None
+        raise MalformedPolicy(SYNTAX) from None
     return loaded
 
 
 def _no_duplicates(pairs: list[tuple[str, object]]) -> Json:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError(_SYNTAX)
+        raise ValueError(SYNTAX)
     return members
 
 
 def _require_depth(value: object, depth: int) -> object:
     if depth > _MAX_DEPTH:
-        raise ValueError(_SYNTAX)
+        raise ValueError(SYNTAX)
     members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     for member in members:
-        _require_depth(member, depth + 1)
+        if isinstance(member, dict | list):
+            _require_depth(member, depth + 1)
     return value
 
 
 def _object(value: object, allowed: frozenset[str] | None = None) -> Json:
     if not isinstance(value, dict) or (allowed is not None and not value.keys() <= allowed):
-        raise MalformedPolicy(_SYNTAX)
+        raise MalformedPolicy(SYNTAX)
     return cast("Json", value)
 
 
 def _statement(statement: Json, kind: PolicyKind) -> Statement:
     effect = statement.get("Effect")
     if effect not in (Effect.ALLOW, Effect.DENY):
-        raise MalformedPolicy(_SYNTAX)
+        folded = isinstance(effect, str) and effect.lower() in ("allow", "deny")
+        raise MalformedPolicy(LEGACY if folded else SYNTAX)
     return Statement(
         effect=Effect(str(effect)),
         sid=_optional_string(statement, "Sid"),
         principal=_principal_element(statement, kind),
-        action=_required(_pattern_element(statement, "Action"), kind, "Policy statement must contain actions."),
-        resource=_required(
-            _resource_element(statement, kind), kind, "Policy statement must contain resources.", trust=True
-        ),
+        action=_required(_pattern_element(statement, "Action"), kind, NO_ACTIONS),
+        resource=_required(_resource_element(statement, kind), kind, NO_RESOURCES, trust=True),
         conditions=_conditions(statement.get("Condition", {})),
     )
 
@@ -121,22 +128,22 @@ def _required(
 def _optional_string(members: Json, name: str) -> str | None:
     value = members.get(name)
     if value is not None and not isinstance(value, str):
-        raise MalformedPolicy(_SYNTAX)
+        raise MalformedPolicy(SYNTAX)
     return value
 
 
 def _strings(value: object) -> tuple[str, ...]:
     listed = value if isinstance(value, list) else [value]
-    if not listed or not all(isinstance(each, str) for each in listed):
-        raise MalformedPolicy(_SYNTAX)
-    return tuple(str(each) for each in listed)
+    if not listed or set(map(type, listed)) != {str}:
+        raise MalformedPolicy(SYNTAX)
+    return tuple(listed)
 
 
 def _either(statement: Json, name: str) -> tuple[object, bool] | None:
     """Return the value of an element or of its ``Not`` form, which exclude each other."""
     negated = f"Not{name}"
     if name in statement and negated in statement:
-        raise MalformedPolicy(_SYNTAX)
+        raise MalformedPolicy(SYNTAX)
     if name in statement:
         return statement[name], False
     return (statement[negated], True) if negated in statement else None
@@ -146,10 +153,23 @@ def _pattern_element(statement: Json, name: str) -> PatternElement | None:
     found = _either(statement, name)
     if found is None:
         return None
+    if found[0] == []:
+        raise MalformedPolicy(NO_ACTIONS)
     patterns = _strings(found[0])
-    if not all(_ACTION.fullmatch(pattern) for pattern in patterns):
-        raise MalformedPolicy("Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.")
+    for pattern in patterns:
+        if _ACTION.fullmatch(pattern) is None:
+            raise MalformedPolicy(_fault_of_action(pattern))
     return PatternElement(patterns, negated=found[1])
+
+
+def _fault_of_action(pattern: str) -> str:
+    colons = pattern.count(":")
+    if colons == 0:
+        return "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."
+    if colons > 1:
+        return "Actions/Condition can contain only one colon."
+    vendor = pattern[: pattern.index(":")]
+    return SYNTAX if _VENDOR.fullmatch(vendor) else f"Vendor {vendor[:_SHOWN]} is not valid"
 
 
 def _resource_element(statement: Json, kind: PolicyKind) -> PatternElement | None:
@@ -158,6 +178,8 @@ def _resource_element(statement: Json, kind: PolicyKind) -> PatternElement | Non
         return None
     if kind is PolicyKind.TRUST:
         raise MalformedPolicy("Has prohibited field Resource")
+    if found[0] == []:
+        raise MalformedPolicy(NO_RESOURCES)
     return PatternElement(_strings(found[0]), negated=found[1])
 
 
@@ -168,7 +190,7 @@ def _principal_element(statement: Json, kind: PolicyKind) -> PrincipalElement | 
             raise MalformedPolicy("Policy document should not specify a principal.")
         return None
     if found is None:
-        raise MalformedPolicy(_PRINCIPALS)
+        raise MalformedPolicy(PRINCIPALS)
     value, negated = found
     return PrincipalElement(_principals(value), negated=negated)
 
@@ -177,23 +199,26 @@ def _principals(value: object) -> tuple[NamedPrincipal, ...]:
     if value == "*":
         return (NamedPrincipal(PrincipalType.AWS, "*"),)
     if not isinstance(value, dict) or not value or not value.keys() <= set(PrincipalType):
-        raise MalformedPolicy(_PRINCIPALS)
+        raise MalformedPolicy(PRINCIPALS)
     return tuple(
         _principal(PrincipalType(str(kind)), name) for kind, names in value.items() for name in _strings(names)
     )
 
 
 def _principal(kind: PrincipalType, name: str) -> NamedPrincipal:
-    valid = {
-        PrincipalType.AWS: lambda: (
-            name == "*" or any(form.fullmatch(name) for form in (_ACCOUNT, _AWS_ARN, _UNIQUE_ID))
-        ),
-        PrincipalType.SERVICE: lambda: _SERVICE.fullmatch(name) is not None,
-        PrincipalType.FEDERATED: lambda: bool(name) and "*" not in name,
-    }
-    if not valid[kind]():
-        raise MalformedPolicy(_PRINCIPALS)
+    if not _is_principal(kind, name):
+        raise MalformedPolicy(PRINCIPALS)
     return NamedPrincipal(kind, name)
+
+
+def _is_principal(kind: PrincipalType, name: str) -> bool:
+    match kind:
+        case PrincipalType.AWS:
+            return name == "*" or any(form.fullmatch(name) for form in (_AWS_ARN, _ACCOUNT, _UNIQUE_ID))
+        case PrincipalType.SERVICE:
+            return _SERVICE.fullmatch(name) is not None
+        case PrincipalType.FEDERATED:
+            return bool(name) and "*" not in name
 
 
 def _conditions(value: object) -> tuple[Condition, ...]:
@@ -212,14 +237,14 @@ def _operator(text: str) -> Operator:
     if_exists = base.lower().endswith("ifexists")
     name = NAMES.get(base.lower().removesuffix("ifexists"))
     if name is None or (name == "Null" and (if_exists or qualifier is not Qualifier.NONE)):
-        raise MalformedPolicy(f"Invalid Condition type : {text}.")
+        raise MalformedPolicy(f"Invalid Condition type : {text[:_SHOWN]}.")
     return Operator(name, qualifier, if_exists)
 
 
 def _condition_values(value: object) -> tuple[str, ...]:
     listed = value if isinstance(value, list) else [value]
     if not listed:
-        raise MalformedPolicy(_SYNTAX)
+        raise MalformedPolicy(SYNTAX)
     return tuple(_condition_value(each) for each in listed)
 
 
@@ -227,5 +252,5 @@ def _condition_value(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if not isinstance(value, str | int | float):
-        raise MalformedPolicy(_SYNTAX)
+        raise MalformedPolicy(SYNTAX)
     return str(value)

@@ -5,6 +5,7 @@ first use and cached. Source: IAM User Guide, "AWS JSON policy elements: Princip
 available in all requests" (the table of principal key values).
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
@@ -102,7 +103,17 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             keys["aws:userid"] = (self.user_id,)
         if self.kind is PrincipalKind.USER and self.user_name is not None:
             keys["aws:username"] = (self.user_name,)
-        return keys | {f"aws:principaltag/{name.lower()}": (value,) for name, value in self.tags.items()}
+        return keys | {_tag_key(name): (value,) for name, value in self.tags.items()}
+
+    @cached_property
+    def ambiguous_keys(self) -> frozenset[str]:
+        """The condition keys, by lower-case name, that two tags stand for whose keys differ only by case."""
+        counted = Counter(map(_tag_key, self.tags))
+        return frozenset(name for name, count in counted.items() if count > 1)
+
+
+def _tag_key(tag: str) -> str:
+    return f"aws:principaltag/{tag.lower()}"
 
 
 def is_principal_key(key: str) -> bool:

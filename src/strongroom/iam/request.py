@@ -6,6 +6,7 @@ from typing import TypeAlias
 import msgspec
 
 from strongroom.iam.principals import Principal, is_principal_key
+from strongroom.iam.work import Work
 
 ConditionValues: TypeAlias = tuple[str, ...] | list[str] | None
 """The values of one condition key.
@@ -21,6 +22,10 @@ KeyReader: TypeAlias = "Callable[[AuthorizationRequest], ConditionValues]"
 """Reads one condition key of a request."""
 
 
+class AmbiguousConditionKey(Exception):
+    """Two names that differ only by case stand for the condition key, so it does not have one value."""
+
+
 def empty_context(_key: str) -> ConditionValues:
     """Return None: the context without any condition key."""
     return None
@@ -31,13 +36,15 @@ class AuthorizationRequest(msgspec.Struct, frozen=True):
 
     ``action``: ``service:Action``, compared without regard to case. ``resource``: an ARN, or ``*`` for actions without
     a resource. ``context`` returns the values of condition keys, except those that describe the principal
-    (``aws:Principal…``, ``aws:userid``, ``aws:username``): these always come from ``principal``.
+    (``aws:Principal…``, ``aws:userid``, ``aws:username``): these always come from ``principal``. It raises
+    AmbiguousConditionKey for a key of which the request has two. ``work`` is what the decision may still do.
     """
 
     principal: Principal
     action: str
     resource: str
     context: ConditionContext = empty_context
+    work: Work = msgspec.field(default_factory=Work)
 
 
 def key_reader(key: str, withheld: tuple[str, ...] = ()) -> KeyReader:
@@ -50,6 +57,8 @@ def key_reader(key: str, withheld: tuple[str, ...] = ()) -> KeyReader:
         return _absent
 
     def of_principal(request: AuthorizationRequest) -> ConditionValues:
+        if name in request.principal.ambiguous_keys:
+            raise AmbiguousConditionKey(name)
         return request.principal.condition_keys.get(name)
 
     def of_context(request: AuthorizationRequest) -> ConditionValues:

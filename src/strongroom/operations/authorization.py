@@ -15,6 +15,7 @@ from strongroom.iam import (
     Principal,
     Reason,
     Source,
+    TooMuchWork,
     assume_role_denial_message,
     decide,
     denial_message,
@@ -88,7 +89,18 @@ def would_allow(context: Context, target: Target, request: Request) -> bool:
 
 
 def decide_on(context: DecisionContext) -> Decision:
-    """Return the decision on one target."""
+    """Return the decision on one target. One that would take too much work is a refusal."""
+    try:
+        return _decide(context)
+    except TooMuchWork:
+        # A caller of another account must not learn that the key exists.
+        key = context.target.key
+        foreign = key is not None and key.key.account != context.call.caller.account
+        reason = Reason.HIDDEN if foreign else Reason.TOO_MUCH_WORK
+        return Decision(allowed=False, reason=reason, source=Source.RESOURCE_POLICY)
+
+
+def _decide(context: DecisionContext) -> Decision:
     target, caller = context.target, context.call.caller
     question = AuthorizationRequest(
         principal=caller, action=target.action, resource=target.resource, context=context.read

@@ -1,6 +1,7 @@
 """Principals in policies and grants: whether they exist, and the unique ids of the users and roles among them."""
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -25,9 +26,10 @@ def pin(reader: IdentityReader, principals: Iterable[NamedPrincipal]) -> tuple[t
     checked.
     """
     pinned = []
+    accounts = _Accounts(reader)
     for principal in principals:
         if principal.type is PrincipalType.AWS:
-            entity = _existing(reader, principal.account or principal.value)
+            entity = _existing(reader, principal.account or principal.value, accounts)
             if entity is not None and principal.value == entity.arn:
                 pinned.append((entity.arn, entity.unique_id))
     return tuple(pinned)
@@ -75,7 +77,7 @@ def party(reader: IdentityReader, principal: str) -> Party:
     Raises UnknownPrincipal if it does not exist.
     """
     account = _whole_account(principal)
-    entity = _existing(reader, account or principal)
+    entity = _existing(reader, account or principal, _Accounts(reader))
     if account is not None:
         return Party(principal, account)
     return Party(principal, entity.unique_id if entity is not None and entity.arn == principal else principal)
@@ -105,18 +107,34 @@ def _whole_account(principal: str) -> str | None:
     return arn.account if arn is not None and arn.resource == "root" else None
 
 
-def _existing(reader: IdentityReader, name: str) -> Entity | None:
+class _Accounts:
+    """The accounts that exist, read once for all principals of a policy."""
+
+    def __init__(self, reader: IdentityReader) -> None:
+        self._reader = reader
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(record.account for record in self._reader.accounts())
+
+    def require(self, account: str) -> None:
+        """Raise UnknownPrincipal for an account that does not exist."""
+        if account not in self._known:
+            raise UnknownPrincipal(account)
+
+
+def _existing(reader: IdentityReader, name: str, accounts: _Accounts) -> Entity | None:
     """Return the user or role with a name; None for roots and federated users; raises UnknownPrincipal."""
     if is_unique_id(name):
         return _required(reader.entity_by_id(name))
     if name.isdecimal():
-        _require_account(reader, name)
+        accounts.require(name)
         return None
     arn = parse_arn(name)
     if arn is None or arn.service not in {"iam", "sts"}:
         raise UnknownPrincipal(name)
     account, kind = arn.account, arn.resource_type
-    _require_account(reader, account)
+    accounts.require(account)
     if kind == "assumed-role":
         return _required(reader.entity(Role, account, arn.resource_id.partition("/")[0]))
     if kind in {"federated-user", "root"}:
@@ -131,8 +149,3 @@ def _required(entity: Entity | None) -> Entity:
     if entity is None:
         raise UnknownPrincipal
     return entity
-
-
-def _require_account(reader: IdentityReader, account: str) -> None:
-    if all(record.account != account for record in reader.accounts()):
-        raise UnknownPrincipal(account)

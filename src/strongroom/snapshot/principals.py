@@ -122,11 +122,12 @@ class Principals:
         """
         return self._named.get(arn) or self._named.look_up(arn, self._read_named, may_wait=may_wait)
 
-    def policies_of_group(self, account: str, name: str) -> Policies | None:
-        """Return the policies of a group, read from the database; None if there is no such group."""
+    def policies_of_group(self, arn: str) -> Policies | None:
+        """Return the policies of a group by its ARN, read from the database; None if there is no such group."""
+        named = known_arn(arn)
         with self._store.read() as reader:
-            group = reader.entity(Group, account, name)
-            return None if group is None else self._policies_of(reader, group)
+            group = reader.entity(Group, named.account, named.resource_name)
+            return self._policies_of(reader, group) if group is not None and group.arn == arn else None
 
     def role(self, account: str, name: str, *, may_wait: bool) -> ActiveRole | None:
         """Return a role by its name, or None; raises MustWait."""

@@ -94,7 +94,7 @@ REFUSED: dict[str, tuple[PolicyKind, str, str]] = {
         "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.",
     ),
     "an action that is a number": (IDENTITY, document(allow(do=5)), SYNTAX),
-    "no actions": (IDENTITY, document(allow(do=[])), SYNTAX),
+    "no actions": (IDENTITY, document(allow(do=[])), "Policy statement must contain actions."),
     "an unknown operator": (
         IDENTITY,
         document(allow(when={"StringSomehow": {"a:b": "x"}})),

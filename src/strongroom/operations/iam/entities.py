@@ -15,7 +15,7 @@ from strongroom.errors import (
     NoSuchEntityException,
     ValidationException,
 )
-from strongroom.iam import MalformedPolicy, PolicyDocument, PolicyKind, parse_policy
+from strongroom.iam import MalformedPolicy, PolicyDocument, PolicyKind, accept_policy
 from strongroom.iam.entities import Entity, EntityKind, Group, Holder, Role, User
 from strongroom.keys.names import MAX_TAGS
 from strongroom.operations.condition_keys import BOUNDARY_KEY
@@ -206,10 +206,10 @@ def on_new(kind: EntityKind, name_in: Callable[[M], str]) -> Callable[[str], Cal
     return locator
 
 
-def accepted_document(text: str, kind: PolicyKind) -> PolicyDocument:
-    """Return a policy document; raises MalformedPolicyDocumentException."""
+def accepted_document(text: str, kind: PolicyKind, *, managed: bool = False) -> PolicyDocument:
+    """Return a new policy document, of a managed policy or not; raises MalformedPolicyDocumentException."""
     try:
-        return parse_policy(text, kind)
+        return accept_policy(text, kind, managed=managed)
     except MalformedPolicy as error:
         raise MalformedPolicyDocumentException(str(error)) from None
 

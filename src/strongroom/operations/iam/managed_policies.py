@@ -260,7 +260,7 @@ def locate_create_policy(context: Context, request: CreatePolicyRequest) -> Sequ
 
 def accept(document: str) -> None:
     """Refuse an invalid or too large document; raises MalformedPolicyDocumentException, LimitExceededException."""
-    accepted_document(document, PolicyKind.IDENTITY)
+    accepted_document(document, PolicyKind.IDENTITY, managed=True)
     require_size(document, MAX_MANAGED_POLICY)
 
 

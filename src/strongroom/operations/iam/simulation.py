@@ -12,19 +12,24 @@ from msgspec.structs import replace
 from strongroom import arns
 from strongroom.errors import InvalidInputException, NoSuchEntityException
 from strongroom.iam import (
+    SIMULATION_STEPS,
     AuthorizationRequest,
     CompiledPolicy,
     Decision,
     Policies,
     PolicyKind,
     Principal,
+    PrincipalKind,
     Reason,
     Source,
+    TooMuchWork,
+    Work,
     account_root,
     compile_policy,
     decide,
 )
 from strongroom.iam.principals import assumed_role, iam_user
+from strongroom.operations.authorization import would_allow
 from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import accepted_document
 from strongroom.operations.iam.shapes import (
@@ -176,7 +181,7 @@ class SimulatePolicyResponse(PagedResponse, kw_only=True):
 
 def simulate_custom_policy(context: Context, request: SimulateCustomPolicyRequest) -> SimulatePolicyResponse:
     """Simulate requests with only the policies in the request."""
-    caller = _caller(context, request.caller_arn, account_user(context))
+    caller = _caller(context, request, account_user(context))
     policies = Policies(
         identity=_compiled(request.policy_input_list, "PolicyInputList"),
         boundary=_compiled(request.permissions_boundary_policy_input_list, "PermissionsBoundaryPolicyInputList"),
@@ -198,7 +203,7 @@ def simulate_principal_policy(context: Context, request: SimulatePrincipalPolicy
         boundary=_compiled(request.permissions_boundary_policy_input_list, "PermissionsBoundaryPolicyInputList")
         or held.boundary,
     )
-    return _simulate(request, _caller(context, request.caller_arn, principal), policies)
+    return _simulate(request, _caller(context, request, principal), policies)
 
 
 def locate_simulate_principal_policy(_context: Context, request: SimulatePrincipalPolicyRequest) -> Sequence[Target]:
@@ -228,12 +233,19 @@ def _simulate(request: SimulationRequest, caller: Principal, policies: Policies)
 
     # Only the pairs of the requested page are decided: a thousand actions on as many resources are a million pairs.
     kept, more, marker = read_page("Simulate", request, read, _marker_of)
-    results = [
-        _result(
-            caller, request.action_names[pair // len(resources)], resources[pair % len(resources)], policies, entries
-        )
-        for pair in kept
-    ]
+    work = Work(SIMULATION_STEPS)
+
+    def question(pair: int) -> AuthorizationRequest:
+        action, resource = request.action_names[pair // len(resources)], resources[pair % len(resources)]
+        return AuthorizationRequest(caller, action, resource, work=work)
+
+    try:
+        results = [_result(question(pair), policies, entries) for pair in kept]
+    except TooMuchWork:
+        raise InvalidInputException(
+            "The policies in this request take too much work to evaluate. Simulate fewer actions and resources, or "
+            "ask for fewer items."
+        ) from None
     return SimulatePolicyResponse(evaluation_results=results, is_truncated=more, marker=marker)
 
 
@@ -242,20 +254,22 @@ def _marker_of(pair: int) -> str:
 
 
 def _result(
-    caller: Principal, action: str, resource: str, policies: Policies, entries: Mapping[str, tuple[str, ...]]
+    question: AuthorizationRequest, policies: Policies, entries: Mapping[str, tuple[str, ...]]
 ) -> EvaluationResult:
     missing: set[str] = set()
 
     def read(name: str) -> tuple[str, ...] | None:
         if name not in entries:
+            # The answer names it, once for each action and resource.
+            question.work.spend(1 + (len(name) >> 2))
             missing.add(name)
         return entries.get(name)
 
-    governed = policies if resource.startswith("arn:") else replace(policies, resource=None)
-    decision = decide(AuthorizationRequest(caller, action, resource, read), governed)
+    governed = policies if question.resource.startswith("arn:") else replace(policies, resource=None)
+    decision = decide(replace(question, context=read), governed)
     return EvaluationResult(
-        eval_action_name=action,
-        eval_resource_name=resource,
+        eval_action_name=question.action,
+        eval_resource_name=question.resource,
         eval_decision=_outcome(decision),
         matched_statements=[] if decision.statement is None else [MatchedStatement(decision.statement.policy)],
         missing_context_values=sorted(missing),
@@ -273,11 +287,14 @@ def _outcome(decision: Decision) -> EvaluationDecision:
 
 
 def _entries(entries: Sequence[ContextEntry] | None) -> dict[str, tuple[str, ...]]:
-    return {
-        each.context_key_name.lower(): tuple(each.context_key_values or ())
-        for each in entries or ()
-        if each.context_key_name
-    }
+    found: dict[str, tuple[str, ...]] = {}
+    for each in entries or ():
+        if each.context_key_name:
+            name = each.context_key_name.lower()
+            if name in found:
+                raise InvalidInputException(f"The context key {each.context_key_name} is given more than once.")
+            found[name] = tuple(each.context_key_values or ())
+    return found
 
 
 def _compiled(documents: Sequence[str] | None, name: str) -> tuple[CompiledPolicy, ...]:
@@ -293,7 +310,7 @@ def _source(context: Context, arn: str) -> tuple[Policies, Principal]:
     kind = named.resource_type
     principals = context.backends.snapshot.principals
     if kind == "group":
-        policies = principals.policies_of_group(named.account, named.resource_name)
+        policies = principals.policies_of_group(arn)
         if policies is not None:
             return policies, account_user(context)
     found = principals.named(arn, may_wait=context.may_wait) if kind in {"user", "role"} else None
@@ -302,19 +319,33 @@ def _source(context: Context, arn: str) -> tuple[Policies, Principal]:
     return found.policies, found.principal
 
 
-def _caller(context: Context, arn: str | None, default: Principal) -> Principal:
+def _caller(context: Context, request: SimulationRequest, default: Principal) -> Principal:
+    """Return the principal that is simulated as the caller.
+
+    Its tags and its unique id are known to the simulation only if the caller of the operation may read them: a
+    simulated condition would disclose them. Other principals are simulated by their names alone, as those that do not
+    exist.
+    """
+    arn = request.caller_arn
     if arn is None:
         return default
     named = _arn(arn)
-    # The caller must not learn tags and ids of principals of another account.
     own = named.account == context.caller.account
     found = context.backends.snapshot.principals.named(arn, may_wait=context.may_wait) if own else None
-    if found is not None:
+    if found is not None and _may_read(context, request, found.principal):
         return found.principal
     kind = named.resource_type
     if kind == "root":
         return account_root(named.account, partition=named.partition)
     return iam_user(arn) if kind == "user" else assumed_role(arn, "simulated")
+
+
+def _may_read(context: Context, request: SimulationRequest, principal: Principal) -> bool:
+    if principal == context.caller or principal.kind is PrincipalKind.ACCOUNT_ROOT:
+        return True
+    action = "iam:GetUser" if principal.kind is PrincipalKind.USER else "iam:GetRole"
+    described = Target(action, principal.issuer_arn or principal.arn, tags=tuple(principal.tags.items()))
+    return would_allow(context, described, request)
 
 
 def _arn(text: str) -> arns.Arn:

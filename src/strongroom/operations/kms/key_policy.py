@@ -4,7 +4,7 @@ from msgspec.structs import replace
 from typing_extensions import override
 
 from strongroom.errors import LimitExceededException, MalformedPolicyDocumentException, NotFoundException
-from strongroom.iam import MalformedPolicy, PolicyKind, parse_policy
+from strongroom.iam import MalformedPolicy, PolicyKind, accept_policy
 from strongroom.keys.key_policy import MAX_POLICY_BYTES, POLICY_NAME, reformat
 from strongroom.keys.kms_key import KmsKey
 from strongroom.operations.authorization import would_allow
@@ -109,7 +109,7 @@ def accepted_policy(
         raise LimitExceededException("The key policy exceeds the size limit of 32768 bytes.")
     backends = context.backends
     try:
-        document = parse_policy(text, PolicyKind.RESOURCE)
+        document = accept_policy(text, PolicyKind.RESOURCE)
         with context.read() as reader:
             pinned = pin(reader, document.principals)
     except MalformedPolicy as error:

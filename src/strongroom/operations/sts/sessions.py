@@ -13,7 +13,7 @@ from strongroom.errors import (
     PackedPolicyTooLargeException,
     ValidationException,
 )
-from strongroom.iam import MalformedPolicy, PolicyKind, parse_policy
+from strongroom.iam import MalformedPolicy, PolicyKind, accept_policy
 from strongroom.iam.entities import Role
 from strongroom.iam.session import Session
 from strongroom.operations.context import Context
@@ -70,7 +70,7 @@ def role_session(
                 raise MalformedPolicyDocumentException(f"Invalid policy ARN: {arn}")
     if policy is not None:
         try:
-            parse_policy(policy, PolicyKind.IDENTITY)
+            accept_policy(policy, PolicyKind.IDENTITY)
         except MalformedPolicy as error:
             raise MalformedPolicyDocumentException(str(error)) from None
     return replace(
