@@ -99,10 +99,17 @@ class Constraints(msgspec.Struct, frozen=True):
         return pairs(self.context_equals or self.context_subset)
 
     def admit(self, have: Pairs) -> bool:
-        """Tell whether a request's encryption context satisfies the constraint."""
+        """Tell whether a request's encryption context satisfies the constraint.
+
+        A context that has a name of the constraint twice, in another case and with another value, does not.
+        """
         if self.context_equals is not None:
             return have == pairs(self.context_equals)
-        return pairs(self.context_subset) <= have
+        if not self.context_subset:
+            return True
+        wanted = pairs(self.context_subset)
+        names = {name for name, _ in wanted}
+        return wanted <= have and sum(name in names for name, _ in have) == len(wanted)
 
     def at_least_as_strict_as(self, other: "Constraints") -> bool:
         """Tell whether the other constraints are satisfied by every request that satisfies these."""

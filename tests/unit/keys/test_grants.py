@@ -34,7 +34,9 @@ FROM_S1 = Constraints(source_arn=S1)
         (subset(dept="IT"), {"dept": "it"}, False),
         (subset(dept="IT"), {"more": "IT"}, False),
         (subset(dept="IT", year="26"), {"dept": "IT", "more": "x"}, False),
-        (subset(dept="IT"), {"dept": "HR", "Dept": "IT"}, True),
+        (subset(dept="IT"), {"dept": "HR", "Dept": "IT"}, False),
+        (subset(dept="IT"), {"dept": "IT", "Dept": "IT"}, True),
+        (subset(dept="IT"), {"dept": "IT", "more": "x", "More": "y"}, True),
         (subset(), {"any": "thing"}, True),
     ],
 )

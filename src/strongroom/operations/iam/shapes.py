@@ -14,6 +14,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from strongroom.iam.entities import Entity, Group, Holder, Role, User
+from strongroom.keys.names import TAG_CHARACTERS
 from strongroom.operations.paging import Page, PageSize, page
 from strongroom.operations.shapes import Request, Response, at_most, matching
 
@@ -21,9 +22,8 @@ T = TypeVar("T")
 
 _NAME = r"[\w+=,.@-]+"
 _PATH = r"(\u002F)|(\u002F[\u0021-\u007E]+\u002F)"
-# Python's regular expressions have no \p classes; \w and the space stand for letters, digits and separators.
 _TAG = r"[\p{L}\p{Z}\p{N}_.:/=+\-@]"
-_TAG_HERE = r"[\w\s.:/=+\-@]"
+_TAG_HERE = f"[{TAG_CHARACTERS}]"
 _PAGE = PageSize(default=100, maximum=1000)
 
 UserName = Annotated[str, Meta(min_length=1, max_length=64), matching(_NAME)]
