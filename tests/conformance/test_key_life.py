@@ -155,7 +155,7 @@ def test_tags_description_and_policy(kms: KMSClient, key_id: str) -> None:
         "Code": "TagException",
         "Message": "Too many tags",
     }
-    other_case = [{"TagKey": "T01", "TagValue": "1"}]
+    other_case: list[Any] = [{"TagKey": "T01", "TagValue": "1"}]
     assert error_of(kms.tag_resource, KeyId=key_id, Tags=other_case) == {
         "Code": "TagException",
         "Message": SAME_BUT_CASE,
