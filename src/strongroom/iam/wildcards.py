@@ -54,8 +54,13 @@ class PatternSet:
         self._exact: set[str] = set()
         self._written: list[Pieces] = []
         for pieces in written:
-            text = plain(pieces)
-            if ("*" in text or "?" in text) and is_wild(pieces):
+            # Nearly every pattern is one piece of text, and a policy can have a thousand.
+            piece = pieces[0] if len(pieces) == 1 else None
+            if isinstance(piece, str):
+                wild, text = "*" in piece or "?" in piece, piece
+            else:
+                wild, text = is_wild(pieces), plain(pieces)
+            if wild:
                 self._written.append(pieces)
             else:
                 self._exact.add(text)
