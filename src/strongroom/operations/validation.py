@@ -1,8 +1,8 @@
 """Decodes request bodies, and refuses members that break their limits with AWS's messages.
 
 msgspec checks types and limits fast, but stops at the first breach, with a message of its own. Only then is the body
-checked again, against the same declarations, to list the breaches as AWS does. What that takes, and what the message
-repeats of the request, is bounded: anybody with an access key can send such a request, whatever policies allow.
+checked again, against the same declarations, to list the breaches as AWS does. The work of that is bounded, and so is
+the message: anybody with an access key can send such a request, whatever policies allow.
 """
 
 import re

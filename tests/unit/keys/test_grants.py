@@ -205,7 +205,7 @@ def test_the_grant_operations_of_each_kind_of_key(spec: str, usage: str, fit: se
 def test_a_search_that_would_compare_too_many_grants() -> None:
     grants = [make_grant(n, GrantOperation.CREATE_GRANT, name=f"{n}") for n in range(10)]
     index = GrantIndex(iter(grants))
-    # Nobody can delegate Decrypt: there is nothing to compare.
+    # None of them permits Decrypt: there is nothing to compare.
     assert index.find(DelegationSearch(frozenset({DECRYPT}), NONE, None), 3) is None
     index.add(make_grant(99, GrantOperation.CREATE_GRANT, DECRYPT))
     assert index.find(DelegationSearch(frozenset({DECRYPT}), NONE, None), 3) == make_grant(
