@@ -13,10 +13,11 @@ from strongroom.keys.encryption_context import MAX_SIZE
 from strongroom.operations.iam.table import IAM_TABLE
 from strongroom.operations.kms.table import TABLE
 from strongroom.operations.sts.table import STS_TABLE
+from strongroom.operations.validation import _MAX_MEMBERS
 
 ROWS = {f"{row.service}:{name}": row for table in (TABLE, IAM_TABLE, STS_TABLE) for name, row in table.items()}
 MOST = 262_144
-"""The largest bound of botocore's models, in characters, bytes or members: that of an attestation document."""
+"""The largest bound of botocore's models, in characters or bytes: that of an attestation document."""
 
 
 def unbounded(declared: inspect.Type, path: str) -> Iterator[str]:
@@ -27,7 +28,7 @@ def unbounded(declared: inspect.Type, path: str) -> Iterator[str]:
             for field in plain.fields:
                 yield from unbounded(field.type, f"{path}.{field.encode_name}")
         case inspect.ListType():
-            yield from _without_maximum(plain.max_length, path)
+            yield from _without_maximum(plain.max_length, path, _MAX_MEMBERS)
             yield from unbounded(plain.item_type, f"{path}[]")
         case inspect.DictType():
             yield from _without_maximum(extra.get("characters"), path)
@@ -41,8 +42,8 @@ def unbounded(declared: inspect.Type, path: str) -> Iterator[str]:
             yield f"{path}: {plain}"
 
 
-def _without_maximum(maximum: int | None, path: str) -> Iterator[str]:
-    if maximum is None or maximum > MOST:
+def _without_maximum(maximum: int | None, path: str, most: int = MOST) -> Iterator[str]:
+    if maximum is None or maximum > most:
         yield path
 
 

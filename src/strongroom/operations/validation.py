@@ -22,6 +22,8 @@ MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError
 """What a decoder raises; msgspec.ValidationError is one of them."""
 
 _MAX_CLAUSES = 20
+_MAX_MEMBERS = 1000
+"""How many members of a list are looked at. No list may have more."""
 _MAX_SHOWN = 4096
 """How many characters of one value a message repeats. Every value within the limits of its member is shorter or is not
 shown at all, but for policy documents."""
@@ -139,8 +141,7 @@ def _list_breaches(declared: inspect.ListType, value: object, path: str, _extra:
     if not isinstance(value, list):
         raise _WrongTypeError
     item = declared.item_type
-    # What is beyond the limit of the list is not looked at.
-    within = value[: declared.max_length]
+    within = value[:_MAX_MEMBERS]
     if isinstance(item, inspect.EnumType):
         yield from _enum_list_breaches(item, value, within, path)
     else:
