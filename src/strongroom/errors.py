@@ -10,9 +10,17 @@ from typing import ClassVar
 
 from typing_extensions import override
 
+MAX_MESSAGE = 8192
+"""The most characters of a message. Many repeat what the client sent, and no answer may be much larger than that."""
+
+_CUT = "..."
+
 
 class KmsError(Exception):
-    """Base of all errors. Any other exception of a call is a bug, and the client gets KMSInternalException."""
+    """Base of all errors. Any other exception of a call is a bug, and the client gets KMSInternalException.
+
+    A message of more than ``MAX_MESSAGE`` characters is cut.
+    """
 
     status: ClassVar[int] = 400
     code: ClassVar[str] = "KmsError"
@@ -23,6 +31,8 @@ class KmsError(Exception):
             cls.code = cls.__name__
 
     def __init__(self, message: str | None = None) -> None:
+        if message is not None and len(message) > MAX_MESSAGE:
+            message = message[: MAX_MESSAGE - len(_CUT)] + _CUT
         super().__init__(message or "")
         self.message = message
         self.details: Mapping[str, object] | None = None

@@ -56,6 +56,24 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         assert server.stop() == 0
 
 
+def test_the_record_of_a_refused_call_is_bounded_and_found(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data", tmp_path / "log") as server:
+        kms = client_of(server)
+        key_id = kms.create_key()["KeyMetadata"]["KeyId"]
+        user = Identities(server, client_with(server, "iam", credentials_of(server))).user()
+        before = sum(path.stat().st_size for path in audit_files(data_of(server)))
+        tags = [{"TagKey": f"{number:04}" + "k" * 100, "TagValue": "v" * 256} for number in range(1000)]
+        assert error_code_of(user.kms.tag_resource, KeyId=key_id, Tags=tags) == "AccessDeniedException"
+        assert sum(path.stat().st_size for path in audit_files(data_of(server))) - before < 4096
+        found = succeed(data_of(server), "audit", "search", "--json", "--denied", "--key", key_id)
+        parameters = json.loads(found)["requestParameters"]
+        assert parameters["keyId"] == key_id
+        assert parameters["tags"]["omitted"] is True
+        assert parameters["tags"]["originalSize"] > 380_000
+        assert server.stop() == 0
+        succeed(data_of(server), "audit", "verify")
+
+
 def test_search_by_key_under_each_of_its_names(scene: Scene) -> None:
     arn = f"arn:aws:kms:us-east-1:000000000000:key/{scene.key_id}"
     alias = "arn:aws:kms:us-east-1:000000000000:alias/payroll"

@@ -137,8 +137,12 @@ def test_tags_are_put_changed_and_taken_away(iam: IAMClient, identities: Identit
     pages = list(iam.get_paginator("list_user_tags").paginate(UserName=name, PaginationConfig={"PageSize": 20}))
     assert [len(page["Tags"]) for page in pages] == [20, 20, 10]
     assert error_with_status(409, iam.tag_user, UserName=name, Tags=iam_tags({"more": ""}))["Code"] == "LimitExceeded"
-    for keys in ({"a": "", "A": ""}, {"AWS:a": ""}):
-        assert error_of(iam.tag_user, UserName=name, Tags=iam_tags(keys))["Code"] == "ValidationError"
+    assert error_of(iam.tag_user, UserName=name, Tags=iam_tags({"a": "", "A": ""})) == {
+        "Code": "InvalidInput",
+        "Message": "Duplicate tag keys found. Please note that Tag keys are case insensitive.",
+    }
+    for key in ("AWS:a", "a&b", "a\tb"):
+        assert error_of(iam.tag_user, UserName=name, Tags=iam_tags({key: ""}))["Code"] == "ValidationError"
 
 
 def test_a_boundary_is_shown_and_taken_away(iam: IAMClient, identities: Identities) -> None:

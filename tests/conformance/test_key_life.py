@@ -7,6 +7,8 @@ from mypy_boto3_kms.client import KMSClient
 
 from client_errors import error_of
 
+SAME_BUT_CASE = "Duplicate tag keys found. Please note that Tag keys are case insensitive."
+
 
 def test_a_new_key_is_described_as_aws_describes_it(kms: KMSClient) -> None:
     made: dict[str, Any] = dict(
@@ -77,6 +79,9 @@ def test_a_multi_region_primary_and_a_key_that_waits_for_import(kms: KMSClient) 
         ),
         ({"Origin": "AWS_CLOUDHSM", "CustomKeyStoreId": "cks-1"}, "CustomKeyStoreNotFoundException", ""),
         ({"Tags": [{"TagKey": "a", "TagValue": ""}] * 2}, "TagException", "Duplicate tag keys"),
+        ({"Tags": [{"TagKey": "a", "TagValue": ""}, {"TagKey": "A", "TagValue": ""}]}, "TagException", SAME_BUT_CASE),
+        ({"Tags": [{"TagKey": "a", "TagValue": "R&D"}]}, "TagException", "Invalid tag"),
+        ({"Tags": [{"TagKey": "a#", "TagValue": ""}]}, "TagException", "Invalid tag"),
         ({"Policy": "{"}, "MalformedPolicyDocumentException", None),
         ({"KeySpec": "nonsense"}, "ValidationException", None),
     ],
@@ -150,6 +155,13 @@ def test_tags_description_and_policy(kms: KMSClient, key_id: str) -> None:
         "Code": "TagException",
         "Message": "Too many tags",
     }
+    other_case: list[Any] = [{"TagKey": "T01", "TagValue": "1"}]
+    assert error_of(kms.tag_resource, KeyId=key_id, Tags=other_case) == {
+        "Code": "TagException",
+        "Message": SAME_BUT_CASE,
+    }
+    kms.untag_resource(KeyId=key_id, TagKeys=["t01"])
+    kms.tag_resource(KeyId=key_id, Tags=other_case)
     kms.update_key_description(KeyId=key_id, Description="changed")
     assert kms.describe_key(KeyId=key_id)["KeyMetadata"]["Description"] == "changed"
     assert kms.list_key_policies(KeyId=key_id)["PolicyNames"] == ["default"]

@@ -129,6 +129,8 @@ def test_a_replica_that_could_not_be_made_leaves_no_trace(east: KMSClient, west:
         ({"Policy": "{"}, "MalformedPolicyDocumentException"),
         ({"Policy": locked}, "MalformedPolicyDocumentException"),
         ({"Tags": twice}, "TagException"),
+        ({"Tags": [*twice[:1], {"TagKey": "A", "TagValue": "1"}]}, "TagException"),
+        ({"Tags": [{"TagKey": "a", "TagValue": "<1"}]}, "TagException"),
     ):
         assert error_code_of(east.replicate_key, KeyId=key_id, ReplicaRegion=WEST, **arguments) == code
     assert multi_region_roles(east, key_id) == ("PRIMARY", EAST, [])

@@ -199,9 +199,13 @@ def test_tags_that_cannot_be(job: Job) -> None:
         "Code": "InvalidParameterValue",
         "Message": "The specified transitive tag key must be included in the requested tags.",
     }
-    assert refused(Tags=[{"Key": "a", "Value": "b"}, {"Key": "A", "Value": "c"}])["Message"] == (
-        "Duplicate tag keys found. Please note that Tag keys are case insensitive."
-    )
+    assert refused(Tags=[{"Key": "a", "Value": "b"}, {"Key": "A", "Value": "c"}]) == {
+        "Code": "InvalidParameterValue",
+        "Message": "Duplicate tag keys found. Please note that Tag keys are case insensitive.",
+    }
+    for character in "&#!\t":
+        assert "pattern" in refused(Tags=[{"Key": f"a{character}", "Value": "b"}])["Message"]
+        assert "pattern" in refused(TransitiveTagKeys=[f"a{character}"])["Message"]
     assert "aws:" in refused(Tags=[{"Key": "aws:a", "Value": "b"}])["Message"]
 
 

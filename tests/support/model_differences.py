@@ -94,6 +94,8 @@ def limit_differences(declared: Any, shape: Shape, extra: dict[str, Any], path: 
     metadata = shape.metadata
     low, high = ("ge", "le") if shape.type_name == "integer" else ("min_length", "max_length")
     for limit, name in ((low, "min"), (high, "max")):
+        if limit == "max_length" and extra.get("own_limit") and metadata.get(name) is None:
+            continue
         if getattr(declared, limit, None) != metadata.get(name):
             yield f"{path}: {name} is {getattr(declared, limit, None)}, not {metadata.get(name)}"
     if extra.get("pattern") != metadata.get("pattern"):

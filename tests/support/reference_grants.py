@@ -37,6 +37,9 @@ def permits(grant: Json, use: Use) -> bool:
             want = {(name.lower(), value) for name, value in constraints[kind].items()}
             if want - have or (kind == "EncryptionContextEquals" and have - want):
                 return False
+            # A name that the context has twice, with two values, does not satisfy a constraint.
+            if any(name in dict(want) for name, _ in have - want):
+                return False
     return True
 
 

@@ -5,6 +5,10 @@ caller, the time and the source; the body the parameters and the outcome; the ta
 
 Source: AWS CloudTrail User Guide, "CloudTrail record contents", and KMS Developer Guide, "Logging AWS KMS API calls".
 A record never holds plaintext, ciphertext, key bytes or grant tokens; ``parameters`` leaves them out.
+
+Records are bounded, because a request has up to a megabyte and even a refused call leaves one. Parameters that are too
+large are replaced by what CloudTrail writes in that case: ``omitted``, ``originalSize`` and ``reason``. The bound of a
+call that succeeded is above all that a call can change, so what was changed is always recorded whole.
 """
 
 import time
@@ -19,6 +23,13 @@ from strongroom.audit.user_identity import UserIdentity
 _EVENT_VERSION = "1.11"
 _EVENT_SOURCE = "kms.amazonaws.com"
 _MAX_MESSAGE = 1024
+
+MAX_ANSWERED = 262_144
+"""The bound of a record's parameters in bytes, and of its other parts that a caller can fill; each has it by itself."""
+MAX_REFUSED = 8192
+"""The bound if the call was refused."""
+MAX_UNAUTHENTICATED = 4096
+"""The bound if it was refused and had no signature."""
 
 
 class Resource(msgspec.Struct, frozen=True):
@@ -89,9 +100,45 @@ def encode_tail(tail: RecordTail) -> bytes:
     return b"," + _encoder.encode(tail)[1:]
 
 
-def encode_record(head: bytes, body: RecordBody, tail: bytes) -> bytes:
-    """Return a record as one line of JSON, without its newline, between an encoded head and tail."""
-    return head + _encoder.encode(body)[1:-1] + tail
+def encode_record(head: bytes, body: RecordBody, tail: bytes, limit: int = MAX_ANSWERED) -> bytes:
+    """Return a record as one line of JSON, without its newline, between an encoded head and tail.
+
+    Parameters, elements and event data of more than ``limit`` bytes are left out, the largest members first.
+    """
+    encoded = _encoder.encode(body)
+    if len(encoded) > limit:
+        encoded = _encoder.encode(_bounded(body, limit))
+    return head + encoded[1:-1] + tail
+
+
+def _bounded(body: RecordBody, limit: int) -> RecordBody:
+    more = body.additional_event_data
+    return msgspec.structs.replace(
+        body,
+        request_parameters=_within(limit, "requestParameters", body.request_parameters),
+        response_elements=_within(limit, "responseElements", body.response_elements),
+        additional_event_data=UNSET if more is UNSET else _within(limit, "additionalEventData", more) or UNSET,
+    )
+
+
+def _within(limit: int, name: str, found: Mapping[str, object] | None) -> Mapping[str, object] | None:
+    """Return a part of a record without the members that make it larger than ``limit``."""
+    if found is None:
+        return None
+    kept = dict(found)
+    size = whole = len(_encoder.encode(kept))
+    sizes = {member: len(_encoder.encode(value)) for member, value in kept.items()} if size > limit else {}
+    for member in sorted(sizes, key=sizes.__getitem__, reverse=True):
+        if size <= limit:
+            break
+        kept[member] = _omitted(member, sizes[member])
+        size += len(_encoder.encode(kept[member])) - sizes[member]
+    return kept if size <= limit else _omitted(name, whole)
+
+
+def _omitted(name: str, size: int) -> Mapping[str, object]:
+    """Return what stands for something that is too large, as in CloudTrail; ``size`` is in bytes of JSON."""
+    return {"reason": f"{name} too large", "omitted": True, "originalSize": size}
 
 
 def event_time(now: float) -> str:

@@ -5,10 +5,12 @@ only allow. An encryption context constraint compares the names of pairs without
 It does not apply to DescribeKey and RetireGrant. A source ARN applies to all operations but RetireGrant.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import blake2b, sha256
+from itertools import chain
+from typing import Protocol
 
 import msgspec
 
@@ -99,10 +101,17 @@ class Constraints(msgspec.Struct, frozen=True):
         return pairs(self.context_equals or self.context_subset)
 
     def admit(self, have: Pairs) -> bool:
-        """Tell whether a request's encryption context satisfies the constraint."""
+        """Tell whether a request's encryption context satisfies the constraint.
+
+        A context that has a name of the constraint twice, in another case and with another value, does not.
+        """
         if self.context_equals is not None:
             return have == pairs(self.context_equals)
-        return pairs(self.context_subset) <= have
+        if not self.context_subset:
+            return True
+        wanted = pairs(self.context_subset)
+        names = {name for name, _ in wanted}
+        return wanted <= have and sum(name in names for name, _ in have) == len(wanted)
 
     def at_least_as_strict_as(self, other: "Constraints") -> bool:
         """Tell whether the other constraints are satisfied by every request that satisfies these."""
@@ -166,6 +175,75 @@ IndexKey = tuple[GrantOperation, str | None, Context]
 """The key of ``GrantIndex``: an operation, a source ARN, and a part of the encryption context."""
 
 
+Lookup = tuple[GrantOperation, Pairs, str | None]
+"""What a grant has to permit to be a candidate: an operation with an encryption context and a source ARN."""
+
+
+class Search(Protocol):
+    """A search for a grant with which something is permitted."""
+
+    @property
+    def lookups(self) -> Sequence[Lookup]:
+        """Lookups in an index, each of which finds all grants that are searched for, and perhaps others."""
+        ...
+
+    def permits(self, grant: Grant) -> bool:
+        """Tell whether this grant is one."""
+        ...
+
+
+class UseSearch(msgspec.Struct, frozen=True):
+    """The search for a grant that permits an operation, with an encryption context and a source ARN."""
+
+    operation: GrantOperation
+    have: Pairs
+    source_arn: str | None
+
+    @property
+    def lookups(self) -> Sequence[Lookup]:
+        """The one lookup of the operation."""
+        return ((self.operation, self.have, self.source_arn),)
+
+    def permits(self, grant: Grant) -> bool:
+        """Tell whether a grant permits it."""
+        if self.operation not in grant.operations:
+            return False
+        source = grant.constraints.source_arn
+        if self.operation is not GrantOperation.RETIRE_GRANT and source not in {None, self.source_arn}:
+            return False
+        return self.operation in _WITHOUT_CONTEXT or grant.constraints.admit(self.have)
+
+
+class DelegationSearch(msgspec.Struct, frozen=True):
+    """The search for a grant that allows its grantee to make a grant.
+
+    The new one must not have more ``operations`` or weaker ``constraints``. ``source_arn`` is that of the call.
+    """
+
+    operations: frozenset[GrantOperation]
+    constraints: Constraints
+    source_arn: str | None
+
+    @property
+    def lookups(self) -> Sequence[Lookup]:
+        """One lookup for each operation that the grant has to permit: few grants may permit one of them."""
+        needed = {GrantOperation.CREATE_GRANT, *self.operations}
+        return tuple((operation, self.constraints.context, self.source_arn) for operation in needed)
+
+    def permits(self, grant: Grant) -> bool:
+        """Tell whether a grant allows that."""
+        return (
+            GrantOperation.CREATE_GRANT in grant.operations
+            and self.operations.issubset(grant.operations)
+            and grant.constraints.source_arn in {None, self.source_arn}
+            and self.constraints.at_least_as_strict_as(grant.constraints)
+        )
+
+
+class TooManyCandidates(Exception):
+    """More grants would have to be compared than the caller has time for."""
+
+
 class GrantIndex:
     """The grants of one grantee on one key. A lookup takes the same time for few grants and for many.
 
@@ -203,21 +281,35 @@ class GrantIndex:
                 del self._grants[index_key]
         return bool(index_keys)
 
-    def find(self, operation: GrantOperation, have: Pairs, source_arn: str | None) -> Grant | None:
-        """Return a grant that permits an operation with this encryption context and source; None if there is none."""
-        for grant in self.candidates(operation, have, source_arn):
-            if operation in _WITHOUT_CONTEXT or grant.constraints.admit(have):
+    def find(self, search: Search, most: int | None = None) -> Grant | None:
+        """Return a grant that a search permits; None if there is none.
+
+        Raises TooManyCandidates if none of the first ``most`` candidates is one, and there are more.
+        """
+        for number, grant in enumerate(chain.from_iterable(self._groups(search)), 1):
+            if search.permits(grant):
                 return grant
+            if number == most:
+                raise TooManyCandidates
         return None
 
-    def candidates(self, operation: GrantOperation, have: Pairs, source_arn: str | None) -> Iterator[Grant]:
-        """Yield the grants that could apply."""
+    def candidates(self, search: Search) -> list[Grant]:
+        """Return the grants among which are all that a search permits."""
+        return list(chain.from_iterable(self._groups(search)))
+
+    def _groups(self, search: Search) -> Sequence[Iterable[Grant]]:
+        """Return the candidates of a search, by index key: of its alternative lookups the one with the fewest."""
         if not self._grants:
-            return
+            return ()
+        found = [self._looked_up(*lookup) for lookup in search.lookups]
+        fewest = min(found, key=lambda groups: sum(map(len, groups))) if len(found) > 1 else found[0]
+        return [group.values() for group in fewest]
+
+    def _looked_up(self, operation: GrantOperation, have: Pairs, source_arn: str | None) -> list[dict[str, Grant]]:
         contexts: tuple[Context, ...] = (None,) if operation in _WITHOUT_CONTEXT else (None, have, *have)
-        for source in {None, None if operation is GrantOperation.RETIRE_GRANT else source_arn}:
-            for context in contexts:
-                yield from self._grants.get((operation, source, context), {}).values()
+        sources = {None, None if operation is GrantOperation.RETIRE_GRANT else source_arn}
+        index_keys = ((operation, source, context) for source in sources for context in contexts)
+        return [self._grants[index_key] for index_key in index_keys if index_key in self._grants]
 
     def _index_key(self, operation: GrantOperation, source: str | None, contexts: Sequence[Context]) -> IndexKey:
         """Return the index key with the fewest grants, of those that every permitted request looks up."""

@@ -1,4 +1,8 @@
-"""Rules for names that callers choose: aliases and tags (KMS API Reference, CreateAlias and TagResource)."""
+"""Rules for names that callers choose: aliases and tags (KMS API Reference, CreateAlias and TagResource).
+
+The keys of tags that differ only by case would be one condition key, ``aws:ResourceTag/KEY``, with two values. So a
+resource has at most one of them.
+"""
 
 import re
 from collections.abc import Iterable
@@ -8,6 +12,14 @@ from strongroom.keys.arns import ALIAS_PREFIX
 
 MAX_TAGS = 50
 RESERVED_ALIAS_PREFIX = "alias/aws/"
+TAG_CHARACTERS = r"\w \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000.:/=+\-@"
+r"""What keys and values of tags consist of: AWS's ``\p{L}\p{Z}\p{N}_.:/=+\-@``, as a set of Python's expressions.
+
+They have no classes of Unicode's; ``\w`` stands for letters, digits and the underscore.
+"""
+DUPLICATE_KEYS = "Duplicate tag keys found. Please note that Tag keys are case insensitive."
+
+_TAG_TEXT = re.compile(f"[{TAG_CHARACTERS}]*")
 _ALIAS_CHARACTERS = re.compile(r"[a-zA-Z0-9:/_-]+")
 
 
@@ -33,21 +45,36 @@ def require_customer_alias(name: str) -> None:
         raise NotAuthorizedException("")
 
 
+def folded(key: str) -> str:
+    """Return the form in which the keys of tags and of encryption contexts are compared without regard to case.
+
+    Keys that are equal in lower case, as policies have them, are equal in this form too; so are those that differ by
+    a letter such as U+017F, the long s, which has ``S`` as its upper case and itself as its lower case.
+    """
+    return key.casefold()
+
+
 def require_tag_keys(keys: Iterable[str]) -> None:
     """Refuse tag keys AWS reserves; raises TagException."""
-    if any(key.lower().startswith("aws:") for key in keys):
+    if any(folded(key).startswith("aws:") for key in keys):
         raise TagException("Tags beginning with aws: are reserved")
 
 
 def merge_tags(existing: tuple[tuple[str, str], ...], added: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """Return the tags after TagResource or CreateKey, ordered by key.
 
-    Raises TagException for duplicate, reserved or too many tags.
+    Raises TagException for duplicate, reserved or too many tags, for keys that differ only by case from another one,
+    and for characters that tags cannot have.
     """
     keys = [key for key, _ in added]
     if len(set(keys)) != len(keys):
         raise TagException("Duplicate tag keys")
     require_tag_keys(keys)
+    if not all(_TAG_TEXT.fullmatch(text) for pair in added for text in pair):
+        raise TagException("Invalid tag")
+    stored = {folded(key) for key, _ in existing if key not in keys}
+    if len({folded(key) for key in keys} - stored) != len(keys):
+        raise TagException(DUPLICATE_KEYS)
     merged = dict(existing) | dict(added)
     if len(merged) > MAX_TAGS:
         raise TagException("Too many tags")

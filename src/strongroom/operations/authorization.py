@@ -1,7 +1,6 @@
 """Authorization: decides whether a caller may perform an action on each target of a call."""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 import msgspec
 
@@ -23,7 +22,7 @@ from strongroom.iam import (
     limited,
 )
 from strongroom.keys.encryption_context import require_size
-from strongroom.keys.grants import Constraints, Grant, GrantIndex, GrantOperation, labels_wanted, pairs
+from strongroom.keys.grants import DelegationSearch, Grant, GrantOperation, Search, UseSearch, labels_wanted, pairs
 from strongroom.operations import grant_tokens
 from strongroom.operations.condition_keys import DecisionContext
 from strongroom.operations.context import Context
@@ -138,12 +137,12 @@ def _usable_grant(context: DecisionContext) -> Grant | None:
     operation = _GRANTABLE.get(context.target.action)
     if operation is None or context.target.key is None:
         return None
+    have, source_arn = pairs(context.encryption_context()), context.call.origin.source_arn
+    search: Search = UseSearch(operation, have, source_arn)
     if operation is GrantOperation.CREATE_GRANT:
-        constraints = context.grant_constraints()
-        have, search = constraints.context, partial(_delegating, context, constraints)
-    else:
-        have = pairs(context.encryption_context())
-        search = partial(GrantIndex.find, operation=operation, have=have, source_arn=context.call.origin.source_arn)
+        asked, constraints = context.parameters.grant, context.grant_constraints()
+        operations = frozenset(GrantOperation(each) for each in (() if asked is None else asked.operations))
+        search = DelegationSearch(operations, constraints, source_arn)
     return context.call.backends.snapshot.grants.find(
         context.target.key.key.locator,
         names_of(context.call.caller),
@@ -151,19 +150,6 @@ def _usable_grant(context: DecisionContext) -> Grant | None:
         search,
         may_wait=context.call.may_wait,
     )
-
-
-def _delegating(context: DecisionContext, constraints: Constraints, index: GrantIndex) -> Grant | None:
-    """Return a grant that allows its grantee to make the grant that is asked for.
-
-    That one must not have more operations or weaker constraints.
-    """
-    asked = context.parameters.grant
-    wanted = set(() if asked is None else asked.operations)
-    for grant in index.candidates(GrantOperation.CREATE_GRANT, constraints.context, context.call.origin.source_arn):
-        if wanted <= set(grant.operations) and constraints.at_least_as_strict_as(grant.constraints):
-            return grant
-    return None
 
 
 def _on_retirement(

@@ -5,15 +5,17 @@ condition context keys". A value is computed when a policy asks for it. The poli
 describe the principal (``iam/principals.py``).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from strongroom.arns import parse_arn
 from strongroom.audit.cloudtrail import event_time
 from strongroom.clock import DAY
+from strongroom.iam import AmbiguousConditionKey
 from strongroom.keys.grants import Constraints
 from strongroom.keys.multi_region import MultiRegionKeyType
+from strongroom.keys.names import folded
 from strongroom.keys.specs import KeySpec, KeyUsage
 from strongroom.operations.condition_parameters import ConditionParameters, GrantParameters
 from strongroom.operations.context import Context
@@ -39,7 +41,11 @@ class DecisionContext(msgspec.Struct):
     _parameters: ConditionParameters | None = None
 
     def read(self, name: str) -> Values:
-        """Return the values of a condition key, by its lower-case name; None if the call does not carry it."""
+        """Return the values of a condition key, by its lower-case name; None if the call does not carry it.
+
+        Raises AmbiguousConditionKey for a tag, or a pair of the encryption context, of which there are two with
+        different values whose keys differ only by case.
+        """
         reader = _KEYS.get(name)
         if reader is not None:
             return reader(self)
@@ -156,15 +162,16 @@ def _resource_account(context: DecisionContext) -> Values:
 
 
 def _resource_tag(context: DecisionContext, name: str) -> Values:
-    return _first(context.target.tags, name)
+    # Keys that differ only by case are refused now, but were not always.
+    return _only(context.target.tags, name)
 
 
 # --- the request
 
 
 def _encryption_context_pair(context: DecisionContext, name: str) -> Values:
-    # The keys of a context are case-sensitive, the names of condition keys are not: all matching pairs count.
-    return tuple(value for key, value in context.encryption_context().items() if key.lower() == name) or None
+    # The keys of a context are case-sensitive, the names of condition keys are not.
+    return _only(context.encryption_context().items(), name)
 
 
 def _encryption_algorithm(context: DecisionContext) -> Values:
@@ -245,8 +252,13 @@ def _via_service(context: DecisionContext) -> Values:
     return (f"{name.partition('.')[0]}.{context.call.region}.amazonaws.com",)
 
 
-def _first(pairs: Sequence[tuple[str, str]], name: str) -> Values:
-    return next(((value,) for key, value in pairs if key.lower() == name), None)
+def _only(pairs: Iterable[tuple[str, str]], name: str) -> Values:
+    """Return the value of the pair of that name, whatever its case; raises AmbiguousConditionKey if there are two."""
+    wanted = folded(name)
+    values = {value for key, value in pairs if folded(key) == wanted}
+    if len(values) > 1:
+        raise AmbiguousConditionKey(name)
+    return tuple(values) or None
 
 
 _KEYS: dict[str, Callable[[DecisionContext], Values]] = {
@@ -310,7 +322,7 @@ _KEYS: dict[str, Callable[[DecisionContext], Values]] = {
 }
 
 _FAMILIES: dict[str, Callable[[DecisionContext, str], Values]] = {
-    "aws:requesttag/": lambda context, name: _first(context.parameters.tags, name),
+    "aws:requesttag/": lambda context, name: _only(context.parameters.tags, name),
     "aws:resourcetag/": _resource_tag,
     "iam:resourcetag/": _resource_tag,
     "kms:encryptioncontext:": _encryption_context_pair,

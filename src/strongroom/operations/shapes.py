@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from strongroom.keys.encryption_context import MAX_SIZE
 from strongroom.operations.condition_parameters import NO_PARAMETERS, ConditionParameters
 
 
@@ -74,6 +75,16 @@ def matching(pattern: str, here: str | None = None) -> Meta:
     return Meta(pattern=whole, extra={"pattern": pattern})
 
 
+def at_most(maximum: int) -> Meta:
+    """Return a limit of ours to the length of a member that AWS's model leaves unlimited."""
+    return Meta(max_length=maximum, extra={"own_limit": True})
+
+
+def characters(maximum: int) -> Meta:
+    """Return the mark of a map whose keys and values have a limit together, which the operations themselves check."""
+    return Meta(extra={"own_limit": True, "characters": maximum})
+
+
 SENSITIVE = Meta(extra={"sensitive": True})
 """Marks a member whose value must not appear in errors and records."""
 
@@ -82,7 +93,7 @@ AliasName = Annotated[str, Meta(min_length=1, max_length=256), matching(r"^[a-zA
 Description = Annotated[str, Meta(min_length=0, max_length=8192)]
 Plaintext = Annotated[bytes, Meta(min_length=1, max_length=4096), SENSITIVE]
 Ciphertext = Annotated[bytes, Meta(min_length=1, max_length=6144)]
-EncryptionContext = dict[str, str]
+EncryptionContext = Annotated[dict[str, str], characters(MAX_SIZE)]
 GrantTokens = Annotated[list[Annotated[str, Meta(min_length=1, max_length=8192)]], Meta(min_length=0, max_length=10)]
 NumberOfBytes = Annotated[int, Meta(ge=1, le=1024)]
 PolicyName = Annotated[str, Meta(min_length=1, max_length=128), matching(r"[\w]+")]
@@ -110,4 +121,6 @@ class Tag(msgspec.Struct, rename="pascal", frozen=True):
         return self.tag_key, self.tag_value
 
 
-TagList = list[Tag]
+# More than 50 tags on one key are a TagException.
+TagList = Annotated[list[Tag], at_most(1000)]
+TagKeyList = Annotated[list[TagKey], at_most(1000)]

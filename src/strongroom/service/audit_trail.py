@@ -10,6 +10,8 @@ from msgspec import UnsetType
 
 from strongroom.arns import account_in
 from strongroom.audit.cloudtrail import (
+    MAX_REFUSED,
+    MAX_UNAUTHENTICATED,
     RecordBody,
     RecordHead,
     RecordTail,
@@ -68,7 +70,8 @@ class AuditTrail:
         recipient = recipient_account(facts)
         tail = encoded_tail(call.operation, resource_arns(facts, result), recipient)
         if isinstance(result, KmsError):
-            self._log.append_refusal(encode_record(head, refused(facts, result, event_id), tail))
+            limit = MAX_REFUSED if call.signed else MAX_UNAUTHENTICATED
+            self._log.append_refusal(encode_record(head, refused(facts, result, event_id), tail, limit))
             return
         self._log.append(encode_record(head, answered(facts, result, event_id), tail))
         if call.operation.echoes is not None:

@@ -2,14 +2,15 @@
 
 Of a grantee's grants on a key, the labels are read at once: numbers that say under which encryption contexts there are
 any grants. The grants under a label are read when a call comes that has it, a page at a time until one of them permits
-it. So the first call of a grantee with fifty thousand grants reads a handful.
+it. So the first call of a grantee with fifty thousand grants reads a handful. What is read, and the comparison of many
+grants, waits for a thread where the call may wait.
 
 The change log names each grant that was created or removed. It is dropped from the cache at once, and read again by the
 next call on its key. No lock is held while the database is read; what was read is cached only if no grant changed
 meanwhile.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import count
 from threading import Lock
 
@@ -19,6 +20,8 @@ from strongroom.keys.grants import (
     Grant,
     GrantIndex,
     Label,
+    Search,
+    TooManyCandidates,
     has_unconstrained_operation,
     possible_labels,
 )
@@ -26,26 +29,19 @@ from strongroom.snapshot.miss import MustWait
 from strongroom.store.protocol import Store
 from strongroom.store.records import Change
 
-Search = Callable[[GrantIndex], Grant | None]
-
 _PAGE = 100
+_MOST_AT_ONCE = 200
+"""How many grants are compared on the event loop, or while other calls wait for the cache: about 0.2 milliseconds."""
 _ATTEMPTS = 3
 """How often a page is read again because grants changed meanwhile."""
 _MOST_UNREAD = 1000
 """Changed grants of one key that are remembered one by one; with more, all of the key's grants are read anew."""
 
 
-class _LabelledGrants:
-    """The grants under one label, as far as they have been read: up to the grant id ``after``; None is all."""
-
-    def __init__(self) -> None:
-        self.index = GrantIndex(iter(()))
-        self.after: str | None = ""
-
-
 class _GranteeGrants:
     """The grants of one grantee on one key: the labels under which there may be any, and those that have been read.
 
+    ``read_to`` tells how far the grants under each label have been read: up to that grant id; None is all of them.
     ``private``: only one call uses it, because it may be out of date for any later one.
     """
 
@@ -55,41 +51,42 @@ class _GranteeGrants:
         self.labels = labels
         self.private = private
         self.is_cached = False
-        self.by_label: dict[Label, _LabelledGrants] = {}
-        self.labels_read: dict[str, set[Label]] = {}
+        self.index = GrantIndex(iter(()))
+        self.read_to: dict[Label, str | None] = {}
 
     def __len__(self) -> int:
         # That a grantee has no grants at all takes room too.
-        return len(self.labels) + len(self.by_label) + len(self.labels_read) + 1
+        return len(self.labels) + len(self.read_to) + len(self.index) + 1
 
     def private_copy(self) -> "_GranteeGrants":
         """Return the same labels without any grants, for one call alone."""
         return _GranteeGrants(self.locator, self.grantee, {*self.labels}, private=True)
 
+    def unread(self, labels: Sequence[Label]) -> list[Label]:
+        """Return which of some labels there may be grants under that have not been read."""
+        known, read_to = self.labels, self.read_to
+        return [
+            label for label in labels if (label in known or label == ANY_CONTEXT) and read_to.get(label, "") is not None
+        ]
+
     def add_page(self, label: Label, grants: Sequence[Grant]) -> None:
         """Add the next page of grants under a label."""
-        labelled = self.by_label.setdefault(label, _LabelledGrants())
-        self._index(label, grants)
-        labelled.after = grants[-1].grant_id if len(grants) == _PAGE else None
+        for grant in grants:
+            self.index.add(grant)
+        self.read_to[label] = grants[-1].grant_id if len(grants) == _PAGE else None
 
     def add(self, grant: Grant) -> None:
-        """Add a new grant, under every label that it may have."""
+        """Add a new grant, if any under its labels have been read."""
         labels = {*possible_labels(grant)}
         self.labels |= labels
         if has_unconstrained_operation(grant):
             labels.add(ANY_CONTEXT)
-        for label in labels & self.by_label.keys():
-            self._index(label, (grant,))
+        if not labels.isdisjoint(self.read_to):
+            self.index.add(grant)
 
     def remove(self, grant_id: str) -> None:
         """Remove a grant."""
-        for label in self.labels_read.pop(grant_id, ()):
-            self.by_label[label].index.remove(grant_id)
-
-    def _index(self, label: Label, grants: Iterable[Grant]) -> None:
-        for grant in grants:
-            self.by_label[label].index.add(grant)
-            self.labels_read.setdefault(grant.grant_id, set()).add(label)
+        self.index.remove(grant_id)
 
 
 class GrantCache:
@@ -125,18 +122,22 @@ class GrantCache:
     ) -> Grant | None:
         """Return what ``search`` finds among the grants on a key to any of these, named as policies know them.
 
-        ``labels`` are those that a grant must have one of. Raises MustWait when something has to be read and the caller
-        may not wait.
+        ``labels`` are those that a grant must have one of. Raises MustWait when something has to be read, or many
+        grants to be compared, and the caller may not wait.
         """
         if locator in self._unread:
             self._read_changed(locator, may_wait=may_wait)
         for grantee in grantees:
             grants = self._of_grantee(locator, grantee, may_wait=may_wait)
-            for label in labels:
-                if label in grants.labels or label == ANY_CONTEXT:
-                    grant = self._search(grants, label, search, may_wait=may_wait)
-                    if grant is not None:
-                        return grant
+            grant = self._known(grants, search, may_wait=may_wait)
+            if grant is not None:
+                return grant
+            for label in grants.unread(labels):
+                if not may_wait:
+                    raise MustWait
+                grant, grants = self._read_on(grants, label, search)
+                if grant is not None:
+                    return grant
         return None
 
     def forget(self, change: Change) -> None:
@@ -218,43 +219,52 @@ class GrantCache:
                 self._make_room(locator)
         return grants
 
-    def _search(self, grants: _GranteeGrants, label: Label, search: Search, *, may_wait: bool) -> Grant | None:
-        """Search the grants under a label, reading on for as long as that finds nothing."""
+    def _known(self, grants: _GranteeGrants, search: Search, *, may_wait: bool) -> Grant | None:
+        """Return what a search permits of the grants that have been read."""
+        with self._lock:
+            try:
+                return grants.index.find(search, _MOST_AT_ONCE)
+            except TooManyCandidates:
+                if not may_wait:
+                    raise MustWait from None
+                candidates = grants.index.candidates(search)
+        # Other calls go on meanwhile.
+        return next(filter(search.permits, candidates), None)
+
+    def _read_on(self, grants: _GranteeGrants, label: Label, search: Search) -> tuple[Grant | None, _GranteeGrants]:
+        """Read the grants under a label for as long as that finds nothing; return the one found, and those read."""
         attempts = 0
-        while True:
-            with self._lock:
-                labelled = grants.by_label.get(label)
-                grant = None if labelled is None else search(labelled.index)
-                after = "" if labelled is None else labelled.after
-            if grant is not None or after is None:
-                return grant
-            if not may_wait:
-                raise MustWait
-            if not self._read_page(grants, label, after):
+        while (after := grants.read_to.get(label, "")) is not None:
+            page = self._read_page(grants, label, after)
+            if page is None:
                 attempts += 1
                 if attempts == _ATTEMPTS:
                     # Grants change all the time: this call goes on with what it reads for itself alone.
                     grants = grants.private_copy()
+                continue
+            found = next(filter(search.permits, page), None)
+            if found is not None:
+                return found, grants
+        return None, grants
 
-    def _read_page(self, grants: _GranteeGrants, label: Label, after: str) -> bool:
-        """Read the next page of grants under a label; tell whether it was added, or is of no use."""
+    def _read_page(self, grants: _GranteeGrants, label: Label, after: str) -> Sequence[Grant] | None:
+        """Read and return the next page of grants under a label; None if it is of no use."""
         begun_at = self._last_change
         with self._store.read() as reader:
             page = reader.grants_to(grants.locator, grants.grantee, label, after, _PAGE)
         with self._lock:
             self.misses += 1
             if not grants.private and self._last_change != begun_at:
-                return False
-            labelled = grants.by_label.get(label)
-            if labelled is not None and labelled.after != after:
+                return None
+            if grants.read_to.get(label, "") != after:
                 # Another thread has read this page.
-                return True
+                return page
             before = len(grants)
             grants.add_page(label, page)
             if grants.is_cached:
                 self._size += len(grants) - before
                 self._make_room(grants.locator)
-        return True
+        return page
 
     def _make_room(self, wanted: KeyLocator) -> None:
         """Drop the grants on the keys that were cached first, but for the one that is wanted."""

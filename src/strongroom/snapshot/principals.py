@@ -31,6 +31,7 @@ from strongroom.iam.aws_managed_policies import AWS_POLICIES
 from strongroom.iam.entities import Entity, Group, Holder, ManagedPolicy, OpenIdConnectProvider, Role, User
 from strongroom.iam.principals import assumed_role, iam_user, service
 from strongroom.iam.session import Session
+from strongroom.keys.names import folded
 from strongroom.snapshot.read_through_cache import ReadThroughCache
 from strongroom.store.protocol import Store
 from strongroom.store.records import AccessKeyRecord, Change
@@ -316,8 +317,8 @@ def _session_of(role: Role | None, name: str) -> Principal | None:
 
 def tags_of(tags: tuple[tuple[str, str], ...], session_tags: tuple[tuple[str, str], ...] = ()) -> Mapping[str, str]:
     """Return a principal's tags; session tags override the role's, whatever the case of their keys."""
-    overridden = {name.lower() for name, _ in session_tags}
-    return {name: value for name, value in tags if name.lower() not in overridden} | dict(session_tags)
+    overridden = {folded(name) for name, _ in session_tags}
+    return {name: value for name, value in tags if folded(name) not in overridden} | dict(session_tags)
 
 
 def principal_of_user(user: User) -> Principal:

@@ -5,7 +5,17 @@ from msgspec.structs import replace
 
 from grants_builder import S1, S2, equals, make_grant, subset
 from keys_builder import make_key
-from strongroom.keys.grants import Constraints, GrantIndex, GrantOperation, Party, operations_of, pairs
+from strongroom.keys.grants import (
+    Constraints,
+    DelegationSearch,
+    GrantIndex,
+    GrantOperation,
+    Party,
+    TooManyCandidates,
+    UseSearch,
+    operations_of,
+    pairs,
+)
 from strongroom.keys.specs import KeySpec, KeyUsage, Origin
 
 ENCRYPT, DECRYPT = GrantOperation.ENCRYPT, GrantOperation.DECRYPT
@@ -34,7 +44,9 @@ FROM_S1 = Constraints(source_arn=S1)
         (subset(dept="IT"), {"dept": "it"}, False),
         (subset(dept="IT"), {"more": "IT"}, False),
         (subset(dept="IT", year="26"), {"dept": "IT", "more": "x"}, False),
-        (subset(dept="IT"), {"dept": "HR", "Dept": "IT"}, True),
+        (subset(dept="IT"), {"dept": "HR", "Dept": "IT"}, False),
+        (subset(dept="IT"), {"dept": "IT", "Dept": "IT"}, True),
+        (subset(dept="IT"), {"dept": "IT", "more": "x", "More": "y"}, True),
         (subset(), {"any": "thing"}, True),
     ],
 )
@@ -45,28 +57,28 @@ def test_which_encryption_contexts_satisfy_a_constraint(
 ) -> None:
     assert constraints.admit(pairs(context)) is admitted
     index = GrantIndex(iter([make_grant(1, ENCRYPT, constraints=constraints)]))
-    assert (index.find(ENCRYPT, pairs(context), None) is not None) is admitted
-    assert index.find(DECRYPT, pairs(context), None) is None
+    assert (index.find(UseSearch(ENCRYPT, pairs(context), None)) is not None) is admitted
+    assert index.find(UseSearch(DECRYPT, pairs(context), None)) is None
 
 
 @pytest.mark.parametrize("constraints", [equals(dept="IT"), subset(dept="IT", year="26")])
 def test_context_constraints_do_not_apply_to_describe_key_and_retire_grant(constraints: Constraints) -> None:
     index = GrantIndex(iter([make_grant(1, ENCRYPT, DESCRIBE, RETIRE, constraints=constraints)]))
     for operation in (DESCRIBE, RETIRE):
-        assert index.find(operation, pairs({}), None) is not None
-    assert index.find(ENCRYPT, pairs({}), None) is None
+        assert index.find(UseSearch(operation, pairs({}), None)) is not None
+    assert index.find(UseSearch(ENCRYPT, pairs({}), None)) is None
 
 
 def test_a_source_arn_applies_to_everything_but_retire_grant() -> None:
     index = GrantIndex(iter([make_grant(1, ENCRYPT, DESCRIBE, RETIRE, constraints=FROM_S1)]))
     for source, found in ((S1, True), (S2, False), (None, False)):
-        assert (index.find(ENCRYPT, pairs({}), source) is not None) is found
-        assert (index.find(DESCRIBE, pairs({}), source) is not None) is found
-        assert index.find(RETIRE, pairs({}), source) is not None
+        assert (index.find(UseSearch(ENCRYPT, pairs({}), source)) is not None) is found
+        assert (index.find(UseSearch(DESCRIBE, pairs({}), source)) is not None) is found
+        assert index.find(UseSearch(RETIRE, pairs({}), source)) is not None
     both = GrantIndex(iter([make_grant(1, constraints=replace(subset(a="1"), source_arn=S1))]))
-    assert both.find(ENCRYPT, pairs({"a": "1"}), S1) is not None
-    assert both.find(ENCRYPT, pairs({"a": "2"}), S1) is None
-    assert both.find(ENCRYPT, pairs({"a": "1"}), S2) is None
+    assert both.find(UseSearch(ENCRYPT, pairs({"a": "1"}), S1)) is not None
+    assert both.find(UseSearch(ENCRYPT, pairs({"a": "2"}), S1)) is None
+    assert both.find(UseSearch(ENCRYPT, pairs({"a": "1"}), S2)) is None
 
 
 # The constraints of a grant that is asked for, those of the grant its maker holds, and whether that is enough.
@@ -140,7 +152,7 @@ def test_removing_a_grant_leaves_the_others_in_the_index() -> None:
     assert len(index) == 4
     for number, grant in enumerate(grants):
         for operation in (ENCRYPT, DECRYPT):
-            found = index.find(operation, pairs({"a": "1", "b": str(number)}), None)
+            found = index.find(UseSearch(operation, pairs({"a": "1", "b": str(number)}), None))
             assert found == (None if number == 2 else grant)
 
 
@@ -152,17 +164,17 @@ def test_adding_a_grant_twice_keeps_it_once() -> None:
     for each in shared:
         index.remove(each.grant_id)
     assert len(index) == 0
-    assert index.find(ENCRYPT, pairs({"a": "1", "b": "1"}), None) is None
+    assert index.find(UseSearch(ENCRYPT, pairs({"a": "1", "b": "1"}), None)) is None
 
 
 @pytest.mark.parametrize("shared", ["app", "zone"])
 def test_grants_that_share_a_pair_are_indexed_by_another_pair(shared: str) -> None:
     """It does not matter which of the two pairs sorts first."""
     index = GrantIndex(iter(make_grant(n, constraints=subset(**{shared: "x", "tenant": f"{n}"})) for n in range(2_000)))
-    candidates = list(index.candidates(ENCRYPT, pairs({shared: "x", "tenant": "1999"}), None))
+    candidates = list(index.candidates(UseSearch(ENCRYPT, pairs({shared: "x", "tenant": "1999"}), None)))
     assert len(candidates) <= 2
-    assert index.find(ENCRYPT, pairs({shared: "x", "tenant": "1999"}), None) in candidates
-    assert index.find(ENCRYPT, pairs({shared: "x", "tenant": "2000"}), None) is None
+    assert index.find(UseSearch(ENCRYPT, pairs({shared: "x", "tenant": "1999"}), None)) in candidates
+    assert index.find(UseSearch(ENCRYPT, pairs({shared: "x", "tenant": "2000"}), None)) is None
 
 
 ALWAYS = {"CreateGrant", "RetireGrant", "DescribeKey"}
@@ -188,3 +200,22 @@ DATA_KEYS = {
 def test_the_grant_operations_of_each_kind_of_key(spec: str, usage: str, fit: set[str]) -> None:
     key = replace(make_key(1, origin=Origin.EXTERNAL), spec=KeySpec(spec), usage=KeyUsage(usage))
     assert set(map(str, operations_of(key))) == fit | ALWAYS
+
+
+def test_a_search_that_would_compare_too_many_grants() -> None:
+    grants = [make_grant(n, GrantOperation.CREATE_GRANT, name=f"{n}") for n in range(10)]
+    index = GrantIndex(iter(grants))
+    # None of them permits Decrypt: there is nothing to compare.
+    assert index.find(DelegationSearch(frozenset({DECRYPT}), NONE, None), 3) is None
+    index.add(make_grant(99, GrantOperation.CREATE_GRANT, DECRYPT))
+    assert index.find(DelegationSearch(frozenset({DECRYPT}), NONE, None), 3) == make_grant(
+        99, GrantOperation.CREATE_GRANT, DECRYPT
+    )
+    assert len(index.candidates(DelegationSearch(frozenset(), NONE, None))) == 11
+    weaker = DelegationSearch(frozenset({GrantOperation.CREATE_GRANT}), NONE, None)
+    assert index.find(weaker, 3) is not None
+    limited = GrantIndex(iter([make_grant(n, GrantOperation.CREATE_GRANT, constraints=FROM_S1) for n in range(10)]))
+    stronger = DelegationSearch(frozenset({GrantOperation.CREATE_GRANT}), NONE, S1)
+    with pytest.raises(TooManyCandidates):
+        limited.find(stronger, 9)
+    assert limited.find(stronger, 11) is None

@@ -4,7 +4,7 @@ import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -12,6 +12,11 @@ import pytest
 from local_deployment import LocalDeployment, Refused
 from policies import Json, allow, deny, document
 from strongroom.clock import ManualClock
+from strongroom.iam import AmbiguousConditionKey
+from strongroom.operations.condition_keys import DecisionContext
+from strongroom.operations.context import Context
+from strongroom.operations.shapes import Request
+from strongroom.operations.targets import Target
 
 ROOT = "arn:aws:iam::000000000000:root"
 DATA = base64.b64encode(b"data").decode()
@@ -165,6 +170,60 @@ def test_conditions_on_re_encrypt(local: LocalDeployment, same: bool) -> None:  
         )
     with pytest.raises(Refused, match="kms:ReEncryptFrom"):
         local.call("ReEncrypt", CiphertextBlob=blob, DestinationKeyId=other, SourceEncryptionContext={"a": "no"})
+
+
+AMBIGUOUS = {"Team": "red", "team": "blue"}
+TAGS = [{"TagKey": key, "TagValue": value} for key, value in AMBIGUOUS.items()]
+
+
+@pytest.mark.parametrize(
+    ("condition", "operation", "request_"),
+    [
+        ("kms:EncryptionContext:team", "Encrypt", {"Plaintext": DATA, "EncryptionContext": AMBIGUOUS}),
+        ("aws:RequestTag/TEAM", "TagResource", {"Tags": TAGS}),
+    ],
+)
+@pytest.mark.parametrize("operator", ["StringEquals", "StringNotEquals", "StringLikeIfExists", "Null"])
+def test_names_that_differ_by_case_satisfy_no_allow_and_every_deny(
+    local: LocalDeployment, condition: str, operation: str, request_: dict[str, Any], operator: str
+) -> None:
+    for value in ("true", "false") if operator == "Null" else ("red", "blue", "*"):
+        when = {operator: {condition: value}}
+        denying = document(allow(ROOT), deny(ROOT, do=f"kms:{operation}", when=when))
+        key_id = local.call("CreateKey", Policy=denying)["KeyMetadata"]["KeyId"]
+        with pytest.raises(Refused, match="with an explicit deny in a resource-based policy"):
+            local.call(operation, KeyId=key_id, **request_)
+        allowing = document(allow(ROOT, do="kms:PutKeyPolicy"), allow(ROOT, do=f"kms:{operation}", when=when))
+        key_id = local.call("CreateKey", Policy=allowing)["KeyMetadata"]["KeyId"]
+        with pytest.raises(Refused, match="because no resource-based policy allows"):
+            local.call(operation, KeyId=key_id, **request_)
+
+
+def test_names_that_differ_by_case_with_one_value_are_one(local: LocalDeployment) -> None:
+    when = {"StringEquals": {"kms:EncryptionContext:team": "red"}}
+    policy = document(allow(ROOT, do="kms:PutKeyPolicy"), allow(ROOT, do="kms:Encrypt", when=when))
+    key_id = local.call("CreateKey", Policy=policy)["KeyMetadata"]["KeyId"]
+    local.call("Encrypt", KeyId=key_id, Plaintext=DATA, EncryptionContext={"team": "red", "TEAM": "red"})
+    with pytest.raises(Refused):
+        local.call("Encrypt", KeyId=key_id, Plaintext=DATA, EncryptionContext={"team": "red", "TEAM": "Red"})
+
+
+@pytest.mark.parametrize("prefix", ["aws:resourcetag", "iam:resourcetag"])
+def test_tags_of_a_resource_that_differ_by_case(prefix: str) -> None:
+    """They are refused now; a key that was tagged by an earlier version can have them."""
+
+    def read(name: str, tags: dict[str, str]) -> tuple[str, ...] | None:
+        target = Target("kms:Encrypt", tags=tuple(tags.items()))
+        return DecisionContext(cast("Context", None), Request(), target, (target,)).read(f"{prefix}/{name}")
+
+    with pytest.raises(AmbiguousConditionKey):
+        read("team", AMBIGUOUS)
+    with pytest.raises(AmbiguousConditionKey):
+        read("k", {"K": "1", "\u212a": "2"})
+    with pytest.raises(AmbiguousConditionKey):
+        read("s", {"S": "1", "\u017f": "2"})
+    assert read("team", {"Team": "red", "TEAM": "red"}) == ("red",)
+    assert read("other", AMBIGUOUS) is None
 
 
 def test_create_key_has_the_condition_keys_of_the_new_key(local: LocalDeployment) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from strongroom.errors import SerializationException, ValidationException
+from strongroom.errors import MAX_MESSAGE, SerializationException, ValidationException
 from strongroom.operations.kms.table import TABLE
 from strongroom.operations.shapes import SENSITIVE, KeyId, Limit, Plaintext, PolicyName, Request, Tag, matching
 from strongroom.operations.validation import decode
@@ -100,13 +100,54 @@ def test_all_breaches_are_listed_in_one_message() -> None:
     assert str(caught.value.message).count("; Value") == 2
 
 
+def message_for(declared: type[Any], **members: Any) -> str:
+    with pytest.raises(ValidationException) as caught:
+        decode(msgspec.json.Decoder(declared), msgspec.json.encode(members))
+    assert caught.value.message is not None
+    return caught.value.message
+
+
+def test_the_message_is_bounded_in_its_clauses() -> None:
+    names = message_for(Sample, KeyId="k", Names=["x"] * 100_000)
+    assert names.startswith("More than 20 validation errors detected: Value 'x' at 'names.1.member' failed")
+    assert names.count("; Value") == 19
+    exactly = message_for(Sample, KeyId="k", Names=["x"] * 20)
+    assert exactly.startswith("20 validation errors detected: ")
+
+
+def test_what_a_message_repeats_is_bounded() -> None:
+    assert len(message_for(Sample, KeyId="k" * 1_000_000)) < 5_000
+    colours = message_for(Sample, KeyId="k", Colours=["GREEN"] * 100_000)
+    assert len(colours) < 6_000
+    assert ", ...]' at 'colours' failed to satisfy constraint" in colours
+    # Tags beyond the limit are shown, but not all that a caller may put into them.
+    deep: Any = "x"
+    for _ in range(200):
+        deep = [deep]
+    tag = {"TagKey": "k", "TagValue": "v", "More": deep}
+    assert message_for(Sample, KeyId="k", Tags=[tag] * 3).startswith(
+        OPENING + "Value '[{TagKey, k, TagValue, v, More, "
+    )
+    every = message_for(Sample, KeyId="k", Names=["x"] * 20, PolicyName="p " * 100_000, Password="y" * 1_000_000)
+    assert len(every) <= MAX_MESSAGE
+
+
+def test_members_of_a_list_beyond_a_thousand_are_not_looked_at() -> None:
+    tags = [{"TagKey": "k", "TagValue": "v"}] * 1000 + [{"TagKey": "", "TagValue": "v"}] * 10
+    message = message_for(Sample, KeyId="k", Tags=tags)
+    assert message.startswith(OPENING)
+    assert message.endswith("at 'tags' failed to satisfy constraint: Member must have length less than or equal to 2")
+
+
 @pytest.mark.parametrize(
     "body",
     [
         b"{", b"[]", b'"x"', b"\xff", b'{"KeyId":5}', b'{"KeyId":{}}', b'{"KeyId":"k","Limit":"5"}',
         b'{"KeyId":"k","Limit":true}',
         b'{"KeyId":"k","Secret":"not base64"}', b'{"KeyId":"k","Colour":7}', b'{"KeyId":"k","Colours":"RED"}',
-        b'{"KeyId":"k","Tags":["x"]}', b"[" * 100_000, b'{"KeyId":"\xff"}', b"{} x",
+        b'{"KeyId":"k","Tags":["x"]}', b'{"KeyId":"k","Colours":["RED",1]}',
+        b'{"KeyId":"k","Colours":' + b"[" * 900 + b"]" * 900 + b"}",
+        b'{"KeyId":"k","Colour":[]}', b"[" * 100_000, b'{"KeyId":"\xff"}', b"{} x",
     ],
     ids=lambda body: repr(body[:30]),
 )  # fmt: skip

@@ -9,9 +9,11 @@ from audit_memory import MemorySink
 from local_deployment import ORIGIN, entropy
 from policies import ALICE, ALICE_ID, HOME, PROVIDER, ROLE, ROLE_ID, SERVICE, alice, backup, root, worker
 from strongroom.api.aws_json import AwsJson
+from strongroom.audit.cloudtrail import MAX_REFUSED, MAX_UNAUTHENTICATED
 from strongroom.errors import AccessDeniedException, InvalidSignatureException, KMSInternalException
 from strongroom.iam import Principal
 from strongroom.iam.principals import assumed_role, web_identity
+from strongroom.operations.kms.key_policy import PutKeyPolicyRequest
 from strongroom.operations.kms.keys import ListKeysRequest, ListKeysResponse
 from strongroom.operations.kms.table import TABLE
 from strongroom.operations.targets import Target
@@ -150,6 +152,22 @@ def test_only_records_of_refusals_may_be_lost_while_the_log_cannot_be_written() 
     trail.call(Refused(call, credential, None, (), None, AccessDeniedException("no")), "event")
     trail.unverified(TABLE["Encrypt"], ORIGIN, InvalidSignatureException("no"), NOW)
     assert (len(log.records), log.refusals) == (3, 2)
+
+
+@pytest.mark.parametrize(("access_key", "limit"), [("AKIAEXAMPLE", MAX_REFUSED), ("", MAX_UNAUTHENTICATED)])
+def test_the_record_of_a_refused_call_is_bounded(access_key: str, limit: int) -> None:
+    for size in (limit // 2, 2 * limit, 900_000):
+        log = MemorySink()
+        credential = Credential(access_key_id=access_key, secret="", principal=root)
+        call = Call(TABLE["PutKeyPolicy"], credential, "us-east-1", AwsJson(), b"{}", ORIGIN, NOW)
+        request = PutKeyPolicyRequest(key_id="k", policy="x" * size)
+        refusal = AccessDeniedException("y" * 8000)
+        AuditTrail(log, entropy).call(Refused(call, credential, request, (), None, refusal), "event")
+        (record,) = log.records
+        omitted = {"reason": "policy too large", "omitted": True, "originalSize": size + 2}
+        shown = request.policy if size < limit else omitted
+        assert record["requestParameters"] == {"keyId": "k", "policyName": "default", "policy": shown}
+        assert log.size < limit + 2048
 
 
 def test_a_long_message_is_cut() -> None:

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable, Iterator
+from itertools import combinations
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from grants_builder import make_grant
+from grants_builder import make_grant, subset
 from interrupted_store import InterruptedStore, commit_and_notice
 from keys_builder import locator, make_key
 from strongroom.crypto.key_backends import KeyBackends
@@ -15,7 +16,7 @@ from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.iam.entities import ManagedPolicy, PolicyVersion, User
 from strongroom.iam.request import AuthorizationRequest
 from strongroom.keys.arns import AliasLocator
-from strongroom.keys.grants import Grant, GrantIndex, GrantOperation, labels_wanted
+from strongroom.keys.grants import Grant, GrantOperation, UseSearch, labels_wanted, pairs
 from strongroom.keys.kms_key import KmsKey
 from strongroom.snapshot.miss import MustWait
 from strongroom.snapshot.snapshot import Snapshot
@@ -91,9 +92,7 @@ def revoke(store: InterruptedStore, *grants: Grant) -> None:
 
 
 def find_grant(snapshot: Snapshot, grantee: str = GRANTEE, *, may_wait: bool = True) -> Grant | None:
-    def search(index: GrantIndex) -> Grant | None:
-        return index.find(GrantOperation.ENCRYPT, frozenset(), None)
-
+    search = UseSearch(GrantOperation.ENCRYPT, frozenset(), None)
     labels = labels_wanted(GrantOperation.ENCRYPT, frozenset())
     return snapshot.grants.find(locator(1), [grantee], labels, search, may_wait=may_wait)
 
@@ -271,3 +270,42 @@ def test_many_changed_grants_are_read_anew_all_together(store: InterruptedStore,
     snapshot.refresh()
     assert snapshot.grants._cached == {}
     assert find_grant(snapshot) == make_grant(5000, GrantOperation.ENCRYPT, to=GRANTEE)
+
+
+def test_pages_of_grants_are_read_only_where_the_call_may_wait(store: InterruptedStore, snapshot: Snapshot) -> None:
+    give(store, *(make_grant(number, GrantOperation.DECRYPT, to=GRANTEE) for number in range(950)))
+    snapshot.refresh()
+    snapshot.grants._of_grantee(locator(1), GRANTEE, may_wait=True)
+    reads = store.reads
+    with pytest.raises(MustWait):
+        find_grant(snapshot, may_wait=False)
+    assert store.reads == reads
+    assert find_grant(snapshot) is None
+    assert store.reads == reads + 10
+    assert find_grant(snapshot, may_wait=False) is None
+    assert store.reads == reads + 10
+
+
+def test_many_grants_are_compared_only_where_the_call_may_wait(store: InterruptedStore, snapshot: Snapshot) -> None:
+    """The grants of every eight of these pairs: each pair of the call finds many, and none applies."""
+    names = [f"name{number}" for number in range(13)]
+    every = list(combinations(names, 8))
+    give(store, *(make_grant(n, to=GRANTEE, constraints=subset(**dict.fromkeys(c, "1"))) for n, c in enumerate(every)))
+    snapshot.refresh()
+
+    def look_up(*, of: int, may_wait: bool) -> Grant | None:
+        have = pairs(dict.fromkeys(names[:of], "1"))
+        search = UseSearch(GrantOperation.ENCRYPT, have, None)
+        labels = labels_wanted(GrantOperation.ENCRYPT, have)
+        return snapshot.grants.find(locator(1), [GRANTEE], labels, search, may_wait=may_wait)
+
+    assert look_up(of=7, may_wait=True) is None
+    reads = store.reads
+    with pytest.raises(MustWait):
+        look_up(of=7, may_wait=False)
+    assert look_up(of=7, may_wait=True) is None
+    found = look_up(of=8, may_wait=True)
+    assert found is not None
+    assert found.constraints == subset(**dict.fromkeys(names[:8], "1"))
+    assert look_up(of=13, may_wait=False) is not None
+    assert store.reads == reads

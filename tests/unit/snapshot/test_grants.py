@@ -6,7 +6,7 @@ from grants_builder import make_grant, subset
 from keys_builder import locator, make_key
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.service_secrets import ServiceSecrets
-from strongroom.keys.grants import Grant, GrantIndex, GrantOperation, labels_wanted, pairs
+from strongroom.keys.grants import Grant, GrantOperation, UseSearch, labels_wanted, pairs
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.protocol import Store, Transaction
 
@@ -37,10 +37,8 @@ def remove_grant(store: Store, grant: Grant) -> None:
 
 
 def found(snapshot: Snapshot, *names: str, key: int = 1, tenant: str = "t1") -> Grant | None:
-    def search(index: GrantIndex) -> Grant | None:
-        return index.find(GrantOperation.ENCRYPT, have, None)
-
     have = pairs({"tenant": tenant})
+    search = UseSearch(GrantOperation.ENCRYPT, have, None)
     snapshot.refresh()
     return snapshot.grants.find(locator(key), names, labels_wanted(GrantOperation.ENCRYPT, have), search, may_wait=True)
 
@@ -108,7 +106,7 @@ def test_only_grants_that_a_call_could_use_are_read(store: Store, snapshot: Snap
         grant = found(snapshot, "alice", tenant=f"t{number}")
         assert grant is None or grant.constraints == subset(app="shop", tenant=f"t{number}")
     (holder,) = snapshot.grants._cached[locator(1)].values()
-    assert len(holder.labels_read) < 5
+    assert len(holder.index) < 5
 
 
 def test_of_many_similar_grants_a_few_are_read_and_all_only_if_none_permits(store: Store, snapshot: Snapshot) -> None:
@@ -116,12 +114,12 @@ def test_of_many_similar_grants_a_few_are_read_and_all_only_if_none_permits(stor
     add_grants(store, *grants)
     assert found(snapshot, "alice") is None
     (holder,) = snapshot.grants._cached[locator(1)].values()
-    assert len(holder.labels_read) == 250
+    assert len(holder.index) == 250
     add_grants(store, *(make_grant(number, to="bob") for number in range(1000, 1250)))
     first = found(snapshot, "bob")
     assert first == make_grant(1000, to="bob")
     holder = snapshot.grants._cached[locator(1)]["bob"]
-    assert len(holder.labels_read) == 100
+    assert len(holder.index) == 100
     # Remove one grant that was not read yet, and all that were.
     for number in (1100, *range(1000, 1100)):
         remove_grant(store, make_grant(number, to="bob"))

@@ -1,5 +1,7 @@
 """Operations on the account as a whole: its entities in detail, and their numbers."""
 
+from typing import Annotated
+
 import msgspec
 
 from strongroom.iam.aws_managed_policies import AWS_POLICIES, AwsPolicy
@@ -30,7 +32,7 @@ from strongroom.operations.iam.shapes import (
     show_boundary,
     show_tags,
 )
-from strongroom.operations.shapes import Request, Response
+from strongroom.operations.shapes import Request, Response, at_most
 from strongroom.store.protocol import Reader
 from strongroom.store.subjects.identities import IdentityReader
 
@@ -49,7 +51,7 @@ _COUNTED: dict[str, type[Entity]] = {
 class GetAccountAuthorizationDetailsRequest(PagedRequest):
     """The request of GetAccountAuthorizationDetails."""
 
-    filter: list[EntityType] | None = None
+    filter: Annotated[list[EntityType], at_most(100)] | None = None
 
 
 class PolicyDetail(msgspec.Struct, rename="pascal", frozen=True):

@@ -10,6 +10,7 @@ from strongroom.arns import known_arn
 from strongroom.entropy import Entropy
 from strongroom.errors import (
     EntityAlreadyExistsException,
+    InvalidInputException,
     LimitExceededException,
     MalformedPolicyDocumentException,
     NoSuchEntityException,
@@ -17,7 +18,7 @@ from strongroom.errors import (
 )
 from strongroom.iam import MalformedPolicy, PolicyDocument, PolicyKind, accept_policy
 from strongroom.iam.entities import Entity, EntityKind, Group, Holder, InstanceProfile, Role, User
-from strongroom.keys.names import MAX_TAGS
+from strongroom.keys.names import DUPLICATE_KEYS, MAX_TAGS, folded
 from strongroom.operations.condition_keys import BOUNDARY_KEY
 from strongroom.operations.condition_parameters import ConditionParameters
 from strongroom.operations.context import Context
@@ -268,14 +269,15 @@ def require_inline_size(holder: Holder) -> None:
 def merged_tags(existing: tuple[tuple[str, str], ...], added: Sequence[Tag]) -> tuple[tuple[str, str], ...]:
     """Return the tags after more were added. Keys are not case-sensitive, and keep the case of the request.
 
-    Raises ValidationException for reserved or duplicate keys, LimitExceededException for too many.
+    Raises InvalidInputException for duplicate keys, ValidationException for reserved ones, LimitExceededException for
+    too many.
     """
-    keys = [tag.key.lower() for tag in added]
+    keys = [folded(tag.key) for tag in added]
     if len(set(keys)) != len(keys):
-        raise ValidationException("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
+        raise InvalidInputException(DUPLICATE_KEYS)
     if any(key.startswith("aws:") for key in keys):
         raise ValidationException("Tag keys starting with aws: are reserved for internal use.")
-    kept = {key.lower(): (key, value) for key, value in existing} | {tag.key.lower(): tag.pair for tag in added}
+    kept = {folded(key): (key, value) for key, value in existing} | {folded(tag.key): tag.pair for tag in added}
     if len(kept) > MAX_TAGS:
         raise LimitExceededException(f"The number of tags has reached the maximum limit of {MAX_TAGS}.")
     return tuple(sorted(kept.values()))

@@ -28,7 +28,7 @@ from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import arn_of, merged_tags, new_id
 from strongroom.operations.iam.shapes import Arn, PagedRequest, Tag, TagKeyList, TagList, show_tags
 from strongroom.operations.iam.tags import ListTagsResponse, tag_page, without_keys
-from strongroom.operations.shapes import Empty, Request, Response
+from strongroom.operations.shapes import Empty, Request, Response, at_most
 from strongroom.operations.targets import Target
 from strongroom.store.protocol import Transaction
 from strongroom.store.scopes import AccountScope
@@ -37,6 +37,7 @@ from strongroom.store.subjects.identities import IdentityReader
 MAX_PROVIDERS = 100
 MAX_CLIENT_IDS = 100
 MAX_THUMBPRINTS = 5
+_LISTED = at_most(1000)
 _SCHEME = "https://"
 _BAD_URL = "Invalid Open ID Connect Provider URL"
 # A host, perhaps with a port, and a path. There is no query, fragment or user name, as the API Reference has it.
@@ -52,8 +53,8 @@ class CreateOpenIDConnectProviderRequest(Request):
     """The request of CreateOpenIDConnectProvider."""
 
     url: ProviderUrl
-    client_id_list: list[ClientId] | None = msgspec.field(default=None, name="ClientIDList")
-    thumbprint_list: list[Thumbprint] | None = None
+    client_id_list: Annotated[list[ClientId], _LISTED] | None = msgspec.field(default=None, name="ClientIDList")
+    thumbprint_list: Annotated[list[Thumbprint], _LISTED] | None = None
     tags: TagList | None = None
 
     @override
@@ -103,7 +104,7 @@ class ListOpenIDConnectProvidersResponse(Response):
 class UpdateThumbprintRequest(Request):
     """The request of UpdateOpenIDConnectProviderThumbprint."""
 
-    thumbprint_list: list[Thumbprint]
+    thumbprint_list: Annotated[list[Thumbprint], _LISTED]
     provider_arn: Arn = msgspec.field(name="OpenIDConnectProviderArn")
 
 

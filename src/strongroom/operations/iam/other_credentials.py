@@ -6,6 +6,7 @@ them. ``named_credentials`` has the operations that name one.
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
@@ -21,7 +22,7 @@ from strongroom.operations.iam.shapes import (
     PathPrefix,
     UserName,
 )
-from strongroom.operations.shapes import Request, Response
+from strongroom.operations.shapes import Request, Response, at_most
 from strongroom.operations.targets import Target
 
 
@@ -49,7 +50,7 @@ class ListServiceSpecificCredentialsRequest(PagedRequest):
     """The request of ListServiceSpecificCredentials: of one user, of the caller, or of all users."""
 
     user_name: UserName | None = None
-    service_name: str | None = None
+    service_name: Annotated[str, at_most(128)] | None = None
     all_users: bool | None = None
 
 

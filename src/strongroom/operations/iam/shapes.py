@@ -14,16 +14,16 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from strongroom.iam.entities import Entity, Group, Holder, Role, User
+from strongroom.keys.names import TAG_CHARACTERS
 from strongroom.operations.paging import Page, PageSize, page
-from strongroom.operations.shapes import Request, Response, matching
+from strongroom.operations.shapes import Request, Response, at_most, matching
 
 T = TypeVar("T")
 
 _NAME = r"[\w+=,.@-]+"
 _PATH = r"(\u002F)|(\u002F[\u0021-\u007E]+\u002F)"
-# Python's regular expressions have no \p classes; \w and the space stand for letters, digits and separators.
 _TAG = r"[\p{L}\p{Z}\p{N}_.:/=+\-@]"
-_TAG_HERE = r"[\w\s.:/=+\-@]"
+_TAG_HERE = f"[{TAG_CHARACTERS}]"
 _PAGE = PageSize(default=100, maximum=1000)
 
 UserName = Annotated[str, Meta(min_length=1, max_length=64), matching(_NAME)]
@@ -41,7 +41,7 @@ RoleDescription = Annotated[str, Meta(max_length=1000), matching(r"[\u0009\u000A
 PolicyDescription = Annotated[str, Meta(max_length=1000)]
 MaxSessionDuration = Annotated[int, Meta(ge=3600, le=43200)]
 AccessKeyId = Annotated[str, Meta(min_length=16, max_length=128), matching(r"[\w]+")]
-VersionId = Annotated[str, matching(r"v[1-9][0-9]*(\.[A-Za-z0-9-]*)?")]
+VersionId = Annotated[str, at_most(128), matching(r"v[1-9][0-9]*(\.[A-Za-z0-9-]*)?")]
 Marker = Annotated[str, Meta(min_length=1, max_length=320), matching(r"[\u0020-\u00FF]+")]
 MaxItems = Annotated[int, Meta(ge=1, le=1000)]
 TagKey = Annotated[str, Meta(min_length=1, max_length=128), matching(f"{_TAG}+", f"{_TAG_HERE}+")]
@@ -60,6 +60,7 @@ class Tag(msgspec.Struct, rename="pascal", frozen=True):
         return self.key, self.value
 
 
+PolicyTexts = Annotated[list[PolicyText], at_most(1000)]
 TagList = Annotated[list[Tag], Meta(max_length=50)]
 TagKeyList = Annotated[list[TagKey], Meta(max_length=50)]
 

@@ -32,7 +32,16 @@ from strongroom.iam.principals import assumed_role, iam_user
 from strongroom.operations.authorization import would_allow
 from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import accepted_document
-from strongroom.operations.iam.shapes import Arn, PagedRequest, PagedResponse, PolicyName, PolicyText, read_page
+from strongroom.operations.iam.shapes import (
+    Arn,
+    PagedRequest,
+    PagedResponse,
+    PolicyName,
+    PolicyText,
+    PolicyTexts,
+    read_page,
+)
+from strongroom.operations.shapes import at_most
 from strongroom.operations.targets import Target
 
 ActionName = Annotated[str, Meta(min_length=3, max_length=128)]
@@ -60,14 +69,14 @@ class ContextEntry(msgspec.Struct, rename="pascal", frozen=True):
     """A condition key and its values."""
 
     context_key_name: Annotated[str, Meta(min_length=5, max_length=256)] | None = None
-    context_key_values: list[str] | None = None
+    context_key_values: Annotated[list[Annotated[str, at_most(8192)]], at_most(1000)] | None = None
     context_key_type: ContextKeyType | None = None
 
 
 class OrganizationPolicies(msgspec.Struct, rename="pascal", frozen=True):
     """Service control policies. They are accepted and have no effect, because there are no organizations here."""
 
-    service_control_policy_input_list: list[PolicyText] | None = None
+    service_control_policy_input_list: PolicyTexts | None = None
 
 
 class PolicyType(StrEnum):
@@ -108,20 +117,20 @@ class PolicyExclusion(msgspec.Struct, rename="pascal", frozen=True):
 class SimulationRequest(PagedRequest, kw_only=True):
     """The request of both simulations."""
 
-    action_names: list[ActionName]
-    permissions_boundary_policy_input_list: list[PolicyText] | None = None
-    resource_arns: list[ResourceName] | None = None
+    action_names: Annotated[list[ActionName], at_most(1000)]
+    permissions_boundary_policy_input_list: PolicyTexts | None = None
+    resource_arns: Annotated[list[ResourceName], at_most(1000)] | None = None
     resource_policy: PolicyText | None = None
     resource_owner: ResourceName | None = None
     caller_arn: ResourceName | None = None
-    context_entries: list[ContextEntry] | None = None
+    context_entries: Annotated[list[ContextEntry], at_most(1000)] | None = None
     resource_handling_option: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
 
 
 class SimulateCustomPolicyRequest(SimulationRequest, kw_only=True):
     """The request of SimulateCustomPolicy."""
 
-    policy_input_list: list[PolicyText]
+    policy_input_list: PolicyTexts
     ordered_organization_policy_input_list: Annotated[list[OrganizationPolicies], Meta(max_length=7)] | None = None
 
 
@@ -129,7 +138,7 @@ class SimulatePrincipalPolicyRequest(SimulationRequest, kw_only=True):
     """The request of SimulatePrincipalPolicy."""
 
     policy_source_arn: Arn
-    policy_input_list: list[PolicyText] | None = None
+    policy_input_list: PolicyTexts | None = None
     policy_exclusion_list: Annotated[list[PolicyExclusion], Meta(max_length=256)] | None = None
 
 

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from typing_extensions import override
 
 from strongroom.iam.entities import InstanceProfile, Role, User
+from strongroom.keys.names import folded
 from strongroom.operations.condition_parameters import ConditionParameters, tag_pairs
 from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import change, merged_tags, named, required
@@ -194,5 +195,5 @@ def tag_page(name: str, request: PagedRequest, tags: Pairs) -> ListTagsResponse:
 
 def without_keys(tags: Pairs, keys: Sequence[str]) -> Pairs:
     """Return tags without those of some keys, which are not case-sensitive."""
-    gone = {key.lower() for key in keys}
-    return tuple(pair for pair in tags if pair[0].lower() not in gone)
+    gone = {folded(key) for key in keys}
+    return tuple(pair for pair in tags if folded(pair[0]) not in gone)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Annotated
 
 from typing_extensions import override
 
@@ -29,6 +30,7 @@ from strongroom.operations.shapes import (
     Recipient,
     Request,
     Response,
+    at_most,
 )
 from strongroom.operations.targets import Target
 from strongroom.snapshot.active_key import ActiveKey, LoadedMaterial
@@ -41,6 +43,8 @@ class DryRunModifier(StrEnum):
 
     IGNORE_CIPHERTEXT = "IGNORE_CIPHERTEXT"
 
+
+DryRunModifiers = Annotated[list[DryRunModifier], at_most(100)]
 
 RE_ENCRYPT_FROM, RE_ENCRYPT_TO = "kms:ReEncryptFrom", "kms:ReEncryptTo"
 """The actions that ReEncrypt needs permission for, on its source and on its destination."""
@@ -87,7 +91,7 @@ class DecryptRequest(Request):
     encryption_algorithm: EncryptionAlgorithm = EncryptionAlgorithm.SYMMETRIC_DEFAULT
     recipient: Recipient | None = None
     dry_run: bool | None = None
-    dry_run_modifiers: list[DryRunModifier] | None = None
+    dry_run_modifiers: DryRunModifiers | None = None
 
     @override
     def condition_parameters(self, action: str) -> ConditionParameters:
@@ -132,7 +136,7 @@ class ReEncryptRequest(Request):
     destination_encryption_algorithm: EncryptionAlgorithm = EncryptionAlgorithm.SYMMETRIC_DEFAULT
     grant_tokens: GrantTokens | None = None
     dry_run: bool | None = None
-    dry_run_modifiers: list[DryRunModifier] | None = None
+    dry_run_modifiers: DryRunModifiers | None = None
 
     @override
     def condition_parameters(self, action: str) -> ConditionParameters:
@@ -297,6 +301,6 @@ def _open(
     return material, material.decrypt(parsed, canonical(encryption_context))
 
 
-def _require_ignored_ciphertext(dry_run: bool | None, modifiers: list[DryRunModifier] | None) -> None:  # noqa: FBT001
+def _require_ignored_ciphertext(dry_run: bool | None, modifiers: DryRunModifiers | None) -> None:  # noqa: FBT001
     if not dry_run or DryRunModifier.IGNORE_CIPHERTEXT not in (modifiers or ()):
         raise ValidationException("CiphertextBlob is required unless a dry run ignores it and names a key.")

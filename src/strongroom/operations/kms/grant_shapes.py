@@ -18,6 +18,7 @@ from strongroom.operations.shapes import (
     Marker,
     Request,
     Response,
+    at_most,
     matching,
 )
 
@@ -54,7 +55,7 @@ class CreateGrantRequest(Request):
     """The request of CreateGrant."""
 
     key_id: KeyId
-    operations: list[GrantOperation]
+    operations: Annotated[list[GrantOperation], at_most(100)]
     grantee_principal: PrincipalId | None = None
     retiring_principal: PrincipalId | None = None
     constraints: GrantConstraints | None = None
@@ -112,7 +113,7 @@ class GrantListEntry(msgspec.Struct, rename="pascal", frozen=True, kw_only=True)
     retiring_principal: str | msgspec.UnsetType = msgspec.UNSET
     retiring_service_principal: str | msgspec.UnsetType = msgspec.UNSET
     issuing_account: str
-    operations: list[GrantOperation]
+    operations: Annotated[list[GrantOperation], at_most(100)]
     constraints: GrantConstraints | msgspec.UnsetType = msgspec.UNSET
 
 

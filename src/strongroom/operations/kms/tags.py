@@ -9,7 +9,7 @@ from strongroom.operations.context import Context
 from strongroom.operations.kms.key_changes import modify
 from strongroom.operations.kms.keys import KeyRequest
 from strongroom.operations.paging import PageSize, page
-from strongroom.operations.shapes import Empty, Limit, Marker, Response, Tag, TagKey, TagList
+from strongroom.operations.shapes import Empty, Limit, Marker, Response, Tag, TagKeyList, TagList
 from strongroom.snapshot.active_key import ActiveKey
 
 _PAGE = PageSize(default=50, maximum=50)
@@ -28,7 +28,7 @@ class TagResourceRequest(KeyRequest):
 class UntagResourceRequest(KeyRequest):
     """The request of UntagResource."""
 
-    tag_keys: list[TagKey]
+    tag_keys: TagKeyList
 
     @override
     def condition_parameters(self, action: str) -> ConditionParameters:

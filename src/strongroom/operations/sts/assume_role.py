@@ -14,11 +14,12 @@ from strongroom.errors import AccessDeniedException, InvalidParameterValueExcept
 from strongroom.iam import PrincipalKind, assume_role_denial_message
 from strongroom.iam.entities import DEFAULT_SESSION_SECONDS, Role
 from strongroom.iam.principals import web_identity
+from strongroom.keys.names import DUPLICATE_KEYS, folded
 from strongroom.operations.condition_parameters import ConditionParameters, tag_pairs
 from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import merged_tags
 from strongroom.operations.iam.shapes import Tag, TagKey
-from strongroom.operations.shapes import SENSITIVE, Request, Response, matching
+from strongroom.operations.shapes import SENSITIVE, Request, Response, at_most, matching
 from strongroom.operations.sts.session_tokens import issue
 from strongroom.operations.sts.sessions import (
     assumed_role_user,
@@ -30,7 +31,7 @@ from strongroom.operations.sts.shapes import (
     AssumedRoleUser,
     Credentials,
     MinimumTokenSize,
-    PolicyDescriptor,
+    PolicyArns,
     RoleArn,
     RoleDuration,
     RoleSessionName,
@@ -55,8 +56,10 @@ class AssumeRoleRequest(Request):
 
     role_arn: RoleArn
     role_session_name: RoleSessionName
-    policy_arns: list[PolicyDescriptor] | None = None
-    policy: Annotated[str, Meta(min_length=1), matching(r"[\u0009\u000A\u000D\u0020-\u00FF]+")] | None = None
+    policy_arns: PolicyArns | None = None
+    policy: (
+        Annotated[str, Meta(min_length=1), at_most(131072), matching(r"[\u0009\u000A\u000D\u0020-\u00FF]+")] | None
+    ) = None
     duration_seconds: RoleDuration | None = None
     tags: Annotated[list[Tag], Meta(max_length=50)] | None = None
     transitive_tag_keys: Annotated[list[TagKey], Meta(max_length=50)] | None = None
@@ -93,7 +96,7 @@ class AssumeRoleWithWebIdentityRequest(Request):
     role_session_name: RoleSessionName
     web_identity_token: Annotated[str, Meta(min_length=4, max_length=20000), SENSITIVE]
     provider_id: Annotated[str, Meta(min_length=4, max_length=2048)] | None = None
-    policy_arns: list[PolicyDescriptor] | None = None
+    policy_arns: PolicyArns | None = None
     policy: (
         Annotated[str, Meta(min_length=1, max_length=2048), matching(r"[\u0009\u000A\u000D\u0020-\u00FF]+")] | None
     ) = None
@@ -248,14 +251,16 @@ def _seconds(role: Role, asked: int | None) -> int:
 def _session_tags(context: Context, request: AssumeRoleRequest) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
     """Return the tags of the new session, and the keys of those that the next role's session inherits."""
     inherited, new = _inherited(context), request.tags or []
-    asked = {tag.key.lower() for tag in new}
-    if asked & {key.lower() for key, _ in inherited}:
+    asked = {folded(tag.key) for tag in new}
+    if len(asked) != len(new):
+        raise InvalidParameterValueException(DUPLICATE_KEYS)
+    if asked & {folded(key) for key, _ in inherited}:
         raise InvalidParameterValueException(
             "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from "
             "the calling session."
         )
     transitive = request.transitive_tag_keys or []
-    if not asked.issuperset(key.lower() for key in transitive):
+    if not asked.issuperset(map(folded, transitive)):
         raise InvalidParameterValueException("The specified transitive tag key must be included in the requested tags.")
     return merged_tags(inherited, new), tuple(key for key, _ in inherited) + tuple(transitive)
 
@@ -273,5 +278,5 @@ def _inherited(context: Context) -> tuple[tuple[str, str], ...]:
     session = context.credential.session
     if session is None:
         return ()
-    transitive = {key.lower() for key in session.transitive}
-    return tuple(pair for pair in session.tags if pair[0].lower() in transitive)
+    transitive = {folded(key) for key in session.transitive}
+    return tuple(pair for pair in session.tags if folded(pair[0]) in transitive)

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 from typing_extensions import override
 
-from strongroom.operations.shapes import matching
+from strongroom.operations.shapes import at_most, matching
 
 RoleSessionName = Annotated[str, Meta(min_length=2, max_length=64), matching(r"[\w+=,.@-]*")]
 RoleArn = Annotated[
@@ -27,6 +27,10 @@ class PolicyDescriptor(msgspec.Struct, frozen=True):
     """A managed policy that limits a session."""
 
     arn: RoleArn | None = None
+
+
+# More than ten are refused with a message of their own.
+PolicyArns = Annotated[list[PolicyDescriptor], at_most(100)]
 
 
 class Credentials(msgspec.Struct, rename="pascal", frozen=True):
