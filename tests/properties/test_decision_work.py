@@ -27,7 +27,7 @@ from strongroom.iam import (
 )
 from strongroom.iam.work import DECISION_STEPS
 
-CALLS_PER_STEP = 12
+CALLS_PER_STEP = 16
 """A step is counted before a comparison, which takes a few calls."""
 CALLS_PER_CHARACTER = 15
 """To read a document costs at most this, even for one that is all braces: the decoder, the parser, the compiler."""
