@@ -1,0 +1,137 @@
+"""Request lines and transfer codings that few clients send: served where HTTP obliges a server to, or refused."""
+
+import json
+from urllib.parse import urlsplit
+
+import pytest
+
+from clients import Raw, send, signed
+from local_server import RunningServer
+from query_requests import query_body, signed_query
+from raw_connections import exchange
+
+
+def wire(request: Raw, target: str, version: str = "1.1") -> bytes:
+    """Return a request with another target or version, as bytes; its connection ends with the answer."""
+    lines = [f"{request.method} {target} HTTP/{version}"]
+    lines += [f"{name}: {value}" for name, value in request.headers.items()]
+    lines += ["Connection: close", f"Content-Length: {len(request.body)}", "", ""]
+    return "\r\n".join(lines).encode() + request.body
+
+
+def hosted(server: RunningServer, request: Raw) -> Raw:
+    request.headers["Host"] = urlsplit(server.endpoint).netloc
+    return request
+
+
+def status_of(received: bytes) -> int:
+    assert received.startswith(b"HTTP/1.1 "), received
+    return int(received.split()[1])
+
+
+# --- the absolute form (RFC 9112, 3.2.2)
+
+
+@pytest.mark.parametrize("path", ["", "/"])
+@pytest.mark.parametrize("scheme", ["http", "https", "HTTP"])
+def test_a_call_in_absolute_form(server: RunningServer, scheme: str, path: str) -> None:
+    request = hosted(server, signed(server, "GenerateRandom", b'{"NumberOfBytes":8}'))
+    received = exchange(server, wire(request, f"{scheme}://{request.headers['Host']}{path}"))
+    assert status_of(received) == 200
+    assert "Plaintext" in json.loads(received.partition(b"\r\n\r\n")[2])
+
+
+def test_a_query_call_in_absolute_form(server: RunningServer) -> None:
+    request = hosted(server, signed_query(server, "sts", query_body("sts", "GetCallerIdentity")))
+    received = exchange(server, wire(request, server.endpoint))
+    assert status_of(received) == 200
+    assert b"<GetCallerIdentityResult>" in received
+
+
+def test_the_authority_of_the_url_is_what_must_be_signed(server: RunningServer) -> None:
+    request = hosted(server, signed(server))
+    right, other = request.headers["Host"], "kms.example.com"
+    # The Host header is ignored, and so need not be there.
+    request.headers["Host"] = other
+    assert status_of(exchange(server, wire(request, f"http://{right}/"))) == 200
+    del request.headers["Host"]
+    assert status_of(exchange(server, wire(request, f"http://{right}/"))) == 200
+    request.headers["Host"] = right
+    received = exchange(server, wire(request, f"http://{other}/"))
+    assert status_of(received) == 400
+    assert b"InvalidSignatureException" in received
+
+
+def test_a_path_in_absolute_form(server: RunningServer) -> None:
+    assert exchange(server, b"GET http://x/healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").endswith(b"ok\n")
+    assert status_of(exchange(server, wire(hosted(server, signed(server)), f"{server.endpoint}/elsewhere"))) == 404
+
+
+@pytest.mark.parametrize("target", ["http:///", "http://user@host/", "http://host/#part", "ftp://host/", "host:80"])
+def test_a_malformed_target(server: RunningServer, target: str) -> None:
+    received = exchange(server, wire(hosted(server, signed(server)), target))
+    assert status_of(received) == 400
+    assert b"Connection: close" in received
+
+
+# --- versions
+
+
+@pytest.mark.parametrize(
+    ("version", "status"),
+    [("2.0", 505), ("1.2", 505), ("0.9", 505), ("3.0", 505), ("9.9", 505), ("3", 400), ("11.1", 400), ("x.y", 400)],
+)
+def test_another_version(server: RunningServer, version: str, status: int) -> None:
+    request = hosted(server, signed(server))
+    received = exchange(server, wire(request, "/", version) * 2)
+    assert (status_of(received), received.count(b"HTTP/1.1 ")) == (status, 1)
+    assert b"Connection: close" in received
+    assert send(server, signed(server)).status == 200
+
+
+def test_the_preface_of_http_2_and_a_request_of_http_0_9(server: RunningServer) -> None:
+    assert status_of(exchange(server, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")) == 505
+    assert status_of(exchange(server, b"GET /\r\n\r\n")) == 505
+
+
+# --- transfer codings
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        (["Transfer-Encoding: gzip, chunked"], 501),
+        (["Transfer-Encoding: gzip", "Transfer-Encoding: chunked"], 501),
+        (["Transfer-Encoding: deflate,\tCHUNKED"], 501),
+        (["Transfer-Encoding: chunked, chunked"], 400),
+        (["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"], 400),
+        (["Transfer-Encoding: chunked, gzip"], 400),
+        (["Transfer-Encoding: gzip"], 400),
+        (["Transfer-Encoding: identity"], 400),
+        (["Transfer-Encoding: xchunked"], 400),
+        (["Transfer-Encoding: \x0bchunked"], 400),
+        (["Transfer-Encoding: chunked;q=1"], 400),
+        (["Transfer-Encoding:"], 400),
+        (["Transfer-Encoding: ,chunked"], 400),
+        (["Transfer-Encoding: chunked", "Content-Length: 3"], 400),
+        (["Content-Length: 3", "Transfer-Encoding: chunked"], 400),
+        (["Content-Length: 3", "Transfer-Encoding: gzip, chunked"], 400),
+    ],
+)
+def test_a_body_whose_end_would_be_in_doubt(server: RunningServer, lines: list[str], status: int) -> None:
+    request = hosted(server, signed(server))
+    head = [f"{name}: {value}" for name, value in request.headers.items()]
+    data = "\r\n".join(["POST / HTTP/1.1", *head, *lines, "", ""]).encode() + b"2\r\n{}\r\n0\r\n\r\n"
+    smuggled = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    received = exchange(server, data + smuggled)
+    assert (status_of(received), received.count(b"HTTP/1.1 ")) == (status, 1)
+    assert b"Connection: close" in received
+
+
+def test_chunked_in_any_case_is_served_and_not_in_http_1_0(server: RunningServer) -> None:
+    request = hosted(server, signed(server, "ListKeys", b"{}"))
+    head = [f"{name}: {value}" for name, value in request.headers.items()]
+    for version, status in (("1.1", 200), ("1.0", 400)):
+        lines = [f"POST / HTTP/{version}", *head, "Transfer-Encoding: Chunked", "Connection: close", "", ""]
+        data = "\r\n".join(lines).encode() + b"2\r\n{}\r\n0\r\n\r\n"
+        assert status_of(exchange(server, data)) == status
