@@ -135,3 +135,37 @@ def test_chunked_in_any_case_is_served_and_not_in_http_1_0(server: RunningServer
         lines = [f"POST / HTTP/{version}", *head, "Transfer-Encoding: Chunked", "Connection: close", "", ""]
         data = "\r\n".join(lines).encode() + b"2\r\n{}\r\n0\r\n\r\n"
         assert status_of(exchange(server, data)) == status
+
+
+# --- content types
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/x-amz-json-1.1; charset=utf-8",
+        "application/x-amz-json-1.1;charset=UTF-8",
+        "Application/X-Amz-Json-1.1 ; Charset=utf-8",
+        "APPLICATION/X-AMZ-JSON-1.1",
+        " application/x-amz-json-1.1;",
+    ],
+)
+def test_aws_json_by_any_of_its_names(server: RunningServer, content_type: str) -> None:
+    answer = send(server, signed(server, "ListKeys", more={"Content-Type": content_type}))
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/x-amz-json-1.1")
+
+
+@pytest.mark.parametrize("content_type", ["application/x-amz-json-1.0", "application/x-amz-json-1.1x", "; charset=x"])
+def test_another_content_type(server: RunningServer, content_type: str) -> None:
+    answer = send(server, signed(server, "ListKeys", more={"Content-Type": content_type}))
+    assert (answer.status, answer.body) == (404, b"<UnknownOperationException/>\n")
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/x-www-form-urlencoded", "Application/X-WWW-Form-Urlencoded  ; charset=utf-8", " {}; a=b; c=d"],
+)
+def test_a_form_by_any_of_its_names(server: RunningServer, content_type: str) -> None:
+    named = content_type.format("application/x-www-form-urlencoded")
+    request = signed_query(server, "sts", query_body("sts", "GetCallerIdentity"), content_type=named)
+    assert send(server, request).status == 200
