@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from strongroom.api.aws_json import AWS_JSON, AwsJson
 from strongroom.api.aws_query import FORM, VERSIONS, AwsQuery, form_field, wants_json
+from strongroom.api.cross_origin import CrossOrigin
 from strongroom.api.other_services import TARGET_PREFIX, query_refusal, refusal, why_not_served
 from strongroom.api.presigned import PRESIGNED, PresignedCall, presigned_call, verify_presigned
 from strongroom.api.reply import Reply
@@ -90,10 +91,10 @@ class Gateway:
     """Admits requests to the service. Safe to use from several threads.
 
     ``unauthenticated`` records requests whose signature does not verify. ``home`` is the Region of requests without a
-    signature, which name none.
+    signature, which name none. ``cross_origin`` answers the preflights of browsers; without it, they are refused.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a gateway
         self,
         unauthenticated: UnauthenticatedRequests,
         verifier: Verifier,
@@ -101,12 +102,15 @@ class Gateway:
         entropy: Entropy,
         proxies: TrustedProxies | None,
         home: str,
+        *,
+        cross_origin: CrossOrigin | None = None,
     ) -> None:
         self._unauthenticated = unauthenticated
         self._verifier = verifier
         self._clock = clock
         self._proxies = proxies
         self._home = home
+        self._cross_origin = cross_origin
         self._json = AwsJson()
         self.request_id = UuidBatch(entropy)
 
@@ -168,7 +172,9 @@ class Gateway:
         if presigned is not None and presigned.action == PRESIGNED and presigned.version == VERSIONS["sts"]:
             wire = AwsQuery("sts", PRESIGNED, as_json=wants_json(request.headers))
             return self._verify(request, STS_TABLE[PRESIGNED], wire, request_id, presigned, may_wait=may_wait)
-        return refusal(request.headers, request_id) or Reply(404, _NOT_FOUND, "application/xml", request_id)
+        preflight = None if self._cross_origin is None else self._cross_origin.preflight(request, request_id)
+        other = preflight or refusal(request.headers, request_id)
+        return other or Reply(404, _NOT_FOUND, "application/xml", request_id)
 
     def _admit_unsigned(self, request: HttpRequest, operation: Operation, request_id: str) -> Admitted:
         wire = AwsQuery(operation.service, operation.name, as_json=wants_json(request.headers))

@@ -21,12 +21,13 @@ class Reply(HttpResponse, frozen=True):
     """An HTTP response. The reply to a call has a line in the audit log, and must not be sent before that is written.
 
     ``operation`` is None if the request was no call. ``writer`` encoded the body, and can encode another. ``outcome``
-    is "success" or the code of the error.
+    is "success" or the code of the error. ``more_headers`` are further header lines, each with its line end.
     """
 
     operation: Operation | None = None
     writer: ReplyWriter | None = None
     outcome: str = SUCCESS
+    more_headers: str = ""
 
     def refused(self, error: KmsError) -> "Reply":
         """Return the reply to the same request that carries an error instead."""
