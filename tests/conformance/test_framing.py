@@ -1,9 +1,12 @@
 """Request lines and transfer codings that few clients send: served where HTTP obliges a server to, or refused."""
 
 import json
+import socket
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from clients import Raw, send, signed
 from local_server import RunningServer
@@ -169,3 +172,64 @@ def test_a_form_by_any_of_its_names(server: RunningServer, content_type: str) ->
     named = content_type.format("application/x-www-form-urlencoded")
     request = signed_query(server, "sts", query_body("sts", "GetCallerIdentity"), content_type=named)
     assert send(server, request).status == 200
+
+
+# --- any bytes
+
+PIECES = st.sampled_from(
+    [
+        *(
+            b"\r\n",
+            b"\n",
+            b"\r",
+            b" ",
+            b":",
+            b"\x00",
+            b"\xff",
+            b"%",
+            b"?",
+            b"#",
+            b"//",
+            b"http://h",
+            b"0",
+            b"-1",
+            b"x" * 999,
+        ),
+        *(b"GET / HTTP/1.1\r\n", b"OPTIONS * HTTP/1.1\r\n\r\n", b"HTTP/2.0", b"Transfer-Encoding: chunked\r\n"),
+        *(
+            b"Expect: 100-continue\r\n",
+            b"Connection: upgrade\r\nUpgrade: h2c\r\n",
+            b"Origin: null\r\n",
+            b"Accept: *\r\n",
+        ),
+        *(b"/?X-Amz-Signature=0&Action=GetCallerIdentity&Version=2011-06-15", b"application/x-www-form-urlencoded"),
+    ]
+)
+
+
+@given(changes=st.lists(st.tuples(st.floats(0, 1), PIECES, st.integers(0, 30)), min_size=1, max_size=4))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_changed_request_is_answered_or_its_connection_closed(
+    server: RunningServer, changes: list[tuple[float, bytes, int]]
+) -> None:
+    data = wire(hosted(server, signed(server, "GetKeyRotationStatus", b'{"KeyId":"alias/none"}')), "/")
+    for where, piece, length in changes:
+        place = int(where * len(data))
+        data = data[:place] + piece + data[place + length :]
+    for line in answered(server, data):
+        assert int(line[9:12]) in {100, 400, 403, 404, 413, 431, 501, 505}, line
+
+
+def answered(server: RunningServer, data: bytes) -> list[bytes]:
+    """Send bytes that may be no whole request; return the status lines that come back before long."""
+    url = urlsplit(server.endpoint)
+    received = b""
+    with socket.create_connection((url.hostname or "", url.port or 0), timeout=0.3) as connection:
+        try:
+            connection.sendall(data)
+            while chunk := connection.recv(65536):
+                received += chunk
+        except (TimeoutError, ConnectionError):
+            pass
+    assert received == b"" or received.startswith(b"HTTP/1.1 ")
+    return [line for line in received.split(b"\r\n") if line.startswith(b"HTTP/1.1 ")]

@@ -200,3 +200,17 @@ def test_requests_of_real_clients_take_the_fast_parser() -> None:
             },
             b"{}",
         )
+
+
+@given(st.lists(requests(), min_size=1, max_size=4), st.sampled_from([FastParser, NothingIsPlain]))
+def test_only_requests_whose_end_is_certain_are_handed_on(bodies: list[bytes], parser: type[FastParser]) -> None:
+    recorder, connection = received(bodies, parser(LIMITS.head, LIMITS.body))
+    for request in recorder.requests:
+        assert request.path == "*" or request.path.startswith("/")
+        assert request.headers.get("transfer-encoding", "chunked").lower() == "chunked"
+        assert not {"transfer-encoding", "content-length"} <= request.headers.keys()
+    assert recorder.refusals in ([], [400], [413], [431], [501], [505])
+    if recorder.refusals:
+        connection.data_received(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n{")
+        assert connection.last
+        assert len(recorder.refusals) == 1

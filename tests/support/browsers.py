@@ -1,7 +1,9 @@
 """A web page on a loopback port, opened in headless Chromium, that calls a server from another origin."""
 
 import json
+import os
 import queue
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
@@ -43,13 +45,14 @@ class Page:
         self._calls = calls
         flags = ["--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={profile}"]
         command = [program("chromium-headless-shell", "chromium-headless-shell"), *flags, "--remote-debugging-port=0"]
+        # In a process group of its own: the command is a script around the browser, which would outlive it.
         with subprocess.Popen(
-            [*command, f"{self.origin}/"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*command, f"{self.origin}/"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         ) as browser:
             try:
                 return self._results.get(timeout=PATIENCE)
             finally:
-                browser.terminate()
+                os.killpg(browser.pid, signal.SIGTERM)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         page = self
