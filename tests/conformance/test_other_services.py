@@ -1,4 +1,4 @@
-"""Clients of services that are not served here are told so, in a form that they can read."""
+"""A client of a service that is not served here gets an error that says so, in a form that it can read."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Presigned URLs: the signature of a request in its query, so that whoever gets the URL can send the request.
+"""Presigned URLs: the signature of a request in its query, so that anyone who gets the URL can send the request.
 
 One call is accepted this way, GetCallerIdentity: its answer tells a third party who made the URL, and that is how
 programs log in elsewhere, such as at Kubernetes. Source: AWS General Reference, "Add the signature to the query

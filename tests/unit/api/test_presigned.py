@@ -64,7 +64,7 @@ def test_a_url_from_the_future(direct: DirectClient) -> None:
     assert "Signature not yet current: " in answer.text
 
 
-def test_a_signed_header_must_come_along(direct: DirectClient) -> None:
+def test_a_signed_header_must_be_sent(direct: DirectClient) -> None:
     url = url_of(direct, headers={"x-k8s-aws-id": "cluster"})
     assert get(direct, url, {"x-k8s-aws-id": "cluster"}).status == 200
     for headers in ({"x-k8s-aws-id": "another"}, {}):
