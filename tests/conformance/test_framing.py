@@ -4,11 +4,13 @@ import json
 import socket
 from urllib.parse import urlsplit
 
+import boto3
 import pytest
+from botocore.config import Config
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clients import Raw, send, signed
+from clients import ONCE, Raw, credentials_of, send, signed
 from local_server import RunningServer
 from query_requests import query_body, signed_query
 from raw_connections import exchange
@@ -42,6 +44,22 @@ def test_a_call_in_absolute_form(server: RunningServer, scheme: str, path: str) 
     received = exchange(server, wire(request, f"{scheme}://{request.headers['Host']}{path}"))
     assert status_of(received) == 200
     assert "Plaintext" in json.loads(received.partition(b"\r\n\r\n")[2])
+
+
+def test_boto3_that_takes_the_server_for_a_proxy(server: RunningServer) -> None:
+    """To a proxy, clients send the absolute form; the host that they sign is another than they connect to."""
+    key = credentials_of(server)
+    kms = boto3.client(
+        "kms",
+        region_name="us-east-1",
+        endpoint_url="http://kms.us-east-1.example.com",
+        aws_access_key_id=key.access_key,
+        aws_secret_access_key=key.secret_key,
+        config=ONCE.merge(Config(proxies={"http": server.endpoint})),
+    )
+    key_id = kms.create_key()["KeyMetadata"]["KeyId"]
+    blob = kms.encrypt(KeyId=key_id, Plaintext=b"x")["CiphertextBlob"]
+    assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
 
 
 def test_a_query_call_in_absolute_form(server: RunningServer) -> None:
@@ -95,6 +113,19 @@ def test_another_version(server: RunningServer, version: str, status: int) -> No
 def test_the_preface_of_http_2_and_a_request_of_http_0_9(server: RunningServer) -> None:
     assert status_of(exchange(server, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")) == 505
     assert status_of(exchange(server, b"GET /\r\n\r\n")) == 505
+
+
+# --- HEAD (RFC 9110, 9.3.2)
+
+
+def test_an_answer_to_head_has_no_body_and_the_next_one_follows_it(server: RunningServer) -> None:
+    paths = ["/healthz", "/readyz", "/", "/elsewhere"]
+    heads = "".join(f"HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n" for path in paths)
+    received = exchange(server, f"{heads}GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    *answers, last = received.split(b"\r\n\r\n")
+    assert last == b"ok\n"
+    statuses = [(status_of(answer), answer.rpartition(b": ")[2]) for answer in answers]
+    assert statuses == [(200, b"3"), (200, b"3"), (404, b"29"), (404, b"29"), (200, b"3")]
 
 
 # --- transfer codings

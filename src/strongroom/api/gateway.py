@@ -16,7 +16,7 @@ from strongroom.api.aws_query import FORM, VERSIONS, AwsQuery, form_field, wants
 from strongroom.api.cross_origin import CrossOrigin
 from strongroom.api.other_services import TARGET_PREFIX, query_refusal, refusal, why_not_served
 from strongroom.api.presigned import PRESIGNED, PresignedCall, presigned_call, verify_presigned
-from strongroom.api.reply import Reply
+from strongroom.api.reply import Reply, without_body
 from strongroom.api.sigv4 import Verifier, signed_service
 from strongroom.clock import Clock
 from strongroom.entropy import Entropy, UuidBatch
@@ -76,15 +76,15 @@ class Admitted(msgspec.Struct, frozen=True):
 
 
 class ReadinessCheck(msgspec.Struct, frozen=True):
-    """A request for ``/readyz``. Its answer has to wait for the store."""
+    """A request for ``/readyz``, by GET or HEAD. Its answer has to wait for the store."""
 
     request_id: str
+    method: str
 
     def reply(self, obstacles: Sequence[str]) -> Reply:
         """Return the answer: ready, or why not."""
-        if not obstacles:
-            return Reply(200, b"ok\n", "text/plain", self.request_id)
-        return Reply(503, f"not ready: {'; '.join(obstacles)}\n".encode(), "text/plain", self.request_id)
+        status, text = (503, f"not ready: {'; '.join(obstacles)}\n") if obstacles else (200, "ok\n")
+        return _read(self.method, Reply(status, text.encode(), "text/plain", self.request_id))
 
 
 class Gateway:
@@ -121,8 +121,8 @@ class Gateway:
         MustWait, before anything was recorded, if the access key has to be read and ``may_wait`` is False.
         """
         request_id = self.request_id()
-        if request.method == "GET" and request.path in _HEALTH_PATHS:
-            return self._health(request.path, request_id)
+        if request.path in _HEALTH_PATHS and request.method in _READS:
+            return self._health(request, request_id)
         if request.method == "POST" and request.path == "/":
             # Without a call for what nearly all clients send: this is the hot path.
             content_type = request.headers.get("content-type", "")
@@ -174,7 +174,7 @@ class Gateway:
             return self._verify(request, STS_TABLE[PRESIGNED], wire, request_id, presigned, may_wait=may_wait)
         preflight = None if self._cross_origin is None else self._cross_origin.preflight(request, request_id)
         other = preflight or refusal(request.headers, request_id)
-        return other or Reply(404, _NOT_FOUND, "application/xml", request_id)
+        return _read(request.method, other or Reply(404, _NOT_FOUND, "application/xml", request_id))
 
     def _admit_unsigned(self, request: HttpRequest, operation: Operation, request_id: str) -> Admitted:
         wire = AwsQuery(operation.service, operation.name, as_json=wants_json(request.headers))
@@ -248,11 +248,16 @@ class Gateway:
             source_account=request.headers.get("x-amz-source-account"),
         )
 
-    def _health(self, path: str, request_id: str) -> ReadinessCheck | Reply:
+    def _health(self, request: HttpRequest, request_id: str) -> ReadinessCheck | Reply:
         """Answer a health check: alive as long as the event loop runs; ready if calls can be answered."""
-        if path == HEALTH:
-            return Reply(200, b"ok\n", "text/plain", request_id)
-        return ReadinessCheck(request_id)
+        if request.path == HEALTH:
+            return _read(request.method, Reply(200, b"ok\n", "text/plain", request_id))
+        return ReadinessCheck(request_id, request.method)
+
+
+def _read(method: str, reply: Reply) -> Reply:
+    """Return the reply for the method with which something is read."""
+    return without_body(reply) if method == "HEAD" else reply
 
 
 def _media_type(content_type: str) -> str:
@@ -266,3 +271,4 @@ def _service_of(action: str) -> str:
 
 
 _HEALTH_PATHS = frozenset({HEALTH, "/readyz"})
+_READS = frozenset({"GET", "HEAD"})

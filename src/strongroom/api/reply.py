@@ -2,6 +2,9 @@
 
 from typing import Protocol
 
+from msgspec.structs import asdict
+from typing_extensions import override
+
 from strongroom.errors import KmsError
 from strongroom.http.message import HttpResponse
 from strongroom.operations.operation import Operation
@@ -32,3 +35,17 @@ class Reply(HttpResponse, frozen=True):
     def refused(self, error: KmsError) -> "Reply":
         """Return the reply to the same request that carries an error instead."""
         return self if self.writer is None else self.writer.reply(error, self.request_id, self.operation)
+
+
+class HeadReply(Reply, frozen=True):
+    """The reply to HEAD: that to GET, with the length of its body and without the body (RFC 9110, 9.3.2)."""
+
+    @override
+    def encode(self, date: str, *, keep_alive: bool, more_headers: str = "") -> bytes:
+        whole = super().encode(date, keep_alive=keep_alive, more_headers=more_headers)
+        return whole[: len(whole) - len(self.body)]
+
+
+def without_body(reply: Reply) -> HeadReply:
+    """Return the reply to HEAD from that to GET."""
+    return HeadReply(**asdict(reply))
