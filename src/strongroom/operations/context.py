@@ -62,6 +62,7 @@ class Context(msgspec.Struct):
 
     ``cross_account`` tells whether the operation works on other accounts' keys. ``attested`` is the verified
     attestation of the recipient of the answer. ``may_wait`` tells whether the call runs where it can wait for a disk.
+    ``authorized`` are the resources that the call was authorized for, if it runs there.
     """
 
     backends: Backends
@@ -74,6 +75,7 @@ class Context(msgspec.Struct):
     origin: Origin
     may_wait: bool = True
     attested: Attested | None = None
+    authorized: tuple[str, ...] = ()
 
     @property
     def caller(self) -> Principal:

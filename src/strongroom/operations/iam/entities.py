@@ -13,6 +13,7 @@ from strongroom.errors import (
     LimitExceededException,
     MalformedPolicyDocumentException,
     NoSuchEntityException,
+    TargetChanged,
     ValidationException,
 )
 from strongroom.iam import MalformedPolicy, PolicyDocument, PolicyKind, parse_policy
@@ -51,6 +52,20 @@ def required(reader: IdentityReader, kind: type[E], account: str, name: str) -> 
 
 
 def require_free(reader: IdentityReader, kind: type[E], account: str, name: str) -> None:
+def authorized(context: Context, reader: IdentityReader, kind: type[E], name: str) -> E:
+    """Return an entity by its name, in the transaction that changes it; raises NoSuchEntityException.
+
+    Raises TargetChanged if the call was authorized for entities of this kind, but not for this one: the name, or the
+    entity's, was changed in the meantime.
+    """
+    entity = required(reader, kind, context.caller.account, name)
+    resource_type = f":{entity.kind}/"
+    named = [arn for arn in context.authorized if resource_type in arn]
+    if named and entity.arn not in named:
+        raise TargetChanged
+    return entity
+
+
     """Refuse a name that exists, without regard to case; raises EntityAlreadyExistsException."""
     if reader.entity(kind, account, name) is not None:
         raise EntityAlreadyExistsException(f"{kind.kind.value.capitalize()} with name {name} already exists.")
@@ -64,13 +79,13 @@ def require_name(name: str | None) -> str:
 
 
 def change(context: Context, kind: type[E], name: str, transition: Callable[[Transaction, E], E]) -> E:
-    """Change an entity durably and return it as it is now; raises NoSuchEntityException.
+    """Change an entity durably and return it as it is now; raises NoSuchEntityException, TargetChanged.
 
     ``transition`` may be run again, so it must have no effect but its result.
     """
 
     def change_entity(transaction: Transaction) -> E:
-        before = required(transaction, kind, context.caller.account, name)
+        before = authorized(context, transaction, kind, name)
         after = transition(transaction, before)
         if after != before:
             transaction.put_entity(after, before)

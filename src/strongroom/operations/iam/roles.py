@@ -13,6 +13,7 @@ from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import (
     MAX_TRUST_POLICY,
     accepted_document,
+    authorized,
     change,
     merged_tags,
     new_id,
@@ -224,7 +225,7 @@ def delete_role(context: Context, request: RoleRequest) -> Empty:
     """Delete a role without policies; its sessions end at once."""
 
     def remove(transaction: Transaction) -> None:
-        role = required(transaction, Role, context.caller.account, request.role_name)
+        role = authorized(context, transaction, Role, request.role_name)
         if role.inline:
             raise DeleteConflictException("Cannot delete entity, must delete policies first.")
         if role.attached:
