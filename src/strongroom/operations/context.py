@@ -82,8 +82,8 @@ class Context(msgspec.Struct):
         """The principal that calls."""
         return self.credential.principal
 
-    def find(self, key_id: str, forms: KeyIdForms = KeyIdForms.ANY) -> ActiveKey:
-        """Return the key that a ``KeyId`` parameter names.
+    def find(self, key_id: str, forms: KeyIdForms = KeyIdForms.ANY, action: str = "") -> ActiveKey:
+        """Return the key that a ``KeyId`` parameter names, for ``action``: by default, that of the operation's name.
 
         Raises NotFoundException, InvalidArnException, or AccessDeniedException for a key of another account that does
         not exist: the caller must not learn whether it does.
@@ -91,7 +91,7 @@ class Context(msgspec.Struct):
         locator = parse_key_id(key_id, self.caller.account, self.region, forms)
         active = self.backends.snapshot.find(locator, may_wait=self.may_wait)
         if active is None:
-            raise self.missing(locator)
+            raise self.missing(locator, action)
         return active
 
     def read(self) -> AbstractContextManager[Reader]:
@@ -100,11 +100,11 @@ class Context(msgspec.Struct):
             raise MustWait
         return self.backends.store.read()
 
-    def missing(self, locator: KeyLocator | AliasLocator) -> Exception:
-        """Return the refusal for a key or alias that does not exist."""
+    def missing(self, locator: KeyLocator | AliasLocator, action: str = "") -> Exception:
+        """Return the refusal of an action on a key or alias that does not exist; ``action`` is as in ``find``."""
         if locator.account == self.caller.account:
             return not_found(locator)
-        return AccessDeniedException(hidden_denial_message(self.caller, self.action))
+        return AccessDeniedException(hidden_denial_message(self.caller, action or self.action))
 
 
 def require_not_dry_run(dry_run: bool | None) -> None:  # noqa: FBT001 - the request's own member
