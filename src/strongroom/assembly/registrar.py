@@ -31,7 +31,7 @@ class Registrar:
         with self._folder.registering():
             with self._store.read() as reader:
                 _require_new_account(reader, account)
-            key = self._new_key_in_file(profile)
+            key = self._new_key_in_file(profile, account)
             access_key = self._record(key, account, root_arn(region, account))
 
             def add(transaction: Transaction) -> None:
@@ -54,9 +54,9 @@ class Registrar:
 
             self._store.write(add, AccountScope(""))
 
-    def _new_key_in_file(self, profile: str) -> NewAccessKey:
+    def _new_key_in_file(self, profile: str, account: str = "") -> NewAccessKey:
         # The file is written first: if this process dies in between, the next attempt makes another key.
-        key = new_access_key("AKIA", self._entropy)
+        key = new_access_key("AKIA", self._entropy, account)
         add_profile(self._folder.credentials, profile, key)
         return key
 

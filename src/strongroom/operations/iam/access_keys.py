@@ -139,7 +139,7 @@ def locate_last_used(context: Context, request: GetAccessKeyLastUsedRequest) -> 
 
 def create_access_key(context: Context, request: UserAccessKeysRequest) -> CreateAccessKeyResponse:
     """Make an access key; a principal has at most two."""
-    key = new_access_key("AKIA", context.backends.entropy)
+    key = new_access_key("AKIA", context.backends.entropy, context.caller.account)
     wrapped = context.backends.secrets.wrap(key.secret.encode(), access_key_binding(key.access_key_id))
 
     def add(transaction: Transaction) -> str | None:

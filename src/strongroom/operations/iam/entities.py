@@ -32,15 +32,16 @@ E = TypeVar("E", bound=Entity)
 N = TypeVar("N")
 M = TypeVar("M", bound="NewEntity")
 _PREFIXES = {EntityKind.USER: "AIDA", EntityKind.GROUP: "AGPA", EntityKind.ROLE: "AROA", EntityKind.POLICY: "ANPA"}
-_ID_BYTES = 10
+_ID_BYTES = 11
+_ID_CHARACTERS = 17
 _MAX_INLINE = {EntityKind.USER: 2048, EntityKind.GROUP: 5120, EntityKind.ROLE: 10240}
 MAX_MANAGED_POLICY = 6144
 MAX_TRUST_POLICY = 2048
 
 
 def new_id(kind: EntityKind, entropy: Entropy) -> str:
-    """Return a unique id: four letters for the kind, 16 letters or digits (80 random bits)."""
-    return _PREFIXES[kind] + base64.b32encode(entropy(_ID_BYTES)).decode()
+    """Return a unique id of 21 characters: four letters for the kind, 17 letters or digits (85 random bits)."""
+    return _PREFIXES[kind] + base64.b32encode(entropy(_ID_BYTES)).decode()[:_ID_CHARACTERS]
 
 
 def required(reader: IdentityReader, kind: type[E], account: str, name: str) -> E:
@@ -51,7 +52,6 @@ def required(reader: IdentityReader, kind: type[E], account: str, name: str) -> 
     return entity
 
 
-def require_free(reader: IdentityReader, kind: type[E], account: str, name: str) -> None:
 def authorized(context: Context, reader: IdentityReader, kind: type[E], name: str) -> E:
     """Return an entity by its name, in the transaction that changes it; raises NoSuchEntityException.
 
@@ -66,6 +66,7 @@ def authorized(context: Context, reader: IdentityReader, kind: type[E], name: st
     return entity
 
 
+def require_free(reader: IdentityReader, kind: type[E], account: str, name: str) -> None:
     """Refuse a name that exists, without regard to case; raises EntityAlreadyExistsException."""
     if reader.entity(kind, account, name) is not None:
         raise EntityAlreadyExistsException(f"{kind.kind.value.capitalize()} with name {name} already exists.")

@@ -7,7 +7,7 @@ import msgspec
 from strongroom.errors import AlreadyExistsException, LimitExceededException, TargetChanged, ValidationException
 from strongroom.keys.arns import ALIAS_PREFIX, AliasLocator, KeyIdForms, KeyLocator, not_found
 from strongroom.keys.kms_key import KmsKey
-from strongroom.keys.names import require_customer_alias
+from strongroom.keys.names import require_customer_alias, require_new_alias
 from strongroom.keys.specs import KeySpec, KeyUsage
 from strongroom.keys.states import StateRule, require_state
 from strongroom.operations.context import Context
@@ -67,7 +67,7 @@ class ListAliasesResponse(Response):
 
 def locate_create_alias(context: Context, request: AliasRequest) -> Sequence[Target]:
     """Ask for permission on the alias and on the key."""
-    require_customer_alias(request.alias_name)
+    require_new_alias(request.alias_name)
     return (
         on_alias(context, "kms:CreateAlias", request.alias_name),
         _on_target(context, "kms:CreateAlias", request.target_key_id),

@@ -137,9 +137,10 @@ def assume_role(context: Context, request: AssumeRoleRequest) -> AssumeRoleRespo
         raise AccessDeniedException("MultiFactorAuthentication failed, there are no MFA devices here.")
     role = _role(context, request.role_arn, "sts:AssumeRole").role
     seconds = _seconds(role, request.duration_seconds)
-    if context.caller.kind is PrincipalKind.ASSUMED_ROLE and seconds > _CHAINED_SECONDS:
+    if context.credential.session is not None and seconds > _CHAINED_SECONDS:
+        # AWS says the same whether the temporary credentials are of a role or of GetSessionToken.
         raise ValidationException(
-            "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining"
+            "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining."
         )
     tags, transitive = _session_tags(context, request)
     packed = packed_size(request.policy, tags)
