@@ -15,6 +15,7 @@ from strongroom.errors import AccessDeniedException, DryRunOperationException
 from strongroom.iam import Principal, hidden_denial_message
 from strongroom.keys.arns import AliasLocator, KeyIdForms, KeyLocator, not_found, parse_key_id
 from strongroom.keys.states import StateRule
+from strongroom.operations.shapes import Request
 from strongroom.snapshot.active_key import ActiveKey
 from strongroom.snapshot.miss import MustWait
 from strongroom.snapshot.principals import Credential
@@ -62,7 +63,8 @@ class Context(msgspec.Struct):
 
     ``cross_account`` tells whether the operation works on other accounts' keys. ``attested`` is the verified
     attestation of the recipient of the answer. ``may_wait`` tells whether the call runs where it can wait for a disk.
-    ``authorized`` are the resources that the call was authorized for, if it runs there.
+    ``request`` is what the caller asks for. ``authorized`` are the resources that the call was authorized for, if it
+    runs there.
     """
 
     backends: Backends
@@ -74,6 +76,7 @@ class Context(msgspec.Struct):
     cross_account: bool
     origin: Origin
     may_wait: bool = True
+    request: Request | None = None
     attested: Attested | None = None
     authorized: tuple[str, ...] = ()
 

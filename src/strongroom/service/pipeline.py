@@ -139,6 +139,7 @@ class Pipeline:
                 cross_account=operation.cross_account,
                 origin=call.origin,
                 may_wait=may_wait,
+                request=request,
             )
             targets = operation.locate(context, request)
             # Locating the targets of a call without a signature finds what the request proves about its sender.
