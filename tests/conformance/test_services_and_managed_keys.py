@@ -221,6 +221,28 @@ def test_a_grant_to_a_service_names_the_resource_it_is_for(server: RunningServer
     assert error_code_of(for_vault.encrypt, KeyId=key, Plaintext=b"x") == "AccessDeniedException"
 
 
+def test_a_grant_to_a_service_by_its_name(server: RunningServer, kms: KMSClient) -> None:
+    """AWS takes it as GranteePrincipal and RetiringPrincipal too, and then asks for no source ARN."""
+    key_id = key_with(kms)
+    grant: Any = {"KeyId": key_id, "GranteePrincipal": SERVICE, "RetiringPrincipal": SERVICE, "Operations": ["Encrypt"]}
+    made = kms.create_grant(**grant)
+    client, key = calling(server), arn_of(key_id)
+    client.encrypt(KeyId=key, Plaintext=b"x")
+    assert error_code_of(client.generate_data_key, KeyId=key, KeySpec="AES_256") == "AccessDeniedException"
+    (shown,) = kms.list_grants(KeyId=key_id, GranteePrincipal=SERVICE)["Grants"]
+    assert (shown["GranteePrincipal"], shown["RetiringPrincipal"]) == (SERVICE, SERVICE)
+    assert "GranteeServicePrincipal" not in set(shown)
+    refusal = error_of(kms.list_retirable_grants, RetiringPrincipal=SERVICE)
+    assert refusal == {"Code": "InvalidArnException", "Message": f"ARN does not refer to a valid principal: {SERVICE}"}
+    client.retire_grant(KeyId=key, GrantId=made["GrantId"])
+    assert error_code_of(client.encrypt, KeyId=key, Plaintext=b"x") == "AccessDeniedException"
+    for name in ("backup.example.com", ".amazonaws.com", "amazonaws.com", "backup.amazonaws.com.example"):
+        assert error_of(kms.create_grant, **{**grant, "GranteePrincipal": name}) == {
+            "Code": "InvalidArnException",
+            "Message": f"ARN does not refer to a valid principal: {name}",
+        }
+
+
 # --- AWS managed keys
 
 
