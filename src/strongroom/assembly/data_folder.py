@@ -9,6 +9,7 @@
       node-id           0600, the identity of this node, made at its first start
       credentials       0600, access keys of account roots and services, for AWS clients
       registering       empty; locked by the command that makes an account or a service
+      request-quotas    0600, what several workers have counted, if there are quotas
       audit/            0700, a line for each call, in segments
       metrics/          0700, a socket of each worker, 0600, over which it sends the others its metrics
 """
@@ -50,6 +51,7 @@ class DataFolder:
         self.node_id = path / "node-id"
         self.credentials = path / "credentials"
         self.audit = path / "audit"
+        self.request_quotas = path / "request-quotas"
         self._registering = path / "registering"
 
     def lock(self) -> int:
