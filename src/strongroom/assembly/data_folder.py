@@ -101,8 +101,8 @@ def _require_own_link(path: Path) -> None:
 def _require_private(path: Path, status: os.stat_result) -> None:
     """Refuse a folder in which another user could put a root key or a database; raises DataFolderError.
 
-    The folders above it do not matter: whoever can write there can put another folder in the place of this one, but not
-    one that belongs to this user or to root.
+    The folders above it do not matter: a user who can write there can put another folder in the place of this one,
+    but not one that belongs to this user or to root.
     """
     if is_foreign(status):
         raise DataFolderError(f"`{path}` belongs to {owner_of(status)}; {remedy(status, path)}")

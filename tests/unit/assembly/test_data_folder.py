@@ -85,7 +85,7 @@ def test_a_link_is_followed_unless_it_is_another_users(tmp_path: Path, monkeypat
 
 
 def test_a_root_key_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever put it there knows it."""
+    """The user who put it there knows it."""
     path = tmp_path / "root.key"
     create_root_key(path, system_entropy)
     load_file_seal(path, system_entropy)

@@ -1,4 +1,4 @@
-"""Token buckets that several processes share: exact, whoever dies, is stopped, or has damaged the file."""
+"""Token buckets that several processes share: exact, also when one dies, is stopped, or damages the file."""
 
 import fcntl
 import os
