@@ -41,6 +41,10 @@ class DataFolderError(Exception):
     """The data folder cannot be used; the message says why and what to do."""
 
 
+class FolderInUseError(DataFolderError):
+    """Another server is using the data folder."""
+
+
 class DataFolder:
     """The paths of one data folder."""
 
@@ -69,7 +73,7 @@ class DataFolder:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            raise DataFolderError(
+            raise FolderInUseError(
                 f"another server is using `{self.path}`; stop it first, or choose another --data"
             ) from None
         except DataFolderError:
@@ -126,7 +130,7 @@ def upgrade_unused(folder: DataFolder) -> None:
         return
     try:
         lock = folder.lock()
-    except DataFolderError:
+    except FolderInUseError:
         raise DataFolderError(
             f"a server of another release is using `{folder.path}`; stop it first, or use the commands of its release"
         ) from None

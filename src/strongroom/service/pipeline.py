@@ -80,7 +80,7 @@ class Pipeline:
 
         Returns it prepared if its keys tell that it has to run in another lane. ``quota_spent`` is that of a call that
         was suspended. A call that finds, in its transaction, that a name stands for something else than it was
-        authorized for begins again, so that nothing is done to what nobody has authorized.
+        authorized for begins again, so that nothing is done to anything else.
         """
         ended: Completed | Refused | Suspended
         for _ in range(_MAX_STARTS):

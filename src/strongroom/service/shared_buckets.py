@@ -6,7 +6,7 @@ is like one that was never used, so its slot can be given to another, and a tabl
 no cleaning.
 
 A lock on the file (flock(2)) keeps workers apart; the kernel releases it if its holder dies. A holder keeps it for some
-microseconds. One that was stopped in the midst of that must not stop the others: they wait two milliseconds at most,
+microseconds. One that was stopped in the midst of that must not stop the others: they wait a tenth of a second at most,
 and then go on without the lock, so that meanwhile they may let a request too many through.
 """
 
@@ -31,10 +31,12 @@ _MAX_KNOWN = 10_000
 _SECOND = 1_000_000_000
 _LONGEST = 100_000_000 * _SECOND
 """The longest time in which a bucket gains a token: three years, so that all sums fit into 64 bits."""
-_TRIES = 20
+_PATIENCE = 0.1
+"""How long to wait for the lock, seconds. A holder that lost its processor to another process gets it back sooner."""
+_SPINS = 20
 _PAUSE = 0.0001
 _WITHOUT_LOCK = 1.0
-"""How long to go on without the lock after waiting for it in vain, seconds."""
+"""How long to go on without the lock after waiting for it without success, seconds."""
 
 
 class SharedBuckets:
@@ -113,11 +115,16 @@ class SharedBuckets:
         return spare, moment
 
     def _lock_later(self) -> bool:
-        """Wait for the lock; return False if it is not to be had."""
+        """Wait for the lock; return False if another worker keeps it."""
         if time.monotonic() < self._unlocked_until:
             return False
-        for _ in range(_TRIES):
-            time.sleep(_PAUSE)
+        deadline, spins = time.monotonic() + _PATIENCE, _SPINS
+        while time.monotonic() < deadline:
+            # Most holders are done within a microsecond.
+            if spins > 0:
+                spins -= 1
+            else:
+                time.sleep(_PAUSE)
             try:
                 flock(self._descriptor, _EXCLUSIVE)
             except BlockingIOError:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.assembly.data_folder import DataFolder, DataFolderError, upgrade_unused
 from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.seals.file import create_root_key, load_file_seal
 from strongroom.entropy import system_entropy
@@ -68,6 +68,13 @@ def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest
     assert "run: chown" in text
     assert "\n" not in text
     assert list(folder.iterdir()) == []
+
+
+def test_a_command_says_so_too_if_it_had_to_upgrade_the_database(tmp_path: Path) -> None:
+    """It needs the lock for that."""
+    tmp_path.chmod(0o770)
+    with pytest.raises(DataFolderError, match="can be written by others"):
+        upgrade_unused(DataFolder(tmp_path))
 
 
 def test_a_link_is_followed_unless_it_is_another_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
