@@ -64,7 +64,7 @@ class Context(msgspec.Struct):
     ``cross_account`` tells whether the operation works on other accounts' keys. ``attested`` is the verified
     attestation of the recipient of the answer. ``may_wait`` tells whether the call runs where it can wait for a disk.
     ``request`` is what the caller asks for. ``authorized`` are the resources that the call was authorized for, if it
-    runs there.
+    runs there; ``role_id`` is the unique id of the role that it would assume.
     """
 
     backends: Backends
@@ -79,6 +79,7 @@ class Context(msgspec.Struct):
     request: Request | None = None
     attested: Attested | None = None
     authorized: tuple[str, ...] = ()
+    role_id: str | None = None
 
     @property
     def caller(self) -> Principal:

@@ -4,14 +4,21 @@ Another node makes its change between the two. What the call then does is what i
 it is authorized for the new target, or refused.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from local_deployment import ORIGIN, performed
 from policies import allow, document
 from store_simulators import InterposingStore
+from strongroom.api.aws_json import AwsJson
+from strongroom.errors import AccessDeniedException, TargetChanged
+from strongroom.operations.sts.table import STS_TABLE
+from strongroom.service.call import Call
+from strongroom.service.stages import Completed, Prepared
 from write_sessions import TRUST, Session
 
 ACCOUNT = "000000000000"
@@ -107,6 +114,30 @@ def test_an_alias_that_keeps_moving_is_given_up(session: Session) -> None:
     assert len(session.store.other_writers) == 4
     session.store.other_writers = []
     assert target_of_alias(session) is not None
+
+
+def test_a_role_that_was_made_anew_is_not_assumed_by_those_whom_the_former_one_trusted(session: Session) -> None:
+    """It has the same ARN, but trusts others. The cache is made current between the decision and the session."""
+    user = new_user(session, allow(do="sts:AssumeRole"))
+    arn = f"arn:aws:iam::{ACCOUNT}:role/job"
+    session.call("CreateRole", RoleName="job", AssumeRolePolicyDocument=TRUST)
+    pipeline = session.local.deployment.service.pipeline
+    credential = pipeline.credential(user, may_wait=True)
+    assert credential is not None
+    body = json.dumps({"RoleArn": arn, "RoleSessionName": "job"}).encode()
+    call = Call(STS_TABLE["AssumeRole"], credential, REGION, AwsJson(), body, ORIGIN, session.clock.now())
+    prepared = pipeline._prepare(call, may_wait=True)
+    assert isinstance(prepared, Prepared)
+    assert isinstance(pipeline._run(prepared), Completed)
+
+    session.call("DeleteRole", RoleName="job")
+    nobody = TRUST.replace(f'"AWS": "{ACCOUNT}"', '"Service": "backup.amazonaws.com"')
+    session.call("CreateRole", RoleName="job", AssumeRolePolicyDocument=nobody)
+    pipeline.credential(user, may_wait=True)
+    ended = pipeline._run(prepared)
+    assert type(ended.result) is TargetChanged  # type: ignore[union-attr]
+    refused = performed(pipeline, call)
+    assert isinstance(refused, AccessDeniedException)
 
 
 POLICY = document(allow())
