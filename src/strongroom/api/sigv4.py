@@ -45,7 +45,7 @@ _UNSIGNED_PART = re.compile(
 )
 _SIGNATURE = re.compile(r"[0-9a-f]{64}")
 _SIGNATURE_LENGTH = _DIGEST_LENGTH = 64
-_SPACES = re.compile(r" {2,}")
+_SPACES = re.compile(r"[ \t]+")
 _MUST_BE_SIGNED = (
     *("host", "x-amz-date", "x-amz-target", "x-amz-security-token", "x-amz-content-sha256"),
     *("x-amz-source-arn", "x-amz-source-account", "x-strongroom-on-behalf-of"),
@@ -327,7 +327,9 @@ def canonical_request(request: HttpRequest, signed_headers: str) -> bytes:
     lines = [request.method, _canonical_path(request.path), _canonical_query(request.query)]
     for name in signed_headers.split(";"):
         value = request.headers.get(name, "")
-        lines.append(f"{name}:{_SPACES.sub(' ', value) if '  ' in value else value}")
+        # Runs of spaces and tabs count as one space, also a single tab. Few headers have any.
+        folded = _SPACES.sub(" ", value) if "  " in value or "\t" in value else value
+        lines.append(f"{name}:{folded}")
     lines += ("", signed_headers, sha256(request.body).hexdigest())
     # Headers were decoded as Latin-1, so every byte is encoded as it was sent.
     return "\n".join(lines).encode("latin-1")

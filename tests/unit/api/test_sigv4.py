@@ -83,7 +83,9 @@ header_values = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_
     body=st.binary(max_size=200),
     query=st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=4),
     path=st.lists(st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=1, max_size=6), max_size=3),
-    value=st.lists(header_values, max_size=3).map("  ".join),
+    value=st.lists(header_values, max_size=3).flatmap(
+        lambda words: st.sampled_from(["  ", "\t", " \t", "\t \t", " "]).map(lambda gap: gap.join(words))
+    ),
 )
 def test_requests_signed_by_botocore_verify(body: bytes, query: dict[str, str], path: list[str], value: str) -> None:
     target = "/" + "/".join(path)
@@ -91,7 +93,7 @@ def test_requests_signed_by_botocore_verify(body: bytes, query: dict[str, str], 
     url = f"https://kms.example.com{target}" + (f"?{raw_query}" if raw_query else "")
     request = AWSRequest("POST", url, {"X-Amz-Target": "TrentService.X", "X-Extra": value}, body)
     SigV4Auth(Credentials(ACCESS_KEY, SECRET), "kms", "us-east-1").add_auth(request)
-    headers = {name.lower(): text.strip() for name, text in request.headers.items()}
+    headers = {name.lower(): text.strip(" \t") for name, text in request.headers.items()}
     received = HttpRequest("POST", target, raw_query, {**headers, "host": "kms.example.com"}, body, "", secure=True)
     moment = headers["x-amz-date"]
     verifier = Verifier(lambda *_, **__: CREDENTIAL, frozenset({"us-east-1"}), 1e12)
