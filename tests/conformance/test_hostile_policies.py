@@ -326,6 +326,16 @@ def test_many_values_in_the_policy_and_many_in_the_request(kms: KMSClient, away:
     assert refusal["Code"] == "AccessDeniedException"
 
 
+def test_many_names_in_the_policy_and_many_in_the_encryption_context(kms: KMSClient) -> None:
+    """Each condition went through all pairs: 2.3 million, and only 900 steps were counted."""
+    condition = {"Null": {f"kms:EncryptionContext:-{number}": "true" for number in range(850)}}
+    policy = json.dumps({"Statement": [RESOURCE, RESOURCE | {"Condition": condition}]}, separators=(",", ":"))
+    key = kms.create_key(Policy=policy)["KeyMetadata"]["KeyId"]
+    context = {f"{chr(97 + number % 26)}{number // 26:x}": "" for number in range(2600)}
+    with soon():
+        assert kms.encrypt(KeyId=key, Plaintext=b"x", EncryptionContext=context)["CiphertextBlob"]
+
+
 def test_a_decision_that_takes_too_much_work_is_refused(kms: KMSClient, away: Account) -> None:
     patterns = [f"*{'a?' * 7}*{number}!" for number in range(1000)]
     condition = {"ForAnyValue:StringLike": {"kms:EncryptionContextKeys": patterns}}

@@ -39,6 +39,8 @@ class DecisionContext(msgspec.Struct):
     target: Target
     targets: Sequence[Target]
     _parameters: ConditionParameters | None = None
+    _constraints: Constraints | None = None
+    _context_by_name: Mapping[str, set[str]] | None = None
 
     def read(self, name: str) -> Values:
         """Return the values of a condition key, by its lower-case name; None if the call does not carry it.
@@ -71,10 +73,26 @@ class DecisionContext(msgspec.Struct):
             return _required_context(self.grant_constraints())
         return self.request.encryption_context_for(self.target.action) or {}
 
+    def values_in_encryption_context(self, name: str) -> set[str]:
+        """Return the values of the pairs of that name, whatever its case.
+
+        The pairs are gone through once for a decision: a policy can ask for a thousand names, and a context can have
+        thousands of pairs.
+        """
+        if self._context_by_name is None:
+            found: dict[str, set[str]] = {}
+            for key, value in self.encryption_context().items():
+                found.setdefault(folded(key), set()).add(value)
+            self._context_by_name = found
+        return self._context_by_name.get(folded(name), set())
+
     def grant_constraints(self) -> Constraints:
         """Return the constraints of the requested grant; raises ValidationException if they are too large."""
-        grant = self.parameters.grant
-        return Constraints() if grant is None or grant.constraints is None else grant.constraints.terms()
+        if self._constraints is None:
+            grant = self.parameters.grant
+            asked = None if grant is None else grant.constraints
+            self._constraints = Constraints() if asked is None else asked.terms()
+        return self._constraints
 
 
 def _required_context(constraints: Constraints) -> Mapping[str, str]:
@@ -171,7 +189,7 @@ def _resource_tag(context: DecisionContext, name: str) -> Values:
 
 def _encryption_context_pair(context: DecisionContext, name: str) -> Values:
     # The keys of a context are case-sensitive, the names of condition keys are not.
-    return _only(context.encryption_context().items(), name)
+    return _single(context.values_in_encryption_context(name), name)
 
 
 def _encryption_algorithm(context: DecisionContext) -> Values:
@@ -255,7 +273,10 @@ def _via_service(context: DecisionContext) -> Values:
 def _only(pairs: Iterable[tuple[str, str]], name: str) -> Values:
     """Return the value of the pair of that name, whatever its case; raises AmbiguousConditionKey if there are two."""
     wanted = folded(name)
-    values = {value for key, value in pairs if folded(key) == wanted}
+    return _single({value for key, value in pairs if folded(key) == wanted}, name)
+
+
+def _single(values: set[str], name: str) -> Values:
     if len(values) > 1:
         raise AmbiguousConditionKey(name)
     return tuple(values) or None
