@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+from typing_extensions import override
 
 from local_deployment import LocalDeployment, Refused
 from policies import Json, allow, deny, document
@@ -213,6 +214,7 @@ def test_an_encryption_context_is_gone_through_once_for_a_decision() -> None:
     class Counted(dict[str, str]):
         times = 0
 
+        @override
         def items(self) -> Any:
             self.times += 1
             return super().items()
