@@ -41,6 +41,7 @@ class DecisionContext(msgspec.Struct):
     _parameters: ConditionParameters | None = None
     _context: Mapping[str, str] | None = None
     _folded: dict[str, Mapping[str, set[str]]] = {}
+    _constraints: Constraints | None = None
 
     def read(self, name: str) -> Values:
         """Return the values of a condition key, by its lower-case name; None if the call does not carry it.
@@ -93,8 +94,11 @@ class DecisionContext(msgspec.Struct):
 
     def grant_constraints(self) -> Constraints:
         """Return the constraints of the requested grant; raises ValidationException if they are too large."""
-        grant = self.parameters.grant
-        return Constraints() if grant is None or grant.constraints is None else grant.constraints.terms()
+        if self._constraints is None:
+            grant = self.parameters.grant
+            asked = None if grant is None else grant.constraints
+            self._constraints = Constraints() if asked is None else asked.terms()
+        return self._constraints
 
 
 def _required_context(constraints: Constraints) -> Mapping[str, str]:

@@ -16,6 +16,7 @@ from strongroom.clock import ManualClock
 from strongroom.iam import AmbiguousConditionKey
 from strongroom.operations.condition_keys import DecisionContext
 from strongroom.operations.context import Context
+from strongroom.operations.kms.encryption import EncryptRequest
 from strongroom.operations.shapes import Request
 from strongroom.operations.targets import Target
 
@@ -207,6 +208,23 @@ def test_names_that_differ_by_case_with_one_value_are_one(local: LocalDeployment
     local.call("Encrypt", KeyId=key_id, Plaintext=DATA, EncryptionContext={"team": "red", "TEAM": "red"})
     with pytest.raises(Refused):
         local.call("Encrypt", KeyId=key_id, Plaintext=DATA, EncryptionContext={"team": "red", "TEAM": "Red"})
+
+
+def test_an_encryption_context_is_gone_through_once_for_a_decision() -> None:
+    class Counted(dict[str, str]):
+        times = 0
+
+        @override
+        def items(self) -> Any:
+            self.times += 1
+            return super().items()
+
+    pairs = Counted({"Team": "red", "year": "2026"})
+    request = EncryptRequest(key_id="k", plaintext=b"", encryption_context=pairs)
+    target = Target("kms:Encrypt")
+    context = DecisionContext(cast("Context", None), request, target, (target,))
+    asked = [context.read(f"kms:encryptioncontext:{name}") for name in ("team", "year", "other")]
+    assert (asked, pairs.times) == ([("red",), ("2026",), None], 1)
 
 
 @pytest.mark.parametrize("prefix", ["aws:resourcetag", "iam:resourcetag"])
