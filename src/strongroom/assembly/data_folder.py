@@ -111,7 +111,7 @@ def _require_private(path: Path, status: os.stat_result) -> None:
     if is_foreign(status):
         raise DataFolderError(f"`{path}` belongs to {owner_of(status)}; {remedy(status, path)}")
     if status.st_mode & _WRITABLE_BY_OTHERS:
-        raise DataFolderError(f"`{path}` can be written by others; run: chmod go-w {path}")
+        raise DataFolderError(f"`{path}` can be written by others; run: chmod go-w {path}, or name a folder in it")
 
 
 def open_store(folder: DataFolder) -> SqlStore:

@@ -43,7 +43,8 @@ def test_a_folder_that_others_may_write_is_refused(tmp_path: Path, mode: int) ->
     tmp_path.chmod(mode)
     with pytest.raises(DataFolderError) as refused:
         lock(tmp_path)
-    assert str(refused.value) == f"`{tmp_path}` can be written by others; run: chmod go-w {tmp_path}"
+    remedy = f"run: chmod go-w {tmp_path}, or name a folder in it"
+    assert str(refused.value) == f"`{tmp_path}` can be written by others; {remedy}"
     assert list(tmp_path.iterdir()) == []
     tmp_path.chmod(mode & ~0o022)
     lock(tmp_path)
