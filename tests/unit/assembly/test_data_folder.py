@@ -92,6 +92,18 @@ def test_a_link_is_followed_unless_it_is_another_users(tmp_path: Path, monkeypat
         lock(link)
 
 
+@pytest.mark.parametrize("name", ["strongroom.db", "strongroom.db-wal", "strongroom.db-journal", "node-id", "audit"])
+def test_state_of_another_user_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have been put there while the folder was open to others, and its owner can still change it."""
+    path = tmp_path / name
+    path.touch()
+    lock(tmp_path)
+    if os.geteuid() == 0:
+        give_away(path, monkeypatch)
+        with pytest.raises(DataFolderError, match=f"{name}` belongs to user "):
+            lock(tmp_path)
+
+
 def test_a_root_key_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The user who put it there knows it."""
     path = tmp_path / "root.key"
