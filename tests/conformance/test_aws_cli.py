@@ -12,6 +12,7 @@ import pytest
 
 from key_import import wrap
 from local_server import RunningServer
+from programs import unmeasured
 from shared_keys import SharedKeys
 
 AWS = Path(sys.executable).with_name("aws")
@@ -21,7 +22,7 @@ class Cli:
     """Runs ``aws kms`` in a folder, pointed at the server by its three lines."""
 
     def __init__(self, server: RunningServer, folder: Path) -> None:
-        self.environment = server.environment
+        self.environment = unmeasured(server.environment)
         self.folder = folder
 
     def __call__(self, *arguments: str) -> Any:

@@ -1,5 +1,6 @@
 """Ansible, with modules of its collection ``amazon.aws``. Each playbook in ``ansible`` checks what it has done."""
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from local_server import RunningServer
+from programs import unmeasured
 
 SOURCES = Path(__file__).parent / "ansible"
 COLLECTION = "ansible_collections/amazon/aws/"
@@ -15,7 +17,7 @@ COLLECTION = "ansible_collections/amazon/aws/"
 
 def _pip(*arguments: str) -> None:
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=unmeasured(os.environ), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
@@ -38,7 +40,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("playbook", ["users", "roles", "keys", "instance_profiles"])
 def test_a_playbook(server: RunningServer, installed: Path, tmp_path: Path, playbook: str) -> None:
-    environment = server.environment | {
+    environment = unmeasured(server.environment) | {
         "PYTHONPATH": str(installed),
         "HOME": str(tmp_path),
         "ANSIBLE_HOME": str(tmp_path),
