@@ -342,6 +342,19 @@ class WriteOutcomeUnknown(DependencyTimeoutException):
     status = DependencyTimeoutException.status
 
 
+class TargetChanged(DependencyTimeoutException):
+    """What a request names has become something else since the call was authorized: it has to begin again.
+
+    The caller sees it only if that happens again and again.
+    """
+
+    code = DependencyTimeoutException.code
+    status = DependencyTimeoutException.status
+
+    def __init__(self) -> None:
+        super().__init__("What the request names was changed by other requests at the same time. Try again.")
+
+
 class KeyUnavailableException(KmsError):
     """The key is not available now; the request can be retried."""
 

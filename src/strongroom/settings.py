@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 _PREFIX = "STRONGROOM_"
-_LISTS = frozenset({"regions", "trusted_proxies", "attestation_roots"})
+_LISTS = frozenset({"regions", "trusted_proxies", "cors_origins", "attestation_roots"})
 
 Region = Annotated[str, Meta(pattern=r"\A[a-z]{2}(-[a-z]+)+-[0-9]{1,2}\Z")]
 Account = Annotated[str, Meta(pattern=r"\A[0-9]{12}\Z")]
@@ -64,6 +64,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """Listen without TLS on an address that others can reach."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks (CIDR) of proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins of web pages that may call from a browser, or ``*`` for all; without any, none may."""
     identity_providers: tuple[IdentityProvider, ...] = ()
     """OpenID Connect issuers whose tokens AssumeRoleWithWebIdentity accepts, in all accounts."""
     identity_provider_keys: tuple[IdentityProviderKeys, ...] = ()
@@ -137,6 +139,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
 
 
 _MAX_PORT = 65_535
+_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::([0-9]{1,5}))?")
+"""The origin of a page as browsers send it (RFC 6454, 6.2): scheme and port are its groups."""
+_DEFAULT_PORTS = {("http", "80"), ("https", "443")}
 
 
 def load(document: str, environment: Mapping[str, str], flags: Mapping[str, object]) -> Settings:
@@ -156,6 +161,7 @@ def load(document: str, environment: Mapping[str, str], flags: Mapping[str, obje
         _require_address("metrics-listen", settings.metrics_listen)
     _require_tls(settings)
     _require_networks(settings)
+    _require_origins(settings)
     return settings
 
 
@@ -199,6 +205,16 @@ def _require_networks(settings: Settings) -> None:
             ipaddress.ip_network(network)
         except ValueError:
             raise SettingsError(f"`{network}` in trusted-proxies is not a network in CIDR notation") from None
+
+
+def _require_origins(settings: Settings) -> None:
+    for origin in settings.cors_origins:
+        found = _ORIGIN.fullmatch(origin)
+        if origin != "*" and (found is None or found.groups() in _DEFAULT_PORTS):
+            raise SettingsError(
+                f"`{origin}` in cors-origins is not an origin as browsers send it: `*`, or a scheme, a host in lower "
+                "case and a port other than the default, as in `https://vault.example.com` or `http://localhost:8080`"
+            )
 
 
 def _is_loopback(host: str) -> bool:

@@ -19,11 +19,6 @@ class TokenBucket:
         self._tokens = capacity
         self._updated_at = now
 
-    def adjust(self, rate: float, capacity: float) -> None:
-        """Gain ``rate`` tokens a second since the latest time seen, and hold up to ``capacity``."""
-        self.rate, self._capacity = rate, capacity
-        self._tokens = min(self._tokens, capacity)
-
     def level(self, now: float) -> float:
         """Return how many tokens there are; fewer than none after a request that cost more than was left."""
         if now > self._updated_at:

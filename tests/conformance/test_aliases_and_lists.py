@@ -143,7 +143,7 @@ def test_regions_do_not_see_each_other(server: RunningServer, kms: KMSClient, ke
         "Message": "Invalid arn us-east-1",
     }
     assert error_code_of(ireland.describe_key, KeyId=alias) == "NotFoundException"
-    assert error_code_of(ireland.decrypt, CiphertextBlob=blob) == "InvalidCiphertextException"
+    assert error_code_of(ireland.decrypt, CiphertextBlob=blob) == "AccessDeniedException"
     there = ireland.create_key()["KeyMetadata"]
     assert there["Arn"].startswith("arn:aws:kms:eu-west-1:")
     assert error_code_of(kms.describe_key, KeyId=there["KeyId"]) == "NotFoundException"

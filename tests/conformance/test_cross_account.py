@@ -166,6 +166,34 @@ def test_administration_stays_in_the_account_of_the_key(
     assert kms.describe_key(KeyId=shared)["KeyMetadata"] == before
 
 
+def test_what_is_refused_does_not_tell_whether_a_key_exists(kms: KMSClient, away: Account) -> None:
+    """Neither the destination of ReEncrypt, nor the key of a ciphertext."""
+    private = kms.create_key()["KeyMetadata"]["Arn"]
+    own = away.kms.create_key()["KeyMetadata"]["Arn"]
+    missing = private[:-12] + "0" * 12
+    theirs = away.kms.encrypt(KeyId=own, Plaintext=b"x")["CiphertextBlob"]
+    refusals = [
+        error_of(away.kms.re_encrypt, CiphertextBlob=theirs, DestinationKeyId=each) for each in (private, missing)
+    ]
+    user = f"User: {away.root} is not authorized to perform: kms:"
+    assert refusals == [{"Code": "AccessDeniedException", "Message": f"{user}ReEncryptTo {HIDDEN}"}] * 2
+    refusals = [
+        error_of(away.kms.re_encrypt, CiphertextBlob=theirs, SourceKeyId=each, DestinationKeyId=own)
+        for each in (private, missing)
+    ]
+    assert refusals == [{"Code": "AccessDeniedException", "Message": f"{user}ReEncryptFrom {HIDDEN}"}] * 2
+
+    blob = kms.encrypt(KeyId=private, Plaintext=b"x")["CiphertextBlob"]
+    nobodys = blob[:1] + bytes(32) + blob[33:]
+    hidden = HIDDEN.replace("on this resource", "on the resource associated with this ciphertext")
+    for each in (blob, nobodys):
+        refusal = {"Code": "AccessDeniedException", "Message": f"{user}Decrypt {hidden}"}
+        assert error_of(away.kms.decrypt, CiphertextBlob=each) == refusal
+        refusal = {"Code": "AccessDeniedException", "Message": f"{user}ReEncryptFrom {hidden}"}
+        assert error_of(away.kms.re_encrypt, CiphertextBlob=each, DestinationKeyId=own) == refusal
+        assert error_code_of(away.kms.decrypt, CiphertextBlob=each, KeyId=own) == "IncorrectKeyException"
+
+
 @pytest.mark.parametrize("operation", ACROSS)
 def test_use_crosses_accounts_where_policies_allow_it(away: Account, shared: str, operation: str) -> None:
     assert ACROSS[operation](away.kms, shared)["ResponseMetadata"]["HTTPStatusCode"] == 200

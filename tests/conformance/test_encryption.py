@@ -38,7 +38,10 @@ def test_every_flipped_bit_and_every_cut_of_a_blob_is_refused(kms: KMSClient, ke
     blob = kms.encrypt(KeyId=key_id, Plaintext=b"secret")["CiphertextBlob"]
     for at, bit in itertools.product(range(len(blob)), range(8)):
         altered = bytes((*blob[:at], blob[at] ^ 1 << bit, *blob[at + 1 :]))
-        assert error_code_of(kms.decrypt, CiphertextBlob=altered) == "InvalidCiphertextException"
+        # A header that was altered names the key material of no key.
+        names_no_key = at in range(1, 33)
+        refused = "AccessDeniedException" if names_no_key else "InvalidCiphertextException"
+        assert error_code_of(kms.decrypt, CiphertextBlob=altered) == refused
     for length in range(1, len(blob)):
         assert error_code_of(kms.decrypt, CiphertextBlob=blob[:length]) == "InvalidCiphertextException"
         assert error_code_of(kms.decrypt, CiphertextBlob=blob[:length], KeyId=key_id) == "InvalidCiphertextException"
@@ -133,6 +136,19 @@ def test_a_blob_of_another_key_than_the_one_named(kms: KMSClient, key_id: str) -
         error_code_of(kms.re_encrypt, CiphertextBlob=blob, SourceKeyId=other, DestinationKeyId=other)
         == "IncorrectKeyException"
     )
+    # Whether there is a key that the blob belongs to makes no difference.
+    nobodys = blob[:1] + bytes(32) + blob[33:]
+    assert error_code_of(kms.decrypt, CiphertextBlob=nobodys, KeyId=key_id) == "IncorrectKeyException"
+
+
+def test_bytes_that_are_no_blob(kms: KMSClient, key_id: str) -> None:
+    blob = kms.encrypt(KeyId=key_id, Plaintext=b"secret")["CiphertextBlob"]
+    # Another version, and too short to name key material: no key can be looked for.
+    for bad in (b"\x00" + blob[1:], b"\x02" + blob[1:], b"AQICAHi", blob[:33], b"x" * 200):
+        assert error_code_of(kms.decrypt, CiphertextBlob=bad) == "InvalidCiphertextException"
+        assert error_code_of(kms.decrypt, CiphertextBlob=bad, KeyId=key_id) == "InvalidCiphertextException"
+        refused = error_code_of(kms.re_encrypt, CiphertextBlob=bad, DestinationKeyId=key_id)
+        assert refused == "InvalidCiphertextException"
 
 
 def test_random_bytes(kms: KMSClient) -> None:

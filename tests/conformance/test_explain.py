@@ -194,6 +194,49 @@ def test_what_never_crosses_accounts(asking: Asking, away: Account) -> None:
     assert answer["AWS's words"] == error_of(manager.kms.disable_key, KeyId=key)["Message"]
 
 
+FROM_TEN = {"IpAddress": {"aws:SourceIp": ["10.0.0.0/8", "2001:db8::/32"]}}
+
+
+@pytest.mark.parametrize(
+    ("condition", "options", "allowed"),
+    [
+        (FROM_TEN, (), False),
+        (FROM_TEN, ("--source-ip", "10.1.2.3"), True),
+        (FROM_TEN, ("--source-ip", "11.1.2.3"), False),
+        (FROM_TEN, ("--source-ip", "2001:DB8:0::1"), True),
+        ({"Bool": {"aws:SecureTransport": "true"}}, (), True),
+        ({"Bool": {"aws:SecureTransport": "true"}}, ("--no-tls",), False),
+        ({"Bool": {"aws:SecureTransport": "false"}}, ("--no-tls",), True),
+    ],
+)
+def test_where_a_call_comes_from_and_how(
+    asking: Asking, identities: Identities, condition: Json, options: tuple[str, ...], *, allowed: bool
+) -> None:
+    user = identities.user(allow(do="kms:Encrypt", when=condition))
+    key = asking.key(DELEGATES)
+    code, answer = asking.explain(user.arn, "kms:Encrypt", key, *options)
+    assert (code, answer["answer"]) == ((0, "ALLOWED") if allowed else (1, "DENIED"))
+    listed = succeed(asking.data, "who-can", "kms:Encrypt", "--key", key, *options)
+    assert (user.arn in listed) is allowed
+
+
+def test_calls_from_here_are_explained_as_the_service_decides_them(asking: Asking, identities: Identities) -> None:
+    """The test's own calls come from 127.0.0.1, without TLS."""
+    for condition in ({"Bool": {"aws:SecureTransport": "true"}}, {"NotIpAddress": {"aws:SourceIp": "127.0.0.0/8"}}):
+        user = identities.user(allow(do="kms:Encrypt", when=condition))
+        key = asking.key(DELEGATES)
+        code, answer = asking.explain(user.arn, "kms:Encrypt", key, "--source-ip", "127.0.0.1", "--no-tls")
+        assert code == 1
+        asking.refused_like(user, key, answer)
+
+
+@pytest.mark.parametrize("text", ["", "localhost", "10.0.0.0/8", "1.2.3", "10.1.2.3 "])
+def test_what_is_no_address(asking: Asking, text: str) -> None:
+    done = strongroom(asking.data, "who-can", "kms:ListKeys", "--source-ip", text)
+    assert done.returncode == 2
+    assert f"`{text}` is not an IP address" in done.stderr
+
+
 # --- who can
 
 

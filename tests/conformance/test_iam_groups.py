@@ -16,7 +16,7 @@ def test_a_new_group_is_shown_as_aws_shows_one(iam: IAMClient) -> None:
     made: Any = iam.create_group(GroupName="Crew", Path="/ship/")["Group"]
     answer: Any = iam.get_group(GroupName="crew")
     assert (answer["Group"], answer["Users"], answer["IsTruncated"]) == (made, [], False)
-    assert re.fullmatch("AGPA[A-Z2-7]{16}", made.pop("GroupId"))
+    assert re.fullmatch("AGPA[A-Z2-7]{17}", made.pop("GroupId"))
     assert made.pop("CreateDate").utcoffset() is not None
     assert made == {"GroupName": "Crew", "Path": "/ship/", "Arn": f"arn:aws:iam::{ACCOUNT}:group/ship/Crew"}
     assert error_with_status(409, iam.create_group, GroupName="CREW") == {

@@ -112,7 +112,7 @@ def test_a_new_policy_is_shown_as_aws_shows_one(iam: IAMClient) -> None:
     )["Policy"]
     got: Any = iam.get_policy(PolicyArn=made["Arn"])["Policy"]
     assert got == made
-    assert re.fullmatch("ANPA[A-Z2-7]{16}", got.pop("PolicyId"))
+    assert re.fullmatch("ANPA[A-Z2-7]{17}", got.pop("PolicyId"))
     assert got.pop("CreateDate") == got.pop("UpdateDate")
     assert got == {
         "PolicyName": "Keys",

@@ -30,7 +30,7 @@ def test_a_new_role_is_shown_as_aws_shows_one(iam: IAMClient) -> None:
     )["Role"]
     got: Any = iam.get_role(RoleName="WORKER")["Role"]
     assert got == made
-    assert re.fullmatch("AROA[A-Z2-7]{16}", got.pop("RoleId"))
+    assert re.fullmatch("AROA[A-Z2-7]{17}", got.pop("RoleId"))
     assert got.pop("CreateDate").utcoffset() is not None
     assert got.pop("PermissionsBoundary")["PermissionsBoundaryArn"] == READ_ONLY
     assert got == {

@@ -20,7 +20,7 @@ def test_a_new_user_is_shown_as_aws_shows_one(iam: IAMClient) -> None:
         "User"
     ]
     assert iam.get_user(UserName="alice.example")["User"] == made
-    assert re.fullmatch("AIDA[A-Z2-7]{16}", made.pop("UserId"))
+    assert re.fullmatch("AIDA[A-Z2-7]{17}", made.pop("UserId"))
     assert made.pop("CreateDate").utcoffset() is not None
     assert made == {
         "UserName": "Alice.Example",

@@ -82,7 +82,7 @@ def test_the_page_works_as_written(server: RunningServer, commands: Path) -> Non
     key_id = kms.create_key()["KeyMetadata"]["KeyId"]
     kms.create_alias(AliasName="alias/payroll", TargetKeyId=key_id)
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "identities.md").read_text(), re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     done = run(server, ["sh", "-eu", "-c", "\n".join(blocks)], commands)
     assert (done.returncode, done.stderr) == (0, "")
     assert "because     arn:aws:iam::000000000000:user/ann inline policy decrypt-payroll" in done.stdout

@@ -204,7 +204,8 @@ def test_a_ciphertext_from_before_a_deletion_opens_after_the_same_material_is_ba
     assert (deleted["KeyId"], deleted["KeyMaterialId"]) == (symmetric.arn, material_id)
     described = kms.describe_key(KeyId=symmetric.key_id)["KeyMetadata"]
     assert described["KeyState"] == "PendingImport"
-    assert not {"ExpirationModel", "ValidTo", "CurrentKeyMaterialId"} & described.keys()
+    assert not {"ExpirationModel", "ValidTo"} & described.keys()
+    assert described["CurrentKeyMaterialId"] == material_id
     waiting = {"Code": "KMSInvalidStateException", "Message": f"{symmetric.arn} is pending import."}
     assert error_of(kms.decrypt, CiphertextBlob=blob) == waiting
     assert error_of(kms.rotate_key_on_demand, KeyId=symmetric.key_id) == waiting

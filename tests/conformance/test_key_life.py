@@ -63,6 +63,14 @@ def test_a_multi_region_primary_and_a_key_that_waits_for_import(kms: KMSClient) 
     ("arguments", "code", "message"),
     [
         (
+            {"KeySpec": "SYMMETRIC_DEFAULT", "CustomerMasterKeySpec": "SYMMETRIC_DEFAULT"},
+            "ValidationException",
+            (
+                "You cannot specify KeySpec and CustomerMasterKeySpec in the same request. "
+                "CustomerMasterKeySpec is deprecated."
+            ),
+        ),
+        (
             {"KeySpec": "RSA_2048"},
             "ValidationException",
             "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.",

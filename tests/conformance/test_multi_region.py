@@ -22,10 +22,10 @@ def test_a_replica_shares_its_primarys_properties_and_has_defaults_for_the_rest(
     key_id = new_primary(east, Description="first", Tags=[tag])
     answer = east.replicate_key(KeyId=arn(EAST, key_id), ReplicaRegion=WEST)
     metadata: dict[str, Any] = dict(answer["ReplicaKeyMetadata"])
-    assert answer["ReplicaTags"] == []
+    assert "ReplicaTags" not in set(answer)
     assert '"Id" : "key-default-1"' in answer["ReplicaPolicy"]
-    assert describe(west, key_id) == metadata
     primary = describe(east, key_id)
+    assert describe(west, key_id) == metadata | {"CurrentKeyMaterialId": primary["CurrentKeyMaterialId"]}
     assert metadata.pop("CreationDate") >= primary["CreationDate"]
     assert metadata == {
         "AWSAccountId": ACCOUNT,
@@ -46,7 +46,6 @@ def test_a_replica_shares_its_primarys_properties_and_has_defaults_for_the_rest(
             "PrimaryKey": {"Arn": arn(EAST, key_id), "Region": EAST},
             "ReplicaKeys": [{"Arn": arn(WEST, key_id), "Region": WEST}],
         },
-        "CurrentKeyMaterialId": primary["CurrentKeyMaterialId"],
     }
     assert west.list_resource_tags(KeyId=key_id)["Tags"] == []
     assert west.get_key_policy(KeyId=key_id)["Policy"] == answer["ReplicaPolicy"]
@@ -160,7 +159,7 @@ def test_what_a_single_region_key_encrypts_stays_in_its_region(east: KMSClient, 
     lone_primary, single = new_primary(east), east.create_key()["KeyMetadata"]["KeyId"]
     for key_id in (lone_primary, single):
         blob = east.encrypt(KeyId=key_id, Plaintext=b"x")["CiphertextBlob"]
-        assert error_code_of(west.decrypt, CiphertextBlob=blob) == "InvalidCiphertextException"
+        assert error_code_of(west.decrypt, CiphertextBlob=blob) == "AccessDeniedException"
         assert error_code_of(west.encrypt, KeyId=key_id, Plaintext=b"x") == "NotFoundException"
         assert error_of(west.decrypt, CiphertextBlob=blob, KeyId=arn(EAST, key_id)) == {
             "Code": "NotFoundException",

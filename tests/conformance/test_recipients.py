@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import boto3
 import pytest
+from botocore.credentials import Credentials
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
 from mypy_boto3_kms.client import KMSClient
@@ -17,7 +18,7 @@ from mypy_boto3_kms.client import KMSClient
 from accounts import last_record
 from attestations import Hypervisor, issue, register, spki
 from client_errors import error_code_of, error_of
-from clients import ONCE, client_of, credentials_of
+from clients import ONCE, client_of, credentials_of, send, signed
 from local_server import RunningServer, running_server
 from openssl_cms import decrypt, describe
 from policies import allow, document
@@ -27,6 +28,10 @@ ROOT = "arn:aws:iam::000000000000:root"
 KEY = rsa.generate_private_key(65537, 2048)
 ENCLAVE = "kms:RecipientAttestation:"
 TEN_MINUTES = 600_000
+TEXT_OF_NO_DOCUMENT = {
+    "KeyEncryptionAlgorithm": "RSAES_OAEP_SHA_256",
+    "AttestationDocument": b64encode(b"no document").decode(),
+}
 
 
 class Attesting(NamedTuple):
@@ -78,6 +83,23 @@ def attesting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attesting]:
 @pytest.fixture(scope="module")
 def key(attesting: Attesting) -> str:
     return attesting.kms.create_key()["KeyMetadata"]["KeyId"]
+
+
+def test_no_document_is_verified_for_callers_who_have_not_proved_who_they_are(attesting: Attesting, key: str) -> None:
+    body = json.dumps({"KeyId": key, "KeySpec": "AES_256", "Recipient": TEXT_OF_NO_DOCUMENT}).encode()
+    server = attesting.server
+    known = signed(server, "GenerateDataKey", body)
+    assert send(server, known).message.startswith("The attestation document is not valid")
+    forged = Credentials(credentials_of(server).access_key, "x" * 40)
+    unknown = Credentials("AKIA" + "A" * 16, "x" * 40)
+    assert send(server, signed(server, "GenerateDataKey", body, credentials=forged)).error == (
+        "InvalidSignatureException"
+    )
+    assert send(server, signed(server, "GenerateDataKey", body, credentials=unknown)).error == (
+        "UnrecognizedClientException"
+    )
+    del known.headers["Authorization"]
+    assert send(server, known).error == "MissingAuthenticationTokenException"
 
 
 def test_decrypt(attesting: Attesting, key: str) -> None:

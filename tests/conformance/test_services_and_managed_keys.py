@@ -1,6 +1,7 @@
 """Services that are trusted to call on behalf of principals, and the AWS managed keys they have in every account."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -63,6 +64,38 @@ def test_a_service_has_one_access_key(server: RunningServer) -> None:
         refused = strongroom(data_of(server), "service", "create", name)
         assert refused.returncode == 2
         assert "a service is named like backup.amazonaws.com" in refused.stderr
+
+
+def test_a_deleted_service_is_refused_at_once(server: RunningServer) -> None:
+    name, data = "sns.amazonaws.com", data_of(server)
+    succeed(data, "service", "create", name)
+    keys = credentials_of(server, name)
+    client = client_with(server, "sts", keys)
+    listed = {line.split("\t")[0]: line.split("\t")[1:] for line in succeed(data, "service", "list").splitlines()}
+    assert {name, SERVICE} <= set(listed)
+    assert listed[name][0] == keys.access_key
+    assert re.fullmatch("made 20[0-9TZ:-]+Z", listed[name][1])
+    assert listed[name][2] == "never used"
+    before = (data / "credentials").read_text()
+    client.get_caller_identity()
+
+    assert succeed(data, "service", "delete", name) == f"Service {name} has no access key any more.\n"
+    assert error_with_status(403, client.get_caller_identity)["Code"] == "InvalidClientTokenId"
+    assert error_code_of(client_with(server, "kms", keys).list_keys) == "UnrecognizedClientException"
+    assert name not in succeed(data, "service", "list")
+    after = (data / "credentials").read_text()
+    assert (f"[{name}]" in before, f"[{name}]" in after, keys.secret_key in after) == (True, False, False)
+    assert (data / "credentials").stat().st_mode & 0o777 == 0o600
+    client_with(server, "sts", credentials_of(server, SERVICE)).get_caller_identity()
+    again = strongroom(data, "service", "delete", name)
+    assert (again.returncode, again.stderr) == (1, f"Error: service {name} has no access key\n")
+
+    # It can come back, with another access key.
+    succeed(data, "service", "create", name)
+    assert credentials_of(server, name).access_key != keys.access_key
+    client_with(server, "sts", credentials_of(server, name)).get_caller_identity()
+    assert error_with_status(403, client.get_caller_identity)["Code"] == "InvalidClientTokenId"
+    succeed(data, "service", "delete", name)
 
 
 def test_a_service_may_do_what_a_key_policy_lets_it(server: RunningServer, kms: KMSClient) -> None:
@@ -188,6 +221,28 @@ def test_a_grant_to_a_service_names_the_resource_it_is_for(server: RunningServer
     assert error_code_of(for_vault.encrypt, KeyId=key, Plaintext=b"x") == "AccessDeniedException"
 
 
+def test_a_grant_to_a_service_by_its_name(server: RunningServer, kms: KMSClient) -> None:
+    """AWS takes it as GranteePrincipal and RetiringPrincipal too, and then asks for no source ARN."""
+    key_id = key_with(kms)
+    grant: Any = {"KeyId": key_id, "GranteePrincipal": SERVICE, "RetiringPrincipal": SERVICE, "Operations": ["Encrypt"]}
+    made = kms.create_grant(**grant)
+    client, key = calling(server), arn_of(key_id)
+    client.encrypt(KeyId=key, Plaintext=b"x")
+    assert error_code_of(client.generate_data_key, KeyId=key, KeySpec="AES_256") == "AccessDeniedException"
+    (shown,) = kms.list_grants(KeyId=key_id, GranteePrincipal=SERVICE)["Grants"]
+    assert (shown["GranteePrincipal"], shown["RetiringPrincipal"]) == (SERVICE, SERVICE)
+    assert "GranteeServicePrincipal" not in set(shown)
+    refusal = error_of(kms.list_retirable_grants, RetiringPrincipal=SERVICE)
+    assert refusal == {"Code": "InvalidArnException", "Message": f"ARN does not refer to a valid principal: {SERVICE}"}
+    client.retire_grant(KeyId=key, GrantId=made["GrantId"])
+    assert error_code_of(client.encrypt, KeyId=key, Plaintext=b"x") == "AccessDeniedException"
+    for name in ("backup.example.com", ".amazonaws.com", "amazonaws.com", "backup.amazonaws.com.example"):
+        assert error_of(kms.create_grant, **{**grant, "GranteePrincipal": name}) == {
+            "Code": "InvalidArnException",
+            "Message": f"ARN does not refer to a valid principal: {name}",
+        }
+
+
 # --- AWS managed keys
 
 
@@ -218,6 +273,26 @@ def test_describing_it_makes_it_too_once_for_each_account_and_region(server: Run
     elsewhere = client_with(server, "kms", credentials_of(server), "eu-west-1").describe_key(KeyId=ALIAS)
     assert elsewhere["KeyMetadata"]["Arn"].startswith(f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/")
     assert kms.describe_key(KeyId=f"arn:aws:kms:us-east-1:{ACCOUNT}:{ALIAS}")["KeyMetadata"]["Arn"] == made
+
+
+def test_it_is_only_made_for_those_who_may_use_it(server: RunningServer) -> None:
+    there = Account(server, "121212121212")
+    stranger, barred = there.identities.user(), there.identities.user(deny(do="kms:*"))
+    sealing = {"Null": {"kms:EncryptionContext:case": "true"}}
+    picky = there.identities.user({**deny(do="kms:GenerateDataKey"), "Condition": sealing})
+    assert error_code_of(stranger.kms.describe_key, KeyId=ALIAS) == "NotFoundException"
+    for client in (barred.kms, calling(server, barred.arn)):
+        assert error_code_of(client.describe_key, KeyId=ALIAS) == "NotFoundException"
+    # The service may not do everything on behalf of others, nor without what their policies ask for.
+    through = calling(server, picky.arn)
+    data_key: Any = {"KeyId": ALIAS, "KeySpec": "AES_256"}
+    assert error_code_of(through.get_key_policy, KeyId=ALIAS) in {"NotFoundException", "InvalidArnException"}
+    assert error_code_of(through.generate_data_key, **data_key) == "NotFoundException"
+    assert ALIAS not in aliases_of(there.kms)
+    assert there.kms.list_keys()["Keys"] == []
+    assert through.generate_data_key(**data_key, EncryptionContext={"case": "7"})["Plaintext"]
+    assert ALIAS in aliases_of(there.kms)
+    assert error_code_of(stranger.kms.describe_key, KeyId=ALIAS) == "AccessDeniedException"
 
 
 @pytest.fixture

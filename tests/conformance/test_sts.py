@@ -1,5 +1,6 @@
 """GetCallerIdentity, GetSessionToken and AssumeRole: the caller's identity, and permissions to assume roles."""
 
+import base64
 import re
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
@@ -62,9 +63,20 @@ def test_everyone_may_ask_who_they_are(server: RunningServer, sts: STSClient, id
 def test_the_account_of_an_access_key(sts: STSClient, identities: Identities, away: Account) -> None:
     assert sts.get_access_key_info(AccessKeyId=identities.user().access_key_id)["Account"] == ACCOUNT
     assert sts.get_access_key_info(AccessKeyId=away.identities.user().access_key_id)["Account"] == away.account
-    assert (
-        error_with_status(400, sts.get_access_key_info, AccessKeyId="AKIAIOSFODNN7EXAMPLE")["Code"] == "ValidationError"
-    )
+    for unknown in ("AKIAIOSFODNN7EXAMPLE", "ASIAIOSFODNN7EXAMPLE", "ASIA" + "7" * 16, "ASIA" + "1" * 16, "A" * 128):
+        refused = error_with_status(400, sts.get_access_key_info, AccessKeyId=unknown)
+        assert refused == {"Code": "ValidationError", "Message": "Access key is not valid."}
+
+
+def test_the_account_of_a_temporary_access_key(sts: STSClient, identities: Identities, away: Account) -> None:
+    """It is not stored, so its id alone tells the account; as for AWS's ids, whose layout it has."""
+    for owner, account in ((identities, ACCOUNT), (away.identities, away.account)):
+        user = owner.user()
+        key_id = user.sts.get_session_token()["Credentials"]["AccessKeyId"]
+        assert re.fullmatch("ASIA[A-Z2-7]{16}", key_id)
+        assert sts.get_access_key_info(AccessKeyId=key_id)["Account"] == account
+        decoded = int.from_bytes(base64.b32decode(key_id[4:])[:6])
+        assert (decoded & 0x7FFFFFFFFF80) >> 7 == int(account)
 
 
 # --- sessions of users and roots
@@ -224,11 +236,13 @@ def test_a_chain_of_roles_lasts_an_hour_at_most(server: RunningServer, iam: IAMC
     refusal = error_with_status(400, link.sts.assume_role, RoleArn=second, RoleSessionName="job", DurationSeconds=3601)
     assert refusal == {
         "Code": "ValidationError",
-        "Message": "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining",
+        "Message": "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.",
     }
-    # A session of a user does not count as role chaining.
+    # As on AWS, credentials of GetSessionToken count as a link of the chain.
     own = SessionClients(server, credentials_in(user.sts.get_session_token()))
-    assert lasting(own.sts.assume_role(RoleArn=second, RoleSessionName="job", DurationSeconds=43_200)) == 43_200
+    assert lasting(own.sts.assume_role(RoleArn=second, RoleSessionName="job")) == 3600
+    longer = {"RoleArn": second, "RoleSessionName": "job", "DurationSeconds": 3601}
+    assert error_with_status(400, own.sts.assume_role, **longer) == refusal
 
 
 # --- what the audit log records

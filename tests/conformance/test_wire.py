@@ -8,20 +8,7 @@ import pytest
 
 from clients import Raw, send, signed
 from local_server import RunningServer
-
-
-def exchange(server: RunningServer, data: bytes) -> bytes:
-    """Send bytes as they are, and return all that comes back until the server closes."""
-    url = urlsplit(server.endpoint)
-    with socket.create_connection((url.hostname or "", url.port or 0), timeout=30) as connection:
-        connection.sendall(data)
-        received = b""
-        try:
-            while chunk := connection.recv(65536):
-                received += chunk
-        except ConnectionResetError:
-            pass
-        return received
+from raw_connections import exchange
 
 
 def raw_bytes(request: Raw, *more: str) -> bytes:

@@ -209,3 +209,28 @@ def test_a_port_in_use_is_not_shared(workers: RunningServer, tmp_path: Path) -> 
         ):
             pass
         assert f"cannot listen on {address}: Address already in use" in (tmp_path / "log2").read_text()
+
+
+def test_a_quota_is_one_for_all_workers(tmp_path: Path) -> None:
+    """Over one connection, which is one worker's, and over many: the account gets the quota, all of it, and no more."""
+    config = tmp_path / "strongroom.toml"
+    config.write_text('[[request-quotas]]\nrequests = "ListAliases"\nper-second = 20\n')
+    options = ("--workers", str(WORKERS), "--config", str(config))
+    with running_server(tmp_path / "data", tmp_path / "log", *options) as server:
+        for connections in (1, 12):
+            time.sleep(1.1)
+            clients = [client_of(server) for _ in range(connections)]
+            began = time.monotonic()
+            allowed = sum(_is_allowed(clients[number % connections]) for number in range(60))
+            assert 20 <= allowed <= 21 + 20 * (time.monotonic() - began)
+        assert server.stop() == 0
+
+
+def _is_allowed(client: Any) -> bool:
+    try:
+        client.list_aliases()
+    except client.exceptions.ClientError as error:
+        if error.response["Error"]["Code"] != "ThrottlingException":
+            raise
+        return False
+    return True

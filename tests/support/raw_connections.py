@@ -48,6 +48,20 @@ def request_bytes(request: Raw | HttpRequest, *more: str) -> bytes:
     return "\r\n".join([*head, "", ""]).encode() + request.body
 
 
+def exchange(server: RunningServer, data: bytes) -> bytes:
+    """Send bytes as they are, and return all that comes back until the server closes."""
+    url = urlsplit(server.endpoint)
+    with socket.create_connection((url.hostname or "", url.port or 0), timeout=30) as connection:
+        connection.sendall(data)
+        received = b""
+        try:
+            while chunk := connection.recv(65536):
+                received += chunk
+        except ConnectionResetError:
+            pass
+        return received
+
+
 @contextmanager
 def open_connections(server: RunningServer, count: int) -> Iterator[list[socket.socket]]:
     """Keep ``count`` connections open. Skips the test if the limit of open files is too low for them."""

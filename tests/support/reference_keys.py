@@ -98,11 +98,7 @@ class ReferenceKey:
             found["DeletionDate"] = regional.deletion_at
         if state == "PendingReplicaDeletion":
             found["PendingDeletionWindowInDays"] = regional.window
-        if (
-            self.spec == "SYMMETRIC_DEFAULT"
-            and self.material_history
-            and self.has(regional, self.material_history[-1].name)
-        ):
+        if self.spec == "SYMMETRIC_DEFAULT" and self.material_history:
             found["CurrentKeyMaterialId"] = self.material_history[-1].name
         expiries = [
             regional.held[material.name]
@@ -165,13 +161,12 @@ class ReferenceKey:
         """Decrypt a ciphertext of ``owner`` with this key named in the request."""
         self._require(region, ENABLED)
         if owner is not self:
-            known = self.spec == "HMAC_256" or region in owner.regions
-            raise Refusal("IncorrectKeyException" if known else "InvalidCiphertextException")
+            raise Refusal("IncorrectKeyException")
 
     def decrypt_unnamed(self, region: str) -> None:
         """Decrypt a ciphertext of this key that alone names the key."""
         if region not in self.regions:
-            raise Refusal("InvalidCiphertextException")
+            raise Refusal("AccessDeniedException")
         self._require(region, ENABLED)
 
     def make_tag(self, region: str) -> None:

@@ -145,6 +145,21 @@ class RacingStore(WrappedStore):
             other_writer()
 
 
+class InterposingStore(WrappedStore):
+    """A store in which another writer commits just before a write begins: after all that comes before the write."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.other_writers: list[Callable[[], object]] = []
+        """One of them runs before each of the next writes."""
+
+    @override
+    def write(self, act: Callable[[Transaction], T], *scopes: Scope) -> T:
+        if self.other_writers:
+            self.other_writers.pop(0)()
+        return self.store.write(act, *scopes)
+
+
 def _commit_each_statement(connection: sqlite3.Connection, _entry: object) -> None:
     connection.isolation_level = None
     connection.execute("PRAGMA foreign_keys=ON")

@@ -24,6 +24,7 @@ from strongroom.service.credentials import Credentials
 from strongroom.service.pipeline import Pipeline
 from strongroom.service.request_quotas import RequestQuotas
 from strongroom.service.unauthenticated import RecordRateLimit
+from strongroom.snapshot.principals import Credential
 from strongroom.store.protocol import Store
 from strongroom.store.sql.schema import metadata
 from strongroom.usage.access_key_usage import AccessKeyUsage
@@ -66,14 +67,23 @@ class Session:
         """Make a call as the root of the account; a refusal is an outcome, too."""
         return self._perform(self._pipeline, operation, request)
 
+    def call_by(self, access_key_id: str, operation: str, **request: Any) -> dict[str, Any]:
+        """Make a call as the owner of an access key."""
+        credential = self._pipeline.credential(access_key_id, may_wait=True)
+        assert credential is not None
+        return self._perform(self._pipeline, operation, request, credential)
+
     def call_elsewhere(self, operation: str, **request: Any) -> dict[str, Any]:
         """Make a call that writes to the real store, as another node would."""
         return self._perform(self.local.deployment.service.pipeline, operation, request)
 
-    def _perform(self, pipeline: Pipeline, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+    def _perform(
+        self, pipeline: Pipeline, operation: str, request: dict[str, Any], caller: Credential | None = None
+    ) -> dict[str, Any]:
         row = IAM_TABLE[operation] if operation in IAM_TABLE else TABLE[operation]
         wire = AwsJson()
-        call = Call(row, self.local.root(), "us-east-1", wire, json.dumps(request).encode(), ORIGIN, self.clock.now())
+        caller = caller or self.local.root()
+        call = Call(row, caller, "us-east-1", wire, json.dumps(request).encode(), ORIGIN, self.clock.now())
         reply = wire.reply(performed(pipeline, call), ORIGIN.request_id, row)
         self.local.deployment.log.flush()
         assert reply.status < 500, reply.body

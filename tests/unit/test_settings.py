@@ -9,11 +9,13 @@ def test_the_command_line_overrides_the_environment_which_overrides_the_file() -
     document = 'listen = "127.0.0.1:1"\naccount = "111122223333"\nregions = ["eu-west-1"]\nclock-skew = 60\n'
     environment = {"STRONGROOM_LISTEN": "127.0.0.1:2", "STRONGROOM_REGIONS": "us-east-1,us-west-2", "HOME": "/"}
     environment["STRONGROOM_ATTESTATION_ROOTS"] = "one.pem,two.pem"
+    environment["STRONGROOM_CORS_ORIGINS"] = "https://app.example.com,http://localhost:8080"
     settings = load(document, environment, {"listen": "127.0.0.1:3", "regions": None})
     assert settings.listen == "127.0.0.1:3"
     assert settings.regions == ("us-east-1", "us-west-2")
     assert settings.account == "111122223333"
     assert settings.attestation_roots == ("one.pem", "two.pem")
+    assert settings.cors_origins == ("https://app.example.com", "http://localhost:8080")
     assert settings.clock_skew == 60.0
     assert load("", {}, {}) == Settings()
 
@@ -34,6 +36,16 @@ def test_the_command_line_overrides_the_environment_which_overrides_the_file() -
         ('durability = "hope"', "durability"),
         ("[[request-quotas]]\nrequests = 'rsa'\nper-second = 0", "per-second"),
         ("[[request-quotas]]\nrequests = 'rsa'", "per-second"),
+        ('cors-origins = ["https://app.example.com/"]', "is not an origin as browsers send it"),
+        ('cors-origins = ["https://App.example.com"]', "is not an origin as browsers send it"),
+        ('cors-origins = ["app.example.com"]', "is not an origin as browsers send it"),
+        ('cors-origins = ["null"]', "is not an origin as browsers send it"),
+        ('cors-origins = ["https://*.example.com"]', "is not an origin as browsers send it"),
+        ('cors-origins = ["https://app.example.com:443"]', "is not an origin as browsers send it"),
+        ('cors-origins = ["http://localhost:80"]', "is not an origin as browsers send it"),
+        ('cors-origins = ["https://u@h"]', "is not an origin as browsers send it"),
+        ('cors-origins = [""]', "is not an origin as browsers send it"),
+        ('cors-origins = ["https://h:x"]', "is not an origin as browsers send it"),
         ("lisen = 1", "lisen"),
         ("= 1", "Invalid"),
     ],
@@ -55,3 +67,14 @@ def test_invalid_settings_are_refused(document: str, says: str) -> None:
 )
 def test_valid_listen_addresses_are_accepted(document: str) -> None:
     assert load(document, {}, {}).address[1] in {0, 1, 4599}
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("*", "https://app.example.com", "http://localhost:8080", "https://127.0.0.1:80", "http://[::1]:3000"),
+        *("chrome-extension://abcdefghijklmnop", "http://host_name:443"),
+    ],
+)
+def test_origins_as_browsers_send_them_are_accepted(origin: str) -> None:
+    assert load(f'cors-origins = ["{origin}"]', {}, {}).cors_origins == (origin,)

@@ -1,6 +1,8 @@
-"""The AWS Query protocol, spoken by IAM and STS: form fields in, XML out.
+"""The AWS Query protocol, spoken by IAM and STS: form fields in, XML out, or JSON where the client prefers it.
 
-Source: Smithy 1.0 specification, "AWS query protocol". Lists are ``Name.member.1``, structures ``Name.Member``.
+Source: Smithy 1.0 specification, "AWS query protocol". Lists are ``Name.member.1``, structures ``Name.Member``. The
+JSON has the names of the XML, and times in epoch seconds; AWS does not document it, and clients that ask for it exist
+(aws-iam-authenticator, pkg/token/token.go).
 """
 
 import re
@@ -40,6 +42,7 @@ from strongroom.operations.validation import convert, without_none
 FORM = "application/x-www-form-urlencoded"
 VERSIONS = {"iam": "2010-05-08", "sts": "2011-06-15"}
 _XML = "text/xml"
+_JSON = "application/json"
 _MAX_FIELDS = 5_000
 _MAX_SHORT = 256
 _MAX_DEPTH = 8
@@ -66,16 +69,22 @@ _CODES: dict[type[KmsError], tuple[str, int]] = {
     ValidationException: ("ValidationError", 400),
 }
 
+_encoder = msgspec.json.Encoder()
+
 Fields = dict[str, object]
 """A tree of form fields: text at the leaves."""
 
 
 class AwsQuery:
-    """Reads and writes the Query protocol of one service; ``action`` is the name in the response's element."""
+    """Reads and writes the Query protocol of one service.
 
-    def __init__(self, service: str, action: str = "") -> None:
+    ``action`` is the name in the response's element. ``as_json`` has replies written in JSON.
+    """
+
+    def __init__(self, service: str, action: str = "", *, as_json: bool = False) -> None:
         self._namespace = f"https://{service}.amazonaws.com/doc/{VERSIONS[service]}/"
         self._action = action
+        self._as_json = as_json
 
     def decode(self, operation: Operation, body: bytes) -> Request:
         """Return the request in ``body``; raises SerializationException or ValidationException."""
@@ -90,26 +99,41 @@ class AwsQuery:
         """Return the reply with a response or an error; ``operation`` is None if the request names none."""
         if isinstance(result, KmsError):
             status, refusal = self._error(result, request_id)
-            return Reply(status, refusal.encode(), _XML, request_id, operation, self, result.code)
-        return Reply(200, self._answer(result, request_id).encode(), _XML, request_id, operation, self)
+            return Reply(status, refusal, self._content_type, request_id, operation, self, result.code)
+        return Reply(200, self._answer(result, request_id), self._content_type, request_id, operation, self)
 
-    def _answer(self, response: Response, request_id: str) -> str:
+    @property
+    def _content_type(self) -> str:
+        return _JSON if self._as_json else _XML
+
+    def _answer(self, response: Response, request_id: str) -> bytes:
         name = self._action
+        if self._as_json:
+            plain = {} if isinstance(response, Empty) else {f"{name}Result": _json_value(response)}
+            return _encoder.encode({f"{name}Response": plain | {"ResponseMetadata": {"RequestId": request_id}}})
         result = "" if isinstance(response, Empty) else f"<{name}Result>{''.join(_members(response))}</{name}Result>"
         return (
             f'<{name}Response xmlns="{self._namespace}">{result}'
             f"<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{name}Response>\n"
-        )
+        ).encode()
 
-    def _error(self, error: KmsError, request_id: str) -> tuple[int, str]:
+    def _error(self, error: KmsError, request_id: str) -> tuple[int, bytes]:
         code, status = _CODES.get(type(error), (error.code, error.status))
         kind = "Sender" if status < KMSInternalException.status else "Receiver"
-        message = _text(error.message or code)
+        if self._as_json:
+            shown = {"Code": code, "Message": error.message or code, "Type": kind}
+            return status, _encoder.encode({"Error": shown, "RequestId": request_id})
+        message = escaped(error.message or code)
         return status, (
             f'<ErrorResponse xmlns="{self._namespace}">'
             f"<Error><Type>{kind}</Type><Code>{code}</Code><Message>{message}</Message></Error>"
             f"<RequestId>{request_id}</RequestId></ErrorResponse>\n"
-        )
+        ).encode()
+
+
+def wants_json(headers: dict[str, str]) -> bool:
+    """Tell whether a client prefers JSON: it is the first media type that the client accepts."""
+    return headers.get("accept", "").partition(",")[0].partition(";")[0].strip().lower() == _JSON
 
 
 def form_field(body: bytes, name: bytes) -> str | None:
@@ -229,9 +253,25 @@ def _plain(value: object) -> str:
             # Every number with a fraction is a time.
             return event_time(value)
         case _:
-            return _text(str(value))
+            return escaped(str(value))
 
 
-def _text(value: str) -> str:
+def _json_value(value: object) -> object:
+    """Return what JSON has for a value: the members that XML has, under their names."""
+    match value:
+        case msgspec.Struct():
+            # As for XML, the names are those the type itself declares.
+            members = ((field.encode_name, getattr(value, field.name)) for field in msgspec.structs.fields(value))
+            return {name: _json_value(member) for name, member in members if member is not None}
+        case list() | tuple():
+            return [_json_value(each) for each in value]
+        case dict():
+            return {str(key): _json_value(member) for key, member in value.items()}
+        case _:
+            return value
+
+
+def escaped(value: str) -> str:
+    """Return text as the content of an XML element."""
     # XML 1.0 has no way to write most control characters.
     return escape(_CONTROLS.sub("\ufffd", value), {'"': "&quot;", "\r": "&#xD;"})

@@ -1,7 +1,8 @@
 """From an HTTP request to a verified call, or to the reply that refuses it. Knows HTTP, not sockets.
 
 The content type tells the protocol: AWS JSON is KMS, a form is IAM or STS. Which of the two follows from the service
-that the request was signed for, or from its action if it was signed for neither.
+that the request was signed for, or from its action if it was signed for neither. One call of STS can also be a URL
+with a signature (``presigned``).
 """
 
 import logging
@@ -11,8 +12,11 @@ import msgspec
 from msgspec.structs import replace
 
 from strongroom.api.aws_json import AWS_JSON, AwsJson
-from strongroom.api.aws_query import FORM, VERSIONS, AwsQuery, form_field
-from strongroom.api.reply import Reply
+from strongroom.api.aws_query import FORM, VERSIONS, AwsQuery, form_field, wants_json
+from strongroom.api.cross_origin import CrossOrigin
+from strongroom.api.other_services import TARGET_PREFIX, query_refusal, refusal, why_not_served
+from strongroom.api.presigned import PRESIGNED, PresignedCall, presigned_call, verify_presigned
+from strongroom.api.reply import Reply, without_body
 from strongroom.api.sigv4 import Verifier, signed_service
 from strongroom.clock import Clock
 from strongroom.entropy import Entropy, UuidBatch
@@ -41,7 +45,6 @@ logger = logging.getLogger(__name__)
 
 ON_BEHALF_OF = "x-strongroom-on-behalf-of"
 HEALTH = "/healthz"
-_TARGET_PREFIX = "TrentService"
 _NOT_FOUND = b"<UnknownOperationException/>\n"
 _MAX_USER_AGENT = 1024
 _MAX_UNSIGNED_BODY = 64 * 1024
@@ -73,25 +76,25 @@ class Admitted(msgspec.Struct, frozen=True):
 
 
 class ReadinessCheck(msgspec.Struct, frozen=True):
-    """A request for ``/readyz``. Its answer has to wait for the store."""
+    """A request for ``/readyz``, by GET or HEAD. Its answer has to wait for the store."""
 
     request_id: str
+    method: str
 
     def reply(self, obstacles: Sequence[str]) -> Reply:
         """Return the answer: ready, or why not."""
-        if not obstacles:
-            return Reply(200, b"ok\n", "text/plain", self.request_id)
-        return Reply(503, f"not ready: {'; '.join(obstacles)}\n".encode(), "text/plain", self.request_id)
+        status, text = (503, f"not ready: {'; '.join(obstacles)}\n") if obstacles else (200, "ok\n")
+        return _read(self.method, Reply(status, text.encode(), "text/plain", self.request_id))
 
 
 class Gateway:
     """Admits requests to the service. Safe to use from several threads.
 
     ``unauthenticated`` records requests whose signature does not verify. ``home`` is the Region of requests without a
-    signature, which name none.
+    signature, which name none. ``cross_origin`` answers the preflights of browsers; without it, they are refused.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a gateway
         self,
         unauthenticated: UnauthenticatedRequests,
         verifier: Verifier,
@@ -99,12 +102,15 @@ class Gateway:
         entropy: Entropy,
         proxies: TrustedProxies | None,
         home: str,
+        *,
+        cross_origin: CrossOrigin | None = None,
     ) -> None:
         self._unauthenticated = unauthenticated
         self._verifier = verifier
         self._clock = clock
         self._proxies = proxies
         self._home = home
+        self._cross_origin = cross_origin
         self._json = AwsJson()
         self.request_id = UuidBatch(entropy)
 
@@ -115,83 +121,112 @@ class Gateway:
         MustWait, before anything was recorded, if the access key has to be read and ``may_wait`` is False.
         """
         request_id = self.request_id()
-        if request.method == "GET" and request.path in _HEALTH_PATHS:
-            return self._health(request.path, request_id)
-        if request.method != "POST" or request.path != "/":
-            return Reply(404, _NOT_FOUND, "application/xml", request_id)
-        if request.headers.get("content-type") == AWS_JSON:
-            return self._admit_json(request, request_id, may_wait=may_wait)
-        if _is_form(request.headers):
-            return self._admit_query(request, request_id, may_wait=may_wait)
-        return Reply(404, _NOT_FOUND, "application/xml", request_id)
+        if request.path in _HEALTH_PATHS and request.method in _READS:
+            return self._health(request, request_id)
+        if request.method == "POST" and request.path == "/":
+            # Without a call for what nearly all clients send: this is the hot path.
+            content_type = request.headers.get("content-type", "")
+            if content_type == AWS_JSON or (media_type := _media_type(content_type)) == AWS_JSON:
+                return self._admit_json(request, request_id, may_wait=may_wait)
+            if media_type == FORM:
+                return self._admit_query(request, request_id, may_wait=may_wait)
+        return self._admit_other(request, request_id, may_wait=may_wait)
 
     def refused(self, headers: dict[str, str], error: KmsError) -> Reply:
         """Return the reply to a request that is refused by its headers alone; it leaves no record."""
-        wire = AwsQuery("sts") if _is_form(headers) else self._json
+        is_form = _media_type(headers.get("content-type", "")) == FORM
+        wire = AwsQuery("sts", as_json=wants_json(headers)) if is_form else self._json
         return wire.reply(error, self.request_id())
 
     def _admit_json(self, request: HttpRequest, request_id: str, *, may_wait: bool) -> Admitted | Reply:
         prefix, _, name = request.headers.get("x-amz-target", "").partition(".")
-        operation = TABLE.get(name) if prefix == _TARGET_PREFIX else None
+        operation = TABLE.get(name) if prefix == TARGET_PREFIX else None
         if operation is None:
-            return self._json.reply(UnknownOperationException(None), request_id)
+            return self._json.reply(UnknownOperationException(why_not_served(request.headers)), request_id)
         return self._verify(request, operation, self._json, request_id, may_wait=may_wait)
 
     def _admit_query(self, request: HttpRequest, request_id: str, *, may_wait: bool) -> Admitted | Reply:
         signed_for = signed_service(request.headers)
-        wire = AwsQuery(signed_for if signed_for in VERSIONS else "sts")
+        as_json = wants_json(request.headers)
+        wire = AwsQuery(signed_for if signed_for in VERSIONS else "sts", as_json=as_json)
         name, version = form_field(request.body, b"Action") or "", form_field(request.body, b"Version")
         if version is None:
             version = "NO_VERSION_SPECIFIED"
         service = signed_for if signed_for in VERSIONS else _service_of(name)
         operation = _TABLES[service].get(name)
         if operation is None or version != VERSIONS[service]:
+            if (elsewhere := query_refusal(request.headers, request_id, wire)) is not None:
+                return elsewhere
             unknown = f"Could not find operation {name[:64]} for version {version[:64]}"
             return wire.reply(UnknownOperationException(unknown), request_id)
         if signed_for is None and name in UNSIGNED:
             if len(request.body) > _MAX_UNSIGNED_BODY:
                 return wire.reply(RequestEntityTooLargeException(None), request_id)
             return self._admit_unsigned(request, operation, request_id)
-        return self._verify(request, operation, AwsQuery(service, name), request_id, may_wait=may_wait)
+        wire = AwsQuery(service, name, as_json=as_json)
+        return self._verify(request, operation, wire, request_id, may_wait=may_wait)
+
+    def _admit_other(self, request: HttpRequest, request_id: str, *, may_wait: bool) -> Admitted | Reply:
+        """Admit a presigned URL; answer anything else that is no call by its method, path or content type."""
+        presigned = presigned_call(request)
+        if presigned is not None and presigned.action == PRESIGNED and presigned.version == VERSIONS["sts"]:
+            wire = AwsQuery("sts", PRESIGNED, as_json=wants_json(request.headers))
+            return self._verify(request, STS_TABLE[PRESIGNED], wire, request_id, presigned, may_wait=may_wait)
+        preflight = None if self._cross_origin is None else self._cross_origin.preflight(request, request_id)
+        other = preflight or refusal(request.headers, request_id)
+        return _read(request.method, other or Reply(404, _NOT_FOUND, "application/xml", request_id))
 
     def _admit_unsigned(self, request: HttpRequest, operation: Operation, request_id: str) -> Admitted:
-        wire = AwsQuery(operation.service, operation.name)
+        wire = AwsQuery(operation.service, operation.name, as_json=wants_json(request.headers))
         origin = self._origin(request, request_id)
         lane = operation.lane(request.body)
         call = Call(operation, _ANONYMOUS, self._home, wire, request.body, origin, self._clock.now(), lane=lane)
         return Admitted(call, wire)
 
     def _verify(
-        self, request: HttpRequest, operation: Operation, wire: Wire, request_id: str, *, may_wait: bool
+        self,
+        request: HttpRequest,
+        operation: Operation,
+        wire: Wire,
+        request_id: str,
+        presigned: PresignedCall | None = None,
+        *,
+        may_wait: bool,
     ) -> Admitted | Reply:
         now = self._clock.now()
+        token, body = request.headers.get("x-amz-security-token"), request.body
         try:
-            verified = self._verifier.verify(request, operation.service, now, may_wait=may_wait)
+            if presigned is None:
+                verified = self._verifier.verify(request, operation.service, now, may_wait=may_wait)
+            else:
+                # Its parameters are in the query, and GetCallerIdentity has none.
+                token, body = presigned.token, b""
+                verified = verify_presigned(self._verifier, request, operation.service, now, may_wait=may_wait)
         except KmsError as error:
-            refusal = error
+            refused = error
         except MustWait:
             raise
         except Exception:
             logger.exception(
                 "%s failed before its signature was verified", operation.name, extra={"request_id": request_id}
             )
-            refusal = KMSInternalException()
+            refused = KMSInternalException()
         else:
             call = Call(
                 operation,
                 verified.credential,
                 verified.region,
                 wire,
-                request.body,
+                body,
                 self._origin(request, request_id, verified.credential),
                 now,
-                token=request.headers.get("x-amz-security-token"),
+                token=token,
                 on_behalf_of=request.headers.get(ON_BEHALF_OF),
-                lane=operation.lane(request.body),
+                lane=operation.lane(body),
             )
             return Admitted(call, wire)
-        self._unauthenticated.refused(operation, self._origin(request, request_id), refusal, now)
-        return wire.reply(refusal, request_id, operation)
+        self._unauthenticated.refused(operation, self._origin(request, request_id), refused, now)
+        return wire.reply(refused, request_id, operation)
 
     def _origin(self, request: HttpRequest, request_id: str, signer: Credential = _ANONYMOUS) -> Origin:
         """Return where a request comes from. Only services are believed what they say of their purpose."""
@@ -213,15 +248,21 @@ class Gateway:
             source_account=request.headers.get("x-amz-source-account"),
         )
 
-    def _health(self, path: str, request_id: str) -> ReadinessCheck | Reply:
+    def _health(self, request: HttpRequest, request_id: str) -> ReadinessCheck | Reply:
         """Answer a health check: alive as long as the event loop runs; ready if calls can be answered."""
-        if path == HEALTH:
-            return Reply(200, b"ok\n", "text/plain", request_id)
-        return ReadinessCheck(request_id)
+        if request.path == HEALTH:
+            return _read(request.method, Reply(200, b"ok\n", "text/plain", request_id))
+        return ReadinessCheck(request_id, request.method)
 
 
-def _is_form(headers: dict[str, str]) -> bool:
-    return headers.get("content-type", "").partition(";")[0].strip().lower() == FORM
+def _read(method: str, reply: Reply) -> Reply:
+    """Return the reply for the method with which something is read."""
+    return without_body(reply) if method == "HEAD" else reply
+
+
+def _media_type(content_type: str) -> str:
+    """Return a content type without its parameters (RFC 9110, 8.3.1)."""
+    return content_type.partition(";")[0].strip().lower()
 
 
 def _service_of(action: str) -> str:
@@ -230,3 +271,4 @@ def _service_of(action: str) -> str:
 
 
 _HEALTH_PATHS = frozenset({HEALTH, "/readyz"})
+_READS = frozenset({"GET", "HEAD"})

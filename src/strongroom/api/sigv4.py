@@ -1,7 +1,7 @@
 """Verifies AWS Signature Version 4, in full, on every call.
 
 Source: AWS General Reference, "Signature Version 4 signing process"; the messages of refusals are those of AWS's
-services. Only the Authorization header is accepted: KMS has no use for presigned URLs.
+services. Here the signature is in the Authorization header; ``presigned`` reads those in the query of a URL.
 
 Within a second, the requests that one client signs for one action differ in little but the body. So the canonical form
 without the body is cached when a signature was valid, and the next such request needs only two hashes and one HMAC. All
@@ -22,14 +22,12 @@ from urllib.parse import quote, unquote
 import msgspec
 from typing_extensions import override
 
+from strongroom.api.signature_refusals import MISMATCH, TIMESTAMP, bad_date, expired, incomplete, not_yet_current
 from strongroom.bounded_cache import put
 from strongroom.crypto.keyed_hash import HmacKey
 from strongroom.errors import (
     ExpiredSessionException,
-    IncompleteSignatureException,
     InvalidSignatureException,
-    KmsError,
-    MissingAuthenticationTokenException,
     UnrecognizedClientException,
 )
 from strongroom.http.message import HttpRequest
@@ -40,14 +38,14 @@ from strongroom.snapshot.principals import Credential
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _TERMINATOR = "aws4_request"
 _GLOBAL_REGIONS = {"aws": "us-east-1", "aws-us-gov": "us-gov-west-1", "aws-cn": "cn-north-1"}
+"""Partition → where AWS keeps the global endpoints of IAM and STS; some clients sign for ``PARTITION-global``."""
 _UNSIGNED_PART = re.compile(
     r"AWS4-HMAC-SHA256 +Credential=([^/,\s]+)/([^/,\s]*)/([^/,\s]*)/([^/,\s]*)/([^/,\s]*) *, *"
     r"SignedHeaders=([a-z0-9;_.-]+) *, *Signature="
 )
 _SIGNATURE = re.compile(r"[0-9a-f]{64}")
 _SIGNATURE_LENGTH = _DIGEST_LENGTH = 64
-_TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
-_SPACES = re.compile(r" {2,}")
+_SPACES = re.compile(r"[ \t]+")
 _MUST_BE_SIGNED = (
     *("host", "x-amz-date", "x-amz-target", "x-amz-security-token", "x-amz-content-sha256"),
     *("x-amz-source-arn", "x-amz-source-account", "x-strongroom-on-behalf-of"),
@@ -60,11 +58,6 @@ _MAX_CANONICAL_LENGTH = 4096
 _MAX_PREPARED = 4
 _VARYING_HEADERS = frozenset({"amz-sdk-invocation-id", "x-amz-content-sha256"})
 """Headers that differ in every request. If a client signs them, its requests are not cached."""
-
-_MISMATCH = (
-    "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
-    "and signing method. Consult the service documentation for details."
-)
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -92,6 +85,15 @@ class Authorization(msgspec.Struct, frozen=True):
     unsigned: tuple[str, ...]
 
 
+class Claim(msgspec.Struct, frozen=True):
+    """Who says to have signed a request and when, with the session token and the signature that is to show it."""
+
+    authorization: Authorization
+    signature: str
+    timestamp: str
+    token: str | None
+
+
 class FindCredential(Protocol):
     """Finds an access key by its id, and by its session token if it came with one."""
 
@@ -113,6 +115,7 @@ class _Prepared(msgspec.Struct, frozen=True):
     canonical: bytes
     to_sign: bytes
     signed_at: float
+    region: str
 
 
 class _CachedClient(msgspec.Struct, frozen=True):
@@ -135,8 +138,11 @@ class Verifier:
     def __init__(self, credential: FindCredential, regions: frozenset[str], skew: float) -> None:
         self._credential = credential
         self._regions = regions
-        self._global_regions = {_GLOBAL_REGIONS[partition(region)] for region in regions}
-        self._skew = skew
+        partitions = {partition(region) for region in regions}
+        self._global_regions = {
+            name: _GLOBAL_REGIONS[each] for each in partitions for name in (_GLOBAL_REGIONS[each], f"{each}-global")
+        }
+        self.skew = skew
         self._signing_keys: dict[tuple[str, Scope], HmacKey] = {}
         self._clients: dict[str, _CachedClient] = {}
 
@@ -167,7 +173,7 @@ class Verifier:
         scope = authorization.scope
         token = headers.get("x-amz-security-token")
         credential = self._credential(authorization.access_key_id, token, may_wait=may_wait)
-        if credential is None or scope.service != service or abs(now - prepared.signed_at) > self._skew:
+        if credential is None or scope.service != service or abs(now - prepared.signed_at) > self.skew:
             return None
         if credential.expires_at is not None and credential.expires_at <= now:
             return None
@@ -175,11 +181,11 @@ class Verifier:
         to_sign = prepared.to_sign + sha256(canonical).hexdigest().encode()
         expected = self._signing_key(credential, scope).mac(to_sign).hex().encode()
         right = hmac.compare_digest(expected, header[-_SIGNATURE_LENGTH:].encode())
-        return Verified(credential, scope.region) if right else None
+        return Verified(credential, prepared.region) if right else None
 
-    def _cache(self, request: HttpRequest, authorization: Authorization, timestamp: str, canonical: bytes) -> None:
+    def _cache(self, request: HttpRequest, claim: Claim, canonical: bytes, region: str) -> None:
         """Cache the canonical form of a request whose signature was valid, if the next request may have the same."""
-        unsigned_part = request.headers["authorization"][:-_SIGNATURE_LENGTH]
+        unsigned_part, authorization = request.headers["authorization"][:-_SIGNATURE_LENGTH], claim.authorization
         names = authorization.signed_headers.split(";")
         complete = all(name in request.headers for name in names)
         if not (complete and _is_plain(request)) or not _VARYING_HEADERS.isdisjoint(names):
@@ -189,28 +195,40 @@ class Verifier:
         client = self._clients.get(unsigned_part)
         if client is None:
             client = put(self._clients, unsigned_part, _CachedClient(authorization, itemgetter(*names)), _MAX_CACHED)
-        to_sign = string_to_sign(authorization, timestamp, canonical)
-        prepared = _Prepared(canonical[:-_DIGEST_LENGTH], to_sign[:-_DIGEST_LENGTH], _epoch(timestamp))
+        to_sign = string_to_sign(authorization, claim.timestamp, canonical)
+        signed_at = _epoch(claim.timestamp)
+        prepared = _Prepared(canonical[:-_DIGEST_LENGTH], to_sign[:-_DIGEST_LENGTH], signed_at, region)
         put(client.prepared, client.values(request.headers), prepared, _MAX_PREPARED)
 
     def _verify_in_full(self, request: HttpRequest, service: str, now: float, *, may_wait: bool) -> Verified:
         authorization, signature = parse_authorization(request.headers)
-        timestamp = request.headers["x-amz-date"]
-        token = request.headers.get("x-amz-security-token")
-        credential = self._credential(authorization.access_key_id, token, may_wait=may_wait)
+        headers = request.headers
+        claim = Claim(authorization, signature, headers["x-amz-date"], headers.get("x-amz-security-token"))
+        verified, canonical = self.verify_claim(claim, request, service, now, max_age=self.skew, may_wait=may_wait)
+        self._cache(request, claim, canonical, verified.region)
+        return verified
+
+    def verify_claim(
+        self, claim: Claim, request: HttpRequest, service: str, now: float, *, max_age: float, may_wait: bool
+    ) -> tuple[Verified, bytes]:
+        """Return the caller, and the request's canonical form, if the claim is true; raises what ``verify`` raises.
+
+        ``max_age`` is for how many seconds a signature is good.
+        """
+        authorization, timestamp = claim.authorization, claim.timestamp
+        credential = self._credential(authorization.access_key_id, claim.token, may_wait=may_wait)
         if credential is None:
             raise UnrecognizedClientException(UNRECOGNIZED)
-        self._require_scope(authorization.scope, service, timestamp)
-        self._require_fresh(timestamp, now)
-        key = self._signing_key(credential, authorization.scope)
+        scope = authorization.scope
+        self._require_scope(scope, service, timestamp)
+        self._require_fresh(timestamp, now, max_age)
         canonical = canonical_request(request, authorization.signed_headers)
-        expected = key.mac(string_to_sign(authorization, timestamp, canonical))
-        if not hmac.compare_digest(expected.hex(), signature):
-            raise InvalidSignatureException(_MISMATCH)
+        expected = self._signing_key(credential, scope).mac(string_to_sign(authorization, timestamp, canonical))
+        if not hmac.compare_digest(expected.hex(), claim.signature):
+            raise InvalidSignatureException(MISMATCH)
         if credential.expires_at is not None and credential.expires_at <= now:
             raise ExpiredSessionException("The security token included in the request is expired")
-        self._cache(request, authorization, timestamp, canonical)
-        return Verified(credential, authorization.scope.region)
+        return Verified(credential, self._global_regions.get(scope.region, scope.region)), canonical
 
     def _require_scope(self, scope: Scope, service: str, timestamp: str) -> None:
         right = scope.service == service and scope.terminator == _TERMINATOR and scope.date == timestamp[:8]
@@ -234,20 +252,12 @@ class Verifier:
         if refusals:
             raise InvalidSignatureException("".join(refusals))
 
-    def _require_fresh(self, timestamp: str, now: float) -> None:
+    def _require_fresh(self, timestamp: str, now: float, max_age: float) -> None:
         signed_at = _epoch(timestamp)
-        if abs(now - signed_at) <= self._skew:
-            return
-        minutes = f"{self._skew / 60:g} min."
-        if signed_at < now - self._skew:
-            raise InvalidSignatureException(
-                f"Signature expired: {timestamp} is now earlier than {_basic(now - self._skew)} "
-                f"({_basic(now)} - {minutes})"
-            )
-        raise InvalidSignatureException(
-            f"Signature not yet current: {timestamp} is still later than {_basic(now + self._skew)} "
-            f"({_basic(now)} + {minutes})"
-        )
+        if signed_at < now - max_age:
+            raise expired(timestamp, now, max_age)
+        if signed_at > now + self.skew:
+            raise not_yet_current(timestamp, now, self.skew)
 
     def _signing_key(self, credential: Credential, scope: Scope) -> HmacKey:
         name = (credential.secret, scope)
@@ -270,21 +280,30 @@ def parse_authorization(headers: dict[str, str]) -> tuple[Authorization, str]:
     IncompleteSignatureException or InvalidSignatureException.
     """
     header = headers.get("authorization", "")
-    parse = _parse if len(header) <= _MAX_CACHED_LENGTH else _parse.__wrapped__
-    authorization, signature = parse(header[:-_SIGNATURE_LENGTH]), header[-_SIGNATURE_LENGTH:]
-    well_formed = _SIGNATURE.fullmatch(signature) and _TIMESTAMP.fullmatch(headers.get("x-amz-date", ""))
+    authorization, signature = parse_unsigned_part(header[:-_SIGNATURE_LENGTH]), header[-_SIGNATURE_LENGTH:]
+    well_formed = _SIGNATURE.fullmatch(signature) and TIMESTAMP.fullmatch(headers.get("x-amz-date", ""))
     if authorization is None or not well_formed:
-        raise _incomplete(header, headers)
+        raise incomplete(header, headers)
+    require_signed(authorization, headers)
+    return authorization, signature
+
+
+def require_signed(authorization: Authorization, headers: dict[str, str]) -> None:
+    """Raise InvalidSignatureException if a header is not signed that has to be."""
     for name in authorization.unsigned:
         if name in headers or name == "host":
             shown = "'Host' or ':authority'" if name == "host" else f"'{name}'"
             raise InvalidSignatureException(f"{shown} must be a 'SignedHeader' in the AWS Authorization.")
-    return authorization, signature
+
+
+def parse_unsigned_part(unsigned_part: str) -> Authorization | None:
+    """Parse what comes before the signature, which stays the same for a day; return None if it is malformed."""
+    parse = _parse if len(unsigned_part) <= _MAX_CACHED_LENGTH else _parse.__wrapped__
+    return parse(unsigned_part)
 
 
 @lru_cache(maxsize=_MAX_CACHED)
 def _parse(unsigned_part: str) -> Authorization | None:
-    """Parse what comes before the signature, which stays the same for a day; return None if it is malformed."""
     match = _UNSIGNED_PART.fullmatch(unsigned_part)
     if match is None:
         return None
@@ -308,7 +327,9 @@ def canonical_request(request: HttpRequest, signed_headers: str) -> bytes:
     lines = [request.method, _canonical_path(request.path), _canonical_query(request.query)]
     for name in signed_headers.split(";"):
         value = request.headers.get(name, "")
-        lines.append(f"{name}:{_SPACES.sub(' ', value) if '  ' in value else value}")
+        # Runs of spaces and tabs count as one space, also a single tab. Few headers have any.
+        folded = _SPACES.sub(" ", value) if "  " in value or "\t" in value else value
+        lines.append(f"{name}:{folded}")
     lines += ("", signed_headers, sha256(request.body).hexdigest())
     # Headers were decoded as Latin-1, so every byte is encoded as it was sent.
     return "\n".join(lines).encode("latin-1")
@@ -341,33 +362,9 @@ def _canonical_query(query: str) -> str:
     return "&".join(f"{name}={value}" for name, value in encoded)
 
 
-def _incomplete(header: str, headers: dict[str, str]) -> KmsError:
-    if not header.startswith("AWS4-"):
-        return MissingAuthenticationTokenException("Request is missing Authentication Token")
-    missing = [
-        f"Authorization header requires '{part}' parameter. "
-        for part in ("Credential", "Signature", "SignedHeaders")
-        if f"{part}=" not in header
-    ]
-    date = headers.get("x-amz-date")
-    if date is None:
-        missing.append("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ")
-    elif not missing and not _TIMESTAMP.fullmatch(date):
-        return IncompleteSignatureException(
-            f"Date must be in ISO-8601 'basic format'. Got '{date}'. See http://en.wikipedia.org/wiki/ISO_8601"
-        )
-    return IncompleteSignatureException("".join(missing) + f"Authorization={header}")
-
-
 @lru_cache(maxsize=_MAX_CACHED)
 def _epoch(timestamp: str) -> float:
     try:
         return float(timegm(time.strptime(timestamp, "%Y%m%dT%H%M%SZ")))
     except ValueError:
-        raise IncompleteSignatureException(
-            f"Date must be in ISO-8601 'basic format'. Got '{timestamp}'. See http://en.wikipedia.org/wiki/ISO_8601"
-        ) from None
-
-
-def _basic(epoch: float) -> str:
-    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(epoch))
+        raise bad_date(timestamp) from None

@@ -9,19 +9,21 @@
       node-id           0600, the identity of this node, made at its first start
       credentials       0600, access keys of account roots and services, for AWS clients
       registering       empty; locked by the command that makes an account or a service
+      request-quotas    0600, what several workers have counted, if there are quotas
       audit/            0700, a line for each call, in segments
       metrics/          0700, a socket of each worker, 0600, over which it sends the others its metrics
 """
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
 from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
-from strongroom.crypto.seals.file import create_root_key, load_file_seal
+from strongroom.crypto.seals.file import create_root_key, is_foreign, load_file_seal, owner_of, remedy
 from strongroom.crypto.service_secrets import IAM_SCOPE
 from strongroom.entropy import Entropy
 from strongroom.store.protocol import Store, Transaction
@@ -32,10 +34,15 @@ from strongroom.store.sqlite.schema_version import has_this_schema, upgrade
 from strongroom.store.sqlite.store import SqlStore
 
 _FIRST_VERSION = 1
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 class DataFolderError(Exception):
     """The data folder cannot be used; the message says why and what to do."""
+
+
+class FolderInUseError(DataFolderError):
+    """Another server is using the data folder."""
 
 
 class DataFolder:
@@ -48,23 +55,30 @@ class DataFolder:
         self.node_id = path / "node-id"
         self.credentials = path / "credentials"
         self.audit = path / "audit"
+        self.request_quotas = path / "request-quotas"
         self._registering = path / "registering"
 
     def lock(self) -> int:
         """Make the folder if needed and lock it for this process.
 
-        Returns the lock's file descriptor, to be kept open. Raises DataFolderError when another server has it.
+        Returns the lock's file descriptor, to be kept open. Raises DataFolderError when another server has it, and when
+        another user could change what is in it.
         """
+        _require_own_link(self.path)
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         # The folder itself is locked: if a lock file were deleted, a second server could start.
         descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
+            _require_private(self.path, os.fstat(descriptor))
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            raise DataFolderError(
+            raise FolderInUseError(
                 f"another server is using `{self.path}`; stop it first, or choose another --data"
             ) from None
+        except DataFolderError:
+            os.close(descriptor)
+            raise
         return descriptor
 
     @contextmanager
@@ -76,6 +90,28 @@ class DataFolder:
             yield
         finally:
             os.close(descriptor)
+
+
+def _require_own_link(path: Path) -> None:
+    """Refuse a symbolic link of another user, who could let it lead elsewhere; raises DataFolderError."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(status.st_mode) and is_foreign(status):
+        raise DataFolderError(f"`{path}` is a symbolic link of {owner_of(status)}; name the folder itself in --data")
+
+
+def _require_private(path: Path, status: os.stat_result) -> None:
+    """Refuse a folder in which another user could put a root key or a database; raises DataFolderError.
+
+    The folders above it do not matter: a user who can write there can put another folder in the place of this one,
+    but not one that belongs to this user or to root.
+    """
+    if is_foreign(status):
+        raise DataFolderError(f"`{path}` belongs to {owner_of(status)}; {remedy(status, path)}")
+    if status.st_mode & _WRITABLE_BY_OTHERS:
+        raise DataFolderError(f"`{path}` can be written by others; run: chmod go-w {path}")
 
 
 def open_store(folder: DataFolder) -> SqlStore:
@@ -94,7 +130,7 @@ def upgrade_unused(folder: DataFolder) -> None:
         return
     try:
         lock = folder.lock()
-    except DataFolderError:
+    except FolderInUseError:
         raise DataFolderError(
             f"a server of another release is using `{folder.path}`; stop it first, or use the commands of its release"
         ) from None

@@ -30,8 +30,9 @@ from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.credentials import Credentials
 from strongroom.service.pipeline import Pipeline
 from strongroom.service.readiness import Readiness
-from strongroom.service.request_quotas import RequestQuotas, share_of
+from strongroom.service.request_quotas import RequestQuotas
 from strongroom.service.service import Service
+from strongroom.service.shared_buckets import SharedBuckets
 from strongroom.service.unauthenticated import RecordRateLimit, UnauthenticatedRequests
 from strongroom.settings import Settings
 from strongroom.snapshot.snapshot import Snapshot
@@ -116,13 +117,16 @@ class Deployment:
         self.settings = settings
         workers = 1 if worker is None else settings.workers
         quotas = None
-        if settings.request_quotas:
-            quotas = RequestQuotas(settings.request_quotas, settings.regions, share_of(workers))
         with ExitStack() as undo:
             if worker is None:
                 undo.callback(os.close, take_folder(settings, clock, entropy))
             opened = OpenFolder(settings, clock, entropy)
             undo.callback(opened.close)
+            if settings.request_quotas:
+                buckets = None
+                if workers > 1:
+                    buckets = undo.enter_context(closing(SharedBuckets(opened.folder.request_quotas)))
+                quotas = RequestQuotas(settings.request_quotas, settings.regions, buckets)
             self.node = require_node_id(opened.folder)
             audit_key = open_audit_key(opened.store, opened.backends.secrets, entropy)
             writer = WriterId(self.node, worker or 0).name

@@ -1,6 +1,6 @@
 """Makes accounts, and services that are trusted to call on behalf of others, also while the server runs."""
 
-from strongroom.assembly.credentials import add_profile
+from strongroom.assembly.credentials import add_profile, remove_profile
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.clock import Clock
 from strongroom.crypto.access_keys import NewAccessKey, new_access_key
@@ -31,7 +31,7 @@ class Registrar:
         with self._folder.registering():
             with self._store.read() as reader:
                 _require_new_account(reader, account)
-            key = self._new_key_in_file(profile)
+            key = self._new_key_in_file(profile, account)
             access_key = self._record(key, account, root_arn(region, account))
 
             def add(transaction: Transaction) -> None:
@@ -54,9 +54,32 @@ class Registrar:
 
             self._store.write(add, AccountScope(""))
 
-    def _new_key_in_file(self, profile: str) -> NewAccessKey:
+    def services(self) -> list[AccessKeyRecord]:
+        """List the access keys of services, by name."""
+        with self._store.read() as reader:
+            return [record for name in reader.services() for record in reader.access_keys("", name)]
+
+    def delete_service(self, name: str) -> None:
+        """End the access key of a service: no call that begins after this uses it.
+
+        Raises DataFolderError if it has none. Policies and grants that name the service stay, and so do the AWS managed
+        keys that were made for it.
+        """
+        with self._folder.registering():
+
+            def remove(transaction: Transaction) -> None:
+                records = transaction.access_keys("", name)
+                if not records:
+                    raise DataFolderError(f"service {name} has no access key")
+                for record in records:
+                    transaction.remove_access_key(record)
+
+            self._store.write(remove, AccountScope(""))
+            remove_profile(self._folder.credentials, name)
+
+    def _new_key_in_file(self, profile: str, account: str = "") -> NewAccessKey:
         # The file is written first: if this process dies in between, the next attempt makes another key.
-        key = new_access_key("AKIA", self._entropy)
+        key = new_access_key("AKIA", self._entropy, account)
         add_profile(self._folder.credentials, profile, key)
         return key
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 
 import click
@@ -25,6 +26,10 @@ _context_option = click.option(
 _region_option = click.option(
     "--region", help="Region of the key. Default: the ARN's, or the first Region of the settings."
 )
+_source_ip_option = click.option(
+    "--source-ip", default="127.0.0.1", help="Address that the call comes from. Default: 127.0.0.1."
+)
+_no_tls_option = click.option("--no-tls", is_flag=True, help="The call comes without TLS.")
 
 
 @click.command("explain")
@@ -33,6 +38,8 @@ _region_option = click.option(
 @_key_option
 @_context_option
 @_region_option
+@_source_ip_option
+@_no_tls_option
 @data_option
 @config_option
 def explain_command(  # noqa: PLR0913 - one parameter for each option
@@ -42,6 +49,8 @@ def explain_command(  # noqa: PLR0913 - one parameter for each option
     key: str | None,
     pairs: tuple[str, ...],
     region: str | None,
+    source_ip: str,
+    no_tls: bool,
     data: str | None,
     config: Path | None,
 ) -> None:
@@ -49,7 +58,7 @@ def explain_command(  # noqa: PLR0913 - one parameter for each option
 
     Exits with 1 if it is denied.
     """
-    with _open_for_question(key, action, pairs, region, (data, config)) as (backends, asked):
+    with _open_for_question(key, action, pairs, region, (source_ip, not no_tls), (data, config)) as (backends, asked):
         found = explain(backends, principal, asked)
     _show(found)
     if not found.allowed:
@@ -61,22 +70,39 @@ def explain_command(  # noqa: PLR0913 - one parameter for each option
 @_key_option
 @_context_option
 @_region_option
+@_source_ip_option
+@_no_tls_option
 @data_option
 @config_option
-def who_can_command(
-    action: str, key: str | None, pairs: tuple[str, ...], region: str | None, data: str | None, config: Path | None
+def who_can_command(  # noqa: PLR0913 - one parameter for each option
+    *,
+    action: str,
+    key: str | None,
+    pairs: tuple[str, ...],
+    region: str | None,
+    source_ip: str,
+    no_tls: bool,
+    data: str | None,
+    config: Path | None,
 ) -> None:
     """List every root, user, role and service that may do ACTION with KEY, and why."""
-    with _open_for_question(key, action, pairs, region, (data, config)) as (backends, asked):
+    with _open_for_question(key, action, pairs, region, (source_ip, not no_tls), (data, config)) as (backends, asked):
         for found in who_can(backends, asked):
             click.echo(f"{found.principal}\t{_reason(found)}")
 
 
 @contextmanager
 def _open_for_question(
-    key: str | None, action: str, pairs: tuple[str, ...], region: str | None, folder: tuple[str | None, Path | None]
+    key: str | None,
+    action: str,
+    pairs: tuple[str, ...],
+    region: str | None,
+    connection: tuple[str, bool],
+    folder: tuple[str | None, Path | None],
 ) -> Iterator[tuple[Backends, Asked]]:
     data, config = folder
+    source_ip, secure = connection
+    address = _address(source_ip)
     with open_data_folder(config, data) as (opened, settings):
         where = region or _region_in(key or "") or settings.regions[0]
         asked = Asked(
@@ -85,6 +111,8 @@ def _open_for_question(
             region=where,
             now=SystemClock().now(),
             encryption_context=_context(pairs),
+            source_ip=address,
+            secure=secure,
         )
         try:
             yield opened.backends, asked
@@ -104,6 +132,13 @@ def _key_arn(key: str, region: str, account: str) -> str:
 def _region_in(key: str) -> str:
     arn = parse_arn(key)
     return "" if arn is None else arn.region
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise click.BadParameter(f"`{text}` is not an IP address", param_hint="--source-ip") from None
 
 
 def _context(pairs: tuple[str, ...]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from typing import Protocol, cast
+from typing import NoReturn, Protocol, cast
 
 import httptools
 import msgspec
@@ -11,6 +11,7 @@ from typing_extensions import override
 from strongroom.http.fast_parser import FastParser
 from strongroom.http.held_bytes import HeldBytes
 from strongroom.http.message import HttpRequest
+from strongroom.http.request_target import RequestTarget, parse
 from strongroom.http.timeouts import NEVER, Timeouts
 
 _HEADERS = 100
@@ -29,6 +30,9 @@ _USUAL_NAMES = {
     for spelling in (name, name.lower())
 }
 """Header names as clients spell them → in lower case, so that lower() is not called for every header."""
+_VERSIONS = frozenset({"1.0", "1.1"})
+_WRONG_VERSION = frozenset({"Invalid HTTP version", "Pause on PRI/Upgrade"})
+"""What httptools says of a version that is well-formed and not supported, and of the preface of HTTP/2."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -95,6 +99,7 @@ class Connection(asyncio.Protocol):
         self._in_head = True
         self._head_size = 0
         self._url = b""
+        self._target = RequestTarget("/", "")
         self._headers: dict[str, str] = {}
         self._body: bytes | bytearray = b""
         self._refusal = 0
@@ -166,8 +171,8 @@ class Connection(asyncio.Protocol):
                 self._refuse(431)
         except httptools.HttpParserUpgrade:
             self._refuse(400)
-        except httptools.HttpParserError:
-            self._refuse(self._refusal or 400)
+        except httptools.HttpParserError as error:
+            self._refuse(self._refusal or (505 if str(error) in _WRONG_VERSION else 400))
 
     @override
     def pause_writing(self) -> None:
@@ -216,16 +221,27 @@ class Connection(asyncio.Protocol):
         self._headers[key] = text
 
     def on_headers_complete(self) -> None:
-        """Refuse a body whose Content-Length is too large; send 100 Continue if it is expected (RFC 9110, 10.1.1)."""
+        """Refuse a head that is too large or not supported; send 100 Continue if it is expected (RFC 9110, 10.1.1)."""
         self._in_head = False
         self._head_size = 0
-        if len(self._headers) > _HEADERS:
-            self._refusal = 431
-            raise ValueError("too many headers")  # httptools turns it into HttpParserCallbackError
-        self._require_size(int(self._headers.get("content-length", "0")))
+        headers = self._headers
+        if len(headers) > _HEADERS:
+            self._fail(431)
+        version = self._parser.get_http_version()
+        if version not in _VERSIONS:
+            self._fail(505)
+        if "transfer-encoding" in headers and (status := _refusal_of_codings(headers["transfer-encoding"], version)):
+            self._fail(status)
+        target = parse(self._url.decode("latin-1"), headers.get("host"))
+        if target is None:
+            self._fail(400)
+        self._target = target
+        if target.authority is not None:
+            headers["host"] = target.authority
+        self._require_size(int(headers.get("content-length", "0")))
         # Not before earlier requests are answered. A client that gets no 100 Continue sends its body after a while.
         idle = not self.busy and not self._waiting
-        if idle and self._headers.get("expect", "").lower() == "100-continue" and self._transport is not None:
+        if idle and headers.get("expect", "").lower() == "100-continue" and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, chunk: bytes) -> None:
@@ -241,7 +257,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Take the request that was read."""
-        path, _, query = self._url.decode("latin-1").partition("?")
+        path, query = self._target.path, self._target.query
         method, body = self._parser.get_method().decode("latin-1"), bytes(self._body)
         # An idle connection holds nothing.
         self._body = b""
@@ -329,8 +345,12 @@ class Connection(asyncio.Protocol):
 
     def _require_size(self, size: int) -> None:
         if size > self._limits.body:
-            self._refusal = 413
-            raise ValueError("body too large")  # httptools turns it into HttpParserCallbackError
+            self._fail(413)
+
+    def _fail(self, status: int) -> NoReturn:
+        """Have the parser stop, and the request refused with a status."""
+        self._refusal = status
+        raise ValueError(status)  # httptools turns it into HttpParserCallbackError
 
     def _refuse(self, status: int) -> None:
         """Answer bytes that cannot be parsed. If earlier requests still wait for their answers, just close."""
@@ -340,3 +360,15 @@ class Connection(asyncio.Protocol):
         if not self.busy and not self._waiting:
             self.busy = True
             self._handler.malformed(self, status, self._headers)
+
+
+def _refusal_of_codings(codings: str, version: str) -> int:
+    """Return the status with which a Transfer-Encoding other than ``chunked`` is refused; 0 for that one.
+
+    Every other value leaves in doubt where the request ends (RFC 9112, 6.1 and 6.3). With chunked last and once, it
+    is clear, and only the coding before it is not supported.
+    """
+    named = [coding.strip(" \t").lower() for coding in codings.split(",")]
+    if version == "1.0" or named[-1] != "chunked" or "chunked" in named[:-1] or "" in named:
+        return 400
+    return 0 if len(named) == 1 else 501

@@ -35,8 +35,11 @@ class HttpResponse(msgspec.Struct, frozen=True):
     content_type: str
     request_id: str
 
-    def encode(self, date: str, *, keep_alive: bool) -> bytes:
-        """Return the bytes of the response; ``date`` is its Date header (RFC 9110, 5.6.7)."""
+    def encode(self, date: str, *, keep_alive: bool, more_headers: str = "") -> bytes:
+        """Return the bytes of the response; ``date`` is its Date header (RFC 9110, 5.6.7).
+
+        ``more_headers`` are further header lines, each with its line end.
+        """
         connection = "" if keep_alive else "Connection: close\r\n"
         head = (
             f"HTTP/1.1 {_STATUS_LINES[self.status]}\r\n"
@@ -44,7 +47,7 @@ class HttpResponse(msgspec.Struct, frozen=True):
             "Cache-Control: no-cache, no-store, must-revalidate, private\r\n"
             f"Date: {date}\r\n"
             f"Content-Type: {self.content_type}\r\n"
-            f"{connection}"
+            f"{connection}{more_headers}"
             f"Content-Length: {len(self.body)}\r\n\r\n"
         )
         return head.encode() + self.body

@@ -34,6 +34,16 @@ def require_alias_prefix(name: str) -> None:
         raise ValidationException(f"{name} contains invalid characters for an alias")
 
 
+def require_new_alias(name: str) -> None:
+    """Refuse names that a new alias cannot have: the pattern of alias names has a colon, new names must not.
+
+    Raises what ``require_customer_alias`` raises. Source: KMS API Reference, CreateAlias.
+    """
+    require_customer_alias(name)
+    if ":" in name:
+        raise ValidationException(f"{name} contains invalid characters for an alias")
+
+
 def require_customer_alias(name: str) -> None:
     """Refuse alias names that a customer cannot use.
 

@@ -15,6 +15,7 @@ from strongroom.errors import AccessDeniedException, DryRunOperationException
 from strongroom.iam import Principal, hidden_denial_message
 from strongroom.keys.arns import AliasLocator, KeyIdForms, KeyLocator, not_found, parse_key_id
 from strongroom.keys.states import StateRule
+from strongroom.operations.shapes import Request
 from strongroom.snapshot.active_key import ActiveKey
 from strongroom.snapshot.miss import MustWait
 from strongroom.snapshot.principals import Credential
@@ -62,6 +63,8 @@ class Context(msgspec.Struct):
 
     ``cross_account`` tells whether the operation works on other accounts' keys. ``attested`` is the verified
     attestation of the recipient of the answer. ``may_wait`` tells whether the call runs where it can wait for a disk.
+    ``request`` is what the caller asks for. ``authorized`` are the resources that the call was authorized for, if it
+    runs there; ``role_id`` is the unique id of the role that it would assume.
     """
 
     backends: Backends
@@ -73,15 +76,18 @@ class Context(msgspec.Struct):
     cross_account: bool
     origin: Origin
     may_wait: bool = True
+    request: Request | None = None
     attested: Attested | None = None
+    authorized: tuple[str, ...] = ()
+    role_id: str | None = None
 
     @property
     def caller(self) -> Principal:
         """The principal that calls."""
         return self.credential.principal
 
-    def find(self, key_id: str, forms: KeyIdForms = KeyIdForms.ANY) -> ActiveKey:
-        """Return the key that a ``KeyId`` parameter names.
+    def find(self, key_id: str, forms: KeyIdForms = KeyIdForms.ANY, action: str = "") -> ActiveKey:
+        """Return the key that a ``KeyId`` parameter names, for ``action``: by default, that of the operation's name.
 
         Raises NotFoundException, InvalidArnException, or AccessDeniedException for a key of another account that does
         not exist: the caller must not learn whether it does.
@@ -89,7 +95,7 @@ class Context(msgspec.Struct):
         locator = parse_key_id(key_id, self.caller.account, self.region, forms)
         active = self.backends.snapshot.find(locator, may_wait=self.may_wait)
         if active is None:
-            raise self.missing(locator)
+            raise self.missing(locator, action)
         return active
 
     def read(self) -> AbstractContextManager[Reader]:
@@ -98,11 +104,11 @@ class Context(msgspec.Struct):
             raise MustWait
         return self.backends.store.read()
 
-    def missing(self, locator: KeyLocator | AliasLocator) -> Exception:
-        """Return the refusal for a key or alias that does not exist."""
+    def missing(self, locator: KeyLocator | AliasLocator, action: str = "") -> Exception:
+        """Return the refusal of an action on a key or alias that does not exist; ``action`` is as in ``find``."""
         if locator.account == self.caller.account:
             return not_found(locator)
-        return AccessDeniedException(hidden_denial_message(self.caller, self.action))
+        return AccessDeniedException(hidden_denial_message(self.caller, action or self.action))
 
 
 def require_not_dry_run(dry_run: bool | None) -> None:  # noqa: FBT001 - the request's own member

@@ -1,5 +1,6 @@
 """Principals in policies and grants: whether they exist, and the unique ids of the users and roles among them."""
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
@@ -13,6 +14,8 @@ from strongroom.iam.principals import service_name
 from strongroom.keys.grants import Party
 from strongroom.keys.key_policy import pretty
 from strongroom.store.subjects.identities import IdentityReader
+
+_SERVICE = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.amazonaws\.com(\.cn)?")
 
 
 class UnknownPrincipal(Exception):
@@ -74,8 +77,11 @@ def _renamed(named: str | list[str], names: Mapping[str, str]) -> str | list[str
 def party(reader: IdentityReader, principal: str) -> Party:
     """Return the party that a grant names: an account, a user, a role or one of its sessions, a federated user.
 
-    Raises UnknownPrincipal if it does not exist.
+    AWS also takes a service by its name here, and shows it as it was named. Raises UnknownPrincipal if any other does
+    not exist.
     """
+    if _SERVICE.fullmatch(principal):
+        return Party(principal, service_name(principal))
     account = _whole_account(principal)
     entity = _existing(reader, account or principal, _Accounts(reader))
     if account is not None:
@@ -84,7 +90,7 @@ def party(reader: IdentityReader, principal: str) -> Party:
 
 
 def service_party(name: str) -> Party:
-    """Return a service as the party of a grant."""
+    """Return a service as the party of a grant, named as ``GranteeServicePrincipal`` or its like."""
     return Party(name, service_name(name), service=True)
 
 

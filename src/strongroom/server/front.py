@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from strongroom.api.cross_origin import CrossOrigin
 from strongroom.api.gateway import Gateway
 from strongroom.audit.sink import AuditSink
 from strongroom.clock import Clock
@@ -41,11 +42,12 @@ class Front:
         *,
         counters: CallCounters,
         observers: Sequence[CallObserver] = (),
+        cross_origin: CrossOrigin | None = None,
     ) -> None:
         self._record_limit = service.unauthenticated.limit
         self._clock = clock
-        self._replies = ReplyQueue(loop, log, clock, counters, observers)
-        refusals = Refusals(gateway, self._replies)
+        self._replies = ReplyQueue(loop, log, clock, counters, observers, cross_origin)
+        refusals = Refusals(gateway, self._replies, cross_origin)
         self._dispatcher = Dispatcher(
             loop,
             gateway,

@@ -2,6 +2,7 @@
 
 from http import HTTPStatus
 
+from strongroom.api.cross_origin import CrossOrigin
 from strongroom.api.gateway import HEALTH, Gateway
 from strongroom.api.reply import Reply
 from strongroom.errors import RequestEntityTooLargeException, ThrottlingException
@@ -15,9 +16,10 @@ BUSY = "The service is busy. Reduce the frequency of your calls."
 class Refusals:
     """Answers requests that are shed, and bytes that are no request."""
 
-    def __init__(self, gateway: Gateway, replies: ReplyQueue) -> None:
+    def __init__(self, gateway: Gateway, replies: ReplyQueue, cross_origin: CrossOrigin | None = None) -> None:
         self._gateway = gateway
         self._replies = replies
+        self._cross_origin = cross_origin
 
     def busy(self, connection: Connection, path: str, headers: dict[str, str], /) -> None:
         """Refuse a request for ``path`` because of load.
@@ -26,7 +28,7 @@ class Refusals:
         """
         reply = self._gateway.refused(headers, ThrottlingException(BUSY))
         alive = Reply(200, b"ok\n", "text/plain", reply.request_id)
-        self._replies.put(connection, None, alive if path == HEALTH else reply)
+        self._put(connection, alive if path == HEALTH else reply, headers)
 
     def malformed(self, connection: Connection, status: int, headers: dict[str, str], /) -> None:
         """Answer bytes that are no request, or too large a one; ``headers`` as far as they were read."""
@@ -36,4 +38,8 @@ class Refusals:
             reply = self._gateway.refused(headers, ThrottlingException(BUSY))
         else:
             reply = Reply(status, b"", "text/plain", self._gateway.request_id())
-        self._replies.put(connection, None, reply)
+        self._put(connection, reply, headers)
+
+    def _put(self, connection: Connection, reply: Reply, headers: dict[str, str]) -> None:
+        marked = reply if self._cross_origin is None else self._cross_origin.marked(reply, headers)
+        self._replies.put(connection, None, marked)

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from email.utils import formatdate
 
+from strongroom.api.cross_origin import CrossOrigin
 from strongroom.api.reply import Reply
 from strongroom.audit.sink import AuditSink
 from strongroom.clock import Clock
@@ -32,6 +33,7 @@ class ReplyQueue:
         clock: Clock,
         counters: CallCounters,
         observers: Sequence[CallObserver],
+        cross_origin: CrossOrigin | None = None,
     ) -> None:
         self._loop = loop
         self._log = log
@@ -39,6 +41,7 @@ class ReplyQueue:
         self._timer = clock.timer
         self._counters = counters
         self._observers = tuple(observers)
+        self._cross_origin = cross_origin
         self._queued: list[Queued] = []
         self._date = (0, "")
         self.draining = False
@@ -84,8 +87,18 @@ class ReplyQueue:
 
     def _send(self, replies: Sequence[Queued]) -> None:
         date, draining = self._http_date(), self.draining
+        if self._cross_origin is not None:
+            replies = [(connection, request, self._marked(request, reply)) for connection, request, reply in replies]
         encoded = [
-            (connection, reply.encode(date, keep_alive=not (last := connection.last or draining)), last)
+            (
+                connection,
+                reply.encode(
+                    date,
+                    keep_alive=not (last := connection.last or draining),
+                    more_headers=reply.more_headers,
+                ),
+                last,
+            )
             for connection, _, reply in replies
         ]
         for connection, response, last in encoded:
@@ -94,6 +107,12 @@ class ReplyQueue:
             except Exception:
                 logger.exception("a reply could not be written; dropping its connection")
                 connection.drop()
+
+    def _marked(self, request: HttpRequest | None, reply: Reply) -> Reply:
+        """Let the browser's page read the reply, if it may. Without a request, the refusal was marked before."""
+        if request is None or self._cross_origin is None:
+            return reply
+        return self._cross_origin.marked(reply, request.headers)
 
     def _note(self, replies: Sequence[Queued], flush_started_at: float, flushed_at: float) -> None:
         """Count what was answered, and tell the observers."""

@@ -13,6 +13,7 @@ from functools import partial
 
 import uvloop
 
+from strongroom.api.cross_origin import CrossOrigin
 from strongroom.api.gateway import Gateway
 from strongroom.api.sigv4 import Verifier
 from strongroom.audit.sink import AuditSink
@@ -103,8 +104,15 @@ class Server:
         regions = frozenset(settings.regions)
         verifier = Verifier(self._service.pipeline.credential, regions, settings.clock_skew)
         proxies = TrustedProxies(settings.trusted_proxies) if settings.trusted_proxies else None
+        cross_origin = CrossOrigin(settings.cors_origins) if settings.cors_origins else None
         gateway = Gateway(
-            self._service.unauthenticated, verifier, self._clock, self._entropy, proxies, settings.regions[0]
+            self._service.unauthenticated,
+            verifier,
+            self._clock,
+            self._entropy,
+            proxies,
+            settings.regions[0],
+            cross_origin=cross_origin,
         )
         cores = os.cpu_count() or 1
         threads = {
@@ -124,6 +132,7 @@ class Server:
             self._clock,
             counters=self._counters,
             observers=self._observers,
+            cross_origin=cross_origin,
         )
 
     @contextlib.contextmanager

@@ -19,7 +19,6 @@ from strongroom.snapshot.principals import Credential
 from strongroom.store.subjects.identities import IdentityReader
 
 _ALL = 1_000_000
-_ORIGIN = Origin(request_id="", source_ip="127.0.0.1", user_agent="strongroom explain", secure=True)
 
 # ReEncrypt needs two permissions, none of its own name.
 _OPERATIONS = {row.action: row for row in TABLE.values()}
@@ -49,7 +48,8 @@ class Question(Request):
 class Asked(msgspec.Struct, frozen=True):
     """An action on a key in a Region, at a time (epoch seconds), with an encryption context.
 
-    ``key_id`` is an ARN, so that it does not depend on the caller; None for actions on no key.
+    ``key_id`` is an ARN, so that it does not depend on the caller; None for actions on no key. ``source_ip`` is the
+    address that the call comes from, and ``secure`` tells whether it comes over TLS.
     """
 
     action: str
@@ -57,6 +57,8 @@ class Asked(msgspec.Struct, frozen=True):
     region: str
     now: float
     encryption_context: Mapping[str, str]
+    source_ip: str = "127.0.0.1"
+    secure: bool = True
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -125,7 +127,7 @@ def _explained(backends: Backends, credential: Credential, asked: Asked, target:
         action=target.action,
         rule=None,
         cross_account=crosses,
-        origin=_ORIGIN,
+        origin=Origin("", asked.source_ip, "strongroom explain", asked.secure),
     )
     if target.key is not None and target.key.key.account != caller.account and not crosses:
         decision = Decision(allowed=False, reason=Reason.HIDDEN, source=Source.RESOURCE_POLICY)

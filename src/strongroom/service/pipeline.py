@@ -12,7 +12,7 @@ written, every call is refused.
 import logging
 from collections.abc import Sequence
 
-from strongroom.errors import KmsError, KMSInternalException
+from strongroom.errors import KmsError, KMSInternalException, TargetChanged
 from strongroom.keys.states import require_state
 from strongroom.operations.authorization import authorize
 from strongroom.operations.context import Backends, Context
@@ -35,6 +35,8 @@ from strongroom.usage.access_key_usage import AccessKeyUsage
 logger = logging.getLogger(__name__)
 
 _FAILED = "%s failed"
+_MAX_STARTS = 5
+"""How often a call is authorized while others keep changing what it names."""
 
 
 class Pipeline:
@@ -77,14 +79,22 @@ class Pipeline:
         """Take one call through all stages, on a thread of a lane, where it may wait.
 
         Returns it prepared if its keys tell that it has to run in another lane. ``quota_spent`` is that of a call that
-        was suspended.
+        was suspended. A call that finds, in its transaction, that a name stands for something else than it was
+        authorized for begins again, so that nothing is done to anything else.
         """
-        prepared = self._prepare(call, may_wait=True, quota_spent=quota_spent)
-        if type(prepared) is Prepared:
+        ended: Completed | Refused | Suspended
+        for _ in range(_MAX_STARTS):
+            prepared = self._prepare(call, may_wait=True, quota_spent=quota_spent)
+            if type(prepared) is not Prepared:
+                return self._settled(prepared)
             if prepared.lane is not lane and prepared.lane is not Lane.INLINE:
                 return prepared
-            return self._settled(self._run(prepared))
-        return self._settled(prepared)
+            prepared.context.authorized = tuple(target.resource for target in prepared.targets)
+            ended = self._run(prepared)
+            if type(ended) is not Refused or type(ended.result) is not TargetChanged:
+                break
+            quota_spent = True
+        return self._settled(ended)
 
     def go_on(self, prepared: Prepared) -> Response | KmsError | Prepared | Suspended | Completed | Refused:
         """Go on with a prepared call, on a thread of its lane.
@@ -129,6 +139,7 @@ class Pipeline:
                 cross_account=operation.cross_account,
                 origin=call.origin,
                 may_wait=may_wait,
+                request=request,
             )
             targets = operation.locate(context, request)
             # Locating the targets of a call without a signature finds what the request proves about its sender.

@@ -6,8 +6,9 @@ itself. The caller's account is charged, also for using another account's key.
 Source: KMS Developer Guide, "Request quotas".
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from threading import Lock
+from typing import Protocol
 
 from strongroom.errors import ThrottlingException
 from strongroom.keys.specs import KeySpec
@@ -53,30 +54,41 @@ def kinds_of(operation: Operation, request: Request, targets: Iterable[Target]) 
     return frozenset(FAMILY[key.spec] for key in keys) or frozenset({"symmetric"})
 
 
-Share = Callable[[], float]
-"""Returns which part of every quota this worker may spend now, above 0 and at most 1.
+class Buckets(Protocol):
+    """Token buckets by account, Region and kind of request. It is not safe to use from several threads."""
 
-It is asked for each request that a quota counts, so it may follow workers and nodes that come and go.
-"""
+    def take(self, name: tuple[str, str, str], rate: float, now: float, cost: int) -> bool:
+        """Take ``cost`` tokens from a bucket and return True, or return False if there is not one whole token.
+
+        The bucket gains ``rate`` tokens a second and holds those of one second, but at least one token. ``now`` is in
+        epoch seconds.
+        """
+        ...
 
 
-def share_of(workers: int) -> Share:
-    """Return the share of one of a fixed number of workers."""
-    share = 1 / workers
-    return lambda: share
+class OwnBuckets:
+    """The buckets of a worker that serves alone."""
 
+    def __init__(self) -> None:
+        self._buckets: dict[tuple[str, str, str], TokenBucket] = {}
 
-_all_of_it = share_of(1)
+    def take(self, name: tuple[str, str, str], rate: float, now: float, cost: int) -> bool:
+        """Take tokens from a bucket; see ``Buckets``."""
+        bucket = self._buckets.get(name)
+        if bucket is None:
+            # A rate below one would let no request through if the bucket could not hold one token.
+            bucket = self._buckets[name] = TokenBucket(rate, max(rate, 1.0), now)
+        return bucket.take(now, cost)
 
 
 class RequestQuotas:
-    """Counts requests, and refuses those beyond a quota. Safe to use from several threads.
+    """Counts requests, and refuses those beyond a quota. Safe to use from several threads."""
 
-    Each of several workers counts for itself, up to its share of every quota.
-    """
+    def __init__(self, quotas: Sequence[RequestQuota], regions: Sequence[str], buckets: Buckets | None = None) -> None:
+        """Take the quotas, and the buckets that all workers share; without them, this worker serves alone.
 
-    def __init__(self, quotas: Sequence[RequestQuota], regions: Sequence[str], share: Share = _all_of_it) -> None:
-        """Take the quotas; raises SettingsError for an unknown kind, or for two quotas of the same kind and account."""
+        Raises SettingsError for an unknown kind, or for two quotas of the same kind and account.
+        """
         self._rates: dict[tuple[str, str | None], float] = {}
         for quota in quotas:
             if quota.requests not in KINDS:
@@ -86,10 +98,9 @@ class RequestQuotas:
                 whose = quota.account or "all accounts"
                 raise SettingsError(f"request-quotas has `{quota.requests}` for {whose} twice")
             self._rates[quota.requests, quota.account] = quota.per_second
-        self._share = share
         self._regions = frozenset(regions)
         self._lock = Lock()
-        self._buckets: dict[tuple[str, str, str], TokenBucket] = {}
+        self._buckets = OwnBuckets() if buckets is None else buckets
 
     def spend(
         self, operation: Operation, request: Request, targets: Sequence[Target], account: str, region: str, now: float
@@ -98,19 +109,8 @@ class RequestQuotas:
         with self._lock:
             for kind, where, cost in self._costs(operation, request, targets, region):
                 rate = self._rates.get((kind, account), self._rates.get((kind, None)))
-                if rate is not None and not self._bucket(account, where, kind, rate, now).take(now, cost):
+                if rate is not None and not self._buckets.take((account, where, kind), rate, now, cost):
                     raise ThrottlingException(_EXCEEDED)
-
-    def _bucket(self, account: str, region: str, kind: str, rate: float, now: float) -> TokenBucket:
-        rate *= self._share()
-        # It holds what one second gives, but at least one request: or a rate below one would let none through.
-        capacity = max(rate, 1.0)
-        bucket = self._buckets.get((account, region, kind))
-        if bucket is None:
-            bucket = self._buckets[account, region, kind] = TokenBucket(rate, capacity, now)
-        elif bucket.rate != rate:
-            bucket.adjust(rate, capacity)
-        return bucket
 
     def _costs(
         self, operation: Operation, request: Request, targets: Sequence[Target], region: str

@@ -83,7 +83,9 @@ header_values = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_
     body=st.binary(max_size=200),
     query=st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=4),
     path=st.lists(st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=1, max_size=6), max_size=3),
-    value=st.lists(header_values, max_size=3).map("  ".join),
+    value=st.lists(header_values, max_size=3).flatmap(
+        lambda words: st.sampled_from(["  ", "\t", " \t", "\t \t", " "]).map(lambda gap: gap.join(words))
+    ),
 )
 def test_requests_signed_by_botocore_verify(body: bytes, query: dict[str, str], path: list[str], value: str) -> None:
     target = "/" + "/".join(path)
@@ -91,7 +93,7 @@ def test_requests_signed_by_botocore_verify(body: bytes, query: dict[str, str], 
     url = f"https://kms.example.com{target}" + (f"?{raw_query}" if raw_query else "")
     request = AWSRequest("POST", url, {"X-Amz-Target": "TrentService.X", "X-Extra": value}, body)
     SigV4Auth(Credentials(ACCESS_KEY, SECRET), "kms", "us-east-1").add_auth(request)
-    headers = {name.lower(): text.strip() for name, text in request.headers.items()}
+    headers = {name.lower(): text.strip(" \t") for name, text in request.headers.items()}
     received = HttpRequest("POST", target, raw_query, {**headers, "host": "kms.example.com"}, body, "", secure=True)
     moment = headers["x-amz-date"]
     verifier = Verifier(lambda *_, **__: CREDENTIAL, frozenset({"us-east-1"}), 1e12)
@@ -109,9 +111,9 @@ SESSION = Credential(
 )
 
 
-def signed(body: bytes, **extra: str) -> HttpRequest:
+def signed(body: bytes, service: str = "kms", region: str = "us-east-1", **extra: str) -> HttpRequest:
     request = AWSRequest("POST", "https://kms.example.com/", {"X-Amz-Target": "TrentService.X", **extra}, body)
-    sign(request, Credentials(ACCESS_KEY, SECRET), "kms", "us-east-1", datetime.fromtimestamp(AT, UTC))
+    sign(request, Credentials(ACCESS_KEY, SECRET), service, region, datetime.fromtimestamp(AT, UTC))
     headers = {name.lower(): text for name, text in request.headers.items()}
     return HttpRequest("POST", "/", "", {**headers, "host": "kms.example.com"}, body, "", secure=True)
 
@@ -181,3 +183,35 @@ def test_only_small_and_repeated_headers_are_cached(
     monkeypatch.setattr("strongroom.api.sigv4.canonical_request", write)
     verifier.verify(signed(b"two", **more), "kms", AT)
     assert len(written) == computed
+
+
+GLOBAL = [
+    ("eu-west-1", "us-east-1", "us-east-1"),
+    ("eu-west-1", "aws-global", "us-east-1"),
+    ("cn-northwest-1", "cn-north-1", "cn-north-1"),
+    ("cn-northwest-1", "aws-cn-global", "cn-north-1"),
+    ("us-gov-east-1", "us-gov-west-1", "us-gov-west-1"),
+    ("us-gov-east-1", "aws-us-gov-global", "us-gov-west-1"),
+]
+
+
+@pytest.mark.parametrize("service", ["iam", "sts"])
+@pytest.mark.parametrize(("served", "signed_for", "region"), GLOBAL)
+def test_iam_and_sts_are_also_signed_for_the_global_endpoint_of_the_partition(
+    service: str, served: str, signed_for: str, region: str
+) -> None:
+    verifier = Verifier(lambda *_, **__: CREDENTIAL, frozenset({served}), 300)
+    # The second time, the request is cached.
+    for body in (b"a", b"b"):
+        assert verifier.verify(signed(body, service, signed_for), service, AT).region == region
+
+
+@pytest.mark.parametrize(("served", "signed_for", "_region"), GLOBAL)
+def test_a_global_endpoint_is_neither_for_kms_nor_for_another_partition(
+    served: str, signed_for: str, _region: str
+) -> None:
+    elsewhere = "ap-south-1" if served.startswith(("cn-", "us-gov-")) else "cn-northwest-1"
+    for service, region in (("kms", served), ("sts", elsewhere)):
+        verifier = Verifier(lambda *_, **__: CREDENTIAL, frozenset({region}), 300)
+        with pytest.raises(InvalidSignatureException, match=f"valid region, not '{signed_for}'"):
+            verifier.verify(signed(b"", service, signed_for), service, AT)

@@ -3,7 +3,14 @@ import sys
 import pytest
 
 from strongroom.errors import NotAuthorizedException, TagException, ValidationException
-from strongroom.keys.names import DUPLICATE_KEYS, folded, merge_tags, remove_tags, require_customer_alias
+from strongroom.keys.names import (
+    DUPLICATE_KEYS,
+    folded,
+    merge_tags,
+    remove_tags,
+    require_customer_alias,
+    require_new_alias,
+)
 
 
 def test_alias_names() -> None:
@@ -15,6 +22,15 @@ def test_alias_names() -> None:
             require_customer_alias(bad)
     with pytest.raises(NotAuthorizedException):
         require_customer_alias("alias/aws/s3")
+
+
+def test_a_new_alias_has_no_colon() -> None:
+    require_new_alias("alias/Team-x/y_z1")
+    for bad in ("alias/a:b", "alias/:", "alias/a:"):
+        with pytest.raises(ValidationException, match=f"{bad} contains invalid characters for an alias"):
+            require_new_alias(bad)
+    with pytest.raises(NotAuthorizedException):
+        require_new_alias("alias/aws/a:b")
 
 
 def test_tags_are_merged_by_key() -> None:

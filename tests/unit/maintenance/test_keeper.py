@@ -105,7 +105,7 @@ def test_a_key_past_its_window_is_gone_and_leaves_no_trace_on_the_disk(local: Lo
         assert refused.value.code == "NotFoundException"
     with pytest.raises(Refused) as refused:
         local.call("Decrypt", CiphertextBlob=blob)
-    assert refused.value.code == "InvalidCiphertextException"
+    assert refused.value.code == "AccessDeniedException"
     assert not any(found_on_disk(local, token) for token in tokens)
     assert not found_on_disk(local, b"rare-value")
     assert local.call("Decrypt", CiphertextBlob=survivor)["Plaintext"] == "eA=="

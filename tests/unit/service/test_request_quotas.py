@@ -1,6 +1,7 @@
 """Request quotas: the operations that share one, the account that is charged, and how it refills."""
 
 import base64
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from strongroom.clock import ManualClock
 from strongroom.errors import ThrottlingException
 from strongroom.operations.kms.table import TABLE
 from strongroom.service.request_quotas import FAMILY, KINDS, RequestQuotas
+from strongroom.service.shared_buckets import SharedBuckets
 from strongroom.settings import RequestQuota, SettingsError, load
 
 DATA = base64.b64encode(b"data").decode()
@@ -136,22 +138,23 @@ def test_quotas_that_mean_nothing(document: str, says: str) -> None:
         RequestQuotas(settings.request_quotas, settings.regions)
 
 
-def test_a_share_follows_workers_that_come_and_go() -> None:
-    workers = [2]
+def test_quotas_hold_for_all_workers_together(tmp_path: Path) -> None:
     operation, now = TABLE["ListKeys"], 1_790_000_000.0
-    quotas = RequestQuotas((RequestQuota("ListKeys", 8),), ("us-east-1",), lambda: 1 / workers[0])
+    settings = (RequestQuota("ListKeys", 8),)
+    workers = [RequestQuotas(settings, ("us-east-1",), SharedBuckets(tmp_path / "request-quotas")) for _ in range(3)]
 
-    def allowed() -> int:
+    def allowed(at: float, by: list[RequestQuotas]) -> int:
         """Count how many requests are allowed in one moment."""
-        for count in range(100):
-            try:
-                quotas.spend(operation, operation.request(), (), "111122223333", "us-east-1", now)
-            except ThrottlingException:
-                return count
-        return 100
+        count = 0
+        for quotas in by * 10:
+            with contextlib.suppress(ThrottlingException):
+                quotas.spend(operation, operation.request(), (), "111122223333", "us-east-1", at)
+                count += 1
+        return count
 
-    assert allowed() == 4
-    for joined, at, expected in ((4, 1, 2), (1, 2, 8), (16, 10, 1)):
-        workers[0] = joined
-        now = 1_790_000_000.0 + at
-        assert allowed() == expected
+    assert allowed(now, workers) == 8
+    # All of it over one connection, too; and so a worker that has just started.
+    assert allowed(now + 1, workers[:1]) == 8
+    new = RequestQuotas(settings, ("us-east-1",), SharedBuckets(tmp_path / "request-quotas"))
+    assert allowed(now + 1, [new, *workers]) == 0
+    assert allowed(now + 1.25, [new, *workers]) == 2

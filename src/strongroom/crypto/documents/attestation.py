@@ -37,6 +37,8 @@ _MAX_DOCUMENT = _MAX_PAYLOAD + 1024
 _MAX_REGISTERS = 32
 _REGISTER_SIZES = frozenset({32, 48, 64})
 _MAX_CERTIFICATE = 1024
+_MAX_CERTIFICATES = 5
+"""The signer's, and those of its authorities: AWS has four, the root among them."""
 _MAX_PUBLIC_KEY = 1024
 _MAX_USER_DATA = 512
 _MIN_RSA_BITS = 2048
@@ -134,8 +136,11 @@ def _signing_key(fields: Mapping[object, object], now: float, roots: Store) -> E
     bundle = fields.get("cabundle")
     if not isinstance(bundle, list) or not bundle:
         raise _BadDocumentError("it carries no certificates of authorities")
+    if 1 + len(bundle) > _MAX_CERTIFICATES:
+        raise _BadDocumentError(f"it carries more than {_MAX_CERTIFICATES} certificates")
     leaf = _certificate(fields.get("certificate"))
     authorities = [_certificate(each) for each in cast("list[object]", bundle)]
+    _require_distinct_names(authorities)
     moment = datetime.fromtimestamp(now, UTC).replace(tzinfo=None)
     builder = PolicyBuilder().store(roots).time(moment)
     verifier = builder.extension_policies(ca_policy=_AUTHORITY, ee_policy=_SIGNER).build_client_verifier()
@@ -145,6 +150,16 @@ def _signing_key(fields: Mapping[object, object], now: float, roots: Store) -> E
         raise _BadDocumentError("its certificate does not lead to a trusted root, or is not valid now") from None
     keys = [_p384_key(each) for each in chain]
     return keys[0]
+
+
+def _require_distinct_names(authorities: Sequence[x509.Certificate]) -> None:
+    """Refuse several authorities of one name: each would be tried as an issuer, and so on up every path."""
+    try:
+        names = {each.subject.public_bytes() for each in authorities}
+    except _UNREADABLE:
+        raise _BadDocumentError("it carries a certificate that cannot be read") from None
+    if len(names) < len(authorities):
+        raise _BadDocumentError("it carries several certificates of authorities with the same name")
 
 
 def _certificate(der: object) -> x509.Certificate:

@@ -1,6 +1,7 @@
 """The default seal: a root key in a file that only the service's user can read."""
 
 import os
+import pwd
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,7 @@ from strongroom.entropy import Entropy
 
 _FORMAT = "strongroom-root-key-v1"
 _OTHERS = 0o077
+_ROOT = 0
 
 
 class _RootKeyFile(msgspec.Struct):
@@ -33,6 +35,28 @@ class FileSeal:
     def unseal(self, sealed: bytes, binding: bytes) -> bytes:
         """Return what was sealed; raises UnsealError if it was not sealed by this root key for ``binding``."""
         return self._wrapper.unwrap(sealed, binding)
+
+
+def is_foreign(status: os.stat_result) -> bool:
+    """Tell whether a file belongs to neither this process's user nor root, who can change every file anyway."""
+    return status.st_uid not in {os.geteuid(), _ROOT}
+
+
+def owner_of(status: os.stat_result) -> str:
+    """Return the owner of a file for people, such as ``user strongroom``."""
+    return f"user {_user_name(status.st_uid)}"
+
+
+def remedy(status: os.stat_result, path: Path) -> str:
+    """Return what to do about a file of another user."""
+    return f"run this as {owner_of(status)}, or, if you trust its content, run: chown {_user_name(os.geteuid())} {path}"
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def create_root_key(path: Path, entropy: Entropy) -> None:
@@ -59,10 +83,14 @@ def create_root_key(path: Path, entropy: Entropy) -> None:
 def load_file_seal(path: Path, entropy: Entropy) -> FileSeal:
     """Return the seal of an existing root key file.
 
-    Raises UnsealError when the file is not a root key file, or when other users than its owner may read it.
+    Raises UnsealError when the file is not a root key file, when it belongs to another user, who knows the key then, or
+    when other users than its owner may read it.
     """
     with path.open("rb") as file:
-        if os.fstat(file.fileno()).st_mode & _OTHERS:
+        status = os.fstat(file.fileno())
+        if is_foreign(status):
+            raise UnsealError(f"`{path}` belongs to {owner_of(status)}; {remedy(status, path)}")
+        if status.st_mode & _OTHERS:
             raise UnsealError(f"`{path}` can be read by others; run: chmod 600 {path}")
         content = file.read()
     try:

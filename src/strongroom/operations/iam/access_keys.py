@@ -12,7 +12,12 @@ from strongroom.errors import LimitExceededException, NoSuchEntityException
 from strongroom.iam import PrincipalKind
 from strongroom.iam.entities import User
 from strongroom.operations.context import Context
-from strongroom.operations.iam.entities import NamesUser, require_name, required, target_of
+from strongroom.operations.iam.entities import (
+    NamesUser,
+    authorized,
+    require_name,
+    target_of,
+)
 from strongroom.operations.iam.shapes import AccessKeyId, ExistingUserName, PagedRequest, PagedResponse, cut
 from strongroom.operations.shapes import Empty, Request, Response
 from strongroom.operations.targets import Target
@@ -134,7 +139,7 @@ def locate_last_used(context: Context, request: GetAccessKeyLastUsedRequest) -> 
 
 def create_access_key(context: Context, request: UserAccessKeysRequest) -> CreateAccessKeyResponse:
     """Make an access key; a principal has at most two."""
-    key = new_access_key("AKIA", context.backends.entropy)
+    key = new_access_key("AKIA", context.backends.entropy, context.caller.account)
     wrapped = context.backends.secrets.wrap(key.secret.encode(), access_key_binding(key.access_key_id))
 
     def add(transaction: Transaction) -> str | None:
@@ -214,7 +219,7 @@ def _owner(context: Context, reader: IdentityReader, user_name: str | None) -> t
     name = user_name or context.caller.user_name
     if name is None and context.caller.kind is PrincipalKind.ACCOUNT_ROOT:
         return context.caller.arn, None
-    user = required(reader, User, context.caller.account, require_name(name))
+    user = authorized(context, reader, User, require_name(name))
     return user.unique_id, user.name
 
 

@@ -14,6 +14,7 @@ from strongroom.errors import (
     LimitExceededException,
     MalformedPolicyDocumentException,
     NoSuchEntityException,
+    TargetChanged,
     ValidationException,
 )
 from strongroom.iam import MalformedPolicy, PolicyDocument, PolicyKind, accept_policy
@@ -48,15 +49,16 @@ _TAG_ACTIONS = {
 }
 _MISSING = {EntityKind.INSTANCE_PROFILE: "Instance Profile {} cannot be found."}
 _TAKEN = {EntityKind.INSTANCE_PROFILE: "Instance Profile {} already exists."}
-_ID_BYTES = 10
+_ID_BYTES = 11
+_ID_CHARACTERS = 17
 _MAX_INLINE = {EntityKind.USER: 2048, EntityKind.GROUP: 5120, EntityKind.ROLE: 10240}
 MAX_MANAGED_POLICY = 6144
 MAX_TRUST_POLICY = 2048
 
 
 def new_id(kind: EntityKind, entropy: Entropy) -> str:
-    """Return a unique id: four letters for the kind, 16 letters or digits (80 random bits)."""
-    return _PREFIXES[kind] + base64.b32encode(entropy(_ID_BYTES)).decode()
+    """Return a unique id of 21 characters: four letters for the kind, 17 letters or digits (85 random bits)."""
+    return _PREFIXES[kind] + base64.b32encode(entropy(_ID_BYTES)).decode()[:_ID_CHARACTERS]
 
 
 def required(reader: IdentityReader, kind: type[E], account: str, name: str) -> E:
@@ -65,6 +67,20 @@ def required(reader: IdentityReader, kind: type[E], account: str, name: str) -> 
     if entity is None:
         text = _MISSING.get(kind.kind, f"The {kind.kind} with name {{}} cannot be found.")
         raise NoSuchEntityException(text.format(name))
+    return entity
+
+
+def authorized(context: Context, reader: IdentityReader, kind: type[E], name: str) -> E:
+    """Return an entity by its name, in the transaction that changes it; raises NoSuchEntityException.
+
+    Raises TargetChanged if the call was authorized for entities of this kind, but not for this one: the name, or the
+    entity's, was changed in the meantime.
+    """
+    entity = required(reader, kind, context.caller.account, name)
+    resource_type = f":{entity.kind}/"
+    named = [arn for arn in context.authorized if resource_type in arn]
+    if named and entity.arn not in named:
+        raise TargetChanged
     return entity
 
 
@@ -83,13 +99,13 @@ def require_name(name: str | None) -> str:
 
 
 def change(context: Context, kind: type[E], name: str, transition: Callable[[Transaction, E], E]) -> E:
-    """Change an entity durably and return it as it is now; raises NoSuchEntityException.
+    """Change an entity durably and return it as it is now; raises NoSuchEntityException, TargetChanged.
 
     ``transition`` may be run again, so it must have no effect but its result.
     """
 
     def change_entity(transaction: Transaction) -> E:
-        before = required(transaction, kind, context.caller.account, name)
+        before = authorized(context, transaction, kind, name)
         after = transition(transaction, before)
         if after != before:
             transaction.put_entity(after, before)

@@ -7,7 +7,15 @@ from msgspec.structs import replace
 from strongroom.errors import DeleteConflictException, LimitExceededException
 from strongroom.iam.entities import EntityKind, Group, Relation, User
 from strongroom.operations.context import Context
-from strongroom.operations.iam.entities import change, new_id, renamed_arn, require_free, required, target_of
+from strongroom.operations.iam.entities import (
+    authorized,
+    change,
+    new_id,
+    renamed_arn,
+    require_free,
+    required,
+    target_of,
+)
 from strongroom.operations.iam.shapes import (
     ExistingUserName,
     GroupName,
@@ -162,7 +170,7 @@ def update_group(context: Context, request: UpdateGroupRequest) -> Empty:
     """Give a group another name or path; its members stay."""
 
     def rename(transaction: Transaction) -> None:
-        group = required(transaction, Group, context.caller.account, request.group_name)
+        group = authorized(context, transaction, Group, request.group_name)
         name = request.new_group_name or group.name
         if name.lower() != group.name.lower():
             require_free(transaction, Group, group.account, name)
@@ -179,7 +187,7 @@ def delete_group(context: Context, request: GroupRequest) -> Empty:
     """Delete a group that has neither members nor policies left."""
 
     def remove(transaction: Transaction) -> None:
-        group = required(transaction, Group, context.caller.account, request.group_name)
+        group = authorized(context, transaction, Group, request.group_name)
         held = [
             ("must remove users from group first", members(transaction, group)),
             ("must delete policies first", group.inline),
@@ -198,7 +206,7 @@ def add_user_to_group(context: Context, request: MembershipRequest) -> Empty:
     """Add a user to a group; a user who is in it already is no error."""
 
     def joined(transaction: Transaction, user: User) -> User:
-        group = required(transaction, Group, user.account, request.group_name)
+        group = authorized(context, transaction, Group, request.group_name)
         if group.name in user.groups:
             return user
         if len(user.groups) >= _MAX_GROUPS:
@@ -213,7 +221,7 @@ def remove_user_from_group(context: Context, request: MembershipRequest) -> Empt
     """Remove a user from a group; a user who is not in it is no error."""
 
     def left(transaction: Transaction, user: User) -> User:
-        group = required(transaction, Group, user.account, request.group_name)
+        group = authorized(context, transaction, Group, request.group_name)
         return replace(user, groups=tuple(name for name in user.groups if name != group.name))
 
     change(context, User, request.user_name, left)

@@ -15,6 +15,7 @@ from strongroom.iam.entities import EntityKind, InstanceProfile, Relation, Role
 from strongroom.operations.condition_parameters import ConditionParameters, tag_pairs
 from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import (
+    authorized,
     change,
     merged_tags,
     new_id,
@@ -170,7 +171,7 @@ def delete_instance_profile(context: Context, request: InstanceProfileRequest) -
     """Delete an instance profile without a role."""
 
     def remove(transaction: Transaction) -> None:
-        profile = required(transaction, InstanceProfile, context.caller.account, request.instance_profile_name)
+        profile = authorized(context, transaction, InstanceProfile, request.instance_profile_name)
         if profile.role is not None:
             raise DeleteConflictException(IN_PROFILE)
         transaction.remove_entity(profile)
@@ -225,7 +226,7 @@ def add_role_to_instance_profile(context: Context, request: RoleInProfileRequest
     """Put a role in an instance profile that has none; raises LimitExceededException if it has one."""
 
     def with_role(transaction: Transaction, profile: InstanceProfile) -> InstanceProfile:
-        role = required(transaction, Role, context.caller.account, request.role_name)
+        role = authorized(context, transaction, Role, request.role_name)
         if profile.role is not None:
             raise LimitExceededException("Cannot exceed quota for InstanceSessionsPerInstanceProfile: 1")
         return replace(profile, role=role.arn)

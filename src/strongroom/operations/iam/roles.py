@@ -12,6 +12,7 @@ from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import (
     MAX_TRUST_POLICY,
     accepted_document,
+    authorized,
     change,
     merged_tags,
     new_id,
@@ -202,7 +203,7 @@ def delete_role(context: Context, request: RoleRequest) -> Empty:
     """Delete a role without policies that is in no instance profile; its sessions end at once."""
 
     def remove(transaction: Transaction) -> None:
-        role = required(transaction, Role, context.caller.account, request.role_name)
+        role = authorized(context, transaction, Role, request.role_name)
         if transaction.linked(role.account, role.arn):
             raise DeleteConflictException(IN_PROFILE)
         if role.inline:

@@ -11,6 +11,7 @@ from strongroom.iam.entities import EntityKind, User
 from strongroom.operations.condition_parameters import ConditionParameters, tag_pairs
 from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import (
+    authorized,
     merged_tags,
     new_id,
     renamed_arn,
@@ -164,7 +165,7 @@ def update_user(context: Context, request: UpdateUserRequest) -> Empty:
     """Give a user another name or path; policies and grants that name the user still apply to it."""
 
     def rename(transaction: Transaction) -> None:
-        user = required(transaction, User, context.caller.account, request.user_name)
+        user = authorized(context, transaction, User, request.user_name)
         name = request.new_user_name or user.name
         if name.lower() != user.name.lower():
             require_free(transaction, User, user.account, name)
@@ -178,7 +179,7 @@ def delete_user(context: Context, request: UserRequest) -> Empty:
     """Delete a user who has neither access keys nor policies nor groups left."""
 
     def remove(transaction: Transaction) -> None:
-        user = required(transaction, User, context.caller.account, request.user_name)
+        user = authorized(context, transaction, User, request.user_name)
         held = [
             ("must delete access keys first", transaction.access_keys(user.account, user.unique_id)),
             ("must delete policies first", user.inline),

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from strongroom.errors import AlreadyExistsException, LimitExceededException, ValidationException
+from strongroom.errors import AlreadyExistsException, LimitExceededException, TargetChanged, ValidationException
 from strongroom.keys.arns import ALIAS_PREFIX, AliasLocator, KeyIdForms, KeyLocator, not_found
 from strongroom.keys.kms_key import KmsKey
-from strongroom.keys.names import require_customer_alias
+from strongroom.keys.names import require_customer_alias, require_new_alias
 from strongroom.keys.specs import KeySpec, KeyUsage
 from strongroom.keys.states import StateRule, require_state
 from strongroom.operations.context import Context
@@ -67,7 +67,7 @@ class ListAliasesResponse(Response):
 
 def locate_create_alias(context: Context, request: AliasRequest) -> Sequence[Target]:
     """Ask for permission on the alias and on the key."""
-    require_customer_alias(request.alias_name)
+    require_new_alias(request.alias_name)
     return (
         on_alias(context, "kms:CreateAlias", request.alias_name),
         _on_target(context, "kms:CreateAlias", request.target_key_id),
@@ -106,7 +106,7 @@ def update_alias(context: Context, request: AliasRequest, old: ActiveKey, new: A
     locator = _alias(context, request.alias_name)
 
     def move(transaction: Transaction) -> None:
-        record = _existing(transaction, locator)
+        record = _authorized(transaction, locator, old)
         key = latest(context, transaction, new)
         require_state(StateRule.ANNOTATE, key.state, key.arn)
         target = transaction.key(KeyLocator(locator.account, locator.region, record.key_id))
@@ -138,7 +138,7 @@ def delete_alias(context: Context, request: DeleteAliasRequest, active: ActiveKe
     locator = _alias(context, request.alias_name)
 
     def remove(transaction: Transaction) -> None:
-        transaction.remove_alias(_existing(transaction, locator))
+        transaction.remove_alias(_authorized(transaction, locator, active))
 
     context.backends.store.write(remove, AccountScope(locator.account), _scope(active))
     return Empty()
@@ -185,10 +185,16 @@ def _too_many_aliases() -> LimitExceededException:
     return LimitExceededException(f"A key can have at most {_MAX_ALIASES} aliases.")
 
 
-def _existing(transaction: AliasReader, locator: AliasLocator) -> AliasRecord:
+def _authorized(transaction: AliasReader, locator: AliasLocator, old: ActiveKey) -> AliasRecord:
+    """Return an alias in the transaction that changes it; raises NotFoundException.
+
+    Raises TargetChanged unless it still points to the key that the call was authorized for.
+    """
     record = transaction.alias(locator)
     if record is None:
         raise not_found(locator)
+    if record.key_id != old.key.key_id:
+        raise TargetChanged
     return record
 
 

@@ -178,7 +178,10 @@ def create_key_elements(response: CreateKeyResponse, _targets: Sequence[Target])
 
 def _spec_and_usage(request: CreateKeyRequest) -> tuple[KeySpec, KeyUsage]:
     if request.key_spec is not None and request.customer_master_key_spec is not None:
-        raise ValidationException("You cannot specify KeySpec and CustomerMasterKeySpec in the same request.")
+        raise ValidationException(
+            "You cannot specify KeySpec and CustomerMasterKeySpec in the same request. "
+            "CustomerMasterKeySpec is deprecated."
+        )
     deprecated = request.customer_master_key_spec
     spec = request.key_spec or (KeySpec(deprecated.value) if deprecated else KeySpec.SYMMETRIC_DEFAULT)
     usage = request.key_usage

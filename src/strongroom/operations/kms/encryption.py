@@ -7,11 +7,12 @@ from typing import Annotated
 from typing_extensions import override
 
 from strongroom.errors import (
+    AccessDeniedException,
     DryRunOperationException,
     IncorrectKeyException,
-    InvalidCiphertextException,
     ValidationException,
 )
+from strongroom.iam import hidden_denial_message
 from strongroom.keys import ciphertext
 from strongroom.keys.algorithms import ENCRYPTION, EncryptionAlgorithm, require_algorithm, require_plaintext_size
 from strongroom.keys.encryption_context import canonical
@@ -194,7 +195,7 @@ def decrypt(context: Context, request: DecryptRequest, active: ActiveKey) -> Dec
         _require_ignored_ciphertext(request.dry_run, request.dry_run_modifiers)
         raise DryRunOperationException
     secret, material_id = _decrypt(
-        context, active, request.ciphertext_blob, request.encryption_algorithm, request.encryption_context
+        active, request.ciphertext_blob, request.encryption_algorithm, request.encryption_context
     )
     require_not_dry_run(request.dry_run)
     plaintext, for_recipient = hand_over(context, secret)
@@ -216,7 +217,7 @@ def locate_re_encrypt(context: Context, request: ReEncryptRequest) -> Sequence[T
 
 
 def re_encrypt(
-    context: Context, request: ReEncryptRequest, source: ActiveKey, destination: ActiveKey
+    _context: Context, request: ReEncryptRequest, source: ActiveKey, destination: ActiveKey
 ) -> ReEncryptResponse:
     """Decrypt and encrypt again, without showing the plaintext."""
     _require_decrypts(source.key)
@@ -227,7 +228,7 @@ def re_encrypt(
     if request.ciphertext_blob is None:
         _require_ignored_ciphertext(request.dry_run, request.dry_run_modifiers)
         raise DryRunOperationException
-    plaintext, old_material = _decrypt(context, source, request.ciphertext_blob, old, request.source_encryption_context)
+    plaintext, old_material = _decrypt(source, request.ciphertext_blob, old, request.source_encryption_context)
     require_plaintext_size(len(plaintext), new, destination.key.spec)
     require_not_dry_run(request.dry_run)
     blob, new_material = _encrypt(destination, plaintext, new, request.destination_encryption_context)
@@ -264,7 +265,6 @@ def _encrypt(
 
 
 def _decrypt(
-    context: Context,
     active: ActiveKey,
     blob: bytes,
     algorithm: EncryptionAlgorithm,
@@ -273,7 +273,7 @@ def _decrypt(
     """Return the plaintext, and the id of the key material if the blob names it."""
     if algorithm is not _SYMMETRIC:
         return active.decryption_key().decrypt(blob, algorithm), None
-    material, plaintext = _open(context, active, blob, encryption_context)
+    material, plaintext = _open(active, blob, encryption_context)
     return plaintext, material.material_id
 
 
@@ -286,18 +286,18 @@ def _source(context: Context, action: str, key_id: str | None, blob: bytes | Non
         context.region, ciphertext.parse(blob).material_id, may_wait=context.may_wait
     )
     if found is None:
-        raise InvalidCiphertextException
+        # Its key was deleted, is in another Region, or never was. As on AWS, the words are those that refuse a key of
+        # another account, so that neither reveals whether there is such a key.
+        raise AccessDeniedException(hidden_denial_message(context.caller, action, implied=True))
     return Target(action, found.key.arn, found, implied=True, policy=found.policy, tags=found.key.tags)
 
 
-def _open(
-    context: Context, active: ActiveKey, blob: bytes, encryption_context: EncryptionContext | None
-) -> tuple[LoadedMaterial, bytes]:
+def _open(active: ActiveKey, blob: bytes, encryption_context: EncryptionContext | None) -> tuple[LoadedMaterial, bytes]:
     parsed = ciphertext.parse(blob)
     material = active.material(parsed.material_id)
     if material is None:
-        known = context.backends.snapshot.key_of_material(context.region, parsed.material_id, may_wait=context.may_wait)
-        raise InvalidCiphertextException if known is None else IncorrectKeyException
+        # Whether there is such a key is nothing that a caller who named another one may learn.
+        raise IncorrectKeyException
     return material, material.decrypt(parsed, canonical(encryption_context))
 
 

@@ -96,7 +96,6 @@ def algorithms_of(key: KmsKey) -> Algorithms:
 def key_metadata(key: KmsKey) -> KeyMetadata:
     """Return the metadata that AWS shows for a key in this state."""
     current = key.current_material
-    present = current if current is not None and current.token is not None else None
     expiring = first_to_expire(key) if key.origin is Origin.EXTERNAL else None
     able = algorithms_of(key)
     waits_for_replicas = key.state is KeyState.PENDING_REPLICA_DELETION
@@ -125,8 +124,8 @@ def key_metadata(key: KmsKey) -> KeyMetadata:
         encapsulation_algorithms=able.encapsulation,
         multi_region_configuration=_relatives(key) if key.multi_region else None,
         pending_deletion_window_in_days=key.deletion_window_days if waits_for_replicas else None,
-        # Only symmetric keys, whose blobs name it, show it.
-        current_key_material_id=present.material_id if present and key.spec is KeySpec.SYMMETRIC_DEFAULT else None,
+        # Only symmetric keys, whose blobs name it, show it; also while it is deleted or has expired.
+        current_key_material_id=current.material_id if current and key.spec is KeySpec.SYMMETRIC_DEFAULT else None,
     )
 
 

@@ -10,13 +10,17 @@ from strongroom.clock import DAY
 from strongroom.entropy import uuid
 from strongroom.keys.arns import AliasLocator, KeyIdForms, KeyLocator, parse_key_id, root_arn
 from strongroom.keys.key_policy import managed_policy
-from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, Rotation, new_key
+from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, KmsKey, Rotation, new_key
 from strongroom.keys.names import RESERVED_ALIAS_PREFIX
 from strongroom.keys.specs import KeyManager, KeySpec, KeyUsage, Origin
 from strongroom.keys.states import KeyState
+from strongroom.operations.authorization import would_allow
 from strongroom.operations.context import Context
 from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, change_keys, prepare, prepared_material
 from strongroom.operations.kms.prepared_material import PreparedMaterial
+from strongroom.operations.shapes import Request
+from strongroom.operations.targets import Target
+from strongroom.snapshot.active_key import ActiveKey
 from strongroom.snapshot.miss import MustWait
 from strongroom.store.protocol import Reader
 from strongroom.store.records import AliasRecord
@@ -27,7 +31,8 @@ def ensure_managed_key(context: Context, action: str, key_id: str) -> None:
     """Make the key of an ``alias/aws/…`` in the caller's account if it is needed now and does not exist.
 
     As on AWS, it is needed when its service first calls on behalf of a principal of the account, or when a caller
-    describes it. Raises MustWait if the call may not wait where it is, and what ``parse_key_id`` raises.
+    describes it. It is only made for callers who may then do what they ask for; for others there is none yet. Raises
+    MustWait if the call may not wait where it is, and what ``parse_key_id`` raises.
     """
     account = context.caller.account
     if not account:
@@ -41,8 +46,10 @@ def ensure_managed_key(context: Context, action: str, key_id: str) -> None:
     ):
         if not context.may_wait:
             raise MustWait
-        _make(context, locator, service)
-        context.backends.snapshot.refresh()
+        key = _new_key(context, locator, service)
+        if _may_use(context, action, locator, key):
+            _make(context, locator, key)
+            context.backends.snapshot.refresh()
 
 
 def _is_needed(context: Context, action: str, service: str) -> bool:
@@ -59,9 +66,17 @@ def _label(service: str) -> str:
     return service.partition(".")[0]
 
 
-def _make(context: Context, alias: AliasLocator, service: str) -> None:
-    backends, days = context.backends, context.backends.managed_rotation_days
-    locator = KeyLocator(alias.account, alias.region, uuid(backends.entropy))
+def _may_use(context: Context, action: str, alias: AliasLocator, key: KmsKey) -> bool:
+    """Tell whether the caller would be allowed the action if there were the key already."""
+    active = ActiveKey(replace(key, aliases=(alias.name,)), context.backends.key_backends)
+    target = Target(action, key.arn, active, alias.name, policy=active.policy)
+    return would_allow(context, target, context.request or Request())
+
+
+def _new_key(context: Context, alias: AliasLocator, service: str) -> KmsKey:
+    """Return the key of a service as it will be, without key material."""
+    days = context.backends.managed_rotation_days
+    locator = KeyLocator(alias.account, alias.region, uuid(context.backends.entropy))
     key = new_key(
         locator,
         spec=KeySpec.SYMMETRIC_DEFAULT,
@@ -75,8 +90,10 @@ def _make(context: Context, alias: AliasLocator, service: str) -> None:
         now=context.now,
     )
     rotation = Rotation(enabled=True, period_days=days, next_at=context.now + days * DAY)
-    key = replace(key, manager=KeyManager.AWS, rotation=rotation, state=KeyState.ENABLED)
+    return replace(key, manager=KeyManager.AWS, rotation=rotation, state=KeyState.ENABLED)
 
+
+def _make(context: Context, alias: AliasLocator, key: KmsKey) -> None:
     def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
         if reader.alias(alias) is not None:
             # Another request has made the key in the meantime.
@@ -87,5 +104,5 @@ def _make(context: Context, alias: AliasLocator, service: str) -> None:
         return KeyChanges(added=(replace(key, materials=(material,)),), new_aliases=(record,))
 
     with prepared_material(context) as prepared:
-        prepare(backends.store, prepared, plan)
-        change_keys(backends.store, prepared, plan, AccountScope(alias.account))
+        prepare(context.backends.store, prepared, plan)
+        change_keys(context.backends.store, prepared, plan, AccountScope(alias.account))

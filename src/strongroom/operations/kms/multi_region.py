@@ -67,7 +67,7 @@ class ReplicateKeyResponse(Response):
 
     replica_key_metadata: KeyMetadata
     replica_policy: str
-    replica_tags: list[Tag]
+    replica_tags: list[Tag] | None = None
 
 
 class UpdatePrimaryRegionRequest(KeyRequest):
@@ -116,10 +116,12 @@ def replicate_key(context: Context, request: ReplicateKeyRequest, active: Active
         prepare(store, prepared, plan)
         scopes = (scope_of(own_locator), AccountScope(own.account))
         (replica,) = change_keys(store, prepared, plan, *scopes).added
+    tags = [Tag(tag_key=key, tag_value=value) for key, value in replica.tags]
     return ReplicateKeyResponse(
-        replica_key_metadata=key_metadata(replica),
+        # On AWS the replica has no key material yet when this answers.
+        replica_key_metadata=replace(key_metadata(replica), current_key_material_id=None),
         replica_policy=replica.policy,
-        replica_tags=[Tag(tag_key=key, tag_value=value) for key, value in replica.tags],
+        replica_tags=tags or None,
     )
 
 
@@ -161,8 +163,7 @@ def replicate_key_elements(response: ReplicateKeyResponse, _targets: Sequence[Ta
     return {
         "replicaKeyMetadata": elements_of(response.replica_key_metadata),
         "replicaPolicy": response.replica_policy,
-        "replicaTags": elements_of(response.replica_tags),
-    }
+    } | ({} if response.replica_tags is None else {"replicaTags": elements_of(response.replica_tags)})
 
 
 def replica_created(

@@ -15,7 +15,7 @@ def on_key(context: Context, action: str, key_id: str, forms: KeyIdForms = KeyId
     """Return the target of ``action`` on the key a parameter names; raises what ``Context.find`` raises."""
     if RESERVED_ALIAS_PREFIX in key_id:
         ensure_managed_key(context, action, key_id)
-    return on_active(context.find(key_id, forms), action, key_id)
+    return on_active(context.find(key_id, forms, action), action, key_id)
 
 
 def on_active(active: ActiveKey, action: str, key_id: str) -> Target:

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from strongroom.arns import Arn, parse_arn
 from strongroom.crypto.documents.web_identity import WebIdentity, read_token
-from strongroom.errors import AccessDeniedException, InvalidParameterValueException, ValidationException
+from strongroom.errors import AccessDeniedException, InvalidParameterValueException, TargetChanged, ValidationException
 from strongroom.iam import PrincipalKind, assume_role_denial_message
 from strongroom.iam.entities import DEFAULT_SESSION_SECONDS, Role
 from strongroom.iam.principals import web_identity
@@ -124,6 +124,7 @@ def locate_assume_role(context: Context, request: AssumeRoleRequest) -> Sequence
     if context.caller.kind is PrincipalKind.ACCOUNT_ROOT:
         raise AccessDeniedException("Roles may not be assumed by root accounts.")
     active = _role(context, request.role_arn, "sts:AssumeRole")
+    context.role_id = active.role.unique_id
     actions = ["sts:AssumeRole"]
     # Tags that the session inherits need the same permission as new ones.
     if request.tags or _inherited(context):
@@ -140,11 +141,12 @@ def assume_role(context: Context, request: AssumeRoleRequest) -> AssumeRoleRespo
     """Return temporary credentials for a session of a role."""
     if request.serial_number is not None or request.provided_contexts:
         raise AccessDeniedException("MultiFactorAuthentication failed, there are no MFA devices here.")
-    role = _role(context, request.role_arn, "sts:AssumeRole").role
+    role = _authorized_role(context, request.role_arn, "sts:AssumeRole")
     seconds = _seconds(role, request.duration_seconds)
-    if context.caller.kind is PrincipalKind.ASSUMED_ROLE and seconds > _CHAINED_SECONDS:
+    if context.credential.session is not None and seconds > _CHAINED_SECONDS:
+        # AWS says the same whether the temporary credentials are of a role or of GetSessionToken.
         raise ValidationException(
-            "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining"
+            "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining."
         )
     tags, transitive = _session_tags(context, request)
     packed = packed_size(request.policy, tags)
@@ -176,6 +178,7 @@ def locate_assume_role_with_web_identity(
     context.credential = Credential(access_key_id="", secret="", principal=principal)
     action = "sts:AssumeRoleWithWebIdentity"
     active = _role(context, request.role_arn, action)
+    context.role_id = active.role.unique_id
     claims = {f"{identity.provider.lower()}:{name}": values for name, values in identity.claims.items()}
     return (Target(action, active.role.arn, policy=active.trust, tags=active.role.tags, claims=claims),)
 
@@ -185,7 +188,7 @@ def assume_role_with_web_identity(
 ) -> AssumeRoleWithWebIdentityResponse:
     """Return temporary credentials for the bearer of a verified token."""
     identity = _verified(context, _role_arn(request.role_arn).account, request.web_identity_token)
-    role = _role(context, request.role_arn, "sts:AssumeRoleWithWebIdentity").role
+    role = _authorized_role(context, request.role_arn, "sts:AssumeRoleWithWebIdentity")
     seconds = _seconds(role, request.duration_seconds)
     packed = packed_size(request.policy)
     session = replace(
@@ -233,6 +236,14 @@ def _role(context: Context, arn: str, action: str) -> ActiveRole:
     if active is None or active.role.arn != arn:
         raise AccessDeniedException(assume_role_denial_message(context.caller, action, arn))
     return active
+
+
+def _authorized_role(context: Context, arn: str, action: str) -> Role:
+    """Return the role whose trust policy was evaluated; raises TargetChanged if another has its ARN by now."""
+    role = _role(context, arn, action).role
+    if role.unique_id != context.role_id:
+        raise TargetChanged
+    return role
 
 
 def _role_arn(text: str) -> Arn:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from strongroom.crypto.access_keys import account_in_id
 from strongroom.errors import AccessDeniedException, ValidationException
 from strongroom.iam import PrincipalKind
 from strongroom.operations.context import Context
@@ -82,9 +83,16 @@ def get_session_token(context: Context, request: GetSessionTokenRequest) -> GetS
 
 
 def get_access_key_info(context: Context, request: GetAccessKeyInfoRequest) -> GetAccessKeyInfoResponse:
-    """Return the account of an access key; raises ValidationException for an unknown one."""
+    """Return the account of an access key; raises ValidationException for an unknown one.
+
+    Temporary keys are not stored. Their ids name an account, also after they have expired.
+    """
     with context.read() as reader:
         record = reader.access_key(request.access_key_id)
-    if record is None or not record.account:
+        account = None if record is None else record.account
+        if record is None and request.access_key_id.startswith("ASIA"):
+            named = account_in_id(request.access_key_id)
+            account = named if any(each.account == named for each in reader.accounts()) else None
+    if not account:
         raise ValidationException("Access key is not valid.")
-    return GetAccessKeyInfoResponse(account=record.account)
+    return GetAccessKeyInfoResponse(account=account)

@@ -24,7 +24,7 @@ def issue(context: Context, session: Session, seconds: int, min_token_size: int 
     tokens.
     """
     backends = context.backends
-    key = new_access_key("ASIA", backends.entropy)
+    key = new_access_key("ASIA", backends.entropy, session.account)
     full = replace(
         session,
         access_key_id=key.access_key_id,

@@ -79,7 +79,7 @@ _MOVE_ALIAS = update(alias).where(
     where(alias, "account", "region", "name"), alias.c.key_id == bindparam("previous_key_id")
 )
 _MOVE_ALIAS_BELOW_LIMIT = _MOVE_ALIAS.where(_ALIASES.scalar_subquery() < bindparam("limit"))
-_ERASE_ALIAS = delete(alias).where(where(alias, "account", "region", "name"))
+_ERASE_ALIAS = delete(alias).where(where(alias, "account", "region", "name", "key_id"))
 _INSERT_USE = postgresql_insert(key_usage).from_select(
     [*KEY, *_USE], select(*(kms_key.c[name] for name in KEY), *_USE.values()).where(where(kms_key, *KEY))
 )
@@ -201,8 +201,9 @@ class SqlTransaction(SqlReader, IdentityWrites, ReportWrites, GrantWrites, Custo
         return False
 
     def remove_alias(self, record: AliasRecord) -> None:
-        """Remove an alias."""
-        require_changed(self._connection.execute(_ERASE_ALIAS, of(**msgspec.structs.asdict(record.locator))))
+        """Remove an alias, if it still points to the key of ``record``."""
+        which = of(**msgspec.structs.asdict(record.locator), key_id=record.key_id)
+        require_changed(self._connection.execute(_ERASE_ALIAS, which))
         self._log_alias(record)
 
     def _save_materials(self, before: KmsKey, after: KmsKey) -> None:

@@ -33,5 +33,5 @@ class AliasWriter(Protocol):
         ...
 
     def remove_alias(self, record: AliasRecord) -> None:
-        """Remove an alias."""
+        """Remove an alias, if it still points to the key of ``record``."""
         ...

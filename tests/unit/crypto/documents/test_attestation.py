@@ -181,6 +181,31 @@ def test_another_chain_to_the_same_root(attestations: Attestations) -> None:
     assert attestations.verify(under(chain()), NOW).module_id
 
 
+def test_a_document_carries_five_certificates_at_most(attestations: Attestations) -> None:
+    made = chain()
+    zone = issue("zone", made.authorities[1], NOW)
+    instance = issue("an instance in the zone", zone, NOW)
+    longest = Chain(
+        issue("its signer", instance, NOW, authority=False), (nitro.root, made.authorities[1], zone, instance)
+    )
+    assert attestations.verify(under(longest), NOW).module_id
+    unused = issue("one more", None, NOW)
+    longer = Chain(longest.signer, (*longest.authorities, unused))
+    assert "it carries more than 5 certificates" in refusal(attestations, under(longer))
+    # They are counted before any is read.
+    payload = cbor2.dumps(nitro.payload(PUBLIC_KEY, cabundle=[b"x"] * 5))
+    assert "it carries more than 5 certificates" in refusal(attestations, sign(payload, nitro.signer.key))
+
+
+def test_no_two_authorities_have_the_same_name(attestations: Attestations) -> None:
+    """Otherwise each could be the issuer of the next, and a document could ask for many signatures to be verified."""
+    made = chain()
+    twin = issue("region", nitro.root, NOW)
+    for authorities in ((*made.authorities, twin), (twin, *made.authorities), (*made.authorities, nitro.root)):
+        says = refusal(attestations, under(Chain(made.signer, authorities)))
+        assert "several certificates of authorities with the same name" in says
+
+
 @pytest.mark.parametrize("name", CHAINS)
 def test_wrong_chains(attestations: Attestations, name: str) -> None:
     make, says = CHAINS[name]

@@ -177,7 +177,7 @@ def test_a_deleted_replica_can_be_made_again(local: LocalDeployment, pair: str) 
     assert describe(local, pair)["MultiRegionConfiguration"]["ReplicaKeys"] == []
     with pytest.raises(Refused) as refused:
         local.call("Decrypt", CiphertextBlob=blob, region=WEST)
-    assert refused.value.code == "InvalidCiphertextException"
+    assert refused.value.code == "AccessDeniedException"
     local.call("ReplicateKey", KeyId=pair, ReplicaRegion=WEST)
     assert local.call("Decrypt", CiphertextBlob=blob, region=WEST)["Plaintext"] == "eA=="
 

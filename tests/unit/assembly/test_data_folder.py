@@ -1,0 +1,103 @@
+"""Data folders in which another user could change something are refused."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from strongroom.assembly.data_folder import DataFolder, DataFolderError, upgrade_unused
+from strongroom.crypto.seal import UnsealError
+from strongroom.crypto.seals.file import create_root_key, load_file_seal
+from strongroom.entropy import system_entropy
+
+NOBODY = 65534
+
+
+def give_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a file one of another user: give it away, or where only root may do that, become another user."""
+    if os.geteuid() == 0:
+        os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+    else:
+        other = os.geteuid() + 1
+        monkeypatch.setattr("os.geteuid", lambda: other)
+
+
+def lock(path: Path) -> None:
+    os.close(DataFolder(path).lock())
+
+
+def test_a_new_folder_is_private(tmp_path: Path) -> None:
+    lock(tmp_path / "a" / "data")
+    assert (tmp_path / "a" / "data").stat().st_mode & 0o777 == 0o700
+    lock(tmp_path / "a" / "data")
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o750, 0o755, 0o711])
+def test_a_folder_that_others_may_read_is_used(tmp_path: Path, mode: int) -> None:
+    tmp_path.chmod(mode)
+    lock(tmp_path)
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o775, 0o702, 0o777, 0o1777, 0o2770])
+def test_a_folder_that_others_may_write_is_refused(tmp_path: Path, mode: int) -> None:
+    tmp_path.chmod(mode)
+    with pytest.raises(DataFolderError) as refused:
+        lock(tmp_path)
+    assert str(refused.value) == f"`{tmp_path}` can be written by others; run: chmod go-w {tmp_path}"
+    assert list(tmp_path.iterdir()) == []
+    tmp_path.chmod(mode & ~0o022)
+    lock(tmp_path)
+
+
+def test_a_folder_in_one_that_all_may_write_is_used(tmp_path: Path) -> None:
+    for mode in (0o1777, 0o777):
+        tmp_path.chmod(mode)
+        lock(tmp_path / f"{mode:o}")
+
+
+def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir(0o700)
+    give_away(folder, monkeypatch)
+    with pytest.raises(DataFolderError) as refused:
+        lock(folder)
+    text = str(refused.value)
+    assert text.startswith(f"`{folder}` belongs to user ")
+    assert text.endswith(f" {folder}")
+    assert "run this as user" in text
+    assert "run: chown" in text
+    assert "\n" not in text
+    assert list(folder.iterdir()) == []
+
+
+def test_a_command_says_so_too_if_it_had_to_upgrade_the_database(tmp_path: Path) -> None:
+    """It needs the lock for that."""
+    tmp_path.chmod(0o770)
+    with pytest.raises(DataFolderError, match="can be written by others"):
+        upgrade_unused(DataFolder(tmp_path))
+
+
+def test_a_link_is_followed_unless_it_is_another_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, link = tmp_path / "data", tmp_path / "link"
+    folder.mkdir(0o700)
+    link.symlink_to(folder)
+    lock(link)
+    folder.chmod(0o770)
+    with pytest.raises(DataFolderError, match="can be written by others"):
+        lock(link)
+    folder.chmod(0o700)
+    give_away(link, monkeypatch)
+    with pytest.raises(DataFolderError, match="is a symbolic link of user"):
+        lock(link)
+
+
+def test_a_root_key_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user who put it there knows it."""
+    path = tmp_path / "root.key"
+    create_root_key(path, system_entropy)
+    load_file_seal(path, system_entropy)
+    give_away(path, monkeypatch)
+    with pytest.raises(UnsealError) as refused:
+        load_file_seal(path, system_entropy)
+    assert str(refused.value).startswith(f"`{path}` belongs to user ")
+    assert str(refused.value).endswith(f" {path}")
