@@ -1,8 +1,10 @@
 """Ansible, with modules of its collection ``amazon.aws``. Each playbook in ``ansible`` checks what it has done."""
 
+import hashlib
 import os
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -22,20 +24,31 @@ def _pip(*arguments: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install what the lock files name, checked by hash, into a folder that is thrown away.
+def installed(pytestconfig: pytest.Config) -> Path:
+    """Return a folder with what the lock files name, in pytest's cache until they change (``pytest --cache-clear``)."""
+    assert pytestconfig.cache is not None
+    locks = [sys.version.encode(), *(path.read_bytes() for path in sorted(SOURCES.glob("*.txt")))]
+    folder = pytestconfig.cache.mkdir("ansible") / hashlib.sha256(b"".join(locks)).hexdigest()
+    if not folder.exists():
+        # It gets its name when it is complete.
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            _install(Path(scratch) / "made")
+            (Path(scratch) / "made").rename(folder)
+    return folder
+
+
+def _install(folder: Path) -> None:
+    """Install what the lock files name, checked by hash, into a new folder.
 
     The collection is on PyPI only as a part of ``ansible``, which has a hundred others and 420 MB. So that is fetched
     and not installed, and the one collection is taken out of it.
     """
-    folder = tmp_path_factory.mktemp("ansible")
     _pip("install", "--require-hashes", "-r", str(SOURCES / "requirements.txt"), "--target", str(folder))
     _pip("download", "--require-hashes", "-r", str(SOURCES / "collection.txt"), "--no-deps", "-d", str(folder))
     (wheel,) = folder.glob("ansible-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder, [name for name in archive.namelist() if name.startswith(COLLECTION)])
     wheel.unlink()
-    return folder
 
 
 @pytest.mark.parametrize("playbook", ["users", "roles", "keys", "instance_profiles"])
