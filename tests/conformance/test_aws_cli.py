@@ -41,7 +41,6 @@ def aws(server: RunningServer, tmp_path: Path) -> Cli:
     return Cli(server, tmp_path)
 
 
-@pytest.mark.timeout(180)
 def test_the_main_job(aws: Cli) -> None:
     secret = bytes(range(256))
     (aws.folder / "secret").write_bytes(secret)

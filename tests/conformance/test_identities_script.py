@@ -51,7 +51,6 @@ def command(folder: Path, name: str, body: str) -> None:
     (folder / name).chmod(0o755)
 
 
-@pytest.mark.timeout(300)
 def test_the_story_holds_and_leaves_nothing_in_iam(server: RunningServer, commands: Path) -> None:
     iam = client_with(server, "iam", credentials_of(server))
     told = run(server, [str(SCRIPT)], commands)
