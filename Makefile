@@ -9,6 +9,8 @@ MINUTES := 10
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 # These load the machine or measure time, so they run one by one, after all others.
 SERIAL := tests/crash tests/overload
+# Where this is set, as in many container images, every process would compile all our modules again: half of its start.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help demo demo-identities serve quick test lint check format bench bench-scale bench-decisions bench-fronts soak lock
 
 help: ## Show these commands

@@ -35,6 +35,9 @@ os.environ["AWS_CONFIG_FILE"] = os.devnull
 for name in ("no_proxy", "NO_PROXY"):
     os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
 
+# Servers and commands keep the bytecode of our modules: to compile them is half of the start of a process.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # One worker by default, so that its audit log has all calls in order. tests/crash/test_workers.py sets several.
 os.environ["STRONGROOM_WORKERS"] = "1"
 
