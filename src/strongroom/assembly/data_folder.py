@@ -29,8 +29,8 @@ from strongroom.entropy import Entropy
 from strongroom.store.protocol import Store, Transaction
 from strongroom.store.scopes import AccountScope
 from strongroom.store.sqlite.engine import open_sqlite
-from strongroom.store.sqlite.migrate import has_this_schema, upgrade
 from strongroom.store.sqlite.read_only import ReadOnlyStore, UnreadableStoreError, open_read_only
+from strongroom.store.sqlite.schema_version import has_this_schema, upgrade
 from strongroom.store.sqlite.store import SqlStore
 
 _FIRST_VERSION = 1
