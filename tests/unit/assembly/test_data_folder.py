@@ -64,9 +64,9 @@ def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest
         lock(folder)
     text = str(refused.value)
     assert text.startswith(f"`{folder}` belongs to user ")
-    assert text.endswith(f" {folder}")
     assert "run this as user" in text
-    assert "run: chown" in text
+    # A service could no longer open what root takes from it.
+    assert text.endswith(f" {folder}") is ("run: chown" in text) is (os.geteuid() != 0)
     assert "\n" not in text
     assert list(folder.iterdir()) == []
 
@@ -113,4 +113,4 @@ def test_a_root_key_of_another_user_is_refused(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(UnsealError) as refused:
         load_file_seal(path, system_entropy)
     assert str(refused.value).startswith(f"`{path}` belongs to user ")
-    assert str(refused.value).endswith(f" {path}")
+    assert "run this as user" in str(refused.value)

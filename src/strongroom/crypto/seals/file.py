@@ -49,7 +49,11 @@ def owner_of(status: os.stat_result) -> str:
 
 def remedy(status: os.stat_result, path: Path) -> str:
     """Return what to do about a file of another user."""
-    return f"run this as {owner_of(status)}, or, if you trust its content, run: chown {_user_name(os.geteuid())} {path}"
+    run = f"run this as {owner_of(status)}"
+    if os.geteuid() == _ROOT:
+        # What root makes in the folder, or takes from its owner, the service of that user could no longer open.
+        return run
+    return f"{run}, or, if you trust its content, run: chown {_user_name(os.geteuid())} {path}"
 
 
 def _user_name(uid: int) -> str:
