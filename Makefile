@@ -7,8 +7,10 @@ MINUTES := 10
 # One pytest worker for each core. All tests of a file run in one worker and share its fixtures. Files start in their usual
 # order: by default those with many tests start first, and one long test would start last, with the other cores idle.
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
-# These load the machine or measure time, so they run one by one, after all others.
-SERIAL := tests/crash tests/overload
+# These load the machine, or measure memory or time, so they run one by one, after all others.
+SERIAL := tests/overload
+# Where this is set, as in many container images, every process would compile all our modules again: half of its start.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help demo demo-identities serve quick test lint check format bench bench-scale bench-decisions bench-fronts soak lock
 
 help: ## Show these commands

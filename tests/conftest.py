@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from empty_database import put_empty_database
 from strongroom.clock import ManualClock
 from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
 from strongroom.crypto.key_backends import KeyBackends
@@ -14,7 +15,6 @@ from strongroom.crypto.seals.file import FileSeal
 from strongroom.crypto.service_secrets import IAM_SCOPE, ServiceSecrets
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.store.sqlite.engine import open_sqlite
-from strongroom.store.sqlite.migrate import migrate
 from strongroom.store.sqlite.store import SqlStore
 
 NOW = 1_790_000_000.0
@@ -34,6 +34,9 @@ for name in [*os.environ]:
 os.environ["AWS_CONFIG_FILE"] = os.devnull
 for name in ("no_proxy", "NO_PROXY"):
     os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
+
+# Servers and commands keep the bytecode of our modules: to compile them is half of the start of a process.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # One worker by default, so that its audit log has all calls in order. tests/crash/test_workers.py sets several.
 os.environ["STRONGROOM_WORKERS"] = "1"
@@ -68,8 +71,7 @@ def service_secrets(domain_keys: DomainKeys) -> ServiceSecrets:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[SqlStore]:
-    engine = open_sqlite(tmp_path / "strongroom.db")
-    migrate(engine)
-    store = SqlStore(engine)
+    put_empty_database(tmp_path / "strongroom.db")
+    store = SqlStore(open_sqlite(tmp_path / "strongroom.db"))
     yield store
     store.close()

@@ -3,12 +3,16 @@
 Pure: the time is an argument. It is not safe to use from several threads; its owner has the lock.
 """
 
+_SET_BACK = 120.0
+"""Seconds by which no call is counted late."""
+
 
 class TokenBucket:
     """Holds up to ``capacity`` tokens, is full at first, and gains ``rate`` tokens a second.
 
     Times are seconds on any one clock. An earlier time than the latest one seen adds nothing, so that calls which are
-    counted late, out of order, cannot gain tokens twice.
+    counted late, out of order, cannot gain tokens twice. A much earlier one is that of a clock that was set back: from
+    then on the bucket fills again.
     """
 
     __slots__ = ("_capacity", "_tokens", "_updated_at", "rate")
@@ -23,6 +27,8 @@ class TokenBucket:
         """Return how many tokens there are; fewer than none after a request that cost more than was left."""
         if now > self._updated_at:
             self._tokens = min(self._capacity, self._tokens + (now - self._updated_at) * self.rate)
+            self._updated_at = now
+        elif now < self._updated_at - _SET_BACK:
             self._updated_at = now
         return self._tokens
 

@@ -202,6 +202,7 @@ FROM_TEN = {"IpAddress": {"aws:SourceIp": ["10.0.0.0/8", "2001:db8::/32"]}}
     [
         (FROM_TEN, (), False),
         (FROM_TEN, ("--source-ip", "10.1.2.3"), True),
+        (FROM_TEN, ("--source-ip", "::ffff:10.1.2.3"), True),
         (FROM_TEN, ("--source-ip", "11.1.2.3"), False),
         (FROM_TEN, ("--source-ip", "2001:DB8:0::1"), True),
         ({"Bool": {"aws:SecureTransport": "true"}}, (), True),

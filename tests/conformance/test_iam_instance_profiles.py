@@ -34,7 +34,7 @@ def test_the_calls_of_terraform(iam: IAMClient, identities: Identities) -> None:
     tags = iam_tags({"Name": "web", "team": "red"})
     made = iam.create_instance_profile(InstanceProfileName=name, Path="/web/", Tags=tags)["InstanceProfile"]
     assert made["Arn"] == arn_of(name, "/web/")
-    assert re.fullmatch(r"AIPA[A-Z2-7]{16}", made["InstanceProfileId"])
+    assert re.fullmatch(r"AIPA[A-Z2-7]{17}", made["InstanceProfileId"])
     assert made["Roles"] == []
     assert made["Tags"] == tags
     assert iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"] == made

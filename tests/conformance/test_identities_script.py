@@ -14,10 +14,11 @@ import pytest
 
 from clients import client_of, client_with, credentials_of
 from local_server import RunningServer, running_server
+from programs import put_unmeasured
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "demo" / "who-may-do-what.sh"
-COMMANDS = Path(sys.executable).parent
+INSTALLED = Path(sys.executable).parent
 
 
 @pytest.fixture
@@ -28,51 +29,59 @@ def server(tmp_path: Path) -> Iterator[RunningServer]:
         assert server.stop() == 0
 
 
-def run(server: RunningServer, command: list[str], commands: Path = COMMANDS) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join((str(commands), server.environment["PATH"]))
+@pytest.fixture
+def commands(tmp_path: Path) -> Path:
+    """Return a folder with the AWS CLI; tests replace it, or add to it."""
+    folder = tmp_path / "commands"
+    folder.mkdir()
+    put_unmeasured(INSTALLED / "aws", folder)
+    return folder
+
+
+def run(server: RunningServer, command: list[str], commands: Path) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join((str(commands), str(INSTALLED), server.environment["PATH"]))
     data = str(Path(server.environment["AWS_SHARED_CREDENTIALS_FILE"]).parent)
     environment = server.environment | {"PATH": path, "STRONGROOM_DATA": data}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def command(folder: Path, name: str, body: str) -> None:
-    """Replace the AWS CLI by another command."""
+    """Replace a command by another."""
     (folder / name).write_text(f"#!/bin/sh\n{body}\n")
     (folder / name).chmod(0o755)
 
 
-@pytest.mark.timeout(300)
-def test_the_story_holds_and_leaves_nothing_in_iam(server: RunningServer) -> None:
+def test_the_story_holds_and_leaves_nothing_in_iam(server: RunningServer, commands: Path) -> None:
     iam = client_with(server, "iam", credentials_of(server))
-    told = run(server, [str(SCRIPT)])
+    told = run(server, [str(SCRIPT)], commands)
     assert (told.returncode, told.stderr) == (0, "")
     assert told.stdout.count("\n  refused  User: ") == SCRIPT.read_text().count("\nrefused ") > 0
     assert iam.list_users()["Users"] == []
     assert iam.list_roles()["Roles"] == []
 
 
-def test_the_story_fails_where_a_call_is_allowed_that_must_be_refused(server: RunningServer, tmp_path: Path) -> None:
-    command(tmp_path, "strongroom", "exit 0")
-    command(tmp_path, "aws", "echo one two")
-    told = run(server, [str(SCRIPT)], tmp_path)
+def test_the_story_fails_where_a_call_is_allowed_that_must_be_refused(server: RunningServer, commands: Path) -> None:
+    command(commands, "strongroom", "exit 0")
+    command(commands, "aws", "echo one two")
+    told = run(server, [str(SCRIPT)], commands)
     assert told.returncode == 1
     assert told.stderr == "this call should have been refused\n"
 
 
-def test_the_story_fails_where_a_call_is_refused_that_must_be_allowed(server: RunningServer, tmp_path: Path) -> None:
-    command(tmp_path, "strongroom", "exit 0")
-    command(tmp_path, "aws", "echo 'An error occurred (AccessDenied)' >&2; exit 254")
-    told = run(server, [str(SCRIPT)], tmp_path)
+def test_the_story_fails_where_a_call_is_refused_that_must_be_allowed(server: RunningServer, commands: Path) -> None:
+    command(commands, "strongroom", "exit 0")
+    command(commands, "aws", "echo 'An error occurred (AccessDenied)' >&2; exit 254")
+    told = run(server, [str(SCRIPT)], commands)
     assert told.returncode == 254
     assert "Three users" not in told.stdout
 
 
-def test_the_page_works_as_written(server: RunningServer) -> None:
+def test_the_page_works_as_written(server: RunningServer, commands: Path) -> None:
     kms = client_of(server)
     key_id = kms.create_key()["KeyMetadata"]["KeyId"]
     kms.create_alias(AliasName="alias/payroll", TargetKeyId=key_id)
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "identities.md").read_text(), re.DOTALL)
     assert len(blocks) == 4
-    done = run(server, ["sh", "-eu", "-c", "\n".join(blocks)])
+    done = run(server, ["sh", "-eu", "-c", "\n".join(blocks)], commands)
     assert (done.returncode, done.stderr) == (0, "")
     assert "because     arn:aws:iam::000000000000:user/ann inline policy decrypt-payroll" in done.stdout

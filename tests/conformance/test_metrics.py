@@ -7,7 +7,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from client_errors import error_code_of
 from clients import Raw, client_of, send, signed
 from local_server import RunningServer, running_server
 from scrapes import ScrapedMetrics, scrape, scrape_until, url_of
+from server_processes import PATIENCE, children_of
 
 WORKERS = ("w0", "w1", "w2")
 CALLS = 30
@@ -34,6 +35,10 @@ def workers(tmp_path: Path) -> Iterator[RunningServer]:
 
 def up(shown: ScrapedMetrics) -> list[float]:
     return [shown.sum("strongroom_worker_up", worker=worker) for worker in WORKERS]
+
+
+def encrypted(shown: ScrapedMetrics) -> float:
+    return shown.sum("strongroom_requests_total", operation="Encrypt")
 
 
 def test_calls_of_one_worker(tmp_path: Path) -> None:
@@ -86,9 +91,9 @@ def test_one_scrape_shows_all_workers(workers: RunningServer) -> None:
     # The kernel gives each connection to some worker: none is left out for so long.
     for _ in range(CALLS):
         client_of(workers).encrypt(KeyId=key_id, Plaintext=b"x")
-    shown = scrape_until(workers, lambda shown: shown.sum("strongroom_requests_total", operation="Encrypt") == CALLS)
+    # A worker that does not answer within two seconds, as on a busy machine, is left out of a scrape.
+    shown = scrape_until(workers, lambda shown: up(shown) == [1, 1, 1] and encrypted(shown) == CALLS)
     assert shown.labels("strongroom_requests_total", "worker") == set(WORKERS)
-    assert up(shown) == [1, 1, 1]
     assert shown.labels("strongroom_keeper_rounds_total", "worker") == set(WORKERS)
     assert shown.sum("strongroom_audit_lines_written_total") >= CALLS + 1 + len(WORKERS)
     assert shown.labels("process_cpu_seconds_total", "worker") == set(WORKERS)
@@ -98,25 +103,25 @@ def test_one_scrape_shows_all_workers(workers: RunningServer) -> None:
 def test_a_dead_worker_does_not_break_a_scrape(workers: RunningServer, victim: str) -> None:
     number = WORKERS.index(victim)
     pids = children_of(workers.process.pid)
-    assert up(scrape(workers)) == [1, 1, 1]
+    patient_scrape(workers, lambda shown: up(shown) == [1, 1, 1])
     # A stopped worker does not answer, and the supervisor does not replace it yet.
     os.kill(pids[number], signal.SIGSTOP)
     # A connection may be given to the one that is stopped, as to any that hangs.
-    shown = patient_scrape(workers, lambda shown: up(shown)[number] == 0)
-    assert sum(up(shown)) == len(WORKERS) - 1
+    without = [float(worker != victim) for worker in WORKERS]
+    shown = patient_scrape(workers, lambda shown: up(shown) == without)
     assert victim not in shown.labels("strongroom_keeper_rounds_total", "worker")
     os.kill(pids[number], signal.SIGKILL)
-    shown = patient_scrape(workers, lambda shown: sum(up(shown)) == len(WORKERS))
+    shown = patient_scrape(workers, lambda shown: up(shown) == [1, 1, 1])
     assert victim in shown.labels("strongroom_keeper_rounds_total", "worker")
 
 
-def patient_scrape(server: RunningServer, holds: object) -> ScrapedMetrics:
-    """Scrape until a text appears, each time with a short timeout."""
-    end = time.monotonic() + 30
+def patient_scrape(server: RunningServer, holds: Callable[[ScrapedMetrics], bool]) -> ScrapedMetrics:
+    """Scrape until a condition holds, each time with a short timeout."""
+    end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         with contextlib.suppress(OSError), urllib.request.urlopen(url_of(server), timeout=4) as answer:  # noqa: S310
             shown = ScrapedMetrics(answer.read().decode())
-            if callable(holds) and holds(shown):
+            if holds(shown):
                 return shown
         time.sleep(0.1)
     raise AssertionError("the scrapes never show it")
@@ -136,8 +141,7 @@ def test_hostile_scrapers_do_not_disturb_calls(workers: RunningServer) -> None:
         for _ in range(CALLS):
             kms.encrypt(KeyId=key_id, Plaintext=b"x")
         assert time.monotonic() - begun < 5
-    shown = patient_scrape(workers, lambda shown: shown.sum("strongroom_requests_total", operation="Encrypt") == CALLS)
-    assert up(shown) == [1, 1, 1]
+    patient_scrape(workers, lambda shown: up(shown) == [1, 1, 1] and encrypted(shown) == CALLS)
 
 
 def test_a_metrics_port_in_use_is_reported(tmp_path: Path) -> None:
@@ -151,7 +155,3 @@ def test_a_metrics_port_in_use_is_reported(tmp_path: Path) -> None:
     log = (tmp_path / "log").read_text()
     assert "Address already in use" in log
     assert "Traceback" not in log
-
-
-def children_of(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

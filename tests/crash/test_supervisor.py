@@ -15,7 +15,7 @@ import pytest
 
 from clients import client_of
 from local_server import RunningServer, running_server
-from server_processes import children_of, is_alive, wait_until
+from server_processes import PATIENCE, children_of, is_alive, wait_until
 
 WORKERS = 3
 TIMEOUT = 5
@@ -147,7 +147,7 @@ def test_a_stop_during_the_start_is_clean(tmp_path: Path, log: Path, number: sig
             wait_until(data.exists)
             time.sleep(later)
             os.killpg(process.pid, number)
-            assert process.wait(10) == 0
+            assert process.wait(PATIENCE) == 0
             assert process.stdout
             assert process.stdout.read().endswith(b"Strongroom has stopped.\n")
         assert not log.read_text()
@@ -158,7 +158,7 @@ def test_a_worker_that_cannot_start_ends_the_start(tmp_path: Path, log: Path) ->
         wait_until(lambda: len(children_of(process.pid)) == WORKERS)
         workers = children_of(process.pid)
         os.kill(workers[1], signal.SIGKILL)
-        assert process.wait(10) == 1
+        assert process.wait(PATIENCE) == 1
         assert not any(map(is_alive, workers))
     assert log.read_text() == "Error: worker 1 did not start\n"
 
@@ -170,7 +170,7 @@ def test_a_stop_during_the_start_may_reach_a_worker_first(tmp_path: Path, log: P
         os.kill(worker, signal.SIGTERM)
         wait_until(lambda: not is_alive(worker))
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE) == 0
     assert not log.read_text()
 
 
@@ -182,4 +182,4 @@ def test_orphan_processes_are_reaped(tmp_path: Path, log: Path) -> None:
         wait_until(lambda: len(children_of(process.pid)) == WORKERS)
         assert all(map(is_alive, children_of(process.pid)))
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE) == 0

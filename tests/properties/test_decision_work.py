@@ -62,6 +62,7 @@ VALUES: dict[str, Callable[[int], list[str]]] = {
     "StringEquals": lambda count: [f"key-{number}" for number in range(count)],
     "StringEqualsIgnoreCase": lambda count: [f"{VARIABLE}{number}" for number in range(count)],
     "StringLike": lambda count: [f"*{'a?' * (number % 40)}*b" for number in range(count)],
+    "StringLikeIfExists": lambda count: [f"{VARIABLE}{'*' * (count * 10)}", f"{VARIABLE}{'?*' * count}"],
     "StringNotLike": lambda count: ["*" + "aaaaaaa?b*" * (count // 2), "*" + "a?" * count + "b*"],
     "ArnLike": lambda count: [f"arn:*:*:*:*:{number}*" for number in range(count)],
     "ArnNotEquals": lambda count: ["arn:" + "?*" * number + ":a:b:c:d" for number in range(1, count // 8 + 2)],
@@ -98,7 +99,11 @@ def hostile(draw: st.DrawFn) -> Question:
         "Condition": conditions,
     }
     statements = [statement] * draw(st.sampled_from([1, 1, 1, 8]))
-    value = draw(st.sampled_from(["10.9.8.7", "a" * 8000, "ab" * 50, "arn:aws:iam::1:user/a", "7", "2026-01-01", "x"]))
+    value = draw(
+        st.sampled_from(
+            ["10.9.8.7", "::1.2.3.4", "a" * 8000, "ab" * 50, "arn:aws:iam::1:user/a", "7", "2026-01-01", "x"]
+        )
+    )
     values = [value] * draw(st.integers(1, 400))
     return Question(json.dumps({"Version": "2012-10-17", "Statement": statements}), values)
 

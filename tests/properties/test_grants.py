@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 import reference_grants
+from empty_database import put_empty_database
 from grants_builder import HOLDER, make_grant
 from keys_builder import locator, make_key
 from reference_grants import NAMES, SOURCES, Use
@@ -22,7 +23,6 @@ from strongroom.keys.grants import Constraints, Grant, GrantIndex, GrantOperatio
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.sql.transaction import SqlTransaction
 from strongroom.store.sqlite.engine import open_sqlite
-from strongroom.store.sqlite.migrate import migrate
 from strongroom.store.sqlite.store import SqlStore
 
 OPERATIONS = [
@@ -89,9 +89,8 @@ acts = st.one_of(
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a database with one key."""
     path = tmp_path_factory.mktemp("grants") / "strongroom.db"
-    engine = open_sqlite(path)
-    migrate(engine)
-    store = SqlStore(engine)
+    put_empty_database(path)
+    store = SqlStore(open_sqlite(path))
     store.write(lambda transaction: transaction.add_key(make_key(1)))
     store.close()
     return path

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from audits import audit_records
+from empty_database import put_empty_database
 from strongroom.api.aws_json import AwsJson
 from strongroom.api.reply import Reply
+from strongroom.assembly.data_folder import DataFolder
 from strongroom.assembly.deployment import Deployment
 from strongroom.clock import ManualClock
 from strongroom.errors import KmsError
@@ -58,6 +60,9 @@ class LocalDeployment:
         self.folder = folder
         self.clock = clock
         self.settings = Settings(data=str(folder), regions=regions, **more)
+        if not DataFolder(folder).database.exists():
+            os.close(DataFolder(folder).lock())
+            put_empty_database(DataFolder(folder).database)
         self.deployment = Deployment(self.settings, clock, entropy)
 
     def call(self, operation: str, *, region: str = "us-east-1", **request: Any) -> dict[str, Any]:

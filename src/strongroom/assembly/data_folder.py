@@ -29,8 +29,8 @@ from strongroom.entropy import Entropy
 from strongroom.store.protocol import Store, Transaction
 from strongroom.store.scopes import AccountScope
 from strongroom.store.sqlite.engine import open_sqlite
-from strongroom.store.sqlite.migrate import has_this_schema, upgrade
 from strongroom.store.sqlite.read_only import ReadOnlyStore, UnreadableStoreError, open_read_only
+from strongroom.store.sqlite.schema_version import has_this_schema, upgrade
 from strongroom.store.sqlite.store import SqlStore
 
 _FIRST_VERSION = 1
@@ -70,6 +70,7 @@ class DataFolder:
         descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             _require_private(self.path, os.fstat(descriptor))
+            _require_own_content(self)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
@@ -111,7 +112,22 @@ def _require_private(path: Path, status: os.stat_result) -> None:
     if is_foreign(status):
         raise DataFolderError(f"`{path}` belongs to {owner_of(status)}; {remedy(status, path)}")
     if status.st_mode & _WRITABLE_BY_OTHERS:
-        raise DataFolderError(f"`{path}` can be written by others; run: chmod go-w {path}")
+        raise DataFolderError(f"`{path}` can be written by others; run: chmod go-w {path}, or name a folder in it")
+
+
+def _require_own_content(folder: DataFolder) -> None:
+    """Refuse state that another user put there while the folder was open to others; raises DataFolderError.
+
+    Its owner could go on changing it. The root key is checked where it is read.
+    """
+    database = [folder.path / (folder.database.name + suffix) for suffix in ("", "-wal", "-shm", "-journal")]
+    for path in (*database, folder.node_id, folder.audit):
+        try:
+            status = path.lstat()
+        except FileNotFoundError:
+            continue
+        if is_foreign(status):
+            raise DataFolderError(f"`{path}` belongs to {owner_of(status)}; {remedy(status, path)}")
 
 
 def open_store(folder: DataFolder) -> SqlStore:

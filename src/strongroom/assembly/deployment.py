@@ -37,7 +37,7 @@ from strongroom.service.unauthenticated import RecordRateLimit, UnauthenticatedR
 from strongroom.settings import Settings
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.audit.tail import AuditTail
-from strongroom.store.sqlite.migrate import upgrade
+from strongroom.store.sqlite.schema_version import upgrade
 from strongroom.usage.access_key_usage import AccessKeyUsage
 from strongroom.usage.key_usage import KeyUses
 

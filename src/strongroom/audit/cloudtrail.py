@@ -8,7 +8,7 @@ A record never holds plaintext, ciphertext, key bytes or grant tokens; ``paramet
 
 Records are bounded, because a request has up to a megabyte and even a refused call leaves one. Parameters that are too
 large are replaced by what CloudTrail writes in that case: ``omitted``, ``originalSize`` and ``reason``. The bound of a
-call that succeeded is above all that a call can change, so what was changed is always recorded whole.
+call that changes something is above all that a request can hold, so what was changed is always recorded whole.
 """
 
 import time
@@ -24,8 +24,13 @@ _EVENT_VERSION = "1.11"
 _EVENT_SOURCE = "kms.amazonaws.com"
 _MAX_MESSAGE = 1024
 
-MAX_ANSWERED = 262_144
-"""The bound of a record's parameters in bytes, and of its other parts that a caller can fill; each has it by itself."""
+MAX_CHANGED = 4_194_304
+"""The bound of a record's parameters in bytes, and of its other parts that a caller can fill; each has it by itself.
+
+That of calls that change something. JSON of a request is at most twice as large as the request, which has a megabyte.
+"""
+MAX_READ = 262_144
+"""The bound if the call only reads, or uses a key."""
 MAX_REFUSED = 8192
 """The bound if the call was refused."""
 MAX_UNAUTHENTICATED = 4096
@@ -100,7 +105,7 @@ def encode_tail(tail: RecordTail) -> bytes:
     return b"," + _encoder.encode(tail)[1:]
 
 
-def encode_record(head: bytes, body: RecordBody, tail: bytes, limit: int = MAX_ANSWERED) -> bytes:
+def encode_record(head: bytes, body: RecordBody, tail: bytes, limit: int = MAX_CHANGED) -> bytes:
     """Return a record as one line of JSON, without its newline, between an encoded head and tail.
 
     Parameters, elements and event data of more than ``limit`` bytes are left out, the largest members first.

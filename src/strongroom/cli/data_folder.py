@@ -14,8 +14,8 @@ from strongroom.crypto.seal import UnsealError
 from strongroom.entropy import system_entropy
 from strongroom.settings import Settings, SettingsError
 from strongroom.store.sqlite.faults import DatabaseError
-from strongroom.store.sqlite.migrate import UnknownSchemaError
 from strongroom.store.sqlite.read_only import UnreadableStoreError
+from strongroom.store.sqlite.schema_version import UnknownSchemaError
 from strongroom.supervisor.hardening import harden_process
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
 import click
@@ -136,7 +136,10 @@ def _region_in(key: str) -> str:
 
 def _address(text: str) -> str:
     try:
-        return str(ip_address(text))
+        address = ip_address(text)
+        # The server knows the peers of a listener for IPv6 by their own address, too.
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+        return str(mapped or address)
     except ValueError:
         raise click.BadParameter(f"`{text}` is not an IP address", param_hint="--source-ip") from None
 

@@ -22,14 +22,21 @@ Compile = Callable[[Sequence[Pieces]], Test]
 """Makes the test of a policy's values. A value of the wrong format matches nothing."""
 
 _ARN_FIELDS = 6
+_NUMBER_STEPS, _DATE_STEPS, _ADDRESS_STEPS = 1, 6, 7
+"""What it costs to read a value of the request, beside the step that each value costs."""
 
 
-def _one_of(read: Callable[[str], Hashable | None]) -> Compile:
-    """Return the operator that holds where two values read as the same."""
+def _one_of(read: Callable[[str], Hashable | None], steps: int = 0) -> Compile:
+    """Return the operator that holds where two values read as the same; ``steps`` is what it costs to read one."""
 
     def compiled(values: Sequence[Pieces]) -> Test:
         wanted = {read(plain(value)) for value in values} - {None}
-        return lambda have, _work: read(have) in wanted
+
+        def test(have: str, work: Work) -> bool:
+            work.spend(steps)
+            return read(have) in wanted
+
+        return test
 
     return compiled
 
@@ -38,6 +45,7 @@ def _ordered(
     read: Callable[[str], Decimal | None],
     compare: Callable[[Decimal, Decimal], bool],
     widest: Callable[[Sequence[Decimal]], Decimal],
+    steps: int,
 ) -> Compile:
     """Return an operator of order. One of the policy's values, the ``widest``, is matched by all that match any."""
 
@@ -45,7 +53,8 @@ def _ordered(
         wanted = [found for value in values if (found := read(plain(value))) is not None]
         bound = widest(wanted) if wanted else None
 
-        def test(have: str, _work: Work) -> bool:
+        def test(have: str, work: Work) -> bool:
+            work.spend(steps)
             found = read(have)
             return bound is not None and found is not None and compare(found, bound)
 
@@ -85,7 +94,8 @@ def _ip_address(values: Sequence[Pieces]) -> Test:
     networks = _merged([found for value in values if (found := network(plain(value))) is not None])
     starts = [(version, first) for version, first, _ in networks]
 
-    def test(have: str, _work: Work) -> bool:
+    def test(have: str, work: Work) -> bool:
+        work.spend(_ADDRESS_STEPS)
         found = address(have)
         if found is None:
             return False
@@ -115,13 +125,13 @@ _POSITIVE: dict[str, Compile] = {
     "ArnLike": _arn_like,
 } | {
     f"{kind}{name}": compiled
-    for kind, read in (("Numeric", number), ("Date", epoch_seconds))
+    for kind, read, steps in (("Numeric", number, _NUMBER_STEPS), ("Date", epoch_seconds, _DATE_STEPS))
     for name, compiled in (
-        ("Equals", _one_of(read)),
-        ("LessThan", _ordered(read, Decimal.__lt__, max)),
-        ("LessThanEquals", _ordered(read, Decimal.__le__, max)),
-        ("GreaterThan", _ordered(read, Decimal.__gt__, min)),
-        ("GreaterThanEquals", _ordered(read, Decimal.__ge__, min)),
+        ("Equals", _one_of(read, steps)),
+        ("LessThan", _ordered(read, Decimal.__lt__, max, steps)),
+        ("LessThanEquals", _ordered(read, Decimal.__le__, max, steps)),
+        ("GreaterThan", _ordered(read, Decimal.__gt__, min, steps)),
+        ("GreaterThanEquals", _ordered(read, Decimal.__ge__, min, steps)),
     )
 }
 

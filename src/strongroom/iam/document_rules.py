@@ -112,6 +112,9 @@ def _fault_of_path(shown: str, service: str, region: str, account: str, path: st
     if service == "iam":
         if region:
             return f"IAM resource {shown} cannot contain region information."
+        if account.startswith("${"):
+            # A variable has a colon in its name, and the path is behind it.
+            return None
         if path not in {_ANY, "root"} and not path.startswith((*_IAM_RESOURCES, _ANY, "$")):
             return f'IAM resource path must either be "*" or start with {", ".join(_IAM_RESOURCES)}.'
     if service == "s3" and region and not account:

@@ -5,6 +5,7 @@ only allow. An encryption context constraint compares the names of pairs without
 It does not apply to DescribeKey and RetireGrant. A source ARN applies to all operations but RetireGrant.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
@@ -110,8 +111,10 @@ class Constraints(msgspec.Struct, frozen=True):
         if not self.context_subset:
             return True
         wanted = pairs(self.context_subset)
-        names = {name for name, _ in wanted}
-        return wanted <= have and sum(name in names for name, _ in have) == len(wanted)
+        if not wanted <= have:
+            return False
+        repeated = _repeated_names(have)
+        return not repeated or sum(repeated.get(name, 1) for name in {name for name, _ in wanted}) == len(wanted)
 
     def at_least_as_strict_as(self, other: "Constraints") -> bool:
         """Tell whether the other constraints are satisfied by every request that satisfies these."""
@@ -335,6 +338,16 @@ def _asymmetric(key: KmsKey) -> frozenset[GrantOperation]:
 def pairs(context: Mapping[str, str] | None) -> Pairs:
     """Return an encryption context in the form in which constraints are compared: names in lower case."""
     return frozenset((name.lower(), value) for name, value in (context or {}).items())
+
+
+@lru_cache(maxsize=16)
+def _repeated_names(have: Pairs) -> Mapping[str, int]:
+    """Return how often a context has each name that it has more than once.
+
+    It is the same for all grants that a call is compared with, of which there can be thousands.
+    """
+    counted = Counter(name for name, _ in have)
+    return {name: count for name, count in counted.items() if count > 1}
 
 
 def labels_wanted(operation: GrantOperation, have: Pairs) -> Sequence[Label]:

@@ -39,6 +39,9 @@ class DecisionContext(msgspec.Struct):
     target: Target
     targets: Sequence[Target]
     _parameters: ConditionParameters | None = None
+    _context: Mapping[str, str] | None = None
+    _folded: dict[str, Mapping[str, set[str]]] = {}
+    _constraints: Constraints | None = None
 
     def read(self, name: str) -> Values:
         """Return the values of a condition key, by its lower-case name; None if the call does not carry it.
@@ -65,6 +68,24 @@ class DecisionContext(msgspec.Struct):
 
         Where a grant is made or retired, it is the context that the grant's constraints require.
         """
+        if self._context is None:
+            self._context = self._find_context()
+        return self._context
+
+    def only(self, family: str, pairs: Callable[[], Iterable[tuple[str, str]]], name: str) -> Values:
+        """Return the value of the pair with a name, whatever its case; raises AmbiguousConditionKey for two values.
+
+        The pairs of a ``family`` of condition keys are read once: a policy can have a thousand conditions on them.
+        """
+        values = self._folded.get(family)
+        if values is None:
+            values = self._folded[family] = _by_folded_name(pairs())
+        found = values.get(folded(name), ())
+        if len(found) > 1:
+            raise AmbiguousConditionKey(name)
+        return tuple(found) or None
+
+    def _find_context(self) -> Mapping[str, str]:
         if self.target.retired is not None:
             return _required_context(self.target.retired.constraints)
         if self.target.action == "kms:CreateGrant":
@@ -73,8 +94,11 @@ class DecisionContext(msgspec.Struct):
 
     def grant_constraints(self) -> Constraints:
         """Return the constraints of the requested grant; raises ValidationException if they are too large."""
-        grant = self.parameters.grant
-        return Constraints() if grant is None or grant.constraints is None else grant.constraints.terms()
+        if self._constraints is None:
+            grant = self.parameters.grant
+            asked = None if grant is None else grant.constraints
+            self._constraints = Constraints() if asked is None else asked.terms()
+        return self._constraints
 
 
 def _required_context(constraints: Constraints) -> Mapping[str, str]:
@@ -163,7 +187,7 @@ def _resource_account(context: DecisionContext) -> Values:
 
 def _resource_tag(context: DecisionContext, name: str) -> Values:
     # Keys that differ only by case are refused now, but were not always.
-    return _only(context.target.tags, name)
+    return context.only("resource tags", lambda: context.target.tags, name)
 
 
 # --- the request
@@ -171,7 +195,7 @@ def _resource_tag(context: DecisionContext, name: str) -> Values:
 
 def _encryption_context_pair(context: DecisionContext, name: str) -> Values:
     # The keys of a context are case-sensitive, the names of condition keys are not.
-    return _only(context.encryption_context().items(), name)
+    return context.only("encryption context", lambda: context.encryption_context().items(), name)
 
 
 def _encryption_algorithm(context: DecisionContext) -> Values:
@@ -252,13 +276,11 @@ def _via_service(context: DecisionContext) -> Values:
     return (f"{name.partition('.')[0]}.{context.call.region}.amazonaws.com",)
 
 
-def _only(pairs: Iterable[tuple[str, str]], name: str) -> Values:
-    """Return the value of the pair of that name, whatever its case; raises AmbiguousConditionKey if there are two."""
-    wanted = folded(name)
-    values = {value for key, value in pairs if folded(key) == wanted}
-    if len(values) > 1:
-        raise AmbiguousConditionKey(name)
-    return tuple(values) or None
+def _by_folded_name(pairs: Iterable[tuple[str, str]]) -> Mapping[str, set[str]]:
+    values: dict[str, set[str]] = {}
+    for key, value in pairs:
+        values.setdefault(folded(key), set()).add(value)
+    return values
 
 
 _KEYS: dict[str, Callable[[DecisionContext], Values]] = {
@@ -322,7 +344,7 @@ _KEYS: dict[str, Callable[[DecisionContext], Values]] = {
 }
 
 _FAMILIES: dict[str, Callable[[DecisionContext, str], Values]] = {
-    "aws:requesttag/": lambda context, name: _only(context.parameters.tags, name),
+    "aws:requesttag/": lambda context, name: context.only("request tags", lambda: context.parameters.tags, name),
     "aws:resourcetag/": _resource_tag,
     "iam:resourcetag/": _resource_tag,
     "kms:encryptioncontext:": _encryption_context_pair,

@@ -10,6 +10,8 @@ from msgspec import UnsetType
 
 from strongroom.arns import account_in
 from strongroom.audit.cloudtrail import (
+    MAX_CHANGED,
+    MAX_READ,
     MAX_REFUSED,
     MAX_UNAUTHENTICATED,
     RecordBody,
@@ -27,7 +29,7 @@ from strongroom.audit.sink import AuditSink
 from strongroom.audit.user_identity import UNKNOWN_IDENTITY
 from strongroom.bounded_cache import put
 from strongroom.entropy import Entropy, UuidBatch
-from strongroom.errors import KmsError
+from strongroom.errors import KmsError, KMSInternalException
 from strongroom.keys.arns import KeyLocator
 from strongroom.operations.context import Origin
 from strongroom.operations.operation import Echo, Operation
@@ -69,11 +71,13 @@ class AuditTrail:
         head = self._head(call, facts.credential)
         recipient = recipient_account(facts)
         tail = encoded_tail(call.operation, resource_arns(facts, result), recipient)
+        whole = MAX_READ if call.operation.read_only else MAX_CHANGED
         if isinstance(result, KmsError):
-            limit = MAX_REFUSED if call.signed else MAX_UNAUTHENTICATED
+            # After a fault the change may have been made all the same: the outcome of a commit can be unknown.
+            limit = whole if result.status >= KMSInternalException.status else _limit_of_refusal(call)
             self._log.append_refusal(encode_record(head, refused(facts, result, event_id), tail, limit))
             return
-        self._log.append(encode_record(head, answered(facts, result, event_id), tail))
+        self._log.append(encode_record(head, answered(facts, result, event_id), tail, whole))
         if call.operation.echoes is not None:
             for echo in call.operation.echoes(facts.request, result, facts.targets):
                 self._log.append(self._echoed(echo, facts, recipient))
@@ -148,3 +152,7 @@ class AuditTrail:
             event_id=event_id,
         )
         return encode_record(encode_head(head), body, encoded_tail(call.operation, (echo.arn,), recipient))
+
+
+def _limit_of_refusal(call: Call) -> int:
+    return MAX_REFUSED if call.signed else MAX_UNAUTHENTICATED

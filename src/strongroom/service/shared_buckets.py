@@ -47,8 +47,10 @@ class SharedBuckets:
         size = _SLOTS * _SLOT_SIZE
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            # As large as it already is in a running server, so that this changes nothing.
+            # As large as it already is in a running server, so that this changes nothing. It gets all of its space now:
+            # writing to memory behind which a full disk has none would kill the process (SIGBUS).
             os.ftruncate(self._descriptor, size)
+            os.posix_fallocate(self._descriptor, 0, size)
             self._table = mmap.mmap(self._descriptor, size)
         except BaseException:
             os.close(self._descriptor)
@@ -70,9 +72,7 @@ class SharedBuckets:
         # One product of both would round to a quarter of a microsecond.
         seconds = int(now)
         moment = seconds * _SECOND + int((now - seconds) * _SECOND)
-        token = int(_SECOND / rate)
-        if not 0 < token < _LONGEST:
-            token = 1 if token == 0 else _LONGEST
+        token = max(1, int(min(_SECOND / rate, _LONGEST)))
         holds = max(token, _SECOND)
         number = self._known.get(name) or self._number_of(name)
         try:

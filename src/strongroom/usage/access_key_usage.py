@@ -54,9 +54,9 @@ class AccessKeyUsage:
             (used_as, service, use)
             for service, noted in self._latest.items()
             for used_as, use in noted.copy().items()
-            if now - self._written.get((service, used_as), float("-inf")) >= _GRANULARITY
+            if not _is_recent(self._written.get((service, used_as), float("-inf")), now)
         )
-        self._written = {place: at for place, at in self._written.items() if now - at < _GRANULARITY}
+        self._written = {place: at for place, at in self._written.items() if _is_recent(at, now)}
         for start in range(0, len(due), _AT_ONCE):
             # In several transactions, so that other writers need not wait for all of them.
             batch = due[start : start + _AT_ONCE]
@@ -91,3 +91,8 @@ class AccessKeyUsage:
         if latest is not written:
             # Noted meanwhile; a call on another thread may even have noted a later one by now.
             noted.setdefault(used_as, latest)
+
+
+def _is_recent(written_at: float, now: float) -> bool:
+    """Tell whether something was written within the last minute, by a clock that can be set back."""
+    return 0 <= now - written_at < _GRANULARITY

@@ -43,7 +43,8 @@ def test_a_folder_that_others_may_write_is_refused(tmp_path: Path, mode: int) ->
     tmp_path.chmod(mode)
     with pytest.raises(DataFolderError) as refused:
         lock(tmp_path)
-    assert str(refused.value) == f"`{tmp_path}` can be written by others; run: chmod go-w {tmp_path}"
+    remedy = f"run: chmod go-w {tmp_path}, or name a folder in it"
+    assert str(refused.value) == f"`{tmp_path}` can be written by others; {remedy}"
     assert list(tmp_path.iterdir()) == []
     tmp_path.chmod(mode & ~0o022)
     lock(tmp_path)
@@ -89,6 +90,18 @@ def test_a_link_is_followed_unless_it_is_another_users(tmp_path: Path, monkeypat
     give_away(link, monkeypatch)
     with pytest.raises(DataFolderError, match="is a symbolic link of user"):
         lock(link)
+
+
+@pytest.mark.parametrize("name", ["strongroom.db", "strongroom.db-wal", "strongroom.db-journal", "node-id", "audit"])
+def test_state_of_another_user_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have been put there while the folder was open to others, and its owner can still change it."""
+    path = tmp_path / name
+    path.touch()
+    lock(tmp_path)
+    if os.geteuid() == 0:
+        give_away(path, monkeypatch)
+        with pytest.raises(DataFolderError, match=f"{name}` belongs to user "):
+            lock(tmp_path)
 
 
 def test_a_root_key_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,8 @@ from strongroom.assembly.deployment import Deployment, open_existing, take_folde
 from strongroom.clock import ManualClock
 from strongroom.settings import Settings
 from strongroom.store.sqlite.engine import open_sqlite
-from strongroom.store.sqlite.migrate import UnknownSchemaError, has_this_schema, migrate
+from strongroom.store.sqlite.migrate import migrate
+from strongroom.store.sqlite.schema_version import UnknownSchemaError, has_this_schema
 
 
 @pytest.fixture

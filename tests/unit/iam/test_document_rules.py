@@ -49,6 +49,7 @@ RESOURCES: list[tuple[str, str | None]] = [
     ("arn:aws:kms:*", None),
     ("arn:aws:invalid-service:us-east-1::thing", None),
     ("arn:aws:iam::*:user/${aws:username}", None),
+    ("arn:aws:iam::${aws:PrincipalAccount}:role/dev/*", None),
     ("arn:aws:iam::*:*", None),
     ("arn:aws:iam::*:root", None),
     ("arn:aws:s3:us-west-2:123456789012:accesspoint/my-access-point", None),

@@ -1,7 +1,10 @@
 """Grants: when constraints are satisfied, which of two are stricter, and the index of grants."""
 
+from collections.abc import Iterator
+
 import pytest
 from msgspec.structs import replace
+from typing_extensions import override
 
 from grants_builder import S1, S2, equals, make_grant, subset
 from keys_builder import make_key
@@ -47,6 +50,8 @@ FROM_S1 = Constraints(source_arn=S1)
         (subset(dept="IT"), {"dept": "HR", "Dept": "IT"}, False),
         (subset(dept="IT"), {"dept": "IT", "Dept": "IT"}, True),
         (subset(dept="IT"), {"dept": "IT", "more": "x", "More": "y"}, True),
+        (subset(dept="IT", Dept="HR"), {"dept": "IT", "Dept": "HR"}, True),
+        (subset(dept="IT", Dept="HR"), {"dept": "IT", "Dept": "HR", "DEPT": "x"}, False),
         (subset(), {"any": "thing"}, True),
     ],
 )
@@ -219,3 +224,20 @@ def test_a_search_that_would_compare_too_many_grants() -> None:
     with pytest.raises(TooManyCandidates):
         limited.find(stronger, 9)
     assert limited.find(stronger, 11) is None
+
+
+def test_an_encryption_context_is_gone_through_once_for_many_grants() -> None:
+    """Two hundred comparisons with a context of 2,600 pairs held the event loop for 57 ms."""
+
+    class Counted(frozenset[tuple[str, str]]):
+        times = 0
+
+        @override
+        def __iter__(self) -> Iterator[tuple[str, str]]:
+            Counted.times += 1
+            return super().__iter__()
+
+    have = Counted(pairs({"dept": "IT", "Dept": "HR", "of": "this test alone"}))
+    grants = [make_grant(n, constraints=subset(dept="IT"), name=f"{n}") for n in range(200)]
+    assert not any(UseSearch(ENCRYPT, have, None).permits(grant) for grant in grants)
+    assert Counted.times == 1

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+from typing_extensions import override
 
 from local_deployment import LocalDeployment, Refused
 from policies import Json, allow, deny, document
@@ -15,6 +16,7 @@ from strongroom.clock import ManualClock
 from strongroom.iam import AmbiguousConditionKey
 from strongroom.operations.condition_keys import DecisionContext
 from strongroom.operations.context import Context
+from strongroom.operations.kms.encryption import EncryptRequest
 from strongroom.operations.shapes import Request
 from strongroom.operations.targets import Target
 
@@ -208,6 +210,23 @@ def test_names_that_differ_by_case_with_one_value_are_one(local: LocalDeployment
         local.call("Encrypt", KeyId=key_id, Plaintext=DATA, EncryptionContext={"team": "red", "TEAM": "Red"})
 
 
+def test_an_encryption_context_is_gone_through_once_for_a_decision() -> None:
+    class Counted(dict[str, str]):
+        times = 0
+
+        @override
+        def items(self) -> Any:
+            self.times += 1
+            return super().items()
+
+    pairs = Counted({"Team": "red", "year": "2026"})
+    request = EncryptRequest(key_id="k", plaintext=b"", encryption_context=pairs)
+    target = Target("kms:Encrypt")
+    context = DecisionContext(cast("Context", None), request, target, (target,))
+    asked = [context.read(f"kms:encryptioncontext:{name}") for name in ("team", "year", "other")]
+    assert (asked, pairs.times) == ([("red",), ("2026",), None], 1)
+
+
 @pytest.mark.parametrize("prefix", ["aws:resourcetag", "iam:resourcetag"])
 def test_tags_of_a_resource_that_differ_by_case(prefix: str) -> None:
     """They are refused now; a key that was tagged by an earlier version can have them."""
@@ -224,6 +243,30 @@ def test_tags_of_a_resource_that_differ_by_case(prefix: str) -> None:
         read("s", {"S": "1", "\u017f": "2"})
     assert read("team", {"Team": "red", "TEAM": "red"}) == ("red",)
     assert read("other", AMBIGUOUS) is None
+
+
+def test_a_thousand_conditions_read_the_encryption_context_once() -> None:
+    class Counted(dict[str, str]):
+        times = 0
+
+        @override
+        def items(self) -> Any:
+            self.times += 1
+            return super().items()
+
+    pairs = Counted({f"Key-{number}": "x" for number in range(300)})
+
+    class WithContext(Request):
+        @override
+        def encryption_context_for(self, action: str) -> dict[str, str]:
+            assert action == "kms:Encrypt"
+            return pairs
+
+    target = Target("kms:Encrypt")
+    context = DecisionContext(cast("Context", None), WithContext(), target, (target,))
+    for number in range(1000):
+        assert context.read(f"kms:encryptioncontext:key-{number}") == (("x",) if number < 300 else None)
+    assert pairs.times == 1
 
 
 def test_create_key_has_the_condition_keys_of_the_new_key(local: LocalDeployment) -> None:

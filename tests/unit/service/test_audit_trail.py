@@ -13,9 +13,12 @@ from strongroom.audit.cloudtrail import MAX_REFUSED, MAX_UNAUTHENTICATED
 from strongroom.errors import AccessDeniedException, InvalidSignatureException, KMSInternalException
 from strongroom.iam import Principal
 from strongroom.iam.principals import assumed_role, web_identity
+from strongroom.operations.iam.inline_policies import PutUserPolicyRequest
+from strongroom.operations.iam.table import IAM_TABLE
 from strongroom.operations.kms.key_policy import PutKeyPolicyRequest
 from strongroom.operations.kms.keys import ListKeysRequest, ListKeysResponse
 from strongroom.operations.kms.table import TABLE
+from strongroom.operations.shapes import Empty
 from strongroom.operations.targets import Target
 from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.call import Call
@@ -168,6 +171,30 @@ def test_the_record_of_a_refused_call_is_bounded(access_key: str, limit: int) ->
         shown = request.policy if size < limit else omitted
         assert record["requestParameters"] == {"keyId": "k", "policyName": "default", "policy": shown}
         assert log.size < limit + 2048
+
+
+def test_the_record_of_a_change_holds_all_of_its_parameters() -> None:
+    credential = Credential(access_key_id="AKIAEXAMPLE", secret="", principal=root)
+    call = Call(IAM_TABLE["PutUserPolicy"], credential, "us-east-1", AwsJson(), b"{}", ORIGIN, NOW)
+    # White space does not count against the size of a policy.
+    request = PutUserPolicyRequest(user_name="eve", policy_name="p" * 128, policy_document="\n" * 131_072)
+    for ended in (
+        Completed(call, credential, request, (), None, Empty()),
+        # Whether a change was committed is not always known after a fault.
+        Refused(call, credential, request, (), None, KMSInternalException()),
+    ):
+        log = MemorySink()
+        AuditTrail(log, entropy).call(ended, "event")
+        assert log.records[0]["requestParameters"]["policyDocument"] == request.policy_document
+
+
+def test_the_record_of_a_read_is_bounded() -> None:
+    log = MemorySink()
+    credential = Credential(access_key_id="AKIAEXAMPLE", secret="", principal=root)
+    call = Call(TABLE["ListKeys"], credential, "us-east-1", AwsJson(), b"{}", ORIGIN, NOW)
+    request = ListKeysRequest(marker="m" * 300_000)
+    AuditTrail(log, entropy).call(Completed(call, credential, request, (), None, Empty()), "event")
+    assert log.size < 4096
 
 
 def test_a_long_message_is_cut() -> None:

@@ -49,6 +49,13 @@ def test_the_file_is_private(buckets: SharedBuckets, path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_the_file_has_all_its_space_from_the_start(path: Path) -> None:
+    """Otherwise a full disk would kill the process that writes to a part of the file for the first time."""
+    SharedBuckets(path).close()
+    status = path.stat()
+    assert status.st_blocks * 512 >= status.st_size > 0
+
+
 def test_workers_take_exactly_what_there_is(path: Path) -> None:
     """Four processes ask for 28,000 tokens of buckets that hold 7,000, all at once."""
     workers = [
@@ -94,7 +101,7 @@ def test_more_buckets_than_there_are_places_for(buckets: SharedBuckets) -> None:
     assert all(buckets.take((str(number), "r", "k"), 1.0, NOW, 1) for number in range(20_000))
 
 
-@pytest.mark.parametrize("rate", [1e-12, 1e-3, 0.9, 1e9, 1e12])
+@pytest.mark.parametrize("rate", [1e-308, 1e-12, 1e-3, 0.9, 1e9, 1e12, float("inf")])
 def test_rates_of_any_size(buckets: SharedBuckets, rate: float) -> None:
     assert buckets.take(NAME, rate, NOW, 2)
     assert buckets.take(NAME, rate, NOW, 1) is (rate > 1)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from empty_database import put_empty_database
 from grants_builder import make_grant, subset
 from interrupted_store import InterruptedStore, commit_and_notice
 from keys_builder import locator, make_key
@@ -23,7 +24,6 @@ from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.protocol import Transaction
 from strongroom.store.records import AliasRecord
 from strongroom.store.sqlite.engine import open_sqlite
-from strongroom.store.sqlite.migrate import migrate
 
 ALIAS = AliasLocator(locator(1).account, "us-east-1", "alias/one")
 MATERIAL = f"{1:064x}"
@@ -35,9 +35,8 @@ ACCOUNT = locator(1).account
 
 @pytest.fixture(params=["after a read", "within a read"])
 def store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[InterruptedStore]:
-    engine = open_sqlite(tmp_path / "strongroom.db")
-    migrate(engine)
-    store = InterruptedStore(engine)
+    put_empty_database(tmp_path / "strongroom.db")
+    store = InterruptedStore(open_sqlite(tmp_path / "strongroom.db"))
     store.after = request.param == "after a read"
     store.write(add_keys)
     yield store

@@ -65,6 +65,16 @@ def test_the_last_use_is_written_once_a_minute(direct: DirectClient) -> None:
     assert (record(direct).last_used_service, record(direct).last_used_region) == ("sts", "us-east-1")
 
 
+def test_uses_are_written_also_after_the_clock_was_set_back(direct: DirectClient) -> None:
+    root, clock = direct.profile(), direct.local.clock
+    direct.kms(root, "ListKeys")
+    clock.advance(3600)
+    direct.local.deployment.keeper.run()
+    clock.advance(-3570)
+    direct.kms(root, "ListKeys")
+    assert record(direct).last_used_at == clock.now()
+
+
 def test_the_last_use_is_written_when_the_server_stops(tmp_path: Path, clock: ManualClock) -> None:
     began = clock.now()
     for at in range(2):

@@ -4,8 +4,9 @@ Source: OpenID Connect Discovery 1.0, 4. Every account that may make providers t
 its choice: so over verified TLS only, without redirects and proxies, with bounds on time and size, and the caller never
 sees what was received.
 
-A fetch runs on a thread of its own, at most one at a time in a process. A call waits for it a few seconds at most. So
-an issuer that does not answer holds up one call a minute, and no call of others.
+A fetch runs on a thread of its own, at most one at a time for an account. One call of the process waits for a fetch, a
+few seconds at most; the others do without, and find the keys when they are asked again. So issuers that do not answer
+hold up one call at a time, and keep no other account's keys from being fetched.
 """
 
 import http.client
@@ -41,6 +42,8 @@ _TOTAL = 8.0
 _CHUNK = 8192
 _OK = 200
 _MAX_ISSUERS = 1000
+_MAX_FETCHES = 32
+"""How many accounts can have a fetch under way in a process."""
 _DISCOVERY = "/.well-known/openid-configuration"
 # What a connection, or an answer that is none, can raise.
 _FAILURES = (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, RecursionError, UnusableKeys)
@@ -68,10 +71,12 @@ class FetchedKeys:
         self._fetch = fetch
         self._patience = patience
         self._known: dict[str, _Known] = {}
-        self._busy = Lock()
+        self._busy: set[str] = set()
+        self._starting = Lock()
+        self._waiting = Lock()
 
-    def of(self, issuer: str, key_id: object, now: float) -> jwt.PyJWKSet | None:
-        """Return the keys of an issuer; None if they cannot be had.
+    def of(self, issuer: str, account: str, key_id: object, now: float) -> jwt.PyJWKSet | None:
+        """Return the keys of an issuer that an account trusts; None if they cannot be had.
 
         They are fetched if they are not fresh at ``now`` (epoch seconds), or lack the key that a token names.
         """
@@ -80,33 +85,39 @@ class FetchedKeys:
         if fresh is not None and (key_id is None or any(key.key_id == key_id for key in fresh.keys)):
             return fresh
         if known is None or now - known.tried_at >= RETRY:
-            self._refresh(issuer, now)
+            self._refresh(issuer, account, now)
             known = self._known.get(issuer)
         return None if known is None else known.at(now, LIMIT)
 
-    def _refresh(self, issuer: str, now: float) -> None:
-        """Fetch an issuer's keys, unless a fetch is under way; wait for them, but not long."""
-        if not self._busy.acquire(blocking=False):
-            return
+    def _refresh(self, issuer: str, account: str, now: float) -> None:
+        """Fetch an issuer's keys, unless a fetch of the account is under way; wait for them, but not long."""
+        with self._starting:
+            if account in self._busy or len(self._busy) >= _MAX_FETCHES:
+                return
+            self._busy.add(account)
         done = Event()
         known = self._known.get(issuer) or _Known(now)
         put(self._known, issuer, msgspec.structs.replace(known, tried_at=now), _MAX_ISSUERS)
         try:
-            Thread(target=self._run, args=(issuer, now, done), daemon=True, name="issuer-keys").start()
+            Thread(target=self._run, args=(issuer, account, now, done), daemon=True, name="issuer-keys").start()
         except RuntimeError:
-            self._busy.release()
+            self._busy.discard(account)
             logger.warning("the keys of %s cannot be fetched: no thread can be started", issuer)
             return
-        done.wait(self._patience)
+        if self._waiting.acquire(blocking=False):
+            try:
+                done.wait(self._patience)
+            finally:
+                self._waiting.release()
 
-    def _run(self, issuer: str, now: float, done: Event) -> None:
+    def _run(self, issuer: str, account: str, now: float, done: Event) -> None:
         try:
             keys = parsed_keys(self._fetch(issuer))
             put(self._known, issuer, _Known(tried_at=now, fetched_at=now, keys=keys), _MAX_ISSUERS)
         except _FAILURES as error:
             logger.warning("the keys of %s cannot be fetched: %s", issuer, error)
         finally:
-            self._busy.release()
+            self._busy.discard(account)
             done.set()
 
 

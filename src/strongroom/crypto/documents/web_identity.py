@@ -127,7 +127,7 @@ class WebIdentities:
         file = self._files.get(provider.issuer)
         if file is not None:
             return self._keys_in_file(provider.issuer, file)
-        keys = None if self._fetched is None else self._fetched.of(provider.issuer, token.key_id, now)
+        keys = None if self._fetched is None else self._fetched.of(provider.issuer, provider.account, token.key_id, now)
         if keys is None:
             raise InvalidIdentityTokenException(
                 "Couldn't retrieve verification key from your identity provider, "

@@ -100,7 +100,8 @@ def get_credential_report(context: Context, _request: GetCredentialReportRequest
 
 
 def _is_valid(report: CredentialReport | None, now: float) -> bool:
-    return report is not None and now - report.generated_at < _LIFE_SECONDS
+    # A report from the future is that of a node whose clock is ahead, or was set back.
+    return report is not None and abs(now - report.generated_at) < _LIFE_SECONDS
 
 
 def _rows(reader: Reader, account: str, partition: str) -> Iterator[Sequence[str]]:

@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated
+from xml.sax.saxutils import escape
 
 import msgspec
 from msgspec import Meta
@@ -237,6 +238,8 @@ def _simulate(request: SimulationRequest, caller: Principal, policies: Policies)
 
     def question(pair: int) -> AuthorizationRequest:
         action, resource = request.action_names[pair // len(resources)], resources[pair % len(resources)]
+        # The answer repeats both for each pair, although the request has them once.
+        work.spend((_shown_length(action) + _shown_length(resource)) >> 1)
         return AuthorizationRequest(caller, action, resource, work=work)
 
     try:
@@ -247,6 +250,11 @@ def _simulate(request: SimulationRequest, caller: Principal, policies: Policies)
             "ask for fewer items."
         ) from None
     return SimulatePolicyResponse(evaluation_results=results, is_truncated=more, marker=marker)
+
+
+def _shown_length(text: str) -> int:
+    """Return the length of a text in an answer, where a quotation mark takes six characters."""
+    return len(escape(text, {'"': "&quot;"}))
 
 
 def _marker_of(pair: int) -> str:

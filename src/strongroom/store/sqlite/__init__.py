@@ -2,5 +2,6 @@
 
 ``store`` implements ``protocol.Store``. ``engine`` sets connections up, ``write_lock`` orders writers, ``group_commit``
 lets threads share a commit, ``wal_index`` detects commits of other processes, and ``faults`` says which errors allow a
-retry. ``migrate`` and ``migrations`` upgrade the schema, and ``read_only`` opens a database without writing to it.
+retry. ``schema_version`` tells which schema a database has; ``migrate`` and ``migrations`` upgrade it. ``read_only``
+opens a database without writing to it.
 """

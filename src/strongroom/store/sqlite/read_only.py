@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from strongroom.store.sql.reader import SqlReader
 from strongroom.store.sqlite.engine import BUSY_TIMEOUT
-from strongroom.store.sqlite.migrate import require_this_schema
+from strongroom.store.sqlite.schema_version import require_this_schema
 
 
 class UnreadableStoreError(Exception):

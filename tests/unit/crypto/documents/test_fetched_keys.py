@@ -15,6 +15,7 @@ from strongroom.crypto.documents.fetched_keys import FRESH, LIMIT, RETRY, Fetche
 
 NOW = 1_790_000_000.0
 URL = "https://issuer.example"
+ACCOUNT = "000000000000"
 
 
 @pytest.fixture
@@ -42,44 +43,44 @@ def test_keys_are_fetched_once_while_they_are_fresh(issuer: Issuer) -> None:
     source = Source(issuer)
     keys = FetchedKeys(source)
     for later in (0, 1, FRESH - 1):
-        assert keys.of(URL, "rsa", NOW + later) is not None
-        assert keys.of(URL, None, NOW + later) is not None
+        assert keys.of(URL, ACCOUNT, "rsa", NOW + later) is not None
+        assert keys.of(URL, ACCOUNT, None, NOW + later) is not None
     assert source.asked == 1
-    keys.of(URL, "rsa", NOW + FRESH)
+    keys.of(URL, ACCOUNT, "rsa", NOW + FRESH)
     assert source.asked == 2
-    keys.of("https://other.example", "rsa", NOW + FRESH)
+    keys.of("https://other.example", ACCOUNT, "rsa", NOW + FRESH)
     assert source.asked == 3
 
 
 def test_a_key_that_is_new_is_fetched_but_not_more_than_once_a_minute(issuer: Issuer) -> None:
     source = Source(issuer)
     keys = FetchedKeys(source)
-    keys.of(URL, "rsa", NOW)
+    keys.of(URL, ACCOUNT, "rsa", NOW)
     issuer.add("next", ec.generate_private_key(ec.SECP256R1()))
 
     def has_next(now: float) -> bool:
-        found = keys.of(URL, "next", now)
+        found = keys.of(URL, ACCOUNT, "next", now)
         return found is not None and any(key.key_id == "next" for key in found.keys)
 
     assert not has_next(NOW + RETRY - 1)
     assert source.asked == 1
     assert has_next(NOW + RETRY)
     for forged in range(20):
-        keys.of(URL, f"forged-{forged}", NOW + RETRY + 1)
+        keys.of(URL, ACCOUNT, f"forged-{forged}", NOW + RETRY + 1)
     assert source.asked == 2
 
 
 def test_an_issuer_that_is_down(issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:
     source = Source(issuer)
     keys = FetchedKeys(source)
-    keys.of(URL, "rsa", NOW)
+    keys.of(URL, ACCOUNT, "rsa", NOW)
     source.down = True
-    assert keys.of(URL, "rsa", NOW + LIMIT - 1) is not None
-    assert keys.of(URL, "rsa", NOW + LIMIT) is None
+    assert keys.of(URL, ACCOUNT, "rsa", NOW + LIMIT - 1) is not None
+    assert keys.of(URL, ACCOUNT, "rsa", NOW + LIMIT) is None
     assert source.asked == 2
     assert f"the keys of {URL} cannot be fetched" in caplog.text
     source.down = False
-    assert keys.of(URL, "rsa", NOW + LIMIT + RETRY) is not None
+    assert keys.of(URL, ACCOUNT, "rsa", NOW + LIMIT + RETRY) is not None
 
 
 def test_an_issuer_that_hangs_holds_up_one_call(issuer: Issuer) -> None:
@@ -91,18 +92,32 @@ def test_an_issuer_that_hangs_holds_up_one_call(issuer: Issuer) -> None:
 
     keys = FetchedKeys(hang, patience=0.2)
     begun = time.perf_counter()
-    assert keys.of(URL, "rsa", NOW) is None
+    assert keys.of(URL, ACCOUNT, "rsa", NOW) is None
     assert time.perf_counter() - begun < 5
     begun = time.perf_counter()
     for number in range(50):
-        assert keys.of(URL, "rsa", NOW) is None
-        assert keys.of(f"{URL}/{number}", "rsa", NOW) is None
+        assert keys.of(URL, ACCOUNT, "rsa", NOW) is None
+        assert keys.of(f"{URL}/{number}", ACCOUNT, "rsa", NOW) is None
     assert time.perf_counter() - begun < 0.2
     let_go.set()
     deadline = time.perf_counter() + 10
-    while keys.of(URL, "rsa", NOW) is None and time.perf_counter() < deadline:
+    while keys.of(URL, ACCOUNT, "rsa", NOW) is None and time.perf_counter() < deadline:
         time.sleep(0.01)
-    assert keys.of(URL, "rsa", NOW) is not None
+    assert keys.of(URL, ACCOUNT, "rsa", NOW) is not None
+
+
+def test_an_issuer_that_hangs_keeps_no_keys_from_other_accounts(issuer: Issuer) -> None:
+    let_go = threading.Event()
+
+    def fetch(url: str) -> str:
+        if url != URL:
+            let_go.wait(30)
+        return issuer.jwks.read_text()
+
+    keys = FetchedKeys(fetch, patience=0.2)
+    assert keys.of("https://hangs.example", "111111111111", "rsa", NOW) is None
+    assert keys.of(URL, ACCOUNT, "rsa", NOW) is not None
+    let_go.set()
 
 
 # --- over the network
@@ -146,7 +161,7 @@ def test_answers_that_are_no_good(
     server: IssuerServer, caplog: pytest.LogCaptureFixture, path: str, status: int, body: bytes
 ) -> None:
     server.answers[path] = (status, body.replace(b"ISSUER", server.url.encode()))
-    assert FetchedKeys(fetch_keys).of(server.url, "rsa", NOW) is None
+    assert FetchedKeys(fetch_keys).of(server.url, ACCOUNT, "rsa", NOW) is None
     assert f"the keys of {server.url} cannot be fetched" in caplog.text
     assert len(server.asked) <= 2
 

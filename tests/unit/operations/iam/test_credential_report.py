@@ -89,6 +89,16 @@ def test_a_report_lasts_four_hours(direct: DirectClient) -> None:
     assert "\nalice," in content(direct)
 
 
+def test_a_report_from_the_far_future_is_replaced(direct: DirectClient) -> None:
+    direct.local.clock.advance(365 * 86_400)
+    generate(direct)
+    direct.local.clock.advance(-365 * 86_400)
+    answer = direct.query(direct.profile(), "iam", "GetCredentialReport")
+    assert (answer.status, answer.error) == (410, "ReportExpired")
+    generate(direct)
+    assert content(direct).startswith("user,arn,")
+
+
 def test_a_report_outlives_the_server(tmp_path: Path, clock: ManualClock) -> None:
     reports = []
     for _ in range(2):

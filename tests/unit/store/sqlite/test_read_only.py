@@ -12,8 +12,9 @@ import pytest
 from keys_builder import make_key
 from strongroom.audit.sink import AuditMark
 from strongroom.store.sqlite.engine import open_sqlite
-from strongroom.store.sqlite.migrate import UnknownSchemaError, migrate
+from strongroom.store.sqlite.migrate import migrate
 from strongroom.store.sqlite.read_only import UnreadableStoreError, open_read_only
+from strongroom.store.sqlite.schema_version import UnknownSchemaError
 from strongroom.store.sqlite.store import SqlStore
 
 NOBODY = 65534
