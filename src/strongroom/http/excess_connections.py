@@ -8,8 +8,8 @@ from strongroom.http.message import HttpRequest
 MOST_TURNED_AWAY = 64
 """The maximum number of such connections that may be open until their request is refused."""
 
-Refuse = Callable[[Connection, str, dict[str, str]], None]
-"""Refuses the request for a path without verifying its signature. It gets the headers read so far."""
+Refuse = Callable[[Connection, str, str, dict[str, str]], None]
+"""Refuses a request, by its method and path, without verifying its signature. It gets the headers read so far."""
 
 
 class ExcessConnections:
@@ -47,8 +47,8 @@ class ExcessConnections:
     def handle(self, connection: Connection, request: HttpRequest) -> None:
         """Refuse a request; the connection ends with the answer."""
         connection.finish()
-        self._refuse(connection, request.path, request.headers)
+        self._refuse(connection, request.method, request.path, request.headers)
 
     def malformed(self, connection: Connection, _status: int, headers: dict[str, str]) -> None:
         """Refuse bytes that are no request in the same way."""
-        self._refuse(connection, "", headers)
+        self._refuse(connection, "", "", headers)

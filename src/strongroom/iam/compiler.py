@@ -99,7 +99,8 @@ class CompiledPolicy:
             for index, statement in enumerate(document.statements)
             if (compiled := _compile_statement(statement, index, document, options)) is not None
         )
-        self._of_action: dict[str, tuple[_CompiledStatement, ...]] = {}
+        self._of_action: dict[str, tuple[tuple[_CompiledStatement, ...], int]] = {}
+        """The statements that apply to an action, and the steps that it took to find them."""
 
     def denial(self, request: AuthorizationRequest) -> Match | None:
         """Return a statement that denies the request, None if there is none."""
@@ -128,12 +129,16 @@ class CompiledPolicy:
         return None
 
     def _statements_for(self, action: str, work: Work) -> tuple[_CompiledStatement, ...]:
-        found = self._of_action.get(action)
-        if found is None:
-            name = action.lower()
-            found = tuple(statement for statement in self._statements if statement.action(name, work))
-            if len(self._of_action) < _MAX_REMEMBERED:
-                self._of_action[action] = found
+        known = self._of_action.get(action)
+        if known is not None:
+            found, steps = known
+            # Counted as if they had to be found: or a decision could depend on those before it.
+            work.spend(steps)
+            return found
+        name, left = action.lower(), work.left
+        found = tuple(statement for statement in self._statements if statement.action(name, work))
+        if len(self._of_action) < _MAX_REMEMBERED:
+            self._of_action[action] = found, left - work.left
         return found
 
 

@@ -22,7 +22,7 @@ from strongroom.iam.document import (
     PolicyKind,
     Statement,
 )
-from strongroom.iam.parser import LEGACY, NO_ACTIONS, NO_RESOURCES, PRINCIPALS, parse_policy
+from strongroom.iam.parser import LEGACY, NO_ACTIONS, NO_RESOURCES, PRINCIPALS, SHOWN, parse_policy
 from strongroom.iam.policy_variables import has_variables
 
 _SID: Final = re.compile(r"[0-9A-Za-z]*")
@@ -34,8 +34,6 @@ _IAM_RESOURCES: Final = (
     *("user/", "federated-user/", "role/", "group/", "instance-profile/", "mfa/", "server-certificate/", "policy/"),
     *("sms-mfa/", "saml-provider/", "oidc-provider/", "report/", "access-report/"),
 )
-_SHOWN: Final = 256
-"""So many characters of a value are repeated in a message."""
 
 
 def accept_policy(text: str, kind: PolicyKind, *, managed: bool = False) -> PolicyDocument:
@@ -92,15 +90,15 @@ def _fault_of_resource(resource: str) -> str | None:
     """Return what is wrong with a resource; None if it is ``*`` or an ARN, which can have wildcards and variables."""
     if resource == _ANY:
         return None
-    shown = resource[:_SHOWN]
+    shown = resource[:SHOWN]
     fields = possible_fields(resource)
     if len(fields) == 1:
         return f'Resource {shown} must be in ARN format or "*".'
     # AWS writes an ARN that is too short with a star for each field that is missing.
     prefix, partition, service, region, account, path = (*fields, *([_ANY] * (_ARN_FIELDS - len(fields))))
     if prefix != "arn" or _PARTITION.fullmatch(partition) is None:
-        rest = f"{service}:{region}:{account}:{path}"[:_SHOWN]
-        return f'Partition "{partition[:_SHOWN]}" is not valid for resource "arn:{partition[:_SHOWN]}:{rest}".'
+        rest = f"{service}:{region}:{account}:{path}"[:SHOWN]
+        return f'Partition "{partition[:SHOWN]}" is not valid for resource "arn:{partition[:SHOWN]}:{rest}".'
     vendor_missing = len(fields) < _ARN_FIELDS - 3
     if vendor_missing or (service and _SERVICE.fullmatch(service) is None):
         return "Resource vendor must be fully qualified and cannot contain regexes."

@@ -34,9 +34,9 @@ LEGACY = "The policy failed legacy parsing"
 NO_ACTIONS = "Policy statement must contain actions."
 NO_RESOURCES = "Policy statement must contain resources."
 PRINCIPALS = "Policy contains a statement with one or more invalid principals."
+SHOWN = 256
+"""The most characters of a value that a message repeats."""
 _MAX_DEPTH = 12
-_SHOWN = 256
-"""So many characters of a value are repeated in a message."""
 _DOCUMENT = frozenset({"Version", "Id", "Statement"})
 _STATEMENT = frozenset(
     {"Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition"}
@@ -169,7 +169,7 @@ def _fault_of_action(pattern: str) -> str:
     if colons > 1:
         return "Actions/Condition can contain only one colon."
     vendor = pattern[: pattern.index(":")]
-    return SYNTAX if _VENDOR.fullmatch(vendor) else f"Vendor {vendor[:_SHOWN]} is not valid"
+    return SYNTAX if _VENDOR.fullmatch(vendor) else f"Vendor {vendor[:SHOWN]} is not valid"
 
 
 def _resource_element(statement: Json, kind: PolicyKind) -> PatternElement | None:
@@ -237,7 +237,7 @@ def _operator(text: str) -> Operator:
     if_exists = base.lower().endswith("ifexists")
     name = NAMES.get(base.lower().removesuffix("ifexists"))
     if name is None or (name == "Null" and (if_exists or qualifier is not Qualifier.NONE)):
-        raise MalformedPolicy(f"Invalid Condition type : {text[:_SHOWN]}.")
+        raise MalformedPolicy(f"Invalid Condition type : {text[:SHOWN]}.")
     return Operator(name, qualifier, if_exists)
 
 

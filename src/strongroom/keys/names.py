@@ -56,7 +56,10 @@ def require_customer_alias(name: str) -> None:
 
 
 def folded(key: str) -> str:
-    """Return the form in which the keys of tags and of encryption contexts are compared without regard to case.
+    """Return the form in which the keys of tags are compared without regard to case.
+
+    Conditions compare the keys of encryption contexts in this form, too. Constraints of grants compare them in lower
+    case (``grants.pairs``), because labels made of that are stored.
 
     Keys that are equal in lower case, as policies have them, are equal in this form too; so are those that differ by
     a letter such as U+017F, the long s, which has ``S`` as its upper case and itself as its lower case.

@@ -157,7 +157,7 @@ class Dispatcher:
             refusal = self._pipeline.refuse(step.admitted.call, busy)
             self._replies.put(connection, request, step.admitted.reply(refusal))
         else:
-            self._refusals.busy(connection, request.path, request.headers)
+            self._refusals.busy(connection, request.method, request.path, request.headers)
 
     def _check_readiness(self, connection: Connection, request: HttpRequest, check: ReadinessCheck) -> None:
         def answer(obstacles: Sequence[str]) -> None:

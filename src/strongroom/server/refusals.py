@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from strongroom.api.cross_origin import CrossOrigin
 from strongroom.api.gateway import HEALTH, Gateway
-from strongroom.api.reply import Reply
+from strongroom.api.reply import Reply, without_body
 from strongroom.errors import RequestEntityTooLargeException, ThrottlingException
 from strongroom.http.connection import Connection
 from strongroom.server.reply_queue import ReplyQueue
@@ -21,14 +21,15 @@ class Refusals:
         self._replies = replies
         self._cross_origin = cross_origin
 
-    def busy(self, connection: Connection, path: str, headers: dict[str, str], /) -> None:
-        """Refuse a request for ``path`` because of load.
+    def busy(self, connection: Connection, method: str, path: str, headers: dict[str, str], /) -> None:
+        """Refuse a request because of load.
 
         A liveness check succeeds all the same: a server that is busy must not be restarted for it.
         """
         reply = self._gateway.refused(headers, ThrottlingException(BUSY))
         alive = Reply(200, b"ok\n", "text/plain", reply.request_id)
-        self._put(connection, alive if path == HEALTH else reply, headers)
+        answer = alive if path == HEALTH else reply
+        self._put(connection, without_body(answer) if method == "HEAD" else answer, headers)
 
     def malformed(self, connection: Connection, status: int, headers: dict[str, str], /) -> None:
         """Answer bytes that are no request, or too large a one; ``headers`` as far as they were read."""

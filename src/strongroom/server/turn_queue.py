@@ -28,7 +28,7 @@ class TurnQueue:
         self,
         loop: asyncio.AbstractEventLoop,
         work: Callable[[Sequence[Arrived]], None],
-        shed: Callable[[Connection, str, dict[str, str]], None],
+        shed: Callable[[Connection, str, str, dict[str, str]], None],
         after_failure: Callable[[], None],
     ) -> None:
         self._loop = loop
@@ -40,7 +40,7 @@ class TurnQueue:
     def put(self, connection: Connection, request: HttpRequest, /) -> None:
         """Queue a request for the next turn."""
         if len(self._queued) >= _MAX_QUEUED:
-            self._shed(connection, request.path, request.headers)
+            self._shed(connection, request.method, request.path, request.headers)
             return
         if not self._queued:
             self._loop.call_soon(self._turn)

@@ -1,6 +1,6 @@
 """Access keys of users, and of the account's root. A secret is returned only when it is created."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -120,10 +120,15 @@ class GetAccessKeyLastUsedResponse(Response):
     access_key_last_used: AccessKeyLastUsed
 
 
-def locate_access_keys(context: Context, request: NamesUser, action: str) -> Sequence[Target]:
-    """Return the target: the user whose access keys they are."""
+def locate_owner(context: Context, request: NamesUser, action: str) -> Sequence[Target]:
+    """Return the target: the user whose access keys or other credentials they are; without a name, the caller."""
     name = request.user_name or context.caller.user_name
     return (Target(action, context.caller.arn),) if name is None else (target_of(context, action, User, name),)
+
+
+def on_owner(action: str) -> Callable[[Context, NamesUser], Sequence[Target]]:
+    """Return the locator of requests about the credentials of a user."""
+    return lambda context, request: locate_owner(context, request, action)
 
 
 def locate_last_used(context: Context, request: GetAccessKeyLastUsedRequest) -> Sequence[Target]:

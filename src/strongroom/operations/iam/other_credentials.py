@@ -1,7 +1,7 @@
 """Lists of credentials other than access keys: MFA devices, SSH keys, certificates, SAML providers. They are empty.
 
 There are no such credentials here. Programs that look at a user, or that delete one with all it owns, ask for each of
-them. ``named_credentials`` has the operations that name one.
+them. ``missing_credentials`` has the operations that name one.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ import msgspec
 from strongroom.iam import PrincipalKind
 from strongroom.iam.entities import EntityKind, User
 from strongroom.operations.context import Context
-from strongroom.operations.iam.access_keys import locate_access_keys
+from strongroom.operations.iam.access_keys import locate_owner
 from strongroom.operations.iam.entities import NamesUser, arn_of, require_name, required
 from strongroom.operations.iam.shapes import (
     ExistingUserName,
@@ -175,7 +175,7 @@ def on_credential_users(action: str) -> Callable[[Context, ListServiceSpecificCr
     def locate(context: Context, request: ListServiceSpecificCredentialsRequest) -> Sequence[Target]:
         if request.all_users and request.user_name is None:
             return (Target(action, arn_of(context, EntityKind.USER, "*")),)
-        return locate_access_keys(context, request, action)
+        return locate_owner(context, request, action)
 
     return locate
 

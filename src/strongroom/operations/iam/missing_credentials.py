@@ -12,7 +12,7 @@ from msgspec import Meta
 from strongroom.errors import NoSuchEntityException
 from strongroom.iam.entities import User
 from strongroom.operations.context import Context
-from strongroom.operations.iam.access_keys import locate_access_keys
+from strongroom.operations.iam.access_keys import locate_owner
 from strongroom.operations.iam.entities import require_name, required
 from strongroom.operations.iam.other_credentials import ServerCertificate, require_owner
 from strongroom.operations.iam.shapes import ExistingUserName, UserName
@@ -114,7 +114,7 @@ def on_device_user(action: str) -> Callable[[Context, GetMFADeviceRequest], Sequ
     """Return the locator of GetMFADevice: the user, if one is named; else its device could be anyone's."""
 
     def locate(context: Context, request: GetMFADeviceRequest) -> Sequence[Target]:
-        return (Target(action),) if request.user_name is None else locate_access_keys(context, request, action)
+        return (Target(action),) if request.user_name is None else locate_owner(context, request, action)
 
     return locate
 
