@@ -56,9 +56,7 @@ class Demo:
 
     def run(self) -> None:
         step("A server, started for this demonstration")
-        say(
-            f"It listens at {self.server.endpoint}. The file DATA/env.sh, which it wrote, points the AWS CLI and boto3 there."
-        )
+        say(f"It listens at {self.server.endpoint}; the file env.sh that it wrote points the AWS CLI and boto3 there.")
         say("Commands are behind $, Python is behind >>>.")
         key_id = self.create_key()
         sealed = self.envelope_encrypt()
@@ -167,9 +165,7 @@ class Demo:
             outcome = record.get("errorCode", "allowed")
             keys = ", ".join(resource["ARN"].rpartition(":")[2][:20] for resource in record["resources"])
             print(f"  {record['eventTime']}  {record['eventName']:<22} {outcome:<28} {keys}".rstrip())
-        say(
-            f"That is a part of each of the {len(records)} records. They are CloudTrail events in JSON; the last one has:"
-        )
+        say(f"That is a part of each of the {len(records)} records, CloudTrail events in JSON; the last one has:")
         show({name: records[-1][name] for name in ("userIdentity", "eventName", "errorCode", "chain")})
 
     def verify(self) -> None:

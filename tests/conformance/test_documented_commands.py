@@ -1,11 +1,13 @@
 """Every command of the documents is run as it is written, in a fresh clone, by a newcomer.
 
-The clone has the files that git knows, in an empty home folder, with nothing of AWS in the environment. What cannot be run
-is in ``LEFT_OUT``, with the reason; a block that is neither run nor there fails.
+The clone has the files that git knows; the home folder is empty, and the environment has nothing of AWS. What cannot be
+run is in ``LEFT_OUT``, with the reason; a block that is neither run nor there fails.
 """
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
@@ -27,6 +29,9 @@ PAGES = (
     *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md")),
 )
 DECISIONS = tuple(f"docs/adr/{path.name}" for path in ROOT.glob("docs/adr/*.md"))
+
+PATIENCE = 150
+"""Seconds for the commands of a page."""
 
 LOAD = "loads the machine for minutes"
 SUITE = "runs this test, or much of the suite it belongs to"
@@ -67,11 +72,6 @@ class Block:
     language: str
     text: str
 
-    def left_out(self) -> tuple[str, str] | None:
-        """Return the entry of ``LEFT_OUT`` that this block begins with."""
-        found = (entry for entry in LEFT_OUT if entry[0] == self.page and self.text.startswith(entry[1]))
-        return next(found, None)
-
 
 def blocks_of(page: str) -> list[Block]:
     text = (ROOT / page).read_text(encoding="utf-8")
@@ -79,22 +79,21 @@ def blocks_of(page: str) -> list[Block]:
     return [Block(page, language, textwrap.dedent(body)) for _, language, body in found]
 
 
-def commands_of(block: Block) -> Iterator[str]:
-    """Yield the block as shell commands, without those that are left out."""
-    if block.left_out() is not None and "\n" not in block.text.strip():
-        return
+def is_left_out(page: str, text: str) -> bool:
+    return any(page == entry and text.startswith(start) for entry, start in LEFT_OUT)
+
+
+def commands_of(block: Block) -> str:
+    """Return a block as shell commands, without those that are left out; empty for one that is not run.
+
+    With its first command, all of a block is left out.
+    """
+    if block.language not in {"python", "sh"} or is_left_out(block.page, block.text):
+        return ""
     if block.language == "python":
-        yield f"python - <<'END'\n{block.text}END\n"
-        return
-    for line in block.text.replace("\\\n", " ").splitlines():
-        if not any(page == block.page and line.startswith(start) for page, start in LEFT_OUT):
-            yield f"{line}\n"
-
-
-def runs(block: Block) -> bool:
-    return block.language in {"sh", "python"} and not (
-        block.left_out() and (block.language == "python" or block.page != "README.md")
-    )
+        return f"python - <<'END'\n{block.text}END\n"
+    lines = block.text.replace("\\\n", " ").splitlines()
+    return "".join(f"{line}\n" for line in lines if not is_left_out(block.page, line))
 
 
 class Clone:
@@ -129,22 +128,26 @@ class Clone:
         assert stamp.read_bytes() == (ROOT / "requirements/dev.txt").read_bytes(), "tools/venv dev first"
         (self.folder / ".venv").symlink_to(used)
 
-    def shell(self, script: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+    def run(self, script: str) -> str:
+        """Run a script that must succeed and say nothing on standard error; return its output."""
+        with subprocess.Popen(
             ["/bin/sh", "-eu", "-c", script],
             env=self.environment,
             cwd=self.folder,
-            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
-            timeout=150,
-        )
-
-    def run(self, script: str) -> str:
-        """Run a script that must succeed and say nothing on standard error; return its output."""
-        done = self.shell(script)
-        assert (done.returncode, done.stderr) == (0, ""), f"{script}\n{done.stdout}"
-        return done.stdout
+            start_new_session=True,
+        ) as process:
+            try:
+                printed, complaints = process.communicate(timeout=PATIENCE)
+            except subprocess.TimeoutExpired:
+                # Not the shell alone, but all that it has started.
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
+        assert (process.returncode, complaints) == (0, ""), f"{script}\n{printed}"
+        return printed
 
 
 @pytest.fixture(scope="module")
@@ -164,24 +167,25 @@ def served(clone: Clone) -> Iterator[Clone]:
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
+            start_new_session=True,
         ) as process,
     ):
         assert process.stdout is not None
         assert any(line.startswith(". ") for line in process.stdout)
         yield clone
-        process.terminate()
-    assert (clone.folder.parent / "log").read_text().count("Traceback") == 0
+        os.killpg(process.pid, signal.SIGINT)
+        assert "Strongroom has stopped.\n" in process.stdout.readlines()
+    assert "Traceback" not in (clone.folder.parent / "log").read_text()
 
 
 def script_of(page: str, *, without: str = "") -> str:
-    chosen = (block for block in blocks_of(page) if runs(block) and block.text.strip() != without)
-    return "".join(command for block in chosen for command in commands_of(block))
+    return "".join(commands_of(block) for block in blocks_of(page) if block.text != without)
 
 
 @pytest.mark.timeout(180)
 def test_the_readme(served: Clone) -> None:
     assert Block("README.md", "sh", "make serve\n") in blocks_of("README.md")
-    printed = served.run(script_of("README.md", without="make serve"))
+    printed = served.run(script_of("README.md", without="make serve\n"))
     assert "The log is whole." in printed
     assert "b'hello'\n" in printed
     assert "a secret\n" in printed
@@ -202,8 +206,8 @@ def test_the_other_pages(clone: Clone) -> None:
 
 def test_every_block_is_run_or_left_out_for_a_reason() -> None:
     blocks = [block for page in (*PAGES, *DECISIONS) for block in blocks_of(page)]
-    assert [block for block in blocks if not runs(block) and block.left_out() is None] == []
-    assert [block for block in blocks if runs(block) and block.page in DECISIONS] == []
+    assert [block for block in blocks if not commands_of(block) and not is_left_out(block.page, block.text)] == []
+    assert [block for block in blocks if commands_of(block) and block.page in DECISIONS] == []
 
 
 def test_nothing_is_left_out_that_is_no_longer_there() -> None:
