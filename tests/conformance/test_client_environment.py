@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -151,3 +152,20 @@ def test_the_file_is_for_its_owner_and_holds_no_secret(server: RunningServer, na
     assert file.stat().st_mode & 0o777 == 0o600
     secret = file.with_name("credentials").read_text().rpartition("=")[2].strip()
     assert secret not in file.read_text()
+
+
+def test_a_server_that_cannot_write_the_file_says_so_and_serves(tmp_path: Path) -> None:
+    (tmp_path / "env.sh.new").mkdir(parents=True)
+    command = [sys.executable, "-m", "strongroom", "serve", "--data", str(tmp_path), "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(
+        [*command, "--workers", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        url = process.stdout.readline().split()[-1]
+        with urllib.request.urlopen(f"{url}/healthz") as answer:
+            assert answer.status == 200
+        process.terminate()
+        printed, log = process.communicate(timeout=30)
+    assert (process.returncode, printed) == (0, "Strongroom has stopped.\n")
+    assert "cannot write the environment of clients" in log
