@@ -3,9 +3,10 @@
 import os
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -163,8 +164,10 @@ def test_a_server_that_cannot_write_the_file_says_so_and_serves(tmp_path: Path) 
         assert process.stdout is not None
         assert process.stderr is not None
         url = process.stdout.readline().split()[-1]
-        with urllib.request.urlopen(f"{url}/healthz") as answer:
-            assert answer.status == 200
+        connection = HTTPConnection(urlsplit(url).netloc)
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().status == 200
+        connection.close()
         process.terminate()
         printed, log = process.communicate(timeout=30)
     assert (process.returncode, printed) == (0, "Strongroom has stopped.\n")
