@@ -11,6 +11,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,15 @@ BOLD, DIM, GREEN, RED, RESET = (
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="strongroom-demo-") as scratch:
         folder = Path(scratch)
-        with running_server(folder / "data", folder / "server.log") as server:
-            Demo(server, folder).run()
-            code = server.stop()
-    step("Stop")
-    say(f"SIGTERM: the server finished the calls in progress and exited with {code}.")
-    sys.exit(code)
+        # One worker, so one chain: times are in seconds, which do not order the records of several within a second.
+        with running_server(folder / "data", folder / "server.log", "--workers", "1") as server:
+            demo = Demo(server, folder)
+            demo.run()
+            exit_code = server.stop()
+        step("Stop")
+        say(f"SIGTERM: the server finished the calls in progress and exited with {exit_code}.")
+        demo.verify()
+    sys.exit(exit_code)
 
 
 class Demo:
@@ -52,7 +56,8 @@ class Demo:
 
     def run(self) -> None:
         step("A server, started for this demonstration")
-        say(f"It listens at {self.server.endpoint}; the AWS CLI and boto3 are pointed there by three variables.")
+        say(f"It listens at {self.server.endpoint}; the file env.sh that it wrote points the AWS CLI and boto3 there.")
+        say("Commands are behind $, Python is behind >>>.")
         key_id = self.create_key()
         sealed = self.envelope_encrypt()
         self.rotate(key_id)
@@ -147,24 +152,35 @@ class Demo:
             call()
         except ClientError as error:
             detail = error.response["Error"]
-            print(f"  {RED}refused{RESET}  {what}: {detail['Code']} {DIM}{detail.get('Message', '')}{RESET}")
+            words = f"{detail['Code']}{RESET} {DIM}{detail.get('Message', '')}".rstrip()
+            print(f"  {RED}refused{RESET}  {what}: {words}{RESET}")
         else:
             raise SystemExit(f"{what}: this call should have been refused")
 
     def audit_trail(self) -> None:
         step("The audit trail: one record a call, allowed or refused, written before the answer left")
-        files = sorted((self.folder / "data" / "audit").iterdir())
-        lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
-        records = [line for line in lines if "eventName" in line]
+        code("strongroom audit search --data data --json")
+        records = self.records()
         for record in records:
             outcome = record.get("errorCode", "allowed")
             keys = ", ".join(resource["ARN"].rpartition(":")[2][:20] for resource in record["resources"])
-            print(f"  {record['eventTime']}  {record['eventName']:<22} {outcome:<28} {keys}")
-        say(f"Each is a CloudTrail event in JSON, {len(records)} lines in {files[-1].name}; the last has:")
-        print("  " + json.dumps({name: records[-1][name] for name in ("userIdentity", "eventName", "chain")}))
-        say("Every line continues a chain of hashes, and the audit key has signed the last one:")
-        code(f"strongroom audit verify --data {self.folder.name}/data")
-        subprocess.run([STRONGROOM, "audit", "verify", "--data", str(self.folder / "data")], check=True)
+            print(f"  {record['eventTime']}  {record['eventName']:<22} {outcome:<28} {keys}".rstrip())
+        say(f"That is a part of each of the {len(records)} records, CloudTrail events in JSON; the last one has:")
+        show({name: records[-1][name] for name in ("userIdentity", "eventName", "errorCode", "chain")})
+
+    def verify(self) -> None:
+        step("The audit log, verified")
+        say(
+            "Every line continues a chain of hashes. The end of the chain is signed every few seconds, and at the stop:"
+        )
+        code("strongroom audit verify --data data")
+        subprocess.run([STRONGROOM, "audit", "verify", "--data", "data"], check=True, cwd=self.folder)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the records that ``strongroom audit search`` finds."""
+        command = (STRONGROOM, "audit", "search", "--data", "data", "--json")
+        found = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=self.folder)
+        return [json.loads(line) for line in found.stdout.splitlines()]
 
     def aws(self, *arguments: str) -> Any:  # noqa: ANN401 - whatever JSON the command prints
         """Run the AWS CLI, showing the command; return its answer."""
@@ -183,7 +199,13 @@ def step(title: str) -> None:
 
 
 def code(text: str) -> None:
-    print(f"  {GREEN}${RESET} {text}" if text.startswith("aws") else f"  {GREEN}>>>{RESET} {text}", flush=True)
+    """Show a command of the shell, or a line of Python, behind the prompt of each."""
+    prompt = "$" if text.startswith(("aws ", "strongroom ")) else ">>>"
+    print(f"  {GREEN}{prompt}{RESET} {text}", flush=True)
+
+
+def show(document: object) -> None:
+    print(textwrap.indent(json.dumps(document, indent=2), "  "), flush=True)
 
 
 def say(text: str) -> None:

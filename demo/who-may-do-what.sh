@@ -2,9 +2,9 @@
 # Who may do what with a key: users, a role assumed from another account, and a grant, with the real AWS CLI.
 #
 #   make demo-identities            starts a server and runs this
-#   demo/who-may-do-what.sh         runs it against the server that `make serve` prints the exports of
+#   demo/who-may-do-what.sh         runs it against a server of yours, in a shell that has read its env.sh
 #
-# Needs `aws` and `strongroom` on the PATH, and the root access key as default profile. What it makes in IAM it deletes
+# Needs `aws` and `strongroom` on the PATH, and the root access key as default profile: env.sh sees to that. What it makes in IAM it deletes
 # again; the second account stays, and the key waits seven days for its deletion.
 set -eu
 
@@ -19,11 +19,27 @@ else bold='' green='' red='' reset=''; fi
 
 step() { printf '\n%s%s%s\n' "$bold" "$1" "$reset" >&3; }
 say() { printf '  %s\n' "$1" >&3; }
-show() { printf '  %s$%s %s\n' "$green" "$reset" "$*" >&3; }
+# show COMMAND...: show it as it can be typed.
+show() {
+    printf '  %s$%s' "$green" "$reset" >&3
+    for word in "$@"; do
+        case $word in
+            *[!A-Za-z0-9_./:=,@%+-]*) printf " '%s'" "$word" >&3 ;;
+            *) printf ' %s' "$word" >&3 ;;
+        esac
+    done
+    printf '\n' >&3
+}
 fail() { printf '%s\n' "$*" >&2; exit 1; }
 
 # allowed COMMAND...: show a command and run it; a refusal ends the script.
 allowed() { show "$@"; "$@"; }
+
+# printed COMMAND...: the same, and its output is shown.
+printed() {
+    output=$(allowed "$@")
+    printf '%s\n' "$output" | sed 's/^/  /' >&3
+}
 
 # refused WORDS COMMAND...: show a command and run it; it must be refused, in words that contain these.
 refused() {
@@ -69,7 +85,7 @@ profile() {
 # --- the demo
 
 step "Two accounts"
-grep -q "^\[$partner\]" "$data/credentials" || allowed strongroom account create $partner --data "$data"
+grep -q "^\[$partner\]" "$data/credentials" || printed strongroom account create $partner --data "$data"
 # Each access key becomes a profile in a copy of the file that has the root access keys.
 cp "$data/credentials" credentials
 export AWS_SHARED_CREDENTIALS_FILE="$scratch/credentials" AWS_PAGER=''
@@ -171,7 +187,7 @@ refused "because no resource-based policy allows the kms:Encrypt action" \
     aws kms encrypt --key-id "$key_id" --plaintext fileb://salary --profile payroll-consumer
 
 step "A user of the other account may assume a role of this one"
-allowed aws iam create-user --user-name examiner --profile $partner --query User.Arn --output text
+printed aws iam create-user --user-name examiner --profile $partner --query User.Arn --output text
 later aws iam delete-user --user-name examiner --profile $partner
 # shellcheck disable=SC2046 # three words are wanted
 set -- $(allowed aws iam create-access-key --user-name examiner --profile $partner \
@@ -216,23 +232,23 @@ step "A grant lets the role decrypt payroll until the consumer retires it"
 grant=$(allowed aws kms create-grant --key-id "$key_id" --grantee-principal "$role" --operations Decrypt \
     --retiring-principal "$users/payroll-consumer" \
     --constraints 'EncryptionContextSubset={department=payroll}' --query GrantId --output text)
-allowed aws kms decrypt --ciphertext-blob fileb://payroll.blob --encryption-context department=payroll \
+printed aws kms decrypt --ciphertext-blob fileb://payroll.blob --encryption-context department=payroll \
     --query KeyId --output text --profile auditor
 refused "because no resource-based policy allows the kms:Decrypt action" \
     aws kms decrypt --ciphertext-blob fileb://sales.blob --encryption-context department=sales --profile auditor
-allowed strongroom who-can kms:Decrypt --key "$key" --context department=payroll --data "$data"
+printed strongroom who-can kms:Decrypt --key "$key" --context department=payroll --data "$data"
 allowed aws kms retire-grant --key-id "$key" --grant-id "$grant" --profile payroll-consumer
 refused "because no resource-based policy allows the kms:Decrypt action" \
     aws kms decrypt --ciphertext-blob fileb://payroll.blob --encryption-context department=payroll --profile auditor
 say "The session is still valid; it was the grant that let it decrypt."
 
 step "Why: the operator asks strongroom explain and who-can"
-allowed strongroom explain --principal "$users/payroll-consumer" --action kms:Decrypt --key "$key" \
+printed strongroom explain --principal "$users/payroll-consumer" --action kms:Decrypt --key "$key" \
     --context department=payroll --data "$data"
 if why=$(allowed strongroom explain --principal "$role" --action kms:Decrypt --key "$key" \
     --context department=payroll --data "$data"); then fail "explain says that the role may still decrypt"; fi
-echo "$why"
+echo "$why" | sed 's/^/  /'
 case $why in DENIED*) ;; *) fail "explain did not answer" ;; esac
-allowed strongroom who-can kms:Decrypt --key "$key" --context department=payroll --data "$data"
+printed strongroom who-can kms:Decrypt --key "$key" --context department=payroll --data "$data"
 
 step "Everything made in IAM is deleted again; the key waits seven days"

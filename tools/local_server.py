@@ -3,7 +3,6 @@
 ``local_server.py COMMAND...`` runs a command against one that is started for it, in a folder that is then removed.
 """
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -48,15 +47,14 @@ def running_server(data: Path, log: Path, *options: str) -> Iterator[RunningServ
 
 
 def _environment(process: subprocess.Popen[str]) -> dict[str, str]:
-    """Return this process's environment with the variables of the three lines that the server prints."""
-    environment = dict(os.environ)
+    """Return the environment of a shell that has read the file that the server names."""
+    metrics: dict[str, str] = {}
     for line in process.stdout or ():
         if line.startswith("Metrics are at "):
-            environment["STRONGROOM_METRICS"] = line.split()[-1]
-        if line.startswith("export "):
-            environment |= dict(pair.split("=", 1) for pair in line.removeprefix("export ").split())
-            if "AWS_REGION" in line:
-                return environment
+            metrics["STRONGROOM_METRICS"] = line.split()[-1]
+        if line.startswith(". "):
+            done = subprocess.run(["/bin/sh", "-c", f"{line}env -0"], check=True, stdout=subprocess.PIPE, text=True)
+            return dict(pair.split("=", 1) for pair in done.stdout.split("\0") if pair) | metrics
     raise SystemExit("the server did not start; see its log")
 
 
@@ -65,8 +63,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="strongroom-demo-") as scratch:
         folder = Path(scratch)
         with running_server(folder / "data", folder / "server.log") as server:
-            path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-            done = subprocess.run(sys.argv[1:], env=server.environment | {"PATH": path}, check=False)
+            done = subprocess.run(sys.argv[1:], env=server.environment, check=False)
             stopped = server.stop()
     sys.exit(done.returncode or stopped)
 

@@ -19,7 +19,7 @@ AWS = Path(sys.executable).with_name("aws")
 
 
 class Cli:
-    """Runs ``aws kms`` in a folder, pointed at the server by its three lines."""
+    """Runs ``aws kms`` in a folder, pointed at the server by its ``env.sh``."""
 
     def __init__(self, server: RunningServer, folder: Path) -> None:
         self.environment = unmeasured(server.environment)

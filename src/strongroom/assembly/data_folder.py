@@ -8,6 +8,7 @@
       root.key          0600, the root key that seals the domain keys
       node-id           0600, the identity of this node, made at its first start
       credentials       0600, access keys of account roots and services, for AWS clients
+      env.sh, env.fish  0600, shell commands that point AWS clients at the server, written by each start
       registering       empty; locked by the command that makes an account or a service
       request-quotas    0600, what several workers have counted, if there are quotas
       audit/            0700, a line for each call, in segments
@@ -54,6 +55,8 @@ class DataFolder:
         self.root_key = path / "root.key"
         self.node_id = path / "node-id"
         self.credentials = path / "credentials"
+        self.client_environment = path / "env.sh"
+        self.client_environment_fish = path / "env.fish"
         self.audit = path / "audit"
         self.request_quotas = path / "request-quotas"
         self._registering = path / "registering"

@@ -12,10 +12,10 @@ import click
 import msgspec
 
 from strongroom import __version__
-from strongroom.assembly.data_folder import DataFolder
 from strongroom.assembly.deployment import take_folder
 from strongroom.assembly.serving import serve_as
 from strongroom.audit.writer_id import worker_name
+from strongroom.cli.client_environment import fish_quoted, write_client_environment
 from strongroom.cli.data_folder import readable_errors
 from strongroom.cli.options import config_option, data_option, read_settings
 from strongroom.clock import SystemClock
@@ -126,13 +126,16 @@ def _supervise(settings: Settings, workers: int) -> None:
 
 
 def _announce(settings: Settings, url: str) -> None:
-    """Print where the server listens, and the environment variables that make AWS clients use it."""
-    credentials = DataFolder(settings.folder).credentials
-    region = settings.regions[0]
+    """Print where the server listens, and the command that makes the AWS clients of a shell use it."""
     click.echo(f"Strongroom {__version__} serves account {settings.account} in {', '.join(settings.regions)} at {url}")
     if settings.metrics_listen is not None:
         click.echo(f"Metrics are at http://{settings.metrics_listen}/metrics")
-    click.echo("Point AWS clients at it:\n")
-    click.echo("export " + " ".join(f"AWS_ENDPOINT_URL_{service}={url}" for service in ("KMS", "IAM", "STS")))
-    click.echo(f"export AWS_SHARED_CREDENTIALS_FILE={shlex.quote(str(credentials))}")
-    click.echo(f"export AWS_REGION={region} AWS_DEFAULT_REGION={region}\n")
+    try:
+        for_sh, for_fish = write_client_environment(settings, url)
+    except OSError as error:
+        # The server is of use without these files.
+        logger.warning("cannot write the environment of clients: %s", error)
+        return
+    click.echo("Point the AWS clients of another shell at it (sh, bash, zsh; fish):\n")
+    click.echo(f". {shlex.quote(str(for_sh.absolute()))}")
+    click.echo(f"source {fish_quoted(str(for_fish.absolute()))}\n")

@@ -58,7 +58,7 @@ class _Comparison:
             values = self._read(request)
             if not values:
                 return _when_missing(self._condition.operator, negated=self._negated)
-            work.spend(len(values) + (sum(map(len, values)) >> 7))
+            work.spend(len(values) + (sum(map(len, values)) >> 6))
             test = self._test_for(request)
         except AmbiguousConditionKey:
             return self._holds_if_ambiguous

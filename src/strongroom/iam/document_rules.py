@@ -22,7 +22,7 @@ from strongroom.iam.document import (
     PolicyKind,
     Statement,
 )
-from strongroom.iam.parser import LEGACY, NO_ACTIONS, NO_RESOURCES, PRINCIPALS, SHOWN, parse_policy
+from strongroom.iam.parser import LEGACY, NO_ACTIONS, NO_RESOURCES, PRINCIPALS, SHOWN, SYNTAX, parse_policy
 from strongroom.iam.policy_variables import has_variables
 
 _SID: Final = re.compile(r"[0-9A-Za-z]*")
@@ -46,6 +46,7 @@ def accept_policy(text: str, kind: PolicyKind, *, managed: bool = False) -> Poli
         raise MalformedPolicy("Policy document must be version 2012-10-17 or greater.")
     variables = document.version == VARIABLES_VERSION
     for statement in document.statements:
+        _require_one_condition_each(statement.conditions)
         for condition in statement.conditions:
             _require_values(condition, variables=variables)
     _require_sids([statement.sid for statement in document.statements if statement.sid], kind)
@@ -124,16 +125,31 @@ def _fault_of_path(shown: str, service: str, region: str, account: str, path: st
 
 # --- values of conditions
 
+
+def _network(text: str) -> object:
+    # The zone of an IPv6 address (RFC 4007) is a name on one machine.
+    return None if "%" in text else condition_values.network(text)
+
+
 _READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "Bool": condition_values.boolean,
     "Null": condition_values.boolean,
     "Numeric": condition_values.number,
     "Date": condition_values.epoch_seconds,
-    "IpAddress": condition_values.network,
-    "NotIpAddress": condition_values.network,
+    "IpAddress": _network,
+    "NotIpAddress": _network,
     "Binary": condition_values.binary,
 }
 """What reads a value, by the beginning of the operator's name. Any text is a string, and a pattern for ARNs."""
+
+
+def _require_one_condition_each(conditions: tuple[Condition, ...]) -> None:
+    """Refuse an operator that a statement has twice on one key, which differ only by case.
+
+    Both would have to hold, so a Deny would never deny where its author meant either.
+    """
+    if len({(condition.operator, condition.key.lower()) for condition in conditions}) < len(conditions):
+        raise MalformedPolicy(SYNTAX)
 
 
 def _require_values(condition: Condition, *, variables: bool) -> None:

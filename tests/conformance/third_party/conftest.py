@@ -1,4 +1,4 @@
-"""Clients that people use, pointed at the server the way their manuals say: by its three lines in the environment."""
+"""Clients that people use, pointed at the server the way their manuals say: by variables of the environment."""
 
 import boto3
 import pytest

@@ -65,7 +65,7 @@ def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest
     text = str(refused.value)
     assert text.startswith(f"`{folder}` belongs to user ")
     assert "run this as user" in text
-    # A service could no longer open what root takes from it.
+    # The service of that user could no longer open a folder that belongs to root.
     assert text.endswith(f" {folder}") is ("run: chown" in text) is (os.geteuid() != 0)
     assert "\n" not in text
     assert list(folder.iterdir()) == []

@@ -101,7 +101,7 @@ def test_a_long_resource_is_not_repeated_whole() -> None:
 CONDITION_VALUES: dict[str, tuple[list[Any], list[Any]]] = {
     "IpAddress": (
         ["203.0.113.0/24", "203.0.113.7", "203.0.113.7/8", "2001:db8::/32", "::1", "0.0.0.0/0"],
-        ["127.0.0.0/33", "localhost", "203.0.113", "2001:db8::/129", "203.0.113.0/-1", "*", "", "203.0.113.*"],
+        ["127.0.0.0/33", "localhost", "203.0.113", "2001:db8::/129", "203.0.113.0/-1", "*", "", "fe80::1%eth0"],
     ),
     "DateGreaterThan": (
         [
@@ -155,6 +155,27 @@ def test_a_value_that_a_variable_completes_is_accepted_where_there_are_variables
 )
 def test_every_operator_of_a_type_has_its_values_checked(operator: str) -> None:  # fmt: skip
     assert refusal(document(allow(when={operator: {"a:b": "neither"}})), IDENTITY) == LEGACY
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"StringEquals": {"aws:RequestTag/env": "test", "aws:requesttag/ENV": "live"}},
+        {"StringEquals": {"a:b": "x"}, "stringequals": {"A:B": "y"}},
+    ],
+)
+def test_a_condition_that_is_there_twice_but_for_case_is_refused(condition: Json) -> None:
+    assert refusal(document(deny(when=condition)), IDENTITY) == "Syntax errors in policy."
+    assert parse_policy(document(deny(when=condition)), IDENTITY).statements
+
+
+def test_one_key_may_have_several_operators() -> None:
+    several = {
+        "StringEquals": {"a:b": "x"},
+        "StringEqualsIfExists": {"a:b": "x"},
+        "ForAnyValue:StringEquals": {"a:b": "x"},
+    }
+    assert refusal(document(deny(when=several)), IDENTITY) is None
 
 
 # --- Sids and versions

@@ -1,0 +1,125 @@
+"""The files that point a shell's AWS clients at the server: ``env.sh`` and, for fish, ``env.fish``.
+
+They are written by each start, for the address that it listens on. They must hold in any shell, so they also undo what
+a shell may have that the AWS clients would prefer to the settings here: access keys, profiles, roles, other endpoints,
+the user's own configuration file, and proxies. The names are those of the AWS SDKs and Tools Reference Guide.
+"""
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from strongroom.assembly.data_folder import DataFolder
+from strongroom.settings import Settings
+
+SERVICES: Final = ("KMS", "IAM", "STS")
+
+_CLEARED: Final = (
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_CREDENTIAL_EXPIRATION",
+    "AWS_CREDENTIAL_FILE",
+    "AWS_ACCOUNT_ID",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_ENDPOINT_URL",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+    "AWS_USE_FIPS_ENDPOINT",
+    "AWS_USE_DUALSTACK_ENDPOINT",
+    "AWS_DEFAULT_OUTPUT",
+)
+"""What would be preferred to the settings, or refuses them: botocore takes no endpoint together with FIPS."""
+
+_PROXY_EXCEPTIONS: Final = ("no_proxy", "NO_PROXY")
+"""Clients read only the first where both are set, so it has to say what the second says."""
+
+
+def write_client_environment(settings: Settings, url: str) -> tuple[Path, Path]:
+    """Write both files into the data folder, readable by their owner only; return their paths. Raises OSError."""
+    folder = DataFolder(settings.folder)
+    variables = _variables(settings, folder, url)
+    direct = _direct(urlsplit(url).hostname or "")
+    commands = _commands()
+    _replace(folder.client_environment, _for_sh(variables, direct, commands))
+    _replace(folder.client_environment_fish, _for_fish(variables, direct, commands))
+    return folder.client_environment, folder.client_environment_fish
+
+
+def _variables(settings: Settings, folder: DataFolder, url: str) -> Mapping[str, str]:
+    path = folder.path.absolute()
+    region = settings.regions[0]
+    return {
+        **{f"AWS_ENDPOINT_URL_{service}": url for service in SERVICES},
+        "AWS_SHARED_CREDENTIALS_FILE": str(folder.credentials.absolute()),
+        # It need not exist: what counts is that it is not the user's own, which may name roles and endpoints.
+        "AWS_CONFIG_FILE": str(path / "aws-config"),
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        # A client that finds no access key says so, and asks no other address for one.
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "STRONGROOM_DATA": str(path),
+    }
+
+
+def _direct(host: str) -> str:
+    """Return the host as an exception from proxies. Clients differ in whether they want brackets around IPv6."""
+    return f"{host},[{host}]" if ":" in host else host
+
+
+def _commands() -> str | None:
+    """Return the folder of the commands of this virtual environment; None outside of one."""
+    return None if sys.prefix == sys.base_prefix else str(Path(sys.prefix, "bin"))
+
+
+def _for_sh(variables: Mapping[str, str], direct: str, commands: str | None) -> str:
+    lines = [
+        "# Points the AWS clients of this shell at Strongroom. Read it with the command `.`; written by each start.",
+        f"unset {' '.join(_CLEARED)}",
+        *(f"export {name}={shlex.quote(value)}" for name, value in variables.items()),
+        "no_proxy=${no_proxy:-${NO_PROXY:-}}",
+        *(f'export {name}={shlex.quote(direct)}"${{{name}:+,${name}}}"' for name in _PROXY_EXCEPTIONS),
+    ]
+    if commands is not None:
+        lines.append(f'export PATH={shlex.quote(commands)}"${{PATH:+:$PATH}}"')
+    return "\n".join(lines) + "\n"
+
+
+def _for_fish(variables: Mapping[str, str], direct: str, commands: str | None) -> str:
+    lines = [
+        "# Points the AWS clients of this fish at Strongroom. Read it with `source`; written by each start.",
+        # Erasing would uncover, or erase, universal variables. A global variable that is not exported covers them.
+        *(f"set --global --unexport {name}" for name in _CLEARED),
+        *(f"set --global --export {name} {fish_quoted(value)}" for name, value in variables.items()),
+        "set --query no_proxy[1]; or set --global no_proxy $NO_PROXY",
+        *(f"set --global --export {name} (string join , {fish_quoted(direct)} ${name})" for name in _PROXY_EXCEPTIONS),
+    ]
+    if commands is not None:
+        lines.append(f"set --global --export PATH {fish_quoted(commands)} $PATH")
+    return "\n".join(lines) + "\n"
+
+
+def fish_quoted(text: str) -> str:
+    """Return the text as one word of fish, which takes a backslash between single quotes as an escape."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write the file as a whole, so that no shell reads half of it."""
+    draft = path.with_name(f"{path.name}.new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(text)
+    draft.replace(path)
