@@ -130,7 +130,7 @@ def test_limits_of_one_provider(iam: IAMClient) -> None:
 
 
 def test_an_account_has_a_hundred_providers_at_most(server: RunningServer) -> None:
-    iam = Account(server, "777788889999").iam
+    iam = Account(server, "777788880001").iam
     for number in range(100):
         iam.create_open_id_connect_provider(Url=f"https://issuer-{number:03}.example.com")
     refusal = error_with_status(409, iam.create_open_id_connect_provider, Url="https://one-more.example.com")
