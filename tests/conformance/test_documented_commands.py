@@ -41,6 +41,7 @@ SUITE = "runs this test, or much of the suite it belongs to"
 CHANGE = "a step of a change that the reader makes to the source"
 RELEASE = "makes a release: it needs the keys of the maintainer"
 PLACEHOLDERS = "a synopsis; its commands and options are compared with the command line below"
+FILE = "a file of AWS clients; tests/conformance/test_fixed_credentials.py has its like"
 LOADED = "settings; tests/architecture/test_documents.py loads them"
 
 LEFT_OUT = {
@@ -60,6 +61,7 @@ LEFT_OUT = {
     ("docs/performance.md", "make bench"): LOAD,
     ("docs/identities.md", "[[identity-provider"): LOADED,
     ("docs/identities.md", "trusted-proxies ="): LOADED,
+    ("docs/running.md", "[default]"): FILE,
     ("docs/settings.md", "[[request-quotas]]"): LOADED,
     ("docs/settings.md", "cors-origins ="): LOADED,
 }

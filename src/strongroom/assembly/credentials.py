@@ -1,10 +1,41 @@
 """The file through which owners get their access keys, in the AWS shared-credentials format."""
 
+import configparser
 import os
 import re
 from pathlib import Path
 
 from strongroom.crypto.access_keys import NewAccessKey
+
+_ID = re.compile(r"(?!ASIA)[A-Z0-9]{16,128}")
+_SECRET = re.compile(r"[!-~]{16,128}")
+
+
+class CredentialsFileError(Exception):
+    """A credentials file does not have what it should; the message says what and where."""
+
+
+def given_key(path: Path, profile: str) -> NewAccessKey | None:
+    """Return the access key that a profile of a credentials file has; None if there is no file or no such profile.
+
+    Raises CredentialsFileError for a file that cannot be read, and for a profile without a usable long-term key: an id
+    of 16 to 128 capital letters and digits, a secret of 16 to 128 visible ASCII characters.
+    """
+    parser = configparser.RawConfigParser(default_section="")
+    try:
+        if not parser.read(path, encoding="utf-8") or not parser.has_section(profile):
+            return None
+    except (configparser.Error, UnicodeDecodeError) as error:
+        problem = " ".join(str(error).split())
+        raise CredentialsFileError(f"`{path}` is not a credentials file of AWS: {problem}") from None
+    names = parser[profile]
+    key = NewAccessKey(names.get("aws_access_key_id", ""), names.get("aws_secret_access_key", ""))
+    if not (_ID.fullmatch(key.access_key_id) and _SECRET.fullmatch(key.secret)) or "aws_session_token" in names:
+        raise CredentialsFileError(
+            f"`{path}` has no usable access key in profile {profile}: aws_access_key_id must have 16 to 128 capital "
+            "letters and digits, aws_secret_access_key 16 to 128 characters without spaces, and no session token"
+        )
+    return key
 
 
 def add_profile(path: Path, profile: str, key: NewAccessKey) -> None:

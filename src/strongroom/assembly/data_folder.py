@@ -133,6 +133,33 @@ def _require_own_content(folder: DataFolder) -> None:
             raise DataFolderError(f"`{path}` belongs to {owner_of(status)}; {remedy(status, path)}")
 
 
+def require_database(folder: DataFolder) -> None:
+    """Refuse a folder that was served before and has no database, or an empty one; raises DataFolderError.
+
+    A first start makes the database before anything else, so only a lost one can be missing beside a root key or an
+    audit log. To make a new one would hide that every key is gone.
+    """
+    left = _left_by_earlier_start(folder)
+    if left is not None and _is_empty(folder.database):
+        what = "is empty" if folder.database.exists() else "is missing"
+        raise DataFolderError(
+            f"`{folder.database}` {what}, but `{left}` is there: this folder was served before. "
+            "Restore the database that belongs to it, or choose another --data to begin anew"
+        )
+
+
+def _left_by_earlier_start(folder: DataFolder) -> Path | None:
+    """Return something that only a start with a database leaves; None if there is nothing."""
+    if folder.audit.is_dir() and any(folder.audit.iterdir()):
+        return folder.audit
+    return next((path for path in (folder.node_id, folder.root_key) if path.exists()), None)
+
+
+def _is_empty(database: Path) -> bool:
+    """Tell whether a database is missing or has no page. A write-ahead log alone is of no use: SQLite would drop it."""
+    return not database.exists() or database.stat().st_size == 0
+
+
 def open_store(folder: DataFolder) -> SqlStore:
     """Open the database, which has this release's schema."""
     return SqlStore(open_sqlite(folder.database))
@@ -201,7 +228,23 @@ def _add_missing(store: Store, new: Sequence[SealedDomainKey]) -> list[SealedDom
     return store.write(add_if_missing, AccountScope(""))
 
 
+def _require_first_start(folder: DataFolder) -> None:
+    """Refuse a database without domain keys in a folder that was served before; raises DataFolderError.
+
+    A first start that was interrupted may have made the root key. It makes the domain keys before the node's id, and
+    the audit log last.
+    """
+    left = _left_by_earlier_start(folder)
+    if left is not None and left != folder.root_key:
+        raise DataFolderError(
+            f"`{folder.database}` has no keys, but `{left}` is there: this folder was served before. "
+            "Restore the database that belongs to it, or choose another --data to begin anew"
+        )
+
+
 def _open_seal(folder: DataFolder, sealed: list[SealedDomainKey], entropy: Entropy) -> Seal:
+    if not sealed:
+        _require_first_start(folder)
     if not folder.root_key.exists():
         if sealed:
             raise DataFolderError(f"`{folder.root_key}` is missing; without it no key can be used. Restore it.")

@@ -7,7 +7,14 @@ from types import TracebackType
 from typing import Self
 
 from strongroom.assembly.audit_log import end_idle_chains, idle_writers, open_audit_key, open_audit_log
-from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_domain_keys, open_store, upgrade_unused
+from strongroom.assembly.data_folder import (
+    DataFolder,
+    DataFolderError,
+    open_domain_keys,
+    open_store,
+    require_database,
+    upgrade_unused,
+)
 from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_node_id
 from strongroom.assembly.provider_keys import ProviderKeys
 from strongroom.assembly.registrar import Registrar
@@ -57,6 +64,7 @@ class OpenFolder:
         attestations = Attestations(settings.attestation_roots, settings.attestation_age, settings.clock_skew)
         self.folder = DataFolder(settings.folder)
         if taken:
+            require_database(self.folder)
             upgrade(self.folder.database)
         store = open_store(self.folder)
         self.store = store
@@ -98,6 +106,7 @@ def open_existing(settings: Settings, clock: Clock, entropy: Entropy) -> OpenFol
     Raises DataFolderError if there is none, or if a server of another release is using it.
     """
     folder = DataFolder(settings.folder)
+    require_database(folder)
     if not folder.database.exists():
         raise DataFolderError(f"`{settings.folder}` is not a data folder; start a server once to make it")
     upgrade_unused(folder)

@@ -1,6 +1,6 @@
 """Makes accounts, and services that are trusted to call on behalf of others, also while the server runs."""
 
-from strongroom.assembly.credentials import add_profile, remove_profile
+from strongroom.assembly.credentials import CredentialsFileError, add_profile, given_key, remove_profile
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.clock import Clock
 from strongroom.crypto.access_keys import NewAccessKey, new_access_key
@@ -27,11 +27,20 @@ class Registrar:
         self._entropy = entropy
 
     def create_account(self, account: str, region: str, profile: str) -> None:
-        """Make an account with a root access key, in a Region's partition; raises DataFolderError if it exists."""
+        """Make an account with a root access key, in a Region's partition.
+
+        If the credentials file has the profile already, its access key becomes that of the account, and the file stays
+        as it is. Raises DataFolderError if the account exists, or if that access key cannot be used.
+        """
         with self._folder.registering():
+            key = self._given_key(profile)
             with self._store.read() as reader:
                 _require_new_account(reader, account)
-            key = self._new_key_in_file(profile, account)
+                if key is not None and reader.access_key(key.access_key_id) is not None:
+                    raise DataFolderError(
+                        f"the access key of profile {profile} in `{self._folder.credentials}` is in use already"
+                    )
+            key = key or self._new_key_in_file(profile, account)
             access_key = self._record(key, account, root_arn(region, account))
 
             def add(transaction: Transaction) -> None:
@@ -76,6 +85,12 @@ class Registrar:
 
             self._store.write(remove, AccountScope(""))
             remove_profile(self._folder.credentials, name)
+
+    def _given_key(self, profile: str) -> NewAccessKey | None:
+        try:
+            return given_key(self._folder.credentials, profile)
+        except CredentialsFileError as error:
+            raise DataFolderError(str(error)) from None
 
     def _new_key_in_file(self, profile: str, account: str = "") -> NewAccessKey:
         # The file is written first: if this process dies in between, the next attempt makes another key.
