@@ -79,17 +79,33 @@ def test_an_account_made_while_the_server_is_down(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
-def test_the_profile_of_an_interrupted_attempt_is_replaced(tmp_path: Path) -> None:
-    """The credentials come first: killed before the account is there, the next attempt writes them again."""
+def test_the_profile_of_an_interrupted_attempt_is_used_for_an_account(tmp_path: Path) -> None:
+    """The credentials come first: killed before the account is there, the next attempt goes on with them."""
     with running_server(tmp_path / "data", tmp_path / "log") as server:
         path = tmp_path / "data" / "credentials"
-        left = "\n[111122223333]\naws_access_key_id = AKIALEFTOVER\naws_secret_access_key = none\n"
+        left = (
+            "\n[111122223333]\naws_access_key_id = AKIALEFTOVERLEFTOVER\naws_secret_access_key = left-by-the-attempt\n"
+        )
         path.write_text(path.read_text() + left)
         succeed(tmp_path / "data", "account", "create", "111122223333")
         succeed(tmp_path / "data", "account", "create", "444455556666")
+        assert left in path.read_text()
         assert configparser.RawConfigParser().read(path) == [str(path)]
         for account in ("default", "111122223333", "444455556666"):
             client_with(server, "sts", credentials_of(server, account)).get_caller_identity()
+        assert server.stop() == 0
+
+
+def test_the_profile_of_an_interrupted_deletion_is_replaced_for_a_service(tmp_path: Path) -> None:
+    """Its access key was revoked, so a service of the same name must get another."""
+    with running_server(tmp_path / "data", tmp_path / "log") as server:
+        path = tmp_path / "data" / "credentials"
+        name, revoked = "backup.amazonaws.com", "AKIALEFTOVERLEFTOVER"
+        left = f"\n[{name}]\naws_access_key_id = {revoked}\naws_secret_access_key = left-by-the-attempt\n"
+        path.write_text(path.read_text() + left)
+        succeed(tmp_path / "data", "service", "create", name)
+        assert revoked not in path.read_text()
+        client_with(server, "sts", credentials_of(server, name)).get_caller_identity()
         assert server.stop() == 0
 
 

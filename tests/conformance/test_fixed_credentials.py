@@ -58,6 +58,8 @@ def test_other_profiles_are_kept_and_one_is_added(data: Path, tmp_path: Path) ->
         "aws_access_key_id = AKIAIOSFODNN7EXAMPLE\n",
         KEY + KEY,
         "[default\n",
+        "aws_secret_access_key = wJalrXUtnFEMI\n",
+        "[default]\nwJalrXUtnFEMI\n",
     ],
 )
 def test_a_profile_that_cannot_be_used_is_named_and_kept(data: Path, text: str) -> None:

@@ -25,9 +25,11 @@ def given_key(path: Path, profile: str) -> NewAccessKey | None:
     try:
         if not parser.read(path, encoding="utf-8") or not parser.has_section(profile):
             return None
-    except (configparser.Error, UnicodeDecodeError) as error:
-        problem = " ".join(str(error).split())
-        raise CredentialsFileError(f"`{path}` is not a credentials file of AWS: {problem}") from None
+    except (configparser.Error, UnicodeDecodeError):
+        # The parser's own message repeats lines of the file, secrets among them.
+        raise CredentialsFileError(
+            f"`{path}` is not a credentials file of AWS: sections such as [default], each once, of lines NAME = VALUE"
+        ) from None
     names = parser[profile]
     key = NewAccessKey(names.get("aws_access_key_id", ""), names.get("aws_secret_access_key", ""))
     if not (_ID.fullmatch(key.access_key_id) and _SECRET.fullmatch(key.secret)) or "aws_session_token" in names:
@@ -41,8 +43,7 @@ def given_key(path: Path, profile: str) -> NewAccessKey | None:
 def add_profile(path: Path, profile: str, key: NewAccessKey) -> None:
     """Add a profile to a credentials file, mode 0600, on disk before this returns; other profiles are kept.
 
-    A profile of the same name, left by an attempt that failed before it reached the database, is replaced: AWS clients
-    cannot read a file that has two.
+    A profile of the same name is replaced: AWS clients cannot read a file that has two.
     """
     others = _others(path, profile)
     added = f"[{profile}]\naws_access_key_id = {key.access_key_id}\naws_secret_access_key = {key.secret}\n"

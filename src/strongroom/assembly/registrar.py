@@ -93,7 +93,8 @@ class Registrar:
             raise DataFolderError(str(error)) from None
 
     def _new_key_in_file(self, profile: str, account: str = "") -> NewAccessKey:
-        # The file is written first: if this process dies in between, the next attempt makes another key.
+        # The file is written first: if this process dies in between, the next attempt finds the key of an account
+        # there. That of a service it replaces, as it may be one that was revoked.
         key = new_access_key("AKIA", self._entropy, account)
         add_profile(self._folder.credentials, profile, key)
         return key
