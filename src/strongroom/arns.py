@@ -9,7 +9,7 @@ import msgspec
 from typing_extensions import override
 
 _PREFIX = "arn"
-_FIELDS = 6
+FIELDS = 6
 """So many fields an ARN has."""
 
 
@@ -67,16 +67,16 @@ def account_in(text: str) -> str:
 
     Every decision on a key asks for it, so it makes no ``Arn``.
     """
-    fields = text.split(":", _FIELDS - 1)
-    return fields[4] if len(fields) == _FIELDS and fields[0] == _PREFIX else ""
+    fields = text.split(":", FIELDS - 1)
+    return fields[4] if len(fields) == FIELDS and fields[0] == _PREFIX else ""
 
 
 def arn_fields(text: str) -> list[str] | None:
     """Return the six fields of an ARN or of a pattern for ARNs, the word ``arn`` first; None if there are fewer."""
     fields = possible_fields(text)
-    return fields if len(fields) == _FIELDS else None
+    return fields if len(fields) == FIELDS else None
 
 
 def possible_fields(text: str) -> list[str]:
     """Return what would be the fields of an ARN: at most six, fewer for text that is none or is too short."""
-    return text.split(":", _FIELDS - 1)
+    return text.split(":", FIELDS - 1)

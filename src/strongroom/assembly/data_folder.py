@@ -141,11 +141,15 @@ def require_database(folder: DataFolder) -> None:
     """
     left = _left_by_earlier_start(folder)
     if left is not None and _is_empty(folder.database):
-        what = "is empty" if folder.database.exists() else "is missing"
-        raise DataFolderError(
-            f"`{folder.database}` {what}, but `{left}` is there: this folder was served before. "
-            "Restore the database that belongs to it, or choose another --data to begin anew"
-        )
+        raise _served_before(folder, "is empty" if folder.database.exists() else "is missing", left)
+
+
+def _served_before(folder: DataFolder, state: str, left: Path) -> DataFolderError:
+    """Return the refusal of a database in the given state, with what shows that it was not always so."""
+    return DataFolderError(
+        f"`{folder.database}` {state}, but `{left}` is there: this folder was served before. "
+        "Restore the database that belongs to it, or choose another --data to begin anew"
+    )
 
 
 def _left_by_earlier_start(folder: DataFolder) -> Path | None:
@@ -236,10 +240,7 @@ def _require_first_start(folder: DataFolder) -> None:
     """
     left = _left_by_earlier_start(folder)
     if left is not None and left != folder.root_key:
-        raise DataFolderError(
-            f"`{folder.database}` has no keys, but `{left}` is there: this folder was served before. "
-            "Restore the database that belongs to it, or choose another --data to begin anew"
-        )
+        raise _served_before(folder, "has no keys", left)
 
 
 def _open_seal(folder: DataFolder, sealed: list[SealedDomainKey], entropy: Entropy) -> Seal:

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Hashable, Sequence
 from decimal import Decimal
 
-from strongroom.arns import arn_fields
+from strongroom.arns import FIELDS, arn_fields
 from strongroom.iam.condition_values import Network, address, binary, epoch_seconds, network, number
 from strongroom.iam.wildcards import Pattern, PatternSet, Pieces, fields, is_wild, matches, pattern, plain
 from strongroom.iam.work import Work
@@ -21,7 +21,6 @@ Test = Callable[[str, Work], bool]
 Compile = Callable[[Sequence[Pieces]], Test]
 """Makes the test of a policy's values. A value of the wrong format matches nothing."""
 
-_ARN_FIELDS = 6
 _NUMBER_STEPS, _DATE_STEPS, _ADDRESS_STEPS = 1, 6, 7
 """What it costs to read a value of the request, beside the step that each value costs."""
 
@@ -72,7 +71,7 @@ def _arn_like(values: Sequence[Pieces]) -> Test:
     exact: set[str] = set()
     others: list[tuple[Pattern, ...]] = []
     for value in values:
-        split = fields(value, ":", _ARN_FIELDS)
+        split = fields(value, ":", FIELDS)
         if split is not None:
             if is_wild(value):
                 others.append(tuple(map(pattern, split)))

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from strongroom.arns import possible_fields
+from strongroom.arns import FIELDS, possible_fields
 from strongroom.iam import condition_values
 from strongroom.iam.condition_operators import NULL
 from strongroom.iam.document import (
@@ -28,7 +28,6 @@ from strongroom.iam.policy_variables import has_variables
 _SID: Final = re.compile(r"[0-9A-Za-z]*")
 _SERVICE: Final = re.compile(r"[A-Za-z0-9.-]+")
 _PARTITION: Final = re.compile(r"(?:aws|aws-[a-z0-9-]+|[a-z-]*[*?][a-z*?-]*)")
-_ARN_FIELDS: Final = 6
 _ANY: Final = "*"
 _IAM_RESOURCES: Final = (
     *("user/", "federated-user/", "role/", "group/", "instance-profile/", "mfa/", "server-certificate/", "policy/"),
@@ -96,15 +95,15 @@ def _fault_of_resource(resource: str) -> str | None:
     if len(fields) == 1:
         return f'Resource {shown} must be in ARN format or "*".'
     # AWS writes an ARN that is too short with a star for each field that is missing.
-    prefix, partition, service, region, account, path = (*fields, *([_ANY] * (_ARN_FIELDS - len(fields))))
+    prefix, partition, service, region, account, path = (*fields, *([_ANY] * (FIELDS - len(fields))))
     if prefix != "arn" or _PARTITION.fullmatch(partition) is None:
         rest = f"{service}:{region}:{account}:{path}"[:SHOWN]
         return f'Partition "{partition[:SHOWN]}" is not valid for resource "arn:{partition[:SHOWN]}:{rest}".'
-    vendor_missing = len(fields) < _ARN_FIELDS - 3
+    vendor_missing = len(fields) < FIELDS - 3
     if vendor_missing or (service and _SERVICE.fullmatch(service) is None):
         return "Resource vendor must be fully qualified and cannot contain regexes."
     # A shorter ARN names nothing, unless a star at its end stands for the rest.
-    if not service or (len(fields) < _ARN_FIELDS and not fields[-1].endswith(_ANY)):
+    if not service or (len(fields) < FIELDS and not fields[-1].endswith(_ANY)):
         return LEGACY
     return _fault_of_path(shown, service, region, account, path)
 
