@@ -1,4 +1,4 @@
-"""Data folders in which another user could change something are refused."""
+"""Data folders are refused in which another user could change something, and those that have lost their database."""
 
 import os
 from pathlib import Path
@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 
 from strongroom.assembly.data_folder import DataFolder, DataFolderError, upgrade_unused
+from strongroom.assembly.deployment import take_folder
+from strongroom.clock import ManualClock
 from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.seals.file import create_root_key, load_file_seal
 from strongroom.entropy import system_entropy
+from strongroom.settings import load
+from strongroom.store.sqlite.schema_version import upgrade
 
 NOBODY = 65534
 
@@ -114,3 +118,25 @@ def test_a_root_key_of_another_user_is_refused(tmp_path: Path, monkeypatch: pyte
         load_file_seal(path, system_entropy)
     assert str(refused.value).startswith(f"`{path}` belongs to user ")
     assert "run this as user" in str(refused.value)
+
+
+def start(folder: DataFolder) -> None:
+    os.close(take_folder(load("", {}, {"data": str(folder.path)}), ManualClock(1_790_000_000.0), system_entropy))
+
+
+def test_a_first_start_that_was_interrupted_goes_on(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    upgrade(folder.database)
+    create_root_key(folder.root_key, system_entropy)
+    start(folder)
+    assert folder.credentials.exists()
+
+
+def test_a_database_without_keys_is_refused_in_a_folder_that_was_served(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    start(folder)
+    for path in tmp_path.glob(f"{folder.database.name}*"):
+        path.unlink()
+    upgrade(folder.database)
+    with pytest.raises(DataFolderError, match=r"has no keys, but `.*node-id` is there: this folder was served before"):
+        start(folder)
