@@ -1,5 +1,7 @@
 """Opens a server's data folder for a command, and reports errors of the settings and the data folder in one line."""
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -18,6 +20,9 @@ from strongroom.store.sqlite.read_only import UnreadableStoreError
 from strongroom.store.sqlite.schema_version import UnknownSchemaError
 from strongroom.supervisor.hardening import harden_process
 
+_NO_THREAD = "can't start new thread"
+_NO_MEMORY = "there is not enough memory: raise the limit (ulimit -v, MemoryMax of systemd, memory.max of a container)"
+
 
 @contextmanager
 def readable_errors() -> Iterator[None]:
@@ -26,10 +31,40 @@ def readable_errors() -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise  # The reader of the output, such as head(1), has closed the pipe: click ends quietly.
-    except (SettingsError, DataFolderError, UnsealError, UnknownSchemaError, UnreadableStoreError, OSError) as error:
-        raise click.ClickException(str(error)) from None
+    except (SettingsError, DataFolderError, UnsealError, UnknownSchemaError, UnreadableStoreError) as error:
+        raise click.ClickException(_one_line(str(error))) from None
     except DatabaseError as error:
-        raise click.ClickException(f"`strongroom.db` in the data folder cannot be used: {error.orig}") from None
+        raise click.ClickException(
+            _one_line(f"`strongroom.db` in the data folder cannot be used: {error.orig}")
+        ) from None
+    except OSError as error:
+        raise click.ClickException(_one_line(_words_of(error))) from None
+    except MemoryError:
+        raise click.ClickException(_NO_MEMORY) from None
+    except RuntimeError as error:
+        if _NO_THREAD not in str(error):
+            raise
+        raise click.ClickException(
+            "no thread can be started: raise the limits of processes and memory "
+            "(ulimit -u, ulimit -v; TasksMax of systemd; pids.max of a container)"
+        ) from None
+
+
+def _words_of(error: OSError) -> str:
+    """Return what an error of the operating system is about: its file, or the limit that is reached."""
+    if error.errno in {errno.EMFILE, errno.ENFILE}:
+        return "no file descriptor is left: raise the limit of open files (ulimit -n)"
+    if error.errno == errno.ENOMEM:
+        return _NO_MEMORY
+    if error.errno == errno.EAGAIN:
+        return "no process or thread can be started: raise the limit of processes (ulimit -u)"
+    if error.filename is None:
+        return error.strerror or str(error)
+    return f"`{os.fsdecode(error.filename)}` cannot be used: {error.strerror}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 @contextmanager
