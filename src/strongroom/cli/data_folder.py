@@ -14,6 +14,7 @@ from strongroom.cli.options import read_settings
 from strongroom.clock import SystemClock
 from strongroom.crypto.seal import UnsealError
 from strongroom.entropy import system_entropy
+from strongroom.errors import KmsError
 from strongroom.settings import Settings, SettingsError
 from strongroom.store.sqlite.faults import DatabaseError
 from strongroom.store.sqlite.read_only import UnreadableStoreError
@@ -31,36 +32,48 @@ def readable_errors() -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise  # The reader of the output, such as head(1), has closed the pipe: click ends quietly.
-    except (SettingsError, DataFolderError, UnsealError, UnknownSchemaError, UnreadableStoreError) as error:
-        raise click.ClickException(_one_line(str(error))) from None
-    except DatabaseError as error:
-        raise click.ClickException(
-            _one_line(f"`strongroom.db` in the data folder cannot be used: {error.orig}")
-        ) from None
-    except OSError as error:
-        raise click.ClickException(_one_line(_words_of(error))) from None
-    except MemoryError:
-        raise click.ClickException(_NO_MEMORY) from None
-    except RuntimeError as error:
-        if _NO_THREAD not in str(error):
+    except Exception as error:
+        words = _words_of(error)
+        if words is None:
             raise
-        raise click.ClickException(
-            "no thread can be started: raise the limits of processes and memory "
-            "(ulimit -u, ulimit -v; TasksMax of systemd; pids.max of a container)"
-        ) from None
+        raise click.ClickException(_one_line(words)) from None
 
 
-def _words_of(error: OSError) -> str:
+def _words_of(error: Exception) -> str | None:
+    """Return what an operator can do about an error; None if it is a defect."""
+    match error:
+        case SettingsError() | DataFolderError() | UnsealError() | UnknownSchemaError() | UnreadableStoreError():
+            return str(error)
+        case DatabaseError() | KmsError():
+            reason = error.orig if isinstance(error, DatabaseError) else error
+            return f"`strongroom.db` in the data folder cannot be used: {reason}"
+        case OSError():
+            return _words_of_the_system(error)
+        case MemoryError() | SystemError():
+            # Python's own modules raise SystemError where they forget to say that memory was refused.
+            return _NO_MEMORY
+        case RuntimeError() if _NO_THREAD in str(error):
+            return (
+                "no thread can be started: raise the limits of processes and memory "
+                "(ulimit -u, ulimit -v; TasksMax of systemd; pids.max of a container)"
+            )
+        case _:
+            return None
+
+
+def _words_of_the_system(error: OSError) -> str:
     """Return what an error of the operating system is about: its file, or the limit that is reached."""
-    if error.errno in {errno.EMFILE, errno.ENFILE}:
-        return "no file descriptor is left: raise the limit of open files (ulimit -n)"
-    if error.errno == errno.ENOMEM:
-        return _NO_MEMORY
-    if error.errno == errno.EAGAIN:
-        return "no process or thread can be started: raise the limit of processes (ulimit -u)"
-    if error.filename is None:
-        return error.strerror or str(error)
-    return f"`{os.fsdecode(error.filename)}` cannot be used: {error.strerror}"
+    match error.errno:
+        case errno.EMFILE | errno.ENFILE:
+            return "no file descriptor is left: raise the limit of open files (ulimit -Hn, LimitNOFILE of systemd)"
+        case errno.ENOMEM:
+            return _NO_MEMORY
+        case errno.EAGAIN:
+            return "no process can be started: raise the limit of processes (ulimit -u, TasksMax of systemd)"
+        case _ if error.filename is None:
+            return error.strerror or str(error)
+        case _:
+            return f"`{os.fsdecode(error.filename)}` cannot be used: {error.strerror}"
 
 
 def _one_line(text: str) -> str:

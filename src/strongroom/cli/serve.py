@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 import click
 import msgspec
@@ -27,6 +28,7 @@ from strongroom.cli.reload import Reload
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
 from strongroom.http.listeners import claim_port
+from strongroom.http.open_files import require_open_files
 from strongroom.server.tls import Tls
 from strongroom.settings import Settings, address_of
 from strongroom.supervisor.hardening import harden_process
@@ -80,14 +82,21 @@ def serve(config: Path | None, regions: tuple[str, ...], **flags: object) -> Non
                 harden_process()
                 _serve(settings, log, read)
         except (click.ClickException, WorkerError) as error:
-            # Lines that wait to be written come first: the last line says why.
-            log.close_soon()
-            raise click.ClickException(str(error)) from None
+            _fail(str(error), log)
+
+
+def _fail(why: str, log: LogQueue) -> NoReturn:
+    """End the process, whatever threads it has: a start that fails must not hang for want of another thread."""
+    # Lines that wait to be written come first: the last line says why.
+    log.close_soon()
+    click.echo(f"Error: {why}", err=True)
+    os._exit(1)
 
 
 def _serve(settings: Settings, log: LogQueue, read: Callable[[], Settings]) -> None:
     for number in STOP_SIGNALS:
         signal.signal(number, _exit_during_start)
+    require_open_files()
     workers = _workers(settings)
     Tls(settings)
     with ExitStack() as held:

@@ -48,7 +48,8 @@ def worker() -> None:
         # The supervisor says it, in its last line.
         with suppress(BlockingIOError):
             os.write(heartbeats, FAILURE + error.message.encode()[:MAX_FAILURE])
-        sys.exit(1)
+        # Whatever threads it has: see ``serve``.
+        os._exit(1)
 
 
 def _serve(heartbeats: int, settings: "ConfigReader", serving: Serving) -> None:
