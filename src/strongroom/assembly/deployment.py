@@ -19,6 +19,7 @@ from strongroom.assembly.data_folder import (
 from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_node_id
 from strongroom.assembly.provider_keys import ProviderKeys
 from strongroom.assembly.registrar import Registrar
+from strongroom.assembly.served_regions import report_unserved
 from strongroom.audit.writer_id import WriterId, parse_writer, worker_name
 from strongroom.clock import Clock
 from strongroom.crypto.documents.attestation import Attestations
@@ -171,6 +172,7 @@ class Deployment:
                 at_work = {WriterId(self.node, number).name for number in range(workers)}
                 idle = idle_writers(opened.store, self.node, at_work)
                 marks += end_idle_chains(opened.folder.audit, idle, settings, opened.store, audit_key, clock)
+                report_unserved(opened.store, settings.regions, problems)
             for mark in marks:
                 opened.backends.key_uses.recover(mark.writer)
             opened.backends.key_uses.write(*marks)
