@@ -4,8 +4,10 @@ By default, most signals end a process at once and without a word. A server is n
 SIGUSR1, which other programs have a use for, or pressed Ctrl-backslash.
 """
 
+import ctypes
 import faulthandler
 import logging
+import mmap
 import signal
 import time
 from types import FrameType
@@ -22,6 +24,9 @@ _HARMLESS = {signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH}
 _CANNOT_BE_CAUGHT = {signal.SIGKILL, signal.SIGSTOP}
 _IGNORED_BY_PYTHON = {signal.SIGPIPE, signal.SIGXFSZ}
 _QUIET = 60.0
+_STACK_SIZE = 1 << 20
+_stack = mmap.mmap(-1, _STACK_SIZE)
+"""Where handlers run. Only pages that are touched take memory."""
 _MEANINGS: dict[int, str] = {
     RELOAD_SIGNAL: "the server is starting, or this is one of its workers; send it to the first process of the server",
     signal.SIGXCPU: "the limit of CPU time (ulimit -St) is reached, and at the hard one the kernel ends this process",
@@ -37,6 +42,7 @@ def survive_signals() -> None:
     faulthandler.enable()
     for number in _TRAPS:
         faulthandler.register(number, chain=True)
+    _use_large_stack()
     left = _FAULTS | _TRAPS | _STOPPING | _HARMLESS | _CANNOT_BE_CAUGHT | _IGNORED_BY_PYTHON | STOP_SIGNALS
     noted: dict[int, float] = {}
 
@@ -48,6 +54,23 @@ def survive_signals() -> None:
 
     for number in signal.valid_signals() - left:
         signal.signal(number, note)
+
+
+class _SignalStack(ctypes.Structure):
+    """``stack_t`` of sigaltstack(2)."""
+
+    _fields_ = (("address", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+def _use_large_stack() -> None:
+    """Give the handlers of this thread room for every signal at once; raises OSError if the kernel refuses.
+
+    The stack that ``faulthandler`` makes overflows when ten or so arrive together, and that is SIGSEGV.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(_stack))
+    if libc.sigaltstack(ctypes.byref(_SignalStack(start, 0, _STACK_SIZE)), None) != 0:
+        raise OSError(ctypes.get_errno(), "sigaltstack")
 
 
 def _name_of(number: int) -> str:
