@@ -62,7 +62,7 @@ def announced(process: subprocess.Popen[str]) -> bool:
     return any(" serves account " in line for line in process.stdout)
 
 
-def readable_by_all(folder: Path) -> bool:
-    """Tell whether another user could run this Python on this folder."""
+def readable_by_all() -> bool:
+    """Tell whether another user could run this Python."""
     path = Path(sys.executable)
-    return all(each.stat().st_mode & 0o5 == 0o5 for each in (folder, path, *path.parents))
+    return all(each.stat().st_mode & 0o5 == 0o5 for each in (path, *path.parents))
