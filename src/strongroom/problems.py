@@ -21,6 +21,10 @@ class Subject(StrEnum):
 
     STORE = "store"
     """The database: its files, its disk."""
+    INTEGRITY = "integrity"
+    """What a check of the whole database has found."""
+    WRITE_AHEAD_LOG = "write-ahead-log"
+    """A reader that keeps erased key material in the write-ahead log, or lets it grow."""
     ROWS = "rows"
     """Rows of the database that were changed or damaged."""
     CLOCK = "clock"

@@ -39,6 +39,12 @@ class WrappedStore:
     def confirm(self) -> None:
         self.store.confirm()
 
+    def try_write(self) -> None:
+        self.store.try_write()
+
+    def check(self) -> None:
+        self.store.check()
+
     def changes(self, after: int) -> Changes:
         return self.store.changes(after)
 

@@ -24,6 +24,7 @@ from strongroom.maintenance.service_changes import ServiceChanges
 from strongroom.operations.context import Backends
 from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.counters import KeeperCounters
+from strongroom.store.faults import StoreDamaged, StoreUnavailable
 from strongroom.usage.access_key_usage import AccessKeyUsage
 
 P = ParamSpec("P")
@@ -127,6 +128,9 @@ class Keeper:
         """Run one piece of work. A failure is logged and counted, and the other work is still done."""
         try:
             act(*args, **kwargs)
+        except (StoreUnavailable, StoreDamaged):
+            # The store has said why, once.
+            self.counters.failures += 1
         except Exception:
             self.counters.failures += 1
             logger.exception("the keeper could not finish %s %s", act.__name__, args)

@@ -83,7 +83,18 @@ class Store(Readable, Protocol):
         ...
 
     def confirm(self) -> None:
-        """Check that the database was not moved, replaced or removed. If it was, ``version`` fails from now on."""
+        """Check that the database was not moved, replaced or removed. If it was, ``version`` fails from now on.
+
+        After a fault, it finds out whether that has ended.
+        """
+        ...
+
+    def try_write(self) -> None:
+        """Commit something that is of no consequence, to learn whether writes succeed now; raises KmsError."""
+        ...
+
+    def check(self) -> None:
+        """Begin to check the whole database in the background; what is found is logged, and reported as a problem."""
         ...
 
     def changes(self, after: int) -> Changes:
