@@ -15,6 +15,7 @@ from typing import ParamSpec
 
 from strongroom.audit.sink import AuditSink
 from strongroom.clock import Clock
+from strongroom.errors import WriteOutcomeUnknown
 from strongroom.keys.arns import KeyLocator
 from strongroom.maintenance.duty import Duty
 from strongroom.maintenance.key_deletion import KEY_DELETION
@@ -128,7 +129,7 @@ class Keeper:
         """Run one piece of work. A failure is logged and counted, and the other work is still done."""
         try:
             act(*args, **kwargs)
-        except (StoreUnavailable, StoreDamaged):
+        except (StoreUnavailable, StoreDamaged, WriteOutcomeUnknown):
             # The store has said why, once.
             self.counters.failures += 1
         except Exception:

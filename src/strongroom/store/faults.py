@@ -141,7 +141,12 @@ class StoreFault(msgspec.Struct, frozen=True):
         said = f" ({self.reason}, while {self.place})" if self.reason else ""
         return f"`{database}` {words.trouble}{said}; {words.remedy}"
 
+    @property
+    def message(self) -> str:
+        """What a client is told."""
+        return _WORDS[self.kind].to_client
+
     def error(self, database: str) -> StoreUnavailable | StoreDamaged:
         """Return the error that the call gets."""
         kind = StoreDamaged if self.kind in _PERMANENT else StoreUnavailable
-        return kind(_WORDS[self.kind].to_client, self.explain(database))
+        return kind(self.message, self.explain(database))

@@ -93,6 +93,7 @@ def _missing(connection: sqlite3.Connection) -> list[str]:
         columns = {row[1] for row in connection.execute(f'PRAGMA table_info("{table.name}")')}
         if not columns:
             missing.append(f"no such table: {table.name}")
+            continue
         missing += [f"no such column: {table.name}.{each.name}" for each in table.columns if each.name not in columns]
     return missing
 

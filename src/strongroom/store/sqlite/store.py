@@ -13,7 +13,7 @@ from strongroom.errors import KmsError, WriteOutcomeUnknown
 from strongroom.problems import Problems
 from strongroom.store.counters import StoreCounters
 from strongroom.store.fault_watch import FaultWatch
-from strongroom.store.faults import COUNTED_ONLY, FaultKind, StoreFault
+from strongroom.store.faults import COUNTED_ONLY
 from strongroom.store.records import Change, ChangeKind, Changes
 from strongroom.store.retries import run_with_retries
 from strongroom.store.scopes import Scope
@@ -97,8 +97,7 @@ class SqlStore:
         """
         if not self._wal_index.is_in_place():
             if not self._wal_index.is_invalid:
-                self._faults.note(StoreFault(FaultKind.MOVED, "", "", writing=False))
-            self._wal_index.invalidate()
+                self._faults.note(self._wal_index.invalidate())
             return
         if self._faults.has_open_writes():
             # Its failure is noted as that of any write.
@@ -187,7 +186,7 @@ class SqlStore:
     def _typed_faults(self, *, writing: bool) -> Iterator[None]:
         """Turn faults of the database into StoreUnavailable or StoreDamaged; note each of them.
 
-        Errors that say more of what became of a write stay as they are, and so do those of constraints.
+        Those of other writers, conflicts and what they rolled back, stay as they are.
         """
         try:
             yield
@@ -198,6 +197,8 @@ class SqlStore:
             self._faults.note(fault)
             if self._faults.has_damage():
                 self._integrity.request()
-            if fault.kind in COUNTED_ONLY or isinstance(error, WriteOutcomeUnknown):
+            if fault.kind in COUNTED_ONLY:
                 raise
+            if isinstance(error, WriteOutcomeUnknown):
+                raise WriteOutcomeUnknown(f"{fault.message} Whether the change was made is not known.") from error
             raise fault.error(self._faults.database) from error

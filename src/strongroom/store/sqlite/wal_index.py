@@ -19,6 +19,7 @@ import threading
 from pathlib import Path
 
 from strongroom.errors import DependencyTimeoutException
+from strongroom.store.faults import FaultKind, StoreFault
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class WalIndex:
         self._descriptor = os.open(self._files[-1], os.O_RDONLY | os.O_CLOEXEC)
         self._map = mmap.mmap(self._descriptor, _HEADERS, access=mmap.ACCESS_READ)
         self._opened = self._identities()
+        self._moved = StoreFault(FaultKind.MOVED, "", "", writing=False)
         self.is_invalid = False
         """Whether the database is not the one that was opened; see ``invalidate``."""
         self._is_known_format = self._map[:4] in _FORMAT
@@ -58,14 +60,18 @@ class WalIndex:
             self.require_in_place()
         return self._map[:] if self._is_known_format else self._data_version()
 
-    def invalidate(self) -> None:
-        """Have ``version`` and ``require_in_place`` fail from now on: the database is not the one that was opened."""
+    def invalidate(self) -> StoreFault:
+        """Have ``version`` and ``require_in_place`` fail from now on: the database is not the one that was opened.
+
+        Returns the fault that it is.
+        """
         self.is_invalid = True
+        return self._moved
 
     def require_in_place(self) -> None:
-        """Raise DependencyTimeoutException once the database is not the one that was opened."""
+        """Raise StoreUnavailable once the database is not the one that was opened."""
         if self.is_invalid:
-            raise DependencyTimeoutException("The files of the key store are not those that this server has opened.")
+            raise self._moved.error(self._files[0].name)
 
     def is_in_place(self) -> bool:
         """Tell whether the paths still lead to the files that this process has open, as far as it may look."""
