@@ -1,12 +1,16 @@
 """Faults of the disk and the folder of the database: what calls get, what is logged and counted, and how it ends."""
 
+import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+from mypy_boto3_kms.client import KMSClient
 
 from faulty_stores import FaultyStore, faulty_store, fill, other_user, small_disk, use_up_inodes
+from key_import import wrap
+from scrapes import scrape_until
 
 FULL = "`strongroom.db` cannot be written: its disk is full (SQLITE_FULL: database or disk is full, while writing"
 ANSWERED = (200, "ok\n")
@@ -95,6 +99,57 @@ def test_a_folder_that_is_closed_to_the_server(tmp_path: Path) -> None:
             store.kms.create_key()
             store.assert_no_traceback()
             assert store.server.stop() == 0
+
+
+def test_a_database_that_another_process_keeps_locked(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with faulty_store(data, tmp_path / "log") as store:
+        key_id = store.key()
+        with closing(sqlite3.connect(store.database, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            assert store.readiness() == (200, "degraded: a write to the key store takes longer than two seconds\n")
+            code, message = store.fails(store.kms.create_key)
+            assert (code, message) == ("DependencyTimeoutException", "The key store did not answer in time.")
+            store.kms.encrypt(KeyId=key_id, Plaintext=b"x")
+            store.readiness_when(200, "`strongroom.db` did not answer in time (SQLITE_BUSY: database is locked")
+            store.faults("busy", 1)
+        store.readiness_when(200, "ok")
+        store.kms.create_key()
+        store.assert_no_traceback()
+        assert store.server.stop() == 0
+
+
+def test_a_reader_that_keeps_erased_material_in_the_log_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STRONGROOM_KEEPER_INTERVAL", "0.2")
+    waiting = "strongroom_store_erasure_waiting_seconds"
+    with faulty_store(tmp_path / "data", tmp_path / "log") as store:
+        store.key()
+        scrape_until(store.server, lambda shown: shown.sum(waiting) == 0)
+        with closing(sqlite3.connect(store.database, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM kms_key").fetchone()
+            erase_material(store.kms)
+            scrape_until(store.server, lambda shown: shown.sum(waiting) > 0)
+            shown = scrape_until(store.server, lambda shown: shown.sum("strongroom_store_wal_bytes") > 0)
+            assert shown.sum("strongroom_store_wal_bytes") == store.log_file.stat().st_size
+        scrape_until(store.server, lambda shown: shown.sum(waiting) == 0)
+        assert store.server.stop() == 0
+
+
+def erase_material(kms: KMSClient) -> None:
+    key_id = kms.create_key(Origin="EXTERNAL")["KeyMetadata"]["KeyId"]
+    given = kms.get_parameters_for_import(
+        KeyId=key_id, WrappingAlgorithm="RSAES_OAEP_SHA_256", WrappingKeySpec="RSA_2048"
+    )
+    kms.import_key_material(
+        KeyId=key_id,
+        ImportToken=given["ImportToken"],
+        EncryptedKeyMaterial=wrap(given["PublicKey"], "RSAES_OAEP_SHA_256", bytes(32)),
+        ExpirationModel="KEY_MATERIAL_DOES_NOT_EXPIRE",
+    )
+    kms.delete_imported_key_material(KeyId=key_id)
 
 
 def remove_log(database: Path) -> None:

@@ -30,6 +30,7 @@ class FaultyStore:
     def __init__(self, server: RunningServer, data: Path, log: Path) -> None:
         self.server = server
         self.database = data / "strongroom.db"
+        self.log_file = data / "strongroom.db-wal"
         self._log = log
         self.kms = client_of(server)
 

@@ -39,6 +39,9 @@ class WrappedStore:
     def confirm(self) -> None:
         self.store.confirm()
 
+    def retry_writes(self) -> None:
+        self.store.retry_writes()
+
     def try_write(self) -> None:
         self.store.try_write()
 

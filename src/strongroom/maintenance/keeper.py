@@ -111,6 +111,7 @@ class Keeper:
             batch.extend(duty.find(reader, now, limit))
 
     def _write_down(self, now: float) -> None:
+        self._run_guarded(self._backends.store.retry_writes)
         self._run_guarded(self._backends.store.confirm)
         self._run_guarded(self._usage.write, now)
         self._run_guarded(self._write_key_uses)

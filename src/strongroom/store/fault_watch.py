@@ -10,7 +10,7 @@ from strongroom.store.counters import StoreCounters
 from strongroom.store.faults import COUNTED_ONLY, LASTING, FaultKind, StoreFault
 
 _QUIET_WRITES = 4.0
-"""A fault of writing has ended when it was not met again for so many seconds: while it is open, writes are tried."""
+"""A fault of writing has ended when a write was tried and has succeeded, and it was not met for so many seconds."""
 _QUIET_READS = 60.0
 """The same for reading. Nothing but the same read can tell whether such a fault has ended."""
 _QUIET_ROWS = 600.0
@@ -37,6 +37,7 @@ class FaultWatch:
         self._counters = counters
         self._timer = timer
         self._open: dict[_Place, _Open] = {}
+        self._written = float("-inf")
         self._lock = Lock()
 
     def note(self, fault: StoreFault) -> None:
@@ -53,6 +54,10 @@ class FaultWatch:
             self._open[place] = _Open(fault.explain(self.database), self._timer())
             self._report()
 
+    def wrote(self) -> None:
+        """Take note that a write was tried and has succeeded."""
+        self._written = self._timer()
+
     def has_open_writes(self) -> bool:
         """Tell whether writes have failed and were not seen to succeed again."""
         return any(writing for kind, writing, _ in [*self._open] if kind not in LASTING)
@@ -66,9 +71,15 @@ class FaultWatch:
         self._end({place for place, met in self._open.copy().items() if place[0] in LASTING and met.seen < since})
 
     def settle(self) -> None:
-        """End the faults that were not met again for a while."""
+        """End the faults that were not met again for a while; those of writing only after one has succeeded."""
         now = self._timer()
-        self._end({place for place, met in self._open.copy().items() if now - met.seen > _quiet(place)})
+        self._end(
+            {
+                place
+                for place, met in self._open.copy().items()
+                if now - met.seen > _quiet(place) and (not place[1] or self._written > met.seen)
+            }
+        )
 
     def _end(self, places: set[_Place]) -> None:
         if not places:

@@ -85,8 +85,12 @@ class Store(Readable, Protocol):
     def confirm(self) -> None:
         """Check that the database was not moved, replaced or removed. If it was, ``version`` fails from now on.
 
-        After a fault, it finds out whether that has ended.
+        It also says which faults of the database have ended.
         """
+        ...
+
+    def retry_writes(self) -> None:
+        """If writes have failed, find out whether they succeed again; raises KmsError if not."""
         ...
 
     def try_write(self) -> None:

@@ -3,13 +3,13 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, bindparam, delete, func, select
 
-from strongroom.errors import KmsError, WriteOutcomeUnknown
+from strongroom.errors import WriteOutcomeUnknown
 from strongroom.problems import Problems
 from strongroom.store.counters import StoreCounters
 from strongroom.store.fault_watch import FaultWatch
@@ -93,19 +93,20 @@ class SqlStore:
     def confirm(self) -> None:
         """Check whether the database was moved, replaced or removed. If so, every later call fails.
 
-        After a fault, find out whether it has ended.
+        It also says which faults have ended.
         """
         if not self._wal_index.is_in_place():
             if not self._wal_index.is_invalid:
                 self._faults.note(self._wal_index.invalidate())
             return
-        if self._faults.has_open_writes():
-            # Its failure is noted as that of any write.
-            with suppress(KmsError):
-                self.try_write()
         if self._faults.has_damage():
             self.check()
         self._faults.settle()
+
+    def retry_writes(self) -> None:
+        """If writes have failed, find out whether they succeed again; raises KmsError if not."""
+        if self._faults.has_open_writes():
+            self.try_write()
 
     def try_write(self) -> None:
         """Commit something that is of no consequence, to learn whether writes succeed now; raises KmsError."""
@@ -113,6 +114,7 @@ class SqlStore:
             # SQLite keeps this number for applications, and this one does not use it (sqlite.org/pragma.html).
             number: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
             connection.exec_driver_sql(f"PRAGMA user_version={(number + 1) % _NUMBERS}")
+        self._faults.wrote()
 
     def check(self) -> None:
         """Begin to check the whole database in the background; what is found is logged, and reported as a problem."""
