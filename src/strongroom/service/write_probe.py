@@ -1,4 +1,4 @@
-"""Tries now and then whether the store can be written, for readiness checks."""
+"""Tries at an interval whether the store can be written, for readiness checks."""
 
 from collections.abc import Callable
 from threading import Lock, Thread

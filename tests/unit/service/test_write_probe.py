@@ -1,4 +1,4 @@
-"""A readiness check tries a write now and then, and does not wait long for it."""
+"""A readiness check tries a write at an interval, and does not wait long for it."""
 
 from threading import Event, Thread
 

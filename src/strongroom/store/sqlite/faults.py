@@ -153,6 +153,11 @@ def _line_in(error: BaseException) -> str | None:
     return lines[-1] if lines else None
 
 
+def is_damage(error: sqlite3.Error) -> bool:
+    """Tell whether SQLite says that a file is damaged, or is no database."""
+    return _KINDS.get(_code_of(error) & _PRIMARY_CODE) is FaultKind.DAMAGED
+
+
 def _code(error: IntegrityError | OperationalError) -> int:
     """Return SQLite's extended result code, or 0 if the driver raised the error by itself."""
     return _code_of(error.orig)

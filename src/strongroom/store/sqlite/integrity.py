@@ -19,6 +19,7 @@ from strongroom.problems import Problems, Subject
 from strongroom.store.counters import StoreCounters
 from strongroom.store.sql.schema import metadata
 from strongroom.store.sqlite.engine import BUSY_TIMEOUT
+from strongroom.store.sqlite.faults import is_damage
 from strongroom.store.sqlite.schema_version import SCHEMA
 
 logger = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ def check_integrity(database: Path) -> Integrity:
             findings = [str(finding) for (finding,) in rows if finding != "ok"]
             findings = findings or _missing(connection)
     except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        if not is_damage(error):
             raise UncheckedError(str(error)) from error
         findings = [f"{error.sqlite_errorname}: {error}"]
     # Some findings have several lines.
