@@ -45,7 +45,7 @@ def test_a_log_that_a_reader_let_grow_is_cut(store: SqlStore, tmp_path: Path) ->
 
     def grow(transaction: SqlTransaction) -> None:
         transaction._connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS large (content)")
-        transaction._connection.exec_driver_sql(f"INSERT INTO large VALUES (zeroblob({10 * MEGABYTE}))")
+        transaction._connection.exec_driver_sql("INSERT INTO large VALUES (zeroblob(?))", (10 * MEGABYTE,))
 
     with closing(sqlite3.connect(tmp_path / "strongroom.db", isolation_level=None)) as reader:
         reader.execute("BEGIN")
