@@ -15,6 +15,7 @@ from strongroom.assembly.data_folder import (
     require_database,
     upgrade_unused,
 )
+from strongroom.assembly.database_history import require_all_committed
 from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_node_id
 from strongroom.assembly.provider_keys import ProviderKeys
 from strongroom.assembly.registrar import Registrar
@@ -64,12 +65,14 @@ class OpenFolder:
         problems: Problems | None = None,
         *,
         taken: bool = False,
+        also_older: bool = False,
     ) -> None:
         """Open the store and unseal the domain keys.
 
         ``taken`` is True in the process that has locked the folder: it first makes or upgrades the database, the keys
         of all Regions and the node's identity. In any other process the database must have this release's schema
-        already. Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
+        already. ``also_older`` opens a database also if it lacks what the audit log says was committed.
+        Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
         """
         attestations = Attestations(settings.attestation_roots, settings.attestation_age, settings.clock_skew)
         self.folder = DataFolder(settings.folder)
@@ -79,6 +82,8 @@ class OpenFolder:
             upgrade(self.folder.database)
         store = open_store(self.folder)
         self.store = store
+        if not also_older:
+            require_all_committed(self.folder, store)
         domain_keys = open_domain_keys(self.folder, store, settings.regions if taken else (), entropy)
         key_backends, secrets = KeyBackends(SoftwareKeyBackend(domain_keys, entropy)), ServiceSecrets(domain_keys)
         if taken:
@@ -111,17 +116,18 @@ class OpenFolder:
         self.store.close()
 
 
-def open_existing(settings: Settings, clock: Clock, entropy: Entropy) -> OpenFolder:
+def open_existing(settings: Settings, clock: Clock, entropy: Entropy, *, also_older: bool = False) -> OpenFolder:
     """Open a data folder that a server has made, whether the server runs or not.
 
-    Raises DataFolderError if there is none, or if a server of another release is using it.
+    ``also_older`` is for commands that tell of a database that was set back. Raises DataFolderError if there is no data
+    folder, or if a server of another release is using it.
     """
     folder = DataFolder(settings.folder)
     require_database(folder)
     if not folder.database.exists():
         raise DataFolderError(f"`{settings.folder}` is not a data folder; start a server once to make it")
     upgrade_unused(folder)
-    return OpenFolder(settings, clock, entropy)
+    return OpenFolder(settings, clock, entropy, also_older=also_older)
 
 
 class Deployment:
