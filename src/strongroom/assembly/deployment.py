@@ -17,6 +17,7 @@ from strongroom.assembly.data_folder import (
     require_database,
     upgrade_unused,
 )
+from strongroom.assembly.database_check import is_checked_at_once, require_whole_database
 from strongroom.assembly.database_history import require_all_committed
 from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_node_id
 from strongroom.assembly.profiles import Profiles
@@ -48,6 +49,7 @@ from strongroom.service.request_quotas import RequestQuotas
 from strongroom.service.service import Service
 from strongroom.service.shared_buckets import SharedBuckets
 from strongroom.service.unauthenticated import RecordRateLimit, UnauthenticatedRequests
+from strongroom.service.write_probe import WriteProbe
 from strongroom.settings import Settings
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.audit.tail import AuditTail
@@ -85,8 +87,9 @@ class OpenFolder:
         self.problems = problems or Problems()
         if taken:
             require_database(self.folder)
+            require_whole_database(self.folder, serve_damaged=settings.serve_damaged)
             upgrade(self.folder.database)
-        store = open_store(self.folder)
+        store = open_store(self.folder, self.problems)
         self.store = store
         if not also_older:
             require_all_committed(self.folder, store)
@@ -193,9 +196,11 @@ class Deployment:
         self.service = Service(
             Pipeline(opened.backends, credentials, quotas, trail, usage, record_limit),
             UnauthenticatedRequests(trail, record_limit),
-            Readiness(opened.store, trail, problems),
+            Readiness(opened.store, trail, problems, WriteProbe(opened.store, clock.timer)),
         )
         self.keeper = Keeper(opened.backends, trail, self.log, clock, usage)
+        if not worker and (settings.serve_damaged or not is_checked_at_once(self.folder)):
+            opened.store.check()
         self.chores = self.keeper.upkeep if worker else self.keeper.run
         """Periodic work. The first worker also does the work that is done once for all workers."""
 
