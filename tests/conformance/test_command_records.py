@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -92,7 +91,7 @@ def test_the_user_behind_sudo_is_named(server: RunningServer, monkeypatch: pytes
 
 def test_the_keys_of_a_provider(server: RunningServer, tmp_path: Path) -> None:
     jwks = tmp_path / "jwks"
-    Issuer(jwks, time.time()).publish()
+    Issuer(jwks, 0.0).publish()
     refused = strongroom(data_of(server), "identity-provider", "keys", "set", ISSUER, str(jwks))
     assert "has no OpenID Connect provider" in refused.stderr
     assert command_records(data_of(server)) == []

@@ -5,6 +5,7 @@ import click
 from strongroom import __version__
 from strongroom.cli.account import account
 from strongroom.cli.audit import audit
+from strongroom.cli.audit_archive import archive, prune
 from strongroom.cli.explain import explain_command, who_can_command
 from strongroom.cli.identity_provider import identity_provider
 from strongroom.cli.serve import serve
@@ -19,3 +20,5 @@ def main() -> None:
 
 for command in (serve, account, service, identity_provider, explain_command, who_can_command, audit):
     main.add_command(command)
+for command in (archive, prune):
+    audit.add_command(command)
