@@ -62,7 +62,7 @@ def archive(
 @data_option
 @config_option
 def prune(*, folder: Path, days: int | None, before: str | None, data: str | None, config: Path | None) -> None:
-    """Delete files from an archive for good, also while the server runs.
+    """Delete files from an archive permanently, also while the server runs.
 
     Only files of which the audit log states that they were archived are deleted, after the log states, signed, that
     they are pruned. The log still says what they were, and verification goes on to connect what comes after them.
