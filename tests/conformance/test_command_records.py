@@ -16,6 +16,7 @@ from audits import all_audit_files, command_files, command_records
 from clients import client_of, client_with, credentials_of
 from issuers import ISSUER, Issuer
 from local_server import RunningServer, running_server
+from strongroom.clock import SystemClock
 
 ACCOUNT = "131313131313"
 SERVICE = "backup.amazonaws.com"
@@ -91,7 +92,7 @@ def test_the_user_behind_sudo_is_named(server: RunningServer, monkeypatch: pytes
 
 def test_the_keys_of_a_provider(server: RunningServer, tmp_path: Path) -> None:
     jwks = tmp_path / "jwks"
-    Issuer(jwks, 0.0).publish()
+    Issuer(jwks, SystemClock().now()).publish()
     refused = strongroom(data_of(server), "identity-provider", "keys", "set", ISSUER, str(jwks))
     assert "has no OpenID Connect provider" in refused.stderr
     assert command_records(data_of(server)) == []

@@ -1,4 +1,4 @@
-"""``strongroom account list`` and ``root-key`` beside a running server: nobody stays locked out of an account.
+"""``strongroom account list`` and ``root-key`` beside a running server: every locked-out operator has a way back.
 
 Also: profiles of ``credentials`` that do not work any more are named, with the command that gives a new one.
 """

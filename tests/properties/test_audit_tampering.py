@@ -26,7 +26,8 @@ from strongroom.audit.chain import (
     signed_bytes,
     statement_of,
 )
-from strongroom.audit.verification import Kind, Report, Verifier
+from strongroom.audit.report import Kind, Report
+from strongroom.audit.verification import Verifier
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.audit_key import AuditKey
 from strongroom.store.audit.log import AuditLog

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from strongroom.arns import parse_arn
 from strongroom.audit.chain import KnownWriter
+from strongroom.audit.report import Report
 from strongroom.audit.sink import AuditMark
-from strongroom.audit.verification import Report, Verifier
+from strongroom.audit.verification import Verifier
 from strongroom.audit.writer_id import WriterId
 from strongroom.clock import Clock
 from strongroom.crypto.audit_key import SECRET_LENGTH, AuditKey, AuditPublicKey
@@ -37,6 +38,8 @@ class StoreSigner:
         self._key = key
         self._clock = clock
         self._public = key.public()
+        self.database = store.position
+        """See ``CheckpointSigner``. Every flush calls it, so without a wrapper."""
 
     def sign(self, message: bytes) -> bytes:
         """Return the audit key's signature."""
@@ -152,7 +155,11 @@ def verify_log(
         key.verifies, writers, required, from_oldest=from_oldest, stated=stated, archives_given=len(folders) > 1
     )
     walk(segments, verifier, progress)
-    return verifier.finish({} if store is None else known_writers(store))
+    if store is None:
+        return verifier.finish({})
+    # Read after the files: everything that they note must be in the database by then.
+    with store.read() as reader:
+        return verifier.finish(reader.audit_writers(), reader.database_position())
 
 
 def _records(store: Readable) -> list[AuditWriterRecord]:

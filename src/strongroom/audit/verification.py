@@ -12,7 +12,6 @@ stopped since.
 
 import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from enum import StrEnum
 from hashlib import sha256
 
 import msgspec
@@ -20,6 +19,7 @@ import msgspec
 from strongroom.audit.archive import Statements
 from strongroom.audit.chain import (
     CHECKPOINT,
+    DATABASE,
     GENESIS,
     HEADER,
     TAIL,
@@ -30,70 +30,21 @@ from strongroom.audit.chain import (
     Position,
     Unverified,
     claim_of,
+    note_in,
     parse_name,
     signed_bytes,
 )
+from strongroom.audit.database_history import DatabaseNote, DatabasePosition, find_set_back
+from strongroom.audit.report import Finding, Kind, Report
 
 _MOST_FINDINGS = 10_000
-_SPECIAL = (HEADER, CHECKPOINT)
+_SPECIAL = (HEADER, CHECKPOINT, DATABASE)
 _UNVERIFIED = {
     Unverified.ADDED: "the writer had stopped before the last {} lines; they were added",
     Unverified.UNKNOWN: "the database did not know the writer of the {} lines before this",
     Unverified.UNSIGNED: "the database had no valid checkpoint that covers the {} lines before this",
 }
 _EVENT_TIME = re.compile(rb'"eventTime":"([0-9TZ:-]{20})"')
-
-
-class Kind(StrEnum):
-    """Kinds of damage that verification finds."""
-
-    ALTERED = "altered"
-    REMOVED = "removed"
-    REORDERED = "reordered"
-    TRUNCATED = "truncated"
-    FILE_MISSING = "file missing"
-    BAD_SIGNATURE = "bad signature"
-    ADDED = "added"
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """One damage and its place: the file, the line (from 1), and the sequence number expected there."""
-
-    kind: Kind
-    file: str
-    line: int
-    sequence: int
-    text: str
-
-
-class Report(msgspec.Struct):
-    """The result of a verification. Times are as in the records, empty if there are none."""
-
-    writers: list[str] = msgspec.field(default_factory=list)
-    """The writers whose chains were verified, in the order of their names."""
-    segments: int = 0
-    records: int = 0
-    checkpoints: int = 0
-    unsigned: int = 0
-    """The number of records after the last checkpoint of their writer, which no signature covers yet."""
-    uncovered: int = 0
-    """The number of lines after the last signed checkpoint that a start has continued. A crash leaves some."""
-    torn: int = 0
-    """The size of unfinished lines in bytes.
-
-    Their calls were not answered. They were cut off after a crash, or are still there.
-    """
-    lost: int = 0
-    """The number of records of refused calls that were dropped while the log could not be written."""
-    archived: dict[str, int] = msgspec.field(default_factory=dict)
-    """The number of segments that are not here because they were archived, by the folder that the log states."""
-    pruned: int = 0
-    """The number of segments that are not here because they were pruned, as the log states."""
-    first_time: str = ""
-    last_time: str = ""
-    findings: list[Finding] = msgspec.field(default_factory=list)
-    further: int = 0
-    """The number of findings that are not listed, because the list is full."""
 
 
 class Verifier:
@@ -136,7 +87,10 @@ class Verifier:
         """The last sequence number that a checkpoint covers or a header has counted."""
         self._anchor: int | None = None
         """The sequence number of the checkpoint in the database, once its line was read; 0 if there is none."""
+        self._last_signed = 0
+        """The sequence number of the last checkpoint with a valid signature."""
         self._mark = b""
+        self._notes: dict[str, DatabaseNote] = {}
 
     def begin(self, file: str) -> None:
         """Begin the segment in a file of this name."""
@@ -180,9 +134,16 @@ class Verifier:
         """Add a finding about the segment's file as a whole."""
         self._find(kind, text)
 
-    def finish(self, writers: Mapping[str, KnownWriter]) -> Report:
-        """Return the report. ``writers`` is their state as recorded now, because servers may have written meanwhile."""
+    def finish(self, writers: Mapping[str, KnownWriter], database: DatabasePosition | None = None) -> Report:
+        """Return the report.
+
+        ``writers`` is their state as recorded now, because servers may have written meanwhile. ``database`` is the
+        position of the database now; None if it is not judged.
+        """
         self._end_writer()
+        set_back = None if database is None else find_set_back(self._notes.values(), database)
+        if set_back is not None:
+            self.report.findings.append(Finding(Kind.SET_BACK, "", 0, 0, set_back.text))
         before = self._writers
         if before is None:
             return self.report
@@ -277,6 +238,8 @@ class Verifier:
         """Judge a line that continues the chain by its kind: a header, a checkpoint or a record."""
         if line.startswith(HEADER) or self._line == 1:
             self._judge_header(line)
+        elif line.startswith(DATABASE):
+            self._note_database(line)
         elif line.startswith(CHECKPOINT):
             self._judge_checkpoint(covered[: covered.rfind(self._mark)] + b"}")
 
@@ -288,9 +251,15 @@ class Verifier:
             return
         if header.name != self._file or self._line != 1 or header.previous.encode() != self._previous:
             self._find(Kind.ALTERED, f"this is the header of {header.name}")
+        self._note_database(line)
         self.report.torn += header.torn
         self.report.lost += header.lost
         self._take_over(header)
+
+    def _note_database(self, line: bytes) -> None:
+        note = note_in(line)
+        if note is not None:
+            self._notes[self._writer] = note
 
     def _take_over(self, header: Header) -> None:
         """Count the lines that a start has found.
@@ -318,6 +287,7 @@ class Verifier:
         self.report.checkpoints += 1
         self._since_checkpoint = 0
         self._signed.add(self._writer)
+        self._last_signed = self._sequence + 1
         self._accounted = self._sequence + 1
         if checkpoint == self._recorded_checkpoint():
             self._anchor = self._sequence + 1
@@ -331,7 +301,7 @@ class Verifier:
         self.report.writers.append(writer)
         self._mark = b',"chain":{"writer":"%b","sequence":' % writer.encode()
         self._sequence, self._previous = 0, GENESIS
-        self._accounted = 0
+        self._accounted = self._last_signed = 0
         self._anchor = 0 if self._recorded_checkpoint() is None else None
 
     def _end_writer(self) -> None:
@@ -346,7 +316,7 @@ class Verifier:
             return
         if self._anchor is None:
             self._check_end()
-        elif known.stopped and self._sequence > self._anchor:
+        elif known.stopped and self._sequence > max(self._anchor, self._last_signed):
             text = f"the writer had stopped with {self._anchor}; what comes after it was added"
             self._added[self._writer] = Finding(Kind.ADDED, self._file, self._line, self._sequence, text)
 

@@ -6,8 +6,8 @@ import click
 import msgspec
 
 from strongroom.audit.cloudtrail import event_time
+from strongroom.audit.report import Report
 from strongroom.audit.search import SearchedRecord
-from strongroom.audit.verification import Report
 from strongroom.audit.writer_id import WriterId, parse_writer
 from strongroom.store.records import AuditWriterRecord
 

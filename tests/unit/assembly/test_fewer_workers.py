@@ -11,7 +11,7 @@ from local_deployment import ORIGIN, LocalDeployment, entropy, performed
 from strongroom.api.aws_json import AwsJson
 from strongroom.assembly.audit_log import known_writers, open_audit_key, verify_log
 from strongroom.assembly.deployment import Deployment, take_folder
-from strongroom.audit.verification import Report
+from strongroom.audit.report import Report
 from strongroom.audit.writer_id import WriterId
 from strongroom.clock import ManualClock
 from strongroom.errors import KmsError

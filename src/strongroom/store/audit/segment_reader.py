@@ -11,7 +11,8 @@ from tempfile import TemporaryFile
 from typing import BinaryIO, cast
 
 from strongroom.audit.archive import Statements, signed_records
-from strongroom.audit.verification import Kind, Verifier
+from strongroom.audit.report import Kind
+from strongroom.audit.verification import Verifier
 from strongroom.audit.writer_id import parse_writer
 from strongroom.store.audit.segments import COMPRESSED, Segment, copies_of_segments
 
