@@ -18,6 +18,7 @@ from strongroom.assembly.data_folder import (
     upgrade_unused,
 )
 from strongroom.assembly.database_history import require_all_committed
+from strongroom.assembly.key_policies import KeyPolicies
 from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_node_id
 from strongroom.assembly.profiles import Profiles
 from strongroom.assembly.provider_keys import ProviderKeys
@@ -114,6 +115,7 @@ class OpenFolder:
         self.registrar = Registrar(self.folder, store, secrets, clock, entropy, None if taken else self.trail)
         self.root_keys = RootKeys(self.folder, store, secrets, clock, entropy, self.trail)
         self.provider_keys = ProviderKeys(self.folder, store, self.trail)
+        self.key_policies = KeyPolicies(self.folder, store, self.trail)
         self.profiles = Profiles(self.folder, store, secrets)
 
     def accounts(self) -> list[str]:
