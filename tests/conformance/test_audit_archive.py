@@ -138,6 +138,31 @@ def test_the_server_goes_on_and_starts_again_without_what_was_moved(scene: Scene
     scene.server = server
 
 
+def test_a_database_that_was_set_back_to_before_what_was_moved_goes_on(scene: Scene, tmp_path: Path) -> None:
+    assert scene.server.stop() == 0
+    older = tmp_path / "older.db"
+    shutil.copyfile(scene.data / "strongroom.db", older)
+    options = ("--config", str(tmp_path / "strongroom.toml"))
+    with running_server(tmp_path / "data", tmp_path / "log2", *options) as server:
+        scene.kms = client_of(server)
+        scene.kms.create_key()
+        scene.work(40)
+        scene.move()
+        assert server.stop() == 0
+    shutil.copyfile(older, scene.data / "strongroom.db")
+    succeed(scene.data, "database", "accept-older")
+    with running_server(tmp_path / "data", tmp_path / "log3", *options) as server:
+        scene.kms = client_of(server)
+        scene.work(10)
+        # The chain goes on at its end, not at the checkpoint that the database had.
+        told = strongroom(scene.data, "audit", "verify").stdout
+        assert "REORDERED" not in told
+        assert "ALTERED" not in told
+        assert server.stop() == 0
+    assert "lacks its checkpoint" not in (tmp_path / "log3").read_text()
+    scene.server = server
+
+
 def test_only_what_is_old_enough_is_moved(scene: Scene) -> None:
     assert scene.move("--older-than", "1").startswith("0 files (0.0 MB)")
     assert scene.move("--before", "2026-01-01").startswith("0 files")

@@ -108,6 +108,14 @@ class Statements:
             place = segment.last_sequence + 1
         return found if place == last + 1 else []
 
+    def covers(self, writer: str, line: int, last: int) -> bool:
+        """Tell whether archived segments hold a line of a chain and all that follow it up to ``last``."""
+        return any(
+            self.between(writer, each.first_sequence, last)
+            for each in self.segments.values()
+            if each.writer == writer and each.first_sequence <= line <= each.last_sequence
+        )
+
     def _add_archived(self, speaker: str, archived: _Archived) -> None:
         for segment in archived.segments:
             if _may_speak_for(speaker, segment.writer):

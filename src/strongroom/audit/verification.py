@@ -229,10 +229,20 @@ class Verifier:
                 self.report.archived[folder] = self.report.archived.get(folder, 0) + 1
         self._sequence = self._accounted = passed[-1].last_sequence
         self._previous = passed[-1].last_hash.encode()
+        # Only segments that a signed checkpoint covers are archived.
         self._signed.add(self._writer)
+        self._last_signed = self._sequence
+        self._pass_recorded_checkpoint(passed[0].first_sequence)
         self._line -= 1
         self.lines([header])
         return True
+
+    def _pass_recorded_checkpoint(self, first: int) -> None:
+        """Take the database's checkpoint for found, if its line is among those that were passed over from ``first``."""
+        kept = self._recorded_checkpoint()
+        stated = None if kept is None else kept.read_signed(self._writer, self._verifies)
+        if stated is not None and first <= stated.sequence + 1 <= self._sequence:
+            self._anchor = stated.sequence + 1
 
     def _check_kind(self, line: bytes, covered: bytes) -> None:
         """Judge a line that continues the chain by its kind: a header, a checkpoint or a record."""

@@ -14,7 +14,16 @@ from strongroom.audit.archive import (
     prune_event,
     signed_records,
 )
-from strongroom.audit.chain import Checkpoint, Header, Position, header_body, link, segment_name, statement_of
+from strongroom.audit.chain import (
+    Checkpoint,
+    Header,
+    KnownWriter,
+    Position,
+    header_body,
+    link,
+    segment_name,
+    statement_of,
+)
 from strongroom.audit.operator_events import Circumstances, OperatorEvent, operator_event
 from strongroom.audit.report import Kind, Report
 from strongroom.audit.user_identity import operating_system_user
@@ -114,6 +123,24 @@ def test_with_all_archives_given_only_pruned_segments_may_be_missing() -> None:
     assert kinds(report) == [Kind.FILE_MISSING]
     assert two.name in report.findings[0].text
     assert report.pruned == 1
+
+
+def test_a_database_that_was_set_back_may_have_its_checkpoint_in_the_archive() -> None:
+    one, two, three = chain(3)
+    stated = statements_of(archive_event("/a", [one.stated, two.stated]))
+    place = Position(WRITER, one.position.sequence - 1, one.lines[-1][-67:-3])
+    for signature, expected in ((b"good", []), (b"bad", [Kind.BAD_SIGNATURE])):
+        kept = Checkpoint(msgspec.Raw(statement_of(place, NOW)), signature)
+        known = {WRITER: KnownWriter(kept, stopped=True)}
+        verifier = Verifier(verifies, known, stated=stated)
+        verifier.begin(three.name)
+        verifier.lines(three.lines)
+        verifier.end(b"", newest=True)
+        assert kinds(verifier.finish(known)) == expected
+    assert stated.covers(WRITER, place.sequence, two.position.sequence)
+    assert stated.covers(WRITER, two.position.sequence, two.position.sequence)
+    assert not stated.covers(WRITER, 1, three.position.sequence)
+    assert not stated.covers(f"{NODE}w1", 1, two.position.sequence)
 
 
 def test_commands_speak_for_the_workers_of_their_node_only() -> None:

@@ -11,10 +11,11 @@ from tempfile import TemporaryFile
 from typing import BinaryIO, cast
 
 from strongroom.audit.archive import Statements, signed_records
+from strongroom.audit.chain import Position
 from strongroom.audit.report import Kind
 from strongroom.audit.verification import Verifier
 from strongroom.audit.writer_id import parse_writer
-from strongroom.store.audit.segments import COMPRESSED, Segment, copies_of_segments
+from strongroom.store.audit.segments import COMPRESSED, Segment, copies_of_segments, segments_of
 
 _CHUNK = 4 << 20
 
@@ -76,6 +77,18 @@ def read_statements(segments: Sequence[Segment], verifies: Callable[[bytes, byte
             for record in signed_records(segment.name, lines_of(segment.path), verifies):
                 stated.add(segment.writer, record)
     return stated
+
+
+def is_archived(folder: Path, position: Position, verifies: Callable[[bytes, bytes], bool]) -> bool:
+    """Tell whether the line after a position was archived, as the log states, with all lines up to those in ``folder``.
+
+    A database that was set back has such a position.
+    """
+    segments = segments_of(folder)
+    oldest = next((each.first for each in segments if each.writer == position.writer), 0)
+    if oldest <= position.sequence + 1:
+        return False
+    return read_statements(segments, verifies).covers(position.writer, position.sequence + 1, oldest - 1)
 
 
 def first_copies(folders: Sequence[Path]) -> list[Segment]:
