@@ -10,7 +10,7 @@
       credentials       0600, access keys of account roots and services, for AWS clients
       env.sh, env.fish  0600, shell commands that point AWS clients at the server, written by each start
       serving           empty; locked by the process that was started to serve, and by none of its workers
-      registering       empty; locked by the command that makes an account or a service
+      registering       empty; locked by the command that changes something
       request-quotas    0600, what several workers have counted, if there are quotas
       problems/         0700, the open problems of each worker, 0600
       audit/            0700, a line for each call, in segments
@@ -29,6 +29,7 @@ from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
 from strongroom.crypto.seals.file import create_root_key, is_foreign, load_file_seal, owner_of, remedy
 from strongroom.crypto.service_secrets import IAM_SCOPE
 from strongroom.entropy import Entropy
+from strongroom.problems import Problems
 from strongroom.store.protocol import Store, Transaction
 from strongroom.store.scopes import AccountScope
 from strongroom.store.sqlite.engine import open_sqlite
@@ -104,12 +105,19 @@ class DataFolder:
         return descriptor
 
     @contextmanager
-    def registering(self) -> Iterator[None]:
-        """Keep other commands from registering at the same time. It waits for a command that does."""
+    def registering(self, *, wait: bool = True) -> Iterator[bool]:
+        """Keep other commands from changing anything at the same time.
+
+        It waits for a command that does. If it is not to ``wait``, it gives False while another command has the lock.
+        """
         descriptor = os.open(self._registering, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            yield True
         finally:
             os.close(descriptor)
 
@@ -182,9 +190,9 @@ def _is_empty(database: Path) -> bool:
     return not database.exists() or database.stat().st_size == 0
 
 
-def open_store(folder: DataFolder) -> SqlStore:
+def open_store(folder: DataFolder, problems: Problems | None = None) -> SqlStore:
     """Open the database, which has this release's schema."""
-    return SqlStore(open_sqlite(folder.database))
+    return SqlStore(open_sqlite(folder.database), problems=problems)
 
 
 def upgrade_unused(folder: DataFolder) -> None:

@@ -1,5 +1,6 @@
 """Builds a deployment from settings: opens the data folder and connects all parts of the service."""
 
+import logging
 import os
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -8,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from strongroom.assembly.audit_log import end_idle_chains, idle_writers, open_audit_key, open_audit_log
+from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.data_folder import (
     DataFolder,
     DataFolderError,
@@ -16,9 +18,14 @@ from strongroom.assembly.data_folder import (
     require_database,
     upgrade_unused,
 )
+from strongroom.assembly.database_check import is_checked_at_once, require_whole_database
+from strongroom.assembly.database_history import require_all_committed
+from strongroom.assembly.key_policies import KeyPolicies
 from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_node_id
+from strongroom.assembly.profiles import Profiles
 from strongroom.assembly.provider_keys import ProviderKeys
 from strongroom.assembly.registrar import Registrar
+from strongroom.assembly.root_keys import RootKeys
 from strongroom.assembly.served_regions import report_unserved
 from strongroom.audit.writer_id import WriterId, parse_writer, worker_name
 from strongroom.clock import Clock
@@ -45,12 +52,15 @@ from strongroom.service.request_quotas import RequestQuotas
 from strongroom.service.service import Service
 from strongroom.service.shared_buckets import SharedBuckets
 from strongroom.service.unauthenticated import RecordRateLimit, UnauthenticatedRequests
+from strongroom.service.write_probe import WriteProbe
 from strongroom.settings import Settings
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.audit.tail import AuditTail
 from strongroom.store.sqlite.schema_version import upgrade
 from strongroom.usage.access_key_usage import AccessKeyUsage
 from strongroom.usage.key_usage import KeyUses
+
+logger = logging.getLogger(__name__)
 
 _USES = frozenset(operation.name for operation in TABLE.values() if operation.uses)
 
@@ -66,21 +76,26 @@ class OpenFolder:
         problems: Problems | None = None,
         *,
         taken: bool = False,
+        also_older: bool = False,
     ) -> None:
         """Open the store and unseal the domain keys.
 
         ``taken`` is True in the process that has locked the folder: it first makes or upgrades the database, the keys
         of all Regions and the node's identity. In any other process the database must have this release's schema
-        already. Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
+        already. ``also_older`` opens a database also if it lacks what the audit log says was committed.
+        Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
         """
         attestations = Attestations(settings.attestation_roots, settings.attestation_age, settings.clock_skew)
         self.folder = DataFolder(settings.folder)
         self.problems = problems or Problems()
         if taken:
             require_database(self.folder)
+            require_whole_database(self.folder, serve_damaged=settings.serve_damaged)
             upgrade(self.folder.database)
-        store = open_store(self.folder)
+        store = open_store(self.folder, self.problems)
         self.store = store
+        if not also_older:
+            require_all_committed(self.folder, store)
         domain_keys = open_domain_keys(self.folder, store, settings.regions if taken else (), entropy)
         key_backends, secrets = KeyBackends(SoftwareKeyBackend(domain_keys, entropy)), ServiceSecrets(domain_keys)
         if taken:
@@ -100,8 +115,13 @@ class OpenFolder:
             customer_keys=settings.customer_keys,
             regions=settings.regions,
         )
-        self.registrar = Registrar(self.folder, store, secrets, clock, entropy)
-        self.provider_keys = ProviderKeys(store)
+        self.trail = CommandTrail(self.folder, store, secrets, settings, clock, entropy)
+        # What a first start makes is no change of an operator's.
+        self.registrar = Registrar(self.folder, store, secrets, clock, entropy, None if taken else self.trail)
+        self.root_keys = RootKeys(self.folder, store, secrets, clock, entropy, self.trail)
+        self.provider_keys = ProviderKeys(self.folder, store, self.trail)
+        self.key_policies = KeyPolicies(self.folder, store, self.trail)
+        self.profiles = Profiles(self.folder, store, secrets)
 
     def accounts(self) -> list[str]:
         """Return every account."""
@@ -113,17 +133,18 @@ class OpenFolder:
         self.store.close()
 
 
-def open_existing(settings: Settings, clock: Clock, entropy: Entropy) -> OpenFolder:
+def open_existing(settings: Settings, clock: Clock, entropy: Entropy, *, also_older: bool = False) -> OpenFolder:
     """Open a data folder that a server has made, whether the server runs or not.
 
-    Raises DataFolderError if there is none, or if a server of another release is using it.
+    ``also_older`` is for commands that tell of a database that was set back. Raises DataFolderError if there is no data
+    folder, or if a server of another release is using it.
     """
     folder = DataFolder(settings.folder)
     require_database(folder)
     if not folder.database.exists():
         raise DataFolderError(f"`{settings.folder}` is not a data folder; start a server once to make it")
     upgrade_unused(folder)
-    return OpenFolder(settings, clock, entropy)
+    return OpenFolder(settings, clock, entropy, also_older=also_older)
 
 
 class Deployment:
@@ -171,6 +192,7 @@ class Deployment:
             if not worker:
                 at_work = {WriterId(self.node, number).name for number in range(workers)}
                 idle = idle_writers(opened.store, self.node, at_work)
+                opened.trail.end_interrupted()
                 marks += end_idle_chains(opened.folder.audit, idle, settings, opened.store, audit_key, clock)
                 report_unserved(opened.store, settings.regions, problems)
             for mark in marks:
@@ -189,9 +211,11 @@ class Deployment:
         self.service = Service(
             Pipeline(opened.backends, credentials, quotas, trail, usage, record_limit),
             UnauthenticatedRequests(trail, record_limit),
-            Readiness(opened.store, trail, problems),
+            Readiness(opened.store, trail, problems, WriteProbe(opened.store, clock.timer)),
         )
         self.keeper = Keeper(opened.backends, trail, self.log, clock, usage)
+        if not worker and (settings.serve_damaged or not is_checked_at_once(self.folder)):
+            opened.store.check()
         self.chores = self.keeper.upkeep if worker else self.keeper.run
         """Periodic work. The first worker also does the work that is done once for all workers."""
 
@@ -229,6 +253,8 @@ def ready_folder(settings: Settings, clock: Clock, entropy: Entropy) -> None:
     clear_problems(DataFolder(settings.folder).problems)
     with closing(OpenFolder(settings, clock, entropy, taken=True)) as opened:
         _ensure_account(opened, settings)
+        for problem in opened.profiles.problems():
+            logger.warning("%s", problem)
 
 
 def _web_identities(settings: Settings) -> WebIdentities:

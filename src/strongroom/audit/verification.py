@@ -12,13 +12,14 @@ stopped since.
 
 import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from enum import StrEnum
 from hashlib import sha256
 
 import msgspec
 
+from strongroom.audit.archive import Statements
 from strongroom.audit.chain import (
     CHECKPOINT,
+    DATABASE,
     GENESIS,
     HEADER,
     TAIL,
@@ -29,66 +30,21 @@ from strongroom.audit.chain import (
     Position,
     Unverified,
     claim_of,
+    note_in,
     parse_name,
     signed_bytes,
 )
+from strongroom.audit.database_history import DatabaseNote, DatabasePosition, find_set_back
+from strongroom.audit.report import Finding, Kind, Report
 
 _MOST_FINDINGS = 10_000
-_SPECIAL = (HEADER, CHECKPOINT)
+_SPECIAL = (HEADER, CHECKPOINT, DATABASE)
 _UNVERIFIED = {
     Unverified.ADDED: "the writer had stopped before the last {} lines; they were added",
     Unverified.UNKNOWN: "the database did not know the writer of the {} lines before this",
     Unverified.UNSIGNED: "the database had no valid checkpoint that covers the {} lines before this",
 }
 _EVENT_TIME = re.compile(rb'"eventTime":"([0-9TZ:-]{20})"')
-
-
-class Kind(StrEnum):
-    """Kinds of damage that verification finds."""
-
-    ALTERED = "altered"
-    REMOVED = "removed"
-    REORDERED = "reordered"
-    TRUNCATED = "truncated"
-    FILE_MISSING = "file missing"
-    BAD_SIGNATURE = "bad signature"
-    ADDED = "added"
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """One damage and its place: the file, the line (from 1), and the sequence number expected there."""
-
-    kind: Kind
-    file: str
-    line: int
-    sequence: int
-    text: str
-
-
-class Report(msgspec.Struct):
-    """The result of a verification. Times are as in the records, empty if there are none."""
-
-    writers: list[str] = msgspec.field(default_factory=list)
-    """The writers whose chains were verified, in the order of their names."""
-    segments: int = 0
-    records: int = 0
-    checkpoints: int = 0
-    unsigned: int = 0
-    """The number of records after the last checkpoint of their writer, which no signature covers yet."""
-    uncovered: int = 0
-    """The number of lines after the last signed checkpoint that a start has continued. A crash leaves some."""
-    torn: int = 0
-    """The size of unfinished lines in bytes.
-
-    Their calls were not answered. They were cut off after a crash, or are still there.
-    """
-    lost: int = 0
-    """The number of records of refused calls that were dropped while the log could not be written."""
-    first_time: str = ""
-    last_time: str = ""
-    findings: list[Finding] = msgspec.field(default_factory=list)
-    further: int = 0
-    """The number of findings that are not listed, because the list is full."""
 
 
 class Verifier:
@@ -101,14 +57,20 @@ class Verifier:
         required: Container[str] | None = None,
         *,
         from_oldest: bool = False,
+        stated: Statements | None = None,
+        archives_given: bool = False,
     ) -> None:
         """Verify with the audit key's ``verifies(message, signature)``, against the recorded state of the ``writers``.
 
         Without ``writers`` (None), the ends of the chains cannot be verified, nor whether the chains belong here.
         ``required`` are the writers whose chains must be here; the default is all. Chains of other nodes are elsewhere.
         ``from_oldest`` accepts the hash before the oldest header, because the segments before it were moved elsewhere.
+        ``stated`` are the signed statements about archived segments, which need not be here, unless the
+        ``archives_given`` are all there are: then only pruned ones may be missing.
         """
         self._from_oldest = from_oldest
+        self._stated = stated or Statements()
+        self._archives_given = archives_given
         self.report = Report()
         self._verifies = verifies
         self._writers = writers
@@ -125,7 +87,10 @@ class Verifier:
         """The last sequence number that a checkpoint covers or a header has counted."""
         self._anchor: int | None = None
         """The sequence number of the checkpoint in the database, once its line was read; 0 if there is none."""
+        self._last_signed = 0
+        """The sequence number of the last checkpoint with a valid signature."""
         self._mark = b""
+        self._notes: dict[str, DatabaseNote] = {}
 
     def begin(self, file: str) -> None:
         """Begin the segment in a file of this name."""
@@ -165,9 +130,20 @@ class Verifier:
         elif rest or not self._line:
             self._find(Kind.TRUNCATED, "the file ends within a line" if rest else "the file is empty")
 
-    def finish(self, writers: Mapping[str, KnownWriter]) -> Report:
-        """Return the report. ``writers`` is their state as recorded now, because servers may have written meanwhile."""
+    def find_damage(self, kind: Kind, text: str) -> None:
+        """Add a finding about the segment's file as a whole."""
+        self._find(kind, text)
+
+    def finish(self, writers: Mapping[str, KnownWriter], database: DatabasePosition | None = None) -> Report:
+        """Return the report.
+
+        ``writers`` is their state as recorded now, because servers may have written meanwhile. ``database`` is the
+        position of the database now; None if it is not judged.
+        """
         self._end_writer()
+        set_back = None if database is None else find_set_back(self._notes.values(), database)
+        if set_back is not None:
+            self.report.findings.append(Finding(Kind.SET_BACK, "", 0, 0, set_back.text))
         before = self._writers
         if before is None:
             return self.report
@@ -195,8 +171,7 @@ class Verifier:
         """Judge a line that does not continue the chain, or that is a header or a checkpoint."""
         expected = self._sequence + 1
         claim = claim_of(line)
-        if self._from_oldest and not self._sequence and claim is not None and claim.sequence > 1:
-            self._start_late(line, claim.sequence - 1)
+        if claim is not None and self._goes_on_later(line, claim):
             return
         if claim is None or claim.writer != self._writer:
             self._find(Kind.ALTERED, "this is not a line of this log")
@@ -221,6 +196,15 @@ class Verifier:
             self._check_kind(line, covered)
         self._sequence, self._previous = claim.sequence, claim.digest
 
+    def _goes_on_later(self, line: bytes, claim: Position) -> bool:
+        """Go on with a line whose predecessors are elsewhere; tell whether they may be."""
+        if self._line == 1 and claim.sequence > self._sequence + 1 and self._pass_archived(line, claim):
+            return True
+        if not self._from_oldest or self._sequence or claim.sequence == 1:
+            return False
+        self._start_late(line, claim.sequence - 1)
+        return True
+
     def _start_late(self, header: bytes, before: int) -> None:
         """Begin a chain with the header of the oldest segment, as if the segments before it were here."""
         try:
@@ -230,10 +214,42 @@ class Verifier:
         self._sequence, self._line = before, self._line - 1
         self.lines([header])
 
+    def _pass_archived(self, header: bytes, claim: Position) -> bool:
+        """Go on after segments that were archived, as the log states; tell whether it states that."""
+        passed = self._stated.between(claim.writer, self._sequence + 1, claim.sequence - 1)
+        if not passed or claim.writer != self._writer:
+            return False
+        for segment in passed:
+            if segment.name in self._stated.pruned:
+                self.report.pruned += 1
+            elif self._archives_given:
+                self._find(Kind.FILE_MISSING, f"{segment.name} was archived, and is in none of the archives given")
+            else:
+                folder = ", ".join(sorted(self._stated.folders[segment.name]))
+                self.report.archived[folder] = self.report.archived.get(folder, 0) + 1
+        self._sequence = self._accounted = passed[-1].last_sequence
+        self._previous = passed[-1].last_hash.encode()
+        # Only segments that a signed checkpoint covers are archived.
+        self._signed.add(self._writer)
+        self._last_signed = self._sequence
+        self._pass_recorded_checkpoint(passed[0].first_sequence)
+        self._line -= 1
+        self.lines([header])
+        return True
+
+    def _pass_recorded_checkpoint(self, first: int) -> None:
+        """Take the database's checkpoint for found, if its line is among those that were passed over from ``first``."""
+        kept = self._recorded_checkpoint()
+        stated = None if kept is None else kept.read_signed(self._writer, self._verifies)
+        if stated is not None and first <= stated.sequence + 1 <= self._sequence:
+            self._anchor = stated.sequence + 1
+
     def _check_kind(self, line: bytes, covered: bytes) -> None:
         """Judge a line that continues the chain by its kind: a header, a checkpoint or a record."""
         if line.startswith(HEADER) or self._line == 1:
             self._judge_header(line)
+        elif line.startswith(DATABASE):
+            self._note_database(line)
         elif line.startswith(CHECKPOINT):
             self._judge_checkpoint(covered[: covered.rfind(self._mark)] + b"}")
 
@@ -245,9 +261,15 @@ class Verifier:
             return
         if header.name != self._file or self._line != 1 or header.previous.encode() != self._previous:
             self._find(Kind.ALTERED, f"this is the header of {header.name}")
+        self._note_database(line)
         self.report.torn += header.torn
         self.report.lost += header.lost
         self._take_over(header)
+
+    def _note_database(self, line: bytes) -> None:
+        note = note_in(line)
+        if note is not None:
+            self._notes[self._writer] = note
 
     def _take_over(self, header: Header) -> None:
         """Count the lines that a start has found.
@@ -275,6 +297,7 @@ class Verifier:
         self.report.checkpoints += 1
         self._since_checkpoint = 0
         self._signed.add(self._writer)
+        self._last_signed = self._sequence + 1
         self._accounted = self._sequence + 1
         if checkpoint == self._recorded_checkpoint():
             self._anchor = self._sequence + 1
@@ -288,7 +311,7 @@ class Verifier:
         self.report.writers.append(writer)
         self._mark = b',"chain":{"writer":"%b","sequence":' % writer.encode()
         self._sequence, self._previous = 0, GENESIS
-        self._accounted = 0
+        self._accounted = self._last_signed = 0
         self._anchor = 0 if self._recorded_checkpoint() is None else None
 
     def _end_writer(self) -> None:
@@ -303,7 +326,7 @@ class Verifier:
             return
         if self._anchor is None:
             self._check_end()
-        elif known.stopped and self._sequence > self._anchor:
+        elif known.stopped and self._sequence > max(self._anchor, self._last_signed):
             text = f"the writer had stopped with {self._anchor}; what comes after it was added"
             self._added[self._writer] = Finding(Kind.ADDED, self._file, self._line, self._sequence, text)
 

@@ -1,12 +1,14 @@
 """Opens a server's data folder for a command, and reports errors of the settings and the data folder in one line."""
 
 import errno
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
+from typing_extensions import override
 
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.deployment import OpenFolder, open_existing
@@ -16,6 +18,7 @@ from strongroom.crypto.seal import UnsealError
 from strongroom.entropy import system_entropy
 from strongroom.errors import KmsError
 from strongroom.settings import Settings, SettingsError
+from strongroom.store.faults import StoreDamaged, StoreUnavailable
 from strongroom.store.sqlite.faults import DatabaseError
 from strongroom.store.sqlite.read_only import UnreadableStoreError
 from strongroom.store.sqlite.schema_version import UnknownSchemaError
@@ -45,8 +48,7 @@ def _words_of(error: Exception) -> str | None:
         case SettingsError() | DataFolderError() | UnsealError() | UnknownSchemaError() | UnreadableStoreError():
             return str(error)
         case DatabaseError() | KmsError():
-            reason = error.orig if isinstance(error, DatabaseError) else error
-            return f"`strongroom.db` in the data folder cannot be used: {reason}"
+            return _words_of_the_store(error)
         case OSError():
             return _words_of_the_system(error)
         case MemoryError() | SystemError():
@@ -59,6 +61,14 @@ def _words_of(error: Exception) -> str | None:
             )
         case _:
             return None
+
+
+def _words_of_the_store(error: DatabaseError | KmsError) -> str:
+    """Return what a store says of its database. SQLAlchemy's own text would end with a link."""
+    if isinstance(error, StoreUnavailable | StoreDamaged):
+        return error.explanation
+    reason = error.orig if isinstance(error, DatabaseError) else error
+    return f"`strongroom.db` in the data folder cannot be used: {reason}"
 
 
 def _words_of_the_system(error: OSError) -> str:
@@ -80,11 +90,37 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def warn_of_profiles(opened: OpenFolder) -> None:
+    """Say on standard error which profiles of ``credentials`` do not work any more."""
+    for problem in opened.profiles.problems():
+        click.echo(f"Warning: {problem}", err=True)
+
+
+class _PlainLines(logging.Formatter):
+    """Messages alone, without a traceback: what a command says is for its user."""
+
+    @override
+    def formatException(self, ei: object) -> str:
+        return ""
+
+
+def _log_in_plain_lines() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_PlainLines("Warning: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
 @contextmanager
-def open_data_folder(config: Path | None, data: str | None) -> Iterator[tuple[OpenFolder, Settings]]:
-    """Open the data folder of a server, whether the server runs or not; raises ClickException."""
+def open_data_folder(
+    config: Path | None, data: str | None, *, also_older: bool = False
+) -> Iterator[tuple[OpenFolder, Settings]]:
+    """Open the data folder of a server, whether the server runs or not; raises ClickException.
+
+    A database that was set back is refused, unless ``also_older``.
+    """
     with readable_errors():
         settings = read_settings(config, data=data)
         harden_process()
-        with closing(open_existing(settings, SystemClock(), system_entropy)) as opened:
+        _log_in_plain_lines()
+        with closing(open_existing(settings, SystemClock(), system_entropy, also_older=also_older)) as opened:
             yield opened, settings
