@@ -3,7 +3,7 @@
 Sources: Prometheus, "Metric and label naming" and "Exposition formats".
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate, chain
 from typing import Protocol, TypeVar
 
@@ -47,6 +47,8 @@ class Sources(msgspec.Struct, frozen=True):
     snapshot: Snapshot
     problems: Problems
     access_log: AccessLines | None = None
+    certificate_expires: Callable[[], float | None] = lambda: None
+    """Returns when the certificate of this worker expires, in epoch seconds; None without TLS."""
 
 
 class WorkerMetrics:
@@ -74,6 +76,7 @@ class WorkerMetrics:
                 _store(sources.store),
                 _problems(sources.problems),
                 _access_log(sources.access_log),
+                _certificate(sources.certificate_expires()),
                 self._process.collect(),
             )
         )
@@ -131,6 +134,12 @@ def _audit(log: AuditSink, counters: CallCounters) -> Iterator[Metric]:
     yield _gauge("strongroom_audit_segment_begun_timestamp_seconds", about, {(): measured.segment_begun})
     about = "When the chain was signed last; 0 for not yet."
     yield _gauge("strongroom_audit_last_checkpoint_timestamp_seconds", about, {(): measured.last_checkpoint})
+
+
+def _certificate(expires: float | None) -> Iterator[Metric]:
+    if expires is not None:
+        about = "When the TLS certificate that new connections get expires."
+        yield _gauge("strongroom_tls_certificate_expiry_timestamp_seconds", about, {(): expires})
 
 
 def _keeper(measured: KeeperCounters) -> Iterator[Metric]:
