@@ -99,12 +99,15 @@ class Ledger:
         """Return how many calls had been answered by a moment."""
         return sum(at is None or moment <= at for moment in [*self.requests.values()])
 
-    def known(self, kind: Kind, at: int | None = None) -> dict[str, set[Hashable]]:
-        """Return the names of subjects of a kind → the values allowed after a fault at a moment."""
+    def known(self, kind: Kind, at: int | None = None, until: int | None = None) -> dict[str, set[Hashable]]:
+        """Return the names of subjects of a kind → the values allowed after a fault at a moment.
+
+        With ``until``, the fault was at some moment between the two.
+        """
         return {
             subject.name: allowed
             for subject, attempts in list(self.subjects.items())
-            if subject.kind is kind and (allowed := _allowed(attempts, at))
+            if subject.kind is kind and (allowed := _allowed(attempts, at, at if until is None else until))
         }
 
     def observed(self, subject: Subject, value: Hashable) -> None:
@@ -113,12 +116,12 @@ class Ledger:
         self.subjects[subject].append(Attempt(value, now, now))
 
 
-def _allowed(attempts: list[Attempt], at: int | None) -> set[Hashable]:
-    """Return the values that are allowed at a moment; none if the subject need not exist by then."""
+def _allowed(attempts: list[Attempt], at: int | None, until: int | None) -> set[Hashable]:
+    """Return the values that are allowed in a span of time; none if the subject need not exist by then."""
     done = [index for index, each in enumerate(attempts) if _by(each.acknowledged, at)]
     if not done:
         return set()
-    return {each.value for each in attempts[done[-1] :] if _by(each.sent, at)}
+    return {each.value for each in attempts[done[-1] :] if _by(each.sent, until)}
 
 
 def _by(moment: int | None, at: int | None) -> bool:

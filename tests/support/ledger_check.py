@@ -25,14 +25,25 @@ _REFUSALS = {
 
 
 class Check:
-    """One comparison. ``at`` is the moment of the fault; None for now. Default credentials: the root access key."""
+    """One comparison.
+
+    ``at`` is the moment of the fault, None for now; with ``until``, the fault was at some moment between the two. By
+    default it has the server's root access key.
+    """
 
     def __init__(
-        self, server: RunningServer, ledger: Ledger, at: int | None = None, credentials: Credentials | None = None
+        self,
+        server: RunningServer,
+        ledger: Ledger,
+        at: int | None = None,
+        credentials: Credentials | None = None,
+        *,
+        until: int | None = None,
     ) -> None:
         self._client = FastClient(server, credentials)
         self._ledger = ledger
         self._at = at
+        self._until = until
         self._states: dict[str, str] = {}
         self.differences: list[str] = []
         """What was acknowledged and is not so, one line each."""
@@ -56,9 +67,7 @@ class Check:
         return self.differences
 
     def _keys(self) -> None:
-        known = {
-            kind: self._ledger.known(kind, self._at) for kind in (Kind.STATE, Kind.POLICY, Kind.TAG, Kind.ROTATIONS)
-        }
+        known = self._known(Kind.STATE, Kind.POLICY, Kind.TAG, Kind.ROTATIONS)
         for key_id in known[Kind.STATE]:
             found = self._state(key_id)
             self._states[key_id] = found
@@ -78,13 +87,15 @@ class Check:
         return str(self._ask("DescribeKey", KeyId=key_id).get("KeyMetadata", {}).get("KeyState", _ABSENT))
 
     def _aliases(self) -> None:
+        known = self._known(Kind.ALIAS)
+        if not known[Kind.ALIAS]:
+            return
         found = {entry["AliasName"]: entry.get("TargetKeyId") for entry in self._pages("ListAliases", "Aliases")}
-        known = {Kind.ALIAS: self._ledger.known(Kind.ALIAS, self._at)}
         for alias in known[Kind.ALIAS]:
             self._compare(Kind.ALIAS, alias, known, found.get(alias))
 
     def _grants(self) -> None:
-        known = {Kind.GRANT: self._ledger.known(Kind.GRANT, self._at)}
+        known = self._known(Kind.GRANT)
         grants: dict[str, set[str]] = {}
         for name in known[Kind.GRANT]:
             key_id, grant_id = name.split()
@@ -110,6 +121,9 @@ class Check:
             self.differences.append(f"a ciphertext of {key_id}, which is {state}, is decrypted")
         if found != plaintext:
             self.differences.append(f"WRONG PLAINTEXT of {key_id}: {found} for {plaintext}")
+
+    def _known(self, *kinds: Kind) -> dict[Kind, dict[str, set[Hashable]]]:
+        return {kind: self._ledger.known(kind, self._at, self._until) for kind in kinds}
 
     def _compare(self, kind: Kind, name: str, known: Mapping[Kind, Mapping[str, set[Hashable]]], found: object) -> None:
         allowed = known[kind].get(name)
