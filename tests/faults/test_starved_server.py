@@ -43,8 +43,8 @@ def test_the_server_goes_on_when_the_resource_is_there_again(tmp_path: Path, fau
                     time.sleep(0.05)
         assert set(refused) <= EXPECTED
         recovered(server)
-        load = LedgerLoad(server, ledger, numbers)
         load.live(next(numbers))
+        load.close()
         assert Check(server, ledger).run() == []
         assert server.stop() == 0
     assert "Traceback" not in log.read_text()

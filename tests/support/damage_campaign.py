@@ -63,6 +63,7 @@ class DamageCampaign:
             made = LedgerLoad(server, self._ledger, itertools.count())
             for number in range(_KEYS):
                 made.live(number)
+            made.close()
             if was_killed:
                 server.process.kill()
             server.stop()

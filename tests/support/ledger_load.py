@@ -41,7 +41,11 @@ class LedgerLoad:
         except NoAnswer:
             return
         finally:
-            self._client.close()
+            self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
 
     def live(self, number: int) -> None:
         """Take one key through a life; raises CallRefused and NoAnswer."""
