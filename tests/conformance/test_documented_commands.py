@@ -59,6 +59,8 @@ LEFT_OUT = {
     ("RELEASING.md", "python3 -m venv /tmp/wheel"): RELEASE,
     ("RELEASING.md", "(cd dist &&"): RELEASE,
     ("docs/performance.md", "make bench"): LOAD,
+    ("docs/reliability.md", "make faults"): LOAD,
+    ("docs/reliability.md", "make fuzz"): LOAD,
     ("docs/identities.md", "[[identity-provider"): LOADED,
     ("docs/identities.md", "trusted-proxies ="): LOADED,
     ("docs/running.md", "[default]"): FILE,

@@ -23,6 +23,8 @@ from ledger_load import LedgerLoad
 from local_server import RunningServer, running_server
 
 _KEYS = 12
+_SHOWN = 10
+"""The most findings of one kind that a report has."""
 _LOUD = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b|\"level\": ?\"(warning|error|critical)\"", re.IGNORECASE)
 _SERVER_FAULT = re.compile(r"\b5\d\d [A-Z]")
 
@@ -147,7 +149,7 @@ def _readiness(server: RunningServer) -> str:
 
 
 def report(campaign: DamageCampaign) -> str:
-    """Return the counts by file and outcome, and what was found, as lines."""
+    """Return the counts by file and outcome, and the first of what was found, as lines."""
     counts = [
         f"{file}: {', '.join(f'{count} {outcome}' for outcome, count in outcomes.most_common())}"
         for file, outcomes in sorted(campaign.by_file.items())
@@ -155,6 +157,6 @@ def report(campaign: DamageCampaign) -> str:
     found = [
         f"{label}: {each.damage}\n    {each.differences}\n    {each.rows}"
         for label, findings in (("WRONG", campaign.wrong), ("SILENT", campaign.silent), ("RUDE", campaign.rude))
-        for each in findings
+        for each in findings[:_SHOWN]
     ]
     return "\n".join([*counts, *found])
