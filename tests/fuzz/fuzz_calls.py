@@ -11,7 +11,9 @@ from local_deployment import ORIGIN, LocalDeployment, performed
 from strongroom.api.aws_json import AwsJson
 from strongroom.api.aws_query import AwsQuery, form_field
 from strongroom.clock import ManualClock
+from strongroom.crypto.binding import SESSION_BINDING
 from strongroom.errors import KmsError
+from strongroom.iam import MalformedPolicy
 from strongroom.operations.iam.table import IAM_TABLE
 from strongroom.operations.kms.table import TABLE
 from strongroom.operations.operation import Operation
@@ -20,6 +22,7 @@ from strongroom.service.call import Call
 
 NOW = 1_790_000_000.0
 KEY_ALIAS = "alias/fuzzed"
+_TEMPORARY = "ASIAIOSFODNN7EXAMPLE"
 _LIFE = 3000
 """After so many calls a new deployment takes the place of the old one, so that what calls have made does not add up."""
 _SLOW = (b"RSA_3072", b"RSA_4096")
@@ -83,6 +86,19 @@ def fuzz_ciphertext(data: bytes) -> None:
         body = json.dumps({"CiphertextBlob": base64.b64encode(blob).decode()}).encode()
         status, _ = world.perform(TABLE["Decrypt"], AwsJson(), body)
         assert status == 400 or blob == world.blob
+
+
+def fuzz_session_token(data: bytes) -> None:
+    """Look up the bytes as a session token; then a token whose content they are."""
+    local = _world().local
+    sealed = local.deployment.backends.secrets.wrap(data, SESSION_BINDING)
+    for token in (data.decode("latin-1"), base64.b64encode(sealed).decode()):
+        try:
+            credential = local.deployment.service.pipeline.credential(_TEMPORARY, token, may_wait=True)
+        except MalformedPolicy:
+            # Only of a token that we have sealed, and then its policies were parsed before.
+            continue
+        assert credential is None or credential.access_key_id == _TEMPORARY
 
 
 def _mixed(blob: bytes, data: bytes) -> bytes:

@@ -15,16 +15,18 @@ import msgspec
 from botocore.auth import SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from msgspec.structs import replace
 
 from attestations import Hypervisor, register
 from audits import audit_files
 from clients import sign
-from fuzz_calls import KEY_ALIAS
+from fuzz_calls import _TEMPORARY, KEY_ALIAS
 from fuzz_documents import _LOCATOR, NOW
 from fuzz_http import ACCESS_KEY, REGION, SECRET
 from local_deployment import LocalDeployment
 from policies import KEY, allow, deny, document
 from strongroom.clock import ManualClock
+from strongroom.iam.session import Session
 from strongroom.keys.ciphertext import header
 from strongroom.keys.wrapping import WrappingAlgorithm
 from strongroom.operations.grant_tokens import GrantToken
@@ -65,6 +67,7 @@ def _seeds() -> dict[str, list[bytes]]:
         "policy": [bytes([kind]) + text.encode() for kind in range(3) for text in _POLICIES],
         "presigned": [_presigned()],
         "query": [urlencode({"Action": name, **fields}).encode() for name, fields in _QUERY],
+        "session-token": [msgspec.msgpack.encode(each) for each in _sessions()],
         "signature": [http[0]],
         "token": [msgspec.msgpack.encode(GrantToken(_LOCATOR, "a" * 64)), msgspec.msgpack.encode(token), b"AAAA"],
     }
@@ -111,6 +114,14 @@ _POLICIES = [
     document(allow("arn:aws:iam::111122223333:root", when=_CONDITIONS), version="2008-10-17"),
     document({"Effect": "Allow", "NotPrincipal": {"AWS": "*"}, "NotAction": "kms:*", "NotResource": ["*"]}),
 ]
+
+
+def _sessions() -> list[Session]:
+    """Return a session of the account's root, and one of a role that does not exist."""
+    root = Session(access_key_id=_TEMPORARY, secret="s", account="000000000000", issued_at=NOW, expires_at=NOW + 900)
+    policies = (document(allow(do="kms:*")),)
+    role = replace(root, unique_id="AROAEXAMPLEEXAMPLE01", session_name="s", policies=policies, tags=(("a", "b"),))
+    return [root, replace(root, policies=policies), role]
 
 
 def _signed(body: bytes) -> bytes:

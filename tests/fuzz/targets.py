@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from fuzz_calls import fuzz_ciphertext, fuzz_json, fuzz_query
+from fuzz_calls import fuzz_ciphertext, fuzz_json, fuzz_query, fuzz_session_token
 from fuzz_documents import fuzz_attestation, fuzz_attested_payload, fuzz_audit_log, fuzz_token
 from fuzz_http import fuzz_http, fuzz_presigned, fuzz_signature
 from fuzz_policies import fuzz_policy
@@ -22,6 +22,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "policy": fuzz_policy,
     "presigned": fuzz_presigned,
     "query": fuzz_query,
+    "session-token": fuzz_session_token,
     "signature": fuzz_signature,
     "token": fuzz_token,
 }
