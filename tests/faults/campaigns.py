@@ -1,7 +1,7 @@
 """``make faults``: every campaign of faults, and the rows of the table in ``docs/reliability.md``.
 
-Kills, power cuts and bit flips are injected ``--rounds`` times each, over both settings of durability; files are cut
-short, removed and copied a tenth as often. Exits with 1 if anything was lost in silence or answered wrongly.
+Kills, power cuts, bit flips and changes of rows are injected ``--rounds`` times each, kills and cuts over both settings
+of durability; files are cut short, removed and copied a tenth as often. Exits with 1 if anything was lost in silence or answered wrongly.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def _campaigns(rounds: int, seed: int) -> Iterator[tuple[str, int, Campaign]]:
     few = max(1, rounds // _SHORT)
     for how in How:
         for was_killed in (True, False):
-            count = max(1, rounds // 2) if how is How.FLIP else few
+            count = max(1, rounds // 2) if how in (How.FLIP, How.VALUE) else few
             yield "damage", count, _damage(seed, how, was_killed=was_killed)
     yield "copies", few, lambda scratch, count: WrongCopyCampaign(scratch, seeded(seed)).run(count)
 
