@@ -1,7 +1,8 @@
 """``make faults``: every campaign of faults, and the rows of the table in ``docs/reliability.md``.
 
-Kills, power cuts, bit flips and changes of rows are injected ``--rounds`` times each, kills and cuts over both settings
-of durability; files are cut short, removed and copied a tenth as often. Exits with 1 if anything was lost in silence or answered wrongly.
+Kills, power cuts, bit flips and changes of rows are injected ``--rounds`` times each, kills and cuts over both
+settings of durability; files are cut short, removed and copied a tenth as often. Exits with 1 if anything was lost in
+silence or answered wrongly.
 """
 
 import argparse
