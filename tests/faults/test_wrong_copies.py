@@ -7,7 +7,7 @@ import pytest
 from campaign import first_lines, seeded
 from wrong_copies import WrongCopyCampaign
 
-COPIES = 3
+COPIES = 2
 """``make faults`` makes many more."""
 
 

@@ -2,7 +2,7 @@
 
 ``coverage_guided.py --minutes M [--only NAME]`` shares the time among the targets, each in a process of its own.
 ``coverage_guided.py --run NAME --seconds S`` is such a process. Inputs that reach new code go to ``.fuzz/NAME``, which
-is not committed. An input that breaks a target becomes ``seeds/NAME/found-…``: once its fault is mended, commit it.
+is not committed. An input that breaks a target becomes ``seeds/NAME/found-….bin``: once its fault is mended, commit it.
 """
 
 import argparse
@@ -40,13 +40,19 @@ def _holds(name: str, seconds: int) -> bool:
     """Run a target in a process of its own; return whether it kept its promises."""
     print(f"--- {name}", flush=True)
     command = [sys.executable, __file__, "--run", name, "--seconds", str(seconds)]
-    return subprocess.run(command, check=False).returncode == 0
+    done = subprocess.run(command, check=False)
+    for found in (_SEEDS / name).glob("found-*"):
+        if not found.suffix:
+            found.rename(found.with_suffix(".bin"))
+    return done.returncode == 0
 
 
 def _fuzz(name: str, seconds: int) -> None:
     """Fuzz one target until the time is over or it breaks; does not return."""
     with atheris.instrument_imports(include=["strongroom"]):
-        from targets import MAX_LENGTH, TARGETS  # noqa: PLC0415 - after the instrumentation has begun
+        from targets import MAX_LENGTH, TARGETS, seeds_of  # noqa: PLC0415 - after the instrumentation has begun
+    # The first call makes what the target works on, which takes longer than any input may.
+    TARGETS[name](seeds_of(name)[0])
     corpus = _CORPUS / name
     corpus.mkdir(parents=True, exist_ok=True)
     options = [
@@ -54,6 +60,7 @@ def _fuzz(name: str, seconds: int) -> None:
         f"-max_len={MAX_LENGTH}",
         f"-rss_limit_mb={_MEMORY}",
         f"-timeout={_SECONDS_OF_AN_INPUT}",
+        f"-report_slow_units={_SECONDS_OF_AN_INPUT}",
         f"-artifact_prefix={_SEEDS / name}/found-",
         "-print_final_stats=1",
         "-verbosity=0",

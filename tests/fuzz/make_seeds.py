@@ -43,7 +43,7 @@ def main() -> None:
         folder = SEEDS / name
         folder.mkdir(parents=True, exist_ok=True)
         for number, seed in enumerate(seeds):
-            (folder / f"{number:02}").write_bytes(seed)
+            (folder / f"{number:02}.bin").write_bytes(seed)
 
 
 def _seeds() -> dict[str, list[bytes]]:

@@ -103,7 +103,7 @@ class DamageCampaign:
 
     def _served(self, server: RunningServer, folder: Path, damage: Damage) -> str:
         differences = Check(server, self._ledger, credentials=self._credentials).run()
-        differences += self._decisions.differences(server)
+        differences = self._decisions.differences(server) + differences
         ready = _readiness(server)
         server.stop()
         verified = strongroom(folder, "audit", "verify")
@@ -135,7 +135,12 @@ class DamageCampaign:
 
     def _finding(self, damage: Damage, differences: list[str]) -> Finding:
         rows = changed_rows(self._scratch / "intact-database", self._scratch / "damaged-database")
-        return Finding(damage, differences[:3], rows)
+        return Finding(damage, sorted(differences, key=_by_weight)[:3], rows)
+
+
+def _by_weight(difference: str) -> bool:
+    """Return what sorts wrong answers before all else."""
+    return not difference.startswith("WRONG")
 
 
 def _readiness(server: RunningServer) -> str:

@@ -23,8 +23,10 @@ from server_processes import children_of, is_alive, wait_until
 
 ROUNDS_OF_A_FOLDER = 10
 """A folder is served, and killed, so often; then a new one begins, so that comparisons stay short."""
-_LOAD = (0.05, 0.6)
-"""The shortest and longest time from the start of the load to the kill, seconds."""
+_LOAD = (5, 200)
+"""The fewest and most calls that are answered before a kill."""
+_LONGEST_LOAD = 20.0
+"""Seconds after which a kill comes in any case."""
 
 
 class Victim(StrEnum):
@@ -82,16 +84,24 @@ class KillCampaign:
         with self._started(folder) as server:
             self._check(server, folder)
             with load(server, folder.ledger, folder.numbers) as loads:
-                time.sleep(self._random.uniform(*_LOAD))
+                self._wait(folder.ledger)
                 self._kill(server, victim)
                 if victim is Victim.WORKER:
-                    time.sleep(self._random.uniform(*_LOAD))
+                    self._wait(folder.ledger)
                     self._kill(server, Victim.ALL)
             unexpected = [str(refusal) for each in loads for refusal in each.refusals]
             self.tally.lost += [f"refused without a reason: {text}" for text in unexpected]
         self.tally.injected += 1
         self.tally.outcomes[f"{victim}"] += 1
         self._verify(folder)
+
+    def _wait(self, ledger: Ledger) -> None:
+        """Wait until some more calls were answered, and then a moment."""
+        enough = len(ledger.requests) + self._random.randint(*_LOAD)
+        end = time.monotonic() + _LONGEST_LOAD
+        while len(ledger.requests) < enough and time.monotonic() < end:
+            time.sleep(0.002)
+        time.sleep(self._random.uniform(0, 0.02))
 
     def _kill(self, server: RunningServer, victim: Victim) -> None:
         supervisor = server.process.pid

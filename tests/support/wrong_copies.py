@@ -1,4 +1,4 @@
-"""Copies of a running server's folder made file by file, as a backup program would that knows nothing of databases."""
+"""Copies of a running server's folder made file by file, as a backup program would for any other files."""
 
 import itertools
 import shutil
