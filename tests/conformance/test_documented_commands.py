@@ -62,6 +62,8 @@ LEFT_OUT = {
     ("RELEASING.md", "(cd dist &&"): RELEASE,
     ("docs/operations.md", "strongroom audit archive"): PLACEHOLDERS,
     ("docs/performance.md", "make bench"): LOAD,
+    ("docs/reliability.md", "make faults"): LOAD,
+    ("docs/reliability.md", "make fuzz"): LOAD,
     ("docs/identities.md", "[[identity-provider"): LOADED,
     ("docs/identities.md", "trusted-proxies ="): LOADED,
     ("docs/running.md", "[default]"): FILE,
