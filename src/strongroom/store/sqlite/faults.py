@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from traceback import walk_tb
 
 import msgspec
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, StatementError
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    MultipleResultsFound,
+    NoResultFound,
+    OperationalError,
+    StatementError,
+)
 
 from strongroom.errors import DependencyTimeoutException, TargetChanged
 from strongroom.store.faults import FaultKind, StoreDamaged, StoreFault, StoreUnavailable
@@ -40,8 +47,13 @@ _KINDS = {
 """Result codes of SQLite (sqlite.org/rescode.html), primary ones, and the kinds of faults they are."""
 _UNDECODABLE = re.compile(r"Could not decode to UTF-8 column '(\w+)'")
 _TABLE = re.compile(r"\b(?:FROM|INTO|UPDATE)\s+\"?(\w+)")
-_VALUE_ERRORS = (ValueError, TypeError, OverflowError, LookupError, msgspec.MsgspecError, StatementError)
-"""What is raised when a value of a row is none that this service writes. UnicodeDecodeError is a ValueError."""
+_VALUE_ERRORS = (
+    *(ValueError, TypeError, OverflowError, LookupError),
+    msgspec.MsgspecError,
+    *(StatementError, NoResultFound, MultipleResultsFound),
+)
+"""What is raised when a row is missing or has a value that this service does not write. UnicodeDecodeError is a
+ValueError."""
 _ROW_CODE = "strongroom.store.sql."
 
 
