@@ -19,6 +19,7 @@ from strongroom.assembly.data_folder import (
 )
 from strongroom.assembly.database_check import is_checked_at_once, require_whole_database
 from strongroom.assembly.database_history import require_all_committed
+from strongroom.assembly.key_policies import KeyPolicies
 from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_node_id
 from strongroom.assembly.profiles import Profiles
 from strongroom.assembly.provider_keys import ProviderKeys
@@ -117,6 +118,7 @@ class OpenFolder:
         self.registrar = Registrar(self.folder, store, secrets, clock, entropy, None if taken else self.trail)
         self.root_keys = RootKeys(self.folder, store, secrets, clock, entropy, self.trail)
         self.provider_keys = ProviderKeys(self.folder, store, self.trail)
+        self.key_policies = KeyPolicies(self.folder, store, self.trail)
         self.profiles = Profiles(self.folder, store, secrets)
 
     def accounts(self) -> list[str]:
