@@ -179,3 +179,56 @@ def assert_said_once(store: FaultyStore, text: str) -> None:
     store.said(text)
     assert store.reported(text) == 1
     store.assert_no_traceback()
+
+
+def close_database(data: Path) -> None:
+    data.joinpath("strongroom.db").chmod(0)
+
+
+def close_to_writers(data: Path) -> None:
+    data.joinpath("strongroom.db").chmod(0o400)
+
+
+def close_folder_to_writers(data: Path) -> None:
+    data.chmod(0o500)
+
+
+REFUSALS: dict[Callable[[Path], None], str] = {
+    close_database: "or a file beside it cannot be opened (SQLITE_CANTOPEN: unable to open database file",
+    close_to_writers: "can only be read (SQLITE_READONLY: attempt to write a readonly database",
+    close_folder_to_writers: "can only be read (SQLITE_READONLY_DIRECTORY: attempt to write a readonly database",
+}
+
+
+@pytest.mark.parametrize("close", REFUSALS)
+def test_a_start_on_files_that_are_closed_to_it_says_so_in_its_last_line(
+    tmp_path: Path, close: Callable[[Path], None]
+) -> None:
+    with other_user() as (folder, launcher):
+        data = folder / "data"
+        with faulty_store(data, tmp_path / "log", launcher=launcher) as store:
+            assert store.server.stop() == 0
+        close(data)
+        with pytest.raises(SystemExit), faulty_store(data, tmp_path / "refused", launcher=launcher):
+            pass
+        said = tmp_path.joinpath("refused").read_text()
+        assert said.splitlines()[-1].startswith(f"Error: `{data / 'strongroom.db'}` {REFUSALS[close]}")
+        assert "Traceback" not in said
+
+
+def test_a_start_on_a_full_disk_says_so_in_its_last_line(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "size=4m") as disk:
+        with faulty_store(disk / "data", tmp_path / "log") as store:
+            assert store.server.stop() == 0
+        filling = fill(disk)
+        with pytest.raises(SystemExit), faulty_store(disk / "data", tmp_path / "refused"):
+            pass
+        said = tmp_path.joinpath("refused").read_text().splitlines()[-1]
+        assert said.startswith(
+            f"Error: `{disk / 'data' / 'strongroom.db'}` cannot be used: its disk failed (SQLITE_IOERR"
+        )
+        assert "its free space" in said
+        filling.unlink()
+        with faulty_store(disk / "data", tmp_path / "log2") as store:
+            store.kms.create_key()
+            assert store.server.stop() == 0

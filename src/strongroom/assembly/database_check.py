@@ -13,7 +13,7 @@ def check_database(folder: DataFolder) -> Integrity:
     try:
         return check_integrity(folder.database)
     except UncheckedError as error:
-        raise DataFolderError(f"`{folder.database}` cannot be read: {error}") from None
+        raise DataFolderError(str(error)) from None
 
 
 def is_checked_at_once(folder: DataFolder) -> bool:

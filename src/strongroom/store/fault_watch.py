@@ -32,7 +32,7 @@ class FaultWatch:
     """
 
     def __init__(self, database: str, problems: Problems, counters: StoreCounters, timer: Callable[[], float]) -> None:
-        self.database = database
+        self._database = database
         self._problems = problems
         self._counters = counters
         self._timer = timer
@@ -51,7 +51,7 @@ class FaultWatch:
             if known is not None:
                 known.seen = self._timer()
                 return
-            self._open[place] = _Open(fault.explain(self.database), self._timer())
+            self._open[place] = _Open(fault.explain(self._database), self._timer())
             self._report()
 
     def wrote(self) -> None:

@@ -52,7 +52,7 @@ _WORDS = {
     FaultKind.BUSY: _Words(
         "The key store did not answer in time.",
         "did not answer in time",
-        "end the process that keeps it locked",
+        "end the process that keeps it locked, or see why its disk is slow",
     ),
     FaultKind.FULL: _Words(
         "The key store cannot be written now: its disk is full.",
@@ -62,7 +62,7 @@ _WORDS = {
     FaultKind.IO: _Words(
         "The key store cannot be reached now: its disk failed.",
         "cannot be used: its disk failed",
-        "see the kernel's log, and check the disk, its quota and the limits of file sizes",
+        "see the kernel's log, and check the disk, its free space and quota, and the limits of file sizes",
     ),
     FaultKind.UNWRITABLE: _Words(
         "The key store cannot be written now.",

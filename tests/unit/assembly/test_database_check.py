@@ -62,5 +62,5 @@ def problem_of(local: LocalDeployment) -> str:
 
 def test_what_is_no_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "strongroom.db").mkdir()
-    with pytest.raises(DataFolderError, match=r"strongroom.db` cannot be read: unable to open database file"):
+    with pytest.raises(DataFolderError, match=r"strongroom.db` or a file beside it cannot be opened .SQLITE_CANTOPEN"):
         check_database(DataFolder(tmp_path))

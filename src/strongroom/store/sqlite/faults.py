@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from traceback import walk_tb
 
 import msgspec
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, StatementError
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    MultipleResultsFound,
+    NoResultFound,
+    OperationalError,
+    StatementError,
+)
 
 from strongroom.errors import DependencyTimeoutException, TargetChanged
 from strongroom.store.faults import FaultKind, StoreDamaged, StoreFault, StoreUnavailable
@@ -40,8 +47,13 @@ _KINDS = {
 """Result codes of SQLite (sqlite.org/rescode.html), primary ones, and the kinds of faults they are."""
 _UNDECODABLE = re.compile(r"Could not decode to UTF-8 column '(\w+)'")
 _TABLE = re.compile(r"\b(?:FROM|INTO|UPDATE)\s+\"?(\w+)")
-_VALUE_ERRORS = (ValueError, TypeError, OverflowError, LookupError, msgspec.MsgspecError, StatementError)
-"""What is raised when a value of a row is none that this service writes. UnicodeDecodeError is a ValueError."""
+_VALUE_ERRORS = (
+    *(ValueError, TypeError, OverflowError, LookupError),
+    msgspec.MsgspecError,
+    *(StatementError, NoResultFound, MultipleResultsFound),
+)
+"""What is raised when a row is missing or has a value that this service does not write. UnicodeDecodeError is a
+ValueError."""
 _ROW_CODE = "strongroom.store.sql."
 
 
@@ -82,7 +94,7 @@ def fault_met(error: Exception, *, writing: bool) -> StoreFault | None:
     if isinstance(error, DependencyTimeoutException):
         return _fault_behind(error, writing=writing)
     if isinstance(error, DBAPIError | sqlite3.Error):
-        return _fault_of_sqlite(error, writing=writing)
+        return fault_of_sqlite(error, writing=writing)
     if isinstance(error, _VALUE_ERRORS) and (line := _line_in(error)) is not None:
         # Its text may have the value.
         return StoreFault(FaultKind.ROW, f"{type(error).__name__} at {line}", _place("", writing=writing), writing)
@@ -95,7 +107,7 @@ def _fault_behind(error: DependencyTimeoutException, *, writing: bool) -> StoreF
         return StoreFault(FaultKind.CONFLICT, "", "", writing)
     for cause in _causes(error):
         if isinstance(cause, DBAPIError | sqlite3.Error):
-            return _fault_of_sqlite(cause, writing=writing)
+            return fault_of_sqlite(cause, writing=writing)
         if isinstance(cause, OSError) and not isinstance(cause, TimeoutError):
             return _fault_of_lock(cause)
     # A member of a group fails with the commit of all, which is reported by one that has written.
@@ -111,7 +123,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__
 
 
-def _fault_of_sqlite(raised: DBAPIError | sqlite3.Error, *, writing: bool) -> StoreFault:
+def fault_of_sqlite(raised: DBAPIError | sqlite3.Error, *, writing: bool) -> StoreFault:
+    """Return the fault that SQLite, or its driver, reports."""
     place = _place((isinstance(raised, DBAPIError) and raised.statement) or "", writing=writing)
     error = raised.orig if isinstance(raised, DBAPIError) else raised
     code = _code_of(error)

@@ -19,7 +19,7 @@ from strongroom.problems import Problems, Subject
 from strongroom.store.counters import StoreCounters
 from strongroom.store.sql.schema import metadata
 from strongroom.store.sqlite.engine import BUSY_TIMEOUT
-from strongroom.store.sqlite.faults import is_damage
+from strongroom.store.sqlite.faults import fault_of_sqlite, is_damage
 from strongroom.store.sqlite.schema_version import SCHEMA
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Integrity(msgspec.Struct, frozen=True):
 
 
 class UncheckedError(Exception):
-    """A database could not be checked, for a reason that says nothing about what is in it."""
+    """A database could not be checked, for a reason that says nothing about what is in it; the message is one."""
 
 
 def size_of(database: Path) -> int:
@@ -72,7 +72,8 @@ def check_integrity(database: Path) -> Integrity:
             findings = findings or _missing(connection)
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
-            raise UncheckedError(str(error)) from error
+            fault = fault_of_sqlite(error, writing=False)
+            raise UncheckedError(fault.explain(str(database))) from error
         findings = [f"{error.sqlite_errorname}: {error}"]
     # Some findings have several lines.
     words = (" ".join(finding.split()) for finding in findings[:_MOST_FINDINGS])
@@ -149,7 +150,7 @@ class IntegrityWatch:
             self._conclude(check_integrity(self._database), begun)
         except (UncheckedError, OSError) as error:
             self._count("failed")
-            logger.warning("the database `%s` could not be checked: %s", self._database.name, error)
+            logger.warning("the database could not be checked: %s", error)
 
     def _conclude(self, found: Integrity, begun: float) -> None:
         self._counters.check_duration = found.seconds

@@ -230,4 +230,4 @@ class SqlStore:
                 raise
             if isinstance(error, WriteOutcomeUnknown):
                 raise WriteOutcomeUnknown(f"{fault.message} Whether the change was made is not known.") from error
-            raise fault.error(self._faults.database) from error
+            raise fault.error(str(self._engine.url.database)) from error

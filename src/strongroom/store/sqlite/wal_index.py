@@ -71,7 +71,7 @@ class WalIndex:
     def require_in_place(self) -> None:
         """Raise StoreUnavailable once the database is not the one that was opened."""
         if self.is_invalid:
-            raise self._moved.error(self._files[0].name)
+            raise self._moved.error(str(self._files[0]))
 
     def is_in_place(self) -> bool:
         """Tell whether the paths still lead to the files that this process has open, as far as it may look."""

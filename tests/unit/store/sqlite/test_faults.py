@@ -202,3 +202,18 @@ def test_writes_are_tried_only_after_they_have_failed(store: SqlStore) -> None:
     begun = store.version()
     store.try_write()
     assert store.version() != begun
+
+
+def test_errors_show_no_values_of_rows(store: SqlStore) -> None:
+    store.write(lambda transaction: transaction.add_key(make_key(1)))
+    with pytest.raises(DBAPIError) as caught:
+        store.write(lambda transaction: transaction.add_key(make_key(1)))
+    assert make_key(1).key_id not in str(caught.value)
+
+
+def test_a_row_that_is_missing_is_a_fault(store: SqlStore, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "strongroom.db", isolation_level=None)) as connection:
+        connection.execute("DELETE FROM database_history")
+    with pytest.raises(StoreDamaged), store.read() as reader:
+        reader.database_position()
+    assert store.counters.faults[FaultKind.ROW] == 1
