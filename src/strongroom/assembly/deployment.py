@@ -1,12 +1,20 @@
 """Builds a deployment from settings: opens the data folder and connects all parts of the service."""
 
+import logging
 import os
 from contextlib import ExitStack, closing
 from functools import partial
 from types import TracebackType
 from typing import Self
 
-from strongroom.assembly.audit_log import end_idle_chains, idle_writers, open_audit_key, open_audit_log
+from strongroom.assembly.audit_log import (
+    end_idle_chains,
+    idle_writers,
+    last_checkpoint,
+    open_audit_key,
+    open_audit_log,
+)
+from strongroom.assembly.clock_record import ClockFiles
 from strongroom.assembly.data_folder import (
     DataFolder,
     DataFolderError,
@@ -29,6 +37,7 @@ from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.crypto.software.private_keys import SoftwareDataKeyPairs
 from strongroom.crypto.software.random_source import SoftwareRandomSource
 from strongroom.entropy import Entropy
+from strongroom.maintenance.clock_watch import ClockWatch
 from strongroom.maintenance.keeper import Keeper
 from strongroom.node_id import NodeId
 from strongroom.operations.context import Backends
@@ -49,6 +58,8 @@ from strongroom.store.audit.tail import AuditTail
 from strongroom.store.sqlite.schema_version import upgrade
 from strongroom.usage.access_key_usage import AccessKeyUsage
 from strongroom.usage.key_usage import KeyUses
+
+logger = logging.getLogger(__name__)
 
 _USES = frozenset(operation.name for operation in TABLE.values() if operation.uses)
 
@@ -83,6 +94,7 @@ class OpenFolder:
         key_backends, secrets = KeyBackends(SoftwareKeyBackend(domain_keys, entropy)), ServiceSecrets(domain_keys)
         if taken:
             claim_old_writers(self.folder, store, ensure_node_id(self.folder, entropy))
+        self.clock_watch = ClockWatch(clock, ClockFiles(self.folder), self.problems, last_checkpoint(store))
         self.backends = Backends(
             store=store,
             key_backends=key_backends,
@@ -97,6 +109,7 @@ class OpenFolder:
             managed_rotation_days=settings.managed_rotation_days,
             customer_keys=settings.customer_keys,
             regions=settings.regions,
+            latest_time=self.clock_watch.latest,
         )
         self.registrar = Registrar(self.folder, store, secrets, clock, entropy)
         self.provider_keys = ProviderKeys(store)
@@ -178,7 +191,9 @@ class Deployment:
             UnauthenticatedRequests(trail, record_limit),
             Readiness(opened.store, trail, problems),
         )
-        self.keeper = Keeper(opened.backends, trail, self.log, clock, usage)
+        self.keeper = Keeper(opened.backends, trail, self.log, clock, opened.clock_watch, usage)
+        self._saves_clock = not worker
+        self.clock_watch = opened.clock_watch
         self.chores = self.keeper.upkeep if worker else self.keeper.run
         """Periodic work. The first worker also does the work that is done once for all workers."""
 
@@ -191,8 +206,13 @@ class Deployment:
         self.close()
 
     def close(self) -> None:
-        """Save the last uses, write the audit lines that wait, and release the folder."""
+        """Save the last uses and what is known of the time, write the audit lines that wait, and release the folder."""
         self.keeper.upkeep(stopping=True)
+        if self._saves_clock:
+            try:
+                self.clock_watch.save(stopping=True)
+            except OSError as error:
+                logger.warning("cannot write `%s`: %s", self.folder.clock, error)
         self._undo.close()
 
 

@@ -1,7 +1,8 @@
 """The keeper: runs the service's periodic duties.
 
 It rotates keys (``key_rotation``), erases expired key material (``material_expiry``), deletes keys (``key_deletion``),
-and signs checkpoints of the audit log.
+and signs checkpoints of the audit log. A key is due by the trusted time (``clock_watch``), never by a wall clock that
+was set; dates that were written while the wall clock was wrong are repaired (``date_repair``).
 
 All of its state is in the store, so it catches up after any downtime: a deletion that came due while the
 service was down happens in the next round.
@@ -16,6 +17,8 @@ from typing import ParamSpec
 from strongroom.audit.sink import AuditSink
 from strongroom.clock import Clock
 from strongroom.keys.arns import KeyLocator
+from strongroom.maintenance.clock_watch import ClockWatch
+from strongroom.maintenance.date_repair import DATE_REPAIR
 from strongroom.maintenance.duty import Duty
 from strongroom.maintenance.key_deletion import KEY_DELETION
 from strongroom.maintenance.key_rotation import AUTOMATIC_ROTATION
@@ -24,6 +27,7 @@ from strongroom.maintenance.service_changes import ServiceChanges
 from strongroom.operations.context import Backends
 from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.counters import KeeperCounters
+from strongroom.trusted_time import Moment
 from strongroom.usage.access_key_usage import AccessKeyUsage
 
 P = ParamSpec("P")
@@ -42,12 +46,19 @@ class Keeper:
     """
 
     def __init__(
-        self, backends: Backends, trail: AuditTrail, log: AuditSink, clock: Clock, usage: AccessKeyUsage
+        self,
+        backends: Backends,
+        trail: AuditTrail,
+        log: AuditSink,
+        clock: Clock,
+        watch: ClockWatch,
+        usage: AccessKeyUsage,
     ) -> None:
         self._backends = backends
         self._changes = ServiceChanges(backends, trail, log)
         self._log = log
         self._clock = clock
+        self._watch = watch
         self._usage = usage
         self.counters = KeeperCounters()
 
@@ -55,6 +66,7 @@ class Keeper:
         """Do everything that is due. Failures are logged, and retried in the next round."""
         with self._round():
             self._do_duties()
+            self._run_guarded(self._watch.save)
             self._write_down(self._clock.now())
             self._run_guarded(self._trim)
             self._run_guarded(self._scrub)
@@ -74,29 +86,32 @@ class Keeper:
     @contextmanager
     def _round(self) -> Iterator[None]:
         begun = self._clock.timer()
+        self._run_guarded(self._watch.observe)
         yield
         self.counters.rounds += 1
         self.counters.last_duration = self._clock.timer() - begun
         self.counters.last_end = self._clock.now()
 
     def _do_duties(self) -> None:
-        now = self._clock.now()
-        for duty in _DUTIES:
-            for locator in self._due_keys(duty, now):
-                self._run_guarded(self._perform, duty, locator, now)
+        moment = self._watch.moment()
+        # First: a date that was set too far ahead by a wrong clock may be due.
+        duties = (DATE_REPAIR, *_DUTIES) if self._watch.take_unchecked() else _DUTIES
+        for duty in duties:
+            for locator in self._due_keys(duty, moment):
+                self._run_guarded(self._perform, duty, locator, moment)
 
-    def _perform(self, duty: Duty, locator: KeyLocator, now: float) -> None:
-        if self._changes.make(locator, duty.plan(locator, now), now):
+    def _perform(self, duty: Duty, locator: KeyLocator, moment: Moment) -> None:
+        if self._changes.make(locator, duty.plan(locator, moment), self._clock.now()):
             self.counters.keys[duty.counter] += 1
             logger.info("%s %s", duty.done, locator.arn)
 
-    def _due_keys(self, duty: Duty, now: float) -> Iterator[KeyLocator]:
+    def _due_keys(self, duty: Duty, moment: Moment) -> Iterator[KeyLocator]:
         """Yield the keys that are due in batches, each key once. Keys that failed do not hide those after them."""
         seen: set[KeyLocator] = set()
         limit = _BATCH
         while True:
             batch: list[KeyLocator] = []
-            self._run_guarded(self._find, duty, now, batch, limit)
+            self._run_guarded(self._find, duty, moment, batch, limit)
             fresh = [locator for locator in batch if locator not in seen]
             seen.update(fresh)
             yield from fresh
@@ -104,9 +119,9 @@ class Keeper:
                 return
             limit = _BATCH + len(batch) - len(fresh)
 
-    def _find(self, duty: Duty, now: float, batch: list[KeyLocator], limit: int) -> None:
+    def _find(self, duty: Duty, moment: Moment, batch: list[KeyLocator], limit: int) -> None:
         with self._backends.store.read() as reader:
-            batch.extend(duty.find(reader, now, limit))
+            batch.extend(duty.find(reader, moment, limit))
 
     def _write_down(self, now: float) -> None:
         self._run_guarded(self._backends.store.confirm)

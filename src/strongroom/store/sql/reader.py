@@ -1,8 +1,9 @@
 """Reads of one consistent state, in SQL."""
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, select, tuple_
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, or_, select, tuple_
 
+from strongroom.clock import DAY
 from strongroom.crypto.seal import SealedDomainKey
 from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.keys.kms_key import KmsKey
@@ -148,6 +149,18 @@ class SqlReader(IdentityReads, ReportReads, GrantReads, CustomKeyStoreReads, Aud
     def keys_to_delete(self, now: float, limit: int) -> list[KeyLocator]:
         """List keys whose waiting period was over at ``now``, most overdue first."""
         return self._due(kms_key.c.deletion_at <= now, kms_key.c.deletion_at, limit)
+
+    def keys_dated_ahead(self, now: float, margin: float, limit: int) -> list[KeyLocator]:
+        """List keys that rotate later than a period, or are deleted later than a window, from ``now`` on.
+
+        ``margin`` is by how much, in seconds.
+        """
+        end = now + margin
+        late_rotation = kms_key.c.next_rotation_at > end + kms_key.c.rotation_period_days * DAY
+        late_deletion = kms_key.c.deletion_at > end + kms_key.c.deletion_window_days * DAY
+        # Related keys have the rotation of their primary.
+        own = kms_key.c.primary_region.in_(("", kms_key.c.region))
+        return self._due(or_(and_(late_rotation, own), late_deletion), kms_key.c.key_id, limit)
 
     def _due(self, condition: ColumnElement[bool], order: ColumnElement[float], limit: int) -> list[KeyLocator]:
         found = self._connection.execute(

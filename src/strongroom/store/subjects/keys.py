@@ -43,6 +43,13 @@ class KeyReader(Protocol):
         """List keys whose waiting period was over at ``now``, most overdue first."""
         ...
 
+    def keys_dated_ahead(self, now: float, margin: float, limit: int) -> list[KeyLocator]:
+        """List keys that rotate later than a period, or are deleted later than a window, from ``now`` on.
+
+        ``margin`` is by how much, in seconds.
+        """
+        ...
+
 
 class KeyWriter(Protocol):
     """Writes of keys."""

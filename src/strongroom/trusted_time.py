@@ -1,0 +1,178 @@
+"""What time it is for what cannot be undone: two bounds, of which neither believes a wall clock that was set.
+
+The kernel counts the seconds since the machine started, and nobody can set that count. So while the machine runs, and
+across restarts of the server, it is known how much time has passed, and a wall clock that says something else has been
+set. Nobody can tell whether it was wrong before, or is wrong now. So there are two times: ``earliest``, by which keys
+are deleted, rotated and erased, and ``latest``, from which waiting periods are counted.
+
+``TrustedTime`` is what is known at one moment; ``observed`` returns what is known at the next. The rules:
+
+- *Elapsed time.* The trusted time goes on with the uptime. It follows the wall clock by 500 parts per million at most,
+  the rate by which the kernel corrects a clock that drifts (adjtimex(2)).
+- *A step* of the wall clock, of more than a minute against the uptime, is not followed. The trusted time goes on as
+  before until the clock has come back, or an operator accepts it.
+- *A start of the machine* begins a new count, and how long the machine was off is not known. The trusted time goes on
+  from where it was; once the wall clock and the uptime have agreed for ten minutes, it is set to the wall clock. But if
+  the wall clock had been set before the start and has not come back, the same difference is kept.
+
+Pure: times come in as arguments, in seconds.
+"""
+
+from enum import StrEnum
+
+import msgspec
+from msgspec.structs import replace
+
+STEP = 60.0
+"""By how much the wall clock may differ before it is said to have been set."""
+
+SETTLING = 600.0
+"""How long wall clock and uptime must agree: after a start of the machine, and after the wall clock has come back."""
+
+REPORTED = 3600.0
+"""A difference that stays and is not larger than this is of no concern: what is due is done so much later."""
+
+_RATE = 500e-6
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """Both clocks at one moment: seconds since the Unix epoch, and ``uptime`` since the ``boot`` of that name."""
+
+    wall: float
+    uptime: float
+    boot: str
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """The present time as two bounds: what is due by ``earliest`` is due; a waiting period begins at ``latest``."""
+
+    earliest: float
+    latest: float
+
+
+class Doubt(StrEnum):
+    """Why the wall clock is in doubt."""
+
+    STARTED = "started"
+    """The machine has started, and says that much time has passed, or that it goes back."""
+    STEPPED = "stepped"
+    """The wall clock was set, and has not come back."""
+    RETURNED = "returned"
+    """The wall clock had been set, and agrees again, but not yet for ten minutes."""
+
+
+class TrustedTime(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known at one moment, at which the clocks showed ``reading``.
+
+    ``trusted`` is the trusted time. ``wall_before`` is the time that the wall clock of the last start would show now if
+    the machine had not been off; the same as ``trusted`` if it had not been set. ``confirmed`` tells whether the wall
+    clock was confirmed since the machine has started. The clocks agree since the moment ``agreeing``; ``stepped`` tells
+    whether the wall clock was set then. ``accepted`` is the uptime at which an operator accepted the wall clock last.
+    """
+
+    reading: Reading
+    trusted: float
+    wall_before: float
+    agreeing: Reading
+    confirmed: bool = False
+    stepped: bool = False
+    accepted: float = -1.0
+
+    @property
+    def difference(self) -> float:
+        """How far the wall clock was ahead of the trusted time."""
+        return self.reading.wall - self.trusted
+
+    def earliest(self, wall: float, uptime: float) -> float:
+        """Return a time that is certainly over, in the same start of the machine."""
+        return min(wall, self._at(uptime))
+
+    def latest(self, wall: float, uptime: float) -> float:
+        """Return the latest that it can be, as far as is known, in the same start of the machine."""
+        known = self._at(uptime)
+        if self.confirmed:
+            return max(wall, known)
+        return max(wall, known, known + self.wall_before - self.trusted)
+
+    def doubt(self) -> Doubt | None:
+        """Tell why an operator should look at the clock; None if all is well."""
+        difference = self.difference
+        if not self.confirmed:
+            return Doubt.STARTED if self.stepped or not -STEP <= difference <= REPORTED else None
+        if not self.stepped:
+            return Doubt.STEPPED if abs(difference) > REPORTED else None
+        return Doubt.RETURNED if abs(difference) <= STEP else Doubt.STEPPED
+
+    def _at(self, uptime: float) -> float:
+        return self.trusted + max(0.0, uptime - self.reading.uptime)
+
+
+def first(reading: Reading, since: float | None) -> TrustedTime:
+    """Return what is known if nothing was kept, or only a time ``since`` then that was certainly over by now."""
+    trusted = reading.wall if since is None else since
+    return TrustedTime(reading=reading, trusted=trusted, wall_before=trusted, agreeing=reading)
+
+
+def observed(known: TrustedTime, reading: Reading) -> TrustedTime:
+    """Return what is known at a later reading."""
+    before = known.reading
+    if not reading.boot or reading.boot != before.boot or reading.uptime < before.uptime:
+        # In a start that was not confirmed either, the wall clock before it still counts.
+        wall_before = before.wall if known.confirmed else known.wall_before
+        return TrustedTime(reading=reading, trusted=known.trusted, wall_before=wall_before, agreeing=reading)
+    elapsed = reading.uptime - before.uptime
+    known = replace(known, reading=reading, trusted=known.trusted + elapsed, wall_before=known.wall_before + elapsed)
+    known = _with_agreement(known)
+    if known.confirmed:
+        known = replace(known, trusted=known.trusted + _limited(known.difference, elapsed * _RATE))
+    return _settled(known) if reading.uptime - known.agreeing.uptime >= SETTLING else known
+
+
+def accepted(known: TrustedTime, acceptance: Reading) -> TrustedTime:
+    """Return what is known once an operator has accepted the wall clock as it was at a reading, ``acceptance``.
+
+    It counts once. It does not count if the machine has started since, or if the wall clock was set since.
+    """
+    reading = known.reading
+    if acceptance.boot != reading.boot or not known.accepted < acceptance.uptime <= reading.uptime:
+        return known
+    known = replace(known, accepted=acceptance.uptime)
+    if not _agree(acceptance, reading):
+        return known
+    return replace(known, trusted=reading.wall, wall_before=reading.wall, confirmed=True, stepped=False)
+
+
+def _with_agreement(known: TrustedTime) -> TrustedTime:
+    """Notice a step of the wall clock."""
+    if _agree(known.agreeing, known.reading):
+        return known
+    return replace(known, agreeing=known.reading, stepped=True)
+
+
+def _agree(earlier: Reading, later: Reading) -> bool:
+    elapsed = later.uptime - earlier.uptime
+    return abs(later.wall - earlier.wall - elapsed) <= STEP + elapsed * _RATE
+
+
+def _settled(known: TrustedTime) -> TrustedTime:
+    """Return what is known once the clocks have agreed for ten minutes."""
+    if known.confirmed:
+        return replace(known, stepped=False)
+    trusted = known.reading.wall - _kept_difference(known)
+    return replace(known, trusted=trusted, wall_before=trusted, confirmed=True, stepped=False)
+
+
+def _kept_difference(known: TrustedTime) -> float:
+    """Return by how much the wall clock still is as wrong as before the machine started; 0 if it has come back.
+
+    A clock that was ahead and is not behind that time has not come back; one that was behind has, once it has reached
+    the trusted time.
+    """
+    wall, difference = known.reading.wall, known.wall_before - known.trusted
+    ahead = difference > STEP and wall >= known.wall_before - STEP
+    behind = difference < -STEP and wall < known.trusted - STEP
+    return difference if ahead or behind else 0.0
+
+
+def _limited(amount: float, limit: float) -> float:
+    return max(-limit, min(limit, amount))
