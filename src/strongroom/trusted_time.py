@@ -7,18 +7,20 @@ are deleted, rotated and erased, and ``latest``, from which waiting periods are 
 
 ``TrustedTime`` is what is known at one moment; ``observed`` returns what is known at the next. The rules:
 
-- *Elapsed time.* The trusted time goes on with the uptime. It follows the wall clock by 500 parts per million at most,
-  the rate by which the kernel corrects a clock that drifts (adjtimex(2)).
-- *A step* of the wall clock, of more than a minute against the uptime, is not followed. The trusted time goes on as
-  before until the clock has come back, or an operator accepts it.
+- *Elapsed time.* The trusted time goes on with the uptime. A difference of up to an hour is made up for at 500 parts
+  per million, the most by which the kernel corrects a clock that drifts (adjtimex(2)).
+- *A step* of the wall clock is not followed. The trusted time goes on as before until the clock has come back, or an
+  operator accepts it.
 - *A start of the machine* begins a new count, and how long the machine was off is not known. The trusted time goes on
   from where it was; once the wall clock and the uptime have agreed for ten minutes, it is set to the wall clock. But if
-  the wall clock had been set before the start and has not come back, the same difference is kept.
+  the wall clock had been set before the start and has not come back, the same difference is kept. Until then the latest
+  time is not known: if the clock turns out to have been behind, waiting periods that began meanwhile begin anew.
 
 Pure: times come in as arguments, in seconds.
 """
 
 from enum import StrEnum
+from math import inf
 
 import msgspec
 from msgspec.structs import replace
@@ -44,10 +46,14 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """The present time as two bounds: what is due by ``earliest`` is due; a waiting period begins at ``latest``."""
+    """The present time as two bounds: what is due by ``earliest`` is due; a waiting period begins at ``latest``.
+
+    Those that began after ``unsure_since`` begin anew, because the clock was behind then.
+    """
 
     earliest: float
     latest: float
+    unsure_since: float = inf
 
 
 class Doubt(StrEnum):
@@ -65,18 +71,23 @@ class TrustedTime(msgspec.Struct, frozen=True, kw_only=True):
     """What is known at one moment, at which the clocks showed ``reading``.
 
     ``trusted`` is the trusted time. ``wall_before`` is the time that the wall clock of the last start would show now if
-    the machine had not been off; the same as ``trusted`` if it had not been set. ``confirmed`` tells whether the wall
-    clock was confirmed since the machine has started. The clocks agree since the moment ``agreeing``; ``stepped`` tells
-    whether the wall clock was set then. ``accepted`` is the uptime at which an operator accepted the wall clock last.
+    the machine had not been off; the same as ``trusted`` if it had not been set. ``began`` is the latest that it can
+    have been when the machine started. ``confirmed`` tells whether the wall clock was confirmed since; ``interrupted``,
+    whether it was not confirmed after the start before this one either. The clocks agree since the moment ``agreeing``;
+    ``stepped`` tells whether the wall clock was set then. ``accepted`` is the uptime at which an operator accepted the
+    wall clock last. Waiting periods that began after ``unsure_since`` are too short.
     """
 
     reading: Reading
     trusted: float
     wall_before: float
+    began: float
     agreeing: Reading
     confirmed: bool = False
+    interrupted: bool = False
     stepped: bool = False
     accepted: float = -1.0
+    unsure_since: float | None = None
 
     @property
     def difference(self) -> float:
@@ -110,20 +121,18 @@ class TrustedTime(msgspec.Struct, frozen=True, kw_only=True):
 def first(reading: Reading, since: float | None) -> TrustedTime:
     """Return what is known if nothing was kept, or only a time ``since`` then that was certainly over by now."""
     trusted = reading.wall if since is None else since
-    return TrustedTime(reading=reading, trusted=trusted, wall_before=trusted, agreeing=reading)
+    return TrustedTime(reading=reading, trusted=trusted, wall_before=trusted, began=trusted, agreeing=reading)
 
 
 def observed(known: TrustedTime, reading: Reading) -> TrustedTime:
     """Return what is known at a later reading."""
     before = known.reading
     if not reading.boot or reading.boot != before.boot or reading.uptime < before.uptime:
-        # In a start that was not confirmed either, the wall clock before it still counts.
-        wall_before = before.wall if known.confirmed else known.wall_before
-        return TrustedTime(reading=reading, trusted=known.trusted, wall_before=wall_before, agreeing=reading)
+        return _after_start(known, reading)
     elapsed = reading.uptime - before.uptime
     known = replace(known, reading=reading, trusted=known.trusted + elapsed, wall_before=known.wall_before + elapsed)
     known = _with_agreement(known)
-    if known.confirmed:
+    if known.confirmed and abs(known.difference) <= REPORTED:
         known = replace(known, trusted=known.trusted + _limited(known.difference, elapsed * _RATE))
     return _settled(known) if reading.uptime - known.agreeing.uptime >= SETTLING else known
 
@@ -139,7 +148,27 @@ def accepted(known: TrustedTime, acceptance: Reading) -> TrustedTime:
     known = replace(known, accepted=acceptance.uptime)
     if not _agree(acceptance, reading):
         return known
-    return replace(known, trusted=reading.wall, wall_before=reading.wall, confirmed=True, stepped=False)
+    return _confirmed(known, reading.wall)
+
+
+def without_unsure(known: TrustedTime) -> TrustedTime:
+    """Return what is known once the waiting periods that were too short have begun anew."""
+    return replace(known, unsure_since=None)
+
+
+def _after_start(known: TrustedTime, reading: Reading) -> TrustedTime:
+    """Return what is known at the first reading after a start of the machine."""
+    before = known.reading
+    return TrustedTime(
+        reading=reading,
+        trusted=known.trusted,
+        # In a start that was not confirmed either, the clock before that one still counts.
+        wall_before=before.wall if known.confirmed else known.wall_before,
+        began=known.latest(before.wall, before.uptime) if known.confirmed else known.began,
+        agreeing=reading,
+        interrupted=not known.confirmed,
+        unsure_since=known.unsure_since,
+    )
 
 
 def _with_agreement(known: TrustedTime) -> TrustedTime:
@@ -158,8 +187,18 @@ def _settled(known: TrustedTime) -> TrustedTime:
     """Return what is known once the clocks have agreed for ten minutes."""
     if known.confirmed:
         return replace(known, stepped=False)
-    trusted = known.reading.wall - _kept_difference(known)
-    return replace(known, trusted=trusted, wall_before=trusted, confirmed=True, stepped=False)
+    return _confirmed(known, known.reading.wall - _kept_difference(known))
+
+
+def _confirmed(known: TrustedTime, trusted: float) -> TrustedTime:
+    """Return what is known once it is confirmed what time it is."""
+    unsure_since = known.unsure_since
+    was_behind = trusted > known.latest(known.reading.wall, known.reading.uptime) + STEP
+    if not known.confirmed and unsure_since is None and (known.stepped or known.interrupted or was_behind):
+        unsure_since = known.began
+    return replace(
+        known, trusted=trusted, wall_before=trusted, confirmed=True, stepped=False, unsure_since=unsure_since
+    )
 
 
 def _kept_difference(known: TrustedTime) -> float:

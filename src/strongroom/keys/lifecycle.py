@@ -70,18 +70,21 @@ def deletion_due(key: KmsKey, now: float) -> bool:
     return key.state is KeyState.PENDING_DELETION and key.deletion_at is not None and key.deletion_at <= now
 
 
-def with_dates_in_reach(key: KmsKey, now: float) -> KmsKey:
+def with_dates_repaired(key: KmsKey, now: float, unsure_since: float) -> KmsKey:
     """Return the key with a rotation at most one period ahead, and a deletion at most one window.
 
-    Only a wall clock that was ahead can have dated them later. They begin anew at ``now``, so neither is too early.
-    Replicas have the rotation of their primary.
+    Only a wall clock that was ahead can have dated them later. A waiting period that began after ``unsure_since``, with
+    a clock that was behind, is too short. All of these begin anew at ``now``, so none is too early. Replicas have the
+    rotation of their primary.
     """
     end, rotation, window = now + MAX_AHEAD, key.rotation, key.deletion_window_days
     period = rotation.period_days * DAY
     if not key.is_replica and rotation.next_at is not None and rotation.next_at > end + period:
         key = replace(key, rotation=replace(rotation, next_at=now + period))
-    if key.deletion_at is not None and window is not None and key.deletion_at > end + window * DAY:
-        key = replace(key, deletion_at=now + window * DAY)
+    if key.deletion_at is not None and window is not None:
+        begun = key.deletion_at - window * DAY
+        if begun > end or unsure_since < begun < now:
+            key = replace(key, deletion_at=now + window * DAY)
     return key
 
 

@@ -5,11 +5,12 @@ watch of its own, and all of them see the same: the state that was kept, and the
 """
 
 import logging
+from math import inf
 from typing import Protocol
 
 from strongroom.clock import DAY, Clock
 from strongroom.problems import Problems, Subject
-from strongroom.trusted_time import Doubt, Moment, Reading, TrustedTime, accepted, first, observed
+from strongroom.trusted_time import Doubt, Moment, Reading, TrustedTime, accepted, first, observed, without_unsure
 
 logger = logging.getLogger(__name__)
 
@@ -84,18 +85,22 @@ class ClockWatch:
     def moment(self) -> Moment:
         """Return the two bounds of the present time."""
         known, wall, uptime = self._known, self._clock.now(), self._clock.uptime()
-        return Moment(known.earliest(wall, uptime), known.latest(wall, uptime))
+        unsure_since = inf if known.unsure_since is None else known.unsure_since
+        return Moment(known.earliest(wall, uptime), known.latest(wall, uptime), unsure_since)
 
     def latest(self, now: float) -> float:
         """Return the latest that it can be while the wall clock shows ``now``: waiting periods begin then."""
         return self._known.latest(now, self._clock.uptime())
 
-    def take_unchecked(self) -> bool:
-        """Tell, once, that dates may have been written with a clock that was wrong and is right now."""
-        if self.doubtful or not self._unchecked:
-            return False
-        self._unchecked = False
-        return True
+    @property
+    def unchecked(self) -> bool:
+        """Whether there may be dates that were written with a wrong clock, and can be repaired now."""
+        return self._known.unsure_since is not None or (self._unchecked and not self.doubtful)
+
+    def checked(self) -> None:
+        """Note that such dates have been repaired."""
+        self._unchecked = self.doubtful
+        self._known = without_unsure(self._known)
 
     def save(self, *, stopping: bool = False) -> None:
         """Keep what is known if it is news, or a minute old, or the server is ``stopping``; raises OSError."""
@@ -127,7 +132,12 @@ def describe(doubt: Doubt, difference: float) -> str:
 def _is_news(known: TrustedTime, saved: TrustedTime) -> bool:
     if known.reading.uptime - saved.reading.uptime >= _SAVED_EVERY:
         return True
-    return (known.agreeing, known.confirmed, known.accepted) != (saved.agreeing, saved.confirmed, saved.accepted)
+    return _lasting(known) != _lasting(saved)
+
+
+def _lasting(known: TrustedTime) -> tuple[object, ...]:
+    """Return what does not change while the clocks run evenly."""
+    return known.agreeing, known.confirmed, known.accepted, known.unsure_since
 
 
 def _shown(difference: float) -> str:

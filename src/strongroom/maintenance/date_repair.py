@@ -1,4 +1,8 @@
-"""Repair of dates: a rotation or deletion that a wrong wall clock has dated further ahead than it can be."""
+"""Repair of dates that were written with a wrong wall clock.
+
+It brings back rotations and deletions that are further ahead than they can be, and begins waiting periods anew that
+began while the clock was behind after a start of the machine.
+"""
 
 from strongroom.keys import lifecycle
 from strongroom.keys.arns import KeyLocator
@@ -11,13 +15,13 @@ from strongroom.trusted_time import Moment
 
 
 def _find(reader: Reader, moment: Moment, limit: int) -> list[KeyLocator]:
-    return reader.keys_dated_ahead(moment.latest, lifecycle.MAX_AHEAD, limit)
+    return reader.misdated_keys(moment.latest, lifecycle.MAX_AHEAD, moment.unsure_since, limit)
 
 
 def _plan(locator: KeyLocator, moment: Moment) -> Plan:
     def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
         key = reader.key(locator)
-        if key is None or (after := lifecycle.with_dates_in_reach(key, moment.latest)) == key:
+        if key is None or (after := lifecycle.with_dates_repaired(key, moment.latest, moment.unsure_since)) == key:
             return NO_CHANGES
         rotated = after.rotation != key.rotation
         return KeyChanges(
@@ -28,5 +32,5 @@ def _plan(locator: KeyLocator, moment: Moment) -> Plan:
     return plan
 
 
-DATE_REPAIR = Duty("repaired", "a wrong clock had dated the next rotation or deletion too late; repaired", _find, _plan)
-"""Repairs dates. It is done when the wall clock was confirmed after a start, and when it has come back."""
+DATE_REPAIR = Duty("repaired", "a wrong clock had dated the next rotation or deletion; repaired", _find, _plan)
+"""Repairs dates. It is done once the wall clock is confirmed after a start, and once it has come back."""

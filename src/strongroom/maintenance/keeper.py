@@ -94,11 +94,19 @@ class Keeper:
 
     def _do_duties(self) -> None:
         moment = self._watch.moment()
-        # First: a date that was set too far ahead by a wrong clock may be due.
-        duties = (DATE_REPAIR, *_DUTIES) if self._watch.take_unchecked() else _DUTIES
-        for duty in duties:
-            for locator in self._due_keys(duty, moment):
-                self._run_guarded(self._perform, duty, locator, moment)
+        if self._watch.unchecked:
+            # Before the others: what a wrong clock has dated too early must not be done.
+            failures = self.counters.failures
+            self._do(DATE_REPAIR, moment)
+            if self.counters.failures > failures:
+                return
+            self._watch.checked()
+        for duty in _DUTIES:
+            self._do(duty, moment)
+
+    def _do(self, duty: Duty, moment: Moment) -> None:
+        for locator in self._due_keys(duty, moment):
+            self._run_guarded(self._perform, duty, locator, moment)
 
     def _perform(self, duty: Duty, locator: KeyLocator, moment: Moment) -> None:
         if self._changes.make(locator, duty.plan(locator, moment), self._clock.now()):

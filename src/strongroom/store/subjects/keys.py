@@ -43,10 +43,11 @@ class KeyReader(Protocol):
         """List keys whose waiting period was over at ``now``, most overdue first."""
         ...
 
-    def keys_dated_ahead(self, now: float, margin: float, limit: int) -> list[KeyLocator]:
-        """List keys that rotate later than a period, or are deleted later than a window, from ``now`` on.
+    def misdated_keys(self, now: float, margin: float, unsure_since: float, limit: int) -> list[KeyLocator]:
+        """List keys that rotate later than a period from ``now`` on, or are deleted later than a window, by ``margin``.
 
-        ``margin`` is by how much, in seconds.
+        And those with a waiting period that began after ``unsure_since`` and ends before a window from ``now`` on.
+        Times are epoch seconds.
         """
         ...
 
