@@ -48,7 +48,7 @@ class Reading(msgspec.Struct, frozen=True):
 class Moment(msgspec.Struct, frozen=True):
     """The present time as two bounds: what is due by ``earliest`` is due; a waiting period begins at ``latest``.
 
-    Those that began after ``unsure_since`` begin anew, because the clock was behind then.
+    Those that began since ``unsure_since`` begin anew, because the clock was behind then.
     """
 
     earliest: float
@@ -75,7 +75,7 @@ class TrustedTime(msgspec.Struct, frozen=True, kw_only=True):
     have been when the machine started. ``confirmed`` tells whether the wall clock was confirmed since; ``interrupted``,
     whether it was not confirmed after the start before this one either. The clocks agree since the moment ``agreeing``;
     ``stepped`` tells whether the wall clock was set then. ``accepted`` is the uptime at which an operator accepted the
-    wall clock last. Waiting periods that began after ``unsure_since`` are too short.
+    wall clock last. Waiting periods that began since ``unsure_since`` are too short.
     """
 
     reading: Reading

@@ -10,7 +10,7 @@ from keys_builder import make_key
 from strongroom.clock import DAY, ManualClock
 from strongroom.keys import lifecycle
 from strongroom.keys.kms_key import KmsKey
-from strongroom.maintenance.clock_watch import ClockWatch
+from strongroom.maintenance.clock_watch import ClockWatch, reading_of
 from strongroom.problems import Problems
 from strongroom.trusted_time import REPORTED, SETTLING, STEP, Reading, TrustedTime
 
@@ -24,6 +24,7 @@ class Record:
 
     def __init__(self) -> None:
         self.known: TrustedTime | None = None
+        self.accepted: Reading | None = None
 
     def read(self) -> TrustedTime | None:
         return self.known
@@ -32,7 +33,7 @@ class Record:
         self.known = known
 
     def acceptance(self) -> Reading | None:
-        return None
+        return self.accepted
 
 
 class Node:
@@ -41,6 +42,7 @@ class Node:
     def __init__(self) -> None:
         self.clock = ManualClock(1_790_000_000.0)
         self.record = Record()
+        self.problems = Problems()
         self.true = self.clock.now()
         self.pending: list[tuple[float, KmsKey]] = []
         self.deleted: list[float] = []
@@ -51,8 +53,12 @@ class Node:
     def error(self) -> float:
         return self.clock.now() - self.true
 
+    @property
+    def confirmed(self) -> bool:
+        return self.record.known is not None and self.record.known.confirmed
+
     def start(self) -> None:
-        self.watch = ClockWatch(self.clock, self.record, Problems(), None)
+        self.watch = ClockWatch(self.clock, self.record, self.problems, None)
         self.round()
 
     def run(self, seconds: float) -> None:
@@ -111,7 +117,8 @@ def act(node: Node, action: str, value: object) -> None:  # noqa: C901 - one cas
         case "run", float(seconds):
             node.run(seconds)
         case "step", float(error):
-            node.step_to(error)
+            # While no clock is confirmed, nobody can tell a step that is wrong and stays from one that is right.
+            node.step_to(error if node.confirmed else 0.0)
         case "round", _:
             node.round()
         case "schedule", _:
@@ -129,6 +136,8 @@ def act(node: Node, action: str, value: object) -> None:  # noqa: C901 - one cas
             node.schedule()
             node.step_to(0.0)
             node.round()
+        case _:
+            raise ValueError(action)
 
 
 @given(st.lists(actions, max_size=25))
@@ -148,7 +157,14 @@ def test_with_a_right_clock_every_key_is_deleted_in_time(sequence: list[tuple[st
         act(node, action, value)
     node.step_to(0.0)
     node.round()
+    if node.problems.current():
+        # A clock that is as far back as the time that the machine was off looks as if it were still wrong.
+        node.record.accepted = reading_of(node.clock)
+        node.round()
+        assert not node.problems.current()
+    # Within a day, dates that are too far ahead are repaired.
     node.run(3 * SETTLING)
+    node.run(2 * DAY)
     # A window after the clock is right: none of these waits for longer, whatever its date was.
     node.run(WINDOW_DAYS * DAY + lifecycle.MAX_AHEAD + REPORTED)
     assert node.pending == []

@@ -73,7 +73,7 @@ def deletion_due(key: KmsKey, now: float) -> bool:
 def with_dates_repaired(key: KmsKey, now: float, unsure_since: float) -> KmsKey:
     """Return the key with a rotation at most one period ahead, and a deletion at most one window.
 
-    Only a wall clock that was ahead can have dated them later. A waiting period that began after ``unsure_since``, with
+    Only a wall clock that was ahead can have dated them later. A waiting period that began since ``unsure_since``, with
     a clock that was behind, is too short. All of these begin anew at ``now``, so none is too early. Replicas have the
     rotation of their primary.
     """
@@ -83,7 +83,7 @@ def with_dates_repaired(key: KmsKey, now: float, unsure_since: float) -> KmsKey:
         key = replace(key, rotation=replace(rotation, next_at=now + period))
     if key.deletion_at is not None and window is not None:
         begun = key.deletion_at - window * DAY
-        if begun > end or unsure_since < begun < now:
+        if begun > end or unsure_since <= begun < now:
             key = replace(key, deletion_at=now + window * DAY)
     return key
 

@@ -15,6 +15,7 @@ from strongroom.trusted_time import Doubt, Moment, Reading, TrustedTime, accepte
 logger = logging.getLogger(__name__)
 
 _SAVED_EVERY = 60.0
+_CHECKED_EVERY = DAY
 _HOUR, _MINUTE = 3600.0, 60.0
 
 _HELD = "what is due by one of the two alone is not deleted, rotated or erased"
@@ -56,7 +57,8 @@ class ClockWatch:
         self._known = first(reading, since) if kept is None else observed(kept, reading)
         self._saved: TrustedTime | None = None
         self._reported: tuple[Doubt | None, Reading] | None = None
-        self._unchecked = True
+        self._checked_at: float | None = None
+        """The uptime at which dates were last found to be right, since the last doubt."""
 
     @property
     def difference(self) -> float:
@@ -79,7 +81,7 @@ class ClockWatch:
         self._known = known
         if self.doubtful:
             # Dates that were written meanwhile may be wrong.
-            self._unchecked = True
+            self._checked_at = None
         self._report(known.doubt(), known)
 
     def moment(self) -> Moment:
@@ -95,11 +97,15 @@ class ClockWatch:
     @property
     def unchecked(self) -> bool:
         """Whether there may be dates that were written with a wrong clock, and can be repaired now."""
-        return self._known.unsure_since is not None or (self._unchecked and not self.doubtful)
+        if self._known.unsure_since is not None:
+            return True
+        # At times also without doubt: a call may have come while the clock was wrong between two rounds.
+        checked_at, uptime = self._checked_at, self._known.reading.uptime
+        return not self.doubtful and (checked_at is None or uptime - checked_at >= _CHECKED_EVERY)
 
     def checked(self) -> None:
         """Note that such dates have been repaired."""
-        self._unchecked = self.doubtful
+        self._checked_at = None if self.doubtful else self._known.reading.uptime
         self._known = without_unsure(self._known)
 
     def save(self, *, stopping: bool = False) -> None:

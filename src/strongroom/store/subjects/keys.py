@@ -46,7 +46,7 @@ class KeyReader(Protocol):
     def misdated_keys(self, now: float, margin: float, unsure_since: float, limit: int) -> list[KeyLocator]:
         """List keys that rotate later than a period from ``now`` on, or are deleted later than a window, by ``margin``.
 
-        And those with a waiting period that began after ``unsure_since`` and ends before a window from ``now`` on.
+        And those with a waiting period that began since ``unsure_since`` and ends before a window from ``now`` on.
         Times are epoch seconds.
         """
         ...

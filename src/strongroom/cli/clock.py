@@ -1,0 +1,116 @@
+"""``strongroom clock status`` and ``strongroom clock accept``: what the server makes of the machine's clock."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from strongroom.assembly.clock_record import ClockFiles
+from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_store_to_read, require_database
+from strongroom.cli.data_folder import readable_errors
+from strongroom.cli.options import config_option, data_option, read_settings
+from strongroom.clock import SystemClock
+from strongroom.maintenance.clock_watch import describe, reading_of
+from strongroom.store.protocol import Reader
+from strongroom.trusted_time import Reading, TrustedTime, accepted, observed
+
+_MOST = 1000
+
+
+@click.group()
+def clock() -> None:
+    """Show whether the server trusts the clock of this machine, or have it trust the clock."""
+
+
+@clock.command("status")
+@data_option
+@config_option
+def status(data: str | None, config: Path | None) -> None:
+    """Show the clock, the time that the server trusts, and what is held back. Exits with 1 if the clock is in doubt."""
+    with _open(data, config) as (files, folder):
+        reading = reading_of(SystemClock())
+        known = _known(files, reading)
+        click.echo(f"The clock of this machine:    {_shown(reading.wall)}")
+        if known is None:
+            click.echo("No server has noted the time yet.")
+            return
+        click.echo(f"The time that is trusted:     {_shown(known.trusted)}")
+        if not known.confirmed:
+            click.echo("The clock has not been confirmed since the machine started; that takes ten minutes.")
+        _show_held_back(folder, known.trusted, reading.wall)
+        doubt = known.doubt()
+        if doubt is not None:
+            click.echo(f"In doubt: {describe(doubt, known.difference)}")
+            raise SystemExit(1)
+
+
+@clock.command("accept")
+@data_option
+@config_option
+def accept(data: str | None, config: Path | None) -> None:
+    """Have the server trust the clock as it is now, also while it runs. What is due by it is then done.
+
+    Look at ``date`` and ``strongroom clock status`` first: what is deleted or erased is gone for good.
+    """
+    with _open(data, config) as (files, folder):
+        reading = reading_of(SystemClock())
+        known = _known(files, reading)
+        if not reading.boot:
+            raise click.ClickException(
+                "the kernel does not name this start of the machine, so no clock can be accepted"
+            )
+        files.accept(reading)
+        click.echo(f"The clock is accepted: it is {_shown(reading.wall)}.")
+        if known is not None:
+            _show_held_back(folder, known.trusted, reading.wall)
+        click.echo("The server goes by it from its next round on, or when it is started.")
+
+
+@contextmanager
+def _open(data: str | None, config: Path | None) -> Iterator[tuple[ClockFiles, DataFolder]]:
+    """Find the data folder of a server; raises ClickException."""
+    with readable_errors():
+        settings = read_settings(config, data=data)
+        folder = DataFolder(settings.folder)
+        require_database(folder)
+        if not folder.database.exists():
+            raise DataFolderError(f"`{settings.folder}` is not a data folder; start a server once to make it")
+        yield ClockFiles(folder), folder
+
+
+def _known(files: ClockFiles, reading: Reading) -> TrustedTime | None:
+    """Return what a server knows at a reading; None if none has noted anything yet."""
+    kept, acceptance = files.read(), files.acceptance()
+    if kept is None:
+        return None
+    known = observed(kept, reading)
+    return known if acceptance is None else accepted(known, acceptance)
+
+
+def _show_held_back(folder: DataFolder, trusted: float, wall: float) -> None:
+    """Show how many keys are due by the wall clock and not by the trusted time."""
+    if wall <= trusted:
+        return
+    with closing(open_store_to_read(folder)) as store, store.read() as reader:
+        before, now = _due(reader, trusted), _due(reader, wall)
+    for name, number in now.items():
+        held = number - before[name]
+        if held:
+            more = "or more " if number >= _MOST else ""
+            click.echo(f"Due by the clock alone:       {held} {more}{name}")
+
+
+def _due(reader: Reader, at: float) -> dict[str, int]:
+    """Count what is due at a time, up to a thousand of each."""
+    found = {
+        "deletions of keys": reader.keys_to_delete(at, _MOST),
+        "keys with expired material": reader.keys_with_expired_material(at, _MOST),
+        "rotations": reader.keys_to_rotate(at, _MOST),
+    }
+    return {name: len(keys) for name, keys in found.items()}
+
+
+def _shown(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
