@@ -12,8 +12,11 @@ from typing import TypeVar
 
 import msgspec
 
-from strongroom.assembly.data_folder import DataFolder
-from strongroom.trusted_time import Reading, TrustedTime
+from strongroom.assembly.command_trail import CommandTrail
+from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.audit.cloudtrail import event_time
+from strongroom.audit.operator_events import KEYS_SOURCE, OperatorEvent
+from strongroom.trusted_time import Reading, TrustedTime, accepted, observed
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +45,32 @@ class ClockFiles:
     def accept(self, reading: Reading) -> None:
         """Have the server accept the wall clock as it was at a reading; raises OSError."""
         _replace(self._accepted, msgspec.json.encode(reading))
+
+
+def known_at(folder: DataFolder, reading: Reading) -> TrustedTime | None:
+    """Return what a server would know of the time at a reading; None if none has kept anything yet."""
+    files = ClockFiles(folder)
+    kept, acceptance = files.read(), files.acceptance()
+    if kept is None:
+        return None
+    known = observed(kept, reading)
+    return known if acceptance is None else accepted(known, acceptance)
+
+
+def accept_clock(folder: DataFolder, trail: CommandTrail, reading: Reading) -> None:
+    """Have the server accept the wall clock as it is at a reading, and record that in the audit log.
+
+    Raises DataFolderError if the kernel does not name this start of the machine, and OSError.
+    """
+    if not reading.boot:
+        raise DataFolderError("the kernel has no `/proc/sys/kernel/random/boot_id`, so no clock can be accepted here")
+    known = known_at(folder, reading)
+    details = {"clock": event_time(reading.wall)}
+    if known is not None:
+        details["trusted"] = event_time(known.trusted)
+    event = OperatorEvent(name="AcceptClock", command="clock accept", source=KEYS_SOURCE, details=details)
+    with folder.registering(), trail.recording(event):
+        ClockFiles(folder).accept(reading)
 
 
 def _read(path: Path, kind: type[T]) -> T | None:

@@ -15,6 +15,7 @@ from strongroom.assembly.audit_log import (
     open_audit_log,
 )
 from strongroom.assembly.clock_record import ClockFiles
+from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.data_folder import (
     DataFolder,
     DataFolderError,
@@ -23,9 +24,12 @@ from strongroom.assembly.data_folder import (
     require_database,
     upgrade_unused,
 )
+from strongroom.assembly.database_history import require_all_committed
 from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_node_id
+from strongroom.assembly.profiles import Profiles
 from strongroom.assembly.provider_keys import ProviderKeys
 from strongroom.assembly.registrar import Registrar
+from strongroom.assembly.root_keys import RootKeys
 from strongroom.audit.writer_id import WriterId, parse_writer, worker_name
 from strongroom.clock import Clock
 from strongroom.crypto.documents.attestation import Attestations
@@ -75,12 +79,14 @@ class OpenFolder:
         problems: Problems | None = None,
         *,
         taken: bool = False,
+        also_older: bool = False,
     ) -> None:
         """Open the store and unseal the domain keys.
 
         ``taken`` is True in the process that has locked the folder: it first makes or upgrades the database, the keys
         of all Regions and the node's identity. In any other process the database must have this release's schema
-        already. Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
+        already. ``also_older`` opens a database also if it lacks what the audit log says was committed.
+        Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
         """
         attestations = Attestations(settings.attestation_roots, settings.attestation_age, settings.clock_skew)
         self.folder = DataFolder(settings.folder)
@@ -90,6 +96,8 @@ class OpenFolder:
             upgrade(self.folder.database)
         store = open_store(self.folder)
         self.store = store
+        if not also_older:
+            require_all_committed(self.folder, store)
         domain_keys = open_domain_keys(self.folder, store, settings.regions if taken else (), entropy)
         key_backends, secrets = KeyBackends(SoftwareKeyBackend(domain_keys, entropy)), ServiceSecrets(domain_keys)
         if taken:
@@ -111,8 +119,12 @@ class OpenFolder:
             regions=settings.regions,
             latest_time=self.clock_watch.latest,
         )
-        self.registrar = Registrar(self.folder, store, secrets, clock, entropy)
-        self.provider_keys = ProviderKeys(store)
+        self.trail = CommandTrail(self.folder, store, secrets, settings, clock, entropy)
+        # What a first start makes is no change of an operator's.
+        self.registrar = Registrar(self.folder, store, secrets, clock, entropy, None if taken else self.trail)
+        self.root_keys = RootKeys(self.folder, store, secrets, clock, entropy, self.trail)
+        self.provider_keys = ProviderKeys(self.folder, store, self.trail)
+        self.profiles = Profiles(self.folder, store, secrets)
 
     def accounts(self) -> list[str]:
         """Return every account."""
@@ -124,17 +136,18 @@ class OpenFolder:
         self.store.close()
 
 
-def open_existing(settings: Settings, clock: Clock, entropy: Entropy) -> OpenFolder:
+def open_existing(settings: Settings, clock: Clock, entropy: Entropy, *, also_older: bool = False) -> OpenFolder:
     """Open a data folder that a server has made, whether the server runs or not.
 
-    Raises DataFolderError if there is none, or if a server of another release is using it.
+    ``also_older`` is for commands that tell of a database that was set back. Raises DataFolderError if there is no data
+    folder, or if a server of another release is using it.
     """
     folder = DataFolder(settings.folder)
     require_database(folder)
     if not folder.database.exists():
         raise DataFolderError(f"`{settings.folder}` is not a data folder; start a server once to make it")
     upgrade_unused(folder)
-    return OpenFolder(settings, clock, entropy)
+    return OpenFolder(settings, clock, entropy, also_older=also_older)
 
 
 class Deployment:
@@ -172,6 +185,7 @@ class Deployment:
             if not worker:
                 at_work = {WriterId(self.node, number).name for number in range(workers)}
                 idle = idle_writers(opened.store, self.node, at_work)
+                opened.trail.end_interrupted()
                 marks += end_idle_chains(opened.folder.audit, idle, settings, opened.store, audit_key, clock)
             for mark in marks:
                 opened.backends.key_uses.recover(mark.writer)
@@ -228,6 +242,8 @@ def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:
         clear_problems(folder.problems)
         with closing(OpenFolder(settings, clock, entropy, taken=True)) as opened:
             _ensure_account(opened, settings)
+            for problem in opened.profiles.problems():
+                logger.warning("%s", problem)
     except BaseException:
         os.close(lock)
         raise

@@ -1,20 +1,19 @@
 """``strongroom clock status`` and ``strongroom clock accept``: what the server makes of the machine's clock."""
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from strongroom.assembly.clock_record import ClockFiles
-from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_store_to_read, require_database
-from strongroom.cli.data_folder import readable_errors
+from strongroom.assembly.clock_record import accept_clock, known_at
+from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_store_to_read
+from strongroom.cli.data_folder import open_data_folder, readable_errors
 from strongroom.cli.options import config_option, data_option, read_settings
 from strongroom.clock import SystemClock
 from strongroom.maintenance.clock_watch import describe, reading_of
 from strongroom.store.protocol import Reader
-from strongroom.trusted_time import Reading, TrustedTime, accepted, observed
+from strongroom.trusted_time import Reading, TrustedTime
 
 _MOST = 1000
 
@@ -29,21 +28,17 @@ def clock() -> None:
 @config_option
 def status(data: str | None, config: Path | None) -> None:
     """Show the clock, the time that the server trusts, and what is held back. Exits with 1 if the clock is in doubt."""
-    with _open(data, config) as (files, folder):
+    with readable_errors():
+        folder = DataFolder(read_settings(config, data=data).folder)
         reading = reading_of(SystemClock())
-        known = _known(files, reading)
-        click.echo(f"The clock of this machine:    {_shown(reading.wall)}")
+        known = known_at(folder, reading)
         if known is None:
-            click.echo("No server has noted the time yet.")
-            return
-        click.echo(f"The time that is trusted:     {_shown(known.trusted)}")
-        if not known.confirmed:
-            click.echo("The clock has not been confirmed since the machine started; that takes ten minutes.")
-        _show_held_back(folder, known.trusted, reading.wall)
-        doubt = known.doubt()
-        if doubt is not None:
-            click.echo(f"In doubt: {describe(doubt, known.difference)}")
-            raise SystemExit(1)
+            raise DataFolderError(f"`{folder.clock}` is missing or damaged; a server that runs writes it")
+        _show_times(folder, reading, known)
+    doubt = known.doubt()
+    if doubt is not None:
+        click.echo(f"In doubt: {describe(doubt, known.difference)}")
+        raise SystemExit(1)
 
 
 @clock.command("accept")
@@ -54,39 +49,21 @@ def accept(data: str | None, config: Path | None) -> None:
 
     Look at ``date`` and ``strongroom clock status`` first: what is deleted or erased is gone for good.
     """
-    with _open(data, config) as (files, folder):
+    with open_data_folder(config, data) as (opened, _):
         reading = reading_of(SystemClock())
-        known = _known(files, reading)
-        if not reading.boot:
-            raise click.ClickException(
-                "the kernel does not name this start of the machine, so no clock can be accepted"
-            )
-        files.accept(reading)
-        click.echo(f"The clock is accepted: it is {_shown(reading.wall)}.")
+        known = known_at(opened.folder, reading)
         if known is not None:
-            _show_held_back(folder, known.trusted, reading.wall)
-        click.echo("The server goes by it from its next round on, or when it is started.")
+            _show_times(opened.folder, reading, known)
+        accept_clock(opened.folder, opened.trail, reading)
+        click.echo("The clock is accepted. The server goes by it from its next round on, or when it is started.")
 
 
-@contextmanager
-def _open(data: str | None, config: Path | None) -> Iterator[tuple[ClockFiles, DataFolder]]:
-    """Find the data folder of a server; raises ClickException."""
-    with readable_errors():
-        settings = read_settings(config, data=data)
-        folder = DataFolder(settings.folder)
-        require_database(folder)
-        if not folder.database.exists():
-            raise DataFolderError(f"`{settings.folder}` is not a data folder; start a server once to make it")
-        yield ClockFiles(folder), folder
-
-
-def _known(files: ClockFiles, reading: Reading) -> TrustedTime | None:
-    """Return what a server knows at a reading; None if none has noted anything yet."""
-    kept, acceptance = files.read(), files.acceptance()
-    if kept is None:
-        return None
-    known = observed(kept, reading)
-    return known if acceptance is None else accepted(known, acceptance)
+def _show_times(folder: DataFolder, reading: Reading, known: TrustedTime) -> None:
+    click.echo(f"Clock of this machine:  {_shown(reading.wall)}")
+    click.echo(f"Trusted time:           {_shown(known.trusted)}")
+    if not known.confirmed:
+        click.echo("The clock is not confirmed yet since the machine was started; that takes ten minutes.")
+    _show_held_back(folder, known.trusted, reading.wall)
 
 
 def _show_held_back(folder: DataFolder, trusted: float, wall: float) -> None:
@@ -99,7 +76,7 @@ def _show_held_back(folder: DataFolder, trusted: float, wall: float) -> None:
         held = number - before[name]
         if held:
             more = "or more " if number >= _MOST else ""
-            click.echo(f"Due by the clock alone:       {held} {more}{name}")
+            click.echo(f"Due by the clock alone: {held} {more}{name}")
 
 
 def _due(reader: Reader, at: float) -> dict[str, int]:
