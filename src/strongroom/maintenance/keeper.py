@@ -87,6 +87,7 @@ class Keeper:
     def _round(self) -> Iterator[None]:
         begun = self._clock.timer()
         self._run_guarded(self._watch.observe)
+        self.counters.clock_difference = self._watch.difference
         yield
         self.counters.rounds += 1
         self.counters.last_duration = self._clock.timer() - begun
