@@ -21,7 +21,7 @@ class Clock(Protocol):
         ...
 
     def uptime(self) -> float:
-        """Return seconds since the machine started, those included in which it was suspended. Nobody can set them."""
+        """Return seconds since the machine started, those included in which it was suspended. They cannot be set."""
         ...
 
     def boot(self) -> str:

@@ -1,8 +1,8 @@
 """What time it is for what cannot be undone: two bounds, of which neither believes a wall clock that was set.
 
-The kernel counts the seconds since the machine started, and nobody can set that count. So while the machine runs, and
+The kernel counts the seconds since the machine started, and that count cannot be set. So while the machine runs, and
 across restarts of the server, it is known how much time has passed, and a wall clock that says something else has been
-set. Nobody can tell whether it was wrong before, or is wrong now. So there are two times: ``earliest``, by which keys
+set. Whether it was wrong before, or is wrong now, is not known. So there are two times: ``earliest``, by which keys
 are deleted, rotated and erased, and ``latest``, from which waiting periods are counted.
 
 ``TrustedTime`` is what is known at one moment; ``observed`` returns what is known at the next. The rules:

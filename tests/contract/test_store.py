@@ -3,8 +3,6 @@
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
-from math import inf
 
 import pytest
 from msgspec.structs import replace
@@ -147,21 +145,6 @@ def test_keys_due_for_rotation_and_deletion_are_found(store: Store) -> None:
         assert reader.keys_to_rotate(NOW + 90 * DAY, 10) == [rotating.locator]
         assert reader.keys_to_delete(NOW + 7 * DAY - 1, 10) == []
         assert reader.keys_to_delete(NOW + 7 * DAY, 10) == [leaving.locator]
-
-
-def test_keys_that_a_wrong_clock_has_dated_are_found(store: Store) -> None:
-    rotating = add(store, lifecycle.enable_rotation(make_key(1), 90, NOW))
-    leaving = add(store, lifecycle.schedule_deletion(make_key(2), 7, NOW))
-    add(store, make_key(3))
-    with store.read() as reader:
-        # The period and the window begin at the time of each key, so none is too late by then, and each is before.
-        assert reader.misdated_keys(NOW - DAY, DAY, inf, 10) == []
-        assert reader.misdated_keys(NOW - DAY - 1, DAY, inf, 10) == [rotating.locator, leaving.locator]
-        assert reader.misdated_keys(NOW - DAY - 1, DAY, inf, 1) == [rotating.locator]
-        # A waiting period that began while the clock was behind.
-        assert reader.misdated_keys(NOW + 1, DAY, NOW, 10) == [leaving.locator]
-        assert reader.misdated_keys(NOW + 1, DAY, NOW + 0.5, 10) == []
-        assert reader.misdated_keys(NOW, DAY, NOW, 10) == []
 
 
 def test_imported_material_is_read_as_it_was_saved_after_every_change(store: Store) -> None:
@@ -400,17 +383,3 @@ def test_a_later_use_of_a_key_is_not_replaced_by_an_earlier_one(store: Store) ->
     assert saved(late, gone) == late
     assert saved(early) == late
     assert saved(late, early) == late
-
-
-def note_key_uses(use: KeyUse, transaction: Transaction) -> None:
-    transaction.note_key_uses([use])
-
-
-def test_a_use_in_the_future_is_replaced_by_the_next_one(store: Store) -> None:
-    """The clock was ahead when it was noted."""
-    key = add(store, make_key(1))
-    uses = [KeyUse(key.locator, "Encrypt", at, "event", "request") for at in (NOW + DAY + 1, NOW, NOW - DAY)]
-    for use in uses:
-        store.write(partial(note_key_uses, use))
-    with store.read() as reader:
-        assert reader.key_use(key.locator) == uses[1]

@@ -117,7 +117,7 @@ def act(node: Node, action: str, value: object) -> None:  # noqa: C901 - one cas
         case "run", float(seconds):
             node.run(seconds)
         case "step", float(error):
-            # While no clock is confirmed, nobody can tell a step that is wrong and stays from one that is right.
+            # While no clock is confirmed, a step that is wrong and stays looks like one that is right.
             node.step_to(error if node.confirmed else 0.0)
         case "round", _:
             node.round()

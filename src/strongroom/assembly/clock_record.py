@@ -39,7 +39,7 @@ class ClockFiles:
         _replace(self._known, msgspec.json.encode(known))
 
     def acceptance(self) -> Reading | None:
-        """Return the clocks as they were when an operator accepted the wall clock last; None if nobody did."""
+        """Return the clocks as they were when an operator accepted the wall clock last; None if none did."""
         return _read(self._accepted, Reading)
 
     def accept(self, reading: Reading) -> None:

@@ -47,7 +47,7 @@ def status(data: str | None, config: Path | None) -> None:
 def accept(data: str | None, config: Path | None) -> None:
     """Have the server trust the clock as it is now, also while it runs. What is due by it is then done.
 
-    Look at ``date`` and ``strongroom clock status`` first: what is deleted or erased is gone for good.
+    Look at ``date`` and ``strongroom clock status`` first: what is deleted or erased cannot be brought back.
     """
     with open_data_folder(config, data) as (opened, _):
         reading = reading_of(SystemClock())

@@ -40,7 +40,7 @@ class ClockRecord(Protocol):
         ...
 
     def acceptance(self) -> Reading | None:
-        """Return the clocks as they were when an operator accepted the wall clock last; None if nobody did."""
+        """Return the clocks as they were when an operator accepted the wall clock last; None if none did."""
         ...
 
 
