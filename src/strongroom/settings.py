@@ -86,6 +86,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """What an audit record survives once its answer is sent: a crash of the process (write) or machine (fsync)."""
     audit_segment_size: Annotated[int, Meta(ge=4096)] = 67_108_864
     """The size at which a new file of the audit log is started; one is also started each day (UTC)."""
+    serve_damaged: bool = False
+    """Serve what can be read of a database that is found damaged at the start; otherwise the start is refused."""
     clock_skew: Annotated[float, Meta(gt=0)] = 300.0
     """How much a request's time may differ from the server's."""
     keeper_interval: Annotated[float, Meta(gt=0)] = 5.0

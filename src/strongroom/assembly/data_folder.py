@@ -30,6 +30,7 @@ from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
 from strongroom.crypto.seals.file import create_root_key, is_foreign, load_file_seal, owner_of, remedy
 from strongroom.crypto.service_secrets import IAM_SCOPE
 from strongroom.entropy import Entropy
+from strongroom.problems import Problems
 from strongroom.store.protocol import Store, Transaction
 from strongroom.store.scopes import AccountScope
 from strongroom.store.sqlite.engine import open_sqlite
@@ -177,9 +178,9 @@ def _is_empty(database: Path) -> bool:
     return not database.exists() or database.stat().st_size == 0
 
 
-def open_store(folder: DataFolder) -> SqlStore:
+def open_store(folder: DataFolder, problems: Problems | None = None) -> SqlStore:
     """Open the database, which has this release's schema."""
-    return SqlStore(open_sqlite(folder.database))
+    return SqlStore(open_sqlite(folder.database), problems=problems)
 
 
 def upgrade_unused(folder: DataFolder) -> None:

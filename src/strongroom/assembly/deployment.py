@@ -24,7 +24,9 @@ from strongroom.assembly.data_folder import (
     require_database,
     upgrade_unused,
 )
+from strongroom.assembly.database_check import is_checked_at_once, require_whole_database
 from strongroom.assembly.database_history import require_all_committed
+from strongroom.assembly.key_policies import KeyPolicies
 from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_node_id
 from strongroom.assembly.profiles import Profiles
 from strongroom.assembly.provider_keys import ProviderKeys
@@ -56,6 +58,7 @@ from strongroom.service.request_quotas import RequestQuotas
 from strongroom.service.service import Service
 from strongroom.service.shared_buckets import SharedBuckets
 from strongroom.service.unauthenticated import RecordRateLimit, UnauthenticatedRequests
+from strongroom.service.write_probe import WriteProbe
 from strongroom.settings import Settings
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.audit.tail import AuditTail
@@ -93,8 +96,9 @@ class OpenFolder:
         self.problems = problems or Problems()
         if taken:
             require_database(self.folder)
+            require_whole_database(self.folder, serve_damaged=settings.serve_damaged)
             upgrade(self.folder.database)
-        store = open_store(self.folder)
+        store = open_store(self.folder, self.problems)
         self.store = store
         if not also_older:
             require_all_committed(self.folder, store)
@@ -124,6 +128,7 @@ class OpenFolder:
         self.registrar = Registrar(self.folder, store, secrets, clock, entropy, None if taken else self.trail)
         self.root_keys = RootKeys(self.folder, store, secrets, clock, entropy, self.trail)
         self.provider_keys = ProviderKeys(self.folder, store, self.trail)
+        self.key_policies = KeyPolicies(self.folder, store, self.trail)
         self.profiles = Profiles(self.folder, store, secrets)
 
     def accounts(self) -> list[str]:
@@ -203,11 +208,13 @@ class Deployment:
         self.service = Service(
             Pipeline(opened.backends, credentials, quotas, trail, usage, record_limit),
             UnauthenticatedRequests(trail, record_limit),
-            Readiness(opened.store, trail, problems),
+            Readiness(opened.store, trail, problems, WriteProbe(opened.store, clock.timer)),
         )
         self.keeper = Keeper(opened.backends, trail, self.log, clock, opened.clock_watch, usage)
         self._saves_clock = not worker
         self.clock_watch = opened.clock_watch
+        if not worker and (settings.serve_damaged or not is_checked_at_once(self.folder)):
+            opened.store.check()
         self.chores = self.keeper.upkeep if worker else self.keeper.run
         """Periodic work. The first worker also does the work that is done once for all workers."""
 

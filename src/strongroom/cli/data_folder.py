@@ -15,6 +15,7 @@ from strongroom.clock import SystemClock
 from strongroom.crypto.seal import UnsealError
 from strongroom.entropy import system_entropy
 from strongroom.settings import Settings, SettingsError
+from strongroom.store.faults import StoreDamaged, StoreUnavailable
 from strongroom.store.sqlite.faults import DatabaseError
 from strongroom.store.sqlite.read_only import UnreadableStoreError
 from strongroom.store.sqlite.schema_version import UnknownSchemaError
@@ -30,6 +31,8 @@ def readable_errors() -> Iterator[None]:
         raise  # The reader of the output, such as head(1), has closed the pipe: click ends quietly.
     except (SettingsError, DataFolderError, UnsealError, UnknownSchemaError, UnreadableStoreError, OSError) as error:
         raise click.ClickException(str(error)) from None
+    except (StoreUnavailable, StoreDamaged) as error:
+        raise click.ClickException(error.explanation) from None
     except DatabaseError as error:
         raise click.ClickException(f"`strongroom.db` in the data folder cannot be used: {error.orig}") from None
 

@@ -5,10 +5,12 @@ import click
 from strongroom import __version__
 from strongroom.cli.account import account
 from strongroom.cli.audit import audit
+from strongroom.cli.audit_archive import archive, prune
 from strongroom.cli.clock import clock
 from strongroom.cli.database import database
 from strongroom.cli.explain import explain_command, who_can_command
 from strongroom.cli.identity_provider import identity_provider
+from strongroom.cli.key import key
 from strongroom.cli.serve import serve
 from strongroom.cli.service import service
 
@@ -20,7 +22,9 @@ def main() -> None:
 
 
 for command in (
-    *(serve, account, service, identity_provider, explain_command, who_can_command),
+    *(serve, account, service, key, identity_provider, explain_command, who_can_command),
     *(audit, clock, database),
 ):
     main.add_command(command)
+for command in (archive, prune):
+    audit.add_command(command)

@@ -16,6 +16,7 @@ from typing import ParamSpec
 
 from strongroom.audit.sink import AuditSink
 from strongroom.clock import Clock
+from strongroom.errors import WriteOutcomeUnknown
 from strongroom.keys.arns import KeyLocator
 from strongroom.maintenance.clock_watch import ClockWatch
 from strongroom.maintenance.date_repair import DATE_REPAIR
@@ -27,6 +28,7 @@ from strongroom.maintenance.service_changes import ServiceChanges
 from strongroom.operations.context import Backends
 from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.counters import KeeperCounters
+from strongroom.store.faults import StoreDamaged, StoreUnavailable
 from strongroom.trusted_time import Moment
 from strongroom.usage.access_key_usage import AccessKeyUsage
 
@@ -95,19 +97,30 @@ class Keeper:
 
     def _do_duties(self) -> None:
         moment = self._watch.moment()
-        if self._watch.unchecked:
-            # Before the others: what a wrong clock has dated too early must not be done.
-            failures = self.counters.failures
-            self._do(DATE_REPAIR, moment)
-            if self.counters.failures > failures:
-                return
-            self._watch.checked()
+        held = self._repair_dates(moment) if self._watch.unchecked else set()
+        if held is None:
+            return
         for duty in _DUTIES:
-            self._do(duty, moment)
+            for locator in self._due_keys(duty, moment):
+                if locator not in held:
+                    self._run_guarded(self._perform, duty, locator, moment)
 
-    def _do(self, duty: Duty, moment: Moment) -> None:
-        for locator in self._due_keys(duty, moment):
-            self._run_guarded(self._perform, duty, locator, moment)
+    def _repair_dates(self, moment: Moment) -> set[KeyLocator] | None:
+        """Repair dates before anything is done by them; return the keys for which that failed, None if it may be any.
+
+        It is tried again in the next round.
+        """
+        failures, failed = self.counters.failures, set()
+        for locator in self._due_keys(DATE_REPAIR, moment):
+            before = self.counters.failures
+            self._run_guarded(self._perform, DATE_REPAIR, locator, moment)
+            if self.counters.failures > before:
+                failed.add(locator)
+        if self.counters.failures - failures > len(failed):
+            return None
+        if not failed:
+            self._watch.checked()
+        return failed
 
     def _perform(self, duty: Duty, locator: KeyLocator, moment: Moment) -> None:
         if self._changes.make(locator, duty.plan(locator, moment), self._clock.now()):
@@ -133,6 +146,7 @@ class Keeper:
             batch.extend(duty.find(reader, moment, limit))
 
     def _write_down(self, now: float) -> None:
+        self._run_guarded(self._backends.store.retry_writes)
         self._run_guarded(self._backends.store.confirm)
         self._run_guarded(self._usage.write, now)
         self._run_guarded(self._write_key_uses)
@@ -151,6 +165,9 @@ class Keeper:
         """Run one piece of work. A failure is logged and counted, and the other work is still done."""
         try:
             act(*args, **kwargs)
+        except (StoreUnavailable, StoreDamaged, WriteOutcomeUnknown):
+            # The store has said why, once.
+            self.counters.failures += 1
         except Exception:
             self.counters.failures += 1
             logger.exception("the keeper could not finish %s %s", act.__name__, args)

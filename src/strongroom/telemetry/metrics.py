@@ -153,8 +153,16 @@ def _store(measured: StoreCounters) -> Iterator[Metric]:
     yield _counter("strongroom_store_reads", "Reads of the database.", {(): measured.reads})
     about = "Write transactions, waiting for other writers included."
     yield _histogram("strongroom_store_transaction_duration_seconds", about, {(): measured.transactions})
-    about = "How often the database did not answer in time, or could not write."
-    yield _counter("strongroom_store_failures", about, {(): measured.failures})
+    about = "Reads and writes that failed because of the database, by kind of fault."
+    yield _counter("strongroom_store_failures", about, {(k.value,): n for k, n in measured.faults.items()}, ["kind"])
+    about = "Size of the write-ahead log at the last round of maintenance."
+    yield _gauge("strongroom_store_wal_bytes", about, {(): measured.log_size})
+    about = "How long erased key material has been in the write-ahead log because of a reader; 0 if none is."
+    yield _gauge("strongroom_store_erasure_waiting_seconds", about, {(): measured.erasure_waits})
+    checks = {(outcome,): n for outcome, n in measured.checks.items()}
+    yield _counter("strongroom_store_checks", "Checks of the whole database while serving.", checks, ["outcome"])
+    about = "How long the last of them took; 0 for not yet."
+    yield _gauge("strongroom_store_check_duration_seconds", about, {(): measured.check_duration})
 
 
 def _problems(problems: Problems) -> Iterator[Metric]:

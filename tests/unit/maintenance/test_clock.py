@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from audit_disk import broken
 from key_import import import_material
 from local_deployment import LocalDeployment, Refused, entropy
 from strongroom.assembly.clock_record import ClockFiles
@@ -14,6 +15,7 @@ from strongroom.assembly.data_folder import DataFolder
 from strongroom.clock import DAY, ManualClock
 from strongroom.maintenance.clock_watch import reading_of
 from strongroom.problems import Subject
+from strongroom.store.scopes import KeyScope
 
 MONTH = 31 * DAY
 
@@ -241,7 +243,39 @@ def test_an_operator_accepts_the_clock(local: LocalDeployment, doomed: str, capl
     assert not is_gone(local, other)
 
 
-def test_a_repair_that_fails_holds_everything_back(local: LocalDeployment, doomed: str) -> None:
+def test_a_repair_that_fails_holds_one_key_back(local: LocalDeployment, doomed: str) -> None:
+    other = new_key(local)
+    local.clock.advance(60)
+    local.deployment.close()
+    local.clock.restart()
+    local.reopen()
+    local.call("ScheduleKeyDeletion", KeyId=other, PendingWindowInDays=7)
+    local.clock.step(20 * DAY)
+    local.deployment.keeper.run()
+    # The window of one key is too short; the other has been over for a day.
+    local.clock.advance(11 * DAY)
+    with broken(local.deployment.log):
+        local.deployment.keeper.run()
+    assert not is_gone(local, doomed)
+    store: Any = local.deployment.backends.store
+    write = store.write
+    failed: list[str] = []
+
+    def fails_once(act: Any, *scopes: Any) -> Any:
+        if not failed and any(isinstance(scope, KeyScope) and scope.key_id == other for scope in scopes):
+            failed.append(other)
+            raise RuntimeError("the row is damaged")
+        return write(act, *scopes)
+
+    store.write = fails_once
+    local.deployment.keeper.run()
+    assert is_gone(local, doomed)
+    assert not is_gone(local, other)
+    local.deployment.keeper.run()
+    assert metadata(local, other)["DeletionDate"] == local.clock.now() + 7 * DAY
+
+
+def test_a_repair_that_finds_no_store_holds_everything_back(local: LocalDeployment, doomed: str) -> None:
     store: Any = local.deployment.backends.store
     read = store.read
     local.clock.step(MONTH)
