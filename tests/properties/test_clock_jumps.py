@@ -70,7 +70,7 @@ class Node:
 
     def round(self) -> None:
         """Do what the keeper does in one round."""
-        self.watch.observe()
+        self.watch.observe(report=True)
         moment = self.watch.moment()
         if self.watch.unchecked:
             repair = lifecycle.with_dates_repaired

@@ -70,19 +70,20 @@ class ClockWatch:
         """Whether the wall clock is in doubt, or not confirmed yet."""
         return not self._known.confirmed or self._known.doubt() is not None
 
-    def observe(self) -> None:
-        """Read the clocks, and report what an operator must know of them."""
+    def observe(self, *, report: bool) -> None:
+        """Read the clocks; ``report`` what an operator must know of them, which one process of a node does."""
         known = observed(self._known, reading_of(self._clock))
         acceptance = self._record.acceptance()
         if acceptance is not None:
             known = accepted(before := known, acceptance)
-            if known.trusted != before.trusted:
+            if report and known.trusted != before.trusted:
                 logger.warning("the clock was accepted as it is, %s of the time before", _shown(before.difference))
         self._known = known
         if self.doubtful:
             # Dates that were written meanwhile may be wrong.
             self._checked_at = None
-        self._report(known.doubt(), known)
+        if report:
+            self._report(known.doubt(), known)
 
     def moment(self) -> Moment:
         """Return the two bounds of the present time."""

@@ -66,7 +66,7 @@ class Keeper:
 
     def run(self) -> None:
         """Do everything that is due. Failures are logged, and retried in the next round."""
-        with self._round():
+        with self._round(report=True):
             self._do_duties()
             self._run_guarded(self._watch.save)
             self._write_down(self._clock.now())
@@ -80,15 +80,15 @@ class Keeper:
         log, and scrubs what this worker has erased: only the worker that executed DeleteImportedKeyMaterial knows that
         something was erased.
         """
-        with self._round():
+        with self._round(report=False):
             # When it stops, what is not due yet is written too.
             self._write_down(math.inf if stopping else self._clock.now())
             self._run_guarded(self._scrub)
 
     @contextmanager
-    def _round(self) -> Iterator[None]:
+    def _round(self, *, report: bool) -> Iterator[None]:
         begun = self._clock.timer()
-        self._run_guarded(self._watch.observe)
+        self._run_guarded(self._watch.observe, report=report)
         self.counters.clock_difference = self._watch.difference
         yield
         self.counters.rounds += 1
