@@ -18,6 +18,7 @@ from strongroom.assembly.data_folder import (
 from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_node_id
 from strongroom.assembly.provider_keys import ProviderKeys
 from strongroom.assembly.registrar import Registrar
+from strongroom.assembly.row_authentication import authenticate_rows
 from strongroom.audit.writer_id import WriterId, parse_writer, worker_name
 from strongroom.clock import Clock
 from strongroom.crypto.documents.attestation import Attestations
@@ -29,6 +30,7 @@ from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.crypto.software.private_keys import SoftwareDataKeyPairs
 from strongroom.crypto.software.random_source import SoftwareRandomSource
 from strongroom.entropy import Entropy
+from strongroom.errors import QuarantinedIdentityException
 from strongroom.maintenance.keeper import Keeper
 from strongroom.node_id import NodeId
 from strongroom.operations.context import Backends
@@ -80,6 +82,7 @@ class OpenFolder:
         store = open_store(self.folder)
         self.store = store
         domain_keys = open_domain_keys(self.folder, store, settings.regions if taken else (), entropy)
+        authenticate_rows(self.folder, store, domain_keys, self.problems, entropy, taken=taken)
         key_backends, secrets = KeyBackends(SoftwareKeyBackend(domain_keys, entropy)), ServiceSecrets(domain_keys)
         if taken:
             claim_old_writers(self.folder, store, ensure_node_id(self.folder, entropy))
@@ -89,7 +92,7 @@ class OpenFolder:
             secrets=secrets,
             data_key_pairs=SoftwareDataKeyPairs(),
             random=SoftwareRandomSource(entropy),
-            snapshot=Snapshot(store, key_backends, secrets, settings.cached_keys),
+            snapshot=Snapshot(store, key_backends, secrets, settings.cached_keys, store.quarantine),
             entropy=entropy,
             web_identities=_web_identities(settings),
             attestations=attestations,
@@ -227,9 +230,14 @@ def _is_local(node: NodeId | None, writer: str) -> bool:
 
 def _ensure_account(opened: OpenFolder, settings: Settings) -> None:
     """Make the account and its root access key at the first start; raises DataFolderError if other accounts exist."""
-    accounts = opened.accounts()
-    if settings.account in accounts:
+    try:
+        with opened.store.read() as reader:
+            if reader.account(settings.account) is not None:
+                return
+    except QuarantinedIdentityException:
+        # It is there. The log says what is wrong with it; all else can be served.
         return
+    accounts = opened.accounts()
     if accounts:
         raise DataFolderError(
             f"`{opened.folder.path}` belongs to account {accounts[0]}; to add {settings.account}, run: "

@@ -15,6 +15,7 @@ from typing import ParamSpec
 
 from strongroom.audit.sink import AuditSink
 from strongroom.clock import Clock
+from strongroom.errors import QuarantinedRecordException
 from strongroom.keys.arns import KeyLocator
 from strongroom.maintenance.duty import Duty
 from strongroom.maintenance.key_deletion import KEY_DELETION
@@ -127,6 +128,9 @@ class Keeper:
         """Run one piece of work. A failure is logged and counted, and the other work is still done."""
         try:
             act(*args, **kwargs)
+        except QuarantinedRecordException:
+            # The quarantine has logged what is wrong with it, once.
+            self.counters.failures += 1
         except Exception:
             self.counters.failures += 1
             logger.exception("the keeper could not finish %s %s", act.__name__, args)

@@ -11,3 +11,5 @@ class StoreCounters:
         self.transactions = Histogram()
         self.failures = 0
         """How often a read or write failed for a reason that clients can retry: no answer in time, a conflict."""
+        self.quarantined = 0
+        """How many records are quarantined now: they failed authentication, or cannot be read."""

@@ -18,6 +18,7 @@ from strongroom.store.subjects.domain_keys import DomainKeyReader, DomainKeyWrit
 from strongroom.store.subjects.grants import GrantReader, GrantWriter
 from strongroom.store.subjects.identities import IdentityReader, IdentityWriter
 from strongroom.store.subjects.keys import KeyReader, KeyWriter
+from strongroom.store.subjects.records import RecordReader, RecordWriter
 from strongroom.store.subjects.reports import ReportReader, ReportWriter
 
 T = TypeVar("T")
@@ -32,6 +33,7 @@ class Reader(
     CustomKeyStoreReader,
     AuditReader,
     DomainKeyReader,
+    RecordReader,
     Protocol,
 ):
     """Reads of one consistent state, of all subjects."""
@@ -47,6 +49,7 @@ class Transaction(
     CustomKeyStoreWriter,
     AuditWriter,
     DomainKeyWriter,
+    RecordWriter,
     Protocol,
 ):
     """Reads, and writes that become durable together, or not at all."""

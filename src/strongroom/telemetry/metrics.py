@@ -151,6 +151,8 @@ def _store(measured: StoreCounters) -> Iterator[Metric]:
     yield _histogram("strongroom_store_transaction_duration_seconds", about, {(): measured.transactions})
     about = "How often the database did not answer in time, or could not write."
     yield _counter("strongroom_store_failures", about, {(): measured.failures})
+    about = "Records that are not used, because they failed authentication or cannot be read, as this worker knows."
+    yield _gauge("strongroom_quarantined_records", about, {(): measured.quarantined})
 
 
 def _problems(problems: Problems) -> Iterator[Metric]:

@@ -12,11 +12,15 @@ from sqlalchemy import Connection, Engine, bindparam, delete, func, select
 from sqlalchemy.exc import OperationalError
 
 from strongroom.errors import DependencyTimeoutException
+from strongroom.problems import Problems
 from strongroom.store.counters import StoreCounters
+from strongroom.store.quarantine import Quarantine
 from strongroom.store.records import Change, ChangeKind, Changes
 from strongroom.store.retries import run_with_retries
+from strongroom.store.row_authenticator import RowAuthenticator
 from strongroom.store.scopes import Scope
 from strongroom.store.sql.reader import SqlReader
+from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.schema import change
 from strongroom.store.sql.transaction import SqlTransaction
 from strongroom.store.sqlite.engine import BUSY_TIMEOUT, truncate_log
@@ -46,8 +50,15 @@ class SqlStore:
         self._timer = timer
         self.counters = StoreCounters()
         self._counting = threading.Lock()
+        self.quarantine = Quarantine()
+        self._guard = RowGuard(self.quarantine)
         # The last process may have ended between an erasure and the next scrub.
         self._scrubbed = False
+
+    def authenticate(self, authenticator: RowAuthenticator, problems: Problems) -> None:
+        """Authenticate rows from now on. Before that, only the domain keys may be read."""
+        self.quarantine = Quarantine(problems, self._count_quarantined)
+        self._guard = RowGuard(self.quarantine, authenticator)
 
     @contextmanager
     def read(self) -> Iterator[SqlReader]:
@@ -55,7 +66,7 @@ class SqlStore:
         with self._counting:
             self.counters.reads += 1
         with self._typed_faults(), self._engine.connect() as connection:
-            yield SqlReader(connection)
+            yield SqlReader(connection, self._guard)
 
     def write(self, act: Callable[[SqlTransaction], T], *_scopes: Scope) -> T:
         """Run ``act`` in a write transaction. SQLite has one writer, so it needs no lock for a scope."""
@@ -70,7 +81,7 @@ class SqlStore:
     @contextmanager
     def _transaction(self) -> Iterator[SqlTransaction]:
         with self._write() as connection:
-            transaction = SqlTransaction(connection)
+            transaction = SqlTransaction(connection, self._guard)
             try:
                 yield transaction
             finally:
@@ -161,3 +172,6 @@ class SqlStore:
     def _count_failure(self) -> None:
         with self._counting:
             self.counters.failures += 1
+
+    def _count_quarantined(self, records: int) -> None:
+        self.counters.quarantined = records
