@@ -16,7 +16,7 @@ from strongroom.keys.grants import (
 )
 from strongroom.store.records import ChangeKind, GrantFilter
 from strongroom.store.sql.change_log import log_change
-from strongroom.store.sql.row_guard import UNREADABLE_ERRORS, AnyRow, RowGuard
+from strongroom.store.sql.row_guard import AnyRow, RowGuard
 from strongroom.store.sql.schema import key_grant
 from strongroom.store.sql.statements import KEY, insert_below_limit, of, of_key, require_changed, where
 
@@ -34,9 +34,10 @@ _LABELLED = _TO_GRANTEE.where(where(key_grant, "label"))
 _ANY_CONTEXT = _TO_GRANTEE.where(key_grant.c.whatever_context)
 # As one value: fifty thousand rows take three times as long.
 _LABELS = select(func.json_group_array(key_grant.c.label)).where(
-    where(key_grant, *KEY, "grantee"), key_grant.c.label.is_not(None)
+    # Whatever else somebody has written there labels nothing.
+    where(key_grant, *KEY, "grantee"),
+    func.typeof(key_grant.c.label) == "integer",
 )
-_EACH_LABEL = select(key_grant.c.label).where(where(key_grant, *KEY, "grantee"), key_grant.c.label.is_not(None))
 _COUNT_LABELLED = select(func.count()).select_from(key_grant).where(where(key_grant, *KEY, "grantee", "label"))
 _NAMED = _ROW.where(where(key_grant, *KEY, "name"))
 _COUNT = select(func.count()).select_from(key_grant).where(where(key_grant, *KEY))
@@ -59,13 +60,7 @@ class GrantReads:
 
     def labels_of_grants_to(self, locator: KeyLocator, grantee: str) -> set[Label]:
         """Return the labels of the grants on a key to one grantee, which is named as in policies."""
-        which = of_key(locator) | of(grantee=grantee)
-        try:
-            return _labels.decode(self._connection.execute(_LABELS, which).scalar_one())
-        except UNREADABLE_ERRORS:
-            # Somebody has written something else there. It labels nothing; the other grants are still good.
-            found = self._connection.execute(_EACH_LABEL, which).scalars()
-            return {label for label in found if isinstance(label, int)}
+        return _labels.decode(self._connection.execute(_LABELS, of_key(locator) | of(grantee=grantee)).scalar_one())
 
     def grants_to(self, locator: KeyLocator, grantee: str, label: Label, after: str, limit: int) -> list[Grant]:
         """List the grants on a key to one grantee that have a label, by grant id."""

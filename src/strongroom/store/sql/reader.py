@@ -33,6 +33,7 @@ from strongroom.store.sql.schema import (
 from strongroom.store.sql.statements import KEY, of, of_key, where
 from strongroom.store.subjects.records import Opens
 
+_LOCATOR = select(kms_key.c.account, kms_key.c.region, kms_key.c.key_id)
 _KEY = select(kms_key).where(where(kms_key, *KEY))
 _PARTS_OF_KEY = (
     select(key_material).where(where(key_material, *KEY)).order_by(key_material.c.ordinal),
@@ -96,7 +97,7 @@ class SqlReader(IdentityReads, ReportReads, GrantReads, CustomKeyStoreReads, Aud
         """Return the key that a key material of this Region belongs to."""
         place = of(region=region, material_id=material_id)
         row = self._connection.execute(_KEY_OF_MATERIAL, place).one_or_none()
-        return None if row is None else rows.read_locator(row)
+        return None if row is None else self._guard.locator(row)
 
     def alias(self, locator: AliasLocator) -> AliasRecord | None:
         """Return an alias."""
@@ -131,13 +132,10 @@ class SqlReader(IdentityReads, ReportReads, GrantReads, CustomKeyStoreReads, Aud
 
     def keys(self, account: str, region: str, after: str, limit: int) -> list[KeyLocator]:
         """List keys by key id."""
-        found = self._connection.execute(
-            select(kms_key.c.account, kms_key.c.region, kms_key.c.key_id)
-            .where(kms_key.c.account == account, kms_key.c.region == region, kms_key.c.key_id > after)
-            .order_by(kms_key.c.key_id)
-            .limit(limit)
-        )
-        return [rows.read_locator(row) for row in found]
+        query = _LOCATOR.where(
+            kms_key.c.account == account, kms_key.c.region == region, kms_key.c.key_id > after
+        ).order_by(kms_key.c.key_id)
+        return self._guard.locators(lambda most: self._connection.execute(query.limit(most)).all(), limit)
 
     def aliases(self, account: str, region: str, key_id: str | None, after: str, limit: int) -> list[AliasRecord]:
         """List aliases by name; of one key when ``key_id`` is given."""
@@ -162,18 +160,19 @@ class SqlReader(IdentityReads, ReportReads, GrantReads, CustomKeyStoreReads, Aud
 
     def keys_with_expired_material(self, now: float, limit: int) -> list[KeyLocator]:
         """List keys with imported material that had expired at ``now``, first expired first."""
-        found = self._connection.execute(_EXPIRED, {"now": now, "limit": limit})
-        return [rows.read_locator(row) for row in found]
+
+        def fetch(most: int) -> Sequence[rows.AnyRow]:
+            return self._connection.execute(_EXPIRED, {"now": now, "limit": most}).all()
+
+        return self._guard.locators(fetch, limit)
 
     def keys_to_delete(self, now: float, limit: int) -> list[KeyLocator]:
         """List keys whose waiting period was over at ``now``, most overdue first."""
         return self._due(kms_key.c.deletion_at <= now, kms_key.c.deletion_at, limit)
 
     def _due(self, condition: ColumnElement[bool], order: ColumnElement[float], limit: int) -> list[KeyLocator]:
-        found = self._connection.execute(
-            select(kms_key.c.account, kms_key.c.region, kms_key.c.key_id).where(condition).order_by(order).limit(limit)
-        )
-        return [rows.read_locator(row) for row in found]
+        query = _LOCATOR.where(condition).order_by(order)
+        return self._guard.locators(lambda most: self._connection.execute(query.limit(most)).all(), limit)
 
     def findings(self, opens: Opens) -> Iterator[Finding]:
         """Check every record of the database; see ``row_check.check_rows``."""

@@ -1,6 +1,7 @@
 """Gives the rows of an older release their codes, as they are found. It is done once, by the start that upgrades."""
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 import msgspec
 from sqlalchemy import Connection, Table, bindparam, update
@@ -9,9 +10,11 @@ from strongroom.store.row_authenticator import RowAuthenticator
 from strongroom.store.sql.key_rows import tags_of
 from strongroom.store.sql.row_guard import AnyRow
 from strongroom.store.sql.row_macs import AUTHENTICATED, FORMATS, MAC
-from strongroom.store.sql.row_walk import KeyRows, key_pages, pages
+from strongroom.store.sql.row_walk import KeyRows, keys_of, rows_of
 from strongroom.store.sql.schema import key_material, kms_key
 from strongroom.store.sql.statements import where
+
+_AT_ONCE = 1000
 
 
 def adopt_rows(connection: Connection, authenticator: RowAuthenticator) -> int:
@@ -22,20 +25,17 @@ def adopt_rows(connection: Connection, authenticator: RowAuthenticator) -> int:
     return sum(_write(connection, table, _codes(connection, table, authenticator)) for table in AUTHENTICATED)
 
 
-def _codes(
-    connection: Connection, table: Table, authenticator: RowAuthenticator
-) -> Iterator[list[Mapping[str, object]]]:
-    """Yield what is to be written to each row of a table, a page at a time."""
+def _codes(connection: Connection, table: Table, authenticator: RowAuthenticator) -> Iterator[Mapping[str, object]]:
+    """Yield what is to be written to each row of a table."""
     if table is kms_key:
-        for keys in key_pages(connection):
-            yield [values for key in keys if (values := _code_of_key(key, authenticator)) is not None]
+        found = (_code_of_key(key, authenticator) for key in keys_of(connection))
+        yield from (each for each in found if each is not None)
         return
     to_message = FORMATS[table.name].of_row
-    for page in pages(connection, table):
-        messages = ((row, to_message(row)) for row in page)
-        yield [
-            {**_place(table, row), MAC: authenticator.mac(message)} for row, message in messages if message is not None
-        ]
+    for row in rows_of(connection, table):
+        message = to_message(row)
+        if message is not None:
+            yield {**_place(table, row), MAC: authenticator.mac(message)}
 
 
 def _code_of_key(key: KeyRows, authenticator: RowAuthenticator) -> Mapping[str, object] | None:
@@ -46,18 +46,20 @@ def _code_of_key(key: KeyRows, authenticator: RowAuthenticator) -> Mapping[str, 
         parts = tags_of(key.tags)
     except TypeError:
         return None
-    message = FORMATS[kms_key.name].of_values({**dict(zip(kms_key.c.keys(), key.row, strict=True)), **changed}, parts)
+    row = [changed.get(name, value) for name, value in zip(kms_key.c.keys(), key.row, strict=True)]
+    message = FORMATS[kms_key.name].of_row(row, parts)
+    if message is None:
+        return None
     return {**_place(kms_key, key.row), **changed, MAC: authenticator.mac(message)}
 
 
-def _write(connection: Connection, table: Table, codes: Iterator[list[Mapping[str, object]]]) -> int:
+def _write(connection: Connection, table: Table, codes: Iterator[Mapping[str, object]]) -> int:
     names = [column.name for column in table.primary_key]
     changed = [MAC, "material_macs"] if table is kms_key else [MAC]
     statement = update(table).where(where(table, *names)).values({name: bindparam(name) for name in changed})
     rows = 0
-    for page in codes:
-        if page:
-            connection.execute(statement, page)
+    while page := list(islice(codes, _AT_ONCE)):
+        connection.execute(statement, page)
         rows += len(page)
     return rows
 

@@ -7,14 +7,14 @@ from typing_extensions import override
 
 from strongroom.errors import QuarantinedRecordException
 from strongroom.keys.specs import KeyManager
-from strongroom.store.quarantine import Finding, Quarantine, material_record
+from strongroom.store.quarantine import Finding, Quarantine, material_record, printable
 from strongroom.store.sql import rows
 from strongroom.store.sql.custom_key_stores import read_custom_key_store
 from strongroom.store.sql.grants import read_grant
 from strongroom.store.sql.identities import read_entity
 from strongroom.store.sql.key_rows import read_key
 from strongroom.store.sql.row_guard import RowGuard, name_of
-from strongroom.store.sql.row_walk import KeyRows, belonging, key_pages, pages, place_of, rows_of
+from strongroom.store.sql.row_walk import KeyRows, belonging, keys_of, place_of, rows_of
 from strongroom.store.sql.schema import (
     access_key,
     account,
@@ -63,14 +63,13 @@ def check_rows(connection: Connection, guard: RowGuard, opens: Opens) -> Iterato
     """Yield each record that is not as this service wrote it, and each material that ``opens`` says does not open.
 
     Also what rows tell of others: keys that are gone while something of theirs is there, references that an identity
-    does not have, counts of keys that are wrong. It reads a thousand rows at a time, and writes nothing.
+    does not have, counts of keys that are wrong. It writes nothing.
     """
     findings = _Findings()
     guard = RowGuard(findings, guard.authenticator)
-    for page in key_pages(connection):
-        for parts in page:
-            yield from _of_key(guard, parts, opens)
-            yield from findings.take()
+    for parts in keys_of(connection):
+        yield from _of_key(guard, parts, opens)
+        yield from findings.take()
     for table, read in _OTHERS:
         for row in rows_of(connection, table):
             guard.read(table, row, read)
@@ -101,13 +100,12 @@ def _lost_keys(connection: Connection) -> Iterator[Finding]:
 
 def _wrong_references(connection: Connection, guard: RowGuard) -> Iterator[Finding]:
     """Yield identities whose references, which searches use, are not those in their documents."""
-    for page in pages(connection, identity):
-        found = belonging(connection, identity_link, _IDENTITY, page, "target")
-        for row in page:
-            entity = guard.read(identity, row, read_entity)
-            expected = None if entity is None else {(link.relation.value, link.target) for link in entity.links}
-            if expected not in (None, {(each.relation, each.target) for each in found[place_of(row, _IDENTITY)]}):
-                yield Finding(name_of(identity, row), "its references are not those in its document")
+    found = belonging(connection, identity_link, _IDENTITY, "relation")
+    for row in rows_of(connection, identity):
+        entity = guard.read(identity, row, read_entity)
+        expected = None if entity is None else {(link.relation.value, link.target) for link in entity.links}
+        if expected not in (None, {(each.relation, each.target) for each in found(place_of(row, _IDENTITY))}):
+            yield Finding(name_of(identity, row), "its references are not those in its document")
 
 
 def _wrong_counts(connection: Connection) -> Iterator[Finding]:
@@ -119,9 +117,10 @@ def _wrong_counts(connection: Connection) -> Iterator[Finding]:
     )
     keys = {(account, region): number for account, region, number in counted}
     kept = {(row.account, row.region): row.customer_keys for row in connection.execute(select(key_count))}
-    for place in sorted(keys.keys() | kept.keys()):
+    for place in sorted(keys.keys() | kept.keys(), key=ascii):
         has, counts = keys.get(place, 0), kept.get(place, 0)
         if has != counts:
             yield Finding(
-                f"the number of keys of account {place[0]} in {place[1]}", f"it is {has}, and {counts} is kept"
+                f"the number of keys of account {printable(place[0])} in {printable(place[1])}",
+                f"it is {has}, and {counts} is kept",
             )

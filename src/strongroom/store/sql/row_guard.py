@@ -8,10 +8,11 @@ import msgspec
 from sqlalchemy import Row, Table
 
 from strongroom.errors import KmsError, QuarantinedIdentityException, QuarantinedRecordException
-from strongroom.keys.arns import partition
+from strongroom.keys.arns import KeyLocator, partition
 from strongroom.store.quarantine import Finding, Quarantine, printable
 from strongroom.store.row_authenticator import RowAuthenticator
 from strongroom.store.sql.row_macs import FORMATS, MAC
+from strongroom.store.sql.schema import kms_key
 
 T = TypeVar("T")
 AnyRow = Row[*tuple[Any, ...]]
@@ -94,18 +95,37 @@ class RowGuard:
 
         ``fetch`` gets the greatest number of rows to return. So a list does not end before a quarantined row.
         """
-        asked = limit
-        while True:
-            rows = fetch(asked)
-            found = self.intact(table, rows, decode)
-            if len(found) >= limit or len(rows) < asked:
-                return found[:limit]
-            asked *= 2
+        return filled(fetch, limit, lambda rows: self.intact(table, rows, decode))
+
+    def locators(self, fetch: Callable[[int], Sequence[AnyRow]], limit: int) -> list[KeyLocator]:
+        """Return the locators of keys, as ``page`` does. They are not authenticated, but each can be looked up."""
+        return filled(fetch, limit, lambda rows: [each for row in rows if (each := self.locator(row)) is not None])
+
+    def locator(self, row: AnyRow) -> KeyLocator | None:
+        """Return the locator of a key in a row; None if it can be that of no key. Then it is quarantined."""
+        found = (row.account, row.region, row.key_id)
+        if all(isinstance(each, str) and each.isascii() for each in found):
+            return KeyLocator(*found)
+        self.quarantine.add(Finding(name_of(kms_key, row), UNREADABLE))
+        return None
 
     def gone(self, table: Table, **columns: object) -> None:
         """Note that there is no row with these values of the primary key."""
         if len(self.quarantine):
             self.quarantine.release(name_of(table, SimpleNamespace(**columns)))
+
+
+def filled(
+    fetch: Callable[[int], Sequence[AnyRow]], limit: int, keep: Callable[[Sequence[AnyRow]], list[T]]
+) -> list[T]:
+    """Return what is kept of the rows that ``fetch`` returns, ``limit`` if there is so much."""
+    asked = limit
+    while True:
+        rows = fetch(asked)
+        found = keep(rows)
+        if len(found) >= limit or len(rows) < asked:
+            return found[:limit]
+        asked *= 2
 
 
 def refusal(table: Table, name: str) -> KmsError:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Row
 
-from strongroom.keys.arns import AliasLocator, KeyLocator, key_arn
+from strongroom.keys.arns import AliasLocator, key_arn
 from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, KmsKey, Rotation, RotationType
 from strongroom.keys.specs import KeyManager, KeySpec, KeyUsage, Origin
 from strongroom.keys.states import KeyState
@@ -115,11 +115,6 @@ def read_key(
 def _shared(policy: str) -> str:
     """Return one string for all policies that are the same: most keys of an account have the same one."""
     return policy
-
-
-def read_locator(row: AnyRow) -> KeyLocator:
-    """Read where a key lives."""
-    return KeyLocator(row.account, row.region, row.key_id)
 
 
 def alias_values(record: AliasRecord) -> dict[str, object]:

@@ -51,14 +51,14 @@ class SqlStore:
         self.counters = StoreCounters()
         self._counting = threading.Lock()
         self.quarantine = Quarantine()
-        self._guard = RowGuard(self.quarantine)
+        self.guard = RowGuard(self.quarantine)
         # The last process may have ended between an erasure and the next scrub.
         self._scrubbed = False
 
     def authenticate(self, authenticator: RowAuthenticator, problems: Problems) -> None:
         """Authenticate rows from now on. Before that, only the domain keys may be read."""
         self.quarantine = Quarantine(problems, self._count_quarantined)
-        self._guard = RowGuard(self.quarantine, authenticator)
+        self.guard = RowGuard(self.quarantine, authenticator)
 
     @contextmanager
     def read(self) -> Iterator[SqlReader]:
@@ -66,7 +66,7 @@ class SqlStore:
         with self._counting:
             self.counters.reads += 1
         with self._typed_faults(), self._engine.connect() as connection:
-            yield SqlReader(connection, self._guard)
+            yield SqlReader(connection, self.guard)
 
     def write(self, act: Callable[[SqlTransaction], T], *_scopes: Scope) -> T:
         """Run ``act`` in a write transaction. SQLite has one writer, so it needs no lock for a scope."""
@@ -81,7 +81,7 @@ class SqlStore:
     @contextmanager
     def _transaction(self) -> Iterator[SqlTransaction]:
         with self._write() as connection:
-            transaction = SqlTransaction(connection, self._guard)
+            transaction = SqlTransaction(connection, self.guard)
             try:
                 yield transaction
             finally:
