@@ -9,6 +9,7 @@ from strongroom.arns import parse_arn
 from strongroom.audit.chain import KnownWriter
 from strongroom.audit.sink import AuditMark
 from strongroom.audit.verification import Report, Verifier
+from strongroom.audit.writer_id import WriterId
 from strongroom.clock import Clock
 from strongroom.crypto.audit_key import SECRET_LENGTH, AuditKey, AuditPublicKey
 from strongroom.crypto.binding import AUDIT_KEY_BINDING
@@ -35,6 +36,8 @@ class StoreSigner:
         self._key = key
         self._clock = clock
         self._public = key.public()
+        self.database = store.position
+        """See ``CheckpointSigner``. Every flush calls it, so without a wrapper."""
 
     def sign(self, message: bytes) -> bytes:
         """Return the audit key's signature."""
@@ -102,11 +105,13 @@ def end_idle_chains(
 
 
 def idle_writers(store: Readable, node: NodeId, at_work: Collection[str]) -> list[AuditWriterRecord]:
-    """Return the writers of one node that are not ``at_work``: it has fewer workers now, or ran an older release.
+    """Return the workers of one node that are not ``at_work``: it has fewer now, or ran an older release.
 
-    Writers of other nodes are not returned: their chains are on other disks, and may have running processes.
+    The chain of the commands is left to them (``CommandTrail``). Writers of other nodes are not returned: their chains
+    are on other disks, and may have running processes.
     """
-    return [each for each in _records(store) if each.node == node and each.writer not in at_work]
+    others = {*at_work, WriterId(node, None).name}
+    return [each for each in _records(store) if each.node == node and each.writer not in others]
 
 
 def known_writers(store: Readable) -> Mapping[str, KnownWriter]:
@@ -141,7 +146,11 @@ def verify_log(
     required = {each.writer for each in before if node is None or each.node in (None, node)}
     verifier = Verifier(key.verifies, writers, required, from_oldest=from_oldest)
     walk(folder, verifier, progress)
-    return verifier.finish({} if store is None else known_writers(store))
+    if store is None:
+        return verifier.finish({})
+    # Read after the files: everything that they note must be in the database by then.
+    with store.read() as reader:
+        return verifier.finish(reader.audit_writers(), reader.database_position())
 
 
 def _records(store: Readable) -> list[AuditWriterRecord]:

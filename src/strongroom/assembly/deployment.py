@@ -1,5 +1,6 @@
 """Builds a deployment from settings: opens the data folder and connects all parts of the service."""
 
+import logging
 import os
 from contextlib import ExitStack, closing
 from functools import partial
@@ -7,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from strongroom.assembly.audit_log import end_idle_chains, idle_writers, open_audit_key, open_audit_log
+from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.data_folder import (
     DataFolder,
     DataFolderError,
@@ -15,9 +17,12 @@ from strongroom.assembly.data_folder import (
     require_database,
     upgrade_unused,
 )
+from strongroom.assembly.database_history import require_all_committed
 from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_node_id
+from strongroom.assembly.profiles import Profiles
 from strongroom.assembly.provider_keys import ProviderKeys
 from strongroom.assembly.registrar import Registrar
+from strongroom.assembly.root_keys import RootKeys
 from strongroom.assembly.row_authentication import authenticate_rows
 from strongroom.audit.writer_id import WriterId, parse_writer, worker_name
 from strongroom.clock import Clock
@@ -52,6 +57,8 @@ from strongroom.store.sqlite.schema_version import upgrade
 from strongroom.usage.access_key_usage import AccessKeyUsage
 from strongroom.usage.key_usage import KeyUses
 
+logger = logging.getLogger(__name__)
+
 _USES = frozenset(operation.name for operation in TABLE.values() if operation.uses)
 
 
@@ -66,12 +73,14 @@ class OpenFolder:
         problems: Problems | None = None,
         *,
         taken: bool = False,
+        also_older: bool = False,
     ) -> None:
         """Open the store and unseal the domain keys.
 
         ``taken`` is True in the process that has locked the folder: it first makes or upgrades the database, the keys
         of all Regions and the node's identity. In any other process the database must have this release's schema
-        already. Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
+        already. ``also_older`` opens a database also if it lacks what the audit log says was committed.
+        Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
         """
         attestations = Attestations(settings.attestation_roots, settings.attestation_age, settings.clock_skew)
         self.folder = DataFolder(settings.folder)
@@ -81,6 +90,8 @@ class OpenFolder:
             upgrade(self.folder.database)
         store = open_store(self.folder)
         self.store = store
+        if not also_older:
+            require_all_committed(self.folder, store)
         domain_keys = open_domain_keys(self.folder, store, settings.regions if taken else (), entropy)
         authenticate_rows(self.folder, store, domain_keys, self.problems, entropy, taken=taken)
         key_backends, secrets = KeyBackends(SoftwareKeyBackend(domain_keys, entropy)), ServiceSecrets(domain_keys)
@@ -101,8 +112,12 @@ class OpenFolder:
             customer_keys=settings.customer_keys,
             regions=settings.regions,
         )
-        self.registrar = Registrar(self.folder, store, secrets, clock, entropy)
-        self.provider_keys = ProviderKeys(store)
+        self.trail = CommandTrail(self.folder, store, secrets, settings, clock, entropy)
+        # What a first start makes is no change of an operator's.
+        self.registrar = Registrar(self.folder, store, secrets, clock, entropy, None if taken else self.trail)
+        self.root_keys = RootKeys(self.folder, store, secrets, clock, entropy, self.trail)
+        self.provider_keys = ProviderKeys(self.folder, store, self.trail)
+        self.profiles = Profiles(self.folder, store, secrets)
 
     def accounts(self) -> list[str]:
         """Return every account."""
@@ -114,17 +129,18 @@ class OpenFolder:
         self.store.close()
 
 
-def open_existing(settings: Settings, clock: Clock, entropy: Entropy) -> OpenFolder:
+def open_existing(settings: Settings, clock: Clock, entropy: Entropy, *, also_older: bool = False) -> OpenFolder:
     """Open a data folder that a server has made, whether the server runs or not.
 
-    Raises DataFolderError if there is none, or if a server of another release is using it.
+    ``also_older`` is for commands that tell of a database that was set back. Raises DataFolderError if there is no data
+    folder, or if a server of another release is using it.
     """
     folder = DataFolder(settings.folder)
     require_database(folder)
     if not folder.database.exists():
         raise DataFolderError(f"`{settings.folder}` is not a data folder; start a server once to make it")
     upgrade_unused(folder)
-    return OpenFolder(settings, clock, entropy)
+    return OpenFolder(settings, clock, entropy, also_older=also_older)
 
 
 class Deployment:
@@ -162,6 +178,7 @@ class Deployment:
             if not worker:
                 at_work = {WriterId(self.node, number).name for number in range(workers)}
                 idle = idle_writers(opened.store, self.node, at_work)
+                opened.trail.end_interrupted()
                 marks += end_idle_chains(opened.folder.audit, idle, settings, opened.store, audit_key, clock)
             for mark in marks:
                 opened.backends.key_uses.recover(mark.writer)
@@ -211,6 +228,8 @@ def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:
         clear_problems(folder.problems)
         with closing(OpenFolder(settings, clock, entropy, taken=True)) as opened:
             _ensure_account(opened, settings)
+            for problem in opened.profiles.problems():
+                logger.warning("%s", problem)
     except BaseException:
         os.close(lock)
         raise

@@ -19,6 +19,7 @@ import msgspec
 
 from strongroom.audit.chain import (
     CHECKPOINT,
+    DATABASE,
     GENESIS,
     HEADER,
     TAIL,
@@ -29,12 +30,14 @@ from strongroom.audit.chain import (
     Position,
     Unverified,
     claim_of,
+    note_in,
     parse_name,
     signed_bytes,
 )
+from strongroom.audit.database_history import DatabaseNote, DatabasePosition, find_set_back
 
 _MOST_FINDINGS = 10_000
-_SPECIAL = (HEADER, CHECKPOINT)
+_SPECIAL = (HEADER, CHECKPOINT, DATABASE)
 _UNVERIFIED = {
     Unverified.ADDED: "the writer had stopped before the last {} lines; they were added",
     Unverified.UNKNOWN: "the database did not know the writer of the {} lines before this",
@@ -53,6 +56,7 @@ class Kind(StrEnum):
     FILE_MISSING = "file missing"
     BAD_SIGNATURE = "bad signature"
     ADDED = "added"
+    SET_BACK = "database set back"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -125,7 +129,10 @@ class Verifier:
         """The last sequence number that a checkpoint covers or a header has counted."""
         self._anchor: int | None = None
         """The sequence number of the checkpoint in the database, once its line was read; 0 if there is none."""
+        self._last_signed = 0
+        """The sequence number of the last checkpoint with a valid signature."""
         self._mark = b""
+        self._notes: dict[str, DatabaseNote] = {}
 
     def begin(self, file: str) -> None:
         """Begin the segment in a file of this name."""
@@ -165,9 +172,16 @@ class Verifier:
         elif rest or not self._line:
             self._find(Kind.TRUNCATED, "the file ends within a line" if rest else "the file is empty")
 
-    def finish(self, writers: Mapping[str, KnownWriter]) -> Report:
-        """Return the report. ``writers`` is their state as recorded now, because servers may have written meanwhile."""
+    def finish(self, writers: Mapping[str, KnownWriter], database: DatabasePosition | None = None) -> Report:
+        """Return the report.
+
+        ``writers`` is their state as recorded now, because servers may have written meanwhile. ``database`` is the
+        position of the database now; None if it is not judged.
+        """
         self._end_writer()
+        set_back = None if database is None else find_set_back(self._notes.values(), database)
+        if set_back is not None:
+            self.report.findings.append(Finding(Kind.SET_BACK, "", 0, 0, set_back.text))
         before = self._writers
         if before is None:
             return self.report
@@ -234,6 +248,8 @@ class Verifier:
         """Judge a line that continues the chain by its kind: a header, a checkpoint or a record."""
         if line.startswith(HEADER) or self._line == 1:
             self._judge_header(line)
+        elif line.startswith(DATABASE):
+            self._note_database(line)
         elif line.startswith(CHECKPOINT):
             self._judge_checkpoint(covered[: covered.rfind(self._mark)] + b"}")
 
@@ -245,9 +261,15 @@ class Verifier:
             return
         if header.name != self._file or self._line != 1 or header.previous.encode() != self._previous:
             self._find(Kind.ALTERED, f"this is the header of {header.name}")
+        self._note_database(line)
         self.report.torn += header.torn
         self.report.lost += header.lost
         self._take_over(header)
+
+    def _note_database(self, line: bytes) -> None:
+        note = note_in(line)
+        if note is not None:
+            self._notes[self._writer] = note
 
     def _take_over(self, header: Header) -> None:
         """Count the lines that a start has found.
@@ -275,6 +297,7 @@ class Verifier:
         self.report.checkpoints += 1
         self._since_checkpoint = 0
         self._signed.add(self._writer)
+        self._last_signed = self._sequence + 1
         self._accounted = self._sequence + 1
         if checkpoint == self._recorded_checkpoint():
             self._anchor = self._sequence + 1
@@ -288,7 +311,7 @@ class Verifier:
         self.report.writers.append(writer)
         self._mark = b',"chain":{"writer":"%b","sequence":' % writer.encode()
         self._sequence, self._previous = 0, GENESIS
-        self._accounted = 0
+        self._accounted = self._last_signed = 0
         self._anchor = 0 if self._recorded_checkpoint() is None else None
 
     def _end_writer(self) -> None:
@@ -303,7 +326,7 @@ class Verifier:
             return
         if self._anchor is None:
             self._check_end()
-        elif known.stopped and self._sequence > self._anchor:
+        elif known.stopped and self._sequence > max(self._anchor, self._last_signed):
             text = f"the writer had stopped with {self._anchor}; what comes after it was added"
             self._added[self._writer] = Finding(Kind.ADDED, self._file, self._line, self._sequence, text)
 

@@ -34,7 +34,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def keys(settings: Settings, clock: ManualClock) -> list[KmsKey]:
-    """Return the keys in a data folder as release 0010 of the schema left it."""
+    """Return the keys in a data folder as the release with schema 0011 left it."""
     with Deployment(settings, clock, entropy) as deployment:
         backends = deployment.backends
 
@@ -59,7 +59,7 @@ def _age(settings: Settings) -> None:
         for table in AUTHENTICATED:
             connection.execute(f"ALTER TABLE {table.name} DROP COLUMN row_mac")
         connection.execute("ALTER TABLE kms_key DROP COLUMN material_macs")
-        connection.execute("UPDATE alembic_version SET version_num = '0010'")
+        connection.execute("UPDATE alembic_version SET version_num = '0011'")
         query = "SELECT sealed FROM domain_key WHERE scope = ?"
         (sealed,) = connection.execute(query, (IAM_SCOPE,)).fetchone()
         key = seal.unseal(sealed, binding("domain-key", IAM_SCOPE, "1", "rows-have-codes"))

@@ -2,18 +2,30 @@
 
 import mmap
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 
 import msgspec
 
-from strongroom.audit.chain import Position, claim_of, parse_name
+from strongroom.audit.chain import (
+    CHECKPOINT,
+    DATABASE,
+    Position,
+    checkpoint_in,
+    claim_of,
+    continues,
+    header_in,
+    note_in,
+    parse_name,
+)
+from strongroom.audit.database_history import DatabaseNote
 from strongroom.audit.sink import AuditMark
 from strongroom.audit.verification import Verifier
 
 _CHUNK = 4 << 20
+_MOST_WITHOUT_NOTE = _MOST_UNSIGNED = 8
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -77,6 +89,39 @@ def holds(folder: Path, position: Position, body: bytes) -> bool:
     return bool(segments) and b"\n" + body[:-1] + b"," in segments[-1].path.read_bytes()
 
 
+def last_signed(folder: Path, writer: str, verifies: Callable[[bytes, bytes], bool]) -> int:
+    """Return the sequence number of a chain's last checkpoint that the audit key has signed; 0 if there is none.
+
+    Looks for it in the newest segments only: each ends with one, unless a crash ended it.
+    """
+    chain = [segment for segment in segments_of(folder) if segment.writer == writer]
+    for segment in reversed(chain[-_MOST_UNSIGNED:]):
+        for before, line in _lines_backwards(segment.path, CHECKPOINT):
+            checkpoint = checkpoint_in(line)
+            stated = None if checkpoint is None else checkpoint.read_signed(writer, verifies)
+            if stated is not None and before is not None and stated.is_of(before):
+                return stated.sequence + 1
+    return 0
+
+
+def _lines_backwards(path: Path, prefix: bytes) -> Iterator[tuple[Position | None, bytes]]:
+    """Yield the whole lines of a segment that begin with a prefix, and the first line, from its end on.
+
+    With each comes the position that the line before it states; None if it states none, and before the first line.
+    """
+    size = path.stat().st_size
+    if not size:
+        return
+    with path.open("rb") as file, mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as content:
+        end = content.rfind(b"\n") + 1
+        while end:
+            start = content.rfind(b"\n" + prefix, 0, end) + 1
+            line = content[start : content.find(b"\n", start)]
+            before = claim_of(content[content.rfind(b"\n", 0, start - 1) + 1 : start - 1]) if start else None
+            yield before, line
+            end = start
+
+
 def _last_position(file: int, size: int, writer: str) -> tuple[int, Position | None]:
     """Return the size of a file's whole lines in bytes, and the position that the last readable one states."""
     if not size:
@@ -90,6 +135,36 @@ def _last_position(file: int, size: int, writer: str) -> tuple[int, Position | N
                 return whole, claim
             end = start
     return whole, None
+
+
+def newest_notes(folder: Path) -> list[DatabaseNote]:
+    """Return the newest note about the database of each writer in a folder.
+
+    Every segment begins with a note, so this reads the end of one file of each writer, rarely of two. A note whose line
+    does not have the hash that it should have is passed over: it was altered, or damaged.
+    """
+    if not folder.is_dir():
+        return []
+    found = []
+    for _, chain in groupby(segments_of(folder), attrgetter("writer")):
+        # A crash can leave segments whose header was not written. There are no more than a few.
+        for segment in reversed(list(chain)[-_MOST_WITHOUT_NOTE:]):
+            note = _newest_note(segment.path)
+            if note is not None:
+                found.append(note)
+                break
+    return found
+
+
+def _newest_note(path: Path) -> DatabaseNote | None:
+    for before, line in _lines_backwards(path, DATABASE):
+        header = header_in(line)
+        digest = header.previous.encode() if header is not None else b"" if before is None else before.digest
+        if continues(line, digest):
+            note = note_in(line)
+            if note is not None:
+                return note
+    return None
 
 
 def walk(folder: Path, verifier: Verifier, progress: Callable[[int], object]) -> None:

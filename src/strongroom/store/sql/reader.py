@@ -15,6 +15,7 @@ from strongroom.store.sql import rows
 from strongroom.store.sql.audit import AuditReads
 from strongroom.store.sql.custom_key_stores import CustomKeyStoreReads
 from strongroom.store.sql.grants import GrantReads
+from strongroom.store.sql.history import HistoryReads
 from strongroom.store.sql.identities import IdentityReads
 from strongroom.store.sql.key_rows import read_key
 from strongroom.store.sql.reports import ReportReads
@@ -67,7 +68,7 @@ _ACCOUNT_WITH_ALIAS = select(account_table).where(where(account_table, "alias"))
 _DOMAIN_KEYS = select(domain_key).order_by(domain_key.c.scope, domain_key.c.version)
 
 
-class SqlReader(IdentityReads, ReportReads, GrantReads, CustomKeyStoreReads, AuditReads):
+class SqlReader(IdentityReads, ReportReads, GrantReads, CustomKeyStoreReads, AuditReads, HistoryReads):
     """One consistent state, seen through one connection. See ``protocol.Reader``."""
 
     _whole_keys = False

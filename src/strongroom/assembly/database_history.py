@@ -1,0 +1,68 @@
+"""Compares the database of a data folder with its audit log; goes on with an older one if an operator accepts it."""
+
+import os
+
+from strongroom.assembly.command_trail import CommandTrail
+from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.audit.database_history import DatabasePosition, SetBack, find_set_back
+from strongroom.audit.operator_events import AUDIT_SOURCE, OperatorEvent
+from strongroom.entropy import Entropy
+from strongroom.store.audit.segments import newest_notes
+from strongroom.store.protocol import Readable, Store
+from strongroom.store.scopes import AccountScope
+
+_ID_LENGTH = 8
+
+
+def compare_with_log(folder: DataFolder, store: Readable) -> SetBack | None:
+    """Return how the database differs from what the audit log notes of it; None if it has all that was committed."""
+    # In this order: a server may commit in between.
+    notes = newest_notes(folder.audit)
+    with store.read() as reader:
+        return find_set_back(notes, reader.database_position())
+
+
+def require_all_committed(folder: DataFolder, store: Readable) -> None:
+    """Refuse a database that lacks what the audit log says was committed; raises DataFolderError."""
+    found = compare_with_log(folder, store)
+    if found is not None:
+        raise DataFolderError(
+            f"`{folder.database}` was set back: {found.text}. Put the newer database with its -wal file back, or "
+            "restore a backup; to go on without what is missing, run: "
+            f"strongroom database accept-older --data {folder.path}"
+        )
+
+
+def accept_older(folder: DataFolder, store: Store, trail: CommandTrail, entropy: Entropy) -> SetBack:
+    """Go on with a database that was set back: record that, and begin another history. Returns how it was set back.
+
+    From then on a copy from before is refused. If this is interrupted, the database is refused until it is done again.
+    Raises DataFolderError if a server has the folder, and if nothing is missing.
+    """
+    lock = folder.lock()
+    try:
+        found = compare_with_log(folder, store)
+        if found is None:
+            raise DataFolderError(f"`{folder.database}` has all that the audit log notes: there is nothing to accept")
+        with folder.registering(), trail.recording(_event(found)):
+            history_id = entropy(_ID_LENGTH).hex()
+            # The end of the recording notes the new history in the audit log.
+            store.write(lambda transaction: transaction.begin_history(history_id), AccountScope(""))
+    finally:
+        os.close(lock)
+    return found
+
+
+def _event(found: SetBack) -> OperatorEvent:
+    details = {
+        "lapse": found.lapse.value,
+        "database": _details(found.database),
+        "noted": {**_details(found.note.position), "time": found.note.time},
+    }
+    return OperatorEvent(
+        name="AcceptOlderDatabase", command="database accept-older", source=AUDIT_SOURCE, details=details
+    )
+
+
+def _details(position: DatabasePosition) -> dict[str, object]:
+    return {"history": position.history, "historyId": position.history_id, "change": position.change}
