@@ -49,7 +49,6 @@ def read_key(
     Materials whose rows were changed or are missing are left out, and ``KmsKey.damaged`` names them; if the ``whole``
     key is wanted, because it is going to be written again, they raise QuarantinedRecordException as well.
     """
-    name = name_of(kms_key, row)
     fault = FORGED
     if _is_authentic(guard, row, tags):
         names = guard.intact(alias, aliases, lambda each: each.name)
@@ -60,7 +59,7 @@ def read_key(
             fault = UNREADABLE
         else:
             if len(guard.quarantine):
-                guard.quarantine.release(name)
+                guard.quarantine.release(name_of(kms_key, row))
                 for material in key.materials:
                     guard.quarantine.release(material_record(material.material_id, key.arn))
             for finding in findings.values():
@@ -68,6 +67,7 @@ def read_key(
             if whole and findings:
                 raise refusal(kms_key, next(iter(findings.values())).record)
             return key
+    name = name_of(kms_key, row)
     guard.quarantine.add(Finding(name, fault))
     raise refusal(kms_key, name)
 
@@ -76,7 +76,6 @@ def materials_of(guard: RowGuard, row: AnyRow, found: Sequence[AnyRow]) -> tuple
     """Return the rows of an authentic key's materials that are intact, oldest first, and what is wrong with others."""
     if guard.authenticator is None:
         return list(found), {}
-    arn = name_of(kms_key, row).removeprefix("key ")
     unread = {each.material_id: each for each in found}
     intact, faults = [], {}
     for material_id, mac in _decode_macs(row.material_macs):
@@ -88,8 +87,10 @@ def materials_of(guard: RowGuard, row: AnyRow, found: Sequence[AnyRow]) -> tuple
         else:
             faults[material_id] = FORGED
     faults |= dict.fromkeys(map(str, unread), FOREIGN)
-    findings = {each: Finding(material_record(each, arn), fault) for each, fault in faults.items()}
-    return intact, findings
+    if not faults:
+        return intact, {}
+    arn = name_of(kms_key, row).removeprefix("key ")
+    return intact, {each: Finding(material_record(each, arn), fault) for each, fault in faults.items()}
 
 
 def _is_authentic(guard: RowGuard, row: AnyRow, tags: Sequence[AnyRow]) -> bool:
