@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 from mypy_boto3_kms.client import KMSClient
 
-from accounts import data_of
+from accounts import Account, data_of, strongroom
 from audits import audit_records
 from clients import client_of, client_with, credentials_of
 from identities import Identities, Person
@@ -114,6 +114,24 @@ def test_a_changed_key_is_refused_and_others_go_on(
     assert kms.list_aliases()
     assert "records of the database" in ready(server).lower()
     scrape_until(server, lambda found: found.sum("strongroom_quarantined_records") > 0)
+
+
+def test_another_account_does_not_learn_of_it(server: RunningServer, kms: KMSClient) -> None:
+    arn = kms.create_key()["KeyMetadata"]["Arn"]
+    other = Account(server, "777788889999")
+    never = arn.replace(arn[-12:], "000000000000")
+    change(data_of(server), "UPDATE kms_key SET description = 'x' WHERE key_id = ?", arn[-36:], log=("key", arn[-36:]))
+    messages = [refused(other.kms.describe_key, code="AccessDeniedException", KeyId=each) for each in (arn, never)]
+    assert messages[0] == messages[1].replace(never, arn)
+
+
+def test_a_command_says_so_in_one_line(server: RunningServer, user: Person) -> None:
+    statement = "UPDATE identity SET path = '/x/' WHERE unique_id = ?"
+    change(data_of(server), statement, user.user_id, log=("identity", user.user_id))
+    done = strongroom(data_of(server), "explain", "--principal", user.arn, "--action", "kms:ListKeys")
+    assert done.returncode == 1
+    assert f"Error: The stored record of user {user.name}" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_it_is_good_again_when_it_is_restored(server: RunningServer, kms: KMSClient) -> None:

@@ -95,9 +95,9 @@ def filled(store: SqlStore) -> SqlStore:
 
 @contextmanager
 def changed(store: SqlStore, statement: str, *values: object) -> Iterator[SqlReader]:
-    """Change rows as somebody else would, and read in that state; it is undone afterwards."""
+    """Change rows as another program would, and read in that state; it is undone afterwards."""
     with store._engine.connect() as connection:
-        # Whoever changes a database need not have SQLite enforce them.
+        # A program that changes a database need not have SQLite enforce them.
         connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
         connection.exec_driver_sql(statement, values)
         yield SqlReader(connection, RowGuard(Quarantine(), store.guard.authenticator))
@@ -182,7 +182,7 @@ def test_every_table_is_authenticated_or_the_reason_is_given() -> None:
         assert columns <= {*metadata.tables[table].c.keys()}
 
 
-def test_what_nobody_has_changed_is_good(filled: SqlStore) -> None:
+def test_what_was_not_changed_is_good(filled: SqlStore) -> None:
     with filled.read() as reader:
         assert findings(reader) == []
         assert reader.key(KEY.locator) == replace(KEY, aliases=("alias/x",))
@@ -214,7 +214,7 @@ def test_a_row_that_is_removed_is_missed_where_it_belongs_to_another(filled: Sql
         assert bool(findings(reader)) is (table in {kms_key, key_material, key_tag, identity_link})
 
 
-def test_an_old_row_with_its_old_code_is_taken_for_good(filled: SqlStore) -> None:
+def test_an_old_row_with_its_old_code_is_accepted(filled: SqlStore) -> None:
     """This is what a code of one row cannot show; see the threat model."""
     old = "SELECT policy, state, material_macs, row_mac FROM kms_key WHERE key_id = ?"
     with filled._engine.connect() as connection:

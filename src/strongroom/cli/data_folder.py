@@ -14,6 +14,7 @@ from strongroom.cli.options import read_settings
 from strongroom.clock import SystemClock
 from strongroom.crypto.seal import UnsealError
 from strongroom.entropy import system_entropy
+from strongroom.errors import QuarantinedIdentityException, QuarantinedRecordException
 from strongroom.settings import Settings, SettingsError
 from strongroom.store.sqlite.faults import DatabaseError
 from strongroom.store.sqlite.read_only import UnreadableStoreError
@@ -29,6 +30,8 @@ def readable_errors() -> Iterator[None]:
     except BrokenPipeError:
         raise  # The reader of the output, such as head(1), has closed the pipe: click ends quietly.
     except (SettingsError, DataFolderError, UnsealError, UnknownSchemaError, UnreadableStoreError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    except (QuarantinedRecordException, QuarantinedIdentityException) as error:
         raise click.ClickException(str(error)) from None
     except DatabaseError as error:
         raise click.ClickException(f"`strongroom.db` in the data folder cannot be used: {error.orig}") from None

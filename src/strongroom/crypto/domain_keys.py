@@ -5,8 +5,8 @@ secrets of the service itself and authenticates the rows of the database. The ne
 unwrap.
 
 The key of ``iam`` is sealed in one of two ways. Its binding says whether every row of its database has a message
-authentication code. So nobody without the root key can make rows without a code acceptable again, unless he has kept
-the sealed key of a release that made none.
+authentication code. So without the root key, rows without a code cannot be made acceptable again, except with the
+sealed key of a release that made none.
 """
 
 from collections.abc import Iterable

@@ -34,7 +34,7 @@ _LABELLED = _TO_GRANTEE.where(where(key_grant, "label"))
 _ANY_CONTEXT = _TO_GRANTEE.where(key_grant.c.whatever_context)
 # As one value: fifty thousand rows take three times as long.
 _LABELS = select(func.json_group_array(key_grant.c.label)).where(
-    # Whatever else somebody has written there labels nothing.
+    # A value of another type, written by another program, labels nothing.
     where(key_grant, *KEY, "grantee"),
     func.typeof(key_grant.c.label) == "integer",
 )

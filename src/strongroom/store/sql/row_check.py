@@ -1,4 +1,4 @@
-"""Checks every record of the database, one after the other, whether anybody uses it or not."""
+"""Checks every record of the database, one after the other, whether it is used or not."""
 
 from collections.abc import Iterable, Iterator
 
@@ -90,7 +90,7 @@ def _of_key(guard: RowGuard, parts: KeyRows, opens: Opens) -> Iterator[Finding]:
 
 
 def _lost_keys(connection: Connection) -> Iterator[Finding]:
-    """Yield keys that have no row of their own, but other rows: somebody has removed it without them."""
+    """Yield keys that have no row of their own, but other rows: it was removed without them."""
     for table in (key_material, key_tag, alias, key_grant):
         columns = [table.c[name] for name in KEY]
         has_key = exists().where(*(kms_key.c[name] == table.c[name] for name in KEY))
