@@ -9,11 +9,12 @@ from hypothesis import HealthCheck, settings
 
 from empty_database import put_empty_database
 from strongroom.clock import ManualClock
-from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
+from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys, create_domain_key
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.seals.file import FileSeal
-from strongroom.crypto.service_secrets import IAM_SCOPE, ServiceSecrets
+from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
+from strongroom.problems import Problems
 from strongroom.store.sqlite.engine import open_sqlite
 from strongroom.store.sqlite.store import SqlStore
 
@@ -70,8 +71,9 @@ def service_secrets(domain_keys: DomainKeys) -> ServiceSecrets:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqlStore]:
+def store(tmp_path: Path, domain_keys: DomainKeys) -> Iterator[SqlStore]:
     put_empty_database(tmp_path / "strongroom.db")
     store = SqlStore(open_sqlite(tmp_path / "strongroom.db"))
+    store.authenticate(domain_keys.row_keys, Problems())
     yield store
     store.close()

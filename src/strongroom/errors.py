@@ -93,6 +93,12 @@ class AccessDeniedException(KmsError):
     """Policies and grants do not allow the call."""
 
 
+class QuarantinedIdentityException(AccessDeniedException):
+    """The stored record of an account, a user, a role, a policy or an access key is not as the service wrote it."""
+
+    code = AccessDeniedException.code
+
+
 class NotFoundException(KmsError):
     """The key or alias does not exist."""
 
@@ -242,6 +248,15 @@ class DisabledException(KmsError):
 
 class KMSInvalidStateException(KmsError):
     """The key's state does not allow the operation."""
+
+
+class QuarantinedRecordException(KMSInvalidStateException):
+    """The stored record of a key, of its material, of an alias or of a key store is not as the service wrote it.
+
+    Another attempt would end in the same way, so clients must not retry it.
+    """
+
+    code = KMSInvalidStateException.code
 
 
 class InvalidKeyUsageException(KmsError):

@@ -19,7 +19,7 @@ from clients import client_of, client_with, credentials_of
 from identities import ACCOUNT, ACCOUNT_ROOT, Identities
 from local_server import RunningServer, running_server
 from policies import allow, document
-from strongroom.crypto.service_secrets import IAM_SCOPE
+from strongroom.crypto.domain_keys import IAM_SCOPE
 
 HIDDEN = (
     "on this resource because the resource does not exist in this Region, no resource-based policies allow access, "

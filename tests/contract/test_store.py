@@ -63,7 +63,7 @@ def add_twice(transaction: Transaction, key: KmsKey) -> None:
 def commit_as_another_process(store: Store, key: KmsKey) -> None:
     """Commit a key as another process that dies right afterwards."""
     with store._engine.connect().execution_options(**WRITE) as connection, connection.begin():  # type: ignore[attr-defined]
-        SqlTransaction(connection).add_key(key)
+        SqlTransaction(connection, store.guard).add_key(key)  # type: ignore[attr-defined]
 
 
 def save_read_only(store: Store, key: KmsKey) -> None:

@@ -16,9 +16,9 @@ from strongroom.crypto.audit_key import AuditKey
 from strongroom.crypto.binding import GRANT_TOKEN_BINDING, IMPORT_TOKEN_BINDING
 from strongroom.crypto.documents.attestation import Attestations
 from strongroom.crypto.documents.cose import CoseError, decode_cbor
-from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
+from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys, create_domain_key
 from strongroom.crypto.seals.file import FileSeal
-from strongroom.crypto.service_secrets import IAM_SCOPE, ServiceSecrets
+from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.errors import KmsError, ValidationException
 from strongroom.keys.arns import KeyLocator
 from strongroom.operations import grant_tokens

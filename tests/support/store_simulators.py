@@ -148,7 +148,7 @@ class RacingStore(WrappedStore):
     def write(self, act: Callable[[Transaction], T], *scopes: Scope) -> T:
         def attempt() -> T:
             with self._engine.connect() as connection:
-                return act(SqlTransaction(connection))
+                return act(SqlTransaction(connection, self.store.guard))  # type: ignore[attr-defined]
 
         return run_with_retries(attempt, fault_of, 10.0, time.monotonic)
 

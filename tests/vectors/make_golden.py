@@ -15,6 +15,7 @@ from typing import cast
 from strongroom.crypto.backing_keys import SymmetricKey
 from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
 from strongroom.crypto.material import MaterialBinding
+from strongroom.crypto.row_authentication import RowKeys
 from strongroom.crypto.seals.file import create_root_key, load_file_seal
 from strongroom.crypto.software.aes import NONCES_LENGTH, AesBackingKey
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
@@ -22,6 +23,7 @@ from strongroom.entropy import Batch
 from strongroom.keys import ciphertext
 from strongroom.keys.encryption_context import canonical
 from strongroom.keys.specs import KeySpec
+from strongroom.store.sql.row_macs import FORMATS
 
 CASES: list[tuple[str, str, bytes, dict[str, str]]] = [
     ("empty context", "1234abcd-12ab-34cd-56ef-1234567890ab", b"hello", {}),
@@ -33,6 +35,12 @@ CASES: list[tuple[str, str, bytes, dict[str, str]]] = [
         b"secret",
         {"b": "2", "a": "1", "": "", "\u00e9": "\U0001f511"},
     ),
+]
+
+ROWS: list[tuple[str, dict[str, object]]] = [
+    ("alias", {"account": "111122223333", "region": "us-east-1", "name": "alias/x", "key_id": "k", "created_at": 1}),
+    ("access_key", {"access_key_id": "AKIA", "wrapped_secret": b"\x00\xff", "active": True, "last_used_at": 5.0}),
+    ("kms_key", {"key_id": "k", "policy": "{}", "deletion_window_days": 7, "multi_region": False, "state": None}),
 ]
 
 
@@ -51,6 +59,7 @@ class DeterministicEntropy:
 def main() -> None:
     write("ciphertext_blob_v1.json", ciphertext_blobs())
     write("keys_at_rest_v1.json", [keys_at_rest()])
+    write("row_macs_v1.json", row_macs())
 
 
 def write(name: str, vectors: list[dict[str, object]]) -> None:
@@ -98,6 +107,26 @@ def keys_at_rest() -> dict[str, object]:
         "token": token.hex(),
         "body": cast("SymmetricKey", backend.load(token, owner)).encrypt(b"golden", b"bound").hex(),
     }
+
+
+def row_macs() -> list[dict[str, object]]:
+    entropy = DeterministicEntropy("row macs")
+    vectors: list[dict[str, object]] = []
+    for table, values in ROWS:
+        domain_key = entropy(32)
+        keys = RowKeys()
+        keys.add(1, domain_key)
+        message = FORMATS[table].of_values(values, [("tag", "value")] if table == "kms_key" else [])
+        vectors.append(
+            {
+                "table": table,
+                "values": {name: value.hex() if isinstance(value, bytes) else value for name, value in values.items()},
+                "message": message.hex(),
+                "domain_key": domain_key.hex(),
+                "row_mac": keys.mac(message).hex(),
+            }
+        )
+    return vectors
 
 
 if __name__ == "__main__":

@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 from Crypto.Cipher import AES
 
 from strongroom.crypto.backing_keys import SymmetricKey
 from strongroom.crypto.domain_keys import DomainKeys
 from strongroom.crypto.material import MaterialBinding
+from strongroom.crypto.row_authentication import RowKeys
 from strongroom.crypto.seal import SealedDomainKey
 from strongroom.crypto.seals.file import load_file_seal
 from strongroom.crypto.software.aes import NONCES_LENGTH, AesBackingKey
@@ -21,8 +23,10 @@ from strongroom.errors import InvalidCiphertextException
 from strongroom.keys import ciphertext
 from strongroom.keys.encryption_context import canonical
 from strongroom.keys.specs import KeySpec
+from strongroom.store.sql.row_macs import FORMATS
 
 GOLDEN = Path(__file__).parent / "golden"
+BINARY = {"wrapped_secret"}
 
 
 def load(name: str) -> list[dict[str, Any]]:
@@ -70,3 +74,23 @@ def test_keys_at_rest_of_version_1_open(tmp_path: Path) -> None:
     owner = MaterialBinding("111122223333", "us-east-1", vector["key_id"], "ab" * 32, KeySpec.SYMMETRIC_DEFAULT)
     key = cast("SymmetricKey", backend.load(bytes.fromhex(vector["token"]), owner))
     assert key.decrypt(bytes.fromhex(vector["body"]), b"bound") == b"golden"
+
+
+def test_codes_of_rows_of_version_1_are_accepted_and_made_again() -> None:
+    for vector in load("row_macs_v1.json"):
+        table, message = vector["table"], bytes.fromhex(vector["message"])
+        domain_key, mac = bytes.fromhex(vector["domain_key"]), bytes.fromhex(vector["row_mac"])
+        keys = RowKeys()
+        keys.add(1, domain_key)
+        assert keys.verifies(message, mac)
+        # Independently: SP 800-108 in counter mode, then HMAC, of a MessagePack message.
+        derived = hmac.digest(domain_key, b"\0\0\0\1strongroom:rows:hmac-sha-256\0\0\0\1\0", "sha256")
+        assert mac == b"\x01\0\0\0\1" + hmac.digest(derived, message, "sha256")
+        label, name, members, parts = msgspec.msgpack.decode(message)
+        assert (label, name, parts) == ("strongroom-row-1", table, [["tag", "value"]] if table == "kms_key" else [])
+        shown = [each.hex() if isinstance(each, bytes) else each for each in members[1::2]]
+        assert dict(zip(members[::2], shown, strict=True)) == {
+            column: value for column, value in vector["values"].items() if column in members and value is not None
+        }
+        values = {name: bytes.fromhex(value) if name in BINARY else value for name, value in vector["values"].items()}
+        assert FORMATS[table].of_values(values, parts) == message

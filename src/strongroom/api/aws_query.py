@@ -118,7 +118,8 @@ class AwsQuery:
         ).encode()
 
     def _error(self, error: KmsError, request_id: str) -> tuple[int, bytes]:
-        code, status = _CODES.get(type(error), (error.code, error.status))
+        kinds = (kind for kind in type(error).__mro__ if kind in _CODES)
+        code, status = _CODES.get(next(kinds, KmsError), (error.code, error.status))
         kind = "Sender" if status < KMSInternalException.status else "Receiver"
         if self._as_json:
             shown = {"Code": code, "Message": error.message or code, "Type": kind}

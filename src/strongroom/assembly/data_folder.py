@@ -26,10 +26,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
+from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys, create_domain_key
 from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
 from strongroom.crypto.seals.file import create_root_key, is_foreign, load_file_seal, owner_of, remedy
-from strongroom.crypto.service_secrets import IAM_SCOPE
 from strongroom.entropy import Entropy
 from strongroom.problems import Problems
 from strongroom.store.protocol import Store, Transaction
@@ -235,8 +234,11 @@ def open_domain_keys(folder: DataFolder, store: Store, regions: Sequence[str], e
     """
     with store.read() as reader:
         sealed = reader.domain_keys()
-    seal = _open_seal(folder, sealed, entropy)
+    seal = open_seal(folder, sealed, entropy)
     known = {each.scope for each in sealed}
+    if known and IAM_SCOPE not in known:
+        # A new one could open no secret, and would find every row changed.
+        raise DataFolderError(f"`{folder.database}` has lost its domain key `{IAM_SCOPE}`; restore it from a backup")
     new = [
         create_domain_key(scope, _FIRST_VERSION, seal, entropy) for scope in (IAM_SCOPE, *regions) if scope not in known
     ]
@@ -273,7 +275,8 @@ def _require_first_start(folder: DataFolder) -> None:
         raise _served_before(folder, "has no keys", left)
 
 
-def _open_seal(folder: DataFolder, sealed: list[SealedDomainKey], entropy: Entropy) -> Seal:
+def open_seal(folder: DataFolder, sealed: Sequence[SealedDomainKey], entropy: Entropy) -> Seal:
+    """Return the seal of the root key, made now at the first start; raises DataFolderError if it is missing."""
     if not sealed:
         _require_first_start(folder)
     if not folder.root_key.exists():

@@ -33,6 +33,7 @@ from strongroom.assembly.profiles import Profiles
 from strongroom.assembly.provider_keys import ProviderKeys
 from strongroom.assembly.registrar import Registrar
 from strongroom.assembly.root_keys import RootKeys
+from strongroom.assembly.row_authentication import authenticate_rows
 from strongroom.assembly.served_regions import report_unserved
 from strongroom.audit.writer_id import WriterId, parse_writer, worker_name
 from strongroom.clock import Clock
@@ -45,6 +46,7 @@ from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.crypto.software.private_keys import SoftwareDataKeyPairs
 from strongroom.crypto.software.random_source import SoftwareRandomSource
 from strongroom.entropy import Entropy
+from strongroom.errors import QuarantinedIdentityException
 from strongroom.maintenance.clock_watch import ClockWatch
 from strongroom.maintenance.keeper import Keeper
 from strongroom.node_id import NodeId
@@ -105,6 +107,7 @@ class OpenFolder:
         if not also_older:
             require_all_committed(self.folder, store)
         domain_keys = open_domain_keys(self.folder, store, settings.regions if taken else (), entropy)
+        authenticate_rows(self.folder, store, domain_keys, self.problems, entropy, taken=taken)
         key_backends, secrets = KeyBackends(SoftwareKeyBackend(domain_keys, entropy)), ServiceSecrets(domain_keys)
         if taken:
             claim_old_writers(self.folder, store, ensure_node_id(self.folder, entropy))
@@ -115,7 +118,7 @@ class OpenFolder:
             secrets=secrets,
             data_key_pairs=SoftwareDataKeyPairs(),
             random=SoftwareRandomSource(entropy),
-            snapshot=Snapshot(store, key_backends, secrets, settings.cached_keys),
+            snapshot=Snapshot(store, key_backends, secrets, settings.cached_keys, store.quarantine),
             entropy=entropy,
             web_identities=_web_identities(settings),
             attestations=attestations,
@@ -287,9 +290,14 @@ def _is_local(node: NodeId | None, writer: str) -> bool:
 
 def _ensure_account(opened: OpenFolder, settings: Settings) -> None:
     """Make the account and its root access key at the first start; raises DataFolderError if other accounts exist."""
-    accounts = opened.accounts()
-    if settings.account in accounts:
+    try:
+        with opened.store.read() as reader:
+            if reader.account(settings.account) is not None:
+                return
+    except QuarantinedIdentityException:
+        # It is there. The log says what is wrong with it; all else can be served.
         return
+    accounts = opened.accounts()
     if accounts:
         raise DataFolderError(
             f"`{opened.folder.path}` belongs to account {accounts[0]}; to add {settings.account}, run: "

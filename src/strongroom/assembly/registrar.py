@@ -11,6 +11,7 @@ from strongroom.crypto.access_keys import NewAccessKey, new_access_key
 from strongroom.crypto.binding import access_key_binding
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.entropy import Entropy
+from strongroom.errors import QuarantinedIdentityException
 from strongroom.keys.arns import root_arn
 from strongroom.store.protocol import Store, Transaction
 from strongroom.store.records import AccessKeyRecord, AccountRecord
@@ -48,7 +49,7 @@ class Registrar:
             key = given = self._given_key(profile)
             with self._store.read() as reader:
                 _require_new_account(reader, account)
-                if key is not None and reader.access_key(key.access_key_id) is not None:
+                if key is not None and _is_in_use(reader, key):
                     raise DataFolderError(
                         f"the access key of profile {profile} in `{self._folder.credentials}` is in use already"
                     )
@@ -144,10 +145,21 @@ def _require_service(reader: IdentityReader, name: str) -> list[AccessKeyRecord]
 
 
 def _require_new_account(reader: IdentityReader, account: str) -> None:
-    if any(record.account == account for record in reader.accounts()):
+    try:
+        exists = reader.account(account) is not None
+    except QuarantinedIdentityException as error:
+        raise DataFolderError(str(error)) from None
+    if exists:
         raise DataFolderError(f"account {account} exists already")
 
 
 def _require_new_service(reader: IdentityReader, name: str) -> None:
     if name in reader.services():
         raise DataFolderError(f"service {name} has an access key already")
+
+
+def _is_in_use(reader: IdentityReader, key: NewAccessKey) -> bool:
+    try:
+        return reader.access_key(key.access_key_id) is not None
+    except QuarantinedIdentityException:
+        return True

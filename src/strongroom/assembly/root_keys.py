@@ -18,7 +18,8 @@ from strongroom.assembly.registrar import access_key_record
 from strongroom.audit.operator_events import OperatorEvent
 from strongroom.clock import Clock
 from strongroom.crypto.access_keys import NewAccessKey, new_access_key
-from strongroom.crypto.service_secrets import IAM_SCOPE, ServiceSecrets
+from strongroom.crypto.domain_keys import IAM_SCOPE
+from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.entropy import Entropy
 from strongroom.keys.arns import root_arn
 from strongroom.store.protocol import Reader, Store, Transaction

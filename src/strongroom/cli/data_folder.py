@@ -16,7 +16,7 @@ from strongroom.cli.options import read_settings
 from strongroom.clock import SystemClock
 from strongroom.crypto.seal import UnsealError
 from strongroom.entropy import system_entropy
-from strongroom.errors import KmsError
+from strongroom.errors import KmsError, QuarantinedIdentityException, QuarantinedRecordException
 from strongroom.settings import Settings, SettingsError
 from strongroom.store.faults import StoreDamaged, StoreUnavailable
 from strongroom.store.sqlite.faults import DatabaseError
@@ -67,6 +67,8 @@ def _words_of_the_store(error: DatabaseError | KmsError) -> str:
     """Return what a store says of its database. SQLAlchemy's own text would end with a link."""
     if isinstance(error, StoreUnavailable | StoreDamaged):
         return error.explanation
+    if isinstance(error, QuarantinedRecordException | QuarantinedIdentityException):
+        return str(error)
     reason = error.orig if isinstance(error, DatabaseError) else error
     return f"`strongroom.db` in the data folder cannot be used: {reason}"
 

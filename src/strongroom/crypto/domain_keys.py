@@ -1,20 +1,39 @@
 """Domain keys: one AES-256 key for each scope, versioned, sealed by the root key.
 
 A scope is a Region, whose domain key wraps the backing keys of that Region, or ``iam``, which wraps the
-secrets of the service itself. The newest version wraps; older versions still unwrap.
+secrets of the service itself and authenticates the rows of the database. The newest version wraps; older versions still
+unwrap.
+
+The key of ``iam`` is sealed in one of two ways. Its binding says whether every row of its database has a message
+authentication code. So without the root key, rows without a code cannot be made acceptable again, except with the
+sealed key of a release that made none.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
+
+from msgspec.structs import replace
 
 from strongroom.crypto.binding import binding
 from strongroom.crypto.envelope import KEY_LENGTH, Wrapper, wrapping_version
+from strongroom.crypto.row_authentication import RowKeys
 from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
 from strongroom.entropy import Entropy
 
+IAM_SCOPE = "iam"
+"""The domain key scope of the service's own secrets and of row authentication."""
+
+_WITH_CODES = "rows-have-codes"
+
 
 def create_domain_key(scope: str, version: int, seal: Seal, entropy: Entropy) -> SealedDomainKey:
-    """Make a domain key and return it sealed."""
-    return SealedDomainKey(scope, version, seal.seal(entropy(KEY_LENGTH), _binding(scope, version)))
+    """Make a domain key for a database whose rows have codes, and return it sealed."""
+    return _sealed(scope, version, entropy(KEY_LENGTH), seal)
+
+
+def reseal(record: SealedDomainKey, seal: Seal) -> SealedDomainKey:
+    """Return a domain key sealed for a database whose rows have codes; raises UnsealError."""
+    return _sealed(record.scope, record.version, _unsealed(record, seal)[0], seal)
 
 
 class DomainKeys:
@@ -24,8 +43,15 @@ class DomainKeys:
         """Unseal ``sealed``; raises UnsealError if the root key is not the one that sealed them."""
         self._wrappers: dict[tuple[str, int], Wrapper] = {}
         self._newest: dict[str, int] = {}
+        self.row_keys = RowKeys()
+        """Makes and checks the codes of rows."""
+        self.rows_have_codes = True
+        """Whether every row that decides must have a code. If not, an older release wrote them."""
         for each in sealed:
-            key = seal.unseal(each.sealed, _binding(each.scope, each.version))
+            key, has_codes = _unsealed(each, seal)
+            if each.scope == IAM_SCOPE:
+                self.row_keys.add(each.version, key)
+                self.rows_have_codes = self.rows_have_codes and has_codes
             self._wrappers[each.scope, each.version] = Wrapper(key, each.version, entropy)
             self._newest[each.scope] = max(each.version, self._newest.get(each.scope, 0))
 
@@ -43,5 +69,19 @@ class DomainKeys:
         return wrapper.unwrap(envelope, bound_to)
 
 
-def _binding(scope: str, version: int) -> bytes:
-    return binding("domain-key", scope, str(version))
+def _unsealed(record: SealedDomainKey, seal: Seal) -> tuple[bytes, bool]:
+    """Return a domain key, and whether it was sealed for a database whose rows have codes; raises UnsealError."""
+    if record.scope == IAM_SCOPE:
+        with suppress(UnsealError):
+            return seal.unseal(record.sealed, _binding(record, _WITH_CODES)), True
+    return seal.unseal(record.sealed, _binding(record)), False
+
+
+def _sealed(scope: str, version: int, key: bytes, seal: Seal) -> SealedDomainKey:
+    record = SealedDomainKey(scope, version, b"")
+    bound_to = _binding(record, _WITH_CODES) if scope == IAM_SCOPE else _binding(record)
+    return replace(record, sealed=seal.seal(key, bound_to))
+
+
+def _binding(record: SealedDomainKey, *more: str) -> bytes:
+    return binding("domain-key", record.scope, str(record.version), *more)

@@ -4,10 +4,7 @@ They are always protected in software, by the domain key of the scope ``iam``, a
 material of KMS keys: every signed request needs one, so they have to be fast.
 """
 
-from strongroom.crypto.domain_keys import DomainKeys
-
-IAM_SCOPE = "iam"
-"""The domain key scope of the service's own secrets."""
+from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys
 
 
 class ServiceSecrets:

@@ -70,6 +70,7 @@ class KmsKey(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     ``pinned`` maps the ARNs of users and roles in the policy to the unique ids that they had when it was written.
     ``primary_region`` and ``replica_regions`` are the same on all related multi-Region keys; empty on others.
+    ``damaged`` has the ids of materials that are not in ``materials``, because what is stored of them cannot be used.
     """
 
     account: str
@@ -95,6 +96,7 @@ class KmsKey(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     materials: tuple[KeyMaterial, ...] = ()
     tags: tuple[tuple[str, str], ...] = ()
     aliases: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
 
     @property
     def locator(self) -> KeyLocator:

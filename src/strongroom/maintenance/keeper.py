@@ -16,7 +16,7 @@ from typing import ParamSpec
 
 from strongroom.audit.sink import AuditSink
 from strongroom.clock import Clock
-from strongroom.errors import WriteOutcomeUnknown
+from strongroom.errors import QuarantinedRecordException, WriteOutcomeUnknown
 from strongroom.keys.arns import KeyLocator
 from strongroom.maintenance.clock_watch import ClockWatch
 from strongroom.maintenance.date_repair import DATE_REPAIR
@@ -165,8 +165,8 @@ class Keeper:
         """Run one piece of work. A failure is logged and counted, and the other work is still done."""
         try:
             act(*args, **kwargs)
-        except (StoreUnavailable, StoreDamaged, WriteOutcomeUnknown):
-            # The store has said why, once.
+        except (StoreUnavailable, StoreDamaged, WriteOutcomeUnknown, QuarantinedRecordException):
+            # The store or the quarantine has said why, once.
             self.counters.failures += 1
         except Exception:
             self.counters.failures += 1

@@ -12,7 +12,7 @@ from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.random_source import RandomSource
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.entropy import Entropy
-from strongroom.errors import AccessDeniedException, DryRunOperationException
+from strongroom.errors import AccessDeniedException, DryRunOperationException, QuarantinedRecordException
 from strongroom.iam import Principal, hidden_denial_message
 from strongroom.keys.arns import AliasLocator, KeyIdForms, KeyLocator, not_found, parse_key_id
 from strongroom.keys.states import StateRule
@@ -98,7 +98,12 @@ class Context(msgspec.Struct):
         not exist: the caller must not learn whether it does.
         """
         locator = parse_key_id(key_id, self.caller.account, self.region, forms)
-        active = self.backends.snapshot.find(locator, may_wait=self.may_wait)
+        try:
+            active = self.backends.snapshot.find(locator, may_wait=self.may_wait)
+        except QuarantinedRecordException:
+            if locator.account != self.caller.account:
+                raise self.missing(locator, action) from None
+            raise
         if active is None:
             raise self.missing(locator, action)
         return active

@@ -17,17 +17,21 @@ from strongroom.crypto.backing_keys import (
 )
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.material import MaterialBinding
+from strongroom.crypto.seal import UnsealError
+from strongroom.errors import QuarantinedRecordException
 from strongroom.iam import CompiledPolicy, PolicyKind, compile_policy, parse_policy
 from strongroom.keys import ciphertext
 from strongroom.keys.imported import state_at
 from strongroom.keys.kms_key import KeyMaterial, KmsKey
 from strongroom.keys.specs import KeySpec, Origin
 from strongroom.keys.states import KeyState
+from strongroom.store.quarantine import Finding, Quarantine, material_record
 
 WITHHELD = ("aws:resourcetag/", "kms:resourcealiases")
 """Condition keys that only identity policies can use: a key's tags and aliases decide nothing in its key policy."""
 
 _MAX_POLICIES = 1024
+_NOWHERE = Quarantine()
 
 
 class LoadedMaterial(msgspec.Struct, frozen=True, gc=False):
@@ -51,11 +55,11 @@ class ActiveKey:
     """One version of a key. A change of the key makes a new one; this one is dropped."""
 
     __slots__ = (
-        *("_current", "_key_backends", "_loaded", "_loaded_current", "_only"),
+        *("_current", "_key_backends", "_loaded", "_loaded_current", "_only", "_quarantine"),
         *("blocks", "is_slow", "key", "policy", "settled"),
     )
 
-    def __init__(self, key: KmsKey, key_backends: KeyBackends) -> None:
+    def __init__(self, key: KmsKey, key_backends: KeyBackends, quarantine: Quarantine | None = None) -> None:
         self.key = key
         self.policy = _compiled(key.policy, key.pinned)
         self.is_slow = key.spec is KeySpec.ECC_SECG_P256K1
@@ -67,6 +71,7 @@ class ActiveKey:
         """Access key id and action → the serial of the credential for which its policies and the key's have allowed
         that under any conditions. As long as both are the same, so is the decision."""
         self._key_backends = key_backends
+        self._quarantine = quarantine or _NOWHERE
         self._current = key.current_material
         self._loaded_current: LoadedMaterial | None = None
         self._loaded: dict[str, LoadedMaterial] | None = None
@@ -98,6 +103,8 @@ class ActiveKey:
         for material in self.key.materials:
             if material.material_id == material_id and material.permanent and material.token is not None:
                 loaded = self._loaded[material_id] = self._load(material)
+        if loaded is None and material_id in self.key.damaged:
+            raise unusable_material(self.key, material_id)
         return loaded
 
     # --- all others: they have one backing key for life. Which of these it is follows from the key's spec.
@@ -145,10 +152,17 @@ class ActiveKey:
     def _load_backing_key(self, material: KeyMaterial) -> BackingKey:
         if material.token is None:
             raise LookupError(material.material_id)
-        return self._key_backends.of(self.key).load(material.token, binding_of(self.key, material.material_id))
+        try:
+            return self._key_backends.of(self.key).load(material.token, binding_of(self.key, material.material_id))
+        except UnsealError as error:
+            record = material_record(material.material_id, self.key.arn)
+            self._quarantine.add(Finding(record, f"it cannot be unwrapped ({error})"))
+            raise unusable_material(self.key, material.material_id) from None
 
     def _usable(self) -> KeyMaterial:
         if self._current is None:
+            if self.key.damaged:
+                raise unusable_material(self.key, *self.key.damaged)
             raise LookupError(self.key.arn)
         return self._current
 
@@ -157,6 +171,16 @@ class ActiveKey:
 def _compiled(policy: str, pinned: tuple[tuple[str, str], ...]) -> CompiledPolicy:
     # Most keys of an account have the same one: shared, it costs them neither time nor memory.
     return compile_policy(parse_policy(policy, PolicyKind.RESOURCE), "the key policy", dict(pinned), WITHHELD)
+
+
+def unusable_material(key: KmsKey, *material_ids: str) -> QuarantinedRecordException:
+    """Return the refusal of a call that needs material of a key which is damaged or missing. The log says which."""
+    names = ", ".join(material_ids)
+    error = QuarantinedRecordException(
+        f"The stored key material {names} of {key.arn} is damaged or missing. It cannot be used until it is restored."
+    )
+    error.details = {"quarantined": material_record(names, key.arn)}
+    return error
 
 
 def binding_of(key: KmsKey, material_id: str) -> MaterialBinding:

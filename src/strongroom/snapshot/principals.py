@@ -18,6 +18,7 @@ from strongroom.bounded_cache import put
 from strongroom.crypto.binding import SESSION_BINDING, access_key_binding
 from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.service_secrets import ServiceSecrets
+from strongroom.errors import QuarantinedIdentityException
 from strongroom.iam import (
     CompiledPolicy,
     Policies,
@@ -34,6 +35,7 @@ from strongroom.iam.session import Session
 from strongroom.keys.names import folded
 from strongroom.snapshot.read_through_cache import ReadThroughCache
 from strongroom.store.protocol import Store
+from strongroom.store.quarantine import Finding, Quarantine
 from strongroom.store.records import AccessKeyRecord, Change
 from strongroom.store.subjects.identities import IdentityReader
 
@@ -84,8 +86,9 @@ class ActiveRole(msgspec.Struct, frozen=True):
 class Principals:
     """The cache of credentials, roles and policies. Every lookup takes ``may_wait``: see ``Snapshot``."""
 
-    def __init__(self, store: Store, secrets: ServiceSecrets) -> None:
+    def __init__(self, store: Store, secrets: ServiceSecrets, quarantine: Quarantine) -> None:
         self._store = store
+        self._quarantine = quarantine
         self._secrets = secrets
         # Apart from each other: an ARN, which proves nothing, must never be found as a key or a token, which do.
         self._credentials: ReadThroughCache[str, Credential] = ReadThroughCache(_MAX_CREDENTIALS)
@@ -184,7 +187,7 @@ class Principals:
             principal = _principal_of(record, entity)
             if principal is None:
                 return None
-            secret = self._secrets.unwrap(record.wrapped_secret, access_key_binding(access_key_id))
+            secret = self._secret_of(record)
             return Credential(
                 access_key_id=access_key_id,
                 secret=secret.decode(),
@@ -193,6 +196,17 @@ class Principals:
                 unique_id=entity.unique_id if isinstance(entity, User) else "",
                 used_as=access_key_id,
             )
+
+    def _secret_of(self, record: AccessKeyRecord) -> bytes:
+        """Return the secret of an access key; raises QuarantinedIdentityException if it cannot be unwrapped."""
+        try:
+            return self._secrets.unwrap(record.wrapped_secret, access_key_binding(record.access_key_id))
+        except UnsealError as error:
+            name = f"access key {record.access_key_id}"
+            self._quarantine.add(Finding(name, f"its secret cannot be unwrapped ({error})"))
+            raise QuarantinedIdentityException(
+                f"The stored secret of {name} is damaged, so it cannot be used until it is restored."
+            ) from None
 
     def _read_named(self, arn: str) -> Credential | None:
         with self._store.read() as reader:

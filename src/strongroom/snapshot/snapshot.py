@@ -7,7 +7,7 @@ instead of reading it.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.service_secrets import ServiceSecrets
@@ -18,6 +18,7 @@ from strongroom.snapshot.miss import MustWait
 from strongroom.snapshot.principals import Principals
 from strongroom.snapshot.read_through_cache import ReadThroughCache
 from strongroom.store.protocol import Store
+from strongroom.store.quarantine import Quarantine
 from strongroom.store.records import Change, ChangeKind
 
 Forget = Callable[[Change], None]
@@ -35,9 +36,15 @@ class Snapshot:
     """
 
     def __init__(
-        self, store: Store, key_backends: KeyBackends, secrets: ServiceSecrets, max_keys: int = 100_000
+        self,
+        store: Store,
+        key_backends: KeyBackends,
+        secrets: ServiceSecrets,
+        max_keys: int = 100_000,
+        quarantine: Quarantine | None = None,
     ) -> None:
         self._store = store
+        self._quarantine = quarantine or Quarantine()
         self._key_backends = key_backends
         self._catching_up = threading.Lock()
         self._version = b""
@@ -50,7 +57,7 @@ class Snapshot:
         self._aliases: ReadThroughCache[AliasLocator, str] = ReadThroughCache(max_keys)
         # Region and material id -> key, of the keys that are cached.
         self._materials: dict[tuple[str, str], KeyLocator] = {}
-        self.principals = Principals(store, secrets)
+        self.principals = Principals(store, secrets, self._quarantine)
         self.grants = GrantCache(store, max_keys)
         self._forget: dict[ChangeKind, Forget] = {
             ChangeKind.KEY: self._forget_key,
@@ -118,7 +125,7 @@ class Snapshot:
     def _read_key(self, locator: KeyLocator) -> ActiveKey | None:
         with self._store.read() as reader:
             key = reader.key(locator)
-        return None if key is None else ActiveKey(key, self._key_backends)
+        return None if key is None else ActiveKey(key, self._key_backends, self._quarantine)
 
     def _read_alias(self, locator: AliasLocator) -> str | None:
         with self._store.read() as reader:
@@ -146,15 +153,22 @@ class Snapshot:
         self._aliases.forget(AliasLocator(change.account, change.region, change.name))
 
     def _index_materials(self, locator: KeyLocator, active: ActiveKey) -> None:
-        for material in active.key.materials:
-            self._materials[locator.region, material.material_id] = locator
+        for material_id in _material_ids(active):
+            self._materials[locator.region, material_id] = locator
 
     def _drop_materials(self, active: ActiveKey) -> None:
-        for material in active.key.materials:
-            self._materials.pop((active.key.region, material.material_id), None)
+        for material_id in _material_ids(active):
+            self._materials.pop((active.key.region, material_id), None)
 
     def _forget_everything(self) -> None:
         self._keys.forget_all()
         self._aliases.forget_all()
         self.principals.forget_everything()
         self.grants.forget_everything()
+
+
+def _material_ids(active: ActiveKey) -> Iterator[str]:
+    """Yield the ids of a key's material. A ciphertext of material that is missing is answered with what is true."""
+    for material in active.key.materials:
+        yield material.material_id
+    yield from active.key.damaged

@@ -24,6 +24,8 @@ class StoreCounters:
         self.checks = {"whole": 0, "damaged": 0, "failed": 0}
         """How often the whole database was checked in the background, by what was found."""
         self.check_duration = 0.0
+        self.quarantined = 0
+        """How many records are quarantined now: they failed authentication, or cannot be read."""
 
     @property
     def failures(self) -> int:

@@ -20,6 +20,7 @@ from strongroom.store.subjects.grants import GrantReader, GrantWriter
 from strongroom.store.subjects.history import HistoryReader, HistoryWriter
 from strongroom.store.subjects.identities import IdentityReader, IdentityWriter
 from strongroom.store.subjects.keys import KeyReader, KeyWriter
+from strongroom.store.subjects.records import RecordReader, RecordWriter
 from strongroom.store.subjects.reports import ReportReader, ReportWriter
 
 T = TypeVar("T")
@@ -35,6 +36,7 @@ class Reader(
     AuditReader,
     DomainKeyReader,
     HistoryReader,
+    RecordReader,
     Protocol,
 ):
     """Reads of one consistent state, of all subjects."""
@@ -51,6 +53,7 @@ class Transaction(
     AuditWriter,
     DomainKeyWriter,
     HistoryWriter,
+    RecordWriter,
     Protocol,
 ):
     """Reads, and writes that become durable together, or not at all."""

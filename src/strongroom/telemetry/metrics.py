@@ -172,6 +172,8 @@ def _store(measured: StoreCounters) -> Iterator[Metric]:
     yield _counter("strongroom_store_checks", "Checks of the whole database while serving.", checks, ["outcome"])
     about = "How long the last of them took; 0 for not yet."
     yield _gauge("strongroom_store_check_duration_seconds", about, {(): measured.check_duration})
+    about = "Records that are not used, because they failed authentication or cannot be read, as this worker knows."
+    yield _gauge("strongroom_quarantined_records", about, {(): measured.quarantined})
 
 
 def _problems(problems: Problems) -> Iterator[Metric]:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from strongroom.errors import EntityAlreadyExistsException, NoSuchEntityException
 from strongroom.operations.context import Context
+from strongroom.operations.iam.entities import required_account
 from strongroom.operations.iam.shapes import PagedRequest, PagedResponse
 from strongroom.operations.shapes import Empty, Request, Response, matching
 from strongroom.store.protocol import Transaction
@@ -165,10 +166,7 @@ def delete_account_password_policy(context: Context, _request: PasswordPolicyReq
 
 
 def _account(reader: IdentityReader, context: Context) -> AccountRecord:
-    account = reader.account(context.caller.account)
-    if account is None:
-        raise NoSuchEntityException(f"The account {context.caller.account} cannot be found.")
-    return account
+    return required_account(reader, context.caller.account)
 
 
 def _password_policy(account: AccountRecord) -> PasswordPolicy:

@@ -15,6 +15,7 @@ from strongroom.errors import CredentialReportExpiredException, CredentialReport
 from strongroom.iam import account_root
 from strongroom.iam.entities import User
 from strongroom.operations.context import Context
+from strongroom.operations.iam.entities import required_account
 from strongroom.operations.shapes import Request, Response
 from strongroom.store.protocol import Reader, Transaction
 from strongroom.store.records import AccessKeyRecord, CredentialReport
@@ -111,7 +112,7 @@ def _rows(reader: Reader, account: str, partition: str) -> Iterator[Sequence[str
         keys[key.principal].append(key)
     yield _HEADER
     root = account_root(account, partition=partition).arn
-    created_at = next(record.created_at for record in reader.accounts() if record.account == account)
+    created_at = required_account(reader, account).created_at
     yield ("<root_account>", root, _time(created_at), *_PASSWORD_OF_ROOT, *_rest(keys[root]))
     after = ""
     while users := reader.entities(User, account, "/", after, _USERS_AT_ONCE):

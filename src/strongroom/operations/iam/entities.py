@@ -26,6 +26,7 @@ from strongroom.operations.context import Context
 from strongroom.operations.iam.shapes import Tag
 from strongroom.operations.targets import Target
 from strongroom.store.protocol import Transaction
+from strongroom.store.records import AccountRecord
 from strongroom.store.scopes import AccountScope
 from strongroom.store.subjects.identities import IdentityReader
 
@@ -59,6 +60,14 @@ MAX_TRUST_POLICY = 2048
 def new_id(kind: EntityKind, entropy: Entropy) -> str:
     """Return a unique id of 21 characters: four letters for the kind, 17 letters or digits (85 random bits)."""
     return _PREFIXES[kind] + base64.b32encode(entropy(_ID_BYTES)).decode()[:_ID_CHARACTERS]
+
+
+def required_account(reader: IdentityReader, account: str) -> AccountRecord:
+    """Return an account; raises NoSuchEntityException."""
+    record = reader.account(account)
+    if record is None:
+        raise NoSuchEntityException(f"The account {account} cannot be found.")
+    return record
 
 
 def required(reader: IdentityReader, kind: type[E], account: str, name: str) -> E:

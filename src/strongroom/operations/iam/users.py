@@ -18,6 +18,7 @@ from strongroom.operations.iam.entities import (
     require_free,
     require_name,
     required,
+    required_account,
     target_of,
 )
 from strongroom.operations.iam.managed_policies import require_policy
@@ -129,7 +130,7 @@ def get_user(context: Context, request: GetUserRequest) -> GetUserResponse:
     name = request.user_name or caller.user_name
     with context.read() as reader:
         if name is None and caller.kind is PrincipalKind.ACCOUNT_ROOT:
-            account = next(each for each in reader.accounts() if each.account == caller.account)
+            account = required_account(reader, caller.account)
             return GetUserResponse(
                 user=UserShape(
                     path="/",

@@ -13,7 +13,9 @@ import msgspec
 
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.material import MaterialBinding
+from strongroom.crypto.seal import UnsealError
 from strongroom.entropy import Entropy
+from strongroom.errors import QuarantinedRecordException
 from strongroom.keys import multi_region
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
@@ -107,9 +109,19 @@ class PreparedMaterial:
             if isinstance(need, NewMaterial):
                 made = generate_material(self.key_backends, self._entropy, need.locator, need.spec, need.store_id)
             else:
-                token = self.key_backends.of_store(need.store_id).replicate(need.token, need.owner, need.region)
+                token = self._copy(need)
                 made = OwnedToken(need.store_id, token, msgspec.structs.replace(need.owner, region=need.region))
             self._made[need] = made
+
+    def _copy(self, need: MaterialCopy) -> bytes:
+        owner = need.owner
+        try:
+            return self.key_backends.of_store(need.store_id).replicate(need.token, owner, need.region)
+        except UnsealError:
+            arn = KeyLocator(owner.account, owner.region, owner.key_id).arn
+            raise QuarantinedRecordException(
+                f"The stored key material {owner.material_id} of {arn} is damaged, so it cannot be copied."
+            ) from None
 
     def add_imported(self, token: OwnedToken) -> None:
         """Add material that was imported for the change."""

@@ -6,6 +6,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, exists, select
 from strongroom.keys.custom_key_stores import CustomKeyStore
 from strongroom.store.records import ChangeKind
 from strongroom.store.sql.change_log import log_change
+from strongroom.store.sql.row_guard import AnyRow, RowGuard
 from strongroom.store.sql.schema import custom_key_store, kms_key
 from strongroom.store.sql.statements import require_changed, upsert
 
@@ -26,22 +27,21 @@ class CustomKeyStoreReads:
     """Reads of custom key stores. See ``subjects.custom_key_stores``."""
 
     _connection: Connection
+    _guard: RowGuard
 
     def custom_key_store(self, account: str, region: str, store_id: str) -> CustomKeyStore | None:
         """Return a custom key store."""
-        document = self._connection.execute(
-            select(custom_key_store.c.document).where(_has_id(account, region, store_id))
-        ).scalar_one_or_none()
-        return None if document is None else _decoder.decode(document)
+        row = self._connection.execute(select(custom_key_store).where(_has_id(account, region, store_id))).one_or_none()
+        return None if row is None else self._guard.require(custom_key_store, row, read_custom_key_store)
 
     def custom_key_stores(self, account: str, region: str) -> list[CustomKeyStore]:
         """List an account's custom key stores in a Region, by id."""
         found = self._connection.execute(
-            select(custom_key_store.c.document)
+            select(custom_key_store)
             .where(custom_key_store.c.account == account, custom_key_store.c.region == region)
             .order_by(custom_key_store.c.store_id)
         )
-        return [_decoder.decode(row.document) for row in found]
+        return self._guard.intact(custom_key_store, found, read_custom_key_store)
 
     def has_keys_in(self, store_id: str) -> bool:
         """Tell whether a custom key store holds keys."""
@@ -62,7 +62,7 @@ class CustomKeyStoreWrites(CustomKeyStoreReads):
             "name": store.name,
             "document": msgspec.json.encode(store),
         }
-        self._connection.execute(_PUT, values)
+        self._connection.execute(_PUT, self._guard.sealed(custom_key_store, values))
         self._log_store(store)
 
     def remove_custom_key_store(self, store: CustomKeyStore) -> None:
@@ -73,3 +73,8 @@ class CustomKeyStoreWrites(CustomKeyStoreReads):
 
     def _log_store(self, store: CustomKeyStore) -> None:
         log_change(self._connection, ChangeKind.CUSTOM_KEY_STORE, store.account, store.region, store.store_id)
+
+
+def read_custom_key_store(row: AnyRow) -> CustomKeyStore:
+    """Read a custom key store."""
+    return _decoder.decode(row.document)

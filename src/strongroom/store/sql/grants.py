@@ -1,5 +1,7 @@
 """Grants, in SQL. Each is one row: the grant as JSON, and the columns by which it is found."""
 
+from collections.abc import Sequence
+
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, tuple_
 
@@ -14,16 +16,17 @@ from strongroom.keys.grants import (
 )
 from strongroom.store.records import ChangeKind, GrantFilter
 from strongroom.store.sql.change_log import log_change
+from strongroom.store.sql.row_guard import AnyRow, RowGuard
 from strongroom.store.sql.schema import key_grant
 from strongroom.store.sql.statements import KEY, insert_below_limit, of, of_key, require_changed, where
 
 _decoder = msgspec.json.Decoder(Grant)
 _labels = msgspec.json.Decoder(set[Label])
 
-_DOCUMENT = select(key_grant.c.document)
-_GRANT = _DOCUMENT.where(where(key_grant, *KEY, "grant_id"))
+_ROW = select(key_grant)
+_GRANT = _ROW.where(where(key_grant, *KEY, "grant_id"))
 _TO_GRANTEE = (
-    _DOCUMENT.where(where(key_grant, *KEY, "grantee"), key_grant.c.grant_id > bindparam("after"))
+    _ROW.where(where(key_grant, *KEY, "grantee"), key_grant.c.grant_id > bindparam("after"))
     .order_by(key_grant.c.grant_id)
     .limit(bindparam("limit"))
 )
@@ -31,10 +34,12 @@ _LABELLED = _TO_GRANTEE.where(where(key_grant, "label"))
 _ANY_CONTEXT = _TO_GRANTEE.where(key_grant.c.whatever_context)
 # As one value: fifty thousand rows take three times as long.
 _LABELS = select(func.json_group_array(key_grant.c.label)).where(
-    where(key_grant, *KEY, "grantee"), key_grant.c.label.is_not(None)
+    # A value of another type, written by another program, labels nothing.
+    where(key_grant, *KEY, "grantee"),
+    func.typeof(key_grant.c.label) == "integer",
 )
 _COUNT_LABELLED = select(func.count()).select_from(key_grant).where(where(key_grant, *KEY, "grantee", "label"))
-_NAMED = _DOCUMENT.where(where(key_grant, *KEY, "name"))
+_NAMED = _ROW.where(where(key_grant, *KEY, "name"))
 _COUNT = select(func.count()).select_from(key_grant).where(where(key_grant, *KEY))
 _ADD = insert(key_grant)
 _ADD_BELOW_LIMIT = insert_below_limit(key_grant, _COUNT)
@@ -45,12 +50,13 @@ class GrantReads:
     """Reads of grants. See ``subjects.grants``."""
 
     _connection: Connection
+    _guard: RowGuard
 
     def grant(self, locator: KeyLocator, grant_id: str) -> Grant | None:
         """Return a grant."""
         which = of_key(locator) | of(grant_id=grant_id)
-        document = self._connection.execute(_GRANT, which).scalar_one_or_none()
-        return None if document is None else _decoder.decode(document)
+        row = self._connection.execute(_GRANT, which).one_or_none()
+        return None if row is None else self._guard.read(key_grant, row, read_grant)
 
     def labels_of_grants_to(self, locator: KeyLocator, grantee: str) -> set[Label]:
         """Return the labels of the grants on a key to one grantee, which is named as in policies."""
@@ -58,14 +64,18 @@ class GrantReads:
 
     def grants_to(self, locator: KeyLocator, grantee: str, label: Label, after: str, limit: int) -> list[Grant]:
         """List the grants on a key to one grantee that have a label, by grant id."""
-        which = of_key(locator) | of(grantee=grantee, label=label) | {"after": after, "limit": limit}
-        found = self._connection.execute(_ANY_CONTEXT if label == ANY_CONTEXT else _LABELLED, which)
-        return [_decoder.decode(row.document) for row in found]
+        which = of_key(locator) | of(grantee=grantee, label=label) | {"after": after}
+        query = _ANY_CONTEXT if label == ANY_CONTEXT else _LABELLED
+
+        def fetch(most: int) -> Sequence[AnyRow]:
+            return self._connection.execute(query, which | {"limit": most}).all()
+
+        return self._guard.page(key_grant, fetch, limit, read_grant)
 
     def grants_named(self, locator: KeyLocator, name: str) -> list[Grant]:
         """List the grants on a key that have a name."""
         found = self._connection.execute(_NAMED, of_key(locator) | of(name=name))
-        return [_decoder.decode(row.document) for row in found]
+        return self._guard.intact(key_grant, found, read_grant)
 
     def count_grants(self, locator: KeyLocator) -> int:
         """Return how many grants a key has."""
@@ -73,25 +83,29 @@ class GrantReads:
 
     def grants(self, locator: KeyLocator, which: GrantFilter, after: str, limit: int) -> list[Grant]:
         """List a key's grants by grant id."""
-        query = _DOCUMENT.where(where(key_grant, *KEY), key_grant.c.grant_id > after)
+        query = _ROW.where(where(key_grant, *KEY), key_grant.c.grant_id > after)
         if which.grant_id is not None:
             query = query.where(key_grant.c.grant_id == which.grant_id)
         if which.grantee is not None:
             query = query.where(key_grant.c.grantee == which.grantee)
-        found = self._connection.execute(query.order_by(key_grant.c.grant_id).limit(limit), of_key(locator))
-        return [_decoder.decode(row.document) for row in found]
+
+        def fetch(most: int) -> Sequence[AnyRow]:
+            return self._connection.execute(query.order_by(key_grant.c.grant_id).limit(most), of_key(locator)).all()
+
+        return self._guard.page(key_grant, fetch, limit, read_grant)
 
     def retirable_grants(self, region: str, retiring: str, after: str, limit: int) -> list[Grant]:
         """List the grants in a Region that a principal may retire, by grant id and key id, ``after`` one such pair."""
         place = tuple_(key_grant.c.grant_id, key_grant.c.key_id)
         grant_id, _, key_id = after.partition("/")
-        found = self._connection.execute(
-            select(key_grant.c.document)
-            .where(key_grant.c.retiring == retiring, key_grant.c.region == region, place > (grant_id, key_id))
-            .order_by(key_grant.c.grant_id, key_grant.c.key_id)
-            .limit(limit)
-        )
-        return [_decoder.decode(row.document) for row in found]
+        query = _ROW.where(
+            key_grant.c.retiring == retiring, key_grant.c.region == region, place > (grant_id, key_id)
+        ).order_by(key_grant.c.grant_id, key_grant.c.key_id)
+
+        def fetch(most: int) -> Sequence[AnyRow]:
+            return self._connection.execute(query.limit(most)).all()
+
+        return self._guard.page(key_grant, fetch, limit, read_grant)
 
 
 class GrantWrites(GrantReads):
@@ -99,7 +113,7 @@ class GrantWrites(GrantReads):
 
     def add_grant(self, grant: Grant, limit: int | None = None) -> bool:
         """Insert a grant; return False and write nothing if the key has ``limit`` grants already."""
-        values = {
+        row = {
             "account": grant.account,
             "region": grant.region,
             "key_id": grant.key_id,
@@ -112,6 +126,7 @@ class GrantWrites(GrantReads):
             "whatever_context": has_unconstrained_operation(grant),
             "terms": terms_digest(grant) if grant.name else None,
         }
+        values = self._guard.sealed(key_grant, row)
         if limit is None:
             self._connection.execute(_ADD, values)
         elif not self._connection.execute(_ADD_BELOW_LIMIT, of(**values) | {"limit": limit}).rowcount:
@@ -138,3 +153,8 @@ class GrantWrites(GrantReads):
     def _log_grant(self, grant: Grant) -> None:
         name = f"{grant.key_id}/{grant.grant_id}"
         log_change(self._connection, ChangeKind.GRANT, grant.account, grant.region, name)
+
+
+def read_grant(row: AnyRow) -> Grant:
+    """Read a grant."""
+    return _decoder.decode(row.document)

@@ -5,14 +5,19 @@ in the other direction: which entities have a policy, which users are in a group
 role.
 """
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
+from msgspec.structs import replace
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 
 from strongroom.iam.entities import ENTITY_TYPES, Entity, EntityKind, Relation
 from strongroom.store.records import AccessKeyRecord, AccessKeyUse, ChangeKind
 from strongroom.store.sql.change_log import log_change
+from strongroom.store.sql.row_guard import AnyRow, RowGuard
+from strongroom.store.sql.row_macs import MAC
+from strongroom.store.sql.rows import access_key_values, read_access_key
 from strongroom.store.sql.schema import access_key, identity, identity_link, last_accessed_job, principal_use
 from strongroom.store.sql.statements import insert_below_limit, may_replace, of, require_changed, where
 
@@ -20,8 +25,8 @@ E = TypeVar("E", bound=Entity)
 
 
 _IDENTITY = ("account", "kind", "name_key")
-_ENTITY = select(identity.c.document).where(where(identity, *_IDENTITY))
-_ENTITY_BY_ID = select(identity.c.kind, identity.c.document).where(where(identity, "unique_id"))
+_ENTITY = select(identity).where(where(identity, *_IDENTITY))
+_ENTITY_BY_ID = select(identity).where(where(identity, "unique_id"))
 _ADD_ENTITY = insert(identity)
 _SAVE_ENTITY = update(identity).where(where(identity, *_IDENTITY, "unique_id"))
 _ERASE_ENTITY = delete(identity).where(where(identity, *_IDENTITY))
@@ -32,7 +37,7 @@ _ERASE_TRACES = [
     delete(last_accessed_job).where(last_accessed_job.c.subject == bindparam("of_unique_id")),
 ]
 _LINKED = (
-    select(identity_link.c.relation, identity_link.c.kind, identity_link.c.name_key)
+    select(identity_link)
     .where(where(identity_link, "account", "target"))
     .order_by(identity_link.c.kind, identity_link.c.name_key)
 )
@@ -61,16 +66,20 @@ class IdentityReads:
     """Reads of identities. See ``subjects.identities``."""
 
     _connection: Connection
+    _guard: RowGuard
 
     def access_key(self, access_key_id: str) -> AccessKeyRecord | None:
         """Return an access key, active or not."""
         row = self._connection.execute(_ACCESS_KEY, of(access_key_id=access_key_id)).one_or_none()
-        return None if row is None else AccessKeyRecord(**row._asdict())
+        if row is None:
+            self._guard.gone(access_key, access_key_id=access_key_id)
+            return None
+        return self._guard.require(access_key, row, read_access_key)
 
     def access_keys(self, account: str, principal: str) -> list[AccessKeyRecord]:
         """List the access keys of one principal, oldest first."""
         found = self._connection.execute(_ACCESS_KEYS, of(account=account, principal=principal))
-        return [AccessKeyRecord(**row._asdict()) for row in found]
+        return self._guard.intact(access_key, found, read_access_key)
 
     def services(self) -> list[str]:
         """List the services that have an access key, by name."""
@@ -82,18 +91,18 @@ class IdentityReads:
     def entity(self, kind: type[E], account: str, name: str) -> E | None:
         """Return an entity by its name, which is not case-sensitive."""
         place = of(**_row_key(account, kind.kind, name))
-        document = self._connection.execute(_ENTITY, place).scalar_one_or_none()
-        return None if document is None else msgspec.json.decode(document, type=kind)
+        row = self._connection.execute(_ENTITY, place).one_or_none()
+        return None if row is None else self._guard.require(identity, row, lambda each: _read(each, kind))
 
     def entity_by_id(self, unique_id: str) -> Entity | None:
         """Return an entity by its unique id."""
         row = self._connection.execute(_ENTITY_BY_ID, of(unique_id=unique_id)).one_or_none()
-        return None if row is None else msgspec.json.decode(row.document, type=ENTITY_TYPES[EntityKind(row.kind)])
+        return None if row is None else self._guard.require(identity, row, read_entity)
 
     def entities(self, kind: type[E], account: str, path: str, after: str, limit: int) -> list[E]:
         """List entities of a kind whose path starts with ``path``, by name in lower case."""
-        found = self._connection.execute(
-            select(identity.c.document)
+        query = (
+            select(identity)
             .where(
                 identity.c.account == account,
                 identity.c.kind == kind.kind.value,
@@ -102,14 +111,19 @@ class IdentityReads:
                 identity.c.name_key > after,
             )
             .order_by(identity.c.name_key)
-            .limit(limit)
         )
-        return [msgspec.json.decode(row.document, type=kind) for row in found]
+
+        def fetch(most: int) -> Sequence[AnyRow]:
+            return self._connection.execute(query.limit(most)).all()
+
+        return self._guard.page(identity, fetch, limit, lambda each: _read(each, kind))
 
     def linked(self, account: str, target: str) -> list[tuple[Relation, EntityKind, str]]:
         """List the references to a policy or role (by ARN) or a group (by name): relation, kind, name in lower case."""
         found = self._connection.execute(_LINKED, of(account=account, target=target))
-        return [(Relation(row.relation), EntityKind(row.kind), row.name_key) for row in found]
+        return self._guard.intact(
+            identity_link, found, lambda each: (Relation(each.relation), EntityKind(each.kind), each.name_key)
+        )
 
 
 class IdentityWrites(IdentityReads):
@@ -117,7 +131,7 @@ class IdentityWrites(IdentityReads):
 
     def add_access_key(self, record: AccessKeyRecord, limit: int | None = None) -> bool:
         """Insert an access key; return False and write nothing if its principal has ``limit`` access keys already."""
-        values = msgspec.structs.asdict(record)
+        values = self._guard.sealed(access_key, access_key_values(record))
         if limit is None:
             self._connection.execute(_ADD_ACCESS_KEY, values)
         elif not self._connection.execute(_ADD_ACCESS_KEY_BELOW_LIMIT, of(**values) | {"limit": limit}).rowcount:
@@ -128,7 +142,9 @@ class IdentityWrites(IdentityReads):
     def set_access_key_active(self, record: AccessKeyRecord, *, active: bool) -> None:
         """Switch an access key on or off."""
         place = of(access_key_id=record.access_key_id)
-        require_changed(self._connection.execute(_SAVE_ACCESS_KEY, {"active": active} | place))
+        after = self._guard.sealed(access_key, access_key_values(replace(record, active=active)))
+        values = {"active": active, MAC: after[MAC]}
+        require_changed(self._connection.execute(_SAVE_ACCESS_KEY, values | place))
         self._log_access_key(record)
 
     def remove_access_key(self, record: AccessKeyRecord) -> None:
@@ -144,14 +160,17 @@ class IdentityWrites(IdentityReads):
     def put_entity(self, entity: Entity, before: Entity | None = None) -> None:
         """Insert an entity, or update the row of its version ``before``, which may have another name."""
         place = _row_key(entity.account, entity.kind, entity.name)
-        values = {"path": entity.path, "unique_id": entity.unique_id, "document": msgspec.json.encode(entity)}
+        values = self._guard.sealed(
+            identity,
+            {**place, "path": entity.path, "unique_id": entity.unique_id, "document": msgspec.json.encode(entity)},
+        )
         if before is None:
-            self._connection.execute(_ADD_ENTITY, place | values)
+            self._connection.execute(_ADD_ENTITY, values)
             self._add_links(entity)
         else:
             old_place = _row_key(before.account, before.kind, before.name)
             which = of(**old_place, unique_id=before.unique_id)
-            require_changed(self._connection.execute(_SAVE_ENTITY, place | values | which))
+            require_changed(self._connection.execute(_SAVE_ENTITY, values | which))
             if place != old_place or entity.links != before.links:
                 self._connection.execute(_ERASE_LINKS, of(**old_place))
                 self._add_links(entity)
@@ -169,7 +188,17 @@ class IdentityWrites(IdentityReads):
     def _add_links(self, entity: Entity) -> None:
         place = _row_key(entity.account, entity.kind, entity.name)
         for link in entity.links:
-            self._connection.execute(_ADD_LINK, place | {"relation": link.relation.value, "target": link.target})
+            values = {**place, "relation": link.relation.value, "target": link.target}
+            self._connection.execute(_ADD_LINK, self._guard.sealed(identity_link, values))
 
     def _log_access_key(self, record: AccessKeyRecord) -> None:
         log_change(self._connection, ChangeKind.ACCESS_KEY, record.account, "", record.access_key_id)
+
+
+def read_entity(row: AnyRow) -> Entity:
+    """Read an entity of any kind."""
+    return _read(row, ENTITY_TYPES[EntityKind(row.kind)])
+
+
+def _read(row: AnyRow, kind: type[E]) -> E:
+    return msgspec.json.decode(row.document, type=kind)

@@ -1,5 +1,7 @@
 """Reads of one consistent state, in SQL."""
 
+from collections.abc import Iterator, Sequence
+
 import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, or_, select, tuple_
 
@@ -8,6 +10,7 @@ from strongroom.crypto.seal import SealedDomainKey
 from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.states import KeyState
+from strongroom.store.quarantine import Finding, Quarantine
 from strongroom.store.records import AccountRecord, AliasRecord, KeyUse
 from strongroom.store.sql import rows
 from strongroom.store.sql.audit import AuditReads
@@ -15,9 +18,12 @@ from strongroom.store.sql.custom_key_stores import CustomKeyStoreReads
 from strongroom.store.sql.grants import GrantReads
 from strongroom.store.sql.history import HistoryReads
 from strongroom.store.sql.identities import IdentityReads
+from strongroom.store.sql.key_rows import read_key
 from strongroom.store.sql.reports import ReportReads
+from strongroom.store.sql.row_check import check_rows
+from strongroom.store.sql.row_guard import RowGuard
+from strongroom.store.sql.schema import account as account_table
 from strongroom.store.sql.schema import (
-    account,
     alias,
     domain_key,
     key_count,
@@ -27,7 +33,9 @@ from strongroom.store.sql.schema import (
     kms_key,
 )
 from strongroom.store.sql.statements import KEY, of, of_key, where
+from strongroom.store.subjects.records import Opens
 
+_LOCATOR = select(kms_key.c.account, kms_key.c.region, kms_key.c.key_id)
 _KEY = select(kms_key).where(where(kms_key, *KEY))
 _PARTS_OF_KEY = (
     select(key_material).where(where(key_material, *KEY)).order_by(key_material.c.ordinal),
@@ -56,25 +64,32 @@ _EXPIRED = (
     .order_by(key_material.c.expires_at)
     .limit(bindparam("limit"))
 )
-_ACCOUNTS = select(account).order_by(account.c.account)
-_ACCOUNT = select(account).where(where(account, "account"))
-_ACCOUNT_WITH_ALIAS = select(account).where(where(account, "alias"))
+_ACCOUNTS = select(account_table).order_by(account_table.c.account)
+_ACCOUNT = select(account_table).where(where(account_table, "account"))
+_ACCOUNT_WITH_ALIAS = select(account_table).where(where(account_table, "alias"))
 _DOMAIN_KEYS = select(domain_key).order_by(domain_key.c.scope, domain_key.c.version)
 
 
 class SqlReader(IdentityReads, ReportReads, GrantReads, CustomKeyStoreReads, AuditReads, HistoryReads):
     """One consistent state, seen through one connection. See ``protocol.Reader``."""
 
-    def __init__(self, connection: Connection) -> None:
+    _whole_keys = False
+    """Whether a key with damaged material is refused."""
+
+    def __init__(self, connection: Connection, guard: RowGuard | None = None) -> None:
+        """Read through ``guard``; without one, rows are not authenticated."""
         self._connection = connection
+        self._guard = guard or RowGuard(Quarantine())
 
     def key(self, locator: KeyLocator) -> KmsKey | None:
         """Return a key with its materials, tags and aliases."""
         owner = of_key(locator)
         row = self._connection.execute(_KEY, owner).one_or_none()
         if row is None:
+            self._guard.gone(kms_key, **msgspec.structs.asdict(locator))
             return None
-        return rows.read_key(row, *[self._connection.execute(part, owner).all() for part in _PARTS_OF_KEY])
+        materials, tags, aliases = (self._connection.execute(part, owner).all() for part in _PARTS_OF_KEY)
+        return read_key(self._guard, row, materials, tags, aliases, whole=self._whole_keys)
 
     def customer_keys(self, account: str, region: str) -> int:
         """Count an account's customer managed keys in a Region."""
@@ -89,12 +104,15 @@ class SqlReader(IdentityReads, ReportReads, GrantReads, CustomKeyStoreReads, Aud
         """Return the key that a key material of this Region belongs to."""
         place = of(region=region, material_id=material_id)
         row = self._connection.execute(_KEY_OF_MATERIAL, place).one_or_none()
-        return None if row is None else rows.read_locator(row)
+        return None if row is None else self._guard.locator(row)
 
     def alias(self, locator: AliasLocator) -> AliasRecord | None:
         """Return an alias."""
         row = self._connection.execute(_ALIAS, of(**msgspec.structs.asdict(locator))).one_or_none()
-        return None if row is None else rows.read_alias(row)
+        if row is None:
+            self._guard.gone(alias, **msgspec.structs.asdict(locator))
+            return None
+        return self._guard.require(alias, row, rows.read_alias)
 
     def key_use(self, locator: KeyLocator) -> KeyUse | None:
         """Return the last use of a key that was saved."""
@@ -103,17 +121,17 @@ class SqlReader(IdentityReads, ReportReads, GrantReads, CustomKeyStoreReads, Aud
 
     def accounts(self) -> list[AccountRecord]:
         """Return every account."""
-        return [rows.read_account(row) for row in self._connection.execute(_ACCOUNTS)]
+        return self._guard.intact(account_table, self._connection.execute(_ACCOUNTS), rows.read_account)
 
     def account(self, account: str) -> AccountRecord | None:
         """Return an account."""
         row = self._connection.execute(_ACCOUNT, of(account=account)).one_or_none()
-        return None if row is None else rows.read_account(row)
+        return None if row is None else self._guard.require(account_table, row, rows.read_account)
 
     def account_with_alias(self, alias: str) -> AccountRecord | None:
         """Return the account that has an alias."""
         row = self._connection.execute(_ACCOUNT_WITH_ALIAS, of(alias=alias)).one_or_none()
-        return None if row is None else rows.read_account(row)
+        return None if row is None else self._guard.require(account_table, row, rows.read_account)
 
     def domain_keys(self) -> list[SealedDomainKey]:
         """Return every domain key, sealed."""
@@ -121,21 +139,21 @@ class SqlReader(IdentityReads, ReportReads, GrantReads, CustomKeyStoreReads, Aud
 
     def keys(self, account: str, region: str, after: str, limit: int) -> list[KeyLocator]:
         """List keys by key id."""
-        found = self._connection.execute(
-            select(kms_key.c.account, kms_key.c.region, kms_key.c.key_id)
-            .where(kms_key.c.account == account, kms_key.c.region == region, kms_key.c.key_id > after)
-            .order_by(kms_key.c.key_id)
-            .limit(limit)
-        )
-        return [rows.read_locator(row) for row in found]
+        query = _LOCATOR.where(
+            kms_key.c.account == account, kms_key.c.region == region, kms_key.c.key_id > after
+        ).order_by(kms_key.c.key_id)
+        return self._guard.locators(lambda most: self._connection.execute(query.limit(most)).all(), limit)
 
     def aliases(self, account: str, region: str, key_id: str | None, after: str, limit: int) -> list[AliasRecord]:
         """List aliases by name; of one key when ``key_id`` is given."""
         query = select(alias).where(alias.c.account == account, alias.c.region == region, alias.c.name > after)
         if key_id is not None:
             query = query.where(alias.c.key_id == key_id)
-        found = self._connection.execute(query.order_by(alias.c.name).limit(limit))
-        return [rows.read_alias(row) for row in found]
+
+        def fetch(most: int) -> Sequence[rows.AnyRow]:
+            return self._connection.execute(query.order_by(alias.c.name).limit(most)).all()
+
+        return self._guard.page(alias, fetch, limit, rows.read_alias)
 
     def keys_to_rotate(self, now: float, limit: int) -> list[KeyLocator]:
         """List keys whose automatic rotation was due at ``now``, most overdue first."""
@@ -149,8 +167,11 @@ class SqlReader(IdentityReads, ReportReads, GrantReads, CustomKeyStoreReads, Aud
 
     def keys_with_expired_material(self, now: float, limit: int) -> list[KeyLocator]:
         """List keys with imported material that had expired at ``now``, first expired first."""
-        found = self._connection.execute(_EXPIRED, {"now": now, "limit": limit})
-        return [rows.read_locator(row) for row in found]
+
+        def fetch(most: int) -> Sequence[rows.AnyRow]:
+            return self._connection.execute(_EXPIRED, {"now": now, "limit": most}).all()
+
+        return self._guard.locators(fetch, limit)
 
     def keys_to_delete(self, now: float, limit: int) -> list[KeyLocator]:
         """List keys whose waiting period was over at ``now``, most overdue first."""
@@ -182,7 +203,9 @@ class SqlReader(IdentityReads, ReportReads, GrantReads, CustomKeyStoreReads, Aud
         )
 
     def _due(self, condition: ColumnElement[bool], order: ColumnElement[float], limit: int) -> list[KeyLocator]:
-        found = self._connection.execute(
-            select(kms_key.c.account, kms_key.c.region, kms_key.c.key_id).where(condition).order_by(order).limit(limit)
-        )
-        return [rows.read_locator(row) for row in found]
+        query = _LOCATOR.where(condition).order_by(order)
+        return self._guard.locators(lambda most: self._connection.execute(query.limit(most)).all(), limit)
+
+    def findings(self, opens: Opens) -> Iterator[Finding]:
+        """Check every record of the database; see ``row_check.check_rows``."""
+        return check_rows(self._connection, self._guard, opens)

@@ -6,6 +6,8 @@ import msgspec
 from sqlalchemy import Connection, bindparam, select
 
 from strongroom.store.records import AccessKeyRecord, CredentialReport, LastAccessedJob, PrincipalUse
+from strongroom.store.sql.row_guard import RowGuard
+from strongroom.store.sql.rows import read_access_key
 from strongroom.store.sql.schema import access_key, credential_report, identity, last_accessed_job, principal_use
 from strongroom.store.sql.statements import may_replace, of, postgresql_insert, upsert, where
 
@@ -39,6 +41,7 @@ class ReportReads:
     """Reads of uses and reports. See ``subjects.reports``."""
 
     _connection: Connection
+    _guard: RowGuard
 
     def principal_uses(self, unique_ids: Sequence[str]) -> list[PrincipalUse]:
         """List the last use of each service by each of these users and roles, in no order."""
@@ -51,7 +54,7 @@ class ReportReads:
     def access_keys_in(self, account: str) -> list[AccessKeyRecord]:
         """List all access keys of an account: those of one principal after each other, its oldest first."""
         found = self._connection.execute(_ACCESS_KEYS_IN, of(account=account))
-        return [AccessKeyRecord(**row._asdict()) for row in found]
+        return self._guard.intact(access_key, found, read_access_key)
 
     def credential_report(self, account: str) -> CredentialReport | None:
         """Return an account's latest credential report."""

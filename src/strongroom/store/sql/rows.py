@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 from sqlalchemy import Row
 
-from strongroom.keys.arns import AliasLocator, KeyLocator, key_arn
+from strongroom.keys.arns import AliasLocator, key_arn
 from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, KmsKey, Rotation, RotationType
 from strongroom.keys.specs import KeyManager, KeySpec, KeyUsage, Origin
 from strongroom.keys.states import KeyState
-from strongroom.store.records import AccountRecord, AliasRecord, PasswordPolicy
+from strongroom.store.records import AccessKeyRecord, AccountRecord, AliasRecord, PasswordPolicy
 
 _pinned = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 
@@ -73,8 +73,14 @@ def tag_values(key: KmsKey) -> list[dict[str, str]]:
     return [{**owner, "tag_key": name, "tag_value": value} for name, value in key.tags]
 
 
-def read_key(row: AnyRow, materials: Sequence[AnyRow], tags: Sequence[AnyRow], aliases: Sequence[AnyRow]) -> KmsKey:
-    """Put a key together from its rows."""
+def read_key(
+    row: AnyRow,
+    materials: Sequence[AnyRow],
+    tags: Sequence[AnyRow],
+    aliases: Sequence[str],
+    damaged: tuple[str, ...] = (),
+) -> KmsKey:
+    """Put a key together from its rows, the names of its aliases, and the ids of materials that cannot be used."""
     return KmsKey(
         account=intern(row.account),
         region=intern(row.region),
@@ -100,7 +106,8 @@ def read_key(row: AnyRow, materials: Sequence[AnyRow], tags: Sequence[AnyRow], a
         ),
         materials=tuple(_read_material(each) for each in materials),
         tags=tuple((each.tag_key, each.tag_value) for each in tags),
-        aliases=tuple(each.name for each in aliases),
+        aliases=tuple(aliases),
+        damaged=damaged,
     )
 
 
@@ -108,11 +115,6 @@ def read_key(row: AnyRow, materials: Sequence[AnyRow], tags: Sequence[AnyRow], a
 def _shared(policy: str) -> str:
     """Return one string for all policies that are the same: most keys of an account have the same one."""
     return policy
-
-
-def read_locator(row: AnyRow) -> KeyLocator:
-    """Read where a key lives."""
-    return KeyLocator(row.account, row.region, row.key_id)
 
 
 def alias_values(record: AliasRecord) -> dict[str, object]:
@@ -156,6 +158,26 @@ def read_account(row: AnyRow) -> AccountRecord:
         created_at=row.created_at,
         alias=row.alias,
         password_policy=None if policy is None else msgspec.json.decode(policy, type=PasswordPolicy),
+    )
+
+
+def access_key_values(record: AccessKeyRecord) -> dict[str, object]:
+    """Return the row of an access key."""
+    return msgspec.structs.asdict(record)
+
+
+def read_access_key(row: AnyRow) -> AccessKeyRecord:
+    """Read an access key."""
+    return AccessKeyRecord(
+        access_key_id=row.access_key_id,
+        account=row.account,
+        principal=row.principal,
+        wrapped_secret=row.wrapped_secret,
+        active=row.active,
+        created_at=row.created_at,
+        last_used_at=row.last_used_at,
+        last_used_region=row.last_used_region,
+        last_used_service=row.last_used_service,
     )
 
 

@@ -1,5 +1,8 @@
 """The tables. ``migrations`` creates them; a test checks that both agree.
 
+Rows that decide have a message authentication code (``row_mac``; see ``row_macs``). It is NULL only in rows that an
+older release wrote and no start has adopted yet.
+
 Times are epoch seconds. A key is found by (account, Region, key id); key material by (Region, material id), because a
 ciphertext names only its material.
 """
@@ -25,6 +28,11 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
+
+def _row_mac() -> Column[bytes]:
+    return Column("row_mac", LargeBinary)
+
+
 account = Table(
     "account",
     metadata,
@@ -32,6 +40,7 @@ account = Table(
     Column("created_at", Float, nullable=False),
     Column("alias", String(63)),
     Column("password_policy", LargeBinary),
+    _row_mac(),
     Index("account_alias", "alias", unique=True),
 )
 
@@ -47,6 +56,7 @@ access_key = Table(
     Column("last_used_at", Float),
     Column("last_used_region", String(64)),
     Column("last_used_service", String(16)),
+    _row_mac(),
     Index("access_key_principal", "account", "principal"),
     # A service has one access key.
     Index("access_key_service", "principal", unique=True, sqlite_where=text("account = ''")),
@@ -62,6 +72,7 @@ identity = Table(
     Column("path", String(512), nullable=False),
     Column("unique_id", String(32), nullable=False),
     Column("document", LargeBinary, nullable=False),
+    _row_mac(),
     Index("identity_unique_id", "unique_id", unique=True),
 )
 
@@ -73,6 +84,7 @@ identity_link = Table(
     Column("name_key", String(256), primary_key=True),
     Column("relation", String(16), primary_key=True),
     Column("target", String(2048), primary_key=True),
+    _row_mac(),
     Index("identity_link_target", "account", "target"),
 )
 
@@ -153,6 +165,10 @@ kms_key = Table(
     Column("rotation_period_days", Integer, nullable=False),
     Column("next_rotation_at", Float),
     Column("pinned", LargeBinary, nullable=False, server_default=literal(b"[]")),
+    # The id and the code of each material, oldest first: so a missing material is known by its id.
+    Column("material_macs", LargeBinary),
+    # Also of the resource tags.
+    _row_mac(),
     # Only of the few keys that have one: the others are neither written to the index nor searched.
     Index("kms_key_deletion", "deletion_at", sqlite_where=text("deletion_at IS NOT NULL")),
     Index("kms_key_rotation", "next_rotation_at", sqlite_where=text("next_rotation_at IS NOT NULL")),
@@ -206,6 +222,7 @@ alias = Table(
     Column("key_id", String(64), nullable=False),
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
+    _row_mac(),
     _belongs_to_key("alias_key"),
     Index("alias_of_key", *_KEY, "name"),
 )
@@ -225,6 +242,7 @@ key_grant = Table(
     Column("whatever_context", Boolean, nullable=False, server_default=true()),
     # A digest of the grant's terms, if it has a name: a retry of CreateGrant under the same name makes no other grant.
     Column("terms", String(64)),
+    _row_mac(),
     _belongs_to_key("key_grant_key"),
     Index("key_grant_grantee", *_KEY, "grantee", "label", "grant_id"),
     Index("key_grant_whatever", *_KEY, "grantee", "grant_id", sqlite_where=text("whatever_context")),
@@ -251,6 +269,7 @@ custom_key_store = Table(
     Column("store_id", String(64), primary_key=True),
     Column("name", String(256), nullable=False),
     Column("document", LargeBinary, nullable=False),
+    _row_mac(),
     Index("custom_key_store_name", "account", "region", "name", unique=True),
 )
 

@@ -18,8 +18,10 @@ from strongroom.store.sql.custom_key_stores import CustomKeyStoreWrites
 from strongroom.store.sql.grants import GrantWrites
 from strongroom.store.sql.history import HistoryWrites
 from strongroom.store.sql.identities import IdentityWrites
+from strongroom.store.sql.key_rows import sealed_key
 from strongroom.store.sql.reader import SqlReader
 from strongroom.store.sql.reports import ReportWrites
+from strongroom.store.sql.row_adoption import adopt_rows
 from strongroom.store.sql.schema import (
     account,
     alias,
@@ -50,6 +52,7 @@ _USE = {
 _ADD_ACCOUNT = insert(account)
 _SAVE_ACCOUNT = update(account).where(where(account, "account"))
 _ADD_DOMAIN_KEY = insert(domain_key)
+_SAVE_DOMAIN_KEY = update(domain_key).where(where(domain_key, "scope", "version"))
 _ADD_KEY = insert(kms_key)
 _SAVE_KEY = update(kms_key).where(where(kms_key, *KEY))
 _ERASE_PARTS = [
@@ -98,22 +101,34 @@ class SqlTransaction(
     """One write transaction. See ``protocol.Transaction``. ``erased`` tells whether key material was erased in it."""
 
     erased = False
+    # What is written again must not be less than what was read.
+    _whole_keys = True
 
     def add_account(self, record: AccountRecord) -> None:
         """Insert an account."""
-        self._connection.execute(_ADD_ACCOUNT, rows.account_values(record))
+        self._connection.execute(_ADD_ACCOUNT, self._guard.sealed(account, rows.account_values(record)))
         self._log(ChangeKind.ACCOUNT, record.account, "", record.account)
 
     def save_account(self, record: AccountRecord) -> None:
         """Replace the alias and the password policy of an account."""
         place = of(account=record.account)
-        require_changed(self._connection.execute(_SAVE_ACCOUNT, rows.account_values(record) | place))
+        values = self._guard.sealed(account, rows.account_values(record))
+        require_changed(self._connection.execute(_SAVE_ACCOUNT, values | place))
         self._log(ChangeKind.ACCOUNT, record.account, "", record.account)
 
     def add_domain_key(self, record: SealedDomainKey) -> None:
         """Insert a domain key."""
         self._connection.execute(_ADD_DOMAIN_KEY, msgspec.structs.asdict(record))
         self._log(ChangeKind.DOMAIN_KEY, "", "", record.scope)
+
+    def replace_domain_key(self, record: SealedDomainKey) -> None:
+        """Replace a domain key by the same one, sealed anew."""
+        which = of(scope=record.scope, version=record.version)
+        require_changed(self._connection.execute(_SAVE_DOMAIN_KEY, {"sealed": record.sealed} | which))
+
+    def adopt_rows(self) -> int:
+        """Authenticate all records as they are found, which an older release wrote; return how many they are."""
+        return 0 if self._guard.authenticator is None else adopt_rows(self._connection, self._guard.authenticator)
 
     def add_key(self, key: KmsKey, limit: int | None = None) -> bool:
         """Insert a key with its materials and tags.
@@ -123,7 +138,7 @@ class SqlTransaction(
         """
         if key.manager is KeyManager.CUSTOMER and not self._count_customer_key(key, limit):
             return False
-        self._connection.execute(_ADD_KEY, rows.key_values(key))
+        self._connection.execute(_ADD_KEY, sealed_key(self._guard, key))
         for ordinal in range(len(key.materials)):
             self._connection.execute(_ADD_MATERIAL, rows.material_values(key, ordinal))
         if key.tags:
@@ -134,7 +149,7 @@ class SqlTransaction(
     def save_key(self, before: KmsKey, after: KmsKey) -> None:
         """Write what differs between two versions of a key: its row, materials and tags; never its aliases."""
         owner = of_key(after.locator)
-        require_changed(self._connection.execute(_SAVE_KEY, rows.key_values(after) | owner))
+        require_changed(self._connection.execute(_SAVE_KEY, sealed_key(self._guard, after) | owner))
         self._save_materials(before, after)
         if before.tags != after.tags:
             self._connection.execute(_ERASE_TAGS, owner)
@@ -171,7 +186,7 @@ class SqlTransaction(
 
     def add_alias(self, record: AliasRecord, limit: int) -> bool:
         """Insert an alias; return False and write nothing if its name is taken or its key has ``limit`` aliases."""
-        values = of(**rows.alias_values(record)) | {"limit": limit}
+        values = of(**self._guard.sealed(alias, rows.alias_values(record))) | {"limit": limit}
         if not self._connection.execute(_ADD_ALIAS_BELOW_LIMIT, values).rowcount:
             return False
         self._log_alias(record)
@@ -182,7 +197,7 @@ class SqlTransaction(
 
         Returns False and writes nothing if it would be moved to a key that has ``limit`` aliases already.
         """
-        values = rows.alias_values(record)
+        values = self._guard.sealed(alias, rows.alias_values(record))
         if previous_key_id is None:
             self._connection.execute(_ADD_ALIAS, values)
         else:

@@ -10,6 +10,7 @@
 """
 
 import sqlite3
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
@@ -36,6 +37,10 @@ _SCRUB_TIMEOUT = 0.05
 """How long to wait for readers before the write-ahead log can be emptied, seconds. All writers wait meanwhile."""
 
 
+decode_text = partial(str, encoding="utf-8", errors="surrogateescape")
+"""How text is read. Bytes that are no UTF-8 show in the one row that has them, where the driver would fail the read."""
+
+
 def open_sqlite(path: Path) -> Engine:
     """Return an engine over the database file ``path``, created with mode 0600 if missing."""
     path.touch(mode=0o600, exist_ok=True)
@@ -56,6 +61,7 @@ def open_sqlite(path: Path) -> Engine:
 def _prepare(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
     # The driver would begin transactions too late; ``_begin`` does it instead.
     connection.isolation_level = None
+    connection.text_factory = decode_text
     for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
 

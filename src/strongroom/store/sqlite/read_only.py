@@ -9,7 +9,7 @@ from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from strongroom.store.sql.reader import SqlReader
-from strongroom.store.sqlite.engine import BUSY_TIMEOUT
+from strongroom.store.sqlite.engine import BUSY_TIMEOUT, decode_text
 from strongroom.store.sqlite.schema_version import require_this_schema
 
 
@@ -72,6 +72,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _open_readable(uri: str) -> sqlite3.Connection:
     """Return a connection that can be read from; raises sqlite3.Error."""
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+    connection.text_factory = decode_text
     try:
         connection.execute("PRAGMA schema_version").fetchone()
     except sqlite3.Error:

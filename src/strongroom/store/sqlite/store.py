@@ -16,10 +16,13 @@ from strongroom.problems import Problems
 from strongroom.store.counters import StoreCounters
 from strongroom.store.fault_watch import FaultWatch
 from strongroom.store.faults import COUNTED_ONLY
+from strongroom.store.quarantine import Quarantine
 from strongroom.store.records import Change, ChangeKind, Changes
 from strongroom.store.retries import run_with_retries
+from strongroom.store.row_authenticator import RowAuthenticator
 from strongroom.store.scopes import Scope
 from strongroom.store.sql.reader import SqlReader
+from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.schema import change
 from strongroom.store.sql.transaction import SqlTransaction
 from strongroom.store.sqlite.engine import BUSY_TIMEOUT, truncate_log
@@ -63,8 +66,15 @@ class SqlStore:
         self._faults = FaultWatch(path.name, problems, self.counters, timer)
         self._integrity = IntegrityWatch(path, problems, self.counters, timer, self._faults.found_whole)
         self._log = WriteAheadLog(path, problems, self.counters, timer)
+        self.quarantine = Quarantine()
+        self.guard = RowGuard(self.quarantine)
         # The last process may have ended between an erasure and the next scrub.
         self._scrubbed = False
+
+    def authenticate(self, authenticator: RowAuthenticator, problems: Problems) -> None:
+        """Authenticate rows from now on. Before that, only what is protected in other ways may be read."""
+        self.quarantine = Quarantine(problems, self._count_quarantined)
+        self.guard = RowGuard(self.quarantine, authenticator)
 
     @contextmanager
     def read(self) -> Iterator[SqlReader]:
@@ -72,7 +82,7 @@ class SqlStore:
         with self._counting:
             self.counters.reads += 1
         with self._typed_faults(writing=False), self._engine.connect() as connection:
-            yield SqlReader(connection)
+            yield SqlReader(connection, self.guard)
 
     def write(self, act: Callable[[SqlTransaction], T], *_scopes: Scope) -> T:
         """Run ``act`` in a write transaction. SQLite has one writer, so it needs no lock for a scope."""
@@ -87,7 +97,7 @@ class SqlStore:
     @contextmanager
     def _transaction(self) -> Iterator[SqlTransaction]:
         with self._write() as connection:
-            transaction = SqlTransaction(connection)
+            transaction = SqlTransaction(connection, self.guard)
             try:
                 yield transaction
             finally:
@@ -231,3 +241,6 @@ class SqlStore:
             if isinstance(error, WriteOutcomeUnknown):
                 raise WriteOutcomeUnknown(f"{fault.message} Whether the change was made is not known.") from error
             raise fault.error(str(self._engine.url.database)) from error
+
+    def _count_quarantined(self, number: int) -> None:
+        self.counters.quarantined = number

@@ -19,3 +19,7 @@ class DomainKeyWriter(Protocol):
     def add_domain_key(self, record: SealedDomainKey) -> None:
         """Insert a domain key."""
         ...
+
+    def replace_domain_key(self, record: SealedDomainKey) -> None:
+        """Replace a domain key by the same one, sealed anew."""
+        ...

@@ -20,5 +20,5 @@ def test_an_upsert_replaces_what_is_not_in_its_keys(dialect: Dialect) -> None:
 def test_a_guarded_insert_checks_the_count_in_its_own_statement(dialect: Dialect) -> None:
     count = select(func.count()).select_from(alias).where(where(alias, *KEY))
     text = " ".join(str(insert_below_limit(alias, count).compile(dialect=dialect)).split())
-    assert text.startswith("INSERT INTO alias (account, region, name, key_id, created_at, updated_at) SELECT ")
+    assert text.startswith("INSERT INTO alias (account, region, name, key_id, created_at, updated_at, row_mac) SELECT ")
     assert "WHERE (SELECT count(*) AS count_1 FROM alias WHERE " in text

@@ -1,0 +1,29 @@
+"""Checks every record of a data folder, whether a server has it open or not."""
+
+from collections.abc import Iterator
+
+from strongroom.crypto.key_backends import KeyBackends
+from strongroom.crypto.seal import UnsealError
+from strongroom.keys.kms_key import KeyMaterial, KmsKey
+from strongroom.snapshot.active_key import binding_of
+from strongroom.store.protocol import Readable
+from strongroom.store.quarantine import Finding
+
+
+def check_records(store: Readable, key_backends: KeyBackends) -> Iterator[Finding]:
+    """Yield each record that is not as the service wrote it, and each key material that does not unwrap.
+
+    All of it is of one state of the database. Nothing is written or logged.
+    """
+
+    def opens(key: KmsKey, material: KeyMaterial) -> bool:
+        if material.token is None:
+            return True
+        try:
+            key_backends.of(key).load(material.token, binding_of(key, material.material_id))
+        except UnsealError:
+            return False
+        return True
+
+    with store.read() as reader:
+        yield from reader.findings(opens)

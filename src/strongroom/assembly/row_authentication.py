@@ -1,0 +1,64 @@
+"""Has the store authenticate its rows, and adopts those that an older release wrote."""
+
+import logging
+import os
+from time import perf_counter
+
+from strongroom.assembly.data_folder import DataFolder, DataFolderError, FolderInUseError, open_seal
+from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys, reseal
+from strongroom.entropy import Entropy
+from strongroom.problems import Problems
+from strongroom.store.protocol import Transaction
+from strongroom.store.scopes import AccountScope
+from strongroom.store.sqlite.store import SqlStore
+
+logger = logging.getLogger(__name__)
+
+
+def authenticate_rows(
+    folder: DataFolder, store: SqlStore, domain_keys: DomainKeys, problems: Problems, entropy: Entropy, *, taken: bool
+) -> None:
+    """Authenticate all rows that are read and written from now on.
+
+    If an older release wrote the database, its rows have no codes yet: each is given one, once. ``taken`` tells that
+    this process has locked the folder; otherwise it is locked for that time. Raises DataFolderError if it is in use.
+    """
+    store.authenticate(domain_keys.row_keys, problems)
+    if domain_keys.rows_have_codes:
+        return
+    if taken:
+        _adopt(folder, store, entropy)
+        return
+    try:
+        lock = folder.lock()
+    except FolderInUseError:
+        raise DataFolderError(
+            f"a server of another release is using `{folder.path}`; stop it first, or use the commands of its release"
+        ) from None
+    try:
+        _adopt(folder, store, entropy)
+    finally:
+        os.close(lock)
+
+
+def _adopt(folder: DataFolder, store: SqlStore, entropy: Entropy) -> None:
+    """Give every row a code, and seal the domain key anew in the same transaction: after it, no row may lack one."""
+    begun = perf_counter()
+    with store.read() as reader:
+        sealed = reader.domain_keys()
+    seal = open_seal(folder, sealed, entropy)
+    resealed = [reseal(each, seal) for each in sealed if each.scope == IAM_SCOPE]
+
+    def act(transaction: Transaction) -> int:
+        for each in resealed:
+            transaction.replace_domain_key(each)
+        return transaction.adopt_rows()
+
+    adopted = store.write(act, AccountScope(""))
+    logger.warning(
+        "an older release wrote `%s`: %d of its records were taken as they are and are authenticated from now on "
+        "(%.1f seconds)",
+        folder.database,
+        adopted,
+        perf_counter() - begun,
+    )
