@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from campaign import Tally, first_lines, seeded
+from campaign import Random, Tally, first_lines, seeded
 from damage import How
 from damage_campaign import DamageCampaign, report
 from kill_campaign import KillCampaign
@@ -20,7 +20,9 @@ from wrong_copies import WrongCopyCampaign
 
 _DURABILITIES = ("write", "fsync")
 _SHORT = 10
-Campaign = Callable[[Path, int], Tally]
+_PART = 25
+"""So many rounds are one part, with a folder and a seed of its own. Its row goes to standard error when it is done."""
+Campaign = Callable[[Path, Random, int], Tally]
 
 
 def main() -> None:
@@ -32,42 +34,54 @@ def main() -> None:
     asked = parser.parse_args()
     lost = 0
     print("| Fault | Injected | Acknowledged | Lost | Recovery: median, worst | Outcomes |\n|---|---|---|---|---|---|")
-    for name, rounds, campaign in _campaigns(asked.rounds, asked.seed):
+    for name, rounds, campaign in _campaigns(asked.rounds):
         if asked.only in (None, name):
-            with tempfile.TemporaryDirectory(prefix="strongroom-faults-") as scratch:
-                tally = campaign(Path(scratch), rounds)
+            tally = _in_parts(campaign, rounds, asked.seed)
             lost += len(tally.lost)
             print(tally.row(), flush=True)
-            if tally.lost:
-                print(first_lines(tally.lost), file=sys.stderr, flush=True)
     raise SystemExit(1 if lost else 0)
 
 
-def _campaigns(rounds: int, seed: int) -> Iterator[tuple[str, int, Campaign]]:
+def _in_parts(campaign: Campaign, rounds: int, seed: int) -> Tally:
+    """Run a campaign part by part; return all counts."""
+    whole: Tally | None = None
+    for number, begun in enumerate(range(0, rounds, _PART)):
+        with tempfile.TemporaryDirectory(prefix="strongroom-faults-") as scratch:
+            part = campaign(Path(scratch), seeded(seed + number), min(_PART, rounds - begun))
+        print(part.row(), first_lines(part.lost), sep="\n", file=sys.stderr, flush=True)
+        if whole is None:
+            whole = part
+        else:
+            whole.add(part)
+    assert whole is not None
+    return whole
+
+
+def _campaigns(rounds: int) -> Iterator[tuple[str, int, Campaign]]:
     """Yield each campaign with its name and the number of its rounds."""
     for durability in _DURABILITIES:
         for workers in (1, 2):
-            yield "kills", max(1, rounds // 4), _kills(seed, durability, workers)
-        yield "cuts", max(1, rounds // 2), _cuts(seed, durability)
+            yield "kills", max(1, rounds // 4), _kills(durability, workers)
+        yield "cuts", max(1, rounds // 2), _cuts(durability)
     few = max(1, rounds // _SHORT)
     for how in How:
         for was_killed in (True, False):
             count = max(1, rounds // 2) if how in (How.FLIP, How.VALUE) else few
-            yield "damage", count, _damage(seed, how, was_killed=was_killed)
-    yield "copies", few, lambda scratch, count: WrongCopyCampaign(scratch, seeded(seed)).run(count)
+            yield "damage", count, _damage(how, was_killed=was_killed)
+    yield "copies", few, lambda scratch, random, count: WrongCopyCampaign(scratch, random).run(count)
 
 
-def _kills(seed: int, durability: str, workers: int) -> Campaign:
-    return lambda scratch, rounds: KillCampaign(scratch, seeded(seed), durability, workers).run(rounds)
+def _kills(durability: str, workers: int) -> Campaign:
+    return lambda scratch, random, rounds: KillCampaign(scratch, random, durability, workers).run(rounds)
 
 
-def _cuts(seed: int, durability: str) -> Campaign:
-    return lambda scratch, rounds: PowerCutCampaign(scratch, seeded(seed), durability).run(rounds)
+def _cuts(durability: str) -> Campaign:
+    return lambda scratch, random, rounds: PowerCutCampaign(scratch, random, durability).run(rounds)
 
 
-def _damage(seed: int, how: How, *, was_killed: bool) -> Campaign:
-    def run(scratch: Path, rounds: int) -> Tally:
-        campaign = DamageCampaign(scratch, seeded(seed), how, was_killed=was_killed)
+def _damage(how: How, *, was_killed: bool) -> Campaign:
+    def run(scratch: Path, random: Random, rounds: int) -> Tally:
+        campaign = DamageCampaign(scratch, random, how, was_killed=was_killed)
         tally = campaign.run(rounds)
         print(report(campaign), file=sys.stderr, flush=True)
         return tally

@@ -20,6 +20,14 @@ class Tally(msgspec.Struct):
     outcomes: Counter[str] = msgspec.field(default_factory=Counter)
     recovery: list[float] = msgspec.field(default_factory=list)
 
+    def add(self, more: "Tally") -> None:
+        """Add the counts of further rounds."""
+        self.injected += more.injected
+        self.acknowledged += more.acknowledged
+        self.lost += more.lost
+        self.outcomes += more.outcomes
+        self.recovery += more.recovery
+
     def row(self) -> str:
         """Return the counts as a row of the table in ``docs/reliability.md``."""
         worst = f"{max(self.recovery):.1f} s" if self.recovery else "-"

@@ -19,7 +19,14 @@ from strongroom.audit.sink import AuditMark
 from strongroom.audit.writer_id import parse_writer
 from strongroom.crypto.audit_key import AuditPublicKey
 from strongroom.node_id import NodeId
-from strongroom.store.audit.archiving import ArchiveError, complete_before, copy_segment, remove_files, stated
+from strongroom.store.audit.archiving import (
+    ArchiveError,
+    complete_before,
+    copy_segment,
+    make_folder,
+    remove_files,
+    stated,
+)
 from strongroom.store.audit.segment_file import sync_folder
 from strongroom.store.audit.segment_reader import read_statements
 from strongroom.store.audit.segments import Segment, copies_of_segments, segments_of
@@ -58,7 +65,7 @@ class AuditArchive:
         segment is left as it is from there on; the outcome says so.
         """
         to = self._usable(to)
-        to.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(to)
         outcome, damaged = Outcome(), set[str]()
         while True:
             with self._folder.registering():
@@ -120,7 +127,7 @@ class AuditArchive:
                 elif said.complete <= before:
                     due += copies
             for batch in _batches(due):
-                fresh = [segment.name for segment in batch if segment.name not in known.pruned]
+                fresh = [name for name in dict.fromkeys(each.name for each in batch) if name not in known.pruned]
                 size = sum(segment.path.stat().st_size for segment in batch)
                 paths = [segment.path for segment in batch]
                 if fresh:

@@ -30,6 +30,7 @@ MOST_ROOT_KEYS = 2
 """The most access keys that a root user may have, as on AWS."""
 
 _FIRST_PROFILE = "default"
+_ANY_REGION = "us-east-1"
 
 
 class AccountSummary(msgspec.Struct, frozen=True):
@@ -162,7 +163,7 @@ def _profile_of(reader: Reader, account: str) -> str:
 
 def _root_of(reader: Reader, account: str) -> str:
     """Return the ARN of an account's root, in the partition of the Regions that the server has served."""
-    region = next(sealed.scope for sealed in reader.domain_keys() if sealed.scope != IAM_SCOPE)
+    region = next((sealed.scope for sealed in reader.domain_keys() if sealed.scope != IAM_SCOPE), _ANY_REGION)
     return root_arn(region, account)
 
 

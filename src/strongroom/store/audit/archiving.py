@@ -49,6 +49,14 @@ def moment_of(now: float) -> str:
     return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H%M%SZ")
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, mode 0700, so that they stay after a power loss; raises OSError."""
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    for folder in reversed(missing):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        sync_folder(folder.parent)
+
+
 def copy_segment(segment: Segment, to: Path, *, compress: bool, progress: Callable[[int], object]) -> Position:
     """Copy a segment into a folder, where it is on disk and verified when this returns; return the end of its chain.
 

@@ -117,8 +117,8 @@ def _search_segment(number: int, path: Path, query: Query) -> _MatchingSegment |
         lines = (line + b"\n" for line in lines_of(path))
         oldest = min((place.time for place in _places(number, lines, query, size)), default=None)
         return None if oldest is None else _MatchingSegment(oldest, number, path, size)
-    with path.open("rb") as file:
-        size = path.stat().st_size
+    with open_plain(path) as file:
+        size = os.fstat(file.fileno()).st_size
         oldest = min((place.time for place in _places(number, file, query, size)), default=None)
     return None if oldest is None else _MatchingSegment(oldest, number, path, size)
 

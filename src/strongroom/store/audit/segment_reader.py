@@ -35,7 +35,7 @@ def chunks_of(
     try:
         raw = path.open("rb", buffering=0)
     except FileNotFoundError:
-        raise UnreadableSegmentError(f"`{path}` was moved while the log was read; run this again") from None
+        raise _moved(path) from None
     with raw:
         file = gzip.GzipFile(fileobj=raw) if unpack else raw
         done = 0
@@ -57,14 +57,23 @@ def lines_of(path: Path, *, compressed: bool | None = None) -> Iterator[bytes]:
 
 
 def open_plain(path: Path) -> BinaryIO:
-    """Open a segment to read it at any place; a compressed one is unpacked into a temporary file without a name."""
+    """Open a segment to read it at any place; a compressed one is unpacked into a temporary file without a name.
+
+    Raises UnreadableSegmentError.
+    """
     if path.suffix != COMPRESSED:
-        return path.open("rb")
+        try:
+            return path.open("rb")
+        except FileNotFoundError:
+            raise _moved(path) from None
     file = TemporaryFile()  # noqa: SIM115 - the caller closes it
-    for chunk in chunks_of(path):
-        file.write(chunk)
-    file.flush()
-    file.seek(0)
+    try:
+        for chunk in chunks_of(path):
+            file.write(chunk)
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
     return cast("BinaryIO", file)
 
 
@@ -138,6 +147,10 @@ def _digest_of(path: Path, progress: Callable[[int], object]) -> bytes:
     except UnreadableSegmentError:
         return b""
     return digest.digest()
+
+
+def _moved(path: Path) -> UnreadableSegmentError:
+    return UnreadableSegmentError(f"`{path}` was moved while the log was read; run this again")
 
 
 def _next_chunk(path: Path, file: io.BufferedIOBase) -> bytes:

@@ -1,0 +1,114 @@
+"""Copies of segments in an archive: what may be moved, and that only a verified copy gets its name."""
+
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+
+from audit_disk import Disk
+from strongroom.audit.archive import DamagedSegmentError
+from strongroom.audit.search import Query
+from strongroom.audit.sink import AuditMark
+from strongroom.store.audit.archiving import ArchiveError, complete_before, copy_segment, make_folder, moment_of
+from strongroom.store.audit.search import search_log
+from strongroom.store.audit.segment_reader import UnreadableSegmentError, lines_of, open_plain
+from strongroom.store.audit.segments import Segment, copies_of_segments, segments_of
+
+
+@pytest.fixture
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """Return a log of four segments, begun a minute apart."""
+    disk = Disk(tmp_path / "audit", monkeypatch)
+    for _ in range(4):
+        log = disk.open()
+        disk.write(log, "One", "Two")
+        log.close()
+        disk.clock.advance(60)
+    return disk
+
+
+def due(disk: Disk, *, covered: int = 1000, marked: int = 3, before: float = 1e10) -> int:
+    """Return how many segments may be moved, with the mark in the segment of that number."""
+    chain = segments_of(disk.folder)
+    mark = AuditMark("w0", chain[marked].path.name if marked >= 0 else "", 0)
+    return len(complete_before(chain, covered, mark, moment_of(before)))
+
+
+def test_the_newest_segment_stays_and_so_does_what_a_start_needs(disk: Disk) -> None:
+    second, third = segments_of(disk.folder)[1:3]
+    assert due(disk) == 3
+    assert due(disk, covered=third.first) == 2
+    assert due(disk, covered=third.first - 1) == 1
+    assert due(disk, covered=0) == 0
+    assert due(disk, marked=1) == 1
+    assert due(disk, marked=0) == due(disk, marked=-1) == 0
+    begun = disk.clock.now() - 4 * 60
+    assert [due(disk, before=begun + 60 * minutes) for minutes in range(5)] == [0, 1, 2, 3, 3]
+    assert second.begun == moment_of(begun + 60)
+
+
+@pytest.mark.parametrize("compress", [True, False])
+def test_a_copy_is_the_same_and_is_made_once(disk: Disk, tmp_path: Path, *, compress: bool) -> None:
+    to, segment = tmp_path / "some" / "archive", segments_of(disk.folder)[0]
+    make_folder(to)
+    assert to.stat().st_mode & 0o777 == to.parent.stat().st_mode & 0o777 == 0o700
+    sizes = list[int]()
+    end = copy_segment(segment, to, compress=compress, progress=sizes.append)
+    (path,) = to.iterdir()
+    assert list(lines_of(path)) == segment.path.read_bytes().splitlines()
+    with open_plain(path) as file:
+        assert file.read() == segment.path.read_bytes()
+    assert sum(sizes) == segment.path.stat().st_size
+    assert end.sequence == segments_of(disk.folder)[1].first - 1
+    before = path.stat()
+    assert copy_segment(segment, to, compress=not compress, progress=sizes.append) == end
+    assert (path.stat().st_mtime_ns, list(to.iterdir())) == (before.st_mtime_ns, [path])
+    ((_, other), *_) = copies_of_segments([disk.folder, to])
+    assert (other.path, other.name) == (path, segment.name)
+
+
+def test_a_damaged_segment_is_not_copied_and_another_file_is_not_replaced(disk: Disk, tmp_path: Path) -> None:
+    to = tmp_path / "archive"
+    to.mkdir()
+    first, second, *_ = segments_of(disk.folder)
+    first.path.write_bytes(first.path.read_bytes().replace(b'"One"', b'"Six"'))
+    with pytest.raises(DamagedSegmentError):
+        copy_segment(first, to, compress=False, progress=lambda _: None)
+    (to / f"{second.name}.gz").write_bytes(gzip.compress(b"{}\n"))
+    with pytest.raises(ArchiveError):
+        copy_segment(second, to, compress=False, progress=lambda _: None)
+    assert [path.name for path in to.iterdir()] == [f"{second.name}.gz"]
+
+
+def test_a_full_disk_leaves_no_half_copy(disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    to = tmp_path / "archive"
+    to.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            copy_segment(segments_of(disk.folder)[0], to, compress=True, progress=lambda _: None)
+    assert list(to.iterdir()) == []
+
+
+def test_a_file_that_was_moved_meanwhile_is_named(disk: Disk) -> None:
+    path = segments_of(disk.folder)[0].path
+    searching = search_log((disk.folder,), Query())
+    next(searching)
+    path.unlink()
+    for read in (lambda: list(lines_of(path)), lambda: open_plain(path)):
+        with pytest.raises(UnreadableSegmentError, match="was moved while the log was read; run this again"):
+            read()
+
+
+def test_only_names_of_segments_are_listed(tmp_path: Path) -> None:
+    name = "2026-01-01T000000Z-w0-000000000001.jsonl"
+    for each in (name, f"{name}.gz", f"{name}.gz.partial", f"{name}.zst", "other.jsonl.gz"):
+        (tmp_path / each).touch()
+    assert [each.path.name for each in segments_of(tmp_path)] == [name]
+    plain = Segment(tmp_path / name, "2026-01-01T000000Z", "w0", 1)
+    packed = Segment(tmp_path / f"{name}.gz", "2026-01-01T000000Z", "w0", 1)
+    assert copies_of_segments([tmp_path]) == [[plain, packed]]
