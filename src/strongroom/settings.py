@@ -189,7 +189,8 @@ def load(document: str, environment: Mapping[str, str], flags: Mapping[str, obje
 
 def changed(before: Settings, after: Settings) -> set[str]:
     """Return the names of the fields that differ."""
-    return {name for name in Settings.__struct_fields__ if getattr(before, name) != getattr(after, name)}
+    old, new = msgspec.structs.asdict(before), msgspec.structs.asdict(after)
+    return {name for name, value in new.items() if value != old[name]}
 
 
 def reloaded(running: Settings, read: Settings) -> Settings:
@@ -198,7 +199,8 @@ def reloaded(running: Settings, read: Settings) -> Settings:
     It goes on with TLS, or without: its clients know one URL.
     """
     names = RELOADED if (running.tls_cert is None) == (read.tls_cert is None) else RELOADED - _TLS_FILES
-    return msgspec.structs.replace(running, **{name: getattr(read, name) for name in names})
+    new = msgspec.structs.asdict(read)
+    return msgspec.structs.replace(running, **{name: new[name] for name in names})
 
 
 def _from_toml(document: str) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from strongroom.settings import Settings, SettingsError, load
+from strongroom.settings import Settings, SettingsError, changed, load, reloaded
 
 
 def test_the_command_line_overrides_the_environment_which_overrides_the_file() -> None:
@@ -78,3 +78,28 @@ def test_valid_listen_addresses_are_accepted(document: str) -> None:
 )
 def test_origins_as_browsers_send_them_are_accepted(origin: str) -> None:
     assert load(f'cors-origins = ["{origin}"]', {}, {}).cors_origins == (origin,)
+
+
+def test_only_suites_with_forward_secrecy_and_an_aead_can_be_set() -> None:
+    settings = load("", {"STRONGROOM_TLS_CIPHERS": "ECDHE-RSA-AES128-GCM-SHA256,ECDHE-RSA-CHACHA20-POLY1305"}, {})
+    assert settings.tls_ciphers == ("ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-CHACHA20-POLY1305")
+    for suite in ("AES128-GCM-SHA256", "ECDHE-RSA-AES128-SHA", "ALL", ""):
+        with pytest.raises(SettingsError, match="in tls-ciphers is not one of the suites"):
+            load("", {"STRONGROOM_TLS_CIPHERS": suite}, {})
+
+
+def test_a_running_server_takes_on_some_settings() -> None:
+    running = load("", {}, {"listen": "127.0.0.1:4600"})
+    read = load('log-level = "debug"\ndrain = 5\nregions = ["eu-west-1"]', {}, {})
+    after = reloaded(running, read)
+    assert changed(running, after) == {"log_level", "drain"}
+    assert changed(after, read) == {"listen", "regions"}
+
+
+def test_a_running_server_neither_begins_nor_ends_tls() -> None:
+    plain = load("", {}, {})
+    secure = load("", {}, {"tls_cert": "a.pem", "tls_key": "a.key", "log_level": "debug"})
+    assert changed(plain, reloaded(plain, secure)) == {"log_level"}
+    assert changed(secure, reloaded(secure, plain)) == {"log_level"}
+    renamed = load("", {}, {"tls_cert": "b.pem", "tls_key": "b.key", "log_level": "debug"})
+    assert reloaded(secure, renamed) == renamed

@@ -37,7 +37,7 @@ class Reload:
             logger.error("SIGHUP: everything stays as it was: %s", error.message)  # noqa: TRY400 - one line is enough
             return
         taken = changed(self._running, running)
-        waiting = {name for name in changed(self._as_read, read) if getattr(running, name) != getattr(read, name)}
+        waiting = changed(self._as_read, read) & changed(running, read)
         news = [f"took on {_listed(taken)}"] if taken else []
         if running.tls_cert is not None:
             news.append("read the certificates anew")

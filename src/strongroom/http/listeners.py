@@ -3,8 +3,8 @@
 Workers bind sockets of their own with SO_REUSEPORT, so that the kernel spreads connections over them, and so that the
 connections of a worker that ends end with it. Any process of the same user could join in that way. So a server claims
 its port first. It listens on it alone for an instant, which of several servers only one can, and then holds it with a
-socket that does not listen and lets nobody in but sockets with SO_REUSEPORT, which is to say its own workers: another
-server tries alone first, and is refused.
+socket that does not listen and keeps out all sockets but those with SO_REUSEPORT, which its workers have. Another
+server tries without it first, and is refused.
 """
 
 import socket

@@ -80,8 +80,9 @@ def _context(settings: Settings, certificate: str, key: str) -> ssl.SSLContext:
             context.load_verify_locations(settings.tls_client_ca)
             context.verify_mode = ssl.CERT_REQUIRED
     except OSError as error:
-        reason = (getattr(error, "reason", None) or error.strerror or "it gives no reason").replace("_", " ").lower()
+        reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
         raise SettingsError(
-            f"the TLS certificate `{certificate}` with the key `{key}` cannot be used: OpenSSL says: {reason}"
+            f"the TLS certificate `{certificate}` with the key `{key}` cannot be used: "
+            f"OpenSSL says: {(reason or 'nothing').replace('_', ' ').lower()}"
         ) from None
     return context

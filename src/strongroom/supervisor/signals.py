@@ -1,7 +1,7 @@
 """What the signals do that are neither a request to stop nor to read the settings anew: none ends a process silently.
 
-By default, most signals end a process at once and without a word. A server is not to end because somebody tried
-SIGUSR1, which other programs have a use for, or pressed Ctrl-backslash.
+By default, most signals end a process at once and without a word. A server is not to end because of SIGUSR1,
+which other programs have a use for, or because Ctrl-backslash was pressed.
 """
 
 import ctypes
