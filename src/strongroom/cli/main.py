@@ -5,6 +5,7 @@ import click
 from strongroom import __version__
 from strongroom.cli.account import account
 from strongroom.cli.audit import audit
+from strongroom.cli.backup import backup
 from strongroom.cli.explain import explain_command, who_can_command
 from strongroom.cli.identity_provider import identity_provider
 from strongroom.cli.serve import serve
@@ -17,5 +18,5 @@ def main() -> None:
     """Run a key management service that speaks the AWS KMS wire protocol."""
 
 
-for command in (serve, account, service, identity_provider, explain_command, who_can_command, audit):
+for command in (serve, account, service, identity_provider, explain_command, who_can_command, audit, backup):
     main.add_command(command)

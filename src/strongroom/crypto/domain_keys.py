@@ -6,6 +6,9 @@ secrets of the service itself. The newest version wraps; older versions still un
 
 from collections.abc import Iterable
 
+import msgspec
+from typing_extensions import override
+
 from strongroom.crypto.binding import binding
 from strongroom.crypto.envelope import KEY_LENGTH, Wrapper, wrapping_version
 from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
@@ -15,6 +18,34 @@ from strongroom.entropy import Entropy
 def create_domain_key(scope: str, version: int, seal: Seal, entropy: Entropy) -> SealedDomainKey:
     """Make a domain key and return it sealed."""
     return SealedDomainKey(scope, version, seal.seal(entropy(KEY_LENGTH), _binding(scope, version)))
+
+
+class OpenDomainKey(msgspec.Struct, frozen=True):
+    """A domain key, unsealed: only for a backup that contains the domain keys, and for its restore."""
+
+    scope: str
+    version: int
+    key: bytes
+
+    @override
+    def __repr__(self) -> str:
+        return f"OpenDomainKey({self.scope}, {self.version})"
+
+
+def unseal_domain_keys(sealed: Iterable[SealedDomainKey], seal: Seal) -> list[OpenDomainKey]:
+    """Unseal domain keys; raises UnsealError if ``seal`` has not sealed them."""
+    return [
+        OpenDomainKey(each.scope, each.version, seal.unseal(each.sealed, _binding(each.scope, each.version)))
+        for each in sealed
+    ]
+
+
+def seal_domain_keys(opened: Iterable[OpenDomainKey], seal: Seal) -> list[SealedDomainKey]:
+    """Seal domain keys that were unsealed."""
+    return [
+        SealedDomainKey(each.scope, each.version, seal.seal(each.key, _binding(each.scope, each.version)))
+        for each in opened
+    ]
 
 
 class DomainKeys:

@@ -18,6 +18,7 @@ from strongroom.store.retries import run_with_retries
 from strongroom.store.scopes import Scope
 from strongroom.store.sql.reader import SqlReader
 from strongroom.store.sql.schema import change
+from strongroom.store.sql.sections import TableReader
 from strongroom.store.sql.transaction import SqlTransaction
 from strongroom.store.sqlite.engine import BUSY_TIMEOUT, truncate_log
 from strongroom.store.sqlite.faults import fault_of
@@ -56,6 +57,12 @@ class SqlStore:
             self.counters.reads += 1
         with self._typed_faults(), self._engine.connect() as connection:
             yield SqlReader(connection)
+
+    @contextmanager
+    def read_tables(self) -> Iterator[TableReader]:
+        """Open a consistent read of whole tables, for a backup. Writers go on meanwhile."""
+        with self._typed_faults(), self._engine.connect() as connection:
+            yield TableReader(connection)
 
     def write(self, act: Callable[[SqlTransaction], T], *_scopes: Scope) -> T:
         """Run ``act`` in a write transaction. SQLite has one writer, so it needs no lock for a scope."""
