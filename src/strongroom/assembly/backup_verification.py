@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,11 +24,13 @@ from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.entropy import Entropy
 from strongroom.keys.arns import key_arn
 from strongroom.keys.specs import KeySpec
+from strongroom.store.sql.sections import TableReader
 
 _MOST_SECRETS = 10_000
 """The most rows of a section whose rows are kept in memory: domain keys, audit keys."""
 
 _MOST_DAMAGED = 1000
+_BATCH = 1000
 _SECRETS = (DOMAIN_KEYS, "domain_key", "audit_key", "audit_checkpoint")
 """The sections that come before all others."""
 
@@ -43,34 +46,46 @@ class Origin(StrEnum):
     """Nothing: anyone could have made it."""
 
 
+class OpenedContent(msgspec.Struct, frozen=True):
+    """What domain keys have opened.
+
+    ``opened`` counts wrapped key material and secrets, ``elsewhere`` material that is kept in a custom key store.
+    ``damaged`` names what did not open, at most a thousand; ``damaged_count`` counts all.
+    """
+
+    opened: int
+    elsewhere: int
+    damaged: Sequence[str]
+    damaged_count: int
+
+
 class VerifiedBackup(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a verification.
 
-    ``signature_checked``: with the audit key of the backup itself, which means something if the origin is known.
-    ``opened`` counts wrapped key material and secrets that were opened, ``elsewhere`` material that is kept in a custom
-    key store; both None if there were no domain keys to open with. ``damaged`` names what did not open, at most a
-    thousand; ``damaged_count`` counts all.
+    ``audit_key`` and ``domain_keys`` are those of the backup, ``content`` is what they opened: None where there was no
+    root key, and no domain keys in the backup.
     """
 
     signed: SignedManifest
     origin: Origin
     audit_key: AuditPublicKey | None
     domain_keys: Sequence[OpenDomainKey] | None
-    opened: int | None
-    elsewhere: int | None
-    damaged: Sequence[str]
-    damaged_count: int
+    content: OpenedContent | None
 
 
-def verify_backup(
+def verify_backup(  # noqa: PLR0913 - a file, and what there is to check it with
     file: BinaryIO,
     decryption: Decryption | None,
     root_key: Path | None,
     public_key: AuditPublicKey | None,
     entropy: Entropy,
     progress: Progress,
+    *,
+    open_all: bool = True,
 ) -> VerifiedBackup:
     """Read all of a backup, from its beginning; call ``progress`` with the bytes of the file that were read.
+
+    Without ``open_all``, only the domain keys and the audit key are opened.
 
     Raises BackupError if it is damaged or was not made by the deployment of the keys, UnsealError if the root key is
     not that of the backup, AgeError if it cannot be decrypted.
@@ -83,7 +98,8 @@ def verify_backup(
         reader = BackupReader(read)
         for section in reader.sections():
             for batch in section.batches:
-                content.read(section.name, section.columns, batch)
+                if open_all or section.name in _SECRETS:
+                    content.read(section.name, section.columns, batch)
                 before, position = position, file.tell()
                 progress(position - before, 0)
         signed = reader.signed_manifest
@@ -97,11 +113,21 @@ def verify_backup(
         origin=Origin.ROOT_KEY if seal is not None else Origin.UNKNOWN if public_key is None else Origin.PUBLIC_KEY,
         audit_key=audit_key or public_key,
         domain_keys=None if vault is None else vault.opened_keys,
-        opened=None if vault is None else content.opened,
-        elsewhere=None if vault is None else content.elsewhere,
-        damaged=content.damaged,
-        damaged_count=content.damaged_count,
+        content=None if vault is None or not open_all else content.result(),
     )
+
+
+def open_everything(tables: TableReader, seal: Seal, entropy: Entropy, progress: Progress) -> OpenedContent:
+    """Open all that is wrapped in a database; call ``progress`` with rows. Raises BackupError, UnsealError."""
+    content = _Content(seal, entropy)
+    sizes = tables.tables()
+    total = sum(each.rows for each in sizes)
+    for size in sizes:
+        rows = iter(tables.rows(size.head.name))
+        while batch := list(islice(rows, _BATCH)):
+            content.read(size.head.name, size.head.columns, batch)
+            progress(len(batch), total)
+    return content.result()
 
 
 class _Vault:
@@ -147,6 +173,10 @@ class _Content:
         if name in judge and (vault := self.vault()) is not None:
             for row in batch:
                 judge[name](vault, dict(zip(columns, row, strict=True)))
+
+    def result(self) -> OpenedContent:
+        """Return what was opened so far."""
+        return OpenedContent(self.opened, self.elsewhere, self.damaged, self.damaged_count)
 
     def vault(self) -> _Vault | None:
         """Return the domain keys; None if there is nothing to open them with. Raises BackupError, UnsealError."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from strongroom.assembly.backup import BackupMaker
-from strongroom.assembly.backup_verification import Origin, VerifiedBackup, verify_backup
+from strongroom.assembly.backup_verification import OpenedContent, Origin, VerifiedBackup, verify_backup
 from strongroom.audit.cloudtrail import event_time
 from strongroom.cli.backup_options import (
     audit_public_key_option,
@@ -145,7 +145,7 @@ def verify(
         with file.open("rb") as opened, progress_bar("Verifying", file.stat().st_size) as advance:
             found = verify_backup(opened, decryption, root_key, public_key, system_entropy, advance)
     show_verified(found)
-    if found.damaged_count:
+    if found.content is not None and found.content.damaged_count:
         raise SystemExit(1)
 
 
@@ -157,21 +157,26 @@ def show_verified(found: VerifiedBackup) -> None:
         f"backup of {at} by release {manifest.release}, schema {manifest.schema}, manifest {found.signed.digest}"
     )
     click.echo(f"deployment {manifest.deployment}, node {manifest.node or '-'}, {manifest.rows_of('kms_key')} keys")
-    if found.opened is not None:
-        click.echo(f"{found.opened} wrapped keys and secrets opened")
-    for each in found.damaged[:_MOST_SHOWN]:
-        click.echo(f"DAMAGED: {each} does not open")
-    if found.damaged_count > _MOST_SHOWN:
-        click.echo(f"... and {found.damaged_count - _MOST_SHOWN} more")
-    if found.elsewhere:
-        click.echo(f"note: {found.elsewhere} keys have their material in custom key stores, which are not in a backup")
-    if found.opened is None:
+    if found.content is None:
         click.echo("not checked: whether the keys open; give --root-key")
+    else:
+        show_content(found.content)
     if found.origin is Origin.UNKNOWN:
         click.echo("not checked: who made it; give --root-key or --audit-public-key")
     else:
         click.echo(f"signed by its deployment: verified with the {found.origin}")
-    if found.damaged_count:
-        click.echo(f"The backup is whole, but {found.damaged_count} keys or secrets in it do not open.")
+    if found.content is not None and found.content.damaged_count:
+        click.echo(f"The backup is whole, but {found.content.damaged_count} keys or secrets in it do not open.")
     else:
         click.echo("The backup is whole.")
+
+
+def show_content(content: OpenedContent) -> None:
+    """Print what was opened in a backup or a restored folder."""
+    click.echo(f"{content.opened} wrapped keys and secrets opened")
+    for each in content.damaged[:_MOST_SHOWN]:
+        click.echo(f"DAMAGED: {each} does not open")
+    if content.damaged_count > _MOST_SHOWN:
+        click.echo(f"... and {content.damaged_count - _MOST_SHOWN} more")
+    if content.elsewhere:
+        click.echo(f"note: {content.elsewhere} keys have material in custom key stores, which are not in a backup")

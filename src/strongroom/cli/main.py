@@ -8,6 +8,7 @@ from strongroom.cli.audit import audit
 from strongroom.cli.backup import backup
 from strongroom.cli.explain import explain_command, who_can_command
 from strongroom.cli.identity_provider import identity_provider
+from strongroom.cli.restore import restore
 from strongroom.cli.serve import serve
 from strongroom.cli.service import service
 
@@ -18,5 +19,5 @@ def main() -> None:
     """Run a key management service that speaks the AWS KMS wire protocol."""
 
 
-for command in (serve, account, service, identity_provider, explain_command, who_can_command, audit, backup):
+for command in (serve, account, service, identity_provider, explain_command, who_can_command, audit, backup, restore):
     main.add_command(command)

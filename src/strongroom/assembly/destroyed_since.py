@@ -1,0 +1,118 @@
+"""Finds in audit logs what was destroyed after a backup was made. The logs are verified while they are read."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from typing_extensions import override
+
+from strongroom.assembly.audit_log import size_of_log
+from strongroom.assembly.backup_stream import Progress
+from strongroom.assembly.data_folder import DataFolderError
+from strongroom.audit.chain import Checkpoint, Position, claim_of
+from strongroom.audit.cloudtrail import event_time
+from strongroom.audit.verification import Verifier
+from strongroom.audit.writer_id import parse_writer
+from strongroom.backup.destructions import Destructions, earliest
+from strongroom.backup.manifest import Manifest, WriterCheckpoint
+from strongroom.crypto.audit_key import AuditPublicKey
+from strongroom.store.audit.segments import holds, walk
+
+
+def destroyed_since(
+    folders: Sequence[Path], manifest: Manifest, key: AuditPublicKey, progress: Progress
+) -> Destructions:
+    """Return what the logs in some folders record as destroyed; call ``progress`` with bytes.
+
+    A folder is an audit folder, or the data folder around it. Raises DataFolderError if a log was changed, or if the
+    logs do not go on from where they were when the backup was made.
+    """
+    logs = [_log_in(folder) for folder in folders]
+    total = sum(map(size_of_log, logs))
+    positions = {each.writer: _position(each, key) for each in manifest.checkpoints}
+    sequences = {writer: position.sequence for writer, position in positions.items() if position is not None}
+    found = Destructions(sequences, event_time(earliest(manifest.at)))
+    seen: dict[str, Path] = {}
+    for log in logs:
+        reading = _Reading(key, found)
+        walk(log, reading, lambda size: progress(size, total))
+        report = reading.finish({})
+        if report.findings:
+            first = report.findings[0]
+            raise DataFolderError(
+                f"the audit log in `{log}` is not what was written ({first.kind} in {first.file}, line {first.line}); "
+                "examine it with: strongroom audit verify --public-key"
+            )
+        seen |= dict.fromkeys(reading.ends, log)
+    for each in manifest.checkpoints:
+        _require_chain(each, positions[each.writer], seen, manifest)
+    return found
+
+
+class _Reading(Verifier):
+    """Verifies a log, and hands its lines on."""
+
+    def __init__(self, key: AuditPublicKey, found: Destructions) -> None:
+        super().__init__(key.verifies, None, from_oldest=True)
+        self._destructions = found
+        self.ends: set[str] = set()
+        """The writers with a chain."""
+
+    @override
+    def lines(self, lines: Sequence[bytes]) -> None:
+        for line in lines:
+            self._destructions.note(line)
+        if lines and (claim := claim_of(lines[-1])) is not None:
+            self.ends.add(claim.writer)
+        super().lines(lines)
+
+
+def _log_in(folder: Path) -> Path:
+    """Return the audit folder that is meant; raises DataFolderError if there is no log."""
+    inside = folder / "audit"
+    log = inside if inside.is_dir() else folder
+    if not log.is_dir():
+        raise DataFolderError(f"`{folder}` in --audit is not a folder")
+    if not size_of_log(log):
+        raise DataFolderError(f"`{folder}` in --audit holds no audit log")
+    return log
+
+
+def _checkpoint(kept: WriterCheckpoint) -> Checkpoint:
+    return Checkpoint(msgspec.Raw(kept.statement.encode()), kept.signature)
+
+
+def _position(kept: WriterCheckpoint, key: AuditPublicKey) -> Position | None:
+    """Return where a writer's chain was, None before its first checkpoint; raises DataFolderError."""
+    if not kept.statement:
+        return None
+    stated = _checkpoint(kept).read_signed(kept.writer, key.verifies)
+    if stated is None:
+        raise DataFolderError(f"the checkpoint of audit writer {kept.writer} in the backup has no valid signature")
+    return Position(kept.writer, stated.sequence, stated.digest.encode())
+
+
+def _require_chain(
+    kept: WriterCheckpoint, position: Position | None, seen: dict[str, Path], manifest: Manifest
+) -> None:
+    """Make sure that a chain is here and has the checkpoint that the backup has; raises DataFolderError.
+
+    A chain whose writer had stopped may be missing, if another one of its node is here: they were in one folder.
+    """
+    if position is None:
+        return
+    log = seen.get(kept.writer)
+    if log is None:
+        parsed = parse_writer(kept.writer)
+        nodes = {other.node for writer in seen if (other := parse_writer(writer)) is not None}
+        if kept.stopped and parsed is not None and parsed.node in nodes:
+            return
+        raise DataFolderError(
+            f"the folders in --audit have no records of audit writer {kept.writer}, which wrote when the backup "
+            f"was made (deployment {manifest.deployment}); name its folder too, or give --without-audit-log instead"
+        )
+    if not holds(log, position, msgspec.json.encode(_checkpoint(kept))):
+        raise DataFolderError(
+            f"the audit log in `{log}` does not have the checkpoint of writer {kept.writer} at {position.sequence}, "
+            "which is in the backup: part of the log is missing"
+        )
