@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from strongroom.audit.chain import KnownWriter
+from strongroom.audit.database_history import DatabasePosition
 from strongroom.audit.verification import Finding, Report, Verifier
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.audit_key import AuditKey
@@ -41,6 +42,7 @@ class MemorySigner:
     def __init__(self, key: AuditKey = KEY) -> None:
         self.key = key
         self.writers: dict[str, KnownWriter] = {}
+        self.position = DatabasePosition(1, "0123456789abcdef", 7)
 
     def sign(self, message: bytes) -> bytes:
         return self.key.sign(message)
@@ -53,6 +55,9 @@ class MemorySigner:
 
     def recorded(self, writer: str) -> KnownWriter | None:
         return self.writers.get(writer)
+
+    def database(self) -> DatabasePosition:
+        return self.position
 
 
 class Disk:

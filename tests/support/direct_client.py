@@ -129,7 +129,7 @@ class DirectClient:
         if isinstance(admitted, Admitted):
             admitted = admitted.reply(performed(service.pipeline, admitted.call))
         elif isinstance(admitted, ReadinessCheck):
-            admitted = admitted.reply(service.readiness.obstacles())
+            admitted = admitted.reply(service.readiness.check())
         self.local.deployment.log.flush()
         return _answer(admitted)
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 from sqlalchemy import NullPool, create_engine, event
 from typing_extensions import override
 
+from strongroom.audit.database_history import DatabasePosition
 from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.store.protocol import Reader, Store, Transaction
 from strongroom.store.records import Change, ChangeKind, Changes
@@ -38,6 +39,9 @@ class WrappedStore:
 
     def confirm(self) -> None:
         self.store.confirm()
+
+    def position(self) -> DatabasePosition:
+        return self.store.position()
 
     def changes(self, after: int) -> Changes:
         return self.store.changes(after)
@@ -112,7 +116,7 @@ def is_covered(change: Change, scopes: tuple[Scope, ...], before: Reader) -> boo
             return owner in scopes or (record is not None and KeyScope(change.account, record.key_id) in scopes)
         case ChangeKind.ACCOUNT:
             return AccountScope("") in scopes
-        case ChangeKind.IDENTITY | ChangeKind.ACCESS_KEY:
+        case ChangeKind.IDENTITY | ChangeKind.ACCESS_KEY | ChangeKind.CUSTOM_KEY_STORE | ChangeKind.DOMAIN_KEY:
             return owner in scopes
 
 

@@ -6,7 +6,6 @@ with a signature (``presigned``).
 """
 
 import logging
-from collections.abc import Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -37,6 +36,7 @@ from strongroom.operations.operation import Operation
 from strongroom.operations.shapes import Response
 from strongroom.operations.sts.table import STS_TABLE, UNSIGNED
 from strongroom.service.call import Call
+from strongroom.service.readiness import Condition
 from strongroom.service.unauthenticated import UnauthenticatedRequests
 from strongroom.snapshot.miss import MustWait
 from strongroom.snapshot.principals import Credential
@@ -81,9 +81,13 @@ class ReadinessCheck(msgspec.Struct, frozen=True):
     request_id: str
     method: str
 
-    def reply(self, obstacles: Sequence[str]) -> Reply:
-        """Return the answer: ready, or why not."""
-        status, text = (503, f"not ready: {'; '.join(obstacles)}\n") if obstacles else (200, "ok\n")
+    def reply(self, condition: Condition) -> Reply:
+        """Return the answer: ready, ready with problems, or why not."""
+        status, text = 200, "ok\n"
+        if condition.obstacles:
+            status, text = 503, f"not ready: {'; '.join(condition.obstacles)}\n"
+        elif condition.problems:
+            text = f"degraded: {'; '.join(condition.problems)}\n"
         return _read(self.method, Reply(status, text.encode(), "text/plain", self.request_id))
 
 

@@ -35,6 +35,8 @@ class StoreSigner:
         self._key = key
         self._clock = clock
         self._public = key.public()
+        self.database = store.position
+        """See ``CheckpointSigner``. Every flush calls it, so without a wrapper."""
 
     def sign(self, message: bytes) -> bytes:
         """Return the audit key's signature."""
@@ -141,7 +143,11 @@ def verify_log(
     required = {each.writer for each in before if node is None or each.node in (None, node)}
     verifier = Verifier(key.verifies, writers, required, from_oldest=from_oldest)
     walk(folder, verifier, progress)
-    return verifier.finish({} if store is None else known_writers(store))
+    if store is None:
+        return verifier.finish({})
+    # Read after the files: everything that they note must be in the database by then.
+    with store.read() as reader:
+        return verifier.finish(reader.audit_writers(), reader.database_position())
 
 
 def _records(store: Readable) -> list[AuditWriterRecord]:

@@ -11,6 +11,7 @@
       env.sh, env.fish  0600, shell commands that point AWS clients at the server, written by each start
       registering       empty; locked by the command that makes an account or a service
       request-quotas    0600, what several workers have counted, if there are quotas
+      problems/         0700, the open problems of each worker, 0600
       audit/            0700, a line for each call, in segments
       metrics/          0700, a socket of each worker, 0600, over which it sends the others its metrics
 """
@@ -59,6 +60,7 @@ class DataFolder:
         self.client_environment_fish = path / "env.fish"
         self.audit = path / "audit"
         self.request_quotas = path / "request-quotas"
+        self.problems = path / "problems"
         self._registering = path / "registering"
 
     def lock(self) -> int:

@@ -15,10 +15,11 @@ from strongroom.assembly.data_folder import (
     require_database,
     upgrade_unused,
 )
+from strongroom.assembly.database_history import require_all_committed
 from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_node_id
 from strongroom.assembly.provider_keys import ProviderKeys
 from strongroom.assembly.registrar import Registrar
-from strongroom.audit.writer_id import WriterId, parse_writer
+from strongroom.audit.writer_id import WriterId, parse_writer, worker_name
 from strongroom.clock import Clock
 from strongroom.crypto.documents.attestation import Attestations
 from strongroom.crypto.documents.fetched_keys import FetchedKeys, fetch_keys
@@ -33,6 +34,8 @@ from strongroom.maintenance.keeper import Keeper
 from strongroom.node_id import NodeId
 from strongroom.operations.context import Backends
 from strongroom.operations.kms.table import TABLE
+from strongroom.problems import Problems
+from strongroom.problems import clear as clear_problems
 from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.credentials import Credentials
 from strongroom.service.pipeline import Pipeline
@@ -54,20 +57,33 @@ _USES = frozenset(operation.name for operation in TABLE.values() if operation.us
 class OpenFolder:
     """A data folder, which other processes may have open too: its back ends, and the registrar of accounts."""
 
-    def __init__(self, settings: Settings, clock: Clock, entropy: Entropy, *, taken: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        entropy: Entropy,
+        problems: Problems | None = None,
+        *,
+        taken: bool = False,
+        also_older: bool = False,
+    ) -> None:
         """Open the store and unseal the domain keys.
 
         ``taken`` is True in the process that has locked the folder: it first makes or upgrades the database, the keys
         of all Regions and the node's identity. In any other process the database must have this release's schema
-        already. Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
+        already. ``also_older`` opens a database also if it lacks what the audit log says was committed.
+        Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
         """
         attestations = Attestations(settings.attestation_roots, settings.attestation_age, settings.clock_skew)
         self.folder = DataFolder(settings.folder)
+        self.problems = problems or Problems()
         if taken:
             require_database(self.folder)
             upgrade(self.folder.database)
         store = open_store(self.folder)
         self.store = store
+        if not also_older:
+            require_all_committed(self.folder, store)
         domain_keys = open_domain_keys(self.folder, store, settings.regions if taken else (), entropy)
         key_backends, secrets = KeyBackends(SoftwareKeyBackend(domain_keys, entropy)), ServiceSecrets(domain_keys)
         if taken:
@@ -100,17 +116,18 @@ class OpenFolder:
         self.store.close()
 
 
-def open_existing(settings: Settings, clock: Clock, entropy: Entropy) -> OpenFolder:
+def open_existing(settings: Settings, clock: Clock, entropy: Entropy, *, also_older: bool = False) -> OpenFolder:
     """Open a data folder that a server has made, whether the server runs or not.
 
-    Raises DataFolderError if there is none, or if a server of another release is using it.
+    ``also_older`` is for commands that tell of a database that was set back. Raises DataFolderError if there is no data
+    folder, or if a server of another release is using it.
     """
     folder = DataFolder(settings.folder)
     require_database(folder)
     if not folder.database.exists():
         raise DataFolderError(f"`{settings.folder}` is not a data folder; start a server once to make it")
     upgrade_unused(folder)
-    return OpenFolder(settings, clock, entropy)
+    return OpenFolder(settings, clock, entropy, also_older=also_older)
 
 
 class Deployment:
@@ -129,7 +146,9 @@ class Deployment:
         with ExitStack() as undo:
             if worker is None:
                 undo.callback(os.close, take_folder(settings, clock, entropy))
-            opened = OpenFolder(settings, clock, entropy)
+            problems = Problems(DataFolder(settings.folder).problems, worker_name(worker))
+            undo.callback(problems.close)
+            opened = OpenFolder(settings, clock, entropy, problems)
             undo.callback(opened.close)
             if settings.request_quotas:
                 buckets = None
@@ -152,6 +171,7 @@ class Deployment:
             opened.backends.key_uses.write(*marks)
             self._undo = undo.pop_all()
         self.folder = opened.folder
+        self.problems = problems
         self.backends = opened.backends
         self.registrar = opened.registrar
         self.store_counters = opened.store.counters
@@ -162,7 +182,7 @@ class Deployment:
         self.service = Service(
             Pipeline(opened.backends, credentials, quotas, trail, usage, record_limit),
             UnauthenticatedRequests(trail, record_limit),
-            Readiness(opened.store, trail),
+            Readiness(opened.store, trail, problems),
         )
         self.keeper = Keeper(opened.backends, trail, self.log, clock, usage)
         self.chores = self.keeper.upkeep if worker else self.keeper.run
@@ -188,8 +208,10 @@ def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:
     Returns the lock's file descriptor. The folder is locked as long as any process has it open. Raises what
     ``Deployment`` does.
     """
-    lock = DataFolder(settings.folder).lock()
+    folder = DataFolder(settings.folder)
+    lock = folder.lock()
     try:
+        clear_problems(folder.problems)
         with closing(OpenFolder(settings, clock, entropy, taken=True)) as opened:
             _ensure_account(opened, settings)
     except BaseException:

@@ -51,6 +51,7 @@ def serve_as(settings: Settings, worker: int | None, log: LogQueue, ready: Calla
             deployment.store_counters,
             deployment.log,
             deployment.backends.snapshot,
+            deployment.problems,
             access_log,
         )
         parts.enter_context(_showing_metrics(settings, sources, 1 if worker is None else settings.workers))

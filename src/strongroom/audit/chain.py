@@ -1,12 +1,14 @@
 """The chain of hashes by which changes of the audit log are detected. Pure.
 
-Every line is a link: a record, the header of a segment, a checkpoint. It ends like this::
+Every line is a link: a record, the header of a segment, a note about the database, or a checkpoint. It ends like
+this::
 
     …,"chain":{"writer":"w0","sequence":124,"hash":"<64 hexadecimal digits>"}}
 
 ``hash`` is SHA-256 over the hash of the line before, as it is written there, and over this line up to ``,"hash":``.
 Each writer has its own chain. It continues across segments and restarts, and its sequence numbers have no gaps. A
-checkpoint is a signed statement of a chain's position. It covers every line before it.
+checkpoint is a signed statement of a chain's position. It covers every line before it. ``database_history`` says what
+the notes about the database are for.
 """
 
 import re
@@ -18,6 +20,8 @@ from typing import Annotated
 
 import msgspec
 
+from strongroom.audit.database_history import DatabaseNote, DatabasePosition
+
 GENESIS = b"0" * 64
 """The previous hash of the first line."""
 
@@ -26,6 +30,7 @@ TAIL = len(b',"hash":""}}') + len(GENESIS)
 
 HEADER = b'{"segment":'
 CHECKPOINT = b'{"checkpoint":'
+DATABASE = b'{"database":'
 
 _DOMAIN = b"strongroom audit checkpoint 1\n"
 _CLAIM = re.compile(rb',"chain":\{"writer":"([a-z0-9]+)","sequence":([1-9][0-9]{0,18}),"hash":"([0-9a-f]{64})"\}\}\Z')
@@ -109,7 +114,8 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     ``torn`` is how many bytes of an unfinished line a crash had left, ``lost`` how many records were dropped while the
     log could not be written. ``uncovered`` is how many lines came after the last signed checkpoint when a start took
     the chain over. A crash leaves some. ``unverified`` is the reason why they cannot come from a crash. In the file
-    these two are named ``unvouched`` and ``doubt``.
+    these two are named ``unvouched`` and ``doubt``. ``database`` is the note about the database with which the segment
+    begins; None in those of releases that wrote none.
     """
 
     name: str
@@ -118,12 +124,19 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     lost: Count = 0
     uncovered: Count = msgspec.field(name="unvouched", default=0)
     unverified: Unverified = msgspec.field(name="doubt", default=Unverified.NO)
+    database: DatabaseNote | None = None
 
 
 class HeaderLine(msgspec.Struct, frozen=True):
     """A header within its line."""
 
     segment: Header
+
+
+class DatabaseLine(msgspec.Struct, frozen=True):
+    """A note about the database within its line."""
+
+    database: DatabaseNote
 
 
 class SegmentName(msgspec.Struct, frozen=True):
@@ -159,10 +172,43 @@ def header_body(header: Header) -> bytes:
     return msgspec.json.encode(HeaderLine(header))
 
 
+def database_note(position: DatabasePosition, now: float) -> DatabaseNote:
+    """Return the note that a position of the database was committed by ``now``, epoch seconds."""
+    return DatabaseNote(position, _utc(now))
+
+
+def database_body(note: DatabaseNote) -> bytes:
+    """Return a note about the database as a line, before it is chained."""
+    return msgspec.json.encode(DatabaseLine(note))
+
+
+def header_in(line: bytes) -> Header | None:
+    """Return the header in a line, None if it is no header or cannot be decoded."""
+    try:
+        return msgspec.json.decode(line, type=HeaderLine).segment if line.startswith(HEADER) else None
+    except msgspec.DecodeError:
+        return None
+
+
+def note_in(line: bytes) -> DatabaseNote | None:
+    """Return what a line notes about the database, None if it notes nothing or cannot be decoded."""
+    if not line.startswith(DATABASE):
+        header = header_in(line)
+        return None if header is None else header.database
+    try:
+        return msgspec.json.decode(line, type=DatabaseLine).database
+    except msgspec.DecodeError:
+        return None
+
+
+def continues(line: bytes, before: bytes) -> bool:
+    """Tell whether a line, given without its newline, has the hash that follows from the hash of the line before."""
+    return line[-TAIL:] == b',"hash":"%b"}}' % sha256(before + line[:-TAIL]).hexdigest().encode()
+
+
 def statement_of(position: Position, now: float) -> bytes:
     """Return the statement of a checkpoint about a position, as JSON."""
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
-    return msgspec.json.encode(Statement(position.writer, position.sequence, position.digest.decode(), at))
+    return msgspec.json.encode(Statement(position.writer, position.sequence, position.digest.decode(), _utc(now)))
 
 
 def signed_bytes(statement: bytes) -> bytes:
@@ -171,6 +217,10 @@ def signed_bytes(statement: bytes) -> bytes:
     A prefix keeps the signature from being valid for any other message.
     """
     return _DOMAIN + statement
+
+
+def _utc(now: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
 
 
 def segment_name(now: float, after: Position) -> str:

@@ -19,6 +19,7 @@ import msgspec
 
 from strongroom.audit.chain import (
     CHECKPOINT,
+    DATABASE,
     GENESIS,
     HEADER,
     TAIL,
@@ -29,12 +30,14 @@ from strongroom.audit.chain import (
     Position,
     Unverified,
     claim_of,
+    note_in,
     parse_name,
     signed_bytes,
 )
+from strongroom.audit.database_history import DatabaseNote, DatabasePosition, find_set_back
 
 _MOST_FINDINGS = 10_000
-_SPECIAL = (HEADER, CHECKPOINT)
+_SPECIAL = (HEADER, CHECKPOINT, DATABASE)
 _UNVERIFIED = {
     Unverified.ADDED: "the writer had stopped before the last {} lines; they were added",
     Unverified.UNKNOWN: "the database did not know the writer of the {} lines before this",
@@ -53,6 +56,7 @@ class Kind(StrEnum):
     FILE_MISSING = "file missing"
     BAD_SIGNATURE = "bad signature"
     ADDED = "added"
+    SET_BACK = "database set back"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -126,6 +130,7 @@ class Verifier:
         self._anchor: int | None = None
         """The sequence number of the checkpoint in the database, once its line was read; 0 if there is none."""
         self._mark = b""
+        self._notes: dict[str, DatabaseNote] = {}
 
     def begin(self, file: str) -> None:
         """Begin the segment in a file of this name."""
@@ -165,9 +170,16 @@ class Verifier:
         elif rest or not self._line:
             self._find(Kind.TRUNCATED, "the file ends within a line" if rest else "the file is empty")
 
-    def finish(self, writers: Mapping[str, KnownWriter]) -> Report:
-        """Return the report. ``writers`` is their state as recorded now, because servers may have written meanwhile."""
+    def finish(self, writers: Mapping[str, KnownWriter], database: DatabasePosition | None = None) -> Report:
+        """Return the report.
+
+        ``writers`` is their state as recorded now, because servers may have written meanwhile. ``database`` is the
+        position of the database now; None if it is not judged.
+        """
         self._end_writer()
+        set_back = None if database is None else find_set_back(self._notes.values(), database)
+        if set_back is not None:
+            self.report.findings.append(Finding(Kind.SET_BACK, "", 0, 0, set_back.text))
         before = self._writers
         if before is None:
             return self.report
@@ -234,6 +246,8 @@ class Verifier:
         """Judge a line that continues the chain by its kind: a header, a checkpoint or a record."""
         if line.startswith(HEADER) or self._line == 1:
             self._judge_header(line)
+        elif line.startswith(DATABASE):
+            self._note_database(line)
         elif line.startswith(CHECKPOINT):
             self._judge_checkpoint(covered[: covered.rfind(self._mark)] + b"}")
 
@@ -245,9 +259,15 @@ class Verifier:
             return
         if header.name != self._file or self._line != 1 or header.previous.encode() != self._previous:
             self._find(Kind.ALTERED, f"this is the header of {header.name}")
+        self._note_database(line)
         self.report.torn += header.torn
         self.report.lost += header.lost
         self._take_over(header)
+
+    def _note_database(self, line: bytes) -> None:
+        note = note_in(line)
+        if note is not None:
+            self._notes[self._writer] = note
 
     def _take_over(self, header: Header) -> None:
         """Count the lines that a start has found.

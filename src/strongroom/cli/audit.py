@@ -35,7 +35,7 @@ def audit() -> None:
 @config_option
 def public_key(data: str | None, config: Path | None) -> None:
     """Print the public key that checkpoints are signed for. Keep it elsewhere, for ``audit verify``."""
-    with open_data_folder(config, data) as (opened, _):
+    with open_data_folder(config, data, also_older=True) as (opened, _):
         click.echo(open_audit_key(opened.store, opened.backends.secrets, system_entropy).public().pem(), nl=False)
 
 
@@ -128,7 +128,7 @@ def _to_verify(
 ) -> Iterator[tuple[DataFolder, AuditPublicKey, Readable | None]]:
     """Open the audit log and the database, if it exists. Without a public key, also open the keys to get it."""
     if pem is None:
-        with open_data_folder(config, data) as (opened, _):
+        with open_data_folder(config, data, also_older=True) as (opened, _):
             key = open_audit_key(opened.store, opened.backends.secrets, system_entropy)
             yield opened.folder, key.public(), opened.store
         return

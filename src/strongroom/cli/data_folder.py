@@ -33,10 +33,15 @@ def readable_errors() -> Iterator[None]:
 
 
 @contextmanager
-def open_data_folder(config: Path | None, data: str | None) -> Iterator[tuple[OpenFolder, Settings]]:
-    """Open the data folder of a server, whether the server runs or not; raises ClickException."""
+def open_data_folder(
+    config: Path | None, data: str | None, *, also_older: bool = False
+) -> Iterator[tuple[OpenFolder, Settings]]:
+    """Open the data folder of a server, whether the server runs or not; raises ClickException.
+
+    A database that was set back is refused, unless ``also_older``.
+    """
     with readable_errors():
         settings = read_settings(config, data=data)
         harden_process()
-        with closing(open_existing(settings, SystemClock(), system_entropy)) as opened:
+        with closing(open_existing(settings, SystemClock(), system_entropy, also_older=also_older)) as opened:
             yield opened, settings

@@ -33,6 +33,7 @@ from strongroom.server.thread_work import (
     step_after,
 )
 from strongroom.server.turn_queue import Arrived
+from strongroom.service.readiness import Condition
 from strongroom.service.service import Service
 from strongroom.service.stages import Prepared, Suspended
 from strongroom.snapshot.miss import MustWait
@@ -69,7 +70,7 @@ class Dispatcher:
         self._timer = clock.timer
         self._timed = timed
         self.limits = LaneLimits()
-        self._readiness = ReadinessProbe(loop, service.readiness.obstacles)
+        self._readiness = ReadinessProbe(loop, service.readiness.check)
         work = ThreadWork(gateway, service.pipeline, clock)
         self._lanes: Lanes[Job, Step] = Lanes(loop, threads, work.perform, self._back_from_thread, self._failed)
 
@@ -160,11 +161,11 @@ class Dispatcher:
             self._refusals.busy(connection, request.method, request.path, request.headers)
 
     def _check_readiness(self, connection: Connection, request: HttpRequest, check: ReadinessCheck) -> None:
-        def answer(obstacles: Sequence[str]) -> None:
-            self._replies.put(connection, request, check.reply(obstacles))
+        def answer(condition: Condition) -> None:
+            self._replies.put(connection, request, check.reply(condition))
 
         if self._replies.draining:
-            answer(["stopping"])
+            answer(Condition(["stopping"]))
         else:
             self._readiness.ask(answer)
 

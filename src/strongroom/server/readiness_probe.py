@@ -3,24 +3,26 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+
+from strongroom.service.readiness import Condition
 
 logger = logging.getLogger(__name__)
 
 _TIMEOUT = 5.0
 """After so many seconds without an answer, a check has failed."""
 
-Answer = Callable[[Sequence[str]], None]
+Answer = Callable[[Condition], None]
 
 
 class ReadinessProbe:
     """Has ``check`` called on a thread, by one thread at a time. Lives on the event loop.
 
-    Requests that come while a check runs share its outcome. ``check`` returns what keeps calls from being answered.
+    Requests that come while a check runs share its outcome.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, check: Callable[[], list[str]], timeout: float = _TIMEOUT
+        self, loop: asyncio.AbstractEventLoop, check: Callable[[], Condition], timeout: float = _TIMEOUT
     ) -> None:
         self._loop = loop
         self._check = check
@@ -30,10 +32,12 @@ class ReadinessProbe:
         self._timer: asyncio.TimerHandle | None = None
 
     def ask(self, answer: Answer) -> None:
-        """Have ``answer`` called on the loop with the obstacles: after the check, or after the timeout."""
+        """Have ``answer`` called on the loop with the condition of the node: after the check, or after the timeout."""
         self._waiting.append(answer)
         if self._timer is None:
-            self._timer = self._loop.call_later(self._timeout, self._answer, ["the key store does not answer"])
+            self._timer = self._loop.call_later(
+                self._timeout, self._answer, Condition(["the key store does not answer"])
+            )
         if not self._running:
             self._start()
 
@@ -44,7 +48,7 @@ class ReadinessProbe:
             threading.Thread(target=self._run, name="readiness", daemon=True).start()
         except RuntimeError:
             logger.exception("no thread could be started for a readiness check")
-            self._loop.call_soon(self._finished, ["no thread can be started"])
+            self._loop.call_soon(self._finished, Condition(["no thread can be started"]))
 
     def close(self) -> None:
         """Answer no more."""
@@ -54,23 +58,23 @@ class ReadinessProbe:
 
     def _run(self) -> None:
         try:
-            obstacles = self._check()
+            condition = self._check()
         except Exception:
             logger.exception("a readiness check failed")
-            obstacles = ["the readiness check failed"]
+            condition = Condition(["the readiness check failed"])
         try:
-            self._loop.call_soon_threadsafe(self._finished, obstacles)
+            self._loop.call_soon_threadsafe(self._finished, condition)
         except RuntimeError:
             logger.debug("the server stopped during a readiness check")
 
-    def _finished(self, obstacles: list[str]) -> None:
+    def _finished(self, condition: Condition) -> None:
         self._running = False
-        self._answer(obstacles)
+        self._answer(condition)
 
-    def _answer(self, obstacles: Sequence[str]) -> None:
+    def _answer(self, condition: Condition) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         waiting, self._waiting = self._waiting, []
         for answer in waiting:
-            answer(obstacles)
+            answer(condition)

@@ -23,6 +23,10 @@ from strongroom.store.records import Change, ChangeKind
 Forget = Callable[[Change], None]
 
 
+def _forget_nothing(_change: Change) -> None:
+    """Do nothing, for what is not cached."""
+
+
 class Snapshot:
     """Keys, aliases, credentials and grants as this process knows them. Safe to use from several threads.
 
@@ -55,6 +59,8 @@ class Snapshot:
             ChangeKind.IDENTITY: self.principals.forget_account,
             ChangeKind.GRANT: self.grants.forget,
             ChangeKind.ACCOUNT: self.principals.forget_account,
+            ChangeKind.CUSTOM_KEY_STORE: _forget_nothing,
+            ChangeKind.DOMAIN_KEY: _forget_nothing,
         }
 
     def sizes(self) -> dict[str, int]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
+from strongroom.audit.database_history import DatabasePosition
 from strongroom.store.records import Changes
 from strongroom.store.scopes import Scope
 from strongroom.store.subjects.aliases import AliasReader, AliasWriter
@@ -16,6 +17,7 @@ from strongroom.store.subjects.audit import AuditReader, AuditWriter
 from strongroom.store.subjects.custom_key_stores import CustomKeyStoreReader, CustomKeyStoreWriter
 from strongroom.store.subjects.domain_keys import DomainKeyReader, DomainKeyWriter
 from strongroom.store.subjects.grants import GrantReader, GrantWriter
+from strongroom.store.subjects.history import HistoryReader, HistoryWriter
 from strongroom.store.subjects.identities import IdentityReader, IdentityWriter
 from strongroom.store.subjects.keys import KeyReader, KeyWriter
 from strongroom.store.subjects.reports import ReportReader, ReportWriter
@@ -32,6 +34,7 @@ class Reader(
     CustomKeyStoreReader,
     AuditReader,
     DomainKeyReader,
+    HistoryReader,
     Protocol,
 ):
     """Reads of one consistent state, of all subjects."""
@@ -47,6 +50,7 @@ class Transaction(
     CustomKeyStoreWriter,
     AuditWriter,
     DomainKeyWriter,
+    HistoryWriter,
     Protocol,
 ):
     """Reads, and writes that become durable together, or not at all."""
@@ -84,6 +88,13 @@ class Store(Readable, Protocol):
 
     def confirm(self) -> None:
         """Check that the database was not moved, replaced or removed. If it was, ``version`` fails from now on."""
+        ...
+
+    def position(self) -> DatabasePosition:
+        """Return the newest position of the database that this process has committed, or found when it opened it.
+
+        Cheap, and current when a write has returned. The same object is returned until this process commits a change.
+        """
         ...
 
     def changes(self, after: int) -> Changes:

@@ -15,6 +15,7 @@ from prometheus_client.utils import floatToGoString
 from strongroom import __version__
 from strongroom.audit.sink import AuditSink
 from strongroom.histogram import Histogram
+from strongroom.problems import Problems
 from strongroom.service.counters import CallCounters, KeeperCounters
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.counters import StoreCounters
@@ -44,6 +45,7 @@ class Sources(msgspec.Struct, frozen=True):
     store: StoreCounters
     log: AuditSink
     snapshot: Snapshot
+    problems: Problems
     access_log: AccessLines | None = None
 
 
@@ -70,6 +72,7 @@ class WorkerMetrics:
                 _audit(sources.log, sources.counters),
                 _keeper(sources.keeper),
                 _store(sources.store),
+                _problems(sources.problems),
                 _access_log(sources.access_log),
                 self._process.collect(),
             )
@@ -148,6 +151,11 @@ def _store(measured: StoreCounters) -> Iterator[Metric]:
     yield _histogram("strongroom_store_transaction_duration_seconds", about, {(): measured.transactions})
     about = "How often the database did not answer in time, or could not write."
     yield _counter("strongroom_store_failures", about, {(): measured.failures})
+
+
+def _problems(problems: Problems) -> Iterator[Metric]:
+    about = "1 for each open problem that the log and /readyz describe."
+    yield _gauge("strongroom_problem", about, {(each.subject.value,): 1 for each in problems.current()}, ["subject"])
 
 
 def _access_log(lines: AccessLines | None) -> Iterator[Metric]:

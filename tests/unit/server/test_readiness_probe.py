@@ -3,14 +3,13 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Sequence
 
 import pytest
 
 from direct_client import DirectClient
 from loopback_server import LoopbackServer, run, until
 from strongroom.server.readiness_probe import ReadinessProbe
-from strongroom.service.readiness import Readiness
+from strongroom.service.readiness import Condition, Readiness
 
 REQUEST = b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -23,19 +22,19 @@ class SlowCheck:
         self.released = threading.Event()
         self.threads: list[threading.Thread] = []
 
-    def __call__(self) -> list[str]:
+    def __call__(self) -> Condition:
         self.threads.append(threading.current_thread())
         assert self.released.wait(10)
-        return self.obstacles
+        return Condition(self.obstacles)
 
 
-def answers_of(check: SlowCheck, *, timeout: float, asked: int = 3) -> list[Sequence[str]]:
+def answers_of(check: SlowCheck, *, timeout: float, asked: int = 3) -> list[Condition]:
     """Ask so many times while the check runs, release it after the first answer or 50 ms, and return the answers."""
 
-    async def main() -> list[Sequence[str]]:
+    async def main() -> list[Condition]:
         loop = asyncio.get_running_loop()
         probe = ReadinessProbe(loop, check, timeout)
-        waiting: list[asyncio.Future[Sequence[str]]] = [loop.create_future() for _ in range(asked)]
+        waiting: list[asyncio.Future[Condition]] = [loop.create_future() for _ in range(asked)]
         for future in waiting:
             probe.ask(future.set_result)
         await asyncio.wait(waiting, timeout=0.05)
@@ -49,7 +48,7 @@ def answers_of(check: SlowCheck, *, timeout: float, asked: int = 3) -> list[Sequ
 
 def test_requests_that_come_together_share_one_check_on_a_thread() -> None:
     check = SlowCheck(["the audit log cannot be written"])
-    assert answers_of(check, timeout=10) == [["the audit log cannot be written"]] * 3
+    assert answers_of(check, timeout=10) == [Condition(["the audit log cannot be written"])] * 3
     (thread,) = check.threads
     assert thread is not threading.main_thread()
     thread.join(10)
@@ -57,7 +56,7 @@ def test_requests_that_come_together_share_one_check_on_a_thread() -> None:
 
 def test_a_check_that_hangs_is_answered_after_a_while() -> None:
     check = SlowCheck()
-    assert answers_of(check, timeout=0.2) == [["the key store does not answer"]] * 3
+    assert answers_of(check, timeout=0.2) == [Condition(["the key store does not answer"])] * 3
     (thread,) = check.threads
     thread.join(10)
 
@@ -71,45 +70,45 @@ def test_each_check_that_is_over_is_followed_by_a_new_one() -> None:
         loop = asyncio.get_running_loop()
         probe = ReadinessProbe(loop, check)
         for _ in range(2):
-            future: asyncio.Future[Sequence[str]] = loop.create_future()
+            future: asyncio.Future[Condition] = loop.create_future()
             probe.ask(future.set_result)
             asked.append(await future)
             check.obstacles = ["the key store does not answer"]
 
     asyncio.run(main())
-    assert asked == [[], ["the key store does not answer"]]
+    assert asked == [Condition([]), Condition(["the key store does not answer"])]
 
 
 def test_a_check_that_fails_is_logged_and_no_success(caplog: pytest.LogCaptureFixture) -> None:
-    def broken() -> list[str]:
+    def broken() -> Condition:
         raise ZeroDivisionError("planted")
 
-    async def main() -> Sequence[str]:
+    async def main() -> Condition:
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Sequence[str]] = loop.create_future()
+        future: asyncio.Future[Condition] = loop.create_future()
         ReadinessProbe(loop, broken).ask(future.set_result)
         return await future
 
     with caplog.at_level(logging.ERROR):
-        assert asyncio.run(main()) == ["the readiness check failed"]
+        assert asyncio.run(main()) == Condition(["the readiness check failed"])
     assert caplog.messages == ["a readiness check failed"]
 
 
 def test_a_check_whose_thread_cannot_be_started_fails_and_the_next_one_does_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def main() -> list[Sequence[str]]:
+    async def main() -> list[Condition]:
         loop = asyncio.get_running_loop()
-        probe = ReadinessProbe(loop, list)
+        probe = ReadinessProbe(loop, Condition)
         answers = []
         for start in (no_thread, threading.Thread.start):
             monkeypatch.setattr(threading.Thread, "start", start)
-            future: asyncio.Future[Sequence[str]] = loop.create_future()
+            future: asyncio.Future[Condition] = loop.create_future()
             probe.ask(future.set_result)
             answers.append(await asyncio.wait_for(future, 3))
         return answers
 
-    assert asyncio.run(main()) == [["no thread can be started"], []]
+    assert asyncio.run(main()) == [Condition(["no thread can be started"]), Condition()]
 
 
 def no_thread(_thread: threading.Thread) -> None:
@@ -118,7 +117,7 @@ def no_thread(_thread: threading.Thread) -> None:
 
 def test_a_server_that_stops_is_not_ready(direct: DirectClient, monkeypatch: pytest.MonkeyPatch) -> None:
     check = SlowCheck()
-    monkeypatch.setattr(Readiness, "obstacles", lambda _: check())
+    monkeypatch.setattr(Readiness, "check", lambda _: check())
 
     async def scenario(loopback: LoopbackServer) -> None:
         loopback.front._replies.draining = True
@@ -132,7 +131,7 @@ def test_calls_are_answered_while_a_readiness_check_waits_for_the_store(
     direct: DirectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check = SlowCheck()
-    monkeypatch.setattr(Readiness, "obstacles", lambda _: check())
+    monkeypatch.setattr(Readiness, "check", lambda _: check())
 
     async def scenario(loopback: LoopbackServer) -> None:
         ready = asyncio.create_task(loopback.send(REQUEST))

@@ -7,6 +7,8 @@ import pytest
 
 from local_deployment import LocalDeployment
 from strongroom.clock import ManualClock
+from strongroom.problems import Subject
+from strongroom.service.readiness import Condition
 
 
 @pytest.fixture
@@ -17,12 +19,17 @@ def local(tmp_path: Path, clock: ManualClock) -> Iterator[LocalDeployment]:
 
 
 def test_nothing_keeps_a_whole_deployment(local: LocalDeployment) -> None:
-    assert local.deployment.service.readiness.obstacles() == []
+    assert local.deployment.service.readiness.check().obstacles == []
 
 
 def test_a_database_that_was_moved_away_does(local: LocalDeployment) -> None:
     database = local.folder / "strongroom.db"
     database.rename(database.with_name("elsewhere.db"))
     local.deployment.keeper.upkeep()
-    assert local.deployment.service.readiness.obstacles() == ["the key store does not answer"]
+    assert local.deployment.service.readiness.check().obstacles == ["the key store does not answer"]
     database.with_name("elsewhere.db").rename(database)
+
+
+def test_a_problem_does_not_keep_calls_from_being_answered(local: LocalDeployment) -> None:
+    local.deployment.problems.report(Subject.CLOCK, "the clock jumped")
+    assert local.deployment.service.readiness.check() == Condition([], ["the clock jumped"])

@@ -41,6 +41,7 @@ def sources_of(local: LocalDeployment, counters: CallCounters, worker: str = "w0
         deployment.store_counters,
         deployment.log,
         deployment.backends.snapshot,
+        deployment.problems,
         access_log,
     )
 

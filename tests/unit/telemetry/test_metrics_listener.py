@@ -38,7 +38,9 @@ class Worker:
         self.counters.note((TABLE["Encrypt"], SUCCESS, 0.001))
         keeper, log = deployment.keeper.counters, deployment.log
         store, snapshot = deployment.store_counters, deployment.backends.snapshot
-        own = WorkerMetrics(Sources(name, deployment.node, self.counters, keeper, store, log, snapshot))
+        own = WorkerMetrics(
+            Sources(name, deployment.node, self.counters, keeper, store, log, snapshot, deployment.problems)
+        )
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.address: tuple[str, int] = self._socket.getsockname()
         self._serving = MetricsListener(self._socket, own, Meeting(folder, WORKERS)).serving()

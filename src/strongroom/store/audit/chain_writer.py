@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,6 +11,8 @@ from strongroom.audit.chain import (
     Checkpoint,
     Header,
     Position,
+    database_body,
+    database_note,
     header_body,
     link,
     segment_name,
@@ -21,6 +23,7 @@ from strongroom.audit.sink import AuditMark
 from strongroom.store.audit.pending_lines import PendingLines
 from strongroom.store.audit.segment_file import SegmentFile, UnsyncedFiles, sync_folder
 from strongroom.store.audit.segments import mark_at_end
+from strongroom.store.audit.signer import CheckpointSigner
 from strongroom.store.audit.takeover import Takeover
 
 
@@ -35,7 +38,7 @@ class ChainWriter:
         self,
         folder: Path,
         found: Takeover,
-        sign: Callable[[bytes], bytes],
+        signer: CheckpointSigner,
         pending: PendingLines,
         *,
         fsync: bool,
@@ -43,11 +46,13 @@ class ChainWriter:
     ) -> None:
         """Continue the chain at the position of a takeover; the first line begins a new segment.
 
-        ``sign`` signs checkpoints. ``pending`` counts the lines that were dropped, which the next header records.
+        ``signer`` signs checkpoints, and knows the position of the database. ``pending`` counts the lines that were
+        dropped, which the next header records.
         """
         self._folder = folder
         self._takeover = found
-        self._sign = sign
+        self._signer = signer
+        self._noted = signer.database()
         self._pending = pending
         self._fsync = fsync
         self._segment_size = segment_size
@@ -73,12 +78,25 @@ class ChainWriter:
         segment = self._segment
         return "" if segment is None else segment.name
 
+    @property
+    def lacks_note(self) -> bool:
+        """Whether the database has been committed to since the log last noted its position."""
+        return self._signer.database() is not self._noted
+
     def write(self, bodies: Sequence[bytes], now: float) -> None:
-        """Add lines; raises OSError. A new segment begins if this one is full, or dropped lines are to be recorded."""
+        """Add lines, and a note if the database has been committed to; raises OSError.
+
+        A new segment begins if this one is full, or dropped lines are to be recorded.
+        """
         segment = self._segment
         if segment is None or segment.is_full(self._segment_size, now) or self._pending.unrecorded_drops:
             segment = self.begin_segment(now)
-        self._add(segment, bodies)
+        database = self._signer.database()
+        if database is not self._noted:
+            bodies = [*bodies, database_body(database_note(database, now))]
+        if bodies:
+            self._add(segment, bodies)
+        self._noted = database
 
     def begin_segment(self, now: float) -> SegmentFile:
         """End the current segment with a checkpoint and begin the next one with its header; raises OSError."""
@@ -89,7 +107,16 @@ class ChainWriter:
             self._retire_segment()
         before, found, dropped = self.position, self._takeover, self._pending.unrecorded_drops
         segment = SegmentFile(self._folder / segment_name(now, before), now, fsync=self._fsync)
-        header = Header(segment.name, before.digest.decode(), found.torn, dropped, found.uncovered, found.unverified)
+        database = self._signer.database()
+        header = Header(
+            segment.name,
+            before.digest.decode(),
+            found.torn,
+            dropped,
+            found.uncovered,
+            found.unverified,
+            database_note(database, now),
+        )
         try:
             self._add(segment, [header_body(header)])
             if self._fsync:
@@ -100,6 +127,7 @@ class ChainWriter:
             segment.discard()
             raise
         self._segment = segment
+        self._noted = database
         self._takeover = Takeover(self.position)
         self._pending.drops_recorded(dropped)
         self.segment_begun = now
@@ -109,7 +137,7 @@ class ChainWriter:
         """Add a signed checkpoint of the chain's position to the current segment; raises OSError."""
         assert self._segment is not None  # noqa: S101 - for the type checker
         statement = statement_of(self.position, now)
-        checkpoint = Checkpoint(msgspec.Raw(statement), self._sign(signed_bytes(statement)))
+        checkpoint = Checkpoint(msgspec.Raw(statement), self._signer.sign(signed_bytes(statement)))
         self._add(self._segment, [msgspec.json.encode(checkpoint)])
         self.last_checkpoint = now
         return checkpoint

@@ -54,9 +54,7 @@ class AuditLog:
         self._signer = signer
         self._clock = clock
         self._pending = PendingLines()
-        self._chain = ChainWriter(
-            folder, found, signer.sign, self._pending, fsync=self._fsync, segment_size=segment_size
-        )
+        self._chain = ChainWriter(folder, found, signer, self._pending, fsync=self._fsync, segment_size=segment_size)
         self._failures = 0
         self._signed = found.position
         self._checkpoint = None if known is None else known.checkpoint
@@ -78,13 +76,13 @@ class AuditLog:
         self._pending.append_refusal(line)
 
     def flush(self) -> None:
-        """Write every line added so far.
+        """Write every line added so far, and note what was committed to the database meanwhile.
 
         Raises KMSInternalException if they cannot all be written; those that were not are kept for the next flush.
         """
         pending = self._pending
         with self._lock:
-            while pending:
+            while pending or self._chain.lacks_note:
                 batch = pending.next_batch()
                 try:
                     self._chain.write(batch, self._clock.now())

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import msgspec
 
-from strongroom.audit.chain import Position, claim_of, parse_name
+from strongroom.audit.chain import DATABASE, Position, claim_of, continues, header_in, note_in, parse_name
+from strongroom.audit.database_history import DatabaseNote
 from strongroom.audit.sink import AuditMark
 from strongroom.audit.verification import Verifier
 
 _CHUNK = 4 << 20
+_MOST_WITHOUT_NOTE = 8
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -90,6 +92,51 @@ def _last_position(file: int, size: int, writer: str) -> tuple[int, Position | N
                 return whole, claim
             end = start
     return whole, None
+
+
+def newest_notes(folder: Path) -> list[DatabaseNote]:
+    """Return the newest note about the database of each writer in a folder.
+
+    Every segment begins with a note, so this reads the end of one file of each writer, rarely of two. A note whose line
+    does not have the hash that it should have is passed over: it was altered, or damaged.
+    """
+    if not folder.is_dir():
+        return []
+    found = []
+    for _, chain in groupby(segments_of(folder), attrgetter("writer")):
+        # A crash can leave segments whose header was not written. There are no more than a few.
+        for segment in reversed(list(chain)[-_MOST_WITHOUT_NOTE:]):
+            note = _newest_note(segment.path)
+            if note is not None:
+                found.append(note)
+                break
+    return found
+
+
+def _newest_note(path: Path) -> DatabaseNote | None:
+    size = path.stat().st_size
+    if not size:
+        return None
+    with path.open("rb") as file, mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as content:
+        whole = content.rfind(b"\n") + 1
+        while whole:
+            start = content.rfind(b"\n" + DATABASE, 0, whole) + 1
+            line = content[start : content.find(b"\n", start)]
+            if _continues_chain(content, start, line):
+                note = note_in(line)
+                if note is not None:
+                    return note
+            whole = start
+    return None
+
+
+def _continues_chain(content: mmap.mmap, start: int, line: bytes) -> bool:
+    """Tell whether a line at this place has the hash that follows from the line before, which its header states."""
+    if not start:
+        header = header_in(line)
+        return header is not None and continues(line, header.previous.encode())
+    before = claim_of(content[content.rfind(b"\n", 0, start - 1) + 1 : start - 1])
+    return before is not None and continues(line, before.digest)
 
 
 def walk(folder: Path, verifier: Verifier, progress: Callable[[int], object]) -> None:

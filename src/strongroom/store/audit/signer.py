@@ -1,8 +1,9 @@
-"""The interface through which the audit log gets signatures, and records its writers in the database."""
+"""The interface of the audit log to the audit key and to the database, which each record what the other has."""
 
 from typing import Protocol
 
 from strongroom.audit.chain import KnownWriter
+from strongroom.audit.database_history import DatabasePosition
 
 
 class CheckpointSigner(Protocol):
@@ -22,4 +23,11 @@ class CheckpointSigner(Protocol):
 
     def recorded(self, writer: str) -> KnownWriter | None:
         """Return the recorded state of a writer, None for an unknown writer."""
+        ...
+
+    def database(self) -> DatabasePosition:
+        """Return the newest position of the database that this process has committed or found.
+
+        Cheap. The same object is returned as long as nothing was committed.
+        """
         ...

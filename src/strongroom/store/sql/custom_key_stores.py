@@ -4,6 +4,8 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, select
 
 from strongroom.keys.custom_key_stores import CustomKeyStore
+from strongroom.store.records import ChangeKind
+from strongroom.store.sql.change_log import log_change
 from strongroom.store.sql.schema import custom_key_store, kms_key
 from strongroom.store.sql.statements import require_changed, upsert
 
@@ -61,8 +63,13 @@ class CustomKeyStoreWrites(CustomKeyStoreReads):
             "document": msgspec.json.encode(store),
         }
         self._connection.execute(_PUT, values)
+        self._log_store(store)
 
     def remove_custom_key_store(self, store: CustomKeyStore) -> None:
         """Remove a custom key store."""
         place = _has_id(store.account, store.region, store.store_id)
         require_changed(self._connection.execute(delete(custom_key_store).where(place)))
+        self._log_store(store)
+
+    def _log_store(self, store: CustomKeyStore) -> None:
+        log_change(self._connection, ChangeKind.CUSTOM_KEY_STORE, store.account, store.region, store.store_id)

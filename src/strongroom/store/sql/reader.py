@@ -12,6 +12,7 @@ from strongroom.store.sql import rows
 from strongroom.store.sql.audit import AuditReads
 from strongroom.store.sql.custom_key_stores import CustomKeyStoreReads
 from strongroom.store.sql.grants import GrantReads
+from strongroom.store.sql.history import HistoryReads
 from strongroom.store.sql.identities import IdentityReads
 from strongroom.store.sql.reports import ReportReads
 from strongroom.store.sql.schema import (
@@ -59,7 +60,7 @@ _ACCOUNT_WITH_ALIAS = select(account).where(where(account, "alias"))
 _DOMAIN_KEYS = select(domain_key).order_by(domain_key.c.scope, domain_key.c.version)
 
 
-class SqlReader(IdentityReads, ReportReads, GrantReads, CustomKeyStoreReads, AuditReads):
+class SqlReader(IdentityReads, ReportReads, GrantReads, CustomKeyStoreReads, AuditReads, HistoryReads):
     """One consistent state, seen through one connection. See ``protocol.Reader``."""
 
     def __init__(self, connection: Connection) -> None:

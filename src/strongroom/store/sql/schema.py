@@ -285,6 +285,16 @@ audit_checkpoint = Table(
     Column("first_seen", Float),
 )
 
+database_history = Table(
+    "database_history",
+    metadata,
+    # The last row is the present history.
+    Column("ordinal", Integer, primary_key=True, autoincrement=False),
+    Column("history_id", String(16), nullable=False),
+    # The newest change when it began.
+    Column("began_after", BigInteger, nullable=False),
+)
+
 change = Table(
     "change",
     metadata,

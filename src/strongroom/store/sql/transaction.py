@@ -16,6 +16,7 @@ from strongroom.store.sql.audit import AuditWrites
 from strongroom.store.sql.change_log import log_change
 from strongroom.store.sql.custom_key_stores import CustomKeyStoreWrites
 from strongroom.store.sql.grants import GrantWrites
+from strongroom.store.sql.history import HistoryWrites
 from strongroom.store.sql.identities import IdentityWrites
 from strongroom.store.sql.reader import SqlReader
 from strongroom.store.sql.reports import ReportWrites
@@ -90,7 +91,9 @@ _NOTE_USE = _INSERT_USE.on_conflict_do_update(
 )
 
 
-class SqlTransaction(SqlReader, IdentityWrites, ReportWrites, GrantWrites, CustomKeyStoreWrites, AuditWrites):
+class SqlTransaction(
+    SqlReader, IdentityWrites, ReportWrites, GrantWrites, CustomKeyStoreWrites, AuditWrites, HistoryWrites
+):
     """One write transaction. See ``protocol.Transaction``. ``erased`` tells whether key material was erased in it."""
 
     erased = False
@@ -109,6 +112,7 @@ class SqlTransaction(SqlReader, IdentityWrites, ReportWrites, GrantWrites, Custo
     def add_domain_key(self, record: SealedDomainKey) -> None:
         """Insert a domain key."""
         self._connection.execute(_ADD_DOMAIN_KEY, msgspec.structs.asdict(record))
+        self._log(ChangeKind.DOMAIN_KEY, "", "", record.scope)
 
     def add_key(self, key: KmsKey, limit: int | None = None) -> bool:
         """Insert a key with its materials and tags.

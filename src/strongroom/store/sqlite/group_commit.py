@@ -6,7 +6,7 @@ all of them.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from threading import Event
 from typing import cast
@@ -17,15 +17,23 @@ from strongroom.errors import DependencyTimeoutException, WriteOutcomeUnknown
 from strongroom.store.sqlite.engine import WRITE
 from strongroom.store.sqlite.faults import TransactionRolledBack
 
+_POSITION = "SELECT max(ordinal), (SELECT coalesce(max(sequence), 0) FROM change) FROM database_history"
+
 
 class GroupCommit:
     """One open database transaction that writers join one after the other."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, committed: Callable[[int, int], None]) -> None:
+        """Begin a transaction.
+
+        After the COMMIT, and before any member is woken, ``committed`` gets the ordinal of the database's history and
+        the number of its newest change.
+        """
         with ExitStack() as stack:
             self.connection: Connection = stack.enter_context(engine.connect().execution_options(**WRITE))
             self._transaction = self.connection.begin()
             self._closing = stack.pop_all()
+        self._committed = committed
         self._is_first = True
         self._ended = Event()
         self._fault: BaseException | None = None
@@ -78,7 +86,9 @@ class GroupCommit:
             if not _is_in_transaction(self.connection):
                 # The driver would find nothing to commit and report success.
                 raise TransactionRolledBack("The key store could not write.")  # noqa: TRY301 - the same clean-up
+            history, change = self.connection.exec_driver_sql(_POSITION).one()
             self._transaction.commit()
+            self._committed(history, change)
         except BaseException:
             # The connection may be in any state, so it does not return to the pool.
             self.connection.invalidate()

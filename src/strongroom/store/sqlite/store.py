@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 from sqlalchemy import Connection, Engine, bindparam, delete, func, select
 from sqlalchemy.exc import OperationalError
 
+from strongroom.audit.database_history import DatabasePosition
 from strongroom.errors import DependencyTimeoutException
 from strongroom.store.counters import StoreCounters
 from strongroom.store.records import Change, ChangeKind, Changes
@@ -44,6 +46,8 @@ class SqlStore:
         """Returns bytes that differ after every commit. It is read at the start of every call, so without a wrapper."""
         self._lock = WriteLock(Path(f"{engine.url.database}-writer"), BUSY_TIMEOUT)
         self._group: GroupCommit | None = None
+        self._position: DatabasePosition | None = None
+        self._newest_change = 0
         self._timer = timer
         self.counters = StoreCounters()
         self._counting = threading.Lock()
@@ -84,6 +88,29 @@ class SqlStore:
                 if transaction.erased:
                     self._scrubbed = False
 
+    def position(self) -> DatabasePosition:
+        """Return the newest position of the database that this process has committed or found."""
+        return self._position or self._find_position()
+
+    def _find_position(self) -> DatabasePosition:
+        with self.read() as reader:
+            found = reader.database_position()
+        with self._counting:
+            # This process may have committed since the read began.
+            newest = max(found.change, self._newest_change)
+            self._position = self._position or msgspec.structs.replace(found, change=newest)
+            return self._position
+
+    def _committed(self, history: int, change: int) -> None:
+        """Note the position of the database after a commit. Called in the order of the commits."""
+        with self._counting:
+            self._newest_change = change
+            position = self._position
+            if position is not None and (position.history, position.change) != (history, change):
+                # The id of another history is read when it is asked for.
+                of_same = position.history == history
+                self._position = msgspec.structs.replace(position, change=change) if of_same else None
+
     def confirm(self) -> None:
         """Check whether the database was moved, replaced or removed. If so, every later call fails."""
         if not self._wal_index.is_in_place():
@@ -106,10 +133,10 @@ class SqlStore:
             return self._scrubbed
 
     def trim_changes(self, keep: int) -> None:
-        """Remove all but the newest ``keep`` entries of the change log."""
+        """Remove all but the newest ``keep`` entries of the change log. The newest one stays: it is the position."""
         with self._typed_faults(), self._write() as connection:
             last = connection.execute(select(func.max(change.c.sequence))).scalar_one()
-            connection.execute(delete(change).where(change.c.sequence <= (last or 0) - keep))
+            connection.execute(delete(change).where(change.c.sequence <= (last or 0) - max(1, keep)))
 
     def close(self) -> None:
         """Close all connections."""
@@ -122,7 +149,7 @@ class SqlStore:
         begun = self._timer()
         self._lock.acquire()
         try:
-            group = self._group = self._group or GroupCommit(self._engine)
+            group = self._group = self._group or GroupCommit(self._engine, self._committed)
         except BaseException:
             self._lock.release()
             raise

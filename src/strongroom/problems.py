@@ -1,0 +1,111 @@
+"""What an operator must know although calls are still answered: the node's open problems.
+
+A part that finds such a problem reports it, and resolves it when it has ended. ``/readyz`` and the metrics show what is
+open. Each worker of a node keeps its own in a file, so that every worker can tell of all.
+"""
+
+import contextlib
+import logging
+import os
+import threading
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+logger = logging.getLogger(__name__)
+
+
+class Subject(StrEnum):
+    """What a problem is about: at most one is open for each at a time."""
+
+    STORE = "store"
+    """The database: its files, its disk."""
+    ROWS = "rows"
+    """Rows of the database that were changed or damaged."""
+    CLOCK = "clock"
+    AUDIT = "audit"
+    CERTIFICATE = "certificate"
+    REGIONS = "regions"
+
+
+class Problem(msgspec.Struct, frozen=True, order=True):
+    """One open problem, in a sentence for people."""
+
+    subject: Subject
+    text: str
+
+
+_read = msgspec.json.Decoder(list[Problem]).decode
+
+
+class Problems:
+    """The open problems of this process, and of the other workers of its node. Safe to use from several threads."""
+
+    def __init__(self, folder: Path | None = None, worker: str = "") -> None:
+        """Keep the problems of ``worker`` in ``folder``, which is made if needed; without a folder, in memory alone."""
+        self._folder = folder
+        self._file = None if folder is None else folder / worker
+        self._open: dict[Subject, Problem] = {}
+        self._lock = threading.Lock()
+        if folder is not None:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        self._save()
+
+    def report(self, subject: Subject, text: str) -> None:
+        """Open a problem, or change its text. It is logged once, not each time it is found again."""
+        with self._lock:
+            problem = Problem(subject, text)
+            if self._open.get(subject) == problem:
+                return
+            self._open[subject] = problem
+            self._save()
+        logger.error("%s", text)
+
+    def resolve(self, subject: Subject) -> None:
+        """Close a problem, if it is open."""
+        with self._lock:
+            problem = self._open.pop(subject, None)
+            if problem is None:
+                return
+            self._save()
+        logger.info("no longer so: %s", problem.text)
+
+    def current(self) -> list[Problem]:
+        """Return the open problems of this process."""
+        with self._lock:
+            return sorted(self._open.values())
+
+    def of_node(self) -> list[Problem]:
+        """Return the open problems of all workers, each once. Reads files, so it is not for the event loop."""
+        found = set(self.current())
+        for path in [] if self._folder is None else self._folder.glob("w*"):
+            if path != self._file:
+                # A worker that ends removes its file; one that was killed may leave half a file.
+                with contextlib.suppress(OSError, msgspec.DecodeError):
+                    found.update(_read(path.read_bytes()))
+        return sorted(found)
+
+    def close(self) -> None:
+        """Remove the file of this worker: it has no problems any more."""
+        if self._file is not None:
+            self._file.unlink(missing_ok=True)
+
+    def _save(self) -> None:
+        """Write the open problems for the other workers. Where that fails, only this worker tells of them."""
+        if self._file is None:
+            return
+        draft = self._file.with_name(f"{self._file.name}.new")
+        try:
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+                file.write(msgspec.json.encode(sorted(self._open.values())))
+            draft.replace(self._file)
+        except OSError as error:
+            logger.warning("cannot write `%s`: %s", self._file, error.strerror)
+
+
+def clear(folder: Path) -> None:
+    """Remove what workers of an earlier start left in a folder. Only the process that has locked the node may."""
+    if folder.is_dir():
+        for path in folder.iterdir():
+            path.unlink(missing_ok=True)

@@ -1,0 +1,21 @@
+"""The history of the database, and its newest change."""
+
+from typing import Protocol
+
+from strongroom.audit.database_history import DatabasePosition
+
+
+class HistoryReader(Protocol):
+    """Reads of the database's position."""
+
+    def database_position(self) -> DatabasePosition:
+        """Return the present history of the database and the number of its newest change."""
+        ...
+
+
+class HistoryWriter(Protocol):
+    """Writes of the database's history."""
+
+    def begin_history(self, history_id: str) -> None:
+        """Begin another history, because changes of the present one are missing. Its id is random, 16 hex digits."""
+        ...
