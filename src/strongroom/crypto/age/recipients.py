@@ -34,6 +34,7 @@ class RecipientEncryption(Encryption):
         except pyrage.EncryptError as error:
             files.raise_fault()
             raise AgeError(f"the backup cannot be encrypted: {error}") from error
+        files.raise_fault()
 
     @override
     def check(self) -> Decryption:
@@ -54,10 +55,14 @@ class IdentityDecryption(Decryption):
         except pyrage.DecryptError as error:
             files.raise_fault()
             raise AgeError(f"the backup cannot be decrypted: {error}") from error
+        files.raise_fault()
 
 
 class _Files(BufferedIOBase):
-    """What pyrage reads from and writes to. It keeps what these raise, of which pyrage keeps only the text."""
+    """What pyrage reads from and writes to.
+
+    It keeps what these raise: pyrage keeps only the text of it, and of the last write of a file not even that.
+    """
 
     def __init__(self, source: Readable, target: Writable) -> None:
         super().__init__()
