@@ -31,7 +31,7 @@ class RecipientEncryption(Encryption):
         files = _Files(source, target)
         try:
             pyrage.encrypt_io(files, files, self._recipients)
-        except pyrage.EncryptError as error:
+        except (pyrage.EncryptError, OSError) as error:
             files.raise_fault()
             raise AgeError(f"the backup cannot be encrypted: {error}") from error
         files.raise_fault()
@@ -52,7 +52,7 @@ class IdentityDecryption(Decryption):
         files = _Files(source, target)
         try:
             pyrage.decrypt_io(files, files, self._identities)
-        except pyrage.DecryptError as error:
+        except (pyrage.DecryptError, OSError) as error:
             files.raise_fault()
             raise AgeError(f"the backup cannot be decrypted: {error}") from error
         files.raise_fault()
