@@ -4,9 +4,11 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from io import BufferedRandom
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from backup_scene import back_up, decryption, encryption, verify
 from local_deployment import LocalDeployment, entropy
@@ -15,7 +17,7 @@ from strongroom.assembly.data_folder import DataFolderError
 from strongroom.backup.blocks import BackupError
 from strongroom.clock import ManualClock
 from strongroom.crypto.age.recipients import RecipientEncryption
-from strongroom.crypto.age.stream import AgeError
+from strongroom.crypto.age.stream import AgeError, Readable, Writable
 from strongroom.crypto.audit_key import AuditKey
 from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.seals.file import create_root_key
@@ -185,8 +187,10 @@ class Lost(RecipientEncryption):
     def __init__(self) -> None:
         super().__init__([])
 
-    def encrypt(self, source, target) -> None:  # type: ignore[no-untyped-def, override]  # noqa: ANN001
+    @override
+    def encrypt(self, source: Readable, target: Writable) -> None:
         super().encrypt(source, target)
+        assert isinstance(target, BufferedRandom)
         target.flush()
         os.truncate(target.fileno(), target.tell() - 10)
 

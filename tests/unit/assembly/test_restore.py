@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ def deployment(tmp_path: Path) -> Iterator[LocalDeployment]:
     made.deployment.close()
 
 
-def new_key(deployment: LocalDeployment, **more: object) -> str:
+def new_key(deployment: LocalDeployment, **more: Any) -> str:
     key_id: str = deployment.call("CreateKey", **more)["KeyMetadata"]["KeyId"]
     return key_id
 
@@ -53,10 +54,10 @@ def destroy(deployment: LocalDeployment, key_id: str) -> None:
     assert state_of(deployment, key_id) is None
 
 
-def event_of(data: Path) -> dict[str, object]:
+def event_of(data: Path) -> dict[str, Any]:
     (record,) = [each for each in audit_records(data) if each["eventName"] == "RestoreBackup"]
     assert record["eventType"] == "AwsServiceEvent"
-    details: dict[str, object] = record["serviceEventDetails"]
+    details: dict[str, Any] = record["serviceEventDetails"]
     return details
 
 
@@ -89,9 +90,9 @@ def test_the_restore_is_the_first_record_of_the_new_log(deployment: LocalDeploym
     details = event_of(tmp_path / "new")
     assert details["backupManifest"] == made.signed.digest
     assert (details["rootKey"], details["auditLog"], details["keys"]) == ("given", "not given", 1)
-    (closed,) = details["closedWriters"]  # type: ignore[misc, attr-defined]
-    assert closed["writer"] == f"{deployment.deployment.node}w0"  # type: ignore[has-type]
-    assert closed["sequence"] > 1  # type: ignore[has-type]
+    (closed,) = details["closedWriters"]
+    assert closed["writer"] == f"{deployment.deployment.node}w0"
+    assert closed["sequence"] > 1
 
 
 def test_without_a_root_key_a_new_one_is_made(deployment: LocalDeployment, tmp_path: Path) -> None:

@@ -154,8 +154,14 @@ class Fault(Exception):
     """A fault of the disk."""
 
 
-def raising(*_: object) -> bytes:
-    raise Fault
+class Broken:
+    """A file that cannot be read or written."""
+
+    def read(self, _size: int = -1, /) -> bytes:
+        raise Fault
+
+    def write(self, _data: bytes, /) -> int:
+        raise Fault
 
 
 @pytest.mark.parametrize(
@@ -167,10 +173,6 @@ def raising(*_: object) -> bytes:
     ids=["recipients", "passphrase"],
 )
 def test_a_fault_of_the_file_is_raised_as_it_is(encryption: Callable[[], Encryption]) -> None:
-    class Broken(io.BytesIO):
-        read = raising  # type: ignore[assignment]
-        write = raising  # type: ignore[assignment]
-
     with pytest.raises(Fault):
         encryption().encrypt(Broken(), io.BytesIO())
     with pytest.raises(Fault):
