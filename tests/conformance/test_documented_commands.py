@@ -42,12 +42,15 @@ CHANGE = "a step of a change that the reader makes to the source"
 RELEASE = "makes a release: it needs the keys of the maintainer"
 PLACEHOLDERS = "a synopsis; its commands and options are compared with the command line below"
 FILE = "a file of AWS clients; tests/conformance/test_fixed_credentials.py has its like"
+BACKED_UP = "needs age and a server's data folder; tests/conformance/test_backups.py runs the same"
 LOADED = "settings; tests/architecture/test_documents.py loads them"
 
 LEFT_OUT = {
     ("README.md", "strongroom serve [--data DIR]"): PLACEHOLDERS,
     ("README.md", "strongroom account create ID"): PLACEHOLDERS,
     ("README.md", "strongroom audit verify [--public-key FILE]"): PLACEHOLDERS,
+    ("README.md", "strongroom backup [--to FILE|FOLDER]"): PLACEHOLDERS,
+    ("docs/operations.md", "age-keygen -o"): BACKED_UP,
     ("CONTRIBUTING.md", '"""GetContextKeysForCustomPolicy'): CHANGE,
     ("CONTRIBUTING.md", "(\n"): CHANGE,
     ("CONTRIBUTING.md", ".venv/bin/python -m pytest -q"): CHANGE,
