@@ -95,3 +95,34 @@ def test_what_a_kill_leaves_is_served(folders: tuple[Path, Path], tmp_path: Path
         assert len(client_of(server).list_keys()["Keys"]) == 6
         assert server.stop() == 0
     assert "The log is whole." in strongroom(tmp_path / "data", "audit", "verify").stdout
+
+
+def test_an_operator_can_go_on_with_it_and_no_copy_from_before_is_accepted_then(set_back: Path) -> None:
+    shutil.copytree(set_back, set_back.with_name("before"))
+    accepted = strongroom(set_back, "database", "accept-older")
+    assert accepted.returncode == 0, accepted.stderr
+    assert accepted.stdout.startswith("Accepted: the database is older than the audit log")
+    with running_server(set_back, set_back.with_name("log"), "--workers", "1") as server:
+        client_of(server).create_key()
+        assert server.stop() == 0
+    verified = strongroom(set_back, "audit", "verify")
+    assert "SET BACK" not in verified.stdout
+    found = strongroom(set_back, "audit", "search", "--event", "AcceptOlderDatabase", "--json")
+    assert '"lapse":"lost changes"' in found.stdout
+    put_the_older_one_back(set_back.with_name("before"), set_back)
+    refused = strongroom(set_back, *SERVE)
+    assert refused.returncode == 1
+    assert "the database is a copy from before its history 2" in refused.stderr
+
+
+def test_nothing_can_be_accepted_where_nothing_is_missing(folders: tuple[Path, Path]) -> None:
+    refused = strongroom(folders[0], "database", "accept-older")
+    assert refused.returncode == 1
+    assert "there is nothing to accept" in refused.stderr
+
+
+def test_the_folder_of_a_running_server_is_left_alone(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data", tmp_path / "log", "--workers", "1") as server:
+        refused = strongroom(tmp_path / "data", "database", "accept-older")
+        assert "another server is using" in refused.stderr
+        assert server.stop() == 0

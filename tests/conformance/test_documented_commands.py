@@ -45,6 +45,7 @@ FILE = "a file of AWS clients; tests/conformance/test_fixed_credentials.py has i
 BACKED_UP = "needs age and a server's data folder; tests/conformance/test_backups.py runs the same"
 LOADED = "settings; tests/architecture/test_documents.py loads them"
 
+DAMAGED = "test_database_set_back.py runs it on a damaged data folder"
 LEFT_OUT = {
     ("README.md", "strongroom serve [--data DIR]"): PLACEHOLDERS,
     ("README.md", "strongroom account create ID"): PLACEHOLDERS,
@@ -65,6 +66,7 @@ LEFT_OUT = {
     ("docs/identities.md", "[[identity-provider"): LOADED,
     ("docs/identities.md", "trusted-proxies ="): LOADED,
     ("docs/running.md", "[default]"): FILE,
+    ("docs/running.md", "strongroom database accept-older"): DAMAGED,
     ("docs/settings.md", "[[request-quotas]]"): LOADED,
     ("docs/settings.md", "cors-origins ="): LOADED,
 }

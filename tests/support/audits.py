@@ -6,15 +6,32 @@ from typing import Any
 
 
 def audit_files(data: Path) -> list[Path]:
-    """Return the segments in a data folder, oldest first. With one writer, their names sort by time."""
+    """Return the segments of the workers in a data folder, oldest first. With one writer, their names sort by time."""
+    commands = set(command_files(data))
+    return [path for path in all_audit_files(data) if path not in commands]
+
+
+def command_files(data: Path) -> list[Path]:
+    """Return the segments that commands have written, oldest first."""
+    return sorted((data / "audit").glob("*cli-*.jsonl"))
+
+
+def all_audit_files(data: Path) -> list[Path]:
+    """Return every segment in a data folder."""
     return sorted((data / "audit").glob("*.jsonl"))
 
 
 def audit_lines(data: Path) -> list[bytes]:
-    """Return every complete line of the log: records, headers, checkpoints."""
+    """Return every complete line that workers have written: records, headers, checkpoints."""
     return [
         line for path in audit_files(data) for line in path.read_bytes().splitlines(keepends=True) if line[-1:] == b"\n"
     ]
+
+
+def command_records(data: Path) -> list[dict[str, Any]]:
+    """Return the records of commands."""
+    lines = [json.loads(line) for path in command_files(data) for line in path.read_bytes().splitlines()]
+    return [line for line in lines if "eventName" in line]
 
 
 def audit_records(data: Path) -> list[dict[str, Any]]:
@@ -38,7 +55,7 @@ def last_audit_record(data: Path) -> dict[str, Any]:
 
 def audit_bytes(data: Path) -> bytes:
     """Return the whole log as bytes, to search it for secrets."""
-    return b"".join(path.read_bytes() for path in audit_files(data))
+    return b"".join(path.read_bytes() for path in all_audit_files(data))
 
 
 def throttled_records(data: Path) -> int:

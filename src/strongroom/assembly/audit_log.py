@@ -9,6 +9,7 @@ from strongroom.arns import parse_arn
 from strongroom.audit.chain import KnownWriter
 from strongroom.audit.sink import AuditMark
 from strongroom.audit.verification import Report, Verifier
+from strongroom.audit.writer_id import WriterId
 from strongroom.clock import Clock
 from strongroom.crypto.audit_key import SECRET_LENGTH, AuditKey, AuditPublicKey
 from strongroom.crypto.binding import AUDIT_KEY_BINDING
@@ -104,11 +105,13 @@ def end_idle_chains(
 
 
 def idle_writers(store: Readable, node: NodeId, at_work: Collection[str]) -> list[AuditWriterRecord]:
-    """Return the writers of one node that are not ``at_work``: it has fewer workers now, or ran an older release.
+    """Return the workers of one node that are not ``at_work``: it has fewer now, or ran an older release.
 
-    Writers of other nodes are not returned: their chains are on other disks, and may have running processes.
+    The chain of the commands is left to them (``CommandTrail``). Writers of other nodes are not returned: their chains
+    are on other disks, and may have running processes.
     """
-    return [each for each in _records(store) if each.node == node and each.writer not in at_work]
+    others = {*at_work, WriterId(node, None).name}
+    return [each for each in _records(store) if each.node == node and each.writer not in others]
 
 
 def known_writers(store: Readable) -> Mapping[str, KnownWriter]:

@@ -14,6 +14,7 @@ from strongroom.assembly.backup_stream import ChunkSource, Progress, plaintext_o
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.deployment import OpenFolder
 from strongroom.assembly.node import read_node_id
+from strongroom.audit.operator_events import OperatorEvent
 from strongroom.backup.blocks import VERSION, BackupError, Row, SectionHead
 from strongroom.backup.manifest import (
     DOMAIN_KEYS,
@@ -37,6 +38,7 @@ from strongroom.store.sql.sections import TableReader
 from strongroom.store.sqlite.schema_version import SCHEMA
 
 _PROGRESS = 1000
+_SOURCE = "kms.amazonaws.com"
 
 
 class MadeBackup(msgspec.Struct, frozen=True):
@@ -76,6 +78,7 @@ class BackupMaker:
         if with_domain_keys and encryption is None:
             raise DataFolderError("a backup with domain keys opens every key, so it must be encrypted")
         target = self._target(to, encrypted=encryption is not None)
+        self._record(target, "none" if encryption is None else encryption.kind, with_domain_keys=with_domain_keys)
         with partial_file(target) as file:
             with self._opened.store.read_tables() as tables:
                 encoded = self._write(tables, file, encryption, progress, with_domain_keys=with_domain_keys)
@@ -86,6 +89,13 @@ class BackupMaker:
             publish(target)
         removed = [] if keep is None else remove_oldest(target.parent, self._deployment, keep, target)
         return MadeBackup(target, size, signed, removed)
+
+    def _record(self, target: Path, encryption: str, *, with_domain_keys: bool) -> None:
+        """Record that a backup is made; raises DataFolderError if that is impossible."""
+        details = {"file": str(target), "encryption": encryption, "withDomainKeys": with_domain_keys}
+        event = OperatorEvent(name="CreateBackup", command="backup", source=_SOURCE, details=details)
+        with self._opened.folder.registering(), self._opened.trail.recording(event):
+            pass
 
     def _target(self, to: Path, *, encrypted: bool) -> Path:
         """Return the path of the new file; raises DataFolderError if it cannot be there."""

@@ -3,9 +3,11 @@
 import configparser
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from strongroom.crypto.access_keys import NewAccessKey
+from strongroom.store.audit.segment_file import sync_folder
 
 _ID = re.compile(r"(?!ASIA)[A-Z0-9]{16,128}")
 _SECRET = re.compile(r"[!-~]{16,128}")
@@ -21,17 +23,11 @@ def given_key(path: Path, profile: str) -> NewAccessKey | None:
     Raises CredentialsFileError for a file that cannot be read, and for a profile without a usable long-term key: an id
     of 16 to 128 capital letters and digits, a secret of 16 to 128 visible ASCII characters.
     """
-    parser = configparser.RawConfigParser(default_section="")
-    try:
-        if not parser.read(path, encoding="utf-8") or not parser.has_section(profile):
-            return None
-    except (configparser.Error, UnicodeDecodeError):
-        # The parser's own message repeats lines of the file, secrets among them.
-        raise CredentialsFileError(
-            f"`{path}` is not a credentials file of AWS: sections such as [default], each once, of lines NAME = VALUE"
-        ) from None
+    parser = _parsed(path)
+    if not parser.has_section(profile):
+        return None
     names = parser[profile]
-    key = NewAccessKey(names.get("aws_access_key_id", ""), names.get("aws_secret_access_key", ""))
+    key = _key_in(names)
     if not (_ID.fullmatch(key.access_key_id) and _SECRET.fullmatch(key.secret)) or "aws_session_token" in names:
         raise CredentialsFileError(
             f"`{path}` has no usable access key in profile {profile}: aws_access_key_id must have 16 to 128 capital "
@@ -40,34 +36,93 @@ def given_key(path: Path, profile: str) -> NewAccessKey | None:
     return key
 
 
-def add_profile(path: Path, profile: str, key: NewAccessKey) -> None:
+def long_term_keys(path: Path) -> dict[str, NewAccessKey]:
+    """Return the access keys of a credentials file by profile; empty if there is no file.
+
+    Profiles without an access key, and those of sessions, are left out. Raises CredentialsFileError for a file that
+    cannot be read.
+    """
+    parser = _parsed(path)
+    return {
+        profile: _key_in(names)
+        for profile, names in parser.items()
+        if profile and "aws_access_key_id" in names and "aws_session_token" not in names
+    }
+
+
+def has_profile(path: Path, profile: str) -> bool:
+    """Tell whether a credentials file has a profile; raises CredentialsFileError for a file that cannot be read."""
+    return _parsed(path).has_section(profile)
+
+
+def add_profile(path: Path, profile: str, key: NewAccessKey, keep_as: str | None = None) -> None:
     """Add a profile to a credentials file, mode 0600, on disk before this returns; other profiles are kept.
 
-    A profile of the same name is replaced: AWS clients cannot read a file that has two.
+    A profile of the same name is replaced: AWS clients cannot read a file that has two. With ``keep_as`` it is not
+    lost, but gets that name.
     """
-    others = _others(path, profile)
+    lines = _lines(path)
+    if keep_as is not None:
+        lines = _without(lines, keep_as)
+        lines = [f"[{keep_as}]" if _header(line) == profile else line for line in lines]
+    others = "\n".join(_without(lines, profile)).rstrip("\n")
     added = f"[{profile}]\naws_access_key_id = {key.access_key_id}\naws_secret_access_key = {key.secret}\n"
     _write(path, f"{others}\n\n{added}" if others else added)
 
 
 def remove_profile(path: Path, profile: str) -> None:
     """Remove a profile from a credentials file if it is there; other profiles are kept."""
-    if path.exists():
-        others = _others(path, profile)
+    lines = _lines(path)
+    kept = _without(lines, profile)
+    if kept != lines:
+        others = "\n".join(kept).rstrip("\n")
         _write(path, f"{others}\n" if others else "")
 
 
-def _others(path: Path, profile: str) -> str:
-    """Return the other profiles of a file."""
-    known = path.read_text() if path.exists() else ""
-    return re.sub(rf"^\[{re.escape(profile)}\]\n[^\[]*", "", known, flags=re.MULTILINE).rstrip("\n")
+def _parsed(path: Path) -> configparser.RawConfigParser:
+    """Read a credentials file; raises CredentialsFileError. A file that does not exist has no profile."""
+    parser = configparser.RawConfigParser(default_section="")
+    try:
+        parser.read(path, encoding="utf-8")
+    except (configparser.Error, UnicodeDecodeError):
+        # The parser's own message repeats lines of the file, secrets among them.
+        raise CredentialsFileError(
+            f"`{path}` is not a credentials file of AWS: sections such as [default], each once, of lines NAME = VALUE"
+        ) from None
+    return parser
+
+
+def _key_in(names: Mapping[str, str]) -> NewAccessKey:
+    return NewAccessKey(names.get("aws_access_key_id", ""), names.get("aws_secret_access_key", ""))
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+def _header(line: str) -> str | None:
+    """Return the profile that begins with a line; None for any other line. A value may have brackets, too."""
+    found = re.match(r"\[(.+)\]", line)
+    return None if found is None else found[1]
+
+
+def _without(lines: list[str], profile: str) -> list[str]:
+    """Return the lines that do not belong to a profile."""
+    kept, inside = [], False
+    for line in lines:
+        header = _header(line)
+        inside = header == profile if header is not None else inside
+        if not inside:
+            kept.append(line)
+    return kept
 
 
 def _write(path: Path, text: str) -> None:
     draft = path.with_name(path.name + ".new")
     draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+    sync_folder(path.parent)

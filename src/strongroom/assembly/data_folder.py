@@ -9,7 +9,7 @@
       node-id           0600, the identity of this node, made at its first start
       credentials       0600, access keys of account roots and services, for AWS clients
       env.sh, env.fish  0600, shell commands that point AWS clients at the server, written by each start
-      registering       empty; locked by the command that makes an account or a service
+      registering       empty; locked by the command that changes something
       request-quotas    0600, what several workers have counted, if there are quotas
       problems/         0700, the open problems of each worker, 0600
       audit/            0700, a line for each call, in segments
@@ -88,12 +88,19 @@ class DataFolder:
         return descriptor
 
     @contextmanager
-    def registering(self) -> Iterator[None]:
-        """Keep other commands from registering at the same time. It waits for a command that does."""
+    def registering(self, *, wait: bool = True) -> Iterator[bool]:
+        """Keep other commands from changing anything at the same time.
+
+        It waits for a command that does. If it is not to ``wait``, it gives False while another command has the lock.
+        """
         descriptor = os.open(self._registering, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            yield True
         finally:
             os.close(descriptor)
 

@@ -1,9 +1,17 @@
-"""Compares the database of a data folder with its audit log."""
+"""Compares the database of a data folder with its audit log; goes on with an older one if an operator accepts it."""
 
+import os
+
+from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
-from strongroom.audit.database_history import SetBack, find_set_back
+from strongroom.audit.database_history import DatabasePosition, SetBack, find_set_back
+from strongroom.audit.operator_events import AUDIT_SOURCE, OperatorEvent
+from strongroom.entropy import Entropy
 from strongroom.store.audit.segments import newest_notes
-from strongroom.store.protocol import Readable
+from strongroom.store.protocol import Readable, Store
+from strongroom.store.scopes import AccountScope
+
+_ID_LENGTH = 8
 
 
 def compare_with_log(folder: DataFolder, store: Readable) -> SetBack | None:
@@ -23,3 +31,38 @@ def require_all_committed(folder: DataFolder, store: Readable) -> None:
             "restore a backup; to go on without what is missing, run: "
             f"strongroom database accept-older --data {folder.path}"
         )
+
+
+def accept_older(folder: DataFolder, store: Store, trail: CommandTrail, entropy: Entropy) -> SetBack:
+    """Go on with a database that was set back: record that, and begin another history. Returns how it was set back.
+
+    From then on a copy from before is refused. If this is interrupted, the database is refused until it is done again.
+    Raises DataFolderError if a server has the folder, and if nothing is missing.
+    """
+    lock = folder.lock()
+    try:
+        found = compare_with_log(folder, store)
+        if found is None:
+            raise DataFolderError(f"`{folder.database}` has all that the audit log notes: there is nothing to accept")
+        with folder.registering(), trail.recording(_event(found)):
+            history_id = entropy(_ID_LENGTH).hex()
+            # The end of the recording notes the new history in the audit log.
+            store.write(lambda transaction: transaction.begin_history(history_id), AccountScope(""))
+    finally:
+        os.close(lock)
+    return found
+
+
+def _event(found: SetBack) -> OperatorEvent:
+    details = {
+        "lapse": found.lapse.value,
+        "database": _details(found.database),
+        "noted": {**_details(found.note.position), "time": found.note.time},
+    }
+    return OperatorEvent(
+        name="AcceptOlderDatabase", command="database accept-older", source=AUDIT_SOURCE, details=details
+    )
+
+
+def _details(position: DatabasePosition) -> dict[str, object]:
+    return {"history": position.history, "historyId": position.history_id, "change": position.change}

@@ -1,5 +1,6 @@
 """Builds a deployment from settings: opens the data folder and connects all parts of the service."""
 
+import logging
 import os
 from contextlib import ExitStack, closing
 from functools import partial
@@ -7,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from strongroom.assembly.audit_log import end_idle_chains, idle_writers, open_audit_key, open_audit_log
+from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.data_folder import (
     DataFolder,
     DataFolderError,
@@ -17,8 +19,10 @@ from strongroom.assembly.data_folder import (
 )
 from strongroom.assembly.database_history import require_all_committed
 from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_node_id
+from strongroom.assembly.profiles import Profiles
 from strongroom.assembly.provider_keys import ProviderKeys
 from strongroom.assembly.registrar import Registrar
+from strongroom.assembly.root_keys import RootKeys
 from strongroom.audit.writer_id import WriterId, parse_writer, worker_name
 from strongroom.clock import Clock
 from strongroom.crypto.documents.attestation import Attestations
@@ -50,6 +54,8 @@ from strongroom.store.audit.tail import AuditTail
 from strongroom.store.sqlite.schema_version import upgrade
 from strongroom.usage.access_key_usage import AccessKeyUsage
 from strongroom.usage.key_usage import KeyUses
+
+logger = logging.getLogger(__name__)
 
 _USES = frozenset(operation.name for operation in TABLE.values() if operation.uses)
 
@@ -103,8 +109,12 @@ class OpenFolder:
             customer_keys=settings.customer_keys,
             regions=settings.regions,
         )
-        self.registrar = Registrar(self.folder, store, secrets, clock, entropy)
-        self.provider_keys = ProviderKeys(store)
+        self.trail = CommandTrail(self.folder, store, secrets, settings, clock, entropy)
+        # What a first start makes is no change of an operator's.
+        self.registrar = Registrar(self.folder, store, secrets, clock, entropy, None if taken else self.trail)
+        self.root_keys = RootKeys(self.folder, store, secrets, clock, entropy, self.trail)
+        self.provider_keys = ProviderKeys(self.folder, store, self.trail)
+        self.profiles = Profiles(self.folder, store, secrets)
 
     def accounts(self) -> list[str]:
         """Return every account."""
@@ -165,6 +175,7 @@ class Deployment:
             if not worker:
                 at_work = {WriterId(self.node, number).name for number in range(workers)}
                 idle = idle_writers(opened.store, self.node, at_work)
+                opened.trail.end_interrupted()
                 marks += end_idle_chains(opened.folder.audit, idle, settings, opened.store, audit_key, clock)
             for mark in marks:
                 opened.backends.key_uses.recover(mark.writer)
@@ -214,6 +225,8 @@ def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:
         clear_problems(folder.problems)
         with closing(OpenFolder(settings, clock, entropy, taken=True)) as opened:
             _ensure_account(opened, settings)
+            for problem in opened.profiles.problems():
+                logger.warning("%s", problem)
     except BaseException:
         os.close(lock)
         raise

@@ -1,7 +1,11 @@
 """Makes accounts, and services that are trusted to call on behalf of others, also while the server runs."""
 
+from contextlib import AbstractContextManager, nullcontext
+
+from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.credentials import CredentialsFileError, add_profile, given_key, remove_profile
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.audit.operator_events import OperatorEvent
 from strongroom.clock import Clock
 from strongroom.crypto.access_keys import NewAccessKey, new_access_key
 from strongroom.crypto.binding import access_key_binding
@@ -18,13 +22,21 @@ class Registrar:
     """Makes accounts and services in an opened data folder."""
 
     def __init__(
-        self, folder: DataFolder, store: Store, secrets: ServiceSecrets, clock: Clock, entropy: Entropy
+        self,
+        folder: DataFolder,
+        store: Store,
+        secrets: ServiceSecrets,
+        clock: Clock,
+        entropy: Entropy,
+        trail: CommandTrail | None = None,
     ) -> None:
+        """``trail`` records every change before it is made; None at a first start, which makes everything."""
         self._folder = folder
         self._store = store
         self._secrets = secrets
         self._clock = clock
         self._entropy = entropy
+        self._trail = trail
 
     def create_account(self, account: str, region: str, profile: str) -> None:
         """Make an account with a root access key, in a Region's partition.
@@ -33,35 +45,45 @@ class Registrar:
         as it is. Raises DataFolderError if the account exists, or if that access key cannot be used.
         """
         with self._folder.registering():
-            key = self._given_key(profile)
+            key = given = self._given_key(profile)
             with self._store.read() as reader:
                 _require_new_account(reader, account)
                 if key is not None and reader.access_key(key.access_key_id) is not None:
                     raise DataFolderError(
                         f"the access key of profile {profile} in `{self._folder.credentials}` is in use already"
                     )
-            key = key or self._new_key_in_file(profile, account)
-            access_key = self._record(key, account, root_arn(region, account))
+            key = key or new_access_key("AKIA", self._entropy, account)
+            access_key = access_key_record(self._secrets, key, account, root_arn(region, account), self._clock.now())
 
             def add(transaction: Transaction) -> None:
                 _require_new_account(transaction, account)
                 transaction.add_account(AccountRecord(account, access_key.created_at))
                 transaction.add_access_key(access_key)
 
-            self._store.write(add, AccountScope(""), AccountScope(account))
+            details = {"accountId": account, "accessKeyId": key.access_key_id}
+            event = OperatorEvent(name="CreateAccount", command="account create", account=account, details=details)
+            with self._recording(event):
+                # The file is written first: if this process dies in between, the next attempt finds the key there.
+                if given is None:
+                    add_profile(self._folder.credentials, profile, key)
+                self._store.write(add, AccountScope(""), AccountScope(account))
 
     def create_service(self, name: str) -> None:
         """Make an access key for a service; raises DataFolderError if it has one."""
         with self._folder.registering():
             with self._store.read() as reader:
                 _require_new_service(reader, name)
-            access_key = self._record(self._new_key_in_file(name), "", name)
+            key = new_access_key("AKIA", self._entropy)
+            access_key = access_key_record(self._secrets, key, "", name, self._clock.now())
 
             def add(transaction: Transaction) -> None:
                 _require_new_service(transaction, name)
                 transaction.add_access_key(access_key)
 
-            self._store.write(add, AccountScope(""))
+            with self._recording(_service_event("CreateService", "service create", name, [key.access_key_id])):
+                # This replaces the profile that an interrupted attempt has left: its key may be one that was revoked.
+                add_profile(self._folder.credentials, name, key)
+                self._store.write(add, AccountScope(""))
 
     def services(self) -> list[AccessKeyRecord]:
         """List the access keys of services, by name."""
@@ -75,16 +97,16 @@ class Registrar:
         keys that were made for it.
         """
         with self._folder.registering():
+            with self._store.read() as reader:
+                ended = [record.access_key_id for record in _require_service(reader, name)]
 
             def remove(transaction: Transaction) -> None:
-                records = transaction.access_keys("", name)
-                if not records:
-                    raise DataFolderError(f"service {name} has no access key")
-                for record in records:
+                for record in _require_service(transaction, name):
                     transaction.remove_access_key(record)
 
-            self._store.write(remove, AccountScope(""))
-            remove_profile(self._folder.credentials, name)
+            with self._recording(_service_event("DeleteService", "service delete", name, ended)):
+                self._store.write(remove, AccountScope(""))
+                remove_profile(self._folder.credentials, name)
 
     def _given_key(self, profile: str) -> NewAccessKey | None:
         try:
@@ -92,22 +114,33 @@ class Registrar:
         except CredentialsFileError as error:
             raise DataFolderError(str(error)) from None
 
-    def _new_key_in_file(self, profile: str, account: str = "") -> NewAccessKey:
-        # The file is written first: if this process dies in between, the next attempt finds the key of an account
-        # there. That of a service it replaces, as it may be one that was revoked.
-        key = new_access_key("AKIA", self._entropy, account)
-        add_profile(self._folder.credentials, profile, key)
-        return key
+    def _recording(self, event: OperatorEvent) -> AbstractContextManager[None]:
+        return nullcontext() if self._trail is None else self._trail.recording(event)
 
-    def _record(self, key: NewAccessKey, account: str, principal: str) -> AccessKeyRecord:
-        return AccessKeyRecord(
-            access_key_id=key.access_key_id,
-            account=account,
-            principal=principal,
-            wrapped_secret=self._secrets.wrap(key.secret.encode(), access_key_binding(key.access_key_id)),
-            active=True,
-            created_at=self._clock.now(),
-        )
+
+def access_key_record(
+    secrets: ServiceSecrets, key: NewAccessKey, account: str, principal: str, now: float
+) -> AccessKeyRecord:
+    """Return what the store keeps of a new access key: active, its secret wrapped."""
+    return AccessKeyRecord(
+        access_key_id=key.access_key_id,
+        account=account,
+        principal=principal,
+        wrapped_secret=secrets.wrap(key.secret.encode(), access_key_binding(key.access_key_id)),
+        active=True,
+        created_at=now,
+    )
+
+
+def _service_event(name: str, command: str, service: str, keys: list[str]) -> OperatorEvent:
+    return OperatorEvent(name=name, command=command, details={"serviceName": service, "accessKeyIds": keys})
+
+
+def _require_service(reader: IdentityReader, name: str) -> list[AccessKeyRecord]:
+    records = reader.access_keys("", name)
+    if not records:
+        raise DataFolderError(f"service {name} has no access key")
+    return records
 
 
 def _require_new_account(reader: IdentityReader, account: str) -> None:

@@ -180,7 +180,7 @@ class Restore:
             store.write(lambda transaction: transaction.forget_audit_writers())
             key = open_audit_key(store, ServiceSecrets(domain_keys), entropy)
             settings = Settings(durability="fsync")
-            writer = WriterId(ensure_node_id(place.folder, entropy), 0).name
+            writer = WriterId(ensure_node_id(place.folder, entropy), None).name
             log = open_audit_log(place.folder.audit, writer, settings, store, key, self._clock)
             with closing(log):
                 backends = KeyBackends(SoftwareKeyBackend(domain_keys, entropy))

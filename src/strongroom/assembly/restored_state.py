@@ -10,8 +10,9 @@ from itertools import chain
 
 import msgspec
 
+from strongroom.assembly.command_trail import current_operator
 from strongroom.audit.cloudtrail import event_time
-from strongroom.audit.service_events import ServiceEvent, deployment_event
+from strongroom.audit.operator_events import Circumstances, OperatorEvent, operator_event
 from strongroom.audit.sink import AuditSink
 from strongroom.backup.blocks import BackupError
 from strongroom.backup.destructions import DestroyedMaterial, Destructions
@@ -44,6 +45,7 @@ WAITING_DAYS = lifecycle.MIN_DELETION_WINDOW_DAYS
 _MOST_NAMED = 1000
 """The most keys that the record of a restore names in each list. It counts all."""
 
+_SOURCE = "kms.amazonaws.com"
 _BATCH = 500
 _REASON = "destroyed after the backup was made"
 
@@ -144,13 +146,11 @@ class RestoredState:
         with self._store.read() as reader:
             accounts = [record.account for record in reader.accounts()]
             regions = [key.scope for key in reader.domain_keys() if key.scope != IAM_SCOPE]
-        event = ServiceEvent(
-            name="RestoreBackup",
-            account=accounts[0] if accounts else "",
+        at = Circumstances(
+            operator=current_operator(),
             region=regions[0] if regions else "",
-            arn="",
-            event_id=self._trail.event_id(),
             now=self._now,
+            event_id=self._trail.event_id(),
         )
         details = {
             "backupTime": event_time(manifest.at),
@@ -166,7 +166,9 @@ class RestoredState:
             "newWaitingPeriod": _listed(settled.waiting_anew),
             "closedWriters": _closed_writers(manifest),
         }
-        self._log.append(deployment_event(event, details))
+        account = accounts[0] if accounts else ""
+        event = OperatorEvent(name="RestoreBackup", command="restore", source=_SOURCE, account=account, details=details)
+        self._log.append(operator_event(event, at))
         self._log.flush()
 
     def _change(self, locator: KeyLocator, plan: Plan) -> None:

@@ -182,6 +182,16 @@ def database_body(note: DatabaseNote) -> bytes:
     return msgspec.json.encode(DatabaseLine(note))
 
 
+def checkpoint_in(line: bytes) -> Checkpoint | None:
+    """Return the checkpoint in a line, None if it is none or cannot be decoded."""
+    if not line.startswith(CHECKPOINT):
+        return None
+    try:
+        return msgspec.json.decode(line, type=Checkpoint)
+    except msgspec.DecodeError:
+        return None
+
+
 def header_in(line: bytes) -> Header | None:
     """Return the header in a line, None if it is no header or cannot be decoded."""
     try:

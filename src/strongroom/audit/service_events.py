@@ -60,14 +60,3 @@ def service_event(event: ServiceEvent, details: Mapping[str, object]) -> bytes:
         service_event_details=details,
     )
     return encode_record(encode_head(event.head()), RecordBody(event_id=event.event_id), encode_tail(tail))
-
-
-def deployment_event(event: ServiceEvent, details: Mapping[str, object]) -> bytes:
-    """Return the line of an action on the whole deployment, not on one key: RestoreBackup. Its ``arn`` is not used."""
-    tail = RecordTail(
-        read_only=False,
-        event_type="AwsServiceEvent",
-        recipient_account_id=event.account,
-        service_event_details=details,
-    )
-    return encode_record(encode_head(event.head()), RecordBody(event_id=event.event_id), encode_tail(tail))

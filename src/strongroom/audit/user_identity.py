@@ -41,6 +41,16 @@ def trusted_service(name: str, access_key_id: str) -> UserIdentity:
     return UserIdentity("AWSService", access_key_id=access_key_id, invoked_by=name)
 
 
+def operating_system_user(uid: int, name: str, login: str) -> UserIdentity:
+    """Return the identity of whoever runs a command: user id and name in the operating system.
+
+    ``login`` is the name of the user who logged in, if that was another one, as before sudo; else empty. CloudTrail has
+    no such caller, so this type is ours.
+    """
+    context = {"sourceIdentity": login} if login else None
+    return UserIdentity("OperatingSystemUser", principal_id=str(uid), user_name=name, session_context=context)
+
+
 def web_identity(principal_id: str, user_name: str, provider: str) -> UserIdentity:
     """Return the identity of the bearer of a web identity token, as its ``provider`` names it."""
     return UserIdentity("WebIdentityUser", principal_id=principal_id, user_name=user_name, identity_provider=provider)

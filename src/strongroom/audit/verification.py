@@ -129,6 +129,8 @@ class Verifier:
         """The last sequence number that a checkpoint covers or a header has counted."""
         self._anchor: int | None = None
         """The sequence number of the checkpoint in the database, once its line was read; 0 if there is none."""
+        self._last_signed = 0
+        """The sequence number of the last checkpoint with a valid signature."""
         self._mark = b""
         self._notes: dict[str, DatabaseNote] = {}
 
@@ -295,6 +297,7 @@ class Verifier:
         self.report.checkpoints += 1
         self._since_checkpoint = 0
         self._signed.add(self._writer)
+        self._last_signed = self._sequence + 1
         self._accounted = self._sequence + 1
         if checkpoint == self._recorded_checkpoint():
             self._anchor = self._sequence + 1
@@ -308,7 +311,7 @@ class Verifier:
         self.report.writers.append(writer)
         self._mark = b',"chain":{"writer":"%b","sequence":' % writer.encode()
         self._sequence, self._previous = 0, GENESIS
-        self._accounted = 0
+        self._accounted = self._last_signed = 0
         self._anchor = 0 if self._recorded_checkpoint() is None else None
 
     def _end_writer(self) -> None:
@@ -323,7 +326,7 @@ class Verifier:
             return
         if self._anchor is None:
             self._check_end()
-        elif known.stopped and self._sequence > self._anchor:
+        elif known.stopped and self._sequence > max(self._anchor, self._last_signed):
             text = f"the writer had stopped with {self._anchor}; what comes after it was added"
             self._added[self._writer] = Finding(Kind.ADDED, self._file, self._line, self._sequence, text)
 

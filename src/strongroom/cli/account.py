@@ -1,12 +1,15 @@
-"""``strongroom account create``."""
+"""``strongroom account create``, ``strongroom account list`` and ``strongroom account root-key``."""
 
 import re
 from pathlib import Path
 
 import click
 
-from strongroom.cli.data_folder import open_data_folder
+from strongroom.assembly.root_keys import NewRootKey
+from strongroom.audit.cloudtrail import event_time
+from strongroom.cli.data_folder import open_data_folder, warn_of_profiles
 from strongroom.cli.options import config_option, data_option
+from strongroom.store.records import AccessKeyRecord
 
 
 @click.group()
@@ -23,9 +26,70 @@ def create_account(account_id: str, data: str | None, config: Path | None) -> No
 
     Its root access key is added to DATA/credentials as profile ID.
     """
-    if not re.fullmatch(r"[0-9]{12}", account_id):
-        raise click.BadParameter("an account id has 12 digits", param_hint="ID")
+    _require_id(account_id)
     with open_data_folder(config, data) as (opened, settings):
         opened.registrar.create_account(account_id, settings.regions[0], account_id)
         click.echo(f"Account {account_id} exists; its root access key is profile {account_id} in")
         click.echo(str(opened.folder.credentials))
+        warn_of_profiles(opened)
+
+
+@account.command("list")
+@data_option
+@config_option
+def list_accounts(data: str | None, config: Path | None) -> None:
+    """List the accounts: id, alias, when it was made, its profile; below each, its root access keys."""
+    with open_data_folder(config, data) as (opened, _):
+        for each in opened.root_keys.accounts():
+            made = f"made {event_time(each.record.created_at)}"
+            click.echo(f"{each.record.account}\t{each.record.alias or '-'}\t{made}\tprofile {each.profile}")
+            for key in each.keys:
+                click.echo(f"\t{_described(key)}")
+            if not each.keys:
+                click.echo(f"\tno root access key; for one, run: strongroom account root-key {each.record.account}")
+        warn_of_profiles(opened)
+
+
+@account.command("root-key")
+@click.argument("account_id", metavar="ID")
+@click.option("--replace", is_flag=True, help="Delete the root access keys that the account has.")
+@click.option("--deactivate-others", is_flag=True, help="Deactivate the root access keys that the account has.")
+@data_option
+@config_option
+def make_root_key(
+    *, account_id: str, replace: bool, deactivate_others: bool, data: str | None, config: Path | None
+) -> None:
+    """Make a root access key for the account ID, also while the server runs.
+
+    It becomes the profile of the account in DATA/credentials. If the profile has an access key that exists, that one is
+    kept in the file under another name, unless it is deleted. An account has two root access keys at most.
+    """
+    _require_id(account_id)
+    if replace and deactivate_others:
+        raise click.UsageError("give --replace or --deactivate-others, not both")
+    with open_data_folder(config, data) as (opened, _):
+        made = opened.root_keys.create(account_id, replace=replace, deactivate=deactivate_others)
+        for line in _outcome(made, "deleted" if replace else "deactivated" if deactivate_others else "kept"):
+            click.echo(line)
+        click.echo(f"Root access key {made.access_key_id} of account {account_id} is profile {made.profile} in")
+        click.echo(str(opened.folder.credentials))
+        warn_of_profiles(opened)
+
+
+def _outcome(made: NewRootKey, done: str) -> list[str]:
+    """Say what has become of the earlier access keys, and of the profile."""
+    lines = [f"{done}:\t{_described(key)}" for key in made.before]
+    if made.kept_as is not None:
+        lines.append(f"What profile {made.profile} had before is profile {made.kept_as} now.")
+    return lines
+
+
+def _described(key: AccessKeyRecord) -> str:
+    state = "active" if key.active else "inactive"
+    used = "never used" if key.last_used_at is None else f"used {event_time(key.last_used_at)}"
+    return f"{key.access_key_id}\t{state}\tmade {event_time(key.created_at)}\t{used}"
+
+
+def _require_id(account_id: str) -> None:
+    if not re.fullmatch(r"[0-9]{12}", account_id):
+        raise click.BadParameter("an account id has 12 digits", param_hint="ID")

@@ -1,10 +1,12 @@
 """Opens a server's data folder for a command, and reports errors of the settings and the data folder in one line."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
+from typing_extensions import override
 
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.deployment import OpenFolder, open_existing
@@ -32,6 +34,26 @@ def readable_errors() -> Iterator[None]:
         raise click.ClickException(f"`strongroom.db` in the data folder cannot be used: {error.orig}") from None
 
 
+def warn_of_profiles(opened: OpenFolder) -> None:
+    """Say on standard error which profiles of ``credentials`` do not work any more."""
+    for problem in opened.profiles.problems():
+        click.echo(f"Warning: {problem}", err=True)
+
+
+class _PlainLines(logging.Formatter):
+    """Messages alone, without a traceback: what a command says is for its user."""
+
+    @override
+    def formatException(self, ei: object) -> str:
+        return ""
+
+
+def _log_in_plain_lines() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_PlainLines("Warning: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
 @contextmanager
 def open_data_folder(
     config: Path | None, data: str | None, *, also_older: bool = False
@@ -43,5 +65,6 @@ def open_data_folder(
     with readable_errors():
         settings = read_settings(config, data=data)
         harden_process()
+        _log_in_plain_lines()
         with closing(open_existing(settings, SystemClock(), system_entropy, also_older=also_older)) as opened:
             yield opened, settings

@@ -6,6 +6,7 @@ from strongroom import __version__
 from strongroom.cli.account import account
 from strongroom.cli.audit import audit
 from strongroom.cli.backup import backup
+from strongroom.cli.database import database
 from strongroom.cli.explain import explain_command, who_can_command
 from strongroom.cli.identity_provider import identity_provider
 from strongroom.cli.restore import restore
@@ -19,5 +20,16 @@ def main() -> None:
     """Run a key management service that speaks the AWS KMS wire protocol."""
 
 
-for command in (serve, account, service, identity_provider, explain_command, who_can_command, audit, backup, restore):
+for command in (
+    serve,
+    account,
+    service,
+    identity_provider,
+    explain_command,
+    who_can_command,
+    audit,
+    database,
+    backup,
+    restore,
+):
     main.add_command(command)

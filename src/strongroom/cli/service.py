@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from strongroom.audit.cloudtrail import event_time
-from strongroom.cli.data_folder import open_data_folder
+from strongroom.cli.data_folder import open_data_folder, warn_of_profiles
 from strongroom.cli.options import config_option, data_option
 
 _SERVICE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.amazonaws\.com")
@@ -44,6 +44,7 @@ def list_services(data: str | None, config: Path | None) -> None:
             used = "never used" if record.last_used_at is None else f"used {event_time(record.last_used_at)}"
             made = f"made {event_time(record.created_at)}"
             click.echo(f"{record.principal}\t{record.access_key_id}\t{made}\t{used}")
+        warn_of_profiles(opened)
 
 
 @service.command("delete")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typing_extensions import override
 
+from audits import command_records
 from backup_scene import back_up, decryption, encryption, verify
 from local_deployment import LocalDeployment, entropy
 from strongroom.assembly.backup_verification import Origin
@@ -53,8 +54,20 @@ def test_a_backup_holds_every_key_and_says_what_it_is(
     assert (found.content.opened, found.content.damaged_count) == (3, 0)
     manifest = found.signed.manifest
     assert (manifest.at, manifest.node, manifest.rows_of("kms_key")) == (NOW, deployment.deployment.node, 2)
-    assert [each.writer for each in manifest.checkpoints] == [f"{deployment.deployment.node}w0"]
+    assert [each.writer for each in manifest.checkpoints] == [
+        f"{deployment.deployment.node}{name}" for name in ("cli", "w0")
+    ]
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_that_a_backup_is_made_is_recorded_before(deployment: LocalDeployment, tmp_path: Path) -> None:
+    made = back_up(deployment, tmp_path, encryption(), with_domain_keys=True)
+    (record,) = [each for each in command_records(deployment.folder) if each["eventName"] == "CreateBackup"]
+    assert record["serviceEventDetails"] == {
+        "file": str(made.path),
+        "encryption": "passphrase",
+        "withDomainKeys": True,
+    }
 
 
 def test_without_keys_it_says_less(deployment: LocalDeployment, tmp_path: Path) -> None:

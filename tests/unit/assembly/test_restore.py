@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from audits import audit_records
+from audits import command_records
 from backup_scene import back_up, decryption, encryption, reopened, restore
 from key_import import import_material
 from local_deployment import LocalDeployment, Refused
@@ -55,7 +55,7 @@ def destroy(deployment: LocalDeployment, key_id: str) -> None:
 
 
 def event_of(data: Path) -> dict[str, Any]:
-    (record,) = [each for each in audit_records(data) if each["eventName"] == "RestoreBackup"]
+    (record,) = [each for each in command_records(data) if each["eventName"] == "RestoreBackup"]
     assert record["eventType"] == "AwsServiceEvent"
     details: dict[str, Any] = record["serviceEventDetails"]
     return details
@@ -86,11 +86,11 @@ def test_the_restore_is_the_first_record_of_the_new_log(deployment: LocalDeploym
     new_key(deployment)
     made = back_up(deployment, tmp_path)
     restore(deployment, made, tmp_path / "new")
-    assert [each["eventName"] for each in audit_records(tmp_path / "new")] == ["RestoreBackup"]
+    assert [each["eventName"] for each in command_records(tmp_path / "new")] == ["RestoreBackup"]
     details = event_of(tmp_path / "new")
     assert details["backupManifest"] == made.signed.digest
     assert (details["rootKey"], details["auditLog"], details["keys"]) == ("given", "not given", 1)
-    (closed,) = details["closedWriters"]
+    _, closed = details["closedWriters"]
     assert closed["writer"] == f"{deployment.deployment.node}w0"
     assert closed["sequence"] > 1
 
@@ -138,7 +138,7 @@ def test_a_key_that_was_destroyed_after_the_backup_stays_destroyed(
     restored = reopened(deployment, tmp_path / "new")
     assert (state_of(restored, key_id), state_of(restored, other)) == (None, "Enabled")
     restored.deployment.close()
-    assert [each["eventName"] for each in audit_records(tmp_path / "new")][:2] == ["RestoreBackup", "DeleteKey"]
+    assert [each["eventName"] for each in command_records(tmp_path / "new")][:2] == ["RestoreBackup", "DeleteKey"]
 
 
 def test_it_comes_back_disabled_if_it_is_named(
@@ -171,7 +171,7 @@ def test_a_log_that_was_changed_or_is_not_all_there_is_refused(
     made, _, _ = destroyed
     copy = tmp_path / "copy"
     shutil.copytree(deployment.folder / "audit", copy)
-    first, *others = sorted(copy.iterdir())
+    first, *others = sorted(copy.glob("*w0-*"))
     content = others[0].read_bytes()
     assert b"DeleteKey" in content
     others[0].write_bytes(content.replace(b"DeleteKey", b"EraseKey_"))
@@ -179,10 +179,12 @@ def test_a_log_that_was_changed_or_is_not_all_there_is_refused(
         restore(deployment, made, tmp_path / "new", audit=[copy])
     for path in others:
         path.unlink()
+    (commands,) = copy.glob("*cli-*")
     first.write_bytes(b"".join(first.read_bytes().splitlines(keepends=True)[:2]))
     with pytest.raises(DataFolderError, match="part of the log is missing"):
         restore(deployment, made, tmp_path / "new", audit=[copy])
     first.unlink()
+    commands.unlink()
     with pytest.raises(DataFolderError, match="holds no audit log"):
         restore(deployment, made, tmp_path / "new", audit=[copy])
     assert not (tmp_path / "new").exists()

@@ -40,6 +40,8 @@ _NOT_OPENED = "the passphrase is wrong, or the backup is damaged"
 class PassphraseEncryption(Encryption):
     """Encrypts under a passphrase."""
 
+    kind = "passphrase"
+
     def __init__(self, passphrase: str, entropy: Entropy, work_factor: int = WORK_FACTOR) -> None:
         self._passphrase = passphrase
         self._entropy = entropy

@@ -22,6 +22,8 @@ _ENCRYPTED = ("age-encryption.org/", "-----BEGIN AGE ENCRYPTED FILE-----")
 class RecipientEncryption(Encryption):
     """Encrypts to recipients."""
 
+    kind = "recipients"
+
     def __init__(self, recipients: Sequence[Recipient]) -> None:
         self._checking = pyrage.x25519.Identity.generate()
         self._recipients = [*recipients, self._checking.to_public()]

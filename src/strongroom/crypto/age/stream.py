@@ -1,6 +1,6 @@
 """The interface of encryption and decryption of files in the format of age."""
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 MAGIC = b"age-encryption.org/v1\n"
 """What every age file begins with."""
@@ -27,7 +27,9 @@ class Writable(Protocol):
 
 
 class Encryption(Protocol):
-    """Encrypts one file, a part at a time."""
+    """Encrypts one file, a part at a time. ``kind`` is what can decrypt it, in one word."""
+
+    kind: ClassVar[str]
 
     def encrypt(self, source: Readable, target: Writable) -> None:
         """Encrypt ``source`` to ``target``; raises AgeError, and what ``source`` and ``target`` raise."""

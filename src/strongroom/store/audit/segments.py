@@ -2,20 +2,30 @@
 
 import mmap
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 
 import msgspec
 
-from strongroom.audit.chain import DATABASE, Position, claim_of, continues, header_in, note_in, parse_name
+from strongroom.audit.chain import (
+    CHECKPOINT,
+    DATABASE,
+    Position,
+    checkpoint_in,
+    claim_of,
+    continues,
+    header_in,
+    note_in,
+    parse_name,
+)
 from strongroom.audit.database_history import DatabaseNote
 from strongroom.audit.sink import AuditMark
 from strongroom.audit.verification import Verifier
 
 _CHUNK = 4 << 20
-_MOST_WITHOUT_NOTE = 8
+_MOST_WITHOUT_NOTE = _MOST_UNSIGNED = 8
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -79,6 +89,39 @@ def holds(folder: Path, position: Position, body: bytes) -> bool:
     return bool(segments) and b"\n" + body[:-1] + b"," in segments[-1].path.read_bytes()
 
 
+def last_signed(folder: Path, writer: str, verifies: Callable[[bytes, bytes], bool]) -> int:
+    """Return the sequence number of a chain's last checkpoint that the audit key has signed; 0 if there is none.
+
+    Looks for it in the newest segments only: each ends with one, unless a crash ended it.
+    """
+    chain = [segment for segment in segments_of(folder) if segment.writer == writer]
+    for segment in reversed(chain[-_MOST_UNSIGNED:]):
+        for before, line in _lines_backwards(segment.path, CHECKPOINT):
+            checkpoint = checkpoint_in(line)
+            stated = None if checkpoint is None else checkpoint.read_signed(writer, verifies)
+            if stated is not None and before is not None and stated.is_of(before):
+                return stated.sequence + 1
+    return 0
+
+
+def _lines_backwards(path: Path, prefix: bytes) -> Iterator[tuple[Position | None, bytes]]:
+    """Yield the whole lines of a segment that begin with a prefix, and the first line, from its end on.
+
+    With each comes the position that the line before it states; None if it states none, and before the first line.
+    """
+    size = path.stat().st_size
+    if not size:
+        return
+    with path.open("rb") as file, mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as content:
+        end = content.rfind(b"\n") + 1
+        while end:
+            start = content.rfind(b"\n" + prefix, 0, end) + 1
+            line = content[start : content.find(b"\n", start)]
+            before = claim_of(content[content.rfind(b"\n", 0, start - 1) + 1 : start - 1]) if start else None
+            yield before, line
+            end = start
+
+
 def _last_position(file: int, size: int, writer: str) -> tuple[int, Position | None]:
     """Return the size of a file's whole lines in bytes, and the position that the last readable one states."""
     if not size:
@@ -114,29 +157,14 @@ def newest_notes(folder: Path) -> list[DatabaseNote]:
 
 
 def _newest_note(path: Path) -> DatabaseNote | None:
-    size = path.stat().st_size
-    if not size:
-        return None
-    with path.open("rb") as file, mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as content:
-        whole = content.rfind(b"\n") + 1
-        while whole:
-            start = content.rfind(b"\n" + DATABASE, 0, whole) + 1
-            line = content[start : content.find(b"\n", start)]
-            if _continues_chain(content, start, line):
-                note = note_in(line)
-                if note is not None:
-                    return note
-            whole = start
-    return None
-
-
-def _continues_chain(content: mmap.mmap, start: int, line: bytes) -> bool:
-    """Tell whether a line at this place has the hash that follows from the line before, which its header states."""
-    if not start:
+    for before, line in _lines_backwards(path, DATABASE):
         header = header_in(line)
-        return header is not None and continues(line, header.previous.encode())
-    before = claim_of(content[content.rfind(b"\n", 0, start - 1) + 1 : start - 1])
-    return before is not None and continues(line, before.digest)
+        digest = header.previous.encode() if header is not None else b"" if before is None else before.digest
+        if continues(line, digest):
+            note = note_in(line)
+            if note is not None:
+                return note
+    return None
 
 
 def walk(folder: Path, verifier: Verifier, progress: Callable[[int], object]) -> None:

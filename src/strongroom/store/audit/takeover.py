@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from strongroom.audit.chain import KnownWriter, Position, Unverified
-from strongroom.store.audit.segments import cut_to_last_line, holds
+from strongroom.store.audit.segments import cut_to_last_line, holds, last_signed
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +33,13 @@ def take_over(
 
     A chain continues at the end of the log, but only if the log has the last checkpoint. Otherwise it continues from
     that checkpoint. Then missing lines leave a gap and forged lines do not fit the chain, so that the next checkpoint
-    covers neither. Lines after the checkpoint are kept and counted.
+    covers neither. Lines after the checkpoint are kept and counted. A later checkpoint in the log, which the audit key
+    has signed, covers lines as well: a database that was set back has an earlier one.
     """
     end = cut_to_last_line(folder, writer)
     if known is None:
-        return _unverified(Takeover(end.position, end.torn, end.position.sequence), Unverified.UNKNOWN)
+        signed = last_signed(folder, writer, verifies)
+        return _unverified(Takeover(end.position, end.torn, max(0, end.position.sequence - signed)), Unverified.UNKNOWN)
     covered = 0
     if known.checkpoint is not None:
         stated = known.checkpoint.read_signed(writer, verifies)
@@ -53,6 +55,8 @@ def take_over(
             )
             return Takeover(position, end.torn)
         covered = stated.sequence + 1
+    if end.position.sequence > covered:
+        covered = max(covered, last_signed(folder, writer, verifies))
     found = Takeover(end.position, end.torn, max(0, end.position.sequence - covered))
     return _unverified(found, Unverified.ADDED) if known.stopped else found
 

@@ -310,3 +310,20 @@ def test_of_very_many_findings_only_the_first_are_kept(disk: Disk, monkeypatch: 
         file.write(b"nothing\n" * 10)
     report = disk.verify()
     assert (len(report.findings), report.further) == (4, 7)
+
+
+def test_lines_that_a_later_signed_checkpoint_covers_were_not_added(disk: Disk) -> None:
+    serve(disk, "one")
+    before = dict(disk.signer.writers)
+    serve(disk, "two", "three")
+    # The database was set back. What it does not know any more was signed all the same.
+    for set_back in (before, {}):
+        disk.signer.writers = dict(set_back)
+        assert Kind.ADDED not in {finding.kind for finding in disk.verify_from(before).findings}
+        serve(disk, "four")
+        assert disk.verified().uncovered == 0
+    forge(disk, "forged")
+    assert kinds(disk) == [Kind.ADDED]
+    disk.signer.writers = dict(before)
+    serve(disk, "five")
+    assert kinds(disk) == [Kind.ADDED]

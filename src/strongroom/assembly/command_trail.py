@@ -1,0 +1,140 @@
+"""The audit records of commands: written, signed and on disk before a command changes anything.
+
+Commands run in processes of their own, also while the server runs, so they have an audit chain of their own. They take
+turns with it: ``DataFolder.registering`` is held by the one that writes.
+"""
+
+import logging
+import os
+import pwd
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from strongroom.assembly.audit_log import known_writers, open_audit_key, open_audit_log
+from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.assembly.node import require_node_id
+from strongroom.audit.operator_events import Circumstances, OperatorEvent, operator_event
+from strongroom.audit.user_identity import UserIdentity, operating_system_user
+from strongroom.audit.writer_id import WriterId
+from strongroom.clock import Clock
+from strongroom.crypto.service_secrets import ServiceSecrets
+from strongroom.entropy import Entropy, uuid
+from strongroom.errors import KmsError
+from strongroom.settings import Settings
+from strongroom.store.audit.log import AuditLog
+from strongroom.store.protocol import Store
+
+logger = logging.getLogger(__name__)
+
+_LOGIN_UID = Path("/proc/self/loginuid")
+_NO_LOGIN = 0xFFFF_FFFF
+
+
+class CommandTrail:
+    """Records what commands change in an opened data folder."""
+
+    def __init__(
+        self,
+        folder: DataFolder,
+        store: Store,
+        secrets: ServiceSecrets,
+        settings: Settings,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        self._folder = folder
+        self._store = store
+        self._secrets = secrets
+        self._settings = settings
+        self._clock = clock
+        self._entropy = entropy
+
+    @contextmanager
+    def recording(self, event: OperatorEvent) -> Iterator[None]:
+        """Record a change, then let the body make it. ``registering`` must be held.
+
+        The record is signed and on disk before the body runs. If the body fails, a second record says so. Raises
+        DataFolderError, and runs no body, if the record cannot be written.
+        """
+        try:
+            log = self._open()
+        except (KmsError, OSError) as error:
+            raise self._not_recorded(error) from None
+        with closing(log):
+            try:
+                self._add(log, event)
+            except (KmsError, OSError) as error:
+                raise self._not_recorded(error) from None
+            try:
+                yield
+            except Exception as error:
+                with suppress(KmsError, OSError):
+                    self._add(log, event, str(error) or type(error).__name__)
+                raise
+
+    def end_interrupted(self) -> None:
+        """Sign what a killed command has left unsigned, unless a command runs now, which does it itself."""
+        writer = self._writer()
+        known = known_writers(self._store).get(writer)
+        if known is None or known.stopped:
+            return
+        with self._folder.registering(wait=False) as held:
+            if held:
+                try:
+                    self._open().close()
+                except (KmsError, OSError) as error:
+                    logger.error("the chain of audit writer %s could not be ended: %s", writer, error)  # noqa: TRY400
+
+    def _open(self) -> AuditLog:
+        key = open_audit_key(self._store, self._secrets, self._entropy)
+        settings = replace(self._settings, durability="fsync")
+        return open_audit_log(self._folder.audit, self._writer(), settings, self._store, key, self._clock)
+
+    def _writer(self) -> str:
+        return WriterId(require_node_id(self._folder), None).name
+
+    def _add(self, log: AuditLog, event: OperatorEvent, failure: str = "") -> None:
+        at = Circumstances(
+            operator=current_operator(),
+            region=self._settings.regions[0],
+            now=self._clock.now(),
+            event_id=uuid(self._entropy),
+        )
+        log.append(operator_event(event, at, failure))
+        log.checkpoint()
+
+    def _not_recorded(self, error: Exception) -> DataFolderError:
+        reason = error.__cause__ or error
+        return DataFolderError(
+            f"nothing was changed, because its audit record cannot be written to `{self._folder.audit}`: {reason}"
+        )
+
+
+def current_operator() -> UserIdentity:
+    """Return who runs this process, and who logged in, if that was another user.
+
+    The kernel keeps who logged in (audit(7)); where it does not know, sudo says who called it.
+    """
+    uid = os.getuid()
+    name = _user_name(uid)
+    login = _login_name() or os.environ.get("SUDO_USER", "")
+    return operating_system_user(uid, name, "" if login == name else login)
+
+
+def _login_name() -> str:
+    try:
+        uid = int(_LOGIN_UID.read_text())
+    except (OSError, ValueError):
+        return ""
+    return "" if uid == _NO_LOGIN else _user_name(uid)
+
+
+def _user_name(uid: int) -> str:
+    """Return the name of a user, the number itself for one without a name, as in containers."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

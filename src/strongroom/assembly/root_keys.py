@@ -1,0 +1,173 @@
+"""Lists accounts, and gives an account a new root access key: for one who has none that works, or wants another.
+
+Also while the server runs. What else can lock an operator out, and the way back, is in docs/running.md.
+"""
+
+import msgspec
+
+from strongroom.assembly.command_trail import CommandTrail
+from strongroom.assembly.credentials import (
+    CredentialsFileError,
+    add_profile,
+    has_profile,
+    long_term_keys,
+    remove_profile,
+)
+from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.assembly.registrar import access_key_record
+from strongroom.audit.operator_events import OperatorEvent
+from strongroom.clock import Clock
+from strongroom.crypto.access_keys import NewAccessKey, new_access_key
+from strongroom.crypto.service_secrets import IAM_SCOPE, ServiceSecrets
+from strongroom.entropy import Entropy
+from strongroom.keys.arns import root_arn
+from strongroom.store.protocol import Reader, Store, Transaction
+from strongroom.store.records import AccessKeyRecord, AccountRecord
+from strongroom.store.scopes import AccountScope
+
+MOST_ROOT_KEYS = 2
+"""The most access keys that a root user may have, as on AWS."""
+
+_FIRST_PROFILE = "default"
+
+
+class AccountSummary(msgspec.Struct, frozen=True):
+    """An account, its root access keys (oldest first), and the profile that is for them in ``credentials``."""
+
+    record: AccountRecord
+    profile: str
+    keys: list[AccessKeyRecord]
+
+
+class NewRootKey(msgspec.Struct, frozen=True):
+    """A root access key that was made: its profile, and the keys that the account had before."""
+
+    access_key_id: str
+    profile: str
+    before: list[AccessKeyRecord]
+    kept_as: str | None
+    """The name that the profile's earlier content has now, None if it had none that is of use."""
+
+
+def accounts_by_profile(accounts: list[AccountRecord]) -> dict[str, AccountRecord]:
+    """Return accounts by the profile that their root access key has: ``default`` for the first, their id for others."""
+    ordered = sorted(accounts, key=lambda each: (each.created_at, each.account))
+    return {_FIRST_PROFILE if number == 0 else each.account: each for number, each in enumerate(ordered)}
+
+
+class RootKeys:
+    """The root access keys of the accounts in an opened data folder."""
+
+    def __init__(
+        self,
+        folder: DataFolder,
+        store: Store,
+        secrets: ServiceSecrets,
+        clock: Clock,
+        entropy: Entropy,
+        trail: CommandTrail,
+    ) -> None:
+        self._folder = folder
+        self._store = store
+        self._secrets = secrets
+        self._clock = clock
+        self._entropy = entropy
+        self._trail = trail
+
+    def accounts(self) -> list[AccountSummary]:
+        """List the accounts, the first one first."""
+        with self._store.read() as reader:
+            return [
+                AccountSummary(record, profile, reader.access_keys(record.account, _root_of(reader, record.account)))
+                for profile, record in accounts_by_profile(reader.accounts()).items()
+            ]
+
+    def create(self, account: str, *, replace: bool = False, deactivate: bool = False) -> NewRootKey:
+        """Make a root access key for an account, written into ``credentials`` as the account's profile.
+
+        ``replace`` deletes the ones it has, ``deactivate`` deactivates them. An earlier content of the profile is kept
+        under another name unless its access key does not exist (any more). Raises DataFolderError if there is no such
+        account, or if it has two root access keys that are not replaced.
+        """
+        with self._folder.registering():
+            with self._store.read() as reader:
+                profile = _profile_of(reader, account)
+                before = reader.access_keys(account, root := _root_of(reader, account))
+                kept_as = self._earlier_profile(reader, profile)
+            if not replace and len(before) >= MOST_ROOT_KEYS:
+                raise _too_many(account, before)
+            key = new_access_key("AKIA", self._entropy, account)
+            record = access_key_record(self._secrets, key, account, root, self._clock.now())
+            done = "deleted" if replace else "deactivated"
+            others = [each.access_key_id for each in before] if replace or deactivate else []
+            event = OperatorEvent(
+                name="CreateRootAccessKey",
+                command="account root-key",
+                account=account,
+                details={"accountId": account, "accessKeyId": key.access_key_id, f"{done}AccessKeyIds": others},
+            )
+            with self._trail.recording(event):
+                self._change(record, key, profile, kept_as, replace=replace, deactivate=deactivate)
+        return NewRootKey(key.access_key_id, profile, before, None if replace else kept_as)
+
+    def _change(
+        self,
+        record: AccessKeyRecord,
+        key: NewAccessKey,
+        profile: str,
+        kept_as: str | None,
+        *,
+        replace: bool,
+        deactivate: bool,
+    ) -> None:
+        def add(transaction: Transaction) -> None:
+            before = transaction.access_keys(record.account, record.principal)
+            for each in before:
+                if replace:
+                    transaction.remove_access_key(each)
+                elif deactivate and each.active:
+                    transaction.set_access_key_active(each, active=False)
+            if not transaction.add_access_key(record, MOST_ROOT_KEYS):
+                raise _too_many(record.account, before)
+
+        # The file is written first, and loses nothing yet: a kill in between costs no access key that works.
+        add_profile(self._folder.credentials, profile, key, kept_as)
+        self._store.write(add, AccountScope(record.account))
+        if replace and kept_as is not None:
+            remove_profile(self._folder.credentials, kept_as)
+
+    def _earlier_profile(self, reader: Reader, profile: str) -> str | None:
+        """Return a name under which to keep what a profile has now; None if it has nothing of use.
+
+        Raises DataFolderError if the file cannot be read, so that it is not overwritten.
+        """
+        path = self._folder.credentials
+        try:
+            earlier = long_term_keys(path).get(profile)
+            if earlier is None:
+                return f"{profile}-before" if has_profile(path, profile) else None
+        except CredentialsFileError as error:
+            raise DataFolderError(f"{error}; repair it or move it away, and run this again") from None
+        known = reader.access_key(earlier.access_key_id)
+        return None if known is None else f"{profile}-{earlier.access_key_id}"
+
+
+def _profile_of(reader: Reader, account: str) -> str:
+    for profile, record in accounts_by_profile(reader.accounts()).items():
+        if record.account == account:
+            return profile
+    raise DataFolderError(f"there is no account {account}; to list them, run: strongroom account list")
+
+
+def _root_of(reader: Reader, account: str) -> str:
+    """Return the ARN of an account's root, in the partition of the Regions that the server has served."""
+    region = next(sealed.scope for sealed in reader.domain_keys() if sealed.scope != IAM_SCOPE)
+    return root_arn(region, account)
+
+
+def _too_many(account: str, keys: list[AccessKeyRecord]) -> DataFolderError:
+    shown = ", ".join(f"{each.access_key_id} ({'active' if each.active else 'inactive'})" for each in keys)
+    return DataFolderError(
+        f"account {account} has {MOST_ROOT_KEYS} root access keys, the most there can be: {shown}; delete one with "
+        f"iam delete-access-key, or all of them with: strongroom account root-key {account} --replace"
+    )
