@@ -79,16 +79,32 @@ class BackupMaker:
             raise DataFolderError("a backup with domain keys opens every key, so it must be encrypted")
         target = self._target(to, encrypted=encryption is not None)
         self._record(target, "none" if encryption is None else encryption.kind, with_domain_keys=with_domain_keys)
-        with partial_file(target) as file:
-            with self._opened.store.read_tables() as tables:
-                encoded = self._write(tables, file, encryption, progress, with_domain_keys=with_domain_keys)
-            signed = _check(file, None if encryption is None else encryption.check(), progress)
-            if signed.encoded != encoded:
-                raise BackupError(f"`{target}` was read back and is not what was written")
-            size = os.fstat(file.fileno()).st_size
-            publish(target)
+        try:
+            with partial_file(target) as file:
+                signed = self._write_and_check(target, file, encryption, progress, with_domain_keys=with_domain_keys)
+                size = os.fstat(file.fileno()).st_size
+                publish(target)
+        except OSError as error:
+            raise DataFolderError(f"`{target}` cannot be written: {error.strerror or error}") from error
         removed = [] if keep is None else remove_oldest(target.parent, self._deployment, keep, target)
         return MadeBackup(target, size, signed, removed)
+
+    def _write_and_check(
+        self,
+        target: Path,
+        file: BinaryIO,
+        encryption: Encryption | None,
+        progress: Progress,
+        *,
+        with_domain_keys: bool,
+    ) -> SignedManifest:
+        """Write the backup, and read it back as it is in the file; return its manifest."""
+        with self._opened.store.read_tables() as tables:
+            encoded = self._write(tables, file, encryption, progress, with_domain_keys=with_domain_keys)
+        signed = _check(file, None if encryption is None else encryption.check(), progress)
+        if signed.encoded != encoded:
+            raise BackupError(f"`{target}` was read back and is not what was written")
+        return signed
 
     def _record(self, target: Path, encryption: str, *, with_domain_keys: bool) -> None:
         """Record that a backup is made; raises DataFolderError if that is impossible."""

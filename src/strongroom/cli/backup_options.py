@@ -14,6 +14,7 @@ from strongroom.crypto.age.passphrase import PassphraseDecryption, is_under_pass
 from strongroom.crypto.age.recipients import IdentityDecryption, parse_identities
 from strongroom.crypto.age.stream import MAGIC, AgeError, Decryption
 from strongroom.crypto.audit_key import AuditPublicKey, load_audit_public_key
+from strongroom.errors import KmsError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,7 +45,7 @@ def backup_errors() -> Iterator[None]:
     with readable_errors():
         try:
             yield
-        except (BackupError, AgeError) as error:
+        except (BackupError, AgeError, KmsError) as error:
             raise click.ClickException(str(error)) from None
 
 

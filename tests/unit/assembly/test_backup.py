@@ -1,5 +1,6 @@
 """Backups of a data folder: what they hold, where they are written, and what verification finds."""
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -206,6 +207,23 @@ class Lost(RecipientEncryption):
         assert isinstance(target, BufferedRandom)
         target.flush()
         os.truncate(target.fileno(), target.tell() - 10)
+
+
+class Full(RecipientEncryption):
+    """A disk that is full."""
+
+    @override
+    def encrypt(self, source: Readable, target: Writable) -> None:
+        target.write(source.read(100))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(deployment: LocalDeployment, tmp_path: Path) -> None:
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    with pytest.raises(DataFolderError, match=r"backups/new` cannot be written: No space left on device"):
+        back_up(deployment, folder / "new", Full([]))
+    assert not list(folder.iterdir())
 
 
 def test_a_file_that_cannot_be_read_back_gets_no_name(deployment: LocalDeployment, tmp_path: Path) -> None:

@@ -1,15 +1,17 @@
 """The format of backups: what was written is read, and nothing else is."""
 
 import io
+import tracemalloc
 import zlib
 
 import msgspec
 import pytest
 
 from backups import COLUMNS, KEY, ROWS, manifest_of, read_all, small_backup, written
+from strongroom.assembly.backup_stream import ChunkSource
 from strongroom.backup.blocks import MAGIC, VERSION, BackupError, BlockType, SectionHead, encode_block, encode_rows
 from strongroom.backup.reader import BackupReader
-from strongroom.backup.writer import Section
+from strongroom.backup.writer import Section, write_backup
 from strongroom.crypto.audit_key import AuditKey
 
 
@@ -88,3 +90,18 @@ def test_a_row_of_another_shape_is_refused(row: tuple[object, ...]) -> None:
     head = encode_block(BlockType.SECTION, msgspec.json.encode(SectionHead("things", ("name",))))
     with pytest.raises(BackupError, match="damaged"):
         read_all(MAGIC + bytes((VERSION,)) + head + rows)
+
+
+def test_memory_does_not_grow_with_the_number_of_rows() -> None:
+    def peak(rows: int) -> int:
+        section = Section(SectionHead("many", ("name",)), ((f"{number:0200}",) for number in range(rows)))
+        tracemalloc.start()
+        reader = BackupReader(ChunkSource(write_backup([section], manifest_of, KEY.sign)).read)
+        for each in reader.sections():
+            assert sum(map(len, each.batches)) == rows
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    small, large = peak(5_000), peak(50_000)
+    assert large < small * 1.2
