@@ -9,14 +9,18 @@ from typing_extensions import override
 from strongroom.assembly.audit_log import size_of_log
 from strongroom.assembly.backup_stream import Progress
 from strongroom.assembly.data_folder import DataFolderError
-from strongroom.audit.chain import Checkpoint, Position, claim_of
+from strongroom.audit.archive import Statements
+from strongroom.audit.chain import CHECKPOINT, Checkpoint, Position, claim_of
 from strongroom.audit.cloudtrail import event_time
 from strongroom.audit.verification import Verifier
 from strongroom.audit.writer_id import parse_writer
 from strongroom.backup.destructions import Destructions, earliest
 from strongroom.backup.manifest import Manifest, WriterCheckpoint
 from strongroom.crypto.audit_key import AuditPublicKey
-from strongroom.store.audit.segments import holds, walk
+from strongroom.store.audit.segment_reader import read_statements, walk
+from strongroom.store.audit.segments import copies_of_segments
+
+_CHAIN = b',"chain":'
 
 
 def destroyed_since(
@@ -24,46 +28,53 @@ def destroyed_since(
 ) -> Destructions:
     """Return what the logs in some folders record as destroyed; call ``progress`` with bytes.
 
-    A folder is an audit folder, or the data folder around it. Raises DataFolderError if a log was changed, or if the
-    logs do not go on from where they were when the backup was made.
+    A folder is an audit folder, the data folder around it, or an archive of it. Raises DataFolderError if a log was
+    changed, or if the logs do not go on from where they were when the backup was made.
     """
     logs = [_log_in(folder) for folder in folders]
-    total = sum(map(size_of_log, logs))
+    total = size_of_log(logs)
     positions = {each.writer: _position(each, key) for each in manifest.checkpoints}
     sequences = {writer: position.sequence for writer, position in positions.items() if position is not None}
     found = Destructions(sequences, event_time(earliest(manifest.at)))
-    seen: dict[str, Path] = {}
-    for log in logs:
-        reading = _Reading(key, found)
-        walk(log, reading, lambda size: progress(size, total))
-        report = reading.finish({})
-        if report.findings:
-            first = report.findings[0]
-            raise DataFolderError(
-                f"the audit log in `{log}` is not what was written ({first.kind} in {first.file}, line {first.line}); "
-                "examine it with: strongroom audit verify --public-key"
-            )
-        seen |= dict.fromkeys(reading.ends, log)
+    segments = copies_of_segments(logs)
+    reading = _Reading(key, found, manifest, read_statements([copies[0] for copies in segments], key.verifies))
+    walk(segments, reading, lambda size: progress(size, total))
+    report = reading.finish({})
+    if report.findings:
+        first = report.findings[0]
+        raise DataFolderError(
+            f"the audit log is not what was written, or not all of it is in --audit: {first.file}, line {first.line}: "
+            f"{first.text}; examine it with: strongroom audit verify --public-key"
+        )
+    if report.pruned:
+        raise DataFolderError("segments between those in --audit were pruned, so it is not known what they recorded")
     for each in manifest.checkpoints:
-        _require_chain(each, positions[each.writer], seen, manifest)
+        if positions[each.writer] is not None:
+            _require_chain(each, reading, manifest)
     return found
 
 
 class _Reading(Verifier):
     """Verifies a log, and hands its lines on."""
 
-    def __init__(self, key: AuditPublicKey, found: Destructions) -> None:
-        super().__init__(key.verifies, None, from_oldest=True)
+    def __init__(self, key: AuditPublicKey, found: Destructions, manifest: Manifest, stated: Statements) -> None:
+        super().__init__(key.verifies, None, from_oldest=True, stated=stated, archives_given=True)
         self._destructions = found
-        self.ends: set[str] = set()
+        self._wanted = {msgspec.json.encode(_checkpoint(each)): each.writer for each in manifest.checkpoints}
+        self.writers: set[str] = set()
         """The writers with a chain."""
+        self.confirmed: set[str] = set()
+        """The writers whose chain has the checkpoint that the backup has."""
 
     @override
     def lines(self, lines: Sequence[bytes]) -> None:
         for line in lines:
             self._destructions.note(line)
+            if line.startswith(CHECKPOINT):
+                writer = self._wanted.get(line[: line.rfind(_CHAIN)] + b"}")
+                self.confirmed |= set() if writer is None else {writer}
         if lines and (claim := claim_of(lines[-1])) is not None:
-            self.ends.add(claim.writer)
+            self.writers.add(claim.writer)
         super().lines(lines)
 
 
@@ -73,7 +84,7 @@ def _log_in(folder: Path) -> Path:
     log = inside if inside.is_dir() else folder
     if not log.is_dir():
         raise DataFolderError(f"`{folder}` in --audit is not a folder")
-    if not size_of_log(log):
+    if not size_of_log([log]):
         raise DataFolderError(f"`{folder}` in --audit holds no audit log")
     return log
 
@@ -92,27 +103,23 @@ def _position(kept: WriterCheckpoint, key: AuditPublicKey) -> Position | None:
     return Position(kept.writer, stated.sequence, stated.digest.encode())
 
 
-def _require_chain(
-    kept: WriterCheckpoint, position: Position | None, seen: dict[str, Path], manifest: Manifest
-) -> None:
+def _require_chain(kept: WriterCheckpoint, reading: _Reading, manifest: Manifest) -> None:
     """Make sure that a chain is here and has the checkpoint that the backup has; raises DataFolderError.
 
     A chain whose writer had stopped may be missing, if another one of its node is here: they were in one folder.
     """
-    if position is None:
+    if kept.writer in reading.confirmed:
         return
-    log = seen.get(kept.writer)
-    if log is None:
-        parsed = parse_writer(kept.writer)
-        nodes = {other.node for writer in seen if (other := parse_writer(writer)) is not None}
-        if kept.stopped and parsed is not None and parsed.node in nodes:
-            return
+    if kept.writer in reading.writers:
         raise DataFolderError(
-            f"the folders in --audit have no records of audit writer {kept.writer}, which wrote when the backup "
-            f"was made (deployment {manifest.deployment}); name its folder too, or give --without-audit-log instead"
+            f"the audit log does not have the checkpoint of writer {kept.writer} in the backup: part of the log "
+            "is missing; if it was archived, name the archive in --audit too"
         )
-    if not holds(log, position, msgspec.json.encode(_checkpoint(kept))):
-        raise DataFolderError(
-            f"the audit log in `{log}` does not have the checkpoint of writer {kept.writer} at {position.sequence}, "
-            "which is in the backup: part of the log is missing"
-        )
+    parsed = parse_writer(kept.writer)
+    nodes = {other.node for writer in reading.writers if (other := parse_writer(writer)) is not None}
+    if kept.stopped and parsed is not None and parsed.node in nodes:
+        return
+    raise DataFolderError(
+        f"the folders in --audit have no records of audit writer {kept.writer}, which wrote when the backup "
+        f"was made (deployment {manifest.deployment}); name its folder too, or give --without-audit-log instead"
+    )

@@ -5,10 +5,12 @@ import click
 from strongroom import __version__
 from strongroom.cli.account import account
 from strongroom.cli.audit import audit
+from strongroom.cli.audit_archive import archive, prune
 from strongroom.cli.backup import backup
 from strongroom.cli.database import database
 from strongroom.cli.explain import explain_command, who_can_command
 from strongroom.cli.identity_provider import identity_provider
+from strongroom.cli.key import key
 from strongroom.cli.restore import restore
 from strongroom.cli.serve import serve
 from strongroom.cli.service import service
@@ -24,6 +26,7 @@ for command in (
     serve,
     account,
     service,
+    key,
     identity_provider,
     explain_command,
     who_can_command,
@@ -33,3 +36,5 @@ for command in (
     restore,
 ):
     main.add_command(command)
+for command in (archive, prune):
+    audit.add_command(command)

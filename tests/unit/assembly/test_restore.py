@@ -181,7 +181,7 @@ def test_a_log_that_was_changed_or_is_not_all_there_is_refused(
         path.unlink()
     (commands,) = copy.glob("*cli-*")
     first.write_bytes(b"".join(first.read_bytes().splitlines(keepends=True)[:2]))
-    with pytest.raises(DataFolderError, match="part of the log is missing"):
+    with pytest.raises(DataFolderError, match=r"part of the log|no records of audit writer"):
         restore(deployment, made, tmp_path / "new", audit=[copy])
     first.unlink()
     commands.unlink()
