@@ -26,6 +26,7 @@ from strongroom.crypto.age.passphrase import PassphraseEncryption
 from strongroom.crypto.age.recipients import RecipientEncryption, parse_recipient, parse_recipients
 from strongroom.crypto.age.stream import Encryption
 from strongroom.entropy import system_entropy
+from strongroom.supervisor.hardening import harden_process
 
 _MOST_SHOWN = 20
 
@@ -140,6 +141,7 @@ def verify(
     key shows that the backup was made by their deployment.
     """
     with backup_errors():
+        harden_process()
         decryption = decryption_of(file, identities, passphrase_file)
         public_key = read_audit_public_key(audit_public_key)
         with file.open("rb") as opened, progress_bar("Verifying", file.stat().st_size) as advance:

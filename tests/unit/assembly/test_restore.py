@@ -1,6 +1,7 @@
 """Restores: what comes back, what does not, and what is refused."""
 
 import base64
+import gzip
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -188,6 +189,22 @@ def test_a_log_that_was_changed_or_is_not_all_there_is_refused(
     with pytest.raises(DataFolderError, match="holds no audit log"):
         restore(deployment, made, tmp_path / "new", audit=[copy])
     assert not (tmp_path / "new").exists()
+
+
+def test_archived_segments_are_read_too(
+    deployment: LocalDeployment, tmp_path: Path, destroyed: tuple[MadeBackup, str, str]
+) -> None:
+    made, key_id, _ = destroyed
+    log, archive = tmp_path / "log", tmp_path / "archive"
+    shutil.copytree(deployment.folder / "audit", log)
+    archive.mkdir()
+    first, *_ = sorted(log.glob("*w0-*"))
+    (archive / f"{first.name}.gz").write_bytes(gzip.compress(first.read_bytes()))
+    first.unlink()
+    with pytest.raises(DataFolderError, match="name the archive in --audit too"):
+        restore(deployment, made, tmp_path / "new", audit=[log])
+    result = restore(deployment, made, tmp_path / "new", audit=[log, archive])
+    assert [each.rpartition("/")[2] for each in result.settled.destroyed] == [key_id]
 
 
 def test_the_log_of_another_deployment_is_refused(deployment: LocalDeployment, tmp_path: Path) -> None:
