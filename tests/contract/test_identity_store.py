@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy.exc import IntegrityError
 
+from strongroom.clock import DAY
 from strongroom.errors import DependencyTimeoutException
 from strongroom.iam.entities import (
     Entity,
@@ -306,6 +307,18 @@ def test_a_service_has_one_access_key(store: Store) -> None:
     store.write(lambda transaction: transaction.add_access_key(access_key(1, "s3.amazonaws.com", account="")))
     with pytest.raises(IntegrityError):
         store.write(lambda transaction: transaction.add_access_key(access_key(2, "s3.amazonaws.com", account="")))
+
+
+def test_a_use_of_an_access_key_in_the_future_is_replaced_by_the_next_one(store: Store) -> None:
+    """The clock was ahead when it was noted."""
+    store.write(lambda transaction: transaction.add_access_key(access_key(1)))
+    wrong, right = (AccessKeyUse("AKIA1", NOW + at, "us-east-1", "kms") for at in (31 * DAY, 0))
+    store.write(lambda transaction: transaction.note_access_key_use(wrong))
+    store.write(lambda transaction: transaction.note_access_key_use(right))
+    with store.read() as reader:
+        record = reader.access_key("AKIA1")
+    assert record is not None
+    assert record.last_used_at == NOW
 
 
 def test_a_later_use_of_an_access_key_is_not_replaced_by_an_earlier_one(store: Store) -> None:

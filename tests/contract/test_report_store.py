@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from strongroom.clock import DAY
 from strongroom.iam.entities import Role, User
 from strongroom.store.protocol import Store, Transaction
 from strongroom.store.records import AccessKeyRecord, CredentialReport, LastAccessedJob, PrincipalUse
@@ -44,6 +45,11 @@ def test_the_last_use_of_each_service_is_kept(store: Store) -> None:
     assert uses(store, "AIDAALICE") == [later, noted[1]]
     assert uses(store, "AIDAALICE", "AROAWORKER", "AROAABSENT") == [later, noted[1], noted[2]]
     assert uses(store) == []
+    # One that is a day later than the next was noted while the clock was ahead.
+    wrong = replace(use, used_at=NOW + 31 * DAY)
+    store.write(lambda transaction: transaction.note_principal_uses([wrong]))
+    store.write(lambda transaction: transaction.note_principal_uses([later]))
+    assert uses(store, "AIDAALICE") == [later, noted[1]]
     many = [f"AIDA{number}" for number in range(1200)]
     assert uses(store, *many, "AROAWORKER") == [noted[2]]
 

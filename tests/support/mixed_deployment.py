@@ -79,7 +79,7 @@ class MixedDeployment(LocalDeployment):
         credentials = Credentials(backends.snapshot)
         pipeline = Pipeline(backends, credentials, RequestQuotas((), ()), trail, usage, RecordRateLimit())
         deployment.service = replace(deployment.service, pipeline=pipeline)
-        deployment.keeper = Keeper(backends, trail, deployment.log, self.clock, usage)
+        deployment.keeper = Keeper(backends, trail, deployment.log, self.clock, deployment.clock_watch, usage)
         deployment.chores = deployment.keeper.run
 
     def new_key(self, **request: Any) -> str:

@@ -2,8 +2,11 @@
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from itertools import product
 from pathlib import Path
+
+import msgspec
 
 from strongroom.arns import parse_arn
 from strongroom.audit.chain import KnownWriter
@@ -120,6 +123,15 @@ def known_writers(store: Readable) -> Mapping[str, KnownWriter]:
     """Return the recorded state of each writer, of all nodes."""
     with store.read() as reader:
         return reader.audit_writers()
+
+
+def last_checkpoint(store: Readable) -> float | None:
+    """Return when a checkpoint was signed last, in epoch seconds; None if there is none, or a damaged one."""
+    checkpoints = [known.checkpoint for known in known_writers(store).values() if known.checkpoint is not None]
+    try:
+        return max((datetime.fromisoformat(each.read().time).timestamp() for each in checkpoints), default=None)
+    except (msgspec.DecodeError, ValueError):
+        return None
 
 
 def size_of_log(folders: Sequence[Path]) -> int:

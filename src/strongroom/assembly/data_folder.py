@@ -12,6 +12,8 @@
       serving           empty; locked by the process that was started to serve, and by none of its workers
       registering       empty; locked by the command that changes something
       request-quotas    0600, what several workers have counted, if there are quotas
+      clock             0600, what the server knows of the time, and how far to believe the clock of the machine
+      clock-accepted    0600, the clocks as they were at the last ``strongroom clock accept``
       problems/         0700, the open problems of each worker, 0600
       audit/            0700, a line for each call, in segments
       metrics/          0700, a socket of each worker, 0600, over which it sends the others its metrics
@@ -64,6 +66,8 @@ class DataFolder:
         self.request_quotas = path / "request-quotas"
         self.problems = path / "problems"
         self.serving = path / "serving"
+        self.clock = path / "clock"
+        self.clock_accepted = path / "clock-accepted"
         self._registering = path / "registering"
 
     def lock(self) -> int:
@@ -150,7 +154,7 @@ def _require_own_content(folder: DataFolder) -> None:
     Its owner could go on changing it. The root key is checked where it is read.
     """
     database = [folder.path / (folder.database.name + suffix) for suffix in ("", "-wal", "-shm", "-journal")]
-    for path in (*database, folder.node_id, folder.audit):
+    for path in (*database, folder.node_id, folder.clock, folder.clock_accepted, folder.audit):
         try:
             status = path.lstat()
         except FileNotFoundError:

@@ -8,7 +8,14 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from strongroom.assembly.audit_log import end_idle_chains, idle_writers, open_audit_key, open_audit_log
+from strongroom.assembly.audit_log import (
+    end_idle_chains,
+    idle_writers,
+    last_checkpoint,
+    open_audit_key,
+    open_audit_log,
+)
+from strongroom.assembly.clock_record import ClockFiles
 from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.data_folder import (
     DataFolder,
@@ -38,6 +45,7 @@ from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.crypto.software.private_keys import SoftwareDataKeyPairs
 from strongroom.crypto.software.random_source import SoftwareRandomSource
 from strongroom.entropy import Entropy
+from strongroom.maintenance.clock_watch import ClockWatch
 from strongroom.maintenance.keeper import Keeper
 from strongroom.node_id import NodeId
 from strongroom.operations.context import Backends
@@ -100,6 +108,7 @@ class OpenFolder:
         key_backends, secrets = KeyBackends(SoftwareKeyBackend(domain_keys, entropy)), ServiceSecrets(domain_keys)
         if taken:
             claim_old_writers(self.folder, store, ensure_node_id(self.folder, entropy))
+        self.clock_watch = ClockWatch(clock, ClockFiles(self.folder), self.problems, last_checkpoint(store))
         self.backends = Backends(
             store=store,
             key_backends=key_backends,
@@ -114,6 +123,7 @@ class OpenFolder:
             managed_rotation_days=settings.managed_rotation_days,
             customer_keys=settings.customer_keys,
             regions=settings.regions,
+            latest_time=self.clock_watch.latest,
         )
         self.trail = CommandTrail(self.folder, store, secrets, settings, clock, entropy)
         # What a first start makes is no change of an operator's.
@@ -213,7 +223,9 @@ class Deployment:
             UnauthenticatedRequests(trail, record_limit),
             Readiness(opened.store, trail, problems, WriteProbe(opened.store, clock.timer)),
         )
-        self.keeper = Keeper(opened.backends, trail, self.log, clock, usage)
+        self.keeper = Keeper(opened.backends, trail, self.log, clock, opened.clock_watch, usage)
+        self._saves_clock = not worker
+        self.clock_watch = opened.clock_watch
         if not worker and (settings.serve_damaged or not is_checked_at_once(self.folder)):
             opened.store.check()
         self.chores = self.keeper.upkeep if worker else self.keeper.run
@@ -228,8 +240,13 @@ class Deployment:
         self.close()
 
     def close(self) -> None:
-        """Save the last uses, write the audit lines that wait, and release the folder."""
+        """Save the last uses and what is known of the time, write the audit lines that wait, and release the folder."""
         self.keeper.upkeep(stopping=True)
+        if self._saves_clock:
+            try:
+                self.clock_watch.save(stopping=True)
+            except OSError as error:
+                logger.warning("cannot write `%s`: %s", self.folder.clock, error)
         self._undo.close()
 
 

@@ -26,6 +26,8 @@ KEY_SOURCE = "kms.amazonaws.com"
 """The source of events that concern KMS keys."""
 AUDIT_SOURCE = "cloudtrail.amazonaws.com"
 """The source of events that concern the audit log itself."""
+KEYS_SOURCE = "kms.amazonaws.com"
+"""The source of events that concern keys."""
 
 _FAILED = "CommandFailed"
 

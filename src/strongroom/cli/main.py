@@ -7,6 +7,7 @@ from strongroom.cli.account import account
 from strongroom.cli.audit import audit
 from strongroom.cli.audit_archive import archive, prune
 from strongroom.cli.backup import backup
+from strongroom.cli.clock import clock
 from strongroom.cli.database import database
 from strongroom.cli.explain import explain_command, who_can_command
 from strongroom.cli.identity_provider import identity_provider
@@ -23,17 +24,8 @@ def main() -> None:
 
 
 for command in (
-    serve,
-    account,
-    service,
-    key,
-    identity_provider,
-    explain_command,
-    who_can_command,
-    audit,
-    database,
-    backup,
-    restore,
+    *(serve, account, service, key, identity_provider, explain_command, who_can_command),
+    *(audit, clock, database, backup, restore),
 ):
     main.add_command(command)
 for command in (archive, prune):

@@ -30,6 +30,8 @@ MIN_DELETION_WINDOW_DAYS = 7
 MAX_DELETION_WINDOW_DAYS = 30
 DEFAULT_DELETION_WINDOW_DAYS = 30
 MAX_ON_DEMAND_ROTATIONS = 25
+MAX_AHEAD = DAY
+"""By how much a rotation or a deletion may be further ahead than one period or window, in seconds."""
 _CONFLICT_WINDOW = 20 * 60.0
 
 
@@ -66,6 +68,24 @@ def cancel_deletion(key: KmsKey) -> KmsKey:
 def deletion_due(key: KmsKey, now: float) -> bool:
     """Tell whether the waiting period is over."""
     return key.state is KeyState.PENDING_DELETION and key.deletion_at is not None and key.deletion_at <= now
+
+
+def with_dates_repaired(key: KmsKey, now: float, unsure_since: float) -> KmsKey:
+    """Return the key with a rotation at most one period ahead, and a deletion at most one window.
+
+    Only a wall clock that was ahead can have dated them later. A waiting period that began since ``unsure_since``, with
+    a clock that was behind, is too short. All of these begin anew at ``now``, so none is too early. Replicas have the
+    rotation of their primary.
+    """
+    end, rotation, window = now + MAX_AHEAD, key.rotation, key.deletion_window_days
+    period = rotation.period_days * DAY
+    if not key.is_replica and rotation.next_at is not None and rotation.next_at > end + period:
+        key = replace(key, rotation=replace(rotation, next_at=now + period))
+    if key.deletion_at is not None and window is not None:
+        begun = key.deletion_at - window * DAY
+        if begun > end or unsure_since <= begun < now:
+            key = replace(key, deletion_at=now + window * DAY)
+    return key
 
 
 def require_own_rotation(key: KmsKey) -> None:

@@ -8,20 +8,21 @@ from typing_extensions import override
 from strongroom.keys.arns import KeyLocator
 from strongroom.operations.kms.key_changes import Plan
 from strongroom.store.protocol import Reader
+from strongroom.trusted_time import Moment
 
 
 class Duty(msgspec.Struct, frozen=True):
     """A kind of change that the service makes by itself when a key is due.
 
-    ``find(reader, now, limit)`` lists at most ``limit`` keys that are due. ``plan(locator, now)`` returns the plan for
-    one key, which changes nothing if the key is no longer due. ``counter`` is the name of the counter of changed keys.
-    ``done`` is the log message of a change. Times are epoch seconds.
+    ``find(reader, moment, limit)`` lists at most ``limit`` keys that are due. ``plan(locator, moment)`` returns the
+    plan for one key, which changes nothing if the key is no longer due. ``counter`` is the name of the counter of
+    changed keys. ``done`` is the log message of a change.
     """
 
     counter: str
     done: str
-    find: Callable[[Reader, float, int], list[KeyLocator]]
-    plan: Callable[[KeyLocator, float], Plan]
+    find: Callable[[Reader, Moment, int], list[KeyLocator]]
+    plan: Callable[[KeyLocator, Moment], Plan]
 
     @override
     def __repr__(self) -> str:

@@ -1,7 +1,8 @@
 """The keeper: runs the service's periodic duties.
 
 It rotates keys (``key_rotation``), erases expired key material (``material_expiry``), deletes keys (``key_deletion``),
-and signs checkpoints of the audit log.
+and signs checkpoints of the audit log. A key is due by the trusted time (``clock_watch``), never by a wall clock that
+was set; dates that were written while the wall clock was wrong are repaired (``date_repair``).
 
 All of its state is in the store, so it catches up after any downtime: a deletion that came due while the
 service was down happens in the next round.
@@ -17,6 +18,8 @@ from strongroom.audit.sink import AuditSink
 from strongroom.clock import Clock
 from strongroom.errors import WriteOutcomeUnknown
 from strongroom.keys.arns import KeyLocator
+from strongroom.maintenance.clock_watch import ClockWatch
+from strongroom.maintenance.date_repair import DATE_REPAIR
 from strongroom.maintenance.duty import Duty
 from strongroom.maintenance.key_deletion import KEY_DELETION
 from strongroom.maintenance.key_rotation import AUTOMATIC_ROTATION
@@ -26,6 +29,7 @@ from strongroom.operations.context import Backends
 from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.counters import KeeperCounters
 from strongroom.store.faults import StoreDamaged, StoreUnavailable
+from strongroom.trusted_time import Moment
 from strongroom.usage.access_key_usage import AccessKeyUsage
 
 P = ParamSpec("P")
@@ -44,19 +48,27 @@ class Keeper:
     """
 
     def __init__(
-        self, backends: Backends, trail: AuditTrail, log: AuditSink, clock: Clock, usage: AccessKeyUsage
+        self,
+        backends: Backends,
+        trail: AuditTrail,
+        log: AuditSink,
+        clock: Clock,
+        watch: ClockWatch,
+        usage: AccessKeyUsage,
     ) -> None:
         self._backends = backends
         self._changes = ServiceChanges(backends, trail, log)
         self._log = log
         self._clock = clock
+        self._watch = watch
         self._usage = usage
         self.counters = KeeperCounters()
 
     def run(self) -> None:
         """Do everything that is due. Failures are logged, and retried in the next round."""
-        with self._round():
+        with self._round(report=True):
             self._do_duties()
+            self._run_guarded(self._watch.save)
             self._write_down(self._clock.now())
             self._run_guarded(self._trim)
             self._run_guarded(self._scrub)
@@ -68,37 +80,60 @@ class Keeper:
         log, and scrubs what this worker has erased: only the worker that executed DeleteImportedKeyMaterial knows that
         something was erased.
         """
-        with self._round():
+        with self._round(report=False):
             # When it stops, what is not due yet is written too.
             self._write_down(math.inf if stopping else self._clock.now())
             self._run_guarded(self._scrub)
 
     @contextmanager
-    def _round(self) -> Iterator[None]:
+    def _round(self, *, report: bool) -> Iterator[None]:
         begun = self._clock.timer()
+        self._run_guarded(self._watch.observe, report=report)
+        self.counters.clock_difference = self._watch.difference
         yield
         self.counters.rounds += 1
         self.counters.last_duration = self._clock.timer() - begun
         self.counters.last_end = self._clock.now()
 
     def _do_duties(self) -> None:
-        now = self._clock.now()
+        moment = self._watch.moment()
+        held = self._repair_dates(moment) if self._watch.unchecked else set()
+        if held is None:
+            return
         for duty in _DUTIES:
-            for locator in self._due_keys(duty, now):
-                self._run_guarded(self._perform, duty, locator, now)
+            for locator in self._due_keys(duty, moment):
+                if locator not in held:
+                    self._run_guarded(self._perform, duty, locator, moment)
 
-    def _perform(self, duty: Duty, locator: KeyLocator, now: float) -> None:
-        if self._changes.make(locator, duty.plan(locator, now), now):
+    def _repair_dates(self, moment: Moment) -> set[KeyLocator] | None:
+        """Repair dates before anything is done by them; return the keys for which that failed, None if it may be any.
+
+        It is tried again in the next round.
+        """
+        failures, failed = self.counters.failures, set()
+        for locator in self._due_keys(DATE_REPAIR, moment):
+            before = self.counters.failures
+            self._run_guarded(self._perform, DATE_REPAIR, locator, moment)
+            if self.counters.failures > before:
+                failed.add(locator)
+        if self.counters.failures - failures > len(failed):
+            return None
+        if not failed:
+            self._watch.checked()
+        return failed
+
+    def _perform(self, duty: Duty, locator: KeyLocator, moment: Moment) -> None:
+        if self._changes.make(locator, duty.plan(locator, moment), self._clock.now()):
             self.counters.keys[duty.counter] += 1
             logger.info("%s %s", duty.done, locator.arn)
 
-    def _due_keys(self, duty: Duty, now: float) -> Iterator[KeyLocator]:
+    def _due_keys(self, duty: Duty, moment: Moment) -> Iterator[KeyLocator]:
         """Yield the keys that are due in batches, each key once. Keys that failed do not hide those after them."""
         seen: set[KeyLocator] = set()
         limit = _BATCH
         while True:
             batch: list[KeyLocator] = []
-            self._run_guarded(self._find, duty, now, batch, limit)
+            self._run_guarded(self._find, duty, moment, batch, limit)
             fresh = [locator for locator in batch if locator not in seen]
             seen.update(fresh)
             yield from fresh
@@ -106,9 +141,9 @@ class Keeper:
                 return
             limit = _BATCH + len(batch) - len(fresh)
 
-    def _find(self, duty: Duty, now: float, batch: list[KeyLocator], limit: int) -> None:
+    def _find(self, duty: Duty, moment: Moment, batch: list[KeyLocator], limit: int) -> None:
         with self._backends.store.read() as reader:
-            batch.extend(duty.find(reader, now, limit))
+            batch.extend(duty.find(reader, moment, limit))
 
     def _write_down(self, now: float) -> None:
         self._run_guarded(self._backends.store.retry_writes)

@@ -13,18 +13,19 @@ from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, Plan, 
 from strongroom.operations.kms.prepared_material import PreparedMaterial
 from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
 from strongroom.store.protocol import Reader
+from strongroom.trusted_time import Moment
 
 
-def _find(reader: Reader, now: float, limit: int) -> list[KeyLocator]:
-    return reader.keys_to_delete(now, limit)
+def _find(reader: Reader, moment: Moment, limit: int) -> list[KeyLocator]:
+    return reader.keys_to_delete(moment.earliest, limit)
 
 
-def _plan(locator: KeyLocator, now: float) -> Plan:
+def _plan(locator: KeyLocator, moment: Moment) -> Plan:
     def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
         key = reader.key(locator)
-        if key is None or not lifecycle.deletion_due(key, now):
+        if key is None or not lifecycle.deletion_due(key, moment.earliest):
             return NO_CHANGES
-        return erasure(reader, prepared, key, now, {})
+        return erasure(reader, prepared, key, moment.latest, {})
 
     return plan
 

@@ -8,19 +8,20 @@ from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, Plan, 
 from strongroom.operations.kms.prepared_material import PreparedMaterial
 from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
 from strongroom.store.protocol import Reader
+from strongroom.trusted_time import Moment
 
 
-def _find(reader: Reader, now: float, limit: int) -> list[KeyLocator]:
-    return reader.keys_to_rotate(now, limit)
+def _find(reader: Reader, moment: Moment, limit: int) -> list[KeyLocator]:
+    return reader.keys_to_rotate(moment.earliest, limit)
 
 
-def _plan(locator: KeyLocator, now: float) -> Plan:
+def _plan(locator: KeyLocator, moment: Moment) -> Plan:
     def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
         key = reader.key(locator)
-        if key is None or not lifecycle.rotation_due(key, now):
+        if key is None or not lifecycle.rotation_due(key, moment.earliest):
             return NO_CHANGES
         _, token, owner = prepared.new(key)
-        rotated = lifecycle.rotate(key, owner.material_id, token, RotationType.AUTOMATIC, now)
+        rotated = lifecycle.rotate(key, owner.material_id, token, RotationType.AUTOMATIC, moment.earliest)
         details = {"rotationType": "AUTOMATIC", "keyMaterialId": owner.material_id}
         return KeyChanges(
             saved=tuple(with_relatives(reader, prepared, KeyVersions(key, rotated))),

@@ -7,16 +7,17 @@ from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, Plan, 
 from strongroom.operations.kms.prepared_material import PreparedMaterial
 from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
 from strongroom.store.protocol import Reader
+from strongroom.trusted_time import Moment
 
 
-def _find(reader: Reader, now: float, limit: int) -> list[KeyLocator]:
-    return reader.keys_with_expired_material(now, limit)
+def _find(reader: Reader, moment: Moment, limit: int) -> list[KeyLocator]:
+    return reader.keys_with_expired_material(moment.earliest, limit)
 
 
-def _plan(locator: KeyLocator, now: float) -> Plan:
+def _plan(locator: KeyLocator, moment: Moment) -> Plan:
     def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
         key = reader.key(locator)
-        if key is None or (after := imported.as_of(key, now)) == key:
+        if key is None or (after := imported.as_of(key, moment.earliest)) == key:
             return NO_CHANGES
         return KeyChanges(
             saved=tuple(with_relatives(reader, prepared, KeyVersions(key, after))),

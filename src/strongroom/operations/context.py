@@ -1,5 +1,6 @@
 """What an operation is given: the caller, the time, the Region, and the back ends."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import msgspec
@@ -25,7 +26,10 @@ from strongroom.usage.key_usage import KeyUses
 
 
 class Backends(msgspec.Struct, frozen=True):
-    """The parts of the service that all calls share."""
+    """The parts of the service that all calls share.
+
+    ``latest_time`` returns the latest that it can be while the wall clock shows a time; waiting periods begin then.
+    """
 
     store: Store
     key_backends: KeyBackends
@@ -40,6 +44,7 @@ class Backends(msgspec.Struct, frozen=True):
     managed_rotation_days: int
     customer_keys: int
     regions: tuple[str, ...]
+    latest_time: Callable[[float], float]
 
 
 class Origin(msgspec.Struct, frozen=True):

@@ -97,4 +97,6 @@ class KeeperCounters:
         self.failures = 0
         self.last_end = 0.0
         self.last_duration = 0.0
-        self.keys = {"rotated": 0, "expired": 0, "deleted": 0}
+        self.clock_difference = 0.0
+        """How far the wall clock was ahead of the trusted time in the last round."""
+        self.keys = {"rotated": 0, "expired": 0, "deleted": 0, "repaired": 0}

@@ -150,8 +150,12 @@ def _keeper(measured: KeeperCounters) -> Iterator[Metric]:
     yield _gauge("strongroom_keeper_last_round_timestamp_seconds", about, {(): measured.last_end})
     about = "How long the last round took."
     yield _gauge("strongroom_keeper_last_round_duration_seconds", about, {(): measured.last_duration})
+    about = "How far the wall clock is ahead of the time that has passed by the kernel's count."
+    yield _gauge("strongroom_clock_difference_seconds", about, {(): measured.clock_difference})
     keys = {(action,): n for action, n in measured.keys.items()}
-    yield _counter("strongroom_keeper_keys", "Keys rotated, expired or deleted when due.", keys, ["action"])
+    yield _counter(
+        "strongroom_keeper_keys", "Keys rotated, expired or deleted when due, or repaired.", keys, ["action"]
+    )
 
 
 def _store(measured: StoreCounters) -> Iterator[Metric]:

@@ -1,3 +1,5 @@
+from math import inf
+
 import pytest
 from msgspec.structs import replace
 
@@ -104,3 +106,25 @@ def test_keys_that_cannot_rotate_are_refused() -> None:
 
 def test_a_repr_does_not_show_the_token() -> None:
     assert "token" not in repr(make_key().materials[0])
+
+
+def test_dates_that_are_further_ahead_than_they_can_be_begin_anew() -> None:
+    key = lifecycle.enable_rotation(make_key(), 90, NOW)
+    leaving = lifecycle.schedule_deletion(key, 7, NOW)
+    for sooner in (0, 1, lifecycle.MAX_AHEAD):
+        assert lifecycle.with_dates_repaired(leaving, NOW - sooner, inf) == leaving
+    now = NOW - 31 * DAY
+    repaired = lifecycle.with_dates_repaired(leaving, now, inf)
+    assert repaired.rotation == replace(key.rotation, next_at=now + 90 * DAY)
+    assert repaired.deletion_at == now + 7 * DAY
+    replica = replace(leaving, multi_region=True, primary_region="eu-west-1")
+    assert lifecycle.with_dates_repaired(replica, now, inf).rotation == leaving.rotation
+    assert lifecycle.with_dates_repaired(make_key(), now, inf) == make_key()
+
+
+def test_a_waiting_period_that_began_while_the_clock_was_behind_begins_anew() -> None:
+    leaving = lifecycle.schedule_deletion(make_key(), 7, NOW)
+    assert lifecycle.with_dates_repaired(leaving, NOW + DAY, NOW + 1) == leaving
+    assert lifecycle.with_dates_repaired(leaving, NOW + DAY, NOW).deletion_at == NOW + 8 * DAY
+    # It is never moved back.
+    assert lifecycle.with_dates_repaired(leaving, NOW - 1, NOW - 2) == leaving

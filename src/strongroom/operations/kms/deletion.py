@@ -45,10 +45,12 @@ def schedule_key_deletion(
 ) -> ScheduleKeyDeletionResponse:
     """Start the waiting period, in which the key cannot be used and the deletion can be cancelled.
 
-    The waiting period of a multi-Region primary starts when the last of its replicas is deleted.
+    The waiting period of a multi-Region primary starts when the last of its replicas is deleted. A wall clock that was
+    set back does not shorten it.
     """
     window = request.pending_window_in_days
-    key = modify(context, active, lambda key: multi_region.schedule_deletion(key, window, context.now))
+    begin = context.backends.latest_time(context.now)
+    key = modify(context, active, lambda key: multi_region.schedule_deletion(key, window, begin))
     return ScheduleKeyDeletionResponse(
         key_id=key.arn,
         deletion_date=key.deletion_at,

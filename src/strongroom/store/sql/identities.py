@@ -14,7 +14,7 @@ from strongroom.iam.entities import ENTITY_TYPES, Entity, EntityKind, Relation
 from strongroom.store.records import AccessKeyRecord, AccessKeyUse, ChangeKind
 from strongroom.store.sql.change_log import log_change
 from strongroom.store.sql.schema import access_key, identity, identity_link, last_accessed_job, principal_use
-from strongroom.store.sql.statements import insert_below_limit, of, require_changed, where
+from strongroom.store.sql.statements import insert_below_limit, may_replace, of, require_changed, where
 
 E = TypeVar("E", bound=Entity)
 
@@ -48,7 +48,7 @@ _ADD_ACCESS_KEY_BELOW_LIMIT = insert_below_limit(
 )
 _SAVE_ACCESS_KEY = update(access_key).where(where(access_key, "access_key_id"))
 _NOTE_ACCESS_KEY_USE = _SAVE_ACCESS_KEY.where(
-    or_(access_key.c.last_used_at.is_(None), access_key.c.last_used_at <= bindparam("of_used_at"))
+    or_(access_key.c.last_used_at.is_(None), may_replace(access_key.c.last_used_at, bindparam("of_used_at")))
 )
 _REMOVE_ACCESS_KEY = delete(access_key).where(where(access_key, "access_key_id"))
 

@@ -1,8 +1,9 @@
 """Reads of one consistent state, in SQL."""
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, or_, select, tuple_
 
+from strongroom.clock import DAY
 from strongroom.crypto.seal import SealedDomainKey
 from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.keys.kms_key import KmsKey
@@ -154,6 +155,31 @@ class SqlReader(IdentityReads, ReportReads, GrantReads, CustomKeyStoreReads, Aud
     def keys_to_delete(self, now: float, limit: int) -> list[KeyLocator]:
         """List keys whose waiting period was over at ``now``, most overdue first."""
         return self._due(kms_key.c.deletion_at <= now, kms_key.c.deletion_at, limit)
+
+    def misdated_keys(self, now: float, margin: float, unsure_since: float, limit: int) -> list[KeyLocator]:
+        """List keys that rotate later than a period from ``now`` on, or are deleted later than a window, by ``margin``.
+
+        And those with a waiting period that began since ``unsure_since`` and ends before a window from ``now`` on.
+        Times are epoch seconds.
+        """
+        end = now + margin
+        # Each with a bound that its index knows.
+        late_rotation = and_(
+            kms_key.c.next_rotation_at > end,
+            kms_key.c.next_rotation_at > end + kms_key.c.rotation_period_days * DAY,
+        )
+        window = kms_key.c.deletion_window_days * DAY
+        late_deletion = kms_key.c.deletion_at > end + window
+        # SQLite has no infinity that could be a parameter.
+        since = min(unsure_since, now)
+        early_deletion = and_(kms_key.c.deletion_at >= since + window, kms_key.c.deletion_at < now + window)
+        # Related keys have the rotation of their primary.
+        own = kms_key.c.primary_region.in_(("", kms_key.c.region))
+        return self._due(
+            or_(and_(late_rotation, own), and_(kms_key.c.deletion_at > since, or_(late_deletion, early_deletion))),
+            kms_key.c.key_id,
+            limit,
+        )
 
     def _due(self, condition: ColumnElement[bool], order: ColumnElement[float], limit: int) -> list[KeyLocator]:
         found = self._connection.execute(

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from strongroom.store.records import AccessKeyRecord, CredentialReport, LastAccessedJob, PrincipalUse
 from strongroom.store.sql.schema import access_key, credential_report, identity, last_accessed_job, principal_use
-from strongroom.store.sql.statements import of, postgresql_insert, upsert, where
+from strongroom.store.sql.statements import may_replace, of, postgresql_insert, upsert, where
 
 _AT_ONCE = 500
 """Well below the number of parameters that a statement may have, on any database."""
@@ -27,7 +27,7 @@ _INSERT_USE = postgresql_insert(principal_use).from_select(
 _NOTE_USE = _INSERT_USE.on_conflict_do_update(
     index_elements=["unique_id", "service"],
     set_={name: _INSERT_USE.excluded[name] for name in ("used_at", "region")},
-    where=principal_use.c.used_at <= _INSERT_USE.excluded.used_at,
+    where=may_replace(principal_use.c.used_at, _INSERT_USE.excluded.used_at),
 )
 _PUT_CREDENTIAL_REPORT = upsert(credential_report, "account")
 _PUT_JOB = upsert(last_accessed_job, "account", "subject", "granularity", kept=("job_id",)).returning(

@@ -5,9 +5,10 @@ The parameters of a condition are named ``of_COLUMN``, apart from those that an 
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, CursorResult, Select, Table, and_, bindparam, select
+from sqlalchemy import ColumnElement, CursorResult, Select, Table, and_, bindparam, or_, select
 from sqlalchemy.dialects import postgresql
 
+from strongroom.clock import DAY
 from strongroom.keys.arns import KeyLocator
 from strongroom.store.retries import WriteConflict
 
@@ -18,6 +19,14 @@ KEY = ("account", "region", "key_id")
 def where(table: Table, *columns: str) -> ColumnElement[bool]:
     """Return the condition that columns equal their parameters."""
     return and_(*(table.c[name] == bindparam(f"of_{name}", type_=table.c[name].type) for name in columns))
+
+
+def may_replace(saved: ColumnElement[float], used_at: ColumnElement[float]) -> ColumnElement[bool]:
+    """Return the condition that a last use may take the place of a saved one: it is later, or the saved one is wrong.
+
+    Uses are saved within seconds. So a saved one that is a day later was noted while the clock was ahead.
+    """
+    return or_(saved <= used_at, saved > used_at + DAY)
 
 
 def insert_below_limit(table: Table, count: Select[int]) -> postgresql.Insert:

@@ -34,6 +34,7 @@ from strongroom.store.sql.schema import (
 from strongroom.store.sql.statements import (
     KEY,
     insert_below_limit,
+    may_replace,
     of,
     of_key,
     postgresql_insert,
@@ -87,7 +88,7 @@ _INSERT_USE = postgresql_insert(key_usage).from_select(
 _NOTE_USE = _INSERT_USE.on_conflict_do_update(
     index_elements=KEY,
     set_={name: _INSERT_USE.excluded[name] for name in _USE},
-    where=key_usage.c.used_at <= _INSERT_USE.excluded.used_at,
+    where=may_replace(key_usage.c.used_at, _INSERT_USE.excluded.used_at),
 )
 
 

@@ -47,6 +47,14 @@ class KeyReader(Protocol):
         """List keys whose waiting period was over at ``now``, most overdue first."""
         ...
 
+    def misdated_keys(self, now: float, margin: float, unsure_since: float, limit: int) -> list[KeyLocator]:
+        """List keys that rotate later than a period from ``now`` on, or are deleted later than a window, by ``margin``.
+
+        And those with a waiting period that began since ``unsure_since`` and ends before a window from ``now`` on.
+        Times are epoch seconds.
+        """
+        ...
+
 
 class KeyWriter(Protocol):
     """Writes of keys."""

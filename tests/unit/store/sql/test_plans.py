@@ -74,6 +74,7 @@ def test_nothing_reads_a_whole_table(store: SqlStore, scans: list[str]) -> None:
         reader.keys_to_rotate(1.0, 10)
         reader.keys_with_expired_material(1.0, 10)
         reader.keys_to_delete(1.0, 10)
+        reader.misdated_keys(1.0, 1.0, 0.0, 10)
         reader.has_keys_in("store")
         reader.labels_of_grants_to(locator(1), "AIDA")
         for label in (NO_CONTEXT, ANY_CONTEXT):

@@ -1,0 +1,95 @@
+"""What a node knows of the time, in two files of the data folder: ``clock`` and ``clock-accepted``.
+
+The server writes ``clock``, ``strongroom clock accept`` writes the other, so that neither overwrites what the other
+has written. Both are replaced whole. A file that is missing or damaged means that nothing is known.
+"""
+
+import logging
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from strongroom.assembly.command_trail import CommandTrail
+from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.audit.cloudtrail import event_time
+from strongroom.audit.operator_events import KEYS_SOURCE, OperatorEvent
+from strongroom.trusted_time import Reading, TrustedTime, accepted, observed
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class ClockFiles:
+    """The two files. See ``ClockRecord``."""
+
+    def __init__(self, folder: DataFolder) -> None:
+        self._known = folder.clock
+        self._accepted = folder.clock_accepted
+
+    def read(self) -> TrustedTime | None:
+        """Return what was kept; None if there is nothing, or nothing that can be read."""
+        return _read(self._known, TrustedTime)
+
+    def write(self, known: TrustedTime) -> None:
+        """Keep what is known, in the place of what was kept before; raises OSError."""
+        _replace(self._known, msgspec.json.encode(known))
+
+    def acceptance(self) -> Reading | None:
+        """Return the clocks as they were when an operator accepted the wall clock last; None if none did."""
+        return _read(self._accepted, Reading)
+
+    def accept(self, reading: Reading) -> None:
+        """Have the server accept the wall clock as it was at a reading; raises OSError."""
+        _replace(self._accepted, msgspec.json.encode(reading))
+
+
+def known_at(folder: DataFolder, reading: Reading) -> TrustedTime | None:
+    """Return what a server would know of the time at a reading; None if none has kept anything yet."""
+    files = ClockFiles(folder)
+    kept, acceptance = files.read(), files.acceptance()
+    if kept is None:
+        return None
+    known = observed(kept, reading)
+    return known if acceptance is None else accepted(known, acceptance)
+
+
+def accept_clock(folder: DataFolder, trail: CommandTrail, reading: Reading) -> None:
+    """Have the server accept the wall clock as it is at a reading, and record that in the audit log.
+
+    Raises DataFolderError if the kernel does not name this start of the machine, and OSError.
+    """
+    if not reading.boot:
+        raise DataFolderError("the kernel has no `/proc/sys/kernel/random/boot_id`, so no clock can be accepted here")
+    known = known_at(folder, reading)
+    details = {"clock": event_time(reading.wall)}
+    if known is not None:
+        details["trusted"] = event_time(known.trusted)
+    event = OperatorEvent(name="AcceptClock", command="clock accept", source=KEYS_SOURCE, details=details)
+    with folder.registering(), trail.recording(event):
+        ClockFiles(folder).accept(reading)
+
+
+def _read(path: Path, kind: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        logger.warning("`%s` cannot be read, so the time is confirmed anew: %s", path, error)
+        return None
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file, mode 0600. It is complete and on disk when it gets its name."""
+    draft = path.with_name(path.name + ".new")
+    with suppress(FileNotFoundError):
+        draft.unlink()
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

@@ -1,0 +1,93 @@
+"""``strongroom clock status`` and ``strongroom clock accept``: what the server makes of the machine's clock."""
+
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from strongroom.assembly.clock_record import accept_clock, known_at
+from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_store_to_read
+from strongroom.cli.data_folder import open_data_folder, readable_errors
+from strongroom.cli.options import config_option, data_option, read_settings
+from strongroom.clock import SystemClock
+from strongroom.maintenance.clock_watch import describe, reading_of
+from strongroom.store.protocol import Reader
+from strongroom.trusted_time import Reading, TrustedTime
+
+_MOST = 1000
+
+
+@click.group()
+def clock() -> None:
+    """Show whether the server trusts the clock of this machine, or have it trust the clock."""
+
+
+@clock.command("status")
+@data_option
+@config_option
+def status(data: str | None, config: Path | None) -> None:
+    """Show the clock, the time that the server trusts, and what is held back. Exits with 1 if the clock is in doubt."""
+    with readable_errors():
+        folder = DataFolder(read_settings(config, data=data).folder)
+        reading = reading_of(SystemClock())
+        known = known_at(folder, reading)
+        if known is None:
+            raise DataFolderError(f"`{folder.clock}` is missing or damaged; a server that runs writes it")
+        _show_times(folder, reading, known)
+    doubt = known.doubt()
+    if doubt is not None:
+        click.echo(f"In doubt: {describe(doubt, known.difference)}")
+        raise SystemExit(1)
+
+
+@clock.command("accept")
+@data_option
+@config_option
+def accept(data: str | None, config: Path | None) -> None:
+    """Have the server trust the clock as it is now, also while it runs. What is due by it is then done.
+
+    Look at ``date`` and ``strongroom clock status`` first: what is deleted or erased cannot be brought back.
+    """
+    with open_data_folder(config, data) as (opened, _):
+        reading = reading_of(SystemClock())
+        known = known_at(opened.folder, reading)
+        if known is not None:
+            _show_times(opened.folder, reading, known)
+        accept_clock(opened.folder, opened.trail, reading)
+        click.echo("The clock is accepted. The server goes by it from its next round on, or when it is started.")
+
+
+def _show_times(folder: DataFolder, reading: Reading, known: TrustedTime) -> None:
+    click.echo(f"Clock of this machine:  {_shown(reading.wall)}")
+    click.echo(f"Trusted time:           {_shown(known.trusted)}")
+    if not known.confirmed:
+        click.echo("The clock is not confirmed yet since the machine was started; that takes ten minutes.")
+    _show_held_back(folder, known.trusted, reading.wall)
+
+
+def _show_held_back(folder: DataFolder, trusted: float, wall: float) -> None:
+    """Show how many keys are due by the wall clock and not by the trusted time."""
+    if wall <= trusted:
+        return
+    with closing(open_store_to_read(folder)) as store, store.read() as reader:
+        before, now = _due(reader, trusted), _due(reader, wall)
+    for name, number in now.items():
+        held = number - before[name]
+        if held:
+            more = "or more " if number >= _MOST else ""
+            click.echo(f"Due by the clock alone: {held} {more}{name}")
+
+
+def _due(reader: Reader, at: float) -> dict[str, int]:
+    """Count what is due at a time, up to a thousand of each."""
+    found = {
+        "deletions of keys": reader.keys_to_delete(at, _MOST),
+        "keys with expired material": reader.keys_with_expired_material(at, _MOST),
+        "rotations": reader.keys_to_rotate(at, _MOST),
+    }
+    return {name: len(keys) for name, keys in found.items()}
+
+
+def _shown(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
