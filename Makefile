@@ -11,7 +11,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 SERIAL := tests/overload
 # Where this is set, as in many container images, every process would compile all our modules again: half of its start.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo demo-identities serve quick test lint check format bench bench-scale bench-decisions bench-fronts soak faults fuzz lock
+.PHONY: help demo demo-identities serve quick test lint check format bench bench-scale bench-backup bench-decisions bench-fronts soak faults fuzz lock
 
 help: ## Show these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -63,6 +63,10 @@ bench-scale: ## Measure what many keys, grants and idle connections cost (KEYS=3
 	@command -v wrk >/dev/null || tools/apt wrk
 	@tools/venv bench
 	@PYTHONPATH=tools:tests/support .venv/bin/python bench/scale.py --keys $(KEYS) --rounds $(ROUNDS) --seconds $(SECONDS)
+
+bench-backup: ## Measure a backup and a restore of many keys, and calls meanwhile (KEYS=300000)
+	@tools/venv bench
+	@PYTHONPATH=tools:tests/support .venv/bin/python bench/backup.py --keys $(KEYS)
 
 bench-decisions: ## Measure the cost of one authorization decision as keys, grants and users grow
 	@tools/venv bench

@@ -5,6 +5,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from strongroom.audit.chain import Checkpoint, KnownWriter
+from strongroom.audit.sink import AuditMark
 from strongroom.node_id import NodeId
 from strongroom.store.protocol import Store, Transaction
 from strongroom.store.records import (
@@ -60,3 +61,14 @@ def test_writers_belong_to_the_node_in_their_name_and_those_without_one_are_clai
             AuditWriterRecord(f"{first}w0", first, 1.0, KnownWriter()),
             AuditWriterRecord("w0", second, 2.0, known),
         ]
+
+
+def test_a_restored_database_forgets_the_writers_and_their_marks(store: Store) -> None:
+    store.write(lambda transaction: transaction.add_audit_key(b"wrapped"))
+    store.write(lambda transaction: transaction.put_audit_writer("w0", KnownWriter(), 1.0))
+    store.write(lambda transaction: transaction.put_audit_mark(AuditMark("w0", "segment", 5)))
+    store.write(lambda transaction: transaction.forget_audit_writers())
+    with store.read() as reader:
+        assert reader.audit_writer_records() == []
+        assert reader.audit_marks() == []
+        assert reader.audit_key() == b"wrapped"

@@ -13,6 +13,7 @@ from strongroom.api.reply import Reply
 from strongroom.assembly.data_folder import DataFolder
 from strongroom.assembly.deployment import Deployment
 from strongroom.clock import ManualClock
+from strongroom.entropy import Entropy
 from strongroom.errors import KmsError
 from strongroom.operations.context import Origin
 from strongroom.operations.kms.table import TABLE
@@ -54,16 +55,22 @@ class LocalDeployment:
     """Opens a data folder under a manual clock, and calls its service."""
 
     def __init__(
-        self, folder: Path, clock: ManualClock, regions: tuple[str, ...] = ("us-east-1", "eu-west-1"), **more: Any
+        self,
+        folder: Path,
+        clock: ManualClock,
+        regions: tuple[str, ...] = ("us-east-1", "eu-west-1"),
+        *,
+        source: Entropy = entropy,
+        **more: Any,
     ) -> None:
-        """Open the folder; ``more`` are settings that differ from the defaults."""
+        """Open the folder; ``source`` is where randomness comes from, ``more`` are settings other than the defaults."""
         self.folder = folder
         self.clock = clock
         self.settings = Settings(data=str(folder), regions=regions, **more)
         if not DataFolder(folder).database.exists():
             os.close(DataFolder(folder).lock())
             put_empty_database(DataFolder(folder).database)
-        self.deployment = Deployment(self.settings, clock, entropy)
+        self.deployment = Deployment(self.settings, clock, source)
 
     def call(self, operation: str, *, region: str = "us-east-1", **request: Any) -> dict[str, Any]:
         """Call KMS as the account root, and return the response; raises Refused."""

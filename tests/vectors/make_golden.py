@@ -1,6 +1,6 @@
-"""Makes the golden files of version 1: ciphertext blobs and keys at rest. Run it once for each released format.
+"""Makes the golden files of version 1: ciphertext blobs, keys at rest, a backup. Run it once for each released format.
 
-    python tests/vectors/make_golden.py
+    PYTHONPATH=tests/support:tools python tests/vectors/make_golden.py
 
 The files have everything that a later release needs to open them: plaintext backing keys, key ids, contexts.
 """
@@ -9,9 +9,14 @@ import base64
 import hashlib
 import json
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import cast
 
+from local_deployment import LocalDeployment
+from strongroom.assembly.backup import BackupMaker
+from strongroom.assembly.deployment import open_existing
+from strongroom.clock import ManualClock
 from strongroom.crypto.backing_keys import SymmetricKey
 from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
 from strongroom.crypto.material import MaterialBinding
@@ -23,6 +28,7 @@ from strongroom.entropy import Batch
 from strongroom.keys import ciphertext
 from strongroom.keys.encryption_context import canonical
 from strongroom.keys.specs import KeySpec
+from strongroom.settings import Settings
 from strongroom.store.sql.row_macs import FORMATS
 
 CASES: list[tuple[str, str, bytes, dict[str, str]]] = [
@@ -60,6 +66,7 @@ def main() -> None:
     write("ciphertext_blob_v1.json", ciphertext_blobs())
     write("keys_at_rest_v1.json", [keys_at_rest()])
     write("row_macs_v1.json", row_macs())
+    write("backup_v1.json", [backup()])
 
 
 def write(name: str, vectors: list[dict[str, object]]) -> None:
@@ -86,6 +93,36 @@ def ciphertext_blobs() -> list[dict[str, object]]:
             }
         )
     return vectors
+
+
+def backup() -> dict[str, object]:
+    """Return a backup that is not encrypted, of a deployment with a user, an alias, a grant and a rotated key."""
+    clock, entropy = ManualClock(1_790_000_000.0), DeterministicEntropy("backup")
+    with tempfile.TemporaryDirectory() as scratch:
+        settings = Settings(data=f"{scratch}/data", regions=("us-east-1", "eu-west-1"))
+        deployment = LocalDeployment(Path(scratch, "data"), clock, source=entropy)
+        key_id = deployment.call("CreateKey")["KeyMetadata"]["KeyId"]
+        first = deployment.call("Encrypt", KeyId=key_id, Plaintext=base64.b64encode(b"before").decode())
+        deployment.call("RotateKeyOnDemand", KeyId=key_id)
+        second = deployment.call("Encrypt", KeyId=key_id, Plaintext=base64.b64encode(b"after").decode())
+        deployment.call("CreateAlias", AliasName="alias/golden", TargetKeyId=key_id)
+        deployment.call(
+            "CreateGrant", KeyId=key_id, GranteePrincipal="arn:aws:iam::000000000000:root", Operations=["Decrypt"]
+        )
+        deployment.call("CreateKey", KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC", region="eu-west-1")
+        deployment.deployment.log.checkpoint()
+        with closing(open_existing(settings, clock, entropy)) as opened:
+            made = BackupMaker(opened, clock, entropy).make(Path(scratch), None, lambda *_: None)
+        content, root_key = made.path.read_bytes(), Path(scratch, "data", "root.key").read_text()
+        deployment.deployment.close()
+    return {
+        "name": "backup",
+        "root_key": root_key,
+        "key_id": key_id,
+        "ciphertext_blobs": {"before": first["CiphertextBlob"], "after": second["CiphertextBlob"]},
+        "manifest": made.signed.digest,
+        "backup": base64.b64encode(content).decode(),
+    }
 
 
 def keys_at_rest() -> dict[str, object]:

@@ -10,6 +10,9 @@ import msgspec
 import pytest
 from Crypto.Cipher import AES
 
+from strongroom.assembly.deployment import Deployment
+from strongroom.assembly.restore import Restore, RestoreRequest
+from strongroom.clock import ManualClock
 from strongroom.crypto.backing_keys import SymmetricKey
 from strongroom.crypto.domain_keys import DomainKeys
 from strongroom.crypto.material import MaterialBinding
@@ -21,8 +24,11 @@ from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.entropy import Batch, system_entropy
 from strongroom.errors import InvalidCiphertextException
 from strongroom.keys import ciphertext
+from strongroom.keys.arns import KeyLocator
 from strongroom.keys.encryption_context import canonical
 from strongroom.keys.specs import KeySpec
+from strongroom.settings import Settings
+from strongroom.snapshot.active_key import binding_of
 from strongroom.store.sql.row_macs import FORMATS
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -94,3 +100,32 @@ def test_codes_of_rows_of_version_1_are_accepted_and_made_again() -> None:
         }
         values = {name: bytes.fromhex(value) if name in BINARY else value for name, value in vector["values"].items()}
         assert FORMATS[table].of_values(values, parts) == message
+
+
+@pytest.mark.parametrize("vector", load("backup_v1.json"), ids=lambda vector: vector["name"])
+def test_backups_of_version_1_are_restored(vector: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "backup").write_bytes(base64.b64decode(vector["backup"]))
+    (tmp_path / "root.key").write_text(vector["root_key"])
+    (tmp_path / "root.key").chmod(0o600)
+    clock = ManualClock(1_800_000_000.0)
+    request = RestoreRequest(
+        file=tmp_path / "backup", decryption=None, data=tmp_path / "data", root_key=tmp_path / "root.key", audit=None
+    )
+    restored = Restore(request, clock, system_entropy, lambda *_: lambda *_: None).run()
+    assert restored.verified.signed.digest == vector["manifest"]
+    deployment = Deployment(Settings(data=str(tmp_path / "data")), clock, system_entropy)
+    try:
+        with deployment.backends.store.read() as reader:
+            key = reader.key(KeyLocator("000000000000", "us-east-1", vector["key_id"]))
+        assert key is not None
+        assert key.aliases == ("alias/golden",)
+        backend = deployment.backends.key_backends.of(key)
+        for plaintext, blob in vector["ciphertext_blobs"].items():
+            parsed = ciphertext.parse(base64.b64decode(blob))
+            (material,) = [each for each in key.materials if each.material_id == parsed.material_id]
+            assert material.token is not None
+            loaded = cast("SymmetricKey", backend.load(material.token, binding_of(key, material.material_id)))
+            bound_to = ciphertext.associated_data(parsed.header, key.key_id, canonical({}))
+            assert loaded.decrypt(parsed.body, bound_to) == plaintext.encode()
+    finally:
+        deployment.close()

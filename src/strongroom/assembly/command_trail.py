@@ -98,7 +98,7 @@ class CommandTrail:
 
     def _add(self, log: AuditLog, event: OperatorEvent, failure: str = "") -> None:
         at = Circumstances(
-            operator=_operator(),
+            operator=current_operator(),
             region=self._settings.regions[0],
             now=self._clock.now(),
             event_id=uuid(self._entropy),
@@ -113,7 +113,7 @@ class CommandTrail:
         )
 
 
-def _operator() -> UserIdentity:
+def current_operator() -> UserIdentity:
     """Return who runs this process, and who logged in, if that was another user.
 
     The kernel keeps who logged in (proc(5), ``loginuid``); where it does not know, sudo says who called it.

@@ -6,11 +6,13 @@ from strongroom import __version__
 from strongroom.cli.account import account
 from strongroom.cli.audit import audit
 from strongroom.cli.audit_archive import archive, prune
+from strongroom.cli.backup import backup
 from strongroom.cli.clock import clock
 from strongroom.cli.database import database
 from strongroom.cli.explain import explain_command, who_can_command
 from strongroom.cli.identity_provider import identity_provider
 from strongroom.cli.key import key
+from strongroom.cli.restore import restore
 from strongroom.cli.serve import serve
 from strongroom.cli.service import service
 
@@ -23,7 +25,7 @@ def main() -> None:
 
 for command in (
     *(serve, account, service, key, identity_provider, explain_command, who_can_command),
-    *(audit, clock, database),
+    *(audit, clock, database, backup, restore),
 ):
     main.add_command(command)
 for command in (archive, prune):

@@ -12,7 +12,9 @@ sealed key of a release that made none.
 from collections.abc import Iterable
 from contextlib import suppress
 
+import msgspec
 from msgspec.structs import replace
+from typing_extensions import override
 
 from strongroom.crypto.binding import binding
 from strongroom.crypto.envelope import KEY_LENGTH, Wrapper, wrapping_version
@@ -34,6 +36,28 @@ def create_domain_key(scope: str, version: int, seal: Seal, entropy: Entropy) ->
 def reseal(record: SealedDomainKey, seal: Seal) -> SealedDomainKey:
     """Return a domain key sealed for a database whose rows have codes; raises UnsealError."""
     return _sealed(record.scope, record.version, _unsealed(record, seal)[0], seal)
+
+
+class OpenDomainKey(msgspec.Struct, frozen=True):
+    """A domain key, unsealed: only for a backup that contains the domain keys, and for its restore."""
+
+    scope: str
+    version: int
+    key: bytes
+
+    @override
+    def __repr__(self) -> str:
+        return f"OpenDomainKey({self.scope}, {self.version})"
+
+
+def unseal_domain_keys(sealed: Iterable[SealedDomainKey], seal: Seal) -> list[OpenDomainKey]:
+    """Unseal domain keys; raises UnsealError if ``seal`` has not sealed them."""
+    return [OpenDomainKey(each.scope, each.version, _unsealed(each, seal)[0]) for each in sealed]
+
+
+def seal_domain_keys(opened: Iterable[OpenDomainKey], seal: Seal) -> list[SealedDomainKey]:
+    """Seal domain keys that were unsealed, for a database whose rows have codes."""
+    return [_sealed(each.scope, each.version, each.key, seal) for each in opened]
 
 
 class DomainKeys:

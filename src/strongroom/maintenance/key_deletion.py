@@ -3,6 +3,8 @@
 What is due is decided here. ``operations/kms/key_changes.py`` erases it, and has the key back end destroy the material.
 """
 
+from collections.abc import Mapping
+
 from strongroom.keys import lifecycle, multi_region
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
@@ -23,13 +25,20 @@ def _plan(locator: KeyLocator, moment: Moment) -> Plan:
         key = reader.key(locator)
         if key is None or not lifecycle.deletion_due(key, moment.earliest):
             return NO_CHANGES
-        return KeyChanges(
-            erased=(key,),
-            saved=tuple(_without_replica(reader, prepared, key, moment.latest)),
-            events=(PlannedEvent("DeleteKey", locator, {}),),
-        )
+        return erasure(reader, prepared, key, moment.latest, {})
 
     return plan
+
+
+def erasure(
+    reader: Reader, prepared: PreparedMaterial, key: KmsKey, now: float, details: Mapping[str, object]
+) -> KeyChanges:
+    """Return the changes that erase a key, with its event in the audit log and the ``details`` of that."""
+    return KeyChanges(
+        erased=(key,),
+        saved=tuple(_without_replica(reader, prepared, key, now)),
+        events=(PlannedEvent("DeleteKey", key.locator, details),),
+    )
 
 
 def _without_replica(reader: Reader, prepared: PreparedMaterial, deleted: KmsKey, now: float) -> list[KeyVersions]:

@@ -104,3 +104,8 @@ def load_file_seal(path: Path, entropy: Entropy) -> FileSeal:
     if root.format != _FORMAT or len(root.key) != KEY_LENGTH:
         raise UnsealError(f"`{path}` is not a root key file of this version; restore it from a backup")
     return FileSeal(root.key, entropy)
+
+
+def temporary_seal(entropy: Entropy) -> FileSeal:
+    """Return a seal under a new root key that exists in memory only."""
+    return FileSeal(entropy(KEY_LENGTH), entropy)

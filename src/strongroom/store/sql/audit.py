@@ -1,7 +1,7 @@
 """The audit key, the writers of the audit log with the newest checkpoint of each, and their marks, in SQL."""
 
 import msgspec
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from strongroom.audit.chain import Checkpoint, KnownWriter
 from strongroom.audit.sink import AuditMark
@@ -71,6 +71,11 @@ class AuditWrites(AuditReads):
     def claim_audit_writers(self, node: NodeId) -> None:
         """Make a node the owner of every writer that has none."""
         self._connection.execute(update(audit_checkpoint).where(audit_checkpoint.c.node == "").values(node=node))
+
+    def forget_audit_writers(self) -> None:
+        """Remove every writer and every mark: their chains stay where they are, and belong to another database."""
+        self._connection.execute(delete(audit_mark))
+        self._connection.execute(delete(audit_checkpoint))
 
 
 def _node_of(writer: str) -> str:

@@ -24,6 +24,7 @@ from strongroom.store.scopes import Scope
 from strongroom.store.sql.reader import SqlReader
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.schema import change
+from strongroom.store.sql.sections import TableReader
 from strongroom.store.sql.transaction import SqlTransaction
 from strongroom.store.sqlite.engine import BUSY_TIMEOUT, truncate_log
 from strongroom.store.sqlite.faults import fault_met, fault_of
@@ -83,6 +84,12 @@ class SqlStore:
             self.counters.reads += 1
         with self._typed_faults(writing=False), self._engine.connect() as connection:
             yield SqlReader(connection, self.guard)
+
+    @contextmanager
+    def read_tables(self) -> Iterator[TableReader]:
+        """Open a consistent read of whole tables, for a backup. Writers go on meanwhile."""
+        with self._typed_faults(writing=False), self._engine.connect() as connection:
+            yield TableReader(connection)
 
     def write(self, act: Callable[[SqlTransaction], T], *_scopes: Scope) -> T:
         """Run ``act`` in a write transaction. SQLite has one writer, so it needs no lock for a scope."""

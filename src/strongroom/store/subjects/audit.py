@@ -47,3 +47,7 @@ class AuditWriter(Protocol):
     def claim_audit_writers(self, node: NodeId) -> None:
         """Make a node the owner of every writer that has none."""
         ...
+
+    def forget_audit_writers(self) -> None:
+        """Remove every writer and every mark: their chains stay where they are, and belong to another database."""
+        ...

@@ -1,0 +1,215 @@
+"""Makes a backup of an open data folder, also while servers use it."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from strongroom import __version__
+from strongroom.assembly.audit_log import open_audit_key
+from strongroom.assembly.backup_files import new_dated_path, partial_file, publish, remove_oldest, require_free
+from strongroom.assembly.backup_stream import ChunkSource, Progress, plaintext_of
+from strongroom.assembly.data_folder import DataFolderError
+from strongroom.assembly.deployment import OpenFolder
+from strongroom.assembly.node import read_node_id
+from strongroom.audit.operator_events import OperatorEvent
+from strongroom.backup.blocks import VERSION, BackupError, Row, SectionHead
+from strongroom.backup.manifest import (
+    DOMAIN_KEYS,
+    DomainKeyId,
+    Manifest,
+    SectionSummary,
+    SignedManifest,
+    WriterCheckpoint,
+    deployment_of,
+    manifest_in,
+)
+from strongroom.backup.reader import BackupReader
+from strongroom.backup.writer import Section, write_backup
+from strongroom.clock import Clock
+from strongroom.crypto.age.stream import Decryption, Encryption
+from strongroom.crypto.domain_keys import unseal_domain_keys
+from strongroom.crypto.seal import SealedDomainKey
+from strongroom.crypto.seals.file import load_file_seal
+from strongroom.entropy import Entropy
+from strongroom.store.sql.sections import TableReader
+from strongroom.store.sqlite.schema_version import SCHEMA
+
+_PROGRESS = 1000
+_SOURCE = "kms.amazonaws.com"
+
+
+class MadeBackup(msgspec.Struct, frozen=True):
+    """A backup that was made and checked: its file, size in bytes, manifest, and the older ones that were removed."""
+
+    path: Path
+    size: int
+    signed: SignedManifest
+    removed: Sequence[Path]
+
+
+class BackupMaker:
+    """Makes backups of an open data folder."""
+
+    def __init__(self, opened: OpenFolder, clock: Clock, entropy: Entropy) -> None:
+        self._opened = opened
+        self._clock = clock
+        self._entropy = entropy
+        self._key = open_audit_key(opened.store, opened.backends.secrets, entropy)
+        self._deployment = deployment_of(self._key.public().pem())
+
+    def make(
+        self,
+        to: Path,
+        encryption: Encryption | None,
+        progress: Progress,
+        *,
+        with_domain_keys: bool = False,
+        keep: int | None = None,
+    ) -> MadeBackup:
+        """Write one file, read it back, decrypt and check all of it, and give it its name.
+
+        ``to`` is a folder, in which the backup is named after its date, or the new file. Of a folder's backups of this
+        deployment, the ``keep`` newest stay. Without ``encryption`` the file is not encrypted. Raises DataFolderError,
+        BackupError, AgeError, OSError.
+        """
+        if with_domain_keys and encryption is None:
+            raise DataFolderError("a backup with domain keys opens every key, so it must be encrypted")
+        target = self._target(to, encrypted=encryption is not None)
+        self._record(target, "none" if encryption is None else encryption.kind, with_domain_keys=with_domain_keys)
+        try:
+            with partial_file(target) as file:
+                signed = self._write_and_check(target, file, encryption, progress, with_domain_keys=with_domain_keys)
+                size = os.fstat(file.fileno()).st_size
+                publish(target)
+        except OSError as error:
+            raise DataFolderError(f"`{target}` cannot be written: {error.strerror or error}") from error
+        removed = [] if keep is None else remove_oldest(target.parent, self._deployment, keep, target)
+        return MadeBackup(target, size, signed, removed)
+
+    def _write_and_check(
+        self,
+        target: Path,
+        file: BinaryIO,
+        encryption: Encryption | None,
+        progress: Progress,
+        *,
+        with_domain_keys: bool,
+    ) -> SignedManifest:
+        """Write the backup, and read it back as it is in the file; return its manifest."""
+        with self._opened.store.read_tables() as tables:
+            encoded = self._write(tables, file, encryption, progress, with_domain_keys=with_domain_keys)
+        signed = _check(file, None if encryption is None else encryption.check(), progress)
+        if signed.encoded != encoded:
+            raise BackupError(f"`{target}` was read back and is not what was written")
+        return signed
+
+    def _record(self, target: Path, encryption: str, *, with_domain_keys: bool) -> None:
+        """Record that a backup is made; raises DataFolderError if that is impossible."""
+        details = {"file": str(target), "encryption": encryption, "withDomainKeys": with_domain_keys}
+        event = OperatorEvent(name="CreateBackup", command="backup", source=_SOURCE, details=details)
+        with self._opened.folder.registering(), self._opened.trail.recording(event):
+            pass
+
+    def _target(self, to: Path, *, encrypted: bool) -> Path:
+        """Return the path of the new file; raises DataFolderError if it cannot be there."""
+        folder = to if to.is_dir() else to.parent
+        if not folder.is_dir():
+            raise DataFolderError(f"`{folder}` is not a folder; make it first, or choose another --to")
+        data = self._opened.folder.path
+        if folder.resolve().is_relative_to(data.resolve()):
+            raise DataFolderError(f"`{folder}` is in the data folder, and would be lost with it; choose another --to")
+        if to.is_dir():
+            return new_dated_path(to, self._deployment, self._clock.now(), encrypted=encrypted)
+        require_free(to)
+        return to
+
+    def _write(
+        self,
+        tables: TableReader,
+        file: BinaryIO,
+        encryption: Encryption | None,
+        progress: Progress,
+        *,
+        with_domain_keys: bool,
+    ) -> bytes:
+        """Write the backup and sync it; return its manifest, encoded."""
+        sizes = tables.tables()
+        at = self._clock.now()
+        total = 2 * sum(each.rows for each in sizes)
+        columns = {each.head.name: each.head.columns for each in sizes}
+        sealed = [
+            SealedDomainKey(*_picked(row, columns["domain_key"], ("scope", "version", "sealed")))
+            for row in tables.rows("domain_key")
+        ]
+        checkpoints = [_checkpoint(row, columns["audit_checkpoint"]) for row in tables.rows("audit_checkpoint")]
+        sections = [Section(each.head, _counted(tables.rows(each.head.name), total, progress)) for each in sizes]
+        if with_domain_keys:
+            sections.insert(0, self._domain_keys(sealed))
+        written: list[bytes] = []
+
+        def manifest(summaries: tuple[SectionSummary, ...]) -> Manifest:
+            return Manifest(
+                format=VERSION,
+                release=__version__,
+                schema=SCHEMA,
+                deployment=self._deployment,
+                node=read_node_id(self._opened.folder) or "",
+                at=at,
+                sections=summaries,
+                domain_keys=tuple(DomainKeyId(each.scope, each.version) for each in sealed),
+                with_domain_keys=with_domain_keys,
+                checkpoints=tuple(checkpoints),
+            )
+
+        def sign(message: bytes) -> bytes:
+            written.append(message)
+            return self._key.sign(message)
+
+        chunks = write_backup(sections, manifest, sign)
+        if encryption is None:
+            file.writelines(chunks)
+        else:
+            encryption.encrypt(ChunkSource(chunks), file)
+        file.flush()
+        os.fsync(file.fileno())
+        return manifest_in(written[0])
+
+    def _domain_keys(self, sealed: Sequence[SealedDomainKey]) -> Section:
+        """Return the section of the unsealed domain keys."""
+        opened = unseal_domain_keys(sealed, load_file_seal(self._opened.folder.root_key, self._entropy))
+        return Section(
+            SectionHead(DOMAIN_KEYS, ("scope", "version", "key")),
+            [(each.scope, each.version, each.key) for each in opened],
+        )
+
+
+def _check(file: BinaryIO, decryption: Decryption | None, progress: Progress) -> SignedManifest:
+    """Read a backup that was written, from its beginning; return its manifest. Raises BackupError, AgeError."""
+    file.seek(0)
+    with plaintext_of(file, decryption) as read:
+        reader = BackupReader(read)
+        for section in reader.sections():
+            for rows in section.batches:
+                progress(len(rows), 0)
+        return reader.signed_manifest
+
+
+def _counted(rows: Iterable[Row], total: int, progress: Progress) -> Iterator[Row]:
+    """Yield rows, and report progress."""
+    for number, row in enumerate(rows, 1):
+        if not number % _PROGRESS:
+            progress(_PROGRESS, total)
+        yield row
+
+
+def _checkpoint(row: Row, columns: Sequence[str]) -> WriterCheckpoint:
+    writer, statement, signature, stopped = _picked(row, columns, ("writer", "statement", "signature", "stopped"))
+    return WriterCheckpoint(writer, statement.decode(), signature, stopped)
+
+
+def _picked(row: Row, columns: Sequence[str], names: Sequence[str]) -> list[Any]:
+    """Return the values of some columns of a row."""
+    return [row[columns.index(name)] for name in names]

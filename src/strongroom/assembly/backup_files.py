@@ -1,0 +1,105 @@
+"""Files of backups: each appears under its name when it is whole, on disk and checked; and how many are kept.
+
+Until then a file is hidden, is named ``.NAME.partial`` and is locked by the process that writes it. What a killed
+process has left is removed by the next one that writes to the same folder.
+"""
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from strongroom.assembly.data_folder import DataFolderError
+from strongroom.backup.blocks import MAGIC as PLAIN_MAGIC
+from strongroom.backup.file_names import dated_name, too_many
+from strongroom.crypto.age.stream import MAGIC as AGE_MAGIC
+from strongroom.store.audit.segment_file import sync_folder
+
+_PARTIAL = ".partial"
+_DATED_PARTIAL = re.compile(r"\.strongroom-[0-9a-f]+-[0-9TZ-]+\.backup(\.age)?\.partial")
+
+
+@contextmanager
+def partial_file(target: Path) -> Iterator[BinaryIO]:
+    """Yield a new hidden file beside ``target``, mode 0600, to write and read. It is removed when the block ends.
+
+    Raises DataFolderError if another process is writing it.
+    """
+    path = target.with_name(f".{target.name}{_PARTIAL}")
+    _remove_abandoned(target.parent, path.name)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise DataFolderError(f"another process is writing `{target}`; choose another --to") from None
+    with os.fdopen(descriptor, "w+b") as file:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            yield file
+        finally:
+            with suppress(FileNotFoundError):
+                path.unlink()
+
+
+def publish(target: Path) -> None:
+    """Give the hidden file beside ``target`` its name; raises DataFolderError if there is a file of that name."""
+    path = target.with_name(f".{target.name}{_PARTIAL}")
+    try:
+        # Unlike a rename, a link never replaces a file.
+        os.link(path, target)
+    except FileExistsError:
+        raise DataFolderError(f"`{target}` exists already; name another file in --to, or a folder") from None
+    except PermissionError:
+        # A file system without hard links.
+        require_free(target)
+        path.rename(target)
+    sync_folder(target.parent)
+
+
+def require_free(target: Path) -> None:
+    """Refuse a name that is taken; raises DataFolderError."""
+    if target.exists():
+        raise DataFolderError(f"`{target}` exists already; name another file in --to, or a folder")
+
+
+def new_dated_path(folder: Path, deployment: str, now: float, *, encrypted: bool) -> Path:
+    """Return the path of a new dated backup in a folder."""
+    again = 0
+    while (path := folder / dated_name(deployment, now, encrypted=encrypted, again=again)).exists():
+        again += 1
+    return path
+
+
+def remove_oldest(folder: Path, deployment: str, keep: int, newest: Path) -> list[Path]:
+    """Remove a deployment's dated backups that are not among the ``keep`` newest; return them.
+
+    A file that does not begin as a backup is left alone. A backup has its name only if it was complete.
+    """
+    removed = []
+    for name in too_many([path.name for path in folder.iterdir()], deployment, keep, newest.name):
+        path = folder / name
+        if path.is_file() and not path.is_symlink() and _begins_as_backup(path):
+            path.unlink()
+            removed.append(path)
+    sync_folder(folder)
+    return removed
+
+
+def _begins_as_backup(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(AGE_MAGIC)).startswith((AGE_MAGIC, PLAIN_MAGIC))
+
+
+def _remove_abandoned(folder: Path, name: str) -> None:
+    """Remove hidden files that no process has locked: the one of this name, and those of dated backups."""
+    for path in folder.iterdir():
+        if path.name != name and not _DATED_PARTIAL.fullmatch(path.name):
+            continue
+        try:
+            with path.open("rb") as file:
+                fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+        except (BlockingIOError, FileNotFoundError):
+            continue

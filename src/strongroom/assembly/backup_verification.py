@@ -1,0 +1,244 @@
+"""Checks a backup: every hash and count, who made it, and, with its domain keys, whether all of it opens."""
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from strongroom.assembly.backup_stream import Progress, plaintext_of
+from strongroom.backup.blocks import BackupError, Row
+from strongroom.backup.manifest import DOMAIN_KEYS, SignedManifest
+from strongroom.backup.reader import BackupReader
+from strongroom.crypto.age.stream import Decryption
+from strongroom.crypto.audit_key import AuditKey, AuditPublicKey
+from strongroom.crypto.binding import AUDIT_KEY_BINDING, access_key_binding
+from strongroom.crypto.domain_keys import DomainKeys, OpenDomainKey, seal_domain_keys, unseal_domain_keys
+from strongroom.crypto.material import MaterialBinding
+from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
+from strongroom.crypto.seals.file import load_file_seal, temporary_seal
+from strongroom.crypto.service_secrets import ServiceSecrets
+from strongroom.crypto.software.key_backend import SoftwareKeyBackend
+from strongroom.entropy import Entropy
+from strongroom.keys.arns import key_arn
+from strongroom.keys.specs import KeySpec
+from strongroom.store.sql.sections import TableReader
+
+_MOST_SECRETS = 10_000
+"""The most rows of a section whose rows are kept in memory: domain keys, audit keys."""
+
+_MOST_DAMAGED = 1000
+_BATCH = 1000
+_SECRETS = (DOMAIN_KEYS, "domain_key", "audit_key", "audit_checkpoint")
+"""The sections that come before all others."""
+
+
+class Origin(StrEnum):
+    """What shows who made a backup."""
+
+    ROOT_KEY = "root key"
+    """The root key opens the domain keys in it, and so the audit key that signed it."""
+    PUBLIC_KEY = "audit public key"
+    """The audit public key that was given verifies its signature."""
+    UNKNOWN = "unknown"
+    """Nothing: anyone could have made it."""
+
+
+class OpenedContent(msgspec.Struct, frozen=True):
+    """What domain keys have opened.
+
+    ``opened`` counts wrapped key material and secrets, ``elsewhere`` material that is kept in a custom key store.
+    ``damaged`` names what did not open, at most a thousand; ``damaged_count`` counts all.
+    """
+
+    opened: int
+    elsewhere: int
+    damaged: Sequence[str]
+    damaged_count: int
+
+
+class VerifiedBackup(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a verification.
+
+    ``audit_key`` and ``domain_keys`` are those of the backup, ``content`` is what they opened: None where there was no
+    root key, and no domain keys in the backup.
+    """
+
+    signed: SignedManifest
+    origin: Origin
+    audit_key: AuditPublicKey | None
+    domain_keys: Sequence[OpenDomainKey] | None
+    content: OpenedContent | None
+
+
+def verify_backup(  # noqa: PLR0913 - a file, and what there is to check it with
+    file: BinaryIO,
+    decryption: Decryption | None,
+    root_key: Path | None,
+    public_key: AuditPublicKey | None,
+    entropy: Entropy,
+    progress: Progress,
+    *,
+    open_all: bool = True,
+) -> VerifiedBackup:
+    """Read all of a backup, from its beginning; call ``progress`` with the bytes of the file that were read.
+
+    Without ``open_all``, only the domain keys and the audit key are opened.
+
+    Raises BackupError if it is damaged or was not made by the deployment of the keys, UnsealError if the root key is
+    not that of the backup, AgeError if it cannot be decrypted.
+    """
+    seal = None if root_key is None else load_file_seal(root_key, entropy)
+    content = _Content(seal, entropy)
+    position = 0
+    file.seek(0)
+    with plaintext_of(file, decryption) as read:
+        reader = BackupReader(read)
+        for section in reader.sections():
+            for batch in section.batches:
+                if open_all or section.name in _SECRETS:
+                    content.read(section.name, section.columns, batch)
+                before, position = position, file.tell()
+                progress(position - before, 0)
+        signed = reader.signed_manifest
+    vault = content.vault()
+    audit_key = None if vault is None else vault.audit_key
+    for each in (audit_key, public_key):
+        if each is not None and not signed.is_signed_by(each.verifies):
+            raise BackupError("the manifest of the backup has no valid signature: it was altered, or made elsewhere")
+    return VerifiedBackup(
+        signed=signed,
+        origin=Origin.ROOT_KEY if seal is not None else Origin.UNKNOWN if public_key is None else Origin.PUBLIC_KEY,
+        audit_key=audit_key or public_key,
+        domain_keys=None if vault is None else vault.opened_keys,
+        content=None if vault is None or not open_all else content.result(),
+    )
+
+
+def open_everything(tables: TableReader, seal: Seal, entropy: Entropy, progress: Progress) -> OpenedContent:
+    """Open all that is wrapped in a database; call ``progress`` with rows. Raises BackupError, UnsealError."""
+    content = _Content(seal, entropy)
+    sizes = tables.tables()
+    total = sum(each.rows for each in sizes)
+    for size in sizes:
+        rows = iter(tables.rows(size.head.name))
+        while batch := list(islice(rows, _BATCH)):
+            content.read(size.head.name, size.head.columns, batch)
+            progress(len(batch), total)
+    return content.result()
+
+
+class _Vault:
+    """The domain keys of a backup, ready to open what they wrap."""
+
+    def __init__(self, opened: Sequence[OpenDomainKey], wrapped_audit_key: bytes, entropy: Entropy) -> None:
+        seal = temporary_seal(entropy)
+        domain_keys = DomainKeys(seal_domain_keys(opened, seal), seal, entropy)
+        self.opened_keys = opened
+        self.secrets = ServiceSecrets(domain_keys)
+        self.backend = SoftwareKeyBackend(domain_keys, entropy)
+        self.audit_key = AuditKey(self.secrets.unwrap(wrapped_audit_key, AUDIT_KEY_BINDING)).public()
+
+
+class _Content:
+    """What a verification keeps of a backup while it reads.
+
+    Of keys it keeps only the specs other than SYMMETRIC_DEFAULT, some hundred bytes each: material is bound to them.
+    """
+
+    def __init__(self, seal: Seal | None, entropy: Entropy) -> None:
+        self._seal = seal
+        self._entropy = entropy
+        self._secrets: dict[str, list[dict[str, Any]]] = {}
+        self._vault: _Vault | None = None
+        self._tried = False
+        self._specs: dict[tuple[str, str, str], KeySpec] = {}
+        self._elsewhere: set[tuple[str, str, str]] = set()
+        self.opened = 0
+        self.elsewhere = 0
+        self.damaged: list[str] = []
+        self.damaged_count = 0
+
+    def read(self, name: str, columns: Sequence[str], batch: Iterable[Row]) -> None:
+        """Take rows of a section, and open what is wrapped in them; raises BackupError, UnsealError."""
+        if name in _SECRETS:
+            kept = self._secrets.setdefault(name, [])
+            kept += [dict(zip(columns, row, strict=True)) for row in batch]
+            if len(kept) > _MOST_SECRETS:
+                raise BackupError(f"the backup has more than {_MOST_SECRETS} rows in `{name}`")
+            return
+        judge = {"kms_key": self._note_key, "key_material": self._open_material, "access_key": self._open_access_key}
+        if name in judge and (vault := self.vault()) is not None:
+            for row in batch:
+                judge[name](vault, dict(zip(columns, row, strict=True)))
+
+    def result(self) -> OpenedContent:
+        """Return what was opened so far."""
+        return OpenedContent(self.opened, self.elsewhere, self.damaged, self.damaged_count)
+
+    def vault(self) -> _Vault | None:
+        """Return the domain keys; None if there is nothing to open them with. Raises BackupError, UnsealError."""
+        if not self._tried:
+            self._tried = True
+            self._vault = self._open_vault()
+        return self._vault
+
+    def _open_vault(self) -> _Vault | None:
+        sealed = [
+            SealedDomainKey(row["scope"], row["version"], row["sealed"]) for row in self._secrets.get("domain_key", [])
+        ]
+        given = [OpenDomainKey(row["scope"], row["version"], row["key"]) for row in self._secrets.get(DOMAIN_KEYS, [])]
+        opened = given
+        if self._seal is not None:
+            try:
+                opened = unseal_domain_keys(sealed, self._seal)
+            except UnsealError as error:
+                raise UnsealError(f"this is not the root key of the backup ({error})") from None
+            if given and given != opened:
+                raise BackupError("the domain keys in the backup are not those that its root key has sealed")
+        if not opened:
+            return None
+        wrapped = self._secrets.get("audit_key", [])
+        if len(wrapped) != 1:
+            raise BackupError("the backup must have one audit key")
+        try:
+            return _Vault(opened, wrapped[0]["wrapped_secret"], self._entropy)
+        except UnsealError:
+            raise BackupError("the audit key in the backup does not open with its domain keys") from None
+
+    def _note_key(self, _vault: _Vault, row: dict[str, Any]) -> None:
+        place = row["account"], row["region"], row["key_id"]
+        if row["custom_key_store_id"] is not None:
+            self._elsewhere.add(place)
+        if row["spec"] != KeySpec.SYMMETRIC_DEFAULT.value:
+            self._specs[place] = KeySpec(row["spec"])
+
+    def _open_material(self, vault: _Vault, row: dict[str, Any]) -> None:
+        place = row["account"], row["region"], row["key_id"]
+        if row["token"] is None:
+            return
+        if place in self._elsewhere:
+            self.elsewhere += 1
+            return
+        owner = MaterialBinding(*place, row["material_id"], self._specs.get(place, KeySpec.SYMMETRIC_DEFAULT))
+        try:
+            vault.backend.load(row["token"], owner)
+        except (UnsealError, ValueError):
+            self._note_damage(f"material {row['material_id']} of {key_arn(place[1], place[0], place[2])}")
+        else:
+            self.opened += 1
+
+    def _open_access_key(self, vault: _Vault, row: dict[str, Any]) -> None:
+        try:
+            vault.secrets.unwrap(row["wrapped_secret"], access_key_binding(row["access_key_id"]))
+        except UnsealError:
+            self._note_damage(f"access key {row['access_key_id']}")
+        else:
+            self.opened += 1
+
+    def _note_damage(self, text: str) -> None:
+        self.damaged_count += 1
+        if len(self.damaged) < _MOST_DAMAGED:
+            self.damaged.append(text)

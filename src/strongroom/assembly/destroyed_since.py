@@ -1,0 +1,125 @@
+"""Finds in audit logs what was destroyed after a backup was made. The logs are verified while they are read."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from typing_extensions import override
+
+from strongroom.assembly.audit_log import size_of_log
+from strongroom.assembly.backup_stream import Progress
+from strongroom.assembly.data_folder import DataFolderError
+from strongroom.audit.archive import Statements
+from strongroom.audit.chain import CHECKPOINT, Checkpoint, Position, claim_of
+from strongroom.audit.cloudtrail import event_time
+from strongroom.audit.verification import Verifier
+from strongroom.audit.writer_id import parse_writer
+from strongroom.backup.destructions import Destructions, earliest
+from strongroom.backup.manifest import Manifest, WriterCheckpoint
+from strongroom.crypto.audit_key import AuditPublicKey
+from strongroom.store.audit.segment_reader import read_statements, walk
+from strongroom.store.audit.segments import copies_of_segments
+
+_CHAIN = b',"chain":'
+
+
+def destroyed_since(
+    folders: Sequence[Path], manifest: Manifest, key: AuditPublicKey, progress: Progress
+) -> Destructions:
+    """Return what the logs in some folders record as destroyed; call ``progress`` with bytes.
+
+    A folder is an audit folder, the data folder around it, or an archive of it. Raises DataFolderError if a log was
+    changed, or if the logs do not go on from where they were when the backup was made.
+    """
+    logs = [_log_in(folder) for folder in folders]
+    total = size_of_log(logs)
+    positions = {each.writer: _position(each, key) for each in manifest.checkpoints}
+    sequences = {writer: position.sequence for writer, position in positions.items() if position is not None}
+    found = Destructions(sequences, event_time(earliest(manifest.at)))
+    segments = copies_of_segments(logs)
+    reading = _Reading(key, found, manifest, read_statements([copies[0] for copies in segments], key.verifies))
+    walk(segments, reading, lambda size: progress(size, total))
+    report = reading.finish({})
+    if report.findings:
+        first = report.findings[0]
+        raise DataFolderError(
+            f"the audit log is not what was written, or not all of it is in --audit: {first.file}, line {first.line}: "
+            f"{first.text}; examine it with: strongroom audit verify --public-key"
+        )
+    if report.pruned:
+        raise DataFolderError("segments between those in --audit were pruned, so it is not known what they recorded")
+    for each in manifest.checkpoints:
+        if positions[each.writer] is not None:
+            _require_chain(each, reading, manifest)
+    return found
+
+
+class _Reading(Verifier):
+    """Verifies a log, and hands its lines on."""
+
+    def __init__(self, key: AuditPublicKey, found: Destructions, manifest: Manifest, stated: Statements) -> None:
+        super().__init__(key.verifies, None, from_oldest=True, stated=stated, archives_given=True)
+        self._destructions = found
+        self._wanted = {msgspec.json.encode(_checkpoint(each)): each.writer for each in manifest.checkpoints}
+        self.writers: set[str] = set()
+        """The writers with a chain."""
+        self.confirmed: set[str] = set()
+        """The writers whose chain has the checkpoint that the backup has."""
+
+    @override
+    def lines(self, lines: Sequence[bytes]) -> None:
+        for line in lines:
+            self._destructions.note(line)
+            if line.startswith(CHECKPOINT):
+                writer = self._wanted.get(line[: line.rfind(_CHAIN)] + b"}")
+                self.confirmed |= set() if writer is None else {writer}
+        if lines and (claim := claim_of(lines[-1])) is not None:
+            self.writers.add(claim.writer)
+        super().lines(lines)
+
+
+def _log_in(folder: Path) -> Path:
+    """Return the audit folder that is meant; raises DataFolderError if there is no log."""
+    inside = folder / "audit"
+    log = inside if inside.is_dir() else folder
+    if not log.is_dir():
+        raise DataFolderError(f"`{folder}` in --audit is not a folder")
+    if not size_of_log([log]):
+        raise DataFolderError(f"`{folder}` in --audit holds no audit log")
+    return log
+
+
+def _checkpoint(kept: WriterCheckpoint) -> Checkpoint:
+    return Checkpoint(msgspec.Raw(kept.statement.encode()), kept.signature)
+
+
+def _position(kept: WriterCheckpoint, key: AuditPublicKey) -> Position | None:
+    """Return where a writer's chain was, None before its first checkpoint; raises DataFolderError."""
+    if not kept.statement:
+        return None
+    stated = _checkpoint(kept).read_signed(kept.writer, key.verifies)
+    if stated is None:
+        raise DataFolderError(f"the checkpoint of audit writer {kept.writer} in the backup has no valid signature")
+    return Position(kept.writer, stated.sequence, stated.digest.encode())
+
+
+def _require_chain(kept: WriterCheckpoint, reading: _Reading, manifest: Manifest) -> None:
+    """Make sure that a chain is here and has the checkpoint that the backup has; raises DataFolderError.
+
+    A chain whose writer had stopped may be missing, if another one of its node is here: they were in one folder.
+    """
+    if kept.writer in reading.confirmed:
+        return
+    if kept.writer in reading.writers:
+        raise DataFolderError(
+            f"the audit log does not have the checkpoint of writer {kept.writer} in the backup: part of the log "
+            "is missing; if it was archived, name the archive in --audit too"
+        )
+    parsed = parse_writer(kept.writer)
+    nodes = {other.node for writer in reading.writers if (other := parse_writer(writer)) is not None}
+    if kept.stopped and parsed is not None and parsed.node in nodes:
+        return
+    raise DataFolderError(
+        f"the folders in --audit have no records of audit writer {kept.writer}, which wrote when the backup "
+        f"was made (deployment {manifest.deployment}); name its folder too, or give --without-audit-log instead"
+    )

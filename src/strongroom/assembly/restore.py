@@ -1,0 +1,212 @@
+"""Restores a backup into a new data folder: verified, loaded, settled, opened key by key, and put in place."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from strongroom.assembly.audit_log import open_audit_key, open_audit_log
+from strongroom.assembly.backup_stream import Progress, plaintext_of
+from strongroom.assembly.backup_verification import (
+    OpenedContent,
+    Origin,
+    VerifiedBackup,
+    open_everything,
+    verify_backup,
+)
+from strongroom.assembly.data_folder import DataFolderError
+from strongroom.assembly.destroyed_since import destroyed_since
+from strongroom.assembly.node import ensure_node_id
+from strongroom.assembly.restored_folder import RestoredFolder, require_empty, restored_folder
+from strongroom.assembly.restored_state import RestoredState, Settled
+from strongroom.assembly.row_authentication import authenticate_rows
+from strongroom.audit.writer_id import WriterId
+from strongroom.backup.blocks import BackupError, SectionHead
+from strongroom.backup.destructions import Destructions
+from strongroom.backup.manifest import DOMAIN_KEYS
+from strongroom.backup.reader import BackupReader
+from strongroom.clock import Clock
+from strongroom.crypto.age.passphrase import PassphraseDecryption
+from strongroom.crypto.age.stream import Decryption
+from strongroom.crypto.audit_key import AuditPublicKey
+from strongroom.crypto.domain_keys import DomainKeys, OpenDomainKey, seal_domain_keys
+from strongroom.crypto.key_backends import KeyBackends
+from strongroom.crypto.seal import SealedDomainKey
+from strongroom.crypto.seals.file import create_root_key, load_file_seal
+from strongroom.crypto.service_secrets import ServiceSecrets
+from strongroom.crypto.software.key_backend import SoftwareKeyBackend
+from strongroom.entropy import Entropy
+from strongroom.problems import Problems
+from strongroom.settings import Settings
+from strongroom.store.sqlite.engine import open_sqlite
+from strongroom.store.sqlite.restored import new_database
+from strongroom.store.sqlite.schema_version import UnknownSchemaError, upgrade
+from strongroom.store.sqlite.store import SqlStore
+
+
+class RestoreRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What to restore, and how.
+
+    ``root_key`` is None if the domain keys are in the backup; then a new root key is made. ``audit`` are the folders
+    of the deployment's audit logs, None to do without. ``bring_back`` are keys that were destroyed after the backup and
+    are wanted all the same. ``any_origin`` restores a backup of which nothing shows who made it, ``damaged_keys`` one
+    in which some keys do not open.
+    """
+
+    file: Path
+    decryption: Decryption | None
+    data: Path
+    root_key: Path | None
+    audit_public_key: AuditPublicKey | None = None
+    audit: Sequence[Path] | None
+    bring_back: Sequence[str] = ()
+    any_origin: bool = False
+    damaged_keys: bool = False
+
+
+class RestoredBackup(msgspec.Struct, frozen=True):
+    """The result of a restore."""
+
+    verified: VerifiedBackup
+    settled: Settled
+    content: OpenedContent
+    accounts: Sequence[str]
+
+
+class Restore:
+    """One restore. ``bar(label, total)`` begins a progress bar and returns how to advance it."""
+
+    def __init__(
+        self, request: RestoreRequest, clock: Clock, entropy: Entropy, bar: Callable[[str, int], Progress]
+    ) -> None:
+        self._request = request
+        self._clock = clock
+        self._entropy = entropy
+        self._bar = bar
+
+    def run(self) -> RestoredBackup:
+        """Restore the backup. If this raises, or the process is killed, there is no data folder, or an empty one.
+
+        Raises DataFolderError, BackupError, AgeError, UnsealError, OSError.
+        """
+        request = self._request
+        require_empty(request.data)
+        with request.file.open("rb") as file:
+            verified = self._verify(file)
+            destroyed = self._destroyed(verified)
+            with restored_folder(request.data) as place:
+                self._load(file, verified, place)
+                restored = self._settle(verified, destroyed, place)
+                place.publish()
+        return restored
+
+    def _verify(self, file: BinaryIO) -> VerifiedBackup:
+        request = self._request
+        progress = self._bar("Verifying", request.file.stat().st_size)
+        found = verify_backup(
+            file,
+            request.decryption,
+            request.root_key,
+            request.audit_public_key,
+            self._entropy,
+            progress,
+            open_all=False,
+        )
+        if found.domain_keys is None:
+            raise DataFolderError("the backup has no domain keys, so its root key is needed; give --root-key")
+        # To make a file that a passphrase opens, one has to know it. A recipient is public.
+        if (
+            found.origin is Origin.UNKNOWN
+            and not request.any_origin
+            and not isinstance(request.decryption, PassphraseDecryption)
+        ):
+            raise DataFolderError(
+                "nothing shows who made this backup: anyone who knows the recipient can make one; give --root-key or "
+                "--audit-public-key, or --any-origin if you trust the file itself"
+            )
+        return found
+
+    def _destroyed(self, verified: VerifiedBackup) -> Destructions | None:
+        if self._request.audit is None:
+            return None
+        assert verified.audit_key is not None  # noqa: S101 - for the type checker: there are domain keys
+        progress = self._bar("Reading the audit log", 0)
+        return destroyed_since(self._request.audit, verified.signed.manifest, verified.audit_key, progress)
+
+    def _load(self, file: BinaryIO, verified: VerifiedBackup, place: RestoredFolder) -> None:
+        """Make the root key, the node's identity and the database; raises BackupError."""
+        request, signed = self._request, verified.signed
+        if request.root_key is None:
+            create_root_key(place.folder.root_key, self._entropy)
+        else:
+            shutil.copyfile(request.root_key, place.folder.root_key)
+            place.folder.root_key.chmod(0o600)
+        ensure_node_id(place.folder, self._entropy)
+        progress = self._bar("Restoring", sum(each.rows for each in signed.manifest.sections))
+        file.seek(0)
+        try:
+            with (
+                plaintext_of(file, request.decryption) as read,
+                new_database(place.database, signed.manifest.schema) as tables,
+            ):
+                reader = BackupReader(read)
+                for section in reader.sections():
+                    for rows in section.batches:
+                        if section.name != DOMAIN_KEYS:
+                            tables.insert(SectionHead(section.name, section.columns), rows)
+                        progress(len(rows), 0)
+                if reader.signed_manifest.digest != signed.digest:
+                    raise BackupError(f"`{request.file}` was changed while it was restored")
+                if request.root_key is None:
+                    tables.reseal(self._resealed(verified.domain_keys or (), place))
+        except UnknownSchemaError:
+            raise BackupError(
+                f"the backup was made by release {signed.manifest.release}, which is newer: its schema "
+                f"{signed.manifest.schema} is not known here; restore it with that release"
+            ) from None
+        upgrade(place.database)
+
+    def _settle(
+        self, verified: VerifiedBackup, destroyed: Destructions | None, place: RestoredFolder
+    ) -> RestoredBackup:
+        """Make the changes and the record of the restore, and open everything."""
+        request, entropy = self._request, self._entropy
+        seal = load_file_seal(place.folder.root_key, entropy)
+        with closing(SqlStore(open_sqlite(place.database))) as store:
+            with store.read() as reader:
+                domain_keys = DomainKeys(reader.domain_keys(), seal, entropy)
+            authenticate_rows(place.folder, store, domain_keys, Problems(), entropy, taken=True)
+            with store.read() as reader:
+                accounts = [record.account for record in reader.accounts()]
+            store.write(lambda transaction: transaction.forget_audit_writers())
+            key = open_audit_key(store, ServiceSecrets(domain_keys), entropy)
+            settings = Settings(durability="fsync")
+            writer = WriterId(ensure_node_id(place.folder, entropy), None).name
+            log = open_audit_log(place.folder.audit, writer, settings, store, key, self._clock)
+            with closing(log):
+                backends = KeyBackends(SoftwareKeyBackend(domain_keys, entropy))
+                state = RestoredState(store, backends, log, verified.signed, self._clock.now(), entropy)
+                settled = state.settle(destroyed, request.bring_back, self._facts(verified))
+            store.scrub()
+            with store.read_tables() as tables:
+                content = open_everything(tables, seal, entropy, self._bar("Opening every key", 0))
+        if content.damaged_count and not request.damaged_keys:
+            raise BackupError(
+                f"{content.damaged_count} keys or secrets in the backup do not open, first {content.damaged[0]}; "
+                "`strongroom backup verify` lists them; --damaged-keys restores all others"
+            )
+        return RestoredBackup(verified, settled, content, accounts)
+
+    def _resealed(self, keys: Sequence[OpenDomainKey], place: RestoredFolder) -> list[SealedDomainKey]:
+        return seal_domain_keys(keys, load_file_seal(place.folder.root_key, self._entropy))
+
+    def _facts(self, verified: VerifiedBackup) -> dict[str, object]:
+        request = self._request
+        return {
+            "rootKey": "new" if request.root_key is None else "given",
+            "originVerifiedWith": verified.origin.value,
+            "auditLog": "not given" if request.audit is None else "read",
+        }

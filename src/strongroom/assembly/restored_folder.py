@@ -1,0 +1,112 @@
+"""The place that a restore fills: a hidden folder, which becomes the data folder when everything in it is on disk.
+
+The database has another name until then. So a server that is started on a half-restored folder finds a root key without
+a database, and refuses. If the data folder is a mount point, it cannot be replaced: the hidden folder is inside it, and
+its files are moved at the end, the database last.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.store.audit.segment_file import sync_folder
+
+_LOST_AND_FOUND = "lost+found"
+
+
+class RestoredFolder:
+    """A data folder that is being restored, and the place where it will be."""
+
+    def __init__(self, path: Path, target: Path) -> None:
+        self._target = target
+        self.folder = DataFolder(path)
+        self.database = path / "restoring.db"
+        """The database, until it is complete."""
+
+    def publish(self) -> None:
+        """Bring everything to disk and put it in place; raises OSError."""
+        path = self.folder.path
+        for extra in ("-writer", "-wal", "-shm"):
+            self.database.with_name(self.database.name + extra).unlink(missing_ok=True)
+        self.database.rename(self.folder.database)
+        _sync(path)
+        if path.parent == self._target:
+            others = sorted(each for each in path.iterdir() if each != self.folder.database)
+            for each in (*others, self.folder.database):
+                each.rename(self._target / each.name)
+                sync_folder(self._target)
+            path.rmdir()
+        else:
+            path.rename(self._target)
+        sync_folder(self._target.parent)
+
+
+def require_empty(target: Path) -> None:
+    """Refuse a data folder with content; raises DataFolderError."""
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise DataFolderError(f"`{target}` is not a folder; name another one in --data")
+    if not target.parent.is_dir():
+        raise DataFolderError(f"`{target.parent}` does not exist; make it first")
+    hidden = _hidden(target)
+    found = [each for each in target.iterdir() if each != hidden] if target.exists() else []
+    if any(each.name != _LOST_AND_FOUND for each in found):
+        raise DataFolderError(f"`{target}` is not empty; a backup is restored into an empty or a missing folder only")
+
+
+@contextmanager
+def restored_folder(target: Path) -> Iterator[RestoredFolder]:
+    """Yield a new hidden folder, mode 0700; remove it when the block ends, unless it was published.
+
+    What a killed restore has left is removed. Raises DataFolderError if another restore is at work.
+    """
+    require_empty(target)
+    path = _hidden(target)
+    if path.exists():
+        _remove_abandoned(path)
+    path.mkdir(mode=0o700)
+    descriptor = _lock(path)
+    try:
+        yield RestoredFolder(path, target)
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _hidden(target: Path) -> Path:
+    if target.is_mount():
+        return target / ".restoring"
+    return target.with_name(f".{target.name}.restoring")
+
+
+def _remove_abandoned(path: Path) -> None:
+    descriptor = _lock(path)
+    try:
+        shutil.rmtree(path)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise DataFolderError(f"another restore is at work in `{path}`; wait for its end") from None
+    return descriptor
+
+
+def _sync(path: Path) -> None:
+    """Bring every file and folder below a path to disk."""
+    for place, _, files in os.walk(path):
+        for name in files:
+            descriptor = os.open(Path(place, name), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        sync_folder(Path(place))

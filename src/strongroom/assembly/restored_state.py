@@ -1,0 +1,255 @@
+"""What a restore changes in the restored database, and the record of it.
+
+Keys and material that were destroyed after the backup are destroyed again, unless they are to be brought back. Keys
+whose waiting period would be over get a new one. The writers of the old audit log are forgotten: the record of the
+restore, the first in the new log, says where their chains were.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+
+import msgspec
+
+from strongroom.assembly.command_trail import current_operator
+from strongroom.audit.cloudtrail import event_time
+from strongroom.audit.operator_events import Circumstances, OperatorEvent, operator_event
+from strongroom.audit.sink import AuditSink
+from strongroom.backup.blocks import BackupError
+from strongroom.backup.destructions import DestroyedMaterial, Destructions
+from strongroom.backup.manifest import Manifest, SignedManifest
+from strongroom.crypto.domain_keys import IAM_SCOPE
+from strongroom.crypto.key_backends import KeyBackends
+from strongroom.entropy import Entropy
+from strongroom.keys import imported, lifecycle
+from strongroom.keys.arns import KeyLocator, locator_of
+from strongroom.keys.kms_key import KmsKey
+from strongroom.keys.states import KeyState
+from strongroom.maintenance.key_deletion import erasure
+from strongroom.operations.kms.key_changes import (
+    NO_CHANGES,
+    KeyChanges,
+    Plan,
+    PlannedEvent,
+    change_keys_recorded,
+    scope_of,
+)
+from strongroom.operations.kms.prepared_material import PreparedMaterial
+from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
+from strongroom.service.audit_trail import AuditTrail
+from strongroom.store.protocol import Reader, Store, Transaction
+from strongroom.store.scopes import AccountScope
+
+WAITING_DAYS = lifecycle.MIN_DELETION_WINDOW_DAYS
+"""The new waiting period of a key whose date has passed, in days."""
+
+_MOST_NAMED = 1000
+"""The most keys that the record of a restore names in each list. It counts all."""
+
+_SOURCE = "kms.amazonaws.com"
+_BATCH = 500
+_REASON = "destroyed after the backup was made"
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """What was decided: ARNs of keys. ``materials`` are keys that lost imported material."""
+
+    destroyed: Sequence[str]
+    materials: Sequence[str]
+    brought_back: Sequence[str]
+    waiting_anew: Sequence[str]
+
+
+class RestoredState:
+    """A restored database, before anything else has opened it, and the audit log of its new node."""
+
+    def __init__(
+        self,
+        store: Store,
+        key_backends: KeyBackends,
+        log: AuditSink,
+        signed: SignedManifest,
+        now: float,
+        entropy: Entropy,
+    ) -> None:
+        self._store = store
+        self._key_backends = key_backends
+        self._log = log
+        self._trail = AuditTrail(log, entropy)
+        self._signed = signed
+        self._now = now
+        self._entropy = entropy
+
+    def settle(
+        self, destructions: Destructions | None, bring_back: Sequence[str], facts: Mapping[str, object]
+    ) -> Settled:
+        """Decide about every key that needs it, record that, and make the changes.
+
+        ``destructions`` is None if there was no audit log to read. ``bring_back`` are key ids or ARNs. ``facts`` are
+        further members of the record. Raises BackupError for a key in ``bring_back`` that was not destroyed.
+        """
+        doomed = [] if destructions is None else self._present(destructions)
+        materials = [] if destructions is None else self._present_materials(destructions)
+        wanted = set(bring_back)
+        brought = {each for each in (*doomed, *(locator for locator, _ in materials)) if _is_named(each, wanted)}
+        unknown = wanted - set(chain.from_iterable((each.key_id, each.arn) for each in brought))
+        if unknown:
+            raise BackupError(
+                f"{', '.join(sorted(unknown))} in --bring-back was not destroyed after the backup, or is not in it"
+            )
+        doomed = [each for each in doomed if each not in brought]
+        materials = [each for each in materials if each[0] not in brought]
+        settled = Settled(
+            [each.arn for each in doomed],
+            sorted({locator.arn for locator, _ in materials}),
+            sorted(each.arn for each in brought),
+            self._overdue(set(doomed) | brought),
+        )
+        self._record(settled, facts)
+        for locator in brought:
+            self._bring_back(locator)
+        for locator in doomed:
+            self._change(locator, self._erase(locator))
+        for locator, material in materials:
+            self._change(locator, self._erase_material(locator, material))
+        self._wait_anew()
+        return settled
+
+    def _present(self, destructions: Destructions) -> list[KeyLocator]:
+        """Return the destroyed keys that the backup has, in the order in which they were destroyed."""
+        found = []
+        with self._store.read() as reader:
+            for arn, _ in sorted(destructions.keys.items(), key=lambda each: each[1]):
+                locator = locator_of(arn)
+                if reader.key(locator) is not None:
+                    found.append(locator)
+        return found
+
+    def _present_materials(self, destructions: Destructions) -> list[tuple[KeyLocator, DestroyedMaterial]]:
+        """Return the deleted material that keys of the backup have."""
+        found = []
+        with self._store.read() as reader:
+            for material in destructions.materials:
+                locator = locator_of(material.arn)
+                key = reader.key(locator)
+                if key is not None and _without(key, material) != key:
+                    found.append((locator, material))
+        return found
+
+    def _overdue(self, others: set[KeyLocator]) -> list[str]:
+        """Return the keys whose waiting period is over, without ``others``."""
+        with self._store.read() as reader:
+            due = reader.keys_to_delete(self._now, self._signed.manifest.rows_of("kms_key"))
+        return [each.arn for each in due if each not in others]
+
+    def _record(self, settled: Settled, facts: Mapping[str, object]) -> None:
+        manifest = self._signed.manifest
+        with self._store.read() as reader:
+            accounts = [record.account for record in reader.accounts()]
+            regions = [key.scope for key in reader.domain_keys() if key.scope != IAM_SCOPE]
+        at = Circumstances(
+            operator=current_operator(),
+            region=regions[0] if regions else "",
+            now=self._now,
+            event_id=self._trail.event_id(),
+        )
+        details = {
+            "backupTime": event_time(manifest.at),
+            "backupManifest": self._signed.digest,
+            "backupRelease": manifest.release,
+            "deployment": manifest.deployment,
+            "backupNode": manifest.node,
+            "keys": manifest.rows_of("kms_key"),
+            **facts,
+            "destroyedAgain": _listed(settled.destroyed),
+            "materialDestroyedAgain": _listed(settled.materials),
+            "broughtBack": _listed(settled.brought_back),
+            "newWaitingPeriod": _listed(settled.waiting_anew),
+            "closedWriters": _closed_writers(manifest),
+        }
+        account = accounts[0] if accounts else ""
+        event = OperatorEvent(name="RestoreBackup", command="restore", source=_SOURCE, account=account, details=details)
+        self._log.append(operator_event(event, at))
+        self._log.flush()
+
+    def _change(self, locator: KeyLocator, plan: Plan) -> None:
+        def record(events: tuple[PlannedEvent, ...]) -> None:
+            for event in events:
+                self._trail.event(event.name, event.locator, event.details, self._now)
+            self._log.flush()
+
+        with PreparedMaterial(self._key_backends, self._entropy) as prepared:
+            scopes = (scope_of(locator), AccountScope(locator.account))
+            change_keys_recorded(self._store, prepared, plan, record, *scopes)
+
+    def _erase(self, locator: KeyLocator) -> Plan:
+        def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
+            key = reader.key(locator)
+            return NO_CHANGES if key is None else erasure(reader, prepared, key, self._now, {"reason": _REASON})
+
+        return plan
+
+    def _erase_material(self, locator: KeyLocator, material: DestroyedMaterial) -> Plan:
+        def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
+            key = reader.key(locator)
+            if key is None or (after := _without(key, material)) == key:
+                return NO_CHANGES
+            lost = {"keyMaterialId": imported.lost(key, after)[0], "reason": _REASON}
+            return KeyChanges(
+                saved=tuple(with_relatives(reader, prepared, KeyVersions(key, after))),
+                events=(PlannedEvent("DeleteImportedKeyMaterial", locator, lost),),
+            )
+
+        return plan
+
+    def _bring_back(self, locator: KeyLocator) -> None:
+        def act(transaction: Transaction) -> None:
+            key = transaction.key(locator)
+            if key is not None and (after := _disabled(key)) != key:
+                transaction.save_key(key, after)
+
+        self._store.write(act, scope_of(locator))
+
+    def _wait_anew(self) -> None:
+        """Give every key whose waiting period is over a new one."""
+
+        def act(transaction: Transaction) -> int:
+            due = transaction.keys_to_delete(self._now, _BATCH)
+            for locator in due:
+                key = transaction.key(locator)
+                if key is not None:
+                    transaction.save_key(key, lifecycle.schedule_deletion(key, WAITING_DAYS, self._now))
+            return len(due)
+
+        while self._store.write(act):
+            pass
+
+
+def _without(key: KmsKey, material: DestroyedMaterial) -> KmsKey:
+    """Return a key without a deleted material; unchanged if it does not have it."""
+    known = {each.material_id for each in key.materials}
+    if material.material_id is not None and material.material_id not in known:
+        return key
+    return imported.delete_material(key, material.material_id)
+
+
+def _disabled(key: KmsKey) -> KmsKey:
+    """Return a key as it is brought back: not usable until it is enabled, and not waiting for its deletion."""
+    if key.state in {KeyState.PENDING_DELETION, KeyState.PENDING_REPLICA_DELETION}:
+        return lifecycle.cancel_deletion(key)
+    return lifecycle.disable(key) if key.state is KeyState.ENABLED else key
+
+
+def _is_named(locator: KeyLocator, names: set[str]) -> bool:
+    return locator.key_id in names or locator.arn in names
+
+
+def _listed(arns: Sequence[str]) -> dict[str, object]:
+    return {"count": len(arns), "keys": list(arns[:_MOST_NAMED])}
+
+
+def _closed_writers(manifest: Manifest) -> list[object]:
+    """Return where the chains of the old audit log were when the backup was made."""
+    return [
+        msgspec.json.decode(each.statement) if each.statement else {"writer": each.writer}
+        for each in manifest.checkpoints[:_MOST_NAMED]
+    ]

@@ -1,0 +1,184 @@
+"""``strongroom backup``: make a backup; verify one."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from strongroom.assembly.backup import BackupMaker
+from strongroom.assembly.backup_verification import OpenedContent, Origin, VerifiedBackup, verify_backup
+from strongroom.audit.cloudtrail import event_time
+from strongroom.cli.backup_options import (
+    audit_public_key_option,
+    backup_errors,
+    decryption_of,
+    identity_option,
+    passphrase_file_option,
+    progress_bar,
+    read_audit_public_key,
+    read_passphrase,
+    root_key_option,
+)
+from strongroom.cli.data_folder import open_data_folder
+from strongroom.cli.options import config_option, data_option
+from strongroom.clock import SystemClock
+from strongroom.crypto.age.passphrase import PassphraseEncryption
+from strongroom.crypto.age.recipients import RecipientEncryption, parse_recipient, parse_recipients
+from strongroom.crypto.age.stream import Encryption
+from strongroom.entropy import system_entropy
+from strongroom.supervisor.hardening import harden_process
+
+_MOST_SHOWN = 20
+
+
+@click.group(invoke_without_command=True)
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    help="The new file; or a folder, in which the backup is named after its date. Default: the current folder.",
+)
+@click.option("--keep", type=click.IntRange(min=1), help="Of the dated backups of this deployment, keep the N newest.")
+@click.option(
+    "--recipient",
+    "recipients",
+    multiple=True,
+    help="Encrypt to this age public key (age1...) or SSH public key. Can be given several times.",
+)
+@click.option(
+    "--recipients-file",
+    "recipient_files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Encrypt to the recipients in this file, one a line.",
+)
+@passphrase_file_option
+@click.option("--unencrypted", is_flag=True, help="Do not encrypt. What is wrapped still needs the root key.")
+@click.option(
+    "--with-domain-keys",
+    is_flag=True,
+    help="Include the domain keys, unsealed: who can decrypt the backup can restore it without the root key.",
+)
+@data_option
+@config_option
+@click.pass_context
+def backup(  # noqa: PLR0913 - the options of one backup
+    context: click.Context,
+    *,
+    to: Path,
+    keep: int | None,
+    recipients: tuple[str, ...],
+    recipient_files: tuple[Path, ...],
+    passphrase_file: Path | None,
+    unencrypted: bool,
+    with_domain_keys: bool,
+    data: str | None,
+    config: Path | None,
+) -> None:
+    """Make a backup in one file, also while the server runs.
+
+    The file appears under its name once it is complete, on disk, and was read back and checked. Without an option that
+    says how to encrypt, a terminal is asked for a passphrase.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if keep is not None and not to.is_dir():
+        raise click.BadParameter("--keep needs a folder in --to", param_hint="--keep")
+    with backup_errors():
+        encryption = _encryption(recipients, recipient_files, passphrase_file, unencrypted=unencrypted)
+    with backup_errors(), open_data_folder(config, data) as (opened, _):
+        maker = BackupMaker(opened, SystemClock(), system_entropy)
+        with progress_bar("Backup") as advance:
+            made = maker.make(to, encryption, advance, with_domain_keys=with_domain_keys, keep=keep)
+    manifest = made.signed.manifest
+    click.echo(f"{made.path}")
+    click.echo(f"{manifest.rows_of('kms_key')} keys, {made.size} bytes, manifest {made.signed.digest}")
+    for path in made.removed:
+        click.echo(f"removed {path}")
+    if not with_domain_keys:
+        click.echo(f"To restore it, the root key is needed: keep a copy of {opened.folder.root_key} elsewhere.")
+
+
+def _encryption(
+    recipients: tuple[str, ...], files: tuple[Path, ...], passphrase_file: Path | None, *, unencrypted: bool
+) -> Encryption | None:
+    """Return how to encrypt, None for not at all; raises ClickException, AgeError."""
+    to = [parse_recipient(each) for each in recipients]
+    for path in files:
+        to += parse_recipients(path.read_text(encoding="utf-8"))
+    if files and not to:
+        raise click.ClickException(f"`{files[0]}` has no recipient")
+    if bool(to) + (passphrase_file is not None) + unencrypted > 1:
+        raise click.ClickException("give either recipients, or a passphrase, or --unencrypted")
+    if unencrypted:
+        return None
+    if to:
+        return RecipientEncryption(to)
+    if passphrase_file is None and not sys.stdin.isatty():
+        raise click.ClickException(
+            "say how to encrypt: --recipient, --recipients-file, --passphrase-file, or --unencrypted for not at all"
+        )
+    return PassphraseEncryption(read_passphrase(passphrase_file, new=True), system_entropy)
+
+
+@backup.command("verify")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@identity_option
+@passphrase_file_option
+@root_key_option
+@audit_public_key_option
+def verify(
+    *,
+    file: Path,
+    identities: tuple[Path, ...],
+    passphrase_file: Path | None,
+    root_key: Path | None,
+    audit_public_key: Path | None,
+) -> None:
+    """Check the backup FILE: that it is whole, who made it, and that all in it opens. Exits with 1 if not.
+
+    With the root key, or domain keys in the backup, every key's material is opened. The root key or the audit public
+    key shows that the backup was made by their deployment.
+    """
+    with backup_errors():
+        harden_process()
+        decryption = decryption_of(file, identities, passphrase_file)
+        public_key = read_audit_public_key(audit_public_key)
+        with file.open("rb") as opened, progress_bar("Verifying", file.stat().st_size) as advance:
+            found = verify_backup(opened, decryption, root_key, public_key, system_entropy, advance)
+    show_verified(found)
+    if found.content is not None and found.content.damaged_count:
+        raise SystemExit(1)
+
+
+def show_verified(found: VerifiedBackup) -> None:
+    """Print what was found in a backup, and what could not be checked."""
+    manifest = found.signed.manifest
+    at = event_time(manifest.at)
+    click.echo(
+        f"backup of {at} by release {manifest.release}, schema {manifest.schema}, manifest {found.signed.digest}"
+    )
+    click.echo(f"deployment {manifest.deployment}, node {manifest.node or '-'}, {manifest.rows_of('kms_key')} keys")
+    if found.content is None:
+        click.echo("not checked: whether the keys open; give --root-key")
+    else:
+        show_content(found.content)
+    if found.origin is Origin.UNKNOWN:
+        click.echo("not checked: who made it; give --root-key or --audit-public-key")
+    else:
+        click.echo(f"signed by its deployment: verified with the {found.origin}")
+    if found.content is not None and found.content.damaged_count:
+        click.echo(f"The backup is whole, but {found.content.damaged_count} keys or secrets in it do not open.")
+    else:
+        click.echo("The backup is whole.")
+
+
+def show_content(content: OpenedContent) -> None:
+    """Print what was opened in a backup or a restored folder."""
+    click.echo(f"{content.opened} wrapped keys and secrets opened")
+    for each in content.damaged[:_MOST_SHOWN]:
+        click.echo(f"DAMAGED: {each} does not open")
+    if content.damaged_count > _MOST_SHOWN:
+        click.echo(f"... and {content.damaged_count - _MOST_SHOWN} more")
+    if content.elsewhere:
+        click.echo(f"note: {content.elsewhere} keys have material in custom key stores, which are not in a backup")

@@ -1,0 +1,135 @@
+"""``strongroom restore``."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from strongroom.assembly.backup_stream import Progress
+from strongroom.assembly.restore import Restore, RestoredBackup, RestoreRequest
+from strongroom.assembly.restored_state import WAITING_DAYS
+from strongroom.audit.cloudtrail import event_time
+from strongroom.cli.backup import show_content
+from strongroom.cli.backup_options import (
+    audit_public_key_option,
+    backup_errors,
+    decryption_of,
+    identity_option,
+    passphrase_file_option,
+    progress_bar,
+    read_audit_public_key,
+    root_key_option,
+)
+from strongroom.cli.options import config_option, data_option, read_settings
+from strongroom.clock import SystemClock
+from strongroom.entropy import system_entropy
+from strongroom.supervisor.hardening import harden_process
+
+_MOST_SHOWN = 20
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@identity_option
+@passphrase_file_option
+@root_key_option
+@audit_public_key_option
+@click.option(
+    "--audit",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Audit folder, or data folder, of the lost server: what was destroyed since the backup stays destroyed. "
+    "Can be given several times.",
+)
+@click.option(
+    "--without-audit-log",
+    is_flag=True,
+    help="There is no audit log any more: keys that were destroyed after the backup come back.",
+)
+@click.option(
+    "--bring-back",
+    multiple=True,
+    metavar="KEY",
+    help="Key id or ARN of a key that was destroyed after the backup, and is wanted: it comes back disabled.",
+)
+@click.option("--any-origin", is_flag=True, help="Restore although nothing shows who made the backup.")
+@click.option("--damaged-keys", is_flag=True, help="Restore although some keys in the backup do not open.")
+@data_option
+@config_option
+def restore(  # noqa: PLR0913 - the options of one restore
+    *,
+    file: Path,
+    identities: tuple[Path, ...],
+    passphrase_file: Path | None,
+    root_key: Path | None,
+    audit_public_key: Path | None,
+    audit: tuple[Path, ...],
+    without_audit_log: bool,
+    bring_back: tuple[str, ...],
+    any_origin: bool,
+    damaged_keys: bool,
+    data: str | None,
+    config: Path | None,
+) -> None:
+    """Restore the backup FILE into an empty or missing data folder.
+
+    Everything is verified first. The data folder appears when all keys were opened and everything is on disk. It
+    belongs to a new node, whose audit log begins with a record of the restore.
+    """
+    with backup_errors():
+        folder = read_settings(config, data=data).folder
+        if bool(audit) == without_audit_log:
+            raise click.ClickException(
+                "give the audit logs of the lost server with --audit FOLDER, so that keys which were destroyed after "
+                "the backup stay destroyed; or --without-audit-log, which brings those keys back"
+            )
+        if bring_back and not audit:
+            raise click.ClickException("--bring-back names keys that the audit log says were destroyed; give --audit")
+        harden_process()
+        request = RestoreRequest(
+            file=file,
+            decryption=decryption_of(file, identities, passphrase_file),
+            data=folder,
+            root_key=root_key,
+            audit_public_key=read_audit_public_key(audit_public_key),
+            audit=audit or None,
+            bring_back=bring_back,
+            any_origin=any_origin,
+            damaged_keys=damaged_keys,
+        )
+        with _Bars() as bars:
+            restored = Restore(request, SystemClock(), system_entropy, bars.begin).run()
+    _show(restored, request)
+
+
+class _Bars(ExitStack):
+    """Progress bars, one after the other."""
+
+    def begin(self, label: str, length: int) -> Progress:
+        """End the last bar and begin the next."""
+        self.close()
+        return self.enter_context(progress_bar(label, length))
+
+
+def _show(restored: RestoredBackup, request: RestoreRequest) -> None:
+    """Print what was restored, what was decided, and what remains to be done."""
+    manifest, settled = restored.verified.signed.manifest, restored.settled
+    click.echo(f"restored {manifest.rows_of('kms_key')} keys from the backup of {event_time(manifest.at)}")
+    show_content(restored.content)
+    for text, arns in (
+        ("destroyed again, as the audit log says", settled.destroyed),
+        ("imported material destroyed again, as the audit log says", settled.materials),
+        ("brought back, disabled", settled.brought_back),
+        (f"pending deletion, and due: {WAITING_DAYS} days more", settled.waiting_anew),
+    ):
+        for arn in arns[:_MOST_SHOWN]:
+            click.echo(f"{text}: {arn}")
+        if len(arns) > _MOST_SHOWN:
+            click.echo(f"{text}: and {len(arns) - _MOST_SHOWN} more")
+    if request.audit is None:
+        click.echo("note: keys that were destroyed after the backup are back, because no audit log was given")
+    if request.root_key is None:
+        click.echo(f"A new root key was made: {request.data / 'root.key'}. Keep a copy elsewhere.")
+    click.echo(f"Access keys are as they were. If root access keys of {', '.join(restored.accounts)} are lost, run:")
+    click.echo("  strongroom account root-key ID")
+    click.echo(f"{request.data} is restored.")

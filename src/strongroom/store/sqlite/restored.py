@@ -1,0 +1,25 @@
+"""Makes a new database from the tables of a backup, which may have the schema of an earlier release."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from strongroom.store.sql.sections import TableWriter
+from strongroom.store.sqlite.engine import WRITE, open_sqlite
+from strongroom.store.sqlite.migrate import migrate
+
+
+@contextmanager
+def new_database(path: Path, schema: str) -> Iterator[TableWriter]:
+    """Create the database file ``path`` with a schema; commit what the block inserts when it ends.
+
+    Afterwards ``upgrade`` brings it to the schema of this release. Raises UnknownSchemaError for one that this release
+    does not know.
+    """
+    engine = open_sqlite(path)
+    try:
+        migrate(engine, schema)
+        with engine.connect().execution_options(**WRITE) as connection, connection.begin():
+            yield TableWriter(connection)
+    finally:
+        engine.dispose()

@@ -1,0 +1,141 @@
+"""Backups and restores that are killed at many moments: nothing half done passes for done."""
+
+import itertools
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from accounts import succeed
+from local_deployment import LocalDeployment
+from strongroom.clock import ManualClock
+
+KEYS = 300
+MOMENTS = 10
+"""How many kills of each kind, spread over the time that the command takes."""
+
+
+class Folder:
+    """A data folder with some hundred keys, and how long a command on it takes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        deployment = LocalDeployment(self.data, ManualClock(time.time()))  # noqa: TID251 - commands have the real clock
+        with closing(deployment.deployment):
+            for _ in range(KEYS):
+                deployment.call("CreateKey")
+        self.backup = folder / "backup"
+        self.root_key = folder / "root.key"
+        shutil.copy2(self.data / "root.key", self.root_key)
+        succeed(self.data, "backup", "--to", str(self.backup), "--unencrypted")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    return Folder(tmp_path_factory.mktemp("killed"))
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "strongroom", *map(str, arguments)]
+
+
+def verified(path: Path, root_key: Path) -> bool:
+    done = subprocess.run(
+        command("backup", "verify", path, "--root-key", root_key), capture_output=True, text=True, check=False
+    )
+    return done.returncode == 0 and f"{KEYS} keys" in done.stdout and "The backup is whole." in done.stdout
+
+
+def moments(arguments: list[str]) -> Iterator[float]:
+    """Yield moments at which to kill a command, in seconds after its start: over all of its time, most at its end."""
+    begun = time.monotonic()
+    subprocess.run(arguments, check=True, capture_output=True)
+    whole = time.monotonic() - begun
+    for number in range(MOMENTS):
+        yield whole * (0.4 + 0.65 * number / (MOMENTS - 1))
+
+
+def kill_after(seconds: float, arguments: list[str]) -> int:
+    """Start a command, kill it, and return its exit code: 0 if it was faster."""
+    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+        return process.wait()
+
+
+@pytest.mark.timeout(300)
+def test_a_backup_that_is_killed_leaves_no_file_that_passes_for_one(made: Folder, tmp_path: Path) -> None:
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    back_up = command("backup", "--to", folder, "--unencrypted", "--data", made.data)
+    killed = 0
+    for moment in moments(back_up):
+        before = set(folder.iterdir())
+        killed += kill_after(moment, back_up) != 0
+        for path in set(folder.iterdir()) - before:
+            assert path.name.startswith(".") or verified(path, made.root_key)
+    assert killed
+    # With retention: the old ones stay until the new one is complete.
+    for path in folder.iterdir():
+        path.unlink()
+    succeed(made.data, "backup", "--to", str(folder), "--unencrypted")
+    for moment in moments([*back_up, "--keep", "1"]):
+        kill_after(moment, [*back_up, "--keep", "1"])
+        whole = [path for path in folder.iterdir() if not path.name.startswith(".")]
+        assert whole
+        assert verified(whole[0], made.root_key)
+    succeed(made.data, "backup", "--to", str(folder), "--unencrypted", "--keep", "1")
+    (left,) = folder.iterdir()
+    assert verified(left, made.root_key)
+
+
+@pytest.mark.timeout(300)
+def test_a_restore_that_is_killed_leaves_nothing_or_all(made: Folder, tmp_path: Path) -> None:
+    numbers = itertools.count()
+
+    def restore(to: Path) -> list[str]:
+        options = ("--root-key", made.root_key, "--audit", made.data, "--data", to)
+        return command("restore", made.backup, *options)
+
+    killed = 0
+    for moment in moments(restore(tmp_path / "first")):
+        target = tmp_path / f"new{next(numbers)}"
+        killed += kill_after(moment, restore(target)) != 0
+        if target.exists():
+            # It was put in place just before: then everything is there.
+            assert "The log is whole." in succeed(target, "audit", "verify")
+            again = tmp_path / f"again{next(numbers)}"
+            succeed(target, "backup", "--to", str(again), "--unencrypted")
+            assert verified(again, made.root_key)
+            continue
+        hidden = target.with_name(f".{target.name}.restoring")
+        if (hidden / "root.key").exists() and not (hidden / "strongroom.db").exists():
+            # Also if it is served under its hidden name, no new keys are begun there.
+            served = command("serve", "--data", hidden, "--listen", "127.0.0.1:0")
+            done = subprocess.run(served, capture_output=True, text=True, check=False, timeout=60)
+            assert done.returncode != 0
+            assert "was served before" in done.stderr
+        # The next attempt removes what was left.
+        assert kill_after(60, restore(target)) == 0
+        assert not hidden.exists()
+        assert (target / "strongroom.db").exists()
+    assert killed
+
+
+@pytest.mark.timeout(120)
+def test_a_verification_that_is_killed_changes_nothing(made: Folder) -> None:
+    before = made.backup.read_bytes()
+    verify = command("backup", "verify", made.backup, "--root-key", made.root_key)
+    for moment in itertools.islice(moments(verify), 0, None, 4):
+        kill_after(moment, verify)
+    assert made.backup.read_bytes() == before
+    assert verified(made.backup, made.root_key)

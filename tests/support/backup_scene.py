@@ -1,0 +1,61 @@
+"""Backups and restores of a local deployment, without the command line."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from local_deployment import LocalDeployment, entropy
+from strongroom.assembly.backup import BackupMaker, MadeBackup
+from strongroom.assembly.backup_verification import VerifiedBackup, verify_backup
+from strongroom.assembly.deployment import open_existing
+from strongroom.assembly.restore import Restore, RestoredBackup, RestoreRequest
+from strongroom.crypto.age.passphrase import PassphraseDecryption, PassphraseEncryption
+from strongroom.crypto.age.stream import Decryption, Encryption
+
+PASSPHRASE = "correct horse"
+
+
+def encryption() -> Encryption:
+    """Return a fast encryption under ``PASSPHRASE``."""
+    return PassphraseEncryption(PASSPHRASE, entropy, work_factor=10)
+
+
+def decryption() -> Decryption:
+    """Return the decryption with ``PASSPHRASE``."""
+    return PassphraseDecryption(PASSPHRASE)
+
+
+def back_up(deployment: LocalDeployment, to: Path, encrypted: Encryption | None = None, **more: Any) -> MadeBackup:
+    """Make a backup beside an open deployment, after a round of its keeper, which signs the audit log."""
+    deployment.deployment.log.checkpoint()
+    with closing(open_existing(deployment.settings, deployment.clock, entropy)) as opened:
+        return BackupMaker(opened, deployment.clock, entropy).make(to, encrypted, lambda *_: None, **more)
+
+
+def verify(path: Path, how: Decryption | None = None, **more: Any) -> VerifiedBackup:
+    """Verify a backup."""
+    proof = {"root_key": None, "public_key": None} | more
+    with path.open("rb") as file:
+        return verify_backup(file, how, entropy=entropy, progress=lambda *_: None, **proof)
+
+
+def restore(
+    deployment: LocalDeployment,
+    backup: MadeBackup,
+    data: Path,
+    *,
+    audit: Sequence[Path] | None = None,
+    root_key: bool = True,
+    **more: Any,
+) -> RestoredBackup:
+    """Restore a backup of a deployment, with a copy of its root key."""
+    key = deployment.folder / "root.key" if root_key else None
+    request = RestoreRequest(file=backup.path, data=data, root_key=key, audit=audit, **({"decryption": None} | more))
+    return Restore(request, deployment.clock, entropy, lambda *_: lambda *_: None).run()
+
+
+def reopened(deployment: LocalDeployment, data: Path) -> LocalDeployment:
+    """Open a restored data folder under the clock of the deployment; calls use the root access key of the old one."""
+    (data / "credentials").write_bytes((deployment.folder / "credentials").read_bytes())
+    return LocalDeployment(data, deployment.clock)
