@@ -11,7 +11,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 SERIAL := tests/overload
 # Where this is set, as in many container images, every process would compile all our modules again: half of its start.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo demo-identities serve quick test lint check format bench bench-scale bench-decisions bench-fronts soak lock
+.PHONY: help demo demo-identities serve quick test lint check format bench bench-scale bench-decisions bench-fronts soak faults fuzz lock
 
 help: ## Show these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -77,6 +77,14 @@ soak: ## Make all kinds of calls for a while, and check that memory does not gro
 	@command -v wrk >/dev/null || tools/apt wrk
 	@tools/venv bench
 	@PYTHONPATH=tools:tests/support .venv/bin/python bench/soak.py --minutes $(MINUTES)
+
+faults: ## Kill, cut the power, flip bits, copy wrongly, ROUNDS times each, and print the lines of docs/reliability.md
+	@tools/venv dev
+	@PYTHONPATH=tools:tests/support .venv/bin/python tests/faults/campaigns.py --rounds $(ROUNDS)
+
+fuzz: ## Fuzz every parser, guided by coverage (MINUTES=10); what breaks one is kept in tests/fuzz/seeds
+	@tools/venv fuzz
+	@PYTHONPATH=tools:tests/support:tests/fuzz .venv/bin/python tests/fuzz/coverage_guided.py --minutes $(MINUTES)
 
 lock: ## Lock the newest releases of all requirements, at least a week old
 	@requirements/compile --upgrade

@@ -3,10 +3,11 @@
 ``local_server.py COMMAND...`` runs a command against one that is started for it, in a folder that is then removed.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,12 +33,34 @@ class RunningServer:
 
 
 @contextmanager
-def running_server(data: Path, log: Path, *options: str) -> Iterator[RunningServer]:
-    """Run ``strongroom serve`` over a data folder; its log goes to a file."""
-    command = [sys.executable, "-m", "strongroom", "serve", "--data", str(data), "--listen", "127.0.0.1:0", *options]
+def running_server(
+    data: Path,
+    log: Path,
+    *options: str,
+    launcher: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[RunningServer]:
+    """Run ``strongroom serve`` over a data folder; its log goes to a file. ``environment`` is added to ours.
+
+    ``launcher`` is a command that runs the command it is given, in the same process, such as setpriv(1).
+    """
+    command = [
+        *launcher,
+        sys.executable,
+        "-m",
+        "strongroom",
+        "serve",
+        "--data",
+        str(data),
+        "--listen",
+        "127.0.0.1:0",
+        *options,
+    ]
     with (
         log.open("w") as errors,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, **(environment or {})}
+        ) as process,
     ):
         try:
             yield RunningServer(process, _environment(process))

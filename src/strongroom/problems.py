@@ -21,6 +21,10 @@ class Subject(StrEnum):
 
     STORE = "store"
     """The database: its files, its disk."""
+    INTEGRITY = "integrity"
+    """What a check of the whole database has found."""
+    WRITE_AHEAD_LOG = "write-ahead-log"
+    """A reader that keeps erased key material in the write-ahead log, or lets it grow."""
     ROWS = "rows"
     """Rows of the database that were changed or damaged."""
     CLOCK = "clock"
@@ -79,12 +83,19 @@ class Problems:
     def of_node(self) -> list[Problem]:
         """Return the open problems of all workers, each once. Reads files, so it is not for the event loop."""
         found = set(self.current())
-        for path in [] if self._folder is None else self._folder.glob("w*"):
+        for path in self._files():
             if path != self._file:
                 # A worker that ends removes its file; one that was killed may leave half a file.
                 with contextlib.suppress(OSError, msgspec.DecodeError):
                     found.update(_read(path.read_bytes()))
         return sorted(found)
+
+    def _files(self) -> list[Path]:
+        try:
+            return [] if self._folder is None else [*self._folder.glob("w*")]
+        except OSError:
+            # The data folder is closed to this user, which is a problem of its own.
+            return []
 
     def close(self) -> None:
         """Remove the file of this worker: it has no problems any more."""

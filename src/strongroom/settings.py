@@ -10,7 +10,14 @@ import msgspec
 from msgspec import Meta
 
 _PREFIX = "STRONGROOM_"
-_LISTS = frozenset({"regions", "trusted_proxies", "cors_origins", "attestation_roots"})
+_LISTS = frozenset({"regions", "trusted_proxies", "cors_origins", "attestation_roots", "tls_ciphers"})
+
+TLS_SUITES = tuple(
+    f"ECDHE-{signature}-{cipher}"
+    for cipher in ("AES256-GCM-SHA384", "AES128-GCM-SHA256", "CHACHA20-POLY1305")
+    for signature in ("ECDSA", "RSA")
+)
+"""The suites of TLS 1.2 that can be allowed, under OpenSSL's names. Each has forward secrecy and an AEAD."""
 
 Region = Annotated[str, Meta(pattern=r"\A[a-z]{2}(-[a-z]+)+-[0-9]{1,2}\Z")]
 Account = Annotated[str, Meta(pattern=r"\A[0-9]{12}\Z")]
@@ -60,6 +67,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """The account made at the first start."""
     tls_cert: str | None = None
     tls_key: str | None = None
+    tls_min_version: Literal["1.2", "1.3"] = "1.2"
+    """The lowest version of TLS that a client may use."""
+    tls_ciphers: tuple[str, ...] = ()
+    """The suites of TLS 1.2 that a client may use, the preferred ones first; without any, all of ``TLS_SUITES``."""
+    tls_client_ca: str | None = None
+    """A file (PEM) with authorities; every client must have a certificate of one of them."""
     allow_plaintext: bool = False
     """Listen without TLS on an address that others can reach."""
     trusted_proxies: tuple[str, ...] = ()
@@ -86,6 +99,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """What an audit record survives once its answer is sent: a crash of the process (write) or machine (fsync)."""
     audit_segment_size: Annotated[int, Meta(ge=4096)] = 67_108_864
     """The size at which a new file of the audit log is started; one is also started each day (UTC)."""
+    serve_damaged: bool = False
+    """Serve what can be read of a database that is found damaged at the start; otherwise the start is refused."""
     clock_skew: Annotated[float, Meta(gt=0)] = 300.0
     """How much a request's time may differ from the server's."""
     keeper_interval: Annotated[float, Meta(gt=0)] = 5.0
@@ -138,6 +153,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
         return "https" if self.tls_cert else "http"
 
 
+RELOADED = frozenset(
+    {"tls_cert", "tls_key", "tls_min_version", "tls_ciphers", "tls_client_ca"}
+    | {"log_level", "keeper_interval", "worker_timeout", "drain"}
+)
+"""The settings that a running server takes on when it is told to read its settings anew."""
+_TLS_FILES = {"tls_cert", "tls_key", "tls_client_ca"}
+
 _MAX_PORT = 65_535
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::([0-9]{1,5}))?")
 """The origin of a page as browsers send it (RFC 6454, 6.2): scheme and port are its groups."""
@@ -163,6 +185,20 @@ def load(document: str, environment: Mapping[str, str], flags: Mapping[str, obje
     _require_networks(settings)
     _require_origins(settings)
     return settings
+
+
+def changed(before: Settings, after: Settings) -> set[str]:
+    """Return the names of the fields that differ."""
+    return {name for name in Settings.__struct_fields__ if getattr(before, name) != getattr(after, name)}
+
+
+def reloaded(running: Settings, read: Settings) -> Settings:
+    """Return the settings of a running server with what it can take on from those that were read anew.
+
+    It goes on with TLS, or without: its clients know one URL.
+    """
+    names = RELOADED if (running.tls_cert is None) == (read.tls_cert is None) else RELOADED - _TLS_FILES
+    return msgspec.structs.replace(running, **{name: getattr(read, name) for name in names})
 
 
 def _from_toml(document: str) -> dict[str, object]:
@@ -192,6 +228,16 @@ def _require_address(setting: str, address: str) -> None:
 def _require_tls(settings: Settings) -> None:
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise SettingsError("TLS needs both a certificate and a key: --tls-cert and --tls-key")
+    if settings.tls_cert is None and settings.tls_client_ca is not None:
+        raise SettingsError("`tls-client-ca` needs TLS; give --tls-cert and --tls-key too")
+    for suite in settings.tls_ciphers:
+        if suite not in TLS_SUITES:
+            raise SettingsError(
+                f"`{suite}` in tls-ciphers is not one of the suites of TLS 1.2 that can be allowed: "
+                f"{', '.join(TLS_SUITES)}"
+            )
+    if settings.tls_ciphers and settings.tls_min_version != "1.2":
+        raise SettingsError("`tls-ciphers` is about TLS 1.2, which `tls-min-version` forbids; leave one of them out")
     if settings.tls_cert is None and not settings.allow_plaintext and not _is_loopback(settings.address[0]):
         raise SettingsError(
             f"`{settings.listen}` can be reached by others, and without TLS they can read what is decrypted; "

@@ -153,5 +153,6 @@ def test_regions_do_not_see_each_other(server: RunningServer, kms: KMSClient, ke
     tokyo = client_of(server, "ap-northeast-1")
     assert error_of(tokyo.list_keys) == {
         "Code": "InvalidSignatureException",
-        "Message": "Credential should be scoped to a valid region, not 'ap-northeast-1'. ",
+        "Message": "Credential should be scoped to a valid region, not 'ap-northeast-1'. "
+        "This server does not serve that Region; it serves eu-west-1, us-east-1. ",
     }

@@ -42,6 +42,7 @@ CHANGE = "a step of a change that the reader makes to the source"
 RELEASE = "makes a release: it needs the keys of the maintainer"
 PLACEHOLDERS = "a synopsis; its commands and options are compared with the command line below"
 FILE = "a file of AWS clients; tests/conformance/test_fixed_credentials.py has its like"
+MANIFEST = "a part of a manifest of Kubernetes; its paths and times are those of the text"
 LOADED = "settings; tests/architecture/test_documents.py loads them"
 
 DAMAGED = "test_database_set_back.py runs it on a damaged data folder"
@@ -59,10 +60,14 @@ LEFT_OUT = {
     ("RELEASING.md", "tools/venv dev"): RELEASE,
     ("RELEASING.md", "python3 -m venv /tmp/wheel"): RELEASE,
     ("RELEASING.md", "(cd dist &&"): RELEASE,
+    ("docs/operations.md", "strongroom audit archive"): PLACEHOLDERS,
     ("docs/performance.md", "make bench"): LOAD,
+    ("docs/reliability.md", "make faults"): LOAD,
+    ("docs/reliability.md", "make fuzz"): LOAD,
     ("docs/identities.md", "[[identity-provider"): LOADED,
     ("docs/identities.md", "trusted-proxies ="): LOADED,
     ("docs/running.md", "[default]"): FILE,
+    ("docs/running.md", "livenessProbe"): MANIFEST,
     ("docs/running.md", "strongroom database accept-older"): DAMAGED,
     ("docs/settings.md", "[[request-quotas]]"): LOADED,
     ("docs/settings.md", "cors-origins ="): LOADED,

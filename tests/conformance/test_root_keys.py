@@ -1,8 +1,9 @@
-"""``strongroom account list`` and ``root-key`` beside a running server: nobody stays locked out of an account.
+"""``strongroom account list`` and ``root-key`` beside a running server: every locked-out operator has a way back.
 
 Also: profiles of ``credentials`` that do not work any more are named, with the command that gives a new one.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from botocore.exceptions import ClientError
 
 from accounts import data_of, strongroom, succeed
 from audits import command_records
-from clients import client_with, credentials_of
+from client_errors import error_code_of
+from clients import client_of, client_with, credentials_of
 from local_server import RunningServer, running_server
+from policies import deny, document
 
 FIRST = "000000000000"
 SECOND = "121212121212"
@@ -174,6 +177,26 @@ def test_a_profile_that_works_no_more_is_named_with_the_command_that_helps(serve
     file_of(server).write_text(file_of(server).read_text() + left)
     warnings = strongroom(data_of(server), "service", "list").stderr
     assert f"run: strongroom service create {SERVICE}\n" in warnings
+
+
+def test_a_key_whose_policy_shuts_every_caller_out_gets_the_default_policy(server: RunningServer) -> None:
+    kms = client_of(server)
+    key = kms.create_key()["KeyMetadata"]
+    blob = kms.encrypt(KeyId=key["KeyId"], Plaintext=b"x")["CiphertextBlob"]
+    shut = document(deny("*"))
+    kms.put_key_policy(KeyId=key["KeyId"], Policy=shut, BypassPolicyLockoutSafetyCheck=True)
+    assert error_code_of(kms.decrypt, CiphertextBlob=blob) == "AccessDeniedException"
+    earlier = succeed(data_of(server), "key", "reset-policy", key["Arn"])
+    assert json.loads(earlier) == json.loads(shut)
+    assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
+    assert "Enable IAM User Permissions" in kms.get_key_policy(KeyId=key["KeyId"])["Policy"]
+    (record,) = command_records(data_of(server))
+    assert record["eventName"] == "ResetKeyPolicy"
+    assert record["serviceEventDetails"]["keyArn"] == key["Arn"]
+    assert json.loads(record["serviceEventDetails"]["earlierPolicy"]) == json.loads(shut)
+    for arn in (key["Arn"][:-1] + "x", "some-key", f"arn:aws:kms:us-east-1:{FIRST}:alias/x"):
+        refused = strongroom(data_of(server), "key", "reset-policy", arn)
+        assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1)
 
 
 def test_a_start_names_stale_profiles(tmp_path: Path) -> None:

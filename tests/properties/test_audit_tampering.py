@@ -26,11 +26,13 @@ from strongroom.audit.chain import (
     signed_bytes,
     statement_of,
 )
-from strongroom.audit.verification import Kind, Report, Verifier
+from strongroom.audit.report import Kind, Report
+from strongroom.audit.verification import Verifier
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.audit_key import AuditKey
 from strongroom.store.audit.log import AuditLog
-from strongroom.store.audit.segments import segments_of, walk
+from strongroom.store.audit.segment_reader import walk
+from strongroom.store.audit.segments import copies_of_segments, segments_of
 
 NOW = 1_790_000_000.0
 CHAIN = re.compile(rb',"chain":.*\n')
@@ -73,7 +75,7 @@ class Whole(msgspec.Struct, frozen=True):
 
     def _verify(self, folder: Path, writers: dict[str, KnownWriter], *, from_oldest: bool = False) -> Report:
         verifier = Verifier(self.key.public().verifies, writers, from_oldest=from_oldest)
-        walk(folder, verifier, lambda _: None)
+        walk(copies_of_segments([folder]), verifier, lambda _: None)
         return verifier.finish(writers)
 
     def kinds(self, files: Files) -> set[Kind]:

@@ -13,11 +13,13 @@ import pytest
 
 from strongroom.audit.chain import KnownWriter
 from strongroom.audit.database_history import DatabasePosition
-from strongroom.audit.verification import Finding, Report, Verifier
+from strongroom.audit.report import Finding, Report
+from strongroom.audit.verification import Verifier
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.audit_key import AuditKey
 from strongroom.store.audit.log import AuditLog, Durability
-from strongroom.store.audit.segments import segments_of, walk
+from strongroom.store.audit.segment_reader import walk
+from strongroom.store.audit.segments import copies_of_segments, segments_of
 
 NOON = 1_790_000_000.0 // DAY * DAY + DAY / 2
 KEY = AuditKey(bytes(32))
@@ -92,7 +94,7 @@ class Disk:
     def verify_from(self, writers: dict[str, KnownWriter]) -> Report:
         """Verify the log against an earlier state of the writers."""
         verifier = Verifier(KEY.public().verifies, writers)
-        walk(self.folder, verifier, lambda _: None)
+        walk(copies_of_segments([self.folder]), verifier, lambda _: None)
         return verifier.finish(self.signer.writers)
 
     def findings(self) -> list[Finding]:

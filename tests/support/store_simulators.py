@@ -40,6 +40,15 @@ class WrappedStore:
     def confirm(self) -> None:
         self.store.confirm()
 
+    def retry_writes(self) -> None:
+        self.store.retry_writes()
+
+    def try_write(self) -> None:
+        self.store.try_write()
+
+    def check(self) -> None:
+        self.store.check()
+
     def position(self) -> DatabasePosition:
         return self.store.position()
 

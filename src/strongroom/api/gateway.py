@@ -85,7 +85,7 @@ class ReadinessCheck(msgspec.Struct, frozen=True):
         """Return the answer: ready, ready with problems, or why not."""
         status, text = 200, "ok\n"
         if condition.obstacles:
-            status, text = 503, f"not ready: {'; '.join(condition.obstacles)}\n"
+            status, text = 503, f"not ready: {'; '.join((*condition.obstacles, *condition.problems))}\n"
         elif condition.problems:
             text = f"degraded: {'; '.join(condition.problems)}\n"
         return _read(self.method, Reply(status, text.encode(), "text/plain", self.request_id))

@@ -237,7 +237,10 @@ class Verifier:
         refusals = []
         # IAM and STS are global: clients sign for their own Region, or for the one where AWS keeps them.
         if scope.region not in self._regions and (service == "kms" or scope.region not in self._global_regions):
-            refusals.append(f"Credential should be scoped to a valid region, not '{scope.region}'. ")
+            refusals.append(
+                f"Credential should be scoped to a valid region, not '{scope.region}'. "
+                f"This server does not serve that Region; it serves {', '.join(sorted(self._regions))}. "
+            )
         if scope.service != service:
             refusals.append(f"Credential should be scoped to correct service: '{service}'. ")
         if scope.terminator != _TERMINATOR:

@@ -1,14 +1,15 @@
 """Opens and verifies the audit log of a data folder, and finds the names that a key can have in it."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
 from strongroom.arns import parse_arn
 from strongroom.audit.chain import KnownWriter
+from strongroom.audit.report import Report
 from strongroom.audit.sink import AuditMark
-from strongroom.audit.verification import Report, Verifier
+from strongroom.audit.verification import Verifier
 from strongroom.audit.writer_id import WriterId
 from strongroom.clock import Clock
 from strongroom.crypto.audit_key import SECRET_LENGTH, AuditKey, AuditPublicKey
@@ -20,7 +21,8 @@ from strongroom.keys.arns import ALIAS_PREFIX, AliasLocator, KeyLocator
 from strongroom.node_id import NodeId
 from strongroom.settings import Settings
 from strongroom.store.audit.log import AuditLog
-from strongroom.store.audit.segments import mark_at_end, segments_of, walk
+from strongroom.store.audit.segment_reader import read_statements, walk
+from strongroom.store.audit.segments import copies_of_segments, mark_at_end
 from strongroom.store.protocol import Readable, Store, Transaction
 from strongroom.store.records import AuditWriterRecord
 from strongroom.store.scopes import AccountScope
@@ -120,13 +122,13 @@ def known_writers(store: Readable) -> Mapping[str, KnownWriter]:
         return reader.audit_writers()
 
 
-def size_of_log(folder: Path) -> int:
-    """Return the size of all segments in bytes."""
-    return sum(segment.path.stat().st_size for segment in segments_of(folder))
+def size_of_log(folders: Sequence[Path]) -> int:
+    """Return the size of all segments in some folders in bytes."""
+    return sum(segment.path.stat().st_size for copies in copies_of_segments(folders) for segment in copies)
 
 
 def verify_log(
-    folder: Path,
+    folders: Sequence[Path],
     node: NodeId | None,
     key: AuditPublicKey,
     store: Readable | None,
@@ -134,7 +136,9 @@ def verify_log(
     *,
     from_oldest: bool = False,
 ) -> Report:
-    """Verify every segment in a folder, also while servers write; call ``progress`` with the bytes read each time.
+    """Verify every segment in some folders, the audit log's and those of archives, also while servers write.
+
+    ``progress`` is called with the bytes read each time. If archives are given, all that was archived must be in them.
 
     Chains of the ``node`` must be here, those of other nodes need not; without a node, all must. Without a store, the
     ends of the chains are not judged. ``from_oldest`` is for a log whose older segments were moved elsewhere.
@@ -144,8 +148,13 @@ def verify_log(
     writers = None if store is None else {each.writer: each.known for each in before}
     # A writer without a node may belong to this one, so its chain is required: if it is missing, that is reported.
     required = {each.writer for each in before if node is None or each.node in (None, node)}
-    verifier = Verifier(key.verifies, writers, required, from_oldest=from_oldest)
-    walk(folder, verifier, progress)
+    # Listed before the statements are read, so that everything that is missing in the list has been stated.
+    segments = copies_of_segments(folders)
+    stated = read_statements([copies[0] for copies in segments], key.verifies)
+    verifier = Verifier(
+        key.verifies, writers, required, from_oldest=from_oldest, stated=stated, archives_given=len(folders) > 1
+    )
+    walk(segments, verifier, progress)
     if store is None:
         return verifier.finish({})
     # Read after the files: everything that they note must be in the database by then.

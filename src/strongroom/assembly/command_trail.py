@@ -116,7 +116,7 @@ class CommandTrail:
 def _operator() -> UserIdentity:
     """Return who runs this process, and who logged in, if that was another user.
 
-    The kernel keeps who logged in (audit(7)); where it does not know, sudo says who called it.
+    The kernel keeps who logged in (proc(5), ``loginuid``); where it does not know, sudo says who called it.
     """
     uid = os.getuid()
     name = _user_name(uid)

@@ -9,6 +9,7 @@
       node-id           0600, the identity of this node, made at its first start
       credentials       0600, access keys of account roots and services, for AWS clients
       env.sh, env.fish  0600, shell commands that point AWS clients at the server, written by each start
+      serving           empty; locked by the process that was started to serve, and by none of its workers
       registering       empty; locked by the command that changes something
       request-quotas    0600, what several workers have counted, if there are quotas
       problems/         0700, the open problems of each worker, 0600
@@ -27,6 +28,7 @@ from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys, create_domain_k
 from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
 from strongroom.crypto.seals.file import create_root_key, is_foreign, load_file_seal, owner_of, remedy
 from strongroom.entropy import Entropy
+from strongroom.problems import Problems
 from strongroom.store.protocol import Store, Transaction
 from strongroom.store.scopes import AccountScope
 from strongroom.store.sqlite.engine import open_sqlite
@@ -60,6 +62,7 @@ class DataFolder:
         self.audit = path / "audit"
         self.request_quotas = path / "request-quotas"
         self.problems = path / "problems"
+        self.serving = path / "serving"
         self._registering = path / "registering"
 
     def lock(self) -> int:
@@ -68,19 +71,33 @@ class DataFolder:
         Returns the lock's file descriptor, to be kept open. Raises DataFolderError when another server has it, and when
         another user could change what is in it.
         """
-        _require_own_link(self.path)
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         # The folder itself is locked: if a lock file were deleted, a second server could start.
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = self._open()
         try:
-            _require_private(self.path, os.fstat(descriptor))
             _require_own_content(self)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            raise FolderInUseError(
-                f"another server is using `{self.path}`; stop it first, or choose another --data"
-            ) from None
+            raise self.in_use() from None
+        except DataFolderError:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def make(self) -> None:
+        """Make the folder if needed; raises DataFolderError if another user could change what is in it."""
+        os.close(self._open())
+
+    def in_use(self) -> FolderInUseError:
+        """Return the refusal to use the folder while another server does."""
+        return FolderInUseError(f"another server is using `{self.path}`; stop it first, or choose another --data")
+
+    def _open(self) -> int:
+        _require_own_link(self.path)
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            _require_private(self.path, os.fstat(descriptor))
         except DataFolderError:
             os.close(descriptor)
             raise
@@ -172,9 +189,9 @@ def _is_empty(database: Path) -> bool:
     return not database.exists() or database.stat().st_size == 0
 
 
-def open_store(folder: DataFolder) -> SqlStore:
+def open_store(folder: DataFolder, problems: Problems | None = None) -> SqlStore:
     """Open the database, which has this release's schema."""
-    return SqlStore(open_sqlite(folder.database))
+    return SqlStore(open_sqlite(folder.database), problems=problems)
 
 
 def upgrade_unused(folder: DataFolder) -> None:
@@ -259,6 +276,11 @@ def open_seal(folder: DataFolder, sealed: Sequence[SealedDomainKey], entropy: En
     if not sealed:
         _require_first_start(folder)
     if not folder.root_key.exists():
+        if folder.root_key.is_symlink():
+            raise DataFolderError(
+                f"`{folder.root_key}` is a symbolic link to `{folder.root_key.readlink()}`, which is missing; "
+                "mount or restore that file, or remove the link"
+            )
         if sealed:
             raise DataFolderError(f"`{folder.root_key}` is missing; without it no key can be used. Restore it.")
         create_root_key(folder.root_key, entropy)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from functools import partial
 from types import TracebackType
@@ -17,13 +18,16 @@ from strongroom.assembly.data_folder import (
     require_database,
     upgrade_unused,
 )
+from strongroom.assembly.database_check import is_checked_at_once, require_whole_database
 from strongroom.assembly.database_history import require_all_committed
+from strongroom.assembly.key_policies import KeyPolicies
 from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_node_id
 from strongroom.assembly.profiles import Profiles
 from strongroom.assembly.provider_keys import ProviderKeys
 from strongroom.assembly.registrar import Registrar
 from strongroom.assembly.root_keys import RootKeys
 from strongroom.assembly.row_authentication import authenticate_rows
+from strongroom.assembly.served_regions import report_unserved
 from strongroom.audit.writer_id import WriterId, parse_writer, worker_name
 from strongroom.clock import Clock
 from strongroom.crypto.documents.attestation import Attestations
@@ -50,6 +54,7 @@ from strongroom.service.request_quotas import RequestQuotas
 from strongroom.service.service import Service
 from strongroom.service.shared_buckets import SharedBuckets
 from strongroom.service.unauthenticated import RecordRateLimit, UnauthenticatedRequests
+from strongroom.service.write_probe import WriteProbe
 from strongroom.settings import Settings
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.audit.tail import AuditTail
@@ -87,8 +92,9 @@ class OpenFolder:
         self.problems = problems or Problems()
         if taken:
             require_database(self.folder)
+            require_whole_database(self.folder, serve_damaged=settings.serve_damaged)
             upgrade(self.folder.database)
-        store = open_store(self.folder)
+        store = open_store(self.folder, self.problems)
         self.store = store
         if not also_older:
             require_all_committed(self.folder, store)
@@ -117,6 +123,7 @@ class OpenFolder:
         self.registrar = Registrar(self.folder, store, secrets, clock, entropy, None if taken else self.trail)
         self.root_keys = RootKeys(self.folder, store, secrets, clock, entropy, self.trail)
         self.provider_keys = ProviderKeys(self.folder, store, self.trail)
+        self.key_policies = KeyPolicies(self.folder, store, self.trail)
         self.profiles = Profiles(self.folder, store, secrets)
 
     def accounts(self) -> list[str]:
@@ -146,10 +153,18 @@ def open_existing(settings: Settings, clock: Clock, entropy: Entropy, *, also_ol
 class Deployment:
     """One data folder, opened to serve it: the service, its keeper and its audit log. Close it afterwards."""
 
-    def __init__(self, settings: Settings, clock: Clock, entropy: Entropy, worker: int | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        entropy: Entropy,
+        worker: int | None = None,
+        release: Callable[[], None] | None = None,
+    ) -> None:
         """Open the data folder as the worker of that number, after the supervisor has locked it.
 
-        Without a number, lock the folder and serve alone.
+        Without a number, serve alone: lock the folder, or, if this process has done so, call ``release`` when it is
+        closed again.
 
         Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
         """
@@ -157,7 +172,9 @@ class Deployment:
         workers = 1 if worker is None else settings.workers
         quotas = None
         with ExitStack() as undo:
-            if worker is None:
+            if release is not None:
+                undo.callback(release)
+            elif worker is None:
                 undo.callback(os.close, take_folder(settings, clock, entropy))
             problems = Problems(DataFolder(settings.folder).problems, worker_name(worker))
             undo.callback(problems.close)
@@ -180,6 +197,7 @@ class Deployment:
                 idle = idle_writers(opened.store, self.node, at_work)
                 opened.trail.end_interrupted()
                 marks += end_idle_chains(opened.folder.audit, idle, settings, opened.store, audit_key, clock)
+                report_unserved(opened.store, settings.regions, problems)
             for mark in marks:
                 opened.backends.key_uses.recover(mark.writer)
             opened.backends.key_uses.write(*marks)
@@ -196,9 +214,11 @@ class Deployment:
         self.service = Service(
             Pipeline(opened.backends, credentials, quotas, trail, usage, record_limit),
             UnauthenticatedRequests(trail, record_limit),
-            Readiness(opened.store, trail, problems),
+            Readiness(opened.store, trail, problems, WriteProbe(opened.store, clock.timer)),
         )
         self.keeper = Keeper(opened.backends, trail, self.log, clock, usage)
+        if not worker and (settings.serve_damaged or not is_checked_at_once(self.folder)):
+            opened.store.check()
         self.chores = self.keeper.upkeep if worker else self.keeper.run
         """Periodic work. The first worker also does the work that is done once for all workers."""
 
@@ -222,18 +242,22 @@ def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:
     Returns the lock's file descriptor. The folder is locked as long as any process has it open. Raises what
     ``Deployment`` does.
     """
-    folder = DataFolder(settings.folder)
-    lock = folder.lock()
+    lock = DataFolder(settings.folder).lock()
     try:
-        clear_problems(folder.problems)
-        with closing(OpenFolder(settings, clock, entropy, taken=True)) as opened:
-            _ensure_account(opened, settings)
-            for problem in opened.profiles.problems():
-                logger.warning("%s", problem)
+        ready_folder(settings, clock, entropy)
     except BaseException:
         os.close(lock)
         raise
     return lock
+
+
+def ready_folder(settings: Settings, clock: Clock, entropy: Entropy) -> None:
+    """Make a data folder ready that this process has locked; raises what ``Deployment`` does."""
+    clear_problems(DataFolder(settings.folder).problems)
+    with closing(OpenFolder(settings, clock, entropy, taken=True)) as opened:
+        _ensure_account(opened, settings)
+        for problem in opened.profiles.problems():
+            logger.warning("%s", problem)
 
 
 def _web_identities(settings: Settings) -> WebIdentities:

@@ -6,17 +6,21 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from strongroom.assembly.deployment import Deployment
 from strongroom.audit.writer_id import worker_name
 from strongroom.clock import Clock, SystemClock
 from strongroom.entropy import system_entropy
+from strongroom.http.listeners import join_port
 from strongroom.http.trusted_proxies import TrustedProxies
-from strongroom.server.server import Server, listener_on
+from strongroom.server.server import Server
+from strongroom.server.tls import Tls
 from strongroom.service.counters import CallCounters
 from strongroom.settings import Settings, SettingsError, address_of
 from strongroom.telemetry.access_log import AccessLog
 from strongroom.telemetry.log_queue import LogQueue
-from strongroom.telemetry.logs import name_node
+from strongroom.telemetry.logs import name_node, set_log_level
 from strongroom.telemetry.metrics import Sources, WorkerMetrics
 from strongroom.telemetry.metrics_listener import Meeting, MetricsListener
 
@@ -27,11 +31,30 @@ _SWITCH_INTERVAL = 0.0005
 _YOUNG_OBJECTS = 20_000
 
 
-def serve_as(settings: Settings, worker: int | None, log: LogQueue, ready: Callable[[str], None]) -> None:
-    """Serve until SIGTERM, as one of several workers or alone; ``log`` is the queue of log lines.
+class Serving(msgspec.Struct, frozen=True):
+    """A server that accepts connections: its URL, and how to give it settings that were read anew.
 
-    Raises what ``Deployment`` and ``Server.run`` do.
+    ``renew`` takes the settings of ``settings.reloaded``. It reads files, so it is not for the event loop. It raises
+    SettingsError, and changes nothing, if a certificate cannot be used.
     """
+
+    url: str
+    renew: Callable[[Settings], None]
+
+
+def serve_as(
+    settings: Settings,
+    worker: int | None,
+    log: LogQueue,
+    ready: Callable[[Serving], None],
+    release: Callable[[], None] | None = None,
+) -> None:
+    """Serve until SIGTERM, as one of several workers or alone, on ports that are claimed.
+
+    ``log`` is the queue of log lines. ``ready`` is called on the event loop, and ``release`` when the data folder, if
+    this process has locked it, is closed. Raises what ``Deployment`` and ``Server.run`` do.
+    """
+    tls = Tls(settings)
     clock = SystemClock()
     counters = CallCounters()
     with ExitStack() as parts:
@@ -41,7 +64,7 @@ def serve_as(settings: Settings, worker: int | None, log: LogQueue, ready: Calla
         if settings.traces is not None:
             tracing = parts.enter_context(closing(_open_tracing(settings.traces, worker_name(worker), clock)))
         # The data folder is closed before the access log and the traces, which may wait for a slow reader or collector.
-        deployment = parts.enter_context(Deployment(settings, clock, system_entropy, worker))
+        deployment = parts.enter_context(Deployment(settings, clock, system_entropy, worker, release))
         name_node(log, deployment.node)
         sources = Sources(
             worker_name(worker),
@@ -53,20 +76,34 @@ def serve_as(settings: Settings, worker: int | None, log: LogQueue, ready: Calla
             deployment.backends.snapshot,
             deployment.problems,
             access_log,
+            certificate_expires=lambda: tls.expires,
         )
         parts.enter_context(_showing_metrics(settings, sources, 1 if worker is None else settings.workers))
         _tune_interpreter()
-        Server(
+
+        def chores() -> None:
+            deployment.chores()
+            if not worker:
+                tls.report(deployment.problems, clock.now())
+
+        server = Server(
             settings,
             deployment.service,
-            deployment.chores,
+            chores,
             deployment.log,
             clock,
             system_entropy,
             counters=counters,
             observers=[each for each in (access_log, tracing) if each is not None],
-            shared=worker is not None,
-        ).run(ready)
+            tls=tls,
+        )
+
+        def renew(renewed: Settings) -> None:
+            tls.renew(renewed)
+            set_log_level(renewed)
+            server.renew(renewed)
+
+        server.run(lambda url: ready(Serving(url, renew)))
 
 
 @contextmanager
@@ -77,7 +114,7 @@ def _showing_metrics(settings: Settings, sources: Sources, workers: int) -> Iter
         return
     meeting = Meeting(settings.folder / "metrics", tuple(map(worker_name, range(workers))))
     with (
-        closing(listener_on(*address_of(settings.metrics_listen), shared=True)) as listener,
+        closing(join_port(*address_of(settings.metrics_listen))) as listener,
         MetricsListener(listener, WorkerMetrics(sources), meeting).serving(),
     ):
         yield

@@ -22,6 +22,8 @@ from strongroom.audit.user_identity import UserIdentity
 
 IDENTITY_SOURCE = "iam.amazonaws.com"
 """The source of events that concern accounts, services and identity providers."""
+KEY_SOURCE = "kms.amazonaws.com"
+"""The source of events that concern KMS keys."""
 AUDIT_SOURCE = "cloudtrail.amazonaws.com"
 """The source of events that concern the audit log itself."""
 

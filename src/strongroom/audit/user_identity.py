@@ -42,7 +42,7 @@ def trusted_service(name: str, access_key_id: str) -> UserIdentity:
 
 
 def operating_system_user(uid: int, name: str, login: str) -> UserIdentity:
-    """Return the identity of whoever runs a command: user id and name in the operating system.
+    """Return the identity of the user who runs a command: user id and name in the operating system.
 
     ``login`` is the name of the user who logged in, if that was another one, as before sudo; else empty. CloudTrail has
     no such caller, so this type is ours.

@@ -12,11 +12,11 @@ stopped since.
 
 import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from enum import StrEnum
 from hashlib import sha256
 
 import msgspec
 
+from strongroom.audit.archive import Statements
 from strongroom.audit.chain import (
     CHECKPOINT,
     DATABASE,
@@ -35,6 +35,7 @@ from strongroom.audit.chain import (
     signed_bytes,
 )
 from strongroom.audit.database_history import DatabaseNote, DatabasePosition, find_set_back
+from strongroom.audit.report import Finding, Kind, Report
 
 _MOST_FINDINGS = 10_000
 _SPECIAL = (HEADER, CHECKPOINT, DATABASE)
@@ -44,55 +45,6 @@ _UNVERIFIED = {
     Unverified.UNSIGNED: "the database had no valid checkpoint that covers the {} lines before this",
 }
 _EVENT_TIME = re.compile(rb'"eventTime":"([0-9TZ:-]{20})"')
-
-
-class Kind(StrEnum):
-    """Kinds of damage that verification finds."""
-
-    ALTERED = "altered"
-    REMOVED = "removed"
-    REORDERED = "reordered"
-    TRUNCATED = "truncated"
-    FILE_MISSING = "file missing"
-    BAD_SIGNATURE = "bad signature"
-    ADDED = "added"
-    SET_BACK = "database set back"
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """One damage and its place: the file, the line (from 1), and the sequence number expected there."""
-
-    kind: Kind
-    file: str
-    line: int
-    sequence: int
-    text: str
-
-
-class Report(msgspec.Struct):
-    """The result of a verification. Times are as in the records, empty if there are none."""
-
-    writers: list[str] = msgspec.field(default_factory=list)
-    """The writers whose chains were verified, in the order of their names."""
-    segments: int = 0
-    records: int = 0
-    checkpoints: int = 0
-    unsigned: int = 0
-    """The number of records after the last checkpoint of their writer, which no signature covers yet."""
-    uncovered: int = 0
-    """The number of lines after the last signed checkpoint that a start has continued. A crash leaves some."""
-    torn: int = 0
-    """The size of unfinished lines in bytes.
-
-    Their calls were not answered. They were cut off after a crash, or are still there.
-    """
-    lost: int = 0
-    """The number of records of refused calls that were dropped while the log could not be written."""
-    first_time: str = ""
-    last_time: str = ""
-    findings: list[Finding] = msgspec.field(default_factory=list)
-    further: int = 0
-    """The number of findings that are not listed, because the list is full."""
 
 
 class Verifier:
@@ -105,14 +57,20 @@ class Verifier:
         required: Container[str] | None = None,
         *,
         from_oldest: bool = False,
+        stated: Statements | None = None,
+        archives_given: bool = False,
     ) -> None:
         """Verify with the audit key's ``verifies(message, signature)``, against the recorded state of the ``writers``.
 
         Without ``writers`` (None), the ends of the chains cannot be verified, nor whether the chains belong here.
         ``required`` are the writers whose chains must be here; the default is all. Chains of other nodes are elsewhere.
         ``from_oldest`` accepts the hash before the oldest header, because the segments before it were moved elsewhere.
+        ``stated`` are the signed statements about archived segments, which need not be here, unless the
+        ``archives_given`` are all there are: then only pruned ones may be missing.
         """
         self._from_oldest = from_oldest
+        self._stated = stated or Statements()
+        self._archives_given = archives_given
         self.report = Report()
         self._verifies = verifies
         self._writers = writers
@@ -172,6 +130,10 @@ class Verifier:
         elif rest or not self._line:
             self._find(Kind.TRUNCATED, "the file ends within a line" if rest else "the file is empty")
 
+    def find_damage(self, kind: Kind, text: str) -> None:
+        """Add a finding about the segment's file as a whole."""
+        self._find(kind, text)
+
     def finish(self, writers: Mapping[str, KnownWriter], database: DatabasePosition | None = None) -> Report:
         """Return the report.
 
@@ -209,8 +171,7 @@ class Verifier:
         """Judge a line that does not continue the chain, or that is a header or a checkpoint."""
         expected = self._sequence + 1
         claim = claim_of(line)
-        if self._from_oldest and not self._sequence and claim is not None and claim.sequence > 1:
-            self._start_late(line, claim.sequence - 1)
+        if claim is not None and self._goes_on_later(line, claim):
             return
         if claim is None or claim.writer != self._writer:
             self._find(Kind.ALTERED, "this is not a line of this log")
@@ -235,6 +196,15 @@ class Verifier:
             self._check_kind(line, covered)
         self._sequence, self._previous = claim.sequence, claim.digest
 
+    def _goes_on_later(self, line: bytes, claim: Position) -> bool:
+        """Go on with a line whose predecessors are elsewhere; tell whether they may be."""
+        if self._line == 1 and claim.sequence > self._sequence + 1 and self._pass_archived(line, claim):
+            return True
+        if not self._from_oldest or self._sequence or claim.sequence == 1:
+            return False
+        self._start_late(line, claim.sequence - 1)
+        return True
+
     def _start_late(self, header: bytes, before: int) -> None:
         """Begin a chain with the header of the oldest segment, as if the segments before it were here."""
         try:
@@ -243,6 +213,36 @@ class Verifier:
             self._find(Kind.REMOVED, f"1 to {before} are missing")
         self._sequence, self._line = before, self._line - 1
         self.lines([header])
+
+    def _pass_archived(self, header: bytes, claim: Position) -> bool:
+        """Go on after segments that were archived, as the log states; tell whether it states that."""
+        passed = self._stated.between(claim.writer, self._sequence + 1, claim.sequence - 1)
+        if not passed or claim.writer != self._writer:
+            return False
+        for segment in passed:
+            if segment.name in self._stated.pruned:
+                self.report.pruned += 1
+            elif self._archives_given:
+                self._find(Kind.FILE_MISSING, f"{segment.name} was archived, and is in none of the archives given")
+            else:
+                folder = ", ".join(sorted(self._stated.folders[segment.name]))
+                self.report.archived[folder] = self.report.archived.get(folder, 0) + 1
+        self._sequence = self._accounted = passed[-1].last_sequence
+        self._previous = passed[-1].last_hash.encode()
+        # Only segments that a signed checkpoint covers are archived.
+        self._signed.add(self._writer)
+        self._last_signed = self._sequence
+        self._pass_recorded_checkpoint(passed[0].first_sequence)
+        self._line -= 1
+        self.lines([header])
+        return True
+
+    def _pass_recorded_checkpoint(self, first: int) -> None:
+        """Take the database's checkpoint for found, if its line is among those that were passed over from ``first``."""
+        kept = self._recorded_checkpoint()
+        stated = None if kept is None else kept.read_signed(self._writer, self._verifies)
+        if stated is not None and first <= stated.sequence + 1 <= self._sequence:
+            self._anchor = stated.sequence + 1
 
     def _check_kind(self, line: bytes, covered: bytes) -> None:
         """Judge a line that continues the chain by its kind: a header, a checkpoint or a record."""

@@ -1,33 +1,36 @@
 """``strongroom audit``: verify the audit log, search it, show the public key of its checkpoints."""
 
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from strongroom.assembly.audit_log import key_names, open_audit_key, size_of_log, verify_log
 from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_store_to_read
-from strongroom.audit.cloudtrail import event_time
 from strongroom.audit.search import Query
 from strongroom.cli.audit_output import record_table, show_report, writer_table
 from strongroom.cli.data_folder import open_data_folder, readable_errors
 from strongroom.cli.options import config_option, data_option, read_settings
-from strongroom.clock import SystemClock
+from strongroom.cli.times import event_time_of
 from strongroom.crypto.audit_key import AuditPublicKey, load_audit_public_key
 from strongroom.entropy import system_entropy
 from strongroom.store.audit.search import search_log
 from strongroom.store.protocol import Readable
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+archive_option = click.option(
+    "--archive",
+    "archives",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of archived files to read as well; repeat for more.",
+)
 
 
 @click.group()
 def audit() -> None:
-    """Verify and search the audit log, also while the server runs."""
+    """Verify, search and archive the audit log, also while the server runs."""
 
 
 @audit.command("public-key")
@@ -46,23 +49,34 @@ def public_key(data: str | None, config: Path | None) -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Public key (PEM) to verify with, as ``audit public-key`` printed it. Default: that of the data folder.",
 )
-@click.option("--from-oldest", is_flag=True, help="Older files were moved elsewhere: begin with the oldest here.")
+@click.option(
+    "--from-oldest",
+    is_flag=True,
+    help="Older files were moved by other means than archive: begin with the oldest here.",
+)
+@archive_option
 @data_option
 @config_option
-def verify(*, pem: Path | None, from_oldest: bool, data: str | None, config: Path | None) -> None:
+def verify(
+    *, pem: Path | None, from_oldest: bool, archives: tuple[Path, ...], data: str | None, config: Path | None
+) -> None:
     """Find every line that was removed, altered, reordered or cut off. Exits with 1 if there is any.
 
-    The chains of every writer that the database knows must be here. With --public-key, the root key is not needed, and
-    the database is only read. Without the database, a missing end of the log and lines added to it cannot be detected.
+    The chains of every writer that the database knows must be here. Files that were archived are passed over, unless
+    --archive is given: then they must be in one of those folders, except for those that were pruned.
+
+    With --public-key, the root key is not needed, and the database is only read. Without the database, a missing end of
+    the log and lines added to it cannot be detected.
     """
     with _to_verify(pem, data, config) as (folder, key, store):
-        total = size_of_log(folder.audit)
+        folders = (folder.audit, *archives)
+        total = size_of_log(folders)
         with click.progressbar(
             length=total, label="Verifying", file=sys.stderr, hidden=not sys.stderr.isatty(), update_min_steps=1 << 22
         ) as bar:
             # The database is in the data folder and no other node uses it. So no chain may be missing, also none that
             # was written under an earlier node id.
-            report = verify_log(folder.audit, None, key, store, bar.update, from_oldest=from_oldest)
+            report = verify_log(folders, None, key, store, bar.update, from_oldest=from_oldest)
     show_report(report, judged=store is not None)
     if report.findings:
         raise SystemExit(1)
@@ -89,6 +103,7 @@ def writers(data: str | None, config: Path | None) -> None:
 @click.option("--until", help="Until when.")
 @click.option("--denied", is_flag=True, help="Only what was refused for want of permission or of a valid signature.")
 @click.option("--json", "as_json", is_flag=True, help="Whole records, one JSON object a line, rather than a table.")
+@archive_option
 @data_option
 @config_option
 def search(  # noqa: PLR0913 - the options of one question
@@ -100,6 +115,7 @@ def search(  # noqa: PLR0913 - the options of one question
     until: str | None,
     denied: bool,
     as_json: bool,
+    archives: tuple[Path, ...],
     data: str | None,
     config: Path | None,
 ) -> None:
@@ -108,7 +124,7 @@ def search(  # noqa: PLR0913 - the options of one question
     The database is only read, and only to know what an alias means. With --since, a file is left out if the next one of
     its writer was begun more than an hour before.
     """
-    begin, end = _time(since, "--since"), _time(until, "--until")
+    begin, end = event_time_of(since, "--since"), event_time_of(until, "--until")
     with readable_errors():
         settings = read_settings(config, data=data)
         folder = _require_log(DataFolder(settings.folder))
@@ -117,7 +133,7 @@ def search(  # noqa: PLR0913 - the options of one question
             with _store_of(folder) as store:
                 keys = key_names(store, settings, key)
         query = Query(keys=keys, principal=principal, event=event, since=begin, until=end, denied=denied)
-        found = search_log(folder.audit, query)
+        found = search_log((folder.audit, *archives), query)
         for row in (line for _, line in found) if as_json else record_table(record for record, _ in found):
             click.echo(row)
 
@@ -157,17 +173,3 @@ def _store_of(folder: DataFolder) -> Iterator[Readable | None]:
         return
     with closing(open_store_to_read(folder)) as store:
         yield store
-
-
-def _time(text: str | None, option: str) -> str:
-    """Return a time as records have it, from ISO 8601 or a duration before now; empty for none."""
-    if text is None:
-        return ""
-    duration = re.fullmatch(r"([0-9]+)([smhd])", text)
-    try:
-        if duration is not None:
-            return event_time(SystemClock().now() - int(duration[1]) * _UNITS[duration[2]])
-        moment = datetime.fromisoformat(text)
-        return event_time((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
-    except (ValueError, OverflowError, OSError):
-        raise click.BadParameter(f"`{text}` is neither a time nor a duration such as 15m", param_hint=option) from None

@@ -6,8 +6,8 @@ import click
 import msgspec
 
 from strongroom.audit.cloudtrail import event_time
+from strongroom.audit.report import Report
 from strongroom.audit.search import SearchedRecord
-from strongroom.audit.verification import Report
 from strongroom.audit.writer_id import WriterId, parse_writer
 from strongroom.store.records import AuditWriterRecord
 
@@ -40,6 +40,8 @@ def show_report(report: Report, *, judged: bool) -> None:
         (report.torn, "bytes of unfinished lines, of calls that were never answered"),
         (report.lost, "records of refused calls were dropped while the log could not be written"),
     )
+    for note in _notes_on_archives(report):
+        click.echo(f"note: {_printable(note)}")
     for count, text in notes:
         if count:
             click.echo(f"note: {count} {text}")
@@ -49,6 +51,13 @@ def show_report(report: Report, *, judged: bool) -> None:
         )
     findings = _count(found, "finding")
     click.echo(f"The log is not what was written: {findings}." if found else "The log is whole.")
+
+
+def _notes_on_archives(report: Report) -> Iterator[str]:
+    for archive, count in sorted(report.archived.items()):
+        yield f"{_count(count, 'file')} moved to {archive}, as the log states, and not read (--archive)"
+    if report.pruned:
+        yield f"{_count(report.pruned, 'file')} pruned from an archive, as the log states"
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,6 +1,8 @@
 """Opens a server's data folder for a command, and reports errors of the settings and the data folder in one line."""
 
+import errno
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -14,12 +16,16 @@ from strongroom.cli.options import read_settings
 from strongroom.clock import SystemClock
 from strongroom.crypto.seal import UnsealError
 from strongroom.entropy import system_entropy
-from strongroom.errors import QuarantinedIdentityException, QuarantinedRecordException
+from strongroom.errors import KmsError, QuarantinedIdentityException, QuarantinedRecordException
 from strongroom.settings import Settings, SettingsError
+from strongroom.store.faults import StoreDamaged, StoreUnavailable
 from strongroom.store.sqlite.faults import DatabaseError
 from strongroom.store.sqlite.read_only import UnreadableStoreError
 from strongroom.store.sqlite.schema_version import UnknownSchemaError
 from strongroom.supervisor.hardening import harden_process
+
+_NO_THREAD = "can't start new thread"
+_NO_MEMORY = "there is not enough memory: raise the limit (ulimit -v, MemoryMax of systemd, memory.max of a container)"
 
 
 @contextmanager
@@ -29,12 +35,67 @@ def readable_errors() -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise  # The reader of the output, such as head(1), has closed the pipe: click ends quietly.
-    except (SettingsError, DataFolderError, UnsealError, UnknownSchemaError, UnreadableStoreError, OSError) as error:
-        raise click.ClickException(str(error)) from None
-    except (QuarantinedRecordException, QuarantinedIdentityException) as error:
-        raise click.ClickException(str(error)) from None
-    except DatabaseError as error:
-        raise click.ClickException(f"`strongroom.db` in the data folder cannot be used: {error.orig}") from None
+    except Exception as error:
+        words = _words_of(error)
+        if words is None:
+            raise
+        raise click.ClickException(_one_line(words)) from None
+
+
+def _words_of(error: Exception) -> str | None:
+    """Return what an operator can do about an error; None if it is a defect."""
+    match error:
+        case (
+            SettingsError()
+            | DataFolderError()
+            | UnsealError()
+            | UnknownSchemaError()
+            | UnreadableStoreError()
+            | QuarantinedRecordException()
+            | QuarantinedIdentityException()
+        ):
+            return str(error)
+        case DatabaseError() | KmsError():
+            return _words_of_the_store(error)
+        case OSError():
+            return _words_of_the_system(error)
+        case MemoryError() | SystemError():
+            # Python's own modules raise SystemError where they forget to say that memory was refused.
+            return _NO_MEMORY
+        case RuntimeError() if _NO_THREAD in str(error):
+            return (
+                "no thread can be started: raise the limits of processes and memory "
+                "(ulimit -u, ulimit -v; TasksMax of systemd; pids.max of a container)"
+            )
+        case _:
+            return None
+
+
+def _words_of_the_store(error: DatabaseError | KmsError) -> str:
+    """Return what a store says of its database. SQLAlchemy's own text would end with a link."""
+    if isinstance(error, StoreUnavailable | StoreDamaged):
+        return error.explanation
+    reason = error.orig if isinstance(error, DatabaseError) else error
+    return f"`strongroom.db` in the data folder cannot be used: {reason}"
+
+
+def _words_of_the_system(error: OSError) -> str:
+    """Return what an error of the operating system is about: its file, or the limit that is reached."""
+    match error.errno:
+        case errno.EMFILE | errno.ENFILE:
+            return "no file descriptor is left: raise the limit of open files (ulimit -Hn, LimitNOFILE of systemd)"
+        case errno.ENOMEM:
+            return _NO_MEMORY
+        case errno.EAGAIN:
+            return "no process can be started: raise the limit of processes (ulimit -u, TasksMax of systemd)"
+        case _ if error.filename is None:
+            return error.strerror or str(error)
+        case _:
+            return f"`{os.fsdecode(error.filename)}` cannot be used: {error.strerror}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def warn_of_profiles(opened: OpenFolder) -> None:

@@ -5,9 +5,11 @@ import click
 from strongroom import __version__
 from strongroom.cli.account import account
 from strongroom.cli.audit import audit
+from strongroom.cli.audit_archive import archive, prune
 from strongroom.cli.database import database
 from strongroom.cli.explain import explain_command, who_can_command
 from strongroom.cli.identity_provider import identity_provider
+from strongroom.cli.key import key
 from strongroom.cli.serve import serve
 from strongroom.cli.service import service
 
@@ -18,5 +20,7 @@ def main() -> None:
     """Run a key management service that speaks the AWS KMS wire protocol."""
 
 
-for command in (serve, account, service, identity_provider, explain_command, who_can_command, audit, database):
+for command in (serve, account, service, key, identity_provider, explain_command, who_can_command, audit, database):
     main.add_command(command)
+for command in (archive, prune):
+    audit.add_command(command)

@@ -12,7 +12,7 @@ _DEFAULT_CONFIG = Path("strongroom.toml")
 
 config_option = click.option(
     "--config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     help="Settings file (TOML). Default: strongroom.toml in the current folder, if it exists.",
 )
 data_option = click.option("--data", help="Data folder, which holds everything. Default: ./strongroom-data.")

@@ -1,35 +1,47 @@
 """``strongroom serve``: starts the server, in this process or, with several workers, under a supervisor."""
 
+import asyncio
 import logging
 import os
 import shlex
 import signal
+from collections.abc import Callable
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 import click
 import msgspec
 
 from strongroom import __version__
-from strongroom.assembly.deployment import take_folder
-from strongroom.assembly.serving import serve_as
+from strongroom.assembly.data_folder import DataFolder
+from strongroom.assembly.deployment import ready_folder
+from strongroom.assembly.serving import Serving, serve_as
+from strongroom.assembly.serving_lock import ServingLock
 from strongroom.audit.writer_id import worker_name
 from strongroom.cli.client_environment import fish_quoted, write_client_environment
 from strongroom.cli.data_folder import readable_errors
 from strongroom.cli.options import config_option, data_option, read_settings
+from strongroom.cli.reload import Reload
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
-from strongroom.server.server import listener_on, url_of
+from strongroom.http.listeners import claim_port
+from strongroom.http.open_files import require_open_files
+from strongroom.server.tls import Tls
 from strongroom.settings import Settings, address_of
 from strongroom.supervisor.hardening import harden_process
-from strongroom.supervisor.supervisor import STOP_SIGNALS, Supervisor, WorkerError
+from strongroom.supervisor.signals import RELOAD_SIGNAL, STOP_SIGNALS, survive_signals
+from strongroom.supervisor.supervisor import Supervisor, WorkerError
 from strongroom.telemetry.log_queue import LogQueue
 from strongroom.telemetry.logs import start_logging
 
 logger = logging.getLogger(__name__)
 
 _STOPPED = "Strongroom has stopped."
+_AFTER_ORPHANS = 2.0
+"""Seconds to wait for the ports of processes that were killed."""
 
 
 @click.command()
@@ -40,6 +52,7 @@ _STOPPED = "Strongroom has stopped."
 @click.option("--account", help="Account to create at the first start, 12 digits. Default: 000000000000.")
 @click.option("--tls-cert", help="Certificate chain (PEM).")
 @click.option("--tls-key", help="Private key of the certificate (PEM).")
+@click.option("--tls-client-ca", help="Authorities (PEM): every client must have a certificate of one of them.")
 @click.option(
     "--allow-plaintext",
     is_flag=True,
@@ -60,25 +73,42 @@ def serve(config: Path | None, regions: tuple[str, ...], **flags: object) -> Non
     Every option can also be set in strongroom.toml (listen) or in the environment (STRONGROOM_LISTEN).
     """
     with readable_errors():
-        settings = read_settings(config, **flags, regions=regions or None)
+        read = partial(read_settings, config, **flags, regions=regions or None)
+        settings = read()
         log = start_logging(settings, worker_name(None) if _workers(settings) == 1 else None)
-        harden_process()
         try:
-            _serve(settings, log)
-        except WorkerError as error:
-            raise click.ClickException(str(error)) from None
+            with readable_errors():
+                survive_signals()
+                harden_process()
+                _serve(settings, log, read)
+        except (click.ClickException, WorkerError) as error:
+            _fail(str(error), log)
 
 
-def _serve(settings: Settings, log: LogQueue) -> None:
+def _fail(why: str, log: LogQueue) -> NoReturn:
+    """End the process, whatever threads it has: a start that fails must not hang for want of another thread."""
+    # Lines that wait to be written come first: the last line says why.
+    log.close_soon()
+    click.echo(f"Error: {why}", err=True)
+    os._exit(1)
+
+
+def _serve(settings: Settings, log: LogQueue, read: Callable[[], Settings]) -> None:
     for number in STOP_SIGNALS:
         signal.signal(number, _exit_during_start)
+    require_open_files()
     workers = _workers(settings)
+    Tls(settings)
     with ExitStack() as held:
-        settings = _with_metrics_port(settings, held)
+        lock = held.enter_context(closing(ServingLock(DataFolder(settings.folder))))
+        running = _with_ports(settings, held, _AFTER_ORPHANS if lock.waited else 0.0)
+        running = msgspec.structs.replace(running, workers=workers)
+        ready_folder(running, SystemClock(), system_entropy)
+        reload = Reload(read, settings, running)
         if workers == 1:
-            serve_as(settings, None, log, lambda url: _announce(settings, url))
+            serve_as(running, None, log, partial(_announce_alone, running, reload), lock.close)
         else:
-            _supervise(settings, workers)
+            _supervise(running, lock.folder, reload)
     click.echo(_STOPPED)
 
 
@@ -96,33 +126,35 @@ def _workers(settings: Settings) -> int:
     return settings.workers or os.cpu_count() or 1
 
 
-def _with_metrics_port(settings: Settings, held: ExitStack) -> Settings:
-    """Return the settings with a port for metrics that is reserved for us until ``held`` is closed."""
-    if settings.metrics_listen is None:
-        return settings
-    host, port = address_of(settings.metrics_listen)
-    listener_on(host, port, shared=False).close()
-    port = held.enter_context(closing(listener_on(host, port, shared=True))).getsockname()[1]
-    shown = f"[{host}]" if ":" in host else host
-    return msgspec.structs.replace(settings, metrics_listen=f"{shown}:{port}")
+def _with_ports(settings: Settings, held: ExitStack, patience: float) -> Settings:
+    """Return the settings with the numbers of their ports, which are claimed until ``held`` is closed."""
+    changes = {"listen": _claimed(settings.listen, held, patience)}
+    if settings.metrics_listen is not None:
+        changes["metrics_listen"] = _claimed(settings.metrics_listen, held, patience)
+    return msgspec.structs.replace(settings, **changes)
 
 
-def _supervise(settings: Settings, workers: int) -> None:
-    """Run workers on a port that is reserved for them: it must be free, and is then held until they end."""
-    host, port = settings.address
-    listener_on(host, port, shared=False).close()
-    with closing(listener_on(host, port, shared=True)) as held:
-        url = url_of(settings, held)
-        shared = msgspec.structs.replace(settings, listen=url.partition("://")[2], workers=workers)
-        lock = take_folder(settings, SystemClock(), system_entropy)
-        try:
-            stopped = Supervisor(shared, lock).run(lambda: _announce(settings, url))
-        finally:
-            os.close(lock)
-    if not stopped:
+def _claimed(listen: str, held: ExitStack, patience: float) -> str:
+    host, port = address_of(listen)
+    port = held.enter_context(closing(claim_port(host, port, patience=patience))).getsockname()[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _supervise(settings: Settings, lock: int, reload: Reload) -> None:
+    """Run the workers on the ports that are claimed for them."""
+    url = f"{settings.scheme}://{settings.listen}"
+    if not Supervisor(settings, lock, reload.again).run(lambda: _announce(settings, url)):
         # Log it rather than print it: a reader of standard error that hangs must not block the exit.
         logger.error("a worker did not stop cleanly")
         raise SystemExit(1)
+
+
+def _announce_alone(settings: Settings, reload: Reload, serving: Serving) -> None:
+    """Announce a server of one process, on its event loop, and have SIGHUP reload its settings from now on."""
+    loop = asyncio.get_running_loop()
+    # On a thread, because it reads files.
+    loop.add_signal_handler(RELOAD_SIGNAL, lambda: loop.run_in_executor(None, reload.again, serving.renew))
+    _announce(settings, serving.url)
 
 
 def _announce(settings: Settings, url: str) -> None:

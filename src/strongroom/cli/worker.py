@@ -5,6 +5,7 @@ crash: workers of an earlier start must never write at the same time as those of
 """
 
 import asyncio
+import logging
 import os
 import sys
 from contextlib import suppress
@@ -13,26 +14,91 @@ from functools import partial
 import click
 import msgspec
 
-from strongroom.assembly.serving import serve_as
+from strongroom.assembly.serving import Serving, serve_as
 from strongroom.audit.writer_id import worker_name
 from strongroom.cli.data_folder import readable_errors
+from strongroom.settings import Settings, SettingsError
 from strongroom.supervisor.hardening import end_with_parent, harden_process
-from strongroom.supervisor.worker_slot import HEARTBEAT, HEARTBEAT_INTERVAL, WorkerConfig
+from strongroom.supervisor.signals import survive_signals
+from strongroom.supervisor.worker_slot import FAILURE, HEARTBEAT, HEARTBEAT_INTERVAL, MAX_FAILURE, WorkerConfig
 from strongroom.telemetry.logs import start_logging
+
+logger = logging.getLogger(__name__)
+
+_MAX_READ = 65536
 
 
 @click.command()
 def worker() -> None:
     """Serve until SIGTERM."""
     heartbeats = _reserve_standard_output()
-    config = msgspec.json.decode(sys.stdin.buffer.read(), type=WorkerConfig)
-    log = start_logging(config.settings, worker_name(config.worker))
-    with readable_errors():
-        harden_process()
-        end_with_parent(config.supervisor)
-        serve_as(
-            config.settings, config.worker, log, lambda _url: _send_heartbeat(asyncio.get_running_loop(), heartbeats)
-        )
+    settings = ConfigReader(0)
+    config = settings.first()
+    if config is None:
+        # The supervisor has ended already.
+        sys.exit(1)
+    try:
+        with readable_errors():
+            end_with_parent(config.supervisor)
+            log = start_logging(config.settings, worker_name(config.worker))
+            survive_signals()
+            harden_process()
+            serve_as(config.settings, config.worker, log, partial(_serve, heartbeats, settings))
+    except click.ClickException as error:
+        # The supervisor says it, in its last line.
+        with suppress(BlockingIOError):
+            os.write(heartbeats, FAILURE + error.message.encode()[:MAX_FAILURE])
+        # Whatever threads it has: see ``serve``.
+        os._exit(1)
+
+
+def _serve(heartbeats: int, settings: "ConfigReader", serving: Serving) -> None:
+    """Begin to send heartbeats, and to take on settings that the supervisor has read anew. Runs on the event loop."""
+    loop = asyncio.get_running_loop()
+    _send_heartbeat(loop, heartbeats)
+    loop.add_reader(settings.descriptor, _receive, loop, settings, serving)
+
+
+def _receive(loop: asyncio.AbstractEventLoop, settings: "ConfigReader", serving: Serving) -> None:
+    found = settings.next()
+    if settings.ended:
+        # The supervisor has ended, and the kernel is about to kill this process too.
+        loop.remove_reader(settings.descriptor)
+    elif found is not None:
+        loop.run_in_executor(None, _renew, serving, found.settings)
+
+
+def _renew(serving: Serving, settings: Settings) -> None:
+    try:
+        serving.renew(settings)
+    except SettingsError as error:
+        logger.error("SIGHUP: this worker goes on as it was: %s", error)  # noqa: TRY400 - one line is enough
+
+
+class ConfigReader:
+    """Reads the lines that the supervisor sends through a pipe."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.ended = False
+        """Whether the supervisor has closed the pipe, which it does by ending."""
+        self._received = bytearray()
+
+    def first(self) -> WorkerConfig | None:
+        """Wait for a line and return it; None if the pipe is closed before."""
+        while not self.ended:
+            if (found := self.next()) is not None:
+                return found
+        return None
+
+    def next(self) -> WorkerConfig | None:
+        """Read once, and return the last line that is whole now; None if there is none."""
+        received = os.read(self.descriptor, _MAX_READ)
+        self.ended = not received
+        self._received += received
+        *lines, rest = self._received.split(b"\n")
+        self._received = rest
+        return msgspec.json.decode(lines[-1], type=WorkerConfig) if lines else None
 
 
 def _reserve_standard_output() -> int:

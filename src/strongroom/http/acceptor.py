@@ -30,6 +30,7 @@ class Acceptor:
         self._server: asyncio.Server | None = None
         self._warned: dict[str, float] = {}
         self._stopped = False
+        self._outdated = False
         self._news = asyncio.Event()
 
     def stop(self) -> None:
@@ -37,8 +38,19 @@ class Acceptor:
         self._stopped = True
         self._news.set()
 
+    def renew(self) -> None:
+        """Have a new server made, for connections that are accepted from now on. Those that are open stay as they are.
+
+        Clients that connect meanwhile wait in the backlog of the listener.
+        """
+        self._outdated = True
+        self._news.set()
+
     async def run(
-        self, listen: Callable[..., Awaitable[asyncio.Server]], handshakes: Handshakes, ready: Callable[[], None]
+        self,
+        listen: Callable[[socket.socket], Awaitable[asyncio.Server]],
+        handshakes: Handshakes,
+        ready: Callable[[], None],
     ) -> None:
         """Accept connections until ``stop``, then close the listener.
 
@@ -46,12 +58,15 @@ class Acceptor:
         room for another connection.
         """
         handshakes.crowded = self._news.set
-        self._server = await listen(sock=self._listener.dup())
+        self._server = await listen(self._listener.dup())
         ready()
         while not self._stopped:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), _CHECK if handshakes.has_room() else _SOON)
             self._news.clear()
+            if self._outdated:
+                self._outdated = False
+                self._close()
             if handshakes.has_room():
                 await self._go_on(listen)
             else:
@@ -59,12 +74,12 @@ class Acceptor:
         self._close()
         self._listener.close()
 
-    async def _go_on(self, listen: Callable[..., Awaitable[asyncio.Server]]) -> None:
+    async def _go_on(self, listen: Callable[[socket.socket], Awaitable[asyncio.Server]]) -> None:
         spare = _copy_of(self._listener)
         if spare is None:
             self._pause("no file descriptor is left for a connection; accepting none")
         elif self._server is None:
-            self._server = await listen(sock=spare)
+            self._server = await listen(spare)
         else:
             spare.close()
 

@@ -15,7 +15,7 @@ from typing import ParamSpec
 
 from strongroom.audit.sink import AuditSink
 from strongroom.clock import Clock
-from strongroom.errors import QuarantinedRecordException
+from strongroom.errors import QuarantinedRecordException, WriteOutcomeUnknown
 from strongroom.keys.arns import KeyLocator
 from strongroom.maintenance.duty import Duty
 from strongroom.maintenance.key_deletion import KEY_DELETION
@@ -25,6 +25,7 @@ from strongroom.maintenance.service_changes import ServiceChanges
 from strongroom.operations.context import Backends
 from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.counters import KeeperCounters
+from strongroom.store.faults import StoreDamaged, StoreUnavailable
 from strongroom.usage.access_key_usage import AccessKeyUsage
 
 P = ParamSpec("P")
@@ -110,6 +111,7 @@ class Keeper:
             batch.extend(duty.find(reader, now, limit))
 
     def _write_down(self, now: float) -> None:
+        self._run_guarded(self._backends.store.retry_writes)
         self._run_guarded(self._backends.store.confirm)
         self._run_guarded(self._usage.write, now)
         self._run_guarded(self._write_key_uses)
@@ -128,8 +130,8 @@ class Keeper:
         """Run one piece of work. A failure is logged and counted, and the other work is still done."""
         try:
             act(*args, **kwargs)
-        except QuarantinedRecordException:
-            # The quarantine has logged what is wrong with it, once.
+        except (StoreUnavailable, StoreDamaged, WriteOutcomeUnknown, QuarantinedRecordException):
+            # The store has said why, once.
             self.counters.failures += 1
         except Exception:
             self.counters.failures += 1

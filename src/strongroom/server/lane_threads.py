@@ -54,8 +54,14 @@ class Lanes(Generic[Job, Result]):
             for lane, count in threads.items()
             for number in range(count)
         ]
-        for thread in self._threads:
-            thread.start()
+        try:
+            for thread in self._threads:
+                thread.start()
+        except RuntimeError:
+            # The system allows no more threads. Those that have been started must not keep the process from ending.
+            self._threads = [thread for thread in self._threads if thread.ident is not None]
+            self.close()
+            raise
 
     def submit(self, lane: Lane, job: Job) -> None:
         """Have a job done by a thread of a lane."""

@@ -6,9 +6,8 @@ import logging
 import os
 import signal
 import socket
-import ssl
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 
 import uvloop
@@ -22,14 +21,16 @@ from strongroom.entropy import Entropy
 from strongroom.http.acceptor import Acceptor
 from strongroom.http.connection import Connection, Limits
 from strongroom.http.fast_parser import FastParser
+from strongroom.http.listeners import join_port
 from strongroom.http.open_files import connections_within_limits
 from strongroom.http.timeouts import TLS_HANDSHAKE_TIMEOUT, TLS_SHUTDOWN_TIMEOUT, Timeouts
 from strongroom.http.trusted_proxies import TrustedProxies
 from strongroom.operations.lanes import Lane
 from strongroom.server.front import Capacity, Front
+from strongroom.server.tls import Tls
 from strongroom.service.counters import CallCounters
 from strongroom.service.service import Service
-from strongroom.settings import Settings, SettingsError
+from strongroom.settings import Settings
 from strongroom.telemetry.answered_call import CallObserver
 
 logger = logging.getLogger(__name__)
@@ -39,9 +40,9 @@ _STOP = (signal.SIGTERM, signal.SIGINT)
 
 
 class Server:
-    """Serves one deployment on one address. ``chores`` are done at once and then at every interval, on a thread.
+    """Serves one deployment on one address, which is claimed. ``chores`` are done at once and then at every interval.
 
-    ``shared``: other processes listen on the same address, and the kernel spreads connections over them.
+    Other processes may listen on the same address, and the kernel spreads connections over them.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a server
@@ -54,15 +55,16 @@ class Server:
         entropy: Entropy,
         *,
         counters: CallCounters,
+        tls: Tls,
         observers: Sequence[CallObserver] = (),
-        shared: bool = False,
     ) -> None:
         self._settings = settings
+        self._tls = tls
+        self._renewed: Callable[[], object] | None = None
         self._service = service
         self._chores = chores
         self._counters = counters
         self._observers = observers
-        self._shared = shared
         self._log = log
         self._clock = clock
         self._entropy = entropy
@@ -70,30 +72,43 @@ class Server:
     def run(self, ready: Callable[[str], None]) -> None:
         """Serve until SIGTERM or SIGINT; call ``ready`` with the URL once connections are accepted.
 
-        Raises OSError when the address cannot be listened on, ssl.SSLError when the certificate cannot be used.
+        Raises OSError when the address cannot be listened on.
         """
-        tls = _tls_context(self._settings)
-        listener = listener_on(*self._settings.address, shared=self._shared)
+        listener = join_port(*self._settings.address)
         with contextlib.closing(listener), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(self._serve(listener, tls, ready))
+            runner.run(self._serve(listener, ready))
 
-    async def _serve(self, listener: socket.socket, tls: ssl.SSLContext | None, ready: Callable[[str], None]) -> None:
+    def renew(self, settings: Settings) -> None:
+        """Take on the settings that can change while it serves (``settings.RELOADED``). Any thread may call this.
+
+        Connections that are accepted from now on get the present certificates of its ``Tls``.
+        """
+        self._settings = settings
+        if self._renewed is not None:
+            self._renewed()
+
+    async def _serve(self, listener: socket.socket, ready: Callable[[str], None]) -> None:
         loop = asyncio.get_running_loop()
         acceptor = Acceptor(listener)
+        self._renewed = partial(loop.call_soon_threadsafe, acceptor.renew)
         for signal_number in _STOP:
             loop.add_signal_handler(signal_number, acceptor.stop)
         with contextlib.closing(self._front(loop)) as front, self._keeping():
             limits = Limits(timeouts=Timeouts(self._settings.request_time, self._settings.idle_time))
             fast_parser = FastParser(limits.head, limits.body)
             connections, handshakes = front.connections, front.connections.handshakes
-            listen = partial(
-                loop.create_server,
-                lambda: handshakes.begun(Connection(connections, limits, fast_parser, secure=tls is not None)),
-                ssl=tls,
-                ssl_handshake_timeout=TLS_HANDSHAKE_TIMEOUT if tls else None,
-                ssl_shutdown_timeout=TLS_SHUTDOWN_TIMEOUT if tls else None,
-                backlog=_BACKLOG,
-            )
+            secure = self._tls.context is not None
+
+            def listen(copy: socket.socket) -> Awaitable[asyncio.Server]:
+                return loop.create_server(
+                    lambda: handshakes.begun(Connection(connections, limits, fast_parser, secure=secure)),
+                    sock=copy,
+                    ssl=self._tls.context,
+                    ssl_handshake_timeout=TLS_HANDSHAKE_TIMEOUT if secure else None,
+                    ssl_shutdown_timeout=TLS_SHUTDOWN_TIMEOUT if secure else None,
+                    backlog=_BACKLOG,
+                )
+
             await acceptor.run(listen, handshakes, lambda: ready(url_of(self._settings, listener)))
             await front.drain(self._settings.drain)
             # All is done. A second signal, as supervisors and terminals may send it, must not look like a crash.
@@ -152,35 +167,6 @@ class Server:
         finally:
             stop.set()
             thread.join()
-
-
-def listener_on(host: str, port: int, *, shared: bool) -> socket.socket:
-    """Return a socket that is bound and does not listen yet; raises OSError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from None
-    return listener
-
-
-def _tls_context(settings: Settings) -> ssl.SSLContext | None:
-    if settings.tls_cert is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(settings.tls_cert, settings.tls_key)
-    except OSError as error:
-        raise SettingsError(
-            f"the TLS certificate `{settings.tls_cert}` with the key `{settings.tls_key}` cannot be used: "
-            f"{error.strerror or error}"
-        ) from None
-    return context
 
 
 def url_of(settings: Settings, listener: socket.socket) -> str:

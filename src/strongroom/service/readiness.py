@@ -7,6 +7,7 @@ import msgspec
 from strongroom.errors import KmsError
 from strongroom.problems import Problems
 from strongroom.service.audit_trail import AuditTrail
+from strongroom.service.write_probe import WriteProbe
 from strongroom.store.protocol import Store
 
 
@@ -22,25 +23,34 @@ class Condition(msgspec.Struct, frozen=True):
 
 
 class Readiness:
-    """Checks the store and the audit log. Waits for the store, so it is not for the event loop."""
+    """Checks the store and the audit log. Waits for the store, so it is not for the event loop.
 
-    def __init__(self, store: Store, trail: AuditTrail, problems: Problems) -> None:
+    A store that can be read and not written is a problem and no obstacle: calls that use keys are answered, and no
+    other node could answer them instead.
+    """
+
+    def __init__(self, store: Store, trail: AuditTrail, problems: Problems, writes: WriteProbe) -> None:
         self._store = store
         self._trail = trail
         self._problems = problems
+        self._writes = writes
 
     def check(self) -> Condition:
         """Return the present condition of this node."""
-        return Condition(self._obstacles(), [each.text for each in self._problems.of_node()])
+        obstacles = self._obstacles()
+        unwritable = None if obstacles else self._writes.failure()
+        problems = [each.text for each in self._problems.of_node()]
+        return Condition(obstacles, problems if unwritable is None else [*problems, unwritable])
 
     def _obstacles(self) -> list[str]:
         found = []
         try:
+            self._store.confirm()
             self._store.version()
             with self._store.read() as reader:
                 reader.domain_keys()
-        except KmsError:
-            found.append("the key store does not answer")
+        except KmsError as error:
+            found.append(f"the key store does not answer ({error.message})")
         if not self._trail.writable():
             found.append("the audit log cannot be written")
         return found

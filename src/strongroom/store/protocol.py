@@ -90,7 +90,22 @@ class Store(Readable, Protocol):
         ...
 
     def confirm(self) -> None:
-        """Check that the database was not moved, replaced or removed. If it was, ``version`` fails from now on."""
+        """Check that the database was not moved, replaced or removed. If it was, ``version`` fails from now on.
+
+        It also says which faults of the database have ended.
+        """
+        ...
+
+    def retry_writes(self) -> None:
+        """If writes have failed, find out whether they succeed again; raises KmsError if not."""
+        ...
+
+    def try_write(self) -> None:
+        """Commit something that is of no consequence, to learn whether writes succeed now; raises KmsError."""
+        ...
+
+    def check(self) -> None:
+        """Begin to check the whole database in the background; what is found is logged, and reported as a problem."""
         ...
 
     def position(self) -> DatabasePosition:

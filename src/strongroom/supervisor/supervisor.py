@@ -14,27 +14,30 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from strongroom.settings import Settings
+from strongroom.supervisor.signals import RELOAD_SIGNAL, STOP_SIGNALS
 from strongroom.supervisor.worker_slot import HEARTBEAT_INTERVAL, WorkerSlot
 
 logger = logging.getLogger(__name__)
 
-STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 _KILL_AFTER_DRAIN = 10.0
 _STOP_SIGNAL_DELAY = 1.0
 _MAX_READ = 4096
 
 
 class WorkerError(Exception):
-    """A worker could not start. The worker has logged the cause."""
+    """A worker could not start; the message says why."""
 
 
 class Supervisor:
     """Runs ``settings.workers`` workers. The settings must name a port, not 0, so that all workers share it.
 
-    ``lock`` is the file descriptor of the data folder's lock, which every worker inherits.
+    ``lock`` is the file descriptor of the data folder's lock, which every worker inherits. ``reload`` reads the
+    settings anew after SIGHUP, and calls its argument with those to run with from now on.
     """
 
-    def __init__(self, settings: Settings, lock: int) -> None:
+    def __init__(self, settings: Settings, lock: int, reload: Callable[[Callable[[Settings], None]], None]) -> None:
+        self._reload = reload
+        self._reloading = False
         self._drain = settings.drain
         self._slots = [WorkerSlot(settings, number, lock) for number in range(settings.workers)]
         self._stopping = False
@@ -67,7 +70,7 @@ class Supervisor:
                 if code == -signal.SIGTERM:
                     self._await_stop_signal(wakeup)
                 if not self._stopping:
-                    raise WorkerError(f"worker {slot.number} did not start")
+                    raise WorkerError(f"worker {slot.number} did not start: {_reason(slot, code)}")
 
     def _await_stop_signal(self, wakeup: int) -> None:
         """Wait briefly for a stop signal: one sent to all processes of the server may reach a worker first."""
@@ -80,13 +83,22 @@ class Supervisor:
             restarts = [slot.restart_at for slot in self._slots if slot.pid is None]
             self._wait(wakeup, min([self._checked_at + HEARTBEAT_INTERVAL, *restarts]))
             for slot, code in self._reap_workers():
-                delay = slot.restart_at - time.monotonic()
-                logger.error("worker %d ended with %d; starting another in %.0f s", slot.number, code, max(0.0, delay))
+                delay = max(0.0, slot.restart_at - time.monotonic())
+                why = f" ({slot.failure})" if slot.failure else ""
+                logger.error("worker %d ended with %d%s; starting another in %.0f s", slot.number, code, why, delay)
+            if self._reloading and not self._stopping:
+                self._reloading = False
+                self._reload(self._configure)
             now = time.monotonic()
             for slot in self._slots:
                 if slot.pid is None and slot.restart_at <= now and not self._stopping:
                     _restart(slot)
             self._check_heartbeats()
+
+    def _configure(self, settings: Settings) -> None:
+        self._drain = settings.drain
+        for slot in self._slots:
+            slot.configure(settings)
 
     def _check_heartbeats(self) -> None:
         now = time.monotonic()
@@ -139,6 +151,7 @@ class Supervisor:
             signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
             for number in STOP_SIGNALS:
                 signal.signal(number, self._on_stop_signal)
+            signal.signal(RELOAD_SIGNAL, self._on_reload_signal)
             signal.signal(signal.SIGCHLD, _on_child_ended)
             yield reading
         finally:
@@ -149,6 +162,20 @@ class Supervisor:
     def _on_stop_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
 
+    def _on_reload_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._reloading = True
+
+
+def _reason(slot: WorkerSlot, code: int) -> str:
+    """Return why a worker that did not start has ended."""
+    if slot.failure:
+        return slot.failure
+    if code >= 0:
+        return f"it ended with {code}; see the lines of the log before this one"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    killed = "; the kernel does so when memory runs out" if -code == signal.SIGKILL else ""
+    return f"it was ended by {name}{killed}"
+
 
 def _on_child_ended(_number: int, _frame: FrameType | None) -> None:
     """Do nothing: a handler is needed only for SIGCHLD to reach the wakeup pipe."""
@@ -157,9 +184,9 @@ def _on_child_ended(_number: int, _frame: FrameType | None) -> None:
 def _restart(slot: WorkerSlot) -> None:
     try:
         _start(slot)
-    except OSError:
+    except OSError as error:
         # The other workers keep serving, so this is no reason to stop.
-        logger.exception("worker %d could not be started; trying again", slot.number)
+        logger.error("worker %d could not be started, trying again: %s", slot.number, error.strerror)  # noqa: TRY400 - one line is enough
 
 
 def _start(slot: WorkerSlot) -> None:

@@ -4,17 +4,21 @@ import logging
 import os
 import subprocess
 import sys
-from contextlib import suppress
 from typing import IO
 
 import msgspec
 
 from strongroom.settings import Settings
+from strongroom.supervisor.config_writer import ConfigWriter
 
 logger = logging.getLogger(__name__)
 
 HEARTBEAT = b"."
 """The byte that a worker's event loop writes to standard output; the first one means that it accepts connections."""
+FAILURE = b"!"
+"""What a worker that cannot start writes to standard output, followed by the reason."""
+MAX_FAILURE = 4000
+"""The most bytes of a reason: a pipe takes that in one piece."""
 HEARTBEAT_INTERVAL = 1.0
 """Seconds between two heartbeats, and between two checks for missed ones."""
 _MAX_RESTART_DELAY = 30.0
@@ -24,7 +28,7 @@ _MAX_READ = 65536
 
 
 class WorkerConfig(msgspec.Struct, frozen=True):
-    """What a worker reads from standard input when it starts.
+    """What a worker reads from standard input: one line when it starts, and one each time that settings change.
 
     ``settings`` has the address that all workers share. ``worker`` is the number of its slot, ``supervisor`` the
     process id of the supervisor.
@@ -49,9 +53,12 @@ class WorkerSlot:
         """The worker's standard output; None when the slot is empty or the worker has closed it."""
         self.ready = False
         """Whether the worker has accepted connections since it started."""
+        self.failure = ""
+        """Why the last worker could not start, if it has said so."""
         self._settings = settings
         self._lock = lock
         self._process: subprocess.Popen[bytes] | None = None
+        self._writer: ConfigWriter | None = None
         self._started_at = 0.0
         self._missed_heartbeats = 0
         self._failures = 0
@@ -73,20 +80,33 @@ class WorkerSlot:
             self._schedule_restart(now)
             raise
         self._process, self._started_at, self._missed_heartbeats, self.ready = process, now, 0, False
+        self.failure = ""
         self.heartbeats = process.stdout
         if process.stdout:
             os.set_blocking(process.stdout.fileno(), False)
-        if process.stdin:
-            # A worker that dies before it reads this is reaped like any other.
-            with suppress(BrokenPipeError), process.stdin as config:
-                config.write(msgspec.json.encode(WorkerConfig(self._settings, self.number, os.getpid())))
+        self._writer = ConfigWriter(process.stdin) if process.stdin else None
+        self._send(wait=True)
+
+    def configure(self, settings: Settings) -> None:
+        """Give the worker, and those that replace it, settings that were read anew."""
+        self._settings = settings
+        self._send(wait=False)
+
+    def _send(self, *, wait: bool) -> None:
+        if self._writer:
+            config = WorkerConfig(self._settings, self.number, os.getpid())
+            self._writer.send(msgspec.json.encode(config) + b"\n", wait=wait)
 
     def read_heartbeats(self) -> None:
-        """Read the heartbeats that have arrived, without waiting for more."""
+        """Read the heartbeats that have arrived, without waiting for more, and send what the worker has room for."""
+        if self._writer:
+            self._writer.flush()
         if self.heartbeats is None:
             return
         received = self.heartbeats.read(_MAX_READ)
-        if received:
+        if received and FAILURE in received:
+            self.failure = received.partition(FAILURE)[2].decode(errors="replace")
+        elif received:
             self._missed_heartbeats = 0
             self.ready = True
         elif received is not None:
@@ -112,7 +132,11 @@ class WorkerSlot:
         if self._process is None:
             return 0
         code = self._process.wait()
+        self.read_heartbeats()
         self._close_heartbeats()
+        if self._writer:
+            self._writer.close()
+            self._writer = None
         self._process = None
         if self.ready and now - self._started_at >= _STABLE_AFTER:
             self._failures = 0

@@ -103,6 +103,11 @@ def start_logging(settings: Settings, worker: str | None) -> LogQueue:
     return lines
 
 
+def set_log_level(settings: Settings) -> None:
+    """Log from the level of the settings on."""
+    logging.getLogger().setLevel(settings.log_level.upper())
+
+
 def name_node(lines: LogQueue, node: str) -> None:
     """Add the name of the node to JSON lines, once the data folder is open. Text lines do not have it."""
     if isinstance(lines.formatter, JsonFormatter):

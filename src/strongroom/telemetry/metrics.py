@@ -3,7 +3,7 @@
 Sources: Prometheus, "Metric and label naming" and "Exposition formats".
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate, chain
 from typing import Protocol, TypeVar
 
@@ -47,6 +47,8 @@ class Sources(msgspec.Struct, frozen=True):
     snapshot: Snapshot
     problems: Problems
     access_log: AccessLines | None = None
+    certificate_expires: Callable[[], float | None] = lambda: None
+    """Returns when the certificate of this worker expires, in epoch seconds; None without TLS."""
 
 
 class WorkerMetrics:
@@ -74,6 +76,7 @@ class WorkerMetrics:
                 _store(sources.store),
                 _problems(sources.problems),
                 _access_log(sources.access_log),
+                _certificate(sources.certificate_expires()),
                 self._process.collect(),
             )
         )
@@ -133,6 +136,12 @@ def _audit(log: AuditSink, counters: CallCounters) -> Iterator[Metric]:
     yield _gauge("strongroom_audit_last_checkpoint_timestamp_seconds", about, {(): measured.last_checkpoint})
 
 
+def _certificate(expires: float | None) -> Iterator[Metric]:
+    if expires is not None:
+        about = "When the TLS certificate that new connections get expires."
+        yield _gauge("strongroom_tls_certificate_expiry_timestamp_seconds", about, {(): expires})
+
+
 def _keeper(measured: KeeperCounters) -> Iterator[Metric]:
     yield _counter("strongroom_keeper_rounds", "Rounds of the keeper.", {(): measured.rounds})
     about = "What the keeper could not finish, and will try again."
@@ -149,10 +158,18 @@ def _store(measured: StoreCounters) -> Iterator[Metric]:
     yield _counter("strongroom_store_reads", "Reads of the database.", {(): measured.reads})
     about = "Write transactions, waiting for other writers included."
     yield _histogram("strongroom_store_transaction_duration_seconds", about, {(): measured.transactions})
-    about = "How often the database did not answer in time, or could not write."
-    yield _counter("strongroom_store_failures", about, {(): measured.failures})
     about = "Records that are not used, because they failed authentication or cannot be read, as this worker knows."
     yield _gauge("strongroom_quarantined_records", about, {(): measured.quarantined})
+    about = "Reads and writes that failed because of the database, by kind of fault."
+    yield _counter("strongroom_store_failures", about, {(k.value,): n for k, n in measured.faults.items()}, ["kind"])
+    about = "Size of the write-ahead log at the last round of maintenance."
+    yield _gauge("strongroom_store_wal_bytes", about, {(): measured.log_size})
+    about = "How long erased key material has been in the write-ahead log because of a reader; 0 if none is."
+    yield _gauge("strongroom_store_erasure_waiting_seconds", about, {(): measured.erasure_waits})
+    checks = {(outcome,): n for outcome, n in measured.checks.items()}
+    yield _counter("strongroom_store_checks", "Checks of the whole database while serving.", checks, ["outcome"])
+    about = "How long the last of them took; 0 for not yet."
+    yield _gauge("strongroom_store_check_duration_seconds", about, {(): measured.check_duration})
 
 
 def _problems(problems: Problems) -> Iterator[Metric]:

@@ -11,7 +11,7 @@ from local_deployment import ORIGIN, LocalDeployment, entropy, performed
 from strongroom.api.aws_json import AwsJson
 from strongroom.assembly.audit_log import known_writers, open_audit_key, verify_log
 from strongroom.assembly.deployment import Deployment, take_folder
-from strongroom.audit.verification import Report
+from strongroom.audit.report import Report
 from strongroom.audit.writer_id import WriterId
 from strongroom.clock import ManualClock
 from strongroom.errors import KmsError
@@ -58,7 +58,7 @@ def second(local: LocalDeployment) -> str:
 def verify(local: LocalDeployment) -> Report:
     backends = local.deployment.backends
     key = open_audit_key(backends.store, backends.secrets, entropy).public()
-    return verify_log(local.folder / "audit", local.deployment.node, key, backends.store, lambda _: None)
+    return verify_log((local.folder / "audit",), local.deployment.node, key, backends.store, lambda _: None)
 
 
 def test_the_uses_by_a_worker_that_does_not_run_any_more_are_written_down(

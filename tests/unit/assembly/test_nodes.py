@@ -14,8 +14,8 @@ from strongroom.assembly.audit_log import known_writers, open_audit_key, open_au
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.deployment import OpenFolder
 from strongroom.audit.chain import KnownWriter
+from strongroom.audit.report import Kind, Report
 from strongroom.audit.sink import AuditMark
-from strongroom.audit.verification import Kind, Report
 from strongroom.audit.writer_id import WriterId
 from strongroom.clock import ManualClock
 from strongroom.settings import Settings
@@ -45,7 +45,7 @@ def join(folder: Path, first: Path) -> Path:
 def verify(local: LocalDeployment) -> Report:
     backends = local.deployment.backends
     key = open_audit_key(backends.store, backends.secrets, entropy).public()
-    return verify_log(local.folder / "audit", local.deployment.node, key, backends.store, lambda _: None)
+    return verify_log((local.folder / "audit",), local.deployment.node, key, backends.store, lambda _: None)
 
 
 def writer_of(local: LocalDeployment) -> str:

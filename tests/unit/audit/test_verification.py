@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import msgspec
 
 from strongroom.audit.chain import Checkpoint, Header, Position, header_body, link, segment_name, statement_of
-from strongroom.audit.verification import Kind, Report, Verifier
+from strongroom.audit.report import Kind, Report
+from strongroom.audit.verification import Verifier
 
 NOW = 1_790_000_000.0
 RECORD = b'{"eventName":"Encrypt"}'

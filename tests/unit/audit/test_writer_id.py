@@ -11,9 +11,9 @@ NODE = NodeId("a1b2c3d4e5f6")
 
 
 @pytest.mark.parametrize("node", [None, NODE, NodeId("0" * 12), NodeId("f" * 12)])
-@pytest.mark.parametrize("worker", [0, 7, 59, 999])
-def test_a_name_is_parsed_back_wherever_it_is_written(node: NodeId | None, worker: int) -> None:
-    writer = WriterId(node, worker)
+@pytest.mark.parametrize("worker", [0, 7, 59, 999, None])
+def test_a_name_is_parsed_back_wherever_it_is_written(node: NodeId | None, worker: int | None) -> None:
+    writer = WriterId(node or NODE if worker is None else node, worker)
     assert parse_writer(writer.name) == writer
     assert len(writer.name) <= LONGEST_WRITER
     after = Position(writer.name, 6, GENESIS)
@@ -45,6 +45,9 @@ def test_the_database_has_room_for_the_longest_name() -> None:
         "a1b2c3d4e5f6w",
         "a1b2c3d4e5f6a1w0",
         "A1B2C3D4E5F6w0",
+        "cli",
+        "a1b2cli",
+        "a1b2c3d4e5f6cli0",
     ],
 )
 def test_other_names_are_none_of_a_writer(name: str) -> None:

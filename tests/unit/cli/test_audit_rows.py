@@ -2,8 +2,8 @@
 
 import pytest
 
+from strongroom.audit.report import Finding, Kind, Report
 from strongroom.audit.search import SearchedRecord
-from strongroom.audit.verification import Finding, Kind, Report
 from strongroom.cli.audit_output import record_row, show_report
 
 

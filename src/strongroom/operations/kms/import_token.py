@@ -38,7 +38,7 @@ def read(secrets: ServiceSecrets, sealed: bytes, locator: KeyLocator, now: float
     """
     try:
         token = msgspec.msgpack.decode(secrets.unwrap(sealed, IMPORT_TOKEN_BINDING), type=ImportToken)
-    except (UnsealError, msgspec.DecodeError):
+    except (UnsealError, ValueError, msgspec.DecodeError):
         raise InvalidImportTokenException("The import token is not valid.") from None
     if token.locator != locator:
         raise InvalidImportTokenException("The import token belongs to a different KMS key.")

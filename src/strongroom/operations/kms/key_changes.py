@@ -221,8 +221,11 @@ def _commit(
     prepared.in_doubt = True
     try:
         changes = store.write(act, *scopes)
-    except WriteOutcomeUnknown:
-        logger.exception("a write may have been committed; material that it may have removed is kept: %s", scopes)
+    except WriteOutcomeUnknown as error:
+        # The store has logged what went wrong.
+        logger.error(  # noqa: TRY400 - a traceback shows nothing more
+            "a write may have been committed; material that it may have removed is kept: %s (%s)", scopes, error.message
+        )
         raise
     except (KmsError, MaterialMissing, _OtherEvents):
         prepared.in_doubt = False

@@ -132,8 +132,10 @@ class AuditLog:
         try:
             self.flush()
             self._sign(last=True)
-        except (KmsError, OSError):
-            logger.exception("the end of the audit log could not be written: %d records", len(self._pending))
+        except (KmsError, OSError) as error:
+            logger.error(  # noqa: TRY400 - a traceback shows nothing more
+                "the end of the audit log could not be written: %d records (%s)", len(self._pending), error
+            )
         finally:
             with self._lock:
                 self._chain.end()

@@ -2,7 +2,8 @@
 
 import heapq
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
 from itertools import groupby, pairwise
@@ -13,7 +14,8 @@ from typing import BinaryIO
 import msgspec
 
 from strongroom.audit.search import Query, SearchedRecord, read_record
-from strongroom.store.audit.segments import Segment, segments_of
+from strongroom.store.audit.segment_reader import first_copies, lines_of, open_plain
+from strongroom.store.audit.segments import COMPRESSED, Segment
 
 _SET_BACK = timedelta(hours=1)
 
@@ -39,8 +41,8 @@ class _MatchingSegment(msgspec.Struct, frozen=True):
     size: int
 
 
-def search_log(folder: Path, query: Query) -> Iterator[tuple[SearchedRecord, bytes]]:
-    """Yield the records that match a query, with their lines, the oldest first.
+def search_log(folders: Sequence[Path], query: Query) -> Iterator[tuple[SearchedRecord, bytes]]:
+    """Yield the records in some folders that match a query, with their lines, the oldest first.
 
     The order is that of their times, in whole seconds: when a call began, by the clock at that moment. Calls that took
     long, or came after a clock was set back, are sorted by their times, also if other processes recorded them. Within
@@ -51,7 +53,7 @@ def search_log(folder: Path, query: Query) -> Iterator[tuple[SearchedRecord, byt
     """
     segments = [
         segment
-        for _, chain in groupby(segments_of(folder), attrgetter("writer"))
+        for _, chain in groupby(first_copies(folders), attrgetter("writer"))
         for segment in _segments_since(list(chain), query.since)
     ]
     searched = [_search_segment(number, segment.path, query) for number, segment in enumerate(segments)]
@@ -81,7 +83,7 @@ class _Merging:
         return self._heads[0].time if self._heads else None
 
     def open(self, found: _MatchingSegment) -> None:
-        file = found.path.open("rb")
+        file = open_plain(found.path)
         places = iter(sorted(_places(found.number, file, self._query, found.size)))
         self._opened[found.number] = file, places
         self._advance(found.number)
@@ -109,13 +111,19 @@ class _Merging:
 
 def _search_segment(number: int, path: Path, query: Query) -> _MatchingSegment | None:
     """Search one segment; return None if no record matches."""
+    if path.suffix == COMPRESSED:
+        # It is complete, and it is unpacked only if something in it matches.
+        size = sys.maxsize
+        lines = (line + b"\n" for line in lines_of(path))
+        oldest = min((place.time for place in _places(number, lines, query, size)), default=None)
+        return None if oldest is None else _MatchingSegment(oldest, number, path, size)
     with path.open("rb") as file:
         size = path.stat().st_size
         oldest = min((place.time for place in _places(number, file, query, size)), default=None)
     return None if oldest is None else _MatchingSegment(oldest, number, path, size)
 
 
-def _places(number: int, file: BinaryIO, query: Query, size: int) -> Iterator[_Place]:
+def _places(number: int, file: Iterable[bytes], query: Query, size: int) -> Iterator[_Place]:
     """Yield the places of matching records in the first ``size`` bytes of a file, in their order there."""
     begin = 0
     for line in file:

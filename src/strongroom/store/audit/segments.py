@@ -1,8 +1,8 @@
-"""The segments of the audit log on disk: lists them, finds the end of a chain, and reads them for verification."""
+"""The segments of the audit log on disk: lists them, and finds the end of a chain."""
 
 import mmap
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -22,10 +22,11 @@ from strongroom.audit.chain import (
 )
 from strongroom.audit.database_history import DatabaseNote
 from strongroom.audit.sink import AuditMark
-from strongroom.audit.verification import Verifier
 
-_CHUNK = 4 << 20
 _MOST_WITHOUT_NOTE = _MOST_UNSIGNED = 8
+
+COMPRESSED = ".gz"
+"""The ending of a compressed segment, after its name. Only archives have such files."""
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -36,6 +37,11 @@ class Segment(msgspec.Struct, frozen=True):
     writer: str
     first: int
 
+    @property
+    def name(self) -> str:
+        """The name that the segment has in the log, also if the file is compressed."""
+        return self.path.name.removesuffix(COMPRESSED)
+
 
 class End(msgspec.Struct, frozen=True):
     """How a writer's chain ends on disk, and how many bytes of an unfinished line came after it."""
@@ -45,10 +51,22 @@ class End(msgspec.Struct, frozen=True):
 
 
 def segments_of(folder: Path) -> list[Segment]:
-    """Return the segments in a folder, writer by writer, in the order of their chains."""
+    """Return the segments in a folder, writer by writer, in the order of their chains; not the compressed ones."""
+    return _in_order(folder.iterdir())
+
+
+def copies_of_segments(folders: Iterable[Path]) -> list[list[Segment]]:
+    """Return the copies of each segment in some folders, those of the first folder first, in the order of chains."""
+    copies: dict[str, list[Segment]] = {}
+    for segment in _in_order((path for folder in folders for path in sorted(folder.iterdir())), compressed=True):
+        copies.setdefault(segment.name, []).append(segment)
+    return list(copies.values())
+
+
+def _in_order(paths: Iterable[Path], *, compressed: bool = False) -> list[Segment]:
     found = []
-    for path in folder.iterdir():
-        name = parse_name(path.name)
+    for path in paths:
+        name = parse_name(path.name.removesuffix(COMPRESSED) if compressed else path.name)
         if name is not None:
             found.append(Segment(path, name.begun, name.writer, name.first))
     return sorted(found, key=lambda each: (len(each.writer), each.writer, each.first, each.begun))
@@ -165,19 +183,3 @@ def _newest_note(path: Path) -> DatabaseNote | None:
             if note is not None:
                 return note
     return None
-
-
-def walk(folder: Path, verifier: Verifier, progress: Callable[[int], object]) -> None:
-    """Give every segment in a folder to a verifier; call ``progress`` with the bytes read each time."""
-    for _, chain in groupby(segments_of(folder), attrgetter("writer")):
-        segments = list(chain)
-        for segment in segments:
-            verifier.begin(segment.path.name)
-            rest = b""
-            with segment.path.open("rb", buffering=0) as file:
-                while chunk := file.read(_CHUNK):
-                    lines = (rest + chunk).split(b"\n")
-                    rest = lines.pop()
-                    verifier.lines(lines)
-                    progress(len(chunk))
-            verifier.end(rest, newest=segment is segments[-1])

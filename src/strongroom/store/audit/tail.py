@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from strongroom.audit.chain import parse_name
@@ -30,9 +31,12 @@ class AuditTail:
 
 
 def _lines_with(path: Path, text: bytes, start: int) -> Iterator[bytes]:
-    """Yield the whole lines of a file that hold a text, from the offset of a line on, the last first."""
+    """Yield the whole lines of a file that hold a text, from the offset of a line on, the last first.
+
+    A file that is archived meanwhile has none: it lies before a mark that was saved since.
+    """
     rest: bytes | None = None
-    with path.open("rb", buffering=0) as file:
+    with suppress(FileNotFoundError), path.open("rb", buffering=0) as file:
         end = file.seek(0, os.SEEK_END)
         while end > start:
             begin = max(start, end - _BLOCK)

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from strongroom.audit.chain import KnownWriter, Position, Unverified
+from strongroom.store.audit.segment_reader import is_archived
 from strongroom.store.audit.segments import cut_to_last_line, holds, last_signed
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,8 @@ def take_over(
             logger.error("the database has no good checkpoint of audit writer %s; run: strongroom audit verify", writer)
             return Takeover(end.position, end.torn, end.position.sequence, Unverified.UNSIGNED)
         position = Position(writer, stated.sequence, stated.digest.encode())
-        if not holds(folder, position, msgspec.json.encode(known.checkpoint)):
+        there = holds(folder, position, msgspec.json.encode(known.checkpoint))
+        if not there and not is_archived(folder, position, verifies):
             logger.error(
                 "the audit log lacks its checkpoint at %d of writer %s; run: strongroom audit verify",
                 stated.sequence,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, select, tuple_
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, select, tuple_
 
 from strongroom.crypto.seal import SealedDomainKey
 from strongroom.keys.arns import AliasLocator, KeyLocator
@@ -41,6 +41,7 @@ _PARTS_OF_KEY = (
     select(key_tag).where(where(key_tag, *KEY)).order_by(key_tag.c.tag_key),
     select(alias).where(where(alias, *KEY)).order_by(alias.c.name),
 )
+_KEYS_BY_REGION = select(kms_key.c.region, func.count()).group_by(kms_key.c.region)
 _CUSTOMER_KEYS = select(key_count.c.customer_keys).where(where(key_count, "account", "region"))
 _KEY_OF_MATERIAL = select(key_material.c.account, key_material.c.region, key_material.c.key_id).where(
     where(key_material, "region", "material_id")
@@ -93,6 +94,10 @@ class SqlReader(IdentityReads, ReportReads, GrantReads, CustomKeyStoreReads, Aud
         """Count an account's customer managed keys in a Region."""
         found = self._connection.execute(_CUSTOMER_KEYS, of(account=account, region=region)).scalar_one_or_none()
         return found or 0
+
+    def keys_by_region(self) -> dict[str, int]:
+        """Count the keys of all accounts in each Region that has any. It reads an index of all keys."""
+        return {row[0]: row[1] for row in self._connection.execute(_KEYS_BY_REGION)}
 
     def key_of_material(self, region: str, material_id: str) -> KeyLocator | None:
         """Return the key that a key material of this Region belongs to."""

@@ -2,6 +2,9 @@
 
 - WAL with ``synchronous=FULL``: a commit that has returned survives power loss
   (sqlite.org/pragma.html#pragma_synchronous).
+- ``wal_autocheckpoint``: the log is moved into the database at four megabytes, or later if a reader needs it; then
+  ``journal_size_limit`` cuts what it has grown beyond its limit (sqlite.org/wal.html, "Avoiding Excessively Large WAL
+  Files").
 - ``secure_delete``: freed content is overwritten with zeros, so that destroyed key material leaves no trace in free
   pages (sqlite.org/pragma.html#pragma_secure_delete).
 """
@@ -22,6 +25,14 @@ BUSY_TIMEOUT = 10.0
 _KEPT_CONNECTIONS = 16
 """How many connections stay open when no thread needs them."""
 
+_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "wal_autocheckpoint=1000",
+    f"journal_size_limit={16 * 1024 * 1024}",
+    "secure_delete=ON",
+    "foreign_keys=ON",
+)
 _SCRUB_TIMEOUT = 0.05
 """How long to wait for readers before the write-ahead log can be emptied, seconds. All writers wait meanwhile."""
 
@@ -39,6 +50,8 @@ def open_sqlite(path: Path) -> Engine:
         # As many connections as there are threads: the event loop must not wait for one that another thread returns.
         pool_size=_KEPT_CONNECTIONS,
         max_overflow=-1,
+        # Errors show no values of rows: they get into logs.
+        hide_parameters=True,
     )
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
@@ -49,7 +62,7 @@ def _prepare(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> Non
     # The driver would begin transactions too late; ``_begin`` does it instead.
     connection.isolation_level = None
     connection.text_factory = decode_text
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON"):
+    for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -1,14 +1,27 @@
-"""Which faults of SQLite allow a write to be run again."""
+"""Which faults SQLite reports, and which of them allow a write to be run again."""
 
+import errno
+import re
 import sqlite3
+from collections.abc import Iterator
+from traceback import walk_tb
 
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+import msgspec
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    MultipleResultsFound,
+    NoResultFound,
+    OperationalError,
+    StatementError,
+)
 
-from strongroom.errors import DependencyTimeoutException
+from strongroom.errors import DependencyTimeoutException, TargetChanged
+from strongroom.store.faults import FaultKind, StoreDamaged, StoreFault, StoreUnavailable
 from strongroom.store.retries import Fault, WriteConflict
 
 DatabaseError = DBAPIError
-"""What a read or a start raises if the database file is damaged, cannot be written, or is no database."""
+"""What a start raises if the database file is damaged, cannot be written, or is no database."""
 
 _CONFLICTS = {
     sqlite3.SQLITE_CONSTRAINT_UNIQUE,
@@ -18,6 +31,30 @@ _CONFLICTS = {
 }
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _PRIMARY_CODE = 0xFF
+_KINDS = {
+    sqlite3.SQLITE_BUSY: FaultKind.BUSY,
+    sqlite3.SQLITE_LOCKED: FaultKind.BUSY,
+    sqlite3.SQLITE_PROTOCOL: FaultKind.BUSY,
+    sqlite3.SQLITE_FULL: FaultKind.FULL,
+    sqlite3.SQLITE_IOERR: FaultKind.IO,
+    sqlite3.SQLITE_READONLY: FaultKind.UNWRITABLE,
+    sqlite3.SQLITE_PERM: FaultKind.UNWRITABLE,
+    sqlite3.SQLITE_AUTH: FaultKind.UNWRITABLE,
+    sqlite3.SQLITE_CANTOPEN: FaultKind.UNREACHABLE,
+    sqlite3.SQLITE_CORRUPT: FaultKind.DAMAGED,
+    sqlite3.SQLITE_NOTADB: FaultKind.DAMAGED,
+}
+"""Result codes of SQLite (sqlite.org/rescode.html), primary ones, and the kinds of faults they are."""
+_UNDECODABLE = re.compile(r"Could not decode to UTF-8 column '(\w+)'")
+_TABLE = re.compile(r"\b(?:FROM|INTO|UPDATE)\s+\"?(\w+)")
+_VALUE_ERRORS = (
+    *(ValueError, TypeError, OverflowError, LookupError),
+    msgspec.MsgspecError,
+    *(StatementError, NoResultFound, MultipleResultsFound),
+)
+"""What is raised when a row is missing or has a value that this service does not write. UnicodeDecodeError is a
+ValueError."""
+_ROW_CODE = "strongroom.store.sql."
 
 
 class TransactionRolledBack(DependencyTimeoutException):
@@ -47,12 +84,101 @@ def fault_of(error: Exception) -> Fault | None:
     return None
 
 
+def fault_met(error: Exception, *, writing: bool) -> StoreFault | None:
+    """Return the fault of the database that made a read or a write fail; None if it failed for another reason.
+
+    What has been returned as a fault already (StoreUnavailable, StoreDamaged) is none again.
+    """
+    if isinstance(error, StoreUnavailable | StoreDamaged | TargetChanged):
+        return None
+    if isinstance(error, DependencyTimeoutException):
+        return _fault_behind(error, writing=writing)
+    if isinstance(error, DBAPIError | sqlite3.Error):
+        return fault_of_sqlite(error, writing=writing)
+    if isinstance(error, _VALUE_ERRORS) and (line := _line_in(error)) is not None:
+        # Its text may have the value.
+        return StoreFault(FaultKind.ROW, f"{type(error).__name__} at {line}", _place("", writing=writing), writing)
+    return None
+
+
+def _fault_behind(error: DependencyTimeoutException, *, writing: bool) -> StoreFault:
+    """Return the fault of a write that got no answer: that of the database or of its lock, if there was one."""
+    if isinstance(error, WriteConflict):
+        return StoreFault(FaultKind.CONFLICT, "", "", writing)
+    for cause in _causes(error):
+        if isinstance(cause, DBAPIError | sqlite3.Error):
+            return fault_of_sqlite(cause, writing=writing)
+        if isinstance(cause, OSError) and not isinstance(cause, TimeoutError):
+            return _fault_of_lock(cause)
+    # A member of a group fails with the commit of all, which is reported by one that has written.
+    kind = FaultKind.ROLLED_BACK if isinstance(error, TransactionRolledBack) else FaultKind.BUSY
+    return StoreFault(kind, "", "", writing)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield what an error was raised from."""
+    cause = error.__cause__
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
+
+
+def fault_of_sqlite(raised: DBAPIError | sqlite3.Error, *, writing: bool) -> StoreFault:
+    """Return the fault that SQLite, or its driver, reports."""
+    place = _place((isinstance(raised, DBAPIError) and raised.statement) or "", writing=writing)
+    error = raised.orig if isinstance(raised, DBAPIError) else raised
+    code = _code_of(error)
+    if not isinstance(error, sqlite3.Error):
+        return StoreFault(FaultKind.OTHER, type(error).__name__, place, writing)
+    if not code:
+        # The driver raised it by itself: its text may have the value of a row.
+        undecodable = _UNDECODABLE.match(str(error))
+        if undecodable:
+            return StoreFault(FaultKind.ROW, f"column {undecodable[1]} is not UTF-8", place, writing)
+        return StoreFault(FaultKind.OTHER, type(error).__name__, place, writing)
+    reason = f"{error.sqlite_errorname}: {error}"
+    if code in _CONFLICTS:
+        return StoreFault(FaultKind.CONFLICT, reason, place, writing)
+    if code == sqlite3.SQLITE_ERROR and "no such" in str(error):
+        return StoreFault(FaultKind.SCHEMA, reason, place, writing)
+    return StoreFault(_KINDS.get(code & _PRIMARY_CODE, FaultKind.OTHER), reason, place, writing)
+
+
+def _fault_of_lock(error: OSError) -> StoreFault:
+    """Return the fault of the file that lets one process write at a time."""
+    kind = FaultKind.FULL if error.errno in {errno.ENOSPC, errno.EDQUOT} else FaultKind.UNREACHABLE
+    reason = f"{errno.errorcode.get(error.errno or 0, 'OSError')}: {error.strerror}"
+    return StoreFault(kind, reason, "locking the file -writer beside it", writing=True)
+
+
+def _place(statement: str, *, writing: bool) -> str:
+    table = _TABLE.search(statement)
+    return ("writing" if writing else "reading") + (f" {table[1]}" if table else "")
+
+
+def _line_in(error: BaseException) -> str | None:
+    """Return the line of the code that makes objects of rows that raised an error; None for a defect elsewhere."""
+    lines = [
+        f"{frame.f_globals['__name__']}:{line}"
+        for frame, line in walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__")).startswith(_ROW_CODE)
+    ]
+    return lines[-1] if lines else None
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Tell whether SQLite says that a file is damaged, or is no database."""
+    return _KINDS.get(_code_of(error) & _PRIMARY_CODE) is FaultKind.DAMAGED
+
+
 def _code(error: IntegrityError | OperationalError) -> int:
     """Return SQLite's extended result code, or 0 if the driver raised the error by itself."""
-    if not isinstance(error.orig, sqlite3.Error):
-        return 0
+    return _code_of(error.orig)
+
+
+def _code_of(error: BaseException | None) -> int:
     try:
-        return error.orig.sqlite_errorcode
+        return error.sqlite_errorcode if isinstance(error, sqlite3.Error) else 0
     except AttributeError:
         # Only errors that come from SQLite itself have it.
         return 0

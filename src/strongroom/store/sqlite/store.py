@@ -1,6 +1,5 @@
 """The store over SQLite."""
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,12 +9,13 @@ from typing import TypeVar
 
 import msgspec
 from sqlalchemy import Connection, Engine, bindparam, delete, func, select
-from sqlalchemy.exc import OperationalError
 
 from strongroom.audit.database_history import DatabasePosition
-from strongroom.errors import DependencyTimeoutException
+from strongroom.errors import WriteOutcomeUnknown
 from strongroom.problems import Problems
 from strongroom.store.counters import StoreCounters
+from strongroom.store.fault_watch import FaultWatch
+from strongroom.store.faults import COUNTED_ONLY
 from strongroom.store.quarantine import Quarantine
 from strongroom.store.records import Change, ChangeKind, Changes
 from strongroom.store.retries import run_with_retries
@@ -26,14 +26,16 @@ from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.schema import change
 from strongroom.store.sql.transaction import SqlTransaction
 from strongroom.store.sqlite.engine import BUSY_TIMEOUT, truncate_log
-from strongroom.store.sqlite.faults import fault_of
+from strongroom.store.sqlite.faults import fault_met, fault_of
 from strongroom.store.sqlite.group_commit import GroupCommit
+from strongroom.store.sqlite.integrity import IntegrityWatch
 from strongroom.store.sqlite.wal_index import WalIndex
+from strongroom.store.sqlite.write_ahead_log import WriteAheadLog
 from strongroom.store.sqlite.write_lock import WriteLock
 
 T = TypeVar("T")
 
-logger = logging.getLogger(__name__)
+_NUMBERS = 1 << 31
 
 _CHANGES = select(change).where(change.c.sequence > bindparam("after")).order_by(change.c.sequence)
 
@@ -41,10 +43,16 @@ _CHANGES = select(change).where(change.c.sequence > bindparam("after")).order_by
 class SqlStore:
     """Durable state in SQLite, for one of the processes that share it. See ``protocol.Store``."""
 
-    def __init__(self, engine: Engine, timer: Callable[[], float] = time.perf_counter) -> None:
-        """Use the database of ``engine``, which has this release's schema."""
+    def __init__(
+        self, engine: Engine, timer: Callable[[], float] = time.perf_counter, problems: Problems | None = None
+    ) -> None:
+        """Use the database of ``engine``, which has this release's schema.
+
+        ``problems`` takes what an operator must know.
+        """
         self._engine = engine
-        self._wal_index = WalIndex(Path(str(engine.url.database)))
+        path = Path(str(engine.url.database))
+        self._wal_index = WalIndex(path)
         self.version = self._wal_index.version
         """Returns bytes that differ after every commit. It is read at the start of every call, so without a wrapper."""
         self._lock = WriteLock(Path(f"{engine.url.database}-writer"), BUSY_TIMEOUT)
@@ -56,6 +64,10 @@ class SqlStore:
         self._counting = threading.Lock()
         self.quarantine = Quarantine()
         self.guard = RowGuard(self.quarantine)
+        problems = problems or Problems()
+        self._faults = FaultWatch(path.name, problems, self.counters, timer)
+        self._integrity = IntegrityWatch(path, problems, self.counters, timer, self._faults.found_whole)
+        self._log = WriteAheadLog(path, problems, self.counters, timer)
         # The last process may have ended between an erasure and the next scrub.
         self._scrubbed = False
 
@@ -69,7 +81,7 @@ class SqlStore:
         """Open a consistent read."""
         with self._counting:
             self.counters.reads += 1
-        with self._typed_faults(), self._engine.connect() as connection:
+        with self._typed_faults(writing=False), self._engine.connect() as connection:
             yield SqlReader(connection, self.guard)
 
     def write(self, act: Callable[[SqlTransaction], T], *_scopes: Scope) -> T:
@@ -79,7 +91,7 @@ class SqlStore:
             with self._transaction() as transaction:
                 return act(transaction)
 
-        with self._typed_faults():
+        with self._typed_faults(writing=True):
             return run_with_retries(attempt, fault_of, BUSY_TIMEOUT, self._timer)
 
     @contextmanager
@@ -116,14 +128,38 @@ class SqlStore:
                 self._position = msgspec.structs.replace(position, change=change) if of_same else None
 
     def confirm(self) -> None:
-        """Check whether the database was moved, replaced or removed. If so, every later call fails."""
+        """Check whether the database was moved, replaced or removed. If so, every later call fails.
+
+        It also says which faults have ended.
+        """
         if not self._wal_index.is_in_place():
-            self._wal_index.invalidate()
-            logger.critical("`%s` is not the database that was opened; stop the server", self._engine.url.database)
+            if not self._wal_index.is_invalid:
+                self._faults.note(self._wal_index.invalidate())
+            return
+        if self._faults.has_damage():
+            self.check()
+        self._faults.settle()
+
+    def retry_writes(self) -> None:
+        """If writes have failed, find out whether they succeed again; raises KmsError if not."""
+        if self._faults.has_open_writes():
+            self.try_write()
+
+    def try_write(self) -> None:
+        """Commit something that is of no consequence, to learn whether writes succeed now; raises KmsError."""
+        with self._typed_faults(writing=True), self._write() as connection:
+            # SQLite keeps this number for applications, and this one does not use it (sqlite.org/pragma.html).
+            number: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+            connection.exec_driver_sql(f"PRAGMA user_version={(number + 1) % _NUMBERS}")
+        self._faults.wrote()
+
+    def check(self) -> None:
+        """Begin to check the whole database in the background; what is found is logged, and reported as a problem."""
+        self._integrity.request()
 
     def changes(self, after: int) -> Changes:
         """Return the change log after a sequence number."""
-        with self._typed_faults(), self._engine.connect() as connection:
+        with self._typed_faults(writing=False), self._engine.connect() as connection:
             found = connection.execute(_CHANGES, {"after": after})
             entries = [Change(row.sequence, ChangeKind(row.kind), row.account, row.region, row.name) for row in found]
         # Numbers have no gaps, and the newest entry is never trimmed. So entries can be missing only at the start.
@@ -132,13 +168,14 @@ class SqlStore:
 
     def scrub(self) -> bool:
         """Overwrite erased key material in free pages and logs; return False if open reads prevent it."""
-        with self._typed_faults(), self._exclusive():
-            self._scrubbed = self._scrubbed or truncate_log(self._engine)
-            return self._scrubbed
+        with self._typed_faults(writing=True), self._exclusive():
+            scrubbed = self._scrubbed = self._scrubbed or truncate_log(self._engine)
+        self._log.watch(is_scrubbed=scrubbed)
+        return scrubbed
 
     def trim_changes(self, keep: int) -> None:
         """Remove all but the newest ``keep`` entries of the change log. The newest one stays: it is the position."""
-        with self._typed_faults(), self._write() as connection:
+        with self._typed_faults(writing=True), self._write() as connection:
             last = connection.execute(select(func.max(change.c.sequence))).scalar_one()
             connection.execute(delete(change).where(change.c.sequence <= (last or 0) - max(1, keep)))
 
@@ -185,20 +222,25 @@ class SqlStore:
             group.commit()
 
     @contextmanager
-    def _typed_faults(self) -> Iterator[None]:
-        """Turn faults of the database (locked, full, gone) into the error that AWS clients retry."""
+    def _typed_faults(self, *, writing: bool) -> Iterator[None]:
+        """Turn faults of the database into StoreUnavailable or StoreDamaged; note each of them.
+
+        Those of other writers, conflicts and what they rolled back, stay as they are.
+        """
         try:
             yield
-        except OperationalError as error:
-            self._count_failure()
-            raise DependencyTimeoutException("The key store did not answer in time, or could not write.") from error
-        except DependencyTimeoutException:
-            self._count_failure()
-            raise
-
-    def _count_failure(self) -> None:
-        with self._counting:
-            self.counters.failures += 1
+        except Exception as error:
+            fault = fault_met(error, writing=writing)
+            if fault is None:
+                raise
+            self._faults.note(fault)
+            if self._faults.has_damage():
+                self._integrity.request()
+            if fault.kind in COUNTED_ONLY:
+                raise
+            if isinstance(error, WriteOutcomeUnknown):
+                raise WriteOutcomeUnknown(f"{fault.message} Whether the change was made is not known.") from error
+            raise fault.error(str(self._engine.url.database)) from error
 
     def _count_quarantined(self, records: int) -> None:
         self.counters.quarantined = records

@@ -19,6 +19,7 @@ import threading
 from pathlib import Path
 
 from strongroom.errors import DependencyTimeoutException
+from strongroom.store.faults import FaultKind, StoreFault
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +40,13 @@ class WalIndex:
         # SQLite removes the index when the last connection closes. This connection keeps the mapped index in use.
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._querying = threading.Lock()
-        self._data_version()
+        self._connection.execute("PRAGMA data_version").fetchone()
         self._descriptor = os.open(self._files[-1], os.O_RDONLY | os.O_CLOEXEC)
         self._map = mmap.mmap(self._descriptor, _HEADERS, access=mmap.ACCESS_READ)
         self._opened = self._identities()
-        self._is_invalid = False
+        self._moved = StoreFault(FaultKind.MOVED, "", "", writing=False)
+        self.is_invalid = False
+        """Whether the database is not the one that was opened; see ``invalidate``."""
         self._is_known_format = self._map[:4] in _FORMAT
         if not self._is_known_format:
             logger.warning("the format of SQLite's wal-index is not known; commits are detected by a query instead")
@@ -53,22 +56,30 @@ class WalIndex:
 
         Raises DependencyTimeoutException as ``require_in_place`` does.
         """
-        if self._is_invalid:
+        if self.is_invalid:
             self.require_in_place()
         return self._map[:] if self._is_known_format else self._data_version()
 
-    def invalidate(self) -> None:
-        """Have ``version`` and ``require_in_place`` fail from now on: the database is not the one that was opened."""
-        self._is_invalid = True
+    def invalidate(self) -> StoreFault:
+        """Have ``version`` and ``require_in_place`` fail from now on: the database is not the one that was opened.
+
+        Returns the fault that it is.
+        """
+        self.is_invalid = True
+        return self._moved
 
     def require_in_place(self) -> None:
-        """Raise DependencyTimeoutException once the database is not the one that was opened."""
-        if self._is_invalid:
-            raise DependencyTimeoutException("The files of the key store are not those that this server has opened.")
+        """Raise StoreUnavailable once the database is not the one that was opened."""
+        if self.is_invalid:
+            raise self._moved.error(str(self._files[0]))
 
     def is_in_place(self) -> bool:
-        """Tell whether the paths still lead to the files that this process has open."""
-        return self._identities() == self._opened
+        """Tell whether the paths still lead to the files that this process has open, as far as it may look."""
+        try:
+            return self._identities() == self._opened
+        except OSError:
+            # The folder is closed to this user, or its disk fails. The open files are what they were.
+            return True
 
     def close(self) -> None:
         """Close the connection and the map."""
@@ -77,8 +88,11 @@ class WalIndex:
         os.close(self._descriptor)
 
     def _data_version(self) -> bytes:
-        with self._querying:
-            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        try:
+            with self._querying:
+                (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error as error:
+            raise DependencyTimeoutException("The key store cannot be read now.") from error
         return int(version).to_bytes(8)
 
     def _identities(self) -> list[tuple[int, int] | None]:
@@ -88,6 +102,6 @@ class WalIndex:
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         found = path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_dev, found.st_ino

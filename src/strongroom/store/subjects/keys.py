@@ -23,6 +23,10 @@ class KeyReader(Protocol):
         """Count an account's customer managed keys in a Region."""
         ...
 
+    def keys_by_region(self) -> dict[str, int]:
+        """Count the keys of all accounts in each Region that has any. It reads an index of all keys."""
+        ...
+
     def key_of_material(self, region: str, material_id: str) -> KeyLocator | None:
         """Return the key that a key material of this Region belongs to."""
         ...

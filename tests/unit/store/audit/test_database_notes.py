@@ -7,9 +7,11 @@ import pytest
 
 from audit_disk import Disk
 from strongroom.audit.database_history import DatabasePosition
-from strongroom.audit.verification import Kind, Verifier
+from strongroom.audit.report import Kind
+from strongroom.audit.verification import Verifier
 from strongroom.crypto.audit_key import AuditKey
-from strongroom.store.audit.segments import newest_notes, segments_of, walk
+from strongroom.store.audit.segment_reader import walk
+from strongroom.store.audit.segments import copies_of_segments, newest_notes, segments_of
 
 
 @pytest.fixture
@@ -111,6 +113,6 @@ def test_verification_compares_the_database(disk: Disk, change: int, findings: l
     commit(disk, 9)
     log.close()
     verifier = Verifier(AuditKey(bytes(32)).public().verifies, disk.signer.writers)
-    walk(disk.folder, verifier, lambda _: None)
+    walk(copies_of_segments([disk.folder]), verifier, lambda _: None)
     position = DatabasePosition(1, "0123456789abcdef", change)
     assert [each.kind for each in verifier.finish(disk.signer.writers, position).findings] == findings

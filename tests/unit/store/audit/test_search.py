@@ -31,7 +31,7 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
 def minutes(disk: Disk, query: Query) -> list[int]:
     """Return when the records found were made, in minutes from the beginning."""
     known = {event_time(NOON + 60 * minute): minute for minute in range(180)}
-    return [known[record.event_time] for record, _ in search_log(disk.folder, query)]
+    return [known[record.event_time] for record, _ in search_log((disk.folder,), query)]
 
 
 def test_records_of_all_writers_come_by_time(disk: Disk) -> None:
@@ -77,7 +77,7 @@ def test_calls_that_took_long_and_clocks_set_back_come_by_their_times(disk: Disk
     assert minutes(disk, Query()) == expected
     since = Query(since=event_time(NOON + 60 * 90))
     assert minutes(disk, since) == [minute for minute in expected if minute >= 90]
-    found = [line for _, line in search_log(disk.folder, Query())]
+    found = [line for _, line in search_log((disk.folder,), Query())]
     assert sorted(found) == sorted(line for line in raw_lines(disk) if b'"eventTime"' in line)
 
 
@@ -103,7 +103,7 @@ def test_no_more_files_are_open_than_overlap(tmp_path: Path, monkeypatch: pytest
         disk.clock.advance(1)
     log.close()
     before = open_files()
-    most = max(open_files() for _ in search_log(disk.folder, Query()))
+    most = max(open_files() for _ in search_log((disk.folder,), Query()))
     assert most <= before + 2
     assert open_files() == before
 

@@ -9,7 +9,7 @@ import pytest
 
 from audit_disk import Disk
 from strongroom.audit.chain import Checkpoint, KnownWriter, Position, claim_of, link
-from strongroom.audit.verification import Kind
+from strongroom.audit.report import Kind
 from strongroom.errors import KMSInternalException
 from strongroom.store.audit.segments import segments_of
 

@@ -1,6 +1,8 @@
-"""Which of SQLite's faults allow a write to be run again."""
+"""Which faults SQLite reports, and which of them allow a write to be run again."""
 
+import errno
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,11 +11,12 @@ from sqlalchemy.exc import DBAPIError
 
 from grants_builder import make_grant
 from keys_builder import make_key
-from strongroom.errors import DependencyTimeoutException, WriteOutcomeUnknown
+from strongroom.errors import DependencyTimeoutException, NotFoundException, TargetChanged, WriteOutcomeUnknown
+from strongroom.store.faults import FaultKind, StoreDamaged, StoreFault
 from strongroom.store.protocol import Transaction
 from strongroom.store.retries import Fault, WriteConflict
 from strongroom.store.sqlite.engine import open_sqlite
-from strongroom.store.sqlite.faults import TransactionRolledBack, fault_of
+from strongroom.store.sqlite.faults import TransactionRolledBack, fault_met, fault_of
 from strongroom.store.sqlite.store import SqlStore
 
 
@@ -93,3 +96,124 @@ def test_a_conflict_that_remains_is_a_typed_fault(store: SqlStore) -> None:
     with pytest.raises(DependencyTimeoutException):
         store.write(lambda transaction: transaction.remove_grant(make_grant(1)))
     assert store.counters.failures == 1
+
+
+MET: dict[str, tuple[FaultKind, str, str]] = {
+    "SELECT * FROM absent": (FaultKind.SCHEMA, "SQLITE_ERROR: no such table: absent", "reading absent"),
+    "SELECT absent FROM t": (FaultKind.SCHEMA, "SQLITE_ERROR: no such column: absent", "reading t"),
+    "SELECT CAST(x'ff' AS TEXT) AS secret FROM t": (FaultKind.ROW, "column secret is not UTF-8", "reading"),
+    "INSERT INTO t VALUES (1)": (FaultKind.CONFLICT, "SQLITE_CONSTRAINT_PRIMARYKEY", "reading t"),
+    "SELECT abs(-9223372036854775808) FROM t": (FaultKind.OTHER, "SQLITE_ERROR: integer overflow", "reading t"),
+}
+
+
+@pytest.mark.parametrize("statement", MET)
+def test_the_kind_of_a_fault_and_what_sqlite_says_of_it(tmp_path: Path, statement: str) -> None:
+    engine = open_sqlite(tmp_path / "db")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+        connection.exec_driver_sql("INSERT INTO t VALUES (1)")
+        with pytest.raises(DBAPIError) as caught:
+            connection.exec_driver_sql(statement).all()
+    fault = fault_met(caught.value, writing=False)
+    kind, reason, place = MET[statement]
+    assert fault is not None
+    assert (fault.kind, fault.place, fault.writing) == (kind, place, False)
+    assert fault.reason.startswith(reason)
+    engine.dispose()
+
+
+def test_a_full_disk_a_file_that_is_no_database_and_one_that_cannot_be_written(tmp_path: Path) -> None:
+    engine = open_sqlite(tmp_path / "db")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("CREATE TABLE t (id INTEGER)")
+        connection.commit()
+        connection.exec_driver_sql("PRAGMA max_page_count=1")
+        full = fault_met(error_of(connection, "CREATE TABLE more (id INTEGER)"), writing=True)
+        connection.exec_driver_sql("PRAGMA query_only=ON")
+        unwritable = fault_met(error_of(connection, "DELETE FROM t"), writing=True)
+    engine.dispose()
+    (tmp_path / "none").write_bytes(b"x" * 5000)
+    broken = open_sqlite(tmp_path / "none")
+    with pytest.raises(DBAPIError) as caught:
+        broken.connect()
+    damaged = fault_met(caught.value, writing=False)
+    broken.dispose()
+    assert full == StoreFault(FaultKind.FULL, "SQLITE_FULL: database or disk is full", "writing", writing=True)
+    assert unwritable is not None
+    assert (unwritable.kind, unwritable.place) == (FaultKind.UNWRITABLE, "writing t")
+    assert damaged == StoreFault(FaultKind.DAMAGED, "SQLITE_NOTADB: file is not a database", "reading", writing=False)
+
+
+def test_what_is_no_fault_of_the_database() -> None:
+    for error in (
+        NotFoundException(None),
+        ValueError("a defect"),
+        TargetChanged(),
+        StoreFault(FaultKind.IO, "", "", writing=True).error("db"),
+    ):
+        assert fault_met(error, writing=True) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OSError(errno.EACCES, "Permission denied"), FaultKind.UNREACHABLE),
+        (OSError(errno.ENOSPC, "No space left on device"), FaultKind.FULL),
+        (TimeoutError(), FaultKind.BUSY),
+        (None, FaultKind.BUSY),
+    ],
+)
+def test_the_lock_of_writers_has_faults_too(error: OSError | None, kind: FaultKind) -> None:
+    timeout = DependencyTimeoutException("The key store did not answer in time.")
+    timeout.__cause__ = error
+    fault = fault_met(timeout, writing=True)
+    assert fault is not None
+    assert fault.kind is kind
+    assert ("EACCES: Permission denied" in fault.reason) is (kind is FaultKind.UNREACHABLE)
+
+
+def test_a_row_that_cannot_be_read_is_a_fault_and_its_values_are_not_told(
+    store: SqlStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.write(lambda transaction: transaction.add_key(make_key(1)))
+    with closing(sqlite3.connect(tmp_path / "strongroom.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE kms_key SET spec = 'SECRET'")
+    for _ in range(3):
+        with pytest.raises(StoreDamaged, match="An entry of the key store"), store.read() as reader:
+            reader.key(make_key(1).locator)
+    (message,) = caplog.messages
+    assert message.startswith("`strongroom.db` has a damaged row (ValueError at strongroom.store.sql.rows:")
+    assert "SECRET" not in message
+    assert store.counters.faults[FaultKind.ROW] == 3
+
+
+def test_a_defect_of_the_reader_is_no_fault_of_the_database(store: SqlStore) -> None:
+    with pytest.raises(ZeroDivisionError), store.read():
+        raise ZeroDivisionError
+    with pytest.raises(ValueError, match="planted"), store.read():
+        raise ValueError("planted")
+    assert store.counters.failures == 0
+
+
+def test_writes_are_tried_only_after_they_have_failed(store: SqlStore) -> None:
+    store.retry_writes()
+    assert store.counters.transactions.total == 0
+    begun = store.version()
+    store.try_write()
+    assert store.version() != begun
+
+
+def test_errors_show_no_values_of_rows(store: SqlStore) -> None:
+    store.write(lambda transaction: transaction.add_key(make_key(1)))
+    with pytest.raises(DBAPIError) as caught:
+        store.write(lambda transaction: transaction.add_key(make_key(1)))
+    assert make_key(1).key_id not in str(caught.value)
+
+
+def test_a_row_that_is_missing_is_a_fault(store: SqlStore, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "strongroom.db", isolation_level=None)) as connection:
+        connection.execute("DELETE FROM database_history")
+    with pytest.raises(StoreDamaged), store.read() as reader:
+        reader.database_position()
+    assert store.counters.faults[FaultKind.ROW] == 1

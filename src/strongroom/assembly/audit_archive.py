@@ -1,0 +1,178 @@
+"""Moves complete segments of the audit log to an archive and prunes archives, behind signed statements in the log.
+
+Also while the server runs. The order is what makes a kill harmless: copies are on disk and verified before the
+statement, and the statement is signed and on disk before anything is removed (ADR 19).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path
+
+import msgspec
+
+from strongroom.assembly.command_trail import CommandTrail
+from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.assembly.node import require_node_id
+from strongroom.audit.archive import DamagedSegmentError, StatedSegment, Statements, archive_event, prune_event
+from strongroom.audit.sink import AuditMark
+from strongroom.audit.writer_id import parse_writer
+from strongroom.crypto.audit_key import AuditPublicKey
+from strongroom.node_id import NodeId
+from strongroom.store.audit.archiving import ArchiveError, complete_before, copy_segment, remove_files, stated
+from strongroom.store.audit.segment_file import sync_folder
+from strongroom.store.audit.segment_reader import read_statements
+from strongroom.store.audit.segments import Segment, copies_of_segments, segments_of
+from strongroom.store.protocol import Store
+from strongroom.store.records import AuditWriterRecord
+
+_AT_ONCE = 100
+"""The most segments of one statement. Commands that change something wait while they are copied."""
+
+
+class Outcome(msgspec.Struct):
+    """What was done: the number of segments, their size in the place they were removed from, and what was not done."""
+
+    segments: int = 0
+    size: int = 0
+    problems: list[str] = msgspec.field(default_factory=list)
+
+
+class AuditArchive:
+    """The audit log of an opened data folder, and its archives."""
+
+    def __init__(self, folder: DataFolder, store: Store, trail: CommandTrail, key: AuditPublicKey) -> None:
+        self._folder = folder
+        self._store = store
+        self._trail = trail
+        self._key = key
+
+    def size_to_archive(self, before: str) -> int:
+        """Return the size in bytes of all segments that can be archived now."""
+        return sum(segment.path.stat().st_size for segment, _ in self._due(before, frozenset()))
+
+    def archive(self, to: Path, before: str, *, compress: bool, progress: Callable[[int], object]) -> Outcome:
+        """Move segments that are complete since ``before`` (as in names of segments) to a folder.
+
+        Raises DataFolderError if the folder cannot be used, OSError if it cannot be written. A chain with a damaged
+        segment is left as it is from there on; the outcome says so.
+        """
+        to = self._usable(to)
+        to.mkdir(mode=0o700, parents=True, exist_ok=True)
+        outcome, damaged = Outcome(), set[str]()
+        while True:
+            with self._folder.registering():
+                batch = self._due(before, damaged)[:_AT_ONCE]
+                if not batch:
+                    return outcome
+                done = list[tuple[Segment, StatedSegment]]()
+                for segment, after in batch:
+                    if segment.writer in damaged:
+                        continue
+                    try:
+                        end = copy_segment(segment, to, compress=compress, progress=progress)
+                    except (DamagedSegmentError, ArchiveError) as error:
+                        damaged.add(segment.writer)
+                        outcome.problems.append(
+                            f"{error}; the chain of {segment.writer} was not archived from there on"
+                        )
+                        continue
+                    done.append((segment, stated(segment, end, after)))
+                sync_folder(to)
+                self._finish(to, done, outcome)
+
+    def _finish(self, to: Path, done: Sequence[tuple[Segment, StatedSegment]], outcome: Outcome) -> None:
+        """State which segments are in the archive, then remove them from the log."""
+        known = self.statements()
+        fresh = [each for _, each in done if str(to) not in known.folders.get(each.name, ())]
+        size = sum(segment.path.stat().st_size for segment, _ in done)
+        paths = [segment.path for segment, _ in done]
+        if fresh:
+            with self._trail.recording(archive_event(str(to), fresh)):
+                remove_files(paths)
+        else:
+            # An earlier run has stated them, and was killed before it had removed them.
+            remove_files(paths)
+        outcome.segments += len(done)
+        outcome.size += size
+
+    def prune(self, archive: Path, before: str) -> Outcome:
+        """Remove segments that are complete since ``before`` from an archive, if the log states that they are archived.
+
+        Raises DataFolderError if the folder is not an archive, OSError if it cannot be written.
+        """
+        archive = self._usable(archive)
+        if not archive.is_dir():
+            raise DataFolderError(f"`{archive}` does not exist, so there is nothing to prune")
+        outcome = Outcome()
+        with self._folder.registering():
+            known = self.statements()
+            here = {segment.name for segment in segments_of(self._folder.audit)}
+            due = list[Segment]()
+            for copies in copies_of_segments([archive]):
+                said = known.segments.get(copies[0].name)
+                if copies[0].name in here:
+                    continue  # An archiving was killed before it had removed the segment: the next one does.
+                if said is None:
+                    outcome.problems.append(
+                        f"`{copies[0].path}` stays: the audit log does not state that it is archived"
+                    )
+                elif said.complete <= before:
+                    due += copies
+            for batch in _batches(due):
+                fresh = [segment.name for segment in batch if segment.name not in known.pruned]
+                size = sum(segment.path.stat().st_size for segment in batch)
+                paths = [segment.path for segment in batch]
+                if fresh:
+                    with self._trail.recording(prune_event(str(archive), fresh)):
+                        remove_files(paths)
+                else:
+                    remove_files(paths)
+                outcome.segments += len(batch)
+                outcome.size += size
+        return outcome
+
+    def statements(self) -> Statements:
+        """Return what the log states about archived segments."""
+        return read_statements(segments_of(self._folder.audit), self._key.verifies)
+
+    def _due(self, before: str, left_out: frozenset[str] | set[str]) -> list[tuple[Segment, Segment]]:
+        """Return the segments that can be archived, each with its successor. Chains of other nodes are left alone."""
+        # What a start needs is read before the files are listed: it only ever moves on.
+        node = require_node_id(self._folder)
+        with self._store.read() as reader:
+            writers = {record.writer: record for record in reader.audit_writer_records()}
+            marks = {mark.writer: mark for mark in reader.audit_marks()}
+        found = list[tuple[Segment, Segment]]()
+        for writer, files in groupby(segments_of(self._folder.audit), attrgetter("writer")):
+            chain, record = list(files), writers.get(writer)
+            if record is not None and writer not in left_out and _is_of_worker(writer, node):
+                found += self._due_of(chain, record, marks.get(writer), before)
+        return found
+
+    def _due_of(
+        self, chain: list[Segment], record: AuditWriterRecord, mark: AuditMark | None, before: str
+    ) -> Iterator[tuple[Segment, Segment]]:
+        checkpoint = record.known.checkpoint
+        signed = None if checkpoint is None else checkpoint.read_signed(record.writer, self._key.verifies)
+        if signed is None or mark is None:
+            return
+        due = complete_before(chain, signed.sequence + 1, mark, before)
+        yield from zip(due, chain[1:], strict=False)
+
+    def _usable(self, archive: Path) -> Path:
+        """Return the absolute path of an archive; raises DataFolderError for the folder of the log itself."""
+        found = archive.resolve()
+        if found == self._folder.audit.resolve():
+            raise DataFolderError(f"`{archive}` is the folder of the audit log itself; choose another one")
+        return found
+
+
+def _is_of_worker(writer: str, node: NodeId) -> bool:
+    parsed = parse_writer(writer)
+    return parsed is not None and parsed.worker is not None and parsed.is_of(node)
+
+
+def _batches(segments: list[Segment]) -> Iterator[list[Segment]]:
+    for start in range(0, len(segments), _AT_ONCE):
+        yield segments[start : start + _AT_ONCE]

@@ -1,0 +1,100 @@
+"""``strongroom audit archive`` and ``strongroom audit prune``."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from strongroom.assembly.audit_archive import AuditArchive, Outcome
+from strongroom.assembly.audit_log import open_audit_key
+from strongroom.cli.data_folder import open_data_folder
+from strongroom.cli.options import config_option, data_option
+from strongroom.cli.times import event_time_of
+from strongroom.clock import DAY, SystemClock
+from strongroom.entropy import system_entropy
+from strongroom.store.audit.archiving import moment_of
+
+_MEGABYTE = 1_000_000
+
+older_than_option = click.option(
+    "--older-than", "days", type=click.IntRange(0, 100_000), help="Only what has been complete for so many days."
+)
+before_option = click.option(
+    "--before", help="Only what was complete by then: a time (ISO 8601, UTC unless it says so)."
+)
+
+
+@click.command()
+@click.option("--to", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the archive.")
+@older_than_option
+@before_option
+@click.option("--compress", is_flag=True, help="Compress with gzip; zcat reads it.")
+@data_option
+@config_option
+def archive(
+    *, to: Path, days: int | None, before: str | None, compress: bool, data: str | None, config: Path | None
+) -> None:
+    """Move complete files of the audit log to an archive, also while the server runs.
+
+    Each is copied, brought to disk and verified before the log states, signed, that it was moved; only then is it
+    removed from DATA/audit. Files that are written, and what a start needs, stay. Without --older-than and --before,
+    all others are moved. Exits with 1 if a file could not be moved.
+    """
+    moment = _moment(days, before)
+    with _open(config, data) as log:
+        with click.progressbar(
+            length=log.size_to_archive(moment),
+            label="Archiving",
+            file=sys.stderr,
+            hidden=not sys.stderr.isatty(),
+            update_min_steps=1 << 22,
+        ) as bar:
+            outcome = log.archive(to, moment, compress=compress, progress=bar.update)
+        _show(outcome, "moved to the archive")
+
+
+@click.command()
+@click.argument("folder", metavar="ARCHIVE", type=click.Path(file_okay=False, path_type=Path))
+@older_than_option
+@before_option
+@data_option
+@config_option
+def prune(*, folder: Path, days: int | None, before: str | None, data: str | None, config: Path | None) -> None:
+    """Delete files from an archive permanently, also while the server runs.
+
+    Only files of which the audit log states that they were archived are deleted, after the log states, signed, that
+    they are pruned. The log still says what they were, and verification goes on to connect what comes after them.
+    """
+    if days is None and before is None:
+        raise click.UsageError("say what to delete, with --older-than DAYS or --before TIME")
+    moment = _moment(days, before)
+    with _open(config, data) as log:
+        _show(log.prune(folder, moment), "deleted from the archive")
+
+
+def _moment(days: int | None, before: str | None) -> str:
+    """Return the moment by which segments must be complete, as in their names."""
+    if days is not None and before is not None:
+        raise click.UsageError("give --older-than or --before, not both")
+    if before is not None:
+        return event_time_of(before, "--before").replace(":", "")
+    return moment_of(SystemClock().now() - (days or 0) * DAY)
+
+
+@contextmanager
+def _open(config: Path | None, data: str | None) -> Iterator[AuditArchive]:
+    with open_data_folder(config, data) as (opened, _):
+        key = open_audit_key(opened.store, opened.backends.secrets, system_entropy).public()
+        yield AuditArchive(opened.folder, opened.store, opened.trail, key)
+
+
+def _show(outcome: Outcome, done: str) -> None:
+    """Print what was done; raises SystemExit if something could not be."""
+    for problem in outcome.problems:
+        click.echo(f"Error: {problem}", err=True)
+    files = "1 file" if outcome.segments == 1 else f"{outcome.segments} files"
+    click.echo(f"{files} ({outcome.size / _MEGABYTE:.1f} MB) of the audit log {done}.")
+    if outcome.problems:
+        raise SystemExit(1)

@@ -1,0 +1,114 @@
+"""Copies complete segments to an archive, and removes those that are safe elsewhere. A kill at any moment loses none.
+
+A copy gets its name only when it is on disk and was read back: it must be the same part of the same chain. Nothing is
+removed here that the caller has not stated in the audit log before.
+"""
+
+import gzip
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from strongroom.audit.archive import DamagedSegmentError, StatedSegment, end_of
+from strongroom.audit.chain import Position, parse_name
+from strongroom.audit.sink import AuditMark
+from strongroom.store.audit.segment_file import sync_folder
+from strongroom.store.audit.segment_reader import UnreadableSegmentError, chunks_of, lines_of
+from strongroom.store.audit.segments import COMPRESSED, Segment
+
+_DRAFT = ".partial"
+
+
+class ArchiveError(Exception):
+    """A segment cannot be archived; the message says why and what to do."""
+
+
+def complete_before(chain: Sequence[Segment], covered: int, mark: AuditMark, before: str) -> list[Segment]:
+    """Return the oldest segments of a chain that are not needed any more.
+
+    They must be complete since ``before`` (as names of segments have it), and end before the line ``covered``, which
+    holds the newest checkpoint in the database: a start looks for that line. They must also lie before the ``mark`` up
+    to which the uses of keys are saved: a start reads the log from there on.
+    """
+    name = parse_name(mark.segment)
+    marked = 0 if name is None else name.first
+    found = []
+    for segment, after in pairwise(chain):
+        if after.begun > before or after.first > covered or after.first > marked:
+            break
+        found.append(segment)
+    return found
+
+
+def moment_of(now: float) -> str:
+    """Return epoch seconds as names of segments have them."""
+    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H%M%SZ")
+
+
+def copy_segment(segment: Segment, to: Path, *, compress: bool, progress: Callable[[int], object]) -> Position:
+    """Copy a segment into a folder, where it is on disk and verified when this returns; return the end of its chain.
+
+    A copy that is there already is verified, and used. Raises OSError, DamagedSegmentError if the segment is not whole,
+    ArchiveError if there is another file in the place of the copy.
+    """
+    end = end_of(segment.name, lines_of(segment.path))
+    there = [path for path in (to / segment.name, to / (segment.name + COMPRESSED)) if path.exists()]
+    if there:
+        _require_copy(segment, there[0], end)
+        progress(segment.path.stat().st_size)
+        return end
+    target = to / (segment.name + COMPRESSED if compress else segment.name)
+    draft = target.with_name(target.name + _DRAFT)
+    draft.unlink(missing_ok=True)  # A run that was killed leaves one.
+    try:
+        with _new_file(draft, compress=compress) as file:
+            for chunk in chunks_of(segment.path):
+                file.write(chunk)
+                progress(len(chunk))
+        _require_copy(segment, draft, end, compressed=compress)
+        draft.rename(target)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    return end
+
+
+def remove_files(paths: Sequence[Path]) -> None:
+    """Remove files, so that they stay removed after a power loss; raises OSError."""
+    for path in paths:
+        path.unlink(missing_ok=True)
+    for folder in {path.parent for path in paths}:
+        sync_folder(folder)
+
+
+def stated(segment: Segment, end: Position, successor: Segment) -> StatedSegment:
+    """Return what a statement says of a segment."""
+    return StatedSegment(segment.name, end.sequence, end.digest.decode(), successor.begun)
+
+
+@contextmanager
+def _new_file(path: Path, *, compress: bool) -> Iterator[BinaryIO]:
+    """Create a file, mode 0600, whose content is on disk when the body has ended."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        if compress:
+            # Without a name and a time in it, so that equal segments give equal files.
+            with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as compressed:
+                yield cast("BinaryIO", compressed)
+        else:
+            yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _require_copy(segment: Segment, path: Path, end: Position, *, compressed: bool | None = None) -> None:
+    """Read a copy and compare it; raises ArchiveError. Its hash covers every byte of every line."""
+    try:
+        found = end_of(segment.name, lines_of(path, compressed=compressed))
+    except (DamagedSegmentError, UnreadableSegmentError):
+        found = None
+    if found != end:
+        raise ArchiveError(f"`{path}` is not a copy of `{segment.path}`; move it away, or choose another folder")

@@ -1,0 +1,110 @@
+"""Keeps what is wrong with the database: each fault is counted, and reported once until it has ended."""
+
+from collections.abc import Callable
+from threading import Lock
+
+import msgspec
+
+from strongroom.problems import Problems, Subject
+from strongroom.store.counters import StoreCounters
+from strongroom.store.faults import COUNTED_ONLY, LASTING, FaultKind, StoreFault
+
+_QUIET_WRITES = 4.0
+"""A fault of writing has ended when a write was tried and has succeeded, and it was not met for so many seconds."""
+_QUIET_READS = 60.0
+"""The same for reading. Nothing but the same read can tell whether such a fault has ended."""
+_QUIET_ROWS = 600.0
+
+_Place = tuple[FaultKind, bool, str]
+
+
+class _Open(msgspec.Struct):
+    """An open fault: what the operator was told, and when it was met last."""
+
+    text: str
+    seen: float
+
+
+class FaultWatch:
+    """The open faults of one database, named ``database`` in reports. Safe to use from several threads.
+
+    ``timer`` counts seconds.
+    """
+
+    def __init__(self, database: str, problems: Problems, counters: StoreCounters, timer: Callable[[], float]) -> None:
+        self._database = database
+        self._problems = problems
+        self._counters = counters
+        self._timer = timer
+        self._open: dict[_Place, _Open] = {}
+        self._written = float("-inf")
+        self._lock = Lock()
+
+    def note(self, fault: StoreFault) -> None:
+        """Count a fault, and report it unless it is open already."""
+        with self._lock:
+            self._counters.count_fault(fault.kind)
+            if fault.kind in COUNTED_ONLY:
+                return
+            place = _place_of(fault)
+            known = self._open.get(place)
+            if known is not None:
+                known.seen = self._timer()
+                return
+            self._open[place] = _Open(fault.explain(self._database), self._timer())
+            self._report()
+
+    def wrote(self) -> None:
+        """Take note that a write was tried and has succeeded."""
+        self._written = self._timer()
+
+    def has_open_writes(self) -> bool:
+        """Tell whether writes have failed and were not seen to succeed again."""
+        return any(writing for kind, writing, _ in [*self._open] if kind not in LASTING)
+
+    def has_damage(self) -> bool:
+        """Tell whether a fault is open that only a check of the database can end."""
+        return any(kind in LASTING for kind, _, _ in [*self._open])
+
+    def found_whole(self, since: float) -> None:
+        """End the faults that were last met before ``since``, when a check began that found nothing wrong."""
+        self._end({place for place, met in self._open.copy().items() if place[0] in LASTING and met.seen < since})
+
+    def settle(self) -> None:
+        """End the faults that were not met again for a while; those of writing only after one has succeeded."""
+        now = self._timer()
+        self._end(
+            {
+                place
+                for place, met in self._open.copy().items()
+                if now - met.seen > _quiet(place) and (not place[1] or self._written > met.seen)
+            }
+        )
+
+    def _end(self, places: set[_Place]) -> None:
+        if not places:
+            return
+        with self._lock:
+            for place in places:
+                self._open.pop(place, None)
+            self._report()
+
+    def _report(self) -> None:
+        if self._open:
+            self._problems.report(Subject.STORE, "; ".join(sorted({each.text for each in self._open.values()})))
+        else:
+            self._problems.resolve(Subject.STORE)
+
+
+def _place_of(fault: StoreFault) -> _Place:
+    """Return what makes two faults the same: what fails for one write fails for all, but not so for reads."""
+    return fault.kind, fault.writing, "" if fault.writing and fault.kind not in LASTING else fault.place
+
+
+def _quiet(place: _Place) -> float:
+    kind, writing, _ = place
+    if kind in LASTING or kind is FaultKind.MOVED:
+        return float("inf")
+    if kind is FaultKind.ROW:
+        return _QUIET_ROWS
+    return _QUIET_WRITES if writing else _QUIET_READS

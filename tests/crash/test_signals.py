@@ -1,0 +1,65 @@
+"""No signal that can be caught ends a server without a word."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clients import client_of
+from local_server import RunningServer, running_server
+from server_processes import PATIENCE, children_of, wait_until
+
+STOP = {signal.SIGTERM, signal.SIGINT}
+STOPPED_ONLY = {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGKILL}
+FAULTS = {signal.SIGSEGV, signal.SIGFPE, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGTRAP, signal.SIGSYS}
+SURVIVED = sorted(signal.valid_signals() - STOP - STOPPED_ONLY - FAULTS)
+SILENT = {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH}
+NOTED = set(SURVIVED) - SILENT - {signal.SIGHUP}
+
+
+@pytest.fixture(params=[1, 2])
+def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[RunningServer]:
+    with running_server(tmp_path / "data", tmp_path / "log", "--workers", str(request.param)) as server:
+        yield server
+
+
+def named(number: int) -> str:
+    """Return how a log names a signal."""
+    return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+
+
+def test_a_server_survives_all_that_are_no_faults(server: RunningServer, tmp_path: Path) -> None:
+    """The first process gets each of them, and so does each worker."""
+    log = tmp_path / "log"
+    workers = children_of(server.process.pid)
+    for pid in (server.process.pid, *workers):
+        for number in SURVIVED:
+            os.kill(pid, number)
+        wait_until(lambda: all(f"{named(number)} does nothing" in log.read_text() for number in NOTED))
+    assert "SIGHUP: no setting has changed" in log.read_text()
+    for _ in range(5):
+        client_of(server).create_key()
+    assert children_of(server.process.pid) == workers
+    assert server.stop() == 0
+    assert "Traceback" not in log.read_text()
+
+
+def test_a_worker_says_where_to_send_sighup(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with running_server(tmp_path / "data", log, "--workers", "2") as server:
+        os.kill(children_of(server.process.pid)[0], signal.SIGHUP)
+        wait_until(
+            lambda: "SIGHUP does nothing: the server is starting, or this is one of its workers" in log.read_text()
+        )
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("number", sorted(FAULTS), ids=lambda number: number.name)
+def test_a_fault_leaves_words(tmp_path: Path, number: signal.Signals) -> None:
+    with running_server(tmp_path / "data", tmp_path / "log") as server:
+        os.kill(server.process.pid, number)
+        assert server.process.wait(PATIENCE) == -number
+    # What each thread was doing: functions and lines, no values.
+    assert "most recent call first" in (tmp_path / "log").read_text()
