@@ -199,7 +199,10 @@ def test_a_changed_value_is_noticed_and_has_no_effect(filled: SqlStore, table: T
         statement = f'UPDATE {table.name} SET "{column.name}" = {expression} WHERE rowid = {other}'  # noqa: S608
         with changed(filled, statement, *values, *values) as reader:
             assert reader._connection.exec_driver_sql("SELECT changes()").scalar_one() == 1
-            assert findings(reader), ascii((expression, values))
+            found = findings(reader)
+            assert found, ascii((expression, values))
+            # They are logged.
+            assert all(each.record.isprintable() for each in found), ascii(found)
             for record in seen(reader):
                 assert record in before, ascii((expression, values, record))
 

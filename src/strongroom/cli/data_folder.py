@@ -45,7 +45,15 @@ def readable_errors() -> Iterator[None]:
 def _words_of(error: Exception) -> str | None:
     """Return what an operator can do about an error; None if it is a defect."""
     match error:
-        case SettingsError() | DataFolderError() | UnsealError() | UnknownSchemaError() | UnreadableStoreError():
+        case (
+            SettingsError()
+            | DataFolderError()
+            | UnsealError()
+            | UnknownSchemaError()
+            | UnreadableStoreError()
+            | QuarantinedRecordException()
+            | QuarantinedIdentityException()
+        ):
             return str(error)
         case DatabaseError() | KmsError():
             return _words_of_the_store(error)

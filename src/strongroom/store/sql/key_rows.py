@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from strongroom.keys.kms_key import KmsKey
-from strongroom.store.quarantine import Finding, material_record
+from strongroom.store.quarantine import Finding, material_record, printable
 from strongroom.store.sql import rows
 from strongroom.store.sql.row_guard import FORGED, UNREADABLE, UNREADABLE_ERRORS, AnyRow, RowGuard, name_of, refusal
 from strongroom.store.sql.row_macs import FORMATS
@@ -86,7 +86,7 @@ def materials_of(guard: RowGuard, row: AnyRow, found: Sequence[AnyRow]) -> tuple
             intact.append(material)
         else:
             faults[material_id] = FORGED
-    faults |= dict.fromkeys(map(str, unread), FOREIGN)
+    faults |= dict.fromkeys(map(printable, unread), FOREIGN)
     if not faults:
         return intact, {}
     arn = name_of(kms_key, row).removeprefix("key ")

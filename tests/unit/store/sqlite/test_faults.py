@@ -101,7 +101,6 @@ def test_a_conflict_that_remains_is_a_typed_fault(store: SqlStore) -> None:
 MET: dict[str, tuple[FaultKind, str, str]] = {
     "SELECT * FROM absent": (FaultKind.SCHEMA, "SQLITE_ERROR: no such table: absent", "reading absent"),
     "SELECT absent FROM t": (FaultKind.SCHEMA, "SQLITE_ERROR: no such column: absent", "reading t"),
-    "SELECT CAST(x'ff' AS TEXT) AS secret FROM t": (FaultKind.ROW, "column secret is not UTF-8", "reading"),
     "INSERT INTO t VALUES (1)": (FaultKind.CONFLICT, "SQLITE_CONSTRAINT_PRIMARYKEY", "reading t"),
     "SELECT abs(-9223372036854775808) FROM t": (FaultKind.OTHER, "SQLITE_ERROR: integer overflow", "reading t"),
 }
@@ -171,21 +170,6 @@ def test_the_lock_of_writers_has_faults_too(error: OSError | None, kind: FaultKi
     assert fault is not None
     assert fault.kind is kind
     assert ("EACCES: Permission denied" in fault.reason) is (kind is FaultKind.UNREACHABLE)
-
-
-def test_a_row_that_cannot_be_read_is_a_fault_and_its_values_are_not_told(
-    store: SqlStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    store.write(lambda transaction: transaction.add_key(make_key(1)))
-    with closing(sqlite3.connect(tmp_path / "strongroom.db", isolation_level=None)) as connection:
-        connection.execute("UPDATE kms_key SET spec = 'SECRET'")
-    for _ in range(3):
-        with pytest.raises(StoreDamaged, match="An entry of the key store"), store.read() as reader:
-            reader.key(make_key(1).locator)
-    (message,) = caplog.messages
-    assert message.startswith("`strongroom.db` has a damaged row (ValueError at strongroom.store.sql.rows:")
-    assert "SECRET" not in message
-    assert store.counters.faults[FaultKind.ROW] == 3
 
 
 def test_a_defect_of_the_reader_is_no_fault_of_the_database(store: SqlStore) -> None:
