@@ -7,7 +7,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import pytest
 from msgspec.structs import replace
 from sqlalchemy import select
 
@@ -42,7 +41,7 @@ TRUST = json.dumps(
 class Session:
     """Calls to a deployment over a wrapped store, and the outcome of each."""
 
-    def __init__(self, folder: Path, wrap: Wrap, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None:
+    def __init__(self, folder: Path, wrap: Wrap, **settings: Any) -> None:
         numbers = count()
 
         def entropy(length: int) -> bytes:
@@ -50,9 +49,8 @@ class Session:
             blocks = (sha256(f"{next(numbers)}".encode()).digest() for _ in range(length // 32 + 1))
             return b"".join(blocks)[:length]
 
-        monkeypatch.setattr("local_deployment.entropy", entropy)
         self.clock = ManualClock(1_790_000_000.0)
-        self.local = LocalDeployment(folder, self.clock, **settings)
+        self.local = LocalDeployment(folder, self.clock, source=entropy, **settings)
         deployment = self.local.deployment
         self.plain = deployment.backends.store
         self.store = wrap(self.plain)

@@ -51,8 +51,9 @@ def _claim(host: str, port: int) -> socket.socket:
             raise _refusal(host, port, error) from None
         alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         holder = join_port(host, alone.getsockname()[1])
-    # Without it, a socket that has it and does not have SO_REUSEPORT cannot be bound beside this one.
-    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        # Without it, a socket that has it and does not have SO_REUSEPORT cannot be bound beside this one. That must be
+        # so before the other socket, which keeps them out until then, is closed.
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
     return holder
 
 

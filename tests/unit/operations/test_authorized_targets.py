@@ -26,8 +26,8 @@ REGION = "us-east-1"
 
 
 @pytest.fixture
-def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
-    session = Session(tmp_path / "data", InterposingStore, monkeypatch)
+def session(tmp_path: Path) -> Iterator[Session]:
+    session = Session(tmp_path / "data", InterposingStore)
     yield session
     session.local.deployment.close()
 

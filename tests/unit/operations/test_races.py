@@ -21,9 +21,9 @@ Race = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+def session(tmp_path: Path) -> Iterator[Session]:
     folder = tmp_path / "data"
-    session = Session(folder, lambda store: RacingStore(store, folder / "strongroom.db"), monkeypatch, customer_keys=3)
+    session = Session(folder, lambda store: RacingStore(store, folder / "strongroom.db"), customer_keys=3)
     yield session
     session.local.deployment.close()
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from strongroom.store.sql.sections import TableWriter
 from strongroom.store.sqlite.engine import WRITE, open_sqlite
-from strongroom.store.sqlite.migrate import migrate
 
 
 @contextmanager
@@ -16,6 +15,8 @@ def new_database(path: Path, schema: str) -> Iterator[TableWriter]:
     Afterwards ``upgrade`` brings it to the schema of this release. Raises UnknownSchemaError for one that this release
     does not know.
     """
+    from strongroom.store.sqlite.migrate import migrate  # noqa: PLC0415 - see schema_version
+
     engine = open_sqlite(path)
     try:
         migrate(engine, schema)
