@@ -1,6 +1,6 @@
 """Condition keys decide live calls: caller, source address, time, resource and tags."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,8 +11,8 @@ from client_errors import error_code_of, error_of, error_with_status
 from identities import ACCOUNT, ACCOUNT_ROOT, Identities, iam_tags
 from policies import allow, deny, document
 
-NOW = datetime.now(UTC)  # noqa: TID251 - a client
-PAST, FUTURE = NOW - timedelta(hours=1), NOW + timedelta(hours=1)
+# Fixed, because they are in the names of tests, which must be the same in every process that runs some of them.
+PAST, FUTURE = datetime(2026, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 RED: list[Any] = [{"TagKey": "team", "TagValue": "red"}]
 BLUE: list[Any] = [{"TagKey": "team", "TagValue": "blue"}]
 
