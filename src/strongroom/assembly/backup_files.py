@@ -16,7 +16,7 @@ from strongroom.assembly.data_folder import DataFolderError
 from strongroom.backup.blocks import MAGIC as PLAIN_MAGIC
 from strongroom.backup.file_names import dated_name, too_many
 from strongroom.crypto.age.stream import MAGIC as AGE_MAGIC
-from strongroom.store.audit.segment_file import sync_folder
+from strongroom.whole_files import sync_folder
 
 _PARTIAL = ".partial"
 _DATED_PARTIAL = re.compile(r"\.strongroom-[0-9a-f]+-[0-9TZ-]+\.backup(\.age)?\.partial")

@@ -9,6 +9,7 @@ import msgspec
 from strongroom.crypto.envelope import KEY_LENGTH, Wrapper
 from strongroom.crypto.seal import UnsealError
 from strongroom.entropy import Entropy
+from strongroom.whole_files import create_file
 
 _FORMAT = "strongroom-root-key-v1"
 _OTHERS = 0o077
@@ -69,19 +70,7 @@ def create_root_key(path: Path, entropy: Entropy) -> None:
     The file appears under its name only when it is whole, so that a crash never leaves half a key behind.
     """
     content = msgspec.json.encode(_RootKeyFile(format=_FORMAT, key=entropy(KEY_LENGTH))) + b"\n"
-    draft = path.with_name(path.name + ".new")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.link(draft, path)
-    draft.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    create_file(path, content)
 
 
 def load_file_seal(path: Path, entropy: Entropy) -> FileSeal:

@@ -16,9 +16,9 @@ from typing import BinaryIO, cast
 from strongroom.audit.archive import DamagedSegmentError, StatedSegment, end_of
 from strongroom.audit.chain import Position, parse_name
 from strongroom.audit.sink import AuditMark
-from strongroom.store.audit.segment_file import sync_folder
 from strongroom.store.audit.segment_reader import UnreadableSegmentError, chunks_of, lines_of
 from strongroom.store.audit.segments import COMPRESSED, Segment
+from strongroom.whole_files import sync_folder
 
 _DRAFT = ".partial"
 
