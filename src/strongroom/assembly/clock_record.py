@@ -13,7 +13,7 @@ import msgspec
 from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.audit.cloudtrail import event_time
-from strongroom.audit.operator_events import KEYS_SOURCE, OperatorEvent
+from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
 from strongroom.trusted_time import Reading, TrustedTime, accepted, observed
 from strongroom.whole_files import replace_file
 
@@ -67,7 +67,7 @@ def accept_clock(folder: DataFolder, trail: CommandTrail, reading: Reading) -> N
     details = {"clock": event_time(reading.wall)}
     if known is not None:
         details["trusted"] = event_time(known.trusted)
-    event = OperatorEvent(name="AcceptClock", command="clock accept", source=KEYS_SOURCE, details=details)
+    event = OperatorEvent(name="AcceptClock", command="clock accept", source=KEY_SOURCE, details=details)
     with folder.registering(), trail.recording(event):
         ClockFiles(folder).accept(reading)
 
