@@ -80,13 +80,29 @@ class DataFolder:
         try:
             _require_own_content(self)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except BaseException as error:
             os.close(descriptor)
-            raise self.in_use() from None
-        except DataFolderError:
-            os.close(descriptor)
+            if isinstance(error, BlockingIOError):
+                raise self.in_use() from None
             raise
         return descriptor
+
+    @contextmanager
+    def locked_to_upgrade(self) -> Iterator[None]:
+        """Lock the folder for a block that changes what an older release has written.
+
+        A server of another release could not go on with it. Raises DataFolderError if one uses the folder.
+        """
+        try:
+            descriptor = self.lock()
+        except FolderInUseError:
+            raise DataFolderError(
+                f"a server of another release is using `{self.path}`; stop it first, or use the commands of its release"
+            ) from None
+        try:
+            yield
+        finally:
+            os.close(descriptor)
 
     def make(self) -> None:
         """Make the folder if needed; raises DataFolderError if another user could change what is in it."""
@@ -207,16 +223,8 @@ def upgrade_unused(folder: DataFolder) -> None:
     """
     if has_this_schema(folder.database):
         return
-    try:
-        lock = folder.lock()
-    except FolderInUseError:
-        raise DataFolderError(
-            f"a server of another release is using `{folder.path}`; stop it first, or use the commands of its release"
-        ) from None
-    try:
+    with folder.locked_to_upgrade():
         upgrade(folder.database)
-    finally:
-        os.close(lock)
 
 
 def open_store_to_read(folder: DataFolder) -> ReadOnlyStore:
