@@ -28,8 +28,9 @@ from pathlib import Path
 
 from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys, create_domain_key
 from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
-from strongroom.crypto.seals.file import create_root_key, is_foreign, load_file_seal, owner_of, remedy
+from strongroom.crypto.seals.file import create_root_key, load_file_seal
 from strongroom.entropy import Entropy
+from strongroom.file_owners import is_foreign, owner_of, remedy
 from strongroom.problems import Problems
 from strongroom.store.protocol import Store, Transaction
 from strongroom.store.scopes import AccountScope
