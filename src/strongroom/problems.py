@@ -6,12 +6,13 @@ open. Each worker of a node keeps its own in a file, so that every worker can te
 
 import contextlib
 import logging
-import os
 import threading
 from enum import StrEnum
 from pathlib import Path
 
 import msgspec
+
+from strongroom.whole_files import replace_file
 
 logger = logging.getLogger(__name__)
 
@@ -106,11 +107,9 @@ class Problems:
         """Write the open problems for the other workers. Where that fails, only this worker tells of them."""
         if self._file is None:
             return
-        draft = self._file.with_name(f"{self._file.name}.new")
         try:
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
-                file.write(msgspec.json.encode(sorted(self._open.values())))
-            draft.replace(self._file)
+            # It need not survive a crash of the machine: a start clears the folder.
+            replace_file(self._file, msgspec.json.encode(sorted(self._open.values())), durable=False)
         except OSError as error:
             logger.warning("cannot write `%s`: %s", self._file, error.strerror)
 

@@ -171,6 +171,8 @@ def test_files_that_are_no_good_backup_get_one_line(scene: Scene, tmp_path: Path
     assert "--identity" in line_of(run("backup", "verify", encrypted))
     subprocess.run(["age-keygen", "-o", tmp_path / "identity"], check=True, capture_output=True)
     assert "cannot be decrypted" in line_of(run("backup", "verify", encrypted, "--identity", tmp_path / "identity"))
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe")
+    assert "is no text file" in line_of(run("backup", "verify", encrypted, "--identity", tmp_path / "bytes"))
     assert "not the root key" not in line_of(run("backup", "verify", made, "--root-key", scene.passphrase))
     assert "--bring-back" in line_of(
         run("restore", made, "--without-audit-log", "--bring-back", "x", "--data", tmp_path / "new")

@@ -27,11 +27,11 @@ from strongroom.store.audit.archiving import (
     remove_files,
     stated,
 )
-from strongroom.store.audit.segment_file import sync_folder
 from strongroom.store.audit.segment_reader import read_statements
 from strongroom.store.audit.segments import Segment, copies_of_segments, segments_of
 from strongroom.store.protocol import Store
 from strongroom.store.records import AuditWriterRecord
+from strongroom.whole_files import sync_folder
 
 _AT_ONCE = 100
 """The most segments of one statement. Commands that change something wait while they are copied."""

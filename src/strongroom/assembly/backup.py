@@ -14,7 +14,7 @@ from strongroom.assembly.backup_stream import ChunkSource, Progress, plaintext_o
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.deployment import OpenFolder
 from strongroom.assembly.node import read_node_id
-from strongroom.audit.operator_events import OperatorEvent
+from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
 from strongroom.backup.blocks import VERSION, BackupError, Row, SectionHead
 from strongroom.backup.manifest import (
     DOMAIN_KEYS,
@@ -38,7 +38,6 @@ from strongroom.store.sql.sections import TableReader
 from strongroom.store.sqlite.schema_version import SCHEMA
 
 _PROGRESS = 1000
-_SOURCE = "kms.amazonaws.com"
 
 
 class MadeBackup(msgspec.Struct, frozen=True):
@@ -109,7 +108,7 @@ class BackupMaker:
     def _record(self, target: Path, encryption: str, *, with_domain_keys: bool) -> None:
         """Record that a backup is made; raises DataFolderError if that is impossible."""
         details = {"file": str(target), "encryption": encryption, "withDomainKeys": with_domain_keys}
-        event = OperatorEvent(name="CreateBackup", command="backup", source=_SOURCE, details=details)
+        event = OperatorEvent(name="CreateBackup", command="backup", source=KEY_SOURCE, details=details)
         with self._opened.folder.registering(), self._opened.trail.recording(event):
             pass
 

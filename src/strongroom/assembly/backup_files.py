@@ -4,6 +4,7 @@ Until then a file is hidden, is named ``.NAME.partial`` and is locked by the pro
 process has left is removed by the next one that writes to the same folder.
 """
 
+import errno
 import fcntl
 import os
 import re
@@ -16,9 +17,11 @@ from strongroom.assembly.data_folder import DataFolderError
 from strongroom.backup.blocks import MAGIC as PLAIN_MAGIC
 from strongroom.backup.file_names import dated_name, too_many
 from strongroom.crypto.age.stream import MAGIC as AGE_MAGIC
-from strongroom.store.audit.segment_file import sync_folder
+from strongroom.whole_files import sync_folder
 
 _PARTIAL = ".partial"
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
+"""What link(2) says of a file system without hard links."""
 _DATED_PARTIAL = re.compile(r"\.strongroom-[0-9a-f]+-[0-9TZ-]+\.backup(\.age)?\.partial")
 
 
@@ -50,9 +53,10 @@ def publish(target: Path) -> None:
         # Unlike a rename, a link never replaces a file.
         os.link(path, target)
     except FileExistsError:
-        raise DataFolderError(f"`{target}` exists already; name another file in --to, or a folder") from None
-    except PermissionError:
-        # A file system without hard links.
+        raise _taken(target) from None
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
         require_free(target)
         path.rename(target)
     sync_folder(target.parent)
@@ -61,7 +65,11 @@ def publish(target: Path) -> None:
 def require_free(target: Path) -> None:
     """Refuse a name that is taken; raises DataFolderError."""
     if target.exists():
-        raise DataFolderError(f"`{target}` exists already; name another file in --to, or a folder")
+        raise _taken(target)
+
+
+def _taken(target: Path) -> DataFolderError:
+    return DataFolderError(f"`{target}` exists already; name another file in --to, or a folder")
 
 
 def new_dated_path(folder: Path, deployment: str, now: float, *, encrypted: bool) -> Path:
@@ -101,5 +109,6 @@ def _remove_abandoned(folder: Path, name: str) -> None:
             with path.open("rb") as file:
                 fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()
-        except (BlockingIOError, FileNotFoundError):
+        except (BlockingIOError, FileNotFoundError, PermissionError):
+            # It is being written, was removed meanwhile, or belongs to another user.
             continue

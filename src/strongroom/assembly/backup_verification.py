@@ -199,6 +199,11 @@ class _Content:
             if given and given != opened:
                 raise BackupError("the domain keys in the backup are not those that its root key has sealed")
         if not opened:
+            if self._seal is not None:
+                # Else the root key would seem to have shown who made it.
+                raise BackupError(
+                    "the backup has no domain keys that the root key could open, so it was made elsewhere"
+                )
             return None
         wrapped = self._secrets.get("audit_key", [])
         if len(wrapped) != 1:

@@ -5,8 +5,6 @@ has written. Both are replaced whole. A file that is missing or damaged means th
 """
 
 import logging
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,8 +13,9 @@ import msgspec
 from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.audit.cloudtrail import event_time
-from strongroom.audit.operator_events import KEYS_SOURCE, OperatorEvent
+from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
 from strongroom.trusted_time import Reading, TrustedTime, accepted, observed
+from strongroom.whole_files import replace_file
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +35,7 @@ class ClockFiles:
 
     def write(self, known: TrustedTime) -> None:
         """Keep what is known, in the place of what was kept before; raises OSError."""
-        _replace(self._known, msgspec.json.encode(known))
+        replace_file(self._known, msgspec.json.encode(known))
 
     def acceptance(self) -> Reading | None:
         """Return the clocks as they were when an operator accepted the wall clock last; None if none did."""
@@ -44,7 +43,7 @@ class ClockFiles:
 
     def accept(self, reading: Reading) -> None:
         """Have the server accept the wall clock as it was at a reading; raises OSError."""
-        _replace(self._accepted, msgspec.json.encode(reading))
+        replace_file(self._accepted, msgspec.json.encode(reading))
 
 
 def known_at(folder: DataFolder, reading: Reading) -> TrustedTime | None:
@@ -68,7 +67,7 @@ def accept_clock(folder: DataFolder, trail: CommandTrail, reading: Reading) -> N
     details = {"clock": event_time(reading.wall)}
     if known is not None:
         details["trusted"] = event_time(known.trusted)
-    event = OperatorEvent(name="AcceptClock", command="clock accept", source=KEYS_SOURCE, details=details)
+    event = OperatorEvent(name="AcceptClock", command="clock accept", source=KEY_SOURCE, details=details)
     with folder.registering(), trail.recording(event):
         ClockFiles(folder).accept(reading)
 
@@ -81,15 +80,3 @@ def _read(path: Path, kind: type[T]) -> T | None:
     except (OSError, msgspec.DecodeError) as error:
         logger.warning("`%s` cannot be read, so the time is confirmed anew: %s", path, error)
         return None
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file, mode 0600. It is complete and on disk when it gets its name."""
-    draft = path.with_name(path.name + ".new")
-    with suppress(FileNotFoundError):
-        draft.unlink()
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)

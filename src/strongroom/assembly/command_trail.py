@@ -6,7 +6,6 @@ turns with it: ``DataFolder.registering`` is held by the one that writes.
 
 import logging
 import os
-import pwd
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -23,6 +22,7 @@ from strongroom.clock import Clock
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.entropy import Entropy, uuid
 from strongroom.errors import KmsError
+from strongroom.file_owners import user_name
 from strongroom.settings import Settings
 from strongroom.store.audit.log import AuditLog
 from strongroom.store.protocol import Store
@@ -119,7 +119,7 @@ def current_operator() -> UserIdentity:
     The kernel keeps who logged in (proc(5), ``loginuid``); where it does not know, sudo says who called it.
     """
     uid = os.getuid()
-    name = _user_name(uid)
+    name = user_name(uid)
     login = _login_name() or os.environ.get("SUDO_USER", "")
     return operating_system_user(uid, name, "" if login == name else login)
 
@@ -129,12 +129,4 @@ def _login_name() -> str:
         uid = int(_LOGIN_UID.read_text())
     except (OSError, ValueError):
         return ""
-    return "" if uid == _NO_LOGIN else _user_name(uid)
-
-
-def _user_name(uid: int) -> str:
-    """Return the name of a user, the number itself for one without a name, as in containers."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
+    return "" if uid == _NO_LOGIN else user_name(uid)

@@ -1,13 +1,12 @@
 """The file through which owners get their access keys, in the AWS shared-credentials format."""
 
 import configparser
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from strongroom.crypto.access_keys import NewAccessKey
-from strongroom.store.audit.segment_file import sync_folder
+from strongroom.whole_files import replace_file
 
 _ID = re.compile(r"(?!ASIA)[A-Z0-9]{16,128}")
 _SECRET = re.compile(r"[!-~]{16,128}")
@@ -67,7 +66,7 @@ def add_profile(path: Path, profile: str, key: NewAccessKey, keep_as: str | None
         lines = [f"[{keep_as}]" if _header(line) == profile else line for line in lines]
     others = "\n".join(_without(lines, profile)).rstrip("\n")
     added = f"[{profile}]\naws_access_key_id = {key.access_key_id}\naws_secret_access_key = {key.secret}\n"
-    _write(path, f"{others}\n\n{added}" if others else added)
+    replace_file(path, (f"{others}\n\n{added}" if others else added).encode())
 
 
 def remove_profile(path: Path, profile: str) -> None:
@@ -76,7 +75,7 @@ def remove_profile(path: Path, profile: str) -> None:
     kept = _without(lines, profile)
     if kept != lines:
         others = "\n".join(kept).rstrip("\n")
-        _write(path, f"{others}\n" if others else "")
+        replace_file(path, (f"{others}\n" if others else "").encode())
 
 
 def _parsed(path: Path) -> configparser.RawConfigParser:
@@ -115,14 +114,3 @@ def _without(lines: list[str], profile: str) -> list[str]:
         if not inside:
             kept.append(line)
     return kept
-
-
-def _write(path: Path, text: str) -> None:
-    draft = path.with_name(path.name + ".new")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    sync_folder(path.parent)

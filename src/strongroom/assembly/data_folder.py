@@ -28,8 +28,9 @@ from pathlib import Path
 
 from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys, create_domain_key
 from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
-from strongroom.crypto.seals.file import create_root_key, is_foreign, load_file_seal, owner_of, remedy
+from strongroom.crypto.seals.file import create_root_key, load_file_seal
 from strongroom.entropy import Entropy
+from strongroom.file_owners import is_foreign, owner_of, remedy
 from strongroom.problems import Problems
 from strongroom.store.protocol import Store, Transaction
 from strongroom.store.scopes import AccountScope
@@ -80,13 +81,29 @@ class DataFolder:
         try:
             _require_own_content(self)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except BaseException as error:
             os.close(descriptor)
-            raise self.in_use() from None
-        except DataFolderError:
-            os.close(descriptor)
+            if isinstance(error, BlockingIOError):
+                raise self.in_use() from None
             raise
         return descriptor
+
+    @contextmanager
+    def locked_to_upgrade(self) -> Iterator[None]:
+        """Lock the folder for a block that changes what an older release has written.
+
+        A server of another release could not go on with it. Raises DataFolderError if one uses the folder.
+        """
+        try:
+            descriptor = self.lock()
+        except FolderInUseError:
+            raise DataFolderError(
+                f"a server of another release is using `{self.path}`; stop it first, or use the commands of its release"
+            ) from None
+        try:
+            yield
+        finally:
+            os.close(descriptor)
 
     def make(self) -> None:
         """Make the folder if needed; raises DataFolderError if another user could change what is in it."""
@@ -207,16 +224,8 @@ def upgrade_unused(folder: DataFolder) -> None:
     """
     if has_this_schema(folder.database):
         return
-    try:
-        lock = folder.lock()
-    except FolderInUseError:
-        raise DataFolderError(
-            f"a server of another release is using `{folder.path}`; stop it first, or use the commands of its release"
-        ) from None
-    try:
+    with folder.locked_to_upgrade():
         upgrade(folder.database)
-    finally:
-        os.close(lock)
 
 
 def open_store_to_read(folder: DataFolder) -> ReadOnlyStore:

@@ -102,39 +102,42 @@ class OpenFolder:
             require_database(self.folder)
             require_whole_database(self.folder, serve_damaged=settings.serve_damaged)
             upgrade(self.folder.database)
-        store = open_store(self.folder, self.problems)
-        self.store = store
-        if not also_older:
-            require_all_committed(self.folder, store)
-        domain_keys = open_domain_keys(self.folder, store, settings.regions if taken else (), entropy)
-        authenticate_rows(self.folder, store, domain_keys, self.problems, entropy, taken=taken)
-        key_backends, secrets = KeyBackends(SoftwareKeyBackend(domain_keys, entropy)), ServiceSecrets(domain_keys)
-        if taken:
-            claim_old_writers(self.folder, store, ensure_node_id(self.folder, entropy))
-        self.clock_watch = ClockWatch(clock, ClockFiles(self.folder), self.problems, last_checkpoint(store))
-        self.backends = Backends(
-            store=store,
-            key_backends=key_backends,
-            secrets=secrets,
-            data_key_pairs=SoftwareDataKeyPairs(),
-            random=SoftwareRandomSource(entropy),
-            snapshot=Snapshot(store, key_backends, secrets, settings.cached_keys, store.quarantine),
-            entropy=entropy,
-            web_identities=_web_identities(settings),
-            attestations=attestations,
-            key_uses=KeyUses(store, AuditTail(self.folder.audit), _USES, partial(_is_local, read_node_id(self.folder))),
-            managed_rotation_days=settings.managed_rotation_days,
-            customer_keys=settings.customer_keys,
-            regions=settings.regions,
-            latest_time=self.clock_watch.latest,
-        )
-        self.trail = CommandTrail(self.folder, store, secrets, settings, clock, entropy)
-        # What a first start makes is no change of an operator's.
-        self.registrar = Registrar(self.folder, store, secrets, clock, entropy, None if taken else self.trail)
-        self.root_keys = RootKeys(self.folder, store, secrets, clock, entropy, self.trail)
-        self.provider_keys = ProviderKeys(self.folder, store, self.trail)
-        self.key_policies = KeyPolicies(self.folder, store, self.trail)
-        self.profiles = Profiles(self.folder, store, secrets)
+        with ExitStack() as undo:
+            self.store = store = undo.enter_context(closing(open_store(self.folder, self.problems)))
+            if not also_older:
+                require_all_committed(self.folder, store)
+            domain_keys = open_domain_keys(self.folder, store, settings.regions if taken else (), entropy)
+            authenticate_rows(self.folder, store, domain_keys, self.problems, entropy, taken=taken)
+            key_backends, secrets = KeyBackends(SoftwareKeyBackend(domain_keys, entropy)), ServiceSecrets(domain_keys)
+            if taken:
+                claim_old_writers(self.folder, store, ensure_node_id(self.folder, entropy))
+            self.clock_watch = ClockWatch(clock, ClockFiles(self.folder), self.problems, last_checkpoint(store))
+            self.backends = Backends(
+                store=store,
+                key_backends=key_backends,
+                secrets=secrets,
+                data_key_pairs=SoftwareDataKeyPairs(),
+                random=SoftwareRandomSource(entropy),
+                snapshot=Snapshot(store, key_backends, secrets, settings.cached_keys, store.quarantine),
+                entropy=entropy,
+                web_identities=_web_identities(settings),
+                attestations=attestations,
+                key_uses=KeyUses(
+                    store, AuditTail(self.folder.audit), _USES, partial(_is_local, read_node_id(self.folder))
+                ),
+                managed_rotation_days=settings.managed_rotation_days,
+                customer_keys=settings.customer_keys,
+                regions=settings.regions,
+                latest_time=self.clock_watch.latest,
+            )
+            self.trail = CommandTrail(self.folder, store, secrets, settings, clock, entropy)
+            # What a first start makes is no change of an operator's.
+            self.registrar = Registrar(self.folder, store, secrets, clock, entropy, None if taken else self.trail)
+            self.root_keys = RootKeys(self.folder, store, secrets, clock, entropy, self.trail)
+            self.provider_keys = ProviderKeys(self.folder, store, self.trail)
+            self.key_policies = KeyPolicies(self.folder, store, self.trail)
+            self.profiles = Profiles(self.folder, store, secrets)
+            undo.pop_all()
 
     def accounts(self) -> list[str]:
         """Return every account."""

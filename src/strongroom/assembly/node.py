@@ -1,15 +1,13 @@
 """The identity of a data folder's node, in a file that the first start makes, and the audit writers of the node."""
 
-import os
-
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.audit.writer_id import WriterId, parse_writer
 from strongroom.entropy import Entropy
 from strongroom.node_id import RANDOM_BYTES, NodeId, node_id_of, parse_node_id
-from strongroom.store.audit.segment_file import sync_folder
 from strongroom.store.audit.segments import segments_of
 from strongroom.store.protocol import Store
 from strongroom.store.scopes import AccountScope
+from strongroom.whole_files import replace_file
 
 _ABOUT = """\
 # The identity of this Strongroom node, made at its first start. The chains of its audit log are named after it.
@@ -79,12 +77,5 @@ def _writers_in(folder: DataFolder) -> list[WriterId]:
 def _make_node_id(folder: DataFolder, entropy: Entropy) -> NodeId:
     """Write a new identity to its file, mode 0600. The file is complete and on disk when this returns."""
     node, path = node_id_of(entropy(RANDOM_BYTES)), folder.node_id
-    draft = path.with_name(path.name + ".new")
-    draft.unlink(missing_ok=True)  # A start that was killed leaves one.
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
-        file.write(f"{_ABOUT}{node}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(path)
-    sync_folder(folder.path)
+    replace_file(path, f"{_ABOUT}{node}\n".encode())
     return node

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
-from strongroom.store.audit.segment_file import sync_folder
+from strongroom.whole_files import sync_folder
 
 _LOST_AND_FOUND = "lost+found"
 

@@ -12,7 +12,7 @@ import msgspec
 
 from strongroom.assembly.command_trail import current_operator
 from strongroom.audit.cloudtrail import event_time
-from strongroom.audit.operator_events import Circumstances, OperatorEvent, operator_event
+from strongroom.audit.operator_events import KEY_SOURCE, Circumstances, OperatorEvent, operator_event
 from strongroom.audit.sink import AuditSink
 from strongroom.backup.blocks import BackupError
 from strongroom.backup.destructions import DestroyedMaterial, Destructions
@@ -45,7 +45,6 @@ WAITING_DAYS = lifecycle.MIN_DELETION_WINDOW_DAYS
 _MOST_NAMED = 1000
 """The most keys that the record of a restore names in each list. It counts all."""
 
-_SOURCE = "kms.amazonaws.com"
 _BATCH = 500
 _REASON = "destroyed after the backup was made"
 
@@ -167,7 +166,9 @@ class RestoredState:
             "closedWriters": _closed_writers(manifest),
         }
         account = accounts[0] if accounts else ""
-        event = OperatorEvent(name="RestoreBackup", command="restore", source=_SOURCE, account=account, details=details)
+        event = OperatorEvent(
+            name="RestoreBackup", command="restore", source=KEY_SOURCE, account=account, details=details
+        )
         self._log.append(operator_event(event, at))
         self._log.flush()
 

@@ -1,10 +1,10 @@
 """Has the store authenticate its rows, and adopts those that an older release wrote."""
 
 import logging
-import os
+from contextlib import nullcontext
 from time import perf_counter
 
-from strongroom.assembly.data_folder import DataFolder, DataFolderError, FolderInUseError, open_seal
+from strongroom.assembly.data_folder import DataFolder, open_seal
 from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys, reseal
 from strongroom.entropy import Entropy
 from strongroom.problems import Problems
@@ -26,19 +26,8 @@ def authenticate_rows(
     store.authenticate(domain_keys.row_keys, problems)
     if domain_keys.rows_have_codes:
         return
-    if taken:
+    with nullcontext() if taken else folder.locked_to_upgrade():
         _adopt(folder, store, entropy)
-        return
-    try:
-        lock = folder.lock()
-    except FolderInUseError:
-        raise DataFolderError(
-            f"a server of another release is using `{folder.path}`; stop it first, or use the commands of its release"
-        ) from None
-    try:
-        _adopt(folder, store, entropy)
-    finally:
-        os.close(lock)
 
 
 def _adopt(folder: DataFolder, store: SqlStore, entropy: Entropy) -> None:

@@ -1,7 +1,9 @@
 """The audit log without I/O: the format of records, the chain of hashes, its verification, and names of writers.
 
-* ``cloudtrail``, ``user_identity``, ``service_events``, ``parameters``: records as CloudTrail shapes them.
-* ``chain``, ``verification``: how lines are chained and signed, and how changes are found.
+* ``cloudtrail``, ``user_identity``, ``service_events``, ``operator_events``, ``parameters``: records as CloudTrail
+  shapes them.
+* ``chain``, ``verification``, ``report``: how lines are chained and signed, and how changes are found.
+* ``archive``: signed statements about segments that were moved. ``database_history``: whether a database was set back.
 * ``search``: which records match a query. ``writer_id``: names of workers and nodes in the log.
 * ``sink``: the interface to which records are appended.
 

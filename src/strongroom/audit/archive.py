@@ -11,14 +11,12 @@ import msgspec
 
 from strongroom.audit.chain import (
     CHECKPOINT,
-    HEADER,
     TAIL,
-    Checkpoint,
-    HeaderLine,
     Position,
+    checkpoint_in,
     claim_of,
+    header_in,
     parse_name,
-    signed_bytes,
 )
 from strongroom.audit.operator_events import AUDIT_SOURCE, OperatorEvent
 from strongroom.audit.writer_id import parse_writer
@@ -185,24 +183,16 @@ def _event(name: str, command: str, details: Mapping[str, object]) -> OperatorEv
 
 
 def _previous_hash(name: str, header: bytes) -> bytes:
-    try:
-        if header.startswith(HEADER):
-            found = msgspec.json.decode(header, type=HeaderLine).segment
-            if found.name == name:
-                return found.previous.encode()
-    except msgspec.DecodeError:
-        pass
-    raise DamagedSegmentError(f"{name}:1: a segment begins with its header")
+    found = header_in(header)
+    if found is None or found.name != name:
+        raise DamagedSegmentError(f"{name}:1: a segment begins with its header")
+    return found.previous.encode()
 
 
 def _is_signed(line: bytes, before: Position, verifies: Callable[[bytes, bytes], bool]) -> bool:
-    try:
-        checkpoint = msgspec.json.decode(line[: line.rfind(b',"chain":')] + b"}", type=Checkpoint)
-        if not checkpoint.read().is_of(before):
-            return False
-    except msgspec.DecodeError:
-        return False
-    return verifies(signed_bytes(bytes(checkpoint.statement)), checkpoint.signature)
+    checkpoint = checkpoint_in(line)
+    stated = None if checkpoint is None else checkpoint.read_signed(before.writer, verifies)
+    return stated is not None and stated.is_of(before)
 
 
 def _may_speak_for(speaker: str, writer: str) -> bool:

@@ -20,6 +20,7 @@ from typing import Annotated
 
 import msgspec
 
+from strongroom.audit.cloudtrail import event_time
 from strongroom.audit.database_history import DatabaseNote, DatabasePosition
 
 GENESIS = b"0" * 64
@@ -77,10 +78,16 @@ class Checkpoint(msgspec.Struct, frozen=True):
         return msgspec.json.decode(self.statement, type=Statement)
 
     def read_signed(self, writer: str, verifies: Callable[[bytes, bytes], bool]) -> Statement | None:
-        """Return the statement about a writer; None unless ``verifies(message, signature)`` holds for it."""
+        """Return the statement about a writer.
+
+        None if it is about another writer or cannot be decoded, or if ``verifies(message, signature)`` does not hold.
+        """
         if not verifies(signed_bytes(bytes(self.statement)), self.signature):
             return None
-        statement = self.read()
+        try:
+            statement = self.read()
+        except msgspec.DecodeError:
+            return None
         return statement if statement.writer == writer else None
 
 
@@ -174,7 +181,7 @@ def header_body(header: Header) -> bytes:
 
 def database_note(position: DatabasePosition, now: float) -> DatabaseNote:
     """Return the note that a position of the database was committed by ``now``, epoch seconds."""
-    return DatabaseNote(position, _utc(now))
+    return DatabaseNote(position, event_time(now))
 
 
 def database_body(note: DatabaseNote) -> bytes:
@@ -218,7 +225,7 @@ def continues(line: bytes, before: bytes) -> bool:
 
 def statement_of(position: Position, now: float) -> bytes:
     """Return the statement of a checkpoint about a position, as JSON."""
-    return msgspec.json.encode(Statement(position.writer, position.sequence, position.digest.decode(), _utc(now)))
+    return msgspec.json.encode(Statement(position.writer, position.sequence, position.digest.decode(), event_time(now)))
 
 
 def signed_bytes(statement: bytes) -> bytes:
@@ -229,14 +236,14 @@ def signed_bytes(statement: bytes) -> bytes:
     return _DOMAIN + statement
 
 
-def _utc(now: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
-
-
 def segment_name(now: float, after: Position) -> str:
     """Return the name of the segment that begins after a position. Names sort by time."""
-    begun = time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime(now))
-    return f"{begun}-{after.writer}-{after.sequence + 1:012}.jsonl"
+    return f"{name_time(now)}-{after.writer}-{after.sequence + 1:012}.jsonl"
+
+
+def name_time(now: float) -> str:
+    """Return epoch seconds as names of segments have them: ``2026-03-01T120000Z``."""
+    return time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime(now))
 
 
 def parse_name(name: str) -> SegmentName | None:

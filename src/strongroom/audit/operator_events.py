@@ -23,11 +23,9 @@ from strongroom.audit.user_identity import UserIdentity
 IDENTITY_SOURCE = "iam.amazonaws.com"
 """The source of events that concern accounts, services and identity providers."""
 KEY_SOURCE = "kms.amazonaws.com"
-"""The source of events that concern KMS keys."""
+"""The source of events that concern KMS keys: one of them, or all that the service keeps."""
 AUDIT_SOURCE = "cloudtrail.amazonaws.com"
 """The source of events that concern the audit log itself."""
-KEYS_SOURCE = "kms.amazonaws.com"
-"""The source of events that concern keys."""
 
 _FAILED = "CommandFailed"
 

@@ -14,8 +14,6 @@ import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from hashlib import sha256
 
-import msgspec
-
 from strongroom.audit.archive import Statements
 from strongroom.audit.chain import (
     CHECKPOINT,
@@ -25,14 +23,14 @@ from strongroom.audit.chain import (
     TAIL,
     Checkpoint,
     Header,
-    HeaderLine,
     KnownWriter,
     Position,
     Unverified,
+    checkpoint_in,
     claim_of,
+    header_in,
     note_in,
     parse_name,
-    signed_bytes,
 )
 from strongroom.audit.database_history import DatabaseNote, DatabasePosition, find_set_back
 from strongroom.audit.report import Finding, Kind, Report
@@ -113,7 +111,7 @@ class Verifier:
             if not fits or self._line == 1 or line.startswith(_SPECIAL):
                 self._count(records)
                 records = 0
-                self._check_line(line, covered, fits=fits)
+                self._check_line(line, fits=fits)
                 continue
             self._sequence += 1
             self._previous = digest
@@ -167,7 +165,7 @@ class Verifier:
             kind, text = Kind.BAD_SIGNATURE, f"the database's checkpoint of writer {writer} has no valid signature"
         self.report.findings.append(Finding(kind, "", 0, 0, text))
 
-    def _check_line(self, line: bytes, covered: bytes, *, fits: bool) -> None:
+    def _check_line(self, line: bytes, *, fits: bool) -> None:
         """Judge a line that does not continue the chain, or that is a header or a checkpoint."""
         expected = self._sequence + 1
         claim = claim_of(line)
@@ -193,7 +191,7 @@ class Verifier:
         elif not fits and self._previous:
             self._find(Kind.ALTERED, "the line, or the one before it, is not what was written")
         if fits:
-            self._check_kind(line, covered)
+            self._check_kind(line)
         self._sequence, self._previous = claim.sequence, claim.digest
 
     def _goes_on_later(self, line: bytes, claim: Position) -> bool:
@@ -207,10 +205,11 @@ class Verifier:
 
     def _start_late(self, header: bytes, before: int) -> None:
         """Begin a chain with the header of the oldest segment, as if the segments before it were here."""
-        try:
-            self._previous = msgspec.json.decode(header, type=HeaderLine).segment.previous.encode()
-        except msgspec.DecodeError:
+        found = header_in(header)
+        if found is None:
             self._find(Kind.REMOVED, f"1 to {before} are missing")
+        else:
+            self._previous = found.previous.encode()
         self._sequence, self._line = before, self._line - 1
         self.lines([header])
 
@@ -244,19 +243,18 @@ class Verifier:
         if stated is not None and first <= stated.sequence + 1 <= self._sequence:
             self._anchor = stated.sequence + 1
 
-    def _check_kind(self, line: bytes, covered: bytes) -> None:
+    def _check_kind(self, line: bytes) -> None:
         """Judge a line that continues the chain by its kind: a header, a checkpoint or a record."""
         if line.startswith(HEADER) or self._line == 1:
             self._judge_header(line)
         elif line.startswith(DATABASE):
             self._note_database(line)
         elif line.startswith(CHECKPOINT):
-            self._judge_checkpoint(covered[: covered.rfind(self._mark)] + b"}")
+            self._judge_checkpoint(line)
 
     def _judge_header(self, line: bytes) -> None:
-        try:
-            header = msgspec.json.decode(line, type=HeaderLine).segment
-        except msgspec.DecodeError:
+        header = header_in(line)
+        if header is None:
             self._find(Kind.ALTERED, "a segment begins with its header")
             return
         if header.name != self._file or self._line != 1 or header.previous.encode() != self._previous:
@@ -283,15 +281,14 @@ class Verifier:
         else:
             self.report.uncovered += fresh
 
-    def _judge_checkpoint(self, body: bytes) -> None:
+    def _judge_checkpoint(self, line: bytes) -> None:
         here = Position(self._writer, self._sequence, self._previous)
-        try:
-            checkpoint = msgspec.json.decode(body, type=Checkpoint)
-            fits = checkpoint.read().is_of(here)
-        except msgspec.DecodeError:
+        checkpoint = checkpoint_in(line)
+        if checkpoint is None:
             self._find(Kind.BAD_SIGNATURE, "this is not a checkpoint")
             return
-        if not fits or not self._verifies(signed_bytes(bytes(checkpoint.statement)), checkpoint.signature):
+        stated = checkpoint.read_signed(self._writer, self._verifies)
+        if stated is None or not stated.is_of(here):
             self._find(Kind.BAD_SIGNATURE, "the audit key has not signed this")
             return
         self.report.checkpoints += 1

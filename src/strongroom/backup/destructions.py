@@ -21,7 +21,7 @@ _SLACK = 300.0
 _DELETE_KEY = "DeleteKey"
 _DELETE_MATERIAL = "DeleteImportedKeyMaterial"
 _IMPORT_MATERIAL = "ImportKeyMaterial"
-MARKS = tuple(b'"eventName":"%b"' % name.encode() for name in (_DELETE_KEY, _DELETE_MATERIAL, _IMPORT_MATERIAL))
+_MARKS = tuple(b'"eventName":"%b"' % name.encode() for name in (_DELETE_KEY, _DELETE_MATERIAL, _IMPORT_MATERIAL))
 """Texts, one of which is in each line that counts. Other lines need not be decoded."""
 
 
@@ -69,7 +69,7 @@ class Destructions:
 
     def note(self, line: bytes) -> None:
         """Take one line of the log into account."""
-        if not any(mark in line for mark in MARKS):
+        if not any(mark in line for mark in _MARKS):
             return
         try:
             record = _decoder.decode(line)

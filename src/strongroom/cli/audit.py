@@ -1,6 +1,5 @@
 """``strongroom audit``: verify the audit log, search it, show the public key of its checkpoints."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -12,9 +11,10 @@ from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_st
 from strongroom.audit.search import Query
 from strongroom.cli.audit_output import record_table, show_report, writer_table
 from strongroom.cli.data_folder import open_data_folder, readable_errors
-from strongroom.cli.options import config_option, data_option, read_settings
+from strongroom.cli.options import config_option, data_option, read_public_key, read_settings
+from strongroom.cli.progress import progress_bar
 from strongroom.cli.times import event_time_of
-from strongroom.crypto.audit_key import AuditPublicKey, load_audit_public_key
+from strongroom.crypto.audit_key import AuditPublicKey
 from strongroom.entropy import system_entropy
 from strongroom.store.audit.search import search_log
 from strongroom.store.protocol import Readable
@@ -70,13 +70,10 @@ def verify(
     """
     with _to_verify(pem, data, config) as (folder, key, store):
         folders = (folder.audit, *archives)
-        total = size_of_log(folders)
-        with click.progressbar(
-            length=total, label="Verifying", file=sys.stderr, hidden=not sys.stderr.isatty(), update_min_steps=1 << 22
-        ) as bar:
+        with progress_bar("Verifying", size_of_log(folders)) as advance:
             # The database is in the data folder and no other node uses it. So no chain may be missing, also none that
             # was written under an earlier node id.
-            report = verify_log(folders, None, key, store, bar.update, from_oldest=from_oldest)
+            report = verify_log(folders, None, key, store, advance, from_oldest=from_oldest)
     show_report(report, judged=store is not None)
     if report.findings:
         raise SystemExit(1)
@@ -150,10 +147,7 @@ def _to_verify(
         return
     with readable_errors():
         folder = _require_log(DataFolder(read_settings(config, data=data).folder))
-        try:
-            key_given = load_audit_public_key(pem.read_bytes())
-        except ValueError:
-            raise click.BadParameter(f"`{pem}` holds no Ed25519 public key", param_hint="--public-key") from None
+        key_given = read_public_key(pem, "--public-key")
         with _store_of(folder) as store:
             yield folder, key_given, store
 

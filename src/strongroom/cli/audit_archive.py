@@ -1,6 +1,5 @@
 """``strongroom audit archive`` and ``strongroom audit prune``."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,12 +8,13 @@ import click
 
 from strongroom.assembly.audit_archive import AuditArchive, Outcome
 from strongroom.assembly.audit_log import open_audit_key
+from strongroom.audit.chain import name_time
 from strongroom.cli.data_folder import open_data_folder
 from strongroom.cli.options import config_option, data_option
+from strongroom.cli.progress import progress_bar
 from strongroom.cli.times import event_time_of
 from strongroom.clock import DAY, SystemClock
 from strongroom.entropy import system_entropy
-from strongroom.store.audit.archiving import moment_of
 
 _MEGABYTE = 1_000_000
 
@@ -44,14 +44,8 @@ def archive(
     """
     moment = _moment(days, before)
     with _open(config, data) as log:
-        with click.progressbar(
-            length=log.size_to_archive(moment),
-            label="Archiving",
-            file=sys.stderr,
-            hidden=not sys.stderr.isatty(),
-            update_min_steps=1 << 22,
-        ) as bar:
-            outcome = log.archive(to, moment, compress=compress, progress=bar.update)
+        with progress_bar("Archiving", log.size_to_archive(moment)) as advance:
+            outcome = log.archive(to, moment, compress=compress, progress=advance)
         _show(outcome, "moved to the archive")
 
 
@@ -80,7 +74,7 @@ def _moment(days: int | None, before: str | None) -> str:
         raise click.UsageError("give --older-than or --before, not both")
     if before is not None:
         return event_time_of(before, "--before").replace(":", "")
-    return moment_of(SystemClock().now() - (days or 0) * DAY)
+    return name_time(SystemClock().now() - (days or 0) * DAY)
 
 
 @contextmanager

@@ -14,13 +14,14 @@ from strongroom.cli.backup_options import (
     decryption_of,
     identity_option,
     passphrase_file_option,
-    progress_bar,
     read_audit_public_key,
     read_passphrase,
     root_key_option,
+    text_in,
 )
 from strongroom.cli.data_folder import open_data_folder
 from strongroom.cli.options import config_option, data_option
+from strongroom.cli.progress import progress_bar
 from strongroom.clock import SystemClock
 from strongroom.crypto.age.passphrase import PassphraseEncryption
 from strongroom.crypto.age.recipients import RecipientEncryption, parse_recipient, parse_recipients
@@ -28,7 +29,8 @@ from strongroom.crypto.age.stream import Encryption
 from strongroom.entropy import system_entropy
 from strongroom.supervisor.hardening import harden_process
 
-_MOST_SHOWN = 20
+MOST_SHOWN = 20
+"""The most keys of one kind that are named."""
 
 
 @click.group(invoke_without_command=True)
@@ -105,7 +107,7 @@ def _encryption(
     """Return how to encrypt, None for not at all; raises ClickException, AgeError."""
     to = [parse_recipient(each) for each in recipients]
     for path in files:
-        to += parse_recipients(path.read_text(encoding="utf-8"))
+        to += parse_recipients(text_in(path))
     if files and not to:
         raise click.ClickException(f"`{files[0]}` has no recipient")
     if bool(to) + (passphrase_file is not None) + unencrypted > 1:
@@ -176,9 +178,9 @@ def show_verified(found: VerifiedBackup) -> None:
 def show_content(content: OpenedContent) -> None:
     """Print what was opened in a backup or a restored folder."""
     click.echo(f"{content.opened} wrapped keys and secrets opened")
-    for each in content.damaged[:_MOST_SHOWN]:
+    for each in content.damaged[:MOST_SHOWN]:
         click.echo(f"DAMAGED: {each} does not open")
-    if content.damaged_count > _MOST_SHOWN:
-        click.echo(f"... and {content.damaged_count - _MOST_SHOWN} more")
+    if content.damaged_count > MOST_SHOWN:
+        click.echo(f"... and {content.damaged_count - MOST_SHOWN} more")
     if content.elsewhere:
         click.echo(f"note: {content.elsewhere} keys have material in custom key stores, which are not in a backup")

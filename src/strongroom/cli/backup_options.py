@@ -1,4 +1,4 @@
-"""What ``backup`` and ``restore`` share: how a backup is encrypted and decrypted, errors, progress."""
+"""What ``backup`` and ``restore`` share: how a backup is encrypted and decrypted, errors."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -10,10 +10,11 @@ import click
 
 from strongroom.backup.blocks import BackupError
 from strongroom.cli.data_folder import readable_errors
+from strongroom.cli.options import read_public_key
 from strongroom.crypto.age.passphrase import PassphraseDecryption, is_under_passphrase
 from strongroom.crypto.age.recipients import IdentityDecryption, parse_identities
 from strongroom.crypto.age.stream import MAGIC, AgeError, Decryption
-from strongroom.crypto.audit_key import AuditPublicKey, load_audit_public_key
+from strongroom.crypto.audit_key import AuditPublicKey
 from strongroom.errors import KmsError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -58,7 +59,7 @@ def read_passphrase(path: Path | None, *, new: bool) -> str:
             )
         found: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=new, err=True)
         return found
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = text_in(path).splitlines()
     if not lines or not lines[0]:
         raise click.ClickException(f"`{path}` has no passphrase in its first line")
     return lines[0]
@@ -76,29 +77,17 @@ def decryption_of(path: Path, identities: Sequence[Path], passphrase_file: Path 
         raise click.ClickException(
             f"`{path}` is encrypted to recipients; give the file of one's identity with --identity"
         )
-    return IdentityDecryption([each for file in identities for each in parse_identities(file.read_text())])
+    return IdentityDecryption([each for file in identities for each in parse_identities(text_in(file))])
 
 
 def read_audit_public_key(path: Path | None) -> AuditPublicKey | None:
     """Return the public key in a file, None without one; raises BadParameter."""
-    if path is None:
-        return None
+    return None if path is None else read_public_key(path, "--audit-public-key")
+
+
+def text_in(path: Path) -> str:
+    """Return the text in a file; raises ClickException, which names the file, if it is no text."""
     try:
-        return load_audit_public_key(path.read_bytes())
-    except ValueError:
-        raise click.BadParameter(f"`{path}` holds no Ed25519 public key", param_hint="--audit-public-key") from None
-
-
-@contextmanager
-def progress_bar(label: str, length: int = 0) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar on standard error if it is a terminal. Yield ``advance(done, total)``; total 0 leaves it."""
-    with click.progressbar(
-        length=length or 1, label=label, file=sys.stderr, hidden=not sys.stderr.isatty(), show_pos=False
-    ) as bar:
-
-        def advance(done: int, total: int) -> None:
-            if total:
-                bar.length = total
-            bar.update(done)
-
-        yield advance
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise click.ClickException(f"`{path}` is no text file; name another one") from None

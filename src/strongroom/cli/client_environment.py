@@ -5,7 +5,6 @@ a shell may have that the AWS clients would prefer to the settings here: access 
 the user's own configuration file, and proxies. The names are those of the AWS SDKs and Tools Reference Guide.
 """
 
-import os
 import shlex
 import sys
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 
 from strongroom.assembly.data_folder import DataFolder
 from strongroom.settings import Settings
+from strongroom.whole_files import replace_file
 
 SERVICES: Final = ("KMS", "IAM", "STS")
 
@@ -51,8 +51,12 @@ def write_client_environment(settings: Settings, url: str) -> tuple[Path, Path]:
     variables = _variables(settings, folder, url)
     direct = _direct(urlsplit(url).hostname or "")
     commands = _commands()
-    _replace(folder.client_environment, _for_sh(variables, direct, commands))
-    _replace(folder.client_environment_fish, _for_fish(variables, direct, commands))
+    for path, text in (
+        (folder.client_environment, _for_sh(variables, direct, commands)),
+        (folder.client_environment_fish, _for_fish(variables, direct, commands)),
+    ):
+        # The next start writes them again, so they need not survive a crash of the machine.
+        replace_file(path, text.encode(errors="surrogateescape"), durable=False)
     return folder.client_environment, folder.client_environment_fish
 
 
@@ -113,13 +117,3 @@ def fish_quoted(text: str) -> str:
     """Return the text as one word of fish, which takes a backslash between single quotes as an escape."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write the file as a whole, so that no shell reads half of it."""
-    draft = path.with_name(f"{path.name}.new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(text)
-    draft.replace(path)

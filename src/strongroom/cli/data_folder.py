@@ -75,8 +75,6 @@ def _words_of_the_store(error: DatabaseError | KmsError) -> str:
     """Return what a store says of its database. SQLAlchemy's own text would end with a link."""
     if isinstance(error, StoreUnavailable | StoreDamaged):
         return error.explanation
-    if isinstance(error, QuarantinedRecordException | QuarantinedIdentityException):
-        return str(error)
     reason = error.orig if isinstance(error, DatabaseError) else error
     return f"`strongroom.db` in the data folder cannot be used: {reason}"
 

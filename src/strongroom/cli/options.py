@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from strongroom.crypto.audit_key import AuditPublicKey, load_audit_public_key
 from strongroom.settings import Settings, SettingsError, load
 
 _DEFAULT_CONFIG = Path("strongroom.toml")
@@ -23,6 +24,14 @@ def read_settings(config: Path | None, **flags: object) -> Settings:
     path = config or _DEFAULT_CONFIG
     document = _text_of(path) if config is not None or path.exists() else ""
     return load(document, os.environ, flags)
+
+
+def read_public_key(path: Path, option: str) -> AuditPublicKey:
+    """Return the public key of an audit log in a file that an option names; raises BadParameter."""
+    try:
+        return load_audit_public_key(path.read_bytes())
+    except ValueError:
+        raise click.BadParameter(f"`{path}` holds no Ed25519 public key", param_hint=option) from None
 
 
 def _text_of(path: Path) -> str:

@@ -9,23 +9,21 @@ from strongroom.assembly.backup_stream import Progress
 from strongroom.assembly.restore import Restore, RestoredBackup, RestoreRequest
 from strongroom.assembly.restored_state import WAITING_DAYS
 from strongroom.audit.cloudtrail import event_time
-from strongroom.cli.backup import show_content
+from strongroom.cli.backup import MOST_SHOWN, show_content
 from strongroom.cli.backup_options import (
     audit_public_key_option,
     backup_errors,
     decryption_of,
     identity_option,
     passphrase_file_option,
-    progress_bar,
     read_audit_public_key,
     root_key_option,
 )
 from strongroom.cli.options import config_option, data_option, read_settings
+from strongroom.cli.progress import progress_bar
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
 from strongroom.supervisor.hardening import harden_process
-
-_MOST_SHOWN = 20
 
 
 @click.command()
@@ -122,10 +120,10 @@ def _show(restored: RestoredBackup, request: RestoreRequest) -> None:
         ("brought back, disabled", settled.brought_back),
         (f"pending deletion, and due: {WAITING_DAYS} days more", settled.waiting_anew),
     ):
-        for arn in arns[:_MOST_SHOWN]:
+        for arn in arns[:MOST_SHOWN]:
             click.echo(f"{text}: {arn}")
-        if len(arns) > _MOST_SHOWN:
-            click.echo(f"{text}: and {len(arns) - _MOST_SHOWN} more")
+        if len(arns) > MOST_SHOWN:
+            click.echo(f"{text}: and {len(arns) - MOST_SHOWN} more")
     if request.audit is None:
         click.echo("note: keys that were destroyed after the backup are back, because no audit log was given")
     if request.root_key is None:

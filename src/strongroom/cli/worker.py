@@ -12,20 +12,18 @@ from contextlib import suppress
 from functools import partial
 
 import click
-import msgspec
 
 from strongroom.assembly.serving import Serving, serve_as
 from strongroom.audit.writer_id import worker_name
 from strongroom.cli.data_folder import readable_errors
 from strongroom.settings import Settings, SettingsError
+from strongroom.supervisor.config_reader import ConfigReader
 from strongroom.supervisor.hardening import end_with_parent, harden_process
 from strongroom.supervisor.signals import survive_signals
-from strongroom.supervisor.worker_slot import FAILURE, HEARTBEAT, HEARTBEAT_INTERVAL, MAX_FAILURE, WorkerConfig
+from strongroom.supervisor.worker_slot import FAILURE, HEARTBEAT, HEARTBEAT_INTERVAL, MAX_FAILURE
 from strongroom.telemetry.logs import start_logging
 
 logger = logging.getLogger(__name__)
-
-_MAX_READ = 65536
 
 
 @click.command()
@@ -52,14 +50,14 @@ def worker() -> None:
         os._exit(1)
 
 
-def _serve(heartbeats: int, settings: "ConfigReader", serving: Serving) -> None:
+def _serve(heartbeats: int, settings: ConfigReader, serving: Serving) -> None:
     """Begin to send heartbeats, and to take on settings that the supervisor has read anew. Runs on the event loop."""
     loop = asyncio.get_running_loop()
     _send_heartbeat(loop, heartbeats)
     loop.add_reader(settings.descriptor, _receive, loop, settings, serving)
 
 
-def _receive(loop: asyncio.AbstractEventLoop, settings: "ConfigReader", serving: Serving) -> None:
+def _receive(loop: asyncio.AbstractEventLoop, settings: ConfigReader, serving: Serving) -> None:
     found = settings.next()
     if settings.ended:
         # The supervisor has ended, and the kernel is about to kill this process too.
@@ -73,32 +71,6 @@ def _renew(serving: Serving, settings: Settings) -> None:
         serving.renew(settings)
     except SettingsError as error:
         logger.error("SIGHUP: this worker goes on as it was: %s", error)  # noqa: TRY400 - one line is enough
-
-
-class ConfigReader:
-    """Reads the lines that the supervisor sends through a pipe."""
-
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
-        self.ended = False
-        """Whether the supervisor has closed the pipe, which it does by ending."""
-        self._received = bytearray()
-
-    def first(self) -> WorkerConfig | None:
-        """Wait for a line and return it; None if the pipe is closed before."""
-        while not self.ended:
-            if (found := self.next()) is not None:
-                return found
-        return None
-
-    def next(self) -> WorkerConfig | None:
-        """Read once, and return the last line that is whole now; None if there is none."""
-        received = os.read(self.descriptor, _MAX_READ)
-        self.ended = not received
-        self._received += received
-        *lines, rest = self._received.split(b"\n")
-        self._received = rest
-        return msgspec.json.decode(lines[-1], type=WorkerConfig) if lines else None
 
 
 def _reserve_standard_output() -> int:

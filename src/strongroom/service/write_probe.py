@@ -1,10 +1,13 @@
 """Tries at an interval whether the store can be written, for readiness checks."""
 
+import logging
 from collections.abc import Callable
 from threading import Lock, Thread
 
 from strongroom.errors import KmsError
 from strongroom.store.protocol import Store
+
+logger = logging.getLogger(__name__)
 
 _INTERVAL = 5.0
 """The time from one try to the next, seconds. Checks in between share its outcome."""
@@ -51,5 +54,8 @@ class WriteProbe:
             self._store.try_write()
         except KmsError as error:
             self._failure = f"writes fail: {error.message}"
+        except Exception:
+            logger.exception("a write was tried, and failed")
+            self._failure = "writes fail: the log says why"
         else:
             self._failure = None

@@ -2,6 +2,8 @@
 
 * ``protocol``: the interfaces. ``subjects``: the reads and writes of each subject, of which they are composed.
 * ``records``: rows without behaviour. ``scopes``, ``retries``: what a write locks, and when it is run again.
+* ``faults``, ``fault_watch``: what can be wrong with a database, and what of that is open. ``quarantine``,
+  ``row_authenticator``: records that are not used, and how they are known.
 * ``sql``: the statements that all databases share. ``sqlite``: the implementation with SQLite.
 * ``audit``: the audit log in files.
 

@@ -27,11 +27,6 @@ class StoreCounters:
         self.quarantined = 0
         """How many records are quarantined now: they failed authentication, or cannot be read."""
 
-    @property
-    def failures(self) -> int:
-        """How often a read or write failed because of the database."""
-        return sum(self.faults.values())
-
     def count_fault(self, kind: FaultKind) -> None:
         """Count a fault. Call it under the store's lock."""
         self.faults = {**self.faults, kind: self.faults[kind] + 1}

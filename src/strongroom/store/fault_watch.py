@@ -68,26 +68,20 @@ class FaultWatch:
 
     def found_whole(self, since: float) -> None:
         """End the faults that were last met before ``since``, when a check began that found nothing wrong."""
-        self._end({place for place, met in self._open.copy().items() if place[0] in LASTING and met.seen < since})
+        self._end(lambda place, seen: place[0] in LASTING and seen < since)
 
     def settle(self) -> None:
         """End the faults that were not met again for a while; those of writing only after one has succeeded."""
         now = self._timer()
-        self._end(
-            {
-                place
-                for place, met in self._open.copy().items()
-                if now - met.seen > _quiet(place) and (not place[1] or self._written > met.seen)
-            }
-        )
+        self._end(lambda place, seen: now - seen > _quiet(place) and (not place[1] or self._written > seen))
 
-    def _end(self, places: set[_Place]) -> None:
-        if not places:
-            return
+    def _end(self, is_over: Callable[[_Place, float], bool]) -> None:
         with self._lock:
-            for place in places:
-                self._open.pop(place, None)
-            self._report()
+            ended = [place for place, met in self._open.items() if is_over(place, met.seen)]
+            for place in ended:
+                del self._open[place]
+            if ended:
+                self._report()
 
     def _report(self) -> None:
         if self._open:

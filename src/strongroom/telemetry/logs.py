@@ -94,7 +94,8 @@ def start_logging(settings: Settings, worker: str | None) -> LogQueue:
     lines.addFilter(Sparing())
     lines.start()
     atexit.register(lines.close_soon)
-    logging.basicConfig(level=settings.log_level.upper(), handlers=[lines])
+    logging.basicConfig(handlers=[lines])
+    set_log_level(settings)
     logging.captureWarnings(capture=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     sys.excepthook = _log_uncaught

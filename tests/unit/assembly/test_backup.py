@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from audits import command_records
 from backup_scene import back_up, decryption, encryption, verify
+from backups import small_backup
 from local_deployment import LocalDeployment, entropy
 from strongroom.assembly.backup_verification import Origin
 from strongroom.assembly.data_folder import DataFolderError
@@ -105,6 +106,13 @@ def test_one_who_has_the_rows_but_no_key_cannot_make_another_backup(
         verify(tmp_path / "forged", root_key=root_key)
 
 
+def test_the_root_key_shows_nothing_of_a_backup_without_domain_keys(tmp_path: Path, root_key: Path) -> None:
+    (tmp_path / "forged").write_bytes(small_backup())
+    assert verify(tmp_path / "forged").origin is Origin.UNKNOWN
+    with pytest.raises(BackupError, match="made elsewhere"):
+        verify(tmp_path / "forged", root_key=root_key)
+
+
 def test_material_that_does_not_open_is_named(deployment: LocalDeployment, tmp_path: Path, root_key: Path) -> None:
     key_ids = [deployment.call("CreateKey")["KeyMetadata"]["KeyId"] for _ in range(2)]
     with closing(sqlite3.connect(deployment.folder / "strongroom.db")) as database, database:
@@ -146,6 +154,19 @@ def test_a_name_that_is_taken_stays(deployment: LocalDeployment, tmp_path: Path)
         back_up(deployment, tmp_path / "mine")
     assert (tmp_path / "mine").read_text() == "precious"
     assert back_up(deployment, tmp_path / "other").path == tmp_path / "other"
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_hard_links(
+    deployment: LocalDeployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", refuse)
+    made = back_up(deployment, tmp_path)
+    assert verify(made.path).signed == made.signed
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_two_of_one_second_have_two_names(deployment: LocalDeployment, tmp_path: Path) -> None:

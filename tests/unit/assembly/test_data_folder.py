@@ -132,6 +132,17 @@ def test_a_first_start_that_was_interrupted_goes_on(tmp_path: Path) -> None:
     assert folder.credentials.exists()
 
 
+def test_a_folder_that_is_refused_leaves_no_file_open(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    start(folder)
+    folder.root_key.unlink()
+    before = set(Path("/proc/self/fd").iterdir())
+    for _ in range(3):
+        with pytest.raises(DataFolderError, match="without it no key can be used"):
+            start(folder)
+    assert len(set(Path("/proc/self/fd").iterdir()) - before) <= 1
+
+
 def test_a_database_without_keys_is_refused_in_a_folder_that_was_served(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path)
     start(folder)

@@ -18,7 +18,7 @@ class SlowStore(WrappedStore):
     def __init__(self, store: Store) -> None:
         super().__init__(store)
         self.released = Event()
-        self.error: DependencyTimeoutException | None = None
+        self.error: Exception | None = None
         self.tries = 0
 
     @override
@@ -48,6 +48,13 @@ def test_checks_in_a_row_share_one_write(slow: SlowStore, clock: ManualClock) ->
     clock.advance(5)
     slow.error = None
     assert probe.failure() is None
+
+
+def test_a_defect_is_no_success(slow: SlowStore, clock: ManualClock, caplog: pytest.LogCaptureFixture) -> None:
+    slow.released.set()
+    slow.error = ZeroDivisionError()
+    assert WriteProbe(slow, clock.timer).failure() == "writes fail: the log says why"
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_a_write_that_takes_long_is_not_waited_for_and_not_tried_twice(slow: SlowStore, clock: ManualClock) -> None:

@@ -1,7 +1,6 @@
 """The default seal: a root key in a file that only the service's user can read."""
 
 import os
-import pwd
 from pathlib import Path
 
 import msgspec
@@ -9,10 +8,11 @@ import msgspec
 from strongroom.crypto.envelope import KEY_LENGTH, Wrapper
 from strongroom.crypto.seal import UnsealError
 from strongroom.entropy import Entropy
+from strongroom.file_owners import is_foreign, owner_of, remedy
+from strongroom.whole_files import create_file
 
 _FORMAT = "strongroom-root-key-v1"
 _OTHERS = 0o077
-_ROOT = 0
 
 
 class _RootKeyFile(msgspec.Struct):
@@ -37,51 +37,13 @@ class FileSeal:
         return self._wrapper.unwrap(sealed, binding)
 
 
-def is_foreign(status: os.stat_result) -> bool:
-    """Tell whether a file belongs to neither this process's user nor root, who can change every file anyway."""
-    return status.st_uid not in {os.geteuid(), _ROOT}
-
-
-def owner_of(status: os.stat_result) -> str:
-    """Return the owner of a file for people, such as ``user strongroom``."""
-    return f"user {_user_name(status.st_uid)}"
-
-
-def remedy(status: os.stat_result, path: Path) -> str:
-    """Return what to do about a file of another user."""
-    run = f"run this as {owner_of(status)}"
-    if os.geteuid() == _ROOT:
-        # What root makes in the folder, or takes from its owner, the service of that user could no longer open.
-        return run
-    return f"{run}, or, if you trust its content, run: chown {_user_name(os.geteuid())} {path}"
-
-
-def _user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
 def create_root_key(path: Path, entropy: Entropy) -> None:
     """Write a new root key to ``path``, mode 0600, on disk before this returns; raises FileExistsError.
 
     The file appears under its name only when it is whole, so that a crash never leaves half a key behind.
     """
     content = msgspec.json.encode(_RootKeyFile(format=_FORMAT, key=entropy(KEY_LENGTH))) + b"\n"
-    draft = path.with_name(path.name + ".new")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.link(draft, path)
-    draft.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    create_file(path, content)
 
 
 def load_file_seal(path: Path, entropy: Entropy) -> FileSeal:

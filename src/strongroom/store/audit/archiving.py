@@ -8,7 +8,6 @@ import gzip
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -16,9 +15,9 @@ from typing import BinaryIO, cast
 from strongroom.audit.archive import DamagedSegmentError, StatedSegment, end_of
 from strongroom.audit.chain import Position, parse_name
 from strongroom.audit.sink import AuditMark
-from strongroom.store.audit.segment_file import sync_folder
 from strongroom.store.audit.segment_reader import UnreadableSegmentError, chunks_of, lines_of
 from strongroom.store.audit.segments import COMPRESSED, Segment
+from strongroom.whole_files import sync_folder
 
 _DRAFT = ".partial"
 
@@ -42,11 +41,6 @@ def complete_before(chain: Sequence[Segment], covered: int, mark: AuditMark, bef
             break
         found.append(segment)
     return found
-
-
-def moment_of(now: float) -> str:
-    """Return epoch seconds as names of segments have them."""
-    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H%M%SZ")
 
 
 def make_folder(path: Path) -> None:

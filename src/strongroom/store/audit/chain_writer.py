@@ -21,10 +21,11 @@ from strongroom.audit.chain import (
 )
 from strongroom.audit.sink import AuditMark
 from strongroom.store.audit.pending_lines import PendingLines
-from strongroom.store.audit.segment_file import SegmentFile, UnsyncedFiles, sync_folder
+from strongroom.store.audit.segment_file import SegmentFile, UnsyncedFiles
 from strongroom.store.audit.segments import mark_at_end
 from strongroom.store.audit.signer import CheckpointSigner
 from strongroom.store.audit.takeover import Takeover
+from strongroom.whole_files import sync_folder
 
 
 class ChainWriter:

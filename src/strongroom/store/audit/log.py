@@ -20,9 +20,9 @@ from strongroom.clock import Clock
 from strongroom.errors import KmsError, KMSInternalException
 from strongroom.store.audit.chain_writer import ChainWriter
 from strongroom.store.audit.pending_lines import PendingLines
-from strongroom.store.audit.segment_file import sync_folder
 from strongroom.store.audit.signer import CheckpointSigner
 from strongroom.store.audit.takeover import take_over
+from strongroom.whole_files import sync_folder
 
 Durability = Literal["write", "fsync"]
 

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import groupby, pairwise
 from operator import attrgetter
 from pathlib import Path
@@ -13,11 +13,12 @@ from typing import BinaryIO
 
 import msgspec
 
+from strongroom.audit.chain import name_time
 from strongroom.audit.search import Query, SearchedRecord, read_record
-from strongroom.store.audit.segment_reader import first_copies, lines_of, open_plain
-from strongroom.store.audit.segments import COMPRESSED, Segment
+from strongroom.store.audit.segment_reader import lines_of, open_plain
+from strongroom.store.audit.segments import COMPRESSED, Segment, copies_of_segments
 
-_SET_BACK = timedelta(hours=1)
+_SET_BACK = 3600.0
 
 
 class _Place(msgspec.Struct, frozen=True, order=True):
@@ -53,7 +54,7 @@ def search_log(folders: Sequence[Path], query: Query) -> Iterator[tuple[Searched
     """
     segments = [
         segment
-        for _, chain in groupby(first_copies(folders), attrgetter("writer"))
+        for _, chain in groupby((copies[0] for copies in copies_of_segments(folders)), attrgetter("writer"))
         for segment in _segments_since(list(chain), query.since)
     ]
     searched = [_search_segment(number, segment.path, query) for number, segment in enumerate(segments)]
@@ -145,7 +146,7 @@ def _segments_since(segments: list[Segment], since: str) -> list[Segment]:
     if not since or not segments:
         return segments
     try:
-        earliest = (datetime.fromisoformat(since) - _SET_BACK).strftime("%Y-%m-%dT%H%M%SZ")
+        earliest = name_time(datetime.fromisoformat(since).timestamp() - _SET_BACK)
     except (ValueError, OverflowError):
         # The time is before the year 1: nothing is older.
         return segments

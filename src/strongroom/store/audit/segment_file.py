@@ -81,12 +81,3 @@ class UnsyncedFiles:
         """Close the complete segments, after they were synced."""
         for descriptor in self.complete:
             os.close(descriptor)
-
-
-def sync_folder(path: Path) -> None:
-    """Sync a folder, so that the names of its new files survive a power loss; raises OSError."""
-    folder = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -15,7 +15,7 @@ from strongroom.audit.chain import Position
 from strongroom.audit.report import Kind
 from strongroom.audit.verification import Verifier
 from strongroom.audit.writer_id import parse_writer
-from strongroom.store.audit.segments import COMPRESSED, Segment, copies_of_segments, segments_of
+from strongroom.store.audit.segments import COMPRESSED, Segment, segments_of
 
 _CHUNK = 4 << 20
 
@@ -98,11 +98,6 @@ def is_archived(folder: Path, position: Position, verifies: Callable[[bytes, byt
     if oldest <= position.sequence + 1:
         return False
     return read_statements(segments, verifies).covers(position.writer, position.sequence + 1, oldest - 1)
-
-
-def first_copies(folders: Sequence[Path]) -> list[Segment]:
-    """Return one copy of each segment in some folders, in the order of their chains."""
-    return [copies[0] for copies in copies_of_segments(folders)]
 
 
 def walk(segments: Sequence[Sequence[Segment]], verifier: Verifier, progress: Callable[[int], object]) -> None:

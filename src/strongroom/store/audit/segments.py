@@ -114,7 +114,7 @@ def last_signed(folder: Path, writer: str, verifies: Callable[[bytes, bytes], bo
     """
     chain = [segment for segment in segments_of(folder) if segment.writer == writer]
     for segment in reversed(chain[-_MOST_UNSIGNED:]):
-        for before, line in _lines_backwards(segment.path, CHECKPOINT):
+        for before, line in _marked_lines(segment.path, CHECKPOINT):
             checkpoint = checkpoint_in(line)
             stated = None if checkpoint is None else checkpoint.read_signed(writer, verifies)
             if stated is not None and before is not None and stated.is_of(before):
@@ -122,7 +122,7 @@ def last_signed(folder: Path, writer: str, verifies: Callable[[bytes, bytes], bo
     return 0
 
 
-def _lines_backwards(path: Path, prefix: bytes) -> Iterator[tuple[Position | None, bytes]]:
+def _marked_lines(path: Path, prefix: bytes) -> Iterator[tuple[Position | None, bytes]]:
     """Yield the whole lines of a segment that begin with a prefix, and the first line, from its end on.
 
     With each comes the position that the line before it states; None if it states none, and before the first line.
@@ -131,13 +131,9 @@ def _lines_backwards(path: Path, prefix: bytes) -> Iterator[tuple[Position | Non
     if not size:
         return
     with path.open("rb") as file, mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as content:
-        end = content.rfind(b"\n") + 1
-        while end:
-            start = content.rfind(b"\n" + prefix, 0, end) + 1
-            line = content[start : content.find(b"\n", start)]
+        for start, end in _lines_backwards(content, prefix):
             before = claim_of(content[content.rfind(b"\n", 0, start - 1) + 1 : start - 1]) if start else None
-            yield before, line
-            end = start
+            yield before, content[start:end]
 
 
 def _last_position(file: int, size: int, writer: str) -> tuple[int, Position | None]:
@@ -145,14 +141,24 @@ def _last_position(file: int, size: int, writer: str) -> tuple[int, Position | N
     if not size:
         return 0, None
     with mmap.mmap(file, size, access=mmap.ACCESS_READ) as content:
-        whole = end = content.rfind(b"\n") + 1
-        while end:
-            start = content.rfind(b"\n", 0, end - 1) + 1
-            claim = claim_of(content[start : end - 1])
+        whole = content.rfind(b"\n") + 1
+        for start, end in _lines_backwards(content):
+            claim = claim_of(content[start:end])
             if claim is not None and claim.writer == writer:
                 return whole, claim
-            end = start
     return whole, None
+
+
+def _lines_backwards(content: mmap.mmap, prefix: bytes = b"") -> Iterator[tuple[int, int]]:
+    """Yield where the lines of a file that begin with a prefix, and its first line, begin and end, the last one first.
+
+    What comes after the last newline is no line yet.
+    """
+    end = content.rfind(b"\n") + 1
+    while end:
+        start = content.rfind(b"\n" + prefix, 0, end - 1) + 1
+        yield start, content.find(b"\n", start)
+        end = start
 
 
 def newest_notes(folder: Path) -> list[DatabaseNote]:
@@ -175,7 +181,7 @@ def newest_notes(folder: Path) -> list[DatabaseNote]:
 
 
 def _newest_note(path: Path) -> DatabaseNote | None:
-    for before, line in _lines_backwards(path, DATABASE):
+    for before, line in _marked_lines(path, DATABASE):
         header = header_in(line)
         digest = header.previous.encode() if header is not None else b"" if before is None else before.digest
         if continues(line, digest):

@@ -6,7 +6,8 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, exists, select
 from strongroom.keys.custom_key_stores import CustomKeyStore
 from strongroom.store.records import ChangeKind
 from strongroom.store.sql.change_log import log_change
-from strongroom.store.sql.row_guard import AnyRow, RowGuard
+from strongroom.store.sql.row_guard import RowGuard
+from strongroom.store.sql.rows import AnyRow
 from strongroom.store.sql.schema import custom_key_store, kms_key
 from strongroom.store.sql.statements import require_changed, upsert
 

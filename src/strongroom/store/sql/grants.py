@@ -16,7 +16,8 @@ from strongroom.keys.grants import (
 )
 from strongroom.store.records import ChangeKind, GrantFilter
 from strongroom.store.sql.change_log import log_change
-from strongroom.store.sql.row_guard import AnyRow, RowGuard
+from strongroom.store.sql.row_guard import RowGuard
+from strongroom.store.sql.rows import AnyRow
 from strongroom.store.sql.schema import key_grant
 from strongroom.store.sql.statements import KEY, insert_below_limit, of, of_key, require_changed, where
 

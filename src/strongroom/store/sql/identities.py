@@ -15,9 +15,9 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select,
 from strongroom.iam.entities import ENTITY_TYPES, Entity, EntityKind, Relation
 from strongroom.store.records import AccessKeyRecord, AccessKeyUse, ChangeKind
 from strongroom.store.sql.change_log import log_change
-from strongroom.store.sql.row_guard import AnyRow, RowGuard
+from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.row_macs import MAC
-from strongroom.store.sql.rows import access_key_values, read_access_key
+from strongroom.store.sql.rows import AnyRow, access_key_values, read_access_key
 from strongroom.store.sql.schema import access_key, identity, identity_link, last_accessed_job, principal_use
 from strongroom.store.sql.statements import insert_below_limit, may_replace, of, require_changed, where
 

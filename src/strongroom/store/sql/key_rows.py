@@ -11,8 +11,9 @@ import msgspec
 from strongroom.keys.kms_key import KmsKey
 from strongroom.store.quarantine import Finding, material_record, printable
 from strongroom.store.sql import rows
-from strongroom.store.sql.row_guard import FORGED, UNREADABLE, UNREADABLE_ERRORS, AnyRow, RowGuard, name_of, refusal
+from strongroom.store.sql.row_guard import FORGED, UNREADABLE, UNREADABLE_ERRORS, RowGuard, name_of, refusal
 from strongroom.store.sql.row_macs import FORMATS
+from strongroom.store.sql.rows import AnyRow
 from strongroom.store.sql.schema import alias, key_material, kms_key
 
 MISSING = "its stored record is missing"

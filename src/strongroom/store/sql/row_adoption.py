@@ -8,9 +8,9 @@ from sqlalchemy import Connection, Table, bindparam, update
 
 from strongroom.store.row_authenticator import RowAuthenticator
 from strongroom.store.sql.key_rows import tags_of
-from strongroom.store.sql.row_guard import AnyRow
 from strongroom.store.sql.row_macs import AUTHENTICATED, FORMATS, MAC
 from strongroom.store.sql.row_walk import KeyRows, keys_of, rows_of
+from strongroom.store.sql.rows import AnyRow
 from strongroom.store.sql.schema import key_material, kms_key
 from strongroom.store.sql.statements import where
 

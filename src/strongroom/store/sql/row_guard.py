@@ -2,20 +2,20 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
-from sqlalchemy import Row, Table
+from sqlalchemy import Table
 
 from strongroom.errors import KmsError, QuarantinedIdentityException, QuarantinedRecordException
 from strongroom.keys.arns import KeyLocator, partition
 from strongroom.store.quarantine import Finding, Quarantine, printable
 from strongroom.store.row_authenticator import RowAuthenticator
 from strongroom.store.sql.row_macs import FORMATS, MAC
+from strongroom.store.sql.rows import AnyRow
 from strongroom.store.sql.schema import kms_key
 
 T = TypeVar("T")
-AnyRow = Row[*tuple[Any, ...]]
 
 FORGED = "its stored record failed authentication"
 UNREADABLE = "its stored record cannot be read"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Table, select
 
-from strongroom.store.sql.row_guard import AnyRow
+from strongroom.store.sql.rows import AnyRow
 from strongroom.store.sql.schema import alias, key_material, key_tag, kms_key
 from strongroom.store.sql.statements import KEY
 

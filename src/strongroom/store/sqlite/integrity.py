@@ -65,7 +65,9 @@ def check_integrity(database: Path) -> Integrity:
     """
     begun = time.perf_counter()
     try:
-        with closing(sqlite3.connect(database, timeout=BUSY_TIMEOUT, isolation_level=None)) as connection:
+        # Opened so, a database that was moved away meanwhile is not made anew, and then found to be whole.
+        place = f"{database.absolute().as_uri()}?mode=rw"
+        with closing(sqlite3.connect(place, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)) as connection:
             connection.execute("PRAGMA query_only=ON")
             rows = connection.execute(f"PRAGMA quick_check({_MOST_FINDINGS})").fetchall()
             findings = [str(finding) for (finding,) in rows if finding != "ok"]

@@ -8,9 +8,10 @@ import pytest
 
 from audit_disk import Disk
 from strongroom.audit.archive import DamagedSegmentError
+from strongroom.audit.chain import name_time
 from strongroom.audit.search import Query
 from strongroom.audit.sink import AuditMark
-from strongroom.store.audit.archiving import ArchiveError, complete_before, copy_segment, make_folder, moment_of
+from strongroom.store.audit.archiving import ArchiveError, complete_before, copy_segment, make_folder
 from strongroom.store.audit.search import search_log
 from strongroom.store.audit.segment_reader import UnreadableSegmentError, lines_of, open_plain
 from strongroom.store.audit.segments import Segment, copies_of_segments, segments_of
@@ -32,7 +33,7 @@ def due(disk: Disk, *, covered: int = 1000, marked: int = 3, before: float = 1e1
     """Return how many segments may be moved, with the mark in the segment of that number."""
     chain = segments_of(disk.folder)
     mark = AuditMark("w0", chain[marked].path.name if marked >= 0 else "", 0)
-    return len(complete_before(chain, covered, mark, moment_of(before)))
+    return len(complete_before(chain, covered, mark, name_time(before)))
 
 
 def test_the_newest_segment_stays_and_so_does_what_a_start_needs(disk: Disk) -> None:
@@ -45,7 +46,7 @@ def test_the_newest_segment_stays_and_so_does_what_a_start_needs(disk: Disk) -> 
     assert due(disk, marked=0) == due(disk, marked=-1) == 0
     begun = disk.clock.now() - 4 * 60
     assert [due(disk, before=begun + 60 * minutes) for minutes in range(5)] == [0, 1, 2, 3, 3]
-    assert second.begun == moment_of(begun + 60)
+    assert second.begun == name_time(begun + 60)
 
 
 @pytest.mark.parametrize("compress", [True, False])

@@ -92,6 +92,15 @@ def test_a_database_that_cannot_be_opened_is_not_called_damaged(tmp_path: Path) 
         check_integrity(tmp_path)
 
 
+def test_a_database_that_is_gone_is_not_whole_and_not_made_anew(tmp_path: Path) -> None:
+    gone = tmp_path / "strongroom 100%?.db"
+    with pytest.raises(UncheckedError, match="unable to open"):
+        check_integrity(gone)
+    assert not gone.exists()
+    gone.touch()
+    assert check_integrity(gone).is_whole
+
+
 def test_a_check_in_the_background(database: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture) -> None:
     problems, counters = Problems(), StoreCounters()
     whole: list[float] = []

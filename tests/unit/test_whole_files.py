@@ -1,0 +1,59 @@
+"""Small files that are never seen half written."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from strongroom.whole_files import create_file, replace_file
+
+
+def test_a_file_is_whole_private_and_leaves_no_draft(tmp_path: Path) -> None:
+    for write in (replace_file, create_file):
+        path = tmp_path / write.__name__
+        (tmp_path / f"{path.name}.new").write_bytes(b"what a killed process has left, which is longer")
+        write(path, b"content")
+        assert path.read_bytes() == b"content"
+        assert path.stat().st_mode & 0o777 == 0o600
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["create_file", "replace_file"]
+
+
+def test_a_draft_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_bytes(b"of another user")
+    (tmp_path / "file.new").symlink_to(other)
+    replace_file(tmp_path / "file", b"content")
+    assert other.read_bytes() == b"of another user"
+
+
+def test_only_replace_replaces(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    replace_file(path, b"first")
+    replace_file(path, b"second", durable=False)
+    assert path.read_bytes() == b"second"
+    with pytest.raises(FileExistsError):
+        create_file(path, b"third")
+    assert path.read_bytes() == b"second"
+
+
+def test_the_content_is_on_disk_before_the_name_and_then_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, synced = tmp_path / "file", list[tuple[bool, bool]]()
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        is_folder = os.fstat(descriptor).st_ino == tmp_path.stat().st_ino
+        synced.append((is_folder, path.exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    create_file(path, b"content")
+    assert synced == [(False, False), (True, True)]
+    synced.clear()
+    path.unlink()
+    replace_file(path, b"content")
+    assert synced == [(False, False), (True, True)]
+    synced.clear()
+    replace_file(path, b"content", durable=False)
+    assert not synced
