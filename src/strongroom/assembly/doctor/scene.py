@@ -139,7 +139,10 @@ class Scene:
         store, secrets = self.store, ServiceSecrets(self.domain_keys)
 
         def opened() -> AuditPublicKey:
-            key = existing_audit_key(store, secrets)
+            try:
+                key = existing_audit_key(store, secrets)
+            except UnsealError as error:
+                raise UnsealError(f"the key of the audit log does not open ({error}); restore a backup") from None
             if key is None:
                 raise DataFolderError("the database has no key of the audit log; restore it from a backup")
             return key.public()
