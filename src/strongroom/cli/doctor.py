@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import msgspec
+from typing_extensions import override
 
 from strongroom.assembly.doctor.examination import examine
 from strongroom.assembly.doctor.results import Report, Status
@@ -25,7 +26,35 @@ _STATUS_WIDTH = 8
 _DATA_VARIABLE = "STRONGROOM_DATA"
 
 
-@click.command()
+class _MistakeError(click.UsageError):
+    """A wrong option. The exit code of other commands would say that a check is critical."""
+
+    exit_code = Status.UNKNOWN.exit_code
+
+
+class _Monitored(click.Command):
+    """A command whose wrong options exit with the code for what could not be checked."""
+
+    @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with _unknown_if_mistaken():
+            return super().parse_args(ctx, args)
+
+    @override
+    def invoke(self, ctx: click.Context) -> object:
+        with _unknown_if_mistaken():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _unknown_if_mistaken() -> Iterator[None]:
+    try:
+        yield
+    except click.UsageError as error:
+        raise _MistakeError(error.format_message(), error.ctx) from None
+
+
+@click.command(cls=_Monitored)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document rather than lines of text.")
 @click.option("--quick", is_flag=True, help="Leave out what takes long: the whole audit log, and opening every key.")
 @click.option(
