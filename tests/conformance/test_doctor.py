@@ -1,14 +1,9 @@
-"""``strongroom doctor``: each check is made to fail, on copies of one data folder; the others go on."""
+"""``strongroom doctor`` on a data folder that is in order, served, killed, set back, or damaged at random."""
 
 import json
 import os
 import re
 import shutil
-import sqlite3
-from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -17,249 +12,18 @@ from accounts import strongroom, succeed
 from campaign import seeded
 from clients import client_of, client_with, credentials_of
 from damage import How, choose, inflict
-from examinations import examine, run_doctor
+from examinations import EXIT_CODES, Prepared, change, clock_set, content_of, copied, examine, flip, prepare, run_doctor
 from local_server import running_server
 from strongroom.assembly.doctor.table import CHECKS
-from strongroom.crypto.seals.file import create_root_key
-from strongroom.entropy import system_entropy
 from tls_files import self_signed
 
-EXIT_CODES = {"ok": 0, "warning": 1, "critical": 2, "unknown": 3}
 NAMES = [check.name for check in CHECKS]
 SLOW = ["records", "audit-log"]
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A folder that was stopped and is in order, a copy of it from before its last keys, and one that a kill left."""
-
-    data: Path
-    older: Path
-    killed: Path
-
-
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    folder = tmp_path_factory.mktemp("doctor")
-    found = Prepared(folder / "data", folder / "older", folder / "killed")
-    with running_server(found.data, folder / "log", "--workers", "2") as server:
-        client_of(server).create_key()
-        assert server.stop() == 0
-    shutil.copytree(found.data, found.older)
-    small = {"STRONGROOM_AUDIT_SEGMENT_SIZE": "4096"}
-    with running_server(found.data, folder / "log", "--workers", "2", environment=small) as server:
-        kms = client_of(server)
-        keys = [kms.create_key()["KeyMetadata"]["KeyId"] for _ in range(3)]
-        for key in keys * 4:
-            kms.encrypt(KeyId=key, Plaintext=b"x")
-        kms.schedule_key_deletion(KeyId=keys[0], PendingWindowInDays=7)
-        (folder / "backups").mkdir()
-        succeed(found.data, "backup", "--to", str(folder / "backups"), "--unencrypted")
-        assert server.stop() == 0
-    shutil.copytree(found.data, found.killed)
-    with running_server(found.killed, folder / "log", "--workers", "2") as server:
-        client_of(server).create_key()
-        server.process.kill()
-        server.process.wait(10)
-    return found
-
-
-def copied(folder: Path, to: Path) -> Path:
-    return shutil.copytree(folder, to / "data")
-
-
-def content_of(folder: Path) -> dict[str, tuple[float, str]]:
-    """Return when each file was changed, and what is in it."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {str(path): (path.stat().st_mtime, sha256(path.read_bytes()).hexdigest()) for path in files}
-
-
-def change(data: Path, statement: str, *values: object) -> None:
-    with closing(sqlite3.connect(data / "strongroom.db")) as database, database:
-        assert database.execute(statement, values).rowcount >= 1
-
-
-def flip(path: Path, place: int) -> None:
-    content = bytearray(path.read_bytes())
-    content[place] ^= 4
-    path.write_bytes(content)
-
-
-def newest_segment(data: Path) -> Path:
-    return max((data / "audit").glob("*w?-*.jsonl"), key=lambda path: path.stat().st_size)
-
-
-def another_root_key(data: Path) -> None:
-    (data / "root.key").unlink()
-    create_root_key(data / "root.key", system_entropy)
-
-
-def older_database(data: Path, prepared: Prepared) -> None:
-    shutil.copy2(prepared.older / "strongroom.db", data)
-
-
-def damaged_page(data: Path) -> None:
-    path = data / "strongroom.db"
-    content = bytearray(path.read_bytes())
-    content[-4096 * 4 : -4096 * 3] = seeded(3).randbytes(4096)
-    path.write_bytes(content)
-
-
-def large_log(data: Path) -> None:
-    with (data / "strongroom.db-wal").open("wb") as file:
-        file.truncate(300 << 20)
-
-
-def no_records_of_commands(data: Path) -> None:
-    for path in (data / "audit").glob("*cli-*"):
-        path.unlink()
-
-
-def clock_set(data: Path) -> None:
-    known = json.loads((data / "clock").read_bytes())
-    known["trusted"] -= 31 * 86400
-    (data / "clock").write_text(json.dumps(known))
-
-
-def other_secret(data: Path) -> None:
-    text = (data / "credentials").read_text()
-    (data / "credentials").write_text(re.sub(r"(secret_access_key = ....)(.)", r"\1/", text))
-
-
-@dataclass(frozen=True)
-class Case:
-    """How to make one check fail, and what it must say."""
-
-    check: str
-    status: str
-    act: Callable[[Path], object]
-    text: str
-    remedy: str
-
-
-CASES = {
-    "others can write the folder": Case(
-        "folder", "critical", lambda data: data.chmod(0o777), "can be written by others", "run: chmod go-w"
-    ),
-    "others can look into the folder": Case(
-        "folder", "warning", lambda data: data.chmod(0o755), "all users can look into", "run: chmod o-rwx"
-    ),
-    "others can read the credentials": Case(
-        "folder", "warning", lambda data: (data / "credentials").chmod(0o644), "can be read by others", "chmod 600"
-    ),
-    "the identity of the node is missing": Case(
-        "folder", "critical", lambda data: (data / "node-id").unlink(), "node-id` is missing", "a start of the server"
-    ),
-    "a page is damaged": Case("database", "critical", damaged_page, "strongroom.db` is damaged", "restore a backup"),
-    "the database is missing": Case(
-        "database", "critical", lambda data: (data / "strongroom.db").unlink(), "is missing", "Restore the database"
-    ),
-    "the database is empty": Case(
-        "database", "critical", lambda data: os.truncate(data / "strongroom.db", 0), "is empty", "Restore the database"
-    ),
-    "a newer release wrote the database": Case(
-        "schema",
-        "critical",
-        lambda data: change(data, "UPDATE alembic_version SET version_num = '9999'"),
-        "the database has schema 9999",
-        "use the release that wrote it",
-    ),
-    "another root key": Case(
-        "root-key", "critical", another_root_key, "is not the root key of", "restore the file that belongs to it"
-    ),
-    "others can read the root key": Case(
-        "root-key", "critical", lambda data: (data / "root.key").chmod(0o644), "can be read by others", "chmod 600"
-    ),
-    "no root key": Case(
-        "root-key", "critical", lambda data: (data / "root.key").unlink(), "root.key` is missing", "Restore it"
-    ),
-    "a domain key was changed": Case(
-        "root-key",
-        "critical",
-        lambda data: change(data, "UPDATE domain_key SET sealed = zeroblob(60) WHERE scope = 'us-east-1'"),
-        "domain key 1 of `us-east-1` does not open",
-        "restore a backup",
-    ),
-    "the audit key was changed": Case(
-        "root-key",
-        "critical",
-        lambda data: change(data, "UPDATE audit_key SET wrapped_secret = zeroblob(60)"),
-        "the key of the audit log does not open",
-        "restore a backup",
-    ),
-    "a policy was changed": Case(
-        "records",
-        "critical",
-        lambda data: change(data, "UPDATE kms_key SET policy = '{}' WHERE rowid = 1"),
-        "its stored record failed authentication",
-        "who changed the database",
-    ),
-    "a material was changed": Case(
-        "records", "critical", lambda data: change(data, "UPDATE key_material SET token = x'00'"), "key material", "who"
-    ),
-    "the write-ahead log is large": Case(
-        "write-ahead-log", "warning", large_log, "has 300.0 MiB", "end the process that keeps a read open"
-    ),
-    "a line of the audit log was changed": Case(
-        "audit-log",
-        "critical",
-        lambda data: flip(newest_segment(data), 1000),
-        "altered",
-        "strongroom audit verify",
-    ),
-    "the audit log is missing": Case(
-        "audit-log",
-        "critical",
-        lambda data: shutil.rmtree(data / "audit"),
-        "audit` is missing",
-        "restore the audit log",
-    ),
-    "a checkpoint is damaged": Case(
-        "audit-writers",
-        "critical",
-        lambda data: change(data, "UPDATE audit_checkpoint SET statement = x'00'"),
-        "the checkpoint of audit writer",
-        "restore a backup",
-    ),
-    "no backup": Case(
-        "backup",
-        "warning",
-        no_records_of_commands,
-        "no backup was made",
-        "strongroom backup --to",
-    ),
-    "the clock was set": Case("clock", "warning", clock_set, "31.0 days ahead", "strongroom clock status"),
-    "what is known of the time is missing": Case(
-        "clock", "warning", lambda data: (data / "clock").unlink(), "clock` is missing or damaged", "start a server"
-    ),
-    "a secret is not the one in the database": Case(
-        "credentials", "warning", other_secret, "has another secret", "strongroom account root-key 000000000000"
-    ),
-    "the credentials cannot be read": Case(
-        "credentials", "warning", lambda data: (data / "credentials").write_text("[[["), "credentials`", ""
-    ),
-}
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_a_check_fails_for_its_reason_and_nothing_is_changed(prepared: Prepared, tmp_path: Path, name: str) -> None:
-    case = CASES[name]
-    data = copied(prepared.data, tmp_path)
-    case.act(data)
-    before = content_of(data)
-    found = examine(data)
-    assert found.status(case.check) == case.status, found.document
-    text, _, remedy = found.told(case.check).partition(" | ")
-    assert case.text in text
-    assert case.remedy in remedy
-    assert remedy
-    assert found.document["status"] == case.status or case.status == "warning"
-    assert found.exit_code == EXIT_CODES[found.document["status"]]
-    assert [each["check"] for each in found.document["checks"]] == NAMES
-    after = content_of(data)
-    # SQLite's shared memory is made if there is a write-ahead log. It is no state.
-    after.pop(str(data / "strongroom.db-shm"), None)
-    assert after == before
+    return prepare(tmp_path_factory.mktemp("doctor"))
 
 
 def test_a_folder_that_is_in_order(prepared: Prepared) -> None:
@@ -286,7 +50,7 @@ def test_what_a_kill_left_is_in_order_and_stays_as_it_is(prepared: Prepared, tmp
 
 def test_a_database_that_was_set_back(prepared: Prepared, tmp_path: Path) -> None:
     data = copied(prepared.data, tmp_path)
-    older_database(data, prepared)
+    shutil.copy2(prepared.older / "strongroom.db", data)
     found = examine(data)
     assert (found.status("set-back"), found.exit_code) == ("critical", 2)
     assert "acknowledged changes are missing" in found.told("set-back")
