@@ -83,20 +83,8 @@ class Problems:
 
     def of_node(self) -> list[Problem]:
         """Return the open problems of all workers, each once. Reads files, so it is not for the event loop."""
-        found = set(self.current())
-        for path in self._files():
-            if path != self._file:
-                # A worker that ends removes its file; one that was killed may leave half a file.
-                with contextlib.suppress(OSError, msgspec.DecodeError):
-                    found.update(_read(path.read_bytes()))
-        return sorted(found)
-
-    def _files(self) -> list[Path]:
-        try:
-            return [] if self._folder is None else [*self._folder.glob("w*")]
-        except OSError:
-            # The data folder is closed to this user, which is a problem of its own.
-            return []
+        kept = [] if self._folder is None else problems_in(self._folder, self._file)
+        return sorted({*self.current(), *kept})
 
     def close(self) -> None:
         """Remove the file of this worker: it has no problems any more."""
@@ -112,6 +100,19 @@ class Problems:
             replace_file(self._file, msgspec.json.encode(sorted(self._open.values())), durable=False)
         except OSError as error:
             logger.warning("cannot write `%s`: %s", self._file, error.strerror)
+
+
+def problems_in(folder: Path, left_out: Path | None = None) -> list[Problem]:
+    """Return the problems that workers keep in a folder, each once, but not those in the file ``left_out``."""
+    found = set[Problem]()
+    # If the data folder is closed to this user, that is a problem of its own.
+    with contextlib.suppress(OSError):
+        for path in folder.glob("w*"):
+            if path != left_out:
+                # A worker that ends removes its file; one that was killed may leave half a file.
+                with contextlib.suppress(OSError, msgspec.DecodeError):
+                    found.update(_read(path.read_bytes()))
+    return sorted(found)
 
 
 def clear(folder: Path) -> None:

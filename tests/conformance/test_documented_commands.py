@@ -46,6 +46,7 @@ BACKED_UP = "needs age and a server's data folder; tests/conformance/test_backup
 MANIFEST = "a part of a manifest of Kubernetes; its paths and times are those of the text"
 LOADED = "settings; tests/architecture/test_documents.py loads them"
 
+EXAMINED = "test_doctor.py runs it on data folders in all states"
 DAMAGED = "test_database_set_back.py runs it on a damaged data folder"
 LEFT_OUT = {
     ("README.md", "strongroom serve [--data DIR]"): PLACEHOLDERS,
@@ -64,6 +65,7 @@ LEFT_OUT = {
     ("RELEASING.md", "python3 -m venv /tmp/wheel"): RELEASE,
     ("RELEASING.md", "(cd dist &&"): RELEASE,
     ("docs/operations.md", "strongroom audit archive"): PLACEHOLDERS,
+    ("docs/operations.md", "strongroom doctor"): EXAMINED,
     ("docs/performance.md", "make bench"): LOAD,
     ("docs/reliability.md", "make faults"): LOAD,
     ("docs/reliability.md", "make fuzz"): LOAD,

@@ -27,7 +27,7 @@ def run_openssl(*arguments: str) -> None:
 
 
 def self_signed(folder: Path, name: str, *, kind: tuple[str, ...] = EC, days: int = 365) -> Pair:
-    """Make a certificate for 127.0.0.1 that is its own authority, valid for ``days`` from now; 0 is expired at once."""
+    """Make a certificate for 127.0.0.1 that is its own authority, valid for ``days`` from now."""
     folder.mkdir(exist_ok=True)
     pair = Pair(folder / f"{name}.pem", folder / f"{name}.key")
     run_openssl(

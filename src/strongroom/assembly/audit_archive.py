@@ -4,7 +4,7 @@ Also while the server runs. The order is what makes a kill harmless: copies are 
 statement, and the statement is signed and on disk before anything is removed (ADR 19).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -29,7 +29,7 @@ from strongroom.store.audit.archiving import (
 )
 from strongroom.store.audit.segment_reader import read_statements
 from strongroom.store.audit.segments import Segment, copies_of_segments, segments_of
-from strongroom.store.protocol import Store
+from strongroom.store.protocol import Readable, Store
 from strongroom.store.records import AuditWriterRecord
 from strongroom.whole_files import sync_folder
 
@@ -56,7 +56,7 @@ class AuditArchive:
 
     def size_to_archive(self, before: str) -> int:
         """Return the size in bytes of all segments that can be archived now."""
-        return sum(segment.path.stat().st_size for segment, _ in self._due(before, frozenset()))
+        return sum(segment.path.stat().st_size for segment, _ in self._due(before, ()))
 
     def archive(self, to: Path, before: str, *, compress: bool, progress: Callable[[int], object]) -> Outcome:
         """Move segments that are complete since ``before`` (as in names of segments) to a folder.
@@ -143,29 +143,8 @@ class AuditArchive:
         """Return what the log states about archived segments."""
         return read_statements(segments_of(self._folder.audit), self._key.verifies)
 
-    def _due(self, before: str, left_out: frozenset[str] | set[str]) -> list[tuple[Segment, Segment]]:
-        """Return the segments that can be archived, each with its successor. Chains of other nodes are left alone."""
-        # What a start needs is read before the files are listed: it only ever moves on.
-        node = require_node_id(self._folder)
-        with self._store.read() as reader:
-            writers = {record.writer: record for record in reader.audit_writer_records()}
-            marks = {mark.writer: mark for mark in reader.audit_marks()}
-        found = list[tuple[Segment, Segment]]()
-        for writer, files in groupby(segments_of(self._folder.audit), attrgetter("writer")):
-            chain, record = list(files), writers.get(writer)
-            if record is not None and writer not in left_out and _is_of_worker(writer, node):
-                found += self._due_of(chain, record, marks.get(writer), before)
-        return found
-
-    def _due_of(
-        self, chain: list[Segment], record: AuditWriterRecord, mark: AuditMark | None, before: str
-    ) -> Iterator[tuple[Segment, Segment]]:
-        checkpoint = record.known.checkpoint
-        signed = None if checkpoint is None else checkpoint.read_signed(record.writer, self._key.verifies)
-        if signed is None or mark is None:
-            return
-        due = complete_before(chain, signed.sequence + 1, mark, before)
-        yield from zip(due, chain[1:], strict=False)
+    def _due(self, before: str, left_out: Collection[str]) -> list[tuple[Segment, Segment]]:
+        return due_segments(self._folder, self._store, self._key, before, left_out)
 
     def _usable(self, archive: Path) -> Path:
         """Return the absolute path of an archive; raises DataFolderError for the folder of the log itself."""
@@ -173,6 +152,37 @@ class AuditArchive:
         if found == self._folder.audit.resolve():
             raise DataFolderError(f"`{archive}` is the folder of the audit log itself; choose another one")
         return found
+
+
+def due_segments(
+    folder: DataFolder, store: Readable, key: AuditPublicKey, before: str, left_out: Collection[str] = ()
+) -> list[tuple[Segment, Segment]]:
+    """Return the segments that can be archived, complete since ``before``, each with its successor.
+
+    Chains of other nodes are left alone, and those of the writers ``left_out``.
+    """
+    # What a start needs is read before the files are listed: it only ever moves on.
+    node = require_node_id(folder)
+    with store.read() as reader:
+        writers = {record.writer: record for record in reader.audit_writer_records()}
+        marks = {mark.writer: mark for mark in reader.audit_marks()}
+    found = list[tuple[Segment, Segment]]()
+    for writer, files in groupby(segments_of(folder.audit), attrgetter("writer")):
+        chain, record = list(files), writers.get(writer)
+        if record is not None and writer not in left_out and _is_of_worker(writer, node):
+            found += _due_of(chain, record, marks.get(writer), before, key)
+    return found
+
+
+def _due_of(
+    chain: list[Segment], record: AuditWriterRecord, mark: AuditMark | None, before: str, key: AuditPublicKey
+) -> Iterator[tuple[Segment, Segment]]:
+    checkpoint = record.known.checkpoint
+    signed = None if checkpoint is None else checkpoint.read_signed(record.writer, key.verifies)
+    if signed is None or mark is None:
+        return
+    due = complete_before(chain, signed.sequence + 1, mark, before)
+    yield from zip(due, chain[1:], strict=False)
 
 
 def _is_of_worker(writer: str, node: NodeId) -> bool:

@@ -64,11 +64,18 @@ class StoreSigner:
 
 def open_audit_key(store: Store, secrets: ServiceSecrets, entropy: Entropy) -> AuditKey:
     """Return the audit key, made at the first start; raises UnsealError if it was not wrapped here."""
+    found = existing_audit_key(store, secrets)
+    if found is not None:
+        return found
+    wrapped = _make_audit_key(store, secrets.wrap(entropy(SECRET_LENGTH), AUDIT_KEY_BINDING))
+    return AuditKey(secrets.unwrap(wrapped, AUDIT_KEY_BINDING))
+
+
+def existing_audit_key(store: Readable, secrets: ServiceSecrets) -> AuditKey | None:
+    """Return the audit key, None if no start has made it yet; raises UnsealError if it was not wrapped here."""
     with store.read() as reader:
         wrapped = reader.audit_key()
-    if wrapped is None:
-        wrapped = _make_audit_key(store, secrets.wrap(entropy(SECRET_LENGTH), AUDIT_KEY_BINDING))
-    return AuditKey(secrets.unwrap(wrapped, AUDIT_KEY_BINDING))
+    return None if wrapped is None else AuditKey(secrets.unwrap(wrapped, AUDIT_KEY_BINDING))
 
 
 def _make_audit_key(store: Store, new: bytes) -> bytes:

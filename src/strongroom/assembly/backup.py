@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -38,6 +39,9 @@ from strongroom.store.sql.sections import TableReader
 from strongroom.store.sqlite.schema_version import SCHEMA
 
 _PROGRESS = 1000
+
+BACKUP_EVENT = "CreateBackup"
+"""The event that the audit log has for a backup: one when it is begun, and another if it fails."""
 
 
 class MadeBackup(msgspec.Struct, frozen=True):
@@ -77,14 +81,17 @@ class BackupMaker:
         if with_domain_keys and encryption is None:
             raise DataFolderError("a backup with domain keys opens every key, so it must be encrypted")
         target = self._target(to, encrypted=encryption is not None)
-        self._record(target, "none" if encryption is None else encryption.kind, with_domain_keys=with_domain_keys)
-        try:
-            with partial_file(target) as file:
-                signed = self._write_and_check(target, file, encryption, progress, with_domain_keys=with_domain_keys)
-                size = os.fstat(file.fileno()).st_size
-                publish(target)
-        except OSError as error:
-            raise DataFolderError(f"`{target}` cannot be written: {error.strerror or error}") from error
+        kind = "none" if encryption is None else encryption.kind
+        with self._recording(target, kind, with_domain_keys=with_domain_keys):
+            try:
+                with partial_file(target) as file:
+                    signed = self._write_and_check(
+                        target, file, encryption, progress, with_domain_keys=with_domain_keys
+                    )
+                    size = os.fstat(file.fileno()).st_size
+                    publish(target)
+            except OSError as error:
+                raise DataFolderError(f"`{target}` cannot be written: {error.strerror or error}") from error
         removed = [] if keep is None else remove_oldest(target.parent, self._deployment, keep, target)
         return MadeBackup(target, size, signed, removed)
 
@@ -105,12 +112,23 @@ class BackupMaker:
             raise BackupError(f"`{target}` was read back and is not what was written")
         return signed
 
-    def _record(self, target: Path, encryption: str, *, with_domain_keys: bool) -> None:
-        """Record that a backup is made; raises DataFolderError if that is impossible."""
+    @contextmanager
+    def _recording(self, target: Path, encryption: str, *, with_domain_keys: bool) -> Iterator[None]:
+        """Record that a backup is made, and afterwards if it failed; raises DataFolderError if that is impossible.
+
+        Other commands need not wait while it is made.
+        """
         details = {"file": str(target), "encryption": encryption, "withDomainKeys": with_domain_keys}
-        event = OperatorEvent(name="CreateBackup", command="backup", source=KEY_SOURCE, details=details)
-        with self._opened.folder.registering(), self._opened.trail.recording(event):
+        event = OperatorEvent(name=BACKUP_EVENT, command="backup", source=KEY_SOURCE, details=details)
+        folder, trail = self._opened.folder, self._opened.trail
+        with folder.registering(), trail.recording(event):
             pass
+        try:
+            yield
+        except BaseException as error:
+            with folder.registering():
+                trail.note_failure(event, error)
+            raise
 
     def _target(self, to: Path, *, encrypted: bool) -> Path:
         """Return the path of the new file; raises DataFolderError if it cannot be there."""

@@ -75,6 +75,14 @@ class CommandTrail:
                     self._add(log, event, str(error) or type(error).__name__)
                 raise
 
+    def note_failure(self, event: OperatorEvent, error: BaseException) -> None:
+        """Record, if possible, that a change was not made whose record was written before.
+
+        ``registering`` must be held.
+        """
+        with suppress(KmsError, OSError), closing(self._open()) as log:
+            self._add(log, event, str(error) or type(error).__name__)
+
     def end_interrupted(self) -> None:
         """Sign what a killed command has left unsigned, unless a command runs now, which does it itself."""
         writer = self._writer()

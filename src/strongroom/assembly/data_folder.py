@@ -105,6 +105,26 @@ class DataFolder:
         finally:
             os.close(descriptor)
 
+    def is_locked(self) -> bool:
+        """Tell whether a server uses the folder; raises OSError if it cannot be opened.
+
+        The lock is held for a moment. A server that starts then waits for it.
+        """
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    def require_private(self) -> None:
+        """Refuse a folder in which another user can change something; raises DataFolderError, OSError."""
+        _require_own_link(self.path)
+        _require_private(self.path, self.path.stat())
+        _require_own_content(self)
+
     def make(self) -> None:
         """Make the folder if needed; raises DataFolderError if another user could change what is in it."""
         os.close(self._open())
@@ -228,10 +248,13 @@ def upgrade_unused(folder: DataFolder) -> None:
         upgrade(folder.database)
 
 
-def open_store_to_read(folder: DataFolder) -> ReadOnlyStore:
-    """Open the database and change nothing; raises UnknownSchemaError, and DataFolderError if it cannot be read."""
+def open_store_to_read(folder: DataFolder, *, untouched: bool = False) -> ReadOnlyStore:
+    """Open the database and change nothing; raises UnknownSchemaError, and DataFolderError if it cannot be read.
+
+    ``untouched`` is for a caller that also must make no file beside the database of a stopped server.
+    """
     try:
-        return open_read_only(folder.database)
+        return open_read_only(folder.database, untouched=untouched)
     except UnreadableStoreError as error:
         raise DataFolderError(f"`{folder.database}`, or a file beside it, cannot be read: {error}") from None
 
@@ -288,13 +311,18 @@ def open_seal(folder: DataFolder, sealed: Sequence[SealedDomainKey], entropy: En
     """Return the seal of the root key, made now at the first start; raises DataFolderError if it is missing."""
     if not sealed:
         _require_first_start(folder)
-    if not folder.root_key.exists():
-        if folder.root_key.is_symlink():
-            raise DataFolderError(
-                f"`{folder.root_key}` is a symbolic link to `{folder.root_key.readlink()}`, which is missing; "
-                "mount or restore that file, or remove the link"
-            )
-        if sealed:
-            raise DataFolderError(f"`{folder.root_key}` is missing; without it no key can be used. Restore it.")
-        create_root_key(folder.root_key, entropy)
-    return load_file_seal(folder.root_key, entropy)
+        if not folder.root_key.exists() and not folder.root_key.is_symlink():
+            create_root_key(folder.root_key, entropy)
+    return open_existing_seal(folder, entropy)
+
+
+def open_existing_seal(folder: DataFolder, entropy: Entropy) -> Seal:
+    """Return the seal of the root key; raises DataFolderError if it is missing, UnsealError if it cannot be used."""
+    if folder.root_key.exists():
+        return load_file_seal(folder.root_key, entropy)
+    if folder.root_key.is_symlink():
+        raise DataFolderError(
+            f"`{folder.root_key}` is a symbolic link to `{folder.root_key.readlink()}`, which is missing; "
+            "mount or restore that file, or remove the link"
+        )
+    raise DataFolderError(f"`{folder.root_key}` is missing; without it no key can be used. Restore it.")

@@ -8,10 +8,13 @@ from strongroom.store.sqlite.integrity import AT_ONCE, Integrity, UncheckedError
 logger = logging.getLogger(__name__)
 
 
-def check_database(folder: DataFolder) -> Integrity:
-    """Check the whole database of a folder, also while it is served; raises DataFolderError if it cannot be read."""
+def check_database(folder: DataFolder, *, only_read: bool = False) -> Integrity:
+    """Check the whole database of a folder, also while it is served; raises DataFolderError if it cannot be read.
+
+    For ``only_read``, see ``check_integrity``.
+    """
     try:
-        return check_integrity(folder.database)
+        return check_integrity(folder.database, only_read=only_read)
     except UncheckedError as error:
         raise DataFolderError(str(error)) from None
 

@@ -26,11 +26,16 @@ def require_all_committed(folder: DataFolder, store: Readable) -> None:
     """Refuse a database that lacks what the audit log says was committed; raises DataFolderError."""
     found = compare_with_log(folder, store)
     if found is not None:
-        raise DataFolderError(
-            f"`{folder.database}` was set back: {found.text}. Put the newer database with its -wal file back, or "
-            "restore a backup; to go on without what is missing, run: "
-            f"strongroom database accept-older --data {folder.path}"
-        )
+        remedy = remedy_of(folder)
+        raise DataFolderError(f"`{folder.database}` was set back: {found.text}. {remedy}")
+
+
+def remedy_of(folder: DataFolder) -> str:
+    """Return what an operator can do about a database that was set back."""
+    return (
+        "Put the newer database with its -wal file back, or restore a backup; to go on without what is missing, run: "
+        f"strongroom database accept-older --data {folder.path}"
+    )
 
 
 def accept_older(folder: DataFolder, store: Store, trail: CommandTrail, entropy: Entropy) -> SetBack:

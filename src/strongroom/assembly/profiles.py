@@ -13,7 +13,7 @@ from strongroom.crypto.access_keys import NewAccessKey
 from strongroom.crypto.binding import access_key_binding
 from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.service_secrets import ServiceSecrets
-from strongroom.store.protocol import Reader, Store
+from strongroom.store.protocol import Readable, Reader
 
 _SERVICE_DOMAIN = ".amazonaws.com"
 
@@ -21,7 +21,7 @@ _SERVICE_DOMAIN = ".amazonaws.com"
 class Profiles:
     """The profiles of the credentials file in an opened data folder."""
 
-    def __init__(self, folder: DataFolder, store: Store, secrets: ServiceSecrets) -> None:
+    def __init__(self, folder: DataFolder, store: Readable, secrets: ServiceSecrets) -> None:
         self._folder = folder
         self._store = store
         self._secrets = secrets

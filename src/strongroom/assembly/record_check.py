@@ -1,6 +1,6 @@
 """Checks every record of a data folder, whether a server has it open or not."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.seal import UnsealError
@@ -10,13 +10,21 @@ from strongroom.store.protocol import Readable
 from strongroom.store.quarantine import Finding
 
 
-def check_records(store: Readable, key_backends: KeyBackends) -> Iterator[Finding]:
+def check_records(
+    store: Readable, key_backends: KeyBackends, progress: Callable[[int], object] = lambda _keys: None
+) -> Iterator[Finding]:
     """Yield each record that is not as the service wrote it, and each key material that does not unwrap.
 
-    All of it is of one state of the database. Nothing is written or logged.
+    All of it is of one state of the database. Nothing is written or logged. ``progress`` is called
+    with the number of keys that were checked since it was called last.
     """
+    newest = ""
 
     def opens(key: KmsKey, material: KeyMaterial) -> bool:
+        nonlocal newest
+        if key.arn != newest:
+            newest = key.arn
+            progress(1)
         if material.token is None:
             return True
         try:

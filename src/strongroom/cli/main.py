@@ -9,6 +9,7 @@ from strongroom.cli.audit_archive import archive, prune
 from strongroom.cli.backup import backup
 from strongroom.cli.clock import clock
 from strongroom.cli.database import database
+from strongroom.cli.doctor import doctor
 from strongroom.cli.explain import explain_command, who_can_command
 from strongroom.cli.identity_provider import identity_provider
 from strongroom.cli.key import key
@@ -25,7 +26,7 @@ def main() -> None:
 
 for command in (
     *(serve, account, service, key, identity_provider, explain_command, who_can_command),
-    *(audit, clock, database, backup, restore),
+    *(audit, clock, database, backup, restore, doctor),
 ):
     main.add_command(command)
 for command in (archive, prune):

@@ -100,6 +100,16 @@ def cut_to_last_line(folder: Path, writer: str) -> End:
     return End(Position(writer), torn)
 
 
+def end_of_chain(folder: Path, writer: str) -> Position:
+    """Return the position that the last readable line of a writer's chain states, and change nothing."""
+    for segment in reversed([each for each in segments_of(folder) if each.writer == writer]):
+        with segment.path.open("rb") as file:
+            _, position = _last_position(file.fileno(), file.seek(0, os.SEEK_END), writer)
+        if position is not None:
+            return position
+    return Position(writer)
+
+
 def holds(folder: Path, position: Position, body: bytes) -> bool:
     """Tell whether a writer's chain has a line with this JSON object right after a position."""
     place = position.sequence + 1

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 _SAID_AFTER = 60.0
 _PROBLEM_AFTER = 180.0
 """After so many seconds for which erased material has stayed in the log, that is logged, or an open problem."""
-_LARGE = 256 * 1024 * 1024
+LARGE = 256 * 1024 * 1024
 """From this size in bytes on, the log is a problem: it grows with each write until no reader needs its start."""
 _READ_LOCKS = range(123, 128)
 _LOCKS = Path("/proc/locks")
@@ -46,9 +46,9 @@ class WriteAheadLog:
                 f"erased key material has been in `{log_of(self._database).name}` for more than "
                 f"{_PROBLEM_AFTER / 60:.0f} minutes, because a reader needs the log"
             )
-        elif size >= _LARGE:
+        elif size >= LARGE:
             self._report(
-                f"`{log_of(self._database).name}` has grown to {_LARGE >> 20} MiB and more, because a reader needs its "
+                f"`{log_of(self._database).name}` has grown to {LARGE >> 20} MiB and more, because a reader needs its "
                 "start"
             )
         elif self._has_problem:

@@ -91,7 +91,7 @@ def test_erased_material_that_a_reader_keeps_is_logged_and_then_a_problem(
 def test_a_log_that_has_grown_is_a_problem(
     store: SqlStore, tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(write_ahead_log, "_LARGE", 4000)
+    monkeypatch.setattr(write_ahead_log, "LARGE", 4000)
     problems = Problems()
     log = WriteAheadLog(tmp_path / "strongroom.db", problems, StoreCounters(), clock.timer)
     store.try_write()

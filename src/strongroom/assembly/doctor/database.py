@@ -1,0 +1,127 @@
+"""Checks of the database: its schema, its pages, its keys, its rows, and whether it was set back."""
+
+from collections.abc import Iterator
+from itertools import islice
+
+from strongroom.assembly.audit_log import known_writers
+from strongroom.assembly.database_check import check_database, is_checked_at_once
+from strongroom.assembly.database_history import compare_with_log, remedy_of
+from strongroom.assembly.doctor.results import Finding, critical, ok, unknown, warning
+from strongroom.assembly.doctor.scene import Scene
+from strongroom.assembly.record_check import check_records
+from strongroom.crypto.domain_keys import DomainKeys
+from strongroom.crypto.key_backends import KeyBackends
+from strongroom.crypto.seal import SealedDomainKey, UnsealError
+from strongroom.crypto.software.key_backend import SoftwareKeyBackend
+from strongroom.store.audit.segments import newest_notes
+from strongroom.store.sqlite.integrity import log_of
+from strongroom.store.sqlite.schema_version import SCHEMA
+from strongroom.store.sqlite.write_ahead_log import LARGE, readers_of
+
+_RESTORE = "restore a backup: strongroom restore"
+_SHOWN = 5
+_MOST_COUNTED = 1000
+
+
+def check_schema(scene: Scene) -> Iterator[Finding]:
+    """Find out whether this release reads the database."""
+    with scene.store.read() as reader:
+        regions = reader.keys_by_region()
+    yield ok(f"schema {SCHEMA}; {_number(sum(regions.values()), 'key')} in {_number(len(regions), 'Region')}")
+
+
+def check_pages(scene: Scene) -> Iterator[Finding]:
+    """Find out whether every page, table and column is there."""
+    folder = scene.with_database
+    if scene.options.quick and not is_checked_at_once(folder):
+        yield ok("it is there; its pages were not checked, because it is large")
+        return
+    found = check_database(folder, only_read=True)
+    if found.is_whole:
+        yield ok(f"whole, checked in {found.seconds:.1f} s")
+    else:
+        yield critical(f"`{folder.database}` is damaged ({'; '.join(found.findings)})", _RESTORE)
+
+
+def check_root_key(scene: Scene) -> Iterator[Finding]:
+    """Find out whether the root key opens every domain key, and the domain key opens the audit key."""
+    sealed, _ = scene.sealed, scene.seal
+    closed = [each for each in sealed if not _opens(scene, each)]
+    if len(closed) == len(sealed):
+        yield critical(
+            f"`{scene.folder.root_key}` is not the root key of `{scene.folder.database}`",
+            "restore the file that belongs to it",
+        )
+        return
+    for each in closed:
+        yield critical(f"domain key {each.version} of `{each.scope}` does not open: its row was changed", _RESTORE)
+    if closed:
+        return
+    if not scene.domain_keys.rows_have_codes:
+        yield warning(
+            "an older release wrote the rows, so they are not authenticated", "start a server of this release"
+        )
+    _ = scene.audit_key
+    yield ok(f"opens {_number(len(sealed), 'domain key')} and the key of the audit log")
+
+
+def _opens(scene: Scene, sealed: SealedDomainKey) -> bool:
+    try:
+        DomainKeys([sealed], scene.seal, scene.entropy)
+    except UnsealError:
+        return False
+    return True
+
+
+def check_set_back(scene: Scene) -> Iterator[Finding]:
+    """Find out whether the database has all that the audit log says was committed."""
+    folder, store = scene.folder, scene.store
+    found = compare_with_log(folder, store)
+    if found is not None:
+        yield critical(found.text, remedy_of(folder))
+    elif newest_notes(folder.audit):
+        yield ok("it has all that the audit log notes")
+    elif all(known.checkpoint is None for known in known_writers(store).values()):
+        yield ok("no call was recorded yet")
+    else:
+        yield unknown("the audit log does not note anything of the database", "see what `audit-log` says")
+
+
+def check_every_record(scene: Scene) -> Iterator[Finding]:
+    """Find out whether every row is as the service wrote it, and every key material opens."""
+    keys, store = scene.domain_keys, scene.store
+    with store.read() as reader:
+        number = sum(reader.keys_by_region().values())
+    back_ends = KeyBackends(SoftwareKeyBackend(keys, scene.entropy))
+    with scene.progress("Opening keys", number) as advance:
+        found = list(islice(check_records(store, back_ends, advance), _MOST_COUNTED))
+    for each in found[:_SHOWN]:
+        yield critical(f"{each.record}: {each.fault}", f"find out who changed the database; {_RESTORE}")
+    if len(found) > _SHOWN:
+        more = f"{len(found) - _SHOWN}{' or more' if len(found) == _MOST_COUNTED else ''} other records"
+        yield critical(f"and {more}", f"find out who changed the database; {_RESTORE}")
+    yield ok(f"all are as they were written; the material of {_number(number, 'key')} opens")
+
+
+def check_write_ahead_log(scene: Scene) -> Iterator[Finding]:
+    """Find out whether the write-ahead log grows, and which processes read it."""
+    folder = scene.folder
+    log = log_of(folder.database)
+    try:
+        size = log.stat().st_size
+    except FileNotFoundError:
+        yield ok("there is none: no process has the database open")
+        return
+    readers = readers_of(folder.database)
+    who = f", read now by process {', '.join(map(str, readers))}" if readers else ""
+    text = f"`{log.name}` has {size / (1 << 20):.1f} MiB{who}"
+    if size >= LARGE:
+        yield warning(text, "end the process that keeps a read open, such as a backup program or a shell of SQLite")
+    elif size and not scene.is_served:
+        yield ok(f"{text}: the last server was killed, and the next start takes it over")
+    else:
+        yield ok(text)
+
+
+def _number(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,189 @@
+"""What checks look at: the settings, and the parts of a data folder, each opened once, only to be read."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TypeVar, cast
+
+import msgspec
+
+from strongroom.assembly.audit_log import existing_audit_key
+from strongroom.assembly.data_folder import (
+    DataFolder,
+    DataFolderError,
+    open_existing_seal,
+    open_store_to_read,
+    require_database,
+)
+from strongroom.clock import DAY, Clock
+from strongroom.crypto.audit_key import AuditPublicKey
+from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys
+from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
+from strongroom.crypto.service_secrets import ServiceSecrets
+from strongroom.entropy import Entropy
+from strongroom.settings import Settings, SettingsError
+from strongroom.store.sqlite.read_only import ReadOnlyStore
+
+T = TypeVar("T")
+
+Progress = Callable[[str, int], AbstractContextManager[Callable[[int], object]]]
+"""Shows the progress of work of a length under a name. What it gives is called with what was done each time."""
+
+
+class BlockedError(Exception):
+    """What a check needs cannot be used. The check of the name ``because`` says why."""
+
+    def __init__(self, because: str) -> None:
+        super().__init__(because)
+        self.because = because
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for. ``backup_age`` is the age in seconds from which on the last backup is too old."""
+
+    quick: bool = False
+    archives: Sequence[Path] = ()
+    backup_age: float = 7 * DAY
+
+
+class Scene:
+    """One deployment, as far as it can be opened. Close it afterwards."""
+
+    def __init__(
+        self,
+        settings: Settings | SettingsError,
+        data: Path | None,
+        options: Options,
+        clock: Clock,
+        entropy: Entropy,
+        progress: Progress,
+    ) -> None:
+        """Look at the folder ``data``; None if it is not known, because the ``settings`` cannot be read."""
+        self.found_settings = settings
+        self.data = data
+        self.options = options
+        self.clock = clock
+        self.entropy = entropy
+        self.progress = progress
+        self.check = ""
+        """The name of the check that runs."""
+        self._made: dict[str, object] = {}
+
+    def close(self) -> None:
+        """Close what was opened."""
+        for made in self._made.values():
+            if isinstance(made, ReadOnlyStore):
+                made.close()
+
+    @property
+    def settings(self) -> Settings:
+        """The settings."""
+        if isinstance(self.found_settings, SettingsError):
+            raise BlockedError("settings")
+        return self.found_settings
+
+    @property
+    def folder(self) -> DataFolder:
+        """The data folder, which exists."""
+        if self.data is None:
+            raise BlockedError("settings")
+        data = self.data
+        return self._once("folder", lambda: _existing(DataFolder(data)))
+
+    @property
+    def is_served(self) -> bool:
+        """Whether a server uses the data folder."""
+        folder = self.folder
+        return self._once("server", folder.is_locked)
+
+    @property
+    def with_database(self) -> DataFolder:
+        """The data folder, which has a database, although it may be damaged."""
+        folder = self.folder
+        return self._once("database", lambda: _with_database(folder))
+
+    @property
+    def store(self) -> ReadOnlyStore:
+        """The database. Its rows are authenticated once ``domain_keys`` was opened."""
+        folder = self.with_database
+        return self._once("schema", lambda: open_store_to_read(folder, untouched=True))
+
+    @property
+    def sealed(self) -> list[SealedDomainKey]:
+        """The domain keys as they are stored."""
+        store = self.store
+        return self._once("root-key", lambda: _sealed_keys(self.folder, store), "sealed keys")
+
+    @property
+    def seal(self) -> Seal:
+        """The root key's seal."""
+        folder = self.folder
+        return self._once("root-key", lambda: open_existing_seal(folder, self.entropy), "seal")
+
+    @property
+    def domain_keys(self) -> DomainKeys:
+        """All domain keys, unsealed."""
+        store, sealed, seal = self.store, self.sealed, self.seal
+
+        def unseal() -> DomainKeys:
+            keys = DomainKeys(sealed, seal, self.entropy)
+            if keys.rows_have_codes:
+                store.authenticate(keys.row_keys)
+            return keys
+
+        return self._once("root-key", unseal, "domain keys")
+
+    @property
+    def audit_key(self) -> AuditPublicKey:
+        """The public key of the audit log's checkpoints."""
+        store, secrets = self.store, ServiceSecrets(self.domain_keys)
+
+        def opened() -> AuditPublicKey:
+            try:
+                key = existing_audit_key(store, secrets)
+            except UnsealError as error:
+                raise UnsealError(f"the key of the audit log does not open ({error}); restore a backup") from None
+            if key is None:
+                raise DataFolderError("the database has no key of the audit log; restore it from a backup")
+            return key.public()
+
+        return self._once("root-key", opened, "audit key")
+
+    def _once(self, told_by: str, make: Callable[[], T], what: str = "") -> T:
+        """Return what was made before, or make it now. The check ``told_by`` gets the error if that fails.
+
+        Any other check is told that it cannot run; raises BlockedError.
+        """
+        name = what or told_by
+        if name not in self._made:
+            try:
+                self._made[name] = make()
+            except Exception as error:  # noqa: BLE001 - it is raised where it is told
+                self._made[name] = error
+        made = self._made[name]
+        if not isinstance(made, Exception):
+            return cast("T", made)
+        if self.check == told_by:
+            raise made
+        raise BlockedError(told_by) from made
+
+
+def _existing(folder: DataFolder) -> DataFolder:
+    if not folder.path.is_dir():
+        raise DataFolderError(f"`{folder.path}` does not exist, or is no folder; name the data folder in --data")
+    return folder
+
+
+def _with_database(folder: DataFolder) -> DataFolder:
+    require_database(folder)
+    if not folder.database.exists():
+        raise DataFolderError(f"`{folder.path}` has no database; name the data folder in --data, or start a server")
+    return folder
+
+
+def _sealed_keys(folder: DataFolder, store: ReadOnlyStore) -> list[SealedDomainKey]:
+    with store.read() as reader:
+        sealed = reader.domain_keys()
+    if IAM_SCOPE not in {each.scope for each in sealed}:
+        raise UnsealError(f"`{folder.database}` has no domain key `{IAM_SCOPE}`; restore it from a backup")
+    return sealed

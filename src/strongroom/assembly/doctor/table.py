@@ -1,0 +1,46 @@
+"""The checks, in the order in which they are run and shown."""
+
+from strongroom.assembly.doctor.audit import check_backup, check_log, check_size, check_writers
+from strongroom.assembly.doctor.database import (
+    check_every_record,
+    check_pages,
+    check_root_key,
+    check_schema,
+    check_set_back,
+    check_write_ahead_log,
+)
+from strongroom.assembly.doctor.examination import Check
+from strongroom.assembly.doctor.files import check_disk, check_folder
+from strongroom.assembly.doctor.keys import check_due
+from strongroom.assembly.doctor.service import (
+    check_certificate,
+    check_clock,
+    check_credentials,
+    check_problems,
+    check_regions,
+    check_server,
+    check_settings,
+)
+
+CHECKS = (
+    Check("settings", check_settings),
+    Check("folder", check_folder),
+    Check("disk", check_disk),
+    Check("server", check_server),
+    Check("problems", check_problems),
+    Check("database", check_pages, reads_database=True),
+    Check("schema", check_schema, reads_database=True),
+    Check("set-back", check_set_back, reads_database=True),
+    Check("root-key", check_root_key, reads_database=True),
+    Check("records", check_every_record, slow=True, reads_database=True),
+    Check("write-ahead-log", check_write_ahead_log),
+    Check("audit-log", check_log, slow=True, reads_database=True),
+    Check("audit-writers", check_writers, reads_database=True),
+    Check("audit-size", check_size, reads_database=True),
+    Check("backup", check_backup),
+    Check("clock", check_clock),
+    Check("credentials", check_credentials, reads_database=True),
+    Check("regions", check_regions, reads_database=True),
+    Check("certificate", check_certificate),
+    Check("keys", check_due, reads_database=True),
+)
