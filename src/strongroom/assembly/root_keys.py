@@ -89,8 +89,8 @@ class RootKeys:
     def create(self, account: str, *, replace: bool = False, deactivate: bool = False) -> NewRootKey:
         """Make a root access key for an account, written into ``credentials`` as the account's profile.
 
-        ``replace`` deletes the ones it has, also quarantined ones; ``deactivate`` deactivates them. An earlier content of
-        the profile is kept under another name unless its access key does not exist (any more). Raises
+        ``replace`` deletes the ones it has, also quarantined ones; ``deactivate`` deactivates them. An earlier content
+        of the profile is kept under another name unless its access key does not exist (any more). Raises
         DataFolderError if there is no such account, or if it has two root access keys that are not replaced.
         """
         with self._folder.registering():
