@@ -14,6 +14,7 @@ from strongroom.entropy import Entropy
 from strongroom.errors import QuarantinedIdentityException
 from strongroom.keys.arns import root_arn
 from strongroom.store.protocol import Store, Transaction
+from strongroom.store.quarantine import printable
 from strongroom.store.records import AccessKeyRecord, AccountRecord
 from strongroom.store.scopes import AccountScope
 from strongroom.store.subjects.identities import IdentityReader
@@ -92,18 +93,18 @@ class Registrar:
             return [record for name in reader.services() for record in reader.access_keys("", name)]
 
     def delete_service(self, name: str) -> None:
-        """End the access key of a service: no call that begins after this uses it.
+        """End the access key of a service, also one that is quarantined: no call that begins after this uses it.
 
         Raises DataFolderError if it has none. Policies and grants that name the service stay, and so do the AWS managed
         keys that were made for it.
         """
         with self._folder.registering():
             with self._store.read() as reader:
-                ended = [record.access_key_id for record in _require_service(reader, name)]
+                ended = [*map(printable, _require_service(reader, name))]
 
             def remove(transaction: Transaction) -> None:
-                for record in _require_service(transaction, name):
-                    transaction.remove_access_key(record)
+                _require_service(transaction, name)
+                transaction.remove_access_keys("", name)
 
             with self._recording(_service_event("DeleteService", "service delete", name, ended)):
                 self._store.write(remove, AccountScope(""))
@@ -137,11 +138,12 @@ def _service_event(name: str, command: str, service: str, keys: list[str]) -> Op
     return OperatorEvent(name=name, command=command, details={"serviceName": service, "accessKeyIds": keys})
 
 
-def _require_service(reader: IdentityReader, name: str) -> list[AccessKeyRecord]:
-    records = reader.access_keys("", name)
-    if not records:
+def _require_service(reader: IdentityReader, name: str) -> list[str]:
+    """Return the ids of a service's access keys; raises DataFolderError if it has none."""
+    found = reader.access_key_ids("", name)
+    if not found:
         raise DataFolderError(f"service {name} has no access key")
-    return records
+    return found
 
 
 def _require_new_account(reader: IdentityReader, account: str) -> None:

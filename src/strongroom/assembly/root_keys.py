@@ -21,8 +21,10 @@ from strongroom.crypto.access_keys import NewAccessKey, new_access_key
 from strongroom.crypto.domain_keys import IAM_SCOPE
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.entropy import Entropy
+from strongroom.errors import QuarantinedIdentityException
 from strongroom.keys.arns import root_arn
 from strongroom.store.protocol import Reader, Store, Transaction
+from strongroom.store.quarantine import printable
 from strongroom.store.records import AccessKeyRecord, AccountRecord
 from strongroom.store.scopes import AccountScope
 
@@ -87,26 +89,31 @@ class RootKeys:
     def create(self, account: str, *, replace: bool = False, deactivate: bool = False) -> NewRootKey:
         """Make a root access key for an account, written into ``credentials`` as the account's profile.
 
-        ``replace`` deletes the ones it has, ``deactivate`` deactivates them. An earlier content of the profile is kept
-        under another name unless its access key does not exist (any more). Raises DataFolderError if there is no such
-        account, or if it has two root access keys that are not replaced.
+        ``replace`` deletes the ones it has, also quarantined ones; ``deactivate`` deactivates them. An earlier content
+        of the profile is kept under another name unless its access key does not exist (any more). Raises
+        DataFolderError if there is no such account, or if it has two root access keys that are not replaced.
         """
         with self._folder.registering():
             with self._store.read() as reader:
                 profile = _profile_of(reader, account)
                 before = reader.access_keys(account, root := _root_of(reader, account))
+                ids = reader.access_key_ids(account, root)
                 kept_as = self._earlier_profile(reader, profile)
-            if not replace and len(before) >= MOST_ROOT_KEYS:
-                raise _too_many(account, before)
+            if not replace and len(ids) >= MOST_ROOT_KEYS:
+                raise _too_many(account, ids, before)
             key = new_access_key("AKIA", self._entropy, account)
             record = access_key_record(self._secrets, key, account, root, self._clock.now())
             done = "deleted" if replace else "deactivated"
-            others = [each.access_key_id for each in before] if replace or deactivate else []
+            others = ids if replace else [each.access_key_id for each in before] if deactivate else []
             event = OperatorEvent(
                 name="CreateRootAccessKey",
                 command="account root-key",
                 account=account,
-                details={"accountId": account, "accessKeyId": key.access_key_id, f"{done}AccessKeyIds": others},
+                details={
+                    "accountId": account,
+                    "accessKeyId": key.access_key_id,
+                    f"{done}AccessKeyIds": [*map(printable, others)],
+                },
             )
             with self._trail.recording(event):
                 self._change(record, key, profile, kept_as, replace=replace, deactivate=deactivate)
@@ -123,14 +130,15 @@ class RootKeys:
         deactivate: bool,
     ) -> None:
         def add(transaction: Transaction) -> None:
+            if replace:
+                transaction.remove_access_keys(record.account, record.principal)
             before = transaction.access_keys(record.account, record.principal)
             for each in before:
-                if replace:
-                    transaction.remove_access_key(each)
-                elif deactivate and each.active:
+                if deactivate and each.active:
                     transaction.set_access_key_active(each, active=False)
             if not transaction.add_access_key(record, MOST_ROOT_KEYS):
-                raise _too_many(record.account, before)
+                ids = transaction.access_key_ids(record.account, record.principal)
+                raise _too_many(record.account, ids, before)
 
         # The file is written first, and loses nothing yet: a kill in between costs no access key that works.
         add_profile(self._folder.credentials, profile, key, kept_as)
@@ -150,8 +158,12 @@ class RootKeys:
                 return f"{profile}-before" if has_profile(path, profile) else None
         except CredentialsFileError as error:
             raise DataFolderError(f"{error}; repair it or move it away, and run this again") from None
-        known = reader.access_key(earlier.access_key_id)
-        return None if known is None else f"{profile}-{earlier.access_key_id}"
+        try:
+            is_known = reader.access_key(earlier.access_key_id) is not None
+        except QuarantinedIdentityException:
+            # It works again if its record is restored.
+            is_known = True
+        return f"{profile}-{earlier.access_key_id}" if is_known else None
 
 
 def _profile_of(reader: Reader, account: str) -> str:
@@ -167,8 +179,9 @@ def _root_of(reader: Reader, account: str) -> str:
     return root_arn(region, account)
 
 
-def _too_many(account: str, keys: list[AccessKeyRecord]) -> DataFolderError:
-    shown = ", ".join(f"{each.access_key_id} ({'active' if each.active else 'inactive'})" for each in keys)
+def _too_many(account: str, ids: list[str], intact: list[AccessKeyRecord]) -> DataFolderError:
+    states = {each.access_key_id: "active" if each.active else "inactive" for each in intact}
+    shown = ", ".join(f"{printable(each)} ({states.get(each, 'failed authentication')})" for each in ids)
     return DataFolderError(
         f"account {account} has {MOST_ROOT_KEYS} root access keys, the most there can be: {shown}; delete one with "
         f"iam delete-access-key, or all of them with: strongroom account root-key {account} --replace"

@@ -81,6 +81,11 @@ class IdentityReads:
         found = self._connection.execute(_ACCESS_KEYS, of(account=account, principal=principal))
         return self._guard.intact(access_key, found, read_access_key)
 
+    def access_key_ids(self, account: str, principal: str) -> list[str]:
+        """List the ids of the access keys of one principal, oldest first, also of those that are quarantined."""
+        found = self._connection.execute(_ACCESS_KEYS, of(account=account, principal=principal))
+        return [str(row.access_key_id) for row in found]
+
     def services(self) -> list[str]:
         """List the services that have an access key, by name."""
         found = self._connection.execute(
@@ -151,6 +156,12 @@ class IdentityWrites(IdentityReads):
         """Remove an access key."""
         require_changed(self._connection.execute(_REMOVE_ACCESS_KEY, of(access_key_id=record.access_key_id)))
         self._log_access_key(record)
+
+    def remove_access_keys(self, account: str, principal: str) -> None:
+        """Remove all access keys of a principal, also those that are quarantined."""
+        for access_key_id in self.access_key_ids(account, principal):
+            require_changed(self._connection.execute(_REMOVE_ACCESS_KEY, of(access_key_id=access_key_id)))
+            log_change(self._connection, ChangeKind.ACCESS_KEY, account, "", access_key_id)
 
     def note_access_key_use(self, use: AccessKeyUse) -> None:
         """Save the last use of an access key, unless a later one is saved. It has no entry in the change log."""

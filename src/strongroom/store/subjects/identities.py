@@ -23,6 +23,10 @@ class IdentityReader(Protocol):
         """Return the account that has an alias."""
         ...
 
+    def access_key_ids(self, account: str, principal: str) -> list[str]:
+        """List the ids of the access keys of one principal, oldest first, also of those that are quarantined."""
+        ...
+
     def services(self) -> list[str]:
         """List the services that have an access key, by name."""
         ...
@@ -73,6 +77,10 @@ class IdentityWriter(Protocol):
 
     def remove_access_key(self, record: AccessKeyRecord) -> None:
         """Remove an access key."""
+        ...
+
+    def remove_access_keys(self, account: str, principal: str) -> None:
+        """Remove all access keys of a principal, also those that are quarantined."""
         ...
 
     def note_access_key_use(self, use: AccessKeyUse) -> None:
