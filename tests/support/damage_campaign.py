@@ -11,7 +11,6 @@ from pathlib import Path
 
 import msgspec
 
-from accounts import strongroom
 from campaign import Random, Tally
 from clients import credentials_of
 from damage import Damage, How, changed_rows, choose, inflict, keep_database
@@ -21,6 +20,7 @@ from ledger import Ledger
 from ledger_check import Check, unrecorded
 from ledger_load import LedgerLoad
 from local_server import RunningServer, running_server
+from warm_commands import strongroom
 
 _KEYS = 12
 _SHOWN = 10

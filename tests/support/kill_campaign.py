@@ -12,7 +12,6 @@ from pathlib import Path
 import msgspec
 from botocore.credentials import Credentials
 
-from accounts import strongroom
 from campaign import Random, Tally
 from fast_client import CallRefused, FastClient
 from ledger import Ledger
@@ -20,6 +19,7 @@ from ledger_check import Check, unrecorded
 from ledger_load import load
 from local_server import RunningServer, running_server
 from server_processes import children_of, is_alive, wait_until
+from warm_commands import strongroom
 
 ROUNDS_OF_A_FOLDER = 10
 """A folder is served, and killed, so often; then a new one begins, so that comparisons stay short."""

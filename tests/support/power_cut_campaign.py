@@ -4,7 +4,6 @@ import itertools
 import time
 from pathlib import Path
 
-from accounts import strongroom
 from campaign import Random, Tally
 from clients import credentials_of
 from kill_campaign import configured, first_answer
@@ -12,6 +11,7 @@ from ledger import Ledger
 from ledger_check import Check, unrecorded
 from ledger_load import load
 from local_server import running_server
+from warm_commands import strongroom
 from write_record import WriteRecord, with_cuts
 
 _SESSIONS = 2

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 
-from accounts import strongroom
 from campaign import Random, Tally
 from clients import credentials_of
 from damage import DATABASE, integrity
@@ -16,6 +15,7 @@ from ledger import Ledger
 from ledger_check import Check
 from ledger_load import load
 from local_server import running_server
+from warm_commands import strongroom
 
 COPIES_OF_A_RUN = 10
 """A server is copied so often; then a new one begins, so that folders stay small."""
