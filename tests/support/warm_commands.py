@@ -18,14 +18,18 @@ _ENDING = 10
 
 def strongroom(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run ``strongroom`` with a data folder; as ``accounts.strongroom``, in less time."""
-    command = [*arguments, "--data", str(data)]
+    return command(*arguments, "--data", str(data))
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run ``strongroom`` with some arguments."""
     warm = _warm()
     assert warm.stdin is not None
     assert warm.stdout is not None
-    warm.stdin.write(json.dumps(command) + "\n")
+    warm.stdin.write(json.dumps(arguments) + "\n")
     warm.stdin.flush()
     code, output, errors = json.loads(warm.stdout.readline())
-    return subprocess.CompletedProcess(command, code, output, errors)
+    return subprocess.CompletedProcess(arguments, code, output, errors)
 
 
 @cache
