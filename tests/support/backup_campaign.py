@@ -15,8 +15,7 @@ from kill_campaign import first_answer
 from ledger import Ledger
 from ledger_check import Check
 from ledger_load import load
-from local_server import running_server
-from warm_commands import command, strongroom
+from warm_commands import command, strongroom, warm_server
 
 BACKUPS_OF_A_RUN = 4
 """A server is backed up so often; then a new one begins, so that folders stay small."""
@@ -57,7 +56,7 @@ class BackupCampaign:
 
     def _one_server(self, count: int) -> None:
         ledger, data = Ledger(), self._scratch / f"data{next(self._runs)}"
-        with running_server(data, self._scratch / "log") as server:
+        with warm_server(data, self._scratch / "log") as server:
             self._credentials = credentials_of(server)
             with load(server, ledger, itertools.count(1), clients=2):
                 made = [self._back_up(data, ledger) for _ in range(count)]
@@ -83,6 +82,7 @@ class BackupCampaign:
             return
         self.tally.acknowledged += ledger.acknowledged(made.begun)
         number = int(made.path.name.removeprefix("backup"))
+        opened: tuple[str, ...]
         if number % 2:
             opened = ("--identity", str(self._identity), "--audit-public-key", str(self._public_key))
         else:
@@ -99,7 +99,7 @@ class BackupCampaign:
             return
         shutil.copy(data / "credentials", target / "credentials")
         log = self._scratch / "log"
-        with running_server(target, log) as server:
+        with warm_server(target, log, "--workers", "1") as server:
             self.tally.recovery.append(first_answer(server, begun, self._credentials))
             # With the log, keys have lost since what was destroyed after the backup.
             until = _LATEST if with_log else made.complete

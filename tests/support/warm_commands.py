@@ -1,17 +1,24 @@
 """Runs ``strongroom`` commands in forks of a process that has loaded the command line already.
 
-Loading it takes most of the time of a short command, and campaigns run thousands. ``python warm_commands.py`` is that
-process: it reads the arguments of a command from a line of JSON, and writes its exit code and output as another.
+Loading it takes most of the time of a short command and of a server's start, and campaigns have thousands of both.
+``python warm_commands.py`` is that process: it reads from a line of JSON what to run, and answers with another.
 """
 
 import atexit
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+from local_server import RunningServer, environment_of
 
 _ENDING = 10
 
@@ -23,13 +30,69 @@ def strongroom(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run ``strongroom`` with some arguments."""
+    code, output, errors = _asked([arguments, "", ""])
+    return subprocess.CompletedProcess(arguments, code, output, errors)
+
+
+class WarmProcess:
+    """A server that was forked, with as much of ``subprocess.Popen`` as ``RunningServer`` uses."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        # Unlike a number, this never means another process.
+        self._process = os.pidfd_open(pid)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until the process has ended; raises subprocess.TimeoutExpired. Its exit code is not known."""
+        if not select.select([self._process], [], [], timeout)[0]:
+            raise subprocess.TimeoutExpired("strongroom", timeout or 0)
+        return 0
+
+    def kill(self) -> None:
+        """Kill the process."""
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Ask the process to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def close(self) -> None:
+        """Kill the process unless it has ended."""
+        self.kill()
+        self.wait()
+        os.close(self._process)
+
+    def send_signal(self, sig: int) -> None:
+        """Send a signal to the process, unless it has ended."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._process, sig)
+
+
+@contextmanager
+def warm_server(data: Path, log: Path, *options: str) -> Iterator[RunningServer]:
+    """Run ``strongroom serve`` over a data folder; as ``running_server``, but for the start of Python."""
+    log.write_text("")
+    with tempfile.TemporaryDirectory() as scratch:
+        output = Path(scratch, "output")
+        os.mkfifo(output)
+        # Otherwise, this waits for one who writes.
+        reading = os.open(output, os.O_RDONLY | os.O_NONBLOCK)
+        with open(reading, encoding="utf-8") as told:  # noqa: PTH123 - a descriptor
+            arguments = ["serve", "--data", str(data), "--listen", "127.0.0.1:0", *options]
+            (pid,) = _asked([arguments, str(output), str(log)])
+            os.set_blocking(reading, True)
+            with closing(WarmProcess(pid)) as process:
+                yield RunningServer(process, environment_of(told))
+
+
+def _asked(asked: list[object]) -> list[Any]:
     warm = _warm()
     assert warm.stdin is not None
     assert warm.stdout is not None
-    warm.stdin.write(json.dumps(arguments) + "\n")
+    warm.stdin.write(json.dumps(asked) + "\n")
     warm.stdin.flush()
-    code, output, errors = json.loads(warm.stdout.readline())
-    return subprocess.CompletedProcess(arguments, code, output, errors)
+    answer: list[Any] = json.loads(warm.stdout.readline())
+    return answer
 
 
 @cache
@@ -48,25 +111,45 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def _serve() -> None:
-    """Run the commands that are read, one after the other, until the input ends."""
+    """Run the commands that are read, one after the other, until the input ends.
+
+    A command with a file for its output is not waited for; the answer has its process id.
+    """
     from strongroom.cli import main  # noqa: PLC0415 - in this process only
 
     for line in sys.stdin:
-        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-            child = os.fork()
-            if child == 0:
-                os.dup2(output.fileno(), 1)
-                os.dup2(errors.fileno(), 2)
-                _run(main, json.loads(line))
-            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-            told = [_content(file.fileno()) for file in (output, errors)]
-        sys.stdout.write(json.dumps([code, *told]) + "\n")
+        arguments, output, log = json.loads(line)
+        if output:
+            answer: list[object] = [_fork(main, arguments, output, log)]
+        else:
+            with tempfile.NamedTemporaryFile() as told, tempfile.NamedTemporaryFile() as errors:
+                child = _fork(main, arguments, told.name, errors.name)
+                code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+                answer = [code, *(Path(file.name).read_text(errors="replace") for file in (told, errors))]
+        sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
+        # Servers that have ended meanwhile.
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
 
 
-def _run(main: object, arguments: list[str]) -> None:
+def _fork(main: Callable[[list[str]], object], arguments: list[str], output: str, errors: str) -> int:
+    """Run a command in another process; return its id."""
+    files = [os.open(path, os.O_WRONLY) for path in (output, errors)]
+    child = os.fork()
+    if child == 0:
+        for descriptor, file in enumerate([os.open(os.devnull, os.O_RDONLY), *files]):
+            os.dup2(file, descriptor)
+            os.close(file)
+        _run(main, arguments)
+    for file in files:
+        os.close(file)
+    return child
+
+
+def _run(main: Callable[[list[str]], object], arguments: list[str]) -> None:
     """Run one command in this process, and end it."""
-    assert callable(main)
     code = 1
     try:
         main(arguments)
@@ -79,12 +162,6 @@ def _run(main: object, arguments: list[str]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-
-
-def _content(descriptor: int) -> str:
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    with os.fdopen(os.dup(descriptor), "rb") as file:
-        return file.read().decode(errors="replace")
 
 
 if __name__ == "__main__":
