@@ -1,7 +1,7 @@
 """Runs ``strongroom`` commands in forks of a process that has loaded the command line already.
 
 Loading it takes most of the time of a short command and of a server's start, and campaigns have thousands of both.
-``python warm_commands.py`` is that process: it reads from a line of JSON what to run, and answers with another.
+``warm_process`` is that process.
 """
 
 import atexit
@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -98,7 +98,11 @@ def _asked(asked: list[object]) -> list[Any]:
 @cache
 def _warm() -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, str(Path(__file__).with_name("warm_process.py"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     atexit.register(_end, process)
     return process
@@ -108,61 +112,3 @@ def _end(process: subprocess.Popen[str]) -> None:
     assert process.stdin is not None
     process.stdin.close()
     process.wait(_ENDING)
-
-
-def _serve() -> None:
-    """Run the commands that are read, one after the other, until the input ends.
-
-    A command with a file for its output is not waited for; the answer has its process id.
-    """
-    from strongroom.cli import main  # noqa: PLC0415 - in this process only
-
-    for line in sys.stdin:
-        arguments, output, log = json.loads(line)
-        if output:
-            answer: list[object] = [_fork(main, arguments, output, log)]
-        else:
-            with tempfile.NamedTemporaryFile() as told, tempfile.NamedTemporaryFile() as errors:
-                child = _fork(main, arguments, told.name, errors.name)
-                code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-                answer = [code, *(Path(file.name).read_text(errors="replace") for file in (told, errors))]
-        sys.stdout.write(json.dumps(answer) + "\n")
-        sys.stdout.flush()
-        # Servers that have ended meanwhile.
-        with suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-
-
-def _fork(main: Callable[[list[str]], object], arguments: list[str], output: str, errors: str) -> int:
-    """Run a command in another process; return its id."""
-    files = [os.open(path, os.O_WRONLY) for path in (output, errors)]
-    child = os.fork()
-    if child == 0:
-        for descriptor, file in enumerate([os.open(os.devnull, os.O_RDONLY), *files]):
-            os.dup2(file, descriptor)
-            os.close(file)
-        _run(main, arguments)
-    for file in files:
-        os.close(file)
-    return child
-
-
-def _run(main: Callable[[list[str]], object], arguments: list[str]) -> None:
-    """Run one command in this process, and end it."""
-    code = 1
-    try:
-        main(arguments)
-        code = 0
-    except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    except BaseException:  # noqa: BLE001 - it ends as a command would
-        sys.excepthook(*sys.exc_info())
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-
-if __name__ == "__main__":
-    _serve()

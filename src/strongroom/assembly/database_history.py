@@ -27,7 +27,8 @@ def require_all_committed(folder: DataFolder, store: Readable) -> None:
     found = compare_with_log(folder, store)
     if found is not None:
         raise DataFolderError(
-            f"`{folder.database}` was set back: {found.text}. Put the newer database with its -wal file back, or "
+            f"`{folder.database}` was set back: {found.text}. An older copy was put here, or its write-ahead log "
+            f"`{folder.database.name}-wal` was removed or damaged. Put the newer database with that file back, or "
             "restore a backup; to go on without what is missing, run: "
             f"strongroom database accept-older --data {folder.path}"
         )

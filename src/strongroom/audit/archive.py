@@ -94,7 +94,7 @@ class Statements:
                 self._add_archived(speaker, msgspec.json.decode(found.service_event_details, type=_Archived))
             elif found.event_name == PRUNED:
                 self.pruned.update(msgspec.json.decode(found.service_event_details, type=_Pruned).segments)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return
 
     def between(self, writer: str, first: int, last: int) -> list[StatedSegment]:
@@ -190,7 +190,7 @@ def _previous_hash(name: str, header: bytes) -> bytes:
             found = msgspec.json.decode(header, type=HeaderLine).segment
             if found.name == name:
                 return found.previous.encode()
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         pass
     raise DamagedSegmentError(f"{name}:1: a segment begins with its header")
 
@@ -200,7 +200,7 @@ def _is_signed(line: bytes, before: Position, verifies: Callable[[bytes, bytes],
         checkpoint = msgspec.json.decode(line[: line.rfind(b',"chain":')] + b"}", type=Checkpoint)
         if not checkpoint.read().is_of(before):
             return False
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     return verifies(signed_bytes(bytes(checkpoint.statement)), checkpoint.signature)
 

@@ -14,6 +14,7 @@ from strongroom.cli.audit_output import record_table, show_report, writer_table
 from strongroom.cli.data_folder import open_data_folder, readable_errors
 from strongroom.cli.options import config_option, data_option, read_settings
 from strongroom.cli.times import event_time_of
+from strongroom.clock import SystemClock
 from strongroom.crypto.audit_key import AuditPublicKey, load_audit_public_key
 from strongroom.entropy import system_entropy
 from strongroom.store.audit.search import search_log
@@ -76,7 +77,9 @@ def verify(
         ) as bar:
             # The database is in the data folder and no other node uses it. So no chain may be missing, also none that
             # was written under an earlier node id.
-            report = verify_log(folders, None, key, store, bar.update, from_oldest=from_oldest)
+            report = verify_log(
+                folders, None, key, store, bar.update, boot=SystemClock().boot(), from_oldest=from_oldest
+            )
     show_report(report, judged=store is not None)
     if report.findings:
         raise SystemExit(1)
