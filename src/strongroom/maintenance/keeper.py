@@ -47,7 +47,7 @@ class Keeper:
     A failure for one key does not keep the others from being changed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that have duties
         self,
         backends: Backends,
         trail: AuditTrail,
@@ -55,7 +55,11 @@ class Keeper:
         clock: Clock,
         watch: ClockWatch,
         usage: AccessKeyUsage,
+        *,
+        at_start: Callable[[], None] | None = None,
     ) -> None:
+        """Keep a service. ``at_start`` is done once, in the first round of the first worker."""
+        self._at_start = at_start
         self._backends = backends
         self._changes = ServiceChanges(backends, trail, log)
         self._log = log
@@ -72,6 +76,9 @@ class Keeper:
             self._write_down(self._clock.now())
             self._run_guarded(self._trim)
             self._run_guarded(self._scrub)
+            at_start, self._at_start = self._at_start, None
+            if at_start is not None:
+                self._run_guarded(at_start)
 
     def upkeep(self, *, stopping: bool = False) -> None:
         """Do the work of every worker in every round, and once when it is ``stopping``.
@@ -170,4 +177,4 @@ class Keeper:
             self.counters.failures += 1
         except Exception:
             self.counters.failures += 1
-            logger.exception("the keeper could not finish %s %s", act.__name__, args)
+            logger.exception("the keeper could not finish %s %s", getattr(act, "__name__", act), args)
