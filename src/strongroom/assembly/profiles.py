@@ -13,6 +13,7 @@ from strongroom.crypto.access_keys import NewAccessKey
 from strongroom.crypto.binding import access_key_binding
 from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.service_secrets import ServiceSecrets
+from strongroom.errors import QuarantinedIdentityException
 from strongroom.store.protocol import Reader, Store
 
 _SERVICE_DOMAIN = ".amazonaws.com"
@@ -47,7 +48,10 @@ class Profiles:
 
     def _why_useless(self, reader: Reader, key: NewAccessKey) -> str:
         """Say why an access key does not work; empty if it does."""
-        record = reader.access_key(key.access_key_id)
+        try:
+            record = reader.access_key(key.access_key_id)
+        except QuarantinedIdentityException:
+            return "has a damaged record in the database"
         if record is None:
             return "does not exist"
         if not record.active:

@@ -151,3 +151,14 @@ def test_a_row_that_no_call_reads_is_quarantined_at_the_start(
         deployment.chores()
         assert "alias/name" in caplog.text
         assert [problem.subject for problem in deployment.problems.current()] == [Subject.ROWS]
+
+
+def test_a_damaged_access_key_of_the_credentials_file_does_not_prevent_a_start(
+    settings: Settings, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Deployment(settings, clock, entropy):
+        pass
+    with closing(sqlite3.connect(DataFolder(settings.folder).database)) as connection, connection:
+        connection.execute("UPDATE access_key SET created_at = created_at + 1")
+    with Deployment(settings, clock, entropy):
+        assert "has a damaged record in the database; for a new one, run: strongroom account root-key" in caplog.text
