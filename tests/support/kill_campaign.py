@@ -21,9 +21,9 @@ from local_server import RunningServer, running_server
 from server_processes import children_of, is_alive, wait_until
 from warm_commands import strongroom, warm_server
 
-ROUNDS_OF_A_FOLDER = 10
+ROUNDS_OF_A_FOLDER = 5
 """A folder is served, and killed, so often; then a new one begins, so that comparisons stay short."""
-_LOAD = (5, 200)
+_LOAD = (5, 120)
 """The fewest and most calls that are answered before a kill."""
 _REAL_START_EVERY = 4
 """One start of a single process in so many is that of a new Python, as an operator's."""

@@ -76,9 +76,7 @@ class Keeper:
             self._write_down(self._clock.now())
             self._run_guarded(self._trim)
             self._run_guarded(self._scrub)
-            at_start, self._at_start = self._at_start, None
-            if at_start is not None:
-                self._run_guarded(at_start)
+            self._run_guarded(self._begin)
 
     def upkeep(self, *, stopping: bool = False) -> None:
         """Do the work of every worker in every round, and once when it is ``stopping``.
@@ -101,6 +99,11 @@ class Keeper:
         self.counters.rounds += 1
         self.counters.last_duration = self._clock.timer() - begun
         self.counters.last_end = self._clock.now()
+
+    def _begin(self) -> None:
+        act, self._at_start = self._at_start, None
+        if act is not None:
+            act()
 
     def _do_duties(self) -> None:
         moment = self._watch.moment()
@@ -177,4 +180,4 @@ class Keeper:
             self.counters.failures += 1
         except Exception:
             self.counters.failures += 1
-            logger.exception("the keeper could not finish %s %s", getattr(act, "__name__", act), args)
+            logger.exception("the keeper could not finish %s %s", act.__name__, args)
