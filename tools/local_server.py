@@ -7,18 +7,33 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 STARTING = 30
 STOPPING = 30
 
 
+class Process(Protocol):
+    """What a process can be asked for; see ``subprocess.Popen``."""
+
+    pid: int
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def kill(self) -> None: ...
+
+    def terminate(self) -> None: ...
+
+    def send_signal(self, sig: int) -> None: ...
+
+
 class RunningServer:
     """A server process; ``environment`` points AWS clients at it, and ``STRONGROOM_METRICS`` at its metrics."""
 
-    def __init__(self, process: subprocess.Popen[str], environment: dict[str, str]) -> None:
+    def __init__(self, process: Process, environment: dict[str, str]) -> None:
         self.process = process
         self.environment = environment
 
@@ -63,16 +78,16 @@ def running_server(
         ) as process,
     ):
         try:
-            yield RunningServer(process, _environment(process))
+            yield RunningServer(process, environment_of(process.stdout or ()))
         finally:
             if process.poll() is None:
                 process.kill()
 
 
-def _environment(process: subprocess.Popen[str]) -> dict[str, str]:
-    """Return the environment of a shell that has read the file that the server names."""
+def environment_of(output: Iterable[str]) -> dict[str, str]:
+    """Return the environment of a shell that has read the file that the output of a server names."""
     metrics: dict[str, str] = {}
-    for line in process.stdout or ():
+    for line in output:
         if line.startswith("Metrics are at "):
             metrics["STRONGROOM_METRICS"] = line.split()[-1]
         if line.startswith(". "):

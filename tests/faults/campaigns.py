@@ -1,8 +1,8 @@
 """``make faults``: every campaign of faults, and the rows of the table in ``docs/reliability.md``.
 
 Kills, power cuts, bit flips and changes of rows are injected ``--rounds`` times each, kills and cuts over both
-settings of durability; files are cut short, removed and copied a tenth as often. Exits with 1 if anything was lost in
-silence or answered wrongly.
+settings of durability; files are cut short and removed, folders copied and backed up a tenth as often. Exits with 1 if
+anything was lost in silence or answered wrongly.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from backup_campaign import BackupCampaign
 from campaign import Random, Tally, first_lines, seeded
 from damage import How
 from damage_campaign import DamageCampaign, report
@@ -30,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=("kills", "cuts", "damage", "copies"))
+    parser.add_argument("--only", choices=("kills", "cuts", "damage", "copies", "backups"))
     asked = parser.parse_args()
     lost = 0
     print("| Fault | Injected | Acknowledged | Lost | Recovery: median, worst | Outcomes |\n|---|---|---|---|---|---|")
@@ -69,6 +70,7 @@ def _campaigns(rounds: int) -> Iterator[tuple[str, int, Campaign]]:
             count = max(1, rounds // 2) if how in (How.FLIP, How.VALUE) else few
             yield "damage", count, _damage(how, was_killed=was_killed)
     yield "copies", few, lambda scratch, random, count: WrongCopyCampaign(scratch, random).run(count)
+    yield "backups", few, lambda scratch, random, count: BackupCampaign(scratch, random).run(count)
 
 
 def _kills(durability: str, workers: int) -> Campaign:

@@ -16,3 +16,4 @@ def test_a_copy_is_refused_or_right(tmp_path: Path) -> None:
     tally = WrongCopyCampaign(tmp_path, seeded(1)).run(COPIES)
     assert tally.injected == COPIES
     assert "refused, with a traceback" not in tally.outcomes, first_lines(tally.lost)
+    assert tally.lost == []

@@ -3,6 +3,7 @@
 ``PYTHONPATH=tools:tests/support:tests/fuzz .venv/bin/python tests/fuzz/make_seeds.py``
 """
 
+import io
 import json
 import tempfile
 from datetime import UTC, datetime
@@ -19,12 +20,17 @@ from msgspec.structs import replace
 
 from attestations import Hypervisor, register
 from audits import audit_files
+from backups import COLUMNS, ROWS, written
 from clients import sign
+from fuzz_backups import CONTENT, encryptions
 from fuzz_calls import _TEMPORARY, KEY_ALIAS
 from fuzz_documents import _LOCATOR, NOW
 from fuzz_http import ACCESS_KEY, REGION, SECRET
+from issuers import AUDIENCE, Issuer
 from local_deployment import LocalDeployment
 from policies import KEY, allow, deny, document
+from strongroom.backup.blocks import SectionHead
+from strongroom.backup.writer import Section
 from strongroom.clock import ManualClock
 from strongroom.iam.session import Session
 from strongroom.keys.ciphertext import header
@@ -58,9 +64,11 @@ def _seeds() -> dict[str, list[bytes]]:
     }
     token = ImportToken(_LOCATOR, b"wrapping", next(iter(WrappingAlgorithm)), NOW + 60)
     return {
+        "age": _age(),
         "attestation": [hypervisor.document(b"key"), hypervisor.tpm_document(b"key"), cbor2.dumps([b"", {}, b"", b""])],
         "attested-payload": [cbor2.dumps(payload), cbor2.dumps({"cabundle": []}), cbor2.dumps({"certificate": b"0"})],
         "audit-log": _audit_segments(),
+        "backup": [written([Section(SectionHead("things", COLUMNS), ROWS)]), written([])],
         "ciphertext": [header("ab" * 32) + bytes(60), b"\1", b"\0" * 40],
         "http": http,
         "json": [f"{name}\n{json.dumps(body)}".encode() for name, body in _KMS],
@@ -70,6 +78,7 @@ def _seeds() -> dict[str, list[bytes]]:
         "session-token": [msgspec.msgpack.encode(each) for each in _sessions()],
         "signature": [http[0]],
         "token": [msgspec.msgpack.encode(GrantToken(_LOCATOR, "a" * 64)), msgspec.msgpack.encode(token), b"AAAA"],
+        "web-identity": _web_identities(),
     }
 
 
@@ -154,6 +163,27 @@ def _other_http() -> list[bytes]:
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"POST / HTTP/1.0\r\nContent-Length: 1\r\n\r\n{",
     ]
+
+
+def _age() -> list[bytes]:
+    made = []
+    for encryption in encryptions():
+        encryption.encrypt(io.BytesIO(CONTENT), target := io.BytesIO())
+        made.append(target.getvalue())
+    return made
+
+
+def _web_identities() -> list[bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        issuer = Issuer(Path(folder) / "jwks", NOW)
+        changes: list[dict[str, object]] = [
+            {},
+            {"aud": AUDIENCE, "groups": ["a"], "exp": NOW + 0.5},
+            {"nbf": NOW + 3600},
+        ]
+        header = json.dumps({"alg": "RS256", "kid": "rsa", "typ": "JWT"})
+        made = [f"{header}\n{json.dumps(issuer.claims(**each))}".encode() for each in changes]
+        return [*made, issuer.token().encode()]
 
 
 def _audit_segments() -> list[bytes]:

@@ -13,10 +13,12 @@ import pytest
 
 from strongroom.audit.chain import KnownWriter
 from strongroom.audit.database_history import DatabasePosition
+from strongroom.audit.recorded_end import failure_before
 from strongroom.audit.report import Finding, Report
 from strongroom.audit.verification import Verifier
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.audit_key import AuditKey
+from strongroom.store.audit.end_file import read_ends
 from strongroom.store.audit.log import AuditLog, Durability
 from strongroom.store.audit.segment_reader import walk
 from strongroom.store.audit.segments import copies_of_segments, segments_of
@@ -93,7 +95,12 @@ class Disk:
 
     def verify_from(self, writers: dict[str, KnownWriter]) -> Report:
         """Verify the log against an earlier state of the writers."""
-        verifier = Verifier(KEY.public().verifies, writers)
+        ends, boot = read_ends(self.folder), self.clock.boot()
+        verifier = Verifier(
+            KEY.public().verifies,
+            writers,
+            failure=lambda writer, sequence: failure_before(ends.get(writer), sequence, boot),
+        )
         walk(copies_of_segments([self.folder]), verifier, lambda _: None)
         return verifier.finish(self.signer.writers)
 

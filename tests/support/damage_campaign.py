@@ -11,7 +11,6 @@ from pathlib import Path
 
 import msgspec
 
-from accounts import strongroom
 from campaign import Random, Tally
 from clients import credentials_of
 from damage import Damage, How, changed_rows, choose, inflict, keep_database
@@ -20,9 +19,12 @@ from kept_decisions import Decisions
 from ledger import Ledger
 from ledger_check import Check, unrecorded
 from ledger_load import LedgerLoad
-from local_server import RunningServer, running_server
+from local_server import RunningServer
+from warm_commands import strongroom, warm_server
 
 _KEYS = 12
+_WORKERS = ("--workers", "1")
+"""A single process starts several times as fast."""
 _SHOWN = 10
 """The most findings of one kind that a report has."""
 _LOUD = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b|\"level\": ?\"(warning|error|critical)\"", re.IGNORECASE)
@@ -59,7 +61,7 @@ class DamageCampaign:
         self._make(was_killed=was_killed)
 
     def _make(self, *, was_killed: bool) -> None:
-        with running_server(self._intact, self._scratch / "log") as server:
+        with warm_server(self._intact, self._scratch / "log", *_WORKERS) as server:
             self._credentials = credentials_of(server)
             self._decisions = Decisions.made(server)
             made = LedgerLoad(server, self._ledger, itertools.count())
@@ -91,7 +93,7 @@ class DamageCampaign:
         log = self._scratch / "log"
         begun = time.monotonic()
         try:
-            with running_server(folder, log) as server:
+            with warm_server(folder, log, *_WORKERS) as server:
                 self.tally.recovery.append(time.monotonic() - begun)
                 outcome = self._served(server, folder, damage)
         except SystemExit:

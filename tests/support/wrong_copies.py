@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 
-from accounts import strongroom
 from campaign import Random, Tally
 from clients import credentials_of
 from damage import DATABASE, integrity
@@ -15,7 +14,7 @@ from kill_campaign import first_answer
 from ledger import Ledger
 from ledger_check import Check
 from ledger_load import load
-from local_server import running_server
+from warm_commands import strongroom, warm_server
 
 COPIES_OF_A_RUN = 10
 """A server is copied so often; then a new one begins, so that folders stay small."""
@@ -51,7 +50,7 @@ class WrongCopyCampaign:
     def _one_server(self, count: int) -> None:
         number, ledger = next(self._runs), Ledger()
         data = self._scratch / f"data{number}"
-        with running_server(data, self._scratch / "log") as server:
+        with warm_server(data, self._scratch / "log") as server:
             self._credentials = credentials_of(server)
             with load(server, ledger, itertools.count(1)):
                 time.sleep(_WARM_UP)
@@ -82,7 +81,7 @@ class WrongCopyCampaign:
         self.tally.acknowledged += ledger.acknowledged(copy.begun)
         log, begun = self._scratch / "log", time.monotonic()
         try:
-            with running_server(copy.path, log) as server:
+            with warm_server(copy.path, log, "--workers", "1") as server:
                 self.tally.recovery.append(first_answer(server, begun, self._credentials))
                 lost = Check(server, ledger, copy.begun, self._credentials, until=copy.complete).run()
                 server.stop()

@@ -10,6 +10,7 @@ import msgspec
 
 from strongroom.arns import parse_arn
 from strongroom.audit.chain import KnownWriter
+from strongroom.audit.recorded_end import failure_before
 from strongroom.audit.report import Report
 from strongroom.audit.sink import AuditMark
 from strongroom.audit.verification import Verifier
@@ -23,6 +24,7 @@ from strongroom.errors import KmsError
 from strongroom.keys.arns import ALIAS_PREFIX, AliasLocator, KeyLocator
 from strongroom.node_id import NodeId
 from strongroom.settings import Settings
+from strongroom.store.audit.end_file import read_ends
 from strongroom.store.audit.log import AuditLog
 from strongroom.store.audit.segment_reader import read_statements, walk
 from strongroom.store.audit.segments import copies_of_segments, mark_at_end
@@ -146,13 +148,14 @@ def size_of_log(folders: Sequence[Path]) -> int:
     return sum(segment.path.stat().st_size for copies in copies_of_segments(folders) for segment in copies)
 
 
-def verify_log(
+def verify_log(  # noqa: PLR0913 - all that a log is compared with
     folders: Sequence[Path],
     node: NodeId | None,
     key: AuditPublicKey,
     store: Readable | None,
     progress: Callable[[int], object],
     *,
+    boot: str,
     from_oldest: bool = False,
 ) -> Report:
     """Verify every segment in some folders, the audit log's and those of archives, also while servers write.
@@ -160,18 +163,27 @@ def verify_log(
     ``progress`` is called with the bytes read each time. If archives are given, all that was archived must be in them.
 
     Chains of the ``node`` must be here, those of other nodes need not; without a node, all must. Without a store, the
-    ends of the chains are not judged. ``from_oldest`` is for a log whose older segments were moved elsewhere.
+    ends of the chains are not judged. ``boot`` names this start of the machine.
+    ``from_oldest`` is for a log whose older segments were moved elsewhere.
     """
     # Read before the files: everything recorded by then must be in them.
     before = [] if store is None else _records(store)
     writers = None if store is None else {each.writer: each.known for each in before}
     # A writer without a node may belong to this one, so its chain is required: if it is missing, that is reported.
     required = {each.writer for each in before if node is None or each.node in (None, node)}
+    # Read before the files, too: they may grow meanwhile.
+    ends = read_ends(folders[0])
     # Listed before the statements are read, so that everything that is missing in the list has been stated.
     segments = copies_of_segments(folders)
     stated = read_statements([copies[0] for copies in segments], key.verifies)
     verifier = Verifier(
-        key.verifies, writers, required, from_oldest=from_oldest, stated=stated, archives_given=len(folders) > 1
+        key.verifies,
+        writers,
+        required,
+        from_oldest=from_oldest,
+        stated=stated,
+        archives_given=len(folders) > 1,
+        failure=lambda writer, sequence: failure_before(ends.get(writer), sequence, boot),
     )
     walk(segments, verifier, progress)
     if store is None:

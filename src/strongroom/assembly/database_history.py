@@ -33,7 +33,8 @@ def require_all_committed(folder: DataFolder, store: Readable) -> None:
 def remedy_of(folder: DataFolder) -> str:
     """Return what an operator can do about a database that was set back."""
     return (
-        "Put the newer database with its -wal file back, or restore a backup; to go on without what is missing, run: "
+        f"An older copy was put here, or its write-ahead log `{folder.database.name}-wal` was removed or damaged. Put "
+        "the newer database with that file back, or restore a backup; to go on without what is missing, run: "
         f"strongroom database accept-older --data {folder.path}"
     )
 

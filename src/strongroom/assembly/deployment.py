@@ -31,6 +31,7 @@ from strongroom.assembly.key_policies import KeyPolicies
 from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_node_id
 from strongroom.assembly.profiles import Profiles
 from strongroom.assembly.provider_keys import ProviderKeys
+from strongroom.assembly.record_check import quarantine_damaged
 from strongroom.assembly.registrar import Registrar
 from strongroom.assembly.root_keys import RootKeys
 from strongroom.assembly.row_authentication import authenticate_rows
@@ -229,7 +230,15 @@ class Deployment:
             UnauthenticatedRequests(trail, record_limit),
             Readiness(opened.store, trail, problems, WriteProbe(opened.store, clock.timer)),
         )
-        self.keeper = Keeper(opened.backends, trail, self.log, clock, opened.clock_watch, usage)
+        self.keeper = Keeper(
+            opened.backends,
+            trail,
+            self.log,
+            clock,
+            opened.clock_watch,
+            usage,
+            at_start=partial(quarantine_damaged, opened.folder, opened.store, opened.store.quarantine),
+        )
         self._saves_clock = not worker
         self.clock_watch = opened.clock_watch
         if not worker and (settings.serve_damaged or not is_checked_at_once(self.folder)):

@@ -51,7 +51,7 @@ class Profiles:
         try:
             record = reader.access_key(key.access_key_id)
         except QuarantinedIdentityException:
-            return "failed authentication in the database"
+            return "has a damaged record in the database"
         if record is None:
             return "does not exist"
         if not record.active:

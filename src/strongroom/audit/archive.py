@@ -92,7 +92,7 @@ class Statements:
                 self._add_archived(speaker, msgspec.json.decode(found.service_event_details, type=_Archived))
             elif found.event_name == PRUNED:
                 self.pruned.update(msgspec.json.decode(found.service_event_details, type=_Pruned).segments)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return
 
     def between(self, writer: str, first: int, last: int) -> list[StatedSegment]:

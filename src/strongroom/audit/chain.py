@@ -122,7 +122,8 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     log could not be written. ``uncovered`` is how many lines came after the last signed checkpoint when a start took
     the chain over. A crash leaves some. ``unverified`` is the reason why they cannot come from a crash. In the file
     these two are named ``unvouched`` and ``doubt``. ``database`` is the note about the database with which the segment
-    begins; None in those of releases that wrote none.
+    begins; None in those of releases that wrote none. ``missing`` is how many lines that the process before had written
+    were not there any more; with ``machine_failed``, the machine had ended without stopping it, which explains them.
     """
 
     name: str
@@ -132,6 +133,8 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     uncovered: Count = msgspec.field(name="unvouched", default=0)
     unverified: Unverified = msgspec.field(name="doubt", default=Unverified.NO)
     database: DatabaseNote | None = None
+    missing: Count = 0
+    machine_failed: bool = msgspec.field(name="machineFailed", default=False)
 
 
 class HeaderLine(msgspec.Struct, frozen=True):
@@ -195,7 +198,7 @@ def checkpoint_in(line: bytes) -> Checkpoint | None:
         return None
     try:
         return msgspec.json.decode(line, type=Checkpoint)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
@@ -203,7 +206,7 @@ def header_in(line: bytes) -> Header | None:
     """Return the header in a line, None if it is no header or cannot be decoded."""
     try:
         return msgspec.json.decode(line, type=HeaderLine).segment if line.startswith(HEADER) else None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
@@ -214,7 +217,7 @@ def note_in(line: bytes) -> DatabaseNote | None:
         return None if header is None else header.database
     try:
         return msgspec.json.decode(line, type=DatabaseLine).database
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

@@ -47,6 +47,10 @@ class Report(msgspec.Struct):
     """
     lost: int = 0
     """The number of records of refused calls that were dropped while the log could not be written."""
+    machine_failures: int = 0
+    """The number of times that the machine ended while a writer ran whose lines were not on disk at once."""
+    missing: int = 0
+    """The number of lines that are known to have been lost with that."""
     archived: dict[str, int] = msgspec.field(default_factory=dict)
     """The number of segments that are not here because they were archived, by the folder that the log states."""
     pruned: int = 0

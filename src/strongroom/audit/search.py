@@ -71,7 +71,7 @@ def read_record(line: bytes) -> SearchedRecord | None:
     """Return the fields of a line that a search reads; None if the line cannot be decoded."""
     try:
         return _decoder.decode(line)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

@@ -33,6 +33,7 @@ from strongroom.audit.chain import (
     parse_name,
 )
 from strongroom.audit.database_history import DatabaseNote, DatabasePosition, find_set_back
+from strongroom.audit.recorded_end import Failure
 from strongroom.audit.report import Finding, Kind, Report
 
 _MOST_FINDINGS = 10_000
@@ -48,7 +49,7 @@ _EVENT_TIME = re.compile(rb'"eventTime":"([0-9TZ:-]{20})"')
 class Verifier:
     """Verifies the segments that it is given, in lines; ``finish`` returns the report."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that a log can be compared with
         self,
         verifies: Callable[[bytes, bytes], bool],
         writers: Mapping[str, KnownWriter] | None,
@@ -57,6 +58,7 @@ class Verifier:
         from_oldest: bool = False,
         stated: Statements | None = None,
         archives_given: bool = False,
+        failure: Callable[[str, int], Failure] = lambda _writer, _sequence: Failure(),
     ) -> None:
         """Verify with the audit key's ``verifies(message, signature)``, against the recorded state of the ``writers``.
 
@@ -64,11 +66,13 @@ class Verifier:
         ``required`` are the writers whose chains must be here; the default is all. Chains of other nodes are elsewhere.
         ``from_oldest`` accepts the hash before the oldest header, because the segments before it were moved elsewhere.
         ``stated`` are the signed statements about archived segments, which need not be here, unless the
-        ``archives_given`` are all there are: then only pruned ones may be missing.
+        ``archives_given`` are all there are: then only pruned ones may be missing. ``failure(writer, sequence)`` tells
+        what is missing at the end of a chain that ends with this number, if its writer has not stopped.
         """
         self._from_oldest = from_oldest
         self._stated = stated or Statements()
         self._archives_given = archives_given
+        self._failure = failure
         self.report = Report()
         self._verifies = verifies
         self._writers = writers
@@ -147,7 +151,7 @@ class Verifier:
             return self.report
         for writer in sorted(before.keys() - self._found):
             if self._required is None or writer in self._required:
-                self._judge_missing(writer, before[writer].checkpoint)
+                self._judge_missing(writer, before[writer])
         for writer in sorted(self._found - writers.keys()):
             kind, has = (Kind.REMOVED, "the log has its checkpoints") if writer in self._signed else (Kind.ADDED, "")
             text = f"the database does not know writer {writer}" + (f", and {has}" if has else "")
@@ -157,8 +161,13 @@ class Verifier:
         ]
         return self.report
 
-    def _judge_missing(self, writer: str, kept: Checkpoint | None) -> None:
+    def _judge_missing(self, writer: str, known: KnownWriter) -> None:
+        """Judge that a writer has no file."""
+        kept = known.checkpoint
         if kept is None:
+            if not known.stopped:
+                self._writer = writer
+                self._judge_failure(self._failure(writer, 0), "now")
             return
         kind, text = Kind.FILE_MISSING, f"the database has a checkpoint of writer {writer}, and there is no file of it"
         if kept.read_signed(writer, self._verifies) is None:
@@ -263,6 +272,7 @@ class Verifier:
         self.report.torn += header.torn
         self.report.lost += header.lost
         self._take_over(header)
+        self._judge_failure(Failure(header.missing, header.machine_failed), "when a server started")
 
     def _note_database(self, line: bytes) -> None:
         note = note_in(line)
@@ -323,9 +333,19 @@ class Verifier:
             return
         if self._anchor is None:
             self._check_end()
-        elif known.stopped and self._sequence > max(self._anchor, self._last_signed):
+        elif not known.stopped:
+            self._judge_failure(self._failure(self._writer, self._sequence), "now")
+        elif self._sequence > max(self._anchor, self._last_signed):
             text = f"the writer had stopped with {self._anchor}; what comes after it was added"
             self._added[self._writer] = Finding(Kind.ADDED, self._file, self._line, self._sequence, text)
+
+    def _judge_failure(self, failure: Failure, when: str) -> None:
+        """Judge what the end of the process before this place has cost."""
+        if failure.of_machine:
+            self.report.machine_failures += 1
+            self.report.missing += failure.missing
+        elif failure.missing:
+            self._find(Kind.TRUNCATED, f"{failure.missing} lines that were written before this are missing {when}")
 
     def _check_end(self) -> None:
         """Find why the log does not hold the checkpoint that the database has."""

@@ -73,7 +73,7 @@ class Destructions:
             return
         try:
             record = _decoder.decode(line)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return
         if record.error_code or not record.resources or not self._counts(record):
             return

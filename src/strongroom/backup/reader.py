@@ -116,5 +116,5 @@ def _hash(update: Callable[[bytes], object], kind: BlockType, payload: bytes) ->
 def _decoded(payload: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(payload, type=kind)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise BackupError(f"the backup is damaged: its {kind.__name__} cannot be read") from None

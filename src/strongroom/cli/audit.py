@@ -14,6 +14,7 @@ from strongroom.cli.data_folder import open_data_folder, readable_errors
 from strongroom.cli.options import config_option, data_option, read_public_key, read_settings
 from strongroom.cli.progress import progress_bar
 from strongroom.cli.times import event_time_of
+from strongroom.clock import SystemClock
 from strongroom.crypto.audit_key import AuditPublicKey
 from strongroom.entropy import system_entropy
 from strongroom.store.audit.search import search_log
@@ -73,7 +74,7 @@ def verify(
         with progress_bar("Verifying", size_of_log(folders)) as advance:
             # The database is in the data folder and no other node uses it. So no chain may be missing, also none that
             # was written under an earlier node id.
-            report = verify_log(folders, None, key, store, advance, from_oldest=from_oldest)
+            report = verify_log(folders, None, key, store, advance, boot=SystemClock().boot(), from_oldest=from_oldest)
     show_report(report, judged=store is not None)
     if report.findings:
         raise SystemExit(1)

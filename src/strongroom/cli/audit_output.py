@@ -34,30 +34,43 @@ def show_report(report: Report, *, judged: bool) -> None:
     click.echo(f"{', '.join(counts)}{span}")
     for node, workers in _workers_by_node(report.writers).items():
         click.echo(_printable(f"node {node}: {', '.join(workers)}"))
+    for note in _notes(report):
+        click.echo(f"note: {_printable(note)}")
+    if not judged:
+        click.echo(
+            "note: without the database it cannot be judged whether the end of the log is missing or was added to"
+        )
+    click.echo(_conclusion(report, found))
+
+
+def _conclusion(report: Report, found: int) -> str:
+    if found:
+        return f"The log is not what was written: {_count(found, 'finding')}."
+    if report.machine_failures:
+        return "What is there is what was written. The last records before a failure of the machine may be missing."
+    return "The log is whole."
+
+
+def _notes(report: Report) -> Iterator[str]:
+    for archive, count in sorted(report.archived.items()):
+        yield f"{_count(count, 'file')} moved to {archive}, as the log states, and not read (--archive)"
+    if report.machine_failures:
+        known = f", and {_count(report.missing, 'line')} are" if report.missing else ""
+        yield (
+            f"{_count(report.machine_failures, 'time')} the machine ended without stopping a worker, with durability "
+            f'"write": the records of its last seconds may be missing{known}'
+        )
+    if report.pruned:
+        yield f"{_count(report.pruned, 'file')} pruned from an archive, as the log states"
     notes = (
         (report.unsigned, "records come after the last signed checkpoint; no signature covers them yet"),
         (report.uncovered, "lines came after the last signed checkpoint when a server started: a crash leaves some"),
         (report.torn, "bytes of unfinished lines, of calls that were never answered"),
         (report.lost, "records of refused calls were dropped while the log could not be written"),
     )
-    for note in _notes_on_archives(report):
-        click.echo(f"note: {_printable(note)}")
     for count, text in notes:
         if count:
-            click.echo(f"note: {count} {text}")
-    if not judged:
-        click.echo(
-            "note: without the database it cannot be judged whether the end of the log is missing or was added to"
-        )
-    findings = _count(found, "finding")
-    click.echo(f"The log is not what was written: {findings}." if found else "The log is whole.")
-
-
-def _notes_on_archives(report: Report) -> Iterator[str]:
-    for archive, count in sorted(report.archived.items()):
-        yield f"{_count(count, 'file')} moved to {archive}, as the log states, and not read (--archive)"
-    if report.pruned:
-        yield f"{_count(report.pruned, 'file')} pruned from an archive, as the log states"
+            yield f"{count} {text}"
 
 
 def _count(number: int, noun: str) -> str:
@@ -122,5 +135,5 @@ def _last_checkpoint(record: AuditWriterRecord) -> str:
         return "-"
     try:
         return record.known.checkpoint.read().time
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return "damaged"

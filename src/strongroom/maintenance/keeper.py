@@ -47,7 +47,7 @@ class Keeper:
     A failure for one key does not keep the others from being changed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that have duties
         self,
         backends: Backends,
         trail: AuditTrail,
@@ -55,7 +55,11 @@ class Keeper:
         clock: Clock,
         watch: ClockWatch,
         usage: AccessKeyUsage,
+        *,
+        at_start: Callable[[], None] | None = None,
     ) -> None:
+        """Keep a service. ``at_start`` is done once, in the first round of the first worker."""
+        self._at_start = at_start
         self._backends = backends
         self._changes = ServiceChanges(backends, trail, log)
         self._log = log
@@ -72,6 +76,7 @@ class Keeper:
             self._write_down(self._clock.now())
             self._run_guarded(self._trim)
             self._run_guarded(self._scrub)
+            self._run_guarded(self._begin)
 
     def upkeep(self, *, stopping: bool = False) -> None:
         """Do the work of every worker in every round, and once when it is ``stopping``.
@@ -94,6 +99,11 @@ class Keeper:
         self.counters.rounds += 1
         self.counters.last_duration = self._clock.timer() - begun
         self.counters.last_end = self._clock.now()
+
+    def _begin(self) -> None:
+        act, self._at_start = self._at_start, None
+        if act is not None:
+            act()
 
     def _do_duties(self) -> None:
         moment = self._watch.moment()

@@ -38,7 +38,7 @@ def uses_in(lines: Iterable[bytes], operations: frozenset[str]) -> Iterator[Reco
     for line in lines:
         try:
             record = _decoder.decode(line)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             continue
         if record.event_name in operations and record.event_type == "AwsApiCall" and not record.error_code:
             used_at = datetime.fromisoformat(record.event_time).timestamp()

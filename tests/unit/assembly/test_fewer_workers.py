@@ -58,7 +58,9 @@ def second(local: LocalDeployment) -> str:
 def verify(local: LocalDeployment) -> Report:
     backends = local.deployment.backends
     key = open_audit_key(backends.store, backends.secrets, entropy).public()
-    return verify_log((local.folder / "audit",), local.deployment.node, key, backends.store, lambda _: None)
+    return verify_log(
+        (local.folder / "audit",), local.deployment.node, key, backends.store, lambda _: None, boot="boot 0"
+    )
 
 
 def test_the_uses_by_a_worker_that_does_not_run_any_more_are_written_down(

@@ -45,7 +45,9 @@ def join(folder: Path, first: Path) -> Path:
 def verify(local: LocalDeployment) -> Report:
     backends = local.deployment.backends
     key = open_audit_key(backends.store, backends.secrets, entropy).public()
-    return verify_log((local.folder / "audit",), local.deployment.node, key, backends.store, lambda _: None)
+    return verify_log(
+        (local.folder / "audit",), local.deployment.node, key, backends.store, lambda _: None, boot="boot 0"
+    )
 
 
 def writer_of(local: LocalDeployment) -> str:

@@ -19,8 +19,11 @@ from strongroom.crypto.domain_keys import IAM_SCOPE
 from strongroom.crypto.material import MaterialBinding
 from strongroom.crypto.seals.file import load_file_seal
 from strongroom.errors import QuarantinedIdentityException
+from strongroom.keys.arns import AliasLocator
 from strongroom.keys.kms_key import KmsKey
+from strongroom.problems import Subject
 from strongroom.settings import Settings
+from strongroom.store.records import AliasRecord
 from strongroom.store.sql.row_macs import AUTHENTICATED
 
 KEYS = 1200
@@ -129,3 +132,33 @@ def test_a_lost_domain_key_is_not_made_anew(settings: Settings, clock: ManualClo
     change(settings, "DELETE FROM domain_key WHERE scope = 'iam'")
     with pytest.raises(DataFolderError, match="has lost its domain key `iam`; restore it"):
         Deployment(settings, clock, entropy)
+
+
+def test_a_row_that_no_call_reads_is_quarantined_at_the_start(
+    settings: Settings, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An alias that was moved to another Region is not found where it belongs, so that no call would meet it."""
+    with Deployment(settings, clock, entropy) as deployment:
+        key = make_key(1)
+        deployment.backends.store.write(lambda transaction: transaction.add_key(key))
+        named = AliasRecord(AliasLocator(key.account, key.region, "alias/name"), key.key_id, clock.now(), clock.now())
+        deployment.backends.store.write(lambda transaction: transaction.add_alias(named, 10))
+        deployment.chores()
+        assert not deployment.problems.current()
+    with closing(sqlite3.connect(DataFolder(settings.folder).database)) as connection, connection:
+        connection.execute("UPDATE alias SET region = 'eu-west-1'")
+    with Deployment(settings, clock, entropy) as deployment:
+        deployment.chores()
+        assert "alias/name" in caplog.text
+        assert [problem.subject for problem in deployment.problems.current()] == [Subject.ROWS]
+
+
+def test_a_damaged_access_key_of_the_credentials_file_does_not_prevent_a_start(
+    settings: Settings, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Deployment(settings, clock, entropy):
+        pass
+    with closing(sqlite3.connect(DataFolder(settings.folder).database)) as connection, connection:
+        connection.execute("UPDATE access_key SET created_at = created_at + 1")
+    with Deployment(settings, clock, entropy):
+        assert "has a damaged record in the database; for a new one, run: strongroom account root-key" in caplog.text

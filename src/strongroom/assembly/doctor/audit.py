@@ -35,7 +35,7 @@ def check_log(scene: Scene) -> Iterator[Finding]:
     folders = (folder.audit, *scene.options.archives)
     with scene.progress("Verifying the audit log", size_of_log(folders)) as advance:
         try:
-            report = verify_log(folders, None, key, store, advance)
+            report = verify_log(folders, None, key, store, advance, boot=scene.clock.boot())
         except UnreadableSegmentError as error:
             yield unknown(str(error), "run this again")
             return

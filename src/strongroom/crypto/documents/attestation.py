@@ -44,6 +44,7 @@ _MAX_USER_DATA = 512
 _MIN_RSA_BITS = 2048
 _UNREADABLE = (
     ValueError,
+    TypeError,
     UnsupportedAlgorithm,
     x509.DuplicateExtension,
     x509.InvalidVersion,

@@ -61,7 +61,7 @@ def load_file_seal(path: Path, entropy: Entropy) -> FileSeal:
         content = file.read()
     try:
         root = msgspec.json.decode(content, type=_RootKeyFile)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise UnsealError(f"`{path}` is not a root key file; restore it from a backup") from None
     if root.format != _FORMAT or len(root.key) != KEY_LENGTH:
         raise UnsealError(f"`{path}` is not a root key file of this version; restore it from a backup")

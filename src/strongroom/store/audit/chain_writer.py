@@ -1,6 +1,7 @@
 """Writes one writer's chain to disk: keeps its position and its current segment, and begins new segments."""
 
 import errno
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,13 +20,17 @@ from strongroom.audit.chain import (
     signed_bytes,
     statement_of,
 )
+from strongroom.audit.recorded_end import RecordedEnd
 from strongroom.audit.sink import AuditMark
+from strongroom.store.audit.end_file import EndFile
 from strongroom.store.audit.pending_lines import PendingLines
 from strongroom.store.audit.segment_file import SegmentFile, UnsyncedFiles
 from strongroom.store.audit.segments import mark_at_end
 from strongroom.store.audit.signer import CheckpointSigner
 from strongroom.store.audit.takeover import Takeover
 from strongroom.whole_files import sync_folder
+
+logger = logging.getLogger(__name__)
 
 
 class ChainWriter:
@@ -35,7 +40,7 @@ class ChainWriter:
     with a checkpoint.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of one chain
         self,
         folder: Path,
         found: Takeover,
@@ -44,11 +49,12 @@ class ChainWriter:
         *,
         fsync: bool,
         segment_size: int,
+        boot: str,
     ) -> None:
         """Continue the chain at the position of a takeover; the first line begins a new segment.
 
         ``signer`` signs checkpoints, and knows the position of the database. ``pending`` counts the lines that were
-        dropped, which the next header records.
+        dropped, which the next header records. ``boot`` names this start of the machine.
         """
         self._folder = folder
         self._takeover = found
@@ -57,6 +63,9 @@ class ChainWriter:
         self._pending = pending
         self._fsync = fsync
         self._segment_size = segment_size
+        self._boot = boot
+        self._end: EndFile | None = None
+        """None before the first segment, and while the file cannot be written."""
         self.position = found.position
         self._began_at = found.position.sequence
         self._segment: SegmentFile | None = None
@@ -117,6 +126,8 @@ class ChainWriter:
             found.uncovered,
             found.unverified,
             database_note(database, now),
+            found.failure.missing,
+            found.failure.of_machine,
         )
         try:
             self._add(segment, [header_body(header)])
@@ -125,8 +136,12 @@ class ChainWriter:
         except OSError:
             self.position = before
             self.written_bytes -= segment.size
+            if self._end is not None:
+                self._end.record(before.sequence)
             segment.discard()
             raise
+        if self._end is None:
+            self._end = self._note_end()
         self._segment = segment
         self._noted = database
         self._takeover = Takeover(self.position)
@@ -192,4 +207,16 @@ class ChainWriter:
         data, position = link(bodies, self.position)
         segment.add(data)
         self.position = position
+        if self._end is not None:
+            self._end.record(position.sequence)
         self.written_bytes += len(data)
+
+    def _note_end(self) -> EndFile | None:
+        """Begin to note how far the chain has come, once its header has what the last process noted."""
+        end = RecordedEnd(self.position.sequence, self._boot, self._fsync)
+        try:
+            return EndFile(self._folder, self.position.writer, end)
+        except OSError as error:
+            # Calls need not wait for that: the next segment tries again.
+            logger.warning("the end of the audit log cannot be noted in `%s`: %s", self._folder, error)
+            return None

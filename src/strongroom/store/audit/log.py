@@ -48,13 +48,16 @@ class AuditLog:
         """Continue the writer's chain where it ends; the first flush begins a new segment."""
         folder.mkdir(mode=0o700, exist_ok=True)
         known = signer.recorded(writer)
-        found = take_over(folder, writer, known, signer.verifies)
+        boot = clock.boot()
+        found = take_over(folder, writer, known, signer.verifies, boot)
         self._folder = folder
         self._fsync = durability == "fsync"
         self._signer = signer
         self._clock = clock
         self._pending = PendingLines()
-        self._chain = ChainWriter(folder, found, signer, self._pending, fsync=self._fsync, segment_size=segment_size)
+        self._chain = ChainWriter(
+            folder, found, signer, self._pending, fsync=self._fsync, segment_size=segment_size, boot=boot
+        )
         self._failures = 0
         self._signed = found.position
         self._checkpoint = None if known is None else known.checkpoint

@@ -7,6 +7,8 @@ from pathlib import Path
 import msgspec
 
 from strongroom.audit.chain import KnownWriter, Position, Unverified
+from strongroom.audit.recorded_end import Failure, RecordedEnd, failure_before
+from strongroom.store.audit.end_file import read_end
 from strongroom.store.audit.segment_reader import is_archived
 from strongroom.store.audit.segments import cut_to_last_line, holds, last_signed
 
@@ -20,15 +22,16 @@ class Takeover(msgspec.Struct, frozen=True):
     torn: int = 0
     uncovered: int = 0
     unverified: Unverified = Unverified.NO
+    failure: Failure = Failure()
 
     @property
     def anything_found(self) -> bool:
         """Whether there is anything to record."""
-        return bool(self.torn or self.uncovered or self.unverified)
+        return bool(self.torn or self.uncovered or self.unverified or self.failure != Failure())
 
 
 def take_over(
-    folder: Path, writer: str, known: KnownWriter | None, verifies: Callable[[bytes, bytes], bool]
+    folder: Path, writer: str, known: KnownWriter | None, verifies: Callable[[bytes, bytes], bool], boot: str
 ) -> Takeover:
     """Find the end of a writer's chain, cut an unfinished line off, and compare the end with what is recorded.
 
@@ -36,6 +39,9 @@ def take_over(
     that checkpoint. Then missing lines leave a gap and forged lines do not fit the chain, so that the next checkpoint
     covers neither. Lines after the checkpoint are kept and counted. A later checkpoint in the log, which the audit key
     has signed, covers lines as well: a database that was set back has an earlier one.
+
+    Lines that are missing after the last checkpoint are known from what the last process noted (``end_file``).
+    ``boot`` names this start of the machine.
     """
     end = cut_to_last_line(folder, writer)
     if known is None:
@@ -60,7 +66,30 @@ def take_over(
     if end.position.sequence > covered:
         covered = max(covered, last_signed(folder, writer, verifies))
     found = Takeover(end.position, end.torn, max(0, end.position.sequence - covered))
-    return _unverified(found, Unverified.ADDED) if known.stopped else found
+    if known.stopped:
+        return _unverified(found, Unverified.ADDED)
+    return _after_failure(found, read_end(folder, writer), boot)
+
+
+def _after_failure(found: Takeover, recorded: RecordedEnd | None, boot: str) -> Takeover:
+    """Return a takeover from a process that has not stopped with what its end has cost."""
+    position = found.position
+    failure = failure_before(recorded, position.sequence, boot)
+    if failure.of_machine:
+        logger.warning(
+            'the machine ended while audit writer %s ran with durability "write": its last records may be missing, '
+            "%d lines are known to be",
+            position.writer,
+            failure.missing,
+        )
+    elif failure.missing:
+        logger.error(
+            "%d lines that audit writer %s has written after %d are missing; run: strongroom audit verify",
+            failure.missing,
+            position.writer,
+            position.sequence,
+        )
+    return msgspec.structs.replace(found, failure=failure)
 
 
 def _unverified(found: Takeover, reason: Unverified) -> Takeover:
