@@ -1,10 +1,15 @@
 """Runs the command line: ``python -m strongroom``, and the command ``strongroom``."""
 
+import os
+import signal
 import sys
+from types import FrameType
 
 
 def main() -> None:
     """Run the command line. Its modules are many: with too little memory they cannot even be loaded."""
+    if sys.argv[1:2] == ["serve"]:
+        _hold_signals()
     try:
         from strongroom.cli import main as run  # noqa: PLC0415 - to report that it cannot be loaded
     except (MemoryError, OSError, SystemError, ImportError) as error:
@@ -14,6 +19,22 @@ def main() -> None:
             f"Error: strongroom cannot be loaded, for want of memory (ulimit -v) or open files (ulimit -n): {error}"
         )
     run()
+
+
+def _hold_signals() -> None:
+    """Have signals do what they do to a server that starts, also while the modules are loaded, which may take a second.
+
+    By default SIGHUP and some others would end it, and an early reload must not.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+    for number in (signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    os.write(1, b"Strongroom has stopped.\n")
+    os._exit(0)
 
 
 if __name__ == "__main__":

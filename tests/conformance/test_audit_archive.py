@@ -172,6 +172,8 @@ def test_only_what_is_old_enough_is_moved(scene: Scene) -> None:
         assert strongroom(scene.data, "audit", "archive", "--to", str(scene.archive), *wrong).returncode == 2
     own = strongroom(scene.data, "audit", "archive", "--to", str(scene.data / "audit"))
     assert (own.returncode, "is the folder of the audit log itself" in own.stderr) == (1, True)
+    own = strongroom(scene.data, "audit", "archive", "--to", str(scene.data))
+    assert (own.returncode, "is the data folder itself" in own.stderr) == (1, True)
 
 
 def test_what_is_missing_and_was_not_moved_is_found(scene: Scene) -> None:

@@ -111,3 +111,25 @@ def test_a_disk_that_is_full_from_the_start(tmp_path: Path) -> None:
         assert client_of(server).list_keys()["Keys"] == []
         assert server.stop() == 0
     assert "The log is whole." in succeed(data, "audit", "verify")
+
+
+def test_a_full_disk_does_not_flood_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with running_server(tmp_path / "data", log) as server:
+        body = json.dumps({"Limit": 1}).encode()
+        for _ in range(3):
+            assert send(server, signed(server, "ListKeys", body)).status == 200
+        (segment,) = audit_files(tmp_path / "data")
+        # The line of the log fits into its own file.
+        leave_room(server, segment.stat().st_size + 10)
+        for _ in range(50):
+            assert_refused(send(server, signed(server, "ListKeys", body)))
+        leave_room(server, resource.RLIM_INFINITY)
+        assert get(server, "/readyz")[0] == 200
+        assert send(server, signed(server, "ListKeys", body)).status == 200
+        assert server.stop() == 0
+    lines = [line for line in log.read_text().splitlines() if "the audit log can" in line]
+    assert len(lines) == 2
+    assert "File too large; calls refused since the last line: 1" in lines[0]
+    assert "can be written again; calls refused since the last line: 49" in lines[1]
+    assert "Traceback" not in log.read_text()

@@ -2,7 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -63,3 +66,36 @@ def test_a_fault_leaves_words(tmp_path: Path, number: signal.Signals) -> None:
         assert server.process.wait(PATIENCE) == -number
     # What each thread was doing: functions and lines, no values.
     assert "most recent call first" in (tmp_path / "log").read_text()
+
+
+def test_signals_that_come_while_the_modules_are_loaded(tmp_path: Path) -> None:
+    with starting(tmp_path) as server:
+        for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
+            server.send_signal(number)
+        assert server.stdout is not None
+        assert b" serves account " in server.stdout.readline()
+        server.terminate()
+        assert server.wait(PATIENCE) == 0
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with starting(tmp_path) as server:
+            server.send_signal(number)
+            output, errors = server.communicate(timeout=PATIENCE)
+            assert (server.returncode, output, errors) == (0, b"Strongroom has stopped.\n", b"")
+
+
+@contextmanager
+def starting(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a server, and return it as soon as its first module has run."""
+    command = [sys.executable, "-m", "strongroom", "serve", "--data", str(tmp_path / "data"), "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as server:
+        try:
+            wait_until(lambda: ignores(server.pid, signal.SIGHUP))
+            yield server
+        finally:
+            server.kill()
+
+
+def ignores(pid: int, number: signal.Signals) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    ignored = next(line for line in status.splitlines() if line.startswith("SigIgn:"))
+    return bool(int(ignored.split()[1], 16) >> (number - 1) & 1)

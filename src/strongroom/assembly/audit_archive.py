@@ -5,6 +5,7 @@ statement, and the statement is signed and on disk before anything is removed (A
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -56,7 +57,12 @@ class AuditArchive:
 
     def size_to_archive(self, before: str) -> int:
         """Return the size in bytes of all segments that can be archived now."""
-        return sum(segment.path.stat().st_size for segment, _ in self._due(before, ()))
+        size = 0
+        for segment, _ in self._due(before, ()):
+            # Another command may archive it at this moment.
+            with suppress(FileNotFoundError):
+                size += segment.path.stat().st_size
+        return size
 
     def archive(self, to: Path, before: str, *, compress: bool, progress: Callable[[int], object]) -> Outcome:
         """Move segments that are complete since ``before`` (as in names of segments) to a folder.
@@ -147,8 +153,10 @@ class AuditArchive:
         return due_segments(self._folder, self._store, self._key, before, left_out)
 
     def _usable(self, archive: Path) -> Path:
-        """Return the absolute path of an archive; raises DataFolderError for the folder of the log itself."""
+        """Return the absolute path of an archive; raises DataFolderError for the folder of the log or of the data."""
         found = archive.resolve()
+        if found == self._folder.audit.parent.resolve():
+            raise DataFolderError(f"`{archive}` is the data folder itself; choose another one")
         if found == self._folder.audit.resolve():
             raise DataFolderError(f"`{archive}` is the folder of the audit log itself; choose another one")
         return found

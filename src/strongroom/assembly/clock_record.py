@@ -19,7 +19,10 @@ from strongroom.whole_files import replace_file
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
+T = TypeVar("T", Reading, TrustedTime)
+
+_LATEST = 253_402_300_799.0
+"""The last second of the year 9999. A file with a time beyond it, or with a negative one, is damaged."""
 
 
 class ClockFiles:
@@ -28,10 +31,12 @@ class ClockFiles:
     def __init__(self, folder: DataFolder) -> None:
         self._known = folder.clock
         self._accepted = folder.clock_accepted
+        self._warned: dict[Path, str] = {}
+        """What was logged last of each file: one of them is read in every round."""
 
     def read(self) -> TrustedTime | None:
         """Return what was kept; None if there is nothing, or nothing that can be read."""
-        return _read(self._known, TrustedTime)
+        return self._read(self._known, TrustedTime)
 
     def write(self, known: TrustedTime) -> None:
         """Keep what is known, in the place of what was kept before; raises OSError."""
@@ -39,11 +44,24 @@ class ClockFiles:
 
     def acceptance(self) -> Reading | None:
         """Return the clocks as they were when an operator accepted the wall clock last; None if none did."""
-        return _read(self._accepted, Reading)
+        return self._read(self._accepted, Reading)
 
     def accept(self, reading: Reading) -> None:
         """Have the server accept the wall clock as it was at a reading; raises OSError."""
         replace_file(self._accepted, msgspec.json.encode(reading))
+
+    def _read(self, path: Path, kind: type[T]) -> T | None:
+        try:
+            found = msgspec.json.decode(path.read_bytes(), type=kind)
+            _require_plausible(found)
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.DecodeError, ValueError) as error:
+            if self._warned.get(path) != str(error):
+                logger.warning("`%s` cannot be read, so the time is confirmed anew: %s", path, error)
+                self._warned[path] = str(error)
+            return None
+        return found
 
 
 def known_at(folder: DataFolder, reading: Reading) -> TrustedTime | None:
@@ -72,11 +90,13 @@ def accept_clock(folder: DataFolder, trail: CommandTrail, reading: Reading) -> N
         ClockFiles(folder).accept(reading)
 
 
-def _read(path: Path, kind: type[T]) -> T | None:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.DecodeError) as error:
-        logger.warning("`%s` cannot be read, so the time is confirmed anew: %s", path, error)
-        return None
+def _require_plausible(found: Reading | TrustedTime) -> None:
+    """Raise ValueError if a time cannot have been written by a server."""
+    if isinstance(found, TrustedTime):
+        _require_plausible(found.reading)
+        _require_plausible(found.agreeing)
+        times = [found.trusted, found.wall_before, found.began, found.unsure_since or 0.0]
+    else:
+        times = [found.wall, found.uptime]
+    if not all(0 <= each <= _LATEST for each in times):
+        raise ValueError("it has a time that no clock shows")

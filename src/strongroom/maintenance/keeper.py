@@ -39,6 +39,9 @@ logger = logging.getLogger(__name__)
 _DUTIES = (AUTOMATIC_ROTATION, MATERIAL_EXPIRY, KEY_DELETION)
 _BATCH = 100
 _CHANGES_KEPT = 10_000
+_FAILURES_KEPT = 1000
+_LOGGED_EVERY = 3600.0
+"""How often, in seconds, a failure is logged that repeats for the same reason."""
 
 
 class Keeper:
@@ -67,6 +70,8 @@ class Keeper:
         self._watch = watch
         self._usage = usage
         self.counters = KeeperCounters()
+        self._failing: dict[tuple[object, ...], tuple[str, float]] = {}
+        """Why each piece of work failed in its last round, and when that was logged."""
 
     def run(self) -> None:
         """Do everything that is due. Failures are logged, and retried in the next round."""
@@ -178,6 +183,34 @@ class Keeper:
         except (StoreUnavailable, StoreDamaged, WriteOutcomeUnknown, QuarantinedRecordException):
             # The store or the quarantine has said why, once.
             self.counters.failures += 1
-        except Exception:
+        except Exception as error:  # noqa: BLE001 - logged below
             self.counters.failures += 1
-            logger.exception("the keeper could not finish %s %s", act.__name__, args)
+            self._log_failure(act.__name__, args, error)
+        else:
+            if self._failing:
+                self._failing.pop(_identity(act.__name__, args), None)
+
+    def _log_failure(self, name: str, args: tuple[object, ...], error: Exception) -> None:
+        """Log a failure; one that repeats in every round for the same reason, once an hour."""
+        if len(self._failing) >= _FAILURES_KEPT:
+            self._failing.clear()
+        what, now = _identity(name, args), self._clock.timer()
+        # Of an error of the operating system, a traceback shows nothing more.
+        system = next((each for each in (error, error.__cause__) if isinstance(each, OSError)), None)
+        reason = repr(system or error)
+        before = self._failing.get(what)
+        if before is not None and before[0] == reason and now - before[1] < _LOGGED_EVERY:
+            return
+        self._failing[what] = reason, now
+        logger.error(
+            "the keeper could not finish %s %s, and tries again: %s",
+            name,
+            args,
+            system or error,
+            exc_info=None if system else error,
+        )
+
+
+def _identity(name: str, args: tuple[object, ...]) -> tuple[object, ...]:
+    """Return what tells one piece of work from others, in all rounds: without the time."""
+    return name, *(str(each) for each in args if isinstance(each, Duty | KeyLocator))

@@ -17,6 +17,9 @@ from strongroom.telemetry.answered_call import AnsweredCall, CallObserver
 
 logger = logging.getLogger(__name__)
 
+_LOGGED_EVERY = 60.0
+"""How often, in seconds, it is said that the audit log still cannot be written."""
+
 Queued = tuple[Connection, HttpRequest | None, Reply]
 
 
@@ -43,6 +46,11 @@ class ReplyQueue:
         self._observers = tuple(observers)
         self._cross_origin = cross_origin
         self._queued: list[Queued] = []
+        self._failing: str | None = None
+        """Why the audit log cannot be written; None while it can."""
+        self._failure_logged_at = 0.0
+        self._refused = 0
+        """Calls that were refused since that was logged."""
         self._date = (0, "")
         self.draining = False
 
@@ -80,10 +88,32 @@ class ReplyQueue:
         """Flush the audit log; return the error that the calls of this turn end in, if it cannot be written."""
         try:
             self._log.flush()
-        except Exception as error:
-            logger.exception("the audit log cannot be written; refusing %d calls", waiting)
+        except Exception as error:  # noqa: BLE001 - logged below
+            self._note_failure(error, waiting)
             return error if isinstance(error, KmsError) else KMSInternalException()
+        if self._failing is not None:
+            logger.info("the audit log can be written again; calls refused since the last line: %d", self._refused)
+            self._failing, self._refused = None, 0
         return None
+
+    def _note_failure(self, error: Exception, waiting: int) -> None:
+        """Log that the audit log cannot be written: at once, when the reason changes, and then once a minute.
+
+        Clients retry, so there may be hundreds of such turns in a second.
+        """
+        expected = isinstance(error, KmsError) and isinstance(error.__cause__, OSError)
+        reason = str(error.__cause__ if expected else error)
+        self._refused += waiting
+        now = self._timer()
+        if reason == self._failing and now - self._failure_logged_at < _LOGGED_EVERY:
+            return
+        logger.error(
+            "the audit log cannot be written, so calls are refused: %s; calls refused since the last line: %d",
+            reason,
+            self._refused,
+            exc_info=None if expected else error,
+        )
+        self._failing, self._failure_logged_at, self._refused = reason, now, 0
 
     def _send(self, replies: Sequence[Queued]) -> None:
         date, draining = self._http_date(), self.draining

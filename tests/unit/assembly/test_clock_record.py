@@ -51,6 +51,36 @@ def test_a_damaged_file_is_named(folder: DataFolder, caplog: pytest.LogCaptureFi
     assert f"`{folder.clock}` cannot be read" in caplog.text
 
 
+def test_a_file_that_stays_damaged_is_named_once(folder: DataFolder, caplog: pytest.LogCaptureFixture) -> None:
+    folder.clock_accepted.write_bytes(b"{")
+    caplog.set_level(logging.WARNING)
+    files = ClockFiles(folder)
+    assert [files.acceptance() for _ in range(3)] == [None] * 3
+    assert len(caplog.records) == 1
+    folder.clock_accepted.unlink()
+    folder.clock_accepted.mkdir()
+    assert files.acceptance() is None
+    assert len(caplog.records) == 2
+
+
+@pytest.mark.parametrize("time", [1e300, -5.0])
+def test_a_time_that_no_clock_shows_is_damage(
+    folder: DataFolder, caplog: pytest.LogCaptureFixture, time: float
+) -> None:
+    caplog.set_level(logging.WARNING)
+    files = ClockFiles(folder)
+    for changed in (
+        replace(first(READING, None), trusted=time),
+        replace(first(READING, None), unsure_since=time),
+        first(replace(READING, wall=time), None),
+    ):
+        files.write(changed)
+        assert ClockFiles(folder).read() is None
+    files.accept(replace(READING, wall=time))
+    assert files.acceptance() is None
+    assert "no clock shows" in caplog.text
+
+
 def test_a_command_accepts_the_clock_and_leaves_a_record(tmp_path: Path, clock: ManualClock) -> None:
     local = LocalDeployment(tmp_path / "data", clock)
     local.deployment.close()

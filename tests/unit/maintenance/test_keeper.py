@@ -240,3 +240,27 @@ def tokens_of(local: LocalDeployment, key_id: str) -> list[bytes]:
 def found_on_disk(local: LocalDeployment, secret: bytes) -> bool:
     """Search the database and its logs, free pages and all."""
     return any(secret in path.read_bytes() for path in local.folder.glob("strongroom.db*"))
+
+
+def test_a_failure_that_repeats_is_logged_once(local: LocalDeployment, caplog: pytest.LogCaptureFixture) -> None:
+    keeper = local.deployment.keeper
+    clock_file = local.settings.folder / "clock"
+    keeper.run()
+    clock_file.unlink(missing_ok=True)
+    clock_file.mkdir()
+    for _ in range(3):
+        local.clock.advance(61)
+        keeper.run()
+    assert keeper.counters.failures == 3
+    assert [record.exc_info for record in caplog.records if "could not finish save" in record.message] == [None]
+    assert "Is a directory" in caplog.text
+    # Once it has worked again, the next failure is news.
+    clock_file.rmdir()
+    local.clock.advance(61)
+    keeper.run()
+    clock_file.unlink()
+    clock_file.mkdir()
+    local.clock.advance(61)
+    keeper.run()
+    assert caplog.text.count("could not finish save") == 2
+    clock_file.rmdir()

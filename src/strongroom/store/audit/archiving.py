@@ -73,8 +73,11 @@ def copy_segment(segment: Segment, to: Path, *, compress: bool, progress: Callab
                 progress(len(chunk))
         _require_copy(segment, draft, end, compressed=compress)
         draft.rename(target)
-    except BaseException:
+    except BaseException as error:
         draft.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            # An error of write(2) names no file, such as that the disk is full.
+            raise OSError(error.errno, error.strerror, str(target)) from error
         raise
     return end
 

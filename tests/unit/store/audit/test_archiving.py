@@ -2,6 +2,9 @@
 
 import gzip
 import os
+import re
+import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -113,3 +116,19 @@ def test_only_names_of_segments_are_listed(tmp_path: Path) -> None:
     plain = Segment(tmp_path / name, "2026-01-01T000000Z", "w0", 1)
     packed = Segment(tmp_path / f"{name}.gz", "2026-01-01T000000Z", "w0", 1)
     assert copies_of_segments([tmp_path]) == [[plain, packed]]
+
+
+def test_a_full_disk_is_named(disk: Disk, tmp_path: Path) -> None:
+    segment = segments_of(disk.folder)[0]
+    to = tmp_path / "archive"
+    make_folder(to)
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    earlier = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, most))
+    try:
+        with pytest.raises(OSError, match=re.escape(str(to / segment.name))):
+            copy_segment(segment, to, compress=False, progress=int)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        signal.signal(signal.SIGXFSZ, earlier)
+    assert list(to.iterdir()) == []
