@@ -18,6 +18,7 @@ from strongroom.audit.writer_id import WriterId
 from strongroom.clock import Clock
 from strongroom.crypto.audit_key import SECRET_LENGTH, AuditKey, AuditPublicKey
 from strongroom.crypto.binding import AUDIT_KEY_BINDING
+from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.entropy import Entropy
 from strongroom.errors import KmsError
@@ -70,7 +71,12 @@ def open_audit_key(store: Store, secrets: ServiceSecrets, entropy: Entropy) -> A
         wrapped = reader.audit_key()
     if wrapped is None:
         wrapped = _make_audit_key(store, secrets.wrap(entropy(SECRET_LENGTH), AUDIT_KEY_BINDING))
-    return AuditKey(secrets.unwrap(wrapped, AUDIT_KEY_BINDING))
+    try:
+        return AuditKey(secrets.unwrap(wrapped, AUDIT_KEY_BINDING))
+    except UnsealError as error:
+        raise UnsealError(
+            f"the audit key in the database strongroom.db is damaged ({error}); restore the database from a backup"
+        ) from None
 
 
 def _make_audit_key(store: Store, new: bytes) -> bytes:
