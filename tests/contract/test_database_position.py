@@ -59,6 +59,10 @@ WRITES: dict[str, list[Act]] = {
         lambda t: t.add_access_key(access_key),
         lambda t: t.set_access_key_active(access_key, active=False),
     ],
+    "remove_access_keys": [
+        lambda t: t.add_access_key(access_key),
+        lambda t: t.remove_access_keys(access_key.account, access_key.principal),
+    ],
     "remove_access_key": [lambda t: t.add_access_key(access_key), lambda t: t.remove_access_key(access_key)],
     "add_domain_key": [lambda t: t.add_domain_key(domain_key)],
     "put_custom_key_store": [lambda t: t.put_custom_key_store(custom)],

@@ -18,6 +18,7 @@ from strongroom.audit.writer_id import WriterId
 from strongroom.clock import Clock
 from strongroom.crypto.audit_key import SECRET_LENGTH, AuditKey, AuditPublicKey
 from strongroom.crypto.binding import AUDIT_KEY_BINDING
+from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.entropy import Entropy
 from strongroom.errors import KmsError
@@ -69,15 +70,23 @@ def open_audit_key(store: Store, secrets: ServiceSecrets, entropy: Entropy) -> A
     found = existing_audit_key(store, secrets)
     if found is not None:
         return found
-    wrapped = _make_audit_key(store, secrets.wrap(entropy(SECRET_LENGTH), AUDIT_KEY_BINDING))
-    return AuditKey(secrets.unwrap(wrapped, AUDIT_KEY_BINDING))
+    return _unwrapped(_make_audit_key(store, secrets.wrap(entropy(SECRET_LENGTH), AUDIT_KEY_BINDING)), secrets)
 
 
 def existing_audit_key(store: Readable, secrets: ServiceSecrets) -> AuditKey | None:
     """Return the audit key, None if no start has made it yet; raises UnsealError if it was not wrapped here."""
     with store.read() as reader:
         wrapped = reader.audit_key()
-    return None if wrapped is None else AuditKey(secrets.unwrap(wrapped, AUDIT_KEY_BINDING))
+    return None if wrapped is None else _unwrapped(wrapped, secrets)
+
+
+def _unwrapped(wrapped: bytes, secrets: ServiceSecrets) -> AuditKey:
+    try:
+        return AuditKey(secrets.unwrap(wrapped, AUDIT_KEY_BINDING))
+    except UnsealError as error:
+        raise UnsealError(
+            f"the audit key in the database strongroom.db is damaged ({error}); restore the database from a backup"
+        ) from None
 
 
 def _make_audit_key(store: Store, new: bytes) -> bytes:

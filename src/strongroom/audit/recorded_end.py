@@ -36,6 +36,8 @@ class Failure(msgspec.Struct, frozen=True):
 
     missing: int = 0
     of_machine: bool = False
+    damaged: int = 0
+    """How many lines come last, of which the machine's end has damaged the first, in the middle of a write."""
 
 
 def failure_before(recorded: RecordedEnd | None, sequence: int, boot: str) -> Failure:

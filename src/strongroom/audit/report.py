@@ -51,6 +51,8 @@ class Report(msgspec.Struct):
     """The number of times that the machine ended while a writer ran whose lines were not on disk at once."""
     missing: int = 0
     """The number of lines that are known to have been lost with that."""
+    damaged: int = 0
+    """The number of lines that the machine's end has left from the first one on that it has damaged."""
     archived: dict[str, int] = msgspec.field(default_factory=dict)
     """The number of segments that are not here because they were archived, by the folder that the log states."""
     pruned: int = 0

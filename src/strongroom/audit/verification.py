@@ -272,7 +272,7 @@ class Verifier:
         self.report.torn += header.torn
         self.report.lost += header.lost
         self._take_over(header)
-        self._judge_failure(Failure(header.missing, header.machine_failed), "when a server started")
+        self._judge_failure(Failure(header.missing, header.machine_failed, header.damaged), "when a server started")
 
     def _note_database(self, line: bytes) -> None:
         note = note_in(line)
@@ -341,11 +341,29 @@ class Verifier:
 
     def _judge_failure(self, failure: Failure, when: str) -> None:
         """Judge what the end of the process before this place has cost."""
+        if failure.damaged:
+            self._excuse(failure.damaged)
         if failure.of_machine:
             self.report.machine_failures += 1
             self.report.missing += failure.missing
         elif failure.missing:
             self._find(Kind.TRUNCATED, f"{failure.missing} lines that were written before this are missing {when}")
+
+    def _excuse(self, count: int) -> None:
+        """Take back the findings about the last lines: a start has found them as the end of the machine left them."""
+        first = self._sequence - count
+        kept = [
+            each
+            for each in self.report.findings
+            if each.kind is not Kind.ALTERED or each.sequence <= first or not self._is_of_writer(each)
+        ]
+        if len(kept) < len(self.report.findings):
+            self.report.damaged += count
+        self.report.findings = kept
+
+    def _is_of_writer(self, finding: Finding) -> bool:
+        name = parse_name(finding.file)
+        return name is not None and name.writer == self._writer
 
     def _check_end(self) -> None:
         """Find why the log does not hold the checkpoint that the database has."""

@@ -66,6 +66,7 @@ def _notes(report: Report) -> Iterator[str]:
         (report.unsigned, "records come after the last signed checkpoint; no signature covers them yet"),
         (report.uncovered, "lines came after the last signed checkpoint when a server started: a crash leaves some"),
         (report.torn, "bytes of unfinished lines, of calls that were never answered"),
+        (report.damaged, "lines were written when the machine ended, and some of them are damaged"),
         (report.lost, "records of refused calls were dropped while the log could not be written"),
     )
     for count, text in notes:

@@ -32,7 +32,7 @@ def damage(settings: Settings) -> None:
 def test_it_stops_no_start(settings: Settings, clock: ManualClock, caplog: pytest.LogCaptureFixture) -> None:
     Deployment(settings, clock, entropy).close()
     assert "profile default in" in caplog.text
-    assert "failed authentication in the database; for a new one, run: strongroom account root-key" in caplog.text
+    assert "has a damaged record in the database; for a new one, run: strongroom account root-key" in caplog.text
 
 
 def test_the_account_gets_another_one(settings: Settings, clock: ManualClock) -> None:

@@ -17,6 +17,7 @@ from strongroom.clock import ManualClock
 from strongroom.crypto.binding import binding
 from strongroom.crypto.domain_keys import IAM_SCOPE
 from strongroom.crypto.material import MaterialBinding
+from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.seals.file import load_file_seal
 from strongroom.errors import QuarantinedIdentityException
 from strongroom.keys.arns import AliasLocator
@@ -162,3 +163,13 @@ def test_a_damaged_access_key_of_the_credentials_file_does_not_prevent_a_start(
         connection.execute("UPDATE access_key SET created_at = created_at + 1")
     with Deployment(settings, clock, entropy):
         assert "has a damaged record in the database; for a new one, run: strongroom account root-key" in caplog.text
+
+
+def test_a_damaged_audit_key_is_named(settings: Settings, clock: ManualClock) -> None:
+    with Deployment(settings, clock, entropy):
+        pass
+    with closing(sqlite3.connect(DataFolder(settings.folder).database)) as connection, connection:
+        (wrapped,) = connection.execute("SELECT wrapped_secret FROM audit_key").fetchone()
+        connection.execute("UPDATE audit_key SET wrapped_secret = ?", (wrapped[:-1] + bytes([wrapped[-1] ^ 1]),))
+    with pytest.raises(UnsealError, match=r"the audit key in the database strongroom\.db is damaged"):
+        Deployment(settings, clock, entropy)

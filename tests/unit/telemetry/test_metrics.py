@@ -92,7 +92,7 @@ def test_the_counters_of_all_parts_are_exported(local: LocalDeployment) -> None:
     assert before.sum("strongroom_snapshot_catch_ups_total") >= 1
     # A header and five records.
     assert before.sum("strongroom_audit_lines_written_total") == 6
-    (segment,) = (local.folder / "audit").iterdir()
+    (segment,) = (local.folder / "audit").glob("*.jsonl")
     assert before.sum("strongroom_audit_written_bytes_total") == segment.stat().st_size
     assert before.sum("strongroom_audit_flush_duration_seconds_count") == 1
     assert before.sum("strongroom_audit_writable") == 1

@@ -128,6 +128,7 @@ class ChainWriter:
             database_note(database, now),
             found.failure.missing,
             found.failure.of_machine,
+            found.failure.damaged,
         )
         try:
             self._add(segment, [header_body(header)])

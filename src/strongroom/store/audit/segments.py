@@ -117,6 +117,27 @@ def holds(folder: Path, position: Position, body: bytes) -> bool:
     return bool(segments) and b"\n" + body[:-1] + b"," in segments[-1].path.read_bytes()
 
 
+def last_good(folder: Path, writer: str) -> int:
+    """Return the sequence number of the last line of a chain before one that does not continue it.
+
+    Looks at the newest segment only. If its header is damaged, 0.
+    """
+    chain = [segment for segment in segments_of(folder) if segment.writer == writer]
+    if not chain:
+        return 0
+    with chain[-1].path.open("rb") as file:
+        first = file.readline().removesuffix(b"\n")
+        header, good = header_in(first), claim_of(first)
+        if header is None or good is None or not continues(first, header.previous.encode()):
+            return 0
+        for line in file:
+            claim = claim_of(line.removesuffix(b"\n"))
+            if claim is None or not continues(line.removesuffix(b"\n"), good.digest):
+                break
+            good = claim
+    return good.sequence
+
+
 def last_signed(folder: Path, writer: str, verifies: Callable[[bytes, bytes], bool]) -> int:
     """Return the sequence number of a chain's last checkpoint that the audit key has signed; 0 if there is none.
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 
 from strongroom.audit.chain import KnownWriter, Position, Unverified
-from strongroom.audit.recorded_end import Failure, RecordedEnd, failure_before
+from strongroom.audit.recorded_end import Failure, failure_before
 from strongroom.store.audit.end_file import read_end
 from strongroom.store.audit.segment_reader import is_archived
-from strongroom.store.audit.segments import cut_to_last_line, holds, last_signed
+from strongroom.store.audit.segments import cut_to_last_line, holds, last_good, last_signed
 
 logger = logging.getLogger(__name__)
 
@@ -68,13 +68,24 @@ def take_over(
     found = Takeover(end.position, end.torn, max(0, end.position.sequence - covered))
     if known.stopped:
         return _unverified(found, Unverified.ADDED)
-    return _after_failure(found, read_end(folder, writer), boot)
+    return _after_failure(found, folder, covered, boot)
 
 
-def _after_failure(found: Takeover, recorded: RecordedEnd | None, boot: str) -> Takeover:
+def _after_failure(found: Takeover, folder: Path, covered: int, boot: str) -> Takeover:
     """Return a takeover from a process that has not stopped with what its end has cost."""
     position = found.position
+    recorded = read_end(folder, position.writer)
     failure = failure_before(recorded, position.sequence, boot)
+    if recorded is not None and recorded.boot != boot:
+        # Lines that a checkpoint covers had been synced.
+        good = max(covered, last_good(folder, position.writer))
+        failure = msgspec.structs.replace(failure, damaged=max(0, position.sequence - good))
+    if failure.damaged:
+        logger.warning(
+            "the machine ended while audit writer %s wrote: of its last %d lines, some are damaged",
+            position.writer,
+            failure.damaged,
+        )
     if failure.of_machine:
         logger.warning(
             'the machine ended while audit writer %s ran with durability "write": its last records may be missing, '

@@ -23,5 +23,6 @@ def migrate(engine: Engine, revision: str = SCHEMA) -> None:
             command.upgrade(config, revision)
         except CommandError as error:
             raise UnknownSchemaError(
-                f"the database was written by a newer release of Strongroom (this one knows schema {SCHEMA})"
+                "the database strongroom.db was written by a newer release of Strongroom, or its table alembic_version "
+                f"is damaged: this release knows schema {SCHEMA}"
             ) from error

@@ -138,3 +138,39 @@ def test_a_damaged_file_never_says_that_lines_are_missing(tmp_path: Path) -> Non
         os.truncate(path, size)
         found = read_end(tmp_path, "w0")
         assert found is None or found == RecordedEnd(1000, "boot 1", synced=False)
+
+
+def damage(disk: Disk, before_end: int) -> None:
+    """Make zeros of a part of one of the last lines, as a disk does that has not written all of its sectors."""
+    path = segments_of(disk.folder)[-1].path
+    lines = path.read_bytes().splitlines(keepends=True)
+    line = lines[-before_end]
+    lines[-before_end] = bytes(10) + line[10:]
+    path.write_bytes(b"".join(lines))
+
+
+@pytest.mark.parametrize("durability", ["write", "fsync"])
+def test_a_line_that_the_end_of_the_machine_has_damaged_is_a_note(disk: Disk, durability: str) -> None:
+    killed(disk, "one", "two", "three", durability=durability)
+    damage(disk, 2)
+    assert [finding.kind for finding in disk.findings()] == [Kind.ALTERED]
+    disk.clock.restart()
+    goes_on(disk)
+    assert disk.verified().damaged == 2
+    goes_on(disk)
+    assert disk.verified().damaged == 2
+    # Lines before them are not excused.
+    path = segments_of(disk.folder)[0].path
+    path.write_bytes(path.read_bytes().replace(b'"one"', b'"oNe"'))
+    assert [finding.kind for finding in disk.findings()] == [Kind.ALTERED]
+
+
+def test_a_damaged_line_is_not_excused_by_a_kill_nor_after_a_checkpoint(disk: Disk) -> None:
+    killed(disk, "one", "two")
+    damage(disk, 1)
+    goes_on(disk)
+    assert [finding.kind for finding in disk.findings()] == [Kind.ALTERED]
+    damage(disk, 2)
+    disk.clock.restart()
+    goes_on(disk)
+    assert [finding.kind for finding in disk.findings()] == [Kind.ALTERED, Kind.ALTERED]
