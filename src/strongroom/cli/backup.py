@@ -17,6 +17,7 @@ from strongroom.cli.backup_options import (
     progress_bar,
     read_audit_public_key,
     read_passphrase,
+    read_text,
     root_key_option,
 )
 from strongroom.cli.data_folder import open_data_folder
@@ -105,7 +106,7 @@ def _encryption(
     """Return how to encrypt, None for not at all; raises ClickException, AgeError."""
     to = [parse_recipient(each) for each in recipients]
     for path in files:
-        to += parse_recipients(path.read_text(encoding="utf-8"))
+        to += parse_recipients(read_text(path))
     if files and not to:
         raise click.ClickException(f"`{files[0]}` has no recipient")
     if bool(to) + (passphrase_file is not None) + unencrypted > 1:
@@ -177,7 +178,7 @@ def show_content(content: OpenedContent) -> None:
     """Print what was opened in a backup or a restored folder."""
     click.echo(f"{content.opened} wrapped keys and secrets opened")
     for each in content.damaged[:_MOST_SHOWN]:
-        click.echo(f"DAMAGED: {each} does not open")
+        click.echo(f"DAMAGED: {each} does not open, or is not as it was written")
     if content.damaged_count > _MOST_SHOWN:
         click.echo(f"... and {content.damaged_count - _MOST_SHOWN} more")
     if content.elsewhere:

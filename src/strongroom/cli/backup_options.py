@@ -58,7 +58,7 @@ def read_passphrase(path: Path | None, *, new: bool) -> str:
             )
         found: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=new, err=True)
         return found
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = read_text(path).splitlines()
     if not lines or not lines[0]:
         raise click.ClickException(f"`{path}` has no passphrase in its first line")
     return lines[0]
@@ -76,7 +76,15 @@ def decryption_of(path: Path, identities: Sequence[Path], passphrase_file: Path 
         raise click.ClickException(
             f"`{path}` is encrypted to recipients; give the file of one's identity with --identity"
         )
-    return IdentityDecryption([each for file in identities for each in parse_identities(file.read_text())])
+    return IdentityDecryption([each for file in identities for each in parse_identities(read_text(file))])
+
+
+def read_text(path: Path) -> str:
+    """Return the text in a file; raises ClickException if it holds something else."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise click.ClickException(f"`{path}` is not a text file") from None
 
 
 def read_audit_public_key(path: Path | None) -> AuditPublicKey | None:
