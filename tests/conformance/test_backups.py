@@ -185,3 +185,17 @@ def test_the_newest_are_kept(scene: Scene, tmp_path: Path) -> None:
     done = strongroom(scene.data, "backup", "--to", str(tmp_path / "file"), "--unencrypted", "--keep", "2")
     assert done.returncode == 2
     assert "--keep needs a folder" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--identity", "--passphrase-file", "--recipients-file"])
+def test_a_file_that_is_no_text_is_named(option: str, scene: Scene, tmp_path: Path) -> None:
+    other = tmp_path / "photo"
+    other.write_bytes(b"\x89PNG\xff\xfe")
+    if option == "--recipients-file":
+        done = run("backup", "--data", scene.data, "--to", tmp_path / "b", option, other)
+    else:
+        how = ("--recipient", scene.recipient)
+        if option == "--passphrase-file":
+            how = ("--passphrase-file", str(scene.passphrase))
+        done = run("backup", "verify", scene.back_up("--to", str(tmp_path / "b"), *how), option, other)
+    assert line_of(done) == f"Error: `{other}` is not a text file"

@@ -224,7 +224,9 @@ def _counted(rows: Iterable[Row], total: int, progress: Progress) -> Iterator[Ro
 
 def _checkpoint(row: Row, columns: Sequence[str]) -> WriterCheckpoint:
     writer, statement, signature, stopped = _picked(row, columns, ("writer", "statement", "signature", "stopped"))
-    return WriterCheckpoint(writer, statement.decode(), signature, stopped)
+    # A damaged one is passed on as far as it can be: no signature is valid for it, and a restore says so.
+    text = statement.decode(errors="replace") if isinstance(statement, bytes) else ascii(statement)
+    return WriterCheckpoint(str(writer), text, signature if isinstance(signature, bytes) else b"", bool(stopped))
 
 
 def _picked(row: Row, columns: Sequence[str], names: Sequence[str]) -> list[Any]:

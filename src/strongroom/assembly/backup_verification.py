@@ -1,12 +1,13 @@
 """Checks a backup: every hash and count, who made it, and, with its domain keys, whether all of it opens."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
+from msgspec.structs import replace
 
 from strongroom.assembly.backup_stream import Progress, plaintext_of
 from strongroom.backup.blocks import BackupError, Row
@@ -24,12 +25,16 @@ from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.entropy import Entropy
 from strongroom.keys.arns import key_arn
 from strongroom.keys.specs import KeySpec
+from strongroom.store.quarantine import material_record, printable
+from strongroom.store.sql.row_guard import UNREADABLE_ERRORS
 from strongroom.store.sql.sections import TableReader
 
 _MOST_SECRETS = 10_000
 """The most rows of a section whose rows are kept in memory: domain keys, audit keys."""
 
+_MOST_SECRET_BYTES = 64 << 20
 _MOST_DAMAGED = 1000
+_UNREADABLE = (*UNREADABLE_ERRORS, OverflowError)
 _BATCH = 1000
 _SECRETS = (DOMAIN_KEYS, "domain_key", "audit_key", "audit_checkpoint")
 """The sections that come before all others."""
@@ -50,13 +55,20 @@ class OpenedContent(msgspec.Struct, frozen=True):
     """What domain keys have opened.
 
     ``opened`` counts wrapped key material and secrets, ``elsewhere`` material that is kept in a custom key store.
-    ``damaged`` names what did not open, at most a thousand; ``damaged_count`` counts all.
+    ``damaged`` names what did not open or is not as it was written, at most a thousand; ``damaged_count`` counts all.
     """
 
     opened: int
     elsewhere: int
     damaged: Sequence[str]
     damaged_count: int
+
+    def with_damaged(self, more: Sequence[str]) -> "OpenedContent":
+        """Return this with more damaged records."""
+        known = set(self.damaged)
+        new = [each for each in more if each not in known]
+        damaged = [*self.damaged, *new][:_MOST_DAMAGED]
+        return replace(self, damaged=damaged, damaged_count=self.damaged_count + len(new))
 
 
 class VerifiedBackup(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,6 +164,7 @@ class _Content:
         self._seal = seal
         self._entropy = entropy
         self._secrets: dict[str, list[dict[str, Any]]] = {}
+        self._kept = 0
         self._vault: _Vault | None = None
         self._tried = False
         self._specs: dict[tuple[str, str, str], KeySpec] = {}
@@ -165,14 +178,19 @@ class _Content:
         """Take rows of a section, and open what is wrapped in them; raises BackupError, UnsealError."""
         if name in _SECRETS:
             kept = self._secrets.setdefault(name, [])
-            kept += [dict(zip(columns, row, strict=True)) for row in batch]
-            if len(kept) > _MOST_SECRETS:
-                raise BackupError(f"the backup has more than {_MOST_SECRETS} rows in `{name}`")
+            rows = [dict(zip(columns, row, strict=True)) for row in batch]
+            kept += rows
+            self._kept += sum(len(each) for row in rows for each in row.values() if isinstance(each, str | bytes))
+            if len(kept) > _MOST_SECRETS or self._kept > _MOST_SECRET_BYTES:
+                raise BackupError(f"the backup has more than {_MOST_SECRETS} rows in `{name}`, or too large ones")
             return
         judge = {"kms_key": self._note_key, "key_material": self._open_material, "access_key": self._open_access_key}
         if name in judge and (vault := self.vault()) is not None:
             for row in batch:
-                judge[name](vault, dict(zip(columns, row, strict=True)))
+                try:
+                    judge[name](vault, dict(zip(columns, row, strict=True)))
+                except _UNREADABLE:
+                    self._note_damage(f"a record in `{name}`")
 
     def result(self) -> OpenedContent:
         """Return what was opened so far."""
@@ -186,31 +204,24 @@ class _Content:
         return self._vault
 
     def _open_vault(self) -> _Vault | None:
-        sealed = [
-            SealedDomainKey(row["scope"], row["version"], row["sealed"]) for row in self._secrets.get("domain_key", [])
-        ]
-        given = [OpenDomainKey(row["scope"], row["version"], row["key"]) for row in self._secrets.get(DOMAIN_KEYS, [])]
-        opened = given
-        if self._seal is not None:
-            try:
-                opened = unseal_domain_keys(sealed, self._seal)
-            except UnsealError as error:
-                raise UnsealError(f"this is not the root key of the backup ({error})") from None
-            if given and given != opened:
-                raise BackupError("the domain keys in the backup are not those that its root key has sealed")
+        try:
+            sealed = [
+                SealedDomainKey(*_text_number_bytes(row, "sealed")) for row in self._secrets.get("domain_key", [])
+            ]
+            given = [OpenDomainKey(*_text_number_bytes(row, "key")) for row in self._secrets.get(DOMAIN_KEYS, [])]
+        except _UNREADABLE:
+            raise BackupError("the domain keys in the backup cannot be read") from None
+        opened = given if self._seal is None else _unsealed(sealed, self._seal)
+        if given and given != opened:
+            raise BackupError("the domain keys in the backup are not those that its root key has sealed")
         if not opened:
-            if self._seal is not None:
-                # Else the root key would seem to have shown who made it.
-                raise BackupError(
-                    "the backup has no domain keys that the root key could open, so it was made elsewhere"
-                )
             return None
         wrapped = self._secrets.get("audit_key", [])
         if len(wrapped) != 1:
             raise BackupError("the backup must have one audit key")
         try:
             return _Vault(opened, wrapped[0]["wrapped_secret"], self._entropy)
-        except UnsealError:
+        except (UnsealError, *_UNREADABLE):
             raise BackupError("the audit key in the backup does not open with its domain keys") from None
 
     def _note_key(self, _vault: _Vault, row: dict[str, Any]) -> None:
@@ -231,7 +242,7 @@ class _Content:
         try:
             vault.backend.load(row["token"], owner)
         except (UnsealError, ValueError):
-            self._note_damage(f"material {row['material_id']} of {key_arn(place[1], place[0], place[2])}")
+            self._note_damage(material_record(row["material_id"], key_arn(place[1], place[0], place[2])))
         else:
             self.opened += 1
 
@@ -246,4 +257,23 @@ class _Content:
     def _note_damage(self, text: str) -> None:
         self.damaged_count += 1
         if len(self.damaged) < _MOST_DAMAGED:
-            self.damaged.append(text)
+            self.damaged.append(printable(text))
+
+
+def _unsealed(sealed: Sequence[SealedDomainKey], seal: Seal) -> list[OpenDomainKey]:
+    """Return the domain keys of a backup, opened with its root key; raises UnsealError, BackupError."""
+    if not sealed:
+        # Else the root key would seem to have shown who made it.
+        raise BackupError("the backup has no domain keys that the root key could open, so it was made elsewhere")
+    try:
+        return unseal_domain_keys(sealed, seal)
+    except UnsealError as error:
+        raise UnsealError(f"this is not the root key of the backup ({error})") from None
+
+
+def _text_number_bytes(row: Mapping[str, Any], last: str) -> tuple[str, int, bytes]:
+    """Return scope, version and bytes of a domain key; raises TypeError if they are something else, or KeyError."""
+    found = row["scope"], row["version"], row[last]
+    if not isinstance(found[0], str) or type(found[1]) is not int or not isinstance(found[2], bytes):
+        raise TypeError
+    return found

@@ -98,8 +98,8 @@ class Restore:
             verified = self._verify(file)
             destroyed = self._destroyed(verified)
             with restored_folder(request.data) as place:
-                self._load(file, verified, place)
-                restored = self._settle(verified, destroyed, place)
+                left_out = self._load(file, verified, place)
+                restored = self._settle(verified, destroyed, place, left_out)
                 place.publish()
         return restored
 
@@ -136,8 +136,8 @@ class Restore:
         progress = self._bar("Reading the audit log", 0)
         return destroyed_since(self._request.audit, verified.signed.manifest, verified.audit_key, progress)
 
-    def _load(self, file: BinaryIO, verified: VerifiedBackup, place: RestoredFolder) -> None:
-        """Make the root key, the node's identity and the database; raises BackupError."""
+    def _load(self, file: BinaryIO, verified: VerifiedBackup, place: RestoredFolder) -> list[str]:
+        """Make the root key, the node's identity and the database; return what is left out. Raises BackupError."""
         request, signed = self._request, verified.signed
         if request.root_key is None:
             create_root_key(place.folder.root_key, self._entropy)
@@ -168,11 +168,12 @@ class Restore:
                 f"{signed.manifest.schema} is not known here; restore it with that release"
             ) from None
         upgrade(place.database)
+        return [f"{rows} of the records in `{name}`" for name, rows in tables.left_out.items()]
 
     def _settle(
-        self, verified: VerifiedBackup, destroyed: Destructions | None, place: RestoredFolder
+        self, verified: VerifiedBackup, destroyed: Destructions | None, place: RestoredFolder, left_out: Sequence[str]
     ) -> RestoredBackup:
-        """Make the changes and the record of the restore, and open everything."""
+        """Make the changes and the record of the restore, open everything, and check every record."""
         request, entropy = self._request, self._entropy
         seal = load_file_seal(place.folder.root_key, entropy)
         with closing(SqlStore(open_sqlite(place.database))) as store:
@@ -193,10 +194,14 @@ class Restore:
             store.scrub()
             with store.read_tables() as tables:
                 content = open_everything(tables, seal, entropy, self._bar("Opening every key", 0))
+            with store.read() as reader:
+                # Whether material opens is known already.
+                changed = [each.record for each in reader.findings(lambda *_: True)]
+        content = content.with_damaged([*left_out, *changed])
         if content.damaged_count and not request.damaged_keys:
             raise BackupError(
-                f"{content.damaged_count} keys or secrets in the backup do not open, first {content.damaged[0]}; "
-                "`strongroom backup verify` lists them; --damaged-keys restores all others"
+                f"{content.damaged_count} keys, secrets or other records in the backup do not open or are not as they "
+                f"were written, first {content.damaged[0]}; --damaged-keys restores all others"
             )
         return RestoredBackup(verified, settled, content, accounts)
 

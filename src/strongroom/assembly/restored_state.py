@@ -16,10 +16,11 @@ from strongroom.audit.operator_events import KEY_SOURCE, Circumstances, Operator
 from strongroom.audit.sink import AuditSink
 from strongroom.backup.blocks import BackupError
 from strongroom.backup.destructions import DestroyedMaterial, Destructions
-from strongroom.backup.manifest import Manifest, SignedManifest
+from strongroom.backup.manifest import Manifest, SignedManifest, WriterCheckpoint
 from strongroom.crypto.domain_keys import IAM_SCOPE
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.entropy import Entropy
+from strongroom.errors import QuarantinedRecordException
 from strongroom.keys import imported, lifecycle
 from strongroom.keys.arns import KeyLocator, locator_of
 from strongroom.keys.kms_key import KmsKey
@@ -138,7 +139,7 @@ class RestoredState:
         """Return the keys whose waiting period is over, without ``others``."""
         with self._store.read() as reader:
             due = reader.keys_to_delete(self._now, self._signed.manifest.rows_of("kms_key"))
-        return [each.arn for each in due if each not in others]
+            return [each.arn for each in due if each not in others and _intact(reader, each) is not None]
 
     def _record(self, settled: Settled, facts: Mapping[str, object]) -> None:
         manifest = self._signed.manifest
@@ -213,16 +214,24 @@ class RestoredState:
     def _wait_anew(self) -> None:
         """Give every key whose waiting period is over a new one."""
 
-        def act(transaction: Transaction) -> int:
-            due = transaction.keys_to_delete(self._now, _BATCH)
-            for locator in due:
-                key = transaction.key(locator)
-                if key is not None:
-                    transaction.save_key(key, lifecycle.schedule_deletion(key, WAITING_DAYS, self._now))
-            return len(due)
+        def act(transaction: Transaction) -> tuple[int, bool]:
+            due = transaction.keys_to_delete(self._now, _BATCH + skipped)
+            keys = [key for locator in due if (key := _intact(transaction, locator)) is not None]
+            for key in keys:
+                transaction.save_key(key, lifecycle.schedule_deletion(key, WAITING_DAYS, self._now))
+            return len(due) - len(keys), bool(keys)
 
-        while self._store.write(act):
-            pass
+        skipped, more = 0, True
+        while more:
+            skipped, more = self._store.write(act)
+
+
+def _intact(reader: Reader, locator: KeyLocator) -> KmsKey | None:
+    """Return a key; None if it does not exist, or if its record is damaged: no call can use it then."""
+    try:
+        return reader.key(locator)
+    except QuarantinedRecordException:
+        return None
 
 
 def _without(key: KmsKey, material: DestroyedMaterial) -> KmsKey:
@@ -250,7 +259,12 @@ def _listed(arns: Sequence[str]) -> dict[str, object]:
 
 def _closed_writers(manifest: Manifest) -> list[object]:
     """Return where the chains of the old audit log were when the backup was made."""
-    return [
-        msgspec.json.decode(each.statement) if each.statement else {"writer": each.writer}
-        for each in manifest.checkpoints[:_MOST_NAMED]
-    ]
+    return [_closed_writer(each) for each in manifest.checkpoints[:_MOST_NAMED]]
+
+
+def _closed_writer(checkpoint: WriterCheckpoint) -> object:
+    try:
+        return msgspec.json.decode(checkpoint.statement)
+    except msgspec.DecodeError:
+        # There was none yet, or its record was damaged.
+        return {"writer": checkpoint.writer}

@@ -19,7 +19,7 @@ integers, doubles, texts and byte strings, so a row does not depend on the datab
 import zlib
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -38,8 +38,17 @@ _LEVEL = 6
 Value = bool | int | float | str | bytes | None
 Row = Sequence[Value]
 
+_MOST_COLUMNS = 1000
+_CAREFUL = 4 << 20
+_FewRows = msgspec.Meta(max_length=ROWS_PER_BLOCK)
+_FewColumns = msgspec.Meta(max_length=_MOST_COLUMNS)
+_rows = msgspec.msgpack.Decoder(Annotated[list[Annotated[list[Any], _FewColumns]], _FewRows])
+_raw_rows = msgspec.msgpack.Decoder(Annotated[list[Annotated[list[msgspec.Raw], _FewColumns]], _FewRows])
+"""Lists are refused by their length before they are read: a block of kilobytes could fill gigabytes of memory."""
+
 _TYPES = frozenset({bool, int, float, str, bytes, type(None)})
-_rows = msgspec.msgpack.Decoder(list[list[Any]])
+_CONTAINERS = frozenset((*range(0x80, 0xA0), *range(0xDC, 0xE0)))
+"""How arrays and maps begin in MessagePack."""
 _encode_row = msgspec.msgpack.Encoder().encode
 
 
@@ -79,8 +88,11 @@ def encode_rows(rows: Sequence[bytes]) -> bytes:
 
 
 def encode_row(row: Row) -> bytes:
-    """Return a row as MessagePack."""
-    return _encode_row(tuple(row))
+    """Return a row as MessagePack. Text that is no UTF-8, which only a damaged row has, becomes a byte string."""
+    try:
+        return _encode_row(tuple(row))
+    except UnicodeEncodeError:
+        return _encode_row(tuple(_bytes_if_damaged(value) for value in row))
 
 
 def decode_rows(payload: bytes) -> list[list[Value]]:
@@ -90,10 +102,13 @@ def decode_rows(payload: bytes) -> list[list[Value]]:
         content = inflating.decompress(payload, MAX_PAYLOAD)
         if not inflating.eof or inflating.unused_data:
             raise BackupError("the backup is damaged: a block of rows does not end where it should")
-        rows = _rows.decode(content)
+        # A list within a row is found before it is read, where that could need much memory.
+        careful = _raw_rows.decode(content) if len(content) > _CAREFUL else ()
+        nested = any(memoryview(value)[0] in _CONTAINERS for row in careful for value in row)
+        rows = [] if nested else _rows.decode(content)
     except (zlib.error, msgspec.DecodeError):
         raise BackupError("the backup is damaged: a block of rows cannot be read") from None
-    if any(type(value) not in _TYPES for row in rows for value in row):
+    if nested or any(type(value) not in _TYPES for row in rows for value in row):
         raise BackupError("the backup is damaged: a row has a value of another type")
     return rows
 
@@ -117,6 +132,13 @@ def read_block(read: Callable[[int], bytes]) -> tuple[BlockType, bytes] | None:
     if len(payload) < length:
         raise BackupError("the backup is not complete: it ends within a block")
     return kind, payload
+
+
+def _bytes_if_damaged(value: Value) -> Value:
+    if not isinstance(value, str):
+        return value
+    encoded = value.encode(errors="surrogateescape")
+    return value if value.isascii() or encoded == value.encode(errors="replace") else encoded
 
 
 def _array_head(length: int) -> bytes:

@@ -2,8 +2,15 @@
 
 from collections.abc import Callable
 from hashlib import sha256
+from typing import Annotated
 
 import msgspec
+
+_Name = Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Za-z.+_-]{0,64}\Z")]
+"""What is shown to people before anything shows who made the backup."""
+_Schema = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,8}\Z")]
+_Time = Annotated[float, msgspec.Meta(ge=0, lt=253_402_300_800)]
+"""Up to the year 9999."""
 
 _DOMAIN = b"strongroom backup manifest 1\n"
 
@@ -47,11 +54,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     format: int
-    release: str
-    schema: str
-    deployment: str
-    node: str
-    at: float
+    release: _Name
+    schema: _Schema
+    deployment: _Name
+    node: _Name
+    at: _Time
     sections: tuple[SectionSummary, ...]
     domain_keys: tuple[DomainKeyId, ...]
     with_domain_keys: bool

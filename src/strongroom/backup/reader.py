@@ -21,6 +21,7 @@ from strongroom.backup.manifest import Manifest, SectionSummary, SignedManifest
 T = TypeVar("T")
 
 SIGNATURE_LENGTH = 64
+MOST_SECTIONS = 1000
 
 
 class OpenSection:
@@ -56,11 +57,15 @@ class BackupReader:
 
     def sections(self) -> Iterator[OpenSection]:
         """Yield every section. What is left of its rows is read before the next; at last the manifest is checked."""
+        names: set[str] = set()
         self._next = read_block(self._read)
         while self._next is not None and self._next[0] is BlockType.SECTION:
             head = _decoded(self._next[1], SectionHead)
-            if any(each.name == head.name for each in self._summaries):
+            if len(names) >= MOST_SECTIONS:
+                raise BackupError(f"the backup has more than {MOST_SECTIONS} sections")
+            if head.name in names:
                 raise BackupError(f"the backup is damaged: section `{head.name}` is there twice")
+            names.add(head.name)
             batches = self._batches(head)
             yield OpenSection(head, batches)
             for _ in batches:

@@ -179,7 +179,7 @@ def show_content(content: OpenedContent) -> None:
     """Print what was opened in a backup or a restored folder."""
     click.echo(f"{content.opened} wrapped keys and secrets opened")
     for each in content.damaged[:MOST_SHOWN]:
-        click.echo(f"DAMAGED: {each} does not open")
+        click.echo(f"DAMAGED: {each} does not open, or is not as it was written")
     if content.damaged_count > MOST_SHOWN:
         click.echo(f"... and {content.damaged_count - MOST_SHOWN} more")
     if content.elsewhere:

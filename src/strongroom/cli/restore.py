@@ -51,7 +51,7 @@ from strongroom.supervisor.hardening import harden_process
     help="Key id or ARN of a key that was destroyed after the backup, and is wanted: it comes back disabled.",
 )
 @click.option("--any-origin", is_flag=True, help="Restore although nothing shows who made the backup.")
-@click.option("--damaged-keys", is_flag=True, help="Restore although some keys in the backup do not open.")
+@click.option("--damaged-keys", is_flag=True, help="Restore although some keys or other records are damaged.")
 @data_option
 @config_option
 def restore(  # noqa: PLR0913 - the options of one restore

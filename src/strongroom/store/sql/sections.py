@@ -5,10 +5,10 @@ backup has to be decided below; a test fails until it is.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, MetaData, Table, func, insert, select
+from sqlalchemy import Connection, MetaData, Table, func, select
+from sqlalchemy.exc import IntegrityError
 
 from strongroom.backup.blocks import BackupError, SectionHead, Value
 from strongroom.crypto.seal import SealedDomainKey
@@ -50,6 +50,9 @@ _FIRST = ("domain_key", "audit_key", "audit_checkpoint")
 
 _BATCH = 1000
 
+UNFIT = (IntegrityError, OverflowError)
+"""What the database raises for a row that breaks a constraint, or a number that it cannot hold."""
+
 
 class TableSize(msgspec.Struct, frozen=True):
     """A table of a backup: its name and columns, and how many rows it has."""
@@ -87,17 +90,37 @@ class TableWriter:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.left_out: dict[str, int] = {}
+        """How many rows of each table had values that no row can have, as damage of a disk leaves them."""
         self._tables = MetaData()
         self._tables.reflect(connection)
 
     def insert(self, head: SectionHead, rows: Sequence[Sequence[Value]]) -> None:
         """Insert rows; raises BackupError for a table or a column that the schema does not have."""
         table = self._tables.tables.get(head.name)
-        if table is None or not set(head.columns) <= set(table.columns.keys()) or head.name not in KEPT:
-            raise BackupError(f"the backup has a table `{head.name}` that its schema does not have")
-        if rows:
-            named: list[dict[str, Any]] = [dict(zip(head.columns, row, strict=True)) for row in rows]
-            self._connection.execute(insert(table), named)
+        columns = set(head.columns)
+        known = table is not None and columns <= set(table.columns.keys()) and len(columns) == len(head.columns)
+        if not known or head.name not in KEPT:
+            raise BackupError(f"the backup has a table {head.name!a} that its schema does not have")
+        if not rows:
+            return
+        # The names are those of the schema. SQLAlchemy would convert values, and fail where a damaged row has others.
+        names = ", ".join(f'"{name}"' for name in head.columns)
+        statement = f'INSERT INTO "{head.name}" ({names}) VALUES ({", ".join("?" * len(head.columns))})'  # noqa: S608
+        try:
+            with self._connection.begin_nested():
+                self._connection.exec_driver_sql(statement, [tuple(row) for row in rows])
+        except UNFIT:
+            for row in rows:
+                self._insert(head.name, statement, row)
+
+    def _insert(self, name: str, statement: str, row: Sequence[Value]) -> None:
+        """Insert one row, or count it in ``left_out``."""
+        try:
+            with self._connection.begin_nested():
+                self._connection.exec_driver_sql(statement, tuple(row))
+        except UNFIT:
+            self.left_out[name] = self.left_out.get(name, 0) + 1
 
     def reseal(self, keys: Iterable[SealedDomainKey]) -> None:
         """Replace the sealed domain keys by the same ones, sealed by another root key."""

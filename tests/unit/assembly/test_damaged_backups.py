@@ -1,0 +1,96 @@
+"""A damaged row of the database: backups are made all the same, and a restore names it and brings back all others."""
+
+import base64
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from backup_scene import back_up, reopened, restore, verify
+from local_deployment import LocalDeployment, Refused, entropy
+from strongroom.assembly.backup_verification import _Content
+from strongroom.backup.blocks import BackupError
+from strongroom.clock import DAY, ManualClock
+
+TEXT = base64.b64encode(b"secret").decode()
+DAMAGE = {
+    "another number": "UPDATE kms_key SET created_at = 'x' WHERE key_id = ?",
+    "no UTF-8": "UPDATE kms_key SET description = CAST(x'ff41' AS TEXT) WHERE key_id = ?",
+    "another spec": "UPDATE kms_key SET spec = 'SYMMETRIC_DEFAUL' WHERE key_id = ?",
+    "another id": "UPDATE kms_key SET key_id = 'zz' WHERE key_id = ?",
+    "no row": "DELETE FROM kms_key WHERE key_id = ?",
+    "text for bytes": "UPDATE kms_key SET row_mac = 'x' WHERE key_id = ?",
+    "a date": "UPDATE kms_key SET deletion_at = 1 WHERE key_id = ?",
+}
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Iterator[LocalDeployment]:
+    made = LocalDeployment(tmp_path / "data", ManualClock(1_790_000_000.0))
+    yield made
+    made.deployment.close()
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_one_damaged_row_costs_one_key(damage: str, deployment: LocalDeployment, tmp_path: Path) -> None:
+    damaged, good = (deployment.call("CreateKey")["KeyMetadata"]["KeyId"] for _ in range(2))
+    blob = deployment.call("Encrypt", KeyId=good, Plaintext=TEXT)["CiphertextBlob"]
+    overdue = deployment.call("CreateKey")["KeyMetadata"]["KeyId"]
+    deployment.call("ScheduleKeyDeletion", KeyId=overdue, PendingWindowInDays=7)
+    with closing(sqlite3.connect(deployment.folder / "strongroom.db")) as database:
+        database.execute(DAMAGE[damage], (damaged,))
+        database.commit()
+    made = back_up(deployment, tmp_path)
+    verify(made.path, root_key=deployment.folder / "root.key")
+    deployment.clock.advance(8 * DAY)
+    with pytest.raises(BackupError, match="--damaged-keys"):
+        restore(deployment, made, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    result = restore(deployment, made, tmp_path / "new", damaged_keys=True)
+    assert any(damaged in each or "/zz" in each for each in result.content.damaged)
+    assert [arn[-36:] for arn in result.settled.waiting_anew] == [overdue]
+    other = reopened(deployment, tmp_path / "new")
+    assert other.call("Decrypt", CiphertextBlob=blob)["Plaintext"] == TEXT
+    with pytest.raises(Refused):
+        other.call("Encrypt", KeyId=damaged, Plaintext=TEXT)
+    other.deployment.close()
+
+
+def test_a_damaged_checkpoint_does_not_prevent_a_backup(deployment: LocalDeployment, tmp_path: Path) -> None:
+    deployment.call("CreateKey")
+    deployment.deployment.log.checkpoint()
+    with closing(sqlite3.connect(deployment.folder / "strongroom.db")) as database:
+        database.execute("UPDATE audit_checkpoint SET statement = 'x'")
+        database.commit()
+    assert restore(deployment, back_up(deployment, tmp_path), tmp_path / "new").content.damaged_count == 0
+
+
+def test_a_row_that_no_table_can_hold_is_left_out_and_said(deployment: LocalDeployment, tmp_path: Path) -> None:
+    damaged = deployment.call("CreateKey")["KeyMetadata"]["KeyId"]
+    with closing(sqlite3.connect(deployment.folder / "strongroom.db")) as database:
+        database.execute("PRAGMA writable_schema = ON")
+        database.execute(
+            "UPDATE sqlite_master SET sql = replace(sql, 'policy TEXT NOT NULL', 'policy TEXT') WHERE name = 'kms_key'"
+        )
+        database.execute("PRAGMA writable_schema = RESET")
+        database.execute("UPDATE kms_key SET policy = NULL WHERE key_id = ?", (damaged,))
+        database.commit()
+    made = back_up(deployment, tmp_path)
+    with pytest.raises(BackupError, match="1 of the records in `kms_key`"):
+        restore(deployment, made, tmp_path / "new")
+    restore(deployment, made, tmp_path / "new", damaged_keys=True)
+
+
+def test_domain_keys_that_are_none_are_refused() -> None:
+    content = _Content(None, entropy)
+    content.read("$domain-keys", ("scope", "version", "key"), [("iam", -1, None)])
+    with pytest.raises(BackupError, match="domain keys"):
+        content.vault()
+    for columns, row in ((("a",), (1,)), (("scope", "version", "key"), ("iam", 1, b"short"))):
+        content = _Content(None, entropy)
+        content.read("$domain-keys", columns, [row])
+        content.read("audit_key", ("wrapped_secret",), [(b"",)])
+        with pytest.raises(BackupError):
+            content.vault()
