@@ -17,6 +17,7 @@ from strongroom.audit.writer_id import WriterId
 from strongroom.clock import Clock
 from strongroom.crypto.audit_key import SECRET_LENGTH, AuditKey, AuditPublicKey
 from strongroom.crypto.binding import AUDIT_KEY_BINDING
+from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.entropy import Entropy
 from strongroom.errors import KmsError
@@ -63,9 +64,13 @@ class StoreSigner:
 
 
 def open_audit_key(store: Store, secrets: ServiceSecrets, entropy: Entropy) -> AuditKey:
-    """Return the audit key, made at the first start; raises UnsealError if it was not wrapped here."""
+    """Return the audit key, made at the first start; raises UnsealError if it was not wrapped here, or is lost."""
     with store.read() as reader:
         wrapped = reader.audit_key()
+        lost = wrapped is None and bool(reader.audit_writer_records())
+    if lost:
+        # With a new one, nothing that was signed before could be verified.
+        raise UnsealError("`strongroom.db` has lost its audit key; restore it from a backup")
     if wrapped is None:
         wrapped = _make_audit_key(store, secrets.wrap(entropy(SECRET_LENGTH), AUDIT_KEY_BINDING))
     return AuditKey(secrets.unwrap(wrapped, AUDIT_KEY_BINDING))

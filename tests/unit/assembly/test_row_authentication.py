@@ -17,6 +17,7 @@ from strongroom.clock import ManualClock
 from strongroom.crypto.binding import binding
 from strongroom.crypto.domain_keys import IAM_SCOPE
 from strongroom.crypto.material import MaterialBinding
+from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.seals.file import load_file_seal
 from strongroom.errors import QuarantinedIdentityException
 from strongroom.keys.kms_key import KmsKey
@@ -124,8 +125,25 @@ def test_material_that_does_not_unwrap_is_found(settings: Settings, clock: Manua
     assert "cannot be unwrapped" in found
 
 
-def test_a_lost_domain_key_is_not_made_anew(settings: Settings, clock: ManualClock) -> None:
+@pytest.mark.usefixtures("keys")
+@pytest.mark.parametrize(
+    ("scope", "statement"),
+    [
+        ("iam", "DELETE FROM domain_key WHERE scope = 'iam'"),
+        ("us-east-1", "DELETE FROM domain_key WHERE scope = 'us-east-1'"),
+    ],
+)
+def test_a_lost_domain_key_is_not_made_anew(scope: str, statement: str, settings: Settings, clock: ManualClock) -> None:
     Deployment(settings, clock, entropy).close()
-    change(settings, "DELETE FROM domain_key WHERE scope = 'iam'")
-    with pytest.raises(DataFolderError, match="has lost its domain key `iam`; restore it"):
+    change(settings, statement)
+    with pytest.raises(DataFolderError, match=f"has lost its domain key `{scope}`; restore it"):
+        Deployment(settings, clock, entropy)
+
+
+def test_a_lost_audit_key_is_not_made_anew(settings: Settings, clock: ManualClock) -> None:
+    made = Deployment(settings, clock, entropy)
+    made.log.checkpoint()
+    made.close()
+    change(settings, "DELETE FROM audit_key")
+    with pytest.raises(UnsealError, match="has lost its audit key; restore it"):
         Deployment(settings, clock, entropy)
