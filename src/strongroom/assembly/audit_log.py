@@ -66,10 +66,14 @@ class StoreSigner:
 
 
 def open_audit_key(store: Store, secrets: ServiceSecrets, entropy: Entropy) -> AuditKey:
-    """Return the audit key, made at the first start; raises UnsealError if it was not wrapped here."""
+    """Return the audit key, made at the first start; raises UnsealError if it was not wrapped here, or is lost."""
     found = existing_audit_key(store, secrets)
     if found is not None:
         return found
+    with store.read() as reader:
+        if reader.audit_writer_records():
+            # With a new one, nothing that was signed before could be verified.
+            raise UnsealError("`strongroom.db` has lost its audit key; restore it from a backup")
     return _unwrapped(_make_audit_key(store, secrets.wrap(entropy(SECRET_LENGTH), AUDIT_KEY_BINDING)), secrets)
 
 

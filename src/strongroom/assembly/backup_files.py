@@ -105,6 +105,9 @@ def _remove_abandoned(folder: Path, name: str) -> None:
     for path in folder.iterdir():
         if path.name != name and not _DATED_PARTIAL.fullmatch(path.name):
             continue
+        if path.is_symlink() or not path.is_file():
+            # Not ours. Opening a pipe would wait for its writer.
+            continue
         try:
             with path.open("rb") as file:
                 fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)

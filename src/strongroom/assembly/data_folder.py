@@ -266,14 +266,15 @@ def open_domain_keys(folder: DataFolder, store: Store, regions: Sequence[str], e
     """
     with store.read() as reader:
         sealed = reader.domain_keys()
+        known = {each.scope for each in sealed}
+        missing = [scope for scope in (IAM_SCOPE, *regions) if scope not in known]
+        used = {*reader.keys_by_region(), IAM_SCOPE} if known and missing else set()
     seal = open_seal(folder, sealed, entropy)
-    known = {each.scope for each in sealed}
-    if known and IAM_SCOPE not in known:
-        # A new one could open no secret, and would find every row changed.
-        raise DataFolderError(f"`{folder.database}` has lost its domain key `{IAM_SCOPE}`; restore it from a backup")
-    new = [
-        create_domain_key(scope, _FIRST_VERSION, seal, entropy) for scope in (IAM_SCOPE, *regions) if scope not in known
-    ]
+    lost = used.intersection(missing)
+    if lost:
+        # A new one could open no secret and no key, and would find every row changed.
+        raise DataFolderError(f"`{folder.database}` has lost its domain key `{min(lost)}`; restore it from a backup")
+    new = [create_domain_key(scope, _FIRST_VERSION, seal, entropy) for scope in missing]
     if new:
         sealed = _add_missing(store, new)
     try:

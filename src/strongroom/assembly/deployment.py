@@ -315,4 +315,9 @@ def _ensure_account(opened: OpenFolder, settings: Settings) -> None:
             f"`{opened.folder.path}` belongs to account {accounts[0]}; to add {settings.account}, run: "
             f"strongroom account create {settings.account}"
         )
+    with opened.store.read() as reader:
+        if reader.keys_by_region():
+            raise DataFolderError(
+                f"`{opened.folder.database}` has keys and no account: its accounts are lost; restore it from a backup"
+            )
     opened.registrar.create_account(settings.account, settings.regions[0], "default")

@@ -254,3 +254,12 @@ def test_a_file_that_cannot_be_read_back_gets_no_name(deployment: LocalDeploymen
     with pytest.raises((AgeError, BackupError)):
         back_up(deployment, folder, Lost(), keep=1)
     assert list(folder.iterdir()) == [kept.path]
+
+
+def test_a_pipe_under_the_name_of_a_hidden_file_is_left_alone(deployment: LocalDeployment, tmp_path: Path) -> None:
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    pipe = folder / ".strongroom-0123456789ab-20200101T000000Z.backup.partial"
+    os.mkfifo(pipe)
+    assert back_up(deployment, folder).path.exists()
+    assert pipe.is_fifo()

@@ -128,10 +128,27 @@ def test_material_that_does_not_unwrap_is_found(settings: Settings, clock: Manua
     assert "cannot be unwrapped" in found
 
 
-def test_a_lost_domain_key_is_not_made_anew(settings: Settings, clock: ManualClock) -> None:
+@pytest.mark.usefixtures("keys")
+@pytest.mark.parametrize(
+    ("scope", "statement"),
+    [
+        ("iam", "DELETE FROM domain_key WHERE scope = 'iam'"),
+        ("us-east-1", "DELETE FROM domain_key WHERE scope = 'us-east-1'"),
+    ],
+)
+def test_a_lost_domain_key_is_not_made_anew(scope: str, statement: str, settings: Settings, clock: ManualClock) -> None:
     Deployment(settings, clock, entropy).close()
-    change(settings, "DELETE FROM domain_key WHERE scope = 'iam'")
-    with pytest.raises(DataFolderError, match="has lost its domain key `iam`; restore it"):
+    change(settings, statement)
+    with pytest.raises(DataFolderError, match=f"has lost its domain key `{scope}`; restore it"):
+        Deployment(settings, clock, entropy)
+
+
+def test_a_lost_audit_key_is_not_made_anew(settings: Settings, clock: ManualClock) -> None:
+    made = Deployment(settings, clock, entropy)
+    made.log.checkpoint()
+    made.close()
+    change(settings, "DELETE FROM audit_key")
+    with pytest.raises(UnsealError, match="has lost its audit key; restore it"):
         Deployment(settings, clock, entropy)
 
 
@@ -172,4 +189,13 @@ def test_a_damaged_audit_key_is_named(settings: Settings, clock: ManualClock) ->
         (wrapped,) = connection.execute("SELECT wrapped_secret FROM audit_key").fetchone()
         connection.execute("UPDATE audit_key SET wrapped_secret = ?", (wrapped[:-1] + bytes([wrapped[-1] ^ 1]),))
     with pytest.raises(UnsealError, match=r"the audit key in the database strongroom\.db is damaged"):
+        Deployment(settings, clock, entropy)
+
+
+@pytest.mark.usefixtures("keys")
+def test_lost_accounts_are_not_made_anew(settings: Settings, clock: ManualClock) -> None:
+    Deployment(settings, clock, entropy).close()
+    change(settings, "DELETE FROM account")
+    (DataFolder(settings.folder).credentials).unlink()
+    with pytest.raises(DataFolderError, match="has keys and no account: its accounts are lost; restore it"):
         Deployment(settings, clock, entropy)
