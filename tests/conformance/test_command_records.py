@@ -173,6 +173,8 @@ def test_the_first_start_is_no_command_and_a_start_ends_what_a_killed_command_le
     lines = path.read_bytes().splitlines(keepends=True)
     assert [line[:14] for line in lines][-1] == b'{"checkpoint":'
     path.write_bytes(b"".join(lines[:-1]))
+    (end,) = (data / "audit").glob("*cli.end")
+    end.unlink()  # It says that there was a checkpoint.
     with closing(sqlite3.connect(data / "strongroom.db")) as database:
         database.execute(
             "UPDATE audit_checkpoint SET statement = '', signature = '', stopped = 0 WHERE writer LIKE '%cli'"
