@@ -198,4 +198,4 @@ def test_a_file_that_is_no_text_is_named(option: str, scene: Scene, tmp_path: Pa
         if option == "--passphrase-file":
             how = ("--passphrase-file", str(scene.passphrase))
         done = run("backup", "verify", scene.back_up("--to", str(tmp_path / "b"), *how), option, other)
-    assert line_of(done) == f"Error: `{other}` is not a text file"
+    assert line_of(done) == f"Error: `{other}` is no text file; name another one"

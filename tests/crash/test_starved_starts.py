@@ -71,5 +71,7 @@ def test_too_few_processes(workers: str, count: int) -> None:
         os.chown(data, NOBODY, NOBODY)
         ended = failed_start(data, "--workers", workers, limit=processes(count))
     assert ended.code == 1
-    assert ended.errors.count("\n") == 1
+    # What first met the limit may have logged a line, too.
+    assert ended.errors.count("\n") <= 2
+    assert "Traceback" not in ended.errors
     assert "can be started" in ended.last_line

@@ -1,5 +1,6 @@
 """Servers that are started by hand: without waiting for them, to fail, or with limits."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -7,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+
+from programs import unmeasured
 
 ENDING = 60
 """Seconds in which a start that fails must have ended, on a busy machine."""
@@ -39,6 +42,8 @@ def failed_start(data: Path, *options: str, limit: Callable[[], None] | None = N
         timeout=ENDING,
         check=False,
         stdin=subprocess.DEVNULL,
+        # What measures coverage needs files and memory of its own.
+        env=None if limit is None else unmeasured(os.environ),
     )
     return Ended(done.returncode, done.stderr)
 

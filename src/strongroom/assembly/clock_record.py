@@ -97,6 +97,8 @@ def _require_plausible(found: Reading | TrustedTime) -> None:
         _require_plausible(found.agreeing)
         times = [found.trusted, found.wall_before, found.began, found.unsure_since or 0.0]
     else:
-        times = [found.wall, found.uptime]
+        times = [found.wall]
+        if not abs(found.uptime) <= _LATEST:
+            raise ValueError("it has an uptime that no machine has")
     if not all(0 <= each <= _LATEST for each in times):
         raise ValueError("it has a time that no clock shows")
