@@ -111,7 +111,8 @@ class Supervisor:
         for slot in self._slots:
             slot.terminate()
         end = time.monotonic() + self._drain + _KILL_AFTER_DRAIN
-        codes: list[int] = []
+        # Workers that ended together have sent one SIGCHLD, which may have been read already.
+        codes = [code for _slot, code in self._reap_workers()]
         while any(slot.pid for slot in self._slots):
             if time.monotonic() >= end:
                 for slot in self._slots:

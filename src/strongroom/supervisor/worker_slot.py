@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 from typing import IO
@@ -123,7 +124,7 @@ class WorkerSlot:
         timeout = self._settings.worker_timeout if self.ready else _START_TIMEOUT
         if self._process and self._missed_heartbeats * HEARTBEAT_INTERVAL > timeout:
             # Kill first, log second: a log that blocks must not keep the worker from being replaced.
-            self._process.kill()
+            self.kill()
             problem = "sent no heartbeat for" if self.ready else "did not accept connections within"
             logger.error("worker %d %s %d s; killed it", self.number, problem, timeout)
 
@@ -145,13 +146,19 @@ class WorkerSlot:
 
     def terminate(self) -> None:
         """Ask the worker to stop (SIGTERM)."""
-        if self._process:
-            self._process.terminate()
+        self._send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """Kill the worker (SIGKILL)."""
-        if self._process:
-            self._process.kill()
+        self._send_signal(signal.SIGKILL)
+
+    def _send_signal(self, number: signal.Signals) -> None:
+        """Send the worker a signal. It may have ended; its process id is its own until it is reaped.
+
+        ``Popen`` would reap a worker that has ended, and the supervisor would wait for its end for ever.
+        """
+        if self._process and self._process.returncode is None:
+            os.kill(self._process.pid, number)
 
     def _schedule_restart(self, now: float) -> None:
         """Restart at once after the first failure, then with exponential back-off: 1, 2, 4 and at most 30 seconds."""

@@ -84,3 +84,17 @@ def test_a_worker_without_a_heartbeat_is_killed_before_that_is_logged(
     slot.check_heartbeat()
     logger.removeHandler(recorder)
     assert recorder.code == -9
+
+
+def test_a_signal_leaves_a_worker_that_has_ended_to_be_reaped(slot: WorkerSlot) -> None:
+    """The supervisor waits for workers with waitid, which does not find one that was reaped already."""
+    slot.start(100)
+    slot.kill()
+    pid = slot.pid
+    assert pid is not None
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    slot.terminate()
+    slot.kill()
+    found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    assert found is not None
+    assert found.si_status == 9
