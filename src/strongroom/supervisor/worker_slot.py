@@ -155,7 +155,7 @@ class WorkerSlot:
     def _send_signal(self, number: signal.Signals) -> None:
         """Send the worker a signal. It may have ended; its process id is its own until it is reaped.
 
-        ``Popen`` would reap a worker that has ended, and the supervisor would wait for its end for ever.
+        ``Popen`` would reap a worker that has ended, and the supervisor would never learn of its end.
         """
         if self._process and self._process.returncode is None:
             os.kill(self._process.pid, number)
