@@ -63,7 +63,7 @@ def test_a_worker_says_where_to_send_sighup(tmp_path: Path) -> None:
 def test_a_fault_leaves_words(tmp_path: Path, number: signal.Signals) -> None:
     with running_server(tmp_path / "data", tmp_path / "log") as server:
         os.kill(server.process.pid, number)
-        # The stacks of other threads are read while these run on, which rarely is a fault itself (Python's faulthandler).
+        # Python's faulthandler reads the stacks of threads that run meanwhile. Rarely that is a fault, too.
         assert server.process.wait(PATIENCE) in {-number, -signal.SIGSEGV}
     # What each thread was doing: functions and lines, no values.
     assert "most recent call first" in (tmp_path / "log").read_text()
