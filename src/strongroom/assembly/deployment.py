@@ -42,6 +42,7 @@ from strongroom.crypto.documents.attestation import Attestations
 from strongroom.crypto.documents.fetched_keys import FetchedKeys, fetch_keys
 from strongroom.crypto.documents.web_identity import WebIdentities
 from strongroom.crypto.key_backends import KeyBackends
+from strongroom.crypto.self_tests.run import run_self_tests
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.crypto.software.private_keys import SoftwareDataKeyPairs
@@ -94,8 +95,9 @@ class OpenFolder:
         ``taken`` is True in the process that has locked the folder: it first makes or upgrades the database, the keys
         of all Regions and the node's identity. In any other process the database must have this release's schema
         already. ``also_older`` opens a database also if it lacks what the audit log says was committed.
-        Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
+        Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError, and SelfTestError before anything else.
         """
+        run_self_tests()
         attestations = Attestations(settings.attestation_roots, settings.attestation_age, settings.clock_skew)
         self.folder = DataFolder(settings.folder)
         self.problems = problems or Problems()

@@ -15,6 +15,7 @@ from strongroom.assembly.deployment import OpenFolder, open_existing
 from strongroom.cli.options import read_settings
 from strongroom.clock import SystemClock
 from strongroom.crypto.seal import UnsealError
+from strongroom.crypto.self_tests.run import SelfTestError
 from strongroom.entropy import system_entropy
 from strongroom.errors import KmsError, QuarantinedIdentityException, QuarantinedRecordException
 from strongroom.settings import Settings, SettingsError
@@ -49,6 +50,7 @@ def _words_of(error: Exception) -> str | None:
             SettingsError()
             | DataFolderError()
             | UnsealError()
+            | SelfTestError()
             | UnknownSchemaError()
             | UnreadableStoreError()
             | QuarantinedRecordException()
