@@ -47,7 +47,7 @@ from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.crypto.software.private_keys import SoftwareDataKeyPairs
 from strongroom.crypto.software.random_source import SoftwareRandomSource
-from strongroom.entropy import Entropy
+from strongroom.entropy import CheckedEntropy, Entropy
 from strongroom.errors import QuarantinedIdentityException
 from strongroom.maintenance.clock_watch import ClockWatch
 from strongroom.maintenance.keeper import Keeper
@@ -98,6 +98,7 @@ class OpenFolder:
         Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError, and SelfTestError before anything else.
         """
         run_self_tests()
+        self.entropy = entropy = CheckedEntropy(entropy)
         attestations = Attestations(settings.attestation_roots, settings.attestation_age, settings.clock_skew)
         self.folder = DataFolder(settings.folder)
         self.problems = problems or Problems()
@@ -202,7 +203,7 @@ class Deployment:
                     buckets = undo.enter_context(closing(SharedBuckets(opened.folder.request_quotas)))
                 quotas = RequestQuotas(settings.request_quotas, settings.regions, buckets)
             self.node = require_node_id(opened.folder)
-            audit_key = open_audit_key(opened.store, opened.backends.secrets, entropy)
+            audit_key = open_audit_key(opened.store, opened.backends.secrets, opened.entropy)
             writer = WriterId(self.node, worker or 0).name
             self.log = open_audit_log(opened.folder.audit, writer, settings, opened.store, audit_key, clock)
             undo.callback(self.log.close)
@@ -223,14 +224,14 @@ class Deployment:
         self.backends = opened.backends
         self.registrar = opened.registrar
         self.store_counters = opened.store.counters
-        trail = AuditTrail(self.log, entropy)
+        trail = AuditTrail(self.log, opened.entropy)
         usage = AccessKeyUsage(opened.store)
         record_limit = RecordRateLimit()
         credentials = Credentials(opened.backends.snapshot)
         self.service = Service(
             Pipeline(opened.backends, credentials, quotas, trail, usage, record_limit),
             UnauthenticatedRequests(trail, record_limit),
-            Readiness(opened.store, trail, problems, WriteProbe(opened.store, clock.timer)),
+            Readiness(opened.store, trail, problems, WriteProbe(opened.store, clock.timer), opened.entropy),
         )
         self.keeper = Keeper(
             opened.backends,
