@@ -4,13 +4,16 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal, cast, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
 
 _PREFIX = "STRONGROOM_"
 _LISTS = frozenset({"regions", "trusted_proxies", "cors_origins", "attestation_roots", "tls_ciphers"})
+
+_OPTIONS = {"regions": "region"}
+"""Settings whose option on the command line has another name."""
 
 TLS_SUITES = tuple(
     f"ECDHE-{signature}-{cipher}"
@@ -20,6 +23,7 @@ TLS_SUITES = tuple(
 """The suites of TLS 1.2 that can be allowed, under OpenSSL's names. Each has forward secrecy and an AEAD."""
 
 Region = Annotated[str, Meta(pattern=r"\A[a-z]{2}(-[a-z]+)+-[0-9]{1,2}\Z")]
+FileName = Annotated[str, Meta(min_length=1)]
 Account = Annotated[str, Meta(pattern=r"\A[0-9]{12}\Z")]
 
 
@@ -58,20 +62,20 @@ class RequestQuota(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rena
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     """All settings. Times are in seconds, sizes in bytes."""
 
-    data: str = "strongroom-data"
+    data: FileName = "strongroom-data"
     """The data folder; it is made with mode 0700 if missing."""
     listen: str = "127.0.0.1:4599"
     """HOST:PORT; with port 0 the system chooses a free one."""
     regions: Annotated[tuple[Region, ...], Meta(min_length=1)] = ("us-east-1",)
     account: Account = "000000000000"
     """The account made at the first start."""
-    tls_cert: str | None = None
-    tls_key: str | None = None
+    tls_cert: FileName | None = None
+    tls_key: FileName | None = None
     tls_min_version: Literal["1.2", "1.3"] = "1.2"
     """The lowest version of TLS that a client may use."""
     tls_ciphers: tuple[str, ...] = ()
     """The suites of TLS 1.2 that a client may use, the preferred ones first; without any, all of ``TLS_SUITES``."""
-    tls_client_ca: str | None = None
+    tls_client_ca: FileName | None = None
     """A file (PEM) with authorities; every client must have a certificate of one of them."""
     allow_plaintext: bool = False
     """Listen without TLS on an address that others can reach."""
@@ -85,7 +89,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """The keys of OpenID Connect issuers for which accounts make providers through IAM."""
     fetch_identity_provider_keys: bool = False
     """Fetch the keys of providers made through IAM from their issuers, unless the keys are set or in a file."""
-    attestation_roots: tuple[str, ...] = ()
+    attestation_roots: tuple[FileName, ...] = ()
     """Files (PEM) with the root certificates of attestation documents; without any, no document is accepted."""
     attestation_age: Annotated[float, Meta(gt=0)] = 300.0
     """How old an attestation document may be."""
@@ -166,18 +170,27 @@ _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::
 _DEFAULT_PORTS = {("http", "80"), ("https", "443")}
 
 
-def load(document: str, environment: Mapping[str, str], flags: Mapping[str, object]) -> Settings:
+def load(
+    document: str, environment: Mapping[str, str], flags: Mapping[str, object], file: str = "strongroom.toml"
+) -> Settings:
     """Return the settings; raises SettingsError.
 
-    ``document`` is the TOML text, ``environment`` the process's variables, ``flags`` what the command line gave (None
-    where it gave nothing).
+    ``document`` is the TOML text of ``file``, ``environment`` the process's variables, ``flags`` what the command line
+    gave (None where it gave nothing).
     """
     try:
-        merged = _from_toml(document) | _from_environment(environment)
-        merged |= {name.replace("_", "-"): value for name, value in flags.items() if value is not None}
-        settings = msgspec.convert(merged, Settings, strict=False)
+        in_file = _from_toml(document)
     except msgspec.DecodeError as error:
-        raise SettingsError(str(error)) from None
+        raise SettingsError(f"`{file}` is not valid TOML: {error}") from None
+    in_environment = _from_environment(environment)
+    given = {name.replace("_", "-"): value for name, value in flags.items() if value is not None}
+    places = {name: f"`{name}` in `{file}`" for name in in_file}
+    places |= {name: f"{_PREFIX}{name.replace('-', '_').upper()}" for name in in_environment}
+    places |= {name: f"--{_OPTIONS.get(name, name)}" for name in given}
+    try:
+        settings = msgspec.convert(in_file | in_environment | given, Settings, strict=False)
+    except msgspec.DecodeError as error:
+        raise SettingsError(_explained(str(error), places, file)) from None
     _require_address("listen", settings.listen)
     if settings.metrics_listen is not None:
         _require_address("metrics-listen", settings.metrics_listen)
@@ -185,6 +198,22 @@ def load(document: str, environment: Mapping[str, str], flags: Mapping[str, obje
     _require_networks(settings)
     _require_origins(settings)
     return settings
+
+
+def _explained(error: str, places: Mapping[str, str], file: str) -> str:
+    """Return what is wrong with which setting, where it was set, and what it can be if there is a list of that.
+
+    ``places`` tells where each setting comes from.
+    """
+    found = re.fullmatch(r"(.*) - at `\$\.([a-z-]+)(.*)`", error)
+    if found is None:
+        return f"`{file}`: {error}; docs/settings.md has all settings"
+    reason, name, rest = found.groups()
+    field = next(each for each in msgspec.structs.fields(Settings) if each.encode_name == name)
+    choices = get_args(field.type) if get_origin(field.type) is Literal and not rest else ()
+    allowed = f"; it can be {', '.join(map(str, choices))}" if choices else ""
+    within = f" (at `{rest.lstrip('.')}`)" if rest else ""
+    return f"{places[name]} is not valid: {reason}{within}{allowed}"
 
 
 def changed(before: Settings, after: Settings) -> set[str]:

@@ -4,8 +4,11 @@ The content is written to a draft beside the file, ``NAME.new``. A process that 
 one that writes the file removes it.
 """
 
+import errno
 import os
+import stat
 from pathlib import Path
+from typing import BinaryIO
 
 
 def replace_file(path: Path, content: bytes, *, durable: bool = True) -> None:
@@ -25,6 +28,24 @@ def create_file(path: Path, content: bytes) -> None:
     os.link(draft, path)
     draft.unlink()
     sync_folder(path.parent)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file to read it; raises OSError for anything else.
+
+    A pipe that has no writer would be waited for without end, and a device may have no end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_regular(path: Path) -> bytes:
+    """Return the content of a regular file; raises OSError as ``open_regular`` does."""
+    with open_regular(path) as file:
+        return file.read()
 
 
 def sync_folder(path: Path) -> None:

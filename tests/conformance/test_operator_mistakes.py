@@ -1,6 +1,9 @@
 """What an operator can get wrong ends a command with one line that names the file or the setting."""
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,6 +63,17 @@ def test_a_damaged_database_is_named(
         (("serve", "--listen", "127.0.0.1:99999"), "`listen` must be HOST:PORT"),
         (("serve", "--metrics-listen", "127.0.0.1:65536"), "`metrics-listen` must be HOST:PORT"),
         (("serve", "--listen", "127.0.0.1:0", "--tls-cert", "absent.pem", "--tls-key", "key.pem"), "`absent.pem`"),
+        (("serve", "--listen", "127.0.0.1:0", "--tls-cert", "pipe", "--tls-key", "pipe"), "it is not a regular file"),
+        (("serve", "--listen", "127.0.0.1:0", "--tls-cert", "", "--tls-key", "k"), "--tls-cert is not valid"),
+        (("serve", "--config", "pipe"), "`pipe` cannot be used: it is not a regular file"),
+        (("audit", "archive", "--to", ""), "a path must not be empty"),
+        (("audit", "prune", "", "--older-than", "1"), "a path must not be empty"),
+        (("audit", "verify", "--archive", ""), "a path must not be empty"),
+        (("audit", "verify", "--public-key", "pipe"), "`pipe` is not a regular file"),
+        (("backup", "--to", "", "--unencrypted"), "a path must not be empty"),
+        (("backup", "--recipients-file", "/dev/zero"), "`/dev/zero` is not a regular file"),
+        (("backup", "--passphrase-file", "/dev/zero"), "`/dev/zero` is too large for what it should hold"),
+        (("restore", "pipe"), "`pipe` is not a regular file"),
         (("audit", "search", "--since", "999999999999d"), "neither a time nor a duration"),
         (("audit", "search", "--since", "9" * 400 + "d"), "neither a time nor a duration"),
     ],
@@ -69,7 +83,20 @@ def test_a_value_that_cannot_be_used_is_named(
 ) -> None:
     data = tmp_path / "data"
     shutil.copytree(good_folder, data)
-    assert named in error_of(data, *options)
+    os.mkfifo(tmp_path / "pipe")
+    assert named in error_of(data, *options, folder=tmp_path)
+
+
+@pytest.mark.parametrize("command", ["clock status", "audit verify", "doctor --quick", "service list"])
+def test_a_folder_of_another_user_is_said_to_be_closed_not_damaged(good_folder: Path, command: str) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user; as root, this test runs")
+    done = _as_another_user(*command.split(), "--data", str(good_folder))
+    words = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "Permission denied" in words
+    assert "damaged" not in words
+    assert "Traceback" not in words
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"listen = ", b"listen = 1 2"])
@@ -79,9 +106,17 @@ def test_a_settings_file_that_is_not_toml_is_named(tmp_path: Path, content: byte
     assert f"`{config}` is not valid TOML" in error_of(tmp_path / "data", "serve", "--config", str(config))
 
 
-def error_of(data: Path, *command: str) -> str:
-    """Return the one line that a command fails with."""
-    done = strongroom(data, *command)
+def _as_another_user(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command without the rights of root, which it gives up when its modules are loaded."""
+    program = "import os, sys; from strongroom.cli.main import main; os.seteuid(65534); main(sys.argv[1:])"
+    return subprocess.run(
+        [sys.executable, "-c", program, *command], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def error_of(data: Path, *command: str, folder: Path | None = None) -> str:
+    """Return the one line that a command fails with, which is started in a folder."""
+    done = strongroom(data, *command, folder=folder)
     assert done.returncode in {1, 2}
     assert "Traceback" not in done.stderr
     (line,) = (each for each in done.stderr.splitlines() if each.startswith("Error: "))

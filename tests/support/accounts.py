@@ -21,10 +21,10 @@ def last_record(server: RunningServer) -> dict[str, Any]:
     return last_audit_record(data_of(server))
 
 
-def strongroom(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run ``strongroom`` with a data folder, as an administrator does."""
+def strongroom(data: Path, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run ``strongroom`` with a data folder, as an administrator does, in a folder: by default, the current one."""
     command = [sys.executable, "-m", "strongroom", *arguments, "--data", str(data)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=folder)
 
 
 def succeed(data: Path, *arguments: str) -> str:

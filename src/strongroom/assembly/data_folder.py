@@ -125,6 +125,17 @@ class DataFolder:
         _require_private(self.path, self.path.stat())
         _require_own_content(self)
 
+    def require_readable(self) -> None:
+        """Refuse a folder that is missing, or that this user may not read; raises DataFolderError."""
+        try:
+            os.close(os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            self.database.stat()
+        except OSError as error:
+            raise DataFolderError(
+                f"`{self.path}` cannot be read as a data folder: {error.strerror}; name the folder with --data, and "
+                "run this as the user of the server"
+            ) from None
+
     def make(self) -> None:
         """Make the folder if needed; raises DataFolderError if another user could change what is in it."""
         os.close(self._open())

@@ -1,8 +1,9 @@
 """The place that a restore fills: a hidden folder, which becomes the data folder when everything in it is on disk.
 
 The database has another name until then. So a server that is started on a half-restored folder finds a root key without
-a database, and refuses. If the data folder is a mount point, it cannot be replaced: the hidden folder is inside it, and
-its files are moved at the end, the database last.
+a database, and refuses. If the data folder is a mount point, it cannot be replaced; if it is the current folder, the
+shell would be left in the one that was replaced. In both cases the hidden folder is inside it, and its files are moved
+at the end, the database last.
 """
 
 import fcntl
@@ -77,7 +78,7 @@ def restored_folder(target: Path) -> Iterator[RestoredFolder]:
 
 
 def _hidden(target: Path) -> Path:
-    if target.is_mount():
+    if target.is_mount() or (target.is_dir() and target.samefile(Path.cwd())):
         return target / ".restoring"
     return target.with_name(f".{target.name}.restoring")
 

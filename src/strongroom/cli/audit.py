@@ -11,7 +11,7 @@ from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_st
 from strongroom.audit.search import Query
 from strongroom.cli.audit_output import record_table, show_report, writer_table
 from strongroom.cli.data_folder import open_data_folder, readable_errors
-from strongroom.cli.options import config_option, data_option, read_public_key, read_settings
+from strongroom.cli.options import EXISTING_FOLDER, FILE, config_option, data_option, read_public_key, read_settings
 from strongroom.cli.progress import progress_bar
 from strongroom.cli.times import event_time_of
 from strongroom.clock import SystemClock
@@ -24,7 +24,7 @@ archive_option = click.option(
     "--archive",
     "archives",
     multiple=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=EXISTING_FOLDER,
     help="Folder of archived files to read as well; repeat for more.",
 )
 
@@ -47,7 +47,7 @@ def public_key(data: str | None, config: Path | None) -> None:
 @click.option(
     "--public-key",
     "pem",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="Public key (PEM) to verify with, as ``audit public-key`` printed it. Default: that of the data folder.",
 )
 @click.option(

@@ -10,7 +10,7 @@ from strongroom.assembly.audit_archive import AuditArchive, Outcome
 from strongroom.assembly.audit_log import open_audit_key
 from strongroom.audit.chain import name_time
 from strongroom.cli.data_folder import open_data_folder
-from strongroom.cli.options import config_option, data_option
+from strongroom.cli.options import FOLDER, config_option, data_option
 from strongroom.cli.progress import progress_bar
 from strongroom.cli.times import event_time_of
 from strongroom.clock import DAY, SystemClock
@@ -27,7 +27,7 @@ before_option = click.option(
 
 
 @click.command()
-@click.option("--to", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the archive.")
+@click.option("--to", required=True, type=FOLDER, help="Folder of the archive.")
 @older_than_option
 @before_option
 @click.option("--compress", is_flag=True, help="Compress with gzip; zcat reads it.")
@@ -50,7 +50,7 @@ def archive(
 
 
 @click.command()
-@click.argument("folder", metavar="ARCHIVE", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", metavar="ARCHIVE", type=FOLDER)
 @older_than_option
 @before_option
 @data_option

@@ -20,7 +20,7 @@ from strongroom.cli.backup_options import (
     text_in,
 )
 from strongroom.cli.data_folder import open_data_folder
-from strongroom.cli.options import config_option, data_option
+from strongroom.cli.options import FILE, PATH, config_option, data_option
 from strongroom.cli.progress import progress_bar
 from strongroom.clock import SystemClock
 from strongroom.crypto.age.passphrase import PassphraseEncryption
@@ -36,7 +36,7 @@ MOST_SHOWN = 20
 @click.group(invoke_without_command=True)
 @click.option(
     "--to",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path(),
     help="The new file; or a folder, in which the backup is named after its date. Default: the current folder.",
 )
@@ -51,7 +51,7 @@ MOST_SHOWN = 20
     "--recipients-file",
     "recipient_files",
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="Encrypt to the recipients in this file, one a line.",
 )
 @passphrase_file_option
@@ -124,7 +124,7 @@ def _encryption(
 
 
 @backup.command("verify")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=FILE)
 @identity_option
 @passphrase_file_option
 @root_key_option

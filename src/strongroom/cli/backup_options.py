@@ -10,7 +10,7 @@ import click
 
 from strongroom.backup.blocks import BackupError
 from strongroom.cli.data_folder import readable_errors
-from strongroom.cli.options import read_public_key
+from strongroom.cli.options import FILE, READABLE, read_public_key
 from strongroom.crypto.age.passphrase import PassphraseDecryption, is_under_passphrase
 from strongroom.crypto.age.recipients import IdentityDecryption, parse_identities
 from strongroom.crypto.age.stream import MAGIC, AgeError, Decryption
@@ -19,23 +19,24 @@ from strongroom.errors import KmsError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _HEAD = 64
+_MOST_TEXT = 1 << 20
+"""Bytes. Passphrases, identities and lists of recipients are much smaller; a device may have no end."""
 
 identity_option = click.option(
     "--identity",
     "identities",
     multiple=True,
-    type=_FILE,
+    type=READABLE,
     help="File with an age identity, or an SSH private key, to decrypt with. Can be given several times.",
 )
 passphrase_file_option = click.option(
-    "--passphrase-file", type=_FILE, help="File with the passphrase in its first line."
+    "--passphrase-file", type=READABLE, help="File with the passphrase in its first line."
 )
-root_key_option = click.option("--root-key", type=_FILE, help="The root key of the deployment: a copy of its root.key.")
+root_key_option = click.option("--root-key", type=FILE, help="The root key of the deployment: a copy of its root.key.")
 audit_public_key_option = click.option(
     "--audit-public-key",
-    type=_FILE,
+    type=FILE,
     help="Public key (PEM), as `audit public-key` printed it: it shows that the backup was made by that deployment.",
 )
 
@@ -87,7 +88,11 @@ def read_audit_public_key(path: Path | None) -> AuditPublicKey | None:
 
 def text_in(path: Path) -> str:
     """Return the text in a file; raises ClickException, which names the file, if it is no text."""
+    with path.open("rb") as file:
+        content = file.read(_MOST_TEXT + 1)
+    if len(content) > _MOST_TEXT:
+        raise click.ClickException(f"`{path}` is too large for what it should hold; name another file")
     try:
-        return path.read_text(encoding="utf-8")
+        return content.decode()
     except UnicodeDecodeError:
         raise click.ClickException(f"`{path}` is no text file; name another one") from None

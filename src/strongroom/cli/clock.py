@@ -31,6 +31,7 @@ def status(data: str | None, config: Path | None) -> None:
     with readable_errors():
         folder = DataFolder(read_settings(config, data=data).folder)
         reading = reading_of(SystemClock())
+        folder.require_readable()
         known = known_at(folder, reading)
         if known is None:
             raise DataFolderError(f"`{folder.clock}` is missing or damaged; a server that runs writes it")

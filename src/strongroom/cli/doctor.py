@@ -15,7 +15,7 @@ from strongroom.assembly.doctor.examination import examine
 from strongroom.assembly.doctor.results import Report, Status
 from strongroom.assembly.doctor.scene import Options, Scene
 from strongroom.assembly.doctor.table import CHECKS
-from strongroom.cli.options import config_option, data_option, read_settings
+from strongroom.cli.options import EXISTING_FOLDER, config_option, data_option, read_settings
 from strongroom.cli.times import seconds_of
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
@@ -61,7 +61,7 @@ def _unknown_if_mistaken() -> Iterator[None]:
     "--archive",
     "archives",
     multiple=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=EXISTING_FOLDER,
     help="Folder of archived files of the audit log to verify as well; repeat for more.",
 )
 @click.option(

@@ -5,15 +5,59 @@ import tomllib
 from pathlib import Path
 
 import click
+from typing_extensions import override
 
 from strongroom.crypto.audit_key import AuditPublicKey, load_audit_public_key
 from strongroom.settings import Settings, SettingsError, load
+from strongroom.whole_files import read_regular
 
 _DEFAULT_CONFIG = Path("strongroom.toml")
 
+
+class _NamedPath(click.Path):
+    """A path that is given as an argument; an empty one is refused, because to Python it is the current folder."""
+
+    def __init__(self, *, exists: bool = False, file_okay: bool = True, dir_okay: bool = True) -> None:
+        super().__init__(exists=exists, file_okay=file_okay, dir_okay=dir_okay, path_type=Path)
+
+    @override
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        if not os.fspath(value):
+            self.fail("a path must not be empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class _RegularFile(_NamedPath):
+    """A file that is there, and neither a pipe, which may be waited for without end, nor a device."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, dir_okay=False)
+
+    @override
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        found = super().convert(value, param, ctx)
+        if not Path(os.fsdecode(found)).is_file():
+            self.fail(f"`{os.fsdecode(found)}` is not a regular file", param, ctx)
+        return found
+
+
+PATH = _NamedPath()
+"""A path of any kind."""
+FILE = _RegularFile()
+"""A file that exists."""
+READABLE = _NamedPath(exists=True, dir_okay=False)
+"""What can be read like a file: also a pipe, from which a shell can hand over a secret."""
+FOLDER = _NamedPath(file_okay=False)
+"""A folder, or where one can be made."""
+EXISTING_FOLDER = _NamedPath(exists=True, file_okay=False)
+
 config_option = click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Settings file (TOML). Default: strongroom.toml in the current folder, if it exists.",
 )
 data_option = click.option("--data", help="Data folder, which holds everything. Default: ./strongroom-data.")
@@ -23,13 +67,13 @@ def read_settings(config: Path | None, **flags: object) -> Settings:
     """Return the settings from the file, the environment and the command line; raises SettingsError."""
     path = config or _DEFAULT_CONFIG
     document = _text_of(path) if config is not None or path.exists() else ""
-    return load(document, os.environ, flags)
+    return load(document, os.environ, flags, str(path))
 
 
 def read_public_key(path: Path, option: str) -> AuditPublicKey:
     """Return the public key of an audit log in a file that an option names; raises BadParameter."""
     try:
-        return load_audit_public_key(path.read_bytes())
+        return load_audit_public_key(read_regular(path))
     except ValueError:
         raise click.BadParameter(f"`{path}` holds no Ed25519 public key", param_hint=option) from None
 
@@ -37,7 +81,8 @@ def read_public_key(path: Path, option: str) -> AuditPublicKey:
 def _text_of(path: Path) -> str:
     """Return the text of a TOML file; raises SettingsError, which names the file, if it is not one."""
     try:
-        text = path.read_text(encoding="utf-8")
+        # /dev/null is the usual way to name an empty file.
+        text = "" if path.samefile(os.devnull) else read_regular(path).decode()
         tomllib.loads(text)
     except ValueError as error:
         raise SettingsError(f"`{path}` is not valid TOML: {error}") from None

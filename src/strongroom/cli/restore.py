@@ -19,7 +19,7 @@ from strongroom.cli.backup_options import (
     read_audit_public_key,
     root_key_option,
 )
-from strongroom.cli.options import config_option, data_option, read_settings
+from strongroom.cli.options import EXISTING_FOLDER, FILE, config_option, data_option, read_settings
 from strongroom.cli.progress import progress_bar
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
@@ -27,7 +27,7 @@ from strongroom.supervisor.hardening import harden_process
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=FILE)
 @identity_option
 @passphrase_file_option
 @root_key_option
@@ -35,7 +35,7 @@ from strongroom.supervisor.hardening import harden_process
 @click.option(
     "--audit",
     multiple=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=EXISTING_FOLDER,
     help="Audit folder, or data folder, of the lost server: what was destroyed since the backup stays destroyed. "
     "Can be given several times.",
 )

@@ -11,6 +11,8 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
+from strongroom.whole_files import read_regular
+
 _FIRST_BYTE_OF_DER = b"\x30"
 
 
@@ -84,6 +86,6 @@ def _public_key_of(certificate: x509.Certificate) -> bytes:
 
 def _content_of(path: str, what: str) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return read_regular(Path(path))
     except OSError as error:
         raise CertificateError(f"{what} `{path}` cannot be read: {error.strerror}") from None

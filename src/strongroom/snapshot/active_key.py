@@ -31,7 +31,6 @@ WITHHELD = ("aws:resourcetag/", "kms:resourcealiases")
 """Condition keys that only identity policies can use: a key's tags and aliases decide nothing in its key policy."""
 
 _MAX_POLICIES = 1024
-_NOWHERE = Quarantine()
 
 
 class LoadedMaterial(msgspec.Struct, frozen=True, gc=False):
@@ -59,7 +58,7 @@ class ActiveKey:
         *("blocks", "is_slow", "key", "policy", "settled"),
     )
 
-    def __init__(self, key: KmsKey, key_backends: KeyBackends, quarantine: Quarantine | None = None) -> None:
+    def __init__(self, key: KmsKey, key_backends: KeyBackends, quarantine: Quarantine) -> None:
         self.key = key
         self.policy = _compiled(key.policy, key.pinned)
         self.is_slow = key.spec is KeySpec.ECC_SECG_P256K1
@@ -71,7 +70,7 @@ class ActiveKey:
         """Access key id and action → the serial of the credential for which its policies and the key's have allowed
         that under any conditions. As long as both are the same, so is the decision."""
         self._key_backends = key_backends
-        self._quarantine = quarantine or _NOWHERE
+        self._quarantine = quarantine
         self._current = key.current_material
         self._loaded_current: LoadedMaterial | None = None
         self._loaded: dict[str, LoadedMaterial] | None = None

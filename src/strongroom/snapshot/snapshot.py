@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.keys.arns import AliasLocator, KeyLocator
+from strongroom.keys.kms_key import KmsKey
 from strongroom.snapshot.active_key import ActiveKey
 from strongroom.snapshot.grants import GrantCache
 from strongroom.snapshot.miss import MustWait
@@ -118,6 +119,10 @@ class Snapshot:
         key_id = self.alias(locator, may_wait=may_wait)
         return None if key_id is None else self.key(self._of(locator, key_id), may_wait=may_wait)
 
+    def active(self, key: KmsKey) -> ActiveKey:
+        """Return a key ready for use, and cache nothing: for a key that is about to be changed or made."""
+        return ActiveKey(key, self._key_backends, self._quarantine)
+
     @staticmethod
     def _of(alias: AliasLocator, key_id: str) -> KeyLocator:
         return KeyLocator(alias.account, alias.region, key_id)
@@ -125,7 +130,7 @@ class Snapshot:
     def _read_key(self, locator: KeyLocator) -> ActiveKey | None:
         with self._store.read() as reader:
             key = reader.key(locator)
-        return None if key is None else ActiveKey(key, self._key_backends, self._quarantine)
+        return None if key is None else self.active(key)
 
     def _read_alias(self, locator: AliasLocator) -> str | None:
         with self._store.read() as reader:

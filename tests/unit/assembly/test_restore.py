@@ -318,6 +318,23 @@ def test_a_place_that_cannot_be_replaced_is_filled(
     assert not (tmp_path / "new" / ".restoring").exists()
 
 
+def test_the_current_folder_is_filled_and_not_replaced(
+    deployment: LocalDeployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key_id = new_key(deployment)
+    made = back_up(deployment, tmp_path)
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    inode = here.stat().st_ino
+    restore(deployment, made, here)
+    assert here.stat().st_ino == inode
+    assert (Path() / "strongroom.db").exists()
+    restored = reopened(deployment, here)
+    assert state_of(restored, key_id) == "Enabled"
+    restored.deployment.close()
+
+
 def test_damaged_keys_are_restored_only_on_demand(deployment: LocalDeployment, tmp_path: Path) -> None:
 
     key_id, other = new_key(deployment), new_key(deployment)

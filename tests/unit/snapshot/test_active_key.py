@@ -14,6 +14,7 @@ from strongroom.keys.key_policy import default_policy
 from strongroom.keys.kms_key import KeyMaterial, KmsKey
 from strongroom.keys.specs import KeySpec, Origin
 from strongroom.snapshot.active_key import ActiveKey
+from strongroom.store.quarantine import Quarantine
 from token_backend import TokenBackend
 
 
@@ -29,7 +30,7 @@ def test_a_key_without_material_has_no_backing_key(
     key_backends: KeyBackends, key: KmsKey, use: Callable[[ActiveKey], object]
 ) -> None:
     with pytest.raises(LookupError):
-        use(ActiveKey(key, key_backends))
+        use(ActiveKey(key, key_backends, Quarantine()))
 
 
 def test_a_key_blocks_if_its_back_end_waits_for_hardware(key_backend: SoftwareKeyBackend) -> None:
@@ -37,7 +38,7 @@ def test_a_key_blocks_if_its_back_end_waits_for_hardware(key_backend: SoftwareKe
     policy = default_policy("arn:aws:iam::111122223333:root")
     plain = replace(make_key(), policy=policy)
     found = {
-        store_id: ActiveKey(replace(plain, custom_key_store_id=store_id), backends)
+        store_id: ActiveKey(replace(plain, custom_key_store_id=store_id), backends, Quarantine())
         for store_id in (None, "cks-1", "cks-2")
     }
     assert {store_id: active.blocks for store_id, active in found.items()} == {
@@ -46,6 +47,6 @@ def test_a_key_blocks_if_its_back_end_waits_for_hardware(key_backend: SoftwareKe
         "cks-2": False,
     }
     assert not any(active.is_slow for active in found.values())
-    assert ActiveKey(replace(plain, spec=KeySpec.ECC_SECG_P256K1), backends).is_slow
+    assert ActiveKey(replace(plain, spec=KeySpec.ECC_SECG_P256K1), backends, Quarantine()).is_slow
     with pytest.raises(KMSInvalidStateException):
         found["cks-2"].current()

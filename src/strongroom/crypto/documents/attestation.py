@@ -30,6 +30,7 @@ from cryptography.x509.verification import (
 from strongroom.crypto.documents.cose import CoseError, decode_cbor, parse_sign1
 from strongroom.errors import ValidationException
 from strongroom.settings import SettingsError
+from strongroom.whole_files import read_regular
 
 _MAX_PAYLOAD = 16_384
 _MAX_DOCUMENT = _MAX_PAYLOAD + 1024
@@ -124,7 +125,7 @@ class Attestations:
 
 def _read_roots(path: str) -> list[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificates(Path(path).read_bytes())
+        return x509.load_pem_x509_certificates(read_regular(Path(path)))
     except (OSError, ValueError):
         raise SettingsError(f"`{path}` in attestation-roots is not a file of certificates (PEM)") from None
 

@@ -12,6 +12,7 @@ import jwt
 import msgspec
 
 from strongroom.bounded_cache import put
+from strongroom.whole_files import read_regular
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 MAX_KEYS_SIZE = 65_536
@@ -80,7 +81,7 @@ class IssuerKeys:
             changed_at = path.stat().st_mtime_ns
             known = self._files.get(file)
             if known is None or known[0] != changed_at:
-                known = self._files[file] = (changed_at, jwt.PyJWKSet.from_json(path.read_text()))
+                known = self._files[file] = (changed_at, jwt.PyJWKSet.from_json(read_regular(path).decode()))
         except (OSError, *_NOT_KEYS) as error:
             logger.warning("the keys of %s cannot be read from %s: %s", issuer, path, error)
             return None

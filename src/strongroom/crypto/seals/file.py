@@ -9,7 +9,7 @@ from strongroom.crypto.envelope import KEY_LENGTH, Wrapper
 from strongroom.crypto.seal import UnsealError
 from strongroom.entropy import Entropy
 from strongroom.file_owners import is_foreign, owner_of, remedy
-from strongroom.whole_files import create_file
+from strongroom.whole_files import create_file, open_regular
 
 _FORMAT = "strongroom-root-key-v1"
 _OTHERS = 0o077
@@ -52,7 +52,7 @@ def load_file_seal(path: Path, entropy: Entropy) -> FileSeal:
     Raises UnsealError when the file is not a root key file, when it belongs to another user, who knows the key then, or
     when other users than its owner may read it.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         status = os.fstat(file.fileno())
         if is_foreign(status):
             raise UnsealError(f"`{path}` belongs to {owner_of(status)}; {remedy(status, path)}")

@@ -107,7 +107,6 @@ def accepted_policy(
     """
     if len(text.encode()) > MAX_POLICY_BYTES:
         raise LimitExceededException("The key policy exceeds the size limit of 32768 bytes.")
-    backends = context.backends
     try:
         document = accept_policy(text, PolicyKind.RESOURCE)
         with context.read() as reader:
@@ -119,7 +118,7 @@ def accepted_policy(
             "Policy contains a statement with one or more invalid principals."
         ) from None
     accepted = replace(key, policy=reformat(text), pinned=pinned)
-    active = ActiveKey(accepted, backends.key_backends)
+    active = context.backends.snapshot.active(accepted)
     next_time = Target("kms:PutKeyPolicy", key.arn, active, policy=active.policy, tags=key.tags)
     if not bypass and not would_allow(context, next_time, request):
         raise MalformedPolicyDocumentException(

@@ -20,7 +20,6 @@ from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, change
 from strongroom.operations.kms.prepared_material import PreparedMaterial
 from strongroom.operations.shapes import Request
 from strongroom.operations.targets import Target
-from strongroom.snapshot.active_key import ActiveKey
 from strongroom.snapshot.miss import MustWait
 from strongroom.store.protocol import Reader
 from strongroom.store.records import AliasRecord
@@ -68,7 +67,7 @@ def _label(service: str) -> str:
 
 def _may_use(context: Context, action: str, alias: AliasLocator, key: KmsKey) -> bool:
     """Tell whether the caller would be allowed the action if there were the key already."""
-    active = ActiveKey(replace(key, aliases=(alias.name,)), context.backends.key_backends)
+    active = context.backends.snapshot.active(replace(key, aliases=(alias.name,)))
     target = Target(action, key.arn, active, alias.name, policy=active.policy)
     return would_allow(context, target, context.request or Request())
 

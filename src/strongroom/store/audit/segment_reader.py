@@ -16,6 +16,7 @@ from strongroom.audit.report import Kind
 from strongroom.audit.verification import Verifier
 from strongroom.audit.writer_id import parse_writer
 from strongroom.store.audit.segments import COMPRESSED, Segment, segments_of
+from strongroom.whole_files import open_regular
 
 _CHUNK = 4 << 20
 
@@ -33,7 +34,7 @@ def chunks_of(
     """
     unpack = path.suffix == COMPRESSED if compressed is None else compressed
     try:
-        raw = path.open("rb", buffering=0)
+        raw = open_regular(path)
     except FileNotFoundError:
         raise _moved(path) from None
     with raw:
@@ -63,7 +64,7 @@ def open_plain(path: Path) -> BinaryIO:
     """
     if path.suffix != COMPRESSED:
         try:
-            return path.open("rb")
+            return open_regular(path)
         except FileNotFoundError:
             raise _moved(path) from None
     file = TemporaryFile()  # noqa: SIM115 - the caller closes it
