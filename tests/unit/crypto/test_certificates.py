@@ -40,7 +40,7 @@ def test_files_that_are_not_there(pair: Pair, tmp_path: Path) -> None:
     absent = tmp_path / "absent"
     assert refusal(absent, pair.key) == f"the TLS certificate `{absent}` cannot be read: No such file or directory"
     assert refusal(pair.certificate, absent) == f"the TLS key `{absent}` cannot be read: No such file or directory"
-    assert refusal(tmp_path, pair.key) == f"the TLS certificate `{tmp_path}` cannot be read: Is a directory"
+    assert refusal(tmp_path, pair.key) == f"the TLS certificate `{tmp_path}` cannot be read: it is not a regular file"
 
 
 def test_a_key_and_a_certificate_that_do_not_belong_together(pair: Pair, other: Pair, tmp_path: Path) -> None:
