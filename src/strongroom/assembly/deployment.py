@@ -112,7 +112,8 @@ class OpenFolder:
                 require_all_committed(self.folder, store)
             domain_keys = open_domain_keys(self.folder, store, settings.regions if taken else (), entropy)
             authenticate_rows(self.folder, store, domain_keys, self.problems, entropy, taken=taken)
-            key_backends, secrets = KeyBackends(SoftwareKeyBackend(domain_keys, entropy)), ServiceSecrets(domain_keys)
+            software = SoftwareKeyBackend(domain_keys, entropy, approved_only=settings.fips)
+            key_backends, secrets = KeyBackends(software), ServiceSecrets(domain_keys)
             if taken:
                 claim_old_writers(self.folder, store, ensure_node_id(self.folder, entropy))
             self.clock_watch = ClockWatch(clock, ClockFiles(self.folder), self.problems, last_checkpoint(store))
@@ -120,7 +121,7 @@ class OpenFolder:
                 store=store,
                 key_backends=key_backends,
                 secrets=secrets,
-                data_key_pairs=SoftwareDataKeyPairs(),
+                data_key_pairs=SoftwareDataKeyPairs(approved_only=settings.fips),
                 random=SoftwareRandomSource(entropy),
                 snapshot=Snapshot(store, key_backends, secrets, settings.cached_keys, store.quarantine),
                 entropy=entropy,
