@@ -344,6 +344,12 @@ class KMSInternalException(KmsError):
         super().__init__(message)
 
 
+class RandomSourceException(KMSInternalException):
+    """The random number generator has repeated itself, so no key, nonce or id can be made."""
+
+    code = KMSInternalException.code
+
+
 class DependencyTimeoutException(KmsError):
     """Something the service relies on did not answer in time."""
 

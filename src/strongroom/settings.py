@@ -23,6 +23,9 @@ TLS_SUITES = tuple(
 """The suites of TLS 1.2 that can be allowed, under OpenSSL's names. Each has forward secrecy and an AEAD."""
 
 Region = Annotated[str, Meta(pattern=r"\A[a-z]{2}(-[a-z]+)+-[0-9]{1,2}\Z")]
+APPROVED_TLS_SUITES = tuple(suite for suite in TLS_SUITES if "CHACHA20" not in suite)
+"""Those that are allowed with ``fips`` (NIST SP 800-52r2, 3.3.1)."""
+
 FileName = Annotated[str, Meta(min_length=1)]
 Account = Annotated[str, Meta(pattern=r"\A[0-9]{12}\Z")]
 
@@ -103,6 +106,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """What an audit record survives once its answer is sent: a crash of the process (write) or machine (fsync)."""
     audit_segment_size: Annotated[int, Meta(ge=4096)] = 67_108_864
     """The size at which a new file of the audit log is started; one is also started each day (UTC)."""
+    fips: bool = False
+    """Use approved algorithms only, and refuse all others by name."""
     serve_damaged: bool = False
     """Serve what can be read of a database that is found damaged at the start; otherwise the start is refused."""
     clock_skew: Annotated[float, Meta(gt=0)] = 300.0
@@ -267,6 +272,8 @@ def _require_tls(settings: Settings) -> None:
                 f"`{suite}` in tls-ciphers is not one of the suites of TLS 1.2 that can be allowed: "
                 f"{', '.join(TLS_SUITES)}"
             )
+    if settings.fips and settings.tls_ciphers and not set(settings.tls_ciphers) <= set(APPROVED_TLS_SUITES):
+        raise SettingsError(f"with `fips`, `tls-ciphers` can have these suites alone: {', '.join(APPROVED_TLS_SUITES)}")
     if settings.tls_ciphers and settings.tls_min_version != "1.2":
         raise SettingsError("`tls-ciphers` is about TLS 1.2, which `tls-min-version` forbids; leave one of them out")
     if settings.tls_cert is None and not settings.allow_plaintext and not _is_loopback(settings.address[0]):

@@ -22,6 +22,7 @@ from strongroom.crypto.seals.file import FileSeal
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.entropy import Entropy
 from strongroom.errors import KeyUnavailableException
+from strongroom.keys.specs import KeySpec
 from strongroom.keys.wrapping import WrappingKeySpec
 
 _PATIENCE = 60.0
@@ -57,6 +58,9 @@ class TokenBackend:
         """The methods that fail."""
         self.misuses: list[str] = []
         """The calls that came from where none may come from."""
+
+    def require_spec(self, spec: KeySpec) -> None:
+        self._chip.require_spec(spec)
 
     def generate(self, owner: MaterialBinding) -> bytes:
         self.called("generate")

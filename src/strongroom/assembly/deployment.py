@@ -42,11 +42,12 @@ from strongroom.crypto.documents.attestation import Attestations
 from strongroom.crypto.documents.fetched_keys import FetchedKeys, fetch_keys
 from strongroom.crypto.documents.web_identity import WebIdentities
 from strongroom.crypto.key_backends import KeyBackends
+from strongroom.crypto.self_tests.run import run_self_tests
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.crypto.software.private_keys import SoftwareDataKeyPairs
 from strongroom.crypto.software.random_source import SoftwareRandomSource
-from strongroom.entropy import Entropy
+from strongroom.entropy import CheckedEntropy, Entropy
 from strongroom.errors import QuarantinedIdentityException
 from strongroom.maintenance.clock_watch import ClockWatch
 from strongroom.maintenance.keeper import Keeper
@@ -94,8 +95,10 @@ class OpenFolder:
         ``taken`` is True in the process that has locked the folder: it first makes or upgrades the database, the keys
         of all Regions and the node's identity. In any other process the database must have this release's schema
         already. ``also_older`` opens a database also if it lacks what the audit log says was committed.
-        Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
+        Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError, and SelfTestError before anything else.
         """
+        run_self_tests()
+        self.entropy = entropy = CheckedEntropy(entropy)
         attestations = Attestations(settings.attestation_roots, settings.attestation_age, settings.clock_skew)
         self.folder = DataFolder(settings.folder)
         self.problems = problems or Problems()
@@ -109,7 +112,8 @@ class OpenFolder:
                 require_all_committed(self.folder, store)
             domain_keys = open_domain_keys(self.folder, store, settings.regions if taken else (), entropy)
             authenticate_rows(self.folder, store, domain_keys, self.problems, entropy, taken=taken)
-            key_backends, secrets = KeyBackends(SoftwareKeyBackend(domain_keys, entropy)), ServiceSecrets(domain_keys)
+            software = SoftwareKeyBackend(domain_keys, entropy, approved_only=settings.fips)
+            key_backends, secrets = KeyBackends(software), ServiceSecrets(domain_keys)
             if taken:
                 claim_old_writers(self.folder, store, ensure_node_id(self.folder, entropy))
             self.clock_watch = ClockWatch(clock, ClockFiles(self.folder), self.problems, last_checkpoint(store))
@@ -117,7 +121,7 @@ class OpenFolder:
                 store=store,
                 key_backends=key_backends,
                 secrets=secrets,
-                data_key_pairs=SoftwareDataKeyPairs(),
+                data_key_pairs=SoftwareDataKeyPairs(approved_only=settings.fips),
                 random=SoftwareRandomSource(entropy),
                 snapshot=Snapshot(store, key_backends, secrets, settings.cached_keys, store.quarantine),
                 entropy=entropy,
@@ -200,7 +204,7 @@ class Deployment:
                     buckets = undo.enter_context(closing(SharedBuckets(opened.folder.request_quotas)))
                 quotas = RequestQuotas(settings.request_quotas, settings.regions, buckets)
             self.node = require_node_id(opened.folder)
-            audit_key = open_audit_key(opened.store, opened.backends.secrets, entropy)
+            audit_key = open_audit_key(opened.store, opened.backends.secrets, opened.entropy)
             writer = WriterId(self.node, worker or 0).name
             self.log = open_audit_log(opened.folder.audit, writer, settings, opened.store, audit_key, clock)
             undo.callback(self.log.close)
@@ -221,14 +225,14 @@ class Deployment:
         self.backends = opened.backends
         self.registrar = opened.registrar
         self.store_counters = opened.store.counters
-        trail = AuditTrail(self.log, entropy)
+        trail = AuditTrail(self.log, opened.entropy)
         usage = AccessKeyUsage(opened.store)
         record_limit = RecordRateLimit()
         credentials = Credentials(opened.backends.snapshot)
         self.service = Service(
             Pipeline(opened.backends, credentials, quotas, trail, usage, record_limit),
             UnauthenticatedRequests(trail, record_limit),
-            Readiness(opened.store, trail, problems, WriteProbe(opened.store, clock.timer)),
+            Readiness(opened.store, trail, problems, WriteProbe(opened.store, clock.timer), opened.entropy),
         )
         self.keeper = Keeper(
             opened.backends,

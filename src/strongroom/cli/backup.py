@@ -27,6 +27,7 @@ from strongroom.crypto.age.passphrase import PassphraseEncryption
 from strongroom.crypto.age.recipients import RecipientEncryption, parse_recipient, parse_recipients
 from strongroom.crypto.age.stream import Encryption
 from strongroom.entropy import system_entropy
+from strongroom.settings import Settings
 from strongroom.supervisor.hardening import harden_process
 
 MOST_SHOWN = 20
@@ -88,7 +89,8 @@ def backup(  # noqa: PLR0913 - the options of one backup
         raise click.BadParameter("--keep needs a folder in --to", param_hint="--keep")
     with backup_errors():
         encryption = _encryption(recipients, recipient_files, passphrase_file, unencrypted=unencrypted)
-    with backup_errors(), open_data_folder(config, data) as (opened, _):
+    with backup_errors(), open_data_folder(config, data) as (opened, settings):
+        _require_approved(settings, encryption, with_domain_keys=with_domain_keys)
         maker = BackupMaker(opened, SystemClock(), system_entropy)
         with progress_bar("Backup") as advance:
             made = maker.make(to, encryption, advance, with_domain_keys=with_domain_keys, keep=keep)
@@ -99,6 +101,15 @@ def backup(  # noqa: PLR0913 - the options of one backup
         click.echo(f"removed {path}")
     if not with_domain_keys:
         click.echo(f"To restore it, the root key is needed: keep a copy of {opened.folder.root_key} elsewhere.")
+
+
+def _require_approved(settings: Settings, encryption: Encryption | None, *, with_domain_keys: bool) -> None:
+    """Refuse age where only approved algorithms may protect keys; raises ClickException."""
+    if settings.fips and (encryption is not None or with_domain_keys):
+        raise click.ClickException(
+            "with `fips`, make the backup with --unencrypted and without --with-domain-keys: age encrypts with X25519 "
+            "and ChaCha20-Poly1305, which are not approved. Keys and secrets in a backup are wrapped with AES-256-GCM"
+        )
 
 
 def _encryption(

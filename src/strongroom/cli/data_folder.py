@@ -15,8 +15,9 @@ from strongroom.assembly.deployment import OpenFolder, open_existing
 from strongroom.cli.options import read_settings
 from strongroom.clock import SystemClock
 from strongroom.crypto.seal import UnsealError
+from strongroom.crypto.self_tests.run import SelfTestError
 from strongroom.entropy import system_entropy
-from strongroom.errors import KmsError, QuarantinedIdentityException, QuarantinedRecordException
+from strongroom.errors import KmsError, QuarantinedIdentityException, QuarantinedRecordException, RandomSourceException
 from strongroom.settings import Settings, SettingsError
 from strongroom.store.faults import StoreDamaged, StoreUnavailable
 from strongroom.store.sqlite.faults import DatabaseError
@@ -49,6 +50,7 @@ def _words_of(error: Exception) -> str | None:
             SettingsError()
             | DataFolderError()
             | UnsealError()
+            | SelfTestError()
             | UnknownSchemaError()
             | UnreadableStoreError()
             | QuarantinedRecordException()
@@ -73,6 +75,8 @@ def _words_of(error: Exception) -> str | None:
 
 def _words_of_the_store(error: DatabaseError | KmsError) -> str:
     """Return what a store says of its database. SQLAlchemy's own text would end with a link."""
+    if isinstance(error, RandomSourceException):
+        return "the random number generator of the system has repeated itself; find out why before anything else"
     if isinstance(error, StoreUnavailable | StoreDamaged):
         return error.explanation
     reason = error.orig if isinstance(error, DatabaseError) else error

@@ -31,7 +31,7 @@ from strongroom.http.listeners import claim_port
 from strongroom.http.open_files import require_open_files
 from strongroom.server.tls import Tls
 from strongroom.settings import Settings, address_of
-from strongroom.supervisor.hardening import harden_process
+from strongroom.supervisor.hardening import harden_process, lock_memory
 from strongroom.supervisor.signals import RELOAD_SIGNAL, STOP_SIGNALS, survive_signals
 from strongroom.supervisor.supervisor import Supervisor, WorkerError
 from strongroom.telemetry.log_queue import LogQueue
@@ -66,6 +66,7 @@ _AFTER_ORPHANS = 2.0
     help="What the audit records of answered calls survive: a crash of the process (write) or of the machine (fsync). "
     "Default: write.",
 )
+@click.option("--fips", is_flag=True, default=None, help="Use approved algorithms only, and refuse all others by name.")
 @click.option("--metrics-listen", help="HOST:PORT to serve metrics on, without authentication. Default: no metrics.")
 def serve(config: Path | None, regions: tuple[str, ...], **flags: object) -> None:
     """Serve until SIGTERM. The first start creates the data folder and the root access key.
@@ -80,9 +81,18 @@ def serve(config: Path | None, regions: tuple[str, ...], **flags: object) -> Non
             with readable_errors():
                 survive_signals()
                 harden_process()
+                _lock_memory()
                 _serve(settings, log, read)
         except (click.ClickException, WorkerError) as error:
             _fail(str(error), log)
+
+
+def _lock_memory() -> None:
+    refused = lock_memory()
+    if refused is None:
+        logger.info("memory is locked: keys in it are never written to swap space")
+    else:
+        logger.info("memory is not locked, so keys in it could be written to swap space: %s", refused)
 
 
 def _fail(why: str, log: LogQueue) -> NoReturn:

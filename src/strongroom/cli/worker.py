@@ -18,7 +18,7 @@ from strongroom.audit.writer_id import worker_name
 from strongroom.cli.data_folder import readable_errors
 from strongroom.settings import Settings, SettingsError
 from strongroom.supervisor.config_reader import ConfigReader
-from strongroom.supervisor.hardening import end_with_parent, harden_process
+from strongroom.supervisor.hardening import end_with_parent, harden_process, lock_memory
 from strongroom.supervisor.signals import survive_signals
 from strongroom.supervisor.worker_slot import FAILURE, HEARTBEAT, HEARTBEAT_INTERVAL, MAX_FAILURE
 from strongroom.telemetry.logs import start_logging
@@ -41,6 +41,8 @@ def worker() -> None:
             log = start_logging(config.settings, worker_name(config.worker))
             survive_signals()
             harden_process()
+            # The supervisor has logged whether that is allowed.
+            lock_memory()
             serve_as(config.settings, config.worker, log, partial(_serve, heartbeats, settings))
     except click.ClickException as error:
         # The supervisor says it, in its last line.

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from strongroom.crypto.backing_keys import BackingKey
 from strongroom.crypto.material import ImportedMaterial, MaterialBinding, MaterialOwner, WrappedMaterial, WrappingKey
+from strongroom.keys.specs import KeySpec
 from strongroom.keys.wrapping import WrappingKeySpec
 
 
@@ -18,6 +19,10 @@ class KeyBackend(Protocol):
     @property
     def blocks(self) -> bool:
         """Whether loading or using a key waits for a hardware security module or a network."""
+        ...
+
+    def require_spec(self, spec: KeySpec) -> None:
+        """Refuse keys of a spec that the back end cannot make or use; raises UnsupportedOperationException by name."""
         ...
 
     def generate(self, owner: MaterialBinding) -> bytes:

@@ -8,7 +8,7 @@ import ssl
 
 from strongroom.crypto.certificates import CertificateError, Validity, check_authorities, check_pair
 from strongroom.problems import Problems, Subject
-from strongroom.settings import TLS_SUITES, Settings, SettingsError
+from strongroom.settings import APPROVED_TLS_SUITES, TLS_SUITES, Settings, SettingsError
 
 _DAY = 86_400
 _SOON = 14 * _DAY
@@ -72,7 +72,9 @@ def _context(settings: Settings, certificate: str, key: str) -> ssl.SSLContext:
     context.minimum_version = _VERSIONS[settings.tls_min_version]
     context.options |= ssl.OP_NO_RENEGOTIATION
     # The suites of TLS 1.3 are all on, and are not in this list.
-    context.set_ciphers(":".join(settings.tls_ciphers or TLS_SUITES))
+    context.set_ciphers(":".join(settings.tls_ciphers or (APPROVED_TLS_SUITES if settings.fips else TLS_SUITES)))
+    if settings.fips:
+        _allow_approved_only(context, settings)
     try:
         # Without a password, OpenSSL would ask for it on the terminal.
         context.load_cert_chain(certificate, key, password="")
@@ -86,3 +88,18 @@ def _context(settings: Settings, certificate: str, key: str) -> ssl.SSLContext:
             f"OpenSSL says: {(reason or 'nothing').replace('_', ' ').lower()}"
         ) from None
     return context
+
+
+def _allow_approved_only(context: ssl.SSLContext, settings: Settings) -> None:
+    """Leave out key exchange and suites that are not approved; raises SettingsError if nothing is left.
+
+    Python cannot take a suite of TLS 1.3 away, but OpenSSL's configuration can. Without that, TLS 1.3 is off.
+    """
+    context.set_ecdh_curve("prime256v1")
+    if any("CHACHA20" in suite["name"] for suite in context.get_ciphers()):
+        if settings.tls_min_version == "1.3":
+            raise SettingsError(
+                "with `fips`, `tls-min-version` can be 1.3 only if the configuration of OpenSSL leaves out ChaCha20: "
+                "set Ciphersuites there, as docs/FIPS.md says"
+            )
+        context.maximum_version = ssl.TLSVersion.TLSv1_2

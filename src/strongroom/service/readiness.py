@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from strongroom.entropy import CheckedEntropy
 from strongroom.errors import KmsError
 from strongroom.problems import Problems
 from strongroom.service.audit_trail import AuditTrail
@@ -29,11 +30,14 @@ class Readiness:
     other node could answer them instead.
     """
 
-    def __init__(self, store: Store, trail: AuditTrail, problems: Problems, writes: WriteProbe) -> None:
+    def __init__(
+        self, store: Store, trail: AuditTrail, problems: Problems, writes: WriteProbe, entropy: CheckedEntropy
+    ) -> None:
         self._store = store
         self._trail = trail
         self._problems = problems
         self._writes = writes
+        self._entropy = entropy
 
     def check(self) -> Condition:
         """Return the present condition of this node."""
@@ -53,4 +57,6 @@ class Readiness:
             found.append(f"the key store does not answer ({error.message})")
         if not self._trail.writable():
             found.append("the audit log cannot be written")
+        if self._entropy.failed:
+            found.append("the random number generator of the system has repeated itself")
         return found

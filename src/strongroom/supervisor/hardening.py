@@ -1,12 +1,15 @@
-"""Keeps key material inside the process: no core dumps, and no debugging by other processes."""
+"""Keeps key material inside the process: no core dumps, no debugging by other processes, no swapping."""
 
 import ctypes
 import os
 import resource
 import signal
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
+_MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
+_CAP_IPC_LOCK = 14
 
 
 def harden_process() -> None:
@@ -18,6 +21,31 @@ def harden_process() -> None:
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def lock_memory() -> str | None:
+    """Keep all memory of this process out of swap space, now and later; return why not if that is not allowed.
+
+    Pages are locked as they are first used (mlockall(2), MCL_ONFAULT), so reserved memory costs nothing. With a limit,
+    it is not even tried: from the limit on, every allocation would fail.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    if hard == resource.RLIM_INFINITY != soft:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (hard, hard))
+    elif soft != resource.RLIM_INFINITY and not _may_lock_all():
+        return f"the limit is {soft // 1024} KiB"
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) != 0:
+        return os.strerror(ctypes.get_errno())
+    return None
+
+
+def _may_lock_all() -> bool:
+    """Tell whether this process has the capability to lock more memory than its limit (CAP_IPC_LOCK)."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> _CAP_IPC_LOCK & 1)
+    return False
 
 
 def end_with_parent(parent: int) -> None:

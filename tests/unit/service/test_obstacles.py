@@ -7,6 +7,8 @@ import pytest
 
 from local_deployment import LocalDeployment
 from strongroom.clock import ManualClock
+from strongroom.entropy import system_entropy
+from strongroom.errors import RandomSourceException
 from strongroom.problems import Subject
 from strongroom.service.readiness import Condition
 
@@ -33,3 +35,18 @@ def test_a_database_that_was_moved_away_does(local: LocalDeployment) -> None:
 def test_a_problem_does_not_keep_calls_from_being_answered(local: LocalDeployment) -> None:
     local.deployment.problems.report(Subject.CLOCK, "the clock jumped")
     assert local.deployment.service.readiness.check() == Condition([], ["the clock jumped"])
+
+
+def test_a_random_source_that_repeats_itself_does(tmp_path: Path, clock: ManualClock) -> None:
+    stuck = False
+
+    def source(length: int) -> bytes:
+        return bytes(length) if stuck else system_entropy(length)
+
+    local = LocalDeployment(tmp_path / "data", clock, source=source)
+    stuck = True
+    with pytest.raises(RandomSourceException):
+        local.deployment.backends.random.random_bytes(32)
+    (obstacle,) = local.deployment.service.readiness.check().obstacles
+    assert obstacle == "the random number generator of the system has repeated itself"
+    local.deployment.close()

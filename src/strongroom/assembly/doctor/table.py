@@ -12,6 +12,7 @@ from strongroom.assembly.doctor.database import (
 from strongroom.assembly.doctor.examination import Check
 from strongroom.assembly.doctor.files import check_disk, check_folder
 from strongroom.assembly.doctor.keys import check_due
+from strongroom.assembly.doctor.machine import check_cryptography, check_memory
 from strongroom.assembly.doctor.service import (
     check_certificate,
     check_clock,
@@ -43,4 +44,6 @@ CHECKS = (
     Check("regions", check_regions, reads_database=True),
     Check("certificate", check_certificate),
     Check("keys", check_due, reads_database=True),
+    Check("cryptography", check_cryptography),
+    Check("memory", check_memory),
 )

@@ -9,10 +9,12 @@ import nacl.bindings
 import nacl.exceptions
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from typing_extensions import override
 
 from strongroom.crypto.key_encodings import load_private_key, pkcs8, spki
 from strongroom.errors import KMSInvalidSignatureException
 from strongroom.keys.algorithms import MessageType, SigningAlgorithm
+from strongroom.keys.approved_algorithms import require_approved
 
 
 class EdwardsBackingKey:
@@ -44,6 +46,22 @@ class EdwardsBackingKey:
                 )
         except (InvalidSignature, nacl.exceptions.CryptoError, nacl.exceptions.TypeError, nacl.exceptions.ValueError):
             raise KMSInvalidSignatureException(None) from None
+
+
+class ApprovedEdwardsBackingKey(EdwardsBackingKey):
+    """An Ed25519 private key that refuses what is not approved: Ed25519ph."""
+
+    @override
+    def sign(self, message: bytes, _kind: MessageType, algorithm: SigningAlgorithm) -> bytes:
+        """Return the signature, 64 bytes; raises UnsupportedOperationException for Ed25519ph."""
+        require_approved(algorithm)
+        return super().sign(message, _kind, algorithm)
+
+    @override
+    def verify(self, message: bytes, _kind: MessageType, algorithm: SigningAlgorithm, signature: bytes) -> None:
+        """Raise KMSInvalidSignatureException unless the signature is the message's; for Ed25519ph, as ``sign`` does."""
+        require_approved(algorithm)
+        super().verify(message, _kind, algorithm, signature)
 
 
 def _prehashed(digest: bytes) -> nacl.bindings.crypto_sign_ed25519ph_state:

@@ -9,12 +9,14 @@ from strongroom.crypto.envelope import KEY_LENGTH
 from strongroom.crypto.material import ImportedMaterial, MaterialBinding, MaterialOwner, WrappedMaterial, WrappingKey
 from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.software.aes import NONCES_LENGTH, AesBackingKey
+from strongroom.crypto.software.edwards import ApprovedEdwardsBackingKey
 from strongroom.crypto.software.hmac_key import HMAC_SPECS, HmacBackingKey, hmac_key_length
 from strongroom.crypto.software.imported_material import accepted_material, material_id_of
 from strongroom.crypto.software.private_keys import PRIVATE_KEYS
 from strongroom.crypto.software.rsa import RsaBackingKey, generate_rsa
 from strongroom.crypto.software.unwrapping import WRAPPING_KEY_BITS, unwrap_material
 from strongroom.entropy import Batch, Entropy
+from strongroom.keys.approved_algorithms import require_approved
 from strongroom.keys.arns import MULTI_REGION_PREFIX
 from strongroom.keys.specs import KeySpec
 from strongroom.keys.wrapping import WrappingKeySpec
@@ -25,17 +27,26 @@ class SoftwareKeyBackend:
 
     blocks = False
 
-    def __init__(self, domain_keys: DomainKeys, entropy: Entropy) -> None:
+    def __init__(self, domain_keys: DomainKeys, entropy: Entropy, *, approved_only: bool = False) -> None:
+        """Wrap with ``domain_keys``. With ``approved_only``, refuse what ``keys.approved_algorithms`` has."""
+        self._approved_only = approved_only
         self._domain_keys = domain_keys
         self._entropy = entropy
         self._nonces = Batch(entropy, NONCES_LENGTH)
 
+    def require_spec(self, spec: KeySpec) -> None:
+        """Refuse a spec that is not approved, if others may not be used; raises UnsupportedOperationException."""
+        if self._approved_only:
+            require_approved(spec)
+
     def generate(self, owner: MaterialBinding) -> bytes:
         """Make new key material and return it wrapped."""
+        self.require_spec(owner.spec)
         return self._wrap(self._new(owner.spec), owner)
 
     def load(self, token: bytes, owner: MaterialBinding) -> BackingKey:
         """Unwrap key material; raises UnsealError if the token was not made for ``owner``."""
+        self.require_spec(owner.spec)
         return self._use(self._unwrap(token, owner), owner.spec)
 
     def destroy(self, token: bytes, owner: MaterialBinding) -> None:
@@ -49,12 +60,14 @@ class SoftwareKeyBackend:
 
     def wrapping_key(self, spec: WrappingKeySpec, owner: MaterialOwner) -> WrappingKey:
         """Make a wrapping key pair, its private key wrapped under the Region's domain key."""
+        self.require_spec(owner.spec)
         private_key = generate_rsa(WRAPPING_KEY_BITS[spec])
         token = self._domain_keys.wrap(owner.region, private_key, _wrapping_key_fields(owner))
         return WrappingKey(token, RsaBackingKey(private_key).public_key())
 
     def import_material(self, wrapped: WrappedMaterial, owner: MaterialOwner) -> ImportedMaterial:
         """Unwrap key material, check it and return it wrapped; raises as ``KeyBackend`` says."""
+        self.require_spec(owner.spec)
         wrapping_key = self._domain_keys.unwrap(owner.region, wrapped.wrapping_token, _wrapping_key_fields(owner))
         material = accepted_material(unwrap_material(wrapping_key, wrapped.algorithm, wrapped.encrypted), owner.spec)
         material_id = material_id_of(material, owner.key_id)
@@ -66,6 +79,8 @@ class SoftwareKeyBackend:
         return self._entropy(KEY_LENGTH if spec is KeySpec.SYMMETRIC_DEFAULT else hmac_key_length(spec))
 
     def _use(self, material: bytes, spec: KeySpec) -> BackingKey:
+        if spec is KeySpec.ECC_NIST_EDWARDS25519 and self._approved_only:
+            return ApprovedEdwardsBackingKey(material)
         if spec in PRIVATE_KEYS:
             return PRIVATE_KEYS[spec][1](material)
         return HmacBackingKey(material, spec) if spec in HMAC_SPECS else AesBackingKey(material, self._nonces)

@@ -82,4 +82,9 @@ def generate_ml_kem(kind: type[PrivateKey]) -> bytes:
 def generate_ml_kem_512() -> bytes:
     """Return a new private key as PKCS #8, DER, in expanded form."""
     _, private = ml_kem_512.keygen()
-    return _PKCS8_512 + bytes(private)
+    return pkcs8_512(bytes(private))
+
+
+def pkcs8_512(expanded: bytes) -> bytes:
+    """Return an expanded ML-KEM-512 private key, 1632 bytes, as PKCS #8, DER."""
+    return _PKCS8_512 + expanded

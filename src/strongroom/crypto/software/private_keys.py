@@ -14,6 +14,7 @@ from strongroom.crypto.software.elliptic import EllipticBackingKey, generate_ell
 from strongroom.crypto.software.ml_dsa import MlDsaBackingKey, generate_ml_dsa
 from strongroom.crypto.software.ml_kem import MlKem512BackingKey, MlKemBackingKey, generate_ml_kem, generate_ml_kem_512
 from strongroom.crypto.software.rsa import RsaBackingKey, generate_rsa
+from strongroom.keys.approved_algorithms import require_approved
 from strongroom.keys.specs import KeySpec
 
 PRIVATE_KEYS: dict[KeySpec, tuple[Callable[[], bytes], Callable[[bytes], PrivateKey]]] = {
@@ -41,8 +42,17 @@ The cryptographic libraries draw their randomness from the operating system them
 class SoftwareDataKeyPairs:
     """Makes data key pairs in this process."""
 
+    def __init__(self, *, approved_only: bool = False) -> None:
+        """Make pairs of any spec; with ``approved_only``, refuse what ``keys.approved_algorithms`` has."""
+        self._approved_only = approved_only
+
     def generate(self, spec: KeySpec) -> KeyPair:
-        """Make a data key pair and keep nothing of it; raises LookupError for a spec that has no private key."""
+        """Make a data key pair and keep nothing of it.
+
+        Raises LookupError for a spec that has no private key, UnsupportedOperationException for one that is refused.
+        """
+        if self._approved_only:
+            require_approved(spec)
         generate, use = PRIVATE_KEYS[spec]
         private_key = generate()
         return KeyPair(private_key, use(private_key).public_key())

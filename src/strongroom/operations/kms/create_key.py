@@ -108,6 +108,7 @@ def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse
     store_id = _key_store_of(context, request, spec)
     if request.origin is Origin.EXTERNAL:
         require_importable_spec(spec)
+    context.backends.key_backends.of_store(store_id).require_spec(spec)
     locator = KeyLocator(context.caller.account, context.region, _new_key_id(context, request))
     key = new_key(
         locator,
