@@ -24,6 +24,8 @@ class FaultKind(StrEnum):
     """The file, its folder or its file system may only be read."""
     UNREACHABLE = "unreachable"
     """A file of the database cannot be opened: permissions, open files."""
+    STARVED = "starved"
+    """The process has reached a limit: threads, open files, locks or memory. The database has nothing to do with it."""
     DAMAGED = "damaged"
     """A page of the database is not what it was, or the file is no database."""
     SCHEMA = "schema"
@@ -73,6 +75,12 @@ _WORDS = {
         "The key store cannot be opened now.",
         "or a file beside it cannot be opened",
         "check the rights of the data folder, its disk's free inodes, and the limit of open files",
+    ),
+    FaultKind.STARVED: _Words(
+        "The key store cannot be used now: the server lacks threads, open files, locks or memory.",
+        "cannot be used: the server lacks threads, open files, locks or memory",
+        "raise the limits of the service (ulimit -u, -n and -v; TasksMax, LimitNOFILE and MemoryMax of systemd), or "
+        "see what uses so many",
     ),
     FaultKind.DAMAGED: _Words(
         "The key store is damaged where this request needs it.",

@@ -41,10 +41,23 @@ _KINDS = {
     sqlite3.SQLITE_PERM: FaultKind.UNWRITABLE,
     sqlite3.SQLITE_AUTH: FaultKind.UNWRITABLE,
     sqlite3.SQLITE_CANTOPEN: FaultKind.UNREACHABLE,
+    sqlite3.SQLITE_NOMEM: FaultKind.STARVED,
     sqlite3.SQLITE_CORRUPT: FaultKind.DAMAGED,
     sqlite3.SQLITE_NOTADB: FaultKind.DAMAGED,
 }
 """Result codes of SQLite (sqlite.org/rescode.html), primary ones, and the kinds of faults they are."""
+_KINDS_OF_LOCK = {
+    errno.ENOSPC: FaultKind.FULL,
+    errno.EDQUOT: FaultKind.FULL,
+    errno.EIO: FaultKind.IO,
+    errno.EROFS: FaultKind.UNWRITABLE,
+    errno.EAGAIN: FaultKind.STARVED,
+    errno.EMFILE: FaultKind.STARVED,
+    errno.ENFILE: FaultKind.STARVED,
+    errno.ENOLCK: FaultKind.STARVED,
+    errno.ENOMEM: FaultKind.STARVED,
+}
+"""What keeps the file that lets one process write at a time from being locked, and the kinds of faults they are."""
 _UNDECODABLE = re.compile(r"Could not decode to UTF-8 column '(\w+)'")
 _TABLE = re.compile(r"\b(?:FROM|INTO|UPDATE)\s+\"?(\w+)")
 _VALUE_ERRORS = (
@@ -146,7 +159,7 @@ def fault_of_sqlite(raised: DBAPIError | sqlite3.Error, *, writing: bool) -> Sto
 
 def _fault_of_lock(error: OSError) -> StoreFault:
     """Return the fault of the file that lets one process write at a time."""
-    kind = FaultKind.FULL if error.errno in {errno.ENOSPC, errno.EDQUOT} else FaultKind.UNREACHABLE
+    kind = _KINDS_OF_LOCK.get(error.errno or 0, FaultKind.UNREACHABLE)
     reason = f"{errno.errorcode.get(error.errno or 0, 'OSError')}: {error.strerror}"
     return StoreFault(kind, reason, "locking the file -writer beside it", writing=True)
 

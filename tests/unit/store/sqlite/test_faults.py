@@ -159,6 +159,10 @@ def test_what_is_no_fault_of_the_database() -> None:
     [
         (OSError(errno.EACCES, "Permission denied"), FaultKind.UNREACHABLE),
         (OSError(errno.ENOSPC, "No space left on device"), FaultKind.FULL),
+        (OSError(errno.EROFS, "Read-only file system"), FaultKind.UNWRITABLE),
+        (OSError(errno.EAGAIN, "no thread could be started"), FaultKind.STARVED),
+        (OSError(errno.EMFILE, "Too many open files"), FaultKind.STARVED),
+        (OSError(errno.ENOLCK, "No locks available"), FaultKind.STARVED),
         (TimeoutError(), FaultKind.BUSY),
         (None, FaultKind.BUSY),
     ],
