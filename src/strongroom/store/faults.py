@@ -32,6 +32,8 @@ class FaultKind(StrEnum):
     """A table or a column is missing."""
     ROW = "row"
     """A row has values that this service did not write."""
+    EMPTIED = "emptied"
+    """A table that always has a row has none."""
     MOVED = "moved"
     """The files are not those that were opened."""
     OTHER = "other"
@@ -97,6 +99,11 @@ _WORDS = {
         "has a damaged row",
         "restore a backup; the other rows are served meanwhile",
     ),
+    FaultKind.EMPTIED: _Words(
+        "The key store is damaged where this request needs it.",
+        "has lost the rows of a table that is never empty",
+        "stop the server, and put back the file as it was before, or restore a backup",
+    ),
     FaultKind.MOVED: _Words(
         "The files of the key store are not those that this server has opened.",
         "is not the database that was opened: it, its -wal or its -shm was moved, replaced or removed",
@@ -108,7 +115,7 @@ _WORDS = {
         "report this as a defect",
     ),
 }
-_PERMANENT = LASTING | {FaultKind.ROW}
+_PERMANENT = LASTING | {FaultKind.ROW, FaultKind.EMPTIED}
 
 
 class StoreUnavailable(DependencyTimeoutException):

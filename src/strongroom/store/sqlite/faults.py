@@ -19,6 +19,7 @@ from sqlalchemy.exc import (
 from strongroom.errors import DependencyTimeoutException, TargetChanged
 from strongroom.store.faults import FaultKind, StoreDamaged, StoreFault, StoreUnavailable
 from strongroom.store.retries import Fault, WriteConflict
+from strongroom.store.sql.history import EmptiedTableError
 
 DatabaseError = DBAPIError
 """What a start raises if the database file is damaged, cannot be written, or is no database."""
@@ -108,6 +109,8 @@ def fault_met(error: Exception, *, writing: bool) -> StoreFault | None:
         return _fault_behind(error, writing=writing)
     if isinstance(error, DBAPIError | sqlite3.Error):
         return fault_of_sqlite(error, writing=writing)
+    if isinstance(error, EmptiedTableError):
+        return StoreFault(FaultKind.EMPTIED, str(error), _place("", writing=writing), writing)
     if isinstance(error, _VALUE_ERRORS) and (line := _line_in(error)) is not None:
         # Its text may have the value.
         return StoreFault(FaultKind.ROW, f"{type(error).__name__} at {line}", _place("", writing=writing), writing)
@@ -182,6 +185,11 @@ def _line_in(error: BaseException) -> str | None:
 def is_damage(error: sqlite3.Error) -> bool:
     """Tell whether SQLite says that a file is damaged, or is no database."""
     return _KINDS.get(_code_of(error) & _PRIMARY_CODE) is FaultKind.DAMAGED
+
+
+def is_wrong_schema(error: OperationalError) -> bool:
+    """Tell whether a statement does not fit the tables: what it makes exists, or what it changes does not."""
+    return _code(error) == sqlite3.SQLITE_ERROR
 
 
 def _code(error: IntegrityError | OperationalError) -> int:
