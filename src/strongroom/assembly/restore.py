@@ -90,7 +90,7 @@ class Restore:
     def run(self) -> RestoredBackup:
         """Restore the backup. If this raises, or the process is killed, there is no data folder, or an empty one.
 
-        Raises DataFolderError, BackupError, AgeError, UnsealError, OSError.
+        Raises DataFolderError (also for a full disk), BackupError, AgeError, UnsealError, OSError.
         """
         request = self._request
         require_empty(request.data)
