@@ -33,7 +33,6 @@ from strongroom.clock import Clock
 from strongroom.crypto.age.stream import Decryption, Encryption
 from strongroom.crypto.domain_keys import unseal_domain_keys
 from strongroom.crypto.seal import SealedDomainKey
-from strongroom.crypto.seals.file import load_file_seal
 from strongroom.entropy import Entropy
 from strongroom.store.sql.sections import TableReader
 from strongroom.store.sqlite.schema_version import SCHEMA
@@ -196,7 +195,7 @@ class BackupMaker:
 
     def _domain_keys(self, sealed: Sequence[SealedDomainKey]) -> Section:
         """Return the section of the unsealed domain keys."""
-        opened = unseal_domain_keys(sealed, load_file_seal(self._opened.folder.root_key, self._entropy))
+        opened = unseal_domain_keys(sealed, self._opened.unsealing.seal(self._opened.folder, sealed))
         return Section(
             SectionHead(DOMAIN_KEYS, ("scope", "version", "key")),
             [(each.scope, each.version, each.key) for each in opened],

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from itertools import islice
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
@@ -19,7 +18,7 @@ from strongroom.crypto.binding import AUDIT_KEY_BINDING, access_key_binding
 from strongroom.crypto.domain_keys import DomainKeys, OpenDomainKey, seal_domain_keys, unseal_domain_keys
 from strongroom.crypto.material import MaterialBinding
 from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
-from strongroom.crypto.seals.file import load_file_seal, temporary_seal
+from strongroom.crypto.seals.root_key import RootKeySeal, temporary_seal
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.entropy import Entropy
@@ -88,7 +87,7 @@ class VerifiedBackup(msgspec.Struct, frozen=True, kw_only=True):
 def verify_backup(  # noqa: PLR0913 - a file, and what there is to check it with
     file: BinaryIO,
     decryption: Decryption | None,
-    root_key: Path | None,
+    seal: RootKeySeal | None,
     public_key: AuditPublicKey | None,
     entropy: Entropy,
     progress: Progress,
@@ -97,12 +96,12 @@ def verify_backup(  # noqa: PLR0913 - a file, and what there is to check it with
 ) -> VerifiedBackup:
     """Read all of a backup, from its beginning; call ``progress`` with the bytes of the file that were read.
 
-    Without ``open_all``, only the domain keys and the audit key are opened.
+    ``seal`` is that of the root key, if there is one. Without ``open_all``, only the domain keys and the audit key are
+    opened.
 
     Raises BackupError if it is damaged or was not made by the deployment of the keys, UnsealError if the root key is
     not that of the backup, AgeError if it cannot be decrypted.
     """
-    seal = None if root_key is None else load_file_seal(root_key, entropy)
     content = _Content(seal, entropy)
     position = 0
     file.seek(0)

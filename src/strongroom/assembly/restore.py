@@ -1,6 +1,5 @@
 """Restores a backup into a new data folder: verified, loaded, settled, opened key by key, and put in place."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -23,6 +22,7 @@ from strongroom.assembly.node import ensure_node_id
 from strongroom.assembly.restored_folder import RestoredFolder, require_empty, restored_folder
 from strongroom.assembly.restored_state import RestoredState, Settled
 from strongroom.assembly.row_authentication import authenticate_rows
+from strongroom.assembly.unsealing import Unsealing, copy_root_key, seal_in
 from strongroom.audit.writer_id import WriterId
 from strongroom.backup.blocks import BackupError, SectionHead
 from strongroom.backup.destructions import Destructions
@@ -35,7 +35,7 @@ from strongroom.crypto.audit_key import AuditPublicKey
 from strongroom.crypto.domain_keys import DomainKeys, OpenDomainKey, seal_domain_keys
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.seal import SealedDomainKey
-from strongroom.crypto.seals.file import create_root_key, load_file_seal
+from strongroom.crypto.seals.file import create_root_key
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.entropy import Entropy
@@ -50,16 +50,17 @@ from strongroom.store.sqlite.store import SqlStore
 class RestoreRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to restore, and how.
 
-    ``root_key`` is None if the domain keys are in the backup; then a new root key is made. ``audit`` are the folders
-    of the deployment's audit logs, None to do without. ``bring_back`` are keys that were destroyed after the backup and
-    are wanted all the same. ``any_origin`` restores a backup of which nothing shows who made it, ``damaged_keys`` one
-    in which some keys do not open.
+    ``root_key`` is a copy of ``root.key`` or ``seal.json``, which ``unsealing`` opens; None if the domain keys are in
+    the backup: then a new root key is made. ``audit`` are the folders of the deployment's audit logs, None to do
+    without. ``bring_back`` are keys that were destroyed after the backup and are wanted all the same. ``any_origin``
+    restores a backup of which nothing shows who made it, ``damaged_keys`` one in which some keys do not open.
     """
 
     file: Path
     decryption: Decryption | None
     data: Path
     root_key: Path | None
+    unsealing: Unsealing
     audit_public_key: AuditPublicKey | None = None
     audit: Sequence[Path] | None
     bring_back: Sequence[str] = ()
@@ -109,7 +110,7 @@ class Restore:
         found = verify_backup(
             file,
             request.decryption,
-            request.root_key,
+            None if request.root_key is None else seal_in(request.root_key, request.unsealing, self._entropy),
             request.audit_public_key,
             self._entropy,
             progress,
@@ -142,8 +143,7 @@ class Restore:
         if request.root_key is None:
             create_root_key(place.folder.root_key, self._entropy)
         else:
-            shutil.copyfile(request.root_key, place.folder.root_key)
-            place.folder.root_key.chmod(0o600)
+            copy_root_key(request.root_key, place.folder)
         ensure_node_id(place.folder, self._entropy)
         progress = self._bar("Restoring", sum(each.rows for each in signed.manifest.sections))
         file.seek(0)
@@ -175,11 +175,12 @@ class Restore:
     ) -> RestoredBackup:
         """Make the changes and the record of the restore, open everything, and check every record."""
         request, entropy = self._request, self._entropy
-        seal = load_file_seal(place.folder.root_key, entropy)
         with closing(SqlStore(open_sqlite(place.database))) as store:
             with store.read() as reader:
-                domain_keys = DomainKeys(reader.domain_keys(), seal, entropy)
-            authenticate_rows(place.folder, store, domain_keys, Problems(), entropy, taken=True)
+                sealed = reader.domain_keys()
+            seal = request.unsealing.seal(place.folder, sealed)
+            domain_keys = DomainKeys(sealed, seal, entropy)
+            authenticate_rows(place.folder, store, domain_keys, Problems(), request.unsealing, taken=True)
             with store.read() as reader:
                 accounts = [record.account for record in reader.accounts()]
             store.write(lambda transaction: transaction.forget_audit_writers())
@@ -206,7 +207,7 @@ class Restore:
         return RestoredBackup(verified, settled, content, accounts)
 
     def _resealed(self, keys: Sequence[OpenDomainKey], place: RestoredFolder) -> list[SealedDomainKey]:
-        return seal_domain_keys(keys, load_file_seal(place.folder.root_key, self._entropy))
+        return seal_domain_keys(keys, self._request.unsealing.seal(place.folder, ()))
 
     def _facts(self, verified: VerifiedBackup) -> dict[str, object]:
         request = self._request

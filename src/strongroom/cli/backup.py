@@ -7,6 +7,7 @@ import click
 
 from strongroom.assembly.backup import BackupMaker
 from strongroom.assembly.backup_verification import OpenedContent, Origin, VerifiedBackup, verify_backup
+from strongroom.assembly.unsealing import seal_in
 from strongroom.audit.cloudtrail import event_time
 from strongroom.cli.backup_options import (
     audit_public_key_option,
@@ -20,8 +21,9 @@ from strongroom.cli.backup_options import (
     text_in,
 )
 from strongroom.cli.data_folder import open_data_folder
-from strongroom.cli.options import FILE, PATH, config_option, data_option
+from strongroom.cli.options import FILE, PATH, config_option, data_option, read_settings
 from strongroom.cli.progress import progress_bar
+from strongroom.cli.unsealing import unsealing_of
 from strongroom.clock import SystemClock
 from strongroom.crypto.age.passphrase import PassphraseEncryption
 from strongroom.crypto.age.recipients import RecipientEncryption, parse_recipient, parse_recipients
@@ -158,7 +160,8 @@ def verify(
         decryption = decryption_of(file, identities, passphrase_file)
         public_key = read_audit_public_key(audit_public_key)
         with file.open("rb") as opened, progress_bar("Verifying", file.stat().st_size) as advance:
-            found = verify_backup(opened, decryption, root_key, public_key, system_entropy, advance)
+            seal = None if root_key is None else seal_in(root_key, unsealing_of(read_settings(None)), system_entropy)
+            found = verify_backup(opened, decryption, seal, public_key, system_entropy, advance)
     show_verified(found)
     if found.content is not None and found.content.damaged_count:
         raise SystemExit(1)

@@ -11,10 +11,10 @@ from strongroom.assembly.audit_log import existing_audit_key
 from strongroom.assembly.data_folder import (
     DataFolder,
     DataFolderError,
-    open_existing_seal,
     open_store_to_read,
     require_database,
 )
+from strongroom.assembly.unsealing import Unsealing
 from strongroom.clock import DAY, Clock
 from strongroom.crypto.audit_key import AuditPublicKey
 from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys
@@ -117,8 +117,8 @@ class Scene:
     @property
     def seal(self) -> Seal:
         """The root key's seal."""
-        folder = self.folder
-        return self._once("root-key", lambda: open_existing_seal(folder, self.entropy), "seal")
+        folder, sealed = self.folder, self.sealed
+        return self._once("root-key", lambda: Unsealing(self.settings, self.entropy).seal(folder, sealed), "seal")
 
     @property
     def domain_keys(self) -> DomainKeys:
