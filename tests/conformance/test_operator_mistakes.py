@@ -108,7 +108,16 @@ def test_a_settings_file_that_is_not_toml_is_named(tmp_path: Path, content: byte
 
 def _as_another_user(*command: str) -> subprocess.CompletedProcess[str]:
     """Run a command without the rights of root, which it gives up when its modules are loaded."""
-    program = "import os, sys; from strongroom.cli.main import main; os.seteuid(65534); main(sys.argv[1:])"
+    program = """if True:
+        import os, sys
+        from strongroom.cli.main import main
+        os.seteuid(65534)
+        try:
+            main(sys.argv[1:])
+        finally:
+            # What measures coverage writes its file when the process ends.
+            os.seteuid(0)
+    """
     return subprocess.run(
         [sys.executable, "-c", program, *command], capture_output=True, text=True, check=False, timeout=60
     )

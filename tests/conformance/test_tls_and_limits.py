@@ -114,7 +114,7 @@ def test_starts_that_are_refused_say_why(tmp_path: Path) -> None:
             ["--account", "111122223333"],
             "belongs to account 000000000000; to add 111122223333, run: strongroom account",
         ),
-        (["--region", "nowhere"], "regions"),
+        (["--region", "nowhere"], "--region is not valid"),
         (["--tls-cert", "missing", "--tls-key", "missing"], "No such file"),
     ):
         refused = serve(*options, data=data)

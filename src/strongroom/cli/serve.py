@@ -35,7 +35,7 @@ from strongroom.http.open_files import require_open_files
 from strongroom.server.sealed_listener import SealedListener
 from strongroom.server.tls import Tls
 from strongroom.settings import Settings, address_of
-from strongroom.supervisor.hardening import harden_process, lock_memory
+from strongroom.supervisor.hardening import harden_process, has_swap_space, lock_memory
 from strongroom.supervisor.signals import RELOAD_SIGNAL, STOP_SIGNALS, survive_signals
 from strongroom.supervisor.supervisor import Supervisor, WorkerError
 from strongroom.telemetry.log_queue import LogQueue
@@ -95,10 +95,10 @@ def serve(config: Path | None, regions: tuple[str, ...], **flags: object) -> Non
 
 def _lock_memory() -> None:
     refused = lock_memory()
-    if refused is None:
-        logger.info("memory is locked: keys in it are never written to swap space")
-    else:
-        logger.info("memory is not locked, so keys in it could be written to swap space: %s", refused)
+    if refused is not None and has_swap_space():
+        logger.warning(
+            "memory cannot be locked (%s), so keys in it can be written to swap space: see docs/running.md", refused
+        )
 
 
 def _fail(why: str, log: LogQueue) -> NoReturn:

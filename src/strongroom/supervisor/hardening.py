@@ -40,6 +40,14 @@ def lock_memory() -> str | None:
     return None
 
 
+def has_swap_space() -> bool:
+    """Tell whether this machine can write memory to swap space (proc(5), ``swaps``: a head, and a line for each)."""
+    try:
+        return len(Path("/proc/swaps").read_text(encoding="ascii").splitlines()) > 1
+    except OSError:
+        return True
+
+
 def _may_lock_all() -> bool:
     """Tell whether this process has the capability to lock more memory than its limit (CAP_IPC_LOCK)."""
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
