@@ -10,10 +10,11 @@ from strongroom.assembly.backup import BackupMaker, MadeBackup
 from strongroom.assembly.backup_verification import VerifiedBackup, verify_backup
 from strongroom.assembly.deployment import open_existing
 from strongroom.assembly.restore import Restore, RestoredBackup, RestoreRequest
+from strongroom.assembly.root_key_source import RootKeySource
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.crypto.age.passphrase import PassphraseDecryption, PassphraseEncryption
 from strongroom.crypto.age.stream import Decryption, Encryption
-from strongroom.crypto.seals.file import load_file_seal
+from strongroom.settings import Settings
 
 PASSPHRASE = "correct horse"
 
@@ -38,8 +39,8 @@ def back_up(deployment: LocalDeployment, to: Path, encrypted: Encryption | None 
 def verify(path: Path, how: Decryption | None = None, **more: Any) -> VerifiedBackup:
     """Verify a backup."""
     root_key = more.pop("root_key", None)
-    seal = None if root_key is None else load_file_seal(root_key, entropy)
-    proof = {"seal": seal, "public_key": None} | more
+    source = None if root_key is None else RootKeySource(root_key, Unsealing(Settings(), entropy), entropy)
+    proof = {"root_key": source, "public_key": None} | more
     with path.open("rb") as file:
         return verify_backup(file, how, entropy=entropy, progress=lambda *_: None, **proof)
 

@@ -15,10 +15,12 @@ from strongroom.assembly.backup_stream import ChunkSource, Progress, plaintext_o
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.deployment import OpenFolder
 from strongroom.assembly.node import read_node_id
+from strongroom.assembly.unsealing import document_of
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
 from strongroom.backup.blocks import VERSION, BackupError, Row, SectionHead
 from strongroom.backup.manifest import (
     DOMAIN_KEYS,
+    SEAL_DOCUMENT,
     DomainKeyId,
     Manifest,
     SectionSummary,
@@ -33,6 +35,8 @@ from strongroom.clock import Clock
 from strongroom.crypto.age.stream import Decryption, Encryption
 from strongroom.crypto.domain_keys import unseal_domain_keys
 from strongroom.crypto.seal import SealedDomainKey
+from strongroom.crypto.seals.document import encode_document
+from strongroom.crypto.seals.root_key import generation_of
 from strongroom.entropy import Entropy
 from strongroom.store.sql.sections import TableReader
 from strongroom.store.sqlite.schema_version import SCHEMA
@@ -162,6 +166,9 @@ class BackupMaker:
         ]
         checkpoints = [_checkpoint(row, columns["audit_checkpoint"]) for row in tables.rows("audit_checkpoint")]
         sections = [Section(each.head, _counted(tables.rows(each.head.name), total, progress)) for each in sizes]
+        document = document_of(self._opened.folder, generation_of(sealed[0]))
+        if document is not None:
+            sections.insert(0, Section(SectionHead(SEAL_DOCUMENT, ("content",)), [(encode_document(document),)]))
         if with_domain_keys:
             sections.insert(0, self._domain_keys(sealed))
         written: list[bytes] = []

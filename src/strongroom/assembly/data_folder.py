@@ -80,6 +80,11 @@ class DataFolder:
         """Return the key files that are there."""
         return sorted(each for each in self.path.iterdir() if _KEY_FILE.fullmatch(each.name))
 
+    def drafts(self) -> list[Path]:
+        """Return the drafts of seal documents and key files that are there (``whole_files``)."""
+        names = (self.seal.name, self.next_seal.name)
+        return sorted(each for each in self.path.glob("*.new") if each.stem in names or _KEY_FILE.fullmatch(each.stem))
+
     def lock(self) -> int:
         """Make the folder if needed and lock it for this process.
 

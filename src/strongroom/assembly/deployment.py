@@ -35,6 +35,7 @@ from strongroom.assembly.record_check import quarantine_damaged
 from strongroom.assembly.registrar import Registrar
 from strongroom.assembly.root_keys import RootKeys
 from strongroom.assembly.row_authentication import authenticate_rows
+from strongroom.assembly.seals import Seals
 from strongroom.assembly.served_regions import report_unserved
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.audit.writer_id import WriterId, parse_writer, worker_name
@@ -147,6 +148,7 @@ class OpenFolder:
             self.root_keys = RootKeys(self.folder, store, secrets, clock, entropy, self.trail)
             self.provider_keys = ProviderKeys(self.folder, store, self.trail)
             self.key_policies = KeyPolicies(self.folder, store, self.trail)
+            self.seals = Seals(self.folder, store, unsealing, self.trail, entropy, approved_only=settings.fips)
             self.profiles = Profiles(self.folder, store, secrets)
             undo.pop_all()
 
@@ -302,6 +304,9 @@ def ready_folder(settings: Settings, clock: Clock, entropy: Entropy, unsealing: 
     """Make a data folder ready that this process has locked; raises what ``Deployment`` does."""
     clear_problems(DataFolder(settings.folder).problems)
     with closing(OpenFolder(settings, clock, entropy, unsealing=unsealing, taken=True)) as opened:
+        with opened.folder.registering(wait=False) as alone:
+            if alone:
+                opened.seals.finish()
         _ensure_account(opened, settings)
         for problem in opened.profiles.problems():
             logger.warning("%s", problem)

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from strongroom.assembly.data_folder import DataFolder, DataFolderError, left_by_earlier_start, served_before
-from strongroom.assembly.unsealing import Unsealing
+from strongroom.assembly.unsealing import Unsealing, not_its_root_key
 from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys, create_domain_key
 from strongroom.crypto.seal import SealedDomainKey, UnsealError
 from strongroom.crypto.seals.file import create_root_key
-from strongroom.crypto.seals.root_key import RootKeySeal
+from strongroom.crypto.seals.root_key import RootKeySeal, generation_of
 from strongroom.entropy import Entropy
 from strongroom.store.protocol import Store, Transaction
 from strongroom.store.scopes import AccountScope
@@ -39,8 +39,7 @@ def open_domain_keys(
     try:
         return DomainKeys(sealed, seal, entropy)
     except UnsealError as error:
-        keeper = folder.seal if folder.seal.exists() else folder.root_key
-        problem = f"`{keeper}` does not have the root key of `{folder.database}`; restore the file that belongs to it"
+        problem = f"{not_its_root_key(folder)}; restore the file that belongs to it"
         raise UnsealError(f"{problem} ({error})") from None
 
 
@@ -59,7 +58,10 @@ def _add_missing(store: Store, new: Sequence[SealedDomainKey]) -> list[SealedDom
     """Store new domain keys of scopes that have none yet; return all stored ones, sealed."""
 
     def add_if_missing(transaction: Transaction) -> list[SealedDomainKey]:
-        known = {each.scope for each in transaction.domain_keys()}
+        stored = transaction.domain_keys()
+        if stored and generation_of(stored[0]) != generation_of(new[0]):
+            raise DataFolderError("the root key was rotated meanwhile; run this again")
+        known = {each.scope for each in stored}
         for each in new:
             if each.scope not in known:
                 transaction.add_domain_key(each)

@@ -12,14 +12,14 @@ from pathlib import Path
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.crypto.seal import SealedDomainKey, SealUnavailableError, Unsealed, UnsealError
 from strongroom.crypto.seals.document import SealDocument, SealEntry, SealKind, decode_document, root_key_binding
-from strongroom.crypto.seals.file import FileKeeper, load_file_seal, load_key_file
+from strongroom.crypto.seals.file import FileKeeper, load_key_file
 from strongroom.crypto.seals.keeper import RootKeyKeeper
 from strongroom.crypto.seals.kms import KmsKeeper
 from strongroom.crypto.seals.passphrase import PassphraseKeeper
 from strongroom.crypto.seals.root_key import FIRST_GENERATION, RootKey, RootKeySeal, generation_of
 from strongroom.entropy import Entropy
 from strongroom.settings import Settings
-from strongroom.whole_files import create_file, read_regular
+from strongroom.whole_files import read_regular
 
 _ORDER = tuple(SealKind)
 _MOST_PASSPHRASE = 4096
@@ -102,9 +102,9 @@ class Unsealing:
         return RootKey(keeper.unwrap(entry.wrapped, root_key_binding(document, entry)), document.generation)
 
     def keeper(self, folder: DataFolder, deployment: str, entry: SealEntry) -> RootKeyKeeper:
-        """Return what opens a seal; raises UnsealError for a path that leads out of the data folder."""
+        """Return what opens a seal of a folder."""
         if entry.kind is SealKind.FILE:
-            return FileKeeper(folder.key_file(str(entry.parameters.get("file", ""))), self._entropy)
+            return FileKeeper(folder.path / str(entry.parameters.get("file", "")), self._entropy)
         if entry.kind is SealKind.KMS:
             return KmsKeeper(entry.parameters, deployment)
         return PassphraseKeeper(entry.parameters, lambda: self._passphrase(entry.name), self._entropy)
@@ -127,51 +127,17 @@ class Unsealing:
         self._passphrases[name] = passphrase
 
 
-def read_passphrase(file: str) -> str:
-    """Return the first line of a file; raises UnsealError, which names it. It may be a pipe."""
+def read_passphrase(file: str, named_by: str = "`seal-passphrase-file`") -> str:
+    """Return the first line of a file; raises UnsealError, which names it and the setting. It may be a pipe."""
     try:
         with open(file, "rb") as opened:  # noqa: PTH123 - also /dev/fd/N
             lines = opened.read(_MOST_PASSPHRASE).decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise UnsealError(f"`{file}` in `seal-passphrase-file` cannot be read: {reason}") from None
+        raise UnsealError(f"`{file}` in {named_by} cannot be read: {reason}") from None
     if not lines or not lines[0]:
-        raise UnsealError(f"`{file}` in `seal-passphrase-file` has no passphrase in its first line")
+        raise UnsealError(f"`{file}` in {named_by} has no passphrase in its first line")
     return lines[0]
-
-
-def seal_in(path: Path, unsealing: Unsealing, entropy: Entropy) -> RootKeySeal:
-    """Return the seal of the root key in a copy of ``root.key``, or of ``seal.json`` with its key files beside it.
-
-    Raises UnsealError, SealUnavailableError, OSError.
-    """
-    if not _is_document(path):
-        return load_file_seal(path, entropy)
-    document = decode_document(read_regular(path))
-    root_key = unsealing.open_document(DataFolder(path.parent), document)
-    document.require_authentic(root_key)
-    return RootKeySeal(root_key, entropy)
-
-
-def copy_root_key(path: Path, folder: DataFolder) -> None:
-    """Copy a ``root.key``, or a ``seal.json`` with its key files, into a new data folder; raises OSError."""
-    if not _is_document(path):
-        create_file(folder.root_key, read_regular(path))
-        return
-    document = decode_document(read_regular(path))
-    for entry in document.entries:
-        if entry.kind is SealKind.FILE:
-            name = str(entry.parameters.get("file", ""))
-            create_file(folder.key_file(name), read_regular(DataFolder(path.parent).key_file(name)))
-    create_file(folder.seal, read_regular(path))
-
-
-def _is_document(path: Path) -> bool:
-    try:
-        decode_document(read_regular(path))
-    except UnsealError:
-        return False
-    return True
 
 
 def document_of(folder: DataFolder, generation: int | None) -> SealDocument | None:
@@ -192,6 +158,13 @@ def document_of(folder: DataFolder, generation: int | None) -> SealDocument | No
         f"`{folder.seal}` {there}, and the domain keys in `{folder.database}` are sealed by generation {generation} of "
         "the root key; restore the file that belongs to the database"
     )
+
+
+def not_its_root_key(folder: DataFolder) -> str:
+    """Return what is wrong with a root key that opens no domain key, in a sentence without its end."""
+    if folder.seal.exists():
+        return f"`{folder.seal}` does not have the root key of `{folder.database}`"
+    return f"`{folder.root_key}` is not the root key of `{folder.database}`"
 
 
 def read_document(path: Path) -> SealDocument | None:

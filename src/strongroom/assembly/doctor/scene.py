@@ -49,7 +49,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 class Scene:
     """One deployment, as far as it can be opened. Close it afterwards."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what one examination has to know
         self,
         settings: Settings | SettingsError,
         data: Path | None,
@@ -57,6 +57,7 @@ class Scene:
         clock: Clock,
         entropy: Entropy,
         progress: Progress,
+        unsealing: Unsealing | None = None,
     ) -> None:
         """Look at the folder ``data``; None if it is not known, because the ``settings`` cannot be read."""
         self.found_settings = settings
@@ -68,6 +69,7 @@ class Scene:
         self.check = ""
         """The name of the check that runs."""
         self._made: dict[str, object] = {}
+        self._unsealing = unsealing
 
     def close(self) -> None:
         """Close what was opened."""
@@ -118,7 +120,14 @@ class Scene:
     def seal(self) -> Seal:
         """The root key's seal."""
         folder, sealed = self.folder, self.sealed
-        return self._once("root-key", lambda: Unsealing(self.settings, self.entropy).seal(folder, sealed), "seal")
+        return self._once("root-key", lambda: self.unsealing.seal(folder, sealed), "seal")
+
+    @property
+    def unsealing(self) -> Unsealing:
+        """What opens the seals."""
+        if self._unsealing is None:
+            self._unsealing = Unsealing(self.settings, self.entropy)
+        return self._unsealing
 
     @property
     def domain_keys(self) -> DomainKeys:

@@ -5,6 +5,7 @@ than this: ``kms:EncryptionContext:strongroom-use``. Credentials come from where
 environment, profiles, web identity tokens, the instance.
 """
 
+import logging
 from base64 import b64encode
 from collections.abc import Mapping
 from hashlib import sha256
@@ -38,21 +39,20 @@ class KmsKeeper:
 
     def __init__(self, parameters: Mapping[str, str | int], deployment: str) -> None:
         self._parameters = parameters
+        self.used_key = ""
+        """The ARN of the KMS key that has wrapped."""
         self._deployment = deployment
 
     def wrap(self, root_key: bytes, binding: bytes) -> bytes:
         """Return a root key encrypted; raises as ``RootKeyKeeper`` says."""
         answer = self._call("encrypt", binding, Plaintext=root_key)
+        self.used_key = str(answer["KeyId"])
         return bytes(answer["CiphertextBlob"])
 
     def unwrap(self, wrapped: bytes, binding: bytes) -> bytes:
         """Return the root key; raises as ``RootKeyKeeper`` says."""
         answer = self._call("decrypt", binding, CiphertextBlob=wrapped)
         return bytes(answer["Plaintext"])
-
-    def key_arn(self) -> str:
-        """Return the ARN of the KMS key; raises as ``RootKeyKeeper`` says."""
-        return str(self._call("describe_key", b"")["KeyMetadata"]["Arn"])
 
     def _call(self, name: str, binding: bytes, **members: object) -> dict[str, Any]:
         try:
@@ -61,6 +61,8 @@ class KmsKeeper:
             import botocore.session  # noqa: PLC0415
         except ModuleNotFoundError:
             raise UnsealError(MISSING) from None
+        # On lower levels the library logs what it sends: the root key.
+        logging.getLogger("botocore").setLevel(logging.WARNING)
         if binding:
             members["EncryptionContext"] = {
                 "strongroom-deployment": self._deployment,

@@ -49,8 +49,9 @@ class PassphraseKeeper:
 
     def unwrap(self, wrapped: bytes, binding: bytes) -> bytes:
         """Return the root key; raises UnsealError if the passphrase is wrong."""
+        wrapper = self._wrapper()
         try:
-            return self._wrapper().unwrap(wrapped, binding)
+            return wrapper.unwrap(wrapped, binding)
         except UnsealError:
             raise UnsealError("the passphrase is wrong") from None
 
