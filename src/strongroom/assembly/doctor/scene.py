@@ -126,7 +126,9 @@ class Scene:
     def unsealing(self) -> Unsealing:
         """What opens the seals."""
         if self._unsealing is None:
-            self._unsealing = Unsealing(self.settings, self.entropy)
+            # Settings that cannot be read must not keep the keys from being checked.
+            known = Settings() if isinstance(self.found_settings, SettingsError) else self.found_settings
+            self._unsealing = Unsealing(known, self.entropy)
         return self._unsealing
 
     @property
