@@ -1,5 +1,6 @@
 """The credentials file: profiles are added, renamed and removed, and all else stays as it is."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,13 @@ def test_what_is_no_long_term_key_is_left_out(path: Path) -> None:
     with pytest.raises(CredentialsFileError) as raised:
         long_term_keys(path)
     assert str(path) in str(raised.value)
+
+
+def test_a_file_that_cannot_be_read_is_not_one_that_is_missing(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(CredentialsFileError, match="cannot be read"):
+        given_key(path, "default")
+    path.rmdir()
+    os.mkfifo(path)
+    with pytest.raises(CredentialsFileError, match="is not a regular file"):
+        long_term_keys(path)
