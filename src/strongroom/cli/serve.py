@@ -6,7 +6,7 @@ import os
 import shlex
 import signal
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -25,6 +25,7 @@ from strongroom.cli.client_environment import fish_quoted, write_client_environm
 from strongroom.cli.data_folder import readable_errors
 from strongroom.cli.options import config_option, data_option, read_settings
 from strongroom.cli.reload import Reload
+from strongroom.cli.standard_output import say
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
 from strongroom.http.listeners import claim_port
@@ -119,7 +120,7 @@ def _serve(settings: Settings, log: LogQueue, read: Callable[[], Settings]) -> N
             serve_as(running, None, log, partial(_announce_alone, running, reload), lock.close)
         else:
             _supervise(running, lock.folder, reload)
-    click.echo(_STOPPED)
+    say(_STOPPED)
 
 
 def _exit_during_start(_number: int, _frame: FrameType | None) -> None:
@@ -128,7 +129,8 @@ def _exit_during_start(_number: int, _frame: FrameType | None) -> None:
     Raising an exception would be unreliable: Python drops exceptions of signal handlers that run during garbage
     collection.
     """
-    os.write(1, f"{_STOPPED}\n".encode())
+    with suppress(OSError):
+        os.write(1, f"{_STOPPED}\n".encode())
     os._exit(0)
 
 
@@ -169,15 +171,15 @@ def _announce_alone(settings: Settings, reload: Reload, serving: Serving) -> Non
 
 def _announce(settings: Settings, url: str) -> None:
     """Print where the server listens, and the command that makes the AWS clients of a shell use it."""
-    click.echo(f"Strongroom {__version__} serves account {settings.account} in {', '.join(settings.regions)} at {url}")
+    say(f"Strongroom {__version__} serves account {settings.account} in {', '.join(settings.regions)} at {url}")
     if settings.metrics_listen is not None:
-        click.echo(f"Metrics are at http://{settings.metrics_listen}/metrics")
+        say(f"Metrics are at http://{settings.metrics_listen}/metrics")
     try:
         for_sh, for_fish = write_client_environment(settings, url)
     except OSError as error:
         # The server is of use without these files.
         logger.warning("cannot write the environment of clients: %s", error)
         return
-    click.echo("Point the AWS clients of another shell at it (sh, bash, zsh; fish):\n")
-    click.echo(f". {shlex.quote(str(for_sh.absolute()))}")
-    click.echo(f"source {fish_quoted(str(for_fish.absolute()))}\n")
+    say("Point the AWS clients of another shell at it (sh, bash, zsh; fish):\n")
+    say(f". {shlex.quote(str(for_sh.absolute()))}")
+    say(f"source {fish_quoted(str(for_fish.absolute()))}\n")
