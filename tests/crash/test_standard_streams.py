@@ -1,15 +1,18 @@
 """A server whose standard streams are closed, full or without a reader serves all the same, and says so in its log."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from http import HTTPStatus
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
-from server_processes import wait_until
+from server_processes import PATIENCE, wait_until
 from started_servers import ENDING, command_of
 
 
@@ -31,8 +34,19 @@ def close_errors() -> None:
 
 
 def ready(data: Path) -> bool:
-    """Tell whether a server has written the last file of its start."""
-    return (data / "env.fish").exists()
+    """Tell whether a server is ready; where it listens is in a file that it has written before."""
+    if not (data / "env.fish").exists():
+        return False
+    found = re.search(r"AWS_ENDPOINT_URL_KMS='?http://([0-9.:]+)", (data / "env.sh").read_text())
+    assert found is not None
+    connection = HTTPConnection(found[1], timeout=PATIENCE)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == HTTPStatus.OK
+    except OSError:
+        return False
+    finally:
+        connection.close()
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

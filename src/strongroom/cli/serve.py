@@ -115,11 +115,12 @@ def _serve(settings: Settings, log: LogQueue, read: Callable[[], Settings]) -> N
         running = _with_ports(settings, held, _AFTER_ORPHANS if lock.waited else 0.0)
         running = msgspec.structs.replace(running, workers=workers)
         ready_folder(running, SystemClock(), system_entropy)
+        announce = partial(_announce, running, _write_environment(running))
         reload = Reload(read, settings, running)
         if workers == 1:
-            serve_as(running, None, log, partial(_announce_alone, running, reload), lock.close)
+            serve_as(running, None, log, partial(_announce_alone, announce, reload), lock.close)
         else:
-            _supervise(running, lock.folder, reload)
+            _supervise(running, lock.folder, reload, announce)
     say(_STOPPED)
 
 
@@ -152,34 +153,44 @@ def _claimed(listen: str, held: ExitStack, patience: float) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _supervise(settings: Settings, lock: int, reload: Reload) -> None:
+def _supervise(settings: Settings, lock: int, reload: Reload, announce: Callable[[], None]) -> None:
     """Run the workers on the ports that are claimed for them."""
-    url = f"{settings.scheme}://{settings.listen}"
-    if not Supervisor(settings, lock, reload.again).run(lambda: _announce(settings, url)):
+    if not Supervisor(settings, lock, reload.again).run(announce):
         # Log it rather than print it: a reader of standard error that hangs must not block the exit.
         logger.error("a worker did not stop cleanly")
         raise SystemExit(1)
 
 
-def _announce_alone(settings: Settings, reload: Reload, serving: Serving) -> None:
+def _announce_alone(announce: Callable[[], None], reload: Reload, serving: Serving) -> None:
     """Announce a server of one process, on its event loop, and have SIGHUP reload its settings from now on."""
     loop = asyncio.get_running_loop()
     # On a thread, because it reads files.
     loop.add_signal_handler(RELOAD_SIGNAL, lambda: loop.run_in_executor(None, reload.again, serving.renew))
-    _announce(settings, serving.url)
+    announce()
 
 
-def _announce(settings: Settings, url: str) -> None:
-    """Print where the server listens, and the command that makes the AWS clients of a shell use it."""
-    say(f"Strongroom {__version__} serves account {settings.account} in {', '.join(settings.regions)} at {url}")
-    if settings.metrics_listen is not None:
-        say(f"Metrics are at http://{settings.metrics_listen}/metrics")
+def _write_environment(settings: Settings) -> tuple[Path, Path] | None:
+    """Write the files that point AWS clients at the server before it serves: a script may wait for that alone."""
     try:
-        for_sh, for_fish = write_client_environment(settings, url)
+        return write_client_environment(settings, _url(settings))
     except OSError as error:
         # The server is of use without these files.
         logger.warning("cannot write the environment of clients: %s", error)
-        return
-    say("Point the AWS clients of another shell at it (sh, bash, zsh; fish):\n")
-    say(f". {shlex.quote(str(for_sh.absolute()))}")
-    say(f"source {fish_quoted(str(for_fish.absolute()))}\n")
+        return None
+
+
+def _url(settings: Settings) -> str:
+    return f"{settings.scheme}://{settings.listen}"
+
+
+def _announce(settings: Settings, environment: tuple[Path, Path] | None) -> None:
+    """Print where the server listens, and the command that makes the AWS clients of a shell use it."""
+    served = f"account {settings.account} in {', '.join(settings.regions)} at {_url(settings)}"
+    say(f"Strongroom {__version__} serves {served}")
+    if settings.metrics_listen is not None:
+        say(f"Metrics are at http://{settings.metrics_listen}/metrics")
+    if environment is not None:
+        for_sh, for_fish = environment
+        say("Point the AWS clients of another shell at it (sh, bash, zsh; fish):\n")
+        say(f". {shlex.quote(str(for_sh.absolute()))}")
+        say(f"source {fish_quoted(str(for_fish.absolute()))}\n")
