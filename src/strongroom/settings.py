@@ -200,6 +200,7 @@ def load(
         settings = msgspec.convert(in_file | in_environment | given, Settings, strict=False)
     except msgspec.DecodeError as error:
         raise SettingsError(_explained(str(error), places, file)) from None
+    _require_text(settings, places)
     _require_address("listen", settings.listen)
     if settings.metrics_listen is not None:
         _require_address("metrics-listen", settings.metrics_listen)
@@ -223,6 +224,15 @@ def _explained(error: str, places: Mapping[str, str], file: str) -> str:
     allowed = f"; it can be {', '.join(map(str, choices))}" if choices else ""
     within = f" (at `{rest.lstrip('.')}`)" if rest else ""
     return f"{places[name]} is not valid: {reason}{within}{allowed}"
+
+
+def _require_text(settings: Settings, places: Mapping[str, str]) -> None:
+    """Refuse names of files that are not UTF-8: they can be in no JSON, and so in no audit record and no worker."""
+    for field in msgspec.structs.fields(Settings):
+        try:
+            msgspec.json.encode(getattr(settings, field.name))
+        except UnicodeEncodeError:
+            raise SettingsError(f"{places[field.encode_name]} is not valid: it is not UTF-8; rename the file") from None
 
 
 def changed(before: Settings, after: Settings) -> set[str]:

@@ -128,3 +128,12 @@ def test_there_are_numbers() -> None:
 def test_a_quota_has_a_bound() -> None:
     with pytest.raises(SettingsError, match="request-quotas"):
         load('[[request-quotas]]\nrequests = "rsa"\nper-second = inf', {}, {})
+
+
+def test_names_of_files_are_utf_8() -> None:
+    """As a process gets other bytes of its command line and its environment."""
+    name = b"data-\xff".decode(errors="surrogateescape")
+    with pytest.raises(SettingsError, match="--data is not valid: it is not UTF-8"):
+        load("", {}, {"data": name})
+    with pytest.raises(SettingsError, match="STRONGROOM_ATTESTATION_ROOTS is not valid: it is not UTF-8"):
+        load("", {"STRONGROOM_ATTESTATION_ROOTS": f"a.pem,{name}"}, {})
