@@ -228,11 +228,13 @@ def _explained(error: str, places: Mapping[str, str], file: str) -> str:
 
 def _require_text(settings: Settings, places: Mapping[str, str]) -> None:
     """Refuse names of files that are not UTF-8: they can be in no JSON, and so in no audit record and no worker."""
-    for field in msgspec.structs.fields(Settings):
+    for name, value in msgspec.structs.asdict(settings).items():
         try:
-            msgspec.json.encode(getattr(settings, field.name))
+            msgspec.json.encode(value)
         except UnicodeEncodeError:
-            raise SettingsError(f"{places[field.encode_name]} is not valid: it is not UTF-8; rename the file") from None
+            raise SettingsError(
+                f"{places[name.replace('_', '-')]} is not valid: it is not UTF-8; rename the file"
+            ) from None
 
 
 def changed(before: Settings, after: Settings) -> set[str]:
