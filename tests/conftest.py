@@ -11,7 +11,7 @@ from empty_database import put_empty_database
 from strongroom.clock import ManualClock
 from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys, create_domain_key
 from strongroom.crypto.key_backends import KeyBackends
-from strongroom.crypto.seals.file import FileSeal
+from strongroom.crypto.seals.root_key import RootKey, RootKeySeal
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.problems import Problems
@@ -50,7 +50,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture(scope="session")
 def domain_keys() -> DomainKeys:
-    seal = FileSeal(bytes(32), entropy)
+    seal = RootKeySeal(RootKey(bytes(32)), entropy)
     keys = [create_domain_key(scope, 1, seal, entropy) for scope in (IAM_SCOPE, *REGIONS)]
     return DomainKeys(keys, seal, entropy)
 

@@ -84,6 +84,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """The suites of TLS 1.2 that a client may use, the preferred ones first; without any, all of ``TLS_SUITES``."""
     tls_client_ca: FileName | None = None
     """A file (PEM) with authorities; every client must have a certificate of one of them."""
+    seal_passphrase_file: FileName | None = None
+    """A file with the passphrase of the seal ``passphrase`` in its first line."""
     allow_plaintext: bool = False
     """Listen without TLS on an address that others can reach."""
     trusted_proxies: tuple[str, ...] = ()

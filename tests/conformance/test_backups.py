@@ -11,6 +11,7 @@ import pytest
 
 from accounts import data_of, strongroom, succeed
 from clients import client_of
+from faulty_stores import small_disk
 from local_server import RunningServer, running_server
 from programs import program
 
@@ -199,3 +200,19 @@ def test_a_file_that_is_no_text_is_named(option: str, scene: Scene, tmp_path: Pa
             how = ("--passphrase-file", str(scene.passphrase))
         done = run("backup", "verify", scene.back_up("--to", str(tmp_path / "b"), *how), option, other)
     assert line_of(done) == f"Error: `{other}` is no text file; name another one"
+
+
+@pytest.mark.parametrize("options", ["size=4k", "size=64k", "size=400k", "size=2m,nr_inodes=4"])
+def test_a_restore_on_a_full_disk_names_the_folder_and_leaves_nothing(
+    options: str, scene: Scene, tmp_path: Path
+) -> None:
+    made = scene.back_up("--unencrypted", "--to", str(tmp_path / "made"))
+    with small_disk(tmp_path / "disk", options) as disk:
+        data = disk / "data"
+        given = ("--root-key", scene.data / "root.key", "--audit", scene.data)
+        done = run("restore", made, *given, "--data", data)
+        assert list(disk.iterdir()) == []
+    assert done.returncode == 1
+    # What a write to the store meets is logged as well.
+    assert done.stderr.splitlines()[-1].startswith(f"Error: `{data}` cannot be restored: ")
+    assert "Traceback" not in done.stderr

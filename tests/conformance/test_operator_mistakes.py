@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,22 @@ def test_a_damaged_database_is_named(
         path.unlink()
     damage(data / "strongroom.db")
     assert "strongroom.db" in error_of(data, *command)
+
+
+@pytest.mark.parametrize("command", [("serve", "--listen", "127.0.0.1:0"), ("who-can", "kms:Encrypt")], ids=" ".join)
+@pytest.mark.parametrize("table", ["database_history", "alembic_version"])
+def test_a_table_that_was_emptied_is_named(
+    good_folder: Path, tmp_path: Path, table: str, command: tuple[str, ...]
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(good_folder, data)
+    with closing(sqlite3.connect(data / "strongroom.db", isolation_level=None)) as database:
+        database.execute(f"DELETE FROM {table}")  # noqa: S608 - the names above
+    said = error_of(data, *command)
+    assert table in said
+    assert "strongroom.db" in said
+    assert "put back the file as it was before, or restore a backup" in said
+    assert "NoResultFound" not in said
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +16,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from clients import credentials_of
 from local_server import RunningServer, running_server
+from scrapes import scrape_until
 from strongroom.settings import TLS_SUITES
 from tls_files import RSA, Pair, self_signed, signed_by
+
+FAILED = "strongroom_tls_handshakes_failed_total"
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +144,49 @@ def test_a_client_without_a_certificate_of_the_authority_is_refused(
             kms_of(mutual, rsa, client).list_keys()
     assert curl(mutual, rsa) == "000"
     assert curl(mutual, rsa, "--cert", str(stranger.certificate), "--key", str(stranger.key)) == "000"
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_a_client_that_is_refused_gets_an_alert(
+    folder: Path, mutual: RunningServer, server: RunningServer, version: str
+) -> None:
+    stranger = self_signed(folder, f"alerted{version}")
+    missing = "handshake failure" if version == "-tls1_2" else "certificate required"
+    assert missing in alert_of(mutual, version)
+    assert "unknown ca" in alert_of(mutual, version, "-cert", str(stranger.certificate), "-key", str(stranger.key))
+    assert "protocol version" in alert_of(server, "-tls1_1")
+    assert "handshake failure" in alert_of(server, "-tls1_2", "-cipher", "AES128-SHA:@SECLEVEL=0")
+
+
+def alert_of(server: RunningServer, *options: str) -> str:
+    """Return what ``openssl s_client`` says of a connection that the server refuses."""
+    command = ["openssl", "s_client", "-connect", urlsplit(server.endpoint).netloc, "-cipher", "ALL:@SECLEVEL=0"]
+    # A client of TLS 1.3 must read after its handshake, because that is over for it before the server has looked.
+    done = subprocess.run(
+        [*command, *options, "-ign_eof"], input="", capture_output=True, text=True, timeout=8, check=False
+    )
+    return done.stderr
+
+
+def test_failed_handshakes_are_counted_by_reason_and_logged_once(folder: Path, rsa: Pair, authority: Pair) -> None:
+    ca = ("--tls-client-ca", str(authority.certificate))
+    log = folder / "counted-log"
+    stranger = self_signed(folder, "counted")
+    with running_server(folder / "counted", log, *rsa.options, *ca, "--metrics-listen", "127.0.0.1:0") as server:
+        for _ in range(3):
+            assert curl(server, rsa) == "000"
+        assert curl(server, rsa, "--cert", str(stranger.certificate), "--key", str(stranger.key)) == "000"
+        assert curl(server, authority) == "000", "a client that does not trust the server"
+        address = urlsplit(server.endpoint)
+        place = (address.hostname or "", address.port or 0)
+        socket.create_connection(place).close()
+        with socket.create_connection(place, timeout=8) as plain:
+            plain.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            while plain.recv(4096):
+                pass
+        shown = scrape_until(server, lambda seen: seen.sum(FAILED, reason="closed") == 1)
+    expected = {"no_certificate": 3, "bad_certificate": 1, "refused_by_client": 1, "closed": 1, "not_tls": 1}
+    assert {each.labels["reason"]: each.value for each in shown.samples(FAILED) if each.value} == expected
+    lines = [line for line in log.read_text().splitlines() if "a TLS handshake failed" in line]
+    assert len([line for line in lines if "showed no certificate" in line]) == 1
+    assert len(lines) == len(expected) - 1, "one that the client closed is not logged"

@@ -17,6 +17,7 @@ from damage import How
 from damage_campaign import DamageCampaign, report
 from kill_campaign import KillCampaign
 from power_cut_campaign import PowerCutCampaign
+from seal_campaign import SealCampaign
 from wrong_copies import WrongCopyCampaign
 
 _DURABILITIES = ("write", "fsync")
@@ -31,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=("kills", "cuts", "damage", "copies", "backups"))
+    parser.add_argument("--only", choices=("kills", "cuts", "damage", "copies", "backups", "seals"))
     asked = parser.parse_args()
     lost = 0
     print("| Fault | Injected | Acknowledged | Lost | Recovery: median, worst | Outcomes |\n|---|---|---|---|---|---|")
@@ -71,6 +72,7 @@ def _campaigns(rounds: int) -> Iterator[tuple[str, int, Campaign]]:
             yield "damage", count, _damage(how, was_killed=was_killed)
     yield "copies", few, lambda scratch, random, count: WrongCopyCampaign(scratch, random).run(count)
     yield "backups", few, lambda scratch, random, count: BackupCampaign(scratch, random).run(count)
+    yield "seals", max(1, rounds // 5), lambda scratch, random, count: SealCampaign(scratch, random).run(count)
 
 
 def _kills(durability: str, workers: int) -> Campaign:

@@ -22,7 +22,7 @@ from strongroom.crypto.documents.attestation import Attestations
 from strongroom.crypto.documents.cose import CoseError, decode_cbor
 from strongroom.crypto.documents.web_identity import WebIdentities, WebIdentity, read_token
 from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys, create_domain_key
-from strongroom.crypto.seals.file import FileSeal
+from strongroom.crypto.seals.root_key import RootKey, RootKeySeal
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.errors import KmsError, ValidationException
 from strongroom.keys.arns import KeyLocator
@@ -147,7 +147,7 @@ def _public_key() -> bytes:
 
 @cache
 def _secrets() -> ServiceSecrets:
-    seal = FileSeal(bytes(32), entropy)
+    seal = RootKeySeal(RootKey(bytes(32)), entropy)
     return ServiceSecrets(DomainKeys([create_domain_key(IAM_SCOPE, 1, seal, entropy)], seal, entropy))
 
 

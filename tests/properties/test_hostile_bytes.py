@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
 from strongroom.crypto.material import MaterialBinding
-from strongroom.crypto.seals.file import FileSeal
+from strongroom.crypto.seals.root_key import RootKey, RootKeySeal
 from strongroom.crypto.software.imported_material import accepted_material
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.errors import (
@@ -56,7 +56,7 @@ edits = st.builds(
 
 @cache
 def key_of(spec: KeySpec) -> Any:
-    seal = FileSeal(bytes(32), entropy)
+    seal = RootKeySeal(RootKey(bytes(32)), entropy)
     backend = SoftwareKeyBackend(DomainKeys([create_domain_key("us-east-1", 1, seal, entropy)], seal, entropy), entropy)
     owner = MaterialBinding("111122223333", "us-east-1", "key", "ab" * 32, spec)
     return backend.load(backend.generate(owner), owner)

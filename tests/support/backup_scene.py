@@ -10,8 +10,11 @@ from strongroom.assembly.backup import BackupMaker, MadeBackup
 from strongroom.assembly.backup_verification import VerifiedBackup, verify_backup
 from strongroom.assembly.deployment import open_existing
 from strongroom.assembly.restore import Restore, RestoredBackup, RestoreRequest
+from strongroom.assembly.root_key_source import RootKeySource
+from strongroom.assembly.unsealing import Unsealing
 from strongroom.crypto.age.passphrase import PassphraseDecryption, PassphraseEncryption
 from strongroom.crypto.age.stream import Decryption, Encryption
+from strongroom.settings import Settings
 
 PASSPHRASE = "correct horse"
 
@@ -35,7 +38,9 @@ def back_up(deployment: LocalDeployment, to: Path, encrypted: Encryption | None 
 
 def verify(path: Path, how: Decryption | None = None, **more: Any) -> VerifiedBackup:
     """Verify a backup."""
-    proof = {"root_key": None, "public_key": None} | more
+    root_key = more.pop("root_key", None)
+    source = None if root_key is None else RootKeySource(root_key, Unsealing(Settings(), entropy), entropy)
+    proof = {"root_key": source, "public_key": None} | more
     with path.open("rb") as file:
         return verify_backup(file, how, entropy=entropy, progress=lambda *_: None, **proof)
 
@@ -51,7 +56,14 @@ def restore(
 ) -> RestoredBackup:
     """Restore a backup of a deployment, with a copy of its root key."""
     key = deployment.folder / "root.key" if root_key else None
-    request = RestoreRequest(file=backup.path, data=data, root_key=key, audit=audit, **({"decryption": None} | more))
+    request = RestoreRequest(
+        file=backup.path,
+        data=data,
+        root_key=key,
+        unsealing=Unsealing(deployment.settings, entropy),
+        audit=audit,
+        **({"decryption": None} | more),
+    )
     return Restore(request, deployment.clock, entropy, lambda *_: lambda *_: None).run()
 
 

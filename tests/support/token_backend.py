@@ -18,7 +18,7 @@ from strongroom.crypto.backing_keys import BackingKey
 from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
 from strongroom.crypto.material import ImportedMaterial, MaterialBinding, MaterialOwner, WrappedMaterial, WrappingKey
 from strongroom.crypto.seal import UnsealError
-from strongroom.crypto.seals.file import FileSeal
+from strongroom.crypto.seals.root_key import RootKey, RootKeySeal
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.entropy import Entropy
 from strongroom.errors import KeyUnavailableException
@@ -43,7 +43,7 @@ class TokenBackend:
 
     def __init__(self, entropy: Entropy, writing: Callable[[], bool] = lambda: False) -> None:
         """Make an empty token. ``writing`` returns whether this thread has a write transaction open."""
-        seal = FileSeal(entropy(32), entropy)
+        seal = RootKeySeal(RootKey(entropy(32)), entropy)
         keys = [create_domain_key(region, 1, seal, entropy) for region in REGIONS]
         self._chip = SoftwareKeyBackend(DomainKeys(keys, seal, entropy), entropy)
         self._entropy = entropy

@@ -12,6 +12,7 @@ from Crypto.Cipher import AES
 
 from strongroom.assembly.deployment import Deployment
 from strongroom.assembly.restore import Restore, RestoreRequest
+from strongroom.assembly.unsealing import Unsealing
 from strongroom.clock import ManualClock
 from strongroom.crypto.backing_keys import SymmetricKey
 from strongroom.crypto.domain_keys import DomainKeys
@@ -109,7 +110,12 @@ def test_backups_of_version_1_are_restored(vector: dict[str, Any], tmp_path: Pat
     (tmp_path / "root.key").chmod(0o600)
     clock = ManualClock(1_800_000_000.0)
     request = RestoreRequest(
-        file=tmp_path / "backup", decryption=None, data=tmp_path / "data", root_key=tmp_path / "root.key", audit=None
+        file=tmp_path / "backup",
+        decryption=None,
+        data=tmp_path / "data",
+        root_key=tmp_path / "root.key",
+        unsealing=Unsealing(Settings(), system_entropy),
+        audit=None,
     )
     restored = Restore(request, clock, system_entropy, lambda *_: lambda *_: None).run()
     assert restored.verified.signed.digest == vector["manifest"]

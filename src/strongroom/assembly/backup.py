@@ -15,10 +15,12 @@ from strongroom.assembly.backup_stream import ChunkSource, Progress, plaintext_o
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.deployment import OpenFolder
 from strongroom.assembly.node import read_node_id
+from strongroom.assembly.unsealing import document_of
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
 from strongroom.backup.blocks import VERSION, BackupError, Row, SectionHead
 from strongroom.backup.manifest import (
     DOMAIN_KEYS,
+    SEAL_DOCUMENT,
     DomainKeyId,
     Manifest,
     SectionSummary,
@@ -33,7 +35,8 @@ from strongroom.clock import Clock
 from strongroom.crypto.age.stream import Decryption, Encryption
 from strongroom.crypto.domain_keys import unseal_domain_keys
 from strongroom.crypto.seal import SealedDomainKey
-from strongroom.crypto.seals.file import load_file_seal
+from strongroom.crypto.seals.document import encode_document
+from strongroom.crypto.seals.root_key import generation_of
 from strongroom.entropy import Entropy
 from strongroom.store.sql.sections import TableReader
 from strongroom.store.sqlite.schema_version import SCHEMA
@@ -163,6 +166,9 @@ class BackupMaker:
         ]
         checkpoints = [_checkpoint(row, columns["audit_checkpoint"]) for row in tables.rows("audit_checkpoint")]
         sections = [Section(each.head, _counted(tables.rows(each.head.name), total, progress)) for each in sizes]
+        document = document_of(self._opened.folder, generation_of(sealed[0]))
+        if document is not None:
+            sections.insert(0, Section(SectionHead(SEAL_DOCUMENT, ("content",)), [(encode_document(document),)]))
         if with_domain_keys:
             sections.insert(0, self._domain_keys(sealed))
         written: list[bytes] = []
@@ -196,7 +202,7 @@ class BackupMaker:
 
     def _domain_keys(self, sealed: Sequence[SealedDomainKey]) -> Section:
         """Return the section of the unsealed domain keys."""
-        opened = unseal_domain_keys(sealed, load_file_seal(self._opened.folder.root_key, self._entropy))
+        opened = unseal_domain_keys(sealed, self._opened.unsealing.seal(self._opened.folder, sealed))
         return Section(
             SectionHead(DOMAIN_KEYS, ("scope", "version", "key")),
             [(each.scope, each.version, each.key) for each in opened],

@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from itertools import islice
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 from msgspec.structs import replace
 
 from strongroom.assembly.backup_stream import Progress, plaintext_of
+from strongroom.assembly.root_key_source import RootKeySource
 from strongroom.backup.blocks import BackupError, Row
-from strongroom.backup.manifest import DOMAIN_KEYS, SignedManifest
+from strongroom.backup.manifest import DOMAIN_KEYS, SEAL_DOCUMENT, SignedManifest
 from strongroom.backup.reader import BackupReader
 from strongroom.crypto.age.stream import Decryption
 from strongroom.crypto.audit_key import AuditKey, AuditPublicKey
@@ -19,7 +19,7 @@ from strongroom.crypto.binding import AUDIT_KEY_BINDING, access_key_binding
 from strongroom.crypto.domain_keys import DomainKeys, OpenDomainKey, seal_domain_keys, unseal_domain_keys
 from strongroom.crypto.material import MaterialBinding
 from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
-from strongroom.crypto.seals.file import load_file_seal, temporary_seal
+from strongroom.crypto.seals.root_key import temporary_seal
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.entropy import Entropy
@@ -36,7 +36,7 @@ _MOST_SECRET_BYTES = 64 << 20
 _MOST_DAMAGED = 1000
 _UNREADABLE = (*UNREADABLE_ERRORS, OverflowError)
 _BATCH = 1000
-_SECRETS = (DOMAIN_KEYS, "domain_key", "audit_key", "audit_checkpoint")
+_SECRETS = (DOMAIN_KEYS, SEAL_DOCUMENT, "domain_key", "audit_key", "audit_checkpoint")
 """The sections that come before all others."""
 
 
@@ -75,7 +75,7 @@ class VerifiedBackup(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a verification.
 
     ``audit_key`` and ``domain_keys`` are those of the backup, ``content`` is what they opened: None where there was no
-    root key, and no domain keys in the backup.
+    root key, and no domain keys in the backup. ``seal_document`` is that in the backup.
     """
 
     signed: SignedManifest
@@ -83,12 +83,13 @@ class VerifiedBackup(msgspec.Struct, frozen=True, kw_only=True):
     audit_key: AuditPublicKey | None
     domain_keys: Sequence[OpenDomainKey] | None
     content: OpenedContent | None
+    seal_document: bytes | None = None
 
 
 def verify_backup(  # noqa: PLR0913 - a file, and what there is to check it with
     file: BinaryIO,
     decryption: Decryption | None,
-    root_key: Path | None,
+    root_key: RootKeySource | None,
     public_key: AuditPublicKey | None,
     entropy: Entropy,
     progress: Progress,
@@ -97,13 +98,13 @@ def verify_backup(  # noqa: PLR0913 - a file, and what there is to check it with
 ) -> VerifiedBackup:
     """Read all of a backup, from its beginning; call ``progress`` with the bytes of the file that were read.
 
-    Without ``open_all``, only the domain keys and the audit key are opened.
+    ``root_key`` is where the root key comes from, None to do without. Without ``open_all``, only the domain keys and
+    the audit key are opened.
 
     Raises BackupError if it is damaged or was not made by the deployment of the keys, UnsealError if the root key is
     not that of the backup, AgeError if it cannot be decrypted.
     """
-    seal = None if root_key is None else load_file_seal(root_key, entropy)
-    content = _Content(seal, entropy)
+    content = _Content(None, entropy, root_key)
     position = 0
     file.seek(0)
     with plaintext_of(file, decryption) as read:
@@ -122,10 +123,11 @@ def verify_backup(  # noqa: PLR0913 - a file, and what there is to check it with
             raise BackupError("the manifest of the backup has no valid signature: it was altered, or made elsewhere")
     return VerifiedBackup(
         signed=signed,
-        origin=Origin.ROOT_KEY if seal is not None else Origin.UNKNOWN if public_key is None else Origin.PUBLIC_KEY,
+        origin=Origin.ROOT_KEY if content.has_seal else Origin.UNKNOWN if public_key is None else Origin.PUBLIC_KEY,
         audit_key=audit_key or public_key,
         domain_keys=None if vault is None else vault.opened_keys,
         content=None if vault is None or not open_all else content.result(),
+        seal_document=content.seal_document(),
     )
 
 
@@ -160,8 +162,9 @@ class _Content:
     Of keys it keeps only the specs other than SYMMETRIC_DEFAULT, some hundred bytes each: material is bound to them.
     """
 
-    def __init__(self, seal: Seal | None, entropy: Entropy) -> None:
+    def __init__(self, seal: Seal | None, entropy: Entropy, root_key: RootKeySource | None = None) -> None:
         self._seal = seal
+        self._root_key = root_key
         self._entropy = entropy
         self._secrets: dict[str, list[dict[str, Any]]] = {}
         self._kept = 0
@@ -196,6 +199,21 @@ class _Content:
         """Return what was opened so far."""
         return OpenedContent(self.opened, self.elsewhere, self.damaged, self.damaged_count)
 
+    @property
+    def has_seal(self) -> bool:
+        """Whether the root key has opened something."""
+        return self._seal is not None
+
+    def seal_document(self) -> bytes | None:
+        """Return the seal document in the backup, None if there is none; raises BackupError."""
+        rows = self._secrets.get(SEAL_DOCUMENT, [])
+        if not rows:
+            return None
+        content = rows[0].get("content")
+        if len(rows) != 1 or not isinstance(content, bytes):
+            raise BackupError("the seal document in the backup cannot be read")
+        return content
+
     def vault(self) -> _Vault | None:
         """Return the domain keys; None if there is nothing to open them with. Raises BackupError, UnsealError."""
         if not self._tried:
@@ -211,6 +229,8 @@ class _Content:
             given = [OpenDomainKey(*_text_number_bytes(row, "key")) for row in self._secrets.get(DOMAIN_KEYS, [])]
         except _UNREADABLE:
             raise BackupError("the domain keys in the backup cannot be read") from None
+        if self._seal is None and self._root_key is not None:
+            self._seal = self._root_key.seal(self.seal_document())
         opened = given if self._seal is None else _unsealed(sealed, self._seal)
         if given and given != opened:
             raise BackupError("the domain keys in the backup are not those that its root key has sealed")

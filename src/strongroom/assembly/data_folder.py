@@ -5,7 +5,8 @@
     DATA/               0700, locked by the running server
       strongroom.db     SQLite: keys (wrapped), policies, aliases, tags, access keys (wrapped)
       strongroom.db-writer       empty; locked by the process that writes
-      root.key          0600, the root key that seals the domain keys
+      root.key          0600, the root key that seals the domain keys; with ``seal.json``, the key of its seal ``file``
+      seal.json         0600, the root key, wrapped by each seal, once a seal was added
       node-id           0600, the identity of this node, made at its first start
       credentials       0600, access keys of account roots and services, for AWS clients
       env.sh, env.fish  0600, shell commands that point AWS clients at the server, written by each start
@@ -21,25 +22,21 @@
 
 import fcntl
 import os
+import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys, create_domain_key
-from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
-from strongroom.crypto.seals.file import create_root_key, load_file_seal
-from strongroom.entropy import Entropy
+from strongroom.crypto.seal import UnsealError
 from strongroom.file_owners import is_foreign, owner_of, remedy
 from strongroom.problems import Problems
-from strongroom.store.protocol import Store, Transaction
-from strongroom.store.scopes import AccountScope
 from strongroom.store.sqlite.engine import open_sqlite
 from strongroom.store.sqlite.read_only import ReadOnlyStore, UnreadableStoreError, open_read_only
 from strongroom.store.sqlite.schema_version import has_this_schema, upgrade
 from strongroom.store.sqlite.store import SqlStore
 
-_FIRST_VERSION = 1
+_KEY_FILE = re.compile(r"root(-[0-9]{1,9})?\.key")
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -58,6 +55,9 @@ class DataFolder:
         self.path = path
         self.database = path / "strongroom.db"
         self.root_key = path / "root.key"
+        self.seal = path / "seal.json"
+        self.next_seal = path / "seal.json.next"
+        """The seal document of the next root key, while that is rotated."""
         self.node_id = path / "node-id"
         self.credentials = path / "credentials"
         self.client_environment = path / "env.sh"
@@ -69,6 +69,21 @@ class DataFolder:
         self.clock = path / "clock"
         self.clock_accepted = path / "clock-accepted"
         self._registering = path / "registering"
+
+    def key_file(self, name: str) -> Path:
+        """Return the path of a key file of a seal; raises UnsealError for a name that is none."""
+        if not _KEY_FILE.fullmatch(name):
+            raise UnsealError(f"{name!a} is no name of a key file")
+        return self.path / name
+
+    def key_files(self) -> list[Path]:
+        """Return the key files that are there."""
+        return sorted(each for each in self.path.iterdir() if _KEY_FILE.fullmatch(each.name))
+
+    def drafts(self) -> list[Path]:
+        """Return the drafts of seal documents and key files that are there (``whole_files``)."""
+        names = (self.seal.name, self.next_seal.name)
+        return sorted(each for each in self.path.glob("*.new") if each.stem in names or _KEY_FILE.fullmatch(each.stem))
 
     def lock(self) -> int:
         """Make the folder if needed and lock it for this process.
@@ -219,12 +234,12 @@ def require_database(folder: DataFolder) -> None:
     A first start makes the database before anything else, so only a lost one can be missing beside a root key or an
     audit log. To make a new one would hide that every key is gone.
     """
-    left = _left_by_earlier_start(folder)
+    left = left_by_earlier_start(folder)
     if left is not None and _is_empty(folder.database):
-        raise _served_before(folder, "is empty" if folder.database.exists() else "is missing", left)
+        raise served_before(folder, "is empty" if folder.database.exists() else "is missing", left)
 
 
-def _served_before(folder: DataFolder, state: str, left: Path) -> DataFolderError:
+def served_before(folder: DataFolder, state: str, left: Path) -> DataFolderError:
     """Return the refusal of a database in the given state, with what shows that it was not always so."""
     return DataFolderError(
         f"`{folder.database}` {state}, but `{left}` is there: this folder was served before. "
@@ -232,11 +247,11 @@ def _served_before(folder: DataFolder, state: str, left: Path) -> DataFolderErro
     )
 
 
-def _left_by_earlier_start(folder: DataFolder) -> Path | None:
+def left_by_earlier_start(folder: DataFolder) -> Path | None:
     """Return something that only a start with a database leaves; None if there is nothing."""
     if folder.audit.is_dir() and any(folder.audit.iterdir()):
         return folder.audit
-    return next((path for path in (folder.node_id, folder.root_key) if path.exists()), None)
+    return next((path for path in (folder.node_id, folder.seal, folder.root_key) if path.exists()), None)
 
 
 def _is_empty(database: Path) -> bool:
@@ -271,73 +286,3 @@ def open_store_to_read(folder: DataFolder, *, untouched: bool = False) -> ReadOn
         return open_read_only(folder.database, untouched=untouched)
     except UnreadableStoreError as error:
         raise DataFolderError(f"`{folder.database}`, or a file beside it, cannot be read: {error}") from None
-
-
-def open_domain_keys(folder: DataFolder, store: Store, regions: Sequence[str], entropy: Entropy) -> DomainKeys:
-    """Unseal the domain keys, and make one for each of ``regions`` that has none.
-
-    Raises DataFolderError if the root key is missing, UnsealError if it is not the one that sealed them.
-    """
-    with store.read() as reader:
-        sealed = reader.domain_keys()
-        known = {each.scope for each in sealed}
-        missing = [scope for scope in (IAM_SCOPE, *regions) if scope not in known]
-        used = {*reader.keys_by_region(), IAM_SCOPE} if known and missing else set()
-    seal = open_seal(folder, sealed, entropy)
-    lost = used.intersection(missing)
-    if lost:
-        # A new one could open no secret and no key, and would find every row changed.
-        raise DataFolderError(f"`{folder.database}` has lost its domain key `{min(lost)}`; restore it from a backup")
-    new = [create_domain_key(scope, _FIRST_VERSION, seal, entropy) for scope in missing]
-    if new:
-        sealed = _add_missing(store, new)
-    try:
-        return DomainKeys(sealed, seal, entropy)
-    except UnsealError as error:
-        problem = f"`{folder.root_key}` is not the root key of `{folder.database}`; restore the file that belongs to it"
-        raise UnsealError(f"{problem} ({error})") from None
-
-
-def _add_missing(store: Store, new: Sequence[SealedDomainKey]) -> list[SealedDomainKey]:
-    """Store new domain keys of scopes that have none yet; return all stored ones, sealed."""
-
-    def add_if_missing(transaction: Transaction) -> list[SealedDomainKey]:
-        known = {each.scope for each in transaction.domain_keys()}
-        for each in new:
-            if each.scope not in known:
-                transaction.add_domain_key(each)
-        return transaction.domain_keys()
-
-    return store.write(add_if_missing, AccountScope(""))
-
-
-def _require_first_start(folder: DataFolder) -> None:
-    """Refuse a database without domain keys in a folder that was served before; raises DataFolderError.
-
-    A first start that was interrupted may have made the root key. It makes the domain keys before the node's id, and
-    the audit log last.
-    """
-    left = _left_by_earlier_start(folder)
-    if left is not None and left != folder.root_key:
-        raise _served_before(folder, "has no keys", left)
-
-
-def open_seal(folder: DataFolder, sealed: Sequence[SealedDomainKey], entropy: Entropy) -> Seal:
-    """Return the seal of the root key, made now at the first start; raises DataFolderError if it is missing."""
-    if not sealed:
-        _require_first_start(folder)
-        if not folder.root_key.exists() and not folder.root_key.is_symlink():
-            create_root_key(folder.root_key, entropy)
-    return open_existing_seal(folder, entropy)
-
-
-def open_existing_seal(folder: DataFolder, entropy: Entropy) -> Seal:
-    """Return the seal of the root key; raises DataFolderError if it is missing, UnsealError if it cannot be used."""
-    if folder.root_key.exists():
-        return load_file_seal(folder.root_key, entropy)
-    if folder.root_key.is_symlink():
-        raise DataFolderError(
-            f"`{folder.root_key}` is a symbolic link to `{folder.root_key.readlink()}`, which is missing; "
-            "mount or restore that file, or remove the link"
-        )
-    raise DataFolderError(f"`{folder.root_key}` is missing; without it no key can be used. Restore it.")

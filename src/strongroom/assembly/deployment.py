@@ -20,13 +20,13 @@ from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.data_folder import (
     DataFolder,
     DataFolderError,
-    open_domain_keys,
     open_store,
     require_database,
     upgrade_unused,
 )
 from strongroom.assembly.database_check import is_checked_at_once, require_whole_database
 from strongroom.assembly.database_history import require_all_committed
+from strongroom.assembly.domain_keys import open_domain_keys
 from strongroom.assembly.key_policies import KeyPolicies
 from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_node_id
 from strongroom.assembly.profiles import Profiles
@@ -35,7 +35,9 @@ from strongroom.assembly.record_check import quarantine_damaged
 from strongroom.assembly.registrar import Registrar
 from strongroom.assembly.root_keys import RootKeys
 from strongroom.assembly.row_authentication import authenticate_rows
+from strongroom.assembly.seals import Seals
 from strongroom.assembly.served_regions import report_unserved
+from strongroom.assembly.unsealing import Unsealing
 from strongroom.audit.writer_id import WriterId, parse_writer, worker_name
 from strongroom.clock import Clock
 from strongroom.crypto.documents.attestation import Attestations
@@ -80,13 +82,14 @@ _USES = frozenset(operation.name for operation in TABLE.values() if operation.us
 class OpenFolder:
     """A data folder, which other processes may have open too: its back ends, and the registrar of accounts."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the whole folder is opened with
         self,
         settings: Settings,
         clock: Clock,
         entropy: Entropy,
         problems: Problems | None = None,
         *,
+        unsealing: Unsealing | None = None,
         taken: bool = False,
         also_older: bool = False,
     ) -> None:
@@ -94,8 +97,10 @@ class OpenFolder:
 
         ``taken`` is True in the process that has locked the folder: it first makes or upgrades the database, the keys
         of all Regions and the node's identity. In any other process the database must have this release's schema
-        already. ``also_older`` opens a database also if it lacks what the audit log says was committed.
-        Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError, and SelfTestError before anything else.
+        already. ``also_older`` opens a database also if it lacks what the audit log says was committed. ``unsealing``
+        opens the root key; by default, it asks for no passphrase.
+        Raises SettingsError, DataFolderError, UnsealError, SealUnavailableError, UnknownSchemaError, and SelfTestError
+        before anything else.
         """
         run_self_tests()
         self.entropy = entropy = CheckedEntropy(entropy)
@@ -110,8 +115,10 @@ class OpenFolder:
             self.store = store = undo.enter_context(closing(open_store(self.folder, self.problems)))
             if not also_older:
                 require_all_committed(self.folder, store)
-            domain_keys = open_domain_keys(self.folder, store, settings.regions if taken else (), entropy)
-            authenticate_rows(self.folder, store, domain_keys, self.problems, entropy, taken=taken)
+            self.unsealing = unsealing = unsealing or Unsealing(settings, entropy)
+            new_regions = settings.regions if taken else ()
+            domain_keys = open_domain_keys(self.folder, store, new_regions, unsealing, entropy)
+            authenticate_rows(self.folder, store, domain_keys, self.problems, unsealing, taken=taken)
             software = SoftwareKeyBackend(domain_keys, entropy, approved_only=settings.fips)
             key_backends, secrets = KeyBackends(software), ServiceSecrets(domain_keys)
             if taken:
@@ -141,6 +148,7 @@ class OpenFolder:
             self.root_keys = RootKeys(self.folder, store, secrets, clock, entropy, self.trail)
             self.provider_keys = ProviderKeys(self.folder, store, self.trail)
             self.key_policies = KeyPolicies(self.folder, store, self.trail)
+            self.seals = Seals(self.folder, store, unsealing, self.trail, entropy, approved_only=settings.fips)
             self.profiles = Profiles(self.folder, store, secrets)
             undo.pop_all()
 
@@ -154,7 +162,14 @@ class OpenFolder:
         self.store.close()
 
 
-def open_existing(settings: Settings, clock: Clock, entropy: Entropy, *, also_older: bool = False) -> OpenFolder:
+def open_existing(
+    settings: Settings,
+    clock: Clock,
+    entropy: Entropy,
+    *,
+    unsealing: Unsealing | None = None,
+    also_older: bool = False,
+) -> OpenFolder:
     """Open a data folder that a server has made, whether the server runs or not.
 
     ``also_older`` is for commands that tell of a database that was set back. Raises DataFolderError if there is no data
@@ -165,7 +180,7 @@ def open_existing(settings: Settings, clock: Clock, entropy: Entropy, *, also_ol
     if not folder.database.exists():
         raise DataFolderError(f"`{settings.folder}` is not a data folder; start a server once to make it")
     upgrade_unused(folder)
-    return OpenFolder(settings, clock, entropy, also_older=also_older)
+    return OpenFolder(settings, clock, entropy, unsealing=unsealing, also_older=also_older)
 
 
 class Deployment:
@@ -178,6 +193,7 @@ class Deployment:
         entropy: Entropy,
         worker: int | None = None,
         release: Callable[[], None] | None = None,
+        unsealing: Unsealing | None = None,
     ) -> None:
         """Open the data folder as the worker of that number, after the supervisor has locked it.
 
@@ -196,7 +212,7 @@ class Deployment:
                 undo.callback(os.close, take_folder(settings, clock, entropy))
             problems = Problems(DataFolder(settings.folder).problems, worker_name(worker))
             undo.callback(problems.close)
-            opened = OpenFolder(settings, clock, entropy, problems)
+            opened = OpenFolder(settings, clock, entropy, problems, unsealing=unsealing)
             undo.callback(opened.close)
             if settings.request_quotas:
                 buckets = None
@@ -284,10 +300,13 @@ def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:
     return lock
 
 
-def ready_folder(settings: Settings, clock: Clock, entropy: Entropy) -> None:
+def ready_folder(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Unsealing | None = None) -> None:
     """Make a data folder ready that this process has locked; raises what ``Deployment`` does."""
     clear_problems(DataFolder(settings.folder).problems)
-    with closing(OpenFolder(settings, clock, entropy, taken=True)) as opened:
+    with closing(OpenFolder(settings, clock, entropy, unsealing=unsealing, taken=True)) as opened:
+        with opened.folder.registering(wait=False) as alone:
+            if alone:
+                opened.seals.finish()
         _ensure_account(opened, settings)
         for problem in opened.profiles.problems():
             logger.warning("%s", problem)

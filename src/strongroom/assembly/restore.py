@@ -1,6 +1,5 @@
 """Restores a backup into a new data folder: verified, loaded, settled, opened key by key, and put in place."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -22,11 +21,13 @@ from strongroom.assembly.destroyed_since import destroyed_since
 from strongroom.assembly.node import ensure_node_id
 from strongroom.assembly.restored_folder import RestoredFolder, require_empty, restored_folder
 from strongroom.assembly.restored_state import RestoredState, Settled
+from strongroom.assembly.root_key_source import RootKeySource
 from strongroom.assembly.row_authentication import authenticate_rows
+from strongroom.assembly.unsealing import Unsealing
 from strongroom.audit.writer_id import WriterId
 from strongroom.backup.blocks import BackupError, SectionHead
 from strongroom.backup.destructions import Destructions
-from strongroom.backup.manifest import DOMAIN_KEYS
+from strongroom.backup.manifest import DOMAIN_KEYS, SEAL_DOCUMENT
 from strongroom.backup.reader import BackupReader
 from strongroom.clock import Clock
 from strongroom.crypto.age.passphrase import PassphraseDecryption
@@ -35,7 +36,7 @@ from strongroom.crypto.audit_key import AuditPublicKey
 from strongroom.crypto.domain_keys import DomainKeys, OpenDomainKey, seal_domain_keys
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.seal import SealedDomainKey
-from strongroom.crypto.seals.file import create_root_key, load_file_seal
+from strongroom.crypto.seals.file import create_root_key
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.entropy import Entropy
@@ -50,16 +51,17 @@ from strongroom.store.sqlite.store import SqlStore
 class RestoreRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to restore, and how.
 
-    ``root_key`` is None if the domain keys are in the backup; then a new root key is made. ``audit`` are the folders
-    of the deployment's audit logs, None to do without. ``bring_back`` are keys that were destroyed after the backup and
-    are wanted all the same. ``any_origin`` restores a backup of which nothing shows who made it, ``damaged_keys`` one
-    in which some keys do not open.
+    ``root_key`` is a copy of ``root.key`` or ``seal.json``, which ``unsealing`` opens; None if the domain keys are in
+    the backup: then a new root key is made. ``audit`` are the folders of the deployment's audit logs, None to do
+    without. ``bring_back`` are keys that were destroyed after the backup and are wanted all the same. ``any_origin``
+    restores a backup of which nothing shows who made it, ``damaged_keys`` one in which some keys do not open.
     """
 
     file: Path
     decryption: Decryption | None
     data: Path
     root_key: Path | None
+    unsealing: Unsealing
     audit_public_key: AuditPublicKey | None = None
     audit: Sequence[Path] | None
     bring_back: Sequence[str] = ()
@@ -86,11 +88,12 @@ class Restore:
         self._clock = clock
         self._entropy = entropy
         self._bar = bar
+        self._root_key = RootKeySource(request.root_key, request.unsealing, entropy)
 
     def run(self) -> RestoredBackup:
         """Restore the backup. If this raises, or the process is killed, there is no data folder, or an empty one.
 
-        Raises DataFolderError, BackupError, AgeError, UnsealError, OSError.
+        Raises DataFolderError (also for a full disk), BackupError, AgeError, UnsealError, OSError.
         """
         request = self._request
         require_empty(request.data)
@@ -109,14 +112,16 @@ class Restore:
         found = verify_backup(
             file,
             request.decryption,
-            request.root_key,
+            self._root_key,
             request.audit_public_key,
             self._entropy,
             progress,
             open_all=False,
         )
         if found.domain_keys is None:
-            raise DataFolderError("the backup has no domain keys, so its root key is needed; give --root-key")
+            raise DataFolderError(
+                "the backup has neither seals nor domain keys, so its root key is needed; give --root-key"
+            )
         # To make a file that a passphrase opens, one has to know it. A recipient is public.
         if (
             found.origin is Origin.UNKNOWN
@@ -139,11 +144,11 @@ class Restore:
     def _load(self, file: BinaryIO, verified: VerifiedBackup, place: RestoredFolder) -> list[str]:
         """Make the root key, the node's identity and the database; return what is left out. Raises BackupError."""
         request, signed = self._request, verified.signed
-        if request.root_key is None:
-            create_root_key(place.folder.root_key, self._entropy)
+        has_root_key = request.root_key is not None or verified.seal_document is not None
+        if has_root_key:
+            self._root_key.install(place.folder, verified.seal_document)
         else:
-            shutil.copyfile(request.root_key, place.folder.root_key)
-            place.folder.root_key.chmod(0o600)
+            create_root_key(place.folder.root_key, self._entropy)
         ensure_node_id(place.folder, self._entropy)
         progress = self._bar("Restoring", sum(each.rows for each in signed.manifest.sections))
         file.seek(0)
@@ -155,12 +160,12 @@ class Restore:
                 reader = BackupReader(read)
                 for section in reader.sections():
                     for rows in section.batches:
-                        if section.name != DOMAIN_KEYS:
+                        if section.name not in {DOMAIN_KEYS, SEAL_DOCUMENT}:
                             tables.insert(SectionHead(section.name, section.columns), rows)
                         progress(len(rows), 0)
                 if reader.signed_manifest.digest != signed.digest:
                     raise BackupError(f"`{request.file}` was changed while it was restored")
-                if request.root_key is None:
+                if not has_root_key:
                     tables.reseal(self._resealed(verified.domain_keys or (), place))
         except UnknownSchemaError:
             raise BackupError(
@@ -175,11 +180,12 @@ class Restore:
     ) -> RestoredBackup:
         """Make the changes and the record of the restore, open everything, and check every record."""
         request, entropy = self._request, self._entropy
-        seal = load_file_seal(place.folder.root_key, entropy)
         with closing(SqlStore(open_sqlite(place.database))) as store:
             with store.read() as reader:
-                domain_keys = DomainKeys(reader.domain_keys(), seal, entropy)
-            authenticate_rows(place.folder, store, domain_keys, Problems(), entropy, taken=True)
+                sealed = reader.domain_keys()
+            seal = request.unsealing.seal(place.folder, sealed)
+            domain_keys = DomainKeys(sealed, seal, entropy)
+            authenticate_rows(place.folder, store, domain_keys, Problems(), request.unsealing, taken=True)
             with store.read() as reader:
                 accounts = [record.account for record in reader.accounts()]
             store.write(lambda transaction: transaction.forget_audit_writers())
@@ -206,12 +212,17 @@ class Restore:
         return RestoredBackup(verified, settled, content, accounts)
 
     def _resealed(self, keys: Sequence[OpenDomainKey], place: RestoredFolder) -> list[SealedDomainKey]:
-        return seal_domain_keys(keys, load_file_seal(place.folder.root_key, self._entropy))
+        return seal_domain_keys(keys, self._request.unsealing.seal(place.folder, ()))
+
+    def _root_key_fact(self, verified: VerifiedBackup) -> str:
+        if self._request.root_key is not None:
+            return "given"
+        return "new" if verified.seal_document is None else "sealed"
 
     def _facts(self, verified: VerifiedBackup) -> dict[str, object]:
         request = self._request
         return {
-            "rootKey": "new" if request.root_key is None else "given",
+            "rootKey": self._root_key_fact(verified),
             "originVerifiedWith": verified.origin.value,
             "auditLog": "not given" if request.audit is None else "read",
         }

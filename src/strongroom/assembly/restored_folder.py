@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.errors import DependencyTimeoutException
+from strongroom.store.sqlite.faults import DatabaseError
 from strongroom.whole_files import sync_folder
 
 _LOST_AND_FOUND = "lost+found"
@@ -62,7 +64,8 @@ def require_empty(target: Path) -> None:
 def restored_folder(target: Path) -> Iterator[RestoredFolder]:
     """Yield a new hidden folder, mode 0700; remove it when the block ends, unless it was published.
 
-    What a killed restore has left is removed. Raises DataFolderError if another restore is at work.
+    What a killed restore has left is removed. Raises DataFolderError if another restore is at work, and in the place of
+    what the disk of the folder makes fail in the block.
     """
     require_empty(target)
     path = _hidden(target)
@@ -72,9 +75,27 @@ def restored_folder(target: Path) -> Iterator[RestoredFolder]:
     descriptor = _lock(path)
     try:
         yield RestoredFolder(path, target)
+    except (OSError, DatabaseError, DependencyTimeoutException) as error:
+        named = error.filename if isinstance(error, OSError) else None
+        if named is not None and not Path(os.fsdecode(named)).is_relative_to(path):
+            # The words for it name this file, such as the backup or a root key.
+            raise
+        raise DataFolderError(
+            f"`{target}` cannot be restored: {_reason_of(error)}; see that its disk can be written, and has space and "
+            "inodes left. Nothing was restored"
+        ) from error
     finally:
         shutil.rmtree(path, ignore_errors=True)
         os.close(descriptor)
+
+
+def _reason_of(error: BaseException) -> str:
+    """Return what the system or the database said, from which an error was raised."""
+    if isinstance(error, DatabaseError):
+        return str(error.orig)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) if error.__cause__ is None else _reason_of(error.__cause__)
 
 
 def _hidden(target: Path) -> Path:

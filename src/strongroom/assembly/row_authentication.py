@@ -4,9 +4,9 @@ import logging
 from contextlib import nullcontext
 from time import perf_counter
 
-from strongroom.assembly.data_folder import DataFolder, open_seal
+from strongroom.assembly.data_folder import DataFolder
+from strongroom.assembly.unsealing import Unsealing
 from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys, reseal
-from strongroom.entropy import Entropy
 from strongroom.problems import Problems
 from strongroom.store.protocol import Transaction
 from strongroom.store.scopes import AccountScope
@@ -16,7 +16,13 @@ logger = logging.getLogger(__name__)
 
 
 def authenticate_rows(
-    folder: DataFolder, store: SqlStore, domain_keys: DomainKeys, problems: Problems, entropy: Entropy, *, taken: bool
+    folder: DataFolder,
+    store: SqlStore,
+    domain_keys: DomainKeys,
+    problems: Problems,
+    unsealing: Unsealing,
+    *,
+    taken: bool,
 ) -> None:
     """Authenticate all rows that are read and written from now on.
 
@@ -27,15 +33,15 @@ def authenticate_rows(
     if domain_keys.rows_have_codes:
         return
     with nullcontext() if taken else folder.locked_to_upgrade():
-        _adopt(folder, store, entropy)
+        _adopt(folder, store, unsealing)
 
 
-def _adopt(folder: DataFolder, store: SqlStore, entropy: Entropy) -> None:
+def _adopt(folder: DataFolder, store: SqlStore, unsealing: Unsealing) -> None:
     """Give every row a code, and seal the domain key anew in the same transaction: after it, no row may lack one."""
     begun = perf_counter()
     with store.read() as reader:
         sealed = reader.domain_keys()
-    seal = open_seal(folder, sealed, entropy)
+    seal = unsealing.seal(folder, sealed)
     resealed = [reseal(each, seal) for each in sealed if each.scope == IAM_SCOPE]
 
     def act(transaction: Transaction) -> int:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from strongroom.assembly.deployment import Deployment
+from strongroom.assembly.unsealing import Unsealing
 from strongroom.audit.writer_id import worker_name
 from strongroom.clock import Clock, SystemClock
+from strongroom.crypto.seal import Unsealed
 from strongroom.entropy import system_entropy
 from strongroom.http.listeners import join_port
 from strongroom.http.trusted_proxies import TrustedProxies
@@ -48,11 +50,13 @@ def serve_as(
     log: LogQueue,
     ready: Callable[[Serving], None],
     release: Callable[[], None] | None = None,
+    unsealed: Unsealed | None = None,
 ) -> None:
     """Serve until SIGTERM, as one of several workers or alone, on ports that are claimed.
 
     ``log`` is the queue of log lines. ``ready`` is called on the event loop, and ``release`` when the data folder, if
-    this process has locked it, is closed. Raises what ``Deployment`` and ``Server.run`` do.
+    this process has locked it, is closed. ``unsealed`` is what opened the seals before. Raises what ``Deployment`` and
+    ``Server.run`` do.
     """
     tls = Tls(settings)
     clock = SystemClock()
@@ -63,8 +67,9 @@ def serve_as(
             access_log = AccessLog(TrustedProxies(settings.trusted_proxies), log)
         if settings.traces is not None:
             tracing = parts.enter_context(closing(_open_tracing(settings.traces, worker_name(worker), clock)))
+        unsealing = Unsealing(settings, system_entropy, known=unsealed)
         # The data folder is closed before the access log and the traces, which may wait for a slow reader or collector.
-        deployment = parts.enter_context(Deployment(settings, clock, system_entropy, worker, release))
+        deployment = parts.enter_context(Deployment(settings, clock, system_entropy, worker, release, unsealing))
         name_node(log, deployment.node)
         sources = Sources(
             worker_name(worker),

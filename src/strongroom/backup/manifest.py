@@ -17,6 +17,9 @@ _DOMAIN = b"strongroom backup manifest 1\n"
 DOMAIN_KEYS = "$domain-keys"
 """The section of the unsealed domain keys, in a backup that was made with them: scope, version, key."""
 
+SEAL_DOCUMENT = "$seal"
+"""The section of the seal document, in a backup of a deployment that has one: content."""
+
 DEPLOYMENT_LENGTH = 12
 """The number of hexadecimal digits that identify a deployment."""
 

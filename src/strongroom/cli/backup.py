@@ -7,6 +7,8 @@ import click
 
 from strongroom.assembly.backup import BackupMaker
 from strongroom.assembly.backup_verification import OpenedContent, Origin, VerifiedBackup, verify_backup
+from strongroom.assembly.deployment import OpenFolder
+from strongroom.assembly.root_key_source import RootKeySource
 from strongroom.audit.cloudtrail import event_time
 from strongroom.cli.backup_options import (
     audit_public_key_option,
@@ -20,8 +22,9 @@ from strongroom.cli.backup_options import (
     text_in,
 )
 from strongroom.cli.data_folder import open_data_folder
-from strongroom.cli.options import FILE, PATH, config_option, data_option
+from strongroom.cli.options import FILE, PATH, config_option, data_option, read_settings
 from strongroom.cli.progress import progress_bar
+from strongroom.cli.unsealing import unsealing_of
 from strongroom.clock import SystemClock
 from strongroom.crypto.age.passphrase import PassphraseEncryption
 from strongroom.crypto.age.recipients import RecipientEncryption, parse_recipient, parse_recipients
@@ -100,7 +103,18 @@ def backup(  # noqa: PLR0913 - the options of one backup
     for path in made.removed:
         click.echo(f"removed {path}")
     if not with_domain_keys:
-        click.echo(f"To restore it, the root key is needed: keep a copy of {opened.folder.root_key} elsewhere.")
+        click.echo(_needed_to_restore(opened))
+
+
+def _needed_to_restore(opened: OpenFolder) -> str:
+    """Return what an operator must keep beside the backup."""
+    seals = opened.seals.status().seals
+    files = [opened.folder.path / str(each.parameters["file"]) for each in seals if each.kind == "file"]
+    others = [each.name for each in seals if each.kind != "file"]
+    if not others:
+        return f"To restore it, the root key is needed: keep a copy of {files[0]} elsewhere."
+    names = " or ".join(repr(each) for each in others)
+    return f"To restore it, its seal {names} is needed{f', or a copy of {files[0]}' if files else ''}."
 
 
 def _require_approved(settings: Settings, encryption: Encryption | None, *, with_domain_keys: bool) -> None:
@@ -140,6 +154,7 @@ def _encryption(
 @passphrase_file_option
 @root_key_option
 @audit_public_key_option
+@click.option("--unseal", is_flag=True, help="Open the root key with the seals that are in the backup.")
 def verify(
     *,
     file: Path,
@@ -147,6 +162,7 @@ def verify(
     passphrase_file: Path | None,
     root_key: Path | None,
     audit_public_key: Path | None,
+    unseal: bool,
 ) -> None:
     """Check the backup FILE: that it is whole, who made it, and that all in it opens. Exits with 1 if not.
 
@@ -158,7 +174,10 @@ def verify(
         decryption = decryption_of(file, identities, passphrase_file)
         public_key = read_audit_public_key(audit_public_key)
         with file.open("rb") as opened, progress_bar("Verifying", file.stat().st_size) as advance:
-            found = verify_backup(opened, decryption, root_key, public_key, system_entropy, advance)
+            source = None
+            if root_key is not None or unseal:
+                source = RootKeySource(root_key, unsealing_of(read_settings(None)), system_entropy)
+            found = verify_backup(opened, decryption, source, public_key, system_entropy, advance)
     show_verified(found)
     if found.content is not None and found.content.damaged_count:
         raise SystemExit(1)

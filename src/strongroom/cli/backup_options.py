@@ -33,7 +33,11 @@ identity_option = click.option(
 passphrase_file_option = click.option(
     "--passphrase-file", type=READABLE, help="File with the passphrase in its first line."
 )
-root_key_option = click.option("--root-key", type=FILE, help="The root key of the deployment: a copy of its root.key.")
+root_key_option = click.option(
+    "--root-key",
+    type=FILE,
+    help="The root key of the deployment: a copy of its root.key, of the key file of a seal, or of seal.json.",
+)
 audit_public_key_option = click.option(
     "--audit-public-key",
     type=FILE,

@@ -13,8 +13,9 @@ from typing_extensions import override
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.deployment import OpenFolder, open_existing
 from strongroom.cli.options import read_settings
+from strongroom.cli.unsealing import unsealing_of
 from strongroom.clock import SystemClock
-from strongroom.crypto.seal import UnsealError
+from strongroom.crypto.seal import SealUnavailableError, UnsealError
 from strongroom.crypto.self_tests.run import SelfTestError
 from strongroom.entropy import system_entropy
 from strongroom.errors import KmsError, QuarantinedIdentityException, QuarantinedRecordException, RandomSourceException
@@ -50,6 +51,7 @@ def _words_of(error: Exception) -> str | None:
             SettingsError()
             | DataFolderError()
             | UnsealError()
+            | SealUnavailableError()
             | SelfTestError()
             | UnknownSchemaError()
             | UnreadableStoreError()
@@ -144,5 +146,8 @@ def open_data_folder(
         settings = read_settings(config, data=data)
         harden_process()
         _log_in_plain_lines()
-        with closing(open_existing(settings, SystemClock(), system_entropy, also_older=also_older)) as opened:
+        unsealing = unsealing_of(settings)
+        with closing(
+            open_existing(settings, SystemClock(), system_entropy, unsealing=unsealing, also_older=also_older)
+        ) as opened:
             yield opened, settings

@@ -17,6 +17,7 @@ from strongroom.assembly.doctor.scene import Options, Scene
 from strongroom.assembly.doctor.table import CHECKS
 from strongroom.cli.options import EXISTING_FOLDER, config_option, data_option, read_settings
 from strongroom.cli.times import seconds_of
+from strongroom.cli.unsealing import unsealing_of
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
 from strongroom.settings import Settings, SettingsError
@@ -84,7 +85,8 @@ def doctor(
     logging.getLogger().addHandler(logging.NullHandler())
     settings = _settings(config, data)
     folder = settings.folder if isinstance(settings, Settings) else _named_folder(data)
-    with closing(Scene(settings, folder, options, SystemClock(), system_entropy, _progress)) as scene:
+    unsealing = unsealing_of(settings) if isinstance(settings, Settings) else None
+    with closing(Scene(settings, folder, options, SystemClock(), system_entropy, _progress, unsealing)) as scene:
         report = examine(scene, CHECKS)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2))

@@ -14,6 +14,7 @@ from strongroom.cli.explain import explain_command, who_can_command
 from strongroom.cli.identity_provider import identity_provider
 from strongroom.cli.key import key
 from strongroom.cli.restore import restore
+from strongroom.cli.seal import seal
 from strongroom.cli.serve import serve
 from strongroom.cli.service import service
 
@@ -25,7 +26,7 @@ def main() -> None:
 
 
 for command in (
-    *(serve, account, service, key, identity_provider, explain_command, who_can_command),
+    *(serve, account, service, seal, key, identity_provider, explain_command, who_can_command),
     *(audit, clock, database, backup, restore, doctor),
 ):
     main.add_command(command)

@@ -21,6 +21,7 @@ from strongroom.cli.backup_options import (
 )
 from strongroom.cli.options import EXISTING_FOLDER, FILE, config_option, data_option, read_settings
 from strongroom.cli.progress import progress_bar
+from strongroom.cli.unsealing import unsealing_of
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
 from strongroom.supervisor.hardening import harden_process
@@ -89,6 +90,7 @@ def restore(  # noqa: PLR0913 - the options of one restore
             decryption=decryption_of(file, identities, passphrase_file),
             data=folder,
             root_key=root_key,
+            unsealing=unsealing_of(read_settings(None)),
             audit_public_key=read_audit_public_key(audit_public_key),
             audit=audit or None,
             bring_back=bring_back,

@@ -5,6 +5,7 @@ import logging
 import os
 import shlex
 import signal
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from functools import partial
@@ -26,10 +27,13 @@ from strongroom.cli.data_folder import readable_errors
 from strongroom.cli.options import config_option, data_option, read_settings
 from strongroom.cli.reload import Reload
 from strongroom.cli.standard_output import say
+from strongroom.cli.unsealing import unsealing_of
 from strongroom.clock import SystemClock
+from strongroom.crypto.seal import SealUnavailableError, Unsealed
 from strongroom.entropy import system_entropy
 from strongroom.http.listeners import claim_port
 from strongroom.http.open_files import require_open_files
+from strongroom.server.sealed_listener import SealedListener
 from strongroom.server.tls import Tls
 from strongroom.settings import Settings, address_of
 from strongroom.supervisor.hardening import harden_process, has_swap_space, lock_memory
@@ -40,6 +44,8 @@ from strongroom.telemetry.logs import start_logging
 
 logger = logging.getLogger(__name__)
 
+_FIRST_PAUSE, _LONGEST_PAUSE = 1, 60
+"""Seconds between two attempts to open a seal that is unavailable."""
 _STOPPED = "Strongroom has stopped."
 _AFTER_ORPHANS = 2.0
 """Seconds to wait for the ports of processes that were killed."""
@@ -114,14 +120,37 @@ def _serve(settings: Settings, log: LogQueue, read: Callable[[], Settings]) -> N
         lock = held.enter_context(closing(ServingLock(DataFolder(settings.folder))))
         running = _with_ports(settings, held, _AFTER_ORPHANS if lock.waited else 0.0)
         running = msgspec.structs.replace(running, workers=workers)
-        ready_folder(running, SystemClock(), system_entropy)
+        unsealed = _ready_folder(running)
         announce = partial(_announce, running, _write_environment(running))
         reload = Reload(read, settings, running)
         if workers == 1:
-            serve_as(running, None, log, partial(_announce_alone, announce, reload), lock.close)
+            serve_as(running, None, log, partial(_announce_alone, announce, reload), lock.close, unsealed)
         else:
-            _supervise(running, lock.folder, reload, announce)
+            _supervise(Supervisor(running, lock.folder, reload.again, unsealed), announce)
     say(_STOPPED)
+
+
+def _ready_folder(settings: Settings) -> Unsealed | None:
+    """Make the data folder ready; return what opened its seals.
+
+    While no seal opens that may do so later, try again, with growing pauses, and let health checks know why.
+    """
+    unsealing, pause = unsealing_of(settings), _FIRST_PAUSE
+    with ExitStack() as meanwhile:
+        listener: SealedListener | None = None
+        while True:
+            try:
+                ready_folder(settings, SystemClock(), system_entropy, unsealing)
+            except SealUnavailableError as error:
+                logger.error("%s; trying again in %d s", error, pause)  # noqa: TRY400 - one line is enough
+                if listener is None:
+                    listener = SealedListener(str(error), Tls(settings).context)
+                    meanwhile.enter_context(listener.listening(*settings.address))
+                listener.reason = str(error)
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            else:
+                return unsealing.known()
 
 
 def _exit_during_start(_number: int, _frame: FrameType | None) -> None:
@@ -153,9 +182,9 @@ def _claimed(listen: str, held: ExitStack, patience: float) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _supervise(settings: Settings, lock: int, reload: Reload, announce: Callable[[], None]) -> None:
+def _supervise(supervisor: Supervisor, announce: Callable[[], None]) -> None:
     """Run the workers on the ports that are claimed for them."""
-    if not Supervisor(settings, lock, reload.again).run(announce):
+    if not supervisor.run(announce):
         # Log it rather than print it: a reader of standard error that hangs must not block the exit.
         logger.error("a worker did not stop cleanly")
         raise SystemExit(1)

@@ -43,7 +43,9 @@ def worker() -> None:
             harden_process()
             # The supervisor has logged whether that is allowed.
             lock_memory()
-            serve_as(config.settings, config.worker, log, partial(_serve, heartbeats, settings))
+            serve_as(
+                config.settings, config.worker, log, partial(_serve, heartbeats, settings), unsealed=config.unsealed
+            )
     except click.ClickException as error:
         # The supervisor says it, in its last line.
         with suppress(BlockingIOError):

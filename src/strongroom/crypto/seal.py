@@ -3,6 +3,7 @@
 from typing import Protocol
 
 import msgspec
+from typing_extensions import override
 
 
 class SealedDomainKey(msgspec.Struct, frozen=True):
@@ -30,3 +31,19 @@ class UnsealError(Exception):
 
     This is always a fault of the service or its data, never of a caller.
     """
+
+
+class SealUnavailableError(Exception):
+    """No seal opens now, and one may later: what keeps its key does not answer. The message says which and why."""
+
+
+class Unsealed(msgspec.Struct, frozen=True):
+    """What one process has found out and hands to another one, so that nothing is asked twice."""
+
+    root_key: bytes
+    generation: int
+    passphrases: dict[str, str]
+
+    @override
+    def __repr__(self) -> str:
+        return f"Unsealed(generation {self.generation})"

@@ -13,7 +13,8 @@ from strongroom.http.connection import Connection
 class Handshakes:
     """Counts unfinished handshakes, and calls ``crowded`` when these and ``open_connections`` reach ``most``.
 
-    A failed handshake is not reported. Its connection is freed, and then no longer counted.
+    A failed handshake is not reported here (``failed_handshakes`` counts them). Its connection is freed, and then no
+    longer counted.
     """
 
     def __init__(self, most: int, open_connections: Callable[[], int]) -> None:

@@ -98,6 +98,8 @@ class Server:
             fast_parser = FastParser(limits.head, limits.body)
             connections, handshakes = front.connections, front.connections.handshakes
             secure = self._tls.context is not None
+            if secure:
+                self._counters.failed_handshakes = self._tls.failed_handshakes.counts
 
             def listen(copy: socket.socket) -> Awaitable[asyncio.Server]:
                 return loop.create_server(

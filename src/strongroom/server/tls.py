@@ -7,6 +7,7 @@ such. ``settings.TLS_SUITES`` lists them.
 import ssl
 
 from strongroom.crypto.certificates import CertificateError, Validity, check_authorities, check_pair
+from strongroom.http.failed_handshakes import AlertingContext, FailedHandshakes
 from strongroom.problems import Problems, Subject
 from strongroom.settings import APPROVED_TLS_SUITES, TLS_SUITES, Settings, SettingsError
 
@@ -22,6 +23,8 @@ class Tls:
         """Read the certificates; raises SettingsError, which names the file that cannot be used."""
         self.context: ssl.SSLContext | None = None
         self.validity: Validity | None = None
+        self.failed_handshakes = FailedHandshakes()
+        """Those of all contexts, one after the other."""
         self.renew(settings)
 
     def renew(self, settings: Settings) -> None:
@@ -34,7 +37,9 @@ class Tls:
                 check_authorities(settings.tls_client_ca)
         except CertificateError as error:
             raise SettingsError(str(error)) from None
-        self.context, self.validity = _context(settings, settings.tls_cert, settings.tls_key), validity
+        context = _context(settings, settings.tls_cert, settings.tls_key)
+        context.failed = self.failed_handshakes
+        self.context, self.validity = context, validity
 
     @property
     def expires(self) -> float | None:
@@ -67,8 +72,8 @@ def problem_of(validity: Validity, now: float) -> str | None:
     return None
 
 
-def _context(settings: Settings, certificate: str, key: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+def _context(settings: Settings, certificate: str, key: str) -> AlertingContext:
+    context = AlertingContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[settings.tls_min_version]
     context.options |= ssl.OP_NO_RENEGOTIATION
     # The suites of TLS 1.3 are all on, and are not in this list.

@@ -50,6 +50,8 @@ class CallCounters:
         """HTTP status → requests that were refused before it was known what they ask for."""
         self.accepted_connections = 0
         self.connections: Collection[object] = ()
+        self.failed_handshakes: Mapping[str, int] = {}
+        """Reason → TLS handshakes that failed."""
         self.in_work: Mapping[tuple[Lane, Any], int] = {}
 
     def answered_no_call(self, status: int) -> None:

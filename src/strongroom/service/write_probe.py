@@ -11,6 +11,8 @@ logger = logging.getLogger(__name__)
 
 _INTERVAL = 5.0
 """The time from one try to the next, seconds. Checks in between share its outcome."""
+_INTERVAL_OF_FAILURE = 1.0
+"""The same after a try that failed, so that the end of a fault is noticed soon."""
 _PATIENCE = 2.0
 """How long a check waits for a try that is not over, seconds. Writers may wait longer than that for each other."""
 
@@ -46,7 +48,7 @@ class WriteProbe:
             if self._thread.is_alive():
                 return "a write to the key store takes longer than two seconds"
             self._thread = None
-            self._next = self._timer() + _INTERVAL
+            self._next = self._timer() + (_INTERVAL if self._failure is None else _INTERVAL_OF_FAILURE)
             return self._failure
 
     def _try(self) -> None:

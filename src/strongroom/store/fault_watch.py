@@ -99,6 +99,6 @@ def _quiet(place: _Place) -> float:
     kind, writing, _ = place
     if kind in LASTING or kind is FaultKind.MOVED:
         return float("inf")
-    if kind is FaultKind.ROW:
+    if kind in {FaultKind.ROW, FaultKind.EMPTIED}:
         return _QUIET_ROWS
     return _QUIET_WRITES if writing else _QUIET_READS

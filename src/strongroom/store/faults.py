@@ -24,12 +24,16 @@ class FaultKind(StrEnum):
     """The file, its folder or its file system may only be read."""
     UNREACHABLE = "unreachable"
     """A file of the database cannot be opened: permissions, open files."""
+    STARVED = "starved"
+    """The process has reached a limit: threads, open files, locks or memory. The database has nothing to do with it."""
     DAMAGED = "damaged"
     """A page of the database is not what it was, or the file is no database."""
     SCHEMA = "schema"
     """A table or a column is missing."""
     ROW = "row"
     """A row has values that this service did not write."""
+    EMPTIED = "emptied"
+    """A table that always has a row has none."""
     MOVED = "moved"
     """The files are not those that were opened."""
     OTHER = "other"
@@ -74,6 +78,12 @@ _WORDS = {
         "or a file beside it cannot be opened",
         "check the rights of the data folder, its disk's free inodes, and the limit of open files",
     ),
+    FaultKind.STARVED: _Words(
+        "The key store cannot be used now: the server lacks threads, open files, locks or memory.",
+        "cannot be used: the server lacks threads, open files, locks or memory",
+        "raise the limits of the service (ulimit -u, -n and -v; TasksMax, LimitNOFILE and MemoryMax of systemd), or "
+        "see what uses so many",
+    ),
     FaultKind.DAMAGED: _Words(
         "The key store is damaged where this request needs it.",
         "is damaged",
@@ -89,6 +99,11 @@ _WORDS = {
         "has a damaged row",
         "restore a backup; the other rows are served meanwhile",
     ),
+    FaultKind.EMPTIED: _Words(
+        "The key store is damaged where this request needs it.",
+        "has lost the rows of a table that is never empty",
+        "stop the server, and put back the file as it was before, or restore a backup",
+    ),
     FaultKind.MOVED: _Words(
         "The files of the key store are not those that this server has opened.",
         "is not the database that was opened: it, its -wal or its -shm was moved, replaced or removed",
@@ -100,7 +115,7 @@ _WORDS = {
         "report this as a defect",
     ),
 }
-_PERMANENT = LASTING | {FaultKind.ROW}
+_PERMANENT = LASTING | {FaultKind.ROW, FaultKind.EMPTIED}
 
 
 class StoreUnavailable(DependencyTimeoutException):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+from strongroom.crypto.seal import Unsealed
 from strongroom.settings import Settings
 from strongroom.supervisor.signals import RELOAD_SIGNAL, STOP_SIGNALS
 from strongroom.supervisor.worker_slot import HEARTBEAT_INTERVAL, WorkerSlot
@@ -32,14 +33,20 @@ class Supervisor:
     """Runs ``settings.workers`` workers. The settings must name a port, not 0, so that all workers share it.
 
     ``lock`` is the file descriptor of the data folder's lock, which every worker inherits. ``reload`` reads the
-    settings anew after SIGHUP, and calls its argument with those to run with from now on.
+    settings anew after SIGHUP, and calls its argument with those to run with from now on. ``unsealed`` is for workers.
     """
 
-    def __init__(self, settings: Settings, lock: int, reload: Callable[[Callable[[Settings], None]], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        lock: int,
+        reload: Callable[[Callable[[Settings], None]], None],
+        unsealed: Unsealed | None = None,
+    ) -> None:
         self._reload = reload
         self._reloading = False
         self._drain = settings.drain
-        self._slots = [WorkerSlot(settings, number, lock) for number in range(settings.workers)]
+        self._slots = [WorkerSlot(settings, number, lock, unsealed) for number in range(settings.workers)]
         self._stopping = False
         self._checked_at = time.monotonic()
 

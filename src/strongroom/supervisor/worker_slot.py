@@ -9,6 +9,7 @@ from typing import IO
 
 import msgspec
 
+from strongroom.crypto.seal import Unsealed
 from strongroom.settings import Settings
 from strongroom.supervisor.config_writer import ConfigWriter
 
@@ -32,12 +33,13 @@ class WorkerConfig(msgspec.Struct, frozen=True):
     """What a worker reads from standard input: one line when it starts, and one each time that settings change.
 
     ``settings`` has the address that all workers share. ``worker`` is the number of its slot, ``supervisor`` the
-    process id of the supervisor.
+    process id of the supervisor. ``unsealed`` spares the worker from opening a seal, which may need a person.
     """
 
     settings: Settings
     worker: int
     supervisor: int
+    unsealed: Unsealed | None = None
 
 
 class WorkerSlot:
@@ -46,7 +48,7 @@ class WorkerSlot:
     ``lock`` is the file descriptor of the data folder's lock, which the worker inherits. Times are monotonic seconds.
     """
 
-    def __init__(self, settings: Settings, number: int, lock: int) -> None:
+    def __init__(self, settings: Settings, number: int, lock: int, unsealed: Unsealed | None = None) -> None:
         self.number = number
         self.restart_at = 0.0
         """When an empty slot starts its next worker."""
@@ -58,6 +60,7 @@ class WorkerSlot:
         """Why the last worker could not start, if it has said so."""
         self._settings = settings
         self._lock = lock
+        self._unsealed = unsealed
         self._process: subprocess.Popen[bytes] | None = None
         self._writer: ConfigWriter | None = None
         self._started_at = 0.0
@@ -95,7 +98,7 @@ class WorkerSlot:
 
     def _send(self, *, wait: bool) -> None:
         if self._writer:
-            config = WorkerConfig(self._settings, self.number, os.getpid())
+            config = WorkerConfig(self._settings, self.number, os.getpid(), self._unsealed)
             self._writer.send(msgspec.json.encode(config) + b"\n", wait=wait)
 
     def read_heartbeats(self) -> None:

@@ -103,6 +103,10 @@ def _connections(counters: CallCounters) -> Iterator[Metric]:
     about = "Connections that were accepted."
     yield _counter("strongroom_connections_accepted", about, {(): counters.accepted_connections})
     yield _gauge("strongroom_connections_open", "Connections open now.", {(): len(counters.connections)})
+    if counters.failed_handshakes:
+        failed = {(str(reason),): n for reason, n in counters.failed_handshakes.items()}
+        about = "TLS handshakes that failed, by reason."
+        yield _counter("strongroom_tls_handshakes_failed", about, failed, ["reason"])
     lanes: dict[tuple[str, ...], float] = {}
     for (lane, _), calls in counters.in_work.items():
         lanes[lane.name.lower(),] = lanes.get((lane.name.lower(),), 0) + calls

@@ -13,7 +13,8 @@ from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
 from strongroom.crypto.envelope import Wrapper, wrapping_version
 from strongroom.crypto.material import MaterialBinding
 from strongroom.crypto.seal import UnsealError
-from strongroom.crypto.seals.file import FileSeal, create_root_key, load_file_seal
+from strongroom.crypto.seals.file import create_root_key, load_file_seal
+from strongroom.crypto.seals.root_key import RootKey, RootKeySeal
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.keys.specs import KeySpec
@@ -57,7 +58,7 @@ def test_bindings_cannot_run_into_each_other() -> None:
 
 
 def test_older_domain_keys_still_unwrap_and_the_newest_wraps() -> None:
-    seal = FileSeal(bytes(32), entropy)
+    seal = RootKeySeal(RootKey(bytes(32)), entropy)
     first, second = (create_domain_key("us-east-1", version, seal, entropy) for version in (1, 2))
     old = DomainKeys([first], seal, entropy).wrap("us-east-1", b"key", b"")
     both = DomainKeys([first, second], seal, entropy)
@@ -70,10 +71,10 @@ def test_older_domain_keys_still_unwrap_and_the_newest_wraps() -> None:
 
 
 def test_domain_keys_open_only_under_the_root_key_that_sealed_them_and_in_their_scope() -> None:
-    seal = FileSeal(bytes(32), entropy)
+    seal = RootKeySeal(RootKey(bytes(32)), entropy)
     sealed = create_domain_key("us-east-1", 1, seal, entropy)
     with pytest.raises(UnsealError):
-        DomainKeys([sealed], FileSeal(b"1" * 32, entropy), entropy)
+        DomainKeys([sealed], RootKeySeal(RootKey(b"1" * 32), entropy), entropy)
     with pytest.raises(UnsealError):
         DomainKeys([replace(sealed, scope="eu-west-1")], seal, entropy)
 

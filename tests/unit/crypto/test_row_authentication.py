@@ -8,7 +8,7 @@ from strongroom.crypto.binding import binding
 from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys, create_domain_key, reseal
 from strongroom.crypto.row_authentication import RowKeys
 from strongroom.crypto.seal import SealedDomainKey, UnsealError
-from strongroom.crypto.seals.file import FileSeal
+from strongroom.crypto.seals.root_key import RootKey, RootKeySeal
 
 ENTROPY = bytes
 
@@ -46,7 +46,7 @@ def test_any_other_bytes_are_no_code(change: Callable[[bytes], bytes]) -> None:
 
 
 def test_the_seal_tells_whether_rows_must_have_codes() -> None:
-    seal = FileSeal(bytes(32), ENTROPY)
+    seal = RootKeySeal(RootKey(bytes(32)), ENTROPY)
     new = create_domain_key(IAM_SCOPE, 1, seal, ENTROPY)
     assert DomainKeys([new], seal, ENTROPY).rows_have_codes
     # A release that made no codes bound it to its scope and version alone, as the key of a Region still is.
@@ -58,7 +58,7 @@ def test_the_seal_tells_whether_rows_must_have_codes() -> None:
 
 
 def test_a_key_that_is_sealed_anew_is_the_same_key() -> None:
-    seal = FileSeal(bytes(32), ENTROPY)
+    seal = RootKeySeal(RootKey(bytes(32)), ENTROPY)
     old = SealedDomainKey(IAM_SCOPE, 1, seal.seal(b"k" * 32, binding("domain-key", IAM_SCOPE, "1")))
     before = DomainKeys([old], seal, ENTROPY)
     after = DomainKeys([reseal(old, seal)], seal, ENTROPY)

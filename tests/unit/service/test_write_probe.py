@@ -50,6 +50,18 @@ def test_checks_in_a_row_share_one_write(slow: SlowStore, clock: ManualClock) ->
     assert probe.failure() is None
 
 
+def test_a_failure_is_looked_at_again_after_a_second(slow: SlowStore, clock: ManualClock) -> None:
+    slow.released.set()
+    slow.error = DependencyTimeoutException("The key store did not answer in time.")
+    probe = WriteProbe(slow, clock.timer)
+    assert probe.failure() == "writes fail: The key store did not answer in time."
+    slow.error = None
+    clock.advance(0.9)
+    assert probe.failure() == "writes fail: The key store did not answer in time."
+    clock.advance(0.1)
+    assert probe.failure() is None
+
+
 def test_a_defect_is_no_success(slow: SlowStore, clock: ManualClock, caplog: pytest.LogCaptureFixture) -> None:
     slow.released.set()
     slow.error = ZeroDivisionError()

@@ -131,7 +131,7 @@ def test_threads_that_meet_a_fault_together_report_it_once(watched: Watched, cap
 )
 def test_every_kind_has_an_error_for_clients_and_words_for_the_operator(kind: FaultKind) -> None:
     error = StoreFault(kind, "SQLITE_X: x", "reading alias", writing=False).error("strongroom.db")
-    permanent = kind in {FaultKind.DAMAGED, FaultKind.SCHEMA, FaultKind.ROW}
+    permanent = kind in {FaultKind.DAMAGED, FaultKind.SCHEMA, FaultKind.ROW, FaultKind.EMPTIED}
     assert isinstance(error, StoreDamaged if permanent else StoreUnavailable)
     assert error.code == ("KMSInternalException" if permanent else "DependencyTimeoutException")
     assert error.status == 500

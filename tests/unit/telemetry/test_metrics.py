@@ -143,6 +143,7 @@ def test_metric_names_follow_prometheus_conventions_and_are_documented(local: Lo
     counters = CallCounters()
     counters.note((TABLE["Encrypt"], SUCCESS, 1))
     counters.answered_no_call(404)
+    counters.failed_handshakes = {"not_tls": 1}
     shown = show(local, counters)
     ours = [family for name, family in shown.families.items() if name.startswith("strongroom_")]
     documented = set(re.findall(r"^\| `(strongroom_\w+)`", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE))
@@ -163,6 +164,7 @@ def test_metric_names_follow_prometheus_conventions_and_are_documented(local: Lo
                     "operation",
                     "outcome",
                     "status",
+                    "reason",
                     "lane",
                     "kind",
                     "action",

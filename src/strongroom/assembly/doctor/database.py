@@ -9,9 +9,12 @@ from strongroom.assembly.database_history import compare_with_log, remedy_of
 from strongroom.assembly.doctor.results import Finding, critical, ok, unknown, warning
 from strongroom.assembly.doctor.scene import Scene
 from strongroom.assembly.record_check import check_records
+from strongroom.assembly.unsealing import document_of, not_its_root_key
 from strongroom.crypto.domain_keys import DomainKeys
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.seal import SealedDomainKey, UnsealError
+from strongroom.crypto.seals.document import SealKind
+from strongroom.crypto.seals.root_key import generation_of
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.store.audit.segments import newest_notes
 from strongroom.store.sqlite.integrity import log_of
@@ -49,7 +52,7 @@ def check_root_key(scene: Scene) -> Iterator[Finding]:
     closed = [each for each in sealed if not _opens(scene, each)]
     if len(closed) == len(sealed):
         yield critical(
-            f"`{scene.folder.root_key}` is not the root key of `{scene.folder.database}`",
+            not_its_root_key(scene.folder),
             "restore the file that belongs to it",
         )
         return
@@ -62,7 +65,18 @@ def check_root_key(scene: Scene) -> Iterator[Finding]:
             "an older release wrote the rows, so they are not authenticated", "start a server of this release"
         )
     _ = scene.audit_key
+    yield from _of_seals(scene)
     yield ok(f"opens {_number(len(sealed), 'domain key')} and the key of the audit log")
+
+
+def _of_seals(scene: Scene) -> Iterator[Finding]:
+    """Find out whether the seals can be relied on: that there is more than one, unless it is a file."""
+    document = document_of(scene.folder, generation_of(scene.sealed[0]))
+    if document is not None and len(document.entries) == 1 and document.entries[0].kind is not SealKind.FILE:
+        yield warning(
+            f"{document.entries[0].name!a} is the only seal: if it is lost, all keys are",
+            "add another one, such as a passphrase that is kept in a safe: strongroom seal add recovery passphrase",
+        )
 
 
 def _opens(scene: Scene, sealed: SealedDomainKey) -> bool:

@@ -20,7 +20,7 @@ from strongroom.assembly.doctor.results import (
 )
 from strongroom.assembly.doctor.scene import BlockedError, Scene
 from strongroom.audit.cloudtrail import event_time
-from strongroom.crypto.seal import UnsealError
+from strongroom.crypto.seal import SealUnavailableError, UnsealError
 from strongroom.errors import KmsError
 from strongroom.settings import SettingsError
 from strongroom.store.faults import FaultKind
@@ -88,8 +88,8 @@ def _of_error(error: Exception) -> Finding:
             return unknown(f"not checked, because of what `{error.because}` says")
         case DataFolderError() | SettingsError() | UnsealError() | UnknownSchemaError() | KmsError():
             return told(str(error))
-        case UnreadableStoreError():
-            return _of_store(error)
+        case UnreadableStoreError() | SealUnavailableError():
+            return _not_read(error)
         case OSError():
             what = f"`{error.filename}` cannot be read" if error.filename else "a file cannot be read"
             return unknown(f"{what}: {error.strerror or error}", "run this as the user of the server, or as root")
@@ -100,7 +100,10 @@ def _of_error(error: Exception) -> Finding:
             return unknown(f"the check ended with {type(error).__name__}, which no known damage causes", RESTORE)
 
 
-def _of_store(error: UnreadableStoreError) -> Finding:
+def _not_read(error: UnreadableStoreError | SealUnavailableError) -> Finding:
+    """Return what it means that a seal or the database cannot be read now, or not at all."""
+    if isinstance(error, SealUnavailableError):
+        return unknown(str(error), "run this again when the seal can be reached")
     kind = error.kind
     text = f"the database cannot be read: {error}"
     if kind in _NOT_NOW:

@@ -11,10 +11,10 @@ from strongroom.assembly.audit_log import existing_audit_key
 from strongroom.assembly.data_folder import (
     DataFolder,
     DataFolderError,
-    open_existing_seal,
     open_store_to_read,
     require_database,
 )
+from strongroom.assembly.unsealing import Unsealing
 from strongroom.clock import DAY, Clock
 from strongroom.crypto.audit_key import AuditPublicKey
 from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys
@@ -49,7 +49,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 class Scene:
     """One deployment, as far as it can be opened. Close it afterwards."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what one examination has to know
         self,
         settings: Settings | SettingsError,
         data: Path | None,
@@ -57,6 +57,7 @@ class Scene:
         clock: Clock,
         entropy: Entropy,
         progress: Progress,
+        unsealing: Unsealing | None = None,
     ) -> None:
         """Look at the folder ``data``; None if it is not known, because the ``settings`` cannot be read."""
         self.found_settings = settings
@@ -68,6 +69,7 @@ class Scene:
         self.check = ""
         """The name of the check that runs."""
         self._made: dict[str, object] = {}
+        self._unsealing = unsealing
 
     def close(self) -> None:
         """Close what was opened."""
@@ -117,8 +119,17 @@ class Scene:
     @property
     def seal(self) -> Seal:
         """The root key's seal."""
-        folder = self.folder
-        return self._once("root-key", lambda: open_existing_seal(folder, self.entropy), "seal")
+        folder, sealed = self.folder, self.sealed
+        return self._once("root-key", lambda: self.unsealing.seal(folder, sealed), "seal")
+
+    @property
+    def unsealing(self) -> Unsealing:
+        """What opens the seals."""
+        if self._unsealing is None:
+            # Settings that cannot be read must not keep the keys from being checked.
+            known = Settings() if isinstance(self.found_settings, SettingsError) else self.found_settings
+            self._unsealing = Unsealing(known, self.entropy)
+        return self._unsealing
 
     @property
     def domain_keys(self) -> DomainKeys:

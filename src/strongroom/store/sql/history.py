@@ -11,14 +11,20 @@ _NEWEST_CHANGE = select(func.coalesce(func.max(change.c.sequence), 0))
 _BEGIN = insert(database_history)
 
 
+class EmptiedTableError(Exception):
+    """A table that always has a row has none; the message names it."""
+
+
 class HistoryReads:
     """Reads of the database's position. See ``subjects.history``."""
 
     _connection: Connection
 
     def database_position(self) -> DatabasePosition:
-        """Return the present history of the database and its newest change."""
-        history = self._connection.execute(_HISTORY).one()
+        """Return the present history of the database and its newest change; raises EmptiedTableError."""
+        history = self._connection.execute(_HISTORY).one_or_none()
+        if history is None:
+            raise EmptiedTableError(database_history.name)
         return DatabasePosition(history.ordinal, history.history_id, self.newest_change())
 
     def newest_change(self) -> int:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import (
 from strongroom.errors import DependencyTimeoutException, TargetChanged
 from strongroom.store.faults import FaultKind, StoreDamaged, StoreFault, StoreUnavailable
 from strongroom.store.retries import Fault, WriteConflict
+from strongroom.store.sql.history import EmptiedTableError
 
 DatabaseError = DBAPIError
 """What a start raises if the database file is damaged, cannot be written, or is no database."""
@@ -41,10 +42,23 @@ _KINDS = {
     sqlite3.SQLITE_PERM: FaultKind.UNWRITABLE,
     sqlite3.SQLITE_AUTH: FaultKind.UNWRITABLE,
     sqlite3.SQLITE_CANTOPEN: FaultKind.UNREACHABLE,
+    sqlite3.SQLITE_NOMEM: FaultKind.STARVED,
     sqlite3.SQLITE_CORRUPT: FaultKind.DAMAGED,
     sqlite3.SQLITE_NOTADB: FaultKind.DAMAGED,
 }
 """Result codes of SQLite (sqlite.org/rescode.html), primary ones, and the kinds of faults they are."""
+_KINDS_OF_LOCK = {
+    errno.ENOSPC: FaultKind.FULL,
+    errno.EDQUOT: FaultKind.FULL,
+    errno.EIO: FaultKind.IO,
+    errno.EROFS: FaultKind.UNWRITABLE,
+    errno.EAGAIN: FaultKind.STARVED,
+    errno.EMFILE: FaultKind.STARVED,
+    errno.ENFILE: FaultKind.STARVED,
+    errno.ENOLCK: FaultKind.STARVED,
+    errno.ENOMEM: FaultKind.STARVED,
+}
+"""What keeps the file that lets one process write at a time from being locked, and the kinds of faults they are."""
 _UNDECODABLE = re.compile(r"Could not decode to UTF-8 column '(\w+)'")
 _TABLE = re.compile(r"\b(?:FROM|INTO|UPDATE)\s+\"?(\w+)")
 _VALUE_ERRORS = (
@@ -95,6 +109,8 @@ def fault_met(error: Exception, *, writing: bool) -> StoreFault | None:
         return _fault_behind(error, writing=writing)
     if isinstance(error, DBAPIError | sqlite3.Error):
         return fault_of_sqlite(error, writing=writing)
+    if isinstance(error, EmptiedTableError):
+        return StoreFault(FaultKind.EMPTIED, str(error), _place("", writing=writing), writing)
     if isinstance(error, _VALUE_ERRORS) and (line := _line_in(error)) is not None:
         # Its text may have the value.
         return StoreFault(FaultKind.ROW, f"{type(error).__name__} at {line}", _place("", writing=writing), writing)
@@ -146,7 +162,7 @@ def fault_of_sqlite(raised: DBAPIError | sqlite3.Error, *, writing: bool) -> Sto
 
 def _fault_of_lock(error: OSError) -> StoreFault:
     """Return the fault of the file that lets one process write at a time."""
-    kind = FaultKind.FULL if error.errno in {errno.ENOSPC, errno.EDQUOT} else FaultKind.UNREACHABLE
+    kind = _KINDS_OF_LOCK.get(error.errno or 0, FaultKind.UNREACHABLE)
     reason = f"{errno.errorcode.get(error.errno or 0, 'OSError')}: {error.strerror}"
     return StoreFault(kind, reason, "locking the file -writer beside it", writing=True)
 
@@ -169,6 +185,11 @@ def _line_in(error: BaseException) -> str | None:
 def is_damage(error: sqlite3.Error) -> bool:
     """Tell whether SQLite says that a file is damaged, or is no database."""
     return _KINDS.get(_code_of(error) & _PRIMARY_CODE) is FaultKind.DAMAGED
+
+
+def is_wrong_schema(error: OperationalError) -> bool:
+    """Tell whether a statement does not fit the tables: what it makes exists, or what it changes does not."""
+    return _code(error) == sqlite3.SQLITE_ERROR
 
 
 def _code(error: IntegrityError | OperationalError) -> int:

@@ -17,11 +17,11 @@ SCHEMA = "0012"
 
 
 class UnknownSchemaError(Exception):
-    """The database has the schema of another release; the message says whether of an older or a newer one."""
+    """The database has the schema of another release, or it is not known which; the message says what is wrong."""
 
 
 def upgrade(path: Path) -> None:
-    """Create the database file ``path``, or upgrade it; raises UnknownSchemaError for one of a newer release."""
+    """Create the database file ``path``, or upgrade it; raises UnknownSchemaError if that is not possible."""
     with _engine(path) as engine:
         if not _has_this_schema(engine):
             from strongroom.store.sqlite.migrate import migrate  # noqa: PLC0415 - see the top of this module
@@ -30,7 +30,7 @@ def upgrade(path: Path) -> None:
 
 
 def has_this_schema(path: Path) -> bool:
-    """Tell whether the database file ``path`` has the schema of this release."""
+    """Tell whether the database file ``path`` has the schema of this release; raises UnknownSchemaError."""
     with _engine(path) as engine:
         return _has_this_schema(engine)
 
@@ -51,11 +51,26 @@ def _has_this_schema(engine: Engine) -> bool:
 
 
 def _schema(connection: Connection) -> str | None:
-    """Return the schema of a database, which Alembic keeps in a table of one row; None if it has no tables."""
-    if not inspect(connection).has_table("alembic_version"):
+    """Return the schema of a database, which Alembic keeps in a table of one row; None if it has no tables.
+
+    Raises UnknownSchemaError if that table is missing or has another number of rows.
+    """
+    tables = inspect(connection).get_table_names()
+    if not tables:
         return None
-    found: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-    return found
+    if "alembic_version" not in tables:
+        raise _not_known("is missing")
+    found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all()
+    if len(found) != 1:
+        raise _not_known(f"has {len(found)} rows instead of one")
+    return str(found[0])
+
+
+def _not_known(state: str) -> UnknownSchemaError:
+    return UnknownSchemaError(
+        f"the table `alembic_version` of the database strongroom.db {state}, so it is not known which schema the "
+        "database has; put back the file as it was before, or restore a backup"
+    )
 
 
 @contextmanager

@@ -159,6 +159,7 @@ class SqlStore:
             number: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
             connection.exec_driver_sql(f"PRAGMA user_version={(number + 1) % _NUMBERS}")
         self._faults.wrote()
+        self._faults.settle()
 
     def check(self) -> None:
         """Begin to check the whole database in the background; what is found is logged, and reported as a problem."""

@@ -159,6 +159,10 @@ def test_what_is_no_fault_of_the_database() -> None:
     [
         (OSError(errno.EACCES, "Permission denied"), FaultKind.UNREACHABLE),
         (OSError(errno.ENOSPC, "No space left on device"), FaultKind.FULL),
+        (OSError(errno.EROFS, "Read-only file system"), FaultKind.UNWRITABLE),
+        (OSError(errno.EAGAIN, "no thread could be started"), FaultKind.STARVED),
+        (OSError(errno.EMFILE, "Too many open files"), FaultKind.STARVED),
+        (OSError(errno.ENOLCK, "No locks available"), FaultKind.STARVED),
         (TimeoutError(), FaultKind.BUSY),
         (None, FaultKind.BUSY),
     ],
@@ -195,9 +199,10 @@ def test_errors_show_no_values_of_rows(store: SqlStore) -> None:
     assert make_key(1).key_id not in str(caught.value)
 
 
-def test_a_row_that_is_missing_is_a_fault(store: SqlStore, tmp_path: Path) -> None:
+def test_a_table_that_was_emptied_is_a_fault_that_names_it(store: SqlStore, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "strongroom.db", isolation_level=None)) as connection:
         connection.execute("DELETE FROM database_history")
-    with pytest.raises(StoreDamaged), store.read() as reader:
+    with pytest.raises(StoreDamaged) as caught, store.read() as reader:
         reader.database_position()
-    assert store.counters.faults[FaultKind.ROW] == 1
+    assert "a table that is never empty (database_history, while reading)" in caught.value.explanation
+    assert store.counters.faults[FaultKind.EMPTIED] == 1

@@ -1,0 +1,81 @@
+"""Opens the domain keys of a data folder, and makes those that are missing."""
+
+from collections.abc import Sequence
+
+from strongroom.assembly.data_folder import DataFolder, DataFolderError, left_by_earlier_start, served_before
+from strongroom.assembly.unsealing import Unsealing, not_its_root_key
+from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys, create_domain_key
+from strongroom.crypto.seal import SealedDomainKey, UnsealError
+from strongroom.crypto.seals.file import create_root_key
+from strongroom.crypto.seals.root_key import RootKeySeal, generation_of
+from strongroom.entropy import Entropy
+from strongroom.store.protocol import Store, Transaction
+from strongroom.store.scopes import AccountScope
+
+_FIRST_VERSION = 1
+
+
+def open_domain_keys(
+    folder: DataFolder, store: Store, regions: Sequence[str], unsealing: Unsealing, entropy: Entropy
+) -> DomainKeys:
+    """Unseal the domain keys, and make one for each of ``regions`` that has none.
+
+    Raises DataFolderError if the root key is missing, UnsealError if it is not the one that sealed them or no seal
+    opens, SealUnavailableError if one may later.
+    """
+    with store.read() as reader:
+        sealed = reader.domain_keys()
+        known = {each.scope for each in sealed}
+        missing = [scope for scope in (IAM_SCOPE, *regions) if scope not in known]
+        used = {*reader.keys_by_region(), IAM_SCOPE} if known and missing else set()
+    seal = open_seal(folder, sealed, unsealing, entropy)
+    lost = used.intersection(missing)
+    if lost:
+        # A new one could open no secret and no key, and would find every row changed.
+        raise DataFolderError(f"`{folder.database}` has lost its domain key `{min(lost)}`; restore it from a backup")
+    new = [create_domain_key(scope, _FIRST_VERSION, seal, entropy) for scope in missing]
+    if new:
+        sealed = _add_missing(store, new)
+    try:
+        return DomainKeys(sealed, seal, entropy)
+    except UnsealError as error:
+        problem = f"{not_its_root_key(folder)}; restore the file that belongs to it"
+        raise UnsealError(f"{problem} ({error})") from None
+
+
+def open_seal(
+    folder: DataFolder, sealed: Sequence[SealedDomainKey], unsealing: Unsealing, entropy: Entropy
+) -> RootKeySeal:
+    """Return the seal of the root key, made now at the first start; raises as ``open_domain_keys`` does."""
+    if not sealed:
+        _require_first_start(folder)
+        if not folder.seal.exists() and not folder.root_key.exists() and not folder.root_key.is_symlink():
+            create_root_key(folder.root_key, entropy)
+    return unsealing.seal(folder, sealed)
+
+
+def _add_missing(store: Store, new: Sequence[SealedDomainKey]) -> list[SealedDomainKey]:
+    """Store new domain keys of scopes that have none yet; return all stored ones, sealed."""
+
+    def add_if_missing(transaction: Transaction) -> list[SealedDomainKey]:
+        stored = transaction.domain_keys()
+        if stored and generation_of(stored[0]) != generation_of(new[0]):
+            raise DataFolderError("the root key was rotated meanwhile; run this again")
+        known = {each.scope for each in stored}
+        for each in new:
+            if each.scope not in known:
+                transaction.add_domain_key(each)
+        return transaction.domain_keys()
+
+    return store.write(add_if_missing, AccountScope(""))
+
+
+def _require_first_start(folder: DataFolder) -> None:
+    """Refuse a database without domain keys in a folder that was served before; raises DataFolderError.
+
+    A first start that was interrupted may have made the root key. It makes the domain keys before the node's id, and
+    the audit log last.
+    """
+    left = left_by_earlier_start(folder)
+    if left is not None and left != folder.root_key:
+        raise served_before(folder, "has no keys", left)

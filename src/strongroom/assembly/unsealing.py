@@ -1,0 +1,192 @@
+"""Opens the root key of a data folder: with the first of its seals that opens.
+
+The root key is in ``root.key`` until a seal is added. From then on ``seal.json`` has it, wrapped by each seal. A
+rotation of the root key writes the next document beside it, commits the domain keys under the new root key, and only
+then puts the document in place. So the domain keys tell which of the two documents is the right one, whenever the
+rotation was interrupted.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.crypto.seal import SealedDomainKey, SealUnavailableError, Unsealed, UnsealError
+from strongroom.crypto.seals.document import SealDocument, SealEntry, SealKind, decode_document, root_key_binding
+from strongroom.crypto.seals.file import FileKeeper, load_key_file
+from strongroom.crypto.seals.keeper import RootKeyKeeper
+from strongroom.crypto.seals.kms import KmsKeeper
+from strongroom.crypto.seals.passphrase import PassphraseKeeper
+from strongroom.crypto.seals.root_key import FIRST_GENERATION, RootKey, RootKeySeal, generation_of
+from strongroom.entropy import Entropy
+from strongroom.settings import Settings
+from strongroom.whole_files import read_regular
+
+_ORDER = tuple(SealKind)
+_MOST_PASSPHRASE = 4096
+
+
+class Unsealing:
+    """Opens seals. It asks for a passphrase once for each seal, and remembers the root key that was opened last."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        entropy: Entropy,
+        ask: Callable[[str], str] | None = None,
+        known: Unsealed | None = None,
+    ) -> None:
+        """Take passphrases from the file of the settings. Without one, ``ask`` a person, given the name of the seal.
+
+        ``known`` is what another process has found out.
+        """
+        self._file = settings.seal_passphrase_file
+        self._entropy = entropy
+        self._ask = ask
+        self._passphrases = {} if known is None else dict(known.passphrases)
+        self._root_key = None if known is None else RootKey(known.root_key, known.generation)
+        self.opened_by = ""
+        """The name of the seal that has opened; empty if the root key was known, or is in ``root.key``."""
+
+    def known(self) -> Unsealed | None:
+        """Return what was found out, for another process."""
+        if self._root_key is None:
+            return None
+        return Unsealed(self._root_key.key, self._root_key.generation, self._passphrases)
+
+    def seal(self, folder: DataFolder, sealed: Sequence[SealedDomainKey]) -> RootKeySeal:
+        """Return the seal of the root key that has sealed domain keys, or without any, of the one that is there.
+
+        Raises DataFolderError if nothing keeps a root key, UnsealError if no seal opens, SealUnavailableError if one
+        may later.
+        """
+        generation = None if not sealed else generation_of(sealed[0])
+        if self._root_key is None or generation != self._root_key.generation:
+            self._root_key = self._open(folder, generation)
+        return RootKeySeal(self._root_key, self._entropy)
+
+    def _open(self, folder: DataFolder, generation: int | None) -> RootKey:
+        document = document_of(folder, generation)
+        if document is None:
+            self.opened_by = ""
+            return RootKey(_plain_root_key(folder))
+        try:
+            root_key = self.open_document(folder, document)
+            document.require_authentic(root_key)
+        except UnsealError as error:
+            raise UnsealError(f"`{folder.seal}`: {error}") from None
+        except SealUnavailableError as error:
+            raise SealUnavailableError(f"`{folder.seal}`: {error}") from None
+        return root_key
+
+    def open_document(self, folder: DataFolder, document: SealDocument) -> RootKey:
+        """Return the root key, opened by the first seal that can; raises UnsealError, SealUnavailableError."""
+        failures: list[str] = []
+        unavailable = False
+        for entry in sorted(document.entries, key=lambda each: _ORDER.index(each.kind)):
+            try:
+                root_key = self.open_entry(folder, document, entry)
+            except UnsealError as error:
+                failures.append(f"seal {entry.name!a}: {error}")
+            except SealUnavailableError as error:
+                failures.append(f"seal {entry.name!a}: {error}")
+                unavailable = True
+            else:
+                self.opened_by = entry.name
+                return root_key
+        words = "; ".join(failures)
+        raise SealUnavailableError(words) if unavailable else UnsealError(words)
+
+    def open_entry(self, folder: DataFolder, document: SealDocument, entry: SealEntry) -> RootKey:
+        """Return the root key as one seal opens it; raises UnsealError, SealUnavailableError."""
+        keeper = self.keeper(folder, document.deployment, entry)
+        return RootKey(keeper.unwrap(entry.wrapped, root_key_binding(document, entry)), document.generation)
+
+    def keeper(self, folder: DataFolder, deployment: str, entry: SealEntry) -> RootKeyKeeper:
+        """Return what opens a seal of a folder."""
+        if entry.kind is SealKind.FILE:
+            return FileKeeper(folder.path / str(entry.parameters.get("file", "")), self._entropy)
+        if entry.kind is SealKind.KMS:
+            return KmsKeeper(entry.parameters, deployment)
+        return PassphraseKeeper(entry.parameters, lambda: self._passphrase(entry.name), self._entropy)
+
+    def _passphrase(self, name: str) -> str:
+        """Return the passphrase of a seal; raises UnsealError if there is no way to get it."""
+        if name not in self._passphrases:
+            self._passphrases[name] = self._new_passphrase(name)
+        return self._passphrases[name]
+
+    def _new_passphrase(self, name: str) -> str:
+        if self._file is not None:
+            return read_passphrase(self._file)
+        if self._ask is not None:
+            return self._ask(name)
+        raise UnsealError("it needs its passphrase: name a file with it in the setting `seal-passphrase-file`")
+
+    def give_passphrase(self, name: str, passphrase: str) -> None:
+        """Take the passphrase of a seal that is being made."""
+        self._passphrases[name] = passphrase
+
+
+def read_passphrase(file: str, named_by: str = "`seal-passphrase-file`") -> str:
+    """Return the first line of a file; raises UnsealError, which names it and the setting. It may be a pipe."""
+    try:
+        with open(file, "rb") as opened:  # noqa: PTH123 - also /dev/fd/N
+            lines = opened.read(_MOST_PASSPHRASE).decode().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise UnsealError(f"`{file}` in {named_by} cannot be read: {reason}") from None
+    if not lines or not lines[0]:
+        raise UnsealError(f"`{file}` in {named_by} has no passphrase in its first line")
+    return lines[0]
+
+
+def document_of(folder: DataFolder, generation: int | None) -> SealDocument | None:
+    """Return the seal document of a generation of the root key; None if the root key is in ``root.key``.
+
+    Without a generation, that of ``seal.json``. Raises UnsealError if the document that is needed is not there.
+    """
+    found = [document for path in (folder.seal, folder.next_seal) if (document := read_document(path)) is not None]
+    if generation is None:
+        return found[0] if found else None
+    for document in found:
+        if document.generation == generation:
+            return document
+    if generation == FIRST_GENERATION and not found:
+        return None
+    there = f"is of generation {found[0].generation}" if found else "is missing"
+    raise UnsealError(
+        f"`{folder.seal}` {there}, and the domain keys in `{folder.database}` are sealed by generation {generation} of "
+        "the root key; restore the file that belongs to the database"
+    )
+
+
+def not_its_root_key(folder: DataFolder) -> str:
+    """Return what is wrong with a root key that opens no domain key, in a sentence without its end."""
+    if folder.seal.exists():
+        return f"`{folder.seal}` does not have the root key of `{folder.database}`"
+    return f"`{folder.root_key}` is not the root key of `{folder.database}`"
+
+
+def read_document(path: Path) -> SealDocument | None:
+    """Return the document in a file, None if there is no such file; raises UnsealError."""
+    try:
+        content = read_regular(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UnsealError(f"`{path}` cannot be read: {error.strerror}") from None
+    try:
+        return decode_document(content)
+    except UnsealError as error:
+        raise UnsealError(f"`{path}`: {error}") from None
+
+
+def _plain_root_key(folder: DataFolder) -> bytes:
+    if folder.root_key.exists():
+        return load_key_file(folder.root_key)
+    if folder.root_key.is_symlink():
+        raise DataFolderError(
+            f"`{folder.root_key}` is a symbolic link to `{folder.root_key.readlink()}`, which is missing; "
+            "mount or restore that file, or remove the link"
+        )
+    raise DataFolderError(f"`{folder.root_key}` is missing; without it no key can be used. Restore it.")

@@ -1,0 +1,161 @@
+"""``strongroom seal``: what opens the root key."""
+
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+from strongroom.assembly.seals import SealStatus, Trial
+from strongroom.assembly.unsealing import read_passphrase
+from strongroom.cli.data_folder import open_data_folder
+from strongroom.cli.options import READABLE, config_option, data_option
+
+_MIN_PASSPHRASE = 12
+_WIDTH = 14
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document rather than lines of text.")
+
+
+@click.group()
+def seal() -> None:
+    """Show and change what opens the root key, also while the server runs.
+
+    The root key protects all other keys. Each seal keeps it in another way, and any one of them opens it.
+    """
+
+
+@seal.command("status")
+@json_option
+@data_option
+@config_option
+def status(*, as_json: bool, data: str | None, config: Path | None) -> None:
+    """Show the seals, and which of them has opened for this command."""
+    with open_data_folder(config, data) as (opened, _):
+        found = opened.seals.status()
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+        return
+    click.echo(f"{'Root key:':{_WIDTH}}generation {found.generation}")
+    for each in found.seals:
+        opened_now = "  (opened for this command)" if each.name == found.opened_by else ""
+        click.echo(f"{each.name + ':':{_WIDTH}}{_described(each)}{opened_now}")
+
+
+@seal.command("add")
+@click.argument("name")
+@click.argument("kind", type=click.Choice(["file", "passphrase", "kms"]))
+@click.option("--key-id", help="kms: ARN of the KMS key, or of an alias of it.")
+@click.option("--region", help="kms: its Region.")
+@click.option("--endpoint", help="kms: URL of the service. Default: AWS.")
+@click.option(
+    "--new-passphrase-file",
+    type=READABLE,
+    help="passphrase: file with it in its first line. Default: a terminal is asked.",
+)
+@data_option
+@config_option
+def add(  # noqa: PLR0913 - the options of one seal
+    *,
+    name: str,
+    kind: str,
+    key_id: str | None,
+    region: str | None,
+    endpoint: str | None,
+    new_passphrase_file: Path | None,
+    data: str | None,
+    config: Path | None,
+) -> None:
+    """Add the seal NAME. It is opened once before it counts.
+
+    KIND is what keeps the root key: a file beside the database, a passphrase, or a KMS key of AWS or another server,
+    for which credentials are found as all AWS clients find them.
+    """
+    if kind != "kms" and (key_id or region or endpoint):
+        raise click.UsageError("--key-id, --region and --endpoint are for the kind kms")
+    if kind != "passphrase" and new_passphrase_file:
+        raise click.UsageError("--new-passphrase-file is for the kind passphrase")
+    if kind == "kms" and not (key_id and region):
+        raise click.UsageError("the kind kms needs --key-id and --region")
+    passphrase = _new_passphrase(name, new_passphrase_file) if kind == "passphrase" else None
+    found = {"key-id": key_id, "region": region, "endpoint": endpoint}
+    parameters = {name: value for name, value in found.items() if value is not None}
+    with open_data_folder(config, data) as (opened, _):
+        opened.seals.add(name, kind, parameters, passphrase)
+        click.echo(f"The seal {name!a} is added: it opened. Any one of these opens the root key now:")
+        for each in opened.seals.status().seals:
+            click.echo(f"  {each.name}: {_described(each)}")
+
+
+@seal.command("remove")
+@click.argument("name")
+@data_option
+@config_option
+def remove(*, name: str, data: str | None, config: Path | None) -> None:
+    """Remove the seal NAME, and rotate the root key, so that what the seal has kept opens nothing any more.
+
+    Copies of the data folder that were made before still open with it.
+    """
+    with open_data_folder(config, data) as (opened, _):
+        opened.seals.remove(name)
+        click.echo(f"The seal {name!a} is removed, and the root key is a new one.")
+
+
+@seal.command("rotate")
+@data_option
+@config_option
+def rotate(*, data: str | None, config: Path | None) -> None:
+    """Make a new root key, which every seal keeps from now on. What kept the old one is overwritten."""
+    with open_data_folder(config, data) as (opened, _):
+        generation = opened.seals.rotate()
+        click.echo(f"The root key is rotated: this is generation {generation}.")
+        for each in opened.seals.status().seals:
+            if each.kind == "file":
+                click.echo(f"If you keep a copy of the key file elsewhere, replace it by {each.parameters['file']}.")
+
+
+@seal.command("test")
+@click.argument("name", required=False)
+@json_option
+@data_option
+@config_option
+def test(*, name: str | None, as_json: bool, data: str | None, config: Path | None) -> None:
+    """Try to open the seal NAME, or each. Exits with 1 if one does not open."""
+    with open_data_folder(config, data) as (opened, _):
+        trials = opened.seals.test(name)
+    if as_json:
+        click.echo(msgspec.json.encode(trials))
+    else:
+        for each in trials:
+            click.echo(_outcome(each))
+    if any(each.outcome != "opens" for each in trials):
+        raise SystemExit(1)
+
+
+def _outcome(trial: Trial) -> str:
+    words = {"opens": "opens", "refuses": "does not open", "unavailable": "cannot be reached"}[trial.outcome]
+    return f"{trial.name + ':':{_WIDTH}}{words}{': ' if trial.reason else ''}{trial.reason}"
+
+
+def _described(status: SealStatus) -> str:
+    given = status.parameters
+    if status.kind == "file":
+        return f"the key in the file {given['file']}"
+    if status.kind == "kms":
+        return f"the KMS key {given['key-id']} at {given.get('endpoint', 'AWS')}"
+    return f"a passphrase ({given['kdf']})"
+
+
+def _new_passphrase(name: str, file: Path | None) -> str:
+    """Return the passphrase of a new seal, which is asked for twice; raises ClickException if it is too short."""
+    if file is not None:
+        found = read_passphrase(str(file), "--new-passphrase-file")
+    elif sys.stdin.isatty():
+        found = click.prompt(
+            f"New passphrase of the seal {name!a}", hide_input=True, confirmation_prompt=True, err=True
+        )
+    else:
+        raise click.ClickException("give the passphrase with --new-passphrase-file FILE, or run this at a terminal")
+    if len(found) < _MIN_PASSPHRASE:
+        raise click.ClickException(f"the passphrase must have {_MIN_PASSPHRASE} characters at least")
+    return found

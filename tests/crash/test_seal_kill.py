@@ -1,0 +1,18 @@
+"""Commands that change seals are killed at random moments: the folder always opens, and nothing is left behind."""
+
+from pathlib import Path
+
+import pytest
+
+from campaign import seeded
+from seal_campaign import SealCampaign
+
+ROUNDS = 3
+"""Kills of each kind. ``make faults`` does any number."""
+
+
+@pytest.mark.timeout(300)
+def test_seals_are_changed_wholly_or_not_at_all(tmp_path: Path) -> None:
+    tally = SealCampaign(tmp_path, seeded(1)).run(ROUNDS)
+    assert tally.injected == 3 * (ROUNDS - 1)
+    assert any("killed" in name for name in tally.outcomes)
