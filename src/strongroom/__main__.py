@@ -35,6 +35,8 @@ def _open_standard_streams() -> None:
         os.set_inheritable(descriptor, True)  # noqa: FBT003 - it takes no names
     os.close(descriptor)
     # Python has none of its own for a stream that was closed.
+    if sys.stdin is None:
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115 - it is used until the process ends
     if sys.stdout is None:
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - it is used until the process ends
     if sys.stderr is None:
