@@ -101,7 +101,7 @@ def _key_in(names: Mapping[str, str]) -> NewAccessKey:
 
 
 def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return read_regular(path).decode().splitlines() if path.exists() else []
 
 
 def _header(line: str) -> str | None:

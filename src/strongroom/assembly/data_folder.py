@@ -161,7 +161,10 @@ class DataFolder:
 
     def _open(self) -> int:
         _require_own_link(self.path)
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise DataFolderError(f"`{error.filename}` is not a folder; name another one with --data") from None
         descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             _require_private(self.path, os.fstat(descriptor))
