@@ -219,7 +219,15 @@ def _require_own_content(folder: DataFolder) -> None:
     Its owner could go on changing it. The root key is checked where it is read.
     """
     database = [folder.path / (folder.database.name + suffix) for suffix in ("", "-wal", "-shm", "-journal")]
-    for path in (*database, folder.node_id, folder.clock, folder.clock_accepted, folder.audit):
+    for path in (
+        *database,
+        folder.node_id,
+        folder.seal,
+        folder.next_seal,
+        folder.clock,
+        folder.clock_accepted,
+        folder.audit,
+    ):
         try:
             status = path.lstat()
         except FileNotFoundError:
