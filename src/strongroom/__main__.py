@@ -3,11 +3,15 @@
 import os
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
+
+_STANDARD_ERROR = 2
 
 
 def main() -> None:
     """Run the command line. Its modules are many: with too little memory they cannot even be loaded."""
+    _open_standard_streams()
     if sys.argv[1:2] == ["serve"]:
         _hold_signals()
     try:
@@ -19,6 +23,24 @@ def main() -> None:
             f"Error: strongroom cannot be loaded, for want of memory (ulimit -v) or open files (ulimit -n): {error}"
         )
     run()
+
+
+def _open_standard_streams() -> None:
+    """Open the standard streams that were closed for this process on the null device.
+
+    Otherwise the next files that are opened, such as the audit log, get their file descriptors, and what is meant for
+    standard output or standard error is written into them.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
+        os.set_inheritable(descriptor, True)  # noqa: FBT003 - it takes no names
+    os.close(descriptor)
+    # Python has none of its own for a stream that was closed.
+    if sys.stdin is None:
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115 - it is used until the process ends
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - it is used until the process ends
+    if sys.stderr is None:
+        sys.stderr = open(_STANDARD_ERROR, "w", closefd=False)  # noqa: SIM115 - it is used until the process ends
 
 
 def _hold_signals() -> None:
@@ -33,7 +55,8 @@ def _hold_signals() -> None:
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
-    os.write(1, b"Strongroom has stopped.\n")
+    with suppress(OSError):
+        os.write(1, b"Strongroom has stopped.\n")
     os._exit(0)
 
 

@@ -108,8 +108,9 @@ def problems_in(folder: Path, left_out: Path | None = None) -> list[Problem]:
     # If the data folder is closed to this user, that is a problem of its own.
     with contextlib.suppress(OSError):
         for path in folder.glob("w*"):
-            if path != left_out:
-                # A worker that ends removes its file; one that was killed may leave half a file.
+            # A worker that was killed may leave a draft (``whole_files``), which nothing else would ever remove here.
+            if path != left_out and path.suffix != ".new":
+                # A file that cannot be read says nothing.
                 with contextlib.suppress(OSError, msgspec.DecodeError):
                     found.update(_read(path.read_bytes()))
     return sorted(found)

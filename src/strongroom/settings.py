@@ -27,6 +27,10 @@ APPROVED_TLS_SUITES = tuple(suite for suite in TLS_SUITES if "CHACHA20" not in s
 """Those that are allowed with ``fips`` (NIST SP 800-52r2, 3.3.1)."""
 
 FileName = Annotated[str, Meta(min_length=1)]
+_YEAR = 31_622_400
+"""Seconds; more than that, or infinity, is too much for the calls of the system that wait."""
+_MOST = 1 << 40
+PositiveSeconds = Annotated[float, Meta(gt=0, le=_YEAR)]
 Account = Annotated[str, Meta(pattern=r"\A[0-9]{12}\Z")]
 
 
@@ -58,7 +62,7 @@ class RequestQuota(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rena
     """How many requests of a kind an account may make per second, in each Region; each account, unless one is named."""
 
     requests: str
-    per_second: Annotated[float, Meta(gt=0)]
+    per_second: Annotated[float, Meta(gt=0, le=1e9)]
     account: Account | None = None
 
 
@@ -96,45 +100,45 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """Fetch the keys of providers made through IAM from their issuers, unless the keys are set or in a file."""
     attestation_roots: tuple[FileName, ...] = ()
     """Files (PEM) with the root certificates of attestation documents; without any, no document is accepted."""
-    attestation_age: Annotated[float, Meta(gt=0)] = 300.0
+    attestation_age: PositiveSeconds = 300.0
     """How old an attestation document may be."""
-    managed_rotation_days: Annotated[int, Meta(ge=1)] = 1035
+    managed_rotation_days: Annotated[int, Meta(ge=1, le=36_500)] = 1035
     """How often the keys behind ``alias/aws/…`` are rotated."""
-    customer_keys: Annotated[int, Meta(ge=0)] = 100_000
+    customer_keys: Annotated[int, Meta(ge=0, le=_MOST)] = 100_000
     """How many customer managed keys an account may have in a Region."""
     request_quotas: tuple[RequestQuota, ...] = ()
     """Request rates above which requests are refused with ThrottlingException; without any, there is no rate limit."""
     durability: Literal["write", "fsync"] = "write"
     """What an audit record survives once its answer is sent: a crash of the process (write) or machine (fsync)."""
-    audit_segment_size: Annotated[int, Meta(ge=4096)] = 67_108_864
+    audit_segment_size: Annotated[int, Meta(ge=4096, le=_MOST)] = 67_108_864
     """The size at which a new file of the audit log is started; one is also started each day (UTC)."""
     fips: bool = False
     """Use approved algorithms only, and refuse all others by name."""
     serve_damaged: bool = False
     """Serve what can be read of a database that is found damaged at the start; otherwise the start is refused."""
-    clock_skew: Annotated[float, Meta(gt=0)] = 300.0
+    clock_skew: PositiveSeconds = 300.0
     """How much a request's time may differ from the server's."""
-    keeper_interval: Annotated[float, Meta(gt=0)] = 5.0
+    keeper_interval: Annotated[float, Meta(ge=0.05, le=_YEAR)] = 5.0
     """The interval at which due rotations and deletions are done."""
     workers: Annotated[int, Meta(ge=0, le=60)] = 0
     """The number of worker processes; 0 means one for each core."""
-    worker_timeout: Annotated[float, Meta(ge=3)] = 30.0
+    worker_timeout: Annotated[float, Meta(ge=3, le=_YEAR)] = 30.0
     """How long one of several workers may miss its heartbeat before it is killed and replaced."""
     threads: Annotated[int, Meta(ge=1, le=256)] = 4
     """Threads for work that waits for a disk."""
     key_backend_threads: Annotated[int, Meta(ge=1, le=256)] = 8
     """Threads for calls that use keys in a hardware token or behind a network."""
-    cached_keys: Annotated[int, Meta(ge=1)] = 100_000
+    cached_keys: Annotated[int, Meta(ge=1, le=_MOST)] = 100_000
     """How many keys are cached in memory."""
-    max_connections: Annotated[int, Meta(ge=1)] = 16_384
+    max_connections: Annotated[int, Meta(ge=1, le=_MOST)] = 16_384
     """The most connections of a worker; the limit of open files can allow fewer."""
-    held_bytes: Annotated[int, Meta(ge=0)] = 67_108_864
+    held_bytes: Annotated[int, Meta(ge=0, le=_MOST)] = 67_108_864
     """The most memory of a worker for unanswered requests and unread answers, beyond 8 KB a connection."""
-    request_time: Annotated[float, Meta(gt=0)] = 20.0
+    request_time: PositiveSeconds = 20.0
     """How long a client may take to send one request, or to read its answer."""
-    idle_time: Annotated[float, Meta(gt=0)] = 75.0
+    idle_time: PositiveSeconds = 75.0
     """How long a connection may wait for its next request."""
-    drain: Annotated[float, Meta(ge=0)] = 30.0
+    drain: Annotated[float, Meta(ge=0, le=_YEAR)] = 30.0
     """How long a stopping server waits for unfinished requests."""
 
     metrics_listen: str | None = None
@@ -198,6 +202,7 @@ def load(
         settings = msgspec.convert(in_file | in_environment | given, Settings, strict=False)
     except msgspec.DecodeError as error:
         raise SettingsError(_explained(str(error), places, file)) from None
+    _require_text(settings, places)
     _require_address("listen", settings.listen)
     if settings.metrics_listen is not None:
         _require_address("metrics-listen", settings.metrics_listen)
@@ -221,6 +226,17 @@ def _explained(error: str, places: Mapping[str, str], file: str) -> str:
     allowed = f"; it can be {', '.join(map(str, choices))}" if choices else ""
     within = f" (at `{rest.lstrip('.')}`)" if rest else ""
     return f"{places[name]} is not valid: {reason}{within}{allowed}"
+
+
+def _require_text(settings: Settings, places: Mapping[str, str]) -> None:
+    """Refuse names of files that are not UTF-8: they can be in no JSON, and so in no audit record and no worker."""
+    for name, value in msgspec.structs.asdict(settings).items():
+        try:
+            msgspec.json.encode(value)
+        except UnicodeEncodeError:
+            raise SettingsError(
+                f"{places[name.replace('_', '-')]} is not valid: it is not UTF-8; rename the file"
+            ) from None
 
 
 def changed(before: Settings, after: Settings) -> set[str]:

@@ -1,14 +1,20 @@
 """Small files that appear under their names whole, mode 0600: no reader, and no start after a crash, sees half of one.
 
-The content is written to a draft beside the file, ``NAME.new``. A process that is killed leaves the draft, and the next
-one that writes the file removes it.
+The content is written to a draft beside the file, ``NAME.new``. A write that fails removes it: it may hold a secret. A
+process that is killed leaves the draft, and the next one that writes the file removes it. Two writers of one file must
+take turns: they would share the draft.
 """
 
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
+"""What link(2) says of a file system without hard links."""
 
 
 def replace_file(path: Path, content: bytes, *, durable: bool = True) -> None:
@@ -16,18 +22,33 @@ def replace_file(path: Path, content: bytes, *, durable: bool = True) -> None:
 
     If it is to be ``durable``, content and name are on disk when this returns.
     """
-    _write_draft(path, content, durable=durable).replace(path)
+    with _draft_of(path, content, durable=durable) as draft:
+        draft.replace(path)
     if durable:
         sync_folder(path.parent)
 
 
 def create_file(path: Path, content: bytes) -> None:
     """Write a new file, content and name on disk when this returns; raises FileExistsError, OSError."""
-    draft = _write_draft(path, content, durable=True)
-    # Unlike a rename, a link never replaces a file.
-    os.link(draft, path)
-    draft.unlink()
+    with _draft_of(path, content, durable=True) as draft:
+        name_new(draft, path)
     sync_folder(path.parent)
+
+
+def name_new(draft: Path, path: Path) -> None:
+    """Give a file another name, which must be free; raises FileExistsError, OSError. Its present name may be gone then.
+
+    The name is not on disk yet: see ``sync_folder``.
+    """
+    try:
+        # Unlike a rename, a link never replaces a file.
+        os.link(draft, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if path.exists() or path.is_symlink():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        draft.rename(path)
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -57,13 +78,18 @@ def sync_folder(path: Path) -> None:
         os.close(folder)
 
 
-def _write_draft(path: Path, content: bytes, *, durable: bool) -> Path:
+@contextmanager
+def _draft_of(path: Path, content: bytes, *, durable: bool) -> Iterator[Path]:
+    """Yield a draft with the content, to be given its name; remove what is left of it."""
     draft = path.with_name(f"{path.name}.new")
     draft.unlink(missing_ok=True)
-    # A link that another user may have put there is not followed.
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-        file.write(content)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    return draft
+    try:
+        # A link that another user may have put there is not followed.
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """``env.sh`` and ``env.fish``: AWS clients reach the server from any shell, whatever its environment says about AWS."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from local_server import RunningServer, running_server
 from programs import program
+from server_processes import wait_until
 
 PACKAGES = {"sh": "dash", "dash": "dash", "bash": "bash", "zsh": "zsh", "fish": "fish"}
 SCRIPT = """\
@@ -172,3 +174,32 @@ def test_a_server_that_cannot_write_the_file_says_so_and_serves(tmp_path: Path) 
         printed, log = process.communicate(timeout=30)
     assert (process.returncode, printed) == (0, "Strongroom has stopped.\n")
     assert "cannot write the environment of clients" in log
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_server_that_is_ready_has_written_the_files(tmp_path: Path, workers: str) -> None:
+    """A script may wait for ``/readyz`` and read the file at once."""
+    data, port = tmp_path / "data", free_port()
+    command = [sys.executable, "-m", "strongroom", "serve", "--data", str(data), "--listen", f"127.0.0.1:{port}"]
+    with subprocess.Popen([*command, "--workers", workers], stdout=subprocess.DEVNULL) as process:
+        try:
+            wait_until(lambda: accepts(port) or process.poll() is not None)
+            assert f"http://127.0.0.1:{port}" in (data / "env.sh").read_text()
+            assert (data / "env.fish").exists()
+            process.terminate()
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+
+
+def free_port() -> int:
+    """Return a loopback port that nothing listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def accepts(port: int) -> bool:
+    """Tell whether a server accepts connections on a loopback port."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0

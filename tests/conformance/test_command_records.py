@@ -181,6 +181,6 @@ def test_the_first_start_is_no_command_and_a_start_ends_what_a_killed_command_le
         )
         database.commit()
     with running_server(data, tmp_path / "log2") as server:
-        assert "lines came after the last signed checkpoint" in succeed(data, "audit", "verify")
+        assert "after the last signed checkpoint when a server started" in succeed(data, "audit", "verify")
         assert command_files(data)[-1].read_bytes().splitlines()[-1].startswith(b'{"checkpoint":')
         assert server.stop() == 0

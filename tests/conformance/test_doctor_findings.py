@@ -54,6 +54,11 @@ def other_secret(data: Path) -> None:
     (data / "credentials").write_text(re.sub(r"(secret_access_key = ....)(.)", r"\1/", text))
 
 
+def folder_of_credentials(data: Path) -> None:
+    (data / "credentials").unlink()
+    (data / "credentials").mkdir(mode=0o700)
+
+
 @dataclass(frozen=True)
 class Case:
     """How to make one check fail, and what it must say."""
@@ -163,8 +168,11 @@ CASES = {
     "a secret is not the one in the database": Case(
         "credentials", "warning", other_secret, "has another secret", "strongroom account root-key 000000000000"
     ),
+    "the credentials are a folder": Case(
+        "credentials", "warning", folder_of_credentials, "it is not a regular file", "move it away"
+    ),
     "the credentials cannot be read": Case(
-        "credentials", "warning", lambda data: (data / "credentials").write_text("[[["), "credentials`", ""
+        "credentials", "warning", lambda data: (data / "credentials").write_text("[[["), "credentials`", "move it away"
     ),
 }
 

@@ -22,7 +22,7 @@ Mistake = Callable[[Path, Pair], tuple[tuple[str, ...], str]]
 def file_in_the_way(data: Path, _pair: Pair) -> tuple[tuple[str, ...], str]:
     shutil.rmtree(data)
     data.write_text("")
-    return (), f"`{data}` cannot be used: File exists"
+    return (), f"`{data}` is not a folder; name another one with --data"
 
 
 def folder_open_to_others(data: Path, _pair: Pair) -> tuple[tuple[str, ...], str]:

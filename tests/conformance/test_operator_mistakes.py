@@ -124,6 +124,33 @@ def test_a_settings_file_that_is_not_toml_is_named(tmp_path: Path, content: byte
     assert f"`{config}` is not valid TOML" in error_of(tmp_path / "data", "serve", "--config", str(config))
 
 
+def test_what_is_no_folder_is_no_data_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    for name in ("file", "link"):
+        assert f"{name}` is not a folder" in error_of(tmp_path / name, "serve", "--listen", "127.0.0.1:0")
+
+
+def test_a_folder_that_is_gone_is_not_started_in(tmp_path: Path) -> None:
+    command = 'mkdir gone; cd gone; rmdir ../gone; exec "$0" -m strongroom serve --listen 127.0.0.1:0'
+    done = subprocess.run(
+        ["sh", "-c", command, sys.executable], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("Error: the folder that this was started in does not exist any more")
+
+
+@pytest.mark.parametrize("command", [("serve", "--workers", "2"), ("doctor", "--json")], ids=" ".join)
+def test_a_name_that_is_not_utf_8_is_no_traceback(tmp_path: Path, command: tuple[str, ...]) -> None:
+    name = os.fsencode(tmp_path) + b"/\xff"
+    done = subprocess.run(
+        [sys.executable, "-m", "strongroom", *command, "--data", name], capture_output=True, text=True, check=False
+    )
+    assert done.returncode in {1, 2}
+    assert "--data is not valid: it is not UTF-8" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def _as_another_user(*command: str) -> subprocess.CompletedProcess[str]:
     """Run a command without the rights of root, which it gives up when its modules are loaded."""
     program = """if True:

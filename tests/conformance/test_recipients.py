@@ -225,7 +225,7 @@ def test_an_identity_policy_for_random_bytes(attesting: Attesting) -> None:
 
 def test_roots_that_cannot_be_read_end_the_start(tmp_path: Path) -> None:
     config = tmp_path / "strongroom.toml"
-    config.write_text('attestation-roots = ["missing.pem"]\n')
+    config.write_text('listen = "127.0.0.1:0"\nattestation-roots = ["missing.pem"]\n')
     command = [sys.executable, "-m", "strongroom", "serve", "--data", str(tmp_path / "data"), "--config", str(config)]
     refused = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert refused.returncode == 1

@@ -1,5 +1,6 @@
 """Settings: precedence of their sources, and which values are refused."""
 
+import msgspec
 import pytest
 
 from strongroom.settings import Settings, SettingsError, changed, load, reloaded
@@ -103,3 +104,36 @@ def test_a_running_server_neither_begins_nor_ends_tls() -> None:
     assert changed(secure, reloaded(secure, plain)) == {"log_level"}
     renamed = load("", {}, {"tls_cert": "b.pem", "tls_key": "b.key", "log_level": "debug"})
     assert reloaded(secure, renamed) == renamed
+
+
+NUMBERS = sorted(
+    field.encode_name
+    for field in msgspec.structs.fields(Settings)
+    if isinstance(field.default, int | float) and not isinstance(field.default, bool)
+)
+
+
+@pytest.mark.parametrize("value", ["inf", "1e300", "nan", str(10**18)])
+@pytest.mark.parametrize("setting", NUMBERS)
+def test_every_number_has_a_bound(setting: str, value: str) -> None:
+    """What waits for an infinite time raises OverflowError, and JSON has no infinity to tell a worker."""
+    with pytest.raises(SettingsError, match=f"`{setting}` in `strongroom.toml` is not valid"):
+        load(f"{setting} = {value}", {}, {})
+
+
+def test_there_are_numbers() -> None:
+    assert {"drain", "keeper-interval", "managed-rotation-days", "held-bytes"} <= set(NUMBERS)
+
+
+def test_a_quota_has_a_bound() -> None:
+    with pytest.raises(SettingsError, match="request-quotas"):
+        load('[[request-quotas]]\nrequests = "rsa"\nper-second = inf', {}, {})
+
+
+def test_names_of_files_are_utf_8() -> None:
+    """As a process gets other bytes of its command line and its environment."""
+    name = b"data-\xff".decode(errors="surrogateescape")
+    with pytest.raises(SettingsError, match="--data is not valid: it is not UTF-8"):
+        load("", {}, {"data": name})
+    with pytest.raises(SettingsError, match="STRONGROOM_ATTESTATION_ROOTS is not valid: it is not UTF-8"):
+        load("", {"STRONGROOM_ATTESTATION_ROOTS": f"a.pem,{name}"}, {})

@@ -1,5 +1,6 @@
 """Small files that are never seen half written."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -57,3 +58,34 @@ def test_the_content_is_on_disk_before_the_name_and_then_the_name(
     synced.clear()
     replace_file(path, b"content", durable=False)
     assert not synced
+
+
+def test_a_write_that_fails_leaves_no_draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    taken = tmp_path / "taken"
+    taken.write_bytes(b"content")
+    with pytest.raises(FileExistsError):
+        create_file(taken, b"secret")
+    monkeypatch.setattr(os, "fsync", full)
+    for write in (replace_file, create_file):
+        with pytest.raises(OSError, match="No space left"):
+            write(tmp_path / "file", b"secret")
+    assert list(tmp_path.iterdir()) == [taken]
+
+
+def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / "file"
+    create_file(path, b"first")
+    with pytest.raises(FileExistsError):
+        create_file(path, b"second")
+    (tmp_path / "link").symlink_to(tmp_path / "missing")
+    with pytest.raises(FileExistsError):
+        create_file(tmp_path / "link", b"third")
+    assert path.read_bytes() == b"first"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "link"]

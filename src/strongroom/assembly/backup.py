@@ -95,7 +95,10 @@ class BackupMaker:
                     publish(target)
             except OSError as error:
                 raise DataFolderError(f"`{target}` cannot be written: {error.strerror or error}") from error
-        removed = [] if keep is None else remove_oldest(target.parent, self._deployment, keep, target)
+        try:
+            removed = [] if keep is None else remove_oldest(target.parent, self._deployment, keep, target)
+        except OSError as error:
+            raise DataFolderError(f"`{target}` was made, but an older backup cannot be removed: {error}") from error
         return MadeBackup(target, size, signed, removed)
 
     def _write_and_check(

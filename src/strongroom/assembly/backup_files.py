@@ -4,7 +4,6 @@ Until then a file is hidden, is named ``.NAME.partial`` and is locked by the pro
 process has left is removed by the next one that writes to the same folder.
 """
 
-import errno
 import fcntl
 import os
 import re
@@ -17,11 +16,9 @@ from strongroom.assembly.data_folder import DataFolderError
 from strongroom.backup.blocks import MAGIC as PLAIN_MAGIC
 from strongroom.backup.file_names import dated_name, too_many
 from strongroom.crypto.age.stream import MAGIC as AGE_MAGIC
-from strongroom.whole_files import sync_folder
+from strongroom.whole_files import name_new, sync_folder
 
 _PARTIAL = ".partial"
-_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
-"""What link(2) says of a file system without hard links."""
 _DATED_PARTIAL = re.compile(r"\.strongroom-[0-9a-f]+-[0-9TZ-]+\.backup(\.age)?\.partial")
 
 
@@ -34,11 +31,10 @@ def partial_file(target: Path) -> Iterator[BinaryIO]:
     path = target.with_name(f".{target.name}{_PARTIAL}")
     _remove_abandoned(target.parent, path.name)
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = _new_locked(path)
     except FileExistsError:
         raise DataFolderError(f"another process is writing `{target}`; choose another --to") from None
     with os.fdopen(descriptor, "w+b") as file:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         try:
             yield file
         finally:
@@ -50,15 +46,9 @@ def publish(target: Path) -> None:
     """Give the hidden file beside ``target`` its name; raises DataFolderError if there is a file of that name."""
     path = target.with_name(f".{target.name}{_PARTIAL}")
     try:
-        # Unlike a rename, a link never replaces a file.
-        os.link(path, target)
+        name_new(path, target)
     except FileExistsError:
         raise _taken(target) from None
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        require_free(target)
-        path.rename(target)
     sync_folder(target.parent)
 
 
@@ -93,6 +83,17 @@ def remove_oldest(folder: Path, deployment: str, keep: int, newest: Path) -> lis
             removed.append(path)
     sync_folder(folder)
     return removed
+
+
+def _new_locked(path: Path) -> int:
+    """Create a file, locked; return its descriptor. Raises FileExistsError."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        # Before it was locked, another process took it for one that a killed process has left, and removed it.
+        os.close(descriptor)
 
 
 def _begins_as_backup(path: Path) -> bool:

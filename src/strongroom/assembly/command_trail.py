@@ -70,7 +70,8 @@ class CommandTrail:
                 raise self._not_recorded(error) from None
             try:
                 yield
-            except Exception as error:
+            except BaseException as error:
+                # An interrupt (Ctrl-C) ends the body as well.
                 with suppress(KmsError, OSError):
                     self._add(log, event, str(error) or type(error).__name__)
                 raise

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from strongroom.crypto.access_keys import NewAccessKey
-from strongroom.whole_files import replace_file
+from strongroom.whole_files import read_regular, replace_file
 
 _ID = re.compile(r"(?!ASIA)[A-Z0-9]{16,128}")
 _SECRET = re.compile(r"[!-~]{16,128}")
@@ -82,7 +82,12 @@ def _parsed(path: Path) -> configparser.RawConfigParser:
     """Read a credentials file; raises CredentialsFileError. A file that does not exist has no profile."""
     parser = configparser.RawConfigParser(default_section="")
     try:
-        parser.read(path, encoding="utf-8")
+        # ``RawConfigParser.read`` would take a file that cannot be read for one that does not exist.
+        parser.read_string(read_regular(path).decode())
+    except FileNotFoundError:
+        return parser
+    except OSError as error:
+        raise CredentialsFileError(f"`{path}` cannot be read: {error.strerror}") from None
     except (configparser.Error, UnicodeDecodeError):
         # The parser's own message repeats lines of the file, secrets among them.
         raise CredentialsFileError(
@@ -96,7 +101,7 @@ def _key_in(names: Mapping[str, str]) -> NewAccessKey:
 
 
 def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return read_regular(path).decode().splitlines() if path.exists() else []
 
 
 def _header(line: str) -> str | None:

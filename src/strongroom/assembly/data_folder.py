@@ -161,7 +161,10 @@ class DataFolder:
 
     def _open(self) -> int:
         _require_own_link(self.path)
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise DataFolderError(f"`{error.filename}` is not a folder; name another one with --data") from None
         descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             _require_private(self.path, os.fstat(descriptor))
@@ -216,7 +219,15 @@ def _require_own_content(folder: DataFolder) -> None:
     Its owner could go on changing it. The root key is checked where it is read.
     """
     database = [folder.path / (folder.database.name + suffix) for suffix in ("", "-wal", "-shm", "-journal")]
-    for path in (*database, folder.node_id, folder.clock, folder.clock_accepted, folder.audit):
+    for path in (
+        *database,
+        folder.node_id,
+        folder.seal,
+        folder.next_seal,
+        folder.clock,
+        folder.clock_accepted,
+        folder.audit,
+    ):
         try:
             status = path.lstat()
         except FileNotFoundError:

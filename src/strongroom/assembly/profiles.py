@@ -32,8 +32,8 @@ class Profiles:
         path = self._folder.credentials
         try:
             profiles = long_term_keys(path)
-        except (CredentialsFileError, OSError) as error:
-            return [str(error)]
+        except CredentialsFileError as error:
+            return [f"{error}; repair it, or move it away and run: strongroom account root-key ID"]
         found = []
         with self._store.read() as reader:
             for profile, key in profiles.items():

@@ -31,8 +31,12 @@ class RestoredFolder:
         """The database, until it is complete."""
 
     def publish(self) -> None:
-        """Bring everything to disk and put it in place; raises OSError."""
+        """Bring everything to disk and put it in place; raises DataFolderError, OSError."""
         path = self.folder.path
+        log = self.database.with_name(self.database.name + "-wal")
+        if log.exists() and log.stat().st_size:
+            # SQLite empties it when the last connection is closed, unless that failed.
+            raise DataFolderError(f"the last changes could not be moved from `{log}` into the database; restore again")
         for extra in ("-writer", "-wal", "-shm"):
             self.database.with_name(self.database.name + extra).unlink(missing_ok=True)
         self.database.rename(self.folder.database)

@@ -63,15 +63,15 @@ def _notes(report: Report) -> Iterator[str]:
     if report.pruned:
         yield f"{_count(report.pruned, 'file')} pruned from an archive, as the log states"
     notes = (
-        (report.unsigned, "records come after the last signed checkpoint; no signature covers them yet"),
-        (report.uncovered, "lines came after the last signed checkpoint when a server started: a crash leaves some"),
-        (report.torn, "bytes of unfinished lines, of calls that were never answered"),
-        (report.damaged, "lines were written when the machine ended, and some of them are damaged"),
-        (report.lost, "records of refused calls were dropped while the log could not be written"),
+        (report.unsigned, "record", "after the last signed checkpoint, not covered by a signature yet"),
+        (report.uncovered, "line", "after the last signed checkpoint when a server started: a crash leaves some"),
+        (report.torn, "byte", "of unfinished lines, of calls that were never answered"),
+        (report.damaged, "line", "written when the machine ended, some of it damaged"),
+        (report.lost, "record", "of refused calls dropped while the log could not be written"),
     )
-    for count, text in notes:
+    for count, noun, text in notes:
         if count:
-            yield f"{count} {text}"
+            yield f"{_count(count, noun)} {text}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -94,10 +94,20 @@ def _words_of_the_system(error: OSError) -> str:
             return _NO_MEMORY
         case errno.EAGAIN:
             return "no process can be started: raise the limit of processes (ulimit -u, TasksMax of systemd)"
+        case errno.ENOENT if error.filename is None and not _current_folder_exists():
+            return "the folder that this was started in does not exist any more: change to another folder (cd)"
         case _ if error.filename is None:
             return error.strerror or str(error)
         case _:
             return f"`{os.fsdecode(error.filename)}` cannot be used: {error.strerror}"
+
+
+def _current_folder_exists() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _one_line(text: str) -> str:

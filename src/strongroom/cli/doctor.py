@@ -107,7 +107,8 @@ def _settings(config: Path | None, data: str | None) -> Settings | SettingsError
 def _named_folder(data: str | None) -> Path | None:
     """Return the data folder if it is named elsewhere than in a file of settings that cannot be used."""
     named = data or os.environ.get(_DATA_VARIABLE)
-    return None if named is None else Path(named).absolute()
+    # A name that is not UTF-8 is what is wrong with the settings, and cannot be in a JSON document.
+    return None if named is None or os.fsencode(named) != named.encode(errors="replace") else Path(named).absolute()
 
 
 def _show(report: Report) -> None:

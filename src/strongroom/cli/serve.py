@@ -7,7 +7,7 @@ import shlex
 import signal
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -26,6 +26,7 @@ from strongroom.cli.client_environment import fish_quoted, write_client_environm
 from strongroom.cli.data_folder import readable_errors
 from strongroom.cli.options import config_option, data_option, read_settings
 from strongroom.cli.reload import Reload
+from strongroom.cli.standard_output import say
 from strongroom.cli.unsealing import unsealing_of
 from strongroom.clock import SystemClock
 from strongroom.crypto.seal import SealUnavailableError, Unsealed
@@ -120,12 +121,13 @@ def _serve(settings: Settings, log: LogQueue, read: Callable[[], Settings]) -> N
         running = _with_ports(settings, held, _AFTER_ORPHANS if lock.waited else 0.0)
         running = msgspec.structs.replace(running, workers=workers)
         unsealed = _ready_folder(running)
+        announce = partial(_announce, running, _write_environment(running))
         reload = Reload(read, settings, running)
         if workers == 1:
-            serve_as(running, None, log, partial(_announce_alone, running, reload), lock.close, unsealed)
+            serve_as(running, None, log, partial(_announce_alone, announce, reload), lock.close, unsealed)
         else:
-            _supervise(running, lock.folder, reload, unsealed)
-    click.echo(_STOPPED)
+            _supervise(Supervisor(running, lock.folder, reload.again, unsealed), announce)
+    say(_STOPPED)
 
 
 def _ready_folder(settings: Settings) -> Unsealed | None:
@@ -157,7 +159,8 @@ def _exit_during_start(_number: int, _frame: FrameType | None) -> None:
     Raising an exception would be unreliable: Python drops exceptions of signal handlers that run during garbage
     collection.
     """
-    os.write(1, f"{_STOPPED}\n".encode())
+    with suppress(OSError):
+        os.write(1, f"{_STOPPED}\n".encode())
     os._exit(0)
 
 
@@ -179,34 +182,44 @@ def _claimed(listen: str, held: ExitStack, patience: float) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _supervise(settings: Settings, lock: int, reload: Reload, unsealed: Unsealed | None) -> None:
+def _supervise(supervisor: Supervisor, announce: Callable[[], None]) -> None:
     """Run the workers on the ports that are claimed for them."""
-    url = f"{settings.scheme}://{settings.listen}"
-    if not Supervisor(settings, lock, reload.again, unsealed).run(lambda: _announce(settings, url)):
+    if not supervisor.run(announce):
         # Log it rather than print it: a reader of standard error that hangs must not block the exit.
         logger.error("a worker did not stop cleanly")
         raise SystemExit(1)
 
 
-def _announce_alone(settings: Settings, reload: Reload, serving: Serving) -> None:
+def _announce_alone(announce: Callable[[], None], reload: Reload, serving: Serving) -> None:
     """Announce a server of one process, on its event loop, and have SIGHUP reload its settings from now on."""
     loop = asyncio.get_running_loop()
     # On a thread, because it reads files.
     loop.add_signal_handler(RELOAD_SIGNAL, lambda: loop.run_in_executor(None, reload.again, serving.renew))
-    _announce(settings, serving.url)
+    announce()
 
 
-def _announce(settings: Settings, url: str) -> None:
-    """Print where the server listens, and the command that makes the AWS clients of a shell use it."""
-    click.echo(f"Strongroom {__version__} serves account {settings.account} in {', '.join(settings.regions)} at {url}")
-    if settings.metrics_listen is not None:
-        click.echo(f"Metrics are at http://{settings.metrics_listen}/metrics")
+def _write_environment(settings: Settings) -> tuple[Path, Path] | None:
+    """Write the files that point AWS clients at the server before it serves: a script may wait for that alone."""
     try:
-        for_sh, for_fish = write_client_environment(settings, url)
+        return write_client_environment(settings, _url(settings))
     except OSError as error:
         # The server is of use without these files.
         logger.warning("cannot write the environment of clients: %s", error)
-        return
-    click.echo("Point the AWS clients of another shell at it (sh, bash, zsh; fish):\n")
-    click.echo(f". {shlex.quote(str(for_sh.absolute()))}")
-    click.echo(f"source {fish_quoted(str(for_fish.absolute()))}\n")
+        return None
+
+
+def _url(settings: Settings) -> str:
+    return f"{settings.scheme}://{settings.listen}"
+
+
+def _announce(settings: Settings, environment: tuple[Path, Path] | None) -> None:
+    """Print where the server listens, and the command that makes the AWS clients of a shell use it."""
+    served = f"account {settings.account} in {', '.join(settings.regions)} at {_url(settings)}"
+    say(f"Strongroom {__version__} serves {served}")
+    if settings.metrics_listen is not None:
+        say(f"Metrics are at http://{settings.metrics_listen}/metrics")
+    if environment is not None:
+        for_sh, for_fish = environment
+        say("Point the AWS clients of another shell at it (sh, bash, zsh; fish):\n")
+        say(f". {shlex.quote(str(for_sh.absolute()))}")
+        say(f"source {fish_quoted(str(for_fish.absolute()))}\n")

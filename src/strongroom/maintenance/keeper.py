@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 _DUTIES = (AUTOMATIC_ROTATION, MATERIAL_EXPIRY, KEY_DELETION)
 _BATCH = 100
+_BEGIN_AGAIN = 600.0
+"""Seconds after which what is done once is tried again if it has failed."""
 _CHANGES_KEPT = 10_000
 _FAILURES_KEPT = 1000
 _LOGGED_EVERY = 3600.0
@@ -61,8 +63,9 @@ class Keeper:
         *,
         at_start: Callable[[], None] | None = None,
     ) -> None:
-        """Keep a service. ``at_start`` is done once, in the first round of the first worker."""
+        """Keep a service. ``at_start`` is done once by the first worker: in its first round, or later if that fails."""
         self._at_start = at_start
+        self._begin_after = -math.inf
         self._backends = backends
         self._changes = ServiceChanges(backends, trail, log)
         self._log = log
@@ -106,9 +109,12 @@ class Keeper:
         self.counters.last_end = self._clock.now()
 
     def _begin(self) -> None:
-        act, self._at_start = self._at_start, None
-        if act is not None:
-            act()
+        if self._at_start is None or self._clock.timer() < self._begin_after:
+            return
+        # It reads every record, so it is not tried again in each round.
+        self._begin_after = self._clock.timer() + _BEGIN_AGAIN
+        self._at_start()
+        self._at_start = None
 
     def _do_duties(self) -> None:
         moment = self._watch.moment()

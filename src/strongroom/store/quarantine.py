@@ -49,8 +49,9 @@ class Quarantine:
                 return
             self._records.add(finding.record)
             self._counted(len(self._records))
-        logger.error("%s is not used: %s; restore the database from a backup", finding.record, finding.fault)
-        self._problems.report(Subject.ROWS, _PROBLEM)
+            logger.error("%s is not used: %s; restore the database from a backup", finding.record, finding.fault)
+            # With the lock: a record that is released meanwhile must not be reported after that.
+            self._problems.report(Subject.ROWS, _PROBLEM)
 
     def release(self, record: str) -> None:
         """Note that a record is good, or is gone."""
@@ -58,11 +59,10 @@ class Quarantine:
             if record not in self._records:
                 return
             self._records.remove(record)
-            left = len(self._records)
-            self._counted(left)
-        logger.warning("%s is not quarantined any more", record)
-        if not left:
-            self._problems.resolve(Subject.ROWS)
+            self._counted(len(self._records))
+            logger.warning("%s is not quarantined any more", record)
+            if not self._records:
+                self._problems.resolve(Subject.ROWS)
 
 
 def material_record(material_id: str, key_arn: str) -> str:

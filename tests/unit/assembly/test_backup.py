@@ -1,6 +1,7 @@
 """Backups of a data folder: what they hold, where they are written, and what verification finds."""
 
 import errno
+import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -167,6 +168,41 @@ def test_a_file_system_without_hard_links(
     made = back_up(deployment, tmp_path)
     assert verify(made.path).signed == made.signed
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_file_that_another_process_removes_before_it_is_locked(
+    deployment: LocalDeployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That process looks for files that a killed one has left."""
+    removed, lock = list[Path](), fcntl.flock
+
+    def remove_first(descriptor: int, operation: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if path.parent == tmp_path and not removed:
+            removed.append(path)
+            path.unlink()
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", remove_first)
+    made = back_up(deployment, tmp_path)
+    assert verify(made.path).signed == made.signed
+    assert len(removed) == 1
+
+
+def test_an_older_backup_that_cannot_be_removed_does_not_hide_that_the_new_one_was_made(
+    deployment: LocalDeployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *, missing_ok: bool = False) -> None:
+        if path == older:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        unlink(path, missing_ok=missing_ok)
+
+    older, unlink = back_up(deployment, tmp_path).path, Path.unlink
+    deployment.clock.advance(60)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(DataFolderError, match=r"was made, but an older backup cannot be removed: .*Read-only"):
+        back_up(deployment, tmp_path, keep=1)
+    assert len(list(tmp_path.glob("*.backup"))) == 2
 
 
 def test_two_of_one_second_have_two_names(deployment: LocalDeployment, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from audits import command_records
 from local_deployment import LocalDeployment
 from strongroom.assembly.clock_record import ClockFiles, accept_clock, known_at
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
@@ -98,6 +99,24 @@ def test_a_command_accepts_the_clock_and_leaves_a_record(tmp_path: Path, clock: 
     after = known_at(opened.folder, reading_of(clock))
     assert after is not None
     assert (after.doubt(), after.trusted) == (None, clock.now())
+    opened.close()
+    local.deployment.close()
+
+
+def test_a_command_that_is_interrupted_leaves_a_record_of_that(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    local = LocalDeployment(tmp_path / "data", clock)
+    opened = OpenFolder(local.settings, clock, system_entropy)
+    monkeypatch.setattr(ClockFiles, "accept", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        accept_clock(opened.folder, opened.trail, reading_of(clock))
+    made, failed = [each for each in command_records(local.folder) if each["eventName"] == "AcceptClock"]
+    assert "errorCode" not in made
+    assert (failed["errorCode"], failed["errorMessage"]) == ("CommandFailed", "KeyboardInterrupt")
     opened.close()
     local.deployment.close()
 

@@ -1,5 +1,7 @@
 """The credentials file: profiles are added, renamed and removed, and all else stays as it is."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -57,3 +59,25 @@ def test_what_is_no_long_term_key_is_left_out(path: Path) -> None:
     with pytest.raises(CredentialsFileError) as raised:
         long_term_keys(path)
     assert str(path) in str(raised.value)
+
+
+def a_link_to_itself(path: Path) -> None:
+    path.symlink_to(path)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, a_link_to_itself])
+def test_what_cannot_be_read_is_not_taken_for_missing(path: Path, make: Callable[[Path], object]) -> None:
+    """A pipe is not waited for, and no new access key is put into the place of one that is there."""
+    make(path)
+    with pytest.raises(CredentialsFileError, match="credentials` cannot be read: "):
+        given_key(path, "default")
+    with pytest.raises(CredentialsFileError, match="credentials` cannot be read: "):
+        long_term_keys(path)
+    with pytest.raises(CredentialsFileError, match="credentials` cannot be read: "):
+        has_profile(path, "default")
+
+
+def test_a_file_that_does_not_exist_has_no_profile(path: Path) -> None:
+    assert given_key(path, "default") is None
+    assert long_term_keys(path) == {}
+    assert not has_profile(path, "default")

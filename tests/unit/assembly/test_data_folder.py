@@ -96,7 +96,9 @@ def test_a_link_is_followed_unless_it_is_another_users(tmp_path: Path, monkeypat
         lock(link)
 
 
-@pytest.mark.parametrize("name", ["strongroom.db", "strongroom.db-wal", "strongroom.db-journal", "node-id", "audit"])
+@pytest.mark.parametrize(
+    "name", ["strongroom.db", "strongroom.db-wal", "strongroom.db-journal", "node-id", "audit", "seal.json"]
+)
 def test_state_of_another_user_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may have been put there while the folder was open to others, and its owner can still change it."""
     path = tmp_path / name

@@ -17,6 +17,7 @@ from key_import import import_material
 from local_deployment import LocalDeployment, Refused
 from strongroom.assembly.backup import MadeBackup
 from strongroom.assembly.data_folder import DataFolderError
+from strongroom.assembly.restored_folder import restored_folder
 from strongroom.backup.blocks import BackupError
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.seal import UnsealError
@@ -349,3 +350,15 @@ def test_damaged_keys_are_restored_only_on_demand(deployment: LocalDeployment, t
     restored = reopened(deployment, tmp_path / "new")
     assert restored.call("Encrypt", KeyId=other, Plaintext=TEXT)
     restored.deployment.close()
+
+
+def test_changes_that_are_not_in_the_database_yet_are_not_thrown_away(tmp_path: Path) -> None:
+    target = tmp_path / "data"
+    with (  # noqa: PT012 - what is published is made within
+        pytest.raises(DataFolderError, match="could not be moved"),
+        restored_folder(target) as place,
+    ):
+        place.database.write_bytes(b"database")
+        place.database.with_name("restoring.db-wal").write_bytes(b"changes")
+        place.publish()
+    assert list(tmp_path.iterdir()) == []

@@ -28,3 +28,11 @@ def test_a_forged_log_cannot_send_escape_sequences(capsys: pytest.CaptureFixture
     first, more, *_, last = capsys.readouterr().out.splitlines()
     assert first == r"file:1: sequence 1: ALTERED: this is the header of \x1b[2J\nThe log is whole."
     assert (more, last) == ("... and 150 more", "The log is not what was written: 151 findings.")
+
+
+@pytest.mark.parametrize(("number", "words"), [(1, "1 record after"), (2, "2 records after")])
+def test_one_record_is_not_more_than_one(capsys: pytest.CaptureFixture[str], number: int, words: str) -> None:
+    report = Report()
+    report.unsigned = number
+    show_report(report, judged=True)
+    assert f"note: {words} the last signed checkpoint" in capsys.readouterr().out

@@ -15,6 +15,7 @@ from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.material import MaterialBinding
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
+from strongroom.store.faults import StoreUnavailable
 from strongroom.store.protocol import Transaction
 
 
@@ -264,3 +265,25 @@ def test_a_failure_that_repeats_is_logged_once(local: LocalDeployment, caplog: p
     keeper.run()
     assert caplog.text.count("could not finish save") == 2
     clock_file.rmdir()
+
+
+def test_what_is_done_once_is_tried_again_until_it_succeeds(local: LocalDeployment) -> None:
+    outcomes = iter([StoreUnavailable("busy", "locked"), None])
+    done = []
+
+    def act() -> None:
+        outcome = next(outcomes)
+        done.append(outcome)
+        if outcome is not None:
+            raise outcome
+
+    keeper = local.deployment.keeper
+    keeper._at_start = act
+    keeper.run()
+    keeper.run()
+    assert len(done) == 1
+    local.clock.advance(600)
+    keeper.run()
+    local.clock.advance(600)
+    keeper.run()
+    assert len(done) == 2

@@ -1,6 +1,9 @@
 """The quarantine: each record is logged once, and the problem is open as long as there is any."""
 
+from threading import Thread
+
 import pytest
+from typing_extensions import override
 
 from strongroom.problems import Problems, Subject
 from strongroom.store import quarantine as module
@@ -40,3 +43,20 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_damaged_value_is_named_on_one_line(value: object, text: str) -> None:
     assert printable(value) == text
     assert len(printable("x" * 10_000)) < 1000
+
+
+def test_a_record_that_is_released_while_it_is_reported_leaves_no_problem() -> None:
+    class Slow(Problems):
+        @override
+        def report(self, subject: Subject, text: str) -> None:
+            releasing.start()
+            releasing.join(0.1)
+            super().report(subject, text)
+
+    problems = Slow()
+    quarantine = Quarantine(problems)
+    releasing = Thread(target=quarantine.release, args=("key a",))
+    quarantine.add(Finding("key a", FORGED))
+    releasing.join()
+    assert len(quarantine) == 0
+    assert problems.current() == []

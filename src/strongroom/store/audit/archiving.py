@@ -61,6 +61,8 @@ def copy_segment(segment: Segment, to: Path, *, compress: bool, progress: Callab
     there = [path for path in (to / segment.name, to / (segment.name + COMPRESSED)) if path.exists()]
     if there:
         _require_copy(segment, there[0], end)
+        # What has made it, such as cp(1), need not have synced it.
+        _sync(there[0])
         progress(segment.path.stat().st_size)
         return end
     target = to / (segment.name + COMPRESSED if compress else segment.name)
@@ -107,6 +109,14 @@ def _new_file(path: Path, *, compress: bool) -> Iterator[BinaryIO]:
             yield file
         file.flush()
         os.fsync(file.fileno())
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _require_copy(segment: Segment, path: Path, end: Position, *, compressed: bool | None = None) -> None:

@@ -98,6 +98,20 @@ def test_a_full_disk_leaves_no_half_copy(disk: Disk, tmp_path: Path, monkeypatch
     assert list(to.iterdir()) == []
 
 
+def test_a_copy_that_was_there_is_synced_before_it_is_relied_on(
+    disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def noted(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+
+    synced, segment = list[int](), segments_of(disk.folder)[0]
+    copy = tmp_path / segment.name
+    copy.write_bytes(segment.path.read_bytes())
+    monkeypatch.setattr(os, "fsync", noted)
+    copy_segment(segment, tmp_path, compress=True, progress=lambda _: None)
+    assert synced == [copy.stat().st_ino]
+
+
 def test_a_file_that_was_moved_meanwhile_is_named(disk: Disk) -> None:
     path = segments_of(disk.folder)[0].path
     searching = search_log((disk.folder,), Query())
