@@ -306,7 +306,13 @@ def ready_folder(settings: Settings, clock: Clock, entropy: Entropy, unsealing: 
     with closing(OpenFolder(settings, clock, entropy, unsealing=unsealing, taken=True)) as opened:
         with opened.folder.registering(wait=False) as alone:
             if alone:
-                opened.seals.finish()
+                try:
+                    opened.seals.finish()
+                except OSError as error:
+                    # It opens all the same, with the document that fits. A key file can be a mount, for example.
+                    logger.warning("cannot remove what a change of the seals has left: %s", error)
+        if settings.fips:
+            opened.seals.require_approved()
         _ensure_account(opened, settings)
         for problem in opened.profiles.problems():
             logger.warning("%s", problem)

@@ -28,7 +28,12 @@ def open_domain_keys(
         known = {each.scope for each in sealed}
         missing = [scope for scope in (IAM_SCOPE, *regions) if scope not in known]
         used = {*reader.keys_by_region(), IAM_SCOPE} if known and missing else set()
-    seal = open_seal(folder, sealed, unsealing, entropy)
+    try:
+        seal = open_seal(folder, sealed, unsealing, entropy)
+    except UnsealError:
+        if not _were_resealed(store, sealed):
+            raise
+        return open_domain_keys(folder, store, regions, unsealing, entropy)
     lost = used.intersection(missing)
     if lost:
         # A new one could open no secret and no key, and would find every row changed.
@@ -41,6 +46,13 @@ def open_domain_keys(
     except UnsealError as error:
         problem = f"{not_its_root_key(folder)}; restore the file that belongs to it"
         raise UnsealError(f"{problem} ({error})") from None
+
+
+def _were_resealed(store: Store, sealed: Sequence[SealedDomainKey]) -> bool:
+    """Tell whether a command has rotated the root key since domain keys were read."""
+    with store.read() as reader:
+        now = reader.domain_keys()
+    return bool(sealed and now) and generation_of(sealed[0]) != generation_of(now[0])
 
 
 def open_seal(

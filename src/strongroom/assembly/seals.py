@@ -11,20 +11,19 @@ Every change is whole or not there, whenever it is interrupted. To add a seal, t
 stay the same, and notice nothing.
 """
 
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
 
 from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
-from strongroom.assembly.unsealing import Unsealing, document_of, read_document
+from strongroom.assembly.seal_remnants import finish_change, wipe
+from strongroom.assembly.unsealing import Unsealing, document_of
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
 from strongroom.crypto.domain_keys import seal_domain_keys, unseal_domain_keys
-from strongroom.crypto.seal import SealedDomainKey, SealUnavailableError, UnsealError
+from strongroom.crypto.seal import SealUnavailableError, UnsealError
 from strongroom.crypto.seals.document import (
     MOST_ENTRIES,
     SealDocument,
@@ -35,14 +34,14 @@ from strongroom.crypto.seals.document import (
 )
 from strongroom.crypto.seals.file import create_key_file
 from strongroom.crypto.seals.kms import KmsKeeper
-from strongroom.crypto.seals.passphrase import new_parameters
-from strongroom.crypto.seals.root_key import RootKey, RootKeySeal, generation_of, new_root_key
+from strongroom.crypto.seals.passphrase import is_approved, new_parameters
+from strongroom.crypto.seals.root_key import RootKey, RootKeySeal, new_root_key
 from strongroom.entropy import Entropy
 from strongroom.keys.arns import locator_of
 from strongroom.store.protocol import Transaction
 from strongroom.store.scopes import AccountScope
 from strongroom.store.sqlite.store import SqlStore
-from strongroom.whole_files import replace_file, sync_folder
+from strongroom.whole_files import replace_file
 
 FILE_SEAL = "file"
 """The name of the seal that a deployment begins with."""
@@ -141,10 +140,9 @@ class Seals:
         Raises DataFolderError for the last one, or if there is no such seal; and as ``rotate``.
         """
         document, _ = self._present()
-        if document is None or len(document.entries) == 1:
-            if document is None and name != FILE_SEAL:
-                raise _no_such_seal(name)
-            raise DataFolderError(f"{name!a} is the only seal: without it nothing would open; add another one first")
+        if document is None:
+            raise _only_seal(name) if name == FILE_SEAL else _no_such_seal(name)
+        _others(document, name)
         event = _event("RemoveSeal", "seal remove", {"seal": name, "kind": _required(document, name).kind.value})
         self._change(event, lambda document, root_key: self._rotate(document, root_key, without=name))
 
@@ -160,7 +158,19 @@ class Seals:
         """Finish a change that was interrupted; the caller keeps others from making one. Raises OSError."""
         with self._store.read() as reader:
             sealed = reader.domain_keys()
-        finish_change(self._folder, sealed)
+        if finish_change(self._folder, sealed):
+            # What the old root key has sealed is in free pages and in the log of the database.
+            self._store.scrub()
+
+    def require_approved(self) -> None:
+        """Refuse a seal that uses an algorithm which is not approved; raises DataFolderError, UnsealError."""
+        document, _ = self._present()
+        for each in () if document is None else document.entries:
+            if each.kind is SealKind.PASSPHRASE and not is_approved(each.parameters):
+                raise DataFolderError(
+                    f"seal {each.name!a} stretches its passphrase by {each.parameters['kdf']}, which is not approved, "
+                    "and `fips` is set; run: strongroom seal rotate, which then uses PBKDF2"
+                )
 
     # --- changes
 
@@ -203,16 +213,14 @@ class Seals:
         replace_file(self._folder.seal, encode_document(after))
 
     def _rotate(self, document: SealDocument, root_key: RootKey, without: str | None = None) -> None:
+        # Another command may have removed a seal before this one had the lock.
+        kept = document.entries if without is None else _others(document, without)
+        for each in kept:
+            self._require_right_passphrase(document, each, root_key)
         after = new_root_key(self._entropy, root_key.generation + 1)
         following = replace(document, generation=after.generation, entries=())
-        entries = []
-        for each in document.entries:
-            if each.name != without:
-                entry = each
-                if each.kind is SealKind.FILE:
-                    entry = self._with_new_key_file(each, after.generation)
-                entries.append(self._wrapped(following, entry, after))
-        following = replace(following, entries=tuple(entries)).authenticated(after)
+        entries = tuple(self._wrapped(following, self._renewed(each, after.generation), after) for each in kept)
+        following = replace(following, entries=entries).authenticated(after)
         replace_file(self._folder.next_seal, encode_document(following))
         self._reseal(RootKeySeal(root_key, self._entropy), RootKeySeal(after, self._entropy))
 
@@ -229,7 +237,26 @@ class Seals:
                 transaction.replace_domain_key(each)
 
         self._store.write(act, AccountScope(""))
-        self._store.scrub()
+
+    def _require_right_passphrase(self, document: SealDocument, entry: SealEntry, root_key: RootKey) -> None:
+        """Refuse a passphrase that does not open a seal now: wrapping with it would change the passphrase unnoticed.
+
+        Raises UnsealError.
+        """
+        if entry.kind is not SealKind.PASSPHRASE:
+            return
+        try:
+            _require_equal(self._unsealing.open_entry(self._folder, document, entry).key, root_key.key)
+        except UnsealError as error:
+            raise UnsealError(f"seal {entry.name!a}: {error}") from None
+
+    def _renewed(self, entry: SealEntry, generation: int) -> SealEntry:
+        """Return a seal as the next generation has it: with a new key file, or a passphrase with a new salt."""
+        if entry.kind is SealKind.FILE:
+            return self._with_new_key_file(entry, generation)
+        if entry.kind is SealKind.PASSPHRASE:
+            return replace(entry, parameters=new_parameters(self._entropy, approved_only=self._approved_only))
+        return entry
 
     def _with_new_key_file(self, entry: SealEntry, generation: int) -> SealEntry:
         """Return a seal with a key file of its own, made now."""
@@ -278,42 +305,6 @@ class Seals:
         return Trial(entry.name, "opens")
 
 
-def finish_change(folder: DataFolder, sealed: Sequence[SealedDomainKey]) -> None:
-    """Put the document of the present root key in place, and remove what an interrupted change has left.
-
-    ``sealed`` are the domain keys. Raises UnsealError if there is no document for them, OSError.
-    """
-    if not sealed:
-        return
-    generation = generation_of(sealed[0])
-    following = read_document(folder.next_seal)
-    if following is not None:
-        if following.generation == generation:
-            folder.next_seal.replace(folder.seal)
-            sync_folder(folder.path)
-        else:
-            wipe(folder.next_seal)
-    document = document_of(folder, generation)
-    used = {folder.root_key.name} if document is None else _key_files_of(document)
-    left = [each for each in folder.key_files() if each.name not in used]
-    for path in (*left, *folder.drafts()):
-        wipe(path)
-
-
-def wipe(path: Path) -> None:
-    """Overwrite a file and remove it, on disk when this returns; raises OSError.
-
-    A flash drive or a file system with snapshots may keep the old blocks all the same.
-    """
-    if not path.is_symlink():
-        with path.open("r+b") as file:
-            file.write(bytes(path.stat().st_size))
-            file.flush()
-            os.fsync(file.fileno())
-    path.unlink()
-    sync_folder(path.parent)
-
-
 def _require_equal(given_back: bytes, wrapped: bytes) -> None:
     if given_back != wrapped:
         raise UnsealError("it does not give back what it has wrapped")
@@ -321,10 +312,6 @@ def _require_equal(given_back: bytes, wrapped: bytes) -> None:
 
 def _event(name: str, command: str, details: Mapping[str, object]) -> OperatorEvent:
     return OperatorEvent(name=name, command=command, source=KEY_SOURCE, details=details)
-
-
-def _key_files_of(document: SealDocument) -> set[str]:
-    return {str(each.parameters.get("file")) for each in document.entries if each.kind is SealKind.FILE}
 
 
 def _plain_entry() -> SealStatus:
@@ -336,6 +323,18 @@ def _required(document: SealDocument, name: str) -> SealEntry:
     if entry is None:
         raise _no_such_seal(name)
     return entry
+
+
+def _others(document: SealDocument, name: str) -> tuple[SealEntry, ...]:
+    """Return all seals but one; raises DataFolderError if there is no such seal, or no other one."""
+    _required(document, name)
+    if len(document.entries) == 1:
+        raise _only_seal(name)
+    return tuple(each for each in document.entries if each.name != name)
+
+
+def _only_seal(name: str) -> DataFolderError:
+    return DataFolderError(f"{name!a} is the only seal: without it nothing would open; add another one first")
 
 
 def _no_such_seal(name: str) -> DataFolderError:

@@ -145,9 +145,11 @@ def document_of(folder: DataFolder, generation: int | None) -> SealDocument | No
 
     Without a generation, that of ``seal.json``. Raises UnsealError if the document that is needed is not there.
     """
-    found = [document for path in (folder.seal, folder.next_seal) if (document := read_document(path)) is not None]
+    # The next one first: read in the other order, a rotation that ends in between would hide it.
+    following, present = read_document(folder.next_seal), read_document(folder.seal)
     if generation is None:
-        return found[0] if found else None
+        return present or following
+    found = [each for each in (present, following) if each is not None]
     for document in found:
         if document.generation == generation:
             return document

@@ -28,11 +28,27 @@ MIN_LENGTH = 12
 
 
 def new_parameters(entropy: Entropy, *, approved_only: bool) -> dict[str, str | int]:
-    """Return the parameters of a new seal; ``approved_only`` chooses PBKDF2, because Argon2id is not approved."""
+    """Return the parameters of a new seal.
+
+    They choose PBKDF2 for ``approved_only``, because Argon2id is not approved, and where OpenSSL has no Argon2id.
+    """
     salt = entropy(_SALT).hex()
-    if approved_only:
+    if approved_only or not _has_argon2():
         return {"kdf": _PBKDF2, "salt": salt, "rounds": _ROUNDS}
     return {"kdf": _ARGON2, "salt": salt, "memory-kib": _MEMORY_KIB, "passes": _PASSES, "lanes": _LANES}
+
+
+def is_approved(parameters: Mapping[str, str | int]) -> bool:
+    """Tell whether a seal stretches its passphrase by an approved algorithm."""
+    return parameters.get("kdf") == _PBKDF2
+
+
+def _has_argon2() -> bool:
+    try:
+        Argon2id(salt=bytes(_SALT), length=KEY_LENGTH, iterations=_PASSES, lanes=_LANES, memory_cost=_MEMORY_KIB)
+    except UnsupportedAlgorithm:
+        return False
+    return True
 
 
 class PassphraseKeeper:
