@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from msgspec.structs import replace
 
@@ -16,6 +17,7 @@ from strongroom.crypto.seals.document import (
     root_key_binding,
 )
 from strongroom.crypto.seals.file import FileKeeper, create_key_file
+from strongroom.crypto.seals.kms import KmsKeeper
 from strongroom.crypto.seals.passphrase import PassphraseKeeper, derived_key, new_parameters
 from strongroom.crypto.seals.root_key import RootKey
 from strongroom.entropy import system_entropy
@@ -64,6 +66,34 @@ def test_parameters_that_cannot_be_used_are_refused_and_not_tried(change: dict[s
     """Nothing is authenticated yet when they are read, so they must not take all memory or all time."""
     with pytest.raises(UnsealError):
         derived_key("passphrase", FAST | change)
+
+
+def test_pbkdf2_takes_the_place_of_argon2id_where_openssl_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(**_: object) -> object:
+        raise UnsupportedAlgorithm("Argon2id is not supported by this version of OpenSSL.")
+
+    monkeypatch.setattr("strongroom.crypto.seals.passphrase.Argon2id", missing)
+    assert new_parameters(system_entropy, approved_only=False)["kdf"] == "pbkdf2-hmac-sha256"
+    with pytest.raises(UnsealError, match="the OpenSSL of this installation has no argon2id"):
+        derived_key("passphrase", FAST)
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["http://kms.example.com", "http://10.0.0.7:4599", "http://127.0.0.1@10.0.0.7/", "http://localhost.example.com"],
+)
+def test_no_root_key_goes_over_a_network_in_the_clear(endpoint: str) -> None:
+    keeper = KmsKeeper({"key-id": "alias/seal", "region": "us-east-1", "endpoint": endpoint}, "ab" * 16)
+    for act in (keeper.wrap, keeper.unwrap):
+        with pytest.raises(UnsealError, match="would carry the root key in the clear; give an https URL"):
+            act(ROOT.key, b"binding")
+
+
+@pytest.mark.parametrize("endpoint", ["kms.example.com", "ftp://127.0.0.1", "http://[::1", "https://host:port", ""])
+def test_what_is_no_url_of_a_service_is_refused(endpoint: str) -> None:
+    keeper = KmsKeeper({"key-id": "alias/seal", "region": "us-east-1", "endpoint": endpoint}, "ab" * 16)
+    with pytest.raises(UnsealError, match="is no URL of a service"):
+        keeper.wrap(ROOT.key, b"binding")
 
 
 def test_a_key_file_opens_what_it_has_wrapped(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ import logging
 from base64 import b64encode
 from collections.abc import Mapping
 from hashlib import sha256
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from strongroom.crypto.seal import SealUnavailableError, UnsealError
 
@@ -56,9 +58,7 @@ class KmsKeeper:
 
     def _call(self, name: str, binding: bytes, **members: object) -> dict[str, Any]:
         try:
-            import botocore.config  # noqa: PLC0415 - an extra that need not be there
-            import botocore.exceptions  # noqa: PLC0415
-            import botocore.session  # noqa: PLC0415
+            import botocore.exceptions  # noqa: PLC0415 - an extra that need not be there
         except ModuleNotFoundError:
             raise UnsealError(MISSING) from None
         # On lower levels the library logs what it sends: the root key.
@@ -69,19 +69,10 @@ class KmsKeeper:
                 "strongroom-use": "root-key",
                 "strongroom-binding": b64encode(sha256(binding).digest()).decode(),
             }
-        endpoint = str(self._parameters["endpoint"]) if "endpoint" in self._parameters else None
+        endpoint = self._endpoint()
         where = endpoint or "AWS"
         try:
-            client = botocore.session.get_session().create_client(
-                "kms",
-                region_name=str(self._parameters["region"]),
-                endpoint_url=endpoint,
-                config=botocore.config.Config(
-                    connect_timeout=_CONNECT_TIMEOUT,
-                    read_timeout=_READ_TIMEOUT,
-                    retries={"total_max_attempts": _ATTEMPTS},
-                ),
-            )
+            client = self._client(endpoint)
             call: Callable[..., dict[str, Any]] = getattr(client, name)
             return call(KeyId=str(self._parameters["key-id"]), **members)
         except botocore.exceptions.ClientError as error:
@@ -98,3 +89,48 @@ class KmsKeeper:
             raise SealUnavailableError(f"{where} does not answer: {error}") from None
         except botocore.exceptions.BotoCoreError as error:
             raise UnsealError(f"{where} cannot be called: {error}") from None
+
+    def _endpoint(self) -> str | None:
+        """Return the URL of the service, None for that of AWS; raises UnsealError for one that must not be called."""
+        if "endpoint" not in self._parameters:
+            return None
+        endpoint = str(self._parameters["endpoint"])
+        _require_confidential(endpoint)
+        return endpoint
+
+    def _client(self, endpoint: str | None) -> Any:  # noqa: ANN401 - its methods are made from a description
+        import botocore.config  # noqa: PLC0415 - an extra that need not be there
+        import botocore.session  # noqa: PLC0415
+
+        config = botocore.config.Config(
+            connect_timeout=_CONNECT_TIMEOUT,
+            read_timeout=_READ_TIMEOUT,
+            retries={"total_max_attempts": _ATTEMPTS},
+            # A proxy would see what goes to this machine in plain HTTP.
+            proxies={} if endpoint is not None and endpoint.startswith("http:") else None,
+            # AWS_ENDPOINT_URL may be set for the command that adds the seal, and not for a start, or the other way.
+            ignore_configured_endpoint_urls=True,  # type: ignore[call-arg] # its types do not have it
+        )
+        return botocore.session.get_session().create_client(
+            "kms", region_name=str(self._parameters["region"]), endpoint_url=endpoint, config=config
+        )
+
+
+def _require_confidential(endpoint: str) -> None:
+    """Refuse a URL over which others could read the root key; raises UnsealError."""
+    try:
+        parts = urlsplit(endpoint)
+        scheme, host, _ = parts.scheme, parts.hostname, parts.port
+    except ValueError:
+        scheme, host = "", None
+    if not host or scheme not in {"http", "https"}:
+        raise UnsealError(f"{endpoint!a} is no URL of a service, such as https://kms.example.com")
+    if scheme == "http" and not _is_this_machine(host):
+        raise UnsealError(f"{endpoint} would carry the root key in the clear; give an https URL")
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
