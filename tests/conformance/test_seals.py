@@ -6,6 +6,7 @@ import pty
 import signal
 import subprocess
 import sys
+import termios
 import time
 import urllib.error
 import urllib.request
@@ -159,6 +160,33 @@ def test_a_person_is_asked_once_for_all_workers(
         finally:
             process.terminate()
             process.wait(PATIENCE)
+
+
+def test_an_interrupt_while_the_passphrase_is_asked_for_leaves_the_terminal_as_it_was(
+    data: Path, tmp_path: Path, passphrase: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_server(data, tmp_path / "log"):
+        pass
+    succeed(data, "seal", "add", "safe", "passphrase", "--new-passphrase-file", str(passphrase))
+    succeed(data, "seal", "remove", "file")
+    monkeypatch.delenv("STRONGROOM_SEAL_PASSPHRASE_FILE")
+    terminal, inside = pty.openpty()
+    command = [sys.executable, "-m", "strongroom", "serve", "--listen", "127.0.0.1:0", "--data", str(data)]
+    with (
+        closing(os.fdopen(terminal, "rb", buffering=0)),
+        closing(os.fdopen(inside, "wb", buffering=0)),
+        subprocess.Popen(command, stdin=inside, stdout=subprocess.DEVNULL, stderr=inside) as process,
+    ):
+        shown_by(terminal)
+        assert not is_typing_shown(inside)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 0
+        assert is_typing_shown(inside)
+
+
+def is_typing_shown(terminal: int) -> bool:
+    modes: int = termios.tcgetattr(terminal)[3]
+    return bool(modes & termios.ECHO)
 
 
 def environment(data: Path, port: int) -> dict[str, str]:

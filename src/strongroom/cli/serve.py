@@ -5,13 +5,14 @@ import logging
 import os
 import shlex
 import signal
+import termios
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 import msgspec
@@ -111,8 +112,9 @@ def _fail(why: str, log: LogQueue) -> NoReturn:
 
 
 def _serve(settings: Settings, log: LogQueue, read: Callable[[], Settings]) -> None:
+    on_stop_signal = partial(_exit_during_start, _terminal_state())
     for number in STOP_SIGNALS:
-        signal.signal(number, _exit_during_start)
+        signal.signal(number, on_stop_signal)
     require_open_files()
     workers = _workers(settings)
     Tls(settings)
@@ -153,12 +155,23 @@ def _ready_folder(settings: Settings) -> Unsealed | None:
                 return unsealing.known()
 
 
-def _exit_during_start(_number: int, _frame: FrameType | None) -> None:
+def _terminal_state() -> list[Any] | None:
+    """Return how the terminal of standard input is set; None if there is none."""
+    try:
+        return termios.tcgetattr(0)
+    except termios.error:
+        return None
+
+
+def _exit_during_start(terminal: list[Any] | None, _number: int, _frame: FrameType | None) -> None:
     """Exit at once: no call has been answered yet, and an interrupted start can be repeated.
 
     Raising an exception would be unreliable: Python drops exceptions of signal handlers that run during garbage
-    collection.
+    collection. A passphrase may be asked for, so ``terminal`` is how the terminal shall be set again.
     """
+    if terminal is not None:
+        with suppress(termios.error):
+            termios.tcsetattr(0, termios.TCSANOW, terminal)
     with suppress(OSError):
         os.write(1, f"{_STOPPED}\n".encode())
     os._exit(0)
