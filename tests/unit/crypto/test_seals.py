@@ -82,10 +82,10 @@ def test_pbkdf2_takes_the_place_of_argon2id_where_openssl_has_none(monkeypatch: 
     "endpoint",
     ["http://kms.example.com", "http://10.0.0.7:4599", "http://127.0.0.1@10.0.0.7/", "http://localhost.example.com"],
 )
-def test_no_root_key_goes_over_a_network_in_the_clear(endpoint: str) -> None:
+def test_no_root_key_goes_over_a_network_as_plaintext(endpoint: str) -> None:
     keeper = KmsKeeper({"key-id": "alias/seal", "region": "us-east-1", "endpoint": endpoint}, "ab" * 16)
     for act in (keeper.wrap, keeper.unwrap):
-        with pytest.raises(UnsealError, match="would carry the root key in the clear; give an https URL"):
+        with pytest.raises(UnsealError, match="would carry the root key as plaintext; give an https URL"):
             act(ROOT.key, b"binding")
 
 

@@ -126,7 +126,7 @@ def _require_confidential(endpoint: str) -> None:
     if not host or scheme not in {"http", "https"}:
         raise UnsealError(f"{endpoint!a} is no URL of a service, such as https://kms.example.com")
     if scheme == "http" and not _is_this_machine(host):
-        raise UnsealError(f"{endpoint} would carry the root key in the clear; give an https URL")
+        raise UnsealError(f"{endpoint} would carry the root key as plaintext; give an https URL")
 
 
 def _is_this_machine(host: str) -> bool:
