@@ -25,20 +25,20 @@ def replace_file(path: Path, content: bytes, *, durable: bool = True) -> None:
     with _draft_of(path, content, durable=durable) as draft:
         draft.replace(path)
     if durable:
-        sync_folder(path.parent)
+        sync_path(path.parent)
 
 
 def create_file(path: Path, content: bytes) -> None:
     """Write a new file, content and name on disk when this returns; raises FileExistsError, OSError."""
     with _draft_of(path, content, durable=True) as draft:
         name_new(draft, path)
-    sync_folder(path.parent)
+    sync_path(path.parent)
 
 
 def name_new(draft: Path, path: Path) -> None:
     """Give a file another name, which must be free; raises FileExistsError, OSError. Its present name may be gone then.
 
-    The name is not on disk yet: see ``sync_folder``.
+    The name is not on disk yet: see ``sync_path``.
     """
     try:
         # Unlike a rename, a link never replaces a file.
@@ -69,13 +69,13 @@ def read_regular(path: Path) -> bytes:
         return file.read()
 
 
-def sync_folder(path: Path) -> None:
-    """Sync a folder, so that the names of its new files survive a power loss; raises OSError."""
-    folder = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def sync_path(path: Path) -> None:
+    """Sync a file, or the names of the files in a folder, so that they survive a power loss; raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 @contextmanager

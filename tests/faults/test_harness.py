@@ -25,7 +25,7 @@ def write(name, data, synced):
     if synced:
         os.fsync(file)
     os.close(file)
-def sync_folder():
+def sync_path():
     folder = os.open(".", os.O_RDONLY)
     os.fsync(folder)
     os.close(folder)
@@ -33,7 +33,7 @@ write("synced", b"a" * 4096, True)
 write("renamed.new", b"b", True)
 os.rename("renamed.new", "renamed")
 write("unsynced", b"c" * 4096, False)
-sync_folder()
+sync_path()
 write("synced", b"d" * 4096, False)
 write("unnamed", b"e", True)
 os.link("unnamed", "linked")

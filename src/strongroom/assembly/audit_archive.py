@@ -32,7 +32,7 @@ from strongroom.store.audit.segment_reader import read_statements
 from strongroom.store.audit.segments import Segment, copies_of_segments, segments_of
 from strongroom.store.protocol import Readable, Store
 from strongroom.store.records import AuditWriterRecord
-from strongroom.whole_files import sync_folder
+from strongroom.whole_files import sync_path
 
 _AT_ONCE = 100
 """The most segments of one statement. Commands that change something wait while they are copied."""
@@ -91,7 +91,7 @@ class AuditArchive:
                         )
                         continue
                     done.append((segment, stated(segment, end, after)))
-                sync_folder(to)
+                sync_path(to)
                 self._finish(to, done, outcome)
 
     def _finish(self, to: Path, done: Sequence[tuple[Segment, StatedSegment]], outcome: Outcome) -> None:

@@ -16,7 +16,7 @@ from strongroom.assembly.data_folder import DataFolderError
 from strongroom.backup.blocks import MAGIC as PLAIN_MAGIC
 from strongroom.backup.file_names import dated_name, too_many
 from strongroom.crypto.age.stream import MAGIC as AGE_MAGIC
-from strongroom.whole_files import name_new, sync_folder
+from strongroom.whole_files import name_new, sync_path
 
 _PARTIAL = ".partial"
 _DATED_PARTIAL = re.compile(r"\.strongroom-[0-9a-f]+-[0-9TZ-]+\.backup(\.age)?\.partial")
@@ -49,7 +49,7 @@ def publish(target: Path) -> None:
         name_new(path, target)
     except FileExistsError:
         raise _taken(target) from None
-    sync_folder(target.parent)
+    sync_path(target.parent)
 
 
 def require_free(target: Path) -> None:
@@ -81,7 +81,7 @@ def remove_oldest(folder: Path, deployment: str, keep: int, newest: Path) -> lis
         if path.is_file() and not path.is_symlink() and _begins_as_backup(path):
             path.unlink()
             removed.append(path)
-    sync_folder(folder)
+    sync_path(folder)
     return removed
 
 

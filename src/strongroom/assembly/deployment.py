@@ -44,7 +44,7 @@ from strongroom.crypto.documents.attestation import Attestations
 from strongroom.crypto.documents.fetched_keys import FetchedKeys, fetch_keys
 from strongroom.crypto.documents.web_identity import WebIdentities
 from strongroom.crypto.key_backends import KeyBackends
-from strongroom.crypto.self_tests.run import run_self_tests
+from strongroom.crypto.self_tests.run import require_self_tests
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.crypto.software.private_keys import SoftwareDataKeyPairs
@@ -102,7 +102,7 @@ class OpenFolder:
         Raises SettingsError, DataFolderError, UnsealError, SealUnavailableError, UnknownSchemaError, and SelfTestError
         before anything else.
         """
-        run_self_tests()
+        require_self_tests()
         self.entropy = entropy = CheckedEntropy(entropy)
         attestations = Attestations(settings.attestation_roots, settings.attestation_age, settings.clock_skew)
         self.folder = DataFolder(settings.folder)

@@ -16,7 +16,7 @@ from pathlib import Path
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.errors import DependencyTimeoutException
 from strongroom.store.sqlite.faults import DatabaseError
-from strongroom.whole_files import sync_folder
+from strongroom.whole_files import sync_path
 
 _LOST_AND_FOUND = "lost+found"
 
@@ -45,11 +45,11 @@ class RestoredFolder:
             others = sorted(each for each in path.iterdir() if each != self.folder.database)
             for each in (*others, self.folder.database):
                 each.rename(self._target / each.name)
-                sync_folder(self._target)
+                sync_path(self._target)
             path.rmdir()
         else:
             path.rename(self._target)
-        sync_folder(self._target.parent)
+        sync_path(self._target.parent)
 
 
 def require_empty(target: Path) -> None:
@@ -130,9 +130,5 @@ def _sync(path: Path) -> None:
     """Bring every file and folder below a path to disk."""
     for place, _, files in os.walk(path):
         for name in files:
-            descriptor = os.open(Path(place, name), os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        sync_folder(Path(place))
+            sync_path(Path(place, name))
+        sync_path(Path(place))

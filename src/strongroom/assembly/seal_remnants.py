@@ -14,7 +14,7 @@ from strongroom.assembly.unsealing import document_of, read_document
 from strongroom.crypto.seal import SealedDomainKey
 from strongroom.crypto.seals.document import SealDocument, SealKind
 from strongroom.crypto.seals.root_key import generation_of
-from strongroom.whole_files import sync_folder
+from strongroom.whole_files import sync_path
 
 
 def finish_change(folder: DataFolder, sealed: Sequence[SealedDomainKey]) -> bool:
@@ -47,7 +47,7 @@ def _replace_document(folder: DataFolder) -> None:
         with suppress(FileNotFoundError):
             before = opened.enter_context(folder.seal.open("r+b"))
         folder.next_seal.replace(folder.seal)
-        sync_folder(folder.path)
+        sync_path(folder.path)
         if before is not None:
             _overwrite(before)
 
@@ -61,7 +61,7 @@ def wipe(path: Path) -> None:
         with path.open("r+b") as file:
             _overwrite(file)
     path.unlink()
-    sync_folder(path.parent)
+    sync_path(path.parent)
 
 
 def _overwrite(file: BinaryIO) -> None:

@@ -63,12 +63,11 @@ class KmsKeeper:
             raise UnsealError(MISSING) from None
         # On lower levels the library logs what it sends: the root key.
         logging.getLogger("botocore").setLevel(logging.WARNING)
-        if binding:
-            members["EncryptionContext"] = {
-                "strongroom-deployment": self._deployment,
-                "strongroom-use": "root-key",
-                "strongroom-binding": b64encode(sha256(binding).digest()).decode(),
-            }
+        members["EncryptionContext"] = {
+            "strongroom-deployment": self._deployment,
+            "strongroom-use": "root-key",
+            "strongroom-binding": b64encode(sha256(binding).digest()).decode(),
+        }
         endpoint = self._endpoint()
         where = endpoint or "AWS"
         try:

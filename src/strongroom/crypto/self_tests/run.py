@@ -1,7 +1,7 @@
 """Runs the self-tests, all of them, in some twenty milliseconds."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import TypeAlias
 
 from strongroom.crypto.self_tests import known_answers
@@ -53,6 +53,12 @@ def run_self_tests(tests: Mapping[str, SelfTest] = SELF_TESTS) -> None:
             raise SelfTestError(_failed(name, f" ({type(error).__name__})")) from error
         if not passed:
             raise SelfTestError(_failed(name, ""))
+
+
+@cache
+def require_self_tests() -> None:
+    """Run all tests, once in this process: the libraries stay the same. Raises SelfTestError while one fails."""
+    run_self_tests()
 
 
 def _failed(name: str, why: str) -> str:

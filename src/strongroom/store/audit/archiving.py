@@ -17,7 +17,7 @@ from strongroom.audit.chain import Position, parse_name
 from strongroom.audit.sink import AuditMark
 from strongroom.store.audit.segment_reader import UnreadableSegmentError, chunks_of, lines_of
 from strongroom.store.audit.segments import COMPRESSED, Segment
-from strongroom.whole_files import sync_folder
+from strongroom.whole_files import sync_path
 
 _DRAFT = ".partial"
 
@@ -48,7 +48,7 @@ def make_folder(path: Path) -> None:
     missing = [each for each in (path, *path.parents) if not each.exists()]
     for folder in reversed(missing):
         folder.mkdir(mode=0o700, exist_ok=True)
-        sync_folder(folder.parent)
+        sync_path(folder.parent)
 
 
 def copy_segment(segment: Segment, to: Path, *, compress: bool, progress: Callable[[int], object]) -> Position:
@@ -62,7 +62,7 @@ def copy_segment(segment: Segment, to: Path, *, compress: bool, progress: Callab
     if there:
         _require_copy(segment, there[0], end)
         # What has made it, such as cp(1), need not have synced it.
-        _sync(there[0])
+        sync_path(there[0])
         progress(segment.path.stat().st_size)
         return end
     target = to / (segment.name + COMPRESSED if compress else segment.name)
@@ -89,7 +89,7 @@ def remove_files(paths: Sequence[Path]) -> None:
     for path in paths:
         path.unlink(missing_ok=True)
     for folder in {path.parent for path in paths}:
-        sync_folder(folder)
+        sync_path(folder)
 
 
 def stated(segment: Segment, end: Position, successor: Segment) -> StatedSegment:
@@ -109,14 +109,6 @@ def _new_file(path: Path, *, compress: bool) -> Iterator[BinaryIO]:
             yield file
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _require_copy(segment: Segment, path: Path, end: Position, *, compressed: bool | None = None) -> None:

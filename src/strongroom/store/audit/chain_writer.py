@@ -28,7 +28,7 @@ from strongroom.store.audit.segment_file import SegmentFile, UnsyncedFiles
 from strongroom.store.audit.segments import mark_at_end
 from strongroom.store.audit.signer import CheckpointSigner
 from strongroom.store.audit.takeover import Takeover
-from strongroom.whole_files import sync_folder
+from strongroom.whole_files import sync_path
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ class ChainWriter:
         try:
             self._add(segment, [header_body(header)])
             if self._fsync:
-                sync_folder(self._folder)
+                sync_path(self._folder)
         except OSError:
             self.position = before
             self.written_bytes -= segment.size

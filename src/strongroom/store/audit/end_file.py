@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 
 from strongroom.audit.recorded_end import RecordedEnd
-from strongroom.whole_files import sync_folder
+from strongroom.whole_files import sync_path
 
 _SUFFIX = ".end"
 _SIZE = 512
@@ -46,7 +46,7 @@ class EndFile:
             if is_new:
                 # Older notes may take the place of later ones after a failure of the machine, but there has to be one.
                 os.fdatasync(descriptor)
-                sync_folder(folder)
+                sync_path(folder)
             self._numbers = memoryview(mmap.mmap(descriptor, _SIZE)).cast("Q")
         finally:
             os.close(descriptor)

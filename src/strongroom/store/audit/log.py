@@ -22,7 +22,7 @@ from strongroom.store.audit.chain_writer import ChainWriter
 from strongroom.store.audit.pending_lines import PendingLines
 from strongroom.store.audit.signer import CheckpointSigner
 from strongroom.store.audit.takeover import take_over
-from strongroom.whole_files import sync_folder
+from strongroom.whole_files import sync_path
 
 Durability = Literal["write", "fsync"]
 
@@ -193,7 +193,7 @@ class AuditLog:
             # Without the lock, so that calls need not wait for the disk.
             files.sync()
             if not self._fsync:
-                sync_folder(self._folder)
+                sync_path(self._folder)
         except OSError:
             with self._lock:
                 # A later checkpoint covers these too.
