@@ -58,6 +58,18 @@ class IdentityProviderKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     jwks: str
 
 
+class XksProxyHost(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """A host that may be called as an external key store proxy.
+
+    ``address`` is HOST:PORT, by default the host itself and 443. ``ca`` is a file (PEM) with the authorities that its
+    certificate may be of, by default those of the system.
+    """
+
+    host: Annotated[str, Meta(pattern=r"\A[a-zA-Z0-9.-]{2,120}\Z")]
+    address: str | None = None
+    ca: FileName | None = None
+
+
 class RequestQuota(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     """How many requests of a kind an account may make per second, in each Region; each account, unless one is named."""
 
@@ -128,6 +140,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """Threads for work that waits for a disk."""
     key_backend_threads: Annotated[int, Meta(ge=1, le=256)] = 8
     """Threads for calls that use keys in a hardware token or behind a network."""
+    xks_proxies: tuple[XksProxyHost, ...] = ()
+    """Hosts that may be called as external key store proxies; without any, no external key store can be made."""
+    xks_timeout: Annotated[float, Meta(ge=0.01, le=60)] = 0.25
+    """How long a call of an external key store proxy may take, connection included."""
+    xks_threads: Annotated[int, Meta(ge=2, le=256)] = 16
+    """Threads for calls that need an external key store proxy; one key store can use half of them."""
     cached_keys: Annotated[int, Meta(ge=1, le=_MOST)] = 100_000
     """How many keys are cached in memory."""
     max_connections: Annotated[int, Meta(ge=1, le=_MOST)] = 16_384
@@ -209,6 +227,9 @@ def load(
     _require_tls(settings)
     _require_networks(settings)
     _require_origins(settings)
+    for each in settings.xks_proxies:
+        if each.address is not None:
+            _require_address(f"address` of `{each.host}` in `xks-proxies", each.address)
     return settings
 
 

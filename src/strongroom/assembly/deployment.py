@@ -49,6 +49,9 @@ from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.crypto.software.private_keys import SoftwareDataKeyPairs
 from strongroom.crypto.software.random_source import SoftwareRandomSource
+from strongroom.crypto.xks.allowed_hosts import AllowedHosts
+from strongroom.crypto.xks.key_backend import ExternalKeyBackend
+from strongroom.crypto.xks.proxies import XksProxies
 from strongroom.entropy import CheckedEntropy, Entropy
 from strongroom.errors import QuarantinedIdentityException
 from strongroom.maintenance.clock_watch import ClockWatch
@@ -68,6 +71,7 @@ from strongroom.service.shared_buckets import SharedBuckets
 from strongroom.service.unauthenticated import RecordRateLimit, UnauthenticatedRequests
 from strongroom.service.write_probe import WriteProbe
 from strongroom.settings import Settings
+from strongroom.snapshot.key_stores import KeyStores
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.audit.tail import AuditTail
 from strongroom.store.sqlite.schema_version import upgrade
@@ -120,17 +124,20 @@ class OpenFolder:
             domain_keys = open_domain_keys(self.folder, store, new_regions, unsealing, entropy)
             authenticate_rows(self.folder, store, domain_keys, self.problems, unsealing, taken=taken)
             software = SoftwareKeyBackend(domain_keys, entropy, approved_only=settings.fips)
-            key_backends, secrets = KeyBackends(software), ServiceSecrets(domain_keys)
+            secrets, key_stores = ServiceSecrets(domain_keys), KeyStores(store)
+            self.proxies = undo.enter_context(closing(_xks_proxies(settings, secrets, clock)))
+            key_backends = KeyBackends(software, external=ExternalKeyBackend(software, self.proxies, key_stores.find))
             if taken:
                 claim_old_writers(self.folder, store, ensure_node_id(self.folder, entropy))
             self.clock_watch = ClockWatch(clock, ClockFiles(self.folder), self.problems, last_checkpoint(store))
             self.backends = Backends(
                 store=store,
                 key_backends=key_backends,
+                key_managers=self.proxies,
                 secrets=secrets,
                 data_key_pairs=SoftwareDataKeyPairs(approved_only=settings.fips),
                 random=SoftwareRandomSource(entropy),
-                snapshot=Snapshot(store, key_backends, secrets, settings.cached_keys, store.quarantine),
+                snapshot=Snapshot(store, key_backends, secrets, settings.cached_keys, store.quarantine, key_stores),
                 entropy=entropy,
                 web_identities=_web_identities(settings),
                 attestations=attestations,
@@ -158,7 +165,8 @@ class OpenFolder:
             return [record.account for record in reader.accounts()]
 
     def close(self) -> None:
-        """Close the database."""
+        """Close the database, and the connections to external key store proxies."""
+        self.proxies.close()
         self.store.close()
 
 
@@ -316,6 +324,12 @@ def ready_folder(settings: Settings, clock: Clock, entropy: Entropy, unsealing: 
         _ensure_account(opened, settings)
         for problem in opened.profiles.problems():
             logger.warning("%s", problem)
+
+
+def _xks_proxies(settings: Settings, secrets: ServiceSecrets, clock: Clock) -> XksProxies:
+    hosts = AllowedHosts(settings.xks_proxies)
+    # Half of the threads, so that one proxy that does not answer leaves the others to the others.
+    return XksProxies(hosts, secrets, clock, patience=settings.xks_timeout, at_once=settings.xks_threads // 2)
 
 
 def _web_identities(settings: Settings) -> WebIdentities:

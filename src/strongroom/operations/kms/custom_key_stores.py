@@ -1,13 +1,20 @@
 """Custom key stores: described, connected, disconnected and deleted.
 
-This release has no key back end for them, so every connection fails.
+An external key store is connected if its proxy says that it is healthy. Stores in AWS CloudHSM have no key back end in
+this release, so their connection fails.
 """
 
+import logging
 from collections.abc import Callable
 
 import msgspec
 
-from strongroom.errors import CustomKeyStoreHasCMKsException, CustomKeyStoreNotFoundException, ValidationException
+from strongroom.errors import (
+    CustomKeyStoreHasCMKsException,
+    CustomKeyStoreNotFoundException,
+    TargetChanged,
+    ValidationException,
+)
 from strongroom.keys.custom_key_stores import (
     ConnectionErrorCode,
     ConnectionState,
@@ -17,7 +24,9 @@ from strongroom.keys.custom_key_stores import (
     connect,
     disconnect,
     require_changeable,
+    require_connectable,
 )
+from strongroom.keys.xks_failures import XksError, connection_error
 from strongroom.operations.context import Context
 from strongroom.operations.paging import PageSize, page
 from strongroom.operations.shapes import (
@@ -32,6 +41,8 @@ from strongroom.operations.shapes import (
 from strongroom.store.protocol import Transaction
 from strongroom.store.scopes import AccountScope
 from strongroom.store.subjects.custom_key_stores import CustomKeyStoreReader
+
+logger = logging.getLogger(__name__)
 
 _PAGE = PageSize(default=50, maximum=1000)
 
@@ -103,8 +114,35 @@ def describe_custom_key_stores(
 
 
 def connect_custom_key_store(context: Context, request: CustomKeyStoreRequest) -> Empty:
-    """Start to connect a store; DescribeCustomKeyStores shows the outcome."""
-    return change_store(context, request.custom_key_store_id, lambda _, store: connect(store))
+    """Connect a store; DescribeCustomKeyStores shows the outcome. A connected store stays as it is.
+
+    The proxy is called before the transaction. If the store has changed by then, the call begins again.
+    """
+    with context.read() as reader:
+        store = find_custom_key_store(context, reader, request.custom_key_store_id)
+    require_connectable(store)
+    if store.state is ConnectionState.CONNECTED:
+        return Empty()
+    error = _tried_connection(context, store)
+
+    def connected(_: Transaction, current: CustomKeyStore) -> CustomKeyStore:
+        if current != store:
+            raise TargetChanged
+        return connect(current, error)
+
+    return change_store(context, store.store_id, connected)
+
+
+def _tried_connection(context: Context, store: CustomKeyStore) -> ConnectionErrorCode | None:
+    """Return why a store cannot be connected, None if it can."""
+    if store.type is CustomKeyStoreType.AWS_CLOUDHSM:
+        return ConnectionErrorCode.CLUSTER_NOT_FOUND
+    try:
+        context.backends.key_managers.require_healthy(store, context.key_user())
+    except XksError as error:
+        logger.warning("custom key store %s cannot be connected: %s", store.store_id, error)
+        return connection_error(error)
+    return None
 
 
 def disconnect_custom_key_store(context: Context, request: CustomKeyStoreRequest) -> Empty:
