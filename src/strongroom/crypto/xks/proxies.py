@@ -1,4 +1,4 @@
-"""Calls of external key store proxies: signed, within one deadline, and as many at a time as a store's gate lets through.
+"""Calls of external key store proxies: signed, within one deadline, and no more at a time than a store's gate allows.
 
 The deadline is AWS's, 250 ms for all of it, unless the operator sets another. Nothing is tried twice: the caller of
 KMS does that, who knows whether it is worth it.
@@ -67,7 +67,7 @@ class XksProxies:
         at_once: int,
         connections: Connections | None = None,
     ) -> None:
-        """Call the hosts that are allowed. ``patience`` is in seconds; ``at_once`` is how many calls a store may make."""
+        """Call the hosts that are allowed. ``patience`` is in seconds; a store may make ``at_once`` calls at a time."""
         self._hosts = hosts
         self._secrets = secrets
         self._clock = clock
