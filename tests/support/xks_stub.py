@@ -10,12 +10,14 @@ import ssl
 import threading
 import time
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
@@ -24,9 +26,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from typing_extensions import override
 
 from local_deployment import entropy
+from strongroom.settings import XksProxyHost
 from tls_files import EC, Pair, run_openssl
 
 ACCESS_KEY_ID = "ABCDEFGHIJKLMNOPQRST"
+OTHER_ACCESS_KEY_ID = "TSRQPONMLKJIHGFEDCBA"
 SECRET = "c2VjcmV0IG9mIHRoZSBleHRlcm5hbCBrZXkgc3RvcmUgcHJveHk="
 HOSTS = ("proxy.example.com", "private.example.com", "another.example.com", "third.example.com")
 
@@ -80,7 +84,7 @@ class XksStub:
     def __init__(self, pair: Pair, *, region: str = "us-east-1", max_tls: ssl.TLSVersion | None = None) -> None:
         self.certificate = pair.certificate
         self.region = region
-        self.credentials = {ACCESS_KEY_ID: SECRET}
+        self.credentials = {ACCESS_KEY_ID: SECRET, OTHER_ACCESS_KEY_ID: SECRET}
         self.keys: dict[str, StubKey] = {}
         self.faults: dict[str, Fault] = {}
         self.requests: list[tuple[str, dict[str, Any]]] = []
@@ -104,19 +108,70 @@ class XksStub:
             def handle(self) -> None:
                 stub.serve(self.request)
 
+        self._handler = Handler
+        self._open: set[socket.socket] = set()
+        self._listen(0)
+
+    def _listen(self, port: int) -> None:
         socketserver.ThreadingTCPServer.allow_reuse_address = True
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", port), self._handler)
         self._server.daemon_threads = True
         self._server.handle_error = lambda *_: None  # type: ignore[method-assign] # clients that hang up
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self.address = f"127.0.0.1:{self._server.server_address[1]}"
 
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self._server.server_address[1]}"
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """Listen to no port, and have no connection."""
+        self._stop()
+        try:
+            yield
+        finally:
+            self._listen(int(self.address.rpartition(":")[2]))
+            self._thread.start()
+
+    @contextmanager
+    def certified(self, pair: Pair) -> Iterator[None]:
+        """Have another certificate for a while, and no connection from before."""
+        before, self.context = self.context, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(pair.certificate, pair.key)
+        self.drop()
+        try:
+            yield
+        finally:
+            self.context = before
+            self.drop()
+
+    def drop(self) -> None:
+        """End all connections."""
+        for connection in list(self._open):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def _stop(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+        self.drop()
 
     def settings(self, hosts: tuple[str, ...] = HOSTS) -> tuple[dict[str, str], ...]:
         """Return the setting xks-proxies that lists this proxy under some names."""
         return tuple({"host": host, "address": self.address, "ca": str(self.certificate)} for host in hosts)
+
+    def written(self, folder: Path, *, timeout: float = 5.0, more: str = "") -> Path:
+        """Write a configuration file that lists this proxy. Machines that run tests are too busy for 250 ms."""
+        tables = [
+            f'[[xks-proxies]]\nhost = "{each["host"]}"\naddress = "{each["address"]}"\nca = "{each["ca"]}"\n'
+            for each in self.settings()
+        ]
+        file = folder / "strongroom.toml"
+        file.write_text(f"xks-timeout = {timeout}\n{more}\n{''.join(tables)}")
+        return file
+
+    @property
+    def hosts(self) -> tuple[XksProxyHost, ...]:
+        """The setting xks-proxies, for tests that start no server."""
+        return tuple(msgspec.convert(each, XksProxyHost) for each in self.settings())
 
     def new_key(self, external_id: str, **more: Any) -> str:
         self.keys[external_id] = StubKey(entropy(32), **more)
@@ -130,15 +185,13 @@ class XksStub:
         for fault in self.faults.values():
             if fault.wait_for is not None:
                 fault.wait_for.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._stop()
 
     # --- connections
 
     def serve(self, plain: socket.socket) -> None:
         self.connections += 1
-        with self.context.wrap_socket(plain, server_side=True) as secure:
+        with self.context.wrap_socket(plain, server_side=True) as secure, self._tracked(secure):
             file = secure.makefile("rb")
             while line := file.readline():
                 path = line.split()[1].decode()
@@ -149,6 +202,14 @@ class XksStub:
                 body = file.read(int(headers.get("content-length", "0")))
                 if not self._answer(secure, line.split()[0].decode(), path, headers, body):
                     return
+
+    @contextmanager
+    def _tracked(self, connection: socket.socket) -> Iterator[None]:
+        self._open.add(connection)
+        try:
+            yield
+        finally:
+            self._open.discard(connection)
 
     def _answer(self, secure: ssl.SSLSocket, method: str, path: str, headers: dict[str, str], body: bytes) -> bool:
         fault = self.faults.get(path.rpartition("/")[2], Fault())
@@ -173,7 +234,7 @@ class XksStub:
 
     def reply(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Reply:
         prefix, found, rest = path.partition("/kms/xks/v1/")
-        if not found or prefix in {"/unknown"}:
+        if not found or prefix == "/unknown":
             return _error(404, "InvalidUriPathException")
         if method != "POST" or not self._is_signed(method, path, headers, body):
             return _error(401, "AuthenticationFailedException")
@@ -181,13 +242,15 @@ class XksStub:
         with self.lock:
             self.requests.append((path, request))
             self.signed.append(headers)
-        if not {"kmsOperation", "kmsRequestId"} <= request["requestMetadata"].keys():
+        required = {"kmsOperation", "kmsRequestId"}
+        if rest != "health":
+            required |= {"awsPrincipalArn"} if rest.endswith("/metadata") else {"awsPrincipalArn", "kmsKeyArn"}
+        if not required <= request["requestMetadata"].keys():
             return _error(400, "ValidationException")
-        if rest == "health":
-            return 200, self._health()
+        return (200, self._health()) if rest == "health" else self._with_key(rest, request)
+
+    def _with_key(self, rest: str, request: dict[str, Any]) -> Reply:
         _, external_id, action = rest.split("/")
-        if "awsPrincipalArn" not in request["requestMetadata"]:
-            return _error(400, "ValidationException")
         key = self.keys.get(external_id)
         if key is None:
             return _error(404, "KeyNotFoundException")
@@ -197,8 +260,6 @@ class XksStub:
             return _error(400, "InvalidStateException")
         if action.upper() not in key.usage:
             return _error(400, "InvalidKeyUsageException")
-        if "kmsKeyArn" not in request["requestMetadata"]:
-            return _error(400, "ValidationException")
         return self._encrypt(key, request) if action == "encrypt" else _decrypt(key, request)
 
     def _is_signed(self, method: str, path: str, headers: dict[str, str], body: bytes) -> bool:

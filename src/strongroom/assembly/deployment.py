@@ -27,6 +27,7 @@ from strongroom.assembly.data_folder import (
 from strongroom.assembly.database_check import is_checked_at_once, require_whole_database
 from strongroom.assembly.database_history import require_all_committed
 from strongroom.assembly.domain_keys import open_domain_keys
+from strongroom.assembly.key_back_ends import open_key_backends
 from strongroom.assembly.key_policies import KeyPolicies
 from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_node_id
 from strongroom.assembly.profiles import Profiles
@@ -43,15 +44,11 @@ from strongroom.clock import Clock
 from strongroom.crypto.documents.attestation import Attestations
 from strongroom.crypto.documents.fetched_keys import FetchedKeys, fetch_keys
 from strongroom.crypto.documents.web_identity import WebIdentities
-from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.self_tests.run import require_self_tests
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.crypto.software.private_keys import SoftwareDataKeyPairs
 from strongroom.crypto.software.random_source import SoftwareRandomSource
-from strongroom.crypto.xks.allowed_hosts import AllowedHosts
-from strongroom.crypto.xks.key_backend import ExternalKeyBackend
-from strongroom.crypto.xks.proxies import XksProxies
 from strongroom.entropy import CheckedEntropy, Entropy
 from strongroom.errors import QuarantinedIdentityException
 from strongroom.maintenance.clock_watch import ClockWatch
@@ -71,7 +68,6 @@ from strongroom.service.shared_buckets import SharedBuckets
 from strongroom.service.unauthenticated import RecordRateLimit, UnauthenticatedRequests
 from strongroom.service.write_probe import WriteProbe
 from strongroom.settings import Settings
-from strongroom.snapshot.key_stores import KeyStores
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.audit.tail import AuditTail
 from strongroom.store.sqlite.schema_version import upgrade
@@ -124,9 +120,10 @@ class OpenFolder:
             domain_keys = open_domain_keys(self.folder, store, new_regions, unsealing, entropy)
             authenticate_rows(self.folder, store, domain_keys, self.problems, unsealing, taken=taken)
             software = SoftwareKeyBackend(domain_keys, entropy, approved_only=settings.fips)
-            secrets, key_stores = ServiceSecrets(domain_keys), KeyStores(store)
-            self.proxies = undo.enter_context(closing(_xks_proxies(settings, secrets, clock)))
-            key_backends = KeyBackends(software, external=ExternalKeyBackend(software, self.proxies, key_stores.find))
+            secrets = ServiceSecrets(domain_keys)
+            back_ends = open_key_backends(software, secrets, settings, store, clock)
+            self.proxies = undo.enter_context(closing(back_ends.proxies))
+            key_backends, key_stores = back_ends.key_backends, back_ends.key_stores
             if taken:
                 claim_old_writers(self.folder, store, ensure_node_id(self.folder, entropy))
             self.clock_watch = ClockWatch(clock, ClockFiles(self.folder), self.problems, last_checkpoint(store))
@@ -324,12 +321,6 @@ def ready_folder(settings: Settings, clock: Clock, entropy: Entropy, unsealing: 
         _ensure_account(opened, settings)
         for problem in opened.profiles.problems():
             logger.warning("%s", problem)
-
-
-def _xks_proxies(settings: Settings, secrets: ServiceSecrets, clock: Clock) -> XksProxies:
-    hosts = AllowedHosts(settings.xks_proxies)
-    # Half of the threads, so that one proxy that does not answer leaves the others to the others.
-    return XksProxies(hosts, secrets, clock, patience=settings.xks_timeout, at_once=settings.xks_threads // 2)
 
 
 def _web_identities(settings: Settings) -> WebIdentities:

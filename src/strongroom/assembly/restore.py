@@ -18,6 +18,7 @@ from strongroom.assembly.backup_verification import (
 )
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.destroyed_since import destroyed_since
+from strongroom.assembly.key_back_ends import loading_key_backends
 from strongroom.assembly.node import ensure_node_id
 from strongroom.assembly.restored_folder import RestoredFolder, require_empty, restored_folder
 from strongroom.assembly.restored_state import RestoredState, Settled
@@ -34,11 +35,9 @@ from strongroom.crypto.age.passphrase import PassphraseDecryption
 from strongroom.crypto.age.stream import Decryption
 from strongroom.crypto.audit_key import AuditPublicKey
 from strongroom.crypto.domain_keys import DomainKeys, OpenDomainKey, seal_domain_keys
-from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.seal import SealedDomainKey
 from strongroom.crypto.seals.file import create_root_key
 from strongroom.crypto.service_secrets import ServiceSecrets
-from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.entropy import Entropy
 from strongroom.problems import Problems
 from strongroom.settings import Settings
@@ -194,7 +193,7 @@ class Restore:
             writer = WriterId(ensure_node_id(place.folder, entropy), None).name
             log = open_audit_log(place.folder.audit, writer, settings, store, key, self._clock)
             with closing(log):
-                backends = KeyBackends(SoftwareKeyBackend(domain_keys, entropy))
+                backends = loading_key_backends(domain_keys, entropy, self._clock)
                 state = RestoredState(store, backends, log, verified.signed, self._clock.now(), entropy)
                 settled = state.settle(destroyed, request.bring_back, self._facts(verified))
             store.scrub()

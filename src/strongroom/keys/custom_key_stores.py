@@ -100,6 +100,12 @@ class CustomKeyStore(msgspec.Struct, frozen=True, kw_only=True):
         return f"CustomKeyStore({self.store_id}, {self.state})"
 
 
+NOT_CONNECTED = (
+    "This KMS key is in a custom key store that is not connected to its external key store proxy. "
+    "Connect the external key store and try the request again."
+)
+"""KMS's words for a key in an external key store that is not connected (KMS Developer Guide, "Troubleshooting")."""
+
 _MAY_CONNECT = frozenset({ConnectionState.DISCONNECTED, ConnectionState.CONNECTING, ConnectionState.CONNECTED})
 _MAY_DISCONNECT = frozenset({ConnectionState.CONNECTED, ConnectionState.CONNECTING, ConnectionState.FAILED})
 _MAY_RENAME = frozenset({ConnectionState.CONNECTED, ConnectionState.DISCONNECTED})
@@ -125,6 +131,8 @@ def disconnect(store: CustomKeyStore) -> CustomKeyStore:
 
 def require_connected(store: CustomKeyStore) -> None:
     """Refuse to use a store that is not connected; raises CustomKeyStoreInvalidStateException."""
+    if store.type is CustomKeyStoreType.EXTERNAL_KEY_STORE and store.state is not ConnectionState.CONNECTED:
+        raise CustomKeyStoreInvalidStateException(NOT_CONNECTED)
     _require(store, frozenset({ConnectionState.CONNECTED}))
 
 

@@ -58,11 +58,6 @@ ERROR_NAMES = frozenset(XksFailure) - {
 SILENT = frozenset({XksFailure.UNREACHABLE, XksFailure.TLS_FAILED, XksFailure.TIMED_OUT})
 """The failures in which a proxy has not answered."""
 
-NOT_CONNECTED = (
-    "This KMS key is in a custom key store that is not connected to its external key store proxy. "
-    "Connect the external key store and try the request again."
-)
-
 
 class XksError(Exception):
     """A call of a proxy failed; ``reason`` is for the operator."""

@@ -35,11 +35,11 @@ from strongroom.errors import (
     UnsupportedOperationException,
 )
 from strongroom.keys.arns import KeyLocator
-from strongroom.keys.custom_key_stores import ConnectionState, CustomKeyStore
+from strongroom.keys.custom_key_stores import NOT_CONNECTED, ConnectionState, CustomKeyStore
 from strongroom.keys.external_keys import ExternalToken, external_material_id, parse_external_token
 from strongroom.keys.specs import KeySpec
 from strongroom.keys.wrapping import WrappingKeySpec
-from strongroom.keys.xks_failures import NOT_CONNECTED, XksError, XksFailure, use_error
+from strongroom.keys.xks_failures import XksError, XksFailure, use_error
 
 _SUITE = 3
 
