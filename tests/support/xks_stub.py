@@ -39,7 +39,10 @@ Reply = tuple[int, dict[str, Any]]
 
 @dataclass
 class Fault:
-    """How the next answers to one kind of call differ from the right ones. The kinds are the last parts of paths."""
+    """How the next answers to one kind of call differ from the right ones.
+
+    The kinds are the last parts of paths: ``encrypt``, or ``one/encrypt`` for the external key ``one`` alone.
+    """
 
     status: int | None = None
     error: str | None = None
@@ -212,7 +215,8 @@ class XksStub:
             self._open.discard(connection)
 
     def _answer(self, secure: ssl.SSLSocket, method: str, path: str, headers: dict[str, str], body: bytes) -> bool:
-        fault = self.faults.get(path.rpartition("/")[2], Fault())
+        *_, name, action = path.split("/")
+        fault = self.faults.get(f"{name}/{action}") or self.faults.get(action, Fault())
         status, reply = self.reply(method, path, headers, body)
         if fault.wait_for is not None:
             fault.wait_for.wait(60)

@@ -4,7 +4,7 @@ Only a back end with access to a network has such keys. What it does for a call 
 calls, what for, and the request's id.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -46,4 +46,8 @@ class ExternalKeyManagers(Protocol):
 
     def require_usable(self, store: CustomKeyStore, external_id: str, user: KeyUser) -> None:
         """Raise XksError unless an external key is an enabled AES-256 key that encrypts and decrypts."""
+        ...
+
+    def outcomes(self) -> Mapping[tuple[str, str], int]:
+        """Return how many calls of proxies there were, by what was called and how it ended."""
         ...

@@ -75,8 +75,7 @@ class XksProxies:
         self._gates = Gates(at_once)
         self._connections = connections or Connections(clock.timer)
         self._counting = Lock()
-        self.outcomes: dict[tuple[str, str], int] = {}
-        """How many calls there were, by what was called and how it ended."""
+        self._outcomes: dict[tuple[str, str], int] = {}
 
     def require_healthy(self, store: CustomKeyStore, user: KeyUser) -> None:
         """Ask a proxy for its health; raises XksError."""
@@ -100,6 +99,11 @@ class XksProxies:
         body = messages.decrypt_request(messages.request_metadata(key.user, key.key_arn), sealed, associated_data)
         path = f"/keys/{key.external_id}/decrypt"
         return self._call(key.store, "decrypt", path, body, lambda answer: messages.read_decrypted(answer, sealed))
+
+    def outcomes(self) -> dict[tuple[str, str], int]:
+        """Return how many calls there were, by what was called and how it ended."""
+        with self._counting:
+            return self._outcomes.copy()
 
     def close(self) -> None:
         """Close the connections that are kept."""
@@ -144,7 +148,7 @@ class XksProxies:
 
     def _count(self, name: str, outcome: str) -> None:
         with self._counting:
-            self.outcomes[name, outcome] = self.outcomes.get((name, outcome), 0) + 1
+            self._outcomes[name, outcome] = self._outcomes.get((name, outcome), 0) + 1
 
 
 def _proxy_of(store: CustomKeyStore) -> XksProxy:

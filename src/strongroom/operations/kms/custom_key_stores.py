@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import msgspec
 
+from strongroom.crypto.external_keys import KeyUser
+from strongroom.entropy import uuid
 from strongroom.errors import (
     CustomKeyStoreHasCMKsException,
     CustomKeyStoreNotFoundException,
@@ -27,7 +29,7 @@ from strongroom.keys.custom_key_stores import (
     require_connectable,
 )
 from strongroom.keys.xks_failures import XksError, connection_error
-from strongroom.operations.context import Context
+from strongroom.operations.context import Backends, Context
 from strongroom.operations.paging import PageSize, page
 from strongroom.operations.shapes import (
     CustomKeyStoreId,
@@ -143,6 +145,15 @@ def _tried_connection(context: Context, store: CustomKeyStore) -> ConnectionErro
         logger.warning("custom key store %s cannot be connected: %s", store.store_id, error)
         return connection_error(error)
     return None
+
+
+def require_healthy_proxy(backends: Backends, store: CustomKeyStore) -> None:
+    """Ask a proxy for its health on the service's own behalf; raises XksError, and KmsError if it cannot be asked.
+
+    The operation's name is that of KMS for its own checks (XKS Proxy API Specification 1.0.3, "GetHealthStatus").
+    """
+    user = KeyUser("KmsHealthCheck", uuid(backends.entropy), "kms.amazonaws.com")
+    backends.key_managers.require_healthy(store, user)
 
 
 def disconnect_custom_key_store(context: Context, request: CustomKeyStoreRequest) -> Empty:
