@@ -1,12 +1,12 @@
 """Keeps a proxy that does not answer from taking the threads that other key stores need.
 
-Each key store has a gate. While its proxy answers, so many calls are under way at a time, and further ones wait for
-their turn. Once several calls in a row had no answer, only very few try, and all others are refused at once, until
-one has an answer again.
+Each key store has a gate, and each host has one for questions about its health. While a proxy answers, so many calls
+are under way at a time, and further ones wait for their turn. Once several calls in a row had no answer, only very few
+try, and all others are refused at once, until one has an answer again.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Condition
 
@@ -29,11 +29,11 @@ logger = logging.getLogger(__name__)
 
 
 class Gate:
-    """Counts the calls to the proxy of one key store. Safe to use from several threads."""
+    """Counts the calls that go through it. Safe to use from several threads."""
 
-    def __init__(self, store_id: str, at_once: int) -> None:
-        """Let ``at_once`` calls through at a time."""
-        self._store_id = store_id
+    def __init__(self, name: str, at_once: int) -> None:
+        """Let ``at_once`` calls through at a time; log lines call the gate by its name."""
+        self._name = name
         self._at_once = at_once
         self._under_way = 0
         self._silent = 0
@@ -74,9 +74,9 @@ class Gate:
             self._under_way -= 1
             self._silent = self._silent + 1 if silent else 0
             if self.failing and not before:
-                logger.warning("the proxy of custom key store %s does not answer", self._store_id)
+                logger.warning("the external key store proxy of %s does not answer", self._name)
             elif before and not self.failing:
-                logger.info("the proxy of custom key store %s answers again", self._store_id)
+                logger.info("the external key store proxy of %s answers again", self._name)
             if self.failing:
                 # Every call that waits is refused.
                 self._changed.notify_all()
@@ -85,13 +85,13 @@ class Gate:
 
 
 class Gates:
-    """The gate of each key store, made when it is first needed."""
+    """Gates by name, made when they are first needed."""
 
     def __init__(self, at_once: int) -> None:
-        self._make: Callable[[str], Gate] = lambda store_id: Gate(store_id, at_once)
+        self._at_once = at_once
         self._gates: dict[str, Gate] = {}
 
-    def of(self, store_id: str) -> Gate:
-        """Return the gate of a key store."""
-        gate = self._gates.get(store_id)
-        return put(self._gates, store_id, self._make(store_id), _MAX_GATES) if gate is None else gate
+    def named(self, name: str) -> Gate:
+        """Return the gate of a name."""
+        gate = self._gates.get(name)
+        return put(self._gates, name, Gate(name, self._at_once), _MAX_GATES) if gate is None else gate

@@ -23,7 +23,8 @@ MAX_METADATA_LENGTH = 20
 _OK = 200
 _JSON = "application/json"
 _ENCRYPTS_AND_DECRYPTS = {"ENCRYPT", "DECRYPT"}
-_MAX_NAMES = 100
+_MAX_USAGES = 10
+_MAX_NAME = 100
 
 T = TypeVar("T")
 
@@ -133,6 +134,8 @@ def require_healthy(answer: Answer) -> None:
 def require_usable(answer: Answer) -> None:
     """Read the answer of GetKeyMetadata; raises XksError unless the key can be behind a KMS key."""
     found = _read(answer, _Metadata)
+    if len(found.key_usage) > _MAX_USAGES:
+        raise _malformed("there are more than ten key usages")
     if found.key_spec != "AES_256":
         raise XksError(XksFailure.WRONG_KEY_SPEC)
     if not set(found.key_usage) >= _ENCRYPTS_AND_DECRYPTS:
@@ -192,7 +195,7 @@ def _named_error(answer: Answer) -> XksError:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _malformed(f"HTTP status {answer.status}, and no error name")
     if name not in ERROR_NAMES:
-        return _malformed(f"HTTP status {answer.status}, and {name[:_MAX_NAMES]!a} is no error name")
+        return _malformed(f"HTTP status {answer.status}, and {name[:_MAX_NAME]!a} is no error name")
     return XksError(XksFailure(name), f"HTTP status {answer.status}")
 
 

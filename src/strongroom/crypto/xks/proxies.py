@@ -5,6 +5,7 @@ KMS does that, who knows whether it is worth it.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from threading import Lock
 from typing import TypeVar
 
@@ -27,6 +28,7 @@ from strongroom.http.outgoing import (
     CannotConnect,
     Connections,
     Deadline,
+    Endpoint,
     OutgoingError,
     TlsFailed,
     TooLate,
@@ -78,27 +80,30 @@ class XksProxies:
         self._outcomes: dict[tuple[str, str], int] = {}
 
     def require_healthy(self, store: CustomKeyStore, user: KeyUser) -> None:
-        """Ask a proxy for its health; raises XksError."""
-        self._call(store, "health", "/health", messages.health_request(user), messages.require_healthy)
+        """Ask a proxy for its health; raises XksError.
+
+        The gate is that of its host, because key stores that are about to be made have no calls yet to count.
+        """
+        self._call(store, None, "/health", messages.health_request(user), messages.require_healthy)
 
     def require_usable(self, store: CustomKeyStore, external_id: str, user: KeyUser) -> None:
         """Ask a proxy about an external key; raises XksError unless it can be behind a KMS key."""
         body: dict[str, object] = {"requestMetadata": messages.request_metadata(user)}
-        self._call(store, "metadata", f"/keys/{external_id}/metadata", body, messages.require_usable)
+        self._call(store, _gate_of(store), f"/keys/{external_id}/metadata", body, messages.require_usable)
 
     def encrypt(self, key: ExternalKeyRef, plaintext: bytes, associated_data: bytes) -> Sealed:
         """Have a proxy encrypt; raises XksError."""
         body = messages.encrypt_request(messages.request_metadata(key.user, key.key_arn), plaintext, associated_data)
         path = f"/keys/{key.external_id}/encrypt"
-        return self._call(
-            key.store, "encrypt", path, body, lambda answer: messages.read_encrypted(answer, plaintext, associated_data)
-        )
+        read = partial(messages.read_encrypted, plaintext=plaintext, associated_data=associated_data)
+        return self._call(key.store, _gate_of(key.store), path, body, read)
 
     def decrypt(self, key: ExternalKeyRef, sealed: Sealed, associated_data: bytes) -> bytes:
         """Have a proxy decrypt; raises XksError."""
         body = messages.decrypt_request(messages.request_metadata(key.user, key.key_arn), sealed, associated_data)
         path = f"/keys/{key.external_id}/decrypt"
-        return self._call(key.store, "decrypt", path, body, lambda answer: messages.read_decrypted(answer, sealed))
+        read = partial(messages.read_decrypted, sealed=sealed)
+        return self._call(key.store, _gate_of(key.store), path, body, read)
 
     def outcomes(self) -> dict[tuple[str, str], int]:
         """Return how many calls there were, by what was called and how it ended."""
@@ -110,12 +115,23 @@ class XksProxies:
         self._connections.close()
 
     def _call(
-        self, store: CustomKeyStore, name: str, path: str, body: Mapping[str, object], read: Callable[[Answer], T]
+        self,
+        store: CustomKeyStore,
+        gate: str | None,
+        path: str,
+        body: Mapping[str, object],
+        read: Callable[[Answer], T],
     ) -> T:
-        """Make one call; raises XksError, and ThrottlingException if too many wait for the same store."""
+        """Make one call, through a gate or that of the host; raises XksError.
+
+        Raises ThrottlingException if too many wait at the gate.
+        """
+        _, _, name = path.rpartition("/")
         try:
-            with self._gates.of(store.store_id).passed(Deadline(self._clock.timer, self._patience)):
-                result = read(self._exchange(store, path, msgspec.json.encode(body)))
+            # First: hosts that may not be called have no gates.
+            endpoint = self._hosts.endpoint(_proxy_of(store))
+            with self._gates.named(gate or endpoint.name).passed(Deadline(self._clock.timer, self._patience)):
+                result = read(self._exchange(endpoint, store, path, msgspec.json.encode(body)))
         except XksError as error:
             self._count(name, error.failure.value)
             raise
@@ -125,13 +141,10 @@ class XksProxies:
         self._count(name, _SUCCESS)
         return result
 
-    def _exchange(self, store: CustomKeyStore, path: str, body: bytes) -> Answer:
-        proxy = _proxy_of(store)
-        endpoint = self._hosts.endpoint(proxy)
+    def _exchange(self, endpoint: Endpoint, store: CustomKeyStore, path: str, body: bytes) -> Answer:
         deadline = Deadline(self._clock.timer, self._patience)
-        request = signed_request(
-            endpoint.name, proxy.uri_path + path, body, self._credential(store), store.region, self._clock.now()
-        )
+        whole_path, credential = _proxy_of(store).uri_path + path, self._credential(store)
+        request = signed_request(endpoint.name, whole_path, body, credential, store.region, self._clock.now())
         try:
             return self._connections.exchange(endpoint, request, deadline)
         except OutgoingError as error:
@@ -149,6 +162,10 @@ class XksProxies:
     def _count(self, name: str, outcome: str) -> None:
         with self._counting:
             self._outcomes[name, outcome] = self._outcomes.get((name, outcome), 0) + 1
+
+
+def _gate_of(store: CustomKeyStore) -> str:
+    return f"custom key store {store.store_id}"
 
 
 def _proxy_of(store: CustomKeyStore) -> XksProxy:

@@ -1,0 +1,66 @@
+"""The hosts that the operator lists."""
+
+import ssl
+from pathlib import Path
+
+import pytest
+
+from strongroom.crypto.xks.allowed_hosts import AllowedHosts
+from strongroom.keys.custom_key_stores import XksProxy, XksProxyConnectivity
+from strongroom.keys.xks_failures import XksError, XksFailure
+from strongroom.settings import SettingsError, XksProxyHost, load
+from xks_stub import named_certificate
+
+
+def proxy(endpoint: str) -> XksProxy:
+    return XksProxy(
+        connectivity=XksProxyConnectivity.PUBLIC_ENDPOINT, access_key_id="A", uri_endpoint=endpoint, uri_path="/"
+    )
+
+
+def test_a_listed_host_is_found_in_any_case_at_its_address(tmp_path: Path) -> None:
+    authority = named_certificate(tmp_path, "authority")
+    hosts = AllowedHosts(
+        (
+            XksProxyHost("Proxy.example.com"),
+            XksProxyHost("other.example.com", "10.0.0.1:8443", str(authority.certificate)),
+        )
+    )
+    found = hosts.endpoint(proxy("https://pROXY.example.com"))
+    assert (found.name, found.host, found.port) == ("proxy.example.com", "proxy.example.com", 443)
+    other = hosts.endpoint(proxy("https://other.example.com"))
+    assert (other.name, other.host, other.port) == ("other.example.com", "10.0.0.1", 8443)
+    assert len(other.context.get_ca_certs()) == 1
+    for each in (found, other):
+        assert each.context.verify_mode is ssl.CERT_REQUIRED
+        assert each.context.check_hostname
+        assert each.context.minimum_version is ssl.TLSVersion.TLSv1_2
+    older = {suite["name"] for suite in found.context.get_ciphers() if suite["protocol"] == "TLSv1.2"}
+    assert older == {"ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384"}
+
+
+@pytest.mark.parametrize("endpoint", ["https://example.com", "https://proxy.example.com.", "https://127.0.0.1"])
+def test_no_other_host_may_be_called(endpoint: str) -> None:
+    for hosts in (AllowedHosts(()), AllowedHosts((XksProxyHost("proxy.example.com"),))):
+        with pytest.raises(XksError, match="the setting xks-proxies does not list") as refused:
+            hosts.endpoint(proxy(endpoint))
+        assert refused.value.failure is XksFailure.UNREACHABLE
+
+
+def test_an_operators_mistakes_are_named(tmp_path: Path) -> None:
+    nonsense = tmp_path / "nonsense.pem"
+    nonsense.write_text("nonsense")
+    for file in (nonsense, tmp_path / "absent.pem", tmp_path):
+        with pytest.raises(SettingsError, match=r"the ca of `proxy.example.com` in xks-proxies") as refused:
+            AllowedHosts((XksProxyHost("proxy.example.com", ca=str(file)),))
+        assert str(file) in str(refused.value)
+        assert "\n" not in str(refused.value)
+    with pytest.raises(SettingsError, match="xks-proxies has `PROXY` twice"):
+        AllowedHosts((XksProxyHost("proxy"), XksProxyHost("PROXY")))
+    for line, says in {
+        'host = "proxy.example.com:8443"': "xks-proxies",
+        'host = "p.example.com"\naddress = "10.0.0.1"': "`address` of `p.example.com` in `xks-proxies` must be",
+        'host = "p.example.com"\nport = 1': "port",
+    }.items():
+        with pytest.raises(SettingsError, match=says):
+            load(f"[[xks-proxies]]\n{line}\n", {}, {})
