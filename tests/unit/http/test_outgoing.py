@@ -29,7 +29,8 @@ from xks_stub import named_certificate
 
 NAME = "proxy.example.com"
 REQUEST = b"POST / HTTP/1.1\r\nhost: proxy.example.com\r\ncontent-length: 0\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+OK = HEAD + b"content-length: 2\r\n\r\n{}"
 LONG = 10.0
 
 Talk = Callable[[ssl.SSLSocket], None]
@@ -114,7 +115,7 @@ def test_a_connection_is_kept_open(pair: Pair, connections: Connections, version
 @pytest.mark.parametrize(
     "answer",
     [
-        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n",
+        HEAD + b"transfer-encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n",
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" + OK,
         b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json\r\n\r\n{}",
         b"HTTP/1.0 200 OK\r\ncontent-type: application/json\r\n\r\n{}",
@@ -133,7 +134,8 @@ def test_every_framing_of_an_answer(pair: Pair, connections: Connections, answer
         b"\x16\x03\x01", b"220 ready\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{}", b"HTTP/1.1 200 OK\r\n",
         b"HTTP/1.1 200 OK\r\ncontent-length: 99999\r\n\r\n" + b"x" * 99_999, OK + OK,
-        b"HTTP/1.1 200 OK\r\nx: " + b"y" * MAX_ANSWER, b"HTTP/1.1 101 Switching\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nx: " + b"y" * MAX_ANSWER,
+        b"HTTP/1.1 101 Switching\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
         b"HTTP/1.1 100 Continue\r\n\r\n" * 5000,
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n",
     ],

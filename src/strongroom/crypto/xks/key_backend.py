@@ -143,7 +143,7 @@ class _UsedKey:
         """Return the body, at most 100 bytes longer than the plaintext; raises KMSInvalidStateException."""
         once = self._inner.encrypt(plaintext, associated_data)
         try:
-            return _body(self._proxies.encrypt(self._key, once, sha256(associated_data).digest()))
+            return body_of(self._proxies.encrypt(self._key, once, sha256(associated_data).digest()))
         except XksError as error:
             raise self._refusal(error, decrypting=False) from None
 
@@ -152,7 +152,7 @@ class _UsedKey:
 
         Raises KMSInvalidStateException if the proxy refuses, also for a ciphertext that is not authentic.
         """
-        sealed = _parsed(body)
+        sealed = sealed_in(body)
         try:
             once = self._proxies.decrypt(self._key, sealed, sha256(associated_data).digest())
         except XksError as error:
@@ -173,12 +173,14 @@ class _UsedKey:
         return refusal
 
 
-def _body(sealed: Sealed) -> bytes:
+def body_of(sealed: Sealed) -> bytes:
+    """Return the body of suite 3 for what a proxy has encrypted."""
     metadata, iv = sealed.metadata, sealed.iv
     return b"%c%c%b%c%b%b%b" % (_SUITE, len(metadata), metadata, len(iv), iv, sealed.tag, sealed.ciphertext)
 
 
-def _parsed(body: bytes) -> Sealed:
+def sealed_in(body: bytes) -> Sealed:
+    """Return what a proxy has encrypted; raises InvalidCiphertextException for bytes of another format."""
     if len(body) < 2 or body[0] != _SUITE or body[1] > MAX_METADATA_LENGTH:  # noqa: PLR2004 - suite and length
         raise InvalidCiphertextException
     metadata, rest = body[2 : 2 + body[1]], body[2 + body[1] :]
