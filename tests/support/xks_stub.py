@@ -84,9 +84,9 @@ def named_certificate(folder: Path, name: str, hosts: tuple[str, ...] = HOSTS) -
 class XksStub:
     """A proxy on a loopback port. ``requests`` has the path and the body of every request with a valid signature."""
 
-    def __init__(self, pair: Pair, *, region: str = "us-east-1", max_tls: ssl.TLSVersion | None = None) -> None:
+    def __init__(self, pair: Pair) -> None:
         self.certificate = pair.certificate
-        self.region = region
+        self.regions = ("us-east-1", "eu-west-1")
         self.credentials = {ACCESS_KEY_ID: SECRET, OTHER_ACCESS_KEY_ID: SECRET}
         self.keys: dict[str, StubKey] = {}
         self.faults: dict[str, Fault] = {}
@@ -102,8 +102,6 @@ class XksStub:
         self.lock = threading.Lock()
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(pair.certificate, pair.key)
-        if max_tls is not None:
-            self.context.maximum_version = max_tls
         stub = self
 
         class Handler(socketserver.BaseRequestHandler):
@@ -274,10 +272,12 @@ class XksStub:
             return False
         again = AWSRequest(method, f"https://{headers['host']}{path}", data=body)
         again.context["timestamp"] = again.headers["X-Amz-Date"] = headers["x-amz-date"]
-        signer = SigV4Auth(Credentials(access_key_id, secret), "kms-xks-proxy", self.region)
+        region = authorization.partition("Credential=")[2].split("/")[2]
+        signer = SigV4Auth(Credentials(access_key_id, secret), "kms-xks-proxy", region)
         canonical = signer.canonical_request(again)
         signature = signer.signature(signer.string_to_sign(again, canonical), again)
-        return authorization.endswith(f"Signature={signature}") and f"/{self.region}/kms-xks-proxy/" in authorization
+        right_scope = region in self.regions and f"/{region}/kms-xks-proxy/aws4_request, " in authorization
+        return right_scope and authorization.endswith(f"Signature={signature}")
 
     def _health(self) -> dict[str, Any]:
         managers = [{"id": f"m{n}", "model": "m", "healthStatus": state} for n, state in enumerate(self.managers)]
