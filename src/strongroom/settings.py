@@ -142,7 +142,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """Threads for calls that use keys in a hardware token or behind a network."""
     xks_proxies: tuple[XksProxyHost, ...] = ()
     """Hosts that may be called as external key store proxies; without any, no external key store can be made."""
-    xks_timeout: Annotated[float, Meta(ge=0.01, le=60)] = 0.25
+    xks_timeout: Annotated[float, Meta(ge=0.01, le=10)] = 0.25
     """How long a call of an external key store proxy may take, connection included."""
     xks_threads: Annotated[int, Meta(ge=2, le=256)] = 16
     """Threads for calls that need an external key store proxy; one key store can use half of them."""

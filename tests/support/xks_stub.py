@@ -117,7 +117,7 @@ class XksStub:
         socketserver.ThreadingTCPServer.allow_reuse_address = True
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", port), self._handler)
         self._server.daemon_threads = True
-        self._server.handle_error = lambda *_: None  # type: ignore[method-assign] # clients that hang up
+        self._server.handle_error = lambda *_: None  # type: ignore[method-assign] # clients that close the connection
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self.address = f"127.0.0.1:{self._server.server_address[1]}"
 

@@ -29,7 +29,7 @@ def open_key_backends(
     software: SoftwareKeyBackend, secrets: ServiceSecrets, settings: Settings, store: Store, clock: Clock
 ) -> OpenBackEnds:
     """Return the back ends that serve calls; raises SettingsError."""
-    # Half of the threads, so that one proxy that does not answer leaves the others to the others.
+    # Half of the threads, so that a proxy that has stopped answering does not take those of other key stores.
     proxies = XksProxies(
         AllowedHosts(settings.xks_proxies),
         secrets,

@@ -112,8 +112,9 @@ class Context(msgspec.Struct):
 
     def key_user(self) -> KeyUser:
         """Return on whose behalf the call is, as external key managers are told."""
-        _, _, operation = self.action.partition(":")
-        return KeyUser(operation, self.origin.request_id, self.caller.arn, self.origin.via_service)
+        return KeyUser(
+            self.action.removeprefix("kms:"), self.origin.request_id, self.caller.arn, self.origin.via_service
+        )
 
     def read(self) -> AbstractContextManager[Reader]:
         """Open a consistent read of the store; raises MustWait where the call may not wait for the database."""

@@ -186,7 +186,7 @@ def test_what_arrives_unasked_is_no_answer(pair: Pair, connections: Connections)
         assert exchange(connections, where).body == b"{}"
 
 
-def test_idle_connections_are_not_kept_for_ever(pair: Pair) -> None:
+def test_idle_connections_are_kept_for_a_while(pair: Pair) -> None:
     now = [0.0]
     connections = Connections(lambda: now[0])
     with listening(pair, answering(OK)) as where:

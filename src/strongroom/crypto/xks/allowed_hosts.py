@@ -1,7 +1,7 @@
 """The hosts that this server may call as external key store proxies: those that the operator lists, and no others.
 
-Whoever may call CreateCustomKeyStore chooses the name of a proxy. Without a list, this server would connect to
-whatever is named, behind every firewall around it (server-side request forgery).
+A caller of CreateCustomKeyStore chooses the name of a proxy. Without a list, this server would connect to every host
+that is named, also behind the firewalls around it (server-side request forgery).
 """
 
 import ssl
