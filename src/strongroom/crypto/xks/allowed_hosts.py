@@ -20,25 +20,44 @@ _SUITES = "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384"
 
 
 class AllowedHosts:
-    """The endpoints that may be called, by host name."""
+    """The endpoints that may be called, by host name. Safe to use from several threads.
+
+    Certificates of authorities are read when they are first needed, because most processes call no proxy.
+    """
 
     def __init__(self, hosts: Sequence[XksProxyHost]) -> None:
-        """Read the certificates of the authorities that are named; raises SettingsError."""
+        """Take the setting; raises SettingsError if it names a host twice."""
+        self._hosts: dict[str, XksProxyHost] = {}
         self._endpoints: dict[str, Endpoint] = {}
         for each in hosts:
-            name = each.host.lower()
-            if name in self._endpoints:
+            if each.host.lower() in self._hosts:
                 raise SettingsError(f"xks-proxies has `{each.host}` twice")
-            host, port = (name, _PORT) if each.address is None else address_of(each.address)
-            self._endpoints[name] = Endpoint(name, host, port, _context(each))
+            self._hosts[each.host.lower()] = each
+
+    def load(self) -> None:
+        """Read the certificates of all authorities that are named; raises SettingsError."""
+        for name, host in self._hosts.items():
+            self._endpoints[name] = _endpoint(name, host)
 
     def endpoint(self, proxy: XksProxy) -> Endpoint:
         """Return the endpoint of a proxy; raises XksError if its host may not be called."""
         name = proxy.uri_endpoint.removeprefix("https://").lower()
         found = self._endpoints.get(name)
-        if found is None:
+        if found is not None:
+            return found
+        host = self._hosts.get(name)
+        if host is None:
             raise XksError(XksFailure.UNREACHABLE, f"the setting xks-proxies does not list {name}")
-        return found
+        try:
+            # Another thread may do the same: then both endpoints are good, and one is kept.
+            return self._endpoints.setdefault(name, _endpoint(name, host))
+        except SettingsError as error:
+            raise XksError(XksFailure.TLS_FAILED, str(error)) from None
+
+
+def _endpoint(name: str, host: XksProxyHost) -> Endpoint:
+    at, port = (name, _PORT) if host.address is None else address_of(host.address)
+    return Endpoint(name, at, port, _context(host))
 
 
 def _context(host: XksProxyHost) -> ssl.SSLContext:
@@ -46,9 +65,16 @@ def _context(host: XksProxyHost) -> ssl.SSLContext:
     try:
         authorities = None if host.ca is None else read_regular(Path(host.ca)).decode()
         context = ssl.create_default_context(cadata=authorities)
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"`{host.ca}`, the ca of `{host.host}` in xks-proxies, cannot be read: {error}") from None
+    except (ssl.SSLError, ValueError):
+        # First: an SSLError is an OSError.
+        raise _unusable(host, "is not a file of certificates (PEM)") from None
+    except OSError as error:
+        raise _unusable(host, f"cannot be read: {error.strerror or error}") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_SUITES)
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def _unusable(host: XksProxyHost, why: str) -> SettingsError:
+    return SettingsError(f"`{host.ca}`, the ca of `{host.host}` in xks-proxies, {why}")

@@ -51,8 +51,13 @@ def test_an_operators_mistakes_are_named(tmp_path: Path) -> None:
     nonsense = tmp_path / "nonsense.pem"
     nonsense.write_text("nonsense")
     for file in (nonsense, tmp_path / "absent.pem", tmp_path):
+        hosts = AllowedHosts((XksProxyHost("proxy.example.com", ca=str(file)),))
         with pytest.raises(SettingsError, match=r"the ca of `proxy.example.com` in xks-proxies") as refused:
-            AllowedHosts((XksProxyHost("proxy.example.com", ca=str(file)),))
+            hosts.load()
+        # A file that was good at the start.
+        with pytest.raises(XksError) as failed:
+            hosts.endpoint(proxy("https://proxy.example.com"))
+        assert failed.value.failure is XksFailure.TLS_FAILED
         assert str(file) in str(refused.value)
         assert "\n" not in str(refused.value)
     with pytest.raises(SettingsError, match="xks-proxies has `PROXY` twice"):
