@@ -23,7 +23,7 @@ from strongroom.store.records import AccessKeyRecord, AccountRecord, AliasRecord
 from strongroom.store.sql.reader import SqlReader
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.row_macs import AUTHENTICATED, MAC, NOT_COVERED, UNAUTHENTICATED, WITH_THEIR_KEY
-from strongroom.store.sql.schema import identity_link, key_material, key_tag, kms_key, metadata
+from strongroom.store.sql.schema import identity, identity_link, key_material, key_tag, kms_key, metadata
 from strongroom.store.sqlite.store import SqlStore
 
 ACCOUNT, REGION = locator(1).account, locator(1).region
