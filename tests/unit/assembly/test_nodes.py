@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from local_deployment import LocalDeployment, entropy
+from strongroom.assembly import data_folder
 from strongroom.assembly.audit_log import known_writers, open_audit_key, open_audit_log, verify_log
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.deployment import OpenFolder
@@ -30,6 +31,12 @@ DATABASE = ("strongroom.db", "strongroom.db-wal", "strongroom.db-shm", "strongro
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock(NOW)
+
+
+@pytest.fixture(autouse=True)
+def linked_databases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nodes share one SQLite database by links to all of its files, as they will share a database server."""
+    monkeypatch.setattr(data_folder, "_require_only_name", lambda _path, _status: None)
 
 
 def join(folder: Path, first: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from empty_database import put_empty_database
 from faulty_stores import change
 from keys_builder import make_key
 from strongroom.problems import Problems
+from strongroom.store.protocol import Transaction
 from strongroom.store.records import Changes
 from strongroom.store.sqlite.engine import open_sqlite
 from strongroom.store.sqlite.store import SqlStore
@@ -37,8 +39,12 @@ def store(database: Path, problems: Problems) -> Iterator[SqlStore]:
     put_empty_database(database)
     with closing(SqlStore(open_sqlite(database), problems=problems)) as store:
         for number in range(3):
-            store.write(lambda transaction, number=number: transaction.add_key(make_key(number)))
+            store.write(partial(_add_key, number=number))
         yield store
+
+
+def _add_key(transaction: Transaction, number: int) -> None:
+    transaction.add_key(make_key(number))
 
 
 @pytest.mark.parametrize("statement", DAMAGE.values(), ids=DAMAGE)
@@ -51,7 +57,7 @@ def test_a_damaged_entry_is_one_that_is_missing(
     (problem,) = problems.current()
     assert problem.text.startswith("`strongroom.db` has a damaged row (")
     assert store.changes(2).complete
-    store.write(lambda transaction: transaction.add_key(make_key(9)))
+    store.write(partial(_add_key, number=9))
     assert store.changes(3).complete
 
 
