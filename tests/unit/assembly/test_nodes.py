@@ -51,7 +51,7 @@ def join(folder: Path, first: Path) -> Path:
 
 def verify(local: LocalDeployment) -> Report:
     backends = local.deployment.backends
-    key = open_audit_key(backends.store, backends.secrets, entropy).public()
+    key = open_audit_key(backends.store, backends.secrets, entropy, local.folder / "audit").public()
     return verify_log(
         (local.folder / "audit",), local.deployment.node, key, backends.store, lambda _: None, boot="boot 0"
     )
@@ -185,7 +185,7 @@ def old_folder(folder: Path, clock: ManualClock, writers: int, *, crashed: bool)
     local.deployment.close()
     settings = Settings(data=str(folder))
     with closing(OpenFolder(settings, clock, entropy)) as opened:
-        key = open_audit_key(opened.store, opened.backends.secrets, entropy)
+        key = open_audit_key(opened.store, opened.backends.secrets, entropy, opened.folder.audit)
         for path in (folder / "audit").iterdir():
             path.unlink()
         execute(opened.store, "DELETE FROM audit_checkpoint")
