@@ -218,7 +218,7 @@ def _require_own_content(folder: DataFolder) -> None:
     """Refuse state that another user put there while the folder was open to others; raises DataFolderError.
 
     Its owner could go on changing it. The root key is checked where it is read. Also refused is what is no file where
-    one must be, or no folder: a pipe or a device would be read for ever, or as something else.
+    one must be, or no folder: a pipe or a device has no end, and a read of it may never return.
     """
     database = [folder.path / (folder.database.name + suffix) for suffix in ("", "-wal", "-shm", "-journal", "-writer")]
     files = (*database, folder.node_id, folder.seal, folder.next_seal, folder.clock, folder.clock_accepted)
