@@ -2,6 +2,7 @@
 
 import base64
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ from mypy_boto3_kms.client import KMSClient
 
 from accounts import data_of, last_record
 from client_errors import error_code_of, error_of
+from clients import client_of
 from custom_stores import CREDENTIAL, PROXY, Stores
-from local_server import RunningServer
+from local_server import RunningServer, running_server
 from xks_stub import OTHER_ACCESS_KEY_ID, XksStub
 
 LONGEST = 100
@@ -214,3 +216,23 @@ def test_a_credential_is_changed_under_load_without_one_failure(
 def test_the_secret_of_a_proxy_is_not_in_the_data_folder(server: RunningServer) -> None:
     secret = CREDENTIAL["RawSecretAccessKey"].encode()
     assert not any(secret in path.read_bytes() for path in data_of(server).rglob("*") if path.is_file())
+
+
+def test_every_worker_knows_at_once_that_a_store_was_disconnected(tmp_path: Path, xks_stub: XksStub) -> None:
+    config = str(xks_stub.written(tmp_path))
+    with running_server(tmp_path / "data", tmp_path / "log", "--config", config, "--workers", "3") as server:
+        first = client_of(server)
+        store_id = Stores(first).new("store", **PROXY)
+        first.connect_custom_key_store(CustomKeyStoreId=store_id)
+        key_id = new_key(first, store_id, xks_stub.new_key("workers"))["KeyId"]
+        for _ in range(3):
+            # The kernel spreads their connections over the workers.
+            others = [client_of(server) for _ in range(8)]
+            for kms in others:
+                kms.encrypt(KeyId=key_id, Plaintext=b"data")
+            first.disconnect_custom_key_store(CustomKeyStoreId=store_id)
+            for kms in others:
+                assert error_code_of(kms.encrypt, KeyId=key_id, Plaintext=b"data") == "KMSInvalidStateException"
+            first.connect_custom_key_store(CustomKeyStoreId=store_id)
+        assert server.stop() == 0
+    assert "Traceback" not in (tmp_path / "log").read_text()

@@ -35,6 +35,7 @@ class Gate:
         """Let ``at_once`` calls through at a time; log lines call the gate by its name."""
         self._name = name
         self._at_once = at_once
+        self._probes = min(_PROBES, at_once)
         self._under_way = 0
         self._silent = 0
         self._changed = Condition()
@@ -59,7 +60,7 @@ class Gate:
 
     def _enter(self, deadline: Deadline) -> None:
         with self._changed:
-            while self._under_way >= (_PROBES if self.failing else self._at_once):
+            while self._under_way >= (self._probes if self.failing else self._at_once):
                 if self.failing:
                     raise ThrottlingException(_REFUSAL)
                 try:
