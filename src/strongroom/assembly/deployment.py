@@ -312,7 +312,7 @@ def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:
 
 def ready_folder(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Unsealing | None = None) -> None:
     """Make a data folder ready that this process has locked; raises what ``Deployment`` does."""
-    AllowedHosts(settings.xks_proxies).load()
+    AllowedHosts(settings.xks_proxies, approved_only=settings.fips).load()
     clear_problems(DataFolder(settings.folder).problems)
     with closing(OpenFolder(settings, clock, entropy, unsealing=unsealing, taken=True)) as opened:
         with opened.folder.registering(wait=False) as alone:

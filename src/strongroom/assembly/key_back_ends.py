@@ -31,7 +31,7 @@ def open_key_backends(
     """Return the back ends that serve calls; raises SettingsError."""
     # Half of the threads, so that a proxy that has stopped answering does not take those of other key stores.
     proxies = XksProxies(
-        AllowedHosts(settings.xks_proxies),
+        AllowedHosts(settings.xks_proxies, approved_only=settings.fips),
         secrets,
         clock,
         patience=settings.xks_timeout,

@@ -25,8 +25,12 @@ class AllowedHosts:
     Certificates of authorities are read when they are first needed, because most processes call no proxy.
     """
 
-    def __init__(self, hosts: Sequence[XksProxyHost]) -> None:
-        """Take the setting; raises SettingsError if it names a host twice."""
+    def __init__(self, hosts: Sequence[XksProxyHost], *, approved_only: bool = False) -> None:
+        """Take the setting; raises SettingsError if it names a host twice.
+
+        With ``approved_only``, offer a proxy no key exchange and no suite that is not approved (docs/FIPS.md).
+        """
+        self._approved_only = approved_only
         self._hosts: dict[str, XksProxyHost] = {}
         self._endpoints: dict[str, Endpoint] = {}
         for each in hosts:
@@ -37,7 +41,7 @@ class AllowedHosts:
     def load(self) -> None:
         """Read the certificates of all authorities that are named; raises SettingsError."""
         for name, host in self._hosts.items():
-            self._endpoints[name] = _endpoint(name, host)
+            self._endpoints[name] = self._made(name, host)
 
     def endpoint(self, proxy: XksProxy) -> Endpoint:
         """Return the endpoint of a proxy; raises XksError if its host may not be called."""
@@ -50,14 +54,19 @@ class AllowedHosts:
             raise XksError(XksFailure.UNREACHABLE, f"the setting xks-proxies does not list {name}")
         try:
             # Another thread may do the same: then both endpoints are good, and one is kept.
-            return self._endpoints.setdefault(name, _endpoint(name, host))
+            return self._endpoints.setdefault(name, self._made(name, host))
         except SettingsError as error:
             raise XksError(XksFailure.TLS_FAILED, str(error)) from None
 
-
-def _endpoint(name: str, host: XksProxyHost) -> Endpoint:
-    at, port = (name, _PORT) if host.address is None else address_of(host.address)
-    return Endpoint(name, at, port, _context(host))
+    def _made(self, name: str, host: XksProxyHost) -> Endpoint:
+        at, port = (name, _PORT) if host.address is None else address_of(host.address)
+        context = _context(host)
+        if self._approved_only:
+            context.set_ecdh_curve("prime256v1")
+            if any("CHACHA20" in suite["name"] for suite in context.get_ciphers()):
+                # Python cannot take a suite of TLS 1.3 away, but OpenSSL's configuration can.
+                context.maximum_version = ssl.TLSVersion.TLSv1_2
+        return Endpoint(name, at, port, context)
 
 
 def _context(host: XksProxyHost) -> ssl.SSLContext:

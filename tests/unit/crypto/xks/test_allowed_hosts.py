@@ -1,5 +1,6 @@
 """The hosts that the operator lists."""
 
+import socket
 import ssl
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from strongroom.crypto.xks.allowed_hosts import AllowedHosts
 from strongroom.keys.custom_key_stores import XksProxy, XksProxyConnectivity
 from strongroom.keys.xks_failures import XksError, XksFailure
 from strongroom.settings import SettingsError, XksProxyHost, load
-from xks_stub import named_certificate
+from xks_stub import XksStub, named_certificate
 
 
 def proxy(endpoint: str) -> XksProxy:
@@ -37,6 +38,24 @@ def test_a_listed_host_is_found_in_any_case_at_its_address(tmp_path: Path) -> No
         assert each.context.minimum_version is ssl.TLSVersion.TLSv1_2
     older = {suite["name"] for suite in found.context.get_ciphers() if suite["protocol"] == "TLSv1.2"}
     assert older == {"ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384"}
+
+
+def test_with_fips_nothing_is_offered_that_is_not_approved(tmp_path: Path) -> None:
+    pair = named_certificate(tmp_path, "proxy")
+    with XksStub(pair) as stub:
+        endpoint = AllowedHosts(stub.hosts, approved_only=True).endpoint(proxy("https://proxy.example.com"))
+        where = (endpoint.host, endpoint.port)
+        with (
+            socket.create_connection(where) as plain,
+            endpoint.context.wrap_socket(plain, server_hostname=endpoint.name) as secure,
+        ):
+            suite = secure.cipher()
+            assert suite is not None
+            assert "CHACHA20" not in suite[0]
+        # A proxy without P-256 has nothing in common.
+        stub.context.set_ecdh_curve("secp384r1")
+        with socket.create_connection(where) as plain, pytest.raises(ssl.SSLError):
+            endpoint.context.wrap_socket(plain, server_hostname=endpoint.name)
 
 
 @pytest.mark.parametrize("endpoint", ["https://example.com", "https://proxy.example.com.", "https://127.0.0.1"])
