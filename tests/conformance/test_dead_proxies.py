@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from mypy_boto3_kms.client import KMSClient
 
-from client_errors import error_code_of, error_of
+from client_errors import error_code_of
 from clients import client_of
 from custom_stores import PROXY
 from local_server import RunningServer, running_server
@@ -33,8 +33,8 @@ def log(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def serving(folder: Path, log: Path, stub: XksStub) -> Iterator[RunningServer]:
-    config = stub.written(folder, timeout=0.25)
+def serving(folder: Path, log: Path, stub: XksStub, timeout: float = 1.0) -> Iterator[RunningServer]:
+    config = stub.written(folder, timeout=timeout)
     options = ("--config", str(config), "--metrics-listen", "127.0.0.1:0")
     with running_server(folder / "data", log, *options) as server:
         yield server
@@ -105,22 +105,37 @@ def test_a_proxy_that_never_answers_slows_no_other_call(kms: KMSClient, stub: Xk
     assert "answers again" in log.read_text()
 
 
-def test_the_deadline_is_a_quarter_of_a_second(kms: KMSClient, stub: XksStub) -> None:
-    key_id = external_key(kms, stub, "proxy")
-    stub.faults["encrypt"] = Fault(after=0.1)
-    kms.encrypt(KeyId=key_id, Plaintext=b"data")
-    stub.faults["encrypt"] = Fault(after=0.26)
-    begun = time.perf_counter()
-    refused = error_of(kms.encrypt, KeyId=key_id, Plaintext=b"data")
-    took = time.perf_counter() - begun
-    assert "did not respond in time" in refused["Message"]
-    assert 0.24 < took < 1
+def test_the_deadline_is_a_quarter_of_a_second(tmp_path: Path, log: Path, stub: XksStub) -> None:
+    with serving(tmp_path, log, stub) as server:
+        key_id = external_key(client_of(server), stub, "proxy")
+    # The default.
+    with serving(tmp_path, log, stub, 0.25) as server:
+        kms = client_of(server)
+        outcomes = [outcome_of(kms, stub, key_id, 0.1) for _ in range(5)]
+        # A busy machine may be late itself, but not each time.
+        assert "" in outcomes
+        begun = time.perf_counter()
+        assert "did not respond in time" in outcome_of(kms, stub, key_id, 0.26)
+        assert 0.24 < time.perf_counter() - begun < 1
+
+
+def outcome_of(kms: KMSClient, stub: XksStub, key_id: str, after: float) -> str:
+    """Encrypt while the proxy answers after some seconds; return why that failed, nothing if it did not."""
+    stub.faults["encrypt"] = Fault(after=after)
+    try:
+        kms.encrypt(KeyId=key_id, Plaintext=b"data")
+    except kms.exceptions.KMSInvalidStateException as error:
+        return str(error)
+    finally:
+        stub.faults.clear()
+    return ""
 
 
 def test_the_keeper_asks_for_health_and_changes_no_state(tmp_path: Path, log: Path, stub: XksStub) -> None:
     with serving(tmp_path, log, stub) as server:
         key_id = external_key(client_of(server), stub, "proxy")
     stub.managers = ["UNAVAILABLE"]
+    before = len(stub.requests)
     try:
         with serving(tmp_path, log, stub) as server:
             kms = client_of(server)
@@ -135,5 +150,5 @@ def test_the_keeper_asks_for_health_and_changes_no_state(tmp_path: Path, log: Pa
             assert f"the proxy of custom key store {store_id} is not healthy: KeyManagersUnavailable" in log.read_text()
     finally:
         stub.managers = ["ACTIVE"]
-    asked = [each for each in stub.requests if each[1]["requestMetadata"]["kmsOperation"] == "KmsHealthCheck"]
+    asked = [each for each in stub.requests[before:] if each[1]["requestMetadata"]["kmsOperation"] == "KmsHealthCheck"]
     assert [path for path, _ in asked] == ["/one/kms/xks/v1/health"]

@@ -19,7 +19,7 @@ from tls_files import Pair
 from xks_stub import HOSTS, Fault, XksStub, named_certificate
 from xks_table import TABLE, Row
 
-PATIENCE = 0.4
+PATIENCE = 0.8
 STATUSES = {
     **dict.fromkeys(("Validation", "InvalidState", "InvalidCiphertext", "InvalidKeyUsage"), 400),
     "AuthenticationFailed": 401,
