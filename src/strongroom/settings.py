@@ -62,12 +62,15 @@ class XksProxyHost(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rena
     """A host that may be called as an external key store proxy.
 
     ``address`` is HOST:PORT, by default the host itself and 443. ``ca`` is a file (PEM) with the authorities that its
-    certificate may be of, by default those of the system.
+    certificate may be of, by default those of the system. ``cert`` and ``key`` are files (PEM) with the certificate
+    that this server shows to the host, and its private key.
     """
 
     host: Annotated[str, Meta(pattern=r"\A[a-zA-Z0-9.-]{2,120}\Z")]
     address: str | None = None
     ca: FileName | None = None
+    cert: FileName | None = None
+    key: FileName | None = None
 
 
 class RequestQuota(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
@@ -227,9 +230,7 @@ def load(
     _require_tls(settings)
     _require_networks(settings)
     _require_origins(settings)
-    for each in settings.xks_proxies:
-        if each.address is not None:
-            _require_address(f"address` of `{each.host}` in `xks-proxies", each.address)
+    _require_proxies(settings)
     return settings
 
 
@@ -320,6 +321,14 @@ def _require_tls(settings: Settings) -> None:
             f"`{settings.listen}` can be reached by others, and without TLS they can read what is decrypted; "
             "give --tls-cert and --tls-key, or --allow-plaintext if something in front of this server does TLS"
         )
+
+
+def _require_proxies(settings: Settings) -> None:
+    for each in settings.xks_proxies:
+        if each.address is not None:
+            _require_address(f"address` of `{each.host}` in `xks-proxies", each.address)
+        if (each.cert is None) != (each.key is None):
+            raise SettingsError(f"`{each.host}` in `xks-proxies` needs both `cert` and `key`, or neither")
 
 
 def _require_networks(settings: Settings) -> None:

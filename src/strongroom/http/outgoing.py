@@ -329,6 +329,11 @@ def _receive(connection: ssl.SSLSocket, deadline: Deadline) -> bytes:
         return connection.recv(_CHUNK)
     except TimeoutError:
         raise TooLate from None
+    except ssl.SSLEOFError:
+        return b""
+    except ssl.SSLError as error:
+        # An alert, for example: in TLS 1.3 a server refuses a client's certificate only after the handshake.
+        raise TlsFailed(str(error)) from None
     except OSError:
         return b""
 

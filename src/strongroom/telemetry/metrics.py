@@ -160,10 +160,9 @@ def _keeper(measured: KeeperCounters) -> Iterator[Metric]:
     about = "How far the wall clock is ahead of the time that has passed by the kernel's count."
     yield _gauge("strongroom_clock_difference_seconds", about, {(): measured.clock_difference})
     keys = {(action,): n for action, n in measured.keys.items()}
-    if measured.healthy_proxies:
-        about = "1, or 0 if the proxy of an external key store was not healthy when it was asked last."
-        healthy = {(store_id,): each for store_id, each in measured.healthy_proxies.copy().items()}
-        yield _gauge("strongroom_xks_proxy_healthy", about, healthy, ["custom_key_store"])
+    about = "1, or 0 if the proxy of an external key store was not healthy when it was asked last."
+    healthy = {(store_id,): each for store_id, each in measured.healthy_proxies.copy().items()}
+    yield _gauge("strongroom_xks_proxy_healthy", about, healthy, ["custom_key_store"])
     yield _counter(
         "strongroom_keeper_keys", "Keys rotated, expired or deleted when due, or repaired.", keys, ["action"]
     )
@@ -193,9 +192,8 @@ def _problems(problems: Problems) -> Iterator[Metric]:
 
 
 def _xks_proxies(calls: Mapping[tuple[str, str], int]) -> Iterator[Metric]:
-    if calls:
-        about = "Calls of external key store proxies, by what was called and how it ended."
-        yield _counter("strongroom_xks_proxy_calls", about, calls, ["call", "outcome"])
+    about = "Calls of external key store proxies, by what was called and how it ended."
+    yield _counter("strongroom_xks_proxy_calls", about, calls, ["call", "outcome"])
 
 
 def _access_log(lines: AccessLines | None) -> Iterator[Metric]:

@@ -70,20 +70,28 @@ class AllowedHosts:
 
 
 def _context(host: XksProxyHost) -> ssl.SSLContext:
-    """Return a context that verifies chain and name."""
+    """Return a context that verifies chain and name, and shows the certificate that is set; raises SettingsError."""
     try:
         authorities = None if host.ca is None else read_regular(Path(host.ca)).decode()
         context = ssl.create_default_context(cadata=authorities)
     except (ssl.SSLError, ValueError):
         # First: an SSLError is an OSError.
-        raise _unusable(host, "is not a file of certificates (PEM)") from None
+        raise _unusable(host, "ca", host.ca, "is not a file of certificates (PEM)") from None
     except OSError as error:
-        raise _unusable(host, f"cannot be read: {error.strerror or error}") from None
+        raise _unusable(host, "ca", host.ca, f"cannot be read: {error.strerror or error}") from None
+    if host.cert is not None:
+        try:
+            # Without a password, OpenSSL would ask for it on the terminal.
+            context.load_cert_chain(host.cert, host.key, password="")
+        except ssl.SSLError:
+            raise _unusable(host, "cert", host.cert, "has no certificate (PEM) for the private key") from None
+        except OSError as error:
+            raise _unusable(host, "cert or key", host.cert, f"cannot be read: {error.strerror or error}") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_SUITES)
     context.set_alpn_protocols(["http/1.1"])
     return context
 
 
-def _unusable(host: XksProxyHost, why: str) -> SettingsError:
-    return SettingsError(f"`{host.ca}`, the ca of `{host.host}` in xks-proxies, {why}")
+def _unusable(host: XksProxyHost, name: str, file: str | None, why: str) -> SettingsError:
+    return SettingsError(f"`{file}`, the {name} of `{host.host}` in xks-proxies, {why}")
