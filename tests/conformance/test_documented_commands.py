@@ -49,6 +49,7 @@ LOADED = "settings; tests/architecture/test_documents.py loads them"
 EXAMINED = "test_doctor.py runs it on data folders in all states"
 DAMAGED = "test_database_set_back.py runs it on a damaged data folder"
 CLOUD = "needs a KMS key elsewhere; test_seals.py does it with another server"
+PROXY = "needs an external key store proxy; test_aws_cli.py does it with one"
 OPENSSL = "a file for OpenSSL; test_fips.py uses it"
 LEFT_OUT = {
     ("README.md", "strongroom serve [--data DIR]"): PLACEHOLDERS,
@@ -81,6 +82,8 @@ LEFT_OUT = {
     ("docs/seals.md", "seal-passphrase-file"): LOADED,
     ("docs/seals.md", '{"Condition"'): CLOUD,
     ("docs/FIPS.md", "openssl_conf"): OPENSSL,
+    ("docs/custom-key-stores.md", "[[xks-proxies]]"): LOADED,
+    ("docs/custom-key-stores.md", "aws kms create-custom-key-store"): PROXY,
     ("docs/settings.md", "[[request-quotas]]"): LOADED,
     ("docs/settings.md", "cors-origins ="): LOADED,
 }

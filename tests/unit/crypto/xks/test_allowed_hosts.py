@@ -63,7 +63,7 @@ def test_a_certificate_is_shown_to_a_proxy_that_asks_for_one(tmp_path: Path) -> 
             if answers:
                 assert connections.exchange(where, request, Deadline(time.perf_counter, 10)).status == 401
             else:
-                # In TLS 1.3 a client learns of it when it reads, unless the connection was closed before it could write.
+                # In TLS 1.3 a client learns of it when it reads, or finds the connection closed when it writes.
                 with pytest.raises((TlsFailed, CannotConnect)):
                     connections.exchange(where, request, Deadline(time.perf_counter, 10))
             connections.close()
