@@ -147,8 +147,9 @@ class ChangeKind(StrEnum):
     GRANT = "grant"
     """``KEY_ID/GRANT_ID``; without a grant id, all grants of the key were removed."""
     CUSTOM_KEY_STORE = "key-store"
+    """These are not cached. They are logged because every acknowledged change is counted by its number."""
     DOMAIN_KEY = "domain-key"
-    """These two are not cached. They are logged because every acknowledged change is counted by its number."""
+    """A domain key, by its scope. Each process has all of them."""
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -6,7 +6,6 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, or_, select, tuple_
 
 from strongroom.clock import DAY
-from strongroom.crypto.seal import SealedDomainKey
 from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.states import KeyState
@@ -15,6 +14,7 @@ from strongroom.store.records import AccountRecord, AliasRecord, KeyUse
 from strongroom.store.sql import rows
 from strongroom.store.sql.audit import AuditReads
 from strongroom.store.sql.custom_key_stores import CustomKeyStoreReads
+from strongroom.store.sql.domain_keys import DomainKeyReads
 from strongroom.store.sql.grants import GrantReads
 from strongroom.store.sql.history import HistoryReads
 from strongroom.store.sql.identities import IdentityReads
@@ -25,7 +25,6 @@ from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.schema import account as account_table
 from strongroom.store.sql.schema import (
     alias,
-    domain_key,
     key_count,
     key_material,
     key_tag,
@@ -67,10 +66,9 @@ _EXPIRED = (
 _ACCOUNTS = select(account_table).order_by(account_table.c.account)
 _ACCOUNT = select(account_table).where(where(account_table, "account"))
 _ACCOUNT_WITH_ALIAS = select(account_table).where(where(account_table, "alias"))
-_DOMAIN_KEYS = select(domain_key).order_by(domain_key.c.scope, domain_key.c.version)
 
 
-class SqlReader(IdentityReads, ReportReads, GrantReads, CustomKeyStoreReads, AuditReads, HistoryReads):
+class SqlReader(IdentityReads, ReportReads, GrantReads, CustomKeyStoreReads, AuditReads, DomainKeyReads, HistoryReads):
     """One consistent state, seen through one connection. See ``protocol.Reader``."""
 
     _whole_keys = False
@@ -132,10 +130,6 @@ class SqlReader(IdentityReads, ReportReads, GrantReads, CustomKeyStoreReads, Aud
         """Return the account that has an alias."""
         row = self._connection.execute(_ACCOUNT_WITH_ALIAS, of(alias=alias)).one_or_none()
         return None if row is None else self._guard.require(account_table, row, rows.read_account)
-
-    def domain_keys(self) -> list[SealedDomainKey]:
-        """Return every domain key, sealed."""
-        return [SealedDomainKey(**row._asdict()) for row in self._connection.execute(_DOMAIN_KEYS)]
 
     def keys(self, account: str, region: str, after: str, limit: int) -> list[KeyLocator]:
         """List keys by key id."""

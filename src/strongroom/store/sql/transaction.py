@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import msgspec
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
-from strongroom.crypto.seal import SealedDomainKey
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyManager
@@ -15,6 +14,7 @@ from strongroom.store.sql import rows
 from strongroom.store.sql.audit import AuditWrites
 from strongroom.store.sql.change_log import log_change
 from strongroom.store.sql.custom_key_stores import CustomKeyStoreWrites
+from strongroom.store.sql.domain_keys import DomainKeyWrites
 from strongroom.store.sql.grants import GrantWrites
 from strongroom.store.sql.history import HistoryWrites
 from strongroom.store.sql.identities import IdentityWrites
@@ -25,7 +25,6 @@ from strongroom.store.sql.row_adoption import adopt_rows
 from strongroom.store.sql.schema import (
     account,
     alias,
-    domain_key,
     key_count,
     key_grant,
     key_material,
@@ -51,8 +50,6 @@ _USE = {
 
 _ADD_ACCOUNT = insert(account)
 _SAVE_ACCOUNT = update(account).where(where(account, "account"))
-_ADD_DOMAIN_KEY = insert(domain_key)
-_SAVE_DOMAIN_KEY = update(domain_key).where(where(domain_key, "scope", "version"))
 _ADD_KEY = insert(kms_key)
 _SAVE_KEY = update(kms_key).where(where(kms_key, *KEY))
 _ERASE_PARTS = [
@@ -96,7 +93,14 @@ _NOTE_USE = _INSERT_USE.on_conflict_do_update(
 
 
 class SqlTransaction(
-    SqlReader, IdentityWrites, ReportWrites, GrantWrites, CustomKeyStoreWrites, AuditWrites, HistoryWrites
+    SqlReader,
+    IdentityWrites,
+    ReportWrites,
+    GrantWrites,
+    CustomKeyStoreWrites,
+    AuditWrites,
+    DomainKeyWrites,
+    HistoryWrites,
 ):
     """One write transaction. See ``protocol.Transaction``. ``erased`` tells whether key material was erased in it."""
 
@@ -116,16 +120,6 @@ class SqlTransaction(
         require_changed(self._connection.execute(_SAVE_ACCOUNT, values | place))
         self._log(ChangeKind.ACCOUNT, record.account, "", record.account)
 
-    def add_domain_key(self, record: SealedDomainKey) -> None:
-        """Insert a domain key."""
-        self._connection.execute(_ADD_DOMAIN_KEY, msgspec.structs.asdict(record))
-        self._log(ChangeKind.DOMAIN_KEY, "", "", record.scope)
-
-    def replace_domain_key(self, record: SealedDomainKey) -> None:
-        """Replace a domain key by the same one, sealed anew."""
-        which = of(scope=record.scope, version=record.version)
-        require_changed(self._connection.execute(_SAVE_DOMAIN_KEY, {"sealed": record.sealed} | which))
-
     def adopt_rows(self) -> int:
         """Authenticate all records as they are found, which an older release wrote; return how many they are."""
         return 0 if self._guard.authenticator is None else adopt_rows(self._connection, self._guard.authenticator)
@@ -139,7 +133,8 @@ class SqlTransaction(
         if key.manager is KeyManager.CUSTOMER and not self._count_customer_key(key, limit):
             return False
         self._connection.execute(_ADD_KEY, sealed_key(self._guard, key))
-        for ordinal in range(len(key.materials)):
+        for ordinal, material in enumerate(key.materials):
+            self.require_domain_key(key.region, material.token)
             self._connection.execute(_ADD_MATERIAL, rows.material_values(key, ordinal))
         if key.tags:
             self._connection.execute(_ADD_TAG, rows.tag_values(key))
@@ -234,6 +229,8 @@ class SqlTransaction(
             self._connection.execute(_ERASE_MATERIAL, of(region=after.region, material_id=material_id))
         for ordinal, material in enumerate(after.materials):
             values = rows.material_values(after, ordinal)
+            if known.get(material.material_id) != material:
+                self.require_domain_key(after.region, material.token)
             if material.material_id not in known:
                 self._connection.execute(_ADD_MATERIAL, values)
             elif known[material.material_id] != material:

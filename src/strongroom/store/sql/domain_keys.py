@@ -1,0 +1,128 @@
+"""Domain keys, and what in the database needs which version of them, in SQL."""
+
+import msgspec
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from strongroom.crypto.seal import SealedDomainKey
+from strongroom.crypto.token_versions import FORMATS, domain_key_version, encoded_version
+from strongroom.keys.arns import KeyLocator
+from strongroom.store.records import AccessKeyRecord, ChangeKind
+from strongroom.store.retries import WriteConflict
+from strongroom.store.sql.change_log import log_change
+from strongroom.store.sql.row_guard import RowGuard
+from strongroom.store.sql.rows import read_access_key
+from strongroom.store.sql.schema import access_key, domain_key, key_material
+from strongroom.store.sql.statements import of, require_changed, where
+
+_DOMAIN_KEYS = select(domain_key).order_by(domain_key.c.scope, domain_key.c.version)
+_ADD = insert(domain_key)
+_IS = where(domain_key, "scope", "version")
+_SAVE = update(domain_key).where(_IS)
+_REMOVE = delete(domain_key).where(_IS)
+_FIND = select(domain_key.c.version).where(_IS)
+
+
+def _needs_older(token: ColumnElement[bytes]) -> ColumnElement[bool]:
+    """Return the condition that a token needs an older version of its domain key than the parameter ``version``."""
+    form = func.substr(token, 1, 1, type_=LargeBinary)
+    version = func.substr(token, 2, 4, type_=LargeBinary)
+    return and_(form.in_(FORMATS), version < _parameter("version"))
+
+
+def _parameter(name: str) -> BindParameter[bytes]:
+    return bindparam(name, type_=LargeBinary)
+
+
+_MATERIAL_IN = and_(key_material.c.region == bindparam("region"), _needs_older(key_material.c.token))
+_MATERIAL = (
+    select(key_material.c.material_id, key_material.c.account, key_material.c.region, key_material.c.key_id)
+    .where(_MATERIAL_IN, key_material.c.material_id > bindparam("after"))
+    .order_by(key_material.c.material_id)
+    .limit(bindparam("limit"))
+)
+_COUNT_MATERIAL = select(func.count()).select_from(key_material).where(_MATERIAL_IN)
+_SECRETS = _needs_older(access_key.c.wrapped_secret)
+_ACCESS_KEYS = (
+    select(access_key)
+    .where(_SECRETS, access_key.c.access_key_id > bindparam("after"))
+    .order_by(access_key.c.access_key_id)
+    .limit(bindparam("limit"))
+)
+_COUNT_ACCESS_KEYS = select(func.count()).select_from(access_key).where(_SECRETS)
+
+
+class DomainKeyReads:
+    """Reads of domain keys and of what needs them. See ``subjects.domain_keys``."""
+
+    _connection: Connection
+    _guard: RowGuard
+
+    def domain_keys(self) -> list[SealedDomainKey]:
+        """Return every domain key, sealed."""
+        return [SealedDomainKey(**row._asdict()) for row in self._connection.execute(_DOMAIN_KEYS)]
+
+    def material_under_older(self, region: str, version: int, after: str, limit: int) -> dict[str, KeyLocator]:
+        """List key material of a Region that needs an older version of its domain key: ids and keys, by id."""
+        values = {"region": region, "version": encoded_version(version), "after": after, "limit": limit}
+        found = self._connection.execute(_MATERIAL, values)
+        return {row.material_id: KeyLocator(row.account, row.region, row.key_id) for row in found}
+
+    def count_material_under_older(self, region: str, version: int) -> int:
+        """Count the key material of a Region that needs an older version of its domain key."""
+        values = {"region": region, "version": encoded_version(version)}
+        count: int = self._connection.execute(_COUNT_MATERIAL, values).scalar_one()
+        return count
+
+    def access_keys_under_older(self, version: int, after: str, limit: int) -> list[AccessKeyRecord]:
+        """List access keys whose secrets need an older version of the domain key ``iam``, by id."""
+        values = {"version": encoded_version(version), "after": after, "limit": limit}
+        found = self._connection.execute(_ACCESS_KEYS, values)
+        return self._guard.intact(access_key, found, read_access_key)
+
+    def count_access_keys_under_older(self, version: int) -> int:
+        """Count the access keys whose secrets need an older version of the domain key ``iam``."""
+        count: int = self._connection.execute(_COUNT_ACCESS_KEYS, {"version": encoded_version(version)}).scalar_one()
+        return count
+
+
+class DomainKeyWrites(DomainKeyReads):
+    """Writes of domain keys. See ``subjects.domain_keys``."""
+
+    erased: bool
+
+    def add_domain_key(self, record: SealedDomainKey) -> None:
+        """Insert a domain key."""
+        self._connection.execute(_ADD, msgspec.structs.asdict(record))
+        log_change(self._connection, ChangeKind.DOMAIN_KEY, "", "", record.scope)
+
+    def replace_domain_key(self, record: SealedDomainKey) -> None:
+        """Replace a domain key by the same one, sealed anew."""
+        which = of(scope=record.scope, version=record.version)
+        require_changed(self._connection.execute(_SAVE, {"sealed": record.sealed} | which))
+
+    def remove_domain_key(self, record: SealedDomainKey) -> None:
+        """Remove a domain key that nothing needs any more: whatever it has wrapped cannot be opened after that."""
+        self.erased = True
+        require_changed(self._connection.execute(_REMOVE, of(scope=record.scope, version=record.version)))
+        log_change(self._connection, ChangeKind.DOMAIN_KEY, "", "", record.scope)
+
+    def require_domain_key(self, scope: str, token: bytes | None) -> None:
+        """Refuse a token that needs a domain key which was destroyed since it was made; raises WriteConflict."""
+        version = None if token is None else domain_key_version(token)
+        if version is None:
+            return
+        found = self._connection.execute(_FIND, of(scope=scope, version=version)).one_or_none()
+        if found is None and self._connection.execute(_DOMAIN_KEYS).first() is not None:
+            raise WriteConflict("The domain key that has wrapped this was destroyed meanwhile.")
