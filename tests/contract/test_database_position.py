@@ -65,6 +65,11 @@ WRITES: dict[str, list[Act]] = {
     ],
     "remove_access_key": [lambda t: t.add_access_key(access_key), lambda t: t.remove_access_key(access_key)],
     "add_domain_key": [lambda t: t.add_domain_key(domain_key)],
+    "remove_domain_key": [lambda t: t.add_domain_key(domain_key), lambda t: t.remove_domain_key(domain_key)],
+    "rewrap_access_key": [
+        lambda t: t.add_access_key(access_key),
+        lambda t: t.rewrap_access_key(access_key, b"wrapped anew"),
+    ],
     "put_custom_key_store": [lambda t: t.put_custom_key_store(custom)],
     "remove_custom_key_store": [lambda t: t.put_custom_key_store(custom), lambda t: t.remove_custom_key_store(custom)],
 }
@@ -75,6 +80,8 @@ NOT_COUNTED = {
     "note_principal_uses": "a crash may lose the last minute",
     "put_credential_report": "it can be made again",
     "put_last_accessed_job": "it can be made again",
+    "rewrap_audit_key": "an older copy of it opens as long as its domain key is there, which is counted",
+    "renew_codes": "the rows say what they said before; the end of the domain key that made the old codes is counted",
     "add_audit_key": "verification of the log needs it, and finds it missing",
     "put_audit_mark": "the log is read from an earlier place",
     "put_audit_writer": "verification of the log compares it",

@@ -152,7 +152,7 @@ def row_macs() -> list[dict[str, object]]:
     for table, values in ROWS:
         domain_key = entropy(32)
         keys = RowKeys()
-        keys.add(1, domain_key)
+        keys.update({1: domain_key})
         message = FORMATS[table].of_values(values, [("tag", "value")] if table == "kms_key" else [])
         vectors.append(
             {

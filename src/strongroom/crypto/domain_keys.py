@@ -73,12 +73,11 @@ class DomainKeys:
         self._entropy = entropy
         self._wrappers: dict[tuple[str, int], Wrapper] = {}
         self._newest: dict[str, Wrapper] = {}
-        self.row_keys = RowKeys(lambda: self.reread())
+        self.row_keys = RowKeys(self.reread)
         """Makes and checks the codes of rows."""
         self.rows_have_codes = True
         """Whether every row that decides must have a code. If not, an older release wrote them."""
-        self.reread: Callable[[], None] = _nothing
-        """Takes over what other processes have changed (``update``). Called when an unknown version is met."""
+        self._reread: Callable[[], None] = _nothing
         self.update(sealed, seal)
 
     def update(self, sealed: Iterable[SealedDomainKey], seal: Seal) -> None:
@@ -99,6 +98,14 @@ class DomainKeys:
         self.row_keys.update(row_keys)
         self.rows_have_codes = have_codes
         self._wrappers, self._newest = wrappers, newest
+
+    def follow(self, reread: Callable[[], None]) -> None:
+        """Have ``reread`` update these keys whenever a version is met that is not known, or the store names one."""
+        self._reread = reread
+
+    def reread(self) -> None:
+        """Take over what other processes have changed. Without ``follow``, there are none."""
+        self._reread()
 
     def versions(self) -> set[tuple[str, int]]:
         """Return the scope and version of each domain key that this process has."""

@@ -15,14 +15,16 @@ from sqlalchemy import (
     update,
 )
 
+from strongroom.crypto.domain_keys import IAM_SCOPE
 from strongroom.crypto.seal import SealedDomainKey
 from strongroom.crypto.token_versions import FORMATS, domain_key_version, encoded_version
 from strongroom.keys.arns import KeyLocator
 from strongroom.store.records import AccessKeyRecord, ChangeKind
 from strongroom.store.retries import WriteConflict
+from strongroom.store.sql import rows
 from strongroom.store.sql.change_log import log_change
 from strongroom.store.sql.row_guard import RowGuard
-from strongroom.store.sql.rows import read_access_key
+from strongroom.store.sql.row_macs import MAC
 from strongroom.store.sql.schema import access_key, domain_key, key_material
 from strongroom.store.sql.statements import of, require_changed, where
 
@@ -32,6 +34,25 @@ _IS = where(domain_key, "scope", "version")
 _SAVE = update(domain_key).where(_IS)
 _REMOVE = delete(domain_key).where(_IS)
 _FIND = select(domain_key.c.version).where(_IS)
+
+
+_NEWEST = select(func.max(domain_key.c.version)).where(where(domain_key, "scope"))
+
+
+def newest_version(connection: Connection, scope: str) -> int | None:
+    """Return the newest version of a scope's domain key; None if there is none."""
+    found: int | None = connection.execute(_NEWEST, of(scope=scope)).scalar_one()
+    return found
+
+
+def require_domain_key(connection: Connection, scope: str, token: bytes | None) -> None:
+    """Refuse to store a token that needs a domain key which was destroyed since the token was made.
+
+    Raises WriteConflict.
+    """
+    version = None if token is None else domain_key_version(token)
+    if version is not None and connection.execute(_FIND, of(scope=scope, version=version)).one_or_none() is None:
+        raise WriteConflict("The domain key that has wrapped this was destroyed meanwhile.")
 
 
 def _needs_older(token: ColumnElement[bytes]) -> ColumnElement[bool]:
@@ -63,6 +84,11 @@ _ACCESS_KEYS = (
 _COUNT_ACCESS_KEYS = select(func.count()).select_from(access_key).where(_SECRETS)
 
 
+_REWRAP_ACCESS_KEY = update(access_key).where(
+    where(access_key, "access_key_id"), access_key.c.wrapped_secret == _parameter("before")
+)
+
+
 class DomainKeyReads:
     """Reads of domain keys and of what needs them. See ``subjects.domain_keys``."""
 
@@ -89,7 +115,7 @@ class DomainKeyReads:
         """List access keys whose secrets need an older version of the domain key ``iam``, by id."""
         values = {"version": encoded_version(version), "after": after, "limit": limit}
         found = self._connection.execute(_ACCESS_KEYS, values)
-        return self._guard.intact(access_key, found, read_access_key)
+        return self._guard.intact(access_key, found, rows.read_access_key)
 
     def count_access_keys_under_older(self, version: int) -> int:
         """Count the access keys whose secrets need an older version of the domain key ``iam``."""
@@ -118,11 +144,14 @@ class DomainKeyWrites(DomainKeyReads):
         require_changed(self._connection.execute(_REMOVE, of(scope=record.scope, version=record.version)))
         log_change(self._connection, ChangeKind.DOMAIN_KEY, "", "", record.scope)
 
-    def require_domain_key(self, scope: str, token: bytes | None) -> None:
-        """Refuse a token that needs a domain key which was destroyed since it was made; raises WriteConflict."""
-        version = None if token is None else domain_key_version(token)
-        if version is None:
-            return
-        found = self._connection.execute(_FIND, of(scope=scope, version=version)).one_or_none()
-        if found is None and self._connection.execute(_DOMAIN_KEYS).first() is not None:
-            raise WriteConflict("The domain key that has wrapped this was destroyed meanwhile.")
+    def rewrap_access_key(self, record: AccessKeyRecord, wrapped_secret: bytes) -> None:
+        """Replace the wrapped secret of an access key by the same one; raises WriteConflict if another was put there.
+
+        ``record`` is the access key as it was read.
+        """
+        require_domain_key(self._connection, IAM_SCOPE, wrapped_secret)
+        values = rows.access_key_values(msgspec.structs.replace(record, wrapped_secret=wrapped_secret))
+        changed = {name: self._guard.sealed(access_key, values)[name] for name in ("wrapped_secret", MAC)}
+        which = of(access_key_id=record.access_key_id) | {"before": record.wrapped_secret}
+        require_changed(self._connection.execute(_REWRAP_ACCESS_KEY, changed | which))
+        log_change(self._connection, ChangeKind.ACCESS_KEY, record.account, "", record.access_key_id)

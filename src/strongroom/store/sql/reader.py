@@ -21,6 +21,7 @@ from strongroom.store.sql.identities import IdentityReads
 from strongroom.store.sql.key_rows import read_key
 from strongroom.store.sql.reports import ReportReads
 from strongroom.store.sql.row_check import check_rows
+from strongroom.store.sql.row_codes import codes_under_older
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.schema import account as account_table
 from strongroom.store.sql.schema import (
@@ -199,6 +200,10 @@ class SqlReader(IdentityReads, ReportReads, GrantReads, CustomKeyStoreReads, Aud
     def _due(self, condition: ColumnElement[bool], order: ColumnElement[float], limit: int) -> list[KeyLocator]:
         query = _LOCATOR.where(condition).order_by(order)
         return self._guard.locators(lambda most: self._connection.execute(query.limit(most)).all(), limit)
+
+    def codes_under_older(self, version: int) -> int:
+        """Count the records whose codes were made with an older version of the domain key ``iam``."""
+        return codes_under_older(self._connection, version)
 
     def findings(self, opens: Opens) -> Iterator[Finding]:
         """Check every record of the database; see ``row_check.check_rows``."""

@@ -14,14 +14,14 @@ from strongroom.store.sql import rows
 from strongroom.store.sql.audit import AuditWrites
 from strongroom.store.sql.change_log import log_change
 from strongroom.store.sql.custom_key_stores import CustomKeyStoreWrites
-from strongroom.store.sql.domain_keys import DomainKeyWrites
+from strongroom.store.sql.domain_keys import DomainKeyWrites, require_domain_key
 from strongroom.store.sql.grants import GrantWrites
 from strongroom.store.sql.history import HistoryWrites
 from strongroom.store.sql.identities import IdentityWrites
 from strongroom.store.sql.key_rows import sealed_key
 from strongroom.store.sql.reader import SqlReader
 from strongroom.store.sql.reports import ReportWrites
-from strongroom.store.sql.row_adoption import adopt_rows
+from strongroom.store.sql.row_codes import adopt_rows, renew_codes
 from strongroom.store.sql.schema import (
     account,
     alias,
@@ -42,6 +42,7 @@ from strongroom.store.sql.statements import (
     require_changed,
     where,
 )
+from strongroom.store.subjects.records import RenewalPlace, RenewedCodes
 
 _USE = {
     name: bindparam(f"use_{name}", type_=key_usage.c[name].type)
@@ -124,6 +125,10 @@ class SqlTransaction(
         """Authenticate all records as they are found, which an older release wrote; return how many they are."""
         return 0 if self._guard.authenticator is None else adopt_rows(self._connection, self._guard.authenticator)
 
+    def renew_codes(self, place: RenewalPlace, limit: int) -> RenewedCodes:
+        """Make new codes for ``limit`` records after a place, whose codes an older domain key has made."""
+        return renew_codes(self._connection, self._guard, place, limit)
+
     def add_key(self, key: KmsKey, limit: int | None = None) -> bool:
         """Insert a key with its materials and tags.
 
@@ -134,7 +139,7 @@ class SqlTransaction(
             return False
         self._connection.execute(_ADD_KEY, sealed_key(self._guard, key))
         for ordinal, material in enumerate(key.materials):
-            self.require_domain_key(key.region, material.token)
+            require_domain_key(self._connection, key.region, material.token)
             self._connection.execute(_ADD_MATERIAL, rows.material_values(key, ordinal))
         if key.tags:
             self._connection.execute(_ADD_TAG, rows.tag_values(key))
@@ -230,7 +235,7 @@ class SqlTransaction(
         for ordinal, material in enumerate(after.materials):
             values = rows.material_values(after, ordinal)
             if known.get(material.material_id) != material:
-                self.require_domain_key(after.region, material.token)
+                require_domain_key(self._connection, after.region, material.token)
             if material.material_id not in known:
                 self._connection.execute(_ADD_MATERIAL, values)
             elif known[material.material_id] != material:

@@ -42,6 +42,13 @@ class DomainKeyWriter(Protocol):
         """Replace a domain key by the same one, sealed anew."""
         ...
 
+    def rewrap_access_key(self, record: AccessKeyRecord, wrapped_secret: bytes) -> None:
+        """Replace the wrapped secret of an access key by the same one, wrapped anew; raises WriteConflict.
+
+        ``record`` is the access key as it was read.
+        """
+        ...
+
     def remove_domain_key(self, record: SealedDomainKey) -> None:
         """Remove a domain key that nothing needs any more; raises WriteConflict if it is gone."""
         ...
