@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from strongroom.assembly.backup import BackupMaker
-from strongroom.assembly.backup_verification import OpenedContent, Origin, VerifiedBackup, verify_backup
+from strongroom.assembly.backups.maker import BackupMaker
+from strongroom.assembly.backups.root_key_source import RootKeySource
+from strongroom.assembly.backups.verification import OpenedContent, Origin, VerifiedBackup, verify_backup
 from strongroom.assembly.deployment import OpenFolder
-from strongroom.assembly.root_key_source import RootKeySource
 from strongroom.audit.cloudtrail import event_time
 from strongroom.cli.backup_options import (
     audit_public_key_option,

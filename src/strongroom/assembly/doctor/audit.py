@@ -7,7 +7,7 @@ import msgspec
 
 from strongroom.assembly.audit_archive import due_segments
 from strongroom.assembly.audit_log import size_of_log, verify_log
-from strongroom.assembly.backup import BACKUP_EVENT
+from strongroom.assembly.backups.maker import BACKUP_EVENT
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.doctor.results import Finding, critical, ok, unknown, warning
 from strongroom.assembly.doctor.scene import Scene

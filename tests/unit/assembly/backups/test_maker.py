@@ -16,7 +16,7 @@ from audits import command_records
 from backup_scene import back_up, decryption, encryption, verify
 from backups import small_backup
 from local_deployment import LocalDeployment, entropy
-from strongroom.assembly.backup_verification import Origin
+from strongroom.assembly.backups.verification import Origin
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.backup.blocks import BackupError
 from strongroom.clock import ManualClock

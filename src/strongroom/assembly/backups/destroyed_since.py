@@ -7,7 +7,7 @@ import msgspec
 from typing_extensions import override
 
 from strongroom.assembly.audit_log import size_of_log
-from strongroom.assembly.backup_stream import Progress
+from strongroom.assembly.backups.streams import Progress
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.audit.archive import Statements
 from strongroom.audit.chain import CHECKPOINT, Checkpoint, Position, claim_of

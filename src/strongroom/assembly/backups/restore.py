@@ -8,8 +8,12 @@ from typing import BinaryIO
 import msgspec
 
 from strongroom.assembly.audit_log import open_audit_key, open_audit_log
-from strongroom.assembly.backup_stream import Progress, plaintext_of
-from strongroom.assembly.backup_verification import (
+from strongroom.assembly.backups.destroyed_since import destroyed_since
+from strongroom.assembly.backups.restored_folder import RestoredFolder, require_empty, restored_folder
+from strongroom.assembly.backups.restored_state import RestoredState, Settled
+from strongroom.assembly.backups.root_key_source import RootKeySource
+from strongroom.assembly.backups.streams import Progress, plaintext_of
+from strongroom.assembly.backups.verification import (
     OpenedContent,
     Origin,
     VerifiedBackup,
@@ -17,11 +21,7 @@ from strongroom.assembly.backup_verification import (
     verify_backup,
 )
 from strongroom.assembly.data_folder import DataFolderError
-from strongroom.assembly.destroyed_since import destroyed_since
 from strongroom.assembly.node import ensure_node_id
-from strongroom.assembly.restored_folder import RestoredFolder, require_empty, restored_folder
-from strongroom.assembly.restored_state import RestoredState, Settled
-from strongroom.assembly.root_key_source import RootKeySource
 from strongroom.assembly.row_authentication import authenticate_rows
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.audit.writer_id import WriterId

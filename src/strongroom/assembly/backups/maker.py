@@ -10,8 +10,8 @@ import msgspec
 
 from strongroom import __version__
 from strongroom.assembly.audit_log import open_audit_key
-from strongroom.assembly.backup_files import new_dated_path, partial_file, publish, remove_oldest, require_free
-from strongroom.assembly.backup_stream import ChunkSource, Progress, plaintext_of
+from strongroom.assembly.backups.files import new_dated_path, partial_file, publish, remove_oldest, require_free
+from strongroom.assembly.backups.streams import ChunkSource, Progress, plaintext_of
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.deployment import OpenFolder
 from strongroom.assembly.node import read_node_id

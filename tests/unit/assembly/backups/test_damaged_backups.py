@@ -10,7 +10,7 @@ import pytest
 
 from backup_scene import back_up, reopened, restore, verify
 from local_deployment import LocalDeployment, Refused, entropy
-from strongroom.assembly.backup_verification import _Content
+from strongroom.assembly.backups.verification import _Content
 from strongroom.backup.blocks import BackupError
 from strongroom.clock import DAY, ManualClock
 
