@@ -89,7 +89,8 @@ def backup(  # noqa: PLR0913 - the options of one backup
     if context.invoked_subcommand is not None:
         return
     if keep is not None and not to.is_dir():
-        raise click.BadParameter("--keep needs a folder in --to", param_hint="--keep")
+        wrong = "is not a folder" if to.exists() else "does not exist: make the folder first, or choose another"
+        raise click.BadParameter(f"`{to}` {wrong}; --keep needs a folder in --to", param_hint="--to")
     with backup_errors():
         encryption = _encryption(recipients, recipient_files, passphrase_file, unencrypted=unencrypted)
     with backup_errors(), open_data_folder(config, data) as (opened, settings):

@@ -1,5 +1,6 @@
 """Restores a backup into a new data folder: verified, loaded, settled, opened key by key, and put in place."""
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -108,7 +109,7 @@ class Restore:
 
     def _verify(self, file: BinaryIO) -> VerifiedBackup:
         request = self._request
-        progress = self._bar("Verifying", request.file.stat().st_size)
+        progress = self._bar("Verifying", os.fstat(file.fileno()).st_size)
         found = verify_backup(
             file,
             request.decryption,
