@@ -1,7 +1,8 @@
 """Restores a backup into a new data folder: verified, loaded, settled, opened key by key, and put in place."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
@@ -41,6 +42,7 @@ from strongroom.crypto.seals.file import create_root_key
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.entropy import Entropy
+from strongroom.keys.arns import KeyLocator
 from strongroom.problems import Problems
 from strongroom.settings import Settings
 from strongroom.store.sqlite.engine import open_sqlite
@@ -142,7 +144,9 @@ class Restore:
         progress = self._bar("Reading the audit log", 0)
         return destroyed_since(self._request.audit, verified.signed.manifest, verified.audit_key, progress)
 
-    def _load(self, file: BinaryIO, verified: VerifiedBackup, place: RestoredFolder) -> list[str]:
+    def _load(
+        self, file: BinaryIO, verified: VerifiedBackup, place: RestoredFolder
+    ) -> Mapping[tuple[str, KeyLocator | None], int]:
         """Make the root key, the node's identity and the database; return what is left out. Raises BackupError."""
         request, signed = self._request, verified.signed
         has_root_key = request.root_key is not None or verified.seal_document is not None
@@ -174,10 +178,14 @@ class Restore:
                 f"{signed.manifest.schema} is not known here; restore it with that release"
             ) from None
         upgrade(place.database)
-        return [f"{rows} of the records in `{name}`" for name, rows in tables.left_out.items()]
+        return tables.left_out
 
     def _settle(
-        self, verified: VerifiedBackup, destroyed: Destructions | None, place: RestoredFolder, left_out: Sequence[str]
+        self,
+        verified: VerifiedBackup,
+        destroyed: Destructions | None,
+        place: RestoredFolder,
+        left_out: Mapping[tuple[str, KeyLocator | None], int],
     ) -> RestoredBackup:
         """Make the changes and the record of the restore, open everything, and check every record."""
         request, entropy = self._request, self._entropy
@@ -204,7 +212,7 @@ class Restore:
             with store.read() as reader:
                 # Whether material opens is known already.
                 changed = [each.record for each in reader.findings(lambda *_: True)]
-        content = content.with_damaged([*left_out, *changed])
+        content = content.with_damaged([*_named(left_out, destroyed, settled), *changed])
         if content.damaged_count and not request.damaged_keys:
             raise BackupError(
                 f"{content.damaged_count} keys, secrets or other records in the backup do not open or are not as they "
@@ -227,3 +235,15 @@ class Restore:
             "originVerifiedWith": verified.origin.value,
             "auditLog": "not given" if request.audit is None else "read",
         }
+
+
+def _named(
+    left_out: Mapping[tuple[str, KeyLocator | None], int], destroyed: Destructions | None, settled: Settled
+) -> list[str]:
+    """Return what was left out, but for the records of keys that are destroyed: none of those should be restored."""
+    gone = set() if destroyed is None else destroyed.keys.keys() - set(settled.brought_back)
+    counts = Counter[str]()
+    for (name, key), rows in left_out.items():
+        if key is None or key.arn not in gone:
+            counts[name] += rows
+    return [f"{rows} of the records in `{name}`" for name, rows in counts.items()]

@@ -24,6 +24,10 @@ DAMAGE = {
     "text for bytes": "UPDATE kms_key SET row_mac = 'x' WHERE key_id = ?",
     "a date": "UPDATE kms_key SET deletion_at = 1 WHERE key_id = ?",
 }
+DAMAGED_MATERIAL = {
+    "no material": "DELETE FROM key_material WHERE key_id = ?",
+    "material that does not open": "UPDATE key_material SET token = zeroblob(77) WHERE key_id = ?",
+}
 
 
 @pytest.fixture
@@ -58,6 +62,49 @@ def test_one_damaged_row_costs_one_key(damage: str, deployment: LocalDeployment,
     other.deployment.close()
 
 
+@pytest.mark.parametrize("damage", [*DAMAGE, *DAMAGED_MATERIAL])
+def test_a_damaged_key_that_was_destroyed_since_does_not_prevent_a_restore(
+    damage: str, deployment: LocalDeployment, tmp_path: Path
+) -> None:
+    """Its rows were damaged when the backup was made, and not any more when it was destroyed."""
+    damaged, good = (deployment.call("CreateKey")["KeyMetadata"]["KeyId"] for _ in range(2))
+    deployment.call("CreateAlias", AliasName="alias/a", TargetKeyId=damaged)
+    blob = deployment.call("Encrypt", KeyId=good, Plaintext=TEXT)["CiphertextBlob"]
+    with closing(sqlite3.connect(deployment.folder / "strongroom.db")) as database:
+        kept = {
+            table: database.execute(f"SELECT * FROM {table} WHERE key_id = ?", (damaged,)).fetchone()  # noqa: S608
+            for table in ("kms_key", "key_material")
+        }
+        database.execute((DAMAGE | DAMAGED_MATERIAL)[damage], (damaged,))
+        database.commit()
+    made = back_up(deployment, tmp_path)
+    with closing(sqlite3.connect(deployment.folder / "strongroom.db")) as database:
+        database.execute("DELETE FROM kms_key WHERE key_id IN (?, 'zz')", (damaged,))
+        database.execute("DELETE FROM key_material WHERE key_id = ?", (damaged,))
+        for table, row in kept.items():
+            database.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
+        database.commit()
+    deployment.call("ScheduleKeyDeletion", KeyId=damaged, PendingWindowInDays=7)
+    deployment.clock.advance(7 * DAY + 1)
+    deployment.deployment.keeper.run()
+    if damage == "another id":
+        # What is left of it can be that of any key.
+        with pytest.raises(BackupError, match="/zz;"):
+            restore(deployment, made, tmp_path / "new", audit=[deployment.folder])
+        return
+    result = restore(deployment, made, tmp_path / "new", audit=[deployment.folder])
+    assert [arn[-36:] for arn in result.settled.destroyed] == [damaged]
+    assert result.content.damaged_count == 0
+    with closing(sqlite3.connect(tmp_path / "new" / "strongroom.db")) as database:
+        for table in ("kms_key", "key_material", "alias"):
+            query = f"SELECT count(*) FROM {table} WHERE key_id = ?"  # noqa: S608
+            assert database.execute(query, (damaged,)).fetchone() == (0,)
+    other = reopened(deployment, tmp_path / "new")
+    assert other.call("Decrypt", CiphertextBlob=blob)["Plaintext"] == TEXT
+    assert [each["KeyId"] for each in other.call("ListKeys")["Keys"]] == [good]
+    other.deployment.close()
+
+
 def test_a_damaged_checkpoint_does_not_prevent_a_backup(deployment: LocalDeployment, tmp_path: Path) -> None:
     deployment.call("CreateKey")
     deployment.deployment.log.checkpoint()
@@ -75,12 +122,21 @@ def test_a_row_that_no_table_can_hold_is_left_out_and_said(deployment: LocalDepl
             "UPDATE sqlite_master SET sql = replace(sql, 'policy TEXT NOT NULL', 'policy TEXT') WHERE name = 'kms_key'"
         )
         database.execute("PRAGMA writable_schema = RESET")
+        (policy,) = database.execute("SELECT policy FROM kms_key WHERE key_id = ?", (damaged,)).fetchone()
         database.execute("UPDATE kms_key SET policy = NULL WHERE key_id = ?", (damaged,))
         database.commit()
     made = back_up(deployment, tmp_path)
     with pytest.raises(BackupError, match="1 of the records in `kms_key`"):
         restore(deployment, made, tmp_path / "new")
     restore(deployment, made, tmp_path / "new", damaged_keys=True)
+    with closing(sqlite3.connect(deployment.folder / "strongroom.db")) as database:
+        database.execute("UPDATE kms_key SET policy = ? WHERE key_id = ?", (policy, damaged))
+        database.commit()
+    deployment.call("ScheduleKeyDeletion", KeyId=damaged, PendingWindowInDays=7)
+    deployment.clock.advance(7 * DAY + 1)
+    deployment.deployment.keeper.run()
+    restored = restore(deployment, made, tmp_path / "destroyed", audit=[deployment.folder])
+    assert (len(restored.settled.destroyed), restored.content.damaged_count) == (1, 0)
 
 
 def test_domain_keys_that_are_none_are_refused() -> None:
