@@ -192,6 +192,8 @@ def show_verified(found: VerifiedBackup) -> None:
         f"backup of {at} by release {manifest.release}, schema {manifest.schema}, manifest {found.signed.digest}"
     )
     click.echo(f"deployment {manifest.deployment}, node {manifest.node or '-'}, {manifest.rows_of('kms_key')} keys")
+    if manifest.ends is not None:
+        click.echo(f"database: change {manifest.ends.change} of history {manifest.ends.history}")
     if found.content is None:
         click.echo("not checked: whether the keys open; give --root-key")
     else:

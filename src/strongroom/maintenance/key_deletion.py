@@ -6,6 +6,7 @@ What is due is decided here. ``operations/kms/key_changes.py`` erases it, and ha
 from collections.abc import Mapping
 
 from strongroom.clock import DAY
+from strongroom.errors import QuarantinedRecordException
 from strongroom.keys import lifecycle, multi_region
 from strongroom.keys.arns import KeyLocator
 from strongroom.maintenance.duty import Duty
@@ -48,12 +49,29 @@ def _is_due(damaged: DamagedKey, now: float) -> bool:
 
 
 def erasure(
-    reader: Reader, prepared: PreparedMaterial, locator: KeyLocator, now: float, details: Mapping[str, object]
+    reader: Reader,
+    prepared: PreparedMaterial,
+    locator: KeyLocator,
+    now: float,
+    details: Mapping[str, object],
+    *,
+    even_alone: bool = False,
 ) -> KeyChanges:
     """Return the changes that erase a key, with its event in the audit log and the ``details`` of that.
 
-    A key of which a record is damaged is erased as well, with all of its records. NO_CHANGES if there is no such key.
+    A key of which a record is damaged is erased as well, with all of its records. NO_CHANGES if there is no such key. A
+    replica whose primary key is quarantined is erased only if it is to be ``even_alone``: the primary would wait for it
+    for ever. Otherwise that raises QuarantinedRecordException.
     """
+
+    def related(primary_region: str) -> list[KeyVersions]:
+        try:
+            return _without_replica(reader, prepared, locator, primary_region, now)
+        except QuarantinedRecordException:
+            if even_alone:
+                return []
+            raise
+
     damaged = reader.damaged_key(locator)
     if damaged is not None:
         left = () if damaged.intact is None else damaged.intact.damaged
@@ -62,7 +80,7 @@ def erasure(
         )
         return KeyChanges(
             erased_damaged=(damaged,),
-            saved=tuple(_without_replica(reader, prepared, locator, damaged.primary_region, now)),
+            saved=tuple(related(damaged.primary_region)),
             events=(PlannedEvent("DeleteKey", locator, {**details, **what}),),
         )
     key = reader.key(locator)
@@ -70,7 +88,7 @@ def erasure(
         return NO_CHANGES
     return KeyChanges(
         erased=(key,),
-        saved=tuple(_without_replica(reader, prepared, locator, key.primary_region, now)),
+        saved=tuple(related(key.primary_region)),
         events=(PlannedEvent("DeleteKey", locator, details),),
     )
 
@@ -85,8 +103,12 @@ def _without_replica(
     # What the record of a damaged replica says of its primary need not be so.
     if primary is None or deleted.region not in primary.replica_regions:
         return []
-    left = multi_region.without_replica(primary, deleted.region, now)
-    return with_relatives(reader, prepared, KeyVersions(primary, left))
+    changed = KeyVersions(primary, multi_region.without_replica(primary, deleted.region, now))
+    try:
+        return with_relatives(reader, prepared, changed)
+    except QuarantinedRecordException:
+        # Another replica is damaged. It stays as it is, and the primary changes all the same.
+        return [changed]
 
 
 KEY_DELETION = Duty("deleted", "deleted", _find, _plan)

@@ -23,6 +23,7 @@ from strongroom.backup.blocks import VERSION, BackupError, Row, SectionHead
 from strongroom.backup.manifest import (
     DOMAIN_KEYS,
     SEAL_DOCUMENT,
+    DatabaseEnd,
     DomainKeyId,
     Manifest,
     SectionSummary,
@@ -40,6 +41,7 @@ from strongroom.crypto.seal import SealedDomainKey
 from strongroom.crypto.seals.document import encode_document
 from strongroom.crypto.seals.root_key import generation_of
 from strongroom.entropy import Entropy
+from strongroom.store.sql.history import EmptiedTableError
 from strongroom.store.sql.sections import TableReader
 from strongroom.store.sqlite.schema_version import SCHEMA
 
@@ -205,7 +207,7 @@ class BackupMaker:
         with_domain_keys: bool,
     ) -> bytes:
         """Write the backup and sync it; return its manifest, encoded."""
-        sizes = tables.tables()
+        sizes, ends = tables.tables(), _ends(tables)
         total = 2 * sum(each.rows for each in sizes)
         columns = {each.head.name: each.head.columns for each in sizes}
         sealed = [
@@ -233,6 +235,7 @@ class BackupMaker:
                 domain_keys=tuple(DomainKeyId(each.scope, each.version) for each in sealed),
                 with_domain_keys=with_domain_keys,
                 checkpoints=tuple(checkpoints),
+                ends=ends,
             )
 
         def sign(message: bytes) -> bytes:
@@ -274,6 +277,14 @@ def _check(file: BinaryIO, decryption: Decryption | None, progress: Progress) ->
             for rows in section.batches:
                 progress(len(rows), 0)
         return reader.signed_manifest
+
+
+def _ends(tables: TableReader) -> DatabaseEnd | None:
+    """Return where the database is, None if that is damaged: a backup is made all the same."""
+    try:
+        return msgspec.convert(msgspec.structs.asdict(tables.database_position()), DatabaseEnd)
+    except (EmptiedTableError, msgspec.ValidationError):
+        return None
 
 
 def _counted(rows: Iterable[Row], total: int, progress: Progress) -> Iterator[Row]:

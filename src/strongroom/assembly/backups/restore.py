@@ -26,6 +26,7 @@ from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.node import ensure_node_id
 from strongroom.assembly.row_authentication import authenticate_rows
 from strongroom.assembly.unsealing import Unsealing
+from strongroom.audit.database_history import HISTORY_ID_LENGTH
 from strongroom.audit.writer_id import WriterId
 from strongroom.backup.blocks import BackupError, SectionHead
 from strongroom.backup.destructions import Destructions
@@ -45,6 +46,7 @@ from strongroom.entropy import Entropy
 from strongroom.keys.arns import KeyLocator
 from strongroom.problems import Problems
 from strongroom.settings import Settings
+from strongroom.store.scopes import AccountScope
 from strongroom.store.sqlite.engine import open_sqlite
 from strongroom.store.sqlite.restored import new_database
 from strongroom.store.sqlite.schema_version import UnknownSchemaError, upgrade
@@ -198,6 +200,10 @@ class Restore:
             with store.read() as reader:
                 accounts = [record.account for record in reader.accounts()]
             store.write(lambda transaction: transaction.forget_audit_writers())
+            # Its log is later than that of the database that was backed up, and than those from before that.
+            ends, history_id = verified.signed.manifest.ends, entropy(HISTORY_ID_LENGTH).hex()
+            after = 0 if ends is None else ends.history
+            store.write(lambda transaction: transaction.begin_history(history_id, after), AccountScope(""))
             key = open_audit_key(store, ServiceSecrets(domain_keys), entropy)
             settings = Settings(durability="fsync")
             writer = WriterId(ensure_node_id(place.folder, entropy), None).name
@@ -241,7 +247,7 @@ def _named(
     left_out: Mapping[tuple[str, KeyLocator | None], int], destroyed: Destructions | None, settled: Settled
 ) -> list[str]:
     """Return what was left out, but for the records of keys that are destroyed: none of those should be restored."""
-    gone = set() if destroyed is None else destroyed.keys.keys() - set(settled.brought_back)
+    gone = set() if destroyed is None else destroyed.keys - set(settled.brought_back)
     counts = Counter[str]()
     for (name, key), rows in left_out.items():
         if key is None or key.arn not in gone:

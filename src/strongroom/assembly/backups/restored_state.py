@@ -115,15 +115,16 @@ class RestoredState:
         return settled
 
     def _present(self, destructions: Destructions) -> list[KeyLocator]:
-        """Return the destroyed keys that the backup has, in the order in which they were destroyed."""
-        found = []
+        """Return the destroyed keys that the backup has, primary keys first: so a damaged one keeps no replica."""
+        primaries: list[KeyLocator] = []
+        replicas: list[KeyLocator] = []
         with self._store.read() as reader:
-            for arn, _ in sorted(destructions.keys.items(), key=lambda each: each[1]):
-                locator = locator_of(arn)
+            for locator in map(locator_of, sorted(destructions.keys)):
                 # Of a damaged key, no record may be left either.
-                if reader.damaged_key(locator) is not None or reader.key(locator) is not None:
-                    found.append(locator)
-        return found
+                key = reader.damaged_key(locator) or reader.key(locator)
+                if key is not None:
+                    (primaries if key.primary_region in {"", locator.region} else replicas).append(locator)
+        return [*primaries, *replicas]
 
     def _present_materials(self, destructions: Destructions) -> list[tuple[KeyLocator, DestroyedMaterial]]:
         """Return the deleted material that keys of the backup have."""
@@ -157,6 +158,7 @@ class RestoredState:
             "backupTime": event_time(manifest.at),
             "backupManifest": self._signed.digest,
             "backupRelease": manifest.release,
+            "backupDatabase": None if manifest.ends is None else msgspec.to_builtins(manifest.ends),
             "deployment": manifest.deployment,
             "backupNode": manifest.node,
             "keys": manifest.rows_of("kms_key"),
@@ -186,7 +188,7 @@ class RestoredState:
 
     def _erase(self, locator: KeyLocator) -> Plan:
         def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
-            return erasure(reader, prepared, locator, self._now, {"reason": _REASON})
+            return erasure(reader, prepared, locator, self._now, {"reason": _REASON}, even_alone=True)
 
         return plan
 

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from strongroom.backup.blocks import BackupError, SectionHead, Value
 from strongroom.crypto.seal import SealedDomainKey
 from strongroom.keys.arns import KeyLocator
+from strongroom.store.sql.history import HistoryReads
 from strongroom.store.sql.schema import domain_key, metadata
 from strongroom.store.sql.statements import KEY
 
@@ -64,8 +65,8 @@ class TableSize(msgspec.Struct, frozen=True):
     rows: int
 
 
-class TableReader:
-    """Reads every table of a backup, in one consistent state."""
+class TableReader(HistoryReads):
+    """Reads every table of a backup, and the position of the database, in one consistent state."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

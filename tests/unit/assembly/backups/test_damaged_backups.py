@@ -105,6 +105,40 @@ def test_a_damaged_key_that_was_destroyed_since_does_not_prevent_a_restore(
     other.deployment.close()
 
 
+@pytest.mark.parametrize("part", ["primary", "replica", "both"])
+@pytest.mark.parametrize("damage", ["a policy", "no material"])
+def test_related_keys_that_were_damaged_and_destroyed_since(
+    part: str, damage: str, deployment: LocalDeployment, tmp_path: Path
+) -> None:
+    key_id = deployment.call("CreateKey", MultiRegion=True)["KeyMetadata"]["KeyId"]
+    deployment.call("ReplicateKey", KeyId=key_id, ReplicaRegion="eu-west-1")
+    regions = {"primary": ["us-east-1"], "replica": ["eu-west-1"], "both": ["us-east-1", "eu-west-1"]}[part]
+    statement = {
+        "a policy": "UPDATE kms_key SET policy = 'x' WHERE region = ?",
+        "no material": "DELETE FROM key_material WHERE region = ?",
+    }[damage]
+    with closing(sqlite3.connect(deployment.folder / "strongroom.db")) as database:
+        tables = {name: database.execute(f"SELECT * FROM {name}").fetchall() for name in ("kms_key", "key_material")}  # noqa: S608
+        for region in regions:
+            database.execute(statement, (region,))
+        database.commit()
+    made = back_up(deployment, tmp_path / "made")
+    with closing(sqlite3.connect(deployment.folder / "strongroom.db")) as database:
+        for name, rows in tables.items():
+            for row in rows:
+                database.execute(f"INSERT OR REPLACE INTO {name} VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
+        database.commit()
+    for region in ("us-east-1", "eu-west-1"):
+        deployment.call("ScheduleKeyDeletion", KeyId=key_id, PendingWindowInDays=7, region=region)
+    for _ in range(2):
+        deployment.clock.advance(7 * DAY + 1)
+        deployment.deployment.keeper.run()
+    result = restore(deployment, made, tmp_path / "new", audit=[deployment.folder])
+    assert (len(result.settled.destroyed), result.content.damaged_count) == (2, 0)
+    with closing(sqlite3.connect(tmp_path / "new" / "strongroom.db")) as database:
+        assert database.execute("SELECT count(*) FROM key_material").fetchone() == (0,)
+
+
 def test_a_damaged_checkpoint_does_not_prevent_a_backup(deployment: LocalDeployment, tmp_path: Path) -> None:
     deployment.call("CreateKey")
     deployment.deployment.log.checkpoint()
