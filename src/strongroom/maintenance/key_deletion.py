@@ -61,7 +61,7 @@ def erasure(
 
     A key of which a record is damaged is erased as well, with all of its records. NO_CHANGES if there is no such key. A
     replica whose primary key is quarantined is erased only if it is to be ``even_alone``: the primary would wait for it
-    for ever. Otherwise that raises QuarantinedRecordException.
+    without end. Otherwise that raises QuarantinedRecordException.
     """
 
     def related(primary_region: str) -> list[KeyVersions]:
