@@ -204,7 +204,7 @@ class Restore:
             ends, history_id = verified.signed.manifest.ends, entropy(HISTORY_ID_LENGTH).hex()
             after = 0 if ends is None else ends.history
             store.write(lambda transaction: transaction.begin_history(history_id, after), AccountScope(""))
-            key = open_audit_key(store, ServiceSecrets(domain_keys), entropy)
+            key = open_audit_key(store, ServiceSecrets(domain_keys), entropy, place.folder.audit)
             settings = Settings(durability="fsync")
             writer = WriterId(ensure_node_id(place.folder, entropy), None).name
             log = open_audit_log(place.folder.audit, writer, settings, store, key, self._clock)
