@@ -79,6 +79,11 @@ def material_record(material_id: str, key_arn: str) -> str:
     return f"key material {material_id} of key {key_arn}"
 
 
+def count_record(account: object, region: object) -> str:
+    """Return what a finding calls the number of customer managed keys of an account in a Region."""
+    return f"the number of keys of account {printable(account)} in {printable(region)}"
+
+
 def identity_record(account: str, kind: str, name_key: str) -> str:
     """Return what a finding calls a user, group, role or policy; ``name_key`` is its name in lower case."""
     return f"{kind} {name_key} of account {account}"

@@ -144,8 +144,11 @@ def test_the_number_of_keys_is_right_afterwards(local: LocalDeployment) -> None:
     key_id = waiting_key(local)
     local.call("CreateKey")
     damage(local, "UPDATE kms_key SET manager = 'AWSX' WHERE key_id = ?", key_id)
+    local.deployment.keeper.run()
+    assert quarantined(local) == 2
     local.clock.advance(14 * DAY)
     local.deployment.keeper.run()
     with local.deployment.backends.store.read() as reader:
         assert reader.customer_keys("000000000000", "us-east-1") == 1
         assert list(reader.findings(lambda *_: True)) == []
+    assert quarantined(local) == 0

@@ -9,7 +9,7 @@ from strongroom.crypto.seal import SealedDomainKey
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyManager
-from strongroom.store.quarantine import printable
+from strongroom.store.quarantine import count_record, printable
 from strongroom.store.records import AccountRecord, AliasRecord, ChangeKind, KeyUse
 from strongroom.store.retries import WriteConflict
 from strongroom.store.sql import rows
@@ -191,6 +191,7 @@ class SqlTransaction(
             self._connection.execute(statement, owner)
         # Whether the count has it is not known: its own record may be missing.
         self._connection.execute(_COUNT_AGAIN, of(account=locator.account, region=locator.region))
+        self._guard.quarantine.release(count_record(locator.account, locator.region))
         for name in aliases:
             self._guard.gone(alias, account=locator.account, region=locator.region, name=name)
             self._log(ChangeKind.ALIAS, locator.account, locator.region, printable(name))
