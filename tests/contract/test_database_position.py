@@ -45,6 +45,7 @@ WRITES: dict[str, list[Act]] = {
     "add_key": [lambda t: t.add_key(key)],
     "save_key": [lambda t: t.add_key(key), lambda t: t.save_key(key, replace(key, description="new"))],
     "erase_key": [lambda t: t.add_key(key), lambda t: t.erase_key(key)],
+    "erase_damaged_key": [lambda t: t.add_key(key), lambda t: t.erase_damaged_key(key.locator)],
     "add_alias": [lambda t: t.add_key(key), lambda t: t.add_alias(alias, 50)],
     "put_alias": [lambda t: t.add_key(key), lambda t: t.put_alias(alias, None)],
     "remove_alias": [lambda t: t.add_key(key), lambda t: t.put_alias(alias, None), lambda t: t.remove_alias(alias)],

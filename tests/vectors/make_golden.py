@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import cast
 
 from local_deployment import LocalDeployment
-from strongroom.assembly.backup import BackupMaker
+from strongroom.assembly.backups.maker import BackupMaker
 from strongroom.assembly.deployment import open_existing
 from strongroom.clock import ManualClock
 from strongroom.crypto.backing_keys import SymmetricKey

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 from Crypto.Cipher import AES
 
+from strongroom.assembly.backups.restore import Restore, RestoreRequest
 from strongroom.assembly.deployment import Deployment
-from strongroom.assembly.restore import Restore, RestoreRequest
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.clock import ManualClock
 from strongroom.crypto.backing_keys import SymmetricKey

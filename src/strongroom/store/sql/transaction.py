@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, delete, func, insert, select, update
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyManager
+from strongroom.store.quarantine import count_record, printable
 from strongroom.store.records import AccountRecord, AliasRecord, ChangeKind, KeyUse
 from strongroom.store.retries import WriteConflict
 from strongroom.store.sql import rows
@@ -57,6 +58,7 @@ _ERASE_PARTS = [
     delete(table).where(where(table, *KEY)) for table in (key_usage, key_grant, alias, key_tag, key_material)
 ]
 _ERASE_KEY = delete(kms_key).where(where(kms_key, *KEY))
+_ALIAS_NAMES = select(alias.c.name).where(where(alias, *KEY))
 _ADD_MATERIAL = insert(key_material)
 _SAVE_MATERIAL = update(key_material).where(where(key_material, "region", "material_id"))
 _ERASE_MATERIAL = delete(key_material).where(where(key_material, "region", "material_id"))
@@ -72,6 +74,16 @@ _COUNT_MORE_BELOW_LIMIT = postgresql_insert(key_count).on_conflict_do_update(
 )
 _COUNT_LESS = (
     update(key_count).where(where(key_count, "account", "region")).values(customer_keys=key_count.c.customer_keys - 1)
+)
+_COUNT_AGAIN = (
+    update(key_count)
+    .where(where(key_count, "account", "region"))
+    .values(
+        customer_keys=select(func.count())
+        .select_from(kms_key)
+        .where(where(kms_key, "account", "region"), kms_key.c.manager == KeyManager.CUSTOMER.value)
+        .scalar_subquery()
+    )
 )
 _ADD_ALIAS = insert(alias)
 _ALIASES = select(func.count()).select_from(alias).where(where(alias, *KEY))
@@ -169,6 +181,23 @@ class SqlTransaction(
             self._log(ChangeKind.ALIAS, key.account, key.region, name)
         self._log(ChangeKind.GRANT, key.account, key.region, f"{key.key_id}/")
         self._log_key(key.locator)
+
+    def erase_damaged_key(self, locator: KeyLocator) -> None:
+        """Remove all records of a key, also those that are quarantined."""
+        self.erased = True
+        owner = of_key(locator)
+        aliases = self._connection.execute(_ALIAS_NAMES, owner).scalars().all()
+        for statement in (*_ERASE_PARTS, _ERASE_KEY):
+            self._connection.execute(statement, owner)
+        # Whether the count has it is not known: its own record may be missing.
+        self._connection.execute(_COUNT_AGAIN, of(account=locator.account, region=locator.region))
+        self._guard.quarantine.release(count_record(locator.account, locator.region))
+        for name in aliases:
+            self._guard.gone(alias, account=locator.account, region=locator.region, name=name)
+            self._log(ChangeKind.ALIAS, locator.account, locator.region, printable(name))
+        self._guard.quarantine.release_of_key(locator.arn)
+        self._log(ChangeKind.GRANT, locator.account, locator.region, f"{locator.key_id}/")
+        self._log_key(locator)
 
     def note_key_uses(self, uses: Sequence[KeyUse]) -> None:
         """Save the last use of each of some keys, unless a later one is saved or the key does not exist."""
