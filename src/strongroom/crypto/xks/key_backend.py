@@ -36,7 +36,7 @@ from strongroom.errors import (
 )
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.custom_key_stores import NOT_CONNECTED, ConnectionState, CustomKeyStore
-from strongroom.keys.external_keys import ExternalToken, external_material_id, parse_external_token
+from strongroom.keys.external_keys import ExternalToken, external_material_id, external_token, parse_external_token
 from strongroom.keys.specs import KeySpec
 from strongroom.keys.wrapping import WrappingKeySpec
 from strongroom.keys.xks_failures import XksError, XksFailure, use_error
@@ -75,12 +75,7 @@ class ExternalKeyBackend:
 
     def load(self, token: bytes, owner: MaterialBinding) -> BackingKey:
         """Load the backing key; the proxy is not called. Raises UnsealError if the token was not made for ``owner``."""
-        try:
-            named = parse_external_token(token)
-        except ValueError as error:
-            raise UnsealError(str(error)) from None
-        if external_material_id(named.store_id, named.external_id) != owner.material_id:
-            raise UnsealError("it names another external key")
+        named = _parsed(token, owner)
         inner = cast("SymmetricKey", self._default.load(named.inner, owner))
         return cast("BackingKey", _UnusedKey(self._proxies, self._find_store, inner, named, owner))
 
@@ -90,6 +85,11 @@ class ExternalKeyBackend:
     def replicate(self, token: bytes, owner: MaterialBinding, region: str) -> bytes:  # noqa: ARG002 - see KeyBackend
         """Refuse it: no key of an external key store is a multi-Region key."""
         raise UnsealError("the key is not a multi-Region key")
+
+    def rewrap(self, token: bytes, owner: MaterialBinding) -> bytes:
+        """Wrap the backing key anew; the external key stays the same. Raises UnsealError as ``load`` does."""
+        named = _parsed(token, owner)
+        return external_token(named.store_id, named.external_id, self._default.rewrap(named.inner, owner))
 
     def wrapping_key(self, spec: WrappingKeySpec, owner: MaterialOwner) -> WrappingKey:
         """Refuse it: nothing is imported into an external key store."""
@@ -171,6 +171,17 @@ class _UsedKey:
             "xksKeyId": key.external_id,
         }
         return refusal
+
+
+def _parsed(token: bytes, owner: MaterialBinding) -> ExternalToken:
+    """Return the parts of a token; raises UnsealError unless they are those of ``owner``."""
+    try:
+        named = parse_external_token(token)
+    except ValueError as error:
+        raise UnsealError(str(error)) from None
+    if external_material_id(named.store_id, named.external_id) != owner.material_id:
+        raise UnsealError("it names another external key")
+    return named
 
 
 def body_of(sealed: Sealed) -> bytes:

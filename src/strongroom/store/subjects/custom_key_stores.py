@@ -20,6 +20,10 @@ class CustomKeyStoreReader(Protocol):
         """List custom key stores of all accounts by account, Region and id, after the one of these; empty for all."""
         ...
 
+    def all_custom_key_stores(self) -> list[CustomKeyStore]:
+        """List the custom key stores of all accounts and Regions."""
+        ...
+
     def has_keys_in(self, store_id: str) -> bool:
         """Tell whether a custom key store holds keys."""
         ...

@@ -1,6 +1,7 @@
 """External key stores over a proxy: races with other changes, deletion of keys, and commands that load keys."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ from msgspec.structs import replace
 
 from custom_stores import PROXY
 from local_deployment import LocalDeployment, Refused, entropy
+from strongroom.assembly.deployment import open_existing
 from strongroom.assembly.domain_keys import open_domain_keys
 from strongroom.assembly.key_back_ends import loading_key_backends
 from strongroom.assembly.record_check import check_records
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.clock import DAY, ManualClock
+from strongroom.crypto.token_versions import domain_key_version
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.external_keys import external_material_id, external_token, parse_external_token
 from strongroom.keys.kms_key import KmsKey
@@ -180,3 +183,27 @@ def test_the_keys_of_a_store_are_not_moved_to_another_external_key(local: LocalD
     with pytest.raises(Refused, match="is damaged or missing"):
         local.call("Encrypt", KeyId=key_id, Plaintext=DATA)
     assert len(stub.requests) == before
+
+
+def test_domain_keys_are_rotated_under_external_keys_without_a_proxy(local: LocalDeployment, stub: XksStub) -> None:
+    store_id = new_store(local)
+    key_id = new_key(local, store_id, stub.new_key("one"))
+    blob = local.call("Encrypt", KeyId=key_id, Plaintext=DATA)["CiphertextBlob"]
+    before = len(stub.requests)
+    with closing(open_existing(local.settings, local.clock, entropy)) as opened:
+        scopes = opened.domain_keys.begin(())
+        for scope in scopes:
+            assert opened.domain_keys.rewrap(scope) == ()
+        assert not any(each.remaining for each in opened.domain_keys.status())
+        assert opened.domain_keys.destroy_old(()) == scopes
+    assert len(stub.requests) == before
+    # The backing key, and the secret with which the proxy is called.
+    assert local.call("Decrypt", CiphertextBlob=blob)["Plaintext"] == DATA
+    local.reopen()
+    assert local.call("Decrypt", CiphertextBlob=blob)["Plaintext"] == DATA
+    with local.deployment.backends.store.read() as reader:
+        key = reader.key(KeyLocator(ACCOUNT, REGION, key_id))
+    assert key is not None
+    token = key.materials[0].token
+    assert token is not None
+    assert domain_key_version(token) == 2
