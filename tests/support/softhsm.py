@@ -1,0 +1,42 @@
+"""SoftHSM 2 as the hardware of tests: real tokens, each in a folder of its own."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from programs import program
+
+MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")
+LABEL, PIN = "strongroom-test", "a-pin-of-the-test"
+
+
+def new_token(folder: Path, label: str = LABEL, pin: str = PIN) -> dict[str, str]:
+    """Make a token in a folder; return the environment in which the module finds it."""
+    tool = program("softhsm2-util", "softhsm2")
+    tokens = folder / "tokens"
+    tokens.mkdir(parents=True, exist_ok=True)
+    configuration = folder / "softhsm2.conf"
+    configuration.write_text(f"directories.tokendir = {tokens}\nobjectstore.backend = file\nlog.level = ERROR\n")
+    environment = {"SOFTHSM2_CONF": str(configuration)}
+    made = [tool, "--init-token", "--free", "--label", label, "--pin", pin, "--so-pin", "so-" + pin]
+    subprocess.run(made, env={**os.environ, **environment}, check=True, capture_output=True)
+    return environment
+
+
+def pin_file(folder: Path, pin: str = PIN) -> Path:
+    """Write the PIN into a file."""
+    path = folder / "pin"
+    path.write_text(pin + "\n")
+    path.chmod(0o600)
+    return path
+
+
+def token_settings(folder: Path, module: Path = MODULE) -> Mapping[str, str]:
+    """Return the variables that have a server keep its domain keys in the token of a folder."""
+    return {
+        "STRONGROOM_KEY_PROTECTION": "pkcs11-root",
+        "STRONGROOM_PKCS11_MODULE": str(module),
+        "STRONGROOM_PKCS11_TOKEN": LABEL,
+        "STRONGROOM_PKCS11_PIN_FILE": str(pin_file(folder)),
+    }

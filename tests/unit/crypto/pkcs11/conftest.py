@@ -1,0 +1,25 @@
+"""A SoftHSM token for the tests of a folder. The module reads where it is when it is initialized."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from softhsm import LABEL, MODULE, PIN, new_token
+from strongroom.crypto.pkcs11.token import ModuleToken
+from strongroom.crypto.pkcs11.token_address import TokenAddress
+
+
+@pytest.fixture
+def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TokenAddress:
+    for name, value in new_token(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    return TokenAddress(MODULE, LABEL, PIN, start_lock=tmp_path / "lock")
+
+
+@pytest.fixture
+def token(address: TokenAddress) -> Iterator[ModuleToken]:
+    token = ModuleToken(address, time.monotonic)
+    yield token
+    token.close()

@@ -1,0 +1,74 @@
+"""Domain keys in a token: what they wrap, and that they do not come out."""
+
+import pytest
+
+from local_deployment import entropy
+from strongroom.crypto.pkcs11 import constants as c
+from strongroom.crypto.pkcs11.return_codes import CryptokiError
+from strongroom.crypto.pkcs11.token import ModuleToken, TokenSession
+from strongroom.crypto.pkcs11.wrapping import TokenWrapper, create_wrapping_key, wrapping_keys_in
+from strongroom.crypto.seal import UnsealError
+
+ID = bytes(range(16))
+
+
+@pytest.fixture
+def wrapper(token: ModuleToken) -> TokenWrapper:
+    create_wrapping_key(token, ID, "us-east-1", 1)
+    return TokenWrapper(token, ID, 1, entropy)
+
+
+def test_what_was_wrapped_comes_back(wrapper: TokenWrapper) -> None:
+    for length in (0, 1, 32, 5000):
+        content = entropy(length)
+        envelope = wrapper.wrap(content, b"binding")
+        assert envelope.startswith(b"\x11\0\0\0\x01\x0c")
+        assert wrapper.unwrap(envelope, b"binding") == content
+
+
+def test_any_change_is_refused_and_costs_no_connection(token: ModuleToken, wrapper: TokenWrapper) -> None:
+    envelope = wrapper.wrap(b"key material", b"binding")
+    generation = token.generation
+    with pytest.raises(UnsealError):
+        wrapper.unwrap(envelope, b"another binding")
+    for place in range(len(envelope)):
+        damaged = bytearray(envelope)
+        damaged[place] ^= 1
+        with pytest.raises(UnsealError):
+            wrapper.unwrap(bytes(damaged), b"binding")
+    for length in range(len(envelope)):
+        with pytest.raises(UnsealError):
+            wrapper.unwrap(envelope[:length], b"binding")
+    with pytest.raises(UnsealError):
+        wrapper.unwrap(envelope[:5] + b"\0" + envelope[6:], b"binding")
+    assert token.generation == generation
+    assert wrapper.unwrap(envelope, b"binding") == b"key material"
+
+
+def test_the_key_does_not_leave_the_token(token: ModuleToken, wrapper: TokenWrapper) -> None:
+    assert wrapper.wrap(b"", b"")
+
+    def read(session: TokenSession) -> bytes:
+        (handle,) = session.calls.find_objects({c.CKA_ID: ID})
+        return session.calls.attribute(handle, c.CKA_VALUE)
+
+    def wrap(session: TokenSession) -> bytes:
+        (handle,) = session.calls.find_objects({c.CKA_ID: ID})
+        other = session.calls.generate_key(
+            {c.CKA_CLASS: c.CKO_SECRET_KEY, c.CKA_KEY_TYPE: c.CKK_AES, c.CKA_VALUE_LEN: 32, c.CKA_WRAP: True}
+        )
+        return session.calls.wrap_key(other, handle, c.CKM_AES_KEY_WRAP_PAD)
+
+    from strongroom.crypto.pkcs11.errors import TokenFaultError
+
+    for attempt, code in ((read, "ATTRIBUTE_SENSITIVE"), (wrap, "KEY_UNEXTRACTABLE")):
+        with pytest.raises((TokenFaultError, CryptokiError)) as caught:
+            token.run(attempt)
+        assert code in getattr(caught.value, "explanation", str(caught.value))
+
+
+def test_making_a_key_again_finds_the_first(token: ModuleToken, wrapper: TokenWrapper) -> None:
+    envelope = wrapper.wrap(b"x", b"")
+    create_wrapping_key(token, ID, "us-east-1", 1)
+    assert wrapping_keys_in(token) == {ID: "strongroom/us-east-1/1"}
+    assert wrapper.unwrap(envelope, b"") == b"x"
