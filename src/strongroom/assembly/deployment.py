@@ -26,7 +26,7 @@ from strongroom.assembly.data_folder import (
 )
 from strongroom.assembly.database_check import is_checked_at_once, require_whole_database
 from strongroom.assembly.database_history import require_all_committed
-from strongroom.assembly.domain_keys import open_domain_keys
+from strongroom.assembly.domain_keys import Protection, open_domain_keys
 from strongroom.assembly.key_policies import KeyPolicies
 from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_node_id
 from strongroom.assembly.profiles import Profiles
@@ -37,6 +37,7 @@ from strongroom.assembly.root_keys import RootKeys
 from strongroom.assembly.row_authentication import authenticate_rows
 from strongroom.assembly.seals import Seals
 from strongroom.assembly.served_regions import report_unserved
+from strongroom.assembly.tokens import ConfiguredToken, key_backend_of
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.audit.writer_id import WriterId, parse_writer, worker_name
 from strongroom.clock import Clock
@@ -46,7 +47,6 @@ from strongroom.crypto.documents.web_identity import WebIdentities
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.self_tests.run import require_self_tests
 from strongroom.crypto.service_secrets import ServiceSecrets
-from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.crypto.software.private_keys import SoftwareDataKeyPairs
 from strongroom.crypto.software.random_source import SoftwareRandomSource
 from strongroom.entropy import CheckedEntropy, Entropy
@@ -117,10 +117,15 @@ class OpenFolder:
                 require_all_committed(self.folder, store)
             self.unsealing = unsealing = unsealing or Unsealing(settings, entropy)
             new_regions = settings.regions if taken else ()
-            domain_keys = open_domain_keys(self.folder, store, new_regions, unsealing, entropy)
+            self.token = ConfiguredToken(settings, unsealing, self.folder.token_login, self.problems)
+            undo.callback(self.token.close)
+            protection = Protection(self.token, in_token=settings.key_protection != "software", required=taken)
+            self.domain_keys = domain_keys = open_domain_keys(
+                self.folder, store, new_regions, unsealing, entropy, protection
+            )
             authenticate_rows(self.folder, store, domain_keys, self.problems, unsealing, taken=taken)
-            software = SoftwareKeyBackend(domain_keys, entropy, approved_only=settings.fips)
-            key_backends, secrets = KeyBackends(software), ServiceSecrets(domain_keys)
+            key_backends = KeyBackends(key_backend_of(settings, domain_keys, entropy))
+            secrets = ServiceSecrets(domain_keys)
             if taken:
                 claim_old_writers(self.folder, store, ensure_node_id(self.folder, entropy))
             self.clock_watch = ClockWatch(clock, ClockFiles(self.folder), self.problems, last_checkpoint(store))
@@ -158,8 +163,9 @@ class OpenFolder:
             return [record.account for record in reader.accounts()]
 
     def close(self) -> None:
-        """Close the database."""
+        """Close the database, and the connection to a token."""
         self.store.close()
+        self.token.close()
 
 
 def open_existing(
@@ -241,6 +247,7 @@ class Deployment:
         self.backends = opened.backends
         self.registrar = opened.registrar
         self.store_counters = opened.store.counters
+        self.token = opened.token
         trail = AuditTrail(self.log, opened.entropy)
         usage = AccessKeyUsage(opened.store)
         record_limit = RecordRateLimit()

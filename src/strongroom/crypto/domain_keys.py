@@ -4,20 +4,20 @@ A scope is a Region, whose domain key wraps the backing keys of that Region, or 
 secrets of the service itself and authenticates the rows of the database. The newest version wraps; older versions still
 unwrap.
 
+The domain key of a Region can be in a hardware token. Then its id there is sealed, in a way of its own.
+
 The key of ``iam`` is sealed in one of two ways. Its binding says whether every row of its database has a message
 authentication code. So without the root key, rows without a code cannot be made acceptable again, except with the
 sealed key of a release that made none.
 """
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 
 import msgspec
-from msgspec.structs import replace
 from typing_extensions import override
 
 from strongroom.crypto.binding import binding
-from strongroom.crypto.envelope import KEY_LENGTH, Wrapper, wrapping_version
+from strongroom.crypto.envelope import KEY_LENGTH, KeyWrapper, Wrapper, wrapping_version
 from strongroom.crypto.row_authentication import RowKeys
 from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
 from strongroom.entropy import Entropy
@@ -26,24 +26,31 @@ IAM_SCOPE = "iam"
 """The domain key scope of the service's own secrets and of row authentication."""
 
 _WITH_CODES = "rows-have-codes"
+_IN_TOKEN = "in-token"
 
 
 def create_domain_key(scope: str, version: int, seal: Seal, entropy: Entropy) -> SealedDomainKey:
     """Make a domain key for a database whose rows have codes, and return it sealed."""
-    return _sealed(scope, version, entropy(KEY_LENGTH), seal)
+    return _sealed(OpenDomainKey(scope, version, entropy(KEY_LENGTH)), seal)
+
+
+def token_domain_key(scope: str, version: int, object_id: bytes, seal: Seal) -> SealedDomainKey:
+    """Return the record of a Region's domain key that is in a token, under ``object_id``."""
+    return _sealed(OpenDomainKey(scope, version, object_id, in_token=True), seal)
 
 
 def reseal(record: SealedDomainKey, seal: Seal) -> SealedDomainKey:
     """Return a domain key sealed for a database whose rows have codes; raises UnsealError."""
-    return _sealed(record.scope, record.version, _unsealed(record, seal)[0], seal)
+    return _sealed(_unsealed(record, seal)[0], seal)
 
 
 class OpenDomainKey(msgspec.Struct, frozen=True):
-    """A domain key, unsealed: only for a backup that contains the domain keys, and for its restore."""
+    """A domain key, unsealed. If it is in a token, ``key`` is the id of its object there, which is no secret."""
 
     scope: str
     version: int
     key: bytes
+    in_token: bool = False
 
     @override
     def __repr__(self) -> str:
@@ -52,38 +59,56 @@ class OpenDomainKey(msgspec.Struct, frozen=True):
 
 def unseal_domain_keys(sealed: Iterable[SealedDomainKey], seal: Seal) -> list[OpenDomainKey]:
     """Unseal domain keys; raises UnsealError if ``seal`` has not sealed them."""
-    return [OpenDomainKey(each.scope, each.version, _unsealed(each, seal)[0]) for each in sealed]
+    return [_unsealed(each, seal)[0] for each in sealed]
 
 
 def seal_domain_keys(opened: Iterable[OpenDomainKey], seal: Seal) -> list[SealedDomainKey]:
     """Seal domain keys that were unsealed, for a database whose rows have codes."""
-    return [_sealed(each.scope, each.version, each.key, seal) for each in opened]
+    return [_sealed(each, seal) for each in opened]
 
 
 class DomainKeys:
     """The unsealed domain keys of this process."""
 
-    def __init__(self, sealed: Iterable[SealedDomainKey], seal: Seal, entropy: Entropy) -> None:
-        """Unseal ``sealed``; raises UnsealError if the root key is not the one that sealed them."""
-        self._wrappers: dict[tuple[str, int], Wrapper] = {}
+    def __init__(
+        self,
+        sealed: Iterable[SealedDomainKey],
+        seal: Seal,
+        entropy: Entropy,
+        in_token: Callable[[OpenDomainKey], KeyWrapper] | None = None,
+    ) -> None:
+        """Unseal ``sealed``. ``in_token`` returns what wraps with a domain key that is in a token.
+
+        Without it, nothing that such a key has wrapped can be opened. Raises UnsealError if the root key is not the one
+        that sealed them.
+        """
+        self._wrappers: dict[tuple[str, int], KeyWrapper] = {}
         self._newest: dict[str, int] = {}
         self.row_keys = RowKeys()
         """Makes and checks the codes of rows."""
         self.rows_have_codes = True
         """Whether every row that decides must have a code. If not, an older release wrote them."""
+        self.in_token: list[OpenDomainKey] = []
+        """Those that are in a token."""
         for each in sealed:
-            key, has_codes = _unsealed(each, seal)
+            opened, has_codes = _unsealed(each, seal)
             if each.scope == IAM_SCOPE:
-                self.row_keys.add(each.version, key)
+                self.row_keys.add(each.version, opened.key)
                 self.rows_have_codes = self.rows_have_codes and has_codes
-            self._wrappers[each.scope, each.version] = Wrapper(key, each.version, entropy)
+            if not opened.in_token:
+                self._wrappers[each.scope, each.version] = Wrapper(opened.key, each.version, entropy)
+            else:
+                self.in_token.append(opened)
+                if in_token is not None:
+                    self._wrappers[each.scope, each.version] = in_token(opened)
             self._newest[each.scope] = max(each.version, self._newest.get(each.scope, 0))
 
     def wrap(self, scope: str, plaintext: bytes, bound_to: bytes) -> bytes:
         """Wrap under the newest domain key of ``scope``; raises UnsealError if there is none."""
-        if scope not in self._newest:
+        wrapper = self._wrappers.get((scope, self._newest.get(scope, 0)))
+        if wrapper is None:
             raise UnsealError(f"no domain key for `{scope}`")
-        return self._wrappers[scope, self._newest[scope]].wrap(plaintext, bound_to)
+        return wrapper.wrap(plaintext, bound_to)
 
     def unwrap(self, scope: str, envelope: bytes, bound_to: bytes) -> bytes:
         """Return what was wrapped; raises UnsealError unless these keys wrapped it in ``scope`` for ``bound_to``."""
@@ -93,19 +118,23 @@ class DomainKeys:
         return wrapper.unwrap(envelope, bound_to)
 
 
-def _unsealed(record: SealedDomainKey, seal: Seal) -> tuple[bytes, bool]:
+def _unsealed(record: SealedDomainKey, seal: Seal) -> tuple[OpenDomainKey, bool]:
     """Return a domain key, and whether it was sealed for a database whose rows have codes; raises UnsealError."""
-    if record.scope == IAM_SCOPE:
-        with suppress(UnsealError):
-            return seal.unseal(record.sealed, _binding(record, _WITH_CODES)), True
-    return seal.unseal(record.sealed, _binding(record)), False
+    kind = _WITH_CODES if record.scope == IAM_SCOPE else _IN_TOKEN
+    try:
+        key = seal.unseal(record.sealed, _binding(record.scope, record.version))
+    except UnsealError:
+        key = seal.unseal(record.sealed, _binding(record.scope, record.version, kind))
+        return OpenDomainKey(record.scope, record.version, key, kind == _IN_TOKEN), kind == _WITH_CODES
+    return OpenDomainKey(record.scope, record.version, key), False
 
 
-def _sealed(scope: str, version: int, key: bytes, seal: Seal) -> SealedDomainKey:
-    record = SealedDomainKey(scope, version, b"")
-    bound_to = _binding(record, _WITH_CODES) if scope == IAM_SCOPE else _binding(record)
-    return replace(record, sealed=seal.seal(key, bound_to))
+def _sealed(opened: OpenDomainKey, seal: Seal) -> SealedDomainKey:
+    kinds = (_WITH_CODES,) if opened.scope == IAM_SCOPE else (_IN_TOKEN,) if opened.in_token else ()
+    return SealedDomainKey(
+        opened.scope, opened.version, seal.seal(opened.key, _binding(opened.scope, opened.version, *kinds))
+    )
 
 
-def _binding(record: SealedDomainKey, *more: str) -> bytes:
-    return binding("domain-key", record.scope, str(record.version), *more)
+def _binding(scope: str, version: int, *more: str) -> bytes:
+    return binding("domain-key", scope, str(version), *more)

@@ -17,8 +17,8 @@ from strongroom.crypto.pkcs11.return_codes import CryptokiError, Kind
 
 _KEY = bytes(range(32))
 _SECRET = bytes(range(64, 96))
-_ODD_SECRET = bytes(range(96, 125))
-"""29 bytes: a length that other mechanisms of the same number pad in other ways."""
+_ODD_SECRET = bytes(range(96, 141))
+"""45 bytes: a length that other mechanisms of the same number pad in other ways. SoftHSM signs with none below 32."""
 _IV, _AAD, _TEXT = bytes(range(12)), bytes(range(32)), b"known-answer test of a token"
 _WRAPS = (c.CKM_AES_KEY_WRAP_KWP, c.CKM_AES_KEY_WRAP_PAD)
 _ALL = {Kind.FAULT, Kind.CALLER}

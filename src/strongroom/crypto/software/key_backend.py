@@ -1,4 +1,8 @@
-"""The software key back end: key material made and used in this process, kept in the store wrapped by domain keys."""
+"""The software key back end: key material made and used in this process, kept in the store wrapped by domain keys.
+
+A domain key may be in a hardware token (root depth). Then to make or load key material takes a call of the token, and
+using it takes none.
+"""
 
 import msgspec
 
@@ -25,10 +29,10 @@ from strongroom.keys.wrapping import WrappingKeySpec
 class SoftwareKeyBackend:
     """Makes and loads backing keys; a token is the key material, wrapped under its Region's domain key."""
 
-    blocks = False
-
     def __init__(self, domain_keys: DomainKeys, entropy: Entropy, *, approved_only: bool = False) -> None:
         """Wrap with ``domain_keys``. With ``approved_only``, refuse what ``keys.approved_algorithms`` has."""
+        self.blocks = bool(domain_keys.in_token)
+        self.blocks_when_loaded = False
         self._approved_only = approved_only
         self._domain_keys = domain_keys
         self._entropy = entropy
