@@ -40,3 +40,23 @@ def token_settings(folder: Path, module: Path = MODULE) -> Mapping[str, str]:
         "STRONGROOM_PKCS11_TOKEN": LABEL,
         "STRONGROOM_PKCS11_PIN_FILE": str(pin_file(folder)),
     }
+
+
+class FaultyModule:
+    """A module that passes all calls on to SoftHSM, unless it is told to fail (``faulty_module.c``)."""
+
+    def __init__(self, folder: Path) -> None:
+        """Compile it in a folder."""
+        compiler = program("gcc", "gcc")
+        self.path = folder / "faulty.so"
+        self._control = folder / "control"
+        self.behave("")
+        source = Path(__file__).with_name("faulty_module.c")
+        subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", self.path, source], check=True, capture_output=True)
+        self.environment = {"FAULTY_MODULE": str(MODULE), "FAULTY_CONTROL": str(self._control)}
+
+    def behave(self, how: str) -> None:
+        """Have it fail: ``gone``, ``slow N``, ``hang``, ``locked``, ``wrong``; or not, for an empty text."""
+        draft = self._control.with_suffix(".new")
+        draft.write_text(how)
+        draft.replace(self._control)

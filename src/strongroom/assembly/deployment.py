@@ -192,7 +192,7 @@ def open_existing(
 class Deployment:
     """One data folder, opened to serve it: the service, its keeper and its audit log. Close it afterwards."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 - each part, once
         self,
         settings: Settings,
         clock: Clock,

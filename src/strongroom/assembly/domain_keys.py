@@ -29,7 +29,7 @@ class Protection(msgspec.Struct, frozen=True):
     required: bool = False
 
 
-def open_domain_keys(  # noqa: PLR0913, PLR0917 - what opens them, and where they are
+def open_domain_keys(
     folder: DataFolder,
     store: Store,
     regions: Sequence[str],

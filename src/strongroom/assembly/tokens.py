@@ -11,7 +11,6 @@ from strongroom.crypto.domain_keys import DomainKeys, OpenDomainKey, token_domai
 from strongroom.crypto.envelope import KeyWrapper
 from strongroom.crypto.key_backend import KeyBackend
 from strongroom.crypto.pkcs11.connection import Connection, TokenSession
-from strongroom.crypto.pkcs11.errors import TokenFaultError, TokenRefusedError, TokenTimeoutError, TokenUnavailableError
 from strongroom.crypto.pkcs11.token import PATIENCE, ModuleToken
 from strongroom.crypto.pkcs11.token_address import TokenAddress
 from strongroom.crypto.pkcs11.wrapping import (
@@ -23,6 +22,7 @@ from strongroom.crypto.pkcs11.wrapping import (
 )
 from strongroom.crypto.seal import Seal, SealedDomainKey, SealUnavailableError, UnsealError
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
+from strongroom.crypto.token_errors import TokenFaultError, TokenRefusedError, TokenTimeoutError, TokenUnavailableError
 from strongroom.entropy import Entropy
 from strongroom.problems import Problems, Subject
 from strongroom.settings import Settings, SettingsError

@@ -14,9 +14,9 @@ from strongroom.assembly import unsealing as unsealing_module
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.deployment import OpenFolder, open_existing
 from strongroom.assembly.domain_keys import Protection, open_domain_keys
-from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.seal_remnants import finish_change
 from strongroom.assembly.seals import Seals
+from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing, document_of, read_document
 from strongroom.clock import ManualClock
 from strongroom.crypto.seal import SealedDomainKey, UnsealError

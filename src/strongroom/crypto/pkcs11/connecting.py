@@ -12,32 +12,32 @@ from strongroom.crypto.pkcs11.constants import (
     CKU_USER,
 )
 from strongroom.crypto.pkcs11.cryptoki import TokenInfo
-from strongroom.crypto.pkcs11.errors import TokenRefusedError, TokenUnavailableError
 from strongroom.crypto.pkcs11.known_answers import test_known_answers
 from strongroom.crypto.pkcs11.module import Module
 from strongroom.crypto.pkcs11.return_codes import CryptokiError, Kind
 from strongroom.crypto.pkcs11.start_lock import start_lock
 from strongroom.crypto.pkcs11.token_address import TokenAddress
+from strongroom.crypto.token_errors import TokenRefusedError, TokenUnavailableError
 
 _ATTEMPTS, _PAUSE = 3, 0.1
 _LOCK_PATIENCE = 10.0
 
 
-def connect(module: Module, address: TokenAddress) -> Connection:
+def connect(module: Module, address: TokenAddress, *, first: bool) -> Connection:
     """Return a connection to a token, which has passed its known-answer tests. The caller is alone in the module.
 
-    Raises TokenUnavailableError, TokenRefusedError, WrongAnswerError, CryptokiError.
+    The ``first`` one of a process has some attempts at once: processes that log in to a token outside of our lock can
+    make it disappear for a moment. Raises TokenUnavailableError, TokenRefusedError, WrongAnswerError, CryptokiError.
     """
     with start_lock(address.start_lock, _LOCK_PATIENCE):
-        for attempt in range(1, _ATTEMPTS + 1):
+        for left in reversed(range(_ATTEMPTS if first else 1)):
             try:
                 return _connect(module, address)
             except TokenRefusedError:
                 raise
             except (CryptokiError, TokenUnavailableError):
-                # Other processes that log in at the same time can make a token disappear for a moment.
                 module.finalize()
-                if attempt == _ATTEMPTS:
+                if not left:
                     raise
                 time.sleep(_PAUSE)
     raise AssertionError  # pragma: no cover - the last attempt returns or raises

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
-from strongroom.crypto.pkcs11.errors import TokenTimeoutError
+from strongroom.crypto.token_errors import TokenTimeoutError
 
 T = TypeVar("T")
 

@@ -12,7 +12,6 @@ from typing import Protocol, TypeVar
 
 from strongroom.crypto.pkcs11.connecting import connect
 from strongroom.crypto.pkcs11.connection import Connection, TokenName, TokenSession
-from strongroom.crypto.pkcs11.errors import TokenFaultError, TokenRefusedError, TokenUnavailableError
 from strongroom.crypto.pkcs11.known_answers import WrongAnswerError
 from strongroom.crypto.pkcs11.module import (
     Module,
@@ -24,6 +23,7 @@ from strongroom.crypto.pkcs11.module import (
 from strongroom.crypto.pkcs11.return_codes import CryptokiError, Kind
 from strongroom.crypto.pkcs11.threads import TokenThreads
 from strongroom.crypto.pkcs11.token_address import TokenAddress
+from strongroom.crypto.token_errors import TokenFaultError, TokenRefusedError, TokenUnavailableError
 
 T = TypeVar("T")
 
@@ -196,7 +196,7 @@ class ModuleToken:
     def _connect(self) -> Connection:
         try:
             with self._module.alone(_OTHERS_LEAVE):
-                return connect(self._module, self.address)
+                return connect(self._module, self.address, first=self._connection is None and self._why is None)
         except ModuleBusyError:
             why = TokenUnavailableError(f"{self._described()}: calls inside the module do not return")
         except WrongAnswerError as error:

@@ -18,10 +18,10 @@ from strongroom.crypto.envelope import TOKEN_VERSION
 from strongroom.crypto.pkcs11 import constants as c
 from strongroom.crypto.pkcs11.connection import TokenSession
 from strongroom.crypto.pkcs11.cryptoki import Attributes
-from strongroom.crypto.pkcs11.errors import TokenFaultError
 from strongroom.crypto.pkcs11.return_codes import CryptokiError
 from strongroom.crypto.pkcs11.token import Token
 from strongroom.crypto.seal import UnsealError
+from strongroom.crypto.token_errors import TokenFaultError
 from strongroom.entropy import Entropy
 
 ID_LENGTH = 16

@@ -8,6 +8,7 @@ from strongroom.crypto.pkcs11.return_codes import CryptokiError
 from strongroom.crypto.pkcs11.token import ModuleToken, TokenSession
 from strongroom.crypto.pkcs11.wrapping import TokenWrapper, create_wrapping_key, wrapping_keys_in
 from strongroom.crypto.seal import UnsealError
+from strongroom.crypto.token_errors import TokenFaultError
 
 ID = bytes(range(16))
 
@@ -58,8 +59,6 @@ def test_the_key_does_not_leave_the_token(token: ModuleToken, wrapper: TokenWrap
             {c.CKA_CLASS: c.CKO_SECRET_KEY, c.CKA_KEY_TYPE: c.CKK_AES, c.CKA_VALUE_LEN: 32, c.CKA_WRAP: True}
         )
         return session.calls.wrap_key(other, handle, c.CKM_AES_KEY_WRAP_PAD)
-
-    from strongroom.crypto.pkcs11.errors import TokenFaultError
 
     for attempt, code in ((read, "ATTRIBUTE_SENSITIVE"), (wrap, "KEY_UNEXTRACTABLE")):
         with pytest.raises((TokenFaultError, CryptokiError)) as caught:
