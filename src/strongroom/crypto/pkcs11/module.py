@@ -45,9 +45,7 @@ class Module:
         self.functions = FunctionList(path)
         self.users = 0
         """How many tokens of this process use it."""
-        self._arguments = InitializeArguments(
-            flags=CKF_OS_LOCKING_OK, reserved=None if arguments is None else arguments.encode()
-        )
+        self.arguments = arguments
         self._condition = threading.Condition()
         self._inside = 0
         self._closed = False
@@ -107,8 +105,11 @@ class Module:
             self.finalize()
         if self._initialized:
             return
+        arguments = InitializeArguments(
+            flags=CKF_OS_LOCKING_OK, reserved=None if self.arguments is None else self.arguments.encode()
+        )
         try:
-            self.functions.call("Initialize", byref(self._arguments))
+            self.functions.call("Initialize", byref(arguments))
         except CryptokiError as error:
             if error.code != CKR_CRYPTOKI_ALREADY_INITIALIZED:
                 raise
@@ -172,6 +173,10 @@ def module_of(path: Path, arguments: str | None) -> Module:
         if path not in _modules:
             _modules[path] = Module(path, arguments)
         module = _modules[path]
+        if not module.users:
+            module.arguments = arguments
+        elif module.arguments != arguments:
+            raise OSError(f"`{path}` is in use with other arguments of initialization")
         module.users += 1
         return module
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import nss
 from softhsm import LABEL, MODULE, PIN, new_token
 from strongroom.crypto.pkcs11.token import ModuleToken
 from strongroom.crypto.pkcs11.token_address import TokenAddress
@@ -19,7 +20,20 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TokenAddress:
 
 
 @pytest.fixture
+def nss_address(tmp_path: Path) -> TokenAddress:
+    arguments = nss.new_database(tmp_path / "nss")
+    return TokenAddress(nss.MODULE, nss.LABEL, nss.PIN, arguments, start_lock=tmp_path / "lock")
+
+
+@pytest.fixture
 def token(address: TokenAddress) -> Iterator[ModuleToken]:
     token = ModuleToken(address, time.monotonic)
+    yield token
+    token.close()
+
+
+@pytest.fixture(params=["address", "nss_address"])
+def any_token(request: pytest.FixtureRequest) -> Iterator[ModuleToken]:
+    token = ModuleToken(request.getfixturevalue(request.param), time.monotonic)
     yield token
     token.close()

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ SOON = 30.0
 
 
 @pytest.fixture
-def faulty(tmp_path: Path, address: TokenAddress, monkeypatch: pytest.MonkeyPatch) -> FaultyModule:
+def faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FaultyModule:
     module = FaultyModule(tmp_path)
     for name, value in module.environment.items():
         monkeypatch.setenv(name, value)
@@ -49,16 +50,16 @@ def wrapper(faulty_token: ModuleToken) -> TokenWrapper:
     return TokenWrapper(faulty_token, ID, 1, entropy)
 
 
-def wait_until_well(wrapper: TokenWrapper, envelope: bytes) -> float:
-    """Return how many seconds it took until the token answered again."""
+def wait_until_well(wrapper: TokenWrapper, envelope: bytes) -> None:
+    """Wait until the token answers again."""
     begun = time.monotonic()
     while time.monotonic() - begun < SOON:
         try:
             assert wrapper.unwrap(envelope, b"") == b"x"
-        except TokenUnavailableError:
+        except (TokenUnavailableError, TokenFaultError, TokenTimeoutError):
             time.sleep(0.01)
         else:
-            return time.monotonic() - begun
+            return
     raise TimeoutError
 
 
@@ -98,7 +99,7 @@ def test_the_pauses_between_attempts_grow(faulty: FaultyModule, address: TokenAd
             attempts.append(now)
         now += 0.1
     token.close()
-    pauses = [round(later - earlier, 1) for earlier, later in zip(attempts, attempts[1:], strict=False)]
+    pauses = [round(later - earlier, 1) for earlier, later in pairwise(attempts)]
     assert pauses == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 5.0], abs=0.11)
 
 
@@ -146,15 +147,7 @@ def test_a_hanging_token_costs_its_threads_alone(
     assert time.monotonic() - begun < 0.5
     assert "all 4 threads" in caught.value.explanation
     faulty.behave("")
-    begun = time.monotonic()
-    while time.monotonic() - begun < SOON:
-        try:
-            assert wrapper.unwrap(envelope, b"") == b"x"
-            break
-        except TokenTimeoutError:
-            time.sleep(0.01)
-    else:
-        raise TimeoutError
+    wait_until_well(wrapper, envelope)
 
 
 def test_a_wrong_pin_is_tried_once(address: TokenAddress) -> None:
@@ -193,14 +186,7 @@ def test_a_token_folder_that_was_away_is_found_again(tmp_path: Path, token: Modu
     with pytest.raises((TokenUnavailableError, TokenFaultError)):
         wrapper.unwrap(envelope, b"")
     (tmp_path / "away").rename(tmp_path / "tokens")
-    begun = time.monotonic()
-    while time.monotonic() - begun < SOON:
-        try:
-            assert wrapper.unwrap(envelope, b"") == b"x"
-            return
-        except (TokenUnavailableError, TokenFaultError):
-            time.sleep(0.05)
-    raise TimeoutError
+    wait_until_well(wrapper, envelope)
 
 
 _LOGIN = """
@@ -208,7 +194,8 @@ import sys, time
 from pathlib import Path
 from strongroom.crypto.pkcs11.token import ModuleToken
 from strongroom.crypto.pkcs11.token_address import TokenAddress
-token = ModuleToken(TokenAddress(Path(sys.argv[1]), sys.argv[2], sys.argv[3], start_lock=Path(sys.argv[4])), time.monotonic)
+address = TokenAddress(Path(sys.argv[1]), sys.argv[2], sys.argv[3], start_lock=Path(sys.argv[4]))
+token = ModuleToken(address, time.monotonic)
 token.check()
 token.close()
 """
