@@ -84,6 +84,11 @@ class BackupMaker:
         if with_domain_keys and encryption is None:
             raise DataFolderError("a backup with domain keys opens every key, so it must be encrypted")
         target = self._target(to, encrypted=encryption is not None)
+        if with_domain_keys and self._opened.domain_keys.in_token:
+            raise DataFolderError(
+                "the domain keys are in a hardware token, which never gives them away; leave out --with-domain-keys, "
+                "and back up the token with its own tools"
+            )
         kind = "none" if encryption is None else encryption.kind
         with self._recording(target, kind, with_domain_keys=with_domain_keys):
             try:

@@ -1,5 +1,6 @@
 """The hardware token of the settings, and the key back end that follows from what protects key material."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from strongroom.assembly.unsealing import Unsealing
 from strongroom.crypto.domain_keys import DomainKeys, OpenDomainKey, token_domain_key
 from strongroom.crypto.envelope import KeyWrapper
 from strongroom.crypto.key_backend import KeyBackend
+from strongroom.crypto.pkcs11.capabilities import capabilities_of
 from strongroom.crypto.pkcs11.connection import Connection, TokenSession
 from strongroom.crypto.pkcs11.token import PATIENCE, ModuleToken
 from strongroom.crypto.pkcs11.token_address import TokenAddress
@@ -29,6 +31,8 @@ from strongroom.settings import Settings, SettingsError
 
 T = TypeVar("T")
 
+logger = logging.getLogger(__name__)
+
 _START = 30.0
 """Seconds that a start waits for a token."""
 
@@ -38,14 +42,16 @@ class ConfiguredToken:
 
     def __init__(
         self,
-        settings: Settings,
         unsealing: Unsealing,
         start_lock: Path | None = None,
         problems: Problems | None = None,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Report to ``problems`` that the token is away. ``start_lock`` is a file that processes lock to log in."""
-        self._settings = settings
+        """Use the settings and the PIN of ``unsealing``.
+
+        ``start_lock`` is a file that processes lock to log in. ``problems`` are told when the token is away.
+        """
+        self._settings = unsealing.settings
         self._unsealing = unsealing
         self._start_lock = start_lock
         self._problems = problems
@@ -53,9 +59,9 @@ class ConfiguredToken:
         self._token: ModuleToken | None = None
 
     @property
-    def is_used(self) -> bool:
-        """Whether it was needed."""
-        return self._token is not None
+    def is_set(self) -> bool:
+        """Whether the settings name a token."""
+        return self._settings.pkcs11_module is not None
 
     @property
     def generation(self) -> int:
@@ -95,6 +101,7 @@ class ConfiguredToken:
     def create(self, scopes: Sequence[str], version: int, seal: Seal, entropy: Entropy) -> list[SealedDomainKey]:
         """Make domain keys in the token, try each, and return their records; raises as ``require``."""
         made: list[SealedDomainKey] = []
+        self._warn_if_keys_leave(self.require())
         with _as_errors_of_a_start():
             for scope in scopes:
                 object_id = entropy(ID_LENGTH)
@@ -109,6 +116,7 @@ class ConfiguredToken:
     def require_all(self, keys: Sequence[OpenDomainKey]) -> None:
         """Refuse a token that lacks domain keys; raises UnsealError, and as ``require``."""
         connection = self.require()
+        self._warn_if_keys_leave(connection)
         with _as_errors_of_a_start():
             there = wrapping_keys_in(self)
         for each in keys:
@@ -119,12 +127,20 @@ class ConfiguredToken:
                     "name the right token in `pkcs11-token`, or restore it from its backup"
                 )
 
+    def _warn_if_keys_leave(self, connection: Connection) -> None:
+        with _as_errors_of_a_start():
+            if not capabilities_of(self, str(self._settings.pkcs11_module)).keeps_keys:
+                logger.warning(
+                    "the token %a wraps keys that it was told never to give away: with its PIN, all keys can be copied",
+                    connection.name.label,
+                )
+
     def _loaded(self) -> ModuleToken:
         if self._token is None:
             settings = self._settings
             if settings.pkcs11_module is None or settings.pkcs11_token is None:
                 missing = "pkcs11-module" if settings.pkcs11_module is None else "pkcs11-token"
-                raise SettingsError(f"domain keys are in a hardware token: name it in `{missing}` (docs/hardware.md)")
+                raise SettingsError(f"a hardware token is needed, and none is set: name it in `{missing}` (docs/hardware.md)")
             address = TokenAddress(
                 module=Path(settings.pkcs11_module),
                 token=settings.pkcs11_token,

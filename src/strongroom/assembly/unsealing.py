@@ -39,11 +39,11 @@ class Unsealing:
 
         ``known`` is what another process has found out.
         """
+        self.settings = settings
         self._file = settings.seal_passphrase_file
         self._entropy = entropy
         self._ask = ask
         self._passphrases = {} if known is None else dict(known.passphrases)
-        self._pin_file = settings.pkcs11_pin_file
         self._pin = None if known is None else known.pin
         self._root_key = None if known is None else RootKey(known.root_key, known.generation)
         self.opened_by = ""
@@ -58,7 +58,8 @@ class Unsealing:
     def pin(self) -> str:
         """Return the PIN of the hardware token, read once; empty if no file is set. Raises UnsealError."""
         if self._pin is None:
-            self._pin = "" if self._pin_file is None else read_passphrase(self._pin_file, "`pkcs11-pin-file`", "PIN")
+            file = self.settings.pkcs11_pin_file
+            self._pin = "" if file is None else read_passphrase(file, "`pkcs11-pin-file`", "PIN")
         return self._pin
 
     def seal(self, folder: DataFolder, sealed: Sequence[SealedDomainKey]) -> RootKeySeal:

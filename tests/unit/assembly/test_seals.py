@@ -116,7 +116,7 @@ def test_domain_keys_are_read_again_if_the_root_key_is_rotated_meanwhile(setting
     with opened(settings) as folder:
         unsealing = Slow(settings, entropy, lambda _: PASSPHRASE)
         open_domain_keys(
-            folder.folder, folder.store, (), unsealing, entropy, Protection(ConfiguredToken(Settings(), unsealing))
+            folder.folder, folder.store, (), unsealing, entropy, Protection(ConfiguredToken(unsealing))
         )
         known = unsealing.known()
     assert known is not None
