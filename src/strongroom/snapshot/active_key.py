@@ -166,7 +166,7 @@ class ActiveKey:
                 elif self._loaded_current is None:
                     self._loaded_current = self._load(material)
             except KmsError:
-                # The call at hand may not need it.
+                # This call may not need it.
                 missing = True
         self.blocks = missing
 

@@ -115,9 +115,7 @@ def test_domain_keys_are_read_again_if_the_root_key_is_rotated_meanwhile(setting
 
     with opened(settings) as folder:
         unsealing = Slow(settings, entropy, lambda _: PASSPHRASE)
-        open_domain_keys(
-            folder.folder, folder.store, (), unsealing, entropy, Protection(ConfiguredToken(unsealing))
-        )
+        open_domain_keys(folder.folder, folder.store, (), unsealing, entropy, Protection(ConfiguredToken(unsealing)))
         known = unsealing.known()
     assert known is not None
     assert (unsealing.rotations, known.generation) == (2, 3)

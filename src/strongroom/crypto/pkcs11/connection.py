@@ -39,6 +39,12 @@ def name_of(info: TokenInfo) -> TokenName:
     )
 
 
+class _OfThread(threading.local):
+    """The session of the present thread."""
+
+    calls: Calls | None = None
+
+
 class Connection:
     """The owner session, which has logged in and is never closed, and what was made with it.
 
@@ -57,18 +63,18 @@ class Connection:
         self._handles: OrderedDict[bytes, int] = OrderedDict()
         self._found: dict[bytes, int] = {}
         self._lock = threading.Lock()
-        self._sessions = threading.local()
+        self._sessions = _OfThread()
 
     def session(self) -> "TokenSession":
         """Return the session of this thread, opened now if it has none; raises CryptokiError."""
-        calls: Calls | None = getattr(self._sessions, "calls", None)
+        calls = self._sessions.calls
         if calls is None:
             calls = self._sessions.calls = Calls(self._module.functions, self._module.open_session(self.slot))
         return TokenSession(self, calls)
 
     def drop_session(self) -> None:
         """Close the session of this thread: an operation may still be open in it."""
-        calls: Calls | None = getattr(self._sessions, "calls", None)
+        calls = self._sessions.calls
         if calls is not None:
             self._sessions.calls = None
             self._module.close_session(calls.session)

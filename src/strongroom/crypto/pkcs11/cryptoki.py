@@ -144,7 +144,7 @@ class FunctionList:
         self._addresses = dict(zip(_FUNCTIONS, addresses, strict=True))
         self._functions: dict[str, Any] = {}
 
-    def call(self, name: str, *arguments: Any) -> None:  # noqa: ANN401 - what C takes
+    def call(self, name: str, *arguments: Any) -> None:  # noqa: ANN401 - arguments of a C function
         """Call a function: a whole number is a CK_ULONG, all else is what a pointer can be made of."""
         function = self._functions.get(name) or self._bound(name, arguments)
         code = function(*arguments)
