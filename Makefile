@@ -33,7 +33,7 @@ quick: ## Run the tests that need no server process, but for the state matrix; u
 	@.venv/bin/python -m pytest $(PARALLEL) tests/unit tests/contract tests/vectors tests/architecture --ignore=tests/contract/test_matrix.py
 
 test: ## Run every test under coverage: in parallel, then alone those that load the machine
-	@command -v softhsm2-util gcc >/dev/null || tools/apt softhsm2 gcc libc6-dev
+	@{ command -v softhsm2-util && command -v gcc; } >/dev/null || tools/apt softhsm2 gcc libc6-dev
 	@tools/venv dev
 	@.venv/bin/coverage erase
 	@.venv/bin/coverage run -m pytest $(PARALLEL) $(SERIAL:%=--ignore=%)
