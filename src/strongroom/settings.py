@@ -232,7 +232,7 @@ def _explained(error: str, places: Mapping[str, str], file: str) -> str:
 
     ``places`` tells where each setting comes from.
     """
-    found = re.fullmatch(r"(.*) - at `\$\.([a-z-]+)(.*)`", error)
+    found = re.fullmatch(r"(.*) - at `\$\.([a-z0-9-]+)(.*)`", error)
     if found is None:
         return f"`{file}`: {error}; docs/settings.md has all settings"
     reason, name, rest = found.groups()

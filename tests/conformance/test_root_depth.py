@@ -168,7 +168,7 @@ def test_a_backup_opens_with_the_token_alone(
         without.delenv("STRONGROOM_KEY_PROTECTION")
         lost = strongroom(restored, *restore)
         assert lost.stderr == (
-            "Error: a hardware token is needed, and none is set: name it in `pkcs11-module` (docs/hardware.md)\n"
+            "Error: a hardware token is needed; name it in the setting `pkcs11-module` (docs/hardware.md)\n"
         )
         assert "CRITICAL token:" in strongroom(data, "doctor").stdout
         succeed(data, "account", "create", "111122223333")

@@ -4,6 +4,9 @@
  *   hang     calls do not return until the file says something else
  *   locked   the token says that one more wrong PIN would lock it
  *   wrong    what is encrypted or signed is wrong in its last bit
+ *   own-iv       AES-GCM refuses vectors of others, and writes its own into the parameter (as AWS CloudHSM does)
+ *   append-iv    AES-GCM refuses vectors of others, and appends its own of 16 bytes (as Thales Luna can)
+ *   zero-iv      AES-GCM refuses vectors of others, and uses zeros
  * The file is named by FAULTY_CONTROL, the module by FAULTY_MODULE. */
 #include <dlfcn.h>
 #include <stdio.h>
@@ -14,15 +17,35 @@
 typedef unsigned long Word;
 typedef Word (*Function)(Word, Word, Word, Word, Word, Word, Word, Word);
 struct List { unsigned char version[2]; Function functions[68]; };
-enum { INITIALIZE = 0, FINALIZE = 1, GET_SLOT_LIST = 4, GET_TOKEN_INFO = 6, ENCRYPT = 30, SIGN = 43 };
+enum { INITIALIZE = 0, FINALIZE = 1, GET_SLOT_LIST = 4, GET_TOKEN_INFO = 6, ENCRYPT_INIT = 29, ENCRYPT = 30, SIGN = 43 };
+struct Mechanism { Word type; Word *gcm; Word length; };
 
 static struct List *real, list;
 static int lost;
+static __thread unsigned char vector[16];
+static __thread int appends;
 
 static void control(char *word) {
     FILE *file = fopen(getenv("FAULTY_CONTROL"), "r");
     word[0] = 0;
     if (file) { if (!fgets(word, 32, file)) word[0] = 0; fclose(file); }
+}
+
+/* Gives an encryption a vector of the token's; returns 0, or a code. */
+static Word draw(const char *word, struct Mechanism *mechanism) {
+    appends = 0;
+    if (mechanism->type != 0x1087 || !strstr(word, "-iv")) return 0;
+    unsigned char *given = (unsigned char *)mechanism->gcm[0];
+    for (Word i = 0; i < mechanism->gcm[1]; i++) if (given[i]) return 0x71;
+    if (strncmp(word, "zero", 4) == 0) return mechanism->gcm[1] ? 0 : 0x71;
+    appends = strncmp(word, "append", 6) == 0;
+    if (appends != (mechanism->gcm[1] == 0)) return 0x71;
+    for (int i = 0; i < 16; i++) vector[i] = 1 + rand() % 255;
+    if (!appends) { memcpy(given, vector, mechanism->gcm[1]); return 0; }
+    mechanism->gcm[0] = (Word)vector;
+    mechanism->gcm[1] = 16;
+    mechanism->gcm[2] = 128;
+    return 0;
 }
 
 static Word pass(int number, Word a, Word b, Word c, Word d, Word e, Word f, Word g, Word h) {
@@ -38,10 +61,15 @@ static Word pass(int number, Word a, Word b, Word c, Word d, Word e, Word f, Wor
     }
     if (number == INITIALIZE) lost = 0;
     if (lost && number != FINALIZE) return 0xB3;
+    if (number == ENCRYPT_INIT) { Word refused = draw(word, (struct Mechanism *)b); if (refused) return refused; }
     Word code = real->functions[number](a, b, c, d, e, f, g, h);
     if (strncmp(word, "locked", 6) == 0 && number == GET_TOKEN_INFO) *(Word *)(b + 96) |= 0x20000;
     if (strncmp(word, "wrong", 5) == 0 && code == 0 && (number == ENCRYPT || number == SIGN))
         ((unsigned char *)d)[*(Word *)e - 1] ^= 1;
+    if (number == ENCRYPT && code == 0 && appends) {
+        memcpy((unsigned char *)d + *(Word *)e, vector, 16);
+        *(Word *)e += 16;
+    }
     return code;
 }
 

@@ -56,7 +56,7 @@ class FaultyModule:
         self.environment = {"FAULTY_MODULE": str(MODULE), "FAULTY_CONTROL": str(self._control)}
 
     def behave(self, how: str) -> None:
-        """Have it fail: ``gone``, ``slow N``, ``hang``, ``locked``, ``wrong``; or not, for an empty text."""
+        """Have it behave in a way that ``faulty_module.c`` has; or as SoftHSM, for an empty text."""
         draft = self._control.with_suffix(".new")
         draft.write_text(how)
         draft.replace(self._control)

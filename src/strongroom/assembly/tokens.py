@@ -140,7 +140,9 @@ class ConfiguredToken:
             settings = self._settings
             if settings.pkcs11_module is None or settings.pkcs11_token is None:
                 missing = "pkcs11-module" if settings.pkcs11_module is None else "pkcs11-token"
-                raise SettingsError(f"a hardware token is needed, and none is set: name it in `{missing}` (docs/hardware.md)")
+                raise SettingsError(
+                    f"a hardware token is needed; name it in the setting `{missing}` (docs/hardware.md)"
+                )
             address = TokenAddress(
                 module=Path(settings.pkcs11_module),
                 token=settings.pkcs11_token,

@@ -48,7 +48,8 @@ def _show(found: HsmStatus) -> None:
     _line("Module", found.module)
     _line("Token", f"{token.label!a}, {token.manufacturer} {token.model}, firmware {token.firmware}")
     _line("Serial number", token.serial)
-    _line("AES-256-GCM", _answered(answered=answers.gcm))
+    drawn = "" if answers.gcm in {None, "ours"} else ", with initialization vectors that the token draws"
+    _line("AES-256-GCM", _answered(answered=answers.gcm is not None) + drawn)
     _line("HMAC-SHA-256", _answered(answered=answers.mac))
     wrap = "not there" if answers.wrap is None else f"right answers, as mechanism {answers.wrap:#x}"
     _line("RFC 5649 key wrap", wrap)

@@ -5,6 +5,7 @@ All raise CryptokiError. A session in which a call has failed may still have an 
 
 import ctypes
 from ctypes import byref, c_ulong, create_string_buffer
+from enum import StrEnum
 
 from strongroom.crypto.pkcs11.constants import (
     CKA_ID,
@@ -14,6 +15,7 @@ from strongroom.crypto.pkcs11.constants import (
     CKR_ENCRYPTED_DATA_INVALID,
     CKR_FUNCTION_FAILED,
     CKR_GENERAL_ERROR,
+    CKR_MECHANISM_PARAM_INVALID,
 )
 from strongroom.crypto.pkcs11.cryptoki import Attributes, FunctionList, GcmParameters, Mechanism, Template
 from strongroom.crypto.pkcs11.return_codes import CryptokiError, Kind
@@ -22,6 +24,18 @@ _TAG_LENGTH = 16
 _SLACK = 64
 """Bytes of a buffer beyond what is expected: padding, a tag, or an initialization vector at the end."""
 _MOST_OBJECTS = 64
+_IV_LENGTH = 12
+_APPENDED_IV_LENGTH = 16
+
+
+class IvSource(StrEnum):
+    """Where the initialization vector of AES-GCM comes from. Some tokens refuse one that they have not drawn."""
+
+    OURS = "ours"
+    PARAMETER = "token"
+    """The token writes it into the parameter, which is zero before (AWS CloudHSM)."""
+    APPENDED = "token-appended"
+    """The token appends 16 bytes to the ciphertext, and the parameter has none (Thales Luna with FIPS restrictions)."""
 
 
 class Calls:
@@ -73,9 +87,27 @@ class Calls:
 
     def encrypt_gcm(self, key: int, iv: bytes, associated_data: bytes, plaintext: bytes) -> bytes:
         """Return ciphertext and 16-byte tag: AES-GCM (NIST SP 800-38D)."""
-        gcm = _Gcm(iv, associated_data)
+        found, ciphertext = self.seal_gcm(key, iv, associated_data, plaintext, IvSource.OURS)
+        if found != iv:
+            raise CryptokiError("C_Encrypt", CKR_MECHANISM_PARAM_INVALID)
+        return ciphertext
+
+    def seal_gcm(
+        self, key: int, iv: bytes, associated_data: bytes, plaintext: bytes, source: IvSource
+    ) -> tuple[bytes, bytes]:
+        """Return the initialization vector that was used, and ciphertext and tag. ``iv`` is used if it is to be ours.
+
+        A token that is to draw one, and uses zeros, is refused: MECHANISM_PARAM_INVALID.
+        """
+        given = {IvSource.OURS: iv, IvSource.PARAMETER: bytes(_IV_LENGTH), IvSource.APPENDED: b""}[source]
+        gcm = _Gcm(given, associated_data)
         self._call("EncryptInit", self.session, byref(gcm.mechanism), key)
-        return self._output("Encrypt", plaintext, len(plaintext) + _TAG_LENGTH)
+        output, found = self._output("Encrypt", plaintext, len(plaintext) + _TAG_LENGTH), gcm.iv()
+        if source is IvSource.APPENDED:
+            output, found = output[:-_APPENDED_IV_LENGTH], output[-_APPENDED_IV_LENGTH:]
+        if len(output) != len(plaintext) + _TAG_LENGTH or not any(found):
+            raise CryptokiError("C_Encrypt", CKR_MECHANISM_PARAM_INVALID)
+        return found, output
 
     def decrypt_gcm(self, key: int, iv: bytes, associated_data: bytes, ciphertext: bytes) -> bytes:
         """Return the plaintext of ciphertext and tag.
@@ -97,10 +129,14 @@ class Calls:
 
     def _works(self, key: int, iv: bytes) -> bool:
         """Tell whether a key decrypts what it encrypts. The ciphertext is dropped, so its vector may be any."""
-        try:
-            return self._decrypt_gcm(key, iv, b"", self.encrypt_gcm(key, iv, b"", b"")) == b""
-        except CryptokiError:
-            return False
+        for source in IvSource:
+            try:
+                found, ciphertext = self.seal_gcm(key, iv, b"", b"", source)
+                return self._decrypt_gcm(key, found, b"", ciphertext) == b""
+            except CryptokiError as error:
+                if error.code in {CKR_GENERAL_ERROR, CKR_FUNCTION_FAILED}:
+                    return False
+        return False
 
     def mac(self, key: int, message: bytes, mechanism: int = CKM_SHA256_HMAC) -> bytes:
         """Return a message authentication code: HMAC (FIPS 198-1)."""
@@ -146,10 +182,15 @@ class _Gcm:
     """The mechanism AES-GCM with its parameters. It owns what C reads, so keep it until the call ends."""
 
     def __init__(self, iv: bytes, associated_data: bytes) -> None:
-        self._iv = create_string_buffer(iv, len(iv))
+        self._iv = create_string_buffer(iv, max(len(iv), 1))
+        self._length = len(iv)
         self._aad = create_string_buffer(associated_data, max(len(associated_data), 1))
         self._parameters = GcmParameters(
-            *(ctypes.addressof(self._iv), len(iv), 8 * len(iv)),
+            *(ctypes.addressof(self._iv) if iv else None, len(iv), 8 * len(iv)),
             *(ctypes.addressof(self._aad), len(associated_data), 8 * _TAG_LENGTH),
         )
         self.mechanism = Mechanism(CKM_AES_GCM, ctypes.addressof(self._parameters), ctypes.sizeof(self._parameters))
+
+    def iv(self) -> bytes:
+        """Return the initialization vector, as the token may have written it."""
+        return self._iv.raw[: self._length]

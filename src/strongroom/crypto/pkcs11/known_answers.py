@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
 
 from strongroom.crypto.pkcs11 import constants as c
-from strongroom.crypto.pkcs11.calls import Calls
+from strongroom.crypto.pkcs11.calls import Calls, IvSource
 from strongroom.crypto.pkcs11.cryptoki import Attributes
 from strongroom.crypto.pkcs11.return_codes import CryptokiError, Kind
 
@@ -32,10 +32,11 @@ class WrongAnswerError(Exception):
 class KnownAnswers(msgspec.Struct, frozen=True):
     """Which algorithms have given the right answer. Those that are missing are not there, or not for known keys.
 
-    ``wrap`` is the number of the mechanism that is RFC 5649: tokens differ in it.
+    ``gcm`` is where the initialization vector comes from, ``wrap`` the number of the mechanism that is RFC 5649: tokens
+    differ in both.
     """
 
-    gcm: bool = False
+    gcm: IvSource | None = None
     mac: bool = False
     wrap: int | None = None
 
@@ -47,7 +48,7 @@ def test_known_answers(calls: Calls) -> KnownAnswers:
     secrets = [_made(calls, _secret(value)) for value in (_SECRET, _ODD_SECRET)]
     try:
         return KnownAnswers(
-            gcm=_gcm(calls, key),
+            gcm=next((each for each in IvSource if _gcm(calls, key, each)), None),
             mac=_mac(calls, secrets[0]),
             wrap=next((each for each in _WRAPS if _wraps(calls, wrapping, secrets, each)), None),
         )
@@ -57,16 +58,16 @@ def test_known_answers(calls: Calls) -> KnownAnswers:
                 calls.destroy_object(each)
 
 
-def _gcm(calls: Calls, key: int | None) -> bool:
+def _gcm(calls: Calls, key: int | None, source: IvSource) -> bool:
     if key is None:
         return False
-    expected = AESGCM(_KEY).encrypt(_IV, _TEXT, _AAD)
+    ours = AESGCM(_KEY)
     try:
-        found = calls.encrypt_gcm(key, _IV, _AAD, _TEXT)
-        opened = calls.decrypt_gcm(key, _IV, _AAD, expected)
+        iv, found = calls.seal_gcm(key, _IV, _AAD, _TEXT, source)
+        opened = calls.decrypt_gcm(key, _IV, _AAD, ours.encrypt(_IV, _TEXT, _AAD))
     except CryptokiError as error:
         return _missing(error)
-    if found != expected or opened != _TEXT:
+    if found != ours.encrypt(iv, _TEXT, _AAD) or opened != _TEXT:
         raise WrongAnswerError("AES-256-GCM")
     return True
 

@@ -6,7 +6,7 @@ An envelope of such a key::
     0       1       version, 0x11
     1       4       version of the domain key, big-endian
     5       1       length of the initialization vector
-    6       i       initialization vector, random (NIST SP 800-38D, 8.2.2)
+    6       i       initialization vector, random (NIST SP 800-38D, 8.2.2): ours, or drawn by a token that insists on it
     6+i     n + 16  ciphertext and tag: AES-256-GCM, computed in the token
 
 Tokens limit the length of additional authenticated data, so it is SHA-256 of the first five bytes and the binding.
@@ -16,6 +16,7 @@ from hashlib import sha256
 
 from strongroom.crypto.envelope import TOKEN_VERSION
 from strongroom.crypto.pkcs11 import constants as c
+from strongroom.crypto.pkcs11.calls import IvSource
 from strongroom.crypto.pkcs11.connection import TokenSession
 from strongroom.crypto.pkcs11.cryptoki import Attributes
 from strongroom.crypto.pkcs11.return_codes import CryptokiError
@@ -46,10 +47,12 @@ class TokenWrapper:
         iv, bound_to = self._entropy(_IV_LENGTH), self._associated_data(binding)
 
         def work(session: TokenSession) -> bytes:
-            return session.calls.encrypt_gcm(self._key(session), iv, bound_to, plaintext)
+            source = session.known_answers.gcm or IvSource.OURS
+            used, sealed = session.calls.seal_gcm(self._key(session), iv, bound_to, plaintext, source)
+            return self._prefix + bytes((len(used),)) + used + sealed
 
         try:
-            return self._prefix + bytes((len(iv),)) + iv + self._token.run(work)
+            return self._token.run(work)
         except CryptokiError as error:
             raise TokenFaultError(str(error)) from None
 

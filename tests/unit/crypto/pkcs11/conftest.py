@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 import nss
-from softhsm import LABEL, MODULE, PIN, new_token
+from softhsm import LABEL, MODULE, PIN, FaultyModule, new_token
 from strongroom.crypto.pkcs11.token import ModuleToken
 from strongroom.crypto.pkcs11.token_address import TokenAddress
 
@@ -36,4 +37,25 @@ def token(address: TokenAddress) -> Iterator[ModuleToken]:
 def any_token(request: pytest.FixtureRequest) -> Iterator[ModuleToken]:
     token = ModuleToken(request.getfixturevalue(request.param), time.monotonic)
     yield token
+    token.close()
+
+
+@pytest.fixture
+def faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FaultyModule:
+    module = FaultyModule(tmp_path)
+    for name, value in module.environment.items():
+        monkeypatch.setenv(name, value)
+    return module
+
+
+@pytest.fixture
+def reports() -> list[str | None]:
+    return []
+
+
+@pytest.fixture
+def faulty_token(address: TokenAddress, faulty: FaultyModule, reports: list[str | None]) -> Iterator[ModuleToken]:
+    token = ModuleToken(replace(address, module=faulty.path, threads=4), time.monotonic, reports.append)
+    yield token
+    faulty.behave("")
     token.close()

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,27 +20,6 @@ from strongroom.crypto.token_errors import TokenFaultError, TokenRefusedError, T
 
 ID = bytes(range(16))
 SOON = 30.0
-
-
-@pytest.fixture
-def faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FaultyModule:
-    module = FaultyModule(tmp_path)
-    for name, value in module.environment.items():
-        monkeypatch.setenv(name, value)
-    return module
-
-
-@pytest.fixture
-def reports() -> list[str | None]:
-    return []
-
-
-@pytest.fixture
-def faulty_token(address: TokenAddress, faulty: FaultyModule, reports: list[str | None]) -> Iterator[ModuleToken]:
-    token = ModuleToken(replace(address, module=faulty.path, threads=4), time.monotonic, reports.append)
-    yield token
-    faulty.behave("")
-    token.close()
 
 
 @pytest.fixture
@@ -72,13 +50,13 @@ def test_a_token_that_is_gone_fails_at_once_and_comes_back(
         wrapper.unwrap(envelope, b"")
     assert "has no token 'strongroom-test'" in first.value.explanation
     assert LABEL not in str(first.value)
-    begun, slowest = time.monotonic(), 0.0
+    begun, took = time.monotonic(), list[float]()
     while time.monotonic() - begun < 1.0:
         last = time.monotonic()
         with pytest.raises(TokenUnavailableError):
             wrapper.unwrap(envelope, b"")
-        slowest = max(slowest, time.monotonic() - last)
-    assert slowest < 0.3
+        took.append(time.monotonic() - last)
+    assert sorted(took)[len(took) // 2] < 0.01
     assert reports[-1] == first.value.explanation
     faulty.behave("")
     wait_until_well(wrapper, envelope)
