@@ -117,7 +117,7 @@ class OpenFolder:
                 require_all_committed(self.folder, store)
             self.unsealing = unsealing = unsealing or Unsealing(settings, entropy)
             new_regions = settings.regions if taken else ()
-            self.token = ConfiguredToken(unsealing, self.folder.token_login, self.problems)
+            self.token = ConfiguredToken(unsealing, self.folder.token_login, problems)
             undo.callback(self.token.close)
             protection = Protection(self.token, in_token=settings.key_protection != "software", required=taken)
             self.domain_keys = domain_keys = open_domain_keys(

@@ -1,6 +1,7 @@
 """The hardware token of the settings, and the key back end that follows from what protects key material."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -56,6 +57,7 @@ class ConfiguredToken:
         self._start_lock = start_lock
         self._problems = problems
         self._timer = timer
+        self._lock = threading.Lock()
         self._token: ModuleToken | None = None
 
     @property
@@ -137,26 +139,29 @@ class ConfiguredToken:
 
     def _loaded(self) -> ModuleToken:
         if self._token is None:
-            settings = self._settings
-            if settings.pkcs11_module is None or settings.pkcs11_token is None:
-                missing = "pkcs11-module" if settings.pkcs11_module is None else "pkcs11-token"
-                raise SettingsError(
-                    f"a hardware token is needed; name it in the setting `{missing}` (docs/hardware.md)"
-                )
-            address = TokenAddress(
-                module=Path(settings.pkcs11_module),
-                token=settings.pkcs11_token,
-                pin=self._unsealing.pin(),
-                arguments=settings.pkcs11_init_args,
-                handles=settings.pkcs11_handles,
-                threads=settings.pkcs11_threads,
-                start_lock=self._start_lock,
-            )
-            try:
-                self._token = ModuleToken(address, self._timer, self._report)
-            except OSError as error:
-                raise SettingsError(f"`pkcs11-module` cannot be loaded: {error}") from None
+            with self._lock:
+                if self._token is None:
+                    self._token = self._load()
         return self._token
+
+    def _load(self) -> ModuleToken:
+        settings = self._settings
+        if settings.pkcs11_module is None or settings.pkcs11_token is None:
+            missing = "pkcs11-module" if settings.pkcs11_module is None else "pkcs11-token"
+            raise SettingsError(f"a hardware token is needed; name it in the setting `{missing}` (docs/hardware.md)")
+        address = TokenAddress(
+            module=Path(settings.pkcs11_module),
+            token=settings.pkcs11_token,
+            pin=self._unsealing.pin(),
+            arguments=settings.pkcs11_init_args,
+            handles=settings.pkcs11_handles,
+            threads=settings.pkcs11_threads,
+            start_lock=self._start_lock,
+        )
+        try:
+            return ModuleToken(address, self._timer, self._report)
+        except OSError as error:
+            raise SettingsError(f"`pkcs11-module` cannot be loaded: {error}") from None
 
     def _report(self, why: str | None) -> None:
         if self._problems is None:

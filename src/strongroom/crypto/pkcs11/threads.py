@@ -5,7 +5,8 @@ A thread whose call hangs is lost until the call returns. While all are lost, fu
 
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 from strongroom.crypto.token_errors import TokenTimeoutError
@@ -29,6 +30,10 @@ class _Job(Generic[T]):
             self._result = self._work()
         except BaseException as error:  # noqa: BLE001 - it is raised where the result is wanted
             self._error = error
+        self._ended.release()
+
+    def refuse(self, error: TokenTimeoutError) -> None:
+        self._error = error
         self._ended.release()
 
     def wait(self, patience: float) -> bool:
@@ -64,7 +69,7 @@ class TokenThreads:
         job = _Job(work)
         with self._lock:
             if self._lost >= self._number:
-                raise TokenTimeoutError(f"all {self._number} threads are in calls of the module that do not return")
+                raise self._all_lost()
             if self._idle <= 0 and self._started < self._number:
                 self._started += 1
                 threading.Thread(target=self._serve, name=f"TOKEN_{self._started}", daemon=True).start()
@@ -78,6 +83,8 @@ class TokenThreads:
                 return job.result()
             if job.state == "running":
                 self._lost += 1
+                if self._lost >= self._number:
+                    self._refuse_waiting()
             job.state = "abandoned" if not job.state else "lost"
         raise TokenTimeoutError(f"the module did not answer within {patience:g} s")
 
@@ -85,6 +92,17 @@ class TokenThreads:
         """Let the threads end. Those that hang end with the process."""
         for _ in range(self._started):
             self._jobs.put(None)
+
+    def _all_lost(self) -> TokenTimeoutError:
+        return TokenTimeoutError(f"all {self._number} threads are in calls of the module that do not return")
+
+    def _refuse_waiting(self) -> None:
+        """Refuse the jobs that wait for a thread: none will come soon. The caller has the lock."""
+        with suppress(Empty):
+            while (job := self._jobs.get_nowait()) is not None:
+                self._idle += 1
+                job.state = "ended"
+                job.refuse(self._all_lost())
 
     def _serve(self) -> None:
         while (job := self._jobs.get()) is not None:

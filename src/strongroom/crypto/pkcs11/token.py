@@ -37,6 +37,8 @@ _CONNECTING = 1.0
 """Seconds that a call waits while another one makes the first connection."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 _ATTEMPTS = 4
+_LOGGED_EVERY = 60.0
+"""How often, in seconds, the same fault is logged."""
 
 
 class Token(Protocol):
@@ -79,6 +81,8 @@ class ModuleToken:
         self._connecting = threading.Lock()
         self._next_try = 0.0
         self._next_search = 0.0
+        self._logged = ""
+        self._next_log = 0.0
         self._pause = 0.0
         self._why: TokenUnavailableError | None = None
 
@@ -166,8 +170,11 @@ class ModuleToken:
             return error
         if error.kind is Kind.LOST:
             return self._failed(TokenUnavailableError(f"{self._described()}: {error}"))
-        logger.error("%s: %s", self._described(), error)
-        return TokenFaultError(f"{self._described()}: {error}")
+        text = f"{self._described()}: {error}"
+        if text != self._logged or self._timer() >= self._next_log:
+            self._logged, self._next_log = text, self._timer() + _LOGGED_EVERY
+            logger.error("%s", text)
+        return TokenFaultError(text)
 
     # --- connecting
 

@@ -128,6 +128,33 @@ def test_a_hanging_token_costs_its_threads_alone(
     wait_until_well(wrapper, envelope)
 
 
+def test_calls_that_wait_for_a_thread_are_refused_when_all_hang(
+    faulty: FaultyModule, faulty_token: ModuleToken
+) -> None:
+    faulty_token.check()
+    faulty.behave("hang")
+    took = list[float]()
+
+    def call() -> None:
+        begun = time.monotonic()
+        with pytest.raises(TokenTimeoutError):
+            faulty_token.run(lambda session: session.calls.random(1), patience=patience)
+        took.append(time.monotonic() - begun)
+
+    patience = 0.5
+    threads = [threading.Thread(target=call) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.1)
+    patience = 20.0
+    threads += [threading.Thread(target=call) for _ in range(4)]
+    for thread in threads[4:]:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(took) < 10.0
+
+
 def test_a_wrong_pin_is_tried_once(address: TokenAddress) -> None:
     token = ModuleToken(replace(address, pin="another"), time.monotonic)
     with pytest.raises(TokenRefusedError) as first:
