@@ -45,7 +45,8 @@ def hsm_status(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Un
     Raises SettingsError if no token is set, UnsealError or SealUnavailableError if it cannot be used, and what
     ``open_existing`` does.
     """
-    token = ConfiguredToken(unsealing)
+    folder = DataFolder(settings.folder)
+    token = ConfiguredToken(unsealing, folder.token_login if folder.database.exists() else None)
     try:
         connection = token.require()
         capabilities = capabilities_of(token, str(settings.pkcs11_module))

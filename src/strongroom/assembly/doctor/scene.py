@@ -135,7 +135,7 @@ class Scene:
     @property
     def token(self) -> ConfiguredToken:
         """The hardware token of the settings, which is not connected yet."""
-        return self._once("token", lambda: ConfiguredToken(self.unsealing), "configured token")
+        return self._once("token", self._unconnected_token, "configured token")
 
     @property
     def domain_keys(self) -> DomainKeys:
@@ -173,6 +173,11 @@ class Scene:
             return key.public()
 
         return self._once("root-key", opened, "audit key")
+
+    def _unconnected_token(self) -> ConfiguredToken:
+        lock = None if self.data is None else DataFolder(self.data).token_login
+        # A check makes no file.
+        return ConfiguredToken(self.unsealing, lock if lock is not None and lock.exists() else None)
 
     def _once(self, told_by: str, make: Callable[[], T], what: str = "") -> T:
         """Return what was made before, or make it now. The check ``told_by`` gets the error if that fails.
