@@ -45,6 +45,7 @@ WRITES: dict[str, list[Act]] = {
     "add_key": [lambda t: t.add_key(key)],
     "save_key": [lambda t: t.add_key(key), lambda t: t.save_key(key, replace(key, description="new"))],
     "erase_key": [lambda t: t.add_key(key), lambda t: t.erase_key(key)],
+    "erase_damaged_key": [lambda t: t.add_key(key), lambda t: t.erase_damaged_key(key.locator)],
     "add_alias": [lambda t: t.add_key(key), lambda t: t.add_alias(alias, 50)],
     "put_alias": [lambda t: t.add_key(key), lambda t: t.put_alias(alias, None)],
     "remove_alias": [lambda t: t.add_key(key), lambda t: t.put_alias(alias, None), lambda t: t.remove_alias(alias)],
@@ -65,6 +66,11 @@ WRITES: dict[str, list[Act]] = {
     ],
     "remove_access_key": [lambda t: t.add_access_key(access_key), lambda t: t.remove_access_key(access_key)],
     "add_domain_key": [lambda t: t.add_domain_key(domain_key)],
+    "remove_domain_key": [lambda t: t.add_domain_key(domain_key), lambda t: t.remove_domain_key(domain_key)],
+    "rewrap_access_key": [
+        lambda t: t.add_access_key(access_key),
+        lambda t: t.rewrap_access_key(access_key, b"wrapped anew"),
+    ],
     "put_custom_key_store": [lambda t: t.put_custom_key_store(custom)],
     "remove_custom_key_store": [lambda t: t.put_custom_key_store(custom), lambda t: t.remove_custom_key_store(custom)],
 }
@@ -75,6 +81,8 @@ NOT_COUNTED = {
     "note_principal_uses": "a crash may lose the last minute",
     "put_credential_report": "it can be made again",
     "put_last_accessed_job": "it can be made again",
+    "rewrap_audit_key": "an older copy of it opens as long as its domain key is there, which is counted",
+    "renew_codes": "the rows say what they said before; the end of the domain key that made the old codes is counted",
     "add_audit_key": "verification of the log needs it, and finds it missing",
     "put_audit_mark": "the log is read from an earlier place",
     "put_audit_writer": "verification of the log compares it",

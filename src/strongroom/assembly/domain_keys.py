@@ -1,6 +1,7 @@
 """Opens the domain keys of a data folder, and makes those that are missing."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -15,13 +16,15 @@ from strongroom.entropy import Entropy
 from strongroom.store.protocol import Store, Transaction
 from strongroom.store.scopes import AccountScope
 
+logger = logging.getLogger(__name__)
+
 _FIRST_VERSION = 1
 
 
 class Protection(msgspec.Struct, frozen=True):
     """What a server is told to keep the domain keys of Regions in: a token, or this process.
 
-    ``required`` is True for the process that has locked the folder: domain keys that are elsewhere are refused then.
+    ``required`` is True for the process that has locked the folder: the token must have all that are in it.
     """
 
     token: ConfiguredToken
@@ -29,15 +32,17 @@ class Protection(msgspec.Struct, frozen=True):
     required: bool = False
 
 
-def open_domain_keys(
+def open_domain_keys(  # noqa: PLR0913 - what opens them, and where they are
     folder: DataFolder,
     store: Store,
     regions: Sequence[str],
     unsealing: Unsealing,
     entropy: Entropy,
     protection: Protection,
+    *,
+    now: float | None = None,
 ) -> DomainKeys:
-    """Unseal the domain keys, and make one for each of ``regions`` that has none.
+    """Unseal the domain keys, and make one for each of ``regions`` that has none, at ``now`` in epoch seconds.
 
     Raises DataFolderError if the root key is missing, UnsealError if it is not the one that sealed them or no seal
     opens, SealUnavailableError if one may later, or if a token is needed that does not answer.
@@ -52,7 +57,7 @@ def open_domain_keys(
     except UnsealError:
         if not _were_resealed(store, sealed):
             raise
-        return open_domain_keys(folder, store, regions, unsealing, entropy, protection)
+        return open_domain_keys(folder, store, regions, unsealing, entropy, protection, now=now)
     lost = used.intersection(missing)
     if lost:
         # A new one could open no secret and no key, and would find every row changed.
@@ -63,41 +68,44 @@ def open_domain_keys(
         problem = f"{not_its_root_key(folder)}; restore the file that belongs to it"
         raise UnsealError(f"{problem} ({error})") from None
     if protection.required:
-        _require_protection(folder, sealed, domain_keys, protection)
+        _require_protection(sealed, domain_keys, protection)
     if missing:
-        sealed = _add_missing(store, _created(missing, seal, entropy, protection))
+        versions = dict.fromkeys(missing, _FIRST_VERSION)
+        sealed = _add_missing(store, create_domain_keys(versions, seal, protection, entropy, now))
         domain_keys = DomainKeys(sealed, seal, entropy, protection.token.wrapper(entropy))
     return domain_keys
 
 
-def _created(missing: Sequence[str], seal: Seal, entropy: Entropy, protection: Protection) -> list[SealedDomainKey]:
-    """Make domain keys, those of Regions in the token if they belong there; raises as ``open_domain_keys``."""
-    here = [scope for scope in missing if scope == IAM_SCOPE or not protection.in_token]
-    there = [scope for scope in missing if scope not in here]
-    made = [create_domain_key(scope, _FIRST_VERSION, seal, entropy) for scope in here]
-    return made if not there else [*made, *protection.token.create(there, _FIRST_VERSION, seal, entropy)]
+def create_domain_keys(
+    versions: Mapping[str, int], seal: Seal, protection: Protection, entropy: Entropy, now: float | None
+) -> list[SealedDomainKey]:
+    """Make domain keys of these scopes and versions, those of Regions in the token if they belong there.
 
-
-def _require_protection(
-    folder: DataFolder, sealed: Sequence[SealedDomainKey], domain_keys: DomainKeys, protection: Protection
-) -> None:
-    """Refuse domain keys that are elsewhere than the settings say, and a token that lacks some.
-
-    Raises DataFolderError, and as ``ConfiguredToken.require_all``.
+    Raises as ``ConfiguredToken.create``.
     """
-    regions = {each.scope for each in sealed if each.scope != IAM_SCOPE}
-    in_token = {each.scope for each in domain_keys.in_token}
-    if in_token and not protection.in_token:
-        raise DataFolderError(
-            f"`{folder.database}` has its domain keys in a hardware token; set `key-protection` to pkcs11-root"
-        )
-    if protection.in_token and regions - in_token:
-        raise DataFolderError(
-            f"`{folder.database}` was made with `key-protection` software, and its domain keys are not in a token; "
-            "use that setting, or a new data folder"
-        )
-    if in_token:
+    there = {scope: version for scope, version in versions.items() if protection.in_token and scope != IAM_SCOPE}
+    here = {scope: version for scope, version in versions.items() if scope not in there}
+    made = [create_domain_key(scope, version, seal, entropy, now) for scope, version in here.items()]
+    return made if not there else [*made, *protection.token.create(there, seal, entropy, now)]
+
+
+def _require_protection(sealed: Sequence[SealedDomainKey], domain_keys: DomainKeys, protection: Protection) -> None:
+    """Refuse a token that lacks domain keys; tell of new ones that are elsewhere than the settings say.
+
+    Raises as ``ConfiguredToken.require_all``.
+    """
+    if domain_keys.in_token:
         protection.token.require_all(domain_keys.in_token)
+    newest = {each.scope: each.version for each in sealed if each.scope != IAM_SCOPE}
+    in_token = {(each.scope, each.version) for each in domain_keys.in_token}
+    elsewhere = [place[0] for place in newest.items() if (place in in_token) != protection.in_token]
+    if elsewhere:
+        logger.warning(
+            "the domain keys of %s are %s, and `key-protection` says otherwise; to move them, run: "
+            "strongroom domain-keys rotate",
+            ", ".join(elsewhere),
+            "in software" if protection.in_token else "in a hardware token",
+        )
 
 
 def _were_resealed(store: Store, sealed: Sequence[SealedDomainKey]) -> bool:

@@ -72,6 +72,6 @@ def _domain_keys(settings: Settings, clock: Clock, entropy: Entropy, unsealing: 
         return []
     opened = open_existing(settings, clock, entropy, unsealing=unsealing)
     try:
-        return opened.domain_keys.in_token
+        return [*opened.unsealed_keys.in_token]
     finally:
         opened.close()

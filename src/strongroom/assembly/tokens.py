@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +20,7 @@ from strongroom.crypto.pkcs11.wrapping import (
     ID_LENGTH,
     TokenWrapper,
     create_wrapping_key,
+    destroy_wrapping_key,
     label_of,
     wrapping_keys_in,
 )
@@ -100,20 +101,42 @@ class ConfiguredToken:
 
     # --- domain keys, at a start
 
-    def create(self, scopes: Sequence[str], version: int, seal: Seal, entropy: Entropy) -> list[SealedDomainKey]:
-        """Make domain keys in the token, try each, and return their records; raises as ``require``."""
+    def create(
+        self, versions: Mapping[str, int], seal: Seal, entropy: Entropy, now: float | None
+    ) -> list[SealedDomainKey]:
+        """Make domain keys of these scopes and versions in the token, try each, and return their records.
+
+        Raises as ``require``.
+        """
         made: list[SealedDomainKey] = []
         self._warn_if_keys_leave(self.require())
         with _as_errors_of_a_start():
-            for scope in scopes:
+            for scope, version in versions.items():
                 object_id = entropy(ID_LENGTH)
                 create_wrapping_key(self, object_id, scope, version)
                 wrapper = TokenWrapper(self, object_id, version, entropy)
                 sample = entropy(ID_LENGTH)
                 if wrapper.unwrap(wrapper.wrap(sample, b"sample"), b"sample") != sample:
                     raise UnsealError("the token does not give back what it has wrapped")
-                made.append(token_domain_key(scope, version, object_id, seal))
+                made.append(token_domain_key(scope, version, object_id, seal, now))
         return made
+
+    def destroy(self, keys: Sequence[OpenDomainKey]) -> None:
+        """Destroy domain keys in the token that the database does not name any more.
+
+        One that cannot be destroyed is named in the log, and by ``strongroom hsm status``.
+        """
+        for each in keys:
+            try:
+                destroy_wrapping_key(self, each.key)
+            except (TokenUnavailableError, TokenTimeoutError, TokenFaultError, SettingsError) as error:
+                why = str(error) if isinstance(error, SettingsError) else error.explanation
+                logger.error(  # noqa: TRY400 - one line is enough
+                    "the object %s (%s) of a destroyed domain key is still in the token: %s",
+                    each.key.hex(),
+                    label_of(each.scope, each.version),
+                    why,
+                )
 
     def require_all(self, keys: Sequence[OpenDomainKey]) -> None:
         """Refuse a token that lacks domain keys; raises UnsealError, and as ``require``."""

@@ -4,6 +4,9 @@ A scope is a Region, whose domain key wraps the backing keys of that Region, or 
 secrets of the service itself and authenticates the rows of the database. The newest version wraps; older versions still
 unwrap.
 
+A rotation makes a newer version, which other processes learn of (``DomainKeys.reread``), and at its end destroys the
+older ones.
+
 The domain key of a Region can be in a hardware token. Then its id there is sealed, in a way of its own.
 
 The key of ``iam`` is sealed in one of two ways. Its binding says whether every row of its database has a message
@@ -14,6 +17,7 @@ sealed key of a release that made none.
 from collections.abc import Callable, Iterable
 
 import msgspec
+from msgspec.structs import replace
 from typing_extensions import override
 
 from strongroom.crypto.binding import binding
@@ -29,19 +33,23 @@ _WITH_CODES = "rows-have-codes"
 _IN_TOKEN = "in-token"  # noqa: S105 - a binding
 
 
-def create_domain_key(scope: str, version: int, seal: Seal, entropy: Entropy) -> SealedDomainKey:
-    """Make a domain key for a database whose rows have codes, and return it sealed."""
-    return _sealed(OpenDomainKey(scope, version, entropy(KEY_LENGTH)), seal)
+def create_domain_key(
+    scope: str, version: int, seal: Seal, entropy: Entropy, now: float | None = None
+) -> SealedDomainKey:
+    """Make a domain key at ``now``, epoch seconds, for a database whose rows have codes, and return it sealed."""
+    return replace(_sealed(OpenDomainKey(scope, version, entropy(KEY_LENGTH)), seal), created_at=now)
 
 
-def token_domain_key(scope: str, version: int, object_id: bytes, seal: Seal) -> SealedDomainKey:
-    """Return the record of a Region's domain key that is in a token, under ``object_id``."""
-    return _sealed(OpenDomainKey(scope, version, object_id, in_token=True), seal)
+def token_domain_key(
+    scope: str, version: int, object_id: bytes, seal: Seal, now: float | None = None
+) -> SealedDomainKey:
+    """Return the record of a Region's domain key that was made in a token, under ``object_id``, at ``now``."""
+    return replace(_sealed(OpenDomainKey(scope, version, object_id, in_token=True), seal), created_at=now)
 
 
 def reseal(record: SealedDomainKey, seal: Seal) -> SealedDomainKey:
     """Return a domain key sealed for a database whose rows have codes; raises UnsealError."""
-    return _sealed(_unsealed(record, seal)[0], seal)
+    return replace(record, sealed=_sealed(_unsealed(record, seal)[0], seal).sealed)
 
 
 class OpenDomainKey(msgspec.Struct, frozen=True):
@@ -67,55 +75,112 @@ def seal_domain_keys(opened: Iterable[OpenDomainKey], seal: Seal) -> list[Sealed
     return [_sealed(each, seal) for each in opened]
 
 
+class _Closed:
+    """What wraps with a domain key in a token that is not known here: nothing."""
+
+    def __init__(self, opened: OpenDomainKey) -> None:
+        self._scope = opened.scope
+
+    def wrap(self, _plaintext: bytes, _binding: bytes, /) -> bytes:
+        raise UnsealError(f"the domain key of `{self._scope}` is in a hardware token")
+
+    unwrap = wrap
+
+
 class DomainKeys:
-    """The unsealed domain keys of this process."""
+    """The unsealed domain keys of this process. Safe to use from several threads."""
 
     def __init__(
         self,
         sealed: Iterable[SealedDomainKey],
         seal: Seal,
         entropy: Entropy,
-        in_token: Callable[[OpenDomainKey], KeyWrapper] | None = None,
+        wrapper_in_token: Callable[[OpenDomainKey], KeyWrapper] = _Closed,
     ) -> None:
-        """Unseal ``sealed``. ``in_token`` returns what wraps with a domain key that is in a token.
+        """Unseal ``sealed``. ``wrapper_in_token`` returns what wraps with a domain key that is in a token.
 
         Without it, nothing that such a key has wrapped can be opened. Raises UnsealError if the root key is not the one
         that sealed them.
         """
+        self._entropy = entropy
+        self._wrapper_in_token = wrapper_in_token
         self._wrappers: dict[tuple[str, int], KeyWrapper] = {}
-        self._newest: dict[str, int] = {}
-        self.row_keys = RowKeys()
+        self._newest: dict[str, KeyWrapper] = {}
+        self.in_token: tuple[OpenDomainKey, ...] = ()
+        """Those that are in a token."""
+        self.row_keys = RowKeys(self.reread)
         """Makes and checks the codes of rows."""
         self.rows_have_codes = True
         """Whether every row that decides must have a code. If not, an older release wrote them."""
-        self.in_token: list[OpenDomainKey] = []
-        """Those that are in a token."""
-        for each in sealed:
+        self._reread: Callable[[], None] = _nothing
+        self.update(sealed, seal)
+
+    def update(self, sealed: Iterable[SealedDomainKey], seal: Seal) -> None:
+        """Take over the domain keys that are stored now, and drop those that are not.
+
+        Raises UnsealError, and changes nothing, if ``seal`` has not sealed them.
+        """
+        wrappers: dict[tuple[str, int], KeyWrapper] = {}
+        newest: dict[str, KeyWrapper] = {}
+        in_token: list[OpenDomainKey] = []
+        row_keys: dict[int, bytes] = {}
+        have_codes = True
+        for each in sorted(sealed, key=lambda each: (each.scope, each.version)):
             opened, has_codes = _unsealed(each, seal)
             if each.scope == IAM_SCOPE:
-                self.row_keys.add(each.version, opened.key)
-                self.rows_have_codes = self.rows_have_codes and has_codes
-            if not opened.in_token:
-                self._wrappers[each.scope, each.version] = Wrapper(opened.key, each.version, entropy)
-            else:
-                self.in_token.append(opened)
-                if in_token is not None:
-                    self._wrappers[each.scope, each.version] = in_token(opened)
-            self._newest[each.scope] = max(each.version, self._newest.get(each.scope, 0))
+                row_keys[each.version] = opened.key
+                have_codes = have_codes and has_codes
+            if opened.in_token:
+                in_token.append(opened)
+            newest[each.scope] = wrappers[each.scope, each.version] = self._wrapper(opened)
+        self.row_keys.update(row_keys)
+        self.rows_have_codes = have_codes
+        self.in_token = tuple(in_token)
+        self._wrappers, self._newest = wrappers, newest
+
+    def _wrapper(self, opened: OpenDomainKey) -> KeyWrapper:
+        if opened.in_token:
+            return self._wrapper_in_token(opened)
+        return Wrapper(opened.key, opened.version, self._entropy)
+
+    def follow(self, reread: Callable[[], None]) -> None:
+        """Have ``reread`` update these keys whenever a version is met that is not known, or the store names one."""
+        self._reread = reread
+
+    def reread(self) -> None:
+        """Take over what other processes have changed. Without ``follow``, there are none."""
+        self._reread()
+
+    def versions(self) -> set[tuple[str, int]]:
+        """Return the scope and version of each domain key that this process has."""
+        return {*self._wrappers}
 
     def wrap(self, scope: str, plaintext: bytes, bound_to: bytes) -> bytes:
         """Wrap under the newest domain key of ``scope``; raises UnsealError if there is none."""
-        wrapper = self._wrappers.get((scope, self._newest.get(scope, 0)))
+        if scope not in self._newest:
+            self.reread()
+        wrapper = self._newest.get(scope)
         if wrapper is None:
             raise UnsealError(f"no domain key for `{scope}`")
         return wrapper.wrap(plaintext, bound_to)
 
-    def unwrap(self, scope: str, envelope: bytes, bound_to: bytes) -> bytes:
-        """Return what was wrapped; raises UnsealError unless these keys wrapped it in ``scope`` for ``bound_to``."""
-        wrapper = self._wrappers.get((scope, wrapping_version(envelope)))
+    def unwrap(self, scope: str, envelope: bytes, bound_to: bytes, *, stored: bool = True) -> bytes:
+        """Return what was wrapped; raises UnsealError unless these keys wrapped it in ``scope`` for ``bound_to``.
+
+        What is ``stored`` may be wrapped under a domain key that another process has made since. What a client sends
+        is not: its answer was sent after that key was stored, and the call that brings it begins later.
+        """
+        place = (scope, wrapping_version(envelope))
+        if stored and place not in self._wrappers:
+            self.reread()
+        wrapper = self._wrappers.get(place)
         if wrapper is None:
             raise UnsealError(f"no domain key for `{scope}` opens this envelope")
         return wrapper.unwrap(envelope, bound_to)
+
+
+def _nothing() -> None:
+    """Do nothing, where no other process can change the domain keys."""
 
 
 def _unsealed(record: SealedDomainKey, seal: Seal) -> tuple[OpenDomainKey, bool]:

@@ -32,11 +32,11 @@ KEY_LENGTH = 32
 class KeyWrapper(Protocol):
     """Wraps under one key, in this process or in a hardware token."""
 
-    def wrap(self, plaintext: bytes, binding: bytes) -> bytes:
+    def wrap(self, plaintext: bytes, binding: bytes, /) -> bytes:
         """Return an envelope around ``plaintext``, bound to ``binding``."""
         ...
 
-    def unwrap(self, envelope: bytes, binding: bytes) -> bytes:
+    def unwrap(self, envelope: bytes, binding: bytes, /) -> bytes:
         """Return the content; raises UnsealError unless this key wrapped it for ``binding``."""
         ...
 

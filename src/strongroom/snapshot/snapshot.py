@@ -68,8 +68,9 @@ class Snapshot:
             ChangeKind.GRANT: self.grants.forget,
             ChangeKind.ACCOUNT: self.principals.forget_account,
             ChangeKind.CUSTOM_KEY_STORE: _forget_nothing,
-            ChangeKind.DOMAIN_KEY: _forget_nothing,
+            ChangeKind.DOMAIN_KEY: lambda _change: secrets.reread(),
         }
+        self._secrets = secrets
 
     def sizes(self) -> dict[str, int]:
         """Return how many of each kind are cached now."""
@@ -166,6 +167,7 @@ class Snapshot:
             self._materials.pop((active.key.region, material_id), None)
 
     def _forget_everything(self) -> None:
+        self._secrets.reread()
         self._keys.forget_all()
         self._aliases.forget_all()
         self.principals.forget_everything()

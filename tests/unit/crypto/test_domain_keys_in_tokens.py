@@ -46,7 +46,7 @@ def test_what_wraps_is_asked_for_by_the_id() -> None:
 
     records = [create_domain_key(IAM_SCOPE, 1, seal, entropy), token_domain_key("us-east-1", 1, ID, seal)]
     keys = DomainKeys(records, seal, entropy, wrapper)
-    assert asked == keys.in_token == [OpenDomainKey("us-east-1", 1, ID, in_token=True)]
+    assert asked == [*keys.in_token] == [OpenDomainKey("us-east-1", 1, ID, in_token=True)]
     assert keys.unwrap("us-east-1", keys.wrap("us-east-1", b"x", b"b"), b"b") == b"x"
 
 

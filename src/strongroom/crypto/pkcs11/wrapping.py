@@ -118,6 +118,19 @@ _MAKING = 30.0
 """Seconds that a token may take to make a key."""
 
 
+def destroy_wrapping_key(token: Token, object_id: bytes) -> None:
+    """Destroy a domain key in a token: nothing opens again what it has wrapped. Raises as ``Token.run``."""
+
+    def work(session: TokenSession) -> None:
+        for handle in session.calls.find_objects({**OURS, c.CKA_ID: object_id}):
+            session.calls.destroy_object(handle)
+
+    try:
+        token.run(work)
+    except CryptokiError as error:
+        raise TokenFaultError(str(error)) from None
+
+
 def label_of(scope: str, version: int) -> str:
     """Return the label of a domain key's object, for people."""
     return f"{_LABEL}/{scope}/{version}"

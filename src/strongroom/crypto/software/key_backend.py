@@ -29,14 +29,19 @@ from strongroom.keys.wrapping import WrappingKeySpec
 class SoftwareKeyBackend:
     """Makes and loads backing keys; a token is the key material, wrapped under its Region's domain key."""
 
+    blocks_when_loaded = False
+
     def __init__(self, domain_keys: DomainKeys, entropy: Entropy, *, approved_only: bool = False) -> None:
         """Wrap with ``domain_keys``. With ``approved_only``, refuse what ``keys.approved_algorithms`` has."""
-        self.blocks = bool(domain_keys.in_token)
-        self.blocks_when_loaded = False
         self._approved_only = approved_only
         self._domain_keys = domain_keys
         self._entropy = entropy
         self._nonces = Batch(entropy, NONCES_LENGTH)
+
+    @property
+    def blocks(self) -> bool:
+        """Whether a domain key is in a token."""
+        return bool(self._domain_keys.in_token)
 
     def require_spec(self, spec: KeySpec) -> None:
         """Refuse a spec that is not approved, if others may not be used; raises UnsupportedOperationException."""
@@ -62,6 +67,10 @@ class SoftwareKeyBackend:
             raise UnsealError("the material of a single-Region key stays in its Region")
         return self._wrap(self._unwrap(token, owner), msgspec.structs.replace(owner, region=region))
 
+    def rewrap(self, token: bytes, owner: MaterialBinding) -> bytes:
+        """Wrap the same key material under the newest domain key of its Region; raises as ``KeyBackend`` says."""
+        return self._wrap(self._unwrap(token, owner), owner)
+
     def wrapping_key(self, spec: WrappingKeySpec, owner: MaterialOwner) -> WrappingKey:
         """Make a wrapping key pair, its private key wrapped under the Region's domain key."""
         self.require_spec(owner.spec)
@@ -72,7 +81,9 @@ class SoftwareKeyBackend:
     def import_material(self, wrapped: WrappedMaterial, owner: MaterialOwner) -> ImportedMaterial:
         """Unwrap key material, check it and return it wrapped; raises as ``KeyBackend`` says."""
         self.require_spec(owner.spec)
-        wrapping_key = self._domain_keys.unwrap(owner.region, wrapped.wrapping_token, _wrapping_key_fields(owner))
+        wrapping_key = self._domain_keys.unwrap(
+            owner.region, wrapped.wrapping_token, _wrapping_key_fields(owner), stored=False
+        )
         material = accepted_material(unwrap_material(wrapping_key, wrapped.algorithm, wrapped.encrypted), owner.spec)
         material_id = material_id_of(material, owner.key_id)
         return ImportedMaterial(material_id, self._wrap(material, owner.binding(material_id)))

@@ -9,8 +9,8 @@ from typing import Any, BinaryIO
 import msgspec
 from msgspec.structs import replace
 
-from strongroom.assembly.backup_stream import Progress, plaintext_of
-from strongroom.assembly.root_key_source import RootKeySource
+from strongroom.assembly.backups.root_key_source import RootKeySource
+from strongroom.assembly.backups.streams import Progress, plaintext_of
 from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.backup.blocks import BackupError, Row
 from strongroom.backup.manifest import DOMAIN_KEYS, SEAL_DOCUMENT, SignedManifest
@@ -172,8 +172,11 @@ class _Vault:
         entropy: Entropy,
     ) -> None:
         seal = temporary_seal(entropy)
-        wrapper = None if token is None else token.wrapper(entropy)
-        domain_keys = DomainKeys(seal_domain_keys(opened, seal), seal, entropy, wrapper)
+        sealed = seal_domain_keys(opened, seal)
+        if token is None:
+            domain_keys = DomainKeys(sealed, seal, entropy)
+        else:
+            domain_keys = DomainKeys(sealed, seal, entropy, token.wrapper(entropy))
         self.closed = frozenset(each.scope for each in opened if each.in_token and token is None)
         """The Regions whose domain keys are in a token that is not set."""
         self.opened_keys = opened
