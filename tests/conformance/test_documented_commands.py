@@ -50,6 +50,7 @@ ROTATED = "run in tests/crash/test_domain_key_kill.py"
 EXAMINED = "test_doctor.py runs it on data folders in all states"
 DAMAGED = "test_database_set_back.py runs it on a damaged data folder"
 CLOUD = "needs a KMS key elsewhere; test_seals.py does it with another server"
+MOVED = "needs a server with keys; test_moves_into_tokens.py runs the same"
 OPENSSL = "a file for OpenSSL; test_fips.py uses it"
 LEFT_OUT = {
     ("README.md", "strongroom serve [--data DIR]"): PLACEHOLDERS,
@@ -73,6 +74,7 @@ LEFT_OUT = {
     ("docs/performance.md", "make bench"): LOAD,
     ("docs/reliability.md", "make faults"): LOAD,
     ("docs/reliability.md", "make fuzz"): LOAD,
+    ("docs/hardware.md", "strongroom domain-keys"): MOVED,
     ("docs/identities.md", "[[identity-provider"): LOADED,
     ("docs/identities.md", "trusted-proxies ="): LOADED,
     ("docs/running.md", "[default]"): FILE,

@@ -58,25 +58,25 @@ def test_keys_move_into_a_token_and_out_of_it(tmp_path: Path, monkeypatch: pytes
         assert "are in software, and `key-protection` says otherwise" in (tmp_path / "log2").read_text()
         blobs += made(server)
         assert formats(data) == {b"\x01\0\0\0\x01"}
-        succeed(data, "domain-keys", "rotate", REGION)
+        succeed(data, "domain-keys", "rotate", "--region", REGION)
         assert formats(data) == {b"\x11\0\0\0\x02"}
         assert opens(server, blobs)
         blobs += made(server)
         assert opens(server, blobs)
-        succeed(data, "domain-keys", "destroy-old", REGION)
+        succeed(data, "domain-keys", "destroy-old", "--region", REGION)
         assert objects(data) == (1, 0)
         # From one object of the token to another.
-        succeed(data, "domain-keys", "rotate", REGION)
+        succeed(data, "domain-keys", "rotate", "--region", REGION)
         assert objects(data) == (2, 0)
-        succeed(data, "domain-keys", "destroy-old", REGION)
+        succeed(data, "domain-keys", "destroy-old", "--region", REGION)
         assert objects(data) == (1, 0)
         assert formats(data) == {b"\x11\0\0\0\x03"}
         assert opens(server, blobs)
     with running_server(data, tmp_path / "log3") as server:
         assert opens(server, blobs)
         monkeypatch.setenv("STRONGROOM_KEY_PROTECTION", "software")
-        succeed(data, "domain-keys", "rotate", REGION)
-        succeed(data, "domain-keys", "destroy-old", REGION)
+        succeed(data, "domain-keys", "rotate", "--region", REGION)
+        succeed(data, "domain-keys", "destroy-old", "--region", REGION)
         assert objects(data) == (0, 0)
         assert opens(server, blobs)
     for name in ("MODULE", "TOKEN", "PIN_FILE"):
