@@ -49,6 +49,7 @@ LOADED = "settings; tests/architecture/test_documents.py loads them"
 ROTATED = "run in tests/crash/test_domain_key_kill.py"
 EXAMINED = "test_doctor.py runs it on data folders in all states"
 DAMAGED = "test_database_set_back.py runs it on a damaged data folder"
+TPM = "needs a TPM; test_tpm_seal.py does it with one in software"
 CLOUD = "needs a KMS key elsewhere; test_seals.py does it with another server"
 MOVED = "needs a server with keys; test_moves_into_tokens.py runs the same"
 OPENSSL = "a file for OpenSSL; test_fips.py uses it"
@@ -72,6 +73,7 @@ LEFT_OUT = {
     ("docs/operations.md", "strongroom doctor"): EXAMINED,
     ("docs/operations.md", "strongroom domain-keys"): ROTATED,
     ("docs/performance.md", "make bench"): LOAD,
+    ("docs/seals.md", "strongroom seal add machine tpm"): TPM,
     ("docs/reliability.md", "make faults"): LOAD,
     ("docs/reliability.md", "make fuzz"): LOAD,
     ("docs/hardware.md", "strongroom domain-keys"): MOVED,
