@@ -32,6 +32,7 @@ class Subject(StrEnum):
     AUDIT = "audit"
     CERTIFICATE = "certificate"
     REGIONS = "regions"
+    TOKEN = "token"  # noqa: S105 - a hardware token
 
 
 class Problem(msgspec.Struct, frozen=True, order=True):

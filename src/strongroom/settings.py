@@ -99,6 +99,20 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """The suites of TLS 1.2 that a client may use, the preferred ones first; without any, all of ``TLS_SUITES``."""
     tls_client_ca: FileName | None = None
     """A file (PEM) with authorities; every client must have a certificate of one of them."""
+    key_protection: Literal["software", "pkcs11-root"] = "software"
+    """What protects key material at rest: domain keys in this process, or in a hardware token (``pkcs11-…``)."""
+    pkcs11_module: FileName | None = None
+    """The PKCS #11 module (shared library) of a hardware token."""
+    pkcs11_token: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    """The label or the serial number of the token."""
+    pkcs11_pin_file: FileName | None = None
+    """A file with the PIN of the token's user in its first line."""
+    pkcs11_init_args: FileName | None = None
+    """What the module is initialized with; few modules take anything (NSS: its folder)."""
+    pkcs11_handles: Annotated[int, Meta(ge=16, le=1_000_000)] = 1000
+    """How many key handles of a token are kept."""
+    pkcs11_threads: Annotated[int, Meta(ge=1, le=256)] = 8
+    """How many calls of a token each worker makes at a time."""
     seal_passphrase_file: FileName | None = None
     """A file with the passphrase of the seal ``passphrase`` in its first line."""
     allow_plaintext: bool = False
@@ -230,6 +244,7 @@ def load(
     if settings.metrics_listen is not None:
         _require_address("metrics-listen", settings.metrics_listen)
     _require_tls(settings)
+    _require_token(settings)
     _require_networks(settings)
     _require_origins(settings)
     _require_proxies(settings)
@@ -241,7 +256,7 @@ def _explained(error: str, places: Mapping[str, str], file: str) -> str:
 
     ``places`` tells where each setting comes from.
     """
-    found = re.fullmatch(r"(.*) - at `\$\.([a-z-]+)(.*)`", error)
+    found = re.fullmatch(r"(.*) - at `\$\.([a-z0-9-]+)(.*)`", error)
     if found is None:
         return f"`{file}`: {error}; docs/settings.md has all settings"
     reason, name, rest = found.groups()
@@ -331,6 +346,15 @@ def _require_proxies(settings: Settings) -> None:
             _require_address(f"address` of `{each.host}` in `xks-proxies", each.address)
         if (each.cert is None) != (each.key is None):
             raise SettingsError(f"`{each.host}` in `xks-proxies` needs both `cert` and `key`, or neither")
+
+
+def _require_token(settings: Settings) -> None:
+    named = {"pkcs11-module": settings.pkcs11_module, "pkcs11-token": settings.pkcs11_token}
+    missing = [name for name, value in named.items() if value is None]
+    if settings.key_protection != "software" and missing:
+        raise SettingsError(f"`key-protection` is {settings.key_protection}, which needs `{missing[0]}` too")
+    if settings.pkcs11_module is not None and not settings.pkcs11_module.startswith("/"):
+        raise SettingsError("`pkcs11-module` must be an absolute path: the system would look for another one elsewhere")
 
 
 def _require_networks(settings: Settings) -> None:

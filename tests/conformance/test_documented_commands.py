@@ -52,6 +52,7 @@ DAMAGED = "test_database_set_back.py runs it on a damaged data folder"
 TPM = "needs a TPM; test_tpm_seal.py does it with one in software"
 CLOUD = "needs a KMS key elsewhere; test_seals.py does it with another server"
 PROXY = "needs an external key store proxy; test_aws_cli.py does it with one"
+MOVED = "needs a server with keys; test_moves_into_tokens.py runs the same"
 OPENSSL = "a file for OpenSSL; test_fips.py uses it"
 LEFT_OUT = {
     ("README.md", "strongroom serve [--data DIR]"): PLACEHOLDERS,
@@ -76,6 +77,7 @@ LEFT_OUT = {
     ("docs/seals.md", "strongroom seal add machine tpm"): TPM,
     ("docs/reliability.md", "make faults"): LOAD,
     ("docs/reliability.md", "make fuzz"): LOAD,
+    ("docs/hardware.md", "strongroom domain-keys"): MOVED,
     ("docs/identities.md", "[[identity-provider"): LOADED,
     ("docs/identities.md", "trusted-proxies ="): LOADED,
     ("docs/running.md", "[default]"): FILE,

@@ -12,6 +12,7 @@
       env.sh, env.fish  0600, shell commands that point AWS clients at the server, written by each start
       serving           empty; locked by the process that was started to serve, and by none of its workers
       registering       empty; locked by the command that changes something
+      token             empty; locked by the process that logs in to a hardware token
       request-quotas    0600, what several workers have counted, if there are quotas
       clock             0600, what the server knows of the time, and how far to believe the clock of the machine
       clock-accepted    0600, the clocks as they were at the last ``strongroom clock accept``
@@ -66,6 +67,7 @@ class DataFolder:
         self.request_quotas = path / "request-quotas"
         self.problems = path / "problems"
         self.serving = path / "serving"
+        self.token_login = path / "token"
         self.clock = path / "clock"
         self.clock_accepted = path / "clock-accepted"
         self._registering = path / "registering"

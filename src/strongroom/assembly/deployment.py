@@ -27,7 +27,7 @@ from strongroom.assembly.data_folder import (
 from strongroom.assembly.database_check import is_checked_at_once, require_whole_database
 from strongroom.assembly.database_history import require_all_committed
 from strongroom.assembly.domain_key_rotation import DomainKeyRotation, follow_domain_keys
-from strongroom.assembly.domain_keys import open_domain_keys
+from strongroom.assembly.domain_keys import Protection, open_domain_keys
 from strongroom.assembly.key_back_ends import open_key_backends
 from strongroom.assembly.key_policies import KeyPolicies
 from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_node_id
@@ -40,6 +40,7 @@ from strongroom.assembly.root_keys import RootKeys
 from strongroom.assembly.row_authentication import authenticate_rows
 from strongroom.assembly.seals import Seals
 from strongroom.assembly.served_regions import report_unserved
+from strongroom.assembly.tokens import ConfiguredToken, key_backend_of
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.audit.writer_id import WriterId, parse_writer, worker_name
 from strongroom.clock import Clock
@@ -48,7 +49,6 @@ from strongroom.crypto.documents.fetched_keys import FetchedKeys, fetch_keys
 from strongroom.crypto.documents.web_identity import WebIdentities
 from strongroom.crypto.self_tests.run import require_self_tests
 from strongroom.crypto.service_secrets import ServiceSecrets
-from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.crypto.software.private_keys import SoftwareDataKeyPairs
 from strongroom.crypto.software.random_source import SoftwareRandomSource
 from strongroom.crypto.xks.allowed_hosts import AllowedHosts
@@ -120,12 +120,18 @@ class OpenFolder:
                 require_all_committed(self.folder, store)
             self.unsealing = unsealing = unsealing or Unsealing(settings, entropy)
             new_regions = settings.regions if taken else ()
-            domain_keys = open_domain_keys(self.folder, store, new_regions, unsealing, entropy, now=clock.now())
+            self.token = ConfiguredToken(unsealing, self.folder.token_login, problems)
+            undo.callback(self.token.close)
+            protection = Protection(self.token, in_token=settings.key_protection != "software", required=taken)
+            self.unsealed_keys = domain_keys = open_domain_keys(
+                self.folder, store, new_regions, unsealing, entropy, protection, now=clock.now()
+            )
             follow_domain_keys(domain_keys, self.folder, store, unsealing)
             authenticate_rows(self.folder, store, domain_keys, self.problems, unsealing, taken=taken)
-            software = SoftwareKeyBackend(domain_keys, entropy, approved_only=settings.fips)
             secrets = ServiceSecrets(domain_keys)
-            back_ends = open_key_backends(software, secrets, settings, store, clock)
+            back_ends = open_key_backends(
+                key_backend_of(settings, domain_keys, entropy), secrets, settings, store, clock
+            )
             self.proxies = undo.enter_context(closing(back_ends.proxies))
             key_backends, key_stores = back_ends.key_backends, back_ends.key_stores
             if taken:
@@ -164,6 +170,7 @@ class OpenFolder:
                 Rewrapping(store, key_backends, secrets, clock.timer),
                 unsealing,
                 self.trail,
+                protection=protection,
                 clock=clock,
                 entropy=entropy,
             )
@@ -176,9 +183,10 @@ class OpenFolder:
             return [record.account for record in reader.accounts()]
 
     def close(self) -> None:
-        """Close the database, and the connections to external key store proxies."""
+        """Close the database, the connection to a token, and those to external key store proxies."""
         self.proxies.close()
         self.store.close()
+        self.token.close()
 
 
 def open_existing(
@@ -205,7 +213,7 @@ def open_existing(
 class Deployment:
     """One data folder, opened to serve it: the service, its keeper and its audit log. Close it afterwards."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 - each part, once
         self,
         settings: Settings,
         clock: Clock,
@@ -264,6 +272,7 @@ class Deployment:
         self.backends = opened.backends
         self.registrar = opened.registrar
         self.store_counters = opened.store.counters
+        self.token = opened.token
         trail = AuditTrail(self.log, opened.entropy)
         usage = AccessKeyUsage(opened.store)
         record_limit = RecordRateLimit()

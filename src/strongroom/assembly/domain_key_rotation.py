@@ -16,11 +16,12 @@ import msgspec
 
 from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.assembly.domain_keys import Protection, create_domain_keys
 from strongroom.assembly.rewrapping import Rewrapping
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
 from strongroom.clock import DAY, Clock
-from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
+from strongroom.crypto.domain_keys import DomainKeys
 from strongroom.crypto.seal import SealedDomainKey, SealUnavailableError, UnsealError
 from strongroom.entropy import Entropy
 from strongroom.store.protocol import Store, Transaction
@@ -82,6 +83,7 @@ class DomainKeyRotation:
         unsealing: Unsealing,
         trail: CommandTrail,
         *,
+        protection: Protection,
         clock: Clock,
         entropy: Entropy,
     ) -> None:
@@ -91,6 +93,7 @@ class DomainKeyRotation:
         self._rewrapping = rewrapping
         self._unsealing = unsealing
         self._trail = trail
+        self._protection = protection
         self._clock = clock
         self._entropy = entropy
         self._idle_until = float("-inf")
@@ -150,10 +153,15 @@ class DomainKeyRotation:
                 if each.remaining:
                     raise _still_needed(each.scope, each.remaining)
             if found:
+                self._domain_keys.reread()
+                gone = {(each.scope, version) for each in found for version in each.older}
+                objects = [each for each in self._domain_keys.in_token if (each.scope, each.version) in gone]
                 details = {"domainKeys": {each.scope: each.older for each in found}}
                 event = OperatorEvent(name="DestroyDomainKey", command=command, source=KEY_SOURCE, details=details)
                 with self._trail.recording(event):
                     self._store.write(lambda transaction: self._remove(transaction, found), AccountScope(""))
+                    # The rows first: they may turn out to be needed still, and an object cannot be made again.
+                    self._protection.token.destroy(objects)
                 self._domain_keys.reread()
         return [each.scope for each in found]
 
@@ -206,7 +214,8 @@ class DomainKeyRotation:
             sealed = reader.domain_keys()
         seal, now = self._unsealing.seal(self._folder, sealed), self._clock.now()
         newest = {each.scope: each.version for each in sealed}
-        new = [create_domain_key(scope, newest[scope] + 1, seal, self._entropy, now) for scope in scopes]
+        versions = {scope: newest[scope] + 1 for scope in scopes}
+        new = create_domain_keys(versions, seal, self._protection, self._entropy, now)
 
         def act(transaction: Transaction) -> None:
             if transaction.domain_keys() != sealed:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from strongroom.clock import Clock
 from strongroom.crypto.domain_keys import DomainKeys
+from strongroom.crypto.key_backend import KeyBackend
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
@@ -26,9 +27,9 @@ class OpenBackEnds(NamedTuple):
 
 
 def open_key_backends(
-    software: SoftwareKeyBackend, secrets: ServiceSecrets, settings: Settings, store: Store, clock: Clock
+    default: KeyBackend, secrets: ServiceSecrets, settings: Settings, store: Store, clock: Clock
 ) -> OpenBackEnds:
-    """Return the back ends that serve calls; raises SettingsError."""
+    """Return the back ends that serve calls, with that of the default key store; raises SettingsError."""
     # Half of the threads, so that a proxy that has stopped answering does not take those of other key stores.
     proxies = XksProxies(
         AllowedHosts(settings.xks_proxies, approved_only=settings.fips),
@@ -38,8 +39,8 @@ def open_key_backends(
         at_once=settings.xks_threads // 2,
     )
     key_stores = KeyStores(store)
-    external = ExternalKeyBackend(software, proxies, key_stores.find)
-    return OpenBackEnds(KeyBackends(software, external=external), proxies, key_stores)
+    external = ExternalKeyBackend(default, proxies, key_stores.find)
+    return OpenBackEnds(KeyBackends(default, external=external), proxies, key_stores)
 
 
 def loading_key_backends(domain_keys: DomainKeys, entropy: Entropy, clock: Clock) -> KeyBackends:

@@ -89,6 +89,7 @@ def serve_as(
 
         def chores() -> None:
             deployment.chores()
+            deployment.token.look()
             if not worker:
                 tls.report(deployment.problems, clock.now())
 

@@ -12,6 +12,7 @@ from strongroom.cli.database import database
 from strongroom.cli.doctor import doctor
 from strongroom.cli.domain_keys import domain_keys
 from strongroom.cli.explain import explain_command, who_can_command
+from strongroom.cli.hsm import hsm
 from strongroom.cli.identity_provider import identity_provider
 from strongroom.cli.key import key
 from strongroom.cli.restore import restore
@@ -27,7 +28,7 @@ def main() -> None:
 
 
 for command in (
-    *(serve, account, service, seal, domain_keys, key, identity_provider, explain_command, who_can_command),
+    *(serve, account, service, seal, hsm, domain_keys, key, identity_provider, explain_command, who_can_command),
     *(audit, clock, database, backup, restore, doctor),
 ):
     main.add_command(command)

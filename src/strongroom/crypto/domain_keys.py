@@ -7,20 +7,21 @@ unwrap.
 A rotation makes a newer version, which other processes learn of (``DomainKeys.reread``), and at its end destroys the
 older ones.
 
+The domain key of a Region can be in a hardware token. Then its id there is sealed, in a way of its own.
+
 The key of ``iam`` is sealed in one of two ways. Its binding says whether every row of its database has a message
 authentication code. So without the root key, rows without a code cannot be made acceptable again, except with the
 sealed key of a release that made none.
 """
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 
 import msgspec
 from msgspec.structs import replace
 from typing_extensions import override
 
 from strongroom.crypto.binding import binding
-from strongroom.crypto.envelope import KEY_LENGTH, Wrapper, wrapping_version
+from strongroom.crypto.envelope import KEY_LENGTH, KeyWrapper, Wrapper, wrapping_version
 from strongroom.crypto.row_authentication import RowKeys
 from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
 from strongroom.entropy import Entropy
@@ -29,26 +30,35 @@ IAM_SCOPE = "iam"
 """The domain key scope of the service's own secrets and of row authentication."""
 
 _WITH_CODES = "rows-have-codes"
+_IN_TOKEN = "in-token"  # noqa: S105 - a binding
 
 
 def create_domain_key(
     scope: str, version: int, seal: Seal, entropy: Entropy, now: float | None = None
 ) -> SealedDomainKey:
     """Make a domain key at ``now``, epoch seconds, for a database whose rows have codes, and return it sealed."""
-    return replace(_sealed(scope, version, entropy(KEY_LENGTH), seal), created_at=now)
+    return replace(_sealed(OpenDomainKey(scope, version, entropy(KEY_LENGTH)), seal), created_at=now)
+
+
+def token_domain_key(
+    scope: str, version: int, object_id: bytes, seal: Seal, now: float | None = None
+) -> SealedDomainKey:
+    """Return the record of a Region's domain key that was made in a token, under ``object_id``, at ``now``."""
+    return replace(_sealed(OpenDomainKey(scope, version, object_id, in_token=True), seal), created_at=now)
 
 
 def reseal(record: SealedDomainKey, seal: Seal) -> SealedDomainKey:
     """Return a domain key sealed for a database whose rows have codes; raises UnsealError."""
-    return replace(record, sealed=_sealed(record.scope, record.version, _unsealed(record, seal)[0], seal).sealed)
+    return replace(record, sealed=_sealed(_unsealed(record, seal)[0], seal).sealed)
 
 
 class OpenDomainKey(msgspec.Struct, frozen=True):
-    """A domain key, unsealed: only for a backup that contains the domain keys, and for its restore."""
+    """A domain key, unsealed. If it is in a token, ``key`` is the id of its object there, which is no secret."""
 
     scope: str
     version: int
     key: bytes
+    in_token: bool = False
 
     @override
     def __repr__(self) -> str:
@@ -57,22 +67,47 @@ class OpenDomainKey(msgspec.Struct, frozen=True):
 
 def unseal_domain_keys(sealed: Iterable[SealedDomainKey], seal: Seal) -> list[OpenDomainKey]:
     """Unseal domain keys; raises UnsealError if ``seal`` has not sealed them."""
-    return [OpenDomainKey(each.scope, each.version, _unsealed(each, seal)[0]) for each in sealed]
+    return [_unsealed(each, seal)[0] for each in sealed]
 
 
 def seal_domain_keys(opened: Iterable[OpenDomainKey], seal: Seal) -> list[SealedDomainKey]:
     """Seal domain keys that were unsealed, for a database whose rows have codes."""
-    return [_sealed(each.scope, each.version, each.key, seal) for each in opened]
+    return [_sealed(each, seal) for each in opened]
+
+
+class _Closed:
+    """What wraps with a domain key in a token that is not known here: nothing."""
+
+    def __init__(self, opened: OpenDomainKey) -> None:
+        self._scope = opened.scope
+
+    def wrap(self, _plaintext: bytes, _binding: bytes, /) -> bytes:
+        raise UnsealError(f"the domain key of `{self._scope}` is in a hardware token")
+
+    unwrap = wrap
 
 
 class DomainKeys:
     """The unsealed domain keys of this process. Safe to use from several threads."""
 
-    def __init__(self, sealed: Iterable[SealedDomainKey], seal: Seal, entropy: Entropy) -> None:
-        """Unseal ``sealed``; raises UnsealError if the root key is not the one that sealed them."""
+    def __init__(
+        self,
+        sealed: Iterable[SealedDomainKey],
+        seal: Seal,
+        entropy: Entropy,
+        wrapper_in_token: Callable[[OpenDomainKey], KeyWrapper] = _Closed,
+    ) -> None:
+        """Unseal ``sealed``. ``wrapper_in_token`` returns what wraps with a domain key that is in a token.
+
+        Without it, nothing that such a key has wrapped can be opened. Raises UnsealError if the root key is not the one
+        that sealed them.
+        """
         self._entropy = entropy
-        self._wrappers: dict[tuple[str, int], Wrapper] = {}
-        self._newest: dict[str, Wrapper] = {}
+        self._wrapper_in_token = wrapper_in_token
+        self._wrappers: dict[tuple[str, int], KeyWrapper] = {}
+        self._newest: dict[str, KeyWrapper] = {}
+        self.in_token: tuple[OpenDomainKey, ...] = ()
+        """Those that are in a token."""
         self.row_keys = RowKeys(self.reread)
         """Makes and checks the codes of rows."""
         self.rows_have_codes = True
@@ -85,19 +120,28 @@ class DomainKeys:
 
         Raises UnsealError, and changes nothing, if ``seal`` has not sealed them.
         """
-        wrappers: dict[tuple[str, int], Wrapper] = {}
-        newest: dict[str, Wrapper] = {}
+        wrappers: dict[tuple[str, int], KeyWrapper] = {}
+        newest: dict[str, KeyWrapper] = {}
+        in_token: list[OpenDomainKey] = []
         row_keys: dict[int, bytes] = {}
         have_codes = True
         for each in sorted(sealed, key=lambda each: (each.scope, each.version)):
-            key, has_codes = _unsealed(each, seal)
+            opened, has_codes = _unsealed(each, seal)
             if each.scope == IAM_SCOPE:
-                row_keys[each.version] = key
+                row_keys[each.version] = opened.key
                 have_codes = have_codes and has_codes
-            newest[each.scope] = wrappers[each.scope, each.version] = Wrapper(key, each.version, self._entropy)
+            if opened.in_token:
+                in_token.append(opened)
+            newest[each.scope] = wrappers[each.scope, each.version] = self._wrapper(opened)
         self.row_keys.update(row_keys)
         self.rows_have_codes = have_codes
+        self.in_token = tuple(in_token)
         self._wrappers, self._newest = wrappers, newest
+
+    def _wrapper(self, opened: OpenDomainKey) -> KeyWrapper:
+        if opened.in_token:
+            return self._wrapper_in_token(opened)
+        return Wrapper(opened.key, opened.version, self._entropy)
 
     def follow(self, reread: Callable[[], None]) -> None:
         """Have ``reread`` update these keys whenever a version is met that is not known, or the store names one."""
@@ -139,19 +183,23 @@ def _nothing() -> None:
     """Do nothing, where no other process can change the domain keys."""
 
 
-def _unsealed(record: SealedDomainKey, seal: Seal) -> tuple[bytes, bool]:
+def _unsealed(record: SealedDomainKey, seal: Seal) -> tuple[OpenDomainKey, bool]:
     """Return a domain key, and whether it was sealed for a database whose rows have codes; raises UnsealError."""
-    if record.scope == IAM_SCOPE:
-        with suppress(UnsealError):
-            return seal.unseal(record.sealed, _binding(record, _WITH_CODES)), True
-    return seal.unseal(record.sealed, _binding(record)), False
+    kind = _WITH_CODES if record.scope == IAM_SCOPE else _IN_TOKEN
+    try:
+        key = seal.unseal(record.sealed, _binding(record.scope, record.version))
+    except UnsealError:
+        key = seal.unseal(record.sealed, _binding(record.scope, record.version, kind))
+        return OpenDomainKey(record.scope, record.version, key, kind == _IN_TOKEN), kind == _WITH_CODES
+    return OpenDomainKey(record.scope, record.version, key), False
 
 
-def _sealed(scope: str, version: int, key: bytes, seal: Seal) -> SealedDomainKey:
-    record = SealedDomainKey(scope, version, b"")
-    bound_to = _binding(record, _WITH_CODES) if scope == IAM_SCOPE else _binding(record)
-    return replace(record, sealed=seal.seal(key, bound_to))
+def _sealed(opened: OpenDomainKey, seal: Seal) -> SealedDomainKey:
+    kinds = (_WITH_CODES,) if opened.scope == IAM_SCOPE else (_IN_TOKEN,) if opened.in_token else ()
+    return SealedDomainKey(
+        opened.scope, opened.version, seal.seal(opened.key, _binding(opened.scope, opened.version, *kinds))
+    )
 
 
-def _binding(record: SealedDomainKey, *more: str) -> bytes:
-    return binding("domain-key", record.scope, str(record.version), *more)
+def _binding(scope: str, version: int, *more: str) -> bytes:
+    return binding("domain-key", scope, str(version), *more)

@@ -42,12 +42,17 @@ class KeyBackends:
         return backend
 
     def blocks(self, key: KmsKey) -> bool:
-        """Return whether using a key waits for its back end.
+        """Return whether making or loading material of a key waits for its back end.
 
         Without a back end it is False: use is then refused at once.
         """
         backend = self._find_of(key)
         return backend is not None and backend.blocks
+
+    def blocks_when_loaded(self, key: KmsKey) -> bool:
+        """Return whether using a key that was loaded waits for its back end as well."""
+        backend = self._find_of(key)
+        return backend is not None and backend.blocks_when_loaded
 
     def store_blocks(self, store_id: str | None) -> bool:
         """Return whether making a key in a key store waits for its back end; None is the default key store."""

@@ -131,13 +131,13 @@ class Operation:
         """Return the lane of an authorized call; ``guess`` is its lane as far as the body told.
 
         A call that reaches key material in a token or behind a network goes to ``KEY_BACKEND``, whatever the guess: if
-        any of its keys is there, or if the request makes material there; to ``XKS_PROXY`` if that is an external key
-        manager. A call on the event loop that uses a key with a slow algorithm goes to ``SIGNING``. Any other call
-        stays in its lane.
+        any of its keys is there and not loaded, or if the request makes material there; to ``XKS_PROXY`` if that is an
+        external key manager. A call on the event loop that uses a key with a slow algorithm goes to ``SIGNING``. Any
+        other call stays in its lane.
         """
         if self.touches_material:
             for key in keys:
-                if key.blocks:
+                if key.blocks or (key.backend_blocks and not self.uses):
                     return _lane_of_back_ends(keys)
                 if key.is_slow and self.uses and guess is Lane.INLINE:
                     guess = Lane.SIGNING

@@ -102,7 +102,7 @@ def check_set_back(scene: Scene) -> Iterator[Finding]:
 
 def check_every_record(scene: Scene) -> Iterator[Finding]:
     """Find out whether every row is as the service wrote it, and every key material opens."""
-    keys, store = scene.domain_keys, scene.store
+    keys, store = scene.usable_keys, scene.store
     with store.read() as reader:
         number = sum(reader.keys_by_region().values())
     back_ends = loading_key_backends(keys, scene.entropy, scene.clock)

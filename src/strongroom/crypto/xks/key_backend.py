@@ -56,6 +56,7 @@ class ExternalKeyBackend:
     """Loads and uses the material of KMS keys in external key stores, all of them."""
 
     blocks = True
+    blocks_when_loaded = True
 
     def __init__(self, default: KeyBackend, proxies: XksProxies, find_store: FindStore) -> None:
         """``default`` makes and loads the backing keys that encrypt first."""

@@ -11,9 +11,10 @@ from msgspec.structs import replace
 from custom_stores import PROXY
 from local_deployment import LocalDeployment, Refused, entropy
 from strongroom.assembly.deployment import open_existing
-from strongroom.assembly.domain_keys import open_domain_keys
+from strongroom.assembly.domain_keys import Protection, open_domain_keys
 from strongroom.assembly.key_back_ends import loading_key_backends
 from strongroom.assembly.record_check import check_records
+from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.token_versions import domain_key_version
@@ -146,7 +147,9 @@ def test_commands_load_external_keys_without_a_proxy(local: LocalDeployment, stu
     before = len(stub.requests)
     deployment = local.deployment
     store = deployment.backends.store
-    keys = open_domain_keys(deployment.folder, store, (), Unsealing(local.settings, entropy), entropy)
+    unsealing = Unsealing(local.settings, entropy)
+    protection = Protection(ConfiguredToken(unsealing))
+    keys = open_domain_keys(deployment.folder, store, (), unsealing, entropy, protection)
     back_ends = loading_key_backends(keys, entropy, local.clock)
     assert list(check_records(store, back_ends)) == []
 
