@@ -1,9 +1,23 @@
 """What calls meet when a token cannot be used. Callers of the API get AWS's names, the operator gets the reason."""
 
+from enum import Enum
+
 from strongroom.errors import DependencyTimeoutException, KMSInternalException
 
 _AWAY = "The hardware security module that keeps this key does not answer now. Try again."
 _SLOW = "The hardware security module that keeps this key did not answer in time. Try again."
+
+
+class Absence(Enum):
+    """Why a token cannot be used."""
+
+    LOST = "its connection is lost, or cannot be made"
+    NO_TOKEN = "the module has no such token, or cannot be loaded"
+    WRONG_PIN = "the PIN is refused"
+    LOCKED = "the PIN is locked, or the next wrong one would lock it"
+    NO_USER = "its user has no PIN yet"
+    OTHER_USER = "another user of the token is logged in"
+    UNFIT = "the token is in use for something else, or not fit for use"
 
 
 class TokenUnavailableError(KMSInternalException):
@@ -11,9 +25,10 @@ class TokenUnavailableError(KMSInternalException):
 
     code = KMSInternalException.code
 
-    def __init__(self, explanation: str) -> None:
+    def __init__(self, explanation: str, absence: Absence = Absence.LOST) -> None:
         super().__init__(_AWAY)
         self.explanation = explanation
+        self.absence = absence
 
 
 class TokenRefusedError(TokenUnavailableError):

@@ -3,12 +3,16 @@
 import time
 
 from strongroom.crypto.pkcs11.calls import Calls
+from strongroom.crypto.pkcs11.claims import claim
 from strongroom.crypto.pkcs11.connection import Connection, name_of
 from strongroom.crypto.pkcs11.constants import (
     CKF_LOGIN_REQUIRED,
     CKF_USER_PIN_FINAL_TRY,
     CKF_USER_PIN_LOCKED,
+    CKR_PIN_LOCKED,
     CKR_USER_ALREADY_LOGGED_IN,
+    CKR_USER_ANOTHER_ALREADY_LOGGED_IN,
+    CKR_USER_PIN_NOT_INITIALIZED,
     CKU_USER,
 )
 from strongroom.crypto.pkcs11.cryptoki import TokenInfo
@@ -17,22 +21,23 @@ from strongroom.crypto.pkcs11.module import Module
 from strongroom.crypto.pkcs11.return_codes import CryptokiError, Kind
 from strongroom.crypto.pkcs11.start_lock import start_lock
 from strongroom.crypto.pkcs11.token_address import TokenAddress
-from strongroom.crypto.token_errors import TokenRefusedError, TokenUnavailableError
+from strongroom.crypto.token_errors import Absence, TokenRefusedError, TokenUnavailableError
 
 _ATTEMPTS, _PAUSE = 3, 0.1
 _LOCK_PATIENCE = 10.0
+_REFUSED_PINS = {CKR_PIN_LOCKED: Absence.LOCKED, CKR_USER_PIN_NOT_INITIALIZED: Absence.NO_USER}
 
 
-def connect(module: Module, address: TokenAddress, *, first: bool) -> Connection:
+def connect(module: Module, address: TokenAddress, owner: object, *, first: bool) -> Connection:
     """Return a connection to a token, which has passed its known-answer tests. The caller is alone in the module.
 
     The ``first`` one of a process has some attempts at once: processes that log in to a token outside of our lock can
-    make it disappear for a moment. Raises TokenUnavailableError, TokenRefusedError, WrongAnswerError, CryptokiError.
+    make it disappear for a moment. The token is claimed for ``owner``. Raises TokenUnavailableError, TokenRefusedError, WrongAnswerError, CryptokiError.
     """
     with start_lock(address.start_lock, _LOCK_PATIENCE):
         for left in reversed(range(_ATTEMPTS if first else 1)):
             try:
-                return _connect(module, address)
+                return _connect(module, address, owner)
             except TokenRefusedError:
                 raise
             except (CryptokiError, TokenUnavailableError):
@@ -43,9 +48,16 @@ def connect(module: Module, address: TokenAddress, *, first: bool) -> Connection
     raise AssertionError  # pragma: no cover - the last attempt returns or raises
 
 
-def _connect(module: Module, address: TokenAddress) -> Connection:
+def _connect(module: Module, address: TokenAddress, owner_of_claim: object) -> Connection:
     module.initialize()
     slot, info = _found(module.tokens(), address)
+    other = claim(name_of(info), owner_of_claim, address.use)
+    if other is not None:
+        raise TokenRefusedError(
+            f"the token {address.token!a} of `{address.module}` is in use as {other}, so it is not used as "
+            f"{address.use} too",
+            Absence.UNFIT,
+        )
     owner = Calls(module.functions, module.open_session(slot))
     if info.flags & CKF_LOGIN_REQUIRED:
         _log_in(module, owner, info, address)
@@ -61,31 +73,40 @@ def _found(tokens: dict[int, TokenInfo], address: TokenAddress) -> tuple[int, To
     if len(found) > 1:
         raise TokenRefusedError(
             f"{len(found)} tokens of `{address.module}` have the label {address.token!a}; "
-            "name one by its serial number in `pkcs11-token`"
+            "name one by its serial number",
+            Absence.UNFIT,
         )
     for slot, info in found.items():
         return slot, info
     there = ", ".join(sorted(ascii(name.label) for name, _ in named.values() if name.label)) or "none"
-    raise TokenUnavailableError(f"`{address.module}` has no token {address.token!a} (it has: {there})")
+    raise TokenUnavailableError(
+        f"`{address.module}` has no token {address.token!a} (it has: {there})", Absence.NO_TOKEN
+    )
 
 
 def _log_in(module: Module, owner: Calls, info: TokenInfo, address: TokenAddress) -> None:
     """Log in; raises TokenRefusedError if the PIN is wrong, or if a wrong one could lock the token."""
     described = f"the token {address.token!a} of `{address.module}`"
     if info.flags & CKF_USER_PIN_LOCKED:
-        raise TokenRefusedError(f"{described} is locked: its PIN was wrong too often; unlock it with its own tools")
+        raise TokenRefusedError(
+            f"{described} is locked: its PIN was wrong too often; unlock it with its own tools", Absence.LOCKED
+        )
     if info.flags & CKF_USER_PIN_FINAL_TRY:
         raise TokenRefusedError(
-            f"{described} allows one more wrong PIN before it locks itself; log in once with its own tools"
+            f"{described} allows one more wrong PIN before it locks itself; log in once with its own tools",
+            Absence.LOCKED,
         )
     pin = address.pin.encode()
     try:
         module.functions.call("Login", owner.session, CKU_USER, pin, len(pin))
     except CryptokiError as error:
-        if error.code == CKR_USER_ALREADY_LOGGED_IN:
+        if error.code == CKR_USER_ALREADY_LOGGED_IN and not address.exclusive:
             return
+        if error.code in {CKR_USER_ALREADY_LOGGED_IN, CKR_USER_ANOTHER_ALREADY_LOGGED_IN}:
+            raise TokenRefusedError(f"{described}: {error}", Absence.OTHER_USER) from None
         if error.kind is Kind.STOP:
             raise TokenRefusedError(
-                f"{described} refuses the PIN ({error}), and it is not tried again; correct `pkcs11-pin-file`"
+                f"{described} refuses the PIN ({error}), and it is not tried again; correct {address.pin_from}",
+                _REFUSED_PINS.get(error.code, Absence.WRONG_PIN),
             ) from None
         raise

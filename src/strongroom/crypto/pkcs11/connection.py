@@ -79,6 +79,15 @@ class Connection:
             self._sessions.calls = None
             self._module.close_session(calls.session)
 
+    def close(self, patience: float) -> None:
+        """End all sessions of this process with the token, and so its login.
+
+        Raises ModuleBusyError if threads inside the module do not leave it within ``patience`` seconds.
+        """
+        with self._module.alone(patience):
+            if self._module.is_current(self.generation):
+                self._module.close_sessions(self.slot)
+
     def handle(self, name: bytes, get: Callable[[Calls], int]) -> int:
         """Return the handle of a session object, made with ``get`` if it is not there; raises CryptokiError."""
         with self._lock:

@@ -153,6 +153,11 @@ class Module:
         with suppress(CryptokiError):
             self.functions.call("CloseSession", session)
 
+    def close_sessions(self, slot: int) -> None:
+        """Close all sessions of this process with a token; what is wrong with them does not matter any more."""
+        with suppress(CryptokiError):
+            self.functions.call("CloseAllSessions", slot)
+
     def mechanisms(self, slot: int) -> set[int]:
         """Return the mechanisms of a slot; raises CryptokiError."""
         number = c_ulong()

@@ -9,7 +9,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
-from strongroom.crypto.token_errors import TokenTimeoutError
+from strongroom.crypto.token_errors import TokenTimeoutError, TokenUnavailableError
 
 T = TypeVar("T")
 
@@ -55,6 +55,7 @@ class TokenThreads:
         self._started = 0
         self._idle = 0
         self._lost = 0
+        self._closed = False
 
     @property
     def lost(self) -> int:
@@ -64,10 +65,13 @@ class TokenThreads:
     def run(self, work: Callable[[], T], patience: float) -> T:
         """Run work on a thread and return its result; raises what it raises.
 
-        Raises TokenTimeoutError after ``patience`` seconds, or at once if all threads are lost.
+        Raises TokenTimeoutError after ``patience`` seconds, or at once if all threads are lost, and
+        TokenUnavailableError once they are closed.
         """
         job = _Job(work)
         with self._lock:
+            if self._closed:
+                raise TokenUnavailableError("the connection to the token is closed")
             if self._lost >= self._number:
                 raise self._all_lost()
             if self._idle <= 0 and self._started < self._number:
@@ -75,7 +79,7 @@ class TokenThreads:
                 threading.Thread(target=self._serve, name=f"TOKEN_{self._started}", daemon=True).start()
             else:
                 self._idle -= 1
-        self._jobs.put(job)  # type: ignore[arg-type]
+            self._jobs.put(job)  # type: ignore[arg-type]
         if job.wait(patience):
             return job.result()
         with self._lock:
@@ -90,8 +94,10 @@ class TokenThreads:
 
     def close(self) -> None:
         """Let the threads end. Those that hang end with the process."""
-        for _ in range(self._started):
-            self._jobs.put(None)
+        with self._lock:
+            self._closed = True
+            for _ in range(self._started):
+                self._jobs.put(None)
 
     def _all_lost(self) -> TokenTimeoutError:
         return TokenTimeoutError(f"all {self._number} threads are in calls of the module that do not return")

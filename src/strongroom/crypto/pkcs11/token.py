@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from strongroom.crypto.pkcs11.claims import release
 from strongroom.crypto.pkcs11.connecting import connect
 from strongroom.crypto.pkcs11.connection import Connection, TokenName, TokenSession
 from strongroom.crypto.pkcs11.known_answers import WrongAnswerError
@@ -23,7 +24,7 @@ from strongroom.crypto.pkcs11.module import (
 from strongroom.crypto.pkcs11.return_codes import CryptokiError, Kind
 from strongroom.crypto.pkcs11.threads import TokenThreads
 from strongroom.crypto.pkcs11.token_address import TokenAddress
-from strongroom.crypto.token_errors import TokenFaultError, TokenRefusedError, TokenUnavailableError
+from strongroom.crypto.token_errors import Absence, TokenFaultError, TokenRefusedError, TokenUnavailableError
 
 T = TypeVar("T")
 
@@ -116,7 +117,14 @@ class ModuleToken:
     def close(self) -> None:
         """End all sessions. A call that hangs inside keeps the module from being finalized, and is left to itself."""
         self._threads.close()
-        leave_module(self._module, _OTHERS_LEAVE)
+        patience = _OTHERS_LEAVE
+        if self.address.exclusive and self._connection is not None:
+            try:
+                self._connection.close(patience)
+            except ModuleBusyError:
+                patience = 0.0
+        release(self)
+        leave_module(self._module, patience)
 
     # --- on a thread of the token
 
@@ -203,11 +211,13 @@ class ModuleToken:
     def _connect(self) -> Connection:
         try:
             with self._module.alone(_OTHERS_LEAVE):
-                return connect(self._module, self.address, first=self._connection is None and self._why is None)
+                return connect(self._module, self.address, self, first=self._connection is None and self._why is None)
         except ModuleBusyError:
             why = TokenUnavailableError(f"{self._described()}: calls inside the module do not return")
         except WrongAnswerError as error:
-            why = TokenRefusedError(f"{self._described()}: it computes {error} wrongly, so it is not used")
+            why = TokenRefusedError(
+                f"{self._described()}: it computes {error} wrongly, so it is not used", Absence.UNFIT
+            )
         except TokenUnavailableError as error:
             why = error
         except CryptokiError as error:

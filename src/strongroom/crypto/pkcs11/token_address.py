@@ -11,6 +11,10 @@ class TokenAddress(msgspec.Struct, frozen=True):
 
     ``arguments`` are for the module's initialization. At most ``handles`` session objects are kept, and ``threads``
     calls made at a time. ``start_lock`` is a file that processes lock while they log in.
+
+    ``use`` is what the token is for: one process does not use a token for two things. ``pin_from`` names where the PIN
+    is from. If the use is ``exclusive``, its sessions end when it does, and a login that another has made is refused:
+    then it is certain that the PIN was checked.
     """
 
     module: Path
@@ -20,6 +24,9 @@ class TokenAddress(msgspec.Struct, frozen=True):
     handles: int = 1000
     threads: int = 8
     start_lock: Path | None = None
+    use: str = "`pkcs11-token`"
+    pin_from: str = "`pkcs11-pin-file`"
+    exclusive: bool = False
 
     @override
     def __repr__(self) -> str:
