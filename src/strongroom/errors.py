@@ -318,6 +318,14 @@ class CloudHsmClusterInUseException(KmsError):
     """Another custom key store is in that cluster."""
 
 
+class CloudHsmClusterNotFoundException(KmsError):
+    """There is no such cluster, or the operator has not listed it."""
+
+
+class IncorrectTrustAnchorException(KmsError):
+    """The trust anchor certificate is not that of the cluster."""
+
+
 # --- faults of the service ------------------------------------------------------------------------
 
 

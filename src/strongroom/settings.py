@@ -9,6 +9,17 @@ from typing import Annotated, Literal, cast, get_args, get_origin
 import msgspec
 from msgspec import Meta
 
+from strongroom.setting_tables import (
+    Account,
+    CloudHsmCluster,
+    FileName,
+    IdentityProvider,
+    IdentityProviderKeys,
+    RequestQuota,
+    TokenLabel,
+    XksProxyHost,
+)
+
 _PREFIX = "STRONGROOM_"
 _LISTS = frozenset({"regions", "trusted_proxies", "cors_origins", "attestation_roots", "tls_ciphers"})
 
@@ -26,59 +37,14 @@ Region = Annotated[str, Meta(pattern=r"\A[a-z]{2}(-[a-z]+)+-[0-9]{1,2}\Z")]
 APPROVED_TLS_SUITES = tuple(suite for suite in TLS_SUITES if "CHACHA20" not in suite)
 """Those that are allowed with ``fips`` (NIST SP 800-52r2, 3.3.1)."""
 
-FileName = Annotated[str, Meta(min_length=1)]
 _YEAR = 31_622_400
 """Seconds; more than that, or infinity, is too much for the calls of the system that wait."""
 _MOST = 1 << 40
 PositiveSeconds = Annotated[float, Meta(gt=0, le=_YEAR)]
-Account = Annotated[str, Meta(pattern=r"\A[0-9]{12}\Z")]
 
 
 class SettingsError(Exception):
     """A setting is not valid; the message tells which and why."""
-
-
-class IdentityProvider(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
-    """An OpenID Connect issuer: its URL, a file with its public keys (JWKS), and the accepted audiences."""
-
-    issuer: Annotated[str, Meta(pattern=r"\Ahttps?://[^\s?#]+\Z")]
-    jwks: str
-    audiences: Annotated[tuple[str, ...], Meta(min_length=1)] = ("sts.amazonaws.com",)
-
-    @property
-    def name(self) -> str:
-        """The issuer without its scheme, as condition keys and provider ARNs have it."""
-        return self.issuer.partition("://")[2]
-
-
-class IdentityProviderKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
-    """A file with the public keys (JWKS) of an OpenID Connect issuer, for accounts that trust it through IAM."""
-
-    issuer: Annotated[str, Meta(pattern=r"\Ahttps://[^\s?#]+\Z")]
-    jwks: str
-
-
-class XksProxyHost(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
-    """A host that may be called as an external key store proxy.
-
-    ``address`` is HOST:PORT, by default the host itself and 443. ``ca`` is a file (PEM) with the authorities that its
-    certificate may be of, by default those of the system. ``cert`` and ``key`` are files (PEM) with the certificate
-    that this server shows to the host, and its private key.
-    """
-
-    host: Annotated[str, Meta(pattern=r"\A[a-zA-Z0-9.-]{2,120}\Z")]
-    address: str | None = None
-    ca: FileName | None = None
-    cert: FileName | None = None
-    key: FileName | None = None
-
-
-class RequestQuota(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
-    """How many requests of a kind an account may make per second, in each Region; each account, unless one is named."""
-
-    requests: str
-    per_second: Annotated[float, Meta(gt=0, le=1e9)]
-    account: Account | None = None
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
@@ -103,7 +69,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """What protects key material at rest: domain keys in this process, or in a hardware token (``pkcs11-…``)."""
     pkcs11_module: FileName | None = None
     """The PKCS #11 module (shared library) of a hardware token."""
-    pkcs11_token: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    pkcs11_token: TokenLabel | None = None
     """The label or the serial number of the token."""
     pkcs11_pin_file: FileName | None = None
     """A file with the PIN of the token's user in its first line."""
@@ -165,6 +131,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """How long a call of an external key store proxy may take, connection included."""
     xks_threads: Annotated[int, Meta(ge=2, le=256)] = 16
     """Threads for calls that need an external key store proxy; one key store can use half of them."""
+    cloudhsm_clusters: tuple[CloudHsmCluster, ...] = ()
+    """Hardware tokens in which custom key stores of type AWS_CLOUDHSM can be made; without any, none can."""
     cached_keys: Annotated[int, Meta(ge=1, le=_MOST)] = 100_000
     """How many keys are cached in memory."""
     max_connections: Annotated[int, Meta(ge=1, le=_MOST)] = 16_384
@@ -248,6 +216,7 @@ def load(
     _require_networks(settings)
     _require_origins(settings)
     _require_proxies(settings)
+    _require_clusters(settings)
     return settings
 
 
@@ -346,6 +315,23 @@ def _require_proxies(settings: Settings) -> None:
             _require_address(f"address` of `{each.host}` in `xks-proxies", each.address)
         if (each.cert is None) != (each.key is None):
             raise SettingsError(f"`{each.host}` in `xks-proxies` needs both `cert` and `key`, or neither")
+
+
+def _require_clusters(settings: Settings) -> None:
+    used = {(settings.pkcs11_module, settings.pkcs11_token): "`pkcs11-token`"}
+    arguments = {settings.pkcs11_module: settings.pkcs11_init_args}
+    seen: set[str] = set()
+    for each in settings.cloudhsm_clusters:
+        if each.id in seen:
+            raise SettingsError(f"cloudhsm-clusters has `{each.id}` twice")
+        seen.add(each.id)
+        if not each.module.startswith("/"):
+            raise SettingsError(f"the module of `{each.id}` in cloudhsm-clusters must be an absolute path")
+        other = used.setdefault((each.module, each.token), f"`{each.id}`")
+        if other != f"`{each.id}`":
+            raise SettingsError(f"`{each.id}` in cloudhsm-clusters has the token of {other}; one token serves one use")
+        if arguments.setdefault(each.module, each.init_args) != each.init_args:
+            raise SettingsError(f"`{each.id}` in cloudhsm-clusters has other init-args than others of its module")
 
 
 def _require_token(settings: Settings) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from audits import audit_records
+from clusters import CLUSTERS
 from empty_database import put_empty_database
 from strongroom.api.aws_json import AwsJson
 from strongroom.api.reply import Reply
@@ -66,7 +67,7 @@ class LocalDeployment:
         """Open the folder; ``source`` is where randomness comes from, ``more`` are settings other than the defaults."""
         self.folder = folder
         self.clock = clock
-        self.settings = Settings(data=str(folder), regions=regions, **more)
+        self.settings = Settings(data=str(folder), regions=regions, **{"cloudhsm_clusters": CLUSTERS, **more})
         if not DataFolder(folder).database.exists():
             os.close(DataFolder(folder).lock())
             put_empty_database(DataFolder(folder).database)

@@ -25,8 +25,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from typing_extensions import override
 
+import clusters
 from local_deployment import entropy
-from strongroom.settings import XksProxyHost
+from strongroom.setting_tables import XksProxyHost
 from tls_files import EC, Pair, run_openssl
 
 ACCESS_KEY_ID = "ABCDEFGHIJKLMNOPQRST"
@@ -166,7 +167,7 @@ class XksStub:
             for each in self.settings()
         ]
         file = folder / "strongroom.toml"
-        file.write_text(f"xks-timeout = {timeout}\n{more}\n{''.join(tables)}")
+        file.write_text(f"xks-timeout = {timeout}\n{more}\n{''.join(tables)}{clusters.tables()}")
         return file
 
     @property

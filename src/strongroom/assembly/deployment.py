@@ -44,6 +44,7 @@ from strongroom.assembly.tokens import ConfiguredToken, key_backend_of
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.audit.writer_id import WriterId, parse_writer, worker_name
 from strongroom.clock import Clock
+from strongroom.crypto.cloudhsm.configured import ConfiguredClusters
 from strongroom.crypto.documents.attestation import Attestations
 from strongroom.crypto.documents.fetched_keys import FetchedKeys, fetch_keys
 from strongroom.crypto.documents.web_identity import WebIdentities
@@ -129,10 +130,10 @@ class OpenFolder:
             follow_domain_keys(domain_keys, self.folder, store, unsealing)
             authenticate_rows(self.folder, store, domain_keys, self.problems, unsealing, taken=taken)
             secrets = ServiceSecrets(domain_keys)
-            back_ends = open_key_backends(
-                key_backend_of(settings, domain_keys, entropy), secrets, settings, store, clock
+            default = key_backend_of(settings, domain_keys, entropy)
+            self.back_ends = back_ends = undo.enter_context(
+                closing(open_key_backends(default, secrets, settings, store, clock, entropy))
             )
-            self.proxies = undo.enter_context(closing(back_ends.proxies))
             key_backends, key_stores = back_ends.key_backends, back_ends.key_stores
             if taken:
                 claim_old_writers(self.folder, store, ensure_node_id(self.folder, entropy))
@@ -140,7 +141,8 @@ class OpenFolder:
             self.backends = Backends(
                 store=store,
                 key_backends=key_backends,
-                key_managers=self.proxies,
+                key_managers=back_ends.proxies,
+                clusters=back_ends.clusters,
                 secrets=secrets,
                 data_key_pairs=SoftwareDataKeyPairs(approved_only=settings.fips),
                 random=SoftwareRandomSource(entropy),
@@ -183,8 +185,8 @@ class OpenFolder:
             return [record.account for record in reader.accounts()]
 
     def close(self) -> None:
-        """Close the database, the connection to a token, and those to external key store proxies."""
-        self.proxies.close()
+        """Close the database, the connections to tokens, and those to external key store proxies."""
+        self.back_ends.close()
         self.store.close()
         self.token.close()
 
@@ -273,6 +275,7 @@ class Deployment:
         self.registrar = opened.registrar
         self.store_counters = opened.store.counters
         self.token = opened.token
+        self.back_ends = opened.back_ends
         trail = AuditTrail(self.log, opened.entropy)
         usage = AccessKeyUsage(opened.store)
         record_limit = RecordRateLimit()
@@ -336,6 +339,7 @@ def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:
 def ready_folder(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Unsealing | None = None) -> None:
     """Make a data folder ready that this process has locked; raises what ``Deployment`` does."""
     AllowedHosts(settings.xks_proxies, approved_only=settings.fips).load()
+    ConfiguredClusters(settings.cloudhsm_clusters).load()
     clear_problems(DataFolder(settings.folder).problems)
     with closing(OpenFolder(settings, clock, entropy, unsealing=unsealing, taken=True)) as opened:
         with opened.folder.registering(wait=False) as alone:

@@ -90,6 +90,7 @@ def serve_as(
         def chores() -> None:
             deployment.chores()
             deployment.token.look()
+            deployment.back_ends.look()
             if not worker:
                 tls.report(deployment.problems, clock.now())
 

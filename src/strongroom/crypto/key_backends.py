@@ -1,11 +1,19 @@
 """Selects the key back end that holds the material of a KMS key."""
 
-from collections.abc import Mapping
+from typing import Protocol
 
 from strongroom.crypto.key_backend import KeyBackend
 from strongroom.errors import CustomKeyStoreInvalidStateException, KMSInvalidStateException
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import Origin
+
+
+class CustomBackends(Protocol):
+    """The back ends of custom key stores in AWS CloudHSM. Each finds out itself whether its store is connected."""
+
+    def get(self, store_id: str, /) -> KeyBackend | None:
+        """Return the back end of a store, or None if it has none."""
+        ...
 
 
 class KeyBackends:
@@ -15,10 +23,10 @@ class KeyBackends:
     """
 
     def __init__(
-        self, default: KeyBackend, custom: Mapping[str, KeyBackend] | None = None, external: KeyBackend | None = None
+        self, default: KeyBackend, custom: CustomBackends | None = None, external: KeyBackend | None = None
     ) -> None:
         self._default = default
-        self._custom = custom or {}
+        self._custom = custom
         self._external = external
 
     def of(self, key: KmsKey) -> KeyBackend:
@@ -31,12 +39,13 @@ class KeyBackends:
             raise KMSInvalidStateException(f"{key.arn} is unavailable: its custom key store is not connected.")
         return backend
 
-    def of_store(self, store_id: str | None) -> KeyBackend:
+    def of_store(self, store_id: str | None, *, external: bool = False) -> KeyBackend:
         """Return the back end of a custom key store, or of the default key store for None.
 
-        Raises CustomKeyStoreInvalidStateException if the custom key store has no back end.
+        ``external`` tells whether it is an external key store. Raises CustomKeyStoreInvalidStateException if the custom
+        key store has no back end.
         """
-        backend = self._find(store_id)
+        backend = self._find(store_id, external=external)
         if backend is None:
             raise CustomKeyStoreInvalidStateException(f"The custom key store {store_id} is not connected.")
         return backend
@@ -54,20 +63,17 @@ class KeyBackends:
         backend = self._find_of(key)
         return backend is not None and backend.blocks_when_loaded
 
-    def store_blocks(self, store_id: str | None) -> bool:
-        """Return whether making a key in a key store waits for its back end; None is the default key store."""
-        backend = self._find(store_id)
+    def store_blocks(self, store_id: str | None, *, external: bool = False) -> bool:
+        """Return whether making a key in a key store waits for its back end; the parameters are as in ``of_store``."""
+        backend = self._find(store_id, external=external)
         return backend is not None and backend.blocks
 
-    def is_external(self, store_id: str | None) -> bool:
-        """Tell whether making a key in a key store calls an external key store proxy."""
-        return self._external is not None and self._find(store_id) is self._external
-
     def _find_of(self, key: KmsKey) -> KeyBackend | None:
-        store_id = key.custom_key_store_id
+        return self._find(key.custom_key_store_id, external=key.origin is Origin.EXTERNAL_KEY_STORE)
+
+    def _find(self, store_id: str | None, *, external: bool) -> KeyBackend | None:
         if store_id is None:
             return self._default
-        return self._external if key.origin is Origin.EXTERNAL_KEY_STORE else self._custom.get(store_id)
-
-    def _find(self, store_id: str | None) -> KeyBackend | None:
-        return self._default if store_id is None else self._custom.get(store_id, self._external)
+        if external:
+            return self._external
+        return None if self._custom is None else self._custom.get(store_id)

@@ -12,7 +12,7 @@ class Absence(Enum):
     """Why a token cannot be used."""
 
     LOST = "its connection is lost, or cannot be made"
-    NO_TOKEN = "the module has no such token, or cannot be loaded"
+    MISSING = "the module has no such token, or cannot be loaded"
     WRONG_PIN = "the PIN is refused"
     LOCKED = "the PIN is locked, or the next wrong one would lock it"
     NO_USER = "its user has no PIN yet"

@@ -80,7 +80,10 @@ class XksProxy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CustomKeyStore(msgspec.Struct, frozen=True, kw_only=True):
-    """A custom key store. ``wrapped_secret`` is the cluster's password or the proxy's secret, wrapped."""
+    """A custom key store. ``wrapped_secret`` is the cluster's password or the proxy's secret, wrapped.
+
+    ``connections`` is how many times it was connected.
+    """
 
     account: str
     region: str
@@ -94,6 +97,7 @@ class CustomKeyStore(msgspec.Struct, frozen=True, kw_only=True):
     cluster_id: str | None = None
     trust_anchor: str | None = None
     xks: XksProxy | None = None
+    connections: int = 0
 
     @override
     def __repr__(self) -> str:
@@ -106,6 +110,12 @@ NOT_CONNECTED = (
 )
 """KMS's words for a key in an external key store that is not connected (KMS Developer Guide, "Troubleshooting")."""
 
+CLUSTER_NOT_CONNECTED = (
+    "This KMS key is in a custom key store that is not connected to its AWS CloudHSM cluster. "
+    "Connect the custom key store and try the request again."
+)
+"""The same for a key in AWS CloudHSM, also while its cluster does not answer."""
+
 _MAY_CONNECT = frozenset({ConnectionState.DISCONNECTED, ConnectionState.CONNECTING, ConnectionState.CONNECTED})
 _MAY_DISCONNECT = frozenset({ConnectionState.CONNECTED, ConnectionState.CONNECTING, ConnectionState.FAILED})
 _MAY_RENAME = frozenset({ConnectionState.CONNECTED, ConnectionState.DISCONNECTED})
@@ -114,8 +124,9 @@ _MAY_RENAME = frozenset({ConnectionState.CONNECTED, ConnectionState.DISCONNECTED
 def connect(store: CustomKeyStore, error: ConnectionErrorCode | None) -> CustomKeyStore:
     """Return the store after an attempt to connect, which failed if there is an error."""
     require_connectable(store)
-    state = ConnectionState.CONNECTED if error is None else ConnectionState.FAILED
-    return replace(store, state=state, error=error)
+    if error is not None:
+        return replace(store, state=ConnectionState.FAILED, error=error)
+    return replace(store, state=ConnectionState.CONNECTED, error=None, connections=store.connections + 1)
 
 
 def require_connectable(store: CustomKeyStore) -> None:

@@ -9,6 +9,9 @@ from strongroom.clock import DAY
 from strongroom.errors import QuarantinedRecordException
 from strongroom.keys import lifecycle, multi_region
 from strongroom.keys.arns import KeyLocator
+from strongroom.keys.custom_key_stores import ConnectionState
+from strongroom.keys.kms_key import KmsKey
+from strongroom.keys.specs import Origin
 from strongroom.maintenance.duty import Duty
 from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, Plan, PlannedEvent
 from strongroom.operations.kms.prepared_material import PreparedMaterial
@@ -89,8 +92,29 @@ def erasure(
     return KeyChanges(
         erased=(key,),
         saved=tuple(related(key.primary_region)),
-        events=(PlannedEvent("DeleteKey", locator, details),),
+        events=(PlannedEvent("DeleteKey", locator, {**details, **_in_cluster(reader, key)}),),
     )
+
+
+def _in_cluster(reader: Reader, key: KmsKey) -> dict[str, object]:
+    """Return what the event says of a key in AWS CloudHSM: its objects there, and whether they are left behind.
+
+    They are if the key store is not connected. The ids are those of the objects (CKA_ID), in hex.
+    """
+    if key.origin is not Origin.AWS_CLOUDHSM or key.custom_key_store_id is None:
+        return {}
+    store = reader.custom_key_store(key.account, key.region, key.custom_key_store_id)
+    found: dict[str, object] = {
+        "customKeyStoreId": key.custom_key_store_id,
+        "backingKeys": [{"backingKeyId": material.material_id} for material in key.materials],
+    }
+    if store is not None and store.cluster_id is not None:
+        found["clusterId"] = store.cluster_id
+    if store is None or store.state is not ConnectionState.CONNECTED:
+        found["backingKeysDeletionStatus"] = [
+            {"backingKeyId": material.material_id, "deletionStatus": "FAILURE"} for material in key.materials
+        ]
+    return found
 
 
 def _without_replica(

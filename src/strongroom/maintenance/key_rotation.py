@@ -20,7 +20,7 @@ def _plan(locator: KeyLocator, moment: Moment) -> Plan:
         key = reader.key(locator)
         if key is None or not lifecycle.rotation_due(key, moment.earliest):
             return NO_CHANGES
-        _, token, owner = prepared.new(key)
+        _, token, owner, _ = prepared.new(key)
         rotated = lifecycle.rotate(key, owner.material_id, token, RotationType.AUTOMATIC, moment.earliest)
         details = {"rotationType": "AUTOMATIC", "keyMaterialId": owner.material_id}
         return KeyChanges(

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 
 import msgspec
 
+from strongroom.crypto.clusters import Clusters
 from strongroom.crypto.data_key_pairs import DataKeyPairs
 from strongroom.crypto.documents.attestation import Attestations, Attested
 from strongroom.crypto.documents.web_identity import WebIdentities
@@ -35,6 +36,7 @@ class Backends(msgspec.Struct, frozen=True):
     store: Store
     key_backends: KeyBackends
     key_managers: ExternalKeyManagers
+    clusters: Clusters
     secrets: ServiceSecrets
     data_key_pairs: DataKeyPairs
     random: RandomSource

@@ -73,8 +73,8 @@ class Operation:
     ``makes`` returns the ARN of the key that an answer announces, for the audit record, and ``materials`` the key
     material that was used. ``cross_account`` operations work on another account's keys where policies or grants allow
     it. For the others such keys do not exist, whatever policies allow (KMS API Reference, "Cross-account use").
-    ``new_key_store`` returns the key store in which a request makes a new key: a custom one's id, or None for the
-    default one.
+    ``key_store`` returns the key store in which a request makes a new key, or draws random bytes: a custom one's id, or
+    None for the default one, and whether it is external. It returns None for a request that reaches no key store.
     """
 
     def __init__(  # noqa: PLR0913 - one row, all columns
@@ -92,7 +92,7 @@ class Operation:
         materials: Materials | None = None,
         cross_account: bool = False,
         echoes: Echoes | None = None,
-        new_key_store: Callable[[Any], str | None] | None = None,
+        key_store: Callable[[Any], tuple[str | None, bool] | None] | None = None,
         service: str = "kms",
     ) -> None:
         self.name = name
@@ -118,7 +118,7 @@ class Operation:
         """Whether its requests may name an attested recipient."""
         self.touches_material = rule in _MATERIAL_RULES
         """Whether it uses, makes or destroys the key material of its keys."""
-        self.new_key_store = new_key_store
+        self.key_store = key_store
         self.decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(request)
         self.parameters: Parameters = parameters_of(request)
 
@@ -141,8 +141,10 @@ class Operation:
                     return _lane_of_back_ends(keys)
                 if key.is_slow and self.uses and guess is Lane.INLINE:
                     guess = Lane.SIGNING
-        elif self.new_key_store is not None and key_backends.store_blocks(store_id := self.new_key_store(request)):
-            return Lane.XKS_PROXY if key_backends.is_external(store_id) else Lane.KEY_BACKEND
+        elif self.key_store is not None and (place := self.key_store(request)) is not None:
+            store_id, external = place
+            if key_backends.store_blocks(store_id, external=external):
+                return Lane.XKS_PROXY if external else Lane.KEY_BACKEND
         return guess
 
 

@@ -23,6 +23,10 @@ class KeyStores:
         place = (account, region, store_id)
         return self._cached.get(place) or self._cached.look_up(place, self._read, may_wait=True)
 
+    def find_now(self, account: str, region: str, store_id: str) -> CustomKeyStore | None:
+        """Return a custom key store as the database has it, whatever is cached."""
+        return self._read((account, region, store_id))
+
     def forget(self, change: Change) -> None:
         """Drop a store that has changed."""
         self._cached.forget((change.account, change.region, change.name))

@@ -35,7 +35,7 @@ class TokenAesKey:
     """
 
     def __init__(self, token: Token, object_id: bytes, label: str | None = None) -> None:
-        """An object with that id and another label is another key, unless ``label`` is None."""
+        """Name the key; an object with that id and another label is another one, unless ``label`` is None."""
         self._token = token
         self._id = object_id
         self._attributes: Attributes = {**OURS, c.CKA_ID: object_id}

@@ -32,7 +32,8 @@ def connect(module: Module, address: TokenAddress, owner: object, *, first: bool
     """Return a connection to a token, which has passed its known-answer tests. The caller is alone in the module.
 
     The ``first`` one of a process has some attempts at once: processes that log in to a token outside of our lock can
-    make it disappear for a moment. The token is claimed for ``owner``. Raises TokenUnavailableError, TokenRefusedError, WrongAnswerError, CryptokiError.
+    make it disappear for a moment. The token is claimed for ``owner``. Raises TokenUnavailableError, TokenRefusedError,
+    WrongAnswerError, CryptokiError.
     """
     with start_lock(address.start_lock, _LOCK_PATIENCE):
         for left in reversed(range(_ATTEMPTS if first else 1)):
@@ -79,9 +80,7 @@ def _found(tokens: dict[int, TokenInfo], address: TokenAddress) -> tuple[int, To
     for slot, info in found.items():
         return slot, info
     there = ", ".join(sorted(ascii(name.label) for name, _ in named.values() if name.label)) or "none"
-    raise TokenUnavailableError(
-        f"`{address.module}` has no token {address.token!a} (it has: {there})", Absence.NO_TOKEN
-    )
+    raise TokenUnavailableError(f"`{address.module}` has no token {address.token!a} (it has: {there})", Absence.MISSING)
 
 
 def _log_in(module: Module, owner: Calls, info: TokenInfo, address: TokenAddress) -> None:

@@ -31,7 +31,7 @@ from strongroom.operations.kms.key_changes import (
     prepared_material,
     too_many_keys,
 )
-from strongroom.operations.kms.key_metadata import KeyMetadata, key_metadata
+from strongroom.operations.kms.key_metadata import KeyMetadata, cluster_of, key_metadata
 from strongroom.operations.kms.key_policy import accepted_policy
 from strongroom.operations.kms.prepared_material import NewMaterial, PreparedMaterial
 from strongroom.operations.shapes import (
@@ -116,7 +116,8 @@ def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse
     store_id = _key_store_of(context, request, spec)
     if request.origin is Origin.EXTERNAL:
         require_importable_spec(spec)
-    context.backends.key_backends.of_store(store_id).require_spec(spec)
+    external = request.origin is Origin.EXTERNAL_KEY_STORE
+    context.backends.key_backends.of_store(store_id, external=external).require_spec(spec)
     if request.xks_key_id is not None and store_id is not None:
         _require_external_key(context, store_id, request.xks_key_id)
     locator = KeyLocator(context.caller.account, context.region, _new_key_id(context, request))
@@ -138,7 +139,8 @@ def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse
         bypass = bool(request.bypass_policy_lockout_safety_check)
         policy, pinned = accepted_policy(context, request, request.policy, key, bypass=bypass)
         key = msgspec.structs.replace(key, policy=policy, pinned=pinned)
-    return CreateKeyResponse(key_metadata=key_metadata(_add_key(context, key, request.xks_key_id)))
+    added = _add_key(context, key, request.xks_key_id)
+    return CreateKeyResponse(key_metadata=key_metadata(added, cluster_of(context, added)))
 
 
 def _add_key(context: Context, key: KmsKey, external_id: str | None) -> KmsKey:
@@ -172,7 +174,7 @@ def _prepare_first_material(context: Context, key: KmsKey, prepared: PreparedMat
 def _with_first_material(key: KmsKey, prepared: PreparedMaterial, now: float, external_id: str | None) -> KmsKey:
     if key.origin is Origin.EXTERNAL:
         return key
-    _, token, owner = prepared.new(key, external_id)
+    _, token, owner, _ = prepared.new(key, external_id)
     material = KeyMaterial(material_id=owner.material_id, token=token, state=KeyMaterialState.CURRENT, created_at=now)
     return msgspec.structs.replace(key, state=KeyState.ENABLED, materials=(material,))
 
@@ -232,7 +234,7 @@ def _key_store_of(context: Context, request: CreateKeyRequest, spec: KeySpec) ->
     if _TYPES[request.origin] is not store.type:
         raise ValidationException(f"Keys of origin {request.origin} do not live in a key store of type {store.type}.")
     require_connected(store)
-    context.backends.key_backends.of_store(store_id)
+    context.backends.key_backends.of_store(store_id, external=store.type is CustomKeyStoreType.EXTERNAL_KEY_STORE)
     if request.multi_region or spec is not KeySpec.SYMMETRIC_DEFAULT:
         raise UnsupportedOperationException("Custom key stores hold only symmetric encryption keys of a single Region.")
     return store_id

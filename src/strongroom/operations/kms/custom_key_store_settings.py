@@ -135,12 +135,15 @@ def create_custom_key_store(context: Context, request: CreateCustomKeyStoreReque
 
     def add(transaction: Transaction) -> None:
         _require_room(context, transaction, store)
+        _require_free_cluster(transaction, store)
         transaction.put_custom_key_store(store)
 
+    with context.read() as reader:
+        _require_room(context, reader, store)
     if external:
-        with context.read() as reader:
-            _require_room(context, reader, store)
         _require_healthy(context, store)
+    else:
+        _require_usable_cluster(context, store)
     context.backends.store.write(add, AccountScope(store.account))
     return CreateCustomKeyStoreResponse(custom_key_store_id=store_id)
 
@@ -151,6 +154,9 @@ def update_custom_key_store(context: Context, request: UpdateCustomKeyStoreReque
 
     def changed(reader: Reader, store: CustomKeyStore) -> CustomKeyStore:
         after = _updated(request, store, wrapped_secret)
+        if after.cluster_id != store.cluster_id:
+            _require_usable_cluster(context, after)
+            _require_free_cluster(reader, after)
         _require_unique(after, [each for each in all_stores(context, reader) if each.store_id != store.store_id])
         return after
 
@@ -175,6 +181,22 @@ def _require_room(context: Context, reader: Reader, store: CustomKeyStore) -> No
     if len(others) >= MAX_CUSTOM_KEY_STORES:
         raise LimitExceededException(f"An account can have at most {MAX_CUSTOM_KEY_STORES} custom key stores.")
     _require_unique(store, others)
+
+
+def _require_usable_cluster(context: Context, store: CustomKeyStore) -> None:
+    """Refuse a cluster that the operator does not list for this account, or another trust anchor than its own."""
+    if store.cluster_id is not None:
+        context.backends.clusters.require_usable(store.cluster_id, store.account, store.trust_anchor or "")
+
+
+def _require_free_cluster(reader: Reader, store: CustomKeyStore) -> None:
+    """Refuse a cluster that has a key store already, of whatever account: a login to a token is for one use."""
+    if store.cluster_id is None:
+        return
+    for other in reader.all_custom_key_stores():
+        same = (other.account, other.region, other.store_id) == (store.account, store.region, store.store_id)
+        if other.cluster_id == store.cluster_id and not same:
+            raise CloudHsmClusterInUseException(None)
 
 
 def _require_healthy(context: Context, store: CustomKeyStore) -> None:

@@ -1,7 +1,7 @@
 """Custom key stores: described, connected, disconnected and deleted.
 
-An external key store is connected if its proxy says that it is healthy. Stores in AWS CloudHSM have no key back end in
-this release, so their connection fails.
+An external key store is connected if its proxy says that it is healthy. A store in AWS CloudHSM is connected if its
+password is the PIN of the token that the operator lists as its cluster.
 """
 
 import logging
@@ -118,7 +118,7 @@ def describe_custom_key_stores(
 def connect_custom_key_store(context: Context, request: CustomKeyStoreRequest) -> Empty:
     """Connect a store; DescribeCustomKeyStores shows the outcome. A connected store stays as it is.
 
-    The proxy is called before the transaction. If the store has changed by then, the call begins again.
+    The proxy or the token is called before the transaction. If the store has changed by then, the call begins again.
     """
     with context.read() as reader:
         store = find_custom_key_store(context, reader, request.custom_key_store_id)
@@ -138,7 +138,7 @@ def connect_custom_key_store(context: Context, request: CustomKeyStoreRequest) -
 def _tried_connection(context: Context, store: CustomKeyStore) -> ConnectionErrorCode | None:
     """Return why a store cannot be connected, None if it can."""
     if store.type is CustomKeyStoreType.AWS_CLOUDHSM:
-        return ConnectionErrorCode.CLUSTER_NOT_FOUND
+        return context.backends.clusters.try_connection(store)
     try:
         context.backends.key_managers.require_healthy(store, context.key_user())
     except XksError as error:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing_extensions import override
 
 from strongroom.errors import UnsupportedOperationException, ValidationException
-from strongroom.keys.custom_key_stores import CustomKeyStoreType, require_connected
+from strongroom.keys.custom_key_stores import CustomKeyStore, CustomKeyStoreType, require_connected
 from strongroom.keys.encryption_context import canonical
 from strongroom.operations.context import Context, require_not_dry_run
 from strongroom.operations.kms.custom_key_stores import find_custom_key_store
@@ -133,21 +133,27 @@ def generate_data_key_without_plaintext(
 
 def generate_random(context: Context, request: GenerateRandomRequest) -> GenerateRandomResponse:
     """Return random bytes."""
+    store = None
     if request.custom_key_store_id is not None:
-        _require_random_source(context, request.custom_key_store_id)
+        store = _random_source(context, request.custom_key_store_id)
     if request.number_of_bytes is None:
         raise ValidationException("NumberOfBytes is required.")
-    plaintext, for_recipient = hand_over(context, context.backends.random.random_bytes(request.number_of_bytes))
+    if store is None:
+        drawn = context.backends.random.random_bytes(request.number_of_bytes)
+    else:
+        drawn = context.backends.clusters.random_bytes(store, request.number_of_bytes)
+    plaintext, for_recipient = hand_over(context, drawn)
     return GenerateRandomResponse(plaintext=plaintext, ciphertext_for_recipient=for_recipient)
 
 
-def _require_random_source(context: Context, store_id: str) -> None:
-    """Refuse a custom key store as the source of random bytes; raises its error if the store cannot be used."""
+def _random_source(context: Context, store_id: str) -> CustomKeyStore:
+    """Return a custom key store that random bytes can come from; raises its error if the store cannot be used."""
     with context.read() as reader:
         store = find_custom_key_store(context, reader, store_id)
     if store.type is CustomKeyStoreType.EXTERNAL_KEY_STORE:
         raise UnsupportedOperationException("GenerateRandom is not supported in external key stores.")
     require_connected(store)
+    return store
 
 
 def _make(

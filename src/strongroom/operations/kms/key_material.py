@@ -7,10 +7,11 @@ from typing import NamedTuple
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.material import MaterialBinding
 from strongroom.entropy import Entropy
+from strongroom.errors import KmsError
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.external_keys import external_material_id, external_token
 from strongroom.keys.kms_key import KmsKey
-from strongroom.keys.specs import KeySpec
+from strongroom.keys.specs import KeySpec, Origin
 from strongroom.snapshot.active_key import binding_of
 
 _ID_LENGTH = 32
@@ -19,11 +20,15 @@ logger = logging.getLogger(__name__)
 
 
 class OwnedToken(NamedTuple):
-    """A key back end's token: the custom key store it is in (None: the default one), and what it is bound to."""
+    """A key back end's token: the custom key store it is in (None: the default one), and what it is bound to.
+
+    ``external`` tells whether that is an external key store.
+    """
 
     store_id: str | None
     token: bytes
     owner: MaterialBinding
+    external: bool = False
 
 
 def generate_material(
@@ -54,15 +59,20 @@ def generate_external_material(
         material_id=external_material_id(store_id, external_id),
         spec=spec,
     )
-    token = external_token(store_id, external_id, key_backends.of_store(store_id).generate(owner))
-    return OwnedToken(store_id, token, owner)
+    token = external_token(store_id, external_id, key_backends.of_store(store_id, external=True).generate(owner))
+    return OwnedToken(store_id, token, owner, external=True)
 
 
 def removed(before: KmsKey, after: KmsKey | None) -> list[OwnedToken]:
     """Return the tokens that a change takes from a key; all of them if ``after`` is None, because the key is erased."""
     kept = {None} if after is None else {None, *(material.token for material in after.materials)}
     return [
-        OwnedToken(before.custom_key_store_id, material.token, binding_of(before, material.material_id))
+        OwnedToken(
+            before.custom_key_store_id,
+            material.token,
+            binding_of(before, material.material_id),
+            external=before.origin is Origin.EXTERNAL_KEY_STORE,
+        )
         for material in before.materials
         if material.token is not None and material.token not in kept
     ]
@@ -75,7 +85,11 @@ def destroy(key_backends: KeyBackends, tokens: Iterable[OwnedToken]) -> None:
     """
     for each in tokens:
         try:
-            key_backends.of_store(each.store_id).destroy(each.token, each.owner)
+            key_backends.of_store(each.store_id, external=each.external).destroy(each.token, each.owner)
+        except KmsError as error:
+            logger.error(  # noqa: TRY400 - a traceback shows nothing more
+                "could not destroy unused key material: %s; it is left where it is (%s)", described(each), error.message
+            )
         except Exception:
             logger.exception("could not destroy unused key material: %s", described(each))
 

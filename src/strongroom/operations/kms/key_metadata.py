@@ -20,7 +20,9 @@ from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.multi_region import MultiRegionKeyType
 from strongroom.keys.specs import KeyManager, KeySpec, KeyUsage, Origin
 from strongroom.keys.states import KeyState
+from strongroom.operations.context import Context
 from strongroom.operations.shapes import Response
+from strongroom.snapshot.miss import MustWait
 
 
 class MultiRegionKey(msgspec.Struct, rename="pascal", frozen=True):
@@ -73,6 +75,7 @@ class KeyMetadata(Response):
     deletion_date: float | None = None
     valid_to: float | None = None
     custom_key_store_id: str | None = None
+    cloud_hsm_cluster_id: str | None = None
     expiration_model: ExpirationModel | None = None
     encryption_algorithms: list[EncryptionAlgorithm] | None = None
     signing_algorithms: list[SigningAlgorithm] | None = None
@@ -100,8 +103,18 @@ def algorithms_of(key: KmsKey) -> Algorithms:
             return Algorithms(encapsulation=list(ENCAPSULATION[key.spec]))
 
 
-def key_metadata(key: KmsKey) -> KeyMetadata:
-    """Return the metadata that AWS shows for a key in this state."""
+def cluster_of(context: Context, key: KmsKey) -> str | None:
+    """Return the id of the cluster that a key is in, None if it is in none; raises MustWait on the event loop."""
+    if key.origin is not Origin.AWS_CLOUDHSM or key.custom_key_store_id is None:
+        return None
+    if not context.may_wait:
+        raise MustWait
+    store = context.backends.snapshot.key_stores.find(key.account, key.region, key.custom_key_store_id)
+    return None if store is None else store.cluster_id
+
+
+def key_metadata(key: KmsKey, cluster_id: str | None = None) -> KeyMetadata:
+    """Return the metadata that AWS shows for a key in this state; ``cluster_id`` is of the cluster that it is in."""
     current = key.current_material
     expiring = first_to_expire(key) if key.origin is Origin.EXTERNAL else None
     able = algorithms_of(key)
@@ -126,6 +139,7 @@ def key_metadata(key: KmsKey) -> KeyMetadata:
         deletion_date=key.deletion_at if key.state is KeyState.PENDING_DELETION else None,
         valid_to=None if expiring is None else expiring.expires_at,
         custom_key_store_id=key.custom_key_store_id,
+        cloud_hsm_cluster_id=cluster_id,
         expiration_model=None if expiring is None else expiration_model(expiring),
         encryption_algorithms=able.encryption,
         signing_algorithms=able.signing,

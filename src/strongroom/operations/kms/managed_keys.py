@@ -97,7 +97,7 @@ def _make(context: Context, alias: AliasLocator, key: KmsKey) -> None:
         if reader.alias(alias) is not None:
             # Another request has made the key in the meantime.
             return NO_CHANGES
-        _, token, owner = prepared.new(key)
+        _, token, owner, _ = prepared.new(key)
         material = KeyMaterial(owner.material_id, token, KeyMaterialState.CURRENT, context.now)
         record = AliasRecord(alias, key.key_id, context.now, context.now)
         return KeyChanges(added=(replace(key, materials=(material,)),), new_aliases=(record,))

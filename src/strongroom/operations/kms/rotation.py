@@ -139,7 +139,7 @@ def rotate_key_on_demand(context: Context, _request: KeyRequest, active: ActiveK
         if key.origin is Origin.EXTERNAL:
             return imported.rotate(key, context.now)
         lifecycle.require_on_demand_rotation(key, context.now)
-        _, token, owner = prepared.new(key)
+        _, token, owner, _ = prepared.new(key)
         return lifecycle.rotate(key, owner.material_id, token, RotationType.ON_DEMAND, context.now)
 
     with prepared_material(context) as prepared:

@@ -186,6 +186,7 @@ _ROWS = (
         data_keys.generate_random,
         locate=no_resource("kms:GenerateRandom"),
         placement=Placement.BY_ALGORITHM,
+        key_store=lambda request: (request.custom_key_store_id, False) if request.custom_key_store_id else None,
     ),
     # --- keys
     Operation(
@@ -197,7 +198,7 @@ _ROWS = (
         locate=create_key.locate_create_key,
         elements=create_key.create_key_elements,
         makes=lambda response: response.key_metadata.arn,
-        new_key_store=lambda request: request.custom_key_store_id,
+        key_store=lambda request: (request.custom_key_store_id, request.xks_key_id is not None),
     ),
     _reads("DescribeKey", keys.DescribeKeyRequest, keys.describe_key, KeyIdForms.ANY, cross_account=True),
     Operation(

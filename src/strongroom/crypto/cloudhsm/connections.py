@@ -1,0 +1,233 @@
+"""The connections of this process to the tokens of custom key stores.
+
+The database says which key stores are connected. A process connects to the token of one when it first needs it, with
+the password of the store as the PIN. ``CustomKeyStore.connections`` counts the times that a store was connected, so a
+process notices that its connection is of an earlier time, also if the store is connected again at once.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from strongroom.crypto.binding import custom_key_store_binding
+from strongroom.crypto.cloudhsm.configured import ConfiguredClusters
+from strongroom.crypto.pkcs11.token import ModuleToken, Token
+from strongroom.crypto.pkcs11.token_address import TokenAddress
+from strongroom.crypto.seal import UnsealError
+from strongroom.crypto.service_secrets import ServiceSecrets
+from strongroom.crypto.token_errors import (
+    Absence,
+    TokenFaultError,
+    TokenTimeoutError,
+    TokenUnavailableError,
+)
+from strongroom.errors import CustomKeyStoreInvalidStateException, KMSInvalidStateException
+from strongroom.keys.custom_key_stores import (
+    CLUSTER_NOT_CONNECTED,
+    ConnectionErrorCode,
+    ConnectionState,
+    CustomKeyStore,
+)
+
+logger = logging.getLogger(__name__)
+
+_TRYING = 20.0
+"""Seconds that Connect waits for a token."""
+_ERRORS = {
+    Absence.LOST: ConnectionErrorCode.NETWORK_ERRORS,
+    Absence.MISSING: ConnectionErrorCode.CLUSTER_NOT_FOUND,
+    Absence.WRONG_PIN: ConnectionErrorCode.INVALID_CREDENTIALS,
+    Absence.LOCKED: ConnectionErrorCode.USER_LOCKED_OUT,
+    Absence.NO_USER: ConnectionErrorCode.USER_NOT_FOUND,
+    Absence.OTHER_USER: ConnectionErrorCode.USER_LOGGED_IN,
+    Absence.UNFIT: ConnectionErrorCode.INTERNAL_ERROR,
+}
+
+_Place = tuple[str, str, str]
+"""Account, Region and id of a store."""
+
+
+class FindStore(Protocol):
+    """Finds a custom key store."""
+
+    def __call__(self, account: str, region: str, store_id: str, /) -> CustomKeyStore | None:
+        """Return the store as it is now, or None if there is none; it may wait for the database."""
+        ...
+
+
+class ConnectionOptions(msgspec.Struct, frozen=True):
+    """How many calls a store makes at a time, how many handles it keeps, and which file is locked to log in."""
+
+    threads: int
+    handles: int
+    start_lock: Path | None
+
+
+class _Opened(msgspec.Struct):
+    """The connection of one store. ``number`` is that of the store's connection; the lock is held to change it."""
+
+    lock: threading.Lock
+    number: int = 0
+    token: ModuleToken | None = None
+
+    def close(self) -> None:
+        if self.token is not None:
+            self.token.close()
+        self.token = None
+
+
+class ClusterConnections:
+    """Connections to the tokens of custom key stores. Safe to use from several threads, all of which may wait."""
+
+    def __init__(
+        self,
+        clusters: ConfiguredClusters,
+        secrets: ServiceSecrets,
+        find_store: FindStore,
+        options: ConnectionOptions,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clusters = clusters
+        self._secrets = secrets
+        self._find_store = find_store
+        self._options = options
+        self._timer = timer
+        self._lock = threading.Lock()
+        self._opened: dict[_Place, _Opened] = {}
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """The ids of all clusters."""
+        return self._clusters.ids
+
+    def require_usable(self, cluster_id: str, account: str, trust_anchor: str) -> None:
+        """See ``Clusters``."""
+        self._clusters.require_usable(cluster_id, account, trust_anchor)
+
+    def token_of(self, account: str, region: str, store_id: str) -> Token:
+        """Return the token of a store; raises KMSInvalidStateException unless the store is connected."""
+        store = self._find_store(account, region, store_id)
+        if store is None or store.state is not ConnectionState.CONNECTED:
+            raise KMSInvalidStateException(CLUSTER_NOT_CONNECTED)
+        opened = self._of(store)
+        if opened.number == store.connections and (token := opened.token) is not None:
+            return token
+        with opened.lock:
+            if opened.number != store.connections or opened.token is None:
+                opened.close()
+                opened.number, opened.token = store.connections, self._new(store)
+            return opened.token
+
+    def try_connection(self, store: CustomKeyStore) -> ConnectionErrorCode | None:
+        """See ``Clusters``."""
+        opened = self._of(store)
+        with opened.lock:
+            # A login is the process's: without closing it, no password would be checked.
+            opened.close()
+            try:
+                token = self._new(store)
+            except TokenUnavailableError as error:
+                return _failed(store, error)
+            try:
+                token.require(patience=_TRYING)
+            except (TokenUnavailableError, TokenTimeoutError, TokenFaultError) as error:
+                return _failed(store, error)
+            finally:
+                token.close()
+        return None
+
+    def random_bytes(self, store: CustomKeyStore, length: int) -> bytes:
+        """See ``Clusters``."""
+        try:
+            token = self.token_of(store.account, store.region, store.store_id)
+        except KMSInvalidStateException as error:
+            raise CustomKeyStoreInvalidStateException(error.message) from None
+        return token.run(lambda session: session.calls.random(length))
+
+    def look(self, find_now: FindStore) -> None:
+        """Close the connections of stores that are not connected any more. ``find_now`` reads the database."""
+        for place, opened in self._opened.copy().items():
+            if opened.token is None:
+                continue
+            store = find_now(*place)
+            if store is None or store.state is not ConnectionState.CONNECTED or store.connections != opened.number:
+                with opened.lock:
+                    if store is None or store.connections >= opened.number:
+                        opened.close()
+
+    def close(self) -> None:
+        """End all sessions."""
+        for opened in self._opened.copy().values():
+            opened.close()
+
+    def _of(self, store: CustomKeyStore) -> _Opened:
+        place = (store.account, store.region, store.store_id)
+        with self._lock:
+            return self._opened.setdefault(place, _Opened(threading.Lock()))
+
+    def _new(self, store: CustomKeyStore) -> ModuleToken:
+        """Return a connection that is made at its first use; raises TokenUnavailableError."""
+        cluster = self._clusters.find(store.cluster_id, store.account)
+        if cluster is None:
+            raise TokenUnavailableError(
+                f"`cloudhsm-clusters` does not list {store.cluster_id} for account {store.account}", Absence.MISSING
+            )
+        try:
+            pin = self._secrets.unwrap(store.wrapped_secret, custom_key_store_binding(store.store_id)).decode()
+        except UnsealError as error:
+            raise TokenUnavailableError(f"the password of {store.store_id}: {error}", Absence.UNFIT) from None
+        address = TokenAddress(
+            module=Path(cluster.module),
+            token=cluster.token,
+            pin=pin,
+            arguments=cluster.init_args,
+            handles=self._options.handles,
+            threads=self._options.threads,
+            start_lock=self._options.start_lock,
+            use=f"the cluster of the custom key store {store.store_id}",
+            pin_from=f"the KeyStorePassword of {store.store_id}",
+            exclusive=True,
+        )
+        try:
+            return ModuleToken(address, self._timer, _Reporter(store.store_id).report)
+        except OSError as error:
+            why = f"`module` of {cluster.id} in `cloudhsm-clusters` cannot be loaded: {error}"
+            raise TokenUnavailableError(why, Absence.MISSING) from None
+
+
+class _Reporter:
+    """Says once in the log that the token of a store is away, and once that it is back."""
+
+    def __init__(self, store_id: str) -> None:
+        self._store_id = store_id
+        self._away = False
+
+    def report(self, why: str | None) -> None:
+        if why is not None and not self._away:
+            logger.warning("calls with keys of the custom key store %s fail: %s", self._store_id, why)
+        elif why is None and self._away:
+            logger.warning("the token of the custom key store %s answers again", self._store_id)
+        self._away = why is not None
+
+
+def unusable(error: TokenUnavailableError | TokenFaultError, store_id: str) -> KMSInvalidStateException:
+    """Return the refusal of a call whose token does not answer, or lacks its key."""
+    refusal = KMSInvalidStateException(CLUSTER_NOT_CONNECTED)
+    reason = error.absence.name if isinstance(error, TokenUnavailableError) else "REFUSED"
+    refusal.details = {"customKeyStoreId": store_id, "cloudHsmFailure": reason}
+    return refusal
+
+
+def _failed(
+    store: CustomKeyStore, error: TokenUnavailableError | TokenTimeoutError | TokenFaultError
+) -> ConnectionErrorCode:
+    logger.warning("custom key store %s cannot be connected: %s", store.store_id, error.explanation)
+    if isinstance(error, TokenUnavailableError):
+        return _ERRORS[error.absence]
+    slow = isinstance(error, TokenTimeoutError)
+    return ConnectionErrorCode.NETWORK_ERRORS if slow else ConnectionErrorCode.INTERNAL_ERROR
