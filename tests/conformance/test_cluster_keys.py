@@ -238,5 +238,6 @@ def works(server: RunningServer, blob: bytes) -> bool:
     try:
         return client_of(server).decrypt(CiphertextBlob=blob)["Plaintext"] == b"text"
     except ClientError as error:
-        assert error.response["Error"]["Code"] in {"KMSInvalidStateException", "DependencyTimeoutException"}
+        if error.response["Error"]["Code"] not in {"KMSInvalidStateException", "DependencyTimeoutException"}:
+            raise
         return False

@@ -32,7 +32,7 @@ class OpenBackEnds(NamedTuple):
 
     def look(self) -> None:
         """Close connections to clusters that the database does not say are connected any more."""
-        self.clusters.look(self.key_stores.find_now)
+        self.clusters.look()
 
     def close(self) -> None:
         """Close the connections to external key store proxies and to clusters."""
@@ -63,7 +63,7 @@ def open_key_backends(
     login = DataFolder(settings.folder).token_login
     options = ConnectionOptions(max(1, settings.key_backend_threads // 2), settings.pkcs11_handles, login)
     configured = ConfiguredClusters(settings.cloudhsm_clusters)
-    clusters = ClusterConnections(configured, secrets, key_stores.find, options, clock.timer)
+    clusters = ClusterConnections(configured, secrets, key_stores, options, clock.timer)
     in_clusters = CloudHsmKeyBackends(clusters.token_of, entropy)
     return OpenBackEnds(KeyBackends(default, in_clusters, external), proxies, clusters, key_stores)
 

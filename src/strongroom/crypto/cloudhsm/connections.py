@@ -52,11 +52,15 @@ _Place = tuple[str, str, str]
 """Account, Region and id of a store."""
 
 
-class FindStore(Protocol):
-    """Finds a custom key store."""
+class KnownStores(Protocol):
+    """Finds custom key stores. Both methods may wait for the database."""
 
-    def __call__(self, account: str, region: str, store_id: str, /) -> CustomKeyStore | None:
-        """Return the store as it is now, or None if there is none; it may wait for the database."""
+    def find(self, account: str, region: str, store_id: str) -> CustomKeyStore | None:
+        """Return a store as the present call sees it, or None if there is none."""
+        ...
+
+    def find_now(self, account: str, region: str, store_id: str) -> CustomKeyStore | None:
+        """Return a store as the database has it, or None if there is none."""
         ...
 
 
@@ -88,13 +92,13 @@ class ClusterConnections:
         self,
         clusters: ConfiguredClusters,
         secrets: ServiceSecrets,
-        find_store: FindStore,
+        stores: KnownStores,
         options: ConnectionOptions,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clusters = clusters
         self._secrets = secrets
-        self._find_store = find_store
+        self._stores = stores
         self._options = options
         self._timer = timer
         self._lock = threading.Lock()
@@ -109,9 +113,12 @@ class ClusterConnections:
         """See ``Clusters``."""
         self._clusters.require_usable(cluster_id, account, trust_anchor)
 
-    def token_of(self, account: str, region: str, store_id: str) -> Token:
-        """Return the token of a store; raises KMSInvalidStateException unless the store is connected."""
-        store = self._find_store(account, region, store_id)
+    def token_of(self, account: str, region: str, store_id: str, *, now: bool = False) -> Token:
+        """Return the token of a store; raises KMSInvalidStateException unless the store is connected.
+
+        Outside of a call, which has seen the latest changes, ask for a store that is connected ``now``.
+        """
+        store = (self._stores.find_now if now else self._stores.find)(account, region, store_id)
         if store is None or store.state is not ConnectionState.CONNECTED:
             raise KMSInvalidStateException(CLUSTER_NOT_CONNECTED)
         opened = self._of(store)
@@ -149,12 +156,12 @@ class ClusterConnections:
             raise CustomKeyStoreInvalidStateException(error.message) from None
         return token.run(lambda session: session.calls.random(length))
 
-    def look(self, find_now: FindStore) -> None:
-        """Close the connections of stores that are not connected any more. ``find_now`` reads the database."""
+    def look(self) -> None:
+        """Close the connections of stores that are not connected any more."""
         for place, opened in self._opened.copy().items():
             if opened.token is None:
                 continue
-            store = find_now(*place)
+            store = self._stores.find_now(*place)
             if store is None or store.state is not ConnectionState.CONNECTED or store.connections != opened.number:
                 with opened.lock:
                     if store is None or store.connections >= opened.number:

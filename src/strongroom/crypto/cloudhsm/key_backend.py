@@ -46,8 +46,8 @@ _SUITE = b"\x02"
 class FindToken(Protocol):
     """Finds the token of a custom key store."""
 
-    def __call__(self, account: str, region: str, store_id: str, /) -> Token:
-        """Return it; raises KMSInvalidStateException unless the store is connected."""
+    def __call__(self, account: str, region: str, store_id: str, *, now: bool = False) -> Token:
+        """Return it; raises KMSInvalidStateException unless the store is connected, in the database if ``now``."""
         ...
 
 
@@ -98,7 +98,8 @@ class CloudHsmKeyBackend:
         """Destroy the object in the token, if it is there; raises KMSInvalidStateException if that is out of reach."""
         self._require_own(token, owner)
         with self.reached():
-            self.key_in_token(owner).destroy()
+            # The keeper destroys keys outside of calls.
+            self.key_in_token(owner, now=True).destroy()
 
     def replicate(self, token: bytes, owner: MaterialBinding, region: str) -> bytes:  # noqa: ARG002 - see KeyBackend
         """Refuse it: no key of a custom key store is a multi-Region key."""
@@ -125,9 +126,9 @@ class CloudHsmKeyBackend:
         except (TokenUnavailableError, TokenFaultError) as error:
             raise unusable(error, self._store_id) from None
 
-    def key_in_token(self, owner: MaterialBinding) -> TokenAesKey:
+    def key_in_token(self, owner: MaterialBinding, *, now: bool = False) -> TokenAesKey:
         """Return the key for one call; raises KMSInvalidStateException unless the store is connected."""
-        token = self._find_token(owner.account, owner.region, self._store_id)
+        token = self._find_token(owner.account, owner.region, self._store_id, now=now)
         return TokenAesKey(token, bytes.fromhex(owner.material_id), _label(owner))
 
     def _token(self, owner: MaterialBinding) -> bytes:
@@ -167,7 +168,7 @@ class _ClusterKey:
                 raise InvalidCiphertextException from None
 
 
-def not_connected(_account: str, _region: str, _store_id: str) -> Token:
+def not_connected(account: str, region: str, store_id: str, *, now: bool = False) -> Token:  # noqa: ARG001
     """Find no token: for commands that load keys and use none. Raises KMSInvalidStateException."""
     raise KMSInvalidStateException("The custom key store is not connected by this command.")
 

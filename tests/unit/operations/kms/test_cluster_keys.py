@@ -1,0 +1,186 @@
+"""Keys in AWS CloudHSM: deletion, objects that are left behind, backups' view of them, and connections."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_deployment import LocalDeployment, Refused
+from softhsm import MODULE, PIN, new_token
+from strongroom.assembly.deployment import open_existing
+from strongroom.assembly.record_check import check_records
+from strongroom.clock import DAY, ManualClock
+from strongroom.crypto.pkcs11 import constants as c
+from strongroom.crypto.pkcs11.connection import TokenSession
+from strongroom.setting_tables import CloudHsmCluster
+from strongroom.settings import SettingsError, load
+
+FIRST, SECOND = "cluster-aaaaaaaaaaa", "cluster-bbbbbbbbbbb"
+DATA = "ZGF0YQ=="
+
+
+@pytest.fixture
+def local(tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalDeployment]:
+    for label in ("first", "second"):
+        for name, value in new_token(tmp_path, label).items():
+            monkeypatch.setenv(name, value)
+    clusters = tuple(
+        CloudHsmCluster(id=each, module=str(MODULE), token=label)
+        for each, label in ((FIRST, "first"), (SECOND, "second"), ("cluster-ccccccccccc", "first"))
+    )
+    local = LocalDeployment(tmp_path / "data", clock, cloudhsm_clusters=clusters)
+    yield local
+    local.deployment.close()
+
+
+def new_store(local: LocalDeployment, cluster: str = FIRST) -> str:
+    store_id: str = local.call(
+        "CreateCustomKeyStore",
+        CustomKeyStoreName=cluster,
+        CloudHsmClusterId=cluster,
+        KeyStorePassword=PIN,
+        TrustAnchorCertificate="certificate",
+    )["CustomKeyStoreId"]
+    local.call("ConnectCustomKeyStore", CustomKeyStoreId=store_id)
+    return store_id
+
+
+def new_key(local: LocalDeployment, store_id: str) -> str:
+    key_id: str = local.call("CreateKey", Origin="AWS_CLOUDHSM", CustomKeyStoreId=store_id)["KeyMetadata"]["KeyId"]
+    return key_id
+
+
+def objects(local: LocalDeployment, store_id: str) -> list[str]:
+    """Return the ids of the objects in the token of a store."""
+
+    def work(session: TokenSession) -> list[bytes]:
+        return session.calls.ids_of({c.CKA_CLASS: c.CKO_SECRET_KEY, c.CKA_TOKEN: True})
+
+    clusters: Any = local.deployment.backends.clusters
+    found: list[bytes] = clusters.token_of("000000000000", "us-east-1", store_id).run(work)
+    return [each.hex() for each in found]
+
+
+def schedule(local: LocalDeployment, key_id: str) -> None:
+    local.call("ScheduleKeyDeletion", KeyId=key_id, PendingWindowInDays=7)
+
+
+def deletion(local: LocalDeployment) -> dict[str, Any]:
+    local.clock.advance(8 * DAY)
+    local.deployment.keeper.run()
+    local.deployment.log.flush()
+    (record,) = [each for each in local.records() if each["eventName"] == "DeleteKey"]
+    details: dict[str, Any] = record["serviceEventDetails"]
+    return details
+
+
+def test_deletion_destroys_the_object_at_the_end_of_the_waiting_period(local: LocalDeployment) -> None:
+    store_id = new_store(local)
+    key_id, other = new_key(local, store_id), new_key(local, store_id)
+    made = objects(local, store_id)
+    assert len(made) == 2
+    schedule(local, key_id)
+    assert objects(local, store_id) == made
+    details = deletion(local)
+    (left,) = objects(local, store_id)
+    assert details["customKeyStoreId"] == store_id
+    assert details["clusterId"] == FIRST
+    (gone,) = set(made) - {left}
+    assert details["backingKeys"] == [{"backingKeyId": gone}]
+    assert "backingKeysDeletionStatus" not in details
+    assert local.call("Encrypt", KeyId=other, Plaintext=DATA)
+
+
+def test_an_object_in_a_store_that_is_not_connected_is_left_and_named(
+    local: LocalDeployment, caplog: pytest.LogCaptureFixture
+) -> None:
+    store_id = new_store(local)
+    key_id = new_key(local, store_id)
+    (made,) = objects(local, store_id)
+    schedule(local, key_id)
+    local.call("DisconnectCustomKeyStore", CustomKeyStoreId=store_id)
+    with caplog.at_level(logging.ERROR):
+        details = deletion(local)
+    assert details["backingKeysDeletionStatus"] == [{"backingKeyId": made, "deletionStatus": "FAILURE"}]
+    assert f"could not destroy unused key material: key material {made} of key {key_id}" in caplog.text
+    assert "Traceback" not in caplog.text
+    local.call("ConnectCustomKeyStore", CustomKeyStoreId=store_id)
+    assert objects(local, store_id) == [made]
+    local.call("DisconnectCustomKeyStore", CustomKeyStoreId=store_id)
+    local.call("DeleteCustomKeyStore", CustomKeyStoreId=store_id)
+
+
+def test_keys_are_whole_for_commands_that_use_none(local: LocalDeployment) -> None:
+    key_id = new_key(local, new_store(local))
+    with closing(open_existing(local.settings, local.clock, local.deployment.backends.entropy)) as opened:
+        found = check_records(opened.store, opened.backends.key_backends)
+        assert list(found) == []
+    local.reopen()
+    assert local.call("Encrypt", KeyId=key_id, Plaintext=DATA)["KeyId"].endswith(key_id)
+
+
+def test_one_token_serves_one_store(local: LocalDeployment) -> None:
+    """Two clusters that are one token under other names, which the settings cannot tell."""
+    store_id = new_store(local)
+    key_id = new_key(local, store_id)
+    other = new_store(local, "cluster-ccccccccccc")
+    (entry,) = local.call("DescribeCustomKeyStores", CustomKeyStoreId=other)["CustomKeyStores"]
+    assert (entry["ConnectionState"], entry["ConnectionErrorCode"]) == ("FAILED", "INTERNAL_ERROR")
+    assert local.call("Encrypt", KeyId=key_id, Plaintext=DATA)
+    with pytest.raises(Refused, match="CloudHsmClusterInUseException"):
+        new_store_elsewhere(local)
+
+
+def new_store_elsewhere(local: LocalDeployment) -> None:
+    local.call(
+        "CreateCustomKeyStore",
+        region="eu-west-1",
+        CustomKeyStoreName="elsewhere",
+        CloudHsmClusterId=FIRST,
+        KeyStorePassword=PIN,
+        TrustAnchorCertificate="certificate",
+    )
+
+
+def test_a_connection_ends_when_its_store_is_disconnected(local: LocalDeployment) -> None:
+    store_id = new_store(local)
+    key_id = new_key(local, store_id)
+    clusters: Any = local.deployment.backends.clusters
+    token = clusters.token_of("000000000000", "us-east-1", store_id)
+    local.deployment.back_ends.look()
+    token.check()
+    local.call("DisconnectCustomKeyStore", CustomKeyStoreId=store_id)
+    with pytest.raises(Refused, match="KMSInvalidStateException"):
+        local.call("Encrypt", KeyId=key_id, Plaintext=DATA)
+    local.deployment.back_ends.look()
+    with pytest.raises(Exception, match="does not answer"):
+        token.check()
+    local.call("ConnectCustomKeyStore", CustomKeyStoreId=store_id)
+    assert local.call("Encrypt", KeyId=key_id, Plaintext=DATA)
+    assert clusters.token_of("000000000000", "us-east-1", store_id) is not token
+
+
+CLUSTER = '[[cloudhsm-clusters]]\nid = "cluster-aaaaaaaaaaa"\nmodule = "/lib/m.so"\ntoken = "one"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (CLUSTER + CLUSTER, "cloudhsm-clusters has `cluster-aaaaaaaaaaa` twice"),
+        (CLUSTER + CLUSTER.replace("aaa", "bbb"), "has the token of `cluster-aaaaaaaaaaa`; one token serves one use"),
+        ('pkcs11-module = "/lib/m.so"\npkcs11-token = "one"\n' + CLUSTER, "has the token of `pkcs11-token`"),
+        (CLUSTER.replace("/lib", "lib"), "must be an absolute path"),
+        (CLUSTER.replace("cluster-", ""), "cloudhsm-clusters"),
+        (
+            CLUSTER + CLUSTER.replace("aaa", "bbb").replace("one", "two") + 'init-args = "x"\n',
+            "has other init-args than others of its module",
+        ),
+    ],
+)
+def test_mistakes_in_the_setting_are_named(text: str, said: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(text, {}, {})
+    assert said in str(refused.value)
