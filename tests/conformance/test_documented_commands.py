@@ -90,6 +90,7 @@ LEFT_OUT = {
     ("docs/FIPS.md", "openssl_conf"): OPENSSL,
     ("docs/custom-key-stores.md", "[[xks-proxies]]"): LOADED,
     ("docs/custom-key-stores.md", "aws kms create-custom-key-store"): PROXY,
+    ("docs/custom-key-stores.md", "[[cloudhsm-clusters]]"): LOADED,
     ("docs/settings.md", "[[request-quotas]]"): LOADED,
     ("docs/settings.md", "cors-origins ="): LOADED,
 }

@@ -16,6 +16,7 @@ from softhsm import LABEL, MODULE, PIN, new_token
 from strongroom.crypto.cloudhsm.key_backend import CloudHsmKeyBackend
 from strongroom.crypto.material import MaterialBinding
 from strongroom.crypto.pkcs11 import constants as c
+from strongroom.crypto.pkcs11.cryptoki import Attributes
 from strongroom.crypto.pkcs11.token import ModuleToken
 from strongroom.crypto.pkcs11.token_address import TokenAddress
 from strongroom.keys import ciphertext
@@ -39,7 +40,7 @@ def test_ciphertext_blobs_of_keys_in_clusters_open(
     label = f"arn:aws:kms:{owner.region}:{owner.account}:key/{owner.key_id}"
     data = ciphertext.associated_data(parsed.header, owner.key_id, canonical(vector["encryption_context"]))
     with closing(ModuleToken(TokenAddress(MODULE, LABEL, PIN), time.monotonic)) as token:
-        known = {
+        known: Attributes = {
             c.CKA_CLASS: c.CKO_SECRET_KEY, c.CKA_KEY_TYPE: c.CKK_AES, c.CKA_TOKEN: True, c.CKA_PRIVATE: True,
             c.CKA_ENCRYPT: True, c.CKA_DECRYPT: True, c.CKA_VALUE: bytes.fromhex(vector["key"]),
             c.CKA_ID: bytes.fromhex(owner.material_id), c.CKA_LABEL: label.encode(),

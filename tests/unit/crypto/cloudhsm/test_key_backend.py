@@ -16,6 +16,7 @@ from strongroom.crypto.cloudhsm.key_backend import CloudHsmKeyBackend, CloudHsmK
 from strongroom.crypto.material import MaterialBinding, MaterialOwner
 from strongroom.crypto.pkcs11 import constants as c
 from strongroom.crypto.pkcs11.connection import TokenSession
+from strongroom.crypto.pkcs11.cryptoki import Attributes
 from strongroom.crypto.pkcs11.token import ModuleToken
 from strongroom.crypto.pkcs11.token_address import TokenAddress
 from strongroom.crypto.seal import UnsealError
@@ -56,7 +57,7 @@ def loaded(backend: CloudHsmKeyBackend, stored: bytes, owner: MaterialBinding = 
 
 
 def objects(token: ModuleToken, owner: MaterialBinding = OWNER) -> list[int]:
-    identity = {c.CKA_CLASS: c.CKO_SECRET_KEY, c.CKA_ID: bytes.fromhex(owner.material_id)}
+    identity: Attributes = {c.CKA_CLASS: c.CKO_SECRET_KEY, c.CKA_ID: bytes.fromhex(owner.material_id)}
     return token.run(lambda session: session.calls.find_objects(identity))
 
 
