@@ -71,7 +71,7 @@ class Snapshot:
             ChangeKind.GRANT: self.grants.forget,
             ChangeKind.ACCOUNT: self.principals.forget_account,
             ChangeKind.CUSTOM_KEY_STORE: self.key_stores.forget,
-            ChangeKind.DOMAIN_KEY: lambda _change: secrets.reread(),
+            ChangeKind.DOMAIN_KEY: lambda _change: secrets.note_change(),
         }
         self._secrets = secrets
 
@@ -170,7 +170,7 @@ class Snapshot:
             self._materials.pop((active.key.region, material_id), None)
 
     def _forget_everything(self) -> None:
-        self._secrets.reread()
+        self._secrets.note_change()
         self._keys.forget_all()
         self._aliases.forget_all()
         self.principals.forget_everything()
