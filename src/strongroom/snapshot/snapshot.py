@@ -18,6 +18,7 @@ from strongroom.snapshot.grants import GrantCache
 from strongroom.snapshot.miss import MustWait
 from strongroom.snapshot.principals import Principals
 from strongroom.snapshot.read_through_cache import ReadThroughCache
+from strongroom.snapshot.xks_proxies import XksProxies
 from strongroom.store.protocol import Store
 from strongroom.store.quarantine import Quarantine
 from strongroom.store.records import Change, ChangeKind
@@ -60,6 +61,7 @@ class Snapshot:
         self._materials: dict[tuple[str, str], KeyLocator] = {}
         self.principals = Principals(store, secrets, self._quarantine)
         self.grants = GrantCache(store, max_keys)
+        self.xks_proxies = XksProxies(store, secrets, self._quarantine)
         self._forget: dict[ChangeKind, Forget] = {
             ChangeKind.KEY: self._forget_key,
             ChangeKind.ALIAS: self._forget_alias,
@@ -67,6 +69,7 @@ class Snapshot:
             ChangeKind.IDENTITY: self.principals.forget_account,
             ChangeKind.GRANT: self.grants.forget,
             ChangeKind.ACCOUNT: self.principals.forget_account,
+            ChangeKind.XKS_PROXY: self.xks_proxies.forget,
             ChangeKind.CUSTOM_KEY_STORE: _forget_nothing,
             ChangeKind.DOMAIN_KEY: _forget_nothing,
         }
@@ -170,6 +173,7 @@ class Snapshot:
         self._aliases.forget_all()
         self.principals.forget_everything()
         self.grants.forget_everything()
+        self.xks_proxies.forget_everything()
 
 
 def _material_ids(active: ActiveKey) -> Iterator[str]:

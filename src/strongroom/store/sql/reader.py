@@ -33,6 +33,7 @@ from strongroom.store.sql.schema import (
     kms_key,
 )
 from strongroom.store.sql.statements import KEY, of, of_key, where
+from strongroom.store.sql.xks_proxies import XksProxyReads
 from strongroom.store.subjects.records import Opens
 
 _LOCATOR = select(kms_key.c.account, kms_key.c.region, kms_key.c.key_id)
@@ -70,7 +71,7 @@ _ACCOUNT_WITH_ALIAS = select(account_table).where(where(account_table, "alias"))
 _DOMAIN_KEYS = select(domain_key).order_by(domain_key.c.scope, domain_key.c.version)
 
 
-class SqlReader(IdentityReads, ReportReads, GrantReads, CustomKeyStoreReads, AuditReads, HistoryReads):
+class SqlReader(IdentityReads, ReportReads, GrantReads, CustomKeyStoreReads, XksProxyReads, AuditReads, HistoryReads):
     """One consistent state, seen through one connection. See ``protocol.Reader``."""
 
     _whole_keys = False

@@ -43,6 +43,7 @@ from strongroom.store.sql.statements import (
     require_changed,
     where,
 )
+from strongroom.store.sql.xks_proxies import XksProxyWrites
 
 _USE = {
     name: bindparam(f"use_{name}", type_=key_usage.c[name].type)
@@ -96,7 +97,14 @@ _NOTE_USE = _INSERT_USE.on_conflict_do_update(
 
 
 class SqlTransaction(
-    SqlReader, IdentityWrites, ReportWrites, GrantWrites, CustomKeyStoreWrites, AuditWrites, HistoryWrites
+    SqlReader,
+    IdentityWrites,
+    ReportWrites,
+    GrantWrites,
+    CustomKeyStoreWrites,
+    XksProxyWrites,
+    AuditWrites,
+    HistoryWrites,
 ):
     """One write transaction. See ``protocol.Transaction``. ``erased`` tells whether key material was erased in it."""
 
