@@ -10,7 +10,9 @@ import msgspec
 from msgspec import Meta
 
 _PREFIX = "STRONGROOM_"
-_LISTS = frozenset({"regions", "trusted_proxies", "cors_origins", "attestation_roots", "tls_ciphers"})
+_LISTS = frozenset(
+    {"regions", "trusted_proxies", "cors_origins", "attestation_roots", "tls_ciphers", "xks_client_names"}
+)
 
 _OPTIONS = {"regions": "region"}
 """Settings whose option on the command line has another name."""
@@ -141,6 +143,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     drain: Annotated[float, Meta(ge=0, le=_YEAR)] = 30.0
     """How long a stopping server waits for unfinished requests."""
 
+    xks_listen: str = "127.0.0.1:4600"
+    """HOST:PORT of ``strongroom xks-proxy serve``."""
+    xks_tls_cert: FileName | None = None
+    xks_tls_key: FileName | None = None
+    xks_tls_client_ca: FileName | None = None
+    """A file (PEM) with authorities; AWS KMS must show a certificate of one of them to the XKS proxy."""
+    xks_client_names: tuple[str, ...] = ()
+    """The common names that such a certificate may have; without any, that of the KMS of the proxy's AWS Region."""
+    xks_threads: Annotated[int, Meta(ge=1, le=256)] = 8
+    """Threads of the XKS proxy."""
+    xks_deadline: Annotated[float, Meta(ge=0.01, le=60)] = 0.2
+    """How long a call to the XKS proxy may take before it is answered with an error."""
+
     metrics_listen: str | None = None
     """HOST:PORT of a separate listener for metrics, without authentication; without it, there is none."""
     log_format: Literal["text", "json"] = "text"
@@ -203,10 +218,9 @@ def load(
     except msgspec.DecodeError as error:
         raise SettingsError(_explained(str(error), places, file)) from None
     _require_text(settings, places)
-    _require_address("listen", settings.listen)
+    require_listener(settings)
     if settings.metrics_listen is not None:
         _require_address("metrics-listen", settings.metrics_listen)
-    _require_tls(settings)
     _require_networks(settings)
     _require_origins(settings)
     return settings
@@ -272,6 +286,12 @@ def address_of(listen: str) -> tuple[str, int]:
     """Return host and port of HOST:PORT."""
     host, _, port = listen.rpartition(":")
     return host.strip("[]"), int(port)
+
+
+def require_listener(settings: Settings) -> None:
+    """Raise SettingsError unless it can be listened on the address with this TLS."""
+    _require_address("listen", settings.listen)
+    _require_tls(settings)
 
 
 def _require_address(setting: str, address: str) -> None:
