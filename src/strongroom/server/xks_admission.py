@@ -5,7 +5,7 @@ Source: External Key Store Proxy API Specification 1.0.3, "Authentication".
 
 from functools import partial
 
-from strongroom.api.sigv4 import Verifier
+from strongroom.api.sigv4 import Verifier, parse_authorization
 from strongroom.bounded_cache import put
 from strongroom.errors import KmsError, QuarantinedRecordException
 from strongroom.http.message import HttpRequest
@@ -53,7 +53,8 @@ class XksAdmission:
             raise
         except KmsError as error:
             raise XksError(ErrorName.AUTHENTICATION_FAILED, error.message or "The signature is not valid.") from None
-        if verified.region != proxy.signing_region:
+        # The names of global endpoints are accepted in place of a Region, but KMS has none.
+        if parse_authorization(request.headers)[0].scope.region != proxy.signing_region:
             raise XksError(ErrorName.AUTHENTICATION_FAILED, f"Credential should be scoped to {proxy.signing_region}.")
         facts.access_key_id = verified.credential.access_key_id
 
