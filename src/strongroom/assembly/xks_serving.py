@@ -16,6 +16,7 @@ from strongroom.assembly.audit_log import open_audit_key, open_audit_log
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.deployment import OpenFolder
 from strongroom.assembly.node import require_node_id
+from strongroom.assembly.serving import tune_interpreter
 from strongroom.audit.writer_id import WriterId
 from strongroom.clock import Clock
 from strongroom.crypto.domain_keys import IAM_SCOPE
@@ -139,6 +140,7 @@ class XksServing:
 
         Raises DataFolderError if a server of another release has upgraded the database.
         """
+        tune_interpreter()
         self._server.run(ready, reload)
         if self._outdated:
             raise DataFolderError(self._outdated)
