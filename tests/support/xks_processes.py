@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import ssl
 import subprocess
 import sys
@@ -58,7 +59,14 @@ def running_proxy(data: Path, log: Path, *options: str) -> Iterator[RunningProxy
     """Serve the proxies of a data folder until the block ends; the log goes to a file."""
     with (
         log.open("w") as errors,
-        subprocess.Popen(serve_command(data, *options), stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+        subprocess.Popen(
+            serve_command(data, *options),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            # On a machine that is busy with other tests, a call may have to wait longer than usual.
+            env={**os.environ, "STRONGROOM_XKS_DEADLINE": "10"},
+        ) as process,
     ):
         try:
             line = "" if process.stdout is None else process.stdout.readline()
