@@ -40,7 +40,7 @@ class _WithMetadata(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class EncryptParameters(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """What Encrypt takes."""
+    """The parameters of Encrypt."""
 
     plaintext: _Bytes
     encryption_algorithm: Literal["AES_GCM"]
@@ -49,7 +49,7 @@ class EncryptParameters(msgspec.Struct, frozen=True, rename="camel", kw_only=Tru
 
 
 class DecryptParameters(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """What Decrypt takes."""
+    """The parameters of Decrypt."""
 
     ciphertext: _Bytes
     encryption_algorithm: Literal["AES_GCM"]
@@ -59,13 +59,9 @@ class DecryptParameters(msgspec.Struct, frozen=True, rename="camel", kw_only=Tru
     additional_authenticated_data: bytes = b""
 
 
-_REQUIRED = {
-    Call.HEALTH: (),
-    Call.METADATA: ("awsPrincipalArn",),
-    Call.ENCRYPT: ("awsPrincipalArn", "kmsKeyArn"),
-    Call.DECRYPT: ("awsPrincipalArn", "kmsKeyArn"),
-}
-_FIELDS = {"awsPrincipalArn": "aws_principal_arn", "kmsKeyArn": "kms_key_arn"}
+_NAME_PRINCIPAL = frozenset({Call.METADATA, Call.ENCRYPT, Call.DECRYPT})
+_NAME_KEY = frozenset({Call.ENCRYPT, Call.DECRYPT})
+"""The calls in which the principal, and the KMS key, must be named."""
 
 _metadata_decoder = msgspec.json.Decoder(_WithMetadata)
 _encrypt_decoder = msgspec.json.Decoder(EncryptParameters)
@@ -78,9 +74,10 @@ def read_metadata(body: bytes, call: Call) -> RequestMetadata:
     Nothing else of the body is looked at but that it is JSON.
     """
     metadata = _decoded(_metadata_decoder, body).request_metadata
-    for name in _REQUIRED[call]:
-        if getattr(metadata, _FIELDS[name]) is None:
-            raise XksError(ErrorName.VALIDATION, f"Object missing required field `{name}` - at `$.requestMetadata`")
+    if metadata.aws_principal_arn is None and call in _NAME_PRINCIPAL:
+        raise _missing("awsPrincipalArn")
+    if metadata.kms_key_arn is None and call in _NAME_KEY:
+        raise _missing("kmsKeyArn")
     return metadata
 
 
@@ -95,6 +92,10 @@ def read_decrypt(body: bytes) -> DecryptParameters:
     if len(parameters.initialization_vector) not in IV_LENGTHS:
         raise XksError(ErrorName.VALIDATION, "initializationVector must have 12 or 16 bytes")
     return parameters
+
+
+def _missing(name: str) -> XksError:
+    return XksError(ErrorName.VALIDATION, f"Object missing required field `{name}` - at `$.requestMetadata`")
 
 
 def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:

@@ -88,7 +88,7 @@ def test_claims_of_a_wrong_form(changed: dict[str, Any]) -> None:
     refusal(read_metadata, body(requestMetadata={**CLAIMS, **changed}), Call.ENCRYPT)
 
 
-def test_what_encrypt_takes() -> None:
+def test_a_whole_encrypt() -> None:
     found = read_encrypt(body(plaintext="SGVsbG8gV29ybGQh", encryptionAlgorithm="AES_GCM"))
     assert found.plaintext == b"Hello World!"
     assert found.additional_authenticated_data == b""
@@ -121,7 +121,7 @@ def test_the_longest_texts_that_the_specification_demands_are_taken() -> None:
 
 
 @pytest.mark.parametrize("length", [12, 16])
-def test_what_decrypt_takes(length: int) -> None:
+def test_a_whole_decrypt(length: int) -> None:
     found = read_decrypt(body(**{**DECRYPT, "initializationVector": b64(length)}))
     assert found.ciphertext_metadata == b"key_version=1"
 
