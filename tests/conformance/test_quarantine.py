@@ -6,13 +6,12 @@ Each changed record is refused with an error that says so and that no client ret
 import json
 import sqlite3
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 from mypy_boto3_kms.client import KMSClient
 
 from accounts import Account, data_of, strongroom
@@ -21,6 +20,7 @@ from clients import client_of, client_with, credentials_of
 from identities import Identities, Person
 from local_server import RunningServer, running_server
 from policies import allow
+from row_changes import change, refused
 from scrapes import scrape_until
 
 WORKERS = 2
@@ -52,27 +52,6 @@ def new_key(kms: KMSClient, **more: Any) -> str:
 
 def encrypt(kms: KMSClient, key_id: str) -> bytes:
     return kms.encrypt(KeyId=key_id, Plaintext=b"x")["CiphertextBlob"]
-
-
-def change(data: Path, statement: str, *values: object, log: tuple[str, str] | None = None) -> None:
-    """Change rows with sqlite3, and have running servers read them again by an entry in the change log."""
-    with closing(sqlite3.connect(data / "strongroom.db", timeout=20)) as connection, connection:
-        assert connection.execute(statement, values).rowcount == 1
-        if log is not None:
-            region = "us-east-1" if log[0] in {"key", "alias", "grant"} else ""
-            row = (log[0], "000000000000", region, log[1])
-            connection.execute("INSERT INTO change (kind, account, region, name) VALUES (?, ?, ?, ?)", row)
-
-
-def refused(call: Callable[..., object], *, code: str = "KMSInvalidStateException", **arguments: object) -> str:
-    """Expect the refusal of a quarantined record; return its message."""
-    with pytest.raises(ClientError) as caught:
-        call(**arguments)
-    error = caught.value.response
-    assert error["Error"]["Code"] == code, error
-    assert error["ResponseMetadata"]["HTTPStatusCode"] in {400, 403}
-    assert error["ResponseMetadata"].get("RetryAttempts", 0) == 0
-    return str(error["Error"]["Message"])
 
 
 def ready(server: RunningServer) -> str:

@@ -115,7 +115,7 @@ def run(folder: Path) -> Whole:
         local.clock.advance(DAY)
         local.reopen()
     backends = local.deployment.backends
-    key = open_audit_key(backends.store, backends.secrets, entropy)
+    key = open_audit_key(backends.store, backends.secrets, entropy, local.folder / "audit")
     local.deployment.close()
     reader = open_store(DataFolder(folder))
     writers = dict(known_writers(reader))

@@ -10,7 +10,7 @@ from sqlalchemy import Boolean, Column, Float, Integer, LargeBinary, Table
 from grants_builder import HOLDER, make_grant, subset
 from keys_builder import NOW, locator, make_key, material
 from strongroom.errors import QuarantinedIdentityException, QuarantinedRecordException
-from strongroom.iam.entities import InlinePolicy, ManagedPolicy, User
+from strongroom.iam.entities import Group, InlinePolicy, ManagedPolicy, User
 from strongroom.keys import lifecycle
 from strongroom.keys.arns import AliasLocator
 from strongroom.keys.custom_key_stores import CustomKeyStore, CustomKeyStoreType
@@ -23,7 +23,7 @@ from strongroom.store.records import AccessKeyRecord, AccountRecord, AliasRecord
 from strongroom.store.sql.reader import SqlReader
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.row_macs import AUTHENTICATED, MAC, NOT_COVERED, UNAUTHENTICATED, WITH_THEIR_KEY
-from strongroom.store.sql.schema import identity_link, key_material, key_tag, kms_key, metadata
+from strongroom.store.sql.schema import identity, identity_link, key_material, key_tag, kms_key, metadata
 from strongroom.store.sqlite.store import SqlStore
 from xks_records import CREDENTIAL, PROXY, XKS_KEY
 
@@ -59,6 +59,7 @@ USER = User(
     groups=("crew",),
     inline=(InlinePolicy("p", "{}"),),
 )
+GROUP = Group(account=ACCOUNT, name="crew", unique_id="AGPACREW", created_at=NOW)
 POLICY_ARN = f"arn:aws:iam::{ACCOUNT}:policy/p"
 ACCESS_KEY = AccessKeyRecord("AKIAANN", ACCOUNT, "AIDAANN", b"wrapped", active=True, created_at=NOW)
 SERVICE_KEY = AccessKeyRecord("AKIASERVICE", "", "s3.amazonaws.com", b"wrapped", active=False, created_at=NOW)
@@ -86,7 +87,8 @@ def fill(transaction: Transaction) -> None:
     transaction.put_alias(ALIAS, None)
     for grant in GRANTS:
         transaction.add_grant(grant)
-    transaction.put_entity(USER)
+    for entity in (GROUP, USER):
+        transaction.put_entity(entity)
     for record in (ACCESS_KEY, SERVICE_KEY):
         transaction.add_access_key(record)
 
@@ -223,7 +225,7 @@ def test_a_row_that_is_removed_is_missed_where_it_belongs_to_another(filled: Sql
     first = f"(SELECT min(rowid) FROM {table.name})"  # noqa: S608 - a name of the schema
     with changed(filled, f"DELETE FROM {table.name} WHERE rowid = {first}") as reader:  # noqa: S608 - as above
         assert all(record in before for record in seen(reader))
-        assert bool(findings(reader)) is (table in {kms_key, key_material, key_tag, identity_link})
+        assert bool(findings(reader)) is (table in {kms_key, key_material, key_tag, identity, identity_link})
 
 
 def test_an_old_row_with_its_old_code_is_accepted(filled: SqlStore) -> None:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -24,11 +25,12 @@ from strongroom.entropy import Entropy
 from strongroom.errors import KmsError
 from strongroom.keys.arns import ALIAS_PREFIX, AliasLocator, KeyLocator
 from strongroom.node_id import NodeId
+from strongroom.problems import Problems, Subject
 from strongroom.settings import Settings
 from strongroom.store.audit.end_file import read_ends
 from strongroom.store.audit.log import AuditLog
 from strongroom.store.audit.segment_reader import read_statements, walk
-from strongroom.store.audit.segments import copies_of_segments, mark_at_end
+from strongroom.store.audit.segments import copies_of_segments, mark_at_end, segments_of
 from strongroom.store.protocol import Readable, Store, Transaction
 from strongroom.store.records import AuditWriterRecord
 from strongroom.store.scopes import AccountScope
@@ -65,13 +67,16 @@ class StoreSigner:
         return known_writers(self._store).get(writer)
 
 
-def open_audit_key(store: Store, secrets: ServiceSecrets, entropy: Entropy) -> AuditKey:
-    """Return the audit key, made at the first start; raises UnsealError if it was not wrapped here, or is lost."""
+def open_audit_key(store: Store, secrets: ServiceSecrets, entropy: Entropy, folder: Path) -> AuditKey:
+    """Return the audit key, made at the first start; raises UnsealError if it was not wrapped here, or is lost.
+
+    ``folder`` is that of the audit log. It is made before the first segment.
+    """
     found = existing_audit_key(store, secrets)
     if found is not None:
         return found
     with store.read() as reader:
-        if reader.audit_writer_records():
+        if reader.audit_writer_records() or (folder.is_dir() and segments_of(folder)):
             # With a new one, nothing that was signed before could be verified.
             raise UnsealError("`strongroom.db` has lost its audit key; restore it from a backup")
     return _unwrapped(_make_audit_key(store, secrets.wrap(entropy(SECRET_LENGTH), AUDIT_KEY_BINDING)), secrets)
@@ -105,16 +110,34 @@ def _make_audit_key(store: Store, new: bytes) -> bytes:
     return store.write(add_if_missing, AccountScope(""))
 
 
-def open_audit_log(
-    folder: Path, writer: str, settings: Settings, store: Store, key: AuditKey, clock: Clock
+def open_audit_log(  # noqa: PLR0913 - what a chain is written with
+    folder: Path,
+    writer: str,
+    settings: Settings,
+    store: Store,
+    key: AuditKey,
+    clock: Clock,
+    *,
+    problems: Problems | None = None,
 ) -> AuditLog:
-    """Open one writer's chain for writing. No other process may have it open."""
+    """Open one writer's chain for writing. No other process may have it open.
+
+    Records or checkpoints that are missing or forged are a problem in ``problems``, until the next start.
+    """
     signer = StoreSigner(store, key, clock)
-    return AuditLog(folder, writer, settings.durability, settings.audit_segment_size, signer, clock)
+    report = partial((problems or Problems()).report, Subject.AUDIT)
+    return AuditLog(folder, writer, settings.durability, settings.audit_segment_size, signer, clock, alarm=report)
 
 
-def end_idle_chains(
-    folder: Path, idle: Iterable[AuditWriterRecord], settings: Settings, store: Store, key: AuditKey, clock: Clock
+def end_idle_chains(  # noqa: PLR0913 - what chains are written with
+    folder: Path,
+    idle: Iterable[AuditWriterRecord],
+    settings: Settings,
+    store: Store,
+    key: AuditKey,
+    clock: Clock,
+    *,
+    problems: Problems,
 ) -> list[AuditMark]:
     """End the chains of ``idle`` writers, which have no process any more; return the place where each ends.
 
@@ -124,7 +147,7 @@ def end_idle_chains(
     for record in idle:
         if not record.known.stopped:
             try:
-                open_audit_log(folder, record.writer, settings, store, key, clock).close()
+                open_audit_log(folder, record.writer, settings, store, key, clock, problems=problems).close()
             except (KmsError, OSError):
                 logger.exception("the chain of audit writer %s could not be ended", record.writer)
         marks.append(mark_at_end(folder, record.writer))

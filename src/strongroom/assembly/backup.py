@@ -63,7 +63,7 @@ class BackupMaker:
         self._opened = opened
         self._clock = clock
         self._entropy = entropy
-        self._key = open_audit_key(opened.store, opened.backends.secrets, entropy)
+        self._key = open_audit_key(opened.store, opened.backends.secrets, entropy, opened.folder.audit)
         self._deployment = deployment_of(self._key.public().pem())
 
     def make(

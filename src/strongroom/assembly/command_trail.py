@@ -98,7 +98,7 @@ class CommandTrail:
                     logger.error("the chain of audit writer %s could not be ended: %s", writer, error)  # noqa: TRY400
 
     def _open(self) -> AuditLog:
-        key = open_audit_key(self._store, self._secrets, self._entropy)
+        key = open_audit_key(self._store, self._secrets, self._entropy, self._folder.audit)
         settings = replace(self._settings, durability="fsync")
         return open_audit_log(self._folder.audit, self._writer(), settings, self._store, key, self._clock)
 

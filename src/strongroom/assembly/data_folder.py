@@ -71,6 +71,7 @@ class DataFolder:
         self.clock = path / "clock"
         self.clock_accepted = path / "clock-accepted"
         self._registering = path / "registering"
+        self.locks = (self.serving, self.xks_serving, self._registering)
 
     def key_file(self, name: str) -> Path:
         """Return the path of a key file of a seal; raises UnsealError for a name that is none."""
@@ -218,24 +219,42 @@ def _require_private(path: Path, status: os.stat_result) -> None:
 def _require_own_content(folder: DataFolder) -> None:
     """Refuse state that another user put there while the folder was open to others; raises DataFolderError.
 
-    Its owner could go on changing it. The root key is checked where it is read.
+    Its owner could go on changing it. The root key is checked where it is read. Also refused is what is no file where
+    one must be, or no folder: a pipe or a device has no end, and a read of it may never return.
     """
-    database = [folder.path / (folder.database.name + suffix) for suffix in ("", "-wal", "-shm", "-journal")]
-    for path in (
-        *database,
-        folder.node_id,
-        folder.seal,
-        folder.next_seal,
-        folder.clock,
-        folder.clock_accepted,
-        folder.audit,
-    ):
+    database = [folder.path / (folder.database.name + suffix) for suffix in ("", "-wal", "-shm", "-journal", "-writer")]
+    files = (*database, folder.node_id, folder.seal, folder.next_seal, folder.clock, folder.clock_accepted)
+    for path in (*files, *folder.locks, folder.audit, folder.problems):
         try:
             status = path.lstat()
         except FileNotFoundError:
             continue
         if is_foreign(status):
             raise DataFolderError(f"`{path}` belongs to {owner_of(status)}; {remedy(status, path)}")
+        if path in (folder.audit, folder.problems):
+            if not path.is_dir():
+                raise DataFolderError(f"`{path}` is not a folder; move it away")
+        elif path in database:
+            _require_only_name(path, status)
+        elif not path.is_file():
+            raise DataFolderError(f"`{path}` is not a file; move it away")
+
+
+def _require_only_name(path: Path, status: os.stat_result) -> None:
+    """Refuse a file of the database that has another name; raises DataFolderError.
+
+    SQLite keeps the log of a database beside the name that it was opened by. With two names there are two logs, and the
+    database is damaged (sqlite.org/howtocorrupt.html, 2.5).
+    """
+    if stat.S_ISLNK(status.st_mode):
+        raise DataFolderError(f"`{path}` is a symbolic link; move the file itself here, or name its folder with --data")
+    if not stat.S_ISREG(status.st_mode):
+        raise DataFolderError(f"`{path}` is not a file; move it away, and put the database that belongs here back")
+    if status.st_nlink > 1:
+        raise DataFolderError(
+            f"`{path}` has another name, a hard link; remove that one, which this finds: find / -samefile {path}. "
+            "A copy of the folder is made by `strongroom backup`"
+        )
 
 
 def require_database(folder: DataFolder) -> None:

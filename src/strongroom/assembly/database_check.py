@@ -8,13 +8,13 @@ from strongroom.store.sqlite.integrity import AT_ONCE, Integrity, UncheckedError
 logger = logging.getLogger(__name__)
 
 
-def check_database(folder: DataFolder, *, only_read: bool = False) -> Integrity:
+def check_database(folder: DataFolder, *, only_read: bool = False, pages: bool = True) -> Integrity:
     """Check the whole database of a folder, also while it is served; raises DataFolderError if it cannot be read.
 
-    For ``only_read``, see ``check_integrity``.
+    For ``only_read`` and ``pages``, see ``check_integrity``.
     """
     try:
-        return check_integrity(folder.database, only_read=only_read)
+        return check_integrity(folder.database, only_read=only_read, pages=pages)
     except UncheckedError as error:
         raise DataFolderError(str(error)) from None
 
@@ -25,13 +25,14 @@ def is_checked_at_once(folder: DataFolder) -> bool:
 
 
 def require_whole_database(folder: DataFolder, *, serve_damaged: bool) -> None:
-    """Refuse a small database that is damaged, unless it is to be served all the same; raises DataFolderError.
+    """Refuse a database that is damaged, unless it is to be served all the same; raises DataFolderError.
 
-    Writes could make the damage worse, and a backup is newest now. One that does not exist yet is not made.
+    The pages of a large one are not read. Writes could make the damage worse, and a backup is newest now. A database
+    that does not exist yet is not made.
     """
-    if not folder.database.exists() or not is_checked_at_once(folder):
+    if not folder.database.exists():
         return
-    found = check_database(folder)
+    found = check_database(folder, pages=is_checked_at_once(folder))
     if found.is_whole:
         return
     damage = f"`{folder.database}` is damaged ({'; '.join(found.findings)})"

@@ -220,9 +220,11 @@ class Deployment:
                     buckets = undo.enter_context(closing(SharedBuckets(opened.folder.request_quotas)))
                 quotas = RequestQuotas(settings.request_quotas, settings.regions, buckets)
             self.node = require_node_id(opened.folder)
-            audit_key = open_audit_key(opened.store, opened.backends.secrets, opened.entropy)
+            audit_key = open_audit_key(opened.store, opened.backends.secrets, opened.entropy, opened.folder.audit)
             writer = WriterId(self.node, worker or 0).name
-            self.log = open_audit_log(opened.folder.audit, writer, settings, opened.store, audit_key, clock)
+            self.log = open_audit_log(
+                opened.folder.audit, writer, settings, opened.store, audit_key, clock, problems=problems
+            )
             undo.callback(self.log.close)
             # Before the first call: note the uses that were not saved before a crash, and save the marks.
             marks = [self.log.mark()]
@@ -230,7 +232,9 @@ class Deployment:
                 at_work = {WriterId(self.node, number).name for number in range(workers)}
                 idle = idle_writers(opened.store, self.node, at_work)
                 opened.trail.end_interrupted()
-                marks += end_idle_chains(opened.folder.audit, idle, settings, opened.store, audit_key, clock)
+                marks += end_idle_chains(
+                    opened.folder.audit, idle, settings, opened.store, audit_key, clock, problems=problems
+                )
                 report_unserved(opened.store, settings.regions, problems)
             for mark in marks:
                 opened.backends.key_uses.recover(mark.writer)

@@ -189,7 +189,7 @@ class Restore:
             with store.read() as reader:
                 accounts = [record.account for record in reader.accounts()]
             store.write(lambda transaction: transaction.forget_audit_writers())
-            key = open_audit_key(store, ServiceSecrets(domain_keys), entropy)
+            key = open_audit_key(store, ServiceSecrets(domain_keys), entropy, place.folder.audit)
             settings = Settings(durability="fsync")
             writer = WriterId(ensure_node_id(place.folder, entropy), None).name
             log = open_audit_log(place.folder.audit, writer, settings, store, key, self._clock)

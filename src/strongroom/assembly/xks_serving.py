@@ -21,6 +21,7 @@ from strongroom.audit.writer_id import WriterId
 from strongroom.clock import Clock
 from strongroom.crypto.domain_keys import IAM_SCOPE
 from strongroom.maintenance.keeper import Keeper
+from strongroom.problems import Problems
 from strongroom.server.tls import Tls
 from strongroom.server.xks_admission import XksAdmission
 from strongroom.server.xks_server import XksServer
@@ -88,16 +89,22 @@ class XksServing:
         self._tls = tls
         self._outdated = ""
         backends, store = opened.backends, opened.store
+        if settings.fips:
+            opened.seals.require_approved()
         with ExitStack() as undo:
-            node = require_node_id(opened.folder)
-            self.node = node
-            writer = WriterId(node, 0, xks=True).name
-            audit_key = open_audit_key(store, backends.secrets, opened.entropy)
-            log = open_audit_log(opened.folder.audit, writer, settings, store, audit_key, clock)
+            self.node = node = require_node_id(opened.folder)
+            writer = WriterId(node, 0, xks=True)
+            # The workers of the server show them, too.
+            self._problems = Problems(opened.folder.problems, writer.worker_name)
+            undo.callback(self._problems.close)
+            audit_key = open_audit_key(store, backends.secrets, opened.entropy, opened.folder.audit)
+            log = open_audit_log(
+                opened.folder.audit, writer.name, settings, store, audit_key, clock, problems=self._problems
+            )
             undo.callback(log.close)
             # Note the uses that were not saved before a crash.
             mark = log.mark()
-            backends.key_uses.recover(writer)
+            backends.key_uses.recover(writer.name)
             backends.key_uses.write(mark)
             limit = RecordRateLimit()
             trail = XksTrail(log, opened.entropy, limit)
@@ -152,7 +159,7 @@ class XksServing:
     def _chores(self) -> None:
         self._keeper.upkeep()
         self._health.renew()
-        self._tls.report(self._opened.problems, self._clock.now())
+        self._tls.report(self._problems, self._clock.now())
         database = self._opened.folder.database
         try:
             current = has_this_schema(database)

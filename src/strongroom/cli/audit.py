@@ -40,7 +40,10 @@ def audit() -> None:
 def public_key(data: str | None, config: Path | None) -> None:
     """Print the public key that checkpoints are signed for. Keep it elsewhere, for ``audit verify``."""
     with open_data_folder(config, data, also_older=True) as (opened, _):
-        click.echo(open_audit_key(opened.store, opened.backends.secrets, system_entropy).public().pem(), nl=False)
+        click.echo(
+            open_audit_key(opened.store, opened.backends.secrets, system_entropy, opened.folder.audit).public().pem(),
+            nl=False,
+        )
 
 
 @audit.command("verify")
@@ -143,7 +146,7 @@ def _to_verify(
     """Open the audit log and the database, if it exists. Without a public key, also open the keys to get it."""
     if pem is None:
         with open_data_folder(config, data, also_older=True) as (opened, _):
-            key = open_audit_key(opened.store, opened.backends.secrets, system_entropy)
+            key = open_audit_key(opened.store, opened.backends.secrets, system_entropy, opened.folder.audit)
             yield opened.folder, key.public(), opened.store
         return
     with readable_errors():

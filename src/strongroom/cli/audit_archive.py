@@ -80,7 +80,7 @@ def _moment(days: int | None, before: str | None) -> str:
 @contextmanager
 def _open(config: Path | None, data: str | None) -> Iterator[AuditArchive]:
     with open_data_folder(config, data) as (opened, _):
-        key = open_audit_key(opened.store, opened.backends.secrets, system_entropy).public()
+        key = open_audit_key(opened.store, opened.backends.secrets, system_entropy, opened.folder.audit).public()
         yield AuditArchive(opened.folder, opened.store, opened.trail, key)
 
 

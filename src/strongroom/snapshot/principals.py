@@ -14,7 +14,6 @@ import msgspec
 from typing_extensions import override
 
 from strongroom.arns import known_arn, parse_arn
-from strongroom.bounded_cache import put
 from strongroom.crypto.binding import SESSION_BINDING, access_key_binding
 from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.service_secrets import ServiceSecrets
@@ -28,11 +27,11 @@ from strongroom.iam import (
     compile_policy,
     parse_policy,
 )
-from strongroom.iam.aws_managed_policies import AWS_POLICIES
-from strongroom.iam.entities import Entity, Group, Holder, ManagedPolicy, OpenIdConnectProvider, Role, User
+from strongroom.iam.entities import Entity, Group, Holder, OpenIdConnectProvider, Role, User
 from strongroom.iam.principals import assumed_role, iam_user, service
 from strongroom.iam.session import Session
 from strongroom.keys.names import folded
+from strongroom.snapshot.identity_policies import IdentityPolicies
 from strongroom.snapshot.read_through_cache import ReadThroughCache
 from strongroom.store.protocol import Store
 from strongroom.store.quarantine import Finding, Quarantine
@@ -42,7 +41,6 @@ from strongroom.store.subjects.identities import IdentityReader
 E = TypeVar("E", bound=Entity)
 
 _MAX_CREDENTIALS = 10_000
-_MAX_COMPILED = 1000
 _MAX_ACCOUNTS = 1000
 _MAX_PROVIDERS = 1000
 _session_decoder = msgspec.msgpack.Decoder(Session)
@@ -96,8 +94,7 @@ class Principals:
         self._named: ReadThroughCache[str, Credential] = ReadThroughCache(_MAX_CREDENTIALS)
         self._roles: ReadThroughCache[tuple[str, str], ActiveRole] = ReadThroughCache(_MAX_CREDENTIALS)
         self._providers: ReadThroughCache[str, Mapping[str, OpenIdConnectProvider]] = ReadThroughCache(_MAX_ACCOUNTS)
-        self._compiled: dict[tuple[str, str], CompiledPolicy] = {}
-        """Managed policies by ARN and document, shared by all principals that have them attached. Never out of date."""
+        self._policies = IdentityPolicies(quarantine)
 
     @property
     def size(self) -> int:
@@ -140,7 +137,7 @@ class Principals:
         named = known_arn(arn)
         with self._store.read() as reader:
             group = reader.entity(Group, named.account, named.resource_name)
-            return self._policies_of(reader, group) if group is not None and group.arn == arn else None
+            return self._policies.of_holder(reader, group) if group is not None and group.arn == arn else None
 
     def role(self, account: str, name: str, *, may_wait: bool) -> ActiveRole | None:
         """Return a role by its name, or None; raises MustWait."""
@@ -192,7 +189,7 @@ class Principals:
                 access_key_id=access_key_id,
                 secret=secret.decode(),
                 principal=principal,
-                policies=self._policies_of(reader, entity) if isinstance(entity, User) else Policies(),
+                policies=self._policies.of_holder(reader, entity) if isinstance(entity, User) else Policies(),
                 unique_id=entity.unique_id if isinstance(entity, User) else "",
                 used_as=access_key_id,
             )
@@ -214,7 +211,7 @@ class Principals:
             if principal is None:
                 return None
             entity = _entity_behind(reader, principal)
-            policies = Policies() if entity is None else self._policies_of(reader, entity)
+            policies = Policies() if entity is None else self._policies.of_holder(reader, entity)
         return Credential(access_key_id="", secret="", principal=principal, policies=policies)
 
     def _read_role(self, key: tuple[str, str]) -> ActiveRole | None:
@@ -245,12 +242,12 @@ class Principals:
             principal = _bearer_of(session, entity)
             if principal is None:
                 return None
-            own = self._policies_of(reader, entity) if isinstance(entity, Holder) else Policies()
+            own = self._policies.of_holder(reader, entity) if isinstance(entity, Holder) else Policies()
             return Credential(
                 access_key_id=session.access_key_id,
                 secret=session.secret,
                 principal=principal,
-                policies=msgspec.structs.replace(own, session=self._session_policies(reader, session)),
+                policies=self._policies.of_session(reader, session, own),
                 issued_at=session.issued_at,
                 expires_at=session.expires_at,
                 source_identity=session.source_identity,
@@ -258,45 +255,6 @@ class Principals:
                 unique_id=session.unique_id,
                 used_as=session.unique_id,
             )
-
-    def _policies_of(self, reader: IdentityReader, entity: Holder) -> Policies:
-        holders: list[Holder] = [entity]
-        if isinstance(entity, User):
-            groups = (reader.entity(Group, entity.account, name) for name in entity.groups)
-            holders += [group for group in groups if group is not None]
-        boundary = () if entity.boundary is None else self._managed(reader, (entity.boundary,))
-        return Policies(
-            identity=tuple(policy for holder in holders for policy in self._held(reader, holder)), boundary=boundary
-        )
-
-    def _held(self, reader: IdentityReader, holder: Holder) -> tuple[CompiledPolicy, ...]:
-        inline = tuple(
-            _compile(policy.document, f"{holder.arn} inline policy {policy.name}") for policy in holder.inline
-        )
-        return inline + self._managed(reader, holder.attached)
-
-    def _managed(self, reader: IdentityReader, arns: tuple[str, ...]) -> tuple[CompiledPolicy, ...]:
-        return tuple(self._managed_policy(reader, arn) or _NOTHING for arn in arns)
-
-    def _managed_policy(self, reader: IdentityReader, arn: str) -> CompiledPolicy | None:
-        document = document_of(reader, arn)
-        if document is None:
-            return None
-        compiled = self._compiled.get((arn, document))
-        return compiled or put(self._compiled, (arn, document), _compile(document, arn), _MAX_COMPILED)
-
-    def _session_policies(self, reader: IdentityReader, session: Session) -> tuple[CompiledPolicy, ...]:
-        inline = tuple(_compile(document, "session policy") for document in session.policies)
-        return inline + self._managed(reader, session.policy_arns)
-
-
-def document_of(reader: IdentityReader, arn: str) -> str | None:
-    """Return the document in force of a managed policy, AWS's or an account's own."""
-    if arn in AWS_POLICIES:
-        return AWS_POLICIES[arn].document
-    parsed = parse_arn(arn)
-    policy = None if parsed is None else reader.entity(ManagedPolicy, parsed.account, parsed.resource_name)
-    return policy.document if policy is not None and policy.arn == arn else None
 
 
 def principal_named(reader: IdentityReader, arn: str) -> Principal | None:
@@ -366,11 +324,3 @@ def _entity_behind(reader: IdentityReader, principal: Principal) -> Holder | Non
     unique_id = principal.user_id.partition(":")[0]
     entity = reader.entity_by_id(unique_id) if unique_id else None
     return entity if isinstance(entity, Holder) else None
-
-
-def _compile(document: str, name: str) -> CompiledPolicy:
-    return compile_policy(parse_policy(document, PolicyKind.IDENTITY), name)
-
-
-# A policy that is attached but gone allows nothing; as a boundary it must not stop limiting.
-_NOTHING = _compile('{"Statement":{"Effect":"Allow","Action":"none:None","Resource":"*"}}', "a policy that is gone")

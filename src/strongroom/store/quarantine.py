@@ -70,6 +70,11 @@ def material_record(material_id: str, key_arn: str) -> str:
     return f"key material {material_id} of key {key_arn}"
 
 
+def identity_record(account: str, kind: str, name_key: str) -> str:
+    """Return what a finding calls a user, group, role or policy; ``name_key`` is its name in lower case."""
+    return f"{kind} {name_key} of account {account}"
+
+
 def printable(value: object) -> str:
     """Return a value of a damaged row for people: on one line, without control characters, and not long."""
     text = value if isinstance(value, str) and value.isprintable() else ascii(value)

@@ -102,12 +102,52 @@ def test_a_link_is_followed_unless_it_is_another_users(tmp_path: Path, monkeypat
 def test_state_of_another_user_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may have been put there while the folder was open to others, and its owner can still change it."""
     path = tmp_path / name
-    path.touch()
+    if name == "audit":
+        path.mkdir()
+    else:
+        path.touch()
     lock(tmp_path)
     if os.geteuid() == 0:
         give_away(path, monkeypatch)
         with pytest.raises(DataFolderError, match=f"{name}` belongs to user "):
             lock(tmp_path)
+
+
+FILES = ("strongroom.db", "strongroom.db-wal", "node-id", "seal.json", "clock", "serving", "registering")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_is_no_file_is_refused_by_its_name(name: str, tmp_path: Path) -> None:
+    for make in (Path.mkdir, os.mkfifo):
+        make(tmp_path / name)
+        with pytest.raises(DataFolderError, match=f"{name}` is not a file; move it away"):
+            lock(tmp_path)
+        (tmp_path / name).rmdir() if (tmp_path / name).is_dir() else (tmp_path / name).unlink()
+    lock(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["audit", "problems"])
+def test_what_is_no_folder_is_refused_by_its_name(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(DataFolderError, match=f"{name}` is not a folder; move it away"):
+        lock(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["strongroom.db", "strongroom.db-wal"])
+def test_a_database_with_two_names_is_refused(name: str, tmp_path: Path) -> None:
+    """SQLite would keep a log for each of the names."""
+    folder, other = tmp_path / "data", tmp_path / "other"
+    folder.mkdir(mode=0o700)
+    (folder / name).touch()
+    other.hardlink_to(folder / name)
+    with pytest.raises(DataFolderError, match=f"{name}` has another name, a hard link; remove that one"):
+        lock(folder)
+    other.unlink()
+    lock(folder)
+    (folder / name).rename(other)
+    (folder / name).symlink_to(other)
+    with pytest.raises(DataFolderError, match=f"{name}` is a symbolic link; move the file itself here"):
+        lock(folder)
 
 
 def test_a_root_key_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

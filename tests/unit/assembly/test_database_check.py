@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from faulty_stores import change
+from faulty_stores import change, pages_of, zero_page
 from local_deployment import LocalDeployment
 from strongroom.assembly import database_check
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
@@ -40,14 +40,25 @@ def test_a_damaged_database_is_refused_unless_it_is_to_be_served(
     assert "and is served because of `serve-damaged`" in caplog.text
 
 
-def test_a_large_database_is_checked_while_it_is_served(
-    damaged: DataFolder, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+def test_the_pages_of_a_large_database_are_checked_while_it_is_served(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_check, "AT_ONCE", 1000)
-    local = LocalDeployment(damaged.path, clock)
+    folder = DataFolder(tmp_path / "data")
+    LocalDeployment(folder.path, clock).deployment.close()
+    zero_page(folder.database, pages_of(folder.database, "custom_key_store")[0])
+    local = LocalDeployment(folder.path, clock)
     problem = problem_of(local)
     assert problem.startswith("`strongroom.db` is damaged")
     local.deployment.close()
+
+
+def test_the_tables_of_a_large_database_are_checked_at_once(
+    damaged: DataFolder, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_check, "AT_ONCE", 1000)
+    with pytest.raises(DataFolderError, match="no such table: custom_key_store"):
+        LocalDeployment(damaged.path, clock)
 
 
 def problem_of(local: LocalDeployment) -> str:

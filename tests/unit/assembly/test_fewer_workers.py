@@ -57,7 +57,7 @@ def second(local: LocalDeployment) -> str:
 
 def verify(local: LocalDeployment) -> Report:
     backends = local.deployment.backends
-    key = open_audit_key(backends.store, backends.secrets, entropy).public()
+    key = open_audit_key(backends.store, backends.secrets, entropy, local.folder / "audit").public()
     return verify_log(
         (local.folder / "audit",), local.deployment.node, key, backends.store, lambda _: None, boot="boot 0"
     )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from local_deployment import LocalDeployment, entropy
+from strongroom.assembly import data_folder
 from strongroom.assembly.audit_log import known_writers, open_audit_key, open_audit_log, verify_log
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.deployment import OpenFolder
@@ -32,6 +33,12 @@ def clock() -> ManualClock:
     return ManualClock(NOW)
 
 
+@pytest.fixture(autouse=True)
+def linked_databases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nodes share one SQLite database by links to all of its files, as they will share a database server."""
+    monkeypatch.setattr(data_folder, "_require_only_name", lambda _path, _status: None)
+
+
 def join(folder: Path, first: Path) -> Path:
     """Make the data folder of a further node: the same database and root key, an audit folder of its own."""
     folder.mkdir(mode=0o700)
@@ -44,7 +51,7 @@ def join(folder: Path, first: Path) -> Path:
 
 def verify(local: LocalDeployment) -> Report:
     backends = local.deployment.backends
-    key = open_audit_key(backends.store, backends.secrets, entropy).public()
+    key = open_audit_key(backends.store, backends.secrets, entropy, local.folder / "audit").public()
     return verify_log(
         (local.folder / "audit",), local.deployment.node, key, backends.store, lambda _: None, boot="boot 0"
     )
@@ -178,7 +185,7 @@ def old_folder(folder: Path, clock: ManualClock, writers: int, *, crashed: bool)
     local.deployment.close()
     settings = Settings(data=str(folder))
     with closing(OpenFolder(settings, clock, entropy)) as opened:
-        key = open_audit_key(opened.store, opened.backends.secrets, entropy)
+        key = open_audit_key(opened.store, opened.backends.secrets, entropy, opened.folder.audit)
         for path in (folder / "audit").iterdir():
             path.unlink()
         execute(opened.store, "DELETE FROM audit_checkpoint")

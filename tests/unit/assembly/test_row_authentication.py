@@ -147,11 +147,14 @@ def test_a_lost_domain_key_is_not_made_anew(scope: str, statement: str, settings
         Deployment(settings, clock, entropy)
 
 
-def test_a_lost_audit_key_is_not_made_anew(settings: Settings, clock: ManualClock) -> None:
+@pytest.mark.parametrize("also", [(), ("DELETE FROM audit_checkpoint",)], ids=["alone", "with the checkpoints"])
+def test_a_lost_audit_key_is_not_made_anew(settings: Settings, clock: ManualClock, also: tuple[str, ...]) -> None:
     made = Deployment(settings, clock, entropy)
+    made.log.append(b"{}")
     made.log.checkpoint()
     made.close()
-    change(settings, "DELETE FROM audit_key")
+    for statement in ("DELETE FROM audit_key", *also):
+        change(settings, statement)
     with pytest.raises(UnsealError, match="has lost its audit key; restore it"):
         Deployment(settings, clock, entropy)
 

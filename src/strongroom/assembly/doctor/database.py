@@ -34,16 +34,16 @@ def check_schema(scene: Scene) -> Iterator[Finding]:
 
 
 def check_pages(scene: Scene) -> Iterator[Finding]:
-    """Find out whether every page, table and column is there."""
+    """Find out whether every page, table, column and index is there, and nothing that does not belong there."""
     folder = scene.with_database
-    if scene.options.quick and not is_checked_at_once(folder):
-        yield ok("it is there; its pages were not checked, because it is large")
-        return
-    found = check_database(folder, only_read=True)
-    if found.is_whole:
+    pages = not scene.options.quick or is_checked_at_once(folder)
+    found = check_database(folder, only_read=True, pages=pages)
+    if not found.is_whole:
+        yield critical(f"`{folder.database}` is damaged ({'; '.join(found.findings)})", _RESTORE)
+    elif pages:
         yield ok(f"whole, checked in {found.seconds:.1f} s")
     else:
-        yield critical(f"`{folder.database}` is damaged ({'; '.join(found.findings)})", _RESTORE)
+        yield ok("it is there; its pages were not checked, because it is large")
 
 
 def check_root_key(scene: Scene) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from strongroom.iam import PolicyDocument, PolicyKind, parse_policy
 from strongroom.iam.document import Effect, PatternElement
 from strongroom.iam.entities import Group, Holder, User
-from strongroom.snapshot.principals import document_of
+from strongroom.snapshot.identity_policies import document_of
 from strongroom.store.subjects.identities import IdentityReader
 
 SERVICES = {

@@ -18,7 +18,7 @@ from strongroom.iam.entities import Role
 from strongroom.iam.session import Session
 from strongroom.operations.context import Context
 from strongroom.operations.sts.shapes import AssumedRoleUser, Credentials, PolicyDescriptor
-from strongroom.snapshot.principals import document_of
+from strongroom.snapshot.identity_policies import document_of
 
 # In characters: the limits of a policy, and of policy and tags together. AWS does not publish how it packs them.
 _MAX_POLICY = 2048

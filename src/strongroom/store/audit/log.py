@@ -11,6 +11,7 @@ although its answer was not sent. No line is written in part. Meanwhile the log 
 import contextlib
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -29,6 +30,10 @@ Durability = Literal["write", "fsync"]
 logger = logging.getLogger(__name__)
 
 
+def _log_alarm(text: str) -> None:
+    logger.error("%s", text)
+
+
 class AuditLog:
     """Appends to the newest segment of one writer's chain in ``folder``. Safe to use from several threads.
 
@@ -36,7 +41,7 @@ class AuditLog:
     move from one to the other, and when the chain is signed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a chain is written with
         self,
         folder: Path,
         writer: str,
@@ -44,8 +49,13 @@ class AuditLog:
         segment_size: int,
         signer: CheckpointSigner,
         clock: Clock,
+        *,
+        alarm: Callable[[str], None] = _log_alarm,
     ) -> None:
-        """Continue the writer's chain where it ends; the first flush begins a new segment."""
+        """Continue the writer's chain where it ends; the first flush begins a new segment.
+
+        ``alarm`` is told of records or checkpoints that are missing or forged.
+        """
         folder.mkdir(mode=0o700, exist_ok=True)
         known = signer.recorded(writer)
         boot = clock.boot()
@@ -66,6 +76,8 @@ class AuditLog:
         self._signing = threading.Lock()
         """Held while a checkpoint is made, brought to disk and recorded; taken before ``_lock``."""
         self._register(known, unverified=bool(found.unverified))
+        if found.alarm:
+            alarm(found.alarm)
 
     def append(self, line: bytes) -> None:
         """Add one line, a JSON object without its newline, to the next flush. It is kept until it is written."""

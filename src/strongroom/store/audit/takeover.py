@@ -14,15 +14,21 @@ from strongroom.store.audit.segments import cut_to_last_line, holds, last_good, 
 
 logger = logging.getLogger(__name__)
 
+_VERIFY = "run: strongroom audit verify"
+
 
 class Takeover(msgspec.Struct, frozen=True):
-    """Where a chain continues, and what the header of its next segment records (see ``audit.chain.Header``)."""
+    """Where a chain continues, and what the header of its next segment records (see ``audit.chain.Header``).
+
+    ``alarm`` tells the operator of records or checkpoints that no kill or power cut explains; empty if all is well.
+    """
 
     position: Position
     torn: int = 0
     uncovered: int = 0
     unverified: Unverified = Unverified.NO
     failure: Failure = Failure()
+    alarm: str = ""
 
     @property
     def anything_found(self) -> bool:
@@ -46,22 +52,23 @@ def take_over(
     end = cut_to_last_line(folder, writer)
     if known is None:
         signed = last_signed(folder, writer, verifies)
-        return _unverified(Takeover(end.position, end.torn, max(0, end.position.sequence - signed)), Unverified.UNKNOWN)
+        found = Takeover(end.position, end.torn, max(0, end.position.sequence - signed))
+        if signed:
+            # A writer is recorded before its first line.
+            alarm = f"the database has lost its checkpoint of audit writer {writer}; {_VERIFY}"
+            found = msgspec.structs.replace(found, alarm=alarm)
+        return _unverified(found, Unverified.UNKNOWN)
     covered = 0
     if known.checkpoint is not None:
         stated = known.checkpoint.read_signed(writer, verifies)
         if stated is None:
-            logger.error("the database has no good checkpoint of audit writer %s; run: strongroom audit verify", writer)
-            return Takeover(end.position, end.torn, end.position.sequence, Unverified.UNSIGNED)
+            alarm = f"the database has no good checkpoint of audit writer {writer}; {_VERIFY}"
+            return Takeover(end.position, end.torn, end.position.sequence, Unverified.UNSIGNED, alarm=alarm)
         position = Position(writer, stated.sequence, stated.digest.encode())
         there = holds(folder, position, msgspec.json.encode(known.checkpoint))
         if not there and not is_archived(folder, position, verifies):
-            logger.error(
-                "the audit log lacks its checkpoint at %d of writer %s; run: strongroom audit verify",
-                stated.sequence,
-                writer,
-            )
-            return Takeover(position, end.torn)
+            alarm = f"the audit log lacks its checkpoint at {stated.sequence} of writer {writer}; {_VERIFY}"
+            return Takeover(position, end.torn, alarm=alarm)
         covered = stated.sequence + 1
     if end.position.sequence > covered:
         covered = max(covered, last_signed(folder, writer, verifies))
@@ -93,14 +100,13 @@ def _after_failure(found: Takeover, folder: Path, covered: int, boot: str) -> Ta
             position.writer,
             failure.missing,
         )
-    elif failure.missing:
-        logger.error(
-            "%d lines that audit writer %s has written after %d are missing; run: strongroom audit verify",
-            failure.missing,
-            position.writer,
-            position.sequence,
+    alarm = ""
+    if failure.missing and not failure.of_machine:
+        alarm = (
+            f"{failure.missing} lines that audit writer {position.writer} has written after {position.sequence} are "
+            f"missing; {_VERIFY}"
         )
-    return msgspec.structs.replace(found, failure=failure)
+    return msgspec.structs.replace(found, failure=failure, alarm=alarm)
 
 
 def _unverified(found: Takeover, reason: Unverified) -> Takeover:
@@ -108,11 +114,8 @@ def _unverified(found: Takeover, reason: Unverified) -> Takeover:
     if not found.uncovered:
         return found
     position = found.position
-    logger.error(
-        "%d lines of audit writer %s before %d are unverified (%s); run: strongroom audit verify",
-        found.uncovered,
-        position.writer,
-        position.sequence + 1,
-        reason.value,
+    alarm = (
+        f"{found.uncovered} lines of audit writer {position.writer} before {position.sequence + 1} are unverified "
+        f"({reason.value}); {_VERIFY}"
     )
-    return msgspec.structs.replace(found, unverified=reason)
+    return msgspec.structs.replace(found, unverified=reason, alarm=alarm)

@@ -5,9 +5,12 @@ from collections.abc import Iterable, Iterator
 from sqlalchemy import Connection, exists, func, select
 from typing_extensions import override
 
+from strongroom.arns import parse_arn
 from strongroom.errors import QuarantinedRecordException
+from strongroom.iam.aws_managed_policies import AWS_POLICIES
+from strongroom.iam.entities import Entity, EntityKind
 from strongroom.keys.specs import KeyManager
-from strongroom.store.quarantine import Finding, Quarantine, material_record, printable
+from strongroom.store.quarantine import Finding, Quarantine, identity_record, material_record, printable
 from strongroom.store.sql import rows
 from strongroom.store.sql.custom_key_stores import read_custom_key_store
 from strongroom.store.sql.grants import read_grant
@@ -31,11 +34,12 @@ from strongroom.store.sql.schema import (
     xks_proxy_credential,
     xks_proxy_key,
 )
-from strongroom.store.sql.statements import KEY
+from strongroom.store.sql.statements import KEY, of, where
 from strongroom.store.sql.xks_proxies import read_xks_credential, read_xks_key, read_xks_proxy
 from strongroom.store.subjects.records import Opens
 
 _IDENTITY = ("account", "kind", "name_key")
+_ENTITY = select(identity.c.unique_id).where(where(identity, *_IDENTITY))
 _OTHERS = (
     (account, rows.read_account),
     (access_key, rows.read_access_key),
@@ -70,7 +74,8 @@ def check_rows(connection: Connection, guard: RowGuard, opens: Opens) -> Iterato
     """Yield each record that is not as this service wrote it, and each material that ``opens`` says does not open.
 
     Also what rows tell of others: keys that are gone while something of theirs is there, references that an identity
-    does not have, counts of keys that are wrong. It writes nothing.
+    does not have, policies and groups that are gone while an identity depends on them, counts of keys that are wrong.
+    It writes nothing.
     """
     findings = _Findings()
     guard = RowGuard(findings, guard.authenticator)
@@ -110,9 +115,28 @@ def _wrong_references(connection: Connection, guard: RowGuard) -> Iterator[Findi
     found = belonging(connection, identity_link, _IDENTITY, "relation")
     for row in rows_of(connection, identity):
         entity = guard.read(identity, row, read_entity)
-        expected = None if entity is None else {(link.relation.value, link.target) for link in entity.links}
-        if expected not in (None, {(each.relation, each.target) for each in found(place_of(row, _IDENTITY))}):
+        links = found(place_of(row, _IDENTITY))
+        if entity is None:
+            continue
+        if {(link.relation.value, link.target) for link in entity.links} != {
+            (each.relation, each.target) for each in links
+        }:
             yield Finding(name_of(identity, row), "its references are not those in its document")
+        yield from _missing_entities(connection, entity)
+
+
+def _missing_entities(connection: Connection, entity: Entity) -> Iterator[Finding]:
+    """Yield policies, groups and roles that an identity depends on and that have no row."""
+    for link in entity.links:
+        if link.target in AWS_POLICIES:
+            continue
+        arn = parse_arn(link.target)
+        kind = EntityKind.GROUP if arn is None else EntityKind(arn.resource_type)
+        name = link.target if arn is None else arn.resource_name
+        account = entity.account if arn is None else arn.account
+        place = {"account": account, "kind": kind.value, "name_key": name.lower()}
+        if connection.execute(_ENTITY, of(**place)).one_or_none() is None:
+            yield Finding(identity_record(**place), f"its record is missing, but {entity.arn} depends on it")
 
 
 def _wrong_counts(connection: Connection) -> Iterator[Finding]:

@@ -8,19 +8,21 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Engine, bindparam, delete, func, select
+from sqlalchemy import Connection, Engine, delete, func, select
+from sqlalchemy.exc import DBAPIError
 
 from strongroom.audit.database_history import DatabasePosition
 from strongroom.errors import WriteOutcomeUnknown
 from strongroom.problems import Problems
 from strongroom.store.counters import StoreCounters
 from strongroom.store.fault_watch import FaultWatch
-from strongroom.store.faults import COUNTED_ONLY
+from strongroom.store.faults import COUNTED_ONLY, FaultKind
 from strongroom.store.quarantine import Quarantine
-from strongroom.store.records import Change, ChangeKind, Changes
+from strongroom.store.records import Changes
 from strongroom.store.retries import run_with_retries
 from strongroom.store.row_authenticator import RowAuthenticator
 from strongroom.store.scopes import Scope
+from strongroom.store.sql.change_log import newest_change, read_changes
 from strongroom.store.sql.reader import SqlReader
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.schema import change
@@ -37,8 +39,6 @@ from strongroom.store.sqlite.write_lock import WriteLock
 T = TypeVar("T")
 
 _NUMBERS = 1 << 31
-
-_CHANGES = select(change).where(change.c.sequence > bindparam("after")).order_by(change.c.sequence)
 
 
 class SqlStore:
@@ -166,13 +166,17 @@ class SqlStore:
         self._integrity.request()
 
     def changes(self, after: int) -> Changes:
-        """Return the change log after a sequence number."""
+        """Return the change log after a sequence number. A damaged entry is like one that was trimmed."""
         with self._typed_faults(writing=False), self._engine.connect() as connection:
-            found = connection.execute(_CHANGES, {"after": after})
-            entries = [Change(row.sequence, ChangeKind(row.kind), row.account, row.region, row.name) for row in found]
-        # Numbers have no gaps, and the newest entry is never trimmed. So entries can be missing only at the start.
-        complete = not entries or entries[0].sequence == after + 1
-        return Changes(entries=entries, last=entries[-1].sequence if entries else after, complete=complete)
+            try:
+                return read_changes(connection, after)
+            except (ValueError, DBAPIError) as error:
+                fault = fault_met(error, writing=False)
+                if fault is None or fault.kind is not FaultKind.ROW:
+                    raise
+                self._faults.note(fault)
+                # Read before anything is forgotten: what is committed later is found by the next call.
+                return Changes(entries=(), last=newest_change(connection), complete=False)
 
     def scrub(self) -> bool:
         """Overwrite erased key material in free pages and logs; return False if open reads prevent it."""

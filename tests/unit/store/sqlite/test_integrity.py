@@ -49,14 +49,74 @@ def cut(database: Path) -> None:
     database.write_bytes(database.read_bytes()[:8192])
 
 
+def add_trigger(database: Path) -> None:
+    change(database, "CREATE TRIGGER keep AFTER DELETE ON key_material BEGIN DELETE FROM key_grant; END")
+
+
+def replace_table_by_view(database: Path) -> None:
+    change(database, "ALTER TABLE key_grant RENAME TO others")
+    change(database, "CREATE VIEW key_grant AS SELECT * FROM others WHERE grant_id <> 'x'")
+
+
+def drop_index(database: Path) -> None:
+    change(database, "DROP INDEX identity_unique_id")
+
+
+def make_unique_index_ordinary(database: Path) -> None:
+    change(database, "DROP INDEX account_alias")
+    change(database, "CREATE INDEX account_alias ON account (alias)")
+
+
+def make_index_ignore_case(database: Path) -> None:
+    change(database, "DROP INDEX custom_key_store_name")
+    change(
+        database,
+        "CREATE UNIQUE INDEX custom_key_store_name ON custom_key_store (account, region, name COLLATE NOCASE)",
+    )
+
+
+def narrow_index(database: Path) -> None:
+    change(database, "DROP INDEX access_key_service")
+    change(database, "CREATE UNIQUE INDEX access_key_service ON access_key (principal) WHERE account = '0'")
+
+
+def drop_primary_key(database: Path) -> None:
+    change(database, "CREATE TABLE copy AS SELECT * FROM audit_mark")
+    change(database, "DROP TABLE audit_mark")
+    change(database, "ALTER TABLE copy RENAME TO audit_mark")
+
+
+def lose_row_in_index(database: Path) -> None:
+    """Insert a row while an index is hidden, so that the index lacks it."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        row = connection.execute("SELECT * FROM sqlite_master WHERE name = 'account_alias'").fetchone()
+        connection.execute("PRAGMA writable_schema=ON")
+        connection.execute("DELETE FROM sqlite_master WHERE name = 'account_alias'")
+    change(database, "INSERT INTO account (account, created_at, alias) VALUES ('1', 0, 'a')")
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("PRAGMA writable_schema=ON")
+        connection.execute("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", row)
+
+
 DAMAGE: dict[Callable[[Path], None], str] = {
     zero_all: "SQLITE_NOTADB: file is not a database",
     zero_page_of_keys: "SQLITE_CORRUPT: database disk image is malformed",
-    zero_page_of_an_index: "*** in database main *** ",
+    zero_page_of_an_index: "SQLITE_CORRUPT: database disk image is malformed",
     drop_table: "no such table: custom_key_store",
     drop_column: "no such column: kms_key.description",
     cut: "SQLITE_CORRUPT: database disk image is malformed",
+    add_trigger: "a trigger `keep`, which strongroom did not make",
+    replace_table_by_view: "a view `key_grant`, which strongroom did not make",
+    drop_index: "no such index: identity_unique_id",
+    make_unique_index_ordinary: "not the index that strongroom made: account_alias",
+    make_index_ignore_case: "not the index that strongroom made: custom_key_store_name",
+    narrow_index: "not the index that strongroom made: access_key_service",
+    drop_primary_key: "another primary key: audit_mark",
+    lose_row_in_index: "row 1 missing from index account_alias",
 }
+
+PAGES = {zero_page_of_an_index, zero_page_of_keys, lose_row_in_index}
+"""What is found in the pages alone."""
 
 
 def test_a_whole_database(database: Path) -> None:
@@ -76,6 +136,7 @@ def test_a_damaged_database(database: Path, harm: Callable[[Path], None]) -> Non
     assert not found.is_whole
     assert found.findings[0].startswith(DAMAGE[harm])
     assert all("\n" not in finding for finding in found.findings)
+    assert check_integrity(database, pages=False).is_whole == (harm in PAGES)
 
 
 def test_a_database_without_tables_or_of_another_release_is_whole(tmp_path: Path, database: Path) -> None:
