@@ -235,8 +235,7 @@ def test_it_is_signed_for_the_region_of_the_proxy(proxy: LocalXksProxy, credenti
 
 
 def test_two_credentials_at_a_time_and_the_end_of_one(proxy: LocalXksProxy, credentials: Credentials) -> None:
-    proxy.admin.add_credential(PREFIX)
-    newer = proxy.credentials()
+    newer = proxy.credentials(PREFIX, proxy.admin.add_credential(PREFIX))
     assert newer.access_key != credentials.access_key
     for each in (credentials, newer):
         assert proxy.call("health", metadata("x"), each).status == 200
