@@ -189,6 +189,26 @@ def test_a_killed_proxy_goes_on_with_its_chain(key_id: str, data: Path, tmp_path
     assert (tmp_path / "log").read_text() == ""
 
 
+def test_a_start_of_the_server_ends_the_chain_of_a_killed_proxy(tmp_path: Path) -> None:
+    own = tmp_path / "data"
+    with running_server(own, tmp_path / "log") as server:
+        make_proxy(server, own)
+        with running_proxy(own, tmp_path / "proxy.log") as proxy:
+            assert XksClient(proxy, exported(own)).call("keys/foo/encrypt", encrypt_body()).status == 200
+            proxy.process.kill()
+            proxy.process.wait()
+        assert server.stop() == 0
+    (segment,) = (own / "audit").glob("*x0-*.jsonl")
+    before = segment.read_bytes()
+    with running_server(own, tmp_path / "log") as server:
+        assert b'"checkpoint"' in segment.read_bytes()[len(before) :] or len([*(own / "audit").glob("*x0-*")]) > 1
+        with running_proxy(own, tmp_path / "proxy.log") as proxy:
+            assert XksClient(proxy, exported(own)).call("health", HEALTH).status == 200
+            assert proxy.stop() == 0
+        assert server.stop() == 0
+    succeed(own, "audit", "verify")
+
+
 def test_it_serves_while_the_server_is_stopped(tmp_path: Path) -> None:
     own = tmp_path / "data"
     with running_server(own, tmp_path / "log") as server:

@@ -157,10 +157,10 @@ def end_idle_chains(  # noqa: PLR0913 - what chains are written with
 def idle_writers(store: Readable, node: NodeId, at_work: Collection[str]) -> list[AuditWriterRecord]:
     """Return the workers of one node that are not ``at_work``: it has fewer now, or ran an older release.
 
-    The chain of the commands is left to them (``CommandTrail``), and that of the XKS proxy to its next start. Writers
-    of other nodes are not returned: their chains are on other disks, and may have running processes.
+    The chain of the commands is left to them (``CommandTrail``). Writers of other nodes are not returned: their chains
+    are on other disks, and may have running processes.
     """
-    others = {*at_work, WriterId(node, None).name, WriterId(node, 0, xks=True).name}
+    others = {*at_work, WriterId(node, None).name}
     return [each for each in _records(store) if each.node == node and each.writer not in others]
 
 

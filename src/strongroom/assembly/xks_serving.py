@@ -4,16 +4,15 @@ It opens the folder as commands do, and writes an audit chain of its own. AWS KM
 with other certificates and limits, and however many calls it makes, they take no lane of the server's.
 """
 
-import fcntl
 import logging
-import os
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 
 from msgspec.structs import replace
 
 from strongroom.assembly.audit_log import open_audit_key, open_audit_log
-from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.deployment import OpenFolder
 from strongroom.assembly.node import require_node_id
 from strongroom.assembly.serving import tune_interpreter
@@ -39,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 _SUITES = ("ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384")
 """The suites of TLS 1.2 that AWS KMS offers to a proxy (specification, "TLS")."""
+_HEALTH_INTERVAL = 5.0
+"""Seconds between two looks at whether the health has to be checked again."""
 
 
 def listener_settings(settings: Settings) -> Settings:
@@ -60,25 +61,8 @@ def listener_settings(settings: Settings) -> Settings:
     return found
 
 
-def lock_xks_serving(folder: DataFolder) -> int:
-    """Lock the right to serve the XKS proxies of a folder; return the file descriptor of the lock.
-
-    Raises DataFolderError if another process has it, or if there is no such folder.
-    """
-    try:
-        descriptor = os.open(folder.xks_serving, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except FileNotFoundError:
-        raise DataFolderError(f"`{folder.path}` is not a data folder; start a server once to make it") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise DataFolderError(f"another process serves the XKS proxies of `{folder.path}`; stop it first") from None
-    return descriptor
-
-
 class XksServing:
-    """The XKS proxies of an opened data folder, which ``lock_xks_serving`` has locked. Close it afterwards.
+    """The XKS proxies of an opened data folder, with the right to serve them (``xks_lock``). Close it afterwards.
 
     ``settings`` are those of ``listener_settings``, on a port that is claimed.
     """
@@ -148,7 +132,13 @@ class XksServing:
         Raises DataFolderError if a server of another release has upgraded the database.
         """
         tune_interpreter()
-        self._server.run(ready, reload)
+        ended = threading.Event()
+        # It is not waited for at the end: what holds the keys may hang.
+        threading.Thread(target=self._renew_health, args=(ended,), name="health", daemon=True).start()
+        try:
+            self._server.run(ready, reload)
+        finally:
+            ended.set()
         if self._outdated:
             raise DataFolderError(self._outdated)
 
@@ -156,9 +146,13 @@ class XksServing:
         """Save the last uses of keys, write the audit lines that wait, and end the chain."""
         self._undo.close()
 
+    def _renew_health(self, ended: threading.Event) -> None:
+        self._health.renew()
+        while not ended.wait(_HEALTH_INTERVAL):
+            self._health.renew()
+
     def _chores(self) -> None:
         self._keeper.upkeep()
-        self._health.renew()
         self._tls.report(self._problems, self._clock.now())
         database = self._opened.folder.database
         try:

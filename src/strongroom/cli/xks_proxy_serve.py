@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from strongroom import __version__
 from strongroom.assembly.data_folder import DataFolder
 from strongroom.assembly.deployment import open_existing
-from strongroom.assembly.xks_serving import XksServing, listener_settings, lock_xks_serving
+from strongroom.assembly.xks_lock import lock_xks_serving
+from strongroom.assembly.xks_serving import XksServing, listener_settings
 from strongroom.audit.writer_id import worker_name
 from strongroom.cli.data_folder import readable_errors
 from strongroom.cli.options import config_option, data_option, read_settings
@@ -33,6 +34,8 @@ from strongroom.telemetry.logs import name_node, start_logging
 logger = logging.getLogger(__name__)
 
 _STOPPED = "The XKS proxy has stopped."
+_PATIENCE = 3.0
+"""Seconds to wait for another process that serves proxies, or ends what a killed one has left."""
 
 
 @click.command()
@@ -78,7 +81,7 @@ def _serve(settings: Settings, name: Callable[[str], None], read: Callable[[], S
     exit_on_stop_signals(_STOPPED)
     clock, tls = SystemClock(), Tls(settings)
     with ExitStack() as held:
-        held.callback(os.close, lock_xks_serving(DataFolder(settings.folder)))
+        held.callback(os.close, lock_xks_serving(DataFolder(settings.folder), _PATIENCE))
         host, port = settings.address
         port = held.enter_context(closing(claim_port(host, port))).getsockname()[1]
         running = replace(settings, listen=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")

@@ -121,7 +121,7 @@ class XksFront:
     def _submit(self, job: Job) -> None:
         self._in_work += 1
         left = self._deadline - (self._clock.timer() - job.request.received_at)
-        self._loop.call_later(max(left, 0.0), self._expire, job)
+        job.timer = self._loop.call_later(max(left, 0.0), self._expire, job)
         self._lanes.submit(Lane.KEY_BACKEND, job)
 
     def _malformed(self, connection: Connection, status: int, _headers: dict[str, str]) -> None:
@@ -159,6 +159,9 @@ class XksFront:
         if job.answered:
             return
         job.answered = True
+        if job.timer is not None:
+            # It would keep the request in memory until its time has come.
+            job.timer.cancel()
         facts, error = job.facts, outcome if isinstance(outcome, XksError) else None
         if job.begun:
             event_id = self._trail.event_id()

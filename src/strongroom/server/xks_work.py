@@ -1,5 +1,6 @@
 """What a thread of the XKS proxy does with one request, from the signature to the body of the reply."""
 
+import asyncio
 import logging
 from typing import cast
 
@@ -27,7 +28,7 @@ class XksConnection(Connection):
 
 
 class Job(msgspec.Struct, eq=False):
-    """A request on its way. ``reply_id`` is sent with the reply. Only the event loop sets ``answered``."""
+    """A request on its way. ``reply_id`` is sent with the reply. The loop alone sets ``answered`` and ``timer``."""
 
     connection: Connection
     request: HttpRequest
@@ -35,6 +36,7 @@ class Job(msgspec.Struct, eq=False):
     facts: XksFacts
     begun: bool = False
     answered: bool = False
+    timer: asyncio.TimerHandle | None = None
 
 
 class XksWork:

@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 _KEPT = 50.0
 """Seconds for which a result is used."""
 _KEPT_FAILURE = 5.0
+_PATIENCE = 0.1
+"""Seconds to wait for the check of another thread."""
 _RENEWED = 20.0
 """Seconds after which a result is renewed in the background, so that a check need not wait for one."""
 _TEST = b"is this key usable?"
@@ -46,7 +48,10 @@ class XksHealth:
         self._checking = Lock()
 
     def status(self) -> HealthStatus:
-        """Return the present status, from a check that is less than a minute old. It may wait for the key back end."""
+        """Return the present status, from a check that is less than a minute old.
+
+        It may wait for the key back end, but not for the check of another thread, which may hang.
+        """
         return self._at_most(_KEPT if self._status is HealthStatus.ACTIVE else _KEPT_FAILURE)
 
     def renew(self) -> None:
@@ -54,11 +59,17 @@ class XksHealth:
         self._at_most(_RENEWED if self._status is HealthStatus.ACTIVE else _KEPT_FAILURE)
 
     def _at_most(self, age: float) -> HealthStatus:
-        with self._checking:
+        if not self._checking.acquire(timeout=_PATIENCE):
+            checked_at = self._checked_at
+            is_recent = checked_at is not None and self._timer() - checked_at < _KEPT
+            return self._status if is_recent else HealthStatus.UNAVAILABLE
+        try:
             if self._checked_at is None or self._timer() - self._checked_at >= age:
                 self._status = self._check()
                 self._checked_at = self._timer()
             return self._status
+        finally:
+            self._checking.release()
 
     def _check(self) -> HealthStatus:
         try:

@@ -12,7 +12,8 @@ from botocore.credentials import Credentials
 from backup_scene import back_up, reopened, restore, verify
 from local_deployment import LocalDeployment
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
-from strongroom.assembly.xks_serving import listener_settings, lock_xks_serving
+from strongroom.assembly.xks_lock import lock_xks_serving
+from strongroom.assembly.xks_serving import listener_settings
 from strongroom.clock import ManualClock
 from strongroom.settings import Settings, SettingsError
 from strongroom.xks_proxy.registry import MOST_CREDENTIALS, Usage

@@ -1,5 +1,8 @@
 """The health of an XKS proxy: a key back end that is slow, fails and comes back, and how often it is asked."""
 
+import threading
+import time
+
 import pytest
 
 from strongroom.clock import ManualClock
@@ -65,3 +68,21 @@ def test_what_else_every_call_needs(token: TokenBackend, clock: ManualClock, cap
 
     assert XksHealth(token, "us-east-1", fail, clock.timer).status() is UNAVAILABLE
     assert "the audit log cannot be written" in caplog.text
+
+
+def test_a_check_that_hangs_keeps_no_other_call_waiting(
+    health: XksHealth, token: TokenBackend, clock: ManualClock
+) -> None:
+    assert health.status() is ACTIVE
+    clock.advance(51)
+    token.answers.clear()
+    hanging = threading.Thread(target=health.renew)
+    hanging.start()
+    while token.calls["load"] < 2:
+        time.sleep(0.01)
+    begun = time.monotonic()
+    assert health.status() is UNAVAILABLE
+    assert time.monotonic() - begun < 5
+    token.answers.set()
+    hanging.join()
+    assert health.status() is ACTIVE
