@@ -1,4 +1,4 @@
-"""Data folders with many keys or grants, filled in large transactions; key material is wrapped as in service."""
+"""Data folders with many keys or grants, filled in large transactions; wrapped and authenticated as in service."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,8 +18,10 @@ from strongroom.operations.kms.key_material import generate_material
 from strongroom.settings import Settings
 from strongroom.store.protocol import Transaction
 from strongroom.store.sql import rows
+from strongroom.store.sql.key_rows import sealed_key
 from strongroom.store.sql.schema import key_count, key_material, kms_key
 from strongroom.store.sqlite.engine import WRITE, open_sqlite
+from strongroom.store.sqlite.store import SqlStore
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 TRUSTS_THE_ACCOUNT = default_policy(root_arn(REGION, ACCOUNT))
@@ -43,11 +45,13 @@ def opened(data: Path) -> Deployment:
 def add_keys(data: Path, count: int) -> None:
     """Add keys that trust their account, to a folder without keys, in one transaction and many rows at a time."""
     with opened(data) as deployment:
+        store = deployment.backends.store
+        assert isinstance(store, SqlStore)
         engine = open_sqlite(data / "strongroom.db")
         with engine.connect().execution_options(**WRITE) as connection, connection.begin():
             for batch in _batches(count):
                 keys = [_key(deployment.backends, number, TRUSTS_THE_ACCOUNT) for number in batch]
-                connection.execute(insert(kms_key), [rows.key_values(key) for key in keys])
+                connection.execute(insert(kms_key), [sealed_key(store.guard, key) for key in keys])
                 connection.execute(insert(key_material), [rows.material_values(key, 0) for key in keys])
             connection.execute(insert(key_count).values(account=ACCOUNT, region=REGION, customer_keys=count))
         engine.dispose()

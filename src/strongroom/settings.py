@@ -106,6 +106,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """How old an attestation document may be."""
     managed_rotation_days: Annotated[int, Meta(ge=1, le=36_500)] = 1035
     """How often the keys behind ``alias/aws/…`` are rotated."""
+    domain_key_rotation_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
+    """The age at which the keeper rotates domain keys; 0 for never."""
     customer_keys: Annotated[int, Meta(ge=0, le=_MOST)] = 100_000
     """How many customer managed keys an account may have in a Region."""
     request_quotas: tuple[RequestQuota, ...] = ()

@@ -10,7 +10,7 @@ BY_STRING = {
     "api/aws_query.py": "writes any response: the names are those that the response type declares",
     "audit/parameters.py": "records any request: the names are those that the request type declares",
     "crypto/seals/kms.py": "calls an operation of a client that botocore makes, and has no types for",
-    "store/sql/row_adoption.py": "gives rows of any table their codes: the names are the columns of the table",
+    "store/sql/row_codes.py": "gives rows of any table their codes: the names are the columns of the table",
     "store/sql/row_guard.py": "names a row of any table by its primary key",
     "store/sql/row_walk.py": "orders rows of any table by the columns that it is given",
     "telemetry/logs.py": "a log record has this attribute only where the call that logged it passed one along",

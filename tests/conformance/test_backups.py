@@ -186,6 +186,11 @@ def test_the_newest_are_kept(scene: Scene, tmp_path: Path) -> None:
     done = strongroom(scene.data, "backup", "--to", str(tmp_path / "file"), "--unencrypted", "--keep", "2")
     assert done.returncode == 2
     assert "--keep needs a folder" in done.stderr
+    missing = tmp_path / "missing"
+    done = strongroom(scene.data, "backup", "--to", str(missing), "--unencrypted", "--keep", "2")
+    assert done.returncode == 2
+    assert f"`{missing}` does not exist" in done.stderr
+    assert not missing.exists()
 
 
 @pytest.mark.parametrize("option", ["--identity", "--passphrase-file", "--recipients-file"])

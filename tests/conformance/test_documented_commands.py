@@ -46,6 +46,7 @@ BACKED_UP = "needs age and a server's data folder; tests/conformance/test_backup
 MANIFEST = "a part of a manifest of Kubernetes; its paths and times are those of the text"
 LOADED = "settings; tests/architecture/test_documents.py loads them"
 
+ROTATED = "run in tests/crash/test_domain_key_kill.py"
 EXAMINED = "test_doctor.py runs it on data folders in all states"
 DAMAGED = "test_database_set_back.py runs it on a damaged data folder"
 CLOUD = "needs a KMS key elsewhere; test_seals.py does it with another server"
@@ -70,6 +71,7 @@ LEFT_OUT = {
     ("RELEASING.md", "(cd dist &&"): RELEASE,
     ("docs/operations.md", "strongroom audit archive"): PLACEHOLDERS,
     ("docs/operations.md", "strongroom doctor"): EXAMINED,
+    ("docs/operations.md", "strongroom domain-keys"): ROTATED,
     ("docs/performance.md", "make bench"): LOAD,
     ("docs/reliability.md", "make faults"): LOAD,
     ("docs/reliability.md", "make fuzz"): LOAD,

@@ -15,6 +15,7 @@ from backup_campaign import BackupCampaign
 from campaign import Random, Tally, first_lines, seeded
 from damage import How
 from damage_campaign import DamageCampaign, report
+from domain_key_campaign import DomainKeyCampaign
 from kill_campaign import KillCampaign
 from power_cut_campaign import PowerCutCampaign
 from seal_campaign import SealCampaign
@@ -32,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=("kills", "cuts", "damage", "copies", "backups", "seals"))
+    parser.add_argument("--only", choices=("kills", "cuts", "damage", "copies", "backups", "seals", "domain-keys"))
     asked = parser.parse_args()
     lost = 0
     print("| Fault | Injected | Acknowledged | Lost | Recovery: median, worst | Outcomes |\n|---|---|---|---|---|---|")
@@ -72,6 +73,11 @@ def _campaigns(rounds: int) -> Iterator[tuple[str, int, Campaign]]:
             yield "damage", count, _damage(how, was_killed=was_killed)
     yield "copies", few, lambda scratch, random, count: WrongCopyCampaign(scratch, random).run(count)
     yield "backups", few, lambda scratch, random, count: BackupCampaign(scratch, random).run(count)
+    yield (
+        "domain-keys",
+        max(1, rounds // 5),
+        lambda scratch, random, count: DomainKeyCampaign(scratch, random).run(count),
+    )
     yield "seals", max(1, rounds // 5), lambda scratch, random, count: SealCampaign(scratch, random).run(count)
 
 

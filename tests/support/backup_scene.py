@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from local_deployment import LocalDeployment, entropy
-from strongroom.assembly.backup import BackupMaker, MadeBackup
-from strongroom.assembly.backup_verification import VerifiedBackup, verify_backup
+from strongroom.assembly.backups.maker import BackupMaker, MadeBackup
+from strongroom.assembly.backups.restore import Restore, RestoredBackup, RestoreRequest
+from strongroom.assembly.backups.root_key_source import RootKeySource
+from strongroom.assembly.backups.verification import VerifiedBackup, verify_backup
 from strongroom.assembly.deployment import open_existing
-from strongroom.assembly.restore import Restore, RestoredBackup, RestoreRequest
-from strongroom.assembly.root_key_source import RootKeySource
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.crypto.age.passphrase import PassphraseDecryption, PassphraseEncryption
 from strongroom.crypto.age.stream import Decryption, Encryption

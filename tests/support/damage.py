@@ -111,7 +111,7 @@ def _change_value(path: Path, damage: Damage) -> None:
     with closing(sqlite3.connect(path)) as database, database:
         database.text_factory = bytes
         rowid, value, kind = database.execute(
-            f'SELECT rowid, "{column}", typeof("{column}") FROM "{table}" LIMIT 1 OFFSET {row}'  # noqa: S608 - our tables
+            f'SELECT rowid, "{column}", typeof("{column}") FROM "{table}" ORDER BY rowid LIMIT 1 OFFSET {row}'  # noqa: S608 - our tables
         ).fetchone()
         if isinstance(value, bytes):
             content = bytearray(value)
@@ -166,6 +166,6 @@ def _rows(path: Path) -> dict[str, tuple[list[str], list[tuple[object, ...]]]]:
         names = database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
         found = {}
         for (name,) in names:
-            cursor = database.execute(f'SELECT * FROM "{name.decode()}"')  # noqa: S608 - names of our own tables
+            cursor = database.execute(f'SELECT * FROM "{name.decode()}" ORDER BY rowid')  # noqa: S608 - names of our own tables
             found[name.decode()] = [column[0] for column in cursor.description], cursor.fetchall()
         return found

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import cast
 
 from local_deployment import LocalDeployment
-from strongroom.assembly.backup import BackupMaker
+from strongroom.assembly.backups.maker import BackupMaker
 from strongroom.assembly.deployment import open_existing
 from strongroom.clock import ManualClock
 from strongroom.crypto.backing_keys import SymmetricKey
@@ -178,7 +178,7 @@ def row_macs() -> list[dict[str, object]]:
     for table, values in ROWS:
         domain_key = entropy(32)
         keys = RowKeys()
-        keys.add(1, domain_key)
+        keys.update({1: domain_key})
         message = FORMATS[table].of_values(values, [("tag", "value")] if table == "kms_key" else [])
         vectors.append(
             {

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 from Crypto.Cipher import AES
 
+from strongroom.assembly.backups.restore import Restore, RestoreRequest
 from strongroom.assembly.deployment import Deployment
-from strongroom.assembly.restore import Restore, RestoreRequest
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.clock import ManualClock
 from strongroom.crypto.backing_keys import SymmetricKey
@@ -119,7 +119,7 @@ def test_codes_of_rows_of_version_1_are_accepted_and_made_again() -> None:
         table, message = vector["table"], bytes.fromhex(vector["message"])
         domain_key, mac = bytes.fromhex(vector["domain_key"]), bytes.fromhex(vector["row_mac"])
         keys = RowKeys()
-        keys.add(1, domain_key)
+        keys.update({1: domain_key})
         assert keys.verifies(message, mac)
         # Independently: SP 800-108 in counter mode, then HMAC, of a MessagePack message.
         derived = hmac.digest(domain_key, b"\0\0\0\1strongroom:rows:hmac-sha-256\0\0\0\1\0", "sha256")

@@ -7,8 +7,7 @@
 * What commands change: ``registrar`` makes accounts and services, ``root_keys`` root access keys; ``provider_keys``,
   ``key_policies``, ``audit_archive``. ``command_trail`` records it. ``credentials`` is the file of access keys,
   ``profiles`` compares it with the database.
-* ``backup`` and ``backup_verification``, with ``backup_files`` and ``backup_stream``. ``restore`` uses them, and
-  ``destroyed_since``, ``restored_state`` and ``restored_folder``.
+* ``backups`` makes, verifies and restores backups. ``doctor`` checks a deployment.
 
 Rules about keys, policies and requests do not belong here.
 """

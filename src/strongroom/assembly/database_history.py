@@ -4,14 +4,12 @@ import os
 
 from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
-from strongroom.audit.database_history import DatabasePosition, SetBack, find_set_back
+from strongroom.audit.database_history import HISTORY_ID_LENGTH, DatabasePosition, SetBack, find_set_back
 from strongroom.audit.operator_events import AUDIT_SOURCE, OperatorEvent
 from strongroom.entropy import Entropy
 from strongroom.store.audit.segments import newest_notes
 from strongroom.store.protocol import Readable, Store
 from strongroom.store.scopes import AccountScope
-
-_ID_LENGTH = 8
 
 
 def compare_with_log(folder: DataFolder, store: Readable) -> SetBack | None:
@@ -51,7 +49,7 @@ def accept_older(folder: DataFolder, store: Store, trail: CommandTrail, entropy:
         if found is None:
             raise DataFolderError(f"`{folder.database}` has all that the audit log notes: there is nothing to accept")
         with folder.registering(), trail.recording(_event(found)):
-            history_id = entropy(_ID_LENGTH).hex()
+            history_id = entropy(HISTORY_ID_LENGTH).hex()
             # The end of the recording notes the new history in the audit log.
             store.write(lambda transaction: transaction.begin_history(history_id), AccountScope(""))
     finally:

@@ -26,6 +26,7 @@ from strongroom.assembly.data_folder import (
 )
 from strongroom.assembly.database_check import is_checked_at_once, require_whole_database
 from strongroom.assembly.database_history import require_all_committed
+from strongroom.assembly.domain_key_rotation import DomainKeyRotation, follow_domain_keys
 from strongroom.assembly.domain_keys import open_domain_keys
 from strongroom.assembly.key_policies import KeyPolicies
 from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_node_id
@@ -33,6 +34,7 @@ from strongroom.assembly.profiles import Profiles
 from strongroom.assembly.provider_keys import ProviderKeys
 from strongroom.assembly.record_check import quarantine_damaged
 from strongroom.assembly.registrar import Registrar
+from strongroom.assembly.rewrapping import Rewrapping
 from strongroom.assembly.root_keys import RootKeys
 from strongroom.assembly.row_authentication import authenticate_rows
 from strongroom.assembly.seals import Seals
@@ -118,7 +120,8 @@ class OpenFolder:
                 require_all_committed(self.folder, store)
             self.unsealing = unsealing = unsealing or Unsealing(settings, entropy)
             new_regions = settings.regions if taken else ()
-            domain_keys = open_domain_keys(self.folder, store, new_regions, unsealing, entropy)
+            domain_keys = open_domain_keys(self.folder, store, new_regions, unsealing, entropy, now=clock.now())
+            follow_domain_keys(domain_keys, self.folder, store, unsealing)
             authenticate_rows(self.folder, store, domain_keys, self.problems, unsealing, taken=taken)
             software = SoftwareKeyBackend(domain_keys, entropy, approved_only=settings.fips)
             key_backends, secrets = KeyBackends(software), ServiceSecrets(domain_keys)
@@ -150,6 +153,16 @@ class OpenFolder:
             self.provider_keys = ProviderKeys(self.folder, store, self.trail)
             self.key_policies = KeyPolicies(self.folder, store, self.trail)
             self.seals = Seals(self.folder, store, unsealing, self.trail, entropy, approved_only=settings.fips)
+            self.domain_keys = DomainKeyRotation(
+                self.folder,
+                store,
+                domain_keys,
+                Rewrapping(store, key_backends, secrets, clock.timer),
+                unsealing,
+                self.trail,
+                clock=clock,
+                entropy=entropy,
+            )
             self.profiles = Profiles(self.folder, store, secrets)
             undo.pop_all()
 
@@ -262,6 +275,7 @@ class Deployment:
             clock,
             opened.clock_watch,
             usage,
+            keep_domain_keys=partial(opened.domain_keys.keep, every_days=settings.domain_key_rotation_days),
             at_start=partial(quarantine_damaged, opened.folder, opened.store, opened.store.quarantine),
         )
         self._saves_clock = not worker

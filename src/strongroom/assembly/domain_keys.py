@@ -16,9 +16,15 @@ _FIRST_VERSION = 1
 
 
 def open_domain_keys(
-    folder: DataFolder, store: Store, regions: Sequence[str], unsealing: Unsealing, entropy: Entropy
+    folder: DataFolder,
+    store: Store,
+    regions: Sequence[str],
+    unsealing: Unsealing,
+    entropy: Entropy,
+    *,
+    now: float | None = None,
 ) -> DomainKeys:
-    """Unseal the domain keys, and make one for each of ``regions`` that has none.
+    """Unseal the domain keys, and make one for each of ``regions`` that has none, at ``now`` in epoch seconds.
 
     Raises DataFolderError if the root key is missing, UnsealError if it is not the one that sealed them or no seal
     opens, SealUnavailableError if one may later.
@@ -33,12 +39,12 @@ def open_domain_keys(
     except UnsealError:
         if not _were_resealed(store, sealed):
             raise
-        return open_domain_keys(folder, store, regions, unsealing, entropy)
+        return open_domain_keys(folder, store, regions, unsealing, entropy, now=now)
     lost = used.intersection(missing)
     if lost:
         # A new one could open no secret and no key, and would find every row changed.
         raise DataFolderError(f"`{folder.database}` has lost its domain key `{min(lost)}`; restore it from a backup")
-    new = [create_domain_key(scope, _FIRST_VERSION, seal, entropy) for scope in missing]
+    new = [create_domain_key(scope, _FIRST_VERSION, seal, entropy, now) for scope in missing]
     if new:
         sealed = _add_missing(store, new)
     try:

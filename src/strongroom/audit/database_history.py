@@ -6,13 +6,16 @@ database that ends with a lower number has lost commits that were answered: an o
 write-ahead log was removed or damaged.
 
 An operator can decide to go on with an older database. From then on its numbers mean something else, so it begins
-another history, with a higher ordinal and a new random id.
+another history, with a higher ordinal and a new random id. So does a database that is restored from a backup.
 """
 
 from collections.abc import Iterable
 from enum import StrEnum
 
 import msgspec
+
+HISTORY_ID_LENGTH = 8
+"""The number of random bytes of a history's id, which is written in hexadecimal."""
 
 
 class DatabasePosition(msgspec.Struct, frozen=True, rename={"history_id": "historyId"}):

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from strongroom.backup.manifest import DEPLOYMENT_LENGTH
 
@@ -21,16 +21,17 @@ def dated_name(deployment: str, now: float, *, encrypted: bool, again: int = 0) 
     return f"strongroom-{deployment}-{at}{f'-{again}' if again else ''}{suffix}"
 
 
-def too_many(names: Iterable[str], deployment: str, keep: int, newest: str) -> list[str]:
+def too_many(names: Iterable[str], deployment: str, keep: int, newest: str, ranks: Mapping[str, int]) -> list[str]:
     """Return the names of a deployment's backups that are not among the ``keep`` newest, the oldest first.
 
-    Other names are never returned, nor is ``newest``, the backup that was just made: a clock that was set back would
-    make it look old.
+    ``ranks`` are numbers of those that the audit log knows: the higher, the newer, whatever their dates say, as a clock
+    may have been set. Names that it does not know are older, in the order of their dates: another node made them, or
+    their records were archived. Other files are never returned, nor is ``newest``, the backup that is being made.
     """
     dated = []
     for name in names:
         found = _NAME.fullmatch(name)
         if found is not None and found[1] == deployment and name != newest:
-            dated.append((found[2], int(found[3] or 0), name))
+            dated.append((name in ranks, ranks.get(name, 0), found[2], int(found[3] or 0), name))
     dated.sort()
-    return [name for _, _, name in dated[: max(0, len(dated) - (keep - 1))]]
+    return [name for *_, name in dated[: max(0, len(dated) - (keep - 1))]]

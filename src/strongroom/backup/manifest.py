@@ -12,6 +12,8 @@ _Schema = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,8}\Z")]
 _Time = Annotated[float, msgspec.Meta(ge=0, lt=253_402_300_800)]
 """Up to the year 9999."""
 
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+
 _DOMAIN = b"strongroom backup manifest 1\n"
 
 DOMAIN_KEYS = "$domain-keys"
@@ -48,12 +50,26 @@ class WriterCheckpoint(msgspec.Struct, frozen=True):
     stopped: bool
 
 
+class DatabaseEnd(msgspec.Struct, frozen=True):
+    """Where a database was: the ordinal of its history, the random id of that, and the number of its newest change.
+
+    A restored database begins a history with a higher ordinal than that of the backup, and so does a database of which
+    changes were lost. Of two states with one history id, the one with the higher number is newer.
+    """
+
+    history: _Count
+    history_id: _Name
+    change: _Count
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a backup says about itself.
 
     ``at`` is when its state was read, epoch seconds. ``deployment`` identifies the audit key, and so all nodes of one
     deployment: the beginning of the SHA-256 of its public key. ``schema`` is the schema of the database, ``release``
-    the release of Strongroom that made the backup.
+    the release of Strongroom that made the backup. ``checkpoints`` and ``ends`` are where the audit chains and the
+    database were: what was written later is told by these, and by no clock. ``ends`` is None in a backup of an earlier
+    release, and if the database had lost its history.
     """
 
     format: int
@@ -66,6 +82,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     domain_keys: tuple[DomainKeyId, ...]
     with_domain_keys: bool
     checkpoints: tuple[WriterCheckpoint, ...]
+    ends: DatabaseEnd | None = None
 
     def rows_of(self, section: str) -> int:
         """Return how many rows a section has, 0 if there is none of that name."""

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from strongroom.assembly.backup import BackupMaker
-from strongroom.assembly.backup_verification import OpenedContent, Origin, VerifiedBackup, verify_backup
+from strongroom.assembly.backups.maker import BackupMaker
+from strongroom.assembly.backups.root_key_source import RootKeySource
+from strongroom.assembly.backups.verification import OpenedContent, Origin, VerifiedBackup, verify_backup
 from strongroom.assembly.deployment import OpenFolder
-from strongroom.assembly.root_key_source import RootKeySource
 from strongroom.audit.cloudtrail import event_time
 from strongroom.cli.backup_options import (
     audit_public_key_option,
@@ -89,7 +89,8 @@ def backup(  # noqa: PLR0913 - the options of one backup
     if context.invoked_subcommand is not None:
         return
     if keep is not None and not to.is_dir():
-        raise click.BadParameter("--keep needs a folder in --to", param_hint="--keep")
+        wrong = "is not a folder" if to.exists() else "does not exist: make the folder first, or choose another"
+        raise click.BadParameter(f"`{to}` {wrong}; --keep needs a folder in --to", param_hint="--to")
     with backup_errors():
         encryption = _encryption(recipients, recipient_files, passphrase_file, unencrypted=unencrypted)
     with backup_errors(), open_data_folder(config, data) as (opened, settings):
@@ -191,6 +192,8 @@ def show_verified(found: VerifiedBackup) -> None:
         f"backup of {at} by release {manifest.release}, schema {manifest.schema}, manifest {found.signed.digest}"
     )
     click.echo(f"deployment {manifest.deployment}, node {manifest.node or '-'}, {manifest.rows_of('kms_key')} keys")
+    if manifest.ends is not None:
+        click.echo(f"database: change {manifest.ends.change} of history {manifest.ends.history}")
     if found.content is None:
         click.echo("not checked: whether the keys open; give --root-key")
     else:

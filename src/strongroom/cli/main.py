@@ -10,6 +10,7 @@ from strongroom.cli.backup import backup
 from strongroom.cli.clock import clock
 from strongroom.cli.database import database
 from strongroom.cli.doctor import doctor
+from strongroom.cli.domain_keys import domain_keys
 from strongroom.cli.explain import explain_command, who_can_command
 from strongroom.cli.identity_provider import identity_provider
 from strongroom.cli.key import key
@@ -27,7 +28,7 @@ def main() -> None:
 
 
 for command in (
-    *(serve, account, service, seal, key, identity_provider, explain_command, who_can_command),
+    *(serve, account, service, seal, domain_keys, key, identity_provider, explain_command, who_can_command),
     *(audit, clock, database, backup, restore, doctor, xks_proxy),
 ):
     main.add_command(command)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from strongroom.assembly.backup_stream import Progress
-from strongroom.assembly.restore import Restore, RestoredBackup, RestoreRequest
-from strongroom.assembly.restored_state import WAITING_DAYS
+from strongroom.assembly.backups.restore import Restore, RestoredBackup, RestoreRequest
+from strongroom.assembly.backups.restored_state import WAITING_DAYS
+from strongroom.assembly.backups.streams import Progress
 from strongroom.audit.cloudtrail import event_time
 from strongroom.cli.backup import MOST_SHOWN, show_content
 from strongroom.cli.backup_options import (

@@ -4,12 +4,15 @@ A scope is a Region, whose domain key wraps the backing keys of that Region, or 
 secrets of the service itself and authenticates the rows of the database. The newest version wraps; older versions still
 unwrap.
 
+A rotation makes a newer version, which other processes learn of (``DomainKeys.reread``), and at its end destroys the
+older ones.
+
 The key of ``iam`` is sealed in one of two ways. Its binding says whether every row of its database has a message
 authentication code. So without the root key, rows without a code cannot be made acceptable again, except with the
 sealed key of a release that made none.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import msgspec
@@ -28,14 +31,16 @@ IAM_SCOPE = "iam"
 _WITH_CODES = "rows-have-codes"
 
 
-def create_domain_key(scope: str, version: int, seal: Seal, entropy: Entropy) -> SealedDomainKey:
-    """Make a domain key for a database whose rows have codes, and return it sealed."""
-    return _sealed(scope, version, entropy(KEY_LENGTH), seal)
+def create_domain_key(
+    scope: str, version: int, seal: Seal, entropy: Entropy, now: float | None = None
+) -> SealedDomainKey:
+    """Make a domain key at ``now``, epoch seconds, for a database whose rows have codes, and return it sealed."""
+    return replace(_sealed(scope, version, entropy(KEY_LENGTH), seal), created_at=now)
 
 
 def reseal(record: SealedDomainKey, seal: Seal) -> SealedDomainKey:
     """Return a domain key sealed for a database whose rows have codes; raises UnsealError."""
-    return _sealed(record.scope, record.version, _unsealed(record, seal)[0], seal)
+    return replace(record, sealed=_sealed(record.scope, record.version, _unsealed(record, seal)[0], seal).sealed)
 
 
 class OpenDomainKey(msgspec.Struct, frozen=True):
@@ -61,36 +66,77 @@ def seal_domain_keys(opened: Iterable[OpenDomainKey], seal: Seal) -> list[Sealed
 
 
 class DomainKeys:
-    """The unsealed domain keys of this process."""
+    """The unsealed domain keys of this process. Safe to use from several threads."""
 
     def __init__(self, sealed: Iterable[SealedDomainKey], seal: Seal, entropy: Entropy) -> None:
         """Unseal ``sealed``; raises UnsealError if the root key is not the one that sealed them."""
+        self._entropy = entropy
         self._wrappers: dict[tuple[str, int], Wrapper] = {}
-        self._newest: dict[str, int] = {}
-        self.row_keys = RowKeys()
+        self._newest: dict[str, Wrapper] = {}
+        self.row_keys = RowKeys(self.reread)
         """Makes and checks the codes of rows."""
         self.rows_have_codes = True
         """Whether every row that decides must have a code. If not, an older release wrote them."""
-        for each in sealed:
+        self._reread: Callable[[], None] = _nothing
+        self.update(sealed, seal)
+
+    def update(self, sealed: Iterable[SealedDomainKey], seal: Seal) -> None:
+        """Take over the domain keys that are stored now, and drop those that are not.
+
+        Raises UnsealError, and changes nothing, if ``seal`` has not sealed them.
+        """
+        wrappers: dict[tuple[str, int], Wrapper] = {}
+        newest: dict[str, Wrapper] = {}
+        row_keys: dict[int, bytes] = {}
+        have_codes = True
+        for each in sorted(sealed, key=lambda each: (each.scope, each.version)):
             key, has_codes = _unsealed(each, seal)
             if each.scope == IAM_SCOPE:
-                self.row_keys.add(each.version, key)
-                self.rows_have_codes = self.rows_have_codes and has_codes
-            self._wrappers[each.scope, each.version] = Wrapper(key, each.version, entropy)
-            self._newest[each.scope] = max(each.version, self._newest.get(each.scope, 0))
+                row_keys[each.version] = key
+                have_codes = have_codes and has_codes
+            newest[each.scope] = wrappers[each.scope, each.version] = Wrapper(key, each.version, self._entropy)
+        self.row_keys.update(row_keys)
+        self.rows_have_codes = have_codes
+        self._wrappers, self._newest = wrappers, newest
+
+    def follow(self, reread: Callable[[], None]) -> None:
+        """Have ``reread`` update these keys whenever a version is met that is not known, or the store names one."""
+        self._reread = reread
+
+    def reread(self) -> None:
+        """Take over what other processes have changed. Without ``follow``, there are none."""
+        self._reread()
+
+    def versions(self) -> set[tuple[str, int]]:
+        """Return the scope and version of each domain key that this process has."""
+        return {*self._wrappers}
 
     def wrap(self, scope: str, plaintext: bytes, bound_to: bytes) -> bytes:
         """Wrap under the newest domain key of ``scope``; raises UnsealError if there is none."""
         if scope not in self._newest:
+            self.reread()
+        wrapper = self._newest.get(scope)
+        if wrapper is None:
             raise UnsealError(f"no domain key for `{scope}`")
-        return self._wrappers[scope, self._newest[scope]].wrap(plaintext, bound_to)
+        return wrapper.wrap(plaintext, bound_to)
 
-    def unwrap(self, scope: str, envelope: bytes, bound_to: bytes) -> bytes:
-        """Return what was wrapped; raises UnsealError unless these keys wrapped it in ``scope`` for ``bound_to``."""
-        wrapper = self._wrappers.get((scope, wrapping_version(envelope)))
+    def unwrap(self, scope: str, envelope: bytes, bound_to: bytes, *, stored: bool = True) -> bytes:
+        """Return what was wrapped; raises UnsealError unless these keys wrapped it in ``scope`` for ``bound_to``.
+
+        What is ``stored`` may be wrapped under a domain key that another process has made since. What a client sends
+        is not: its answer was sent after that key was stored, and the call that brings it begins later.
+        """
+        place = (scope, wrapping_version(envelope))
+        if stored and place not in self._wrappers:
+            self.reread()
+        wrapper = self._wrappers.get(place)
         if wrapper is None:
             raise UnsealError(f"no domain key for `{scope}` opens this envelope")
         return wrapper.unwrap(envelope, bound_to)
+
+
+def _nothing() -> None:
+    """Do nothing, where no other process can change the domain keys."""
 
 
 def _unsealed(record: SealedDomainKey, seal: Seal) -> tuple[bytes, bool]:

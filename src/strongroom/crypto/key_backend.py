@@ -48,6 +48,13 @@ class KeyBackend(Protocol):
         """
         ...
 
+    def rewrap(self, token: bytes, owner: MaterialBinding) -> bytes:
+        """Return a token for the same material that needs only the newest domain key of its Region.
+
+        Raises UnsealError if the token was not made for ``owner``.
+        """
+        ...
+
     def wrapping_key(self, spec: WrappingKeySpec, owner: MaterialOwner) -> WrappingKey:
         """Make a key pair under which the material of one key can be imported.
 

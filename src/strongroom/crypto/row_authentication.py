@@ -5,6 +5,7 @@ the derived key, 32 bytes. That key is KBKDF in counter mode with HMAC-SHA-256 (
 PRF over ``[1] || label || 00 || [256]``.
 """
 
+from collections.abc import Callable, Mapping
 from hmac import compare_digest
 
 from strongroom.crypto.keyed_hash import HmacKey
@@ -13,26 +14,63 @@ _FORMAT = 1
 _COUNTER_AND_LABEL = (1).to_bytes(4) + b"strongroom:rows:hmac-sha-256" + b"\x00"
 _OUTPUT_BITS = (256).to_bytes(4)
 _PREFIX_LENGTH = 5
+_NO_KEY = HmacKey(bytes(32))
+"""Makes codes that nothing verifies, as long as there is no domain key."""
 
 
 class RowKeys:
-    """The keys that authenticate rows, one for each version of a domain key. The newest makes codes, all check them."""
+    """The keys that authenticate rows, one for each version of a domain key. The newest makes codes, all check them.
 
-    def __init__(self) -> None:
+    Safe to use from several threads.
+    """
+
+    def __init__(self, reread: Callable[[], None] = lambda: None) -> None:
+        """Start without keys. ``reread`` updates them; it is called for a version that is not known."""
         self._keys: dict[bytes, HmacKey] = {}
-        self._newest = b""
+        self._newest = b"", _NO_KEY
+        self._reread = reread
 
-    def add(self, version: int, domain_key: bytes) -> None:
-        """Derive the key of one version of the domain key; ``domain_key`` is 32 bytes."""
-        prefix = bytes((_FORMAT,)) + version.to_bytes(4)
-        self._keys[prefix] = HmacKey(HmacKey(domain_key).mac(_COUNTER_AND_LABEL + _OUTPUT_BITS))
-        self._newest = max(prefix, self._newest)
+    def update(self, domain_keys: Mapping[int, bytes]) -> None:
+        """Derive the key of each version of the domain key, 32 bytes, and drop all others."""
+        known = self._keys
+        keys = {}
+        for version, domain_key in domain_keys.items():
+            prefix = _prefix(version)
+            keys[prefix] = known.get(prefix) or HmacKey(HmacKey(domain_key).mac(_COUNTER_AND_LABEL + _OUTPUT_BITS))
+        self._keys = keys
+        newest = max(keys, default=b"")
+        self._newest = newest, keys.get(newest, _NO_KEY)
+
+    @property
+    def version(self) -> int:
+        """The version of the domain key that codes are made with; 0 without a key."""
+        return version_of(self._newest[0]) or 0
+
+    def require(self, version: int) -> bool:
+        """Make codes with this version of the domain key from now on; return False if it is not known."""
+        if version != self.version:
+            self._reread()
+        return version == self.version
 
     def mac(self, message: bytes) -> bytes:
         """Return the code of a message, 37 bytes."""
-        return self._newest + self._keys[self._newest].mac(message)
+        prefix, key = self._newest
+        return prefix + key.mac(message)
 
     def verifies(self, message: bytes, mac: bytes) -> bool:
         """Return whether a code was made here for a message. Any other bytes are no code."""
-        key = self._keys.get(mac[:_PREFIX_LENGTH])
+        prefix = mac[:_PREFIX_LENGTH]
+        key = self._keys.get(prefix)
+        if key is None and version_of(mac) is not None:
+            self._reread()
+            key = self._keys.get(prefix)
         return key is not None and compare_digest(key.mac(message), mac[_PREFIX_LENGTH:])
+
+
+def version_of(mac: bytes) -> int | None:
+    """Return the version of the domain key that a code was made with; None for what is no code."""
+    return int.from_bytes(mac[1:_PREFIX_LENGTH]) if len(mac) >= _PREFIX_LENGTH and mac[0] == _FORMAT else None
+
+
+def _prefix(version: int) -> bytes:
+    return bytes((_FORMAT,)) + version.to_bytes(4)

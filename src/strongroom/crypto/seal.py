@@ -7,11 +7,15 @@ from typing_extensions import override
 
 
 class SealedDomainKey(msgspec.Struct, frozen=True):
-    """A domain key as it is stored: sealed by the root key, numbered within its scope (a Region, or ``iam``)."""
+    """A domain key as it is stored: sealed by the root key, numbered within its scope (a Region, or ``iam``).
+
+    ``created_at`` is in epoch seconds; None for one that an older release has made.
+    """
 
     scope: str
     version: int
     sealed: bytes
+    created_at: float | None = None
 
 
 class Seal(Protocol):

@@ -18,5 +18,13 @@ class ServiceSecrets:
         return self._domain_keys.wrap(IAM_SCOPE, secret, bound_to)
 
     def unwrap(self, wrapped: bytes, bound_to: bytes) -> bytes:
-        """Return the secret; raises UnsealError if it was not wrapped by this deployment for ``bound_to``."""
+        """Return a stored secret; raises UnsealError if it was not wrapped by this deployment for ``bound_to``."""
         return self._domain_keys.unwrap(IAM_SCOPE, wrapped, bound_to)
+
+    def unwrap_token(self, wrapped: bytes, bound_to: bytes) -> bytes:
+        """Return the content of a token that a client has sent; raises UnsealError if it was not issued here."""
+        return self._domain_keys.unwrap(IAM_SCOPE, wrapped, bound_to, stored=False)
+
+    def reread(self) -> None:
+        """Take over the domain keys that other processes have made, and drop those that they have destroyed."""
+        self._domain_keys.reread()

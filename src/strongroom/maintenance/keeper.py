@@ -61,9 +61,15 @@ class Keeper:
         watch: ClockWatch,
         usage: AccessKeyUsage,
         *,
+        keep_domain_keys: Callable[[Moment], None] | None = None,
         at_start: Callable[[], None] | None = None,
     ) -> None:
-        """Keep a service. ``at_start`` is done once by the first worker: in its first round, or later if that fails."""
+        """Keep a service.
+
+        ``keep_domain_keys`` is done in each round of the first worker, ``at_start`` once: in its first round, or later
+        if that fails.
+        """
+        self._keep_domain_keys = keep_domain_keys
         self._at_start = at_start
         self._begin_after = -math.inf
         self._backends = backends
@@ -82,6 +88,8 @@ class Keeper:
             self._do_duties()
             self._run_guarded(self._watch.save)
             self._write_down(self._clock.now())
+            if self._keep_domain_keys is not None:
+                self._run_guarded(self._rotate_domain_keys)
             self._run_guarded(self._trim)
             self._run_guarded(self._scrub)
             self._run_guarded(self._begin)
@@ -107,6 +115,10 @@ class Keeper:
         self.counters.rounds += 1
         self.counters.last_duration = self._clock.timer() - begun
         self.counters.last_end = self._clock.now()
+
+    def _rotate_domain_keys(self) -> None:
+        if self._keep_domain_keys is not None:
+            self._keep_domain_keys(self._watch.moment())
 
     def _begin(self) -> None:
         if self._at_start is None or self._clock.timer() < self._begin_after:

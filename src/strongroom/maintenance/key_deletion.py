@@ -5,15 +5,19 @@ What is due is decided here. ``operations/kms/key_changes.py`` erases it, and ha
 
 from collections.abc import Mapping
 
+from strongroom.clock import DAY
+from strongroom.errors import QuarantinedRecordException
 from strongroom.keys import lifecycle, multi_region
 from strongroom.keys.arns import KeyLocator
-from strongroom.keys.kms_key import KmsKey
 from strongroom.maintenance.duty import Duty
 from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, Plan, PlannedEvent
 from strongroom.operations.kms.prepared_material import PreparedMaterial
 from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
 from strongroom.store.protocol import Reader
+from strongroom.store.records import DamagedKey
 from strongroom.trusted_time import Moment
+
+_MORE_TIME = lifecycle.MIN_DELETION_WINDOW_DAYS * DAY
 
 
 def _find(reader: Reader, moment: Moment, limit: int) -> list[KeyLocator]:
@@ -22,32 +26,89 @@ def _find(reader: Reader, moment: Moment, limit: int) -> list[KeyLocator]:
 
 def _plan(locator: KeyLocator, moment: Moment) -> Plan:
     def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
-        key = reader.key(locator)
-        if key is None or not lifecycle.deletion_due(key, moment.earliest):
-            return NO_CHANGES
-        return erasure(reader, prepared, key, moment.latest, {})
+        damaged = reader.damaged_key(locator)
+        if damaged is None:
+            key = reader.key(locator)
+            due = key is not None and lifecycle.deletion_due(key, moment.earliest)
+        else:
+            due = _is_due(damaged, moment.earliest)
+        return erasure(reader, prepared, locator, moment.latest, {}) if due else NO_CHANGES
 
     return plan
 
 
+def _is_due(damaged: DamagedKey, now: float) -> bool:
+    """Tell whether the waiting period of a key is over that has a damaged record.
+
+    If that is the key's own, its date may be what was damaged. So the key waits once more, for the shortest period,
+    which is time to put the record back.
+    """
+    if damaged.intact is not None:
+        return lifecycle.deletion_due(damaged.intact, now)
+    return damaged.deletion_at is not None and damaged.deletion_at + _MORE_TIME <= now
+
+
 def erasure(
-    reader: Reader, prepared: PreparedMaterial, key: KmsKey, now: float, details: Mapping[str, object]
+    reader: Reader,
+    prepared: PreparedMaterial,
+    locator: KeyLocator,
+    now: float,
+    details: Mapping[str, object],
+    *,
+    even_alone: bool = False,
 ) -> KeyChanges:
-    """Return the changes that erase a key, with its event in the audit log and the ``details`` of that."""
+    """Return the changes that erase a key, with its event in the audit log and the ``details`` of that.
+
+    A key of which a record is damaged is erased as well, with all of its records. NO_CHANGES if there is no such key. A
+    replica whose primary key is quarantined is erased only if it is to be ``even_alone``: the primary would wait for it
+    without end. Otherwise that raises QuarantinedRecordException.
+    """
+
+    def related(primary_region: str) -> list[KeyVersions]:
+        try:
+            return _without_replica(reader, prepared, locator, primary_region, now)
+        except QuarantinedRecordException:
+            if even_alone:
+                return []
+            raise
+
+    damaged = reader.damaged_key(locator)
+    if damaged is not None:
+        left = () if damaged.intact is None else damaged.intact.damaged
+        what: dict[str, object] = (
+            {"damagedRecord": True} if damaged.intact is None else {"damagedMaterials": list(left)}
+        )
+        return KeyChanges(
+            erased_damaged=(damaged,),
+            saved=tuple(related(damaged.primary_region)),
+            events=(PlannedEvent("DeleteKey", locator, {**details, **what}),),
+        )
+    key = reader.key(locator)
+    if key is None:
+        return NO_CHANGES
     return KeyChanges(
         erased=(key,),
-        saved=tuple(_without_replica(reader, prepared, key, now)),
-        events=(PlannedEvent("DeleteKey", key.locator, details),),
+        saved=tuple(related(key.primary_region)),
+        events=(PlannedEvent("DeleteKey", locator, details),),
     )
 
 
-def _without_replica(reader: Reader, prepared: PreparedMaterial, deleted: KmsKey, now: float) -> list[KeyVersions]:
+def _without_replica(
+    reader: Reader, prepared: PreparedMaterial, deleted: KeyLocator, primary_region: str, now: float
+) -> list[KeyVersions]:
     """Return the relatives of a deleted replica without it. This may start the waiting period of their primary."""
-    primary = reader.key(multi_region.primary_of(deleted)) if deleted.is_replica else None
-    if primary is None:
+    if primary_region in {"", deleted.region}:
         return []
-    left = multi_region.without_replica(primary, deleted.region, now)
-    return with_relatives(reader, prepared, KeyVersions(primary, left))
+    primary = reader.key(KeyLocator(deleted.account, primary_region, deleted.key_id))
+    # What the record of a damaged replica says of its primary need not be so.
+    if primary is None or deleted.region not in primary.replica_regions:
+        return []
+    changed = KeyVersions(primary, multi_region.without_replica(primary, deleted.region, now))
+    try:
+        return with_relatives(reader, prepared, changed)
+    except QuarantinedRecordException:
+        # Another replica is damaged. It stays as it is, and the primary changes all the same.
+        return [changed]
 
 
 KEY_DELETION = Duty("deleted", "deleted", _find, _plan)

@@ -32,6 +32,6 @@ def read(secrets: ServiceSecrets, text: str) -> GrantToken:
     """Return the content of a token; raises InvalidGrantTokenException if this service did not make it."""
     try:
         sealed = base64.b64decode(text, altchars=b"-_", validate=True)
-        return msgspec.msgpack.decode(secrets.unwrap(sealed, GRANT_TOKEN_BINDING), type=GrantToken)
+        return msgspec.msgpack.decode(secrets.unwrap_token(sealed, GRANT_TOKEN_BINDING), type=GrantToken)
     except (binascii.Error, ValueError, UnsealError, msgspec.DecodeError):
         raise InvalidGrantTokenException("The grant token is not valid.") from None

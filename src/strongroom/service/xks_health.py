@@ -12,6 +12,7 @@ from typing import cast
 from strongroom.crypto.backing_keys import SymmetricKey
 from strongroom.crypto.key_backend import KeyBackend
 from strongroom.crypto.material import MaterialBinding
+from strongroom.crypto.seal import UnsealError
 from strongroom.keys.specs import KeySpec
 from strongroom.xks_proxy.replies import HealthStatus
 
@@ -73,15 +74,23 @@ class XksHealth:
 
     def _check(self) -> HealthStatus:
         try:
-            if self._token is None:
-                self._token = self._backend.generate(self._binding)
-            key = cast("SymmetricKey", self._backend.load(self._token, self._binding))
+            key = self._load()
             works = key.decrypt(key.encrypt(_TEST, b""), b"") == _TEST
             self._others()
         except Exception as error:  # noqa: BLE001 - whatever fails, calls would fail in the same way
             logger.warning("the health check of the XKS proxy failed: %s", str(error) or type(error).__name__)
             return HealthStatus.UNAVAILABLE
         return HealthStatus.ACTIVE if works else HealthStatus.UNAVAILABLE
+
+    def _load(self) -> SymmetricKey:
+        """Return the test key: a new one if there is none, or if the domain key that has wrapped it was destroyed."""
+        if self._token is not None:
+            try:
+                return cast("SymmetricKey", self._backend.load(self._token, self._binding))
+            except UnsealError:
+                self._token = None
+        self._token = self._backend.generate(self._binding)
+        return cast("SymmetricKey", self._backend.load(self._token, self._binding))
 
     def close(self) -> None:
         """Destroy the test key."""

@@ -232,7 +232,7 @@ class Principals:
         """Return the session in a session token; None if it was not issued here."""
         try:
             sealed = base64.b64decode(token, validate=True)
-            return _session_decoder.decode(self._secrets.unwrap(sealed, SESSION_BINDING))
+            return _session_decoder.decode(self._secrets.unwrap_token(sealed, SESSION_BINDING))
         except (binascii.Error, ValueError, UnsealError, msgspec.DecodeError):
             return None
 

@@ -71,8 +71,9 @@ class Snapshot:
             ChangeKind.ACCOUNT: self.principals.forget_account,
             ChangeKind.XKS_PROXY: self.xks_proxies.forget,
             ChangeKind.CUSTOM_KEY_STORE: _forget_nothing,
-            ChangeKind.DOMAIN_KEY: _forget_nothing,
+            ChangeKind.DOMAIN_KEY: lambda _change: secrets.reread(),
         }
+        self._secrets = secrets
 
     def sizes(self) -> dict[str, int]:
         """Return how many of each kind are cached now."""
@@ -169,6 +170,7 @@ class Snapshot:
             self._materials.pop((active.key.region, material_id), None)
 
     def _forget_everything(self) -> None:
+        self._secrets.reread()
         self._keys.forget_all()
         self._aliases.forget_all()
         self.principals.forget_everything()

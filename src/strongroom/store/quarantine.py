@@ -56,18 +56,32 @@ class Quarantine:
     def release(self, record: str) -> None:
         """Note that a record is good, or is gone."""
         with self._lock:
-            if record not in self._records:
-                return
-            self._records.remove(record)
-            self._counted(len(self._records))
-            logger.warning("%s is not quarantined any more", record)
-            if not self._records:
-                self._problems.resolve(Subject.ROWS)
+            self._release(record)
+
+    def release_of_key(self, key_arn: str) -> None:
+        """Note that all records of a key are gone: its own, those of its materials and of its grants."""
+        with self._lock:
+            for record in [each for each in self._records if each.endswith(f"key {key_arn}")]:
+                self._release(record)
+
+    def _release(self, record: str) -> None:
+        if record not in self._records:
+            return
+        self._records.remove(record)
+        self._counted(len(self._records))
+        logger.warning("%s is not quarantined any more", record)
+        if not self._records:
+            self._problems.resolve(Subject.ROWS)
 
 
 def material_record(material_id: str, key_arn: str) -> str:
     """Return what a finding calls a material of a key."""
     return f"key material {material_id} of key {key_arn}"
+
+
+def count_record(account: object, region: object) -> str:
+    """Return what a finding calls the number of customer managed keys of an account in a Region."""
+    return f"the number of keys of account {printable(account)} in {printable(region)}"
 
 
 def identity_record(account: str, kind: str, name_key: str) -> str:

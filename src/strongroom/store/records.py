@@ -7,6 +7,7 @@ import msgspec
 
 from strongroom.audit.chain import KnownWriter
 from strongroom.keys.arns import AliasLocator, KeyLocator
+from strongroom.keys.kms_key import KmsKey
 from strongroom.node_id import NodeId
 
 
@@ -34,6 +35,20 @@ class AccountRecord(msgspec.Struct, frozen=True):
     created_at: float
     alias: str | None = None
     password_policy: PasswordPolicy | None = None
+
+
+class DamagedKey(msgspec.Struct, frozen=True):
+    """A KMS key of which a record is damaged or missing, so that no call can use all of it.
+
+    ``intact`` is the key without its damaged materials, if its own record is as this service wrote it. Otherwise the
+    end of its waiting period, epoch seconds, and its primary Region are what the damaged record says: None or empty if
+    it says nothing that could be so.
+    """
+
+    locator: KeyLocator
+    intact: KmsKey | None = None
+    deletion_at: float | None = None
+    primary_region: str = ""
 
 
 class AccessKeyRecord(msgspec.Struct, frozen=True):
@@ -149,8 +164,9 @@ class ChangeKind(StrEnum):
     XKS_PROXY = "xks-proxy"
     """The prefix of a proxy: it, a credential of it, or a key that it gives out was changed."""
     CUSTOM_KEY_STORE = "key-store"
+    """These are not cached. They are logged because every acknowledged change is counted by its number."""
     DOMAIN_KEY = "domain-key"
-    """These two are not cached. They are logged because every acknowledged change is counted by its number."""
+    """A domain key, by its scope. Each process has all of them."""
 
 
 class Change(msgspec.Struct, frozen=True):

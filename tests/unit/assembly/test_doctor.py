@@ -159,7 +159,7 @@ def test_a_backup_that_failed_is_recorded_and_does_not_count(deployment: LocalDe
 
     assert last() == (Status.WARNING, "no backup was made")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("strongroom.assembly.backup.publish", _full)
+        patch.setattr("strongroom.assembly.backups.maker.publish", _full)
         with pytest.raises(DataFolderError, match="No space left"):
             back_up(deployment, tmp_path)
     failed = [each for each in command_records(deployment.folder) if "errorCode" in each]

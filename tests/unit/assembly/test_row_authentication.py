@@ -67,6 +67,7 @@ def _age(settings: Settings) -> None:
         for table in [each for each in AUTHENTICATED if each.name not in NEWER]:
             connection.execute(f"ALTER TABLE {table.name} DROP COLUMN row_mac")
         connection.execute("ALTER TABLE kms_key DROP COLUMN material_macs")
+        connection.execute("ALTER TABLE domain_key DROP COLUMN created_at")
         connection.execute("UPDATE alembic_version SET version_num = '0011'")
         query = "SELECT sealed FROM domain_key WHERE scope = ?"
         (sealed,) = connection.execute(query, (IAM_SCOPE,)).fetchone()

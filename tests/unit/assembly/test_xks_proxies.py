@@ -10,8 +10,9 @@ import pytest
 from botocore.credentials import Credentials
 
 from backup_scene import back_up, reopened, restore, verify
-from local_deployment import LocalDeployment
+from local_deployment import LocalDeployment, entropy
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.assembly.deployment import open_existing
 from strongroom.assembly.xks_lock import lock_xks_serving
 from strongroom.assembly.xks_serving import listener_settings
 from strongroom.clock import ManualClock
@@ -148,3 +149,28 @@ def test_the_suites_are_those_that_kms_offers() -> None:
     found = listener_settings(Settings(tls_ciphers=("ECDHE-RSA-AES128-GCM-SHA256",)))
     assert found.tls_ciphers == ("ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384")
     assert listener_settings(Settings(tls_min_version="1.3")).tls_ciphers == ()
+
+
+def test_a_running_proxy_goes_on_while_domain_keys_are_rotated_and_destroyed(
+    local: LocalDeployment, proxy: LocalXksProxy, credentials: Credentials, clock: ManualClock
+) -> None:
+    encrypted = proxy.call("keys/foo/encrypt", encrypt_body(b"text"), credentials)
+    assert health_of(proxy, credentials) == "ACTIVE"
+    with closing(open_existing(local.settings, clock, entropy)) as opened:
+        opened.domain_keys.begin(())
+        for each in opened.domain_keys.status():
+            assert opened.domain_keys.rewrap(each.scope) == ()
+        assert not any(each.remaining for each in opened.domain_keys.status())
+        assert opened.domain_keys.destroy_old(())
+    clock.advance(60)
+    assert proxy.call("keys/foo/decrypt", decrypt_body(encrypted), credentials).plaintext == b"text"
+    assert health_of(proxy, credentials) == "ACTIVE"
+    proxy.admin.add_credential(PREFIX)
+    with proxy.backends.store.read() as reader:
+        assert list(reader.findings(lambda _key, _material: True)) == []
+        assert len(reader.all_xks_credentials()) == 2
+
+
+def health_of(proxy: LocalXksProxy, credentials: Credentials) -> str:
+    (manager,) = proxy.call("health", metadata("x"), credentials).body["ekmFleetDetails"]
+    return str(manager["healthStatus"])

@@ -39,8 +39,8 @@ def test_a_statement_is_passed_over() -> None:
 
 
 def test_a_destruction_is_passed_over() -> None:
-    found = Destructions({}, "2026-01-01T00:00:00Z")
-    found.note(b'{"eventName":%b,"eventTime":%b}' % (_MARKS[0], BAD))
+    found = Destructions({}, None, "2026-01-01T00:00:00Z")
+    found.note(b'{"eventName":%b,"eventTime":%b}' % (_MARKS[0], BAD), None)
     assert not found.keys
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from backups import COLUMNS, KEY, ROWS, manifest_of, read_all, small_backup, written
-from strongroom.assembly.backup_stream import ChunkSource
+from strongroom.assembly.backups.streams import ChunkSource
 from strongroom.backup.blocks import MAGIC, VERSION, BackupError, BlockType, SectionHead, encode_block, encode_rows
 from strongroom.backup.reader import BackupReader
 from strongroom.backup.writer import Section, write_backup

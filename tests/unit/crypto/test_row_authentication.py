@@ -15,8 +15,7 @@ ENTROPY = bytes
 
 def keys(*versions: int) -> RowKeys:
     made = RowKeys()
-    for version in versions:
-        made.add(version, bytes([version]) * 32)
+    made.update({version: bytes([version]) * 32 for version in versions})
     return made
 
 

@@ -1,24 +1,20 @@
 """Checks of the audit log, and of the last backup, which the log knows of."""
 
 from collections.abc import Iterator
-from datetime import datetime
 
 import msgspec
 
 from strongroom.assembly.audit_archive import due_segments
 from strongroom.assembly.audit_log import size_of_log, verify_log
-from strongroom.assembly.backup import BACKUP_EVENT
+from strongroom.assembly.backups.records import BackupRecord, backup_records
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.doctor.results import Finding, critical, ok, unknown, warning
 from strongroom.assembly.doctor.scene import Scene
 from strongroom.assembly.node import require_node_id
 from strongroom.audit.chain import name_time
-from strongroom.audit.sink import AuditMark
-from strongroom.audit.writer_id import WriterId
 from strongroom.clock import DAY
 from strongroom.store.audit.segment_reader import UnreadableSegmentError
 from strongroom.store.audit.segments import end_of_chain, mark_at_end
-from strongroom.store.audit.tail import AuditTail
 from strongroom.store.records import AuditWriterRecord
 
 _SHOWN = 5
@@ -86,45 +82,27 @@ def check_size(scene: Scene) -> Iterator[Finding]:
     yield ok(text)
 
 
-class _Details(msgspec.Struct):
-    file: str = ""
-
-
-class _Begun(msgspec.Struct, rename="camel"):
-    """What the check of backups needs of a record."""
-
-    event_time: str
-    error_code: str = ""
-    service_event_details: _Details = msgspec.field(default_factory=_Details)
-
-
 def check_backup(scene: Scene) -> Iterator[Finding]:
     """Find out when a backup was made last, as the chain of the commands tells."""
     folder = _require_log(scene.folder)
     remedy = "make one: strongroom backup --to FOLDER"
-    found = _last_backup(folder, WriterId(require_node_id(folder), None).name)
+    found = _last_backup(folder)
     if found is None:
         yield warning("no backup was made", remedy)
         return
-    days = (scene.clock.now() - datetime.fromisoformat(found.event_time).timestamp()) / DAY
-    text = f"the last one was made {max(days, 0):.1f} days ago, to `{found.service_event_details.file}`"
+    days = (scene.clock.now() - found.at) / DAY
+    text = f"the last one was made {max(days, 0):.1f} days ago, to `{found.file}`"
     yield warning(text, remedy) if days * DAY > scene.options.backup_age else ok(text)
 
 
-def _last_backup(folder: DataFolder, writer: str) -> _Begun | None:
+def _last_backup(folder: DataFolder) -> BackupRecord | None:
     """Return the newest record of a backup that did not fail. One that failed has a second record, which says so."""
     failed = set[str]()
-    for line in AuditTail(folder.audit).since(AuditMark(writer, "", 0), b'"eventName":"%s"' % BACKUP_EVENT.encode()):
-        try:
-            record = msgspec.json.decode(line, type=_Begun)
-            datetime.fromisoformat(record.event_time)
-        except (msgspec.DecodeError, ValueError):
-            continue  # It is damaged; the check of the log says so.
-        file = record.service_event_details.file
-        if record.error_code:
-            failed.add(file)
-        elif file in failed:
-            failed.remove(file)
+    for record in backup_records(folder, require_node_id(folder)):
+        if record.failed:
+            failed.add(record.file)
+        elif record.file in failed:
+            failed.remove(record.file)
         else:
             return record
     return None

@@ -58,6 +58,10 @@ class SoftwareKeyBackend:
             raise UnsealError("the material of a single-Region key stays in its Region")
         return self._wrap(self._unwrap(token, owner), msgspec.structs.replace(owner, region=region))
 
+    def rewrap(self, token: bytes, owner: MaterialBinding) -> bytes:
+        """Wrap the same key material under the newest domain key of its Region; raises as ``KeyBackend`` says."""
+        return self._wrap(self._unwrap(token, owner), owner)
+
     def wrapping_key(self, spec: WrappingKeySpec, owner: MaterialOwner) -> WrappingKey:
         """Make a wrapping key pair, its private key wrapped under the Region's domain key."""
         self.require_spec(owner.spec)
@@ -68,7 +72,9 @@ class SoftwareKeyBackend:
     def import_material(self, wrapped: WrappedMaterial, owner: MaterialOwner) -> ImportedMaterial:
         """Unwrap key material, check it and return it wrapped; raises as ``KeyBackend`` says."""
         self.require_spec(owner.spec)
-        wrapping_key = self._domain_keys.unwrap(owner.region, wrapped.wrapping_token, _wrapping_key_fields(owner))
+        wrapping_key = self._domain_keys.unwrap(
+            owner.region, wrapped.wrapping_token, _wrapping_key_fields(owner), stored=False
+        )
         material = accepted_material(unwrap_material(wrapping_key, wrapped.algorithm, wrapped.encrypted), owner.spec)
         material_id = material_id_of(material, owner.key_id)
         return ImportedMaterial(material_id, self._wrap(material, owner.binding(material_id)))

@@ -37,7 +37,7 @@ def read(secrets: ServiceSecrets, sealed: bytes, locator: KeyLocator, now: float
     its 24 hours.
     """
     try:
-        token = msgspec.msgpack.decode(secrets.unwrap(sealed, IMPORT_TOKEN_BINDING), type=ImportToken)
+        token = msgspec.msgpack.decode(secrets.unwrap_token(sealed, IMPORT_TOKEN_BINDING), type=ImportToken)
     except (UnsealError, ValueError, msgspec.DecodeError):
         raise InvalidImportTokenException("The import token is not valid.") from None
     if token.locator != locator:

@@ -24,7 +24,7 @@ from strongroom.operations.kms.prepared_material import MaterialMissing, Prepare
 from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
 from strongroom.snapshot.active_key import ActiveKey
 from strongroom.store.protocol import Reader, Store, Transaction
-from strongroom.store.records import AliasRecord
+from strongroom.store.records import AliasRecord, DamagedKey
 from strongroom.store.scopes import KeyScope, Scope
 
 logger = logging.getLogger(__name__)
@@ -48,12 +48,14 @@ class PlannedEvent(msgspec.Struct, frozen=True):
 class KeyChanges(msgspec.Struct, frozen=True):
     """What one transaction writes. ``events`` are recorded before it, where the service makes the change by itself.
 
-    ``customer_keys`` is how many customer managed keys an account may have in a Region, with those that are added.
+    ``customer_keys`` is how many customer managed keys an account may have in a Region, with those that are added. Of
+    keys in ``erased_damaged``, all records are removed, also those that cannot be read.
     """
 
     saved: tuple[KeyVersions, ...] = ()
     added: tuple[KmsKey, ...] = ()
     erased: tuple[KmsKey, ...] = ()
+    erased_damaged: tuple[DamagedKey, ...] = ()
     new_aliases: tuple[AliasRecord, ...] = ()
     events: tuple[PlannedEvent, ...] = ()
     customer_keys: int | None = None
@@ -205,6 +207,8 @@ def _write(transaction: Transaction, changes: KeyChanges) -> KeyChanges:
         transaction.put_alias(alias, None)
     for key in changes.erased:
         transaction.erase_key(key)
+    for damaged in changes.erased_damaged:
+        transaction.erase_damaged_key(damaged.locator)
     for before, after in changes.saved:
         if before != after:
             transaction.save_key(before, after)
@@ -235,6 +239,8 @@ def _commit(
     gone = (
         *(removed(before, after) for before, after in changes.saved if before.materials != after.materials),
         *(removed(key, None) for key in changes.erased),
+        # A damaged record may name the material of another key, so what it names is not destroyed.
+        *(removed(damaged.intact, None) for damaged in changes.erased_damaged if damaged.intact is not None),
     )
     if gone:
         destroy(prepared.key_backends, chain.from_iterable(gone))

@@ -71,6 +71,7 @@ class ChainWriter:
         self._segment: SegmentFile | None = None
         self._complete: list[int] = []
         """Descriptors of complete segments that may not be on disk yet."""
+        self._sync_failed = False
         self.written_bytes = 0
         """The size in bytes of the lines that were written since the start."""
         self._closed = False
@@ -182,15 +183,20 @@ class ChainWriter:
     def take_unsynced(self) -> UnsyncedFiles:
         """Return the files whose content may not be on disk yet.
 
-        Those that cannot be synced have to be ``put_back``. Raises OSError, and then takes none.
+        They have to be ``synced``, or ``put_back`` if they cannot be. Raises OSError, and then takes none.
         """
-        files = UnsyncedFiles(self._complete, None if self._segment is None else self._segment.descriptor)
+        files = UnsyncedFiles(self._complete, self._segment, again=self._sync_failed)
         self._complete = []
         return files
 
     def put_back(self, files: UnsyncedFiles) -> None:
         """Keep files for a later attempt to sync them."""
         self._complete[:0] = files.complete
+        self._sync_failed = True
+
+    def synced(self) -> None:
+        """Note that all files that were taken have been synced."""
+        self._sync_failed = False
 
     def release(self) -> None:
         """Close the files of an ended chain that are still open."""

@@ -213,4 +213,6 @@ class AuditLog:
             raise
         finally:
             files.release_current()
+        with self._lock:
+            self._chain.synced()
         files.release_complete()

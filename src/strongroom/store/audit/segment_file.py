@@ -5,6 +5,8 @@ from pathlib import Path
 
 from strongroom.clock import DAY
 
+_PART = 1 << 20
+
 
 class SegmentFile:
     """A new file, mode 0600, open for writing. Sizes are in bytes."""
@@ -61,14 +63,26 @@ class SegmentFile:
 
 
 class UnsyncedFiles:
-    """Files to sync: complete segments, and a duplicate descriptor of the current one."""
+    """Files to sync: complete segments, and a duplicate descriptor of the current one.
 
-    def __init__(self, complete: list[int], current: int | None) -> None:
+    After a sync that failed, the kernel takes what it could not write for written: another sync succeeds, and the data
+    can be lost all the same (fsync(2), "EIO"; lwn.net/Articles/752063). So then everything is written ``again`` before.
+    """
+
+    def __init__(self, complete: list[int], current: SegmentFile | None, *, again: bool = False) -> None:
         self.complete = complete
-        self._current = [] if current is None else [os.dup(current)]
+        self._current = [] if current is None else [os.dup(current.descriptor)]
+        # Behind it, another thread may be writing.
+        self._size = 0 if current is None else current.size
+        self._again = again
 
     def sync(self) -> None:
-        """Sync the content of all files (fsync(2)); raises OSError."""
+        """Sync the content of all files; raises OSError."""
+        if self._again:
+            for descriptor in self.complete:
+                _write_again(descriptor, os.fstat(descriptor).st_size)
+            for descriptor in self._current:
+                _write_again(descriptor, self._size)
         for descriptor in self.complete + self._current:
             os.fdatasync(descriptor)
 
@@ -81,3 +95,13 @@ class UnsyncedFiles:
         """Close the complete segments, after they were synced."""
         for descriptor in self.complete:
             os.close(descriptor)
+
+
+def _write_again(descriptor: int, size: int) -> None:
+    """Write the first ``size`` bytes of a file to where they are."""
+    done = 0
+    while done < size:
+        part = os.pread(descriptor, min(_PART, size - done), done)
+        if not part:
+            return
+        done += os.pwrite(descriptor, part, done)

@@ -6,8 +6,10 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from strongroom.audit.chain import Checkpoint, KnownWriter
 from strongroom.audit.sink import AuditMark
 from strongroom.audit.writer_id import parse_writer
+from strongroom.crypto.domain_keys import IAM_SCOPE
 from strongroom.node_id import NodeId, parse_node_id
 from strongroom.store.records import AuditWriterRecord
+from strongroom.store.sql.domain_keys import require_domain_key
 from strongroom.store.sql.schema import audit_checkpoint, audit_key, audit_mark
 from strongroom.store.sql.statements import upsert
 
@@ -49,7 +51,13 @@ class AuditWrites(AuditReads):
 
     def add_audit_key(self, wrapped_secret: bytes) -> None:
         """Insert the audit key."""
+        require_domain_key(self._connection, IAM_SCOPE, wrapped_secret)
         self._connection.execute(insert(audit_key).values(version=_VERSION, wrapped_secret=wrapped_secret))
+
+    def rewrap_audit_key(self, wrapped_secret: bytes) -> None:
+        """Replace the wrapped secret of the audit key by the same one, wrapped anew."""
+        require_domain_key(self._connection, IAM_SCOPE, wrapped_secret)
+        self._connection.execute(update(audit_key).values(wrapped_secret=wrapped_secret))
 
     def put_audit_mark(self, mark: AuditMark) -> None:
         """Insert or replace a writer's mark."""

@@ -3,9 +3,11 @@
 import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, select
 
+from strongroom.crypto.domain_keys import IAM_SCOPE
 from strongroom.keys.custom_key_stores import CustomKeyStore
 from strongroom.store.records import ChangeKind
 from strongroom.store.sql.change_log import log_change
+from strongroom.store.sql.domain_keys import require_domain_key
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.rows import AnyRow
 from strongroom.store.sql.schema import custom_key_store, kms_key
@@ -44,6 +46,11 @@ class CustomKeyStoreReads:
         )
         return self._guard.intact(custom_key_store, found, read_custom_key_store)
 
+    def all_custom_key_stores(self) -> list[CustomKeyStore]:
+        """List the custom key stores of all accounts and Regions."""
+        found = self._connection.execute(select(custom_key_store).order_by(*custom_key_store.primary_key))
+        return self._guard.intact(custom_key_store, found, read_custom_key_store)
+
     def has_keys_in(self, store_id: str) -> bool:
         """Tell whether a custom key store holds keys."""
         return bool(
@@ -63,6 +70,7 @@ class CustomKeyStoreWrites(CustomKeyStoreReads):
             "name": store.name,
             "document": msgspec.json.encode(store),
         }
+        require_domain_key(self._connection, IAM_SCOPE, store.wrapped_secret)
         self._connection.execute(_PUT, self._guard.sealed(custom_key_store, values))
         self._log_store(store)
 

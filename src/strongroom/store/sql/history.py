@@ -36,8 +36,11 @@ class HistoryReads:
 class HistoryWrites(HistoryReads):
     """Writes of the database's history. See ``subjects.history``."""
 
-    def begin_history(self, history_id: str) -> None:
-        """Begin another history of the database, with a random id of 16 hexadecimal digits."""
+    def begin_history(self, history_id: str, after: int = 0) -> None:
+        """Begin another history of the database, with a random id of 16 hexadecimal digits.
+
+        Its ordinal is higher than the present one, and than ``after``.
+        """
         before = self.database_position()
-        values = {"ordinal": before.history + 1, "history_id": history_id, "began_after": before.change}
+        values = {"ordinal": max(before.history, after) + 1, "history_id": history_id, "began_after": before.change}
         self._connection.execute(_BEGIN, values)

@@ -12,9 +12,11 @@ import msgspec
 from msgspec.structs import replace
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 
+from strongroom.crypto.domain_keys import IAM_SCOPE
 from strongroom.iam.entities import ENTITY_TYPES, Entity, EntityKind, Relation
 from strongroom.store.records import AccessKeyRecord, AccessKeyUse, ChangeKind
 from strongroom.store.sql.change_log import log_change
+from strongroom.store.sql.domain_keys import require_domain_key
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.row_macs import MAC
 from strongroom.store.sql.rows import AnyRow, access_key_values, read_access_key
@@ -136,6 +138,7 @@ class IdentityWrites(IdentityReads):
 
     def add_access_key(self, record: AccessKeyRecord, limit: int | None = None) -> bool:
         """Insert an access key; return False and write nothing if its principal has ``limit`` access keys already."""
+        require_domain_key(self._connection, IAM_SCOPE, record.wrapped_secret)
         values = self._guard.sealed(access_key, access_key_values(record))
         if limit is None:
             self._connection.execute(_ADD_ACCESS_KEY, values)

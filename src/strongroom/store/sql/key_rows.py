@@ -7,17 +7,34 @@ material. So if a material's row was changed or removed, it is known which one, 
 from collections.abc import Sequence
 
 import msgspec
+from sqlalchemy import select
 
+from strongroom.clock import DAY
+from strongroom.errors import QuarantinedRecordException
+from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
+from strongroom.keys.states import KeyState
 from strongroom.store.quarantine import Finding, material_record, printable
+from strongroom.store.records import DamagedKey
 from strongroom.store.sql import rows
 from strongroom.store.sql.row_guard import FORGED, UNREADABLE, UNREADABLE_ERRORS, RowGuard, name_of, refusal
 from strongroom.store.sql.row_macs import FORMATS
 from strongroom.store.sql.rows import AnyRow
-from strongroom.store.sql.schema import alias, key_material, kms_key
+from strongroom.store.sql.schema import alias, key_material, key_tag, kms_key
+from strongroom.store.sql.statements import KEY, where
 
 MISSING = "its stored record is missing"
 FOREIGN = "its stored record does not belong to the key"
+
+KEY_ROW = select(kms_key).where(where(kms_key, *KEY))
+"""The own row of a key."""
+
+PARTS_OF_KEY = (
+    select(key_material).where(where(key_material, *KEY)).order_by(key_material.c.ordinal),
+    select(key_tag).where(where(key_tag, *KEY)).order_by(key_tag.c.tag_key),
+    select(alias).where(where(alias, *KEY)).order_by(alias.c.name),
+)
+"""Its materials, resource tags and aliases."""
 
 _decode_macs = msgspec.msgpack.Decoder(tuple[tuple[str, bytes], ...]).decode
 
@@ -92,6 +109,40 @@ def materials_of(guard: RowGuard, row: AnyRow, found: Sequence[AnyRow]) -> tuple
         return intact, {}
     arn = name_of(kms_key, row).removeprefix("key ")
     return intact, {each: Finding(material_record(each, arn), fault) for each, fault in faults.items()}
+
+
+def damaged_key(
+    guard: RowGuard,
+    locator: KeyLocator,
+    row: AnyRow | None,
+    materials: Sequence[AnyRow],
+    tags: Sequence[AnyRow],
+    aliases: Sequence[AnyRow],
+) -> DamagedKey | None:
+    """Return what the rows of a key show of it if one of them is damaged or missing; None if none is, or all are."""
+    if row is None:
+        return DamagedKey(locator) if materials or tags or aliases else None
+    try:
+        key = read_key(guard, row, materials, tags, aliases)
+    except QuarantinedRecordException:
+        primary = row.primary_region if isinstance(row.primary_region, str) else ""
+        return DamagedKey(locator, deletion_at=_stated_end(row), primary_region=primary)
+    return DamagedKey(locator, key, key.deletion_at, key.primary_region) if key.damaged else None
+
+
+def _stated_end(row: AnyRow) -> float | None:
+    """Return when the waiting period of a key ends, as its damaged row says; None if it does not say it consistently.
+
+    A date alone does not count: the state must be that of a key that waits, for a window that began after the key was
+    made.
+    """
+    created_at, window, deletion_at = row.created_at, row.deletion_window_days, row.deletion_at
+    if row.state != KeyState.PENDING_DELETION.value:
+        return None
+    if any(type(each) not in {int, float} for each in (created_at, window, deletion_at)):
+        return None
+    # The clock may have been set in between, by less than a day.
+    return float(deletion_at) if deletion_at - window * DAY >= created_at - DAY else None
 
 
 def _is_authentic(guard: RowGuard, row: AnyRow, tags: Sequence[AnyRow]) -> bool:

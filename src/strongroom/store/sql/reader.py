@@ -6,29 +6,28 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, or_, select, tuple_
 
 from strongroom.clock import DAY
-from strongroom.crypto.seal import SealedDomainKey
 from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.states import KeyState
 from strongroom.store.quarantine import Finding, Quarantine
-from strongroom.store.records import AccountRecord, AliasRecord, KeyUse
+from strongroom.store.records import AccountRecord, AliasRecord, DamagedKey, KeyUse
 from strongroom.store.sql import rows
 from strongroom.store.sql.audit import AuditReads
 from strongroom.store.sql.custom_key_stores import CustomKeyStoreReads
+from strongroom.store.sql.domain_keys import DomainKeyReads
 from strongroom.store.sql.grants import GrantReads
 from strongroom.store.sql.history import HistoryReads
 from strongroom.store.sql.identities import IdentityReads
-from strongroom.store.sql.key_rows import read_key
+from strongroom.store.sql.key_rows import KEY_ROW, PARTS_OF_KEY, damaged_key, read_key
 from strongroom.store.sql.reports import ReportReads
 from strongroom.store.sql.row_check import check_rows
+from strongroom.store.sql.row_codes import codes_under_older
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.schema import account as account_table
 from strongroom.store.sql.schema import (
     alias,
-    domain_key,
     key_count,
     key_material,
-    key_tag,
     key_usage,
     kms_key,
 )
@@ -37,12 +36,6 @@ from strongroom.store.sql.xks_proxies import XksProxyReads
 from strongroom.store.subjects.records import Opens
 
 _LOCATOR = select(kms_key.c.account, kms_key.c.region, kms_key.c.key_id)
-_KEY = select(kms_key).where(where(kms_key, *KEY))
-_PARTS_OF_KEY = (
-    select(key_material).where(where(key_material, *KEY)).order_by(key_material.c.ordinal),
-    select(key_tag).where(where(key_tag, *KEY)).order_by(key_tag.c.tag_key),
-    select(alias).where(where(alias, *KEY)).order_by(alias.c.name),
-)
 _KEYS_BY_REGION = select(kms_key.c.region, func.count()).group_by(kms_key.c.region)
 _CUSTOMER_KEYS = select(key_count.c.customer_keys).where(where(key_count, "account", "region"))
 _KEY_OF_MATERIAL = select(key_material.c.account, key_material.c.region, key_material.c.key_id).where(
@@ -68,10 +61,18 @@ _EXPIRED = (
 _ACCOUNTS = select(account_table).order_by(account_table.c.account)
 _ACCOUNT = select(account_table).where(where(account_table, "account"))
 _ACCOUNT_WITH_ALIAS = select(account_table).where(where(account_table, "alias"))
-_DOMAIN_KEYS = select(domain_key).order_by(domain_key.c.scope, domain_key.c.version)
 
 
-class SqlReader(IdentityReads, ReportReads, GrantReads, CustomKeyStoreReads, XksProxyReads, AuditReads, HistoryReads):
+class SqlReader(
+    IdentityReads,
+    ReportReads,
+    GrantReads,
+    CustomKeyStoreReads,
+    XksProxyReads,
+    AuditReads,
+    DomainKeyReads,
+    HistoryReads,
+):
     """One consistent state, seen through one connection. See ``protocol.Reader``."""
 
     _whole_keys = False
@@ -85,12 +86,19 @@ class SqlReader(IdentityReads, ReportReads, GrantReads, CustomKeyStoreReads, Xks
     def key(self, locator: KeyLocator) -> KmsKey | None:
         """Return a key with its materials, tags and aliases."""
         owner = of_key(locator)
-        row = self._connection.execute(_KEY, owner).one_or_none()
+        row = self._connection.execute(KEY_ROW, owner).one_or_none()
         if row is None:
             self._guard.gone(kms_key, **msgspec.structs.asdict(locator))
             return None
-        materials, tags, aliases = (self._connection.execute(part, owner).all() for part in _PARTS_OF_KEY)
+        materials, tags, aliases = (self._connection.execute(part, owner).all() for part in PARTS_OF_KEY)
         return read_key(self._guard, row, materials, tags, aliases, whole=self._whole_keys)
+
+    def damaged_key(self, locator: KeyLocator) -> DamagedKey | None:
+        """Return what is left of a key of which a record is damaged or missing; None if none is, or all are."""
+        owner = of_key(locator)
+        row = self._connection.execute(KEY_ROW, owner).one_or_none()
+        materials, tags, aliases = (self._connection.execute(part, owner).all() for part in PARTS_OF_KEY)
+        return damaged_key(self._guard, locator, row, materials, tags, aliases)
 
     def customer_keys(self, account: str, region: str) -> int:
         """Count an account's customer managed keys in a Region."""
@@ -133,10 +141,6 @@ class SqlReader(IdentityReads, ReportReads, GrantReads, CustomKeyStoreReads, Xks
         """Return the account that has an alias."""
         row = self._connection.execute(_ACCOUNT_WITH_ALIAS, of(alias=alias)).one_or_none()
         return None if row is None else self._guard.require(account_table, row, rows.read_account)
-
-    def domain_keys(self) -> list[SealedDomainKey]:
-        """Return every domain key, sealed."""
-        return [SealedDomainKey(**row._asdict()) for row in self._connection.execute(_DOMAIN_KEYS)]
 
     def keys(self, account: str, region: str, after: str, limit: int) -> list[KeyLocator]:
         """List keys by key id."""
@@ -206,6 +210,10 @@ class SqlReader(IdentityReads, ReportReads, GrantReads, CustomKeyStoreReads, Xks
     def _due(self, condition: ColumnElement[bool], order: ColumnElement[float], limit: int) -> list[KeyLocator]:
         query = _LOCATOR.where(condition).order_by(order)
         return self._guard.locators(lambda most: self._connection.execute(query.limit(most)).all(), limit)
+
+    def codes_under_older(self, version: int) -> int:
+        """Count the records whose codes were made with an older version of the domain key ``iam``."""
+        return codes_under_older(self._connection, version)
 
     def findings(self, opens: Opens) -> Iterator[Finding]:
         """Check every record of the database; see ``row_check.check_rows``."""

@@ -10,7 +10,7 @@ from strongroom.errors import QuarantinedRecordException
 from strongroom.iam.aws_managed_policies import AWS_POLICIES
 from strongroom.iam.entities import Entity, EntityKind
 from strongroom.keys.specs import KeyManager
-from strongroom.store.quarantine import Finding, Quarantine, identity_record, material_record, printable
+from strongroom.store.quarantine import Finding, Quarantine, count_record, identity_record, material_record
 from strongroom.store.sql import rows
 from strongroom.store.sql.custom_key_stores import read_custom_key_store
 from strongroom.store.sql.grants import read_grant
@@ -152,6 +152,6 @@ def _wrong_counts(connection: Connection) -> Iterator[Finding]:
         has, counts = keys.get(place, 0), kept.get(place, 0)
         if has != counts:
             yield Finding(
-                f"the number of keys of account {printable(place[0])} in {printable(place[1])}",
+                count_record(*place),
                 f"it is {has}, and {counts} is kept",
             )

@@ -125,6 +125,8 @@ domain_key = Table(
     Column("scope", String(64), primary_key=True),
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("sealed", LargeBinary, nullable=False),
+    # NULL for those that an older release has made.
+    Column("created_at", Float),
 )
 
 _KEY = ("account", "region", "key_id")

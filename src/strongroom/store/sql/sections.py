@@ -12,7 +12,10 @@ from sqlalchemy.exc import IntegrityError
 
 from strongroom.backup.blocks import BackupError, SectionHead, Value
 from strongroom.crypto.seal import SealedDomainKey
+from strongroom.keys.arns import KeyLocator
+from strongroom.store.sql.history import HistoryReads
 from strongroom.store.sql.schema import domain_key, metadata
+from strongroom.store.sql.statements import KEY
 
 LEFT_OUT = {
     "change": "tells running processes what to read again; nothing has been read from a restored database yet",
@@ -52,6 +55,7 @@ _FIRST = ("domain_key", "audit_key", "audit_checkpoint")
 """What a reader needs to check the rest comes first. The other tables come after those that they refer to."""
 
 _BATCH = 1000
+_MOST_LEFT_OUT = 1000
 
 UNFIT = (IntegrityError, OverflowError)
 """What the database raises for a row that breaks a constraint, or a number that it cannot hold."""
@@ -64,8 +68,8 @@ class TableSize(msgspec.Struct, frozen=True):
     rows: int
 
 
-class TableReader:
-    """Reads every table of a backup, in one consistent state."""
+class TableReader(HistoryReads):
+    """Reads every table of a backup, and the position of the database, in one consistent state."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -93,8 +97,11 @@ class TableWriter:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self.left_out: dict[str, int] = {}
-        """How many rows of each table had values that no row can have, as damage of a disk leaves them."""
+        self.left_out: dict[tuple[str, KeyLocator | None], int] = {}
+        """How many rows of each table had values that no row can have, as damage of a disk leaves them.
+
+        By the key that they belong to, None for other rows, and for those of more than a thousand keys.
+        """
         self._tables = MetaData()
         self._tables.reflect(connection)
 
@@ -115,18 +122,30 @@ class TableWriter:
                 self._connection.exec_driver_sql(statement, [tuple(row) for row in rows])
         except UNFIT:
             for row in rows:
-                self._insert(head.name, statement, row)
+                self._insert(head, statement, row)
 
-    def _insert(self, name: str, statement: str, row: Sequence[Value]) -> None:
+    def _insert(self, head: SectionHead, statement: str, row: Sequence[Value]) -> None:
         """Insert one row, or count it in ``left_out``."""
         try:
             with self._connection.begin_nested():
                 self._connection.exec_driver_sql(statement, tuple(row))
         except UNFIT:
-            self.left_out[name] = self.left_out.get(name, 0) + 1
+            place = head.name, _key_of(head, row)
+            if place not in self.left_out and len(self.left_out) >= _MOST_LEFT_OUT:
+                place = head.name, None
+            self.left_out[place] = self.left_out.get(place, 0) + 1
 
     def reseal(self, keys: Iterable[SealedDomainKey]) -> None:
         """Replace the sealed domain keys by the same ones, sealed by another root key."""
         for key in keys:
             place = (domain_key.c.scope == key.scope) & (domain_key.c.version == key.version)
             self._connection.execute(domain_key.update().where(place).values(sealed=key.sealed))
+
+
+def _key_of(head: SectionHead, row: Sequence[Value]) -> KeyLocator | None:
+    """Return the key that a row belongs to, None if to none."""
+    values = dict(zip(head.columns, row, strict=True))
+    account, region, key_id = (values.get(name) for name in KEY)
+    if isinstance(account, str) and isinstance(region, str) and isinstance(key_id, str):
+        return KeyLocator(account, region, key_id)
+    return None

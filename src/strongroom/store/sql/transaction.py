@@ -5,27 +5,27 @@ from collections.abc import Sequence
 import msgspec
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
-from strongroom.crypto.seal import SealedDomainKey
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyManager
+from strongroom.store.quarantine import count_record, printable
 from strongroom.store.records import AccountRecord, AliasRecord, ChangeKind, KeyUse
 from strongroom.store.retries import WriteConflict
 from strongroom.store.sql import rows
 from strongroom.store.sql.audit import AuditWrites
 from strongroom.store.sql.change_log import log_change
 from strongroom.store.sql.custom_key_stores import CustomKeyStoreWrites
+from strongroom.store.sql.domain_keys import DomainKeyWrites, require_domain_key
 from strongroom.store.sql.grants import GrantWrites
 from strongroom.store.sql.history import HistoryWrites
 from strongroom.store.sql.identities import IdentityWrites
 from strongroom.store.sql.key_rows import sealed_key
 from strongroom.store.sql.reader import SqlReader
 from strongroom.store.sql.reports import ReportWrites
-from strongroom.store.sql.row_adoption import adopt_rows
+from strongroom.store.sql.row_codes import adopt_rows, renew_codes
 from strongroom.store.sql.schema import (
     account,
     alias,
-    domain_key,
     key_count,
     key_grant,
     key_material,
@@ -44,6 +44,7 @@ from strongroom.store.sql.statements import (
     where,
 )
 from strongroom.store.sql.xks_proxies import XksProxyWrites
+from strongroom.store.subjects.records import RenewalPlace, RenewedCodes
 
 _USE = {
     name: bindparam(f"use_{name}", type_=key_usage.c[name].type)
@@ -52,14 +53,13 @@ _USE = {
 
 _ADD_ACCOUNT = insert(account)
 _SAVE_ACCOUNT = update(account).where(where(account, "account"))
-_ADD_DOMAIN_KEY = insert(domain_key)
-_SAVE_DOMAIN_KEY = update(domain_key).where(where(domain_key, "scope", "version"))
 _ADD_KEY = insert(kms_key)
 _SAVE_KEY = update(kms_key).where(where(kms_key, *KEY))
 _ERASE_PARTS = [
     delete(table).where(where(table, *KEY)) for table in (key_usage, key_grant, alias, key_tag, key_material)
 ]
 _ERASE_KEY = delete(kms_key).where(where(kms_key, *KEY))
+_ALIAS_NAMES = select(alias.c.name).where(where(alias, *KEY))
 _ADD_MATERIAL = insert(key_material)
 _SAVE_MATERIAL = update(key_material).where(where(key_material, "region", "material_id"))
 _ERASE_MATERIAL = delete(key_material).where(where(key_material, "region", "material_id"))
@@ -75,6 +75,16 @@ _COUNT_MORE_BELOW_LIMIT = postgresql_insert(key_count).on_conflict_do_update(
 )
 _COUNT_LESS = (
     update(key_count).where(where(key_count, "account", "region")).values(customer_keys=key_count.c.customer_keys - 1)
+)
+_COUNT_AGAIN = (
+    update(key_count)
+    .where(where(key_count, "account", "region"))
+    .values(
+        customer_keys=select(func.count())
+        .select_from(kms_key)
+        .where(where(kms_key, "account", "region"), kms_key.c.manager == KeyManager.CUSTOMER.value)
+        .scalar_subquery()
+    )
 )
 _ADD_ALIAS = insert(alias)
 _ALIASES = select(func.count()).select_from(alias).where(where(alias, *KEY))
@@ -104,6 +114,7 @@ class SqlTransaction(
     CustomKeyStoreWrites,
     XksProxyWrites,
     AuditWrites,
+    DomainKeyWrites,
     HistoryWrites,
 ):
     """One write transaction. See ``protocol.Transaction``. ``erased`` tells whether key material was erased in it."""
@@ -124,19 +135,13 @@ class SqlTransaction(
         require_changed(self._connection.execute(_SAVE_ACCOUNT, values | place))
         self._log(ChangeKind.ACCOUNT, record.account, "", record.account)
 
-    def add_domain_key(self, record: SealedDomainKey) -> None:
-        """Insert a domain key."""
-        self._connection.execute(_ADD_DOMAIN_KEY, msgspec.structs.asdict(record))
-        self._log(ChangeKind.DOMAIN_KEY, "", "", record.scope)
-
-    def replace_domain_key(self, record: SealedDomainKey) -> None:
-        """Replace a domain key by the same one, sealed anew."""
-        which = of(scope=record.scope, version=record.version)
-        require_changed(self._connection.execute(_SAVE_DOMAIN_KEY, {"sealed": record.sealed} | which))
-
     def adopt_rows(self) -> int:
         """Authenticate all records as they are found, which an older release wrote; return how many they are."""
         return 0 if self._guard.authenticator is None else adopt_rows(self._connection, self._guard.authenticator)
+
+    def renew_codes(self, place: RenewalPlace, limit: int) -> RenewedCodes:
+        """Make new codes for ``limit`` records after a place, whose codes an older domain key has made."""
+        return renew_codes(self._connection, self._guard, place, limit)
 
     def add_key(self, key: KmsKey, limit: int | None = None) -> bool:
         """Insert a key with its materials and tags.
@@ -147,7 +152,8 @@ class SqlTransaction(
         if key.manager is KeyManager.CUSTOMER and not self._count_customer_key(key, limit):
             return False
         self._connection.execute(_ADD_KEY, sealed_key(self._guard, key))
-        for ordinal in range(len(key.materials)):
+        for ordinal, material in enumerate(key.materials):
+            require_domain_key(self._connection, key.region, material.token)
             self._connection.execute(_ADD_MATERIAL, rows.material_values(key, ordinal))
         if key.tags:
             self._connection.execute(_ADD_TAG, rows.tag_values(key))
@@ -177,6 +183,23 @@ class SqlTransaction(
             self._log(ChangeKind.ALIAS, key.account, key.region, name)
         self._log(ChangeKind.GRANT, key.account, key.region, f"{key.key_id}/")
         self._log_key(key.locator)
+
+    def erase_damaged_key(self, locator: KeyLocator) -> None:
+        """Remove all records of a key, also those that are quarantined."""
+        self.erased = True
+        owner = of_key(locator)
+        aliases = self._connection.execute(_ALIAS_NAMES, owner).scalars().all()
+        for statement in (*_ERASE_PARTS, _ERASE_KEY):
+            self._connection.execute(statement, owner)
+        # Whether the count has it is not known: its own record may be missing.
+        self._connection.execute(_COUNT_AGAIN, of(account=locator.account, region=locator.region))
+        self._guard.quarantine.release(count_record(locator.account, locator.region))
+        for name in aliases:
+            self._guard.gone(alias, account=locator.account, region=locator.region, name=name)
+            self._log(ChangeKind.ALIAS, locator.account, locator.region, printable(name))
+        self._guard.quarantine.release_of_key(locator.arn)
+        self._log(ChangeKind.GRANT, locator.account, locator.region, f"{locator.key_id}/")
+        self._log_key(locator)
 
     def note_key_uses(self, uses: Sequence[KeyUse]) -> None:
         """Save the last use of each of some keys, unless a later one is saved or the key does not exist."""
@@ -242,6 +265,8 @@ class SqlTransaction(
             self._connection.execute(_ERASE_MATERIAL, of(region=after.region, material_id=material_id))
         for ordinal, material in enumerate(after.materials):
             values = rows.material_values(after, ordinal)
+            if known.get(material.material_id) != material:
+                require_domain_key(self._connection, after.region, material.token)
             if material.material_id not in known:
                 self._connection.execute(_ADD_MATERIAL, values)
             elif known[material.material_id] != material:

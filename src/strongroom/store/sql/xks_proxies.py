@@ -1,11 +1,14 @@
 """Proxies of external key stores of AWS KMS, in SQL."""
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 
+from strongroom.crypto.domain_keys import IAM_SCOPE
 from strongroom.store.records import ChangeKind
 from strongroom.store.sql.change_log import log_change
+from strongroom.store.sql.domain_keys import require_domain_key
 from strongroom.store.sql.row_guard import RowGuard
+from strongroom.store.sql.row_macs import MAC
 from strongroom.store.sql.rows import AnyRow
 from strongroom.store.sql.schema import xks_proxy, xks_proxy_credential, xks_proxy_key
 from strongroom.store.sql.statements import of, require_changed, where
@@ -18,6 +21,7 @@ _CREDENTIALS = (
     .where(where(xks_proxy_credential, "prefix"))
     .order_by(xks_proxy_credential.c.created_at, xks_proxy_credential.c.access_key_id)
 )
+_ALL_CREDENTIALS = select(xks_proxy_credential).order_by(xks_proxy_credential.c.access_key_id)
 _KEY = select(xks_proxy_key).where(where(xks_proxy_key, "prefix", "external_id"))
 _KEYS = select(xks_proxy_key).where(where(xks_proxy_key, "prefix")).order_by(xks_proxy_key.c.external_id)
 
@@ -27,6 +31,7 @@ _ADD_KEY = insert(xks_proxy_key)
 _REMOVE_PARTS = [delete(table).where(where(table, "prefix")) for table in (xks_proxy_key, xks_proxy_credential)]
 _REMOVE_PROXY = delete(xks_proxy).where(where(xks_proxy, "prefix"))
 _REMOVE_CREDENTIAL = delete(xks_proxy_credential).where(where(xks_proxy_credential, "access_key_id", "prefix"))
+_SAVE_CREDENTIAL = update(xks_proxy_credential).where(where(xks_proxy_credential, "access_key_id", "prefix"))
 _REMOVE_KEY = delete(xks_proxy_key).where(where(xks_proxy_key, "prefix", "external_id"))
 
 
@@ -49,6 +54,10 @@ class XksProxyReads:
         """List the credentials of a proxy, the oldest first."""
         found = self._connection.execute(_CREDENTIALS, of(prefix=prefix))
         return self._guard.intact(xks_proxy_credential, found, read_xks_credential)
+
+    def all_xks_credentials(self) -> list[XksCredential]:
+        """List the credentials of all proxies."""
+        return self._guard.intact(xks_proxy_credential, self._connection.execute(_ALL_CREDENTIALS), read_xks_credential)
 
     def xks_key(self, prefix: str, external_id: str) -> XksKey | None:
         """Return a key that a proxy gives out."""
@@ -78,8 +87,19 @@ class XksProxyWrites(XksProxyReads):
 
     def add_xks_credential(self, credential: XksCredential) -> None:
         """Insert a credential."""
+        require_domain_key(self._connection, IAM_SCOPE, credential.wrapped_secret)
         values = self._guard.sealed(xks_proxy_credential, msgspec.structs.asdict(credential))
         self._connection.execute(_ADD_CREDENTIAL, values)
+        self._log_proxy(credential.prefix)
+
+    def rewrap_xks_credential(self, credential: XksCredential, wrapped_secret: bytes) -> None:
+        """Replace the wrapped secret of a credential by the same one; raises WriteConflict if it is gone."""
+        require_domain_key(self._connection, IAM_SCOPE, wrapped_secret)
+        after = msgspec.structs.replace(credential, wrapped_secret=wrapped_secret)
+        values = self._guard.sealed(xks_proxy_credential, msgspec.structs.asdict(after))
+        changed = {name: values[name] for name in ("wrapped_secret", MAC)}
+        place = of(access_key_id=credential.access_key_id, prefix=credential.prefix)
+        require_changed(self._connection.execute(_SAVE_CREDENTIAL, changed | place))
         self._log_proxy(credential.prefix)
 
     def remove_xks_credential(self, credential: XksCredential) -> None:

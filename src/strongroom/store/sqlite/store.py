@@ -12,17 +12,19 @@ from sqlalchemy import Connection, Engine, delete, func, select
 from sqlalchemy.exc import DBAPIError
 
 from strongroom.audit.database_history import DatabasePosition
+from strongroom.crypto.domain_keys import IAM_SCOPE
 from strongroom.errors import WriteOutcomeUnknown
 from strongroom.problems import Problems
 from strongroom.store.counters import StoreCounters
 from strongroom.store.fault_watch import FaultWatch
-from strongroom.store.faults import COUNTED_ONLY, FaultKind
+from strongroom.store.faults import COUNTED_ONLY, FaultKind, StoreUnavailable
 from strongroom.store.quarantine import Quarantine
 from strongroom.store.records import Changes
 from strongroom.store.retries import run_with_retries
 from strongroom.store.row_authenticator import RowAuthenticator
 from strongroom.store.scopes import Scope
 from strongroom.store.sql.change_log import newest_change, read_changes
+from strongroom.store.sql.domain_keys import newest_version
 from strongroom.store.sql.reader import SqlReader
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.schema import change
@@ -104,12 +106,24 @@ class SqlStore:
     @contextmanager
     def _transaction(self) -> Iterator[SqlTransaction]:
         with self._write() as connection:
+            self._require_newest_code(connection)
             transaction = SqlTransaction(connection, self.guard)
             try:
                 yield transaction
             finally:
                 if transaction.erased:
                     self._scrubbed = False
+
+    def _require_newest_code(self, connection: Connection) -> None:
+        """Make codes with the newest domain key: an older one may be destroyed, and no row that it made would be good.
+
+        Raises StoreUnavailable if this process cannot open it now.
+        """
+        authenticator = self.guard.authenticator
+        newest = None if authenticator is None else newest_version(connection, IAM_SCOPE)
+        if authenticator is not None and newest is not None and not authenticator.require(newest):
+            text = f"the domain key {newest} of `{IAM_SCOPE}` cannot be opened now"
+            raise StoreUnavailable("The key store cannot be written now.", text)
 
     def position(self) -> DatabasePosition:
         """Return the newest position of the database that this process has committed or found."""

@@ -36,6 +36,10 @@ class AuditWriter(Protocol):
         """Insert the audit key."""
         ...
 
+    def rewrap_audit_key(self, wrapped_secret: bytes) -> None:
+        """Replace the wrapped secret of the audit key by the same one, wrapped anew."""
+        ...
+
     def put_audit_mark(self, mark: AuditMark) -> None:
         """Insert or replace a writer's mark."""
         ...

@@ -16,6 +16,10 @@ class CustomKeyStoreReader(Protocol):
         """List all custom key stores of an account in a Region, by id; there are few."""
         ...
 
+    def all_custom_key_stores(self) -> list[CustomKeyStore]:
+        """List the custom key stores of all accounts and Regions."""
+        ...
+
     def has_keys_in(self, store_id: str) -> bool:
         """Tell whether a custom key store holds keys."""
         ...

@@ -3,6 +3,8 @@
 from typing import Protocol
 
 from strongroom.crypto.seal import SealedDomainKey
+from strongroom.keys.arns import KeyLocator
+from strongroom.store.records import AccessKeyRecord
 
 
 class DomainKeyReader(Protocol):
@@ -10,6 +12,22 @@ class DomainKeyReader(Protocol):
 
     def domain_keys(self) -> list[SealedDomainKey]:
         """Return every domain key, sealed."""
+        ...
+
+    def material_under_older(self, region: str, version: int, after: str, limit: int) -> dict[str, KeyLocator]:
+        """List key material of a Region that needs a domain key older than ``version``: its ids and keys, by id."""
+        ...
+
+    def count_material_under_older(self, region: str, version: int) -> int:
+        """Count the key material of a Region that needs a domain key older than ``version``."""
+        ...
+
+    def access_keys_under_older(self, version: int, after: str, limit: int) -> list[AccessKeyRecord]:
+        """List access keys whose secrets need a domain key ``iam`` older than ``version``, by id."""
+        ...
+
+    def count_access_keys_under_older(self, version: int) -> int:
+        """Count the access keys whose secrets need a domain key ``iam`` older than ``version``."""
         ...
 
 
@@ -22,4 +40,15 @@ class DomainKeyWriter(Protocol):
 
     def replace_domain_key(self, record: SealedDomainKey) -> None:
         """Replace a domain key by the same one, sealed anew."""
+        ...
+
+    def rewrap_access_key(self, record: AccessKeyRecord, wrapped_secret: bytes) -> None:
+        """Replace the wrapped secret of an access key by the same one, wrapped anew; raises WriteConflict.
+
+        ``record`` is the access key as it was read.
+        """
+        ...
+
+    def remove_domain_key(self, record: SealedDomainKey) -> None:
+        """Remove a domain key that nothing needs any more; raises WriteConflict if it is gone."""
         ...

@@ -16,6 +16,9 @@ class HistoryReader(Protocol):
 class HistoryWriter(Protocol):
     """Writes of the database's history."""
 
-    def begin_history(self, history_id: str) -> None:
-        """Begin another history, because changes of the present one are missing. Its id is random, 16 hex digits."""
+    def begin_history(self, history_id: str, after: int = 0) -> None:
+        """Begin another history, because changes of the present one are missing. Its id is random, 16 hex digits.
+
+        Its ordinal is higher than the present one, and than ``after``, that of the history that it goes on from.
+        """
         ...

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
-from strongroom.store.records import KeyUse
+from strongroom.store.records import DamagedKey, KeyUse
 
 
 class KeyReader(Protocol):
@@ -13,6 +13,13 @@ class KeyReader(Protocol):
 
     def key(self, locator: KeyLocator) -> KmsKey | None:
         """Return a key with its materials, tags and aliases."""
+        ...
+
+    def damaged_key(self, locator: KeyLocator) -> DamagedKey | None:
+        """Return what is left of a key of which a record is damaged or missing; None if none is, or all are.
+
+        It never raises QuarantinedRecordException.
+        """
         ...
 
     def keys(self, account: str, region: str, after: str, limit: int) -> list[KeyLocator]:
@@ -73,6 +80,10 @@ class KeyWriter(Protocol):
 
     def erase_key(self, key: KmsKey) -> None:
         """Remove a key with its materials, tags, aliases, grants and last use."""
+        ...
+
+    def erase_damaged_key(self, locator: KeyLocator) -> None:
+        """Remove all records of a key, also those that are quarantined."""
         ...
 
     def note_key_uses(self, uses: Sequence[KeyUse]) -> None:

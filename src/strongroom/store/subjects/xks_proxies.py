@@ -20,6 +20,10 @@ class XksProxyReader(Protocol):
         """List the credentials of a proxy, the oldest first; there are few."""
         ...
 
+    def all_xks_credentials(self) -> list[XksCredential]:
+        """List the credentials of all proxies; there are few."""
+        ...
+
     def xks_key(self, prefix: str, external_id: str) -> XksKey | None:
         """Return a key that a proxy gives out."""
         ...
@@ -42,6 +46,10 @@ class XksProxyWriter(Protocol):
 
     def add_xks_credential(self, credential: XksCredential) -> None:
         """Insert a credential."""
+        ...
+
+    def rewrap_xks_credential(self, credential: XksCredential, wrapped_secret: bytes) -> None:
+        """Replace the wrapped secret of a credential by the same one; raises WriteConflict if it is gone."""
         ...
 
     def remove_xks_credential(self, credential: XksCredential) -> None:

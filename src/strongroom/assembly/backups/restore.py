@@ -1,6 +1,8 @@
 """Restores a backup into a new data folder: verified, loaded, settled, opened key by key, and put in place."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
@@ -8,8 +10,12 @@ from typing import BinaryIO
 import msgspec
 
 from strongroom.assembly.audit_log import open_audit_key, open_audit_log
-from strongroom.assembly.backup_stream import Progress, plaintext_of
-from strongroom.assembly.backup_verification import (
+from strongroom.assembly.backups.destroyed_since import destroyed_since
+from strongroom.assembly.backups.restored_folder import RestoredFolder, require_empty, restored_folder
+from strongroom.assembly.backups.restored_state import RestoredState, Settled
+from strongroom.assembly.backups.root_key_source import RootKeySource
+from strongroom.assembly.backups.streams import Progress, plaintext_of
+from strongroom.assembly.backups.verification import (
     OpenedContent,
     Origin,
     VerifiedBackup,
@@ -17,13 +23,10 @@ from strongroom.assembly.backup_verification import (
     verify_backup,
 )
 from strongroom.assembly.data_folder import DataFolderError
-from strongroom.assembly.destroyed_since import destroyed_since
 from strongroom.assembly.node import ensure_node_id
-from strongroom.assembly.restored_folder import RestoredFolder, require_empty, restored_folder
-from strongroom.assembly.restored_state import RestoredState, Settled
-from strongroom.assembly.root_key_source import RootKeySource
 from strongroom.assembly.row_authentication import authenticate_rows
 from strongroom.assembly.unsealing import Unsealing
+from strongroom.audit.database_history import HISTORY_ID_LENGTH
 from strongroom.audit.writer_id import WriterId
 from strongroom.backup.blocks import BackupError, SectionHead
 from strongroom.backup.destructions import Destructions
@@ -40,8 +43,10 @@ from strongroom.crypto.seals.file import create_root_key
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.entropy import Entropy
+from strongroom.keys.arns import KeyLocator
 from strongroom.problems import Problems
 from strongroom.settings import Settings
+from strongroom.store.scopes import AccountScope
 from strongroom.store.sqlite.engine import open_sqlite
 from strongroom.store.sqlite.restored import new_database
 from strongroom.store.sqlite.schema_version import UnknownSchemaError, upgrade
@@ -108,7 +113,7 @@ class Restore:
 
     def _verify(self, file: BinaryIO) -> VerifiedBackup:
         request = self._request
-        progress = self._bar("Verifying", request.file.stat().st_size)
+        progress = self._bar("Verifying", os.fstat(file.fileno()).st_size)
         found = verify_backup(
             file,
             request.decryption,
@@ -141,7 +146,9 @@ class Restore:
         progress = self._bar("Reading the audit log", 0)
         return destroyed_since(self._request.audit, verified.signed.manifest, verified.audit_key, progress)
 
-    def _load(self, file: BinaryIO, verified: VerifiedBackup, place: RestoredFolder) -> list[str]:
+    def _load(
+        self, file: BinaryIO, verified: VerifiedBackup, place: RestoredFolder
+    ) -> Mapping[tuple[str, KeyLocator | None], int]:
         """Make the root key, the node's identity and the database; return what is left out. Raises BackupError."""
         request, signed = self._request, verified.signed
         has_root_key = request.root_key is not None or verified.seal_document is not None
@@ -173,10 +180,14 @@ class Restore:
                 f"{signed.manifest.schema} is not known here; restore it with that release"
             ) from None
         upgrade(place.database)
-        return [f"{rows} of the records in `{name}`" for name, rows in tables.left_out.items()]
+        return tables.left_out
 
     def _settle(
-        self, verified: VerifiedBackup, destroyed: Destructions | None, place: RestoredFolder, left_out: Sequence[str]
+        self,
+        verified: VerifiedBackup,
+        destroyed: Destructions | None,
+        place: RestoredFolder,
+        left_out: Mapping[tuple[str, KeyLocator | None], int],
     ) -> RestoredBackup:
         """Make the changes and the record of the restore, open everything, and check every record."""
         request, entropy = self._request, self._entropy
@@ -189,6 +200,10 @@ class Restore:
             with store.read() as reader:
                 accounts = [record.account for record in reader.accounts()]
             store.write(lambda transaction: transaction.forget_audit_writers())
+            # Its log is later than that of the database that was backed up, and than those from before that.
+            ends, history_id = verified.signed.manifest.ends, entropy(HISTORY_ID_LENGTH).hex()
+            after = 0 if ends is None else ends.history
+            store.write(lambda transaction: transaction.begin_history(history_id, after), AccountScope(""))
             key = open_audit_key(store, ServiceSecrets(domain_keys), entropy, place.folder.audit)
             settings = Settings(durability="fsync")
             writer = WriterId(ensure_node_id(place.folder, entropy), None).name
@@ -203,7 +218,7 @@ class Restore:
             with store.read() as reader:
                 # Whether material opens is known already.
                 changed = [each.record for each in reader.findings(lambda *_: True)]
-        content = content.with_damaged([*left_out, *changed])
+        content = content.with_damaged([*_named(left_out, destroyed, settled), *changed])
         if content.damaged_count and not request.damaged_keys:
             raise BackupError(
                 f"{content.damaged_count} keys, secrets or other records in the backup do not open or are not as they "
@@ -226,3 +241,15 @@ class Restore:
             "originVerifiedWith": verified.origin.value,
             "auditLog": "not given" if request.audit is None else "read",
         }
+
+
+def _named(
+    left_out: Mapping[tuple[str, KeyLocator | None], int], destroyed: Destructions | None, settled: Settled
+) -> list[str]:
+    """Return what was left out, but for the records of keys that are destroyed: none of those should be restored."""
+    gone = set() if destroyed is None else destroyed.keys - set(settled.brought_back)
+    counts = Counter[str]()
+    for (name, key), rows in left_out.items():
+        if key is None or key.arn not in gone:
+            counts[name] += rows
+    return [f"{rows} of the records in `{name}`" for name, rows in counts.items()]

@@ -1,21 +1,33 @@
 """Finds in audit logs what was destroyed after a backup was made. The logs are verified while they are read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 from typing_extensions import override
 
 from strongroom.assembly.audit_log import size_of_log
-from strongroom.assembly.backup_stream import Progress
+from strongroom.assembly.backups.streams import Progress
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.audit.archive import Statements
-from strongroom.audit.chain import CHECKPOINT, Checkpoint, Position, claim_of
+from strongroom.audit.chain import (
+    CHECKPOINT,
+    DATABASE,
+    HEADER,
+    Checkpoint,
+    KnownWriter,
+    Position,
+    claim_of,
+    note_in,
+    parse_name,
+)
 from strongroom.audit.cloudtrail import event_time
+from strongroom.audit.database_history import DatabasePosition
+from strongroom.audit.report import Report
 from strongroom.audit.verification import Verifier
 from strongroom.audit.writer_id import parse_writer
-from strongroom.backup.destructions import Destructions, earliest
-from strongroom.backup.manifest import Manifest, WriterCheckpoint
+from strongroom.backup.destructions import Destructions, earliest, may_count
+from strongroom.backup.manifest import DatabaseEnd, Manifest, WriterCheckpoint
 from strongroom.crypto.audit_key import AuditPublicKey
 from strongroom.store.audit.segment_reader import read_statements, walk
 from strongroom.store.audit.segments import copies_of_segments
@@ -35,7 +47,7 @@ def destroyed_since(
     total = size_of_log(logs)
     positions = {each.writer: _position(each, key) for each in manifest.checkpoints}
     sequences = {writer: position.sequence for writer, position in positions.items() if position is not None}
-    found = Destructions(sequences, event_time(earliest(manifest.at)))
+    found = Destructions(sequences, manifest.ends, event_time(earliest(manifest.at)))
     segments = copies_of_segments(logs)
     reading = _Reading(key, found, manifest, read_statements([copies[0] for copies in segments], key.verifies))
     walk(segments, reading, lambda size: progress(size, total))
@@ -65,11 +77,40 @@ class _Reading(Verifier):
         """The writers with a chain."""
         self.confirmed: set[str] = set()
         """The writers whose chain has the checkpoint that the backup has."""
+        self._chain = ""
+        self._waiting: list[bytes] = []
+        """The lines since the last note about the database. The next one says by when they were committed."""
+        self._place: DatabaseEnd | None = None
+
+    @override
+    def begin(self, file: str) -> None:
+        name = parse_name(file)
+        chain = "" if name is None else name.writer
+        if chain != self._chain:
+            self._hand_on()
+            self._chain, self._place = chain, None
+        super().begin(file)
+
+    @override
+    def finish(self, writers: Mapping[str, KnownWriter], database: DatabasePosition | None = None) -> Report:
+        self._hand_on()
+        return super().finish(writers, database)
+
+    def _hand_on(self) -> None:
+        """Hand on the lines that wait, with where the database is known to have been."""
+        for line in self._waiting:
+            self._destructions.note(line, self._place)
+        self._waiting.clear()
 
     @override
     def lines(self, lines: Sequence[bytes]) -> None:
         for line in lines:
-            self._destructions.note(line)
+            if line.startswith((DATABASE, HEADER)) and (note := note_in(line)) is not None:
+                at = note.position
+                self._place = DatabaseEnd(at.history, at.history_id, at.change)
+                self._hand_on()
+            elif may_count(line):
+                self._waiting.append(line)
             if line.startswith(CHECKPOINT):
                 writer = self._wanted.get(line[: line.rfind(_CHAIN)] + b"}")
                 self.confirmed |= set() if writer is None else {writer}

@@ -6,13 +6,13 @@ shell would be left in the one that was replaced. In both cases the hidden folde
 at the end, the database last.
 """
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from strongroom.assembly.backups.path_locks import path_lock
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.errors import DependencyTimeoutException
 from strongroom.store.sqlite.faults import DatabaseError
@@ -41,6 +41,8 @@ class RestoredFolder:
             self.database.with_name(self.database.name + extra).unlink(missing_ok=True)
         self.database.rename(self.folder.database)
         _sync(path)
+        # A server may have been started in it meanwhile.
+        require_empty(self._target)
         if path.parent == self._target:
             others = sorted(each for each in path.iterdir() if each != self.folder.database)
             for each in (*others, self.folder.database):
@@ -59,8 +61,8 @@ def require_empty(target: Path) -> None:
     if not target.parent.is_dir():
         raise DataFolderError(f"`{target.parent}` does not exist; make it first")
     hidden = _hidden(target)
-    found = [each for each in target.iterdir() if each != hidden] if target.exists() else []
-    if any(each.name != _LOST_AND_FOUND for each in found):
+    ours = {target / _LOST_AND_FOUND, hidden, _lock_of(hidden)}
+    if target.exists() and any(each not in ours for each in target.iterdir()):
         raise DataFolderError(f"`{target}` is not empty; a backup is restored into an empty or a missing folder only")
 
 
@@ -73,12 +75,22 @@ def restored_folder(target: Path) -> Iterator[RestoredFolder]:
     """
     require_empty(target)
     path = _hidden(target)
-    if path.exists():
-        _remove_abandoned(path)
-    path.mkdir(mode=0o700)
-    descriptor = _lock(path)
+    taken = f"another restore is at work in `{path}`; wait for its end"
+    with path_lock(_lock_of(path), taken):
+        # Another restore may have ended meanwhile.
+        require_empty(target)
+        with _filling(path, target):
+            yield RestoredFolder(path, target)
+
+
+@contextmanager
+def _filling(path: Path, target: Path) -> Iterator[None]:
+    """Make the hidden folder, whose lock is held; see ``restored_folder``."""
     try:
-        yield RestoredFolder(path, target)
+        if path.exists():
+            shutil.rmtree(path)
+        path.mkdir(mode=0o700)
+        yield
     except (OSError, DatabaseError, DependencyTimeoutException) as error:
         named = error.filename if isinstance(error, OSError) else None
         if named is not None and not Path(os.fsdecode(named)).is_relative_to(path):
@@ -90,7 +102,6 @@ def restored_folder(target: Path) -> Iterator[RestoredFolder]:
         ) from error
     finally:
         shutil.rmtree(path, ignore_errors=True)
-        os.close(descriptor)
 
 
 def _reason_of(error: BaseException) -> str:
@@ -108,22 +119,8 @@ def _hidden(target: Path) -> Path:
     return target.with_name(f".{target.name}.restoring")
 
 
-def _remove_abandoned(path: Path) -> None:
-    descriptor = _lock(path)
-    try:
-        shutil.rmtree(path)
-    finally:
-        os.close(descriptor)
-
-
-def _lock(path: Path) -> int:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise DataFolderError(f"another restore is at work in `{path}`; wait for its end") from None
-    return descriptor
+def _lock_of(hidden: Path) -> Path:
+    return hidden.with_name(hidden.name + ".lock")
 
 
 def _sync(path: Path) -> None:

@@ -1,7 +1,7 @@
 """Makes a backup of an open data folder, also while servers use it."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -10,17 +10,20 @@ import msgspec
 
 from strongroom import __version__
 from strongroom.assembly.audit_log import open_audit_key
-from strongroom.assembly.backup_files import new_dated_path, partial_file, publish, remove_oldest, require_free
-from strongroom.assembly.backup_stream import ChunkSource, Progress, plaintext_of
+from strongroom.assembly.backups.files import new_dated_path, oldest, partial_file, publish, remove, require_free
+from strongroom.assembly.backups.path_locks import path_lock
+from strongroom.assembly.backups.records import BACKUP_EVENT, REMOVAL_EVENT, ranks_of_backups
+from strongroom.assembly.backups.streams import ChunkSource, Progress, plaintext_of
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.deployment import OpenFolder
-from strongroom.assembly.node import read_node_id
+from strongroom.assembly.node import read_node_id, require_node_id
 from strongroom.assembly.unsealing import document_of
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
 from strongroom.backup.blocks import VERSION, BackupError, Row, SectionHead
 from strongroom.backup.manifest import (
     DOMAIN_KEYS,
     SEAL_DOCUMENT,
+    DatabaseEnd,
     DomainKeyId,
     Manifest,
     SectionSummary,
@@ -38,13 +41,13 @@ from strongroom.crypto.seal import SealedDomainKey
 from strongroom.crypto.seals.document import encode_document
 from strongroom.crypto.seals.root_key import generation_of
 from strongroom.entropy import Entropy
+from strongroom.store.sql.history import EmptiedTableError
 from strongroom.store.sql.sections import TableReader
 from strongroom.store.sqlite.schema_version import SCHEMA
 
 _PROGRESS = 1000
-
-BACKUP_EVENT = "CreateBackup"
-"""The event that the audit log has for a backup: one when it is begun, and another if it fails."""
+_MOST_NAMED = 1000
+"""The most files that the record of a backup names. It counts all."""
 
 
 class MadeBackup(msgspec.Struct, frozen=True):
@@ -83,23 +86,50 @@ class BackupMaker:
         """
         if with_domain_keys and encryption is None:
             raise DataFolderError("a backup with domain keys opens every key, so it must be encrypted")
-        target = self._target(to, encrypted=encryption is not None)
-        kind = "none" if encryption is None else encryption.kind
-        with self._recording(target, kind, with_domain_keys=with_domain_keys):
-            try:
-                with partial_file(target) as file:
-                    signed = self._write_and_check(
-                        target, file, encryption, progress, with_domain_keys=with_domain_keys
-                    )
-                    size = os.fstat(file.fileno()).st_size
-                    publish(target)
-            except OSError as error:
-                raise DataFolderError(f"`{target}` cannot be written: {error.strerror or error}") from error
+        if keep is not None and not to.is_dir():
+            raise DataFolderError(
+                f"`{to}` is not a folder, and --keep needs one; make it first, or choose another --to"
+            )
+        self._require_outside(to)
+        with self._turn(to):
+            target = self._target(to, encrypted=encryption is not None)
+            old = [] if keep is None else self._oldest(target, keep)
+            details: dict[str, object] = {
+                "file": str(target),
+                "encryption": "none" if encryption is None else encryption.kind,
+                "withDomainKeys": with_domain_keys,
+            }
+            if keep is not None:
+                details |= {"keep": keep, "removes": _listed(old)}
+            with self._recording(details):
+                try:
+                    with partial_file(target) as file:
+                        signed = self._write_and_check(
+                            target, file, encryption, progress, with_domain_keys=with_domain_keys
+                        )
+                        size = os.fstat(file.fileno()).st_size
+                        publish(target)
+                except OSError as error:
+                    raise DataFolderError(f"`{target}` cannot be written: {error.strerror or error}") from error
+            return MadeBackup(target, size, signed, self._remove(target, old))
+
+    def _oldest(self, target: Path, keep: int) -> list[Path]:
+        """Return the backups that go when ``target`` was made."""
+        folder = self._opened.folder
+        names = {each.name for each in target.parent.iterdir()}
+        ranks = ranks_of_backups(folder, require_node_id(folder), names)
+        return oldest(target.parent, names, self._deployment, keep, ranks, target)
+
+    def _remove(self, target: Path, old: Sequence[Path]) -> Sequence[Path]:
+        """Remove older backups, as the record says; raises DataFolderError if one cannot be removed."""
         try:
-            removed = [] if keep is None else remove_oldest(target.parent, self._deployment, keep, target)
+            return remove(target.parent, old)
         except OSError as error:
+            left = [each for each in old if each.exists()]
+            event = _event(REMOVAL_EVENT, {"backup": str(target), "left": _listed(left)})
+            with self._opened.folder.registering():
+                self._opened.trail.note_failure(event, error)
             raise DataFolderError(f"`{target}` was made, but an older backup cannot be removed: {error}") from error
-        return MadeBackup(target, size, signed, removed)
 
     def _write_and_check(
         self,
@@ -111,21 +141,35 @@ class BackupMaker:
         with_domain_keys: bool,
     ) -> SignedManifest:
         """Write the backup, and read it back as it is in the file; return its manifest."""
+        # Before the state is read: what is destroyed meanwhile must not seem to have been destroyed before.
+        at = self._clock.now()
         with self._opened.store.read_tables() as tables:
-            encoded = self._write(tables, file, encryption, progress, with_domain_keys=with_domain_keys)
+            encoded = self._write(tables, at, file, encryption, progress, with_domain_keys=with_domain_keys)
         signed = _check(file, None if encryption is None else encryption.check(), progress)
         if signed.encoded != encoded:
             raise BackupError(f"`{target}` was read back and is not what was written")
         return signed
 
     @contextmanager
-    def _recording(self, target: Path, encryption: str, *, with_domain_keys: bool) -> Iterator[None]:
+    def _turn(self, to: Path) -> Iterator[None]:
+        """Let one backup at a time of a deployment be made in a folder: each of two would remove the other's.
+
+        Raises DataFolderError if another is being made there.
+        """
+        if not to.is_dir():
+            yield
+            return
+        taken = f"another backup is being made in `{to}`; wait for its end, or choose another --to"
+        with path_lock(to / f".strongroom-{self._deployment}.lock", taken):
+            yield
+
+    @contextmanager
+    def _recording(self, details: Mapping[str, object]) -> Iterator[None]:
         """Record that a backup is made, and afterwards if it failed; raises DataFolderError if that is impossible.
 
         Other commands need not wait while it is made.
         """
-        details = {"file": str(target), "encryption": encryption, "withDomainKeys": with_domain_keys}
-        event = OperatorEvent(name=BACKUP_EVENT, command="backup", source=KEY_SOURCE, details=details)
+        event = _event(BACKUP_EVENT, details)
         folder, trail = self._opened.folder, self._opened.trail
         with folder.registering(), trail.recording(event):
             pass
@@ -136,14 +180,17 @@ class BackupMaker:
                 trail.note_failure(event, error)
             raise
 
-    def _target(self, to: Path, *, encrypted: bool) -> Path:
-        """Return the path of the new file; raises DataFolderError if it cannot be there."""
+    def _require_outside(self, to: Path) -> None:
+        """Refuse a place that does not exist, or that is in the data folder; raises DataFolderError."""
         folder = to if to.is_dir() else to.parent
         if not folder.is_dir():
             raise DataFolderError(f"`{folder}` is not a folder; make it first, or choose another --to")
         data = self._opened.folder.path
         if folder.resolve().is_relative_to(data.resolve()):
             raise DataFolderError(f"`{folder}` is in the data folder, and would be lost with it; choose another --to")
+
+    def _target(self, to: Path, *, encrypted: bool) -> Path:
+        """Return the path of the new file; raises DataFolderError if its name is taken."""
         if to.is_dir():
             return new_dated_path(to, self._deployment, self._clock.now(), encrypted=encrypted)
         require_free(to)
@@ -152,6 +199,7 @@ class BackupMaker:
     def _write(
         self,
         tables: TableReader,
+        at: float,
         file: BinaryIO,
         encryption: Encryption | None,
         progress: Progress,
@@ -159,8 +207,7 @@ class BackupMaker:
         with_domain_keys: bool,
     ) -> bytes:
         """Write the backup and sync it; return its manifest, encoded."""
-        sizes = tables.tables()
-        at = self._clock.now()
+        sizes, ends = tables.tables(), _ends(tables)
         total = 2 * sum(each.rows for each in sizes)
         columns = {each.head.name: each.head.columns for each in sizes}
         sealed = [
@@ -188,6 +235,7 @@ class BackupMaker:
                 domain_keys=tuple(DomainKeyId(each.scope, each.version) for each in sealed),
                 with_domain_keys=with_domain_keys,
                 checkpoints=tuple(checkpoints),
+                ends=ends,
             )
 
         def sign(message: bytes) -> bytes:
@@ -212,6 +260,14 @@ class BackupMaker:
         )
 
 
+def _event(name: str, details: Mapping[str, object]) -> OperatorEvent:
+    return OperatorEvent(name=name, command="backup", source=KEY_SOURCE, details=details)
+
+
+def _listed(files: Sequence[Path]) -> dict[str, object]:
+    return {"count": len(files), "files": [each.name for each in files[:_MOST_NAMED]]}
+
+
 def _check(file: BinaryIO, decryption: Decryption | None, progress: Progress) -> SignedManifest:
     """Read a backup that was written, from its beginning; return its manifest. Raises BackupError, AgeError."""
     file.seek(0)
@@ -221,6 +277,14 @@ def _check(file: BinaryIO, decryption: Decryption | None, progress: Progress) ->
             for rows in section.batches:
                 progress(len(rows), 0)
         return reader.signed_manifest
+
+
+def _ends(tables: TableReader) -> DatabaseEnd | None:
+    """Return where the database is, None if that is damaged: a backup is made all the same."""
+    try:
+        return msgspec.convert(msgspec.structs.asdict(tables.database_position()), DatabaseEnd)
+    except (EmptiedTableError, msgspec.ValidationError):
+        return None
 
 
 def _counted(rows: Iterable[Row], total: int, progress: Progress) -> Iterator[Row]:

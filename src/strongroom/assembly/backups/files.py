@@ -7,7 +7,7 @@ process has left is removed by the next one that writes to the same folder.
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -16,7 +16,7 @@ from strongroom.assembly.data_folder import DataFolderError
 from strongroom.backup.blocks import MAGIC as PLAIN_MAGIC
 from strongroom.backup.file_names import dated_name, too_many
 from strongroom.crypto.age.stream import MAGIC as AGE_MAGIC
-from strongroom.whole_files import name_new, sync_path
+from strongroom.whole_files import name_new, open_regular, sync_path
 
 _PARTIAL = ".partial"
 _DATED_PARTIAL = re.compile(r"\.strongroom-[0-9a-f]+-[0-9TZ-]+\.backup(\.age)?\.partial")
@@ -70,15 +70,24 @@ def new_dated_path(folder: Path, deployment: str, now: float, *, encrypted: bool
     return path
 
 
-def remove_oldest(folder: Path, deployment: str, keep: int, newest: Path) -> list[Path]:
-    """Remove a deployment's dated backups that are not among the ``keep`` newest; return them.
+def oldest(
+    folder: Path, names: Iterable[str], deployment: str, keep: int, ranks: Mapping[str, int], newest: Path
+) -> list[Path]:
+    """Return a deployment's dated backups in a folder that are not among the ``keep`` newest, the oldest first.
 
-    A file that does not begin as a backup is left alone. A backup has its name only if it was complete.
+    ``names`` are those in the folder; ``ranks`` are as in ``too_many``. ``newest`` is the backup that is being made. A
+    file that does not begin as a backup is left alone. A backup has its name only if it was complete.
     """
+    found = [folder / name for name in too_many(names, deployment, keep, newest.name, ranks)]
+    return [path for path in found if path.is_file() and not path.is_symlink() and _begins_as_backup(path)]
+
+
+def remove(folder: Path, files: Iterable[Path]) -> list[Path]:
+    """Remove files of a folder; return those that were still there. Raises OSError."""
     removed = []
-    for name in too_many([path.name for path in folder.iterdir()], deployment, keep, newest.name):
-        path = folder / name
-        if path.is_file() and not path.is_symlink() and _begins_as_backup(path):
+    for path in files:
+        # A person may have removed it meanwhile.
+        with suppress(FileNotFoundError):
             path.unlink()
             removed.append(path)
     sync_path(folder)
@@ -97,8 +106,11 @@ def _new_locked(path: Path) -> int:
 
 
 def _begins_as_backup(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(AGE_MAGIC)).startswith((AGE_MAGIC, PLAIN_MAGIC))
+    try:
+        with open_regular(path) as file:
+            return file.read(len(AGE_MAGIC)).startswith((AGE_MAGIC, PLAIN_MAGIC))
+    except FileNotFoundError:
+        return False
 
 
 def _remove_abandoned(folder: Path, name: str) -> None:

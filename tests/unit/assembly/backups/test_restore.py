@@ -15,9 +15,9 @@ from audits import command_records
 from backup_scene import back_up, decryption, encryption, reopened, restore
 from key_import import import_material
 from local_deployment import LocalDeployment, Refused
-from strongroom.assembly.backup import MadeBackup
+from strongroom.assembly.backups.maker import MadeBackup
+from strongroom.assembly.backups.restored_folder import restored_folder
 from strongroom.assembly.data_folder import DataFolderError
-from strongroom.assembly.restored_folder import restored_folder
 from strongroom.backup.blocks import BackupError
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.seal import UnsealError

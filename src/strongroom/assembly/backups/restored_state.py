@@ -115,14 +115,16 @@ class RestoredState:
         return settled
 
     def _present(self, destructions: Destructions) -> list[KeyLocator]:
-        """Return the destroyed keys that the backup has, in the order in which they were destroyed."""
-        found = []
+        """Return the destroyed keys that the backup has, primary keys first: so a damaged one keeps no replica."""
+        primaries: list[KeyLocator] = []
+        replicas: list[KeyLocator] = []
         with self._store.read() as reader:
-            for arn, _ in sorted(destructions.keys.items(), key=lambda each: each[1]):
-                locator = locator_of(arn)
-                if reader.key(locator) is not None:
-                    found.append(locator)
-        return found
+            for locator in map(locator_of, sorted(destructions.keys)):
+                # Of a damaged key, no record may be left either.
+                key = reader.damaged_key(locator) or reader.key(locator)
+                if key is not None:
+                    (primaries if key.primary_region in {"", locator.region} else replicas).append(locator)
+        return [*primaries, *replicas]
 
     def _present_materials(self, destructions: Destructions) -> list[tuple[KeyLocator, DestroyedMaterial]]:
         """Return the deleted material that keys of the backup have."""
@@ -130,7 +132,7 @@ class RestoredState:
         with self._store.read() as reader:
             for material in destructions.materials:
                 locator = locator_of(material.arn)
-                key = reader.key(locator)
+                key = _intact(reader, locator)
                 if key is not None and _without(key, material) != key:
                     found.append((locator, material))
         return found
@@ -156,6 +158,7 @@ class RestoredState:
             "backupTime": event_time(manifest.at),
             "backupManifest": self._signed.digest,
             "backupRelease": manifest.release,
+            "backupDatabase": None if manifest.ends is None else msgspec.to_builtins(manifest.ends),
             "deployment": manifest.deployment,
             "backupNode": manifest.node,
             "keys": manifest.rows_of("kms_key"),
@@ -185,14 +188,13 @@ class RestoredState:
 
     def _erase(self, locator: KeyLocator) -> Plan:
         def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
-            key = reader.key(locator)
-            return NO_CHANGES if key is None else erasure(reader, prepared, key, self._now, {"reason": _REASON})
+            return erasure(reader, prepared, locator, self._now, {"reason": _REASON}, even_alone=True)
 
         return plan
 
     def _erase_material(self, locator: KeyLocator, material: DestroyedMaterial) -> Plan:
         def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
-            key = reader.key(locator)
+            key = _intact(reader, locator)
             if key is None or (after := _without(key, material)) == key:
                 return NO_CHANGES
             lost = {"keyMaterialId": imported.lost(key, after)[0], "reason": _REASON}
@@ -205,7 +207,7 @@ class RestoredState:
 
     def _bring_back(self, locator: KeyLocator) -> None:
         def act(transaction: Transaction) -> None:
-            key = transaction.key(locator)
+            key = _intact(transaction, locator)
             if key is not None and (after := _disabled(key)) != key:
                 transaction.save_key(key, after)
 
@@ -227,7 +229,10 @@ class RestoredState:
 
 
 def _intact(reader: Reader, locator: KeyLocator) -> KmsKey | None:
-    """Return a key; None if it does not exist, or if its record is damaged: no call can use it then."""
+    """Return a key; None if it does not exist, or if its record is damaged: no call can use it, and it stays as it is.
+
+    In a transaction, damaged material counts as well.
+    """
     try:
         return reader.key(locator)
     except QuarantinedRecordException:

@@ -5,7 +5,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from io import BufferedRandom
 from pathlib import Path
 
@@ -16,15 +16,17 @@ from audits import command_records
 from backup_scene import back_up, decryption, encryption, verify
 from backups import small_backup
 from local_deployment import LocalDeployment, entropy
-from strongroom.assembly.backup_verification import Origin
+from strongroom.assembly.backups.verification import Origin
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.backup.blocks import BackupError
-from strongroom.clock import ManualClock
+from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.age.recipients import RecipientEncryption
 from strongroom.crypto.age.stream import AgeError, Readable, Writable
 from strongroom.crypto.audit_key import AuditKey
 from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.seals.file import create_root_key
+from strongroom.store.sql.sections import TableReader
+from strongroom.store.sqlite.store import SqlStore
 
 NOW = 1_790_000_000.0
 
@@ -71,6 +73,62 @@ def test_that_a_backup_is_made_is_recorded_before(deployment: LocalDeployment, t
         "encryption": "passphrase",
         "withDomainKeys": True,
     }
+
+
+def test_which_older_ones_go_is_recorded_before(
+    deployment: LocalDeployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    first, second = (back_up(deployment, folder, keep=2).path for _ in range(2))
+    third = back_up(deployment, folder, keep=2)
+    records = [each for each in command_records(deployment.folder) if each["eventName"] == "CreateBackup"]
+    assert [each["serviceEventDetails"]["keep"] for each in records] == [2, 2, 2]
+    assert records[1]["serviceEventDetails"]["removes"] == {"count": 0, "files": []}
+    assert records[2]["serviceEventDetails"]["removes"] == {"count": 1, "files": [first.name]}
+    assert third.removed == [first]
+    unlink = Path.unlink
+
+    def refuse(path: Path, *, missing_ok: bool = False) -> None:
+        if path == second:
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(DataFolderError, match="was made, but"):
+        back_up(deployment, folder, keep=2)
+    last = command_records(deployment.folder)[-1]
+    assert (last["eventName"], last["serviceEventDetails"]["left"]["files"]) == ("RemoveBackups", [second.name])
+    assert last["errorMessage"]
+
+
+def test_those_stay_that_were_made_last_also_if_the_clock_was_set_back(
+    deployment: LocalDeployment, tmp_path: Path
+) -> None:
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    ahead = [back_up(deployment, folder).path for _ in range(2)]
+    deployment.clock.advance(-DAY)
+    right = []
+    for _ in range(3):
+        right.append(back_up(deployment, folder, keep=3).path)
+        deployment.clock.advance(60)
+    assert sorted(folder.iterdir()) == right
+    assert all(each.name > right[-1].name for each in ahead)
+
+
+def test_its_time_is_before_its_state(
+    deployment: LocalDeployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what was destroyed in between would seem to have been destroyed before."""
+    read = SqlStore.read_tables
+
+    def slow(store: SqlStore) -> AbstractContextManager[TableReader]:
+        deployment.clock.advance(60)
+        return read(store)
+
+    monkeypatch.setattr(SqlStore, "read_tables", slow)
+    assert back_up(deployment, tmp_path).signed.manifest.at == NOW
 
 
 def test_without_keys_it_says_less(deployment: LocalDeployment, tmp_path: Path) -> None:

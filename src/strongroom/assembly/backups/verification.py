@@ -8,8 +8,8 @@ from typing import Any, BinaryIO
 import msgspec
 from msgspec.structs import replace
 
-from strongroom.assembly.backup_stream import Progress, plaintext_of
-from strongroom.assembly.root_key_source import RootKeySource
+from strongroom.assembly.backups.root_key_source import RootKeySource
+from strongroom.assembly.backups.streams import Progress, plaintext_of
 from strongroom.backup.blocks import BackupError, Row
 from strongroom.backup.manifest import DOMAIN_KEYS, SEAL_DOCUMENT, SignedManifest
 from strongroom.backup.reader import BackupReader

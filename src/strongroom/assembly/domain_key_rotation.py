@@ -1,0 +1,238 @@
+"""Rotates domain keys: a new version wraps all that the older ones have wrapped, and these are destroyed.
+
+1. The new version is stored. From then on every process wraps with it: it learns of it from the change log, and at the
+   latest when it meets what that version has wrapped.
+2. What older versions have wrapped is wrapped anew, some of it in each transaction. What is left to do follows from the
+   database alone, so an interrupted rotation goes on where it was.
+3. Import tokens, which live for a day, and sessions, which live for at most 36 hours, may still need an older version.
+   After that time nothing does, and it is destroyed. The transaction that does so finds out that nothing stored needs
+   it, and a later one that would store something under it fails (``store.sql.domain_keys``).
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from strongroom.assembly.command_trail import CommandTrail
+from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.assembly.rewrapping import Rewrapping
+from strongroom.assembly.unsealing import Unsealing
+from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
+from strongroom.clock import DAY, Clock
+from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
+from strongroom.crypto.seal import SealedDomainKey, SealUnavailableError, UnsealError
+from strongroom.entropy import Entropy
+from strongroom.store.protocol import Store, Transaction
+from strongroom.store.scopes import AccountScope
+from strongroom.trusted_time import Moment
+
+logger = logging.getLogger(__name__)
+
+RETENTION = 36 * 3600.0
+"""How long an older version is kept, in seconds: as long as a session at most (STS API Reference, GetSessionToken)."""
+
+_AT_ONCE = 1.0
+"""How long the keeper wraps anew in one round, in seconds."""
+_PAUSE = 3600.0
+"""The time after which the keeper tries again what could not be wrapped anew."""
+
+
+class DomainKeyStatus(msgspec.Struct, frozen=True):
+    """The domain key of a scope, a Region or ``iam``.
+
+    ``version`` is the newest, made at ``created_at`` (epoch seconds; None by an older release). ``older`` are versions
+    that still open what they have wrapped; ``remaining`` says how much of that is stored. They are destroyed after
+    ``destroyed_after`` (epoch seconds), once nothing remains.
+    """
+
+    scope: str
+    version: int
+    created_at: float | None
+    older: tuple[int, ...]
+    remaining: int
+    destroyed_after: float | None
+
+
+def follow_domain_keys(domain_keys: DomainKeys, folder: DataFolder, store: Store, unsealing: Unsealing) -> None:
+    """Have a process take over domain keys that others make or destroy while it runs."""
+
+    def reread() -> None:
+        with store.read() as reader:
+            sealed = reader.domain_keys()
+        if {(each.scope, each.version) for each in sealed} == domain_keys.versions():
+            return
+        try:
+            domain_keys.update(sealed, unsealing.seal(folder, sealed))
+        except (UnsealError, SealUnavailableError, DataFolderError) as error:
+            logger.error("a domain key that was made meanwhile cannot be opened: %s", error)  # noqa: TRY400
+
+    domain_keys.follow(reread)
+
+
+class DomainKeyRotation:
+    """Rotates the domain keys of an open data folder, also while servers use it."""
+
+    def __init__(  # noqa: PLR0913 - what domain keys are made, used and recorded with
+        self,
+        folder: DataFolder,
+        store: Store,
+        domain_keys: DomainKeys,
+        rewrapping: Rewrapping,
+        unsealing: Unsealing,
+        trail: CommandTrail,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        self._folder = folder
+        self._store = store
+        self._domain_keys = domain_keys
+        self._rewrapping = rewrapping
+        self._unsealing = unsealing
+        self._trail = trail
+        self._clock = clock
+        self._entropy = entropy
+        self._idle_until = float("-inf")
+
+    def status(self, scopes: Iterable[str] = ()) -> list[DomainKeyStatus]:
+        """Return the state of each scope's domain key, or of some; raises DataFolderError for one that has none."""
+        with self._store.read() as reader:
+            sealed = reader.domain_keys()
+        of_scope: dict[str, list[SealedDomainKey]] = {}
+        for each in sealed:
+            of_scope.setdefault(each.scope, []).append(each)
+        chosen = [*scopes] or sorted(of_scope)
+        for scope in chosen:
+            if scope not in of_scope:
+                raise DataFolderError(f"there is no domain key for `{scope}`; there is one for {', '.join(of_scope)}")
+        return [self._status(of_scope[scope]) for scope in chosen]
+
+    def begin(self, scopes: Sequence[str], *, command: str = "domain-keys rotate") -> list[str]:
+        """Make a new version for each scope, but not where a rotation is unfinished; return the scopes that got one.
+
+        Raises DataFolderError, UnsealError, SealUnavailableError.
+        """
+        with self._folder.registering():
+            fresh = [each.scope for each in self.status(scopes) if not each.remaining]
+            if fresh:
+                event = OperatorEvent(
+                    name="RotateDomainKey", command=command, source=KEY_SOURCE, details={"scopes": fresh}
+                )
+                with self._trail.recording(event):
+                    self._add_versions(fresh)
+        return fresh
+
+    def rewrap(self, scope: str, advance: Callable[[int], object] = lambda _: None) -> tuple[str, ...]:
+        """Wrap anew all of a scope that an older version has wrapped; return what could not be, by name.
+
+        ``advance`` is called with the number that was done since the last call.
+        """
+        version = self.status([scope])[0].version
+        left = self._rewrapping.remaining(scope, version)
+        refused: tuple[str, ...] = ()
+        while left:
+            refused = self._rewrapping.run(scope, version, advance)
+            # What another writer has changed meanwhile is left.
+            before, left = left, self._rewrapping.remaining(scope, version)
+            if left >= before:
+                break
+        return refused
+
+    def destroy_old(self, scopes: Sequence[str], *, command: str = "domain-keys destroy-old") -> list[str]:
+        """Destroy the older versions of domain keys, which nothing stored may need; return the scopes that had any.
+
+        Raises DataFolderError, and destroys nothing, if something stored still needs one.
+        """
+        with self._folder.registering():
+            found = [each for each in self.status(scopes) if each.older]
+            for each in found:
+                if each.remaining:
+                    raise _still_needed(each.scope, each.remaining)
+            if found:
+                details = {"domainKeys": {each.scope: each.older for each in found}}
+                event = OperatorEvent(name="DestroyDomainKey", command=command, source=KEY_SOURCE, details=details)
+                with self._trail.recording(event):
+                    self._store.write(lambda transaction: self._remove(transaction, found), AccountScope(""))
+                self._domain_keys.reread()
+        return [each.scope for each in found]
+
+    def keep(self, moment: Moment, every_days: int) -> None:
+        """Do the keeper's part: begin rotations that are due, go on with them for a second, end what is over.
+
+        ``every_days`` is the age at which domain keys are rotated; 0 for never.
+        """
+        scopes = {scope for scope, _ in self._domain_keys.versions()}
+        unfinished = len(self._domain_keys.versions()) > len(scopes)
+        if self._clock.timer() < self._idle_until or not (unfinished or every_days):
+            return
+        found = self.status()
+        if every_days:
+            due = [each.scope for each in found if not each.older and _is_older(each, moment, every_days)]
+            if due and self.begin(due, command="keeper"):
+                logger.info("the domain keys of %s are rotated: their age is %d days", ", ".join(due), every_days)
+                found = self.status()
+        self._go_on([each for each in found if each.older], moment)
+
+    def _go_on(self, found: Sequence[DomainKeyStatus], moment: Moment) -> None:
+        deadline = self._clock.timer() + _AT_ONCE
+        for each in found:
+            if each.remaining:
+                refused = self._rewrapping.run(each.scope, each.version, until=deadline)
+                if refused:
+                    logger.error(
+                        "domain key %s of `%s` is kept, because this cannot be wrapped anew: %s",
+                        "and ".join(map(str, each.older)),
+                        each.scope,
+                        ", ".join(refused),
+                    )
+                    self._idle_until = self._clock.timer() + _PAUSE
+            elif each.destroyed_after is not None and each.destroyed_after < moment.earliest:
+                self.destroy_old([each.scope], command="keeper")
+                logger.info("older domain keys of `%s` are destroyed: nothing needs them any more", each.scope)
+        if all(not each.remaining for each in found):
+            # What is left is a matter of hours.
+            self._idle_until = self._clock.timer() + 60.0
+
+    def _status(self, of_scope: Sequence[SealedDomainKey]) -> DomainKeyStatus:
+        newest = of_scope[-1]
+        older = tuple(each.version for each in of_scope[:-1])
+        remaining = self._rewrapping.remaining(newest.scope, newest.version) if older else 0
+        after = newest.created_at + RETENTION if older and newest.created_at is not None else None
+        return DomainKeyStatus(newest.scope, newest.version, newest.created_at, older, remaining, after)
+
+    def _add_versions(self, scopes: Sequence[str]) -> None:
+        with self._store.read() as reader:
+            sealed = reader.domain_keys()
+        seal, now = self._unsealing.seal(self._folder, sealed), self._clock.now()
+        newest = {each.scope: each.version for each in sealed}
+        new = [create_domain_key(scope, newest[scope] + 1, seal, self._entropy, now) for scope in scopes]
+
+        def act(transaction: Transaction) -> None:
+            if transaction.domain_keys() != sealed:
+                raise DataFolderError("the domain keys changed meanwhile; run this again")
+            for each in new:
+                transaction.add_domain_key(each)
+
+        self._store.write(act, AccountScope(""))
+        self._domain_keys.reread()
+
+    def _remove(self, transaction: Transaction, found: Sequence[DomainKeyStatus]) -> None:
+        for status in found:
+            remaining = self._rewrapping.remaining_in(transaction, status.scope, status.version)
+            if remaining:
+                raise _still_needed(status.scope, remaining)
+            for version in status.older:
+                transaction.remove_domain_key(SealedDomainKey(status.scope, version, b""))
+
+
+def _still_needed(scope: str, remaining: int) -> DataFolderError:
+    return DataFolderError(
+        f"an older domain key of `{scope}` is still needed for {remaining} stored keys, secrets or codes; run "
+        "`strongroom domain-keys rotate`, which goes on with the rotation and names what cannot be wrapped anew"
+    )
+
+
+def _is_older(status: DomainKeyStatus, moment: Moment, days: int) -> bool:
+    """Tell whether a domain key is older than some days; one of unknown age is."""
+    return status.created_at is None or status.created_at + days * DAY <= moment.earliest

@@ -1,0 +1,20 @@
+"""Which version of its domain key a stored token needs, told from the token alone.
+
+Tokens of key material that domain keys protect begin with one byte that names their format, and the version of the
+domain key in four bytes, big-endian (``envelope``).
+"""
+
+FORMATS = (b"\x01",)
+"""The first bytes of tokens that name a version."""
+
+VERSION = slice(1, 5)
+
+
+def domain_key_version(token: bytes) -> int | None:
+    """Return the version of the domain key that a token needs; None for a token that needs none."""
+    return int.from_bytes(token[VERSION]) if token[:1] in FORMATS and len(token) >= VERSION.stop else None
+
+
+def encoded_version(version: int) -> bytes:
+    """Return a version as it is in a token. Encoded versions have the order of the numbers."""
+    return version.to_bytes(4)

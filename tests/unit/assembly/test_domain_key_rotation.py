@@ -1,0 +1,264 @@
+"""Domain keys are rotated by a command while a server goes on, and by the keeper when they are due."""
+
+import base64
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from audits import command_records
+from faulty_stores import change
+from local_deployment import LocalDeployment, Refused, entropy
+from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.assembly.deployment import OpenFolder, open_existing
+from strongroom.assembly.domain_key_rotation import RETENTION
+from strongroom.clock import DAY, ManualClock
+from strongroom.crypto.domain_keys import IAM_SCOPE
+from strongroom.crypto.seal import UnsealError
+from strongroom.crypto.token_versions import domain_key_version
+from strongroom.keys.arns import KeyLocator
+from strongroom.keys.kms_key import KeyMaterial, KmsKey
+from strongroom.snapshot.active_key import binding_of
+from strongroom.store.retries import WriteConflict
+
+REGION = "us-east-1"
+CLUSTER = {
+    "CloudHsmClusterId": "cluster-2a23b4cdefg",
+    "KeyStorePassword": "password",
+    "TrustAnchorCertificate": "certificate",
+}
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(time.time())  # noqa: TID251 - files have the real time
+
+
+@pytest.fixture
+def local(tmp_path: Path, clock: ManualClock) -> Iterator[LocalDeployment]:
+    """Return a server's deployment, which stays open: it learns of a rotation as a running server does."""
+    local = LocalDeployment(tmp_path / "data", clock, domain_key_rotation_days=0)
+    yield local
+    local.deployment.close()
+
+
+@contextmanager
+def command(local: LocalDeployment) -> Iterator[OpenFolder]:
+    """Open the folder as a command does, which runs beside the server."""
+    with closing(open_existing(local.settings, local.clock, entropy)) as opened:
+        yield opened
+
+
+def rotate(local: LocalDeployment, *scopes: str) -> None:
+    with command(local) as opened:
+        opened.domain_keys.begin(scopes)
+        for each in opened.domain_keys.status(scopes):
+            assert opened.domain_keys.rewrap(each.scope) == ()
+        assert not any(each.remaining for each in opened.domain_keys.status())
+
+
+def versions(local: LocalDeployment) -> dict[str, list[int]]:
+    with local.deployment.backends.store.read() as reader:
+        found: dict[str, list[int]] = {}
+        for each in reader.domain_keys():
+            found.setdefault(each.scope, []).append(each.version)
+        return found
+
+
+def new_key(local: LocalDeployment, **more: Any) -> str:
+    return str(local.call("CreateKey", **more)["KeyMetadata"]["KeyId"])
+
+
+def locator(local: LocalDeployment, key_id: str) -> KeyLocator:
+    return KeyLocator(local.settings.account, REGION, key_id)
+
+
+def encrypt(local: LocalDeployment, key_id: str) -> str:
+    return str(local.call("Encrypt", KeyId=key_id, Plaintext="eA==")["CiphertextBlob"])
+
+
+def decrypt(local: LocalDeployment, blob: str) -> str:
+    return str(local.call("Decrypt", CiphertextBlob=blob)["Plaintext"])
+
+
+def test_everything_opens_during_and_after_a_rotation(local: LocalDeployment) -> None:
+    key_id = new_key(local, Tags=[{"TagKey": "a", "TagValue": "1"}])
+    first = encrypt(local, key_id)
+    local.call("RotateKeyOnDemand", KeyId=key_id)
+    second = encrypt(local, key_id)
+    mac_key = new_key(local, KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")
+    local.call("CreateCustomKeyStore", CustomKeyStoreName="one", **CLUSTER)
+    with command(local) as opened:
+        assert opened.domain_keys.begin(()) == sorted(versions(local))
+        # Between the new version and the end, both open and the newest wraps.
+        other = new_key(local)
+        assert [decrypt(local, each) for each in (first, second, encrypt(local, other))] == ["eA=="] * 3
+        for each in opened.domain_keys.status():
+            assert opened.domain_keys.rewrap(each.scope) == ()
+        assert not any(each.remaining for each in opened.domain_keys.status())
+        assert opened.domain_keys.destroy_old(()) == sorted(versions(local))
+    assert set(map(tuple, versions(local).values())) == {(2,)}
+    assert [decrypt(local, each) for each in (first, second)] == ["eA=="] * 2
+    local.call("GenerateMac", KeyId=mac_key, Message="eA==", MacAlgorithm="HMAC_SHA_256")
+    local.reopen()
+    assert [decrypt(local, each) for each in (first, second)] == ["eA=="] * 2
+    assert local.deployment.service.readiness.check().problems == []
+    assert [each["eventName"] for each in command_records(local.folder)] == ["RotateDomainKey", "DestroyDomainKey"]
+    with command(local) as opened, opened.store.read() as reader:
+        assert list(reader.findings(lambda key, material: _opens(opened, key, material))) == []
+
+
+def _opens(opened: OpenFolder, key: KmsKey, material: KeyMaterial) -> bool:
+    assert material.token is not None
+    opened.backends.key_backends.of(key).load(material.token, binding_of(key, material.material_id))
+    return domain_key_version(material.token) == 2
+
+
+def test_a_process_that_has_not_learned_of_it_reads_and_writes_rightly(local: LocalDeployment) -> None:
+    """Its store reads rows of the new version before its cache has seen the change log."""
+    key_id = new_key(local)
+    store, backends = local.deployment.backends.store, local.deployment.backends.key_backends
+    rotate(local)
+    with store.read() as reader:
+        key = reader.key(locator(local, key_id))
+        assert key is not None
+        assert reader.account(local.settings.account) is not None
+    material = key.materials[0]
+    assert material.token is not None
+    assert domain_key_version(material.token) == 2
+    backends.of(key).load(material.token, binding_of(key, material.material_id))
+    with command(local) as opened:
+        opened.domain_keys.begin(())
+    described = replace(key, description="new")
+    store.write(lambda transaction: transaction.save_key(key, described))
+    with store.read() as reader:
+        # The code that the write made is of the version that was newest then.
+        assert reader.key(locator(local, key_id)) == described
+        assert reader.codes_under_older(3) < reader.codes_under_older(4)
+
+
+def test_what_a_destroyed_domain_key_has_wrapped_is_not_stored(local: LocalDeployment) -> None:
+    """A worker that wrapped it may have been stopped between that and its transaction."""
+    key_id = new_key(local)
+    with local.deployment.backends.store.read() as reader:
+        key = reader.key(locator(local, key_id))
+    assert key is not None
+    old = local.deployment.backends.key_backends.of(key).generate(binding_of(key, key.materials[0].material_id))
+    rotate(local)
+    with command(local) as opened:
+        opened.domain_keys.destroy_old(())
+    with local.deployment.backends.store.read() as reader:
+        now = reader.key(locator(local, key_id))
+    assert now is not None
+    after = replace(now, materials=(replace(now.materials[0], token=old),))
+    with pytest.raises(WriteConflict):
+        local.deployment.backends.store.write(lambda transaction: transaction.save_key(now, after))
+    encrypt(local, key_id)
+
+
+def test_an_older_version_is_kept_as_long_as_something_needs_it(local: LocalDeployment) -> None:
+    key_id, good = new_key(local), new_key(local)
+    blob = encrypt(local, good)
+    database = DataFolder(local.folder).database
+    change(database, "UPDATE kms_key SET description = 'changed' WHERE key_id = ?", key_id)
+    with command(local) as opened:
+        opened.domain_keys.begin((REGION,))
+        assert opened.domain_keys.rewrap(REGION) == (f"key {locator(local, key_id).arn}",)
+        with pytest.raises(DataFolderError, match=r"of `us-east-1` is still needed for 1 stored"):
+            opened.domain_keys.destroy_old((REGION,))
+        # Another rotation goes on with this one.
+        assert opened.domain_keys.begin((REGION,)) == []
+    assert versions(local)[REGION] == [1, 2]
+    change(database, "UPDATE kms_key SET description = '' WHERE key_id = ?", key_id)
+    with command(local) as opened:
+        assert opened.domain_keys.rewrap(REGION) == ()
+        assert opened.domain_keys.destroy_old((REGION,)) == [REGION]
+        assert opened.domain_keys.destroy_old((REGION,)) == []
+    assert versions(local)[REGION] == [2]
+    assert decrypt(local, blob) == "eA=="
+    encrypt(local, key_id)
+
+
+def test_a_changed_row_gets_no_new_code(local: LocalDeployment) -> None:
+    change(DataFolder(local.folder).database, "UPDATE account SET alias = 'other'")
+    with command(local) as opened:
+        opened.domain_keys.begin((IAM_SCOPE,))
+        assert opened.domain_keys.rewrap(IAM_SCOPE) == (f"account {local.settings.account}",)
+        with pytest.raises(DataFolderError, match="still needed for 1 stored"):
+            opened.domain_keys.destroy_old((IAM_SCOPE,))
+
+
+def test_a_scope_without_a_domain_key_is_refused(local: LocalDeployment) -> None:
+    with command(local) as opened, pytest.raises(DataFolderError, match="there is no domain key for `eu-north-1`"):
+        opened.domain_keys.begin(("eu-north-1",))
+
+
+def test_tokens_of_clients_are_good_until_the_old_version_is_destroyed(local: LocalDeployment) -> None:
+    key_id = new_key(local, Origin="EXTERNAL")
+    parameters = local.call(
+        "GetParametersForImport", KeyId=key_id, WrappingAlgorithm="RSAES_OAEP_SHA_256", WrappingKeySpec="RSA_2048"
+    )
+    material = {
+        "KeyId": key_id,
+        "ImportToken": parameters["ImportToken"],
+        "EncryptedKeyMaterial": base64.b64encode(bytes(256)).decode(),
+        "ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE",
+    }
+    rotate(local)
+    with pytest.raises(Refused, match="InvalidCiphertext"):
+        local.call("ImportKeyMaterial", **material)
+    with command(local) as opened:
+        opened.domain_keys.destroy_old(())
+    with pytest.raises(Refused, match="InvalidImportToken"):
+        local.call("ImportKeyMaterial", **material)
+
+
+def test_the_keeper_finishes_a_rotation_and_destroys_the_old_version_in_time(
+    local: LocalDeployment, clock: ManualClock
+) -> None:
+    key_id = new_key(local)
+    blob = encrypt(local, key_id)
+    with command(local) as opened:
+        opened.domain_keys.begin(())
+    local.deployment.keeper.run()
+    with command(local) as opened:
+        assert not any(each.remaining for each in opened.domain_keys.status())
+    clock.advance(RETENTION - 3600)
+    local.deployment.keeper.run()
+    assert versions(local)[REGION] == [1, 2]
+    clock.advance(3700)
+    local.deployment.keeper.run()
+    assert set(map(tuple, versions(local).values())) == {(2,)}
+    assert decrypt(local, blob) == "eA=="
+    assert local.deployment.keeper.counters.failures == 0
+
+
+def test_the_keeper_rotates_by_schedule(tmp_path: Path, clock: ManualClock) -> None:
+    local = LocalDeployment(tmp_path / "data", clock, domain_key_rotation_days=30)
+    key_id = new_key(local)
+    blob = encrypt(local, key_id)
+    for days, expected in ((1, [1]), (30, [1, 2]), (2, [2]), (29, [2, 3]), (2, [3])):
+        clock.advance(days * DAY)
+        for _ in range(3):
+            local.deployment.keeper.run()
+            clock.advance(61)
+        assert versions(local)[REGION] == versions(local)[IAM_SCOPE] == expected
+    assert decrypt(local, blob) == "eA=="
+    assert local.deployment.keeper.counters.failures == 0
+    local.deployment.close()
+
+
+def test_an_older_copy_of_a_wrapped_secret_does_not_open(local: LocalDeployment) -> None:
+    """This is what the destruction of a domain key is for."""
+    with local.deployment.backends.store.read() as reader:
+        old = reader.audit_key()
+    assert old is not None
+    rotate(local, IAM_SCOPE)
+    with command(local) as opened:
+        opened.domain_keys.destroy_old((IAM_SCOPE,))
+        with pytest.raises(UnsealError, match="no domain key for `iam` opens this envelope"):
+            opened.backends.secrets.unwrap(old, b"")
