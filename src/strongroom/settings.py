@@ -60,6 +60,21 @@ class IdentityProviderKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     jwks: str
 
 
+class XksProxyHost(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """A host that may be called as an external key store proxy.
+
+    ``address`` is HOST:PORT, by default the host itself and 443. ``ca`` is a file (PEM) with the authorities that its
+    certificate may be of, by default those of the system. ``cert`` and ``key`` are files (PEM) with the certificate
+    that this server shows to the host, and its private key.
+    """
+
+    host: Annotated[str, Meta(pattern=r"\A[a-zA-Z0-9.-]{2,120}\Z")]
+    address: str | None = None
+    ca: FileName | None = None
+    cert: FileName | None = None
+    key: FileName | None = None
+
+
 class RequestQuota(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     """How many requests of a kind an account may make per second, in each Region; each account, unless one is named."""
 
@@ -132,6 +147,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """Threads for work that waits for a disk."""
     key_backend_threads: Annotated[int, Meta(ge=1, le=256)] = 8
     """Threads for calls that use keys in a hardware token or behind a network."""
+    xks_proxies: tuple[XksProxyHost, ...] = ()
+    """Hosts that may be called as external key store proxies; without any, no external key store can be made."""
+    xks_timeout: Annotated[float, Meta(ge=0.01, le=10)] = 0.25
+    """How long a call of an external key store proxy may take, connection included."""
+    xks_threads: Annotated[int, Meta(ge=2, le=256)] = 16
+    """Threads for calls that need an external key store proxy; one key store can use half of them."""
     cached_keys: Annotated[int, Meta(ge=1, le=_MOST)] = 100_000
     """How many keys are cached in memory."""
     max_connections: Annotated[int, Meta(ge=1, le=_MOST)] = 16_384
@@ -153,7 +174,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """A file (PEM) with authorities; AWS KMS must show a certificate of one of them to the XKS proxy."""
     xks_client_names: tuple[str, ...] = ()
     """The common names that such a certificate may have; without any, that of the KMS of the proxy's AWS Region."""
-    xks_threads: Annotated[int, Meta(ge=1, le=256)] = 8
+    xks_serve_threads: Annotated[int, Meta(ge=1, le=256)] = 8
     """Threads of the XKS proxy."""
     xks_deadline: Annotated[float, Meta(ge=0.01, le=60)] = 0.2
     """How long a call to the XKS proxy may take before it is answered with an error."""
@@ -225,6 +246,7 @@ def load(
         _require_address("metrics-listen", settings.metrics_listen)
     _require_networks(settings)
     _require_origins(settings)
+    _require_proxies(settings)
     return settings
 
 
@@ -321,6 +343,14 @@ def _require_tls(settings: Settings) -> None:
             f"`{settings.listen}` can be reached by others, and without TLS they can read what is decrypted; "
             "give --tls-cert and --tls-key, or --allow-plaintext if something in front of this server does TLS"
         )
+
+
+def _require_proxies(settings: Settings) -> None:
+    for each in settings.xks_proxies:
+        if each.address is not None:
+            _require_address(f"address` of `{each.host}` in `xks-proxies", each.address)
+        if (each.cert is None) != (each.key is None):
+            raise SettingsError(f"`{each.host}` in `xks-proxies` needs both `cert` and `key`, or neither")
 
 
 def _require_networks(settings: Settings) -> None:

@@ -38,9 +38,10 @@ def test_every_policy_of_aws_is_documented() -> None:
 
 
 def test_the_settings_shown_can_be_used() -> None:
-    text = (DOCS / "identities.md").read_text(encoding="utf-8") + (DOCS / "settings.md").read_text(encoding="utf-8")
+    pages = ("identities.md", "settings.md", "custom-key-stores.md")
+    text = "".join((DOCS / page).read_text(encoding="utf-8") for page in pages)
     blocks = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     for block in blocks:
         assert load(block, {}, {}) != load("", {}, {})
 

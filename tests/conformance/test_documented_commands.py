@@ -49,7 +49,9 @@ LOADED = "settings; tests/architecture/test_documents.py loads them"
 ROTATED = "run in tests/crash/test_domain_key_kill.py"
 EXAMINED = "test_doctor.py runs it on data folders in all states"
 DAMAGED = "test_database_set_back.py runs it on a damaged data folder"
+TPM = "needs a TPM; test_tpm_seal.py does it with one in software"
 CLOUD = "needs a KMS key elsewhere; test_seals.py does it with another server"
+PROXY = "needs an external key store proxy; test_aws_cli.py does it with one"
 OPENSSL = "a file for OpenSSL; test_fips.py uses it"
 SERVES = "serves until it is stopped; test_xks_proxy_operation.py does"
 REAL_AWS = "needs an account of AWS"
@@ -73,6 +75,7 @@ LEFT_OUT = {
     ("docs/operations.md", "strongroom doctor"): EXAMINED,
     ("docs/operations.md", "strongroom domain-keys"): ROTATED,
     ("docs/performance.md", "make bench"): LOAD,
+    ("docs/seals.md", "strongroom seal add machine tpm"): TPM,
     ("docs/reliability.md", "make faults"): LOAD,
     ("docs/reliability.md", "make fuzz"): LOAD,
     ("docs/identities.md", "[[identity-provider"): LOADED,
@@ -85,6 +88,8 @@ LEFT_OUT = {
     ("docs/seals.md", "seal-passphrase-file"): LOADED,
     ("docs/seals.md", '{"Condition"'): CLOUD,
     ("docs/FIPS.md", "openssl_conf"): OPENSSL,
+    ("docs/custom-key-stores.md", "[[xks-proxies]]"): LOADED,
+    ("docs/custom-key-stores.md", "aws kms create-custom-key-store"): PROXY,
     ("docs/settings.md", "[[request-quotas]]"): LOADED,
     ("docs/xks-proxy.md", "strongroom xks-proxy serve"): SERVES,
     ("docs/xks-proxy.md", "aws kms create-custom-key-store"): REAL_AWS,

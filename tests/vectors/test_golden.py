@@ -3,6 +3,7 @@
 import base64
 import hmac
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,11 +23,13 @@ from strongroom.crypto.seal import SealedDomainKey
 from strongroom.crypto.seals.file import load_file_seal
 from strongroom.crypto.software.aes import NONCES_LENGTH, AesBackingKey
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
+from strongroom.crypto.xks.key_backend import sealed_in
 from strongroom.entropy import Batch, system_entropy
 from strongroom.errors import InvalidCiphertextException
 from strongroom.keys import ciphertext, split_ciphertext
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.encryption_context import canonical
+from strongroom.keys.external_keys import external_material_id, parse_external_token
 from strongroom.keys.specs import KeySpec
 from strongroom.keys.split_ciphertext import SplitCiphertext
 from strongroom.settings import Settings
@@ -52,6 +55,21 @@ def test_ciphertext_blobs_of_version_1_open(vector: dict[str, Any]) -> None:
     assert opened == base64.b64decode(vector["plaintext"])
     with pytest.raises(InvalidCiphertextException):
         key.decrypt(blob.body, ciphertext.associated_data(blob.header, vector["key_id"] + "x", context))
+
+
+@pytest.mark.parametrize("vector", load("external_blob_v1.json"), ids=lambda vector: vector["name"])
+def test_ciphertext_blobs_of_external_keys_open(vector: dict[str, Any]) -> None:
+    blob = ciphertext.parse(base64.b64decode(vector["ciphertext_blob"]))
+    token = parse_external_token(bytes.fromhex(vector["token"]))
+    assert blob.material_id == external_material_id(token.store_id, token.external_id)
+    bound_to = ciphertext.associated_data(blob.header, vector["key_id"], canonical(vector["encryption_context"]))
+    sealed, data = sealed_in(blob.body), sha256(bound_to).digest()
+    external = AES.new(bytes.fromhex(vector["external_key"]), AES.MODE_GCM, nonce=sealed.iv)
+    metadata = sealed.metadata
+    external.update(len(data).to_bytes(2) + data + bytes((len(metadata),)) + metadata if metadata else data)
+    once = external.decrypt_and_verify(sealed.ciphertext, sealed.tag)
+    key = AesBackingKey(bytes.fromhex(vector["backing_key"]), Batch(system_entropy, NONCES_LENGTH))
+    assert key.decrypt(once, bound_to) == base64.b64decode(vector["plaintext"])
 
 
 @pytest.mark.parametrize("vector", load("ciphertext_blob_v1.json"), ids=lambda vector: vector["name"])

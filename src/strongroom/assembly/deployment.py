@@ -28,6 +28,7 @@ from strongroom.assembly.database_check import is_checked_at_once, require_whole
 from strongroom.assembly.database_history import require_all_committed
 from strongroom.assembly.domain_key_rotation import DomainKeyRotation, follow_domain_keys
 from strongroom.assembly.domain_keys import open_domain_keys
+from strongroom.assembly.key_back_ends import open_key_backends
 from strongroom.assembly.key_policies import KeyPolicies
 from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_node_id
 from strongroom.assembly.profiles import Profiles
@@ -46,12 +47,12 @@ from strongroom.clock import Clock
 from strongroom.crypto.documents.attestation import Attestations
 from strongroom.crypto.documents.fetched_keys import FetchedKeys, fetch_keys
 from strongroom.crypto.documents.web_identity import WebIdentities
-from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.self_tests.run import require_self_tests
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.crypto.software.private_keys import SoftwareDataKeyPairs
 from strongroom.crypto.software.random_source import SoftwareRandomSource
+from strongroom.crypto.xks.allowed_hosts import AllowedHosts
 from strongroom.entropy import CheckedEntropy, Entropy
 from strongroom.errors import QuarantinedIdentityException
 from strongroom.maintenance.clock_watch import ClockWatch
@@ -124,17 +125,21 @@ class OpenFolder:
             follow_domain_keys(domain_keys, self.folder, store, unsealing)
             authenticate_rows(self.folder, store, domain_keys, self.problems, unsealing, taken=taken)
             software = SoftwareKeyBackend(domain_keys, entropy, approved_only=settings.fips)
-            key_backends, secrets = KeyBackends(software), ServiceSecrets(domain_keys)
+            secrets = ServiceSecrets(domain_keys)
+            back_ends = open_key_backends(software, secrets, settings, store, clock)
+            self.proxies = undo.enter_context(closing(back_ends.proxies))
+            key_backends, key_stores = back_ends.key_backends, back_ends.key_stores
             if taken:
                 claim_old_writers(self.folder, store, ensure_node_id(self.folder, entropy))
             self.clock_watch = ClockWatch(clock, ClockFiles(self.folder), self.problems, last_checkpoint(store))
             self.backends = Backends(
                 store=store,
                 key_backends=key_backends,
+                key_managers=self.proxies,
                 secrets=secrets,
                 data_key_pairs=SoftwareDataKeyPairs(approved_only=settings.fips),
                 random=SoftwareRandomSource(entropy),
-                snapshot=Snapshot(store, key_backends, secrets, settings.cached_keys, store.quarantine),
+                snapshot=Snapshot(store, key_backends, secrets, settings.cached_keys, store.quarantine, key_stores),
                 entropy=entropy,
                 web_identities=_web_identities(settings),
                 attestations=attestations,
@@ -172,7 +177,8 @@ class OpenFolder:
             return [record.account for record in reader.accounts()]
 
     def close(self) -> None:
-        """Close the database."""
+        """Close the database, and the connections to external key store proxies."""
+        self.proxies.close()
         self.store.close()
 
 
@@ -321,6 +327,7 @@ def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:
 
 def ready_folder(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Unsealing | None = None) -> None:
     """Make a data folder ready that this process has locked; raises what ``Deployment`` does."""
+    AllowedHosts(settings.xks_proxies, approved_only=settings.fips).load()
     clear_problems(DataFolder(settings.folder).problems)
     with closing(OpenFolder(settings, clock, entropy, unsealing=unsealing, taken=True)) as opened:
         with opened.folder.registering(wait=False) as alone:

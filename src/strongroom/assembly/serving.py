@@ -81,6 +81,7 @@ def serve_as(
             deployment.backends.snapshot,
             deployment.problems,
             access_log,
+            proxy_calls=deployment.backends.key_managers.outcomes,
             certificate_expires=lambda: tls.expires,
         )
         parts.enter_context(_showing_metrics(settings, sources, 1 if worker is None else settings.workers))

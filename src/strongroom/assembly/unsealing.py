@@ -17,6 +17,7 @@ from strongroom.crypto.seals.keeper import RootKeyKeeper
 from strongroom.crypto.seals.kms import KmsKeeper
 from strongroom.crypto.seals.passphrase import PassphraseKeeper
 from strongroom.crypto.seals.root_key import FIRST_GENERATION, RootKey, RootKeySeal, generation_of
+from strongroom.crypto.seals.tpm import TpmKeeper
 from strongroom.entropy import Entropy
 from strongroom.settings import Settings
 from strongroom.whole_files import read_regular
@@ -107,6 +108,8 @@ class Unsealing:
             return FileKeeper(folder.path / str(entry.parameters.get("file", "")), self._entropy)
         if entry.kind is SealKind.KMS:
             return KmsKeeper(entry.parameters, deployment)
+        if entry.kind is SealKind.TPM:
+            return TpmKeeper(entry.parameters, self._entropy)
         return PassphraseKeeper(entry.parameters, lambda: self._passphrase(entry.name), self._entropy)
 
     def _passphrase(self, name: str) -> str:

@@ -1,10 +1,10 @@
 """Which version of its domain key a stored token needs, told from the token alone.
 
 Tokens of key material that domain keys protect begin with one byte that names their format, and the version of the
-domain key in four bytes, big-endian (``envelope``).
+domain key in four bytes, big-endian (``envelope``, and ``keys.external_keys`` for those of external keys).
 """
 
-FORMATS = (b"\x01",)
+FORMATS = (b"\x01", b"\x03")
 """The first bytes of tokens that name a version."""
 
 VERSION = slice(1, 5)

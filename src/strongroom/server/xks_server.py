@@ -127,7 +127,7 @@ class XksServer:
     def _front(self, loop: asyncio.AbstractEventLoop) -> XksFront:
         settings = self._settings
         capacity = XksCapacity(
-            settings.xks_threads,
+            settings.xks_serve_threads,
             connections_within_limits(settings.max_connections),
             settings.held_bytes,
             settings.xks_deadline,

@@ -15,6 +15,7 @@ from strongroom.crypto.backing_keys import (
     SigningKey,
     SymmetricKey,
 )
+from strongroom.crypto.external_keys import ExternalKey, FindUser
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.material import MaterialBinding
 from strongroom.crypto.seal import UnsealError
@@ -49,13 +50,18 @@ class LoadedMaterial(msgspec.Struct, frozen=True, gc=False):
         """Return the plaintext of a blob; raises InvalidCiphertextException."""
         return self.backing_key.decrypt(blob.body, self.associated_data + context)
 
+    def used_by(self, find_user: FindUser) -> "LoadedMaterial":
+        """Return external material for one call; raises KMSInvalidStateException if its store is not connected."""
+        external = cast("ExternalKey", self.backing_key)
+        return msgspec.structs.replace(self, backing_key=external.used_by(find_user()))
+
 
 class ActiveKey:
     """One version of a key. A change of the key makes a new one; this one is dropped."""
 
     __slots__ = (
         *("_current", "_key_backends", "_loaded", "_loaded_current", "_only", "_quarantine"),
-        *("blocks", "is_slow", "key", "policy", "settled"),
+        *("blocks", "is_external", "is_slow", "key", "policy", "settled"),
     )
 
     def __init__(self, key: KmsKey, key_backends: KeyBackends, quarantine: Quarantine) -> None:
@@ -66,6 +72,8 @@ class ActiveKey:
         of ECDSA with SHA-256 for P-256, and none for secp256k1."""
         self.blocks = key_backends.blocks(key)
         """Whether using the key waits for a hardware token or a network; such calls run in the lane ``KEY_BACKEND``."""
+        self.is_external = key.origin is Origin.EXTERNAL_KEY_STORE
+        """Whether using the key calls an external key store proxy; such calls run in the lane ``XKS_PROXY``."""
         self.settled: dict[tuple[str, str], int] | None = None
         """Access key id and action → the serial of the credential for which its policies and the key's have allowed
         that under any conditions. As long as both are the same, so is the decision."""

@@ -15,6 +15,7 @@ from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.snapshot.active_key import ActiveKey
 from strongroom.snapshot.grants import GrantCache
+from strongroom.snapshot.key_stores import KeyStores
 from strongroom.snapshot.miss import MustWait
 from strongroom.snapshot.principals import Principals
 from strongroom.snapshot.read_through_cache import ReadThroughCache
@@ -44,6 +45,7 @@ class Snapshot:
         secrets: ServiceSecrets,
         max_keys: int = 100_000,
         quarantine: Quarantine | None = None,
+        key_stores: KeyStores | None = None,
     ) -> None:
         self._store = store
         self._quarantine = quarantine or Quarantine()
@@ -59,6 +61,7 @@ class Snapshot:
         self._aliases: ReadThroughCache[AliasLocator, str] = ReadThroughCache(max_keys)
         # Region and material id -> key, of the keys that are cached.
         self._materials: dict[tuple[str, str], KeyLocator] = {}
+        self.key_stores = KeyStores(store) if key_stores is None else key_stores
         self.principals = Principals(store, secrets, self._quarantine)
         self.grants = GrantCache(store, max_keys)
         self.xks_proxies = XksProxies(store, secrets, self._quarantine)
@@ -70,7 +73,7 @@ class Snapshot:
             ChangeKind.GRANT: self.grants.forget,
             ChangeKind.ACCOUNT: self.principals.forget_account,
             ChangeKind.XKS_PROXY: self.xks_proxies.forget,
-            ChangeKind.CUSTOM_KEY_STORE: _forget_nothing,
+            ChangeKind.CUSTOM_KEY_STORE: self.key_stores.forget,
             ChangeKind.DOMAIN_KEY: lambda _change: secrets.reread(),
         }
         self._secrets = secrets
@@ -176,6 +179,7 @@ class Snapshot:
         self.principals.forget_everything()
         self.grants.forget_everything()
         self.xks_proxies.forget_everything()
+        self.key_stores.forget_everything()
 
 
 def _material_ids(active: ActiveKey) -> Iterator[str]:

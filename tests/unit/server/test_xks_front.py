@@ -69,7 +69,7 @@ Scenario = Callable[[Loopback], Awaitable[None]]
 
 @pytest.fixture
 def proxy(tmp_path: Path, clock: ManualClock) -> Iterator[LocalXksProxy]:
-    local = LocalDeployment(tmp_path / "data", clock, xks_threads=2, xks_deadline=DEADLINE)
+    local = LocalDeployment(tmp_path / "data", clock, xks_serve_threads=2, xks_deadline=DEADLINE)
     with closing(local.deployment), closing(LocalXksProxy(local)) as proxy:
         yield proxy
 

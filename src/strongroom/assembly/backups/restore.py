@@ -23,6 +23,7 @@ from strongroom.assembly.backups.verification import (
     verify_backup,
 )
 from strongroom.assembly.data_folder import DataFolderError
+from strongroom.assembly.key_back_ends import loading_key_backends
 from strongroom.assembly.node import ensure_node_id
 from strongroom.assembly.row_authentication import authenticate_rows
 from strongroom.assembly.unsealing import Unsealing
@@ -37,11 +38,9 @@ from strongroom.crypto.age.passphrase import PassphraseDecryption
 from strongroom.crypto.age.stream import Decryption
 from strongroom.crypto.audit_key import AuditPublicKey
 from strongroom.crypto.domain_keys import DomainKeys, OpenDomainKey, seal_domain_keys
-from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.seal import SealedDomainKey
 from strongroom.crypto.seals.file import create_root_key
 from strongroom.crypto.service_secrets import ServiceSecrets
-from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.entropy import Entropy
 from strongroom.keys.arns import KeyLocator
 from strongroom.problems import Problems
@@ -209,7 +208,7 @@ class Restore:
             writer = WriterId(ensure_node_id(place.folder, entropy), None).name
             log = open_audit_log(place.folder.audit, writer, settings, store, key, self._clock)
             with closing(log):
-                backends = KeyBackends(SoftwareKeyBackend(domain_keys, entropy))
+                backends = loading_key_backends(domain_keys, entropy, self._clock)
                 state = RestoredState(store, backends, log, verified.signed, self._clock.now(), entropy)
                 settled = state.settle(destroyed, request.bring_back, self._facts(verified))
             store.scrub()
