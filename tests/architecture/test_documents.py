@@ -8,7 +8,8 @@ import msgspec
 from strongroom.iam.aws_managed_policies import AWS_POLICIES
 from strongroom.iam.principals import account_root, assumed_role, iam_user, service
 from strongroom.operations import condition_keys
-from strongroom.settings import Settings, load
+from strongroom.settings import Settings
+from strongroom.settings_sources import load
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -42,6 +42,7 @@ from strongroom.assembly.seals import Seals
 from strongroom.assembly.served_regions import report_unserved
 from strongroom.assembly.tokens import ConfiguredToken, key_backend_of
 from strongroom.assembly.unsealing import Unsealing
+from strongroom.assembly.xks_lock import writers_at_work
 from strongroom.audit.writer_id import WriterId, parse_writer, worker_name
 from strongroom.clock import Clock
 from strongroom.crypto.documents.attestation import Attestations
@@ -256,12 +257,12 @@ class Deployment:
             # Before the first call: note the uses that were not saved before a crash, and save the marks.
             marks = [self.log.mark()]
             if not worker:
-                at_work = {WriterId(self.node, number).name for number in range(workers)}
-                idle = idle_writers(opened.store, self.node, at_work)
                 opened.trail.end_interrupted()
-                marks += end_idle_chains(
-                    opened.folder.audit, idle, settings, opened.store, audit_key, clock, problems=problems
-                )
+                with writers_at_work(opened.folder, self.node, workers) as at_work:
+                    idle = idle_writers(opened.store, self.node, at_work)
+                    marks += end_idle_chains(
+                        opened.folder.audit, idle, settings, opened.store, audit_key, clock, problems=problems
+                    )
                 report_unserved(opened.store, settings.regions, problems)
             for mark in marks:
                 opened.backends.key_uses.recover(mark.writer)

@@ -19,6 +19,7 @@ from strongroom.snapshot.key_stores import KeyStores
 from strongroom.snapshot.miss import MustWait
 from strongroom.snapshot.principals import Principals
 from strongroom.snapshot.read_through_cache import ReadThroughCache
+from strongroom.snapshot.xks_proxies import XksProxies
 from strongroom.store.protocol import Store
 from strongroom.store.quarantine import Quarantine
 from strongroom.store.records import Change, ChangeKind
@@ -63,6 +64,7 @@ class Snapshot:
         self.key_stores = KeyStores(store) if key_stores is None else key_stores
         self.principals = Principals(store, secrets, self._quarantine)
         self.grants = GrantCache(store, max_keys)
+        self.xks_proxies = XksProxies(store, secrets, self._quarantine)
         self._forget: dict[ChangeKind, Forget] = {
             ChangeKind.KEY: self._forget_key,
             ChangeKind.ALIAS: self._forget_alias,
@@ -70,6 +72,7 @@ class Snapshot:
             ChangeKind.IDENTITY: self.principals.forget_account,
             ChangeKind.GRANT: self.grants.forget,
             ChangeKind.ACCOUNT: self.principals.forget_account,
+            ChangeKind.XKS_PROXY: self.xks_proxies.forget,
             ChangeKind.CUSTOM_KEY_STORE: self.key_stores.forget,
             ChangeKind.DOMAIN_KEY: lambda _change: secrets.note_change(),
         }
@@ -175,6 +178,7 @@ class Snapshot:
         self._aliases.forget_all()
         self.principals.forget_everything()
         self.grants.forget_everything()
+        self.xks_proxies.forget_everything()
         self.key_stores.forget_everything()
 
 
