@@ -163,7 +163,9 @@ class OpenFolder:
             self.root_keys = RootKeys(self.folder, store, secrets, clock, entropy, self.trail)
             self.provider_keys = ProviderKeys(self.folder, store, self.trail)
             self.key_policies = KeyPolicies(self.folder, store, self.trail)
-            self.seals = Seals(self.folder, store, unsealing, self.trail, entropy, approved_only=settings.fips)
+            self.seals = Seals(
+                self.folder, store, unsealing, self.trail, entropy, self.token, approved_only=settings.fips
+            )
             self.domain_keys = DomainKeyRotation(
                 self.folder,
                 store,
