@@ -30,7 +30,7 @@ PAGES = (
     *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md")),
 )
 EDITABLE = "_editable_impl_strongroom.pth"
-SERVED = {"README.md", "docs/identities.md"}
+SERVED = {"README.md", "docs/identities.md", "docs/xks-proxy.md"}
 DECISIONS = tuple(f"docs/adr/{path.name}" for path in ROOT.glob("docs/adr/*.md"))
 
 PATIENCE = 150
@@ -54,6 +54,8 @@ CLOUD = "needs a KMS key elsewhere; test_seals.py does it with another server"
 PROXY = "needs an external key store proxy; test_aws_cli.py does it with one"
 MOVED = "needs a server with keys; test_moves_into_tokens.py runs the same"
 OPENSSL = "a file for OpenSSL; test_fips.py uses it"
+SERVES = "serves until it is stopped; test_xks_proxy_operation.py does"
+REAL_AWS = "needs an account of AWS"
 LEFT_OUT = {
     ("README.md", "strongroom serve [--data DIR]"): PLACEHOLDERS,
     ("README.md", "strongroom account create ID"): PLACEHOLDERS,
@@ -92,6 +94,8 @@ LEFT_OUT = {
     ("docs/custom-key-stores.md", "aws kms create-custom-key-store"): PROXY,
     ("docs/custom-key-stores.md", "[[cloudhsm-clusters]]"): LOADED,
     ("docs/settings.md", "[[request-quotas]]"): LOADED,
+    ("docs/xks-proxy.md", "strongroom xks-proxy serve"): SERVES,
+    ("docs/xks-proxy.md", "aws kms create-custom-key-store"): REAL_AWS,
     ("docs/settings.md", "cors-origins ="): LOADED,
 }
 """Blocks that are not run, by the page and their beginning."""
@@ -254,6 +258,13 @@ def test_the_readme(served: Clone) -> None:
 def test_the_page_on_identities(served: Clone) -> None:
     printed = served.run(". strongroom-data/env.sh\n" + script_of("docs/identities.md"))
     assert "because     arn:aws:iam::000000000000:user/ann inline policy decrypt-payroll" in printed
+
+
+@pytest.mark.timeout(180)
+def test_the_page_on_the_xks_proxy(served: Clone) -> None:
+    printed = served.run(". strongroom-data/env.sh\n" + script_of("docs/xks-proxy.md"))
+    assert "key payroll-2026" in printed
+    assert (served.folder / "acme.json").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.timeout(180)

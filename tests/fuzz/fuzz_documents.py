@@ -28,7 +28,7 @@ from strongroom.errors import KmsError, ValidationException
 from strongroom.keys.arns import KeyLocator
 from strongroom.operations import grant_tokens
 from strongroom.operations.kms import import_token
-from strongroom.setting_tables import IdentityProvider
+from strongroom.settings import IdentityProvider
 
 NOW = 1_790_000_000.0
 entropy = os.urandom  # noqa: TID251 - real randomness

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from issuers import AUDIENCE, ISSUER, POD, Issuer
 from strongroom.crypto.documents.web_identity import WebIdentities, WebIdentity, read_token
 from strongroom.errors import KmsError
-from strongroom.setting_tables import IdentityProvider
+from strongroom.settings import IdentityProvider
 
 NOW = 1_790_000_000.0
 _folder = tempfile.TemporaryDirectory()

@@ -1,7 +1,7 @@
 """The setting cloudhsm-clusters of tests: clusters without a token, so that key stores in them are never connected."""
 
 from softhsm import MODULE
-from strongroom.setting_tables import CloudHsmCluster
+from strongroom.settings import CloudHsmCluster
 
 IDS = (
     *("cluster-2a34b5cdefg", "cluster-2a23b4cdefg", "cluster-abcdefghijk", "cluster-lmnopqrstuv"),

@@ -27,7 +27,7 @@ from typing_extensions import override
 
 import clusters
 from local_deployment import entropy
-from strongroom.setting_tables import XksProxyHost
+from strongroom.settings import XksProxyHost
 from tls_files import EC, Pair, run_openssl
 
 ACCESS_KEY_ID = "ABCDEFGHIJKLMNOPQRST"

@@ -29,7 +29,7 @@ from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.crypto.xks.key_backend import body_of
 from strongroom.crypto.xks.messages import Sealed
 from strongroom.entropy import Batch
-from strongroom.keys import ciphertext
+from strongroom.keys import ciphertext, split_ciphertext
 from strongroom.keys.encryption_context import canonical
 from strongroom.keys.external_keys import external_material_id, external_token
 from strongroom.keys.specs import KeySpec
@@ -69,6 +69,7 @@ class DeterministicEntropy:
 
 def main() -> None:
     write("ciphertext_blob_v1.json", ciphertext_blobs())
+    write("xks_ciphertext_v1.json", xks_ciphertexts())
     write("external_blob_v1.json", external_blobs())
     write("keys_at_rest_v1.json", [keys_at_rest()])
     write("row_macs_v1.json", row_macs())
@@ -96,6 +97,31 @@ def ciphertext_blobs() -> list[dict[str, object]]:
                 "encryption_context": context,
                 "plaintext": base64.b64encode(plaintext).decode(),
                 "ciphertext_blob": base64.b64encode(blob).decode(),
+            }
+        )
+    return vectors
+
+
+def xks_ciphertexts() -> list[dict[str, object]]:
+    vectors: list[dict[str, object]] = []
+    for name, key_id, plaintext, context in CASES:
+        entropy = DeterministicEntropy(f"xks {name}")
+        key, material_id, sent = entropy(32), entropy(32).hex(), canonical(context)
+        bound_to = split_ciphertext.associated_data(material_id, key_id, sent)
+        body = AesBackingKey(key, Batch(entropy, NONCES_LENGTH)).encrypt(plaintext, bound_to)
+        parts = split_ciphertext.split(body, material_id)
+        vectors.append(
+            {
+                "name": name,
+                "backing_key": key.hex(),
+                "material_id": material_id,
+                "key_id": key_id,
+                "additional_authenticated_data": base64.b64encode(sent).decode(),
+                "plaintext": base64.b64encode(plaintext).decode(),
+                "ciphertext_metadata": base64.b64encode(parts.metadata).decode(),
+                "initialization_vector": base64.b64encode(parts.iv).decode(),
+                "ciphertext": base64.b64encode(parts.ciphertext).decode(),
+                "authentication_tag": base64.b64encode(parts.tag).decode(),
             }
         )
     return vectors

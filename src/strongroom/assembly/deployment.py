@@ -42,6 +42,7 @@ from strongroom.assembly.seals import Seals
 from strongroom.assembly.served_regions import report_unserved
 from strongroom.assembly.tokens import ConfiguredToken, key_backend_of
 from strongroom.assembly.unsealing import Unsealing
+from strongroom.assembly.xks_lock import writers_at_work
 from strongroom.audit.writer_id import WriterId, parse_writer, worker_name
 from strongroom.clock import Clock
 from strongroom.crypto.cloudhsm.configured import ConfiguredClusters
@@ -72,6 +73,7 @@ from strongroom.service.shared_buckets import SharedBuckets
 from strongroom.service.unauthenticated import RecordRateLimit, UnauthenticatedRequests
 from strongroom.service.write_probe import WriteProbe
 from strongroom.settings import Settings
+from strongroom.snapshot.loaded_keys import LoadedKeys
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.audit.tail import AuditTail
 from strongroom.store.sqlite.schema_version import upgrade
@@ -146,7 +148,15 @@ class OpenFolder:
                 secrets=secrets,
                 data_key_pairs=SoftwareDataKeyPairs(approved_only=settings.fips),
                 random=SoftwareRandomSource(entropy),
-                snapshot=Snapshot(store, key_backends, secrets, settings.cached_keys, store.quarantine, key_stores),
+                snapshot=Snapshot(
+                    store,
+                    key_backends,
+                    secrets,
+                    settings.cached_keys,
+                    store.quarantine,
+                    key_stores,
+                    loaded_keys=LoadedKeys(settings.loaded_keys, settings.loaded_keys_time, clock.timer),
+                ),
                 entropy=entropy,
                 web_identities=_web_identities(settings),
                 attestations=attestations,
@@ -164,7 +174,9 @@ class OpenFolder:
             self.root_keys = RootKeys(self.folder, store, secrets, clock, entropy, self.trail)
             self.provider_keys = ProviderKeys(self.folder, store, self.trail)
             self.key_policies = KeyPolicies(self.folder, store, self.trail)
-            self.seals = Seals(self.folder, store, unsealing, self.trail, entropy, approved_only=settings.fips)
+            self.seals = Seals(
+                self.folder, store, unsealing, self.trail, entropy, self.token, approved_only=settings.fips
+            )
             self.domain_keys = DomainKeyRotation(
                 self.folder,
                 store,
@@ -258,12 +270,12 @@ class Deployment:
             # Before the first call: note the uses that were not saved before a crash, and save the marks.
             marks = [self.log.mark()]
             if not worker:
-                at_work = {WriterId(self.node, number).name for number in range(workers)}
-                idle = idle_writers(opened.store, self.node, at_work)
                 opened.trail.end_interrupted()
-                marks += end_idle_chains(
-                    opened.folder.audit, idle, settings, opened.store, audit_key, clock, problems=problems
-                )
+                with writers_at_work(opened.folder, self.node, workers) as at_work:
+                    idle = idle_writers(opened.store, self.node, at_work)
+                    marks += end_idle_chains(
+                        opened.folder.audit, idle, settings, opened.store, audit_key, clock, problems=problems
+                    )
                 report_unserved(opened.store, settings.regions, problems)
             for mark in marks:
                 opened.backends.key_uses.recover(mark.writer)

@@ -11,6 +11,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from threading import Thread
 
 import msgspec
 
@@ -24,6 +25,7 @@ from strongroom.clock import DAY, Clock
 from strongroom.crypto.domain_keys import DomainKeys
 from strongroom.crypto.seal import SealedDomainKey, SealUnavailableError, UnsealError
 from strongroom.entropy import Entropy
+from strongroom.errors import KmsError
 from strongroom.store.protocol import Store, Transaction
 from strongroom.store.scopes import AccountScope
 from strongroom.trusted_time import Moment
@@ -68,7 +70,18 @@ def follow_domain_keys(domain_keys: DomainKeys, folder: DataFolder, store: Store
         except (UnsealError, SealUnavailableError, DataFolderError) as error:
             logger.error("a domain key that was made meanwhile cannot be opened: %s", error)  # noqa: TRY400
 
-    domain_keys.follow(reread)
+    def reread_soon() -> None:
+        Thread(target=_logged, args=(domain_keys.reread,), name="domain-keys", daemon=True).start()
+
+    domain_keys.follow(reread, reread_soon)
+
+
+def _logged(reread: Callable[[], None]) -> None:
+    """Read domain keys again; what fails is tried again by the call that needs it."""
+    try:
+        reread()
+    except KmsError as error:
+        logger.warning("domain keys that were changed meanwhile cannot be read yet: %s", error)
 
 
 class DomainKeyRotation:

@@ -85,7 +85,7 @@ def serve_as(
             certificate_expires=lambda: tls.expires,
         )
         parts.enter_context(_showing_metrics(settings, sources, 1 if worker is None else settings.workers))
-        _tune_interpreter()
+        tune_interpreter()
 
         def chores() -> None:
             deployment.chores()
@@ -137,7 +137,8 @@ def _open_tracing(url: str, worker: str, clock: Clock) -> "Tracing":
     return Tracing(url, worker, clock)
 
 
-def _tune_interpreter() -> None:
+def tune_interpreter() -> None:
+    """Set the interpreter up for a process that serves: its switches of threads, and its garbage collector."""
     # A thread that has finished a signature waits for the event loop this long at most, not for 5 ms.
     sys.setswitchinterval(_SWITCH_INTERVAL)
     # Calls leave no reference cycles, so frequent garbage collections would find nothing.

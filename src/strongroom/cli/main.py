@@ -19,6 +19,7 @@ from strongroom.cli.restore import restore
 from strongroom.cli.seal import seal
 from strongroom.cli.serve import serve
 from strongroom.cli.service import service
+from strongroom.cli.xks_proxy import xks_proxy
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -29,7 +30,7 @@ def main() -> None:
 
 for command in (
     *(serve, account, service, seal, hsm, domain_keys, key, identity_provider, explain_command, who_can_command),
-    *(audit, clock, database, backup, restore, doctor),
+    *(audit, clock, database, backup, restore, doctor, xks_proxy),
 ):
     main.add_command(command)
 for command in (archive, prune):

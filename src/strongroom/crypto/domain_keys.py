@@ -113,6 +113,8 @@ class DomainKeys:
         self.rows_have_codes = True
         """Whether every row that decides must have a code. If not, an older release wrote them."""
         self._reread: Callable[[], None] = _nothing
+        self._reread_soon: Callable[[], None] = _nothing
+        self._is_stale = False
         self.update(sealed, seal)
 
     def update(self, sealed: Iterable[SealedDomainKey], seal: Seal) -> None:
@@ -143,12 +145,23 @@ class DomainKeys:
             return self._wrapper_in_token(opened)
         return Wrapper(opened.key, opened.version, self._entropy)
 
-    def follow(self, reread: Callable[[], None]) -> None:
-        """Have ``reread`` update these keys whenever a version is met that is not known, or the store names one."""
+    def follow(self, reread: Callable[[], None], reread_soon: Callable[[], None]) -> None:
+        """Have ``reread`` update these keys whenever a version is met that is not known.
+
+        ``reread_soon`` has another thread do so when the store names a change.
+        """
         self._reread = reread
+        self._reread_soon = reread_soon
+
+    def note_change(self) -> None:
+        """Note that the store names a change. It does not wait for the database, so it is for the event loop too."""
+        self._is_stale = True
+        self._reread_soon()
 
     def reread(self) -> None:
         """Take over what other processes have changed. Without ``follow``, there are none."""
+        # In this order: what is noted meanwhile is read next time.
+        self._is_stale = False
         self._reread()
 
     def versions(self) -> set[tuple[str, int]]:
@@ -157,7 +170,8 @@ class DomainKeys:
 
     def wrap(self, scope: str, plaintext: bytes, bound_to: bytes) -> bytes:
         """Wrap under the newest domain key of ``scope``; raises UnsealError if there is none."""
-        if scope not in self._newest:
+        # What a process wraps after it has seen the change must not need a version that is destroyed.
+        if self._is_stale or scope not in self._newest:
             self.reread()
         wrapper = self._newest.get(scope)
         if wrapper is None:
@@ -168,10 +182,10 @@ class DomainKeys:
         """Return what was wrapped; raises UnsealError unless these keys wrapped it in ``scope`` for ``bound_to``.
 
         What is ``stored`` may be wrapped under a domain key that another process has made since. What a client sends
-        is not: its answer was sent after that key was stored, and the call that brings it begins later.
+        is not, unless a change was noted and not read yet: the call that brings it began after that key was stored.
         """
         place = (scope, wrapping_version(envelope))
-        if stored and place not in self._wrappers:
+        if place not in self._wrappers and (stored or self._is_stale):
             self.reread()
         wrapper = self._wrappers.get(place)
         if wrapper is None:

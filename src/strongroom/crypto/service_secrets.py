@@ -25,6 +25,6 @@ class ServiceSecrets:
         """Return the content of a token that a client has sent; raises UnsealError if it was not issued here."""
         return self._domain_keys.unwrap(IAM_SCOPE, wrapped, bound_to, stored=False)
 
-    def reread(self) -> None:
-        """Take over the domain keys that other processes have made, and drop those that they have destroyed."""
-        self._domain_keys.reread()
+    def note_change(self) -> None:
+        """Note that other processes have made or destroyed domain keys."""
+        self._domain_keys.note_change()

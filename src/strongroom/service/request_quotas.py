@@ -18,8 +18,7 @@ from strongroom.operations.kms.table import TABLE
 from strongroom.operations.operation import Operation
 from strongroom.operations.shapes import Request
 from strongroom.operations.targets import Target
-from strongroom.setting_tables import RequestQuota
-from strongroom.settings import SettingsError
+from strongroom.settings import RequestQuota, SettingsError
 from strongroom.token_bucket import TokenBucket
 
 _EXCEEDED = "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls."

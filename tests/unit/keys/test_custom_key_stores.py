@@ -55,7 +55,7 @@ def test_an_error_is_shown_until_the_store_is_disconnected() -> None:
     failed = connect(STORE, ConnectionErrorCode.CLUSTER_NOT_FOUND)
     assert (failed.state, failed.error) == (ConnectionState.FAILED, ConnectionErrorCode.CLUSTER_NOT_FOUND)
     assert disconnect(failed) == STORE
-    assert connect(STORE, None) == replace(STORE, state=ConnectionState.CONNECTED)
+    assert connect(STORE, None) == replace(STORE, state=ConnectionState.CONNECTED, connections=1)
 
 
 def test_the_repr_of_a_store_does_not_show_its_secret() -> None:

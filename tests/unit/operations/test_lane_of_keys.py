@@ -10,6 +10,7 @@ from slow_key import active_key
 from strongroom.clock import ManualClock
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.operations.kms.create_key import CreateKeyRequest
+from strongroom.operations.kms.data_keys import GenerateRandomRequest
 from strongroom.operations.kms.table import TABLE
 from strongroom.operations.lanes import Lane
 from strongroom.operations.shapes import Request
@@ -38,8 +39,8 @@ def new_key(local: LocalDeployment, **request: str) -> str:
 
 
 def request_of(operation: str) -> Request:
-    """Return a request; only that of CreateKey is looked at, because there is no key yet."""
-    return CreateKeyRequest() if operation == "CreateKey" else Request()
+    """Return a request; only those are looked at that reach a key store without a key."""
+    return {"CreateKey": CreateKeyRequest(), "GenerateRandom": GenerateRandomRequest()}.get(operation, Request())
 
 
 @pytest.mark.parametrize("guess", Lane)
@@ -91,8 +92,17 @@ def test_a_new_key_in_a_key_store_that_blocks_is_made_in_that_lane_too(local: Lo
     assert row.lane_of(guess, in_default, [], default_blocks) is Lane.KEY_BACKEND
     assert row.lane_of(guess, in_custom, [], default_blocks) is guess
     assert row.lane_of(guess, in_custom, [], KeyBackends(software.of_store(None))) is guess
-    # It can only be an external key store.
-    assert row.lane_of(guess, in_custom, [], software) is Lane.XKS_PROXY
+    external = CreateKeyRequest(custom_key_store_id=STORE, xks_key_id="key")
+    assert row.lane_of(guess, external, [], software) is Lane.XKS_PROXY
+
+
+def test_random_bytes_of_a_cluster_are_drawn_in_the_lane_of_hardware(local: LocalDeployment) -> None:
+    row, backends = TABLE["GenerateRandom"], local.deployment.backends.key_backends
+    asked = GenerateRandomRequest(custom_key_store_id=STORE, number_of_bytes=8)
+    assert row.lane_of(Lane.INLINE, asked, [], backends) is Lane.KEY_BACKEND
+    # Those of the server need no hardware, also in root depth.
+    ours = GenerateRandomRequest(number_of_bytes=8)
+    assert row.lane_of(Lane.INLINE, ours, [], KeyBackends(TokenBackend(entropy))) is Lane.INLINE
 
 
 def test_a_call_with_an_external_key_goes_to_the_lane_of_the_proxies(local: LocalDeployment) -> None:

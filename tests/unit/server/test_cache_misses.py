@@ -19,7 +19,7 @@ from strongroom.operations.lanes import Lane
 from strongroom.server import lane_limits
 from strongroom.service import pipeline
 from strongroom.service.request_quotas import RequestQuotas
-from strongroom.setting_tables import RequestQuota
+from strongroom.settings import RequestQuota
 from strongroom.snapshot.miss import MustWait
 from strongroom.snapshot.principals import Principals
 from strongroom.snapshot.snapshot import Snapshot

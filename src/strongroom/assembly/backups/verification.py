@@ -17,7 +17,7 @@ from strongroom.backup.manifest import DOMAIN_KEYS, SEAL_DOCUMENT, SignedManifes
 from strongroom.backup.reader import BackupReader
 from strongroom.crypto.age.stream import Decryption
 from strongroom.crypto.audit_key import AuditKey, AuditPublicKey
-from strongroom.crypto.binding import AUDIT_KEY_BINDING, access_key_binding
+from strongroom.crypto.binding import AUDIT_KEY_BINDING, access_key_binding, xks_credential_binding
 from strongroom.crypto.domain_keys import DomainKeys, OpenDomainKey, seal_domain_keys, unseal_domain_keys
 from strongroom.crypto.material import MaterialBinding
 from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
@@ -230,7 +230,12 @@ class _Content:
             if len(kept) > _MOST_SECRETS or self._kept > _MOST_SECRET_BYTES:
                 raise BackupError(f"the backup has more than {_MOST_SECRETS} rows in `{name}`, or too large ones")
             return
-        judge = {"kms_key": self._note_key, "key_material": self._open_material, "access_key": self._open_access_key}
+        judge = {
+            "kms_key": self._note_key,
+            "key_material": self._open_material,
+            "access_key": self._open_access_key,
+            "xks_proxy_credential": self._open_xks_credential,
+        }
         if name in judge and (vault := self.vault()) is not None:
             for row in batch:
                 try:
@@ -314,6 +319,15 @@ class _Content:
             vault.secrets.unwrap(row["wrapped_secret"], access_key_binding(row["access_key_id"]))
         except UnsealError:
             self._note_damage(f"access key {row['access_key_id']}")
+        else:
+            self.opened += 1
+
+    def _open_xks_credential(self, vault: _Vault, row: dict[str, Any]) -> None:
+        try:
+            bound_to = xks_credential_binding(row["prefix"], row["access_key_id"])
+            vault.secrets.unwrap(row["wrapped_secret"], bound_to)
+        except UnsealError:
+            self._note_damage(f"credential {row['access_key_id']} of an XKS proxy")
         else:
             self.opened += 1
 

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from strongroom.errors import CloudHsmClusterNotFoundException, IncorrectTrustAnchorException
-from strongroom.setting_tables import CloudHsmCluster
-from strongroom.settings import SettingsError
+from strongroom.settings import CloudHsmCluster, SettingsError
 from strongroom.whole_files import read_regular
 
 

@@ -25,7 +25,7 @@ from strongroom.errors import (
     InvalidIdentityTokenException,
 )
 from strongroom.iam.entities import OpenIdConnectProvider
-from strongroom.setting_tables import IdentityProvider, IdentityProviderKeys
+from strongroom.settings import IdentityProvider, IdentityProviderKeys
 
 _SKEW = 60.0
 _END_OF_TIME = 1e11

@@ -11,8 +11,7 @@ from pathlib import Path
 from strongroom.http.outgoing import Endpoint
 from strongroom.keys.custom_key_stores import XksProxy
 from strongroom.keys.xks_failures import XksError, XksFailure
-from strongroom.setting_tables import XksProxyHost
-from strongroom.settings import SettingsError, address_of
+from strongroom.settings import SettingsError, XksProxyHost, address_of
 from strongroom.whole_files import read_regular
 
 _PORT = 443

@@ -19,7 +19,7 @@ from strongroom.errors import (
     InvalidIdentityTokenException,
 )
 from strongroom.iam.entities import OpenIdConnectProvider
-from strongroom.setting_tables import IdentityProvider, IdentityProviderKeys
+from strongroom.settings import IdentityProvider, IdentityProviderKeys
 
 NOW = 1_790_000_000.0
 UNVERIFIED = "Couldn't verify the web identity token."

@@ -13,8 +13,8 @@ from strongroom.crypto.xks.signature import ProxyCredential, signed_request
 from strongroom.http.outgoing import CannotConnect, Connections, Deadline, TlsFailed
 from strongroom.keys.custom_key_stores import XksProxy, XksProxyConnectivity
 from strongroom.keys.xks_failures import XksError, XksFailure
-from strongroom.setting_tables import XksProxyHost
-from strongroom.settings import SettingsError, load
+from strongroom.settings import SettingsError, XksProxyHost
+from strongroom.settings_sources import load
 from xks_stub import XksStub, named_certificate
 
 CREDENTIAL = ProxyCredential("A" * 20, "s" * 43)

@@ -15,8 +15,8 @@ from strongroom.assembly.record_check import check_records
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.pkcs11 import constants as c
 from strongroom.crypto.pkcs11.connection import TokenSession
-from strongroom.setting_tables import CloudHsmCluster
-from strongroom.settings import SettingsError, load
+from strongroom.settings import CloudHsmCluster, SettingsError
+from strongroom.settings_sources import load
 
 FIRST, SECOND = "cluster-aaaaaaaaaaa", "cluster-bbbbbbbbbbb"
 DATA = "ZGF0YQ=="

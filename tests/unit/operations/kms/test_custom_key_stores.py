@@ -1,4 +1,4 @@
-"""Custom key stores with keys. No operation can make keys in them yet, so the tests write them to the store."""
+"""Custom key stores with keys, which the tests write to the store: there is no token."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +42,11 @@ def test_a_store_with_keys_is_not_deleted(local: LocalDeployment) -> None:
 
 def test_each_region_has_its_own_stores(local: LocalDeployment) -> None:
     asked = {"CustomKeyStoreName": "store", "CloudHsmClusterId": "cluster-abcdefghijk", **CLUSTER}
-    here, there = (local.call("CreateCustomKeyStore", **asked, region=region) for region in ("us-east-1", "eu-west-1"))
+    elsewhere = {**asked, "CloudHsmClusterId": "cluster-lmnopqrstuv"}
+    here = local.call("CreateCustomKeyStore", **asked)
+    with pytest.raises(Refused, match="CloudHsmClusterInUseException"):
+        local.call("CreateCustomKeyStore", **asked, region="eu-west-1")
+    there = local.call("CreateCustomKeyStore", **elsewhere, region="eu-west-1")
     (entry,) = local.call("DescribeCustomKeyStores")["CustomKeyStores"]
     assert entry["CustomKeyStoreId"] == here["CustomKeyStoreId"]
     with pytest.raises(Refused, match="CustomKeyStoreNotFoundException"):
