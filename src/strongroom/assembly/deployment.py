@@ -28,7 +28,7 @@ from strongroom.assembly.database_check import is_checked_at_once, require_whole
 from strongroom.assembly.database_history import require_all_committed
 from strongroom.assembly.domain_key_rotation import DomainKeyRotation, follow_domain_keys
 from strongroom.assembly.domain_keys import Protection, open_domain_keys
-from strongroom.assembly.key_back_ends import open_key_backends
+from strongroom.assembly.key_back_ends import open_key_backends, require_certificates
 from strongroom.assembly.key_policies import KeyPolicies
 from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_node_id
 from strongroom.assembly.profiles import Profiles
@@ -45,7 +45,6 @@ from strongroom.assembly.unsealing import Unsealing
 from strongroom.assembly.xks_lock import writers_at_work
 from strongroom.audit.writer_id import WriterId, parse_writer, worker_name
 from strongroom.clock import Clock
-from strongroom.crypto.cloudhsm.configured import ConfiguredClusters
 from strongroom.crypto.documents.attestation import Attestations
 from strongroom.crypto.documents.fetched_keys import FetchedKeys, fetch_keys
 from strongroom.crypto.documents.web_identity import WebIdentities
@@ -53,7 +52,6 @@ from strongroom.crypto.self_tests.run import require_self_tests
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.crypto.software.private_keys import SoftwareDataKeyPairs
 from strongroom.crypto.software.random_source import SoftwareRandomSource
-from strongroom.crypto.xks.allowed_hosts import AllowedHosts
 from strongroom.entropy import CheckedEntropy, Entropy
 from strongroom.errors import QuarantinedIdentityException
 from strongroom.maintenance.clock_watch import ClockWatch
@@ -350,8 +348,7 @@ def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:
 
 def ready_folder(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Unsealing | None = None) -> None:
     """Make a data folder ready that this process has locked; raises what ``Deployment`` does."""
-    AllowedHosts(settings.xks_proxies, approved_only=settings.fips).load()
-    ConfiguredClusters(settings.cloudhsm_clusters).load()
+    require_certificates(settings)
     clear_problems(DataFolder(settings.folder).problems)
     with closing(OpenFolder(settings, clock, entropy, unsealing=unsealing, taken=True)) as opened:
         with opened.folder.registering(wait=False) as alone:

@@ -40,6 +40,12 @@ class OpenBackEnds(NamedTuple):
         self.clusters.close()
 
 
+def require_certificates(settings: Settings) -> None:
+    """Read the certificates that the settings name for proxies and clusters; raises SettingsError."""
+    AllowedHosts(settings.xks_proxies, approved_only=settings.fips).load()
+    ConfiguredClusters(settings.cloudhsm_clusters).load()
+
+
 def open_key_backends(
     default: KeyBackend,
     secrets: ServiceSecrets,
