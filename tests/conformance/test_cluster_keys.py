@@ -1,7 +1,9 @@
 """Key stores in AWS CloudHSM over tokens of SoftHSM: boto3 against a server with two workers."""
 
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +234,41 @@ def test_a_token_that_is_away_takes_only_its_own_keys_and_comes_back(
     assert time.monotonic() - begun < 1.0
     module.behave("")
     wait_until(lambda: works(server, blob))
+
+
+def test_a_token_that_hangs_while_it_is_connected_holds_up_no_other_call(
+    module: FaultyModule, server: RunningServer
+) -> None:
+    kms = client_of(server)
+    store_id = connected(kms)
+    key, software = new_key(kms, store_id), kms.create_key()["KeyMetadata"]["KeyId"]
+    blob = kms.encrypt(KeyId=key, Plaintext=b"text")["CiphertextBlob"]
+    each_worker(lambda: client_of(server).decrypt(CiphertextBlob=blob))
+    module.behave("hang")
+    assert error_with_status(500, kms.decrypt, CiphertextBlob=blob)["Code"] == "DependencyTimeoutException"
+    kms.disconnect_custom_key_store(CustomKeyStoreId=store_id)
+
+    def connect() -> None:
+        with suppress(ClientError):
+            client_of(server).connect_custom_key_store(CustomKeyStoreId=store_id)
+
+    attempts = [threading.Thread(target=connect) for _ in range(6)]
+    for attempt in attempts:
+        attempt.start()
+    while any(attempt.is_alive() for attempt in attempts):
+        begun = time.monotonic()
+        kms.encrypt(KeyId=software, Plaintext=b"text")
+        kms.update_key_description(KeyId=software, Description="written")
+        assert time.monotonic() - begun < 1.0
+        time.sleep(0.1)
+    assert Stores(kms).state(store_id) == ("FAILED", "NETWORK_ERRORS")
+    module.behave("")
+    kms.disconnect_custom_key_store(CustomKeyStoreId=store_id)
+    # Calls that hung have come back by then, and left no login.
+    time.sleep(2)
+    kms.connect_custom_key_store(CustomKeyStoreId=store_id)
+    assert Stores(kms).state(store_id) == ("CONNECTED", None)
+    wait_until(lambda: all(works(server, blob) for _ in range(8)))
 
 
 def works(server: RunningServer, blob: bytes) -> bool:

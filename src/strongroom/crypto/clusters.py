@@ -24,7 +24,8 @@ class Clusters(Protocol):
     def try_connection(self, store: CustomKeyStore) -> ConnectionErrorCode | None:
         """Log in to the cluster of a store with its password, and out again; return why that failed, or None.
 
-        It waits for the hardware, some seconds at most. A wrong password is tried once.
+        It waits for the hardware, some seconds at most. A wrong password is tried once. Raises KMSInternalException
+        while another call of this process connects the store.
         """
         ...
 

@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
@@ -36,8 +37,8 @@ from strongroom.keys.custom_key_stores import (
 
 logger = logging.getLogger(__name__)
 
-_TRYING = 20.0
-"""Seconds that Connect waits for a token."""
+_TRYING, _ANOTHER = 10.0, 1.0
+"""Seconds that Connect waits for a token, and for another call that connects the same store."""
 _ERRORS = {
     Absence.LOST: ConnectionErrorCode.NETWORK_ERRORS,
     Absence.MISSING: ConnectionErrorCode.CLUSTER_NOT_FOUND,
@@ -133,19 +134,17 @@ class ClusterConnections:
     def try_connection(self, store: CustomKeyStore) -> ConnectionErrorCode | None:
         """See ``Clusters``."""
         opened = self._of(store)
-        with opened.lock:
+        if not opened.lock.acquire(timeout=_ANOTHER):
+            raise TokenUnavailableError(f"{store.store_id} is being connected by another call")
+        try:
             # A login is the process's: without closing it, no password would be checked.
             opened.close()
-            try:
-                token = self._new(store)
-            except TokenUnavailableError as error:
-                return _failed(store, error)
-            try:
+            with closing(self._new(store)) as token:
                 token.require(patience=_TRYING)
-            except (TokenUnavailableError, TokenTimeoutError, TokenFaultError) as error:
-                return _failed(store, error)
-            finally:
-                token.close()
+        except (TokenUnavailableError, TokenTimeoutError, TokenFaultError) as error:
+            return _failed(store, error)
+        finally:
+            opened.lock.release()
         return None
 
     def random_bytes(self, store: CustomKeyStore, length: int) -> bytes:
@@ -159,9 +158,11 @@ class ClusterConnections:
     def look(self) -> None:
         """Close the connections of stores that are not connected any more."""
         for place, opened in self._opened.copy().items():
-            if opened.token is None:
-                continue
             store = self._stores.find_now(*place)
+            if opened.token is None:
+                if store is None:
+                    self._opened.pop(place, None)
+                continue
             if store is None or store.state is not ConnectionState.CONNECTED or store.connections != opened.number:
                 with opened.lock:
                     if store is None or store.connections >= opened.number:

@@ -79,6 +79,7 @@ class ModuleToken:
         self._report = report
         self._threads = TokenThreads(address.threads)
         self._connection: Connection | None = None
+        self._closed = False
         self._connecting = threading.Lock()
         self._next_try = 0.0
         self._next_search = 0.0
@@ -116,12 +117,15 @@ class ModuleToken:
 
     def close(self) -> None:
         """End all sessions. A call that hangs inside keeps the module from being finalized, and is left to itself."""
+        self._closed = True
         self._threads.close()
         patience = _OTHERS_LEAVE
         if self.address.exclusive and self._connection is not None:
             try:
                 self._connection.close(patience)
             except ModuleBusyError:
+                # The login goes on, and no PIN would be checked while it does: initializing the module ends it.
+                self._module.lose(self._connection.generation)
                 patience = 0.0
         release(self)
         leave_module(self._module, patience)
@@ -211,7 +215,10 @@ class ModuleToken:
     def _connect(self) -> Connection:
         try:
             with self._module.alone(_OTHERS_LEAVE):
-                return connect(self._module, self.address, self, first=self._connection is None and self._why is None)
+                made = connect(self._module, self.address, self, first=self._connection is None and self._why is None)
+                if self._closed:
+                    raise self._end(made)
+                return made
         except ModuleBusyError:
             why = TokenUnavailableError(f"{self._described()}: calls inside the module do not return")
         except WrongAnswerError as error:
@@ -223,6 +230,15 @@ class ModuleToken:
         except CryptokiError as error:
             why = TokenUnavailableError(f"{self._described()}: {error}")
         raise self._failed(why)
+
+    def _end(self, made: Connection) -> TokenUnavailableError:
+        """End a connection that hung until nothing waited for it any more; the caller is alone in the module."""
+        if self._module.users:
+            self._module.close_sessions(made.slot)
+        else:
+            self._module.finalize()
+        release(self)
+        return TokenUnavailableError(f"{self._described()}: it is closed")
 
     def _failed(self, why: TokenUnavailableError) -> TokenUnavailableError:
         """Note that the token is away: until the next attempt, which comes after a pause, calls fail at once."""
