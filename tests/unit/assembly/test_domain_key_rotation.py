@@ -1,6 +1,8 @@
 """Domain keys are rotated by a command while a server goes on, and by the keeper when they are due."""
 
 import base64
+import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -16,14 +18,21 @@ from local_deployment import LocalDeployment, Refused, entropy
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.deployment import OpenFolder, open_existing
 from strongroom.assembly.domain_key_rotation import RETENTION
+from strongroom.assembly.registrar import access_key_record
+from strongroom.assembly.unsealing import Unsealing
 from strongroom.clock import DAY, ManualClock
-from strongroom.crypto.domain_keys import IAM_SCOPE
+from strongroom.crypto.access_keys import new_access_key
+from strongroom.crypto.domain_keys import IAM_SCOPE, create_domain_key
 from strongroom.crypto.seal import UnsealError
+from strongroom.crypto.seals.root_key import RootKeySeal
 from strongroom.crypto.token_versions import domain_key_version
-from strongroom.keys.arns import KeyLocator
+from strongroom.errors import KmsError
+from strongroom.keys.arns import KeyLocator, root_arn
 from strongroom.keys.kms_key import KeyMaterial, KmsKey
 from strongroom.snapshot.active_key import binding_of
+from strongroom.store.protocol import Transaction
 from strongroom.store.retries import WriteConflict
+from strongroom.store.scopes import AccountScope
 
 REGION = "us-east-1"
 CLUSTER = {
@@ -195,6 +204,77 @@ def test_a_changed_row_gets_no_new_code(local: LocalDeployment) -> None:
 def test_a_scope_without_a_domain_key_is_refused(local: LocalDeployment) -> None:
     with command(local) as opened, pytest.raises(DataFolderError, match="there is no domain key for `eu-north-1`"):
         opened.domain_keys.begin(("eu-north-1",))
+
+
+def test_a_scope_that_is_named_twice_is_rotated_once(local: LocalDeployment) -> None:
+    with command(local) as opened:
+        assert opened.domain_keys.begin((REGION, REGION)) == [REGION]
+    assert versions(local)[REGION] == [1, 2]
+
+
+def test_material_of_a_key_that_is_gone_is_named(local: LocalDeployment) -> None:
+    key_id, good = new_key(local), new_key(local)
+    with sqlite3.connect(DataFolder(local.folder).database) as database:
+        database.execute("DELETE FROM kms_key WHERE key_id = ?", (key_id,))
+    with command(local) as opened:
+        opened.domain_keys.begin((REGION,))
+        assert opened.domain_keys.rewrap(REGION) == (f"key {locator(local, key_id).arn}",)
+        assert opened.domain_keys.status([REGION])[0].remaining == 1
+    encrypt(local, good)
+
+
+def test_damaged_access_keys_do_not_keep_others_from_being_wrapped_anew(local: LocalDeployment) -> None:
+    backends, account = local.deployment.backends, local.settings.account
+    keys = [new_access_key("AKIA", entropy, account) for _ in range(60)]
+    records = [access_key_record(backends.secrets, each, account, root_arn(REGION, account), 0.0) for each in keys]
+
+    def add(transaction: Transaction) -> None:
+        for each in records:
+            transaction.add_access_key(each)
+
+    backends.store.write(add, AccountScope(account))
+    first = "SELECT access_key_id FROM access_key ORDER BY access_key_id LIMIT 50"
+    change(DataFolder(local.folder).database, f"UPDATE access_key SET created_at = 1 WHERE access_key_id IN ({first})")  # noqa: S608
+    with command(local) as opened:
+        opened.domain_keys.begin((IAM_SCOPE,))
+        assert len(opened.domain_keys.rewrap(IAM_SCOPE)) == 50
+        with opened.store.read() as reader:
+            assert reader.count_access_keys_under_older(2) == 50
+
+
+def test_a_writer_of_the_same_process_does_not_meet_a_version_that_is_not_committed(
+    local: LocalDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keeper makes a version while calls of its process write, and these would join its transaction."""
+    store = local.deployment.backends.store
+    begun, errors = threading.Event(), []
+
+    def write_as_well() -> None:
+        begun.wait()
+        try:
+            store.write(lambda _: None, AccountScope(""))
+        except KmsError as error:
+            errors.append(error)
+
+    other = threading.Thread(target=write_as_well)
+    other.start()
+    # The lock goes to a thread that waits, however long this one has had it.
+    monkeypatch.setattr("strongroom.store.sqlite.write_lock._TIME_SLICE", 60.0)
+    sealed = create_domain_key(IAM_SCOPE, 2, _seal(local), entropy)
+
+    def add(transaction: Transaction) -> None:
+        transaction.add_domain_key(sealed)
+        begun.set()
+        time.sleep(0.3)
+
+    store.write(add, AccountScope(""))
+    other.join()
+    assert errors == []
+
+
+def _seal(local: LocalDeployment) -> RootKeySeal:
+    with local.deployment.backends.store.read() as reader:
+        return Unsealing(local.settings, entropy).seal(DataFolder(local.folder), reader.domain_keys())
 
 
 def test_tokens_of_clients_are_good_until_the_old_version_is_destroyed(local: LocalDeployment) -> None:
