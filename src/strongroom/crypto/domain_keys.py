@@ -21,9 +21,11 @@ from typing_extensions import override
 
 from strongroom.crypto.binding import binding
 from strongroom.crypto.envelope import KEY_LENGTH, Wrapper, wrapping_version
-from strongroom.crypto.row_authentication import RowKeys
+from strongroom.crypto.recently_dropped import RecentlyDropped
+from strongroom.crypto.row_authentication import CLOSED, RowKeys
 from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
 from strongroom.entropy import Entropy
+from strongroom.errors import DependencyTimeoutException
 
 IAM_SCOPE = "iam"
 """The domain key scope of the service's own secrets and of row authentication."""
@@ -73,6 +75,8 @@ class DomainKeys:
         self._entropy = entropy
         self._wrappers: dict[tuple[str, int], Wrapper] = {}
         self._newest: dict[str, Wrapper] = {}
+        self._dropped: RecentlyDropped[tuple[str, int], Wrapper] = RecentlyDropped()
+        self._closed: frozenset[tuple[str, int]] = frozenset()
         self.row_keys = RowKeys(self.reread)
         """Makes and checks the codes of rows."""
         self.rows_have_codes = True
@@ -83,6 +87,7 @@ class DomainKeys:
     def update(self, sealed: Iterable[SealedDomainKey], seal: Seal) -> None:
         """Take over the domain keys that are stored now, and drop those that are not.
 
+        One that is dropped still opens what a call has read before that, until ``forget_dropped`` was called twice.
         Raises UnsealError, and changes nothing, if ``seal`` has not sealed them.
         """
         wrappers: dict[tuple[str, int], Wrapper] = {}
@@ -97,7 +102,21 @@ class DomainKeys:
             newest[each.scope] = wrappers[each.scope, each.version] = Wrapper(key, each.version, self._entropy)
         self.row_keys.update(row_keys)
         self.rows_have_codes = have_codes
-        self._wrappers, self._newest = wrappers, newest
+        self._dropped.add({place: each for place, each in self._wrappers.items() if place not in wrappers})
+        self._wrappers, self._newest, self._closed = wrappers, newest, frozenset()
+
+    def forget_dropped(self) -> None:
+        """Forget the keys that were dropped before this was called last."""
+        self._dropped.forget()
+        self.row_keys.forget_dropped()
+
+    def note_closed(self, sealed: Iterable[SealedDomainKey]) -> None:
+        """Note that domain keys which are stored could not be opened, until the next ``update``.
+
+        Nothing says that what they have wrapped is damaged: to use it raises DependencyTimeoutException.
+        """
+        self._closed = frozenset((each.scope, each.version) for each in sealed) - self.versions()
+        self.row_keys.note_closed(version for scope, version in self._closed if scope == IAM_SCOPE)
 
     def follow(self, reread: Callable[[], None]) -> None:
         """Have ``reread`` update these keys whenever a version is met that is not known, or the store names one."""
@@ -125,11 +144,14 @@ class DomainKeys:
 
         What is ``stored`` may be wrapped under a domain key that another process has made since. What a client sends
         is not: its answer was sent after that key was stored, and the call that brings it begins later.
+        Raises DependencyTimeoutException if the domain key cannot be opened now.
         """
         place = (scope, wrapping_version(envelope))
         if stored and place not in self._wrappers:
             self.reread()
-        wrapper = self._wrappers.get(place)
+        wrapper = self._wrappers.get(place) or (self._dropped.get(place) if stored else None)
+        if wrapper is None and place in self._closed:
+            raise DependencyTimeoutException(CLOSED)
         if wrapper is None:
             raise UnsealError(f"no domain key for `{scope}` opens this envelope")
         return wrapper.unwrap(envelope, bound_to)

@@ -25,6 +25,10 @@ class ServiceSecrets:
         """Return the content of a token that a client has sent; raises UnsealError if it was not issued here."""
         return self._domain_keys.unwrap(IAM_SCOPE, wrapped, bound_to, stored=False)
 
+    def forget_dropped(self) -> None:
+        """Forget the domain keys that were dropped before this was called last."""
+        self._domain_keys.forget_dropped()
+
     def reread(self) -> None:
         """Take over the domain keys that other processes have made, and drop those that they have destroyed."""
         self._domain_keys.reread()
