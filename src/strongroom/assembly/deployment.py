@@ -120,7 +120,7 @@ class OpenFolder:
             self.unsealing = unsealing = unsealing or Unsealing(settings, entropy)
             new_regions = settings.regions if taken else ()
             domain_keys = open_domain_keys(self.folder, store, new_regions, unsealing, entropy, now=clock.now())
-            follow_domain_keys(domain_keys, self.folder, store, unsealing)
+            follow_domain_keys(domain_keys, self.folder, store, unsealing, clock.timer)
             authenticate_rows(self.folder, store, domain_keys, self.problems, unsealing, taken=taken)
             software = SoftwareKeyBackend(domain_keys, entropy, approved_only=settings.fips)
             key_backends, secrets = KeyBackends(software), ServiceSecrets(domain_keys)
@@ -160,6 +160,7 @@ class OpenFolder:
                 unsealing,
                 self.trail,
                 clock=clock,
+                latest=self.clock_watch.latest,
                 entropy=entropy,
             )
             self.profiles = Profiles(self.folder, store, secrets)

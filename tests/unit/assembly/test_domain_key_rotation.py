@@ -16,17 +16,17 @@ from audits import command_records
 from faulty_stores import change
 from local_deployment import LocalDeployment, Refused, entropy
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
-from strongroom.assembly.deployment import OpenFolder, open_existing
+from strongroom.assembly.deployment import Deployment, OpenFolder, open_existing
 from strongroom.assembly.domain_key_rotation import RETENTION
 from strongroom.assembly.registrar import access_key_record
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.access_keys import new_access_key
-from strongroom.crypto.domain_keys import IAM_SCOPE, create_domain_key
-from strongroom.crypto.seal import UnsealError
+from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys, create_domain_key
+from strongroom.crypto.seal import SealedDomainKey, UnsealError
 from strongroom.crypto.seals.root_key import RootKeySeal
 from strongroom.crypto.token_versions import domain_key_version
-from strongroom.errors import KmsError
+from strongroom.errors import DependencyTimeoutException, KmsError
 from strongroom.keys.arns import KeyLocator, root_arn
 from strongroom.keys.kms_key import KeyMaterial, KmsKey
 from strongroom.snapshot.active_key import binding_of
@@ -272,6 +272,173 @@ def test_a_writer_of_the_same_process_does_not_meet_a_version_that_is_not_commit
     assert errors == []
 
 
+def test_what_was_read_before_the_destruction_is_not_taken_for_damaged(local: LocalDeployment) -> None:
+    """A process may be stopped in the middle of a read, and another thread of it learns of the destruction first."""
+    key_id = new_key(local)
+    backends = local.deployment.backends
+    with backends.store.read() as reader:
+        key = reader.key(locator(local, key_id))
+        assert key is not None
+        rotate(local)
+        with command(local) as opened:
+            opened.domain_keys.destroy_old(())
+        backends.secrets.reread()
+        assert reader.account(local.settings.account) is not None
+        assert reader.key(locator(local, key_id)) == key
+    backends.snapshot.active(key).current()
+    assert len(backends.store.quarantine) == 0
+    token = key.materials[0].token
+    assert token is not None
+    binding = binding_of(key, key.materials[0].material_id)
+    backends.key_backends.of(key).load(token, binding)
+    for _ in range(2):
+        local.deployment.keeper.run()
+    with pytest.raises(UnsealError):
+        backends.key_backends.of(key).load(token, binding)
+
+
+def test_a_destroyed_domain_key_opens_no_tokens_of_clients(local: LocalDeployment) -> None:
+    secrets = local.deployment.backends.secrets
+    token = secrets.wrap(b"session", b"")
+    rotate(local)
+    assert secrets.unwrap_token(token, b"") == b"session"
+    with command(local) as opened:
+        opened.domain_keys.destroy_old(())
+    secrets.reread()
+    with pytest.raises(UnsealError):
+        secrets.unwrap_token(token, b"")
+
+
+def test_a_version_that_a_process_cannot_open_does_not_make_records_damaged(
+    local: LocalDeployment, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The root key was rotated, and a server that was started before that does not have the new passphrase."""
+    key_id = new_key(local)
+    backends = local.deployment.backends
+    with backends.store.read() as reader:
+        key = reader.key(locator(local, key_id))
+    assert key is not None
+    with command(local) as opened:
+        opened.seals.rotate()
+    document = DataFolder(local.folder).seal
+    with command(local) as opened:
+        opened.domain_keys.begin(())
+        hidden = document.rename(document.with_name("hidden"))
+        for each in opened.domain_keys.status():
+            opened.domain_keys.rewrap(each.scope)
+        with backends.store.read() as reader:
+            with pytest.raises(DependencyTimeoutException):
+                reader.account(local.settings.account)
+            with pytest.raises(DependencyTimeoutException):
+                reader.key(locator(local, key_id))
+    assert len(backends.store.quarantine) == 0
+    assert caplog.text.count("cannot be opened") == 1
+    hidden.rename(document)
+    local.clock.advance(6)
+    with backends.store.read() as reader:
+        assert reader.account(local.settings.account) is not None
+    encrypt(local, key_id)
+
+
+def test_the_root_key_may_be_rotated_while_domain_keys_are_read_again(
+    local: LocalDeployment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    key_id = new_key(local)
+    with command(local) as opened:
+        opened.seals.rotate()
+        opened.domain_keys.begin(())
+    seal, rotations = Unsealing.seal, iter([True])
+
+    def rotated_before(self: Unsealing, folder: DataFolder, sealed: list[SealedDomainKey]) -> RootKeySeal:
+        if next(rotations, False):
+            with command(local) as opened:
+                opened.seals.rotate()
+        return seal(self, folder, sealed)
+
+    monkeypatch.setattr(Unsealing, "seal", rotated_before)
+    encrypt(local, key_id)
+    new_key(local)
+    assert next(rotations, None) is None
+    assert "cannot be opened" not in caplog.text
+
+
+def test_of_two_threads_the_one_with_the_older_state_is_not_the_last(
+    local: LocalDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a process would wrap with a domain key that is destroyed soon."""
+    backends = local.deployment.backends
+    has_read, rotated = threading.Event(), threading.Event()
+    update = DomainKeys.update
+
+    def slow(self: DomainKeys, sealed: list[SealedDomainKey], seal: RootKeySeal) -> None:
+        if threading.current_thread() is first:
+            has_read.set()
+            rotated.wait(2)
+        update(self, sealed, seal)
+
+    with command(local) as opened:
+        opened.domain_keys.begin((REGION,))
+        first = threading.Thread(target=backends.secrets.reread)
+        second = threading.Thread(target=local.call, args=("ListKeys",))
+        monkeypatch.setattr(DomainKeys, "update", slow)
+        first.start()
+        has_read.wait(5)
+        for each in opened.domain_keys.status():
+            opened.domain_keys.rewrap(each.scope)
+        opened.domain_keys.begin((REGION,))
+        second.start()
+        second.join(0.3)
+        rotated.set()
+        first.join()
+        second.join()
+    new_key(local)
+    with backends.store.read() as reader:
+        assert reader.count_material_under_older(REGION, 3) == 0
+
+
+def test_the_keeper_of_a_server_without_calls_finishes_a_rotation(local: LocalDeployment) -> None:
+    new_key(local)
+    local.deployment.keeper.run()
+    with command(local) as opened:
+        opened.domain_keys.begin((REGION,))
+    local.deployment.keeper.run()
+    with command(local) as opened:
+        assert opened.domain_keys.status((REGION,))[0].remaining == 0
+
+
+def test_the_keeper_does_not_wait_for_a_command(local: LocalDeployment, clock: ManualClock) -> None:
+    """A command may hold the lock for hours, or have been stopped with Ctrl-Z."""
+    rotate(local)
+    local.deployment.keeper.run()
+    clock.advance(RETENTION + 100)
+    with DataFolder(local.folder).registering():
+        keeper = threading.Thread(target=local.deployment.keeper.run, daemon=True)
+        keeper.start()
+        keeper.join(5)
+        assert not keeper.is_alive()
+    assert versions(local)[REGION] == [1, 2]
+    clock.advance(61)
+    local.deployment.keeper.run()
+    assert versions(local)[REGION] == [2]
+
+
+def test_a_clock_that_was_set_back_does_not_shorten_the_time_for_older_versions(
+    local: LocalDeployment, clock: ManualClock
+) -> None:
+    for _ in range(12):
+        local.deployment.keeper.run()
+        clock.advance(60)
+    local.deployment.close()
+    clock.step(-30 * DAY)
+    local.deployment = Deployment(local.settings, clock, entropy)
+    rotate(local)
+    clock.step(30 * DAY)
+    for _ in range(20):
+        clock.advance(61)
+        local.deployment.keeper.run()
+    assert versions(local)[REGION] == [1, 2]
+
+
 def _seal(local: LocalDeployment) -> RootKeySeal:
     with local.deployment.backends.store.read() as reader:
         return Unsealing(local.settings, entropy).seal(DataFolder(local.folder), reader.domain_keys())
@@ -340,5 +507,5 @@ def test_an_older_copy_of_a_wrapped_secret_does_not_open(local: LocalDeployment)
     rotate(local, IAM_SCOPE)
     with command(local) as opened:
         opened.domain_keys.destroy_old((IAM_SCOPE,))
-        with pytest.raises(UnsealError, match="no domain key for `iam` opens this envelope"):
-            opened.backends.secrets.unwrap(old, b"")
+    with command(local) as opened, pytest.raises(UnsealError, match="no domain key for `iam` opens this envelope"):
+        opened.backends.secrets.unwrap(old, b"")

@@ -14,6 +14,7 @@ from strongroom.assembly.data_folder import (
     open_store_to_read,
     require_database,
 )
+from strongroom.assembly.domain_key_rotation import follow_domain_keys
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.clock import DAY, Clock
 from strongroom.crypto.audit_key import AuditPublicKey
@@ -138,6 +139,8 @@ class Scene:
 
         def unseal() -> DomainKeys:
             keys = DomainKeys(sealed, seal, self.entropy)
+            # A command may rotate them between this and the checks.
+            follow_domain_keys(keys, self.folder, store, self.unsealing)
             if keys.rows_have_codes:
                 store.authenticate(keys.row_keys)
             return keys
