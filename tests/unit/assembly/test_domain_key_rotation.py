@@ -286,7 +286,7 @@ def test_what_was_read_before_the_destruction_is_not_taken_for_damaged(local: Lo
         assert reader.account(local.settings.account) is not None
         assert reader.key(locator(local, key_id)) == key
     backends.snapshot.active(key).current()
-    assert len(backends.store.quarantine) == 0
+    assert local.deployment.service.readiness.check().problems == []
     token = key.materials[0].token
     assert token is not None
     binding = binding_of(key, key.materials[0].material_id)
@@ -331,7 +331,7 @@ def test_a_version_that_a_process_cannot_open_does_not_make_records_damaged(
                 reader.account(local.settings.account)
             with pytest.raises(DependencyTimeoutException):
                 reader.key(locator(local, key_id))
-    assert len(backends.store.quarantine) == 0
+    assert local.deployment.service.readiness.check().problems == []
     assert caplog.text.count("cannot be opened") == 1
     hidden.rename(document)
     local.clock.advance(6)
