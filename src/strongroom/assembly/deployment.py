@@ -120,7 +120,7 @@ class OpenFolder:
             self.unsealing = unsealing = unsealing or Unsealing(settings, entropy)
             new_regions = settings.regions if taken else ()
             domain_keys = open_domain_keys(self.folder, store, new_regions, unsealing, entropy, now=clock.now())
-            follow_domain_keys(domain_keys, self.folder, store, unsealing, clock.timer)
+            follow_domain_keys(domain_keys, self.folder, store, unsealing, self.problems, clock.timer)
             authenticate_rows(self.folder, store, domain_keys, self.problems, unsealing, taken=taken)
             software = SoftwareKeyBackend(domain_keys, entropy, approved_only=settings.fips)
             key_backends, secrets = KeyBackends(software), ServiceSecrets(domain_keys)

@@ -25,6 +25,7 @@ from strongroom.clock import DAY, Clock
 from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
 from strongroom.crypto.seal import SealedDomainKey, SealUnavailableError, UnsealError
 from strongroom.entropy import Entropy
+from strongroom.problems import Problems, Subject
 from strongroom.store.protocol import Readable, Store, Transaction
 from strongroom.store.scopes import AccountScope
 from strongroom.trusted_time import Moment
@@ -38,6 +39,7 @@ _AT_ONCE = 1.0
 """How long the keeper wraps anew in one round, in seconds."""
 _TRY_AGAIN = 5.0
 """The time after which a process tries again to open a domain key that it could not open: it may take a second."""
+_CLOSED = "the domain keys were rotated, and the server cannot open the new ones; if this does not end, restart it: {}"
 _PAUSE = 3600.0
 """The time after which the keeper tries again what could not be wrapped anew."""
 
@@ -63,6 +65,7 @@ def follow_domain_keys(
     folder: DataFolder,
     store: Readable,
     unsealing: Unsealing,
+    problems: Problems,
     timer: Callable[[], float] = time.perf_counter,
 ) -> None:
     """Have a process take over domain keys that others make or destroy while it runs."""
@@ -87,10 +90,11 @@ def follow_domain_keys(
                     before, sealed = sealed, stored()
                     # Otherwise the root key was rotated between the read of its domain keys and that of its document.
                     if sealed == before:
-                        logger.error("a domain key that was made meanwhile cannot be opened: %s", error)  # noqa: TRY400
+                        problems.report(Subject.DOMAIN_KEYS, _CLOSED.format(error))
                         domain_keys.note_closed(sealed)
                         failed = timer(), sealed
                         return
+            problems.resolve(Subject.DOMAIN_KEYS)
 
     domain_keys.follow(reread)
 

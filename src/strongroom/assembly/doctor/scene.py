@@ -22,6 +22,7 @@ from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys
 from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.entropy import Entropy
+from strongroom.problems import Problems
 from strongroom.settings import Settings, SettingsError
 from strongroom.store.sqlite.read_only import ReadOnlyStore
 
@@ -140,7 +141,7 @@ class Scene:
         def unseal() -> DomainKeys:
             keys = DomainKeys(sealed, seal, self.entropy)
             # A command may rotate them between this and the checks.
-            follow_domain_keys(keys, self.folder, store, self.unsealing)
+            follow_domain_keys(keys, self.folder, store, self.unsealing, Problems())
             if keys.rows_have_codes:
                 store.authenticate(keys.row_keys)
             return keys
