@@ -36,7 +36,7 @@ def open_domain_keys(
         used = {*reader.keys_by_region(), IAM_SCOPE} if known and missing else set()
     try:
         seal = open_seal(folder, sealed, unsealing, entropy)
-    except UnsealError:
+    except (UnsealError, DataFolderError):
         if not _were_resealed(store, sealed):
             raise
         return open_domain_keys(folder, store, regions, unsealing, entropy, now=now)
