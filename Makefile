@@ -33,7 +33,10 @@ quick: ## Run the tests that need no server process, but for the state matrix; u
 	@.venv/bin/python -m pytest $(PARALLEL) tests/unit tests/contract tests/vectors tests/architecture --ignore=tests/contract/test_matrix.py
 
 test: ## Run every test under coverage: in parallel, then alone those that load the machine
+	@{ command -v softhsm2-util && command -v gcc; } >/dev/null || tools/apt softhsm2 gcc libc6-dev
+	@{ command -v swtpm && pkg-config --exists tss2-esys && command -v gcc; } >/dev/null || tools/apt swtpm libtss2-dev pkg-config gcc python3-dev
 	@tools/venv dev
+	@tools/venv tpm
 	@.venv/bin/coverage erase
 	@.venv/bin/coverage run -m pytest $(PARALLEL) $(SERIAL:%=--ignore=%)
 	@.venv/bin/coverage run -m pytest $(SERIAL)

@@ -17,6 +17,7 @@ from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.problems import Problems
 from strongroom.store.sqlite.engine import open_sqlite
 from strongroom.store.sqlite.store import SqlStore
+from xks_stub import XksStub, named_certificate
 
 NOW = 1_790_000_000.0
 REGIONS = ("us-east-1", "eu-west-1")
@@ -68,6 +69,13 @@ def key_backends(key_backend: SoftwareKeyBackend) -> KeyBackends:
 @pytest.fixture(scope="session")
 def service_secrets(domain_keys: DomainKeys) -> ServiceSecrets:
     return ServiceSecrets(domain_keys)
+
+
+@pytest.fixture(scope="session")
+def xks_stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[XksStub]:
+    """Return an external key store proxy without faults. Tests that make it fail start their own."""
+    with XksStub(named_certificate(tmp_path_factory.mktemp("proxy"), "proxy")) as stub:
+        yield stub
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""All errors that a client can see, with AWS's names.
+"""All errors that a client can see, with AWS's names; those of external key stores are in ``keys.xks_errors``.
 
 A class's name is the ``__type`` on the wire. ``status`` is the HTTP status: AWS KMS answers 400 for every client
 error, not-found and access-denied included, and 500 for the three faults (KMS API Reference, "Common Errors").
@@ -316,18 +316,6 @@ class CustomKeyStoreHasCMKsException(KmsError):
 
 class CloudHsmClusterInUseException(KmsError):
     """Another custom key store is in that cluster."""
-
-
-class XksProxyUriInUseException(KmsError):
-    """Another external key store has that proxy."""
-
-
-class XksProxyUriEndpointInUseException(KmsError):
-    """Another external key store has that endpoint, and they cannot share it."""
-
-
-class XksProxyVpcEndpointServiceInUseException(KmsError):
-    """Another external key store has that VPC endpoint service."""
 
 
 # --- faults of the service ------------------------------------------------------------------------

@@ -34,6 +34,7 @@ class Subject(StrEnum):
     AUDIT = "audit"
     CERTIFICATE = "certificate"
     REGIONS = "regions"
+    TOKEN = "token"  # noqa: S105 - a hardware token
 
 
 class Problem(msgspec.Struct, frozen=True, order=True):
@@ -109,7 +110,7 @@ def problems_in(folder: Path, left_out: Path | None = None) -> list[Problem]:
     found = set[Problem]()
     # If the data folder is closed to this user, that is a problem of its own.
     with contextlib.suppress(OSError):
-        for path in folder.glob("w*"):
+        for path in folder.glob("[wx][0-9]*"):
             # A worker that was killed may leave a draft (``whole_files``), which nothing else would ever remove here.
             if path != left_out and path.suffix != ".new":
                 # A file that cannot be read says nothing.

@@ -8,7 +8,8 @@ import msgspec
 from strongroom.iam.aws_managed_policies import AWS_POLICIES
 from strongroom.iam.principals import account_root, assumed_role, iam_user, service
 from strongroom.operations import condition_keys
-from strongroom.settings import Settings, load
+from strongroom.settings import Settings
+from strongroom.settings_sources import load
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -38,9 +39,10 @@ def test_every_policy_of_aws_is_documented() -> None:
 
 
 def test_the_settings_shown_can_be_used() -> None:
-    text = (DOCS / "identities.md").read_text(encoding="utf-8") + (DOCS / "settings.md").read_text(encoding="utf-8")
+    pages = ("identities.md", "settings.md", "custom-key-stores.md")
+    text = "".join((DOCS / page).read_text(encoding="utf-8") for page in pages)
     blocks = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     for block in blocks:
         assert load(block, {}, {}) != load("", {}, {})
 

@@ -13,12 +13,14 @@ from identities import Identities
 from local_server import RunningServer, running_server
 from multi_region_keys import EAST, SOUTH, WEST, new_primary
 from shared_keys import SharedKeys
+from xks_stub import XksStub
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def server(tmp_path_factory: pytest.TempPathFactory, xks_stub: XksStub) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("server")
-    with running_server(folder / "data", folder / "log", "--region", "us-east-1", "--region", "eu-west-1") as server:
+    options = ("--config", str(xks_stub.written(folder)), "--region", "us-east-1", "--region", "eu-west-1")
+    with running_server(folder / "data", folder / "log", *options) as server:
         yield server
         assert server.stop() == 0
     log = (folder / "log").read_text()

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import re
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -14,6 +16,7 @@ from key_import import wrap
 from local_server import RunningServer
 from programs import unmeasured
 from shared_keys import SharedKeys
+from xks_stub import SECRET, XksStub
 
 AWS = Path(sys.executable).with_name("aws")
 
@@ -111,3 +114,29 @@ def test_messages_are_signed_and_tagged(aws: Cli, keys: SharedKeys) -> None:
     refused = aws.run("verify-mac", *call, "--mac", "fileb://mac")
     assert refused.returncode != 0
     assert "KMSInvalidMacException" in refused.stderr
+
+
+def test_the_commands_of_the_page_on_custom_key_stores(aws: Cli, xks_stub: XksStub) -> None:
+    page = (Path(__file__).parents[2] / "docs/custom-key-stores.md").read_text(encoding="utf-8")
+    found = re.search(r"```sh\n(.*?)```", page, re.DOTALL)
+    assert found is not None
+    commands = [shlex.split(line) for line in found[1].replace("\\\n", " ").splitlines()]
+    xks_stub.new_key("my-external-key")
+    store_id = ""
+    answers = []
+    # Version 1 would fetch the endpoint.
+    (aws.folder / "config").write_text("[default]\ncli_follow_urlparam = false\n")
+    aws.environment["AWS_CONFIG_FILE"] = str(aws.folder / "config")
+    for program, service, *arguments in commands:
+        assert (program, service) == ("aws", "kms")
+        named = [each.replace("cks-1234567890abcdef0", store_id).replace("=SECRET", f"={SECRET}") for each in arguments]
+        answers.append(aws(*named))
+        store_id = store_id or answers[0]["CustomKeyStoreId"]
+    key = answers[-1]["KeyMetadata"]
+    assert (key["CustomKeyStoreId"], key["XksKeyConfiguration"]) == (store_id, {"Id": "my-external-key"})
+    blob = aws("encrypt", "--key-id", key["KeyId"], "--plaintext", "data")["CiphertextBlob"]
+    (aws.folder / "external").write_bytes(base64.b64decode(blob))
+    assert base64.b64decode(aws("decrypt", "--ciphertext-blob", "fileb://external")["Plaintext"]) == b"data"
+    aws("disconnect-custom-key-store", "--custom-key-store-id", store_id)
+    refused = aws.run("decrypt", "--ciphertext-blob", "fileb://external")
+    assert "not connected to its external key store proxy" in refused.stderr

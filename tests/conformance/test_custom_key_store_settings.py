@@ -8,8 +8,9 @@ import pytest
 
 from accounts import data_of, last_record
 from client_errors import error_code_of, error_of
-from custom_stores import CLUSTER, CREDENTIAL, OWNER, PASSWORD, PROXY, SECRET, SERVICE, VPC, Stores
+from custom_stores import CLUSTER, CREDENTIAL, OWNER, PASSWORD, PROXY, SERVICE, VPC, Stores
 from local_server import RunningServer
+from xks_stub import SECRET
 
 
 def test_a_store_in_a_cluster(stores: Stores) -> None:

@@ -1,5 +1,6 @@
-"""Custom key stores in their states, listed and deleted; connecting fails: no such store is implemented yet."""
+"""Custom key stores in their states, listed and deleted; a store in a cluster cannot be connected yet."""
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from accounts import Account
 from client_errors import error_code_of, error_of
 from clients import response_members
 from custom_stores import CLUSTER, GONE, PROXY, Stores
+from xks_stub import Fault, XksStub
 
 
 def test_an_account_has_at_most_ten_and_lists_them_page_by_page(stores: Stores) -> None:
@@ -40,15 +42,23 @@ def test_one_store_is_found_by_id_or_by_name(kms: KMSClient, stores: Stores) -> 
     assert error_code_of(kms.delete_custom_key_store, CustomKeyStoreId=store_id) == "CustomKeyStoreNotFoundException"
 
 
-@pytest.mark.parametrize(("asked", "error"), [(CLUSTER, "CLUSTER_NOT_FOUND"), (PROXY, "INTERNAL_ERROR")])
-def test_a_connection_fails_and_must_be_ended_before_anything_else(
-    stores: Stores, asked: dict[str, Any], error: str
+@pytest.fixture
+def unhealthy(xks_stub: XksStub) -> Iterator[Callable[[], None]]:
+    """Return a function that makes the proxy unhealthy until the test has ended."""
+    yield lambda: xks_stub.faults.update(health=Fault(status=500, error="InternalException"))
+    xks_stub.faults.clear()
+
+
+@pytest.mark.parametrize(("asked", "error"), [(CLUSTER, "CLUSTER_NOT_FOUND"), (PROXY, "XKS_PROXY_INVALID_RESPONSE")])
+def test_a_connection_that_failed_must_be_ended_before_anything_else(
+    stores: Stores, unhealthy: Callable[[], None], asked: dict[str, Any], error: str
 ) -> None:
-    """KMS API Reference, CustomKeyStoreInvalidStateException; docs/divergences.md says why it fails."""
+    """KMS API Reference, CustomKeyStoreInvalidStateException."""
     kms, store_id = stores.kms, stores.new("store", **asked)
     assert stores.state(store_id) == ("DISCONNECTED", None)
     invalid = "CustomKeyStoreInvalidStateException"
     assert error_code_of(kms.disconnect_custom_key_store, CustomKeyStoreId=store_id) == invalid
+    unhealthy()
     assert response_members(kms.connect_custom_key_store(CustomKeyStoreId=store_id)) == {}
     assert stores.state(store_id) == ("FAILED", error)
     for call in (kms.connect_custom_key_store, kms.delete_custom_key_store):
@@ -64,14 +74,15 @@ def test_a_connection_fails_and_must_be_ended_before_anything_else(
         assert error_code_of(call, CustomKeyStoreId=store_id) == "CustomKeyStoreNotFoundException"
 
 
-def test_keys_and_random_bytes_need_a_connected_store(stores: Stores) -> None:
+def test_keys_and_random_bytes_need_a_connected_store(stores: Stores, unhealthy: Callable[[], None]) -> None:
     cluster, external = stores.new("cluster", **CLUSTER), stores.new("external", **PROXY)
     in_cluster: dict[str, Any] = {"Origin": "AWS_CLOUDHSM", "CustomKeyStoreId": cluster}
     outside: dict[str, Any] = {"Origin": "EXTERNAL_KEY_STORE", "CustomKeyStoreId": external, "XksKeyId": "key-1"}
     invalid, kms = "CustomKeyStoreInvalidStateException", stores.kms
     for connect in (False, True):
-        for store_id in (cluster, external):
-            if connect:
+        if connect:
+            unhealthy()
+            for store_id in (cluster, external):
                 kms.connect_custom_key_store(CustomKeyStoreId=store_id)
         assert error_code_of(kms.create_key, **in_cluster) == invalid
         assert error_code_of(kms.create_key, **outside) == invalid
@@ -83,7 +94,12 @@ def test_keys_and_random_bytes_need_a_connected_store(stores: Stores) -> None:
     assert (
         error_code_of(kms.generate_random, NumberOfBytes=8, CustomKeyStoreId=GONE) == "CustomKeyStoreNotFoundException"
     )
-    for misplaced in ({"CustomKeyStoreId": cluster}, {"XksKeyId": "key-1"}, {"Origin": "AWS_CLOUDHSM"}):
+    misplaced: dict[str, Any]
+    for misplaced in (
+        *({"CustomKeyStoreId": cluster}, {"XksKeyId": "key-1"}, {"Origin": "AWS_CLOUDHSM"}),
+        *({**outside, "CustomKeyStoreId": cluster}, {**in_cluster, "CustomKeyStoreId": external}),
+        *({**in_cluster, "XksKeyId": "key-1"}, {"Origin": "EXTERNAL_KEY_STORE", "CustomKeyStoreId": external}),
+    ):
         assert error_code_of(kms.create_key, **misplaced) == "ValidationException"
 
 

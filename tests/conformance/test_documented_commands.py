@@ -30,7 +30,7 @@ PAGES = (
     *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md")),
 )
 EDITABLE = "_editable_impl_strongroom.pth"
-SERVED = {"README.md", "docs/identities.md"}
+SERVED = {"README.md", "docs/identities.md", "docs/xks-proxy.md"}
 DECISIONS = tuple(f"docs/adr/{path.name}" for path in ROOT.glob("docs/adr/*.md"))
 
 PATIENCE = 150
@@ -49,8 +49,13 @@ LOADED = "settings; tests/architecture/test_documents.py loads them"
 ROTATED = "run in tests/crash/test_domain_key_kill.py"
 EXAMINED = "test_doctor.py runs it on data folders in all states"
 DAMAGED = "test_database_set_back.py runs it on a damaged data folder"
+TPM = "needs a TPM; test_tpm_seal.py does it with one in software"
 CLOUD = "needs a KMS key elsewhere; test_seals.py does it with another server"
+PROXY = "needs an external key store proxy; test_aws_cli.py does it with one"
+MOVED = "needs a server with keys; test_moves_into_tokens.py runs the same"
 OPENSSL = "a file for OpenSSL; test_fips.py uses it"
+SERVES = "serves until it is stopped; test_xks_proxy_operation.py does"
+REAL_AWS = "needs an account of AWS"
 LEFT_OUT = {
     ("README.md", "strongroom serve [--data DIR]"): PLACEHOLDERS,
     ("README.md", "strongroom account create ID"): PLACEHOLDERS,
@@ -71,8 +76,10 @@ LEFT_OUT = {
     ("docs/operations.md", "strongroom doctor"): EXAMINED,
     ("docs/operations.md", "strongroom domain-keys"): ROTATED,
     ("docs/performance.md", "make bench"): LOAD,
+    ("docs/seals.md", "strongroom seal add machine tpm"): TPM,
     ("docs/reliability.md", "make faults"): LOAD,
     ("docs/reliability.md", "make fuzz"): LOAD,
+    ("docs/hardware.md", "strongroom domain-keys"): MOVED,
     ("docs/identities.md", "[[identity-provider"): LOADED,
     ("docs/identities.md", "trusted-proxies ="): LOADED,
     ("docs/running.md", "[default]"): FILE,
@@ -83,7 +90,11 @@ LEFT_OUT = {
     ("docs/seals.md", "seal-passphrase-file"): LOADED,
     ("docs/seals.md", '{"Condition"'): CLOUD,
     ("docs/FIPS.md", "openssl_conf"): OPENSSL,
+    ("docs/custom-key-stores.md", "[[xks-proxies]]"): LOADED,
+    ("docs/custom-key-stores.md", "aws kms create-custom-key-store"): PROXY,
     ("docs/settings.md", "[[request-quotas]]"): LOADED,
+    ("docs/xks-proxy.md", "strongroom xks-proxy serve"): SERVES,
+    ("docs/xks-proxy.md", "aws kms create-custom-key-store"): REAL_AWS,
     ("docs/settings.md", "cors-origins ="): LOADED,
 }
 """Blocks that are not run, by the page and their beginning."""
@@ -246,6 +257,13 @@ def test_the_readme(served: Clone) -> None:
 def test_the_page_on_identities(served: Clone) -> None:
     printed = served.run(". strongroom-data/env.sh\n" + script_of("docs/identities.md"))
     assert "because     arn:aws:iam::000000000000:user/ann inline policy decrypt-payroll" in printed
+
+
+@pytest.mark.timeout(180)
+def test_the_page_on_the_xks_proxy(served: Clone) -> None:
+    printed = served.run(". strongroom-data/env.sh\n" + script_of("docs/xks-proxy.md"))
+    assert "key payroll-2026" in printed
+    assert (served.folder / "acme.json").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.timeout(180)

@@ -20,6 +20,7 @@ from strongroom.store.records import AccessKeyRecord, AccountRecord, AliasRecord
 from strongroom.store.sqlite.engine import open_sqlite
 from strongroom.store.sqlite.schema_version import upgrade
 from strongroom.store.sqlite.store import SqlStore
+from xks_records import CREDENTIAL, PROXY, XKS_KEY
 
 Act = Callable[[Transaction], object]
 
@@ -38,6 +39,7 @@ custom = CustomKeyStore(
     created_at=NOW,
     wrapped_secret=b"wrapped",
 )
+proxy, credential, outside = PROXY, CREDENTIAL, XKS_KEY
 domain_key = SealedDomainKey("us-east-1", 1, b"sealed")
 
 # For each write, the writes before it, and itself.
@@ -73,6 +75,25 @@ WRITES: dict[str, list[Act]] = {
     ],
     "put_custom_key_store": [lambda t: t.put_custom_key_store(custom)],
     "remove_custom_key_store": [lambda t: t.put_custom_key_store(custom), lambda t: t.remove_custom_key_store(custom)],
+    "add_xks_proxy": [lambda t: t.add_xks_proxy(proxy)],
+    "remove_xks_proxy": [lambda t: t.add_xks_proxy(proxy), lambda t: t.remove_xks_proxy(proxy)],
+    "add_xks_credential": [lambda t: t.add_xks_proxy(proxy), lambda t: t.add_xks_credential(credential)],
+    "remove_xks_credential": [
+        lambda t: t.add_xks_proxy(proxy),
+        lambda t: t.add_xks_credential(credential),
+        lambda t: t.remove_xks_credential(credential),
+    ],
+    "rewrap_xks_credential": [
+        lambda t: t.add_xks_proxy(proxy),
+        lambda t: t.add_xks_credential(credential),
+        lambda t: t.rewrap_xks_credential(credential, b"anew"),
+    ],
+    "add_xks_key": [lambda t: t.add_xks_proxy(proxy), lambda t: t.add_xks_key(outside)],
+    "remove_xks_key": [
+        lambda t: t.add_xks_proxy(proxy),
+        lambda t: t.add_xks_key(outside),
+        lambda t: t.remove_xks_key(outside),
+    ],
 }
 
 NOT_COUNTED = {

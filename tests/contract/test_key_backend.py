@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from key_import import wrap
 from local_deployment import entropy
+from root_depth import root_depth
 from strongroom.crypto.backing_keys import (
     AgreementKey,
     AsymmetricKey,
@@ -27,6 +28,7 @@ from strongroom.crypto.key_encodings import spki
 from strongroom.crypto.material import MaterialBinding, MaterialOwner, WrappedMaterial
 from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.service_secrets import ServiceSecrets
+from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.crypto.software.private_keys import SoftwareDataKeyPairs
 from strongroom.crypto.software.random_source import SoftwareRandomSource
 from strongroom.errors import (
@@ -49,7 +51,7 @@ from strongroom.keys.specs import KeySpec
 from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec
 from token_backend import TokenBackend
 
-BACK_ENDS = ("key_backend", "token_backend")
+BACK_ENDS = ("key_backend", "token_backend", "root_depth_backend")
 """The names of the fixtures that create a key back end."""
 
 Make = Callable[[KeySpec], BackingKey]
@@ -103,6 +105,12 @@ def token_backend() -> Iterator[TokenBackend]:
     token = TokenBackend(entropy)
     yield token
     assert token.misuses == []
+
+
+@pytest.fixture(scope="module")
+def root_depth_backend() -> Iterator[SoftwareKeyBackend]:
+    with root_depth() as depth:
+        yield depth.backend
 
 
 @pytest.fixture(scope="module", params=BACK_ENDS)

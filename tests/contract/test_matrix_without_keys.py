@@ -1,5 +1,6 @@
 """Operations without a key: CreateKey with every spec and usage, custom key stores in every state, and the others."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from strongroom.clock import ManualClock
 from strongroom.keys.custom_key_stores import ConnectionState
 from strongroom.store.protocol import Transaction
 from valid_requests import ROOT, RequestCase
+from xks_stub import ACCESS_KEY_ID, SECRET, XksStub
 
 PASSWORD = "correct horse"
 CLUSTER: dict[str, Any] = {
@@ -21,7 +23,7 @@ CLUSTER: dict[str, Any] = {
     "TrustAnchorCertificate": "certificate",
     "KeyStorePassword": PASSWORD,
 }
-CREDENTIAL = {"AccessKeyId": "A" * 20, "RawSecretAccessKey": "a" * 43}
+CREDENTIAL = {"AccessKeyId": ACCESS_KEY_ID, "RawSecretAccessKey": SECRET}
 PROXY: dict[str, Any] = {
     "CustomKeyStoreName": "xks",
     "CustomKeyStoreType": "EXTERNAL_KEY_STORE",
@@ -41,8 +43,11 @@ ALLOWED: dict[str, set[str]] = {
 
 
 @pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> LocalDeployment:
-    return LocalDeployment(tmp_path_factory.mktemp("keyless") / "data", ManualClock(1_790_000_000.0))
+def local(tmp_path_factory: pytest.TempPathFactory, xks_stub: XksStub) -> Iterator[LocalDeployment]:
+    folder = tmp_path_factory.mktemp("keyless") / "data"
+    local = LocalDeployment(folder, ManualClock(1_790_000_000.0), xks_proxies=xks_stub.hosts)
+    yield local
+    local.deployment.close()
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,7 @@ from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.row_macs import AUTHENTICATED, MAC, NOT_COVERED, UNAUTHENTICATED, WITH_THEIR_KEY
 from strongroom.store.sql.schema import identity, identity_link, key_material, key_tag, kms_key, metadata
 from strongroom.store.sqlite.store import SqlStore
+from xks_records import CREDENTIAL, PROXY, XKS_KEY
 
 ACCOUNT, REGION = locator(1).account, locator(1).region
 KEY = replace(
@@ -78,6 +79,9 @@ def fill(transaction: Transaction) -> None:
     for account in RECORDS:
         transaction.add_account(account)
     transaction.put_custom_key_store(STORE)
+    transaction.add_xks_proxy(PROXY)
+    transaction.add_xks_credential(CREDENTIAL)
+    transaction.add_xks_key(XKS_KEY)
     transaction.add_key(KEY)
     transaction.add_key(IMPORTED)
     transaction.put_alias(ALIAS, None)
@@ -122,6 +126,8 @@ def seen(reader: SqlReader) -> list[object]:
         *(lambda each=each: reader.account(each.account) for each in RECORDS),
         lambda: reader.account_with_alias("company"),
         lambda: reader.custom_key_store(ACCOUNT, REGION, "cks-1"),
+        lambda: reader.xks_proxy(PROXY.prefix),
+        lambda: reader.xks_key(PROXY.prefix, XKS_KEY.external_id),
     )
     labels = reader.labels_of_grants_to(KEY.locator, HOLDER)
     found: list[object] = [
@@ -138,6 +144,9 @@ def seen(reader: SqlReader) -> list[object]:
         *reader.entities(ManagedPolicy, ACCOUNT, "/", "", 9),
         *reader.linked(ACCOUNT, "crew"),
         *reader.custom_key_stores(ACCOUNT, REGION),
+        *reader.xks_proxies(),
+        *reader.xks_credentials(PROXY.prefix),
+        *reader.xks_keys(PROXY.prefix),
     ]
     for read in singles:
         try:

@@ -7,10 +7,10 @@ from mypy_boto3_kms.client import KMSClient
 
 from client_errors import error_code_of
 from clients import response_members
+from xks_stub import ACCESS_KEY_ID, SECRET
 
 PASSWORD = "kmsuser's password"
-SECRET = "c2VjcmV0IG9mIHRoZSBleHRlcm5hbCBrZXkgc3RvcmUgcHJveHk="
-CREDENTIAL = {"AccessKeyId": "ABCDEFGHIJKLMNOPQRST", "RawSecretAccessKey": SECRET}
+CREDENTIAL = {"AccessKeyId": ACCESS_KEY_ID, "RawSecretAccessKey": SECRET}
 CLUSTER: dict[str, Any] = {
     "CloudHsmClusterId": "cluster-2a34b5cdefg",
     "KeyStorePassword": PASSWORD,

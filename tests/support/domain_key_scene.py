@@ -26,6 +26,13 @@ def rotate(local: LocalDeployment, *scopes: str) -> None:
         assert not any(each.remaining for each in opened.domain_keys.status())
 
 
+def learn(local: LocalDeployment) -> None:
+    """Have the process of a deployment read the domain keys again, as one does that notices a change."""
+    secrets = local.deployment.backends.secrets
+    secrets.note_change()
+    secrets.wrap(b"", b"")
+
+
 def versions(local: LocalDeployment) -> dict[str, list[int]]:
     with local.deployment.backends.store.read() as reader:
         found: dict[str, list[int]] = {}

@@ -7,7 +7,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-_APT = Path(__file__).parents[2] / "tools" / "apt"
+APT = Path(__file__).parents[2] / "tools" / "apt"
+"""Installs Debian packages."""
 _COVERAGE = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
 
 
@@ -16,7 +17,7 @@ def program(name: str, package: str) -> str:
     """Return the path of a program; installs its Debian package if the program is missing."""
     found = shutil.which(name)
     if found is None:
-        subprocess.run([_APT, package], check=True)
+        subprocess.run([APT, package], check=True)
         found = shutil.which(name)
     assert found is not None, f"{name} is missing after installing {package}"
     return found

@@ -123,7 +123,7 @@ def is_covered(change: Change, scopes: tuple[Scope, ...], before: Reader) -> boo
             # The aliases of a key go with it when it is erased.
             record = before.alias(AliasLocator(change.account, change.region, change.name))
             return owner in scopes or (record is not None and KeyScope(change.account, record.key_id) in scopes)
-        case ChangeKind.ACCOUNT:
+        case ChangeKind.ACCOUNT | ChangeKind.XKS_PROXY:
             return AccountScope("") in scopes
         case ChangeKind.IDENTITY | ChangeKind.ACCESS_KEY | ChangeKind.CUSTOM_KEY_STORE | ChangeKind.DOMAIN_KEY:
             return owner in scopes

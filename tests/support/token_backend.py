@@ -40,6 +40,7 @@ class TokenBackend:
     """The simulator. Safe to use from several threads."""
 
     blocks = True
+    blocks_when_loaded = True
 
     def __init__(self, entropy: Entropy, writing: Callable[[], bool] = lambda: False) -> None:
         """Make an empty token. ``writing`` returns whether this thread has a write transaction open."""

@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from strongroom.settings import Settings, SettingsError, changed, load, reloaded
+from strongroom.settings import Settings, SettingsError
+from strongroom.settings_sources import changed, load, reloaded
 
 
 def test_the_command_line_overrides_the_environment_which_overrides_the_file() -> None:

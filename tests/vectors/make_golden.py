@@ -13,6 +13,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import cast
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from local_deployment import LocalDeployment
 from strongroom.assembly.backups.maker import BackupMaker
 from strongroom.assembly.deployment import open_existing
@@ -24,9 +26,12 @@ from strongroom.crypto.row_authentication import RowKeys
 from strongroom.crypto.seals.file import create_root_key, load_file_seal
 from strongroom.crypto.software.aes import NONCES_LENGTH, AesBackingKey
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
+from strongroom.crypto.xks.key_backend import body_of
+from strongroom.crypto.xks.messages import Sealed
 from strongroom.entropy import Batch
-from strongroom.keys import ciphertext
+from strongroom.keys import ciphertext, split_ciphertext
 from strongroom.keys.encryption_context import canonical
+from strongroom.keys.external_keys import external_material_id, external_token
 from strongroom.keys.specs import KeySpec
 from strongroom.settings import Settings
 from strongroom.store.sql.row_macs import FORMATS
@@ -64,6 +69,8 @@ class DeterministicEntropy:
 
 def main() -> None:
     write("ciphertext_blob_v1.json", ciphertext_blobs())
+    write("xks_ciphertext_v1.json", xks_ciphertexts())
+    write("external_blob_v1.json", external_blobs())
     write("keys_at_rest_v1.json", [keys_at_rest()])
     write("row_macs_v1.json", row_macs())
     write("backup_v1.json", [backup()])
@@ -90,6 +97,61 @@ def ciphertext_blobs() -> list[dict[str, object]]:
                 "encryption_context": context,
                 "plaintext": base64.b64encode(plaintext).decode(),
                 "ciphertext_blob": base64.b64encode(blob).decode(),
+            }
+        )
+    return vectors
+
+
+def xks_ciphertexts() -> list[dict[str, object]]:
+    vectors: list[dict[str, object]] = []
+    for name, key_id, plaintext, context in CASES:
+        entropy = DeterministicEntropy(f"xks {name}")
+        key, material_id, sent = entropy(32), entropy(32).hex(), canonical(context)
+        bound_to = split_ciphertext.associated_data(material_id, key_id, sent)
+        body = AesBackingKey(key, Batch(entropy, NONCES_LENGTH)).encrypt(plaintext, bound_to)
+        parts = split_ciphertext.split(body, material_id)
+        vectors.append(
+            {
+                "name": name,
+                "backing_key": key.hex(),
+                "material_id": material_id,
+                "key_id": key_id,
+                "additional_authenticated_data": base64.b64encode(sent).decode(),
+                "plaintext": base64.b64encode(plaintext).decode(),
+                "ciphertext_metadata": base64.b64encode(parts.metadata).decode(),
+                "initialization_vector": base64.b64encode(parts.iv).decode(),
+                "ciphertext": base64.b64encode(parts.ciphertext).decode(),
+                "authentication_tag": base64.b64encode(parts.tag).decode(),
+            }
+        )
+    return vectors
+
+
+def external_blobs() -> list[dict[str, object]]:
+    """Return blobs of keys in external key stores: first as above, then by what a proxy does with its own key."""
+    vectors: list[dict[str, object]] = []
+    for name, key_id, plaintext, context in CASES:
+        entropy = DeterministicEntropy(f"external, {name}")
+        key, external_key = entropy(32), entropy(32)
+        token = external_token("cks-1234567890abcdef0", name.replace(" ", "-"), b"inner token")
+        header = ciphertext.header(external_material_id("cks-1234567890abcdef0", name.replace(" ", "-")))
+        bound_to = ciphertext.associated_data(header, key_id, canonical(context))
+        once = AesBackingKey(key, Batch(entropy, NONCES_LENGTH)).encrypt(plaintext, bound_to)
+        iv, metadata = entropy(16 if context else 12), entropy(20) if context else b""
+        digest = hashlib.sha256(bound_to).digest()
+        framed = b"\x00\x20" + digest + bytes((len(metadata),)) + metadata if metadata else digest
+        sealed = AESGCM(external_key).encrypt(iv, once, framed)
+        body = body_of(Sealed(ciphertext=sealed[:-16], iv=iv, tag=sealed[-16:], metadata=metadata))
+        vectors.append(
+            {
+                "name": name,
+                "token": token.hex(),
+                "backing_key": key.hex(),
+                "external_key": external_key.hex(),
+                "key_id": key_id,
+                "encryption_context": context,
+                "plaintext": base64.b64encode(plaintext).decode(),
+                "ciphertext_blob": base64.b64encode(header + body).decode(),
             }
         )
     return vectors

@@ -3,6 +3,7 @@
 import base64
 import hmac
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,12 +23,15 @@ from strongroom.crypto.seal import SealedDomainKey
 from strongroom.crypto.seals.file import load_file_seal
 from strongroom.crypto.software.aes import NONCES_LENGTH, AesBackingKey
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
+from strongroom.crypto.xks.key_backend import sealed_in
 from strongroom.entropy import Batch, system_entropy
 from strongroom.errors import InvalidCiphertextException
-from strongroom.keys import ciphertext
+from strongroom.keys import ciphertext, split_ciphertext
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.encryption_context import canonical
+from strongroom.keys.external_keys import external_material_id, parse_external_token
 from strongroom.keys.specs import KeySpec
+from strongroom.keys.split_ciphertext import SplitCiphertext
 from strongroom.settings import Settings
 from strongroom.snapshot.active_key import binding_of
 from strongroom.store.sql.row_macs import FORMATS
@@ -53,6 +57,21 @@ def test_ciphertext_blobs_of_version_1_open(vector: dict[str, Any]) -> None:
         key.decrypt(blob.body, ciphertext.associated_data(blob.header, vector["key_id"] + "x", context))
 
 
+@pytest.mark.parametrize("vector", load("external_blob_v1.json"), ids=lambda vector: vector["name"])
+def test_ciphertext_blobs_of_external_keys_open(vector: dict[str, Any]) -> None:
+    blob = ciphertext.parse(base64.b64decode(vector["ciphertext_blob"]))
+    token = parse_external_token(bytes.fromhex(vector["token"]))
+    assert blob.material_id == external_material_id(token.store_id, token.external_id)
+    bound_to = ciphertext.associated_data(blob.header, vector["key_id"], canonical(vector["encryption_context"]))
+    sealed, data = sealed_in(blob.body), sha256(bound_to).digest()
+    external = AES.new(bytes.fromhex(vector["external_key"]), AES.MODE_GCM, nonce=sealed.iv)
+    metadata = sealed.metadata
+    external.update(len(data).to_bytes(2) + data + bytes((len(metadata),)) + metadata if metadata else data)
+    once = external.decrypt_and_verify(sealed.ciphertext, sealed.tag)
+    key = AesBackingKey(bytes.fromhex(vector["backing_key"]), Batch(system_entropy, NONCES_LENGTH))
+    assert key.decrypt(once, bound_to) == base64.b64decode(vector["plaintext"])
+
+
 @pytest.mark.parametrize("vector", load("ciphertext_blob_v1.json"), ids=lambda vector: vector["name"])
 def test_ciphertext_blobs_of_version_1_open_without_our_code(vector: dict[str, Any]) -> None:
     """Follow the documented format only: SP 800-108 with HMAC-SHA-256, then AES-256-GCM with its associated data."""
@@ -68,6 +87,36 @@ def test_ciphertext_blobs_of_version_1_open_without_our_code(vector: dict[str, A
             cipher.update(len(text).to_bytes(4) + text)
     opened = cipher.decrypt_and_verify(ciphertext_and_tag[:-16], ciphertext_and_tag[-16:])
     assert opened == base64.b64decode(vector["plaintext"])
+
+
+def parts_of(vector: dict[str, Any]) -> SplitCiphertext:
+    names = ("ciphertext_metadata", "initialization_vector", "ciphertext", "authentication_tag")
+    return SplitCiphertext(*(base64.b64decode(vector[name]) for name in names))
+
+
+@pytest.mark.parametrize("vector", load("xks_ciphertext_v1.json"), ids=lambda vector: vector["name"])
+def test_ciphertexts_of_external_key_stores_open(vector: dict[str, Any]) -> None:
+    parts = parts_of(vector)
+    assert split_ciphertext.may_be_of(parts, vector["material_id"])
+    key = AesBackingKey(bytes.fromhex(vector["backing_key"]), Batch(system_entropy, NONCES_LENGTH))
+    sent = base64.b64decode(vector["additional_authenticated_data"])
+    bound_to = split_ciphertext.associated_data(vector["material_id"], vector["key_id"], sent)
+    assert key.decrypt(split_ciphertext.join(parts), bound_to) == base64.b64decode(vector["plaintext"])
+
+
+@pytest.mark.parametrize("vector", load("xks_ciphertext_v1.json"), ids=lambda vector: vector["name"])
+def test_ciphertexts_of_external_key_stores_open_without_our_code(vector: dict[str, Any]) -> None:
+    """Follow the documented format only, as above."""
+    parts = parts_of(vector)
+    suite, kdf_nonce, beginning = parts.metadata[:1], parts.metadata[1:17], parts.metadata[17:]
+    material_id, sent = bytes.fromhex(vector["material_id"]), base64.b64decode(vector["additional_authenticated_data"])
+    assert (suite, beginning) == (b"\x01", material_id[:3])
+    fixed = b"strongroom:encrypt:aes-256-gcm" + b"\x00" + kdf_nonce + (256).to_bytes(4)
+    key = hmac.digest(bytes.fromhex(vector["backing_key"]), (1).to_bytes(4) + fixed, "sha256")
+    cipher = AES.new(key, AES.MODE_GCM, nonce=parts.iv)
+    cipher.update(b"\x00xks" + material_id + bytes((len(vector["key_id"]),)) + vector["key_id"].encode())
+    cipher.update(len(sent).to_bytes(2) + sent)
+    assert cipher.decrypt_and_verify(parts.ciphertext, parts.tag) == base64.b64decode(vector["plaintext"])
 
 
 def test_keys_at_rest_of_version_1_open(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@
       credentials       0600, access keys of account roots and services, for AWS clients
       env.sh, env.fish  0600, shell commands that point AWS clients at the server, written by each start
       serving           empty; locked by the process that was started to serve, and by none of its workers
+      xks-serving       empty; locked by the process that serves XKS proxies
       registering       empty; locked by the command that changes something
+      token             empty; locked by the process that logs in to a hardware token
       request-quotas    0600, what several workers have counted, if there are quotas
       clock             0600, what the server knows of the time, and how far to believe the clock of the machine
       clock-accepted    0600, the clocks as they were at the last ``strongroom clock accept``
@@ -66,10 +68,12 @@ class DataFolder:
         self.request_quotas = path / "request-quotas"
         self.problems = path / "problems"
         self.serving = path / "serving"
+        self.token_login = path / "token"
+        self.xks_serving = path / "xks-serving"
         self.clock = path / "clock"
         self.clock_accepted = path / "clock-accepted"
         self._registering = path / "registering"
-        self.locks = (self.serving, self._registering)
+        self.locks = (self.serving, self.xks_serving, self._registering)
 
     def key_file(self, name: str) -> Path:
         """Return the path of a key file of a seal; raises UnsealError for a name that is none."""

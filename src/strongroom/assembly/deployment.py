@@ -27,7 +27,8 @@ from strongroom.assembly.data_folder import (
 from strongroom.assembly.database_check import is_checked_at_once, require_whole_database
 from strongroom.assembly.database_history import require_all_committed
 from strongroom.assembly.domain_key_rotation import DomainKeyRotation, follow_domain_keys
-from strongroom.assembly.domain_keys import open_domain_keys
+from strongroom.assembly.domain_keys import Protection, open_domain_keys
+from strongroom.assembly.key_back_ends import open_key_backends
 from strongroom.assembly.key_policies import KeyPolicies
 from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_node_id
 from strongroom.assembly.profiles import Profiles
@@ -39,18 +40,19 @@ from strongroom.assembly.root_keys import RootKeys
 from strongroom.assembly.row_authentication import authenticate_rows
 from strongroom.assembly.seals import Seals
 from strongroom.assembly.served_regions import report_unserved
+from strongroom.assembly.tokens import ConfiguredToken, key_backend_of
 from strongroom.assembly.unsealing import Unsealing
+from strongroom.assembly.xks_lock import writers_at_work
 from strongroom.audit.writer_id import WriterId, parse_writer, worker_name
 from strongroom.clock import Clock
 from strongroom.crypto.documents.attestation import Attestations
 from strongroom.crypto.documents.fetched_keys import FetchedKeys, fetch_keys
 from strongroom.crypto.documents.web_identity import WebIdentities
-from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.self_tests.run import require_self_tests
 from strongroom.crypto.service_secrets import ServiceSecrets
-from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.crypto.software.private_keys import SoftwareDataKeyPairs
 from strongroom.crypto.software.random_source import SoftwareRandomSource
+from strongroom.crypto.xks.allowed_hosts import AllowedHosts
 from strongroom.entropy import CheckedEntropy, Entropy
 from strongroom.errors import QuarantinedIdentityException
 from strongroom.maintenance.clock_watch import ClockWatch
@@ -119,21 +121,31 @@ class OpenFolder:
                 require_all_committed(self.folder, store)
             self.unsealing = unsealing = unsealing or Unsealing(settings, entropy)
             new_regions = settings.regions if taken else ()
-            domain_keys = open_domain_keys(self.folder, store, new_regions, unsealing, entropy, now=clock.now())
+            self.token = ConfiguredToken(unsealing, self.folder.token_login, problems)
+            undo.callback(self.token.close)
+            protection = Protection(self.token, in_token=settings.key_protection != "software", required=taken)
+            self.unsealed_keys = domain_keys = open_domain_keys(
+                self.folder, store, new_regions, unsealing, entropy, protection, now=clock.now()
+            )
             follow_domain_keys(domain_keys, self.folder, store, unsealing, self.problems, clock.timer)
             authenticate_rows(self.folder, store, domain_keys, self.problems, unsealing, taken=taken)
-            software = SoftwareKeyBackend(domain_keys, entropy, approved_only=settings.fips)
-            key_backends, secrets = KeyBackends(software), ServiceSecrets(domain_keys)
+            secrets = ServiceSecrets(domain_keys)
+            back_ends = open_key_backends(
+                key_backend_of(settings, domain_keys, entropy), secrets, settings, store, clock
+            )
+            self.proxies = undo.enter_context(closing(back_ends.proxies))
+            key_backends, key_stores = back_ends.key_backends, back_ends.key_stores
             if taken:
                 claim_old_writers(self.folder, store, ensure_node_id(self.folder, entropy))
             self.clock_watch = ClockWatch(clock, ClockFiles(self.folder), self.problems, last_checkpoint(store))
             self.backends = Backends(
                 store=store,
                 key_backends=key_backends,
+                key_managers=self.proxies,
                 secrets=secrets,
                 data_key_pairs=SoftwareDataKeyPairs(approved_only=settings.fips),
                 random=SoftwareRandomSource(entropy),
-                snapshot=Snapshot(store, key_backends, secrets, settings.cached_keys, store.quarantine),
+                snapshot=Snapshot(store, key_backends, secrets, settings.cached_keys, store.quarantine, key_stores),
                 entropy=entropy,
                 web_identities=_web_identities(settings),
                 attestations=attestations,
@@ -159,6 +171,7 @@ class OpenFolder:
                 Rewrapping(store, key_backends, secrets, clock.timer),
                 unsealing,
                 self.trail,
+                protection=protection,
                 clock=clock,
                 latest=self.clock_watch.latest,
                 entropy=entropy,
@@ -172,8 +185,10 @@ class OpenFolder:
             return [record.account for record in reader.accounts()]
 
     def close(self) -> None:
-        """Close the database."""
+        """Close the database, the connection to a token, and those to external key store proxies."""
+        self.proxies.close()
         self.store.close()
+        self.token.close()
 
 
 def open_existing(
@@ -200,7 +215,7 @@ def open_existing(
 class Deployment:
     """One data folder, opened to serve it: the service, its keeper and its audit log. Close it afterwards."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 - each part, once
         self,
         settings: Settings,
         clock: Clock,
@@ -243,12 +258,12 @@ class Deployment:
             # Before the first call: note the uses that were not saved before a crash, and save the marks.
             marks = [self.log.mark()]
             if not worker:
-                at_work = {WriterId(self.node, number).name for number in range(workers)}
-                idle = idle_writers(opened.store, self.node, at_work)
                 opened.trail.end_interrupted()
-                marks += end_idle_chains(
-                    opened.folder.audit, idle, settings, opened.store, audit_key, clock, problems=problems
-                )
+                with writers_at_work(opened.folder, self.node, workers) as at_work:
+                    idle = idle_writers(opened.store, self.node, at_work)
+                    marks += end_idle_chains(
+                        opened.folder.audit, idle, settings, opened.store, audit_key, clock, problems=problems
+                    )
                 report_unserved(opened.store, settings.regions, problems)
             for mark in marks:
                 opened.backends.key_uses.recover(mark.writer)
@@ -259,6 +274,7 @@ class Deployment:
         self.backends = opened.backends
         self.registrar = opened.registrar
         self.store_counters = opened.store.counters
+        self.token = opened.token
         trail = AuditTrail(self.log, opened.entropy)
         usage = AccessKeyUsage(opened.store)
         record_limit = RecordRateLimit()
@@ -321,6 +337,7 @@ def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:
 
 def ready_folder(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Unsealing | None = None) -> None:
     """Make a data folder ready that this process has locked; raises what ``Deployment`` does."""
+    AllowedHosts(settings.xks_proxies, approved_only=settings.fips).load()
     clear_problems(DataFolder(settings.folder).problems)
     with closing(OpenFolder(settings, clock, entropy, unsealing=unsealing, taken=True)) as opened:
         with opened.folder.registering(wait=False) as alone:

@@ -13,18 +13,21 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from threading import Thread
 
 import msgspec
 
 from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.assembly.domain_keys import Protection, create_domain_keys
 from strongroom.assembly.rewrapping import Rewrapping
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
 from strongroom.clock import DAY, Clock
-from strongroom.crypto.domain_keys import DomainKeys, create_domain_key
+from strongroom.crypto.domain_keys import DomainKeys
 from strongroom.crypto.seal import SealedDomainKey, SealUnavailableError, UnsealError
 from strongroom.entropy import Entropy
+from strongroom.errors import KmsError
 from strongroom.problems import Problems, Subject
 from strongroom.store.protocol import Readable, Store, Transaction
 from strongroom.store.scopes import AccountScope
@@ -96,7 +99,18 @@ def follow_domain_keys(
                         return
             problems.resolve(Subject.DOMAIN_KEYS)
 
-    domain_keys.follow(reread)
+    def reread_soon() -> None:
+        Thread(target=_logged, args=(domain_keys.reread,), name="domain-keys", daemon=True).start()
+
+    domain_keys.follow(reread, reread_soon)
+
+
+def _logged(reread: Callable[[], None]) -> None:
+    """Read domain keys again; what fails is tried again by the call that needs it."""
+    try:
+        reread()
+    except KmsError as error:
+        logger.warning("domain keys that were changed meanwhile cannot be read yet: %s", error)
 
 
 class DomainKeyRotation:
@@ -111,6 +125,7 @@ class DomainKeyRotation:
         unsealing: Unsealing,
         trail: CommandTrail,
         *,
+        protection: Protection,
         clock: Clock,
         latest: Callable[[float], float],
         entropy: Entropy,
@@ -122,6 +137,7 @@ class DomainKeyRotation:
         self._rewrapping = rewrapping
         self._unsealing = unsealing
         self._trail = trail
+        self._protection = protection
         self._clock = clock
         self._latest = latest
         self._entropy = entropy
@@ -188,10 +204,15 @@ class DomainKeyRotation:
                 if each.remaining:
                     raise _still_needed(each.scope, each.remaining)
             if found:
+                self._domain_keys.reread()
+                gone = {(each.scope, version) for each in found for version in each.older}
+                objects = [each for each in self._domain_keys.in_token if (each.scope, each.version) in gone]
                 details = {"domainKeys": {each.scope: each.older for each in found}}
                 event = OperatorEvent(name="DestroyDomainKey", command=command, source=KEY_SOURCE, details=details)
                 with self._trail.recording(event):
                     self._store.write(lambda transaction: self._remove(transaction, found), AccountScope(""))
+                    # The rows first: they may turn out to be needed still, and an object cannot be made again.
+                    self._protection.token.destroy(objects)
                 self._domain_keys.reread()
         return [each.scope for each in found]
 
@@ -252,7 +273,8 @@ class DomainKeyRotation:
         # The time for which older versions are kept begins now, also if the clock was set back.
         seal, now = self._unsealing.seal(self._folder, sealed), self._latest(self._clock.now())
         newest = {each.scope: each.version for each in sealed}
-        new = [create_domain_key(scope, newest[scope] + 1, seal, self._entropy, now) for scope in scopes]
+        versions = {scope: newest[scope] + 1 for scope in scopes}
+        new = create_domain_keys(versions, seal, self._protection, self._entropy, now)
 
         def act(transaction: Transaction) -> None:
             if transaction.domain_keys() != sealed:

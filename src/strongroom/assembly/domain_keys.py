@@ -1,33 +1,51 @@
 """Opens the domain keys of a data folder, and makes those that are missing."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from strongroom.assembly.data_folder import DataFolder, DataFolderError, left_by_earlier_start, served_before
+from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing, not_its_root_key
 from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys, create_domain_key
-from strongroom.crypto.seal import SealedDomainKey, UnsealError
+from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
 from strongroom.crypto.seals.file import create_root_key
 from strongroom.crypto.seals.root_key import RootKeySeal, generation_of
 from strongroom.entropy import Entropy
 from strongroom.store.protocol import Store, Transaction
 from strongroom.store.scopes import AccountScope
 
+logger = logging.getLogger(__name__)
+
 _FIRST_VERSION = 1
 
 
-def open_domain_keys(
+class Protection(msgspec.Struct, frozen=True):
+    """What a server is told to keep the domain keys of Regions in: a token, or this process.
+
+    ``required`` is True for the process that has locked the folder: the token must have all that are in it.
+    """
+
+    token: ConfiguredToken
+    in_token: bool = False
+    required: bool = False
+
+
+def open_domain_keys(  # noqa: PLR0913 - what opens them, and where they are
     folder: DataFolder,
     store: Store,
     regions: Sequence[str],
     unsealing: Unsealing,
     entropy: Entropy,
+    protection: Protection,
     *,
     now: float | None = None,
 ) -> DomainKeys:
     """Unseal the domain keys, and make one for each of ``regions`` that has none, at ``now`` in epoch seconds.
 
     Raises DataFolderError if the root key is missing, UnsealError if it is not the one that sealed them or no seal
-    opens, SealUnavailableError if one may later.
+    opens, SealUnavailableError if one may later, or if a token is needed that does not answer.
     """
     with store.read() as reader:
         sealed = reader.domain_keys()
@@ -39,19 +57,55 @@ def open_domain_keys(
     except (UnsealError, DataFolderError):
         if not _were_resealed(store, sealed):
             raise
-        return open_domain_keys(folder, store, regions, unsealing, entropy, now=now)
+        return open_domain_keys(folder, store, regions, unsealing, entropy, protection, now=now)
     lost = used.intersection(missing)
     if lost:
         # A new one could open no secret and no key, and would find every row changed.
         raise DataFolderError(f"`{folder.database}` has lost its domain key `{min(lost)}`; restore it from a backup")
-    new = [create_domain_key(scope, _FIRST_VERSION, seal, entropy, now) for scope in missing]
-    if new:
-        sealed = _add_missing(store, new)
     try:
-        return DomainKeys(sealed, seal, entropy)
+        domain_keys = DomainKeys(sealed, seal, entropy, protection.token.wrapper(entropy))
     except UnsealError as error:
         problem = f"{not_its_root_key(folder)}; restore the file that belongs to it"
         raise UnsealError(f"{problem} ({error})") from None
+    if protection.required:
+        _require_protection(sealed, domain_keys, protection)
+    if missing:
+        versions = dict.fromkeys(missing, _FIRST_VERSION)
+        sealed = _add_missing(store, create_domain_keys(versions, seal, protection, entropy, now))
+        domain_keys = DomainKeys(sealed, seal, entropy, protection.token.wrapper(entropy))
+    return domain_keys
+
+
+def create_domain_keys(
+    versions: Mapping[str, int], seal: Seal, protection: Protection, entropy: Entropy, now: float | None
+) -> list[SealedDomainKey]:
+    """Make domain keys of these scopes and versions, those of Regions in the token if they belong there.
+
+    Raises as ``ConfiguredToken.create``.
+    """
+    there = {scope: version for scope, version in versions.items() if protection.in_token and scope != IAM_SCOPE}
+    here = {scope: version for scope, version in versions.items() if scope not in there}
+    made = [create_domain_key(scope, version, seal, entropy, now) for scope, version in here.items()]
+    return made if not there else [*made, *protection.token.create(there, seal, entropy, now)]
+
+
+def _require_protection(sealed: Sequence[SealedDomainKey], domain_keys: DomainKeys, protection: Protection) -> None:
+    """Refuse a token that lacks domain keys; tell of new ones that are elsewhere than the settings say.
+
+    Raises as ``ConfiguredToken.require_all``.
+    """
+    if domain_keys.in_token:
+        protection.token.require_all(domain_keys.in_token)
+    newest = {each.scope: each.version for each in sealed if each.scope != IAM_SCOPE}
+    in_token = {(each.scope, each.version) for each in domain_keys.in_token}
+    elsewhere = [place[0] for place in newest.items() if (place in in_token) != protection.in_token]
+    if elsewhere:
+        logger.warning(
+            "the domain keys of %s are %s, and `key-protection` says otherwise; to move them, run: "
+            "strongroom domain-keys rotate",
+            ", ".join(elsewhere),
+            "in software" if protection.in_token else "in a hardware token",
+        )
 
 
 def _were_resealed(store: Store, sealed: Sequence[SealedDomainKey]) -> bool:

@@ -10,7 +10,12 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from strongroom.crypto.binding import AUDIT_KEY_BINDING, access_key_binding, custom_key_store_binding
+from strongroom.crypto.binding import (
+    AUDIT_KEY_BINDING,
+    access_key_binding,
+    custom_key_store_binding,
+    xks_credential_binding,
+)
 from strongroom.crypto.domain_keys import IAM_SCOPE
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.seal import UnsealError
@@ -26,6 +31,7 @@ from strongroom.store.records import AccessKeyRecord
 from strongroom.store.retries import WriteConflict
 from strongroom.store.scopes import AccountScope, KeyScope
 from strongroom.store.subjects.records import RenewalPlace, RenewedCodes
+from strongroom.xks_proxy.registry import XksCredential
 
 _BATCH = 50
 _ROWS = 500
@@ -64,6 +70,7 @@ class Rewrapping:
             reader.count_access_keys_under_older(version)
             + reader.codes_under_older(version)
             + stores
+            + sum(_is_older(each.wrapped_secret, version) for each in reader.all_xks_credentials())
             + int(audit_key is not None and _is_older(audit_key, version))
         )
 
@@ -146,8 +153,11 @@ class Rewrapping:
         yield self._audit_key(version)
         with self._store.read() as reader:
             stores = [each for each in reader.all_custom_key_stores() if _is_older(each.wrapped_secret, version)]
+            credentials = [each for each in reader.all_xks_credentials() if _is_older(each.wrapped_secret, version)]
         for store in stores:
             yield self._custom_key_store(store)
+        for credential in credentials:
+            yield self._xks_credential(credential)
         after = ""
         while True:
             with self._store.read() as reader:
@@ -190,6 +200,20 @@ class Rewrapping:
             return 1
 
         return self._write(act, AccountScope(store.account)), ()
+
+    def _xks_credential(self, credential: XksCredential) -> Step:
+        prefix, access_key_id = credential.prefix, credential.access_key_id
+        anew = self._anew(credential.wrapped_secret, xks_credential_binding(prefix, access_key_id))
+        if anew is None:
+            return 0, (f"credential {access_key_id} of an XKS proxy",)
+
+        def act(transaction: Transaction) -> int:
+            if credential not in transaction.xks_credentials(prefix):
+                return 0
+            transaction.rewrap_xks_credential(credential, anew)
+            return 1
+
+        return self._write(act, AccountScope("")), ()
 
     def _access_keys(self, found: Sequence[AccessKeyRecord]) -> Step:
         pairs = [(each, self._anew(each.wrapped_secret, access_key_binding(each.access_key_id))) for each in found]

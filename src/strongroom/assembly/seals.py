@@ -36,6 +36,7 @@ from strongroom.crypto.seals.file import create_key_file
 from strongroom.crypto.seals.kms import KmsKeeper
 from strongroom.crypto.seals.passphrase import is_approved, new_parameters
 from strongroom.crypto.seals.root_key import RootKey, RootKeySeal, new_root_key
+from strongroom.crypto.seals.tpm import DEVICE
 from strongroom.entropy import Entropy
 from strongroom.keys.arns import locator_of
 from strongroom.store.protocol import Transaction
@@ -128,6 +129,8 @@ class Seals:
         if not _NAME.fullmatch(name):
             raise DataFolderError(f"{name!a} is no name of a seal: it can have lower-case letters, digits and hyphens")
         entry = SealEntry(name, SealKind(kind), dict(parameters))
+        if entry.kind is SealKind.TPM:
+            entry = replace(entry, parameters={"device": DEVICE, **parameters})
         if passphrase is not None:
             entry = replace(entry, parameters=new_parameters(self._entropy, approved_only=self._approved_only))
             self._unsealing.give_passphrase(name, passphrase)
@@ -326,11 +329,19 @@ def _required(document: SealDocument, name: str) -> SealEntry:
 
 
 def _others(document: SealDocument, name: str) -> tuple[SealEntry, ...]:
-    """Return all seals but one; raises DataFolderError if there is no such seal, or no other one."""
+    """Return all seals but one; raises DataFolderError if there is no such seal, or no other one that is no TPM's.
+
+    When the machine of a TPM breaks, or starts another kernel, nothing would open any more, and no backup.
+    """
     _required(document, name)
     if len(document.entries) == 1:
         raise _only_seal(name)
-    return tuple(each for each in document.entries if each.name != name)
+    others = tuple(each for each in document.entries if each.name != name)
+    if all(each.kind is SealKind.TPM for each in others):
+        raise DataFolderError(
+            f"{name!a} is the only seal that opens on another machine; add one of the kind `passphrase` or `kms` first"
+        )
+    return others
 
 
 def _only_seal(name: str) -> DataFolderError:

@@ -81,13 +81,15 @@ def serve_as(
             deployment.backends.snapshot,
             deployment.problems,
             access_log,
+            proxy_calls=deployment.backends.key_managers.outcomes,
             certificate_expires=lambda: tls.expires,
         )
         parts.enter_context(_showing_metrics(settings, sources, 1 if worker is None else settings.workers))
-        _tune_interpreter()
+        tune_interpreter()
 
         def chores() -> None:
             deployment.chores()
+            deployment.token.look()
             if not worker:
                 tls.report(deployment.problems, clock.now())
 
@@ -134,7 +136,8 @@ def _open_tracing(url: str, worker: str, clock: Clock) -> "Tracing":
     return Tracing(url, worker, clock)
 
 
-def _tune_interpreter() -> None:
+def tune_interpreter() -> None:
+    """Set the interpreter up for a process that serves: its switches of threads, and its garbage collector."""
     # A thread that has finished a signature waits for the event loop this long at most, not for 5 ms.
     sys.setswitchinterval(_SWITCH_INTERVAL)
     # Calls leave no reference cycles, so frequent garbage collections would find nothing.

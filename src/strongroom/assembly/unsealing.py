@@ -17,6 +17,7 @@ from strongroom.crypto.seals.keeper import RootKeyKeeper
 from strongroom.crypto.seals.kms import KmsKeeper
 from strongroom.crypto.seals.passphrase import PassphraseKeeper
 from strongroom.crypto.seals.root_key import FIRST_GENERATION, RootKey, RootKeySeal, generation_of
+from strongroom.crypto.seals.tpm import TpmKeeper
 from strongroom.entropy import Entropy
 from strongroom.settings import Settings
 from strongroom.whole_files import read_regular
@@ -39,10 +40,12 @@ class Unsealing:
 
         ``known`` is what another process has found out.
         """
+        self.settings = settings
         self._file = settings.seal_passphrase_file
         self._entropy = entropy
         self._ask = ask
         self._passphrases = {} if known is None else dict(known.passphrases)
+        self._pin = None if known is None else known.pin
         self._root_key = None if known is None else RootKey(known.root_key, known.generation)
         self.opened_by = ""
         """The name of the seal that has opened; empty if the root key was known, or is in ``root.key``."""
@@ -51,7 +54,14 @@ class Unsealing:
         """Return what was found out, for another process."""
         if self._root_key is None:
             return None
-        return Unsealed(self._root_key.key, self._root_key.generation, self._passphrases)
+        return Unsealed(self._root_key.key, self._root_key.generation, self._passphrases, self._pin)
+
+    def pin(self) -> str:
+        """Return the PIN of the hardware token, read once; empty if no file is set. Raises UnsealError."""
+        if self._pin is None:
+            file = self.settings.pkcs11_pin_file
+            self._pin = "" if file is None else read_passphrase(file, "`pkcs11-pin-file`", "PIN")
+        return self._pin
 
     def seal(self, folder: DataFolder, sealed: Sequence[SealedDomainKey]) -> RootKeySeal:
         """Return the seal of the root key that has sealed domain keys, or without any, of the one that is there.
@@ -111,6 +121,8 @@ class Unsealing:
             return FileKeeper(folder.path / str(entry.parameters.get("file", "")), self._entropy)
         if entry.kind is SealKind.KMS:
             return KmsKeeper(entry.parameters, deployment)
+        if entry.kind is SealKind.TPM:
+            return TpmKeeper(entry.parameters, self._entropy)
         return PassphraseKeeper(entry.parameters, lambda: self._passphrase(entry.name), self._entropy)
 
     def _passphrase(self, name: str) -> str:
@@ -131,7 +143,7 @@ class Unsealing:
         self._passphrases[name] = passphrase
 
 
-def read_passphrase(file: str, named_by: str = "`seal-passphrase-file`") -> str:
+def read_passphrase(file: str, named_by: str = "`seal-passphrase-file`", what: str = "passphrase") -> str:
     """Return the first line of a file; raises UnsealError, which names it and the setting. It may be a pipe."""
     try:
         with open(file, "rb") as opened:  # noqa: PTH123 - also /dev/fd/N
@@ -140,7 +152,7 @@ def read_passphrase(file: str, named_by: str = "`seal-passphrase-file`") -> str:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise UnsealError(f"`{file}` in {named_by} cannot be read: {reason}") from None
     if not lines or not lines[0]:
-        raise UnsealError(f"`{file}` in {named_by} has no passphrase in its first line")
+        raise UnsealError(f"`{file}` in {named_by} has no {what} in its first line")
     return lines[0]
 
 

@@ -9,6 +9,7 @@ from strongroom.audit.writer_id import WriterId, parse_writer
 _DENIALS = frozenset(
     {
         "AccessDenied",
+        "AuthenticationFailedException",
         "ExpiredTokenException",
         "IncompleteSignature",
         "IncompleteSignatureException",

@@ -216,4 +216,7 @@ def show_content(content: OpenedContent) -> None:
     if content.damaged_count > MOST_SHOWN:
         click.echo(f"... and {content.damaged_count - MOST_SHOWN} more")
     if content.elsewhere:
-        click.echo(f"note: {content.elsewhere} keys have material in custom key stores, which are not in a backup")
+        click.echo(
+            f"note: {content.elsewhere} keys have material in custom key stores, which are not in a backup, or under "
+            "domain keys in a hardware token, which is not set (`pkcs11-module`)"
+        )

@@ -17,6 +17,7 @@ from strongroom.cli.unsealing import unsealing_of
 from strongroom.clock import SystemClock
 from strongroom.crypto.seal import SealUnavailableError, UnsealError
 from strongroom.crypto.self_tests.run import SelfTestError
+from strongroom.crypto.token_errors import TokenFaultError, TokenTimeoutError, TokenUnavailableError
 from strongroom.entropy import system_entropy
 from strongroom.errors import KmsError, QuarantinedIdentityException, QuarantinedRecordException, RandomSourceException
 from strongroom.settings import Settings, SettingsError
@@ -60,7 +61,7 @@ def _words_of(error: Exception) -> str | None:
         ):
             return str(error)
         case DatabaseError() | KmsError():
-            return _words_of_the_store(error)
+            return _words_of_a_fault(error)
         case OSError():
             return _words_of_the_system(error)
         case MemoryError() | SystemError():
@@ -75,11 +76,11 @@ def _words_of(error: Exception) -> str | None:
             return None
 
 
-def _words_of_the_store(error: DatabaseError | KmsError) -> str:
-    """Return what a store says of its database. SQLAlchemy's own text would end with a link."""
+def _words_of_a_fault(error: DatabaseError | KmsError) -> str:
+    """Return what a store says of its database, or a token of itself. SQLAlchemy's own text would end with a link."""
     if isinstance(error, RandomSourceException):
         return "the random number generator of the system has repeated itself; find out why before anything else"
-    if isinstance(error, StoreUnavailable | StoreDamaged):
+    if isinstance(error, StoreUnavailable | StoreDamaged | TokenUnavailableError | TokenTimeoutError | TokenFaultError):
         return error.explanation
     reason = error.orig if isinstance(error, DatabaseError) else error
     return f"`strongroom.db` in the data folder cannot be used: {reason}"

@@ -12,12 +12,14 @@ from strongroom.cli.database import database
 from strongroom.cli.doctor import doctor
 from strongroom.cli.domain_keys import domain_keys
 from strongroom.cli.explain import explain_command, who_can_command
+from strongroom.cli.hsm import hsm
 from strongroom.cli.identity_provider import identity_provider
 from strongroom.cli.key import key
 from strongroom.cli.restore import restore
 from strongroom.cli.seal import seal
 from strongroom.cli.serve import serve
 from strongroom.cli.service import service
+from strongroom.cli.xks_proxy import xks_proxy
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -27,8 +29,8 @@ def main() -> None:
 
 
 for command in (
-    *(serve, account, service, seal, domain_keys, key, identity_provider, explain_command, who_can_command),
-    *(audit, clock, database, backup, restore, doctor),
+    *(serve, account, service, seal, hsm, domain_keys, key, identity_provider, explain_command, who_can_command),
+    *(audit, clock, database, backup, restore, doctor, xks_proxy),
 ):
     main.add_command(command)
 for command in (archive, prune):

@@ -8,7 +8,8 @@ import click
 from typing_extensions import override
 
 from strongroom.crypto.audit_key import AuditPublicKey, load_audit_public_key
-from strongroom.settings import Settings, SettingsError, load
+from strongroom.settings import Settings, SettingsError
+from strongroom.settings_sources import load
 from strongroom.whole_files import read_regular
 
 _DEFAULT_CONFIG = Path("strongroom.toml")

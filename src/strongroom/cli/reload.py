@@ -7,7 +7,8 @@ import click
 
 from strongroom.cli.data_folder import readable_errors
 from strongroom.server.tls import Tls
-from strongroom.settings import Settings, changed, reloaded
+from strongroom.settings import Settings
+from strongroom.settings_sources import changed, reloaded
 
 logger = logging.getLogger(__name__)
 

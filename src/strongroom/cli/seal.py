@@ -44,7 +44,7 @@ def status(*, as_json: bool, data: str | None, config: Path | None) -> None:
 
 @seal.command("add")
 @click.argument("name")
-@click.argument("kind", type=click.Choice(["file", "passphrase", "kms"]))
+@click.argument("kind", type=click.Choice(["file", "passphrase", "kms", "tpm"]))
 @click.option("--key-id", help="kms: ARN of the KMS key, or of an alias of it.")
 @click.option("--region", help="kms: its Region.")
 @click.option("--endpoint", help="kms: URL of the service. Default: AWS.")
@@ -53,6 +53,8 @@ def status(*, as_json: bool, data: str | None, config: Path | None) -> None:
     type=READABLE,
     help="passphrase: file with it in its first line. Default: a terminal is asked.",
 )
+@click.option("--device", help="tpm: how to reach it, a TCTI of the TPM2 Software Stack. Default: device:/dev/tpmrm0.")
+@click.option("--pcrs", help="tpm: registers that must not change, such as sha256:0,2,4,7. Default: none.")
 @data_option
 @config_option
 def add(  # noqa: PLR0913 - the options of one seal
@@ -63,22 +65,26 @@ def add(  # noqa: PLR0913 - the options of one seal
     region: str | None,
     endpoint: str | None,
     new_passphrase_file: Path | None,
+    device: str | None,
+    pcrs: str | None,
     data: str | None,
     config: Path | None,
 ) -> None:
     """Add the seal NAME. It is opened once before it counts.
 
-    KIND is what keeps the root key: a file beside the database, a passphrase, or a KMS key of AWS or another server,
-    for which credentials are found as all AWS clients find them.
+    KIND is what keeps the root key: a file beside the database, a passphrase, a KMS key of AWS or another server,
+    for which credentials are found as all AWS clients find them, or the TPM of this machine.
     """
     if kind != "kms" and (key_id or region or endpoint):
         raise click.UsageError("--key-id, --region and --endpoint are for the kind kms")
     if kind != "passphrase" and new_passphrase_file:
         raise click.UsageError("--new-passphrase-file is for the kind passphrase")
+    if kind != "tpm" and (device or pcrs):
+        raise click.UsageError("--device and --pcrs are for the kind tpm")
     if kind == "kms" and not (key_id and region):
         raise click.UsageError("the kind kms needs --key-id and --region")
     passphrase = _new_passphrase(name, new_passphrase_file) if kind == "passphrase" else None
-    found = {"key-id": key_id, "region": region, "endpoint": endpoint}
+    found = {"key-id": key_id, "region": region, "endpoint": endpoint, "device": device, "pcrs": pcrs}
     parameters = {name: value for name, value in found.items() if value is not None}
     with open_data_folder(config, data) as (opened, _):
         opened.seals.add(name, kind, parameters, passphrase)
@@ -143,6 +149,9 @@ def _described(status: SealStatus) -> str:
         return f"the key in the file {given['file']}"
     if status.kind == "kms":
         return f"the KMS key {given['key-id']} at {given.get('endpoint', 'AWS')}"
+    if status.kind == "tpm":
+        unchanged = f", while its registers {given['pcrs']} do not change" if "pcrs" in given else ""
+        return f"the TPM at {given['device']}{unchanged}"
     return f"a passphrase ({given['kdf']})"
 
 

@@ -4,15 +4,11 @@ import asyncio
 import logging
 import os
 import shlex
-import signal
-import termios
-import time
 from collections.abc import Callable
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 import msgspec
@@ -28,25 +24,23 @@ from strongroom.cli.data_folder import readable_errors
 from strongroom.cli.options import config_option, data_option, read_settings
 from strongroom.cli.reload import Reload
 from strongroom.cli.standard_output import say
-from strongroom.cli.unsealing import unsealing_of
+from strongroom.cli.stop_signals import exit_on_stop_signals
+from strongroom.cli.unsealing import unsealing_of, wait_for_seals
 from strongroom.clock import SystemClock
-from strongroom.crypto.seal import SealUnavailableError, Unsealed
+from strongroom.crypto.seal import Unsealed
 from strongroom.entropy import system_entropy
 from strongroom.http.listeners import claim_port
 from strongroom.http.open_files import require_open_files
-from strongroom.server.sealed_listener import SealedListener
 from strongroom.server.tls import Tls
 from strongroom.settings import Settings, address_of
 from strongroom.supervisor.hardening import harden_process, has_swap_space, lock_memory
-from strongroom.supervisor.signals import RELOAD_SIGNAL, STOP_SIGNALS, survive_signals
+from strongroom.supervisor.signals import RELOAD_SIGNAL, survive_signals
 from strongroom.supervisor.supervisor import Supervisor, WorkerError
 from strongroom.telemetry.log_queue import LogQueue
 from strongroom.telemetry.logs import start_logging
 
 logger = logging.getLogger(__name__)
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 1, 60
-"""Seconds between two attempts to open a seal that is unavailable."""
 _STOPPED = "Strongroom has stopped."
 _AFTER_ORPHANS = 2.0
 """Seconds to wait for the ports of processes that were killed."""
@@ -112,9 +106,7 @@ def _fail(why: str, log: LogQueue) -> NoReturn:
 
 
 def _serve(settings: Settings, log: LogQueue, read: Callable[[], Settings]) -> None:
-    on_stop_signal = partial(_exit_during_start, _terminal_state())
-    for number in STOP_SIGNALS:
-        signal.signal(number, on_stop_signal)
+    exit_on_stop_signals(_STOPPED)
     require_open_files()
     workers = _workers(settings)
     Tls(settings)
@@ -133,48 +125,10 @@ def _serve(settings: Settings, log: LogQueue, read: Callable[[], Settings]) -> N
 
 
 def _ready_folder(settings: Settings) -> Unsealed | None:
-    """Make the data folder ready; return what opened its seals.
-
-    While no seal opens that may do so later, try again, with growing pauses, and let health checks know why.
-    """
-    unsealing, pause = unsealing_of(settings), _FIRST_PAUSE
-    with ExitStack() as meanwhile:
-        listener: SealedListener | None = None
-        while True:
-            try:
-                ready_folder(settings, SystemClock(), system_entropy, unsealing)
-            except SealUnavailableError as error:
-                logger.error("%s; trying again in %d s", error, pause)  # noqa: TRY400 - one line is enough
-                if listener is None:
-                    listener = SealedListener(str(error), Tls(settings).context)
-                    meanwhile.enter_context(listener.listening(*settings.address))
-                listener.reason = str(error)
-                time.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
-            else:
-                return unsealing.known()
-
-
-def _terminal_state() -> list[Any] | None:
-    """Return how the terminal of standard input is set; None if there is none."""
-    try:
-        return termios.tcgetattr(0)
-    except termios.error:
-        return None
-
-
-def _exit_during_start(terminal: list[Any] | None, _number: int, _frame: FrameType | None) -> None:
-    """Exit at once: no call has been answered yet, and an interrupted start can be repeated.
-
-    Raising an exception would be unreliable: Python drops exceptions of signal handlers that run during garbage
-    collection. A passphrase may be asked for, so ``terminal`` is how the terminal shall be set again.
-    """
-    if terminal is not None:
-        with suppress(termios.error):
-            termios.tcsetattr(0, termios.TCSANOW, terminal)
-    with suppress(OSError):
-        os.write(1, f"{_STOPPED}\n".encode())
-    os._exit(0)
+    """Make the data folder ready; return what opened its seals. Waits for a seal that is unavailable."""
+    unsealing = unsealing_of(settings)
+    wait_for_seals(lambda: ready_folder(settings, SystemClock(), system_entropy, unsealing), settings)
+    return unsealing.known()
 
 
 def _workers(settings: Settings) -> int:

@@ -8,6 +8,7 @@ import click
 from strongroom.audit.cloudtrail import event_time
 from strongroom.cli.data_folder import open_data_folder, warn_of_profiles
 from strongroom.cli.options import config_option, data_option
+from strongroom.service.xks_authorization import XKS_PRINCIPAL
 
 _SERVICE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.amazonaws\.com")
 
@@ -28,6 +29,8 @@ def create_service(name: str, data: str | None, config: Path | None) -> None:
     """
     if not _SERVICE.fullmatch(name):
         raise click.BadParameter("a service is named like backup.amazonaws.com", param_hint="NAME")
+    if name == XKS_PRINCIPAL:
+        raise click.BadParameter("this is the name of the XKS proxy in key policies", param_hint="NAME")
     with open_data_folder(config, data) as (opened, _):
         opened.registrar.create_service(name)
         click.echo(f"Service {name} has an access key now; it is profile {name} in")

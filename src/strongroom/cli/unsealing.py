@@ -1,17 +1,54 @@
-"""How commands get the passphrase of a seal: from the file that the settings name, or from a person at a terminal."""
+"""How commands get the passphrase of a seal, and how processes that serve wait for a seal that is unavailable."""
 
+import logging
 import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TypeVar
 
 import click
 
 from strongroom.assembly.unsealing import Unsealing
+from strongroom.crypto.seal import SealUnavailableError
 from strongroom.entropy import system_entropy
+from strongroom.server.sealed_listener import SealedListener
+from strongroom.server.tls import Tls
 from strongroom.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 1, 60
+"""Seconds between two attempts to open a seal that is unavailable."""
 
 
 def unsealing_of(settings: Settings) -> Unsealing:
     """Return what opens the seals of a data folder for a command."""
     return Unsealing(settings, system_entropy, _ask if sys.stdin.isatty() else None)
+
+
+def wait_for_seals(act: Callable[[], T], settings: Settings) -> T:
+    """Return what ``act`` returns, which opens the seals.
+
+    While no seal opens that may do so later, try again, with growing pauses, and let health checks at the address of
+    the settings know why.
+    """
+    pause = _FIRST_PAUSE
+    with ExitStack() as meanwhile:
+        listener: SealedListener | None = None
+        while True:
+            try:
+                return act()
+            except SealUnavailableError as error:
+                logger.error("%s; trying again in %d s", error, pause)  # noqa: TRY400 - one line is enough
+                if listener is None:
+                    listener = SealedListener(str(error), Tls(settings).context)
+                    meanwhile.enter_context(listener.listening(*settings.address))
+                listener.reason = str(error)
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 def _ask(name: str) -> str:

@@ -13,7 +13,7 @@ class SymmetricKey(Protocol):
     """A SYMMETRIC_DEFAULT backing key, ready to use."""
 
     def encrypt(self, plaintext: bytes, associated_data: bytes) -> bytes:
-        """Return the body of a ciphertext blob, at most 64 bytes longer than ``plaintext``."""
+        """Return the body of a ciphertext blob, at most 100 bytes longer than ``plaintext``."""
         ...
 
     def decrypt(self, body: bytes, associated_data: bytes) -> bytes:

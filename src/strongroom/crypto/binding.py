@@ -17,6 +17,11 @@ def custom_key_store_binding(store_id: str) -> bytes:
     return binding("custom-key-store", store_id)
 
 
+def xks_credential_binding(prefix: str, access_key_id: str) -> bytes:
+    """Return the binding of the wrapped secret of a credential of an XKS proxy."""
+    return binding("xks-credential", prefix, access_key_id)
+
+
 SESSION_BINDING = binding("session")
 """The binding of session tokens."""
 

@@ -7,20 +7,21 @@ unwrap.
 A rotation makes a newer version, which other processes learn of (``DomainKeys.reread``), and at its end destroys the
 older ones.
 
+The domain key of a Region can be in a hardware token. Then its id there is sealed, in a way of its own.
+
 The key of ``iam`` is sealed in one of two ways. Its binding says whether every row of its database has a message
 authentication code. So without the root key, rows without a code cannot be made acceptable again, except with the
 sealed key of a release that made none.
 """
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 
 import msgspec
 from msgspec.structs import replace
 from typing_extensions import override
 
 from strongroom.crypto.binding import binding
-from strongroom.crypto.envelope import KEY_LENGTH, Wrapper, wrapping_version
+from strongroom.crypto.envelope import KEY_LENGTH, KeyWrapper, Wrapper, wrapping_version
 from strongroom.crypto.recently_dropped import RecentlyDropped
 from strongroom.crypto.row_authentication import CLOSED, RowKeys
 from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
@@ -31,26 +32,35 @@ IAM_SCOPE = "iam"
 """The domain key scope of the service's own secrets and of row authentication."""
 
 _WITH_CODES = "rows-have-codes"
+_IN_TOKEN = "in-token"  # noqa: S105 - a binding
 
 
 def create_domain_key(
     scope: str, version: int, seal: Seal, entropy: Entropy, now: float | None = None
 ) -> SealedDomainKey:
     """Make a domain key at ``now``, epoch seconds, for a database whose rows have codes, and return it sealed."""
-    return replace(_sealed(scope, version, entropy(KEY_LENGTH), seal), created_at=now)
+    return replace(_sealed(OpenDomainKey(scope, version, entropy(KEY_LENGTH)), seal), created_at=now)
+
+
+def token_domain_key(
+    scope: str, version: int, object_id: bytes, seal: Seal, now: float | None = None
+) -> SealedDomainKey:
+    """Return the record of a Region's domain key that was made in a token, under ``object_id``, at ``now``."""
+    return replace(_sealed(OpenDomainKey(scope, version, object_id, in_token=True), seal), created_at=now)
 
 
 def reseal(record: SealedDomainKey, seal: Seal) -> SealedDomainKey:
     """Return a domain key sealed for a database whose rows have codes; raises UnsealError."""
-    return replace(record, sealed=_sealed(record.scope, record.version, _unsealed(record, seal)[0], seal).sealed)
+    return replace(record, sealed=_sealed(_unsealed(record, seal)[0], seal).sealed)
 
 
 class OpenDomainKey(msgspec.Struct, frozen=True):
-    """A domain key, unsealed: only for a backup that contains the domain keys, and for its restore."""
+    """A domain key, unsealed. If it is in a token, ``key`` is the id of its object there, which is no secret."""
 
     scope: str
     version: int
     key: bytes
+    in_token: bool = False
 
     @override
     def __repr__(self) -> str:
@@ -59,29 +69,56 @@ class OpenDomainKey(msgspec.Struct, frozen=True):
 
 def unseal_domain_keys(sealed: Iterable[SealedDomainKey], seal: Seal) -> list[OpenDomainKey]:
     """Unseal domain keys; raises UnsealError if ``seal`` has not sealed them."""
-    return [OpenDomainKey(each.scope, each.version, _unsealed(each, seal)[0]) for each in sealed]
+    return [_unsealed(each, seal)[0] for each in sealed]
 
 
 def seal_domain_keys(opened: Iterable[OpenDomainKey], seal: Seal) -> list[SealedDomainKey]:
     """Seal domain keys that were unsealed, for a database whose rows have codes."""
-    return [_sealed(each.scope, each.version, each.key, seal) for each in opened]
+    return [_sealed(each, seal) for each in opened]
+
+
+class _Closed:
+    """What wraps with a domain key in a token that is not known here: nothing."""
+
+    def __init__(self, opened: OpenDomainKey) -> None:
+        self._scope = opened.scope
+
+    def wrap(self, _plaintext: bytes, _binding: bytes, /) -> bytes:
+        raise UnsealError(f"the domain key of `{self._scope}` is in a hardware token")
+
+    unwrap = wrap
 
 
 class DomainKeys:
     """The unsealed domain keys of this process. Safe to use from several threads."""
 
-    def __init__(self, sealed: Iterable[SealedDomainKey], seal: Seal, entropy: Entropy) -> None:
-        """Unseal ``sealed``; raises UnsealError if the root key is not the one that sealed them."""
+    def __init__(
+        self,
+        sealed: Iterable[SealedDomainKey],
+        seal: Seal,
+        entropy: Entropy,
+        wrapper_in_token: Callable[[OpenDomainKey], KeyWrapper] = _Closed,
+    ) -> None:
+        """Unseal ``sealed``. ``wrapper_in_token`` returns what wraps with a domain key that is in a token.
+
+        Without it, nothing that such a key has wrapped can be opened. Raises UnsealError if the root key is not the one
+        that sealed them.
+        """
         self._entropy = entropy
-        self._wrappers: dict[tuple[str, int], Wrapper] = {}
-        self._newest: dict[str, Wrapper] = {}
-        self._dropped: RecentlyDropped[tuple[str, int], Wrapper] = RecentlyDropped()
+        self._wrapper_in_token = wrapper_in_token
+        self._wrappers: dict[tuple[str, int], KeyWrapper] = {}
+        self._newest: dict[str, KeyWrapper] = {}
+        self._dropped: RecentlyDropped[tuple[str, int], KeyWrapper] = RecentlyDropped()
         self._closed: frozenset[tuple[str, int]] = frozenset()
+        self.in_token: tuple[OpenDomainKey, ...] = ()
+        """Those that are in a token."""
         self.row_keys = RowKeys(self.reread)
         """Makes and checks the codes of rows."""
         self.rows_have_codes = True
         """Whether every row that decides must have a code. If not, an older release wrote them."""
         self._reread: Callable[[], None] = _nothing
+        self._reread_soon: Callable[[], None] = _nothing
+        self._noted = self._read = 0
         self.update(sealed, seal)
 
     def update(self, sealed: Iterable[SealedDomainKey], seal: Seal) -> None:
@@ -90,19 +127,23 @@ class DomainKeys:
         One that is dropped still opens what a call has read before that, until ``forget_dropped`` was called twice.
         Raises UnsealError, and changes nothing, if ``seal`` has not sealed them.
         """
-        wrappers: dict[tuple[str, int], Wrapper] = {}
-        newest: dict[str, Wrapper] = {}
+        wrappers: dict[tuple[str, int], KeyWrapper] = {}
+        newest: dict[str, KeyWrapper] = {}
+        in_token: list[OpenDomainKey] = []
         row_keys: dict[int, bytes] = {}
         have_codes = True
         for each in sorted(sealed, key=lambda each: (each.scope, each.version)):
-            key, has_codes = _unsealed(each, seal)
+            opened, has_codes = _unsealed(each, seal)
             if each.scope == IAM_SCOPE:
-                row_keys[each.version] = key
+                row_keys[each.version] = opened.key
                 have_codes = have_codes and has_codes
-            newest[each.scope] = wrappers[each.scope, each.version] = Wrapper(key, each.version, self._entropy)
+            if opened.in_token:
+                in_token.append(opened)
+            newest[each.scope] = wrappers[each.scope, each.version] = self._wrapper(opened)
         self.row_keys.update(row_keys)
         self.rows_have_codes = have_codes
         self._dropped.add({place: each for place, each in self._wrappers.items() if place not in wrappers})
+        self.in_token = tuple(in_token)
         self._wrappers, self._newest, self._closed = wrappers, newest, frozenset()
 
     def forget_dropped(self) -> None:
@@ -118,13 +159,35 @@ class DomainKeys:
         self._closed = frozenset((each.scope, each.version) for each in sealed) - self.versions()
         self.row_keys.note_closed(version for scope, version in self._closed if scope == IAM_SCOPE)
 
-    def follow(self, reread: Callable[[], None]) -> None:
-        """Have ``reread`` update these keys whenever a version is met that is not known, or the store names one."""
+    def _wrapper(self, opened: OpenDomainKey) -> KeyWrapper:
+        if opened.in_token:
+            return self._wrapper_in_token(opened)
+        return Wrapper(opened.key, opened.version, self._entropy)
+
+    def follow(self, reread: Callable[[], None], reread_soon: Callable[[], None]) -> None:
+        """Have ``reread`` update these keys whenever a version is met that is not known.
+
+        ``reread_soon`` has another thread do so when the store names a change.
+        """
         self._reread = reread
+        self._reread_soon = reread_soon
+
+    def note_change(self) -> None:
+        """Note that the store names a change. It does not wait for the database, so it is for the event loop too."""
+        self._noted += 1
+        self._reread_soon()
 
     def reread(self) -> None:
         """Take over what other processes have changed. Without ``follow``, there are none."""
+        # In this order: what is noted meanwhile is read next time, and until the end, other threads read as well.
+        noted = self._noted
         self._reread()
+        self._read = max(self._read, noted)
+
+    @property
+    def _is_stale(self) -> bool:
+        """Whether a change was noted that is not read yet."""
+        return self._read < self._noted
 
     def versions(self) -> set[tuple[str, int]]:
         """Return the scope and version of each domain key that this process has."""
@@ -132,7 +195,8 @@ class DomainKeys:
 
     def wrap(self, scope: str, plaintext: bytes, bound_to: bytes) -> bytes:
         """Wrap under the newest domain key of ``scope``; raises UnsealError if there is none."""
-        if scope not in self._newest:
+        # What a process wraps after it has seen the change must not need a version that is destroyed.
+        if self._is_stale or scope not in self._newest:
             self.reread()
         wrapper = self._newest.get(scope)
         if wrapper is None:
@@ -143,11 +207,11 @@ class DomainKeys:
         """Return what was wrapped; raises UnsealError unless these keys wrapped it in ``scope`` for ``bound_to``.
 
         What is ``stored`` may be wrapped under a domain key that another process has made since. What a client sends
-        is not: its answer was sent after that key was stored, and the call that brings it begins later.
+        is not, unless a change was noted and not read yet: the call that brings it began after that key was stored.
         Raises DependencyTimeoutException if the domain key cannot be opened now.
         """
         place = (scope, wrapping_version(envelope))
-        if stored and place not in self._wrappers:
+        if place not in self._wrappers and (stored or self._is_stale):
             self.reread()
         wrapper = self._wrappers.get(place) or (self._dropped.get(place) if stored else None)
         if wrapper is None and place in self._closed:
@@ -161,19 +225,23 @@ def _nothing() -> None:
     """Do nothing, where no other process can change the domain keys."""
 
 
-def _unsealed(record: SealedDomainKey, seal: Seal) -> tuple[bytes, bool]:
+def _unsealed(record: SealedDomainKey, seal: Seal) -> tuple[OpenDomainKey, bool]:
     """Return a domain key, and whether it was sealed for a database whose rows have codes; raises UnsealError."""
-    if record.scope == IAM_SCOPE:
-        with suppress(UnsealError):
-            return seal.unseal(record.sealed, _binding(record, _WITH_CODES)), True
-    return seal.unseal(record.sealed, _binding(record)), False
+    kind = _WITH_CODES if record.scope == IAM_SCOPE else _IN_TOKEN
+    try:
+        key = seal.unseal(record.sealed, _binding(record.scope, record.version))
+    except UnsealError:
+        key = seal.unseal(record.sealed, _binding(record.scope, record.version, kind))
+        return OpenDomainKey(record.scope, record.version, key, kind == _IN_TOKEN), kind == _WITH_CODES
+    return OpenDomainKey(record.scope, record.version, key), False
 
 
-def _sealed(scope: str, version: int, key: bytes, seal: Seal) -> SealedDomainKey:
-    record = SealedDomainKey(scope, version, b"")
-    bound_to = _binding(record, _WITH_CODES) if scope == IAM_SCOPE else _binding(record)
-    return replace(record, sealed=seal.seal(key, bound_to))
+def _sealed(opened: OpenDomainKey, seal: Seal) -> SealedDomainKey:
+    kinds = (_WITH_CODES,) if opened.scope == IAM_SCOPE else (_IN_TOKEN,) if opened.in_token else ()
+    return SealedDomainKey(
+        opened.scope, opened.version, seal.seal(opened.key, _binding(opened.scope, opened.version, *kinds))
+    )
 
 
-def _binding(record: SealedDomainKey, *more: str) -> bytes:
-    return binding("domain-key", record.scope, str(record.version), *more)
+def _binding(scope: str, version: int, *more: str) -> bytes:
+    return binding("domain-key", scope, str(version), *more)

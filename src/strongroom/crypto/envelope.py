@@ -11,6 +11,8 @@ Version 1::
 The first five bytes are authenticated together with the caller's binding.
 """
 
+from typing import Protocol
+
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -18,11 +20,25 @@ from strongroom.crypto.seal import UnsealError
 from strongroom.entropy import Entropy
 
 _VERSION = 1
+TOKEN_VERSION = 0x11
+"""The version of envelopes that a hardware token has made: see ``pkcs11.wrapping``. They begin in the same way."""
 _NONCE = slice(5, 17)
 _NONCE_LENGTH = 12
 _PREFIX_LENGTH = 5
 _MIN_LENGTH = _PREFIX_LENGTH + _NONCE_LENGTH + 16
 KEY_LENGTH = 32
+
+
+class KeyWrapper(Protocol):
+    """Wraps under one key, in this process or in a hardware token."""
+
+    def wrap(self, plaintext: bytes, binding: bytes, /) -> bytes:
+        """Return an envelope around ``plaintext``, bound to ``binding``."""
+        ...
+
+    def unwrap(self, envelope: bytes, binding: bytes, /) -> bytes:
+        """Return the content; raises UnsealError unless this key wrapped it for ``binding``."""
+        ...
 
 
 class Wrapper:
@@ -50,6 +66,6 @@ class Wrapper:
 
 def wrapping_version(envelope: bytes) -> int:
     """Return the version of the key that an envelope is wrapped under; raises UnsealError if it is no envelope."""
-    if len(envelope) < _MIN_LENGTH or envelope[0] != _VERSION:
+    if len(envelope) < _MIN_LENGTH or envelope[0] not in {_VERSION, TOKEN_VERSION}:
         raise UnsealError("not an envelope")
     return int.from_bytes(envelope[1:_PREFIX_LENGTH])

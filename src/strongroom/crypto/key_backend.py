@@ -13,12 +13,17 @@ class KeyBackend(Protocol):
 
     No method may be called while a database transaction is open, because it may wait for hardware or a network. If
     ``blocks`` is true, none may be called on the event loop's thread either. While that does not answer, the methods
-    raise KeyUnavailableException.
+    raise KeyUnavailableException, KMSInternalException or DependencyTimeoutException.
     """
 
     @property
     def blocks(self) -> bool:
-        """Whether loading or using a key waits for a hardware security module or a network."""
+        """Whether making or loading a key waits for a hardware security module or a network."""
+        ...
+
+    @property
+    def blocks_when_loaded(self) -> bool:
+        """Whether using a key that was loaded waits for it as well."""
         ...
 
     def require_spec(self, spec: KeySpec) -> None:

@@ -47,6 +47,8 @@ class Unsealed(msgspec.Struct, frozen=True):
     root_key: bytes
     generation: int
     passphrases: dict[str, str]
+    pin: str | None = None
+    """The PIN of a hardware token's user."""
 
     @override
     def __repr__(self) -> str:

@@ -29,6 +29,6 @@ class ServiceSecrets:
         """Forget the domain keys that were dropped before this was called last."""
         self._domain_keys.forget_dropped()
 
-    def reread(self) -> None:
-        """Take over the domain keys that other processes have made, and drop those that they have destroyed."""
-        self._domain_keys.reread()
+    def note_change(self) -> None:
+        """Note that other processes have made or destroyed domain keys."""
+        self._domain_keys.note_change()

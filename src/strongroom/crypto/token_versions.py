@@ -1,11 +1,12 @@
 """Which version of its domain key a stored token needs, told from the token alone.
 
 Tokens of key material that domain keys protect begin with one byte that names their format, and the version of the
-domain key in four bytes, big-endian (``envelope``).
+domain key in four bytes, big-endian (``envelope``, and ``keys.external_keys`` for those of external keys).
 """
 
-FORMATS = (b"\x01",)
-"""The first bytes of tokens that name a version."""
+FORMATS = (b"\x01", b"\x03", b"\x11")
+"""The first bytes of tokens that name a version: of a domain key in this process, of one that is used with an external
+key, and of one in a hardware token."""
 
 VERSION = slice(1, 5)
 

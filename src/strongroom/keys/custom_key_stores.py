@@ -100,19 +100,27 @@ class CustomKeyStore(msgspec.Struct, frozen=True, kw_only=True):
         return f"CustomKeyStore({self.store_id}, {self.state})"
 
 
+NOT_CONNECTED = (
+    "This KMS key is in a custom key store that is not connected to its external key store proxy. "
+    "Connect the external key store and try the request again."
+)
+"""KMS's words for a key in an external key store that is not connected (KMS Developer Guide, "Troubleshooting")."""
+
 _MAY_CONNECT = frozenset({ConnectionState.DISCONNECTED, ConnectionState.CONNECTING, ConnectionState.CONNECTED})
 _MAY_DISCONNECT = frozenset({ConnectionState.CONNECTED, ConnectionState.CONNECTING, ConnectionState.FAILED})
 _MAY_RENAME = frozenset({ConnectionState.CONNECTED, ConnectionState.DISCONNECTED})
-_UNREACHED = {
-    CustomKeyStoreType.AWS_CLOUDHSM: ConnectionErrorCode.CLUSTER_NOT_FOUND,
-    CustomKeyStoreType.EXTERNAL_KEY_STORE: ConnectionErrorCode.INTERNAL_ERROR,
-}
 
 
-def connect(store: CustomKeyStore) -> CustomKeyStore:
-    """Return the store after an attempt to connect. It always fails: this release has no back end for custom stores."""
+def connect(store: CustomKeyStore, error: ConnectionErrorCode | None) -> CustomKeyStore:
+    """Return the store after an attempt to connect, which failed if there is an error."""
+    require_connectable(store)
+    state = ConnectionState.CONNECTED if error is None else ConnectionState.FAILED
+    return replace(store, state=state, error=error)
+
+
+def require_connectable(store: CustomKeyStore) -> None:
+    """Refuse to connect a store in its present state; raises CustomKeyStoreInvalidStateException."""
     _require(store, _MAY_CONNECT)
-    return replace(store, state=ConnectionState.FAILED, error=_UNREACHED[store.type])
 
 
 def disconnect(store: CustomKeyStore) -> CustomKeyStore:
@@ -123,6 +131,8 @@ def disconnect(store: CustomKeyStore) -> CustomKeyStore:
 
 def require_connected(store: CustomKeyStore) -> None:
     """Refuse to use a store that is not connected; raises CustomKeyStoreInvalidStateException."""
+    if store.type is CustomKeyStoreType.EXTERNAL_KEY_STORE and store.state is not ConnectionState.CONNECTED:
+        raise CustomKeyStoreInvalidStateException(NOT_CONNECTED)
     _require(store, frozenset({ConnectionState.CONNECTED}))
 
 

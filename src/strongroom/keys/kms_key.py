@@ -7,6 +7,7 @@ from typing_extensions import override
 
 from strongroom.errors import InvalidKeyUsageException
 from strongroom.keys.arns import KeyLocator, key_arn
+from strongroom.keys.external_keys import parse_external_token
 from strongroom.keys.specs import KeyManager, KeySpec, KeyUsage, Origin
 from strongroom.keys.states import KeyState
 
@@ -110,6 +111,17 @@ class KmsKey(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             if material.state is KeyMaterialState.CURRENT:
                 return material
         return None
+
+    @property
+    def external_id(self) -> str | None:
+        """The id of the external key, of a key in an external key store."""
+        current = self.current_material
+        if self.origin is not Origin.EXTERNAL_KEY_STORE or current is None or current.token is None:
+            return None
+        try:
+            return parse_external_token(current.token).external_id
+        except ValueError:
+            return None
 
     @property
     def has_all_material(self) -> bool:

@@ -1,8 +1,9 @@
 """The keeper: runs the service's periodic duties.
 
 It rotates keys (``key_rotation``), erases expired key material (``material_expiry``), deletes keys (``key_deletion``),
-and signs checkpoints of the audit log. A key is due by the trusted time (``clock_watch``), never by a wall clock that
-was set; dates that were written while the wall clock was wrong are repaired (``date_repair``).
+signs checkpoints of the audit log, and asks external key store proxies for their health (``proxy_health``). A key is
+due by the trusted time (``clock_watch``), never by a wall clock that was set; dates that were written while the wall
+clock was wrong are repaired (``date_repair``).
 
 All of its state is in the store, so it catches up after any downtime: a deletion that came due while the
 service was down happens in the next round.
@@ -24,6 +25,7 @@ from strongroom.maintenance.duty import Duty
 from strongroom.maintenance.key_deletion import KEY_DELETION
 from strongroom.maintenance.key_rotation import AUTOMATIC_ROTATION
 from strongroom.maintenance.material_expiry import MATERIAL_EXPIRY
+from strongroom.maintenance.proxy_health import ProxyHealth
 from strongroom.maintenance.service_changes import ServiceChanges
 from strongroom.operations.context import Backends
 from strongroom.service.audit_trail import AuditTrail
@@ -79,6 +81,7 @@ class Keeper:
         self._watch = watch
         self._usage = usage
         self.counters = KeeperCounters()
+        self._proxies = ProxyHealth(backends, clock.timer, self.counters.healthy_proxies)
         self._failing: dict[tuple[object, ...], tuple[str, float]] = {}
         """Why each piece of work failed in its last round, and when that was logged."""
 
@@ -88,6 +91,7 @@ class Keeper:
             self._do_duties()
             self._run_guarded(self._watch.save)
             self._write_down(self._clock.now())
+            self._run_guarded(self._proxies.check)
             if self._keep_domain_keys is not None:
                 self._run_guarded(self._rotate_domain_keys)
             self._run_guarded(self._trim)

@@ -8,6 +8,7 @@ import msgspec
 from strongroom.crypto.data_key_pairs import DataKeyPairs
 from strongroom.crypto.documents.attestation import Attestations, Attested
 from strongroom.crypto.documents.web_identity import WebIdentities
+from strongroom.crypto.external_keys import ExternalKeyManagers, KeyUser
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.random_source import RandomSource
 from strongroom.crypto.service_secrets import ServiceSecrets
@@ -33,6 +34,7 @@ class Backends(msgspec.Struct, frozen=True):
 
     store: Store
     key_backends: KeyBackends
+    key_managers: ExternalKeyManagers
     secrets: ServiceSecrets
     data_key_pairs: DataKeyPairs
     random: RandomSource
@@ -107,6 +109,12 @@ class Context(msgspec.Struct):
         if active is None:
             raise self.missing(locator, action)
         return active
+
+    def key_user(self) -> KeyUser:
+        """Return on whose behalf the call is, as external key managers are told."""
+        return KeyUser(
+            self.action.removeprefix("kms:"), self.origin.request_id, self.caller.arn, self.origin.via_service
+        )
 
     def read(self) -> AbstractContextManager[Reader]:
         """Open a consistent read of the store; raises MustWait where the call may not wait for the database."""

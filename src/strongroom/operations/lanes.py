@@ -15,6 +15,7 @@ class Lane(Enum):
     COMPUTING = "computes for milliseconds"
     GENERATING = "looks for primes, for up to seconds"
     KEY_BACKEND = "uses a key whose material is in a hardware token or behind a network"
+    XKS_PROXY = "calls an external key store proxy, which may not answer"
 
 
 PREPARED_AT_ONCE = (Lane.INLINE, Lane.SIGNING)
@@ -79,4 +80,5 @@ class Placement(Enum):
     BY_ALGORITHM = (Lane.INLINE, Lane.COMPUTING, _may_name_slow_algorithm)
     SIGNATURE = (Lane.INLINE, Lane.SIGNING, _may_name_slow_algorithm)
     KEY_PAIR = (Lane.COMPUTING, Lane.GENERATING, _names_slow_spec)
+    KEY_STORE = (Lane.XKS_PROXY, Lane.XKS_PROXY, _never)
     NEW_KEY = (Lane.WRITING, Lane.GENERATING, _names_slow_spec)

@@ -131,15 +131,21 @@ class Operation:
         """Return the lane of an authorized call; ``guess`` is its lane as far as the body told.
 
         A call that reaches key material in a token or behind a network goes to ``KEY_BACKEND``, whatever the guess: if
-        any of its keys is there, or if the request makes material there. A call on the event loop that uses a key with
-        a slow algorithm goes to ``SIGNING``. Any other call stays in its lane.
+        any of its keys is there and not loaded, or if the request makes material there; to ``XKS_PROXY`` if that is an
+        external key manager. A call on the event loop that uses a key with a slow algorithm goes to ``SIGNING``. Any
+        other call stays in its lane.
         """
         if self.touches_material:
             for key in keys:
-                if key.blocks:
-                    return Lane.KEY_BACKEND
+                if key.blocks or (key.backend_blocks and not self.uses):
+                    return _lane_of_back_ends(keys)
                 if key.is_slow and self.uses and guess is Lane.INLINE:
                     guess = Lane.SIGNING
-        elif self.new_key_store is not None and key_backends.store_blocks(self.new_key_store(request)):
-            return Lane.KEY_BACKEND
+        elif self.new_key_store is not None and key_backends.store_blocks(store_id := self.new_key_store(request)):
+            return Lane.XKS_PROXY if key_backends.is_external(store_id) else Lane.KEY_BACKEND
         return guess
+
+
+def _lane_of_back_ends(keys: Sequence[ActiveKey]) -> Lane:
+    """Return the lane of a call some of whose keys block: that of the proxies if one needs a proxy."""
+    return Lane.XKS_PROXY if any(key.is_external for key in keys) else Lane.KEY_BACKEND

@@ -139,6 +139,7 @@ class Server:
             Lane.COMPUTING: cores,
             Lane.GENERATING: max(1, cores // 2),
             Lane.KEY_BACKEND: settings.key_backend_threads,
+            Lane.XKS_PROXY: settings.xks_threads,
         }
         return Front(
             loop,

@@ -101,4 +101,6 @@ class KeeperCounters:
         self.last_duration = 0.0
         self.clock_difference = 0.0
         """How far the wall clock was ahead of the trusted time in the last round."""
+        self.healthy_proxies: dict[str, bool] = {}
+        """Id of each connected external key store → whether its proxy was healthy when it was asked last."""
         self.keys = {"rotated": 0, "expired": 0, "deleted": 0, "repaired": 0}

@@ -15,10 +15,11 @@ from strongroom.crypto.backing_keys import (
     SigningKey,
     SymmetricKey,
 )
+from strongroom.crypto.external_keys import ExternalKey, FindUser
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.material import MaterialBinding
 from strongroom.crypto.seal import UnsealError
-from strongroom.errors import QuarantinedRecordException
+from strongroom.errors import KmsError, QuarantinedRecordException
 from strongroom.iam import CompiledPolicy, PolicyKind, compile_policy, parse_policy
 from strongroom.keys import ciphertext
 from strongroom.keys.imported import state_at
@@ -49,13 +50,18 @@ class LoadedMaterial(msgspec.Struct, frozen=True, gc=False):
         """Return the plaintext of a blob; raises InvalidCiphertextException."""
         return self.backing_key.decrypt(blob.body, self.associated_data + context)
 
+    def used_by(self, find_user: FindUser) -> "LoadedMaterial":
+        """Return external material for one call; raises KMSInvalidStateException if its store is not connected."""
+        external = cast("ExternalKey", self.backing_key)
+        return msgspec.structs.replace(self, backing_key=external.used_by(find_user()))
+
 
 class ActiveKey:
     """One version of a key. A change of the key makes a new one; this one is dropped."""
 
     __slots__ = (
         *("_current", "_key_backends", "_loaded", "_loaded_current", "_only", "_quarantine"),
-        *("blocks", "is_slow", "key", "policy", "settled"),
+        *("backend_blocks", "blocks", "is_external", "is_slow", "key", "policy", "settled"),
     )
 
     def __init__(self, key: KmsKey, key_backends: KeyBackends, quarantine: Quarantine) -> None:
@@ -64,8 +70,11 @@ class ActiveKey:
         self.is_slow = key.spec is KeySpec.ECC_SECG_P256K1
         """Whether using the key takes longer than the name of its algorithm suggests: OpenSSL has a fast implementation
         of ECDSA with SHA-256 for P-256, and none for secp256k1."""
-        self.blocks = key_backends.blocks(key)
-        """Whether using the key waits for a hardware token or a network; such calls run in the lane ``KEY_BACKEND``."""
+        self.backend_blocks = self.blocks = key_backends.blocks(key)
+        """Whether making or loading material of the key waits for a hardware token or a network. ``blocks`` is whether
+        using the key waits, perhaps because it has not been loaded yet. Such calls run in the lane ``KEY_BACKEND``."""
+        self.is_external = key.origin is Origin.EXTERNAL_KEY_STORE
+        """Whether using the key calls an external key store proxy; such calls run in the lane ``XKS_PROXY``."""
         self.settled: dict[tuple[str, str], int] | None = None
         """Access key id and action → the serial of the credential for which its policies and the key's have allowed
         that under any conditions. As long as both are the same, so is the decision."""
@@ -87,6 +96,8 @@ class ActiveKey:
         """Return the backing key that encrypts. The caller has checked that the key's state allows use."""
         if self._loaded_current is None:
             self._loaded_current = self._load(self._usable())
+            if self.blocks:
+                self._load_all()
         return self._loaded_current
 
     def material(self, material_id: str) -> LoadedMaterial | None:
@@ -102,6 +113,8 @@ class ActiveKey:
         for material in self.key.materials:
             if material.material_id == material_id and material.permanent and material.token is not None:
                 loaded = self._loaded[material_id] = self._load(material)
+                if self.blocks:
+                    self._load_all()
         if loaded is None and material_id in self.key.damaged:
             raise unusable_material(self.key, material_id)
         return loaded
@@ -137,7 +150,33 @@ class ActiveKey:
     def _backing_key(self) -> BackingKey:
         if self._only is None:
             self._only = self._load_backing_key(self._usable())
+            self.blocks = self._blocks_when_loaded()
         return self._only
+
+    def _blocks_when_loaded(self) -> bool:
+        return self.backend_blocks and self._key_backends.blocks_when_loaded(self.key)
+
+    def _load_all(self) -> None:
+        """Load all other material of a symmetric key too, if calls need not wait for its back end any more after that.
+
+        Which material a call needs is known too late for it to leave the event loop.
+        """
+        if self._blocks_when_loaded():
+            return
+        missing = False
+        loaded = self._loaded = {} if self._loaded is None else self._loaded
+        for material in self.key.materials:
+            if not material.permanent or material.token is None or material.material_id in loaded:
+                continue
+            try:
+                if material is not self._current:
+                    loaded[material.material_id] = self._load(material)
+                elif self._loaded_current is None:
+                    self._loaded_current = self._load(material)
+            except KmsError:
+                # This call may not need it.
+                missing = True
+        self.blocks = missing
 
     def _load(self, material: KeyMaterial) -> LoadedMaterial:
         header = ciphertext.header(material.material_id)

@@ -15,9 +15,11 @@ from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.snapshot.active_key import ActiveKey
 from strongroom.snapshot.grants import GrantCache
+from strongroom.snapshot.key_stores import KeyStores
 from strongroom.snapshot.miss import MustWait
 from strongroom.snapshot.principals import Principals
 from strongroom.snapshot.read_through_cache import ReadThroughCache
+from strongroom.snapshot.xks_proxies import XksProxies
 from strongroom.store.protocol import Store
 from strongroom.store.quarantine import Quarantine
 from strongroom.store.records import Change, ChangeKind
@@ -43,6 +45,7 @@ class Snapshot:
         secrets: ServiceSecrets,
         max_keys: int = 100_000,
         quarantine: Quarantine | None = None,
+        key_stores: KeyStores | None = None,
     ) -> None:
         self._store = store
         self._quarantine = quarantine or Quarantine()
@@ -58,8 +61,10 @@ class Snapshot:
         self._aliases: ReadThroughCache[AliasLocator, str] = ReadThroughCache(max_keys)
         # Region and material id -> key, of the keys that are cached.
         self._materials: dict[tuple[str, str], KeyLocator] = {}
+        self.key_stores = KeyStores(store) if key_stores is None else key_stores
         self.principals = Principals(store, secrets, self._quarantine)
         self.grants = GrantCache(store, max_keys)
+        self.xks_proxies = XksProxies(store, secrets, self._quarantine)
         self._forget: dict[ChangeKind, Forget] = {
             ChangeKind.KEY: self._forget_key,
             ChangeKind.ALIAS: self._forget_alias,
@@ -67,8 +72,9 @@ class Snapshot:
             ChangeKind.IDENTITY: self.principals.forget_account,
             ChangeKind.GRANT: self.grants.forget,
             ChangeKind.ACCOUNT: self.principals.forget_account,
-            ChangeKind.CUSTOM_KEY_STORE: _forget_nothing,
-            ChangeKind.DOMAIN_KEY: lambda _change: secrets.reread(),
+            ChangeKind.XKS_PROXY: self.xks_proxies.forget,
+            ChangeKind.CUSTOM_KEY_STORE: self.key_stores.forget,
+            ChangeKind.DOMAIN_KEY: lambda _change: secrets.note_change(),
         }
         self._secrets = secrets
 
@@ -167,11 +173,13 @@ class Snapshot:
             self._materials.pop((active.key.region, material_id), None)
 
     def _forget_everything(self) -> None:
-        self._secrets.reread()
+        self._secrets.note_change()
         self._keys.forget_all()
         self._aliases.forget_all()
         self.principals.forget_everything()
         self.grants.forget_everything()
+        self.xks_proxies.forget_everything()
+        self.key_stores.forget_everything()
 
 
 def _material_ids(active: ActiveKey) -> Iterator[str]:

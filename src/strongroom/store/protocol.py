@@ -22,6 +22,7 @@ from strongroom.store.subjects.identities import IdentityReader, IdentityWriter
 from strongroom.store.subjects.keys import KeyReader, KeyWriter
 from strongroom.store.subjects.records import RecordReader, RecordWriter
 from strongroom.store.subjects.reports import ReportReader, ReportWriter
+from strongroom.store.subjects.xks_proxies import XksProxyReader, XksProxyWriter
 
 T = TypeVar("T")
 
@@ -33,6 +34,7 @@ class Reader(
     IdentityReader,
     ReportReader,
     CustomKeyStoreReader,
+    XksProxyReader,
     AuditReader,
     DomainKeyReader,
     HistoryReader,
@@ -50,6 +52,7 @@ class Transaction(
     IdentityWriter,
     ReportWriter,
     CustomKeyStoreWriter,
+    XksProxyWriter,
     AuditWriter,
     DomainKeyWriter,
     HistoryWriter,

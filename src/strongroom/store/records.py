@@ -161,6 +161,8 @@ class ChangeKind(StrEnum):
     """
     GRANT = "grant"
     """``KEY_ID/GRANT_ID``; without a grant id, all grants of the key were removed."""
+    XKS_PROXY = "xks-proxy"
+    """The prefix of a proxy: it, a credential of it, or a key that it gives out was changed."""
     CUSTOM_KEY_STORE = "key-store"
     """These are not cached. They are logged because every acknowledged change is counted by its number."""
     DOMAIN_KEY = "domain-key"

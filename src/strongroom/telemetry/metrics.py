@@ -47,6 +47,8 @@ class Sources(msgspec.Struct, frozen=True):
     snapshot: Snapshot
     problems: Problems
     access_log: AccessLines | None = None
+    proxy_calls: Callable[[], Mapping[tuple[str, str], int]] = dict
+    """Returns how many calls of external key store proxies there were, by what was called and how it ended."""
     certificate_expires: Callable[[], float | None] = lambda: None
     """Returns when the certificate of this worker expires, in epoch seconds; None without TLS."""
 
@@ -75,6 +77,7 @@ class WorkerMetrics:
                 _keeper(sources.keeper),
                 _store(sources.store),
                 _problems(sources.problems),
+                _xks_proxies(sources.proxy_calls()),
                 _access_log(sources.access_log),
                 _certificate(sources.certificate_expires()),
                 self._process.collect(),
@@ -157,6 +160,9 @@ def _keeper(measured: KeeperCounters) -> Iterator[Metric]:
     about = "How far the wall clock is ahead of the time that has passed by the kernel's count."
     yield _gauge("strongroom_clock_difference_seconds", about, {(): measured.clock_difference})
     keys = {(action,): n for action, n in measured.keys.items()}
+    about = "1, or 0 if the proxy of an external key store was not healthy when it was asked last."
+    healthy = {(store_id,): each for store_id, each in measured.healthy_proxies.copy().items()}
+    yield _gauge("strongroom_xks_proxy_healthy", about, healthy, ["custom_key_store"])
     yield _counter(
         "strongroom_keeper_keys", "Keys rotated, expired or deleted when due, or repaired.", keys, ["action"]
     )
@@ -183,6 +189,11 @@ def _store(measured: StoreCounters) -> Iterator[Metric]:
 def _problems(problems: Problems) -> Iterator[Metric]:
     about = "1 for each open problem that the log and /readyz describe."
     yield _gauge("strongroom_problem", about, {(each.subject.value,): 1 for each in problems.current()}, ["subject"])
+
+
+def _xks_proxies(calls: Mapping[tuple[str, str], int]) -> Iterator[Metric]:
+    about = "Calls of external key store proxies, by what was called and how it ended."
+    yield _counter("strongroom_xks_proxy_calls", about, calls, ["call", "outcome"])
 
 
 def _access_log(lines: AccessLines | None) -> Iterator[Metric]:

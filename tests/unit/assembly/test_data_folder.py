@@ -11,7 +11,7 @@ from strongroom.clock import ManualClock
 from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.seals.file import create_root_key, load_file_seal
 from strongroom.entropy import system_entropy
-from strongroom.settings import load
+from strongroom.settings_sources import load
 from strongroom.store.sqlite.schema_version import upgrade
 
 NOBODY = 65534

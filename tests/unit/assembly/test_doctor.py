@@ -23,7 +23,7 @@ from strongroom.assembly.doctor.scene import Options, Scene
 from strongroom.assembly.doctor.service import check_certificate
 from strongroom.assembly.doctor.table import CHECKS
 from strongroom.clock import DAY, ManualClock, SystemClock
-from strongroom.settings import load
+from strongroom.settings_sources import load
 from tls_files import self_signed
 
 NOW = 1_790_000_000.0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from domain_key_scene import REGION, command, encrypt, locator, new_key, rotate
+from domain_key_scene import REGION, command, encrypt, learn, locator, new_key, rotate
 from local_deployment import LocalDeployment, entropy
 from strongroom.assembly.data_folder import DataFolder
 from strongroom.assembly.unsealing import Unsealing
@@ -82,7 +82,7 @@ def test_what_was_read_before_the_destruction_is_not_taken_for_damaged(local: Lo
         rotate(local)
         with command(local) as opened:
             opened.domain_keys.destroy_old(())
-        backends.secrets.reread()
+        learn(local)
         assert reader.account(local.settings.account) is not None
         assert reader.key(locator(local, key_id)) == key
     backends.snapshot.active(key).current()
@@ -168,7 +168,7 @@ def test_of_two_threads_the_one_with_the_older_state_is_not_the_last(
 
     with command(local) as opened:
         opened.domain_keys.begin((REGION,))
-        first = threading.Thread(target=backends.secrets.reread)
+        first = threading.Thread(target=learn, args=(local,))
         second = threading.Thread(target=local.call, args=("ListKeys",))
         monkeypatch.setattr(DomainKeys, "update", slow)
         first.start()
@@ -193,7 +193,7 @@ def test_a_destroyed_domain_key_opens_no_tokens_of_clients(local: LocalDeploymen
     assert secrets.unwrap_token(token, b"") == b"session"
     with command(local) as opened:
         opened.domain_keys.destroy_old(())
-    secrets.reread()
+    learn(local)
     with pytest.raises(UnsealError):
         secrets.unwrap_token(token, b"")
 
@@ -238,3 +238,24 @@ def test_what_a_destroyed_domain_key_has_wrapped_is_not_stored(local: LocalDeplo
     with pytest.raises(WriteConflict):
         local.deployment.backends.store.write(lambda transaction: transaction.save_key(now, after))
     encrypt(local, key_id)
+
+
+def test_a_thread_wraps_with_the_new_version_while_another_one_reads_it(
+    local: LocalDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that has seen the change must not use a version that may be destroyed any moment."""
+    secrets = local.deployment.backends.secrets
+    with command(local) as opened:
+        opened.domain_keys.begin((IAM_SCOPE,))
+    reading = threading.Event()
+    update = DomainKeys.update
+
+    def slow(self: DomainKeys, sealed: list[SealedDomainKey], seal: RootKeySeal) -> None:
+        reading.set()
+        time.sleep(0.3)
+        update(self, sealed, seal)
+
+    monkeypatch.setattr(DomainKeys, "update", slow)
+    secrets.note_change()
+    assert reading.wait(5)
+    assert domain_key_version(secrets.wrap(b"session", b"")) == 2

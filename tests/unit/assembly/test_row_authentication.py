@@ -27,6 +27,8 @@ from strongroom.settings import Settings
 from strongroom.store.records import AliasRecord
 from strongroom.store.sql.row_macs import AUTHENTICATED
 
+NEWER = ("xks_proxy_key", "xks_proxy_credential", "xks_proxy")
+"""Tables that the release with schema 0011 did not have."""
 KEYS = 1200
 """More than are read at once."""
 
@@ -60,7 +62,9 @@ def _age(settings: Settings) -> None:
     folder = DataFolder(settings.folder)
     seal = load_file_seal(folder.root_key, entropy)
     with closing(sqlite3.connect(folder.database)) as connection, connection:
-        for table in AUTHENTICATED:
+        for newer in NEWER:
+            connection.execute(f"DROP TABLE {newer}")
+        for table in [each for each in AUTHENTICATED if each.name not in NEWER]:
             connection.execute(f"ALTER TABLE {table.name} DROP COLUMN row_mac")
         connection.execute("ALTER TABLE kms_key DROP COLUMN material_macs")
         connection.execute("ALTER TABLE domain_key DROP COLUMN created_at")

@@ -13,9 +13,10 @@ from local_deployment import LocalDeployment, entropy
 from strongroom.assembly import unsealing as unsealing_module
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.deployment import OpenFolder, open_existing
-from strongroom.assembly.domain_keys import open_domain_keys
+from strongroom.assembly.domain_keys import Protection, open_domain_keys
 from strongroom.assembly.seal_remnants import finish_change
 from strongroom.assembly.seals import Seals
+from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing, document_of, read_document
 from strongroom.clock import ManualClock
 from strongroom.crypto.seal import SealedDomainKey, UnsealError
@@ -114,7 +115,7 @@ def test_domain_keys_are_read_again_if_the_root_key_is_rotated_meanwhile(setting
 
     with opened(settings) as folder:
         unsealing = Slow(settings, entropy, lambda _: PASSPHRASE)
-        open_domain_keys(folder.folder, folder.store, (), unsealing, entropy)
+        open_domain_keys(folder.folder, folder.store, (), unsealing, entropy, Protection(ConfiguredToken(unsealing)))
         known = unsealing.known()
     assert known is not None
     assert (unsealing.rotations, known.generation) == (2, 3)
@@ -193,7 +194,7 @@ def test_a_key_file_that_a_first_rotation_removes_meanwhile_is_not_missed(tmp_pa
 
     with opened(local.settings) as folder:
         unsealing = Slow(local.settings, entropy)
-        open_domain_keys(folder.folder, folder.store, (), unsealing, entropy)
+        open_domain_keys(folder.folder, folder.store, (), unsealing, entropy, Protection(ConfiguredToken(unsealing)))
     assert unsealing.has_waited
 
 

@@ -11,9 +11,11 @@ NODE = NodeId("a1b2c3d4e5f6")
 
 
 @pytest.mark.parametrize("node", [None, NODE, NodeId("0" * 12), NodeId("f" * 12)])
-@pytest.mark.parametrize("worker", [0, 7, 59, 999, None])
-def test_a_name_is_parsed_back_wherever_it_is_written(node: NodeId | None, worker: int | None) -> None:
-    writer = WriterId(node or NODE if worker is None else node, worker)
+@pytest.mark.parametrize(
+    ("worker", "xks"), [(0, False), (7, False), (59, False), (999, False), (None, False), (0, True)]
+)
+def test_a_name_is_parsed_back_wherever_it_is_written(node: NodeId | None, worker: int | None, *, xks: bool) -> None:
+    writer = WriterId(node or NODE if worker is None or xks else node, worker, xks)
     assert parse_writer(writer.name) == writer
     assert len(writer.name) <= LONGEST_WRITER
     after = Position(writer.name, 6, GENESIS)
@@ -48,6 +50,9 @@ def test_the_database_has_room_for_the_longest_name() -> None:
         "cli",
         "a1b2cli",
         "a1b2c3d4e5f6cli0",
+        "x0",
+        "a1b2c3d4e5f6x",
+        "a1b2c3d4e5f6x00",
     ],
 )
 def test_other_names_are_none_of_a_writer(name: str) -> None:

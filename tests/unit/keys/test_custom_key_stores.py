@@ -31,7 +31,7 @@ STORE = CustomKeyStore(
     wrapped_secret=b"wrapped secret",
 )
 ALLOWED: dict[str, tuple[Callable[[CustomKeyStore], object], set[str]]] = {
-    "connect": (connect, {"CONNECTED", "CONNECTING", "DISCONNECTED"}),
+    "connect": (partial(connect, error=None), {"CONNECTED", "CONNECTING", "DISCONNECTED"}),
     "disconnect": (disconnect, {"CONNECTED", "CONNECTING", "FAILED"}),
     "use": (require_connected, {"CONNECTED"}),
     "rename": (partial(require_changeable, while_connected=True), {"CONNECTED", "DISCONNECTED"}),
@@ -52,9 +52,10 @@ def test_each_connection_state_allows_the_operations_that_aws_allows(name: str, 
 
 
 def test_an_error_is_shown_until_the_store_is_disconnected() -> None:
-    failed = connect(STORE)
+    failed = connect(STORE, ConnectionErrorCode.CLUSTER_NOT_FOUND)
     assert (failed.state, failed.error) == (ConnectionState.FAILED, ConnectionErrorCode.CLUSTER_NOT_FOUND)
     assert disconnect(failed) == STORE
+    assert connect(STORE, None) == replace(STORE, state=ConnectionState.CONNECTED)
 
 
 def test_the_repr_of_a_store_does_not_show_its_secret() -> None:

@@ -90,5 +90,15 @@ def test_a_new_key_in_a_key_store_that_blocks_is_made_in_that_lane_too(local: Lo
     default_blocks = KeyBackends(token, {STORE: software.of_store(None)})
     assert row.lane_of(guess, in_default, [], default_blocks) is Lane.KEY_BACKEND
     assert row.lane_of(guess, in_custom, [], default_blocks) is guess
-    # It is refused at once.
-    assert row.lane_of(guess, in_custom, [], software) is guess
+    assert row.lane_of(guess, in_custom, [], KeyBackends(software.of_store(None))) is guess
+    # It can only be an external key store.
+    assert row.lane_of(guess, in_custom, [], software) is Lane.XKS_PROXY
+
+
+def test_a_call_with_an_external_key_goes_to_the_lane_of_the_proxies(local: LocalDeployment) -> None:
+    backends = local.deployment.backends.key_backends
+    in_token, external = (active_key(local, new_key(local)) for _ in range(2))
+    in_token.blocks = external.blocks = external.is_external = True
+    for keys in ([external], [in_token, external], [external, in_token]):
+        assert TABLE["ReEncrypt"].lane_of(Lane.INLINE, Request(), keys, backends) is Lane.XKS_PROXY
+    assert TABLE["DescribeKey"].lane_of(Lane.INLINE, Request(), [external], backends) is Lane.INLINE

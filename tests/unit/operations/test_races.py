@@ -13,6 +13,7 @@ from strongroom.assembly.data_folder import DataFolderError
 from strongroom.keys.arns import KeyLocator
 from strongroom.store.records import AccessKeyRecord, AccountRecord
 from write_sessions import TRUST, Session
+from xks_stub import XksStub
 
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
@@ -21,9 +22,10 @@ Race = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
+def session(tmp_path: Path, xks_stub: XksStub) -> Iterator[Session]:
     folder = tmp_path / "data"
-    session = Session(folder, lambda store: RacingStore(store, folder / "strongroom.db"), customer_keys=3)
+    settings: dict[str, Any] = {"customer_keys": 3, "xks_proxies": xks_stub.hosts}
+    session = Session(folder, lambda store: RacingStore(store, folder / "strongroom.db"), **settings)
     yield session
     session.local.deployment.close()
 

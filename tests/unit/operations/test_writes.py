@@ -12,6 +12,7 @@ from store_simulators import RerunningStore, ScopeCheckingStore, WrappedStore
 from strongroom.store.scopes import AccountScope, KeyScope
 from strongroom.store.sqlite.store import SqlStore
 from write_sessions import TRUST, Session, Wrap
+from xks_stub import XksStub
 
 ACCOUNT = "000000000000"
 POLICY = document(allow())
@@ -138,11 +139,11 @@ SCENARIOS = [identities, access_keys, aliases, grants, custom_key_stores, keys, 
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Callable[[Wrap], Session]]:
+def opened(tmp_path: Path, xks_stub: XksStub) -> Iterator[Callable[[Wrap], Session]]:
     sessions: list[Session] = []
 
     def open_session(wrap: Wrap) -> Session:
-        sessions.append(Session(tmp_path / f"{len(sessions)}", wrap))
+        sessions.append(Session(tmp_path / f"{len(sessions)}", wrap, xks_proxies=xks_stub.hosts))
         return sessions[-1]
 
     yield open_session

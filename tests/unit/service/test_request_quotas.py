@@ -14,7 +14,8 @@ from strongroom.errors import ThrottlingException
 from strongroom.operations.kms.table import TABLE
 from strongroom.service.request_quotas import FAMILY, KINDS, RequestQuotas
 from strongroom.service.shared_buckets import SharedBuckets
-from strongroom.settings import RequestQuota, SettingsError, load
+from strongroom.settings import RequestQuota, SettingsError
+from strongroom.settings_sources import load
 
 DATA = base64.b64encode(b"data").decode()
 SAYS = "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls."

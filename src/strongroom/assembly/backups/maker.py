@@ -86,6 +86,11 @@ class BackupMaker:
         """
         if with_domain_keys and encryption is None:
             raise DataFolderError("a backup with domain keys opens every key, so it must be encrypted")
+        if with_domain_keys and self._opened.unsealed_keys.in_token:
+            raise DataFolderError(
+                "the domain keys are in a hardware token, which never gives them away; leave out --with-domain-keys, "
+                "and back up the token with its own tools"
+            )
         if keep is not None and not to.is_dir():
             raise DataFolderError(
                 f"`{to}` is not a folder, and --keep needs one; make it first, or choose another --to"

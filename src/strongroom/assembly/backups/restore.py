@@ -23,8 +23,10 @@ from strongroom.assembly.backups.verification import (
     verify_backup,
 )
 from strongroom.assembly.data_folder import DataFolderError
+from strongroom.assembly.key_back_ends import loading_key_backends
 from strongroom.assembly.node import ensure_node_id
 from strongroom.assembly.row_authentication import authenticate_rows
+from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.audit.database_history import HISTORY_ID_LENGTH
 from strongroom.audit.writer_id import WriterId
@@ -37,11 +39,9 @@ from strongroom.crypto.age.passphrase import PassphraseDecryption
 from strongroom.crypto.age.stream import Decryption
 from strongroom.crypto.audit_key import AuditPublicKey
 from strongroom.crypto.domain_keys import DomainKeys, OpenDomainKey, seal_domain_keys
-from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.seal import SealedDomainKey
 from strongroom.crypto.seals.file import create_root_key
 from strongroom.crypto.service_secrets import ServiceSecrets
-from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.entropy import Entropy
 from strongroom.keys.arns import KeyLocator
 from strongroom.problems import Problems
@@ -191,11 +191,16 @@ class Restore:
     ) -> RestoredBackup:
         """Make the changes and the record of the restore, open everything, and check every record."""
         request, entropy = self._request, self._entropy
-        with closing(SqlStore(open_sqlite(place.database))) as store:
+        with (
+            closing(SqlStore(open_sqlite(place.database))) as store,
+            closing(ConfiguredToken(request.unsealing)) as token,
+        ):
             with store.read() as reader:
                 sealed = reader.domain_keys()
             seal = request.unsealing.seal(place.folder, sealed)
-            domain_keys = DomainKeys(sealed, seal, entropy)
+            domain_keys = DomainKeys(sealed, seal, entropy, token.wrapper(entropy))
+            if domain_keys.in_token:
+                token.require_all(domain_keys.in_token)
             authenticate_rows(place.folder, store, domain_keys, Problems(), request.unsealing, taken=True)
             with store.read() as reader:
                 accounts = [record.account for record in reader.accounts()]
@@ -209,12 +214,12 @@ class Restore:
             writer = WriterId(ensure_node_id(place.folder, entropy), None).name
             log = open_audit_log(place.folder.audit, writer, settings, store, key, self._clock)
             with closing(log):
-                backends = KeyBackends(SoftwareKeyBackend(domain_keys, entropy))
+                backends = loading_key_backends(domain_keys, entropy, self._clock)
                 state = RestoredState(store, backends, log, verified.signed, self._clock.now(), entropy)
                 settled = state.settle(destroyed, request.bring_back, self._facts(verified))
             store.scrub()
             with store.read_tables() as tables:
-                content = open_everything(tables, seal, entropy, self._bar("Opening every key", 0))
+                content = open_everything(tables, seal, token, entropy, self._bar("Opening every key", 0))
             with store.read() as reader:
                 # Whether material opens is known already.
                 changed = [each.record for each in reader.findings(lambda *_: True)]

@@ -27,7 +27,7 @@ class RootKeySource:
         ``path`` is a copy of ``root.key``, of the key file of a seal, or of ``seal.json``, its key files beside it.
         """
         self.path = path
-        self._unsealing = unsealing
+        self.unsealing = unsealing
         self._entropy = entropy
 
     def seal(self, in_backup: bytes | None) -> RootKeySeal | None:
@@ -39,7 +39,7 @@ class RootKeySource:
         if document is None:
             return None if self.path is None else load_file_seal(self.path, self._entropy)
         folder = Path() if self.path is None else self.path.parent
-        root_key = self._unsealing.open_document(DataFolder(folder), self._located(document))
+        root_key = self.unsealing.open_document(DataFolder(folder), self._located(document))
         document.require_authentic(root_key)
         return RootKeySeal(root_key, self._entropy)
 

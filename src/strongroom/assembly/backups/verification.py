@@ -1,6 +1,7 @@
 """Checks a backup: every hash and count, who made it, and, with its domain keys, whether all of it opens."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from enum import StrEnum
 from itertools import islice
 from typing import Any, BinaryIO
@@ -10,12 +11,13 @@ from msgspec.structs import replace
 
 from strongroom.assembly.backups.root_key_source import RootKeySource
 from strongroom.assembly.backups.streams import Progress, plaintext_of
+from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.backup.blocks import BackupError, Row
 from strongroom.backup.manifest import DOMAIN_KEYS, SEAL_DOCUMENT, SignedManifest
 from strongroom.backup.reader import BackupReader
 from strongroom.crypto.age.stream import Decryption
 from strongroom.crypto.audit_key import AuditKey, AuditPublicKey
-from strongroom.crypto.binding import AUDIT_KEY_BINDING, access_key_binding
+from strongroom.crypto.binding import AUDIT_KEY_BINDING, access_key_binding, xks_credential_binding
 from strongroom.crypto.domain_keys import DomainKeys, OpenDomainKey, seal_domain_keys, unseal_domain_keys
 from strongroom.crypto.material import MaterialBinding
 from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
@@ -54,8 +56,9 @@ class Origin(StrEnum):
 class OpenedContent(msgspec.Struct, frozen=True):
     """What domain keys have opened.
 
-    ``opened`` counts wrapped key material and secrets, ``elsewhere`` material that is kept in a custom key store.
-    ``damaged`` names what did not open or is not as it was written, at most a thousand; ``damaged_count`` counts all.
+    ``opened`` counts wrapped key material and secrets, ``elsewhere`` material that is kept in a custom key store, or
+    that only a hardware token opens which is not set. ``damaged`` names what did not open or is not as it was written,
+    at most a thousand; ``damaged_count`` counts all.
     """
 
     opened: int
@@ -104,7 +107,19 @@ def verify_backup(  # noqa: PLR0913 - a file, and what there is to check it with
     Raises BackupError if it is damaged or was not made by the deployment of the keys, UnsealError if the root key is
     not that of the backup, AgeError if it cannot be decrypted.
     """
-    content = _Content(None, entropy, root_key)
+    with closing(_Content(None, entropy, root_key)) as content:
+        return _verified(file, decryption, public_key, content, progress, open_all=open_all)
+
+
+def _verified(
+    file: BinaryIO,
+    decryption: Decryption | None,
+    public_key: AuditPublicKey | None,
+    content: "_Content",
+    progress: Progress,
+    *,
+    open_all: bool,
+) -> VerifiedBackup:
     position = 0
     file.seek(0)
     with plaintext_of(file, decryption) as read:
@@ -131,9 +146,11 @@ def verify_backup(  # noqa: PLR0913 - a file, and what there is to check it with
     )
 
 
-def open_everything(tables: TableReader, seal: Seal, entropy: Entropy, progress: Progress) -> OpenedContent:
+def open_everything(
+    tables: TableReader, seal: Seal, token: ConfiguredToken, entropy: Entropy, progress: Progress
+) -> OpenedContent:
     """Open all that is wrapped in a database; call ``progress`` with rows. Raises BackupError, UnsealError."""
-    content = _Content(seal, entropy)
+    content = _Content(seal, entropy, token=token)
     sizes = tables.tables()
     total = sum(each.rows for each in sizes)
     for size in sizes:
@@ -147,9 +164,21 @@ def open_everything(tables: TableReader, seal: Seal, entropy: Entropy, progress:
 class _Vault:
     """The domain keys of a backup, ready to open what they wrap."""
 
-    def __init__(self, opened: Sequence[OpenDomainKey], wrapped_audit_key: bytes, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        opened: Sequence[OpenDomainKey],
+        wrapped_audit_key: bytes,
+        token: ConfiguredToken | None,
+        entropy: Entropy,
+    ) -> None:
         seal = temporary_seal(entropy)
-        domain_keys = DomainKeys(seal_domain_keys(opened, seal), seal, entropy)
+        sealed = seal_domain_keys(opened, seal)
+        if token is None:
+            domain_keys = DomainKeys(sealed, seal, entropy)
+        else:
+            domain_keys = DomainKeys(sealed, seal, entropy, token.wrapper(entropy))
+        self.closed = frozenset(each.scope for each in opened if each.in_token and token is None)
+        """The Regions whose domain keys are in a token that is not set."""
         self.opened_keys = opened
         self.secrets = ServiceSecrets(domain_keys)
         self.backend = SoftwareKeyBackend(domain_keys, entropy)
@@ -162,8 +191,17 @@ class _Content:
     Of keys it keeps only the specs other than SYMMETRIC_DEFAULT, some hundred bytes each: material is bound to them.
     """
 
-    def __init__(self, seal: Seal | None, entropy: Entropy, root_key: RootKeySource | None = None) -> None:
+    def __init__(
+        self,
+        seal: Seal | None,
+        entropy: Entropy,
+        root_key: RootKeySource | None = None,
+        token: ConfiguredToken | None = None,
+    ) -> None:
         self._seal = seal
+        self._token = token
+        if root_key is not None and root_key.unsealing.settings.pkcs11_module is not None:
+            self._token = ConfiguredToken(root_key.unsealing)
         self._root_key = root_key
         self._entropy = entropy
         self._secrets: dict[str, list[dict[str, Any]]] = {}
@@ -177,6 +215,11 @@ class _Content:
         self.damaged: list[str] = []
         self.damaged_count = 0
 
+    def close(self) -> None:
+        """End the connection to a token."""
+        if self._token is not None:
+            self._token.close()
+
     def read(self, name: str, columns: Sequence[str], batch: Iterable[Row]) -> None:
         """Take rows of a section, and open what is wrapped in them; raises BackupError, UnsealError."""
         if name in _SECRETS:
@@ -187,7 +230,12 @@ class _Content:
             if len(kept) > _MOST_SECRETS or self._kept > _MOST_SECRET_BYTES:
                 raise BackupError(f"the backup has more than {_MOST_SECRETS} rows in `{name}`, or too large ones")
             return
-        judge = {"kms_key": self._note_key, "key_material": self._open_material, "access_key": self._open_access_key}
+        judge = {
+            "kms_key": self._note_key,
+            "key_material": self._open_material,
+            "access_key": self._open_access_key,
+            "xks_proxy_credential": self._open_xks_credential,
+        }
         if name in judge and (vault := self.vault()) is not None:
             for row in batch:
                 try:
@@ -240,7 +288,7 @@ class _Content:
         if len(wrapped) != 1:
             raise BackupError("the backup must have one audit key")
         try:
-            return _Vault(opened, wrapped[0]["wrapped_secret"], self._entropy)
+            return _Vault(opened, wrapped[0]["wrapped_secret"], self._token, self._entropy)
         except (UnsealError, *_UNREADABLE):
             raise BackupError("the audit key in the backup does not open with its domain keys") from None
 
@@ -255,7 +303,7 @@ class _Content:
         place = row["account"], row["region"], row["key_id"]
         if row["token"] is None:
             return
-        if place in self._elsewhere:
+        if place in self._elsewhere or place[1] in vault.closed:
             self.elsewhere += 1
             return
         owner = MaterialBinding(*place, row["material_id"], self._specs.get(place, KeySpec.SYMMETRIC_DEFAULT))
@@ -271,6 +319,15 @@ class _Content:
             vault.secrets.unwrap(row["wrapped_secret"], access_key_binding(row["access_key_id"]))
         except UnsealError:
             self._note_damage(f"access key {row['access_key_id']}")
+        else:
+            self.opened += 1
+
+    def _open_xks_credential(self, vault: _Vault, row: dict[str, Any]) -> None:
+        try:
+            bound_to = xks_credential_binding(row["prefix"], row["access_key_id"])
+            vault.secrets.unwrap(row["wrapped_secret"], bound_to)
+        except UnsealError:
+            self._note_damage(f"credential {row['access_key_id']} of an XKS proxy")
         else:
             self.opened += 1
 

@@ -8,14 +8,13 @@ from strongroom.assembly.database_check import check_database, is_checked_at_onc
 from strongroom.assembly.database_history import compare_with_log, remedy_of
 from strongroom.assembly.doctor.results import Finding, critical, ok, unknown, warning
 from strongroom.assembly.doctor.scene import Scene
+from strongroom.assembly.key_back_ends import loading_key_backends
 from strongroom.assembly.record_check import check_records
 from strongroom.assembly.unsealing import document_of, not_its_root_key
 from strongroom.crypto.domain_keys import DomainKeys
-from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.seal import SealedDomainKey, UnsealError
 from strongroom.crypto.seals.document import SealKind
 from strongroom.crypto.seals.root_key import generation_of
-from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.store.audit.segments import newest_notes
 from strongroom.store.sqlite.integrity import log_of
 from strongroom.store.sqlite.schema_version import SCHEMA
@@ -103,10 +102,10 @@ def check_set_back(scene: Scene) -> Iterator[Finding]:
 
 def check_every_record(scene: Scene) -> Iterator[Finding]:
     """Find out whether every row is as the service wrote it, and every key material opens."""
-    keys, store = scene.domain_keys, scene.store
+    keys, store = scene.usable_keys, scene.store
     with store.read() as reader:
         number = sum(reader.keys_by_region().values())
-    back_ends = KeyBackends(SoftwareKeyBackend(keys, scene.entropy))
+    back_ends = loading_key_backends(keys, scene.entropy, scene.clock)
     with scene.progress("Opening keys", number) as advance:
         found = list(islice(check_records(store, back_ends, advance), _MOST_COUNTED))
     for each in found[:_SHOWN]:

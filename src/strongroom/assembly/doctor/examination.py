@@ -103,7 +103,7 @@ def _of_error(error: Exception) -> Finding:
 def _not_read(error: UnreadableStoreError | SealUnavailableError) -> Finding:
     """Return what it means that a seal or the database cannot be read now, or not at all."""
     if isinstance(error, SealUnavailableError):
-        return unknown(str(error), "run this again when the seal can be reached")
+        return unknown(str(error), "run this again when the seal or token can be reached")
     kind = error.kind
     text = f"the database cannot be read: {error}"
     if kind in _NOT_NOW:

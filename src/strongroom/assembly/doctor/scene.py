@@ -15,6 +15,7 @@ from strongroom.assembly.data_folder import (
     require_database,
 )
 from strongroom.assembly.domain_key_rotation import follow_domain_keys
+from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.clock import DAY, Clock
 from strongroom.crypto.audit_key import AuditPublicKey
@@ -76,7 +77,7 @@ class Scene:
     def close(self) -> None:
         """Close what was opened."""
         for made in self._made.values():
-            if isinstance(made, ReadOnlyStore):
+            if isinstance(made, ReadOnlyStore | ConfiguredToken):
                 made.close()
 
     @property
@@ -134,12 +135,17 @@ class Scene:
         return self._unsealing
 
     @property
+    def token(self) -> ConfiguredToken:
+        """The hardware token of the settings, which is not connected yet."""
+        return self._once("token", self._unconnected_token, "configured token")
+
+    @property
     def domain_keys(self) -> DomainKeys:
         """All domain keys, unsealed."""
         store, sealed, seal = self.store, self.sealed, self.seal
 
         def unseal() -> DomainKeys:
-            keys = DomainKeys(sealed, seal, self.entropy)
+            keys = DomainKeys(sealed, seal, self.entropy, self.token.wrapper(self.entropy))
             # A command may rotate them between this and the checks.
             follow_domain_keys(keys, self.folder, store, self.unsealing, Problems())
             if keys.rows_have_codes:
@@ -147,6 +153,14 @@ class Scene:
             return keys
 
         return self._once("root-key", unseal, "domain keys")
+
+    @property
+    def usable_keys(self) -> DomainKeys:
+        """All domain keys; those that are in a hardware token are there and can be used."""
+        keys, token = self.domain_keys, self.token
+        if keys.in_token:
+            self._once("token", lambda: token.require_all(keys.in_token), "token keys")
+        return keys
 
     @property
     def audit_key(self) -> AuditPublicKey:
@@ -163,6 +177,11 @@ class Scene:
             return key.public()
 
         return self._once("root-key", opened, "audit key")
+
+    def _unconnected_token(self) -> ConfiguredToken:
+        lock = None if self.data is None else DataFolder(self.data).token_login
+        # A check makes no file.
+        return ConfiguredToken(self.unsealing, lock if lock is not None and lock.exists() else None)
 
     def _once(self, told_by: str, make: Callable[[], T], what: str = "") -> T:
         """Return what was made before, or make it now. The check ``told_by`` gets the error if that fails.

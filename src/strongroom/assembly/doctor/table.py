@@ -22,6 +22,7 @@ from strongroom.assembly.doctor.service import (
     check_server,
     check_settings,
 )
+from strongroom.assembly.doctor.token import check_token
 
 CHECKS = (
     Check("settings", check_settings),
@@ -33,6 +34,7 @@ CHECKS = (
     Check("schema", check_schema, reads_database=True),
     Check("set-back", check_set_back, reads_database=True),
     Check("root-key", check_root_key, reads_database=True),
+    Check("token", check_token, reads_database=True),
     Check("records", check_every_record, slow=True, reads_database=True),
     Check("write-ahead-log", check_write_ahead_log),
     Check("audit-log", check_log, slow=True, reads_database=True),

@@ -23,6 +23,7 @@ class SealKind(StrEnum):
     """Who keeps what opens a seal, in the order in which seals are tried: those that need no person come first."""
 
     FILE = "file"
+    TPM = "tpm"
     KMS = "kms"
     PASSPHRASE = "passphrase"  # noqa: S105 - a kind of seal
 

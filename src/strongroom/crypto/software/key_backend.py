@@ -1,4 +1,8 @@
-"""The software key back end: key material made and used in this process, kept in the store wrapped by domain keys."""
+"""The software key back end: key material made and used in this process, kept in the store wrapped by domain keys.
+
+A domain key may be in a hardware token (root depth). Then to make or load key material takes a call of the token, and
+using it takes none.
+"""
 
 import msgspec
 
@@ -25,7 +29,7 @@ from strongroom.keys.wrapping import WrappingKeySpec
 class SoftwareKeyBackend:
     """Makes and loads backing keys; a token is the key material, wrapped under its Region's domain key."""
 
-    blocks = False
+    blocks_when_loaded = False
 
     def __init__(self, domain_keys: DomainKeys, entropy: Entropy, *, approved_only: bool = False) -> None:
         """Wrap with ``domain_keys``. With ``approved_only``, refuse what ``keys.approved_algorithms`` has."""
@@ -33,6 +37,11 @@ class SoftwareKeyBackend:
         self._domain_keys = domain_keys
         self._entropy = entropy
         self._nonces = Batch(entropy, NONCES_LENGTH)
+
+    @property
+    def blocks(self) -> bool:
+        """Whether a domain key is in a token."""
+        return bool(self._domain_keys.in_token)
 
     def require_spec(self, spec: KeySpec) -> None:
         """Refuse a spec that is not approved, if others may not be used; raises UnsupportedOperationException."""

@@ -10,13 +10,16 @@ from strongroom.audit.parameters import elements_of
 from strongroom.entropy import uuid
 from strongroom.errors import UnsupportedOperationException, ValidationException
 from strongroom.keys.arns import MULTI_REGION_PREFIX, KeyLocator, root_arn
-from strongroom.keys.custom_key_stores import require_connected
+from strongroom.keys.custom_key_stores import CustomKeyStoreType, require_connected
+from strongroom.keys.external_keys import external_material_id
 from strongroom.keys.key_policy import default_policy
 from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, KmsKey, new_key
 from strongroom.keys.names import merge_tags
 from strongroom.keys.specs import USAGES, KeySpec, KeyUsage, Origin
 from strongroom.keys.states import KeyState
 from strongroom.keys.wrapping import require_importable_spec
+from strongroom.keys.xks_errors import XksKeyAlreadyInUseException
+from strongroom.keys.xks_failures import XksError, new_key_error
 from strongroom.operations.condition_parameters import ConditionParameters, tag_pairs
 from strongroom.operations.context import Context
 from strongroom.operations.kms.custom_key_stores import find_custom_key_store
@@ -43,6 +46,11 @@ from strongroom.operations.shapes import (
 from strongroom.operations.targets import Target
 from strongroom.store.protocol import Reader
 from strongroom.store.scopes import AccountScope
+
+_TYPES = {
+    Origin.AWS_CLOUDHSM: CustomKeyStoreType.AWS_CLOUDHSM,
+    Origin.EXTERNAL_KEY_STORE: CustomKeyStoreType.EXTERNAL_KEY_STORE,
+}
 
 
 class CustomerMasterKeySpec(StrEnum):
@@ -109,6 +117,8 @@ def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse
     if request.origin is Origin.EXTERNAL:
         require_importable_spec(spec)
     context.backends.key_backends.of_store(store_id).require_spec(spec)
+    if request.xks_key_id is not None and store_id is not None:
+        _require_external_key(context, store_id, request.xks_key_id)
     locator = KeyLocator(context.caller.account, context.region, _new_key_id(context, request))
     key = new_key(
         locator,
@@ -128,10 +138,10 @@ def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse
         bypass = bool(request.bypass_policy_lockout_safety_check)
         policy, pinned = accepted_policy(context, request, request.policy, key, bypass=bypass)
         key = msgspec.structs.replace(key, policy=policy, pinned=pinned)
-    return CreateKeyResponse(key_metadata=key_metadata(_add_key(context, key)))
+    return CreateKeyResponse(key_metadata=key_metadata(_add_key(context, key, request.xks_key_id)))
 
 
-def _add_key(context: Context, key: KmsKey) -> KmsKey:
+def _add_key(context: Context, key: KmsKey, external_id: str | None) -> KmsKey:
     """Add a key with its first material, which is made after everything else about the key was accepted."""
     store = context.backends.store
 
@@ -139,7 +149,9 @@ def _add_key(context: Context, key: KmsKey) -> KmsKey:
         require_room(context, reader, key)
         if key.custom_key_store_id is not None:
             require_connected(find_custom_key_store(context, reader, key.custom_key_store_id))
-        added = _with_first_material(key, prepared, context.now)
+        if key.custom_key_store_id is not None and external_id is not None:
+            _require_unused(reader, key.region, key.custom_key_store_id, external_id)
+        added = _with_first_material(key, prepared, context.now, external_id)
         return KeyChanges(added=(added,), customer_keys=context.backends.customer_keys)
 
     with prepared_material(context) as prepared:
@@ -157,10 +169,10 @@ def _prepare_first_material(context: Context, key: KmsKey, prepared: PreparedMat
         prepare(context.backends.store, prepared, plan)
 
 
-def _with_first_material(key: KmsKey, prepared: PreparedMaterial, now: float) -> KmsKey:
+def _with_first_material(key: KmsKey, prepared: PreparedMaterial, now: float, external_id: str | None) -> KmsKey:
     if key.origin is Origin.EXTERNAL:
         return key
-    _, token, owner = prepared.new(key)
+    _, token, owner = prepared.new(key, external_id)
     material = KeyMaterial(material_id=owner.material_id, token=token, state=KeyMaterialState.CURRENT, created_at=now)
     return msgspec.structs.replace(key, state=KeyState.ENABLED, materials=(material,))
 
@@ -213,12 +225,38 @@ def _key_store_of(context: Context, request: CreateKeyRequest, spec: KeySpec) ->
         return None
     if store_id is None:
         raise ValidationException(f"CustomKeyStoreId is required for keys of origin {request.origin}.")
+    if (request.origin is Origin.EXTERNAL_KEY_STORE) != (request.xks_key_id is not None):
+        raise ValidationException("XksKeyId is required for keys of origin EXTERNAL_KEY_STORE, and for no others.")
     with context.read() as reader:
-        require_connected(find_custom_key_store(context, reader, store_id))
+        store = find_custom_key_store(context, reader, store_id)
+    if _TYPES[request.origin] is not store.type:
+        raise ValidationException(f"Keys of origin {request.origin} do not live in a key store of type {store.type}.")
+    require_connected(store)
     context.backends.key_backends.of_store(store_id)
     if request.multi_region or spec is not KeySpec.SYMMETRIC_DEFAULT:
         raise UnsupportedOperationException("Custom key stores hold only symmetric encryption keys of a single Region.")
     return store_id
+
+
+def _require_external_key(context: Context, store_id: str, external_id: str) -> None:
+    """Refuse an external key that another KMS key uses, or that its key manager has not as it must be.
+
+    Source: KMS API Reference, CreateKey, XksKeyId. The proxy is called before there is anything to write.
+    """
+    with context.read() as reader:
+        store = find_custom_key_store(context, reader, store_id)
+        _require_unused(reader, store.region, store_id, external_id)
+    try:
+        context.backends.key_managers.require_usable(store, external_id, context.key_user())
+    except XksError as error:
+        raise new_key_error(error) from None
+
+
+def _require_unused(reader: Reader, region: str, store_id: str, external_id: str) -> None:
+    if reader.key_of_material(region, external_material_id(store_id, external_id)) is not None:
+        raise XksKeyAlreadyInUseException(
+            f"The external key {external_id} is already associated with another KMS key in this external key store."
+        )
 
 
 def _new_key_id(context: Context, request: CreateKeyRequest) -> str:

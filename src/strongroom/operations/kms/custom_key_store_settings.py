@@ -13,10 +13,8 @@ from strongroom.errors import (
     CloudHsmClusterInUseException,
     CustomKeyStoreNameInUseException,
     LimitExceededException,
+    TargetChanged,
     ValidationException,
-    XksProxyUriEndpointInUseException,
-    XksProxyUriInUseException,
-    XksProxyVpcEndpointServiceInUseException,
 )
 from strongroom.keys.custom_key_stores import (
     MAX_CUSTOM_KEY_STORES,
@@ -26,8 +24,14 @@ from strongroom.keys.custom_key_stores import (
     XksProxyConnectivity,
     require_changeable,
 )
+from strongroom.keys.xks_errors import (
+    XksProxyUriEndpointInUseException,
+    XksProxyUriInUseException,
+    XksProxyVpcEndpointServiceInUseException,
+)
+from strongroom.keys.xks_failures import XksError, store_error
 from strongroom.operations.context import Context
-from strongroom.operations.kms.custom_key_stores import all_stores, change_store
+from strongroom.operations.kms.custom_key_stores import all_stores, change_store, find_custom_key_store
 from strongroom.operations.shapes import (
     SENSITIVE,
     CustomKeyStoreId,
@@ -37,7 +41,7 @@ from strongroom.operations.shapes import (
     Response,
     matching,
 )
-from strongroom.store.protocol import Transaction
+from strongroom.store.protocol import Reader, Transaction
 from strongroom.store.scopes import AccountScope
 
 _ID_BYTES = 9
@@ -111,7 +115,7 @@ class UpdateCustomKeyStoreRequest(Request):
 
 
 def create_custom_key_store(context: Context, request: CreateCustomKeyStoreRequest) -> CreateCustomKeyStoreResponse:
-    """Register a store, disconnected."""
+    """Register a store, disconnected; the proxy of an external one must be healthy."""
     store_id = "cks-" + context.backends.entropy(_ID_BYTES).hex()[:_ID_DIGITS]
     _require_own_parameters(request, request.custom_key_store_type)
     external = request.custom_key_store_type is CustomKeyStoreType.EXTERNAL_KEY_STORE
@@ -130,26 +134,55 @@ def create_custom_key_store(context: Context, request: CreateCustomKeyStoreReque
     )
 
     def add(transaction: Transaction) -> None:
-        others = all_stores(context, transaction)
-        if len(others) >= MAX_CUSTOM_KEY_STORES:
-            raise LimitExceededException(f"An account can have at most {MAX_CUSTOM_KEY_STORES} custom key stores.")
-        _require_unique(store, others)
+        _require_room(context, transaction, store)
         transaction.put_custom_key_store(store)
 
+    if external:
+        with context.read() as reader:
+            _require_room(context, reader, store)
+        _require_healthy(context, store)
     context.backends.store.write(add, AccountScope(store.account))
     return CreateCustomKeyStoreResponse(custom_key_store_id=store_id)
 
 
 def update_custom_key_store(context: Context, request: UpdateCustomKeyStoreRequest) -> Empty:
-    """Change the given properties of a store."""
+    """Change the given properties of a store; the proxy of an external one must be healthy as it is afterwards."""
     wrapped_secret = _wrapped_secret(context, request)
 
-    def updated(transaction: Transaction, store: CustomKeyStore) -> CustomKeyStore:
+    def changed(reader: Reader, store: CustomKeyStore) -> CustomKeyStore:
         after = _updated(request, store, wrapped_secret)
-        _require_unique(after, [each for each in all_stores(context, transaction) if each.store_id != store.store_id])
+        _require_unique(after, [each for each in all_stores(context, reader) if each.store_id != store.store_id])
         return after
 
+    with context.read() as reader:
+        before = find_custom_key_store(context, reader, request.custom_key_store_id)
+        planned = changed(reader, before)
+    if any(each is not None for each in _xks_parameters(request)):
+        _require_healthy(context, planned)
+
+    def updated(transaction: Transaction, store: CustomKeyStore) -> CustomKeyStore:
+        if store != before:
+            # Another change came first, and the proxy was asked about something else.
+            raise TargetChanged
+        return changed(transaction, store)
+
     return change_store(context, request.custom_key_store_id, updated)
+
+
+def _require_room(context: Context, reader: Reader, store: CustomKeyStore) -> None:
+    """Refuse a store if its account has as many as it may have, or another one in its place."""
+    others = all_stores(context, reader)
+    if len(others) >= MAX_CUSTOM_KEY_STORES:
+        raise LimitExceededException(f"An account can have at most {MAX_CUSTOM_KEY_STORES} custom key stores.")
+    _require_unique(store, others)
+
+
+def _require_healthy(context: Context, store: CustomKeyStore) -> None:
+    """Refuse a store whose proxy is not healthy; raises what AWS documents for each reason."""
+    try:
+        context.backends.key_managers.require_healthy(store, context.key_user())
+    except XksError as error:
+        raise store_error(error) from None
 
 
 def _require_own_parameters(

@@ -1,13 +1,22 @@
 """Custom key stores: described, connected, disconnected and deleted.
 
-This release has no key back end for them, so every connection fails.
+An external key store is connected if its proxy says that it is healthy. Stores in AWS CloudHSM have no key back end in
+this release, so their connection fails.
 """
 
+import logging
 from collections.abc import Callable
 
 import msgspec
 
-from strongroom.errors import CustomKeyStoreHasCMKsException, CustomKeyStoreNotFoundException, ValidationException
+from strongroom.crypto.external_keys import KeyUser
+from strongroom.entropy import uuid
+from strongroom.errors import (
+    CustomKeyStoreHasCMKsException,
+    CustomKeyStoreNotFoundException,
+    TargetChanged,
+    ValidationException,
+)
 from strongroom.keys.custom_key_stores import (
     ConnectionErrorCode,
     ConnectionState,
@@ -17,8 +26,10 @@ from strongroom.keys.custom_key_stores import (
     connect,
     disconnect,
     require_changeable,
+    require_connectable,
 )
-from strongroom.operations.context import Context
+from strongroom.keys.xks_failures import XksError, connection_error
+from strongroom.operations.context import Backends, Context
 from strongroom.operations.paging import PageSize, page
 from strongroom.operations.shapes import (
     CustomKeyStoreId,
@@ -32,6 +43,8 @@ from strongroom.operations.shapes import (
 from strongroom.store.protocol import Transaction
 from strongroom.store.scopes import AccountScope
 from strongroom.store.subjects.custom_key_stores import CustomKeyStoreReader
+
+logger = logging.getLogger(__name__)
 
 _PAGE = PageSize(default=50, maximum=1000)
 
@@ -103,8 +116,44 @@ def describe_custom_key_stores(
 
 
 def connect_custom_key_store(context: Context, request: CustomKeyStoreRequest) -> Empty:
-    """Start to connect a store; DescribeCustomKeyStores shows the outcome."""
-    return change_store(context, request.custom_key_store_id, lambda _, store: connect(store))
+    """Connect a store; DescribeCustomKeyStores shows the outcome. A connected store stays as it is.
+
+    The proxy is called before the transaction. If the store has changed by then, the call begins again.
+    """
+    with context.read() as reader:
+        store = find_custom_key_store(context, reader, request.custom_key_store_id)
+    require_connectable(store)
+    if store.state is ConnectionState.CONNECTED:
+        return Empty()
+    error = _tried_connection(context, store)
+
+    def connected(_: Transaction, current: CustomKeyStore) -> CustomKeyStore:
+        if current != store:
+            raise TargetChanged
+        return connect(current, error)
+
+    return change_store(context, store.store_id, connected)
+
+
+def _tried_connection(context: Context, store: CustomKeyStore) -> ConnectionErrorCode | None:
+    """Return why a store cannot be connected, None if it can."""
+    if store.type is CustomKeyStoreType.AWS_CLOUDHSM:
+        return ConnectionErrorCode.CLUSTER_NOT_FOUND
+    try:
+        context.backends.key_managers.require_healthy(store, context.key_user())
+    except XksError as error:
+        logger.warning("custom key store %s cannot be connected: %s", store.store_id, error)
+        return connection_error(error)
+    return None
+
+
+def require_healthy_proxy(backends: Backends, store: CustomKeyStore) -> None:
+    """Ask a proxy for its health on the service's own behalf; raises XksError, and KmsError if it cannot be asked.
+
+    The operation's name is that of KMS for its own checks (XKS Proxy API Specification 1.0.3, "GetHealthStatus").
+    """
+    user = KeyUser("KmsHealthCheck", uuid(backends.entropy), "kms.amazonaws.com")
+    backends.key_managers.require_healthy(store, user)
 
 
 def disconnect_custom_key_store(context: Context, request: CustomKeyStoreRequest) -> Empty:

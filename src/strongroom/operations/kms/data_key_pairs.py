@@ -128,6 +128,8 @@ def _make(
     context: Context, request: GenerateDataKeyPairWithoutPlaintextRequest, active: ActiveKey, operation: str
 ) -> tuple[KeyPair, bytes, str]:
     active.key.require_symmetric(operation)
+    if active.key.custom_key_store_id is not None:
+        raise UnsupportedOperationException(f"{operation} is not supported for KMS keys in custom key stores.")
     if request.key_pair_spec is DataKeyPairSpec.SM2:
         raise UnsupportedOperationException(f"KeyPairSpec {request.key_pair_spec} is not supported in this Region.")
     require_not_dry_run(request.dry_run)

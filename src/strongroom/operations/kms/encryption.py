@@ -170,13 +170,13 @@ class ReEncryptResponse(Response):
     destination_key_material_id: str | None = None
 
 
-def encrypt(_context: Context, request: EncryptRequest, active: ActiveKey) -> EncryptResponse:
+def encrypt(context: Context, request: EncryptRequest, active: ActiveKey) -> EncryptResponse:
     """Encrypt under the key's current backing key: up to 4,096 bytes, or what fits into one RSA block."""
     active.key.require_usage(KeyUsage.ENCRYPT_DECRYPT, "Encrypt")
     _require_algorithm(active.key, request.encryption_algorithm, request.encryption_context)
     require_plaintext_size(len(request.plaintext), request.encryption_algorithm, active.key.spec)
     require_not_dry_run(request.dry_run)
-    blob, _ = _encrypt(active, request.plaintext, request.encryption_algorithm, request.encryption_context)
+    blob, _ = _encrypt(context, active, request.plaintext, request.encryption_algorithm, request.encryption_context)
     return EncryptResponse(
         ciphertext_blob=blob, key_id=active.key.arn, encryption_algorithm=request.encryption_algorithm
     )
@@ -195,7 +195,7 @@ def decrypt(context: Context, request: DecryptRequest, active: ActiveKey) -> Dec
         _require_ignored_ciphertext(request.dry_run, request.dry_run_modifiers)
         raise DryRunOperationException
     secret, material_id = _decrypt(
-        active, request.ciphertext_blob, request.encryption_algorithm, request.encryption_context
+        context, active, request.ciphertext_blob, request.encryption_algorithm, request.encryption_context
     )
     require_not_dry_run(request.dry_run)
     plaintext, for_recipient = hand_over(context, secret)
@@ -217,7 +217,7 @@ def locate_re_encrypt(context: Context, request: ReEncryptRequest) -> Sequence[T
 
 
 def re_encrypt(
-    _context: Context, request: ReEncryptRequest, source: ActiveKey, destination: ActiveKey
+    context: Context, request: ReEncryptRequest, source: ActiveKey, destination: ActiveKey
 ) -> ReEncryptResponse:
     """Decrypt and encrypt again, without showing the plaintext."""
     _require_decrypts(source.key)
@@ -228,10 +228,10 @@ def re_encrypt(
     if request.ciphertext_blob is None:
         _require_ignored_ciphertext(request.dry_run, request.dry_run_modifiers)
         raise DryRunOperationException
-    plaintext, old_material = _decrypt(source, request.ciphertext_blob, old, request.source_encryption_context)
+    plaintext, old_material = _decrypt(context, source, request.ciphertext_blob, old, request.source_encryption_context)
     require_plaintext_size(len(plaintext), new, destination.key.spec)
     require_not_dry_run(request.dry_run)
-    blob, new_material = _encrypt(destination, plaintext, new, request.destination_encryption_context)
+    blob, new_material = _encrypt(context, destination, plaintext, new, request.destination_encryption_context)
     return ReEncryptResponse(
         ciphertext_blob=blob,
         source_key_id=source.key.arn,
@@ -255,16 +255,23 @@ def _require_algorithm(key: KmsKey, algorithm: EncryptionAlgorithm, context: Enc
 
 
 def _encrypt(
-    active: ActiveKey, plaintext: bytes, algorithm: EncryptionAlgorithm, context: EncryptionContext | None
+    context: Context,
+    active: ActiveKey,
+    plaintext: bytes,
+    algorithm: EncryptionAlgorithm,
+    encryption_context: EncryptionContext | None,
 ) -> tuple[bytes, str | None]:
     """Return the ciphertext, and the id of the key material if it names it."""
     if algorithm is not _SYMMETRIC:
         return active.decryption_key().encrypt(plaintext, algorithm), None
     material = active.current()
-    return material.encrypt(plaintext, canonical(context)), material.material_id
+    if active.is_external:
+        material = material.used_by(context.key_user)
+    return material.encrypt(plaintext, canonical(encryption_context)), material.material_id
 
 
 def _decrypt(
+    context: Context,
     active: ActiveKey,
     blob: bytes,
     algorithm: EncryptionAlgorithm,
@@ -273,7 +280,7 @@ def _decrypt(
     """Return the plaintext, and the id of the key material if the blob names it."""
     if algorithm is not _SYMMETRIC:
         return active.decryption_key().decrypt(blob, algorithm), None
-    material, plaintext = _open(active, blob, encryption_context)
+    material, plaintext = _open(context, active, blob, encryption_context)
     return plaintext, material.material_id
 
 
@@ -292,12 +299,16 @@ def _source(context: Context, action: str, key_id: str | None, blob: bytes | Non
     return Target(action, found.key.arn, found, implied=True, policy=found.policy, tags=found.key.tags)
 
 
-def _open(active: ActiveKey, blob: bytes, encryption_context: EncryptionContext | None) -> tuple[LoadedMaterial, bytes]:
+def _open(
+    context: Context, active: ActiveKey, blob: bytes, encryption_context: EncryptionContext | None
+) -> tuple[LoadedMaterial, bytes]:
     parsed = ciphertext.parse(blob)
     material = active.material(parsed.material_id)
     if material is None:
         # Whether there is such a key is nothing that a caller who named another one may learn.
         raise IncorrectKeyException
+    if active.is_external:
+        material = material.used_by(context.key_user)
     return material, material.decrypt(parsed, canonical(encryption_context))
 
 

@@ -8,6 +8,7 @@ from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.material import MaterialBinding
 from strongroom.entropy import Entropy
 from strongroom.keys.arns import KeyLocator
+from strongroom.keys.external_keys import external_material_id, external_token
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeySpec
 from strongroom.snapshot.active_key import binding_of
@@ -37,6 +38,24 @@ def generate_material(
         account=key.account, region=key.region, key_id=key.key_id, material_id=entropy(_ID_LENGTH).hex(), spec=spec
     )
     return OwnedToken(store_id, key_backends.of_store(store_id).generate(owner), owner)
+
+
+def generate_external_material(
+    key_backends: KeyBackends, key: KeyLocator, spec: KeySpec, store_id: str, external_id: str
+) -> OwnedToken:
+    """Make the backing key that is used together with an external key; return the token of both.
+
+    The material's id is a digest of the ids of store and external key; see ``keys.external_keys``.
+    """
+    owner = MaterialBinding(
+        account=key.account,
+        region=key.region,
+        key_id=key.key_id,
+        material_id=external_material_id(store_id, external_id),
+        spec=spec,
+    )
+    token = external_token(store_id, external_id, key_backends.of_store(store_id).generate(owner))
+    return OwnedToken(store_id, token, owner)
 
 
 def removed(before: KmsKey, after: KmsKey | None) -> list[OwnedToken]:

@@ -48,6 +48,12 @@ class Algorithms(msgspec.Struct, frozen=True):
     encapsulation: list[EncapsulationAlgorithm] | None = None
 
 
+class XksKeyConfiguration(msgspec.Struct, rename="pascal", frozen=True):
+    """The external key of a KMS key in an external key store."""
+
+    id: str
+
+
 class KeyMetadata(Response):
     """AWS's KeyMetadata. Which members are present follows the rules of DescribeKey."""
 
@@ -76,6 +82,7 @@ class KeyMetadata(Response):
     multi_region_configuration: MultiRegionConfiguration | None = None
     pending_deletion_window_in_days: int | None = None
     current_key_material_id: str | None = None
+    xks_key_configuration: XksKeyConfiguration | None = None
 
 
 def algorithms_of(key: KmsKey) -> Algorithms:
@@ -98,6 +105,9 @@ def key_metadata(key: KmsKey) -> KeyMetadata:
     current = key.current_material
     expiring = first_to_expire(key) if key.origin is Origin.EXTERNAL else None
     able = algorithms_of(key)
+    external_id = key.external_id
+    in_custom_store = key.custom_key_store_id is not None
+    shows_material = current is not None and key.spec is KeySpec.SYMMETRIC_DEFAULT and not in_custom_store
     waits_for_replicas = key.state is KeyState.PENDING_REPLICA_DELETION
     return KeyMetadata(
         account=key.account,
@@ -125,7 +135,8 @@ def key_metadata(key: KmsKey) -> KeyMetadata:
         multi_region_configuration=_relatives(key) if key.multi_region else None,
         pending_deletion_window_in_days=key.deletion_window_days if waits_for_replicas else None,
         # Only symmetric keys, whose blobs name it, show it; also while it is deleted or has expired.
-        current_key_material_id=current.material_id if current and key.spec is KeySpec.SYMMETRIC_DEFAULT else None,
+        current_key_material_id=current.material_id if current and shows_material else None,
+        xks_key_configuration=None if external_id is None else XksKeyConfiguration(external_id),
     )
 
 

@@ -20,18 +20,25 @@ from strongroom.keys import multi_region
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeySpec
-from strongroom.operations.kms.key_material import OwnedToken, described, destroy, generate_material
+from strongroom.operations.kms.key_material import (
+    OwnedToken,
+    described,
+    destroy,
+    generate_external_material,
+    generate_material,
+)
 from strongroom.snapshot.active_key import binding_of
 
 logger = logging.getLogger(__name__)
 
 
 class NewMaterial(msgspec.Struct, frozen=True):
-    """The need for new material of a key, for CreateKey or a rotation."""
+    """The need for new material of a key, for CreateKey or a rotation; ``external_id`` is that of an external key."""
 
     locator: KeyLocator
     spec: KeySpec
     store_id: str | None
+    external_id: str | None = None
 
 
 class MaterialCopy(msgspec.Struct, frozen=True):
@@ -85,9 +92,12 @@ class PreparedMaterial:
         else:
             destroy(self.key_backends, unused)
 
-    def new(self, key: KmsKey) -> OwnedToken:
-        """Return new material for a key, the same one each time; raises MaterialMissing if it is not prepared."""
-        need = NewMaterial(key.locator, key.spec, key.custom_key_store_id)
+    def new(self, key: KmsKey, external_id: str | None = None) -> OwnedToken:
+        """Return new material for a key, the same one each time; raises MaterialMissing if it is not prepared.
+
+        ``external_id`` is that of the external key, in an external key store.
+        """
+        need = NewMaterial(key.locator, key.spec, key.custom_key_store_id, external_id)
         self._require((need,))
         return self._made[need]
 
@@ -107,7 +117,7 @@ class PreparedMaterial:
         """Have key back ends make what is needed. Must not be called while a transaction is open."""
         for need in needs:
             if isinstance(need, NewMaterial):
-                made = generate_material(self.key_backends, self._entropy, need.locator, need.spec, need.store_id)
+                made = _generated(self.key_backends, self._entropy, need)
             else:
                 token = self._copy(need)
                 made = OwnedToken(need.store_id, token, msgspec.structs.replace(need.owner, region=need.region))
@@ -135,6 +145,12 @@ class PreparedMaterial:
         missing = [need for need in needs if need not in self._made]
         if missing:
             raise MaterialMissing(missing)
+
+
+def _generated(key_backends: KeyBackends, entropy: Entropy, need: NewMaterial) -> OwnedToken:
+    if need.store_id is not None and need.external_id is not None:
+        return generate_external_material(key_backends, need.locator, need.spec, need.store_id, need.external_id)
+    return generate_material(key_backends, entropy, need.locator, need.spec, need.store_id)
 
 
 def _copies_needed(source: KmsKey, relative: KmsKey) -> dict[str, MaterialCopy]:

@@ -101,6 +101,11 @@ def _writes_to_stores(name: str, request: type[R], run: Run[R]) -> Operation:
     return _writes(name, request, run, locate=no_resource(f"kms:{name}"))
 
 
+def _connects_stores(name: str, request: type[R], run: Run[R]) -> Operation:
+    where = no_resource(f"kms:{name}")
+    return Operation(name, request, run, locate=where, placement=Placement.KEY_STORE, read_only=False)
+
+
 _ROWS = (
     # --- cryptography
     _uses(
@@ -297,7 +302,7 @@ _ROWS = (
         elements=key_id_element,
     ),
     # --- custom key stores
-    _writes_to_stores(
+    _connects_stores(
         "CreateCustomKeyStore",
         custom_key_store_settings.CreateCustomKeyStoreRequest,
         custom_key_store_settings.create_custom_key_store,
@@ -309,12 +314,12 @@ _ROWS = (
         locate=no_resource("kms:DescribeCustomKeyStores"),
         placement=Placement.READING,
     ),
-    _writes_to_stores(
+    _connects_stores(
         "UpdateCustomKeyStore",
         custom_key_store_settings.UpdateCustomKeyStoreRequest,
         custom_key_store_settings.update_custom_key_store,
     ),
-    _writes_to_stores(
+    _connects_stores(
         "ConnectCustomKeyStore",
         custom_key_stores.CustomKeyStoreRequest,
         custom_key_stores.connect_custom_key_store,

@@ -56,7 +56,11 @@ def _key_material(named: str | None, targets: Sequence[Target]) -> dict[str, obj
     active = targets[0].key
     if active is None or active.key.spec is not KeySpec.SYMMETRIC_DEFAULT:
         return {}
-    if named is not None:
-        return {"keyMaterialId": named}
-    current = active.key.current_material
-    return {} if current is None else {"keyMaterialId": current.material_id}
+    if named is None and (current := active.key.current_material) is not None:
+        named = current.material_id
+    found: dict[str, object] = {} if named is None else {"keyMaterialId": named}
+    if active.key.custom_key_store_id is not None:
+        found["customKeyStoreId"] = active.key.custom_key_store_id
+    if active.is_external:
+        found["xksKeyId"] = active.key.external_id
+    return found

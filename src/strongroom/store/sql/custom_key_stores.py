@@ -1,7 +1,7 @@
 """Custom key stores, in SQL. Each is one row, as JSON."""
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, select, tuple_
 
 from strongroom.crypto.domain_keys import IAM_SCOPE
 from strongroom.keys.custom_key_stores import CustomKeyStore
@@ -45,6 +45,17 @@ class CustomKeyStoreReads:
             .order_by(custom_key_store.c.store_id)
         )
         return self._guard.intact(custom_key_store, found, read_custom_key_store)
+
+    def custom_key_stores_after(self, after: tuple[str, str, str], limit: int) -> list[CustomKeyStore]:
+        """List custom key stores of all accounts, after the one of an account, Region and id."""
+        place = (custom_key_store.c.account, custom_key_store.c.region, custom_key_store.c.store_id)
+        rows = select(custom_key_store).where(tuple_(*place) > after).order_by(*place)
+        return self._guard.page(
+            custom_key_store,
+            lambda most: self._connection.execute(rows.limit(most)).all(),
+            limit,
+            read_custom_key_store,
+        )
 
     def all_custom_key_stores(self) -> list[CustomKeyStore]:
         """List the custom key stores of all accounts and Regions."""

@@ -32,6 +32,7 @@ from strongroom.store.sql.schema import (
     kms_key,
 )
 from strongroom.store.sql.statements import KEY, of, of_key, where
+from strongroom.store.sql.xks_proxies import XksProxyReads
 from strongroom.store.subjects.records import Opens
 
 _LOCATOR = select(kms_key.c.account, kms_key.c.region, kms_key.c.key_id)
@@ -62,7 +63,16 @@ _ACCOUNT = select(account_table).where(where(account_table, "account"))
 _ACCOUNT_WITH_ALIAS = select(account_table).where(where(account_table, "alias"))
 
 
-class SqlReader(IdentityReads, ReportReads, GrantReads, CustomKeyStoreReads, AuditReads, DomainKeyReads, HistoryReads):
+class SqlReader(
+    IdentityReads,
+    ReportReads,
+    GrantReads,
+    CustomKeyStoreReads,
+    XksProxyReads,
+    AuditReads,
+    DomainKeyReads,
+    HistoryReads,
+):
     """One consistent state, seen through one connection. See ``protocol.Reader``."""
 
     _whole_keys = False

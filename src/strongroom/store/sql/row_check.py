@@ -30,8 +30,12 @@ from strongroom.store.sql.schema import (
     key_material,
     key_tag,
     kms_key,
+    xks_proxy,
+    xks_proxy_credential,
+    xks_proxy_key,
 )
 from strongroom.store.sql.statements import KEY, of, where
+from strongroom.store.sql.xks_proxies import read_xks_credential, read_xks_key, read_xks_proxy
 from strongroom.store.subjects.records import Opens
 
 _IDENTITY = ("account", "kind", "name_key")
@@ -44,6 +48,9 @@ _OTHERS = (
     (alias, rows.read_alias),
     (key_grant, read_grant),
     (custom_key_store, read_custom_key_store),
+    (xks_proxy, read_xks_proxy),
+    (xks_proxy_credential, read_xks_credential),
+    (xks_proxy_key, read_xks_key),
 )
 
 

@@ -33,6 +33,9 @@ _NAMES = {
     "alias": "alias arn:{partition}:kms:{region}:{account}:{name}",
     "key_grant": f"grant {{grant_id}} on key {_KEY_ARN}",
     "custom_key_store": "custom key store {store_id} of account {account} in {region}",
+    "xks_proxy": "XKS proxy {prefix}",
+    "xks_proxy_credential": "credential {access_key_id} of an XKS proxy",
+    "xks_proxy_key": "key {external_id} of XKS proxy {prefix}",
 }
 
 

@@ -25,6 +25,9 @@ from strongroom.store.sql.schema import (
     key_grant,
     key_material,
     kms_key,
+    xks_proxy,
+    xks_proxy_credential,
+    xks_proxy_key,
 )
 
 MAC = "row_mac"
@@ -39,6 +42,9 @@ AUTHENTICATED = (
     alias,
     key_grant,
     custom_key_store,
+    xks_proxy,
+    xks_proxy_credential,
+    xks_proxy_key,
 )
 """The tables whose rows have a code of their own."""
 

@@ -275,6 +275,44 @@ custom_key_store = Table(
     Index("custom_key_store_name", "account", "region", "name", unique=True),
 )
 
+xks_proxy = Table(
+    "xks_proxy",
+    metadata,
+    # Empty for the proxy whose path has none.
+    Column("prefix", String(115), primary_key=True),
+    Column("account", String(12), nullable=False),
+    Column("region", String(64), nullable=False),
+    Column("signing_region", String(64), nullable=False),
+    Column("created_at", Float, nullable=False),
+    _row_mac(),
+)
+
+xks_proxy_credential = Table(
+    "xks_proxy_credential",
+    metadata,
+    Column("access_key_id", String(30), primary_key=True),
+    Column("prefix", String(115), nullable=False),
+    Column("wrapped_secret", LargeBinary, nullable=False),
+    Column("created_at", Float, nullable=False),
+    _row_mac(),
+    ForeignKeyConstraint(["prefix"], ["xks_proxy.prefix"], name="xks_proxy_credential_proxy"),
+    Index("xks_proxy_credential_of", "prefix"),
+)
+
+xks_proxy_key = Table(
+    "xks_proxy_key",
+    metadata,
+    Column("prefix", String(115), primary_key=True),
+    Column("external_id", String(128), primary_key=True),
+    # Of the proxy's account and Region. The key may be gone.
+    Column("key_id", String(64), nullable=False),
+    # Comma-separated.
+    Column("usages", String(32), nullable=False),
+    Column("created_at", Float, nullable=False),
+    _row_mac(),
+    ForeignKeyConstraint(["prefix"], ["xks_proxy.prefix"], name="xks_proxy_key_proxy"),
+)
+
 audit_key = Table(
     "audit_key",
     metadata,

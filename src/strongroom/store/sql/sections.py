@@ -44,6 +44,9 @@ KEPT = frozenset(
         "kms_key",
         "last_accessed_job",
         "principal_use",
+        "xks_proxy",
+        "xks_proxy_credential",
+        "xks_proxy_key",
     }
 )
 """Tables that are part of a backup. ``audit_checkpoint`` is read by a restore, which then forgets these writers."""

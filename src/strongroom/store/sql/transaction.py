@@ -43,6 +43,7 @@ from strongroom.store.sql.statements import (
     require_changed,
     where,
 )
+from strongroom.store.sql.xks_proxies import XksProxyWrites
 from strongroom.store.subjects.records import RenewalPlace, RenewedCodes
 
 _USE = {
@@ -111,6 +112,7 @@ class SqlTransaction(
     ReportWrites,
     GrantWrites,
     CustomKeyStoreWrites,
+    XksProxyWrites,
     AuditWrites,
     DomainKeyWrites,
     HistoryWrites,

@@ -16,6 +16,10 @@ class CustomKeyStoreReader(Protocol):
         """List all custom key stores of an account in a Region, by id; there are few."""
         ...
 
+    def custom_key_stores_after(self, after: tuple[str, str, str], limit: int) -> list[CustomKeyStore]:
+        """List custom key stores of all accounts by account, Region and id, after the one of these; empty for all."""
+        ...
+
     def all_custom_key_stores(self) -> list[CustomKeyStore]:
         """List the custom key stores of all accounts and Regions."""
         ...

@@ -27,7 +27,7 @@ from strongroom.store.sqlite.store import SqlStore
 # Each may hold as many rows as there are keys, or far more.
 LARGE = re.compile(
     r"SCAN (kms_key|key_material|key_tag|alias|key_grant|key_usage|access_key|identity|principal_use"
-    r"|last_accessed_job|change)\b"
+    r"|last_accessed_job|change|xks_proxy_key)\b"
 )
 
 

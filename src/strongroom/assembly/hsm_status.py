@@ -1,0 +1,77 @@
+"""What ``strongroom hsm status`` shows: the module, the token, what it can do, and the domain keys in it."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from strongroom.assembly.data_folder import DataFolder
+from strongroom.assembly.deployment import open_existing
+from strongroom.assembly.tokens import ConfiguredToken
+from strongroom.assembly.unsealing import Unsealing
+from strongroom.clock import Clock
+from strongroom.crypto.domain_keys import OpenDomainKey
+from strongroom.crypto.pkcs11.capabilities import Capabilities, capabilities_of
+from strongroom.crypto.pkcs11.connection import TokenName
+from strongroom.crypto.pkcs11.wrapping import wrapping_keys_in
+from strongroom.entropy import Entropy
+from strongroom.settings import Settings
+
+
+class DomainKeyStatus(msgspec.Struct, frozen=True):
+    """A domain key that the database says is in the token, the id of its object, and whether that is there."""
+
+    region: str
+    version: int
+    object_id: str
+    there: bool
+
+
+class HsmStatus(msgspec.Struct, frozen=True):
+    """The hardware token of the settings. ``other_objects`` have our label, and the database does not name them."""
+
+    key_protection: str
+    module: str
+    token: TokenName
+    capabilities: Capabilities
+    domain_keys: Sequence[DomainKeyStatus]
+    other_objects: Sequence[str]
+    refused_key_specs: Sequence[str]
+    """What CreateKey refuses for want of something in the token, each with the reason."""
+
+
+def hsm_status(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Unsealing) -> HsmStatus:
+    """Return the state of the token, also before a first start.
+
+    Raises SettingsError if no token is set, UnsealError or SealUnavailableError if it cannot be used, and what
+    ``open_existing`` does.
+    """
+    folder = DataFolder(settings.folder)
+    token = ConfiguredToken(unsealing, folder.token_login if folder.database.exists() else None)
+    try:
+        connection = token.require()
+        capabilities = capabilities_of(token, str(settings.pkcs11_module))
+        there = wrapping_keys_in(token)
+    finally:
+        token.close()
+    keys = _domain_keys(settings, clock, entropy, unsealing)
+    named = {each.key for each in keys}
+    return HsmStatus(
+        key_protection=settings.key_protection,
+        module=str(settings.pkcs11_module),
+        token=connection.name,
+        capabilities=capabilities,
+        domain_keys=[DomainKeyStatus(each.scope, each.version, each.key.hex(), each.key in there) for each in keys],
+        other_objects=[f"{label} {each.hex()}" for each, label in sorted(there.items()) if each not in named],
+        # In root depth keys are used in this process, so the token decides nothing about their specs.
+        refused_key_specs=[],
+    )
+
+
+def _domain_keys(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Unsealing) -> list[OpenDomainKey]:
+    if not DataFolder(settings.folder).database.exists():
+        return []
+    opened = open_existing(settings, clock, entropy, unsealing=unsealing)
+    try:
+        return [*opened.unsealed_keys.in_token]
+    finally:
+        opened.close()

@@ -1,0 +1,211 @@
+"""The hardware token of the settings, and the key back end that follows from what protects key material."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from strongroom.assembly.unsealing import Unsealing
+from strongroom.crypto.domain_keys import DomainKeys, OpenDomainKey, token_domain_key
+from strongroom.crypto.envelope import KeyWrapper
+from strongroom.crypto.key_backend import KeyBackend
+from strongroom.crypto.pkcs11.capabilities import capabilities_of
+from strongroom.crypto.pkcs11.connection import Connection, TokenSession
+from strongroom.crypto.pkcs11.token import PATIENCE, ModuleToken
+from strongroom.crypto.pkcs11.token_address import TokenAddress
+from strongroom.crypto.pkcs11.wrapping import (
+    ID_LENGTH,
+    TokenWrapper,
+    create_wrapping_key,
+    destroy_wrapping_key,
+    label_of,
+    wrapping_keys_in,
+)
+from strongroom.crypto.seal import Seal, SealedDomainKey, SealUnavailableError, UnsealError
+from strongroom.crypto.software.key_backend import SoftwareKeyBackend
+from strongroom.crypto.token_errors import TokenFaultError, TokenRefusedError, TokenTimeoutError, TokenUnavailableError
+from strongroom.entropy import Entropy
+from strongroom.problems import Problems, Subject
+from strongroom.settings import Settings, SettingsError
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+_START = 30.0
+"""Seconds that a start waits for a token."""
+
+
+class ConfiguredToken:
+    """The token that the settings name. Its module is loaded, and its PIN read, when it is first needed."""
+
+    def __init__(
+        self,
+        unsealing: Unsealing,
+        start_lock: Path | None = None,
+        problems: Problems | None = None,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Use the settings and the PIN of ``unsealing``.
+
+        ``start_lock`` is a file that processes lock to log in. ``problems`` are told when the token is away.
+        """
+        self._settings = unsealing.settings
+        self._unsealing = unsealing
+        self._start_lock = start_lock
+        self._problems = problems
+        self._timer = timer
+        self._lock = threading.Lock()
+        self._token: ModuleToken | None = None
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the settings name a token."""
+        return self._settings.pkcs11_module is not None
+
+    @property
+    def generation(self) -> int:
+        """The number of the present connection, 0 before the first."""
+        return 0 if self._token is None else self._token.generation
+
+    def run(self, work: Callable[[TokenSession], T], *, patience: float = PATIENCE) -> T:
+        """Run work with a session; raises as ``Token`` says, and SettingsError if no token is set."""
+        return self._loaded().run(work, patience=patience)
+
+    def require(self) -> Connection:
+        """Connect now; raises UnsealError if it must not be tried again, SealUnavailableError if it may come back."""
+        with _as_errors_of_a_start():
+            return self._loaded().require(patience=_START)
+
+    def look(self) -> None:
+        """See whether the token answers, and report it; only if something has needed it."""
+        if self._token is not None:
+            try:
+                self._token.check()
+            except (TokenUnavailableError, TokenTimeoutError, TokenFaultError) as error:
+                self._report(error.explanation)
+            else:
+                self._report(None)
+
+    def close(self) -> None:
+        """End all sessions."""
+        if self._token is not None:
+            self._token.close()
+
+    def wrapper(self, entropy: Entropy) -> Callable[[OpenDomainKey], KeyWrapper]:
+        """Return what ``DomainKeys`` asks for what wraps with a domain key in the token."""
+        return lambda opened: TokenWrapper(self, opened.key, opened.version, entropy)
+
+    # --- domain keys, at a start
+
+    def create(
+        self, versions: Mapping[str, int], seal: Seal, entropy: Entropy, now: float | None
+    ) -> list[SealedDomainKey]:
+        """Make domain keys of these scopes and versions in the token, try each, and return their records.
+
+        Raises as ``require``.
+        """
+        made: list[SealedDomainKey] = []
+        self._warn_if_keys_leave(self.require())
+        with _as_errors_of_a_start():
+            for scope, version in versions.items():
+                object_id = entropy(ID_LENGTH)
+                create_wrapping_key(self, object_id, scope, version)
+                wrapper = TokenWrapper(self, object_id, version, entropy)
+                sample = entropy(ID_LENGTH)
+                if wrapper.unwrap(wrapper.wrap(sample, b"sample"), b"sample") != sample:
+                    raise UnsealError("the token does not give back what it has wrapped")
+                made.append(token_domain_key(scope, version, object_id, seal, now))
+        return made
+
+    def destroy(self, keys: Sequence[OpenDomainKey]) -> None:
+        """Destroy domain keys in the token that the database does not name any more.
+
+        One that cannot be destroyed is named in the log, and by ``strongroom hsm status``.
+        """
+        for each in keys:
+            try:
+                destroy_wrapping_key(self, each.key)
+            except (TokenUnavailableError, TokenTimeoutError, TokenFaultError, SettingsError) as error:
+                why = str(error) if isinstance(error, SettingsError) else error.explanation
+                logger.error(  # noqa: TRY400 - one line is enough
+                    "the object %s (%s) of a destroyed domain key is still in the token: %s",
+                    each.key.hex(),
+                    label_of(each.scope, each.version),
+                    why,
+                )
+
+    def require_all(self, keys: Sequence[OpenDomainKey]) -> None:
+        """Refuse a token that lacks domain keys; raises UnsealError, and as ``require``."""
+        connection = self.require()
+        self._warn_if_keys_leave(connection)
+        with _as_errors_of_a_start():
+            there = wrapping_keys_in(self)
+        for each in keys:
+            if each.key not in there:
+                raise UnsealError(
+                    f"the token {connection.name.label!a} (serial number {connection.name.serial}) has no object "
+                    f"{each.key.hex()} ({label_of(each.scope, each.version)}), the domain key of {each.scope}; "
+                    "name the right token in `pkcs11-token`, or restore it from its backup"
+                )
+
+    def _warn_if_keys_leave(self, connection: Connection) -> None:
+        with _as_errors_of_a_start():
+            if not capabilities_of(self, str(self._settings.pkcs11_module)).keeps_keys:
+                logger.warning(
+                    "the token %a wraps keys that it was told never to give away: with its PIN, all keys can be copied",
+                    connection.name.label,
+                )
+
+    def _loaded(self) -> ModuleToken:
+        if self._token is None:
+            with self._lock:
+                if self._token is None:
+                    self._token = self._load()
+        return self._token
+
+    def _load(self) -> ModuleToken:
+        settings = self._settings
+        if settings.pkcs11_module is None or settings.pkcs11_token is None:
+            missing = "pkcs11-module" if settings.pkcs11_module is None else "pkcs11-token"
+            raise SettingsError(f"a hardware token is needed; name it in the setting `{missing}` (docs/hardware.md)")
+        address = TokenAddress(
+            module=Path(settings.pkcs11_module),
+            token=settings.pkcs11_token,
+            pin=self._unsealing.pin(),
+            arguments=settings.pkcs11_init_args,
+            handles=settings.pkcs11_handles,
+            threads=settings.pkcs11_threads,
+            start_lock=self._start_lock,
+        )
+        try:
+            return ModuleToken(address, self._timer, self._report)
+        except OSError as error:
+            raise SettingsError(f"`pkcs11-module` cannot be loaded: {error}") from None
+
+    def _report(self, why: str | None) -> None:
+        if self._problems is None:
+            return
+        if why is None:
+            self._problems.resolve(Subject.TOKEN)
+        else:
+            self._problems.report(Subject.TOKEN, f"calls that need the hardware token fail: {why}")
+
+
+@contextmanager
+def _as_errors_of_a_start() -> Iterator[None]:
+    """Turn the errors of a token into those of a start, which say whether trying again can help."""
+    try:
+        yield
+    except (TokenRefusedError, TokenFaultError) as error:
+        raise UnsealError(error.explanation) from None
+    except (TokenUnavailableError, TokenTimeoutError) as error:
+        raise SealUnavailableError(error.explanation) from None
+
+
+def key_backend_of(settings: Settings, domain_keys: DomainKeys, entropy: Entropy) -> KeyBackend:
+    """Return the key back end of the default key store, by what protects its key material."""
+    return SoftwareKeyBackend(domain_keys, entropy, approved_only=settings.fips)

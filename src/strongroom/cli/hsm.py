@@ -1,0 +1,69 @@
+"""``strongroom hsm``: the hardware token that the settings name."""
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from strongroom.assembly.hsm_status import HsmStatus, hsm_status
+from strongroom.cli.data_folder import readable_errors
+from strongroom.cli.options import config_option, data_option, read_settings
+from strongroom.cli.unsealing import unsealing_of
+from strongroom.clock import SystemClock
+from strongroom.entropy import system_entropy
+from strongroom.supervisor.hardening import harden_process
+
+_WIDTH = 18
+
+
+@click.group()
+def hsm() -> None:
+    """Show the hardware token that keeps domain keys (`key-protection`, `pkcs11-module`)."""
+
+
+@hsm.command("status")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document rather than lines of text.")
+@data_option
+@config_option
+def status(*, as_json: bool, data: str | None, config: Path | None) -> None:
+    """Connect to the token, try what it can do, and show the domain keys in it. Exits with 1 if one is missing.
+
+    It also works before the first start of a server, and beside a server that runs.
+    """
+    with readable_errors():
+        settings = read_settings(config, data=data)
+        harden_process()
+        found = hsm_status(settings, SystemClock(), system_entropy, unsealing_of(settings))
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+    else:
+        _show(found)
+    if not all(each.there for each in found.domain_keys):
+        raise SystemExit(1)
+
+
+def _show(found: HsmStatus) -> None:
+    token, answers = found.token, found.capabilities.known_answers
+    _line("Key protection", found.key_protection)
+    _line("Module", found.module)
+    _line("Token", f"{token.label!a}, {token.manufacturer} {token.model}, firmware {token.firmware}")
+    _line("Serial number", token.serial)
+    drawn = "" if answers.gcm in {None, "ours"} else ", with initialization vectors that the token draws"
+    _line("AES-256-GCM", _answered(answered=answers.gcm is not None) + drawn)
+    _line("HMAC-SHA-256", _answered(answered=answers.mac))
+    wrap = "not there" if answers.wrap is None else f"right answers, as mechanism {answers.wrap:#x}"
+    _line("RFC 5649 key wrap", wrap)
+    _line("Keeps its keys", "yes" if found.capabilities.keeps_keys else "NO: it wraps keys that are not extractable")
+    for each in found.domain_keys:
+        _line(each.region, f"domain key {each.version}, object {each.object_id}{'' if each.there else ' IS MISSING'}")
+    for text in found.other_objects:
+        _line("Not ours", f"{text}: no domain key of this data folder")
+    _line("CreateKey refuses", "; ".join(found.refused_key_specs) or "nothing because of the token")
+
+
+def _line(name: str, text: str) -> None:
+    click.echo(f"{name + ':':{_WIDTH}} {text}")
+
+
+def _answered(*, answered: bool) -> str:
+    return "right answers" if answered else "not there, or not for keys that are brought from outside"

@@ -1,0 +1,216 @@
+"""``strongroom xks-proxy``: makes keys of this deployment usable in AWS KMS, through external key stores."""
+
+import re
+from pathlib import Path
+
+import click
+
+from strongroom.assembly.xks_proxies import DescribedProxy, statement_for, xks_proxies_of
+from strongroom.audit.cloudtrail import event_time
+from strongroom.cli.data_folder import open_data_folder
+from strongroom.cli.options import PATH, config_option, data_option
+from strongroom.cli.xks_proxy_serve import serve
+from strongroom.clock import SystemClock
+from strongroom.whole_files import create_file
+from strongroom.xks_proxy.paths import uri_path
+from strongroom.xks_proxy.registry import Usage
+
+_NO_USAGE = "none"
+_USAGES = {str(each).lower(): each for each in Usage}
+
+
+def _prefix_in(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    return value.strip("/")
+
+
+_prefix_argument = click.argument("prefix", callback=_prefix_in)
+
+
+@click.group("xks-proxy")
+def xks_proxy() -> None:
+    """Make keys usable in AWS KMS, as external key store proxy.
+
+    PREFIX names a proxy: the beginning of its path. A slash alone is the proxy whose path has no prefix.
+    """
+
+
+xks_proxy.add_command(serve)
+
+
+@xks_proxy.command("add")
+@_prefix_argument
+@click.option("--account", required=True, help="The account whose keys are given out.")
+@click.option("--region", required=True, help="The Region of these keys.")
+@click.option("--signing-region", help="The AWS Region whose KMS calls. Default: --region.")
+@data_option
+@config_option
+def add(
+    prefix: str, account: str, region: str, signing_region: str | None, data: str | None, config: Path | None
+) -> None:
+    """Make the proxy PREFIX, also while proxies are served."""
+    if not re.fullmatch(r"[0-9]{12}", account):
+        raise click.BadParameter("an account id has 12 digits", param_hint="--account")
+    with open_data_folder(config, data) as (opened, _):
+        xks_proxies_of(opened, SystemClock()).add(prefix, account, region, signing_region or region)
+    click.echo(f"The XKS proxy has the path {uri_path(prefix)}; it needs a credential and keys now.")
+
+
+@xks_proxy.command("list")
+@data_option
+@config_option
+def list_proxies(data: str | None, config: Path | None) -> None:
+    """List the proxies; below each, its credentials and the keys that it gives out."""
+    with open_data_folder(config, data) as (opened, _):
+        for each in xks_proxies_of(opened, SystemClock()).proxies():
+            proxy = each.proxy
+            click.echo(
+                f"{uri_path(proxy.prefix)}\taccount {proxy.account}\t{proxy.region}\tcalled from {proxy.signing_region}"
+            )
+            _print_credentials(each)
+            _print_keys(each)
+
+
+@xks_proxy.command("remove")
+@_prefix_argument
+@data_option
+@config_option
+def remove(prefix: str, data: str | None, config: Path | None) -> None:
+    """Remove the proxy PREFIX with its credentials at once. The KMS keys stay."""
+    with open_data_folder(config, data) as (opened, _):
+        xks_proxies_of(opened, SystemClock()).remove(prefix)
+    click.echo(f"There is no XKS proxy {uri_path(prefix)} any more.")
+
+
+@xks_proxy.command("export")
+@_prefix_argument
+@click.option("--access-key-id", help="The credential. Default: the newest one.")
+@click.option("--to", type=PATH, help="A new file, which only its owner can read. Default: standard output.")
+@data_option
+@config_option
+def export(prefix: str, access_key_id: str | None, to: Path | None, data: str | None, config: Path | None) -> None:
+    """Print what AWS KMS has to be told of the proxy PREFIX: its path and a credential, as JSON.
+
+    The AWS console takes this file where it asks for a proxy configuration file. The secret in it is in plaintext.
+    """
+    with open_data_folder(config, data) as (opened, _):
+        if to is not None and to.exists():
+            raise click.ClickException(f"`{to}` exists already; name a new file")
+        document = xks_proxies_of(opened, SystemClock()).export(prefix, access_key_id)
+        if to is None:
+            click.echo(document)
+        else:
+            create_file(to, f"{document}\n".encode())
+
+
+# --- credentials
+
+
+@xks_proxy.group("credential")
+def credential() -> None:
+    """Manage the credentials with which AWS KMS signs its calls."""
+
+
+@credential.command("add")
+@_prefix_argument
+@data_option
+@config_option
+def add_credential(prefix: str, data: str | None, config: Path | None) -> None:
+    """Make a credential for the proxy PREFIX, which is good at once. Print its access key id."""
+    with open_data_folder(config, data) as (opened, _):
+        click.echo(xks_proxies_of(opened, SystemClock()).add_credential(prefix))
+
+
+@credential.command("remove")
+@_prefix_argument
+@click.argument("access_key_id", metavar="ID")
+@data_option
+@config_option
+def remove_credential(prefix: str, access_key_id: str, data: str | None, config: Path | None) -> None:
+    """End the credential ID of the proxy PREFIX at once."""
+    with open_data_folder(config, data) as (opened, _):
+        xks_proxies_of(opened, SystemClock()).remove_credential(prefix, access_key_id)
+    click.echo(f"AWS KMS cannot use the credential {access_key_id} any more.")
+
+
+@credential.command("list")
+@_prefix_argument
+@data_option
+@config_option
+def list_credentials(prefix: str, data: str | None, config: Path | None) -> None:
+    """List the credentials of the proxy PREFIX, the oldest first."""
+    with open_data_folder(config, data) as (opened, _):
+        _print_credentials(xks_proxies_of(opened, SystemClock()).proxy(prefix))
+
+
+# --- keys
+
+
+@xks_proxy.group("key")
+def key() -> None:
+    """Manage the keys that a proxy gives out."""
+
+
+@key.command("add")
+@_prefix_argument
+@click.argument("external_id", metavar="EXTERNAL-ID")
+@click.argument("key_id", metavar="KEY")
+@click.option(
+    "--usage",
+    "usages",
+    multiple=True,
+    type=click.Choice([*_USAGES, _NO_USAGE]),
+    help="What AWS KMS may use it for; repeat for more. Default: both, which AWS KMS asks of a key.",
+)
+@data_option
+@config_option
+def add_key(
+    *, prefix: str, external_id: str, key_id: str, usages: tuple[str, ...], data: str | None, config: Path | None
+) -> None:
+    """Give out KEY (id, ARN or alias) as EXTERNAL-ID of the proxy PREFIX, also while it is served.
+
+    The policy of the key must allow the proxy to use it. If it does not, the missing statement is printed.
+    """
+    if _NO_USAGE in usages and len(usages) > 1:
+        raise click.UsageError("give --usage none, or others, not both")
+    chosen = tuple(each for name, each in _USAGES.items() if not usages or name in usages)
+    with open_data_folder(config, data) as (opened, _):
+        proxies = xks_proxies_of(opened, SystemClock())
+        found = proxies.add_key(prefix, external_id, key_id, chosen)
+        click.echo(f"{found.arn} is the external key {external_id} now.")
+        missing = proxies.refused_actions(found)
+        if missing:
+            click.echo("Its key policy does not allow the proxy to use it. Add a statement such as this one:", err=True)
+            click.echo(statement_for(missing), err=True)
+
+
+@key.command("remove")
+@_prefix_argument
+@click.argument("external_id", metavar="EXTERNAL-ID")
+@data_option
+@config_option
+def remove_key(prefix: str, external_id: str, data: str | None, config: Path | None) -> None:
+    """Stop giving out the key EXTERNAL-ID of the proxy PREFIX at once. The KMS key stays."""
+    with open_data_folder(config, data) as (opened, _):
+        xks_proxies_of(opened, SystemClock()).remove_key(prefix, external_id)
+    click.echo(f"{external_id} is no external key any more.")
+
+
+@key.command("list")
+@_prefix_argument
+@data_option
+@config_option
+def list_keys(prefix: str, data: str | None, config: Path | None) -> None:
+    """List the keys that the proxy PREFIX gives out: external id, key id, usages."""
+    with open_data_folder(config, data) as (opened, _):
+        _print_keys(xks_proxies_of(opened, SystemClock()).proxy(prefix))
+
+
+def _print_credentials(found: DescribedProxy) -> None:
+    for each in found.credentials:
+        click.echo(f"\tcredential {each.access_key_id}\tmade {event_time(each.created_at)}")
+
+
+def _print_keys(found: DescribedProxy) -> None:
+    for each in found.keys:
+        usages = ", ".join(each.usages) or _NO_USAGE
+        click.echo(f"\tkey {each.external_id}\t{each.key_id}\t{usages}\tadded {event_time(each.created_at)}")

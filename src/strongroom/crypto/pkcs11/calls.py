@@ -1,0 +1,196 @@
+"""Typed calls of a Cryptoki module in one session. Each is one or two functions; buffers are large enough at once.
+
+All raise CryptokiError. A session in which a call has failed may still have an operation open, so it is closed then.
+"""
+
+import ctypes
+from ctypes import byref, c_ulong, create_string_buffer
+from enum import StrEnum
+
+from strongroom.crypto.pkcs11.constants import (
+    CKA_ID,
+    CKM_AES_GCM,
+    CKM_AES_KEY_GEN,
+    CKM_SHA256_HMAC,
+    CKR_ENCRYPTED_DATA_INVALID,
+    CKR_FUNCTION_FAILED,
+    CKR_GENERAL_ERROR,
+    CKR_MECHANISM_PARAM_INVALID,
+)
+from strongroom.crypto.pkcs11.cryptoki import Attributes, FunctionList, GcmParameters, Mechanism, Template
+from strongroom.crypto.pkcs11.return_codes import CryptokiError, Kind
+
+_TAG_LENGTH = 16
+_SLACK = 64
+"""Bytes of a buffer beyond what is expected: padding, a tag, or an initialization vector at the end."""
+_MOST_OBJECTS = 64
+_IV_LENGTH = 12
+_APPENDED_IV_LENGTH = 16
+
+
+class IvSource(StrEnum):
+    """Where the initialization vector of AES-GCM comes from. Some tokens refuse one that they have not drawn."""
+
+    OURS = "ours"
+    PARAMETER = "token"
+    """The token writes it into the parameter, which is zero before (AWS CloudHSM)."""
+    APPENDED = "token-appended"
+    """The token appends 16 bytes to the ciphertext, and the parameter has none (Thales Luna with FIPS restrictions)."""
+
+
+class Calls:
+    """The calls of one session. Use it from one thread at a time."""
+
+    def __init__(self, functions: FunctionList, session: int) -> None:
+        self.session = session
+        self._call = functions.call
+
+    # --- objects
+
+    def create_object(self, attributes: Attributes) -> int:
+        """Make an object of known values; return its handle."""
+        template, handle = Template(attributes), c_ulong()
+        self._call("CreateObject", self.session, template.array, template.length, byref(handle))
+        return handle.value
+
+    def generate_key(self, attributes: Attributes, mechanism: int = CKM_AES_KEY_GEN) -> int:
+        """Have the token make a secret key; return its handle."""
+        template, handle = Template(attributes), c_ulong()
+        chosen = Mechanism(mechanism, None, 0)
+        self._call("GenerateKey", self.session, byref(chosen), template.array, template.length, byref(handle))
+        return handle.value
+
+    def destroy_object(self, handle: int) -> None:
+        """Destroy an object."""
+        self._call("DestroyObject", self.session, handle)
+
+    def find_objects(self, attributes: Attributes) -> list[int]:
+        """Return the handles of at most 64 objects with these attributes."""
+        template = Template(attributes)
+        self._call("FindObjectsInit", self.session, template.array, template.length)
+        found, number = (c_ulong * _MOST_OBJECTS)(), c_ulong()
+        self._call("FindObjects", self.session, found, _MOST_OBJECTS, byref(number))
+        self._call("FindObjectsFinal", self.session)
+        return list(found[: number.value])
+
+    def attribute(self, handle: int, kind: int, length: int = 512) -> bytes:
+        """Return the value of an attribute of at most ``length`` bytes."""
+        template = Template({kind: bytes(length)})
+        self._call("GetAttributeValue", self.session, handle, template.array, 1)
+        return ctypes.string_at(template.array[0].value, template.array[0].length)
+
+    def ids_of(self, attributes: Attributes) -> list[bytes]:
+        """Return the ids (CKA_ID) of objects with these attributes."""
+        return [self.attribute(handle, CKA_ID) for handle in self.find_objects(attributes)]
+
+    # --- cryptography
+
+    def encrypt_gcm(self, key: int, iv: bytes, associated_data: bytes, plaintext: bytes) -> bytes:
+        """Return ciphertext and 16-byte tag: AES-GCM (NIST SP 800-38D)."""
+        found, ciphertext = self.seal_gcm(key, iv, associated_data, plaintext, IvSource.OURS)
+        if found != iv:
+            raise CryptokiError("C_Encrypt", CKR_MECHANISM_PARAM_INVALID)
+        return ciphertext
+
+    def seal_gcm(
+        self, key: int, iv: bytes, associated_data: bytes, plaintext: bytes, source: IvSource
+    ) -> tuple[bytes, bytes]:
+        """Return the initialization vector that was used, and ciphertext and tag. ``iv`` is used if it is to be ours.
+
+        A token that is to draw one, and uses zeros, is refused: MECHANISM_PARAM_INVALID.
+        """
+        given = {IvSource.OURS: iv, IvSource.PARAMETER: bytes(_IV_LENGTH), IvSource.APPENDED: b""}[source]
+        gcm = _Gcm(given, associated_data)
+        self._call("EncryptInit", self.session, byref(gcm.mechanism), key)
+        output, found = self._output("Encrypt", plaintext, len(plaintext) + _TAG_LENGTH), gcm.iv()
+        if source is IvSource.APPENDED:
+            output, found = output[:-_APPENDED_IV_LENGTH], output[-_APPENDED_IV_LENGTH:]
+        if len(output) != len(plaintext) + _TAG_LENGTH or not any(found):
+            raise CryptokiError("C_Encrypt", CKR_MECHANISM_PARAM_INVALID)
+        return found, output
+
+    def decrypt_gcm(self, key: int, iv: bytes, associated_data: bytes, ciphertext: bytes) -> bytes:
+        """Return the plaintext of ciphertext and tag.
+
+        What is not authentic raises CryptokiError with ENCRYPTED_DATA_INVALID. SoftHSM says GENERAL_ERROR then, which
+        elsewhere means that a token is lost. So after such an answer the key is tried on something that is authentic.
+        """
+        try:
+            return self._decrypt_gcm(key, iv, associated_data, ciphertext)
+        except CryptokiError as error:
+            if error.code not in {CKR_GENERAL_ERROR, CKR_FUNCTION_FAILED} or not self._works(key, iv):
+                raise
+            raise CryptokiError("C_Decrypt", CKR_ENCRYPTED_DATA_INVALID) from None
+
+    def _decrypt_gcm(self, key: int, iv: bytes, associated_data: bytes, ciphertext: bytes) -> bytes:
+        gcm = _Gcm(iv, associated_data)
+        self._call("DecryptInit", self.session, byref(gcm.mechanism), key)
+        return self._output("Decrypt", ciphertext, len(ciphertext))
+
+    def _works(self, key: int, iv: bytes) -> bool:
+        """Tell whether a key decrypts what it encrypts. The ciphertext is dropped, so its vector may be any."""
+        for source in IvSource:
+            try:
+                found, ciphertext = self.seal_gcm(key, iv, b"", b"", source)
+                return self._decrypt_gcm(key, found, b"", ciphertext) == b""
+            except CryptokiError as error:
+                if error.code in {CKR_GENERAL_ERROR, CKR_FUNCTION_FAILED}:
+                    return False
+        return False
+
+    def mac(self, key: int, message: bytes, mechanism: int = CKM_SHA256_HMAC) -> bytes:
+        """Return a message authentication code: HMAC (FIPS 198-1)."""
+        chosen = Mechanism(mechanism, None, 0)
+        self._call("SignInit", self.session, byref(chosen), key)
+        return self._output("Sign", message, 64)
+
+    def wrap_key(self, wrapping_key: int, key: int, mechanism: int) -> bytes:
+        """Return a key, wrapped under another one by a mechanism without parameters."""
+        chosen, wrapped = Mechanism(mechanism, None, 0), create_string_buffer(1 << 14)
+        length = c_ulong(len(wrapped))
+        self._call("WrapKey", self.session, byref(chosen), wrapping_key, key, wrapped, byref(length))
+        return wrapped.raw[: length.value]
+
+    def unwrap_key(self, wrapping_key: int, wrapped: bytes, attributes: Attributes, mechanism: int) -> int:
+        """Unwrap a key into a new object; return its handle."""
+        chosen, template, handle = Mechanism(mechanism, None, 0), Template(attributes), c_ulong()
+        self._call(
+            *("UnwrapKey", self.session, byref(chosen), wrapping_key, wrapped, len(wrapped)),
+            *(template.array, template.length, byref(handle)),
+        )
+        return handle.value
+
+    def random(self, length: int) -> bytes:
+        """Return random bytes of the token."""
+        drawn = create_string_buffer(length)
+        self._call("GenerateRandom", self.session, drawn, length)
+        return drawn.raw
+
+    def _output(self, name: str, data: bytes, expected: int) -> bytes:
+        output = create_string_buffer(expected + _SLACK)
+        length = c_ulong(len(output))
+        self._call(name, self.session, data, len(data), output, byref(length))
+        return output.raw[: length.value]
+
+
+def is_callers(error: CryptokiError) -> bool:
+    """Tell whether a call failed because of the data that it was given."""
+    return error.kind is Kind.CALLER
+
+
+class _Gcm:
+    """The mechanism AES-GCM with its parameters. It owns what C reads, so keep it until the call ends."""
+
+    def __init__(self, iv: bytes, associated_data: bytes) -> None:
+        self._iv = create_string_buffer(iv, max(len(iv), 1))
+        self._length = len(iv)
+        self._aad = create_string_buffer(associated_data, max(len(associated_data), 1))
+        self._parameters = GcmParameters(
+            *(ctypes.addressof(self._iv) if iv else None, len(iv), 8 * len(iv)),
+            *(ctypes.addressof(self._aad), len(associated_data), 8 * _TAG_LENGTH),
+        )
+        self.mechanism = Mechanism(CKM_AES_GCM, ctypes.addressof(self._parameters), ctypes.sizeof(self._parameters))
+
+    def iv(self) -> bytes:
+        """Return the initialization vector, as the token may have written it."""
+        return self._iv.raw[: self._length]

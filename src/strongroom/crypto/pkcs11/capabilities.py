@@ -1,0 +1,85 @@
+"""What a token can do, found out by doing it with objects that end with their session."""
+
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from strongroom.bounded_cache import put
+from strongroom.crypto.pkcs11 import constants as c
+from strongroom.crypto.pkcs11.calls import Calls
+from strongroom.crypto.pkcs11.connection import Connection, TokenSession
+from strongroom.crypto.pkcs11.cryptoki import Attributes
+from strongroom.crypto.pkcs11.known_answers import KnownAnswers
+from strongroom.crypto.pkcs11.return_codes import CryptokiError, Kind
+from strongroom.crypto.pkcs11.token import Token
+
+T = TypeVar("T")
+
+_WRAPS = (c.CKM_AES_KEY_WRAP_KWP, c.CKM_AES_KEY_WRAP_PAD, c.CKM_AES_KEY_WRAP)
+_UNKNOWN = {Kind.FAULT, Kind.CALLER}
+_MOST = 64
+
+
+class Capabilities(msgspec.Struct, frozen=True):
+    """What a token can do. ``keeps_keys`` tells whether it refuses to wrap a key that is not extractable."""
+
+    known_answers: KnownAnswers
+    keeps_keys: bool
+
+
+class ConnectableToken(Token, Protocol):
+    """A token that can be connected before it is used."""
+
+    def require(self) -> Connection:
+        """Connect now, and return the connection."""
+        ...
+
+
+_found: dict[tuple[str, ...], Capabilities] = {}
+
+
+def capabilities_of(token: ConnectableToken, module: str) -> Capabilities:
+    """Return what a token can do, found out once for each module, model, firmware and serial number.
+
+    Raises as ``Token.run``.
+    """
+    name = token.require().name
+    key = (module, name.model, name.firmware, name.serial)
+    if key not in _found:
+        put(_found, key, token.run(_try_all), _MOST)
+    return _found[key]
+
+
+def _try_all(session: TokenSession) -> Capabilities:
+    return Capabilities(session.known_answers, _keeps_keys(session.calls))
+
+
+def _keeps_keys(calls: Calls) -> bool:
+    kept = calls.generate_key(_aes({c.CKA_SENSITIVE: True, c.CKA_EXTRACTABLE: False, c.CKA_ENCRYPT: True}))
+    wrapping = calls.generate_key(_aes({c.CKA_WRAP: True, c.CKA_ENCRYPT: True}))
+    try:
+        return not any(_gives_away(calls, wrapping, kept, mechanism) for mechanism in _WRAPS)
+    finally:
+        for each in (kept, wrapping):
+            calls.destroy_object(each)
+
+
+def _gives_away(calls: Calls, wrapping: int, kept: int, mechanism: int) -> bool:
+    try:
+        calls.wrap_key(wrapping, kept, mechanism)
+    except CryptokiError as error:
+        if error.kind not in _UNKNOWN:
+            raise
+        return False
+    return True
+
+
+def _aes(more: Attributes) -> Attributes:
+    return {
+        c.CKA_CLASS: c.CKO_SECRET_KEY,
+        c.CKA_KEY_TYPE: c.CKK_AES,
+        c.CKA_TOKEN: False,
+        c.CKA_PRIVATE: True,
+        c.CKA_VALUE_LEN: 32,
+        **more,
+    }

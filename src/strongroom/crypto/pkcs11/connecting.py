@@ -1,0 +1,91 @@
+"""Makes a connection to a token: initialize, find, log in, test."""
+
+import time
+
+from strongroom.crypto.pkcs11.calls import Calls
+from strongroom.crypto.pkcs11.connection import Connection, name_of
+from strongroom.crypto.pkcs11.constants import (
+    CKF_LOGIN_REQUIRED,
+    CKF_USER_PIN_FINAL_TRY,
+    CKF_USER_PIN_LOCKED,
+    CKR_USER_ALREADY_LOGGED_IN,
+    CKU_USER,
+)
+from strongroom.crypto.pkcs11.cryptoki import TokenInfo
+from strongroom.crypto.pkcs11.known_answers import test_known_answers
+from strongroom.crypto.pkcs11.module import Module
+from strongroom.crypto.pkcs11.return_codes import CryptokiError, Kind
+from strongroom.crypto.pkcs11.start_lock import start_lock
+from strongroom.crypto.pkcs11.token_address import TokenAddress
+from strongroom.crypto.token_errors import TokenRefusedError, TokenUnavailableError
+
+_ATTEMPTS, _PAUSE = 3, 0.1
+_LOCK_PATIENCE = 10.0
+
+
+def connect(module: Module, address: TokenAddress, *, first: bool) -> Connection:
+    """Return a connection to a token, which has passed its known-answer tests. The caller is alone in the module.
+
+    The ``first`` one of a process has some attempts at once: processes that log in to a token outside of our lock can
+    make it disappear for a moment. Raises TokenUnavailableError, TokenRefusedError, WrongAnswerError, CryptokiError.
+    """
+    with start_lock(address.start_lock, _LOCK_PATIENCE):
+        for left in reversed(range(_ATTEMPTS if first else 1)):
+            try:
+                return _connect(module, address)
+            except TokenRefusedError:
+                raise
+            except (CryptokiError, TokenUnavailableError):
+                module.finalize()
+                if not left:
+                    raise
+                time.sleep(_PAUSE)
+    raise AssertionError  # pragma: no cover - the last attempt returns or raises
+
+
+def _connect(module: Module, address: TokenAddress) -> Connection:
+    module.initialize()
+    slot, info = _found(module.tokens(), address)
+    owner = Calls(module.functions, module.open_session(slot))
+    if info.flags & CKF_LOGIN_REQUIRED:
+        _log_in(module, owner, info, address)
+    connection = Connection(module, slot, name_of(info), owner, address.handles)
+    connection.known_answers = test_known_answers(owner)
+    return connection
+
+
+def _found(tokens: dict[int, TokenInfo], address: TokenAddress) -> tuple[int, TokenInfo]:
+    """Return the slot of a token with what it says of itself; raises TokenUnavailableError if it is not there."""
+    named = {slot: (name_of(info), info) for slot, info in tokens.items()}
+    found = {slot: info for slot, (name, info) in named.items() if address.token in {name.label, name.serial}}
+    if len(found) > 1:
+        raise TokenRefusedError(
+            f"{len(found)} tokens of `{address.module}` have the label {address.token!a}; "
+            "name one by its serial number in `pkcs11-token`"
+        )
+    for slot, info in found.items():
+        return slot, info
+    there = ", ".join(sorted(ascii(name.label) for name, _ in named.values() if name.label)) or "none"
+    raise TokenUnavailableError(f"`{address.module}` has no token {address.token!a} (it has: {there})")
+
+
+def _log_in(module: Module, owner: Calls, info: TokenInfo, address: TokenAddress) -> None:
+    """Log in; raises TokenRefusedError if the PIN is wrong, or if a wrong one could lock the token."""
+    described = f"the token {address.token!a} of `{address.module}`"
+    if info.flags & CKF_USER_PIN_LOCKED:
+        raise TokenRefusedError(f"{described} is locked: its PIN was wrong too often; unlock it with its own tools")
+    if info.flags & CKF_USER_PIN_FINAL_TRY:
+        raise TokenRefusedError(
+            f"{described} allows one more wrong PIN before it locks itself; log in once with its own tools"
+        )
+    pin = address.pin.encode()
+    try:
+        module.functions.call("Login", owner.session, CKU_USER, pin, len(pin))
+    except CryptokiError as error:
+        if error.code == CKR_USER_ALREADY_LOGGED_IN:
+            return
+        if error.kind is Kind.STOP:
+            raise TokenRefusedError(
+                f"{described} refuses the PIN ({error}), and it is not tried again; correct `pkcs11-pin-file`"
+            ) from None
+        raise

@@ -1,0 +1,226 @@
+"""A token, as the rest of the service uses it: it runs work with a session, and comes back by itself after it was away.
+
+Every call notes the generation of the connection that it used. If it finds the connection lost, it asks for a new one,
+which one thread makes, and is tried once more. While there is none, further attempts are made with growing pauses, and
+calls in between fail at once.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from strongroom.crypto.pkcs11.connecting import connect
+from strongroom.crypto.pkcs11.connection import Connection, TokenName, TokenSession
+from strongroom.crypto.pkcs11.known_answers import WrongAnswerError
+from strongroom.crypto.pkcs11.module import (
+    Module,
+    ModuleBusyError,
+    StaleConnectionError,
+    leave_module,
+    module_of,
+)
+from strongroom.crypto.pkcs11.return_codes import CryptokiError, Kind
+from strongroom.crypto.pkcs11.threads import TokenThreads
+from strongroom.crypto.pkcs11.token_address import TokenAddress
+from strongroom.crypto.token_errors import TokenFaultError, TokenRefusedError, TokenUnavailableError
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 5.0
+"""Seconds that a call waits for a token."""
+_OTHERS_LEAVE = 2.0
+"""Seconds that a new connection waits for calls which are inside the module."""
+_CONNECTING = 1.0
+"""Seconds that a call waits while another one makes the first connection."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
+_ATTEMPTS = 4
+_LOGGED_EVERY = 60.0
+"""How often, in seconds, the same fault is logged."""
+
+
+class Token(Protocol):
+    """Runs work with a session of a token."""
+
+    @property
+    def generation(self) -> int:
+        """The number of the present connection; handles and sessions of another one are not valid."""
+        ...
+
+    def run(self, work: Callable[[TokenSession], T], *, patience: float = PATIENCE) -> T:
+        """Run work and return its result. It may be run twice, so it must bear that.
+
+        Raises CryptokiError if the token says that the data are not valid, TokenUnavailableError if it does not answer,
+        TokenTimeoutError if it does not answer in time, TokenFaultError if it refuses.
+        """
+        ...
+
+
+class ModuleToken:
+    """A token in a Cryptoki module of this process. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        address: TokenAddress,
+        timer: Callable[[], float],
+        report: Callable[[str | None], None] = lambda _why: None,
+    ) -> None:
+        """Load the module; connect at the first call.
+
+        ``timer`` gives seconds. ``report`` is told why the token is away, and None when it is back.
+        Raises OSError if the module cannot be loaded.
+        """
+        self.address = address
+        self._module: Module = module_of(address.module, address.arguments)
+        self._timer = timer
+        self._report = report
+        self._threads = TokenThreads(address.threads)
+        self._connection: Connection | None = None
+        self._connecting = threading.Lock()
+        self._next_try = 0.0
+        self._next_search = 0.0
+        self._logged = ""
+        self._next_log = 0.0
+        self._pause = 0.0
+        self._why: TokenUnavailableError | None = None
+
+    @property
+    def generation(self) -> int:
+        """The number of the present connection."""
+        return self._module.generation
+
+    @property
+    def name(self) -> TokenName | None:
+        """What the token says of itself; None before it was connected."""
+        return None if self._connection is None else self._connection.name
+
+    def run(self, work: Callable[[TokenSession], T], *, patience: float = PATIENCE) -> T:
+        """Run work on a thread of the token; raises as ``Token`` says."""
+        return self._threads.run(lambda: self._perform(work), patience)
+
+    def require(self, *, patience: float = PATIENCE) -> Connection:
+        """Connect now, and return the connection; raises as ``run``."""
+
+        def connected(_session: TokenSession) -> Connection:
+            assert self._connection is not None  # noqa: S101 - for the type checker
+            return self._connection
+
+        return self.run(connected, patience=patience)
+
+    def check(self) -> None:
+        """Ask the token for random bytes; raises as ``run``."""
+        self.run(lambda session: session.calls.random(1), patience=_OTHERS_LEAVE)
+
+    def close(self) -> None:
+        """End all sessions. A call that hangs inside keeps the module from being finalized, and is left to itself."""
+        self._threads.close()
+        leave_module(self._module, _OTHERS_LEAVE)
+
+    # --- on a thread of the token
+
+    def _perform(self, work: Callable[[TokenSession], T]) -> T:
+        met: list[Kind] = []
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._attempt(work)
+            except StaleConnectionError:
+                # Another call has found the connection lost.
+                met.append(Kind.LOST)
+            except CryptokiError as error:
+                met.append(error.kind)
+                if not self._may_try_again(error, met.count(error.kind)):
+                    raise self._given_up(error) from None
+        raise self._failed(TokenUnavailableError(f"{self._described()}: its connection is lost again and again"))
+
+    def _attempt(self, work: Callable[[TokenSession], T]) -> T:
+        connection = self._connected()
+        with self._module.entered(connection.generation):
+            session: TokenSession | None = None
+            try:
+                session = connection.session()
+                return work(session)
+            except CryptokiError as error:
+                connection.drop_session()
+                if error.kind is Kind.LOST:
+                    self._module.lose(connection.generation)
+                elif error.kind is Kind.FULL:
+                    connection.make_room()
+                elif error.kind is Kind.HANDLE and session is not None:
+                    connection.drop_handles(session.used)
+                raise
+
+    def _may_try_again(self, error: CryptokiError, times: int) -> bool:
+        """Tell whether another attempt may help, after a failure of a kind was met so many times."""
+        if times == 1 and error.kind in {Kind.LOST, Kind.FULL, Kind.HANDLE}:
+            if error.kind is Kind.LOST:
+                logger.warning("%s: %s; connecting again", self._described(), error)
+            return True
+        if error.kind is Kind.HANDLE and self._timer() >= self._next_search:
+            # SoftHSM finds no token object any more after its folder was away for a moment.
+            self._next_search = self._timer() + _LONGEST_PAUSE
+            self._module.lose(self._module.generation)
+            return True
+        return False
+
+    def _given_up(self, error: CryptokiError) -> Exception:
+        """Return what a failure means to the one who called."""
+        if error.kind is Kind.CALLER:
+            return error
+        if error.kind is Kind.LOST:
+            return self._failed(TokenUnavailableError(f"{self._described()}: {error}"))
+        text = f"{self._described()}: {error}"
+        if text != self._logged or self._timer() >= self._next_log:
+            self._logged, self._next_log = text, self._timer() + _LOGGED_EVERY
+            logger.error("%s", text)
+        return TokenFaultError(text)
+
+    # --- connecting
+
+    def _connected(self) -> Connection:
+        """Return the present connection, made now if there is none; raises TokenUnavailableError."""
+        connection = self._connection
+        if connection is not None and self._module.is_current(connection.generation):
+            return connection
+        if not self._connecting.acquire(timeout=0 if self._pause else _CONNECTING):
+            raise self._why or TokenUnavailableError(f"{self._described()}: it is being connected")
+        try:
+            connection = self._connection
+            if connection is not None and self._module.is_current(connection.generation):
+                return connection
+            if self._why is not None and (isinstance(self._why, TokenRefusedError) or self._timer() < self._next_try):
+                raise self._why
+            connection = self._connection = self._connect()
+            if self._why is not None:
+                logger.warning("%s: it is back", self._described())
+            self._pause, self._why = 0.0, None
+            self._report(None)
+            return connection
+        finally:
+            self._connecting.release()
+
+    def _connect(self) -> Connection:
+        try:
+            with self._module.alone(_OTHERS_LEAVE):
+                return connect(self._module, self.address, first=self._connection is None and self._why is None)
+        except ModuleBusyError:
+            why = TokenUnavailableError(f"{self._described()}: calls inside the module do not return")
+        except WrongAnswerError as error:
+            why = TokenRefusedError(f"{self._described()}: it computes {error} wrongly, so it is not used")
+        except TokenUnavailableError as error:
+            why = error
+        except CryptokiError as error:
+            why = TokenUnavailableError(f"{self._described()}: {error}")
+        raise self._failed(why)
+
+    def _failed(self, why: TokenUnavailableError) -> TokenUnavailableError:
+        """Note that the token is away: until the next attempt, which comes after a pause, calls fail at once."""
+        self._pause = min(max(2 * self._pause, _FIRST_PAUSE), _LONGEST_PAUSE)
+        self._next_try = self._timer() + self._pause
+        self._why = why
+        self._report(why.explanation)
+        return why
+
+    def _described(self) -> str:
+        return f"the token {self.address.token!a} of `{self.address.module}`"

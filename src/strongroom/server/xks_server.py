@@ -1,0 +1,171 @@
+"""Listens for AWS KMS, serves until told to stop, and drains: the listener of the XKS proxy."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from typing import cast
+
+import uvloop
+from typing_extensions import override
+
+from strongroom.audit.sink import AuditSink
+from strongroom.clock import Clock
+from strongroom.http.acceptor import Acceptor
+from strongroom.http.connection import Limits
+from strongroom.http.fast_parser import FastParser
+from strongroom.http.listeners import join_port
+from strongroom.http.open_files import connections_within_limits
+from strongroom.http.timeouts import TLS_HANDSHAKE_TIMEOUT, TLS_SHUTDOWN_TIMEOUT, Timeouts
+from strongroom.server.tls import Tls
+from strongroom.server.xks_front import XksCapacity, XksFront
+from strongroom.server.xks_replies import XksReplies
+from strongroom.server.xks_work import XksConnection, XksWork
+from strongroom.service.unauthenticated import RecordRateLimit
+from strongroom.service.xks_trail import XksTrail
+from strongroom.settings import Settings
+from strongroom.store.records import KeyUse
+
+logger = logging.getLogger(__name__)
+
+_BACKLOG = 512
+_MOST_BODY = 64 * 1024
+"""Bytes. The largest request that AWS KMS makes has half of that."""
+_STOP = (signal.SIGTERM, signal.SIGINT)
+
+
+class _Named(XksConnection):
+    """Notes the name of the client when its handshake is over."""
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.client_name = _common_name(transport.get_extra_info("peercert"))
+        super().connection_made(transport)
+
+
+class XksServer:
+    """Serves XKS proxies on one address, which is claimed. ``chores`` are done at once and then at every interval.
+
+    ``settings`` are those of the listener (``assembly.xks_serving``).
+    """
+
+    def __init__(  # noqa: PLR0913 - the parts of a server
+        self,
+        settings: Settings,
+        work: XksWork,
+        trail: XksTrail,
+        limit: RecordRateLimit,
+        log: AuditSink,
+        *,
+        note_use: Callable[[KeyUse], None],
+        chores: Callable[[], None],
+        clock: Clock,
+        tls: Tls,
+    ) -> None:
+        self._settings = settings
+        self._work = work
+        self._trail = trail
+        self._limit = limit
+        self._log = log
+        self._note_use = note_use
+        self._chores = chores
+        self._clock = clock
+        self._tls = tls
+        self._stop: Callable[[], object] = lambda: None
+
+    def run(self, ready: Callable[[], None], reload: Callable[[], None]) -> None:
+        """Serve until SIGTERM or SIGINT; call ``ready`` once connections are accepted, and ``reload`` after SIGHUP.
+
+        ``reload`` runs on a thread and renews the certificates of ``tls``. Raises OSError when the address cannot be
+        listened on.
+        """
+        listener = join_port(*self._settings.address)
+        with contextlib.closing(listener), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._serve(listener, ready, reload))
+
+    def stop(self) -> None:
+        """End serving as SIGTERM does. Any thread may call this."""
+        self._stop()
+
+    async def _serve(self, listener: socket.socket, ready: Callable[[], None], reload: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        acceptor = Acceptor(listener)
+        self._stop = partial(loop.call_soon_threadsafe, acceptor.stop)
+        for signal_number in _STOP:
+            loop.add_signal_handler(signal_number, acceptor.stop)
+
+        def renew() -> None:
+            reload()
+            loop.call_soon_threadsafe(acceptor.renew)
+
+        loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, renew))
+        with contextlib.closing(self._front(loop)) as front, self._keeping():
+            limits = Limits(body=_MOST_BODY, timeouts=Timeouts(self._settings.request_time, self._settings.idle_time))
+            fast_parser = FastParser(limits.head, limits.body)
+            connections, handshakes = front.connections, front.connections.handshakes
+            secure = self._tls.context is not None
+
+            def listen(copy: socket.socket) -> Awaitable[asyncio.Server]:
+                return loop.create_server(
+                    lambda: handshakes.begun(_Named(connections, limits, fast_parser, secure=secure)),
+                    sock=copy,
+                    ssl=self._tls.context,
+                    ssl_handshake_timeout=TLS_HANDSHAKE_TIMEOUT if secure else None,
+                    ssl_shutdown_timeout=TLS_SHUTDOWN_TIMEOUT if secure else None,
+                    backlog=_BACKLOG,
+                )
+
+            await acceptor.run(listen, handshakes, ready)
+            await front.drain(self._settings.drain)
+            # All is done. A second signal must not look like a crash.
+            signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
+
+    def _front(self, loop: asyncio.AbstractEventLoop) -> XksFront:
+        settings = self._settings
+        capacity = XksCapacity(
+            settings.xks_serve_threads,
+            connections_within_limits(settings.max_connections),
+            settings.held_bytes,
+            settings.xks_deadline,
+        )
+        return XksFront(
+            loop,
+            self._work,
+            self._trail,
+            XksReplies(loop, self._log, self._clock),
+            note_use=self._note_use,
+            capacity=capacity,
+            clock=self._clock,
+            settle=lambda: self._limit.settle(self._clock.now()),
+        )
+
+    @contextlib.contextmanager
+    def _keeping(self) -> Iterator[None]:
+        """Do the chores on a thread of their own."""
+        stop = threading.Event()
+
+        def keep() -> None:
+            self._chores()
+            while not stop.wait(self._settings.keeper_interval):
+                self._chores()
+
+        thread = threading.Thread(target=keep, name="keeper")
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+def _common_name(certificate: object) -> str | None:
+    """Return the common name in the subject of a verified certificate; None if it has none, or several."""
+    if not isinstance(certificate, dict):
+        return None
+    subject = cast("tuple[tuple[tuple[str, str], ...], ...]", certificate.get("subject", ()))
+    names = [value for entry in subject for field, value in entry if field == "commonName"]
+    return names[0] if len(names) == 1 else None

@@ -1,0 +1,223 @@
+"""A server whose domain keys are in a token: boto3 against SoftHSM, which goes away, hangs and comes back."""
+
+import json
+import re
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from botocore.exceptions import ClientError
+
+from accounts import strongroom, succeed
+from clients import client_of
+from local_server import RunningServer, running_server
+from server_processes import children_of, wait_until
+from softhsm import PIN, FaultyModule, new_token, token_settings
+from started_servers import failed_start, started
+
+SOON = 30.0
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FaultyModule:
+    """Return a module that all commands and servers of the test use."""
+    module = FaultyModule(tmp_path)
+    settings = token_settings(tmp_path, module.path)
+    regions = {"STRONGROOM_REGIONS": "us-east-1,eu-west-1"}
+    for name, value in {**new_token(tmp_path), **module.environment, **settings, **regions}.items():
+        monkeypatch.setenv(name, value)
+    return module
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def server(module: FaultyModule, data: Path, tmp_path: Path) -> Iterator[RunningServer]:
+    with running_server(data, tmp_path / "log") as server:
+        yield server
+        module.behave("")
+
+
+def error_of(call: object, **members: object) -> tuple[str, float]:
+    """Return the code of the error that a call is answered with, and how many seconds that took."""
+    begun = time.monotonic()
+    with pytest.raises(ClientError) as caught:
+        call(**members)  # type: ignore[operator]
+    assert "strongroom-test" not in str(caught.value)
+    return caught.value.response["Error"]["Code"], time.monotonic() - begun
+
+
+def readiness(server: RunningServer) -> str:
+    with closing(HTTPConnection(urlsplit(server.endpoint).netloc, timeout=10)) as connection:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().read().decode()
+
+
+@pytest.mark.usefixtures("module")
+def test_every_kind_of_key_survives_a_restart(data: Path, tmp_path: Path) -> None:
+    with running_server(data, tmp_path / "log", "--workers", "2") as server:
+        kms = client_of(server)
+        key = kms.create_key(MultiRegion=True)["KeyMetadata"]["KeyId"]
+        blobs = []
+        for _ in range(3):
+            blobs.append(kms.encrypt(KeyId=key, Plaintext=b"text")["CiphertextBlob"])
+            kms.rotate_key_on_demand(KeyId=key)
+        kms.replicate_key(KeyId=key, ReplicaRegion="eu-west-1")
+        mac_key = kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["KeyId"]
+        mac = kms.generate_mac(KeyId=mac_key, Message=b"m", MacAlgorithm="HMAC_SHA_256")["Mac"]
+        signer = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+        signature = kms.sign(KeyId=signer, Message=b"m", SigningAlgorithm="ECDSA_SHA_256")["Signature"]
+        for child in children_of(server.process.pid):
+            for name in ("cmdline", "environ"):
+                assert PIN.encode() not in Path(f"/proc/{child}/{name}").read_bytes()
+    with running_server(data, tmp_path / "log2", "--workers", "2") as server:
+        kms = client_of(server)
+        for blob in blobs * 3:
+            assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"text"
+            assert client_of(server, "eu-west-1").decrypt(CiphertextBlob=blob, KeyId=key)["Plaintext"] == b"text"
+        kms.verify_mac(KeyId=mac_key, Message=b"m", MacAlgorithm="HMAC_SHA_256", Mac=mac)
+        assert kms.verify(KeyId=signer, Message=b"m", SigningAlgorithm="ECDSA_SHA_256", Signature=signature)
+        found = json.loads(succeed(data, "hsm", "status", "--json"))
+        assert [(each["region"], each["there"]) for each in found["domain_keys"]] == [
+            ("eu-west-1", True),
+            ("us-east-1", True),
+        ]
+        assert found["capabilities"]["keeps_keys"]
+        with sqlite3.connect(data / "strongroom.db") as database:
+            tokens = [row[0] for row in database.execute("SELECT token FROM key_material")]
+        assert len(tokens) == 10
+        assert {token[:1] for token in tokens} == {b"\x11"}
+    assert PIN not in (tmp_path / "log").read_text() + (tmp_path / "log2").read_text()
+
+
+def test_a_token_that_is_gone_takes_only_what_needs_it(module: FaultyModule, server: RunningServer) -> None:
+    kms = client_of(server)
+    loaded, other = (kms.create_key()["KeyMetadata"]["KeyId"] for _ in range(2))
+    blob = kms.encrypt(KeyId=loaded, Plaintext=b"text")["CiphertextBlob"]
+    module.behave("gone")
+    for call, members in (
+        (kms.create_key, {}),
+        (kms.encrypt, {"KeyId": other, "Plaintext": b"text"}),
+        (kms.rotate_key_on_demand, {"KeyId": loaded}),
+    ):
+        code, seconds = error_of(call, **members)
+        assert code == "KMSInternalException"
+        assert seconds < 3.0
+    assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"text"
+    assert len(kms.list_keys()["Keys"]) == 2
+    kms.create_alias(AliasName="alias/other", TargetKeyId=other)
+    took = [error_of(kms.encrypt, KeyId=other, Plaintext=b"text")[1] for _ in range(40)]
+    assert sorted(took)[len(took) // 2] < 0.1
+    wait_until(lambda: "calls that need the hardware token fail" in readiness(server))
+    module.behave("")
+    wait_until(lambda: "hardware token" not in readiness(server))
+    assert kms.encrypt(KeyId=other, Plaintext=b"text")["CiphertextBlob"]
+
+
+def test_a_token_that_hangs_does_not_hold_up_other_calls(module: FaultyModule, server: RunningServer) -> None:
+    kms = client_of(server)
+    loaded, other = (kms.create_key()["KeyMetadata"]["KeyId"] for _ in range(2))
+    blob = kms.encrypt(KeyId=loaded, Plaintext=b"text")["CiphertextBlob"]
+    module.behave("hang")
+    code, seconds = error_of(kms.encrypt, KeyId=other, Plaintext=b"text")
+    assert code == "DependencyTimeoutException"
+    assert 4.0 < seconds < 9.0
+    begun = time.monotonic()
+    assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"text"
+    assert time.monotonic() - begun < 1.0
+    module.behave("")
+    assert kms.encrypt(KeyId=other, Plaintext=b"text")["CiphertextBlob"]
+
+
+def test_a_backup_opens_with_the_token_alone(
+    module: FaultyModule, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup, secret, restored = tmp_path / "backup", tmp_path / "secret", tmp_path / "restored"
+    secret.write_text("a passphrase of the backup\n")
+    with running_server(data, tmp_path / "log") as server:
+        kms = client_of(server)
+        key = kms.create_key()["KeyMetadata"]["KeyId"]
+        blob = kms.encrypt(KeyId=key, Plaintext=b"text")["CiphertextBlob"]
+        more = ("--with-domain-keys", "--passphrase-file", str(secret))
+        refused = strongroom(data, "backup", "--to", str(tmp_path / "refused"), *more)
+        assert "the domain keys are in a hardware token, which never gives them away" in refused.stderr
+        succeed(data, "seal", "rotate")
+        assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"text"
+        succeed(data, "backup", "--to", str(backup), "--unencrypted")
+        checked = strongroom(data, "doctor").stdout
+        assert "has the domain keys of eu-west-1, us-east-1" in checked
+        assert "the material of 1 key opens" in checked
+        (key_file,) = data.glob("root-*.key")
+    restore = ("restore", str(backup), "--root-key", str(key_file), "--without-audit-log")
+    module.behave("gone")
+    for answer in (strongroom(restored, *restore), strongroom(data, "hsm", "status")):
+        assert answer.stderr == f"Error: `{module.path}` has no token 'strongroom-test' (it has: none)\n"
+    module.behave("")
+    with monkeypatch.context() as without:
+        for name in ("MODULE", "TOKEN", "PIN_FILE"):
+            without.delenv(f"STRONGROOM_PKCS11_{name}")
+        without.delenv("STRONGROOM_KEY_PROTECTION")
+        lost = strongroom(restored, *restore)
+        assert lost.stderr == (
+            "Error: a hardware token is needed; name it in the setting `pkcs11-module` (docs/hardware.md)\n"
+        )
+        assert "CRITICAL token:" in strongroom(data, "doctor").stdout
+        succeed(data, "account", "create", "111122223333")
+    assert not restored.exists()
+    succeed(restored, *restore)
+    succeed(restored, "account", "root-key", "000000000000", "--replace")
+    with running_server(restored, tmp_path / "log2") as server:
+        assert client_of(server).decrypt(CiphertextBlob=blob)["Plaintext"] == b"text"
+
+
+def test_mistakes_are_told_in_one_line(
+    module: FaultyModule, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_server(data, tmp_path / "log"):
+        pass
+    wrong = tmp_path / "wrong"
+    wrong.write_text("another PIN\n")
+    for changed, words in (
+        ({"STRONGROOM_PKCS11_PIN_FILE": str(wrong)}, "refuses the PIN (C_Login answers PIN_INCORRECT)"),
+        ({"STRONGROOM_PKCS11_PIN_FILE": str(tmp_path / "none")}, "in `pkcs11-pin-file` cannot be read"),
+        ({"STRONGROOM_PKCS11_MODULE": str(wrong)}, "`pkcs11-module` cannot be loaded"),
+        ({"STRONGROOM_PKCS11_MODULE": "softhsm.so"}, "`pkcs11-module` must be an absolute path"),
+        ({"STRONGROOM_PKCS11_TOKEN": ""}, "STRONGROOM_PKCS11_TOKEN is not valid"),
+    ):
+        with monkeypatch.context() as mistaken:
+            for name, value in changed.items():
+                mistaken.setenv(name, value)
+            ended = failed_start(data)
+        assert ended.code == 1
+        assert words in ended.last_line
+        assert "another PIN" not in ended.errors
+    module.behave("wrong")
+    assert "it computes AES-256-GCM wrongly, so it is not used" in failed_start(data).last_line
+    module.behave("")
+    shutil.rmtree(tmp_path / "tokens")
+    for name, value in new_token(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    assert re.search(r"has no object [0-9a-f]{32} \(strongroom/.*/1\)", failed_start(data).last_line)
+    answer = strongroom(data, "hsm", "status")
+    assert answer.returncode == 1
+    assert answer.stdout.count("IS MISSING") == 2
+
+
+def test_a_start_waits_for_a_token_that_is_away(module: FaultyModule, data: Path, tmp_path: Path) -> None:
+    module.behave("gone")
+    with started(tmp_path / "log", data) as process:
+        wait_until(lambda: "trying again in 1 s" in (tmp_path / "log").read_text())
+        module.behave("")
+        assert process.stdout is not None
+        assert "serves account" in process.stdout.readline()
+        process.terminate()
+        process.wait(timeout=SOON)

@@ -1,0 +1,28 @@
+"""The soft token of NSS as a second kind of hardware in tests: it differs from SoftHSM wherever it can."""
+
+import subprocess
+from pathlib import Path
+
+from programs import APT
+from strongroom.crypto.pkcs11.module import leave_module, module_of
+
+MODULE = Path("/usr/lib/x86_64-linux-gnu/libsoftokn3.so")
+LABEL, PIN = "NSS Certificate DB", "a-pin-of-the-test"
+_SLOT, _SECURITY_OFFICER = 2, 0
+
+
+def new_database(folder: Path) -> str:
+    """Make a database with a PIN in a folder; return what the module is initialized with to use it."""
+    if not MODULE.exists():
+        subprocess.run([APT, "libnss3"], check=True)
+    folder.mkdir(exist_ok=True)
+    arguments = f"configdir='sql:{folder}' certPrefix='' keyPrefix='' secmod='secmod.db' flags=''"
+    module = module_of(MODULE, arguments)
+    with module.alone(1):
+        module.initialize()
+        session = module.open_session(_SLOT)
+        module.functions.call("Login", session, _SECURITY_OFFICER, b"", 0)
+        module.functions.call("InitPIN", session, PIN.encode(), len(PIN))
+        module.close_session(session)
+    leave_module(module, 1)
+    return arguments
