@@ -156,6 +156,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """How long a call of an external key store proxy may take, connection included."""
     xks_threads: Annotated[int, Meta(ge=2, le=256)] = 16
     """Threads for calls that need an external key store proxy; one key store can use half of them."""
+    loaded_keys: Annotated[int, Meta(ge=1, le=_MOST)] = 100_000
+    """How many keys each worker has in its memory with their material."""
+    loaded_keys_time: Annotated[float, Meta(ge=0, le=_YEAR)] = 3600.0
+    """After how many seconds the material of a key is forgotten, and loaded again at its next use; 0 for never."""
     cached_keys: Annotated[int, Meta(ge=1, le=_MOST)] = 100_000
     """How many keys are cached in memory."""
     max_connections: Annotated[int, Meta(ge=1, le=_MOST)] = 16_384

@@ -72,6 +72,7 @@ from strongroom.service.shared_buckets import SharedBuckets
 from strongroom.service.unauthenticated import RecordRateLimit, UnauthenticatedRequests
 from strongroom.service.write_probe import WriteProbe
 from strongroom.settings import Settings
+from strongroom.snapshot.loaded_keys import LoadedKeys
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.audit.tail import AuditTail
 from strongroom.store.sqlite.schema_version import upgrade
@@ -145,7 +146,15 @@ class OpenFolder:
                 secrets=secrets,
                 data_key_pairs=SoftwareDataKeyPairs(approved_only=settings.fips),
                 random=SoftwareRandomSource(entropy),
-                snapshot=Snapshot(store, key_backends, secrets, settings.cached_keys, store.quarantine, key_stores),
+                snapshot=Snapshot(
+                    store,
+                    key_backends,
+                    secrets,
+                    settings.cached_keys,
+                    store.quarantine,
+                    key_stores,
+                    loaded_keys=LoadedKeys(settings.loaded_keys, settings.loaded_keys_time, clock.timer),
+                ),
                 entropy=entropy,
                 web_identities=_web_identities(settings),
                 attestations=attestations,
@@ -163,7 +172,9 @@ class OpenFolder:
             self.root_keys = RootKeys(self.folder, store, secrets, clock, entropy, self.trail)
             self.provider_keys = ProviderKeys(self.folder, store, self.trail)
             self.key_policies = KeyPolicies(self.folder, store, self.trail)
-            self.seals = Seals(self.folder, store, unsealing, self.trail, entropy, approved_only=settings.fips)
+            self.seals = Seals(
+                self.folder, store, unsealing, self.trail, entropy, self.token, approved_only=settings.fips
+            )
             self.domain_keys = DomainKeyRotation(
                 self.folder,
                 store,

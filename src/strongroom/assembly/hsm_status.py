@@ -1,6 +1,7 @@
 """What ``strongroom hsm status`` shows: the module, the token, what it can do, and the domain keys in it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 
 import msgspec
 
@@ -13,6 +14,7 @@ from strongroom.crypto.domain_keys import OpenDomainKey
 from strongroom.crypto.pkcs11.capabilities import Capabilities, capabilities_of
 from strongroom.crypto.pkcs11.connection import TokenName
 from strongroom.crypto.pkcs11.wrapping import wrapping_keys_in
+from strongroom.crypto.seals.document import SealKind
 from strongroom.entropy import Entropy
 from strongroom.settings import Settings
 
@@ -34,6 +36,8 @@ class HsmStatus(msgspec.Struct, frozen=True):
     token: TokenName
     capabilities: Capabilities
     domain_keys: Sequence[DomainKeyStatus]
+    seals: Sequence[str]
+    """The seals whose keys are in the token."""
     other_objects: Sequence[str]
     refused_key_specs: Sequence[str]
     """What CreateKey refuses for want of something in the token, each with the reason."""
@@ -53,25 +57,28 @@ def hsm_status(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Un
         there = wrapping_keys_in(token)
     finally:
         token.close()
-    keys = _domain_keys(settings, clock, entropy, unsealing)
-    named = {each.key for each in keys}
+    keys, seals = _named(settings, clock, entropy, unsealing)
+    named = {each.key for each in keys} | seals.keys()
     return HsmStatus(
         key_protection=settings.key_protection,
         module=str(settings.pkcs11_module),
         token=connection.name,
         capabilities=capabilities,
         domain_keys=[DomainKeyStatus(each.scope, each.version, each.key.hex(), each.key in there) for each in keys],
+        seals=[name for key, name in seals.items() if key in there],
         other_objects=[f"{label} {each.hex()}" for each, label in sorted(there.items()) if each not in named],
         # In root depth keys are used in this process, so the token decides nothing about their specs.
         refused_key_specs=[],
     )
 
 
-def _domain_keys(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Unsealing) -> list[OpenDomainKey]:
+def _named(
+    settings: Settings, clock: Clock, entropy: Entropy, unsealing: Unsealing
+) -> tuple[Sequence[OpenDomainKey], Mapping[bytes, str]]:
+    """Return the domain keys that are in the token, and the names of the seals whose keys are, by object id."""
     if not DataFolder(settings.folder).database.exists():
-        return []
-    opened = open_existing(settings, clock, entropy, unsealing=unsealing)
-    try:
-        return [*opened.unsealed_keys.in_token]
-    finally:
-        opened.close()
+        return (), {}
+    with closing(open_existing(settings, clock, entropy, unsealing=unsealing)) as opened:
+        objects = [(each.name, each.parameters) for each in opened.seals.status().seals if each.kind is SealKind.PKCS11]
+        seals = {bytes.fromhex(str(parameters["object"])): name for name, parameters in objects}
+        return opened.unsealed_keys.in_token, seals

@@ -11,6 +11,7 @@ Every change is whole or not there, whenever it is interrupted. To add a seal, t
 stay the same, and notice nothing.
 """
 
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -20,6 +21,7 @@ from msgspec.structs import replace
 from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.seal_remnants import finish_change, wipe
+from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing, document_of
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
 from strongroom.crypto.domain_keys import seal_domain_keys, unseal_domain_keys
@@ -39,10 +41,13 @@ from strongroom.crypto.seals.root_key import RootKey, RootKeySeal, new_root_key
 from strongroom.crypto.seals.tpm import DEVICE
 from strongroom.entropy import Entropy
 from strongroom.keys.arns import locator_of
+from strongroom.settings import SettingsError
 from strongroom.store.protocol import Transaction
 from strongroom.store.scopes import AccountScope
 from strongroom.store.sqlite.store import SqlStore
 from strongroom.whole_files import replace_file
+
+logger = logging.getLogger(__name__)
 
 FILE_SEAL = "file"
 """The name of the seal that a deployment begins with."""
@@ -78,13 +83,14 @@ class Trial(msgspec.Struct, frozen=True):
 class Seals:
     """The seals of an opened data folder."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a seal is made and recorded with
         self,
         folder: DataFolder,
         store: SqlStore,
         unsealing: Unsealing,
         trail: CommandTrail,
         entropy: Entropy,
+        token: ConfiguredToken,
         *,
         approved_only: bool = False,
     ) -> None:
@@ -95,6 +101,7 @@ class Seals:
         self._trail = trail
         self._approved_only = approved_only
         self._entropy = entropy
+        self._token = token
 
     def status(self) -> SealsStatus:
         """Return what seals there are; raises UnsealError."""
@@ -146,8 +153,11 @@ class Seals:
         if document is None:
             raise _only_seal(name) if name == FILE_SEAL else _no_such_seal(name)
         _others(document, name)
-        event = _event("RemoveSeal", "seal remove", {"seal": name, "kind": _required(document, name).kind.value})
+        removed = _required(document, name)
+        event = _event("RemoveSeal", "seal remove", {"seal": name, "kind": removed.kind.value})
         self._change(event, lambda document, root_key: self._rotate(document, root_key, without=name))
+        if removed.kind is SealKind.PKCS11:
+            self._destroy_key_of(removed)
 
     def rotate(self) -> int:
         """Make a new root key, wrapped by each seal; return its generation.
@@ -174,6 +184,13 @@ class Seals:
                     f"seal {each.name!a} stretches its passphrase by {each.parameters['kdf']}, which is not approved, "
                     "and `fips` is set; run: strongroom seal rotate, which then uses PBKDF2"
                 )
+
+    def _destroy_key_of(self, removed: SealEntry) -> None:
+        """Destroy the key of a removed seal in its token. What it has wrapped opens nothing any more either way."""
+        try:
+            self._token.destroy_seal_key(bytes.fromhex(str(removed.parameters["object"])))
+        except (UnsealError, SealUnavailableError, SettingsError) as error:
+            logger.warning("the key of the seal %a is still in the token: %s", removed.name, error)
 
     # --- changes
 
@@ -211,6 +228,8 @@ class Seals:
             if any(each.kind is SealKind.FILE for each in document.entries):
                 raise DataFolderError("there is a seal of the kind `file` already, and a second one would add nothing")
             entry = self._with_new_key_file(entry, document.generation)
+        if entry.kind is SealKind.PKCS11:
+            entry = replace(entry, parameters=self._token.create_seal_key(entry.name, self._entropy))
         entries = (*document.entries, self._wrapped(document, entry, root_key))
         after = replace(document, entries=entries).authenticated(root_key)
         replace_file(self._folder.seal, encode_document(after))

@@ -35,6 +35,7 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
+_SEAL_VERSION = 1
 _START = 30.0
 """Seconds that a start waits for a token."""
 
@@ -60,6 +61,9 @@ class ConfiguredToken:
         self._timer = timer
         self._lock = threading.Lock()
         self._token: ModuleToken | None = None
+        if self.is_set:
+            # Seals may need it.
+            unsealing.token = self
 
     @property
     def is_set(self) -> bool:
@@ -98,6 +102,26 @@ class ConfiguredToken:
     def wrapper(self, entropy: Entropy) -> Callable[[OpenDomainKey], KeyWrapper]:
         """Return what ``DomainKeys`` asks for what wraps with a domain key in the token."""
         return lambda opened: TokenWrapper(self, opened.key, opened.version, entropy)
+
+    # --- keys of seals
+
+    def seal_key(self, object_id: bytes, entropy: Entropy) -> KeyWrapper:
+        """Return what wraps with the key of a seal: see ``crypto.seals.pkcs11``."""
+        return _SealKey(self, object_id, entropy)
+
+    def create_seal_key(self, name: str, entropy: Entropy) -> dict[str, str]:
+        """Make the key of a seal in the token, and return the parameters of the seal; raises as ``require``."""
+        connection = self.require()
+        object_id = entropy(ID_LENGTH)
+        with _as_errors_of_a_start():
+            create_wrapping_key(self, object_id, f"seal/{name}", _SEAL_VERSION)
+        return {"object": object_id.hex(), "token": connection.name.serial}
+
+    def destroy_seal_key(self, object_id: bytes) -> None:
+        """Destroy the key of a seal that was removed; raises as ``require``."""
+        self.require()
+        with _as_errors_of_a_start():
+            destroy_wrapping_key(self, object_id)
 
     # --- domain keys, at a start
 
@@ -193,6 +217,40 @@ class ConfiguredToken:
             self._problems.resolve(Subject.TOKEN)
         else:
             self._problems.report(Subject.TOKEN, f"calls that need the hardware token fail: {why}")
+
+
+class _SealKey:
+    """Wraps a root key with a key in a token. Its errors are those of a keeper."""
+
+    def __init__(self, token: ConfiguredToken, object_id: bytes, entropy: Entropy) -> None:
+        self._token = token
+        self._id = object_id
+        self._wrapper = TokenWrapper(token, object_id, _SEAL_VERSION, entropy)
+
+    def wrap(self, plaintext: bytes, binding: bytes) -> bytes:
+        """Return an envelope around ``plaintext``; raises UnsealError, SealUnavailableError."""
+        self._require()
+        with _as_errors_of_a_start():
+            return self._wrapper.wrap(plaintext, binding)
+
+    def unwrap(self, envelope: bytes, binding: bytes) -> bytes:
+        """Return the content; raises UnsealError, SealUnavailableError."""
+        self._require()
+        with _as_errors_of_a_start():
+            return self._wrapper.unwrap(envelope, binding)
+
+    def _require(self) -> None:
+        """Connect, which takes longer than a call may, and see that the key is there."""
+        try:
+            connection = self._token.require()
+        except SettingsError as error:
+            raise UnsealError(str(error)) from None
+        with _as_errors_of_a_start():
+            if self._id not in wrapping_keys_in(self._token):
+                raise UnsealError(
+                    f"the token {connection.name.label!a} (serial number {connection.name.serial}) has no object "
+                    f"{self._id.hex()}, the key of the seal; name the right token in `pkcs11-token`"
+                )
 
 
 @contextmanager

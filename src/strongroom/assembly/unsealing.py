@@ -16,6 +16,7 @@ from strongroom.crypto.seals.file import FileKeeper, load_key_file
 from strongroom.crypto.seals.keeper import RootKeyKeeper
 from strongroom.crypto.seals.kms import KmsKeeper
 from strongroom.crypto.seals.passphrase import PassphraseKeeper
+from strongroom.crypto.seals.pkcs11 import Pkcs11Keeper, SealToken
 from strongroom.crypto.seals.root_key import FIRST_GENERATION, RootKey, RootKeySeal, generation_of
 from strongroom.crypto.seals.tpm import TpmKeeper
 from strongroom.entropy import Entropy
@@ -47,6 +48,8 @@ class Unsealing:
         self._passphrases = {} if known is None else dict(known.passphrases)
         self._pin = None if known is None else known.pin
         self._root_key = None if known is None else RootKey(known.root_key, known.generation)
+        self.token: SealToken | None = None
+        """The hardware token of the settings, if something has opened one."""
         self.opened_by = ""
         """The name of the seal that has opened; empty if the root key was known, or is in ``root.key``."""
 
@@ -123,6 +126,8 @@ class Unsealing:
             return KmsKeeper(entry.parameters, deployment)
         if entry.kind is SealKind.TPM:
             return TpmKeeper(entry.parameters, self._entropy)
+        if entry.kind is SealKind.PKCS11:
+            return Pkcs11Keeper(entry.parameters, self.token, self._entropy)
         return PassphraseKeeper(entry.parameters, lambda: self._passphrase(entry.name), self._entropy)
 
     def _passphrase(self, name: str) -> str:

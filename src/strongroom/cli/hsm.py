@@ -56,8 +56,10 @@ def _show(found: HsmStatus) -> None:
     _line("Keeps its keys", "yes" if found.capabilities.keeps_keys else "NO: it wraps keys that are not extractable")
     for each in found.domain_keys:
         _line(each.region, f"domain key {each.version}, object {each.object_id}{'' if each.there else ' IS MISSING'}")
+    for name in found.seals:
+        _line("Seal", f"the key of the seal {name!a}")
     for text in found.other_objects:
-        _line("Not ours", f"{text}: no domain key of this data folder")
+        _line("Not ours", f"{text}: no key of this data folder")
     _line("CreateKey refuses", "; ".join(found.refused_key_specs) or "nothing because of the token")
 
 

@@ -44,7 +44,7 @@ def status(*, as_json: bool, data: str | None, config: Path | None) -> None:
 
 @seal.command("add")
 @click.argument("name")
-@click.argument("kind", type=click.Choice(["file", "passphrase", "kms", "tpm"]))
+@click.argument("kind", type=click.Choice(["file", "passphrase", "kms", "tpm", "pkcs11"]))
 @click.option("--key-id", help="kms: ARN of the KMS key, or of an alias of it.")
 @click.option("--region", help="kms: its Region.")
 @click.option("--endpoint", help="kms: URL of the service. Default: AWS.")
@@ -73,7 +73,8 @@ def add(  # noqa: PLR0913 - the options of one seal
     """Add the seal NAME. It is opened once before it counts.
 
     KIND is what keeps the root key: a file beside the database, a passphrase, a KMS key of AWS or another server,
-    for which credentials are found as all AWS clients find them, or the TPM of this machine.
+    for which credentials are found as all AWS clients find them, the TPM of this machine, or a key that is made for it
+    in the hardware token of the settings.
     """
     if kind != "kms" and (key_id or region or endpoint):
         raise click.UsageError("--key-id, --region and --endpoint are for the kind kms")
@@ -149,6 +150,8 @@ def _described(status: SealStatus) -> str:
         return f"the key in the file {given['file']}"
     if status.kind == "kms":
         return f"the KMS key {given['key-id']} at {given.get('endpoint', 'AWS')}"
+    if status.kind == "pkcs11":
+        return f"the key {given['object']} in the hardware token {given['token']}"
     if status.kind == "tpm":
         unchanged = f", while its registers {given['pcrs']} do not change" if "pcrs" in given else ""
         return f"the TPM at {given['device']}{unchanged}"

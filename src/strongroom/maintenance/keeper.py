@@ -184,6 +184,7 @@ class Keeper:
             batch.extend(duty.find(reader, moment, limit))
 
     def _write_down(self, now: float) -> None:
+        self._run_guarded(self._backends.snapshot.unload_keys)
         self._run_guarded(self._backends.store.retry_writes)
         self._run_guarded(self._backends.store.confirm)
         self._run_guarded(self._usage.write, now)

@@ -26,6 +26,7 @@ from strongroom.keys.imported import state_at
 from strongroom.keys.kms_key import KeyMaterial, KmsKey
 from strongroom.keys.specs import KeySpec, Origin
 from strongroom.keys.states import KeyState
+from strongroom.snapshot.loaded_keys import LoadedKeys
 from strongroom.store.quarantine import Finding, Quarantine, material_record
 
 WITHHELD = ("aws:resourcetag/", "kms:resourcealiases")
@@ -60,11 +61,14 @@ class ActiveKey:
     """One version of a key. A change of the key makes a new one; this one is dropped."""
 
     __slots__ = (
-        *("_current", "_key_backends", "_loaded", "_loaded_current", "_only", "_quarantine"),
+        *("_current", "_key_backends", "_loaded", "_loaded_current", "_loaded_keys", "_only", "_quarantine"),
         *("backend_blocks", "blocks", "is_external", "is_slow", "key", "policy", "settled"),
     )
 
-    def __init__(self, key: KmsKey, key_backends: KeyBackends, quarantine: Quarantine) -> None:
+    def __init__(
+        self, key: KmsKey, key_backends: KeyBackends, quarantine: Quarantine, loaded_keys: LoadedKeys | None = None
+    ) -> None:
+        """Make a key ready. ``loaded_keys`` is told when its material is loaded, and has it unloaded again."""
         self.key = key
         self.policy = _compiled(key.policy, key.pinned)
         self.is_slow = key.spec is KeySpec.ECC_SECG_P256K1
@@ -84,6 +88,7 @@ class ActiveKey:
         self._loaded_current: LoadedMaterial | None = None
         self._loaded: dict[str, LoadedMaterial] | None = None
         self._only: BackingKey | None = None
+        self._loaded_keys = loaded_keys
 
     def state_at(self, now: float) -> KeyState:
         """Return the state of the key at a time, in epoch seconds: imported material may have expired by then."""
@@ -94,27 +99,31 @@ class ActiveKey:
 
     def current(self) -> LoadedMaterial:
         """Return the backing key that encrypts. The caller has checked that the key's state allows use."""
-        if self._loaded_current is None:
-            self._loaded_current = self._load(self._usable())
+        loaded = self._loaded_current
+        if loaded is None:
+            loaded = self._loaded_current = self._load(self._usable())
             if self.blocks:
                 self._load_all()
-        return self._loaded_current
+            self._note_loaded()
+        return loaded
 
     def material(self, material_id: str) -> LoadedMaterial | None:
         """Return the backing key of that id, or None if it is not this key's."""
         if self._current is not None and self._current.material_id == material_id and self._current.token is not None:
             return self.current()
-        if self._loaded is None:
+        by_id = self._loaded
+        if by_id is None:
             # Few keys ever need it, and a dict takes as much memory as the rest of the object.
-            self._loaded = {}
-        loaded = self._loaded.get(material_id)
+            by_id = self._loaded = {}
+        loaded = by_id.get(material_id)
         if loaded is not None:
             return loaded
         for material in self.key.materials:
             if material.material_id == material_id and material.permanent and material.token is not None:
-                loaded = self._loaded[material_id] = self._load(material)
+                loaded = by_id[material_id] = self._load(material)
                 if self.blocks:
                     self._load_all()
+                self._note_loaded()
         if loaded is None and material_id in self.key.damaged:
             raise unusable_material(self.key, material_id)
         return loaded
@@ -148,10 +157,27 @@ class ActiveKey:
     # --- loading
 
     def _backing_key(self) -> BackingKey:
-        if self._only is None:
-            self._only = self._load_backing_key(self._usable())
+        only = self._only
+        if only is None:
+            only = self._only = self._load_backing_key(self._usable())
             self.blocks = self._blocks_when_loaded()
-        return self._only
+            self._note_loaded()
+        return only
+
+    def _note_loaded(self) -> None:
+        # Afterwards: what is noted can be unloaded at once.
+        if self._loaded_keys is not None:
+            self._loaded_keys.add(self)
+
+    def begin_unloading(self) -> bool:
+        """Have calls that begin from now on wait for the back end; return whether calls so far did not wait for it."""
+        was_inline = self.backend_blocks and not self.blocks
+        self.blocks = self.backend_blocks
+        return was_inline
+
+    def unload(self) -> None:
+        """Forget all material. The next call loads what it needs."""
+        self._loaded_current = self._loaded = self._only = None
 
     def _blocks_when_loaded(self) -> bool:
         return self.backend_blocks and self._key_backends.blocks_when_loaded(self.key)

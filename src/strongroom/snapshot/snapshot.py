@@ -7,6 +7,7 @@ instead of reading it.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 from strongroom.crypto.key_backends import KeyBackends
@@ -16,6 +17,7 @@ from strongroom.keys.kms_key import KmsKey
 from strongroom.snapshot.active_key import ActiveKey
 from strongroom.snapshot.grants import GrantCache
 from strongroom.snapshot.key_stores import KeyStores
+from strongroom.snapshot.loaded_keys import LoadedKeys
 from strongroom.snapshot.miss import MustWait
 from strongroom.snapshot.principals import Principals
 from strongroom.snapshot.read_through_cache import ReadThroughCache
@@ -38,7 +40,7 @@ class Snapshot:
     Every lookup takes ``may_wait``: whether it may read the database on a cache miss.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is looked up, and what is kept of it
         self,
         store: Store,
         key_backends: KeyBackends,
@@ -46,10 +48,14 @@ class Snapshot:
         max_keys: int = 100_000,
         quarantine: Quarantine | None = None,
         key_stores: KeyStores | None = None,
+        *,
+        loaded_keys: LoadedKeys | None = None,
     ) -> None:
+        """Look things up in ``store``. ``loaded_keys`` bounds the key material in memory; without it, nothing does."""
         self._store = store
         self._quarantine = quarantine or Quarantine()
         self._key_backends = key_backends
+        self._loaded_keys = loaded_keys or LoadedKeys(max_keys, 0, time.monotonic)
         self._catching_up = threading.Lock()
         self._version = b""
         self._last_change = 0
@@ -82,6 +88,7 @@ class Snapshot:
         """Return how many of each kind are cached now."""
         return {
             "key": self._keys.size,
+            "loaded_key": self._loaded_keys.size,
             "alias": self._aliases.size,
             "grant": self.grants.size,
             "credential": self.principals.size,
@@ -95,6 +102,10 @@ class Snapshot:
             "grant": self.grants.misses,
             "credential": self.principals.misses,
         }
+
+    def unload_keys(self) -> None:
+        """Forget key material that was loaded too long ago. It has to be called every few seconds."""
+        self._loaded_keys.sweep()
 
     def refresh(self) -> None:
         """Make the view current: what any process committed before this call is seen after it."""
@@ -137,7 +148,7 @@ class Snapshot:
     def _read_key(self, locator: KeyLocator) -> ActiveKey | None:
         with self._store.read() as reader:
             key = reader.key(locator)
-        return None if key is None else self.active(key)
+        return None if key is None else ActiveKey(key, self._key_backends, self._quarantine, self._loaded_keys)
 
     def _read_alias(self, locator: AliasLocator) -> str | None:
         with self._store.read() as reader:
@@ -171,6 +182,7 @@ class Snapshot:
     def _drop_materials(self, active: ActiveKey) -> None:
         for material_id in _material_ids(active):
             self._materials.pop((active.key.region, material_id), None)
+        self._loaded_keys.remove(active)
 
     def _forget_everything(self) -> None:
         self._secrets.note_change()

@@ -71,6 +71,21 @@ def test_an_old_material_that_is_used_first_loads_all_too(depth: RootDepth, rota
     assert not key.blocks
 
 
+def test_a_key_waits_for_the_token_before_its_material_is_forgotten(depth: RootDepth, rotated: KmsKey) -> None:
+    """A call that was let through to the event loop finds it loaded, and none is let through after that."""
+    key = active(depth, rotated)
+    key.current()
+    assert key.begin_unloading()
+    assert lane_of("Encrypt", key, depth) is Lane.KEY_BACKEND
+    key.current()
+    assert depth.token.calls == 3
+    key.unload()
+    assert lane_of("Encrypt", key, depth) is Lane.KEY_BACKEND
+    key.current()
+    assert depth.token.calls == 6
+    assert lane_of("Encrypt", key, depth) is Lane.INLINE
+
+
 def test_a_key_of_another_kind_is_loaded_once(depth: RootDepth) -> None:
     key = replace(make_key(), spec=KeySpec.HMAC_256, policy=default_policy("arn:aws:iam::111122223333:root"))
     made = material(1)

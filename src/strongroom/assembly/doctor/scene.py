@@ -123,6 +123,8 @@ class Scene:
     def seal(self) -> Seal:
         """The root key's seal."""
         folder, sealed = self.folder, self.sealed
+        # A seal may need it.
+        _ = self.token
         return self._once("root-key", lambda: self.unsealing.seal(folder, sealed), "seal")
 
     @property

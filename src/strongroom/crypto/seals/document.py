@@ -24,6 +24,7 @@ class SealKind(StrEnum):
 
     FILE = "file"
     TPM = "tpm"
+    PKCS11 = "pkcs11"
     KMS = "kms"
     PASSPHRASE = "passphrase"  # noqa: S105 - a kind of seal
 
