@@ -22,6 +22,9 @@ def main() -> None:
         sys.exit(
             f"Error: strongroom cannot be loaded, for want of memory (ulimit -v) or open files (ulimit -n): {error}"
         )
+    except KeyboardInterrupt:
+        # As click says it once they are loaded.
+        sys.exit("\nAborted!")
     run()
 
 

@@ -28,6 +28,8 @@ class Subject(StrEnum):
     """A reader that keeps erased key material in the write-ahead log, or lets it grow."""
     ROWS = "rows"
     """Rows of the database that were changed or damaged."""
+    DOMAIN_KEYS = "domain-keys"
+    """Domain keys that a command has made and this process cannot open."""
     CLOCK = "clock"
     AUDIT = "audit"
     CERTIFICATE = "certificate"

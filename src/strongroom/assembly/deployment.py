@@ -127,7 +127,7 @@ class OpenFolder:
             self.unsealed_keys = domain_keys = open_domain_keys(
                 self.folder, store, new_regions, unsealing, entropy, protection, now=clock.now()
             )
-            follow_domain_keys(domain_keys, self.folder, store, unsealing)
+            follow_domain_keys(domain_keys, self.folder, store, unsealing, self.problems, clock.timer)
             authenticate_rows(self.folder, store, domain_keys, self.problems, unsealing, taken=taken)
             secrets = ServiceSecrets(domain_keys)
             default = key_backend_of(settings, domain_keys, entropy)
@@ -184,6 +184,7 @@ class OpenFolder:
                 self.trail,
                 protection=protection,
                 clock=clock,
+                latest=self.clock_watch.latest,
                 entropy=entropy,
             )
             self.profiles = Profiles(self.folder, store, secrets)

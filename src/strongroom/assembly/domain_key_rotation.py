@@ -10,6 +10,8 @@
 """
 
 import logging
+import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from threading import Thread
 
@@ -26,7 +28,8 @@ from strongroom.crypto.domain_keys import DomainKeys
 from strongroom.crypto.seal import SealedDomainKey, SealUnavailableError, UnsealError
 from strongroom.entropy import Entropy
 from strongroom.errors import KmsError
-from strongroom.store.protocol import Store, Transaction
+from strongroom.problems import Problems, Subject
+from strongroom.store.protocol import Readable, Store, Transaction
 from strongroom.store.scopes import AccountScope
 from strongroom.trusted_time import Moment
 
@@ -37,6 +40,9 @@ RETENTION = 36 * 3600.0
 
 _AT_ONCE = 1.0
 """How long the keeper wraps anew in one round, in seconds."""
+_TRY_AGAIN = 5.0
+"""The time after which a process tries again to open a domain key that it could not open: it may take a second."""
+_CLOSED = "the domain keys were rotated, and the server cannot open the new ones; if this does not end, restart it: {}"
 _PAUSE = 3600.0
 """The time after which the keeper tries again what could not be wrapped anew."""
 
@@ -57,18 +63,41 @@ class DomainKeyStatus(msgspec.Struct, frozen=True):
     destroyed_after: float | None
 
 
-def follow_domain_keys(domain_keys: DomainKeys, folder: DataFolder, store: Store, unsealing: Unsealing) -> None:
+def follow_domain_keys(
+    domain_keys: DomainKeys,
+    folder: DataFolder,
+    store: Readable,
+    unsealing: Unsealing,
+    problems: Problems,
+    timer: Callable[[], float] = time.perf_counter,
+) -> None:
     """Have a process take over domain keys that others make or destroy while it runs."""
+    # Of two threads, the one that has read an older state must not be the last to take its state over.
+    rereading = threading.Lock()
+    failed: tuple[float, list[SealedDomainKey]] = float("-inf"), []
+
+    def stored() -> list[SealedDomainKey]:
+        with store.read() as reader:
+            return reader.domain_keys()
 
     def reread() -> None:
-        with store.read() as reader:
-            sealed = reader.domain_keys()
-        if {(each.scope, each.version) for each in sealed} == domain_keys.versions():
-            return
-        try:
-            domain_keys.update(sealed, unsealing.seal(folder, sealed))
-        except (UnsealError, SealUnavailableError, DataFolderError) as error:
-            logger.error("a domain key that was made meanwhile cannot be opened: %s", error)  # noqa: TRY400
+        nonlocal failed
+        with rereading:
+            sealed = stored()
+            if sealed == failed[1] and timer() < failed[0] + _TRY_AGAIN:
+                return
+            while {(each.scope, each.version) for each in sealed} != domain_keys.versions():
+                try:
+                    domain_keys.update(sealed, unsealing.seal(folder, sealed))
+                except (UnsealError, SealUnavailableError, DataFolderError) as error:
+                    before, sealed = sealed, stored()
+                    # Otherwise the root key was rotated between the read of its domain keys and that of its document.
+                    if sealed == before:
+                        problems.report(Subject.DOMAIN_KEYS, _CLOSED.format(error))
+                        domain_keys.note_closed(sealed)
+                        failed = timer(), sealed
+                        return
+            problems.resolve(Subject.DOMAIN_KEYS)
 
     def reread_soon() -> None:
         Thread(target=_logged, args=(domain_keys.reread,), name="domain-keys", daemon=True).start()
@@ -98,8 +127,10 @@ class DomainKeyRotation:
         *,
         protection: Protection,
         clock: Clock,
+        latest: Callable[[float], float],
         entropy: Entropy,
     ) -> None:
+        """Rotate by ``clock``. ``latest`` returns the latest that it can be while the wall clock shows a time."""
         self._folder = folder
         self._store = store
         self._domain_keys = domain_keys
@@ -108,6 +139,7 @@ class DomainKeyRotation:
         self._trail = trail
         self._protection = protection
         self._clock = clock
+        self._latest = latest
         self._entropy = entropy
         self._idle_until = float("-inf")
 
@@ -118,19 +150,21 @@ class DomainKeyRotation:
         of_scope: dict[str, list[SealedDomainKey]] = {}
         for each in sealed:
             of_scope.setdefault(each.scope, []).append(each)
-        chosen = [*scopes] or sorted(of_scope)
+        chosen = [*dict.fromkeys(scopes)] or sorted(of_scope)
         for scope in chosen:
             if scope not in of_scope:
                 raise DataFolderError(f"there is no domain key for `{scope}`; there is one for {', '.join(of_scope)}")
         return [self._status(of_scope[scope]) for scope in chosen]
 
-    def begin(self, scopes: Sequence[str], *, command: str = "domain-keys rotate") -> list[str]:
+    def begin(self, scopes: Sequence[str], *, command: str = "domain-keys rotate", wait: bool = True) -> list[str]:
         """Make a new version for each scope, but not where a rotation is unfinished; return the scopes that got one.
+
+        If it is not to ``wait``, it does nothing while another command changes something.
 
         Raises DataFolderError, UnsealError, SealUnavailableError.
         """
-        with self._folder.registering():
-            fresh = [each.scope for each in self.status(scopes) if not each.remaining]
+        with self._folder.registering(wait=wait) as alone:
+            fresh = [each.scope for each in self.status(scopes) if not each.remaining] if alone else []
             if fresh:
                 event = OperatorEvent(
                     name="RotateDomainKey", command=command, source=KEY_SOURCE, details={"scopes": fresh}
@@ -155,13 +189,17 @@ class DomainKeyRotation:
                 break
         return refused
 
-    def destroy_old(self, scopes: Sequence[str], *, command: str = "domain-keys destroy-old") -> list[str]:
+    def destroy_old(
+        self, scopes: Sequence[str], *, command: str = "domain-keys destroy-old", wait: bool = True
+    ) -> list[str]:
         """Destroy the older versions of domain keys, which nothing stored may need; return the scopes that had any.
+
+        If it is not to ``wait``, it does nothing while another command changes something.
 
         Raises DataFolderError, and destroys nothing, if something stored still needs one.
         """
-        with self._folder.registering():
-            found = [each for each in self.status(scopes) if each.older]
+        with self._folder.registering(wait=wait) as alone:
+            found = [each for each in self.status(scopes) if each.older] if alone else []
             for each in found:
                 if each.remaining:
                     raise _still_needed(each.scope, each.remaining)
@@ -183,14 +221,18 @@ class DomainKeyRotation:
 
         ``every_days`` is the age at which domain keys are rotated; 0 for never.
         """
-        scopes = {scope for scope, _ in self._domain_keys.versions()}
-        unfinished = len(self._domain_keys.versions()) > len(scopes)
-        if self._clock.timer() < self._idle_until or not (unfinished or every_days):
+        if self._clock.timer() < self._idle_until:
+            return
+        # Without calls, this process has not learned of a rotation that a command has begun.
+        self._domain_keys.reread()
+        versions = self._domain_keys.versions()
+        unfinished = len(versions) > len({scope for scope, _ in versions})
+        if not (unfinished or every_days):
             return
         found = self.status()
         if every_days:
             due = [each.scope for each in found if not each.older and _is_older(each, moment, every_days)]
-            if due and self.begin(due, command="keeper"):
+            if due and self.begin(due, command="keeper", wait=False):
                 logger.info("the domain keys of %s are rotated: their age is %d days", ", ".join(due), every_days)
                 found = self.status()
         self._go_on([each for each in found if each.older], moment)
@@ -208,8 +250,11 @@ class DomainKeyRotation:
                         ", ".join(refused),
                     )
                     self._idle_until = self._clock.timer() + _PAUSE
-            elif each.destroyed_after is not None and each.destroyed_after < moment.earliest:
-                self.destroy_old([each.scope], command="keeper")
+            elif (
+                each.destroyed_after is not None
+                and each.destroyed_after < moment.earliest
+                and self.destroy_old([each.scope], command="keeper", wait=False)
+            ):
                 logger.info("older domain keys of `%s` are destroyed: nothing needs them any more", each.scope)
         if all(not each.remaining for each in found):
             # What is left is a matter of hours.
@@ -225,7 +270,8 @@ class DomainKeyRotation:
     def _add_versions(self, scopes: Sequence[str]) -> None:
         with self._store.read() as reader:
             sealed = reader.domain_keys()
-        seal, now = self._unsealing.seal(self._folder, sealed), self._clock.now()
+        # The time for which older versions are kept begins now, also if the clock was set back.
+        seal, now = self._unsealing.seal(self._folder, sealed), self._latest(self._clock.now())
         newest = {each.scope: each.version for each in sealed}
         versions = {scope: newest[scope] + 1 for scope in scopes}
         new = create_domain_keys(versions, seal, self._protection, self._entropy, now)

@@ -54,7 +54,7 @@ def open_domain_keys(  # noqa: PLR0913 - what opens them, and where they are
         used = {*reader.keys_by_region(), IAM_SCOPE} if known and missing else set()
     try:
         seal = open_seal(folder, sealed, unsealing, entropy)
-    except UnsealError:
+    except (UnsealError, DataFolderError):
         if not _were_resealed(store, sealed):
             raise
         return open_domain_keys(folder, store, regions, unsealing, entropy, protection, now=now)

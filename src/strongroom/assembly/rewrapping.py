@@ -5,7 +5,7 @@ left to the next transaction.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from msgspec.structs import replace
@@ -103,17 +103,22 @@ class Rewrapping:
             if not found:
                 return
             after = max(found)
-            yield self._keys([*dict.fromkeys(found.values())], version)
+            yield self._keys(found, version)
 
-    def _keys(self, locators: Sequence[KeyLocator], version: int) -> Step:
+    def _keys(self, found: Mapping[str, KeyLocator], version: int) -> Step:
         refused: list[str] = []
         changes: list[tuple[KmsKey, KmsKey]] = []
-        for locator in locators:
+        # Of a key's materials, any one will do.
+        for locator, material_id in {locator: material_id for material_id, locator in found.items()}.items():
             try:
                 with self._store.read() as reader:
                     key = reader.key(locator)
+                    has_material = reader.key_of_material(locator.region, material_id) is not None
                 if key is not None:
                     changes.append((key, self._rewrapped(key, version)))
+                elif has_material:
+                    # The key was not deleted meanwhile: its row is gone, and its material is not.
+                    refused.append(f"key {locator.arn}")
             except (UnsealError, KmsError):
                 refused.append(f"key {locator.arn}")
         done = 0

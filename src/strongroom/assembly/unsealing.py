@@ -80,8 +80,7 @@ class Unsealing:
     def _open(self, folder: DataFolder, generation: int | None) -> RootKey:
         document = document_of(folder, generation)
         if document is None:
-            self.opened_by = ""
-            return RootKey(_plain_root_key(folder))
+            return self.open_file(folder)
         try:
             root_key = self.open_document(folder, document)
             document.require_authentic(root_key)
@@ -90,6 +89,11 @@ class Unsealing:
         except SealUnavailableError as error:
             raise SealUnavailableError(f"`{folder.seal}`: {error}") from None
         return root_key
+
+    def open_file(self, folder: DataFolder) -> RootKey:
+        """Return the root key that is in ``root.key`` alone; raises DataFolderError, UnsealError."""
+        self.opened_by = ""
+        return RootKey(_plain_root_key(folder))
 
     def open_document(self, folder: DataFolder, document: SealDocument) -> RootKey:
         """Return the root key, opened by the first seal that can; raises UnsealError, SealUnavailableError."""
@@ -170,7 +174,8 @@ def document_of(folder: DataFolder, generation: int | None) -> SealDocument | No
     for document in found:
         if document.generation == generation:
             return document
-    if generation == FIRST_GENERATION and not found:
+    if generation == FIRST_GENERATION and present is None:
+        # If the next document is there, the first rotation goes on, or was interrupted before its commit.
         return None
     there = f"is of generation {found[0].generation}" if found else "is missing"
     raise UnsealError(

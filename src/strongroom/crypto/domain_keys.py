@@ -22,9 +22,11 @@ from typing_extensions import override
 
 from strongroom.crypto.binding import binding
 from strongroom.crypto.envelope import KEY_LENGTH, KeyWrapper, Wrapper, wrapping_version
-from strongroom.crypto.row_authentication import RowKeys
+from strongroom.crypto.recently_dropped import RecentlyDropped
+from strongroom.crypto.row_authentication import CLOSED, RowKeys
 from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
 from strongroom.entropy import Entropy
+from strongroom.errors import DependencyTimeoutException
 
 IAM_SCOPE = "iam"
 """The domain key scope of the service's own secrets and of row authentication."""
@@ -106,6 +108,8 @@ class DomainKeys:
         self._wrapper_in_token = wrapper_in_token
         self._wrappers: dict[tuple[str, int], KeyWrapper] = {}
         self._newest: dict[str, KeyWrapper] = {}
+        self._dropped: RecentlyDropped[tuple[str, int], KeyWrapper] = RecentlyDropped()
+        self._closed: frozenset[tuple[str, int]] = frozenset()
         self.in_token: tuple[OpenDomainKey, ...] = ()
         """Those that are in a token."""
         self.row_keys = RowKeys(self.reread)
@@ -114,12 +118,13 @@ class DomainKeys:
         """Whether every row that decides must have a code. If not, an older release wrote them."""
         self._reread: Callable[[], None] = _nothing
         self._reread_soon: Callable[[], None] = _nothing
-        self._is_stale = False
+        self._noted = self._read = 0
         self.update(sealed, seal)
 
     def update(self, sealed: Iterable[SealedDomainKey], seal: Seal) -> None:
         """Take over the domain keys that are stored now, and drop those that are not.
 
+        One that is dropped still opens what a call has read before that, until ``forget_dropped`` was called twice.
         Raises UnsealError, and changes nothing, if ``seal`` has not sealed them.
         """
         wrappers: dict[tuple[str, int], KeyWrapper] = {}
@@ -137,8 +142,22 @@ class DomainKeys:
             newest[each.scope] = wrappers[each.scope, each.version] = self._wrapper(opened)
         self.row_keys.update(row_keys)
         self.rows_have_codes = have_codes
+        self._dropped.add({place: each for place, each in self._wrappers.items() if place not in wrappers})
         self.in_token = tuple(in_token)
-        self._wrappers, self._newest = wrappers, newest
+        self._wrappers, self._newest, self._closed = wrappers, newest, frozenset()
+
+    def forget_dropped(self) -> None:
+        """Forget the keys that were dropped before this was called last."""
+        self._dropped.forget()
+        self.row_keys.forget_dropped()
+
+    def note_closed(self, sealed: Iterable[SealedDomainKey]) -> None:
+        """Note that domain keys which are stored could not be opened, until the next ``update``.
+
+        Nothing says that what they have wrapped is damaged: to use it raises DependencyTimeoutException.
+        """
+        self._closed = frozenset((each.scope, each.version) for each in sealed) - self.versions()
+        self.row_keys.note_closed(version for scope, version in self._closed if scope == IAM_SCOPE)
 
     def _wrapper(self, opened: OpenDomainKey) -> KeyWrapper:
         if opened.in_token:
@@ -155,14 +174,20 @@ class DomainKeys:
 
     def note_change(self) -> None:
         """Note that the store names a change. It does not wait for the database, so it is for the event loop too."""
-        self._is_stale = True
+        self._noted += 1
         self._reread_soon()
 
     def reread(self) -> None:
         """Take over what other processes have changed. Without ``follow``, there are none."""
-        # In this order: what is noted meanwhile is read next time.
-        self._is_stale = False
+        # In this order: what is noted meanwhile is read next time, and until the end, other threads read as well.
+        noted = self._noted
         self._reread()
+        self._read = max(self._read, noted)
+
+    @property
+    def _is_stale(self) -> bool:
+        """Whether a change was noted that is not read yet."""
+        return self._read < self._noted
 
     def versions(self) -> set[tuple[str, int]]:
         """Return the scope and version of each domain key that this process has."""
@@ -183,11 +208,14 @@ class DomainKeys:
 
         What is ``stored`` may be wrapped under a domain key that another process has made since. What a client sends
         is not, unless a change was noted and not read yet: the call that brings it began after that key was stored.
+        Raises DependencyTimeoutException if the domain key cannot be opened now.
         """
         place = (scope, wrapping_version(envelope))
         if place not in self._wrappers and (stored or self._is_stale):
             self.reread()
-        wrapper = self._wrappers.get(place)
+        wrapper = self._wrappers.get(place) or (self._dropped.get(place) if stored else None)
+        if wrapper is None and place in self._closed:
+            raise DependencyTimeoutException(CLOSED)
         if wrapper is None:
             raise UnsealError(f"no domain key for `{scope}` opens this envelope")
         return wrapper.unwrap(envelope, bound_to)

@@ -5,15 +5,18 @@ the derived key, 32 bytes. That key is KBKDF in counter mode with HMAC-SHA-256 (
 PRF over ``[1] || label || 00 || [256]``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hmac import compare_digest
 
 from strongroom.crypto.keyed_hash import HmacKey
+from strongroom.crypto.recently_dropped import RecentlyDropped
+from strongroom.errors import DependencyTimeoutException
 
 _FORMAT = 1
 _COUNTER_AND_LABEL = (1).to_bytes(4) + b"strongroom:rows:hmac-sha-256" + b"\x00"
 _OUTPUT_BITS = (256).to_bytes(4)
 _PREFIX_LENGTH = 5
+CLOSED = "A key that the service needs for this cannot be opened now."
 _NO_KEY = HmacKey(bytes(32))
 """Makes codes that nothing verifies, as long as there is no domain key."""
 
@@ -27,19 +30,34 @@ class RowKeys:
     def __init__(self, reread: Callable[[], None] = lambda: None) -> None:
         """Start without keys. ``reread`` updates them; it is called for a version that is not known."""
         self._keys: dict[bytes, HmacKey] = {}
+        self._dropped: RecentlyDropped[bytes, HmacKey] = RecentlyDropped()
+        self._closed: frozenset[int] = frozenset()
         self._newest = b"", _NO_KEY
         self._reread = reread
 
     def update(self, domain_keys: Mapping[int, bytes]) -> None:
-        """Derive the key of each version of the domain key, 32 bytes, and drop all others."""
+        """Derive the key of each version of the domain key, 32 bytes, and drop all others.
+
+        A read that began before a version was destroyed still finds its codes. So it goes on checking codes until
+        ``forget_dropped`` was called twice.
+        """
         known = self._keys
         keys = {}
         for version, domain_key in domain_keys.items():
             prefix = _prefix(version)
             keys[prefix] = known.get(prefix) or HmacKey(HmacKey(domain_key).mac(_COUNTER_AND_LABEL + _OUTPUT_BITS))
-        self._keys = keys
+        self._dropped.add({prefix: key for prefix, key in known.items() if prefix not in keys})
+        self._keys, self._closed = keys, frozenset()
         newest = max(keys, default=b"")
         self._newest = newest, keys.get(newest, _NO_KEY)
+
+    def forget_dropped(self) -> None:
+        """Forget what was dropped before this was called last."""
+        self._dropped.forget()
+
+    def note_closed(self, versions: Iterable[int]) -> None:
+        """Note the versions that are stored and cannot be opened now: what they have made is not known to be wrong."""
+        self._closed = frozenset(versions)
 
     @property
     def version(self) -> int:
@@ -58,12 +76,17 @@ class RowKeys:
         return prefix + key.mac(message)
 
     def verifies(self, message: bytes, mac: bytes) -> bool:
-        """Return whether a code was made here for a message. Any other bytes are no code."""
+        """Return whether a code was made here for a message. Any other bytes are no code.
+
+        Raises DependencyTimeoutException if its version cannot be opened now.
+        """
         prefix = mac[:_PREFIX_LENGTH]
         key = self._keys.get(prefix)
         if key is None and version_of(mac) is not None:
             self._reread()
-            key = self._keys.get(prefix)
+            key = self._keys.get(prefix) or self._dropped.get(prefix)
+            if key is None and version_of(mac) in self._closed:
+                raise DependencyTimeoutException(CLOSED)
         return key is not None and compare_digest(key.mac(message), mac[_PREFIX_LENGTH:])
 
 

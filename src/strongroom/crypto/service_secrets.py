@@ -25,6 +25,10 @@ class ServiceSecrets:
         """Return the content of a token that a client has sent; raises UnsealError if it was not issued here."""
         return self._domain_keys.unwrap(IAM_SCOPE, wrapped, bound_to, stored=False)
 
+    def forget_dropped(self) -> None:
+        """Forget the domain keys that were dropped before this was called last."""
+        self._domain_keys.forget_dropped()
+
     def note_change(self) -> None:
         """Note that other processes have made or destroyed domain keys."""
         self._domain_keys.note_change()

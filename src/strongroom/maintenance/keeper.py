@@ -116,6 +116,7 @@ class Keeper:
         self._run_guarded(self._watch.observe, report=report)
         self.counters.clock_difference = self._watch.difference
         yield
+        self._backends.secrets.forget_dropped()
         self.counters.rounds += 1
         self.counters.last_duration = self._clock.timer() - begun
         self.counters.last_end = self._clock.now()

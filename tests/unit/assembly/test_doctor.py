@@ -13,7 +13,9 @@ from audits import command_records
 from backup_scene import back_up
 from local_deployment import LocalDeployment, entropy
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.assembly.deployment import open_existing
 from strongroom.assembly.doctor.audit import check_backup
+from strongroom.assembly.doctor.database import check_every_record
 from strongroom.assembly.doctor.examination import Check, examine
 from strongroom.assembly.doctor.files import check_disk
 from strongroom.assembly.doctor.results import Finding, Report, Status, critical, ok, result_of, told, unknown, warning
@@ -172,6 +174,23 @@ def test_a_backup_that_failed_is_recorded_and_does_not_count(deployment: LocalDe
 
 def _full(_target: Path) -> None:
     raise OSError(28, "No space left on device")
+
+
+def test_domain_keys_may_be_rotated_while_it_checks(deployment: LocalDeployment) -> None:
+    deployment.call("CreateKey")
+
+    def rotate(scene: Scene) -> Iterator[Finding]:
+        yield ok(f"opens {len(scene.domain_keys.versions())}")
+        with closing(open_existing(deployment.settings, deployment.clock, entropy)) as opened:
+            opened.domain_keys.begin(())
+            for each in opened.domain_keys.status():
+                opened.domain_keys.rewrap(each.scope)
+            opened.domain_keys.destroy_old(())
+
+    checks = [Check("rotation", rotate), Check("records", check_every_record, reads_database=True)]
+    with closing(scene_of(deployment.folder)) as scene:
+        report = examine(scene, checks)
+    assert [each.text for each in report.checks][1:] == ["all are as they were written; the material of 1 key opens"]
 
 
 def test_a_folder_is_locked_only_by_its_server(tmp_path: Path) -> None:

@@ -1,31 +1,33 @@
 """Domain keys are rotated by a command while a server goes on, and by the keeper when they are due."""
 
 import base64
+import sqlite3
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from audits import command_records
+from domain_key_scene import REGION, command, decrypt, encrypt, locator, new_key, rotate, versions
 from faulty_stores import change
 from local_deployment import LocalDeployment, Refused, entropy
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
-from strongroom.assembly.deployment import OpenFolder, open_existing
+from strongroom.assembly.deployment import Deployment, OpenFolder
 from strongroom.assembly.domain_key_rotation import RETENTION
+from strongroom.assembly.registrar import access_key_record
 from strongroom.clock import DAY, ManualClock
+from strongroom.crypto.access_keys import new_access_key
 from strongroom.crypto.domain_keys import IAM_SCOPE
 from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.token_versions import domain_key_version
-from strongroom.keys.arns import KeyLocator
+from strongroom.keys.arns import root_arn
 from strongroom.keys.kms_key import KeyMaterial, KmsKey
 from strongroom.snapshot.active_key import binding_of
-from strongroom.store.retries import WriteConflict
+from strongroom.store.protocol import Transaction
+from strongroom.store.scopes import AccountScope
 
-REGION = "us-east-1"
 CLUSTER = {
     "CloudHsmClusterId": "cluster-2a23b4cdefg",
     "KeyStorePassword": "password",
@@ -44,45 +46,6 @@ def local(tmp_path: Path, clock: ManualClock) -> Iterator[LocalDeployment]:
     local = LocalDeployment(tmp_path / "data", clock, domain_key_rotation_days=0)
     yield local
     local.deployment.close()
-
-
-@contextmanager
-def command(local: LocalDeployment) -> Iterator[OpenFolder]:
-    """Open the folder as a command does, which runs beside the server."""
-    with closing(open_existing(local.settings, local.clock, entropy)) as opened:
-        yield opened
-
-
-def rotate(local: LocalDeployment, *scopes: str) -> None:
-    with command(local) as opened:
-        opened.domain_keys.begin(scopes)
-        for each in opened.domain_keys.status(scopes):
-            assert opened.domain_keys.rewrap(each.scope) == ()
-        assert not any(each.remaining for each in opened.domain_keys.status())
-
-
-def versions(local: LocalDeployment) -> dict[str, list[int]]:
-    with local.deployment.backends.store.read() as reader:
-        found: dict[str, list[int]] = {}
-        for each in reader.domain_keys():
-            found.setdefault(each.scope, []).append(each.version)
-        return found
-
-
-def new_key(local: LocalDeployment, **more: Any) -> str:
-    return str(local.call("CreateKey", **more)["KeyMetadata"]["KeyId"])
-
-
-def locator(local: LocalDeployment, key_id: str) -> KeyLocator:
-    return KeyLocator(local.settings.account, REGION, key_id)
-
-
-def encrypt(local: LocalDeployment, key_id: str) -> str:
-    return str(local.call("Encrypt", KeyId=key_id, Plaintext="eA==")["CiphertextBlob"])
-
-
-def decrypt(local: LocalDeployment, blob: str) -> str:
-    return str(local.call("Decrypt", CiphertextBlob=blob)["Plaintext"])
 
 
 def test_everything_opens_during_and_after_a_rotation(local: LocalDeployment) -> None:
@@ -116,48 +79,6 @@ def _opens(opened: OpenFolder, key: KmsKey, material: KeyMaterial) -> bool:
     assert material.token is not None
     opened.backends.key_backends.of(key).load(material.token, binding_of(key, material.material_id))
     return domain_key_version(material.token) == 2
-
-
-def test_a_process_that_has_not_learned_of_it_reads_and_writes_rightly(local: LocalDeployment) -> None:
-    """Its store reads rows of the new version before its cache has seen the change log."""
-    key_id = new_key(local)
-    store, backends = local.deployment.backends.store, local.deployment.backends.key_backends
-    rotate(local)
-    with store.read() as reader:
-        key = reader.key(locator(local, key_id))
-        assert key is not None
-        assert reader.account(local.settings.account) is not None
-    material = key.materials[0]
-    assert material.token is not None
-    assert domain_key_version(material.token) == 2
-    backends.of(key).load(material.token, binding_of(key, material.material_id))
-    with command(local) as opened:
-        opened.domain_keys.begin(())
-    described = replace(key, description="new")
-    store.write(lambda transaction: transaction.save_key(key, described))
-    with store.read() as reader:
-        # The code that the write made is of the version that was newest then.
-        assert reader.key(locator(local, key_id)) == described
-        assert reader.codes_under_older(3) < reader.codes_under_older(4)
-
-
-def test_what_a_destroyed_domain_key_has_wrapped_is_not_stored(local: LocalDeployment) -> None:
-    """A worker that wrapped it may have been stopped between that and its transaction."""
-    key_id = new_key(local)
-    with local.deployment.backends.store.read() as reader:
-        key = reader.key(locator(local, key_id))
-    assert key is not None
-    old = local.deployment.backends.key_backends.of(key).generate(binding_of(key, key.materials[0].material_id))
-    rotate(local)
-    with command(local) as opened:
-        opened.domain_keys.destroy_old(())
-    with local.deployment.backends.store.read() as reader:
-        now = reader.key(locator(local, key_id))
-    assert now is not None
-    after = replace(now, materials=(replace(now.materials[0], token=old),))
-    with pytest.raises(WriteConflict):
-        local.deployment.backends.store.write(lambda transaction: transaction.save_key(now, after))
-    encrypt(local, key_id)
 
 
 def test_an_older_version_is_kept_as_long_as_something_needs_it(local: LocalDeployment) -> None:
@@ -195,6 +116,85 @@ def test_a_changed_row_gets_no_new_code(local: LocalDeployment) -> None:
 def test_a_scope_without_a_domain_key_is_refused(local: LocalDeployment) -> None:
     with command(local) as opened, pytest.raises(DataFolderError, match="there is no domain key for `eu-north-1`"):
         opened.domain_keys.begin(("eu-north-1",))
+
+
+def test_a_scope_that_is_named_twice_is_rotated_once(local: LocalDeployment) -> None:
+    with command(local) as opened:
+        assert opened.domain_keys.begin((REGION, REGION)) == [REGION]
+    assert versions(local)[REGION] == [1, 2]
+
+
+def test_material_of_a_key_that_is_gone_is_named(local: LocalDeployment) -> None:
+    key_id, good = new_key(local), new_key(local)
+    with sqlite3.connect(DataFolder(local.folder).database) as database:
+        database.execute("DELETE FROM kms_key WHERE key_id = ?", (key_id,))
+    with command(local) as opened:
+        opened.domain_keys.begin((REGION,))
+        assert opened.domain_keys.rewrap(REGION) == (f"key {locator(local, key_id).arn}",)
+        assert opened.domain_keys.status([REGION])[0].remaining == 1
+    encrypt(local, good)
+
+
+def test_damaged_access_keys_do_not_keep_others_from_being_wrapped_anew(local: LocalDeployment) -> None:
+    backends, account = local.deployment.backends, local.settings.account
+    keys = [new_access_key("AKIA", entropy, account) for _ in range(60)]
+    records = [access_key_record(backends.secrets, each, account, root_arn(REGION, account), 0.0) for each in keys]
+
+    def add(transaction: Transaction) -> None:
+        for each in records:
+            transaction.add_access_key(each)
+
+    backends.store.write(add, AccountScope(account))
+    first = "SELECT access_key_id FROM access_key ORDER BY access_key_id LIMIT 50"
+    change(DataFolder(local.folder).database, f"UPDATE access_key SET created_at = 1 WHERE access_key_id IN ({first})")  # noqa: S608
+    with command(local) as opened:
+        opened.domain_keys.begin((IAM_SCOPE,))
+        assert len(opened.domain_keys.rewrap(IAM_SCOPE)) == 50
+        with opened.store.read() as reader:
+            assert reader.count_access_keys_under_older(2) == 50
+
+
+def test_the_keeper_of_a_server_without_calls_finishes_a_rotation(local: LocalDeployment) -> None:
+    new_key(local)
+    local.deployment.keeper.run()
+    with command(local) as opened:
+        opened.domain_keys.begin((REGION,))
+    local.deployment.keeper.run()
+    with command(local) as opened:
+        assert opened.domain_keys.status((REGION,))[0].remaining == 0
+
+
+def test_the_keeper_does_not_wait_for_a_command(local: LocalDeployment, clock: ManualClock) -> None:
+    """A command may hold the lock for hours, or have been stopped with Ctrl-Z."""
+    rotate(local)
+    local.deployment.keeper.run()
+    clock.advance(RETENTION + 100)
+    with DataFolder(local.folder).registering():
+        keeper = threading.Thread(target=local.deployment.keeper.run, daemon=True)
+        keeper.start()
+        keeper.join(5)
+        assert not keeper.is_alive()
+    assert versions(local)[REGION] == [1, 2]
+    clock.advance(61)
+    local.deployment.keeper.run()
+    assert versions(local)[REGION] == [2]
+
+
+def test_a_clock_that_was_set_back_does_not_shorten_the_time_for_older_versions(
+    local: LocalDeployment, clock: ManualClock
+) -> None:
+    for _ in range(12):
+        local.deployment.keeper.run()
+        clock.advance(60)
+    local.deployment.close()
+    clock.step(-30 * DAY)
+    local.deployment = Deployment(local.settings, clock, entropy)
+    rotate(local)
+    clock.step(30 * DAY)
+    for _ in range(20):
+        clock.advance(61)
+        local.deployment.keeper.run()
+    assert versions(local)[REGION] == [1, 2]
 
 
 def test_tokens_of_clients_are_good_until_the_old_version_is_destroyed(local: LocalDeployment) -> None:
@@ -260,5 +260,5 @@ def test_an_older_copy_of_a_wrapped_secret_does_not_open(local: LocalDeployment)
     rotate(local, IAM_SCOPE)
     with command(local) as opened:
         opened.domain_keys.destroy_old((IAM_SCOPE,))
-        with pytest.raises(UnsealError, match="no domain key for `iam` opens this envelope"):
-            opened.backends.secrets.unwrap(old, b"")
+    with command(local) as opened, pytest.raises(UnsealError, match="no domain key for `iam` opens this envelope"):
+        opened.backends.secrets.unwrap(old, b"")

@@ -20,7 +20,7 @@ from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing, document_of, read_document
 from strongroom.clock import ManualClock
 from strongroom.crypto.seal import SealedDomainKey, UnsealError
-from strongroom.crypto.seals.root_key import RootKeySeal
+from strongroom.crypto.seals.root_key import RootKey, RootKeySeal
 from strongroom.settings import Settings
 
 PASSPHRASE, TYPO = "correct horse battery staple", "correct horse battery stapel"
@@ -147,6 +147,55 @@ def test_a_rotation_that_was_interrupted_after_its_commit_is_ended(
         assert not finish_change(folder, reader.domain_keys())
     assert sorted(each.name for each in folder.path.glob("root*")) == ["root-2.key"]
     assert not folder.next_seal.exists()
+
+
+def test_a_first_rotation_that_was_interrupted_before_its_commit_is_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The root key is in its file alone until then, and the next document is there already."""
+    local = LocalDeployment(tmp_path / "data", CLOCK)
+    local.deployment.close()
+    folder = DataFolder(local.folder)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, opened(local.settings) as changed:
+        patched.setattr(Seals, "_reseal", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            changed.seals.rotate()
+    assert folder.next_seal.exists()
+    with opened(local.settings):
+        pass
+    local.reopen()
+    local.deployment.close()
+    with opened(local.settings) as changed:
+        changed.seals.finish()
+    assert not folder.next_seal.exists()
+    assert [each.name for each in folder.key_files()] == ["root.key"]
+
+
+def test_a_key_file_that_a_first_rotation_removes_meanwhile_is_not_missed(tmp_path: Path) -> None:
+    local = LocalDeployment(tmp_path / "data", CLOCK)
+    local.deployment.close()
+
+    class Slow(Unsealing):
+        """Finds no document, and then another command rotates the root key."""
+
+        has_waited = False
+
+        @override
+        def open_file(self, folder: DataFolder) -> RootKey:
+            if not self.has_waited:
+                self.has_waited = True
+                with opened(local.settings) as other:
+                    other.seals.rotate()
+            return super().open_file(folder)
+
+    with opened(local.settings) as folder:
+        unsealing = Slow(local.settings, entropy)
+        open_domain_keys(folder.folder, folder.store, (), unsealing, entropy, Protection(ConfiguredToken(unsealing)))
+    assert unsealing.has_waited
 
 
 def test_each_generation_of_a_passphrase_has_its_own_salt(settings: Settings) -> None:

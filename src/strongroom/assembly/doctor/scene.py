@@ -14,6 +14,7 @@ from strongroom.assembly.data_folder import (
     open_store_to_read,
     require_database,
 )
+from strongroom.assembly.domain_key_rotation import follow_domain_keys
 from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.clock import DAY, Clock
@@ -22,6 +23,7 @@ from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys
 from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.entropy import Entropy
+from strongroom.problems import Problems
 from strongroom.settings import Settings, SettingsError
 from strongroom.store.sqlite.read_only import ReadOnlyStore
 
@@ -146,6 +148,8 @@ class Scene:
 
         def unseal() -> DomainKeys:
             keys = DomainKeys(sealed, seal, self.entropy, self.token.wrapper(self.entropy))
+            # A command may rotate them between this and the checks.
+            follow_domain_keys(keys, self.folder, store, self.unsealing, Problems())
             if keys.rows_have_codes:
                 store.authenticate(keys.row_keys)
             return keys

@@ -16,7 +16,7 @@ from strongroom.problems import Subject, problems_in
 from strongroom.server.tls import Tls, problem_of
 from strongroom.settings import SettingsError
 
-_SERIOUS = frozenset({Subject.STORE, Subject.INTEGRITY, Subject.ROWS, Subject.AUDIT})
+_SERIOUS = frozenset({Subject.STORE, Subject.INTEGRITY, Subject.ROWS, Subject.DOMAIN_KEYS, Subject.AUDIT})
 
 
 def check_settings(scene: Scene) -> Iterator[Finding]:

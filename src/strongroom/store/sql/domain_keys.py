@@ -1,5 +1,7 @@
 """Domain keys, and what in the database needs which version of them, in SQL."""
 
+from collections.abc import Sequence
+
 import msgspec
 from sqlalchemy import (
     BindParameter,
@@ -25,6 +27,7 @@ from strongroom.store.sql import rows
 from strongroom.store.sql.change_log import log_change
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.row_macs import MAC
+from strongroom.store.sql.rows import AnyRow
 from strongroom.store.sql.schema import access_key, domain_key, key_material
 from strongroom.store.sql.statements import of, require_changed, where
 
@@ -113,9 +116,12 @@ class DomainKeyReads:
 
     def access_keys_under_older(self, version: int, after: str, limit: int) -> list[AccessKeyRecord]:
         """List access keys whose secrets need an older version of the domain key ``iam``, by id."""
-        values = {"version": encoded_version(version), "after": after, "limit": limit}
-        found = self._connection.execute(_ACCESS_KEYS, values)
-        return self._guard.intact(access_key, found, rows.read_access_key)
+        values = {"version": encoded_version(version), "after": after}
+
+        def fetch(most: int) -> Sequence[AnyRow]:
+            return self._connection.execute(_ACCESS_KEYS, {**values, "limit": most}).all()
+
+        return self._guard.page(access_key, fetch, limit, rows.read_access_key)
 
     def count_access_keys_under_older(self, version: int) -> int:
         """Count the access keys whose secrets need an older version of the domain key ``iam``."""
@@ -127,9 +133,11 @@ class DomainKeyWrites(DomainKeyReads):
     """Writes of domain keys. See ``subjects.domain_keys``."""
 
     erased: bool
+    is_last: bool
 
     def add_domain_key(self, record: SealedDomainKey) -> None:
         """Insert a domain key."""
+        self.is_last = True
         self._connection.execute(_ADD, msgspec.structs.asdict(record))
         log_change(self._connection, ChangeKind.DOMAIN_KEY, "", "", record.scope)
 

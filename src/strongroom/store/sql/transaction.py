@@ -117,9 +117,14 @@ class SqlTransaction(
     DomainKeyWrites,
     HistoryWrites,
 ):
-    """One write transaction. See ``protocol.Transaction``. ``erased`` tells whether key material was erased in it."""
+    """One write transaction. See ``protocol.Transaction``.
+
+    ``erased`` tells whether key material was erased in it; ``is_last``, whether it must be committed before another one
+    begins.
+    """
 
     erased = False
+    is_last = False
     # What is written again must not be less than what was read.
     _whole_keys = True
 

@@ -39,6 +39,8 @@ class GroupCommit:
         self._fault: BaseException | None = None
         self.is_rolled_back = False
         """Whether the database transaction is over already, so that no other writer can join it."""
+        self.takes_no_more = False
+        """Whether it must be committed before another writer begins."""
 
     @contextmanager
     def join(self) -> Iterator[Connection]:

@@ -113,6 +113,9 @@ class SqlStore:
             finally:
                 if transaction.erased:
                     self._scrubbed = False
+                if transaction.is_last and self._group is not None:
+                    # A domain key that is not committed cannot be read by this process's other connections.
+                    self._group.takes_no_more = True
 
     def _require_newest_code(self, connection: Connection) -> None:
         """Make codes with the newest domain key: an older one may be destroyed, and no row that it made would be good.
@@ -226,7 +229,7 @@ class SqlStore:
                 yield connection
             has_written = True
         finally:
-            if group.is_rolled_back or not self._lock.release_to_waiting_thread():
+            if group.is_rolled_back or group.takes_no_more or not self._lock.release_to_waiting_thread():
                 try:
                     self._commit_group()
                 finally:
