@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 from mypy_boto3_kms.client import KMSClient
 
+from accounts import strongroom, succeed
 from audits import audit_records
 from client_errors import error_code_of, error_with_status
 from clients import client_of
@@ -278,3 +279,30 @@ def works(server: RunningServer, blob: bytes) -> bool:
         if error.response["Error"]["Code"] not in {"KMSInvalidStateException", "DependencyTimeoutException"}:
             raise
         return False
+
+
+def test_new_domain_keys_and_a_restore_leave_the_keys_of_a_cluster_as_they_are(
+    module: FaultyModule, tmp_path: Path
+) -> None:
+    """A backup has the names of the objects alone, so the token must be there again."""
+    data, backup, restored = tmp_path / "data", tmp_path / "backup", tmp_path / "restored"
+    options = ("--config", str(tmp_path / "strongroom.toml"))
+    with running_server(data, tmp_path / "log", *options) as server:
+        kms = client_of(server)
+        store_id = connected(kms)
+        key = new_key(kms, store_id)
+        blob = kms.encrypt(KeyId=key, Plaintext=b"text")["CiphertextBlob"]
+        # The token is not needed by any of these.
+        module.behave("gone")
+        succeed(data, "domain-keys", "rotate")
+        succeed(data, "domain-keys", "destroy-old")
+        assert "the material of 1 key opens" in strongroom(data, "doctor").stdout
+        succeed(data, "backup", "--to", str(backup), "--unencrypted")
+        module.behave("")
+        wait_until(lambda: works(server, blob))
+    succeed(restored, "restore", str(backup), "--root-key", str(data / "root.key"), "--without-audit-log")
+    succeed(restored, "account", "root-key", "000000000000", "--replace")
+    with running_server(restored, tmp_path / "log2", *options) as server:
+        kms = client_of(server)
+        assert Stores(kms).state(store_id) == ("CONNECTED", None)
+        assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"text"
