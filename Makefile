@@ -11,7 +11,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 SERIAL := tests/overload
 # Where this is set, as in many container images, every process would compile all our modules again: half of its start.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo demo-identities serve quick test lint check format bench bench-scale bench-backup bench-decisions bench-fronts soak faults fuzz lock
+.PHONY: help demo demo-identities demo-hardware serve quick test lint check format bench bench-scale bench-backup bench-decisions bench-fronts soak faults fuzz lock
 
 help: ## Show these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -23,6 +23,11 @@ demo: ## Watch real AWS clients envelope-encrypt a real file against a server st
 demo-identities: ## Watch what policies, roles and grants allow users to do, and what is refused
 	@tools/venv demo
 	@.venv/bin/python tools/local_server.py demo/who-may-do-what.sh
+
+demo-hardware: ## Watch keys in a hardware token: SoftHSM, set up from nothing, pulled out and put back
+	@command -v softhsm2-util >/dev/null || tools/apt softhsm2
+	@tools/venv demo
+	@PYTHONPATH=tools .venv/bin/python demo/hardware.py
 
 serve: ## Start a server on 127.0.0.1:4599 with its data in ./strongroom-data
 	@tools/venv demo

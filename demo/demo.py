@@ -11,7 +11,6 @@ import shlex
 import subprocess
 import sys
 import tempfile
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,13 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from telling import DIM, RED, RESET, code, say, show, step
 
 from local_server import RunningServer, running_server
 
 CONTEXT = {"department": "payroll", "year": "2026"}
 AWS = Path(sys.executable).with_name("aws")
 STRONGROOM = AWS.with_name("strongroom")
-BOLD, DIM, GREEN, RED, RESET = (
-    ("\033[1m", "\033[2m", "\033[32m", "\033[31m", "\033[0m") if sys.stdout.isatty() else ("",) * 5
-)
 
 
 def main() -> None:
@@ -192,24 +189,6 @@ class Demo:
 
 def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16] + "..."
-
-
-def step(title: str) -> None:
-    print(f"\n{BOLD}{title}{RESET}", flush=True)
-
-
-def code(text: str) -> None:
-    """Show a command of the shell, or a line of Python, behind the prompt of each."""
-    prompt = "$" if text.startswith(("aws ", "strongroom ")) else ">>>"
-    print(f"  {GREEN}{prompt}{RESET} {text}", flush=True)
-
-
-def show(document: object) -> None:
-    print(textwrap.indent(json.dumps(document, indent=2), "  "), flush=True)
-
-
-def say(text: str) -> None:
-    print(f"  {text}", flush=True)
 
 
 if __name__ == "__main__":
