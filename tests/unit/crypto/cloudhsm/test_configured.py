@@ -13,7 +13,7 @@ ANCHOR = "-----BEGIN CERTIFICATE-----\nMIIB\nAbcd\n-----END CERTIFICATE-----\n"
 
 
 def clusters(**more: str) -> ConfiguredClusters:
-    return ConfiguredClusters((CloudHsmCluster(id=ID, module="/lib/module.so", token="token", **more),))  # noqa: S106
+    return ConfiguredClusters((CloudHsmCluster(id=ID, module="/lib/module.so", token="token", **more),))
 
 
 def test_a_cluster_is_for_the_accounts_that_the_setting_names() -> None:
