@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Literal, cast, get_args, get_origin
 
 import msgspec
@@ -108,6 +109,14 @@ def reloaded(running: Settings, read: Settings) -> Settings:
 
 def _from_toml(document: str) -> dict[str, object]:
     return cast("dict[str, object]", msgspec.toml.decode(document))
+
+
+def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that look like settings and are none, each with the most similar one that is, or nothing."""
+    known = [field.name.upper() for field in msgspec.structs.fields(Settings)]
+    names = sorted(name.removeprefix(_PREFIX) for name in environment if name.startswith(_PREFIX))
+    unknown = {name: get_close_matches(name, known, 1) for name in names if name not in known}
+    return {_PREFIX + name: _PREFIX + similar[0] if similar else "" for name, similar in unknown.items()}
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:

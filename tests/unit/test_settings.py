@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from strongroom.settings import Settings, SettingsError
-from strongroom.settings_sources import changed, load, reloaded
+from strongroom.settings_sources import changed, load, reloaded, unknown_variables
 
 
 def test_the_command_line_overrides_the_environment_which_overrides_the_file() -> None:
@@ -138,3 +138,8 @@ def test_names_of_files_are_utf_8() -> None:
         load("", {}, {"data": name})
     with pytest.raises(SettingsError, match="STRONGROOM_ATTESTATION_ROOTS is not valid: it is not UTF-8"):
         load("", {"STRONGROOM_ATTESTATION_ROOTS": f"a.pem,{name}"}, {})
+
+
+def test_variables_that_are_no_settings_are_told_with_what_may_be_meant() -> None:
+    given = {"STRONGROOM_FIP": "1", "STRONGROOM_Q": "1", "STRONGROOM_DATA": "data", "STRONG": "1", "PATH": "/bin"}
+    assert unknown_variables(given) == {"STRONGROOM_FIP": "STRONGROOM_FIPS", "STRONGROOM_Q": ""}

@@ -33,6 +33,7 @@ from strongroom.http.listeners import claim_port
 from strongroom.http.open_files import require_open_files
 from strongroom.server.tls import Tls
 from strongroom.settings import Settings, address_of
+from strongroom.settings_sources import unknown_variables
 from strongroom.supervisor.hardening import harden_process, has_swap_space, lock_memory
 from strongroom.supervisor.signals import RELOAD_SIGNAL, survive_signals
 from strongroom.supervisor.supervisor import Supervisor, WorkerError
@@ -83,10 +84,17 @@ def serve(config: Path | None, regions: tuple[str, ...], **flags: object) -> Non
             with readable_errors():
                 survive_signals()
                 harden_process()
+                _warn_of_unknown_variables()
                 _lock_memory()
                 _serve(settings, log, read)
         except (click.ClickException, WorkerError) as error:
             _fail(str(error), log)
+
+
+def _warn_of_unknown_variables() -> None:
+    for name, similar in unknown_variables(os.environ).items():
+        meant = f"; the most similar setting is {similar}" if similar else ""
+        logger.warning("the variable %a is no setting, and has no effect%s", name, meant)
 
 
 def _lock_memory() -> None:
