@@ -6,8 +6,7 @@ import logging
 import os
 import signal
 import socket
-import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import uvloop
@@ -23,10 +22,12 @@ from strongroom.http.connection import Connection, Limits
 from strongroom.http.fast_parser import FastParser
 from strongroom.http.listeners import join_port
 from strongroom.http.open_files import connections_within_limits
-from strongroom.http.timeouts import TLS_HANDSHAKE_TIMEOUT, TLS_SHUTDOWN_TIMEOUT, Timeouts
+from strongroom.http.timeouts import Timeouts
 from strongroom.http.trusted_proxies import TrustedProxies
 from strongroom.operations.lanes import Lane
 from strongroom.server.front import Capacity, Front
+from strongroom.server.keeper_thread import keeping
+from strongroom.server.listening import listening
 from strongroom.server.tls import Tls
 from strongroom.service.counters import CallCounters
 from strongroom.service.service import Service
@@ -93,7 +94,7 @@ class Server:
         self._renewed = partial(loop.call_soon_threadsafe, acceptor.renew)
         for signal_number in _STOP:
             loop.add_signal_handler(signal_number, acceptor.stop)
-        with contextlib.closing(self._front(loop)) as front, self._keeping():
+        with contextlib.closing(self._front(loop)) as front, keeping(self._chores, self._settings.keeper_interval):
             limits = Limits(timeouts=Timeouts(self._settings.request_time, self._settings.idle_time))
             fast_parser = FastParser(limits.head, limits.body)
             connections, handshakes = front.connections, front.connections.handshakes
@@ -101,16 +102,10 @@ class Server:
             if secure:
                 self._counters.failed_handshakes = self._tls.failed_handshakes.counts
 
-            def listen(copy: socket.socket) -> Awaitable[asyncio.Server]:
-                return loop.create_server(
-                    lambda: handshakes.begun(Connection(connections, limits, fast_parser, secure=secure)),
-                    sock=copy,
-                    ssl=self._tls.context,
-                    ssl_handshake_timeout=TLS_HANDSHAKE_TIMEOUT if secure else None,
-                    ssl_shutdown_timeout=TLS_SHUTDOWN_TIMEOUT if secure else None,
-                    backlog=_BACKLOG,
-                )
+            def connect() -> asyncio.BaseProtocol:
+                return handshakes.begun(Connection(connections, limits, fast_parser, secure=secure))
 
+            listen = listening(loop, connect, self._tls, _BACKLOG)
             await acceptor.run(listen, handshakes, lambda: ready(url_of(self._settings, listener)))
             await front.drain(self._settings.drain)
             # All is done. A second signal, as supervisors and terminals may send it, must not look like a crash.
@@ -152,24 +147,6 @@ class Server:
             observers=self._observers,
             cross_origin=cross_origin,
         )
-
-    @contextlib.contextmanager
-    def _keeping(self) -> Iterator[None]:
-        """Do the chores on a thread of their own."""
-        stop = threading.Event()
-
-        def keep() -> None:
-            self._chores()
-            while not stop.wait(self._settings.keeper_interval):
-                self._chores()
-
-        thread = threading.Thread(target=keep, name="keeper")
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
 
 
 def url_of(settings: Settings, listener: socket.socket) -> str:

@@ -5,8 +5,7 @@ import contextlib
 import logging
 import signal
 import socket
-import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import cast
 
@@ -20,7 +19,9 @@ from strongroom.http.connection import Limits
 from strongroom.http.fast_parser import FastParser
 from strongroom.http.listeners import join_port
 from strongroom.http.open_files import connections_within_limits
-from strongroom.http.timeouts import TLS_HANDSHAKE_TIMEOUT, TLS_SHUTDOWN_TIMEOUT, Timeouts
+from strongroom.http.timeouts import Timeouts
+from strongroom.server.keeper_thread import keeping
+from strongroom.server.listening import listening
 from strongroom.server.tls import Tls
 from strongroom.server.xks_front import XksCapacity, XksFront
 from strongroom.server.xks_replies import XksReplies
@@ -103,22 +104,16 @@ class XksServer:
             loop.call_soon_threadsafe(acceptor.renew)
 
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, renew))
-        with contextlib.closing(self._front(loop)) as front, self._keeping():
+        with contextlib.closing(self._front(loop)) as front, keeping(self._chores, self._settings.keeper_interval):
             limits = Limits(body=_MOST_BODY, timeouts=Timeouts(self._settings.request_time, self._settings.idle_time))
             fast_parser = FastParser(limits.head, limits.body)
             connections, handshakes = front.connections, front.connections.handshakes
             secure = self._tls.context is not None
 
-            def listen(copy: socket.socket) -> Awaitable[asyncio.Server]:
-                return loop.create_server(
-                    lambda: handshakes.begun(_Named(connections, limits, fast_parser, secure=secure)),
-                    sock=copy,
-                    ssl=self._tls.context,
-                    ssl_handshake_timeout=TLS_HANDSHAKE_TIMEOUT if secure else None,
-                    ssl_shutdown_timeout=TLS_SHUTDOWN_TIMEOUT if secure else None,
-                    backlog=_BACKLOG,
-                )
+            def connect() -> asyncio.BaseProtocol:
+                return handshakes.begun(_Named(connections, limits, fast_parser, secure=secure))
 
+            listen = listening(loop, connect, self._tls, _BACKLOG)
             await acceptor.run(listen, handshakes, ready)
             await front.drain(self._settings.drain)
             # All is done. A second signal must not look like a crash.
@@ -142,24 +137,6 @@ class XksServer:
             clock=self._clock,
             settle=lambda: self._limit.settle(self._clock.now()),
         )
-
-    @contextlib.contextmanager
-    def _keeping(self) -> Iterator[None]:
-        """Do the chores on a thread of their own."""
-        stop = threading.Event()
-
-        def keep() -> None:
-            self._chores()
-            while not stop.wait(self._settings.keeper_interval):
-                self._chores()
-
-        thread = threading.Thread(target=keep, name="keeper")
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
 
 
 def _common_name(certificate: object) -> str | None:
