@@ -92,8 +92,7 @@ class Keeper:
             self._run_guarded(self._watch.save)
             self._write_down(self._clock.now())
             self._run_guarded(self._proxies.check)
-            if self._keep_domain_keys is not None:
-                self._run_guarded(self._rotate_domain_keys)
+            self._run_guarded(self._rotate_domain_keys)
             self._run_guarded(self._trim)
             self._run_guarded(self._scrub)
             self._run_guarded(self._begin)

@@ -37,8 +37,6 @@ _IS = where(domain_key, "scope", "version")
 _SAVE = update(domain_key).where(_IS)
 _REMOVE = delete(domain_key).where(_IS)
 _FIND = select(domain_key.c.version).where(_IS)
-
-
 _NEWEST = select(func.max(domain_key.c.version)).where(where(domain_key, "scope"))
 
 
