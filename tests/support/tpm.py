@@ -1,5 +1,6 @@
 """A TPM 2.0 in software (swtpm), for one test. Its state is in a folder of the test, its ports are free ones."""
 
+import os
 import socket
 import subprocess
 import time
@@ -17,6 +18,8 @@ class SoftwareTpm:
         self._state = state
         state.mkdir()
         self._port = _free_ports()
+        # The libraries read it when they first have something to say, and that may be for a call of a test itself.
+        os.environ.setdefault("TSS2_LOG", "all+NONE")
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

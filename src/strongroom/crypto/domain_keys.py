@@ -7,7 +7,9 @@ unwrap.
 A rotation makes a newer version, which other processes learn of (``DomainKeys.reread``), and at its end destroys the
 older ones.
 
-The domain key of a Region can be in a hardware token. Then its id there is sealed, in a way of its own.
+The domain key of a Region can be in a hardware token. Then its id there is sealed, in a way of its own. Or it has a key
+encryption key in the token, under which backing keys leave that token (full depth). Then the domain key and the id of
+the other are sealed together, in a third way. Both have the same version, and are rotated and destroyed together.
 
 The key of ``iam`` is sealed in one of two ways. Its binding says whether every row of its database has a message
 authentication code. So without the root key, rows without a code cannot be made acceptable again, except with the
@@ -33,6 +35,7 @@ IAM_SCOPE = "iam"
 
 _WITH_CODES = "rows-have-codes"
 _IN_TOKEN = "in-token"  # noqa: S105 - a binding
+_WITH_KEK = "with-key-encryption-key"
 
 
 def create_domain_key(
@@ -49,18 +52,35 @@ def token_domain_key(
     return replace(_sealed(OpenDomainKey(scope, version, object_id, in_token=True), seal), created_at=now)
 
 
+def full_depth_domain_key(
+    scope: str, version: int, key_encryption_key: bytes, seal: Seal, entropy: Entropy, now: float | None = None
+) -> SealedDomainKey:
+    """Make a Region's domain key, and return its record with the object id of its key encryption key in a token."""
+    opened = OpenDomainKey(scope, version, entropy(KEY_LENGTH), key_encryption_key=key_encryption_key)
+    return replace(_sealed(opened, seal), created_at=now)
+
+
 def reseal(record: SealedDomainKey, seal: Seal) -> SealedDomainKey:
     """Return a domain key sealed for a database whose rows have codes; raises UnsealError."""
     return replace(record, sealed=_sealed(_unsealed(record, seal)[0], seal).sealed)
 
 
 class OpenDomainKey(msgspec.Struct, frozen=True):
-    """A domain key, unsealed. If it is in a token, ``key`` is the id of its object there, which is no secret."""
+    """A domain key, unsealed. If it is in a token, ``key`` is the id of its object there, which is no secret.
+
+    ``key_encryption_key`` is the object id of its key encryption key in a token, empty without one.
+    """
 
     scope: str
     version: int
     key: bytes
     in_token: bool = False
+    key_encryption_key: bytes = b""
+
+    @property
+    def object_id(self) -> bytes | None:
+        """The id of what it has in a token, or None."""
+        return self.key if self.in_token else self.key_encryption_key or None
 
     @override
     def __repr__(self) -> str:
@@ -75,6 +95,14 @@ def unseal_domain_keys(sealed: Iterable[SealedDomainKey], seal: Seal) -> list[Op
 def seal_domain_keys(opened: Iterable[OpenDomainKey], seal: Seal) -> list[SealedDomainKey]:
     """Seal domain keys that were unsealed, for a database whose rows have codes."""
     return [_sealed(each, seal) for each in opened]
+
+
+class FullDepthKey(msgspec.Struct, frozen=True):
+    """A Region's domain key that has a key encryption key in a token: what wraps with it, and the id of the other."""
+
+    version: int
+    wrapper: KeyWrapper
+    object_id: bytes
 
 
 class _Closed:
@@ -107,11 +135,12 @@ class DomainKeys:
         self._entropy = entropy
         self._wrapper_in_token = wrapper_in_token
         self._wrappers: dict[tuple[str, int], KeyWrapper] = {}
-        self._newest: dict[str, KeyWrapper] = {}
+        self._newest: dict[str, tuple[int, KeyWrapper]] = {}
         self._dropped: RecentlyDropped[tuple[str, int], KeyWrapper] = RecentlyDropped()
+        self._object_ids: dict[tuple[str, int], bytes] = {}
         self._closed: frozenset[tuple[str, int]] = frozenset()
         self.in_token: tuple[OpenDomainKey, ...] = ()
-        """Those that are in a token."""
+        """Those that are in a token, or have a key encryption key there."""
         self.row_keys = RowKeys(self.reread)
         """Makes and checks the codes of rows."""
         self.rows_have_codes = True
@@ -128,7 +157,7 @@ class DomainKeys:
         Raises UnsealError, and changes nothing, if ``seal`` has not sealed them.
         """
         wrappers: dict[tuple[str, int], KeyWrapper] = {}
-        newest: dict[str, KeyWrapper] = {}
+        newest: dict[str, tuple[int, KeyWrapper]] = {}
         in_token: list[OpenDomainKey] = []
         row_keys: dict[int, bytes] = {}
         have_codes = True
@@ -137,9 +166,13 @@ class DomainKeys:
             if each.scope == IAM_SCOPE:
                 row_keys[each.version] = opened.key
                 have_codes = have_codes and has_codes
-            if opened.in_token:
+            if opened.object_id is not None:
                 in_token.append(opened)
-            newest[each.scope] = wrappers[each.scope, each.version] = self._wrapper(opened)
+            if opened.key_encryption_key:
+                # The versions of a scope are never used twice, so what is dropped needs no end here.
+                self._object_ids[each.scope, each.version] = opened.key_encryption_key
+            wrapper = wrappers[each.scope, each.version] = self._wrapper(opened)
+            newest[each.scope] = each.version, wrapper
         self.row_keys.update(row_keys)
         self.rows_have_codes = have_codes
         self._dropped.add({place: each for place, each in self._wrappers.items() if place not in wrappers})
@@ -195,13 +228,36 @@ class DomainKeys:
 
     def wrap(self, scope: str, plaintext: bytes, bound_to: bytes) -> bytes:
         """Wrap under the newest domain key of ``scope``; raises UnsealError if there is none."""
+        return self._newest_of(scope)[1].wrap(plaintext, bound_to)
+
+    def newest_of_full_depth(self, scope: str) -> FullDepthKey | None:
+        """Return the newest domain key of a Region; None if that has no key encryption key in a token.
+
+        Raises UnsealError if there is none.
+        """
+        version, wrapper = self._newest_of(scope)
+        object_id = self._object_ids.get((scope, version))
+        return None if object_id is None else FullDepthKey(version, wrapper, object_id)
+
+    def of_full_depth(self, scope: str, version: int, *, stored: bool = True) -> FullDepthKey:
+        """Return the domain key of a Region with a key encryption key under which something was wrapped.
+
+        Raises UnsealError if there is none, and as ``unwrap``, which has ``stored``.
+        """
+        wrapper = self._of_version((scope, version), stored=stored)
+        object_id = self._object_ids.get((scope, version))
+        if object_id is None:
+            raise UnsealError(f"the domain key {version} of `{scope}` has no key encryption key in a token")
+        return FullDepthKey(version, wrapper, object_id)
+
+    def _newest_of(self, scope: str) -> tuple[int, KeyWrapper]:
         # What a process wraps after it has seen the change must not need a version that is destroyed.
         if self._is_stale or scope not in self._newest:
             self.reread()
-        wrapper = self._newest.get(scope)
-        if wrapper is None:
+        found = self._newest.get(scope)
+        if found is None:
             raise UnsealError(f"no domain key for `{scope}`")
-        return wrapper.wrap(plaintext, bound_to)
+        return found
 
     def unwrap(self, scope: str, envelope: bytes, bound_to: bytes, *, stored: bool = True) -> bytes:
         """Return what was wrapped; raises UnsealError unless these keys wrapped it in ``scope`` for ``bound_to``.
@@ -210,15 +266,17 @@ class DomainKeys:
         is not, unless a change was noted and not read yet: the call that brings it began after that key was stored.
         Raises DependencyTimeoutException if the domain key cannot be opened now.
         """
-        place = (scope, wrapping_version(envelope))
+        return self._of_version((scope, wrapping_version(envelope)), stored=stored).unwrap(envelope, bound_to)
+
+    def _of_version(self, place: tuple[str, int], *, stored: bool) -> KeyWrapper:
         if place not in self._wrappers and (stored or self._is_stale):
             self.reread()
         wrapper = self._wrappers.get(place) or (self._dropped.get(place) if stored else None)
         if wrapper is None and place in self._closed:
             raise DependencyTimeoutException(CLOSED)
         if wrapper is None:
-            raise UnsealError(f"no domain key for `{scope}` opens this envelope")
-        return wrapper.unwrap(envelope, bound_to)
+            raise UnsealError(f"no domain key for `{place[0]}` opens this envelope")
+        return wrapper
 
 
 def _nothing() -> None:
@@ -227,19 +285,31 @@ def _nothing() -> None:
 
 def _unsealed(record: SealedDomainKey, seal: Seal) -> tuple[OpenDomainKey, bool]:
     """Return a domain key, and whether it was sealed for a database whose rows have codes; raises UnsealError."""
-    kind = _WITH_CODES if record.scope == IAM_SCOPE else _IN_TOKEN
-    try:
-        key = seal.unseal(record.sealed, _binding(record.scope, record.version))
-    except UnsealError:
-        key = seal.unseal(record.sealed, _binding(record.scope, record.version, kind))
-        return OpenDomainKey(record.scope, record.version, key, kind == _IN_TOKEN), kind == _WITH_CODES
-    return OpenDomainKey(record.scope, record.version, key), False
+    scope, version = record.scope, record.version
+    others = (_WITH_CODES,) if scope == IAM_SCOPE else (_IN_TOKEN, _WITH_KEK)
+    for kinds in ((), *((each,) for each in others)):
+        try:
+            content = seal.unseal(record.sealed, _binding(scope, version, *kinds))
+        except UnsealError:
+            if kinds == (others[-1],):
+                raise
+            continue
+        key, object_id = (content[:KEY_LENGTH], content[KEY_LENGTH:]) if kinds == (_WITH_KEK,) else (content, b"")
+        return OpenDomainKey(scope, version, key, kinds == (_IN_TOKEN,), object_id), kinds == (_WITH_CODES,)
+    raise AssertionError
 
 
 def _sealed(opened: OpenDomainKey, seal: Seal) -> SealedDomainKey:
-    kinds = (_WITH_CODES,) if opened.scope == IAM_SCOPE else (_IN_TOKEN,) if opened.in_token else ()
+    kinds: tuple[str, ...] = ()
+    if opened.scope == IAM_SCOPE:
+        kinds = (_WITH_CODES,)
+    elif opened.in_token:
+        kinds = (_IN_TOKEN,)
+    elif opened.key_encryption_key:
+        kinds = (_WITH_KEK,)
+    content = opened.key + opened.key_encryption_key
     return SealedDomainKey(
-        opened.scope, opened.version, seal.seal(opened.key, _binding(opened.scope, opened.version, *kinds))
+        opened.scope, opened.version, seal.seal(content, _binding(opened.scope, opened.version, *kinds))
     )
 
 

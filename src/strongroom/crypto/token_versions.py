@@ -4,9 +4,9 @@ Tokens of key material that domain keys protect begin with one byte that names t
 domain key in four bytes, big-endian (``envelope``, and ``keys.external_keys`` for those of external keys).
 """
 
-FORMATS = (b"\x01", b"\x03", b"\x11")
+FORMATS = (b"\x01", b"\x03", b"\x11", b"\x13")
 """The first bytes of tokens that name a version: of a domain key in this process, of one that is used with an external
-key, and of one in a hardware token."""
+key, of one in a hardware token, and of one whose key encryption key is in a hardware token."""
 
 VERSION = slice(1, 5)
 
