@@ -184,7 +184,7 @@ def test_the_material_of_a_single_region_key_stays_in_its_region(any_backend: Ke
 def test_imported_material_is_known_by_its_id_and_loads_under_its_binding(any_backend: KeyBackend) -> None:
     bound = owner(KeySpec.SYMMETRIC_DEFAULT)
     importer = MaterialOwner(bound.account, bound.region, bound.key_id, bound.spec)
-    wrapping_key = any_backend.wrapping_key(WrappingKeySpec.RSA_2048, importer)
+    wrapping_key = any_backend.wrapping_key(WrappingKeySpec.RSA_2048, WrappingAlgorithm.RSAES_OAEP_SHA_256, importer)
     encrypted = wrap(wrapping_key.public_key, "RSAES_OAEP_SHA_256", bytes(range(32)))
     wrapped = WrappedMaterial(wrapping_key.token, WrappingAlgorithm.RSAES_OAEP_SHA_256, encrypted)
     first, again = (any_backend.import_material(wrapped, importer) for _ in range(2))

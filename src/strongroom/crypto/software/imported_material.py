@@ -5,18 +5,18 @@ PKCS #8 (RFC 5958), DER, of exactly the key's spec; they are checked in full and
 library writes them, so that the same key is the same material however it was encoded.
 """
 
-import hashlib
-from typing import cast
+from collections.abc import Collection
+from typing import Protocol, cast
 
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from strongroom.crypto.binding import binding
 from strongroom.crypto.envelope import KEY_LENGTH
-from strongroom.crypto.key_encodings import load_private_key, pkcs8
-from strongroom.crypto.software.hmac_key import HMAC_SPECS, hmac_key_length
+from strongroom.crypto.key_encodings import PublicKey, load_private_key, pkcs8, spki
+from strongroom.crypto.material_ids import id_of_content, id_of_mac, id_of_public_key, message_for_mac, recognized
+from strongroom.crypto.software.hmac_key import HMAC_SPECS, HmacBackingKey, hmac_key_length
 from strongroom.errors import IncorrectKeyMaterialException
 from strongroom.keys.specs import KeySpec
 
@@ -34,6 +34,10 @@ _SEQUENCE = 0x30
 _LONG_FORM = 0x80
 
 
+class _Private(Protocol):
+    def public_key(self) -> PublicKey: ...
+
+
 def accepted_material(material: bytes, spec: KeySpec) -> bytes:
     """Return material in the form it is kept in; raises IncorrectKeyMaterialException unless it is of ``spec``."""
     if spec is KeySpec.SYMMETRIC_DEFAULT:
@@ -49,9 +53,22 @@ def accepted_material(material: bytes, spec: KeySpec) -> bytes:
         raise _incorrect(spec) from None
 
 
-def material_id_of(material: bytes, key_id: str) -> str:
-    """Return the id of imported material: 64 hex digits, SHA-256 over key id and material."""
-    return hashlib.sha256(binding("imported-key-material", key_id) + material).hexdigest()
+def material_id_of(material: bytes, spec: KeySpec, key_id: str, known_ids: Collection[str] = ()) -> str:
+    """Return the id of accepted material: the one of ``known_ids`` that is its own, or a new one (``material_ids``)."""
+
+    def by_content() -> str:
+        return id_of_content(material, key_id)
+
+    def by_public_key() -> str:
+        return id_of_public_key(spki(cast("_Private", load_private_key(material)).public_key()), key_id)
+
+    def by_mac() -> str:
+        return id_of_mac(HmacBackingKey(material, KeySpec.HMAC_256).mac(message_for_mac(key_id)))
+
+    is_secret = spec is KeySpec.SYMMETRIC_DEFAULT or spec in HMAC_SPECS
+    found = recognized((by_content, by_mac) if is_secret else (by_public_key, by_content), known_ids)
+    assert found is not None  # noqa: S101 - for the type checker
+    return found
 
 
 def _secret(material: bytes, spec: KeySpec, lengths: range) -> bytes:

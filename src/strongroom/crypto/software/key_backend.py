@@ -4,6 +4,8 @@ A domain key may be in a hardware token (root depth). Then to make or load key m
 using it takes none.
 """
 
+from collections.abc import Collection
+
 import msgspec
 
 from strongroom.crypto.backing_keys import BackingKey
@@ -23,7 +25,7 @@ from strongroom.entropy import Batch, Entropy
 from strongroom.keys.approved_algorithms import require_approved
 from strongroom.keys.arns import MULTI_REGION_PREFIX
 from strongroom.keys.specs import KeySpec, KeyUsage
-from strongroom.keys.wrapping import WrappingKeySpec
+from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec
 
 
 class SoftwareKeyBackend:
@@ -70,21 +72,28 @@ class SoftwareKeyBackend:
         """Wrap the same key material under the newest domain key of its Region; raises as ``KeyBackend`` says."""
         return self._wrap(self._unwrap(token, owner), owner)
 
-    def wrapping_key(self, spec: WrappingKeySpec, owner: MaterialOwner) -> WrappingKey:
+    def wrapping_key(
+        self,
+        spec: WrappingKeySpec,
+        algorithm: WrappingAlgorithm,  # noqa: ARG002 - it has all of them
+        owner: MaterialOwner,
+    ) -> WrappingKey:
         """Make a wrapping key pair, its private key wrapped under the Region's domain key."""
         self._require_approved(owner.spec)
         private_key = generate_rsa(WRAPPING_KEY_BITS[spec])
         token = self._domain_keys.wrap(owner.region, private_key, _wrapping_key_fields(owner))
         return WrappingKey(token, RsaBackingKey(private_key).public_key())
 
-    def import_material(self, wrapped: WrappedMaterial, owner: MaterialOwner) -> ImportedMaterial:
+    def import_material(
+        self, wrapped: WrappedMaterial, owner: MaterialOwner, known_ids: Collection[str] = ()
+    ) -> ImportedMaterial:
         """Unwrap key material, check it and return it wrapped; raises as ``KeyBackend`` says."""
         self._require_approved(owner.spec)
         wrapping_key = self._domain_keys.unwrap(
             owner.region, wrapped.wrapping_token, _wrapping_key_fields(owner), stored=False
         )
         material = accepted_material(unwrap_material(wrapping_key, wrapped.algorithm, wrapped.encrypted), owner.spec)
-        material_id = material_id_of(material, owner.key_id)
+        material_id = material_id_of(material, owner.spec, owner.key_id, known_ids)
         return ImportedMaterial(material_id, self._wrap(material, owner.binding(material_id)))
 
     def _require_approved(self, spec: KeySpec) -> None:
