@@ -104,6 +104,36 @@ class GcmParameters(Structure):
     ]
 
 
+class PssParameters(Structure):
+    """CK_RSA_PKCS_PSS_PARAMS (Current Mechanisms 3.1, section 6.1.10)."""
+
+    _fields_: ClassVar = [("hash", c_ulong), ("mgf", c_ulong), ("salt_length", c_ulong)]
+
+
+class OaepParameters(Structure):
+    """CK_RSA_PKCS_OAEP_PARAMS (Current Mechanisms 3.1, section 6.1.8)."""
+
+    _fields_: ClassVar = [
+        ("hash", c_ulong),
+        ("mgf", c_ulong),
+        ("source", c_ulong),
+        ("label", c_void_p),
+        ("label_length", c_ulong),
+    ]
+
+
+class EcdhParameters(Structure):
+    """CK_ECDH1_DERIVE_PARAMS (Current Mechanisms 3.1, section 6.3.14)."""
+
+    _fields_: ClassVar = [
+        ("kdf", c_ulong),
+        ("shared_data_length", c_ulong),
+        ("shared_data", c_void_p),
+        ("point_length", c_ulong),
+        ("point", c_void_p),
+    ]
+
+
 class Template:
     """A template as C takes it. It keeps what it points to."""
 
