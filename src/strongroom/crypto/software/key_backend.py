@@ -72,6 +72,10 @@ class SoftwareKeyBackend:
         """Wrap the same key material under the newest domain key of its Region; raises as ``KeyBackend`` says."""
         return self._wrap(self._unwrap(token, owner), owner)
 
+    def material(self, token: bytes, owner: MaterialBinding) -> bytes:
+        """Return key material in the form it is kept in, for a move into a hardware token; raises UnsealError."""
+        return self._unwrap(token, owner)
+
     def wrapping_key(
         self,
         spec: WrappingKeySpec,
