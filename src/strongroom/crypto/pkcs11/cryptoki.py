@@ -91,6 +91,12 @@ class Mechanism(Structure):
     _fields_: ClassVar = [("type", c_ulong), ("parameter", c_void_p), ("length", c_ulong)]
 
 
+class MechanismInfo(Structure):
+    """CK_MECHANISM_INFO."""
+
+    _fields_: ClassVar = [("min_key_size", c_ulong), ("max_key_size", c_ulong), ("flags", c_ulong)]
+
+
 class GcmParameters(Structure):
     """CK_GCM_PARAMS (Current Mechanisms 3.1, section 6.13.3)."""
 
