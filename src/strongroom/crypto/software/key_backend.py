@@ -20,12 +20,12 @@ from strongroom.crypto.software.hmac_key import HMAC_SPECS, HmacBackingKey, hmac
 from strongroom.crypto.software.imported_material import accepted_material, material_id_of
 from strongroom.crypto.software.private_keys import PRIVATE_KEYS
 from strongroom.crypto.software.rsa import RsaBackingKey, generate_rsa
-from strongroom.crypto.software.unwrapping import WRAPPING_KEY_BITS, unwrap_material
+from strongroom.crypto.software.unwrapping import unwrap_material
 from strongroom.entropy import Batch, Entropy
 from strongroom.keys.approved_algorithms import require_approved
 from strongroom.keys.arns import MULTI_REGION_PREFIX
 from strongroom.keys.specs import KeySpec, KeyUsage
-from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec
+from strongroom.keys.wrapping import WRAPPING_KEY_BITS, WrappingAlgorithm, WrappingKeySpec
 
 
 class SoftwareKeyBackend:

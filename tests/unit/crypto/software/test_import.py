@@ -27,11 +27,11 @@ from strongroom.crypto.software.aes import NONCES_LENGTH, AesBackingKey
 from strongroom.crypto.software.imported_material import accepted_material, material_id_of
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.crypto.software.rsa import generate_rsa
-from strongroom.crypto.software.unwrapping import WRAPPING_KEY_BITS, unwrap_material
+from strongroom.crypto.software.unwrapping import unwrap_material
 from strongroom.entropy import Batch
 from strongroom.errors import IncorrectKeyMaterialException, InvalidCiphertextException
 from strongroom.keys.specs import KeySpec
-from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec
+from strongroom.keys.wrapping import WRAPPING_KEY_BITS, WrappingAlgorithm, WrappingKeySpec
 
 OAEP = [WrappingAlgorithm.RSAES_OAEP_SHA_1, WrappingAlgorithm.RSAES_OAEP_SHA_256]
 KEY_WRAP = [WrappingAlgorithm.RSA_AES_KEY_WRAP_SHA_1, WrappingAlgorithm.RSA_AES_KEY_WRAP_SHA_256]
