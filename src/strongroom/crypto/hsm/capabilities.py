@@ -68,9 +68,9 @@ class KeyCapabilities:
             tried = spec if bits is None else KeySpec.RSA_2048
             self._try(session, self._kinds[tried], tried, usage)
         except _FailedError as failed:
-            return _reason_of(failed.error, session)
+            return reason_of(failed.error, session)
         except CryptokiError as error:
-            return _reason_of(error, session)
+            return reason_of(error, session)
         except TokenFaultError as error:
             session.drop()
             return error.explanation
@@ -130,7 +130,7 @@ class _Tried:
             raise _FailedError(error) from None
 
 
-def _reason_of(error: CryptokiError, session: TokenSession) -> str:
+def reason_of(error: CryptokiError, session: TokenSession) -> str:
     """Return why a spec is refused; raises the error if it says nothing about the spec."""
     if error.kind not in {Kind.FAULT, Kind.CALLER} and not _is_well(error, session):
         raise error
