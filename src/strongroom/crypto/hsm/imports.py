@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 
 from strongroom.crypto.binding import binding
 from strongroom.crypto.domain_keys import DomainKeys, FullDepthKey
-from strongroom.crypto.hsm.capabilities import reason_of
+from strongroom.crypto.hsm.capabilities import is_well
 from strongroom.crypto.hsm.import_trials import Trial, trial_of
 from strongroom.crypto.hsm.imported_keys import (
     id_of_private_key,
@@ -31,7 +31,7 @@ from strongroom.crypto.hsm.wrapping_pairs import Sent, UnderKey, WrappingPair, W
 from strongroom.crypto.material import MaterialOwner, WrappedMaterial, WrappingKey
 from strongroom.crypto.pkcs11.connection import TokenSession
 from strongroom.crypto.pkcs11.cryptoki import Attributes
-from strongroom.crypto.pkcs11.return_codes import CryptokiError
+from strongroom.crypto.pkcs11.return_codes import CryptokiError, Kind
 from strongroom.crypto.pkcs11.token import Token
 from strongroom.crypto.software.imported_material import incorrect_material, secret_lengths
 from strongroom.crypto.token_errors import TokenFaultError
@@ -197,9 +197,11 @@ def _unwrapped(sent: Sent, spec: KeySpec, template: Attributes) -> int:
 
 def _reason(error: CryptokiError | KmsError, session: TokenSession) -> str:
     """Return why a token cannot import something; raises the error if it says nothing about that."""
-    if isinstance(error, CryptokiError):
-        return reason_of(error, session)
+    if isinstance(error, CryptokiError) and error.kind not in {Kind.FAULT, Kind.CALLER} and not is_well(error, session):
+        raise error
     session.drop()
+    if isinstance(error, CryptokiError):
+        return str(error)
     if isinstance(error, TokenFaultError):
         return error.explanation
     return "it is not accepted there" if isinstance(error, _CLIENTS) else (error.message or error.code).rstrip(".")
