@@ -149,7 +149,6 @@ class _Tried:
             raise _FailedError(error) from None
 
 
-<<<<<<< HEAD
 def is_well(error: CryptokiError, session: TokenSession) -> bool:
     """Tell whether the token answers nevertheless: some modules say GENERAL_ERROR for whatever they do not have."""
     if error.code != c.CKR_GENERAL_ERROR:
