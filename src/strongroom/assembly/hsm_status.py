@@ -6,7 +6,7 @@ from contextlib import closing
 import msgspec
 
 from strongroom.assembly.data_folder import DataFolder
-from strongroom.assembly.deployment import open_existing
+from strongroom.assembly.open_folder import open_existing
 from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.clock import Clock

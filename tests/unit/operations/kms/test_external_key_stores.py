@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from custom_stores import PROXY
 from local_deployment import LocalDeployment, Refused, entropy
-from strongroom.assembly.deployment import open_existing
 from strongroom.assembly.domain_keys import Protection, open_domain_keys
 from strongroom.assembly.key_back_ends import loading_key_backends
+from strongroom.assembly.open_folder import open_existing
 from strongroom.assembly.record_check import check_records
 from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing
