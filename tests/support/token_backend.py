@@ -22,7 +22,7 @@ from strongroom.crypto.seals.root_key import RootKey, RootKeySeal
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.entropy import Entropy
 from strongroom.errors import KeyUnavailableException
-from strongroom.keys.specs import KeySpec
+from strongroom.keys.specs import KeySpec, KeyUsage
 from strongroom.keys.wrapping import WrappingKeySpec
 
 _PATIENCE = 60.0
@@ -60,8 +60,8 @@ class TokenBackend:
         self.misuses: list[str] = []
         """The calls that came from where none may come from."""
 
-    def require_spec(self, spec: KeySpec) -> None:
-        self._chip.require_spec(spec)
+    def require_spec(self, spec: KeySpec, usage: KeyUsage) -> None:
+        self._chip.require_spec(spec, usage)
 
     def generate(self, owner: MaterialBinding) -> bytes:
         self.called("generate")

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from strongroom.crypto.backing_keys import BackingKey
 from strongroom.crypto.material import ImportedMaterial, MaterialBinding, MaterialOwner, WrappedMaterial, WrappingKey
-from strongroom.keys.specs import KeySpec
+from strongroom.keys.specs import KeySpec, KeyUsage
 from strongroom.keys.wrapping import WrappingKeySpec
 
 
@@ -26,8 +26,12 @@ class KeyBackend(Protocol):
         """Whether using a key that was loaded waits for it as well."""
         ...
 
-    def require_spec(self, spec: KeySpec) -> None:
-        """Refuse keys of a spec that the back end cannot make or use; raises UnsupportedOperationException by name."""
+    def require_spec(self, spec: KeySpec, usage: KeyUsage) -> None:
+        """Refuse keys that the back end cannot make or use, before one is made.
+
+        What is refused depends on the usage too: a token may sign with an RSA key, and not have the algorithms by which
+        it decrypts. Raises UnsupportedOperationException, which names what is refused.
+        """
         ...
 
     def generate(self, owner: MaterialBinding) -> bytes:

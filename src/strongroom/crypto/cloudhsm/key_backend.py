@@ -36,7 +36,7 @@ from strongroom.errors import (
     UnsupportedOperationException,
 )
 from strongroom.keys.arns import KeyLocator
-from strongroom.keys.specs import KeySpec
+from strongroom.keys.specs import KeySpec, KeyUsage
 from strongroom.keys.wrapping import WrappingKeySpec
 
 _FORMAT = b"\x12"
@@ -74,14 +74,13 @@ class CloudHsmKeyBackend:
         self._store_id = store_id
         self._entropy = entropy
 
-    def require_spec(self, spec: KeySpec) -> None:
+    def require_spec(self, spec: KeySpec, usage: KeyUsage) -> None:  # noqa: ARG002 - see KeyBackend
         """Refuse all but symmetric encryption keys; raises UnsupportedOperationException."""
-        if spec is not KeySpec.SYMMETRIC_DEFAULT:
-            raise UnsupportedOperationException("Key stores in AWS CloudHSM hold only symmetric encryption keys.")
+        _require_symmetric(spec)
 
     def generate(self, owner: MaterialBinding) -> bytes:
         """Have the token make a key; raises CustomKeyStoreInvalidStateException unless the store is connected."""
-        self.require_spec(owner.spec)
+        _require_symmetric(owner.spec)
         try:
             key = self.key_in_token(owner)
         except KMSInvalidStateException as error:
@@ -179,3 +178,8 @@ def _label(owner: MaterialBinding) -> str:
 
 def _digest(associated_data: bytes) -> bytes:
     return sha256(_SUITE + associated_data).digest()
+
+
+def _require_symmetric(spec: KeySpec) -> None:
+    if spec is not KeySpec.SYMMETRIC_DEFAULT:
+        raise UnsupportedOperationException("Key stores in AWS CloudHSM hold only symmetric encryption keys.")

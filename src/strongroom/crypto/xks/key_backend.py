@@ -37,7 +37,7 @@ from strongroom.errors import (
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.custom_key_stores import NOT_CONNECTED, ConnectionState, CustomKeyStore
 from strongroom.keys.external_keys import ExternalToken, external_material_id, external_token, parse_external_token
-from strongroom.keys.specs import KeySpec
+from strongroom.keys.specs import KeySpec, KeyUsage
 from strongroom.keys.wrapping import WrappingKeySpec
 from strongroom.keys.xks_failures import XksError, XksFailure, use_error
 
@@ -64,14 +64,13 @@ class ExternalKeyBackend:
         self._proxies = proxies
         self._find_store = find_store
 
-    def require_spec(self, spec: KeySpec) -> None:
+    def require_spec(self, spec: KeySpec, usage: KeyUsage) -> None:  # noqa: ARG002 - see KeyBackend
         """Refuse all but symmetric encryption keys; raises UnsupportedOperationException."""
-        if spec is not KeySpec.SYMMETRIC_DEFAULT:
-            raise UnsupportedOperationException("External key stores hold only symmetric encryption keys.")
+        _require_symmetric(spec)
 
     def generate(self, owner: MaterialBinding) -> bytes:
         """Make the backing key here, and return its token: the inner one, to which the caller adds the external key."""
-        self.require_spec(owner.spec)
+        _require_symmetric(owner.spec)
         return self._default.generate(owner)
 
     def load(self, token: bytes, owner: MaterialBinding) -> BackingKey:
@@ -203,3 +202,8 @@ def sealed_in(body: bytes) -> Sealed:
     if len(rest) <= at:
         raise InvalidCiphertextException
     return Sealed(ciphertext=rest[at:], iv=rest[1:tag_at], tag=rest[tag_at:at], metadata=metadata)
+
+
+def _require_symmetric(spec: KeySpec) -> None:
+    if spec is not KeySpec.SYMMETRIC_DEFAULT:
+        raise UnsupportedOperationException("External key stores hold only symmetric encryption keys.")

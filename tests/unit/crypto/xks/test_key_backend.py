@@ -33,7 +33,7 @@ from strongroom.keys.custom_key_stores import (
     XksProxyConnectivity,
 )
 from strongroom.keys.external_keys import external_material_id, external_token
-from strongroom.keys.specs import KeySpec
+from strongroom.keys.specs import USAGES, KeySpec
 from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec
 from xks_stub import ACCESS_KEY_ID, SECRET, XksStub
 
@@ -174,7 +174,7 @@ def test_what_the_back_end_does_not_do(scene: Scene) -> None:
     importer = MaterialOwner(single.account, single.region, single.key_id, single.spec)
     for spec in set(KeySpec) - {KeySpec.SYMMETRIC_DEFAULT}:
         with pytest.raises(UnsupportedOperationException):
-            scene.backend.require_spec(spec)
+            scene.backend.require_spec(spec, USAGES[spec][0])
         with pytest.raises(UnsupportedOperationException):
             scene.backend.generate(replace(single, spec=spec))
     with pytest.raises(UnsealError):
