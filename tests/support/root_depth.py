@@ -43,6 +43,9 @@ class CountedToken:
             raise TokenUnavailableError("told not to answer")
         return self._token.run(work, patience=patience)
 
+    def discard(self, name: bytes) -> None:
+        self._token.discard(name)
+
 
 class RootDepth(msgspec.Struct):
     """A key back end, and the token that has its domain keys."""

@@ -79,6 +79,11 @@ class ConfiguredToken:
         """Run work with a session; raises as ``Token`` says, and SettingsError if no token is set."""
         return self._loaded().run(work, patience=patience)
 
+    def discard(self, name: bytes) -> None:
+        """Have a session object destroyed soon, if the token was loaded."""
+        if self._token is not None:
+            self._token.discard(name)
+
     def require(self) -> Connection:
         """Connect now; raises UnsealError if it must not be tried again, SealUnavailableError if it may come back."""
         with _as_errors_of_a_start():

@@ -22,6 +22,9 @@ _TAG_LENGTH = 16
 _MAKING = 30.0
 """Seconds that a token may take to make a key."""
 OURS: Attributes = {c.CKA_CLASS: c.CKO_SECRET_KEY, c.CKA_TOKEN: True}
+FOR_ENCRYPTION: Attributes = {c.CKA_ENCRYPT: True, c.CKA_DECRYPT: True, c.CKA_WRAP: False, c.CKA_UNWRAP: False}
+FOR_WRAPPING: Attributes = {c.CKA_ENCRYPT: False, c.CKA_DECRYPT: False, c.CKA_WRAP: True, c.CKA_UNWRAP: True}
+"""With both pairs, a key would read out whatever it has wrapped."""
 
 
 class NotAuthenticError(Exception):
@@ -72,7 +75,7 @@ class TokenAesKey:
         except CryptokiError:
             raise NotAuthenticError from None
 
-    def create(self, label: str) -> None:
+    def create(self, label: str, use: Attributes = FOR_ENCRYPTION) -> None:
         """Have the token make the key, which it can never give away, unless it is there."""
         made: Attributes = {
             **self._attributes,
@@ -82,13 +85,10 @@ class TokenAesKey:
             c.CKA_PRIVATE: True,
             c.CKA_SENSITIVE: True,
             c.CKA_EXTRACTABLE: False,
-            c.CKA_ENCRYPT: True,
-            c.CKA_DECRYPT: True,
-            c.CKA_WRAP: False,
-            c.CKA_UNWRAP: False,
             c.CKA_SIGN: False,
             c.CKA_VERIFY: False,
             c.CKA_DERIVE: False,
+            **use,
         }
 
         def work(session: TokenSession) -> None:

@@ -4,6 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import islice
 
 import msgspec
 
@@ -45,10 +46,22 @@ class _OfThread(threading.local):
     calls: Calls | None = None
 
 
+class _Object:
+    """A session object that is kept, and how many calls use it now."""
+
+    __slots__ = ("handle", "is_dropped", "users")
+
+    def __init__(self, handle: int) -> None:
+        self.handle = handle
+        self.users = 0
+        self.is_dropped = False
+
+
 class Connection:
     """The owner session, which has logged in and is never closed, and what was made with it.
 
-    An object that is no token object ends with the session that made it, so the owner makes all that are kept.
+    An object that is no token object ends with the session that made it, so the owner makes all that are kept. None is
+    destroyed while a call uses it: a token may give its handle to the next object, which would be used in its place.
     """
 
     def __init__(self, module: Module, slot: int, name: TokenName, owner: Calls, handles: int) -> None:
@@ -60,9 +73,12 @@ class Connection:
         self._module = module
         self._owner = owner
         self._most = handles
-        self._handles: OrderedDict[bytes, int] = OrderedDict()
+        self._objects: OrderedDict[bytes, _Object] = OrderedDict()
         self._found: dict[bytes, int] = {}
         self._lock = threading.Lock()
+        """Held for a moment, and never while the token is called."""
+        self._owners = threading.RLock()
+        """Held while the owner's session is in use."""
         self._sessions = _OfThread()
 
     def session(self) -> "TokenSession":
@@ -88,31 +104,47 @@ class Connection:
             if self._module.is_current(self.generation):
                 self._module.close_sessions(self.slot)
 
-    def handle(self, name: bytes, get: Callable[[Calls], int]) -> int:
-        """Return the handle of a session object, made with ``get`` if it is not there; raises CryptokiError."""
+    def use(self, name: bytes, get: Callable[[Calls], int]) -> _Object:
+        """Return a session object, made with ``get`` if it is not there, and used until ``release``.
+
+        Raises CryptokiError. One that is there is returned at once, whatever the owner's session is doing.
+        """
+        found = self._use(name)
+        if found is not None:
+            return found
+        with self._owners:
+            found = self._use(name)
+            if found is not None:
+                return found
+            if len(self._objects) >= self._most:
+                self._evict(1)
+            found = _Object(get(self._owner))
+            found.users = 1
+            with self._lock:
+                self._objects[name] = found
+            return found
+
+    def release(self, used: Iterable[_Object]) -> None:
+        """End the use of session objects. Those that were dropped meanwhile are destroyed."""
+        ended: list[_Object] = []
         with self._lock:
-            handle = self._handles.get(name)
-            if handle is not None:
-                self._handles.move_to_end(name)
-                return handle
-            if len(self._handles) >= self._most:
-                self._destroy(1)
-            handle = self._handles[name] = get(self._owner)
-            return handle
+            for each in used:
+                each.users -= 1
+                if each.is_dropped and not each.users:
+                    ended.append(each)
+        self._destroy(ended)
 
     def forget(self, name: bytes) -> None:
         """Destroy a session object, if it is there."""
         with self._lock:
-            handle = self._handles.pop(name, None)
-            if handle is not None:
-                with suppress(CryptokiError):
-                    self._owner.destroy_object(handle)
+            ended = self._drop([name])
+        self._destroy(ended)
 
     def find(self, name: bytes, attributes: Attributes) -> int:
         """Return the handle of a token object; raises CryptokiError with OBJECT_HANDLE_INVALID if there is none."""
         handle = self._found.get(name)
         if handle is None:
-            with self._lock:
+            with self._owners:
                 found = self._owner.find_objects(attributes)
             if not found:
                 raise CryptokiError("C_FindObjects", _CKR_OBJECT_HANDLE_INVALID)
@@ -121,25 +153,48 @@ class Connection:
 
     def make_room(self) -> None:
         """Destroy half of the session objects, those that were used least recently."""
-        with self._lock:
-            self._destroy(len(self._handles) // 2)
+        self._evict(len(self._objects) // 2)
 
     def drop_handles(self, names: Iterable[bytes]) -> None:
-        """Forget handles of which one was not valid: another thread may have destroyed an object to make room."""
+        """Forget handles of which one was not valid: the token may have lost an object."""
         for name in names:
             self._found.pop(name, None)
             self.forget(name)
 
-    def _destroy(self, number: int) -> None:
-        for _ in range(number):
-            _, handle = self._handles.popitem(last=False)
-            with suppress(CryptokiError):
-                self._owner.destroy_object(handle)
-
     @property
     def handles(self) -> int:
         """How many session objects are kept."""
-        return len(self._handles)
+        return len(self._objects)
+
+    def _use(self, name: bytes) -> _Object | None:
+        with self._lock:
+            found = self._objects.get(name)
+            if found is not None:
+                found.users += 1
+                self._objects.move_to_end(name)
+            return found
+
+    def _evict(self, number: int) -> None:
+        with self._lock:
+            idle = (name for name, each in self._objects.items() if not each.users)
+            ended = self._drop([*islice(idle, number)])
+        self._destroy(ended)
+
+    def _drop(self, names: Iterable[bytes]) -> list[_Object]:
+        """Forget objects, and return those that are to be destroyed now. The caller has the lock."""
+        ended: list[_Object] = []
+        for name in names:
+            found = self._objects.pop(name, None)
+            if found is not None:
+                found.is_dropped = True
+                if not found.users:
+                    ended.append(found)
+        return ended
+
+    def _destroy(self, objects: Iterable[_Object]) -> None:
+        for each in objects:
+            with self._owners, suppress(CryptokiError):
+                self._owner.destroy_object(each.handle)
 
 
 class TokenSession:
@@ -152,11 +207,17 @@ class TokenSession:
         self.used: list[bytes] = []
         """The names of the handles that the work has used."""
         self._connection = connection
+        self._objects: list[_Object] = []
 
     def handle(self, name: bytes, get: Callable[[Calls], int]) -> int:
-        """Return the handle of a session object, made with ``get`` if it is not there; raises CryptokiError."""
+        """Return the handle of a session object, made with ``get`` if it is not there; raises CryptokiError.
+
+        It is valid until the work ends.
+        """
         self.used.append(name)
-        return self._connection.handle(name, get)
+        found = self._connection.use(name, get)
+        self._objects.append(found)
+        return found.handle
 
     def find(self, name: bytes, attributes: Attributes) -> int:
         """Return the handle of a token object; raises CryptokiError with OBJECT_HANDLE_INVALID if there is none."""
@@ -164,5 +225,14 @@ class TokenSession:
         return self._connection.find(name, attributes)
 
     def forget(self, name: bytes) -> None:
-        """Destroy a session object, if it is there."""
+        """Destroy a session object when no call uses it any more, if it is there."""
         self._connection.forget(name)
+
+    def drop(self) -> None:
+        """Have later work use another session: a call in this one has failed, and may have left something open."""
+        self._connection.drop_session()
+
+    def end(self) -> None:
+        """End the use of all handles."""
+        self._connection.release(self._objects)
+        self._objects = []

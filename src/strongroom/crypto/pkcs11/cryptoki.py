@@ -8,13 +8,13 @@ import sys
 from collections.abc import Mapping
 from ctypes import POINTER, Structure, c_char, c_char_p, c_ubyte, c_ulong, c_void_p, cast
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from strongroom.crypto.pkcs11.constants import CKR_OK, FALSE, TRUE
 from strongroom.crypto.pkcs11.return_codes import CryptokiError
 
-Attributes = Mapping[int, bytes | int | bool]
-"""A template: attribute types and their values. A number is a CK_ULONG."""
+Attributes: TypeAlias = Mapping[int, "bytes | int | bool | Attributes"]
+"""A template: attribute types and their values. A number is a CK_ULONG, and a template an array of attributes."""
 
 _ULONG = ctypes.sizeof(c_ulong)
 
@@ -111,11 +111,14 @@ class Template:
         self._values = [_encoded(value) for value in attributes.values()]
         self.array = (Attribute * len(self._values))()
         for place, kind, value in zip(self.array, attributes, self._values, strict=True):
-            place.type, place.value, place.length = kind, cast(value, c_void_p).value, len(value)
+            target = value.array if isinstance(value, Template) else value
+            place.type, place.value, place.length = kind, cast(target, c_void_p).value, ctypes.sizeof(target)
         self.length = len(self._values)
 
 
-def _encoded(value: bytes | int | bool) -> "ctypes.Array[c_char]":  # noqa: FBT001 - a value of an attribute
+def _encoded(value: bytes | int | bool | Attributes) -> "ctypes.Array[c_char] | Template":  # noqa: FBT001 - a value
+    if isinstance(value, Mapping):
+        return Template(value)
     if isinstance(value, bool):
         value = TRUE if value else FALSE
     elif isinstance(value, int):

@@ -70,6 +70,10 @@ class SoftwareKeyBackend:
         """Wrap the same key material under the newest domain key of its Region; raises as ``KeyBackend`` says."""
         return self._wrap(self._unwrap(token, owner), owner)
 
+    def material(self, token: bytes, owner: MaterialBinding) -> bytes:
+        """Return key material in the form it is kept in, for a move into a hardware token; raises UnsealError."""
+        return self._unwrap(token, owner)
+
     def wrapping_key(self, spec: WrappingKeySpec, owner: MaterialOwner) -> WrappingKey:
         """Make a wrapping key pair, its private key wrapped under the Region's domain key."""
         self._require_approved(owner.spec)
