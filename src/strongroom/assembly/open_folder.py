@@ -94,14 +94,14 @@ class OpenFolder:
             new_regions = settings.regions if taken else ()
             self.token = ConfiguredToken(unsealing, self.folder.token_login, problems)
             undo.callback(self.token.close)
-            protection = Protection(self.token, in_token=settings.key_protection != "software", required=taken)
+            protection = Protection(self.token, settings.key_protection, required=taken)
             self.unsealed_keys = domain_keys = open_domain_keys(
                 self.folder, store, new_regions, unsealing, entropy, protection, now=clock.now()
             )
             follow_domain_keys(domain_keys, self.folder, store, unsealing, self.problems, clock.timer)
             authenticate_rows(self.folder, store, domain_keys, self.problems, unsealing, taken=taken)
             secrets = ServiceSecrets(domain_keys)
-            default = key_backend_of(settings, domain_keys, entropy)
+            default = key_backend_of(self.token, domain_keys, entropy, approved_only=settings.fips)
             self.back_ends = back_ends = undo.enter_context(
                 closing(open_key_backends(default, secrets, settings, store, clock, entropy))
             )

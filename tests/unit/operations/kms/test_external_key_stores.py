@@ -150,7 +150,7 @@ def test_commands_load_external_keys_without_a_proxy(local: LocalDeployment, stu
     unsealing = Unsealing(local.settings, entropy)
     protection = Protection(ConfiguredToken(unsealing))
     keys = open_domain_keys(deployment.folder, store, (), unsealing, entropy, protection)
-    back_ends = loading_key_backends(keys, entropy, local.clock)
+    back_ends = loading_key_backends(keys, entropy, local.clock, protection.token)
     assert list(check_records(store, back_ends)) == []
 
     def tamper(transaction: Transaction) -> None:
