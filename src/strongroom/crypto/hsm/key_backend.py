@@ -12,6 +12,7 @@ import msgspec
 from strongroom.crypto.backing_keys import BackingKey
 from strongroom.crypto.binding import binding
 from strongroom.crypto.domain_keys import DomainKeys, FullDepthKey
+from strongroom.crypto.hsm.capabilities import KeyCapabilities
 from strongroom.crypto.hsm.hsm_key import HsmKey
 from strongroom.crypto.hsm.key_kind import KeyKind, NewObject
 from strongroom.crypto.hsm.kinds import kinds_of_keys
@@ -27,10 +28,11 @@ from strongroom.crypto.material import ImportedMaterial, MaterialBinding, Materi
 from strongroom.crypto.pkcs11.calls import Calls
 from strongroom.crypto.pkcs11.connection import TokenSession
 from strongroom.crypto.pkcs11.return_codes import CryptokiError
-from strongroom.crypto.pkcs11.token import Token
+from strongroom.crypto.pkcs11.token import PATIENCE, Token
 from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.software.aes import NONCES_LENGTH
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
+from strongroom.crypto.software.private_keys import PRIVATE_KEYS
 from strongroom.crypto.token_errors import TokenFaultError
 from strongroom.entropy import Batch, Entropy
 from strongroom.errors import UnsupportedOperationException
@@ -38,8 +40,8 @@ from strongroom.keys.arns import MULTI_REGION_PREFIX
 from strongroom.keys.specs import KeySpec, KeyUsage
 from strongroom.keys.wrapping import WrappingKeySpec
 
-_MAKING = 60.0
-"""Seconds that a token may take to make a key and to try it."""
+_MAKING = 30.0
+"""Seconds that a token may take to make a private key and to try it."""
 
 
 class HsmKeyBackend:
@@ -63,6 +65,8 @@ class HsmKeyBackend:
         self._software = software
         self._wrap = KeyWrap(wrap_mechanism)
         self._kinds = kinds_of_keys(Batch(entropy, NONCES_LENGTH))
+        self.capabilities = KeyCapabilities(token, self._wrap, self._kinds)
+        """Which keys the token can keep."""
 
     @property
     def blocks(self) -> bool:
@@ -75,10 +79,16 @@ class HsmKeyBackend:
         return any(each.key_encryption_key for each in self._domain_keys.in_token)
 
     def require_spec(self, spec: KeySpec, usage: KeyUsage) -> None:
-        """Refuse keys that the token cannot keep; raises UnsupportedOperationException."""
+        """Refuse keys that the token cannot keep, if any domain key is of full depth: what it lacks is not done here.
+
+        Raises UnsupportedOperationException, and as ``Token.run``.
+        """
         self._software.require_spec(spec, usage)
-        if self.blocks_when_loaded and spec not in self._kinds:
-            raise UnsupportedOperationException(f"The hardware security module has no keys of KeySpec {spec}.")
+        reason = self.capabilities.refused(spec, usage) if self.blocks_when_loaded else None
+        if reason is not None:
+            raise UnsupportedOperationException(
+                f"The hardware security module keeps no keys of KeySpec {spec} and KeyUsage {usage}: {reason}."
+            )
 
     def generate(self, owner: MaterialBinding) -> bytes:
         """Have the token make a key, and return it wrapped; raises LookupError for a spec that it does not have."""
@@ -161,7 +171,7 @@ class HsmKeyBackend:
             handle = self._wrap.unwrap(session, session.calls, under, kind, key.wrapped, extractable=True)
             return self._wrapped(session, domain_key, kind, NewObject(handle, key.public_key))
 
-        return token_of(domain_key, self._run(work), _fields(new_owner))
+        return token_of(domain_key, self._run(work, owner.spec), _fields(new_owner))
 
     def _make(self, domain_key: FullDepthKey, owner: MaterialBinding, make: Callable[[Calls], NewObject]) -> bytes:
         """Return the token of a key that ``make`` makes."""
@@ -170,7 +180,7 @@ class HsmKeyBackend:
         def work(session: TokenSession) -> WrappedKey:
             return self._wrapped(session, domain_key, kind, make(session.calls))
 
-        return token_of(domain_key, self._run(work), _fields(owner))
+        return token_of(domain_key, self._run(work, owner.spec), _fields(owner))
 
     def _wrapped(self, session: TokenSession, domain_key: FullDepthKey, kind: KeyKind, made: NewObject) -> WrappedKey:
         """Wrap a new object and destroy it. If a call fails, it ends with the session."""
@@ -178,9 +188,9 @@ class HsmKeyBackend:
         session.calls.destroy_object(made.handle)
         return wrapped
 
-    def _run(self, work: Callable[[TokenSession], WrappedKey]) -> WrappedKey:
+    def _run(self, work: Callable[[TokenSession], WrappedKey], spec: KeySpec) -> WrappedKey:
         try:
-            return self._token.run(work, patience=_MAKING)
+            return self._token.run(work, patience=_MAKING if spec in PRIVATE_KEYS else PATIENCE)
         except CryptokiError as error:
             raise TokenFaultError(str(error)) from None
 

@@ -70,7 +70,7 @@ class Connection:
         self.slot = slot
         self.name = name
         self.known_answers = KnownAnswers()
-        self._module = module
+        self.module = module
         self._owner = owner
         self._most = handles
         self._objects: OrderedDict[bytes, _Object] = OrderedDict()
@@ -85,7 +85,7 @@ class Connection:
         """Return the session of this thread, opened now if it has none; raises CryptokiError."""
         calls = self._sessions.calls
         if calls is None:
-            calls = self._sessions.calls = Calls(self._module.functions, self._module.open_session(self.slot))
+            calls = self._sessions.calls = Calls(self.module.functions, self.module.open_session(self.slot))
         return TokenSession(self, calls)
 
     def drop_session(self) -> None:
@@ -93,16 +93,16 @@ class Connection:
         calls = self._sessions.calls
         if calls is not None:
             self._sessions.calls = None
-            self._module.close_session(calls.session)
+            self.module.close_session(calls.session)
 
     def close(self, patience: float) -> None:
         """End all sessions of this process with the token, and so its login.
 
         Raises ModuleBusyError if threads inside the module do not leave it within ``patience`` seconds.
         """
-        with self._module.alone(patience):
-            if self._module.is_current(self.generation):
-                self._module.close_sessions(self.slot)
+        with self.module.alone(patience):
+            if self.module.is_current(self.generation):
+                self.module.close_sessions(self.slot)
 
     def use(self, name: bytes, get: Callable[[Calls], int]) -> _Object:
         """Return a session object, made with ``get`` if it is not there, and used until ``release``.
@@ -227,6 +227,16 @@ class TokenSession:
     def forget(self, name: bytes) -> None:
         """Destroy a session object when no call uses it any more, if it is there."""
         self._connection.forget(name)
+
+    @property
+    def make(self) -> tuple[str, ...]:
+        """What the token is: its module, model, firmware and serial number. What it can do, it can do again."""
+        name = self._connection.name
+        return str(self._connection.module.path), name.model, name.firmware, name.serial
+
+    def key_sizes(self, mechanism: int) -> range:
+        """Return the sizes of keys that a mechanism has, in the unit that it has; raises CryptokiError."""
+        return self._connection.module.key_sizes(self._connection.slot, mechanism)
 
     def drop(self) -> None:
         """Have later work use another session: a call in this one has failed, and may have left something open."""

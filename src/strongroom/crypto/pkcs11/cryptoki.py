@@ -91,6 +91,12 @@ class Mechanism(Structure):
     _fields_: ClassVar = [("type", c_ulong), ("parameter", c_void_p), ("length", c_ulong)]
 
 
+class MechanismInfo(Structure):
+    """CK_MECHANISM_INFO."""
+
+    _fields_: ClassVar = [("min_key_size", c_ulong), ("max_key_size", c_ulong), ("flags", c_ulong)]
+
+
 class GcmParameters(Structure):
     """CK_GCM_PARAMS (Current Mechanisms 3.1, section 6.13.3)."""
 
@@ -101,6 +107,36 @@ class GcmParameters(Structure):
         ("aad", c_void_p),
         ("aad_length", c_ulong),
         ("tag_bits", c_ulong),
+    ]
+
+
+class PssParameters(Structure):
+    """CK_RSA_PKCS_PSS_PARAMS (Current Mechanisms 3.1, section 6.1.10)."""
+
+    _fields_: ClassVar = [("hash", c_ulong), ("mgf", c_ulong), ("salt_length", c_ulong)]
+
+
+class OaepParameters(Structure):
+    """CK_RSA_PKCS_OAEP_PARAMS (Current Mechanisms 3.1, section 6.1.8)."""
+
+    _fields_: ClassVar = [
+        ("hash", c_ulong),
+        ("mgf", c_ulong),
+        ("source", c_ulong),
+        ("label", c_void_p),
+        ("label_length", c_ulong),
+    ]
+
+
+class EcdhParameters(Structure):
+    """CK_ECDH1_DERIVE_PARAMS (Current Mechanisms 3.1, section 6.3.14)."""
+
+    _fields_: ClassVar = [
+        ("kdf", c_ulong),
+        ("shared_data_length", c_ulong),
+        ("shared_data", c_void_p),
+        ("point_length", c_ulong),
+        ("point", c_void_p),
     ]
 
 
