@@ -17,7 +17,7 @@ from strongroom.crypto.pkcs11.connection import TokenName
 from strongroom.crypto.pkcs11.wrapping import wrapping_keys_in
 from strongroom.crypto.seals.document import SealKind
 from strongroom.entropy import Entropy
-from strongroom.keys.specs import USAGES, KeySpec, KeyUsage
+from strongroom.keys.specs import KeySpec, KeyUsage
 from strongroom.settings import KeyProtection, Settings
 
 
@@ -70,7 +70,7 @@ def hsm_status(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Un
         capabilities = capabilities_of(token, str(settings.pkcs11_module))
         there = wrapping_keys_in(token)
         # In root depth keys are used in this process, so the token decides nothing about their specs.
-        refused = refused_specs(token) if settings.key_protection == FULL_DEPTH else []
+        refused = token.refused_specs() if settings.key_protection == FULL_DEPTH else {}
     finally:
         token.close()
     keys, seals = _named(settings, clock, entropy, unsealing)
@@ -88,18 +88,8 @@ def hsm_status(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Un
         ],
         seals=[name for key, name in seals.items() if key in there],
         other_objects=[f"{label} {each.hex()}" for each, label in sorted(there.items()) if each not in named],
-        refused_key_specs=refused,
+        refused_key_specs=[RefusedSpec(*place, reason) for place, reason in refused.items()],
     )
-
-
-def refused_specs(token: ConfiguredToken) -> list[RefusedSpec]:
-    """Return the key specs and usages that the token cannot keep; raises as ``ConfiguredToken.require``."""
-    return [
-        RefusedSpec(spec, usage, reason)
-        for spec, usages in USAGES.items()
-        for usage in usages
-        if (reason := token.refusal(spec, usage)) is not None
-    ]
 
 
 def _named(

@@ -12,8 +12,11 @@ from strongroom.assembly.protections import FULL_DEPTH, object_id_of
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.crypto.domain_keys import DomainKeys, OpenDomainKey, full_depth_domain_key, token_domain_key
 from strongroom.crypto.envelope import KeyWrapper
+from strongroom.crypto.hsm.capabilities import KeyCapabilities
 from strongroom.crypto.hsm.key_backend import HsmKeyBackend
 from strongroom.crypto.hsm.key_encryption_keys import try_key_encryption_key
+from strongroom.crypto.hsm.kinds import kinds_of_keys
+from strongroom.crypto.hsm.wrapped_keys import KeyWrap
 from strongroom.crypto.key_backend import KeyBackend
 from strongroom.crypto.pkcs11.capabilities import capabilities_of
 from strongroom.crypto.pkcs11.connection import Connection, TokenSession
@@ -29,9 +32,11 @@ from strongroom.crypto.pkcs11.wrapping import (
     wrapping_keys_in,
 )
 from strongroom.crypto.seal import Seal, SealedDomainKey, SealUnavailableError, UnsealError
+from strongroom.crypto.software.aes import NONCES_LENGTH
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.crypto.token_errors import TokenFaultError, TokenRefusedError, TokenTimeoutError, TokenUnavailableError
 from strongroom.entropy import Entropy
+from strongroom.keys.specs import KeySpec, KeyUsage
 from strongroom.problems import Problems, Subject
 from strongroom.settings import KeyProtection, SettingsError
 
@@ -69,6 +74,8 @@ class ConfiguredToken:
         self._timer = timer
         self._lock = threading.Lock()
         self._token: ModuleToken | None = None
+        # Each key that is tried encrypts once.
+        self._keeps = KeyCapabilities(self, KeyWrap(None), kinds_of_keys(lambda: bytes(NONCES_LENGTH)))
         if self.is_set:
             # Seals may need it.
             unsealing.token = self
@@ -115,6 +122,21 @@ class ConfiguredToken:
     def wrapper(self, entropy: Entropy) -> Callable[[OpenDomainKey], KeyWrapper]:
         """Return what ``DomainKeys`` asks for what wraps with a domain key in the token."""
         return lambda opened: TokenWrapper(self, opened.key, opened.version, entropy)
+
+    # --- which keys it keeps in full depth
+
+    def refusal(self, spec: KeySpec, usage: KeyUsage) -> str | None:
+        """Return why the token cannot keep keys of a spec and usage, None if it can; raises as ``require``."""
+        with _as_errors_of_a_start():
+            return self._keeps.refused(spec, usage)
+
+    def refused_specs(self) -> Mapping[tuple[KeySpec, KeyUsage], str]:
+        """Return why the token cannot keep keys of some specs and usages; raises as ``require``."""
+        self.require()
+        with _as_errors_of_a_start():
+            refused = self._keeps.all_refused()
+        # CreateKey refuses it everywhere: it is for Regions in China.
+        return {place: reason for place, reason in refused.items() if place[0] is not KeySpec.SM2}
 
     # --- keys of seals
 

@@ -218,5 +218,5 @@ def show_content(content: OpenedContent) -> None:
     if content.elsewhere:
         click.echo(
             f"note: {content.elsewhere} keys have material in custom key stores, which are not in a backup, or under "
-            "domain keys in a hardware token, which is not set (`pkcs11-module`)"
+            "keys in a hardware token, which is not set (`pkcs11-module`)"
         )
