@@ -3,6 +3,8 @@
 import json
 import re
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -64,6 +66,11 @@ def error_of(call: Any, **members: object) -> tuple[str, float]:
 
 def new_key(kms: Any, spec: str = "SYMMETRIC_DEFAULT", usage: str = "ENCRYPT_DECRYPT", **more: Any) -> str:
     return str(kms.create_key(KeySpec=spec, KeyUsage=usage, **more)["KeyMetadata"]["KeyId"])
+
+
+def verified(backup: Path, key_file: Path) -> str:
+    command = [sys.executable, "-m", "strongroom", "backup", "verify", str(backup), "--root-key", str(key_file)]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
 def stored(data: Path) -> set[bytes]:
@@ -255,8 +262,7 @@ def test_a_backup_opens_with_the_token_alone(
         assert "has the key encryption keys of eu-west-1, us-east-1" in checked
         assert "the material of 1 key opens" in checked
         (key_file,) = data.glob("root-*.key")
-    verify = ("backup", "verify", str(backup), "--root-key", str(key_file))
-    assert "note:" not in strongroom(data, *verify).stdout
+    assert "note:" not in verified(backup, key_file)
     restore = ("restore", str(backup), "--root-key", str(key_file), "--without-audit-log")
     module.behave("gone")
     answer = strongroom(restored, *restore)
@@ -266,9 +272,7 @@ def test_a_backup_opens_with_the_token_alone(
         for name in ("MODULE", "TOKEN", "PIN_FILE"):
             without.delenv(f"STRONGROOM_PKCS11_{name}")
         without.delenv("STRONGROOM_KEY_PROTECTION")
-        verified = strongroom(data, *verify)
-        assert "note: 1 keys have material in custom key stores" in verified.stdout
-        assert verified.returncode == 0
+        assert "note: 1 keys have material in custom key stores" in verified(backup, key_file)
         lost = strongroom(restored, *restore)
         assert lost.stderr == (
             "Error: a hardware token is needed; name it in the setting `pkcs11-module` (docs/hardware.md)\n"
