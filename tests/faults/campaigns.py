@@ -23,7 +23,7 @@ from token_campaign import TokenCampaign
 from wrong_copies import WrongCopyCampaign
 
 _DURABILITIES = ("write", "fsync")
-_PROTECTIONS = ("pkcs11-root",)
+_PROTECTIONS = ("pkcs11-root", "pkcs11-full")
 _SHORT = 10
 _NAMES = ("kills", "cuts", "damage", "copies", "backups", "seals", "domain-keys", "tokens")
 _PART = 25

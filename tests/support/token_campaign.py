@@ -8,6 +8,7 @@ own makes calls that need no token (``token_probes``): none of them may be refus
 import itertools
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -30,13 +31,12 @@ from warm_commands import strongroom
 
 ROUNDS_OF_A_FOLDER = 4
 """A folder is served so often; then a new one begins, so that comparisons stay short."""
-_CLIENTS = 3
-"""So many clients take symmetric keys through a life; one more makes codes and signatures."""
-_TOKEN_THREADS = 3
-"""Fewer than clients, so that a token that hangs can take all of them."""
-_CALM = 2.5
+_CLIENTS = 10
+"""So many clients take symmetric keys through a life; one more makes codes and signatures. A server has fewer threads
+for calls of the token, so a token that hangs takes all of them."""
+_CALM = 1.5
 """Seconds that the token is there between two faults."""
-_PAUSE = 0.01
+_PAUSE = 0.04
 """Seconds from the answer to one call of a client to its next call."""
 _BACK = 30.0
 """Seconds after which a token that is back must be used again."""
@@ -77,15 +77,14 @@ class TokenCampaign:
             **self._module.environment,
             **token_settings(scratch, self._module.path),
             "STRONGROOM_KEY_PROTECTION": protection,
-            "STRONGROOM_PKCS11_THREADS": str(_TOKEN_THREADS),
         }
         self._options = ("--workers", str(workers))
         self._uses_loaded = protection == "pkcs11-root"
         self._faults = self._order()
         self.refused = 0
         """How many calls that need the token were refused while it was away."""
-        self.milliseconds: dict[Fault | None, list[float]] = {None: [], **{each: [] for each in Fault}}
-        """How long calls that need no token took, by what the token did."""
+        self.milliseconds: dict[tuple[Fault | None, bool], list[float]] = defaultdict(list)
+        """How long calls that need no token took: by what the token did, and whether they write to the database."""
         self.tally = Tally(f"token gone, slow or hanging, and back, `{protection}`")
 
     def run(self, rounds: int) -> Tally:
@@ -94,14 +93,22 @@ class TokenCampaign:
             self._run_folder(self._scratch / f"data{first}", min(ROUNDS_OF_A_FOLDER, rounds - first))
         return self.tally
 
+    def quantile(self, part: float, fault: Fault | None, *, writes: bool) -> float:
+        """Return how many milliseconds calls that need no token took at most, this part of them; 0 without calls."""
+        taken = sorted(self.milliseconds[fault, writes])
+        return taken[int(part * (len(taken) - 1))] if taken else 0.0
+
     def report(self) -> str:
-        """Return lines that say how long calls that need no token took."""
-        return "\n".join(
-            f"token {fault or 'there'}: {len(taken):,} calls that need none, p50 {_quantile(taken, 0.5):.1f} ms, "
-            f"p99 {_quantile(taken, 0.99):.1f} ms"
-            for fault, taken in self.milliseconds.items()
-            if taken
-        )
+        """Return a table of how long calls that need no token took, by what the token did."""
+        lines = ["| Token | calls | reads p50, p99 ms | writes p50, p99 ms |", "|---|---|---|---|"]
+        for fault in (None, *Fault):
+            number = sum(len(self.milliseconds[fault, writes]) for writes in (False, True))
+            cells = [
+                ", ".join(f"{self.quantile(part, fault, writes=writes):.1f}" for part in (0.5, 0.99))
+                for writes in (False, True)
+            ]
+            lines.append(f"| {fault or 'there'} | {number:,} | {' | '.join(cells)} |")
+        return "\n".join(lines)
 
     def _order(self) -> Iterator[Fault]:
         """Yield faults: all, in a random order, again and again."""
@@ -203,7 +210,7 @@ class TokenCampaign:
                 )
             for window in windows:
                 if window.begun <= sample.begun < window.ended:
-                    self.milliseconds[window.fault].append(sample.milliseconds)
+                    self.milliseconds[window.fault, bool(sample.alias)].append(sample.milliseconds)
 
     def _compare(self, server: RunningServer, ledger: Ledger, proofs: list[Proof]) -> None:
         client = FastClient(server)
@@ -266,7 +273,3 @@ def _wait_for_all(clients: list[TimedClient], since: int) -> None:
 def _has_made_a_key(client: TimedClient, since: int) -> bool:
     late = itertools.takewhile(lambda sample: sample.begun >= since, reversed(client.samples))
     return any(sample.operation == "CreateKey" and not sample.refused for sample in late)
-
-
-def _quantile(values: list[float], part: float) -> float:
-    return sorted(values)[int(part * (len(values) - 1))]

@@ -8,11 +8,11 @@ at which it should have been made.
 import base64
 import itertools
 import os
-import select
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
@@ -22,11 +22,13 @@ from fast_client import CallRefused, NoAnswer
 from local_server import Process, RunningServer
 from timed_client import Sample, TimedClient
 
-_PAUSE = 0.01
-"""Seconds from one call to the next."""
+_PAUSE = 0.02
+"""Seconds from one call of a stream to the next."""
 _KEPT_ALIASES = 5
 _WARM = 30
 """So many calls are made before the first that counts."""
+_Call = tuple[str, dict[str, Any]]
+"""The name of an operation, and a request."""
 _TEXT = base64.b64encode(b"text").decode()
 
 
@@ -39,6 +41,9 @@ class ProbedKeys(msgspec.Struct):
     described: str
     signer: str
     loaded: str = ""
+
+
+_Calls = Callable[[TimedClient, ProbedKeys], Iterator[_Call]]
 
 
 class Probes:
@@ -66,46 +71,80 @@ class Probes:
 def main() -> None:
     """Make calls until the standard input ends."""
     # Its process belongs to the one that started it.
-    client = TimedClient(RunningServer(cast("Process", None), dict(os.environ)))
-    calls = _calls(client, msgspec.json.decode(sys.argv[1], type=ProbedKeys))
-    for _ in range(_WARM):
-        _make(client, *next(calls))
+    server = RunningServer(cast("Process", None), dict(os.environ))
+    keys = msgspec.json.decode(sys.argv[1], type=ProbedKeys)
+    # Of their own, so that calls which wait do not make others late.
+    streams = [_Stream(server, calls, keys) for calls in (_reads, _writes, _public_key_calls)]
+    ended = threading.Event()
+    threads = [threading.Thread(target=each.run, args=(ended,)) for each in streams]
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    due = time.monotonic_ns()
-    while not select.select([sys.stdin], [], [], max(0.0, (due - time.monotonic_ns()) / 1e9))[0]:
-        _make(client, *next(calls))
-        client.samples[-1].begun = min(client.samples[-1].begun, due)
-        due += int(_PAUSE * 1e9)
-    client.close()
-    sys.stdout.write(msgspec.json.encode(client.samples).decode())
+    for thread in threads:
+        thread.start()
+    sys.stdin.read()
+    ended.set()
+    for thread in threads:
+        thread.join()
+    sys.stdout.write(msgspec.json.encode([each for stream in streams for each in stream.samples]).decode())
 
 
-def _make(client: TimedClient, operation: str, request: dict[str, Any]) -> None:
-    with suppress(CallRefused, NoAnswer):
-        answer = client(operation, **request)
-        assert operation != "Decrypt" or answer["Plaintext"] == _TEXT
-    client.samples[-1].alias, client.samples[-1].key_id = request.get("AliasName", ""), request.get("TargetKeyId")
+class _Stream:
+    """One client, which makes calls in turn."""
+
+    def __init__(self, server: RunningServer, calls: _Calls, keys: ProbedKeys) -> None:
+        """Make some calls, so that the keys are loaded."""
+        self._client = TimedClient(server)
+        self._calls = calls(self._client, keys)
+        for _ in range(_WARM):
+            self._make()
+
+    @property
+    def samples(self) -> list[Sample]:
+        return self._client.samples
+
+    def run(self, ended: threading.Event) -> None:
+        due = time.monotonic_ns()
+        while not ended.wait(max(0.0, (due - time.monotonic_ns()) / 1e9)):
+            self._make()
+            self.samples[-1].begun = min(self.samples[-1].begun, due)
+            due += int(_PAUSE * 1e9)
+        self._client.close()
+
+    def _make(self) -> None:
+        operation, request = next(self._calls)
+        with suppress(CallRefused, NoAnswer):
+            answer = self._client(operation, **request)
+            assert operation != "Decrypt" or answer["Plaintext"] == _TEXT
+        self.samples[-1].alias, self.samples[-1].key_id = request.get("AliasName", ""), request.get("TargetKeyId")
 
 
-def _calls(client: TimedClient, keys: ProbedKeys) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield operations and requests, without an end."""
-    message = {"KeyId": keys.signer, "Message": _TEXT, "SigningAlgorithm": "ECDSA_SHA_256"}
-    signature = client("Sign", **message)["Signature"]
+def _reads(client: TimedClient, keys: ProbedKeys) -> Iterator[_Call]:
+    """Yield calls that write nothing, and use no key or one that is loaded, without an end."""
     blob = client("Encrypt", KeyId=keys.loaded, Plaintext=_TEXT)["CiphertextBlob"] if keys.loaded else ""
-    for number in itertools.count():
-        alias = f"alias/probe-{number}"
+    while True:
         yield "DescribeKey", {"KeyId": keys.described}
         yield "ListKeys", {"Limit": 100}
         yield "GetKeyPolicy", {"KeyId": keys.described}
-        yield "GetPublicKey", {"KeyId": keys.signer}
-        yield "Verify", {**message, "Signature": signature}
-        yield "CreateAlias", {"AliasName": alias, "TargetKeyId": keys.described}
-        if number >= _KEPT_ALIASES:
-            yield "DeleteAlias", {"AliasName": f"alias/probe-{number - _KEPT_ALIASES}"}
         if blob:
             yield "Encrypt", {"KeyId": keys.loaded, "Plaintext": _TEXT}
             yield "Decrypt", {"CiphertextBlob": blob}
+
+
+def _writes(_client: TimedClient, keys: ProbedKeys) -> Iterator[_Call]:
+    """Yield calls that write, without an end. They wait for the disk, too."""
+    for number in itertools.count():
+        yield "CreateAlias", {"AliasName": f"alias/probe-{number}", "TargetKeyId": keys.described}
+        if number >= _KEPT_ALIASES:
+            yield "DeleteAlias", {"AliasName": f"alias/probe-{number - _KEPT_ALIASES}"}
+
+
+def _public_key_calls(client: TimedClient, keys: ProbedKeys) -> Iterator[_Call]:
+    """Yield calls that need the public half of a key alone, without an end."""
+    message = {"KeyId": keys.signer, "Message": _TEXT, "SigningAlgorithm": "ECDSA_SHA_256"}
+    signature = client("Sign", **message)["Signature"]
+    while True:
+        yield "GetPublicKey", {"KeyId": keys.signer}
+        yield "Verify", {**message, "Signature": signature}
 
 
 if __name__ == "__main__":
