@@ -45,7 +45,7 @@ class Made:
     """Keys of every kind that the token can keep, and what was made with them."""
 
     def __init__(self, server: RunningServer) -> None:
-        kms = client_of(server)
+        kms: Any = client_of(server)
         self.key = self._new(kms, "SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT", MultiRegion=True)
         self.blobs = []
         for _ in range(2):
@@ -55,13 +55,17 @@ class Made:
         self.mac = kms.generate_mac(KeyId=self.mac_key, Message=b"m", MacAlgorithm="HMAC_SHA_384")["Mac"]
         self.signatures: list[Mapping[str, Any]] = []
         for spec, usage, algorithm in SPECS:
-            call = {"KeyId": self._new(kms, spec, usage), "Message": b"m", "SigningAlgorithm": algorithm}
+            call: dict[str, Any] = {
+                "KeyId": self._new(kms, spec, usage),
+                "Message": b"m",
+                "SigningAlgorithm": algorithm,
+            }
             public_key = kms.get_public_key(KeyId=call["KeyId"])["PublicKey"]
             self.signatures.append({**call, "Signature": kms.sign(**call)["Signature"], "public": public_key})
 
     def require(self, server: RunningServer, region: str = EAST) -> None:
         """Require that all of it is good, and that every key can be used."""
-        kms = client_of(server, region)
+        kms: Any = client_of(server, region)
         for blob in self.blobs:
             assert kms.decrypt(CiphertextBlob=blob, KeyId=self.key)["Plaintext"] == b"text"
         self.blobs.append(kms.encrypt(KeyId=self.key, Plaintext=b"text")["CiphertextBlob"])
