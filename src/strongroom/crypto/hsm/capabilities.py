@@ -70,7 +70,7 @@ class KeyCapabilities:
             trial.run(tried, usage)
         except (_FailedError, CryptokiError) as failed:
             error = failed.error if isinstance(failed, _FailedError) else failed
-            if error.kind not in {Kind.FAULT, Kind.CALLER} and not _is_well(error, session):
+            if error.kind not in {Kind.FAULT, Kind.CALLER} and not is_well(error, session):
                 # It says nothing about the spec.
                 raise error from None
             session.drop()
@@ -149,7 +149,7 @@ class _Tried:
             raise _FailedError(error) from None
 
 
-def _is_well(error: CryptokiError, session: TokenSession) -> bool:
+def is_well(error: CryptokiError, session: TokenSession) -> bool:
     """Tell whether the token answers nevertheless: some modules say GENERAL_ERROR for whatever they do not have."""
     if error.code != c.CKR_GENERAL_ERROR:
         return False

@@ -5,7 +5,7 @@ then. Tokens of keys from before go on being loaded by the software key back end
 moves them. No key moves in the other direction.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -14,6 +14,7 @@ from strongroom.crypto.binding import binding
 from strongroom.crypto.domain_keys import DomainKeys, FullDepthKey
 from strongroom.crypto.hsm.capabilities import KeyCapabilities
 from strongroom.crypto.hsm.hsm_key import HsmKey
+from strongroom.crypto.hsm.imports import HsmImports
 from strongroom.crypto.hsm.key_kind import KeyKind, NewObject
 from strongroom.crypto.hsm.kinds import kinds_of_keys
 from strongroom.crypto.hsm.wrapped_keys import (
@@ -38,7 +39,7 @@ from strongroom.entropy import Batch, Entropy
 from strongroom.errors import UnsupportedOperationException
 from strongroom.keys.arns import MULTI_REGION_PREFIX
 from strongroom.keys.specs import KeySpec, KeyUsage
-from strongroom.keys.wrapping import WrappingKeySpec
+from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec
 
 _MAKING = 30.0
 """Seconds that a token may take to make a private key and to try it."""
@@ -64,9 +65,10 @@ class HsmKeyBackend:
         self._token = token
         self._software = software
         self._wrap = KeyWrap(wrap_mechanism)
-        self._kinds = kinds_of_keys(Batch(entropy, NONCES_LENGTH))
-        self.capabilities = KeyCapabilities(token, self._wrap, self._kinds)
+        self.kinds = kinds_of_keys(Batch(entropy, NONCES_LENGTH))
+        self.capabilities = KeyCapabilities(token, self._wrap, self.kinds)
         """Which keys the token can keep."""
+        self._imports = HsmImports(domain_keys, token, self._wrap, self._kinds)
 
     @property
     def blocks(self) -> bool:
@@ -96,7 +98,7 @@ class HsmKeyBackend:
         if domain_key is None:
             return self._software.generate(owner)
         self._software.require_approved(owner.spec)
-        return self._make(domain_key, owner, self._kinds[owner.spec].generate)
+        return self._make(domain_key, owner, self.kinds[owner.spec].generate)
 
     def load(self, token: bytes, owner: MaterialBinding) -> BackingKey:
         """Return the key. The hardware is not called before it is used. Raises as ``KeyBackend`` says."""
@@ -104,7 +106,7 @@ class HsmKeyBackend:
             return self._software.load(token, owner)
         self._software.require_approved(owner.spec)
         domain_key, key = self._opened(token, owner)
-        kind = self._kinds[owner.spec]
+        kind = self.kinds[owner.spec]
         return kind.backing_key(HsmKey(self._token, self._wrap, domain_key, kind, key.wrapped), key.public_key)
 
     def destroy(self, token: bytes, owner: MaterialBinding) -> None:
@@ -139,19 +141,25 @@ class HsmKeyBackend:
             raise UnsealError("keys that are in a hardware security module do not leave it")
         return self._software.rewrap(token, owner)
 
-    def wrapping_key(self, spec: WrappingKeySpec, owner: MaterialOwner) -> WrappingKey:
-        """Make a wrapping key pair; raises UnsupportedOperationException in full depth."""
-        self._require_software(owner.region)
-        return self._software.wrapping_key(spec, owner)
+    def wrapping_key(self, spec: WrappingKeySpec, algorithm: WrappingAlgorithm, owner: MaterialOwner) -> WrappingKey:
+        """Make a wrapping key pair; raises as ``KeyBackend`` says."""
+        domain_key = self._domain_keys.newest_of_full_depth(owner.region)
+        if domain_key is None:
+            return self._software.wrapping_key(spec, algorithm, owner)
+        return self._imports.wrapping_key(domain_key, spec, algorithm, owner)
 
-    def import_material(self, wrapped: WrappedMaterial, owner: MaterialOwner) -> ImportedMaterial:
-        """Unwrap key material, check it and keep it; raises as ``KeyBackend`` and ``wrapping_key``."""
-        self._require_software(owner.region)
-        return self._software.import_material(wrapped, owner)
+    def import_material(
+        self, wrapped: WrappedMaterial, owner: MaterialOwner, known_ids: Collection[str] = ()
+    ) -> ImportedMaterial:
+        """Have material unwrapped, checked and kept in the token; raises as ``KeyBackend`` says.
 
-    def _require_software(self, region: str) -> None:
-        if self._domain_keys.newest_of_full_depth(region) is not None:
-            raise UnsupportedOperationException("Key material cannot be imported into the hardware security module.")
+        In full depth that takes a wrapping key of the token: what was encrypted for another would be in this process.
+        """
+        domain_key = self._domain_keys.newest_of_full_depth(owner.region)
+        if domain_key is None:
+            return self._software.import_material(wrapped, owner, known_ids)
+        material_id, key = self._imports.import_material(domain_key, wrapped, owner, known_ids)
+        return ImportedMaterial(material_id, token_of(domain_key, key, _fields(owner.binding(material_id))))
 
     def _opened(self, token: bytes, owner: MaterialBinding) -> tuple[FullDepthKey, WrappedKey]:
         return opened(self._domain_keys, owner.region, token, _fields(owner))
@@ -160,7 +168,7 @@ class HsmKeyBackend:
         self, token: bytes, owner: MaterialBinding, domain_key: FullDepthKey, new_owner: MaterialBinding
     ) -> bytes:
         """Return a token of the same key under a domain key, for a new owner."""
-        kind = self._kinds.get(owner.spec)
+        kind = self.kinds.get(owner.spec)
         if kind is None:
             raise UnsupportedOperationException(f"Keys of KeySpec {owner.spec} cannot be moved into hardware.")
         if not is_wrapped_in_token(token):
@@ -179,7 +187,7 @@ class HsmKeyBackend:
 
     def _make(self, domain_key: FullDepthKey, owner: MaterialBinding, make: Callable[[Calls], NewObject]) -> bytes:
         """Return the token of a key that ``make`` makes."""
-        kind = self._kinds[owner.spec]
+        kind = self.kinds[owner.spec]
 
         def work(session: TokenSession) -> WrappedKey:
             return self._wrapped(session, domain_key, kind, make(session.calls))
@@ -187,10 +195,11 @@ class HsmKeyBackend:
         return token_of(domain_key, self._run(work, owner.spec), _fields(owner))
 
     def _wrapped(self, session: TokenSession, domain_key: FullDepthKey, kind: KeyKind, made: NewObject) -> WrappedKey:
-        """Wrap a new object and destroy it. If a call fails, it ends with the session."""
-        wrapped = self._wrap.wrap(session, key_encryption_key_of(session, domain_key), kind, made)
-        session.calls.destroy_object(made.handle)
-        return wrapped
+        """Wrap a new object and destroy it."""
+        try:
+            return self._wrap.wrap(session, key_encryption_key_of(session, domain_key), kind, made)
+        finally:
+            session.calls.destroy_object(made.handle)
 
     def _run(self, work: Callable[[TokenSession], WrappedKey], spec: KeySpec) -> WrappedKey:
         try:
