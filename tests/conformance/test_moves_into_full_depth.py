@@ -1,4 +1,4 @@
-"""Keys that move into a token for good, by rotations, while the server runs; and moves that are refused."""
+"""Keys that move into a token to stay there, by rotations, while the server runs; and moves that are refused."""
 
 import json
 import sqlite3
