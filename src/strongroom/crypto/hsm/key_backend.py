@@ -68,7 +68,7 @@ class HsmKeyBackend:
         self.kinds = kinds_of_keys(Batch(entropy, NONCES_LENGTH))
         self.capabilities = KeyCapabilities(token, self._wrap, self.kinds)
         """Which keys the token can keep."""
-        self._imports = HsmImports(domain_keys, token, self._wrap, self._kinds)
+        self._imports = HsmImports(domain_keys, token, self._wrap, self.kinds)
 
     @property
     def blocks(self) -> bool:
@@ -107,7 +107,8 @@ class HsmKeyBackend:
         self._software.require_approved(owner.spec)
         domain_key, key = self._opened(token, owner)
         kind = self.kinds[owner.spec]
-        return kind.backing_key(HsmKey(self._token, self._wrap, domain_key, kind, key.wrapped), key.public_key)
+        usable = HsmKey(self._token, self._wrap, domain_key.object_id, kind, key.wrapped)
+        return kind.backing_key(usable, key.public_key)
 
     def destroy(self, token: bytes, owner: MaterialBinding) -> None:
         """Do nothing: the key exists only in the token, which the store erases, and in use until it is unloaded."""
