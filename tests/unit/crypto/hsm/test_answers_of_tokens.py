@@ -1,15 +1,14 @@
-"""What keys in a token do while it is away, and what is made of answers that no token should give."""
+"""What the public half of a key in a token does alone, and what is made of answers that no token should give."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from full_depth import FullDepth, address_of, full_depth, full_depth_at
+from full_depth import FullDepth, full_depth
 from hsm_keys import in_software, made, moved, new_material, owner_of
-from softhsm import FaultyModule
 from strongroom.crypto.pkcs11 import constants as c
 from strongroom.crypto.pkcs11.calls import Calls
 from strongroom.crypto.pkcs11.return_codes import CryptokiError
@@ -17,8 +16,6 @@ from strongroom.crypto.token_errors import TokenFaultError, TokenUnavailableErro
 from strongroom.errors import (
     InvalidCiphertextException,
     KMSInvalidSignatureException,
-    UnsupportedOperationException,
-    ValidationException,
 )
 from strongroom.keys.algorithms import SIGNING, EncryptionAlgorithm, MessageType
 from strongroom.keys.specs import KeySpec
@@ -32,24 +29,6 @@ RAW = MessageType.RAW
 def depth() -> Iterator[FullDepth]:
     with full_depth() as depth:
         yield depth
-
-
-class Faulty:
-    """A key back end over a module that fails on command."""
-
-    def __init__(self, depth: FullDepth, module: FaultyModule) -> None:
-        self.depth = depth
-        self.module = module
-
-
-@pytest.fixture
-def faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faulty]:
-    module = FaultyModule(tmp_path)
-    for name, value in module.environment.items():
-        monkeypatch.setenv(name, value)
-    with address_of("softhsm") as address, full_depth_at(replace(address, module=module.path)) as depth:
-        yield Faulty(depth, module)
-        module.behave("")
 
 
 @pytest.mark.parametrize("spec", [RSA, P256])
@@ -71,48 +50,6 @@ def test_public_keys_verify_and_encrypt_without_the_token(depth: FullDepth, spec
         depth.token.answers = True
 
 
-def test_a_token_that_is_gone_is_told_from_a_wrong_ciphertext_and_a_wrong_peer(faulty: Faulty) -> None:
-    rsa, p256 = made(faulty.depth, RSA), made(faulty.depth, P256)
-    ciphertext = rsa.encrypt(b"plaintext", OAEP)
-    uses: tuple[Callable[[], bytes], ...] = (
-        lambda: rsa.sign(b"message", RAW, SIGNING[RSA][0]),
-        lambda: rsa.decrypt(ciphertext, OAEP),
-        lambda: p256.sign(b"message", RAW, SIGNING[P256][0]),
-        lambda: p256.agree(p256.public_key()),
-    )
-    for use in uses:
-        use()
-    faulty.module.behave("gone")
-    for use in uses:
-        with pytest.raises(TokenUnavailableError):
-            use()
-    with pytest.raises(ValidationException):
-        p256.agree(b"")
-    with pytest.raises(InvalidCiphertextException):
-        rsa.decrypt(b"", OAEP)
-    faulty.module.behave("")
-    assert wait_for(faulty, lambda: rsa.decrypt(ciphertext, OAEP)) == b"plaintext"
-    assert p256.agree(p256.public_key())
-
-
-def wait_for(faulty: Faulty, use: Any) -> Any:
-    """Use a key until the token is back."""
-    while True:
-        try:
-            return use()
-        except TokenUnavailableError:
-            faulty.depth.module_token._next_try = 0.0
-
-
-@pytest.mark.parametrize("spec", [RSA, P256])
-def test_keys_of_a_token_that_signs_wrongly_are_refused(faulty: Faulty, spec: KeySpec) -> None:
-    faulty.depth.backend.generate(owner_of(spec))
-    faulty.module.behave("wrong")
-    for material in (None, new_material(spec)):
-        with pytest.raises(UnsupportedOperationException, match="comes back as another"):
-            made(faulty.depth, spec) if material is None else moved(faulty.depth, spec, material)
-
-
 @pytest.mark.parametrize("code", [c.CKR_GENERAL_ERROR, c.CKR_FUNCTION_FAILED, 0x7, 0x30, c.CKR_ENCRYPTED_DATA_INVALID])
 def test_whatever_a_token_says_of_a_ciphertext_it_is_invalid_if_the_key_works(
     depth: FullDepth, monkeypatch: pytest.MonkeyPatch, code: int
@@ -130,6 +67,41 @@ def test_whatever_a_token_says_of_a_ciphertext_it_is_invalid_if_the_key_works(
     with pytest.raises(InvalidCiphertextException):
         key.decrypt(wrong, OAEP)
     assert depth.token.generation == generation
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [(c.CKR_GENERAL_ERROR, TokenUnavailableError), (0x30, TokenUnavailableError), (0x7, TokenFaultError)],
+)
+def test_a_token_that_decrypts_nothing_is_not_the_callers_fault(
+    depth: FullDepth, monkeypatch: pytest.MonkeyPatch, code: int, error: type[Exception]
+) -> None:
+    key = made(depth, RSA)
+
+    def fails(*_arguments: Any) -> bytes:
+        raise CryptokiError("C_Decrypt", code)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Calls, "decrypt", fails)
+        with pytest.raises(error):
+            key.decrypt(key.encrypt(b"plaintext", OAEP), OAEP)
+    depth.module_token._next_try = 0.0
+    assert key.decrypt(key.encrypt(b"plaintext", OAEP), OAEP) == b"plaintext"
+
+
+def test_the_token_is_not_asked_about_what_is_no_ciphertext_of_the_key(depth: FullDepth) -> None:
+    key = made(depth, RSA)
+    public = load_der_public_key(key.public_key())
+    assert isinstance(public, rsa.RSAPublicKey)
+    modulus = public.public_numbers().n
+    calls = depth.token.calls
+    for wrong in (b"", bytes(255), bytes(257), modulus.to_bytes(256), (modulus + 1).to_bytes(256), b"\xff" * 256):
+        with pytest.raises(InvalidCiphertextException):
+            key.decrypt(wrong, OAEP)
+    assert depth.token.calls == calls
+    with pytest.raises(InvalidCiphertextException):
+        key.decrypt((modulus - 1).to_bytes(256), OAEP)
+    assert depth.token.calls == calls + 1
 
 
 @pytest.mark.parametrize("length", [0, 63, 65, 70])
