@@ -10,6 +10,7 @@ from Crypto.PublicKey import MLKEM
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from msgspec.structs import replace
 
+from full_depth import full_depth
 from key_import import wrap
 from local_deployment import entropy
 from root_depth import root_depth
@@ -23,6 +24,7 @@ from strongroom.crypto.backing_keys import (
     SigningKey,
     SymmetricKey,
 )
+from strongroom.crypto.hsm.key_backend import HsmKeyBackend
 from strongroom.crypto.key_backend import KeyBackend
 from strongroom.crypto.key_encodings import spki
 from strongroom.crypto.material import MaterialBinding, MaterialOwner, WrappedMaterial
@@ -36,6 +38,7 @@ from strongroom.errors import (
     InvalidCiphertextException,
     KMSInvalidMacException,
     KMSInvalidSignatureException,
+    UnsupportedOperationException,
     ValidationException,
 )
 from strongroom.keys.algorithms import (
@@ -47,14 +50,15 @@ from strongroom.keys.algorithms import (
     MessageType,
     SigningAlgorithm,
 )
-from strongroom.keys.specs import KeySpec
+from strongroom.keys.specs import USAGES, KeySpec, KeyUsage
 from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec
 from token_backend import TokenBackend
 
-BACK_ENDS = ("key_backend", "token_backend", "root_depth_backend")
+BACK_ENDS = ("key_backend", "token_backend", "root_depth_backend", "softhsm_full_depth", "nss_full_depth")
 """The names of the fixtures that create a key back end."""
 
-Make = Callable[[KeySpec], BackingKey]
+Make = Callable[..., BackingKey]
+"""Makes a key of a spec, and perhaps for a usage."""
 
 SPECS = [spec for spec in KeySpec if spec is not KeySpec.SM2]
 ASYMMETRIC = [spec for spec in SPECS if spec not in MAC and spec is not KeySpec.SYMMETRIC_DEFAULT]
@@ -113,6 +117,27 @@ def root_depth_backend() -> Iterator[SoftwareKeyBackend]:
         yield depth.backend
 
 
+@pytest.fixture(scope="module")
+def softhsm_full_depth() -> Iterator[HsmKeyBackend]:
+    with full_depth("softhsm") as depth:
+        yield depth.backend
+
+
+@pytest.fixture(scope="module")
+def nss_full_depth() -> Iterator[HsmKeyBackend]:
+    with full_depth("nss") as depth:
+        yield depth.backend
+
+
+def require_spec(backend: KeyBackend, spec: KeySpec, usage: KeyUsage | None = None) -> None:
+    """Skip a test if a hardware token does not keep keys of a spec; ``test_capabilities`` has the list."""
+    try:
+        backend.require_spec(spec, usage or USAGES[spec][-1])
+    except UnsupportedOperationException as error:
+        assert isinstance(backend, HsmKeyBackend)
+        pytest.skip(str(error))
+
+
 @pytest.fixture(scope="module", params=BACK_ENDS)
 def any_backend(request: pytest.FixtureRequest) -> KeyBackend:
     return cast("KeyBackend", request.getfixturevalue(request.param))
@@ -120,7 +145,11 @@ def any_backend(request: pytest.FixtureRequest) -> KeyBackend:
 
 @pytest.fixture(scope="module")
 def make(any_backend: KeyBackend) -> Make:
-    return lambda spec: any_backend.load(any_backend.generate(owner(spec)), owner(spec))
+    def made(spec: KeySpec, usage: KeyUsage | None = None) -> BackingKey:
+        require_spec(any_backend, spec, usage)
+        return any_backend.load(any_backend.generate(owner(spec)), owner(spec))
+
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +162,7 @@ def key_of(make: Make) -> Make:
 def test_a_token_loads_the_same_key_with_its_binding_and_fails_with_any_other(
     any_backend: KeyBackend, spec: KeySpec
 ) -> None:
+    require_spec(any_backend, spec)
     token, other_token = any_backend.generate(owner(spec)), any_backend.generate(owner(spec))
     first, again, other = (any_backend.load(each, owner(spec)) for each in (token, token, other_token))
     assert is_same(first, again, spec)
@@ -184,6 +214,8 @@ def test_the_material_of_a_single_region_key_stays_in_its_region(any_backend: Ke
 def test_imported_material_is_known_by_its_id_and_loads_under_its_binding(any_backend: KeyBackend) -> None:
     bound = owner(KeySpec.SYMMETRIC_DEFAULT)
     importer = MaterialOwner(bound.account, bound.region, bound.key_id, bound.spec)
+    if isinstance(any_backend, HsmKeyBackend):
+        pytest.skip("nothing is imported into hardware")
     wrapping_key = any_backend.wrapping_key(WrappingKeySpec.RSA_2048, importer)
     encrypted = wrap(wrapping_key.public_key, "RSAES_OAEP_SHA_256", bytes(range(32)))
     wrapped = WrappedMaterial(wrapping_key.token, WrappingAlgorithm.RSAES_OAEP_SHA_256, encrypted)
@@ -259,7 +291,7 @@ def test_symmetric_encryption(key_of: Make) -> None:
     [(spec, each) for spec in ENCRYPTION if spec in ASYMMETRIC for each in ENCRYPTION[spec]],
 )
 def test_asymmetric_encryption(key_of: Make, spec: KeySpec, algorithm: EncryptionAlgorithm) -> None:
-    key = cast("DecryptionKey", key_of(spec))
+    key = cast("DecryptionKey", key_of(spec, KeyUsage.ENCRYPT_DECRYPT))
     ciphertext = key.encrypt(b"plaintext", algorithm)
     assert len(ciphertext) == int(spec.removeprefix("RSA_")) // 8
     assert ciphertext != key.encrypt(b"plaintext", algorithm)
@@ -286,7 +318,7 @@ def test_asymmetric_encryption(key_of: Make, spec: KeySpec, algorithm: Encryptio
     ],
 )
 def test_signing(key_of: Make, spec: KeySpec, algorithm: SigningAlgorithm, kind: MessageType) -> None:
-    key = cast("SigningKey", key_of(spec))
+    key = cast("SigningKey", key_of(spec, KeyUsage.SIGN_VERIFY))
     bits = int(algorithm[-3:])
     message = MESSAGES[kind][: bits // 8] if kind is MessageType.DIGEST else MESSAGES[kind]
     signature = key.sign(message, kind, algorithm)

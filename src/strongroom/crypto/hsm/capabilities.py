@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from strongroom.crypto.hsm.key_kind import KeyKind
-from strongroom.crypto.hsm.use_of_keys import try_all_algorithms
+from strongroom.crypto.hsm.use_of_keys import algorithms_of, try_algorithm
 from strongroom.crypto.hsm.wrapped_keys import KeyWrap
 from strongroom.crypto.pkcs11 import constants as c
 from strongroom.crypto.pkcs11.calls import Calls
@@ -61,33 +61,52 @@ class KeyCapabilities:
         return {place: reason for place, reason in reasons.items() if reason is not None}
 
     def _reason(self, session: TokenSession, spec: KeySpec, usage: KeyUsage) -> str | None:
+        bits = _RSA_BITS.get(spec)
+        tried = spec if bits is None else KeySpec.RSA_2048
+        trial = _Trial(session, self._wrap, self._kinds[tried])
         try:
-            bits = _RSA_BITS.get(spec)
             if bits is not None and bits not in session.key_sizes(c.CKM_RSA_PKCS_KEY_PAIR_GEN):
                 return f"the token has no RSA keys of {bits} bits"
-            tried = spec if bits is None else KeySpec.RSA_2048
-            self._try(session, self._kinds[tried], tried, usage)
-        except _FailedError as failed:
-            return _reason_of(failed.error, session)
-        except CryptokiError as error:
-            return _reason_of(error, session)
+            trial.run(tried, usage)
+        except (_FailedError, CryptokiError) as failed:
+            error = failed.error if isinstance(failed, _FailedError) else failed
+            if error.kind not in {Kind.FAULT, Kind.CALLER} and not _is_well(error, session):
+                # It says nothing about the spec.
+                raise error from None
+            session.drop()
+            return trial.step + str(error)
         except TokenFaultError as error:
             session.drop()
-            return error.explanation
+            return trial.step + error.explanation
         except KmsError as error:
             session.drop()
-            return error.message or error.code
+            return trial.step + (error.message or error.code)
         return None
 
-    def _try(self, session: TokenSession, kind: KeyKind, spec: KeySpec, usage: KeyUsage) -> None:
-        """Do with a temporary key what is done with others; raises what it raises."""
-        calls = session.calls
+
+class _Trial:
+    """A temporary key, with which everything is done that is done with others."""
+
+    def __init__(self, session: TokenSession, wrap: KeyWrap, kind: KeyKind) -> None:
+        self._session = session
+        self._wrap = wrap
+        self._kind = kind
+        self.step = ""
+        """The algorithm that is tried now, for a text."""
+
+    def run(self, spec: KeySpec, usage: KeyUsage) -> None:
+        """Raise what is raised."""
+        session, calls, kind = self._session, self._session.calls, self._kind
         under = calls.generate_key(_KEY_ENCRYPTION_KEY)
         made = kind.generate(calls)
         wrapped = self._wrap.wrap(session, under, kind, made)
         calls.destroy_object(made.handle)
         handle = self._wrap.unwrap(session, calls, under, kind, wrapped.wrapped)
-        try_all_algorithms(kind.backing_key(_Tried(calls, handle), made.public_key), spec, usage)
+        key = kind.backing_key(_Tried(calls, handle), made.public_key)
+        for algorithm in algorithms_of(spec, usage):
+            self.step = f"{algorithm}: "
+            try_algorithm(key, spec, usage, algorithm)
+        self.step = ""
         for each in (handle, under):
             calls.destroy_object(each)
 
@@ -128,14 +147,6 @@ class _Tried:
             if error.kind is Kind.CALLER:
                 raise
             raise _FailedError(error) from None
-
-
-def _reason_of(error: CryptokiError, session: TokenSession) -> str:
-    """Return why a spec is refused; raises the error if it says nothing about the spec."""
-    if error.kind not in {Kind.FAULT, Kind.CALLER} and not _is_well(error, session):
-        raise error
-    session.drop()
-    return str(error)
 
 
 def _is_well(error: CryptokiError, session: TokenSession) -> bool:

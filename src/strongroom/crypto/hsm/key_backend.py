@@ -95,12 +95,14 @@ class HsmKeyBackend:
         domain_key = self._domain_keys.newest_of_full_depth(owner.region)
         if domain_key is None:
             return self._software.generate(owner)
+        self._software.require_approved(owner.spec)
         return self._make(domain_key, owner, self._kinds[owner.spec].generate)
 
     def load(self, token: bytes, owner: MaterialBinding) -> BackingKey:
         """Return the key. The hardware is not called before it is used. Raises as ``KeyBackend`` says."""
         if not is_wrapped_in_token(token):
             return self._software.load(token, owner)
+        self._software.require_approved(owner.spec)
         domain_key, key = self._opened(token, owner)
         kind = self._kinds[owner.spec]
         return kind.backing_key(HsmKey(self._token, self._wrap, domain_key, kind, key.wrapped), key.public_key)
@@ -158,7 +160,9 @@ class HsmKeyBackend:
         self, token: bytes, owner: MaterialBinding, domain_key: FullDepthKey, new_owner: MaterialBinding
     ) -> bytes:
         """Return a token of the same key under a domain key, for a new owner."""
-        kind = self._kinds[owner.spec]
+        kind = self._kinds.get(owner.spec)
+        if kind is None:
+            raise UnsupportedOperationException(f"Keys of KeySpec {owner.spec} cannot be moved into hardware.")
         if not is_wrapped_in_token(token):
             material = self._software.material(token, owner)
             return self._make(domain_key, new_owner, lambda calls: kind.create(calls, material))

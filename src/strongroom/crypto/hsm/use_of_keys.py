@@ -23,20 +23,21 @@ _TEXT, _CONTEXT = b"every algorithm", b"context"
 _DIGEST_LENGTH = 64
 
 
-def try_all_algorithms(key: BackingKey, spec: KeySpec, usage: KeyUsage) -> None:
-    """Use a key; raises TokenFaultError, which names the algorithm, if a result is wrong or an algorithm is missing.
+def algorithms_of(spec: KeySpec, usage: KeyUsage) -> tuple[Algorithm, ...]:
+    """Return the algorithms that AWS lists for keys of a spec and usage."""
+    return _USES[usage][0][spec]
 
-    What is no KmsError passes.
-    """
-    algorithms, use = _USES[usage]
-    for algorithm in algorithms[spec]:
-        try:
-            is_right = use(key, spec, algorithm)
-        except KmsError as error:
-            explanation = error.explanation if isinstance(error, TokenFaultError) else error.code
-            raise TokenFaultError(f"{algorithm}: {explanation}") from None
-        if not is_right:
-            raise TokenFaultError(f"{algorithm}: the result is wrong")
+
+def try_algorithm(key: BackingKey, spec: KeySpec, usage: KeyUsage, algorithm: Algorithm) -> None:
+    """Use a key; raises TokenFaultError if a result is wrong or is refused. What is no KmsError passes."""
+    try:
+        is_right = _USES[usage][1](key, spec, algorithm)
+    except TokenFaultError:
+        raise
+    except KmsError as error:
+        raise TokenFaultError(error.code) from None
+    if not is_right:
+        raise TokenFaultError("the result is wrong")
 
 
 def _encrypts(key: BackingKey, _spec: KeySpec, algorithm: Algorithm) -> bool:

@@ -45,16 +45,21 @@ class SoftwareKeyBackend:
 
     def require_spec(self, spec: KeySpec, usage: KeyUsage) -> None:  # noqa: ARG002 - see KeyBackend
         """Refuse a spec that is not approved, if others may not be used; raises UnsupportedOperationException."""
-        self._require_approved(spec)
+        self.require_approved(spec)
+
+    def require_approved(self, spec: KeySpec) -> None:
+        """Do so whatever the usage."""
+        if self._approved_only:
+            require_approved(spec)
 
     def generate(self, owner: MaterialBinding) -> bytes:
         """Make new key material and return it wrapped."""
-        self._require_approved(owner.spec)
+        self.require_approved(owner.spec)
         return self._wrap(self._new(owner.spec), owner)
 
     def load(self, token: bytes, owner: MaterialBinding) -> BackingKey:
         """Unwrap key material; raises UnsealError if the token was not made for ``owner``."""
-        self._require_approved(owner.spec)
+        self.require_approved(owner.spec)
         return self._use(self._unwrap(token, owner), owner.spec)
 
     def destroy(self, token: bytes, owner: MaterialBinding) -> None:
@@ -76,24 +81,20 @@ class SoftwareKeyBackend:
 
     def wrapping_key(self, spec: WrappingKeySpec, owner: MaterialOwner) -> WrappingKey:
         """Make a wrapping key pair, its private key wrapped under the Region's domain key."""
-        self._require_approved(owner.spec)
+        self.require_approved(owner.spec)
         private_key = generate_rsa(WRAPPING_KEY_BITS[spec])
         token = self._domain_keys.wrap(owner.region, private_key, _wrapping_key_fields(owner))
         return WrappingKey(token, RsaBackingKey(private_key).public_key())
 
     def import_material(self, wrapped: WrappedMaterial, owner: MaterialOwner) -> ImportedMaterial:
         """Unwrap key material, check it and return it wrapped; raises as ``KeyBackend`` says."""
-        self._require_approved(owner.spec)
+        self.require_approved(owner.spec)
         wrapping_key = self._domain_keys.unwrap(
             owner.region, wrapped.wrapping_token, _wrapping_key_fields(owner), stored=False
         )
         material = accepted_material(unwrap_material(wrapping_key, wrapped.algorithm, wrapped.encrypted), owner.spec)
         material_id = material_id_of(material, owner.key_id)
         return ImportedMaterial(material_id, self._wrap(material, owner.binding(material_id)))
-
-    def _require_approved(self, spec: KeySpec) -> None:
-        if self._approved_only:
-            require_approved(spec)
 
     def _new(self, spec: KeySpec) -> bytes:
         if spec in PRIVATE_KEYS:
