@@ -1,18 +1,22 @@
-"""Private keys in a token that is gone, or signs wrongly.
+"""Private keys in a token that is gone, or signs wrongly, or has less room than there are keys.
 
-The module that fails on command calls SoftHSM, so no other test here uses SoftHSM at the same time.
+A module has one token at a time, and the one that fails on command calls SoftHSM. So each test here has its own.
 """
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 from msgspec.structs import replace
 
-from full_depth import FullDepth, address_of, full_depth_at
+from full_depth import FullDepth, Module, address_of, full_depth, full_depth_at
 from hsm_keys import made, moved, new_material, owner_of
 from softhsm import FaultyModule
+from strongroom.crypto.key_encodings import spki
 from strongroom.crypto.token_errors import TokenUnavailableError
 from strongroom.errors import InvalidCiphertextException, UnsupportedOperationException, ValidationException
 from strongroom.keys.algorithms import SIGNING, EncryptionAlgorithm, MessageType
@@ -81,3 +85,31 @@ def test_keys_of_a_token_that_signs_wrongly_are_refused(faulty: Faulty, spec: Ke
     for material in (None, new_material(spec)):
         with pytest.raises(UnsupportedOperationException, match="comes back as another"):
             made(faulty.depth, spec) if material is None else moved(faulty.depth, spec, material)
+
+
+@pytest.mark.parametrize("module", ["softhsm", "nss"])
+def test_threads_get_the_signatures_and_secrets_of_their_own_keys(module: Module) -> None:
+    """More keys than handles, in more threads than keys: each evicts the keys of others."""
+    specs = (RSA, P256, KeySpec.ECC_NIST_P384, KeySpec.ECC_NIST_P521)
+    with full_depth(module, handles=2) as depth:
+        keys = [made(depth, spec) for spec in specs]
+        peers = [ec.generate_private_key(public_key_of(key).curve) for key in keys[1:]]
+        shared = [peer.exchange(ec.ECDH(), public_key_of(key)) for key, peer in zip(keys[1:], peers, strict=True)]
+
+        def use(number: int) -> None:
+            place = number % len(keys)
+            key, algorithm = keys[place], SIGNING[specs[place]][0]
+            for round_number in range(8):
+                message = b"%d %d" % (number, round_number)
+                key.verify(message, RAW, algorithm, key.sign(message, RAW, algorithm))
+                if place:
+                    assert key.agree(spki(peers[place - 1].public_key())) == shared[place - 1]
+
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(use, range(16)))
+
+
+def public_key_of(key: Any) -> ec.EllipticCurvePublicKey:
+    public = load_der_public_key(key.public_key())
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    return public
