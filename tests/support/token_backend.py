@@ -8,7 +8,7 @@ and then fails the test.
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, cast
 
 import msgspec
@@ -23,7 +23,7 @@ from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.entropy import Entropy
 from strongroom.errors import KeyUnavailableException
 from strongroom.keys.specs import KeySpec, KeyUsage
-from strongroom.keys.wrapping import WrappingKeySpec
+from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec
 
 _PATIENCE = 60.0
 REGIONS = ("us-east-1", "eu-west-1", "ap-southeast-2")
@@ -89,13 +89,15 @@ class TokenBackend:
         self.load(token, owner)
         return token
 
-    def wrapping_key(self, spec: WrappingKeySpec, owner: MaterialOwner) -> WrappingKey:
+    def wrapping_key(self, spec: WrappingKeySpec, algorithm: WrappingAlgorithm, owner: MaterialOwner) -> WrappingKey:
         self.called("wrapping_key")
-        return self._chip.wrapping_key(spec, owner)
+        return self._chip.wrapping_key(spec, algorithm, owner)
 
-    def import_material(self, wrapped: WrappedMaterial, owner: MaterialOwner) -> ImportedMaterial:
+    def import_material(
+        self, wrapped: WrappedMaterial, owner: MaterialOwner, known_ids: Collection[str] = ()
+    ) -> ImportedMaterial:
         self.called("import_material")
-        made = self._chip.import_material(wrapped, owner)
+        made = self._chip.import_material(wrapped, owner, known_ids)
         token = self._keep(made.token, owner.binding(made.material_id))
         return ImportedMaterial(made.material_id, token)
 

@@ -14,7 +14,7 @@ Body, suite 2, computed in the token::
 Tokens limit the length of additional authenticated data, so it is SHA-256 of the suite and the data of the blob.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import Protocol
@@ -37,7 +37,7 @@ from strongroom.errors import (
 )
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.specs import KeySpec, KeyUsage
-from strongroom.keys.wrapping import WrappingKeySpec
+from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec
 
 _FORMAT = b"\x12"
 _SUITE = b"\x02"
@@ -109,11 +109,18 @@ class CloudHsmKeyBackend:
         self._require_own(token, owner)
         return token
 
-    def wrapping_key(self, spec: WrappingKeySpec, owner: MaterialOwner) -> WrappingKey:
+    def wrapping_key(self, spec: WrappingKeySpec, algorithm: WrappingAlgorithm, owner: MaterialOwner) -> WrappingKey:
         """Refuse it: nothing is imported into a key store in AWS CloudHSM."""
-        raise UnsupportedOperationException(f"Key material for {owner.key_id} cannot be imported ({spec}).")
+        raise UnsupportedOperationException(
+            f"Key material for {owner.key_id} cannot be imported ({algorithm}, {spec})."
+        )
 
-    def import_material(self, wrapped: WrappedMaterial, owner: MaterialOwner) -> ImportedMaterial:  # noqa: ARG002
+    def import_material(
+        self,
+        wrapped: WrappedMaterial,  # noqa: ARG002
+        owner: MaterialOwner,
+        known_ids: Collection[str] = (),  # noqa: ARG002
+    ) -> ImportedMaterial:
         """Refuse it, as above."""
         raise UnsupportedOperationException(f"Key material for {owner.key_id} cannot be imported.")
 

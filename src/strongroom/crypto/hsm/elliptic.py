@@ -18,6 +18,7 @@ from strongroom.crypto.pkcs11.return_codes import CryptokiError, Kind
 from strongroom.crypto.software.elliptic import HASHES, EllipticPublicKey
 from strongroom.errors import ValidationException
 from strongroom.keys.algorithms import MessageType, SigningAlgorithm
+from strongroom.keys.specs import KeySpec
 
 _ECDSA = Chosen(c.CKM_ECDSA)
 
@@ -40,6 +41,12 @@ P256 = Curve(ec.SECP256R1(), bytes.fromhex("06082a8648ce3d030107"), SigningAlgor
 P384 = Curve(ec.SECP384R1(), bytes.fromhex("06052b81040022"), SigningAlgorithm.ECDSA_SHA_384)
 P521 = Curve(ec.SECP521R1(), bytes.fromhex("06052b81040023"), SigningAlgorithm.ECDSA_SHA_512)
 SECP256K1 = Curve(ec.SECP256K1(), bytes.fromhex("06052b8104000a"), SigningAlgorithm.ECDSA_SHA_256, agrees=False)
+CURVES = {
+    KeySpec.ECC_NIST_P256: P256,
+    KeySpec.ECC_NIST_P384: P384,
+    KeySpec.ECC_NIST_P521: P521,
+    KeySpec.ECC_SECG_P256K1: SECP256K1,
+}
 
 
 class EllipticKind:

@@ -5,7 +5,7 @@ then. Tokens of keys from before go on being loaded by the software key back end
 moves them. No key moves in the other direction.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -14,6 +14,7 @@ from strongroom.crypto.binding import binding
 from strongroom.crypto.domain_keys import DomainKeys, FullDepthKey
 from strongroom.crypto.hsm.capabilities import KeyCapabilities
 from strongroom.crypto.hsm.hsm_key import HsmKey
+from strongroom.crypto.hsm.imports import HsmImports
 from strongroom.crypto.hsm.key_kind import KeyKind, NewObject
 from strongroom.crypto.hsm.kinds import kinds_of_keys
 from strongroom.crypto.hsm.wrapped_keys import (
@@ -38,7 +39,7 @@ from strongroom.entropy import Batch, Entropy
 from strongroom.errors import UnsupportedOperationException
 from strongroom.keys.arns import MULTI_REGION_PREFIX
 from strongroom.keys.specs import KeySpec, KeyUsage
-from strongroom.keys.wrapping import WrappingKeySpec
+from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec
 
 _MAKING = 30.0
 """Seconds that a token may take to make a private key and to try it."""
@@ -67,6 +68,7 @@ class HsmKeyBackend:
         self.kinds = kinds_of_keys(Batch(entropy, NONCES_LENGTH))
         self.capabilities = KeyCapabilities(token, self._wrap, self.kinds)
         """Which keys the token can keep."""
+        self._imports = HsmImports(domain_keys, token, self._wrap, self.kinds)
 
     @property
     def blocks(self) -> bool:
@@ -105,7 +107,8 @@ class HsmKeyBackend:
         self._software.require_approved(owner.spec)
         domain_key, key = self._opened(token, owner)
         kind = self.kinds[owner.spec]
-        return kind.backing_key(HsmKey(self._token, self._wrap, domain_key, kind, key.wrapped), key.public_key)
+        usable = HsmKey(self._token, self._wrap, domain_key.object_id, kind, key.wrapped)
+        return kind.backing_key(usable, key.public_key)
 
     def destroy(self, token: bytes, owner: MaterialBinding) -> None:
         """Do nothing: the key exists only in the token, which the store erases, and in use until it is unloaded."""
@@ -139,19 +142,25 @@ class HsmKeyBackend:
             raise UnsealError("keys that are in a hardware security module do not leave it")
         return self._software.rewrap(token, owner)
 
-    def wrapping_key(self, spec: WrappingKeySpec, owner: MaterialOwner) -> WrappingKey:
-        """Make a wrapping key pair; raises UnsupportedOperationException in full depth."""
-        self._require_software(owner.region)
-        return self._software.wrapping_key(spec, owner)
+    def wrapping_key(self, spec: WrappingKeySpec, algorithm: WrappingAlgorithm, owner: MaterialOwner) -> WrappingKey:
+        """Make a wrapping key pair; raises as ``KeyBackend`` says."""
+        domain_key = self._domain_keys.newest_of_full_depth(owner.region)
+        if domain_key is None:
+            return self._software.wrapping_key(spec, algorithm, owner)
+        return self._imports.wrapping_key(domain_key, spec, algorithm, owner)
 
-    def import_material(self, wrapped: WrappedMaterial, owner: MaterialOwner) -> ImportedMaterial:
-        """Unwrap key material, check it and keep it; raises as ``KeyBackend`` and ``wrapping_key``."""
-        self._require_software(owner.region)
-        return self._software.import_material(wrapped, owner)
+    def import_material(
+        self, wrapped: WrappedMaterial, owner: MaterialOwner, known_ids: Collection[str] = ()
+    ) -> ImportedMaterial:
+        """Have material unwrapped, checked and kept in the token; raises as ``KeyBackend`` says.
 
-    def _require_software(self, region: str) -> None:
-        if self._domain_keys.newest_of_full_depth(region) is not None:
-            raise UnsupportedOperationException("Key material cannot be imported into the hardware security module.")
+        In full depth that takes a wrapping key of the token: what was encrypted for another would be in this process.
+        """
+        domain_key = self._domain_keys.newest_of_full_depth(owner.region)
+        if domain_key is None:
+            return self._software.import_material(wrapped, owner, known_ids)
+        material_id, key = self._imports.import_material(domain_key, wrapped, owner, known_ids)
+        return ImportedMaterial(material_id, token_of(domain_key, key, _fields(owner.binding(material_id))))
 
     def _opened(self, token: bytes, owner: MaterialBinding) -> tuple[FullDepthKey, WrappedKey]:
         return opened(self._domain_keys, owner.region, token, _fields(owner))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from strongroom.crypto.hsm.elliptic import P256, P384, P521, SECP256K1, EllipticKind
+from strongroom.crypto.hsm.elliptic import CURVES, EllipticKind
 from strongroom.crypto.hsm.key_kind import KeyKind
 from strongroom.crypto.hsm.mac import MacKind
 from strongroom.crypto.hsm.rsa import RsaKind
@@ -19,8 +19,5 @@ def kinds_of_keys(nonces: Callable[[], bytes]) -> Mapping[KeySpec, KeyKind]:
         KeySpec.RSA_2048: RsaKind(2048),
         KeySpec.RSA_3072: RsaKind(3072),
         KeySpec.RSA_4096: RsaKind(4096),
-        KeySpec.ECC_NIST_P256: EllipticKind(P256),
-        KeySpec.ECC_NIST_P384: EllipticKind(P384),
-        KeySpec.ECC_NIST_P521: EllipticKind(P521),
-        KeySpec.ECC_SECG_P256K1: EllipticKind(SECP256K1),
+        **{spec: EllipticKind(curve) for spec, curve in CURVES.items()},
     }

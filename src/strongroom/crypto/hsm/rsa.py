@@ -31,10 +31,11 @@ _PSS = {
     "sha384": rsa_pss(c.CKM_SHA384, c.CKG_MGF1_SHA384, 48),
     "sha512": rsa_pss(c.CKM_SHA512, c.CKG_MGF1_SHA512, 64),
 }
-_OAEP = {
+OAEP = {
     EncryptionAlgorithm.RSAES_OAEP_SHA_1: rsa_oaep(c.CKM_SHA_1, c.CKG_MGF1_SHA1),
     EncryptionAlgorithm.RSAES_OAEP_SHA_256: rsa_oaep(c.CKM_SHA256, c.CKG_MGF1_SHA256),
 }
+"""Algorithm → mechanism. OAEP and its mask have the same hash, and there is no label."""
 _PROBE = b"does the key decrypt?"
 # Tokens allow all uses of a private key that are not refused. An RSA key of KMS has one usage, which its spec does not
 # tell, so it gets both; unwrapping would make keys of what Decrypt is to return.
@@ -125,7 +126,7 @@ class HsmRsaKey(RsaPublicKey):
 
         def work(calls: Calls, handle: int) -> bytes:
             try:
-                return calls.decrypt(handle, ciphertext, _OAEP[algorithm])
+                return calls.decrypt(handle, ciphertext, OAEP[algorithm])
             except CryptokiError as error:
                 # SoftHSM says GENERAL_ERROR of a ciphertext that is not valid, which elsewhere means that a token is
                 # lost, and other tokens have other codes. So the key is tried on a ciphertext that is valid.
@@ -146,7 +147,7 @@ class HsmRsaKey(RsaPublicKey):
 
     def _works(self, calls: Calls, handle: int, algorithm: EncryptionAlgorithm) -> bool:
         try:
-            return calls.decrypt(handle, self.encrypt(_PROBE, algorithm), _OAEP[algorithm]) == _PROBE
+            return calls.decrypt(handle, self.encrypt(_PROBE, algorithm), OAEP[algorithm]) == _PROBE
         except CryptokiError:
             return False
 

@@ -84,7 +84,7 @@ class KeyWrap:
         that is longer than a block of its hash. Raises KeyNotKeptError then, and CryptokiError.
         """
         calls = session.calls
-        wrapped = calls.wrap_key(key_encryption_key, made.handle, self._number(session))
+        wrapped = calls.wrap_key(key_encryption_key, made.handle, self.mechanism(session))
         copy = self.unwrap(session, calls, key_encryption_key, kind, wrapped)
         try:
             if not kind.is_same(calls, made.handle, copy, made.public_key):
@@ -109,14 +109,15 @@ class KeyWrap:
         """
         template = kind.template(extractable=extractable)
         try:
-            return calls.unwrap_key(key_encryption_key, wrapped, template, self._number(session))
+            return calls.unwrap_key(key_encryption_key, wrapped, template, self.mechanism(session))
         except CryptokiError as error:
             if error.kind is Kind.CALLER:
                 # Otherwise it would be taken for a fault of the data that the key is to be used with.
                 raise TokenFaultError(f"the token does not unwrap a key that it has wrapped: {error}") from None
             raise
 
-    def _number(self, session: TokenSession) -> int:
+    def mechanism(self, session: TokenSession) -> int:
+        """Return the number of the mechanism; raises TokenFaultError if the token has none."""
         mechanism = self._mechanism or session.known_answers.wrap
         if mechanism is None:
             raise TokenFaultError("the token has no AES key wrap with padding (RFC 5649)")

@@ -4,6 +4,7 @@ All raise CryptokiError. A session in which a call has failed may still have an 
 """
 
 import ctypes
+from contextlib import suppress
 from ctypes import byref, c_ulong, create_string_buffer
 from enum import StrEnum
 
@@ -14,6 +15,7 @@ from strongroom.crypto.pkcs11.constants import (
     CKK_EC,
     CKM_AES_GCM,
     CKM_AES_KEY_GEN,
+    CKM_SHA256,
     CKM_SHA256_HMAC,
     CKR_ENCRYPTED_DATA_INVALID,
     CKR_FUNCTION_FAILED,
@@ -206,6 +208,30 @@ class Calls:
             *(template.array, template.length, byref(handle)),
         )
         return handle.value
+
+    def digest_key(self, before: bytes, key: int, after: bytes = b"") -> bytes:
+        """Return SHA-256 over bytes, the value of a secret key, and bytes. The value stays in the token."""
+        chosen = Mechanism(CKM_SHA256, None, 0)
+        self._call("DigestInit", self.session, byref(chosen))
+        try:
+            self._digest(before)
+            self._call("DigestKey", self.session, key)
+            self._digest(after)
+        except CryptokiError:
+            # The caller may go on in another way, in this session.
+            with suppress(CryptokiError):
+                self._digested()
+            raise
+        return self._digested()
+
+    def _digest(self, data: bytes) -> None:
+        if data:
+            self._call("DigestUpdate", self.session, data, len(data))
+
+    def _digested(self) -> bytes:
+        digest, length = create_string_buffer(32), c_ulong(32)
+        self._call("DigestFinal", self.session, digest, byref(length))
+        return digest.raw
 
     def random(self, length: int) -> bytes:
         """Return random bytes of the token."""

@@ -4,6 +4,8 @@ A domain key may be in a hardware token (root depth). Then to make or load key m
 using it takes none.
 """
 
+from collections.abc import Collection
+
 import msgspec
 
 from strongroom.crypto.backing_keys import BackingKey
@@ -18,12 +20,12 @@ from strongroom.crypto.software.hmac_key import HMAC_SPECS, HmacBackingKey, hmac
 from strongroom.crypto.software.imported_material import accepted_material, material_id_of
 from strongroom.crypto.software.private_keys import PRIVATE_KEYS
 from strongroom.crypto.software.rsa import RsaBackingKey, generate_rsa
-from strongroom.crypto.software.unwrapping import WRAPPING_KEY_BITS, unwrap_material
+from strongroom.crypto.software.unwrapping import unwrap_material
 from strongroom.entropy import Batch, Entropy
 from strongroom.keys.approved_algorithms import require_approved
 from strongroom.keys.arns import MULTI_REGION_PREFIX
 from strongroom.keys.specs import KeySpec, KeyUsage
-from strongroom.keys.wrapping import WrappingKeySpec
+from strongroom.keys.wrapping import WRAPPING_KEY_BITS, WrappingAlgorithm, WrappingKeySpec
 
 
 class SoftwareKeyBackend:
@@ -79,21 +81,28 @@ class SoftwareKeyBackend:
         """Return key material in the form it is kept in, for a move into a hardware token; raises UnsealError."""
         return self._unwrap(token, owner)
 
-    def wrapping_key(self, spec: WrappingKeySpec, owner: MaterialOwner) -> WrappingKey:
+    def wrapping_key(
+        self,
+        spec: WrappingKeySpec,
+        algorithm: WrappingAlgorithm,  # noqa: ARG002 - it has all of them
+        owner: MaterialOwner,
+    ) -> WrappingKey:
         """Make a wrapping key pair, its private key wrapped under the Region's domain key."""
         self.require_approved(owner.spec)
         private_key = generate_rsa(WRAPPING_KEY_BITS[spec])
         token = self._domain_keys.wrap(owner.region, private_key, _wrapping_key_fields(owner))
         return WrappingKey(token, RsaBackingKey(private_key).public_key())
 
-    def import_material(self, wrapped: WrappedMaterial, owner: MaterialOwner) -> ImportedMaterial:
+    def import_material(
+        self, wrapped: WrappedMaterial, owner: MaterialOwner, known_ids: Collection[str] = ()
+    ) -> ImportedMaterial:
         """Unwrap key material, check it and return it wrapped; raises as ``KeyBackend`` says."""
         self.require_approved(owner.spec)
         wrapping_key = self._domain_keys.unwrap(
             owner.region, wrapped.wrapping_token, _wrapping_key_fields(owner), stored=False
         )
         material = accepted_material(unwrap_material(wrapping_key, wrapped.algorithm, wrapped.encrypted), owner.spec)
-        material_id = material_id_of(material, owner.key_id)
+        material_id = material_id_of(material, owner.spec, owner.key_id, known_ids)
         return ImportedMaterial(material_id, self._wrap(material, owner.binding(material_id)))
 
     def _new(self, spec: KeySpec) -> bytes:

@@ -18,6 +18,7 @@ It is at most 100 bytes longer than the plaintext. The proxy gets SHA-256 of the
 bytes: it takes only 8,192, and the encryption context stays here.
 """
 
+from collections.abc import Collection
 from hashlib import sha256
 from typing import Protocol, cast
 
@@ -38,7 +39,7 @@ from strongroom.keys.arns import KeyLocator
 from strongroom.keys.custom_key_stores import NOT_CONNECTED, ConnectionState, CustomKeyStore
 from strongroom.keys.external_keys import ExternalToken, external_material_id, external_token, parse_external_token
 from strongroom.keys.specs import KeySpec, KeyUsage
-from strongroom.keys.wrapping import WrappingKeySpec
+from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec
 from strongroom.keys.xks_failures import XksError, XksFailure, use_error
 
 _SUITE = 3
@@ -91,11 +92,18 @@ class ExternalKeyBackend:
         named = _parsed(token, owner)
         return external_token(named.store_id, named.external_id, self._default.rewrap(named.inner, owner))
 
-    def wrapping_key(self, spec: WrappingKeySpec, owner: MaterialOwner) -> WrappingKey:
+    def wrapping_key(self, spec: WrappingKeySpec, algorithm: WrappingAlgorithm, owner: MaterialOwner) -> WrappingKey:
         """Refuse it: nothing is imported into an external key store."""
-        raise UnsupportedOperationException(f"Key material for {owner.key_id} cannot be imported ({spec}).")
+        raise UnsupportedOperationException(
+            f"Key material for {owner.key_id} cannot be imported ({algorithm}, {spec})."
+        )
 
-    def import_material(self, wrapped: WrappedMaterial, owner: MaterialOwner) -> ImportedMaterial:  # noqa: ARG002
+    def import_material(
+        self,
+        wrapped: WrappedMaterial,  # noqa: ARG002
+        owner: MaterialOwner,
+        known_ids: Collection[str] = (),  # noqa: ARG002
+    ) -> ImportedMaterial:
         """Refuse it, as above."""
         raise UnsupportedOperationException(f"Key material for {owner.key_id} cannot be imported.")
 

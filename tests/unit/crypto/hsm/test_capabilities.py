@@ -5,7 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from full_depth import FullDepth, Module, full_depth
+from strongroom.crypto.hsm import use_of_keys
 from strongroom.crypto.pkcs11.return_codes import CryptokiError
+from strongroom.crypto.software.private_keys import PRIVATE_KEYS
 from strongroom.crypto.token_errors import TokenUnavailableError
 from strongroom.errors import UnsupportedOperationException
 from strongroom.keys.specs import USAGES, KeySpec, KeyUsage
@@ -35,6 +37,28 @@ def test_each_token_refuses_what_is_known_of_it_and_nothing_else(module: Module,
     assert depth.temporary_objects() == 0
 
 
+def test_what_a_token_keeps_can_move_into_it(module: Module, depth: FullDepth) -> None:
+    capabilities = depth.backend.capabilities
+    for spec in depth.backend.kinds:
+        for usage in USAGES[spec]:
+            reason = capabilities.refused(spec, usage, moved=True)
+            assert (reason is not None) == ((spec, usage) in REFUSED[module])
+    assert depth.temporary_objects() == 0
+
+
+@pytest.mark.parametrize("spec", [KeySpec.SYMMETRIC_DEFAULT, KeySpec.HMAC_512, KeySpec.ECC_NIST_P256])
+def test_a_token_that_makes_another_key_of_known_material_is_refused(
+    softhsm_depth: FullDepth, monkeypatch: pytest.MonkeyPatch, spec: KeySpec
+) -> None:
+    kind, usage = softhsm_depth.backend.kinds[spec], USAGES[spec][0]
+    create, other = kind.create, use_of_keys.known_material(spec)[:-1] + b"\xff"
+    if spec in PRIVATE_KEYS:
+        other = use_of_keys.known_material(spec)
+    monkeypatch.setattr(kind, "create", lambda calls, _material: create(calls, other))
+    reason = softhsm_depth.backend.capabilities.refused(spec, usage, moved=True)
+    assert reason == "known key material gives another result"
+
+
 def test_a_refusal_names_the_spec_the_usage_and_the_reason(softhsm_depth: FullDepth) -> None:
     backend = softhsm_depth.backend
     backend.require_spec(KeySpec.RSA_2048, KeyUsage.SIGN_VERIFY)
@@ -59,9 +83,9 @@ def test_a_spec_is_tried_once_and_what_was_refused_again_in_a_new_connection(
     capabilities = softhsm_depth.backend.capabilities
 
     def counted(original: Callable[..., str | None]) -> Callable[..., str | None]:
-        def reason(session: object, spec: KeySpec, usage: KeyUsage) -> str | None:
+        def reason(session: object, spec: KeySpec, usage: KeyUsage, *, moved: bool) -> str | None:
             tried.append(spec)
-            return original(session, spec, usage)
+            return original(session, spec, usage, moved=moved)
 
         return reason
 

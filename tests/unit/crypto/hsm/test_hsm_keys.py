@@ -113,6 +113,17 @@ def test_a_key_is_unwrapped_when_it_is_first_used_and_destroyed_when_it_is_dropp
     assert again.decrypt(body, b"context") == b"message"
 
 
+def test_a_key_that_was_never_used_leaves_nothing_to_destroy(softhsm_depth: FullDepth) -> None:
+    """While a token is away, keys are loaded and dropped again and again, and none of their names is kept."""
+    token = softhsm_depth.backend.generate(OWNER)
+    for _ in range(3):
+        softhsm_depth.backend.load(token, OWNER)
+    assert not softhsm_depth.module_token.discarded
+    cast("SymmetricKey", softhsm_depth.backend.load(token, OWNER)).encrypt(b"", b"")
+    gc.collect()
+    assert softhsm_depth.module_token.discarded == 1
+
+
 def test_a_bounded_number_of_keys_is_in_the_token_and_all_can_be_used(module: Module) -> None:
     with full_depth(module, handles=_MOST) as depth:
         keys = [mac_key(depth) for _ in range(3 * _MOST)]

@@ -160,11 +160,10 @@ def test_a_copy_moves_into_the_token_of_another_region(shallow: FullDepth) -> No
 def imported(depth: FullDepth, spec: KeySpec, material: bytes) -> tuple[bytes, MaterialBinding]:
     """Import material into this process; return its token, and what it is bound to."""
     importer = MaterialOwner("111122223333", HERE, "mrk-" + "a" * 32, spec)
-    wrapping_key = depth.software.wrapping_key(WrappingKeySpec.RSA_2048, importer)
-    encrypted = wrap(wrapping_key.public_key, "RSAES_OAEP_SHA_256", material)
-    made = depth.software.import_material(
-        WrappedMaterial(wrapping_key.token, WrappingAlgorithm.RSAES_OAEP_SHA_256, encrypted), importer
-    )
+    algorithm = WrappingAlgorithm.RSAES_OAEP_SHA_256
+    wrapping_key = depth.software.wrapping_key(WrappingKeySpec.RSA_2048, algorithm, importer)
+    encrypted = wrap(wrapping_key.public_key, algorithm, material)
+    made = depth.software.import_material(WrappedMaterial(wrapping_key.token, algorithm, encrypted), importer)
     return made.token, importer.binding(made.material_id)
 
 

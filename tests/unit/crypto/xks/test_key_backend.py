@@ -180,7 +180,7 @@ def test_what_the_back_end_does_not_do(scene: Scene) -> None:
     with pytest.raises(UnsealError):
         scene.backend.replicate(scene.token("unit-6"), single, "eu-west-1")
     with pytest.raises(UnsupportedOperationException):
-        scene.backend.wrapping_key(WrappingKeySpec.RSA_2048, importer)
+        scene.backend.wrapping_key(WrappingKeySpec.RSA_2048, WrappingAlgorithm.RSAES_OAEP_SHA_256, importer)
     with pytest.raises(UnsupportedOperationException):
         scene.backend.import_material(WrappedMaterial(b"", WrappingAlgorithm.RSAES_OAEP_SHA_256, b""), importer)
     scene.backend.destroy(scene.token("unit-6"), single)
