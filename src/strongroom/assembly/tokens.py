@@ -252,6 +252,7 @@ class ConfiguredToken:
             module=Path(settings.pkcs11_module),
             token=settings.pkcs11_token,
             pin=self._unsealing.pin(),
+            pin_from="`pkcs11-pin-file`" if settings.pkcs11_pin_file else "the PIN",
             arguments=settings.pkcs11_init_args,
             wrap_mechanism=settings.pkcs11_wrap_mechanism,
             handles=settings.pkcs11_handles,
