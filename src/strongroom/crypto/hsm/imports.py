@@ -92,9 +92,8 @@ class HsmImports:
 
         key = self._token.run(work, patience=_MAKING)
         if isinstance(key, str):
-            raise UnsupportedOperationException(
-                f"{_CANNOT} {owner.spec} key material by WrappingAlgorithm {algorithm} with WrappingKeySpec {spec}: {key}."
-            )
+            how = f"WrappingAlgorithm {algorithm} with WrappingKeySpec {spec}"
+            raise UnsupportedOperationException(f"{_CANNOT} {owner.spec} key material by {how}: {key}.")
         return WrappingKey(token_of(domain_key, key, _fields(owner)), key.public_key)
 
     def import_material(
