@@ -139,7 +139,7 @@ def test_keys_are_in_a_token_of_another_kind(data: Path, tmp_path: Path, monkeyp
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    made = []
+    made: list[tuple[str, bytes, str, bytes]] = []
     for start in ("first", "second"):
         with running_server(data, tmp_path / start, "--workers", "2") as server:
             kms = client_of(server)
