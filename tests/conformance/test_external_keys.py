@@ -170,15 +170,24 @@ def test_a_store_that_is_not_connected_keeps_its_keys_and_what_needs_no_proxy(
         )
         kms.disable_key(KeyId=external)
         assert error_code_of(kms.decrypt, CiphertextBlob=blob) == "DisabledException"
+        assert shown(kms, external) == ("Unavailable", False)
         kms.enable_key(KeyId=external)
+        assert shown(kms, external) == ("Unavailable", False)
         kms.put_key_policy(KeyId=external, Policy=kms.get_key_policy(KeyId=external)["Policy"])
         kms.schedule_key_deletion(KeyId=external, PendingWindowInDays=7)
+        assert shown(kms, external) == ("PendingDeletion", False)
         kms.cancel_key_deletion(KeyId=external)
         kms.enable_key(KeyId=external)
         assert len(xks_stub.requests) == before
     finally:
         kms.connect_custom_key_store(CustomKeyStoreId=connected)
+    assert shown(kms, external) == ("Enabled", True)
     assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"data"
+
+
+def shown(kms: KMSClient, key_id: str) -> tuple[str, bool]:
+    found = kms.describe_key(KeyId=key_id)["KeyMetadata"]
+    return found["KeyState"], found["Enabled"]
 
 
 def test_a_credential_is_changed_under_load_without_one_failure(

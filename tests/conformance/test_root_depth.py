@@ -1,8 +1,10 @@
 """A server whose domain keys are in a token: boto3 against SoftHSM, which goes away, hangs and comes back."""
 
 import json
+import os
 import re
 import shutil
+import signal
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ from local_server import RunningServer, running_server
 from server_processes import children_of, wait_until
 from softhsm import PIN, FaultyModule, new_token, token_settings
 from started_servers import failed_start, started
+from terminals import server_in_terminal, shown_to_others
 
 SOON = 30.0
 
@@ -62,6 +65,13 @@ def readiness(server: RunningServer) -> str:
         return connection.getresponse().read().decode()
 
 
+def is_ready(server: RunningServer) -> bool:
+    try:
+        return '"degraded"' not in readiness(server)
+    except OSError:
+        return False
+
+
 @pytest.mark.usefixtures("module")
 def test_every_kind_of_key_survives_a_restart(data: Path, tmp_path: Path) -> None:
     with running_server(data, tmp_path / "log", "--workers", "2") as server:
@@ -97,6 +107,21 @@ def test_every_kind_of_key_survives_a_restart(data: Path, tmp_path: Path) -> Non
         assert len(tokens) == 10
         assert {token[:1] for token in tokens} == {b"\x11"}
     assert PIN not in (tmp_path / "log").read_text() + (tmp_path / "log2").read_text()
+
+
+@pytest.mark.usefixtures("module")
+def test_a_person_is_asked_for_the_pin_once_for_all_workers(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STRONGROOM_PKCS11_PIN_FILE")
+    assert "needs a PIN; name a file with it in `pkcs11-pin-file`" in failed_start(data).last_line
+    with server_in_terminal(data, b"PIN of the token 'strongroom-test'", PIN, "--workers", "2") as server:
+        kms = client_of(server)
+        key = kms.create_key()["KeyMetadata"]["KeyId"]
+        killed = children_of(server.process.pid)
+        for child in killed:
+            os.kill(child, signal.SIGKILL)
+        wait_until(lambda: len({*children_of(server.process.pid)} - {*killed}) == len(killed) and is_ready(server))
+        kms.encrypt(KeyId=key, Plaintext=b"text")
+        assert PIN not in shown_to_others(server.process.pid)
 
 
 def test_a_token_that_is_gone_takes_only_what_needs_it(module: FaultyModule, server: RunningServer) -> None:

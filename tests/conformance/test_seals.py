@@ -21,6 +21,7 @@ from audits import command_records
 from clients import client_of, credentials_of
 from local_server import RunningServer, running_server
 from strongroom.http.listeners import claim_port
+from terminals import clients_environment, server_in_terminal, shown_by, shown_to_others
 
 PASSPHRASE = "correct horse battery staple"
 PATIENCE = 30.0
@@ -132,34 +133,11 @@ def test_a_person_is_asked_once_for_all_workers(
     succeed(data, "seal", "add", "safe", "passphrase", "--new-passphrase-file", str(passphrase))
     succeed(data, "seal", "remove", "file")
     monkeypatch.delenv("STRONGROOM_SEAL_PASSPHRASE_FILE")
-    with closing(claim_port("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    terminal, inside = pty.openpty()
-    command = [sys.executable, "-m", "strongroom", "serve", "--workers", "2", "--listen", f"127.0.0.1:{port}"]
-    with (
-        subprocess.Popen(
-            [*command, "--data", str(data)], stdin=inside, stdout=subprocess.PIPE, stderr=inside, start_new_session=True
-        ) as process,
-        closing(os.fdopen(terminal, "rb", buffering=0)),
-    ):
-        os.close(inside)
-        try:
-            assert b"Passphrase of the seal 'safe'" in shown_by(terminal)
-            os.write(terminal, f"{PASSPHRASE}\n".encode())
-            assert process.stdout is not None
-            assert b"serves account" in process.stdout.readline()
-            server = RunningServer(process, {**os.environ, **environment(data, port)})
-            assert decrypts(server, blob)
-            kill_workers(server)
-            assert decrypts(server, blob)
-            assert PASSPHRASE not in "".join(
-                Path(f"/proc/{each}/{name}").read_text(errors="replace")
-                for each in (process.pid, *children_of(process.pid))
-                for name in ("cmdline", "environ")
-            )
-        finally:
-            process.terminate()
-            process.wait(PATIENCE)
+    with server_in_terminal(data, b"Passphrase of the seal 'safe'", PASSPHRASE, "--workers", "2") as server:
+        assert decrypts(server, blob)
+        kill_workers(server)
+        assert decrypts(server, blob)
+        assert PASSPHRASE not in shown_to_others(server.process.pid)
 
 
 def test_an_interrupt_while_the_passphrase_is_asked_for_leaves_the_terminal_as_it_was(
@@ -187,26 +165,6 @@ def test_an_interrupt_while_the_passphrase_is_asked_for_leaves_the_terminal_as_i
 def is_typing_shown(terminal: int) -> bool:
     modes: int = termios.tcgetattr(terminal)[3]
     return bool(modes & termios.ECHO)
-
-
-def environment(data: Path, port: int) -> dict[str, str]:
-    return {
-        "AWS_ENDPOINT_URL_KMS": f"http://127.0.0.1:{port}",
-        "AWS_SHARED_CREDENTIALS_FILE": str(data / "credentials"),
-        "AWS_REGION": "us-east-1",
-    }
-
-
-def children_of(process: int) -> list[int]:
-    return [int(each) for each in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
-
-
-def shown_by(terminal: int) -> bytes:
-    """Return what a terminal shows once it asks for something."""
-    shown = b""
-    while not shown.endswith(b": "):
-        shown += os.read(terminal, 1000)
-    return shown
 
 
 def wait_for(holds: Callable[[], bool]) -> None:
@@ -288,7 +246,7 @@ def test_a_key_of_another_server_opens_the_root_key_when_it_can_be_reached(
         assert "trying again in 1 s" in (tmp_path / "log2").read_text()
         with keeper.running():
             wait_for(lambda: answers(url, "/readyz")[0] == 200)
-        assert decrypts(RunningServer(process, environment(data, port)), blob)
+        assert decrypts(RunningServer(process, clients_environment(data, port)), blob)
     assert "botocore" not in (tmp_path / "log2").read_text()
 
 

@@ -1,7 +1,7 @@
 """The contract of every key back end, for every key spec. The same tests run with each of them."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from typing import cast
 
@@ -10,10 +10,8 @@ from Crypto.PublicKey import MLKEM
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from msgspec.structs import replace
 
-from full_depth import full_depth
 from key_import import wrap
 from local_deployment import entropy
-from root_depth import root_depth
 from strongroom.crypto.backing_keys import (
     AgreementKey,
     AsymmetricKey,
@@ -30,7 +28,6 @@ from strongroom.crypto.key_encodings import spki
 from strongroom.crypto.material import MaterialBinding, MaterialOwner, WrappedMaterial
 from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.service_secrets import ServiceSecrets
-from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.crypto.software.private_keys import SoftwareDataKeyPairs
 from strongroom.crypto.software.random_source import SoftwareRandomSource
 from strongroom.errors import (
@@ -52,7 +49,6 @@ from strongroom.keys.algorithms import (
 )
 from strongroom.keys.specs import USAGES, KeySpec, KeyUsage
 from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec
-from token_backend import TokenBackend
 
 BACK_ENDS = ("key_backend", "token_backend", "root_depth_backend", "softhsm_full_depth", "nss_full_depth")
 """The names of the fixtures that create a key back end."""
@@ -102,31 +98,6 @@ MESSAGES = {
 
 def owner(spec: KeySpec) -> MaterialBinding:
     return MaterialBinding("111122223333", "us-east-1", "1234abcd-12ab-34cd-56ef-1234567890ab", "ab" * 32, spec)
-
-
-@pytest.fixture(scope="module")
-def token_backend() -> Iterator[TokenBackend]:
-    token = TokenBackend(entropy)
-    yield token
-    assert token.misuses == []
-
-
-@pytest.fixture(scope="module")
-def root_depth_backend() -> Iterator[SoftwareKeyBackend]:
-    with root_depth() as depth:
-        yield depth.backend
-
-
-@pytest.fixture(scope="module")
-def softhsm_full_depth() -> Iterator[HsmKeyBackend]:
-    with full_depth("softhsm") as depth:
-        yield depth.backend
-
-
-@pytest.fixture(scope="module")
-def nss_full_depth() -> Iterator[HsmKeyBackend]:
-    with full_depth("nss") as depth:
-        yield depth.backend
 
 
 def require_spec(backend: KeyBackend, spec: KeySpec, usage: KeyUsage | None = None) -> None:

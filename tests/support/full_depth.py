@@ -17,12 +17,14 @@ from local_deployment import entropy
 from root_depth import REGIONS, CountedToken
 from strongroom.crypto.domain_keys import DomainKeys, full_depth_domain_key
 from strongroom.crypto.hsm.key_backend import HsmKeyBackend
+from strongroom.crypto.pkcs11 import constants as c
 from strongroom.crypto.pkcs11.token import ModuleToken
 from strongroom.crypto.pkcs11.token_address import TokenAddress
 from strongroom.crypto.pkcs11.wrapping import ID_LENGTH, TokenWrapper, create_key_encryption_key
 from strongroom.crypto.seal import Seal, SealedDomainKey
 from strongroom.crypto.seals.root_key import temporary_seal
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
+from strongroom.errors import KmsError
 
 Module = Literal["softhsm", "nss"]
 
@@ -54,6 +56,27 @@ class FullDepth(msgspec.Struct):
         """Remove a domain key."""
         self.records = [each for each in self.records if (each.scope, each.version) != (region, version)]
         self.domain_keys.update(self.records, self.seal)
+
+    def temporary_objects(self) -> int:
+        """Return how many keys that end with a session there are, after those that are not needed were destroyed."""
+        self.module_token.check()
+        return len(self.token.run(lambda session: session.calls.find_objects(_TEMPORARY)))
+
+    def wait_until_well(self) -> None:
+        """Wait until the token answers again."""
+        begun = time.monotonic()
+        while time.monotonic() - begun < _SOON:
+            try:
+                self.module_token.check()
+            except KmsError:
+                time.sleep(0.01)
+            else:
+                return
+        raise TimeoutError
+
+
+_SOON = 30.0
+_TEMPORARY = {c.CKA_TOKEN: False}
 
 
 def new_domain_key(token: CountedToken, region: str, version: int, seal: Seal) -> tuple[SealedDomainKey, bytes]:

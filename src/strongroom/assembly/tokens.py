@@ -126,9 +126,10 @@ class ConfiguredToken:
     # --- which keys it keeps in full depth
 
     def refusal(self, spec: KeySpec, usage: KeyUsage) -> str | None:
-        """Return why the token cannot keep keys of a spec and usage, None if it can; raises as ``require``."""
+        """Return why keys of a spec and usage cannot move into the token, None if they can; raises as ``require``."""
+        self.require()
         with _as_errors_of_a_start():
-            return self._keeps.refused(spec, usage)
+            return self._keeps.refused(spec, usage, moved=True)
 
     def refused_specs(self) -> Mapping[tuple[KeySpec, KeyUsage], str]:
         """Return why the token cannot keep keys of some specs and usages; raises as ``require``."""
@@ -251,6 +252,7 @@ class ConfiguredToken:
             module=Path(settings.pkcs11_module),
             token=settings.pkcs11_token,
             pin=self._unsealing.pin(),
+            pin_from="`pkcs11-pin-file`" if settings.pkcs11_pin_file else "the PIN",
             arguments=settings.pkcs11_init_args,
             wrap_mechanism=settings.pkcs11_wrap_mechanism,
             handles=settings.pkcs11_handles,

@@ -36,15 +36,19 @@ class Unsealing:
         entropy: Entropy,
         ask: Callable[[str], str] | None = None,
         known: Unsealed | None = None,
+        *,
+        ask_pin: Callable[[str], str] | None = None,
     ) -> None:
-        """Take passphrases from the file of the settings. Without one, ``ask`` a person, given the name of the seal.
+        """Take passphrases and the PIN from the files of the settings. Without one, ask a person, if there is one.
 
+        ``ask`` is given the name of a seal, ``ask_pin`` that of a token, for which it may return an empty PIN.
         ``known`` is what another process has found out.
         """
         self.settings = settings
         self._file = settings.seal_passphrase_file
         self._entropy = entropy
         self._ask = ask
+        self._ask_pin = ask_pin
         self._passphrases = {} if known is None else dict(known.passphrases)
         self._pin = None if known is None else known.pin
         self._root_key = None if known is None else RootKey(known.root_key, known.generation)
@@ -60,11 +64,15 @@ class Unsealing:
         return Unsealed(self._root_key.key, self._root_key.generation, self._passphrases, self._pin)
 
     def pin(self) -> str:
-        """Return the PIN of the hardware token, read once; empty if no file is set. Raises UnsealError."""
+        """Return the PIN of the hardware token, read or asked for once; empty if there is none. Raises UnsealError."""
         if self._pin is None:
-            file = self.settings.pkcs11_pin_file
-            self._pin = "" if file is None else read_passphrase(file, "`pkcs11-pin-file`", "PIN")
+            self._pin = self._new_pin()
         return self._pin
+
+    def _new_pin(self) -> str:
+        if self.settings.pkcs11_pin_file is not None:
+            return read_passphrase(self.settings.pkcs11_pin_file, "`pkcs11-pin-file`", "PIN")
+        return "" if self._ask_pin is None else self._ask_pin(self.settings.pkcs11_token or "")
 
     def seal(self, folder: DataFolder, sealed: Sequence[SealedDomainKey]) -> RootKeySeal:
         """Return the seal of the root key that has sealed domain keys, or without any, of the one that is there.

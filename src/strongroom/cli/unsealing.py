@@ -1,4 +1,4 @@
-"""How commands get the passphrase of a seal, and how processes that serve wait for a seal that is unavailable."""
+"""How commands get passphrases and PINs, and how processes that serve wait for a seal that is unavailable."""
 
 import logging
 import sys
@@ -26,7 +26,9 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1, 60
 
 def unsealing_of(settings: Settings) -> Unsealing:
     """Return what opens the seals of a data folder for a command."""
-    return Unsealing(settings, system_entropy, _ask if sys.stdin.isatty() else None)
+    if not sys.stdin.isatty():
+        return Unsealing(settings, system_entropy)
+    return Unsealing(settings, system_entropy, _ask, ask_pin=_ask_pin)
 
 
 def wait_for_seals(act: Callable[[], T], settings: Settings) -> T:
@@ -54,4 +56,11 @@ def wait_for_seals(act: Callable[[], T], settings: Settings) -> T:
 def _ask(name: str) -> str:
     """Ask for the passphrase of a seal. What is typed is not shown."""
     found: str = click.prompt(f"Passphrase of the seal {name!a}", hide_input=True, err=True)
+    return found
+
+
+def _ask_pin(token: str) -> str:
+    """Ask for the PIN of a token, which may need none. What is typed is not shown."""
+    what = f"PIN of the token {token!a} (only Enter if it needs none)"
+    found: str = click.prompt(what, hide_input=True, err=True, default="", show_default=False)
     return found

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from typing_extensions import override
 
 from strongroom.errors import CustomKeyStoreInvalidStateException
+from strongroom.keys.states import KeyState
 
 MAX_CUSTOM_KEY_STORES = 10
 """Resource quota: stores in an account and Region (KMS Developer Guide, "Quotas")."""
@@ -145,6 +146,16 @@ def require_connected(store: CustomKeyStore) -> None:
     if store.type is CustomKeyStoreType.EXTERNAL_KEY_STORE and store.state is not ConnectionState.CONNECTED:
         raise CustomKeyStoreInvalidStateException(NOT_CONNECTED)
     _require(store, frozenset({ConnectionState.CONNECTED}))
+
+
+def key_state_in(store: CustomKeyStore, state: KeyState) -> KeyState:
+    """Return the state that a key in a store shows: ``Unavailable`` unless the store is connected.
+
+    A key that is pending deletion stays so (KMS Developer Guide, "Disconnect an external key store").
+    """
+    if store.state is ConnectionState.CONNECTED or state is KeyState.PENDING_DELETION:
+        return state
+    return KeyState.UNAVAILABLE
 
 
 def require_changeable(store: CustomKeyStore, *, while_connected: bool) -> None:

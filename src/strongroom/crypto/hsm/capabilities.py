@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from strongroom.crypto.hsm.key_kind import KeyKind
-from strongroom.crypto.hsm.use_of_keys import algorithms_of, try_algorithm
+from strongroom.crypto.hsm.use_of_keys import algorithms_of, known_material, require_same, try_algorithm
 from strongroom.crypto.hsm.wrapped_keys import KeyWrap
 from strongroom.crypto.pkcs11 import constants as c
 from strongroom.crypto.pkcs11.calls import Calls
@@ -34,23 +34,27 @@ class KeyCapabilities:
         self._token = token
         self._wrap = wrap
         self._kinds = kinds
-        self._found: dict[tuple[tuple[str, ...], KeySpec, KeyUsage], tuple[int, str | None]] = {}
-        """Make of the token, spec and usage → the connection in which they were tried, and why they are refused."""
+        self._found: dict[tuple[tuple[str, ...], KeySpec, KeyUsage, bool], tuple[int, str | None]] = {}
+        """Make of the token, and what was tried → the connection in which it was, and why it is refused."""
 
-    def refused(self, spec: KeySpec, usage: KeyUsage) -> str | None:
+    def refused(self, spec: KeySpec, usage: KeyUsage, *, moved: bool = False) -> str | None:
         """Return why the token cannot keep keys of a spec and usage; None if it can. Raises as ``Token.run``.
 
-        Trying a spec takes up to seconds. It changes nothing in the token.
+        ``moved`` are keys that are made known to it, and not made by it: some tokens refuse such. Trying a spec takes
+        up to seconds. It changes nothing in the token.
         """
-        kind = self._kinds.get(spec)
-        if kind is None:
+        if spec not in self._kinds:
             return _UNKNOWN
+        bits = _RSA_BITS.get(spec)
+        tried = spec if bits is None else KeySpec.RSA_2048
 
         def work(session: TokenSession) -> str | None:
-            key = (session.make, spec, usage)
+            if bits is not None and not _has_rsa(bits, session):
+                return f"the token has no RSA keys of {bits} bits"
+            key = (session.make, tried, usage, moved)
             found = self._found.get(key)
             if found is None or (found[1] is not None and found[0] != session.generation):
-                found = self._found[key] = session.generation, self._reason(session, spec, usage)
+                found = self._found[key] = session.generation, self._reason(session, tried, usage, moved=moved)
             return found[1]
 
         return self._token.run(work, patience=_PATIENCE)
@@ -60,14 +64,10 @@ class KeyCapabilities:
         reasons = {(spec, usage): self.refused(spec, usage) for spec, usages in USAGES.items() for usage in usages}
         return {place: reason for place, reason in reasons.items() if reason is not None}
 
-    def _reason(self, session: TokenSession, spec: KeySpec, usage: KeyUsage) -> str | None:
-        bits = _RSA_BITS.get(spec)
-        tried = spec if bits is None else KeySpec.RSA_2048
-        trial = _Trial(session, self._wrap, self._kinds[tried])
+    def _reason(self, session: TokenSession, spec: KeySpec, usage: KeyUsage, *, moved: bool) -> str | None:
+        trial = _Trial(session, self._wrap, self._kinds[spec])
         try:
-            if bits is not None and bits not in session.key_sizes(c.CKM_RSA_PKCS_KEY_PAIR_GEN):
-                return f"the token has no RSA keys of {bits} bits"
-            trial.run(tried, usage)
+            trial.run(spec, usage, moved=moved)
         except (_FailedError, CryptokiError) as failed:
             error = failed.error if isinstance(failed, _FailedError) else failed
             if error.kind not in {Kind.FAULT, Kind.CALLER} and not is_well(error, session):
@@ -84,6 +84,16 @@ class KeyCapabilities:
         return None
 
 
+def _has_rsa(bits: int, session: TokenSession) -> bool:
+    """Tell whether a token has RSA keys of that size; raises CryptokiError if it does not answer."""
+    try:
+        return bits in session.key_sizes(c.CKM_RSA_PKCS_KEY_PAIR_GEN)
+    except CryptokiError as error:
+        if error.kind not in {Kind.FAULT, Kind.CALLER} and not is_well(error, session):
+            raise
+        return False
+
+
 class _Trial:
     """A temporary key, with which everything is done that is done with others."""
 
@@ -94,11 +104,12 @@ class _Trial:
         self.step = ""
         """The algorithm that is tried now, for a text."""
 
-    def run(self, spec: KeySpec, usage: KeyUsage) -> None:
+    def run(self, spec: KeySpec, usage: KeyUsage, *, moved: bool) -> None:
         """Raise what is raised."""
+        known = known_material(spec) if moved else None
         session, calls, kind = self._session, self._session.calls, self._kind
         under = calls.generate_key(_KEY_ENCRYPTION_KEY)
-        made = kind.generate(calls)
+        made = kind.generate(calls) if known is None else kind.create(calls, known)
         wrapped = self._wrap.wrap(session, under, kind, made)
         calls.destroy_object(made.handle)
         handle = self._wrap.unwrap(session, calls, under, kind, wrapped.wrapped)
@@ -107,6 +118,8 @@ class _Trial:
             self.step = f"{algorithm}: "
             try_algorithm(key, spec, usage, algorithm)
         self.step = ""
+        if known is not None:
+            require_same(key, known, spec)
         for each in (handle, under):
             calls.destroy_object(each)
 

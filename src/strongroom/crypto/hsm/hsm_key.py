@@ -4,12 +4,12 @@ from collections.abc import Callable
 from itertools import count
 from typing import TypeVar
 
-from strongroom.crypto.domain_keys import FullDepthKey
 from strongroom.crypto.hsm.key_kind import KeyKind
-from strongroom.crypto.hsm.wrapped_keys import KeyWrap, key_encryption_key_of
+from strongroom.crypto.hsm.wrapped_keys import KeyWrap
 from strongroom.crypto.pkcs11.calls import Calls
 from strongroom.crypto.pkcs11.connection import TokenSession
 from strongroom.crypto.pkcs11.token import Token
+from strongroom.crypto.pkcs11.wrapping import key_encryption_key
 
 T = TypeVar("T")
 
@@ -22,14 +22,16 @@ class HsmKey:
     It may be destroyed before, to make room for others, and is made again then.
     """
 
-    __slots__ = ("_domain_key", "_kind", "_name", "_token", "_wrap", "_wrapped")
+    __slots__ = ("_key_encryption_key", "_kind", "_may_be_there", "_name", "_token", "_wrap", "_wrapped")
 
-    def __init__(self, token: Token, wrap: KeyWrap, domain_key: FullDepthKey, kind: KeyKind, wrapped: bytes) -> None:
+    def __init__(self, token: Token, wrap: KeyWrap, key_encryption_key: bytes, kind: KeyKind, wrapped: bytes) -> None:
+        """``key_encryption_key`` is the id of the object that has wrapped the key."""
         self._token = token
         self._wrap = wrap
-        self._domain_key = domain_key
+        self._key_encryption_key = key_encryption_key
         self._kind = kind
         self._wrapped = wrapped
+        self._may_be_there = False
         # A name of its own, so that no other of the same key destroys what this one uses.
         self._name = b"backing key %d" % next(_numbers)
 
@@ -37,14 +39,17 @@ class HsmKey:
         """Run work with the calls of a session and the handle of the key; raises as ``UsableKey`` says."""
 
         def in_session(session: TokenSession) -> T:
-            return work(session.calls, session.handle(self._name, lambda owner: self._unwrapped(session, owner)))
+            return work(session.calls, session.handle(self._name, lambda calls: self._unwrapped(session, calls)))
 
         return self._token.run(in_session)
 
-    def _unwrapped(self, session: TokenSession, owner: Calls) -> int:
-        key_encryption_key = key_encryption_key_of(session, self._domain_key)
-        return self._wrap.unwrap(session, owner, key_encryption_key, self._kind, self._wrapped)
+    def _unwrapped(self, session: TokenSession, calls: Calls) -> int:
+        under = key_encryption_key(session, self._key_encryption_key)
+        handle = self._wrap.unwrap(session, calls, under, self._kind, self._wrapped)
+        self._may_be_there = True
+        return handle
 
     def __del__(self) -> None:
         """Have the session object destroyed. This may run anywhere, so it only leaves the name."""
-        self._token.discard(self._name)
+        if self._may_be_there:
+            self._token.discard(self._name)

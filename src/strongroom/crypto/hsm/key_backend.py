@@ -65,10 +65,10 @@ class HsmKeyBackend:
         self._token = token
         self._software = software
         self._wrap = KeyWrap(wrap_mechanism)
-        self._kinds = kinds_of_keys(Batch(entropy, NONCES_LENGTH))
-        self.capabilities = KeyCapabilities(token, self._wrap, self._kinds)
+        self.kinds = kinds_of_keys(Batch(entropy, NONCES_LENGTH))
+        self.capabilities = KeyCapabilities(token, self._wrap, self.kinds)
         """Which keys the token can keep."""
-        self._imports = HsmImports(domain_keys, token, self._wrap, self._kinds)
+        self._imports = HsmImports(domain_keys, token, self._wrap, self.kinds)
 
     @property
     def blocks(self) -> bool:
@@ -98,7 +98,7 @@ class HsmKeyBackend:
         if domain_key is None:
             return self._software.generate(owner)
         self._software.require_approved(owner.spec)
-        return self._make(domain_key, owner, self._kinds[owner.spec].generate)
+        return self._make(domain_key, owner, self.kinds[owner.spec].generate)
 
     def load(self, token: bytes, owner: MaterialBinding) -> BackingKey:
         """Return the key. The hardware is not called before it is used. Raises as ``KeyBackend`` says."""
@@ -106,8 +106,9 @@ class HsmKeyBackend:
             return self._software.load(token, owner)
         self._software.require_approved(owner.spec)
         domain_key, key = self._opened(token, owner)
-        kind = self._kinds[owner.spec]
-        return kind.backing_key(HsmKey(self._token, self._wrap, domain_key, kind, key.wrapped), key.public_key)
+        kind = self.kinds[owner.spec]
+        usable = HsmKey(self._token, self._wrap, domain_key.object_id, kind, key.wrapped)
+        return kind.backing_key(usable, key.public_key)
 
     def destroy(self, token: bytes, owner: MaterialBinding) -> None:
         """Do nothing: the key exists only in the token, which the store erases, and in use until it is unloaded."""
@@ -168,7 +169,7 @@ class HsmKeyBackend:
         self, token: bytes, owner: MaterialBinding, domain_key: FullDepthKey, new_owner: MaterialBinding
     ) -> bytes:
         """Return a token of the same key under a domain key, for a new owner."""
-        kind = self._kinds.get(owner.spec)
+        kind = self.kinds.get(owner.spec)
         if kind is None:
             raise UnsupportedOperationException(f"Keys of KeySpec {owner.spec} cannot be moved into hardware.")
         if not is_wrapped_in_token(token):
@@ -187,7 +188,7 @@ class HsmKeyBackend:
 
     def _make(self, domain_key: FullDepthKey, owner: MaterialBinding, make: Callable[[Calls], NewObject]) -> bytes:
         """Return the token of a key that ``make`` makes."""
-        kind = self._kinds[owner.spec]
+        kind = self.kinds[owner.spec]
 
         def work(session: TokenSession) -> WrappedKey:
             return self._wrapped(session, domain_key, kind, make(session.calls))
@@ -195,10 +196,11 @@ class HsmKeyBackend:
         return token_of(domain_key, self._run(work, owner.spec), _fields(owner))
 
     def _wrapped(self, session: TokenSession, domain_key: FullDepthKey, kind: KeyKind, made: NewObject) -> WrappedKey:
-        """Wrap a new object and destroy it. If a call fails, it ends with the session."""
-        wrapped = self._wrap.wrap(session, key_encryption_key_of(session, domain_key), kind, made)
-        session.calls.destroy_object(made.handle)
-        return wrapped
+        """Wrap a new object and destroy it."""
+        try:
+            return self._wrap.wrap(session, key_encryption_key_of(session, domain_key), kind, made)
+        finally:
+            session.calls.destroy_object(made.handle)
 
     def _run(self, work: Callable[[TokenSession], WrappedKey], spec: KeySpec) -> WrappedKey:
         try:

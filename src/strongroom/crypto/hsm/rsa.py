@@ -120,7 +120,7 @@ class HsmRsaKey(RsaPublicKey):
 
     def decrypt(self, ciphertext: bytes, algorithm: EncryptionAlgorithm) -> bytes:
         """Return the plaintext; raises InvalidCiphertextException, and as ``Token.run``."""
-        # Tokens have a return code of their own for a number beyond the modulus, and some mean a fault of theirs by it.
+        # RFC 8017, 7.1.2, step 1, and 5.1.2, step 1. Tokens answer such input in many ways, some by ending the process.
         if len(ciphertext) != self._length or int.from_bytes(ciphertext) >= self._modulus:
             raise InvalidCiphertextException
 

@@ -3,10 +3,21 @@
 from collections.abc import Callable, Mapping
 from typing import cast
 
-from strongroom.crypto.backing_keys import AgreementKey, BackingKey, DecryptionKey, MacKey, SigningKey, SymmetricKey
+from strongroom.crypto.backing_keys import (
+    AgreementKey,
+    AsymmetricKey,
+    BackingKey,
+    DecryptionKey,
+    MacKey,
+    SigningKey,
+    SymmetricKey,
+)
+from strongroom.crypto.envelope import KEY_LENGTH
+from strongroom.crypto.software.aes import AesBackingKey
+from strongroom.crypto.software.hmac_key import HMAC_SPECS, HmacBackingKey, hmac_key_length
 from strongroom.crypto.software.private_keys import PRIVATE_KEYS
 from strongroom.crypto.token_errors import TokenFaultError
-from strongroom.errors import KmsError
+from strongroom.errors import InvalidCiphertextException, KmsError
 from strongroom.keys.algorithms import (
     ENCRYPTION,
     KEY_AGREEMENT,
@@ -38,6 +49,30 @@ def try_algorithm(key: BackingKey, spec: KeySpec, usage: KeyUsage, algorithm: Al
         raise TokenFaultError(error.code) from None
     if not is_right:
         raise TokenFaultError("the result is wrong")
+
+
+def known_material(spec: KeySpec) -> bytes:
+    """Return material of a spec that protects nothing, as the software key back end would keep it."""
+    if spec in PRIVATE_KEYS:
+        return PRIVATE_KEYS[spec][0]()
+    return bytes(range(KEY_LENGTH if spec is KeySpec.SYMMETRIC_DEFAULT else hmac_key_length(spec)))
+
+
+def require_same(key: BackingKey, material: bytes, spec: KeySpec) -> None:
+    """Raise TokenFaultError unless a key does what the same material does in this process."""
+    if spec in HMAC_SPECS:
+        is_same = cast("MacKey", key).mac(_TEXT) == HmacBackingKey(material, spec).mac(_TEXT)
+    elif spec in PRIVATE_KEYS:
+        # It was tried together with its public key before.
+        is_same = cast("AsymmetricKey", key).public_key() == PRIVATE_KEYS[spec][1](material).public_key()
+    else:
+        body = cast("SymmetricKey", key).encrypt(_TEXT, _CONTEXT)
+        try:
+            is_same = AesBackingKey(material, bytes).decrypt(body, _CONTEXT) == _TEXT
+        except InvalidCiphertextException:
+            is_same = False
+    if not is_same:
+        raise TokenFaultError("known key material gives another result")
 
 
 def _encrypts(key: BackingKey, _spec: KeySpec, algorithm: Algorithm) -> bool:

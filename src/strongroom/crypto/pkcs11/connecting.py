@@ -7,6 +7,7 @@ from strongroom.crypto.pkcs11.claims import claim
 from strongroom.crypto.pkcs11.connection import Connection, name_of
 from strongroom.crypto.pkcs11.constants import (
     CKF_LOGIN_REQUIRED,
+    CKF_PROTECTED_AUTHENTICATION_PATH,
     CKF_USER_PIN_FINAL_TRY,
     CKF_USER_PIN_LOCKED,
     CKR_PIN_LOCKED,
@@ -96,8 +97,12 @@ def _log_in(module: Module, owner: Calls, info: TokenInfo, address: TokenAddress
             Absence.LOCKED,
         )
     pin = address.pin.encode()
+    if not pin and not info.flags & CKF_PROTECTED_AUTHENTICATION_PATH:
+        # An empty one would be a wrong one, and tokens count these.
+        raise TokenRefusedError(f"{described} needs a PIN; name a file with it in `pkcs11-pin-file`", Absence.WRONG_PIN)
     try:
-        module.functions.call("Login", owner.session, CKU_USER, pin, len(pin))
+        # NULL has the token ask for the PIN at a keypad of its own (section 5.6).
+        module.functions.call("Login", owner.session, CKU_USER, pin or None, len(pin))
     except CryptokiError as error:
         if error.code == CKR_USER_ALREADY_LOGGED_IN and not address.exclusive:
             return

@@ -2,8 +2,8 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import islice
 
 import msgspec
@@ -16,6 +16,7 @@ from strongroom.crypto.pkcs11.module import Module, text_of
 from strongroom.crypto.pkcs11.return_codes import CryptokiError
 
 _MOST_FOUND = 4096
+_STRIPES = 16
 _CKR_OBJECT_HANDLE_INVALID = 0x82
 
 
@@ -60,8 +61,9 @@ class _Object:
 class Connection:
     """The owner session, which has logged in and is never closed, and what was made with it.
 
-    An object that is no token object ends with the session that made it, so the owner makes all that are kept. None is
-    destroyed while a call uses it: a token may give its handle to the next object, which would be used in its place.
+    An object that is no token object ends with the session that made it. So those that are kept are made by the owner's
+    session, and by others that are never closed when several threads make some at the same time. None is destroyed
+    while a call uses it: a token may give its handle to the next object, which would be used in its place.
     """
 
     def __init__(self, module: Module, slot: int, name: TokenName, owner: Calls, handles: int) -> None:
@@ -71,14 +73,15 @@ class Connection:
         self.name = name
         self.known_answers = KnownAnswers()
         self.module = module
-        self._owner = owner
         self._most = handles
         self._objects: OrderedDict[bytes, _Object] = OrderedDict()
         self._found: dict[bytes, int] = {}
         self._lock = threading.Lock()
         """Held for a moment, and never while the token is called."""
-        self._owners = threading.RLock()
-        """Held while the owner's session is in use."""
+        self._making = [threading.Lock() for _ in range(_STRIPES)]
+        """By names: held while an object is made, so that it is made once."""
+        self._makers = [owner]
+        """Sessions that make objects and have nothing to do. They are never closed, because that ends the objects."""
         self._sessions = _OfThread()
 
     def session(self) -> "TokenSession":
@@ -107,18 +110,19 @@ class Connection:
     def use(self, name: bytes, get: Callable[[Calls], int]) -> _Object:
         """Return a session object, made with ``get`` if it is not there, and used until ``release``.
 
-        Raises CryptokiError. One that is there is returned at once, whatever the owner's session is doing.
+        ``get`` may not use another one. Raises CryptokiError.
         """
         found = self._use(name)
         if found is not None:
             return found
-        with self._owners:
+        with self._making[hash(name) % _STRIPES]:
             found = self._use(name)
             if found is not None:
                 return found
             if len(self._objects) >= self._most:
                 self._evict(1)
-            found = _Object(get(self._owner))
+            with self._maker() as calls:
+                found = _Object(get(calls))
             found.users = 1
             with self._lock:
                 self._objects[name] = found
@@ -140,12 +144,11 @@ class Connection:
             ended = self._drop([name])
         self._destroy(ended)
 
-    def find(self, name: bytes, attributes: Attributes) -> int:
+    def find(self, calls: Calls, name: bytes, attributes: Attributes) -> int:
         """Return the handle of a token object; raises CryptokiError with OBJECT_HANDLE_INVALID if there is none."""
         handle = self._found.get(name)
         if handle is None:
-            with self._owners:
-                found = self._owner.find_objects(attributes)
+            found = calls.find_objects(attributes)
             if not found:
                 raise CryptokiError("C_FindObjects", _CKR_OBJECT_HANDLE_INVALID)
             handle = put(self._found, name, found[0], _MOST_FOUND)
@@ -193,8 +196,21 @@ class Connection:
 
     def _destroy(self, objects: Iterable[_Object]) -> None:
         for each in objects:
-            with self._owners, suppress(CryptokiError):
-                self._owner.destroy_object(each.handle)
+            with self._maker() as calls, suppress(CryptokiError):
+                calls.destroy_object(each.handle)
+
+    @contextmanager
+    def _maker(self) -> Iterator[Calls]:
+        """Have a session that may make objects."""
+        with self._lock:
+            calls = self._makers.pop() if self._makers else None
+        if calls is None:
+            calls = Calls(self.module.functions, self.module.open_session(self.slot))
+        try:
+            yield calls
+        finally:
+            with self._lock:
+                self._makers.append(calls)
 
 
 class TokenSession:
@@ -222,7 +238,7 @@ class TokenSession:
     def find(self, name: bytes, attributes: Attributes) -> int:
         """Return the handle of a token object; raises CryptokiError with OBJECT_HANDLE_INVALID if there is none."""
         self.used.append(name)
-        return self._connection.find(name, attributes)
+        return self._connection.find(self.calls, name, attributes)
 
     def forget(self, name: bytes) -> None:
         """Destroy a session object when no call uses it any more, if it is there."""

@@ -123,12 +123,17 @@ class ModuleToken:
         """Have a session object destroyed soon. It waits for nothing, so it may be called from anywhere."""
         self._discarded.append(name)
 
+    @property
+    def discarded(self) -> int:
+        """How many session objects are still to be destroyed."""
+        return len(self._discarded)
+
     def check(self) -> None:
         """Ask the token for random bytes, and destroy what was discarded; raises as ``run``."""
 
         def work(session: TokenSession) -> None:
             session.calls.random(1)
-            self._destroy_discarded(session, len(self._discarded))
+            self._destroy_discarded(session, self.discarded)
 
         self.run(work, patience=_OTHERS_LEAVE)
 

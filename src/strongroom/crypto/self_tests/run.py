@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import TypeAlias
 
-from strongroom.crypto.self_tests import known_answers
+from strongroom.crypto.self_tests import known_answers, more_answers
 from strongroom.crypto.self_tests.vectors import Vector, read_vectors
 
 SelfTest: TypeAlias = Callable[[Mapping[str, Vector]], bool]
@@ -34,6 +34,12 @@ SELF_TESTS: dict[str, SelfTest] = {
     "ML-KEM-512": known_answers.ml_kem_512,
     "ML-KEM-768": partial(known_answers.ml_kem, "ml-kem-768"),
     "ML-KEM-1024": partial(known_answers.ml_kem, "ml-kem-1024"),
+    "AES-256-CBC": more_answers.aes_cbc,
+    "PBKDF2": more_answers.pbkdf2,
+    "HKDF": more_answers.hkdf,
+    "Argon2id": more_answers.argon2id,
+    "scrypt": more_answers.scrypt,
+    "ChaCha20-Poly1305": more_answers.chacha20_poly1305,
 }
 """Every self-test, by what it tests."""
 

@@ -31,7 +31,7 @@ from strongroom.operations.kms.key_changes import (
     prepared_material,
     too_many_keys,
 )
-from strongroom.operations.kms.key_metadata import KeyMetadata, cluster_of, key_metadata
+from strongroom.operations.kms.key_metadata import KeyMetadata, key_metadata, key_store_of
 from strongroom.operations.kms.key_policy import accepted_policy
 from strongroom.operations.kms.prepared_material import NewMaterial, PreparedMaterial
 from strongroom.operations.shapes import (
@@ -140,7 +140,7 @@ def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse
         policy, pinned = accepted_policy(context, request, request.policy, key, bypass=bypass)
         key = msgspec.structs.replace(key, policy=policy, pinned=pinned)
     added = _add_key(context, key, request.xks_key_id)
-    return CreateKeyResponse(key_metadata=key_metadata(added, cluster_of(context, added)))
+    return CreateKeyResponse(key_metadata=key_metadata(added, key_store_of(context, added)))
 
 
 def _add_key(context: Context, key: KmsKey, external_id: str | None) -> KmsKey:

@@ -15,6 +15,7 @@ from strongroom.keys.algorithms import (
     SigningAlgorithm,
 )
 from strongroom.keys.arns import key_arn
+from strongroom.keys.custom_key_stores import CustomKeyStore, key_state_in
 from strongroom.keys.imported import ExpirationModel, expiration_model, first_to_expire
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.multi_region import MultiRegionKeyType
@@ -103,34 +104,34 @@ def algorithms_of(key: KmsKey) -> Algorithms:
             return Algorithms(encapsulation=list(ENCAPSULATION[key.spec]))
 
 
-def cluster_of(context: Context, key: KmsKey) -> str | None:
-    """Return the id of the cluster that a key is in, None if it is in none; raises MustWait on the event loop."""
-    if key.origin is not Origin.AWS_CLOUDHSM or key.custom_key_store_id is None:
+def key_store_of(context: Context, key: KmsKey) -> CustomKeyStore | None:
+    """Return the custom key store of a key, None if it is in none; raises MustWait on the event loop."""
+    if key.custom_key_store_id is None:
         return None
     if not context.may_wait:
         raise MustWait
-    store = context.backends.snapshot.key_stores.find(key.account, key.region, key.custom_key_store_id)
-    return None if store is None else store.cluster_id
+    return context.backends.snapshot.key_stores.find(key.account, key.region, key.custom_key_store_id)
 
 
-def key_metadata(key: KmsKey, cluster_id: str | None = None) -> KeyMetadata:
-    """Return the metadata that AWS shows for a key in this state; ``cluster_id`` is of the cluster that it is in."""
+def key_metadata(key: KmsKey, store: CustomKeyStore | None = None) -> KeyMetadata:
+    """Return the metadata that AWS shows for a key in this state, and in this custom key store."""
     current = key.current_material
     expiring = first_to_expire(key) if key.origin is Origin.EXTERNAL else None
     able = algorithms_of(key)
     external_id = key.external_id
     in_custom_store = key.custom_key_store_id is not None
     shows_material = current is not None and key.spec is KeySpec.SYMMETRIC_DEFAULT and not in_custom_store
+    state = key.state if store is None else key_state_in(store, key.state)
     waits_for_replicas = key.state is KeyState.PENDING_REPLICA_DELETION
     return KeyMetadata(
         account=key.account,
         key_id=key.key_id,
         arn=key.arn,
         creation_date=key.created_at,
-        enabled=key.state is KeyState.ENABLED,
+        enabled=state is KeyState.ENABLED,
         description=key.description,
         key_usage=key.usage,
-        key_state=key.state,
+        key_state=state,
         origin=key.origin,
         key_manager=key.manager,
         key_spec=key.spec,
@@ -139,7 +140,7 @@ def key_metadata(key: KmsKey, cluster_id: str | None = None) -> KeyMetadata:
         deletion_date=key.deletion_at if key.state is KeyState.PENDING_DELETION else None,
         valid_to=None if expiring is None else expiring.expires_at,
         custom_key_store_id=key.custom_key_store_id,
-        cloud_hsm_cluster_id=cluster_id,
+        cloud_hsm_cluster_id=None if store is None else store.cluster_id,
         expiration_model=None if expiring is None else expiration_model(expiring),
         encryption_algorithms=able.encryption,
         signing_algorithms=able.signing,

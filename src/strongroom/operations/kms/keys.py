@@ -13,7 +13,7 @@ from strongroom.keys import imported, lifecycle
 from strongroom.keys.arns import key_arn
 from strongroom.operations.context import Context
 from strongroom.operations.kms.key_changes import modify
-from strongroom.operations.kms.key_metadata import KeyMetadata, cluster_of, key_metadata
+from strongroom.operations.kms.key_metadata import KeyMetadata, key_metadata, key_store_of
 from strongroom.operations.paging import PageSize, page
 from strongroom.operations.shapes import (
     Description,
@@ -91,7 +91,7 @@ class ListKeysResponse(Response):
 def describe_key(context: Context, _request: DescribeKeyRequest, active: ActiveKey) -> DescribeKeyResponse:
     """Return the key's metadata."""
     return DescribeKeyResponse(
-        key_metadata=key_metadata(imported.as_of(active.key, context.now), cluster_of(context, active.key))
+        key_metadata=key_metadata(imported.as_of(active.key, context.now), key_store_of(context, active.key))
     )
 
 

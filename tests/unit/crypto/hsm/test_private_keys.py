@@ -15,7 +15,7 @@ from full_depth import FullDepth, full_depth
 from hsm_keys import in_software, made, moved, new_material
 from strongroom.crypto.hsm.elliptic import P256, EllipticKind
 from strongroom.crypto.hsm.rsa import RsaKind
-from strongroom.crypto.key_encodings import spki
+from strongroom.crypto.key_encodings import pkcs8, spki
 from strongroom.crypto.pkcs11 import constants as c
 from strongroom.crypto.pkcs11.calls import Calls
 from strongroom.crypto.pkcs11.connection import TokenSession
@@ -118,6 +118,47 @@ def test_keys_that_were_moved_sign_and_verify_as_before(
             verifies.verify(b"other", RAW, algorithm, signature)
     if "PKCS1" in algorithm:
         assert before.sign(MESSAGE, RAW, algorithm) == after.sign(MESSAGE, RAW, algorithm)
+
+
+@pytest.mark.parametrize("module", SPECS)
+@pytest.mark.parametrize("exponent", [2**16 + 3, 2**255 - 19], ids=["short", "long"])
+@pytest.mark.parametrize("swapped", [False, True], ids=["p, q", "q, p"])
+def test_rsa_keys_of_others_move_too(
+    depth_of: Callable[[str], FullDepth], module: str, exponent: int, *, swapped: bool
+) -> None:
+    """Imported keys may have other public exponents, and their primes in any order (FIPS 186-5, A.1.1)."""
+    # A new modulus each time: NSS remembers how it blinds one, for the exponent that it met first.
+    known = rsa.generate_private_key(65537, 2048).private_numbers()
+    p, q = known.p, known.q
+    if swapped:
+        p, q = q, p
+    d = pow(exponent, -1, (p - 1) * (q - 1))
+    numbers = rsa.RSAPrivateNumbers(
+        *(p, q, d, rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)),
+        rsa.RSAPublicNumbers(exponent, p * q),
+    )
+    material = pkcs8(numbers.private_key())
+    before, after = in_software(KeySpec.RSA_2048, material), moved(depth_of(module), KeySpec.RSA_2048, material)
+    assert after.public_key() == before.public_key()
+    for algorithm in SIGNING[KeySpec.RSA_2048]:
+        before.verify(MESSAGE, RAW, algorithm, after.sign(MESSAGE, RAW, algorithm))
+    ciphertext = before.encrypt(b"plaintext", EncryptionAlgorithm.RSAES_OAEP_SHA_1)
+    assert after.decrypt(ciphertext, EncryptionAlgorithm.RSAES_OAEP_SHA_1) == b"plaintext"
+
+
+@pytest.mark.parametrize(("module", "spec"), [(module, spec) for module in SPECS for spec in SPECS[module][3:]])
+def test_elliptic_keys_move_whatever_their_number_is(
+    depth_of: Callable[[str], FullDepth], made_in: Keys, module: str, spec: KeySpec
+) -> None:
+    curve, algorithm = _curve(made_in(module, spec)), SIGNING[spec][0]
+    for number in (1, 2, 255, 256, 2**128, 2**252 + 1):
+        material = pkcs8(ec.derive_private_key(number, curve))
+        before, after = in_software(spec, material), moved(depth_of(module), spec, material)
+        assert after.public_key() == before.public_key()
+        before.verify(MESSAGE, RAW, algorithm, after.sign(MESSAGE, RAW, algorithm))
+        if spec in NIST:
+            peer = made_in(module, spec).public_key()
+            assert after.agree(peer) == before.agree(peer)
 
 
 @pytest.mark.parametrize("module", SPECS)

@@ -169,6 +169,15 @@ def test_a_wrong_pin_is_tried_once(address: TokenAddress) -> None:
     token.close()
 
 
+def test_no_pin_is_never_tried(address: TokenAddress) -> None:
+    """An empty one would count as a wrong one, and lock the token after some starts."""
+    token = ModuleToken(replace(address, pin=""), time.monotonic)
+    with pytest.raises(TokenRefusedError) as caught:
+        token.check()
+    assert "needs a PIN; name a file with it in `pkcs11-pin-file`" in caught.value.explanation
+    token.close()
+
+
 def test_the_last_attempt_at_a_pin_is_left_to_the_operator(faulty: FaultyModule, faulty_token: ModuleToken) -> None:
     faulty.behave("locked")
     with pytest.raises(TokenRefusedError) as caught:
