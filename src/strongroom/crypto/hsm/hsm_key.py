@@ -45,8 +45,9 @@ class HsmKey:
 
     def _unwrapped(self, session: TokenSession, calls: Calls) -> int:
         under = key_encryption_key(session, self._key_encryption_key)
+        handle = self._wrap.unwrap(session, calls, under, self._kind, self._wrapped)
         self._may_be_there = True
-        return self._wrap.unwrap(session, calls, under, self._kind, self._wrapped)
+        return handle
 
     def __del__(self) -> None:
         """Have the session object destroyed. This may run anywhere, so it only leaves the name."""
