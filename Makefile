@@ -88,7 +88,7 @@ bench-fronts: ## Measure the HTTP fronts that ADR 2 chose between
 bench-hardware: ## Measure what each depth of key protection adds to a hardware token, and a key store to its proxy (ROUNDS=5)
 	@{ command -v softhsm2-util && command -v gcc; } >/dev/null || tools/apt softhsm2 gcc libc6-dev
 	@tools/venv bench
-	@PYTHONPATH=tools:tests/support .venv/bin/python bench/depths.py --rounds $(ROUNDS)
+	@PYTHONPATH=tools:tests/support .venv/bin/python bench/key_depths.py --rounds $(ROUNDS)
 
 soak: ## Make all kinds of calls for a while, and check that memory does not grow (MINUTES=10)
 	@command -v wrk >/dev/null || tools/apt wrk

@@ -1,4 +1,4 @@
-"""The operations of ``depths.py``: each at the key back end's door, and bare."""
+"""The operations of ``key_depths.py``: each at the key back end's door, and bare."""
 
 import time
 from collections.abc import Callable
