@@ -66,9 +66,33 @@ def test_the_scanner_finds_keys_that_are_in_memory(server: RunningServer, tmp_pa
     mac_key = imported(kms, secrets[1], "two", "HMAC_256", "GENERATE_VERIFY_MAC")
     use(server, cipher_key, mac_key)
     for secret in secrets:
-        assert len(processes_with(server, secret)) == 2  # both workers
+        assert processes_with(server, secret)
         assert files_with(tmp_path, secret) == []
     assert processes_with(server, entropy(32)) == []
     for name, text in (("bytes", secrets[0]), ("digits", b"x" + secrets[0].hex().encode())):
         (tmp_path / name).write_bytes(b"before" + text + b"after")
     assert {path.name for path in files_with(tmp_path, secrets[0])} == {"bytes", "digits"}
+
+
+@pytest.mark.parametrize("server", ["pkcs11-full"], indirect=True)
+def test_no_key_of_a_token_is_in_memory_or_on_disk(server: RunningServer, tmp_path: Path) -> None:
+    """SoftHSM is a library in the processes of the server, so its memory is looked through as well."""
+    secrets, markers = [entropy(32), entropy(32)], [entropy(16).hex(), entropy(16).hex()]
+    kms = client_of(server)
+    cipher_key = imported(kms, secrets[0], markers[0], "SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT")
+    mac_key = imported(kms, secrets[1], markers[1], "HMAC_256", "GENERATE_VERIFY_MAC")
+
+    def require_nowhere() -> None:
+        for secret in secrets:
+            assert processes_with(server, secret) == []
+            assert files_with(tmp_path, secret) == []
+
+    require_nowhere()
+    use(server, cipher_key, mac_key)
+    require_nowhere()
+    # The scanner does look into the memory in which keys are used.
+    for marker in markers:
+        assert processes_with(server, marker.encode())
+    for key_id in (cipher_key, mac_key):
+        kms.delete_imported_key_material(KeyId=key_id)
+    require_nowhere()

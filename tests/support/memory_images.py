@@ -13,8 +13,9 @@ from hmac_states import padded_keys, states_after
 from local_server import RunningServer
 from server_processes import children_of
 
-_REGION = re.compile(r"([0-9a-f]+)-([0-9a-f]+) r")
-_CHUNK = 1 << 22
+_REGION = re.compile(r"([0-9a-f]+)-([0-9a-f]+) rw")
+"""What was never written has no secrets: programs and their libraries."""
+_CHUNK = 1 << 16
 _PART = 16
 """A secret is found by either half: a buffer that was used again may have a part only."""
 
@@ -58,12 +59,16 @@ def _has(memory: Iterable[bytes], traces: set[bytes]) -> bool:
 
 
 def _memory_of(process: int) -> Iterator[bytes]:
-    """Yield the readable memory of a process, in pieces that overlap."""
+    """Yield the memory that a process may write, in pieces that overlap."""
     overlap = 4 * _PART
+    empty = bytes(_CHUNK + overlap)
     with Path(f"/proc/{process}/mem").open("rb", buffering=0) as memory:
         for region in _REGION.finditer(Path(f"/proc/{process}/maps").read_text()):
             begin, end = (int(each, 16) for each in region.groups())
             for start in range(begin, end, _CHUNK):
                 # A region may have gone, and the kernel's own ones cannot be read.
                 with suppress(OSError, OverflowError):
-                    yield os.pread(memory.fileno(), min(_CHUNK + overlap, end - start), start)
+                    found = os.pread(memory.fileno(), min(_CHUNK + overlap, end - start), start)
+                    # Most of what is set aside for stacks was never used.
+                    if found != empty[: len(found)]:
+                        yield found
