@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
+from statistics import median
 
 import msgspec
 
@@ -85,6 +86,9 @@ class TokenCampaign:
         """How many calls that need the token were refused while it was away."""
         self.milliseconds: dict[tuple[Fault | None, bool], list[float]] = defaultdict(list)
         """How long calls that need no token took: by what the token did, and whether they write to the database."""
+        self.ratios: dict[Fault | None, list[float]] = defaultdict(list)
+        """For each fault, the 99th percentile of reads that need no token, as a multiple of that of the seconds before
+        and after: what else the machine does changes from minute to minute."""
         self.tally = Tally(f"token gone, slow or hanging, and back, `{protection}`")
 
     def run(self, rounds: int) -> Tally:
@@ -95,19 +99,20 @@ class TokenCampaign:
 
     def quantile(self, part: float, fault: Fault | None, *, writes: bool) -> float:
         """Return how many milliseconds calls that need no token took at most, this part of them; 0 without calls."""
-        taken = sorted(self.milliseconds[fault, writes])
-        return taken[int(part * (len(taken) - 1))] if taken else 0.0
+        return _quantile(self.milliseconds[fault, writes], part)
 
     def report(self) -> str:
         """Return a table of how long calls that need no token took, by what the token did."""
-        lines = ["| Token | calls | reads p50, p99 ms | writes p50, p99 ms |", "|---|---|---|---|"]
+        lines = ["| Token | calls | reads p50, p99 ms | writes p50, p99 ms | p99 of reads, of before and after |"]
+        lines.append("|---" * lines[0].count(" | ") + "|---|")
         for fault in (None, *Fault):
             number = sum(len(self.milliseconds[fault, writes]) for writes in (False, True))
             cells = [
                 ", ".join(f"{self.quantile(part, fault, writes=writes):.1f}" for part in (0.5, 0.99))
                 for writes in (False, True)
             ]
-            lines.append(f"| {fault or 'there'} | {number:,} | {' | '.join(cells)} |")
+            ratio = f"{median(self.ratios[fault]):.2f}" if fault in self.ratios else "-"
+            lines.append(f"| {fault or 'there'} | {number:,} | {' | '.join(cells)} | {ratio} |")
         return "\n".join(lines)
 
     def _order(self) -> Iterator[Fault]:
@@ -208,9 +213,14 @@ class TokenCampaign:
                 ledger.subjects[Subject(Kind.ALIAS, sample.alias)].append(
                     Attempt(sample.key_id, sample.begun, answered)
                 )
-            for window in windows:
-                if window.begun <= sample.begun < window.ended:
-                    self.milliseconds[window.fault, bool(sample.alias)].append(sample.milliseconds)
+        taken = [[each for each in samples if window.begun <= each.begun < window.ended] for window in windows]
+        for window, found in zip(windows, taken, strict=True):
+            for sample in found:
+                self.milliseconds[window.fault, bool(sample.alias)].append(sample.milliseconds)
+        for number, window in enumerate(windows):
+            if window.fault is not None:
+                well = _reads([*taken[number - 1], *taken[number + 1]])
+                self.ratios[window.fault].append(_quantile(_reads(taken[number]), 0.99) / _quantile(well, 0.99))
 
     def _compare(self, server: RunningServer, ledger: Ledger, proofs: list[Proof]) -> None:
         client = FastClient(server)
@@ -273,3 +283,12 @@ def _wait_for_all(clients: list[TimedClient], since: int) -> None:
 def _has_made_a_key(client: TimedClient, since: int) -> bool:
     late = itertools.takewhile(lambda sample: sample.begun >= since, reversed(client.samples))
     return any(sample.operation == "CreateKey" and not sample.refused for sample in late)
+
+
+def _reads(samples: list[Sample]) -> list[float]:
+    """Return how many milliseconds those calls took that write nothing."""
+    return [each.milliseconds for each in samples if not each.alias]
+
+
+def _quantile(values: list[float], part: float) -> float:
+    return sorted(values)[int(part * (len(values) - 1))] if values else 0.0

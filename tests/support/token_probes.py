@@ -22,7 +22,7 @@ from fast_client import CallRefused, NoAnswer
 from local_server import Process, RunningServer
 from timed_client import Sample, TimedClient
 
-_PAUSE = 0.02
+_PAUSE, _PAUSE_OF_WRITES = 0.02, 0.2
 """Seconds from one call of a stream to the next."""
 _KEPT_ALIASES = 5
 _WARM = 30
@@ -74,7 +74,11 @@ def main() -> None:
     server = RunningServer(cast("Process", None), dict(os.environ))
     keys = msgspec.json.decode(sys.argv[1], type=ProbedKeys)
     # Of their own, so that calls which wait do not make others late.
-    streams = [_Stream(server, calls, keys) for calls in (_reads, _writes, _public_key_calls)]
+    streams = [
+        _Stream(server, _reads, keys, _PAUSE),
+        _Stream(server, _public_key_calls, keys, _PAUSE),
+        _Stream(server, _writes, keys, _PAUSE_OF_WRITES),
+    ]
     ended = threading.Event()
     threads = [threading.Thread(target=each.run, args=(ended,)) for each in streams]
     sys.stdout.write("ready\n")
@@ -91,10 +95,11 @@ def main() -> None:
 class _Stream:
     """One client, which makes calls in turn."""
 
-    def __init__(self, server: RunningServer, calls: _Calls, keys: ProbedKeys) -> None:
+    def __init__(self, server: RunningServer, calls: _Calls, keys: ProbedKeys, pause: float) -> None:
         """Make some calls, so that the keys are loaded."""
         self._client = TimedClient(server)
         self._calls = calls(self._client, keys)
+        self._pause = pause
         for _ in range(_WARM):
             self._make()
 
@@ -107,7 +112,7 @@ class _Stream:
         while not ended.wait(max(0.0, (due - time.monotonic_ns()) / 1e9)):
             self._make()
             self.samples[-1].begun = min(self.samples[-1].begun, due)
-            due += int(_PAUSE * 1e9)
+            due += int(self._pause * 1e9)
         self._client.close()
 
     def _make(self) -> None:
