@@ -14,8 +14,9 @@ from domain_key_scene import REGION, command, decrypt, encrypt, locator, new_key
 from faulty_stores import change
 from local_deployment import LocalDeployment, Refused, entropy
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
-from strongroom.assembly.deployment import Deployment, OpenFolder
+from strongroom.assembly.deployment import Deployment
 from strongroom.assembly.domain_key_rotation import RETENTION
+from strongroom.assembly.open_folder import OpenFolder
 from strongroom.assembly.registrar import access_key_record
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.access_keys import new_access_key

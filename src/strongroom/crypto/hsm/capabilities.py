@@ -43,15 +43,18 @@ class KeyCapabilities:
         ``moved`` are keys that are made known to it, and not made by it: some tokens refuse such. Trying a spec takes
         up to seconds. It changes nothing in the token.
         """
-        kind = self._kinds.get(spec)
-        if kind is None:
+        if spec not in self._kinds:
             return _UNKNOWN
+        bits = _RSA_BITS.get(spec)
+        tried = spec if bits is None else KeySpec.RSA_2048
 
         def work(session: TokenSession) -> str | None:
-            key = (session.make, spec, usage, moved)
+            if bits is not None and not _has_rsa(bits, session):
+                return f"the token has no RSA keys of {bits} bits"
+            key = (session.make, tried, usage, moved)
             found = self._found.get(key)
             if found is None or (found[1] is not None and found[0] != session.generation):
-                found = self._found[key] = session.generation, self._reason(session, spec, usage, moved=moved)
+                found = self._found[key] = session.generation, self._reason(session, tried, usage, moved=moved)
             return found[1]
 
         return self._token.run(work, patience=_PATIENCE)
@@ -62,13 +65,9 @@ class KeyCapabilities:
         return {place: reason for place, reason in reasons.items() if reason is not None}
 
     def _reason(self, session: TokenSession, spec: KeySpec, usage: KeyUsage, *, moved: bool) -> str | None:
-        bits = _RSA_BITS.get(spec)
-        tried = spec if bits is None else KeySpec.RSA_2048
-        trial = _Trial(session, self._wrap, self._kinds[tried])
+        trial = _Trial(session, self._wrap, self._kinds[spec])
         try:
-            if bits is not None and bits not in session.key_sizes(c.CKM_RSA_PKCS_KEY_PAIR_GEN):
-                return f"the token has no RSA keys of {bits} bits"
-            trial.run(tried, usage, moved=moved)
+            trial.run(spec, usage, moved=moved)
         except (_FailedError, CryptokiError) as failed:
             error = failed.error if isinstance(failed, _FailedError) else failed
             if error.kind not in {Kind.FAULT, Kind.CALLER} and not is_well(error, session):
@@ -83,6 +82,16 @@ class KeyCapabilities:
             session.drop()
             return trial.step + (error.message or error.code)
         return None
+
+
+def _has_rsa(bits: int, session: TokenSession) -> bool:
+    """Tell whether a token has RSA keys of that size; raises CryptokiError if it does not answer."""
+    try:
+        return bits in session.key_sizes(c.CKM_RSA_PKCS_KEY_PAIR_GEN)
+    except CryptokiError as error:
+        if error.kind not in {Kind.FAULT, Kind.CALLER} and not is_well(error, session):
+            raise
+        return False
 
 
 class _Trial:
@@ -104,6 +113,7 @@ class _Trial:
         wrapped = self._wrap.wrap(session, under, kind, made)
         calls.destroy_object(made.handle)
         handle = self._wrap.unwrap(session, calls, under, kind, wrapped.wrapped)
+        _require_kept(calls, handle)
         key = kind.backing_key(_Tried(calls, handle), made.public_key)
         for algorithm in algorithms_of(spec, usage):
             self.step = f"{algorithm}: "
@@ -113,6 +123,13 @@ class _Trial:
             require_same(key, known, spec)
         for each in (handle, under):
             calls.destroy_object(each)
+
+
+def _require_kept(calls: Calls, handle: int) -> None:
+    """Refuse what a token could give away, although it was told not to; raises TokenFaultError."""
+    for kind, expected in ((c.CKA_SENSITIVE, c.TRUE), (c.CKA_EXTRACTABLE, c.FALSE)):
+        if calls.attribute(handle, kind) != expected:
+            raise TokenFaultError("the token unwraps keys that it could give away, although it was told not to")
 
 
 _KEY_ENCRYPTION_KEY = {
