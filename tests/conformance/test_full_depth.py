@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+import nss
 from accounts import strongroom, succeed
 from clients import client_of
 from local_server import RunningServer, running_server
 from server_processes import wait_until
-from softhsm import PIN, FaultyModule, new_token, token_settings
+from softhsm import PIN, FaultyModule, new_token, pin_file, token_settings
 from started_servers import failed_start
 
 REFUSED = {
@@ -29,6 +30,7 @@ REFUSED = {
 }
 """What SoftHSM 2.6.1 cannot keep: OAEP with SHA-256 and post-quantum keys are not there, Ed25519 is not wrapped."""
 SIGNED: dict[str, Any] = {"Message": b"m", "SigningAlgorithm": "ECDSA_SHA_256"}
+OAEP: dict[str, Any] = {"EncryptionAlgorithm": "RSAES_OAEP_SHA_256"}
 MAC: dict[str, Any] = {"Message": b"m", "MacAlgorithm": "HMAC_SHA_256"}
 
 
@@ -125,6 +127,38 @@ def test_every_kind_of_key_survives_a_restart(data: Path, tmp_path: Path) -> Non
     logs = (tmp_path / "log").read_text() + (tmp_path / "log2").read_text()
     assert logs.count("CreateKey refuses what the hardware token cannot keep: RSA_2048 for ENCRYPT_DECRYPT, ") == 2
     assert PIN not in logs
+
+
+def test_keys_are_in_a_token_of_another_kind(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {
+        "STRONGROOM_KEY_PROTECTION": "pkcs11-full",
+        "STRONGROOM_PKCS11_MODULE": str(nss.MODULE),
+        "STRONGROOM_PKCS11_TOKEN": nss.LABEL,
+        "STRONGROOM_PKCS11_PIN_FILE": str(pin_file(tmp_path, nss.PIN)),
+        "STRONGROOM_PKCS11_INIT_ARGS": nss.new_database(tmp_path / "nss"),
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    made: list[tuple[str, bytes, str, bytes]] = []
+    for start in ("first", "second"):
+        with running_server(data, tmp_path / start, "--workers", "2") as server:
+            kms = client_of(server)
+            for key, blob, decrypter, encrypted in made:
+                assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"text"
+                assert kms.decrypt(KeyId=decrypter, CiphertextBlob=encrypted, **OAEP)["Plaintext"] == b"text"
+                assert kms.encrypt(KeyId=key, Plaintext=b"text")
+            key, decrypter = new_key(kms), new_key(kms, "RSA_2048")
+            blob = kms.encrypt(KeyId=key, Plaintext=b"text")["CiphertextBlob"]
+            made.append(
+                (key, blob, decrypter, kms.encrypt(KeyId=decrypter, Plaintext=b"text", **OAEP)["CiphertextBlob"])
+            )
+            with pytest.raises(ClientError, match="ECC_SECG_P256K1"):
+                new_key(kms, "ECC_SECG_P256K1", "SIGN_VERIFY")
+    assert stored(data) == {b"\x13\0\0\0\x01"}
+    assert "wraps keys that it was told never to give away" in (tmp_path / "second").read_text()
+    shown = succeed(data, "hsm", "status")
+    assert re.search(r"Keeps its keys: +NO", shown)
+    assert re.search(r"Unwrapped keys: +CAN BE READ", shown)
 
 
 def test_a_token_that_is_gone_takes_only_what_needs_it(module: FaultyModule, server: RunningServer) -> None:

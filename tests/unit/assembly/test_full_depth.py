@@ -1,6 +1,7 @@
 """A deployment whose keys are used in a token alone: what a start says, what a rotation refuses, what a kill leaves."""
 
 import logging
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from typing_extensions import override
 
 from custom_stores import PROXY
 from domain_key_scene import REGION, command, decrypt, encrypt, locator, new_key, rotate, versions
@@ -63,6 +65,34 @@ def test_approved_algorithms_alone_can_be_in_full_depth_too(
         local.call("Sign", KeyId=signer, Message="eA==", SigningAlgorithm="ECDSA_SHA_256")
         with pytest.raises(Refused, match="ECC_SECG_P256K1"):
             new_key(local, KeySpec="ECC_SECG_P256K1", KeyUsage="SIGN_VERIFY")
+
+
+class _NeverStarted(threading.Thread):
+    @override
+    def start(self) -> None:
+        """Do nothing."""
+
+
+def test_calls_leave_the_event_loop_as_soon_as_a_key_has_moved(
+    tmp_path: Path, clock: ManualClock, token: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = LocalDeployment(tmp_path / "data", clock)
+    key_id = new_key(local)
+    blob = encrypt(local, key_id)
+    local.settings = replace(local.settings, key_protection="pkcs11-full", **token)
+    local.reopen()
+    with closing(local.deployment):
+        assert decrypt(local, blob) == "eA=="
+        snapshot = local.deployment.backends.snapshot
+        # The thread that reads the new domain keys may be late.
+        monkeypatch.setattr("strongroom.assembly.domain_key_rotation.Thread", _NeverStarted)
+        with command(local) as opened:
+            opened.domain_keys.begin((REGION,))
+            opened.domain_keys.rewrap(REGION)
+        snapshot.refresh()
+        key = snapshot.key(locator(local, key_id), may_wait=True)
+        assert key is not None
+        assert key.blocks
 
 
 def test_an_object_that_a_kill_has_left_is_shown(full: LocalDeployment, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,7 @@ from strongroom.keys.wrapping import WRAPPING_KEY_BITS, WrappingAlgorithm, Wrapp
 _MAKING = 60.0
 """Seconds that a token may take to make a key pair, and to try it."""
 _CLIENTS = (InvalidCiphertextException, IncorrectKeyMaterialException)
+_CANNOT = "The hardware security module cannot import"
 _TRIAL, _UNTRIED = "a trial", "not tried yet"
 _Tried = tuple[tuple[str, ...], WrappingKeySpec, WrappingAlgorithm, KeySpec]
 
@@ -73,7 +74,7 @@ class HsmImports:
         Raises UnsupportedOperationException if the token cannot import material of the owner's spec in this way.
         """
         if owner.spec not in self._kinds:
-            raise UnsupportedOperationException(f"KeySpec {owner.spec} is not kept in the hardware security module.")
+            raise UnsupportedOperationException(f"{_CANNOT} {owner.spec} key material.")
         kind = WrappingPairKind(WRAPPING_KEY_BITS[spec], algorithm)
 
         def work(session: TokenSession) -> WrappedKey | str:
@@ -91,10 +92,8 @@ class HsmImports:
 
         key = self._token.run(work, patience=_MAKING)
         if isinstance(key, str):
-            raise UnsupportedOperationException(
-                f"WrappingAlgorithm {algorithm} with WrappingKeySpec {spec} cannot wrap {owner.spec} key material for "
-                f"the hardware security module: {key}."
-            )
+            how = f"WrappingAlgorithm {algorithm} with WrappingKeySpec {spec}"
+            raise UnsupportedOperationException(f"{_CANNOT} {owner.spec} key material by {how}: {key}.")
         return WrappingKey(token_of(domain_key, key, _fields(owner)), key.public_key)
 
     def import_material(

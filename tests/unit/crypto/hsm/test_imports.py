@@ -106,9 +106,10 @@ def test_an_imported_key_is_the_one_that_was_sent(
         for _ in range(2):
             with pytest.raises(UnsupportedOperationException) as caught:
                 it.pair(algorithm, owner)
-            assert f"WrappingAlgorithm {algorithm} with WrappingKeySpec RSA_2048 cannot wrap {spec}" in str(
-                caught.value
+            named = (
+                f"cannot import {spec} key material by WrappingAlgorithm {algorithm} with WrappingKeySpec RSA_2048: "
             )
+            assert named in str(caught.value)
         return
     made = it.bring(algorithm, owner, material)
     assert made.token.startswith(b"\x13\0\0\0\x01")
