@@ -6,6 +6,7 @@ anything was lost in silence or answered wrongly.
 """
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from domain_key_campaign import DomainKeyCampaign
 from kill_campaign import KillCampaign
 from power_cut_campaign import PowerCutCampaign
 from seal_campaign import SealCampaign
+from softhsm import LABEL, MODULE, new_token, pin_file
 from wrong_copies import WrongCopyCampaign
 
 _DURABILITIES = ("write", "fsync")
@@ -60,6 +62,12 @@ def _in_parts(campaign: Campaign, rounds: int, seed: int) -> Tally:
     return whole
 
 
+def _domain_keys_of_full_depth(scratch: Path, random: Random, rounds: int) -> Tally:
+    os.environ.update(new_token(scratch))
+    token = {"pkcs11_module": str(MODULE), "pkcs11_token": LABEL, "pkcs11_pin_file": str(pin_file(scratch))}
+    return DomainKeyCampaign(scratch, random, key_protection="pkcs11-full", **token).run(rounds)
+
+
 def _campaigns(rounds: int) -> Iterator[tuple[str, int, Campaign]]:
     """Yield each campaign with its name and the number of its rounds."""
     for durability in _DURABILITIES:
@@ -78,6 +86,7 @@ def _campaigns(rounds: int) -> Iterator[tuple[str, int, Campaign]]:
         max(1, rounds // 5),
         lambda scratch, random, count: DomainKeyCampaign(scratch, random).run(count),
     )
+    yield "domain-keys", max(1, rounds // 5), _domain_keys_of_full_depth
     yield "seals", max(1, rounds // 5), lambda scratch, random, count: SealCampaign(scratch, random).run(count)
 
 

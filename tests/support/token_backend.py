@@ -21,7 +21,7 @@ from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.seals.root_key import RootKey, RootKeySeal
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.entropy import Entropy
-from strongroom.errors import KeyUnavailableException
+from strongroom.errors import KeyUnavailableException, UnsupportedOperationException
 from strongroom.keys.specs import KeySpec, KeyUsage
 from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec
 
@@ -57,11 +57,15 @@ class TokenBackend:
         self.connected = True
         self.failing: set[str] = set()
         """The methods that fail."""
+        self.refused: set[tuple[KeySpec, KeyUsage]] = set()
+        """The specs and usages of keys that it does not keep."""
         self.misuses: list[str] = []
         """The calls that came from where none may come from."""
 
     def require_spec(self, spec: KeySpec, usage: KeyUsage) -> None:
         self._chip.require_spec(spec, usage)
+        if (spec, usage) in self.refused:
+            raise UnsupportedOperationException(f"the token has no keys of {spec} for {usage}")
 
     def generate(self, owner: MaterialBinding) -> bytes:
         self.called("generate")

@@ -113,6 +113,7 @@ class _Trial:
         wrapped = self._wrap.wrap(session, under, kind, made)
         calls.destroy_object(made.handle)
         handle = self._wrap.unwrap(session, calls, under, kind, wrapped.wrapped)
+        _require_kept(calls, handle)
         key = kind.backing_key(_Tried(calls, handle), made.public_key)
         for algorithm in algorithms_of(spec, usage):
             self.step = f"{algorithm}: "
@@ -122,6 +123,13 @@ class _Trial:
             require_same(key, known, spec)
         for each in (handle, under):
             calls.destroy_object(each)
+
+
+def _require_kept(calls: Calls, handle: int) -> None:
+    """Refuse what a token could give away, although it was told not to; raises TokenFaultError."""
+    for kind, expected in ((c.CKA_SENSITIVE, c.TRUE), (c.CKA_EXTRACTABLE, c.FALSE)):
+        if calls.attribute(handle, kind) != expected:
+            raise TokenFaultError("the token unwraps keys that it could give away, although it was told not to")
 
 
 KEY_ENCRYPTION_KEY = {

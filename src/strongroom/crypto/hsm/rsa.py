@@ -19,6 +19,8 @@ from strongroom.errors import InvalidCiphertextException
 from strongroom.keys.algorithms import EncryptionAlgorithm, MessageType, SigningAlgorithm
 
 _EXPONENT = 65537
+_MOST_BYTES = 1024
+"""More bytes than a modulus has: some tokens write zeros before it."""
 _PKCS1 = Chosen(c.CKM_RSA_PKCS)
 _DIGEST_INFOS = {
     "sha256": bytes.fromhex("3031300d060960864801650304020105000420"),
@@ -58,7 +60,7 @@ class RsaKind:
         }
 
         def read(handle: int) -> bytes:
-            modulus = int.from_bytes(calls.attribute(handle, c.CKA_MODULUS))
+            modulus = int.from_bytes(calls.attribute(handle, c.CKA_MODULUS, _MOST_BYTES))
             exponent = int.from_bytes(calls.attribute(handle, c.CKA_PUBLIC_EXPONENT))
             if modulus.bit_length() != self._bits or exponent != _EXPONENT:
                 raise CryptokiError("C_GenerateKeyPair", c.CKR_KEY_SIZE_RANGE)

@@ -91,13 +91,17 @@ class TokenAesKey:
             **use,
         }
 
+        required = {c.CKA_SENSITIVE: c.TRUE, c.CKA_TOKEN: c.TRUE, c.CKA_EXTRACTABLE: c.FALSE}
+        required |= {kind: c.FALSE for kind, value in use.items() if value is False}
+
         def work(session: TokenSession) -> None:
             # It may be run again after a connection was lost, and the first attempt may have succeeded.
             handles = session.calls.find_objects(self._attributes)
             handle = handles[0] if handles else session.calls.generate_key(made)
-            for kind, expected in ((c.CKA_SENSITIVE, c.TRUE), (c.CKA_EXTRACTABLE, c.FALSE), (c.CKA_TOKEN, c.TRUE)):
+            for kind, expected in required.items():
                 if session.calls.attribute(handle, kind) != expected:
-                    session.calls.destroy_object(handle)
+                    if not handles:
+                        session.calls.destroy_object(handle)
                     raise TokenFaultError("the token makes keys that it could give away, although it was told not to")
 
         try:

@@ -17,6 +17,8 @@ from strongroom.crypto.pkcs11.return_codes import CryptokiError
 
 _MOST_FOUND = 4096
 _STRIPES = 16
+_MOST_MAKERS = 4
+"""Some tokens have few sessions, and each thread needs one, too."""
 _CKR_OBJECT_HANDLE_INVALID = 0x82
 
 
@@ -82,6 +84,7 @@ class Connection:
         """By names: held while an object is made, so that it is made once."""
         self._makers = [owner]
         """Sessions that make objects and have nothing to do. They are never closed, because that ends the objects."""
+        self._may_make = threading.BoundedSemaphore(_MOST_MAKERS)
         self._sessions = _OfThread()
 
     def session(self) -> "TokenSession":
@@ -196,21 +199,22 @@ class Connection:
 
     def _destroy(self, objects: Iterable[_Object]) -> None:
         for each in objects:
-            with self._maker() as calls, suppress(CryptokiError):
+            with suppress(CryptokiError), self._maker() as calls:
                 calls.destroy_object(each.handle)
 
     @contextmanager
     def _maker(self) -> Iterator[Calls]:
         """Have a session that may make objects."""
-        with self._lock:
-            calls = self._makers.pop() if self._makers else None
-        if calls is None:
-            calls = Calls(self.module.functions, self.module.open_session(self.slot))
-        try:
-            yield calls
-        finally:
+        with self._may_make:
             with self._lock:
-                self._makers.append(calls)
+                calls = self._makers.pop() if self._makers else None
+            if calls is None:
+                calls = Calls(self.module.functions, self.module.open_session(self.slot))
+            try:
+                yield calls
+            finally:
+                with self._lock:
+                    self._makers.append(calls)
 
 
 class TokenSession:

@@ -138,14 +138,30 @@ def test_a_point_may_be_without_its_octet_string_and_must_be_on_the_curve(
 
 
 def test_an_rsa_key_of_another_size_or_exponent_is_a_fault(depth: FullDepth, monkeypatch: pytest.MonkeyPatch) -> None:
-    attribute = Calls.attribute
-    for kind, value in ((c.CKA_MODULUS, b"\x7f" + b"\xff" * 255), (c.CKA_PUBLIC_EXPONENT, b"\x03")):
-        monkeypatch.setattr(
-            Calls,
-            "attribute",
-            lambda calls, handle, asked, kind=kind, value=value: (
-                value if asked == kind else attribute(calls, handle, asked)
-            ),
-        )
+    attribute, given = Calls.attribute, dict[int, bytes]()
+
+    def answers(calls: Calls, handle: int, kind: int, *length: int) -> bytes:
+        return given.get(kind) or attribute(calls, handle, kind, *length)
+
+    monkeypatch.setattr(Calls, "attribute", answers)
+    for kind, value in (
+        (c.CKA_MODULUS, b"\x7f" + b"\xff" * 255),
+        (c.CKA_MODULUS, b"\x01" + b"\xff" * 256),
+        (c.CKA_PUBLIC_EXPONENT, b"\x03"),
+    ):
+        given.clear()
+        depth.backend.generate(owner_of(RSA))
+        given[kind] = value
         with pytest.raises(TokenFaultError):
             depth.backend.generate(owner_of(RSA))
+
+
+def test_a_modulus_may_have_zeros_before_it(depth: FullDepth, monkeypatch: pytest.MonkeyPatch) -> None:
+    attribute = Calls.attribute
+
+    def answers(calls: Calls, handle: int, kind: int, *length: int) -> bytes:
+        return b"\0" + attribute(calls, handle, kind, *length)
+
+    monkeypatch.setattr(Calls, "attribute", answers)
+    key = made(depth, RSA)
+    key.verify(b"message", RAW, SIGNING[RSA][0], key.sign(b"message", RAW, SIGNING[RSA][0]))

@@ -141,6 +141,17 @@ def test_a_token_that_computes_wrongly_is_refused(softhsm_depth: FullDepth, monk
     assert "comes back as another" in reason
 
 
+@pytest.mark.parametrize("spec", [KeySpec.SYMMETRIC_DEFAULT, KeySpec.RSA_2048])
+def test_a_token_that_unwraps_keys_which_can_leave_it_is_refused(
+    softhsm_depth: FullDepth, monkeypatch: pytest.MonkeyPatch, spec: KeySpec
+) -> None:
+    kind = softhsm_depth.backend.kinds[spec]
+    template = kind.template
+    monkeypatch.setattr(kind, "template", lambda **_: template(extractable=True))
+    reason = softhsm_depth.backend.capabilities.refused(spec, USAGES[spec][-1])
+    assert reason == "the token unwraps keys that it could give away, although it was told not to"
+
+
 def failing(code: int) -> Callable[..., object]:
     def fail(*_: object) -> object:
         raise CryptokiError("C_GenerateKey", code)
