@@ -20,7 +20,7 @@ from strongroom.crypto.hsm.key_encryption_keys import try_key_encryption_key
 from strongroom.crypto.hsm.kinds import kinds_of_keys
 from strongroom.crypto.hsm.wrapped_keys import KeyWrap
 from strongroom.crypto.key_backend import KeyBackend
-from strongroom.crypto.pkcs11.capabilities import capabilities_of
+from strongroom.crypto.pkcs11.capabilities import Capabilities, capabilities_of
 from strongroom.crypto.pkcs11.connection import Connection, TokenSession
 from strongroom.crypto.pkcs11.token import PATIENCE, ModuleToken
 from strongroom.crypto.pkcs11.token_address import TokenAddress
@@ -149,6 +149,20 @@ class ConfiguredToken:
         with _as_errors_of_a_start():
             return refused_imports(self, self._importing)
 
+    def tell_of_full_depth(self) -> None:
+        """Log what the token cannot keep, and whether it lets keys be read that it unwraps; raises as ``require``."""
+        refused = self.refused_specs()
+        logger.info(
+            "CreateKey refuses what the hardware token cannot keep: %s (`strongroom hsm status` says why)",
+            ", ".join(f"{spec} for {usage}" for spec, usage in refused) or "nothing",
+        )
+        if not self._capabilities().unwraps_sensitive:
+            logger.warning(
+                "the token %a does not obey unwrap templates: with its PIN, it can be told to unwrap keys so that they "
+                "can be read",
+                self.require().name.label,
+            )
+
     # --- keys of seals
 
     def seal_key(self, object_id: bytes, entropy: Entropy) -> KeyWrapper:
@@ -239,12 +253,15 @@ class ConfiguredToken:
                 )
 
     def _warn_if_keys_leave(self, connection: Connection) -> None:
+        if not self._capabilities().keeps_keys:
+            logger.warning(
+                "the token %a wraps keys that it was told never to give away: with its PIN, all keys can be copied",
+                connection.name.label,
+            )
+
+    def _capabilities(self) -> Capabilities:
         with _as_errors_of_a_start():
-            if not capabilities_of(self, str(self._settings.pkcs11_module)).keeps_keys:
-                logger.warning(
-                    "the token %a wraps keys that it was told never to give away: with its PIN, all keys can be copied",
-                    connection.name.label,
-                )
+            return capabilities_of(self, str(self._settings.pkcs11_module))
 
     def _loaded(self) -> ModuleToken:
         if self._token is None:
