@@ -12,6 +12,7 @@ from strongroom.crypto.hsm.imported_keys import (
 from strongroom.crypto.hsm.key_kind import KeyKind, NewObject
 from strongroom.crypto.hsm.wrapped_keys import KeyNotKeptError, KeyWrap, WrappedKey
 from strongroom.crypto.hsm.wrapping_pairs import Sent, held
+from strongroom.crypto.pkcs11 import constants as c
 from strongroom.crypto.pkcs11.connection import TokenSession
 from strongroom.crypto.pkcs11.cryptoki import Attributes
 from strongroom.crypto.pkcs11.return_codes import CryptokiError
@@ -37,6 +38,8 @@ class Importing:
         calls, kind = session.calls, self.kinds[spec]
         template = template_for(kind, spec)
         with held(calls, _unwrapped(sent, spec, template)) as handle:
+            if calls.attribute(handle, c.CKA_SENSITIVE) != c.TRUE:
+                raise KeyNotKeptError("The hardware security module unwraps key material that can be read.")
             lengths = secret_lengths(spec)
             if lengths is None:
                 with sent.pair.blaming_the_data(incorrect_material(spec)):

@@ -31,7 +31,9 @@ from hsm_imports import (
 from hsm_keys import in_software
 from key_import import entropy, wrap
 from strongroom.crypto.backing_keys import MacKey, SymmetricKey
+from strongroom.crypto.hsm import importing
 from strongroom.crypto.hsm.import_trials import refused_imports
+from strongroom.crypto.hsm.imported_keys import template_for
 from strongroom.crypto.hsm.importing import Importing
 from strongroom.crypto.hsm.key_backend import HsmKeyBackend
 from strongroom.crypto.hsm.kinds import kinds_of_keys
@@ -277,6 +279,20 @@ def test_the_material_is_never_in_this_process(
     monkeypatch.setattr(software, "accepted_material", called)
     for spec in (KeySpec.SYMMETRIC_DEFAULT, KeySpec.ECC_NIST_P256):
         assert importers(module).bring(OAEP_SHA_1, importer(spec), material_of(spec)).token
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_material_that_the_token_would_show_is_not_imported(
+    importers: Importers, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As a token does it that unwraps what can be read although it was told not to.
+    it = importers(module)
+    for spec in (KeySpec.SYMMETRIC_DEFAULT, KeySpec.ECC_NIST_P256):
+        pair = it.pair(OAEP_SHA_1, importer(spec))
+        monkeypatch.setattr(importing, "template_for", lambda *of: {**template_for(*of), c.CKA_SENSITIVE: False})
+        with pytest.raises(KeyNotKeptError):
+            it.send(OAEP_SHA_1, importer(spec), pair, wrap(pair.public_key, OAEP_SHA_1, material_of(spec)))
+        monkeypatch.undo()
 
 
 def test_no_module_of_tokens_imports_what_unwraps_here() -> None:
