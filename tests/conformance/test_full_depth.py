@@ -155,7 +155,11 @@ def test_keys_are_in_a_token_of_another_kind(data: Path, tmp_path: Path, monkeyp
             with pytest.raises(ClientError, match="ECC_SECG_P256K1"):
                 new_key(kms, "ECC_SECG_P256K1", "SIGN_VERIFY")
     assert stored(data) == {b"\x13\0\0\0\x01"}
-    assert "wraps keys that it was told never to give away" in (tmp_path / "second").read_text()
+    said = (tmp_path / "second").read_text()
+    assert "wraps keys that it was told never to give away" in said
+    assert (
+        "does not obey unwrap templates: with its PIN, it can be told to unwrap keys so that they can be read" in said
+    )
     shown = succeed(data, "hsm", "status")
     assert re.search(r"Keeps its keys: +NO", shown)
     assert re.search(r"Unwrapped keys: +CAN BE READ", shown)

@@ -79,11 +79,7 @@ def open_domain_keys(  # noqa: PLR0913 - what opens them, and where they are
         sealed = _add_missing(store, create_domain_keys(versions, seal, protection, entropy, now))
         domain_keys = DomainKeys(sealed, seal, entropy, protection.token.wrapper(entropy))
     if protection.required and FULL_DEPTH in newest_protection(domain_keys, regions).values():
-        refused = protection.token.refused_specs()
-        logger.info(
-            "CreateKey refuses what the hardware token cannot keep: %s (`strongroom hsm status` says why)",
-            ", ".join(f"{spec} for {usage}" for spec, usage in refused) or "nothing",
-        )
+        protection.token.tell_of_full_depth()
     return domain_keys
 
 
