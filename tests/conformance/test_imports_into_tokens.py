@@ -1,6 +1,7 @@
 """Imports into SoftHSM through the API: by what it has, again after deletion and after a move, in every Region."""
 
 import hmac
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,9 @@ def test_material_is_deleted_and_imported_again(server: RunningServer) -> None:
     assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"text"
 
 
-def test_what_the_token_lacks_is_refused_when_the_parameters_are_asked_for(server: RunningServer) -> None:
+def test_what_the_token_lacks_is_refused_when_the_parameters_are_asked_for(
+    server: RunningServer, tmp_path: Path
+) -> None:
     kms: Any = client_of(server)
     for spec, usage, algorithm in (
         ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT", "RSAES_OAEP_SHA_256"),
@@ -77,6 +80,10 @@ def test_what_the_token_lacks_is_refused_when_the_parameters_are_asked_for(serve
         with pytest.raises(ClientError, match=f"{spec} key material by WrappingAlgorithm {algorithm}") as caught:
             kms.get_parameters_for_import(KeyId=key, WrappingAlgorithm=algorithm, WrappingKeySpec="RSA_2048")
         assert caught.value.response["Error"]["Code"] == "UnsupportedOperationException"
+    shown = succeed(tmp_path / "data", "hsm", "status")
+    refused = re.findall(r"Import refuses: +(\w+) for ([\w, ]+): C_UnwrapKey answers ARGUMENTS_BAD", shown)
+    assert [algorithm for algorithm, _ in refused] == ["RSAES_OAEP_SHA_256", "RSA_AES_KEY_WRAP_SHA_256"]
+    assert "SYMMETRIC_DEFAULT, " in refused[0][1]
     # SoftHSM gives it back as another key, which is noticed before anything is kept.
     key = new_key(kms, "HMAC_256", "GENERATE_VERIFY_MAC")
     asked = request(kms, key, entropy(65))

@@ -103,7 +103,7 @@ def owner(spec: KeySpec) -> MaterialBinding:
 def require_spec(backend: KeyBackend, spec: KeySpec, usage: KeyUsage | None = None) -> None:
     """Skip a test if a hardware token does not keep keys of a spec; ``test_capabilities`` has the list."""
     try:
-        backend.require_spec(spec, usage or USAGES[spec][-1])
+        backend.require_spec(spec, usage or USAGES[spec][-1], "us-east-1")
     except UnsupportedOperationException as error:
         assert isinstance(backend, HsmKeyBackend)
         pytest.skip(str(error))

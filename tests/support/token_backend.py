@@ -62,8 +62,8 @@ class TokenBackend:
         self.misuses: list[str] = []
         """The calls that came from where none may come from."""
 
-    def require_spec(self, spec: KeySpec, usage: KeyUsage) -> None:
-        self._chip.require_spec(spec, usage)
+    def require_spec(self, spec: KeySpec, usage: KeyUsage, region: str) -> None:
+        self._chip.require_spec(spec, usage, region)
         if (spec, usage) in self.refused:
             raise UnsupportedOperationException(f"the token has no keys of {spec} for {usage}")
 

@@ -18,6 +18,7 @@ from strongroom.crypto.pkcs11.wrapping import wrapping_keys_in
 from strongroom.crypto.seals.document import SealKind
 from strongroom.entropy import Entropy
 from strongroom.keys.specs import KeySpec, KeyUsage
+from strongroom.keys.wrapping import WrappingAlgorithm
 from strongroom.settings import KeyProtection, Settings
 
 
@@ -42,6 +43,14 @@ class RefusedSpec(msgspec.Struct, frozen=True):
     reason: str
 
 
+class RefusedImport(msgspec.Struct, frozen=True):
+    """A wrapping algorithm by which the token cannot import key material of a spec, and why."""
+
+    wrapping_algorithm: WrappingAlgorithm
+    key_spec: KeySpec
+    reason: str
+
+
 class HsmStatus(msgspec.Struct, frozen=True):
     """The hardware token of the settings. ``other_objects`` have our label, and the database does not name them."""
 
@@ -55,6 +64,8 @@ class HsmStatus(msgspec.Struct, frozen=True):
     other_objects: Sequence[str]
     refused_key_specs: Sequence[RefusedSpec]
     """What CreateKey refuses in full depth for want of something in the token."""
+    refused_imports: Sequence[RefusedImport]
+    """What GetParametersForImport refuses for the same reason; RSA_2048 stands for all sizes of RSA."""
 
 
 def hsm_status(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Unsealing) -> HsmStatus:
@@ -72,7 +83,7 @@ def hsm_status(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Un
         capabilities = capabilities_of(token, str(settings.pkcs11_module))
         there = wrapping_keys_in(token)
         # In root depth keys are used in this process, so the token decides nothing about their specs.
-        refused = token.refused_specs() if in_full_depth else {}
+        refused, refused_imports = (token.refused_specs(), token.refused_imports()) if in_full_depth else ({}, {})
     finally:
         token.close()
     named = {object_id_of(each) for each in keys} | seals.keys()
@@ -90,6 +101,7 @@ def hsm_status(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Un
         seals=[name for key, name in seals.items() if key in there],
         other_objects=[f"{label} {each.hex()}" for each, label in sorted(there.items()) if each not in named],
         refused_key_specs=[RefusedSpec(*place, reason) for place, reason in refused.items()],
+        refused_imports=[RefusedImport(*place, reason) for place, reason in refused_imports.items()],
     )
 
 

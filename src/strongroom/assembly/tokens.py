@@ -13,6 +13,8 @@ from strongroom.assembly.unsealing import Unsealing
 from strongroom.crypto.domain_keys import DomainKeys, OpenDomainKey, full_depth_domain_key, token_domain_key
 from strongroom.crypto.envelope import KeyWrapper
 from strongroom.crypto.hsm.capabilities import KeyCapabilities
+from strongroom.crypto.hsm.import_trials import refused_imports
+from strongroom.crypto.hsm.importing import Importing
 from strongroom.crypto.hsm.key_backend import HsmKeyBackend
 from strongroom.crypto.hsm.key_encryption_keys import try_key_encryption_key
 from strongroom.crypto.hsm.kinds import kinds_of_keys
@@ -37,6 +39,7 @@ from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.crypto.token_errors import TokenFaultError, TokenRefusedError, TokenTimeoutError, TokenUnavailableError
 from strongroom.entropy import Entropy
 from strongroom.keys.specs import KeySpec, KeyUsage
+from strongroom.keys.wrapping import WrappingAlgorithm
 from strongroom.problems import Problems, Subject
 from strongroom.settings import KeyProtection, SettingsError
 
@@ -75,7 +78,8 @@ class ConfiguredToken:
         self._lock = threading.Lock()
         self._token: ModuleToken | None = None
         # Each key that is tried encrypts once.
-        self._keeps = KeyCapabilities(self, KeyWrap(None), kinds_of_keys(lambda: bytes(NONCES_LENGTH)))
+        wrap, kinds = KeyWrap(self._settings.pkcs11_wrap_mechanism), kinds_of_keys(lambda: bytes(NONCES_LENGTH))
+        self._keeps, self._importing = KeyCapabilities(self, wrap, kinds), Importing(wrap, kinds)
         if self.is_set:
             # Seals may need it.
             unsealing.token = self
@@ -138,6 +142,12 @@ class ConfiguredToken:
             refused = self._keeps.all_refused()
         # CreateKey refuses it everywhere: it is for Regions in China.
         return {place: reason for place, reason in refused.items() if place[0] is not KeySpec.SM2}
+
+    def refused_imports(self) -> Mapping[tuple[WrappingAlgorithm, KeySpec], str]:
+        """Return why material of some specs cannot be imported by some algorithms; raises as ``require``."""
+        self.require()
+        with _as_errors_of_a_start():
+            return refused_imports(self, self._importing)
 
     def tell_of_full_depth(self) -> None:
         """Log what the token cannot keep, and whether it lets keys be read that it unwraps; raises as ``require``."""

@@ -67,6 +67,11 @@ def _show(found: HsmStatus) -> None:
         _line("CreateKey refuses", f"{refused.key_spec} for {refused.key_usage}: {refused.reason}")
     if not found.refused_key_specs:
         _line("CreateKey refuses", "nothing because of the token")
+    refused_imports: dict[tuple[str, str], list[str]] = {}
+    for one in found.refused_imports:
+        refused_imports.setdefault((one.wrapping_algorithm, one.reason), []).append(one.key_spec)
+    for (algorithm, reason), specs in refused_imports.items():
+        _line("Import refuses", f"{algorithm} for {', '.join(specs)}: {reason}")
 
 
 def _line(name: str, text: str) -> None:

@@ -27,8 +27,8 @@ class KeyBackend(Protocol):
         """Whether using a key that was loaded waits for it as well."""
         ...
 
-    def require_spec(self, spec: KeySpec, usage: KeyUsage) -> None:
-        """Refuse keys that the back end cannot make or use, before one is made.
+    def require_spec(self, spec: KeySpec, usage: KeyUsage, region: str) -> None:
+        """Refuse keys of a Region that the back end cannot make or use, before one is made.
 
         What is refused depends on the usage too: a token may sign with an RSA key, and not have the algorithms by which
         it decrypts. Raises UnsupportedOperationException, which names what is refused.

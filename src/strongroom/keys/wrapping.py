@@ -77,6 +77,11 @@ WRAPPING_AES_KEY_LENGTH = 32
 """Bytes of the AES key between the wrapping key and the material."""
 
 
+def can_wrap(algorithm: WrappingAlgorithm, spec: KeySpec) -> bool:
+    """Tell whether an algorithm can wrap key material of a spec, with a wrapping key that is large enough."""
+    return spec in _TAKES.get(algorithm, ())
+
+
 def require_importable_spec(spec: KeySpec) -> None:
     """Refuse specs whose material is only ever generated here; raises UnsupportedOperationException."""
     if spec not in _IMPORTABLE:

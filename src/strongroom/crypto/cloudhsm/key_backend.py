@@ -74,7 +74,7 @@ class CloudHsmKeyBackend:
         self._store_id = store_id
         self._entropy = entropy
 
-    def require_spec(self, spec: KeySpec, usage: KeyUsage) -> None:  # noqa: ARG002 - see KeyBackend
+    def require_spec(self, spec: KeySpec, usage: KeyUsage, region: str) -> None:  # noqa: ARG002 - see KeyBackend
         """Refuse all but symmetric encryption keys; raises UnsupportedOperationException."""
         _require_symmetric(spec)
 

@@ -108,7 +108,7 @@ class _Trial:
         """Raise what is raised."""
         known = known_material(spec) if moved else None
         session, calls, kind = self._session, self._session.calls, self._kind
-        under = calls.generate_key(_KEY_ENCRYPTION_KEY)
+        under = calls.generate_key(KEY_ENCRYPTION_KEY)
         made = kind.generate(calls) if known is None else kind.create(calls, known)
         wrapped = self._wrap.wrap(session, under, kind, made)
         calls.destroy_object(made.handle)
@@ -132,7 +132,7 @@ def _require_kept(calls: Calls, handle: int) -> None:
             raise TokenFaultError("the token unwraps keys that it could give away, although it was told not to")
 
 
-_KEY_ENCRYPTION_KEY = {
+KEY_ENCRYPTION_KEY = {
     c.CKA_CLASS: c.CKO_SECRET_KEY,
     c.CKA_KEY_TYPE: c.CKK_AES,
     c.CKA_TOKEN: False,

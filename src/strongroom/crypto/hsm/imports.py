@@ -9,31 +9,21 @@ from collections.abc import Collection, Mapping
 
 from strongroom.crypto.binding import binding
 from strongroom.crypto.domain_keys import DomainKeys, FullDepthKey
-from strongroom.crypto.hsm.capabilities import is_well
-from strongroom.crypto.hsm.import_trials import Trial, trial_of
-from strongroom.crypto.hsm.imported_keys import (
-    id_of_private_key,
-    id_of_secret,
-    length_of,
-    public_key_of,
-    template_for,
-)
-from strongroom.crypto.hsm.key_kind import KeyKind, NewObject
+from strongroom.crypto.hsm.import_trials import Trial, reason_of, trial_of, try_import
+from strongroom.crypto.hsm.importing import Importing
+from strongroom.crypto.hsm.key_kind import KeyKind
 from strongroom.crypto.hsm.wrapped_keys import (
-    KeyNotKeptError,
     KeyWrap,
     WrappedKey,
     key_encryption_key_of,
     opened,
     token_of,
 )
-from strongroom.crypto.hsm.wrapping_pairs import Sent, UnderKey, WrappingPair, WrappingPairKind, held
+from strongroom.crypto.hsm.wrapping_pairs import Sent, UnderKey, WrappingPairKind, held
 from strongroom.crypto.material import MaterialOwner, WrappedMaterial, WrappingKey
 from strongroom.crypto.pkcs11.connection import TokenSession
-from strongroom.crypto.pkcs11.cryptoki import Attributes
-from strongroom.crypto.pkcs11.return_codes import CryptokiError, Kind
+from strongroom.crypto.pkcs11.return_codes import CryptokiError
 from strongroom.crypto.pkcs11.token import Token
-from strongroom.crypto.software.imported_material import incorrect_material, secret_lengths
 from strongroom.crypto.token_errors import TokenFaultError
 from strongroom.errors import (
     IncorrectKeyMaterialException,
@@ -48,7 +38,7 @@ _MAKING = 60.0
 """Seconds that a token may take to make a key pair, and to try it."""
 _CLIENTS = (InvalidCiphertextException, IncorrectKeyMaterialException)
 _CANNOT = "The hardware security module cannot import"
-_TRIAL, _UNTRIED = "a trial", "not tried yet"
+_UNTRIED = "not tried yet"
 _Tried = tuple[tuple[str, ...], WrappingKeySpec, WrappingAlgorithm, KeySpec]
 
 
@@ -63,6 +53,7 @@ class HsmImports:
         self._token = token
         self._wrap = wrap
         self._kinds = kinds
+        self._importing = Importing(wrap, kinds)
         self._tried: dict[_Tried, tuple[int, str | None]] = {}
         """What was tried → in which connection, and why it is refused. What is refused is tried again in a new one."""
 
@@ -86,7 +77,7 @@ class HsmImports:
             try:
                 found = self._pair(session, kind, domain_key, trial_of(owner.spec) if reason else None)
             except (CryptokiError, KmsError) as error:
-                found = _reason(error, session)
+                found = reason_of(error, session)
             self._tried[place] = session.generation, found if isinstance(found, str) else None
             return found
 
@@ -113,7 +104,7 @@ class HsmImports:
             with held(calls, self._wrap.unwrap(session, calls, opening, pair_kind, pair_key.wrapped)) as handle:
                 pair = pair_kind.pair(calls, handle, pair_key.public_key)
                 sent = Sent(calls, pair, self._under(session, domain_key), wrapped.encrypted)
-                return self._imported(session, sent, owner.spec, owner.key_id, known_ids)
+                return self._importing.run(session, sent, owner.spec, owner.key_id, known_ids)
 
         def guarded(session: TokenSession) -> tuple[str, WrappedKey]:
             try:
@@ -137,73 +128,13 @@ class HsmImports:
         with held(session.calls, made.handle):
             wrapped = self._wrap.wrap(session, under.handle, kind, made)
             if trial is not None:
-                self._try(session, kind.pair(session.calls, made.handle, made.public_key), under, trial)
+                pair = kind.pair(session.calls, made.handle, made.public_key)
+                try_import(self._importing, session, pair, under, trial)
         return wrapped
 
     def _under(self, session: TokenSession, domain_key: FullDepthKey) -> UnderKey:
         handle = key_encryption_key_of(session, domain_key)
         return UnderKey(session.calls, handle, self._wrap.mechanism(session))
-
-    def _imported(
-        self, session: TokenSession, sent: Sent, spec: KeySpec, key_id: str, known_ids: Collection[str]
-    ) -> tuple[str, WrappedKey]:
-        """Return the id of what was sent, and the key, wrapped; raises as ``import_material``."""
-        calls, kind = session.calls, self._kinds[spec]
-        template = template_for(kind, spec)
-        with held(calls, _unwrapped(sent, spec, template)) as handle:
-            lengths = secret_lengths(spec)
-            if lengths is None:
-                with sent.pair.blaming_the_data(incorrect_material(spec)):
-                    public_key = public_key_of(calls, kind, spec, handle)
-                material_id: str | None = id_of_private_key(public_key, sent, key_id, known_ids)
-            else:
-                public_key = b""
-                length = length_of(calls, sent.under, template, handle)
-                if length is not None and length not in lengths:
-                    raise incorrect_material(spec)
-                material_id = None if length is None else id_of_secret(calls, handle, key_id, known_ids)
-            if material_id is None:
-                raise KeyNotKeptError("The hardware security module does not tell enough of key material to check it.")
-            return material_id, self._wrap.wrap(session, sent.under.handle, kind, NewObject(handle, public_key))
-
-    def _try(self, session: TokenSession, pair: WrappingPair, under: UnderKey, trial: Trial) -> None:
-        """Import material that protects nothing; raises what an import raises, and KeyNotKeptError."""
-        sent = Sent(session.calls, pair, under, pair.wrap_here(trial.material))
-        _, key = self._imported(session, sent, trial.spec, _TRIAL, ())
-        if key.public_key != trial.public_key:
-            raise KeyNotKeptError("It computes another public key.")
-        if trial.too_short is None:
-            return
-        sent = Sent(session.calls, pair, under, pair.wrap_here(trial.too_short))
-        try:
-            self._imported(session, sent, trial.spec, _TRIAL, ())
-        except IncorrectKeyMaterialException:
-            return
-        raise KeyNotKeptError("It does not tell the length of key material.")
-
-
-def _unwrapped(sent: Sent, spec: KeySpec, template: Attributes) -> int:
-    """Unwrap material into a session object; raises as ``import_material``."""
-    with sent.pair.blaming_the_data(InvalidCiphertextException()):
-        try:
-            return sent.unwrap(template)
-        except CryptokiError:
-            # A private key of another kind does not unwrap either, although the ciphertext is valid.
-            if secret_lengths(spec) is None and sent.is_valid():
-                raise incorrect_material(spec) from None
-            raise
-
-
-def _reason(error: CryptokiError | KmsError, session: TokenSession) -> str:
-    """Return why a token cannot import something; raises the error if it says nothing about that."""
-    if isinstance(error, CryptokiError) and error.kind not in {Kind.FAULT, Kind.CALLER} and not is_well(error, session):
-        raise error
-    session.drop()
-    if isinstance(error, CryptokiError):
-        return str(error)
-    if isinstance(error, TokenFaultError):
-        return error.explanation
-    return "it is not accepted there" if isinstance(error, _CLIENTS) else (error.message or error.code).rstrip(".")
 
 
 def _fields(owner: MaterialOwner) -> bytes:

@@ -80,13 +80,15 @@ class HsmKeyBackend:
         """Whether keys are used in the token."""
         return any(each.key_encryption_key for each in self._domain_keys.in_token)
 
-    def require_spec(self, spec: KeySpec, usage: KeyUsage) -> None:
-        """Refuse keys that the token cannot keep, if any domain key is of full depth: what it lacks is not done here.
+    def require_spec(self, spec: KeySpec, usage: KeyUsage, region: str) -> None:
+        """Refuse keys that the token cannot keep, in a Region of full depth: what it lacks is not done here.
 
         Raises UnsupportedOperationException, and as ``Token.run``.
         """
-        self._software.require_spec(spec, usage)
-        reason = self.capabilities.refused(spec, usage) if self.blocks_when_loaded else None
+        self._software.require_spec(spec, usage, region)
+        if self._domain_keys.newest_of_full_depth(region) is None:
+            return
+        reason = self.capabilities.refused(spec, usage)
         if reason is not None:
             raise UnsupportedOperationException(
                 f"The hardware security module keeps no keys of KeySpec {spec} and KeyUsage {usage}: {reason}."

@@ -45,7 +45,7 @@ class SoftwareKeyBackend:
         """Whether a domain key is in a token."""
         return bool(self._domain_keys.in_token)
 
-    def require_spec(self, spec: KeySpec, usage: KeyUsage) -> None:  # noqa: ARG002 - see KeyBackend
+    def require_spec(self, spec: KeySpec, usage: KeyUsage, region: str) -> None:  # noqa: ARG002 - see KeyBackend
         """Refuse a spec that is not approved, if others may not be used; raises UnsupportedOperationException."""
         self.require_approved(spec)
 

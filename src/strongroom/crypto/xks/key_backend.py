@@ -65,7 +65,7 @@ class ExternalKeyBackend:
         self._proxies = proxies
         self._find_store = find_store
 
-    def require_spec(self, spec: KeySpec, usage: KeyUsage) -> None:  # noqa: ARG002 - see KeyBackend
+    def require_spec(self, spec: KeySpec, usage: KeyUsage, region: str) -> None:  # noqa: ARG002 - see KeyBackend
         """Refuse all but symmetric encryption keys; raises UnsupportedOperationException."""
         _require_symmetric(spec)
 

@@ -93,7 +93,7 @@ def get_parameters_for_import(
     require_external(key)
     require_wrapping(key.spec, request.wrapping_algorithm, request.wrapping_key_spec)
     key_backend = backends.key_backends.of(key)
-    key_backend.require_spec(key.spec, key.usage)
+    key_backend.require_spec(key.spec, key.usage, key.region)
     wrapping_key = key_backend.wrapping_key(request.wrapping_key_spec, request.wrapping_algorithm, _owner(key))
     expires_at = context.now + import_token.VALIDITY
     token = ImportToken(key.locator, wrapping_key.token, request.wrapping_algorithm, expires_at)

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from full_depth import FullDepth, Module, full_depth
+from local_deployment import entropy
+from strongroom.crypto.domain_keys import create_domain_key
 from strongroom.crypto.hsm import use_of_keys
 from strongroom.crypto.pkcs11.return_codes import CryptokiError
 from strongroom.crypto.software.private_keys import PRIVATE_KEYS
@@ -12,6 +14,7 @@ from strongroom.crypto.token_errors import TokenUnavailableError
 from strongroom.errors import UnsupportedOperationException
 from strongroom.keys.specs import USAGES, KeySpec, KeyUsage
 
+HERE, THERE = "us-east-1", "eu-west-1"
 NEVER = {
     *(KeySpec.ECC_NIST_EDWARDS25519, KeySpec.SM2),
     *(KeySpec.ML_DSA_44, KeySpec.ML_DSA_65, KeySpec.ML_DSA_87),
@@ -61,19 +64,24 @@ def test_a_token_that_makes_another_key_of_known_material_is_refused(
 
 def test_a_refusal_names_the_spec_the_usage_and_the_reason(softhsm_depth: FullDepth) -> None:
     backend = softhsm_depth.backend
-    backend.require_spec(KeySpec.RSA_2048, KeyUsage.SIGN_VERIFY)
+    backend.require_spec(KeySpec.RSA_2048, KeyUsage.SIGN_VERIFY, HERE)
     with pytest.raises(UnsupportedOperationException) as caught:
-        backend.require_spec(KeySpec.RSA_2048, KeyUsage.ENCRYPT_DECRYPT)
+        backend.require_spec(KeySpec.RSA_2048, KeyUsage.ENCRYPT_DECRYPT, HERE)
     assert str(caught.value) == (
         f"The hardware security module keeps no keys of KeySpec RSA_2048 and KeyUsage ENCRYPT_DECRYPT: {NO_OAEP}."
     )
 
 
-def test_nothing_is_refused_before_a_domain_key_is_of_full_depth() -> None:
+def test_nothing_is_refused_in_a_region_that_is_not_of_full_depth() -> None:
     with full_depth(new=False) as depth:
+        depth.add(HERE, 1)
+        depth.store(create_domain_key(THERE, 1, depth.seal, entropy))
+        calls = depth.token.calls
         for spec, usages in USAGES.items():
-            depth.backend.require_spec(spec, usages[0])
-        assert depth.token.calls == 0
+            depth.backend.require_spec(spec, usages[0], THERE)
+        assert depth.token.calls == calls
+        with pytest.raises(UnsupportedOperationException):
+            depth.backend.require_spec(KeySpec.ML_DSA_44, KeyUsage.SIGN_VERIFY, HERE)
 
 
 def test_a_spec_is_tried_once_and_what_was_refused_again_in_a_new_connection(

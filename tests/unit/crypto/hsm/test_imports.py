@@ -31,8 +31,13 @@ from hsm_imports import (
 from hsm_keys import in_software
 from key_import import entropy, wrap
 from strongroom.crypto.backing_keys import MacKey, SymmetricKey
+from strongroom.crypto.hsm import importing
+from strongroom.crypto.hsm.import_trials import refused_imports
+from strongroom.crypto.hsm.imported_keys import template_for
+from strongroom.crypto.hsm.importing import Importing
 from strongroom.crypto.hsm.key_backend import HsmKeyBackend
-from strongroom.crypto.hsm.wrapped_keys import KeyNotKeptError
+from strongroom.crypto.hsm.kinds import kinds_of_keys
+from strongroom.crypto.hsm.wrapped_keys import KeyNotKeptError, KeyWrap
 from strongroom.crypto.material import WrappedMaterial
 from strongroom.crypto.pkcs11 import constants as c
 from strongroom.crypto.pkcs11.calls import Calls
@@ -118,6 +123,21 @@ def test_an_imported_key_is_the_one_that_was_sent(
     # The same id as in this process, in every Region, and by every algorithm.
     assert made.material_id == material_id_of(material, spec, owner.key_id)
     assert it.bring(algorithm, owner, material, made.material_id).material_id == made.material_id
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_what_is_refused_is_listed(importers: Importers, module: str) -> None:
+    depth, kinds = importers(module).depth, kinds_of_keys(lambda: bytes(NONCES_LENGTH))
+    found = refused_imports(depth.token, Importing(KeyWrap(None), kinds))
+    tried = [case for case in CASES if case[0] is not KeySpec.RSA_3072]
+    # P-521 is not tried by OAEP, because RSA-2048 has no room for it.
+    expected = {
+        (algorithm, spec)
+        for spec, algorithm in tried
+        if refuses(module, spec, algorithm) and (spec, algorithm) != (KeySpec.ECC_NIST_P521, OAEP_SHA_256)
+    }
+    assert {*found} == expected
+    assert all(found.values())
 
 
 @pytest.mark.parametrize("spec", [WrappingKeySpec.RSA_3072, WrappingKeySpec.RSA_4096])
@@ -259,6 +279,20 @@ def test_the_material_is_never_in_this_process(
     monkeypatch.setattr(software, "accepted_material", called)
     for spec in (KeySpec.SYMMETRIC_DEFAULT, KeySpec.ECC_NIST_P256):
         assert importers(module).bring(OAEP_SHA_1, importer(spec), material_of(spec)).token
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_material_that_the_token_would_show_is_not_imported(
+    importers: Importers, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As a token does it that unwraps what can be read although it was told not to.
+    it = importers(module)
+    for spec in (KeySpec.SYMMETRIC_DEFAULT, KeySpec.ECC_NIST_P256):
+        pair = it.pair(OAEP_SHA_1, importer(spec))
+        monkeypatch.setattr(importing, "template_for", lambda *of: {**template_for(*of), c.CKA_SENSITIVE: False})
+        with pytest.raises(KeyNotKeptError):
+            it.send(OAEP_SHA_1, importer(spec), pair, wrap(pair.public_key, OAEP_SHA_1, material_of(spec)))
+        monkeypatch.undo()
 
 
 def test_no_module_of_tokens_imports_what_unwraps_here() -> None:

@@ -174,7 +174,7 @@ def test_what_the_back_end_does_not_do(scene: Scene) -> None:
     importer = MaterialOwner(single.account, single.region, single.key_id, single.spec)
     for spec in set(KeySpec) - {KeySpec.SYMMETRIC_DEFAULT}:
         with pytest.raises(UnsupportedOperationException):
-            scene.backend.require_spec(spec, USAGES[spec][0])
+            scene.backend.require_spec(spec, USAGES[spec][0], "us-east-1")
         with pytest.raises(UnsupportedOperationException):
             scene.backend.generate(replace(single, spec=spec))
     with pytest.raises(UnsealError):
