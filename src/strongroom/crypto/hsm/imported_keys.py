@@ -76,7 +76,10 @@ def _elliptic_public_keys(calls: Calls, curve: Curve, handle: int) -> tuple[byte
     """
     generator = spki(ec.derive_private_key(1, curve.curve).public_key())
     x = HsmEllipticKey(HeldKey(calls, handle), generator).agree(generator)
-    points = (ec.EllipticCurvePublicKey.from_encoded_point(curve.curve, sign + x) for sign in _SIGNS)
+    try:
+        points = [ec.EllipticCurvePublicKey.from_encoded_point(curve.curve, sign + x) for sign in _SIGNS]
+    except ValueError:
+        raise CryptokiError("C_DeriveKey", c.CKR_FUNCTION_FAILED) from None
     return tuple(spki(each) for each in points)
 
 
