@@ -75,17 +75,17 @@ def hsm_status(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Un
     ``open_existing`` does.
     """
     folder = DataFolder(settings.folder)
+    keys, seals = _named(settings, clock, entropy, unsealing)
+    in_full_depth = FULL_DEPTH in {settings.key_protection, *map(protection_of, keys)}
     token = ConfiguredToken(unsealing, folder.token_login if folder.database.exists() else None)
     try:
         connection = token.require()
         capabilities = capabilities_of(token, str(settings.pkcs11_module))
         there = wrapping_keys_in(token)
         # In root depth keys are used in this process, so the token decides nothing about their specs.
-        is_full = settings.key_protection == FULL_DEPTH
-        refused, refused_imports = (token.refused_specs(), token.refused_imports()) if is_full else ({}, {})
+        refused, refused_imports = (token.refused_specs(), token.refused_imports()) if in_full_depth else ({}, {})
     finally:
         token.close()
-    keys, seals = _named(settings, clock, entropy, unsealing)
     named = {object_id_of(each) for each in keys} | seals.keys()
     return HsmStatus(
         key_protection=settings.key_protection,

@@ -24,6 +24,7 @@ from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.domain_keys import IAM_SCOPE
 from strongroom.crypto.token_errors import TokenUnavailableError
 from strongroom.keys.external_keys import parse_external_token
+from strongroom.keys.specs import KeySpec, KeyUsage
 from xks_stub import XksStub, named_certificate
 
 REFUSED = {"KeySpec": "RSA_2048", "KeyUsage": "ENCRYPT_DECRYPT"}
@@ -156,6 +157,11 @@ def test_a_region_without_keys_moves_out_again(full: LocalDeployment) -> None:
     full.reopen()
     with command(full) as opened, pytest.raises(NotMovableError, match="1 key in us-east-1 were made in the hardware"):
         opened.domain_keys.begin(())
+    status = hsm_status(full.settings, full.clock, entropy, Unsealing(full.settings, entropy))
+    assert (status.key_protection, len(status.domain_keys)) == ("software", 2)
+    assert (KeySpec.RSA_2048, KeyUsage.ENCRYPT_DECRYPT) in {
+        (each.key_spec, each.key_usage) for each in status.refused_key_specs
+    }
     assert versions(full) == {IAM_SCOPE: [1], "eu-west-1": [1], REGION: [1]}
     rotate(full, IAM_SCOPE, "eu-west-1")
     with command(full) as opened:

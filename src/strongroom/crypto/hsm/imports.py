@@ -94,6 +94,7 @@ class HsmImports:
 
         Raises as ``KeyBackend.import_material``.
         """
+        self._domain_keys.take_over_changes()
         before, pair_key = opened(self._domain_keys, owner.region, wrapped.wrapping_token, _fields(owner), stored=False)
         # The size tells how a pair is made, and not how it is unwrapped.
         pair_kind = WrappingPairKind(0, wrapped.algorithm)

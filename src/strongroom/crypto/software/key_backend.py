@@ -98,6 +98,8 @@ class SoftwareKeyBackend:
     ) -> ImportedMaterial:
         """Unwrap key material, check it and return it wrapped; raises as ``KeyBackend`` says."""
         self.require_approved(owner.spec)
+        # A domain key that another process has destroyed opens nothing, even if this one has not dropped it yet.
+        self._domain_keys.take_over_changes()
         wrapping_key = self._domain_keys.unwrap(
             owner.region, wrapped.wrapping_token, _wrapping_key_fields(owner), stored=False
         )
