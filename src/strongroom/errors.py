@@ -37,6 +37,8 @@ class KmsError(Exception):
         self.message = message
         self.details: Mapping[str, object] | None = None
         """Details for the audit record. They are never sent to the caller."""
+        self.explanation = ""
+        """What the operator is told, and no caller; empty if the message says it all."""
 
 
 # --- before the operation is known or the caller is authenticated ---------------------------------

@@ -7,7 +7,9 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,11 @@ from accounts import strongroom, succeed
 from clients import client_of
 from local_server import RunningServer, running_server
 from server_processes import wait_until
-from softhsm import PIN, FaultyModule, new_token, pin_file, token_settings
+from softhsm import LABEL, PIN, FaultyModule, new_token, pin_file, token_settings
 from started_servers import failed_start
+from strongroom.crypto.pkcs11.token import ModuleToken
+from strongroom.crypto.pkcs11.token_address import TokenAddress
+from strongroom.crypto.pkcs11.wrapping import destroy_wrapping_key
 
 REFUSED = {
     *(("RSA_2048", "ENCRYPT_DECRYPT"), ("RSA_3072", "ENCRYPT_DECRYPT"), ("RSA_4096", "ENCRYPT_DECRYPT")),
@@ -70,9 +75,14 @@ def new_key(kms: Any, spec: str = "SYMMETRIC_DEFAULT", usage: str = "ENCRYPT_DEC
     return str(kms.create_key(KeySpec=spec, KeyUsage=usage, **more)["KeyMetadata"]["KeyId"])
 
 
-def verified(backup: Path, key_file: Path) -> str:
-    command = [sys.executable, "-m", "strongroom", "backup", "verify", str(backup), "--root-key", str(key_file)]
+def verified(backup: Path, key_file: Path, *more: str) -> str:
+    command = [sys.executable, "-m", "strongroom", "backup", "verify", str(backup), "--root-key", str(key_file), *more]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def readiness(server: RunningServer) -> str:
+    with urllib.request.urlopen(f"{server.endpoint}/readyz") as answer:  # noqa: S310 - loopback, over HTTP
+        return str(answer.read(), "utf-8")
 
 
 def stored(data: Path) -> set[bytes]:
@@ -281,6 +291,24 @@ def test_keys_that_are_deleted_are_gone_from_every_worker(server: RunningServer,
     assert "the material of 2 keys opens" in strongroom(data, "doctor").stdout
 
 
+def test_a_server_says_that_a_key_encryption_key_is_gone(
+    server: RunningServer, module: FaultyModule, data: Path
+) -> None:
+    kms = client_of(server)
+    key = new_key(kms)
+    blob = kms.encrypt(KeyId=key, Plaintext=b"text")["CiphertextBlob"]
+    lost = next(each for each in status(data)["domain_keys"] if each["region"] == "us-east-1")["object_id"]
+    with closing(ModuleToken(TokenAddress(module.path, LABEL, PIN), time.monotonic)) as token:
+        destroy_wrapping_key(token, bytes.fromhex(lost))
+    text = f"the token has lost object {lost} (strongroom/us-east-1/1)"
+    wait_until(lambda: text in readiness(server))
+    west = client_of(server, "eu-west-1")
+    west.encrypt(KeyId=new_key(west), Plaintext=b"text")
+    # What is unwrapped already goes on.
+    assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"text"
+    assert error_of(kms.create_key)[0] == "KMSInternalException"
+
+
 def test_a_backup_opens_with_the_token_alone(
     module: FaultyModule, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -317,8 +345,14 @@ def test_a_backup_opens_with_the_token_alone(
         )
         assert "CRITICAL token:" in strongroom(data, "doctor").stdout
         assert "a hardware token is needed" in failed_start(data).last_line
-    assert not restored.exists()
-    succeed(restored, *restore)
+        assert not restored.exists()
+        settings = tmp_path / "settings.toml"
+        settings.write_text(
+            f'pkcs11-module = "{module.path}"\npkcs11-token = "{LABEL}"\npkcs11-pin-file = "{pin_file(tmp_path)}"\n'
+        )
+        assert "note:" not in verified(backup, key_file, "--config", str(settings))
+        restoring = succeed(restored, *restore, "--config", str(settings))
+        assert "note: its keys need the same objects in the token" in restoring
     succeed(restored, "account", "root-key", "000000000000", "--replace")
     with running_server(restored, tmp_path / "log2") as server:
         assert client_of(server).decrypt(CiphertextBlob=blob)["Plaintext"] == b"text"
@@ -327,11 +361,17 @@ def test_a_backup_opens_with_the_token_alone(
 def test_mistakes_are_told_in_one_line(
     module: FaultyModule, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as mistaken:
-        mistaken.setenv("STRONGROOM_PKCS11_WRAP_MECHANISM", str(0x8000_216F))
-        assert "name its number in `pkcs11-wrap-mechanism`, or set `key-protection` to" in failed_start(data).last_line
-    with running_server(data, tmp_path / "log"):
-        pass
+    # One that the token does not have, and key wrap without padding.
+    wrong_numbers = (0x8000_216F, 0x2109)
+    for served in (False, True):
+        for number in wrong_numbers:
+            with monkeypatch.context() as mistaken:
+                mistaken.setenv("STRONGROOM_PKCS11_WRAP_MECHANISM", str(number))
+                told = failed_start(data).last_line
+            assert f"under the number {number:#x}, and `key-protection` pkcs11-full needs it; correct or remove" in told
+        if not served:
+            with running_server(data, tmp_path / "log"):
+                pass
     for name, value in new_token(tmp_path / "other").items():
         monkeypatch.setenv(name, value)
     ended = failed_start(data)

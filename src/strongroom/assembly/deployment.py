@@ -103,6 +103,7 @@ class Deployment:
         self.registrar = opened.registrar
         self.store_counters = opened.store.counters
         self.token = opened.token
+        self.domain_keys = opened.unsealed_keys
         self.back_ends = opened.back_ends
         trail = AuditTrail(self.log, opened.entropy)
         usage = AccessKeyUsage(opened.store)

@@ -89,7 +89,7 @@ def serve_as(
 
         def chores() -> None:
             deployment.chores()
-            deployment.token.look()
+            deployment.token.look(deployment.domain_keys)
             deployment.back_ends.look()
             if not worker:
                 tls.report(deployment.problems, clock.now())

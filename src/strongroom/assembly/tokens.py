@@ -48,10 +48,6 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 _SEAL_VERSION = 1
-_NO_WRAP = (
-    "the token {!a} has no AES key wrap with padding (RFC 5649) under a number that is known, and full depth needs it; "
-    "name its number in `pkcs11-wrap-mechanism`, or set `key-protection` to pkcs11-root"
-)
 _START = 30.0
 """Seconds that a start waits for a token."""
 
@@ -108,15 +104,25 @@ class ConfiguredToken:
         with _as_errors_of_a_start():
             return self._loaded().require(patience=_START)
 
-    def look(self) -> None:
-        """See whether the token answers, and report it; only if something has needed it."""
+    def look(self, domain_keys: DomainKeys) -> None:
+        """See whether the token answers and has what domain keys name, and report it; only if something has needed it.
+
+        Those of its objects that are destroyed would be missed only when a key is loaded.
+        """
         if self._token is not None:
+            named = domain_keys.in_token
             try:
                 self._token.check()
+                there = wrapping_keys_in(self) if named else {}
             except (TokenUnavailableError, TokenTimeoutError, TokenFaultError) as error:
                 self._report(error.explanation)
-            else:
-                self._report(None)
+                return
+            lost = [each for each in named if each.object_id not in there]
+            if lost:
+                # Another process may have destroyed it with its domain key: the row goes first.
+                domain_keys.reread()
+                lost = [each for each in lost if each in domain_keys.in_token]
+            self._report(f"the token has lost {_named(lost)}; restore it from its backup" if lost else None)
 
     def close(self) -> None:
         """End all sessions."""
@@ -194,8 +200,8 @@ class ConfiguredToken:
         """
         make = self._create_full_depth if kind == FULL_DEPTH else self._create_root_depth
         connection = self.require()
-        if kind == FULL_DEPTH and connection.known_answers.wrap is None:
-            raise UnsealError(_NO_WRAP.format(connection.name.label))
+        if kind == FULL_DEPTH:
+            self._require_wrap(connection)
         self._warn_if_keys_leave(connection)
         with _as_errors_of_a_start():
             return [make(scope, version, seal, entropy, now) for scope, version in versions.items()]
@@ -241,6 +247,8 @@ class ConfiguredToken:
         """Refuse a token that lacks domain keys; raises UnsealError, and as ``require``."""
         connection = self.require()
         self._warn_if_keys_leave(connection)
+        if any(each.key_encryption_key for each in keys):
+            self._require_wrap(connection)
         with _as_errors_of_a_start():
             there = wrapping_keys_in(self)
         for each in keys:
@@ -251,6 +259,18 @@ class ConfiguredToken:
                     f"{object_id_of(each).hex()} ({label_of(each.scope, each.version)}), the {what} of {each.scope}; "
                     "name the right token in `pkcs11-token`, or restore it from its backup"
                 )
+
+    def _require_wrap(self, connection: Connection) -> None:
+        """Refuse a token that cannot wrap keys for full depth; raises UnsealError."""
+        if connection.known_answers.wrap is None:
+            named = self._settings.pkcs11_wrap_mechanism
+            number, advice = "a number that is known", "name its number in"
+            if named is not None:
+                number, advice = f"the number {named:#x}", "correct or remove"
+            raise UnsealError(
+                f"the token {connection.name.label!a} has no AES key wrap with padding (RFC 5649) under {number}, and "
+                f"`key-protection` {FULL_DEPTH} needs it; {advice} `pkcs11-wrap-mechanism`"
+            )
 
     def _warn_if_keys_leave(self, connection: Connection) -> None:
         if not self._capabilities().keeps_keys:
@@ -298,6 +318,11 @@ class ConfiguredToken:
             self._problems.resolve(Subject.TOKEN)
         else:
             self._problems.report(Subject.TOKEN, f"calls that need the hardware token fail: {why}")
+
+
+def _named(keys: Sequence[OpenDomainKey]) -> str:
+    """Return the objects of domain keys, by id and label."""
+    return ", ".join(f"object {object_id_of(each).hex()} ({label_of(each.scope, each.version)})" for each in keys)
 
 
 class _SealKey:

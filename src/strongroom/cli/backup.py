@@ -156,7 +156,8 @@ def _encryption(
 @root_key_option
 @audit_public_key_option
 @click.option("--unseal", is_flag=True, help="Open the root key with the seals that are in the backup.")
-def verify(
+@config_option
+def verify(  # noqa: PLR0913 - the options of one verification
     *,
     file: Path,
     identities: tuple[Path, ...],
@@ -164,6 +165,7 @@ def verify(
     root_key: Path | None,
     audit_public_key: Path | None,
     unseal: bool,
+    config: Path | None,
 ) -> None:
     """Check the backup FILE: that it is whole, who made it, and that all in it opens. Exits with 1 if not.
 
@@ -177,7 +179,7 @@ def verify(
         with file.open("rb") as opened, progress_bar("Verifying", file.stat().st_size) as advance:
             source = None
             if root_key is not None or unseal:
-                source = RootKeySource(root_key, unsealing_of(read_settings(None)), system_entropy)
+                source = RootKeySource(root_key, unsealing_of(read_settings(config)), system_entropy)
             found = verify_backup(opened, decryption, source, public_key, system_entropy, advance)
     show_verified(found)
     if found.content is not None and found.content.damaged_count:

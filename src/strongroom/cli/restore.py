@@ -76,7 +76,7 @@ def restore(  # noqa: PLR0913 - the options of one restore
     belongs to a new node, whose audit log begins with a record of the restore.
     """
     with backup_errors():
-        folder = read_settings(config, data=data).folder
+        settings = read_settings(config, data=data)
         if bool(audit) == without_audit_log:
             raise click.ClickException(
                 "give the audit logs of the lost server with --audit FOLDER, so that keys which were destroyed after "
@@ -88,9 +88,9 @@ def restore(  # noqa: PLR0913 - the options of one restore
         request = RestoreRequest(
             file=file,
             decryption=decryption_of(file, identities, passphrase_file),
-            data=folder,
+            data=settings.folder,
             root_key=root_key,
-            unsealing=unsealing_of(read_settings(None)),
+            unsealing=unsealing_of(settings),
             audit_public_key=read_audit_public_key(audit_public_key),
             audit=audit or None,
             bring_back=bring_back,
@@ -128,6 +128,11 @@ def _show(restored: RestoredBackup, request: RestoreRequest) -> None:
             click.echo(f"{text}: and {len(arns) - MOST_SHOWN} more")
     if request.audit is None:
         click.echo("note: keys that were destroyed after the backup are back, because no audit log was given")
+    if restored.in_token:
+        click.echo(
+            "note: its keys need the same objects in the token as the deployment that was backed up. If that one goes "
+            "on, give one of them a copy of the token: a rotation of domain keys destroys the objects for both"
+        )
     if request.root_key is None:
         click.echo(f"A new root key was made: {request.data / 'root.key'}. Keep a copy elsewhere.")
     click.echo(f"Access keys are as they were. If root access keys of {', '.join(restored.accounts)} are lost, run:")

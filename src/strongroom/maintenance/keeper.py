@@ -17,7 +17,7 @@ from typing import ParamSpec
 
 from strongroom.audit.sink import AuditSink
 from strongroom.clock import Clock
-from strongroom.errors import QuarantinedRecordException, WriteOutcomeUnknown
+from strongroom.errors import KmsError, QuarantinedRecordException, WriteOutcomeUnknown
 from strongroom.keys.arns import KeyLocator
 from strongroom.maintenance.clock_watch import ClockWatch
 from strongroom.maintenance.date_repair import DATE_REPAIR
@@ -220,7 +220,10 @@ class Keeper:
         what, now = _identity(name, args), self._clock.timer()
         # Of an error of the operating system, a traceback shows nothing more.
         system = next((each for each in (error, error.__cause__) if isinstance(each, OSError)), None)
-        reason = repr(system or error)
+        # Nor does it of what a call would be answered with. Other errors are bugs.
+        expected = error if isinstance(error, KmsError) else None
+        told = (expected and expected.explanation) or system or error
+        reason = repr(told)
         before = self._failing.get(what)
         if before is not None and before[0] == reason and now - before[1] < _LOGGED_EVERY:
             return
@@ -229,8 +232,8 @@ class Keeper:
             "the keeper could not finish %s %s, and tries again: %s",
             name,
             args,
-            system or error,
-            exc_info=None if system else error,
+            told,
+            exc_info=None if system or expected else error,
         )
 
 

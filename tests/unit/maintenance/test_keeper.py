@@ -13,6 +13,8 @@ from local_deployment import LocalDeployment, Refused, entropy
 from strongroom.assembly.deployment import Deployment
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.material import MaterialBinding
+from strongroom.crypto.token_errors import TokenFaultError, TokenTimeoutError, TokenUnavailableError
+from strongroom.errors import UnsupportedOperationException
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.store.faults import StoreUnavailable
@@ -183,6 +185,32 @@ def test_one_key_that_fails_does_not_keep_the_others_from_their_turn(
     assert "the keeper could not finish" in caplog.text
     local.deployment.keeper.run()
     assert [len(rotations(local, key_id)) for key_id in keys] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (TokenUnavailableError("the token is away"), "the token is away"),
+        (TokenTimeoutError("the token is slow"), "the token is slow"),
+        (TokenFaultError("the token has no room"), "the token has no room"),
+        (UnsupportedOperationException("It does not leave the token."), "It does not leave the token."),
+    ],
+)
+def test_what_a_token_does_not_do_is_logged_in_one_line(
+    local: LocalDeployment, caplog: pytest.LogCaptureFixture, error: Exception, told: str
+) -> None:
+    local.call("EnableKeyRotation", KeyId=new_key(local), RotationPeriodInDays=90)
+    backend: Any = local.deployment.backends.key_backends.of_store(None)
+
+    def fails(_owner: object) -> bytes:
+        raise error
+
+    backend.generate = fails
+    local.clock.advance(90 * DAY)
+    local.deployment.keeper.run()
+    (record,) = [each for each in caplog.records if "could not finish" in each.getMessage()]
+    assert record.getMessage().endswith(f", and tries again: {told}")
+    assert record.exc_info is None
 
 
 def test_a_hundred_keys_that_fail_do_not_hide_what_is_due_behind_them(local: LocalDeployment) -> None:

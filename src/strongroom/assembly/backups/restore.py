@@ -81,6 +81,8 @@ class RestoredBackup(msgspec.Struct, frozen=True):
     settled: Settled
     content: OpenedContent
     accounts: Sequence[str]
+    in_token: bool = False
+    """Whether its keys need a hardware token, which the deployment that was backed up may use as well."""
 
 
 class Restore:
@@ -229,7 +231,7 @@ class Restore:
                 f"{content.damaged_count} keys, secrets or other records in the backup do not open or are not as they "
                 f"were written, first {content.damaged[0]}; --damaged-keys restores all others"
             )
-        return RestoredBackup(verified, settled, content, accounts)
+        return RestoredBackup(verified, settled, content, accounts, bool(domain_keys.in_token))
 
     def _resealed(self, keys: Sequence[OpenDomainKey], place: RestoredFolder) -> list[SealedDomainKey]:
         return seal_domain_keys(keys, self._request.unsealing.seal(place.folder, ()))

@@ -148,12 +148,13 @@ class Connection:
         self._destroy(ended)
 
     def find(self, calls: Calls, name: bytes, attributes: Attributes) -> int:
-        """Return the handle of a token object; raises CryptokiError with OBJECT_HANDLE_INVALID if there is none."""
+        """Return the handle of a token object by its id; raises CryptokiError (OBJECT_HANDLE_INVALID) without one."""
         handle = self._found.get(name)
         if handle is None:
             found = calls.find_objects(attributes)
             if not found:
-                raise CryptokiError("C_FindObjects", _CKR_OBJECT_HANDLE_INVALID)
+                missing = f"it has no object {name.hex()} any more"
+                raise CryptokiError("C_FindObjects", _CKR_OBJECT_HANDLE_INVALID, missing)
             handle = put(self._found, name, found[0], _MOST_FOUND)
         return handle
 
@@ -240,7 +241,7 @@ class TokenSession:
         return found.handle
 
     def find(self, name: bytes, attributes: Attributes) -> int:
-        """Return the handle of a token object; raises CryptokiError with OBJECT_HANDLE_INVALID if there is none."""
+        """Return the handle of a token object by its id; raises CryptokiError (OBJECT_HANDLE_INVALID) without one."""
         self.used.append(name)
         return self._connection.find(self.calls, name, attributes)
 

@@ -47,10 +47,10 @@ def name_of(code: int) -> str:
 
 
 class CryptokiError(Exception):
-    """A function of a module has failed. The message names it and its return code."""
+    """A function of a module has failed. The message names it and its return code, unless there is a better one."""
 
-    def __init__(self, function: str, code: int) -> None:
-        super().__init__(f"{function} answers {name_of(code)}")
+    def __init__(self, function: str, code: int, message: str | None = None) -> None:
+        super().__init__(message or f"{function} answers {name_of(code)}")
         self.function = function
         self.code = code
         self.kind = _KINDS.get(code, Kind.FAULT)
