@@ -73,6 +73,7 @@ class ConfiguredToken:
         self._timer = timer
         self._lock = threading.Lock()
         self._token: ModuleToken | None = None
+        self._lost: str | None = None
         # Each key that is tried encrypts once.
         wrap, kinds = KeyWrap(self._settings.pkcs11_wrap_mechanism), kinds_of_keys(lambda: bytes(NONCES_LENGTH))
         self._keeps, self._importing = KeyCapabilities(self, wrap, kinds), Importing(wrap, kinds)
@@ -122,7 +123,8 @@ class ConfiguredToken:
                 # Another process may have destroyed it with its domain key: the row goes first.
                 domain_keys.reread()
                 lost = [each for each in lost if each in domain_keys.in_token]
-            self._report(f"the token has lost {_named(lost)}; restore it from its backup" if lost else None)
+            self._lost = f"the token has lost {_named(lost)}; restore it from its backup" if lost else None
+            self._report(None)
 
     def close(self) -> None:
         """End all sessions."""
@@ -314,6 +316,8 @@ class ConfiguredToken:
     def _report(self, why: str | None) -> None:
         if self._problems is None:
             return
+        # A new connection ends other problems than this one.
+        why = why or self._lost
         if why is None:
             self._problems.resolve(Subject.TOKEN)
         else:
