@@ -20,8 +20,9 @@ from strongroom.crypto.domain_keys import IAM_SCOPE
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.service_secrets import ServiceSecrets
+from strongroom.crypto.token_errors import TokenFaultError, TokenUnavailableError
 from strongroom.crypto.token_versions import domain_key_version
-from strongroom.errors import KmsError
+from strongroom.errors import DependencyTimeoutException, KmsError, UnsupportedOperationException
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.custom_key_stores import CustomKeyStore
 from strongroom.keys.kms_key import KmsKey
@@ -35,6 +36,10 @@ from strongroom.xks_proxy.registry import XksCredential
 
 _BATCH = 50
 _ROWS = 500
+_NO_ANSWER = (DependencyTimeoutException, TokenUnavailableError)
+_AWAY = 3
+"""After as many keys in a row that met no answer, the token or the database is away. One can be the key's own fault:
+SoftHSM says of what it cannot unwrap what others say when they are lost."""
 
 Step = tuple[int, Sequence[str]]
 """How much a transaction has wrapped anew, and what it could not."""
@@ -108,20 +113,24 @@ class Rewrapping:
     def _keys(self, found: Mapping[str, KeyLocator], version: int) -> Step:
         refused: list[str] = []
         changes: list[tuple[KmsKey, KmsKey]] = []
+        away = 0
         # Of a key's materials, any one will do.
         for locator, material_id in {locator: material_id for material_id, locator in found.items()}.items():
             try:
-                with self._store.read() as reader:
-                    key = reader.key(locator)
-                    has_material = reader.key_of_material(locator.region, material_id) is not None
-                if key is not None:
-                    changes.append((key, self._rewrapped(key, version)))
-                elif has_material:
-                    # The key was not deleted meanwhile: its row is gone, and its material is not.
-                    refused.append(f"key {locator.arn}")
-            except (UnsealError, KmsError):
-                refused.append(f"key {locator.arn}")
-        done = 0
+                change = self._change(locator, material_id, version)
+            except (UnsealError, KmsError) as error:
+                away = away + 1 if isinstance(error, _NO_ANSWER) else 0
+                if away == _AWAY:
+                    raise
+                refused.append(_named(locator, error))
+            else:
+                away = 0
+                if change is not None:
+                    changes.append(change)
+        return self._save(changes) if changes else 0, refused
+
+    def _save(self, changes: Sequence[tuple[KmsKey, KmsKey]]) -> int:
+        """Store keys that are still as they were; return how many of their materials were wrapped anew."""
 
         def act(transaction: Transaction) -> int:
             saved = [pair for pair in changes if transaction.key(pair[0].locator) == pair[0]]
@@ -129,10 +138,19 @@ class Rewrapping:
                 transaction.save_key(before, after)
             return sum(map(_differences, saved))
 
-        if changes:
-            scopes = sorted({KeyScope(key.account, key.key_id) for key, _ in changes})
-            done = self._write(act, *scopes)
-        return done, refused
+        scopes = sorted({KeyScope(key.account, key.key_id) for key, _ in changes})
+        return self._write(act, *scopes)
+
+    def _change(self, locator: KeyLocator, material_id: str, version: int) -> tuple[KmsKey, KmsKey] | None:
+        """Return a key as it is, and wrapped anew; None if it was deleted meanwhile. Raises UnsealError, KmsError."""
+        with self._store.read() as reader:
+            key = reader.key(locator)
+            has_material = reader.key_of_material(locator.region, material_id) is not None
+        if key is not None:
+            return key, self._rewrapped(key, version)
+        if has_material:
+            raise UnsealError("its row is gone, and its material is not")
+        return None
 
     def _rewrapped(self, key: KmsKey, version: int) -> KmsKey:
         """Return a key whose material is wrapped anew; raises UnsealError, QuarantinedRecordException."""
@@ -242,6 +260,14 @@ class Rewrapping:
             return self._store.write(act, *scopes)
         except WriteConflict:
             return 0
+
+
+def _named(locator: KeyLocator, error: Exception) -> str:
+    """Return what to call a key that could not be wrapped anew, and why if a token or the database says so."""
+    why = ""
+    if isinstance(error, (*_NO_ANSWER, TokenFaultError, UnsupportedOperationException)):
+        why = (error.explanation or str(error)).rstrip(".")
+    return f"key {locator.arn} ({why})" if why else f"key {locator.arn}"
 
 
 def _is_older(token: bytes, version: int) -> bool:

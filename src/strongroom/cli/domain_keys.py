@@ -103,8 +103,8 @@ def _rewrap(rotation: DomainKeyRotation, found: Sequence[DomainKeyStatus]) -> li
 def _fail_for(refused: Sequence[str]) -> None:
     if refused:
         raise click.ClickException(
-            f"this could not be wrapped anew, so that the older version is kept: {', '.join(refused)}; restore it from "
-            "a backup, or delete it"
+            f"this could not be wrapped anew, so that the older version is kept: {', '.join(refused)}; if it does not "
+            "help to run this again, restore it from a backup, or delete it"
         )
 
 

@@ -22,6 +22,8 @@ from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.domain_keys import IAM_SCOPE
+from strongroom.crypto.hsm.key_backend import HsmKeyBackend
+from strongroom.crypto.material import MaterialBinding
 from strongroom.crypto.token_errors import TokenUnavailableError
 from strongroom.keys.external_keys import parse_external_token
 from strongroom.keys.specs import KeySpec, KeyUsage
@@ -129,6 +131,44 @@ def test_an_object_that_the_token_does_not_destroy_is_named(
 
 def _unavailable(*_: object) -> None:
     raise TokenUnavailableError("told not to answer")
+
+
+def test_a_token_that_goes_away_in_a_move_is_blamed_on_no_key(
+    full: LocalDeployment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    blobs = [encrypt(full, new_key(full)) for _ in range(5)]
+    with command(full) as opened:
+        opened.domain_keys.begin((REGION,))
+        with monkeypatch.context() as away:
+            away.setattr(HsmKeyBackend, "rewrap", _unavailable)
+            with pytest.raises(TokenUnavailableError):
+                opened.domain_keys.rewrap(REGION)
+            full.deployment.keeper.run()
+    (record,) = [each for each in caplog.records if "could not finish" in each.getMessage()]
+    assert record.getMessage().endswith("_rotate_domain_keys (), and tries again: told not to answer")
+    assert not [each for each in caplog.records if each.exc_info]
+    full.deployment.keeper.run()
+    with command(full) as opened:
+        assert opened.domain_keys.status((REGION,))[0].remaining == 0
+    assert [decrypt(full, each) for each in blobs] == ["eA=="] * 5
+
+
+def test_a_key_that_a_token_says_it_is_lost_for_is_named_and_the_others_move(
+    full: LocalDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [new_key(full) for _ in range(5)]
+    moves = HsmKeyBackend.rewrap
+
+    def fails_for_one(backend: HsmKeyBackend, token: bytes, owner: MaterialBinding) -> bytes:
+        if owner.key_id == keys[2]:
+            _unavailable()
+        return moves(backend, token, owner)
+
+    with command(full) as opened, monkeypatch.context() as poisoned:
+        opened.domain_keys.begin((REGION,))
+        poisoned.setattr(HsmKeyBackend, "rewrap", fails_for_one)
+        assert opened.domain_keys.rewrap(REGION) == (f"key {locator(full, keys[2]).arn} (told not to answer)",)
+        assert opened.domain_keys.status((REGION,))[0].remaining == 1
 
 
 def test_the_keeper_rotates_what_can_move_and_says_what_cannot(
