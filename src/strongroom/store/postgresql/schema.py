@@ -4,7 +4,21 @@ Text is compared byte by byte (``COLLATE "C"``), as SQLite does, so that lists h
 whatever its locale. ``migrations`` creates the tables; a test checks that both agree.
 """
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Float, Index, LargeBinary, MetaData, String, Table, Text, true
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    true,
+)
 
 from strongroom.store.sql import schema as shared
 
@@ -42,7 +56,9 @@ generation = Table(
     metadata,
     # One row: the sequence number of the newest entry of the change log, and the tag of its commit, 8 random bytes.
     # Its primary key does not change, so that an update writes to no index.
-    Column("single", Boolean, CheckConstraint("single", name="generation_single"), primary_key=True, server_default=true()),
+    Column(
+        "single", Boolean, CheckConstraint("single", name="generation_single"), primary_key=True, server_default=true()
+    ),
     Column("number", BigInteger, nullable=False),
     Column("tag", LargeBinary, nullable=False),
 )
@@ -64,8 +80,10 @@ member = Table(
 receipt = Table(
     "receipt",
     metadata,
-    # That of the commit.
+    # Of the write; also of its commit, where the write has changed what is logged.
     Column("tag", LargeBinary, primary_key=True),
+    # Which attempt of the write it was, counted from 1.
+    Column("attempt", Integer, nullable=False),
     # The generation when the commit was made.
     Column("number", BigInteger, nullable=False),
     # By the clock of the database.

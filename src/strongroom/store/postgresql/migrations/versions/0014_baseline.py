@@ -234,6 +234,7 @@ def upgrade() -> None:
     op.create_table(
         "receipt",
         sa.Column("tag", sa.LargeBinary, nullable=False),
+        sa.Column("attempt", sa.Integer, nullable=False),
         sa.Column("number", sa.BigInteger, nullable=False),
         sa.Column("made_at", sa.Float, nullable=False),
         sa.PrimaryKeyConstraint("tag"),
