@@ -99,12 +99,15 @@ def open_postgresql(
     """
     named = conninfo_to_dict(address)
     # Values in the address count.
-    defaults = {"connect_timeout": CONNECT_TIMEOUT, "fallback_application_name": "strongroom"}
-    parameters = {name: value for name, value in defaults.items() if name not in named}
+    timeout = named.get("connect_timeout", CONNECT_TIMEOUT)
 
     def connect() -> StoreConnection:
         connection = StoreConnection.connect(
-            address, autocommit=True, prepare_threshold=5 if prepare else None, **parameters
+            address,
+            autocommit=True,
+            prepare_threshold=5 if prepare else None,
+            connect_timeout=timeout,
+            fallback_application_name="strongroom",
         )
         connection.limit = statement_limit
         connection.watch_warnings()
