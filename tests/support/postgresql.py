@@ -34,7 +34,7 @@ _EMPTY = (
     "INSERT INTO database_history VALUES (1, substr(md5(gen_random_uuid()::text), 1, 16), 0)",
 )
 """What makes a database as the migrations leave it."""
-_FAST = "-c fsync=off -c full_page_writes=off"
+_FAST = "-c fsync=off -c full_page_writes=off -c deadlock_timeout=100ms"
 _LIMITS = ("lock_timeout = '2s'", "statement_timeout = '5s'", "idle_in_transaction_session_timeout = '5s'")
 
 
@@ -157,6 +157,8 @@ class Cluster:
         name = f"test_{system_entropy(6).hex()}"
         # Faster than a checkpoint and copied files.
         self.run(f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {_TEMPLATE} STRATEGY wal_log")
+        # A copy does not have the rights of the database itself.
+        self.run(f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")
         return name
 
     def store(self, name: str, time_limit: float = TIME_LIMIT, port: int | None = None) -> PostgresqlStore:
