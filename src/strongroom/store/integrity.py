@@ -16,7 +16,7 @@ _PAUSE = 600.0
 
 
 class Integrity(msgspec.Struct, frozen=True):
-    """What a check found: ``findings`` are the database's words for what is wrong, a few at most; none if all is well."""
+    """What a check found: ``findings`` are the database's words for what is wrong, a few at most, or none."""
 
     findings: tuple[str, ...]
     seconds: float
