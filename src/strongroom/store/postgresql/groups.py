@@ -51,7 +51,7 @@ class Member(Generic[T]):
         self._error: BaseException | None = None
 
     def run(self, transaction: PostgresqlTransaction) -> None:
-        """Run the write as one of a group, and keep what it returns or raises.
+        """Run the write as one of a group, and keep its result or error.
 
         Raises MemberFailedError if the transaction cannot be committed without it any more.
         """
