@@ -92,7 +92,8 @@ def test_a_delayed_commit_does_not_come_after_the_refusal_of_the_second_attempt(
 
     proxy.at_commit = AtCommit.DELAY
     with pytest.raises(LookupError):
-        store.write(add_once, SCOPE)
+        # Without a scope, it does not wait for the locks of the first attempt.
+        store.write(add_once)
     proxy.deliver()
     assert len(attempts) == 2
     assert description(postgresql, database) == ""
