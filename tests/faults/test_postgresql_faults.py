@@ -116,14 +116,18 @@ def test_acknowledged_changes_outlive_a_crash_of_the_database_and_each_is_made_o
         assert len(names) == len(set(names))
 
 
-def test_connections_that_the_server_has_ended_are_replaced(postgresql: Cluster, store: PostgresqlStore) -> None:
-    with ThreadPoolExecutor(4) as threads:
-        for _ in range(3):
-            assert all(threads.map(lambda _: load(store), range(4)))
-            postgresql.run(TERMINATE)
-    load(store)
+def test_connections_that_the_server_has_ended_are_replaced(
+    postgresql: Cluster, store: PostgresqlStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ExitStack() as open_reads:
+        for _ in range(4):
+            open_reads.enter_context(store.read())
     postgresql.run(TERMINATE)
-    assert write(store) == "x"
+    with caplog.at_level("INFO"):
+        assert write(store) == "x"
+    assert len(caplog.messages) == 1, "one that has ended says that all have"
+    postgresql.run(TERMINATE)
+    assert load(store)
     attempts: list[int] = []
 
     def end_then_change(transaction: Transaction) -> str:
