@@ -37,7 +37,7 @@ from strongroom.crypto.hsm.imported_keys import template_for
 from strongroom.crypto.hsm.importing import Importing
 from strongroom.crypto.hsm.key_backend import HsmKeyBackend
 from strongroom.crypto.hsm.kinds import kinds_of_keys
-from strongroom.crypto.hsm.wrapped_keys import KeyNotKeptError, KeyWrap
+from strongroom.crypto.hsm.wrapped_keys import KeyNotKeptError
 from strongroom.crypto.material import WrappedMaterial
 from strongroom.crypto.pkcs11 import constants as c
 from strongroom.crypto.pkcs11.calls import Calls
@@ -128,7 +128,7 @@ def test_an_imported_key_is_the_one_that_was_sent(
 @pytest.mark.parametrize("module", MODULES)
 def test_what_is_refused_is_listed(importers: Importers, module: str) -> None:
     depth, kinds = importers(module).depth, kinds_of_keys(lambda: bytes(NONCES_LENGTH))
-    found = refused_imports(depth.token, Importing(KeyWrap(None), kinds))
+    found = refused_imports(depth.token, Importing(kinds))
     tried = [case for case in CASES if case[0] is not KeySpec.RSA_3072]
     # P-521 is not tried by OAEP, because RSA-2048 has no room for it.
     expected = {
