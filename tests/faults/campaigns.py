@@ -1,8 +1,8 @@
 """``make faults``: every campaign of faults, and the rows of the table in ``docs/reliability.md``.
 
 Kills, power cuts, bit flips and changes of rows are injected ``--rounds`` times each, kills and cuts over both
-settings of durability; files are cut short and removed, folders copied and backed up a tenth as often. Exits with 1 if
-anything was lost in silence or answered wrongly.
+settings of durability; files are cut short and removed, folders copied and backed up, tokens made to fail a tenth as
+often. Exits with 1 if anything was lost in silence or answered wrongly.
 """
 
 import argparse
@@ -21,10 +21,13 @@ from kill_campaign import KillCampaign
 from power_cut_campaign import PowerCutCampaign
 from seal_campaign import SealCampaign
 from softhsm import LABEL, MODULE, new_token, pin_file
+from token_campaign import TokenCampaign
 from wrong_copies import WrongCopyCampaign
 
 _DURABILITIES = ("write", "fsync")
+_PROTECTIONS = ("pkcs11-root", "pkcs11-full")
 _SHORT = 10
+_NAMES = ("kills", "cuts", "damage", "copies", "backups", "seals", "domain-keys", "tokens")
 _PART = 25
 """So many rounds are one part, with a folder and a seed of its own. Its row goes to standard error when it is done."""
 Campaign = Callable[[Path, Random, int], Tally]
@@ -35,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=("kills", "cuts", "damage", "copies", "backups", "seals", "domain-keys"))
+    parser.add_argument("--only", choices=_NAMES)
     asked = parser.parse_args()
     lost = 0
     print("| Fault | Injected | Acknowledged | Lost | Recovery: median, worst | Outcomes |\n|---|---|---|---|---|---|")
@@ -88,6 +91,8 @@ def _campaigns(rounds: int) -> Iterator[tuple[str, int, Campaign]]:
     )
     yield "domain-keys", max(1, rounds // 5), _domain_keys_of_full_depth
     yield "seals", max(1, rounds // 5), lambda scratch, random, count: SealCampaign(scratch, random).run(count)
+    for protection in _PROTECTIONS:
+        yield "tokens", few, _tokens(protection)
 
 
 def _kills(durability: str, workers: int) -> Campaign:
@@ -103,6 +108,16 @@ def _damage(how: How, *, was_killed: bool) -> Campaign:
         campaign = DamageCampaign(scratch, random, how, was_killed=was_killed)
         tally = campaign.run(rounds)
         print(report(campaign), file=sys.stderr, flush=True)
+        return tally
+
+    return run
+
+
+def _tokens(protection: str) -> Campaign:
+    def run(scratch: Path, random: Random, rounds: int) -> Tally:
+        campaign = TokenCampaign(scratch, random, protection)
+        tally = campaign.run(rounds)
+        print(campaign.report(), file=sys.stderr, flush=True)
         return tally
 
     return run

@@ -230,13 +230,14 @@ class ModuleToken:
         if connection is not None and self._module.is_current(connection.generation):
             return connection
         if not self._connecting.acquire(timeout=0 if self._pause else _CONNECTING):
-            raise self._why or TokenUnavailableError(f"{self._described()}: it is being connected")
+            why = self._why
+            raise why.again() if why else TokenUnavailableError(f"{self._described()}: it is being connected")
         try:
             connection = self._connection
             if connection is not None and self._module.is_current(connection.generation):
                 return connection
             if self._why is not None and (isinstance(self._why, TokenRefusedError) or self._timer() < self._next_try):
-                raise self._why
+                raise self._why.again()
             connection = self._connection = self._connect()
             if self._why is not None:
                 logger.warning("%s: it is back", self._described())
@@ -278,7 +279,7 @@ class ModuleToken:
         """Note that the token is away: until the next attempt, which comes after a pause, calls fail at once."""
         self._pause = min(max(2 * self._pause, _FIRST_PAUSE), _LONGEST_PAUSE)
         self._next_try = self._timer() + self._pause
-        self._why = why
+        self._why = why.again()
         self._report(why.explanation)
         return why
 
