@@ -70,7 +70,7 @@ class KeyCapabilities:
             trial.run(spec, usage, moved=moved)
         except (_FailedError, CryptokiError) as failed:
             error = failed.error if isinstance(failed, _FailedError) else failed
-            if not is_refusal(error, session):
+            if not session.calls.is_refusal(error):
                 raise error from None
             session.drop()
             return trial.step + str(error)
@@ -88,7 +88,7 @@ def _has_rsa(bits: int, session: TokenSession) -> bool:
     try:
         return bits in session.key_sizes(c.CKM_RSA_PKCS_KEY_PAIR_GEN)
     except CryptokiError as error:
-        if not is_refusal(error, session):
+        if not session.calls.is_refusal(error):
             raise
         return False
 
@@ -153,19 +153,3 @@ class _Tried:
             if error.kind is Kind.CALLER:
                 raise
             raise _FailedError(error) from None
-
-
-def is_refusal(error: CryptokiError, session: TokenSession) -> bool:
-    """Tell whether a failure says that a token does not have something, and not that it is away or full.
-
-    Some modules say GENERAL_ERROR, as of a lost connection, for whatever they do not have; they go on answering.
-    """
-    if error.kind in {Kind.FAULT, Kind.CALLER}:
-        return True
-    if error.code != c.CKR_GENERAL_ERROR:
-        return False
-    try:
-        session.calls.random(1)
-    except CryptokiError:
-        return False
-    return True

@@ -7,7 +7,6 @@ from typing import cast
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from strongroom.crypto.hsm.capabilities import is_refusal
 from strongroom.crypto.hsm.elliptic import CURVES
 from strongroom.crypto.hsm.importing import Importing
 from strongroom.crypto.hsm.key_encryption_keys import TEMPORARY
@@ -79,7 +78,7 @@ def try_import(importing: Importing, session: TokenSession, pair: WrappingPair, 
 
 def reason_of(error: CryptokiError | KmsError, session: TokenSession) -> str:
     """Return why a token cannot import something; raises the error if it says nothing about that."""
-    if isinstance(error, CryptokiError) and not is_refusal(error, session):
+    if isinstance(error, CryptokiError) and not session.calls.is_refusal(error):
         raise error
     session.drop()
     if isinstance(error, CryptokiError):
