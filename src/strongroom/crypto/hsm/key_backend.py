@@ -108,7 +108,7 @@ class HsmKeyBackend:
         return kind.backing_key(usable, key.public_key)
 
     def destroy(self, token: bytes, owner: MaterialBinding) -> None:
-        """Do nothing: the key exists only in the token, which the store erases, and in use until it is unloaded."""
+        """Do nothing: there is only ``token``, which the store erases, and a session object until it is unloaded."""
 
     def replicate(self, token: bytes, owner: MaterialBinding, region: str) -> bytes:
         """Wrap the same key for another Region; raises as ``KeyBackend`` says.
@@ -144,6 +144,7 @@ class HsmKeyBackend:
         domain_key = self._domain_keys.newest_of_full_depth(owner.region)
         if domain_key is None:
             return self._software.wrapping_key(spec, algorithm, owner)
+        self._software.require_approved(owner.spec)
         return self._imports.wrapping_key(domain_key, spec, algorithm, owner)
 
     def import_material(
@@ -156,6 +157,7 @@ class HsmKeyBackend:
         domain_key = self._domain_keys.newest_of_full_depth(owner.region)
         if domain_key is None:
             return self._software.import_material(wrapped, owner, known_ids)
+        self._software.require_approved(owner.spec)
         material_id, key = self._imports.import_material(domain_key, wrapped, owner, known_ids)
         return ImportedMaterial(material_id, token_of(domain_key, key, _fields(owner.binding(material_id))))
 

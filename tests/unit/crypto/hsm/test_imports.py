@@ -239,6 +239,18 @@ def test_a_token_that_does_not_tell_lengths_imports_no_secrets(
     assert it.bring(OAEP_SHA_1, importer(spec), material_of(spec)).token
 
 
+def test_what_is_not_approved_is_not_imported_into_a_token_either(importers: Importers) -> None:
+    it, owner = importers("softhsm"), importer(KeySpec.ECC_SECG_P256K1)
+    depth, pair, material = it.depth, it.pair(OAEP_SHA_1, owner), material_of(owner.spec)
+    approved = software.SoftwareKeyBackend(depth.domain_keys, entropy, approved_only=True)
+    strict = Importer(replace(depth, backend=HsmKeyBackend(depth.domain_keys, depth.token, entropy, approved)))
+    with pytest.raises(UnsupportedOperationException, match="fips"):
+        strict.pair(OAEP_SHA_1, owner)
+    with pytest.raises(UnsupportedOperationException, match="fips"):
+        strict.send(OAEP_SHA_1, owner, pair, wrap(pair.public_key, OAEP_SHA_1, material))
+    assert it.bring(OAEP_SHA_1, owner, material).token
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_material_that_moved_into_the_token_is_known_again(importers: Importers, module: str) -> None:
     it = importers(module)
