@@ -155,7 +155,7 @@ def test_a_region_without_keys_moves_out_again(full: LocalDeployment) -> None:
     new_key(full)
     full.settings = replace(full.settings, key_protection="software")
     full.reopen()
-    with command(full) as opened, pytest.raises(NotMovableError, match="1 key in us-east-1 were made in the hardware"):
+    with command(full) as opened, pytest.raises(NotMovableError, match="does not leave it: 1 key in us-east-1; set"):
         opened.domain_keys.begin(())
     status = hsm_status(full.settings, full.clock, entropy, Unsealing(full.settings, entropy))
     assert (status.key_protection, len(status.domain_keys)) == ("software", 2)
