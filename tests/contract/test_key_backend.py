@@ -35,6 +35,7 @@ from strongroom.errors import (
     InvalidCiphertextException,
     KMSInvalidMacException,
     KMSInvalidSignatureException,
+    KMSInvalidStateException,
     UnsupportedOperationException,
     ValidationException,
 )
@@ -49,9 +50,20 @@ from strongroom.keys.algorithms import (
 )
 from strongroom.keys.specs import USAGES, KeySpec, KeyUsage
 from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec
+from xks_scene import NamedExternally
 
-BACK_ENDS = ("key_backend", "token_backend", "root_depth_backend", "softhsm_full_depth", "nss_full_depth")
+BACK_ENDS = (
+    "key_backend",
+    "token_backend",
+    "root_depth_backend",
+    "softhsm_full_depth",
+    "nss_full_depth",
+    "external_backend",
+)
 """The names of the fixtures that create a key back end."""
+
+NOT_AUTHENTIC = (InvalidCiphertextException, KMSInvalidStateException)
+"""How a ciphertext is refused: the second, where a proxy has refused it (KMS Developer Guide, "Troubleshooting")."""
 
 Make = Callable[..., BackingKey]
 """Makes a key of a spec, and perhaps for a usage."""
@@ -105,8 +117,14 @@ def require_spec(backend: KeyBackend, spec: KeySpec, usage: KeyUsage | None = No
     try:
         backend.require_spec(spec, usage or USAGES[spec][-1], "us-east-1")
     except UnsupportedOperationException as error:
-        assert isinstance(backend, HsmKeyBackend)
+        assert isinstance(backend, HsmKeyBackend | NamedExternally)
         pytest.skip(str(error))
+
+
+def require_material(backend: KeyBackend) -> None:
+    """Skip a test of material that is imported, or copied to another Region: there is none in a custom key store."""
+    if isinstance(backend, NamedExternally):
+        pytest.skip("keys in external key stores are neither imported nor multi-Region keys")
 
 
 @pytest.fixture(scope="module", params=BACK_ENDS)
@@ -158,6 +176,7 @@ def test_a_token_loads_the_same_key_with_its_binding_and_fails_with_any_other(
 
 
 def test_a_copy_for_another_region_is_the_same_key_there_and_only_there(any_backend: KeyBackend) -> None:
+    require_material(any_backend)
     spec = KeySpec.SYMMETRIC_DEFAULT
     here = replace(owner(spec), key_id="mrk-" + "a" * 32)
     there = replace(here, region="eu-west-1")
@@ -183,6 +202,7 @@ def test_the_material_of_a_single_region_key_stays_in_its_region(any_backend: Ke
 
 
 def test_imported_material_is_known_by_its_id_and_loads_under_its_binding(any_backend: KeyBackend) -> None:
+    require_material(any_backend)
     bound = owner(KeySpec.SYMMETRIC_DEFAULT)
     importer = MaterialOwner(bound.account, bound.region, bound.key_id, bound.spec)
     # SoftHSM has OAEP with SHA-1 alone. Which token refuses what is for the tests of imports.
@@ -216,7 +236,7 @@ def is_same(one: BackingKey, other: BackingKey, spec: KeySpec) -> bool:
     body = cast("SymmetricKey", one).encrypt(b"p", b"")
     try:
         return cast("SymmetricKey", other).decrypt(body, b"") == b"p"
-    except InvalidCiphertextException:
+    except NOT_AUTHENTIC:
         return False
 
 
@@ -228,7 +248,7 @@ def test_the_text_form_of_a_key_shows_no_key_material(key_of: Make, spec: KeySpe
 
 
 def test_generating_an_unsupported_key_spec_raises(any_backend: KeyBackend) -> None:
-    with pytest.raises(LookupError):
+    with pytest.raises((LookupError, UnsupportedOperationException)):
         any_backend.generate(owner(KeySpec.SM2))
 
 
@@ -245,7 +265,7 @@ def test_symmetric_encryption(key_of: Make) -> None:
     key = cast("SymmetricKey", key_of(KeySpec.SYMMETRIC_DEFAULT))
     for size in (0, 1, 4096):
         body = key.encrypt(bytes(size), b"context")
-        assert len(body) <= size + 64
+        assert len(body) <= size + 100
         assert key.decrypt(body, b"context") == bytes(size)
         for altered, context in (
             (body[:-1], b"context"),
@@ -253,7 +273,7 @@ def test_symmetric_encryption(key_of: Make) -> None:
             (body[::-1], b"context"),
             (b"", b"context"),
         ):
-            with pytest.raises(InvalidCiphertextException):
+            with pytest.raises(NOT_AUTHENTIC):
                 key.decrypt(altered, context)
 
 
