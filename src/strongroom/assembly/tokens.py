@@ -18,7 +18,6 @@ from strongroom.crypto.hsm.importing import Importing
 from strongroom.crypto.hsm.key_backend import HsmKeyBackend
 from strongroom.crypto.hsm.key_encryption_keys import try_key_encryption_key
 from strongroom.crypto.hsm.kinds import kinds_of_keys
-from strongroom.crypto.hsm.wrapped_keys import KeyWrap
 from strongroom.crypto.key_backend import KeyBackend
 from strongroom.crypto.pkcs11.capabilities import Capabilities, capabilities_of
 from strongroom.crypto.pkcs11.connection import Connection, TokenSession
@@ -75,8 +74,8 @@ class ConfiguredToken:
         self._token: ModuleToken | None = None
         self._lost: str | None = None
         # Each key that is tried encrypts once.
-        wrap, kinds = KeyWrap(self._settings.pkcs11_wrap_mechanism), kinds_of_keys(lambda: bytes(NONCES_LENGTH))
-        self._keeps, self._importing = KeyCapabilities(self, wrap, kinds), Importing(wrap, kinds)
+        kinds = kinds_of_keys(lambda: bytes(NONCES_LENGTH))
+        self._keeps, self._importing = KeyCapabilities(self, kinds), Importing(kinds)
         if self.is_set:
             # Seals may need it.
             unsealing.token = self
@@ -266,7 +265,7 @@ class ConfiguredToken:
         """Refuse a token that cannot wrap keys for full depth; raises UnsealError."""
         if connection.known_answers.wrap is None:
             named = self._settings.pkcs11_wrap_mechanism
-            number, advice = "a number that is known", "name its number in"
+            number, advice = "a number of the standard", "name its number in"
             if named is not None:
                 number, advice = f"the number {named:#x}", "correct or remove"
             raise UnsealError(

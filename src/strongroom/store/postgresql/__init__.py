@@ -1,0 +1,8 @@
+"""The store in PostgreSQL, 15 or newer, shared by any number of nodes.
+
+``store`` implements ``protocol.Store``. ``engine`` keeps the connections, each with a deadline for every statement
+(``connection``). ``writes`` runs a write and settles commits whose outcome is unknown; ``statements`` begins and ends
+its transaction, and has the statements that other databases on the same protocol may lack. ``change_log`` reads what
+others have changed. ``faults`` says what errors mean. ``schema`` has the tables; ``migrate`` and ``migrations`` make
+them, and ``schema_version`` tells which a database has. No server can use it yet.
+"""
