@@ -26,6 +26,13 @@ class Member(msgspec.Struct, frozen=True):
     lease: float
 
 
+class FoundMembers(msgspec.Struct, frozen=True):
+    """All members, and the number of the generation in the same snapshot."""
+
+    number: int
+    members: Sequence[Member]
+
+
 class FindMember(msgspec.Struct, frozen=True):
     """Find the row of a node. The reply is a ``Member`` or None."""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from strongroom.store.leases.bounds import LONGEST_LEASE, over_everywhere
-from strongroom.store.leases.requests import Member
+from strongroom.store.leases.requests import FoundMembers, Member
 
 Done = Callable[[], None]
 
@@ -57,21 +57,30 @@ class Settlement:
         self._waiting.append(_Waiting(number, committed_at, done))
         self._newest = max(self._newest, number)
 
-    def observe(self, members: Sequence[Member], read_at: float) -> tuple[list[Done], list[Member]]:
+    def observe(self, found: FoundMembers, read_at: float) -> tuple[list[Done], list[Member]]:
         """Return what is settled, and the members to remove if they are still as they were found.
 
-        ``members`` are all, read after the newest commit that was added; ``read_at`` is read after that.
+        The clock has to be read, for ``read_at``, after the members. A commit that the server which found them does not
+        know is not settled by them: a former primary would not know a node that joined since.
         """
+        members = found.members
         removals = self._suspect(members, read_at)
         settled: list[_Waiting] = []
         waiting: list[_Waiting] = []
         for each in self._waiting:
+            if each.number > found.number:
+                waiting.append(each)
+                continue
             leases = [member.lease for member in members if member.acked < each.number]
             is_over = not leases or read_at >= each.committed_at + over_everywhere(max(leases))
             self.waited_out += bool(is_over and leases)
             (settled if is_over else waiting).append(each)
         self._waiting = waiting
         return [each.done for each in settled], removals
+
+    def is_ahead_of(self, found: FoundMembers) -> bool:
+        """Whether a change waits that the server which found the members does not know."""
+        return any(each.number > found.number for each in self._waiting)
 
     def expire(self, now: float) -> list[Done]:
         """Return what is settled by time alone, where the members cannot be read."""

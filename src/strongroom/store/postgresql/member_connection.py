@@ -12,6 +12,7 @@ from strongroom.store.leases.requests import (
     Acknowledge,
     FindMember,
     FoundChanges,
+    FoundMembers,
     Join,
     Leave,
     Member,
@@ -84,9 +85,10 @@ class MemberConnection:
                 self._execute(statements.LEAVE, (request.node, request.incarnation))
                 return None
 
-    def members(self) -> list[Member]:
+    def members(self) -> FoundMembers:
         """Return all members."""
-        return [_member(row) for row in self._execute(statements.FIND_ALL, ()).fetchall()]
+        rows = self._execute(statements.FIND_ALL, ()).fetchall()
+        return FoundMembers(rows[0][0], [_member(row[1:]) for row in rows if row[1] is not None])
 
     def remove(self, member: Member) -> None:
         """Delete a member if it has not been renewed since it was found."""

@@ -13,7 +13,7 @@ _QUICK = "WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'o
 
 _MEMBER = "node, incarnation, renewed, acked, lease"
 FIND = f"SELECT {_MEMBER} FROM member WHERE node = %s"
-FIND_ALL = f"SELECT {_MEMBER} FROM member"
+FIND_ALL = f"SELECT generation.number, {_MEMBER} FROM generation LEFT JOIN member ON true"
 INSERT = f"""{_DURABLE} INSERT INTO member (node, incarnation, renewed, acked, lease, release, joined_at)
     SELECT %s, %s, 0, 0, %s, %s, extract(epoch FROM clock_timestamp()) FROM durable
     ON CONFLICT (node) DO NOTHING"""

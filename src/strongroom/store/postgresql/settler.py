@@ -88,11 +88,15 @@ class Settler:
                 notify = True
             if notify:
                 self._connection.notify()
-            members = self._connection.members()
-            settled, removals = self._settlement.observe(members, self._clock.uptime())
+            found = self._connection.members()
+            settled, removals = self._settlement.observe(found, self._clock.uptime())
         except psycopg.Error as error:
             self._fail(error)
             return self._settlement.expire(self._clock.uptime())
+        if self._settlement.is_ahead_of(found):
+            logger.warning("the nodes that have to acknowledge a change were read from a server that does not know it")
+            self._disconnect()
+            return settled + self._settlement.expire(self._clock.uptime())
         try:
             for member in removals:
                 logger.warning("node %s has not renewed its lease, and is not waited for any more", member.node)
