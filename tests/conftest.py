@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from empty_database import put_empty_database
+from postgresql import Cluster
 from strongroom.clock import ManualClock
 from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys, create_domain_key
 from strongroom.crypto.key_backends import KeyBackends
@@ -81,9 +82,25 @@ def xks_stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[XksStub]:
 
 
 @pytest.fixture
-def store(tmp_path: Path, domain_keys: DomainKeys) -> Iterator[SqlStore]:
+def store(sqlite_store: SqlStore) -> SqlStore:
+    return sqlite_store
+
+
+@pytest.fixture
+def sqlite_store(tmp_path: Path, domain_keys: DomainKeys) -> Iterator[SqlStore]:
     put_empty_database(tmp_path / "strongroom.db")
     store = SqlStore(open_sqlite(tmp_path / "strongroom.db"))
     store.authenticate(domain_keys.row_keys, Problems())
     yield store
     store.close()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Cluster]:
+    """Return a PostgreSQL server, one for each test process."""
+    cluster = Cluster()
+    try:
+        cluster.prepare()
+        yield cluster
+    finally:
+        cluster.remove()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from keys_builder import locator, make_key, material
@@ -26,12 +27,13 @@ from strongroom.store.records import (
     ChangeKind,
     KeyUse,
 )
-from strongroom.store.sql.transaction import SqlTransaction
-from strongroom.store.sqlite.engine import WRITE
+from strongroom.store.scopes import KeyScope
+from strongroom.store.sqlite.store import SqlStore
 
 NOW = 1_790_000_000.0
 ACCOUNT = "111122223333"
 REGION = "us-east-1"
+READ_ONLY = {"sqlite": "PRAGMA query_only=ON", "postgresql": "SET TRANSACTION READ ONLY"}
 
 
 def add(store: Store, key: KmsKey) -> KmsKey:
@@ -60,15 +62,10 @@ def add_twice(transaction: Transaction, key: KmsKey) -> None:
     transaction.add_key(key)
 
 
-def commit_as_another_process(store: Store, key: KmsKey) -> None:
-    """Commit a key as another process that dies right afterwards."""
-    with store._engine.connect().execution_options(**WRITE) as connection, connection.begin():  # type: ignore[attr-defined]
-        SqlTransaction(connection, store.guard).add_key(key)  # type: ignore[attr-defined]
-
-
 def save_read_only(store: Store, key: KmsKey) -> None:
     def change(transaction: Transaction) -> None:
-        transaction._connection.exec_driver_sql("PRAGMA query_only=ON")  # type: ignore[attr-defined]
+        connection: Connection = transaction._connection  # type: ignore[attr-defined]
+        connection.exec_driver_sql(READ_ONLY[connection.dialect.name])
         transaction.save_key(key, replace(key, description="lost"))
 
     store.write(change)
@@ -274,12 +271,13 @@ def test_every_commit_changes_the_version_and_adds_to_the_change_log(store: Stor
     assert isinstance(changes.entries[0], Change)
 
 
-def test_a_commit_of_another_process_changes_the_version_too(store: Store) -> None:
+def test_a_commit_of_another_process_changes_the_version_too(store: Store, other: Store) -> None:
     """The other process needs not notify this one, and may have died."""
     seen = store.version()
-    key = make_key(1)
-    commit_as_another_process(store, key)
+    start = store.changes(0).last
+    key = add(other, make_key(1))
     assert store.version() != seen
+    assert [each.name for each in store.changes(start).entries] == [key.key_id]
     assert load(store, key.locator) == key
 
 
@@ -303,7 +301,7 @@ def test_writers_on_many_threads_do_not_lose_each_others_changes(store: Store) -
             assert before is not None
             transaction.save_key(before, replace(before, tags=tuple(sorted((*before.tags, (f"{number:02}", ""))))))
 
-        store.write(change)
+        store.write(change, KeyScope(key.account, key.key_id))
 
     threads = [threading.Thread(target=tag, args=(number,)) for number in range(20)]
     for thread in threads:
@@ -340,7 +338,8 @@ def test_scrubbing_succeeds_without_readers(store: Store) -> None:
     assert store.scrub()
 
 
-def test_scrubbing_does_not_wait_for_long_readers(store: Store) -> None:
+def test_scrubbing_does_not_wait_for_long_readers(sqlite_store: SqlStore) -> None:
+    store = sqlite_store
     key = add(store, make_key(1, origin=Origin.EXTERNAL))
     key = save(store, key, imported.import_material(key, material(2), ImportType.NEW))
     with store.read() as reader:

@@ -287,11 +287,12 @@ class DomainKeyRotation:
 
     def _remove(self, transaction: Transaction, found: Sequence[DomainKeyStatus]) -> None:
         for status in found:
+            # First: it waits for every write that uses the old keys, and keeps others from beginning.
+            for version in status.older:
+                transaction.remove_domain_key(SealedDomainKey(status.scope, version, b""))
             remaining = self._rewrapping.remaining_in(transaction, status.scope, status.version)
             if remaining:
                 raise _still_needed(status.scope, remaining)
-            for version in status.older:
-                transaction.remove_domain_key(SealedDomainKey(status.scope, version, b""))
 
 
 def _still_needed(scope: str, remaining: int) -> DataFolderError:

@@ -36,6 +36,14 @@ class FaultKind(StrEnum):
     """A table that always has a row has none."""
     MOVED = "moved"
     """The files are not those that were opened."""
+    CONNECTION = "connection"
+    """The database server cannot be reached, or has ended the connection."""
+    CROWDED = "crowded"
+    """All connections are in use: those of this process, or those that the database server allows."""
+    STANDBY = "standby"
+    """The database server that was reached may only be read."""
+    DENIED = "denied"
+    """The role of this process may not do this in the database."""
     OTHER = "other"
 
 
@@ -108,6 +116,26 @@ _WORDS = {
         "The files of the key store are not those that this server has opened.",
         "is not the database that was opened: it, its -wal or its -shm was moved, replaced or removed",
         "stop the server, put the files back, and start it again",
+    ),
+    FaultKind.CONNECTION: _Words(
+        "The key store cannot be reached now.",
+        "cannot be reached",
+        "see whether its database server runs, and whether this server may connect to it",
+    ),
+    FaultKind.CROWDED: _Words(
+        "The key store has no free connection now.",
+        "has no free connection",
+        "see what keeps its connections in use, or allow the database server more of them",
+    ),
+    FaultKind.STANDBY: _Words(
+        "The key store cannot be written now.",
+        "can only be read: its database server is a standby, or its transactions are read-only",
+        "make the primary reachable, or its transactions writable",
+    ),
+    FaultKind.DENIED: _Words(
+        "The key store cannot be used now.",
+        "denies this server's role what it needs",
+        "grant the role its rights again",
     ),
     FaultKind.OTHER: _Words(
         "The key store failed.",

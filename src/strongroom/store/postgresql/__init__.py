@@ -1,6 +1,10 @@
-"""PostgreSQL: what several nodes share.
+"""The store in PostgreSQL, 15 or newer, shared by any number of nodes.
 
-``member_connection`` performs the requests of ``store.leases`` on a connection, with ``member_statements`` and within
-``deadlines``. ``agent`` runs the agent of a node. ``settler`` waits, in a process that writes, until its changes are
-settled.
+``store`` implements ``protocol.Store``. ``engine`` keeps the connections, each with a deadline for every statement
+(``connection``). ``writes`` runs a write and settles commits whose outcome is unknown; ``statements`` begins and ends
+its transaction, and has the statements that other databases on the same protocol may lack. ``change_log`` reads what
+others have changed. ``faults`` says what errors mean. ``schema`` has the tables; ``migrate`` and ``migrations`` make
+them, and ``schema_version`` tells which a database has. ``member_connection`` performs the requests of the protocol in
+``store.leases`` with ``member_statements``, for ``agent``, which runs on each node, and ``settler``, with which a process
+that writes waits until its changes are settled. No server can use it yet.
 """

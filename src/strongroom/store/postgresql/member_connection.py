@@ -23,10 +23,7 @@ from strongroom.store.leases.requests import (
     Steps,
 )
 from strongroom.store.postgresql import member_statements as statements
-from strongroom.store.postgresql.deadlines import Deadlines
-
-_WARNING = "01000"
-"""What PostgreSQL says when COMMIT returns although no standby has confirmed it: the wait was canceled."""
+from strongroom.store.postgresql.connection import StoreConnection
 
 
 class NotConfirmed(psycopg.OperationalError):
@@ -40,19 +37,15 @@ class MemberConnection:
     Raises psycopg.Error when the database cannot be reached; then it has to be closed.
     """
 
-    def __init__(self, conninfo: str, deadlines: Deadlines, timeout: float) -> None:
-        self._deadlines = deadlines
-        self._timeout = timeout
-        self._connection = psycopg.connect(_writable(conninfo), autocommit=True)
-        self._name = deadlines.register(self._connection.fileno())
-        self._is_confirmed = True
+    def __init__(self, conninfo: str, timeout: float) -> None:
+        self._connection = StoreConnection.connect(_writable(conninfo), autocommit=True)
+        self._connection.limit = timeout
+        self._connection.watch_warnings()
         self._notified = False
-        self._connection.add_notice_handler(self._note)
         self._connection.add_notify_handler(self._be_notified)
 
     def close(self) -> None:
         """Close the connection."""
-        self._deadlines.remove(self._name)
         self._connection.close()
 
     def run(self, steps: Steps) -> None:
@@ -116,9 +109,8 @@ class MemberConnection:
         return notified
 
     def _execute(self, statement: str, values: Sequence[object]) -> psycopg.Cursor[TupleRow]:
-        with self._deadlines.within(self._name, self._timeout):
-            cursor = self._connection.execute(statement.encode(), values)
-        if not self._is_confirmed:
+        cursor = self._connection.execute(statement.encode(), values)
+        if self._connection.has_warned:
             raise NotConfirmed("no standby has confirmed the commit")
         return cursor
 
@@ -135,10 +127,6 @@ class MemberConnection:
         number, tag = rows[0][:2]
         changes = [TaggedChange(row[2], bytes(row[3]), *row[4:]) for row in rows if row[2] is not None]
         return FoundChanges(Generation(number, bytes(tag)), changes)
-
-    def _note(self, diagnostic: psycopg.errors.Diagnostic) -> None:
-        if diagnostic.sqlstate == _WARNING:
-            self._is_confirmed = False
 
     def _be_notified(self, _notification: psycopg.Notify) -> None:
         self._notified = True

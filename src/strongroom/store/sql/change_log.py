@@ -1,5 +1,7 @@
 """The change log: names what each commit changed, so that every worker evicts just that from its caches."""
 
+from typing import Protocol
+
 from sqlalchemy import Connection, bindparam, func, insert, select
 
 from strongroom.store.records import Change, ChangeKind, Changes
@@ -11,9 +13,23 @@ _CHANGES = select(change).where(change.c.sequence > bindparam("after")).order_by
 _NEWEST = select(func.max(change.c.sequence))
 
 
-def log_change(connection: Connection, kind: ChangeKind, account: str, region: str, name: str) -> None:
-    """Add an entry for something that changed, in the transaction that changed it."""
-    connection.execute(_LOG, {"kind": kind.value, "account": account, "region": region, "name": name})
+class ChangeLog(Protocol):
+    """Takes the entries of one transaction."""
+
+    def add(self, kind: ChangeKind, account: str, region: str, name: str) -> None:
+        """Add an entry for something that changed; it is committed with the change."""
+        ...
+
+
+class InsertedChanges:
+    """Inserts each entry at once, for a database that gives sequence numbers in the order of commits."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, kind: ChangeKind, account: str, region: str, name: str) -> None:
+        """Add an entry for something that changed, in the transaction that changed it."""
+        self._connection.execute(_LOG, {"kind": kind.value, "account": account, "region": region, "name": name})
 
 
 def read_changes(connection: Connection, after: int) -> Changes:
@@ -21,7 +37,7 @@ def read_changes(connection: Connection, after: int) -> Changes:
 
     Numbers have no gaps. So entries that were trimmed, or removed, are missed.
     """
-    entries = [_entry(row) for row in connection.execute(_CHANGES, {"after": after})]
+    entries = [read_change(row) for row in connection.execute(_CHANGES, {"after": after})]
     last = entries[-1].sequence if entries else after
     return Changes(entries=entries, last=last, complete=len(entries) == last - after)
 
@@ -31,7 +47,8 @@ def newest_change(connection: Connection) -> int:
     return connection.execute(_NEWEST).scalar_one() or 0
 
 
-def _entry(row: AnyRow) -> Change:
+def read_change(row: AnyRow) -> Change:
+    """Read an entry; raises ValueError for one that this service did not write."""
     # All that is named has a name in ASCII. Bytes that are no UTF-8 are read as other characters.
     if not all(isinstance(each, str) and each.isascii() for each in (row.account, row.region, row.name)):
         raise ValueError(row.sequence)

@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, exists, select, 
 from strongroom.crypto.domain_keys import IAM_SCOPE
 from strongroom.keys.custom_key_stores import CustomKeyStore
 from strongroom.store.records import ChangeKind
-from strongroom.store.sql.change_log import log_change
+from strongroom.store.sql.change_log import ChangeLog
 from strongroom.store.sql.domain_keys import require_domain_key
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.rows import AnyRow
@@ -72,6 +72,8 @@ class CustomKeyStoreReads:
 class CustomKeyStoreWrites(CustomKeyStoreReads):
     """Writes of custom key stores. See ``subjects.custom_key_stores``."""
 
+    _changes: ChangeLog
+
     def put_custom_key_store(self, store: CustomKeyStore) -> None:
         """Insert a custom key store, or replace the one of its id."""
         values = {
@@ -92,7 +94,7 @@ class CustomKeyStoreWrites(CustomKeyStoreReads):
         self._log_store(store)
 
     def _log_store(self, store: CustomKeyStore) -> None:
-        log_change(self._connection, ChangeKind.CUSTOM_KEY_STORE, store.account, store.region, store.store_id)
+        self._changes.add(ChangeKind.CUSTOM_KEY_STORE, store.account, store.region, store.store_id)
 
 
 def read_custom_key_store(row: AnyRow) -> CustomKeyStore:

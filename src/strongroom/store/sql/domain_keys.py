@@ -24,7 +24,7 @@ from strongroom.keys.arns import KeyLocator
 from strongroom.store.records import AccessKeyRecord, ChangeKind
 from strongroom.store.retries import WriteConflict
 from strongroom.store.sql import rows
-from strongroom.store.sql.change_log import log_change
+from strongroom.store.sql.change_log import ChangeLog
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.row_macs import MAC
 from strongroom.store.sql.rows import AnyRow
@@ -36,7 +36,8 @@ _ADD = insert(domain_key)
 _IS = where(domain_key, "scope", "version")
 _SAVE = update(domain_key).where(_IS)
 _REMOVE = delete(domain_key).where(_IS)
-_FIND = select(domain_key.c.version).where(_IS)
+# The lock keeps it from being destroyed before the transaction has ended. SQLite, with its one writer, needs none.
+_FIND = select(domain_key.c.version).where(_IS).with_for_update(read=True, key_share=True)
 _NEWEST = select(func.max(domain_key.c.version)).where(where(domain_key, "scope"))
 
 
@@ -130,6 +131,7 @@ class DomainKeyReads:
 class DomainKeyWrites(DomainKeyReads):
     """Writes of domain keys. See ``subjects.domain_keys``."""
 
+    _changes: ChangeLog
     erased: bool
     is_last: bool
 
@@ -137,7 +139,7 @@ class DomainKeyWrites(DomainKeyReads):
         """Insert a domain key."""
         self.is_last = True
         self._connection.execute(_ADD, msgspec.structs.asdict(record))
-        log_change(self._connection, ChangeKind.DOMAIN_KEY, "", "", record.scope)
+        self._changes.add(ChangeKind.DOMAIN_KEY, "", "", record.scope)
 
     def replace_domain_key(self, record: SealedDomainKey) -> None:
         """Replace a domain key by the same one, sealed anew."""
@@ -148,7 +150,7 @@ class DomainKeyWrites(DomainKeyReads):
         """Remove a domain key that nothing needs any more: whatever it has wrapped cannot be opened after that."""
         self.erased = True
         require_changed(self._connection.execute(_REMOVE, of(scope=record.scope, version=record.version)))
-        log_change(self._connection, ChangeKind.DOMAIN_KEY, "", "", record.scope)
+        self._changes.add(ChangeKind.DOMAIN_KEY, "", "", record.scope)
 
     def rewrap_access_key(self, record: AccessKeyRecord, wrapped_secret: bytes) -> None:
         """Replace the wrapped secret of an access key by the same one; raises WriteConflict if another was put there.
@@ -160,4 +162,4 @@ class DomainKeyWrites(DomainKeyReads):
         changed = {name: self._guard.sealed(access_key, values)[name] for name in ("wrapped_secret", MAC)}
         which = of(access_key_id=record.access_key_id) | {"before": record.wrapped_secret}
         require_changed(self._connection.execute(_REWRAP_ACCESS_KEY, changed | which))
-        log_change(self._connection, ChangeKind.ACCESS_KEY, record.account, "", record.access_key_id)
+        self._changes.add(ChangeKind.ACCESS_KEY, record.account, "", record.access_key_id)

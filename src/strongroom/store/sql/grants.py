@@ -15,7 +15,8 @@ from strongroom.keys.grants import (
     terms_digest,
 )
 from strongroom.store.records import ChangeKind, GrantFilter
-from strongroom.store.sql.change_log import log_change
+from strongroom.store.sql.change_log import ChangeLog
+from strongroom.store.sql.dialects import as_json, is_integer
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.rows import AnyRow
 from strongroom.store.sql.schema import key_grant
@@ -34,11 +35,7 @@ _TO_GRANTEE = (
 _LABELLED = _TO_GRANTEE.where(where(key_grant, "label"))
 _ANY_CONTEXT = _TO_GRANTEE.where(key_grant.c.whatever_context)
 # As one value: fifty thousand rows take three times as long.
-_LABELS = select(func.json_group_array(key_grant.c.label)).where(
-    # A value of another type, written by another program, labels nothing.
-    where(key_grant, *KEY, "grantee"),
-    func.typeof(key_grant.c.label) == "integer",
-)
+_LABELS = select(as_json(key_grant.c.label)).where(where(key_grant, *KEY, "grantee"), is_integer(key_grant.c.label))
 _COUNT_LABELLED = select(func.count()).select_from(key_grant).where(where(key_grant, *KEY, "grantee", "label"))
 _NAMED = _ROW.where(where(key_grant, *KEY, "name"))
 _COUNT = select(func.count()).select_from(key_grant).where(where(key_grant, *KEY))
@@ -112,6 +109,8 @@ class GrantReads:
 class GrantWrites(GrantReads):
     """Writes of grants. See ``subjects.grants``."""
 
+    _changes: ChangeLog
+
     def add_grant(self, grant: Grant, limit: int | None = None) -> bool:
         """Insert a grant; return False and write nothing if the key has ``limit`` grants already."""
         row = {
@@ -153,7 +152,7 @@ class GrantWrites(GrantReads):
 
     def _log_grant(self, grant: Grant) -> None:
         name = f"{grant.key_id}/{grant.grant_id}"
-        log_change(self._connection, ChangeKind.GRANT, grant.account, grant.region, name)
+        self._changes.add(ChangeKind.GRANT, grant.account, grant.region, name)
 
 
 def read_grant(row: AnyRow) -> Grant:

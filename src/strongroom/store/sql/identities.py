@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select,
 from strongroom.crypto.domain_keys import IAM_SCOPE
 from strongroom.iam.entities import ENTITY_TYPES, Entity, EntityKind, Relation
 from strongroom.store.records import AccessKeyRecord, AccessKeyUse, ChangeKind
-from strongroom.store.sql.change_log import log_change
+from strongroom.store.sql.change_log import ChangeLog
 from strongroom.store.sql.domain_keys import require_domain_key
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.row_macs import MAC
@@ -136,6 +136,8 @@ class IdentityReads:
 class IdentityWrites(IdentityReads):
     """Writes of identities. See ``subjects.identities``."""
 
+    _changes: ChangeLog
+
     def add_access_key(self, record: AccessKeyRecord, limit: int | None = None) -> bool:
         """Insert an access key; return False and write nothing if its principal has ``limit`` access keys already."""
         require_domain_key(self._connection, IAM_SCOPE, record.wrapped_secret)
@@ -164,7 +166,7 @@ class IdentityWrites(IdentityReads):
         """Remove all access keys of a principal, also those that are quarantined."""
         for access_key_id in self.access_key_ids(account, principal):
             require_changed(self._connection.execute(_REMOVE_ACCESS_KEY, of(access_key_id=access_key_id)))
-            log_change(self._connection, ChangeKind.ACCESS_KEY, account, "", access_key_id)
+            self._changes.add(ChangeKind.ACCESS_KEY, account, "", access_key_id)
 
     def note_access_key_use(self, use: AccessKeyUse) -> None:
         """Save the last use of an access key, unless a later one is saved. It has no entry in the change log."""
@@ -188,7 +190,7 @@ class IdentityWrites(IdentityReads):
             if place != old_place or entity.links != before.links:
                 self._connection.execute(_ERASE_LINKS, of(**old_place))
                 self._add_links(entity)
-        log_change(self._connection, ChangeKind.IDENTITY, entity.account, "", entity.unique_id)
+        self._changes.add(ChangeKind.IDENTITY, entity.account, "", entity.unique_id)
 
     def remove_entity(self, entity: Entity) -> None:
         """Remove an entity."""
@@ -197,7 +199,7 @@ class IdentityWrites(IdentityReads):
         self._connection.execute(_ERASE_LINKS, place)
         for trace in _ERASE_TRACES:
             self._connection.execute(trace, of(unique_id=entity.unique_id))
-        log_change(self._connection, ChangeKind.IDENTITY, entity.account, "", entity.unique_id)
+        self._changes.add(ChangeKind.IDENTITY, entity.account, "", entity.unique_id)
 
     def _add_links(self, entity: Entity) -> None:
         place = _row_key(entity.account, entity.kind, entity.name)
@@ -206,7 +208,7 @@ class IdentityWrites(IdentityReads):
             self._connection.execute(_ADD_LINK, self._guard.sealed(identity_link, values))
 
     def _log_access_key(self, record: AccessKeyRecord) -> None:
-        log_change(self._connection, ChangeKind.ACCESS_KEY, record.account, "", record.access_key_id)
+        self._changes.add(ChangeKind.ACCESS_KEY, record.account, "", record.access_key_id)
 
 
 def read_entity(row: AnyRow) -> Entity:

@@ -53,7 +53,8 @@ def renew_codes(connection: Connection, guard: RowGuard, place: RenewalPlace, li
         return RenewedCodes(None, 0, ())
     table = AUTHENTICATED[place.table]
     key = [*table.primary_key]
-    query = select(table).where(_is_older(table)).order_by(*key).limit(limit)
+    # Locked, where a database has several writers: a code must not be made of a row that another one replaces.
+    query = select(table).where(_is_older(table)).order_by(*key).limit(limit).with_for_update()
     if place.after:
         query = query.where(tuple_(*key) > tuple_(*map(literal, place.after)))
     found = connection.execute(query, {"version": encoded_version(authenticator.version)}).all()

@@ -33,6 +33,11 @@ def _row_mac() -> Column[bytes]:
     return Column("row_mac", LargeBinary)
 
 
+def _partial_index(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    """Return an index that has only the rows that meet a condition."""
+    return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
+
+
 account = Table(
     "account",
     metadata,
@@ -59,7 +64,7 @@ access_key = Table(
     _row_mac(),
     Index("access_key_principal", "account", "principal"),
     # A service has one access key.
-    Index("access_key_service", "principal", unique=True, sqlite_where=text("account = ''")),
+    _partial_index("access_key_service", "principal", unique=True, where="account = ''"),
 )
 
 identity = Table(
@@ -172,9 +177,9 @@ kms_key = Table(
     # Also of the resource tags.
     _row_mac(),
     # Only of the few keys that have one: the others are neither written to the index nor searched.
-    Index("kms_key_deletion", "deletion_at", sqlite_where=text("deletion_at IS NOT NULL")),
-    Index("kms_key_rotation", "next_rotation_at", sqlite_where=text("next_rotation_at IS NOT NULL")),
-    Index("kms_key_in_store", "custom_key_store_id", sqlite_where=text("custom_key_store_id IS NOT NULL")),
+    _partial_index("kms_key_deletion", "deletion_at", where="deletion_at IS NOT NULL"),
+    _partial_index("kms_key_rotation", "next_rotation_at", where="next_rotation_at IS NOT NULL"),
+    _partial_index("kms_key_in_store", "custom_key_store_id", where="custom_key_store_id IS NOT NULL"),
 )
 
 key_count = Table(
@@ -203,7 +208,7 @@ key_material = Table(
     Column("description", String(256)),
     _belongs_to_key("key_material_key"),
     Index("key_material_of_key", *_KEY, "ordinal", unique=True),
-    Index("key_material_expiry", "expires_at", sqlite_where=text("expires_at IS NOT NULL")),
+    _partial_index("key_material_expiry", "expires_at", where="expires_at IS NOT NULL"),
 )
 
 key_tag = Table(
@@ -247,9 +252,9 @@ key_grant = Table(
     _row_mac(),
     _belongs_to_key("key_grant_key"),
     Index("key_grant_grantee", *_KEY, "grantee", "label", "grant_id"),
-    Index("key_grant_whatever", *_KEY, "grantee", "grant_id", sqlite_where=text("whatever_context")),
+    _partial_index("key_grant_whatever", *_KEY, "grantee", "grant_id", where="whatever_context"),
     Index("key_grant_name", *_KEY, "name"),
-    Index("key_grant_terms", *_KEY, "name", "terms", unique=True, sqlite_where=text("terms IS NOT NULL")),
+    _partial_index("key_grant_terms", *_KEY, "name", "terms", unique=True, where="terms IS NOT NULL"),
     Index("key_grant_retiring", "retiring", "region", "grant_id"),
 )
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
@@ -13,7 +13,7 @@ from strongroom.store.records import AccountRecord, AliasRecord, ChangeKind, Key
 from strongroom.store.retries import WriteConflict
 from strongroom.store.sql import rows
 from strongroom.store.sql.audit import AuditWrites
-from strongroom.store.sql.change_log import log_change
+from strongroom.store.sql.change_log import ChangeLog, InsertedChanges
 from strongroom.store.sql.custom_key_stores import CustomKeyStoreWrites
 from strongroom.store.sql.domain_keys import DomainKeyWrites, require_domain_key
 from strongroom.store.sql.grants import GrantWrites
@@ -23,6 +23,7 @@ from strongroom.store.sql.key_rows import sealed_key
 from strongroom.store.sql.reader import SqlReader
 from strongroom.store.sql.reports import ReportWrites
 from strongroom.store.sql.row_codes import adopt_rows, renew_codes
+from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.schema import (
     account,
     alias,
@@ -127,6 +128,11 @@ class SqlTransaction(
     is_last = False
     # What is written again must not be less than what was read.
     _whole_keys = True
+
+    def __init__(self, connection: Connection, guard: RowGuard | None = None, changes: ChangeLog | None = None) -> None:
+        """Write through ``guard``. Entries of the change log go to ``changes``; without it, each is inserted at once."""
+        super().__init__(connection, guard)
+        self._changes = changes or InsertedChanges(connection)
 
     def add_account(self, record: AccountRecord) -> None:
         """Insert an account."""
@@ -296,4 +302,4 @@ class SqlTransaction(
         self._log(ChangeKind.KEY, locator.account, locator.region, locator.key_id)
 
     def _log(self, kind: ChangeKind, owner: str, region: str, name: str) -> None:
-        log_change(self._connection, kind, owner, region, name)
+        self._changes.add(kind, owner, region, name)

@@ -5,7 +5,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from strongroom.crypto.domain_keys import IAM_SCOPE
 from strongroom.store.records import ChangeKind
-from strongroom.store.sql.change_log import log_change
+from strongroom.store.sql.change_log import ChangeLog
 from strongroom.store.sql.domain_keys import require_domain_key
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.row_macs import MAC
@@ -73,6 +73,8 @@ class XksProxyReads:
 class XksProxyWrites(XksProxyReads):
     """Writes of proxies. See ``subjects.xks_proxies``."""
 
+    _changes: ChangeLog
+
     def add_xks_proxy(self, proxy: XksProxy) -> None:
         """Insert a proxy, whose prefix must be free."""
         self._connection.execute(_ADD_PROXY, self._guard.sealed(xks_proxy, msgspec.structs.asdict(proxy)))
@@ -121,7 +123,7 @@ class XksProxyWrites(XksProxyReads):
         self._log_proxy(key.prefix)
 
     def _log_proxy(self, prefix: str) -> None:
-        log_change(self._connection, ChangeKind.XKS_PROXY, "", "", prefix)
+        self._changes.add(ChangeKind.XKS_PROXY, "", "", prefix)
 
 
 def read_xks_proxy(row: AnyRow) -> XksProxy:

@@ -3,23 +3,13 @@
 import errno
 import re
 import sqlite3
-from collections.abc import Iterator
-from traceback import walk_tb
 
-import msgspec
-from sqlalchemy.exc import (
-    DBAPIError,
-    IntegrityError,
-    MultipleResultsFound,
-    NoResultFound,
-    OperationalError,
-    StatementError,
-)
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from strongroom.errors import DependencyTimeoutException, TargetChanged
 from strongroom.store.faults import FaultKind, StoreDamaged, StoreFault, StoreUnavailable
 from strongroom.store.retries import Fault, WriteConflict
-from strongroom.store.sql.history import EmptiedTableError
+from strongroom.store.sql.row_faults import causes, fault_of_rows, place_of
 
 DatabaseError = DBAPIError
 """What a start raises if the database file is damaged, cannot be written, or is no database."""
@@ -60,15 +50,6 @@ _KINDS_OF_LOCK = {
 }
 """What keeps the file that lets one process write at a time from being locked, and the kinds of faults they are."""
 _UNDECODABLE = re.compile(r"Could not decode to UTF-8 column '(\w+)'")
-_TABLE = re.compile(r"\b(?:FROM|INTO|UPDATE)\s+\"?(\w+)")
-_VALUE_ERRORS = (
-    *(ValueError, TypeError, OverflowError, LookupError),
-    msgspec.MsgspecError,
-    *(StatementError, NoResultFound, MultipleResultsFound),
-)
-"""What is raised when a row is missing or has a value that this service does not write. UnicodeDecodeError is a
-ValueError."""
-_ROW_CODE = "strongroom.store.sql."
 
 
 class TransactionRolledBack(DependencyTimeoutException):
@@ -109,19 +90,14 @@ def fault_met(error: Exception, *, writing: bool) -> StoreFault | None:
         return _fault_behind(error, writing=writing)
     if isinstance(error, DBAPIError | sqlite3.Error):
         return fault_of_sqlite(error, writing=writing)
-    if isinstance(error, EmptiedTableError):
-        return StoreFault(FaultKind.EMPTIED, str(error), _place("", writing=writing), writing)
-    if isinstance(error, _VALUE_ERRORS) and (line := _line_in(error)) is not None:
-        # Its text may have the value.
-        return StoreFault(FaultKind.ROW, f"{type(error).__name__} at {line}", _place("", writing=writing), writing)
-    return None
+    return fault_of_rows(error, writing=writing)
 
 
 def _fault_behind(error: DependencyTimeoutException, *, writing: bool) -> StoreFault:
     """Return the fault of a write that got no answer: that of the database or of its lock, if there was one."""
     if isinstance(error, WriteConflict):
         return StoreFault(FaultKind.CONFLICT, "", "", writing)
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, DBAPIError | sqlite3.Error):
             return fault_of_sqlite(cause, writing=writing)
         if isinstance(cause, OSError) and not isinstance(cause, TimeoutError):
@@ -131,17 +107,9 @@ def _fault_behind(error: DependencyTimeoutException, *, writing: bool) -> StoreF
     return StoreFault(kind, "", "", writing)
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield what an error was raised from."""
-    cause = error.__cause__
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__
-
-
 def fault_of_sqlite(raised: DBAPIError | sqlite3.Error, *, writing: bool) -> StoreFault:
     """Return the fault that SQLite, or its driver, reports."""
-    place = _place((isinstance(raised, DBAPIError) and raised.statement) or "", writing=writing)
+    place = place_of((isinstance(raised, DBAPIError) and raised.statement) or "", writing=writing)
     error = raised.orig if isinstance(raised, DBAPIError) else raised
     code = _code_of(error)
     if not isinstance(error, sqlite3.Error):
@@ -165,21 +133,6 @@ def _fault_of_lock(error: OSError) -> StoreFault:
     kind = _KINDS_OF_LOCK.get(error.errno or 0, FaultKind.UNREACHABLE)
     reason = f"{errno.errorcode.get(error.errno or 0, 'OSError')}: {error.strerror}"
     return StoreFault(kind, reason, "locking the file -writer beside it", writing=True)
-
-
-def _place(statement: str, *, writing: bool) -> str:
-    table = _TABLE.search(statement)
-    return ("writing" if writing else "reading") + (f" {table[1]}" if table else "")
-
-
-def _line_in(error: BaseException) -> str | None:
-    """Return the line of the code that makes objects of rows that raised an error; None for a defect elsewhere."""
-    lines = [
-        f"{frame.f_globals['__name__']}:{line}"
-        for frame, line in walk_tb(error.__traceback__)
-        if str(frame.f_globals.get("__name__")).startswith(_ROW_CODE)
-    ]
-    return lines[-1] if lines else None
 
 
 def is_damage(error: sqlite3.Error) -> bool:

@@ -1,0 +1,86 @@
+"""The change log, read by processes that have seen a part of it before.
+
+Sequence numbers are without gaps and in the order of commits. Each entry has the tag of its commit. So a process that
+remembers the tag of the last entry it has seen notices when the database has another history than before: after a
+failover that lost commits, or a restore. Then everything may have changed.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from threading import Lock
+
+from sqlalchemy import Connection, bindparam, delete, func, select
+
+from strongroom.store.postgresql.schema import change, generation, receipt
+from strongroom.store.postgresql.statements import Entry, Generation
+from strongroom.store.records import ChangeKind, Changes
+from strongroom.store.sql.change_log import read_change
+
+_MOST_REMEMBERED = 1024
+_RECEIPTS_KEPT = 3600.0
+"""How long a receipt stays, seconds. A writer gives up long before, and its connection ends if it was paused."""
+
+_GENERATION = select(generation.c.number, generation.c.tag)
+_SINCE = select(change).where(change.c.sequence >= bindparam("after")).order_by(change.c.sequence)
+_TRIM = delete(change).where(change.c.sequence < bindparam("first"))
+_TRIM_RECEIPTS = delete(receipt).where(receipt.c.made_at < func.extract("epoch", func.now()) - _RECEIPTS_KEPT)
+
+
+class CollectedChanges:
+    """Collects the entries of one write: they get their numbers when it commits."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+
+    def add(self, kind: ChangeKind, account: str, region: str, name: str) -> None:
+        """Add an entry for something that changed."""
+        self.entries.append(Entry(kind, account, region, name))
+
+
+class SeenChanges:
+    """Reads the change log, and remembers the tags of the entries that callers have seen last. For many threads."""
+
+    def __init__(self) -> None:
+        self._tags: OrderedDict[int, bytes] = OrderedDict()
+        self._lock = Lock()
+
+    def read(self, connection: Connection, newest: Generation, after: int) -> Changes:
+        """Return the entries after a sequence number, in a state of the database whose generation is ``newest``.
+
+        They are incomplete if entries were trimmed, if the entry ``after`` has another tag than when it was returned,
+        or if none has that number any more. Raises ValueError for an entry that this service did not write.
+        """
+        rows: Sequence = connection.execute(_SINCE, {"after": after}).all()
+        tags = {row.sequence: bytes(row.tag) for row in rows}
+        known = self._known(after)
+        same = after == 0 or (after in tags and known in {None, tags[after]})
+        entries = [read_change(row) for row in rows if row.sequence > after] if same else []
+        self._remember(newest)
+        complete = same and len(entries) == newest.number - after
+        return Changes(entries=entries, last=newest.number, complete=complete)
+
+    def _known(self, number: int) -> bytes | None:
+        with self._lock:
+            return self._tags.get(number)
+
+    def _remember(self, newest: Generation) -> None:
+        with self._lock:
+            self._tags[newest.number] = newest.tag
+            self._tags.move_to_end(newest.number)
+            if len(self._tags) > _MOST_REMEMBERED:
+                self._tags.popitem(last=False)
+
+
+def read_generation(connection: Connection) -> Generation:
+    """Return how far the database has come."""
+    number, tag = connection.execute(_GENERATION).one()
+    return Generation(number, bytes(tag))
+
+
+def trim(connection: Connection, keep: int) -> None:
+    """Remove all but the newest ``keep`` entries and the one before them, and receipts that no writer needs any more.
+
+    A reader that has seen that one still needs its tag.
+    """
+    connection.execute(_TRIM, {"first": read_generation(connection).number - keep})
+    connection.execute(_TRIM_RECEIPTS)

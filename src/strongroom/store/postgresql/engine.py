@@ -1,0 +1,147 @@
+"""The pool of connections to a PostgreSQL database.
+
+A connection has no state that a statement of this service leaves behind: no settings, prepared transactions, temporary
+tables or advisory locks. So a pooler that gives each transaction another connection can be between, if ``prepare`` is
+False.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidRequestError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from strongroom.store.postgresql.connection import STATEMENT_LIMIT, StoreConnection
+
+DATABASE_ERRORS = (DBAPIError, psycopg.Error, PoolTimeoutError)
+"""What a statement, or a connection that was asked for, raises if the database fails."""
+
+POOL_SIZE = 16
+"""How many connections a process keeps open at most."""
+
+POOL_TIMEOUT = 5.0
+"""How long a thread waits for a connection that another one returns, seconds."""
+
+CONNECT_TIMEOUT = 3
+"""How long connecting to one address may take, with authentication, whole seconds."""
+
+
+class Database:
+    """A database and the pool of connections to it. Safe to use from several threads.
+
+    ``name`` is for people.
+    """
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self.engine = engine
+        self.name = name
+        self._epoch = 0
+        event.listen(engine, "connect", self._note_epoch)
+        event.listen(engine, "checkout", self._require_epoch)
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """Take a connection of the pool. What the block leaves open is rolled back.
+
+        A connection that was lost, or on which the end of a transaction is not known, is closed. So are then all others
+        before they are used again: if the server has ended, it has ended all.
+        """
+        connection = self.engine.connect()
+        try:
+            yield connection
+        except BaseException as error:
+            if _is_lost(connection) or _is_read_only(error):
+                self.renew()
+                connection.invalidate()
+            elif not isinstance(error, Exception):
+                connection.invalidate()
+            raise
+        finally:
+            with suppress(*DATABASE_ERRORS):
+                connection.close()
+
+    def renew(self) -> None:
+        """Have every connection closed before it is used again."""
+        self._epoch += 1
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    def _note_epoch(self, _connection: StoreConnection, record: ConnectionPoolEntry) -> None:
+        record.info["epoch"] = self._epoch
+
+    def _require_epoch(self, _connection: StoreConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+        if record.info["epoch"] != self._epoch:
+            raise DisconnectionError
+
+
+def open_postgresql(
+    address: str,
+    *,
+    size: int = POOL_SIZE,
+    wait: float = POOL_TIMEOUT,
+    statement_limit: float = STATEMENT_LIMIT,
+    prepare: bool = True,
+) -> Database:
+    """Return the database at ``address``, a connection string or URI of libpq. It connects when it is used.
+
+    An address may name several hosts; with ``target_session_attrs=read-write`` the first that is writable is used
+    (postgresql.org, "Connection Strings"). At most ``size`` connections are open; a thread waits ``wait`` seconds for
+    one. ``statement_limit`` is the deadline of a statement, in seconds. ``prepare`` keeps statements that are used
+    often prepared on the server, which some poolers do not support.
+
+    Raises psycopg.ProgrammingError for an address that is no connection string.
+    """
+    named = conninfo_to_dict(address)
+    # Values in the address count.
+    defaults = {"connect_timeout": CONNECT_TIMEOUT, "fallback_application_name": "strongroom"}
+    parameters = {name: value for name, value in defaults.items() if name not in named}
+
+    def connect() -> StoreConnection:
+        connection = StoreConnection.connect(
+            address, autocommit=True, prepare_threshold=5 if prepare else None, **parameters
+        )
+        connection.limit = statement_limit
+        connection.watch_warnings()
+        return connection
+
+    engine = create_engine(
+        "postgresql+psycopg://",
+        creator=connect,
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=wait,
+        # The newest connection first, so that those above the usual load end.
+        pool_use_lifo=True,
+        # Statements that insert below a limit tell by it whether they have.
+        execution_options={"preserve_rowcount": True},
+        # Types that this service does not use, and would be asked for in the database.
+        use_native_hstore=False,
+        # Errors show no values of rows: they get into logs.
+        hide_parameters=True,
+    )
+    return Database(engine, str(named.get("dbname", "the database")))
+
+
+def driver_of(connection: Connection) -> StoreConnection:
+    """Return the driver's connection behind one of SQLAlchemy; raises an error of SQLAlchemy if it was lost."""
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, StoreConnection):
+        raise InvalidRequestError("the connection was lost")
+    return driver
+
+
+def _is_lost(connection: Connection) -> bool:
+    """Tell whether a connection has ended."""
+    return connection.invalidated or driver_of(connection).closed
+
+
+def _is_read_only(error: BaseException) -> bool:
+    """Tell whether the server was asked to write and may only be read: another host may be the primary now."""
+    raised = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(raised, psycopg.errors.ReadOnlySqlTransaction)

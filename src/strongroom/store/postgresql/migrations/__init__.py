@@ -1,0 +1,1 @@
+"""The migrations of PostgreSQL databases. The first has all tables at once."""

@@ -1,0 +1,93 @@
+"""The tables in PostgreSQL: those of ``sql.schema``, and what only a database with several nodes needs.
+
+Text is compared byte by byte (``COLLATE "C"``), as SQLite does, so that lists have the same order on every database,
+whatever its locale. ``migrations`` creates the tables; a test checks that both agree.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    true,
+)
+
+from strongroom.store.sql import schema as shared
+
+metadata = MetaData()
+
+
+def _text(length: int | None = None) -> String:
+    return Text(collation="C") if length is None else String(length, collation="C")
+
+
+for _table in shared.metadata.sorted_tables:
+    if _table is not shared.change:
+        for _column in _table.to_metadata(metadata).columns:
+            if isinstance(_column.type, String):
+                _column.type = _text(_column.type.length)
+
+# The lock of a key's scope looks for the rows of a key id in all Regions.
+Index("kms_key_id", metadata.tables["kms_key"].c.key_id)
+
+change = Table(
+    "change",
+    metadata,
+    # Without gaps and in the order of commits: it comes from ``generation``, not from a sequence.
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    # That of the commit. Entries of another history of the database have other tags.
+    Column("tag", LargeBinary, nullable=False),
+    Column("kind", _text(16), nullable=False),
+    Column("account", _text(12), nullable=False),
+    Column("region", _text(64), nullable=False),
+    Column("name", _text(256), nullable=False),
+)
+
+generation = Table(
+    "generation",
+    metadata,
+    # One row: the sequence number of the newest entry of the change log, and the tag of its commit, 8 random bytes.
+    # Its primary key does not change, so that an update writes to no index.
+    Column(
+        "single", Boolean, CheckConstraint("single", name="generation_single"), primary_key=True, server_default=true()
+    ),
+    Column("number", BigInteger, nullable=False),
+    Column("tag", LargeBinary, nullable=False),
+)
+
+member = Table(
+    "member",
+    metadata,
+    Column("node", _text(12), primary_key=True),
+    # Random, of this run of the node.
+    Column("incarnation", LargeBinary, nullable=False),
+    # How often it has renewed its lease.
+    Column("renewed", BigInteger, nullable=False),
+    # The generation that all its processes know.
+    Column("acked", BigInteger, nullable=False),
+    # Its lease, seconds: how long others wait for it. Nodes may have different ones while the setting is changed.
+    Column("lease", Float, nullable=False),
+    Column("release", _text(64), nullable=False),
+    Column("joined_at", Float, nullable=False),
+)
+
+receipt = Table(
+    "receipt",
+    metadata,
+    # Of the write; also of its commit, where the write has changed what is logged.
+    Column("tag", LargeBinary, primary_key=True),
+    # Which attempt of the write it was, counted from 1.
+    Column("attempt", Integer, nullable=False),
+    # The generation when the commit was made.
+    Column("number", BigInteger, nullable=False),
+    # By the clock of the database.
+    Column("made_at", Float, nullable=False),
+)

@@ -1,0 +1,25 @@
+"""Which schema a database has. Alembic is imported only where a database has to be changed."""
+
+from sqlalchemy import Connection, inspect
+
+SCHEMA = "0014"
+"""The schema of this release: the revision of its last migration.
+
+Its tables are those of the SQLite schema with the same number, and those of several nodes.
+"""
+
+
+class WrongSchemaError(Exception):
+    """The database has no tables, or those of another release; the message says what to do."""
+
+
+def require_this_schema(connection: Connection) -> None:
+    """Make sure that a database has the schema of this release; raises WrongSchemaError."""
+    if not inspect(connection).has_table("alembic_version"):
+        raise WrongSchemaError("the database has no tables of Strongroom; its owner has to make them")
+    found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all()
+    if list(found) != [SCHEMA]:
+        raise WrongSchemaError(
+            f"the database has schema {', '.join(found) or 'of no release'}, and this release of Strongroom uses "
+            f"schema {SCHEMA}; use the release that made it, or upgrade it"
+        )

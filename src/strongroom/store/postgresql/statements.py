@@ -1,0 +1,174 @@
+"""How transactions begin and end: the statements that are sent together, as one message of the simple query protocol.
+
+A server runs such a message only when it has all of it. So a node that is paused while it sends one never holds the
+row ``generation``, for which every commit waits. If a statement of the message fails, the rest is not run.
+
+What other databases on this protocol may lack is here, and in ``sql.dialects``; see docs/databases.md.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from psycopg import ClientCursor
+from psycopg.rows import TupleRow
+
+from strongroom.crypto.domain_keys import IAM_SCOPE
+from strongroom.store.postgresql.connection import StoreConnection
+from strongroom.store.records import ChangeKind
+from strongroom.store.scopes import AccountScope, KeyScope, Scope
+
+_BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT number, tag FROM generation"
+_BEGIN_WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+# Where the scope is of no account: a row that every database has, and no statement changes.
+_LOCK_COMMON = "SELECT ordinal FROM database_history WHERE ordinal = 1 FOR UPDATE"
+_LOCK_ACCOUNTS = "SELECT account FROM account WHERE account = ANY(%(accounts)s) ORDER BY account FOR UPDATE"
+_LOCK_KEYS = (
+    "SELECT key_id FROM kms_key WHERE key_id = ANY(%(key_ids)s) AND account = ANY(%(owners)s) "
+    "ORDER BY account, key_id, region FOR UPDATE"
+)
+# Codes of rows are made with it. So it must not be destroyed before the commit.
+_NEWEST_CODE_KEY = "SELECT version FROM domain_key WHERE scope = %(scope)s ORDER BY version DESC LIMIT 1 FOR KEY SHARE"
+_RAISE = "UPDATE generation SET number = number + %(count)s, tag = %(tag)s"
+_ADD_CHANGES = (
+    "INSERT INTO change (sequence, tag, kind, account, region, name) "
+    "SELECT generation.number - %(count)s + entry.place, %(tag)s, entry.kind, entry.account, entry.region, entry.name "
+    "FROM generation, (VALUES {entries}) AS entry (place, kind, account, region, name)"
+)
+_ADD_RECEIPT = (
+    "INSERT INTO receipt (tag, attempt, number, made_at) "
+    "SELECT %(tag)s, %(attempt)s, number, extract(epoch FROM clock_timestamp()) FROM generation"
+)
+_CLAIM_RECEIPT = f"{_ADD_RECEIPT} ON CONFLICT (tag) DO NOTHING"
+# The commit of this waits for the standby, and with it for all that was committed before.
+_TOUCH_RECEIPT = "UPDATE receipt SET number = number WHERE tag = %(tag)s RETURNING attempt"
+_POSITION = "SELECT number, (SELECT max(ordinal) FROM database_history) FROM generation"
+
+
+class Generation(msgspec.Struct, frozen=True):
+    """How far a database has come: the sequence number of its newest change, and the random tag of its commit."""
+
+    number: int
+    tag: bytes
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """An entry of the change log that has no number yet."""
+
+    kind: ChangeKind
+    account: str
+    region: str
+    name: str
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What tells whether a write has committed: a random tag of the write, and the number of its attempt."""
+
+    tag: bytes
+    attempt: int
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """What a commit returned: the newest change then, the ordinal of the database's history, and whose receipt it is.
+
+    ``is_durable`` is False if the server did not wait for its standby.
+    """
+
+    change: int
+    history: int
+    attempt: int
+    is_durable: bool
+
+
+def begin_read(connection: StoreConnection) -> Generation:
+    """Begin to read one state of the database; return its generation."""
+    number, tag = _rows(connection, _BEGIN_READ)[-1][0]
+    return Generation(int(number), bytes(tag))
+
+
+def claim(connection: StoreConnection, receipt: Receipt) -> bool:
+    """Begin a write, with its receipt; return False if there is one with this tag already.
+
+    It waits for a transaction that has inserted one and not ended yet.
+    """
+    values = msgspec.structs.asdict(receipt)
+    return _statuses(connection, f"{_BEGIN_WRITE}; {_CLAIM_RECEIPT}", values)[-1] != "INSERT 0 0"
+
+
+def begin_write(connection: StoreConnection, scopes: Iterable[Scope], *, begun: bool = False) -> int | None:
+    """Begin a write, unless it has ``begun``, and lock the rows of its scopes: accounts before keys, each in order.
+
+    What is read later sees everything that was committed before the locks were taken. Returns the version of the domain
+    key that codes of rows are made with; it stays until the transaction ends. None if there is none.
+    """
+    accounts = sorted({scope.account for scope in scopes if isinstance(scope, AccountScope)})
+    keys = [scope for scope in scopes if isinstance(scope, KeyScope)]
+    statements = [] if begun else [_BEGIN_WRITE]
+    if "" in accounts:
+        statements.append(_LOCK_COMMON)
+    if any(accounts):
+        statements.append(_LOCK_ACCOUNTS)
+    if keys:
+        statements.append(_LOCK_KEYS)
+    values = {
+        "accounts": accounts,
+        "key_ids": [key.key_id for key in keys],
+        "owners": [key.account for key in keys],
+        "scope": IAM_SCOPE,
+    }
+    found = _rows(connection, "; ".join([*statements, _NEWEST_CODE_KEY]), values)[-1]
+    return int(found[0][0]) if found else None
+
+
+def commit(connection: StoreConnection, receipt: Receipt, entries: Sequence[Entry], *, claimed: bool) -> Committed:
+    """Write the entries of the change log and the receipt, unless it was ``claimed`` at the beginning, and commit."""
+    values: dict[str, object] = {**msgspec.structs.asdict(receipt), "count": len(entries)}
+    statements = []
+    if entries:
+        places = []
+        for place, entry in enumerate(entries, 1):
+            names = [f"{name}{place}" for name in ("kind", "account", "region", "name")]
+            values |= zip(names, (entry.kind.value, entry.account, entry.region, entry.name), strict=True)
+            places.append(f"({place}, {', '.join(f'%({name})s' for name in names)})")
+        statements += [_RAISE, _ADD_CHANGES.format(entries=", ".join(places))]
+    if not claimed:
+        statements.append(_ADD_RECEIPT)
+    number, ordinal = _commit(connection, statements, values)[-1][0]
+    return Committed(int(number), int(ordinal or 0), receipt.attempt, not connection.has_warned)
+
+
+def confirm(connection: StoreConnection, receipt: Receipt) -> Committed:
+    """Make sure that an earlier commit, which has a receipt with this tag, is durable, and commit."""
+    touched, position = _commit(connection, [_TOUCH_RECEIPT], {"tag": receipt.tag})
+    number, ordinal = position[0]
+    return Committed(int(number), int(ordinal or 0), int(touched[0][0]), not connection.has_warned)
+
+
+def _commit(
+    connection: StoreConnection, statements: Sequence[str], values: dict[str, object]
+) -> list[Sequence[TupleRow]]:
+    connection.has_warned = False
+    return _rows(connection, "; ".join([*statements, _POSITION, "COMMIT"]), values)
+
+
+def _rows(
+    connection: StoreConnection, statements: str, values: dict[str, object] | None = None
+) -> list[Sequence[TupleRow]]:
+    """Run statements as one message; return the rows of each that returns any."""
+    cursor = ClientCursor(connection)
+    cursor.execute(statements, values)  # type: ignore[arg-type] - made of constants
+    found = []
+    while True:
+        if cursor.description is not None:
+            found.append(cursor.fetchall())
+        if not cursor.nextset():
+            return found
+
+
+def _statuses(connection: StoreConnection, statements: str, values: dict[str, object]) -> list[str]:
+    """Run statements as one message; return what the server says of each, such as "INSERT 0 1"."""
+    cursor = ClientCursor(connection)
+    cursor.execute(statements, values)  # type: ignore[arg-type] - made of constants
+    found = [str(cursor.statusmessage)]
+    while cursor.nextset():
+        found.append(str(cursor.statusmessage))
+    return found

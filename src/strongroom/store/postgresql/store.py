@@ -1,0 +1,246 @@
+"""The store over PostgreSQL."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TypeVar
+
+import msgspec
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from strongroom.audit.database_history import DatabasePosition
+from strongroom.entropy import Entropy
+from strongroom.errors import WriteOutcomeUnknown
+from strongroom.problems import Problems
+from strongroom.store.counters import StoreCounters
+from strongroom.store.fault_watch import FaultWatch
+from strongroom.store.faults import COUNTED_ONLY, FaultKind, StoreUnavailable
+from strongroom.store.postgresql.change_log import CollectedChanges, SeenChanges, trim
+from strongroom.store.postgresql.engine import Database, driver_of
+from strongroom.store.postgresql.faults import Retry, fault_met, retry_of, unfit_value
+from strongroom.store.postgresql.statements import Committed, Generation, begin_read
+from strongroom.store.postgresql.writes import Timing, Write
+from strongroom.store.quarantine import Quarantine
+from strongroom.store.records import Changes
+from strongroom.store.row_authenticator import RowAuthenticator
+from strongroom.store.scopes import Scope
+from strongroom.store.sql.reader import SqlReader
+from strongroom.store.sql.row_guard import RowGuard
+from strongroom.store.sql.sections import TableReader
+from strongroom.store.sql.transaction import SqlTransaction
+
+T = TypeVar("T")
+
+TIME_LIMIT = 10.0
+"""How long a read tries to begin, and a write to commit, seconds."""
+
+SCAN_LIMIT = 3600.0
+"""How long a statement that reads a whole table may take, seconds."""
+
+_PAUSE = 0.1
+_TAG_LENGTH = 8
+_NO_STATEMENT_TIMEOUT = "SET LOCAL statement_timeout = 0"
+
+
+class PostgresqlReader(SqlReader):
+    """One state of the database, whose generation is ``generation``."""
+
+    def __init__(self, connection: Connection, guard: RowGuard, generation: Generation) -> None:
+        super().__init__(connection, guard)
+        self.generation = generation
+
+
+class PostgresqlStore:
+    """Durable state in PostgreSQL, for one of the processes that share it. See ``protocol.Store``."""
+
+    def __init__(
+        self,
+        database: Database,
+        entropy: Entropy,
+        *,
+        timer: Callable[[], float] = time.monotonic,
+        time_limit: float = TIME_LIMIT,
+        problems: Problems | None = None,
+    ) -> None:
+        """Use a database that has this release's schema (``schema_version.require_this_schema``).
+
+        ``problems`` takes what an operator must know. ``time_limit`` is in seconds, as ``timer`` counts them.
+        """
+        self._database = database
+        self._entropy = entropy
+        self._timing = Timing(timer, time.sleep, time_limit)
+        self._position: DatabasePosition | None = None
+        self._newest = Committed(0, 0, 0, is_durable=True)
+        self._seen = SeenChanges()
+        self.counters = StoreCounters()
+        self._counting = threading.Lock()
+        self._faults = FaultWatch(database.name, problems or Problems(), self.counters, timer)
+        self.quarantine = Quarantine()
+        self.guard = RowGuard(self.quarantine)
+
+    def authenticate(self, authenticator: RowAuthenticator, problems: Problems) -> None:
+        """Authenticate rows from now on. Before that, only what is protected in other ways may be read."""
+        self.quarantine = Quarantine(problems, self._count_quarantined)
+        self.guard = RowGuard(self.quarantine, authenticator)
+
+    @contextmanager
+    def read(self) -> Iterator[PostgresqlReader]:
+        """Open a consistent read. It begins again if the connection was lost."""
+        with self._counting:
+            self.counters.reads += 1
+        with self._typed_faults(writing=False), self._begun_read() as (connection, generation):
+            yield PostgresqlReader(connection, self.guard, generation)
+
+    @contextmanager
+    def read_tables(self) -> Iterator[TableReader]:
+        """Open a consistent read of whole tables, for a backup. Writers go on meanwhile."""
+        with self._typed_faults(writing=False), self._begun_read() as (connection, _):
+            driver = driver_of(connection)
+            usual, driver.limit = driver.limit, SCAN_LIMIT
+            try:
+                connection.exec_driver_sql(_NO_STATEMENT_TIMEOUT)
+                yield TableReader(connection)
+            finally:
+                driver.limit = usual
+
+    @contextmanager
+    def _begun_read(self) -> Iterator[tuple[Connection, Generation]]:
+        with ExitStack() as stack:
+            yield self._begin_read(stack)
+
+    def _begin_read(self, stack: ExitStack) -> tuple[Connection, Generation]:
+        deadline = self._timing.timer() + self._timing.limit
+        while True:
+            try:
+                with ExitStack() as trial:
+                    connection = trial.enter_context(self._database.connect())
+                    generation = begin_read(driver_of(connection))
+                    stack.push(trial.pop_all())
+                    return connection, generation
+            except Exception as error:
+                if retry_of(error) is not Retry.LOST or self._timing.timer() >= deadline:
+                    raise
+            self._timing.pause(_PAUSE)
+
+    def write(self, act: Callable[[SqlTransaction], T], *scopes: Scope) -> T:
+        """Run ``act`` in a write transaction, after locking the rows of ``scopes``; see ``writes``."""
+        begun = self._timing.timer()
+        tag = self._entropy(_TAG_LENGTH)
+        try:
+            with self._typed_faults(writing=True):
+                return Write(self._database, act, scopes, self._open, tag, self._committed).run(self._timing)
+        finally:
+            with self._counting:
+                self.counters.transactions.note(self._timing.timer() - begun)
+
+    def _open(self, connection: Connection, changes: CollectedChanges, newest: int | None) -> SqlTransaction:
+        """Return a transaction that makes codes with the newest domain key; raises StoreUnavailable.
+
+        An older key may be destroyed, and no row that it made would be good.
+        """
+        authenticator = self.guard.authenticator
+        if authenticator is not None and newest is not None and not authenticator.require(newest):
+            text = f"the domain key {newest} of `iam` cannot be opened now"
+            raise StoreUnavailable("The key store cannot be written now.", text)
+        return SqlTransaction(connection, self.guard, changes)
+
+    def position(self) -> DatabasePosition:
+        """Return the newest position of the database that this process has committed or found."""
+        return self._position or self._find_position()
+
+    def _find_position(self) -> DatabasePosition:
+        with self.read() as reader:
+            found = reader.database_position()
+        with self._counting:
+            # This process may have committed since the read began.
+            newest = self._newest.change if self._newest.history == found.history else 0
+            self._position = self._position or msgspec.structs.replace(found, change=max(found.change, newest))
+            return self._position
+
+    def _committed(self, done: Committed) -> None:
+        """Note the position of the database after a commit. Threads call it in any order."""
+        with self._counting:
+            if (done.history, done.change) <= (self._newest.history, self._newest.change):
+                return
+            self._newest = done
+            position = self._position
+            if position is not None and (position.history, position.change) != (done.history, done.change):
+                # The id of another history is read when it is asked for.
+                of_same = position.history == done.history
+                self._position = msgspec.structs.replace(position, change=done.change) if of_same else None
+
+    def version(self) -> bytes:
+        """Return the newest number and tag of the change log. It asks the database."""
+        with self._typed_faults(writing=False), self._begun_read() as (_, generation):
+            return generation.number.to_bytes(8, "big") + generation.tag
+
+    def confirm(self) -> None:
+        """Say which faults of the database have ended."""
+        self._faults.settle()
+
+    def retry_writes(self) -> None:
+        """If writes have failed, find out whether they succeed again; raises KmsError if not."""
+        if self._faults.has_open_writes():
+            self.try_write()
+
+    def try_write(self) -> None:
+        """Commit a receipt that belongs to nothing, to learn whether writes succeed now; raises KmsError."""
+        self.write(lambda _: None)
+        self._faults.wrote()
+        self._faults.settle()
+
+    def changes(self, after: int) -> Changes:
+        """Return the change log after a sequence number. A damaged entry is like one that was trimmed."""
+        with self._typed_faults(writing=False), self._begun_read() as (connection, generation):
+            try:
+                return self._seen.read(connection, generation, after)
+            except (ValueError, DBAPIError) as error:
+                fault = fault_met(error, writing=False)
+                if fault is None or fault.kind is not FaultKind.ROW:
+                    raise
+                self._faults.note(fault)
+                return Changes(entries=(), last=generation.number, complete=False)
+
+    def scrub(self) -> bool:
+        """Return True: PostgreSQL cannot overwrite what was erased.
+
+        It stays in dead rows until they are vacuumed, and longer in the write-ahead log, standbys and backups.
+        """
+        return True
+
+    def trim_changes(self, keep: int) -> None:
+        """Remove all but the newest ``keep`` entries of the change log."""
+        with self._typed_faults(writing=True), self._database.connect() as connection:
+            trim(connection, keep)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._database.close()
+
+    @contextmanager
+    def _typed_faults(self, *, writing: bool) -> Iterator[None]:
+        """Turn faults of the database into StoreUnavailable or StoreDamaged; note each of them.
+
+        Those of other writers, conflicts and what they rolled back, stay as they are. A value that PostgreSQL cannot
+        hold becomes ValidationException.
+        """
+        try:
+            yield
+        except Exception as error:
+            refusal = unfit_value(error)
+            if refusal is not None:
+                raise refusal from error
+            fault = fault_met(error, writing=writing)
+            if fault is None:
+                raise
+            self._faults.note(fault)
+            if fault.kind in COUNTED_ONLY:
+                raise
+            if isinstance(error, WriteOutcomeUnknown):
+                raise WriteOutcomeUnknown(f"{fault.message} Whether the change was made is not known.") from error
+            raise fault.error(self._database.name) from error
+
+    def _count_quarantined(self, number: int) -> None:
+        self.counters.quarantined = number

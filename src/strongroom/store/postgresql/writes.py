@@ -1,0 +1,154 @@
+"""Runs one write until it is committed, has failed, or its time is over.
+
+Before its COMMIT is sent, a write whose connection is lost has changed nothing and is run again. Afterwards its outcome
+is unknown, and it is settled by its receipt, a row with a random tag that it inserts: the write is run again with the
+same tag. If the first attempt has committed, the receipt is there. If it is still in flight, the insert waits for it.
+Otherwise the insert keeps it from committing later, and the second attempt counts.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+import msgspec
+from sqlalchemy import Connection
+
+from strongroom.errors import WriteOutcomeUnknown
+from strongroom.store.postgresql.change_log import CollectedChanges
+from strongroom.store.postgresql.engine import DATABASE_ERRORS, Database, driver_of
+from strongroom.store.postgresql.faults import Retry, is_refusal, retry_of
+from strongroom.store.postgresql.statements import Committed, Receipt, begin_write, claim, commit, confirm
+from strongroom.store.retries import MAX_RETRIES, Fault
+from strongroom.store.scopes import Scope
+from strongroom.store.sql.transaction import SqlTransaction
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """How long a write is tried: ``limit`` seconds, and as long again to find out whether it has committed.
+
+    ``timer`` counts seconds, ``pause`` waits for some.
+    """
+
+    timer: Callable[[], float]
+    pause: Callable[[float], object]
+    limit: float
+
+
+class UnknownCommitError(Exception):
+    """Whether a commit has happened, or is durable, is not known; the cause says what was lost."""
+
+
+class Write(Generic[T]):
+    """One write with a random ``tag``, which needs the locks of ``scopes``.
+
+    ``act`` gets the transaction that ``open_transaction`` makes of a connection, a change log, and the version of the
+    domain key for codes of rows. ``committed`` gets the position of the database after the commit.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        act: Callable[[SqlTransaction], T],
+        scopes: Sequence[Scope],
+        open_transaction: Callable[[Connection, CollectedChanges, int | None], SqlTransaction],
+        tag: bytes,
+        committed: Callable[[Committed], None],
+    ) -> None:
+        self._database = database
+        self._act = act
+        self._scopes = scopes
+        self._open = open_transaction
+        self._receipt = Receipt(tag, 0)
+        self._committed = committed
+        self._results: dict[int, T] = {}
+        """The results of attempts whose outcome is unknown, by their numbers."""
+        self._refusal: Exception | None = None
+        """Why the write fails, if none of these attempts has committed."""
+
+    def run(self, timing: Timing) -> T:
+        """Run the write; return its result once it is durable.
+
+        Raises WriteOutcomeUnknown if that could not be found out in time; what ``act`` raises; and what the database
+        raised last, if it has failed.
+        """
+        deadline = timing.timer() + timing.limit
+        conflicts = 0
+        pause = _FIRST_PAUSE
+        while True:
+            was_unknown = bool(self._results)
+            try:
+                return self._settle() if was_unknown else self._attempt()
+            except Exception as error:
+                if self._results and not was_unknown:
+                    deadline = timing.timer() + timing.limit
+                retry = Retry.LOST if isinstance(error, UnknownCommitError) else retry_of(error)
+                conflicts += retry is Retry.CONFLICT
+                if timing.timer() >= deadline:
+                    raise self._final(error) from (error.__cause__ or error)
+                if retry is None or conflicts > MAX_RETRIES[Fault.CONFLICT]:
+                    if not self._results:
+                        raise
+                    self._refusal = error
+                # The error itself is not logged: its text may have values of the row.
+                logger.info("retrying a write (%s)", type(error).__name__)
+            if retry in {Retry.LOST, Retry.ROLLED_BACK}:
+                timing.pause(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _final(self, error: Exception) -> Exception:
+        """Return what the caller gets when the time is over."""
+        return WriteOutcomeUnknown("The key store did not answer in time.") if self._results else error
+
+    def _attempt(self) -> T:
+        with self._database.connect() as connection:
+            return self._run(connection, begun=False)
+
+    def _settle(self) -> T:
+        """Return the result of an attempt that has committed; if none has, make sure that none ever does.
+
+        Then the write is run again, or raises what makes it fail.
+        """
+        with self._database.connect() as connection:
+            driver = driver_of(connection)
+            self._count()
+            if not claim(driver, self._receipt):
+                return self._conclude(confirm(driver, self._receipt))
+            if self._refusal is None:
+                return self._run(connection, begun=True)
+            done = commit(driver, self._receipt, (), claimed=True)
+        if not done.is_durable:
+            raise UnknownCommitError
+        self._results = {}
+        raise self._refusal
+
+    def _run(self, connection: Connection, *, begun: bool) -> T:
+        driver = driver_of(connection)
+        if not begun:
+            self._count()
+        version = begin_write(driver, self._scopes, begun=begun)
+        changes = CollectedChanges()
+        result = self._act(self._open(connection, changes, version))
+        self._results[self._receipt.attempt] = result
+        try:
+            return self._conclude(commit(driver, self._receipt, changes.entries, claimed=begun))
+        except DATABASE_ERRORS as error:
+            if is_refusal(error) and not driver.closed:
+                del self._results[self._receipt.attempt]
+                raise
+            raise UnknownCommitError from error
+
+    def _count(self) -> None:
+        """Begin the next attempt."""
+        self._receipt = Receipt(self._receipt.tag, self._receipt.attempt + 1)
+
+    def _conclude(self, done: Committed) -> T:
+        if not done.is_durable:
+            raise UnknownCommitError
+        self._committed(done)
+        return self._results[done.attempt]

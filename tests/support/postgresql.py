@@ -1,0 +1,150 @@
+"""A real PostgreSQL for tests: a cluster in a temporary folder, on a free port of the loopback interface.
+
+As root, its programs run as the user ``nobody``, because they refuse to run as root.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import cache
+from pathlib import Path
+
+import psycopg
+
+from programs import APT
+from strongroom.entropy import system_entropy
+from strongroom.store.postgresql.engine import open_postgresql
+from strongroom.store.postgresql.migrate import grant_access, migrate
+from strongroom.store.postgresql.store import PostgresqlStore
+
+_USER = "nobody"
+OWNER, SERVER, READER = "strongroom_migrate", "strongroom_serve", "strongroom_read"
+"""The roles: the owner of the tables, that of servers, and that of what only reads."""
+_TEMPLATE = "migrated"
+_FAST = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+_LIMITS = ("lock_timeout = '2s'", "statement_timeout = '5s'", "idle_in_transaction_session_timeout = '5s'")
+
+
+@cache
+def programs() -> Path:
+    """Return the folder of the newest installed server's programs; installs Debian's package if there is none."""
+    found = _installed()
+    if not found:
+        subprocess.run([APT, "postgresql"], check=True)
+        found = _installed()
+    return max(found, key=lambda path: float(path.parent.name))
+
+
+def _installed() -> list[Path]:
+    return [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/postgres")]
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+class Cluster:
+    """A database server with its files in a folder of its own."""
+
+    def __init__(self, settings: str = _FAST) -> None:
+        """Make and start it; ``settings`` are options of its command line."""
+        self._settings = settings
+        self._folder = Path(tempfile.mkdtemp(prefix="strongroom-postgresql-"))
+        self._data = self._folder / "data"
+        if os.geteuid() == 0:
+            shutil.chown(self._folder, _USER)
+        self.port = _free_port()
+        self._run("initdb", "--no-sync", "--encoding=UTF8", "--locale=C", "--auth=trust", "--username=postgres")
+        self.start()
+
+    def _run(self, name: str, *options: str) -> None:
+        command = [programs() / name, "-D", self._data, *options]
+        if os.geteuid() == 0:
+            command = ["setpriv", f"--reuid={_USER}", "--regid=nogroup", "--clear-groups", *command]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self._folder)
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        options = f"-p {self.port} -k '' -c listen_addresses=127.0.0.1 {self._settings}"
+        self._run("pg_ctl", "-o", options, "-l", str(self._folder / "log"), "-w", "start")
+
+    def stop(self, mode: str = "immediate") -> None:
+        """Stop it: ``immediate`` is like a crash, ``fast`` ends all connections first."""
+        self._run("pg_ctl", "-m", mode, "-w", "stop")
+
+    def remove(self) -> None:
+        """Stop it and remove its files."""
+        self.stop()
+        shutil.rmtree(self._folder)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stop all its processes for a while, as if its machine was paused; the kernel still accepts connections."""
+        processes = self._processes()
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
+
+    def _processes(self) -> list[int]:
+        leader = int((self._data / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{leader}/task/{leader}/children").read_text().split()
+        return [leader, *map(int, children)]
+
+    def address(self, database: str = "postgres", user: str = "postgres", port: int | None = None) -> str:
+        """Return the connection string of a database, as a user; ``port`` is that of a proxy before it."""
+        return f"host=127.0.0.1 port={port or self.port} dbname={database} user={user}"
+
+    def run(self, *statements: str, database: str = "postgres") -> None:
+        """Run statements as the superuser, each in a transaction of its own."""
+        with closing(psycopg.connect(self.address(database), autocommit=True)) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
+
+    def until_ready(self, timeout: float = 20) -> None:
+        """Wait until it answers."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                return self.run("SELECT 1")
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+    def prepare(self) -> None:
+        """Make the roles, and the database that all others are copies of."""
+        limits = [f"ALTER ROLE {role} SET {limit}" for role in (SERVER, READER) for limit in _LIMITS]
+        self.run(*(f"CREATE ROLE {role} LOGIN" for role in (OWNER, SERVER, READER)), *limits)
+        self.run(f"CREATE DATABASE {_TEMPLATE} OWNER {OWNER}")
+        with closing(open_postgresql(self.address(_TEMPLATE, OWNER))) as database:
+            migrate(database.engine)
+            with database.engine.begin() as connection:
+                grant_access(connection, serve=SERVER, read=READER)
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """Make a database with all tables and no rows, of the roles above; yield its name, and drop it."""
+        name = f"test_{system_entropy(6).hex()}"
+        # Faster than a checkpoint and copied files.
+        self.run(f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {_TEMPLATE} STRATEGY wal_log")
+        try:
+            yield name
+        finally:
+            self.run(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def store(self, name: str, **options: float) -> PostgresqlStore:
+        """Open the store in a database, as a server does."""
+        return PostgresqlStore(open_postgresql(self.address(name, SERVER)), system_entropy, **options)
