@@ -5,36 +5,22 @@ is executed, when its reply arrives or is lost, and how much time passes. After 
 answers reads and acknowledgements, but confirms no commit, as one without its synchronous standby.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from itertools import count
 from typing import NamedTuple
 
 import msgspec
 
+from lease_servers import KEY, OTHER, Flight, Server
 from strongroom.store.leases.membership import Membership
-from strongroom.store.leases.page import PAGE_BYTES, Generation, PageReader, PageWriter, TaggedChange
-from strongroom.store.leases.requests import (
-    Acknowledge,
-    FindMember,
-    FoundChanges,
-    FoundMembers,
-    Join,
-    Leave,
-    Member,
-    ReadChanges,
-    Renew,
-    Reply,
-    Request,
-    Steps,
-)
+from strongroom.store.leases.page import PAGE_BYTES, Generation, PageReader, PageWriter
+from strongroom.store.leases.requests import FoundMembers, Member, Reply, Steps
 from strongroom.store.leases.settlement import Settlement
 from strongroom.store.leases.view import Fill, LeaseEnded, OutdatedRead, View
 
 LEASE = 10.0
 PAUSES = (0.1, LEASE / 5 + 0.3, LEASE / 2, LEASE * 0.99, LEASE * 1.03)
 RATES = (0.9955, 1.0, 1.0045)
-KEY = "key"
-OTHER = "other"
 
 
 class Stale(AssertionError):
@@ -49,37 +35,8 @@ class Rules(msgspec.Struct, frozen=True):
     workers_check_the_lease: bool = True
     renewals_are_commits: bool = True
     fills_are_checked: bool = True
+    publishing_follows_a_commit: bool = True
     settling_asks_what_the_server_knows: bool = True
-
-
-class Server:
-    """A database server."""
-
-    def __init__(self) -> None:
-        self.changes: list[TaggedChange] = [TaggedChange(1, b"%08d" % 1, "key", "1", "r", OTHER)]
-        self.members: dict[str, Member] = {}
-        self.is_primary = True
-
-    @property
-    def generation(self) -> Generation:
-        newest = self.changes[-1]
-        return Generation(newest.sequence, newest.tag)
-
-    def standby(self) -> "Server":
-        """Return what is promoted: it has every durable commit. Acknowledgements may be lost."""
-        copy = Server()
-        copy.changes = list(self.changes)
-        copy.members = dict(self.members)
-        return copy
-
-    def commit(self, name: str) -> int:
-        number = self.generation.number + 1
-        self.changes.append(TaggedChange(number, b"%08d" % number, "key", "1", "r", name))
-        return number
-
-    def value(self, name: str) -> int:
-        """Return the number of the last change of a thing."""
-        return max((each.sequence for each in self.changes if each.name == name), default=0)
 
 
 class Clock:
@@ -100,10 +57,6 @@ class Clock:
 
     def uptime(self) -> float:
         return self._offset + self._rate * self._world.time
-
-
-Flight = Generator[None, None, Reply]
-"""A statement on its way: each step is its snapshot, its effect, or its reply. One without a reply never ends."""
 
 
 class Node:
@@ -170,7 +123,8 @@ class Node:
             self.world.lost.append(self.flight)
         self.steps = self.flight = None
         self.server = server
-        self.membership.connected()
+        if self.world.rules.publishing_follows_a_commit:
+            self.membership.connected()
 
     def _send(self, reply: Reply) -> None:
         assert self.steps is not None
@@ -179,7 +133,7 @@ class Node:
         except StopIteration:
             self.steps = self.flight = None
             return
-        self.flight = self.world.execute(self.server, request)
+        self.flight = self.server.execute(request)
 
     # --- the worker ---------------------------------------------------------
 
@@ -278,7 +232,7 @@ class World:
         """The newest change of the thing that was settled."""
         self.newest = 0
         """The newest change that was settled."""
-        self.primary = Server()
+        self.primary = Server(confirms_always=not rules.renewals_are_commits)
         self.former = self.primary
         self.lost: list[Flight] = []
         self._numbers = count(1)
@@ -320,51 +274,6 @@ class World:
         """Return the primary, or the former one."""
         return self.former if choice.flag else self.primary
 
-    def execute(self, server: Server, request: Request) -> Flight:
-        """Execute a statement; it ends with its reply."""
-        yield
-        match request:
-            case FindMember(node):
-                return server.members.get(node)
-            case ReadChanges(since):
-                return FoundChanges(server.generation, [each for each in server.changes if each.sequence >= since])
-            case Acknowledge(node, incarnation, number):
-                found = server.members.get(node)
-                if found is None or found.incarnation != incarnation or server.generation.number < number:
-                    return False
-                server.members[node] = msgspec.structs.replace(found, acked=max(found.acked, number))
-                yield
-                return True
-            case Renew(node, incarnation):
-                generation = server.generation
-                yield
-                found = server.members.get(node)
-                if found is not None and found.incarnation == incarnation:
-                    yield from self._commit(server, msgspec.structs.replace(found, renewed=found.renewed + 1))
-                    return generation
-                return None
-            case Join():
-                found = server.members.get(request.node)
-                row = Member(request.node, request.incarnation, 0, 0, request.lease)
-                old = request.replaces
-                if (found and (found.incarnation, found.renewed)) != (old and (old.incarnation, old.renewed)):
-                    return False
-                yield from self._commit(server, row)
-                return True
-            case Leave(node, incarnation):
-                if server.is_primary and incarnation == getattr(server.members.get(node), "incarnation", None):
-                    del server.members[node]
-                return None
-
-    def _commit(self, server: Server, row: Member) -> Generator[None, None, None]:
-        """Commit a row, and yield until the client hears of it: never, if the server is not the primary any more."""
-        while not server.is_primary and (self.rules.renewals_are_commits or row.renewed == 0):
-            yield
-        server.members[row.node] = row
-        yield
-        while not server.is_primary and row.renewed == 0:
-            yield
-
 
 class Choice(NamedTuple):
     """One step: an action, the number of the node, and what else the action asks for."""
@@ -391,6 +300,10 @@ def _publish(_world: World, node: Node, choice: Choice) -> None:
     node.start(node.membership.publish())
     if choice.flag:
         node.run()
+
+
+def _step(_world: World, node: Node, _choice: Choice) -> None:
+    node.step()
 
 
 def _leave(_world: World, node: Node, _choice: Choice) -> None:
@@ -422,7 +335,7 @@ def _fill(world: World, node: Node, choice: Choice) -> None:
 ACTIONS: dict[str, Callable[[World, Node, Choice], None]] = {
     "renew": _renew,
     "publish": _publish,
-    "step": lambda _world, node, _choice: bool(node.step()) and None,
+    "step": _step,
     "cut": lambda world, node, choice: node.cut(world.server(choice)),
     "execute what was lost": _execute_lost,
     "crash": lambda _world, node, _choice: node.begin(),
