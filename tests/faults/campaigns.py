@@ -17,6 +17,7 @@ from damage import How
 from damage_campaign import DamageCampaign, report
 from domain_key_campaign import DomainKeyCampaign
 from kill_campaign import KillCampaign
+from node_campaign import FailoverCampaign, NodeCampaign
 from power_cut_campaign import PowerCutCampaign
 from seal_campaign import SealCampaign
 from wrong_copies import WrongCopyCampaign
@@ -33,7 +34,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=("kills", "cuts", "damage", "copies", "backups", "seals", "domain-keys"))
+    parser.add_argument(
+        "--only", choices=("kills", "cuts", "damage", "copies", "backups", "seals", "domain-keys", "nodes")
+    )
     asked = parser.parse_args()
     lost = 0
     print("| Fault | Injected | Acknowledged | Lost | Recovery: median, worst | Outcomes |\n|---|---|---|---|---|---|")
@@ -78,6 +81,9 @@ def _campaigns(rounds: int) -> Iterator[tuple[str, int, Campaign]]:
         max(1, rounds // 5),
         lambda scratch, random, count: DomainKeyCampaign(scratch, random).run(count),
     )
+    for poll in (None, 0.02):
+        yield "nodes", rounds, _nodes(poll)
+    yield "nodes", max(1, rounds // 5), lambda scratch, random, count: FailoverCampaign(scratch, random).run(count)
     yield "seals", max(1, rounds // 5), lambda scratch, random, count: SealCampaign(scratch, random).run(count)
 
 
@@ -87,6 +93,10 @@ def _kills(durability: str, workers: int) -> Campaign:
 
 def _cuts(durability: str) -> Campaign:
     return lambda scratch, random, rounds: PowerCutCampaign(scratch, random, durability).run(rounds)
+
+
+def _nodes(poll: float | None) -> Campaign:
+    return lambda scratch, random, rounds: NodeCampaign(scratch, random, poll).run(rounds)
 
 
 def _damage(how: How, *, was_killed: bool) -> Campaign:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from failover_storm import FailoverRules, failover_storm
 from node_storm import StormRules, storm
 from postgresql import Cluster
 
@@ -37,5 +38,23 @@ def test_a_broken_rule_is_found(postgresql: Cluster, tmp_path: Path, rules: Stor
     """Else the storm could not find anything."""
     for seed in range(5):
         if storm(postgresql, tmp_path / "storm", rules, seed, races=30, most_seconds=20).stale:
+            return
+    pytest.fail("no use was stale")
+
+
+def test_no_use_misses_a_change_after_a_failover(tmp_path: Path) -> None:
+    outcome = failover_storm(tmp_path / "storm", FailoverRules(), seed=1, races=20)
+    assert outcome.stale == []
+    assert outcome.uses > 100
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [FailoverRules(checks_fills=False), FailoverRules(renews_by_commits=False)],
+    ids=["caches are filled from any server", "leases are renewed by reads"],
+)
+def test_a_broken_rule_is_found_after_a_failover(tmp_path: Path, rules: FailoverRules) -> None:
+    for seed in range(3):
+        if failover_storm(tmp_path / f"storm-{seed}", rules, seed, races=20).stale:
             return
     pytest.fail("no use was stale")

@@ -145,20 +145,25 @@ class Storm:
         nodes = []
         for number in range(self._rules.nodes):
             proxy = StallingProxy(self._cluster.port)
-            settings = NodeSettings(
-                node=f"{number:012x}",
-                address=self._address(proxy.port),
-                page=self._scratch / f"page-{number}",
-                uses=self._scratch / f"uses-{number}.uses",
-                lease=LEASE,
-                things=THINGS,
-                poll=self._rules.poll,
-                ignored=self._rules.ignored,
-                checks_the_lease=self._rules.checks_the_lease,
-            )
+            settings = self._settings(number, proxy.port)
             nodes.append(_Node(settings, self._rules.workers, proxy))
             ending.callback(nodes[-1].end)
         return nodes
+
+    def _settings(self, number: int, port: int) -> NodeSettings:
+        """Return what the processes of a node are started with. ``port`` is that of its proxy."""
+        return NodeSettings(
+            node=f"{number:012x}",
+            address=self._address(port),
+            read_address=self._address(port),
+            page=self._scratch / f"page-{number}",
+            uses=self._scratch / f"uses-{number}.uses",
+            lease=LEASE,
+            things=THINGS,
+            poll=self._rules.poll,
+            ignored=self._rules.ignored,
+            checks_the_lease=self._rules.checks_the_lease,
+        )
 
     def _until_used(self, nodes: list[_Node]) -> None:
         """Wait until every worker has used something."""

@@ -33,6 +33,8 @@ class NodeSettings(msgspec.Struct, frozen=True):
 
     node: str
     address: str
+    """Where the agent connects to; workers read from ``read_address``."""
+    read_address: str
     page: Path
     uses: Path
     lease: float
@@ -112,7 +114,7 @@ class _Worker:
         fill = self._view.begin_fill()
         if self._connection is None:
             self._connection = psycopg.connect(
-                self._settings.address, autocommit=True, connect_timeout=2, target_session_attrs="read-write"
+                self._settings.read_address, autocommit=True, connect_timeout=2, target_session_attrs="read-write"
             )
         try:
             changed, number, tag = self._connection.execute(_FILL, (thing,)).fetchall()[0]
