@@ -21,13 +21,20 @@ from programs import APT
 from strongroom.entropy import system_entropy
 from strongroom.store.postgresql.engine import open_postgresql
 from strongroom.store.postgresql.migrate import grant_access, migrate
-from strongroom.store.postgresql.store import PostgresqlStore
+from strongroom.store.postgresql.schema import metadata
+from strongroom.store.postgresql.store import TIME_LIMIT, PostgresqlStore
 
 _USER = "nobody"
 OWNER, SERVER, READER = "strongroom_migrate", "strongroom_serve", "strongroom_read"
 """The roles: the owner of the tables, that of servers, and that of what only reads."""
 _TEMPLATE = "migrated"
-_FAST = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+_EMPTY = (
+    "; ".join(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)),  # noqa: S608 - our own names
+    "INSERT INTO generation (number, tag) VALUES (0, substr(uuid_send(gen_random_uuid()), 1, 8))",
+    "INSERT INTO database_history VALUES (1, substr(md5(gen_random_uuid()::text), 1, 16), 0)",
+)
+"""What makes a database as the migrations leave it."""
+_FAST = "-c fsync=off -c full_page_writes=off -c deadlock_timeout=100ms"
 _LIMITS = ("lock_timeout = '2s'", "statement_timeout = '5s'", "idle_in_transaction_session_timeout = '5s'")
 
 
@@ -58,6 +65,7 @@ class Cluster:
     def __init__(self, settings: str = _FAST) -> None:
         """Make and start it; ``settings`` are options of its command line."""
         self._settings = settings
+        self._spare: list[str] = []
         self._folder = Path(tempfile.mkdtemp(prefix="strongroom-postgresql-"))
         self._data = self._folder / "data"
         if os.geteuid() == 0:
@@ -67,7 +75,7 @@ class Cluster:
         self.start()
 
     def _run(self, name: str, *options: str) -> None:
-        command = [programs() / name, "-D", self._data, *options]
+        command = [str(programs() / name), "-D", str(self._data), *options]
         if os.geteuid() == 0:
             command = ["setpriv", f"--reuid={_USER}", "--regid=nogroup", "--clear-groups", *command]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self._folder)
@@ -136,15 +144,24 @@ class Cluster:
 
     @contextmanager
     def database(self) -> Iterator[str]:
-        """Make a database with all tables and no rows, of the roles above; yield its name, and drop it."""
+        """Make a database with all tables and no rows, of the roles above; yield its name.
+
+        It is emptied and used again: that takes a tenth of the time.
+        """
+        name = self._spare.pop() if self._spare else self._copy()
+        yield name
+        self.run(*_EMPTY, database=name)
+        self._spare.append(name)
+
+    def _copy(self) -> str:
         name = f"test_{system_entropy(6).hex()}"
         # Faster than a checkpoint and copied files.
         self.run(f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {_TEMPLATE} STRATEGY wal_log")
-        try:
-            yield name
-        finally:
-            self.run(f"DROP DATABASE {name} WITH (FORCE)")
+        # A copy does not have the rights of the database itself.
+        self.run(f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")
+        return name
 
-    def store(self, name: str, **options: float) -> PostgresqlStore:
-        """Open the store in a database, as a server does."""
-        return PostgresqlStore(open_postgresql(self.address(name, SERVER)), system_entropy, **options)
+    def store(self, name: str, time_limit: float = TIME_LIMIT, port: int | None = None) -> PostgresqlStore:
+        """Open the store in a database, as a server does; ``port`` is that of a proxy before the database server."""
+        database = open_postgresql(self.address(name, SERVER, port))
+        return PostgresqlStore(database, system_entropy, time_limit=time_limit)

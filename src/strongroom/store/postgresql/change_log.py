@@ -6,7 +6,6 @@ failover that lost commits, or a restore. Then everything may have changed.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
 from threading import Lock
 
 from sqlalchemy import Connection, bindparam, delete, func, select
@@ -50,7 +49,7 @@ class SeenChanges:
         They are incomplete if entries were trimmed, if the entry ``after`` has another tag than when it was returned,
         or if none has that number any more. Raises ValueError for an entry that this service did not write.
         """
-        rows: Sequence = connection.execute(_SINCE, {"after": after}).all()
+        rows = connection.execute(_SINCE, {"after": after}).all()
         tags = {row.sequence: bytes(row.tag) for row in rows}
         known = self._known(after)
         same = after == 0 or (after in tags and known in {None, tags[after]})

@@ -51,10 +51,11 @@ class Database:
         before they are used again: if the server has ended, it has ended all.
         """
         connection = self.engine.connect()
+        driver = driver_of(connection)
         try:
             yield connection
         except BaseException as error:
-            if _is_lost(connection) or _is_read_only(error):
+            if connection.invalidated or driver.closed or _is_read_only(error):
                 self.renew()
                 connection.invalidate()
             elif not isinstance(error, Exception):
@@ -99,12 +100,16 @@ def open_postgresql(
     """
     named = conninfo_to_dict(address)
     # Values in the address count.
-    defaults = {"connect_timeout": CONNECT_TIMEOUT, "fallback_application_name": "strongroom"}
-    parameters = {name: value for name, value in defaults.items() if name not in named}
+    timeout = named.get("connect_timeout", CONNECT_TIMEOUT)
 
     def connect() -> StoreConnection:
         connection = StoreConnection.connect(
-            address, autocommit=True, prepare_threshold=5 if prepare else None, **parameters
+            address,
+            autocommit=True,
+            prepare_threshold=5 if prepare else None,
+            connect_timeout=timeout,
+            fallback_application_name="strongroom",
+            client_encoding="UTF8",
         )
         connection.limit = statement_limit
         connection.watch_warnings()
@@ -134,11 +139,6 @@ def driver_of(connection: Connection) -> StoreConnection:
     if not isinstance(driver, StoreConnection):
         raise InvalidRequestError("the connection was lost")
     return driver
-
-
-def _is_lost(connection: Connection) -> bool:
-    """Tell whether a connection has ended."""
-    return connection.invalidated or driver_of(connection).closed
 
 
 def _is_read_only(error: BaseException) -> bool:

@@ -121,7 +121,8 @@ def fault_of_postgresql(error: Exception, *, writing: bool) -> StoreFault | None
 
 def _kind_of_connecting(reason: str) -> FaultKind:
     """Return the kind of a fault of connecting, for which the driver gives no SQLSTATE, only libpq's text."""
-    return FaultKind.CROWDED if "too many clients" in reason or "connection slots" in reason else FaultKind.CONNECTION
+    is_crowded = any(text in reason for text in ("too many clients", "too many connections", "connection slots"))
+    return FaultKind.CROWDED if is_crowded else FaultKind.CONNECTION
 
 
 def _is_of_connection(code: str | None) -> bool:

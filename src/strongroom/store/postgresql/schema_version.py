@@ -14,7 +14,10 @@ class WrongSchemaError(Exception):
 
 
 def require_this_schema(connection: Connection) -> None:
-    """Make sure that a database has the schema of this release; raises WrongSchemaError."""
+    """Make sure that a database has the schema of this release, and holds all text; raises WrongSchemaError."""
+    encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+    if encoding != "UTF8":
+        raise WrongSchemaError(f"the database has the encoding {encoding}; make one with ENCODING 'UTF8'")
     if not inspect(connection).has_table("alembic_version"):
         raise WrongSchemaError("the database has no tables of Strongroom; its owner has to make them")
     found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all()

@@ -18,7 +18,7 @@ from strongroom.store.records import ChangeKind
 from strongroom.store.scopes import AccountScope, KeyScope, Scope
 
 _BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT number, tag FROM generation"
-_BEGIN_WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+_BEGIN_WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED"
 # Where the scope is of no account: a row that every database has, and no statement changes.
 _LOCK_COMMON = "SELECT ordinal FROM database_history WHERE ordinal = 1 FOR UPDATE"
 _LOCK_ACCOUNTS = "SELECT account FROM account WHERE account = ANY(%(accounts)s) ORDER BY account FOR UPDATE"
@@ -109,7 +109,7 @@ def begin_write(connection: StoreConnection, scopes: Iterable[Scope], *, begun: 
         statements.append(_LOCK_ACCOUNTS)
     if keys:
         statements.append(_LOCK_KEYS)
-    values = {
+    values: dict[str, object] = {
         "accounts": accounts,
         "key_ids": [key.key_id for key in keys],
         "owners": [key.account for key in keys],
@@ -143,20 +143,18 @@ def confirm(connection: StoreConnection, receipt: Receipt) -> Committed:
     return Committed(int(number), int(ordinal or 0), int(touched[0][0]), not connection.has_warned)
 
 
-def _commit(
-    connection: StoreConnection, statements: Sequence[str], values: dict[str, object]
-) -> list[Sequence[TupleRow]]:
+def _commit(connection: StoreConnection, statements: Sequence[str], values: dict[str, object]) -> list[list[TupleRow]]:
     connection.has_warned = False
     return _rows(connection, "; ".join([*statements, _POSITION, "COMMIT"]), values)
 
 
 def _rows(
     connection: StoreConnection, statements: str, values: dict[str, object] | None = None
-) -> list[Sequence[TupleRow]]:
+) -> list[list[TupleRow]]:
     """Run statements as one message; return the rows of each that returns any."""
     cursor = ClientCursor(connection)
-    cursor.execute(statements, values)  # type: ignore[arg-type] - made of constants
-    found = []
+    cursor.execute(statements.encode(), values)
+    found: list[list[TupleRow]] = []
     while True:
         if cursor.description is not None:
             found.append(cursor.fetchall())
@@ -167,7 +165,7 @@ def _rows(
 def _statuses(connection: StoreConnection, statements: str, values: dict[str, object]) -> list[str]:
     """Run statements as one message; return what the server says of each, such as "INSERT 0 1"."""
     cursor = ClientCursor(connection)
-    cursor.execute(statements, values)  # type: ignore[arg-type] - made of constants
+    cursor.execute(statements.encode(), values)
     found = [str(cursor.statusmessage)]
     while cursor.nextset():
         found.append(str(cursor.statusmessage))

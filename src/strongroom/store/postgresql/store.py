@@ -2,12 +2,12 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
 import msgspec
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 
 from strongroom.audit.database_history import DatabasePosition
@@ -20,13 +20,14 @@ from strongroom.store.faults import COUNTED_ONLY, FaultKind, StoreUnavailable
 from strongroom.store.postgresql.change_log import CollectedChanges, SeenChanges, trim
 from strongroom.store.postgresql.engine import Database, driver_of
 from strongroom.store.postgresql.faults import Retry, fault_met, retry_of, unfit_value
+from strongroom.store.postgresql.groups import Groups
 from strongroom.store.postgresql.statements import Committed, Generation, begin_read
+from strongroom.store.postgresql.transaction import PostgresqlReader, PostgresqlTransaction, note_writing
 from strongroom.store.postgresql.writes import Timing, Write
 from strongroom.store.quarantine import Quarantine
 from strongroom.store.records import Changes
 from strongroom.store.row_authenticator import RowAuthenticator
 from strongroom.store.scopes import Scope
-from strongroom.store.sql.reader import SqlReader
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.sections import TableReader
 from strongroom.store.sql.transaction import SqlTransaction
@@ -42,14 +43,6 @@ SCAN_LIMIT = 3600.0
 _PAUSE = 0.1
 _TAG_LENGTH = 8
 _NO_STATEMENT_TIMEOUT = "SET LOCAL statement_timeout = 0"
-
-
-class PostgresqlReader(SqlReader):
-    """One state of the database, whose generation is ``generation``."""
-
-    def __init__(self, connection: Connection, guard: RowGuard, generation: Generation) -> None:
-        super().__init__(connection, guard)
-        self.generation = generation
 
 
 class PostgresqlStore:
@@ -71,6 +64,8 @@ class PostgresqlStore:
         self._database = database
         self._entropy = entropy
         self._timing = Timing(timer, time.sleep, time_limit)
+        self._groups = Groups(self._run)
+        event.listen(database.engine, "before_cursor_execute", note_writing)
         self._position: DatabasePosition | None = None
         self._newest = Committed(0, 0, 0, is_durable=True)
         self._seen = SeenChanges()
@@ -125,17 +120,20 @@ class PostgresqlStore:
             self._timing.pause(_PAUSE)
 
     def write(self, act: Callable[[SqlTransaction], T], *scopes: Scope) -> T:
-        """Run ``act`` in a write transaction, after locking the rows of ``scopes``; see ``writes``."""
+        """Run ``act`` in a write transaction after locking the rows of ``scopes``, perhaps with others (``groups``)."""
         begun = self._timing.timer()
-        tag = self._entropy(_TAG_LENGTH)
         try:
             with self._typed_faults(writing=True):
-                return Write(self._database, act, scopes, self._open, tag, self._committed).run(self._timing)
+                return self._groups.write(act, scopes)
         finally:
             with self._counting:
                 self.counters.transactions.note(self._timing.timer() - begun)
 
-    def _open(self, connection: Connection, changes: CollectedChanges, newest: int | None) -> SqlTransaction:
+    def _run(self, act: Callable[[PostgresqlTransaction], T], scopes: Sequence[Scope]) -> T:
+        tag = self._entropy(_TAG_LENGTH)
+        return Write(self._database, act, scopes, self._open, tag, self._committed).run(self._timing)
+
+    def _open(self, connection: Connection, changes: CollectedChanges, newest: int | None) -> PostgresqlTransaction:
         """Return a transaction that makes codes with the newest domain key; raises StoreUnavailable.
 
         An older key may be destroyed, and no row that it made would be good.
@@ -144,7 +142,7 @@ class PostgresqlStore:
         if authenticator is not None and newest is not None and not authenticator.require(newest):
             text = f"the domain key {newest} of `iam` cannot be opened now"
             raise StoreUnavailable("The key store cannot be written now.", text)
-        return SqlTransaction(connection, self.guard, changes)
+        return PostgresqlTransaction(connection, self.guard, changes)
 
     def position(self) -> DatabasePosition:
         """Return the newest position of the database that this process has committed or found."""

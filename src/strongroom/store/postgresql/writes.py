@@ -18,9 +18,9 @@ from strongroom.store.postgresql.change_log import CollectedChanges
 from strongroom.store.postgresql.engine import DATABASE_ERRORS, Database, driver_of
 from strongroom.store.postgresql.faults import Retry, is_refusal, retry_of
 from strongroom.store.postgresql.statements import Committed, Receipt, begin_write, claim, commit, confirm
+from strongroom.store.postgresql.transaction import PostgresqlTransaction
 from strongroom.store.retries import MAX_RETRIES, Fault
 from strongroom.store.scopes import Scope
-from strongroom.store.sql.transaction import SqlTransaction
 
 T = TypeVar("T")
 
@@ -54,9 +54,9 @@ class Write(Generic[T]):
     def __init__(
         self,
         database: Database,
-        act: Callable[[SqlTransaction], T],
+        act: Callable[[PostgresqlTransaction], T],
         scopes: Sequence[Scope],
-        open_transaction: Callable[[Connection, CollectedChanges, int | None], SqlTransaction],
+        open_transaction: Callable[[Connection, CollectedChanges, int | None], PostgresqlTransaction],
         tag: bytes,
         committed: Callable[[Committed], None],
     ) -> None:

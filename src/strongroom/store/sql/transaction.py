@@ -130,7 +130,7 @@ class SqlTransaction(
     _whole_keys = True
 
     def __init__(self, connection: Connection, guard: RowGuard | None = None, changes: ChangeLog | None = None) -> None:
-        """Write through ``guard``. Entries of the change log go to ``changes``; without it, each is inserted at once."""
+        """Write through ``guard``. Entries of the change log go to ``changes``; otherwise each is inserted at once."""
         super().__init__(connection, guard)
         self._changes = changes or InsertedChanges(connection)
 

@@ -1,0 +1,155 @@
+"""Group commit: writes that wait at the same time become durable with one COMMIT.
+
+While one thread runs a transaction, others queue; the next one runs all their writes in one transaction, which locks
+all their scopes in order. There are no savepoints, which other databases lack. So if one of the writes fails after it
+has changed something, the transaction is rolled back and each write is run alone. No write returns before the COMMIT;
+what a write refuses may rest on one before it in the group, so it is answered after the COMMIT as well.
+"""
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from threading import Event, Lock
+from typing import Any, Generic, Protocol, TypeVar
+
+from strongroom.store.postgresql.engine import DATABASE_ERRORS
+from strongroom.store.postgresql.faults import Retry, retry_of
+from strongroom.store.postgresql.transaction import PostgresqlTransaction
+from strongroom.store.scopes import AccountScope, Scope
+
+T = TypeVar("T")
+
+_MOST = 64
+
+
+class RunWrite(Protocol):
+    """Runs one write until it is durable or has failed."""
+
+    def __call__(self, act: Callable[[PostgresqlTransaction], T], scopes: Sequence[Scope], /) -> T:
+        """Run ``act``; see ``writes.Write``."""
+        ...
+
+
+class Turn(Enum):
+    """Why a thread that has waited goes on."""
+
+    LEAD = "lead"
+    """It runs the next group, with its own write."""
+    ALONE = "alone"
+    """It runs its own write by itself: the group has failed."""
+    DONE = "done"
+
+
+class Member(Generic[T]):
+    """A write that waits for its group."""
+
+    def __init__(self, act: Callable[[PostgresqlTransaction], T], scopes: Sequence[Scope]) -> None:
+        self.act = act
+        self.scopes = scopes
+        self.woken = Event()
+        self.turn = Turn.DONE
+        self._result: list[T] = []
+        self._error: BaseException | None = None
+
+    def run(self, transaction: PostgresqlTransaction) -> None:
+        """Run the write as one of a group, and keep what it returns or raises.
+
+        Raises MemberFailedError if the transaction cannot be committed without it any more.
+        """
+        self._result, self._error = [], None
+        transaction.has_written = False
+        try:
+            self._result = [self.act(transaction)]
+        except Exception as error:
+            if retry_of(error) in {Retry.LOST, Retry.ROLLED_BACK}:
+                raise
+            if transaction.has_written or isinstance(error, DATABASE_ERRORS):
+                raise MemberFailedError from error
+            self._error = error
+
+    def lead(self, run: RunWrite) -> None:
+        """Run the write as the only one of its group."""
+        self._result = [run(self.act, self.scopes)]
+
+    def fail(self, error: BaseException) -> None:
+        """Take the error of the whole group."""
+        self._error = error
+
+    def result(self) -> T:
+        """Return or raise what the write has returned or raised."""
+        if self._error is not None:
+            raise self._error
+        return self._result[0]
+
+
+class MemberFailedError(Exception):
+    """A write of a group has failed, and what it has changed cannot be rolled back without the others."""
+
+
+class Groups:
+    """Brings the writes of the threads of a process together. ``run`` runs one write."""
+
+    def __init__(self, run: RunWrite) -> None:
+        self._run = run
+        self._lock = Lock()
+        self._waiting: list[Member[Any]] = []
+        self._is_led = False
+
+    def write(self, act: Callable[[PostgresqlTransaction], T], scopes: Sequence[Scope]) -> T:
+        """Run a write with others that wait at the same time; return its result once it is durable."""
+        if AccountScope("") in scopes:
+            # Rare, and some of them change what other writes make codes with.
+            return self._run(act, scopes)
+        member = Member(act, scopes)
+        with self._lock:
+            self._waiting.append(member)
+            leads = not self._is_led
+            self._is_led = True
+        if leads:
+            self._lead()
+        else:
+            member.woken.wait()
+            if member.turn is Turn.LEAD:
+                self._lead()
+        return self._run(act, scopes) if member.turn is Turn.ALONE else member.result()
+
+    def _lead(self) -> None:
+        """Run all that wait, then wake them, and the thread that leads next."""
+        with self._lock:
+            group = self._waiting[:_MOST]
+            del self._waiting[:_MOST]
+        turn = Turn.DONE
+        try:
+            turn = self._run_group(group)
+        except BaseException as error:
+            for member in group:
+                member.fail(error)
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            self._hand_over()
+            for member in group:
+                member.turn = turn
+                member.woken.set()
+
+    def _hand_over(self) -> None:
+        with self._lock:
+            if self._waiting:
+                self._waiting[0].turn = Turn.LEAD
+                self._waiting[0].woken.set()
+            else:
+                self._is_led = False
+
+    def _run_group(self, group: Sequence[Member[Any]]) -> Turn:
+        if len(group) == 1:
+            group[0].lead(self._run)
+            return Turn.DONE
+
+        def act(transaction: PostgresqlTransaction) -> None:
+            for member in group:
+                member.run(transaction)
+
+        try:
+            self._run(act, [scope for member in group for scope in member.scopes])
+        except MemberFailedError:
+            return Turn.ALONE
+        return Turn.DONE

@@ -1,0 +1,50 @@
+"""Reads and writes on one connection to PostgreSQL."""
+
+from sqlalchemy import Connection
+from sqlalchemy.engine.interfaces import ExecutionContext
+
+from strongroom.store.postgresql.change_log import CollectedChanges
+from strongroom.store.postgresql.statements import Generation
+from strongroom.store.sql.reader import SqlReader
+from strongroom.store.sql.row_guard import RowGuard
+from strongroom.store.sql.transaction import SqlTransaction
+
+_HAS_WRITTEN = "has_written"
+
+
+class PostgresqlReader(SqlReader):
+    """One state of the database, whose generation is ``generation``."""
+
+    def __init__(self, connection: Connection, guard: RowGuard, generation: Generation) -> None:
+        super().__init__(connection, guard)
+        self.generation = generation
+
+
+class PostgresqlTransaction(SqlTransaction):
+    """One write transaction. Its entries of the change log are collected in ``changes``."""
+
+    def __init__(self, connection: Connection, guard: RowGuard, changes: CollectedChanges) -> None:
+        super().__init__(connection, guard, changes)
+
+    @property
+    def has_written(self) -> bool:
+        """Whether a statement that writes was run since this was set to False."""
+        return bool(self._connection.info[_HAS_WRITTEN])
+
+    @has_written.setter
+    def has_written(self, value: bool) -> None:
+        self._connection.info[_HAS_WRITTEN] = value
+
+
+def note_writing(
+    connection: Connection,
+    _cursor: object,
+    _statement: str,
+    _parameters: object,
+    context: ExecutionContext | None,
+    _executemany: bool,  # noqa: FBT001 - passed by position
+) -> None:
+    """Take note of a statement that writes, or of which it is not known: a handler of ``before_cursor_execute``."""
+    statement = None if context is None else context.invoked_statement
+    if statement is None or not statement.is_select:
+        connection.info[_HAS_WRITTEN] = True

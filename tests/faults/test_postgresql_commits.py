@@ -1,0 +1,164 @@
+"""Commits whose outcome is unknown: the write is settled by its receipt, done once or not at all, never twice."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from msgspec.structs import replace
+
+from commit_proxy import AtCommit, CommitProxy
+from keys_builder import make_key
+from postgresql import SERVER, Cluster
+from strongroom.errors import WriteOutcomeUnknown
+from strongroom.keys.kms_key import KmsKey
+from strongroom.store.postgresql.store import PostgresqlStore
+from strongroom.store.protocol import Transaction
+from strongroom.store.scopes import KeyScope
+
+KEY = make_key(1)
+SCOPE = KeyScope(KEY.account, KEY.key_id)
+
+
+@pytest.fixture
+def database(postgresql: Cluster) -> Iterator[str]:
+    with postgresql.database() as name, closing(postgresql.store(name)) as store:
+        store.write(lambda transaction: transaction.add_key(KEY))
+        # What a lost connection keeps locked is free after that.
+        setting = f"ALTER ROLE {SERVER} IN DATABASE {name}"
+        postgresql.run(f"{setting} SET idle_in_transaction_session_timeout = '500ms'")
+        yield name
+        postgresql.run(f"{setting} RESET ALL")
+
+
+@pytest.fixture
+def proxy(postgresql: Cluster) -> Iterator[CommitProxy]:
+    with CommitProxy(postgresql.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def store(postgresql: Cluster, database: str, proxy: CommitProxy) -> Iterator[PostgresqlStore]:
+    with closing(postgresql.store(database, port=proxy.port)) as store:
+        store.version()
+        yield store
+
+
+def current(transaction: Transaction) -> KmsKey:
+    found = transaction.key(KEY.locator)
+    assert found is not None
+    return found
+
+
+def add_letter(transaction: Transaction) -> str:
+    """Make the description longer: a write that is done twice shows."""
+    before = current(transaction)
+    after = replace(before, description=before.description + "x")
+    transaction.save_key(before, after)
+    return after.description
+
+
+def description(cluster: Cluster, database: str) -> str:
+    with closing(cluster.store(database)) as store, store.read() as reader:
+        found = reader.key(KEY.locator)
+    assert found is not None
+    return found.description
+
+
+@pytest.mark.parametrize("how", [AtCommit.LOSE, AtCommit.LOSE_ANSWER, AtCommit.DELAY])
+def test_a_commit_whose_connection_is_lost_is_done_once(
+    postgresql: Cluster, database: str, proxy: CommitProxy, store: PostgresqlStore, how: AtCommit
+) -> None:
+    before = store.position().change
+    proxy.at_commit = how
+    assert store.write(add_letter, SCOPE) == "x"
+    proxy.deliver()
+    assert description(postgresql, database) == "x"
+    assert store.position().change == before + 1
+    assert store.write(add_letter, SCOPE) == "xx"
+
+
+def test_a_delayed_commit_does_not_come_after_the_refusal_of_the_second_attempt(
+    postgresql: Cluster, database: str, proxy: CommitProxy, store: PostgresqlStore
+) -> None:
+    attempts: list[str] = []
+
+    def add_once(transaction: Transaction) -> str:
+        attempts.append("")
+        if len(attempts) > 1:
+            raise LookupError
+        return add_letter(transaction)
+
+    proxy.at_commit = AtCommit.DELAY
+    with pytest.raises(LookupError):
+        store.write(add_once, SCOPE)
+    proxy.deliver()
+    assert len(attempts) == 2
+    assert description(postgresql, database) == ""
+
+
+def test_the_result_is_that_of_the_attempt_that_has_committed(
+    postgresql: Cluster, database: str, proxy: CommitProxy, store: PostgresqlStore
+) -> None:
+    attempts: list[str] = []
+
+    def add_letters(transaction: Transaction) -> tuple[int, str]:
+        attempts.append("")
+        # The commit of the second attempt is lost too.
+        proxy.at_commit = [AtCommit.DELAY, AtCommit.LOSE, AtCommit.PASS][len(attempts) - 1]
+        return len(attempts), add_letter(transaction)
+
+    assert store.write(add_letters, SCOPE) == (3, "x")
+    proxy.deliver()
+    assert description(postgresql, database) == "x"
+
+
+def test_an_unknown_outcome_is_said_if_the_database_stays_away(postgresql: Cluster, database: str) -> None:
+    with (
+        CommitProxy(postgresql.port) as proxy,
+        closing(postgresql.store(database, time_limit=0.5, port=proxy.port)) as store,
+    ):
+        store.version()
+        ended = threading.Event()
+
+        def add(transaction: Transaction) -> str:
+            proxy.at_commit = AtCommit.LOSE_ANSWER
+            postgresql.run(f"ALTER ROLE {SERVER} NOLOGIN")
+            ended.set()
+            return add_letter(transaction)
+
+        try:
+            with pytest.raises(WriteOutcomeUnknown, match=r"cannot be reached now\. Whether the change was made"):
+                store.write(add, SCOPE)
+        finally:
+            postgresql.run(f"ALTER ROLE {SERVER} LOGIN")
+        assert ended.is_set()
+    assert description(postgresql, database) in {"", "x"}
+
+
+def test_a_commit_that_does_not_wait_for_its_standby_is_not_taken_for_durable(
+    postgresql: Cluster, database: str
+) -> None:
+    """PostgreSQL reports success, with a warning, if the wait for the standby is cancelled."""
+    with closing(postgresql.store(database)) as store:
+        before = store.version()
+        postgresql.run("ALTER SYSTEM SET synchronous_standby_names = 'none'", "SELECT pg_reload_conf()")
+        results: list[str] = []
+        writer = threading.Thread(target=lambda: results.append(store.write(add_letter, SCOPE)))
+        try:
+            writer.start()
+            cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+            deadline = time.monotonic() + 4
+            while store.version() == before:
+                assert time.monotonic() < deadline
+                postgresql.run(cancel)
+            # It is committed, and others see it; but it is not answered.
+            time.sleep(0.3)
+            assert writer.is_alive()
+            assert results == []
+        finally:
+            postgresql.run("ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
+            writer.join(20)
+        assert results == ["x"]
+        assert description(postgresql, database) == "x"

@@ -1,0 +1,292 @@
+"""Faults of PostgreSQL: what a write or a read gets, what is counted, and that it ends without a restart."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
+
+import psycopg
+import pytest
+from msgspec.structs import replace
+
+from keys_builder import make_key
+from postgresql import SERVER, Cluster
+from strongroom.entropy import system_entropy
+from strongroom.errors import DependencyTimeoutException, ValidationException
+from strongroom.keys.kms_key import KmsKey
+from strongroom.problems import Problems
+from strongroom.store.faults import FaultKind, StoreDamaged, StoreUnavailable
+from strongroom.store.postgresql.engine import open_postgresql
+from strongroom.store.postgresql.store import PostgresqlStore
+from strongroom.store.protocol import Transaction
+from strongroom.store.records import AccountRecord, KeyUse
+from strongroom.store.scopes import AccountScope, KeyScope
+
+NOW = 1_790_000_000.0
+ACCOUNT = "111122223333"
+KEY = make_key(1)
+LIMIT = 1.5
+LATE, UNREACHABLE = "The key store did not answer in time.", "The key store cannot be reached now."
+CROWDED = "The key store has no free connection now."
+TERMINATE = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{SERVER}'"  # noqa: S608 - our own name
+
+
+@pytest.fixture
+def database(postgresql: Cluster) -> Iterator[str]:
+    with postgresql.database() as name, closing(postgresql.store(name)) as store:
+        store.write(lambda transaction: transaction.add_key(KEY))
+        store.write(lambda transaction: transaction.add_account(AccountRecord(ACCOUNT, NOW)))
+        yield name
+        postgresql.run(f"ALTER ROLE {SERVER} IN DATABASE {name} RESET ALL")
+
+
+def opened(cluster: Cluster, database: str, *, size: int = 4, statement_limit: float = 1.0) -> PostgresqlStore:
+    pool = open_postgresql(cluster.address(database, SERVER), size=size, wait=0.3, statement_limit=statement_limit)
+    return PostgresqlStore(pool, system_entropy, time_limit=LIMIT, problems=Problems())
+
+
+@pytest.fixture
+def store(postgresql: Cluster, database: str) -> Iterator[PostgresqlStore]:
+    with closing(opened(postgresql, database)) as store:
+        assert load(store) == KEY
+        yield store
+
+
+def load(store: PostgresqlStore) -> KmsKey | None:
+    with store.read() as reader:
+        return reader.key(KEY.locator)
+
+
+def change(transaction: Transaction) -> str:
+    before = transaction.key(KEY.locator)
+    assert before is not None
+    after = replace(before, description=before.description + "x")
+    transaction.save_key(before, after)
+    return after.description
+
+
+def write(store: PostgresqlStore) -> str:
+    return store.write(change, KeyScope(KEY.account, KEY.key_id))
+
+
+def assert_fails(call: Callable[[], object], store: PostgresqlStore, kind: FaultKind, message: str) -> None:
+    """Call something that must fail with a typed error and be counted, within the limits of time."""
+    counted, begun = store.counters.faults[kind], time.monotonic()
+    with pytest.raises((StoreUnavailable, StoreDamaged)) as caught:
+        call()
+    assert time.monotonic() - begun < 10
+    assert str(caught.value.message).startswith(message)
+    assert store.counters.faults[kind] > counted, store.counters.faults
+
+
+def test_acknowledged_changes_outlive_a_crash_of_the_database_and_each_is_made_once(
+    postgresql: Cluster, database: str
+) -> None:
+    with closing(postgresql.store(database)) as store:
+        until = time.monotonic() + 4
+        acknowledged: list[int] = []
+
+        def fill(first: int) -> None:
+            number = first
+            while time.monotonic() < until:
+                record = AccountRecord(f"{number:012}", NOW)
+                with suppress(DependencyTimeoutException):
+                    store.write(lambda t: t.add_account(record), AccountScope(""))  # noqa: B023 - run at once
+                    acknowledged.append(number)
+                number += 4
+
+        with ThreadPoolExecutor(4) as threads:
+            fillers = [threads.submit(fill, number) for number in range(1, 5)]
+            for mode in ("immediate", "fast"):
+                time.sleep(0.8)
+                postgresql.stop(mode)
+                postgresql.start()
+            for filler in fillers:
+                filler.result(30)
+        with store.read() as reader:
+            accounts = {int(record.account) for record in reader.accounts()} - {int(ACCOUNT)}
+        assert len(acknowledged) > 20
+        assert set(acknowledged) <= accounts
+        changes = store.changes(0)
+        assert changes.complete
+        names = [entry.name for entry in changes.entries]
+        assert len(names) == len(set(names))
+
+
+def test_connections_that_the_server_has_ended_are_replaced(postgresql: Cluster, store: PostgresqlStore) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        for _ in range(3):
+            assert all(threads.map(lambda _: load(store), range(4)))
+            postgresql.run(TERMINATE)
+    load(store)
+    postgresql.run(TERMINATE)
+    assert write(store) == "x"
+    attempts: list[int] = []
+
+    def end_then_change(transaction: Transaction) -> str:
+        attempts.append(1)
+        if len(attempts) == 1:
+            postgresql.run(TERMINATE)
+        return change(transaction)
+
+    assert store.write(end_then_change) == "xx"
+    assert len(attempts) == 2
+    assert_fails(lambda: read_while(store, lambda: postgresql.run(TERMINATE)), store, FaultKind.CONNECTION, UNREACHABLE)
+    assert load(store)
+
+
+def read_while(store: PostgresqlStore, happens: Callable[[], object]) -> None:
+    with store.read() as reader:
+        reader.key(KEY.locator)
+        happens()
+        reader.key(KEY.locator)
+
+
+def test_a_database_that_is_down_is_said_and_used_again_when_it_is_back(
+    postgresql: Cluster, store: PostgresqlStore
+) -> None:
+    postgresql.stop("fast")
+    try:
+        for call in (lambda: load(store), lambda: write(store), store.version, lambda: store.changes(0)):
+            assert_fails(call, store, FaultKind.CONNECTION, UNREACHABLE)
+    finally:
+        postgresql.start()
+    assert write(store) == "x"
+    store.retry_writes()
+
+
+def test_a_frozen_server_holds_no_call_longer_than_the_limits(postgresql: Cluster, store: PostgresqlStore) -> None:
+    """Its kernel goes on to acknowledge packets, and to accept connections."""
+    reading = ExitStack()
+    reader = reading.enter_context(store.read())
+    with postgresql.frozen():
+        # The deadline ends the statement, and that of connecting the next attempt.
+        assert_fails(lambda: write(store), store, FaultKind.CONNECTION, UNREACHABLE)
+        assert_fails(lambda: load(store), store, FaultKind.CONNECTION, UNREACHABLE)
+        begun = time.monotonic()
+        with pytest.raises(StoreUnavailable), reading:
+            reader.key(KEY.locator)
+        assert time.monotonic() - begun < 5
+    postgresql.until_ready()
+    assert write(store) in {"x", "xx"}
+
+
+def test_a_database_that_may_only_be_read(postgresql: Cluster, store: PostgresqlStore) -> None:
+    read_only = "ALTER SYSTEM SET default_transaction_read_only = on"
+    postgresql.run(read_only, "SELECT pg_reload_conf()")
+    try:
+        assert_fails(lambda: write(store), store, FaultKind.STANDBY, "The key store cannot be written now.")
+        assert load(store) == KEY
+    finally:
+        writable = "SET default_transaction_read_only = off; ALTER SYSTEM RESET default_transaction_read_only"
+        with closing(psycopg.connect(postgresql.address(), autocommit=True)) as connection:
+            for statement in (*writable.split("; "), "SELECT pg_reload_conf()"):
+                connection.execute(statement.encode())
+    assert write(store) == "x"
+    store.retry_writes()
+
+
+def test_a_pool_without_a_free_connection(postgresql: Cluster, database: str) -> None:
+    with closing(opened(postgresql, database, size=1)) as store:
+        with store.read() as reader:
+            assert_fails(lambda: write(store), store, FaultKind.CROWDED, CROWDED)
+            assert reader.key(KEY.locator) == KEY
+        assert write(store) == "x"
+
+
+def test_a_server_without_a_free_connection(postgresql: Cluster, store: PostgresqlStore) -> None:
+    postgresql.run(f"ALTER ROLE {SERVER} CONNECTION LIMIT 0", TERMINATE)
+    try:
+        assert_fails(lambda: write(store), store, FaultKind.CROWDED, CROWDED)
+    finally:
+        postgresql.run(f"ALTER ROLE {SERVER} CONNECTION LIMIT -1")
+    assert write(store) == "x"
+
+
+def test_a_node_that_pauses_in_a_transaction_does_not_keep_its_locks(
+    postgresql: Cluster, database: str, store: PostgresqlStore
+) -> None:
+    postgresql.run(f"ALTER ROLE {SERVER} IN DATABASE {database} SET idle_in_transaction_session_timeout = '200ms'")
+    postgresql.run(TERMINATE)
+    attempts: list[int] = []
+
+    def pause_then_change(transaction: Transaction) -> str:
+        attempts.append(1)
+        time.sleep(0.5 if len(attempts) == 1 else 0)
+        return change(transaction)
+
+    assert store.write(pause_then_change, KeyScope(KEY.account, KEY.key_id)) == "x"
+    assert len(attempts) == 2
+
+
+def test_a_lock_is_waited_for_and_then_given_up(postgresql: Cluster, database: str, store: PostgresqlStore) -> None:
+    limit = f"ALTER ROLE {SERVER} IN DATABASE {database} SET lock_timeout = '200ms'"
+    postgresql.run(limit, TERMINATE)
+    with closing(psycopg.connect(postgresql.address(database))) as holder:
+        holder.execute("SELECT 1 FROM kms_key FOR UPDATE")
+        assert_fails(lambda: write(store), store, FaultKind.BUSY, LATE)
+        assert load(store) == KEY
+        # It was the fault of no server, so the connections are kept, and the lock may come in time.
+        with ThreadPoolExecutor(1) as thread:
+            waiting = thread.submit(write, store)
+            time.sleep(0.5)
+            holder.rollback()
+            assert waiting.result(10) == "x"
+
+
+def test_a_deadlock_is_run_again(store: PostgresqlStore) -> None:
+    other = make_key(2)
+    store.write(lambda transaction: transaction.add_key(other))
+    meeting = threading.Barrier(2)
+    attempts: list[int] = []
+
+    def both(first: KmsKey, second: KmsKey) -> Callable[[Transaction], None]:
+        def act(transaction: Transaction) -> None:
+            attempts.append(1)
+            for key in (first, second):
+                found = transaction.key(key.locator)
+                assert found is not None
+                transaction.save_key(found, replace(found, description=found.description + "x"))
+                if key is first and len(attempts) <= 2:
+                    with suppress(threading.BrokenBarrierError):
+                        meeting.wait(5)
+
+        return act
+
+    with ThreadPoolExecutor(2) as threads:
+        for done in [threads.submit(store.write, both(*pair)) for pair in ((KEY, other), (other, KEY))]:
+            done.result(20)
+    assert len(attempts) == 3
+
+
+def test_a_statement_that_takes_too_long(postgresql: Cluster, database: str, store: PostgresqlStore) -> None:
+    def sleep(transaction: Transaction) -> None:
+        transaction._connection.exec_driver_sql("SELECT pg_sleep(5)")  # type: ignore[attr-defined]
+
+    # Our own limit, and that of the server.
+    assert_fails(lambda: store.write(sleep), store, FaultKind.BUSY, LATE)
+    postgresql.run(f"ALTER ROLE {SERVER} IN DATABASE {database} SET statement_timeout = '200ms'", TERMINATE)
+    assert_fails(lambda: store.write(sleep), store, FaultKind.BUSY, LATE)
+
+
+def test_rights_and_tables_that_are_missing(postgresql: Cluster, database: str, store: PostgresqlStore) -> None:
+    postgresql.run(f"REVOKE UPDATE ON kms_key FROM {SERVER}", database=database)
+    assert_fails(lambda: write(store), store, FaultKind.DENIED, "The key store cannot be used now.")
+    postgresql.run(f"GRANT UPDATE ON kms_key TO {SERVER}", database=database)
+    postgresql.run("ALTER TABLE kms_key RENAME TO elsewhere", database=database)
+    try:
+        assert_fails(lambda: load(store), store, FaultKind.SCHEMA, "The key store is damaged")
+    finally:
+        postgresql.run("ALTER TABLE elsewhere RENAME TO kms_key", database=database)
+    assert write(store) == "x"
+
+
+def test_values_that_postgresql_cannot_hold_are_refused(store: PostgresqlStore) -> None:
+    for value in ("a\0b", "\0"):
+        with pytest.raises(ValidationException):
+            store.write(lambda t: t.save_key(KEY, replace(KEY, description=value)))  # noqa: B023 - run at once
+    with pytest.raises(ValidationException):
+        store.write(lambda t: t.note_key_uses([KeyUse(KEY.locator, "E" * 65, NOW, "e", "r")]))
+    assert load(store) == KEY
+    assert sum(store.counters.faults.values()) == 0

@@ -1,0 +1,157 @@
+"""Writes that share a commit: each gets its own result, whatever becomes of the others."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from functools import partial
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import IntegrityError
+
+from commit_proxy import AtCommit, CommitProxy
+from keys_builder import make_key
+from postgresql import Cluster
+from strongroom.errors import WriteOutcomeUnknown
+from strongroom.store.postgresql.store import PostgresqlStore
+from strongroom.store.protocol import Transaction
+from strongroom.store.records import AccountRecord
+from strongroom.store.scopes import AccountScope
+
+NOW = 1_790_000_000.0
+Act = Callable[[Transaction], object]
+
+
+@pytest.fixture
+def database(postgresql: Cluster) -> Iterator[str]:
+    with postgresql.database() as name:
+        yield name
+
+
+@pytest.fixture
+def store(postgresql: Cluster, database: str) -> Iterator[PostgresqlStore]:
+    with closing(postgresql.store(database)) as store:
+        yield store
+
+
+def add(number: int, transaction: Transaction) -> int:
+    transaction.add_account(AccountRecord(f"{number:012}", NOW))
+    return number
+
+
+def refuse(transaction: Transaction) -> None:
+    """Fail for what an earlier write of the group has made."""
+    if transaction.account(f"{1:012}") is not None:
+        raise LookupError
+
+
+def change_and_fail(transaction: Transaction) -> None:
+    transaction.add_account(AccountRecord("999999999999", NOW))
+    raise ZeroDivisionError
+
+
+def together(store: PostgresqlStore, *acts: Act) -> list[Future[object]]:
+    """Have all these writes wait for one that is slow, and so become one group."""
+    begun, waited = threading.Event(), threading.Event()
+
+    def be_slow(_: Transaction) -> None:
+        begun.set()
+        waited.wait(20)
+
+    with ThreadPoolExecutor(len(acts) + 1) as threads:
+        slow = threads.submit(store.write, be_slow)
+        begun.wait(20)
+        futures = []
+        for act in acts:
+            futures.append(threads.submit(store.write, act))
+            while len(store._groups._waiting) < len(futures):
+                threading.Event().wait(0.001)
+        waited.set()
+        slow.result(20)
+    return futures
+
+
+@contextmanager
+def counted(store: PostgresqlStore) -> Iterator[list[int]]:
+    """Count the transactions: SQLAlchemy takes a connection for each."""
+    taken: list[int] = []
+
+    def count(*_: object) -> None:
+        taken.append(1)
+
+    event.listen(store._database.engine, "checkout", count)
+    yield taken
+    event.remove(store._database.engine, "checkout", count)
+
+
+def accounts(store: PostgresqlStore) -> set[int]:
+    with store.read() as reader:
+        return {int(record.account) for record in reader.accounts()}
+
+
+def test_writes_that_wait_share_a_commit(store: PostgresqlStore) -> None:
+    with counted(store) as transactions:
+        done = together(store, *(partial(add, number) for number in range(1, 9)))
+    assert [each.result() for each in done] == list(range(1, 9))
+    assert accounts(store) == set(range(1, 9))
+    assert len(transactions) == 2
+    assert [entry.sequence for entry in store.changes(0).entries] == list(range(1, 9))
+
+
+def test_a_refusal_does_not_disturb_the_others(store: PostgresqlStore) -> None:
+    with counted(store) as transactions:
+        first, refused, last = together(store, partial(add, 1), refuse, partial(add, 2))
+    assert isinstance(refused.exception(), LookupError)
+    assert (first.result(), last.result()) == (1, 2)
+    assert len(transactions) == 2
+    assert accounts(store) == {1, 2}
+
+
+@pytest.mark.parametrize(("act", "error"), [(change_and_fail, ZeroDivisionError), (partial(add, 1), IntegrityError)])
+def test_what_a_failed_write_has_changed_is_rolled_back(store: PostgresqlStore, act: Act, error: type) -> None:
+    store.write(partial(add, 1))
+    futures = together(store, partial(add, 2), act, partial(add, 3))
+    assert isinstance(futures[1].exception(), error)
+    assert [futures[0].result(), futures[2].result()] == [2, 3]
+    assert accounts(store) == {1, 2, 3}
+
+
+@pytest.mark.parametrize("how", [AtCommit.LOSE, AtCommit.LOSE_ANSWER])
+def test_the_unknown_commit_of_a_group_is_settled_for_all(postgresql: Cluster, database: str, how: AtCommit) -> None:
+    with CommitProxy(postgresql.port) as proxy, closing(postgresql.store(database, port=proxy.port)) as store:
+        failures = [how]
+
+        def lose_commit(transaction: Transaction) -> int:
+            if failures:
+                proxy.at_commit = failures.pop()
+            return add(1, transaction)
+
+        store.write(partial(add, 9))
+        done = together(store, lose_commit, partial(add, 2))
+        assert [each.result() for each in done] == [1, 2]
+        assert accounts(store) == {1, 2, 9}
+
+
+def test_a_group_fails_as_a_whole_if_the_database_is_away(postgresql: Cluster, database: str) -> None:
+    with closing(postgresql.store(database, time_limit=0.5)) as store:
+        store.write(partial(add, 1))
+
+        def stop(transaction: Transaction) -> None:
+            add(2, transaction)
+            postgresql.stop()
+
+        try:
+            futures = together(store, partial(add, 3), stop, partial(add, 4))
+            assert {str(each.exception()) for each in futures} == {"The key store cannot be reached now."}
+            assert not any(isinstance(each.exception(), WriteOutcomeUnknown) for each in futures)
+        finally:
+            postgresql.start()
+        assert accounts(store) == {1}
+
+
+def test_writes_of_no_account_share_no_commit(store: PostgresqlStore) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        done = [threads.submit(store.write, partial(add, number), AccountScope("")) for number in range(1, 5)]
+    assert [each.result() for each in done] == [1, 2, 3, 4]
+    assert store.write(lambda transaction: transaction.add_key(make_key(1)))
