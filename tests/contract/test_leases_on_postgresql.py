@@ -14,8 +14,9 @@ from postgresql import SERVER, Cluster
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
 from strongroom.store.leases.bounds import over_everywhere
+from strongroom.store.leases.generation import Generation
 from strongroom.store.leases.membership import Membership
-from strongroom.store.leases.page import Generation, PageFile, PageReader, PageWriter
+from strongroom.store.leases.page import PageFile, PageReader, PageWriter
 from strongroom.store.leases.requests import Acknowledge, FindMember, FoundChanges, Join, Member, ReadChanges, Renew
 from strongroom.store.leases.view import View
 from strongroom.store.postgresql.agent import Agent

@@ -4,7 +4,7 @@ from collections.abc import Generator
 
 import msgspec
 
-from strongroom.store.leases.page import Generation, TaggedChange
+from strongroom.store.leases.generation import Generation, TaggedChange
 from strongroom.store.leases.requests import (
     Acknowledge,
     FindMember,

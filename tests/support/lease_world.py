@@ -12,8 +12,9 @@ from typing import NamedTuple
 import msgspec
 
 from lease_servers import KEY, OTHER, Flight, Server
+from strongroom.store.leases.generation import Generation
 from strongroom.store.leases.membership import Membership
-from strongroom.store.leases.page import PAGE_BYTES, Generation, PageReader, PageWriter
+from strongroom.store.leases.page import PAGE_BYTES, PageReader, PageWriter
 from strongroom.store.leases.requests import FoundMembers, Member, Reply, Steps
 from strongroom.store.leases.settlement import Settlement
 from strongroom.store.leases.view import Fill, LeaseEnded, OutdatedRead, View

@@ -13,8 +13,9 @@ from typing_extensions import override
 from campaign import seeded
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
+from strongroom.store.leases.generation import Generation
 from strongroom.store.leases.membership import Membership
-from strongroom.store.leases.page import Generation, PageFile, PageReader, PageWriter
+from strongroom.store.leases.page import PageFile, PageReader, PageWriter
 from strongroom.store.leases.requests import Renew, Reply, Request
 from strongroom.store.leases.view import LeaseEnded, OutdatedRead, View
 from strongroom.store.postgresql.agent import Agent

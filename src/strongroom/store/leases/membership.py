@@ -15,7 +15,8 @@ from strongroom import __version__
 from strongroom.clock import Clock
 from strongroom.entropy import Entropy
 from strongroom.store.leases.bounds import checked_lease, over_everywhere
-from strongroom.store.leases.page import INCARNATION_BYTES, RING_ENTRIES, Generation, PageWriter
+from strongroom.store.leases.generation import Generation
+from strongroom.store.leases.page import INCARNATION_BYTES, RING_ENTRIES, PageWriter
 from strongroom.store.leases.requests import (
     Acknowledge,
     FindMember,

@@ -30,6 +30,7 @@ from struct import Struct
 
 import msgspec
 
+from strongroom.store.leases.generation import Generation, TaggedChange
 from strongroom.store.records import Change, ChangeKind
 
 _MAGIC = b"SRLEASE1"
@@ -47,30 +48,6 @@ _RING = 192
 RING_ENTRIES = 4096
 PAGE_BYTES = _RING + RING_ENTRIES * _ENTRY_SIZE
 _UNKNOWN_TAG = bytes(TAG_BYTES)
-
-
-class Generation(msgspec.Struct, frozen=True, order=True):
-    """A state of the database: the number of its newest commit, and the random tag of that commit.
-
-    The same number with another tag is a state of another history, such as a restored backup.
-    """
-
-    number: int
-    tag: bytes
-
-
-class TaggedChange(msgspec.Struct, frozen=True):
-    """An entry of the change log, and the tag of the commit that it belongs to.
-
-    ``kind`` is a text, because a later release may write kinds that this one does not know.
-    """
-
-    sequence: int
-    tag: bytes
-    kind: str
-    account: str
-    region: str
-    name: str
 
 
 class Head(msgspec.Struct, frozen=True):

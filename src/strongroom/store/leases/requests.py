@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from strongroom.store.leases.page import Generation, TaggedChange
+from strongroom.store.leases.generation import Generation, TaggedChange
 
 
 class Member(msgspec.Struct, frozen=True):

@@ -6,7 +6,8 @@ from threading import Lock
 import msgspec
 
 from strongroom.errors import DependencyTimeoutException
-from strongroom.store.leases.page import RING_ENTRIES, Generation, Head, PageReader, known_change
+from strongroom.store.leases.generation import Generation
+from strongroom.store.leases.page import RING_ENTRIES, Head, PageReader, known_change
 from strongroom.store.records import Change, Changes
 
 

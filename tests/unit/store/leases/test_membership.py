@@ -8,8 +8,9 @@ from msgspec.structs import replace
 from lease_servers import Server
 from strongroom.clock import ManualClock
 from strongroom.store.leases.bounds import over_everywhere
+from strongroom.store.leases.generation import Generation, TaggedChange
 from strongroom.store.leases.membership import Membership
-from strongroom.store.leases.page import PAGE_BYTES, Generation, PageWriter, TaggedChange
+from strongroom.store.leases.page import PAGE_BYTES, PageWriter
 from strongroom.store.leases.requests import Join, Member, Reply, Request, Steps
 
 LEASE = 10.0

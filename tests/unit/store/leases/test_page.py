@@ -4,16 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.store.leases.page import (
-    NO_HEAD,
-    PAGE_BYTES,
-    RING_ENTRIES,
-    Generation,
-    PageFile,
-    PageReader,
-    PageWriter,
-    TaggedChange,
-)
+from strongroom.store.leases.generation import Generation, TaggedChange
+from strongroom.store.leases.page import NO_HEAD, PAGE_BYTES, RING_ENTRIES, PageFile, PageReader, PageWriter
 
 PLACE = "boot 1 2"
 TAG = b"tag-tag-"

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from strongroom.errors import DependencyTimeoutException
-from strongroom.store.leases.page import PAGE_BYTES, RING_ENTRIES, Generation, PageReader, PageWriter, TaggedChange
+from strongroom.store.leases.generation import Generation, TaggedChange
+from strongroom.store.leases.page import PAGE_BYTES, RING_ENTRIES, PageReader, PageWriter
 from strongroom.store.leases.view import LeaseEnded, OutdatedRead, View
 from strongroom.store.records import Change, ChangeKind
 
