@@ -11,7 +11,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 SERIAL := tests/overload
 # Where this is set, as in many container images, every process would compile all our modules again: half of its start.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo demo-identities demo-hardware serve quick test lint check format bench bench-scale bench-backup bench-decisions bench-fronts soak faults fuzz lock
+.PHONY: help demo demo-identities demo-hardware serve quick test lint check format bench bench-scale bench-backup bench-decisions bench-fronts bench-leases soak faults fuzz lock
 
 help: ## Show these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -84,6 +84,10 @@ bench-fronts: ## Measure the HTTP fronts that ADR 2 chose between
 	@command -v wrk >/dev/null || tools/apt wrk
 	@tools/venv bench
 	@.venv/bin/python bench/http_fronts.py
+
+bench-leases: ## Measure what leases of nodes that share a PostgreSQL cost
+	@tools/venv bench
+	@PYTHONPATH=tools:tests/support .venv/bin/python bench/leases.py
 
 soak: ## Make all kinds of calls for a while, and check that memory does not grow (MINUTES=10)
 	@command -v wrk >/dev/null || tools/apt wrk

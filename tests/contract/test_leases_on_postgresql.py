@@ -52,10 +52,7 @@ class RunningAgent:
 @pytest.fixture
 def address(postgresql: Cluster) -> Iterator[str]:
     with postgresql.database() as name:
-        address = postgresql.address(name, SERVER)
-        with closing(psycopg.connect(address, autocommit=True)) as connection:
-            connection.execute("INSERT INTO generation (number, tag) VALUES (0, '00000000') ON CONFLICT DO NOTHING")
-        yield address
+        yield postgresql.address(name, SERVER)
 
 
 @pytest.fixture

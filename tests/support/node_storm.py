@@ -33,11 +33,19 @@ THINGS = 4
 LEASE = 0.3
 RACES_EACH = 3
 """How many races take place during one disturbance."""
-_COMMIT = (
-    "UPDATE generation SET number = number + 1, tag = %(tag)s",
-    "INSERT INTO change SELECT number, tag, 'key', '1', 'r', %(name)s FROM generation",
-    "UPDATE thing SET changed = number FROM generation WHERE name = %(name)s RETURNING number",
-)
+
+
+def commit_change(writer: psycopg.Connection, name: str) -> int:
+    """Change a thing in a transaction, as the store does; return the number of the change."""
+    with writer.transaction():
+        tag = system_entropy(8)
+        (number,) = writer.execute(
+            "UPDATE generation SET number = number + 1, tag = %s RETURNING number", (tag,)
+        ).fetchall()[0]
+        writer.execute("INSERT INTO change VALUES (%s, %s, 'key', '1', 'r', %s)", (number, tag, name))
+        writer.execute("UPDATE thing SET changed = %s WHERE name = %s", (number, name))
+    assert isinstance(number, int)
+    return number
 
 
 class StormRules(msgspec.Struct, frozen=True):
@@ -136,10 +144,9 @@ class Storm:
     def _nodes(self, ending: ExitStack) -> list[_Node]:
         things = ", ".join(f"('{number}', 0)" for number in range(THINGS))
         self._cluster.run(
+            "DROP TABLE IF EXISTS thing",
             "CREATE TABLE thing (name text PRIMARY KEY, changed bigint NOT NULL)",
             f"INSERT INTO thing VALUES {things}",  # noqa: S608 - numbers
-            "DELETE FROM generation",
-            "INSERT INTO generation (number, tag) VALUES (0, '00000000')",
             database=self._database,
         )
         nodes = []
@@ -175,9 +182,7 @@ class Storm:
 
     def _race(self, writer: psycopg.Connection, settler: Settler) -> None:
         thing = self._random.randrange(THINGS)
-        with writer.transaction():
-            found = [writer.execute(each.encode(), {"tag": system_entropy(8), "name": str(thing)}) for each in _COMMIT]
-            change: int = found[-1].fetchall()[0][0]
+        change = commit_change(writer, str(thing))
         committed = time.monotonic()
         settled = Event()
         settler.when_settled(change, settled.set)
