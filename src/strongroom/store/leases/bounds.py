@@ -2,7 +2,6 @@
 
 SHORTEST_LEASE = 0.1
 LONGEST_LEASE = 60.0
-DEFAULT_LEASE = 10.0
 RENEWALS = 4
 """How often a lease is renewed while it runs."""
 

@@ -7,8 +7,8 @@ changes. Python has no memory barriers, so nothing here depends on the order in 
   newer of those whose digest is right. So it never acts on a head of which it has read one half before a write and
   the other half after it; that would take a collision of 128 bits. The agent may die in the middle of a write: then
   the other copy is whole.
-- A head that is not the newest does no harm. Each is true by itself: whoever wrote it knew, at some time within one
-  lease before that lease ends, all commits up to the generation beside it.
+- A head that is not the newest does no harm. Each is true by itself: the agent that wrote it knew, at some time within
+  one lease before that lease ends, all commits up to the generation beside it.
 - An acknowledgement is sent after the head is written, and a call that begins after the answer to the change arrives
   later than that acknowledgement. Both cross the kernel, which orders memory (on x86-64, and on aarch64 because it is
   multi-copy atomic). So such a call reads that head, or a newer one.
