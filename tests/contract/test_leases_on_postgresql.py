@@ -26,6 +26,7 @@ from strongroom.store.postgresql.settler import Settler
 NODE = "0123456789ab"
 LEASE = 1.0
 CLOCK = SystemClock()
+TERMINATE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'strongroom'"
 
 
 class RunningAgent:
@@ -203,6 +204,33 @@ def test_callers_that_wait_hold_no_thread(address: str, connection: MemberConnec
         assert settled == []
         assert connection.perform(Acknowledge(NODE, b"i" * 16, numbers[-1])) is True
         until(lambda: settled == numbers)
+
+
+def test_a_settler_outlives_its_connection(address: str, connection: MemberConnection, postgresql: Cluster) -> None:
+    connection.perform(Join(NODE, b"i" * 16, LEASE, "1", None))
+    settled = threading.Event()
+    with closing(Settler(lambda: MemberConnection(address, 5.0), CLOCK)) as settler:
+        settler.when_settled(commit(address), settled.set)
+        until(lambda: settler._connection is not None)
+        postgresql.run(TERMINATE)
+        until(lambda: settler.failures > 0)
+        assert settled.wait(10)
+
+
+def test_a_server_that_does_not_know_a_change_does_not_settle_it(postgresql: Cluster, address: str) -> None:
+    """Such as a former primary, which does not know either that a node has joined since."""
+    with (
+        postgresql.database() as former,
+        closing(MemberConnection(address, 5.0)) as connection,
+    ):
+        connection.perform(Join(NODE, b"i" * 16, LEASE, "1", None))
+        addresses = [postgresql.address(former, SERVER), address]
+        number = commit(address)
+        began = time.monotonic()
+        with closing(Settler(lambda: MemberConnection(addresses.pop(0), 5.0), CLOCK)) as settler:
+            settler.settle(number)
+        assert time.monotonic() - began > LEASE
+        assert addresses == []
 
 
 def test_an_agent_outlives_its_connections(address: str, tmp_path: Path, postgresql: Cluster) -> None:

@@ -317,8 +317,9 @@ def _execute_lost(world: World, _node: Node, _choice: Choice) -> None:
         next(flight, None)
 
 
-def _settle_at_once(world: World, node: Node, _choice: Choice) -> None:
-    node.write(KEY)
+def _settle(world: World, node: Node, choice: Choice) -> None:
+    if choice.flag:
+        node.write(KEY)
     node.find_members(world.primary)
     node.observe()
 
@@ -344,11 +345,24 @@ ACTIONS: dict[str, Callable[[World, Node, Choice], None]] = {
     "write": lambda _world, node, choice: node.write(KEY if choice.flag else OTHER),
     "find members": lambda world, node, choice: node.find_members(world.server(choice)),
     "observe": lambda _world, node, _choice: node.observe(),
-    "write and settle at once": _settle_at_once,
+    "settle": _settle,
     "remove": lambda _world, node, _choice: node.remove(),
     "let time pass": _let_time_pass,
     "fail over": lambda world, _node, choice: world.fail_over(loses_acknowledgements=choice.flag),
     "fill": _fill,
     "end fill": lambda _world, node, _choice: node.end_fill(),
 }
-"""Everything that can happen. ``flag`` means: to the end, of the thing, at the former primary, with losses."""
+"""Everything that can happen. What ``flag`` means depends on the action."""
+
+_OFTEN = {
+    "step": 10,
+    "settle": 6,
+    "let time pass": 5,
+    "renew": 4,
+    "publish": 4,
+    "write": 3,
+    "find members": 2,
+    "observe": 2,
+}
+CHOSEN = [name for name in ACTIONS for _ in range(_OFTEN.get(name, 1))]
+"""The actions, as often as they should be chosen: faults are rarer than what they disturb."""

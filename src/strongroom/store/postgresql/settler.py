@@ -14,6 +14,8 @@ logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.025
+_IDLE_PAUSE = 0.25
+"""Between looks for members to remove, when no change waits."""
 _GROWTH = 1.5
 
 
@@ -67,7 +69,7 @@ class Settler:
         while True:
             with self._changed:
                 if not self._added and not self._is_closed:
-                    self._changed.wait(None if self._settlement.is_idle else pause)
+                    self._changed.wait(self._pause(pause))
                 added, self._added = self._added, []
                 if self._is_closed:
                     break
@@ -77,6 +79,12 @@ class Settler:
             for done in self._look(notify=bool(added)):
                 _call(done)
         self._disconnect()
+
+    def _pause(self, pause: float) -> float | None:
+        """Return how long to wait at most; None if there is nothing to wait for."""
+        if self._settlement.is_waiting:
+            return pause
+        return None if self._settlement.is_idle else _IDLE_PAUSE
 
     def _look(self, *, notify: bool) -> list[Done]:
         """Return what is settled by now."""
