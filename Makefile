@@ -34,11 +34,13 @@ serve: ## Start a server on 127.0.0.1:4599 with its data in ./strongroom-data
 	@exec .venv/bin/strongroom serve
 
 quick: ## Run the tests that need no server process, but for the state matrix; under a minute on two cores
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || tools/apt postgresql
 	@tools/venv dev
 	@.venv/bin/python -m pytest $(PARALLEL) tests/unit tests/contract tests/vectors tests/architecture --ignore=tests/contract/test_matrix.py
 
 test: ## Run every test under coverage: in parallel, then alone those that load the machine
 	@{ command -v softhsm2-util && command -v gcc; } >/dev/null || tools/apt softhsm2 gcc libc6-dev
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || tools/apt postgresql
 	@{ command -v swtpm && pkg-config --exists tss2-esys && command -v gcc; } >/dev/null || tools/apt swtpm libtss2-dev pkg-config gcc python3-dev
 	@tools/venv dev
 	@tools/venv tpm

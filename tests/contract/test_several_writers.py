@@ -24,7 +24,7 @@ Outcome = bool | str
 
 
 def race(*writes: Callable[[], object]) -> list[Outcome]:
-    """Begin all writes at once; return what each returns, or the name of its error."""
+    """Begin all writes at once; return the result of each, or the name of its error."""
     start = threading.Barrier(len(writes))
 
     def outcome(write: Callable[[], object]) -> Outcome:

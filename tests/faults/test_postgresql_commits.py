@@ -79,22 +79,25 @@ def test_a_commit_whose_connection_is_lost_is_done_once(
     assert store.write(add_letter, SCOPE) == "xx"
 
 
+@pytest.mark.parametrize("of_receipt", [AtCommit.PASS, AtCommit.LOSE, AtCommit.LOSE_ANSWER])
 def test_a_delayed_commit_does_not_come_after_the_refusal_of_the_second_attempt(
-    postgresql: Cluster, database: str, proxy: CommitProxy, store: PostgresqlStore
+    postgresql: Cluster, database: str, proxy: CommitProxy, store: PostgresqlStore, of_receipt: AtCommit
 ) -> None:
+    """Also if the commit of the receipt, which keeps it from coming, is lost too."""
     attempts: list[str] = []
 
     def add_once(transaction: Transaction) -> str:
         attempts.append("")
         if len(attempts) > 1:
+            proxy.at_commit = of_receipt
             raise LookupError
         return add_letter(transaction)
 
     proxy.at_commit = AtCommit.DELAY
     with pytest.raises(LookupError):
-        store.write(add_once, SCOPE)
+        # Without a scope, it does not wait for the locks of the first attempt.
+        store.write(add_once)
     proxy.deliver()
-    assert len(attempts) == 2
     assert description(postgresql, database) == ""
 
 

@@ -17,8 +17,10 @@ from strongroom.errors import DependencyTimeoutException, ValidationException
 from strongroom.keys.kms_key import KmsKey
 from strongroom.problems import Problems
 from strongroom.store.faults import FaultKind, StoreDamaged, StoreUnavailable
+from strongroom.store.integrity import UncheckedError
 from strongroom.store.postgresql.engine import open_postgresql
 from strongroom.store.postgresql.store import PostgresqlStore
+from strongroom.store.postgresql.verification import check_tables
 from strongroom.store.protocol import Transaction
 from strongroom.store.records import AccountRecord, KeyUse
 from strongroom.store.scopes import AccountScope, KeyScope
@@ -114,14 +116,18 @@ def test_acknowledged_changes_outlive_a_crash_of_the_database_and_each_is_made_o
         assert len(names) == len(set(names))
 
 
-def test_connections_that_the_server_has_ended_are_replaced(postgresql: Cluster, store: PostgresqlStore) -> None:
-    with ThreadPoolExecutor(4) as threads:
-        for _ in range(3):
-            assert all(threads.map(lambda _: load(store), range(4)))
-            postgresql.run(TERMINATE)
-    load(store)
+def test_connections_that_the_server_has_ended_are_replaced(
+    postgresql: Cluster, store: PostgresqlStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ExitStack() as open_reads:
+        for _ in range(4):
+            open_reads.enter_context(store.read())
     postgresql.run(TERMINATE)
-    assert write(store) == "x"
+    with caplog.at_level("INFO"):
+        assert write(store) == "x"
+    assert len(caplog.messages) == 1, "one that has ended says that all have"
+    postgresql.run(TERMINATE)
+    assert load(store)
     attempts: list[int] = []
 
     def end_then_change(transaction: Transaction) -> str:
@@ -235,7 +241,7 @@ def test_a_lock_is_waited_for_and_then_given_up(postgresql: Cluster, database: s
             assert waiting.result(10) == "x"
 
 
-def test_a_deadlock_is_run_again(store: PostgresqlStore) -> None:
+def test_a_deadlock_is_run_again(postgresql: Cluster, database: str, store: PostgresqlStore) -> None:
     other = make_key(2)
     store.write(lambda transaction: transaction.add_key(other))
     meeting = threading.Barrier(2)
@@ -254,8 +260,9 @@ def test_a_deadlock_is_run_again(store: PostgresqlStore) -> None:
 
         return act
 
-    with ThreadPoolExecutor(2) as threads:
-        for done in [threads.submit(store.write, both(*pair)) for pair in ((KEY, other), (other, KEY))]:
+    with closing(opened(postgresql, database)) as second, ThreadPoolExecutor(2) as threads:
+        writing = threads.submit(store.write, both(KEY, other)), threads.submit(second.write, both(other, KEY))
+        for done in writing:
             done.result(20)
     assert len(attempts) == 3
 
@@ -290,3 +297,26 @@ def test_values_that_postgresql_cannot_hold_are_refused(store: PostgresqlStore) 
         store.write(lambda t: t.note_key_uses([KeyUse(KEY.locator, "E" * 65, NOW, "e", "r")]))
     assert load(store) == KEY
     assert sum(store.counters.faults.values()) == 0
+
+
+def test_a_damaged_page_is_met_and_found_by_the_check(postgresql: Cluster) -> None:
+    """The database is not used again."""
+    with postgresql.scratch() as name, closing(opened(postgresql, name)) as store:
+        store.write(lambda transaction: transaction.add_key(KEY))
+        store.check()
+        store._integrity.wait(20)
+        assert store.counters.checks == {"whole": 1, "damaged": 0, "failed": 0}
+        postgresql.zero_bytes("kms_key", name)
+        assert_fails(lambda: load(store), store, FaultKind.DAMAGED, "The key store is damaged")
+        found = check_tables(store._database)
+        assert found.findings == ("kms_key: XX001: DataCorrupted",)
+
+
+def test_a_check_of_a_database_that_is_away_finds_nothing(postgresql: Cluster, store: PostgresqlStore) -> None:
+    postgresql.stop("fast")
+    try:
+        with pytest.raises(UncheckedError, match="cannot be reached"):
+            check_tables(store._database)
+    finally:
+        postgresql.start()
+    assert check_tables(store._database).is_whole

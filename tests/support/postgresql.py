@@ -71,7 +71,8 @@ class Cluster:
         if os.geteuid() == 0:
             shutil.chown(self._folder, _USER)
         self.port = _free_port()
-        self._run("initdb", "--no-sync", "--encoding=UTF8", "--locale=C", "--auth=trust", "--username=postgres")
+        options = "--no-sync --data-checksums --encoding=UTF8 --locale=C --auth=trust --username=postgres"
+        self._run("initdb", *options.split())
         self.start()
 
     def _run(self, name: str, *options: str) -> None:
@@ -110,6 +111,18 @@ class Cluster:
         leader = int((self._data / "postmaster.pid").read_text().split()[0])
         children = Path(f"/proc/{leader}/task/{leader}/children").read_text().split()
         return [leader, *map(int, children)]
+
+    def zero_bytes(self, table: str, database: str) -> None:
+        """Overwrite a few bytes in the middle of the first page of a table, as a disk that fails does."""
+        self.run("CHECKPOINT")
+        with closing(psycopg.connect(self.address(database))) as connection:
+            row = connection.execute("SELECT pg_relation_filepath(%s)", (table,)).fetchone()
+        assert row is not None
+        self.stop("fast")
+        with (self._data / str(row[0])).open("r+b") as file:
+            file.seek(8000)
+            file.write(bytes(16))
+        self.start()
 
     def address(self, database: str = "postgres", user: str = "postgres", port: int | None = None) -> str:
         """Return the connection string of a database, as a user; ``port`` is that of a proxy before it."""
@@ -152,6 +165,13 @@ class Cluster:
         yield name
         self.run(*_EMPTY, database=name)
         self._spare.append(name)
+
+    @contextmanager
+    def scratch(self) -> Iterator[str]:
+        """Make a database as ``database`` does, and drop it: for tests that leave it in any state."""
+        name = self._copy()
+        yield name
+        self.run(f"DROP DATABASE {name} WITH (FORCE)")
 
     def _copy(self) -> str:
         name = f"test_{system_entropy(6).hex()}"

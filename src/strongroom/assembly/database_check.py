@@ -3,7 +3,8 @@
 import logging
 
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
-from strongroom.store.sqlite.integrity import AT_ONCE, Integrity, UncheckedError, check_integrity, size_of
+from strongroom.store.integrity import Integrity, UncheckedError
+from strongroom.store.sqlite.integrity import AT_ONCE, check_integrity, size_of
 
 logger = logging.getLogger(__name__)
 

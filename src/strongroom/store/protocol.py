@@ -89,7 +89,10 @@ class Store(Readable, Protocol):
         ...
 
     def version(self) -> bytes:
-        """Return bytes that differ from those of the last call if any process has committed in between. It is cheap."""
+        """Return bytes that differ from those of the last call if any process has committed a change in between.
+
+        A change is what has an entry in the change log. It is cheap.
+        """
         ...
 
     def confirm(self) -> None:

@@ -26,6 +26,9 @@ POOL_SIZE = 16
 POOL_TIMEOUT = 5.0
 """How long a thread waits for a connection that another one returns, seconds."""
 
+SCAN_LIMIT = 3600.0
+"""How long a statement that reads a whole table may take, seconds."""
+
 CONNECT_TIMEOUT = 3
 """How long connecting to one address may take, with authentication, whole seconds."""
 
@@ -131,6 +134,18 @@ def open_postgresql(
         hide_parameters=True,
     )
     return Database(engine, str(named.get("dbname", "the database")))
+
+
+@contextmanager
+def long_statements(connection: Connection) -> Iterator[None]:
+    """Let statements that read whole tables take ``SCAN_LIMIT`` seconds, in the transaction that has begun."""
+    driver = driver_of(connection)
+    usual, driver.limit = driver.limit, SCAN_LIMIT
+    try:
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        yield
+    finally:
+        driver.limit = usual
 
 
 def driver_of(connection: Connection) -> StoreConnection:

@@ -11,6 +11,7 @@ from enum import Enum
 from threading import Event, Lock
 from typing import Any, Generic, Protocol, TypeVar
 
+from strongroom.errors import WriteOutcomeUnknown
 from strongroom.store.postgresql.engine import DATABASE_ERRORS
 from strongroom.store.postgresql.faults import Retry, retry_of
 from strongroom.store.postgresql.transaction import PostgresqlTransaction
@@ -48,10 +49,10 @@ class Member(Generic[T]):
         self.woken = Event()
         self.turn = Turn.DONE
         self._result: list[T] = []
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
 
     def run(self, transaction: PostgresqlTransaction) -> None:
-        """Run the write as one of a group, and keep what it returns or raises.
+        """Run the write as one of a group, and keep its result or error.
 
         Raises MemberFailedError if the transaction cannot be committed without it any more.
         """
@@ -70,7 +71,7 @@ class Member(Generic[T]):
         """Run the write as the only one of its group."""
         self._result = [run(self.act, self.scopes)]
 
-    def fail(self, error: BaseException) -> None:
+    def fail(self, error: Exception) -> None:
         """Take the error of the whole group."""
         self._error = error
 
@@ -120,11 +121,14 @@ class Groups:
         turn = Turn.DONE
         try:
             turn = self._run_group(group)
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 - each member raises it
             for member in group:
                 member.fail(error)
-            if not isinstance(error, Exception):
-                raise
+        except BaseException:
+            # What ends this thread is not the others' to raise.
+            for member in group:
+                member.fail(WriteOutcomeUnknown("The key store did not answer in time."))
+            raise
         finally:
             self._hand_over()
             for member in group:

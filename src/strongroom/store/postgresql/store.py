@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -17,13 +18,15 @@ from strongroom.problems import Problems
 from strongroom.store.counters import StoreCounters
 from strongroom.store.fault_watch import FaultWatch
 from strongroom.store.faults import COUNTED_ONLY, FaultKind, StoreUnavailable
+from strongroom.store.integrity import IntegrityWatch
 from strongroom.store.leases.generation import Generation
 from strongroom.store.postgresql.change_log import CollectedChanges, SeenChanges, trim
-from strongroom.store.postgresql.engine import Database, driver_of
+from strongroom.store.postgresql.engine import Database, driver_of, long_statements
 from strongroom.store.postgresql.faults import Retry, fault_met, retry_of, unfit_value
 from strongroom.store.postgresql.groups import Groups
 from strongroom.store.postgresql.statements import Committed, begin_read
 from strongroom.store.postgresql.transaction import PostgresqlReader, PostgresqlTransaction, note_writing
+from strongroom.store.postgresql.verification import check_tables
 from strongroom.store.postgresql.writes import Timing, Write
 from strongroom.store.quarantine import Quarantine
 from strongroom.store.records import Changes
@@ -38,12 +41,8 @@ T = TypeVar("T")
 TIME_LIMIT = 10.0
 """How long a read tries to begin, and a write to commit, seconds."""
 
-SCAN_LIMIT = 3600.0
-"""How long a statement that reads a whole table may take, seconds."""
-
 _PAUSE = 0.1
 _TAG_LENGTH = 8
-_NO_STATEMENT_TIMEOUT = "SET LOCAL statement_timeout = 0"
 
 
 class PostgresqlStore:
@@ -72,7 +71,10 @@ class PostgresqlStore:
         self._seen = SeenChanges()
         self.counters = StoreCounters()
         self._counting = threading.Lock()
-        self._faults = FaultWatch(database.name, problems or Problems(), self.counters, timer)
+        problems = problems or Problems()
+        self._faults = FaultWatch(database.name, problems, self.counters, timer)
+        check = partial(check_tables, database)
+        self._integrity = IntegrityWatch(database.name, check, problems, self.counters, timer, self._faults.found_whole)
         self.quarantine = Quarantine()
         self.guard = RowGuard(self.quarantine)
 
@@ -92,14 +94,8 @@ class PostgresqlStore:
     @contextmanager
     def read_tables(self) -> Iterator[TableReader]:
         """Open a consistent read of whole tables, for a backup. Writers go on meanwhile."""
-        with self._typed_faults(writing=False), self._begun_read() as (connection, _):
-            driver = driver_of(connection)
-            usual, driver.limit = driver.limit, SCAN_LIMIT
-            try:
-                connection.exec_driver_sql(_NO_STATEMENT_TIMEOUT)
-                yield TableReader(connection)
-            finally:
-                driver.limit = usual
+        with self._typed_faults(writing=False), self._begun_read() as (connection, _), long_statements(connection):
+            yield TableReader(connection)
 
     @contextmanager
     def _begun_read(self) -> Iterator[tuple[Connection, Generation]]:
@@ -177,7 +173,13 @@ class PostgresqlStore:
 
     def confirm(self) -> None:
         """Say which faults of the database have ended."""
+        if self._faults.has_damage():
+            self.check()
         self._faults.settle()
+
+    def check(self) -> None:
+        """Begin to check the whole database in the background; what is found is logged, and reported as a problem."""
+        self._integrity.request()
 
     def retry_writes(self) -> None:
         """If writes have failed, find out whether they succeed again; raises KmsError if not."""
@@ -235,6 +237,8 @@ class PostgresqlStore:
             if fault is None:
                 raise
             self._faults.note(fault)
+            if self._faults.has_damage():
+                self._integrity.request()
             if fault.kind in COUNTED_ONLY:
                 raise
             if isinstance(error, WriteOutcomeUnknown):

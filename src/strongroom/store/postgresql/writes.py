@@ -84,26 +84,27 @@ class Write(Generic[T]):
             was_unknown = bool(self._results)
             try:
                 return self._settle() if was_unknown else self._attempt()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - it is raised again, unless it is one of a few
                 if self._results and not was_unknown:
                     deadline = timing.timer() + timing.limit
                 retry = Retry.LOST if isinstance(error, UnknownCommitError) else retry_of(error)
                 conflicts += retry is Retry.CONFLICT
-                if timing.timer() >= deadline:
-                    raise self._final(error) from (error.__cause__ or error)
-                if retry is None or conflicts > MAX_RETRIES[Fault.CONFLICT]:
-                    if not self._results:
-                        raise
-                    self._refusal = error
+                is_final = retry is None or conflicts > MAX_RETRIES[Fault.CONFLICT]
+                self._go_on(error, is_final=is_final, is_late=timing.timer() >= deadline)
                 # The error itself is not logged: its text may have values of the row.
                 logger.info("retrying a write (%s)", type(error).__name__)
             if retry in {Retry.LOST, Retry.ROLLED_BACK}:
                 timing.pause(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _final(self, error: Exception) -> Exception:
-        """Return what the caller gets when the time is over."""
-        return WriteOutcomeUnknown("The key store did not answer in time.") if self._results else error
+    def _go_on(self, error: Exception, *, is_final: bool, is_late: bool) -> None:
+        """Raise what the write ends with, unless there is something left to do after an error."""
+        if self._results and is_late:
+            raise WriteOutcomeUnknown("The key store did not answer in time.") from (error.__cause__ or error)
+        if is_late or (is_final and not self._results):
+            raise error
+        if is_final:
+            self._refusal = error
 
     def _attempt(self) -> T:
         with self._database.connect() as connection:
@@ -121,11 +122,8 @@ class Write(Generic[T]):
                 return self._conclude(confirm(driver, self._receipt))
             if self._refusal is None:
                 return self._run(connection, begun=True)
-            done = commit(driver, self._receipt, (), claimed=True)
-        if not done.is_durable:
-            raise UnknownCommitError
-        self._results = {}
-        raise self._refusal
+            # The receipt alone: no earlier attempt can commit any more.
+            return self._conclude(commit(driver, self._receipt, (), claimed=True))
 
     def _run(self, connection: Connection, *, begun: bool) -> T:
         driver = driver_of(connection)
@@ -150,5 +148,8 @@ class Write(Generic[T]):
     def _conclude(self, done: Committed) -> T:
         if not done.is_durable:
             raise UnknownCommitError
+        if self._refusal is not None and done.attempt not in self._results:
+            self._results = {}
+            raise self._refusal
         self._committed(done)
         return self._results[done.attempt]

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ from strongroom.problems import Problems
 from strongroom.store.counters import StoreCounters
 from strongroom.store.fault_watch import FaultWatch
 from strongroom.store.faults import COUNTED_ONLY, FaultKind, StoreUnavailable
+from strongroom.store.integrity import IntegrityWatch
 from strongroom.store.quarantine import Quarantine
 from strongroom.store.records import Changes
 from strongroom.store.retries import run_with_retries
@@ -33,7 +35,7 @@ from strongroom.store.sql.transaction import SqlTransaction
 from strongroom.store.sqlite.engine import BUSY_TIMEOUT, truncate_log
 from strongroom.store.sqlite.faults import fault_met, fault_of
 from strongroom.store.sqlite.group_commit import GroupCommit
-from strongroom.store.sqlite.integrity import IntegrityWatch
+from strongroom.store.sqlite.integrity import check_integrity
 from strongroom.store.sqlite.wal_index import WalIndex
 from strongroom.store.sqlite.write_ahead_log import WriteAheadLog
 from strongroom.store.sqlite.write_lock import WriteLock
@@ -67,7 +69,9 @@ class SqlStore:
         self._counting = threading.Lock()
         problems = problems or Problems()
         self._faults = FaultWatch(path.name, problems, self.counters, timer)
-        self._integrity = IntegrityWatch(path, problems, self.counters, timer, self._faults.found_whole)
+        self._integrity = IntegrityWatch(
+            path.name, partial(check_integrity, path), problems, self.counters, timer, self._faults.found_whole
+        )
         self._log = WriteAheadLog(path, problems, self.counters, timer)
         self.quarantine = Quarantine()
         self.guard = RowGuard(self.quarantine)

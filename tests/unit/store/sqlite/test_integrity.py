@@ -4,6 +4,7 @@ import logging
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ from keys_builder import make_key
 from strongroom.clock import ManualClock
 from strongroom.problems import Problems
 from strongroom.store.counters import StoreCounters
+from strongroom.store.integrity import IntegrityWatch, UncheckedError
 from strongroom.store.sqlite.engine import open_sqlite
-from strongroom.store.sqlite.integrity import IntegrityWatch, UncheckedError, check_integrity, size_of
+from strongroom.store.sqlite.integrity import check_integrity, size_of
 from strongroom.store.sqlite.store import SqlStore
 
 
@@ -165,7 +167,9 @@ def test_a_database_that_is_gone_is_not_whole_and_not_made_anew(tmp_path: Path) 
 def test_a_check_in_the_background(database: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture) -> None:
     problems, counters = Problems(), StoreCounters()
     whole: list[float] = []
-    watch = IntegrityWatch(database, problems, counters, clock.timer, whole.append)
+    watch = IntegrityWatch(
+        database.name, partial(check_integrity, database), problems, counters, clock.timer, whole.append
+    )
 
     def check() -> None:
         watch.request()
