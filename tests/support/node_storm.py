@@ -144,7 +144,6 @@ class Storm:
     def _nodes(self, ending: ExitStack) -> list[_Node]:
         things = ", ".join(f"('{number}', 0)" for number in range(THINGS))
         self._cluster.run(
-            "DROP TABLE IF EXISTS thing",
             "CREATE TABLE thing (name text PRIMARY KEY, changed bigint NOT NULL)",
             f"INSERT INTO thing VALUES {things}",  # noqa: S608 - numbers
             database=self._database,
@@ -282,5 +281,7 @@ def storm(cluster: Cluster, scratch: Path, rules: StormRules, seed: int, races: 
     """Run a storm in a database of its own."""
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    with cluster.database() as database:
+    with cluster.database() as database, ExitStack() as ending:
+        # Another test may get this database.
+        ending.callback(cluster.run, "DROP TABLE thing", database=database)
         return Storm(cluster, database, scratch, rules, seeded(seed)).run(races, most_seconds=most_seconds)
