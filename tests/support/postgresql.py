@@ -62,17 +62,20 @@ def _free_port() -> int:
 class Cluster:
     """A database server with its files in a folder of its own."""
 
-    def __init__(self, settings: str = _FAST) -> None:
-        """Make and start it; ``settings`` are options of its command line."""
-        self._settings = settings
+    def __init__(self, standby_of: "Cluster | None" = None) -> None:
+        """Make and start it, or a standby of another one."""
         self._spare: list[str] = []
         self._folder = Path(tempfile.mkdtemp(prefix="strongroom-postgresql-"))
         self._data = self._folder / "data"
         if os.geteuid() == 0:
             shutil.chown(self._folder, _USER)
         self.port = _free_port()
-        options = "--no-sync --data-checksums --encoding=UTF8 --locale=C --auth=trust --username=postgres"
-        self._run("initdb", *options.split())
+        if standby_of is None:
+            options = "--no-sync --data-checksums --encoding=UTF8 --locale=C --auth=trust --username=postgres"
+            self._run("initdb", *options.split())
+        else:
+            options = f"--no-sync --checkpoint=fast --write-recovery-conf -h 127.0.0.1 -p {standby_of.port} -U postgres"
+            self._run("pg_basebackup", *options.split())
         self.start()
 
     def _run(self, name: str, *options: str) -> None:
@@ -83,12 +86,16 @@ class Cluster:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        options = f"-p {self.port} -k '' -c listen_addresses=127.0.0.1 {self._settings}"
+        options = f"-p {self.port} -k '' -c listen_addresses=127.0.0.1 {_FAST}"
         self._run("pg_ctl", "-o", options, "-l", str(self._folder / "log"), "-w", "start")
 
     def stop(self, mode: str = "immediate") -> None:
         """Stop it: ``immediate`` is like a crash, ``fast`` ends all connections first."""
         self._run("pg_ctl", "-m", mode, "-w", "stop")
+
+    def promote(self) -> None:
+        """Make a standby the primary."""
+        self._run("pg_ctl", "-w", "promote")
 
     def remove(self) -> None:
         """Stop it and remove its files."""
@@ -161,7 +168,7 @@ class Cluster:
 
         It is emptied and used again: that takes a tenth of the time.
         """
-        name = self._spare.pop() if self._spare else self._copy()
+        name = self._spare.pop() if self._spare else self.copy()
         yield name
         self.run(*_EMPTY, database=name)
         self._spare.append(name)
@@ -169,11 +176,12 @@ class Cluster:
     @contextmanager
     def scratch(self) -> Iterator[str]:
         """Make a database as ``database`` does, and drop it: for tests that leave it in any state."""
-        name = self._copy()
+        name = self.copy()
         yield name
         self.run(f"DROP DATABASE {name} WITH (FORCE)")
 
-    def _copy(self) -> str:
+    def copy(self) -> str:
+        """Make a database with all tables and no rows, of the roles above; return its name."""
         name = f"test_{system_entropy(6).hex()}"
         # Faster than a checkpoint and copied files.
         self.run(f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {_TEMPLATE} STRATEGY wal_log")
