@@ -286,10 +286,12 @@ def test_a_commit_that_no_standby_has_confirmed_renews_no_lease(
         with pytest.raises(NotConfirmed):
             connection.perform(Renew(NODE, b"i" * 16))
         cancel.join()
-        with closing(MemberConnection(address, 0.3)) as other, pytest.raises(psycopg.OperationalError):
+        # Also where commits do not wait by default.
+        careless = f"{address} options='-c synchronous_commit=off'"
+        with closing(MemberConnection(careless, 0.3)) as other, pytest.raises(psycopg.OperationalError):
             other.perform(Renew(NODE, b"i" * 16))
         with closing(MemberConnection(address, 5.0)) as other:
-            # This needs not be durable, so it does not wait.
+            # An acknowledgement needs not be durable.
             assert other.perform(Acknowledge("another", b"i" * 16, 0)) is True
     finally:
         postgresql.run("ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")

@@ -15,7 +15,6 @@ from typing_extensions import override
 from campaign import Random, seeded
 from node_storm import LEASE, Outcome, Storm, StormRules
 from postgresql import Cluster
-from standby import Standby, primary, require_standby
 from storm_processes import NodeSettings
 from strongroom.clock import SystemClock
 from strongroom.store.postgresql.member_connection import MemberConnection
@@ -39,7 +38,7 @@ class FailoverStorm(Storm):
     """Nodes of which the first reads, and the second also renews, where the former primary is, if it can."""
 
     def __init__(
-        self, former: Cluster, standby: Standby, database: str, scratch: Path, rules: FailoverRules, random: Random
+        self, former: Cluster, standby: Cluster, database: str, scratch: Path, rules: FailoverRules, random: Random
     ) -> None:
         super().__init__(former, database, scratch, StormRules(workers=1, ignored=0.0), random)
         self._standby = standby
@@ -97,13 +96,13 @@ def failover_storm(scratch: Path, rules: FailoverRules, seed: int, races: int) -
     """Run a storm with one failover, on clusters of its own."""
     scratch.mkdir(parents=True)
     with ExitStack() as ending:
-        former = primary()
+        former = Cluster()
         ending.callback(former.remove)
         former.prepare()
         database = ending.enter_context(former.database())
-        standby = Standby(former)
+        standby = Cluster(standby_of=former)
         ending.callback(standby.remove)
-        # The last is undone first: the database cannot be dropped without a standby.
+        # The last is undone first: without a standby, the database could not be emptied.
         ending.callback(former.run, "ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
-        require_standby(former)
+        former.run("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
         return FailoverStorm(former, standby, database, scratch, rules, seeded(seed)).fail_over(races)
