@@ -9,9 +9,13 @@ MINUTES := 10
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 # These load the machine, or measure memory or time, so they run one by one, after all others.
 SERIAL := tests/overload
+# What uses keys, for the runs with keys in a token.
+KEY_TESTS := $(addprefix tests/conformance/test_,$(addsuffix .py,encryption signing macs key_agreement multi_region key_life \
+	recipients public_keys data_key_pairs import interop_openssl aws_cli)) $(addprefix tests/conformance/third_party/test_, \
+	$(addsuffix .py,openbao tink jwt ethereum aws_encryption_sdk))
 # Where this is set, as in many container images, every process would compile all our modules again: half of its start.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo demo-identities demo-hardware serve quick test lint check format bench bench-scale bench-backup bench-decisions bench-fronts bench-leases soak faults fuzz lock
+.PHONY: help demo demo-identities demo-hardware serve quick test test-hardware lint check format bench bench-scale bench-backup bench-decisions bench-fronts bench-hardware bench-leases soak faults fuzz lock
 
 help: ## Show these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -46,8 +50,17 @@ test: ## Run every test under coverage: in parallel, then alone those that load 
 	@tools/venv tpm
 	@.venv/bin/coverage erase
 	@.venv/bin/coverage run -m pytest $(PARALLEL) $(SERIAL:%=--ignore=%)
+	@.venv/bin/coverage run -m pytest $(PARALLEL) -r fE $(KEY_TESTS) --key-protection pkcs11-full
+	@.venv/bin/coverage run -m pytest $(PARALLEL) -r fE $(KEY_TESTS) --key-protection pkcs11-full --token nss
 	@.venv/bin/coverage run -m pytest $(SERIAL)
 	@.venv/bin/coverage combine --quiet
+
+test-hardware: ## Run all conformance tests with keys under SoftHSM and NSS, in root depth and in full depth
+	@{ command -v softhsm2-util && command -v gcc; } >/dev/null || tools/apt softhsm2 gcc libc6-dev
+	@tools/venv dev
+	@set -e; for depth in root full; do for token in softhsm nss; do \
+		.venv/bin/python -m pytest $(PARALLEL) tests/conformance --key-protection pkcs11-$$depth --token $$token; \
+	done; done
 
 lint: ## Check format, lint, types and imports
 	@tools/venv dev
@@ -86,6 +99,11 @@ bench-fronts: ## Measure the HTTP fronts that ADR 2 chose between
 	@command -v wrk >/dev/null || tools/apt wrk
 	@tools/venv bench
 	@.venv/bin/python bench/http_fronts.py
+
+bench-hardware: ## Measure what each depth of key protection adds to a hardware token, and a key store to its proxy (ROUNDS=5)
+	@{ command -v softhsm2-util && command -v gcc; } >/dev/null || tools/apt softhsm2 gcc libc6-dev
+	@tools/venv bench
+	@PYTHONPATH=tools:tests/support .venv/bin/python bench/key_depths.py --rounds $(ROUNDS)
 
 bench-leases: ## Measure what leases of nodes that share a PostgreSQL cost
 	@tools/venv bench

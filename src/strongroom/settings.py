@@ -13,6 +13,9 @@ TLS_SUITES = tuple(
 )
 """The suites of TLS 1.2 that can be allowed, under OpenSSL's names. Each has forward secrecy and an AEAD."""
 
+KeyProtection = Literal["software", "pkcs11-root", "pkcs11-full"]
+"""What protects key material: this process, domain keys in a hardware token, or that token alone."""
+
 Region = Annotated[str, Meta(pattern=r"\A[a-z]{2}(-[a-z]+)+-[0-9]{1,2}\Z")]
 APPROVED_TLS_SUITES = tuple(suite for suite in TLS_SUITES if "CHACHA20" not in suite)
 """Those that are allowed with ``fips`` (NIST SP 800-52r2, 3.3.1)."""
@@ -107,8 +110,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """The suites of TLS 1.2 that a client may use, the preferred ones first; without any, all of ``TLS_SUITES``."""
     tls_client_ca: FileName | None = None
     """A file (PEM) with authorities; every client must have a certificate of one of them."""
-    key_protection: Literal["software", "pkcs11-root"] = "software"
-    """What protects key material at rest: domain keys in this process, or in a hardware token (``pkcs11-…``)."""
+    key_protection: KeyProtection = "software"
+    """What protects key material: domain keys in this process or in a hardware token, or (``pkcs11-full``) that token:
+    backing keys are made and used in it alone."""
     pkcs11_module: FileName | None = None
     """The PKCS #11 module (shared library) of a hardware token."""
     pkcs11_token: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
@@ -121,6 +125,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """How many key handles of a token are kept."""
     pkcs11_threads: Annotated[int, Meta(ge=1, le=256)] = 8
     """How many calls of a token each worker makes at a time."""
+    pkcs11_wrap_mechanism: Annotated[int, Meta(ge=1, le=0xFFFF_FFFF)] | None = None
+    """The number under which the token has AES key wrap with padding (RFC 5649); without it, it is found by trying."""
     seal_passphrase_file: FileName | None = None
     """A file with the passphrase of the seal ``passphrase`` in its first line."""
     allow_plaintext: bool = False

@@ -191,6 +191,8 @@ def _require_token(settings: Settings) -> None:
     missing = [name for name, value in named.items() if value is None]
     if settings.key_protection != "software" and missing:
         raise SettingsError(f"`key-protection` is {settings.key_protection}, which needs `{missing[0]}` too")
+    if settings.pkcs11_wrap_mechanism is not None and missing:
+        raise SettingsError(f"`pkcs11-wrap-mechanism` is a number of a token's, so it needs `{missing[0]}` too")
     if settings.pkcs11_module is not None and not settings.pkcs11_module.startswith("/"):
         raise SettingsError("`pkcs11-module` must be an absolute path: the system would look for another one elsewhere")
 

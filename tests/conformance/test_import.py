@@ -118,7 +118,7 @@ def test_an_imported_hmac_key_makes_the_tags_that_its_owner_makes(
     assert error_code_of(kms.generate_mac, KeyId=bring.key_id, Message=MESSAGE, MacAlgorithm="HMAC_SHA_256") == (
         "KMSInvalidStateException"
     )
-    secret = openssl("rand", "100")
+    secret = openssl("rand", "104")
     bring(secret, algorithm, wrapping_key)
     tag = kms.generate_mac(KeyId=bring.key_id, Message=MESSAGE, MacAlgorithm="HMAC_SHA_256")["Mac"]
     assert tag == hmac.digest(secret, MESSAGE, "sha256")

@@ -55,7 +55,8 @@ def test_keys_move_into_a_token_and_out_of_it(tmp_path: Path, monkeypatch: pytes
         blobs = made(server)
         assert formats(data) == {b"\x01\0\0\0\x01"}
     with running_server(data, tmp_path / "log2", "--workers", "2") as server:
-        assert "are in software, and `key-protection` says otherwise" in (tmp_path / "log2").read_text()
+        said = "`key-protection` is pkcs11-root, and that of the keys in us-east-1 is software; to move them, run: "
+        assert said in (tmp_path / "log2").read_text()
         blobs += made(server)
         assert formats(data) == {b"\x01\0\0\0\x01"}
         succeed(data, "domain-keys", "rotate", "--region", REGION)

@@ -1,4 +1,4 @@
-"""The stores that have to keep the contract: the same tests run with each."""
+"""What tests of contracts run with: both stores, and key back ends in software, tokens and behind a proxy."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -6,12 +6,22 @@ from pathlib import Path
 
 import pytest
 
+from full_depth import full_depth
+from local_deployment import entropy
 from postgresql import Cluster
+from root_depth import root_depth
 from strongroom.crypto.domain_keys import DomainKeys
+from strongroom.crypto.hsm.key_backend import HsmKeyBackend
+from strongroom.crypto.key_backend import KeyBackend
+from strongroom.crypto.service_secrets import ServiceSecrets
+from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.problems import Problems
 from strongroom.store.postgresql.store import PostgresqlStore
 from strongroom.store.sqlite.engine import open_sqlite
 from strongroom.store.sqlite.store import SqlStore
+from token_backend import TokenBackend
+from xks_scene import NamedExternally, XksScene
+from xks_stub import XksStub
 
 AnyStore = SqlStore | PostgresqlStore
 TIME_LIMIT = 3.0
@@ -51,3 +61,37 @@ def other(
     with closing(second):
         second.authenticate(domain_keys.row_keys, Problems())
         yield second
+
+
+@pytest.fixture(scope="module")
+def token_backend() -> Iterator[TokenBackend]:
+    token = TokenBackend(entropy)
+    yield token
+    assert token.misuses == []
+
+
+@pytest.fixture(scope="module")
+def root_depth_backend() -> Iterator[SoftwareKeyBackend]:
+    with root_depth() as depth:
+        yield depth.backend
+
+
+@pytest.fixture(scope="module")
+def softhsm_full_depth() -> Iterator[HsmKeyBackend]:
+    with full_depth("softhsm") as depth:
+        yield depth.backend
+
+
+@pytest.fixture(scope="module")
+def nss_full_depth() -> Iterator[HsmKeyBackend]:
+    with full_depth("nss") as depth:
+        yield depth.backend
+
+
+@pytest.fixture(scope="module")
+def external_backend(
+    xks_stub: XksStub, key_backend: SoftwareKeyBackend, service_secrets: ServiceSecrets
+) -> Iterator[KeyBackend]:
+    scene = XksScene(xks_stub, key_backend, service_secrets)
+    yield NamedExternally(scene)
+    scene.proxies.close()

@@ -1,7 +1,7 @@
 """The contract of every key back end, for every key spec. The same tests run with each of them."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from typing import cast
 
@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from key_import import wrap
 from local_deployment import entropy
-from root_depth import root_depth
 from strongroom.crypto.backing_keys import (
     AgreementKey,
     AsymmetricKey,
@@ -23,12 +22,12 @@ from strongroom.crypto.backing_keys import (
     SigningKey,
     SymmetricKey,
 )
+from strongroom.crypto.hsm.key_backend import HsmKeyBackend
 from strongroom.crypto.key_backend import KeyBackend
 from strongroom.crypto.key_encodings import spki
 from strongroom.crypto.material import MaterialBinding, MaterialOwner, WrappedMaterial
 from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.service_secrets import ServiceSecrets
-from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.crypto.software.private_keys import SoftwareDataKeyPairs
 from strongroom.crypto.software.random_source import SoftwareRandomSource
 from strongroom.errors import (
@@ -36,6 +35,8 @@ from strongroom.errors import (
     InvalidCiphertextException,
     KMSInvalidMacException,
     KMSInvalidSignatureException,
+    KMSInvalidStateException,
+    UnsupportedOperationException,
     ValidationException,
 )
 from strongroom.keys.algorithms import (
@@ -47,14 +48,25 @@ from strongroom.keys.algorithms import (
     MessageType,
     SigningAlgorithm,
 )
-from strongroom.keys.specs import KeySpec
+from strongroom.keys.specs import USAGES, KeySpec, KeyUsage
 from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec
-from token_backend import TokenBackend
+from xks_scene import NamedExternally
 
-BACK_ENDS = ("key_backend", "token_backend", "root_depth_backend")
+BACK_ENDS = (
+    "key_backend",
+    "token_backend",
+    "root_depth_backend",
+    "softhsm_full_depth",
+    "nss_full_depth",
+    "external_backend",
+)
 """The names of the fixtures that create a key back end."""
 
-Make = Callable[[KeySpec], BackingKey]
+NOT_AUTHENTIC = (InvalidCiphertextException, KMSInvalidStateException)
+"""How a ciphertext is refused: the second, where a proxy has refused it (KMS Developer Guide, "Troubleshooting")."""
+
+Make = Callable[..., BackingKey]
+"""Makes a key of a spec, and perhaps for a usage."""
 
 SPECS = [spec for spec in KeySpec if spec is not KeySpec.SM2]
 ASYMMETRIC = [spec for spec in SPECS if spec not in MAC and spec is not KeySpec.SYMMETRIC_DEFAULT]
@@ -100,17 +112,19 @@ def owner(spec: KeySpec) -> MaterialBinding:
     return MaterialBinding("111122223333", "us-east-1", "1234abcd-12ab-34cd-56ef-1234567890ab", "ab" * 32, spec)
 
 
-@pytest.fixture(scope="module")
-def token_backend() -> Iterator[TokenBackend]:
-    token = TokenBackend(entropy)
-    yield token
-    assert token.misuses == []
+def require_spec(backend: KeyBackend, spec: KeySpec, usage: KeyUsage | None = None) -> None:
+    """Skip a test if a hardware token does not keep keys of a spec; ``test_capabilities`` has the list."""
+    try:
+        backend.require_spec(spec, usage or USAGES[spec][-1], "us-east-1")
+    except UnsupportedOperationException as error:
+        assert isinstance(backend, HsmKeyBackend | NamedExternally)
+        pytest.skip(str(error))
 
 
-@pytest.fixture(scope="module")
-def root_depth_backend() -> Iterator[SoftwareKeyBackend]:
-    with root_depth() as depth:
-        yield depth.backend
+def require_material(backend: KeyBackend) -> None:
+    """Skip a test of material that is imported, or copied to another Region: there is none in a custom key store."""
+    if isinstance(backend, NamedExternally):
+        pytest.skip("keys in external key stores are neither imported nor multi-Region keys")
 
 
 @pytest.fixture(scope="module", params=BACK_ENDS)
@@ -120,7 +134,11 @@ def any_backend(request: pytest.FixtureRequest) -> KeyBackend:
 
 @pytest.fixture(scope="module")
 def make(any_backend: KeyBackend) -> Make:
-    return lambda spec: any_backend.load(any_backend.generate(owner(spec)), owner(spec))
+    def made(spec: KeySpec, usage: KeyUsage | None = None) -> BackingKey:
+        require_spec(any_backend, spec, usage)
+        return any_backend.load(any_backend.generate(owner(spec)), owner(spec))
+
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +151,7 @@ def key_of(make: Make) -> Make:
 def test_a_token_loads_the_same_key_with_its_binding_and_fails_with_any_other(
     any_backend: KeyBackend, spec: KeySpec
 ) -> None:
+    require_spec(any_backend, spec)
     token, other_token = any_backend.generate(owner(spec)), any_backend.generate(owner(spec))
     first, again, other = (any_backend.load(each, owner(spec)) for each in (token, token, other_token))
     assert is_same(first, again, spec)
@@ -157,6 +176,7 @@ def test_a_token_loads_the_same_key_with_its_binding_and_fails_with_any_other(
 
 
 def test_a_copy_for_another_region_is_the_same_key_there_and_only_there(any_backend: KeyBackend) -> None:
+    require_material(any_backend)
     spec = KeySpec.SYMMETRIC_DEFAULT
     here = replace(owner(spec), key_id="mrk-" + "a" * 32)
     there = replace(here, region="eu-west-1")
@@ -182,11 +202,14 @@ def test_the_material_of_a_single_region_key_stays_in_its_region(any_backend: Ke
 
 
 def test_imported_material_is_known_by_its_id_and_loads_under_its_binding(any_backend: KeyBackend) -> None:
+    require_material(any_backend)
     bound = owner(KeySpec.SYMMETRIC_DEFAULT)
     importer = MaterialOwner(bound.account, bound.region, bound.key_id, bound.spec)
-    wrapping_key = any_backend.wrapping_key(WrappingKeySpec.RSA_2048, importer)
-    encrypted = wrap(wrapping_key.public_key, "RSAES_OAEP_SHA_256", bytes(range(32)))
-    wrapped = WrappedMaterial(wrapping_key.token, WrappingAlgorithm.RSAES_OAEP_SHA_256, encrypted)
+    # SoftHSM has OAEP with SHA-1 alone. Which token refuses what is for the tests of imports.
+    algorithm = WrappingAlgorithm.RSAES_OAEP_SHA_1
+    wrapping_key = any_backend.wrapping_key(WrappingKeySpec.RSA_2048, algorithm, importer)
+    encrypted = wrap(wrapping_key.public_key, algorithm, bytes(range(32)))
+    wrapped = WrappedMaterial(wrapping_key.token, algorithm, encrypted)
     first, again = (any_backend.import_material(wrapped, importer) for _ in range(2))
     assert first.material_id == again.material_id
     loaded = [any_backend.load(each.token, importer.binding(each.material_id)) for each in (first, again)]
@@ -197,7 +220,7 @@ def test_imported_material_is_known_by_its_id_and_loads_under_its_binding(any_ba
         any_backend.import_material(wrapped, replace(importer, region="eu-west-1"))
     with pytest.raises(InvalidCiphertextException):
         any_backend.import_material(replace(wrapped, encrypted=bytes(256)), importer)
-    short = replace(wrapped, encrypted=wrap(wrapping_key.public_key, "RSAES_OAEP_SHA_256", bytes(31)))
+    short = replace(wrapped, encrypted=wrap(wrapping_key.public_key, algorithm, bytes(31)))
     with pytest.raises(IncorrectKeyMaterialException):
         any_backend.import_material(short, importer)
     for each in (first, again):
@@ -213,7 +236,7 @@ def is_same(one: BackingKey, other: BackingKey, spec: KeySpec) -> bool:
     body = cast("SymmetricKey", one).encrypt(b"p", b"")
     try:
         return cast("SymmetricKey", other).decrypt(body, b"") == b"p"
-    except InvalidCiphertextException:
+    except NOT_AUTHENTIC:
         return False
 
 
@@ -225,7 +248,7 @@ def test_the_text_form_of_a_key_shows_no_key_material(key_of: Make, spec: KeySpe
 
 
 def test_generating_an_unsupported_key_spec_raises(any_backend: KeyBackend) -> None:
-    with pytest.raises(LookupError):
+    with pytest.raises((LookupError, UnsupportedOperationException)):
         any_backend.generate(owner(KeySpec.SM2))
 
 
@@ -242,7 +265,7 @@ def test_symmetric_encryption(key_of: Make) -> None:
     key = cast("SymmetricKey", key_of(KeySpec.SYMMETRIC_DEFAULT))
     for size in (0, 1, 4096):
         body = key.encrypt(bytes(size), b"context")
-        assert len(body) <= size + 64
+        assert len(body) <= size + 100
         assert key.decrypt(body, b"context") == bytes(size)
         for altered, context in (
             (body[:-1], b"context"),
@@ -250,7 +273,7 @@ def test_symmetric_encryption(key_of: Make) -> None:
             (body[::-1], b"context"),
             (b"", b"context"),
         ):
-            with pytest.raises(InvalidCiphertextException):
+            with pytest.raises(NOT_AUTHENTIC):
                 key.decrypt(altered, context)
 
 
@@ -259,7 +282,7 @@ def test_symmetric_encryption(key_of: Make) -> None:
     [(spec, each) for spec in ENCRYPTION if spec in ASYMMETRIC for each in ENCRYPTION[spec]],
 )
 def test_asymmetric_encryption(key_of: Make, spec: KeySpec, algorithm: EncryptionAlgorithm) -> None:
-    key = cast("DecryptionKey", key_of(spec))
+    key = cast("DecryptionKey", key_of(spec, KeyUsage.ENCRYPT_DECRYPT))
     ciphertext = key.encrypt(b"plaintext", algorithm)
     assert len(ciphertext) == int(spec.removeprefix("RSA_")) // 8
     assert ciphertext != key.encrypt(b"plaintext", algorithm)
@@ -286,7 +309,7 @@ def test_asymmetric_encryption(key_of: Make, spec: KeySpec, algorithm: Encryptio
     ],
 )
 def test_signing(key_of: Make, spec: KeySpec, algorithm: SigningAlgorithm, kind: MessageType) -> None:
-    key = cast("SigningKey", key_of(spec))
+    key = cast("SigningKey", key_of(spec, KeyUsage.SIGN_VERIFY))
     bits = int(algorithm[-3:])
     message = MESSAGES[kind][: bits // 8] if kind is MessageType.DIGEST else MESSAGES[kind]
     signature = key.sign(message, kind, algorithm)

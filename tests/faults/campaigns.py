@@ -1,11 +1,12 @@
 """``make faults``: every campaign of faults, and the rows of the table in ``docs/reliability.md``.
 
 Kills, power cuts, bit flips and changes of rows are injected ``--rounds`` times each, kills and cuts over both
-settings of durability; files are cut short and removed, folders copied and backed up a tenth as often. Exits with 1 if
-anything was lost in silence or answered wrongly.
+settings of durability; files are cut short and removed, folders copied and backed up, tokens made to fail a tenth as
+often. Exits with 1 if anything was lost in silence or answered wrongly.
 """
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -20,10 +21,14 @@ from kill_campaign import KillCampaign
 from node_campaign import FailoverCampaign, NodeCampaign
 from power_cut_campaign import PowerCutCampaign
 from seal_campaign import SealCampaign
+from softhsm import LABEL, MODULE, new_token, pin_file
+from token_campaign import TokenCampaign
 from wrong_copies import WrongCopyCampaign
 
 _DURABILITIES = ("write", "fsync")
+_PROTECTIONS = ("pkcs11-root", "pkcs11-full")
 _SHORT = 10
+_NAMES = ("kills", "cuts", "damage", "copies", "backups", "seals", "domain-keys", "tokens", "nodes")
 _PART = 25
 """So many rounds are one part, with a folder and a seed of its own. Its row goes to standard error when it is done."""
 Campaign = Callable[[Path, Random, int], Tally]
@@ -34,9 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument(
-        "--only", choices=("kills", "cuts", "damage", "copies", "backups", "seals", "domain-keys", "nodes")
-    )
+    parser.add_argument("--only", choices=_NAMES)
     asked = parser.parse_args()
     lost = 0
     print("| Fault | Injected | Acknowledged | Lost | Recovery: median, worst | Outcomes |\n|---|---|---|---|---|---|")
@@ -63,6 +66,12 @@ def _in_parts(campaign: Campaign, rounds: int, seed: int) -> Tally:
     return whole
 
 
+def _domain_keys_of_full_depth(scratch: Path, random: Random, rounds: int) -> Tally:
+    os.environ.update(new_token(scratch))
+    token = {"pkcs11_module": str(MODULE), "pkcs11_token": LABEL, "pkcs11_pin_file": str(pin_file(scratch))}
+    return DomainKeyCampaign(scratch, random, key_protection="pkcs11-full", **token).run(rounds)
+
+
 def _campaigns(rounds: int) -> Iterator[tuple[str, int, Campaign]]:
     """Yield each campaign with its name and the number of its rounds."""
     for durability in _DURABILITIES:
@@ -81,10 +90,13 @@ def _campaigns(rounds: int) -> Iterator[tuple[str, int, Campaign]]:
         max(1, rounds // 5),
         lambda scratch, random, count: DomainKeyCampaign(scratch, random).run(count),
     )
+    yield "domain-keys", max(1, rounds // 5), _domain_keys_of_full_depth
     for poll in (None, 0.02):
         yield "nodes", rounds, _nodes(poll)
     yield "nodes", max(1, rounds // 5), lambda scratch, random, count: FailoverCampaign(scratch, random).run(count)
     yield "seals", max(1, rounds // 5), lambda scratch, random, count: SealCampaign(scratch, random).run(count)
+    for protection in _PROTECTIONS:
+        yield "tokens", few, _tokens(protection)
 
 
 def _kills(durability: str, workers: int) -> Campaign:
@@ -104,6 +116,16 @@ def _damage(how: How, *, was_killed: bool) -> Campaign:
         campaign = DamageCampaign(scratch, random, how, was_killed=was_killed)
         tally = campaign.run(rounds)
         print(report(campaign), file=sys.stderr, flush=True)
+        return tally
+
+    return run
+
+
+def _tokens(protection: str) -> Campaign:
+    def run(scratch: Path, random: Random, rounds: int) -> Tally:
+        campaign = TokenCampaign(scratch, random, protection)
+        tally = campaign.run(rounds)
+        print(campaign.report(), file=sys.stderr, flush=True)
         return tally
 
     return run

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from campaign import seeded
-from fast_client import CallRefused
+from fast_client import CallRefused, FastClient
 from ledger import Kind, Ledger, Subject
 from ledger_check import Check, unrecorded
 from ledger_load import LedgerLoad
@@ -93,7 +93,7 @@ def test_a_power_cut_leaves_what_was_synced_and_any_part_of_the_rest(tmp_path: P
 def test_a_difference_is_noticed(tmp_path: Path) -> None:
     ledger, numbers = Ledger(), itertools.count(1)
     with running_server(tmp_path / "data", tmp_path / "log") as server:
-        load = LedgerLoad(server, ledger, numbers)
+        load = LedgerLoad(FastClient(server), ledger, numbers)
         for _ in range(5):
             load.live(next(numbers))
         load.close()

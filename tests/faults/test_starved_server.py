@@ -28,7 +28,7 @@ def test_the_server_goes_on_when_the_resource_is_there_again(tmp_path: Path, fau
     ledger, data, log = Ledger(), tmp_path / "data", tmp_path / "log"
     numbers = itertools.count(1)
     with running_server(data, log) as server:
-        load = LedgerLoad(server, ledger, numbers)
+        load = LedgerLoad(FastClient(server), ledger, numbers)
         load.live(next(numbers))
         refused: list[str] = []
         with fault(server):

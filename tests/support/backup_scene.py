@@ -10,7 +10,7 @@ from strongroom.assembly.backups.maker import BackupMaker, MadeBackup
 from strongroom.assembly.backups.restore import Restore, RestoredBackup, RestoreRequest
 from strongroom.assembly.backups.root_key_source import RootKeySource
 from strongroom.assembly.backups.verification import VerifiedBackup, verify_backup
-from strongroom.assembly.deployment import open_existing
+from strongroom.assembly.open_folder import open_existing
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.crypto.age.passphrase import PassphraseDecryption, PassphraseEncryption
 from strongroom.crypto.age.stream import Decryption, Encryption

@@ -14,7 +14,7 @@ import msgspec
 from campaign import Random, Tally
 from clients import credentials_of
 from damage import Damage, How, changed_rows, choose, inflict, keep_database
-from fast_client import NoAnswer
+from fast_client import FastClient, NoAnswer
 from kept_decisions import Decisions
 from ledger import Ledger
 from ledger_check import Check, unrecorded
@@ -64,7 +64,7 @@ class DamageCampaign:
         with warm_server(self._intact, self._scratch / "log", *_WORKERS) as server:
             self._credentials = credentials_of(server)
             self._decisions = Decisions.made(server)
-            made = LedgerLoad(server, self._ledger, itertools.count())
+            made = LedgerLoad(FastClient(server), self._ledger, itertools.count())
             for number in range(_KEYS):
                 made.live(number)
             made.close()

@@ -12,13 +12,12 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from botocore.exceptions import ClientError
 
 import nss
 import softhsm
 
 PROTECTIONS = ("software", "pkcs11-root", "pkcs11-full")
-REFUSAL = re.compile(r"The hardware security module .* cannot")
+REFUSAL = re.compile(r"The hardware security module (keeps no keys|cannot import)[^:]*")
 _folder = pytest.StashKey[Path]()
 
 
@@ -56,10 +55,10 @@ def pytest_runtest_makereport(
     """Skip a test that needs what the token does not have."""
     report = yield
     error = None if call.excinfo is None else call.excinfo.value
-    if report.failed and _folder in item.config.stash and isinstance(error, ClientError):
+    if report.failed and _folder in item.config.stash and error is not None:
         refused = REFUSAL.search(str(error))
         if refused is not None:
             path, line, _ = item.location
             report.outcome = "skipped"
-            report.longrepr = (path, (line or 0) + 1, f"Skipped: {refused[0]} do this")
+            report.longrepr = (path, (line or 0) + 1, f"Skipped: {refused[0]}")
     return report

@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 from local_deployment import LocalDeployment, entropy
-from strongroom.assembly.deployment import OpenFolder, open_existing
+from strongroom.assembly.open_folder import OpenFolder, open_existing
 from strongroom.keys.arns import KeyLocator
 
 REGION = "us-east-1"

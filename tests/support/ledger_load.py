@@ -20,12 +20,22 @@ _EXTERNAL_EVERY = 5
 
 
 class LedgerLoad:
-    """One client's load: ``run`` goes on until the server no longer answers, or it is told to end."""
+    """One client's load: ``run`` goes on until the server no longer answers, or it is told to end.
 
-    def __init__(self, server: RunningServer, ledger: Ledger, numbers: "itertools.count[int]") -> None:
-        self._client = FastClient(server)
+    ``wrapping`` is the algorithm that wraps imported material, since not every hardware token has all.
+    """
+
+    def __init__(
+        self,
+        client: FastClient,
+        ledger: Ledger,
+        numbers: "itertools.count[int]",
+        wrapping: str = "RSAES_OAEP_SHA_256",
+    ) -> None:
+        self._client = client
         self._ledger = ledger
         self._numbers = numbers
+        self._wrapping = wrapping
         self.refusals: list[CallRefused] = []
         """Refusals that no client should see. A fault of the server may cause some of 5xx."""
 
@@ -77,8 +87,8 @@ class LedgerLoad:
         return key_id
 
     def _import(self, key_id: str) -> None:
-        ask = {"KeyId": key_id, "WrappingAlgorithm": "RSAES_OAEP_SHA_256", "WrappingKeySpec": "RSA_2048"}
-        parts = wrapped(self._call("GetParametersForImport", **ask), entropy(32))
+        ask = {"KeyId": key_id, "WrappingAlgorithm": self._wrapping, "WrappingKeySpec": "RSA_2048"}
+        parts = wrapped(self._call("GetParametersForImport", **ask), entropy(32), self._wrapping)
         model = {"ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE"}
         self._change(Kind.STATE, key_id, "Enabled", "ImportKeyMaterial", KeyId=key_id, **parts, **model)
 
@@ -145,7 +155,7 @@ def load(
 ) -> Iterator[list[LedgerLoad]]:
     """Let some clients work while the block runs; then wait for them to end."""
     ended = threading.Event()
-    loads = [LedgerLoad(server, ledger, numbers) for _ in range(clients)]
+    loads = [LedgerLoad(FastClient(server), ledger, numbers) for _ in range(clients)]
     threads = [threading.Thread(target=each.run, args=(ended,)) for each in loads]
     for thread in threads:
         thread.start()

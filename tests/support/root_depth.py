@@ -43,6 +43,9 @@ class CountedToken:
             raise TokenUnavailableError("told not to answer")
         return self._token.run(work, patience=patience)
 
+    def discard(self, name: bytes) -> None:
+        self._token.discard(name)
+
 
 class RootDepth(msgspec.Struct):
     """A key back end, and the token that has its domain keys."""
@@ -58,17 +61,24 @@ def root_depth() -> Iterator[RootDepth]:
         before = os.environ.copy()
         os.environ.update(new_token(Path(folder)))
         try:
-            with closing(ModuleToken(TokenAddress(MODULE, LABEL, PIN), time.monotonic)) as module_token:
-                token, seal, records = CountedToken(module_token), temporary_seal(entropy), []
-                for region in REGIONS:
-                    object_id = entropy(ID_LENGTH)
-                    create_wrapping_key(token, object_id, region, 1)
-                    records.append(token_domain_key(region, 1, object_id, seal))
-                keys = DomainKeys(
-                    records, seal, entropy, lambda opened: TokenWrapper(token, opened.key, opened.version, entropy)
-                )
-                token.calls = 0
-                yield RootDepth(SoftwareKeyBackend(keys, entropy), token)
+            with root_depth_at(TokenAddress(MODULE, LABEL, PIN)) as depth:
+                yield depth
         finally:
             os.environ.clear()
             os.environ.update(before)
+
+
+@contextmanager
+def root_depth_at(address: TokenAddress) -> Iterator[RootDepth]:
+    """Make a domain key for each Region in a token, and a key back end that wraps with them."""
+    with closing(ModuleToken(address, time.monotonic)) as module_token:
+        token, seal, records = CountedToken(module_token), temporary_seal(entropy), []
+        for region in REGIONS:
+            object_id = entropy(ID_LENGTH)
+            create_wrapping_key(token, object_id, region, 1)
+            records.append(token_domain_key(region, 1, object_id, seal))
+        keys = DomainKeys(
+            records, seal, entropy, lambda opened: TokenWrapper(token, opened.key, opened.version, entropy)
+        )
+        token.calls = 0
+        yield RootDepth(SoftwareKeyBackend(keys, entropy), token)

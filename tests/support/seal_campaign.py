@@ -105,9 +105,11 @@ class SealCampaign:
         return [each["name"] for each in json.loads(self._seal("status", "--json"))["seals"]]
 
     def _seal(self, *command: str) -> str:
-        return subprocess.run(
-            self._command(*command), capture_output=True, text=True, check=True, env=self._environment
-        ).stdout
+        done = subprocess.run(
+            self._command(*command), capture_output=True, text=True, check=False, env=self._environment
+        )
+        assert done.returncode == 0, f"seal {' '.join(command)}: {done.stderr}"
+        return done.stdout
 
     def _command(self, *command: str) -> list[str]:
         return [sys.executable, "-m", "strongroom", "seal", *command, "--data", str(self.data)]

@@ -32,10 +32,10 @@ def pin_file(folder: Path, pin: str = PIN) -> Path:
     return path
 
 
-def token_settings(folder: Path, module: Path = MODULE) -> Mapping[str, str]:
-    """Return the variables that have a server keep its domain keys in the token of a folder."""
+def token_settings(folder: Path, module: Path = MODULE, protection: str = "pkcs11-root") -> Mapping[str, str]:
+    """Return the variables that have a server keep its domain keys in the token of a folder, or all keys."""
     return {
-        "STRONGROOM_KEY_PROTECTION": "pkcs11-root",
+        "STRONGROOM_KEY_PROTECTION": protection,
         "STRONGROOM_PKCS11_MODULE": str(module),
         "STRONGROOM_PKCS11_TOKEN": LABEL,
         "STRONGROOM_PKCS11_PIN_FILE": str(pin_file(folder)),

@@ -8,7 +8,7 @@ and then fails the test.
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, cast
 
 import msgspec
@@ -21,9 +21,9 @@ from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.seals.root_key import RootKey, RootKeySeal
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.entropy import Entropy
-from strongroom.errors import KeyUnavailableException
-from strongroom.keys.specs import KeySpec
-from strongroom.keys.wrapping import WrappingKeySpec
+from strongroom.errors import KeyUnavailableException, UnsupportedOperationException
+from strongroom.keys.specs import KeySpec, KeyUsage
+from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec
 
 _PATIENCE = 60.0
 REGIONS = ("us-east-1", "eu-west-1", "ap-southeast-2")
@@ -57,11 +57,15 @@ class TokenBackend:
         self.connected = True
         self.failing: set[str] = set()
         """The methods that fail."""
+        self.refused: set[tuple[KeySpec, KeyUsage]] = set()
+        """The specs and usages of keys that it does not keep."""
         self.misuses: list[str] = []
         """The calls that came from where none may come from."""
 
-    def require_spec(self, spec: KeySpec) -> None:
-        self._chip.require_spec(spec)
+    def require_spec(self, spec: KeySpec, usage: KeyUsage, region: str) -> None:
+        self._chip.require_spec(spec, usage, region)
+        if (spec, usage) in self.refused:
+            raise UnsupportedOperationException(f"the token has no keys of {spec} for {usage}")
 
     def generate(self, owner: MaterialBinding) -> bytes:
         self.called("generate")
@@ -89,13 +93,15 @@ class TokenBackend:
         self.load(token, owner)
         return token
 
-    def wrapping_key(self, spec: WrappingKeySpec, owner: MaterialOwner) -> WrappingKey:
+    def wrapping_key(self, spec: WrappingKeySpec, algorithm: WrappingAlgorithm, owner: MaterialOwner) -> WrappingKey:
         self.called("wrapping_key")
-        return self._chip.wrapping_key(spec, owner)
+        return self._chip.wrapping_key(spec, algorithm, owner)
 
-    def import_material(self, wrapped: WrappedMaterial, owner: MaterialOwner) -> ImportedMaterial:
+    def import_material(
+        self, wrapped: WrappedMaterial, owner: MaterialOwner, known_ids: Collection[str] = ()
+    ) -> ImportedMaterial:
         self.called("import_material")
-        made = self._chip.import_material(wrapped, owner)
+        made = self._chip.import_material(wrapped, owner, known_ids)
         token = self._keep(made.token, owner.binding(made.material_id))
         return ImportedMaterial(made.material_id, token)
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 from botocore.credentials import Credentials
 
 from local_deployment import LocalDeployment, entropy
-from strongroom.assembly.deployment import open_existing
+from strongroom.assembly.open_folder import open_existing
 from strongroom.assembly.xks_proxies import xks_proxies_of
 from strongroom.assembly.xks_serving import XksServing, listener_settings
 from strongroom.http.message import HttpRequest

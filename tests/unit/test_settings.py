@@ -49,6 +49,10 @@ def test_the_command_line_overrides_the_environment_which_overrides_the_file() -
         ('cors-origins = [""]', "is not an origin as browsers send it"),
         ('cors-origins = ["https://h:x"]', "is not an origin as browsers send it"),
         ("lisen = 1", "lisen"),
+        ('key-protection = "pkcs11"', "it can be software, pkcs11-root, pkcs11-full"),
+        ('key-protection = "pkcs11-full"', "`key-protection` is pkcs11-full, which needs `pkcs11-module` too"),
+        ("pkcs11-wrap-mechanism = 0x8000216F", "`pkcs11-wrap-mechanism` is .* needs `pkcs11-module` too"),
+        ('pkcs11-module = "/m"\npkcs11-token = "t"\npkcs11-wrap-mechanism = 0x100000000', "`pkcs11-wrap-mechanism` in"),
         ("= 1", "Invalid"),
     ],
 )

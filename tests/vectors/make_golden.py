@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from local_deployment import LocalDeployment
 from strongroom.assembly.backups.maker import BackupMaker
-from strongroom.assembly.deployment import open_existing
+from strongroom.assembly.open_folder import open_existing
 from strongroom.clock import ManualClock
 from strongroom.crypto.backing_keys import SymmetricKey
 from strongroom.crypto.domain_keys import DomainKeys, create_domain_key

@@ -1,4 +1,4 @@
-"""Builds a deployment from settings: opens the data folder and connects all parts of the service."""
+"""Builds a deployment from settings: takes its data folder, opens it, and connects all parts of the service."""
 
 import logging
 import os
@@ -8,57 +8,21 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from strongroom.assembly.audit_log import (
-    end_idle_chains,
-    idle_writers,
-    last_checkpoint,
-    open_audit_key,
-    open_audit_log,
-)
-from strongroom.assembly.clock_record import ClockFiles
-from strongroom.assembly.command_trail import CommandTrail
-from strongroom.assembly.data_folder import (
-    DataFolder,
-    DataFolderError,
-    open_store,
-    require_database,
-    upgrade_unused,
-)
-from strongroom.assembly.database_check import is_checked_at_once, require_whole_database
-from strongroom.assembly.database_history import require_all_committed
-from strongroom.assembly.domain_key_rotation import DomainKeyRotation, follow_domain_keys
-from strongroom.assembly.domain_keys import Protection, open_domain_keys
-from strongroom.assembly.key_back_ends import open_key_backends, require_certificates
-from strongroom.assembly.key_policies import KeyPolicies
-from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_node_id
-from strongroom.assembly.profiles import Profiles
-from strongroom.assembly.provider_keys import ProviderKeys
+from strongroom.assembly.audit_log import end_idle_chains, idle_writers, open_audit_key, open_audit_log
+from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.assembly.database_check import is_checked_at_once
+from strongroom.assembly.key_back_ends import require_certificates
+from strongroom.assembly.node import require_node_id
+from strongroom.assembly.open_folder import OpenFolder
 from strongroom.assembly.record_check import quarantine_damaged
-from strongroom.assembly.registrar import Registrar
-from strongroom.assembly.rewrapping import Rewrapping
-from strongroom.assembly.root_keys import RootKeys
-from strongroom.assembly.row_authentication import authenticate_rows
-from strongroom.assembly.seals import Seals
 from strongroom.assembly.served_regions import report_unserved
-from strongroom.assembly.tokens import ConfiguredToken, key_backend_of
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.assembly.xks_lock import writers_at_work
-from strongroom.audit.writer_id import WriterId, parse_writer, worker_name
+from strongroom.audit.writer_id import WriterId, worker_name
 from strongroom.clock import Clock
-from strongroom.crypto.documents.attestation import Attestations
-from strongroom.crypto.documents.fetched_keys import FetchedKeys, fetch_keys
-from strongroom.crypto.documents.web_identity import WebIdentities
-from strongroom.crypto.self_tests.run import require_self_tests
-from strongroom.crypto.service_secrets import ServiceSecrets
-from strongroom.crypto.software.private_keys import SoftwareDataKeyPairs
-from strongroom.crypto.software.random_source import SoftwareRandomSource
-from strongroom.entropy import CheckedEntropy, Entropy
+from strongroom.entropy import Entropy
 from strongroom.errors import QuarantinedIdentityException
-from strongroom.maintenance.clock_watch import ClockWatch
 from strongroom.maintenance.keeper import Keeper
-from strongroom.node_id import NodeId
-from strongroom.operations.context import Backends
-from strongroom.operations.kms.table import TABLE
 from strongroom.problems import Problems
 from strongroom.problems import clear as clear_problems
 from strongroom.service.audit_trail import AuditTrail
@@ -71,156 +35,9 @@ from strongroom.service.shared_buckets import SharedBuckets
 from strongroom.service.unauthenticated import RecordRateLimit, UnauthenticatedRequests
 from strongroom.service.write_probe import WriteProbe
 from strongroom.settings import Settings
-from strongroom.snapshot.loaded_keys import LoadedKeys
-from strongroom.snapshot.snapshot import Snapshot
-from strongroom.store.audit.tail import AuditTail
-from strongroom.store.sqlite.schema_version import upgrade
 from strongroom.usage.access_key_usage import AccessKeyUsage
-from strongroom.usage.key_usage import KeyUses
 
 logger = logging.getLogger(__name__)
-
-_USES = frozenset(operation.name for operation in TABLE.values() if operation.uses)
-
-
-class OpenFolder:
-    """A data folder, which other processes may have open too: its back ends, and the registrar of accounts."""
-
-    def __init__(  # noqa: PLR0913 - what the whole folder is opened with
-        self,
-        settings: Settings,
-        clock: Clock,
-        entropy: Entropy,
-        problems: Problems | None = None,
-        *,
-        unsealing: Unsealing | None = None,
-        taken: bool = False,
-        also_older: bool = False,
-    ) -> None:
-        """Open the store and unseal the domain keys.
-
-        ``taken`` is True in the process that has locked the folder: it first makes or upgrades the database, the keys
-        of all Regions and the node's identity. In any other process the database must have this release's schema
-        already. ``also_older`` opens a database also if it lacks what the audit log says was committed. ``unsealing``
-        opens the root key; by default, it asks for no passphrase.
-        Raises SettingsError, DataFolderError, UnsealError, SealUnavailableError, UnknownSchemaError, and SelfTestError
-        before anything else.
-        """
-        require_self_tests()
-        self.entropy = entropy = CheckedEntropy(entropy)
-        attestations = Attestations(settings.attestation_roots, settings.attestation_age, settings.clock_skew)
-        self.folder = DataFolder(settings.folder)
-        self.problems = problems or Problems()
-        if taken:
-            require_database(self.folder)
-            require_whole_database(self.folder, serve_damaged=settings.serve_damaged)
-            upgrade(self.folder.database)
-        with ExitStack() as undo:
-            self.store = store = undo.enter_context(closing(open_store(self.folder, self.problems)))
-            if not also_older:
-                require_all_committed(self.folder, store)
-            self.unsealing = unsealing = unsealing or Unsealing(settings, entropy)
-            new_regions = settings.regions if taken else ()
-            self.token = ConfiguredToken(unsealing, self.folder.token_login, problems)
-            undo.callback(self.token.close)
-            protection = Protection(self.token, in_token=settings.key_protection != "software", required=taken)
-            self.unsealed_keys = domain_keys = open_domain_keys(
-                self.folder, store, new_regions, unsealing, entropy, protection, now=clock.now()
-            )
-            follow_domain_keys(domain_keys, self.folder, store, unsealing, self.problems, clock.timer)
-            authenticate_rows(self.folder, store, domain_keys, self.problems, unsealing, taken=taken)
-            secrets = ServiceSecrets(domain_keys)
-            default = key_backend_of(settings, domain_keys, entropy)
-            self.back_ends = back_ends = undo.enter_context(
-                closing(open_key_backends(default, secrets, settings, store, clock, entropy))
-            )
-            key_backends, key_stores = back_ends.key_backends, back_ends.key_stores
-            if taken:
-                claim_old_writers(self.folder, store, ensure_node_id(self.folder, entropy))
-            self.clock_watch = ClockWatch(clock, ClockFiles(self.folder), self.problems, last_checkpoint(store))
-            self.backends = Backends(
-                store=store,
-                key_backends=key_backends,
-                key_managers=back_ends.proxies,
-                clusters=back_ends.clusters,
-                secrets=secrets,
-                data_key_pairs=SoftwareDataKeyPairs(approved_only=settings.fips),
-                random=SoftwareRandomSource(entropy),
-                snapshot=Snapshot(
-                    store,
-                    key_backends,
-                    secrets,
-                    settings.cached_keys,
-                    store.quarantine,
-                    key_stores,
-                    loaded_keys=LoadedKeys(settings.loaded_keys, settings.loaded_keys_time, clock.timer),
-                ),
-                entropy=entropy,
-                web_identities=_web_identities(settings),
-                attestations=attestations,
-                key_uses=KeyUses(
-                    store, AuditTail(self.folder.audit), _USES, partial(_is_local, read_node_id(self.folder))
-                ),
-                managed_rotation_days=settings.managed_rotation_days,
-                customer_keys=settings.customer_keys,
-                regions=settings.regions,
-                latest_time=self.clock_watch.latest,
-            )
-            self.trail = CommandTrail(self.folder, store, secrets, settings, clock, entropy)
-            # What a first start makes is no change of an operator's.
-            self.registrar = Registrar(self.folder, store, secrets, clock, entropy, None if taken else self.trail)
-            self.root_keys = RootKeys(self.folder, store, secrets, clock, entropy, self.trail)
-            self.provider_keys = ProviderKeys(self.folder, store, self.trail)
-            self.key_policies = KeyPolicies(self.folder, store, self.trail)
-            self.seals = Seals(
-                self.folder, store, unsealing, self.trail, entropy, self.token, approved_only=settings.fips
-            )
-            self.domain_keys = DomainKeyRotation(
-                self.folder,
-                store,
-                domain_keys,
-                Rewrapping(store, key_backends, secrets, clock.timer),
-                unsealing,
-                self.trail,
-                protection=protection,
-                clock=clock,
-                latest=self.clock_watch.latest,
-                entropy=entropy,
-            )
-            self.profiles = Profiles(self.folder, store, secrets)
-            undo.pop_all()
-
-    def accounts(self) -> list[str]:
-        """Return every account."""
-        with self.store.read() as reader:
-            return [record.account for record in reader.accounts()]
-
-    def close(self) -> None:
-        """Close the database, the connections to tokens, and those to external key store proxies."""
-        self.back_ends.close()
-        self.store.close()
-        self.token.close()
-
-
-def open_existing(
-    settings: Settings,
-    clock: Clock,
-    entropy: Entropy,
-    *,
-    unsealing: Unsealing | None = None,
-    also_older: bool = False,
-) -> OpenFolder:
-    """Open a data folder that a server has made, whether the server runs or not.
-
-    ``also_older`` is for commands that tell of a database that was set back. Raises DataFolderError if there is no data
-    folder, or if a server of another release is using it.
-    """
-    folder = DataFolder(settings.folder)
-    require_database(folder)
-    if not folder.database.exists():
-        raise DataFolderError(f"`{settings.folder}` is not a data folder; start a server once to make it")
-    upgrade_unused(folder)
-    return OpenFolder(settings, clock, entropy, unsealing=unsealing, also_older=also_older)
 
 
 class Deployment:
@@ -364,17 +181,6 @@ def ready_folder(settings: Settings, clock: Clock, entropy: Entropy, unsealing: 
         _ensure_account(opened, settings)
         for problem in opened.profiles.problems():
             logger.warning("%s", problem)
-
-
-def _web_identities(settings: Settings) -> WebIdentities:
-    fetched = FetchedKeys(fetch_keys) if settings.fetch_identity_provider_keys else None
-    return WebIdentities(settings.identity_providers, settings.identity_provider_keys, fetched)
-
-
-def _is_local(node: NodeId | None, writer: str) -> bool:
-    """Tell whether a writer's chain may be in the audit folder of a node, so that its end can be read there."""
-    found = parse_writer(writer)
-    return found is not None and found.is_of(node)
 
 
 def _ensure_account(opened: OpenFolder, settings: Settings) -> None:

@@ -20,6 +20,7 @@ import msgspec
 from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.domain_keys import Protection, create_domain_keys
+from strongroom.assembly.moves import NotMovableError, require_movable
 from strongroom.assembly.rewrapping import Rewrapping
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
@@ -142,6 +143,7 @@ class DomainKeyRotation:
         self._latest = latest
         self._entropy = entropy
         self._idle_until = float("-inf")
+        self._refused_until: dict[str, float] = {}
 
     def status(self, scopes: Iterable[str] = ()) -> list[DomainKeyStatus]:
         """Return the state of each scope's domain key, or of some; raises DataFolderError for one that has none."""
@@ -161,11 +163,12 @@ class DomainKeyRotation:
 
         If it is not to ``wait``, it does nothing while another command changes something.
 
-        Raises DataFolderError, UnsealError, SealUnavailableError.
+        Raises DataFolderError, UnsealError, SealUnavailableError, and NotMovableError before it changes anything.
         """
         with self._folder.registering(wait=wait) as alone:
             fresh = [each.scope for each in self.status(scopes) if not each.remaining] if alone else []
             if fresh:
+                self._require_movable(fresh)
                 event = OperatorEvent(
                     name="RotateDomainKey", command=command, source=KEY_SOURCE, details={"scopes": fresh}
                 )
@@ -231,11 +234,32 @@ class DomainKeyRotation:
             return
         found = self.status()
         if every_days:
-            due = [each.scope for each in found if not each.older and _is_older(each, moment, every_days)]
+            due = self._movable(
+                [each.scope for each in found if not each.older and _is_older(each, moment, every_days)]
+            )
             if due and self.begin(due, command="keeper", wait=False):
                 logger.info("the domain keys of %s are rotated: their age is %d days", ", ".join(due), every_days)
                 found = self.status()
         self._go_on([each for each in found if each.older], moment)
+
+    def _require_movable(self, scopes: Sequence[str]) -> None:
+        self._domain_keys.reread()
+        require_movable(self._store, self._domain_keys, self._protection, scopes)
+
+    def _movable(self, scopes: Sequence[str]) -> list[str]:
+        """Return those of some scopes whose keys can be wrapped anew; tell why others cannot, and look every hour."""
+        found: list[str] = []
+        for scope in scopes:
+            if self._clock.timer() < self._refused_until.get(scope, 0.0):
+                continue
+            try:
+                self._require_movable([scope])
+            except NotMovableError as error:
+                logger.error("the domain key of %s is not rotated: %s", scope, error)  # noqa: TRY400 - it says all
+                self._refused_until[scope] = self._clock.timer() + _PAUSE
+            else:
+                found.append(scope)
+        return found
 
     def _go_on(self, found: Sequence[DomainKeyStatus], moment: Moment) -> None:
         deadline = self._clock.timer() + _AT_ONCE

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from strongroom.assembly.data_folder import DataFolder, DataFolderError, left_by_earlier_start, served_before
+from strongroom.assembly.protections import FULL_DEPTH, SOFTWARE, newest_protection
 from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing, not_its_root_key
 from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys, create_domain_key
@@ -13,6 +14,7 @@ from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
 from strongroom.crypto.seals.file import create_root_key
 from strongroom.crypto.seals.root_key import RootKeySeal, generation_of
 from strongroom.entropy import Entropy
+from strongroom.settings import KeyProtection
 from strongroom.store.protocol import Store, Transaction
 from strongroom.store.scopes import AccountScope
 
@@ -21,14 +23,17 @@ logger = logging.getLogger(__name__)
 _FIRST_VERSION = 1
 
 
+_STAYS = "keys that were made in the token do not leave it, so set it back, or restore a backup from before the move"
+
+
 class Protection(msgspec.Struct, frozen=True):
-    """What a server is told to keep the domain keys of Regions in: a token, or this process.
+    """What new domain keys of Regions are to protect: see the setting ``key_protection``.
 
     ``required`` is True for the process that has locked the folder: the token must have all that are in it.
     """
 
     token: ConfiguredToken
-    in_token: bool = False
+    kind: KeyProtection = "software"
     required: bool = False
 
 
@@ -73,6 +78,8 @@ def open_domain_keys(  # noqa: PLR0913 - what opens them, and where they are
         versions = dict.fromkeys(missing, _FIRST_VERSION)
         sealed = _add_missing(store, create_domain_keys(versions, seal, protection, entropy, now))
         domain_keys = DomainKeys(sealed, seal, entropy, protection.token.wrapper(entropy))
+    if protection.required and FULL_DEPTH in newest_protection(domain_keys, regions).values():
+        protection.token.tell_of_full_depth()
     return domain_keys
 
 
@@ -83,10 +90,11 @@ def create_domain_keys(
 
     Raises as ``ConfiguredToken.create``.
     """
-    there = {scope: version for scope, version in versions.items() if protection.in_token and scope != IAM_SCOPE}
+    in_software = protection.kind == SOFTWARE
+    there = {scope: version for scope, version in versions.items() if scope != IAM_SCOPE and not in_software}
     here = {scope: version for scope, version in versions.items() if scope not in there}
     made = [create_domain_key(scope, version, seal, entropy, now) for scope, version in here.items()]
-    return made if not there else [*made, *protection.token.create(there, seal, entropy, now)]
+    return made if not there else [*made, *protection.token.create(there, protection.kind, seal, entropy, now)]
 
 
 def _require_protection(sealed: Sequence[SealedDomainKey], domain_keys: DomainKeys, protection: Protection) -> None:
@@ -96,16 +104,17 @@ def _require_protection(sealed: Sequence[SealedDomainKey], domain_keys: DomainKe
     """
     if domain_keys.in_token:
         protection.token.require_all(domain_keys.in_token)
-    newest = {each.scope: each.version for each in sealed if each.scope != IAM_SCOPE}
-    in_token = {(each.scope, each.version) for each in domain_keys.in_token}
-    elsewhere = [place[0] for place in newest.items() if (place in in_token) != protection.in_token]
-    if elsewhere:
-        logger.warning(
-            "the domain keys of %s are %s, and `key-protection` says otherwise; to move them, run: "
-            "strongroom domain-keys rotate",
-            ", ".join(elsewhere),
-            "in software" if protection.in_token else "in a hardware token",
-        )
+    regions = [each.scope for each in sealed if each.scope != IAM_SCOPE]
+    found = newest_protection(domain_keys, dict.fromkeys(regions))
+    for kind in dict.fromkeys(found.values()):
+        if kind != protection.kind:
+            logger.warning(
+                "`key-protection` is %s, and that of the keys in %s is %s; %s",
+                protection.kind,
+                ", ".join(region for region, each in found.items() if each == kind),
+                kind,
+                _STAYS if kind == FULL_DEPTH else "to move them, run: strongroom domain-keys rotate",
+            )
 
 
 def _were_resealed(store: Store, sealed: Sequence[SealedDomainKey]) -> bool:

@@ -6,7 +6,8 @@ from contextlib import closing
 import msgspec
 
 from strongroom.assembly.data_folder import DataFolder
-from strongroom.assembly.deployment import open_existing
+from strongroom.assembly.open_folder import open_existing
+from strongroom.assembly.protections import FULL_DEPTH, object_id_of, protection_of
 from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.clock import Clock
@@ -16,22 +17,44 @@ from strongroom.crypto.pkcs11.connection import TokenName
 from strongroom.crypto.pkcs11.wrapping import wrapping_keys_in
 from strongroom.crypto.seals.document import SealKind
 from strongroom.entropy import Entropy
-from strongroom.settings import Settings
+from strongroom.keys.specs import KeySpec, KeyUsage
+from strongroom.keys.wrapping import WrappingAlgorithm
+from strongroom.settings import KeyProtection, Settings
 
 
 class DomainKeyStatus(msgspec.Struct, frozen=True):
-    """A domain key that the database says is in the token, the id of its object, and whether that is there."""
+    """A domain key that the database says has an object in the token, its id, and whether that is there.
+
+    The object is the domain key itself (``pkcs11-root``), or its key encryption key (``pkcs11-full``).
+    """
 
     region: str
     version: int
+    key_protection: KeyProtection
     object_id: str
     there: bool
+
+
+class RefusedSpec(msgspec.Struct, frozen=True):
+    """A key spec and usage that the token cannot keep, and why."""
+
+    key_spec: KeySpec
+    key_usage: KeyUsage
+    reason: str
+
+
+class RefusedImport(msgspec.Struct, frozen=True):
+    """A wrapping algorithm by which the token cannot import key material of a spec, and why."""
+
+    wrapping_algorithm: WrappingAlgorithm
+    key_spec: KeySpec
+    reason: str
 
 
 class HsmStatus(msgspec.Struct, frozen=True):
     """The hardware token of the settings. ``other_objects`` have our label, and the database does not name them."""
 
-    key_protection: str
+    key_protection: KeyProtection
     module: str
     token: TokenName
     capabilities: Capabilities
@@ -39,8 +62,10 @@ class HsmStatus(msgspec.Struct, frozen=True):
     seals: Sequence[str]
     """The seals whose keys are in the token."""
     other_objects: Sequence[str]
-    refused_key_specs: Sequence[str]
-    """What CreateKey refuses for want of something in the token, each with the reason."""
+    refused_key_specs: Sequence[RefusedSpec]
+    """What CreateKey refuses in full depth for want of something in the token."""
+    refused_imports: Sequence[RefusedImport]
+    """What GetParametersForImport refuses for the same reason; RSA_2048 stands for all sizes of RSA."""
 
 
 def hsm_status(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Unsealing) -> HsmStatus:
@@ -50,25 +75,33 @@ def hsm_status(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Un
     ``open_existing`` does.
     """
     folder = DataFolder(settings.folder)
+    keys, seals = _named(settings, clock, entropy, unsealing)
+    in_full_depth = FULL_DEPTH in {settings.key_protection, *map(protection_of, keys)}
     token = ConfiguredToken(unsealing, folder.token_login if folder.database.exists() else None)
     try:
         connection = token.require()
         capabilities = capabilities_of(token, str(settings.pkcs11_module))
         there = wrapping_keys_in(token)
+        # In root depth keys are used in this process, so the token decides nothing about their specs.
+        refused, refused_imports = (token.refused_specs(), token.refused_imports()) if in_full_depth else ({}, {})
     finally:
         token.close()
-    keys, seals = _named(settings, clock, entropy, unsealing)
-    named = {each.key for each in keys} | seals.keys()
+    named = {object_id_of(each) for each in keys} | seals.keys()
     return HsmStatus(
         key_protection=settings.key_protection,
         module=str(settings.pkcs11_module),
         token=connection.name,
         capabilities=capabilities,
-        domain_keys=[DomainKeyStatus(each.scope, each.version, each.key.hex(), each.key in there) for each in keys],
+        domain_keys=[
+            DomainKeyStatus(
+                each.scope, each.version, protection_of(each), object_id_of(each).hex(), each.object_id in there
+            )
+            for each in keys
+        ],
         seals=[name for key, name in seals.items() if key in there],
         other_objects=[f"{label} {each.hex()}" for each, label in sorted(there.items()) if each not in named],
-        # In root depth keys are used in this process, so the token decides nothing about their specs.
-        refused_key_specs=[],
+        refused_key_specs=[RefusedSpec(*place, reason) for place, reason in refused.items()],
+        refused_imports=[RefusedImport(*place, reason) for place, reason in refused_imports.items()],
     )
 
 

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from strongroom.assembly.data_folder import DataFolder
+from strongroom.assembly.tokens import ConfiguredToken, key_backend_of
 from strongroom.clock import Clock
 from strongroom.crypto.cloudhsm.configured import ConfiguredClusters
 from strongroom.crypto.cloudhsm.connections import ClusterConnections, ConnectionOptions
@@ -11,7 +12,6 @@ from strongroom.crypto.domain_keys import DomainKeys
 from strongroom.crypto.key_backend import KeyBackend
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.service_secrets import ServiceSecrets
-from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.crypto.xks.allowed_hosts import AllowedHosts
 from strongroom.crypto.xks.key_backend import ExternalKeyBackend
 from strongroom.crypto.xks.proxies import XksProxies
@@ -74,12 +74,14 @@ def open_key_backends(
     return OpenBackEnds(KeyBackends(default, in_clusters, external), proxies, clusters, key_stores)
 
 
-def loading_key_backends(domain_keys: DomainKeys, entropy: Entropy, clock: Clock) -> KeyBackends:
+def loading_key_backends(
+    domain_keys: DomainKeys, entropy: Entropy, clock: Clock, token: ConfiguredToken
+) -> KeyBackends:
     """Return back ends for a command that loads key material and never uses it: no host may be called."""
-    software = SoftwareKeyBackend(domain_keys, entropy)
+    default = key_backend_of(token, domain_keys, entropy)
     proxies = XksProxies(AllowedHosts(()), ServiceSecrets(domain_keys), clock, patience=1.0, at_once=1)
     in_clusters = CloudHsmKeyBackends(not_connected, entropy)
-    return KeyBackends(software, in_clusters, ExternalKeyBackend(software, proxies, _no_store))
+    return KeyBackends(default, in_clusters, ExternalKeyBackend(default, proxies, _no_store))
 
 
 def _no_store(_account: str, _region: str, _store_id: str) -> CustomKeyStore | None:

@@ -8,34 +8,50 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from strongroom.assembly.protections import FULL_DEPTH, object_id_of
 from strongroom.assembly.unsealing import Unsealing
-from strongroom.crypto.domain_keys import DomainKeys, OpenDomainKey, token_domain_key
+from strongroom.crypto.domain_keys import DomainKeys, OpenDomainKey, full_depth_domain_key, token_domain_key
 from strongroom.crypto.envelope import KeyWrapper
+from strongroom.crypto.hsm.capabilities import KeyCapabilities
+from strongroom.crypto.hsm.import_trials import refused_imports
+from strongroom.crypto.hsm.importing import Importing
+from strongroom.crypto.hsm.key_backend import HsmKeyBackend
+from strongroom.crypto.hsm.key_encryption_keys import try_key_encryption_key
+from strongroom.crypto.hsm.kinds import kinds_of_keys
+from strongroom.crypto.hsm.wrapped_keys import KeyWrap
 from strongroom.crypto.key_backend import KeyBackend
-from strongroom.crypto.pkcs11.capabilities import capabilities_of
+from strongroom.crypto.pkcs11.capabilities import Capabilities, capabilities_of
 from strongroom.crypto.pkcs11.connection import Connection, TokenSession
 from strongroom.crypto.pkcs11.token import PATIENCE, ModuleToken
 from strongroom.crypto.pkcs11.token_address import TokenAddress
 from strongroom.crypto.pkcs11.wrapping import (
     ID_LENGTH,
     TokenWrapper,
+    create_key_encryption_key,
     create_wrapping_key,
     destroy_wrapping_key,
     label_of,
     wrapping_keys_in,
 )
 from strongroom.crypto.seal import Seal, SealedDomainKey, SealUnavailableError, UnsealError
+from strongroom.crypto.software.aes import NONCES_LENGTH
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.crypto.token_errors import TokenFaultError, TokenRefusedError, TokenTimeoutError, TokenUnavailableError
 from strongroom.entropy import Entropy
+from strongroom.keys.specs import KeySpec, KeyUsage
+from strongroom.keys.wrapping import WrappingAlgorithm
 from strongroom.problems import Problems, Subject
-from strongroom.settings import Settings, SettingsError
+from strongroom.settings import KeyProtection, SettingsError
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
 _SEAL_VERSION = 1
+_NO_WRAP = (
+    "the token {!a} has no AES key wrap with padding (RFC 5649) under a number that is known, and full depth needs it; "
+    "name its number in `pkcs11-wrap-mechanism`, or set `key-protection` to pkcs11-root"
+)
 _START = 30.0
 """Seconds that a start waits for a token."""
 
@@ -61,6 +77,9 @@ class ConfiguredToken:
         self._timer = timer
         self._lock = threading.Lock()
         self._token: ModuleToken | None = None
+        # Each key that is tried encrypts once.
+        wrap, kinds = KeyWrap(self._settings.pkcs11_wrap_mechanism), kinds_of_keys(lambda: bytes(NONCES_LENGTH))
+        self._keeps, self._importing = KeyCapabilities(self, wrap, kinds), Importing(wrap, kinds)
         if self.is_set:
             # Seals may need it.
             unsealing.token = self
@@ -78,6 +97,11 @@ class ConfiguredToken:
     def run(self, work: Callable[[TokenSession], T], *, patience: float = PATIENCE) -> T:
         """Run work with a session; raises as ``Token`` says, and SettingsError if no token is set."""
         return self._loaded().run(work, patience=patience)
+
+    def discard(self, name: bytes) -> None:
+        """Have a session object destroyed soon, if the token was loaded."""
+        if self._token is not None:
+            self._token.discard(name)
 
     def require(self) -> Connection:
         """Connect now; raises UnsealError if it must not be tried again, SealUnavailableError if it may come back."""
@@ -103,6 +127,42 @@ class ConfiguredToken:
         """Return what ``DomainKeys`` asks for what wraps with a domain key in the token."""
         return lambda opened: TokenWrapper(self, opened.key, opened.version, entropy)
 
+    # --- which keys it keeps in full depth
+
+    def refusal(self, spec: KeySpec, usage: KeyUsage) -> str | None:
+        """Return why keys of a spec and usage cannot move into the token, None if they can; raises as ``require``."""
+        self.require()
+        with _as_errors_of_a_start():
+            return self._keeps.refused(spec, usage, moved=True)
+
+    def refused_specs(self) -> Mapping[tuple[KeySpec, KeyUsage], str]:
+        """Return why the token cannot keep keys of some specs and usages; raises as ``require``."""
+        self.require()
+        with _as_errors_of_a_start():
+            refused = self._keeps.all_refused()
+        # CreateKey refuses it everywhere: it is for Regions in China.
+        return {place: reason for place, reason in refused.items() if place[0] is not KeySpec.SM2}
+
+    def refused_imports(self) -> Mapping[tuple[WrappingAlgorithm, KeySpec], str]:
+        """Return why material of some specs cannot be imported by some algorithms; raises as ``require``."""
+        self.require()
+        with _as_errors_of_a_start():
+            return refused_imports(self, self._importing)
+
+    def tell_of_full_depth(self) -> None:
+        """Log what the token cannot keep, and whether it lets keys be read that it unwraps; raises as ``require``."""
+        refused = self.refused_specs()
+        logger.info(
+            "CreateKey refuses what the hardware token cannot keep: %s (`strongroom hsm status` says why)",
+            ", ".join(f"{spec} for {usage}" for spec, usage in refused) or "nothing",
+        )
+        if not self._capabilities().unwraps_sensitive:
+            logger.warning(
+                "the token %a does not obey unwrap templates: with its PIN, it can be told to unwrap keys so that they "
+                "can be read",
+                self.require().name.label,
+            )
+
     # --- keys of seals
 
     def seal_key(self, object_id: bytes, entropy: Entropy) -> KeyWrapper:
@@ -126,38 +186,53 @@ class ConfiguredToken:
     # --- domain keys, at a start
 
     def create(
-        self, versions: Mapping[str, int], seal: Seal, entropy: Entropy, now: float | None
+        self, versions: Mapping[str, int], kind: KeyProtection, seal: Seal, entropy: Entropy, now: float | None
     ) -> list[SealedDomainKey]:
-        """Make domain keys of these scopes and versions in the token, try each, and return their records.
+        """Make domain keys of these scopes and versions for a kind of protection, and return their records.
 
-        Raises as ``require``.
+        What each has in the token is tried once. Raises as ``require``.
         """
-        made: list[SealedDomainKey] = []
-        self._warn_if_keys_leave(self.require())
+        make = self._create_full_depth if kind == FULL_DEPTH else self._create_root_depth
+        connection = self.require()
+        if kind == FULL_DEPTH and connection.known_answers.wrap is None:
+            raise UnsealError(_NO_WRAP.format(connection.name.label))
+        self._warn_if_keys_leave(connection)
         with _as_errors_of_a_start():
-            for scope, version in versions.items():
-                object_id = entropy(ID_LENGTH)
-                create_wrapping_key(self, object_id, scope, version)
-                wrapper = TokenWrapper(self, object_id, version, entropy)
-                sample = entropy(ID_LENGTH)
-                if wrapper.unwrap(wrapper.wrap(sample, b"sample"), b"sample") != sample:
-                    raise UnsealError("the token does not give back what it has wrapped")
-                made.append(token_domain_key(scope, version, object_id, seal, now))
-        return made
+            return [make(scope, version, seal, entropy, now) for scope, version in versions.items()]
+
+    def _create_root_depth(
+        self, scope: str, version: int, seal: Seal, entropy: Entropy, now: float | None
+    ) -> SealedDomainKey:
+        object_id = entropy(ID_LENGTH)
+        create_wrapping_key(self, object_id, scope, version)
+        wrapper = TokenWrapper(self, object_id, version, entropy)
+        sample = entropy(ID_LENGTH)
+        if wrapper.unwrap(wrapper.wrap(sample, b"sample"), b"sample") != sample:
+            raise UnsealError("the token does not give back what it has wrapped")
+        return token_domain_key(scope, version, object_id, seal, now)
+
+    def _create_full_depth(
+        self, scope: str, version: int, seal: Seal, entropy: Entropy, now: float | None
+    ) -> SealedDomainKey:
+        object_id = entropy(ID_LENGTH)
+        create_key_encryption_key(self, object_id, scope, version)
+        try_key_encryption_key(self, object_id)
+        return full_depth_domain_key(scope, version, object_id, seal, entropy, now)
 
     def destroy(self, keys: Sequence[OpenDomainKey]) -> None:
-        """Destroy domain keys in the token that the database does not name any more.
+        """Destroy what domain keys had in the token, when the database does not name it any more.
 
         One that cannot be destroyed is named in the log, and by ``strongroom hsm status``.
         """
         for each in keys:
+            object_id = object_id_of(each)
             try:
-                destroy_wrapping_key(self, each.key)
+                destroy_wrapping_key(self, object_id)
             except (TokenUnavailableError, TokenTimeoutError, TokenFaultError, SettingsError) as error:
                 why = str(error) if isinstance(error, SettingsError) else error.explanation
                 logger.error(  # noqa: TRY400 - one line is enough
                     "the object %s (%s) of a destroyed domain key is still in the token: %s",
-                    each.key.hex(),
+                    object_id.hex(),
                     label_of(each.scope, each.version),
                     why,
                 )
@@ -169,20 +244,24 @@ class ConfiguredToken:
         with _as_errors_of_a_start():
             there = wrapping_keys_in(self)
         for each in keys:
-            if each.key not in there:
+            if each.object_id not in there:
+                what = "key encryption key" if each.key_encryption_key else "domain key"
                 raise UnsealError(
                     f"the token {connection.name.label!a} (serial number {connection.name.serial}) has no object "
-                    f"{each.key.hex()} ({label_of(each.scope, each.version)}), the domain key of {each.scope}; "
+                    f"{object_id_of(each).hex()} ({label_of(each.scope, each.version)}), the {what} of {each.scope}; "
                     "name the right token in `pkcs11-token`, or restore it from its backup"
                 )
 
     def _warn_if_keys_leave(self, connection: Connection) -> None:
+        if not self._capabilities().keeps_keys:
+            logger.warning(
+                "the token %a wraps keys that it was told never to give away: with its PIN, all keys can be copied",
+                connection.name.label,
+            )
+
+    def _capabilities(self) -> Capabilities:
         with _as_errors_of_a_start():
-            if not capabilities_of(self, str(self._settings.pkcs11_module)).keeps_keys:
-                logger.warning(
-                    "the token %a wraps keys that it was told never to give away: with its PIN, all keys can be copied",
-                    connection.name.label,
-                )
+            return capabilities_of(self, str(self._settings.pkcs11_module))
 
     def _loaded(self) -> ModuleToken:
         if self._token is None:
@@ -202,6 +281,7 @@ class ConfiguredToken:
             pin=self._unsealing.pin(),
             pin_from="`pkcs11-pin-file`" if settings.pkcs11_pin_file else "the PIN",
             arguments=settings.pkcs11_init_args,
+            wrap_mechanism=settings.pkcs11_wrap_mechanism,
             handles=settings.pkcs11_handles,
             threads=settings.pkcs11_threads,
             start_lock=self._start_lock,
@@ -265,6 +345,15 @@ def _as_errors_of_a_start() -> Iterator[None]:
         raise SealUnavailableError(error.explanation) from None
 
 
-def key_backend_of(settings: Settings, domain_keys: DomainKeys, entropy: Entropy) -> KeyBackend:
-    """Return the key back end of the default key store, by what protects its key material."""
-    return SoftwareKeyBackend(domain_keys, entropy, approved_only=settings.fips)
+def key_backend_of(
+    token: ConfiguredToken, domain_keys: DomainKeys, entropy: Entropy, *, approved_only: bool = False
+) -> KeyBackend:
+    """Return the key back end of the default key store, by what protects its key material.
+
+    Where a token is set, a command may move keys into it while this process runs. Without one, keys of full depth are
+    told apart all the same, so that their use fails for want of a token.
+    """
+    software = SoftwareKeyBackend(domain_keys, entropy, approved_only=approved_only)
+    if token.is_set or any(each.key_encryption_key for each in domain_keys.in_token):
+        return HsmKeyBackend(domain_keys, token, entropy, software)
+    return software

@@ -9,7 +9,7 @@ import msgspec
 
 from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
-from strongroom.assembly.deployment import OpenFolder
+from strongroom.assembly.open_folder import OpenFolder
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
 from strongroom.clock import Clock
 from strongroom.crypto.binding import xks_credential_binding

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from strongroom.assembly.audit_log import open_audit_key, open_audit_log
 from strongroom.assembly.data_folder import DataFolderError
-from strongroom.assembly.deployment import OpenFolder
 from strongroom.assembly.node import require_node_id
+from strongroom.assembly.open_folder import OpenFolder
 from strongroom.assembly.serving import tune_interpreter
 from strongroom.audit.writer_id import WriterId
 from strongroom.clock import Clock

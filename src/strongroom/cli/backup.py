@@ -8,7 +8,7 @@ import click
 from strongroom.assembly.backups.maker import BackupMaker
 from strongroom.assembly.backups.root_key_source import RootKeySource
 from strongroom.assembly.backups.verification import OpenedContent, Origin, VerifiedBackup, verify_backup
-from strongroom.assembly.deployment import OpenFolder
+from strongroom.assembly.open_folder import OpenFolder
 from strongroom.audit.cloudtrail import event_time
 from strongroom.cli.backup_options import (
     audit_public_key_option,
@@ -218,5 +218,5 @@ def show_content(content: OpenedContent) -> None:
     if content.elsewhere:
         click.echo(
             f"note: {content.elsewhere} keys have material in custom key stores, which are not in a backup, or under "
-            "domain keys in a hardware token, which is not set (`pkcs11-module`)"
+            "keys in a hardware token, which is not set (`pkcs11-module`)"
         )

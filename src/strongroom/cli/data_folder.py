@@ -11,7 +11,7 @@ import click
 from typing_extensions import override
 
 from strongroom.assembly.data_folder import DataFolderError
-from strongroom.assembly.deployment import OpenFolder, open_existing
+from strongroom.assembly.open_folder import OpenFolder, open_existing
 from strongroom.cli.options import read_settings
 from strongroom.cli.unsealing import unsealing_of
 from strongroom.clock import SystemClock

@@ -54,13 +54,24 @@ def _show(found: HsmStatus) -> None:
     wrap = "not there" if answers.wrap is None else f"right answers, as mechanism {answers.wrap:#x}"
     _line("RFC 5649 key wrap", wrap)
     _line("Keeps its keys", "yes" if found.capabilities.keeps_keys else "NO: it wraps keys that are not extractable")
+    sensitive = found.capabilities.unwraps_sensitive
+    _line("Unwrapped keys", "stay hidden" if sensitive else "CAN BE READ by one who has the PIN, if he unwraps them so")
     for each in found.domain_keys:
-        _line(each.region, f"domain key {each.version}, object {each.object_id}{'' if each.there else ' IS MISSING'}")
+        what = "key encryption key" if each.key_protection == "pkcs11-full" else "domain key"
+        _line(each.region, f"{what} {each.version}, object {each.object_id}{'' if each.there else ' IS MISSING'}")
     for name in found.seals:
         _line("Seal", f"the key of the seal {name!a}")
     for text in found.other_objects:
         _line("Not ours", f"{text}: no key of this data folder")
-    _line("CreateKey refuses", "; ".join(found.refused_key_specs) or "nothing because of the token")
+    for refused in found.refused_key_specs:
+        _line("CreateKey refuses", f"{refused.key_spec} for {refused.key_usage}: {refused.reason}")
+    if not found.refused_key_specs:
+        _line("CreateKey refuses", "nothing because of the token")
+    refused_imports: dict[tuple[str, str], list[str]] = {}
+    for one in found.refused_imports:
+        refused_imports.setdefault((one.wrapping_algorithm, one.reason), []).append(one.key_spec)
+    for (algorithm, reason), specs in refused_imports.items():
+        _line("Import refuses", f"{algorithm} for {', '.join(specs)}: {reason}")
 
 
 def _line(name: str, text: str) -> None:

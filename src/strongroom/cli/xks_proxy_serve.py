@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from strongroom import __version__
 from strongroom.assembly.data_folder import DataFolder
-from strongroom.assembly.deployment import open_existing
+from strongroom.assembly.open_folder import open_existing
 from strongroom.assembly.xks_lock import lock_xks_serving
 from strongroom.assembly.xks_serving import XksServing, listener_settings
 from strongroom.audit.writer_id import worker_name

@@ -217,6 +217,11 @@ class DomainKeys:
         self._reread()
         self._read = max(self._read, noted)
 
+    def take_over_changes(self) -> None:
+        """Take over what other processes have changed, if a change was noted. It may wait for the database."""
+        if self._is_stale:
+            self.reread()
+
     @property
     def _is_stale(self) -> bool:
         """Whether a change was noted that is not read yet."""

@@ -1,11 +1,12 @@
 """Key back ends: where the key material of KMS keys is made, kept and used."""
 
+from collections.abc import Collection
 from typing import Protocol
 
 from strongroom.crypto.backing_keys import BackingKey
 from strongroom.crypto.material import ImportedMaterial, MaterialBinding, MaterialOwner, WrappedMaterial, WrappingKey
-from strongroom.keys.specs import KeySpec
-from strongroom.keys.wrapping import WrappingKeySpec
+from strongroom.keys.specs import KeySpec, KeyUsage
+from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec
 
 
 class KeyBackend(Protocol):
@@ -26,8 +27,12 @@ class KeyBackend(Protocol):
         """Whether using a key that was loaded waits for it as well."""
         ...
 
-    def require_spec(self, spec: KeySpec) -> None:
-        """Refuse keys of a spec that the back end cannot make or use; raises UnsupportedOperationException by name."""
+    def require_spec(self, spec: KeySpec, usage: KeyUsage, region: str) -> None:
+        """Refuse keys of a Region that the back end cannot make or use, before one is made.
+
+        What is refused depends on the usage too: a token may sign with an RSA key, and not have the algorithms by which
+        it decrypts. Raises UnsupportedOperationException, which names what is refused.
+        """
         ...
 
     def generate(self, owner: MaterialBinding) -> bytes:
@@ -60,19 +65,25 @@ class KeyBackend(Protocol):
         """
         ...
 
-    def wrapping_key(self, spec: WrappingKeySpec, owner: MaterialOwner) -> WrappingKey:
+    def wrapping_key(self, spec: WrappingKeySpec, algorithm: WrappingAlgorithm, owner: MaterialOwner) -> WrappingKey:
         """Make a key pair under which the material of one key can be imported.
 
         The back end keeps nothing of it: the token contains the private key, wrapped.
+        Raises UnsupportedOperationException if it cannot import material of the owner's spec by ``algorithm``.
         """
         ...
 
-    def import_material(self, wrapped: WrappedMaterial, owner: MaterialOwner) -> ImportedMaterial:
+    def import_material(
+        self, wrapped: WrappedMaterial, owner: MaterialOwner, known_ids: Collection[str] = ()
+    ) -> ImportedMaterial:
         """Unwrap key material, check it and keep it.
 
+        ``known_ids`` are the ids of the material that the key has or had: the same material gets the same id again,
+        wherever it was imported then (``material_ids``).
         The token is a new one, also if the key has the same material already: if the import is refused afterwards, the
         caller destroys it.
         Raises InvalidCiphertextException when it does not unwrap, IncorrectKeyMaterialException when it is not of the
-        owner's spec, and UnsealError if the wrapping token was not made for ``owner``.
+        owner's spec, UnsupportedOperationException when the back end cannot keep it, and UnsealError if the wrapping
+        token was not made for ``owner``.
         """
         ...

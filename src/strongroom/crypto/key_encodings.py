@@ -6,8 +6,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 
-class _Public(Protocol):
-    def public_bytes(self, encoding: Encoding, format: PublicFormat, /) -> bytes: ...  # noqa: A002 - the library's name
+class PublicKey(Protocol):
+    """A public key of the library."""
+
+    def public_bytes(self, encoding: Encoding, format: PublicFormat, /) -> bytes:  # noqa: A002 - the library's name
+        """Return the public key in an encoding."""
+        ...
 
 
 class _Private(Protocol):
@@ -33,6 +37,6 @@ def pkcs8(key: _Private) -> bytes:
     return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
-def spki(key: _Public) -> bytes:
+def spki(key: PublicKey) -> bytes:
     """Return a public key as SubjectPublicKeyInfo, DER."""
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

@@ -32,3 +32,7 @@ class ServiceSecrets:
     def note_change(self) -> None:
         """Note that other processes have made or destroyed domain keys."""
         self._domain_keys.note_change()
+
+    def take_over_changes(self) -> None:
+        """Take over domain keys of which a change was noted. It may wait for the database."""
+        self._domain_keys.take_over_changes()

@@ -1,6 +1,7 @@
 """What calls meet when a token cannot be used. Callers of the API get AWS's names, the operator gets the reason."""
 
 from enum import Enum
+from typing import Self
 
 from strongroom.errors import DependencyTimeoutException, KMSInternalException
 
@@ -29,6 +30,10 @@ class TokenUnavailableError(KMSInternalException):
         super().__init__(_AWAY)
         self.explanation = explanation
         self.absence = absence
+
+    def again(self) -> Self:
+        """Return an error of its own for one more call. One that many calls raise keeps the frames of them all."""
+        return type(self)(self.explanation, self.absence)
 
 
 class TokenRefusedError(TokenUnavailableError):

@@ -7,6 +7,7 @@ imported key material".
 from enum import StrEnum
 
 from strongroom.errors import UnsupportedOperationException
+from strongroom.keys.algorithms import EncryptionAlgorithm
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeySpec, Origin
 
@@ -56,6 +57,29 @@ _TAKES: dict[WrappingAlgorithm, frozenset[KeySpec]] = {
 
 KEY_WRAPPING = frozenset({WrappingAlgorithm.RSA_AES_KEY_WRAP_SHA_1, WrappingAlgorithm.RSA_AES_KEY_WRAP_SHA_256})
 """The algorithms that wrap the material under an AES key, and that key with RSA-OAEP."""
+
+
+OAEP_OF = {
+    WrappingAlgorithm.RSAES_OAEP_SHA_1: EncryptionAlgorithm.RSAES_OAEP_SHA_1,
+    WrappingAlgorithm.RSAES_OAEP_SHA_256: EncryptionAlgorithm.RSAES_OAEP_SHA_256,
+    WrappingAlgorithm.RSA_AES_KEY_WRAP_SHA_1: EncryptionAlgorithm.RSAES_OAEP_SHA_1,
+    WrappingAlgorithm.RSA_AES_KEY_WRAP_SHA_256: EncryptionAlgorithm.RSAES_OAEP_SHA_256,
+}
+"""How each algorithm uses RSA: for the material, or for the AES key."""
+
+WRAPPING_KEY_BITS = {
+    WrappingKeySpec.RSA_2048: 2048,
+    WrappingKeySpec.RSA_3072: 3072,
+    WrappingKeySpec.RSA_4096: 4096,
+}
+
+WRAPPING_AES_KEY_LENGTH = 32
+"""Bytes of the AES key between the wrapping key and the material."""
+
+
+def can_wrap(algorithm: WrappingAlgorithm, spec: KeySpec) -> bool:
+    """Tell whether an algorithm can wrap key material of a spec, with a wrapping key that is large enough."""
+    return spec in _TAKES.get(algorithm, ())
 
 
 def require_importable_spec(spec: KeySpec) -> None:

@@ -75,6 +75,7 @@ class Operation:
     it. For the others such keys do not exist, whatever policies allow (KMS API Reference, "Cross-account use").
     ``key_store`` returns the key store in which a request makes a new key, or draws random bytes: a custom one's id, or
     None for the default one, and whether it is external. It returns None for a request that reaches no key store.
+    ``public_key`` operations need the public half of their keys alone.
     """
 
     def __init__(  # noqa: PLR0913 - one row, all columns
@@ -93,6 +94,7 @@ class Operation:
         cross_account: bool = False,
         echoes: Echoes | None = None,
         key_store: Callable[[Any], tuple[str | None, bool] | None] | None = None,
+        public_key: bool = False,
         service: str = "kms",
     ) -> None:
         self.name = name
@@ -119,6 +121,7 @@ class Operation:
         self.touches_material = rule in _MATERIAL_RULES
         """Whether it uses, makes or destroys the key material of its keys."""
         self.key_store = key_store
+        self.public_key = public_key
         self.decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(request)
         self.parameters: Parameters = parameters_of(request)
 
@@ -131,13 +134,14 @@ class Operation:
         """Return the lane of an authorized call; ``guess`` is its lane as far as the body told.
 
         A call that reaches key material in a token or behind a network goes to ``KEY_BACKEND``, whatever the guess: if
-        any of its keys is there and not loaded, or if the request makes material there; to ``XKS_PROXY`` if that is an
+        using any of its keys waits for that, or if the request makes material there; to ``XKS_PROXY`` if that is an
         external key manager. A call on the event loop that uses a key with a slow algorithm goes to ``SIGNING``. Any
         other call stays in its lane.
         """
         if self.touches_material:
             for key in keys:
-                if key.blocks or (key.backend_blocks and not self.uses):
+                waits = key.blocks or (key.backend_blocks and not self.uses)
+                if key.public_key_blocks if self.public_key else waits:
                     return _lane_of_back_ends(keys)
                 if key.is_slow and self.uses and guess is Lane.INLINE:
                     guess = Lane.SIGNING

@@ -62,7 +62,8 @@ class ActiveKey:
 
     __slots__ = (
         *("_current", "_key_backends", "_loaded", "_loaded_current", "_loaded_keys", "_only", "_quarantine"),
-        *("backend_blocks", "blocks", "is_external", "is_slow", "key", "policy", "settled"),
+        *("backend_blocks", "blocks", "is_external", "is_slow", "key", "policy", "public_key_blocks"),
+        "settled",
     )
 
     def __init__(
@@ -77,6 +78,8 @@ class ActiveKey:
         self.backend_blocks = self.blocks = key_backends.blocks(key)
         """Whether making or loading material of the key waits for a hardware token or a network. ``blocks`` is whether
         using the key waits, perhaps because it has not been loaded yet. Such calls run in the lane ``KEY_BACKEND``."""
+        self.public_key_blocks = self.backend_blocks
+        """Whether a call that needs the public half of the key alone waits. It does until the key has been loaded."""
         self.is_external = key.origin is Origin.EXTERNAL_KEY_STORE
         """Whether using the key calls an external key store proxy; such calls run in the lane ``XKS_PROXY``."""
         self.settled: dict[tuple[str, str], int] | None = None
@@ -160,7 +163,7 @@ class ActiveKey:
         only = self._only
         if only is None:
             only = self._only = self._load_backing_key(self._usable())
-            self.blocks = self._blocks_when_loaded()
+            self.blocks, self.public_key_blocks = self._blocks_when_loaded(), False
             self._note_loaded()
         return only
 
@@ -171,8 +174,8 @@ class ActiveKey:
 
     def begin_unloading(self) -> bool:
         """Have calls that begin from now on wait for the back end; return whether calls so far did not wait for it."""
-        was_inline = self.backend_blocks and not self.blocks
-        self.blocks = self.backend_blocks
+        was_inline = self.backend_blocks and not (self.blocks and self.public_key_blocks)
+        self.blocks = self.public_key_blocks = self.backend_blocks
         return was_inline
 
     def unload(self) -> None:

@@ -148,6 +148,8 @@ class Snapshot:
     def _read_key(self, locator: KeyLocator) -> ActiveKey | None:
         with self._store.read() as reader:
             key = reader.key(locator)
+        # Whether calls with the key wait for a token follows from the domain keys.
+        self._secrets.take_over_changes()
         return None if key is None else ActiveKey(key, self._key_backends, self._quarantine, self._loaded_keys)
 
     def _read_alias(self, locator: AliasLocator) -> str | None:

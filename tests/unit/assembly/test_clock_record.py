@@ -10,7 +10,7 @@ from audits import command_records
 from local_deployment import LocalDeployment
 from strongroom.assembly.clock_record import ClockFiles, accept_clock, known_at
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
-from strongroom.assembly.deployment import OpenFolder
+from strongroom.assembly.open_folder import OpenFolder
 from strongroom.clock import DAY, ManualClock, SystemClock
 from strongroom.entropy import system_entropy
 from strongroom.maintenance.clock_watch import reading_of

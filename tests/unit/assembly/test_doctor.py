@@ -13,7 +13,6 @@ from audits import command_records
 from backup_scene import back_up
 from local_deployment import LocalDeployment, entropy
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
-from strongroom.assembly.deployment import open_existing
 from strongroom.assembly.doctor.audit import check_backup
 from strongroom.assembly.doctor.database import check_every_record
 from strongroom.assembly.doctor.examination import Check, examine
@@ -22,6 +21,7 @@ from strongroom.assembly.doctor.results import Finding, Report, Status, critical
 from strongroom.assembly.doctor.scene import Options, Scene
 from strongroom.assembly.doctor.service import check_certificate
 from strongroom.assembly.doctor.table import CHECKS
+from strongroom.assembly.open_folder import open_existing
 from strongroom.clock import DAY, ManualClock, SystemClock
 from strongroom.settings_sources import load
 from tls_files import self_signed

@@ -12,10 +12,12 @@ import pytest
 from audits import command_records
 from domain_key_scene import REGION, command, decrypt, encrypt, locator, new_key, rotate, versions
 from faulty_stores import change
+from key_import import parameters, wrapped
 from local_deployment import LocalDeployment, Refused, entropy
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
-from strongroom.assembly.deployment import Deployment, OpenFolder
+from strongroom.assembly.deployment import Deployment
 from strongroom.assembly.domain_key_rotation import RETENTION
+from strongroom.assembly.open_folder import OpenFolder
 from strongroom.assembly.registrar import access_key_record
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.access_keys import new_access_key
@@ -215,6 +217,19 @@ def test_tokens_of_clients_are_good_until_the_old_version_is_destroyed(local: Lo
         opened.domain_keys.destroy_old(())
     with pytest.raises(Refused, match="InvalidImportToken"):
         local.call("ImportKeyMaterial", **material)
+
+
+def test_an_import_token_of_a_domain_key_that_was_destroyed(local: LocalDeployment) -> None:
+    # Only that of the Region: the import token itself is good.
+    key_id = new_key(local, Origin="EXTERNAL")
+    request = {"KeyId": key_id, "ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE"}
+    sent = wrapped(parameters(local, key_id), bytes(32))
+    rotate(local, REGION)
+    with command(local) as opened:
+        opened.domain_keys.destroy_old((REGION,))
+    with pytest.raises(Refused, match="InvalidImportTokenException: The import token was issued under a domain key"):
+        local.call("ImportKeyMaterial", **request, **sent)
+    local.call("ImportKeyMaterial", **request, **wrapped(parameters(local, key_id), bytes(32)))
 
 
 def test_the_keeper_finishes_a_rotation_and_destroys_the_old_version_in_time(

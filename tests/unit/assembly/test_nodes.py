@@ -13,7 +13,7 @@ from local_deployment import LocalDeployment, entropy
 from strongroom.assembly import data_folder
 from strongroom.assembly.audit_log import known_writers, open_audit_key, open_audit_log, verify_log
 from strongroom.assembly.data_folder import DataFolderError
-from strongroom.assembly.deployment import OpenFolder
+from strongroom.assembly.open_folder import OpenFolder
 from strongroom.audit.chain import KnownWriter
 from strongroom.audit.report import Kind, Report
 from strongroom.audit.sink import AuditMark

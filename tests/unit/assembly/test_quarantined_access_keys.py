@@ -10,7 +10,8 @@ from audits import command_records
 from local_deployment import entropy
 from strongroom.assembly.credentials import long_term_keys
 from strongroom.assembly.data_folder import DataFolderError
-from strongroom.assembly.deployment import Deployment, open_existing
+from strongroom.assembly.deployment import Deployment
+from strongroom.assembly.open_folder import open_existing
 from strongroom.clock import ManualClock
 from strongroom.settings import Settings
 

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from keys_builder import make_key
 from local_deployment import entropy
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
-from strongroom.assembly.deployment import Deployment, OpenFolder, open_existing
+from strongroom.assembly.deployment import Deployment
+from strongroom.assembly.open_folder import OpenFolder, open_existing
 from strongroom.assembly.record_check import check_records
 from strongroom.clock import ManualClock
 from strongroom.crypto.binding import binding

@@ -12,8 +12,8 @@ from typing_extensions import override
 from local_deployment import LocalDeployment, entropy
 from strongroom.assembly import unsealing as unsealing_module
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
-from strongroom.assembly.deployment import OpenFolder, open_existing
 from strongroom.assembly.domain_keys import Protection, open_domain_keys
+from strongroom.assembly.open_folder import OpenFolder, open_existing
 from strongroom.assembly.seal_remnants import finish_change
 from strongroom.assembly.seals import Seals
 from strongroom.assembly.tokens import ConfiguredToken

@@ -12,7 +12,8 @@ import pytest
 
 from local_deployment import entropy
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
-from strongroom.assembly.deployment import Deployment, open_existing, take_folder
+from strongroom.assembly.deployment import Deployment, take_folder
+from strongroom.assembly.open_folder import open_existing
 from strongroom.clock import ManualClock
 from strongroom.settings import Settings
 from strongroom.store.sqlite.engine import open_sqlite

@@ -12,7 +12,7 @@ from botocore.credentials import Credentials
 from backup_scene import back_up, reopened, restore, verify
 from local_deployment import LocalDeployment, entropy
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
-from strongroom.assembly.deployment import open_existing
+from strongroom.assembly.open_folder import open_existing
 from strongroom.assembly.xks_lock import lock_xks_serving
 from strongroom.assembly.xks_serving import listener_settings
 from strongroom.clock import ManualClock

@@ -49,7 +49,7 @@ def test_every_operation_on_the_material_of_a_key_that_blocks_goes_to_its_lane(
 ) -> None:
     backends = local.deployment.backends.key_backends
     active = active_key(local, new_key(local))
-    active.blocks = True
+    active.blocks = active.public_key_blocks = True
     chosen = {name: row.lane_of(guess, request_of(name), [active], backends) for name, row in TABLE.items()}
     assert chosen == {name: Lane.KEY_BACKEND if name in ON_MATERIAL else guess for name in TABLE}
 

@@ -1,19 +1,22 @@
 """A key whose domain key is in a token: it blocks until it was loaded, and then needs the token no more."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 from msgspec.structs import replace
 
+from full_depth import full_depth
 from keys_builder import make_key, material
 from root_depth import RootDepth, root_depth
+from strongroom.crypto.key_backend import KeyBackend
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.token_errors import TokenUnavailableError
 from strongroom.errors import QuarantinedRecordException
 from strongroom.keys import ciphertext
 from strongroom.keys.key_policy import default_policy
 from strongroom.keys.kms_key import KeyMaterialState, KmsKey
-from strongroom.keys.specs import KeySpec
+from strongroom.keys.specs import KeySpec, KeyUsage
 from strongroom.operations.kms.table import TABLE
 from strongroom.operations.lanes import Lane
 from strongroom.operations.shapes import Request
@@ -95,6 +98,43 @@ def test_a_key_of_another_kind_is_loaded_once(depth: RootDepth) -> None:
     assert loaded.mac_key() is loaded.mac_key()
     assert depth.token.calls == 1
     assert not loaded.blocks
+
+
+def signer(backend: KeyBackend) -> ActiveKey:
+    """Return a key that signs."""
+    key = replace(
+        make_key(),
+        spec=KeySpec.ECC_NIST_P256,
+        usage=KeyUsage.SIGN_VERIFY,
+        policy=default_policy("arn:aws:iam::111122223333:root"),
+    )
+    made = material(1)
+    key = replace(key, materials=(replace(made, token=backend.generate(binding_of(key, made.material_id))),))
+    return ActiveKey(key, KeyBackends(backend), Quarantine())
+
+
+def public_key_lanes(key: ActiveKey, backend: KeyBackend) -> set[Lane]:
+    rows = [TABLE[name] for name in ("GetPublicKey", "Verify")]
+    return {row.lane_of(Lane.COMPUTING, Request(), [key], KeyBackends(backend)) for row in rows}
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_the_public_half_of_a_loaded_key_does_not_wait_for_the_token(depth: RootDepth, *, full: bool) -> None:
+    with full_depth("nss") if full else nullcontext(depth) as made:
+        key, token = signer(made.backend), made.token
+        assert public_key_lanes(key, made.backend) == {Lane.KEY_BACKEND}
+        key.public_key()
+        assert public_key_lanes(key, made.backend) == {Lane.COMPUTING}
+        assert key.blocks is full
+        calls = token.calls
+        key.public_key()
+        assert token.calls == calls
+        # A call may be on its way, so the key is forgotten later.
+        assert key.begin_unloading()
+        assert public_key_lanes(key, made.backend) == {Lane.KEY_BACKEND}
+        key.unload()
+        key.public_key()
+        assert public_key_lanes(key, made.backend) == {Lane.COMPUTING}
 
 
 def test_a_token_that_is_away_quarantines_nothing_and_the_next_use_loads(depth: RootDepth, rotated: KmsKey) -> None:

@@ -15,8 +15,8 @@ from strongroom.assembly.backups.path_locks import path_lock
 from strongroom.assembly.backups.records import BACKUP_EVENT, REMOVAL_EVENT, ranks_of_backups
 from strongroom.assembly.backups.streams import ChunkSource, Progress, plaintext_of
 from strongroom.assembly.data_folder import DataFolderError
-from strongroom.assembly.deployment import OpenFolder
 from strongroom.assembly.node import read_node_id, require_node_id
+from strongroom.assembly.open_folder import OpenFolder
 from strongroom.assembly.unsealing import document_of
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
 from strongroom.backup.blocks import VERSION, BackupError, Row, SectionHead

@@ -214,7 +214,7 @@ class Restore:
             writer = WriterId(ensure_node_id(place.folder, entropy), None).name
             log = open_audit_log(place.folder.audit, writer, settings, store, key, self._clock)
             with closing(log):
-                backends = loading_key_backends(domain_keys, entropy, self._clock)
+                backends = loading_key_backends(domain_keys, entropy, self._clock, token)
                 state = RestoredState(store, backends, log, verified.signed, self._clock.now(), entropy)
                 settled = state.settle(destroyed, request.bring_back, self._facts(verified))
             store.scrub()

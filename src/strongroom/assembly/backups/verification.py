@@ -11,7 +11,9 @@ from msgspec.structs import replace
 
 from strongroom.assembly.backups.root_key_source import RootKeySource
 from strongroom.assembly.backups.streams import Progress, plaintext_of
-from strongroom.assembly.tokens import ConfiguredToken
+from strongroom.assembly.protections import ROOT_DEPTH, protection_of
+from strongroom.assembly.tokens import ConfiguredToken, key_backend_of
+from strongroom.assembly.unsealing import Unsealing
 from strongroom.backup.blocks import BackupError, Row
 from strongroom.backup.manifest import DOMAIN_KEYS, SEAL_DOCUMENT, SignedManifest
 from strongroom.backup.reader import BackupReader
@@ -23,10 +25,10 @@ from strongroom.crypto.material import MaterialBinding
 from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
 from strongroom.crypto.seals.root_key import temporary_seal
 from strongroom.crypto.service_secrets import ServiceSecrets
-from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.entropy import Entropy
 from strongroom.keys.arns import key_arn
 from strongroom.keys.specs import KeySpec
+from strongroom.settings import Settings
 from strongroom.store.quarantine import material_record, printable
 from strongroom.store.sql.row_guard import UNREADABLE_ERRORS
 from strongroom.store.sql.sections import TableReader
@@ -168,20 +170,19 @@ class _Vault:
         self,
         opened: Sequence[OpenDomainKey],
         wrapped_audit_key: bytes,
-        token: ConfiguredToken | None,
+        token: ConfiguredToken,
         entropy: Entropy,
     ) -> None:
         seal = temporary_seal(entropy)
         sealed = seal_domain_keys(opened, seal)
-        if token is None:
-            domain_keys = DomainKeys(sealed, seal, entropy)
-        else:
-            domain_keys = DomainKeys(sealed, seal, entropy, token.wrapper(entropy))
-        self.closed = frozenset(each.scope for each in opened if each.in_token and token is None)
-        """The Regions whose domain keys are in a token that is not set."""
+        domain_keys = DomainKeys(sealed, seal, entropy, token.wrapper(entropy))
+        self.without_token = {
+            each.scope: protection_of(each) for each in opened if each.object_id is not None and not token.is_set
+        }
+        """The Regions that need a token which is not set, and how."""
         self.opened_keys = opened
         self.secrets = ServiceSecrets(domain_keys)
-        self.backend = SoftwareKeyBackend(domain_keys, entropy)
+        self.backend = key_backend_of(token, domain_keys, entropy)
         self.audit_key = AuditKey(self.secrets.unwrap(wrapped_audit_key, AUDIT_KEY_BINDING)).public()
 
 
@@ -199,9 +200,9 @@ class _Content:
         token: ConfiguredToken | None = None,
     ) -> None:
         self._seal = seal
+        if token is None:
+            token = ConfiguredToken(Unsealing(Settings(), entropy) if root_key is None else root_key.unsealing)
         self._token = token
-        if root_key is not None and root_key.unsealing.settings.pkcs11_module is not None:
-            self._token = ConfiguredToken(root_key.unsealing)
         self._root_key = root_key
         self._entropy = entropy
         self._secrets: dict[str, list[dict[str, Any]]] = {}
@@ -217,8 +218,7 @@ class _Content:
 
     def close(self) -> None:
         """End the connection to a token."""
-        if self._token is not None:
-            self._token.close()
+        self._token.close()
 
     def read(self, name: str, columns: Sequence[str], batch: Iterable[Row]) -> None:
         """Take rows of a section, and open what is wrapped in them; raises BackupError, UnsealError."""
@@ -288,9 +288,14 @@ class _Content:
         if len(wrapped) != 1:
             raise BackupError("the backup must have one audit key")
         try:
-            return _Vault(opened, wrapped[0]["wrapped_secret"], self._token, self._entropy)
+            vault = _Vault(opened, wrapped[0]["wrapped_secret"], self._token, self._entropy)
         except (UnsealError, *_UNREADABLE):
             raise BackupError("the audit key in the backup does not open with its domain keys") from None
+        in_full_depth = [each for each in opened if each.key_encryption_key]
+        if in_full_depth and self._token.is_set:
+            # Loading a key does not ask the token.
+            self._token.require_all(in_full_depth)
+        return vault
 
     def _note_key(self, _vault: _Vault, row: dict[str, Any]) -> None:
         place = row["account"], row["region"], row["key_id"]
@@ -303,7 +308,8 @@ class _Content:
         place = row["account"], row["region"], row["key_id"]
         if row["token"] is None:
             return
-        if place in self._elsewhere or place[1] in vault.closed:
+        without_token = vault.without_token.get(place[1])
+        if place in self._elsewhere or without_token == ROOT_DEPTH:
             self.elsewhere += 1
             return
         owner = MaterialBinding(*place, row["material_id"], self._specs.get(place, KeySpec.SYMMETRIC_DEFAULT))
@@ -312,7 +318,8 @@ class _Content:
         except (UnsealError, ValueError):
             self._note_damage(material_record(row["material_id"], key_arn(place[1], place[0], place[2])))
         else:
-            self.opened += 1
+            self.opened += without_token is None
+            self.elsewhere += without_token is not None
 
     def _open_access_key(self, vault: _Vault, row: dict[str, Any]) -> None:
         try:

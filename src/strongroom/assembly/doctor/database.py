@@ -105,7 +105,7 @@ def check_every_record(scene: Scene) -> Iterator[Finding]:
     keys, store = scene.usable_keys, scene.store
     with store.read() as reader:
         number = sum(reader.keys_by_region().values())
-    back_ends = loading_key_backends(keys, scene.entropy, scene.clock)
+    back_ends = loading_key_backends(keys, scene.entropy, scene.clock, scene.token)
     with scene.progress("Opening keys", number) as advance:
         found = list(islice(check_records(store, back_ends, advance), _MOST_COUNTED))
     for each in found[:_SHOWN]:

@@ -14,7 +14,7 @@ Body, suite 2, computed in the token::
 Tokens limit the length of additional authenticated data, so it is SHA-256 of the suite and the data of the blob.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import Protocol
@@ -36,8 +36,8 @@ from strongroom.errors import (
     UnsupportedOperationException,
 )
 from strongroom.keys.arns import KeyLocator
-from strongroom.keys.specs import KeySpec
-from strongroom.keys.wrapping import WrappingKeySpec
+from strongroom.keys.specs import KeySpec, KeyUsage
+from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec
 
 _FORMAT = b"\x12"
 _SUITE = b"\x02"
@@ -74,14 +74,13 @@ class CloudHsmKeyBackend:
         self._store_id = store_id
         self._entropy = entropy
 
-    def require_spec(self, spec: KeySpec) -> None:
+    def require_spec(self, spec: KeySpec, usage: KeyUsage, region: str) -> None:  # noqa: ARG002 - see KeyBackend
         """Refuse all but symmetric encryption keys; raises UnsupportedOperationException."""
-        if spec is not KeySpec.SYMMETRIC_DEFAULT:
-            raise UnsupportedOperationException("Key stores in AWS CloudHSM hold only symmetric encryption keys.")
+        _require_symmetric(spec)
 
     def generate(self, owner: MaterialBinding) -> bytes:
         """Have the token make a key; raises CustomKeyStoreInvalidStateException unless the store is connected."""
-        self.require_spec(owner.spec)
+        _require_symmetric(owner.spec)
         try:
             key = self.key_in_token(owner)
         except KMSInvalidStateException as error:
@@ -110,11 +109,18 @@ class CloudHsmKeyBackend:
         self._require_own(token, owner)
         return token
 
-    def wrapping_key(self, spec: WrappingKeySpec, owner: MaterialOwner) -> WrappingKey:
+    def wrapping_key(self, spec: WrappingKeySpec, algorithm: WrappingAlgorithm, owner: MaterialOwner) -> WrappingKey:
         """Refuse it: nothing is imported into a key store in AWS CloudHSM."""
-        raise UnsupportedOperationException(f"Key material for {owner.key_id} cannot be imported ({spec}).")
+        raise UnsupportedOperationException(
+            f"Key material for {owner.key_id} cannot be imported ({algorithm}, {spec})."
+        )
 
-    def import_material(self, wrapped: WrappedMaterial, owner: MaterialOwner) -> ImportedMaterial:  # noqa: ARG002
+    def import_material(
+        self,
+        wrapped: WrappedMaterial,  # noqa: ARG002
+        owner: MaterialOwner,
+        known_ids: Collection[str] = (),  # noqa: ARG002
+    ) -> ImportedMaterial:
         """Refuse it, as above."""
         raise UnsupportedOperationException(f"Key material for {owner.key_id} cannot be imported.")
 
@@ -179,3 +185,8 @@ def _label(owner: MaterialBinding) -> str:
 
 def _digest(associated_data: bytes) -> bytes:
     return sha256(_SUITE + associated_data).digest()
+
+
+def _require_symmetric(spec: KeySpec) -> None:
+    if spec is not KeySpec.SYMMETRIC_DEFAULT:
+        raise UnsupportedOperationException("Key stores in AWS CloudHSM hold only symmetric encryption keys.")

@@ -22,6 +22,9 @@ _TAG_LENGTH = 16
 _MAKING = 30.0
 """Seconds that a token may take to make a key."""
 OURS: Attributes = {c.CKA_CLASS: c.CKO_SECRET_KEY, c.CKA_TOKEN: True}
+FOR_ENCRYPTION: Attributes = {c.CKA_ENCRYPT: True, c.CKA_DECRYPT: True, c.CKA_WRAP: False, c.CKA_UNWRAP: False}
+FOR_WRAPPING: Attributes = {c.CKA_ENCRYPT: False, c.CKA_DECRYPT: False, c.CKA_WRAP: True, c.CKA_UNWRAP: True}
+"""With both pairs, a key would read out whatever it has wrapped."""
 
 
 class NotAuthenticError(Exception):
@@ -72,7 +75,7 @@ class TokenAesKey:
         except CryptokiError:
             raise NotAuthenticError from None
 
-    def create(self, label: str) -> None:
+    def create(self, label: str, use: Attributes = FOR_ENCRYPTION) -> None:
         """Have the token make the key, which it can never give away, unless it is there."""
         made: Attributes = {
             **self._attributes,
@@ -82,22 +85,23 @@ class TokenAesKey:
             c.CKA_PRIVATE: True,
             c.CKA_SENSITIVE: True,
             c.CKA_EXTRACTABLE: False,
-            c.CKA_ENCRYPT: True,
-            c.CKA_DECRYPT: True,
-            c.CKA_WRAP: False,
-            c.CKA_UNWRAP: False,
             c.CKA_SIGN: False,
             c.CKA_VERIFY: False,
             c.CKA_DERIVE: False,
+            **use,
         }
+
+        required = {c.CKA_SENSITIVE: c.TRUE, c.CKA_TOKEN: c.TRUE, c.CKA_EXTRACTABLE: c.FALSE}
+        required |= {kind: c.FALSE for kind, value in use.items() if value is False}
 
         def work(session: TokenSession) -> None:
             # It may be run again after a connection was lost, and the first attempt may have succeeded.
             handles = session.calls.find_objects(self._attributes)
             handle = handles[0] if handles else session.calls.generate_key(made)
-            for kind, expected in ((c.CKA_SENSITIVE, c.TRUE), (c.CKA_EXTRACTABLE, c.FALSE), (c.CKA_TOKEN, c.TRUE)):
+            for kind, expected in required.items():
                 if session.calls.attribute(handle, kind) != expected:
-                    session.calls.destroy_object(handle)
+                    if not handles:
+                        session.calls.destroy_object(handle)
                     raise TokenFaultError("the token makes keys that it could give away, although it was told not to")
 
         try:

@@ -4,26 +4,35 @@ All raise CryptokiError. A session in which a call has failed may still have an 
 """
 
 import ctypes
+from contextlib import suppress
 from ctypes import byref, c_ulong, create_string_buffer
 from enum import StrEnum
 
 from strongroom.crypto.pkcs11.constants import (
     CKA_ID,
+    CKA_KEY_TYPE,
+    CKA_NSS_DB,
+    CKK_EC,
     CKM_AES_GCM,
     CKM_AES_KEY_GEN,
+    CKM_SHA256,
     CKM_SHA256_HMAC,
     CKR_ENCRYPTED_DATA_INVALID,
     CKR_FUNCTION_FAILED,
     CKR_GENERAL_ERROR,
     CKR_MECHANISM_PARAM_INVALID,
+    CKR_TEMPLATE_INCOMPLETE,
 )
 from strongroom.crypto.pkcs11.cryptoki import Attributes, FunctionList, GcmParameters, Mechanism, Template
+from strongroom.crypto.pkcs11.mechanisms import Chosen
 from strongroom.crypto.pkcs11.return_codes import CryptokiError, Kind
 
 _TAG_LENGTH = 16
 _SLACK = 64
 """Bytes of a buffer beyond what is expected: padding, a tag, or an initialization vector at the end."""
 _MOST_OBJECTS = 64
+_MOST_OUTPUT = 1024
+"""Bytes of the longest signature or decrypted plaintext: more than an RSA modulus has."""
 _IV_LENGTH = 12
 _APPENDED_IV_LENGTH = 16
 
@@ -59,6 +68,16 @@ class Calls:
         chosen = Mechanism(mechanism, None, 0)
         self._call("GenerateKey", self.session, byref(chosen), template.array, template.length, byref(handle))
         return handle.value
+
+    def generate_key_pair(self, public: Attributes, private: Attributes, mechanism: int) -> tuple[int, int]:
+        """Have the token make a key pair; return the handles of the public key and of the private key."""
+        chosen, first, second = Mechanism(mechanism, None, 0), Template(public), Template(private)
+        public_handle, private_handle = c_ulong(), c_ulong()
+        self._call(
+            *("GenerateKeyPair", self.session, byref(chosen)),
+            *(first.array, first.length, second.array, second.length, byref(public_handle), byref(private_handle)),
+        )
+        return public_handle.value, private_handle.value
 
     def destroy_object(self, handle: int) -> None:
         """Destroy an object."""
@@ -144,6 +163,25 @@ class Calls:
         self._call("SignInit", self.session, byref(chosen), key)
         return self._output("Sign", message, 64)
 
+    def sign(self, key: int, data: bytes, mechanism: Chosen) -> bytes:
+        """Return what a mechanism makes of data with a private key: a signature, without hashing the data."""
+        self._call("SignInit", self.session, byref(mechanism.structure), key)
+        return self._output("Sign", data, _MOST_OUTPUT)
+
+    def decrypt(self, key: int, ciphertext: bytes, mechanism: Chosen) -> bytes:
+        """Return the plaintext of a ciphertext that a public key has made."""
+        self._call("DecryptInit", self.session, byref(mechanism.structure), key)
+        return self._output("Decrypt", ciphertext, _MOST_OUTPUT)
+
+    def derive_key(self, key: int, attributes: Attributes, mechanism: Chosen) -> int:
+        """Derive a key from another one into a new object; return its handle."""
+        template, handle = Template(attributes), c_ulong()
+        self._call(
+            *("DeriveKey", self.session, byref(mechanism.structure), key),
+            *(template.array, template.length, byref(handle)),
+        )
+        return handle.value
+
     def wrap_key(self, wrapping_key: int, key: int, mechanism: int) -> bytes:
         """Return a key, wrapped under another one by a mechanism without parameters."""
         chosen, wrapped = Mechanism(mechanism, None, 0), create_string_buffer(1 << 14)
@@ -151,14 +189,49 @@ class Calls:
         self._call("WrapKey", self.session, byref(chosen), wrapping_key, key, wrapped, byref(length))
         return wrapped.raw[: length.value]
 
-    def unwrap_key(self, wrapping_key: int, wrapped: bytes, attributes: Attributes, mechanism: int) -> int:
-        """Unwrap a key into a new object; return its handle."""
-        chosen, template, handle = Mechanism(mechanism, None, 0), Template(attributes), c_ulong()
+    def unwrap_key(self, wrapping_key: int, wrapped: bytes, attributes: Attributes, mechanism: int | Chosen) -> int:
+        """Unwrap a key into a new object; return its handle. A mechanism without parameters is given by its number."""
+        chosen = Chosen(mechanism) if isinstance(mechanism, int) else mechanism
+        try:
+            return self._unwrap_key(wrapping_key, wrapped, attributes, chosen)
+        except CryptokiError as error:
+            if error.code != CKR_TEMPLATE_INCOMPLETE or attributes.get(CKA_KEY_TYPE) != CKK_EC:
+                raise
+            # NSS unwraps an elliptic-curve key only if it is told an id for its database, where a session object
+            # does not come. The value is not looked at. Other tokens refuse the attribute.
+            return self._unwrap_key(wrapping_key, wrapped, {**attributes, CKA_NSS_DB: b"\0"}, chosen)
+
+    def _unwrap_key(self, wrapping_key: int, wrapped: bytes, attributes: Attributes, chosen: Chosen) -> int:
+        template, handle = Template(attributes), c_ulong()
         self._call(
-            *("UnwrapKey", self.session, byref(chosen), wrapping_key, wrapped, len(wrapped)),
+            *("UnwrapKey", self.session, byref(chosen.structure), wrapping_key, wrapped, len(wrapped)),
             *(template.array, template.length, byref(handle)),
         )
         return handle.value
+
+    def digest_key(self, before: bytes, key: int, after: bytes = b"") -> bytes:
+        """Return SHA-256 over bytes, the value of a secret key, and bytes. The value stays in the token."""
+        chosen = Mechanism(CKM_SHA256, None, 0)
+        self._call("DigestInit", self.session, byref(chosen))
+        try:
+            self._digest(before)
+            self._call("DigestKey", self.session, key)
+            self._digest(after)
+        except CryptokiError:
+            # The caller may go on in another way, in this session.
+            with suppress(CryptokiError):
+                self._digested()
+            raise
+        return self._digested()
+
+    def _digest(self, data: bytes) -> None:
+        if data:
+            self._call("DigestUpdate", self.session, data, len(data))
+
+    def _digested(self) -> bytes:
+        digest, length = create_string_buffer(32), c_ulong(32)
+        self._call("DigestFinal", self.session, digest, byref(length))
+        return digest.raw
 
     def random(self, length: int) -> bytes:
         """Return random bytes of the token."""

@@ -21,10 +21,15 @@ _MOST = 64
 
 
 class Capabilities(msgspec.Struct, frozen=True):
-    """What a token can do. ``keeps_keys`` tells whether it refuses to wrap a key that is not extractable."""
+    """What a token can do.
+
+    ``keeps_keys`` tells whether it refuses to wrap a key that is not extractable, ``unwraps_sensitive`` whether it
+    obeys an unwrap template (CKA_UNWRAP_TEMPLATE) by which what a key unwraps cannot be read.
+    """
 
     known_answers: KnownAnswers
     keeps_keys: bool
+    unwraps_sensitive: bool
 
 
 class ConnectableToken(Token, Protocol):
@@ -51,7 +56,9 @@ def capabilities_of(token: ConnectableToken, module: str) -> Capabilities:
 
 
 def _try_all(session: TokenSession) -> Capabilities:
-    return Capabilities(session.known_answers, _keeps_keys(session.calls))
+    calls, answers = session.calls, session.known_answers
+    sensitive = answers.wrap is not None and _unwraps_sensitive(calls, answers.wrap)
+    return Capabilities(answers, _keeps_keys(calls), sensitive)
 
 
 def _keeps_keys(calls: Calls) -> bool:
@@ -72,6 +79,40 @@ def _gives_away(calls: Calls, wrapping: int, kept: int, mechanism: int) -> bool:
             raise
         return False
     return True
+
+
+def _unwraps_sensitive(calls: Calls, mechanism: int) -> bool:
+    """Tell whether a key with such a template unwraps a key of the token so that it cannot be read."""
+    told: Attributes = {c.CKA_WRAP: True, c.CKA_UNWRAP: True, c.CKA_UNWRAP_TEMPLATE: {c.CKA_SENSITIVE: True}}
+    key = calls.generate_key(_aes({c.CKA_SENSITIVE: True, c.CKA_EXTRACTABLE: True, c.CKA_ENCRYPT: True}))
+    made = [key]
+    try:
+        made.append(wrapping := calls.generate_key(_aes(told)))
+        wrapped = calls.wrap_key(wrapping, key, mechanism)
+    except CryptokiError as error:
+        if error.kind not in _UNKNOWN:
+            raise
+        return False
+    else:
+        return not _is_read(calls, wrapping, wrapped, mechanism)
+    finally:
+        for each in made:
+            calls.destroy_object(each)
+
+
+def _is_read(calls: Calls, wrapping: int, wrapped: bytes, mechanism: int) -> bool:
+    readable = _aes({c.CKA_SENSITIVE: False, c.CKA_EXTRACTABLE: True, c.CKA_ENCRYPT: True})
+    template = {name: value for name, value in readable.items() if name != c.CKA_VALUE_LEN}
+    try:
+        unwrapped = calls.unwrap_key(wrapping, wrapped, template, mechanism)
+    except CryptokiError as error:
+        if error.kind not in _UNKNOWN:
+            raise
+        return False
+    try:
+        return calls.attribute(unwrapped, c.CKA_SENSITIVE) != c.TRUE
+    finally:
+        calls.destroy_object(unwrapped)
 
 
 def _aes(more: Attributes) -> Attributes:

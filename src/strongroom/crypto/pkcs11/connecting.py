@@ -64,7 +64,7 @@ def _connect(module: Module, address: TokenAddress, owner_of_claim: object) -> C
     if info.flags & CKF_LOGIN_REQUIRED:
         _log_in(module, owner, info, address)
     connection = Connection(module, slot, name_of(info), owner, address.handles)
-    connection.known_answers = test_known_answers(owner)
+    connection.known_answers = test_known_answers(owner, address.wrap_mechanism)
     return connection
 
 

@@ -8,13 +8,13 @@ import sys
 from collections.abc import Mapping
 from ctypes import POINTER, Structure, c_char, c_char_p, c_ubyte, c_ulong, c_void_p, cast
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from strongroom.crypto.pkcs11.constants import CKR_OK, FALSE, TRUE
 from strongroom.crypto.pkcs11.return_codes import CryptokiError
 
-Attributes = Mapping[int, bytes | int | bool]
-"""A template: attribute types and their values. A number is a CK_ULONG."""
+Attributes: TypeAlias = Mapping[int, "bytes | int | bool | Attributes"]
+"""A template: attribute types and their values. A number is a CK_ULONG, and a template an array of attributes."""
 
 _ULONG = ctypes.sizeof(c_ulong)
 
@@ -91,6 +91,12 @@ class Mechanism(Structure):
     _fields_: ClassVar = [("type", c_ulong), ("parameter", c_void_p), ("length", c_ulong)]
 
 
+class MechanismInfo(Structure):
+    """CK_MECHANISM_INFO."""
+
+    _fields_: ClassVar = [("min_key_size", c_ulong), ("max_key_size", c_ulong), ("flags", c_ulong)]
+
+
 class GcmParameters(Structure):
     """CK_GCM_PARAMS (Current Mechanisms 3.1, section 6.13.3)."""
 
@@ -104,6 +110,36 @@ class GcmParameters(Structure):
     ]
 
 
+class PssParameters(Structure):
+    """CK_RSA_PKCS_PSS_PARAMS (Current Mechanisms 3.1, section 6.1.10)."""
+
+    _fields_: ClassVar = [("hash", c_ulong), ("mgf", c_ulong), ("salt_length", c_ulong)]
+
+
+class OaepParameters(Structure):
+    """CK_RSA_PKCS_OAEP_PARAMS (Current Mechanisms 3.1, section 6.1.8)."""
+
+    _fields_: ClassVar = [
+        ("hash", c_ulong),
+        ("mgf", c_ulong),
+        ("source", c_ulong),
+        ("label", c_void_p),
+        ("label_length", c_ulong),
+    ]
+
+
+class EcdhParameters(Structure):
+    """CK_ECDH1_DERIVE_PARAMS (Current Mechanisms 3.1, section 6.3.14)."""
+
+    _fields_: ClassVar = [
+        ("kdf", c_ulong),
+        ("shared_data_length", c_ulong),
+        ("shared_data", c_void_p),
+        ("point_length", c_ulong),
+        ("point", c_void_p),
+    ]
+
+
 class Template:
     """A template as C takes it. It keeps what it points to."""
 
@@ -111,11 +147,14 @@ class Template:
         self._values = [_encoded(value) for value in attributes.values()]
         self.array = (Attribute * len(self._values))()
         for place, kind, value in zip(self.array, attributes, self._values, strict=True):
-            place.type, place.value, place.length = kind, cast(value, c_void_p).value, len(value)
+            target = value.array if isinstance(value, Template) else value
+            place.type, place.value, place.length = kind, cast(target, c_void_p).value, ctypes.sizeof(target)
         self.length = len(self._values)
 
 
-def _encoded(value: bytes | int | bool) -> "ctypes.Array[c_char]":  # noqa: FBT001 - a value of an attribute
+def _encoded(value: bytes | int | bool | Attributes) -> "ctypes.Array[c_char] | Template":  # noqa: FBT001 - a value
+    if isinstance(value, Mapping):
+        return Template(value)
     if isinstance(value, bool):
         value = TRUE if value else FALSE
     elif isinstance(value, int):

@@ -17,7 +17,7 @@ from strongroom.crypto.pkcs11.constants import (
     CKF_SERIAL_SESSION,
     CKR_CRYPTOKI_ALREADY_INITIALIZED,
 )
-from strongroom.crypto.pkcs11.cryptoki import FunctionList, Info, InitializeArguments, TokenInfo
+from strongroom.crypto.pkcs11.cryptoki import FunctionList, Info, InitializeArguments, MechanismInfo, TokenInfo
 from strongroom.crypto.pkcs11.return_codes import CryptokiError
 
 _MOST_SLOTS = 256
@@ -165,6 +165,12 @@ class Module:
         found = (c_ulong * number.value)()
         self.functions.call("GetMechanismList", slot, found, byref(number))
         return set(found[: number.value])
+
+    def key_sizes(self, slot: int, mechanism: int) -> range:
+        """Return the sizes of keys that a mechanism has, in the unit that it has; raises CryptokiError."""
+        info = MechanismInfo()
+        self.functions.call("GetMechanismInfo", slot, mechanism, byref(info))
+        return range(info.min_key_size, info.max_key_size + 1)
 
 
 _modules: dict[Path, Module] = {}

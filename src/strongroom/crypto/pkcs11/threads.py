@@ -30,6 +30,8 @@ class _Job(Generic[T]):
             self._result = self._work()
         except BaseException as error:  # noqa: BLE001 - it is raised where the result is wanted
             self._error = error
+        # Before the one who waits goes on: what only the work refers to ends with it.
+        del self._work
         self._ended.release()
 
     def refuse(self, error: TokenTimeoutError) -> None:
@@ -111,10 +113,18 @@ class TokenThreads:
                 job.refuse(self._all_lost())
 
     def _serve(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            if self._begins(job):
-                job.perform()
-            self._end(job)
+        while self._serve_one():
+            pass
+
+    def _serve_one(self) -> bool:
+        # In a function of its own: while a thread waits, it keeps nothing of its last job, neither key nor plaintext.
+        job = self._jobs.get()
+        if job is None:
+            return False
+        if self._begins(job):
+            job.perform()
+        self._end(job)
+        return True
 
     def _begins(self, job: _Job[object]) -> bool:
         with self._lock:

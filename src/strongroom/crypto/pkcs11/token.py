@@ -7,6 +7,7 @@ calls in between fail at once.
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
@@ -38,6 +39,8 @@ _CONNECTING = 1.0
 """Seconds that a call waits while another one makes the first connection."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 _ATTEMPTS = 4
+_DISCARDED_AT_ONCE = 4
+"""How many objects that are not needed any more a call destroys beside its own work."""
 _LOGGED_EVERY = 60.0
 """How often, in seconds, the same fault is logged."""
 
@@ -56,6 +59,10 @@ class Token(Protocol):
         Raises CryptokiError if the token says that the data are not valid, TokenUnavailableError if it does not answer,
         TokenTimeoutError if it does not answer in time, TokenFaultError if it refuses.
         """
+        ...
+
+    def discard(self, name: bytes) -> None:
+        """Have a session object destroyed soon. It waits for nothing, so it may be called from anywhere."""
         ...
 
 
@@ -87,6 +94,7 @@ class ModuleToken:
         self._next_log = 0.0
         self._pause = 0.0
         self._why: TokenUnavailableError | None = None
+        self._discarded: deque[bytes] = deque()
 
     @property
     def generation(self) -> int:
@@ -111,9 +119,23 @@ class ModuleToken:
 
         return self.run(connected, patience=patience)
 
+    def discard(self, name: bytes) -> None:
+        """Have a session object destroyed soon. It waits for nothing, so it may be called from anywhere."""
+        self._discarded.append(name)
+
+    @property
+    def discarded(self) -> int:
+        """How many session objects are still to be destroyed."""
+        return len(self._discarded)
+
     def check(self) -> None:
-        """Ask the token for random bytes; raises as ``run``."""
-        self.run(lambda session: session.calls.random(1), patience=_OTHERS_LEAVE)
+        """Ask the token for random bytes, and destroy what was discarded; raises as ``run``."""
+
+        def work(session: TokenSession) -> None:
+            session.calls.random(1)
+            self._destroy_discarded(session, self.discarded)
+
+        self.run(work, patience=_OTHERS_LEAVE)
 
     def close(self) -> None:
         """End all sessions. A call that hangs inside keeps the module from being finalized, and is left to itself."""
@@ -149,6 +171,7 @@ class ModuleToken:
     def _attempt(self, work: Callable[[TokenSession], T]) -> T:
         connection = self._connected()
         with self._module.entered(connection.generation):
+            self._destroy_discarded(connection, _DISCARDED_AT_ONCE)
             session: TokenSession | None = None
             try:
                 session = connection.session()
@@ -162,6 +185,9 @@ class ModuleToken:
                 elif error.kind is Kind.HANDLE and session is not None:
                     connection.drop_handles(session.used)
                 raise
+            finally:
+                if session is not None:
+                    session.end()
 
     def _may_try_again(self, error: CryptokiError, times: int) -> bool:
         """Tell whether another attempt may help, after a failure of a kind was met so many times."""
@@ -188,6 +214,14 @@ class ModuleToken:
             logger.error("%s", text)
         return TokenFaultError(text)
 
+    def _destroy_discarded(self, at: Connection | TokenSession, most: int) -> None:
+        for _ in range(most):
+            try:
+                name = self._discarded.popleft()
+            except IndexError:
+                return
+            at.forget(name)
+
     # --- connecting
 
     def _connected(self) -> Connection:
@@ -196,13 +230,14 @@ class ModuleToken:
         if connection is not None and self._module.is_current(connection.generation):
             return connection
         if not self._connecting.acquire(timeout=0 if self._pause else _CONNECTING):
-            raise self._why or TokenUnavailableError(f"{self._described()}: it is being connected")
+            why = self._why
+            raise why.again() if why else TokenUnavailableError(f"{self._described()}: it is being connected")
         try:
             connection = self._connection
             if connection is not None and self._module.is_current(connection.generation):
                 return connection
             if self._why is not None and (isinstance(self._why, TokenRefusedError) or self._timer() < self._next_try):
-                raise self._why
+                raise self._why.again()
             connection = self._connection = self._connect()
             if self._why is not None:
                 logger.warning("%s: it is back", self._described())
@@ -244,7 +279,7 @@ class ModuleToken:
         """Note that the token is away: until the next attempt, which comes after a pause, calls fail at once."""
         self._pause = min(max(2 * self._pause, _FIRST_PAUSE), _LONGEST_PAUSE)
         self._next_try = self._timer() + self._pause
-        self._why = why
+        self._why = why.again()
         self._report(why.explanation)
         return why
 

@@ -15,6 +15,9 @@ class TokenAddress(msgspec.Struct, frozen=True):
     ``use`` is what the token is for: one process does not use a token for two things. ``pin_from`` names where the PIN
     is from. If the use is ``exclusive``, its sessions end when it does, and a login that another has made is refused:
     then it is certain that the PIN was checked.
+
+    ``wrap_mechanism`` is the number under which the token has AES key wrap with padding (RFC 5649), where that is one
+    of its maker's.
     """
 
     module: Path
@@ -27,6 +30,7 @@ class TokenAddress(msgspec.Struct, frozen=True):
     use: str = "`pkcs11-token`"
     pin_from: str = "`pkcs11-pin-file`"
     exclusive: bool = False
+    wrap_mechanism: int | None = None
 
     @override
     def __repr__(self) -> str:

@@ -14,10 +14,11 @@ from hashlib import sha256
 
 from strongroom.crypto.envelope import TOKEN_VERSION
 from strongroom.crypto.pkcs11 import constants as c
-from strongroom.crypto.pkcs11.aes_keys import OURS, NotAuthenticError, TokenAesKey
+from strongroom.crypto.pkcs11.aes_keys import FOR_WRAPPING, OURS, NotAuthenticError, TokenAesKey
 from strongroom.crypto.pkcs11.connection import TokenSession
 from strongroom.crypto.pkcs11.token import Token
 from strongroom.crypto.seal import UnsealError
+from strongroom.crypto.token_errors import TokenFaultError
 from strongroom.entropy import Entropy
 
 ID_LENGTH = 16
@@ -52,6 +53,24 @@ class TokenWrapper:
 def create_wrapping_key(token: Token, object_id: bytes, scope: str, version: int) -> None:
     """Have a token make a domain key, which it can never give away; raises as ``Token.run``."""
     TokenAesKey(token, object_id).create(label_of(scope, version))
+
+
+def create_key_encryption_key(token: Token, object_id: bytes, scope: str, version: int) -> None:
+    """Have a token make a key encryption key: it wraps and unwraps keys, and nothing else.
+
+    If the token can be told so, what it unwraps is always sensitive. Raises as ``Token.run``.
+    """
+    key, label = TokenAesKey(token, object_id), label_of(scope, version)
+    try:
+        key.create(label, {**FOR_WRAPPING, c.CKA_UNWRAP_TEMPLATE: {c.CKA_SENSITIVE: True}})
+    except TokenFaultError:
+        # Many tokens do not know the attribute; what else is wrong is met again.
+        key.create(label, FOR_WRAPPING)
+
+
+def key_encryption_key(session: TokenSession, object_id: bytes) -> int:
+    """Return the handle of a key encryption key; raises CryptokiError with OBJECT_HANDLE_INVALID if there is none."""
+    return session.find(object_id, {**OURS, c.CKA_ID: object_id})
 
 
 def destroy_wrapping_key(token: Token, object_id: bytes) -> None:

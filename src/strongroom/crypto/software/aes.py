@@ -1,4 +1,4 @@
-"""Symmetric backing keys in this process: each call derives a separate key.
+"""Symmetric backing keys: each call derives a separate key, here or in a hardware token.
 
 Body, suite 1::
 
@@ -13,12 +13,14 @@ The call's key is KBKDF in counter mode with HMAC-SHA-256 (NIST SP 800-108r1, 4.
 So the limit on random GCM nonces (SP 800-38D, 8.3) is never reached, however often a backing key is used.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
+from typing_extensions import override
 
 from strongroom.errors import InvalidCiphertextException
 
@@ -28,19 +30,16 @@ _KDF_NONCE_LENGTH = 16
 NONCES_LENGTH = _KDF_NONCE_LENGTH + 12
 _CIPHERTEXT_OFFSET = 1 + NONCES_LENGTH
 _MIN_LENGTH = _CIPHERTEXT_OFFSET + 16
-_COUNTER_AND_LABEL = (1).to_bytes(4) + b"strongroom:encrypt:aes-256-gcm" + b"\x00"
-_OUTPUT_BITS = (256).to_bytes(4)
+KDF_PREFIX = (1).to_bytes(4) + b"strongroom:encrypt:aes-256-gcm" + b"\x00"
+KDF_SUFFIX = (256).to_bytes(4)
 
 
-class AesBackingKey:
+class SuiteOneKey(ABC):
     """A 256-bit backing key of a SYMMETRIC_DEFAULT key. ``nonces`` gives 28 fresh bytes each time."""
 
-    __slots__ = ("_nonces", "_prf")
+    __slots__ = ("_nonces",)
 
-    def __init__(self, key: bytes, nonces: Callable[[], bytes]) -> None:
-        # Keying HMAC costs two compressions; a copy of the keyed state costs none and gives the same output.
-        self._prf = HMAC(key, SHA256())
-        self._prf.update(_COUNTER_AND_LABEL)
+    def __init__(self, nonces: Callable[[], bytes]) -> None:
         self._nonces = nonces
 
     def encrypt(self, plaintext: bytes, associated_data: bytes) -> bytes:
@@ -60,7 +59,25 @@ class AesBackingKey:
         except InvalidTag:
             raise InvalidCiphertextException from None
 
+    @abstractmethod
+    def _call_key(self, kdf_nonce: bytes) -> AESGCM:
+        """Return the key of a call: HMAC-SHA-256 over ``KDF_PREFIX``, the nonce and ``KDF_SUFFIX``."""
+        ...
+
+
+class AesBackingKey(SuiteOneKey):
+    """A backing key in this process."""
+
+    __slots__ = ("_prf",)
+
+    def __init__(self, key: bytes, nonces: Callable[[], bytes]) -> None:
+        super().__init__(nonces)
+        # Keying HMAC costs two compressions; a copy of the keyed state costs none and gives the same output.
+        self._prf = HMAC(key, SHA256())
+        self._prf.update(KDF_PREFIX)
+
+    @override
     def _call_key(self, kdf_nonce: bytes) -> AESGCM:
         prf = self._prf.copy()
-        prf.update(kdf_nonce + _OUTPUT_BITS)
+        prf.update(kdf_nonce + KDF_SUFFIX)
         return AESGCM(prf.finalize())

@@ -12,27 +12,23 @@ from strongroom.crypto.key_encodings import load_private_key, pkcs8, spki
 from strongroom.errors import KMSInvalidSignatureException, ValidationException
 from strongroom.keys.algorithms import MessageType, SigningAlgorithm
 
-_HASHES: dict[SigningAlgorithm, HashAlgorithm] = {
+HASHES: dict[SigningAlgorithm, HashAlgorithm] = {
     SigningAlgorithm.ECDSA_SHA_256: SHA256(),
     SigningAlgorithm.ECDSA_SHA_384: SHA384(),
     SigningAlgorithm.ECDSA_SHA_512: SHA512(),
 }
+"""Algorithm → hash."""
 
 
-class EllipticBackingKey:
-    """A private key on a prime curve, from PKCS #8."""
+class EllipticPublicKey:
+    """What a key on a prime curve does with its public half alone, wherever the private half is."""
 
-    def __init__(self, der: bytes) -> None:
-        self._private = cast("ec.EllipticCurvePrivateKey", load_private_key(der))
-        self._public = self._private.public_key()
+    def __init__(self, public: ec.EllipticCurvePublicKey) -> None:
+        self._public = public
 
     def public_key(self) -> bytes:
         """Return the public key as SubjectPublicKeyInfo, DER, its curve by name (RFC 5480)."""
         return spki(self._public)
-
-    def sign(self, message: bytes, kind: MessageType, algorithm: SigningAlgorithm) -> bytes:
-        """Return the signature, DER."""
-        return self._private.sign(message, _scheme(kind, algorithm))
 
     def verify(self, message: bytes, kind: MessageType, algorithm: SigningAlgorithm, signature: bytes) -> None:
         """Raise KMSInvalidSignatureException unless the signature is the message's."""
@@ -41,8 +37,8 @@ class EllipticBackingKey:
         except InvalidSignature:
             raise KMSInvalidSignatureException(None) from None
 
-    def agree(self, public_key: bytes) -> bytes:
-        """Return the x-coordinate of the shared point; raises ValidationException for a key on another curve.
+    def peer(self, public_key: bytes) -> ec.EllipticCurvePublicKey:
+        """Load the public key of a peer, DER; raises ValidationException for a key that is not valid on this curve.
 
         The point is checked to be on the curve when it is loaded; the cofactor of these curves is 1.
         """
@@ -50,13 +46,29 @@ class EllipticBackingKey:
             peer = serialization.load_der_public_key(public_key)
         except (ValueError, UnsupportedAlgorithm):
             raise ValidationException(None) from None
-        if not isinstance(peer, ec.EllipticCurvePublicKey) or peer.curve.name != self._private.curve.name:
+        if not isinstance(peer, ec.EllipticCurvePublicKey) or peer.curve.name != self._public.curve.name:
             raise ValidationException(None)
-        return self._private.exchange(ec.ECDH(), peer)
+        return peer
+
+
+class EllipticBackingKey(EllipticPublicKey):
+    """A private key on a prime curve, from PKCS #8."""
+
+    def __init__(self, der: bytes) -> None:
+        self._private = cast("ec.EllipticCurvePrivateKey", load_private_key(der))
+        super().__init__(self._private.public_key())
+
+    def sign(self, message: bytes, kind: MessageType, algorithm: SigningAlgorithm) -> bytes:
+        """Return the signature, DER."""
+        return self._private.sign(message, _scheme(kind, algorithm))
+
+    def agree(self, public_key: bytes) -> bytes:
+        """Return the x-coordinate of the shared point; raises ValidationException for a key on another curve."""
+        return self._private.exchange(ec.ECDH(), self.peer(public_key))
 
 
 def _scheme(kind: MessageType, algorithm: SigningAlgorithm) -> ec.ECDSA:
-    digest = _HASHES[algorithm]
+    digest = HASHES[algorithm]
     return ec.ECDSA(Prehashed(digest) if kind is MessageType.DIGEST else digest)
 
 

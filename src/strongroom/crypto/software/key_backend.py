@@ -4,6 +4,8 @@ A domain key may be in a hardware token (root depth). Then to make or load key m
 using it takes none.
 """
 
+from collections.abc import Collection
+
 import msgspec
 
 from strongroom.crypto.backing_keys import BackingKey
@@ -18,12 +20,12 @@ from strongroom.crypto.software.hmac_key import HMAC_SPECS, HmacBackingKey, hmac
 from strongroom.crypto.software.imported_material import accepted_material, material_id_of
 from strongroom.crypto.software.private_keys import PRIVATE_KEYS
 from strongroom.crypto.software.rsa import RsaBackingKey, generate_rsa
-from strongroom.crypto.software.unwrapping import WRAPPING_KEY_BITS, unwrap_material
+from strongroom.crypto.software.unwrapping import unwrap_material
 from strongroom.entropy import Batch, Entropy
 from strongroom.keys.approved_algorithms import require_approved
 from strongroom.keys.arns import MULTI_REGION_PREFIX
-from strongroom.keys.specs import KeySpec
-from strongroom.keys.wrapping import WrappingKeySpec
+from strongroom.keys.specs import KeySpec, KeyUsage
+from strongroom.keys.wrapping import WRAPPING_KEY_BITS, WrappingAlgorithm, WrappingKeySpec
 
 
 class SoftwareKeyBackend:
@@ -43,19 +45,23 @@ class SoftwareKeyBackend:
         """Whether a domain key is in a token."""
         return bool(self._domain_keys.in_token)
 
-    def require_spec(self, spec: KeySpec) -> None:
+    def require_spec(self, spec: KeySpec, usage: KeyUsage, region: str) -> None:  # noqa: ARG002 - see KeyBackend
         """Refuse a spec that is not approved, if others may not be used; raises UnsupportedOperationException."""
+        self.require_approved(spec)
+
+    def require_approved(self, spec: KeySpec) -> None:
+        """Do so whatever the usage."""
         if self._approved_only:
             require_approved(spec)
 
     def generate(self, owner: MaterialBinding) -> bytes:
         """Make new key material and return it wrapped."""
-        self.require_spec(owner.spec)
+        self.require_approved(owner.spec)
         return self._wrap(self._new(owner.spec), owner)
 
     def load(self, token: bytes, owner: MaterialBinding) -> BackingKey:
         """Unwrap key material; raises UnsealError if the token was not made for ``owner``."""
-        self.require_spec(owner.spec)
+        self.require_approved(owner.spec)
         return self._use(self._unwrap(token, owner), owner.spec)
 
     def destroy(self, token: bytes, owner: MaterialBinding) -> None:
@@ -71,21 +77,34 @@ class SoftwareKeyBackend:
         """Wrap the same key material under the newest domain key of its Region; raises as ``KeyBackend`` says."""
         return self._wrap(self._unwrap(token, owner), owner)
 
-    def wrapping_key(self, spec: WrappingKeySpec, owner: MaterialOwner) -> WrappingKey:
+    def material(self, token: bytes, owner: MaterialBinding) -> bytes:
+        """Return key material in the form it is kept in, for a move into a hardware token; raises UnsealError."""
+        return self._unwrap(token, owner)
+
+    def wrapping_key(
+        self,
+        spec: WrappingKeySpec,
+        algorithm: WrappingAlgorithm,  # noqa: ARG002 - it has all of them
+        owner: MaterialOwner,
+    ) -> WrappingKey:
         """Make a wrapping key pair, its private key wrapped under the Region's domain key."""
-        self.require_spec(owner.spec)
+        self.require_approved(owner.spec)
         private_key = generate_rsa(WRAPPING_KEY_BITS[spec])
         token = self._domain_keys.wrap(owner.region, private_key, _wrapping_key_fields(owner))
         return WrappingKey(token, RsaBackingKey(private_key).public_key())
 
-    def import_material(self, wrapped: WrappedMaterial, owner: MaterialOwner) -> ImportedMaterial:
+    def import_material(
+        self, wrapped: WrappedMaterial, owner: MaterialOwner, known_ids: Collection[str] = ()
+    ) -> ImportedMaterial:
         """Unwrap key material, check it and return it wrapped; raises as ``KeyBackend`` says."""
-        self.require_spec(owner.spec)
+        self.require_approved(owner.spec)
+        # A domain key that another process has destroyed opens nothing, even if this one has not dropped it yet.
+        self._domain_keys.take_over_changes()
         wrapping_key = self._domain_keys.unwrap(
             owner.region, wrapped.wrapping_token, _wrapping_key_fields(owner), stored=False
         )
         material = accepted_material(unwrap_material(wrapping_key, wrapped.algorithm, wrapped.encrypted), owner.spec)
-        material_id = material_id_of(material, owner.key_id)
+        material_id = material_id_of(material, owner.spec, owner.key_id, known_ids)
         return ImportedMaterial(material_id, self._wrap(material, owner.binding(material_id)))
 
     def _new(self, spec: KeySpec) -> bytes:

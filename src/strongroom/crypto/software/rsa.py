@@ -23,7 +23,7 @@ def _oaep(algorithm: HashAlgorithm) -> padding.OAEP:
     return padding.OAEP(padding.MGF1(algorithm), algorithm, label=None)
 
 
-_SCHEMES: dict[SigningAlgorithm, tuple[padding.PKCS1v15 | padding.PSS, HashAlgorithm]] = {
+SCHEMES: dict[SigningAlgorithm, tuple[padding.PKCS1v15 | padding.PSS, HashAlgorithm]] = {
     SigningAlgorithm.RSASSA_PKCS1_V1_5_SHA_256: (_PKCS1, SHA256()),
     SigningAlgorithm.RSASSA_PKCS1_V1_5_SHA_384: (_PKCS1, SHA384()),
     SigningAlgorithm.RSASSA_PKCS1_V1_5_SHA_512: (_PKCS1, SHA512()),
@@ -31,6 +31,7 @@ _SCHEMES: dict[SigningAlgorithm, tuple[padding.PKCS1v15 | padding.PSS, HashAlgor
     SigningAlgorithm.RSASSA_PSS_SHA_384: (_pss(SHA384()), SHA384()),
     SigningAlgorithm.RSASSA_PSS_SHA_512: (_pss(SHA512()), SHA512()),
 }
+"""Algorithm → padding and hash."""
 OAEP = {
     EncryptionAlgorithm.RSAES_OAEP_SHA_1: _oaep(SHA1()),  # noqa: S303 - AWS's RSAES_OAEP_SHA_1
     EncryptionAlgorithm.RSAES_OAEP_SHA_256: _oaep(SHA256()),
@@ -38,25 +39,19 @@ OAEP = {
 """Algorithm → padding. OAEP and its mask have the same hash, and there is no label."""
 
 
-class RsaBackingKey:
-    """An RSA private key, from PKCS #8."""
+class RsaPublicKey:
+    """What an RSA key does with its public half alone, wherever the private half is."""
 
-    def __init__(self, der: bytes) -> None:
-        self._private = cast("rsa.RSAPrivateKey", load_private_key(der))
-        self._public = self._private.public_key()
+    def __init__(self, public: rsa.RSAPublicKey) -> None:
+        self._public = public
 
     def public_key(self) -> bytes:
         """Return the public key as SubjectPublicKeyInfo, DER."""
         return spki(self._public)
 
-    def sign(self, message: bytes, kind: MessageType, algorithm: SigningAlgorithm) -> bytes:
-        """Return the signature."""
-        scheme, digest = _SCHEMES[algorithm]
-        return self._private.sign(message, scheme, Prehashed(digest) if kind is MessageType.DIGEST else digest)
-
     def verify(self, message: bytes, kind: MessageType, algorithm: SigningAlgorithm, signature: bytes) -> None:
         """Raise KMSInvalidSignatureException unless the signature is the message's."""
-        scheme, digest = _SCHEMES[algorithm]
+        scheme, digest = SCHEMES[algorithm]
         hashed = Prehashed(digest) if kind is MessageType.DIGEST else digest
         try:
             self._public.verify(signature, message, scheme, hashed)
@@ -66,6 +61,19 @@ class RsaBackingKey:
     def encrypt(self, plaintext: bytes, algorithm: EncryptionAlgorithm) -> bytes:
         """Return the ciphertext of a plaintext that is short enough."""
         return self._public.encrypt(plaintext, OAEP[algorithm])
+
+
+class RsaBackingKey(RsaPublicKey):
+    """An RSA private key, from PKCS #8."""
+
+    def __init__(self, der: bytes) -> None:
+        self._private = cast("rsa.RSAPrivateKey", load_private_key(der))
+        super().__init__(self._private.public_key())
+
+    def sign(self, message: bytes, kind: MessageType, algorithm: SigningAlgorithm) -> bytes:
+        """Return the signature."""
+        scheme, digest = SCHEMES[algorithm]
+        return self._private.sign(message, scheme, Prehashed(digest) if kind is MessageType.DIGEST else digest)
 
     def decrypt(self, ciphertext: bytes, algorithm: EncryptionAlgorithm) -> bytes:
         """Return the plaintext; raises InvalidCiphertextException."""

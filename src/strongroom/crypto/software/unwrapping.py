@@ -15,23 +15,7 @@ from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 from strongroom.crypto.key_encodings import load_private_key
 from strongroom.crypto.software.rsa import OAEP
 from strongroom.errors import InvalidCiphertextException
-from strongroom.keys.algorithms import EncryptionAlgorithm
-from strongroom.keys.wrapping import KEY_WRAPPING, WrappingAlgorithm, WrappingKeySpec
-
-_AES_KEY_LENGTH = 32
-
-WRAPPING_KEY_BITS = {
-    WrappingKeySpec.RSA_2048: 2048,
-    WrappingKeySpec.RSA_3072: 3072,
-    WrappingKeySpec.RSA_4096: 4096,
-}
-
-_PADDING = {
-    WrappingAlgorithm.RSAES_OAEP_SHA_1: OAEP[EncryptionAlgorithm.RSAES_OAEP_SHA_1],
-    WrappingAlgorithm.RSAES_OAEP_SHA_256: OAEP[EncryptionAlgorithm.RSAES_OAEP_SHA_256],
-    WrappingAlgorithm.RSA_AES_KEY_WRAP_SHA_1: OAEP[EncryptionAlgorithm.RSAES_OAEP_SHA_1],
-    WrappingAlgorithm.RSA_AES_KEY_WRAP_SHA_256: OAEP[EncryptionAlgorithm.RSAES_OAEP_SHA_256],
-}
+from strongroom.keys.wrapping import KEY_WRAPPING, OAEP_OF, WRAPPING_AES_KEY_LENGTH, WrappingAlgorithm
 
 
 def unwrap_material(wrapping_key: bytes, algorithm: WrappingAlgorithm, encrypted: bytes) -> bytes:
@@ -39,10 +23,10 @@ def unwrap_material(wrapping_key: bytes, algorithm: WrappingAlgorithm, encrypted
     private = cast("rsa.RSAPrivateKey", load_private_key(wrapping_key))
     block = private.key_size // 8 if algorithm in KEY_WRAPPING else len(encrypted)
     try:
-        opened = private.decrypt(encrypted[:block], _PADDING[algorithm])
+        opened = private.decrypt(encrypted[:block], OAEP[OAEP_OF[algorithm]])
         if algorithm not in KEY_WRAPPING:
             return opened
-        if len(opened) != _AES_KEY_LENGTH:
+        if len(opened) != WRAPPING_AES_KEY_LENGTH:
             raise InvalidCiphertextException
         return aes_key_unwrap_with_padding(opened, encrypted[block:])
     except (ValueError, InvalidUnwrap):

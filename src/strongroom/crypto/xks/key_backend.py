@@ -18,6 +18,7 @@ It is at most 100 bytes longer than the plaintext. The proxy gets SHA-256 of the
 bytes: it takes only 8,192, and the encryption context stays here.
 """
 
+from collections.abc import Collection
 from hashlib import sha256
 from typing import Protocol, cast
 
@@ -37,8 +38,8 @@ from strongroom.errors import (
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.custom_key_stores import NOT_CONNECTED, ConnectionState, CustomKeyStore
 from strongroom.keys.external_keys import ExternalToken, external_material_id, external_token, parse_external_token
-from strongroom.keys.specs import KeySpec
-from strongroom.keys.wrapping import WrappingKeySpec
+from strongroom.keys.specs import KeySpec, KeyUsage
+from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec
 from strongroom.keys.xks_failures import XksError, XksFailure, use_error
 
 _SUITE = 3
@@ -64,14 +65,13 @@ class ExternalKeyBackend:
         self._proxies = proxies
         self._find_store = find_store
 
-    def require_spec(self, spec: KeySpec) -> None:
+    def require_spec(self, spec: KeySpec, usage: KeyUsage, region: str) -> None:  # noqa: ARG002 - see KeyBackend
         """Refuse all but symmetric encryption keys; raises UnsupportedOperationException."""
-        if spec is not KeySpec.SYMMETRIC_DEFAULT:
-            raise UnsupportedOperationException("External key stores hold only symmetric encryption keys.")
+        _require_symmetric(spec)
 
     def generate(self, owner: MaterialBinding) -> bytes:
         """Make the backing key here, and return its token: the inner one, to which the caller adds the external key."""
-        self.require_spec(owner.spec)
+        _require_symmetric(owner.spec)
         return self._default.generate(owner)
 
     def load(self, token: bytes, owner: MaterialBinding) -> BackingKey:
@@ -92,11 +92,18 @@ class ExternalKeyBackend:
         named = _parsed(token, owner)
         return external_token(named.store_id, named.external_id, self._default.rewrap(named.inner, owner))
 
-    def wrapping_key(self, spec: WrappingKeySpec, owner: MaterialOwner) -> WrappingKey:
+    def wrapping_key(self, spec: WrappingKeySpec, algorithm: WrappingAlgorithm, owner: MaterialOwner) -> WrappingKey:
         """Refuse it: nothing is imported into an external key store."""
-        raise UnsupportedOperationException(f"Key material for {owner.key_id} cannot be imported ({spec}).")
+        raise UnsupportedOperationException(
+            f"Key material for {owner.key_id} cannot be imported ({algorithm}, {spec})."
+        )
 
-    def import_material(self, wrapped: WrappedMaterial, owner: MaterialOwner) -> ImportedMaterial:  # noqa: ARG002
+    def import_material(
+        self,
+        wrapped: WrappedMaterial,  # noqa: ARG002
+        owner: MaterialOwner,
+        known_ids: Collection[str] = (),  # noqa: ARG002
+    ) -> ImportedMaterial:
         """Refuse it, as above."""
         raise UnsupportedOperationException(f"Key material for {owner.key_id} cannot be imported.")
 
@@ -203,3 +210,8 @@ def sealed_in(body: bytes) -> Sealed:
     if len(rest) <= at:
         raise InvalidCiphertextException
     return Sealed(ciphertext=rest[at:], iv=rest[1:tag_at], tag=rest[tag_at:at], metadata=metadata)
+
+
+def _require_symmetric(spec: KeySpec) -> None:
+    if spec is not KeySpec.SYMMETRIC_DEFAULT:
+        raise UnsupportedOperationException("External key stores hold only symmetric encryption keys.")

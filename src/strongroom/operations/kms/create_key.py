@@ -117,7 +117,7 @@ def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse
     if request.origin is Origin.EXTERNAL:
         require_importable_spec(spec)
     external = request.origin is Origin.EXTERNAL_KEY_STORE
-    context.backends.key_backends.of_store(store_id, external=external).require_spec(spec)
+    context.backends.key_backends.of_store(store_id, external=external).require_spec(spec, usage, context.region)
     if request.xks_key_id is not None and store_id is not None:
         _require_external_key(context, store_id, request.xks_key_id)
     locator = KeyLocator(context.caller.account, context.region, _new_key_id(context, request))

@@ -7,9 +7,12 @@ from msgspec import Meta
 from msgspec.structs import replace
 from typing_extensions import override
 
+from strongroom.crypto.key_backend import KeyBackend
 from strongroom.crypto.material import ImportedMaterial, MaterialOwner, WrappedMaterial
+from strongroom.crypto.seal import UnsealError
 from strongroom.errors import (
     IncorrectKeyMaterialException,
+    InvalidImportTokenException,
     UnsupportedOperationException,
     ValidationException,
 )
@@ -89,7 +92,9 @@ def get_parameters_for_import(
     key, backends = active.key, context.backends
     require_external(key)
     require_wrapping(key.spec, request.wrapping_algorithm, request.wrapping_key_spec)
-    wrapping_key = backends.key_backends.of(key).wrapping_key(request.wrapping_key_spec, _owner(key))
+    key_backend = backends.key_backends.of(key)
+    key_backend.require_spec(key.spec, key.usage, key.region)
+    wrapping_key = key_backend.wrapping_key(request.wrapping_key_spec, request.wrapping_algorithm, _owner(key))
     expires_at = context.now + import_token.VALIDITY
     token = ImportToken(key.locator, wrapping_key.token, request.wrapping_algorithm, expires_at)
     return GetParametersForImportResponse(
@@ -109,7 +114,7 @@ def import_key_material(context: Context, request: ImportKeyMaterialRequest, act
     token = import_token.read(backends.secrets, request.import_token, key.locator, context.now)
     wrapped = WrappedMaterial(token.wrapping_token, token.algorithm, request.encrypted_key_material)
     with prepared_material(context) as prepared:
-        made = backends.key_backends.of(key).import_material(wrapped, _owner(key))
+        made = _unwrapped(backends.key_backends.of(key), wrapped, key)
         owner = _owner(key).binding(made.material_id)
         prepared.add_imported(OwnedToken(key.custom_key_store_id, made.token, owner))
         _require_named(request, made)
@@ -138,6 +143,16 @@ def key_material_elements(response: KeyMaterialResponse, _targets: Sequence[Targ
     if response.key_material_id is not None:
         shown["keyMaterialId"] = response.key_material_id
     return shown
+
+
+def _unwrapped(key_backend: KeyBackend, wrapped: WrappedMaterial, key: KmsKey) -> ImportedMaterial:
+    try:
+        return key_backend.import_material(wrapped, _owner(key), {each.material_id for each in key.materials})
+    except UnsealError:
+        # The wrapping key came out of an import token that is authentic, so it is not damaged.
+        raise InvalidImportTokenException(
+            "The import token was issued under a domain key that is not in use any more. Get new parameters."
+        ) from None
 
 
 def _owner(key: KmsKey) -> MaterialOwner:

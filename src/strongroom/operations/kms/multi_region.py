@@ -94,6 +94,8 @@ def replicate_key(context: Context, request: ReplicateKeyRequest, active: Active
     store, region = context.backends.store, request.replica_region
     multi_region.require_primary(active.key)
     _require_region(context, region)
+    # The primary may have been made where more can be kept: its own Region may be of another depth.
+    context.backends.key_backends.of_store(None).require_spec(active.key.spec, active.key.usage, region)
     own = _own_properties(context, request, multi_region.new_replica(active.key, region, now=context.now))
     own_locator = own.locator
 

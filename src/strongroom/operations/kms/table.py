@@ -48,7 +48,7 @@ Run = Callable[Concatenate[Context, R, ...], Response]
 """An operation: it takes the context, the request of its row, and a key for each target that has one."""
 
 
-def _uses(
+def _uses(  # noqa: PLR0913 - one row
     name: str,
     request: type[R],
     run: Run[R],
@@ -56,6 +56,7 @@ def _uses(
     *,
     locate: Callable[[Context, R], Sequence[Target]] | None = None,
     materials: Materials | None = None,
+    public_key: bool = False,
 ) -> Operation:
     return Operation(
         name,
@@ -66,6 +67,7 @@ def _uses(
         placement=placement,
         materials=materials,
         cross_account=True,
+        public_key=public_key,
     )
 
 
@@ -159,7 +161,7 @@ _ROWS = (
         materials=named_material,
     ),
     _uses("Sign", signatures.SignRequest, signatures.sign, Placement.SIGNATURE),
-    _uses("Verify", signatures.VerifyRequest, signatures.verify, Placement.SIGNATURE),
+    _uses("Verify", signatures.VerifyRequest, signatures.verify, Placement.SIGNATURE, public_key=True),
     _uses("GenerateMac", macs.GenerateMacRequest, macs.generate_mac),
     _uses("VerifyMac", macs.VerifyMacRequest, macs.verify_mac),
     _uses(
@@ -179,6 +181,7 @@ _ROWS = (
         # The request does not show the size of the key; the largest take milliseconds to load.
         placement=Placement.COMPUTING,
         cross_account=True,
+        public_key=True,
     ),
     Operation(
         "GenerateRandom",

@@ -11,6 +11,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
+    exists,
     func,
     insert,
     select,
@@ -28,8 +29,8 @@ from strongroom.store.sql.change_log import ChangeLog
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.row_macs import MAC
 from strongroom.store.sql.rows import AnyRow
-from strongroom.store.sql.schema import access_key, domain_key, key_material
-from strongroom.store.sql.statements import of, require_changed, where
+from strongroom.store.sql.schema import access_key, domain_key, key_material, kms_key
+from strongroom.store.sql.statements import KEY, of, require_changed, where
 
 _DOMAIN_KEYS = select(domain_key).order_by(domain_key.c.scope, domain_key.c.version)
 _ADD = insert(domain_key)
@@ -76,6 +77,17 @@ _MATERIAL = (
     .limit(bindparam("limit"))
 )
 _COUNT_MATERIAL = select(func.count()).select_from(key_material).where(_MATERIAL_IN)
+_KINDS = (
+    select(kms_key.c.spec, kms_key.c.usage, func.count())
+    .where(
+        kms_key.c.region == bindparam("region"),
+        exists().where(
+            *(key_material.c[name] == kms_key.c[name] for name in KEY),
+            func.substr(key_material.c.token, 1, 1, type_=LargeBinary).in_(FORMATS),
+        ),
+    )
+    .group_by(kms_key.c.spec, kms_key.c.usage)
+)
 _SECRETS = _needs_older(access_key.c.wrapped_secret)
 _ACCESS_KEYS = (
     select(access_key)
@@ -112,6 +124,10 @@ class DomainKeyReads:
         values = {"region": region, "version": encoded_version(version)}
         count: int = self._connection.execute(_COUNT_MATERIAL, values).scalar_one()
         return count
+
+    def count_keys_by_kind(self, region: str) -> dict[tuple[str, str], int]:
+        """Count the keys of a Region whose material a domain key has wrapped, by spec and usage. It reads all keys."""
+        return {(spec, usage): count for spec, usage, count in self._connection.execute(_KINDS, {"region": region})}
 
     def access_keys_under_older(self, version: int, after: str, limit: int) -> list[AccessKeyRecord]:
         """List access keys whose secrets need an older version of the domain key ``iam``, by id."""

@@ -22,6 +22,10 @@ class DomainKeyReader(Protocol):
         """Count the key material of a Region that needs a domain key older than ``version``."""
         ...
 
+    def count_keys_by_kind(self, region: str) -> dict[tuple[str, str], int]:
+        """Count the keys of a Region whose material a domain key has wrapped, by spec and usage. It reads all keys."""
+        ...
+
     def access_keys_under_older(self, version: int, after: str, limit: int) -> list[AccessKeyRecord]:
         """List access keys whose secrets need a domain key ``iam`` older than ``version``, by id."""
         ...

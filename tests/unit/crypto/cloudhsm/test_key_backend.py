@@ -29,7 +29,7 @@ from strongroom.errors import (
     UnsupportedOperationException,
 )
 from strongroom.keys.specs import KeySpec
-from strongroom.keys.wrapping import WrappingKeySpec
+from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec
 
 KEY_ID = "1234abcd-12ab-34cd-56ef-1234567890ab"
 OWNER = MaterialBinding("111122223333", "us-east-1", KEY_ID, "ab" * 32, KeySpec.SYMMETRIC_DEFAULT)
@@ -137,7 +137,7 @@ def test_what_such_a_store_cannot_hold_is_refused(backend: CloudHsmKeyBackend) -
         with pytest.raises(UnsupportedOperationException):
             backend.generate(replace(OWNER, spec=spec))
     with pytest.raises(UnsupportedOperationException):
-        backend.wrapping_key(WrappingKeySpec.RSA_2048, owner)
+        backend.wrapping_key(WrappingKeySpec.RSA_2048, WrappingAlgorithm.RSAES_OAEP_SHA_256, owner)
     with pytest.raises(UnsealError):
         backend.replicate(backend.generate(OWNER), OWNER, "eu-west-1")
 

@@ -1,7 +1,9 @@
 """Session objects of a connection: a bounded number, made once, destroyed to make room, and made again when lost."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from msgspec.structs import replace
@@ -95,6 +97,64 @@ def test_a_handle_is_made_anew_in_a_new_connection(small: ModuleToken) -> None:
     assert objects.mac(small, 1) == mac
     assert objects.made == 2
     assert small.generation == connection.generation + 1
+
+
+def test_an_object_in_use_is_destroyed_when_its_use_ends(small: ModuleToken) -> None:
+    """A token may give the handle of a destroyed object to the next one, which would be used in its place."""
+    objects = Objects()
+
+    def work(session: TokenSession) -> tuple[bytes, bytes]:
+        handle = session.handle(b"1", objects.maker(1))
+        before = session.calls.mac(handle, b"message")
+        small.run(lambda other: other.forget(b"1"))
+        for number in range(2, 2 + 2 * _MOST):
+            objects.mac(small, number)
+        return before, session.calls.mac(handle, b"message")
+
+    before, after = small.run(work)
+    assert before == after
+    assert there(small) == _MOST
+    assert objects.mac(small, 1) == before
+
+
+def test_a_handle_that_is_there_does_not_wait_for_one_that_is_made(small: ModuleToken) -> None:
+    objects, begun, end = Objects(), threading.Event(), threading.Event()
+    mac = objects.mac(small, 1)
+
+    def slow(calls: Calls) -> int:
+        begun.set()
+        assert end.wait(30)
+        return objects.maker(2)(calls)
+
+    made: list[int] = []
+    thread = threading.Thread(target=lambda: made.append(small.run(lambda session: session.handle(b"2", slow))))
+    thread.start()
+    assert begun.wait(30)
+    assert objects.mac(small, 1) == mac
+    assert not made
+    end.set()
+    thread.join()
+    assert made
+
+
+def test_threads_that_need_one_object_make_it_once(small: ModuleToken) -> None:
+    objects = Objects()
+    with ThreadPoolExecutor(8) as threads:
+        macs = [*threads.map(lambda number: objects.mac(small, number % 4), range(64))]
+    assert objects.made == there(small) == 4
+    assert len(set(macs)) == 4
+
+
+def test_what_is_discarded_is_destroyed_by_the_next_calls(small: ModuleToken) -> None:
+    objects = Objects()
+    for number in range(8):
+        objects.mac(small, number)
+    for number in range(6):
+        small.discard(b"%d" % number)
+    # Nothing is called for it alone, and a call destroys only a few.
+    assert small.require().handles == 4
+    small.check()
+    assert there(small) == 2
 
 
 def test_a_forgotten_object_is_destroyed(small: ModuleToken) -> None:

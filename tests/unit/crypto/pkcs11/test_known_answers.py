@@ -1,5 +1,6 @@
 """What the known-answer tests find out about two tokens that differ."""
 
+import msgspec
 import pytest
 
 from strongroom.crypto.pkcs11 import constants as c
@@ -18,4 +19,16 @@ def test_the_mechanism_of_rfc_5649_is_found_by_its_answer(
     address: TokenAddress = request.getfixturevalue(fixture)
     token = ModuleToken(address, lambda: 0.0)
     assert token.require().known_answers == KnownAnswers(gcm=IvSource.OURS, mac=True, wrap=wrap)
+    token.close()
+
+
+@pytest.mark.parametrize(
+    ("number", "found"),
+    [(c.CKM_AES_KEY_WRAP_PAD, c.CKM_AES_KEY_WRAP_PAD), (c.CKM_AES_KEY_WRAP_KWP, None), (0x8000_216F, None)],
+)
+def test_a_number_that_is_named_is_the_only_one_that_is_tried(
+    address: TokenAddress, number: int, found: int | None
+) -> None:
+    token = ModuleToken(msgspec.structs.replace(address, wrap_mechanism=number), lambda: 0.0)
+    assert token.require().known_answers.wrap == found
     token.close()

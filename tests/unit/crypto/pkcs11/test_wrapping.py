@@ -6,7 +6,12 @@ from local_deployment import entropy
 from strongroom.crypto.pkcs11 import constants as c
 from strongroom.crypto.pkcs11.connection import TokenSession
 from strongroom.crypto.pkcs11.token import ModuleToken
-from strongroom.crypto.pkcs11.wrapping import TokenWrapper, create_wrapping_key, wrapping_keys_in
+from strongroom.crypto.pkcs11.wrapping import (
+    TokenWrapper,
+    create_key_encryption_key,
+    create_wrapping_key,
+    wrapping_keys_in,
+)
 from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.token_errors import TokenFaultError
 
@@ -79,3 +84,20 @@ def test_making_a_key_again_finds_the_first(any_token: ModuleToken, wrapper: Tok
     create_wrapping_key(any_token, ID, "us-east-1", 1)
     assert wrapping_keys_in(any_token) == {ID: "strongroom/us-east-1/1"}
     assert wrapper.unwrap(envelope, b"") == b"x"
+
+
+def test_a_key_that_is_there_for_another_use_is_refused_and_stays(
+    any_token: ModuleToken, wrapper: TokenWrapper
+) -> None:
+    """A key encryption key that decrypts would read out what it has wrapped."""
+    envelope = wrapper.wrap(b"x", b"")
+    with pytest.raises(TokenFaultError) as caught:
+        create_key_encryption_key(any_token, ID, "us-east-1", 1)
+    assert "could give away" in caught.value.explanation
+    assert wrapper.unwrap(envelope, b"") == b"x"
+
+
+def test_making_a_key_encryption_key_again_finds_the_first(any_token: ModuleToken) -> None:
+    for _ in range(2):
+        create_key_encryption_key(any_token, ID, "us-east-1", 1)
+    assert wrapping_keys_in(any_token) == {ID: "strongroom/us-east-1/1"}

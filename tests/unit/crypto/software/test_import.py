@@ -27,11 +27,11 @@ from strongroom.crypto.software.aes import NONCES_LENGTH, AesBackingKey
 from strongroom.crypto.software.imported_material import accepted_material, material_id_of
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.crypto.software.rsa import generate_rsa
-from strongroom.crypto.software.unwrapping import WRAPPING_KEY_BITS, unwrap_material
+from strongroom.crypto.software.unwrapping import unwrap_material
 from strongroom.entropy import Batch
 from strongroom.errors import IncorrectKeyMaterialException, InvalidCiphertextException
 from strongroom.keys.specs import KeySpec
-from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec
+from strongroom.keys.wrapping import WRAPPING_KEY_BITS, WrappingAlgorithm, WrappingKeySpec
 
 OAEP = [WrappingAlgorithm.RSAES_OAEP_SHA_1, WrappingAlgorithm.RSAES_OAEP_SHA_256]
 KEY_WRAP = [WrappingAlgorithm.RSA_AES_KEY_WRAP_SHA_1, WrappingAlgorithm.RSA_AES_KEY_WRAP_SHA_256]
@@ -70,7 +70,7 @@ def bring(
     key_backend: SoftwareKeyBackend, spec: KeySpec, material: bytes, algorithm: WrappingAlgorithm
 ) -> tuple[MaterialOwner, ImportedMaterial]:
     owner = replace(OWNER, spec=spec)
-    made = key_backend.wrapping_key(WrappingKeySpec.RSA_2048, owner)
+    made = key_backend.wrapping_key(WrappingKeySpec.RSA_2048, algorithm, owner)
     encrypted = wrap(made.public_key, algorithm, material)
     return owner, key_backend.import_material(WrappedMaterial(made.token, algorithm, encrypted), owner)
 
@@ -174,17 +174,39 @@ def test_an_id_is_the_same_for_the_same_material_of_the_same_key_and_for_nothing
     assert first.material_id == second.material_id
     assert first.token != second.token
     elsewhere = replace(OWNER, region="eu-west-1")
-    made = key_backend.wrapping_key(WrappingKeySpec.RSA_2048, elsewhere)
+    made = key_backend.wrapping_key(WrappingKeySpec.RSA_2048, OAEP[0], elsewhere)
     wrapped = WrappedMaterial(made.token, OAEP[0], wrap(made.public_key, OAEP[0], material))
     assert key_backend.import_material(wrapped, elsewhere).material_id == first.material_id
-    assert material_id_of(material, "another key") != first.material_id
+    assert material_id_of(material, OWNER.spec, "another key") != first.material_id
     # The format, written down: a length in two bytes before each text, then the material.
     text = b"\x00\x15imported-key-material\x00\x24" + OWNER.key_id.encode()
     assert first.material_id == hashlib.sha256(text + material).hexdigest()
 
 
+@pytest.mark.parametrize("spec", [KeySpec.RSA_2048, KeySpec.ECC_NIST_P256, EDWARDS])
+def test_the_id_of_a_private_key_is_that_of_its_public_key(spec: KeySpec) -> None:
+    material = accepted_material(pkcs8(spec), spec)
+    public = private_key(spec).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    text = b"\x00\x14imported-private-key\x00\x24" + OWNER.key_id.encode()
+    assert material_id_of(material, spec, OWNER.key_id) == hashlib.sha256(text + public).hexdigest()
+
+
+def test_material_keeps_the_id_that_it_got_by_another_formula() -> None:
+    # Earlier releases took the bytes of private keys, and some hardware tokens can only make an HMAC with a secret key.
+    spec, prefix = KeySpec.ECC_NIST_P256, b"\x00\x15imported-key-material\x00\x24" + OWNER.key_id.encode()
+    older = hashlib.sha256(prefix + pkcs8(spec)).hexdigest()
+    assert material_id_of(pkcs8(spec), spec, OWNER.key_id, {"other", older}) == older
+    secret, message = entropy(32), b"\x00\x19imported-key-material-mac\x00\x24" + OWNER.key_id.encode()
+    of_token = hashlib.sha256(hmac.digest(secret, message, "sha256")).hexdigest()
+    for each in (KeySpec.SYMMETRIC_DEFAULT, KeySpec.HMAC_256):
+        usual = material_id_of(secret, each, OWNER.key_id)
+        assert material_id_of(secret, each, OWNER.key_id, {of_token}) == of_token
+        assert material_id_of(secret, each, OWNER.key_id, {of_token, usual}) == usual
+        assert material_id_of(secret, each, OWNER.key_id, {"other"}) == usual
+
+
 def test_a_wrapping_key_serves_the_key_it_was_made_for(key_backend: SoftwareKeyBackend) -> None:
-    made = key_backend.wrapping_key(WrappingKeySpec.RSA_2048, OWNER)
+    made = key_backend.wrapping_key(WrappingKeySpec.RSA_2048, OAEP[0], OWNER)
     wrapped = WrappedMaterial(made.token, OAEP[0], wrap(made.public_key, OAEP[0], entropy(32)))
     for field, value in (
         ("account", "444455556666"),

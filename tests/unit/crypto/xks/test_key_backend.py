@@ -1,24 +1,17 @@
 """The key back end of external key stores, over a proxy: its tokens, its ciphertexts, and its store's state."""
 
 from collections.abc import Iterator
-from typing import cast
 
 import pytest
 from msgspec.structs import replace
 
 from local_deployment import entropy
-from strongroom.clock import SystemClock
-from strongroom.crypto.backing_keys import SymmetricKey
-from strongroom.crypto.binding import custom_key_store_binding
-from strongroom.crypto.external_keys import ExternalKey, KeyUser
-from strongroom.crypto.material import MaterialBinding, MaterialOwner, WrappedMaterial
+from strongroom.crypto.material import MaterialOwner, WrappedMaterial
 from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
-from strongroom.crypto.xks.allowed_hosts import AllowedHosts
-from strongroom.crypto.xks.key_backend import ExternalKeyBackend, body_of, sealed_in
+from strongroom.crypto.xks.key_backend import body_of, sealed_in
 from strongroom.crypto.xks.messages import Sealed
-from strongroom.crypto.xks.proxies import XksProxies
 from strongroom.errors import (
     InvalidCiphertextException,
     KMSInvalidStateException,
@@ -27,68 +20,16 @@ from strongroom.errors import (
 )
 from strongroom.keys.custom_key_stores import (
     ConnectionState,
-    CustomKeyStore,
-    CustomKeyStoreType,
-    XksProxy,
-    XksProxyConnectivity,
 )
-from strongroom.keys.external_keys import external_material_id, external_token
-from strongroom.keys.specs import KeySpec
+from strongroom.keys.specs import USAGES, KeySpec
 from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec
-from xks_stub import ACCESS_KEY_ID, SECRET, XksStub
-
-ACCOUNT, REGION, STORE_ID = "111122223333", "us-east-1", "cks-1234567890abcdef0"
-USER = KeyUser("Encrypt", "request", "arn:aws:iam::111122223333:root")
-
-
-class Scene:
-    """A back end, and the store that it finds."""
-
-    def __init__(self, stub: XksStub, default: SoftwareKeyBackend, secrets: ServiceSecrets) -> None:
-        self.stub = stub
-        self.default = default
-        self.store: CustomKeyStore | None = CustomKeyStore(
-            account=ACCOUNT,
-            region=REGION,
-            store_id=STORE_ID,
-            name="store",
-            type=CustomKeyStoreType.EXTERNAL_KEY_STORE,
-            created_at=1.0,
-            wrapped_secret=secrets.wrap(SECRET.encode(), custom_key_store_binding(STORE_ID)),
-            state=ConnectionState.CONNECTED,
-            xks=XksProxy(
-                connectivity=XksProxyConnectivity.PUBLIC_ENDPOINT,
-                access_key_id=ACCESS_KEY_ID,
-                uri_endpoint="https://proxy.example.com",
-                uri_path="/kms/xks/v1",
-            ),
-        )
-        self.proxies = XksProxies(AllowedHosts(stub.hosts), secrets, SystemClock(), patience=10.0, at_once=4)
-        self.backend = ExternalKeyBackend(default, self.proxies, self._find)
-
-    def _find(self, account: str, region: str, store_id: str) -> CustomKeyStore | None:
-        return self.store if (account, region, store_id) == (ACCOUNT, REGION, STORE_ID) else None
-
-    def token(self, external_id: str) -> bytes:
-        return external_token(STORE_ID, external_id, self.backend.generate(owner(external_id)))
-
-    def loaded(self, token: bytes, external_id: str) -> ExternalKey:
-        return cast("ExternalKey", self.backend.load(token, owner(external_id)))
-
-    def key(self, external_id: str) -> SymmetricKey:
-        return self.loaded(self.token(external_id), external_id).used_by(USER)
-
-
-def owner(external_id: str) -> MaterialBinding:
-    material_id = external_material_id(STORE_ID, external_id)
-    return MaterialBinding(
-        ACCOUNT, REGION, "1234abcd-12ab-34cd-56ef-1234567890ab", material_id, KeySpec.SYMMETRIC_DEFAULT
-    )
+from xks_scene import STORE_ID, USER, XksScene, owner
+from xks_stub import XksStub
 
 
 @pytest.fixture
-def scene(xks_stub: XksStub, key_backend: SoftwareKeyBackend, service_secrets: ServiceSecrets) -> Iterator[Scene]:
-    scene = Scene(xks_stub, key_backend, service_secrets)
+def scene(xks_stub: XksStub, key_backend: SoftwareKeyBackend, service_secrets: ServiceSecrets) -> Iterator[XksScene]:
+    scene = XksScene(xks_stub, key_backend, service_secrets)
     yield scene
     scene.proxies.close()
 
@@ -97,7 +38,7 @@ def scene(xks_stub: XksStub, key_backend: SoftwareKeyBackend, service_secrets: S
 @pytest.mark.parametrize("metadata", [0, 1, 20])
 @pytest.mark.parametrize("iv", [12, 16])
 def test_what_was_encrypted_decrypts_with_its_associated_data_alone(
-    scene: Scene, length: int, metadata: int, iv: int, monkeypatch: pytest.MonkeyPatch
+    scene: XksScene, length: int, metadata: int, iv: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scene.stub, "metadata_length", metadata)
     monkeypatch.setattr(scene.stub, "iv_length", iv)
@@ -113,7 +54,7 @@ def test_what_was_encrypted_decrypts_with_its_associated_data_alone(
             key.decrypt(body, wrong)
 
 
-def test_neither_key_decrypts_alone(scene: Scene) -> None:
+def test_neither_key_decrypts_alone(scene: XksScene) -> None:
     first, second = scene.key(scene.stub.new_key("unit-2")), scene.key(scene.stub.new_key("unit-3"))
     body = first.encrypt(b"data", b"")
     # Another external key: the proxy refuses.
@@ -126,7 +67,7 @@ def test_neither_key_decrypts_alone(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("external_id", ["a", "x" * 128, "key-1_2.3"])
-def test_a_token_loads_under_its_binding_alone(scene: Scene, external_id: str) -> None:
+def test_a_token_loads_under_its_binding_alone(scene: XksScene, external_id: str) -> None:
     scene.stub.new_key(external_id)
     token = scene.token(external_id)
     body = scene.loaded(token, external_id).used_by(USER).encrypt(b"data", b"")
@@ -149,7 +90,7 @@ def test_a_token_loads_under_its_binding_alone(scene: Scene, external_id: str) -
 
 
 @pytest.mark.parametrize("state", [state for state in ConnectionState if state is not ConnectionState.CONNECTED])
-def test_only_a_connected_store_is_used(scene: Scene, state: ConnectionState) -> None:
+def test_only_a_connected_store_is_used(scene: XksScene, state: ConnectionState) -> None:
     loaded = scene.loaded(scene.token(scene.stub.new_key("unit-4")), "unit-4")
     assert scene.store is not None
     scene.store = replace(scene.store, state=state)
@@ -162,32 +103,32 @@ def test_only_a_connected_store_is_used(scene: Scene, state: ConnectionState) ->
     assert len(scene.stub.requests) == before
 
 
-def test_a_secret_that_does_not_open_is_named(scene: Scene) -> None:
+def test_a_secret_that_does_not_open_is_named(scene: XksScene) -> None:
     assert scene.store is not None
     scene.store = replace(scene.store, wrapped_secret=b"nonsense")
     with pytest.raises(QuarantinedRecordException, match=f"secret of custom key store {STORE_ID} is damaged"):
         scene.key(scene.stub.new_key("unit-5")).encrypt(b"data", b"")
 
 
-def test_what_the_back_end_does_not_do(scene: Scene) -> None:
+def test_what_the_back_end_does_not_do(scene: XksScene) -> None:
     single = owner("unit-6")
     importer = MaterialOwner(single.account, single.region, single.key_id, single.spec)
     for spec in set(KeySpec) - {KeySpec.SYMMETRIC_DEFAULT}:
         with pytest.raises(UnsupportedOperationException):
-            scene.backend.require_spec(spec)
+            scene.backend.require_spec(spec, USAGES[spec][0], "us-east-1")
         with pytest.raises(UnsupportedOperationException):
             scene.backend.generate(replace(single, spec=spec))
     with pytest.raises(UnsealError):
         scene.backend.replicate(scene.token("unit-6"), single, "eu-west-1")
     with pytest.raises(UnsupportedOperationException):
-        scene.backend.wrapping_key(WrappingKeySpec.RSA_2048, importer)
+        scene.backend.wrapping_key(WrappingKeySpec.RSA_2048, WrappingAlgorithm.RSAES_OAEP_SHA_256, importer)
     with pytest.raises(UnsupportedOperationException):
         scene.backend.import_material(WrappedMaterial(b"", WrappingAlgorithm.RSAES_OAEP_SHA_256, b""), importer)
     scene.backend.destroy(scene.token("unit-6"), single)
     assert scene.backend.blocks
 
 
-def test_bodies_of_another_format_are_refused_without_a_call(scene: Scene) -> None:
+def test_bodies_of_another_format_are_refused_without_a_call(scene: XksScene) -> None:
     key = scene.key(scene.stub.new_key("unit-7"))
     before = len(scene.stub.requests)
     whole = body_of(Sealed(b"c", b"i" * 12, b"t" * 16, b"m" * 20))
@@ -200,7 +141,7 @@ def test_bodies_of_another_format_are_refused_without_a_call(scene: Scene) -> No
     assert len(scene.stub.requests) == before
 
 
-def test_outcomes_are_counted_and_connections_shared(scene: Scene) -> None:
+def test_outcomes_are_counted_and_connections_shared(scene: XksScene) -> None:
     key = scene.key(scene.stub.new_key("unit-8"))
     opened = scene.stub.connections
     for _ in range(3):

@@ -10,7 +10,7 @@ import pytest
 
 from local_deployment import LocalDeployment, Refused
 from softhsm import MODULE, PIN, new_token
-from strongroom.assembly.deployment import open_existing
+from strongroom.assembly.open_folder import open_existing
 from strongroom.assembly.record_check import check_records
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.pkcs11 import constants as c

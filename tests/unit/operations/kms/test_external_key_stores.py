@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from custom_stores import PROXY
 from local_deployment import LocalDeployment, Refused, entropy
-from strongroom.assembly.deployment import open_existing
 from strongroom.assembly.domain_keys import Protection, open_domain_keys
 from strongroom.assembly.key_back_ends import loading_key_backends
+from strongroom.assembly.open_folder import open_existing
 from strongroom.assembly.record_check import check_records
 from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing
@@ -150,7 +150,7 @@ def test_commands_load_external_keys_without_a_proxy(local: LocalDeployment, stu
     unsealing = Unsealing(local.settings, entropy)
     protection = Protection(ConfiguredToken(unsealing))
     keys = open_domain_keys(deployment.folder, store, (), unsealing, entropy, protection)
-    back_ends = loading_key_backends(keys, entropy, local.clock)
+    back_ends = loading_key_backends(keys, entropy, local.clock, protection.token)
     assert list(check_records(store, back_ends)) == []
 
     def tamper(transaction: Transaction) -> None:

@@ -15,6 +15,7 @@ from local_deployment import Refused, entropy
 from loopback_server import LoopbackServer, run
 from mixed_deployment import MixedDeployment
 from strongroom.clock import DAY, ManualClock
+from strongroom.keys.specs import KeySpec, KeyUsage
 
 WEST, SOUTH = "eu-west-1", "ap-southeast-2"
 DATA = base64.b64encode(b"data").decode()
@@ -124,6 +125,23 @@ def test_related_keys_get_copies_of_all_key_material(mixed: MixedDeployment) -> 
     mixed.call("ScheduleKeyDeletion", KeyId=primary, PendingWindowInDays=7, region=WEST)
     later(mixed, 7)
     assert mixed.token.objects == {}
+
+
+def test_what_the_token_does_not_keep_is_refused_when_a_key_or_a_replica_is_made(mixed: MixedDeployment) -> None:
+    decrypts = {"KeySpec": "RSA_2048", "KeyUsage": "ENCRYPT_DECRYPT", "MultiRegion": True}
+    primary = mixed.new_key(**decrypts)
+    mixed.token.refused.add((KeySpec.RSA_2048, KeyUsage.ENCRYPT_DECRYPT))
+    for operation, arguments in (
+        ("CreateKey", decrypts),
+        ("CreateKey", {**decrypts, "Origin": "EXTERNAL"}),
+        ("ReplicateKey", {"KeyId": primary, "ReplicaRegion": WEST}),
+    ):
+        with pytest.raises(Refused, match=r"UnsupportedOperationException.*RSA_2048 for ENCRYPT_DECRYPT"):
+            mixed.call(operation, **arguments)
+    assert len(mixed.token.objects) == 1
+    signs = mixed.new_key(**{**decrypts, "KeyUsage": "SIGN_VERIFY"})
+    mixed.call("ReplicateKey", KeyId=signs, ReplicaRegion=WEST)
+    assert len(mixed.token.objects) == 3
 
 
 def test_imported_material_comes_and_goes(mixed: MixedDeployment) -> None:

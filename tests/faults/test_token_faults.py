@@ -1,0 +1,26 @@
+"""A hardware token that fails under load: nothing acknowledged is lost, and calls that need no token go on."""
+
+from pathlib import Path
+
+import pytest
+
+from campaign import first_lines, seeded
+from token_campaign import Fault, TokenCampaign
+
+FAULTS = len(Fault)
+"""Each once; ``make faults`` injects many more."""
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("protection", ["pkcs11-root", "pkcs11-full"])
+def test_nothing_is_lost_and_other_calls_go_on(tmp_path: Path, protection: str) -> None:
+    campaign = TokenCampaign(tmp_path, seeded(1), protection)
+    tally = campaign.run(FAULTS)
+    assert not tally.lost, first_lines(tally.lost)
+    assert tally.injected == FAULTS
+    assert tally.acknowledged > 100 * FAULTS
+    assert campaign.refused > FAULTS
+    for fault in Fault:
+        # A call that waits for a token which hangs is answered after 5 seconds.
+        slowest = [campaign.quantile(0.99, fault, writes=writes) for writes in (False, True)]
+        assert 0.0 < max(slowest) < 2000.0, campaign.report()
