@@ -125,7 +125,12 @@ def test_connections_that_the_server_has_ended_are_replaced(
     postgresql.run(TERMINATE)
     with caplog.at_level("INFO"):
         assert write(store) == "x"
-    assert len(caplog.messages) == 1, "one that has ended says that all have"
+    assert len(caplog.messages) == 1
+    # One that has ended says that all have.
+    with ExitStack() as open_connections:
+        for _ in range(4):
+            connection = open_connections.enter_context(store._database.connect())
+            assert connection.exec_driver_sql("SELECT 1").scalar() == 1
     postgresql.run(TERMINATE)
     assert load(store)
     attempts: list[int] = []

@@ -62,8 +62,9 @@ def _free_port() -> int:
 class Cluster:
     """A database server with its files in a folder of its own."""
 
-    def __init__(self, standby_of: "Cluster | None" = None) -> None:
-        """Make and start it, or a standby of another one."""
+    def __init__(self, settings: str = _FAST, standby_of: "Cluster | None" = None) -> None:
+        """Make and start it, or a standby of another one; ``settings`` are options of its command line."""
+        self._settings = settings
         self._spare: list[str] = []
         self._folder = Path(tempfile.mkdtemp(prefix="strongroom-postgresql-"))
         self._data = self._folder / "data"
@@ -86,7 +87,7 @@ class Cluster:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        options = f"-p {self.port} -k '' -c listen_addresses=127.0.0.1 {_FAST}"
+        options = f"-p {self.port} -k '' -c listen_addresses=127.0.0.1 {self._settings}"
         self._run("pg_ctl", "-o", options, "-l", str(self._folder / "log"), "-w", "start")
 
     def stop(self, mode: str = "immediate") -> None:

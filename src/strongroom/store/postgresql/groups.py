@@ -6,6 +6,7 @@ has changed something, the transaction is rolled back and each write is run alon
 what a write refuses may rest on one before it in the group, so it is answered after the COMMIT as well.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from enum import Enum
 from threading import Event, Lock
@@ -19,14 +20,18 @@ from strongroom.store.scopes import AccountScope, Scope
 
 T = TypeVar("T")
 
+logger = logging.getLogger(__name__)
+
 _MOST = 64
 
 
 class RunWrite(Protocol):
     """Runs one write until it is durable or has failed."""
 
-    def __call__(self, act: Callable[[PostgresqlTransaction], T], scopes: Sequence[Scope], /) -> T:
-        """Run ``act``; see ``writes.Write``."""
+    def __call__(
+        self, act: Callable[[PostgresqlTransaction], T], scopes: Sequence[Scope], /, *, again: bool = True
+    ) -> T:
+        """Run ``act``; see ``writes.Write``. Without ``again``, once, unless its outcome is not known."""
         ...
 
 
@@ -67,9 +72,15 @@ class Member(Generic[T]):
                 raise MemberFailedError from error
             self._error = error
 
-    def lead(self, run: RunWrite) -> None:
-        """Run the write as the only one of its group."""
-        self._result = [run(self.act, self.scopes)]
+    def lead(self, run: RunWrite) -> Turn:
+        """Run the write as the only one of its group; return whether it must be run again."""
+        try:
+            self._result = [run(self.act, self.scopes, again=False)]
+        except Exception as error:
+            if isinstance(error, WriteOutcomeUnknown) or retry_of(error) is None:
+                raise
+            return Turn.ALONE
+        return Turn.DONE
 
     def fail(self, error: Exception) -> None:
         """Take the error of the whole group."""
@@ -102,22 +113,23 @@ class Groups:
             return self._run(act, scopes)
         member = Member(act, scopes)
         with self._lock:
-            self._waiting.append(member)
             leads = not self._is_led
             self._is_led = True
+            if not leads:
+                self._waiting.append(member)
         if leads:
-            self._lead()
+            self._lead(member)
         else:
             member.woken.wait()
             if member.turn is Turn.LEAD:
-                self._lead()
+                self._lead(member)
         return self._run(act, scopes) if member.turn is Turn.ALONE else member.result()
 
-    def _lead(self) -> None:
-        """Run all that wait, then wake them, and the thread that leads next."""
+    def _lead(self, leader: Member[Any]) -> None:
+        """Run the write of the leader with all that wait, then wake them, and the thread that leads next."""
         with self._lock:
-            group = self._waiting[:_MOST]
-            del self._waiting[:_MOST]
+            group = [leader, *self._waiting[: _MOST - 1]]
+            del self._waiting[: _MOST - 1]
         turn = Turn.DONE
         try:
             turn = self._run_group(group)
@@ -138,22 +150,26 @@ class Groups:
     def _hand_over(self) -> None:
         with self._lock:
             if self._waiting:
-                self._waiting[0].turn = Turn.LEAD
-                self._waiting[0].woken.set()
+                following = self._waiting.pop(0)
+                following.turn = Turn.LEAD
+                following.woken.set()
             else:
                 self._is_led = False
 
     def _run_group(self, group: Sequence[Member[Any]]) -> Turn:
+        """Run a group, and try no second time: one that waits for a lock must not keep all others waiting."""
         if len(group) == 1:
-            group[0].lead(self._run)
-            return Turn.DONE
+            return group[0].lead(self._run)
 
         def act(transaction: PostgresqlTransaction) -> None:
             for member in group:
                 member.run(transaction)
 
         try:
-            self._run(act, [scope for member in group for scope in member.scopes])
-        except MemberFailedError:
+            self._run(act, [scope for member in group for scope in member.scopes], again=False)
+        except WriteOutcomeUnknown:
+            raise
+        except Exception as error:  # noqa: BLE001 - nothing was committed, and each meets it again by itself
+            logger.info("running %d writes alone (%s)", len(group), type(error).__name__)
             return Turn.ALONE
         return Turn.DONE

@@ -126,9 +126,9 @@ class PostgresqlStore:
             with self._counting:
                 self.counters.transactions.note(self._timing.timer() - begun)
 
-    def _run(self, act: Callable[[PostgresqlTransaction], T], scopes: Sequence[Scope]) -> T:
+    def _run(self, act: Callable[[PostgresqlTransaction], T], scopes: Sequence[Scope], /, *, again: bool = True) -> T:
         tag = self._entropy(_TAG_LENGTH)
-        return Write(self._database, act, scopes, self._open, tag, self._committed).run(self._timing)
+        return Write(self._database, act, scopes, self._open, tag, self._committed).run(self._timing, again=again)
 
     def _open(self, connection: Connection, changes: CollectedChanges, newest: int | None) -> PostgresqlTransaction:
         """Return a transaction that makes codes with the newest domain key; raises StoreUnavailable.

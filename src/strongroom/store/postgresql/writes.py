@@ -71,8 +71,8 @@ class Write(Generic[T]):
         self._refusal: Exception | None = None
         """Why the write fails, if none of these attempts has committed."""
 
-    def run(self, timing: Timing) -> T:
-        """Run the write; return its result once it is durable.
+    def run(self, timing: Timing, *, again: bool = True) -> T:
+        """Run the write; return its result once it is durable. Without ``again``, its first failure is final.
 
         Raises WriteOutcomeUnknown if that could not be found out in time; what ``act`` raises; and what the database
         raised last, if it has failed.
@@ -90,18 +90,19 @@ class Write(Generic[T]):
                 retry = Retry.LOST if isinstance(error, UnknownCommitError) else retry_of(error)
                 conflicts += retry is Retry.CONFLICT
                 is_final = retry is None or conflicts > MAX_RETRIES[Fault.CONFLICT]
-                self._go_on(error, is_final=is_final, is_late=timing.timer() >= deadline)
+                is_over = timing.timer() >= deadline or not (again or self._results)
+                self._go_on(error, is_final=is_final, is_over=is_over)
                 # The error itself is not logged: its text may have values of the row.
                 logger.info("retrying a write (%s)", type(error).__name__)
             if retry in {Retry.LOST, Retry.ROLLED_BACK}:
                 timing.pause(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _go_on(self, error: Exception, *, is_final: bool, is_late: bool) -> None:
+    def _go_on(self, error: Exception, *, is_final: bool, is_over: bool) -> None:
         """Raise what the write ends with, unless there is something left to do after an error."""
-        if self._results and is_late:
+        if self._results and is_over:
             raise WriteOutcomeUnknown("The key store did not answer in time.") from (error.__cause__ or error)
-        if is_late or (is_final and not self._results):
+        if is_over or (is_final and not self._results):
             raise error
         if is_final:
             self._refusal = error

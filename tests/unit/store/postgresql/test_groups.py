@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
 
+import psycopg
 import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
@@ -155,3 +156,18 @@ def test_writes_of_no_account_share_no_commit(store: PostgresqlStore) -> None:
         done = [threads.submit(store.write, partial(add, number), AccountScope("")) for number in range(1, 5)]
     assert [each.result() for each in done] == [1, 2, 3, 4]
     assert store.write(lambda transaction: transaction.add_key(make_key(1)))
+
+
+def test_a_write_that_waits_for_a_lock_does_not_keep_others_waiting(postgresql: Cluster, database: str) -> None:
+    with closing(postgresql.store(database)) as store:
+        store.write(partial(add, 1))
+        with closing(psycopg.connect(postgresql.address(database))) as holder:
+            holder.execute("SELECT 1 FROM account FOR UPDATE")
+            with ThreadPoolExecutor(2) as threads:
+                locked = threads.submit(store.write, lambda _: "locked", AccountScope(f"{1:012}"))
+                other = threads.submit(store.write, partial(add, 2))
+                # After the lock timeout of the role.
+                assert other.result(3.5) == 2
+                assert not locked.done()
+                holder.rollback()
+                assert locked.result(10) == "locked"
