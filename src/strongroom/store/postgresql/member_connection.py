@@ -141,7 +141,17 @@ def _member(row: TupleRow) -> Member:
 
 
 def _writable(conninfo: str) -> str:
-    """Return where to connect to: to the host that can be written, of several, unless it says something else."""
+    """Return where to connect to: of several hosts, the one that can be written, unless it says something else.
+
+    A connection that is used only from time to time must not be lost without notice.
+    """
     given = conninfo_to_dict(conninfo)
-    defaults = {"target_session_attrs": "read-write", "connect_timeout": "2", "application_name": "strongroom"}
+    defaults = {
+        "target_session_attrs": "read-write",
+        "connect_timeout": "2",
+        "application_name": "strongroom",
+        "keepalives_idle": "20",
+        "keepalives_interval": "5",
+        "keepalives_count": "3",
+    }
     return make_conninfo(conninfo, **{name: value for name, value in defaults.items() if name not in given})
