@@ -1,4 +1,7 @@
-"""What tests of contracts run with: both stores, and key back ends in software, tokens and behind a proxy."""
+"""Back ends that share one contract.
+
+Of keys: the simulator of hardware, and tokens in root and full depth, a proxy. Of stores: SQLite and PostgreSQL.
+"""
 
 from collections.abc import Iterator
 from contextlib import closing

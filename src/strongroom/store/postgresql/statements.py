@@ -17,6 +17,7 @@ from strongroom.store.leases.generation import Generation
 from strongroom.store.postgresql.connection import StoreConnection
 from strongroom.store.records import ChangeKind
 from strongroom.store.scopes import AccountScope, KeyScope, Scope
+from strongroom.store.sql.history import EmptiedTableError
 
 _BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT number, tag FROM generation"
 _BEGIN_WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED"
@@ -29,6 +30,8 @@ _LOCK_KEYS = (
 )
 # Codes of rows are made with it. So it must not be destroyed before the commit.
 _NEWEST_CODE_KEY = "SELECT version FROM domain_key WHERE scope = %(scope)s ORDER BY version DESC LIMIT 1 FOR KEY SHARE"
+_GENERATION = "generation"
+_HAS_GENERATION = f"SELECT number FROM {_GENERATION}"  # noqa: S608 - a constant
 _RAISE = "UPDATE generation SET number = number + %(count)s, tag = %(tag)s"
 _ADD_CHANGES = (
     "INSERT INTO change (sequence, tag, kind, account, region, name) "
@@ -74,8 +77,11 @@ class Committed(msgspec.Struct, frozen=True):
 
 
 def begin_read(connection: StoreConnection) -> Generation:
-    """Begin to read one state of the database; return its generation."""
-    number, tag = _rows(connection, _BEGIN_READ)[-1][0]
+    """Begin to read one state of the database; return its generation. Raises EmptiedTableError."""
+    found = _rows(connection, _BEGIN_READ)[-1]
+    if not found:
+        raise EmptiedTableError(_GENERATION)
+    number, tag = found[0]
     return Generation(int(number), bytes(tag))
 
 
@@ -92,7 +98,8 @@ def begin_write(connection: StoreConnection, scopes: Iterable[Scope], *, begun: 
     """Begin a write, unless it has ``begun``, and lock the rows of its scopes: accounts before keys, each in order.
 
     What is read later sees everything that was committed before the locks were taken. Returns the version of the domain
-    key that codes of rows are made with; it stays until the transaction ends. None if there is none.
+    key that codes of rows are made with; it stays until the transaction ends. None if there is none. Raises
+    EmptiedTableError.
     """
     accounts = sorted({scope.account for scope in scopes if isinstance(scope, AccountScope)})
     keys = [scope for scope in scopes if isinstance(scope, KeyScope)]
@@ -109,8 +116,11 @@ def begin_write(connection: StoreConnection, scopes: Iterable[Scope], *, begun: 
         "owners": [key.account for key in keys],
         "scope": IAM_SCOPE,
     }
-    found = _rows(connection, "; ".join([*statements, _NEWEST_CODE_KEY]), values)[-1]
-    return int(found[0][0]) if found else None
+    *_, generation, newest = _rows(connection, "; ".join([*statements, _HAS_GENERATION, _NEWEST_CODE_KEY]), values)
+    if not generation:
+        # The commit would have no number and no entry in the change log.
+        raise EmptiedTableError(_GENERATION)
+    return int(newest[0][0]) if newest else None
 
 
 def commit(connection: StoreConnection, receipt: Receipt, entries: Sequence[Entry], *, claimed: bool) -> Committed:

@@ -42,6 +42,7 @@ TIME_LIMIT = 10.0
 """How long a read tries to begin, and a write to commit, seconds."""
 
 _PAUSE = 0.1
+_LAST_CHECK = 5.0
 _TAG_LENGTH = 8
 
 
@@ -217,7 +218,8 @@ class PostgresqlStore:
             trim(connection, keep)
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, after waiting a moment for a check that uses one."""
+        self._integrity.wait(_LAST_CHECK)
         self._database.close()
 
     @contextmanager

@@ -15,6 +15,7 @@ from strongroom.store.postgresql.engine import DATABASE_ERRORS, Database, driver
 from strongroom.store.postgresql.faults import fault_of_postgresql
 from strongroom.store.postgresql.schema import metadata
 from strongroom.store.postgresql.statements import begin_read
+from strongroom.store.sql.history import EmptiedTableError
 
 
 def check_tables(database: Database) -> Integrity:
@@ -22,6 +23,8 @@ def check_tables(database: Database) -> Integrity:
     begun = time.perf_counter()
     try:
         findings = [finding for table in metadata.sorted_tables if (finding := _fault_in(database, table))]
+    except EmptiedTableError as error:
+        findings = [f"{error}: it has no row"]
     except DATABASE_ERRORS as error:
         fault = fault_of_postgresql(error, writing=False)
         raise UncheckedError(database.name if fault is None else fault.explain(database.name)) from error
