@@ -1,9 +1,12 @@
 """Keys in a hardware token, with the AWS CLI and boto3: SoftHSM, set up from nothing, pulled out and put back.
 
+First the domain keys are in the token (root depth), then every key moves there (full depth).
+
 Everything happens in a temporary folder and on a free loopback port; nothing is left behind.
 """
 
 import base64
+import hmac
 import json
 import os
 import shlex
@@ -13,12 +16,16 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 from telling import DIM, RED, RESET, code, say, step
 
 from local_server import RunningServer, running_server
@@ -38,6 +45,11 @@ def main() -> None:
             demo.run()
             require(server.stop() == 0)
         demo.start_without_a_key_file()
+        demo.ask_for_full_depth()
+        with serving(folder) as server:
+            demo.use(server)
+            demo.use_the_token_alone()
+            require(server.stop() == 0)
         demo.verify()
 
 
@@ -124,22 +136,14 @@ class Demo:
     def pull_the_token_out(self) -> None:
         step("The token is pulled out while the server runs")
         other = self.kms.create_key()["KeyMetadata"]["KeyId"]
-        (self.folder / "hsm" / "tokens").rename(self.folder / "hsm" / "pulled")
-        self.refused("a key that was not used yet", other)
+        self.pull_out()
+        self.refused("a key that was not used yet", lambda: self.kms.encrypt(KeyId=other, Plaintext=b"x"))
         require(self.kms.decrypt(CiphertextBlob=self.blob)["Plaintext"] == b"a secret")
         say("A key that was loaded before still decrypts: in this depth, backing keys are in the memory of the server.")
         say(f"/readyz says: {self.ready()}")
-        (self.folder / "hsm" / "pulled").rename(self.folder / "hsm" / "tokens")
+        self.put_back()
         say("It is put back. Nothing is restarted:")
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                self.kms.encrypt(KeyId=other, Plaintext=b"again")
-            except ClientError:
-                require(time.monotonic() < deadline)
-                time.sleep(0.2)
-            else:
-                break
+        self.until_it_works(lambda: self.kms.encrypt(KeyId=other, Plaintext=b"again"))
         code("kms.encrypt(KeyId=other, Plaintext=b'again')")
         say("The same key encrypts.")
 
@@ -166,6 +170,106 @@ class Demo:
             say(f"The token opened the root key. The ciphertext decrypts to: {opened.decode()}")
             require(server.stop() == 0)
 
+    def ask_for_full_depth(self) -> None:
+        step("Full depth: no key is used outside of the token any more")
+        settings = self.folder / "strongroom.toml"
+        settings.write_text(settings.read_text().replace("pkcs11-root", "pkcs11-full"))
+        say(f'{DIM}key-protection = "pkcs11-full"{RESET}')
+
+    def use_the_token_alone(self) -> None:
+        self.move()
+        self.sign()
+        self.import_known_material()
+
+    def move(self) -> None:
+        say("The server was started again with it. A rotation of the domain keys moves all keys:")
+        self.strongroom("domain-keys", "rotate")
+        self.strongroom("domain-keys", "destroy-old")
+        opened = self.aws("decrypt", "--ciphertext-blob", f"fileb://{self.folder}/blob")
+        require(base64.b64decode(opened["Plaintext"]) == b"a secret")
+        say("The ciphertext from before decrypts: the token has computed its key.")
+
+    def sign(self) -> None:
+        step("A key that was made in the token, used by the AWS CLI")
+        pair = ("--key-spec", "ECC_NIST_P256", "--key-usage", "SIGN_VERIFY")
+        key_id = self.aws("create-key", *pair)["KeyMetadata"]["KeyId"]
+        signed = (
+            "--key-id",
+            key_id,
+            "--message",
+            f"fileb://{self.folder}/plain",
+            "--signing-algorithm",
+            "ECDSA_SHA_256",
+        )
+        signature = self.folder / "signature"
+        signature.write_bytes(base64.b64decode(self.aws("sign", *signed)["Signature"]))
+        require(self.aws("verify", *signed, "--signature", f"fileb://{signature}")["SignatureValid"])
+        say("The signature is valid. What this token cannot do is refused by name, and not done in software instead:")
+        rsa: dict[str, Any] = {"KeySpec": "RSA_2048", "KeyUsage": "ENCRYPT_DECRYPT"}
+        self.refused("a new RSA key for decryption", lambda: self.kms.create_key(**rsa))
+        say("The token is pulled out once more:")
+        # SoftHSM goes on with what it has unwrapped until it notices.
+        other = self.kms.create_key()["KeyMetadata"]["KeyId"]
+        self.pull_out()
+        message: dict[str, Any] = {"Message": b"a secret", "SigningAlgorithm": "ECDSA_SHA_256"}
+        self.refused("a key that was not used yet", lambda: self.kms.encrypt(KeyId=other, Plaintext=b"x"))
+        self.refused("the key that has signed", lambda: self.kms.sign(KeyId=key_id, **message))
+        require(self.kms.verify(KeyId=key_id, Signature=signature.read_bytes(), **message)["SignatureValid"])
+        say("In this depth no backing key is used without the token. Verifying takes the public key, and still works.")
+        self.put_back()
+        self.until_it_works(lambda: self.kms.sign(KeyId=key_id, **message))
+
+    def import_known_material(self) -> None:
+        step("Key material that is known, imported: the token decrypts it, and the server does not")
+        material, encrypted, token = (self.folder / name for name in ("material", "encrypted", "token"))
+        material.write_bytes(os.urandom(32))  # noqa: TID251 - the owner of a key, not the service
+        spec = ("--key-spec", "HMAC_256", "--key-usage", "GENERATE_VERIFY_MAC", "--origin", "EXTERNAL")
+        key_id = self.aws("create-key", *spec)["KeyMetadata"]["KeyId"]
+        wrapping = ("--wrapping-key-spec", "RSA_3072", "--wrapping-algorithm", "RSAES_OAEP_SHA_1")
+        given = self.aws("get-parameters-for-import", "--key-id", key_id, *wrapping)
+        token.write_bytes(base64.b64decode(given["ImportToken"]))
+        public_key: Any = load_der_public_key(base64.b64decode(given["PublicKey"]))
+        padding = OAEP(MGF1(SHA1()), SHA1(), label=None)  # noqa: S303 - SoftHSM has OAEP with SHA-1 alone
+        encrypted.write_bytes(public_key.encrypt(material.read_bytes(), padding))
+        self.aws(
+            *("import-key-material", "--key-id", key_id, "--expiration-model", "KEY_MATERIAL_DOES_NOT_EXPIRE"),
+            *("--encrypted-key-material", f"fileb://{encrypted}", "--import-token", f"fileb://{token}"),
+        )
+        message = ("--message", f"fileb://{self.folder}/plain", "--mac-algorithm", "HMAC_SHA_256")
+        mac = base64.b64decode(self.aws("generate-mac", "--key-id", key_id, *message)["Mac"])
+        require(mac == hmac.digest(material.read_bytes(), b"a secret", "sha256"))
+        say("The MAC is the one that Python computes with the material.")
+        found = self.files_with(material.read_bytes())
+        say(f"Files here that contain the material: {', '.join(found)}. It was written by its owner.")
+        require(found == ["material"])
+
+    def files_with(self, secret: bytes) -> list[str]:
+        """Return which files of the demonstration contain a secret: in bytes, in digits or in Base64."""
+        # The last characters of Base64 depend on what follows.
+        forms = (secret, secret.hex().encode(), base64.b64encode(secret)[:40])
+        files = [path for path in self.folder.rglob("*") if path.is_file()]
+        return [
+            str(path.relative_to(self.folder)) for path in files if any(each in path.read_bytes() for each in forms)
+        ]
+
+    def pull_out(self) -> None:
+        (self.folder / "hsm" / "tokens").rename(self.folder / "hsm" / "pulled")
+
+    def put_back(self) -> None:
+        (self.folder / "hsm" / "pulled").rename(self.folder / "hsm" / "tokens")
+
+    def until_it_works(self, call: Callable[[], object]) -> None:
+        """Make a call until it is not refused any more."""
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                call()
+            except ClientError:
+                require(time.monotonic() < deadline)
+                time.sleep(0.2)
+            else:
+                return
+
     def verify(self) -> None:
         step("All of it is in the audit log")
         self.strongroom("audit", "verify")
@@ -174,11 +278,11 @@ class Demo:
         with urllib.request.urlopen(f"{self.server.endpoint}/readyz") as answer:  # noqa: S310 - loopback
             return str(answer.read().decode()).strip().replace(str(self.folder), "...")
 
-    def refused(self, what: str, key_id: str) -> None:
-        """Encrypt with a key, which must be refused; the demonstration fails if it is not."""
+    def refused(self, what: str, call: Callable[[], object]) -> None:
+        """Make a call, which must be refused; the demonstration fails if it is not."""
         begun = time.monotonic()
         try:
-            self.kms.encrypt(KeyId=key_id, Plaintext=b"x")
+            call()
         except ClientError as error:
             detail = error.response["Error"]
             took = f"after {time.monotonic() - begun:.2f} s"

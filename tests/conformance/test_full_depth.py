@@ -28,7 +28,7 @@ REFUSED = {
     *(("ML_DSA_44", "SIGN_VERIFY"), ("ML_DSA_65", "SIGN_VERIFY"), ("ML_DSA_87", "SIGN_VERIFY")),
     *((f"ML_KEM_{each}", "ENCAPSULATE_DECAPSULATE") for each in (512, 768, 1024)),
 }
-"""What SoftHSM 2.6.1 cannot keep: OAEP with SHA-256 and post-quantum keys are not there, Ed25519 is not wrapped."""
+"""SoftHSM 2.6.1 has no OAEP with SHA-256, and this release keeps no Ed25519 and post-quantum keys in a token."""
 SIGNED: dict[str, Any] = {"Message": b"m", "SigningAlgorithm": "ECDSA_SHA_256"}
 OAEP: dict[str, Any] = {"EncryptionAlgorithm": "RSAES_OAEP_SHA_256"}
 MAC: dict[str, Any] = {"Message": b"m", "MacAlgorithm": "HMAC_SHA_256"}

@@ -122,7 +122,7 @@ def test_keys_move_into_full_depth_and_stay(tmp_path: Path, monkeypatch: pytest.
         monkeypatch.setenv(PROTECTION, kind)
         refused = strongroom(data, "domain-keys", "rotate")
         assert refused.returncode == 1
-        assert "keys in eu-west-1 were made in the hardware token and do not leave it" in refused.stderr
+        assert "what is in the hardware token does not leave it: 2 keys in eu-west-1; set" in refused.stderr
         assert refused.stderr.count("\n") == 1
         assert objects(data) == (["pkcs11-full"] * 2, 0)
     # The keys open all the same.

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 
+import psycopg
 import pytest
 
 from postgresql import SERVER, Cluster
@@ -33,6 +34,11 @@ def standby(primary: Cluster) -> Iterator[Cluster]:
     cluster = Cluster(standby_of=primary)
     try:
         primary.run("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
+        deadline = time.monotonic() + 20
+        with closing(psycopg.connect(primary.address(), autocommit=True)) as connection:
+            while connection.execute("SELECT sync_state FROM pg_stat_replication").fetchall() != [("sync",)]:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
         yield cluster
     finally:
         cluster.remove()

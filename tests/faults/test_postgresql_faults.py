@@ -179,17 +179,13 @@ def test_a_frozen_server_holds_no_call_longer_than_the_limits(postgresql: Cluste
     assert write(store) in {"x", "xx"}
 
 
-def test_a_database_that_may_only_be_read(postgresql: Cluster, store: PostgresqlStore) -> None:
-    read_only = "ALTER SYSTEM SET default_transaction_read_only = on"
-    postgresql.run(read_only, "SELECT pg_reload_conf()")
-    try:
-        assert_fails(lambda: write(store), store, FaultKind.STANDBY, "The key store cannot be written now.")
-        assert load(store) == KEY
-    finally:
-        writable = "SET default_transaction_read_only = off; ALTER SYSTEM RESET default_transaction_read_only"
-        with closing(psycopg.connect(postgresql.address(), autocommit=True)) as connection:
-            for statement in (*writable.split("; "), "SELECT pg_reload_conf()"):
-                connection.execute(statement.encode())
+def test_a_database_that_may_only_be_read(postgresql: Cluster, database: str, store: PostgresqlStore) -> None:
+    setting = f"ALTER ROLE {SERVER} IN DATABASE {database}"
+    postgresql.run(f"{setting} SET default_transaction_read_only = on", TERMINATE)
+    assert_fails(lambda: write(store), store, FaultKind.STANDBY, "The key store cannot be written now.")
+    assert load(store) == KEY
+    postgresql.run(f"{setting} RESET ALL")
+    # The next failed attempt has closed the connections, so that another host could be found.
     assert write(store) == "x"
     store.retry_writes()
 

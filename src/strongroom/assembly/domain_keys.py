@@ -21,8 +21,6 @@ from strongroom.store.scopes import AccountScope
 logger = logging.getLogger(__name__)
 
 _FIRST_VERSION = 1
-
-
 _STAYS = "keys that were made in the token do not leave it, so set it back, or restore a backup from before the move"
 
 
@@ -33,7 +31,7 @@ class Protection(msgspec.Struct, frozen=True):
     """
 
     token: ConfiguredToken
-    kind: KeyProtection = "software"
+    kind: KeyProtection = SOFTWARE
     required: bool = False
 
 

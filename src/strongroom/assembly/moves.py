@@ -30,7 +30,7 @@ def require_movable(store: Readable, domain_keys: DomainKeys, protection: Protec
                 keys = reader.count_keys_by_kind(region)
             if keys and now == FULL_DEPTH:
                 raise NotMovableError(
-                    f"{_keys(sum(keys.values()))} in {region} were made in the hardware token and do not leave it; set "
+                    f"what is in the hardware token does not leave it: {_keys(sum(keys.values()))} in {region}; set "
                     f"`key-protection` to {FULL_DEPTH}, or rotate other Regions alone (--region)"
                 )
             _require_kept(region, keys, protection)

@@ -21,7 +21,7 @@ from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.crypto.token_versions import domain_key_version
-from strongroom.errors import KmsError
+from strongroom.errors import KmsError, UnsupportedOperationException
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.custom_key_stores import CustomKeyStore
 from strongroom.keys.kms_key import KmsKey
@@ -119,8 +119,8 @@ class Rewrapping:
                 elif has_material:
                     # The key was not deleted meanwhile: its row is gone, and its material is not.
                     refused.append(f"key {locator.arn}")
-            except (UnsealError, KmsError):
-                refused.append(f"key {locator.arn}")
+            except (UnsealError, KmsError) as error:
+                refused.append(f"key {locator.arn}{_why(error)}")
         done = 0
 
         def act(transaction: Transaction) -> int:
@@ -255,3 +255,8 @@ def _differences(pair: tuple[KmsKey, KmsKey]) -> int:
 
 def _renew_codes(place: RenewalPlace, transaction: Transaction) -> RenewedCodes:
     return transaction.renew_codes(place, _ROWS)
+
+
+def _why(error: Exception) -> str:
+    """Return in parentheses why a token does not keep a key that is whole; nothing of one that is damaged."""
+    return f" ({str(error).rstrip('.')})" if isinstance(error, UnsupportedOperationException) else ""

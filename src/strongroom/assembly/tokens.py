@@ -18,7 +18,6 @@ from strongroom.crypto.hsm.importing import Importing
 from strongroom.crypto.hsm.key_backend import HsmKeyBackend
 from strongroom.crypto.hsm.key_encryption_keys import try_key_encryption_key
 from strongroom.crypto.hsm.kinds import kinds_of_keys
-from strongroom.crypto.hsm.wrapped_keys import KeyWrap
 from strongroom.crypto.key_backend import KeyBackend
 from strongroom.crypto.pkcs11.capabilities import Capabilities, capabilities_of
 from strongroom.crypto.pkcs11.connection import Connection, TokenSession
@@ -49,8 +48,8 @@ logger = logging.getLogger(__name__)
 
 _SEAL_VERSION = 1
 _NO_WRAP = (
-    "the token {!a} has no AES key wrap with padding (RFC 5649) under a number that is known, and full depth needs it; "
-    "name its number in `pkcs11-wrap-mechanism`, or set `key-protection` to pkcs11-root"
+    "the token {!a} has no AES key wrap with padding (RFC 5649) under {}, and full depth needs it; name its "
+    "number in `pkcs11-wrap-mechanism`, or set `key-protection` to pkcs11-root"
 )
 _START = 30.0
 """Seconds that a start waits for a token."""
@@ -78,8 +77,8 @@ class ConfiguredToken:
         self._lock = threading.Lock()
         self._token: ModuleToken | None = None
         # Each key that is tried encrypts once.
-        wrap, kinds = KeyWrap(self._settings.pkcs11_wrap_mechanism), kinds_of_keys(lambda: bytes(NONCES_LENGTH))
-        self._keeps, self._importing = KeyCapabilities(self, wrap, kinds), Importing(wrap, kinds)
+        kinds = kinds_of_keys(lambda: bytes(NONCES_LENGTH))
+        self._keeps, self._importing = KeyCapabilities(self, kinds), Importing(kinds)
         if self.is_set:
             # Seals may need it.
             unsealing.token = self
@@ -195,7 +194,9 @@ class ConfiguredToken:
         make = self._create_full_depth if kind == FULL_DEPTH else self._create_root_depth
         connection = self.require()
         if kind == FULL_DEPTH and connection.known_answers.wrap is None:
-            raise UnsealError(_NO_WRAP.format(connection.name.label))
+            named = self._settings.pkcs11_wrap_mechanism
+            number = "a number of the standard" if named is None else f"the number {named:#x}"
+            raise UnsealError(_NO_WRAP.format(connection.name.label, number))
         self._warn_if_keys_leave(connection)
         with _as_errors_of_a_start():
             return [make(scope, version, seal, entropy, now) for scope, version in versions.items()]

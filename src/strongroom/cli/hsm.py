@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from strongroom.assembly.hsm_status import HsmStatus, hsm_status
+from strongroom.assembly.protections import FULL_DEPTH
 from strongroom.cli.data_folder import readable_errors
 from strongroom.cli.options import config_option, data_option, read_settings
 from strongroom.cli.unsealing import unsealing_of
@@ -18,7 +19,7 @@ _WIDTH = 18
 
 @click.group()
 def hsm() -> None:
-    """Show the hardware token that keeps domain keys (`key-protection`, `pkcs11-module`)."""
+    """Show the hardware token that protects keys (`key-protection`, `pkcs11-module`)."""
 
 
 @hsm.command("status")
@@ -26,7 +27,7 @@ def hsm() -> None:
 @data_option
 @config_option
 def status(*, as_json: bool, data: str | None, config: Path | None) -> None:
-    """Connect to the token, try what it can do, and show the domain keys in it. Exits with 1 if one is missing.
+    """Connect to the token, try what it can do, and show what Regions have in it. Exits with 1 if something is missing.
 
     It also works before the first start of a server, and beside a server that runs.
     """
@@ -57,7 +58,7 @@ def _show(found: HsmStatus) -> None:
     sensitive = found.capabilities.unwraps_sensitive
     _line("Unwrapped keys", "stay hidden" if sensitive else "CAN BE READ by one who has the PIN, if he unwraps them so")
     for each in found.domain_keys:
-        what = "key encryption key" if each.key_protection == "pkcs11-full" else "domain key"
+        what = "key encryption key" if each.key_protection == FULL_DEPTH else "domain key"
         _line(each.region, f"{what} {each.version}, object {each.object_id}{'' if each.there else ' IS MISSING'}")
     for name in found.seals:
         _line("Seal", f"the key of the seal {name!a}")

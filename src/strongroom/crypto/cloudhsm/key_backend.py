@@ -14,7 +14,7 @@ Body, suite 2, computed in the token::
 Tokens limit the length of additional authenticated data, so it is SHA-256 of the suite and the data of the blob.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import Protocol
@@ -22,8 +22,9 @@ from typing import Protocol
 from strongroom.crypto.backing_keys import BackingKey
 from strongroom.crypto.binding import binding
 from strongroom.crypto.cloudhsm.connections import unusable
+from strongroom.crypto.custom_key_stores import CustomKeyStoreBackend
 from strongroom.crypto.key_backend import KeyBackend
-from strongroom.crypto.material import ImportedMaterial, MaterialBinding, MaterialOwner, WrappedMaterial, WrappingKey
+from strongroom.crypto.material import MaterialBinding
 from strongroom.crypto.pkcs11.aes_keys import NotAuthenticError, TokenAesKey
 from strongroom.crypto.pkcs11.token import Token
 from strongroom.crypto.seal import UnsealError
@@ -33,11 +34,8 @@ from strongroom.errors import (
     CustomKeyStoreInvalidStateException,
     InvalidCiphertextException,
     KMSInvalidStateException,
-    UnsupportedOperationException,
 )
 from strongroom.keys.arns import KeyLocator
-from strongroom.keys.specs import KeySpec, KeyUsage
-from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec
 
 _FORMAT = b"\x12"
 _SUITE = b"\x02"
@@ -63,24 +61,19 @@ class CloudHsmKeyBackends:
         return CloudHsmKeyBackend(self._find_token, store_id, self._entropy)
 
 
-class CloudHsmKeyBackend:
+class CloudHsmKeyBackend(CustomKeyStoreBackend):
     """Makes, uses and destroys the keys of one key store in AWS CloudHSM."""
 
-    blocks = True
-    blocks_when_loaded = True
+    kind = "Key stores in AWS CloudHSM"
 
     def __init__(self, find_token: FindToken, store_id: str, entropy: Entropy) -> None:
         self._find_token = find_token
         self._store_id = store_id
         self._entropy = entropy
 
-    def require_spec(self, spec: KeySpec, usage: KeyUsage, region: str) -> None:  # noqa: ARG002 - see KeyBackend
-        """Refuse all but symmetric encryption keys; raises UnsupportedOperationException."""
-        _require_symmetric(spec)
-
     def generate(self, owner: MaterialBinding) -> bytes:
         """Have the token make a key; raises CustomKeyStoreInvalidStateException unless the store is connected."""
-        _require_symmetric(owner.spec)
+        self.require_symmetric(owner.spec)
         try:
             key = self.key_in_token(owner)
         except KMSInvalidStateException as error:
@@ -100,29 +93,10 @@ class CloudHsmKeyBackend:
             # The keeper destroys keys outside of calls.
             self.key_in_token(owner, now=True).destroy()
 
-    def replicate(self, token: bytes, owner: MaterialBinding, region: str) -> bytes:  # noqa: ARG002 - see KeyBackend
-        """Refuse it: no key of a custom key store is a multi-Region key."""
-        raise UnsealError("the key is not a multi-Region key")
-
     def rewrap(self, token: bytes, owner: MaterialBinding) -> bytes:
         """Return the same token: it needs no domain key. Raises UnsealError as ``load`` does."""
         self._require_own(token, owner)
         return token
-
-    def wrapping_key(self, spec: WrappingKeySpec, algorithm: WrappingAlgorithm, owner: MaterialOwner) -> WrappingKey:
-        """Refuse it: nothing is imported into a key store in AWS CloudHSM."""
-        raise UnsupportedOperationException(
-            f"Key material for {owner.key_id} cannot be imported ({algorithm}, {spec})."
-        )
-
-    def import_material(
-        self,
-        wrapped: WrappedMaterial,  # noqa: ARG002
-        owner: MaterialOwner,
-        known_ids: Collection[str] = (),  # noqa: ARG002
-    ) -> ImportedMaterial:
-        """Refuse it, as above."""
-        raise UnsupportedOperationException(f"Key material for {owner.key_id} cannot be imported.")
 
     @contextmanager
     def reached(self) -> Iterator[None]:
@@ -185,8 +159,3 @@ def _label(owner: MaterialBinding) -> str:
 
 def _digest(associated_data: bytes) -> bytes:
     return sha256(_SUITE + associated_data).digest()
-
-
-def _require_symmetric(spec: KeySpec) -> None:
-    if spec is not KeySpec.SYMMETRIC_DEFAULT:
-        raise UnsupportedOperationException("Key stores in AWS CloudHSM hold only symmetric encryption keys.")

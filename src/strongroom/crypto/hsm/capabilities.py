@@ -7,9 +7,10 @@ RSA_2048 stands for all sizes of RSA that the mechanism has, because making a la
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from strongroom.crypto.hsm.key_encryption_keys import TEMPORARY
 from strongroom.crypto.hsm.key_kind import KeyKind
 from strongroom.crypto.hsm.use_of_keys import algorithms_of, known_material, require_same, try_algorithm
-from strongroom.crypto.hsm.wrapped_keys import KeyWrap
+from strongroom.crypto.hsm.wrapped_keys import unwrap_key, wrap_key
 from strongroom.crypto.pkcs11 import constants as c
 from strongroom.crypto.pkcs11.calls import Calls
 from strongroom.crypto.pkcs11.connection import TokenSession
@@ -30,9 +31,8 @@ _RSA_BITS = {KeySpec.RSA_3072: 3072, KeySpec.RSA_4096: 4096}
 class KeyCapabilities:
     """What a token can keep. It is tried when it is first asked for, and what is refused again in a new connection."""
 
-    def __init__(self, token: Token, wrap: KeyWrap, kinds: Mapping[KeySpec, KeyKind]) -> None:
+    def __init__(self, token: Token, kinds: Mapping[KeySpec, KeyKind]) -> None:
         self._token = token
-        self._wrap = wrap
         self._kinds = kinds
         self._found: dict[tuple[tuple[str, ...], KeySpec, KeyUsage, bool], tuple[int, str | None]] = {}
         """Make of the token, and what was tried → the connection in which it was, and why it is refused."""
@@ -65,13 +65,12 @@ class KeyCapabilities:
         return {place: reason for place, reason in reasons.items() if reason is not None}
 
     def _reason(self, session: TokenSession, spec: KeySpec, usage: KeyUsage, *, moved: bool) -> str | None:
-        trial = _Trial(session, self._wrap, self._kinds[spec])
+        trial = _Trial(session, self._kinds[spec])
         try:
             trial.run(spec, usage, moved=moved)
         except (_FailedError, CryptokiError) as failed:
             error = failed.error if isinstance(failed, _FailedError) else failed
-            if error.kind not in {Kind.FAULT, Kind.CALLER} and not is_well(error, session):
-                # It says nothing about the spec.
+            if not session.calls.is_refusal(error):
                 raise error from None
             session.drop()
             return trial.step + str(error)
@@ -89,7 +88,7 @@ def _has_rsa(bits: int, session: TokenSession) -> bool:
     try:
         return bits in session.key_sizes(c.CKM_RSA_PKCS_KEY_PAIR_GEN)
     except CryptokiError as error:
-        if error.kind not in {Kind.FAULT, Kind.CALLER} and not is_well(error, session):
+        if not session.calls.is_refusal(error):
             raise
         return False
 
@@ -97,9 +96,8 @@ def _has_rsa(bits: int, session: TokenSession) -> bool:
 class _Trial:
     """A temporary key, with which everything is done that is done with others."""
 
-    def __init__(self, session: TokenSession, wrap: KeyWrap, kind: KeyKind) -> None:
+    def __init__(self, session: TokenSession, kind: KeyKind) -> None:
         self._session = session
-        self._wrap = wrap
         self._kind = kind
         self.step = ""
         """The algorithm that is tried now, for a text."""
@@ -108,11 +106,11 @@ class _Trial:
         """Raise what is raised."""
         known = known_material(spec) if moved else None
         session, calls, kind = self._session, self._session.calls, self._kind
-        under = calls.generate_key(KEY_ENCRYPTION_KEY)
+        under = calls.generate_key(TEMPORARY)
         made = kind.generate(calls) if known is None else kind.create(calls, known)
-        wrapped = self._wrap.wrap(session, under, kind, made)
+        wrapped = wrap_key(session, under, kind, made)
         calls.destroy_object(made.handle)
-        handle = self._wrap.unwrap(session, calls, under, kind, wrapped.wrapped)
+        handle = unwrap_key(session, calls, under, kind, wrapped.wrapped)
         _require_kept(calls, handle)
         key = kind.backing_key(_Tried(calls, handle), made.public_key)
         for algorithm in algorithms_of(spec, usage):
@@ -130,19 +128,6 @@ def _require_kept(calls: Calls, handle: int) -> None:
     for kind, expected in ((c.CKA_SENSITIVE, c.TRUE), (c.CKA_EXTRACTABLE, c.FALSE)):
         if calls.attribute(handle, kind) != expected:
             raise TokenFaultError("the token unwraps keys that it could give away, although it was told not to")
-
-
-KEY_ENCRYPTION_KEY = {
-    c.CKA_CLASS: c.CKO_SECRET_KEY,
-    c.CKA_KEY_TYPE: c.CKK_AES,
-    c.CKA_TOKEN: False,
-    c.CKA_PRIVATE: True,
-    c.CKA_SENSITIVE: True,
-    c.CKA_EXTRACTABLE: False,
-    c.CKA_VALUE_LEN: 32,
-    c.CKA_WRAP: True,
-    c.CKA_UNWRAP: True,
-}
 
 
 class _FailedError(Exception):
@@ -168,14 +153,3 @@ class _Tried:
             if error.kind is Kind.CALLER:
                 raise
             raise _FailedError(error) from None
-
-
-def is_well(error: CryptokiError, session: TokenSession) -> bool:
-    """Tell whether the token answers nevertheless: some modules say GENERAL_ERROR for whatever they do not have."""
-    if error.code != c.CKR_GENERAL_ERROR:
-        return False
-    try:
-        session.calls.random(1)
-    except CryptokiError:
-        return False
-    return True

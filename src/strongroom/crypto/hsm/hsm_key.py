@@ -5,7 +5,7 @@ from itertools import count
 from typing import TypeVar
 
 from strongroom.crypto.hsm.key_kind import KeyKind
-from strongroom.crypto.hsm.wrapped_keys import KeyWrap
+from strongroom.crypto.hsm.wrapped_keys import unwrap_key
 from strongroom.crypto.pkcs11.calls import Calls
 from strongroom.crypto.pkcs11.connection import TokenSession
 from strongroom.crypto.pkcs11.token import Token
@@ -22,12 +22,11 @@ class HsmKey:
     It may be destroyed before, to make room for others, and is made again then.
     """
 
-    __slots__ = ("_key_encryption_key", "_kind", "_may_be_there", "_name", "_token", "_wrap", "_wrapped")
+    __slots__ = ("_key_encryption_key", "_kind", "_may_be_there", "_name", "_token", "_wrapped")
 
-    def __init__(self, token: Token, wrap: KeyWrap, key_encryption_key: bytes, kind: KeyKind, wrapped: bytes) -> None:
+    def __init__(self, token: Token, key_encryption_key: bytes, kind: KeyKind, wrapped: bytes) -> None:
         """``key_encryption_key`` is the id of the object that has wrapped the key."""
         self._token = token
-        self._wrap = wrap
         self._key_encryption_key = key_encryption_key
         self._kind = kind
         self._wrapped = wrapped
@@ -45,7 +44,7 @@ class HsmKey:
 
     def _unwrapped(self, session: TokenSession, calls: Calls) -> int:
         under = key_encryption_key(session, self._key_encryption_key)
-        handle = self._wrap.unwrap(session, calls, under, self._kind, self._wrapped)
+        handle = unwrap_key(session, calls, under, self._kind, self._wrapped)
         self._may_be_there = True
         return handle
 

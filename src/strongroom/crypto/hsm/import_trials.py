@@ -7,14 +7,14 @@ from typing import cast
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from strongroom.crypto.hsm.capabilities import KEY_ENCRYPTION_KEY, is_well
 from strongroom.crypto.hsm.elliptic import CURVES
 from strongroom.crypto.hsm.importing import Importing
-from strongroom.crypto.hsm.wrapped_keys import KeyNotKeptError
+from strongroom.crypto.hsm.key_encryption_keys import TEMPORARY
+from strongroom.crypto.hsm.wrapped_keys import KeyNotKeptError, wrap_key, wrap_mechanism
 from strongroom.crypto.hsm.wrapping_pairs import Sent, UnderKey, WrappingPair, WrappingPairKind, held
 from strongroom.crypto.key_encodings import load_private_key, spki
 from strongroom.crypto.pkcs11.connection import TokenSession
-from strongroom.crypto.pkcs11.return_codes import CryptokiError, Kind
+from strongroom.crypto.pkcs11.return_codes import CryptokiError
 from strongroom.crypto.pkcs11.token import Token
 from strongroom.crypto.software.elliptic import generate_elliptic
 from strongroom.crypto.software.imported_material import RSA_BITS, secret_lengths
@@ -78,7 +78,7 @@ def try_import(importing: Importing, session: TokenSession, pair: WrappingPair, 
 
 def reason_of(error: CryptokiError | KmsError, session: TokenSession) -> str:
     """Return why a token cannot import something; raises the error if it says nothing about that."""
-    if isinstance(error, CryptokiError) and error.kind not in {Kind.FAULT, Kind.CALLER} and not is_well(error, session):
+    if isinstance(error, CryptokiError) and not session.calls.is_refusal(error):
         raise error
     session.drop()
     if isinstance(error, CryptokiError):
@@ -122,10 +122,10 @@ def _first_refused(
     calls, kind = session.calls, WrappingPairKind(WRAPPING_KEY_BITS[WrappingKeySpec.RSA_2048], algorithm)
     tried: KeySpec | None = None
     try:
-        with held(calls, calls.generate_key(KEY_ENCRYPTION_KEY)) as handle:
-            under, made = UnderKey(calls, handle, importing.wrap.mechanism(session)), kind.generate(calls)
+        with held(calls, calls.generate_key(TEMPORARY)) as handle:
+            under, made = UnderKey(calls, handle, wrap_mechanism(session)), kind.generate(calls)
             with held(calls, made.handle):
-                importing.wrap.wrap(session, handle, kind, made)
+                wrap_key(session, handle, kind, made)
                 for tried in specs:
                     pair = kind.pair(calls, made.handle, made.public_key)
                     try_import(importing, session, pair, under, trial_of(tried))

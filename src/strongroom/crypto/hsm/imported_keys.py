@@ -20,7 +20,7 @@ from strongroom.crypto.material_ids import content_prefix, id_of_mac, id_of_publ
 from strongroom.crypto.pkcs11 import constants as c
 from strongroom.crypto.pkcs11.calls import Calls
 from strongroom.crypto.pkcs11.cryptoki import Attributes
-from strongroom.crypto.pkcs11.return_codes import CryptokiError, Kind
+from strongroom.crypto.pkcs11.return_codes import REFUSALS, CryptokiError
 from strongroom.crypto.software.imported_material import PUBLIC_EXPONENTS, RSA_BITS, incorrect_material
 from strongroom.keys.specs import KeySpec
 
@@ -28,8 +28,6 @@ _LONGEST = 4096
 """Bytes of the longest attribute that a key of another spec may have."""
 _SIGNS = (b"\x02", b"\x03")
 """What precedes the x-coordinate of a compressed point: whether y is even or odd (SEC 1, 2.3.3)."""
-_UNKNOWN = {Kind.FAULT, Kind.CALLER}
-"""Failures that mean that a token cannot do something."""
 
 
 def template_for(kind: KeyKind, spec: KeySpec) -> Attributes:
@@ -101,7 +99,7 @@ def length_of(calls: Calls, under: UnderKey, attributes: Attributes, handle: int
         lengths = (zeros for zeros in range(8) if calls.digest_key(b"", handle, bytes(zeros)) == padded)
         zeros = next(lengths, None)
     except CryptokiError as error:
-        if error.kind not in _UNKNOWN:
+        if error.kind not in REFUSALS:
             raise
         return None
     return None if zeros is None else len(wrapped) - 8 - zeros
@@ -135,7 +133,7 @@ def _if_possible(formula: Callable[[], str]) -> Callable[[], str | None]:
         try:
             return formula()
         except CryptokiError as error:
-            if error.kind not in _UNKNOWN:
+            if error.kind not in REFUSALS:
                 raise
             return None
 

@@ -10,7 +10,7 @@ from strongroom.crypto.hsm.imported_keys import (
     template_for,
 )
 from strongroom.crypto.hsm.key_kind import KeyKind, NewObject
-from strongroom.crypto.hsm.wrapped_keys import KeyNotKeptError, KeyWrap, WrappedKey
+from strongroom.crypto.hsm.wrapped_keys import KeyNotKeptError, WrappedKey, wrap_key
 from strongroom.crypto.hsm.wrapping_pairs import Sent, held
 from strongroom.crypto.pkcs11 import constants as c
 from strongroom.crypto.pkcs11.connection import TokenSession
@@ -24,8 +24,7 @@ from strongroom.keys.specs import KeySpec
 class Importing:
     """Imports what was encrypted for wrapping key pairs, to be kept as keys of the kinds that it is given."""
 
-    def __init__(self, wrap: KeyWrap, kinds: Mapping[KeySpec, KeyKind]) -> None:
-        self.wrap = wrap
+    def __init__(self, kinds: Mapping[KeySpec, KeyKind]) -> None:
         self.kinds = kinds
 
     def run(
@@ -53,7 +52,7 @@ class Importing:
                 material_id = None if length is None else id_of_secret(calls, handle, key_id, known_ids)
             if material_id is None:
                 raise KeyNotKeptError("The hardware security module does not tell enough of key material to check it.")
-            return material_id, self.wrap.wrap(session, sent.under.handle, kind, NewObject(handle, public_key))
+            return material_id, wrap_key(session, sent.under.handle, kind, NewObject(handle, public_key))
 
 
 def _unwrapped(sent: Sent, spec: KeySpec, template: Attributes) -> int:

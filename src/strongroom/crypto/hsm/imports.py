@@ -13,11 +13,13 @@ from strongroom.crypto.hsm.import_trials import Trial, reason_of, trial_of, try_
 from strongroom.crypto.hsm.importing import Importing
 from strongroom.crypto.hsm.key_kind import KeyKind
 from strongroom.crypto.hsm.wrapped_keys import (
-    KeyWrap,
     WrappedKey,
     key_encryption_key_of,
     opened,
     token_of,
+    unwrap_key,
+    wrap_key,
+    wrap_mechanism,
 )
 from strongroom.crypto.hsm.wrapping_pairs import Sent, UnderKey, WrappingPairKind, held
 from strongroom.crypto.material import MaterialOwner, WrappedMaterial, WrappingKey
@@ -48,12 +50,11 @@ class HsmImports:
     The methods raise as ``Token.run``, too.
     """
 
-    def __init__(self, domain_keys: DomainKeys, token: Token, wrap: KeyWrap, kinds: Mapping[KeySpec, KeyKind]) -> None:
+    def __init__(self, domain_keys: DomainKeys, token: Token, kinds: Mapping[KeySpec, KeyKind]) -> None:
         self._domain_keys = domain_keys
         self._token = token
-        self._wrap = wrap
         self._kinds = kinds
-        self._importing = Importing(wrap, kinds)
+        self._importing = Importing(kinds)
         self._tried: dict[_Tried, tuple[int, str | None]] = {}
         """What was tried → in which connection, and why it is refused. What is refused is tried again in a new one."""
 
@@ -102,7 +103,7 @@ class HsmImports:
         def work(session: TokenSession) -> tuple[str, WrappedKey]:
             calls = session.calls
             opening = key_encryption_key_of(session, before)
-            with held(calls, self._wrap.unwrap(session, calls, opening, pair_kind, pair_key.wrapped)) as handle:
+            with held(calls, unwrap_key(session, calls, opening, pair_kind, pair_key.wrapped)) as handle:
                 pair = pair_kind.pair(calls, handle, pair_key.public_key)
                 sent = Sent(calls, pair, self._under(session, domain_key), wrapped.encrypted)
                 return self._importing.run(session, sent, owner.spec, owner.key_id, known_ids)
@@ -127,7 +128,7 @@ class HsmImports:
         under = self._under(session, domain_key)
         made = kind.generate(session.calls)
         with held(session.calls, made.handle):
-            wrapped = self._wrap.wrap(session, under.handle, kind, made)
+            wrapped = wrap_key(session, under.handle, kind, made)
             if trial is not None:
                 pair = kind.pair(session.calls, made.handle, made.public_key)
                 try_import(self._importing, session, pair, under, trial)
@@ -135,7 +136,7 @@ class HsmImports:
 
     def _under(self, session: TokenSession, domain_key: FullDepthKey) -> UnderKey:
         handle = key_encryption_key_of(session, domain_key)
-        return UnderKey(session.calls, handle, self._wrap.mechanism(session))
+        return UnderKey(session.calls, handle, wrap_mechanism(session))
 
 
 def _fields(owner: MaterialOwner) -> bytes:

@@ -18,12 +18,13 @@ from strongroom.crypto.hsm.imports import HsmImports
 from strongroom.crypto.hsm.key_kind import KeyKind, NewObject
 from strongroom.crypto.hsm.kinds import kinds_of_keys
 from strongroom.crypto.hsm.wrapped_keys import (
-    KeyWrap,
     WrappedKey,
     is_wrapped_in_token,
     key_encryption_key_of,
     opened,
     token_of,
+    unwrap_key,
+    wrap_key,
 )
 from strongroom.crypto.material import ImportedMaterial, MaterialBinding, MaterialOwner, WrappedMaterial, WrappingKey
 from strongroom.crypto.pkcs11.calls import Calls
@@ -54,21 +55,15 @@ class HsmKeyBackend:
         token: Token,
         entropy: Entropy,
         software: SoftwareKeyBackend,
-        *,
-        wrap_mechanism: int | None = None,
     ) -> None:
-        """Keep keys of full depth in ``token``, and leave all others to ``software``.
-
-        ``wrap_mechanism`` is the number of RFC 5649 in the token, if it is to be none that a known answer has found.
-        """
+        """Keep keys of full depth in ``token``, and leave all others to ``software``."""
         self._domain_keys = domain_keys
         self._token = token
         self._software = software
-        self._wrap = KeyWrap(wrap_mechanism)
         self.kinds = kinds_of_keys(Batch(entropy, NONCES_LENGTH))
-        self.capabilities = KeyCapabilities(token, self._wrap, self.kinds)
+        self.capabilities = KeyCapabilities(token, self.kinds)
         """Which keys the token can keep."""
-        self._imports = HsmImports(domain_keys, token, self._wrap, self.kinds)
+        self._imports = HsmImports(domain_keys, token, self.kinds)
 
     @property
     def blocks(self) -> bool:
@@ -109,11 +104,11 @@ class HsmKeyBackend:
         self._software.require_approved(owner.spec)
         domain_key, key = self._opened(token, owner)
         kind = self.kinds[owner.spec]
-        usable = HsmKey(self._token, self._wrap, domain_key.object_id, kind, key.wrapped)
+        usable = HsmKey(self._token, domain_key.object_id, kind, key.wrapped)
         return kind.backing_key(usable, key.public_key)
 
     def destroy(self, token: bytes, owner: MaterialBinding) -> None:
-        """Do nothing: the key exists only in the token, which the store erases, and in use until it is unloaded."""
+        """Do nothing: there is only ``token``, which the store erases, and a session object until it is unloaded."""
 
     def replicate(self, token: bytes, owner: MaterialBinding, region: str) -> bytes:
         """Wrap the same key for another Region; raises as ``KeyBackend`` says.
@@ -149,6 +144,7 @@ class HsmKeyBackend:
         domain_key = self._domain_keys.newest_of_full_depth(owner.region)
         if domain_key is None:
             return self._software.wrapping_key(spec, algorithm, owner)
+        self._software.require_approved(owner.spec)
         return self._imports.wrapping_key(domain_key, spec, algorithm, owner)
 
     def import_material(
@@ -161,6 +157,7 @@ class HsmKeyBackend:
         domain_key = self._domain_keys.newest_of_full_depth(owner.region)
         if domain_key is None:
             return self._software.import_material(wrapped, owner, known_ids)
+        self._software.require_approved(owner.spec)
         material_id, key = self._imports.import_material(domain_key, wrapped, owner, known_ids)
         return ImportedMaterial(material_id, token_of(domain_key, key, _fields(owner.binding(material_id))))
 
@@ -183,7 +180,7 @@ class HsmKeyBackend:
 
         def work(session: TokenSession) -> WrappedKey:
             under = key_encryption_key_of(session, old)
-            handle = self._wrap.unwrap(session, session.calls, under, kind, key.wrapped, extractable=True)
+            handle = unwrap_key(session, session.calls, under, kind, key.wrapped, extractable=True)
             return self._wrapped(session, domain_key, kind, NewObject(handle, key.public_key))
 
         return token_of(domain_key, self._run(work, owner.spec), _fields(new_owner))
@@ -200,7 +197,7 @@ class HsmKeyBackend:
     def _wrapped(self, session: TokenSession, domain_key: FullDepthKey, kind: KeyKind, made: NewObject) -> WrappedKey:
         """Wrap a new object and destroy it."""
         try:
-            return self._wrap.wrap(session, key_encryption_key_of(session, domain_key), kind, made)
+            return wrap_key(session, key_encryption_key_of(session, domain_key), kind, made)
         finally:
             session.calls.destroy_object(made.handle)
 

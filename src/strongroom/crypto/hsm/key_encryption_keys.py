@@ -1,13 +1,29 @@
-"""Key encryption keys that were just made are tried before anything depends on them."""
+"""Key encryption keys: new ones are tried before anything depends on them, and trials of keys have their own."""
 
+from strongroom.crypto.envelope import KEY_LENGTH
 from strongroom.crypto.hsm.kinds import kinds_of_keys
-from strongroom.crypto.hsm.wrapped_keys import KeyNotKeptError, KeyWrap
+from strongroom.crypto.hsm.wrapped_keys import KeyNotKeptError, wrap_key
+from strongroom.crypto.pkcs11 import constants as c
+from strongroom.crypto.pkcs11.aes_keys import FOR_WRAPPING
 from strongroom.crypto.pkcs11.connection import TokenSession
+from strongroom.crypto.pkcs11.cryptoki import Attributes
 from strongroom.crypto.pkcs11.return_codes import CryptokiError
 from strongroom.crypto.pkcs11.token import Token
 from strongroom.crypto.pkcs11.wrapping import key_encryption_key
 from strongroom.crypto.token_errors import TokenFaultError
 from strongroom.keys.specs import KeySpec
+
+TEMPORARY: Attributes = {
+    c.CKA_CLASS: c.CKO_SECRET_KEY,
+    c.CKA_KEY_TYPE: c.CKK_AES,
+    c.CKA_TOKEN: False,
+    c.CKA_PRIVATE: True,
+    c.CKA_SENSITIVE: True,
+    c.CKA_EXTRACTABLE: False,
+    c.CKA_VALUE_LEN: KEY_LENGTH,
+    **FOR_WRAPPING,
+}
+"""The attributes of a session object that wraps for a trial."""
 
 
 def try_key_encryption_key(token: Token, object_id: bytes) -> None:
@@ -20,7 +36,7 @@ def try_key_encryption_key(token: Token, object_id: bytes) -> None:
     def work(session: TokenSession) -> None:
         made = kind.generate(session.calls)
         try:
-            KeyWrap(None).wrap(session, key_encryption_key(session, object_id), kind, made)
+            wrap_key(session, key_encryption_key(session, object_id), kind, made)
         finally:
             session.calls.destroy_object(made.handle)
 

@@ -46,7 +46,7 @@ class KeyKind(Protocol):
         ...
 
     def template(self, *, extractable: bool) -> Attributes:
-        """Return the attributes of a key of this kind that is unwrapped: sensitive, and fit for its use alone.
+        """Return the attributes of a key of this kind that is unwrapped: sensitive, with the uses of its spec alone.
 
         An ``extractable`` one may be wrapped again. It lives for one call.
         """

@@ -15,7 +15,7 @@ def kinds_of_keys(nonces: Callable[[], bytes]) -> Mapping[KeySpec, KeyKind]:
     """Return the kinds of keys. ``nonces`` gives fresh bytes for each encryption: see ``software.aes``."""
     return {
         KeySpec.SYMMETRIC_DEFAULT: SymmetricKind(nonces),
-        **{spec: MacKind(spec) for spec in HMAC_SPECS},
+        **{spec: MacKind(spec) for spec in sorted(HMAC_SPECS)},
         KeySpec.RSA_2048: RsaKind(2048),
         KeySpec.RSA_3072: RsaKind(3072),
         KeySpec.RSA_4096: RsaKind(4096),

@@ -19,7 +19,7 @@ _MECHANISMS = {
 
 
 class MacKind(SecretKind):
-    """Keys for HMAC with the hash of their spec. New ones are as long as the code."""
+    """Keys for HMAC with the hash of their spec. New ones are as long as the tag."""
 
     def __init__(self, spec: KeySpec) -> None:
         super().__init__(_MECHANISMS[spec], hmac_key_length(spec))

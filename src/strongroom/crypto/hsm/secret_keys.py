@@ -43,14 +43,14 @@ class SecretKind:
         }
 
     def is_same(self, calls: Calls, first: int, second: int, _public_key: bytes) -> bool:
-        """Tell whether two objects are the same key to HMAC, by the codes of two messages."""
+        """Tell whether two objects are the same key to HMAC, by the tags of two messages."""
         return all(
             calls.mac(first, probe, self._mechanism) == calls.mac(second, probe, self._mechanism) for probe in _PROBES
         )
 
 
 def mac_by(key: UsableKey, message: bytes, mechanism: int) -> bytes:
-    """Return the code of a message by a key in a token; raises as ``Token.run``."""
+    """Return the tag of a message by a key in a token; raises as ``Token.run``."""
     try:
         return key.run(lambda calls, handle: calls.mac(handle, message, mechanism))
     except CryptokiError as error:

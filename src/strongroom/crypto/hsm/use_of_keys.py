@@ -93,7 +93,7 @@ def _signs(key: BackingKey, _spec: KeySpec, algorithm: Algorithm) -> bool:
     return True
 
 
-def _makes_codes(key: BackingKey, _spec: KeySpec, _algorithm: Algorithm) -> bool:
+def _makes_macs(key: BackingKey, _spec: KeySpec, _algorithm: Algorithm) -> bool:
     mac = cast("MacKey", key)
     mac.verify_mac(_TEXT, mac.mac(_TEXT))
     return True
@@ -109,6 +109,6 @@ _Use = Callable[[BackingKey, KeySpec, Algorithm], bool]
 _USES: Mapping[KeyUsage, tuple[Mapping[KeySpec, tuple[Algorithm, ...]], _Use]] = {
     KeyUsage.ENCRYPT_DECRYPT: (ENCRYPTION, _encrypts),
     KeyUsage.SIGN_VERIFY: (SIGNING, _signs),
-    KeyUsage.GENERATE_VERIFY_MAC: (MAC, _makes_codes),
+    KeyUsage.GENERATE_VERIFY_MAC: (MAC, _makes_macs),
     KeyUsage.KEY_AGREEMENT: (KEY_AGREEMENT, _agrees),
 }

@@ -70,58 +70,52 @@ def opened(
     return domain_key, WrappedKey(content[end:], content[_START:end])
 
 
-class KeyWrap:
-    """The wrapping of keys in a token by RFC 5649."""
+def wrap_key(session: TokenSession, key_encryption_key: int, kind: KeyKind, made: NewObject) -> WrappedKey:
+    """Return a key, wrapped by RFC 5649. What comes back of it was compared before.
 
-    def __init__(self, mechanism: int | None) -> None:
-        """Use the mechanism of a number, or the one whose known answer was right: tokens differ in the number."""
-        self._mechanism = mechanism
+    SoftHSM 2.6.1 pads secrets whose length is no multiple of 8 with zeros, which makes another key of an HMAC key that
+    is longer than a block of its hash. Raises KeyNotKeptError then, and as ``unwrap_key``.
+    """
+    calls = session.calls
+    wrapped = calls.wrap_key(key_encryption_key, made.handle, wrap_mechanism(session))
+    copy = unwrap_key(session, calls, key_encryption_key, kind, wrapped)
+    try:
+        if not kind.is_same(calls, made.handle, copy, made.public_key):
+            raise KeyNotKeptError("The hardware security module does not keep this key: it comes back as another.")
+    finally:
+        calls.destroy_object(copy)
+    return WrappedKey(wrapped, made.public_key)
 
-    def wrap(self, session: TokenSession, key_encryption_key: int, kind: KeyKind, made: NewObject) -> WrappedKey:
-        """Return a key, wrapped. What comes back of it was compared before.
 
-        SoftHSM 2.6.1 pads secrets whose length is no multiple of 8 with zeros, which makes another key of an HMAC key
-        that is longer than a block of its hash. Raises KeyNotKeptError then, and CryptokiError.
-        """
-        calls = session.calls
-        wrapped = calls.wrap_key(key_encryption_key, made.handle, self.mechanism(session))
-        copy = self.unwrap(session, calls, key_encryption_key, kind, wrapped)
-        try:
-            if not kind.is_same(calls, made.handle, copy, made.public_key):
-                raise KeyNotKeptError("The hardware security module does not keep this key: it comes back as another.")
-        finally:
-            calls.destroy_object(copy)
-        return WrappedKey(wrapped, made.public_key)
+def unwrap_key(
+    session: TokenSession,
+    calls: Calls,
+    key_encryption_key: int,
+    kind: KeyKind,
+    wrapped: bytes,
+    *,
+    extractable: bool = False,
+) -> int:
+    """Return the handle of a key that was wrapped by RFC 5649, made with ``calls``.
 
-    def unwrap(
-        self,
-        session: TokenSession,
-        calls: Calls,
-        key_encryption_key: int,
-        kind: KeyKind,
-        wrapped: bytes,
-        *,
-        extractable: bool = False,
-    ) -> int:
-        """Return the handle of a key that was wrapped, made with ``calls``.
+    Raises CryptokiError, and TokenFaultError if the token says that the key encryption key has not wrapped it.
+    """
+    template = kind.template(extractable=extractable)
+    try:
+        return calls.unwrap_key(key_encryption_key, wrapped, template, wrap_mechanism(session))
+    except CryptokiError as error:
+        if error.kind is Kind.CALLER:
+            # Otherwise it would be taken for a fault of the data that the key is to be used with.
+            raise TokenFaultError(f"the token does not unwrap a key that it has wrapped: {error}") from None
+        raise
 
-        Raises CryptokiError, and TokenFaultError if the token says that the key encryption key has not wrapped it.
-        """
-        template = kind.template(extractable=extractable)
-        try:
-            return calls.unwrap_key(key_encryption_key, wrapped, template, self.mechanism(session))
-        except CryptokiError as error:
-            if error.kind is Kind.CALLER:
-                # Otherwise it would be taken for a fault of the data that the key is to be used with.
-                raise TokenFaultError(f"the token does not unwrap a key that it has wrapped: {error}") from None
-            raise
 
-    def mechanism(self, session: TokenSession) -> int:
-        """Return the number of the mechanism; raises TokenFaultError if the token has none."""
-        mechanism = self._mechanism or session.known_answers.wrap
-        if mechanism is None:
-            raise TokenFaultError("the token has no AES key wrap with padding (RFC 5649)")
-        return mechanism
+def wrap_mechanism(session: TokenSession) -> int:
+    """Return the number of RFC 5649 in the token; raises TokenFaultError if it has none."""
+    mechanism = session.known_answers.wrap
+    if mechanism is None:
+        raise TokenFaultError("the token has no AES key wrap with padding (RFC 5649)")
+    return mechanism
 
 
 def key_encryption_key_of(session: TokenSession, domain_key: FullDepthKey) -> int:

@@ -25,7 +25,7 @@ from strongroom.crypto.pkcs11.constants import (
 )
 from strongroom.crypto.pkcs11.cryptoki import Attributes, FunctionList, GcmParameters, Mechanism, Template
 from strongroom.crypto.pkcs11.mechanisms import Chosen
-from strongroom.crypto.pkcs11.return_codes import CryptokiError, Kind
+from strongroom.crypto.pkcs11.return_codes import REFUSALS, CryptokiError, Kind
 
 _TAG_LENGTH = 16
 _SLACK = 64
@@ -232,6 +232,21 @@ class Calls:
         digest, length = create_string_buffer(32), c_ulong(32)
         self._call("DigestFinal", self.session, digest, byref(length))
         return digest.raw
+
+    def is_refusal(self, error: CryptokiError) -> bool:
+        """Tell whether a failure says that a token does not have something, and not that it is away or full.
+
+        Some modules say GENERAL_ERROR, as of a lost connection, for whatever they do not have; they go on answering.
+        """
+        if error.kind in REFUSALS:
+            return True
+        if error.code != CKR_GENERAL_ERROR:
+            return False
+        try:
+            self.random(1)
+        except CryptokiError:
+            return False
+        return True
 
     def random(self, length: int) -> bytes:
         """Return random bytes of the token."""

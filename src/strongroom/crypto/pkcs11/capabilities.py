@@ -10,13 +10,12 @@ from strongroom.crypto.pkcs11.calls import Calls
 from strongroom.crypto.pkcs11.connection import Connection, TokenSession
 from strongroom.crypto.pkcs11.cryptoki import Attributes
 from strongroom.crypto.pkcs11.known_answers import KnownAnswers
-from strongroom.crypto.pkcs11.return_codes import CryptokiError, Kind
+from strongroom.crypto.pkcs11.return_codes import REFUSALS, CryptokiError
 from strongroom.crypto.pkcs11.token import Token
 
 T = TypeVar("T")
 
 _WRAPS = (c.CKM_AES_KEY_WRAP_KWP, c.CKM_AES_KEY_WRAP_PAD, c.CKM_AES_KEY_WRAP)
-_UNKNOWN = {Kind.FAULT, Kind.CALLER}
 _MOST = 64
 
 
@@ -75,7 +74,7 @@ def _gives_away(calls: Calls, wrapping: int, kept: int, mechanism: int) -> bool:
     try:
         calls.wrap_key(wrapping, kept, mechanism)
     except CryptokiError as error:
-        if error.kind not in _UNKNOWN:
+        if error.kind not in REFUSALS:
             raise
         return False
     return True
@@ -90,7 +89,7 @@ def _unwraps_sensitive(calls: Calls, mechanism: int) -> bool:
         made.append(wrapping := calls.generate_key(_aes(told)))
         wrapped = calls.wrap_key(wrapping, key, mechanism)
     except CryptokiError as error:
-        if error.kind not in _UNKNOWN:
+        if error.kind not in REFUSALS:
             raise
         return False
     else:
@@ -106,7 +105,7 @@ def _is_read(calls: Calls, wrapping: int, wrapped: bytes, mechanism: int) -> boo
     try:
         unwrapped = calls.unwrap_key(wrapping, wrapped, template, mechanism)
     except CryptokiError as error:
-        if error.kind not in _UNKNOWN:
+        if error.kind not in REFUSALS:
             raise
         return False
     try:

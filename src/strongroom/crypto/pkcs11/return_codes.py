@@ -32,6 +32,8 @@ class Kind(Enum):
     FAULT = "the token cannot do this"
 
 
+REFUSALS = frozenset({Kind.FAULT, Kind.CALLER})
+"""Failures that mean that a token cannot do something. All others mean that it does not answer, or is full."""
 _KINDS = {
     **dict.fromkeys((0x3, 0x5, 0x30, 0x32, 0xB0, 0xB3, 0xE0, 0xE1, 0x101, 0x190), Kind.LOST),
     **dict.fromkeys((0x60, 0x82, 0xF0, 0x113), Kind.HANDLE),

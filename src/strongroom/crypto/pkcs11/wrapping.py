@@ -1,6 +1,7 @@
-"""Domain keys in a token (root depth): AES-256 keys that never leave it, and what they wrap.
+"""The AES-256 keys of Regions and seals in a token, which never leave it, and what they wrap.
 
-An envelope of such a key::
+In root depth that is a domain key, whose envelopes are made here; in full depth, a key encryption key, which wraps keys
+of the token alone (``crypto.hsm``). An envelope of a domain key, and of a seal's key::
 
     offset  length
     0       1       version, 0x11
@@ -51,7 +52,7 @@ class TokenWrapper:
 
 
 def create_wrapping_key(token: Token, object_id: bytes, scope: str, version: int) -> None:
-    """Have a token make a domain key, which it can never give away; raises as ``Token.run``."""
+    """Have a token make a domain key, or a key of a seal, which it can never give away; raises as ``Token.run``."""
     TokenAesKey(token, object_id).create(label_of(scope, version))
 
 
@@ -74,17 +75,17 @@ def key_encryption_key(session: TokenSession, object_id: bytes) -> int:
 
 
 def destroy_wrapping_key(token: Token, object_id: bytes) -> None:
-    """Destroy a domain key in a token: nothing opens again what it has wrapped. Raises as ``Token.run``."""
+    """Destroy such a key, of any kind: nothing opens again what it has wrapped. Raises as ``Token.run``."""
     TokenAesKey(token, object_id).destroy()
 
 
 def label_of(scope: str, version: int) -> str:
-    """Return the label of a domain key's object, for people."""
+    """Return the label of a key's object, for people."""
     return f"{_LABEL}/{scope}/{version}"
 
 
 def wrapping_keys_in(token: Token) -> dict[bytes, str]:
-    """Return the ids of all domain keys in a token, with their labels; raises as ``Token.run``."""
+    """Return the ids of all such keys in a token, of any kind, with their labels; raises as ``Token.run``."""
 
     def work(session: TokenSession) -> dict[bytes, str]:
         calls = session.calls

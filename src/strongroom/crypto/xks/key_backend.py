@@ -18,14 +18,14 @@ It is at most 100 bytes longer than the plaintext. The proxy gets SHA-256 of the
 bytes: it takes only 8,192, and the encryption context stays here.
 """
 
-from collections.abc import Collection
 from hashlib import sha256
 from typing import Protocol, cast
 
 from strongroom.crypto.backing_keys import BackingKey, SymmetricKey
+from strongroom.crypto.custom_key_stores import CustomKeyStoreBackend
 from strongroom.crypto.external_keys import KeyUser
 from strongroom.crypto.key_backend import KeyBackend
-from strongroom.crypto.material import ImportedMaterial, MaterialBinding, MaterialOwner, WrappedMaterial, WrappingKey
+from strongroom.crypto.material import MaterialBinding
 from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.xks.messages import IV_LENGTHS, MAX_METADATA_LENGTH, TAG_LENGTH, Sealed
 from strongroom.crypto.xks.proxies import ExternalKeyRef, XksProxies
@@ -33,13 +33,10 @@ from strongroom.errors import (
     InvalidCiphertextException,
     KmsError,
     KMSInvalidStateException,
-    UnsupportedOperationException,
 )
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.custom_key_stores import NOT_CONNECTED, ConnectionState, CustomKeyStore
 from strongroom.keys.external_keys import ExternalToken, external_material_id, external_token, parse_external_token
-from strongroom.keys.specs import KeySpec, KeyUsage
-from strongroom.keys.wrapping import WrappingAlgorithm, WrappingKeySpec
 from strongroom.keys.xks_failures import XksError, XksFailure, use_error
 
 _SUITE = 3
@@ -53,11 +50,10 @@ class FindStore(Protocol):
         ...
 
 
-class ExternalKeyBackend:
+class ExternalKeyBackend(CustomKeyStoreBackend):
     """Loads and uses the material of KMS keys in external key stores, all of them."""
 
-    blocks = True
-    blocks_when_loaded = True
+    kind = "External key stores"
 
     def __init__(self, default: KeyBackend, proxies: XksProxies, find_store: FindStore) -> None:
         """``default`` makes and loads the backing keys that encrypt first."""
@@ -65,13 +61,9 @@ class ExternalKeyBackend:
         self._proxies = proxies
         self._find_store = find_store
 
-    def require_spec(self, spec: KeySpec, usage: KeyUsage, region: str) -> None:  # noqa: ARG002 - see KeyBackend
-        """Refuse all but symmetric encryption keys; raises UnsupportedOperationException."""
-        _require_symmetric(spec)
-
     def generate(self, owner: MaterialBinding) -> bytes:
-        """Make the backing key here, and return its token: the inner one, to which the caller adds the external key."""
-        _require_symmetric(owner.spec)
+        """Have the default back end make the backing key; return its token. The caller adds the external key."""
+        self.require_symmetric(owner.spec)
         return self._default.generate(owner)
 
     def load(self, token: bytes, owner: MaterialBinding) -> BackingKey:
@@ -83,29 +75,10 @@ class ExternalKeyBackend:
     def destroy(self, token: bytes, owner: MaterialBinding) -> None:
         """Do nothing: the backing key exists only in the token, and the external key is not ours."""
 
-    def replicate(self, token: bytes, owner: MaterialBinding, region: str) -> bytes:  # noqa: ARG002 - see KeyBackend
-        """Refuse it: no key of an external key store is a multi-Region key."""
-        raise UnsealError("the key is not a multi-Region key")
-
     def rewrap(self, token: bytes, owner: MaterialBinding) -> bytes:
         """Wrap the backing key anew; the external key stays the same. Raises UnsealError as ``load`` does."""
         named = _parsed(token, owner)
         return external_token(named.store_id, named.external_id, self._default.rewrap(named.inner, owner))
-
-    def wrapping_key(self, spec: WrappingKeySpec, algorithm: WrappingAlgorithm, owner: MaterialOwner) -> WrappingKey:
-        """Refuse it: nothing is imported into an external key store."""
-        raise UnsupportedOperationException(
-            f"Key material for {owner.key_id} cannot be imported ({algorithm}, {spec})."
-        )
-
-    def import_material(
-        self,
-        wrapped: WrappedMaterial,  # noqa: ARG002
-        owner: MaterialOwner,
-        known_ids: Collection[str] = (),  # noqa: ARG002
-    ) -> ImportedMaterial:
-        """Refuse it, as above."""
-        raise UnsupportedOperationException(f"Key material for {owner.key_id} cannot be imported.")
 
 
 class _UnusedKey:
@@ -210,8 +183,3 @@ def sealed_in(body: bytes) -> Sealed:
     if len(rest) <= at:
         raise InvalidCiphertextException
     return Sealed(ciphertext=rest[at:], iv=rest[1:tag_at], tag=rest[tag_at:at], metadata=metadata)
-
-
-def _require_symmetric(spec: KeySpec) -> None:
-    if spec is not KeySpec.SYMMETRIC_DEFAULT:
-        raise UnsupportedOperationException("External key stores hold only symmetric encryption keys.")

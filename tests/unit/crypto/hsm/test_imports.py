@@ -37,7 +37,7 @@ from strongroom.crypto.hsm.imported_keys import template_for
 from strongroom.crypto.hsm.importing import Importing
 from strongroom.crypto.hsm.key_backend import HsmKeyBackend
 from strongroom.crypto.hsm.kinds import kinds_of_keys
-from strongroom.crypto.hsm.wrapped_keys import KeyNotKeptError, KeyWrap
+from strongroom.crypto.hsm.wrapped_keys import KeyNotKeptError
 from strongroom.crypto.material import WrappedMaterial
 from strongroom.crypto.pkcs11 import constants as c
 from strongroom.crypto.pkcs11.calls import Calls
@@ -128,7 +128,7 @@ def test_an_imported_key_is_the_one_that_was_sent(
 @pytest.mark.parametrize("module", MODULES)
 def test_what_is_refused_is_listed(importers: Importers, module: str) -> None:
     depth, kinds = importers(module).depth, kinds_of_keys(lambda: bytes(NONCES_LENGTH))
-    found = refused_imports(depth.token, Importing(KeyWrap(None), kinds))
+    found = refused_imports(depth.token, Importing(kinds))
     tried = [case for case in CASES if case[0] is not KeySpec.RSA_3072]
     # P-521 is not tried by OAEP, because RSA-2048 has no room for it.
     expected = {
@@ -237,6 +237,18 @@ def test_a_token_that_does_not_tell_lengths_imports_no_secrets(
         it.pair(OAEP_SHA_1, importer(KeySpec.SYMMETRIC_DEFAULT))
     assert "does not tell enough of key material" in str(caught.value)
     assert it.bring(OAEP_SHA_1, importer(spec), material_of(spec)).token
+
+
+def test_what_is_not_approved_is_not_imported_into_a_token_either(importers: Importers) -> None:
+    it, owner = importers("softhsm"), importer(KeySpec.ECC_SECG_P256K1)
+    depth, pair, material = it.depth, it.pair(OAEP_SHA_1, owner), material_of(owner.spec)
+    approved = software.SoftwareKeyBackend(depth.domain_keys, entropy, approved_only=True)
+    strict = Importer(replace(depth, backend=HsmKeyBackend(depth.domain_keys, depth.token, entropy, approved)))
+    with pytest.raises(UnsupportedOperationException, match="fips"):
+        strict.pair(OAEP_SHA_1, owner)
+    with pytest.raises(UnsupportedOperationException, match="fips"):
+        strict.send(OAEP_SHA_1, owner, pair, wrap(pair.public_key, OAEP_SHA_1, material))
+    assert it.bring(OAEP_SHA_1, owner, material).token
 
 
 @pytest.mark.parametrize("module", MODULES)

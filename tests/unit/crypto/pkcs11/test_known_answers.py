@@ -24,7 +24,12 @@ def test_the_mechanism_of_rfc_5649_is_found_by_its_answer(
 
 @pytest.mark.parametrize(
     ("number", "found"),
-    [(c.CKM_AES_KEY_WRAP_PAD, c.CKM_AES_KEY_WRAP_PAD), (c.CKM_AES_KEY_WRAP_KWP, None), (0x8000_216F, None)],
+    [
+        (c.CKM_AES_KEY_WRAP_PAD, c.CKM_AES_KEY_WRAP_PAD),
+        (c.CKM_AES_KEY_WRAP_KWP, None),
+        (c.CKM_AES_KEY_WRAP, None),
+        (0x8000_216F, None),
+    ],
 )
 def test_a_number_that_is_named_is_the_only_one_that_is_tried(
     address: TokenAddress, number: int, found: int | None
